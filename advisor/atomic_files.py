@@ -1,0 +1,46 @@
+"""Writing files so that a crash or a full disk never loses what was there before."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from advisor.errors import InputError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace *path* by *text* in one step: write beside it, flush to disk, rename over it.
+
+    Raises:
+        InputError: the directory is missing or not writable, or the disk is full; *path* is then as it was.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace *path* by *content* in one step; see :func:`write_text`."""
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(_mode_of(path))
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise InputError(
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            hint="give a path in a directory that exists, that you may write to, and that has space left",
+        ) from error
+
+
+def _mode_of(path: Path) -> int:
+    """Permission bits of the file being replaced, else what the umask gives a new file."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

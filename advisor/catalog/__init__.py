@@ -1,0 +1,1 @@
+"""Facts with sources: accelerators, instance types, offers with prices, and what engines support."""

@@ -1,0 +1,136 @@
+"""What the catalog is made of: facts with a unit in their name and a source beside them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Quality(StrEnum):
+    """How well a fact is founded."""
+
+    LISTED = "listed"
+    """It stands in the named source."""
+    DERIVED = "derived"
+    """Computed from listed facts, or implied by a listed rule."""
+    STALE = "stale"
+    """It was listed, and is known to have changed since."""
+    RECALLED = "recalled"
+    """Known, but no source was read: a prior, not evidence."""
+    COMMUNITY = "community"
+    """Gathered by volunteers."""
+    UNPRICED = "unpriced"
+    """Sold there, price unknown."""
+
+
+class Purchase(StrEnum):
+    """How an instance is paid for."""
+
+    ON_DEMAND = "on_demand"
+    SPOT = "spot"
+
+
+class Support(StrEnum):
+    """How an engine serves a precision on an accelerator."""
+
+    NATIVE = "native"
+    """The arithmetic runs in this precision."""
+    SUPPORTED = "supported"
+    """It runs; weights may be widened in the kernel."""
+    EMULATED = "emulated"
+    """Weights are stored so, the arithmetic runs in 16 bit: saves memory, not FLOPs."""
+    UNTESTED = "untested"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a fact comes from."""
+
+    source: str
+    """Title of the source."""
+    as_of: str
+    """Date of the data: ISO date, or a month or year where the source says no more; "" when unknown."""
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """One chip (or card) as software sees it. Peaks are dense; None is unknown or unsupported."""
+
+    name: str
+    vendor: str
+    architecture: str
+    compute_capability: float | None
+    """NVIDIA only, e.g. 8.9."""
+    memory_gib: float
+    memory_bandwidth_gb_per_second: float
+    fp32_tflops: float | None
+    fp16_tflops: float | None
+    """fp16 and bf16 tensor peak."""
+    fp8_tflops: float | None
+    int8_tops: float | None
+    fp4_tflops: float | None
+    """nvfp4, mxfp4 (or int4 where the part has only that)."""
+    link_gb_per_second: float | None
+    """Accelerator to accelerator, per direction, inside one instance."""
+    link_kind: str
+    tdp_watts: float | None
+    launch_year: int | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceType:
+    """A machine that a provider sells. None is unknown."""
+
+    provider: str
+    name: str
+    accelerator: str
+    """Key of the accelerator table."""
+    accelerator_count: float | None
+    """A fraction for a shared accelerator (0.125 of one)."""
+    accelerator_memory_gib: float | None
+    """Of one accelerator as the provider states it; for a fraction, of the whole accelerator."""
+    vcpus: int | None
+    memory_gib: float | None
+    network_gbit_per_second: float | None
+    local_nvme_gb: float | None
+    interconnect: str
+    """Between the accelerators: none, pcie, nvlink, neuronlink, ici, ..."""
+    cpu_architecture: str
+    """x86_64 or arm64."""
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD for one instance for one hour."""
+
+    usd_per_hour: float
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An instance type in a region. A missing price is None and never 0."""
+
+    provider: str
+    region: str
+    instance_type: str
+    on_demand: Price | None
+    spot: Price | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSupport:
+    """Whether an engine serves one precision on one accelerator, and how."""
+
+    engine: str
+    engine_version: str
+    accelerator: str
+    precision: str
+    """One of the model precisions: fp32, bf16, fp16, fp8, int8, int4, nvfp4, mxfp4."""
+    support: Support
+    compute_precision: str
+    """Precision of the arithmetic: ``bf16`` or ``fp16`` where weights are widened in the kernel."""
+    detail: str
+    provenance: Provenance

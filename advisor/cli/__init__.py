@@ -1,0 +1,5 @@
+"""The command line: one command, one thin module, and the only error boundary."""
+
+from advisor.cli.app import main
+
+__all__ = ["main"]

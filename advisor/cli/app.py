@@ -1,0 +1,95 @@
+"""The ``advisor`` group, loaded command by command, and the boundary that turns errors into exit codes."""
+
+import importlib
+import platform
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from advisor import __version__
+from advisor.errors import AdvisorError
+
+COMMANDS = {
+    "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
+    "generate": "Infrastructure code for a plan.",
+    "predict": "Latency and throughput of one deployment, or of a table of them.",
+    "fit": "Whether a model fits an accelerator, and how many requests at a time.",
+    "demand": "Summarise a request trace into a small file to plan from.",
+    "catalog": "Look into the catalog of accelerators, instances and prices.",
+    "agent": "Collect accelerator samples on an inference host.",
+    "samples": "Look at collected samples.",
+}
+"""Each command lives in ``advisor/cli/<name>.py`` as ``command``; listed here so that help imports none of them."""
+
+EXIT_BUG = 3
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is used: `advisor --version` stays instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import ``advisor.cli.<name>`` and return its ``command``."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"advisor.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="advisor")
+def advisor() -> None:
+    """Find the cheapest hardware that serves your measured inference demand, and the code that deploys it.
+
+    Exit codes: 0 done, 1 something you can mend, 2 wrong usage, 3 a bug of ours, 4 nothing feasible.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the documented code; no traceback reaches the user."""
+    try:
+        advisor(prog_name="advisor", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        sys.exit(EXIT_INTERRUPTED)
+    except AdvisorError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the one boundary: everything else is our bug
+        click.echo(_bug_report(error), err=True)
+        sys.exit(EXIT_BUG)
+    sys.exit(0)
+
+
+def _bug_report(error: Exception) -> str:
+    """Write the traceback to a file that can be pasted into an issue, and say where it is."""
+    report = (
+        f"advisor {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"command: {' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}"
+    )
+    with tempfile.NamedTemporaryFile("w", prefix="advisor-bug-", suffix=".txt", delete=False) as stream:
+        stream.write(report)
+    return (
+        f"error: this is a bug in advisor ({type(error).__name__}: {error})\n"
+        f"  hint: please report it with the file {Path(stream.name)}"
+    )

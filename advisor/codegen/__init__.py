@@ -1,0 +1,1 @@
+"""A plan in; infrastructure code out."""

@@ -1,0 +1,1 @@
+"""Prices and counts in; the one total out."""

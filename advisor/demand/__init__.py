@@ -1,0 +1,1 @@
+"""Samples, traces or declared numbers in; arrival rates and token lengths out."""

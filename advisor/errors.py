@@ -1,0 +1,44 @@
+"""The exceptions of the product; each says where it happened, what is wrong and how to mend it.
+
+::
+
+    AdvisorError            exit 1: the user can mend it
+    ├── InputError          a file, a field or a name the user gave
+    └── NothingFeasible     exit 4: valid input, but nothing in the catalog satisfies it
+
+Wrong usage of the command line is click's (exit 2); anything else that escapes is a bug of ours (exit 3).
+"""
+
+
+class AdvisorError(Exception):
+    """An error that a user can understand and mend.
+
+    Args:
+        message: what is wrong, in one sentence.
+        where: the file, line, row or field it was found at ("" when there is no such place).
+        hint: how to mend it ("" when the message already says so).
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        """Keep the three parts apart, so that a caller can add the place it alone knows."""
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """Render as ``where: message`` with the hint on a line of its own."""
+        head = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{head}\n  hint: {self.hint}" if self.hint else head
+
+
+class InputError(AdvisorError):
+    """Something that the user gave is wrong: a file, a field, a name, a value."""
+
+
+class NothingFeasible(AdvisorError):  # noqa: N818 - the outcome is no error of the program's
+    """The input is valid, but no offer of the catalog satisfies it."""
+
+    exit_code = 4

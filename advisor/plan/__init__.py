@@ -1,0 +1,1 @@
+"""Costed candidates in; one immutable plan out."""

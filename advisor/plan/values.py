@@ -1,0 +1,144 @@
+"""The plan as values: what ``advisor.plan/v1`` JSON holds, under the same names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SCHEMA = "advisor.plan/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A predicted number and the range it very probably lies in."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Latency at the planned load (the busiest minute spread over all replicas), and a replica's capacity."""
+
+    ttft_p95_ms: Interval
+    """Time to first token."""
+    tpot_p95_ms: Interval
+    """Time per output token after the first."""
+    requests_per_second_per_replica: Interval
+    """Largest rate that one replica sustains within the SLO."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an option costs; every total is computed in :mod:`advisor.cost` and nowhere else."""
+
+    instance_usd_per_hour: float
+    usd_per_hour: float
+    compute_usd_per_month: float
+    total_usd_per_month: float
+    usd_per_million_output_tokens: float
+    usd_per_1000_requests: float
+    price_source: str
+    price_as_of: str
+    price_quality: str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to serve the whole demand: a number of equal instances."""
+
+    rank: int
+    provider: str
+    region: str
+    instance_type: str
+    accelerator: str
+    accelerator_count: float
+    """Accelerators of one instance."""
+    replicas_per_instance: int
+    tensor_parallel: int
+    pipeline_parallel: int
+    precision: str
+    kv_precision: str
+    engine: str
+    engine_version: str
+    purchase: str
+    instances: int
+    replicas: int
+    context_tokens: int
+    """Longest request served, prompt and answer together."""
+    max_concurrency: int
+    """Requests that one replica runs at the same time."""
+    memory_utilization: float
+    """Share of an accelerator's memory that the engine may use."""
+    predicted: Predicted
+    evidence: str
+    """measured, calibrated or roofline."""
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why an offer (or a whole instance type: region ``*``) cannot be an option."""
+
+    provider: str
+    region: str
+    instance_type: str
+    precision: str
+    tensor_parallel: int | None
+    code: str
+    needed: float | str | None
+    available: float | str | None
+    unit: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentCost:
+    """What runs today, priced the same way."""
+
+    provider: str
+    region: str
+    instance_type: str
+    purchase: str
+    instances: int
+    usd_per_hour: float
+    total_usd_per_month: float
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """Current minus recommended; negative when the recommendation costs more."""
+
+    usd_per_month: float
+    ratio: float
+    """Share of the current cost that is saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanProvenance:
+    """What the plan was made from: the same four give the same plan."""
+
+    advisor_version: str
+    catalog_hash: str
+    catalog_as_of: str
+    calibration_version: str
+    input_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A recommendation with everything that led to it."""
+
+    workload: Mapping[str, Any]
+    """The workload as understood: name, model, slo, limits, ..."""
+    demand: Mapping[str, Any]
+    recommended: Option | None
+    options: tuple[Option, ...]
+    rejected: tuple[Rejection, ...]
+    nearest_misses: tuple[Rejection, ...]
+    """When nothing is feasible: the rejections that were closest to being options."""
+    current: CurrentCost | None
+    savings: Savings | None
+    provenance: PlanProvenance
+    notes: tuple[str, ...]
+    schema: str = SCHEMA

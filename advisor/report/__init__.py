@@ -1,0 +1,1 @@
+"""A plan in; words for people and machines out."""

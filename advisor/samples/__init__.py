@@ -1,0 +1,1 @@
+"""What the machines said: accelerator samples, taken and stored."""

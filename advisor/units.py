@@ -1,0 +1,28 @@
+"""Every constant and unit conversion of the product, and nothing else.
+
+A GiB is 2**30 bytes, a GB is 10**9 bytes; bandwidth and FLOP rates are decimal, as vendors print them.
+"""
+
+BYTES_PER_GIB = 1024**3
+BYTES_PER_MIB = 1024**2
+BYTES_PER_GB = 1e9
+FLOP_PER_TFLOP = 1e12
+HOURS_PER_MONTH = 730
+"""Average month (8,760 h a year / 12), the convention of cloud price calculators."""
+SECONDS_PER_MINUTE = 60
+SECONDS_PER_HOUR = 3600
+SECONDS_PER_DAY = 86_400
+SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
+MS_PER_SECOND = 1000.0
+TOKENS_PER_MILLION = 1_000_000
+BITS_PER_BYTE = 8
+
+
+def bytes_to_gib(size_bytes: float) -> float:
+    """Bytes as GiB."""
+    return size_bytes / BYTES_PER_GIB
+
+
+def gib_to_bytes(size_gib: float) -> float:
+    """GiB as bytes."""
+    return size_gib * BYTES_PER_GIB

@@ -1,0 +1,1 @@
+"""The workload file: YAML in, a validated :class:`~advisor.workload.values.Workload` out."""
