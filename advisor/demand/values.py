@@ -52,6 +52,7 @@ class TokenQuantiles:
     mean: float
     p50: float
     p95: float
+    p99: float
     max: float
 
 
@@ -63,6 +64,8 @@ class Demand:
     input_tokens: TokenQuantiles
     output_tokens: TokenQuantiles
     tokens: TokenHistogram
+    longest_request_tokens: float
+    """Prompt and answer of the longest request together."""
     source: str
     """Where it was measured, in words."""
     requests: int | None

@@ -70,6 +70,8 @@ class Option:
     """Requests that one replica runs at the same time."""
     memory_utilization: float
     """Share of an accelerator's memory that the engine may use."""
+    weights_gib: float
+    """Weights of one replica as loaded."""
     predicted: Predicted
     evidence: str
     """measured, calibrated or roofline."""

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from advisor.catalog.values import Purchase
 
+PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
+"""Every precision that weights can be served in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slo:
@@ -47,8 +50,8 @@ class DeclaredDemand:
     """Demand given as numbers."""
 
     requests_per_second: float
-    peak_requests_per_second: float | None
-    """None: the same as the mean."""
+    peak_requests_per_second: float
+    """Rate of the busiest minute."""
     input_tokens: float
     output_tokens: float
 

@@ -1,0 +1,237 @@
+"""Requirements × catalog → candidates that can hold the model, or rejections with the two numbers compared.
+
+Hardware is judged once for each instance type, precision and tensor parallelism, whatever the region; prices come
+later (:mod:`advisor.plan`), where a region plays its part.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from advisor.catalog import Catalog
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Support
+from advisor.models import FitRequest, MemoryFit, Model, fit_memory
+from advisor.requirements import Requirements
+
+ANY = "*"
+"""In a rejection: whatever the region or precision."""
+
+_SERVES = (Support.NATIVE, Support.SUPPORTED, Support.EMULATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An instance type with precision, parallelism and engine that can hold the model."""
+
+    instance_type: InstanceType
+    accelerator: Accelerator
+    accelerator_share: float
+    """1, or the fraction of one accelerator that the instance has."""
+    precision: str
+    compute_precision: str
+    engine: str
+    engine_version: str
+    tensor_parallel: int
+    pipeline_parallel: int
+    replicas_per_instance: int
+    memory: MemoryFit
+    """Of one replica."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why an offer (or a whole instance type: region ``*``) cannot be an option."""
+
+    provider: str
+    region: str
+    instance_type: str
+    precision: str
+    tensor_parallel: int | None
+    code: str
+    needed: float | str | None
+    available: float | str | None
+    unit: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What was needed, what there is, and what that means in words."""
+
+    code: str
+    unit: str
+    needed: float | str | None
+    available: float | str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """The outcome for every instance type in scope."""
+
+    candidates: tuple[Candidate, ...]
+    rejections: tuple[Rejection, ...]
+    offers: dict[tuple[str, str], tuple[Offer, ...]]
+    """Offers in scope of each (provider, instance type)."""
+
+
+def match(requirements: Requirements, catalog: Catalog) -> Matches:
+    """Judge every instance type of the chosen providers."""
+    workload = requirements.workload
+    offers = _offers_in_scope(requirements, catalog)
+    found: list[Candidate] = []
+    rejected: list[Rejection] = []
+    for (provider, name), instance_type in catalog.instance_types.items():
+        if provider not in workload.providers:
+            continue
+        if (provider, name) not in offers:
+            rejected.append(_not_sold(instance_type, workload.regions))
+            continue
+        for outcome in judge(instance_type, requirements, catalog):
+            if isinstance(outcome, Candidate):
+                found.append(outcome)
+            else:
+                rejected.append(outcome)
+    return Matches(tuple(found), tuple(rejected), offers)
+
+
+def judge(
+    instance_type: InstanceType, requirements: Requirements, catalog: Catalog
+) -> Iterator[Candidate | Rejection]:  # fmt: skip
+    """Each precision × tensor parallelism of one instance type as a candidate or a rejection."""
+    if instance_type.accelerator_count is None:
+        reason = "how many accelerators it has is not known"
+        yield reject(instance_type, Shortfall("unknown_hardware", "accelerators", "a known number", None, reason))
+        return
+    accelerator = catalog.accelerator(instance_type.accelerator)
+    for precision in requirements.workload.precisions:
+        engine = _engine(instance_type, accelerator, precision, requirements.model, catalog)
+        if isinstance(engine, Rejection):
+            yield engine
+            continue
+        for tensor_parallel in parallel_choices(instance_type.accelerator_count):
+            yield _judge_one(instance_type, accelerator, engine, tensor_parallel, requirements)
+
+
+def parallel_choices(accelerator_count: float) -> tuple[int, ...]:
+    """Tensor parallelism worth trying: powers of two up to the accelerators, and all of them."""
+    whole = max(int(accelerator_count), 1)
+    powers = [1 << power for power in range(whole.bit_length()) if 1 << power <= whole]
+    return tuple(dict.fromkeys([*powers, whole]))
+
+
+def divides_heads(model: Model, tensor_parallel: int) -> bool:
+    """Whether attention can be split: every rank has the same number of heads, of key-value heads too."""
+    if model.n_heads % tensor_parallel:
+        return False
+    return model.n_kv_heads % tensor_parallel == 0 or tensor_parallel % model.n_kv_heads == 0
+
+
+def _judge_one(
+    instance_type: InstanceType,
+    accelerator: Accelerator,
+    engine: EngineSupport,
+    tensor_parallel: int,
+    requirements: Requirements,
+) -> Candidate | Rejection:
+    count = instance_type.accelerator_count or 0.0
+    if not divides_heads(requirements.model, tensor_parallel):
+        heads = requirements.model.n_heads
+        reason = f"{heads} attention heads cannot be split over {tensor_parallel} accelerators"
+        shortfall = Shortfall("parallelism", "attention heads", tensor_parallel, heads, reason)
+        return reject(instance_type, shortfall, engine.precision, tensor_parallel)
+    share = min(count, 1.0)
+    memory = fit_memory(
+        requirements.model,
+        FitRequest(
+            accelerator_memory_gib=accelerator.memory_gib * share,
+            accelerator_count=tensor_parallel,
+            tensor_parallel=tensor_parallel,
+            pipeline_parallel=1,
+            precision=engine.precision,
+            kv_precision="auto",
+            engine=engine.engine,
+            engine_version=engine.engine_version,
+            context_tokens=requirements.context_tokens,
+            concurrency=1,
+            memory_utilization=requirements.workload.limits.memory_utilization,
+        ),
+    )
+    if not memory.fits:
+        needed, usable = round(memory.needed_gib, 2), round(memory.usable_gib, 2)
+        shortfall = Shortfall("memory", "GiB", needed, usable, memory.reason)
+        return reject(instance_type, shortfall, engine.precision, tensor_parallel)
+    return Candidate(
+        instance_type=instance_type,
+        accelerator=accelerator,
+        accelerator_share=share,
+        precision=engine.precision,
+        compute_precision=engine.compute_precision,
+        engine=engine.engine,
+        engine_version=engine.engine_version,
+        tensor_parallel=tensor_parallel,
+        pipeline_parallel=1,
+        replicas_per_instance=max(int(count) // tensor_parallel, 1),
+        memory=memory,
+    )
+
+
+def _engine(
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, model: Model, catalog: Catalog
+) -> EngineSupport | Rejection:
+    """The first engine that serves the precision and the model on the accelerator, or why none does."""
+    rows = catalog.engine_support(accelerator.name, precision)
+    serving = [row for row in rows if row.support in _SERVES]
+    if not serving:
+        known = rows[0] if rows else None
+        detail = known.detail if known and known.detail else "no engine of the catalog serves it"
+        status = known.support.value if known else "no"
+        shortfall = Shortfall("precision_unsupported", "support", precision, status, f"{accelerator.name}: {detail}")
+        return reject(instance_type, shortfall, precision)
+    for row in serving:
+        status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)
+        if status in (None, "supported", "validated"):
+            return row
+    reason = f"{serving[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
+    return reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
+
+
+def _offers_in_scope(requirements: Requirements, catalog: Catalog) -> dict[tuple[str, str], tuple[Offer, ...]]:
+    workload = requirements.workload
+    grouped: dict[tuple[str, str], list[Offer]] = {}
+    for offer in catalog.offers_in(workload.providers, workload.regions):
+        grouped.setdefault((offer.provider, offer.instance_type), []).append(offer)
+    return {key: tuple(offers) for key, offers in grouped.items()}
+
+
+def _not_sold(instance_type: InstanceType, regions: tuple[str, ...]) -> Rejection:
+    wanted = ", ".join(regions) or "any region"
+    return reject(instance_type, Shortfall("not_sold", "regions", wanted, 0, f"not known to be sold in {wanted}"))
+
+
+def reject(
+    instance_type: InstanceType,
+    shortfall: Shortfall,
+    precision: str = ANY,
+    tensor_parallel: int | None = None,
+    region: str = ANY,
+) -> Rejection:
+    """A rejection whose message leads with what was judged."""
+    subject = instance_type.name
+    if region != ANY:
+        subject += f" in {region}"
+    if precision != ANY:
+        subject += f" {precision}"
+    if tensor_parallel is not None and tensor_parallel > 1:
+        subject += f" on {tensor_parallel} accelerators"
+    return Rejection(
+        provider=instance_type.provider,
+        region=region,
+        instance_type=instance_type.name,
+        precision=precision,
+        tensor_parallel=tensor_parallel,
+        code=shortfall.code,
+        needed=shortfall.needed,
+        available=shortfall.available,
+        unit=shortfall.unit,
+        message=f"{subject}: {shortfall.reason}",
+    )

@@ -1,0 +1,177 @@
+"""A request trace (CSV: arrival time, input tokens, output tokens) → demand, read as a stream."""
+
+import csv
+import datetime as dt
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from advisor.demand.tally import MAX_TOKENS, RequestTally
+from advisor.demand.values import Demand
+from advisor.errors import InputError
+
+COLUMNS = {
+    "timestamp": ("timestamp", "time", "arrival_time", "arrived_at", "arrival_timestamp"),
+    "input_tokens": ("input_tokens", "contexttokens", "context_tokens", "prompt_tokens", "num_prefill_tokens"),
+    "output_tokens": (
+        "output_tokens", "generatedtokens", "generated_tokens", "completion_tokens", "num_decode_tokens",
+    ),
+}  # fmt: skip
+"""Accepted headers of each column, lower case."""
+
+_BLOCK_BYTES = 8 << 20
+_NULLS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "inf", "-inf"]
+
+
+def read_trace(path: Path, progress: Callable[[int], None] | None = None) -> Demand:
+    """Demand of a trace; see :func:`tally_trace`."""
+    return tally_trace(path, progress).demand(f"trace {path.name}")
+
+
+def tally_trace(path: Path, progress: Callable[[int], None] | None = None) -> RequestTally:
+    """Count the requests of a trace.
+
+    Args:
+        path: CSV with a header; times are ISO 8601 or seconds.
+        progress: called with the number of requests read so far, after every block.
+
+    Raises:
+        InputError: file missing or empty, a column missing, or a cell that is no time or no token count, with its
+            line number.
+    """
+    names = _column_names(path)
+    tally = RequestTally()
+    try:
+        with pa_csv.open_csv(path, **_options(path, names)) as reader:
+            for batch in reader:
+                _check_cells(batch, path, names, tally.requests)
+                tally.add(_seconds(batch.column(0)), _integers(batch.column(1)), _integers(batch.column(2)))
+                if progress:
+                    progress(tally.requests)
+    except pa.ArrowInvalid as error:
+        raise _first_bad_line(path, names) or InputError(f"not a readable CSV: {error}", where=str(path)) from error
+    except InputError as error:
+        error.where = error.where or str(path)
+        raise
+    if not tally.requests:
+        raise InputError("the trace has a header and no rows", where=str(path), hint="give at least one request")
+    return tally
+
+
+def _column_names(path: Path) -> list[str]:
+    """Header names of time, input and output tokens in this file."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            header = next(csv.reader(stream), [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise InputError(f"cannot read the trace: {reason}", where=str(path), hint="give a CSV file") from error
+    if not header:
+        raise InputError(
+            "the trace is empty", where=str(path), hint="it needs a header with timestamp, input_tokens, output_tokens"
+        )
+    known = {name.strip().lower(): name for name in header}
+    return [_find_column(wanted, aliases, known, path) for wanted, aliases in COLUMNS.items()]
+
+
+def _find_column(wanted: str, aliases: tuple[str, ...], known: dict[str, str], path: Path) -> str:
+    for alias in aliases:
+        if alias in known:
+            return known[alias]
+    raise InputError(
+        f"the column '{wanted}' is missing",
+        where=f"{path}:1",
+        hint=f"name it one of {', '.join(aliases)}; the header has {', '.join(known.values())}",
+    )
+
+
+def _options(path: Path, names: list[str]) -> dict[str, Any]:
+    types = {names[0]: _time_type(path, names[0]), names[1]: pa.float64(), names[2]: pa.float64()}
+    return {
+        "read_options": pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
+        "convert_options": pa_csv.ConvertOptions(
+            include_columns=names, column_types=types, null_values=_NULLS, timestamp_parsers=[pa_csv.ISO8601]
+        ),
+    }
+
+
+def _time_type(path: Path, name: str) -> Any:  # noqa: ANN401 - pyarrow carries no types
+    """Type of the time column, judged by its first cell: seconds, or ISO 8601 with or without a zone."""
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        cell = str(next(csv.DictReader(stream), {}).get(name) or "")
+    if _is_number(cell):
+        return pa.float64()
+    has_zone = cell.endswith("Z") or "+" in cell or cell.count("-") > 2
+    return pa.timestamp("ns", tz="UTC") if has_zone else pa.timestamp("ns")
+
+
+def _check_cells(batch: Any, path: Path, names: list[str], rows_before: int) -> None:  # noqa: ANN401 - as above
+    """Refuse missing, negative, fractional and absurd values, naming the line of the first."""
+    for index, name in enumerate(names):
+        column = batch.column(index)
+        bad = pc.is_null(column, nan_is_null=True)
+        what = "the value is missing"
+        if index and not pc.any(bad).as_py():
+            bad = pc.or_(
+                pc.or_(pc.less(column, 0), pc.greater(column, MAX_TOKENS)), pc.not_equal(pc.floor(column), column)
+            )
+            what = f"a token count is a whole number from 0 to {MAX_TOKENS:,}"
+        if pc.any(bad).as_py():
+            row = pc.index(bad, True).as_py()
+            shown = f", found {column[row].as_py():g}" if column[row].is_valid and index else ""
+            raise InputError(
+                f"{what}{shown}", where=f"{path}:{rows_before + row + 2}: {name}", hint="mend or remove that row"
+            )
+
+
+def _seconds(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:  # noqa: ANN401 - as above
+    if pa.types.is_timestamp(column.type):
+        nanoseconds = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return np.asarray(nanoseconds / 1e9, dtype=np.float64)
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _integers(column: Any) -> np.ndarray[Any, np.dtype[np.int64]]:  # noqa: ANN401 - as above
+    return np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.int64)
+
+
+def _first_bad_line(path: Path, names: list[str]) -> InputError | None:
+    """Read again, slowly, to say which line the fast reader could not take."""
+    expect_number = _is_number_column(path, names[0])
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+        reader = csv.DictReader(stream)
+        for row in reader:
+            where = f"{path}:{reader.line_num}"
+            if None in row or None in row.values():
+                return InputError("the row has another number of cells than the header", where=where)
+            for index, name in enumerate(names):
+                is_good = _is_number if index or expect_number else _is_time
+                if not is_good(row[name]):
+                    kind = "number" if index or expect_number else "time (ISO 8601 or seconds)"
+                    return InputError(f"'{row[name]}' is no {kind}", where=f"{where}: {name}", hint="mend that row")
+    return None
+
+
+def _is_number_column(path: Path, name: str) -> bool:
+    return bool(pa.types.is_floating(_time_type(path, name)))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def _is_time(cell: str) -> bool:
+    try:
+        dt.datetime.fromisoformat(cell.strip()[:26].rstrip("Z"))
+    except ValueError:
+        return False
+    return True

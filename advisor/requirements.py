@@ -1,0 +1,102 @@
+"""Demand, model, SLO and limits → what every offer is measured against.
+
+Here the names in the workload meet the catalog: an unknown provider, region or instance type is refused with its
+line and the nearest known names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.catalog import Catalog
+from advisor.demand.values import Demand
+from advisor.errors import InputError
+from advisor.models import Model
+from advisor.workload.values import Deployment, Workload
+from advisor.workload.yaml_fields import did_you_mean
+
+CONTEXT_MARGIN = 2.0
+"""Longest request assumed ÷ the one declared length, where no trace shows the longest."""
+CONTEXT_STEP_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Requirements:
+    """What has to be served, by what rules."""
+
+    workload: Workload
+    model: Model
+    demand: Demand
+    context_tokens: int
+    """Longest request to serve, prompt and answer together."""
+    notes: tuple[str, ...]
+
+
+def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) -> Requirements:
+    """Check the workload against catalog, model and demand.
+
+    Raises:
+        InputError: a name that the catalog does not know, or requests longer than the model's context.
+    """
+    check_names(workload, catalog)
+    context_tokens = _context_tokens(workload, model, demand)
+    notes = tuple(
+        f"{provider} has none of the regions given, so it is left out"
+        for provider in workload.providers
+        if workload.regions and not set(workload.regions) & set(catalog.regions_of(provider))
+    )
+    return Requirements(workload, model, demand, context_tokens, (*demand.notes, *notes))
+
+
+def check_names(workload: Workload, catalog: Catalog) -> None:
+    """Refuse providers, regions and instance types that the catalog does not know."""
+    for provider in workload.providers:
+        _check(workload, "providers", "provider", provider, catalog.providers)
+    known_regions = sorted({region for provider in workload.providers for region in catalog.regions_of(provider)})
+    for index, region in enumerate(workload.regions):
+        _check(workload, f"regions[{index}]", f"region of {', '.join(workload.providers)}", region, known_regions)
+    if workload.current is not None:
+        _check_current(workload, workload.current, catalog)
+
+
+def _check_current(workload: Workload, current: Deployment, catalog: Catalog) -> None:
+    _check(workload, "current.provider", "provider", current.provider, catalog.providers)
+    _check(
+        workload,
+        "current.region",
+        f"region of {current.provider}",
+        current.region,
+        catalog.regions_of(current.provider),
+    )
+    types = [name for provider, name in catalog.instance_types if provider == current.provider]
+    _check(
+        workload, "current.instance_type", f"accelerated type of {current.provider}", current.instance_type, types
+    )  # fmt: skip
+
+
+def _check(workload: Workload, field: str, what: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(f"unknown {what}: '{value}'", where=workload.where(field), hint=did_you_mean(value, known))
+
+
+def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:
+    """The stated context, else the longest request seen (or a margin over the declared one), in whole steps."""
+    limit = model.max_context_tokens
+    longest = demand.longest_request_tokens
+    if workload.context_tokens is not None:
+        if limit is not None and workload.context_tokens > limit:
+            raise InputError(
+                f"{workload.context_tokens:,} tokens are more than the {limit:,} that {model.name} was made for",
+                where=workload.where("context_tokens"),
+                hint=f"give at most {limit}",
+            )
+        return workload.context_tokens
+    if limit is not None and longest > limit:
+        raise InputError(
+            f"the longest request has {longest:,.0f} tokens, and {model.name} takes {limit:,} at most",
+            where=workload.where("demand"),
+            hint=f"choose a model with a longer context, or set context_tokens: {limit} to leave longer ones out",
+        )
+    margin = 1.0 if demand.requests is not None else CONTEXT_MARGIN
+    steps = -(-int(longest * margin) // CONTEXT_STEP_TOKENS)
+    wanted = steps * CONTEXT_STEP_TOKENS
+    return wanted if limit is None else min(wanted, limit)

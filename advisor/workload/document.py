@@ -1,0 +1,186 @@
+"""Workload file → :class:`Workload`. The names that only the catalog knows are checked in ``requirements``."""
+
+from pathlib import Path
+
+from advisor.catalog.values import Purchase
+from advisor.workload.values import (
+    PRECISIONS,
+    DeclaredDemand,
+    DemandSource,
+    Deployment,
+    Limits,
+    SampleDemand,
+    Slo,
+    TraceDemand,
+    Workload,
+)
+from advisor.workload.yaml_fields import Field, read_document
+
+_KEYS = (
+    "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",
+    "limits",
+)  # fmt: skip
+_SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
+_DEMAND_KEYS = ("trace", "summary", "samples", "declared")
+_DECLARED_KEYS = ("requests_per_second", "peak_requests_per_second", "input_tokens", "output_tokens")
+_SAMPLE_KEYS = ("path", "requests_per_day", "input_tokens", "output_tokens")
+_CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase")
+_LIMIT_KEYS = ("min_replicas", "max_replicas", "zones", "max_usd_per_month", "memory_utilization")
+_PURCHASES = tuple(purchase.value for purchase in Purchase)
+_DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
+_MAX_NAME_LENGTH = 100
+
+
+def read_workload(path: Path) -> Workload:
+    """Read and validate a workload file.
+
+    Raises:
+        InputError: with file, line, field, and how to mend it.
+    """
+    root = read_document(path)
+    fields = root.mapping(_KEYS)
+    for required in ("name", "model", "demand"):
+        if required not in fields:
+            root.fail(f"the key '{required}' is missing", f"add a line '{required}: …'")
+    if len(fields["name"].text()) > _MAX_NAME_LENGTH:
+        fields["name"].fail("the name is too long", f"use at most {_MAX_NAME_LENGTH} characters")
+    return Workload(
+        name=fields["name"].text(),
+        model=fields["model"].text(),
+        precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else ("bf16",),
+        slo=_slo(fields.get("slo")),
+        demand=_demand(fields["demand"]),
+        providers=fields["providers"].texts() if "providers" in fields else _DEFAULT_PROVIDERS,
+        regions=fields["regions"].texts() if "regions" in fields else (),
+        purchase=_purchases(fields.get("purchase")),
+        context_tokens=fields["context_tokens"].count(1) if "context_tokens" in fields else None,
+        current=_current(fields["current"]) if "current" in fields else None,
+        limits=_limits(fields.get("limits")),
+        path=path,
+        lines=_lines(fields),
+    )
+
+
+def _slo(field: Field | None) -> Slo:
+    if field is None:
+        return Slo()
+    fields = field.mapping(_SLO_KEYS)
+    targets = {key: fields[key].duration_ms() if key in fields else None for key in _SLO_KEYS}
+    return Slo(
+        ttft_p95_ms=targets["ttft_p95"], tpot_p95_ms=targets["tpot_p95"], e2e_p95_ms=targets["e2e_p95"]
+    )  # fmt: skip
+
+
+def _demand(field: Field) -> DemandSource:
+    fields = field.mapping(_DEMAND_KEYS)
+    if len(fields) != 1:
+        field.fail("demand needs exactly one source", f"keep one of: {', '.join(_DEMAND_KEYS)}")
+    (kind, source), *_ = fields.items()
+    if kind == "declared":
+        return _declared(source)
+    if kind == "samples":
+        return _samples(source)
+    return TraceDemand(_relative(source))
+
+
+def _declared(field: Field) -> DeclaredDemand:
+    fields = _all_of(field, _DECLARED_KEYS, optional=("peak_requests_per_second",))
+    rate = fields["requests_per_second"].number(0, exclusive=True)
+    peak_field = fields.get("peak_requests_per_second")
+    return DeclaredDemand(
+        requests_per_second=rate,
+        peak_requests_per_second=peak_field.number(rate) if peak_field else rate,
+        input_tokens=fields["input_tokens"].number(1),
+        output_tokens=fields["output_tokens"].number(1),
+    )
+
+
+def _samples(field: Field) -> SampleDemand:
+    fields = _all_of(field, _SAMPLE_KEYS, optional=("requests_per_day",))
+    volume = fields.get("requests_per_day")
+    return SampleDemand(
+        path=_relative(fields["path"]),
+        requests_per_day=volume.number(0, exclusive=True) if volume else None,
+        input_tokens=fields["input_tokens"].number(1),
+        output_tokens=fields["output_tokens"].number(1),
+    )
+
+
+def _current(field: Field) -> Deployment:
+    fields = _all_of(field, _CURRENT_KEYS, optional=("purchase",))
+    purchase = fields["purchase"].choice(_PURCHASES) if "purchase" in fields else Purchase.ON_DEMAND
+    return Deployment(
+        provider=fields["provider"].text(),
+        region=fields["region"].text(),
+        instance_type=fields["instance_type"].text(),
+        count=fields["count"].count(1),
+        purchase=Purchase(purchase),
+    )
+
+
+def _limits(field: Field | None) -> Limits:
+    if field is None:
+        return Limits()
+    fields = field.mapping(_LIMIT_KEYS)
+    limits = Limits(
+        min_replicas=fields["min_replicas"].count(1) if "min_replicas" in fields else 1,
+        max_replicas=fields["max_replicas"].count(1) if "max_replicas" in fields else None,
+        zones=fields["zones"].count(1) if "zones" in fields else 1,
+        max_usd_per_month=(
+            fields["max_usd_per_month"].number(0, exclusive=True) if "max_usd_per_month" in fields else None
+        ),
+        memory_utilization=(
+            fields["memory_utilization"].number(0, exclusive=True, maximum=1) if "memory_utilization" in fields else 0.9
+        ),
+    )
+    if limits.max_replicas is not None and limits.max_replicas < limits.min_replicas:
+        fields["max_replicas"].fail(
+            f"max_replicas {limits.max_replicas} contradicts min_replicas {limits.min_replicas}",
+            "raise max_replicas or lower min_replicas",
+        )
+    if limits.max_replicas is not None and limits.max_replicas < limits.zones:
+        fields["max_replicas"].fail(
+            f"max_replicas {limits.max_replicas} contradicts zones {limits.zones}: each zone needs a replica",
+            "raise max_replicas or lower zones",
+        )
+    return limits
+
+
+def _purchases(field: Field | None) -> tuple[Purchase, ...]:
+    if field is None:
+        return (Purchase.ON_DEMAND,)
+    return tuple(Purchase(name) for name in field.choices(_PURCHASES))
+
+
+def _all_of(field: Field, keys: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, Field]:
+    """A mapping in which every key that is not optional is present."""
+    fields = field.mapping(keys)
+    missing = [key for key in keys if key not in fields and key not in optional]
+    if missing:
+        field.fail(f"missing: {', '.join(missing)}", f"add {missing[0]} under {field.name}")
+    return fields
+
+
+def _relative(field: Field) -> Path:
+    """A path in the file is relative to the file."""
+    return field.path.parent / Path(field.text()).expanduser()
+
+
+def _lines(fields: dict[str, Field]) -> dict[str, int]:
+    lines: dict[str, int] = {}
+    for name, field in fields.items():
+        lines[name] = field.line
+        if hasattr(field.node, "value") and isinstance(field.node.value, list):
+            lines |= _nested_lines(name, field)
+    return lines
+
+
+def _nested_lines(name: str, field: Field) -> dict[str, int]:
+    """Lines one level down: ``current.region``, ``regions[1]``."""
+    lines = {}
+    for index, entry in enumerate(field.node.value):
+        if isinstance(entry, tuple):
+            lines[f"{name}.{entry[0].value}"] = int(entry[0].start_mark.line) + 1
+        else:
+            lines[f"{name}[{index}]"] = int(entry.start_mark.line) + 1
+    return lines

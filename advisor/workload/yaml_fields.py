@@ -1,0 +1,168 @@
+"""YAML fields that know their line: every complaint says where, what and how to mend it."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import yaml
+
+from advisor.errors import InputError
+from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+
+T = TypeVar("T")
+
+_MS_PER_UNIT = {
+    "us": 1 / MS_PER_SECOND,
+    "ms": 1.0,
+    "s": MS_PER_SECOND,
+    "m": SECONDS_PER_MINUTE * MS_PER_SECOND,
+    "h": SECONDS_PER_HOUR * MS_PER_SECOND,
+}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)")
+_KIND = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value of the document, with its dotted name and its place."""
+
+    node: yaml.Node
+    name: str
+    path: Path
+
+    @property
+    def line(self) -> int:
+        """Line in the file, from 1."""
+        return int(self.node.start_mark.line) + 1
+
+    def fail(self, message: str, hint: str = "") -> NoReturn:
+        """Raise an InputError that names file, line and field."""
+        place = f"{self.path}:{self.line}"
+        raise InputError(message, where=f"{place}: {self.name}" if self.name else place, hint=hint)
+
+    def mapping(self, allowed: Sequence[str]) -> dict[str, "Field"]:
+        """The fields of a mapping.
+
+        Raises:
+            InputError: it is no mapping, or has an unknown or a repeated key (the nearest known one is named).
+        """
+        if not isinstance(self.node, yaml.MappingNode):
+            self.fail(f"expected a mapping, found {_KIND[type(self.node)]}", f"give it keys: {', '.join(allowed)}")
+        fields: dict[str, Field] = {}
+        for key_node, value_node in self.node.value:
+            key = str(key_node.value)
+            field = Field(value_node, f"{self.name}.{key}" if self.name else key, self.path)
+            key_field = Field(key_node, field.name, self.path)
+            if key in fields:
+                key_field.fail("the key is there twice", "keep one of them")
+            if key not in allowed:
+                key_field.fail(f"unknown key '{key}'", did_you_mean(key, allowed))
+            fields[key] = field
+        return fields
+
+    def items(self) -> Iterator["Field"]:
+        """The items of a list; a single value stands for a list of one."""
+        if isinstance(self.node, yaml.MappingNode):
+            self.fail("expected a list, found a mapping", f"write it as {self.name}: [a, b]")
+        nodes = self.node.value if isinstance(self.node, yaml.SequenceNode) else [self.node]
+        for index, node in enumerate(nodes):
+            yield Field(node, f"{self.name}[{index}]", self.path)
+
+    def text(self) -> str:
+        """A non-empty string."""
+        if not isinstance(self.node, yaml.ScalarNode):
+            self.fail(f"expected text, found {_KIND[type(self.node)]}", f"write {self.name}: value")
+        if self.node.tag == "tag:yaml.org,2002:null" or not self.node.value.strip():
+            self.fail("the value is empty", "give it a value, or take the key out")
+        return str(self.node.value).strip()
+
+    def choice(self, allowed: Sequence[str]) -> str:
+        """One of a few words."""
+        value = self.text()
+        if value not in allowed:
+            self.fail(f"unknown value '{value}'", did_you_mean(value, allowed))
+        return value
+
+    def choices(self, allowed: Sequence[str]) -> tuple[str, ...]:
+        """A list of some of a few words, each once."""
+        return self._unique([item.choice(allowed) for item in self.items()])
+
+    def texts(self) -> tuple[str, ...]:
+        """A list of strings, each once."""
+        return self._unique([item.text() for item in self.items()])
+
+    def number(self, minimum: float, *, exclusive: bool = False, maximum: float = float("inf")) -> float:
+        """A finite number in a range."""
+        text = self.text()
+        value = self._parse(float, text, "a number")
+        low_enough = value > minimum if exclusive else value >= minimum
+        if not (low_enough and value <= maximum and value != float("inf")):
+            bound = f"above {minimum:g}" if exclusive else f"at least {minimum:g}"
+            top = "" if maximum == float("inf") else f" and at most {maximum:g}"
+            self.fail(f"{text} is out of range", f"give a number {bound}{top}")
+        return value
+
+    def count(self, minimum: int) -> int:
+        """A whole number of at least *minimum*."""
+        text = self.text()
+        value = self._parse(int, text, "a whole number")
+        if value < minimum:
+            self.fail(f"{text} is out of range", f"give a whole number of at least {minimum}")
+        return value
+
+    def duration_ms(self) -> float:
+        """A positive time with its unit, in milliseconds."""
+        text = self.text()
+        match = _DURATION.fullmatch(text)
+        if match is None or float(match[1]) == 0:
+            self.fail(f"'{text}' is no duration", "write a number above 0 with its unit, such as 50ms, 1.5s or 2m")
+        return float(match[1]) * _MS_PER_UNIT[match[2]]
+
+    def _parse(self, kind: Callable[[str], T], text: str, what: str) -> T:
+        try:
+            return kind(text)
+        except ValueError:
+            self.fail(f"'{text}' is not {what}", f"give {what} without quotes or units")
+
+    def _unique(self, values: list[str]) -> tuple[str, ...]:
+        if not values:
+            self.fail("the list is empty", "name at least one, or take the key out")
+        return tuple(dict.fromkeys(values))
+
+
+def did_you_mean(value: str, known: Sequence[str]) -> str:
+    """A hint that names the nearest known words, or all of them when they are few."""
+    close = difflib.get_close_matches(value, known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(known)}" if len(known) <= 20 else ""
+
+
+def read_document(path: Path) -> Field:
+    """The root of a YAML file.
+
+    Raises:
+        InputError: the file is missing, unreadable, empty or no YAML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"cannot read the workload: {reason}", where=str(path), hint="give a workload.yaml") from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise _syntax_error(path, error) from error
+    if root is None:
+        raise InputError("the workload is empty", where=str(path), hint="see examples/chat/workload.yaml for one")
+    return Field(root, "", path)
+
+
+def _syntax_error(path: Path, error: yaml.YAMLError) -> InputError:
+    mark = getattr(error, "problem_mark", None)
+    where = f"{path}:{mark.line + 1}" if mark else str(path)
+    problem = getattr(error, "problem", None) or "it cannot be parsed"
+    return InputError(f"not valid YAML: {problem}", where=where, hint="check the indentation and the quotes there")
