@@ -36,7 +36,7 @@ def plan_to_json(plan: Plan) -> str:
 def plan_document(plan: Plan) -> dict[str, Any]:
     """The plan as plain values: floats cut to what is meaningful, so that no platform differs in the last bit."""
     document = {"schema": plan.schema} | {
-        field.name: _plain(getattr(plan, field.name), field.name) for field in dataclasses.fields(plan)
+        field.name: plain(getattr(plan, field.name), field.name) for field in dataclasses.fields(plan)
     }
     return typing.cast("dict[str, Any]", document)
 
@@ -82,13 +82,14 @@ def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the dr
     return jsonschema_rs.validator_for(json.loads(SCHEMA_PATH.read_text(encoding="utf-8")))
 
 
-def _plain(value: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value
+def plain(value: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value
+    """A value as JSON types; *name* decides how a float is rounded (cents for ``…usd_per_month``)."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name), field.name) for field in dataclasses.fields(value)}
+        return {field.name: plain(getattr(value, field.name), field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(entry, key) for key, entry in value.items()}
+        return {key: plain(entry, key) for key, entry in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(entry, name) for entry in value]
+        return [plain(entry, name) for entry in value]
     if isinstance(value, float):
         if name.endswith("usd_per_month"):
             return round(value, _CENTS)

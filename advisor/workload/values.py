@@ -100,6 +100,12 @@ class Workload:
     lines: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     """Line of each field ("demand.trace" → 9), for error messages."""
 
+    @property
+    def model_reference(self) -> str:
+        """The model as :func:`advisor.models.find_model` takes it: a path is relative to the workload file."""
+        is_path = self.model.startswith((".", "/", "~")) or self.model.endswith(".json")
+        return str(self.path.parent / Path(self.model).expanduser()) if is_path else self.model
+
     def where(self, field_name: str) -> str:
         """Place of a field for an error message: ``workload.yaml:9: demand.trace``."""
         line = self.lines.get(field_name)

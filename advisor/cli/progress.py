@@ -1,0 +1,43 @@
+"""Progress on stderr for anything that takes over a second, and silence for the rest."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+import click
+
+_QUIET_SECONDS = 1.0
+_EVERY_SECONDS = 0.2
+
+
+class Progress:
+    """A counter line that appears after a second, is redrawn in place, and is wiped at the end.
+
+    Nothing is drawn where stderr is no terminal: logs stay clean.
+    """
+
+    def __init__(self, what: str) -> None:
+        """Count *what*, such as ``requests read``."""
+        self._what = what
+        self._started = time.monotonic()
+        self._drawn = 0.0
+
+    def __call__(self, count: int) -> None:
+        """Show *count*."""
+        now = time.monotonic()
+        if now - self._started < _QUIET_SECONDS or now - self._drawn < _EVERY_SECONDS or not sys.stderr.isatty():
+            return
+        self._drawn = now
+        click.echo(f"\r{count:,} {self._what}", err=True, nl=False)
+
+    def __enter__(self) -> Self:
+        """Start counting."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:  # fmt: skip
+        """Wipe the line."""
+        if self._drawn:
+            click.echo("\r\033[K", err=True, nl=False)

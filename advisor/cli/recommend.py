@@ -1,0 +1,80 @@
+"""``advisor recommend``: a workload file in, a ranked recommendation out."""
+
+from pathlib import Path
+
+import click
+
+from advisor.cli.output import deliver, format_option, output_option
+from advisor.cli.progress import Progress
+from advisor.codegen import write_stack
+from advisor.codegen.selection import choose_option
+from advisor.errors import NothingFeasible
+from advisor.pipeline import recommend
+from advisor.plan.document import plan_to_json
+from advisor.plan.values import Plan, Rejection
+from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
+
+_RELAX = {
+    "memory": "allow a lower precision, a shorter context_tokens, or more providers and regions",
+    "slo_ttft": "relax slo.ttft_p95",
+    "slo_tpot": "relax slo.tpot_p95",
+    "slo_e2e": "relax slo.e2e_p95",
+    "max_replicas": "raise limits.max_replicas",
+    "budget": "raise limits.max_usd_per_month",
+}
+
+
+@click.command(name="recommend")
+@click.argument("workload", type=click.Path(path_type=Path))
+@format_option
+@output_option
+@click.option("--all", "every_variant", is_flag=True, help="Every precision and parallelism, not only the best ones.")
+@click.option("--top", type=click.IntRange(1), default=SHOWN_OPTIONS, show_default=True, help="Options in a table.")
+@click.option(
+    "--terraform",
+    "terraform_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write Terraform for the recommended option into this directory too.",
+)
+def command(
+    workload: Path,
+    output_format: str,
+    output: Path | None,
+    every_variant: bool,
+    top: int,
+    terraform_dir: Path | None,
+) -> None:
+    """Rank every way to serve WORKLOAD (a YAML file), cheapest first, and say what to do and why.
+
+    The JSON plan names every option, every rejection with its two numbers, and what it was made from; give it to
+    `advisor generate`. Exit code 4 when nothing is feasible.
+    """
+    with Progress("requests read") as progress:
+        plan = recommend(workload, every_variant=every_variant, progress=progress)
+    deliver(_render(plan, output_format, top), output)
+    if plan.recommended is None:
+        raise NothingFeasible(
+            "no offer of the catalog serves this workload within its limits",
+            where=str(workload),
+            hint=relaxations(plan.nearest_misses),
+        )
+    if terraform_dir is not None:
+        choice = choose_option(plan)
+        for warning in choice.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        report = write_stack(plan, choice.option, terraform_dir)
+        click.echo(report.summary, err=True)
+
+
+def relaxations(misses: tuple[Rejection, ...]) -> str:
+    """Which limit to relax, for the rejections that came closest."""
+    if not misses:
+        return "choose more providers, regions, precisions or purchase options"
+    lines = [f"{miss.message} → {_RELAX[miss.code]}" for miss in misses]
+    return "nearest misses:\n    " + "\n    ".join(lines)
+
+
+def _render(plan: Plan, output_format: str, top: int) -> str:
+    if output_format == "json":
+        return plan_to_json(plan)
+    return plan_markdown(plan, top) if output_format == "markdown" else plan_table(plan, top)

@@ -1,0 +1,97 @@
+"""Start here: the stages in order, and no logic of their own.
+
+::
+
+    workload file ─▶ demand ─▶ requirements ─▶ candidates ─▶ performance ─▶ cost ─▶ plan
+                     rates,     model, SLO,     what can      what keeps     sized   ranked
+                     lengths    limits          hold it       the SLO        priced  options
+
+Each stage takes frozen values and returns frozen values; what cannot go on is a Rejection with the two numbers that
+were compared, never silence. Reports and generated code read the plan and compute nothing.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from advisor.candidates import match
+from advisor.catalog import Catalog, load_catalog
+from advisor.demand.declared import declared_demand, demand_from_busy
+from advisor.demand.summary import read_summary
+from advisor.demand.values import Demand
+from advisor.models import Model, find_model
+from advisor.performance.serving import latencies_at_load, requests_per_busy_second, serve
+from advisor.plan.build import build_plan
+from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
+from advisor.plan.values import Plan
+from advisor.requirements import check_names, require
+from advisor.workload.document import read_workload
+from advisor.workload.values import DeclaredDemand, SampleDemand, TraceDemand, Workload
+
+CountProgress = Callable[[int], None]
+
+
+def recommend(path: Path, *, every_variant: bool = False, progress: CountProgress | None = None) -> Plan:
+    """Plan for a workload file.
+
+    Args:
+        path: the workload file.
+        every_variant: keep every precision and parallelism, not only the best of each offer.
+        progress: called with the number of requests read while a trace is counted.
+
+    Raises:
+        InputError: something in the workload, its demand or its model that the user can mend.
+    """
+    workload = read_workload(path)
+    catalog = load_catalog()
+    check_names(workload, catalog)
+    model = find_model(workload.model_reference)
+    demand = measure_demand(workload, model, catalog, progress)
+    requirements = require(workload, model, demand, catalog)
+    matches = match(requirements, catalog)
+    served, too_slow = serve(matches.candidates, requirements)
+    sized, unaffordable = size_all(served, matches.offers, requirements, catalog)
+    kept = sized if every_variant else best_of_each_offer(sized, workload.precisions)
+    ranked = cheapest_first(kept, requirements)
+    latencies = latencies_at_load(
+        [one.served.candidate for one in ranked], [one.replicas for one in ranked], requirements
+    )  # fmt: skip
+    rejections = [*matches.rejections, *too_slow, *unaffordable]
+    return build_plan(requirements, list(zip(ranked, latencies, strict=True)), rejections, catalog)
+
+
+def measure_demand(workload: Workload, model: Model, catalog: Catalog, progress: CountProgress | None = None) -> Demand:
+    """Demand from whichever source the workload names."""
+    match workload.demand:
+        case DeclaredDemand() as stated:
+            return declared_demand(
+                stated.requests_per_second, stated.peak_requests_per_second, stated.input_tokens, stated.output_tokens
+            )
+        case TraceDemand(path):
+            return _demand_of_trace(path, progress)
+        case SampleDemand() as sampled:
+            return _demand_of_samples(sampled, workload, model, catalog)
+
+
+def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
+    if path.suffix == ".json":
+        return read_summary(path)
+    from advisor.demand.trace import read_trace
+
+    return read_trace(path, progress)
+
+
+def _demand_of_samples(sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog) -> Demand:
+    from advisor.samples.store import read_samples
+    from advisor.samples.summary import busy_profile
+
+    profile = busy_profile(read_samples(sampled.path))
+    capacity = None
+    if sampled.requests_per_day is None:
+        capacity = requests_per_busy_second(workload, sampled, model, catalog)
+    return demand_from_busy(
+        profile.busy_accelerators,
+        profile.window_seconds,
+        sampled.requests_per_day,
+        capacity,
+        (sampled.input_tokens, sampled.output_tokens),
+    )

@@ -1,0 +1,222 @@
+"""Sized and priced candidates → the plan."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from advisor import __version__
+from advisor.candidates import Rejection
+from advisor.catalog import Catalog
+from advisor.catalog.values import Purchase
+from advisor.cost import hourly_to_monthly
+from advisor.demand.values import Demand, TokenQuantiles
+from advisor.errors import InputError
+from advisor.performance import CALIBRATION_VERSION, Latency
+from advisor.plan.document import digest, plain
+from advisor.plan.sizing import Sized
+from advisor.plan.values import CurrentCost, Option, Plan, PlanProvenance, Predicted, Savings
+from advisor.requirements import Requirements
+
+NEAREST_MISSES = 3
+
+_RELAXABLE = ("memory", "slo_ttft", "slo_tpot", "slo_e2e", "max_replicas", "budget")
+"""Codes whose two numbers can be compared: how near a rejection was to being an option."""
+
+
+def build_plan(
+    requirements: Requirements,
+    ranked: Sequence[tuple[Sized, Latency]],
+    rejections: Sequence[Rejection],
+    catalog: Catalog,
+) -> Plan:
+    """Put the plan together.
+
+    Args:
+        requirements: what was asked.
+        ranked: the options, cheapest first, with their latency at the planned load.
+        rejections: everything that cannot be an option.
+        catalog: where the prices are from.
+
+    Raises:
+        InputError: the price of the current deployment is not known.
+    """
+    options = tuple(
+        _option(rank, sized, latency, requirements) for rank, (sized, latency) in enumerate(ranked, start=1)
+    )
+    recommended = options[0] if options else None
+    current = _current(requirements, catalog)
+    workload, demand = workload_document(requirements), demand_document(requirements.demand)
+    return Plan(
+        workload=workload,
+        demand=demand,
+        recommended=recommended,
+        options=options,
+        rejected=tuple(rejections),
+        nearest_misses=() if options else nearest_misses(rejections),
+        current=current,
+        savings=_savings(current, recommended),
+        provenance=PlanProvenance(
+            advisor_version=__version__,
+            catalog_hash=catalog.content_hash,
+            catalog_as_of=catalog.as_of,
+            calibration_version=CALIBRATION_VERSION,
+            input_digest=_input_digest(requirements, workload, demand),
+        ),
+        notes=requirements.notes,
+    )
+
+
+def nearest_misses(rejections: Sequence[Rejection]) -> tuple[Rejection, ...]:
+    """The rejections that came closest, one for each instance type: smallest needed ÷ available, or its inverse."""
+    distances: dict[tuple[str, str], tuple[float, Rejection]] = {}
+    for rejection in rejections:
+        distance = _distance(rejection)
+        key = (rejection.provider, rejection.instance_type)
+        if distance is not None and (key not in distances or distance < distances[key][0]):
+            distances[key] = (distance, rejection)
+    ordered = sorted(distances.values(), key=lambda entry: (entry[0], entry[1].instance_type, entry[1].precision))
+    return tuple(rejection for _, rejection in ordered[:NEAREST_MISSES])
+
+
+def _distance(rejection: Rejection) -> float | None:
+    needed, available = rejection.needed, rejection.available
+    if rejection.code not in _RELAXABLE or not (isinstance(needed, int | float) and isinstance(available, int | float)):
+        return None
+    if min(needed, available) <= 0:
+        return None
+    return max(needed / available, available / needed)
+
+
+def workload_document(requirements: Requirements) -> dict[str, Any]:
+    """The workload as understood, under the plan's names."""
+    workload = requirements.workload
+    slo, limits = workload.slo, workload.limits
+    return {
+        "name": workload.name,
+        "model": requirements.model.name,
+        "precisions": list(workload.precisions),
+        "slo": {"ttft_p95_ms": slo.ttft_p95_ms, "tpot_p95_ms": slo.tpot_p95_ms, "e2e_p95_ms": slo.e2e_p95_ms},
+        "providers": list(workload.providers),
+        "regions": list(workload.regions),
+        "purchase": [purchase.value for purchase in workload.purchase],
+        "context_tokens": requirements.context_tokens,
+        "limits": {
+            "min_replicas": limits.min_replicas,
+            "max_replicas": limits.max_replicas,
+            "zones": limits.zones,
+            "max_usd_per_month": limits.max_usd_per_month,
+            "memory_utilization": limits.memory_utilization,
+        },
+    }
+
+
+def demand_document(demand: Demand) -> dict[str, Any]:
+    """The demand in numbers, under the plan's names."""
+    rate = demand.requests_per_second
+    return {
+        "requests_per_second": {
+            "mean": rate.mean,
+            "p50": rate.p50,
+            "p95": rate.p95,
+            "p99": rate.p99,
+            "peak": rate.peak,
+            "peak_to_mean": rate.peak_to_mean,
+        },
+        "input_tokens": _quantiles(demand.input_tokens),
+        "output_tokens": _quantiles(demand.output_tokens),
+        "longest_request_tokens": demand.longest_request_tokens,
+        "source": demand.source,
+        "requests": demand.requests,
+        "window_seconds": demand.window_seconds,
+    }
+
+
+def _quantiles(tokens: TokenQuantiles) -> dict[str, float]:
+    return {"mean": tokens.mean, "p50": tokens.p50, "p95": tokens.p95, "p99": tokens.p99, "max": tokens.max}
+
+
+def _input_digest(requirements: Requirements, workload: dict[str, Any], demand: dict[str, Any]) -> str:
+    """Digest of everything the user gave: workload, current deployment, demand with its token histogram."""
+    tokens, current = requirements.demand.tokens, requirements.workload.current
+    return digest(
+        plain(
+            {
+                "workload": workload,
+                "current": plain(current, "current") if current else None,
+                "demand": demand,
+                "tokens": [tokens.input_tokens.tolist(), tokens.output_tokens.tolist(), tokens.probability.tolist()],
+            },
+            "input",
+        )
+    )
+
+
+def _option(rank: int, sized: Sized, latency: Latency, requirements: Requirements) -> Option:
+    candidate = sized.served.candidate
+    return Option(
+        rank=rank,
+        provider=sized.offer.provider,
+        region=sized.offer.region,
+        instance_type=sized.offer.instance_type,
+        accelerator=candidate.accelerator.name,
+        accelerator_count=candidate.instance_type.accelerator_count or candidate.accelerator_share,
+        replicas_per_instance=candidate.replicas_per_instance,
+        tensor_parallel=candidate.tensor_parallel,
+        pipeline_parallel=candidate.pipeline_parallel,
+        precision=candidate.precision,
+        kv_precision="auto",
+        engine=candidate.engine,
+        engine_version=candidate.engine_version,
+        purchase=sized.purchase.value,
+        instances=sized.instances,
+        replicas=sized.replicas,
+        context_tokens=requirements.context_tokens,
+        max_concurrency=candidate.memory.max_concurrency,
+        memory_utilization=requirements.workload.limits.memory_utilization,
+        weights_gib=candidate.memory.weights_gib,
+        predicted=Predicted(
+            ttft_p95_ms=latency.ttft_p95_ms,
+            tpot_p95_ms=latency.tpot_p95_ms,
+            requests_per_second_per_replica=sized.served.requests_per_second_per_replica,
+        ),
+        evidence=sized.served.evidence,
+        cost=sized.cost,
+    )
+
+
+def _current(requirements: Requirements, catalog: Catalog) -> CurrentCost | None:
+    """What runs today, at catalog prices."""
+    current = requirements.workload.current
+    if current is None:
+        return None
+    offer = next(
+        (
+            offer
+            for offer in catalog.offers_in((current.provider,), (current.region,))
+            if offer.instance_type == current.instance_type
+        ),
+        None,
+    )
+    price = catalog.price(offer, Purchase(current.purchase)) if offer else None
+    if price is None:
+        kind = current.purchase.value.replace("_", " ")
+        raise InputError(
+            f"the catalog has no {kind} price for {current.instance_type} in {current.region}",
+            where=requirements.workload.where("current"),
+            hint="correct the region or the purchase option, or take `current` out",
+        )
+    return CurrentCost(
+        provider=current.provider,
+        region=current.region,
+        instance_type=current.instance_type,
+        purchase=current.purchase.value,
+        instances=current.count,
+        usd_per_hour=price.usd_per_hour * current.count,
+        total_usd_per_month=hourly_to_monthly(price.usd_per_hour, current.count),
+    )
+
+
+def _savings(current: CurrentCost | None, recommended: Option | None) -> Savings | None:
+    if current is None or recommended is None:
+        return None
+    saved = current.total_usd_per_month - recommended.cost.total_usd_per_month
+    return Savings(usd_per_month=saved, ratio=saved / current.total_usd_per_month)

@@ -1,0 +1,43 @@
+"""Columns of text that line up."""
+
+from collections.abc import Sequence
+
+_GAP = "  "
+
+
+def render_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under headers; a column of numbers is aligned to the right, any other to the left."""
+    columns = list(zip(headers, *rows, strict=True))
+    widths = [max(len(cell) for cell in column) for column in columns]
+    is_number = [all(_is_number(cell) for cell in column[1:]) for column in columns]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(cells, widths, is_number, strict=True)
+        ]
+        return _GAP.join(padded).rstrip()
+
+    return "\n".join([line(headers), line(["-" * width for width in widths]), *(line(row) for row in rows)])
+
+
+def render_markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same as a Markdown table; cells are escaped so that none can break out of its column."""
+    columns = list(zip(headers, *rows, strict=True))
+    rule = ["---:" if all(_is_number(cell) for cell in column[1:]) else "---" for column in columns]
+    lines = [[escape_markdown(cell) for cell in row] for row in [headers, *rows]]
+    lines.insert(1, rule)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it stands."""
+    for character in "\\`*_[]<>|":
+        text = text.replace(character, f"\\{character}")
+    return " ".join(text.split())
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell reads as a quantity: ``12``, ``$1,234.50``, ``35 ms``, ``-``."""
+    first = cell.strip().lstrip("$-+~<>≤≥")
+    return not first or first[0].isdigit()

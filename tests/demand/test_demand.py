@@ -1,0 +1,272 @@
+"""Traces, summaries and declared numbers become the same kind of demand."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.demand.declared import declared_demand, demand_from_busy
+from advisor.demand.summary import read_summary, summary_json
+from advisor.demand.tally import RequestTally, token_bin
+from advisor.demand.trace import read_trace, tally_trace
+from advisor.errors import InputError
+
+HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens"
+requests = st.lists(
+    st.tuples(st.floats(0, 40_000), st.integers(0, 200_000), st.integers(0, 30_000)), min_size=1, max_size=200
+)
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    """A trace file with these rows."""
+    path.write_text("\n".join([HEADER, *lines]) + "\n")
+    return path
+
+
+def tally_of(rows) -> RequestTally:
+    """The tally of (time, input, output) rows."""
+    times, inputs, outputs = (np.array(column) for column in zip(*rows, strict=True))
+    tally = RequestTally()
+    tally.add(times.astype(float), inputs.astype(np.int64), outputs.astype(np.int64))
+    return tally
+
+
+def test_a_hand_counted_trace(tmp_path):
+    """Five requests in two minutes: every figure can be checked by hand."""
+    path = write(
+        tmp_path / "t.csv",
+        [
+            "2023-11-16 18:00:00.0000000,100,10",
+            "2023-11-16 18:00:20.0000000,200,20",
+            "2023-11-16 18:00:40.0000000,300,30",
+            "2023-11-16 18:01:10.5000000,400,40",
+            "2023-11-16 18:01:40.0000000,1000,50",
+        ],
+    )
+
+    demand = read_trace(path)
+
+    assert demand.requests == 5
+    assert demand.window_seconds == 100
+    assert demand.requests_per_second.mean == pytest.approx(5 / 100)
+    assert demand.requests_per_second.peak == pytest.approx(3 / 60)
+    assert (demand.input_tokens.mean, demand.input_tokens.p50, demand.input_tokens.max) == (400, 300, 1000)
+    assert demand.output_tokens.p95 == 50
+    assert demand.longest_request_tokens == 1050
+
+
+@given(requests)
+def test_the_histogram_keeps_count_and_means(rows):
+    """Binning loses no request and moves no mean."""
+    demand = tally_of(rows).demand("test")
+
+    assert demand.tokens.probability.sum() == pytest.approx(1)
+    assert demand.tokens.mean_input_tokens() == pytest.approx(np.mean([row[1] for row in rows]))
+    assert demand.tokens.mean_output_tokens() == pytest.approx(np.mean([row[2] for row in rows]))
+
+
+@given(requests)
+def test_quantiles_are_those_of_the_requests(rows):
+    """Token percentiles are exact: the smallest value that covers its share."""
+    demand = tally_of(rows).demand("test")
+    inputs = [row[1] for row in rows]
+
+    assert demand.input_tokens.p95 == np.percentile(inputs, 95, method="inverted_cdf")
+    assert demand.input_tokens.max == max(inputs)
+    assert demand.longest_request_tokens == max(row[1] + row[2] for row in rows)
+
+
+@given(requests, st.integers(1, 50))
+def test_reading_in_blocks_changes_nothing(rows, cut):
+    """A trace counted in two parts is the trace counted at once."""
+    parts = RequestTally()
+    for part in (rows[:cut], rows[cut:]):
+        if part:
+            times, inputs, outputs = (np.array(column) for column in zip(*part, strict=True))
+            parts.add(times.astype(float), inputs.astype(np.int64), outputs.astype(np.int64))
+
+    assert summary_json(parts, "a", "") == summary_json(tally_of(rows), "a", "")
+
+
+@given(requests)
+def test_a_summary_reads_back_as_the_demand_it_came_from(tmp_path_factory, rows):
+    """Rates, quantiles and histogram survive the file to the rounding it states."""
+    tally = tally_of(rows)
+    path = tmp_path_factory.mktemp("summary") / "demand.json"
+    path.write_text(summary_json(tally, "test", "by someone"))
+    written, read = tally.demand("test"), read_summary(path)
+
+    assert read.requests_per_second.peak == pytest.approx(written.requests_per_second.peak)
+    assert read.requests_per_second.mean == pytest.approx(written.requests_per_second.mean, rel=1e-3)
+    assert read.output_tokens.p95 == written.output_tokens.p95
+    assert read.tokens.mean_input_tokens() == pytest.approx(written.tokens.mean_input_tokens(), abs=1e-2)
+    assert "by someone" in read.notes
+
+
+@given(st.integers(0, 4_000_000))
+def test_bins_are_ordered_and_at_most_half_an_octave_wide(tokens):
+    """A bin never holds a count and one 1.5 times as large."""
+    low, same, high = token_bin(np.array([tokens, tokens, int(tokens * 1.5) + 1]))
+
+    assert low == same
+    assert high > low
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param(["2023-11-16 18:00:00,nan,1"], "t.csv:2: ContextTokens: the value is missing", id="nan"),
+        pytest.param(["2023-11-16 18:00:00,1,1", ",1,1"], "t.csv:3: TIMESTAMP: the value is missing", id="no time"),
+        pytest.param(["2023-11-16 18:00:00,-5,1"], "found -5", id="negative"),
+        pytest.param(["2023-11-16 18:00:00,1.5,1"], "whole number", id="fraction"),
+        pytest.param(["2023-11-16 18:00:00,99999999,1"], "found 1e+08", id="absurd"),
+        pytest.param(["2023-11-16 18:00:00,many,1"], "t.csv:2: ContextTokens: 'many' is no number", id="text"),
+        pytest.param(["2023-11-16 18:00:00,1,1", "yesterday,1,1"], "t.csv:3: TIMESTAMP: 'yesterday' is no time", id="no iso"),
+        pytest.param(["2023-11-16 18:00:00,1"], "t.csv:2: the row has another number of cells", id="short row"),
+        pytest.param(["1,1,1", "99999999999,1,1"], "the arrival times span", id="clock"),
+        pytest.param([], "the trace has a header and no rows", id="no rows"),
+    ],
+)  # fmt: skip
+def test_bad_rows_are_named(tmp_path, lines, expected):
+    """The first bad row is named by file, line and column."""
+    with pytest.raises(InputError) as caught:
+        read_trace(write(tmp_path / "t.csv", lines))
+
+    assert expected in str(caught.value)
+
+
+def test_a_missing_column_names_what_would_do(tmp_path):
+    """A header without a needed column is answered with the names that are accepted."""
+    path = tmp_path / "t.csv"
+    path.write_text("time,prompt_tokens\n1,2\n")
+
+    with pytest.raises(InputError, match="'output_tokens' is missing") as caught:
+        read_trace(path)
+
+    assert "completion_tokens" in caught.value.hint
+
+
+def test_an_empty_file_and_a_binary_file_are_refused(tmp_path):
+    """Neither an empty nor a binary file reaches the parser's own errors."""
+    (tmp_path / "empty.csv").write_bytes(b"")
+    (tmp_path / "binary.csv").write_bytes(bytes(range(128, 256)))
+
+    with pytest.raises(InputError, match="empty"):
+        read_trace(tmp_path / "empty.csv")
+    with pytest.raises(InputError, match="UTF-8"):
+        read_trace(tmp_path / "binary.csv")
+
+
+def test_disorder_is_counted_and_said(tmp_path):
+    """Rows out of order change no rate, and the reader is told."""
+    ordered = ["2023-11-16 18:00:00,1,2", "2023-11-16 18:00:30,3,4", "2023-11-16 18:05:00,5,6"]
+    straight = read_trace(write(tmp_path / "a.csv", ordered))
+    shuffled = read_trace(write(tmp_path / "b.csv", [ordered[2], ordered[0], ordered[1]]))
+
+    assert shuffled.requests_per_second == straight.requests_per_second
+    assert any("arrive before the row above" in note for note in shuffled.notes)
+
+
+@pytest.mark.parametrize(
+    "stamp", ["2023-11-16T18:00:{:02d}Z", "2023-11-16T20:00:{:02d}+02:00", "{:02d}.25", "17001576{:02d}"]
+)
+def test_every_usual_time_format_is_read(tmp_path, stamp):
+    """ISO 8601 with a zone, seconds since the start and seconds since the epoch all give the same window."""
+    path = write(tmp_path / "t.csv", [f"{stamp.format(second)},1,2" for second in (1, 31)])
+
+    assert read_trace(path).window_seconds == 30
+
+
+def test_progress_is_reported(tmp_path):
+    """The caller hears how many requests were read."""
+    heard: list[int] = []
+
+    tally_trace(write(tmp_path / "t.csv", ["1,1,1", "2,1,1"]), heard.append)
+
+    assert heard[-1] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"schema": "other"}, "schema"),
+        ({"requests_per_minute": [1, -1]}, "requests_per_minute"),
+        ({"token_cells": []}, "token_cells"),
+        ({"token_cells": [{"input_tokens": 1}]}, "output_tokens"),
+        ({"window_seconds": 0}, "division"),
+    ],
+)
+def test_a_spoiled_summary_is_refused(tmp_path, change, expected):
+    """A summary that was edited into nonsense is refused by what is wrong with it."""
+    path = tmp_path / "demand.json"
+    document = json.loads(summary_json(tally_of([(0, 1, 1), (70, 1, 1)]), "a", ""))
+    path.write_text(json.dumps(document | change))
+
+    with pytest.raises(InputError, match=expected):
+        read_summary(path)
+
+
+def test_declared_demand_is_one_size():
+    """Declared numbers come back as they are."""
+    demand = declared_demand(12, 20, 800, 200)
+
+    assert (demand.requests_per_second.mean, demand.requests_per_second.peak) == (12, 20)
+    assert demand.tokens.mean_output_tokens() == 200
+    assert demand.requests is None
+
+
+def test_busy_accelerators_give_the_shape_and_the_volume_gives_the_level():
+    """A known daily volume is spread over the day as the accelerators were busy; unknown minutes are left out."""
+    demand = demand_from_busy(np.array([1.0, 3.0, np.nan]), 60, 86_400, None, (100, 10))
+
+    assert demand.requests_per_second.mean == pytest.approx(1.0)
+    assert demand.requests_per_second.peak == pytest.approx(1.5)
+    assert any("only 67% of the minutes" in note for note in demand.notes)
+
+
+def test_without_a_volume_busy_is_an_upper_bound():
+    """With nothing but utilisation, a busy accelerator counts as a saturated one, and that is said."""
+    demand = demand_from_busy(np.array([0.5, 2.0]), 60, None, 4.0, (100, 10))
+
+    assert demand.requests_per_second.peak == 8.0
+    assert any("upper bound" in note for note in demand.notes)
+
+
+@pytest.mark.parametrize("busy", [[0.0, 0.0], [np.nan], []])
+def test_nothing_busy_is_no_demand(busy):
+    """Idle or unobserved accelerators are no demand of zero: it is said that nothing is known."""
+    with pytest.raises(InputError, match="no busy accelerator"):
+        demand_from_busy(np.array(busy), 60, 100, None, (1, 1))
+
+
+def test_the_published_example_is_what_its_trace_says():
+    """The shipped summaries hold the counts of the traces they came from."""
+    chat = read_summary(Path(__file__).parents[2] / "examples/chat/demand.json")
+
+    assert chat.requests == 19_366
+    assert chat.input_tokens.max == 14_050
+    assert chat.output_tokens.max == 1000
+    assert chat.requests_per_second.peak == pytest.approx(502 / 60)
+
+
+def test_ten_thousand_rows_match_a_slow_count(tmp_path):
+    """The fast reader counts what a plain loop over the same file counts."""
+    generator = np.random.default_rng(7)
+    times = np.cumsum(generator.exponential(0.2, 10_000))
+    lengths = generator.integers(1, 5000, (10_000, 2))
+    path = write(tmp_path / "t.csv", [f"{t:.6f},{i},{o}" for t, (i, o) in zip(times, lengths, strict=True)])
+
+    demand = read_trace(path)
+
+    with path.open() as stream:
+        rows = list(csv.DictReader(stream))
+    minutes: dict[int, int] = {}
+    for row in rows:
+        minutes[int(float(row["TIMESTAMP"]) // 60)] = minutes.get(int(float(row["TIMESTAMP"]) // 60), 0) + 1
+    assert demand.requests == len(rows)
+    assert demand.requests_per_second.peak == max(minutes.values()) / 60
+    assert demand.input_tokens.mean == pytest.approx(np.mean([int(row["ContextTokens"]) for row in rows]))

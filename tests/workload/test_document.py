@@ -1,0 +1,124 @@
+"""The workload file: what it may say, and what is said when it is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from advisor.catalog.values import Purchase
+from advisor.errors import InputError
+from advisor.workload.document import read_workload
+from advisor.workload.values import DeclaredDemand, SampleDemand, TraceDemand
+
+MINIMAL = """\
+name: chat
+model: meta-llama/Llama-3.1-8B-Instruct
+demand:
+  declared: {requests_per_second: 12, input_tokens: 800, output_tokens: 200}
+"""
+
+
+def read(tmp_path: Path, text: str):
+    """The workload that *text* describes."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(text)
+    return read_workload(path)
+
+
+def complaint(tmp_path: Path, text: str) -> str:
+    """What is said about *text*."""
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, text)
+    return str(caught.value)
+
+
+def test_three_keys_are_enough(tmp_path):
+    """Name, model and demand suffice; everything else has a stated default."""
+    workload = read(tmp_path, MINIMAL)
+
+    assert workload.demand == DeclaredDemand(12, 12, 800, 200)
+    assert workload.precisions == ("bf16",)
+    assert workload.providers == ("aws", "gcp", "azure")
+    assert workload.purchase == (Purchase.ON_DEMAND,)
+    assert workload.limits.memory_utilization == 0.9
+    assert workload.current is None
+
+
+def test_every_key_is_read(tmp_path):
+    """A full workload keeps each value, durations in milliseconds and paths relative to the file."""
+    workload = read(
+        tmp_path,
+        """\
+name: chat
+model: ./model/config.json
+precisions: [fp8, bf16, fp8]
+slo: {ttft_p95: 1.5s, tpot_p95: 50ms, e2e_p95: 2m}
+demand:
+  trace: requests.csv
+providers: aws
+regions: [us-east-1]
+purchase: [spot, on_demand]
+context_tokens: 4096
+current: {provider: aws, region: us-east-1, instance_type: p4d.24xlarge, count: 2}
+limits: {min_replicas: 2, max_replicas: 9, zones: 2, max_usd_per_month: 1000.5, memory_utilization: 0.8}
+""",
+    )
+
+    assert workload.precisions == ("fp8", "bf16")
+    assert (workload.slo.ttft_p95_ms, workload.slo.tpot_p95_ms, workload.slo.e2e_p95_ms) == (1500, 50, 120_000)
+    assert workload.demand == TraceDemand(tmp_path / "requests.csv")
+    assert workload.model_reference == str(tmp_path / "model/config.json")
+    assert workload.current is not None
+    assert workload.current.purchase is Purchase.ON_DEMAND
+    assert workload.limits.max_usd_per_month == 1000.5
+
+
+def test_samples_are_a_source(tmp_path):
+    """Demand can come from accelerator samples with stated lengths."""
+    text = MINIMAL.replace(
+        "declared: {requests_per_second: 12,", "samples: {path: day, requests_per_day: 1e5,"
+    )  # fmt: skip
+
+    assert read(tmp_path, text).demand == SampleDemand(tmp_path / "day", 100_000, 800, 200)
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        pytest.param(MINIMAL + "slo: {ttft: 1s}\n", ":5: slo.ttft: unknown key 'ttft'\n  hint: did you mean ttft_p95", id="unknown key"),
+        pytest.param(MINIMAL + "slo: {ttft_p95: 1}\n", ":5: slo.ttft_p95: '1' is no duration\n  hint: write a number", id="no unit"),
+        pytest.param(MINIMAL + "slo: {ttft_p95: 0ms}\n", "is no duration", id="zero duration"),
+        pytest.param(MINIMAL + "precisions: [fp9]\n", "precisions[0]: unknown value 'fp9'\n  hint: did you mean fp8", id="precision"),
+        pytest.param(MINIMAL + "precisions: []\n", "the list is empty", id="empty list"),
+        pytest.param(MINIMAL + "limits: {zones: two}\n", "limits.zones: 'two' is not a whole number", id="type"),
+        pytest.param(MINIMAL + "limits: {zones: 0}\n", "limits.zones: 0 is out of range", id="range"),
+        pytest.param(MINIMAL + "limits: {memory_utilization: 1.2}\n", "1.2 is out of range", id="above one"),
+        pytest.param(MINIMAL + "limits: {max_usd_per_month: nan}\n", "nan is out of range", id="nan"),
+        pytest.param(MINIMAL + "limits: {min_replicas: 3, max_replicas: 2}\n", "max_replicas 2 contradicts min_replicas 3", id="contradiction"),
+        pytest.param(MINIMAL + "limits: {zones: 3, max_replicas: 2}\n", "max_replicas 2 contradicts zones 3", id="zones"),
+        pytest.param(MINIMAL + "limits: [1]\n", "expected a mapping, found a list", id="list for mapping"),
+        pytest.param(MINIMAL + "name: other\n", ":5: name: the key is there twice", id="twice"),
+        pytest.param(MINIMAL + "regions: {a: b}\n", "expected a list, found a mapping", id="mapping for list"),
+        pytest.param(MINIMAL + "regions:\n", "the value is empty", id="null"),
+        pytest.param(MINIMAL + "current: {provider: aws}\n", "missing: region, instance_type, count", id="missing"),
+        pytest.param(MINIMAL.replace("name: chat\n", ""), "the key 'name' is missing", id="no name"),
+        pytest.param(MINIMAL.replace("12", "-1"), "declared.requests_per_second: -1 is out of range", id="negative"),
+        pytest.param(MINIMAL + "  trace: x.csv\n", "demand needs exactly one source", id="two sources"),
+        pytest.param("name: [", ":1: not valid YAML", id="syntax"),
+        pytest.param("", "the workload is empty", id="empty"),
+        pytest.param("- a\n", "expected a mapping, found a list", id="not a mapping"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_place(tmp_path, broken, expected):
+    """Each mistake names its line and field, and how to mend it."""
+    assert expected in complaint(tmp_path, broken)
+
+
+def test_a_missing_file_is_no_traceback(tmp_path):
+    """A file that is not there is an InputError that names it."""
+    with pytest.raises(InputError, match="nowhere"):
+        read_workload(tmp_path / "nowhere.yaml")
+
+
+def test_yaml_tags_build_no_objects(tmp_path):
+    """A tag that asks for a Python object is only text: nothing is executed."""
+    assert "contradict" not in complaint(tmp_path, "!!python/object/apply:os.system ['true']\n")
