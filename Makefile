@@ -1,0 +1,50 @@
+# Every target sets up what it needs by itself: a virtual environment in .venv, installed from pyproject.toml.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := build/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast check bench golden tools clean
+
+help: ## Show the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
+	@touch $@
+
+demo: $(READY) ## Run the main job on examples/chat and show the result.
+	@mkdir -p $(DEMO)
+	$(BIN)/advisor recommend examples/chat/workload.yaml
+	$(BIN)/advisor recommend examples/chat/workload.yaml --format json --output $(DEMO)/plan.json
+	$(BIN)/advisor generate terraform $(DEMO)/plan.json --out $(DEMO)/infra
+
+test: $(READY) ## Run every test that this machine has the tools for.
+	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile
+
+test-fast: $(READY) ## Run the tests that take less than ten seconds each.
+	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile -m 'not slow'
+
+check: $(READY) ## Lint, types and the import contract.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## Print the benchmarks.
+	@for program in tests/benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program; done
+
+golden: $(READY) ## Write the golden files anew; read the difference before you commit it.
+	$(BIN)/python -m pytest --quiet tests/codegen --update-golden
+
+tools: ## Install the tools that check generated code (Terraform core, linters) into .verify.
+	bash tests/iac/install_tools.sh
+
+clean: ## Remove what the other targets made.
+	rm -rf $(VENV) .verify build dist
