@@ -1,16 +1,82 @@
-"""Reading the CSV tables of the catalog: text in, typed cells out, an error that names the file and the row."""
+"""Reading the CSV tables of the catalog: text in, typed cells out, an error that names file, row and column."""
 
 import csv
+import math
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
 from advisor.errors import InputError
 
 Row = Mapping[str, str]
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """Rows of a CSV file with a header line, cells as text.
+class Record:
+    """One row of a table, whose cells are read by column and type."""
+
+    __slots__ = ("cells", "line", "path")
+
+    def __init__(self, path: Path, line: int, cells: Row) -> None:
+        """Keep where the row stands, for error messages."""
+        self.path = path
+        self.line = line
+        self.cells = cells
+
+    def text(self, column: str) -> str:
+        """A cell that must not be empty."""
+        return self.cells.get(column) or self._fail_empty(column)
+
+    def optional_text(self, column: str) -> str:
+        """A cell as it stands, "" when empty."""
+        cell = self.cells.get(column)
+        return self._fail_empty(column) if cell is None else cell
+
+    def number(self, column: str) -> float:
+        """A finite number."""
+        cell = self.text(column)
+        try:
+            value = float(cell)
+        except ValueError:
+            self.fail(column, f"'{cell}' is no number")
+        if not math.isfinite(value):
+            self.fail(column, f"'{cell}' is no finite number")
+        return value
+
+    def optional_number(self, column: str) -> float | None:
+        """A finite number, or None for an empty cell: unknown is never zero."""
+        return self.number(column) if self.optional_text(column) else None
+
+    def optional_integer(self, column: str) -> int | None:
+        """A whole number, or None for an empty cell."""
+        value = self.optional_number(column)
+        if value is None:
+            return None
+        if value != int(value):
+            self.fail(column, f"'{self.cells[column]}' is no whole number")
+        return int(value)
+
+    def choice(self, column: str, kind: type[Choice]) -> Choice:
+        """A word of a closed list."""
+        cell = self.text(column)
+        try:
+            return kind(cell)
+        except ValueError:
+            self.fail(column, f"'{cell}' is none of {', '.join(kind)}")
+
+    def fail(self, column: str, message: str) -> NoReturn:
+        """Raise an error that names the file, the row and the column."""
+        raise InputError(message, where=f"{self.path}:{self.line}: {column}")
+
+    def _fail_empty(self, column: str) -> NoReturn:
+        if column in self.cells:
+            self.fail(column, "the cell is empty")
+        raise InputError(f"there is no column '{column}'", where=str(self.path))
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Rows of a CSV file with a header line, each with its place.
 
     Raises:
         InputError: the file cannot be read, or a row has another number of cells than the header.
@@ -24,9 +90,17 @@ def read_rows(path: Path) -> Iterator[Row]:
                     raise InputError(
                         f"{len(cells)} cells where the header has {len(header)}", where=f"{path}:{reader.line_num}"
                     )
-                yield dict(zip(header, cells, strict=True))
+                yield Record(path, reader.line_num, dict(zip(header, cells, strict=True)))
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"this is no CSV table in UTF-8: {error}", where=str(path)) from error
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Rows of a CSV file with a header line, cells as text; see :func:`read_records`."""
+    for record in read_records(path):
+        yield record.cells
 
 
 def optional_float(cell: str) -> float | None:

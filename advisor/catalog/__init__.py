@@ -1,1 +1,8 @@
-"""Facts with sources: accelerators, instance types, offers with prices, and what engines support."""
+"""Accelerators, machines, prices and engines as the catalog's tables state them.
+
+``values`` says what there is, ``readers`` turns tables into values, ``catalog`` finds them by name.
+"""
+
+from advisor.catalog.catalog import Catalog, load_catalog
+
+__all__ = ["Catalog", "load_catalog"]

@@ -102,6 +102,23 @@ class InstanceType:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """Where a provider sells machines."""
+
+    provider: str
+    name: str
+    """As the provider spells it: us-east-1, westeurope, ..."""
+    title: str
+    """Name for people."""
+    city: str
+    country_iso2: str
+    continent: str
+    latitude_degrees: float | None
+    longitude_degrees: float | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """USD for one instance for one hour."""
 

@@ -1,0 +1,211 @@
+"""The catalog as one frozen value: everything by name, each table read when it is first asked for."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+from advisor.catalog import readers
+from advisor.catalog.names import architecture_key, nearest, normalised, suggestion
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Region
+from advisor.data_files import data_dir
+from advisor.errors import InputError
+
+_ENGINE_PREFERENCE = ("vLLM-NxDI", "vLLM-Neuron", "vLLM-Gaudi", "vLLM-TPU", "vLLM", "TensorRT-LLM", "SGLang")
+"""The vendor's own vLLM first: it is the one whose deployment we write."""
+_UNLISTED = "untested"
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """Facts of one directory of tables."""
+
+    directory: Path
+
+    @cached_property
+    def accelerators(self) -> Mapping[str, Accelerator]:
+        """Accelerators by name."""
+        return readers.read_accelerators(self.directory, self._sources)
+
+    @cached_property
+    def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
+        """Machines by (provider, name)."""
+        return readers.read_instance_types(self.directory, self._sources)
+
+    @cached_property
+    def offers(self) -> tuple[Offer, ...]:
+        """Every machine in every region that sells it, priced or not."""
+        return readers.read_offers(self.directory, self._sources)
+
+    @cached_property
+    def regions(self) -> Mapping[tuple[str, str], Region]:
+        """Regions by (provider, name)."""
+        return readers.read_regions(self.directory, self._sources)
+
+    @cached_property
+    def providers(self) -> tuple[str, ...]:
+        """Providers that sell an accelerated machine."""
+        return tuple(dict.fromkeys(provider for provider, _ in self.instance_types))
+
+    def accelerator(self, name: str) -> Accelerator:
+        """The accelerator of a name or an alias, however it is spelled.
+
+        Raises:
+            InputError: there is none, with the nearest names.
+        """
+        known = self._accelerator_names.get(normalised(name))
+        if known is None:
+            raise InputError(f"unknown accelerator: '{name}'", hint=suggestion(name, tuple(self.accelerators)))
+        return self.accelerators[known]
+
+    def accelerator_variants(self, name: str) -> tuple[Accelerator, ...]:
+        """The accelerator of that name; for a bare ``A100`` or ``H100`` every variant of it.
+
+        Raises:
+            InputError: there is none, with the nearest names.
+        """
+        wanted = normalised(name)
+        if wanted not in {normalised(known) for known in self.accelerators}:
+            family = [part for known, part in self.accelerators.items() if normalised(known.split("-")[0]) == wanted]
+            if family:
+                return tuple(family)
+        return (self.accelerator(name),)
+
+    def instance_type(self, provider: str, name: str) -> InstanceType:
+        """One machine.
+
+        Raises:
+            InputError: the provider or the type is unknown, with the nearest names.
+        """
+        found = self.instance_types.get((provider, name))
+        if found is None:
+            known = [known for owner, known in self.instance_types if owner == provider]
+            if not known:
+                raise InputError(f"unknown provider: '{provider}'", hint=suggestion(provider, self.providers))
+            raise InputError(f"unknown instance type of {provider}: '{name}'", hint=suggestion(name, known))
+        return found
+
+    def offers_in(self, providers: Collection[str] = (), regions: Collection[str] = ()) -> tuple[Offer, ...]:
+        """Offers of these providers in these regions; an empty collection means all of them."""
+        wanted_providers, wanted_regions = set(providers), set(regions)
+        return tuple(
+            offer
+            for offer in self.offers
+            if (not wanted_providers or offer.provider in wanted_providers)
+            and (not wanted_regions or offer.region in wanted_regions)
+        )
+
+    def price(self, offer: Offer, purchase: Purchase) -> Price | None:
+        """What an offer costs when paid for in this way; None when that is unknown."""
+        match purchase:
+            case Purchase.ON_DEMAND:
+                return offer.on_demand
+            case Purchase.SPOT:
+                return offer.spot
+
+    def has_region(self, provider: str, region: str) -> bool:
+        """Whether the provider has a region of this name."""
+        return (provider, region) in self.regions
+
+    def regions_of(self, provider: str) -> tuple[str, ...]:
+        """Names of the provider's regions, sorted."""
+        return tuple(sorted(name for owner, name in self.regions if owner == provider))
+
+    def nearest_regions(self, name: str, providers: Collection[str] = ()) -> list[str]:
+        """Regions whose names look like *name*, for an error message."""
+        known = {region: None for owner, region in self.regions if not providers or owner in providers}
+        return nearest(name, known)
+
+    def engine_support(self, accelerator: str, precision: str) -> tuple[EngineSupport, ...]:
+        """What each engine does with a precision on an accelerator, the preferred engine first."""
+        return self._engine_support.get((self.accelerator(accelerator).name, precision), ())
+
+    def model_status(self, engine: str, accelerator: str, model_name: str, family: str) -> str | None:
+        """What an engine's maintainers say of a model: supported, validated, untested or not_enough_memory.
+
+        The row of the model itself counts first, then that of its architecture under another name, then that
+        of its family. None where the engine keeps no list, because it runs whatever vLLM runs.
+        """
+        engines, rows = self._engine_models
+        if engine not in engines:
+            return None
+        for key in (model_name, architecture_key(model_name), f"family:{family}"):
+            if (engine, accelerator, key) in rows:
+                return rows[engine, accelerator, key]
+        return _UNLISTED
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over the names and the bytes of all tables: the same facts give the same hash."""
+        digest = hashlib.sha256()
+        for path in sorted(self.directory.rglob("*.csv"), key=lambda path: path.relative_to(self.directory).as_posix()):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(self.directory).as_posix()}\0{len(content)}\0".encode())
+            digest.update(content)
+        return digest.hexdigest()
+
+    @property
+    def as_of(self) -> str:
+        """Date of the newest price."""
+        return max(self._price_dates, default="")
+
+    @property
+    def oldest_price_as_of(self) -> str:
+        """Date of the oldest price."""
+        return min(self._price_dates, default="")
+
+    @cached_property
+    def _price_dates(self) -> frozenset[str]:
+        prices = (price for offer in self.offers for price in (offer.on_demand, offer.spot))
+        return frozenset(price.provenance.as_of for price in prices if price is not None)
+
+    @cached_property
+    def _sources(self) -> readers.Sources:
+        return readers.Sources(self.directory)
+
+    @cached_property
+    def _accelerator_names(self) -> dict[str, str]:
+        return readers.read_accelerator_names(self.directory, dict(self.accelerators))
+
+    @cached_property
+    def _engine_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:
+        grouped: dict[tuple[str, str], list[EngineSupport]] = {}
+        for row in readers.read_engine_support(self.directory, self._sources):
+            grouped.setdefault((row.accelerator, row.precision), []).append(row)
+        return {key: tuple(sorted(rows, key=_preference)) for key, rows in grouped.items()}
+
+    @cached_property
+    def _engine_models(self) -> tuple[frozenset[str], dict[tuple[str, str, str], str]]:
+        """Engines that keep a list, and the status by (engine, accelerator, model, architecture or family)."""
+        rows: dict[tuple[str, str, str], str] = {}
+        for engine, accelerator, model, family, status in readers.read_engine_models(self.directory):
+            if model:
+                rows[engine, accelerator, model] = status
+                rows.setdefault((engine, accelerator, architecture_key(model)), status)
+            else:
+                rows[engine, accelerator, f"family:{family}"] = status
+        return frozenset(engine for engine, _, _ in rows), rows
+
+
+def load_catalog(directory: Path | None = None) -> Catalog:
+    """The catalog of a directory; without one the catalog that comes with the program.
+
+    Raises:
+        InputError: there is no such directory.
+    """
+    if directory is None:
+        return _shipped_catalog()
+    if not directory.is_dir():
+        raise InputError("there is no such catalog directory", where=str(directory))
+    return Catalog(directory)
+
+
+@cache
+def _shipped_catalog() -> Catalog:
+    return Catalog(data_dir("instance_catalog"))
+
+
+def _preference(row: EngineSupport) -> int:
+    known = row.engine in _ENGINE_PREFERENCE
+    return _ENGINE_PREFERENCE.index(row.engine) if known else len(_ENGINE_PREFERENCE)

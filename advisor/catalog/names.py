@@ -1,0 +1,49 @@
+"""Names as people type them, and the nearest known ones for an error message."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+_IGNORED = str.maketrans("", "", "-_ \t")
+_SHORT_LIST = 20
+
+
+def normalised(name: str) -> str:
+    """A name without case, spaces, underscores and hyphens: ``A100 80GB`` and ``a100-80gb`` are one."""
+    return name.translate(_IGNORED).casefold()
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Known names that look like *name*: those that begin like it, else the most similar ones."""
+    by_key = {normalised(candidate): candidate for candidate in known}
+    wanted = normalised(name)
+    beginning = [candidate for key, candidate in by_key.items() if wanted and key.startswith(wanted)]
+    if beginning:
+        return beginning[:6]
+    return [by_key[key] for key in difflib.get_close_matches(wanted, by_key, n=3, cutoff=0.5)]
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """A hint that names the nearest known names, or all of them when they are few."""
+    close = nearest(name, known)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(known)}" if len(known) <= _SHORT_LIST else ""
+
+
+_VARIANTS = ("-instruct", "-chat", "-it", "-hf", "-fp8", "-fp4", "-bf16")
+
+
+def architecture_key(model: str) -> str:
+    """What tells one trained architecture from another in a model's name.
+
+    The owner, ``Meta-`` in front and tuning or storage at the end do not change how an engine runs it:
+    ``meta-llama/Meta-Llama-3.1-8B-Instruct`` and ``meta-llama/Llama-3.1-8B`` have one key.
+    """
+    key = model.rsplit("/", 1)[-1].casefold().removeprefix("meta-")
+    while True:
+        shorter = key
+        for variant in _VARIANTS:
+            shorter = shorter.removesuffix(variant)
+        if shorter == key:
+            return key
+        key = shorter

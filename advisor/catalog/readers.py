@@ -1,0 +1,174 @@
+"""The catalog's tables as values: one function for each table, one row for each value."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from advisor.catalog.names import normalised
+from advisor.catalog.values import (
+    Accelerator,
+    EngineSupport,
+    InstanceType,
+    Offer,
+    Price,
+    Provenance,
+    Quality,
+    Region,
+    Support,
+)
+from advisor.tables import Record, read_records
+
+
+class Sources:
+    """Titles of the sources, and one Provenance for all rows that share source, date and quality."""
+
+    def __init__(self, directory: Path) -> None:
+        """Read the table of sources."""
+        self._titles = {row.text("source_id"): row.text("title") for row in read_records(directory / "sources.csv")}
+        self._known: dict[tuple[str, str, str], Provenance] = {}
+
+    def of(self, row: Record, prefix: str = "") -> Provenance:
+        """Where a row, or the part of it whose columns begin with *prefix*, comes from."""
+        columns = f"{prefix}source", f"{prefix}as_of", f"{prefix}quality"
+        key = row.text(columns[0]), row.text(columns[1]), row.text(columns[2])
+        known = self._known.get(key)
+        if known is None:
+            if key[0] not in self._titles:
+                row.fail(columns[0], f"'{key[0]}' is not in sources.csv")
+            known = Provenance(self._titles[key[0]], key[1], row.choice(columns[2], Quality))
+            self._known[key] = known
+        return known
+
+
+def read_accelerators(directory: Path, sources: Sources) -> dict[str, Accelerator]:
+    """Accelerators by name."""
+    found = (_accelerator(row, sources) for row in read_records(directory / "accelerators.csv"))
+    return {accelerator.name: accelerator for accelerator in found}
+
+
+def read_accelerator_names(directory: Path, accelerators: dict[str, Accelerator]) -> dict[str, str]:
+    """Every way to write an accelerator's name, normalised → its name."""
+    names = {normalised(name): name for name in accelerators}
+    for row in read_records(directory / "accelerator_aliases.csv"):
+        target = row.text("accelerator")
+        if target not in accelerators:
+            row.fail("accelerator", f"'{target}' is not in accelerators.csv")
+        names[normalised(row.text("alias"))] = target
+    return names
+
+
+def read_instance_types(directory: Path, sources: Sources) -> dict[tuple[str, str], InstanceType]:
+    """Machines by provider and name."""
+    found = (_instance_type(row, sources) for row in read_records(directory / "instances.csv"))
+    return {(machine.provider, machine.name): machine for machine in found}
+
+
+def read_offers(directory: Path, sources: Sources) -> tuple[Offer, ...]:
+    """What is sold where, in the order of the files: one file for each provider."""
+    paths = sorted((directory / "prices").glob("*.csv"))
+    return tuple(_offer(path.stem, row, sources) for path in paths for row in read_records(path))
+
+
+def read_regions(directory: Path, sources: Sources) -> dict[tuple[str, str], Region]:
+    """Regions by provider and name."""
+    found = (_region(row, sources) for row in read_records(directory / "regions.csv"))
+    return {(region.provider, region.name): region for region in found}
+
+
+def read_engine_support(directory: Path, sources: Sources) -> Iterator[EngineSupport]:
+    """Which engine serves which precision on which accelerator."""
+    for row in read_records(directory / "engine_support.csv"):
+        yield EngineSupport(
+            engine=row.text("engine"),
+            engine_version=row.text("engine_version"),
+            accelerator=row.text("accelerator"),
+            precision=row.text("precision"),
+            support=row.choice("support", Support),
+            compute_precision=row.optional_text("compute_precision"),
+            detail=row.optional_text("detail"),
+            provenance=sources.of(row),
+        )
+
+
+def read_engine_models(directory: Path) -> Iterator[tuple[str, str, str, str, str]]:
+    """Engine, accelerator, model, family and status, for engines that list what they run."""
+    for row in read_records(directory / "engine_models.csv"):
+        yield (
+            row.text("engine"),
+            row.text("accelerator"),
+            row.optional_text("model"),
+            row.optional_text("family"),
+            row.text("status"),
+        )
+
+
+def _accelerator(row: Record, sources: Sources) -> Accelerator:
+    return Accelerator(
+        name=row.text("name"),
+        vendor=row.text("vendor"),
+        architecture=row.text("architecture"),
+        compute_capability=row.optional_number("compute_capability"),
+        memory_gib=row.number("memory_gib"),
+        memory_bandwidth_gb_per_second=row.number("memory_bandwidth_gb_per_second"),
+        fp32_tflops=row.optional_number("fp32_tflops"),
+        fp16_tflops=row.optional_number("fp16_tflops"),
+        fp8_tflops=row.optional_number("fp8_tflops"),
+        int8_tops=row.optional_number("int8_tops"),
+        fp4_tflops=row.optional_number("fp4_tflops"),
+        link_gb_per_second=row.optional_number("link_gb_per_second"),
+        link_kind=row.optional_text("link_kind"),
+        tdp_watts=row.optional_number("tdp_watts"),
+        launch_year=row.optional_integer("launch_year"),
+        provenance=sources.of(row),
+    )
+
+
+def _instance_type(row: Record, sources: Sources) -> InstanceType:
+    return InstanceType(
+        provider=row.text("provider"),
+        name=row.text("name"),
+        accelerator=row.text("accelerator"),
+        accelerator_count=row.optional_number("accelerator_count"),
+        accelerator_memory_gib=row.optional_number("accelerator_memory_gib"),
+        vcpus=row.optional_integer("vcpus"),
+        memory_gib=row.optional_number("memory_gib"),
+        network_gbit_per_second=row.optional_number("network_gbit_per_second"),
+        local_nvme_gb=row.optional_number("local_nvme_gb"),
+        interconnect=row.optional_text("interconnect"),
+        cpu_architecture=row.text("cpu_architecture"),
+        provenance=sources.of(row),
+    )
+
+
+def _offer(provider: str, row: Record, sources: Sources) -> Offer:
+    return Offer(
+        provider=provider,
+        region=row.text("region"),
+        instance_type=row.text("instance_type"),
+        on_demand=_price(row, sources, "on_demand_"),
+        spot=_price(row, sources, "spot_"),
+    )
+
+
+def _price(row: Record, sources: Sources, prefix: str) -> Price | None:
+    """A price with its source, or None: an empty cell is an unknown price, and nothing is free."""
+    column = f"{prefix}usd_per_hour"
+    usd_per_hour = row.optional_number(column)
+    if usd_per_hour is None:
+        return None
+    if usd_per_hour <= 0:
+        row.fail(column, f"a price of {usd_per_hour:g}: leave the cell empty when it is unknown")
+    return Price(usd_per_hour, sources.of(row, prefix))
+
+
+def _region(row: Record, sources: Sources) -> Region:
+    return Region(
+        provider=row.text("provider"),
+        name=row.text("region"),
+        title=row.text("name"),
+        city=row.optional_text("city"),
+        country_iso2=row.optional_text("country_iso2"),
+        continent=row.optional_text("continent"),
+        latitude_degrees=row.optional_number("latitude"),
+        longitude_degrees=row.optional_number("longitude"),
+        provenance=sources.of(row),
+    )

@@ -1,0 +1,214 @@
+"""``advisor catalog``: look into the catalog of accelerators, instances and prices."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from advisor.catalog import Catalog, load_catalog
+from advisor.catalog.names import suggestion
+from advisor.catalog.values import Accelerator, Offer
+from advisor.cli.output import deliver, output_option
+from advisor.errors import InputError
+from advisor.report.text_table import render_table
+
+Cell = str | int | float | None
+Entry = Mapping[str, Cell]
+
+_OFFER_KEYS = (
+    "provider", "region", "instance_type", "accelerator", "accelerator_count", "accelerator_memory_gib",
+    "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of",
+)  # fmt: skip
+_format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to show the result.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What to list; an empty field lists everything."""
+
+    providers: tuple[str, ...]
+    regions: tuple[str, ...]
+    instance_types: tuple[str, ...]
+    accelerators: tuple[str, ...]
+
+
+@click.group()
+def command() -> None:
+    """Look into the catalog of accelerators, instances and prices."""
+
+
+@command.command("list")
+@click.option("--provider", "providers", multiple=True, help="aws, gcp, azure, ... (repeatable)")
+@click.option("--region", "regions", multiple=True, help="Region as the provider spells it. (repeatable)")
+@click.option("--instance-type", "instance_types", multiple=True, help="For example g6.xlarge. (repeatable)")
+@click.option(
+    "--accelerator", "accelerators", multiple=True, help="For example L4; A100 lists every variant. (repeatable)"
+)
+@_format_option
+@output_option
+def list_offers(
+    providers: tuple[str, ...],
+    regions: tuple[str, ...],
+    instance_types: tuple[str, ...],
+    accelerators: tuple[str, ...],
+    output_format: str,
+    output: Path | None,
+) -> None:
+    """List instance types by region with their prices in USD per hour."""
+    catalog = load_catalog()
+    offers = select(catalog, Filters(providers, regions, instance_types, accelerators))
+    if not offers:
+        click.echo("note: nothing in the catalog is sold that way", err=True)
+    entries = [_offer_entry(catalog, offer) for offer in offers]
+    if output_format == "table":
+        deliver(_offer_tables(entries, offers), output)
+    else:
+        deliver(_serialise(entries, _OFFER_KEYS, output_format), output)
+
+
+@command.command("accelerators")
+@_format_option
+@output_option
+def list_accelerators(output_format: str, output: Path | None) -> None:
+    """List accelerators with memory, bandwidth and dense peaks."""
+    entries = [_accelerator_entry(accelerator) for accelerator in load_catalog().accelerators.values()]
+    if output_format == "table":
+        deliver(_accelerator_table(entries), output)
+    else:
+        deliver(_serialise(entries, tuple(entries[0]), output_format), output)
+
+
+def select(catalog: Catalog, filters: Filters) -> list[Offer]:
+    """Offers that pass every filter, by provider, instance type and region.
+
+    Raises:
+        InputError: a filter names something that the catalog does not know, with the nearest names.
+    """
+    _check_known("--provider", "provider", filters.providers, catalog.providers)
+    providers = filters.providers or catalog.providers
+    owners = ", ".join(filters.providers) or "any provider"
+    regions = sorted({region for provider in providers for region in catalog.regions_of(provider)})
+    _check_known("--region", f"region of {owners}", filters.regions, regions)
+    types = [name for provider, name in catalog.instance_types if provider in providers]
+    _check_known("--instance-type", f"instance type of {owners}", filters.instance_types, types)
+    accelerators = {
+        accelerator.name for name in filters.accelerators for accelerator in catalog.accelerator_variants(name)
+    }
+    return [
+        offer
+        for offer in catalog.offers_in(providers, filters.regions)
+        if (not filters.instance_types or offer.instance_type in filters.instance_types)
+        and (not accelerators or _accelerator_of(catalog, offer) in accelerators)
+    ]
+
+
+def _check_known(option: str, what: str, given: Sequence[str], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise InputError(f"unknown {what}: '{name}'", where=option, hint=suggestion(name, known))
+
+
+def _accelerator_of(catalog: Catalog, offer: Offer) -> str:
+    return catalog.instance_type(offer.provider, offer.instance_type).accelerator
+
+
+def _offer_entry(catalog: Catalog, offer: Offer) -> Entry:
+    machine = catalog.instance_type(offer.provider, offer.instance_type)
+    price = offer.on_demand or offer.spot
+    values: tuple[Cell, ...] = (
+        offer.provider,
+        offer.region,
+        offer.instance_type,
+        machine.accelerator,
+        _whole(machine.accelerator_count),
+        _whole(machine.accelerator_memory_gib),
+        offer.on_demand.usd_per_hour if offer.on_demand else None,
+        offer.spot.usd_per_hour if offer.spot else None,
+        price.provenance.source if price else None,
+        price.provenance.as_of if price else None,
+    )
+    return dict(zip(_OFFER_KEYS, values, strict=True))
+
+
+def _accelerator_entry(accelerator: Accelerator) -> Entry:
+    return {
+        "name": accelerator.name,
+        "vendor": accelerator.vendor,
+        "architecture": accelerator.architecture,
+        "compute_capability": accelerator.compute_capability,
+        "memory_gib": _whole(accelerator.memory_gib),
+        "memory_bandwidth_gb_per_second": _whole(accelerator.memory_bandwidth_gb_per_second),
+        "fp16_tflops": _whole(accelerator.fp16_tflops),
+        "fp8_tflops": _whole(accelerator.fp8_tflops),
+        "int8_tops": _whole(accelerator.int8_tops),
+        "fp4_tflops": _whole(accelerator.fp4_tflops),
+        "link_gb_per_second": _whole(accelerator.link_gb_per_second),
+        "tdp_watts": _whole(accelerator.tdp_watts),
+        "launch_year": accelerator.launch_year,
+        "source": accelerator.provenance.source,
+        "as_of": accelerator.provenance.as_of,
+        "quality": accelerator.provenance.quality.value,
+    }
+
+
+def _whole(value: float | None) -> Cell:
+    """8 rather than 8.0."""
+    return int(value) if value is not None and value.is_integer() else value
+
+
+def _serialise(entries: Sequence[Entry], keys: Sequence[str], output_format: str) -> str:
+    if output_format == "json":
+        return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, keys, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(entries)
+    return stream.getvalue()
+
+
+def _offer_tables(entries: Sequence[Entry], offers: Sequence[Offer]) -> str:
+    """One table for each provider, and a last line on how many there are and how old their prices are."""
+    by_provider: dict[str, list[list[str]]] = {}
+    for entry in entries:
+        row = [_show(entry[key]) for key in ("region", "instance_type", "accelerator_count", "accelerator")]
+        row += [_show_price(entry["on_demand_usd_per_hour"]), _show_price(entry["spot_usd_per_hour"])]
+        by_provider.setdefault(str(entry["provider"]), []).append(row)
+    headers = ("region", "instance type", "count", "accelerator", "USD/h", "spot")
+    tables = [f"{provider}\n{render_table(headers, rows)}\n" for provider, rows in by_provider.items()]
+    return "\n".join([*tables, _summary(offers)])
+
+
+def _summary(offers: Sequence[Offer]) -> str:
+    prices = [price for offer in offers for price in (offer.on_demand, offer.spot) if price is not None]
+    dates = [price.provenance.as_of for price in prices]
+    age = f"prices from {min(dates)} to {max(dates)}" if dates else "no price is known"
+    return f"{len(offers):,} offer{'' if len(offers) == 1 else 's'}; {age}\n"
+
+
+def _accelerator_table(entries: Sequence[Entry]) -> str:
+    columns = {
+        "name": "name", "vendor": "vendor", "memory_gib": "GiB", "memory_bandwidth_gb_per_second": "GB/s",
+        "fp16_tflops": "fp16", "fp8_tflops": "fp8", "int8_tops": "int8", "fp4_tflops": "fp4", "quality": "quality",
+    }  # fmt: skip
+    rows = [[_show(entry[key]) for key in columns] for entry in entries]
+    note = "Peaks are dense, in TFLOPS (int8: TOPS); memory is what software sees; - is unknown or unsupported."
+    return f"{render_table(tuple(columns.values()), rows)}\n\n{len(rows)} accelerators. {note}\n"
+
+
+def _show(value: Cell) -> str:
+    return "-" if value is None else str(value)
+
+
+def _show_price(value: Cell) -> str:
+    return "-" if value is None else f"{value:.5g}"

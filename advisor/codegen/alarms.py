@@ -1,0 +1,194 @@
+"""Which alarms a deployment needs, and at which numbers they ring."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from advisor.plan.values import Option
+
+_PERIOD_SECONDS = 300
+_IDLE_PERIODS = 12
+_IDLE_GPU_PERCENT = 10
+_HOST_MEMORY_PERCENT = 95
+_REPORTS_PER_PERIOD = 5
+"""The metrics agent reports once a minute."""
+_REPORTS_EXPECTED = 0.8
+_RESERVED_MEMORY_SHARE = 0.7
+"""How far into the memory that the engine leaves free an alarm rings."""
+
+
+class Source(StrEnum):
+    """Who publishes a metric."""
+
+    HOST = "host"
+    """The metrics agent on the hosts, summed up over the group."""
+    LOAD_BALANCER = "load_balancer"
+
+
+class Missing(StrEnum):
+    """What a period without data means (the values are CloudWatch's)."""
+
+    RINGS = "breaching"
+    IS_FINE = "notBreaching"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm: *statistic* of *metric* against *threshold* for *periods* in a row."""
+
+    name: str
+    description: str
+    source: Source
+    metric: str
+    statistic: str
+    below: bool
+    """Rings below the threshold, else above it."""
+    threshold: float
+    periods: int
+    missing: Missing
+    per_instance: bool = False
+    """The threshold counts for each planned instance."""
+    ratio_of: str = ""
+    """The metric is divided by this one, in percent."""
+    period_seconds: int = _PERIOD_SECONDS
+
+    @property
+    def from_hosts(self) -> bool:
+        """Published by the hosts, else by the load balancer."""
+        return self.source is Source.HOST
+
+    @property
+    def is_ratio(self) -> bool:
+        """Two metrics are divided."""
+        return bool(self.ratio_of)
+
+    @property
+    def parts(self) -> tuple["Part", ...]:
+        """The two metrics of a ratio."""
+        return (Part("part", self.metric), Part("whole", self.ratio_of))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A metric with the name that it has in an expression."""
+
+    id: str
+    metric: str
+
+
+def alarms_of(option: Option, start_seconds: int, *, has_gpu: bool) -> tuple[Alarm, ...]:
+    """The alarms of an option.
+
+    Args:
+        option: what is deployed.
+        start_seconds: longest time from launch until the model answers; nothing rings for a host that is starting.
+        has_gpu: the hosts publish NVIDIA metrics.
+    """
+    starting = math.ceil(start_seconds / _PERIOD_SECONDS) + 1
+    common = (_healthy_hosts(starting), _silent_metrics(starting), _host_memory())
+    if not has_gpu:
+        return (_no_requests(), *common)
+    return (_idle_gpu(), _gpu_memory(option.memory_utilization), *common, _silent_agent(starting))
+
+
+def _idle_gpu() -> Alarm:
+    return Alarm(
+        name="gpu_idle",
+        description=f"GPUs below {_IDLE_GPU_PERCENT} percent for an hour: paid for and not used.",
+        source=Source.HOST,
+        metric="nvidia_smi_utilization_gpu",
+        statistic="Average",
+        below=True,
+        threshold=_IDLE_GPU_PERCENT,
+        periods=_IDLE_PERIODS,
+        missing=Missing.IS_FINE,
+    )
+
+
+def _no_requests() -> Alarm:
+    return Alarm(
+        name="no_requests",
+        description="No request for an hour: paid for and not used.",
+        source=Source.LOAD_BALANCER,
+        metric="RequestCount",
+        statistic="Sum",
+        below=True,
+        threshold=1,
+        periods=_IDLE_PERIODS,
+        missing=Missing.RINGS,
+    )
+
+
+def _gpu_memory(memory_utilization: float) -> Alarm:
+    free_percent = 100 * (1 - memory_utilization)
+    threshold = round(100 * memory_utilization + free_percent * _RESERVED_MEMORY_SHARE, 1)
+    return Alarm(
+        name="gpu_memory",
+        description=f"GPU memory above {threshold:g} percent, where the engine may take {100 * memory_utilization:g}.",
+        source=Source.HOST,
+        metric="nvidia_smi_memory_used",
+        statistic="Maximum",
+        below=False,
+        threshold=threshold,
+        periods=3,
+        missing=Missing.IS_FINE,
+        ratio_of="nvidia_smi_memory_total",
+    )
+
+
+def _host_memory() -> Alarm:
+    return Alarm(
+        name="host_memory",
+        description=f"Memory of a host above {_HOST_MEMORY_PERCENT} percent: the engine is about to be killed.",
+        source=Source.HOST,
+        metric="mem_used_percent",
+        statistic="Maximum",
+        below=False,
+        threshold=_HOST_MEMORY_PERCENT,
+        periods=3,
+        missing=Missing.IS_FINE,
+    )
+
+
+def _healthy_hosts(starting: int) -> Alarm:
+    return Alarm(
+        name="unhealthy_hosts",
+        description="Fewer hosts answer than the plan needs, for longer than one takes to start.",
+        source=Source.LOAD_BALANCER,
+        metric="HealthyHostCount",
+        statistic="Minimum",
+        below=True,
+        threshold=1,
+        periods=starting,
+        missing=Missing.RINGS,
+        per_instance=True,
+    )
+
+
+def _silent_metrics(starting: int) -> Alarm:
+    return Alarm(
+        name="metrics_silent",
+        description="A host sends no metrics: the other alarms do not see it.",
+        source=Source.HOST,
+        metric="mem_used_percent",
+        statistic="SampleCount",
+        below=True,
+        threshold=_REPORTS_PER_PERIOD * _REPORTS_EXPECTED,
+        periods=starting,
+        missing=Missing.RINGS,
+        per_instance=True,
+    )
+
+
+def _silent_agent(starting: int) -> Alarm:
+    return Alarm(
+        name="agent_silent",
+        description="The advisor agent does not run on a host: its samples are missing.",
+        source=Source.HOST,
+        metric="procstat_lookup_pid_count",
+        statistic="Minimum",
+        below=True,
+        threshold=1,
+        periods=starting,
+        missing=Missing.RINGS,
+    )

@@ -1,0 +1,100 @@
+"""How a value enters generated code: one filter for each language, so that no text can change the code's structure.
+
+Each filter returns :class:`Quoted`. The renderer refuses to print anything else, so a hole without a filter is an error
+and not a hole.
+"""
+
+import math
+import re
+import unicodedata
+
+_HCL_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_HCL_TEMPLATE_MARK = re.compile(r"(\$+|%+)(?=\{)")
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&!$])")
+_LARGEST_BMP = 0xFFFF
+_SLUG_SEPARATORS = re.compile(r"[^a-z0-9]+")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_SPACES = re.compile(r"\s+")
+
+
+class Quoted(str):
+    """Text that is safe to print into the language its filter is named after."""
+
+    __slots__ = ()
+
+
+def hcl_string(text: str) -> Quoted:
+    """A quoted HCL string literal that evaluates to *text* (a lone surrogate becomes U+FFFD)."""
+    return Quoted(f'"{_HCL_TEMPLATE_MARK.sub(_disarm, "".join(_hcl_character(c) for c in text))}"')
+
+
+def hcl_number(value: float) -> Quoted:
+    """An HCL number.
+
+    Raises:
+        ValueError: not a finite number.
+    """
+    if isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number that HCL can hold")
+    return Quoted(str(int(value)) if float(value).is_integer() else repr(float(value)))
+
+
+def name(text: str) -> Quoted:
+    """*text* itself, when it is only letters, digits, hyphens and underscores: inside strings and units.
+
+    Raises:
+        ValueError: it holds anything else.
+    """
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no plain name")
+    return Quoted(text)
+
+
+def comment_text(text: str) -> Quoted:
+    """*text* on one line, for a ``#`` comment."""
+    return Quoted(_one_line(text))
+
+
+def markdown_text(text: str) -> Quoted:
+    """*text* as one line of Markdown prose or one table cell, without any markup of its own."""
+    return Quoted(_MARKDOWN_SPECIAL.sub(r"\\\1", _one_line(text)))
+
+
+def markdown_code(text: str) -> Quoted:
+    """*text* as a Markdown code span that may stand in a table cell."""
+    line = _one_line(text).replace("|", "\\|")
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    padding = " " if not line or line.startswith("`") or line.endswith("`") else ""
+    return Quoted(f"{fence}{padding}{line}{padding}{fence}")
+
+
+def slug(text: str, longest: int, fallback: str) -> str:
+    """Lower-case letters, digits and single hyphens, starting with a letter: a name that every AWS service takes."""
+    folded = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    name = _SLUG_SEPARATORS.sub("-", folded).strip("-")
+    if not name[:1].isalpha():
+        name = f"{fallback}-{name}".strip("-")
+    return name[:longest].rstrip("-")
+
+
+def _hcl_character(character: str) -> str:
+    if character in _HCL_ESCAPES:
+        return _HCL_ESCAPES[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if unicodedata.category(character) == "Cs":
+        return "\ufffd"
+    return f"\\u{code:04x}" if code <= _LARGEST_BMP else f"\\U{code:08x}"
+
+
+def _disarm(mark: re.Match[str]) -> str:
+    """Escape ``${`` by doubling; a longer run has no such escape, so it is spelt by code point."""
+    signs = mark[0]
+    return signs * 2 if len(signs) == 1 else f"\\u{ord(signs[0]):04x}" * len(signs)
+
+
+def _one_line(text: str) -> str:
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return _SPACES.sub(" ", printable).strip()

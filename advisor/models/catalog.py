@@ -1,0 +1,179 @@
+"""Finding a model: by a catalogued name, by another name of it, or by the path of its ``config.json``.
+
+A row of ``models.csv`` is a configuration written as a table row: the columns hold the fields that nearly every model
+has, ``config`` the others under their HuggingFace names. Both are read by the same code.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from advisor.data_files import data_dir
+from advisor.errors import InputError
+from advisor.models.checkpoints import checkpoint_of_name
+from advisor.models.config import model_from_config, read_config_file
+from advisor.models.config_fields import ConfigFields
+from advisor.models.declared import DECLARED, read_declared
+from advisor.models.model import Checkpoint, Model, Scope
+from advisor.tables import Row, optional_float, read_rows
+
+_FIELD_OF_COLUMN = {
+    "layers": "num_hidden_layers",
+    "hidden_size": "hidden_size",
+    "intermediate_size": "intermediate_size",
+    "attention_heads": "num_attention_heads",
+    "key_value_heads": "num_key_value_heads",
+    "head_dimension": "head_dim",
+    "vocabulary_size": "vocab_size",
+    "window_tokens": "sliding_window",
+    "experts": "num_experts",
+    "experts_per_token": "num_experts_per_tok",
+    "expert_intermediate_size": "moe_intermediate_size",
+    "max_context_tokens": "max_position_embeddings",
+}
+_REPACK = re.compile(
+    r"[-_.]?(fp8([-_](dynamic|static|kv|per-tensor|block|w8a8))*|nvfp4|mxfp4|fp4|bf16|gguf|awq([-_]?(int4|4bit))?"
+    r"|gptq([-_]?(int4|int8|4bit|8bit))?|quantized\.w\d+a\d+|w\d+a\d+|int[48]|autoround|unsloth|bnb|[48]bit"
+    r"|marlin|qat([-_]q4_0)?(-ct)?)$",
+)
+_VARIANT = re.compile(r"-(instruct|chat|it|base|hf|pt|thinking|\d{4})$")
+
+
+def find_model(name: str) -> Model:
+    """The model of a catalogued name (in any case, with or without its owner), or of a configuration's path.
+
+    Raises:
+        InputError: the name is not known, or the configuration cannot be read.
+    """
+    path = Path(name)
+    if path.suffix == ".json" or path.is_file() or (path.is_dir() and (path / "config.json").is_file()):
+        return _from_file(path.resolve())
+    return _from_catalog(name)
+
+
+def model_names() -> tuple[str, ...]:
+    """Every catalogued name, other names of the same models not."""
+    return tuple(row["name"] for row in _rows().values())
+
+
+@lru_cache(maxsize=256)
+def _from_file(path: Path) -> Model:
+    return read_config_file(path)
+
+
+@lru_cache(maxsize=1024)
+def _from_catalog(name: str) -> Model:
+    key = name.strip().lower()
+    row = _lookup(key)
+    if row is None:
+        raise _unknown(name)
+    model = _from_row(row["name"])
+    exact = row["name"].lower() == key
+    checkpoint = model.checkpoint if exact else checkpoint_of_name(key, model.checkpoint)
+    return model if exact else model.stored_as(checkpoint, name.strip())
+
+
+def _lookup(key: str) -> Row | None:
+    """The row of a name: as it stands, by another name, without its owner, without the marks of a repack."""
+    candidates = [key, _aliases().get(key, "")]
+    bare = key.rpartition("/")[2]
+    candidates += [bare, *_without_marks(bare)]
+    by_bare = _by_bare_name()
+    for candidate in candidates:
+        row = _rows().get(candidate) or _rows().get(_aliases().get(candidate, "")) or by_bare.get(candidate)
+        if row is not None:
+            return row
+    return None
+
+
+def _without_marks(bare: str) -> list[str]:
+    """The name less the marks of quantisation, then less those of tuning: one architecture, whatever was trained on it."""
+    names = []
+    current = bare
+    while (shorter := _REPACK.sub("", current)) != current:
+        names.append(shorter)
+        current = shorter
+    current = current.removeprefix("meta-")
+    names += [current, f"meta-{current}"]
+    while (shorter := _VARIANT.sub("", current)) != current:
+        names += [shorter, f"meta-{shorter}"]
+        current = shorter
+    stem = current
+    return names + [f"{stem}{variant}" for variant in ("-instruct", "-chat", "-it", "-base", "-hf")]
+
+
+@lru_cache(maxsize=1)
+def _rows() -> Mapping[str, Row]:
+    return {row["name"].lower(): row for row in read_rows(data_dir("instance_catalog") / "models.csv")}
+
+
+@lru_cache(maxsize=1)
+def _by_bare_name() -> Mapping[str, Row]:
+    """Rows by name without owner, where that is one model only; the first row wins, as the original is listed first."""
+    bare: dict[str, Row] = {}
+    for name, row in _rows().items():
+        bare.setdefault(name.rpartition("/")[2], row)
+    for alias, target in _aliases().items():
+        bare.setdefault(alias.rpartition("/")[2], _rows()[target])
+    return bare
+
+
+@lru_cache(maxsize=1)
+def _aliases() -> Mapping[str, str]:
+    path = data_dir("instance_catalog") / "model_aliases.csv"
+    return {row["alias"].lower(): row["model"].lower() for row in read_rows(path)}
+
+
+@lru_cache(maxsize=1024)
+def _from_row(name: str) -> Model:
+    """Build the model of a row."""
+    row = _rows()[name.lower()]
+    values = _config_of(row)
+    where = f"models.csv: {name}"
+    checkpoint = Checkpoint(row["checkpoint_precision"], Scope(row["checkpoint_scope"]))
+    if row["model_type"] == DECLARED:
+        model = read_declared(ConfigFields(values, where), name, checkpoint)
+    else:
+        towers = int(row["tower_parameters"] or 0)
+        model = model_from_config(values, name=name, where=where, towers=towers)
+    return replace(
+        model,
+        family=row["family"],
+        task=row["task"],
+        checkpoint=checkpoint,
+        flop_per_sample=optional_float(row["flop_per_sample"]),
+        source=row["source"],
+    )
+
+
+def _config_of(row: Row) -> dict[str, Any]:
+    """The configuration that a row stands for."""
+    values: dict[str, Any] = {field: int(row[column]) for column, field in _FIELD_OF_COLUMN.items() if row[column]}
+    values["model_type"] = row["model_type"]
+    if row["tied_embeddings"]:
+        values["tie_word_embeddings"] = row["tied_embeddings"] == "yes"
+    for column in ("parameters_total", "parameters_active"):
+        if row["model_type"] == DECLARED and row[f"published_{column}"]:
+            values[column] = int(float(row[f"published_{column}"]))
+    values.update(json.loads(row["config"]) if row["config"] else {})
+    return values
+
+
+def _unknown(name: str) -> InputError:
+    """The error for a name that is nowhere, with those that look like it."""
+    known = [*model_names(), *_aliases()]
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    if not near:
+        bare = {candidate.rpartition("/")[2].lower(): candidate for candidate in known}
+        near = [bare[match] for match in get_close_matches(name.lower().rpartition("/")[2], bare, n=3, cutoff=0.5)]
+    return InputError(
+        f"model {name!r} is not known",
+        hint=f"did you mean {', '.join(near)}? Any other model can be given as the path of its config.json"
+        if near
+        else "give the path of its config.json instead",
+    )

@@ -1,0 +1,98 @@
+"""From a HuggingFace ``config.json`` to a :class:`Model`.
+
+Which builder reads it is decided by ``model_type``. Models that see or hear keep the language model's configuration in
+``text_config``; their towers are counted by :mod:`advisor.models.towers`.
+"""
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from advisor.errors import InputError
+from advisor.models.checkpoints import read_checkpoint
+from advisor.models.config_fields import ConfigFields
+from advisor.models.decoder import read_decoder
+from advisor.models.encoders import ENCODER_TYPES, read_encoder
+from advisor.models.model import Model
+from advisor.models.towers import tower_parameters
+from advisor.models.traits import SAME_AS, TRAITS
+
+_TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config")
+
+
+def read_config_file(path: Path) -> Model:
+    """Read a ``config.json``, or the one in a directory.
+
+    Raises:
+        InputError: it cannot be read, is no JSON object, or describes an architecture that is not known.
+    """
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", where=str(file)) from error
+    except ValueError as error:
+        raise InputError(f"not valid JSON: {error}", where=str(file)) from error
+    if not isinstance(values, dict):
+        raise InputError("a JSON object is expected", where=str(file))
+    values = _with_quantiser_notes(values, file.with_name("hf_quant_config.json"))
+    return model_from_config(values, name=file.parent.name or str(file), where=str(file))
+
+
+def model_from_config(values: Mapping[str, Any], *, name: str, where: str, towers: int | None = None) -> Model:
+    """Build a model from a configuration.
+
+    Args:
+        values: the fields of ``config.json``.
+        name: how to call the model.
+        where: where the fields stand, for error messages.
+        towers: parameters of vision and audio parts, where known; else they are counted from the configuration.
+    """
+    outer = ConfigFields(values, where)
+    checkpoint = read_checkpoint(outer)
+    text = _text_fields(outer)
+    model_type = text.text("", "model_type")
+    if model_type in ENCODER_TYPES:
+        return read_encoder(text, name, checkpoint)
+    if model_type not in TRAITS:
+        raise _unknown(model_type, values, where)
+    counted = tower_parameters(outer, text.integer("hidden_size", "n_embd", "d_model")) if towers is None else towers
+    return read_decoder(text, name, checkpoint, counted, "vlm" if counted else "llm")
+
+
+def _with_quantiser_notes(values: dict[str, Any], notes: Path) -> dict[str, Any]:
+    """NVIDIA's quantiser writes what it did into a file of its own beside the configuration."""
+    if "quantization_config" in values or not notes.is_file():
+        return values
+    try:
+        return {**values, "quantization_config": json.loads(notes.read_text(encoding="utf-8"))["quantization"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"cannot read what was quantised: {error}", where=str(notes)) from error
+
+
+def _text_fields(outer: ConfigFields) -> ConfigFields:
+    """Fields of the language model, with its family under one name."""
+    nested = next((outer.section(name) for name in _TEXT_SECTIONS if outer.section(name).values), None)
+    values = dict(outer.values) if nested is None else dict(nested.values)
+    if nested is not None and "tie_word_embeddings" in outer.values:
+        values.setdefault("tie_word_embeddings", outer.values["tie_word_embeddings"])
+    model_type = str(values.get("model_type") or outer.values.get("model_type") or "")
+    values["model_type"] = SAME_AS.get(model_type, model_type)
+    return ConfigFields(values, (nested or outer).where)
+
+
+def _unknown(model_type: str, values: Mapping[str, Any], where: str) -> InputError:
+    """The error for an architecture without a builder."""
+    if not model_type:
+        return InputError(
+            "field 'model_type' is missing", where=where, hint="use the config.json of the model's repository unchanged"
+        )
+    near = get_close_matches(model_type, [*TRAITS, *ENCODER_TYPES], n=3)
+    named = ", ".join(map(str, values.get("architectures") or [])) or "no class named"
+    return InputError(
+        f"field 'model_type' names an architecture that is not known: {model_type!r} ({named})",
+        where=where,
+        hint=f"nearest known: {', '.join(near)}" if near else f"known: {', '.join(sorted(TRAITS))}",
+    )

@@ -1,0 +1,79 @@
+"""Reading the fields of a HuggingFace ``config.json``: typed, by any of the names in use, with errors that name them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.errors import InputError
+
+
+
+class ConfigFields:
+    """The fields of a configuration.
+
+    A field has had several names over the years (``hidden_size``, ``n_embd``, ``d_model``): every method takes all of
+    them and returns the first that is there.
+    """
+
+    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+        """Keep *values*, and *where* they stand for error messages."""
+        self.values = values
+        self.where = where
+
+    def section(self, name: str) -> "ConfigFields":
+        """A nested configuration, empty when it is absent."""
+        nested = self.values.get(name)
+        return ConfigFields(nested if isinstance(nested, Mapping) else {}, f"{self.where}: {name}")
+
+    def has(self, *names: str) -> bool:
+        """Whether a field of one of these names holds a value."""
+        return self._find(names) is not None
+
+    def integer(self, *names: str) -> int:
+        """A whole number that has to be there and to be positive."""
+        value = self._find(names)
+        if value is None:
+            raise self.missing(names)
+        number = self._as_integer(names, value)
+        if number <= 0:
+            raise InputError(f"field {names[0]!r} must be positive, not {value!r}", where=self.where)
+        return number
+
+    def integer_or(self, default: int, *names: str) -> int:
+        """A whole number, or *default* where the field is absent or null."""
+        value = self._find(names)
+        return default if value is None else self._as_integer(names, value)
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """A boolean, or *default* where the field is absent or null."""
+        value = self._find((name,))
+        return default if value is None else bool(value)
+
+    def text(self, default: str, *names: str) -> str:
+        """A string, or *default*."""
+        value = self._find(names)
+        return value if isinstance(value, str) else default
+
+    def items(self, *names: str) -> list[Any]:
+        """A list, empty where the field is absent or no list."""
+        value = self._find(names)
+        return list(value) if isinstance(value, (list, tuple)) else []
+
+    def missing(self, names: tuple[str, ...]) -> InputError:
+        """The error for an absent field."""
+        others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
+        return InputError(
+            f"field {names[0]!r}{others} is missing",
+            where=self.where,
+            hint="use the config.json of the model's repository unchanged",
+        )
+
+    def _find(self, names: tuple[str, ...]) -> Any:
+        return next((self.values[name] for name in names if self.values.get(name) is not None), None)
+
+    def _as_integer(self, names: tuple[str, ...], value: Any) -> int:
+        """Accept 8, 8.0 and, where one number stands for all layers, [8, 8, 8]."""
+        if isinstance(value, list) and value and all(item == value[0] for item in value):
+            value = value[0]
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer():
+            return int(value)
+        raise InputError(f"field {names[0]!r} must be a whole number, not {value!r}", where=self.where)

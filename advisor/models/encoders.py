@@ -1,0 +1,95 @@
+"""From the configuration of an encoder (BERT and its kin) to its layers."""
+
+from dataclasses import dataclass
+
+from advisor.models.config_fields import ConfigFields
+from advisor.models.layers import AttentionOptions, Heads, Layer, MixerKind, Mixer, attention, dense
+from advisor.models.model import Checkpoint, Model, Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderTraits:
+    """What the code of an encoder family fixes."""
+
+    positions_offset: int = 0
+    token_types: bool = True
+    pooler: bool = True
+    matrices: int = 2
+    biases: bool = True
+    shared_layers: bool = False
+    """All layers use one set of weights (ALBERT)."""
+    relative_buckets: bool = False
+    """A table of relative positions shared by all layers (MPNet)."""
+    norm_vectors: int = 2
+    embedding_norm: bool = True
+
+
+_BERT = EncoderTraits()
+ENCODER_TRAITS = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "camembert": _BERT,
+    "electra": EncoderTraits(pooler=False),
+    "distilbert": EncoderTraits(token_types=False, pooler=False),
+    "mpnet": EncoderTraits(token_types=False, relative_buckets=True),
+    "albert": EncoderTraits(shared_layers=True),
+    "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False),
+    "new": EncoderTraits(matrices=3, pooler=False),
+}
+ENCODER_TYPES = tuple(ENCODER_TRAITS)
+
+
+def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Model:
+    """Build an encoder from its configuration.
+
+    Raises:
+        InputError: a field that decides a size is missing or makes no sense.
+    """
+    traits = ENCODER_TRAITS[fields.text("", "model_type")]
+    hidden = fields.integer("hidden_size", "dim", "n_embd")
+    heads = fields.integer("num_attention_heads", "n_heads", "n_head")
+    inner = fields.integer("intermediate_size", "hidden_dim", "n_inner")
+    count = fields.integer("num_hidden_layers", "n_layers", "n_layer")
+    layer = Layer(
+        mixer=_encoder_attention(hidden, heads, bias=traits.biases),
+        feed_forward=dense(hidden, inner, traits.matrices, bias=traits.biases),
+        norm_parameters=2 * traits.norm_vectors * hidden,
+    )
+    return Model(
+        name=name,
+        family=fields.text("", "model_type"),
+        task="encoder",
+        hidden=hidden,
+        vocab=fields.integer("vocab_size"),
+        n_heads=heads,
+        n_kv_heads=heads,
+        intermediate=inner,
+        tied_embeddings=True,
+        surroundings=_encoder_surroundings(fields, traits, hidden, heads),
+        layers=((layer, 1 if traits.shared_layers else count),),
+        max_context_tokens=fields.integer_or(0, "max_position_embeddings", "n_positions") or None,
+        checkpoint=checkpoint,
+    )
+
+
+def _encoder_attention(hidden: int, heads: int, *, bias: bool) -> Mixer:
+    """Attention in both directions: nothing is cached."""
+    dim = hidden // heads
+    mixer = attention(hidden, Heads(heads, heads, dim, dim), AttentionOptions(qkv_bias=bias, output_bias=bias))
+    return Mixer(MixerKind.ATTENTION, mixer.matrix_parameters, mixer.other_parameters, width=mixer.width, kv_heads=heads)
+
+
+def _encoder_surroundings(fields: ConfigFields, traits: EncoderTraits, hidden: int, heads: int) -> Surroundings:
+    width = fields.integer_or(hidden, "embedding_size")
+    positions = fields.integer_or(0, "max_position_embeddings", "n_positions") + traits.positions_offset
+    types = fields.integer_or(0, "type_vocab_size") if traits.token_types else 0
+    pooler = hidden * hidden + hidden if traits.pooler else 0
+    projection = width * hidden + hidden if width != hidden else 0
+    buckets = fields.integer_or(32, "relative_attention_num_buckets") * heads if traits.relative_buckets else 0
+    return Surroundings(
+        embeddings=fields.integer("vocab_size") * width,
+        positions=(positions + types) * width,
+        norms=2 * width if traits.embedding_norm else 0,
+        other=pooler + projection + buckets,
+    )

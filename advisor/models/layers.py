@@ -1,0 +1,310 @@
+"""What a layer is made of, reduced to the numbers that decide memory and work.
+
+A layer is a mixer (what exchanges information between tokens: attention, a recurrence, a convolution) followed by a
+feed-forward network, either of which may be absent. Parameters are split into those of matrices (which quantisation
+shrinks) and all others (norms, biases, convolutions, decay rates: always 16 bit or more).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class MixerKind(StrEnum):
+    """How a mixer remembers earlier tokens."""
+
+    ATTENTION = "attention"
+    """Keys and values of every head, sharded over tensor-parallel ranks."""
+    LATENT = "latent"
+    """One compressed vector per token, replicated on every rank (multi-head latent attention)."""
+    RECURRENT = "recurrent"
+    """A state of fixed size per sequence (state space, linear attention, short convolution)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixer:
+    """The part of a layer that looks at other tokens."""
+
+    kind: MixerKind
+    matrix_parameters: int
+    other_parameters: int
+    cache_elements: float = 0
+    """Elements added to the KV cache by one token."""
+    window_tokens: int = 0
+    """Only so many last tokens are kept; 0: all."""
+    state_elements: int = 0
+    """Elements of the recurrent state of one sequence."""
+    width: int = 0
+    """Heads × head dimension: attention costs 4 × this FLOPs per pair of tokens."""
+    kv_heads: int = 0
+    kv_parameters: int = 0
+    """Of the matrices behind keys and values: repeated where there are more ranks than key-value heads."""
+    replicated_parameters: int = 0
+    """Of matrices that every tensor-parallel rank holds whole."""
+
+    @property
+    def parameters(self) -> int:
+        """All parameters."""
+        return self.matrix_parameters + self.other_parameters
+
+
+@dataclass(frozen=True, slots=True)
+class FeedForward:
+    """The part of a layer that works on each token alone; routed experts are counted one by one."""
+
+    matrix_parameters: int
+    """Of what every token passes through: the dense network and the shared experts."""
+    other_parameters: int
+    router_parameters: int = 0
+    experts: int = 0
+    experts_per_token: int = 0
+    expert_matrix_parameters: int = 0
+    """Of one routed expert."""
+    expert_other_parameters: int = 0
+    expert_intermediate: int = 0
+    hidden: int = 0
+
+    @property
+    def expert_parameters(self) -> int:
+        """Of one routed expert."""
+        return self.expert_matrix_parameters + self.expert_other_parameters
+
+    @property
+    def parameters(self) -> int:
+        """All parameters."""
+        return self._every_token + self.experts * self.expert_parameters
+
+    @property
+    def parameters_active(self) -> int:
+        """Parameters that one token meets."""
+        return self._every_token + self.experts_per_token * self.expert_parameters
+
+    @property
+    def _every_token(self) -> int:
+        return self.matrix_parameters + self.other_parameters + self.router_parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of a model."""
+
+    mixer: Mixer | None
+    feed_forward: FeedForward | None
+    norm_parameters: int
+    extra_parameters: int = 0
+    """Matrices that belong to neither part: cross attention, per-layer embeddings' projections, ..."""
+
+    @property
+    def parameters(self) -> int:
+        """All parameters of the layer."""
+        return self._outside_feed_forward + (self.feed_forward.parameters if self.feed_forward else 0)
+
+    @property
+    def parameters_active(self) -> int:
+        """Parameters that one token meets."""
+        return self._outside_feed_forward + (self.feed_forward.parameters_active if self.feed_forward else 0)
+
+    @property
+    def _outside_feed_forward(self) -> int:
+        return self.norm_parameters + self.extra_parameters + (self.mixer.parameters if self.mixer else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The heads of an attention layer."""
+
+    count: int
+    kv_count: int
+    dim: int
+    value_dim: int
+
+    @property
+    def query_width(self) -> int:
+        """Width of the queries of all heads."""
+        return self.count * self.dim
+
+    @property
+    def key_width(self) -> int:
+        """Width of the keys of all heads."""
+        return self.kv_count * self.dim
+
+    @property
+    def value_width(self) -> int:
+        """Width of the values of all heads."""
+        return self.kv_count * self.value_dim
+
+    @property
+    def output_width(self) -> int:
+        """Width of what the heads hand on."""
+        return self.count * self.value_dim
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionOptions:
+    """What differs between attention layers of equal shape."""
+
+    qkv_bias: bool = False
+    output_bias: bool = False
+    norm_parameters: int = 0
+    """Of the norms on queries and keys."""
+    output_gate: bool = False
+    """A gate per output element, made by a query projection of twice the width."""
+    sinks: bool = False
+    """One learned logit per head."""
+    values_are_keys: bool = False
+    """No value projection; keys and values are still cached both."""
+    borrows_cache: bool = False
+    """Keys and values of an earlier layer are used: none computed, none cached."""
+    extra_parameters: int = 0
+    """Further matrices, such as a head-wise gate or a sparse-attention indexer."""
+    extra_cache_elements: int = 0
+    """What the indexer caches for each token."""
+    window_tokens: int = 0
+
+
+def attention(hidden: int, heads: Heads, options: AttentionOptions) -> Mixer:
+    """Attention with as many key-value heads as *heads* says (multi-head, grouped-query or multi-query)."""
+    queries = heads.query_width * (2 if options.output_gate else 1)
+    keys = 0 if options.borrows_cache else heads.key_width
+    values = 0 if options.borrows_cache or options.values_are_keys else heads.value_width
+    biases = (queries + keys + values) * options.qkv_bias + hidden * options.output_bias
+    cached = 0 if options.borrows_cache else heads.key_width + heads.value_width + options.extra_cache_elements
+    return Mixer(
+        kind=MixerKind.ATTENTION,
+        matrix_parameters=hidden * (queries + keys + values + heads.output_width) + options.extra_parameters,
+        other_parameters=biases + options.norm_parameters + heads.count * options.sinks,
+        cache_elements=cached,
+        window_tokens=options.window_tokens,
+        width=(heads.query_width + heads.output_width) // 2,
+        kv_heads=heads.kv_count,
+        kv_parameters=hidden * (keys + values),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LatentHeads:
+    """The shape of multi-head latent attention."""
+
+    count: int
+    query_rank: int
+    """0: queries are projected directly."""
+    kv_rank: int
+    nope_dim: int
+    rope_dim: int
+    value_dim: int
+
+
+def latent_attention(hidden: int, heads: LatentHeads, options: AttentionOptions) -> Mixer:
+    """Latent attention: what is cached is one vector of ``kv_rank + rope_dim`` for all heads together."""
+    query_dim = heads.count * (heads.nope_dim + heads.rope_dim)
+    queries = hidden * query_dim
+    if heads.query_rank:
+        queries = hidden * heads.query_rank + heads.query_rank * query_dim
+    compressed = heads.kv_rank + heads.rope_dim
+    keys_values = hidden * compressed + heads.kv_rank * heads.count * (heads.nope_dim + heads.value_dim)
+    output = heads.count * heads.value_dim * hidden
+    biases = (heads.query_rank + compressed) * options.qkv_bias + hidden * options.output_bias
+    return Mixer(
+        kind=MixerKind.LATENT,
+        matrix_parameters=queries + keys_values + output + options.extra_parameters,
+        other_parameters=heads.query_rank + heads.kv_rank + biases + options.norm_parameters,
+        cache_elements=compressed + options.extra_cache_elements,
+        window_tokens=options.window_tokens,
+        width=heads.count * (heads.nope_dim + heads.rope_dim + heads.value_dim) // 2,
+        kv_heads=1,
+        replicated_parameters=hidden * (heads.query_rank + compressed) + options.extra_parameters,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaNetShape:
+    """The shape of a gated delta net (Qwen3-Next, Qwen3.5)."""
+
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    kernel: int
+
+
+def gated_delta_net(hidden: int, shape: DeltaNetShape) -> Mixer:
+    """Linear attention whose state is one key × value matrix per head, behind a short convolution."""
+    key_width, value_width = shape.key_heads * shape.key_dim, shape.value_heads * shape.value_dim
+    convolved = 2 * key_width + value_width
+    projections = hidden * (convolved + value_width + 2 * shape.value_heads) + value_width * hidden
+    return Mixer(
+        kind=MixerKind.RECURRENT,
+        matrix_parameters=projections,
+        other_parameters=convolved * shape.kernel + 2 * shape.value_heads + shape.value_dim,
+        state_elements=shape.value_heads * shape.key_dim * shape.value_dim + convolved * (shape.kernel - 1),
+        width=value_width,
+    )
+
+
+def kimi_delta_attention(hidden: int, heads: int, dim: int, kernel: int) -> Mixer:
+    """Linear attention with a decay per channel (Kimi Linear): one ``dim × dim`` state per head."""
+    width = heads * dim
+    projections = 4 * hidden * width + hidden * heads + 2 * (hidden * dim + dim * width)
+    return Mixer(
+        kind=MixerKind.RECURRENT,
+        matrix_parameters=projections,
+        other_parameters=3 * width * kernel + width + heads + dim,
+        state_elements=width * dim + 3 * width * (kernel - 1),
+        width=width,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpaceShape:
+    """The shape of a Mamba-2 mixer."""
+
+    heads: int
+    head_dim: int
+    groups: int
+    state: int
+    kernel: int
+    projection_bias: bool
+    convolution_bias: bool
+
+
+def mamba2(hidden: int, shape: StateSpaceShape) -> Mixer:
+    """Mamba-2: one state of ``head_dim × state`` per head."""
+    inner = shape.heads * shape.head_dim
+    convolved = inner + 2 * shape.groups * shape.state
+    projected = inner + convolved + shape.heads
+    biases = (projected + hidden) * shape.projection_bias + convolved * shape.convolution_bias
+    return Mixer(
+        kind=MixerKind.RECURRENT,
+        matrix_parameters=hidden * projected + inner * hidden,
+        other_parameters=convolved * shape.kernel + biases + 3 * shape.heads + inner,
+        state_elements=inner * shape.state + convolved * (shape.kernel - 1),
+        width=inner,
+    )
+
+
+def mamba1(hidden: int, inner: int, state: int, kernel: int, time_step_rank: int) -> Mixer:
+    """Mamba (the first): one state of ``inner × state``."""
+    projections = hidden * 2 * inner + inner * (time_step_rank + 2 * state) + time_step_rank * inner + inner * hidden
+    return Mixer(
+        kind=MixerKind.RECURRENT,
+        matrix_parameters=projections,
+        other_parameters=inner * kernel + inner + inner + inner * state + inner,
+        state_elements=inner * state + inner * (kernel - 1),
+        width=inner,
+    )
+
+
+def short_convolution(hidden: int, kernel: int) -> Mixer:
+    """The gated short convolution of LFM2."""
+    return Mixer(
+        kind=MixerKind.RECURRENT,
+        matrix_parameters=hidden * 3 * hidden + hidden * hidden,
+        other_parameters=hidden * kernel,
+        state_elements=hidden * (kernel - 1),
+        width=hidden,
+    )
+
+
+def dense(hidden: int, intermediate: int, matrices: int, *, bias: bool = False) -> FeedForward:
+    """A dense feed-forward network of two matrices, or of three when it is gated."""
+    biases = ((matrices - 1) * intermediate + hidden) * bias
+    return FeedForward(matrix_parameters=matrices * hidden * intermediate, other_parameters=biases, hidden=hidden)

@@ -1,0 +1,248 @@
+"""From a configuration to the mixer of each layer."""
+
+from collections.abc import Callable
+from functools import partial
+
+from advisor.errors import InputError
+from advisor.models.config_fields import ConfigFields
+from advisor.models.layer_kinds import LayerKind, window_tokens
+from advisor.models.layers import (
+    AttentionOptions,
+    DeltaNetShape,
+    Heads,
+    LatentHeads,
+    Mixer,
+    StateSpaceShape,
+    attention,
+    gated_delta_net,
+    kimi_delta_attention,
+    latent_attention,
+    mamba1,
+    mamba2,
+    short_convolution,
+)
+from advisor.models.traits import DecoderTraits
+
+_BIAS_FIELDS = ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias", "use_bias", "bias")
+_NORMS_OVER_ALL_HEADS = ("stablelm", "cohere")
+_INDEXER_SCALE_BYTES = 4
+"""The keys of a sparse-attention indexer are cached in 8 bit with one 4-byte scale a token, whatever the cache's type."""
+
+
+def mixer_of(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, index: int) -> Mixer | None:
+    """The mixer of layer *index*."""
+    match kind:
+        case LayerKind.NONE:
+            return None
+        case LayerKind.RECURRENT:
+            return _recurrent(fields)
+        case LayerKind.FULL | LayerKind.WINDOW:
+            if fields.has("kv_lora_rank"):
+                return _latent(fields, traits, index)
+            return _attention(fields, traits, kind, index)
+
+
+def heads_of(fields: ConfigFields, kind: LayerKind, index: int) -> Heads:
+    """Number and size of the heads of an attention layer; windowed layers may have their own."""
+    own = "swa_" if kind is LayerKind.WINDOW else "global_"
+    count = fields.integer(f"{own}num_attention_heads", "num_attention_heads", "n_head", "num_heads", "n_heads")
+    dim = fields.integer_or(0, f"{own}head_dim", "head_dim", "kv_channels", "attention_head_dim")
+    dim = dim or fields.integer("hidden_size", "n_embd", "d_model") // count
+    value_dim = fields.integer_or(dim, f"{own}v_head_dim", "v_head_dim")
+    return Heads(count=count, kv_count=_kv_heads(fields, kind, index, count), dim=dim, value_dim=value_dim)
+
+
+def _kv_heads(fields: ConfigFields, kind: LayerKind, index: int, heads: int) -> int:
+    """Key-value heads of a layer, by the conventions of the families."""
+    per_layer = fields.items("num_key_value_heads_per_layer")
+    if per_layer:
+        return int(per_layer[index])
+    if kind is LayerKind.FULL and fields.has("num_global_key_value_heads"):
+        return fields.integer("num_global_key_value_heads")
+    if kind is LayerKind.WINDOW and fields.has("swa_num_key_value_heads"):
+        return fields.integer("swa_num_key_value_heads")
+    if fields.flag("multi_query", default=False) and not fields.flag("new_decoder_architecture", default=False):
+        return 1
+    return fields.integer_or(heads, "num_key_value_heads", "multi_query_group_num", "num_kv_heads", "num_attention_groups")
+
+
+def _attention(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, index: int) -> Mixer:
+    """Attention with explicit keys and values."""
+    heads = heads_of(fields, kind, index)
+    hidden = fields.integer("hidden_size", "n_embd", "d_model")
+    borrowed = borrows_cache(fields, index)
+    options = AttentionOptions(
+        qkv_bias=_qkv_bias(fields, traits),
+        output_bias=_output_bias(fields, traits),
+        norm_parameters=_head_norms(fields, traits, heads, borrowed=borrowed),
+        output_gate=fields.flag("attn_output_gate", default=_gated(fields)),
+        sinks=traits.sinks or _window_sinks(fields, kind),
+        values_are_keys=kind is LayerKind.FULL and fields.flag("attention_k_eq_v", default=False),
+        borrows_cache=borrowed,
+        extra_parameters=_block_indexer(fields, hidden, index) + _head_gate(fields, hidden, heads),
+        window_tokens=window_tokens(fields) if kind is LayerKind.WINDOW else 0,
+    )
+    return attention(hidden, heads, options)
+
+
+def borrows_cache(fields: ConfigFields, index: int) -> bool:
+    """Whether layer *index* is one of the last ones that use the keys and values of earlier layers (Gemma 4 E)."""
+    shared = fields.integer_or(0, "num_kv_shared_layers")
+    return shared > 0 and index >= fields.integer("num_hidden_layers") - shared
+
+
+def _gated(fields: ConfigFields) -> bool:
+    """Families whose attention always has an output gate."""
+    return fields.text("", "model_type").startswith(("qwen3_next", "qwen3_5"))
+
+
+def _qkv_bias(fields: ConfigFields, traits: DecoderTraits) -> bool:
+    stated = next((name for name in _BIAS_FIELDS if fields.has(name)), None)
+    return traits.qkv_bias if stated is None else fields.flag(stated, default=False)
+
+
+def _output_bias(fields: ConfigFields, traits: DecoderTraits) -> bool:
+    if fields.has("attention_out_bias"):
+        return fields.flag("attention_out_bias", default=False)
+    return _qkv_bias(fields, traits) if traits.output_bias is None else traits.output_bias
+
+
+def _window_sinks(fields: ConfigFields, kind: LayerKind) -> bool:
+    return kind is LayerKind.WINDOW and fields.flag("add_swa_attention_sink_bias", default=False)
+
+
+def _head_norms(fields: ConfigFields, traits: DecoderTraits, heads: Heads, *, borrowed: bool) -> int:
+    """Parameters of the norms on queries and keys."""
+    model_type = fields.text("", "model_type")
+    style = traits.head_norm
+    if fields.flag("qk_layernorm", default=False) or fields.flag("use_qk_norm", default=False):
+        style = style or ("all" if model_type in _NORMS_OVER_ALL_HEADS else "dim")
+    vectors = 2 if model_type == "persimmon" else 1
+    match style:
+        case "all":
+            return heads.query_width + heads.key_width
+        case "dim":
+            return heads.dim * vectors * (1 if borrowed else 2)
+        case _:
+            return 0
+
+
+def _head_gate(fields: ConfigFields, hidden: int, heads: Heads) -> int:
+    """A gate per head (Step 3.5)."""
+    return hidden * heads.count if fields.flag("use_head_wise_attn_gate", default=False) else 0
+
+
+def _block_indexer(fields: ConfigFields, hidden: int, index: int) -> int:
+    """Matrices that choose blocks of a sparse attention (MiniMax-M3): index queries and one index key."""
+    sparse = fields.section("sparse_attention_config")
+    layers = sparse.items("sparse_attention_freq")
+    if not (layers and layers[index]):
+        return 0
+    dim = sparse.integer("sparse_index_dim")
+    return hidden * dim * (sparse.integer("sparse_num_index_heads") + 1) + 2 * dim
+
+
+def _latent(fields: ConfigFields, traits: DecoderTraits, index: int) -> Mixer:
+    """Multi-head latent attention, with the indexer of sparse attention where there is one."""
+    hidden = fields.integer("hidden_size")
+    heads = LatentHeads(
+        count=fields.integer("num_attention_heads"),
+        query_rank=fields.integer_or(0, "q_lora_rank"),
+        kv_rank=fields.integer("kv_lora_rank"),
+        nope_dim=fields.integer("qk_nope_head_dim"),
+        rope_dim=fields.integer("qk_rope_head_dim"),
+        value_dim=fields.integer("v_head_dim"),
+    )
+    matrices, others, cached = _token_indexer(fields, hidden, index)
+    gate = hidden * heads.count * heads.value_dim if fields.flag("mla_use_output_gate", default=False) else 0
+    options = AttentionOptions(
+        qkv_bias=_qkv_bias(fields, traits),
+        output_bias=_output_bias(fields, traits),
+        norm_parameters=others,
+        extra_parameters=matrices + gate,
+        extra_cache_elements=cached,
+    )
+    return latent_attention(hidden, heads, options)
+
+
+def _token_indexer(fields: ConfigFields, hidden: int, index: int) -> tuple[int, int, int]:
+    """Matrices, other parameters and 16-bit cache elements of the indexer of sparse attention (DeepSeek-V3.2, GLM-5)."""
+    if not fields.has("index_n_heads"):
+        return 0, 0, 0
+    kinds = fields.items("indexer_types")
+    if kinds and kinds[index] != "full":
+        return 0, 0, 0
+    heads, dim = fields.integer("index_n_heads"), fields.integer("index_head_dim")
+    matrices = fields.integer("q_lora_rank") * heads * dim + hidden * dim + hidden * heads
+    return matrices, 2 * dim, (dim + _INDEXER_SCALE_BYTES) // 2
+
+
+def _recurrent(fields: ConfigFields) -> Mixer:
+    """The recurrent mixer that the configuration has the fields of."""
+    for field_name, build in _RECURRENT_BY_FIELD.items():
+        if fields.has(field_name):
+            return build(fields, fields.integer("hidden_size", "d_model"))
+    raise InputError(
+        "the layers keep a recurrent state, but the fields that give its size are missing",
+        where=fields.where,
+        hint=f"one of {', '.join(_RECURRENT_BY_FIELD)} is needed",
+    )
+
+
+def _delta_net(fields: ConfigFields, hidden: int) -> Mixer:
+    shape = DeltaNetShape(
+        key_heads=fields.integer("linear_num_key_heads"),
+        value_heads=fields.integer("linear_num_value_heads"),
+        key_dim=fields.integer("linear_key_head_dim"),
+        value_dim=fields.integer("linear_value_head_dim"),
+        kernel=fields.integer("linear_conv_kernel_dim"),
+    )
+    return gated_delta_net(hidden, shape)
+
+
+def _kimi_delta(fields: ConfigFields, hidden: int) -> Mixer:
+    section = fields.section("linear_attn_config")
+    return kimi_delta_attention(
+        hidden,
+        heads=section.integer("num_heads"),
+        dim=section.integer("head_dim"),
+        kernel=section.integer("short_conv_kernel_size"),
+    )
+
+
+def _mamba2(fields: ConfigFields, hidden: int, prefix: str) -> Mixer:
+    shape = StateSpaceShape(
+        heads=fields.integer(f"{prefix}num_heads", f"{prefix}n_heads"),
+        head_dim=fields.integer(f"{prefix}head_dim", f"{prefix}d_head"),
+        groups=fields.integer_or(1, f"{prefix}n_groups", "n_groups"),
+        state=fields.integer("ssm_state_size", "state_size", f"{prefix}d_state"),
+        kernel=fields.integer("conv_kernel", f"{prefix}d_conv"),
+        projection_bias=fields.flag("mamba_proj_bias", default=False) or fields.flag("use_bias", default=False),
+        convolution_bias=fields.flag("use_conv_bias", default=True),
+    )
+    return mamba2(hidden, shape)
+
+
+def _mamba1(fields: ConfigFields, hidden: int) -> Mixer:
+    return mamba1(
+        hidden,
+        inner=fields.integer("intermediate_size", "d_inner"),
+        state=fields.integer("state_size"),
+        kernel=fields.integer("conv_kernel"),
+        time_step_rank=fields.integer("time_step_rank"),
+    )
+
+
+def _short_convolution(fields: ConfigFields, hidden: int) -> Mixer:
+    return short_convolution(hidden, fields.integer("conv_L_cache"))
+
+
+_RECURRENT_BY_FIELD: dict[str, Callable[[ConfigFields, int], Mixer]] = {
+    "linear_num_key_heads": _delta_net,
+    "linear_attn_config": _kimi_delta,
+    "mamba_num_heads": partial(_mamba2, prefix="mamba_"),
+    "mamba_n_heads": partial(_mamba2, prefix="mamba_"),
+    "time_step_rank": _mamba1,
+    "conv_L_cache": _short_convolution,
+}
+"""The field that tells a recurrent mixer from the others, and what builds it."""

@@ -1,0 +1,159 @@
+"""A model: its layers, what stands before and after them, and how its published weights are stored."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+
+from advisor.models.layers import Layer, MixerKind
+
+
+class Scope(StrEnum):
+    """Which matrices of a checkpoint are quantised; embeddings, output head, router and towers never are."""
+
+    ALL = "all"
+    """Every matrix of the layers."""
+    NOT_ATTENTION = "not_attention"
+    """The feed-forward networks."""
+    EXPERTS = "experts"
+    """The routed experts only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How the weights of a repository are stored."""
+
+    precision: str = "bf16"
+    scope: Scope = Scope.ALL
+    kv_precision: str = "auto"
+    """What the repository asks the engine to keep the KV cache in; ``auto``: as the computation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotary:
+    """The table of rotary angles that engines keep beside the weights."""
+
+    positions: int = 0
+    dim: int = 0
+    tables: int = 0
+
+    @property
+    def elements(self) -> int:
+        """Sines and cosines of all tables."""
+        return self.positions * self.dim * self.tables
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything of a model that is not one of its layers, in parameters."""
+
+    embeddings: int = 0
+    """Token embeddings, read one row per token."""
+    positions: int = 0
+    """Learned positions and segment types."""
+    head: int = 0
+    """Output projection over the vocabulary; 0 when it is the embeddings again."""
+    norms: int = 0
+    towers: int = 0
+    """Vision and audio encoders with their projectors."""
+    other: int = 0
+    """Poolers and other small parts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model as sizing sees it. Compared by identity: each is made once and kept."""
+
+    name: str
+    family: str
+    """Family of the catalog; for a ``config.json`` its ``model_type``."""
+    task: str
+    """llm, vlm, encoder, embedding, encoder-decoder, asr, vision or diffusion."""
+    hidden: int
+    vocab: int
+    n_heads: int
+    n_kv_heads: int
+    intermediate: int
+    """Of a dense feed-forward network, or of one expert."""
+    tied_embeddings: bool
+    surroundings: Surroundings
+    layers: tuple[tuple[Layer, int], ...]
+    """Layers of one kind, and how many there are of it."""
+    max_context_tokens: int | None
+    checkpoint: Checkpoint = Checkpoint()
+    rotary: Rotary = Rotary()
+    declared_parameters_active: int | None = None
+    """Published figure for a model whose architecture is known only in part."""
+    flop_per_sample: float | None = None
+    source: str = ""
+
+    @cached_property
+    def n_layers(self) -> int:
+        """Layers, all kinds together."""
+        return sum(count for _, count in self.layers)
+
+    @cached_property
+    def components(self) -> Mapping[str, int]:
+        """Parameters by component; the values add up to ``parameters_total``."""
+        parts = {
+            "embeddings": self.surroundings.embeddings,
+            "positions": self.surroundings.positions,
+            "attention": 0,
+            "recurrent": 0,
+            "feed_forward": 0,
+            "router": 0,
+            "experts": 0,
+            "norms": self.surroundings.norms,
+            "lm_head": self.surroundings.head,
+            "towers": self.surroundings.towers,
+            "other": self.surroundings.other,
+        }
+        for layer, count in self.layers:
+            for part, parameters in _parts_of(layer):
+                parts[part] += parameters * count
+        return parts
+
+    @cached_property
+    def parameters_total(self) -> int:
+        """Every parameter, towers included, heads of multi-token prediction not."""
+        return sum(self.components.values())
+
+    @cached_property
+    def parameters_active(self) -> int:
+        """Parameters less the routed experts that a token is not sent to."""
+        if self.declared_parameters_active is not None:
+            return self.declared_parameters_active
+        idle = sum((layer.parameters - layer.parameters_active) * count for layer, count in self.layers)
+        return self.parameters_total - idle
+
+    @cached_property
+    def is_generative(self) -> bool:
+        """Whether it answers token by token out of a cache or a recurrent state."""
+        return any(layer.mixer and (layer.mixer.cache_elements or layer.mixer.state_elements) for layer, _ in self.layers)
+
+    @cached_property
+    def is_latent(self) -> bool:
+        """Whether the cache is latent: the same on every tensor-parallel rank."""
+        return any(layer.mixer and layer.mixer.kind is MixerKind.LATENT for layer, _ in self.layers)
+
+    @cached_property
+    def has_experts(self) -> bool:
+        """Whether it is a mixture of experts."""
+        return any(layer.feed_forward and layer.feed_forward.experts for layer, _ in self.layers)
+
+    def stored_as(self, checkpoint: Checkpoint, name: str) -> "Model":
+        """The same architecture in another repository."""
+        return replace(self, checkpoint=checkpoint, name=name)
+
+
+def _parts_of(layer: Layer) -> Iterator[tuple[str, int]]:
+    """Parameters of a layer by component."""
+    yield "norms", layer.norm_parameters
+    yield "other", layer.extra_parameters
+    if layer.mixer:
+        yield "recurrent" if layer.mixer.kind is MixerKind.RECURRENT else "attention", layer.mixer.parameters
+    if layer.feed_forward:
+        network = layer.feed_forward
+        yield "feed_forward", network.matrix_parameters + network.other_parameters
+        yield "router", network.router_parameters
+        yield "experts", network.experts * network.expert_parameters

@@ -1,0 +1,135 @@
+"""Bytes of a model's weights: as stored, and as one accelerator of a replica holds them.
+
+Quantisation shrinks the matrices of the layers. Embeddings, output head, norms, biases, routers, convolutions and
+towers stay in 16 bit.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+
+from advisor.models.layers import FeedForward, Layer, Mixer
+from advisor.models.model import Model, Scope
+from advisor.models.precision import BITS_PER_WEIGHT, SIXTEEN_BIT
+
+_PADDED_HIDDEN = 256
+_PADDED_INTERMEDIATE = 128
+"""MXFP4 kernels want experts whose sides are multiples of these (per rank): gpt-oss loads 9 to 14 % larger than stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a replica is spread over accelerators."""
+
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+
+
+WHOLE = Split()
+
+
+def scope_of(model: Model, precision: str) -> Scope:
+    """Which matrices *precision* is applied to.
+
+    In its own precision a checkpoint says so itself. Else: mxfp4 is a format for experts, and nvfp4 checkpoints of
+    models with latent attention leave the attention alone.
+    """
+    if precision == model.checkpoint.precision:
+        return model.checkpoint.scope
+    if precision == "mxfp4" and model.has_experts:
+        return Scope.EXPERTS
+    return Scope.NOT_ATTENTION if precision == "nvfp4" and model.is_latent else Scope.ALL
+
+
+@lru_cache(maxsize=4096)
+def weight_bytes(model: Model, precision: str) -> float:
+    """Bytes of all weights, as one accelerator that holds the whole model would load them, without padding."""
+    bits = BITS_PER_WEIGHT[precision]
+    if bits >= SIXTEEN_BIT:
+        return model.parameters_total * bits / 8
+    scope = scope_of(model, precision)
+    quantised = sum(_quantised(layer, scope) * count for layer, count in model.layers)
+    return (quantised * bits + (model.parameters_total - quantised) * SIXTEEN_BIT) / 8
+
+
+def _quantised(layer: Layer, scope: Scope) -> int:
+    """Parameters of a layer that are stored in few bits."""
+    network = layer.feed_forward
+    total = network.experts * network.expert_matrix_parameters if network else 0
+    if scope is not Scope.EXPERTS:
+        total += network.matrix_parameters if network else 0
+    if scope is Scope.ALL:
+        total += layer.mixer.matrix_parameters if layer.mixer else 0
+    return total
+
+
+@lru_cache(maxsize=4096)
+def rank_weight_bytes(model: Model, precision: str, split: Split) -> float:
+    """Bytes that the fullest accelerator of a replica holds.
+
+    With pipeline parallelism the last stage is the fullest: it has the output head beside its share of the layers.
+    """
+    ranks = split.tensor_parallel
+    around = model.surroundings
+    width = max(BITS_PER_WEIGHT[precision], SIXTEEN_BIT) / 8
+    layers = sum(_rank_layer_bytes(layer, model, precision, ranks) * count for layer, count in model.layers)
+    if split.pipeline_parallel == 1:
+        sharded = around.embeddings + around.head + around.towers + around.other
+    else:
+        sharded = around.head or around.embeddings
+    outside = sharded / ranks + around.positions + around.norms + model.rotary.elements
+    stage_share = ceil(model.n_layers / split.pipeline_parallel) / model.n_layers if model.n_layers else 1.0
+    return layers * stage_share + outside * width
+
+
+def replica_weight_bytes(model: Model, precision: str, split: Split) -> float:
+    """Bytes over all accelerators of a replica, repeated and padded parts counted as often as they are held."""
+    ranks = split.tensor_parallel
+    around = model.surroundings
+    width = max(BITS_PER_WEIGHT[precision], SIXTEEN_BIT) / 8
+    whole_stage = rank_weight_bytes(model, precision, Split(ranks, 1))
+    second_table = (ranks > 0) * (0 if around.head else around.embeddings) * (split.pipeline_parallel > 1)
+    tables = model.rotary.elements * (split.pipeline_parallel - 1) * ranks
+    return whole_stage * ranks + (second_table + tables) * width
+
+
+def _rank_layer_bytes(layer: Layer, model: Model, precision: str, ranks: int) -> float:
+    """Bytes of one layer on one tensor-parallel rank."""
+    bits = BITS_PER_WEIGHT[precision]
+    scope = scope_of(model, precision) if bits < SIXTEEN_BIT else Scope.ALL
+    wide = max(bits, SIXTEEN_BIT) / 8
+    narrow = min(bits, wide * 8) / 8
+    total = (layer.norm_parameters + layer.extra_parameters / ranks) * wide
+    if layer.mixer:
+        matrices = _rank_mixer_matrices(layer.mixer, ranks)
+        total += matrices * (narrow if scope is Scope.ALL else wide) + layer.mixer.other_parameters * wide / ranks
+    if layer.feed_forward:
+        total += _rank_network_bytes(layer.feed_forward, precision, scope, ranks)
+    return total
+
+
+def _rank_mixer_matrices(mixer: Mixer, ranks: int) -> float:
+    """Matrix parameters of a mixer on one rank: keys and values are repeated when there are too few heads of them."""
+    repeated_heads = max(1.0, ranks / mixer.kv_heads) if mixer.kv_heads else 1.0
+    sharded = mixer.matrix_parameters - mixer.kv_parameters - mixer.replicated_parameters
+    return (sharded + mixer.kv_parameters * repeated_heads) / ranks + mixer.replicated_parameters
+
+
+def _rank_network_bytes(network: FeedForward, precision: str, scope: Scope, ranks: int) -> float:
+    """Bytes of a feed-forward network on one rank; the router is held whole by each."""
+    bits = BITS_PER_WEIGHT[precision]
+    wide = max(bits, SIXTEEN_BIT) / 8
+    narrow = bits / 8
+    experts = network.experts * network.expert_matrix_parameters / ranks
+    if precision == "mxfp4" and network.experts:
+        experts *= _padding(network, ranks)
+    dense = network.matrix_parameters * (wide if scope is Scope.EXPERTS else narrow)
+    small = network.other_parameters + network.experts * network.expert_other_parameters
+    return experts * narrow + (dense + small * wide) / ranks + network.router_parameters * wide
+
+
+def _padding(network: FeedForward, ranks: int) -> float:
+    """How much larger an expert is loaded than it is stored."""
+    share = network.expert_intermediate / ranks
+    hidden = ceil(network.hidden / _PADDED_HIDDEN) * _PADDED_HIDDEN / network.hidden
+    return hidden * ceil(share / _PADDED_INTERMEDIATE) * _PADDED_INTERMEDIATE / share

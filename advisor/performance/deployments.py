@@ -1,0 +1,160 @@
+"""From deployments to the arrays that the physics works on: peaks, links and engine limits looked up once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.catalog.values import Accelerator
+from advisor.models.values import ServingShape
+from advisor.performance.constants import constants_for, engine_class, stack_class
+from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Floats, Replicas
+from advisor.performance.values import Deployment
+from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
+
+PCIE_BYTES_PER_SECOND = 32 * BYTES_PER_GB
+"""PCIe 4.0 x16, one direction: what two accelerators share that no other link joins."""
+SLOW_PCIE_BYTES_PER_SECOND = 16 * BYTES_PER_GB
+"""PCIe 3.0 x16: assumed where the catalog does not know the link."""
+BRIDGED_ACCELERATORS = 2
+"""An NVLink bridge joins this many; more fall back to PCIe."""
+
+MLA_ABSORBED_SHARE = 17 / 18
+"""Mean width of an absorbed MLA score and value over the latent's: (576 + 512) / 2 of 576 (DeepSeek-V2, 2.1)."""
+
+DEFAULT_SEQUENCES = 256
+LARGE_SEQUENCES = 1024
+"""vLLM's ``max_num_seqs`` by default, and on accelerators of 70 GiB or more from Hopper on; TensorRT-LLM and SGLang
+run as many on any."""
+LARGE_MEMORY_GIB = 70
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """Replicas and their constants, entry by entry."""
+
+    replicas: Replicas
+    constants: Constants
+
+    def take(self, index: npt.NDArray[np.intp]) -> "Packed":
+        """The entries at the given positions."""
+        picked = {f.name: np.asarray(getattr(self.constants, f.name))[index] for f in fields(Constants)}
+        return Packed(self.replicas.take(index), Constants(**picked))
+
+    def column(self) -> "Packed":
+        """The same entries as columns, to broadcast against a row of lengths."""
+        return Packed(self.replicas.column(), self.constants.column())
+
+
+def peak_flops(accelerator: Accelerator, precision: str) -> float | None:
+    """FLOP/s of one accelerator for arithmetic in a precision; None when it has or states none."""
+    tera = {
+        "fp32": accelerator.fp32_tflops,
+        "bf16": accelerator.fp16_tflops,
+        "fp16": accelerator.fp16_tflops,
+        "fp8": accelerator.fp8_tflops,
+        "int8": accelerator.int8_tops,
+        "nvfp4": accelerator.fp4_tflops,
+        "mxfp4": accelerator.fp4_tflops,
+    }.get(precision)
+    return None if tera is None else tera * FLOP_PER_TFLOP
+
+
+def link_bytes_per_second(accelerator: Accelerator, interconnect: str, accelerators: int) -> float:
+    """Bytes per second, one direction, between the accelerators of a replica.
+
+    The instance may join them by PCIe only, and a bridge joins pairs only.
+    """
+    own = accelerator.link_gb_per_second
+    speed = SLOW_PCIE_BYTES_PER_SECOND if own is None else own * BYTES_PER_GB
+    kind = accelerator.link_kind.lower()
+    bridged = "bridge" in kind and accelerators > BRIDGED_ACCELERATORS
+    only_pcie = interconnect.lower().startswith("pcie") and not kind.startswith("pcie")
+    return min(speed, PCIE_BYTES_PER_SECOND) if bridged or only_pcie else speed
+
+
+def default_max_sequences(accelerator: Accelerator, engine: str) -> int:
+    """Requests that an engine runs at a time unless told otherwise."""
+    kind = engine_class(engine)
+    if kind in ("trtllm", "sglang"):
+        return LARGE_SEQUENCES
+    recent = accelerator.architecture.lower() not in ("ampere", "volta", "turing")
+    large = kind == "vllm" and accelerator.memory_gib >= LARGE_MEMORY_GIB and recent
+    return LARGE_SEQUENCES if large else DEFAULT_SEQUENCES
+
+
+def pack(deployments: Sequence[Deployment]) -> Packed:
+    """Arrays of many deployments.
+
+    Raises:
+        ValueError: an accelerator has no peak for the precision (callers reject such deployments first).
+    """
+    rows = [_row(deployment) for deployment in deployments]
+    table = np.array(rows, dtype=np.float64).reshape(-1, len(fields(Replicas)))
+    columns = np.ascontiguousarray(table.T)
+    replicas = Replicas(**{f.name: columns[at] for at, f in enumerate(fields(Replicas))})
+    return Packed(replicas, constants_for([_classes(deployment) for deployment in deployments]))
+
+
+def _classes(deployment: Deployment) -> tuple[str, str]:
+    accelerator = deployment.accelerator
+    stack = stack_class(accelerator.vendor, accelerator.name, deployment.engine, deployment.engine_version)
+    return engine_class(deployment.engine), stack
+
+
+def _row(deployment: Deployment) -> tuple[float, ...]:
+    """One deployment's numbers in the order of the fields of :class:`Replicas`."""
+    accelerator = deployment.accelerator
+    flops = peak_flops(accelerator, deployment.compute_precision)
+    attention_flops = peak_flops(accelerator, "bf16")
+    if flops is None or attention_flops is None:
+        raise ValueError(f"{accelerator.name} has no known {deployment.compute_precision} and bf16 peak")
+    shards = deployment.tensor_parallel * deployment.attention_data_parallel
+    layered = engine_class(deployment.engine) == "llamacpp" and shards > 1
+    stages = 1 if layered else shards
+    limit = deployment.max_sequences or default_max_sequences(accelerator, deployment.engine)
+    return (
+        *_model_numbers(deployment.shape, deployment.weight_bytes),
+        deployment.kv_bytes_per_element,
+        accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB,
+        flops,
+        attention_flops,
+        link_bytes_per_second(accelerator, deployment.interconnect, shards),
+        stages,
+        1 if layered else deployment.tensor_parallel,
+        deployment.pipeline_parallel,
+        float(layered),
+        max(deployment.kv_cache_bytes, 1.0),
+        limit,
+    )
+
+
+def _model_numbers(shape: ServingShape, weight_bytes: float) -> tuple[float, ...]:
+    """A model's numbers, down to the bytes per parameter of its body."""
+    head_params = float(shape.vocab) * shape.hidden
+    head_copies = 1.0 if shape.tied_embeddings else 2.0
+    body = max(shape.params_total - head_params * head_copies, 1.0)
+    body_bytes = max(weight_bytes - head_params * head_copies * HEAD_BYTES_PER_PARAM, 0.1 * weight_bytes)
+    absorbed = MLA_ABSORBED_SHARE * shape.n_heads * shape.kv_elements_per_token
+    return (
+        shape.params_total,
+        shape.params_active,
+        shape.n_layers,
+        shape.hidden,
+        head_params,
+        head_copies,
+        shape.n_experts,
+        shape.experts_per_token,
+        shape.expert_params,
+        shape.moe_layers,
+        float(shape.is_mla),
+        shape.kv_elements_per_token,
+        shape.window_tokens,
+        shape.window_kv_share,
+        shape.attention_width,
+        absorbed if shape.is_mla else shape.attention_width,
+        body_bytes / body,
+    )
+
+

@@ -1,0 +1,93 @@
+"""What goes into a prediction and what comes out: numbers with units, an interval around each, and the evidence."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from advisor.catalog.values import Accelerator
+from advisor.models.values import ServingShape
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A predicted number and the range that holds the true one in four cases of five."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Scenario(StrEnum):
+    """How the load is offered."""
+
+    FIXED_CONCURRENCY = "fixed_concurrency"
+    """Closed loop: every user asks again as soon as it is answered."""
+    FIXED_BATCH = "fixed_batch"
+    """All requests start together and none follows."""
+    SATURATED = "saturated"
+    """The queue is never empty: the largest throughput."""
+    SINGLE_STREAM = "single_stream"
+    """One request at a time."""
+
+
+class Evidence(StrEnum):
+    """Where a predicted number comes from."""
+
+    ROOFLINE = "roofline"
+    """Bytes, FLOPs and messages with constants fitted over all measurements; nothing of this very set-up."""
+    NONE = "none"
+    """Nothing is predicted; the reason says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One replica of a model on its accelerators, reduced to what decides its speed."""
+
+    shape: ServingShape
+    accelerator: Accelerator
+    weight_bytes: float
+    """The whole model in its weight precision, scales and 16-bit tensors included."""
+    compute_precision: str
+    """Precision of the arithmetic: bf16 where weights are widened in the kernel."""
+    kv_bytes_per_element: float
+    kv_cache_bytes: float
+    """Memory of the whole replica that is left for KV cache."""
+    engine: str
+    engine_version: str = ""
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    attention_data_parallel: int = 1
+    """Groups that each hold all of attention and share the experts; they multiply the accelerators."""
+    interconnect: str = ""
+    """Between the instance's accelerators, as the catalog names it; "" for the accelerator's own link."""
+    max_sequences: int | None = None
+    """Most requests that run at a time; None for the engine's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question about one deployment."""
+
+    scenario: Scenario
+    replicas: int
+    """Equal replicas that share the load."""
+    concurrency: float | None
+    """Users, or requests of the batch, over all replicas; None where the scenario has none."""
+    input_tokens: float | None
+    output_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Latency and throughput over all replicas; None where the scenario has no such number, or nothing is known."""
+
+    ttft_ms: Interval | None
+    """Time to first token."""
+    tpot_ms: Interval | None
+    """Time per output token after the first."""
+    output_tokens_per_second: Interval | None
+    total_tokens_per_second: Interval | None
+    """Prompt and answer together."""
+    samples_per_second: Interval | None
+    evidence: Evidence
+    reason: str
+    """Why nothing is predicted; "" otherwise."""
