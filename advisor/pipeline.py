@@ -19,7 +19,7 @@ from advisor.demand.declared import declared_demand, demand_from_busy
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand
 from advisor.models import Model, find_model
-from advisor.performance.serving import latencies_at_load, requests_per_busy_second, serve
+from advisor.performance.stage import latencies_at_load, requests_per_busy_second, serve
 from advisor.plan.build import build_plan
 from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
 from advisor.plan.values import Plan
@@ -41,8 +41,13 @@ def recommend(path: Path, *, every_variant: bool = False, progress: CountProgres
     Raises:
         InputError: something in the workload, its demand or its model that the user can mend.
     """
-    workload = read_workload(path)
-    catalog = load_catalog()
+    return plan_for(read_workload(path), load_catalog(), every_variant=every_variant, progress=progress)
+
+
+def plan_for(
+    workload: Workload, catalog: Catalog, *, every_variant: bool = False, progress: CountProgress | None = None
+) -> Plan:  # fmt: skip
+    """Plan for a workload with the offers of a catalog; see :func:`recommend`."""
     check_names(workload, catalog)
     model = find_model(workload.model_reference)
     demand = measure_demand(workload, model, catalog, progress)
@@ -54,7 +59,7 @@ def recommend(path: Path, *, every_variant: bool = False, progress: CountProgres
     ranked = cheapest_first(kept, requirements)
     latencies = latencies_at_load(
         [one.served.candidate for one in ranked], [one.replicas for one in ranked], requirements
-    )  # fmt: skip
+    )
     rejections = [*matches.rejections, *too_slow, *unaffordable]
     return build_plan(requirements, list(zip(ranked, latencies, strict=True)), rejections, catalog)
 
@@ -85,13 +90,14 @@ def _demand_of_samples(sampled: SampleDemand, workload: Workload, model: Model, 
     from advisor.samples.summary import busy_profile
 
     profile = busy_profile(read_samples(sampled.path))
+    lengths = (sampled.input_tokens, sampled.output_tokens)
     capacity = None
     if sampled.requests_per_day is None:
-        capacity = requests_per_busy_second(workload, sampled, model, catalog)
+        capacity = requests_per_busy_second(workload, model, catalog, lengths)
     return demand_from_busy(
         profile.busy_accelerators,
         profile.window_seconds,
         sampled.requests_per_day,
         capacity,
-        (sampled.input_tokens, sampled.output_tokens),
+        lengths,
     )

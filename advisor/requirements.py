@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from advisor.catalog import Catalog
 from advisor.demand.values import Demand
 from advisor.errors import InputError
-from advisor.models import Model
+from advisor.models.model import Model
 from advisor.workload.values import Deployment, Workload
 from advisor.workload.yaml_fields import did_you_mean
 

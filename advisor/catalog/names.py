@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 _IGNORED = str.maketrans("", "", "-_ \t")
 _SHORT_LIST = 20
+_SHOWN = 6
 
 
 def normalised(name: str) -> str:
@@ -14,12 +15,13 @@ def normalised(name: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Known names that look like *name*: those that begin like it, else the most similar ones."""
-    by_key = {normalised(candidate): candidate for candidate in known}
+    candidates = list(known)
     wanted = normalised(name)
-    beginning = [candidate for key, candidate in by_key.items() if wanted and key.startswith(wanted)]
+    beginning = [candidate for candidate in candidates if wanted and normalised(candidate).startswith(wanted)]
     if beginning:
-        return beginning[:6]
-    return [by_key[key] for key in difflib.get_close_matches(wanted, by_key, n=3, cutoff=0.5)]
+        return beginning[:_SHOWN]
+    folded = {candidate.casefold(): candidate for candidate in candidates}
+    return [folded[key] for key in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:

@@ -202,8 +202,8 @@ def _accelerator_table(entries: Sequence[Entry]) -> str:
         "fp16_tflops": "fp16", "fp8_tflops": "fp8", "int8_tops": "int8", "fp4_tflops": "fp4", "quality": "quality",
     }  # fmt: skip
     rows = [[_show(entry[key]) for key in columns] for entry in entries]
-    note = "Peaks are dense, in TFLOPS (int8: TOPS); memory is what software sees; - is unknown or unsupported."
-    return f"{render_table(tuple(columns.values()), rows)}\n\n{len(rows)} accelerators. {note}\n"
+    note = "peaks are dense, in TFLOPS (int8: TOPS); GiB as software sees them"
+    return f"{render_table(tuple(columns.values()), rows)}\n\n{len(rows)} accelerators; {note}\n"
 
 
 def _show(value: Cell) -> str:

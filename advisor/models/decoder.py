@@ -118,7 +118,8 @@ def _surroundings(fields: ConfigFields, traits: DecoderTraits, hidden: int, towe
     norms = traits.norm_vectors * hidden * (2 if traits.embedding_norm else 1)
     head = 0 if _tied(fields, traits) else vocab * hidden
     return Surroundings(
-        embeddings=vocab * embedding_width + fields.integer_or(vocab, "vocab_size_per_layer_input") * per_layer,
+        embeddings=vocab * embedding_width,
+        layer_embeddings=fields.integer_or(vocab, "vocab_size_per_layer_input") * per_layer,
         positions=positions,
         head=head + (vocab if traits.head_bias else 0),
         norms=norms + fields.integer_or(0, "hidden_size_per_layer_input"),

@@ -49,6 +49,8 @@ class Surroundings:
 
     embeddings: int = 0
     """Token embeddings, read one row per token."""
+    layer_embeddings: int = 0
+    """Further embeddings that every layer reads (Gemma 3n and 4 E): tables, not work."""
     positions: int = 0
     """Learned positions and segment types."""
     head: int = 0
@@ -97,6 +99,7 @@ class Model:
         """Parameters by component; the values add up to ``parameters_total``."""
         parts = {
             "embeddings": self.surroundings.embeddings,
+            "layer_embeddings": self.surroundings.layer_embeddings,
             "positions": self.surroundings.positions,
             "attention": 0,
             "recurrent": 0,
@@ -120,11 +123,11 @@ class Model:
 
     @cached_property
     def parameters_active(self) -> int:
-        """Parameters less the routed experts that a token is not sent to."""
+        """Parameters less the routed experts that a token is not sent to, and less per-layer embedding tables."""
         if self.declared_parameters_active is not None:
             return self.declared_parameters_active
         idle = sum((layer.parameters - layer.parameters_active) * count for layer, count in self.layers)
-        return self.parameters_total - idle
+        return self.parameters_total - idle - self.surroundings.layer_embeddings
 
     @cached_property
     def is_generative(self) -> bool:

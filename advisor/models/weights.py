@@ -74,7 +74,7 @@ def rank_weight_bytes(model: Model, precision: str, split: Split) -> float:
     width = max(BITS_PER_WEIGHT[precision], SIXTEEN_BIT) / 8
     layers = sum(_rank_layer_bytes(layer, model, precision, ranks) * count for layer, count in model.layers)
     if split.pipeline_parallel == 1:
-        sharded = around.embeddings + around.head + around.towers + around.other
+        sharded = around.embeddings + around.layer_embeddings + around.head + around.towers + around.other
     else:
         sharded = around.head or around.embeddings
     outside = sharded / ranks + around.positions + around.norms + model.rotary.elements

@@ -10,7 +10,8 @@ from advisor.catalog.values import Purchase
 from advisor.cost import hourly_to_monthly
 from advisor.demand.values import Demand, TokenQuantiles
 from advisor.errors import InputError
-from advisor.performance import CALIBRATION_VERSION, Latency
+from advisor.performance.constants import CALIBRATION_VERSION
+from advisor.performance.stage import LoadLatency
 from advisor.plan.document import digest, plain
 from advisor.plan.sizing import Sized
 from advisor.plan.values import CurrentCost, Option, Plan, PlanProvenance, Predicted, Savings
@@ -24,7 +25,7 @@ _RELAXABLE = ("memory", "slo_ttft", "slo_tpot", "slo_e2e", "max_replicas", "budg
 
 def build_plan(
     requirements: Requirements,
-    ranked: Sequence[tuple[Sized, Latency]],
+    ranked: Sequence[tuple[Sized, LoadLatency]],
     rejections: Sequence[Rejection],
     catalog: Catalog,
 ) -> Plan:
@@ -150,7 +151,7 @@ def _input_digest(requirements: Requirements, workload: dict[str, Any], demand: 
     )
 
 
-def _option(rank: int, sized: Sized, latency: Latency, requirements: Requirements) -> Option:
+def _option(rank: int, sized: Sized, latency: LoadLatency, requirements: Requirements) -> Option:
     candidate = sized.served.candidate
     return Option(
         rank=rank,

@@ -8,16 +8,8 @@ from advisor.candidates import ANY, Candidate, Rejection, Shortfall, reject
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Price, Purchase
 from advisor.cost import Cost, cost_of
-from advisor.performance import Interval
+from advisor.performance.stage import Served
 from advisor.requirements import Requirements
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A candidate that keeps the SLO, with the largest rate that one replica sustains."""
-
-    candidate: Candidate
-    requests_per_second_per_replica: Interval
 
 
 @dataclass(frozen=True, slots=True)

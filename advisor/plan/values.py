@@ -4,16 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from advisor.candidates import Rejection
+from advisor.cost import Cost
+from advisor.performance.values import Interval
+
+__all__ = [
+    "SCHEMA",
+    "Cost",
+    "CurrentCost",
+    "Interval",
+    "Option",
+    "Plan",
+    "PlanProvenance",
+    "Predicted",
+    "Rejection",
+    "Savings",
+]
+
 SCHEMA = "advisor.plan/v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A predicted number and the range it very probably lies in."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +34,6 @@ class Predicted:
     """Time per output token after the first."""
     requests_per_second_per_replica: Interval
     """Largest rate that one replica sustains within the SLO."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What an option costs; every total is computed in :mod:`advisor.cost` and nowhere else."""
-
-    instance_usd_per_hour: float
-    usd_per_hour: float
-    compute_usd_per_month: float
-    total_usd_per_month: float
-    usd_per_million_output_tokens: float
-    usd_per_1000_requests: float
-    price_source: str
-    price_as_of: str
-    price_quality: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +69,6 @@ class Option:
     evidence: str
     """measured, calibrated or roofline."""
     cost: Cost
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why an offer (or a whole instance type: region ``*``) cannot be an option."""
-
-    provider: str
-    region: str
-    instance_type: str
-    precision: str
-    tensor_parallel: int | None
-    code: str
-    needed: float | str | None
-    available: float | str | None
-    unit: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

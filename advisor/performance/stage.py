@@ -1,0 +1,218 @@
+"""The stage between candidates and cost: which candidates keep the SLO, at what rate, how fast at the planned load."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject
+from advisor.catalog import Catalog
+from advisor.catalog.values import Accelerator
+from advisor.demand.declared import declared_demand
+from advisor.errors import InputError
+from advisor.models import kv_bytes_per_token, serving_shape, weight_bytes
+from advisor.models.model import Model
+from advisor.performance.constants import RATE_SPREAD, TPOT_SPREAD, TTFT_SPREAD, Spread
+from advisor.performance.deployments import Packed, pack, peak_flops
+from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate
+from advisor.performance.values import Deployment, Evidence, Interval
+from advisor.requirements import Requirements, require
+from advisor.units import gib_to_bytes
+from advisor.workload.values import Slo, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A candidate that keeps the SLO, with the largest rate that one replica sustains."""
+
+    candidate: Candidate
+    requests_per_second_per_replica: Interval
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class LoadLatency:
+    """Latency at the planned load."""
+
+    ttft_p95_ms: Interval
+    tpot_p95_ms: Interval
+
+
+_TARGETS = (
+    ("slo_ttft", "TTFT", lambda slo: slo.ttft_p95_ms, lambda floor: floor.ttft_p95_ms),
+    ("slo_tpot", "TPOT", lambda slo: slo.tpot_p95_ms, lambda floor: floor.tpot_p95_ms),
+    ("slo_e2e", "end-to-end", lambda slo: slo.e2e_p95_ms, lambda floor: floor.e2e_p95_ms),
+)
+
+
+def serve(candidates: Sequence[Candidate], requirements: Requirements) -> tuple[list[Served], list[Rejection]]:
+    """Candidates that keep the SLO with the rate each replica sustains, and rejections of the others."""
+    served: list[Served] = []
+    rejected: list[Rejection] = []
+    known: list[Candidate] = []
+    for candidate in candidates:
+        if peak_flops(candidate.accelerator, candidate.compute_precision) is None:
+            rejected.append(_abstained(candidate))
+        else:
+            known.append(candidate)
+    if not known:
+        return served, rejected
+    slo = requirements.workload.slo
+    groups = _Groups.of(known, requirements.model)
+    capacity = capacity_at_slo(groups.packed, requirements.demand.tokens, slo)
+    for candidate, group in zip(known, groups.index, strict=True):
+        rate = float(capacity.requests_per_second[group])
+        if rate > 0:
+            served.append(Served(candidate, _interval(rate, RATE_SPREAD), Evidence.ROOFLINE))
+        else:
+            rejected.append(_too_slow(candidate, capacity, group, slo))
+    return served, rejected
+
+
+def latencies_at_load(
+    candidates: Sequence[Candidate], replicas: Sequence[int], requirements: Requirements
+) -> list[LoadLatency]:  # fmt: skip
+    """Latency of each candidate in the busiest minute, when that many replicas share it evenly."""
+    if not candidates:
+        return []
+    peak = requirements.demand.requests_per_second.peak
+    keys = [(_key(candidate), count) for candidate, count in zip(candidates, replicas, strict=True)]
+    position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
+    first = {position[key]: (candidate, key[1]) for candidate, key in zip(candidates, keys, strict=True)}
+    ordered = [first[index] for index in range(len(position))]
+    packed = pack([deployment_of(candidate, requirements.model) for candidate, _ in ordered])
+    rates = np.array([peak / count for _, count in ordered])
+    found = latency_at_rate(packed, requirements.demand.tokens, rates)
+    return [
+        LoadLatency(
+            _interval(float(found.ttft_p95_ms[position[key]]), TTFT_SPREAD),
+            _interval(float(found.tpot_p95_ms[position[key]]), TPOT_SPREAD),
+        )
+        for key in keys
+    ]
+
+
+def requests_per_busy_second(workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float]) -> float:
+    """Most requests per second that one fully busy accelerator of the current deployment can have served.
+
+    How the current deployment runs the model is not known, so the fastest of the workload's precisions and of every
+    parallelism is taken: an upper bound.
+
+    Args:
+        workload: names the current deployment.
+        model: what it serves.
+        catalog: what its instance type is.
+        lengths: (prompt tokens, generated tokens) of a request.
+
+    Raises:
+        InputError: no current deployment is named, or none that could hold the model.
+    """
+    current = workload.current
+    if current is None:
+        raise InputError(
+            "the samples give no request rate, and no current deployment says what the accelerators can do",
+            where=workload.where("demand"),
+            hint="add requests_per_day under demand.samples, or describe `current`",
+        )
+    requirements = require(workload, model, declared_demand(1.0, 1.0, *lengths), catalog)
+    instance_type = catalog.instance_type(current.provider, current.instance_type)
+    able = [one for one in judge(instance_type, requirements, catalog) if isinstance(one, Candidate)]
+    if not able:
+        raise InputError(
+            f"{current.instance_type} cannot hold {model.name} in {', '.join(workload.precisions)}",
+            where=workload.where("current.instance_type"),
+            hint="add the precision that it serves today, or add requests_per_day under demand.samples",
+        )
+    packed = pack([deployment_of(candidate, model) for candidate in able])
+    capacity = capacity_at_slo(packed, requirements.demand.tokens, Slo())
+    split = np.array([candidate.tensor_parallel for candidate in able])
+    return float((capacity.requests_per_second / split).max())
+
+
+def deployment_of(candidate: Candidate, model: Model) -> Deployment:
+    """One replica of a candidate, reduced to what decides its speed; a shared accelerator has a share of its speed."""
+    shape = serving_shape(model)
+    elements = max(shape.kv_elements_per_token, 1.0)
+    return Deployment(
+        shape=shape,
+        accelerator=_shared(candidate),
+        weight_bytes=weight_bytes(model, candidate.precision),
+        compute_precision=candidate.compute_precision,
+        kv_bytes_per_element=kv_bytes_per_token(model, "auto") / elements,
+        kv_cache_bytes=gib_to_bytes(candidate.memory.kv_cache_gib_available),
+        engine=candidate.engine,
+        engine_version=candidate.engine_version,
+        tensor_parallel=candidate.tensor_parallel,
+        pipeline_parallel=candidate.pipeline_parallel,
+        interconnect=candidate.instance_type.interconnect,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Groups:
+    """Candidates that predict alike (the same replica in machines of other sizes) are predicted once."""
+
+    packed: Packed
+    index: list[int]
+    """Group of each candidate."""
+
+    @classmethod
+    def of(cls, candidates: Sequence[Candidate], model: Model) -> "_Groups":
+        keys = [_key(candidate) for candidate in candidates]
+        position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
+        first = dict(zip(reversed(keys), reversed(candidates), strict=True))
+        return cls(
+            pack([deployment_of(first[key], model) for key in position]), [position[key] for key in keys]
+        )  # fmt: skip
+
+
+def _key(candidate: Candidate) -> tuple[str, float, str, str, int, str]:
+    return (
+        candidate.accelerator.name, candidate.accelerator_share, candidate.precision, candidate.engine,
+        candidate.tensor_parallel, candidate.instance_type.interconnect,
+    )  # fmt: skip
+
+
+def _shared(candidate: Candidate) -> Accelerator:
+    share, accelerator = candidate.accelerator_share, candidate.accelerator
+    if share == 1:
+        return accelerator
+
+    def part(peak: float | None) -> float | None:
+        return None if peak is None else peak * share
+
+    return replace(
+        accelerator,
+        memory_gib=accelerator.memory_gib * share,
+        memory_bandwidth_gb_per_second=accelerator.memory_bandwidth_gb_per_second * share,
+        fp32_tflops=part(accelerator.fp32_tflops),
+        fp16_tflops=part(accelerator.fp16_tflops),
+        fp8_tflops=part(accelerator.fp8_tflops),
+        int8_tops=part(accelerator.int8_tops),
+        fp4_tflops=part(accelerator.fp4_tflops),
+    )
+
+
+def _abstained(candidate: Candidate) -> Rejection:
+    precision = candidate.compute_precision
+    reason = f"the {precision} peak of {candidate.accelerator.name} is not known, so nothing is predicted"
+    shortfall = Shortfall("prediction_abstained", "TFLOP/s", f"{precision} peak", None, reason)
+    return reject(candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel)
+
+
+def _too_slow(candidate: Candidate, capacity: Capacity, group: int, slo: Slo) -> Rejection:
+    """The first target that even a lone request misses; else the memory that no two requests fit into."""
+    for code, words, target_of, floor_of in _TARGETS:
+        target, floor = target_of(slo), float(floor_of(capacity.floor)[group])
+        if target is not None and floor > target:
+            reason = f"{words} p95 is {floor:,.0f} ms with no other load, {target:,.0f} ms wanted"
+            shortfall = Shortfall(code, "ms", target, round(floor, 1), reason)
+            return reject(candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel)
+    memory = candidate.memory
+    reason = "the KV cache cannot hold the requests that arrive together at any rate"
+    shortfall = Shortfall("memory", "GiB", None, round(memory.kv_cache_gib_available, 2), reason)
+    return reject(candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel)
+
+
+def _interval(value: float, spread: Spread) -> Interval:
+    return Interval(value, value * spread.low, value * spread.high)

@@ -1,0 +1,109 @@
+"""What the error codes of NVML mean to an agent: no such counter, no such accelerator, or no driver at all."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import pynvml
+
+from advisor.errors import InputError
+
+_T = TypeVar("_T")
+
+_UNSUPPORTED = frozenset(
+    {
+        pynvml.NVML_ERROR_NOT_SUPPORTED,
+        pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
+        pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH,
+        pynvml.NVML_ERROR_DEPRECATED,
+        pynvml.NVML_ERROR_NO_PERMISSION,
+        pynvml.NVML_ERROR_NO_DATA,
+    }
+)
+_ACCELERATOR_GONE = frozenset({pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED})
+_DRIVER_GONE = frozenset(
+    {
+        pynvml.NVML_ERROR_UNINITIALIZED,
+        pynvml.NVML_ERROR_DRIVER_NOT_LOADED,
+        pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
+    }
+)
+_OPENING = {
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
+        "no NVIDIA driver library (libnvidia-ml.so.1) on this host",
+        "install the NVIDIA driver; in a container, start it with GPU access (docker run --gpus all, "
+        "NVIDIA_DRIVER_CAPABILITIES=utility)",
+    ),
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
+        "the NVIDIA driver is not loaded",
+        "load it (modprobe nvidia), see that nvidia-smi works, then start again",
+    ),
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+        "the loaded NVIDIA driver and its library have different versions",
+        "the driver was upgraded while it was loaded: reboot, or reload the kernel module, then start again",
+    ),
+    pynvml.NVML_ERROR_NO_PERMISSION: (
+        "no permission to talk to the NVIDIA driver",
+        "give this user access to /dev/nvidiactl and /dev/nvidia0 (often the group video or render)",
+    ),
+}
+
+
+class UnsupportedError(Exception):
+    """The counter is not to be had on this accelerator, driver or binding: no fault, and no value."""
+
+
+def supported(call: Callable[[], _T]) -> _T:
+    """Result of an NVML call.
+
+    Raises:
+        UnsupportedError: it is not to be had here, in any of the ways that the binding says so.
+        pynvml.NVMLError: it should be there, and failed.
+    """
+    try:
+        return call()
+    except pynvml.NVMLLibraryMismatchError as error:  # NOTE: no NVMLError, unlike all others
+        raise UnsupportedError from error
+    except AttributeError as error:
+        if error.obj is not pynvml:
+            raise
+        raise UnsupportedError from error  # a function that this version of the binding lacks
+    except pynvml.NVMLError as error:
+        if error.value in _UNSUPPORTED:
+            raise UnsupportedError from error
+        raise
+
+
+def first_supported(*calls: Callable[[], _T]) -> _T:
+    """Result of the first call that is supported here; raises as :func:`supported` for the last."""
+    for call in calls[:-1]:
+        try:
+            return supported(call)
+        except UnsupportedError:
+            continue
+    return supported(calls[-1])
+
+
+def concerns_accelerator(error: pynvml.NVMLError) -> bool:
+    """Whether the accelerator is gone, and not just this counter."""
+    return error.value in _ACCELERATOR_GONE
+
+
+def concerns_driver(error: pynvml.NVMLError) -> bool:
+    """Whether no call of this process will succeed any more."""
+    return error.value in _DRIVER_GONE
+
+
+def cannot_open(error: pynvml.NVMLError) -> InputError:
+    """Why there is nothing to sample, and what to do about it."""
+    message, hint = _OPENING.get(
+        error.value, (f"the NVIDIA driver does not start: {error}", "see that nvidia-smi works")
+    )
+    return InputError(message, hint=hint)
+
+
+def cannot_go_on(error: pynvml.NVMLError) -> InputError:
+    """The driver went away under the running program; only a new process can open the new one."""
+    return InputError(
+        f"the NVIDIA driver does not answer this program any more: {error}",
+        hint="it was upgraded or unloaded; see that nvidia-smi works, then start the agent again",
+    )

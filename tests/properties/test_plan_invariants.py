@@ -1,0 +1,195 @@
+"""What must hold for every workload and every catalog."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.candidates import ANY
+from advisor.catalog.values import Purchase
+from advisor.pipeline import plan_for
+from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.workload.values import DeclaredDemand, Limits, Slo
+from builders import catalog_of, offer, workload
+
+TYPES = (
+    "g4dn.xlarge",
+    "g5.xlarge",
+    "g5.12xlarge",
+    "g6.xlarge",
+    "g6e.xlarge",
+    "p4d.24xlarge",
+    "p5.48xlarge",
+    "inf2.8xlarge",
+)
+prices = st.floats(0.1, 50)
+offers = st.lists(
+    st.builds(
+        offer,
+        instance_type=st.sampled_from(TYPES),
+        region=st.sampled_from(("us-east-1", "us-west-2")),
+        on_demand=st.none() | prices,
+        spot=st.none() | prices,
+    ),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda one: (one.instance_type, one.region),
+)
+demands = st.builds(
+    lambda mean, ratio, tokens_in, tokens_out: DeclaredDemand(mean, mean * ratio, tokens_in, tokens_out),
+    st.floats(0.1, 60),
+    st.floats(1, 4),
+    st.integers(16, 1500),
+    st.integers(4, 400),
+)
+slos = st.builds(
+    Slo, st.none() | st.floats(100, 5000), st.none() | st.floats(8, 200), st.none() | st.floats(2000, 60_000)
+)
+limits = st.builds(Limits, min_replicas=st.integers(1, 3), zones=st.integers(1, 3))
+workloads = st.builds(lambda demand, slo, limit: workload(demand=demand, slo=slo, limits=limit), demands, slos, limits)
+
+few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def cost(plan) -> float:
+    """Total of the recommendation; infinite when there is none."""
+    return plan.recommended.cost.total_usd_per_month if plan.recommended else float("inf")
+
+
+@few
+@given(workloads, offers, st.integers(0, 5), st.floats(0.1, 1))
+def test_a_cheaper_offer_never_makes_the_plan_dearer(work, sold, which, factor):
+    """Lowering one price lowers the total or leaves it."""
+    before = cost(plan_for(work, catalog_of(*sold)))
+    chosen = sold[which % len(sold)]
+    lowered = offer(
+        chosen.instance_type,
+        chosen.region,
+        chosen.on_demand and chosen.on_demand.usd_per_hour * factor,
+        chosen.spot and chosen.spot.usd_per_hour * factor,
+    )
+
+    after = cost(plan_for(work, catalog_of(*(lowered if one is chosen else one for one in sold))))
+
+    assert after <= before
+
+
+@few
+@given(workloads, offers)
+def test_one_more_offer_never_makes_the_plan_worse(work, sold):
+    """The whole catalog is at least as good as all of it but one offer."""
+    assert cost(plan_for(work, catalog_of(*sold))) <= cost(plan_for(work, catalog_of(*sold[1:])))
+
+
+@few
+@given(workloads, offers, st.floats(1, 5), st.floats(1, 2), st.floats(1, 2))
+def test_more_demand_never_costs_less(work, sold, busier, longer_in, longer_out):
+    """More requests, or longer ones, cost as much or more."""
+    more = DeclaredDemand(
+        work.demand.requests_per_second * busier,
+        work.demand.peak_requests_per_second * busier,
+        work.demand.input_tokens * longer_in,
+        work.demand.output_tokens * longer_out,
+    )
+    catalog = catalog_of(*sold)
+
+    assert cost(plan_for(replace(work, demand=more), catalog)) >= cost(plan_for(work, catalog))
+
+
+@few
+@given(workloads, offers, st.floats(1, 10), st.sampled_from(["ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms"]))
+def test_a_looser_target_never_costs_more(work, sold, factor, target):
+    """Relaxing any latency target keeps the total or lowers it."""
+    strict = getattr(work.slo, target)
+    looser = replace(work, slo=replace(work.slo, **{target: strict and strict * factor}))
+    catalog = catalog_of(*sold)
+
+    assert cost(plan_for(looser, catalog)) <= cost(plan_for(work, catalog))
+
+
+@few
+@given(workloads, offers)
+def test_every_offer_is_an_option_or_rejected(work, sold):
+    """Nothing disappears: each offer × purchase is an option, or something says why not."""
+    plan = plan_for(work, catalog_of(*sold))
+    options = {(one.region, one.instance_type, one.purchase) for one in plan.options}
+
+    for one in sold:
+        reasons = [r for r in plan.rejected if r.instance_type == one.instance_type and r.region in (ANY, one.region)]
+        for purchase in Purchase:
+            assert (one.region, one.instance_type, purchase.value) in options or reasons
+
+
+@few
+@given(workloads, offers)
+def test_every_precision_and_parallelism_is_accounted_for(work, sold):
+    """With every variant kept, a pair of precision and parallelism is an option or a rejection, never both."""
+    plan = plan_for(work, catalog_of(*sold), every_variant=True)
+    options = {(one.instance_type, one.precision, one.tensor_parallel) for one in plan.options}
+    hardware = {
+        (r.instance_type, r.precision, r.tensor_parallel)
+        for r in plan.rejected
+        if r.region == ANY and r.tensor_parallel
+    }
+
+    assert not options & hardware
+    for one in sold:
+        for precision in work.precisions:
+            named = [
+                r for r in plan.rejected if r.instance_type == one.instance_type and r.precision in (ANY, precision)
+            ]
+            assert named or any(key[:2] == (one.instance_type, precision) for key in options)
+
+
+@few
+@given(workloads, offers)
+def test_the_printed_total_is_the_minimised_one(work, sold):
+    """Options are in the order of the totals they print, and a total is instances × price × 730 h to the cent."""
+    plan = plan_from_json(plan_to_json(plan_for(work, catalog_of(*sold))))
+    totals = [one.cost.total_usd_per_month for one in plan.options]
+
+    assert totals == sorted(totals)
+    for one in plan.options:
+        assert one.cost.total_usd_per_month == pytest.approx(
+            one.instances * one.cost.instance_usd_per_hour * 730, abs=0.02, rel=2e-6
+        )
+
+
+@few
+@given(workloads, offers)
+def test_options_keep_to_limits_and_targets(work, sold):
+    """Each option has its replicas, zones and, at the planned load, its latency within the targets."""
+    plan = plan_for(work, catalog_of(*sold))
+
+    for one in plan.options:
+        assert one.replicas >= work.limits.min_replicas
+        assert one.instances >= work.limits.zones
+        assert one.replicas == one.instances * one.replicas_per_instance
+        predicted = one.predicted
+        assert predicted.ttft_p95_ms.low <= predicted.ttft_p95_ms.value <= predicted.ttft_p95_ms.high
+        if work.slo.ttft_p95_ms is not None:
+            assert predicted.ttft_p95_ms.value <= work.slo.ttft_p95_ms * 1.000001
+        if work.slo.tpot_p95_ms is not None:
+            assert predicted.tpot_p95_ms.value <= work.slo.tpot_p95_ms * 1.000001
+
+
+@few
+@given(workloads, offers)
+def test_the_same_input_gives_the_same_bytes(work, sold):
+    """Two runs print the same plan, and so does a plan that was read back."""
+    text = plan_to_json(plan_for(work, catalog_of(*sold)))
+
+    assert plan_to_json(plan_for(work, catalog_of(*sold))) == text
+    assert plan_to_json(plan_from_json(text)) == text
+
+
+@given(offers)
+@few
+def test_an_unknown_price_is_never_free(sold):
+    """An offer without a price is no option, and the plan says that its price is not known."""
+    unpriced = [offer(one.instance_type, one.region, None, None) for one in sold]
+    plan = plan_for(workload(), catalog_of(*unpriced))
+
+    assert plan.options == ()
+    assert all(r.available is None for r in plan.rejected if r.code == "price_unknown")
