@@ -184,8 +184,8 @@ def _engine(
     if not serving:
         known = rows[0] if rows else None
         detail = known.detail if known and known.detail else "no engine of the catalog serves it"
-        status = known.support.value if known else "no"
-        shortfall = Shortfall("precision_unsupported", "support", precision, status, f"{accelerator.name}: {detail}")
+        support = known.support.value if known else "no"
+        shortfall = Shortfall("precision_unsupported", "support", precision, support, f"{accelerator.name}: {detail}")
         return reject(instance_type, shortfall, precision)
     for row in serving:
         status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)

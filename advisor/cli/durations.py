@@ -1,13 +1,14 @@
 """Spans of time as people write them: ``500ms``, ``1s``, ``2m``, ``1.5h``."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 
 import click
 
 _PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _MS_OF_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_LONGEST = timedelta(days=3650)
+LONGEST = timedelta(days=3650)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -20,7 +21,7 @@ def parse_duration(text: str) -> timedelta:
     if not match:
         raise ValueError(f"{text!r} is no span of time: write a number and its unit, such as 500ms, 1s, 2m or 1.5h")
     milliseconds = float(match[1]) * _MS_OF_UNIT[match[2]]
-    if milliseconds > _LONGEST.total_seconds() * 1_000:
+    if milliseconds > LONGEST.total_seconds() * 1_000:
         raise ValueError(f"{text!r} is longer than ten years")
     span = timedelta(milliseconds=milliseconds)
     if not span:
@@ -37,26 +38,18 @@ def format_duration(span: timedelta) -> str:
     return f"{milliseconds}ms"
 
 
-class Duration(click.ParamType):
-    """A command-line option that is a span of time within bounds."""
+def duration_between(shortest: timedelta, longest: timedelta) -> Callable[[str], timedelta]:
+    """Type of a command-line option that is a span of time; anything else is wrong usage."""
 
-    name = "duration"
-
-    def __init__(self, shortest: timedelta | None = None, longest: timedelta | None = None) -> None:
-        """Refuse spans under *shortest* or over *longest*."""
-        self._shortest = shortest
-        self._longest = longest
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Parse text; anything wrong is wrong usage."""
-        if isinstance(value, timedelta):
-            return value
+    def duration(value: str) -> timedelta:
         try:
-            span = parse_duration(str(value))
+            span = parse_duration(value)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if self._shortest and span < self._shortest:
-            self.fail(f"{value} is shorter than {format_duration(self._shortest)}", param, ctx)
-        if self._longest and span > self._longest:
-            self.fail(f"{value} is longer than {format_duration(self._longest)}", param, ctx)
+            raise click.BadParameter(str(error)) from error
+        if not shortest <= span <= longest:
+            raise click.BadParameter(
+                f"{value} is not between {format_duration(shortest)} and {format_duration(longest)}"
+            )
         return span
+
+    return duration

@@ -33,20 +33,13 @@ def terraform(plan: Path, directory: Path, rank: int | None, dry_run: bool, forc
 
     document = plan_from_json(_read(plan), where=str(plan))
     choice = choose_option(document, rank)
-    if choice.notice:
-        click.echo(f"notice: {choice.notice}", err=True)
+    for warning in choice.warnings:
+        click.echo(f"warning: {warning}", err=True)
     report = write_stack(document, choice.option, directory, force=force, dry_run=dry_run)
     for done, todo in _LISTED:
         for path in getattr(report, done):
             click.echo(f"{todo if dry_run else done} {directory / path}")
-    click.echo(_closing(report.changes, len(report.unchanged), dry_run=dry_run))
-
-
-def _closing(changes: int, unchanged: int, *, dry_run: bool) -> str:
-    if not changes:
-        return f"unchanged: {unchanged} files"
-    verb = "to change" if dry_run else "changed"
-    return f"{changes} files {verb}, {unchanged} unchanged"
+    click.echo(f"{'dry run, nothing written: ' if dry_run else ''}{report.summary}")
 
 
 def _read(path: Path) -> str:

@@ -31,9 +31,12 @@ class WriteReport:
     unchanged: tuple[str, ...]
 
     @property
-    def changes(self) -> int:
-        """Files created, replaced or removed."""
-        return len(self.created) + len(self.replaced) + len(self.removed)
+    def summary(self) -> str:
+        """One line for people."""
+        counts = {"created": self.created, "replaced": self.replaced, "removed": self.removed}
+        changes = ", ".join(f"{len(paths)} {word}" for word, paths in counts.items() if paths)
+        kept = f"{len(self.unchanged)} unchanged" if self.unchanged else ""
+        return f"{self.directory}: {', '.join(part for part in (changes, kept) if part)}"
 
 
 def write_stack(

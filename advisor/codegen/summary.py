@@ -63,10 +63,8 @@ def _headline(option: Option) -> str:
     split = f"tensor parallel {option.tensor_parallel}"
     if option.pipeline_parallel > 1:
         split += f", pipeline parallel {option.pipeline_parallel}"
-    return (
-        f"{option.instances} × {option.instance_type} ({option.accelerator_count:g} × {option.accelerator}, {purchase}) "
-        f"in {option.region}: {replicas}, {split}, {option.precision} weights, {option.kv_precision} KV cache"
-    )
+    machine = f"{option.instance_type} ({option.accelerator_count:g} × {option.accelerator}, {purchase})"
+    return f"{option.instances} × {machine} in {option.region}: {replicas}, {split}, {option.precision} weights, {option.kv_precision} KV cache"
 
 
 def _demand(demand: Mapping[str, Any]) -> Iterator[Row]:

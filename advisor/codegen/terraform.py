@@ -4,14 +4,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from advisor.codegen import quoting
 from advisor.codegen.stack import StackModel, stack_of
 from advisor.data_files import data_dir
 from advisor.plan.values import Option, Plan
+
+if TYPE_CHECKING:
+    import jinja2
 
 _FILES = {
     "compute.tf": "compute.tf.j2",
@@ -92,8 +93,10 @@ def declarations(text: str) -> tuple[Declaration, ...]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment() -> "jinja2.Environment":
     """Templates in which an undefined name, or a value without a quoting filter, is an error."""
+    import jinja2  # noqa: PLC0415 - a recommendation without code stays quick
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(data_dir("templates") / "terraform" / "aws"),
         undefined=jinja2.StrictUndefined,

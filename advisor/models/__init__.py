@@ -1,1 +1,26 @@
-"""Architecture facts of models: parameters by component, KV-cache bytes, memory to serve them."""
+"""Models: from a name or a ``config.json`` to parameters, weight bytes, KV-cache bytes and whether it all fits."""
+
+from advisor.models.catalog import find_model, model_names
+from advisor.models.memory import FitRequest, MemoryFit, fit_memory, kv_bytes_per_token, kv_cache_bytes
+from advisor.models.model import Model
+from advisor.models.precision import BITS_PER_WEIGHT, parse_kv_precision, parse_precision
+from advisor.models.shape import serving_shape
+from advisor.models.values import ServingShape
+from advisor.models.weights import weight_bytes
+
+__all__ = [
+    "BITS_PER_WEIGHT",
+    "FitRequest",
+    "MemoryFit",
+    "Model",
+    "ServingShape",
+    "find_model",
+    "fit_memory",
+    "kv_bytes_per_token",
+    "kv_cache_bytes",
+    "model_names",
+    "parse_kv_precision",
+    "parse_precision",
+    "serving_shape",
+    "weight_bytes",
+]

@@ -92,7 +92,7 @@ def _lookup(key: str) -> Row | None:
 
 
 def _without_marks(bare: str) -> list[str]:
-    """The name less the marks of quantisation, then less those of tuning: one architecture, whatever was trained on it."""
+    """The name less the marks of quantisation, then less those of tuning: the architecture is the same."""
     names = []
     current = bare
     while (shorter := _REPACK.sub("", current)) != current:

@@ -78,7 +78,9 @@ def _group_is_float(section: ConfigFields) -> bool:
 def _scope(section: ConfigFields) -> Scope:
     """Which matrices are quantised, from the list of those left out; 8-bit checkpoints leave out only small ones."""
     left_out = [
-        str(module) for name in ("modules_to_not_convert", "ignore", "exclude_modules") for module in section.items(name)
+        str(module)
+        for name in ("modules_to_not_convert", "ignore", "exclude_modules")
+        for module in section.items(name)
     ]
     if _stated_precision(section) not in _FOUR_BIT or not any(_ATTENTION.search(module) for module in left_out):
         return Scope.ALL

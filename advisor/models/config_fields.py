@@ -1,10 +1,9 @@
-"""Reading the fields of a HuggingFace ``config.json``: typed, by any of the names in use, with errors that name them."""
+"""Reading the fields of a HuggingFace ``config.json``: typed, by any name in use, with errors that name them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from advisor.errors import InputError
-
 
 
 class ConfigFields:
@@ -67,10 +66,10 @@ class ConfigFields:
             hint="use the config.json of the model's repository unchanged",
         )
 
-    def _find(self, names: tuple[str, ...]) -> Any:
+    def _find(self, names: tuple[str, ...]) -> object:
         return next((self.values[name] for name in names if self.values.get(name) is not None), None)
 
-    def _as_integer(self, names: tuple[str, ...], value: Any) -> int:
+    def _as_integer(self, names: tuple[str, ...], value: object) -> int:
         """Accept 8, 8.0 and, where one number stands for all layers, [8, 8, 8]."""
         if isinstance(value, list) and value and all(item == value[0] for item in value):
             value = value[0]

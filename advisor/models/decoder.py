@@ -54,9 +54,10 @@ def _traits(fields: ConfigFields) -> DecoderTraits:
     traits = TRAITS[model_type]
     norms = traits.norms
     if model_type == "falcon":
-        two = fields.flag("new_decoder_architecture", default=False) and fields.integer_or(
-            2, "num_ln_in_parallel_attn"
-        ) == 2
+        two = (
+            fields.flag("new_decoder_architecture", default=False)
+            and fields.integer_or(2, "num_ln_in_parallel_attn") == 2
+        )
         norms = 2 if two or not fields.flag("parallel_attn", default=True) else 1
     if model_type == "stablelm" and fields.flag("use_parallel_residual", default=False):
         norms = 1
@@ -139,7 +140,9 @@ def _tied(fields: ConfigFields, traits: DecoderTraits) -> bool:
 def _intermediate(layers: tuple[tuple[Layer, int], ...], hidden: int) -> int:
     """Width of the widest dense network, for the workspace."""
     networks = [layer.feed_forward for layer, _ in layers if layer.feed_forward]
-    return max((network.expert_intermediate or network.matrix_parameters // (3 * hidden) for network in networks), default=0)
+    return max(
+        (network.expert_intermediate or network.matrix_parameters // (3 * hidden) for network in networks), default=0
+    )
 
 
 def _rotary(fields: ConfigFields, dim: int) -> Rotary:

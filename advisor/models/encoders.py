@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from advisor.models.config_fields import ConfigFields
-from advisor.models.layers import AttentionOptions, Heads, Layer, MixerKind, Mixer, attention, dense
+from advisor.models.layers import AttentionOptions, Heads, Layer, Mixer, MixerKind, attention, dense
 from advisor.models.model import Checkpoint, Model, Surroundings
 
 
@@ -11,7 +11,9 @@ from advisor.models.model import Checkpoint, Model, Surroundings
 class EncoderTraits:
     """What the code of an encoder family fixes."""
 
-    positions_offset: int = 0
+    learned_positions: bool = True
+    padding_positions: int = 0
+    """Rows of the position table that no token uses."""
     token_types: bool = True
     pooler: bool = True
     matrices: int = 2
@@ -25,17 +27,18 @@ class EncoderTraits:
 
 
 _BERT = EncoderTraits()
+_ROBERTA = EncoderTraits(padding_positions=2)
 ENCODER_TRAITS = {
     "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "camembert": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
     "electra": EncoderTraits(pooler=False),
     "distilbert": EncoderTraits(token_types=False, pooler=False),
-    "mpnet": EncoderTraits(token_types=False, relative_buckets=True),
+    "mpnet": EncoderTraits(token_types=False, relative_buckets=True, padding_positions=2),
     "albert": EncoderTraits(shared_layers=True),
-    "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False),
-    "new": EncoderTraits(matrices=3, pooler=False),
+    "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False, learned_positions=False),
+    "new": EncoderTraits(matrices=3, pooler=False, learned_positions=False),
 }
 ENCODER_TYPES = tuple(ENCODER_TRAITS)
 
@@ -68,7 +71,7 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
         tied_embeddings=True,
         surroundings=_encoder_surroundings(fields, traits, hidden, heads),
         layers=((layer, 1 if traits.shared_layers else count),),
-        max_context_tokens=fields.integer_or(0, "max_position_embeddings", "n_positions") or None,
+        max_context_tokens=_longest(fields, traits),
         checkpoint=checkpoint,
     )
 
@@ -77,12 +80,19 @@ def _encoder_attention(hidden: int, heads: int, *, bias: bool) -> Mixer:
     """Attention in both directions: nothing is cached."""
     dim = hidden // heads
     mixer = attention(hidden, Heads(heads, heads, dim, dim), AttentionOptions(qkv_bias=bias, output_bias=bias))
-    return Mixer(MixerKind.ATTENTION, mixer.matrix_parameters, mixer.other_parameters, width=mixer.width, kv_heads=heads)
+    return Mixer(
+        MixerKind.ATTENTION, mixer.matrix_parameters, mixer.other_parameters, width=mixer.width, kv_heads=heads
+    )
+
+
+def _longest(fields: ConfigFields, traits: EncoderTraits) -> int | None:
+    positions = fields.integer_or(0, "max_position_embeddings", "n_positions")
+    return positions - traits.padding_positions if positions else None
 
 
 def _encoder_surroundings(fields: ConfigFields, traits: EncoderTraits, hidden: int, heads: int) -> Surroundings:
     width = fields.integer_or(hidden, "embedding_size")
-    positions = fields.integer_or(0, "max_position_embeddings", "n_positions") + traits.positions_offset
+    positions = fields.integer_or(0, "max_position_embeddings", "n_positions") if traits.learned_positions else 0
     types = fields.integer_or(0, "type_vocab_size") if traits.token_types else 0
     pooler = hidden * hidden + hidden if traits.pooler else 0
     projection = width * hidden + hidden if width != hidden else 0

@@ -1,8 +1,8 @@
 """From a configuration to the feed-forward network of each layer: dense, or routed experts."""
 
 from advisor.models.config_fields import ConfigFields
-from advisor.models.mixers import borrows_cache
 from advisor.models.layers import FeedForward, dense
+from advisor.models.mixers import borrows_cache
 from advisor.models.traits import DecoderTraits
 
 EXPERT_FIELDS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
@@ -36,7 +36,7 @@ def has_experts(fields: ConfigFields, index: int) -> bool:
 def _dense_intermediate(fields: ConfigFields, traits: DecoderTraits, hidden: int, index: int) -> int:
     """Width of the dense network of layer *index*."""
     model_type = fields.text("", "model_type")
-    names = _INTERMEDIATE_FIELDS
+    names: tuple[str, ...] = _INTERMEDIATE_FIELDS
     if model_type.startswith(_LLAMA4):
         names = ("intermediate_size_mlp", *names)
     if model_type == "minimax_m3":

@@ -56,13 +56,13 @@ def _key(mixer: Mixer) -> tuple[float, int, int, int, bool]:
 
 @lru_cache(maxsize=4096)
 def kv_elements_per_token(model: Model) -> float:
-    """Elements that one token adds to the cache, all layers together; layers with a window count as long as it lasts."""
+    """Elements that one token adds to the cache, all layers together, those with a window too."""
     return sum(kind.layers * kind.elements_per_token for kind in cache_kinds(model))
 
 
 @dataclass(frozen=True, slots=True)
 class CacheLayout:
-    """How the memory of one rank is divided into blocks. A block holds ``block_tokens`` tokens of one group of layers."""
+    """How the memory of one rank is divided: a block holds ``block_tokens`` tokens of one group of layers."""
 
     block_bytes: float
     block_tokens: int
@@ -120,8 +120,8 @@ def _hybrid_layout(
     widest = max(per_token)
     block_tokens = BLOCK_TOKENS
     if max(states) and widest:
-        block_tokens = max(ceil(max(states) / widest / BLOCK_TOKENS) * BLOCK_TOKENS, BLOCK_TOKENS)
-    page = max(widest * block_tokens, max(states))
+        block_tokens = ceil(max(states) / widest / BLOCK_TOKENS) * BLOCK_TOKENS
+    page = max(widest * block_tokens, *states)
     groups = tuple(
         CacheGroup(
             copies=ceil(count / group_size),

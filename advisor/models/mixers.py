@@ -6,17 +6,12 @@ from functools import partial
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
 from advisor.models.layer_kinds import LayerKind, window_tokens
-from advisor.models.layers import (
-    AttentionOptions,
+from advisor.models.layers import AttentionOptions, Heads, LatentHeads, Mixer, attention, latent_attention
+from advisor.models.recurrences import (
     DeltaNetShape,
-    Heads,
-    LatentHeads,
-    Mixer,
     StateSpaceShape,
-    attention,
     gated_delta_net,
     kimi_delta_attention,
-    latent_attention,
     mamba1,
     mamba2,
     short_convolution,
@@ -26,7 +21,7 @@ from advisor.models.traits import DecoderTraits
 _BIAS_FIELDS = ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias", "use_bias", "bias")
 _NORMS_OVER_ALL_HEADS = ("stablelm", "cohere")
 _INDEXER_SCALE_BYTES = 4
-"""The keys of a sparse-attention indexer are cached in 8 bit with one 4-byte scale a token, whatever the cache's type."""
+"""The keys of a sparse-attention indexer are cached in 8 bit with one 4-byte scale a token, whatever the cache is."""
 
 
 def mixer_of(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, index: int) -> Mixer | None:
@@ -63,7 +58,9 @@ def _kv_heads(fields: ConfigFields, kind: LayerKind, index: int, heads: int) -> 
         return fields.integer("swa_num_key_value_heads")
     if fields.flag("multi_query", default=False) and not fields.flag("new_decoder_architecture", default=False):
         return 1
-    return fields.integer_or(heads, "num_key_value_heads", "multi_query_group_num", "num_kv_heads", "num_attention_groups")
+    return fields.integer_or(
+        heads, "num_key_value_heads", "multi_query_group_num", "num_kv_heads", "num_attention_groups"
+    )
 
 
 def _attention(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, index: int) -> Mixer:
@@ -166,7 +163,7 @@ def _latent(fields: ConfigFields, traits: DecoderTraits, index: int) -> Mixer:
 
 
 def _token_indexer(fields: ConfigFields, hidden: int, index: int) -> tuple[int, int, int]:
-    """Matrices, other parameters and 16-bit cache elements of the indexer of sparse attention (DeepSeek-V3.2, GLM-5)."""
+    """Matrices, other parameters and 16-bit cache elements of the indexer of sparse attention (DeepSeek-V3.2)."""
     if not fields.has("index_n_heads"):
         return 0, 0, 0
     kinds = fields.items("indexer_types")

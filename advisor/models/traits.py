@@ -97,8 +97,9 @@ TRAITS = {
     "gpt2": _CLASSIC,
     "gpt_bigcode": _CLASSIC,
     "gpt_neo": replace(_CLASSIC, qkv_bias=False),
-    "gptj": replace(_CLASSIC, qkv_bias=False, output_bias=False, norms=1, tied=False, head_bias=True,
-                    positions_offset=None),
+    "gptj": replace(
+        _CLASSIC, qkv_bias=False, output_bias=False, norms=1, tied=False, head_bias=True, positions_offset=None
+    ),
     "gpt_neox": replace(_CLASSIC, tied=False, positions_offset=None),
     "xglm": replace(_CLASSIC, positions_offset=None),
     "starcoder2": replace(_CLASSIC, positions_offset=None),

@@ -4,7 +4,7 @@ Quantisation shrinks the matrices of the layers. Embeddings, output head, norms,
 towers stay in 16 bit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 
@@ -13,8 +13,8 @@ from advisor.models.model import Model, Scope
 from advisor.models.precision import BITS_PER_WEIGHT, SIXTEEN_BIT
 
 _PADDED_HIDDEN = 256
-_PADDED_INTERMEDIATE = 128
-"""MXFP4 kernels want experts whose sides are multiples of these (per rank): gpt-oss loads 9 to 14 % larger than stored."""
+"""MXFP4 kernels want experts whose sides are multiples of this, and of ``Split.expert_multiple`` on each rank:
+gpt-oss loads 7 to 14 % larger than it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,8 @@ class Split:
 
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
-
-
-WHOLE = Split()
+    expert_multiple: int = 128
+    """What the engine's MXFP4 kernels round the width of an expert up to."""
 
 
 def scope_of(model: Model, precision: str) -> Scope:
@@ -72,7 +71,7 @@ def rank_weight_bytes(model: Model, precision: str, split: Split) -> float:
     ranks = split.tensor_parallel
     around = model.surroundings
     width = max(BITS_PER_WEIGHT[precision], SIXTEEN_BIT) / 8
-    layers = sum(_rank_layer_bytes(layer, model, precision, ranks) * count for layer, count in model.layers)
+    layers = sum(_rank_layer_bytes(layer, model, precision, split) * count for layer, count in model.layers)
     if split.pipeline_parallel == 1:
         sharded = around.embeddings + around.layer_embeddings + around.head + around.towers + around.other
     else:
@@ -87,14 +86,15 @@ def replica_weight_bytes(model: Model, precision: str, split: Split) -> float:
     ranks = split.tensor_parallel
     around = model.surroundings
     width = max(BITS_PER_WEIGHT[precision], SIXTEEN_BIT) / 8
-    whole_stage = rank_weight_bytes(model, precision, Split(ranks, 1))
-    second_table = (ranks > 0) * (0 if around.head else around.embeddings) * (split.pipeline_parallel > 1)
+    whole_stage = rank_weight_bytes(model, precision, replace(split, pipeline_parallel=1))
+    second_table = (0 if around.head else around.embeddings) * (split.pipeline_parallel > 1)
     tables = model.rotary.elements * (split.pipeline_parallel - 1) * ranks
     return whole_stage * ranks + (second_table + tables) * width
 
 
-def _rank_layer_bytes(layer: Layer, model: Model, precision: str, ranks: int) -> float:
+def _rank_layer_bytes(layer: Layer, model: Model, precision: str, split: Split) -> float:
     """Bytes of one layer on one tensor-parallel rank."""
+    ranks = split.tensor_parallel
     bits = BITS_PER_WEIGHT[precision]
     scope = scope_of(model, precision) if bits < SIXTEEN_BIT else Scope.ALL
     wide = max(bits, SIXTEEN_BIT) / 8
@@ -104,7 +104,7 @@ def _rank_layer_bytes(layer: Layer, model: Model, precision: str, ranks: int) ->
         matrices = _rank_mixer_matrices(layer.mixer, ranks)
         total += matrices * (narrow if scope is Scope.ALL else wide) + layer.mixer.other_parameters * wide / ranks
     if layer.feed_forward:
-        total += _rank_network_bytes(layer.feed_forward, precision, scope, ranks)
+        total += _rank_network_bytes(layer.feed_forward, precision, scope, split)
     return total
 
 
@@ -115,21 +115,22 @@ def _rank_mixer_matrices(mixer: Mixer, ranks: int) -> float:
     return (sharded + mixer.kv_parameters * repeated_heads) / ranks + mixer.replicated_parameters
 
 
-def _rank_network_bytes(network: FeedForward, precision: str, scope: Scope, ranks: int) -> float:
+def _rank_network_bytes(network: FeedForward, precision: str, scope: Scope, split: Split) -> float:
     """Bytes of a feed-forward network on one rank; the router is held whole by each."""
     bits = BITS_PER_WEIGHT[precision]
     wide = max(bits, SIXTEEN_BIT) / 8
     narrow = bits / 8
+    ranks = split.tensor_parallel
     experts = network.experts * network.expert_matrix_parameters / ranks
     if precision == "mxfp4" and network.experts:
-        experts *= _padding(network, ranks)
+        experts *= _padding(network, split)
     dense = network.matrix_parameters * (wide if scope is Scope.EXPERTS else narrow)
     small = network.other_parameters + network.experts * network.expert_other_parameters
     return experts * narrow + (dense + small * wide) / ranks + network.router_parameters * wide
 
 
-def _padding(network: FeedForward, ranks: int) -> float:
+def _padding(network: FeedForward, split: Split) -> float:
     """How much larger an expert is loaded than it is stored."""
-    share = network.expert_intermediate / ranks
+    share = network.expert_intermediate / split.tensor_parallel
     hidden = ceil(network.hidden / _PADDED_HIDDEN) * _PADDED_HIDDEN / network.hidden
-    return hidden * ceil(share / _PADDED_INTERMEDIATE) * _PADDED_INTERMEDIATE / share
+    return hidden * ceil(share / split.expert_multiple) * split.expert_multiple / share

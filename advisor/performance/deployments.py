@@ -23,6 +23,9 @@ BRIDGED_ACCELERATORS = 2
 MLA_ABSORBED_SHARE = 17 / 18
 """Mean width of an absorbed MLA score and value over the latent's: (576 + 512) / 2 of 576 (DeepSeek-V2, 2.1)."""
 
+MIN_BODY_SHARE = 0.1
+"""Least share of parameters and bytes left to the body of a model, whose table may be nearly all of it."""
+
 DEFAULT_SEQUENCES = 256
 LARGE_SEQUENCES = 1024
 """vLLM's ``max_num_seqs`` by default, and on accelerators of 70 GiB or more from Hopper on; TensorRT-LLM and SGLang
@@ -115,7 +118,10 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
     stages = 1 if layered else shards
     limit = deployment.max_sequences or default_max_sequences(accelerator, deployment.engine)
     return (
-        *_model_numbers(deployment.shape, deployment.weight_bytes),
+        *_model_numbers(deployment.shape),
+        kv_copies(deployment.shape, 1 if layered else deployment.tensor_parallel),
+        *_cache_numbers(deployment.shape),
+        body_bytes_per_param(deployment.shape, deployment.weight_bytes),
         deployment.kv_bytes_per_element,
         accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB,
         flops,
@@ -130,31 +136,42 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
     )
 
 
-def _model_numbers(shape: ServingShape, weight_bytes: float) -> tuple[float, ...]:
-    """A model's numbers, down to the bytes per parameter of its body."""
-    head_params = float(shape.vocab) * shape.hidden
-    head_copies = 1.0 if shape.tied_embeddings else 2.0
-    body = max(shape.params_total - head_params * head_copies, 1.0)
-    body_bytes = max(weight_bytes - head_params * head_copies * HEAD_BYTES_PER_PARAM, 0.1 * weight_bytes)
-    absorbed = MLA_ABSORBED_SHARE * shape.n_heads * shape.kv_elements_per_token
+def _model_numbers(shape: ServingShape) -> tuple[float, ...]:
+    """Parameters, layers and experts of a model."""
     return (
         shape.params_total,
         shape.params_active,
         shape.n_layers,
         shape.hidden,
-        head_params,
-        head_copies,
+        float(shape.vocab) * shape.hidden,
+        1.0 if shape.tied_embeddings else 2.0,
         shape.n_experts,
         shape.experts_per_token,
         shape.expert_params,
         shape.moe_layers,
-        float(shape.is_mla),
+    )
+
+
+def _cache_numbers(shape: ServingShape) -> tuple[float, ...]:
+    """KV cache and attention of a model."""
+    absorbed = MLA_ABSORBED_SHARE * shape.n_heads * shape.kv_elements_per_token
+    return (
         shape.kv_elements_per_token,
         shape.window_tokens,
         shape.window_kv_share,
         shape.attention_width,
         absorbed if shape.is_mla else shape.attention_width,
-        body_bytes / body,
     )
 
 
+def kv_copies(shape: ServingShape, attention_shards: int) -> float:
+    """How often the replica holds a token's cache: tensor-parallel ranks without a head of their own share one."""
+    heads = 1 if shape.is_mla else max(shape.n_kv_heads, 1)
+    return max(attention_shards / heads, 1.0)
+
+
+def body_bytes_per_param(shape: ServingShape, weight_bytes: float) -> float:
+    """Bytes per parameter of everything but the embedding and the output head, which stay in 16 bit."""
+    outside = float(shape.vocab) * shape.hidden * (1.0 if shape.tied_embeddings else 2.0)
+    body = max(shape.params_total - outside, MIN_BODY_SHARE * shape.params_total)
+    return max(weight_bytes - outside * HEAD_BYTES_PER_PARAM, MIN_BODY_SHARE * weight_bytes) / body

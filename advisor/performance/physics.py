@@ -39,8 +39,8 @@ class Replicas:
     experts_per_token: Floats
     expert_params: Floats
     moe_layers: Floats
-    mla: Floats
-    """1 where the latent KV cache is replicated over tensor-parallel ranks."""
+    kv_copies: Floats
+    """How often a token's cache is held: a latent cache by each rank, and a head by each rank when heads are few."""
     kv_elements_per_token: Floats
     window_tokens: Floats
     window_share: Floats
@@ -125,9 +125,8 @@ def attended_tokens(r: Replicas, context: FloatLike) -> Floats:
 
 
 def kv_bytes_per_sequence(r: Replicas, context: FloatLike) -> Floats:
-    """Bytes of cache that one sequence of ``context`` tokens holds in the whole replica; MLA's latent is replicated."""
-    copies = np.where(r.mla > 0, r.attention_shards, 1.0)
-    return attended_tokens(r, context) * r.kv_elements_per_token * r.kv_bytes_per_element * copies
+    """Bytes of cache that one sequence of ``context`` tokens holds in the whole replica, copies included."""
+    return attended_tokens(r, context) * r.kv_elements_per_token * r.kv_bytes_per_element * r.kv_copies
 
 
 def _weight_seconds(r: Replicas, tokens: FloatLike) -> Floats:

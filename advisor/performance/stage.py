@@ -9,16 +9,22 @@ from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject
 from advisor.catalog import Catalog
 from advisor.catalog.values import Accelerator
 from advisor.demand.declared import declared_demand
+from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.model import Model
-from advisor.performance.constants import RATE_SPREAD, TPOT_SPREAD, TTFT_SPREAD, Spread
-from advisor.performance.deployments import Packed, pack, peak_flops
+from advisor.performance.constants import Spread
+from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
+from advisor.performance.points import length_points
 from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate
 from advisor.performance.values import Deployment, Evidence, Interval
 from advisor.requirements import Requirements, require
 from advisor.units import gib_to_bytes
 from advisor.workload.values import Slo, Workload
+
+TTFT_SPREAD = Spread(0.45, 2.2)
+TPOT_SPREAD = Spread(0.65, 1.5)
+RATE_SPREAD = Spread(0.65, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class Served:
 
     candidate: Candidate
     requests_per_second_per_replica: Interval
+    max_concurrency: int
+    """Requests that one replica runs at a time: as the engine allows and the KV cache holds at their mean length."""
     evidence: Evidence
 
 
@@ -36,13 +44,6 @@ class LoadLatency:
 
     ttft_p95_ms: Interval
     tpot_p95_ms: Interval
-
-
-_TARGETS = (
-    ("slo_ttft", "TTFT", lambda slo: slo.ttft_p95_ms, lambda floor: floor.ttft_p95_ms),
-    ("slo_tpot", "TPOT", lambda slo: slo.tpot_p95_ms, lambda floor: floor.tpot_p95_ms),
-    ("slo_e2e", "end-to-end", lambda slo: slo.e2e_p95_ms, lambda floor: floor.e2e_p95_ms),
-)
 
 
 def serve(candidates: Sequence[Candidate], requirements: Requirements) -> tuple[list[Served], list[Rejection]]:
@@ -63,7 +64,8 @@ def serve(candidates: Sequence[Candidate], requirements: Requirements) -> tuple[
     for candidate, group in zip(known, groups.index, strict=True):
         rate = float(capacity.requests_per_second[group])
         if rate > 0:
-            served.append(Served(candidate, _interval(rate, RATE_SPREAD), Evidence.ROOFLINE))
+            running = max_concurrency(candidate, requirements.demand.tokens)
+            served.append(Served(candidate, _interval(rate, RATE_SPREAD), running, Evidence.ROOFLINE))
         else:
             rejected.append(_too_slow(candidate, capacity, group, slo))
     return served, rejected
@@ -90,6 +92,12 @@ def latencies_at_load(
         )
         for key in keys
     ]
+
+
+def max_concurrency(candidate: Candidate, tokens: TokenHistogram) -> int:
+    """Requests that one replica runs at a time: the engine's limit, or fewer where the KV cache holds fewer."""
+    held = candidate.memory.kv_cache_tokens / length_points(tokens).resident_tokens
+    return max(min(default_max_sequences(candidate.accelerator, candidate.engine), int(held)), 1)
 
 
 def requests_per_busy_second(workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float]) -> float:
@@ -202,8 +210,14 @@ def _abstained(candidate: Candidate) -> Rejection:
 
 def _too_slow(candidate: Candidate, capacity: Capacity, group: int, slo: Slo) -> Rejection:
     """The first target that even a lone request misses; else the memory that no two requests fit into."""
-    for code, words, target_of, floor_of in _TARGETS:
-        target, floor = target_of(slo), float(floor_of(capacity.floor)[group])
+    floors = capacity.floor
+    targets = (
+        ("slo_ttft", "TTFT", slo.ttft_p95_ms, floors.ttft_p95_ms),
+        ("slo_tpot", "TPOT", slo.tpot_p95_ms, floors.tpot_p95_ms),
+        ("slo_e2e", "end-to-end", slo.e2e_p95_ms, floors.e2e_p95_ms),
+    )
+    for code, words, target, floor_ms in targets:
+        floor = float(floor_ms[group])
         if target is not None and floor > target:
             reason = f"{words} p95 is {floor:,.0f} ms with no other load, {target:,.0f} ms wanted"
             shortfall = Shortfall(code, "ms", target, round(floor, 1), reason)

@@ -171,7 +171,7 @@ def _option(rank: int, sized: Sized, latency: LoadLatency, requirements: Require
         instances=sized.instances,
         replicas=sized.replicas,
         context_tokens=requirements.context_tokens,
-        max_concurrency=candidate.memory.max_concurrency,
+        max_concurrency=sized.served.max_concurrency,
         memory_utilization=requirements.workload.limits.memory_utilization,
         weights_gib=candidate.memory.weights_gib,
         predicted=Predicted(
@@ -179,7 +179,7 @@ def _option(rank: int, sized: Sized, latency: LoadLatency, requirements: Require
             tpot_p95_ms=latency.tpot_p95_ms,
             requests_per_second_per_replica=sized.served.requests_per_second_per_replica,
         ),
-        evidence=sized.served.evidence,
+        evidence=sized.served.evidence.value,
         cost=sized.cost,
     )
 

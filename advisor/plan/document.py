@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 SCHEMA_PATH = Path(__file__).with_name("plan-v1.schema.json")
 _SIGNIFICANT_DIGITS = 6
-_CENTS = 2
+_DECIMALS = {"usd_per_month": 2, "usd_per_hour": 6}
+"""Money is rounded by place, everything else to significant digits."""
 
 
 def plan_to_json(plan: Plan) -> str:
@@ -83,7 +84,7 @@ def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the dr
 
 
 def plain(value: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value
-    """A value as JSON types; *name* decides how a float is rounded (cents for ``…usd_per_month``)."""
+    """A value as JSON types; *name* decides how a float is rounded."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name), field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -91,8 +92,9 @@ def plain(value: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, tuple | list):
         return [plain(entry, name) for entry in value]
     if isinstance(value, float):
-        if name.endswith("usd_per_month"):
-            return round(value, _CENTS)
+        for suffix, places in _DECIMALS.items():
+            if name.endswith(suffix):
+                return round(value, places)
         return float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
     return value
 

@@ -141,7 +141,7 @@ def rejection_counts(rejected: Sequence[Rejection]) -> str:
 
 
 def _spot_remark(options: Sequence[Option]) -> str:
-    remark = "spot capacity can be withdrawn at two minutes' notice or be missing"
+    remark = "spot capacity can be withdrawn at short notice (30 s to 2 min), and there may be none to start with"
     steady = next((option for option in options if option.purchase == "on_demand"), None)
     if steady is None:
         return remark

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +22,7 @@ TYPES = (
     "p5.48xlarge",
     "inf2.8xlarge",
 )
-prices = st.floats(0.1, 50)
+prices = st.integers(10_000, 5_000_000).map(lambda parts: parts / 100_000)
 offers = st.lists(
     st.builds(
         offer,
@@ -151,9 +150,7 @@ def test_the_printed_total_is_the_minimised_one(work, sold):
 
     assert totals == sorted(totals)
     for one in plan.options:
-        assert one.cost.total_usd_per_month == pytest.approx(
-            one.instances * one.cost.instance_usd_per_hour * 730, abs=0.02, rel=2e-6
-        )
+        assert one.cost.total_usd_per_month == round(one.instances * one.cost.instance_usd_per_hour * 730, 2)
 
 
 @few

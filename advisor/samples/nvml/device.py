@@ -56,7 +56,7 @@ class Device:
         except pynvml.NVMLError_NotFound:  # slots need not be filled from the first on
             return None
         instance = Device(self.index, mig_index=slot)
-        instance._identify(handle)  # noqa: SLF001 - of its own class
+        instance._identify(handle)
         return instance
 
     def _identify(self, handle: Any) -> None:  # noqa: ANN401 - an opaque pointer of the binding

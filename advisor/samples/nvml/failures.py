@@ -30,8 +30,7 @@ _DRIVER_GONE = frozenset(
 _OPENING = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
         "no NVIDIA driver library (libnvidia-ml.so.1) on this host",
-        "install the NVIDIA driver; in a container, start it with GPU access (docker run --gpus all, "
-        "NVIDIA_DRIVER_CAPABILITIES=utility)",
+        "install the NVIDIA driver; in a container, start it with GPU access (docker run --gpus all)",
     ),
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
         "the NVIDIA driver is not loaded",

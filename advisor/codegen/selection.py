@@ -15,8 +15,8 @@ class Choice:
     """An option that code can be generated for."""
 
     option: Option
-    notice: str
-    """Why it is not the recommended one; empty when it is, or when the user named it."""
+    warnings: tuple[str, ...] = ()
+    """Why it is not the recommended one, for stderr; empty when it is, or when the user named it."""
 
 
 def choose_option(plan: Plan, rank: int | None = None) -> Choice:
@@ -26,17 +26,17 @@ def choose_option(plan: Plan, rank: int | None = None) -> Choice:
         InputError: there is no such option, or none that code can be generated for.
     """
     if rank is not None:
-        return Choice(_with_rank(plan, rank), "")
+        return Choice(_with_rank(plan, rank))
     best = plan.recommended
     if best is None:
         raise InputError("the plan has no option to generate code for", hint="see its rejected offers for the reasons")
     obstacle = _obstacle(plan, best)
     if not obstacle:
-        return Choice(best, "")
+        return Choice(best)
     others = sorted(plan.options, key=lambda one: (one.cost.total_usd_per_month, one.rank))
     for option in others:
         if not _obstacle(plan, option):
-            return Choice(option, _notice(best, option, obstacle))
+            return Choice(option, (_warning(best, option, obstacle),))
     raise InputError(f"no option of the plan can be generated; the recommended one: {obstacle}", hint=_PLAN_HINT)
 
 
@@ -57,7 +57,7 @@ def _obstacle(plan: Plan, option: Option) -> str:
     return ""
 
 
-def _notice(best: Option, option: Option, obstacle: str) -> str:
+def _warning(best: Option, option: Option, obstacle: str) -> str:
     more = option.cost.total_usd_per_month - best.cost.total_usd_per_month
     return (
         f"the recommended option is not what is generated ({obstacle}).\n"

@@ -1,0 +1,120 @@
+"""``advisor fit``: whether a model fits an accelerator, one question at a time or a table of them."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from advisor.cli.fit_cases import INPUT_COLUMNS, RESULT_COLUMNS, answer, answer_row, fit_case, no_answer
+from advisor.cli.output import deliver, output_option, read_text
+from advisor.errors import InputError
+
+_REQUIRED = ("model", "accelerator")
+_EXTRA = "_extra"
+
+
+@click.command(name="fit")
+@click.option("--model", help="A catalogued name, or the path of a config.json.")
+@click.option("--accelerator", help="A catalogued accelerator, such as L40S or H100-SXM.")
+@click.option("--accelerator-count", help="Accelerators of one replica.  [default: 1]")
+@click.option("--tensor-parallel", help="Ranks that share each layer.  [default: all accelerators]")
+@click.option("--precision", help="Of the weights.  [default: the checkpoint's own]")
+@click.option("--kv-precision", help="Of the KV cache.  [default: auto]")
+@click.option("--engine", help="Serving engine.  [default: vLLM]")
+@click.option("--engine-version", help="Its version.  [default: the newest known]")
+@click.option("--context", "context_tokens", help="Prompt and answer of a request, in tokens.  [default: the model's]")
+@click.option("--concurrency", help="Requests that must fit at the same time.  [default: 1]")
+@click.option("--memory-utilization", help="Share of the memory that the engine may use.  [default: 0.9]")
+@click.option(
+    "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of cases: {', '.join(INPUT_COLUMNS)}."
+)
+@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_option
+def command(batch: Path | None, output_format: str, output: Path | None, **options: str | None) -> None:
+    """Whether a model fits, what it takes, and how many whole requests its KV cache holds.
+
+    GiB are summed over the accelerators of one replica. Accelerators beyond the tensor parallelism are pipeline stages.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if batch is None:
+        deliver(_single(given, output_format), output)
+        return
+    if given:
+        raise click.UsageError(f"--batch takes everything from the file; leave out {', '.join(sorted(given))}")
+    deliver(_batch(batch), output)
+
+
+def _single(given: dict[str, str], output_format: str) -> str:
+    for name in _REQUIRED:
+        if name not in given:
+            raise click.UsageError(f"give --{name}, or --batch with a file")
+    case = fit_case(given)
+    result = case.inputs | answer(case)
+    if output_format == "json":
+        return json.dumps(result, indent=2) + "\n"
+    width = max(map(len, result))
+    return "".join(f"{name:<{width}}  {_shown(value)}\n" for name, value in result.items())
+
+
+def _shown(value: object) -> str:
+    """A value for people: yes and no, thousands apart, two decimals."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.2f}"
+        case _:
+            return str(value) if value not in (None, "") else "-"
+
+
+def _batch(path: Path) -> str:
+    """All rows of *path* with the result columns added; a wrong row has a reason and no numbers.
+
+    Raises:
+        InputError: the file is unreadable, empty or no table with the columns needed.
+    """
+    header, rows = _read_cases(path)
+    kept = [name for name in header if name not in RESULT_COLUMNS]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*kept, *RESULT_COLUMNS], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        result = no_answer("the row has more cells than the header") if _EXTRA in row else answer_row(row)
+        writer.writerow({name: row.get(name, "") for name in kept} | {k: _cell(v) for k, v in result.items()})
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """True and False as other programs read them."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _read_cases(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:
+    text = read_text(path, "cases").removeprefix("\ufeff")
+    reader = csv.DictReader(io.StringIO(text), restkey=_EXTRA, restval="")
+    try:
+        header = [name.strip() for name in reader.fieldnames or []]
+    except csv.Error as error:
+        raise InputError(f"not a CSV table: {error}", where=str(path)) from error
+    if not header:
+        raise InputError("the file is empty", where=str(path), hint=f"columns: {', '.join(INPUT_COLUMNS)}")
+    missing = [name for name in _REQUIRED if name not in header]
+    if missing:
+        raise InputError(
+            f"column {', '.join(map(repr, missing))} is missing", where=f"{path}:1", hint=f"the header is {header}"
+        )
+    reader.fieldnames = header
+    return header, _rows(reader, path)
+
+
+def _rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[dict[str, str]]:
+    """The rows, with an error that says where the table breaks off."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise InputError(f"not a CSV table: {error}", where=f"{path}:{reader.line_num}") from error

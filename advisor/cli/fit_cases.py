@@ -1,0 +1,165 @@
+"""One question about memory, as a command line or a table row puts it: names in, numbers or a reason out."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+
+from advisor.catalog import load_catalog
+from advisor.errors import InputError
+from advisor.models import FitRequest, MemoryFit, find_model, fit_memory, parse_kv_precision, parse_precision
+from advisor.models.model import Model
+
+INPUT_COLUMNS = (
+    "id",
+    "model",
+    "accelerator",
+    "accelerator_count",
+    "tensor_parallel",
+    "precision",
+    "kv_precision",
+    "engine",
+    "engine_version",
+    "context_tokens",
+    "concurrency",
+    "memory_utilization",
+)
+RESULT_COLUMNS = (
+    "fits",
+    "parameters_total",
+    "parameters_active",
+    "weights_gib",
+    "workspace_gib",
+    "runtime_gib",
+    "kv_cache_gib_available",
+    "kv_bytes_per_token",
+    "kv_cache_tokens",
+    "max_concurrency",
+    "reason",
+)
+_DECIMALS = 4
+_UNSTATED_CONTEXT = 512
+"""For a model that states no longest context, such as one for images."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitCase:
+    """A question with every default filled in."""
+
+    model: Model
+    request: FitRequest
+    inputs: dict[str, object]
+    """As understood, under the names of the input columns."""
+
+
+def fit_case(cells: Mapping[str, str]) -> FitCase:
+    """Understand one row; an empty or absent cell takes its default.
+
+    Raises:
+        InputError: a name is unknown or a number is none.
+    """
+    model = find_model(_required(cells, "model"))
+    accelerator = load_catalog().accelerator(_required(cells, "accelerator"))
+    count = _whole(cells, "accelerator_count", 1)
+    tensor_parallel = _whole(cells, "tensor_parallel", count)
+    _check_split(model, count, tensor_parallel)
+    precision = cells.get("precision", "").strip()
+    request = FitRequest(
+        accelerator_memory_gib=accelerator.memory_gib,
+        accelerator_count=count,
+        tensor_parallel=tensor_parallel,
+        pipeline_parallel=count // tensor_parallel,
+        precision=parse_precision(precision) if precision else model.checkpoint.precision,
+        kv_precision=parse_kv_precision(cells.get("kv_precision", "")),
+        engine=cells.get("engine", "").strip() or "vLLM",
+        engine_version=cells.get("engine_version", "").strip(),
+        context_tokens=_whole(cells, "context_tokens", model.max_context_tokens or _UNSTATED_CONTEXT),
+        concurrency=_whole(cells, "concurrency", 1),
+        memory_utilization=_share(cells, "memory_utilization", 0.90),
+        accelerator=accelerator.name,
+    )
+    inputs: dict[str, object] = {"model": model.name}
+    inputs |= {name: value for name, value in asdict(request).items() if name != "accelerator_memory_gib"}
+    inputs["accelerator_memory_gib"] = accelerator.memory_gib
+    return FitCase(model, request, inputs)
+
+
+def answer(case: FitCase) -> dict[str, object]:
+    """The result columns of a case."""
+    return _columns(fit_memory(case.model, case.request))
+
+
+def answer_row(cells: Mapping[str, str]) -> dict[str, object]:
+    """The result columns of a row; where the row is wrong, only the reason."""
+    try:
+        return answer(fit_case(cells))
+    except InputError as error:
+        return no_answer(one_line(error))
+
+
+def no_answer(reason: str) -> dict[str, object]:
+    """The result columns of a row that could not be understood."""
+    return {name: reason if name == "reason" else "" for name in RESULT_COLUMNS}
+
+
+def one_line(error: InputError) -> str:
+    """An error as one table cell."""
+    place = f"{error.where}: " if error.where else ""
+    return f"{place}{error.message}" + (f" ({error.hint})" if error.hint else "")
+
+
+def _columns(fit: MemoryFit) -> dict[str, object]:
+    values = {name: getattr(fit, name) for name in RESULT_COLUMNS}
+    return {name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _check_split(model: Model, count: int, tensor_parallel: int) -> None:
+    """Refuse a parallelism that the accelerators or the attention heads cannot be split by."""
+    if count % tensor_parallel:
+        raise InputError(
+            f"{count} accelerators cannot be split into groups of {tensor_parallel}",
+            where="tensor_parallel",
+            hint="accelerators that tensor parallelism leaves over are used as pipeline stages",
+        )
+    if model.n_heads % tensor_parallel:
+        raise InputError(
+            f"{model.n_heads} attention heads cannot be split over {tensor_parallel} accelerators",
+            where="tensor_parallel",
+            hint="give a divisor of the number of heads",
+        )
+
+
+def _required(cells: Mapping[str, str], name: str) -> str:
+    text = cells.get(name, "").strip()
+    if not text:
+        raise InputError("is empty", where=name)
+    return text
+
+
+def _whole(cells: Mapping[str, str], name: str, default: int) -> int:
+    """A positive whole number."""
+    text = cells.get(name, "").strip()
+    if not text:
+        return default
+    number = _number(name, text)
+    if number < 1 or not number.is_integer():
+        raise InputError(f"must be a whole number from 1 on, not {text!r}", where=name)
+    return int(number)
+
+
+def _share(cells: Mapping[str, str], name: str, default: float) -> float:
+    """A number above 0 and up to 1."""
+    text = cells.get(name, "").strip()
+    number = _number(name, text) if text else default
+    if not 0 < number <= 1:
+        raise InputError(f"must lie above 0 and up to 1, not {text!r}", where=name)
+    return number
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not isfinite(number):
+        raise InputError(f"must be a number, not {text!r}", where=name)
+    return number

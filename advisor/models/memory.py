@@ -1,0 +1,202 @@
+"""Whether a model fits, and how many requests at a time.
+
+``needed = weights + workspace + runtime + KV cache of the requests`` must stay within
+``memory_utilization × memory``, summed over the accelerators of one replica. What is left of that share beside weights,
+workspace and runtime is the KV cache.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from advisor.errors import InputError
+from advisor.models.engine_memory import EngineMemory, engine_memory, runtime_gib, step_size, workspace_gib
+from advisor.models.kv_cache import (
+    STATE_BYTES_PER_ELEMENT,
+    CacheLayout,
+    cache_kinds,
+    cache_layout,
+    kv_elements_per_token,
+)
+from advisor.models.model import Model
+from advisor.models.precision import kv_bytes_per_element
+from advisor.models.weights import Split, rank_weight_bytes, replica_weight_bytes
+from advisor.units import BYTES_PER_GIB
+
+_UNSTATED_CONTEXT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class FitRequest:
+    """One replica: a model's weights in a precision, served by an engine on some accelerators."""
+
+    accelerator_memory_gib: float
+    """Of one accelerator, as its driver reports it (H100: 79.2, not 80)."""
+    accelerator_count: int
+    tensor_parallel: int
+    pipeline_parallel: int = 1
+    precision: str = "bf16"
+    kv_precision: str = "auto"
+    engine: str = "vLLM"
+    engine_version: str = ""
+    """Empty: the newest known."""
+    context_tokens: int | None = None
+    """Prompt and answer of one request; None: the longest the model takes."""
+    concurrency: int = 1
+    memory_utilization: float = 0.90
+    accelerator: str = ""
+    """Name of the accelerator; engines plan smaller steps on some. Empty: decided by its memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFit:
+    """The memory of one replica, in GiB summed over its accelerators."""
+
+    fits: bool
+    parameters_total: int
+    parameters_active: int
+    weights_gib: float
+    """As loaded: parts that every rank holds are counted as often."""
+    workspace_gib: float
+    runtime_gib: float
+    kv_cache_gib_available: float
+    kv_bytes_per_token: float
+    """Over all layers, each key-value head counted once; windowed layers as long as their window lasts."""
+    kv_cache_tokens: int
+    """Tokens that the KV cache holds."""
+    max_concurrency: int
+    """Whole requests of ``context_tokens`` that the KV cache holds."""
+    needed_gib: float
+    """For the requests asked for."""
+    usable_gib: float
+    reason: str
+    """Why it does not fit, with the numbers; empty when it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """Memory of one accelerator, the fullest of the replica."""
+
+    usable_gib: float
+    weights_gib: float
+    workspace_gib: float
+    runtime_gib: float
+
+    @property
+    def cache_gib(self) -> float:
+        """What is left for the KV cache; negative when the rest does not fit."""
+        return self.usable_gib - self.weights_gib - self.workspace_gib - self.runtime_gib
+
+
+@dataclass(frozen=True, slots=True)
+class _Cache:
+    """What the KV cache holds, and what the requests asked for take."""
+
+    tokens: int
+    concurrency: int
+    needed_gib: float
+
+
+def fit_memory(model: Model, request: FitRequest) -> MemoryFit:
+    """Work out whether *model* fits as *request* says, and what is left for the KV cache.
+
+    Raises:
+        InputError: the request makes no sense (more ranks than accelerators, no memory, an unknown precision).
+    """
+    _check(request)
+    ranks = request.tensor_parallel * request.pipeline_parallel
+    context = request.context_tokens or model.max_context_tokens or _UNSTATED_CONTEXT
+    engine = engine_memory(request.engine, request.engine_version)
+    split = Split(request.tensor_parallel, request.pipeline_parallel, engine.expert_multiple)
+    step = step_size(engine, request.accelerator_memory_gib, request.accelerator, context)
+    budget = _Budget(
+        usable_gib=request.memory_utilization * request.accelerator_memory_gib,
+        weights_gib=rank_weight_bytes(model, request.precision, split) / BYTES_PER_GIB,
+        workspace_gib=workspace_gib(model, engine, step, split.tensor_parallel, fp32=request.precision == "fp32"),
+        runtime_gib=runtime_gib(engine, step, split.tensor_parallel),
+    )
+    kv_bytes = kv_bytes_per_element(request.kv_precision, request.precision, model.checkpoint.kv_precision)
+    layout = cache_layout(model, kv_bytes, split.tensor_parallel, split.pipeline_parallel)
+    cache = _cache(layout, engine, budget.cache_gib, (context, step.tokens, request.concurrency))
+    needed = budget.usable_gib - budget.cache_gib + cache.needed_gib
+    return MemoryFit(
+        fits=needed <= budget.usable_gib and not _too_long(model, context),
+        parameters_total=model.parameters_total,
+        parameters_active=model.parameters_active,
+        weights_gib=replica_weight_bytes(model, request.precision, split) / BYTES_PER_GIB,
+        workspace_gib=budget.workspace_gib * ranks,
+        runtime_gib=budget.runtime_gib * ranks,
+        kv_cache_gib_available=max(budget.cache_gib, 0.0) * ranks,
+        kv_bytes_per_token=kv_elements_per_token(model) * kv_bytes,
+        kv_cache_tokens=cache.tokens,
+        max_concurrency=cache.concurrency,
+        needed_gib=needed * ranks,
+        usable_gib=budget.usable_gib * ranks,
+        reason=_reason(model, budget, cache, context, ranks),
+    )
+
+
+def _check(request: FitRequest) -> None:
+    """Refuse what no accelerator could do."""
+    ranks = request.tensor_parallel * request.pipeline_parallel
+    if ranks < 1 or ranks > request.accelerator_count:
+        raise InputError(
+            f"tensor parallelism {request.tensor_parallel} × pipeline parallelism {request.pipeline_parallel} "
+            f"needs {ranks} accelerators, there are {request.accelerator_count}"
+        )
+    if not 0 < request.memory_utilization <= 1:
+        raise InputError(f"memory utilisation must lie between 0 and 1, not {request.memory_utilization}")
+    if request.accelerator_memory_gib <= 0 or request.concurrency < 1:
+        raise InputError("memory and concurrency must be positive")
+
+
+def _cache(
+    layout: CacheLayout | None, engine: EngineMemory, available_gib: float, load: tuple[int, int, int]
+) -> _Cache:  # fmt: skip
+    """Fill *available_gib* of one accelerator with blocks."""
+    context, step_tokens, concurrency = load
+    if layout is None or not layout.block_bytes:
+        return _Cache(tokens=0, concurrency=0, needed_gib=0.0)
+    blocks = int(max(available_gib, 0.0) * BYTES_PER_GIB // layout.block_bytes)
+    per_request = layout.blocks_of_request(context, step_tokens)
+    if engine.hybrid_tokens_per_request and len(layout.groups) > 1:
+        tokens = blocks * context // per_request
+    else:
+        tokens = blocks // layout.copies * layout.block_tokens
+    needed = concurrency * per_request * layout.block_bytes / BYTES_PER_GIB
+    return _Cache(tokens, blocks // per_request, needed)
+
+
+def _too_long(model: Model, context: int) -> bool:
+    return model.max_context_tokens is not None and context > model.max_context_tokens
+
+
+def _reason(model: Model, budget: _Budget, cache: _Cache, context: int, ranks: int) -> str:
+    """Why it does not fit; empty when it does."""
+    if _too_long(model, context):
+        return f"a context of {context:,} tokens is asked for, the model takes {model.max_context_tokens:,}"
+    if cache.needed_gib <= budget.cache_gib:
+        return ""
+    parts = (budget.weights_gib, cache.needed_gib, budget.workspace_gib, budget.runtime_gib)
+    weights, cached, workspace, runtime = (round(part * ranks, 1) for part in parts)
+    total = sum(parts) * ranks
+    return (
+        f"weights {weights} + KV {cached} + workspace {workspace} + runtime {runtime} = {total:.1f} GiB needed, "
+        f"{budget.usable_gib * ranks:.1f} GiB usable"
+    )
+
+
+@lru_cache(maxsize=4096)
+def kv_bytes_per_token(model: Model, kv_precision: str) -> float:
+    """Bytes that one token adds to the cache, all layers together."""
+    return kv_elements_per_token(model) * kv_bytes_per_element(kv_precision, "bf16", model.checkpoint.kv_precision)
+
+
+def kv_cache_bytes(model: Model, kv_precision: str, context_tokens: int) -> float:
+    """Bytes that one sequence of *context_tokens* keeps, recurrent states included, on one accelerator, unpadded."""
+    width = kv_bytes_per_element(kv_precision, "bf16", model.checkpoint.kv_precision)
+    total = 0.0
+    for kind in cache_kinds(model):
+        kept = min(context_tokens, kind.window_tokens) if kind.window_tokens else context_tokens
+        state = kind.state_elements * STATE_BYTES_PER_ELEMENT
+        total += kind.layers * (kept * kind.elements_per_token * width + state)
+    return total

@@ -1,0 +1,202 @@
+"""From a set-up as people and tables name it to a deployment, or the reason why nothing can be said of it.
+
+Everything that is left empty gets a default: all accelerators in one tensor-parallel replica, the checkpoint's own
+precision, the catalog's preferred engine.
+"""
+
+from dataclasses import dataclass
+
+from advisor.catalog import Catalog
+from advisor.catalog.values import Accelerator, EngineSupport, Support
+from advisor.models import (
+    FitRequest,
+    Model,
+    find_model,
+    fit_memory,
+    kv_bytes_per_token,
+    parse_kv_precision,
+    parse_precision,
+    serving_shape,
+    weight_bytes,
+)
+from advisor.performance.constants import engine_class
+from advisor.performance.deployments import peak_flops
+from advisor.performance.values import Deployment
+from advisor.units import gib_to_bytes
+
+MEMORY_UTILIZATION = 0.95
+"""Share of the memory given to the engine: published measurements are tuned to the part, not run with the default."""
+PROBE_CONTEXT_TOKENS = 128
+"""Context at which the memory beside weights and cache is worked out; a row's own lengths are compared with the rest."""
+EIGHT_BIT_CACHE = ("fp8", "nvfp4")
+"""Weight precisions whose published measurements run with an 8-bit cache unless they say otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A model on accelerators, by name; None and "" for what is left to the default."""
+
+    model: str
+    accelerator: str
+    accelerator_count: int
+    tensor_parallel: int | None = None
+    pipeline_parallel: int | None = None
+    expert_parallel: int | None = None
+    data_parallel: int | None = None
+    precision: str = ""
+    kv_precision: str = ""
+    engine: str = ""
+    engine_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The deployment of one replica, and how many there are."""
+
+    model: Model
+    deployment: Deployment
+    replicas: int
+    """Replicas that share the load; accelerators beyond the last whole replica are idle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """Why nothing is predicted."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the accelerators are split."""
+
+    tensor_parallel: int
+    pipeline_parallel: int
+    attention_data_parallel: int
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Precisions:
+    weights: str
+    cache: str
+    arithmetic: str
+
+
+def resolve(setup: Setup, catalog: Catalog) -> Resolved | Abstention:
+    """Look everything up.
+
+    Raises:
+        InputError: a name or a precision that nothing is known by.
+    """
+    model = find_model(setup.model)
+    accelerator = catalog.accelerator(setup.accelerator)
+    layout = lay_out(setup, model, accelerator)
+    if isinstance(layout, Abstention):
+        return layout
+    engine = _engine(setup, accelerator, model, catalog)
+    if isinstance(engine, Abstention):
+        return engine
+    precisions = _precisions(setup, model, accelerator, engine)
+    if isinstance(precisions, Abstention):
+        return precisions
+    return _deploy(setup, model, accelerator, (layout, engine, precisions))
+
+
+def lay_out(setup: Setup, model: Model, accelerator: Accelerator) -> Layout | Abstention:
+    """Split the accelerators: what is not stated is tensor parallel."""
+    count = setup.accelerator_count
+    stages, groups = setup.pipeline_parallel or 1, setup.data_parallel or 1
+    ranks = setup.tensor_parallel or max(count // (stages * groups), 1)
+    if engine_class(setup.engine) == "llamacpp":
+        return Layout(count, 1, 1, 1)
+    if ranks * stages * groups > count and accelerator.vendor.lower() in ("aws", "google"):
+        ranks = max(count // (stages * groups), 1)
+    if ranks * stages * groups > count:
+        return Abstention(
+            f"tensor parallel {ranks} × pipeline parallel {stages} × data parallel {groups} needs "
+            f"{ranks * stages * groups} accelerators, there are {count}"
+        )
+    if ranks > 1 and model.n_heads % ranks:
+        return Abstention(f"{model.n_heads} attention heads cannot be split over {ranks} accelerators")
+    shared = groups if model.has_experts else 1
+    return Layout(ranks, stages, shared, max(count // (ranks * stages * shared), 1))
+
+
+def _engine(
+    setup: Setup, accelerator: Accelerator, model: Model, catalog: Catalog
+) -> EngineSupport | Abstention | None:  # fmt: skip
+    """The catalog's row for the engine, or its preferred one; None for an engine that it does not list."""
+    precision = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
+    rows = catalog.engine_support(accelerator.name, precision)
+    if setup.engine:
+        wanted = engine_class(setup.engine)
+        rows = tuple(row for row in rows if engine_class(row.engine) == wanted and wanted)
+    serving = [row for row in rows if row.support is not Support.NO]
+    if serving or not rows:
+        return serving[0] if serving else None
+    if not setup.precision and precision == "bf16":
+        return None
+    return Abstention(f"{rows[0].engine} does not serve {precision} on {accelerator.name}: {rows[0].detail}")
+
+
+def _precisions(
+    setup: Setup, model: Model, accelerator: Accelerator, engine: EngineSupport | None
+) -> _Precisions | Abstention:  # fmt: skip
+    """Precision of weights, cache and arithmetic; weights that the part has no arithmetic for are widened."""
+    weights = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
+    cache = parse_kv_precision(setup.kv_precision)
+    if cache == "auto" and weights in EIGHT_BIT_CACHE:
+        cache = "fp8"
+    arithmetic = engine.compute_precision if engine and engine.compute_precision else weights
+    if peak_flops(accelerator, arithmetic) is None and arithmetic != "fp32":
+        arithmetic = "bf16"
+    if peak_flops(accelerator, arithmetic) is None or peak_flops(accelerator, "bf16") is None:
+        return Abstention(f"the {arithmetic} peak of {accelerator.name} is not known")
+    return _Precisions(weights, cache, arithmetic)
+
+
+def _deploy(
+    setup: Setup,
+    model: Model,
+    accelerator: Accelerator,
+    parts: tuple[Layout, EngineSupport | None, _Precisions],
+) -> Resolved | Abstention:
+    layout, engine, precisions = parts
+    name = setup.engine or (engine.engine if engine else "")
+    version = setup.engine_version or (engine.engine_version if engine and not setup.engine else "")
+    groups = layout.attention_data_parallel
+    fit = fit_memory(
+        model,
+        FitRequest(
+            accelerator_memory_gib=accelerator.memory_gib,
+            accelerator_count=setup.accelerator_count,
+            tensor_parallel=layout.tensor_parallel * groups,
+            pipeline_parallel=layout.pipeline_parallel,
+            precision=precisions.weights,
+            kv_precision=precisions.cache,
+            engine=engine.engine if engine else name,
+            engine_version=version,
+            context_tokens=PROBE_CONTEXT_TOKENS,
+            memory_utilization=MEMORY_UTILIZATION,
+            accelerator=accelerator.name,
+        ),
+    )
+    if not fit.fits:
+        return Abstention(f"does not fit: {fit.reason}")
+    shape = serving_shape(model)
+    elements = max(shape.kv_elements_per_token, 1.0)
+    deployment = Deployment(
+        shape=shape,
+        accelerator=accelerator,
+        weight_bytes=weight_bytes(model, precisions.weights),
+        compute_precision=precisions.arithmetic,
+        kv_bytes_per_element=kv_bytes_per_token(model, precisions.cache) / elements,
+        kv_cache_bytes=gib_to_bytes(fit.kv_cache_gib_available),
+        engine=name,
+        engine_version=version,
+        tensor_parallel=layout.tensor_parallel,
+        pipeline_parallel=layout.pipeline_parallel,
+        attention_data_parallel=groups,
+    )
+    return Resolved(model, deployment, layout.replicas)

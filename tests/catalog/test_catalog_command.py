@@ -1,0 +1,173 @@
+"""``advisor catalog``: what it prints, for people and for programs."""
+
+import csv
+import io
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from advisor.catalog import load_catalog
+from advisor.cli.catalog import command
+from advisor.errors import InputError
+
+KEYS = [
+    "provider", "region", "instance_type", "accelerator", "accelerator_count", "accelerator_memory_gib",
+    "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of",
+]  # fmt: skip
+
+
+def run(*arguments):
+    """Result of the command; an error of ours is raised, as the program's boundary would see it."""
+    result = CliRunner().invoke(command, arguments)
+    if isinstance(result.exception, InputError):
+        raise result.exception
+    return result
+
+
+def listed(*arguments):
+    """Entries of `list --format json`."""
+    result = run("list", "--format", "json", *arguments)
+    assert result.exit_code == 0
+    return json.loads(result.stdout)
+
+
+def test_json_has_exactly_the_promised_keys():
+    """Other programs read these ten keys, in this order, for every offer."""
+    entries = listed()
+    assert len(entries) == len(load_catalog().offers)
+    assert {tuple(entry) for entry in entries} == {tuple(KEYS)}
+
+
+def test_one_offer_with_its_price_and_where_it_comes_from():
+    """A single type in a single region is one entry with its on-demand source."""
+    assert listed("--instance-type", "g6.xlarge", "--region", "us-east-1") == [
+        {
+            "provider": "aws",
+            "region": "us-east-1",
+            "instance_type": "g6.xlarge",
+            "accelerator": "L4",
+            "accelerator_count": 1,
+            "accelerator_memory_gib": 22.35,
+            "on_demand_usd_per_hour": 0.8048,
+            "spot_usd_per_hour": 0.3821,
+            "source": "karpenter-provider-aws pricing @6fc13b52 (AWS price list)",
+            "as_of": "2026-07-20",
+        }
+    ]
+
+
+def test_source_and_date_are_those_of_spot_where_only_spot_is_known():
+    """A type without on-demand price still says where its spot price comes from."""
+    (entry,) = listed("--instance-type", "p5e.48xlarge", "--region", "us-west-2")
+    assert entry["on_demand_usd_per_hour"] is None
+    assert entry["spot_usd_per_hour"] == 19.5387
+    assert "median over zones" in entry["source"]
+
+
+def test_what_is_unknown_is_null():
+    """Neither price known: prices, source and date are null, not zero and not empty."""
+    entries = listed("--provider", "gcp", "--instance-type", "a4-highgpu-8g")
+    assert entries
+    for entry in entries:
+        assert {entry[key] for key in KEYS[6:]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("name", "accelerators"),
+    [
+        ("A100", {"A100-40GB-SXM", "A100-80GB-SXM", "A100-80GB-PCIe"}),
+        ("NVIDIA L4", {"L4"}),
+        ("h100", {"H100-SXM", "H100-NVL"}),
+        ("H200-SXM", {"H200"}),
+    ],
+)
+def test_an_accelerator_by_alias_or_family(name, accelerators):
+    """Driver names work, and a bare family name lists every variant that is sold."""
+    assert {entry["accelerator"] for entry in listed("--accelerator", name)} == accelerators
+
+
+def test_filters_add_up_and_repeat():
+    """An option given twice widens, another option narrows."""
+    entries = listed("--provider", "aws", "--provider", "azure", "--accelerator", "T4", "--accelerator", "L4")
+    assert {entry["provider"] for entry in entries} == {"aws", "azure"}
+    assert {entry["accelerator"] for entry in entries} == {"T4", "L4"}
+    narrow = listed("--provider", "aws", "--accelerator", "T4", "--region", "eu-west-1")
+    assert {(entry["provider"], entry["region"], entry["accelerator"]) for entry in narrow} == {
+        ("aws", "eu-west-1", "T4")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (("--provider", "awz"), "unknown provider: 'awz'", "aws"),
+        (("--region", "us-eats-1"), "unknown region of any provider: 'us-eats-1'", "us-east-1"),
+        (("--provider", "gcp", "--region", "us-east-1"), "unknown region of gcp: 'us-east-1'", "us-east1"),
+        (("--instance-type", "g6.xlarg"), "unknown instance type of any provider: 'g6.xlarg'", "g6.xlarge"),
+        (("--accelerator", "L5"), "unknown accelerator: 'L5'", "L4"),
+    ],
+)
+def test_an_unknown_name_is_an_error_with_the_nearest(arguments, message, hint):
+    """Each filter refuses what the catalog does not know and says what it does know."""
+    with pytest.raises(InputError) as caught:
+        run("list", *arguments)
+    assert caught.value.message == message
+    assert hint in caught.value.hint
+
+
+def test_nothing_sold_that_way_is_an_empty_list_and_a_note():
+    """A valid filter that matches nothing is no error."""
+    result = run("list", "--accelerator", "TPU-v6e", "--region", "us-east-1", "--format", "json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == []
+    assert "nothing in the catalog" in result.stderr
+
+
+def test_nothing_sold_that_way_as_a_table():
+    """The table of nothing says so in its last line."""
+    assert run("list", "--accelerator", "MI325X").stdout == "0 offers; no price is known\n"
+
+
+def test_the_table_ends_with_the_age_of_the_prices():
+    """The last line says how many offers there are and how old the oldest and the newest price is."""
+    lines = run("list", "--accelerator", "L4", "--region", "us-east-1").stdout.splitlines()
+    assert lines[:2] == ["aws", "region     instance type  count  accelerator   USD/h    spot"]
+    assert lines[-1] == "15 offers; prices from 2025-06-28 to 2026-07-20"
+
+
+def test_the_whole_table_fits_a_terminal():
+    """No line is wider than a hundred columns, whatever is listed."""
+    for arguments in (["list"], ["accelerators"]):
+        assert max(map(len, run(*arguments).stdout.splitlines())) <= 100
+
+
+def test_csv_holds_the_same_as_json():
+    """The two formats for programs agree, with empty cells for null."""
+    arguments = ("--provider", "nebius")
+    rows = list(csv.DictReader(io.StringIO(run("list", "--format", "csv", *arguments).stdout)))
+    entries = listed(*arguments)
+    assert rows == [{key: "" if value is None else str(value) for key, value in entry.items()} for entry in entries]
+
+
+def test_accelerators_are_listed_with_their_peaks():
+    """Every accelerator is there, in all three formats, and says how well its figures are founded."""
+    entries = json.loads(run("accelerators", "--format", "json").stdout)
+    assert {entry["name"] for entry in entries} == set(load_catalog().accelerators)
+    h100 = next(entry for entry in entries if entry["name"] == "H100-SXM")
+    assert (h100["memory_gib"], h100["fp8_tflops"], h100["fp4_tflops"], h100["quality"]) == (
+        79.19,
+        1979,
+        None,
+        "listed",
+    )
+    assert run("accelerators", "--format", "csv").stdout.count("\n") == len(entries) + 1
+    assert run("accelerators").stdout.splitlines()[-1].startswith(f"{len(entries)} accelerators; peaks are dense")
+
+
+def test_the_result_can_go_to_a_file(tmp_path):
+    """With -o the result is written, and nothing but a word about it is printed."""
+    path = tmp_path / "l4.json"
+    result = run("list", "--accelerator", "L4", "--format", "json", "-o", str(path))
+    assert result.stdout == ""
+    assert {entry["accelerator"] for entry in json.loads(path.read_text())} == {"L4"}
