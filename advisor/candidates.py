@@ -98,9 +98,8 @@ def judge(
     instance_type: InstanceType, requirements: Requirements, catalog: Catalog
 ) -> Iterator[Candidate | Rejection]:  # fmt: skip
     """Each precision × tensor parallelism of one instance type as a candidate or a rejection."""
-    if instance_type.accelerator_count is None:
-        reason = "how many accelerators it has is not known"
-        yield reject(instance_type, Shortfall("unknown_hardware", "accelerators", "a known number", None, reason))
+    if (unknown := _unknown_hardware(instance_type)) is not None:
+        yield unknown
         return
     accelerator = catalog.accelerator(instance_type.accelerator)
     for precision in requirements.workload.precisions:
@@ -110,6 +109,17 @@ def judge(
             continue
         for tensor_parallel in parallel_choices(instance_type.accelerator_count):
             yield _judge_one(instance_type, accelerator, engine, tensor_parallel, requirements)
+
+
+def _unknown_hardware(instance_type: InstanceType) -> Rejection | None:
+    """What is not a whole machine, or is too little known to be taken for one."""
+    if instance_type.accelerator_count is None:
+        reason = "how many accelerators it has is not known"
+        return reject(instance_type, Shortfall("unknown_hardware", "accelerators", "a known number", None, reason))
+    if instance_type.vcpus is None:
+        reason = "its processors and memory are not known: it may be an accelerator to attach, not a machine"
+        return reject(instance_type, Shortfall("unknown_hardware", "vCPUs", "a known number", None, reason))
+    return None
 
 
 def parallel_choices(accelerator_count: float) -> tuple[int, ...]:

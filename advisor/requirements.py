@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.catalog import Catalog
+from advisor.catalog.names import suggestion
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.workload.values import Deployment, Workload
-from advisor.workload.yaml_fields import did_you_mean
 
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""
@@ -75,7 +75,7 @@ def _check_current(workload: Workload, current: Deployment, catalog: Catalog) ->
 
 def _check(workload: Workload, field: str, what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
-        raise InputError(f"unknown {what}: '{value}'", where=workload.where(field), hint=did_you_mean(value, known))
+        raise InputError(f"unknown {what}: '{value}'", where=workload.where(field), hint=suggestion(value, known))
 
 
 def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:

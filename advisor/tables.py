@@ -106,8 +106,3 @@ def read_rows(path: Path) -> Iterator[Row]:
 def optional_float(cell: str) -> float | None:
     """A number, or None for an empty cell: unknown is never zero."""
     return float(cell) if cell else None
-
-
-def optional_int(cell: str) -> int | None:
-    """A whole number, or None for an empty cell."""
-    return int(cell) if cell else None

@@ -39,7 +39,7 @@ _FIELD_OF_COLUMN = {
 _REPACK = re.compile(
     r"[-_.]?(fp8([-_](dynamic|static|kv|per-tensor|block|w8a8))*|nvfp4|mxfp4|fp4|bf16|gguf|awq([-_]?(int4|4bit))?"
     r"|gptq([-_]?(int4|int8|4bit|8bit))?|quantized\.w\d+a\d+|w\d+a\d+|int[48]|autoround|unsloth|bnb|[48]bit"
-    r"|marlin|qat([-_]q4_0)?(-ct)?)$",
+    r"|marlin|q4_0|qat|ct)$",
 )
 _VARIANT = re.compile(r"-(instruct|chat|it|base|hf|pt|thinking|\d{4})$")
 

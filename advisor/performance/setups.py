@@ -30,6 +30,8 @@ PROBE_CONTEXT_TOKENS = 128
 """Context at which the memory beside weights and cache is worked out; a row's own lengths are compared with the rest."""
 EIGHT_BIT_CACHE = ("fp8", "nvfp4")
 """Weight precisions whose published measurements run with an 8-bit cache unless they say otherwise."""
+CORES_AS_RANKS = ("aws", "google")
+"""Vendors whose software counts the cores of a chip as ranks, and pads heads that do not divide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +110,19 @@ def lay_out(setup: Setup, model: Model, accelerator: Accelerator) -> Layout | Ab
     count = setup.accelerator_count
     stages, groups = setup.pipeline_parallel or 1, setup.data_parallel or 1
     ranks = setup.tensor_parallel or max(count // (stages * groups), 1)
+    if not model.is_generative:
+        return Layout(1, 1, 1, count)
     if engine_class(setup.engine) == "llamacpp":
         return Layout(count, 1, 1, 1)
-    if ranks * stages * groups > count and accelerator.vendor.lower() in ("aws", "google"):
-        ranks = max(count // (stages * groups), 1)
+    counts_cores = accelerator.vendor.lower() in CORES_AS_RANKS
+    if counts_cores:
+        ranks = min(ranks, max(count // (stages * groups), 1))
     if ranks * stages * groups > count:
         return Abstention(
             f"tensor parallel {ranks} × pipeline parallel {stages} × data parallel {groups} needs "
             f"{ranks * stages * groups} accelerators, there are {count}"
         )
-    if ranks > 1 and model.n_heads % ranks:
+    if model.n_heads % ranks and not counts_cores:
         return Abstention(f"{model.n_heads} attention heads cannot be split over {ranks} accelerators")
     shared = groups if model.has_experts else 1
     return Layout(ranks, stages, shared, max(count // (ranks * stages * shared), 1))
@@ -135,7 +140,9 @@ def _engine(
     serving = [row for row in rows if row.support is not Support.NO]
     if serving or not rows:
         return serving[0] if serving else None
-    if not setup.precision and precision == "bf16":
+    default_falls_back = not setup.precision and precision == "bf16"
+    older_release = bool(setup.engine) and peak_flops(accelerator, precision) is not None
+    if default_falls_back or older_release or not model.is_generative:
         return None
     return Abstention(f"{rows[0].engine} does not serve {precision} on {accelerator.name}: {rows[0].detail}")
 

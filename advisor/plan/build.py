@@ -19,7 +19,7 @@ from advisor.requirements import Requirements
 
 NEAREST_MISSES = 3
 
-_RELAXABLE = ("memory", "slo_ttft", "slo_tpot", "slo_e2e", "max_replicas", "budget")
+_LAST_JUDGED_FIRST = ("budget", "max_replicas", "slo_e2e", "slo_tpot", "slo_ttft", "memory")
 """Codes whose two numbers can be compared: how near a rejection was to being an option."""
 
 
@@ -67,20 +67,31 @@ def build_plan(
 
 
 def nearest_misses(rejections: Sequence[Rejection]) -> tuple[Rejection, ...]:
-    """The rejections that came closest, one for each instance type: smallest needed ÷ available, or its inverse."""
-    distances: dict[tuple[str, str], tuple[float, Rejection]] = {}
-    for rejection in rejections:
-        distance = _distance(rejection)
-        key = (rejection.provider, rejection.instance_type)
-        if distance is not None and (key not in distances or distance < distances[key][0]):
-            distances[key] = (distance, rejection)
-    ordered = sorted(distances.values(), key=lambda entry: (entry[0], entry[1].instance_type, entry[1].precision))
-    return tuple(rejection for _, rejection in ordered[:NEAREST_MISSES])
+    """The rejections that came closest to being options.
+
+    First the closest of each kind, the kind that is judged last first (what misses only the budget passed everything
+    else); then, up to three, the next closest of any kind. An instance type is named once.
+    """
+    comparable = [(_distance(rejection), rejection) for rejection in rejections]
+    ordered = sorted(
+        ((distance, rejection) for distance, rejection in comparable if distance is not None),
+        key=lambda entry: (entry[0], entry[1].instance_type, entry[1].region, entry[1].precision),
+    )
+    closest_of_kind = [
+        next((rejection for _, rejection in ordered if rejection.code == code), None) for code in _LAST_JUDGED_FIRST
+    ]
+    chosen: dict[tuple[str, str], Rejection] = {}
+    for rejection in [*closest_of_kind, *(rejection for _, rejection in ordered)]:
+        if rejection is not None:
+            chosen.setdefault((rejection.provider, rejection.instance_type), rejection)
+    return tuple(chosen.values())[:NEAREST_MISSES]
 
 
 def _distance(rejection: Rejection) -> float | None:
     needed, available = rejection.needed, rejection.available
-    if rejection.code not in _RELAXABLE or not (isinstance(needed, int | float) and isinstance(available, int | float)):
+    if rejection.code not in _LAST_JUDGED_FIRST or not (
+        isinstance(needed, int | float) and isinstance(available, int | float)
+    ):
         return None
     if min(needed, available) <= 0:
         return None

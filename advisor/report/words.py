@@ -69,10 +69,7 @@ def heading(plan: Plan) -> list[str]:
             f"{tokens_out['mean']:,.0f} out (p95 {tokens_out['p95']:,.0f}); {plan.demand['source']}"
         ),
         f"SLO: {slo_words(plan.workload['slo'])}",
-        (
-            f"catalog of {plan.provenance.catalog_as_of} ({plan.provenance.catalog_hash[:19]}), "
-            f"predictions {plan.provenance.calibration_version}"
-        ),
+        f"catalog of {plan.provenance.catalog_as_of}, predictions {plan.provenance.calibration_version}",
     ]
 
 

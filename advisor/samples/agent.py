@@ -100,19 +100,22 @@ class _Loop:
         last = None if duration is None else self._tick_at(now + duration)
         tick = self._tick_at(now) + self._interval
         while last is None or tick <= last:
-            if now < tick:
-                if self._clock.wait(tick - now):
-                    return
-            else:
-                latest = self._tick_at(now) if last is None else min(self._tick_at(now), last)
-                if latest > tick:
-                    missed = (latest - tick) // self._interval
-                    self._take(self._source.missed(latest - self._interval, missed, MISSED))
-                self._take(self._source.read(latest))
-                tick = latest + self._interval
+            if self._clock.wait(max(tick - now, timedelta())):
+                return
             now = self._clock.now()
+            if now >= tick:
+                latest = self._tick_at(now) if last is None else min(self._tick_at(now), last)
+                self._read(tick, latest)
+                tick = latest + self._interval
+                now = self._clock.now()
             # A clock that was set back would leave the agent waiting for the old time to come again.
             tick = min(tick, self._tick_at(now) + self._interval)
+
+    def _read(self, due: datetime, latest: datetime) -> None:
+        """Read at the latest tick; those since the due one were missed."""
+        if latest > due:
+            self._take(self._source.missed(latest - self._interval, (latest - due) // self._interval, MISSED))
+        self._take(self._source.read(latest))
 
     def _tick_at(self, moment: datetime) -> datetime:
         """The last tick at or before *moment*."""

@@ -8,6 +8,8 @@ from types import FrameType, TracebackType
 from typing import Self
 
 _STOP = (signal.SIGINT, signal.SIGTERM)
+_MANY = 4096
+"""More signal numbers than wait to be read at any time."""
 
 
 class StoppableClock:
@@ -26,7 +28,7 @@ class StoppableClock:
 
     def __enter__(self) -> Self:
         """Take the signals over."""
-        self._notify.setblocking(False)
+        self._notify.settimeout(0)
         self._wakeup_before = signal.set_wakeup_fd(self._notify.fileno(), warn_on_full_buffer=False)
         self._before = [(number, signal.signal(number, self._stop)) for number in _STOP]
         return self
@@ -47,8 +49,8 @@ class StoppableClock:
 
     def wait(self, span: timedelta) -> bool:
         """Wait that long, or until a signal arrives: True means stop."""
-        if not self._stopped:
-            select.select([self._wakeup], [], [], max(span.total_seconds(), 0))
+        if not self._stopped and select.select([self._wakeup], [], [], max(span.total_seconds(), 0))[0]:
+            self._wakeup.recv(_MANY)
         return self._stopped
 
     def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler

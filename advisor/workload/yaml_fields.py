@@ -1,6 +1,5 @@
 """YAML fields that know their line: every complaint says where, what and how to mend it."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import NoReturn, TypeVar
 
 import yaml
 
+from advisor.catalog.names import suggestion
 from advisor.errors import InputError
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
@@ -59,7 +59,7 @@ class Field:
             if key in fields:
                 key_field.fail("the key is there twice", "keep one of them")
             if key not in allowed:
-                key_field.fail(f"unknown key '{key}'", did_you_mean(key, allowed))
+                key_field.fail(f"unknown key '{key}'", suggestion(key, allowed))
             fields[key] = field
         return fields
 
@@ -83,7 +83,7 @@ class Field:
         """One of a few words."""
         value = self.text()
         if value not in allowed:
-            self.fail(f"unknown value '{value}'", did_you_mean(value, allowed))
+            self.fail(f"unknown value '{value}'", suggestion(value, allowed))
         return value
 
     def choices(self, allowed: Sequence[str]) -> tuple[str, ...]:
@@ -131,14 +131,6 @@ class Field:
         if not values:
             self.fail("the list is empty", "name at least one, or take the key out")
         return tuple(dict.fromkeys(values))
-
-
-def did_you_mean(value: str, known: Sequence[str]) -> str:
-    """A hint that names the nearest known words, or all of them when they are few."""
-    close = difflib.get_close_matches(value, known, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"known: {', '.join(known)}" if len(known) <= 20 else ""
 
 
 def read_document(path: Path) -> Field:

@@ -45,8 +45,9 @@ def predicted(row: Row) -> MemoryFit:
 def compared(row: Row) -> Iterator[tuple[str, float, float]]:
     """Quantity, predicted and measured, for what the log prints."""
     fit, count = predicted(row), int(row["accelerator_count"])
-    weights, cache = optional_float(row["weights_gib_per_accelerator"]), optional_float(
-        row["kv_cache_gib_per_accelerator"]
+    weights, cache = (
+        optional_float(row["weights_gib_per_accelerator"]),
+        optional_float(row["kv_cache_gib_per_accelerator"]),
     )
     tokens, concurrency = optional_float(row["kv_cache_tokens"]), optional_float(row["max_concurrency"])
     if weights and count == int(row["tensor_parallel"]):

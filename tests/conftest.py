@@ -1,0 +1,49 @@
+"""What every test may ask for."""
+
+import difflib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser):
+    """``--update-golden`` writes golden files anew instead of comparing with them."""
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.fixture
+def golden(request):
+    """Compare a text with a golden file, showing the difference; or write it with ``--update-golden``."""
+
+    def check(path: Path, text: str) -> None:
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        expected = path.read_text() if path.exists() else ""
+        difference = difflib.unified_diff(expected.splitlines(), text.splitlines(), str(path), "now", lineterm="")
+        assert expected == text, "\n".join(difference)
+
+    return check
+
+
+@pytest.fixture
+def run_advisor():
+    """Run the program as a user does: a process of its own, its output and its exit code."""
+
+    def run(*arguments, cwd=ROOT, **environment) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "advisor", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run

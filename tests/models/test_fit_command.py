@@ -1,0 +1,151 @@
+"""``advisor fit`` on the command line and over a table."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from advisor.cli.fit import command
+from advisor.cli.fit_cases import RESULT_COLUMNS
+from advisor.errors import InputError
+
+CASES = """id,model,accelerator,accelerator_count,tensor_parallel,precision,kv_precision,engine,engine_version,context_tokens,concurrency,memory_utilization
+good,meta-llama/Llama-3.1-8B-Instruct,H100-80GB,1,1,bf16,auto,vLLM,0.19.0,8192,,0.95
+stages,meta-llama/Llama-3.1-8B-Instruct,H100-80GB,2,1,bf16,auto,vLLM,0.19.0,8192,,0.95
+quoted,RedHatAI/Llama-3.3-70B-Instruct-fp8-dynamic,H100-80GB,2,2,fp8(compressed-tensors),auto,vLLM,0.19.0,8192,,0.95
+defaults,Qwen/Qwen3-8B,L40S,,,,,,,,,
+model,nobody/nothing-7B,L40S,,,,,,,,,
+accelerator,Qwen/Qwen3-8B,H900,,,,,,,,,
+number,Qwen/Qwen3-8B,L40S,two,,,,,,,,
+heads,Qwen/Qwen3-8B,L40S,3,3,,,,,,,
+share,Qwen/Qwen3-8B,L40S,1,1,,,,,,,1.5
+short,Qwen/Qwen3-8B,L40S
+long,Qwen/Qwen3-8B,L40S,,,,,,,,,,surplus
+"""
+
+
+def run(*arguments: str) -> str:
+    """What the command prints."""
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """The rows of a batch by their id."""
+    path = tmp_path_factory.mktemp("batch") / "cases.csv"
+    path.write_text(CASES, encoding="utf-8")
+    return {row["id"]: row for row in csv.DictReader(io.StringIO(run("--batch", str(path))))}
+
+
+def test_a_batch_keeps_its_columns_and_adds_the_results(answers: dict[str, dict[str, str]]):
+    """Every row comes back, with its columns and the result columns."""
+    assert len(answers) == 11
+    assert list(answers["good"])[:3] == ["id", "model", "accelerator"]
+    assert tuple(answers["good"])[-len(RESULT_COLUMNS) :] == RESULT_COLUMNS
+
+
+def test_numbers_of_a_good_row(answers: dict[str, dict[str, str]]):
+    """A good row has numbers and no reason."""
+    row = answers["good"]
+
+    assert (row["fits"], row["max_concurrency"], row["reason"]) == ("true", "58", "")
+    assert row["parameters_total"] == "8030261248"
+    assert answers["quoted"]["max_concurrency"] == "29"
+
+
+def test_accelerators_left_over_are_stages(answers: dict[str, dict[str, str]]):
+    """Two accelerators without tensor parallelism hold half of the layers each."""
+    assert int(answers["stages"]["kv_cache_tokens"]) == pytest.approx(1_075_312, rel=0.01)
+
+
+def test_defaults(answers: dict[str, dict[str, str]]):
+    """Empty and absent cells take their defaults."""
+    assert answers["defaults"]["fits"] == "true"
+    assert {**answers["defaults"], "id": ""} == {**answers["short"], "id": ""}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("model", "not known"),
+        ("accelerator", "unknown accelerator"),
+        ("number", "accelerator_count: must be a number"),
+        ("heads", "32 attention heads"),
+        ("share", "memory_utilization"),
+        ("long", "more cells"),
+    ],
+)
+def test_a_bad_row_says_why_and_stops_no_other(answers: dict[str, dict[str, str]], row: str, words: str):
+    """What is wrong with a row stands in its reason, and its numbers are empty."""
+    assert words in answers[row]["reason"]
+    assert not any(answers[row][name] for name in RESULT_COLUMNS if name != "reason")
+
+
+def test_single_question_as_json():
+    """One question gives the result columns beside the inputs as understood."""
+    arguments = ["--model", "Qwen/Qwen3-32B", "--accelerator", "L40S", "--accelerator-count", "2", "--precision", "fp8"]
+    result = json.loads(run(*arguments, "--context", "32768", "--format", "json"))
+
+    assert set(RESULT_COLUMNS) <= set(result)
+    assert result["fits"] is True
+    assert (result["accelerator"], result["tensor_parallel"], result["context_tokens"]) == ("L40S", 2, 32768)
+
+
+def test_single_question_as_table():
+    """People read yes or no and thousands set apart."""
+    shown = run("--model", "Qwen/Qwen3-32B", "--accelerator", "L40S", "--precision", "bf16")
+
+    assert "fits                    no" in shown
+    assert "32,762,123,264" in shown
+    assert "GiB needed" in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "empty"),
+        ("id,model\na,Qwen/Qwen3-8B\n", "'accelerator' is missing"),
+        ("just some words\n", "'model', 'accelerator' is missing"),
+    ],
+)
+def test_files_that_are_no_table_of_cases(tmp_path: Path, content: str, words: str):
+    """A file that cannot be a table of cases is refused with its place."""
+    path = tmp_path / "cases.csv"
+    path.write_text(content, encoding="utf-8")
+
+    with pytest.raises(InputError, match=words) as raised:
+        run("--batch", str(path))
+    assert str(path) in raised.value.where
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\x01", b"model,accelerator\nQwen/Qwen3-8B,\xff\n"])
+def test_binary_files(tmp_path: Path, content: bytes):
+    """Bytes that are no text are refused."""
+    path = tmp_path / "cases.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(InputError):
+        run("--batch", str(path))
+
+
+def test_what_was_written_before_survives_a_bad_input(tmp_path: Path):
+    """An output file is replaced only by a whole new one."""
+    output = tmp_path / "out.csv"
+    output.write_text("before", encoding="utf-8")
+
+    with pytest.raises(InputError):
+        run("--batch", str(tmp_path / "missing.csv"), "-o", str(output))
+    assert output.read_text(encoding="utf-8") == "before"
+
+
+def test_batch_and_options_do_not_mix(tmp_path: Path):
+    """Options beside ``--batch`` are wrong usage: they would be ignored."""
+    result = CliRunner().invoke(command, ["--batch", str(tmp_path / "cases.csv"), "--model", "Qwen/Qwen3-8B"])
+
+    assert result.exit_code == 2
+    assert "--batch" in result.stderr

@@ -1,0 +1,180 @@
+"""Whether a model fits: against start-up logs, and what must hold for every model."""
+
+from dataclasses import replace
+
+import pytest
+from benchmarks.bench_memory import errors
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.errors import InputError
+from advisor.models import FitRequest, find_model, fit_memory
+from advisor.models.engine_memory import engine_memory, parse_version
+
+NAMES = (
+    "meta-llama/Llama-3.1-8B",
+    "Qwen/Qwen3-30B-A3B",
+    "deepseek-ai/DeepSeek-V2-Lite",
+    "openai/gpt-oss-20b",
+    "Qwen/Qwen3-Next-80B-A3B-Instruct",
+    "google/gemma-3-12b-it",
+    "mistralai/Mistral-7B-v0.1",
+    "tiiuae/falcon-mamba-7b",
+    "google-bert/bert-base-uncased",
+)
+VERSIONS = ("0.6.3", "0.8.2", "0.10.1.1", "0.11.0", "0.19.0", "0.21.0", "")
+H100 = FitRequest(
+    accelerator_memory_gib=79.19,
+    accelerator_count=1,
+    tensor_parallel=1,
+    engine_version="0.19.0",
+    context_tokens=8192,
+    memory_utilization=0.95,
+)
+requests = st.builds(
+    FitRequest,
+    accelerator_memory_gib=st.floats(8, 200),
+    accelerator_count=st.just(8),
+    tensor_parallel=st.sampled_from([1, 2, 4, 8]),
+    precision=st.sampled_from(["bf16", "fp8", "int4"]),
+    kv_precision=st.sampled_from(["auto", "fp8"]),
+    engine=st.sampled_from(["vLLM", "SGLang", "an engine of tomorrow"]),
+    engine_version=st.sampled_from(VERSIONS),
+    context_tokens=st.integers(16, 512),
+    concurrency=st.integers(1, 64),
+    memory_utilization=st.floats(0.3, 1.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "limit"),
+    [("weights", 0.01), ("kv bytes per token", 0.01), ("kv cache tokens", 0.05), ("max concurrency", 0.05)],
+)
+def test_start_up_logs(quantity: str, limit: float):
+    """Predictions are on average as near to published start-up logs as promised."""
+    found = [abs(error) for error, _ in errors()[quantity]]
+
+    assert len(found) > 40
+    assert sum(found) / len(found) <= limit
+
+
+def test_llama_on_h100():
+    """Llama-3.1-8B on one H100 with vLLM 0.19: 14.99 + 1.89 + 0.25 GiB, 58.1 GiB of cache, 58 requests of 8,192."""
+    fit = fit_memory(find_model("meta-llama/Llama-3.1-8B-Instruct"), H100)
+
+    assert fit.fits
+    assert fit.weights_gib == pytest.approx(14.99, abs=0.01)
+    assert fit.workspace_gib == pytest.approx(1.89, abs=0.05)
+    assert fit.kv_cache_gib_available == pytest.approx(58.11, abs=0.1)
+    assert fit.kv_cache_tokens == pytest.approx(476_016, rel=0.002)
+    assert fit.max_concurrency == 58
+    assert fit.reason == ""
+
+
+def test_reason_has_the_numbers():
+    """What does not fit says what is needed, part by part, and what there is."""
+    fit = fit_memory(find_model("meta-llama/Llama-3.1-70B"), H100)
+
+    assert not fit.fits
+    assert fit.max_concurrency == 0
+    assert fit.reason == "weights 131.4 + KV 2.5 + workspace 1.9 + runtime 0.2 = 136.1 GiB needed, 75.2 GiB usable"
+
+
+def test_context_beyond_the_model():
+    """A context longer than the model takes never fits, whatever the memory."""
+    fit = fit_memory(find_model("meta-llama/Llama-2-7b-hf"), H100)
+
+    assert not fit.fits
+    assert "4,096" in fit.reason
+
+
+def test_default_context_is_the_longest():
+    """Without a context the longest that the model takes is meant."""
+    model = find_model("Qwen/Qwen3-8B")
+
+    assert fit_memory(model, replace(H100, context_tokens=None)) == fit_memory(
+        model, replace(H100, context_tokens=model.max_context_tokens)
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tensor_parallel": 2},
+        {"tensor_parallel": 0},
+        {"memory_utilization": 0.0},
+        {"memory_utilization": 1.5},
+        {"accelerator_memory_gib": 0.0},
+        {"concurrency": 0},
+    ],
+)
+def test_requests_that_make_no_sense(changes: dict[str, float]):
+    """More ranks than accelerators, or no memory at all, is an error and not an answer."""
+    with pytest.raises(InputError):
+        fit_memory(find_model("Qwen/Qwen3-8B"), replace(H100, **changes))
+
+
+@given(st.sampled_from(NAMES), requests)
+def test_longer_requests_never_run_more_at_a_time(name: str, request: FitRequest):
+    """Twice the context never allows more requests at a time."""
+    model = find_model(name)
+    longer = replace(request, context_tokens=2 * request.context_tokens)
+
+    assert fit_memory(model, longer).max_concurrency <= fit_memory(model, request).max_concurrency
+
+
+@given(st.sampled_from(NAMES), requests)
+def test_more_memory_never_hurts(name: str, request: FitRequest):
+    """More of the memory never holds less, and what fitted still fits."""
+    model = find_model(name)
+    less, more = fit_memory(model, replace(request, memory_utilization=0.3)), fit_memory(model, request)
+
+    assert less.kv_cache_tokens <= more.kv_cache_tokens
+    assert less.max_concurrency <= more.max_concurrency
+    assert more.fits or not less.fits
+
+
+@given(st.sampled_from(NAMES), requests)
+def test_fits_means_the_numbers_say_so(name: str, request: FitRequest):
+    """It fits when need stays within what is usable, when there is no reason against it, and when the requests find room."""
+    fit = fit_memory(find_model(name), request)
+
+    assert fit.fits == (fit.needed_gib <= fit.usable_gib) == (fit.reason == "")
+    if fit.kv_bytes_per_token:
+        assert fit.fits == (fit.max_concurrency >= request.concurrency)
+
+
+@given(st.sampled_from(NAMES), requests)
+def test_eight_bit_weights_leave_more_for_the_cache(name: str, request: FitRequest):
+    """Halving the weights never shrinks the cache."""
+    model = find_model(name)
+    wide, narrow = (fit_memory(model, replace(request, precision=precision)) for precision in ("bf16", "fp8"))
+
+    assert narrow.weights_gib <= wide.weights_gib
+    assert narrow.kv_cache_tokens >= wide.kv_cache_tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("0.14.0rc2.dev160+g5ef69782b", (0, 14)), ("0.11.0 (doc example image)", (0, 11)), ("", (9999, 0))],
+)
+def test_versions(text: str, version: tuple[int, int]):
+    """The first number of the form major.minor counts; none is the newest."""
+    assert parse_version(text) == version
+
+
+def test_older_versions_take_more_workspace():
+    """The workspace of vLLM fell between 0.16 and 0.17, and graphs count inside the budget from 0.21."""
+    model = find_model("meta-llama/Llama-3.1-8B")
+    sizes = {
+        version: fit_memory(model, replace(H100, engine_version=version)).workspace_gib
+        for version in ("0.16.0", "0.17.0", "0.21.0")
+    }
+
+    assert sizes["0.16.0"] > 2 * sizes["0.17.0"]
+    assert sizes["0.21.0"] > sizes["0.17.0"]
+
+
+def test_unknown_engine_has_a_cautious_average():
+    """An engine that is not listed is treated as ``other``."""
+    assert engine_memory("an engine of tomorrow", "1.0").engine == "other"

@@ -1,0 +1,168 @@
+"""``advisor recommend`` as a user meets it: real input, bad input, nothing feasible."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+CHAT = """\
+name: chat
+model: meta-llama/Llama-3.1-8B-Instruct
+precisions: [bf16, fp8]
+slo: {ttft_p95: 1s, tpot_p95: 50ms}
+demand:
+  declared: {requests_per_second: 12, input_tokens: 800, output_tokens: 200}
+providers: [aws]
+regions: [us-east-1]
+"""
+
+
+def write(tmp_path, text=CHAT, **replacements) -> Path:
+    """A workload file with some of its lines replaced."""
+    lines = text.splitlines()
+    for key, value in replacements.items():
+        lines = [line for line in lines if not line.startswith(f"{key}:")] + [f"{key}: {value}"]
+    path = tmp_path / "workload.yaml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("example", ["chat", "code", "gpu-samples"])
+def test_the_examples_give_what_they_show(example, run_advisor, golden):
+    """Each example's expected output is what the program prints."""
+    done = run_advisor("recommend", EXAMPLES / example / "workload.yaml")
+
+    assert done.returncode == 0, done.stderr
+    golden(EXAMPLES / example / "expected.txt", done.stdout)
+
+
+def test_json_goes_to_a_file_and_markdown_to_stdout(tmp_path, run_advisor):
+    """Both formats carry the recommendation; only the named file is written."""
+    work = write(tmp_path)
+
+    saved = run_advisor("recommend", work, "--format", "json", "-o", tmp_path / "plan.json")
+    shown = run_advisor("recommend", work, "--format", "markdown")
+
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert saved.stdout == ""
+    assert plan["recommended"]["instance_type"] in shown.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plan.json", "workload.yaml"]
+
+
+def test_a_local_config_is_a_model(tmp_path, run_advisor):
+    """A config.json beside the workload plans like the catalogued model it describes."""
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256,
+        "max_position_embeddings": 131072, "tie_word_embeddings": False,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    named = json.loads(run_advisor("recommend", write(tmp_path), "--format", "json").stdout)
+    local = json.loads(run_advisor("recommend", write(tmp_path, model="./config.json"), "--format", "json").stdout)
+
+    for key in ("instance_type", "region", "precision", "instances", "cost"):
+        assert local["recommended"][key] == named["recommended"][key]
+
+
+def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
+    """``--all`` keeps each precision and parallelism, ranked."""
+    work = write(tmp_path)
+    best = json.loads(run_advisor("recommend", work, "--format", "json").stdout)
+    every = json.loads(run_advisor("recommend", work, "--all", "--format", "json").stdout)
+
+    assert len(every["options"]) > len(best["options"])
+    assert every["recommended"] == best["recommended"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"model": "meta-llama/Llama-3.1-8B-Instrukt"}, "Llama-3.1-8B-Instruct"),
+        ({"model": "./nowhere/config.json"}, "nowhere"),
+        ({"regions": "[us-east-11]"}, "did you mean us-east-1"),
+        ({"providers": "[awz]"}, "did you mean aws"),
+        ({"context_tokens": "10000000"}, "more than the 131,072"),
+        ({"current": "{provider: aws, region: us-east-1, instance_type: p4d.24xlargo, count: 1}"}, "p4d.24xlarge"),
+        (
+            {"current": "{provider: aws, region: af-south-1, instance_type: p4d.24xlarge, count: 1}"},
+            "no on demand price",
+        ),
+        ({"slo": "{ttft: 1s}"}, "did you mean ttft_p95"),
+        ({"demand": "{trace: nowhere.csv}"}, "nowhere.csv"),
+        ({"demand": "{samples: {path: nowhere, input_tokens: 1, output_tokens: 1}}"}, "nowhere"),
+    ],
+)
+def test_what_the_user_can_mend_exits_1(tmp_path, run_advisor, change, expected):
+    """A wrong name or path is one plain error, exit code 1, and no traceback."""
+    text = (
+        CHAT
+        if "demand" not in change
+        else CHAT.replace("demand:\n  declared: {requests_per_second: 12, input_tokens: 800, output_tokens: 200}\n", "")
+    )
+    done = run_advisor("recommend", write(tmp_path, text, **change))
+
+    assert done.returncode == 1, done.stderr
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "relax"),
+    [
+        ({"slo": "{ttft_p95: 1ms}"}, "relax slo.ttft_p95"),
+        ({"slo": "{tpot_p95: 1ms}"}, "relax slo.tpot_p95"),
+        ({"limits": "{max_usd_per_month: 1}"}, "raise limits.max_usd_per_month"),
+        (
+            {
+                "limits": "{max_replicas: 1}",
+                "demand": "{declared: {requests_per_second: 900, input_tokens: 800, output_tokens: 200}}",
+            },
+            "raise limits.max_replicas",
+        ),
+    ],
+)
+def test_nothing_feasible_exits_4_with_the_nearest_misses(tmp_path, run_advisor, change, relax):
+    """When no offer serves, three near misses and the limit to relax are named."""
+    text = (
+        CHAT
+        if "demand" not in change
+        else CHAT.replace("demand:\n  declared: {requests_per_second: 12, input_tokens: 800, output_tokens: 200}\n", "")
+    )
+    work = write(tmp_path, text, **change)
+    done = run_advisor("recommend", work)
+    plan = json.loads(run_advisor("recommend", work, "--format", "json").stdout)
+
+    assert done.returncode == 4
+    assert relax in done.stderr
+    assert plan["recommended"] is None
+    assert 1 <= len(plan["nearest_misses"]) <= 3
+
+
+def test_an_unwritable_output_loses_nothing(tmp_path, run_advisor):
+    """An output that cannot be written is said; the file that was there stays."""
+    done = run_advisor("recommend", write(tmp_path), "-o", tmp_path / "no" / "plan.json")
+
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+
+
+def test_wrong_usage_exits_2(run_advisor):
+    """An unknown option or command is wrong usage."""
+    assert run_advisor("recommend", "--fromat", "json").returncode == 2
+    assert run_advisor("recomend").returncode == 2
+
+
+def test_help_and_version_need_no_catalog(run_advisor):
+    """The first things a user types answer at once."""
+    assert run_advisor("--version").stdout.startswith("advisor, version ")
+    assert "recommend" in run_advisor("--help").stdout
+
+
+def test_terraform_is_written_beside_the_plan(tmp_path, run_advisor):
+    """``--terraform DIR`` writes the stack of the recommended option."""
+    done = run_advisor("recommend", write(tmp_path), "--terraform", tmp_path / "infra")
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "infra" / "versions.tf").exists()
