@@ -61,10 +61,8 @@ def demand_from_busy(
         notes = ["request rates have the shape of how busy the accelerators were, scaled to the stated volume"]
     elif requests_per_busy_second is not None:
         factor = requests_per_busy_second
-        notes = [
-            "request rates are an upper bound: a busy accelerator is taken to be saturated; "
-            "state requests_per_day, or give a trace, for less"
-        ]
+        bound = "request rates are an upper bound: a busy accelerator is taken to be saturated"
+        notes = [f"{bound}; state requests_per_day, or give a trace, for less"]
     else:
         raise InputError("neither the daily requests nor the current deployment is known")
     coverage = known.size / busy_accelerators.size

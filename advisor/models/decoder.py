@@ -130,7 +130,7 @@ def _surroundings(fields: ConfigFields, traits: DecoderTraits, hidden: int, towe
 
 
 def _vocab(fields: ConfigFields) -> int:
-    return fields.integer("padded_vocab_size", "vocab_size")
+    return fields.integer("padded_vocab_size" if fields.has("padded_vocab_size") else "vocab_size")
 
 
 def _tied(fields: ConfigFields, traits: DecoderTraits) -> bool:

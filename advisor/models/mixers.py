@@ -40,7 +40,9 @@ def mixer_of(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, index
 def heads_of(fields: ConfigFields, kind: LayerKind, index: int) -> Heads:
     """Number and size of the heads of an attention layer; windowed layers may have their own."""
     own = "swa_" if kind is LayerKind.WINDOW else "global_"
-    count = fields.integer(f"{own}num_attention_heads", "num_attention_heads", "n_head", "num_heads", "n_heads")
+    count = fields.integer_or(0, f"{own}num_attention_heads") or fields.integer(
+        "num_attention_heads", "n_head", "num_heads", "n_heads"
+    )
     dim = fields.integer_or(0, f"{own}head_dim", "head_dim", "kv_channels", "attention_head_dim")
     dim = dim or fields.integer("hidden_size", "n_embd", "d_model") // count
     value_dim = fields.integer_or(dim, f"{own}v_head_dim", "v_head_dim")

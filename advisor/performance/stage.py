@@ -9,7 +9,6 @@ from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject
 from advisor.catalog import Catalog
 from advisor.catalog.values import Accelerator
 from advisor.demand.declared import declared_demand
-from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.model import Model
@@ -59,12 +58,13 @@ def serve(candidates: Sequence[Candidate], requirements: Requirements) -> tuple[
     if not known:
         return served, rejected
     slo = requirements.workload.slo
+    resident_tokens = length_points(requirements.demand.tokens).resident_tokens
     groups = _Groups.of(known, requirements.model)
     capacity = capacity_at_slo(groups.packed, requirements.demand.tokens, slo)
     for candidate, group in zip(known, groups.index, strict=True):
         rate = float(capacity.requests_per_second[group])
         if rate > 0:
-            running = max_concurrency(candidate, requirements.demand.tokens)
+            running = max_concurrency(candidate, resident_tokens)
             served.append(Served(candidate, _interval(rate, RATE_SPREAD), running, Evidence.ROOFLINE))
         else:
             rejected.append(_too_slow(candidate, capacity, group, slo))
@@ -94,9 +94,9 @@ def latencies_at_load(
     ]
 
 
-def max_concurrency(candidate: Candidate, tokens: TokenHistogram) -> int:
-    """Requests that one replica runs at a time: the engine's limit, or fewer where the KV cache holds fewer."""
-    held = candidate.memory.kv_cache_tokens / length_points(tokens).resident_tokens
+def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
+    """Requests of that mean length that a replica runs at a time: the engine's limit, or what the cache holds."""
+    held = candidate.memory.kv_cache_tokens / resident_tokens
     return max(min(default_max_sequences(candidate.accelerator, candidate.engine), int(held)), 1)
 
 

@@ -1,15 +1,15 @@
 """One file of samples: its columns, its version, and how readings become bytes and bytes become columns.
 
-Every file holds all it needs to be understood alone; any Parquet reader can read it. A row is a reading
-(``missed_ticks`` is 0) or a gap (``gap_reason`` says why, and every value is null).
+Every file can be understood alone, and any Parquet reader can read it. A row is a reading (``missed_ticks`` is 0) or a
+gap (``gap_reason`` says why, and every value is null).
 """
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,20 +17,37 @@ import pyarrow.parquet as pq
 from advisor.samples.values import Reading, SampleGap
 
 SCHEMA = "advisor.samples/v1"
-VALUE_COLUMNS = (
-    "memory_total_bytes", "memory_used_bytes", "memory_reserved_bytes", "busy_ratio", "busy_peak_ratio",
-    "memory_busy_ratio", "power_watts", "energy_joules", "sm_clock_mhz", "temperature_celsius", "power_throttled_ratio",
-    "thermal_throttled_ratio",
-)  # fmt: skip
-"""What can be measured; each column is named like the field of a sample."""
-KEY_COLUMNS = (
-    "timestamp", "host", "accelerator_index", "mig_index", "accelerator_uuid", "accelerator", "missed_ticks",
-    "gap_reason",
-)  # fmt: skip
 TEXT_COLUMNS = ("host", "accelerator_uuid", "accelerator", "gap_reason")
 
-_WHOLE_NUMBERS = ("memory_total_bytes", "memory_used_bytes", "memory_reserved_bytes")
-_SMALL_NUMBERS = ("accelerator_index", "mig_index", "sm_clock_mhz", "temperature_celsius", "missed_ticks")
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+_KEYS: dict[str, pa.DataType] = {
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "host": _TEXT,
+    "accelerator_index": pa.int32(),
+    "mig_index": pa.int32(),
+    "accelerator_uuid": _TEXT,
+    "accelerator": _TEXT,
+    "missed_ticks": pa.int32(),
+    "gap_reason": _TEXT,
+}
+_VALUES: dict[str, pa.DataType] = {
+    "memory_total_bytes": pa.int64(),
+    "memory_used_bytes": pa.int64(),
+    "memory_reserved_bytes": pa.int64(),
+    "busy_ratio": pa.float64(),
+    "busy_peak_ratio": pa.float64(),
+    "memory_busy_ratio": pa.float64(),
+    "power_watts": pa.float64(),
+    "energy_joules": pa.float64(),
+    "sm_clock_mhz": pa.int32(),
+    "temperature_celsius": pa.int32(),
+    "power_throttled_ratio": pa.float64(),
+    "thermal_throttled_ratio": pa.float64(),
+}
+KEY_COLUMNS = tuple(_KEYS)
+VALUE_COLUMNS = tuple(_VALUES)
+"""What can be measured, under the names of the fields of a sample."""
+_COLUMNS = pa.schema({**_KEYS, **_VALUES, "read_errors": _TEXT})
 _SCHEMA_KEY = b"advisor.samples.schema"
 _INTERVAL_KEY = b"advisor.samples.interval_seconds"
 
@@ -49,13 +66,47 @@ class FileRows:
 
 def encode(readings: Sequence[Reading], interval: timedelta) -> bytes:
     """Readings as the content of a file."""
-    names = arrow_schema().names
-    columns = {name: [_cell(reading, name) for reading in readings] for name in names}
     metadata = {_SCHEMA_KEY: SCHEMA.encode(), _INTERVAL_KEY: str(interval.total_seconds()).encode()}
-    table = pa.table(columns, schema=arrow_schema().with_metadata(metadata))
+    rows = [_row(reading) for reading in readings]
     stream = io.BytesIO()
     pq.write_table(
-        table, stream, compression="zstd", compression_level=9, write_statistics=False, store_schema=False,
+        pa.Table.from_pylist(rows, schema=_COLUMNS.with_metadata(metadata)),
+        stream,
+        compression="zstd",
         use_dictionary=list(TEXT_COLUMNS),
-    )  # fmt: skip
+        write_statistics=["timestamp"],
+        write_page_checksum=True,
+        store_schema=False,
+    )
     return stream.getvalue()
+
+
+def decode(path: Path, columns: Sequence[str]) -> FileRows:
+    """Key columns and *columns* of a file.
+
+    Raises:
+        UnreadableError: it was cut short or damaged, or the agent did not write it.
+    """
+    try:
+        with pq.ParquetFile(path, read_dictionary=list(TEXT_COLUMNS), page_checksum_verification=True) as file:
+            interval_seconds = _interval(file.schema_arrow.metadata or {})
+            return FileRows(file.read(columns=[*KEY_COLUMNS, *columns], use_threads=False), interval_seconds)
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableError(f"cut short or damaged ({str(error).splitlines()[0].rstrip('. ')})") from error
+
+
+def _row(reading: Reading) -> dict[str, Any]:
+    """A reading by column; columns it does not name are null."""
+    if isinstance(reading, SampleGap):
+        return {**asdict(reading), "gap_reason": reading.reason}
+    return {**asdict(reading), "missed_ticks": 0}
+
+
+def _interval(metadata: dict[bytes, bytes]) -> float:
+    """Time between two ticks, if the file is one of ours and of a version that is understood here."""
+    if _SCHEMA_KEY not in metadata or _INTERVAL_KEY not in metadata:
+        raise UnreadableError("not written by `advisor agent run`")
+    schema = metadata[_SCHEMA_KEY].decode(errors="replace")
+    if schema != SCHEMA:
+        raise UnreadableError(f"written as {schema} by another version of the agent; this one reads {SCHEMA}")
+    return float(metadata[_INTERVAL_KEY])

@@ -72,12 +72,12 @@ def errors() -> dict[str, list[tuple[float, str]]]:
 def main() -> None:
     """Print mean and largest error of each quantity."""
     found = errors()
-    print(f"{'quantity':<20} {'runs':>4} {'mean error':>11} {'largest':>9}  where")  # noqa: T201 - a report
+    print(f"{'quantity':<20} {'runs':>4} {'mean error':>11} {'largest':>9}  where")
     for quantity in QUANTITIES:
         pairs = found[quantity]
         mean = sum(abs(error) for error, _ in pairs) / len(pairs)
         worst, where = max(pairs, key=lambda pair: abs(pair[0]))
-        print(f"{quantity:<20} {len(pairs):>4} {mean:>11.2%} {worst:>+9.1%}  {where}")  # noqa: T201 - a report
+        print(f"{quantity:<20} {len(pairs):>4} {mean:>11.2%} {worst:>+9.1%}  {where}")
 
 
 if __name__ == "__main__":

@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _ENTRY = re.compile(
-    r'"?(\w+)"?: \{\s*value: (.+?),\n\s*isBlock: (true|false),\s*type: "(\w+)",\s*storageClassType: "(\w+)",?\s*\}', re.S
+    r'"?(\w+)"?: \{\s*value: (.+?),\n\s*isBlock: (true|false),\s*type: "(\w+)",\s*storageClassType: "(\w+)",?\s*\}',
+    re.DOTALL,
 )
-_FUNCTION = re.compile(r"^function (\w+)ToHclTerraform\(struct\) \{\n(.*?)^\}", re.S | re.M)
-_CLASS = re.compile(r"^class (\w+) extends \w+\.(\w+) \{\n(.*?)^\}", re.S | re.M)
+_FUNCTION = re.compile(r"^function (\w+)ToHclTerraform\(struct\) \{\n(.*?)^\}", re.DOTALL | re.MULTILINE)
+_CLASS = re.compile(r"^class (\w+) extends \w+\.(\w+) \{\n(.*?)^\}", re.DOTALL | re.MULTILINE)
 _FIELD = re.compile(
     r"// (\w+) - computed: (true|false), optional: (true|false), required: (true|false)\n"
     r"(.*?)(?=\n    // \w+ - computed: |\n    // ====|\Z)",
-    re.S,
+    re.DOTALL,
 )
-_ATTRIBUTES = re.compile(r"synthesizeHclAttributes\(\) \{\n(.*?)^    \}", re.S | re.M)
+_ATTRIBUTES = re.compile(r"synthesizeHclAttributes\(\) \{\n(.*?)^    \}", re.DOTALL | re.MULTILINE)
 _CHILD_CLASS = re.compile(r"new (?:\w+\.)?(\w+)\(this, [\"']\w+[\"'](?:, (true|false))?\)")
 _GETTER = re.compile(r"(tolist\()?this\.get(\w+)Attribute\('")
 _SCALARS = {"string": "string", "number": "number", "boolean": "bool", "any": "dynamic"}
@@ -69,12 +70,15 @@ class Flags(NamedTuple):
         return {name: True for name in ("computed", "optional", "required") if getattr(self, name)}
 
 
+_PLAIN = Flags(computed=False, optional=True, required=False, code="")
+
+
 class Module:
     """One generated JavaScript file: a resource, a data source or the provider."""
 
     def __init__(self, text: str) -> None:
         """Index its functions and classes."""
-        text = text.split("\n//# sourceMappingURL")[0]
+        text = text.split("\n//# sourceMappingURL", maxsplit=1)[0]
         self.functions = {found[1]: found[2] for found in _FUNCTION.finditer(text)}
         self.classes = {found[1]: (found[2], found[3]) for found in _CLASS.finditer(text)}
         self._open: list[str] = []
@@ -85,7 +89,7 @@ class Module:
         attributes: dict[str, Any] = {}
         blocks: dict[str, Any] = {}
         for entry in _ENTRY.findall(entries):
-            self._place(entry, flags.get(entry[0], Flags(False, True, False, "")), attributes, blocks)
+            self._place(entry, flags.get(entry[0], _PLAIN), attributes, blocks)
         for name, one in flags.items():
             if name not in attributes and name not in blocks:
                 attributes[name] = {"type": self._computed_type(one.code), "computed": True}
@@ -165,7 +169,7 @@ class Module:
 
 def _flags(body: str) -> dict[str, Flags]:
     return {
-        found[1]: Flags(found[2] == "true", found[3] == "true", found[4] == "true", found[5][:400])
+        found[1]: Flags(*(word == "true" for word in found.groups()[1:4]), found[5][:400])
         for found in _FIELD.finditer(body)
     }
 
@@ -195,9 +199,8 @@ def extract(wheel: Path, types: frozenset[str]) -> dict[str, Any]:
 
 
 def _add(schemas: dict[str, Any], text: str, types: frozenset[str]) -> None:
-    named = re.search(r"terraformResourceType: '(\w+)'|terraformResourceType = \"(\w+)\"", text)
-    wanted = named is None or (named[1] or named[2]) in types or "TerraformProvider {" in text
-    if not wanted:
+    named = re.search(r"terraformResourceType: '(\w+)'", text)
+    if named is not None and named[1] not in types and "TerraformProvider {" not in text:
         return
     module = Module(text)
     for base, body in module.classes.values():

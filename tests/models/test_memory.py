@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from benchmarks.bench_memory import errors
 from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.models import FitRequest, find_model, fit_memory
 from advisor.models.engine_memory import engine_memory, parse_version
+from benchmarks.bench_memory import errors
 
 NAMES = (
     "meta-llama/Llama-3.1-8B",

@@ -80,3 +80,11 @@ def test_latent_attention_by_hand():
 def test_active_parameters(name: str, billions: float):
     """Active parameters are the total less the experts that a token is not sent to."""
     assert find_model(name).parameters_active / 1e9 == pytest.approx(billions, rel=2e-3)
+
+
+def test_layers_with_shared_weights_count_once_and_run_often():
+    """ALBERT has the parameters of one layer and the work of twelve."""
+    model = find_model("albert-base-v2")
+
+    assert model.n_layers == 12
+    assert model.components["attention"] == 4 * (768 * 768 + 768)

@@ -1,0 +1,161 @@
+"""Samples on disk: ``<directory>/date=YYYY-MM-DD/host=<host>/part-<start>-<seq>.parquet``.
+
+A file appears whole or not at all and is never touched again, so a crash loses at most the minute in memory. Several
+hosts and agents may write into one directory.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from urllib.parse import quote
+
+from advisor.atomic_files import write_bytes
+from advisor.errors import InputError
+from advisor.samples.frame import SampleFrame, SkippedFile, build_frame
+from advisor.samples.parquet_files import VALUE_COLUMNS, FileRows, UnreadableError, decode, encode
+from advisor.samples.values import Reading
+
+LONGEST_IN_MEMORY = timedelta(seconds=60)
+
+
+class SampleWriter:
+    """Takes the readings of one agent and writes a file a minute."""
+
+    def __init__(
+        self,
+        directory: Path,
+        host: str,
+        interval: timedelta,
+        started: datetime,
+        longest_in_memory: timedelta = LONGEST_IN_MEMORY,
+    ) -> None:
+        """Make sure that the directory can be written to, before there is anything to lose.
+
+        Raises:
+            InputError: it cannot.
+        """
+        self._directory = directory
+        self._host = host
+        self._interval = interval
+        self._stem = f"part-{started.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+        self._longest_in_memory = longest_in_memory
+        self._readings: list[Reading] = []
+        self._sequence = 0
+        self.files_written = 0
+        _make_directory(directory)
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise InputError(
+                "cannot write here", where=str(directory), hint="give a directory that you may write to: --output DIR"
+            )
+
+    def append(self, readings: Iterable[Reading]) -> None:
+        """Take the readings of a tick; written at once when more than a minute would wait in memory.
+
+        Raises:
+            InputError: they cannot be written.
+        """
+        self._readings.extend(readings)
+        if not self._readings:
+            return
+        held = self._readings[-1].timestamp - self._readings[0].timestamp + self._interval
+        if held >= self._longest_in_memory:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is in memory, a file for each date.
+
+        Raises:
+            InputError: it cannot be written; it then stays in memory.
+        """
+        for day, readings in _by_date(self._readings):
+            folder = self._directory / f"date={day}" / f"host={_folder_name(self._host)}"
+            _make_directory(folder)
+            write_bytes(self._next_path(folder), encode(readings, self._interval))
+            self.files_written += 1
+            self._readings = self._readings[len(readings) :]
+
+    def _next_path(self, folder: Path) -> Path:
+        """A name that no file has; two agents can have started in the same microsecond."""
+        while True:
+            path = folder / f"{self._stem}-{self._sequence:06d}.parquet"
+            self._sequence += 1
+            if not path.exists():
+                return path
+
+
+def read_samples(directory: Path, columns: Sequence[str] = VALUE_COLUMNS) -> SampleFrame:
+    """All samples below a directory, by accelerator and time, each reading once.
+
+    Args:
+        directory: what ``advisor agent run --output`` wrote to.
+        columns: the values that are wanted; fewer are quicker.
+
+    Returns:
+        The samples, with the files that could not be read and why.
+
+    Raises:
+        InputError: there is no such directory, or not one sample in it.
+    """
+    if not directory.is_dir():
+        raise InputError(
+            "no such directory" if not directory.exists() else "not a directory",
+            where=str(directory),
+            hint="give the directory that `advisor agent run --output` writes to",
+        )
+    rows: list[FileRows] = []
+    skipped: list[SkippedFile] = []
+    for path in _files(directory):
+        if path.name.startswith("."):
+            skipped.append(SkippedFile(path, "unfinished: its agent is writing it now, or was killed"))
+            continue
+        try:
+            rows.append(decode(path, columns))
+        except UnreadableError as error:
+            skipped.append(SkippedFile(path, str(error)))
+    if not any(file.table.num_rows for file in rows):
+        raise _nothing_read(directory, skipped)
+    return build_frame(rows, columns, tuple(skipped))
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Parquet files and what was to become one, in a fixed order."""
+    return iter(sorted(path for path in directory.rglob("*") if ".parquet" in path.name and path.is_file()))
+
+
+def _nothing_read(directory: Path, skipped: Sequence[SkippedFile]) -> InputError:
+    """Why there are no samples, by way of the first file if there is any."""
+    if not skipped:
+        return InputError(
+            "no samples here",
+            where=str(directory),
+            hint="collect some on an inference host: `advisor agent run --output DIR`",
+        )
+    first = skipped[0]
+    return InputError(
+        f"none of {len(skipped)} files can be read; {first.path.relative_to(directory)}: {first.reason}",
+        where=str(directory),
+        hint="give the directory that `advisor agent run --output` writes to",
+    )
+
+
+def _by_date(readings: Sequence[Reading]) -> list[tuple[date, list[Reading]]]:
+    """Runs of readings of the same date, in the order they came."""
+    return [(day, list(run)) for day, run in groupby(readings, key=lambda reading: reading.timestamp.date())]
+
+
+def _folder_name(host: str) -> str:
+    """The host's name with everything escaped that has a meaning in a path."""
+    return quote(host, safe="") if host.strip(".") else quote(host).replace(".", "%2E")
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make this directory: {error.strerror}",
+            where=str(path),
+            hint="give a directory that you may write to: --output DIR",
+        ) from error

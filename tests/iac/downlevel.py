@@ -1,0 +1,41 @@
+"""Generated HCL for provider 6.x in the words of provider 3.39, the newest real one that can be had as a package.
+
+Every rule renames or removes; nothing is added but what 3.39 insists on. What 3.39 cannot say is left to the checks
+against the recorded schema of 6.x.
+"""
+
+import re
+
+_UNKNOWN_ARGUMENTS = re.compile(
+    r"^\s*(default_instance_warmup|instance_metadata_tags|auto_rollback|max_healthy_percentage)\s*=.*\n", re.MULTILINE
+)
+_RULE = re.compile(r'resource "aws_vpc_security_group_(ingress|egress)_rule" "(\w+)" \{\n(.*?)\n\}\n', re.DOTALL)
+_RENAMED = (
+    (re.compile(r"aws_vpc_security_group_(ingress|egress)_rule\.(\w+)"), r"aws_security_group_rule.\2_\1"),
+    (re.compile(r"price-capacity-optimized"), "capacity-optimized"),
+    (
+        re.compile(r"  cost_filter \{\n\s*name\s*= (.*)\n\s*values\s*= \[(.*)\]\n\s*\}"),
+        r"  cost_filters = { (\1) = \2 }",
+    ),
+    (
+        re.compile(r'(resource "aws_budgets_budget" "\w+" \{\n)'),
+        r'\1  time_period_start = "2026-01-01_00:00"' + "\n",
+    ),
+    (re.compile(r'"volume", "network-interface"'), '"volume"'),
+)
+
+
+def downlevel(text: str) -> str:
+    """One file in the words of 3.39."""
+    text = _UNKNOWN_ARGUMENTS.sub("", _RULE.sub(_rule, text))
+    for pattern, replacement in _RENAMED:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _rule(found: re.Match[str]) -> str:
+    kind, name, body = found[1], found[2], found[3]
+    body = re.sub(r"\bip_protocol\b", "protocol", body)
+    body = re.sub(r"\breferenced_security_group_id\b", "source_security_group_id", body)
+    body = re.sub(r"\bcidr_ipv4(\s*)= (.*)", r"cidr_blocks\1= [\2]", body)
+    return f'resource "aws_security_group_rule" "{name}_{kind}" {{\n  type = "{kind}"\n{body}\n}}\n'

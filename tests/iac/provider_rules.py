@@ -1,0 +1,64 @@
+"""Checks that the real provider, or AWS behind it, makes in code and that no schema holds."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.session
+
+_LONGEST_NAMES = {
+    ("aws_lb", "name"): 32,
+    ("aws_lb_target_group", "name_prefix"): 6,
+    ("aws_iam_role", "name_prefix"): 38,
+    ("aws_security_group", "name_prefix"): 100,
+}
+
+
+def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Pairs of attribute and complaint."""
+    yield from _policies(config)
+    yield from _lengths(resource_type, config)
+    if resource_type == "aws_autoscaling_group":
+        yield from _group(config)
+    if resource_type == "aws_launch_template":
+        yield from _launch_template(config)
+
+
+def _policies(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in ("policy", "assume_role_policy"):
+        text = config.get(name)
+        if isinstance(text, str):
+            try:
+                json.loads(text)
+            except ValueError as error:
+                yield name, f"no JSON policy: {error}"
+
+
+def _lengths(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for (typed, name), longest in _LONGEST_NAMES.items():
+        text = config.get(name)
+        if typed == resource_type and isinstance(text, str) and len(text) > longest:
+            yield name, f"longer than {longest} characters"
+
+
+def _group(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    sizes = [config.get(name) for name in ("min_size", "desired_capacity", "max_size")]
+    known = [size for size in sizes if isinstance(size, int)]
+    if known != sorted(known):
+        yield "desired_capacity", "must lie between min_size and max_size"
+    if config.get("mixed_instances_policy") and config.get("launch_template"):
+        yield "launch_template", "conflicts with mixed_instances_policy"
+
+
+def _launch_template(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    instance_type = config.get("instance_type")
+    if isinstance(instance_type, str) and instance_type not in _instance_types():
+        yield "instance_type", f"AWS sells no {instance_type}"
+    image = config.get("image_id")
+    if isinstance(image, str) and not image.startswith(("ami-", "resolve:ssm:")):
+        yield "image_id", "neither an AMI id nor resolve:ssm:<parameter>"
+
+
+def _instance_types() -> frozenset[str]:
+    model = botocore.session.get_session().get_service_model("ec2")
+    return frozenset(model.shape_for("InstanceType").enum)

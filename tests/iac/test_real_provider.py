@@ -1,0 +1,80 @@
+"""The real AWS provider (3.39, the newest to be had offline) applies a generated module to a simulated AWS."""
+
+import json
+
+import pytest
+
+from iac import harness
+from iac.conftest import needs
+from iac.downlevel import downlevel
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cloud():
+    """Address of an empty simulated AWS."""
+    needs("tools")
+    with harness.moto_server() as url:
+        yield url
+
+
+def look(url: str):
+    """What exists there now."""
+    return harness.in_tools("describe_moto.py", url, "list").ok().json
+
+
+@pytest.fixture
+def start(modules, cloud, tmp_path):
+    """Makes a copy of a scenario's module in the words of 3.39, initialised against the simulated AWS."""
+
+    def begin(name: str) -> harness.Terraform:
+        module = harness.copy_module(modules / name, tmp_path / name)
+        for path in module.glob("*.tf"):
+            path.write_text(downlevel(path.read_text()))
+        (module / "moto_override.tf").write_text(harness.override_for_moto(cloud))
+        values = harness.in_tools("describe_moto.py", cloud, "prepare").ok().json
+        (module / "terraform.tfvars.json").write_text(json.dumps(values))
+        terraform = harness.Terraform(module, harness.real_mirror(tmp_path / "mirror"))
+        terraform.init()
+        return terraform
+
+    return begin
+
+
+def test_spot_module_comes_up_and_goes_away(start, cloud):
+    """Every resource of the spot module exists as planned, a second plan is empty, and destroy removes all of it."""
+    terraform = start("l4-spot")
+    terraform("apply", "-no-color", "-auto-approve").ok()
+    world = look(cloud)
+    (group,) = world["groups"]
+    policy = group["MixedInstancesPolicy"]
+    assert (group["MinSize"], group["DesiredCapacity"], group["MaxSize"]) == (2, 2, 3)
+    assert [one["InstanceType"] for one in policy["LaunchTemplate"]["Overrides"]] == ["g6.xlarge"]
+    assert policy["InstancesDistribution"]["OnDemandBaseCapacity"] == 0
+    assert {one["Key"]: one["Value"] for one in group["Tags"]}["Deployment"] == "support-chat"
+    assert [one["InstanceType"] for one in world["instances"]] == ["g6.xlarge"] * 2
+    (balancer,) = world["balancers"]
+    assert balancer["Scheme"] == "internal"
+    (budget,) = world["budgets"]
+    assert budget["BudgetLimit"]["Amount"] == "568.85"  # 455.08 × 1.25
+    assert {alarm["AlarmName"] for alarm in world["alarms"]} >= {"support-chat-gpu_idle", "support-chat-agent_silent"}
+    terraform("plan", "-no-color", "-detailed-exitcode").ok()
+    terraform("destroy", "-no-color", "-auto-approve").ok()
+    gone = look(cloud)
+    assert not any(gone[kind] for kind in ("groups", "templates", "balancers", "alarms", "budgets", "instances"))
+
+
+def test_on_demand_hosts_require_session_tokens_and_encrypted_disks(start, cloud):
+    """The launch template that AWS stores has IMDSv2 only, one hop, an encrypted volume and the public image."""
+    terraform = start("a10g-on-demand")
+    terraform("apply", "-no-color", "-auto-approve", "-target=aws_autoscaling_group.this").ok()
+    world = look(cloud)
+    ((template,),) = world["templates"]
+    data = template["LaunchTemplateData"]
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
+    (volume,) = data["BlockDeviceMappings"]
+    assert volume["Ebs"]["Encrypted"] is True
+    assert data["ImageId"].startswith("resolve:ssm:/aws/service/deeplearning/")
+    assert [one["InstanceType"] for one in world["instances"]] == ["g5.xlarge"] * 2

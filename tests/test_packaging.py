@@ -1,0 +1,39 @@
+"""The wheel, not the checkout, is what users run."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_runs_anywhere(tmp_path):
+    """Source archive → wheel → a fresh environment → the data files are found from another directory."""
+    environment = tmp_path / "venv"
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+
+    def run(*command, cwd=tmp_path) -> str:
+        done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path / "dist", cwd=ROOT)
+    (archive,) = (tmp_path / "dist").glob("*.tar.gz")
+    run(python, "-m", "pip", "install", "--quiet", archive)
+    program = environment / "bin" / "advisor"
+
+    assert "g6.xlarge" in run(program, "catalog", "list", "--accelerator", "L4", "--region", "us-east-1")
+    shown = run(program, "recommend", ROOT / "examples/chat/workload.yaml", "--terraform", tmp_path / "infra")
+    assert shown == (ROOT / "examples/chat/expected.txt").read_text()
+    assert (tmp_path / "infra" / "versions.tf").exists()
+
+
+def test_no_python_file_hides_among_the_data():
+    """Data folders hold no ``.py``: an editable install would refuse them."""
+    for folder in ("templates", "instance_catalog"):
+        assert not list((ROOT / folder).rglob("*.py"))
