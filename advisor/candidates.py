@@ -164,6 +164,7 @@ def _judge_one(
             context_tokens=requirements.context_tokens,
             concurrency=1,
             memory_utilization=requirements.workload.limits.memory_utilization,
+            accelerator=accelerator.name,
         ),
     )
     if not memory.fits:

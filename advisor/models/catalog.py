@@ -135,6 +135,7 @@ def _from_row(name: str) -> Model:
     row = _rows()[name.lower()]
     values = _config_of(row)
     where = f"models.csv: {name}"
+    active = row["published_parameters_active"]
     checkpoint = Checkpoint(row["checkpoint_precision"], Scope(row["checkpoint_scope"]))
     if row["model_type"] == DECLARED:
         model = read_declared(ConfigFields(values, where), name, checkpoint)
@@ -147,6 +148,7 @@ def _from_row(name: str) -> Model:
         task=row["task"],
         checkpoint=checkpoint,
         flop_per_sample=optional_float(row["flop_per_sample"]),
+        declared_parameters_active=int(active) if active else None,
         source=row["source"],
     )
 
@@ -157,9 +159,8 @@ def _config_of(row: Row) -> dict[str, Any]:
     values["model_type"] = row["model_type"]
     if row["tied_embeddings"]:
         values["tie_word_embeddings"] = row["tied_embeddings"] == "yes"
-    for column in ("parameters_total", "parameters_active"):
-        if row["model_type"] == DECLARED and row[f"published_{column}"]:
-            values[column] = int(float(row[f"published_{column}"]))
+    if row["model_type"] == DECLARED:
+        values["parameters_total"] = int(row["published_parameters_total"])
     values.update(json.loads(row["config"]) if row["config"] else {})
     return values
 

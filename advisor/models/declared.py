@@ -36,7 +36,6 @@ def read_declared(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mo
         layers=_declared_layers(fields, body // count, count),
         max_context_tokens=fields.integer_or(0, "max_position_embeddings") or None,
         checkpoint=checkpoint,
-        declared_parameters_active=fields.integer_or(total, "parameters_active"),
     )
 
 

@@ -71,6 +71,7 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
         tied_embeddings=True,
         surroundings=_encoder_surroundings(fields, traits, hidden, heads),
         layers=((layer, 1 if traits.shared_layers else count),),
+        layer_repeats=count if traits.shared_layers else 1,
         max_context_tokens=_longest(fields, traits),
         checkpoint=checkpoint,
     )

@@ -85,14 +85,16 @@ class Model:
     checkpoint: Checkpoint = Checkpoint()
     rotary: Rotary = Rotary()
     declared_parameters_active: int | None = None
-    """Published figure for a model whose architecture is known only in part."""
+    """The publisher's figure, where it was counted otherwise or the architecture is known only in part."""
+    layer_repeats: int = 1
+    """How often the layers run: ALBERT has one set of weights for all of them."""
     flop_per_sample: float | None = None
     source: str = ""
 
     @cached_property
     def n_layers(self) -> int:
         """Layers, all kinds together."""
-        return sum(count for _, count in self.layers)
+        return sum(count for _, count in self.layers) * self.layer_repeats
 
     @cached_property
     def components(self) -> Mapping[str, int]:
@@ -123,11 +125,11 @@ class Model:
 
     @cached_property
     def parameters_active(self) -> int:
-        """Parameters less the routed experts that a token is not sent to, and less per-layer embedding tables."""
+        """What a token of text meets: not the other experts, per-layer embedding tables or towers."""
         if self.declared_parameters_active is not None:
             return self.declared_parameters_active
         idle = sum((layer.parameters - layer.parameters_active) * count for layer, count in self.layers)
-        return self.parameters_total - idle - self.surroundings.layer_embeddings
+        return self.parameters_total - idle - self.surroundings.layer_embeddings - self.surroundings.towers
 
     @cached_property
     def is_generative(self) -> bool:

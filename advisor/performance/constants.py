@@ -8,10 +8,12 @@ says how well it predicts cells that were left out of the fit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from enum import StrEnum
 
 import numpy as np
 
 from advisor.performance.physics import Constants
+from advisor.performance.values import Scenario
 
 CALIBRATION_VERSION = "roofline-1"
 
@@ -96,6 +98,41 @@ class Spread:
 
     low: float
     high: float
+
+
+class Quantity(StrEnum):
+    """What is predicted."""
+
+    TTFT = "ttft"
+    TPOT = "tpot"
+    THROUGHPUT = "throughput"
+    """Tokens per second."""
+
+
+SPREADS: dict[Scenario, dict[Quantity, Spread]] = {
+    Scenario.FIXED_CONCURRENCY: {
+        Quantity.TTFT: Spread(0.45, 3.0),
+        Quantity.TPOT: Spread(0.73, 1.44),
+        Quantity.THROUGHPUT: Spread(0.72, 1.40),
+    },
+    Scenario.FIXED_BATCH: {
+        Quantity.TTFT: Spread(0.59, 2.0),
+        Quantity.TPOT: Spread(0.83, 1.42),
+        Quantity.THROUGHPUT: Spread(0.60, 1.39),
+    },
+    Scenario.SINGLE_STREAM: {
+        Quantity.TTFT: Spread(0.55, 1.6),
+        Quantity.TPOT: Spread(0.68, 1.49),
+        Quantity.THROUGHPUT: Spread(0.67, 1.47),
+    },
+    Scenario.SATURATED: {
+        Quantity.TTFT: Spread(0.45, 3.0),
+        Quantity.TPOT: Spread(0.74, 1.37),
+        Quantity.THROUGHPUT: Spread(0.73, 1.35),
+    },
+}
+"""The 10th and 90th percentile of measured ÷ predicted over cells that were left out of the fit, cells weighted
+1/sqrt(rows)."""
 
 
 def engine_class(engine: str) -> str:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from advisor.catalog.values import Accelerator
 from advisor.models.values import ServingShape
 from advisor.performance.constants import constants_for, engine_class, stack_class
-from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Floats, Replicas
+from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Replicas
 from advisor.performance.values import Deployment
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
 

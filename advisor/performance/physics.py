@@ -191,7 +191,8 @@ def decode_step_seconds(r: Replicas, c: Constants, batch: FloatLike, context: Fl
 def _prefill_attention_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
     """Causal attention over a prompt: 2 × tokens × attended tokens × width FLOP."""
     flop = 2 * tokens * attended_tokens(r, tokens) * r.prefill_width
-    return c.attention * flop / (r.shards * r.attention_flops)
+    seconds: Floats = c.attention * flop / (r.shards * r.attention_flops)
+    return seconds
 
 
 def prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:

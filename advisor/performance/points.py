@@ -29,7 +29,7 @@ def length_points(tokens: TokenHistogram) -> LengthPoints:
     """At most 39 points with the same means; a histogram that small is taken as it is."""
     cells = (len(INPUT_EDGES) - 1) * (len(OUTPUT_EDGES) - 1)
     source = (tokens.input_tokens, np.maximum(tokens.output_tokens, 1.0), tokens.probability)
-    thin = source if tokens.probability.size <= cells else _thinned(*source)
+    thin: tuple[Floats, Floats, Floats] = source if tokens.probability.size <= cells else _thinned(*source)
     inputs, outputs, probability = thin
     mean_output = float(outputs @ probability)
     resident = float((inputs + outputs / 2) * outputs @ probability) / mean_output
@@ -46,7 +46,7 @@ def _thinned(inputs: Floats, outputs: Floats, probability: Floats) -> tuple[Floa
         inner = members[np.argsort(outputs[members], kind="stable")]
         group[inner] += _bin(probability[inner] / probability[inner].sum(), OUTPUT_EDGES)
     size = (len(INPUT_EDGES) - 1) * (len(OUTPUT_EDGES) - 1)
-    weight = np.bincount(group, probability, size)
+    weight: Floats = np.bincount(group, probability, size).astype(np.float64)
     kept = weight > 0
     means = [np.bincount(group, probability * values, size)[kept] / weight[kept] for values in (inputs, outputs)]
     return means[0], means[1], weight[kept]

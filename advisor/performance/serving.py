@@ -130,7 +130,8 @@ def latency_at_rate(packed: Packed, tokens: TokenHistogram, rates: Floats) -> La
     state = _state(service, high)
     held = (state.high_batch <= service.largest_batch) & (state.rate >= rates * (1 - 1e-9))
     found = _latency(service, state)
-    return Latency(*(np.where(held, value, np.inf) for value in (found.ttft_p95_ms, found.tpot_p95_ms, found.e2e_p95_ms)))
+    percentiles = (found.ttft_p95_ms, found.tpot_p95_ms, found.e2e_p95_ms)
+    return Latency(*(np.where(held, value, np.inf) for value in percentiles))
 
 
 def _service(packed: Packed, tokens: TokenHistogram) -> _Service:
@@ -172,7 +173,8 @@ def _step(service: _Service, batch: Floats) -> Floats:
 def _tpot_p95(service: _Service, state: _State) -> Floats:
     """Seconds per token at the 95th percentile of the running requests."""
     interference = state.high_batch * service.mean_marginal / service.points.mean_output
-    return _step(service, state.high_batch) + interference
+    slow: Floats = _step(service, state.high_batch) + interference
+    return slow
 
 
 def _within(service: _Service, state: _State, slo: Slo) -> npt.NDArray[np.bool_]:

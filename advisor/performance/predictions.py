@@ -1,0 +1,150 @@
+"""Many questions at once: each gets its numbers with intervals, or the reason why there are none.
+
+Throughputs are for all replicas of a question together. A question about a model that answers in one pass gets samples
+per second, one about a model that generates tokens gets everything else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.performance.constants import Quantity
+from advisor.performance.deployments import Packed, pack
+from advisor.performance.encoders import one_pass
+from advisor.performance.model import ROOFLINE, PerformanceModel
+from advisor.performance.physics import Floats, kv_bytes_per_sequence
+from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions, Sieve
+from advisor.performance.regimes import Load
+from advisor.performance.sample_rates import answer_one_pass
+from advisor.performance.setups import Abstention, Resolved
+from advisor.performance.values import Scenario
+from advisor.units import MS_PER_SECOND, bytes_to_gib
+
+COUNTED = (SCENARIOS.index(Scenario.FIXED_CONCURRENCY), SCENARIOS.index(Scenario.FIXED_BATCH))
+"""Scenarios that need a number of users."""
+
+
+def predict(
+    setups: Sequence[Resolved | Abstention], questions: Questions, model: PerformanceModel = ROOFLINE
+) -> Answers:  # fmt: skip
+    """Answer every question that can be answered."""
+    answers = Answers.empty(questions.setup.size)
+    sieve = Sieve(questions, answers, np.arange(questions.setup.size))
+    unknown = np.array([isinstance(setup, Abstention) for setup in setups], dtype=np.bool_)
+    sieve.drop(unknown[questions.setup], lambda at: _reason_of(setups[questions.setup[at]]))
+    resolved = [setup if isinstance(setup, Resolved) else None for setup in setups]
+    passes = np.array([setup is not None and one_pass(setup.model) for setup in resolved], dtype=np.bool_)
+    in_one_pass = passes[questions.setup[sieve.standing]]
+    answer_one_pass(resolved, questions, sieve.standing[in_one_pass], answers)
+    sieve.standing = sieve.standing[~in_one_pass]
+    _drop_incomplete(sieve)
+    fleet = _Fleet.of(resolved, sieve)
+    _drop_too_long(sieve, fleet)
+    _drop_too_large(sieve, fleet)
+    for code, scenario in enumerate(SCENARIOS):
+        rows = sieve.standing[questions.scenario[sieve.standing] == code]
+        if rows.size:
+            _answer(scenario, fleet, (questions.take(rows), rows), answers, model)
+    return answers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fleet:
+    """The set-ups that token questions ask about."""
+
+    packed: Packed
+    replicas: Floats
+    longest: Floats
+    """Tokens that the model takes."""
+    place: Indices
+    """Position here of each set-up."""
+
+    @classmethod
+    def of(cls, setups: Sequence[Resolved | None], sieve: Sieve) -> "_Fleet":
+        used = np.unique(sieve.questions.setup[sieve.standing])
+        named = [setup for setup in (setups[at] for at in used.tolist()) if setup is not None]
+        place = np.zeros(len(setups), dtype=np.intp)
+        place[used] = np.arange(used.size)
+        limits = [setup.deployment.shape.max_context_tokens or np.inf for setup in named]
+        replicas = [float(setup.replicas) for setup in named]
+        return cls(pack([setup.deployment for setup in named]), np.array(replicas), np.array(limits), place)
+
+
+def _reason_of(setup: Resolved | Abstention) -> str:
+    return setup.reason if isinstance(setup, Abstention) else ""
+
+
+def _drop_incomplete(sieve: Sieve) -> None:
+    """Token models need both lengths, and a number of users where the scenario has one."""
+    asked = sieve.questions
+    rows = sieve.standing
+    bad = ~(asked.input_tokens[rows] >= 1) | ~(asked.output_tokens[rows] >= 1)
+    sieve.drop(bad, lambda _: "input_tokens and output_tokens are needed, each at least 1")
+    rows = sieve.standing
+    counted = np.isin(asked.scenario[rows], COUNTED)
+    uncounted = counted & ~(asked.concurrency[rows] >= 1)
+    sieve.drop(uncounted, lambda _: "this scenario needs a concurrency of at least 1")
+
+
+def _drop_too_long(sieve: Sieve, fleet: _Fleet) -> None:
+    """Prompt and answer must not exceed what the model takes."""
+    asked, rows = sieve.questions, sieve.standing
+    total = asked.input_tokens + asked.output_tokens
+    limit = fleet.longest[fleet.place[asked.setup[rows]]]
+    limits = dict(zip(rows.tolist(), limit.tolist(), strict=True))
+    sieve.drop(
+        total[rows] > limit,
+        lambda at: f"prompt and answer are {total[at]:,.0f} tokens, the model takes {limits[at]:,.0f}",
+    )
+
+
+def _drop_too_large(sieve: Sieve, fleet: _Fleet) -> None:
+    """A single request must fit the KV cache."""
+    asked, rows = sieve.questions, sieve.standing
+    replicas = fleet.packed.replicas.take(fleet.place[asked.setup[rows]])
+    needed = kv_bytes_per_sequence(replicas, asked.input_tokens[rows] + asked.output_tokens[rows])
+    bad = needed > replicas.kv_cache_bytes
+    sizes = dict(zip(rows[bad].tolist(), zip(needed[bad], replicas.kv_cache_bytes[bad], strict=True), strict=True))
+    sieve.drop(
+        bad,
+        lambda at: (
+            f"does not fit: one request needs {bytes_to_gib(sizes[at][0]):.2f} GiB of KV cache, "
+            f"{bytes_to_gib(sizes[at][1]):.2f} GiB are left beside the weights"
+        ),
+    )
+
+
+def _answer(
+    scenario: Scenario, fleet: _Fleet, asked: tuple[Questions, Indices], answers: Answers, model: PerformanceModel
+) -> None:  # fmt: skip
+    """One scenario: the load is shared by the replicas, the throughput is that of those with work."""
+    questions, rows = asked
+    place = fleet.place[questions.setup]
+    packed = fleet.packed.take(place)
+    working, load = _shares(scenario, fleet.replicas[place], questions.concurrency)
+    timing = model.timing(scenario, packed, Load(load, questions.input_tokens, questions.output_tokens))
+    rate = timing.output_tokens_per_second * working
+    ratio = (questions.input_tokens + questions.output_tokens) / questions.output_tokens
+    columns = (
+        ("ttft_ms", Quantity.TTFT, timing.ttft_s * MS_PER_SECOND),
+        ("tpot_ms", Quantity.TPOT, timing.tpot_s * MS_PER_SECOND),
+        ("output_tokens_per_second", Quantity.THROUGHPUT, rate),
+        ("total_tokens_per_second", Quantity.THROUGHPUT, rate * ratio),
+    )
+    for name, quantity, value in columns:
+        spread = model.spread(scenario, quantity)
+        answers.store(name, rows, (value, value * spread.low, value * spread.high))
+    answers.mark(rows, model.evidence(packed))
+
+
+def _shares(scenario: Scenario, replicas: Floats, concurrency: Floats) -> tuple[Floats, Floats]:
+    """Replicas with work, and the users of each."""
+    match scenario:
+        case Scenario.SINGLE_STREAM:
+            return np.ones_like(replicas), np.ones_like(replicas)
+        case Scenario.SATURATED:
+            return replicas, np.ones_like(replicas)
+        case _:
+            working = np.minimum(replicas, concurrency)
+            return working, concurrency / working

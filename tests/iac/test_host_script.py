@@ -1,0 +1,128 @@
+"""The boot script is run, with recording stand-ins for the programs of a host and its paths moved into a folder."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from codegen.plans import SCENARIOS
+from iac import harness
+from iac.conftest import fill_in
+from iac.test_terraform import start, user_data  # noqa: F401 - a fixture
+
+RECORDER = '#!/bin/bash\nprintf "%s\\0" "${0##*/}" "$@" >>"$RECORD"; printf "\\n" >>"$RECORD"\n'
+STAND_INS = {
+    "curl": RECORDER + "echo i-0123456789abcdef0\n",
+    "docker": RECORDER,
+    "aws": RECORDER + "echo hf_secret\n",
+    "systemctl": RECORDER,
+    "openssl": RECORDER,
+    "dpkg": RECORDER + "echo amd64\n",
+    "python3": RECORDER,
+}
+HOST_PATHS = re.compile(r"(?<![\w.])/(etc|run|opt|var|usr/local|tmp)/")
+HOSTILE_ARGUMENT = "--chat-template=$(touch pwned) `touch pwned` '\"; touch pwned #"
+
+
+class Host:
+    """A folder that plays the file system of a host."""
+
+    def __init__(self, root) -> None:
+        """Lay out the folders and the programs."""
+        self.root = root
+        self.record = root / "record"
+        for folder in ("etc/systemd/system", "run", "opt/aws/amazon-cloudwatch-agent/bin", "usr/local/sbin", "bin"):
+            (root / folder).mkdir(parents=True)
+        for name, text in STAND_INS.items():
+            self._program(f"bin/{name}", text)
+        self._program("opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl", RECORDER)
+
+    def _program(self, path: str, text: str) -> None:
+        (self.root / path).write_text(text)
+        (self.root / path).chmod(0o755)
+
+    def run(self, script: str) -> list[list[str]]:
+        """Run a script; the commands that it gave, as words."""
+        self.record.write_bytes(b"")
+        moved = HOST_PATHS.sub(rf"{self.root}/\1/", script)
+        environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "RECORD": str(self.record)}
+        ran = subprocess.run(
+            ["bash", "-c", moved], env=environment, cwd=self.root, text=True, capture_output=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        lines = self.record.read_bytes().decode().split("\0\n")
+        return [line.split("\0") for line in lines if line]
+
+
+@pytest.fixture
+def boot(start, tmp_path):  # noqa: F811 - the fixture imported above
+    """Boots a host of a scenario; gives the host and the commands of its first start."""
+
+    def begin(name: str, extra_values: str = ""):
+        terraform = start(name)
+        fill_in(terraform.directory)
+        with (terraform.directory / "terraform.tfvars").open("a") as values:
+            values.write(extra_values)
+        host = Host(tmp_path / "host")
+        return host, host.run(user_data(terraform.plan()))
+
+    return begin
+
+
+def serve(host) -> list[str]:
+    """The words of the serving command, as the service unit would run it."""
+    (command,) = host.run((host.root / "usr/local/sbin/inference-serve").read_text())
+    return command
+
+
+@pytest.mark.parametrize("name", ["h100-tp8", "inferentia2"])
+def test_service_runs_the_planned_container(name, boot):
+    """The container gets the accelerators, the image, the model and exactly the planned arguments."""
+    host, _ = boot(name)
+    _, option = SCENARIOS[name]()
+    command = serve(host)
+    assert command[:2] == ["docker", "run"]
+    served = command[command.index("--entrypoint=vllm") + 2 :]
+    assert served[0] == "serve"
+    if name == "h100-tp8":
+        assert "--gpus=all" in command
+        assert served[1] == "meta-llama/Llama-3.1-405B-Instruct"
+        assert {"--tensor-parallel-size=8", "--quantization=fp8", "--kv-cache-dtype=fp8"} <= set(served)
+    else:
+        assert "--device=/dev/neuron0" in command
+        assert "--tensor-parallel-size=2" in served
+    assert f"--max-num-seqs={option.max_concurrency}" in served
+
+
+def test_hostile_argument_stays_one_word(boot):
+    """A serving argument full of shell syntax reaches the container as it is, and runs nothing."""
+    host, _ = boot("l4-spot", f"extra_serving_arguments = [{json.dumps(HOSTILE_ARGUMENT)}]\n")
+    assert serve(host)[-1] == HOSTILE_ARGUMENT
+    assert not list(host.root.rglob("pwned"))
+
+
+def test_token_is_read_at_start_and_kept_in_memory_only(boot):
+    """The boot script does not hold the token; the start script reads it by ARN into a file that only root reads."""
+    host, commands = boot("l4-spot")
+    assert not any(command[0] == "aws" for command in commands)
+    script = (host.root / "usr/local/sbin/inference-token").read_text()
+    (command,) = host.run(script.replace(str(host.root), ""))
+    assert command[:3] == ["aws", "secretsmanager", "get-secret-value"]
+    environment = host.root / "run/inference/environment"
+    assert environment.read_text() == "HF_TOKEN=hf_secret\n"
+    assert environment.stat().st_mode & 0o777 == 0o600
+
+
+def test_agents_are_set_up_after_serving(boot):
+    """Serving starts first; the metrics agent reports GPUs by group, and the advisor agent is installed as pinned."""
+    host, commands = boot("l4-spot")
+    names = [command[-1] if command[0] == "systemctl" else command[0] for command in commands]
+    assert names.index("inference.service") < names.index("amazon-cloudwatch-agent-ctl")
+    settings = json.loads((host.root / "etc/inference/cloudwatch-agent.json").read_text())["metrics"]
+    assert settings["aggregation_dimensions"] == [["AutoScalingGroupName"]]
+    assert settings["append_dimensions"]["AutoScalingGroupName"] == "${aws:AutoScalingGroupName}"
+    assert "utilization_gpu" in settings["metrics_collected"]["nvidia_gpu"]["measurement"]
+    assert any(command[-1] == "advisor==0.1.0" for command in commands)
+    assert "advisor agent run --output" in (host.root / "etc/systemd/system/advisor-agent.service").read_text()
