@@ -53,6 +53,16 @@ class Alarm:
     period_seconds: int = _PERIOD_SECONDS
 
     @property
+    def title(self) -> str:
+        """The name in the form that resources are named in."""
+        return self.name.replace("_", "-")
+
+    @property
+    def has_factor(self) -> bool:
+        """The threshold of one instance is other than one."""
+        return self.threshold != 1
+
+    @property
     def from_hosts(self) -> bool:
         """Published by the hosts, else by the load balancer."""
         return self.source is Source.HOST

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from advisor.codegen.stack import stack_of
+from advisor.codegen.stack import check
 from advisor.codegen.summary import usd
 from advisor.errors import AdvisorError, InputError
 from advisor.plan.values import Option, Plan
@@ -51,7 +51,7 @@ def _with_rank(plan: Plan, rank: int) -> Option:
 def _obstacle(plan: Plan, option: Option) -> str:
     """Why no code can be generated for *option*; empty when it can."""
     try:
-        stack_of(plan, option)
+        check(plan, option)
     except AdvisorError as error:
         return error.message
     return ""

@@ -114,10 +114,10 @@ def stack_of(plan: Plan, option: Option) -> StackModel:
     Raises:
         InputError: nothing that this program writes can serve the option; the message says why.
     """
+    check(plan, option)
     interchangeable = _interchangeable(plan, option)
     plan, option = _as_written(plan, option)
-    _check_names(plan, option)
-    platform = platform_of(option.instance_type, option.purchase, option.engine_version)
+    platform = _platform(option)
     container = container_of(option, str(plan.workload["model"]), platform)
     compute = _compute(plan, option, platform, interchangeable)
     has_gpu = platform.stack is Stack.CUDA
@@ -138,6 +138,20 @@ def stack_of(plan: Plan, option: Option) -> StackModel:
         tags={"ManagedBy": "terraform", "Project": "inference"},
         summary=summary_of(plan, option, platform.quota),
     )
+
+
+def check(plan: Plan, option: Option) -> None:
+    """Refuse an option that :func:`stack_of` cannot serve, without computing the rest.
+
+    Raises:
+        InputError: the message says why.
+    """
+    _check_names(plan, option)
+    container_of(option, str(plan.workload["model"]), _platform(option))
+
+
+def _platform(option: Option) -> Platform:
+    return platform_of(option.instance_type, option.purchase, option.engine_version)
 
 
 def _as_written(plan: Plan, option: Option) -> tuple[Plan, Option]:

@@ -185,7 +185,8 @@ def decode_step_seconds(r: Replicas, c: Constants, batch: FloatLike, context: Fl
     scored = 4 * attended_tokens(r, context) * r.decode_width / (r.shards * r.attention_flops)
     attention = micro * np.maximum(c.kv_read * read, c.attention * scored)
     messages = _ring_seconds(r, c, micro) + _hop_seconds(r, c)
-    return _gemm_seconds(r, c, micro) + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
+    seconds: Floats = _gemm_seconds(r, c, micro) + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
+    return seconds
 
 
 def _prefill_attention_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:

@@ -23,6 +23,7 @@ from advisor.units import MS_PER_SECOND, bytes_to_gib
 
 COUNTED = (SCENARIOS.index(Scenario.FIXED_CONCURRENCY), SCENARIOS.index(Scenario.FIXED_BATCH))
 """Scenarios that need a number of users."""
+SINGLE = SCENARIOS.index(Scenario.SINGLE_STREAM)
 
 
 def predict(
@@ -76,11 +77,15 @@ def _reason_of(setup: Resolved | Abstention) -> str:
 
 
 def _drop_incomplete(sieve: Sieve) -> None:
-    """Token models need both lengths, and a number of users where the scenario has one."""
+    """Token models need both lengths, and a number of users where the scenario has one.
+
+    A single stream may leave its prompt out: the time per token hardly depends on it.
+    """
     asked = sieve.questions
     rows = sieve.standing
-    bad = ~(asked.input_tokens[rows] >= 1) | ~(asked.output_tokens[rows] >= 1)
-    sieve.drop(bad, lambda _: "input_tokens and output_tokens are needed, each at least 1")
+    promptless = np.isnan(asked.input_tokens[rows]) & (asked.scenario[rows] != SINGLE)
+    bad = promptless | ~(asked.output_tokens[rows] >= 1)
+    sieve.drop(bad, lambda _: "input_tokens and output_tokens are needed, the latter at least 1")
     rows = sieve.standing
     counted = np.isin(asked.scenario[rows], COUNTED)
     uncounted = counted & ~(asked.concurrency[rows] >= 1)
@@ -90,7 +95,7 @@ def _drop_incomplete(sieve: Sieve) -> None:
 def _drop_too_long(sieve: Sieve, fleet: _Fleet) -> None:
     """Prompt and answer must not exceed what the model takes."""
     asked, rows = sieve.questions, sieve.standing
-    total = asked.input_tokens + asked.output_tokens
+    total = _prompt(asked.input_tokens) + asked.output_tokens
     limit = fleet.longest[fleet.place[asked.setup[rows]]]
     limits = dict(zip(rows.tolist(), limit.tolist(), strict=True))
     sieve.drop(
@@ -103,7 +108,7 @@ def _drop_too_large(sieve: Sieve, fleet: _Fleet) -> None:
     """A single request must fit the KV cache."""
     asked, rows = sieve.questions, sieve.standing
     replicas = fleet.packed.replicas.take(fleet.place[asked.setup[rows]])
-    needed = kv_bytes_per_sequence(replicas, asked.input_tokens[rows] + asked.output_tokens[rows])
+    needed = kv_bytes_per_sequence(replicas, _prompt(asked.input_tokens[rows]) + asked.output_tokens[rows])
     bad = needed > replicas.kv_cache_bytes
     sizes = dict(zip(rows[bad].tolist(), zip(needed[bad], replicas.kv_cache_bytes[bad], strict=True), strict=True))
     sieve.drop(
@@ -123,11 +128,12 @@ def _answer(
     place = fleet.place[questions.setup]
     packed = fleet.packed.take(place)
     working, load = _shares(scenario, fleet.replicas[place], questions.concurrency)
-    timing = model.timing(scenario, packed, Load(load, questions.input_tokens, questions.output_tokens))
+    timing = model.timing(scenario, packed, Load(load, _prompt(questions.input_tokens), questions.output_tokens))
+    unprompted = np.where(questions.input_tokens > 0, 0.0, np.nan)
     rate = timing.output_tokens_per_second * working
     ratio = (questions.input_tokens + questions.output_tokens) / questions.output_tokens
     columns = (
-        ("ttft_ms", Quantity.TTFT, timing.ttft_s * MS_PER_SECOND),
+        ("ttft_ms", Quantity.TTFT, timing.ttft_s * MS_PER_SECOND + unprompted),
         ("tpot_ms", Quantity.TPOT, timing.tpot_s * MS_PER_SECOND),
         ("output_tokens_per_second", Quantity.THROUGHPUT, rate),
         ("total_tokens_per_second", Quantity.THROUGHPUT, rate * ratio),
@@ -136,6 +142,11 @@ def _answer(
         spread = model.spread(scenario, quantity)
         answers.store(name, rows, (value, value * spread.low, value * spread.high))
     answers.mark(rows, model.evidence(packed))
+
+
+def _prompt(input_tokens: Floats) -> Floats:
+    """Prompt lengths to compute with: at least the token that starts an answer."""
+    return np.fmax(input_tokens, 1.0)
 
 
 def _shares(scenario: Scenario, replicas: Floats, concurrency: Floats) -> tuple[Floats, Floats]:

@@ -4,15 +4,19 @@ At rate R a replica runs B requests on average, R = B / (out · T(B)), where T i
 prefill of newly arrived prompts spread over it: T(B) = step(B) + B · prefill / out. B grows with R, T with B.
 
 - The number of running requests is negative binomial when the step time is affine in it: its variance is B / (1 - r),
-  where r = R / R(infinite batch). TPOT p95 is taken at the batch B + 1.645 sqrt(B / (1 - r)), and that batch has to
-  fit the KV cache and the engine's limit.
-- Prompts queue for prefill first come first served: M/G/1 with the Pollaczek-Khinchine mean and an exponential tail.
-  A prompt's service is its marginal prefill, stretched by the decode steps it shares. TTFT p95 is the quantile of
-  wait plus own prefill over all prompt lengths; end-to-end p95 adds out · T.
+  where r = R / R(infinite batch). The batch B + 1.645 sqrt(B / (1 - r)) has to fit the KV cache and the engine's limit.
+- A request's time per token fluctuates with that batch, and with the prompts that happen to arrive while it is being
+  answered: variance R E[P²] T / (out_k (1 - R E[P])²), that of a busy period begun by its out_k tokens. Both together
+  are taken as lognormal around T; TPOT p95 is the quantile over all answer lengths.
+- Prompts queue for prefill: M/G/1 with the Pollaczek-Khinchine mean and an exponential tail, longer by the prompts
+  that arrive meanwhile and are computed in the same step. A prompt's service is its marginal prefill, stretched by the
+  decode steps it shares. TTFT p95 is the quantile of wait plus own prefill over all prompt lengths; end-to-end p95
+  adds the answer at its own time per token.
 
-Every step is monotone: at a given rate, a faster part or a shorter prompt gives a smaller B, T and wait.
+At a given rate a faster part or a shorter prompt gives a smaller B, T and wait: capacity is monotone in all of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +44,11 @@ CHUNK_TOKENS = 8192.0
 SATURATED_BATCH = 1e7
 """A batch at which every cost that does not grow with it has vanished."""
 MIN_BATCH = 1e-6
-BISECTIONS = 44
-"""Halvings of a bracket: 1e-13 of its width, the precision of the arithmetic."""
+BISECTIONS = 32
+"""Halvings of a bracket: a few 1e-10 of its width."""
+MAX_DOUBLINGS = 60
+MAX_VARIANCE = 1e3
+"""Squared relative spread of the time per token above which it makes no difference."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +84,7 @@ class _Service:
     marginal: Floats
     """Prefill seconds of each point in a busy replica, (n, points)."""
     mean_marginal: Floats
+    mean_square_marginal: Floats
     largest_batch: Floats
     """Requests that KV cache and engine can hold."""
     saturated_rate: Floats
@@ -94,6 +102,10 @@ class _State:
     step_s: Floats
     high_batch: Floats
     """95th percentile of the running requests."""
+
+
+Share = Callable[[_Service, _State, Floats], Floats]
+"""Share of requests beyond a limit in seconds."""
 
 
 def capacity_at_slo(packed: Packed, tokens: TokenHistogram, slo: Slo) -> Capacity:
@@ -151,6 +163,7 @@ def _service(packed: Packed, tokens: TokenHistogram) -> _Service:
         alone=alone,
         marginal=marginal,
         mean_marginal=mean_marginal,
+        mean_square_marginal=marginal**2 @ points.probability,
         largest_batch=np.minimum(cached, replicas.max_sequences),
         saturated_rate=SATURATED_BATCH / (points.mean_output * endless + SATURATED_BATCH * mean_marginal),
     )
@@ -170,69 +183,105 @@ def _step(service: _Service, batch: Floats) -> Floats:
     return decode_step_seconds(packed.replicas, packed.constants, batch, service.points.resident_tokens)
 
 
-def _tpot_p95(service: _Service, state: _State) -> Floats:
-    """Seconds per token at the 95th percentile of the running requests."""
-    interference = state.high_batch * service.mean_marginal / service.points.mean_output
-    slow: Floats = _step(service, state.high_batch) + interference
-    return slow
-
-
 def _within(service: _Service, state: _State, slo: Slo) -> npt.NDArray[np.bool_]:
     """Whether batch, TPOT, TTFT and end-to-end latency are within their limits: shape (4, n)."""
     always = np.ones(state.batch.shape, dtype=np.bool_)
     fits = state.high_batch <= service.largest_batch
-    tpot = always if slo.tpot_p95_ms is None else _tpot_p95(service, state) * MS_PER_SECOND <= slo.tpot_p95_ms
-    ttft = always if slo.ttft_p95_ms is None else _on_time(service, state, slo.ttft_p95_ms, to_last_token=False)
-    e2e = always if slo.e2e_p95_ms is None else _on_time(service, state, slo.e2e_p95_ms, to_last_token=True)
-    return np.stack([fits, tpot, ttft, e2e])
+    targets = ((slo.tpot_p95_ms, _slow_share), (slo.ttft_p95_ms, _late_share), (slo.e2e_p95_ms, _overdue_share))
+    kept = [
+        always
+        if limit is None
+        else share(service, state, np.full_like(state.batch, limit / MS_PER_SECOND)) <= LATE_SHARE
+        for limit, share in targets
+    ]
+    return np.stack([fits, *kept])
 
 
-def _on_time(service: _Service, state: _State, limit_ms: float, *, to_last_token: bool) -> npt.NDArray[np.bool_]:
-    limit = np.full_like(state.batch, limit_ms / MS_PER_SECOND)
-    return _late_share(service, state, _own_seconds(service, state, to_last_token=to_last_token), limit) <= LATE_SHARE
+def _log_sigma(service: _Service, state: _State) -> Floats:
+    """Spread of the logarithm of a request's time per token, (n, points): batch and arriving prompts."""
+    step = _step(service, state.high_batch)
+    high = step + state.high_batch * service.mean_marginal / service.points.mean_output
+    from_batch = (high / state.token_s - 1) / Z95
+    idle_share = np.maximum(1 - state.rate * service.mean_marginal, 1e-6)
+    from_prompts = state.rate * service.mean_square_marginal / (idle_share**2 * state.token_s)
+    variance = from_batch[:, None] ** 2 + from_prompts[:, None] / service.points.output_tokens
+    return np.sqrt(np.log1p(np.minimum(variance, MAX_VARIANCE)))
 
 
-def _own_seconds(service: _Service, state: _State, *, to_last_token: bool) -> Floats:
-    """Seconds of each point without the queue: prefill with the decode steps it shares, then its answer."""
+def _slower_than(service: _Service, state: _State, token_s: Floats) -> Floats:
+    """Probability, for each point, that a request takes longer per token than ``token_s`` (n, points)."""
+    sigma = np.maximum(_log_sigma(service, state), 1e-9)
+    ratio = np.maximum(token_s, 1e-12) / state.token_s[:, None]
+    return _upper_tail(np.log(ratio) / sigma + sigma / 2)
+
+
+def _upper_tail(z: Floats) -> Floats:
+    """P(Z > z) of a standard normal, to 1.4e-4 (Bowling et al. 2009: logistic of 1.5976 z + 0.07056 z³)."""
+    bounded = np.clip(z, -8.0, 8.0)
+    return 1 / (1 + np.exp(1.5976 * bounded + 0.07056 * bounded**3))
+
+
+def _slow_share(service: _Service, state: _State, limit: Floats) -> Floats:
+    """Share of requests whose time per token is above ``limit`` seconds."""
+    share: Floats = _slower_than(service, state, limit[:, None]) @ service.points.probability
+    return share
+
+
+def _own_seconds(service: _Service, state: _State) -> Floats:
+    """Seconds to the first token without the queue (n, points): prefill with the decode steps it shares."""
     constants = service.packed.constants
     shared = state.step_s[:, None] * service.points.input_tokens / CHUNK_TOKENS
     fixed = constants.step_wait * state.step_s + constants.request_s
-    own = service.alone + shared + np.asarray(fixed)[:, None]
-    if to_last_token:
-        own = own + np.maximum(service.points.output_tokens - 1, 0) * state.token_s[:, None]
-    return own
+    return service.alone + shared + np.asarray(fixed)[:, None]
 
 
-def _late_share(service: _Service, state: _State, own: Floats, limit: Floats) -> Floats:
-    """Share of requests slower than ``limit`` seconds: P(W > limit - own), W zero or exponential."""
+def _queue(service: _Service, state: _State) -> tuple[Floats, Floats]:
+    """Share of requests that wait for prefill, and the mean seconds that those wait."""
     served = service.marginal + state.step_s[:, None] * service.points.input_tokens / CHUNK_TOKENS
     busy = np.minimum(state.rate * (served @ service.points.probability), 1.0)
     mean_square = served**2 @ service.points.probability
-    mean_wait = state.rate * mean_square / (2 * np.maximum(1 - busy, 1e-9))
-    decay = busy / np.maximum(mean_wait, 1e-12)
-    room = limit[:, None] - own
-    waits = busy[:, None] * np.exp(-np.maximum(room, 0.0) * decay[:, None])
+    mean_service = np.maximum(served @ service.points.probability, 1e-12)
+    in_same_step = 1 + busy
+    return busy, in_same_step * mean_square / mean_service / (2 * np.maximum(1 - busy, 1e-9))
+
+
+def _late_share(service: _Service, state: _State, limit: Floats) -> Floats:
+    """Share of requests whose first token comes after ``limit`` seconds: P(W > limit - own), W zero or exponential."""
+    busy, mean_wait = _queue(service, state)
+    room = limit[:, None] - _own_seconds(service, state)
+    waits = busy[:, None] * np.exp(-np.maximum(room, 0.0) / mean_wait[:, None])
     share: Floats = np.where(room < 0, 1.0, waits) @ service.points.probability
     return share
 
 
-def _quantile(service: _Service, state: _State, own: Floats) -> Floats:
-    """Seconds that 95 % of the requests stay within."""
-    low = np.zeros_like(state.batch)
-    high = own.max(axis=1) + 1.0
-    for _ in range(BISECTIONS):
-        grown = _late_share(service, state, own, high) > LATE_SHARE
-        if not grown.any():
+def _overdue_share(service: _Service, state: _State, limit: Floats) -> Floats:
+    """Share of requests whose last token comes after ``limit`` seconds: a slow answer, or a late first token."""
+    busy, mean_wait = _queue(service, state)
+    first = _own_seconds(service, state) + (busy * mean_wait)[:, None]
+    left = (limit[:, None] - first) / np.maximum(service.points.output_tokens - 1, 1e-9)
+    slow: Floats = _slower_than(service, state, left) @ service.points.probability
+    return np.maximum(slow, _late_share(service, state, limit))
+
+
+def _quantile(service: _Service, state: _State, share: Share, start: Floats) -> Floats:
+    """Seconds that 95 % of the requests stay within, found by doubling from ``start`` and halving."""
+    high: Floats = start
+    for _ in range(MAX_DOUBLINGS):
+        above = share(service, state, high) > LATE_SHARE
+        if not above.any():
             break
-        high = np.where(grown, high * 2, high)
+        high = np.where(above, high * 2, high)
+    low = np.zeros_like(high)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        good = _late_share(service, state, own, middle) <= LATE_SHARE
+        good = share(service, state, middle) <= LATE_SHARE
         low, high = np.where(good, low, middle), np.where(good, middle, high)
     return high
 
 
 def _latency(service: _Service, state: _State) -> Latency:
-    first = _quantile(service, state, _own_seconds(service, state, to_last_token=False))
-    last = _quantile(service, state, _own_seconds(service, state, to_last_token=True))
-    return Latency(first * MS_PER_SECOND, _tpot_p95(service, state) * MS_PER_SECOND, last * MS_PER_SECOND)
+    own = _own_seconds(service, state).max(axis=1)
+    token = _quantile(service, state, _slow_share, state.token_s)
+    first = _quantile(service, state, _late_share, own)
+    last = _quantile(service, state, _overdue_share, own + service.points.output_tokens.max() * state.token_s)
+    return Latency(first * MS_PER_SECOND, token * MS_PER_SECOND, last * MS_PER_SECOND)

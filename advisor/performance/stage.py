@@ -12,18 +12,17 @@ from advisor.demand.declared import declared_demand
 from advisor.errors import InputError
 from advisor.models import kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.model import Model
-from advisor.performance.constants import Spread
+from advisor.performance.constants import SPREADS, Quantity, Spread
 from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
 from advisor.performance.points import length_points
 from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate
-from advisor.performance.values import Deployment, Evidence, Interval
+from advisor.performance.values import Deployment, Evidence, Interval, Scenario
 from advisor.requirements import Requirements, require
 from advisor.units import gib_to_bytes
 from advisor.workload.values import Slo, Workload
 
-TTFT_SPREAD = Spread(0.45, 2.2)
-TPOT_SPREAD = Spread(0.65, 1.5)
-RATE_SPREAD = Spread(0.65, 1.5)
+_SPREADS = SPREADS[Scenario.FIXED_CONCURRENCY]
+"""A loaded replica under random arrivals errs as one with so many users does: by the same physics of the same steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def serve(candidates: Sequence[Candidate], requirements: Requirements) -> tuple[
         rate = float(capacity.requests_per_second[group])
         if rate > 0:
             running = max_concurrency(candidate, resident_tokens)
-            served.append(Served(candidate, _interval(rate, RATE_SPREAD), running, Evidence.ROOFLINE))
+            served.append(Served(candidate, _interval(rate, _SPREADS[Quantity.THROUGHPUT]), running, Evidence.ROOFLINE))
         else:
             rejected.append(_too_slow(candidate, capacity, group, slo))
     return served, rejected
@@ -87,8 +86,8 @@ def latencies_at_load(
     found = latency_at_rate(packed, requirements.demand.tokens, rates)
     return [
         LoadLatency(
-            _interval(float(found.ttft_p95_ms[position[key]]), TTFT_SPREAD),
-            _interval(float(found.tpot_p95_ms[position[key]]), TPOT_SPREAD),
+            _interval(float(found.ttft_p95_ms[position[key]]), _SPREADS[Quantity.TTFT]),
+            _interval(float(found.tpot_p95_ms[position[key]]), _SPREADS[Quantity.TPOT]),
         )
         for key in keys
     ]

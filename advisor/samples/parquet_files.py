@@ -5,6 +5,7 @@ gap (``gap_reason`` says why, and every value is null).
 """
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -66,18 +67,18 @@ class FileRows:
 
 def encode(readings: Sequence[Reading], interval: timedelta) -> bytes:
     """Readings as the content of a file."""
-    metadata = {_SCHEMA_KEY: SCHEMA.encode(), _INTERVAL_KEY: str(interval.total_seconds()).encode()}
-    rows = [_row(reading) for reading in readings]
     stream = io.BytesIO()
-    pq.write_table(
-        pa.Table.from_pylist(rows, schema=_COLUMNS.with_metadata(metadata)),
+    with pq.ParquetWriter(
         stream,
+        _COLUMNS,
         compression="zstd",
         use_dictionary=list(TEXT_COLUMNS),
         write_statistics=["timestamp"],
         write_page_checksum=True,
         store_schema=False,
-    )
+    ) as writer:
+        writer.write_table(pa.Table.from_pylist([_row(reading) for reading in readings], schema=_COLUMNS))
+        writer.add_key_value_metadata({_SCHEMA_KEY: SCHEMA, _INTERVAL_KEY: str(interval.total_seconds())})
     return stream.getvalue()
 
 
@@ -89,9 +90,10 @@ def decode(path: Path, columns: Sequence[str]) -> FileRows:
     """
     try:
         with pq.ParquetFile(path, read_dictionary=list(TEXT_COLUMNS), page_checksum_verification=True) as file:
-            interval_seconds = _interval(file.schema_arrow.metadata or {})
-            return FileRows(file.read(columns=[*KEY_COLUMNS, *columns], use_threads=False), interval_seconds)
-    except (pa.ArrowException, OSError) as error:
+            interval_seconds = _interval(file.metadata.metadata or {})
+            wanted = pa.schema([_COLUMNS.field(name) for name in (*KEY_COLUMNS, *columns)])
+            return FileRows(file.read(columns=wanted.names, use_threads=False).cast(wanted), interval_seconds)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableError(f"cut short or damaged ({str(error).splitlines()[0].rstrip('. ')})") from error
 
 
@@ -109,4 +111,7 @@ def _interval(metadata: dict[bytes, bytes]) -> float:
     schema = metadata[_SCHEMA_KEY].decode(errors="replace")
     if schema != SCHEMA:
         raise UnreadableError(f"written as {schema} by another version of the agent; this one reads {SCHEMA}")
-    return float(metadata[_INTERVAL_KEY])
+    interval_seconds = float(metadata[_INTERVAL_KEY])
+    if not 0 < interval_seconds < math.inf:
+        raise UnreadableError(f"its interval is {interval_seconds} s")
+    return interval_seconds

@@ -16,6 +16,8 @@ from advisor.units import SECONDS_PER_MINUTE
 
 _WHOLE = 1 - 1e-6
 """Coverage that counts as complete: clock readings as floating-point seconds are this exact."""
+_SLACK_SECONDS = 1e-5
+"""More than the rounding of seconds since 1970, less than any interval."""
 COUNTERS = ("energy_joules",)
 """Columns that only ever grow: their level says nothing, their growth does."""
 
@@ -95,8 +97,8 @@ def busy_profile(frame: SampleFrame, window_seconds: float = SECONDS_PER_MINUTE)
             hint="MIG instances and some virtual accelerators cannot; plan from a request trace instead",
         )
     spans = [_span(frame, frame.rows_of(number)) for number in known]
-    first = np.floor(min(start for start, _ in spans) / window_seconds)
-    last = np.ceil(max(end for _, end in spans) / window_seconds)
+    first = np.floor((min(start for start, _ in spans) + _SLACK_SECONDS) / window_seconds)
+    last = np.ceil((max(end for _, end in spans) - _SLACK_SECONDS) / window_seconds)
     edges = np.arange(first, last + 1) * window_seconds
     busy, observed, present = np.zeros((3, len(edges) - 1))
     for number, (start, end) in zip(known, spans, strict=True):
@@ -105,7 +107,7 @@ def busy_profile(frame: SampleFrame, window_seconds: float = SECONDS_PER_MINUTE)
         starts, ends = _observed_spans(frame, rows, is_known)
         observed += np.diff(_accumulated(edges, starts, ends, np.ones(len(starts))))
         busy += np.diff(_accumulated(edges, starts, ends, busy_of[rows][is_known]))
-        present += (edges[:-1] < end) & (edges[1:] > start)
+        present += (edges[:-1] < end - _SLACK_SECONDS) & (edges[1:] > start + _SLACK_SECONDS)
     coverage = np.divide(observed, present * window_seconds, out=np.zeros_like(observed), where=present > 0)
     return BusyProfile(
         window_seconds=window_seconds,

@@ -7,22 +7,7 @@ import pytest
 from advisor.codegen import generate
 from codegen.plans import SCENARIOS
 from iac import harness
-
-REQUIRED_VALUES = """vpc_id                   = "vpc-0123456789abcdef0"
-private_subnet_ids       = ["subnet-00000000000000001", "subnet-00000000000000002", "subnet-00000000000000003"]
-load_balancer_subnet_ids = ["subnet-00000000000000004", "subnet-00000000000000005"]
-certificate_arn          = "arn:aws:acm:us-east-1:123456789012:certificate/x"
-access_logs_bucket       = "logs"
-alert_emails             = ["oncall@example.com"]
-hf_token_secret_arn      = "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-token-AbCdEf"
-"""
-OWN_MODEL = 'model_id = "organisation/model"\n'
-
-
-def needs(environment: str) -> None:
-    """Skip the running test when a tool is missing."""
-    if not harness.is_installed(environment):
-        pytest.skip(f"the verification tools ({environment}) are {harness.INSTALL_HINT}")
+from iac.modules import needs
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +26,14 @@ def modules(tmp_path_factory) -> Path:
     return root
 
 
-def fill_in(module: Path) -> None:
-    """Give every variable that has no default a value."""
-    has_model = (
-        "default" in (module / "variables.tf").read_text().split('variable "model_id"')[1].split("validation")[0]
-    )
-    (module / "terraform.tfvars").write_text(REQUIRED_VALUES + ("" if has_model else OWN_MODEL))
+@pytest.fixture
+def start(modules, simulated_aws, tmp_path):
+    """Makes a copy of a scenario's module, initialised."""
+
+    def begin(name: str, environment: str = "tools") -> harness.Terraform:
+        needs(environment)
+        terraform = harness.Terraform(harness.copy_module(modules / name, tmp_path / name), simulated_aws, environment)
+        terraform.init()
+        return terraform
+
+    return begin

@@ -8,9 +8,7 @@ import subprocess
 import pytest
 
 from codegen.plans import SCENARIOS
-from iac import harness
-from iac.conftest import fill_in
-from iac.test_terraform import start, user_data  # noqa: F401 - a fixture
+from iac.modules import fill_in, user_data
 
 RECORDER = '#!/bin/bash\nprintf "%s\\0" "${0##*/}" "$@" >>"$RECORD"; printf "\\n" >>"$RECORD"\n'
 STAND_INS = {
@@ -57,7 +55,7 @@ class Host:
 
 
 @pytest.fixture
-def boot(start, tmp_path):  # noqa: F811 - the fixture imported above
+def boot(start, tmp_path):
     """Boots a host of a scenario; gives the host and the commands of its first start."""
 
     def begin(name: str, extra_values: str = ""):

@@ -5,7 +5,7 @@ import re
 import subprocess
 
 from iac import harness
-from iac.conftest import needs
+from iac.modules import needs
 
 WAIVERS = re.compile(r"#(?:checkov:skip=\w+:|trivy:ignore:[\w-]+ )(?P<reason>.*)")
 

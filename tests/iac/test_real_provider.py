@@ -5,8 +5,8 @@ import json
 import pytest
 
 from iac import harness
-from iac.conftest import needs
 from iac.downlevel import downlevel
+from iac.modules import needs
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ def test_spot_module_comes_up_and_goes_away(start, cloud):
     assert balancer["Scheme"] == "internal"
     (budget,) = world["budgets"]
     assert budget["BudgetLimit"]["Amount"] == "568.85"  # 455.08 × 1.25
-    assert {alarm["AlarmName"] for alarm in world["alarms"]} >= {"support-chat-gpu_idle", "support-chat-agent_silent"}
+    assert {alarm["AlarmName"] for alarm in world["alarms"]} >= {"support-chat-gpu-idle", "support-chat-agent-silent"}
     terraform("plan", "-no-color", "-detailed-exitcode").ok()
     terraform("destroy", "-no-color", "-auto-approve").ok()
     gone = look(cloud)

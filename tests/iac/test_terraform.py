@@ -1,44 +1,16 @@
 """What real Terraform says of the generated modules, against the schema of today's AWS provider."""
 
-import base64
 import subprocess
 
 import pytest
 
 from codegen.plans import SCENARIOS
 from iac import harness
-from iac.conftest import fill_in, needs
+from iac.modules import fill_in, resources, user_data
 
 LIFECYCLES = [
     name if name in ("l4-spot", "inferentia2") else pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS
 ]
-
-
-@pytest.fixture
-def start(modules, simulated_aws, tmp_path):
-    """Makes a copy of a scenario's module with its variables filled in, initialised."""
-
-    def begin(name: str, environment: str = "tools") -> harness.Terraform:
-        needs(environment)
-        terraform = harness.Terraform(harness.copy_module(modules / name, tmp_path / name), simulated_aws, environment)
-        terraform.init()
-        return terraform
-
-    return begin
-
-
-def resources(plan):
-    """Planned resources as type → list of values."""
-    found = {}
-    for resource in plan["planned_values"]["root_module"]["resources"]:
-        found.setdefault(resource["type"], []).append(resource.get("values", {}))
-    return found
-
-
-def user_data(plan) -> str:
-    """The script that a planned host boots with."""
-    (template,) = resources(plan)["aws_launch_template"]
-    return base64.b64decode(template["user_data"]).decode()
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

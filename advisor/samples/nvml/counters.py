@@ -4,6 +4,7 @@ A function raises :class:`~advisor.samples.nvml.failures.UnsupportedError` where
 """
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any, Protocol
 
 import pynvml
@@ -62,9 +63,9 @@ def busy(device: Device) -> Fields:
     ``nvidia-smi --query-gpu=utilization.gpu`` shows the newest of the readings averaged here. The driver keeps the
     last 16 s or so: of a longer interval the average covers the end.
     """
-    ratios = _utilisation_since(device, pynvml.NVML_GPU_UTILIZATION_SAMPLES)
-    if ratios:
-        return {"busy_ratio": sum(ratios) / len(ratios), "busy_peak_ratio": max(ratios)}
+    percents = _utilisation_since(device, pynvml.NVML_GPU_UTILIZATION_SAMPLES)
+    if percents:
+        return {"busy_ratio": fmean(percents) / _PERCENT, "busy_peak_ratio": max(percents) / _PERCENT}
     rates = supported(lambda: pynvml.nvmlDeviceGetUtilizationRates(device.handle))
     return {"busy_ratio": rates.gpu / _PERCENT}
 
@@ -74,9 +75,9 @@ def memory_busy(device: Device) -> Fields:
 
     ``nvidia-smi --query-gpu=utilization.memory``
     """
-    ratios = _utilisation_since(device, pynvml.NVML_MEMORY_UTILIZATION_SAMPLES)
-    if ratios:
-        return {"memory_busy_ratio": sum(ratios) / len(ratios)}
+    percents = _utilisation_since(device, pynvml.NVML_MEMORY_UTILIZATION_SAMPLES)
+    if percents:
+        return {"memory_busy_ratio": fmean(percents) / _PERCENT}
     rates = supported(lambda: pynvml.nvmlDeviceGetUtilizationRates(device.handle))
     return {"memory_busy_ratio": rates.memory / _PERCENT}
 
@@ -129,8 +130,8 @@ OTHERWISE: Mapping[str, ReadCounter] = {"power_watts": power, "energy_joules": e
 """Asked when the field is still unknown."""
 
 
-def _utilisation_since(device: Device, kind: int) -> list[float]:
-    """The driver's own readings since the last call, as ratios; empty when it keeps none or there is no new one."""
+def _utilisation_since(device: Device, kind: int) -> list[int]:
+    """The driver's own readings since the last call, in percent; empty when it keeps none or there is no new one."""
     last_us = device.newest_us.get(kind, 0)
     try:
         _, samples = supported(lambda: pynvml.nvmlDeviceGetSamples(device.handle, kind, last_us))
@@ -143,7 +144,7 @@ def _utilisation_since(device: Device, kind: int) -> list[float]:
     device.newest_us[kind] = newest.timeStamp
     if not last_us:  # no interval yet: older readings are from before the agent
         new = [newest]
-    return [sample.sampleValue.uiVal / _PERCENT for sample in new]
+    return [sample.sampleValue.uiVal for sample in new]
 
 
 def _field_values(device: Device) -> dict[int, tuple[int, float]]:

@@ -1,0 +1,188 @@
+"""Every number of a deployment, computed by hand beside the assertion."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.codegen.serving import checkpoint_of
+from advisor.codegen.stack import stack_of
+from advisor.errors import InputError
+from codegen.plans import SCENARIOS, make_option, make_plan
+
+
+def stack(**changes):
+    """The stack of a plan with one option, with *changes* to it."""
+    option = make_option(**changes)
+    return stack_of(make_plan(option), option)
+
+
+def test_volume_holds_image_and_weights():
+    """100 GiB host + 40 GiB serving image + 1.2 × 14.96 GiB = 157.95, in steps of ten: 160 GiB."""
+    assert stack().compute.root_volume_gib == 160
+
+
+def test_fp8_is_made_from_a_checkpoint_of_twice_its_size():
+    """140 + 1.2 × 2 × 65.8 = 297.9 GiB: 300; start: 900 s + 131.6 / 0.1 = 2216 s, in minutes: 2220."""
+    compute = stack(precision="fp8", weights_gib=65.8).compute
+    assert compute.root_volume_gib == 300
+    assert compute.start_seconds == 2220
+
+
+@pytest.mark.parametrize(("instances", "most"), [(1, 2), (2, 3), (4, 5), (5, 7), (16, 20)])
+def test_replacements_have_room(instances, most):
+    """A quarter above the plan, at least one instance."""
+    assert stack(instances=instances).compute.max_instances == most
+
+
+@given(st.integers(1, 500), st.floats(0.1, 2000), st.sampled_from(["bf16", "fp8"]))
+def test_more_weights_never_get_less_room_or_time(instances, weights_gib, precision):
+    """Disk and start time grow with the weights, and there is always room for a replacement."""
+    one = stack(instances=instances, weights_gib=weights_gib, precision=precision).compute
+    more = stack(instances=instances, weights_gib=weights_gib * 1.5, precision=precision).compute
+    assert one.root_volume_gib <= more.root_volume_gib
+    assert one.start_seconds <= more.start_seconds
+    assert one.instances < one.max_instances
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [
+        ("fp32", {"--dtype=float32"}),
+        ("bf16", {"--dtype=bfloat16"}),
+        ("fp16", {"--dtype=half"}),
+        ("fp8", {"--dtype=bfloat16", "--quantization=fp8"}),
+        ("int4", {"--dtype=auto"}),
+    ],
+)
+def test_precision_becomes_arguments(precision, expected):
+    """Each precision is asked for in vLLM's words; a quantised checkpoint names its own scheme."""
+    arguments = stack(precision=precision).container.arguments
+    assert expected <= set(arguments)
+    assert ("--quantization=fp8" in arguments) == (precision == "fp8")
+
+
+def test_replicas_of_an_instance_share_a_port():
+    """Four replicas of tensor parallel 2 are one process with data parallelism 4; one replica needs none."""
+    container = stack(
+        instance_type="p5.48xlarge", accelerator_count=8.0, tensor_parallel=2, replicas_per_instance=4
+    ).container
+    assert {"--tensor-parallel-size=2", "--data-parallel-size=4"} <= set(container.arguments)
+    assert container.shares_port
+    assert not any(argument.startswith("--data-parallel") for argument in stack().container.arguments)
+
+
+def test_neuron_counts_cores():
+    """Six Inferentia2 chips are twelve NeuronCores and six devices; GPU arguments are left out."""
+    container = stack(instance_type="inf2.24xlarge", accelerator_count=6.0, tensor_parallel=6).container
+    assert "--tensor-parallel-size=12" in container.arguments
+    assert container.device_arguments == tuple(f"--device=/dev/neuron{chip}" for chip in range(6))
+    assert not any("gpu-memory" in argument or "kv-cache" in argument for argument in container.arguments)
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "part"),
+    [
+        ("g5g.xlarge", "/ami/arm64/base-oss-nvidia"),
+        ("p6e-gb200.36xlarge", "/ami/arm64/base-oss-nvidia"),
+        ("g6e.xlarge", "/ami/x86_64/base-oss-nvidia"),
+        ("gr6.4xlarge", "/ami/x86_64/base-oss-nvidia"),
+        ("p6-b200.48xlarge", "/ami/x86_64/base-oss-nvidia"),
+        ("trn2.48xlarge", "/neuron/dlami/"),
+    ],
+)
+def test_machine_image_fits_the_processor(instance_type, part):
+    """Graviton and Grace boot the arm64 image, everything else the x86 one, Neuron its own."""
+    assert part in stack(instance_type=instance_type).compute.image_parameter
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "purchase", "code"),
+    [
+        ("g6.xlarge", "on_demand", "L-DB2E81BA"),
+        ("g6.xlarge", "spot", "L-3819A6DF"),
+        ("p4d.24xlarge", "spot", "L-7212CCBC"),
+        ("p5en.48xlarge", "spot", "L-C4BD4855"),
+        ("p5.48xlarge", "on_demand", "L-417A185B"),
+        ("trn1.32xlarge", "spot", "L-6B0D517C"),
+    ],
+)
+def test_quota_is_the_one_of_family_and_purchase(instance_type, purchase, code):
+    """P5 spot has a quota of its own; on demand it is counted with the other P instances."""
+    assert stack(instance_type=instance_type, purchase=purchase).summary.quota.code == code
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"provider": "gcp"}, "no Terraform is generated for gcp yet"),
+        ({"instance_type": "dl1.24xlarge"}, "Gaudi"),
+        ({"instance_type": "inf1.xlarge"}, "first generation"),
+        ({"instance_type": "g4ad.xlarge"}, "Radeon"),
+        ({"instance_type": "vt1.3xlarge"}, "no machine image"),
+        ({"instance_type": 'g6.xlarge"'}, "no EC2 instance type"),
+        ({"region": "us-east-1${x}"}, "no AWS region"),
+        ({"engine": "TensorRT-LLM"}, "no container is generated for the engine 'TensorRT-LLM'"),
+        ({"instance_type": "inf2.48xlarge", "replicas_per_instance": 12}, "cannot share a port"),
+        ({"instance_type": "inf2.xlarge", "precision": "int8"}, "converted by hand"),
+        ({"instance_type": "trn1.32xlarge", "pipeline_parallel": 2}, "pipeline parallelism"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_run_is_refused_with_a_reason_and_a_way_out(changes, reason):
+    """No code is better than code that cannot work; the message says why, the hint what to do."""
+    with pytest.raises(InputError, match=reason) as caught:
+        stack(**changes)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "expected"),
+    [
+        ("meta-llama/Llama-3.1-8B-Instruct", "bf16", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "fp8", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "int4", None),
+        ("openai/gpt-oss-120b", "mxfp4", "openai/gpt-oss-120b"),
+        ("./config.json", "bf16", None),
+        ("a/b/c", "bf16", None),
+        ("x'; reboot #", "bf16", None),
+    ],
+)
+def test_checkpoint_is_the_model_only_where_it_exists(model, precision, expected):
+    """A model that the hub does not hold in the planned precision has no default: the user has to name one."""
+    assert checkpoint_of(model, precision).model_id == expected
+
+
+def test_budget_is_the_plans_total():
+    """The number in the plan, to the cent, is the number the budget starts from."""
+    option = make_option()
+    assert stack_of(make_plan(option), option).budget.usd_per_month == 1175.01
+
+
+def test_gpu_memory_alarm_rings_beyond_what_the_engine_takes():
+    """The engine may take 90 %; the alarm rings 70 % into the rest: 97 %."""
+    alarms = {alarm.name: alarm for alarm in stack().alarms}
+    assert alarms["gpu_memory"].threshold == 97.0
+    assert alarms["unhealthy_hosts"].periods == 5  # 1080 s are four periods of 300 s, and one more
+
+
+def test_neuron_alarms_do_without_gpu_metrics():
+    """Without NVIDIA metrics idleness is told by requests, and nothing waits for an agent that is not there."""
+    plan, option = SCENARIOS["inferentia2"]()
+    model = stack_of(plan, option)
+    assert {alarm.name for alarm in model.alarms} == {"no_requests", "unhealthy_hosts", "metrics_silent", "host_memory"}
+    assert model.agent is None
+
+
+def test_interchangeable_types_serve_the_same_way():
+    """Only types with the same accelerators, precision, split and purchase in the same region are offered beside."""
+    chosen = make_option(purchase="spot")
+    same = dataclasses.replace(chosen, rank=2, instance_type="g6.4xlarge")
+    others = (
+        dataclasses.replace(chosen, rank=3, instance_type="g6.8xlarge", region="us-west-2"),
+        dataclasses.replace(chosen, rank=4, instance_type="g6.12xlarge", accelerator_count=4.0),
+        dataclasses.replace(chosen, rank=5, instance_type="g6.16xlarge", purchase="on_demand"),
+    )
+    plan = make_plan(chosen, same, *others)
+    assert stack_of(plan, chosen).compute.interchangeable_types == ("g6.4xlarge",)
