@@ -107,7 +107,7 @@ def judge(
         if isinstance(engine, Rejection):
             yield engine
             continue
-        for tensor_parallel in parallel_choices(instance_type.accelerator_count):
+        for tensor_parallel in parallel_choices(instance_type.accelerator_count or 0.0):
             yield _judge_one(instance_type, accelerator, engine, tensor_parallel, requirements)
 
 

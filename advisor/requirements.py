@@ -14,6 +14,7 @@ from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.workload.values import Deployment, Workload
 
+GENERATING_TASKS = ("llm", "vlm")
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""
 CONTEXT_STEP_TOKENS = 256
@@ -38,6 +39,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         InputError: a name that the catalog does not know, or requests longer than the model's context.
     """
     check_names(workload, catalog)
+    _check_generates(workload, model)
     context_tokens = _context_tokens(workload, model, demand)
     notes = tuple(
         f"{provider} has none of the regions given, so it is left out"
@@ -76,6 +78,16 @@ def _check_current(workload: Workload, current: Deployment, catalog: Catalog) ->
 def _check(workload: Workload, field: str, what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise InputError(f"unknown {what}: '{value}'", where=workload.where(field), hint=suggestion(value, known))
+
+
+def _check_generates(workload: Workload, model: Model) -> None:
+    """Refuse what has no first token to wait for: its targets would mean nothing."""
+    if model.task not in GENERATING_TASKS:
+        raise InputError(
+            f"{model.name} does not answer token by token (task: {model.task}), so TTFT and TPOT say nothing of it",
+            where=workload.where("model"),
+            hint="plan a language model; `advisor predict` gives the samples per second of this one",
+        )
 
 
 def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:

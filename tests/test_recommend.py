@@ -81,6 +81,7 @@ def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
     [
         ({"model": "meta-llama/Llama-3.1-8B-Instrukt"}, "Llama-3.1-8B-Instruct"),
         ({"model": "./nowhere/config.json"}, "nowhere"),
+        ({"model": "google-bert/bert-base-uncased"}, "does not answer token by token"),
         ({"regions": "[us-east-11]"}, "did you mean us-east-1"),
         ({"providers": "[awz]"}, "did you mean aws"),
         ({"context_tokens": "10000000"}, "more than the 131,072"),

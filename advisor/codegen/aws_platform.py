@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.errors import InputError
+from advisor.plan.values import Option
 
 
 class Stack(StrEnum):
@@ -91,16 +92,16 @@ _ARM_FAMILY = re.compile(r"[a-z]+\d+[a-z]*g[a-z]*|.*-gb\d+")
 """AWS puts a g after the generation for Graviton (g5g), and names Grace machines after the superchip (p6e-gb200)."""
 
 
-def platform_of(instance_type: str, purchase: str, engine_version: str) -> Platform:
-    """How an instance type boots and serves.
+def platform_of(option: Option) -> Platform:
+    """How the instances of *option* boot and serve.
 
     Raises:
         InputError: the type is malformed, or nothing that this program writes runs on it.
     """
-    named = _INSTANCE_TYPE.fullmatch(instance_type)
+    named = _INSTANCE_TYPE.fullmatch(option.instance_type)
     if named is None:
-        raise InputError(f"{instance_type!r} is no EC2 instance type", hint="expected something like g6.xlarge")
-    family = _family(named["family"], instance_type)
+        raise InputError(f"{option.instance_type!r} is no EC2 instance type", hint="expected something like g6.xlarge")
+    family = _family(named["family"], option.instance_type)
     arm = _ARM_FAMILY.fullmatch(named["family"]) is not None
     architecture = "arm64" if arm else "x86_64"
     return Platform(
@@ -108,8 +109,8 @@ def platform_of(instance_type: str, purchase: str, engine_version: str) -> Platf
         cpu_architecture=architecture,
         cores_per_accelerator=family.cores_per_accelerator,
         ami_parameter=_ami_parameter(family.stack, architecture),
-        serving_image=_serving_image(family, engine_version),
-        quota=family.spot if purchase == "spot" else family.on_demand,
+        serving_image=_serving_image(family, option),
+        quota=family.spot if option.purchase == "spot" else family.on_demand,
     )
 
 
@@ -132,8 +133,8 @@ def _ami_parameter(stack: Stack, architecture: str) -> str:
     return f"/aws/service/deeplearning/ami/{architecture}/{image}/latest/ami-id"
 
 
-def _serving_image(family: Family, engine_version: str) -> str:
+def _serving_image(family: Family, option: Option) -> str:
     if family.stack is Stack.NEURON:
-        return family.serving_image
-    exact = _EXACT_VERSION.search(engine_version)
+        return _NXDI_IMAGE if "nxdi" in option.engine.lower() else family.serving_image
+    exact = _EXACT_VERSION.search(option.engine_version)
     return f"{family.serving_image}:v{exact[0] if exact else _CUDA_VERSION}"

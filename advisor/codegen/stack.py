@@ -117,7 +117,7 @@ def stack_of(plan: Plan, option: Option) -> StackModel:
     check(plan, option)
     interchangeable = _interchangeable(plan, option)
     plan, option = _as_written(plan, option)
-    platform = _platform(option)
+    platform = platform_of(option)
     container = container_of(option, str(plan.workload["model"]), platform)
     compute = _compute(plan, option, platform, interchangeable)
     has_gpu = platform.stack is Stack.CUDA
@@ -147,11 +147,7 @@ def check(plan: Plan, option: Option) -> None:
         InputError: the message says why.
     """
     _check_names(plan, option)
-    container_of(option, str(plan.workload["model"]), _platform(option))
-
-
-def _platform(option: Option) -> Platform:
-    return platform_of(option.instance_type, option.purchase, option.engine_version)
+    container_of(option, str(plan.workload["model"]), platform_of(option))
 
 
 def _as_written(plan: Plan, option: Option) -> tuple[Plan, Option]:

@@ -64,7 +64,8 @@ def _headline(option: Option) -> str:
     if option.pipeline_parallel > 1:
         split += f", pipeline parallel {option.pipeline_parallel}"
     machine = f"{option.instance_type} ({option.accelerator_count:g} × {option.accelerator}, {purchase})"
-    weights = f"{option.precision} weights, {option.kv_precision} KV cache"
+    cache = "unquantised" if option.kv_precision == "auto" else option.kv_precision
+    weights = f"{option.precision} weights, {cache} KV cache"
     return f"{option.instances} × {machine} in {option.region}: {replicas}, {split}, {weights}"
 
 

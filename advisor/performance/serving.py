@@ -43,9 +43,12 @@ CHUNK_TOKENS = 8192.0
 """Prompt tokens that one step takes in (vLLM's ``max_num_batched_tokens`` for serving on large accelerators)."""
 SATURATED_BATCH = 1e7
 """A batch at which every cost that does not grow with it has vanished."""
-MIN_BATCH = 1e-6
-BISECTIONS = 32
-"""Halvings of a bracket: a few 1e-10 of its width."""
+MIN_BATCH = 1e-4
+"""Mean running requests at the smallest load."""
+BISECTIONS = 24
+"""Halvings of a bracket in the logarithm: about 1e-6 of the number sought."""
+LOWEST = 1e-4
+"""No percentile is smaller than this share of where its search starts."""
 MAX_DOUBLINGS = 60
 MAX_VARIANCE = 1e3
 """Squared relative spread of the time per token above which it makes no difference."""
@@ -116,7 +119,7 @@ def capacity_at_slo(packed: Packed, tokens: TokenHistogram, slo: Slo) -> Capacit
     feasible = np.all(_within(service, idle, slo), axis=0)
     high = np.maximum(service.largest_batch, low)
     for _ in range(BISECTIONS):
-        middle = (low + high) / 2
+        middle = np.sqrt(low * high)
         good = np.all(_within(service, _state(service, middle), slo), axis=0)
         low, high = np.where(good, middle, low), np.where(good, high, middle)
     full = _state(service, low)
@@ -136,7 +139,7 @@ def latency_at_rate(packed: Packed, tokens: TokenHistogram, rates: Floats) -> La
     low = np.full_like(service.mean_marginal, MIN_BATCH)
     high = np.maximum(service.largest_batch, low)
     for _ in range(BISECTIONS):
-        middle = (low + high) / 2
+        middle = np.sqrt(low * high)
         good = _state(service, middle).rate < rates
         low, high = np.where(good, middle, low), np.where(good, high, middle)
     state = _state(service, high)
@@ -197,22 +200,26 @@ def _within(service: _Service, state: _State, slo: Slo) -> npt.NDArray[np.bool_]
     return np.stack([fits, *kept])
 
 
-def _log_sigma(service: _Service, state: _State) -> Floats:
-    """Spread of the logarithm of a request's time per token, (n, points): batch and arriving prompts."""
-    step = _step(service, state.high_batch)
-    high = step + state.high_batch * service.mean_marginal / service.points.mean_output
-    from_batch = (high / state.token_s - 1) / Z95
-    idle_share = np.maximum(1 - state.rate * service.mean_marginal, 1e-6)
-    from_prompts = state.rate * service.mean_square_marginal / (idle_share**2 * state.token_s)
-    variance = from_batch[:, None] ** 2 + from_prompts[:, None] / service.points.output_tokens
-    return np.sqrt(np.log1p(np.minimum(variance, MAX_VARIANCE)))
+def _token_times(service: _Service, state: _State) -> tuple[Floats, Floats]:
+    """Mean seconds per token of each point, and the spread of their logarithm: both (n, points)."""
+    busy, mean_wait = _queue(service, state)
+    idle_share = np.maximum(1 - state.rate * service.mean_marginal, 1e-6)[:, None]
+    outputs = service.points.output_tokens
+    behind = service.marginal + (busy * mean_wait)[:, None]
+    prompt_share = (state.rate * service.mean_marginal)[:, None]
+    mean = state.token_s[:, None] + prompt_share * behind / (idle_share * outputs)
+    exposed = outputs * state.token_s[:, None] + behind / idle_share
+    from_prompts = (state.rate * service.mean_square_marginal)[:, None] * exposed / (idle_share * outputs) ** 2
+    high = _step(service, state.high_batch) + state.high_batch * service.mean_marginal / service.points.mean_output
+    from_batch = ((high - state.token_s) / Z95)[:, None] ** 2
+    return mean, np.sqrt(np.log1p(np.minimum((from_prompts + from_batch) / mean**2, MAX_VARIANCE)))
 
 
 def _slower_than(service: _Service, state: _State, token_s: Floats) -> Floats:
     """Probability, for each point, that a request takes longer per token than ``token_s`` (n, points)."""
-    sigma = np.maximum(_log_sigma(service, state), 1e-9)
-    ratio = np.maximum(token_s, 1e-12) / state.token_s[:, None]
-    return _upper_tail(np.log(ratio) / sigma + sigma / 2)
+    mean, spread = _token_times(service, state)
+    sigma = np.maximum(spread, 1e-9)
+    return _upper_tail(np.log(np.maximum(token_s, 1e-12) / mean) / sigma + sigma / 2)
 
 
 def _upper_tail(z: Floats) -> Floats:
@@ -271,9 +278,9 @@ def _quantile(service: _Service, state: _State, share: Share, start: Floats) -> 
         if not above.any():
             break
         high = np.where(above, high * 2, high)
-    low = np.zeros_like(high)
+    low = start * LOWEST
     for _ in range(BISECTIONS):
-        middle = (low + high) / 2
+        middle = np.sqrt(low * high)
         good = share(service, state, middle) <= LATE_SHARE
         low, high = np.where(good, low, middle), np.where(good, middle, high)
     return high

@@ -92,12 +92,16 @@ def advice(plan: Plan) -> str:
     sentence = (
         f"Run {option.instances} × {option.instance_type} ({option.accelerator_count:g}×{option.accelerator}) on "
         f"{option.provider} in {option.region}, {purchase_words(option.purchase)}, {option.precision} with tensor "
-        f"parallelism {option.tensor_parallel} ({option.replicas} replicas): {usd(option.cost.total_usd_per_month)} a "
-        f"month, the cheapest of {len(plan.options)} options that keep the SLO"
+        f"parallelism {option.tensor_parallel} ({_count(option.replicas, 'replica')}): {usd(option.cost.total_usd_per_month)} a "
+        f"month, the cheapest of {_count(len(plan.options), 'option')} that keep the SLO"
     )
     if plan.current is None or plan.savings is None:
         return f"{sentence}."
     return f"{sentence}; {savings_words(plan.current, plan.savings.usd_per_month, plan.savings.ratio)}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def savings_words(current: CurrentCost, usd_per_month: float, ratio: float) -> str:

@@ -89,10 +89,15 @@ def decode(path: Path, columns: Sequence[str]) -> FileRows:
         UnreadableError: it was cut short or damaged, or the agent did not write it.
     """
     try:
-        with pq.ParquetFile(path, read_dictionary=list(TEXT_COLUMNS), page_checksum_verification=True) as file:
-            interval_seconds = _interval(file.metadata.metadata or {})
-            wanted = pa.schema([_COLUMNS.field(name) for name in (*KEY_COLUMNS, *columns)])
+        metadata = pq.read_metadata(path)
+        interval_seconds = _interval(metadata.metadata or {})
+        wanted = pa.schema([_COLUMNS.field(name) for name in (*KEY_COLUMNS, *columns)])
+        with pq.ParquetFile(
+            path, metadata=metadata, read_dictionary=list(TEXT_COLUMNS), page_checksum_verification=True
+        ) as file:
             return FileRows(file.read(columns=wanted.names, use_threads=False).cast(wanted), interval_seconds)
+    except KeyError as error:
+        raise UnreadableError(f"it has no column {error}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableError(f"cut short or damaged ({str(error).splitlines()[0].rstrip('. ')})") from error
 

@@ -177,8 +177,8 @@ def inferentia2() -> Scenario:
     option = make_option(
         instance_type="inf2.xlarge",
         accelerator="Inferentia2",
-        engine="vLLM-Neuron",
-        engine_version="NxDI plugin 0.5, vLLM 0.16",
+        engine="vLLM-NxDI",
+        engine_version="0.16",
         usd_per_hour=0.7582,
         instances=3,
         max_concurrency=8,

@@ -82,6 +82,21 @@ def test_neuron_counts_cores():
 
 
 @pytest.mark.parametrize(
+    ("changes", "tag"),
+    [
+        ({"engine_version": "0.31.1"}, "vllm-openai:v0.31.1"),
+        ({"engine_version": "0.31"}, "vllm-openai:v0.30.0"),
+        ({"instance_type": "inf2.xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
+        ({"instance_type": "trn2.48xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
+        ({"instance_type": "trn2.48xlarge", "engine": "vLLM-Neuron"}, ":0.24.0"),
+    ],
+)
+def test_image_is_that_of_the_engine(changes, tag):
+    """An exact version of the plan names the image; Trainium2 has an image for each of its two engines."""
+    assert tag in stack(**changes).container.image
+
+
+@pytest.mark.parametrize(
     ("instance_type", "part"),
     [
         ("g5g.xlarge", "/ami/arm64/base-oss-nvidia"),

@@ -25,7 +25,9 @@ def build_library(directory: Path, hidden: tuple[str, ...] = ()) -> Path:
     """
     library = directory / NAME
     version_script = directory / "symbols.map"
-    version_script.write_text(f"{{ local: {' '.join(f'{name};' for name in hidden)} }};" if hidden else "{ global: *; };")
+    version_script.write_text(
+        f"{{ local: {' '.join(f'{name};' for name in hidden)} }};" if hidden else "{ global: *; };"
+    )
     subprocess.run(
         [
             compiler() or "cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden",

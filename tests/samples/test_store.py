@@ -27,7 +27,11 @@ finite = st.none() | st.floats(0, 1e12)
 whole = st.none() | st.integers(0, 2**50)
 values = st.fixed_dictionaries(
     {
-        name: whole if name.endswith("_bytes") else st.none() | st.integers(0, 4000) if name[:2] in ("sm", "te") else finite
+        name: whole
+        if name.endswith("_bytes")
+        else st.none() | st.integers(0, 4000)
+        if name[:2] in ("sm", "te")
+        else finite
         for name in VALUE_COLUMNS
     }
 )
@@ -137,7 +141,9 @@ def test_a_damaged_file_is_reported_and_the_others_are_read(tmp_path_factory, ke
     content = damaged.read_bytes()
     if flip:
         middle = 4 + int(keep * 1000)
-        damaged.write_bytes(content[:middle] + bytes(byte ^ 0xFF for byte in content[middle : middle + 8]) + content[middle + 8 :])
+        damaged.write_bytes(
+            content[:middle] + bytes(byte ^ 0xFF for byte in content[middle : middle + 8]) + content[middle + 8 :]
+        )
     else:
         damaged.write_bytes(content[: int(keep * len(content))])
     frame = read_samples(directory)
@@ -230,13 +236,16 @@ def test_an_accelerator_that_moves_stays_one(tmp_path):
 
 
 def test_a_directory_that_cannot_be_written_is_refused_before_sampling(tmp_path):
-    """A path below a file, and a directory without permission, are errors at once and name the option."""
+    """A path below a file is an error at once, and the option to change is named."""
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot make this directory") as caught:
         write(tmp_path / "file" / "samples", [])
     assert "--output" in caught.value.hint
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_without_permission_is_refused_before_sampling(tmp_path):
+    """A directory that may not be written to is an error before anything is read."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     with pytest.raises(InputError, match="cannot write here"):

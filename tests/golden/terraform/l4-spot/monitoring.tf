@@ -70,7 +70,7 @@ resource "aws_sns_topic_subscription" "alerts" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "gpu_idle" {
-  alarm_name          = "${var.name}-gpu_idle"
+  alarm_name          = "${var.name}-gpu-idle"
   alarm_description   = "GPUs below 10 percent for an hour: paid for and not used."
   comparison_operator = "LessThanThreshold"
   threshold           = 10
@@ -86,7 +86,7 @@ resource "aws_cloudwatch_metric_alarm" "gpu_idle" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "gpu_memory" {
-  alarm_name          = "${var.name}-gpu_memory"
+  alarm_name          = "${var.name}-gpu-memory"
   alarm_description   = "GPU memory above 97 percent, where the engine may take 90."
   comparison_operator = "GreaterThanThreshold"
   threshold           = 97
@@ -128,10 +128,10 @@ resource "aws_cloudwatch_metric_alarm" "gpu_memory" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "unhealthy_hosts" {
-  alarm_name          = "${var.name}-unhealthy_hosts"
+  alarm_name          = "${var.name}-unhealthy-hosts"
   alarm_description   = "Fewer hosts answer than the plan needs, for longer than one takes to start."
   comparison_operator = "LessThanThreshold"
-  threshold           = 1 * var.instances
+  threshold           = var.instances
   evaluation_periods  = 5
   treat_missing_data  = "breaching"
   alarm_actions       = [aws_sns_topic.alerts.arn]
@@ -144,7 +144,7 @@ resource "aws_cloudwatch_metric_alarm" "unhealthy_hosts" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
-  alarm_name          = "${var.name}-metrics_silent"
+  alarm_name          = "${var.name}-metrics-silent"
   alarm_description   = "A host sends no metrics: the other alarms do not see it."
   comparison_operator = "LessThanThreshold"
   threshold           = 4 * var.instances
@@ -160,7 +160,7 @@ resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "host_memory" {
-  alarm_name          = "${var.name}-host_memory"
+  alarm_name          = "${var.name}-host-memory"
   alarm_description   = "Memory of a host above 95 percent: the engine is about to be killed."
   comparison_operator = "GreaterThanThreshold"
   threshold           = 95
@@ -176,7 +176,7 @@ resource "aws_cloudwatch_metric_alarm" "host_memory" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "agent_silent" {
-  alarm_name          = "${var.name}-agent_silent"
+  alarm_name          = "${var.name}-agent-silent"
   alarm_description   = "The advisor agent does not run on a host: its samples are missing."
   comparison_operator = "LessThanThreshold"
   threshold           = 1

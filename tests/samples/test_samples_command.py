@@ -1,0 +1,94 @@
+"""`advisor samples show` as a program."""
+
+import json
+import subprocess
+import sys
+
+from samples.building import gap, sample, write
+
+GIB = 1024**3
+
+
+def show(*arguments):
+    """Run `advisor samples show`."""
+    command = [sys.executable, "-m", "advisor", "samples", "show", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def small_store(directory):
+    """One accelerator with a peak, and one that is lost half of the time."""
+    memory = {"memory_total_bytes": 40 * GIB, "memory_used_bytes": 36 * GIB}
+    rows = [
+        sample(second, busy_ratio=0.9 if second == 4 else 0.1, energy_joules=360_000.0 * second, **memory)
+        for second in range(1, 11)
+    ]
+    write(directory, rows)
+    write(directory, [sample(second, 1, busy_ratio=None) if second < 6 else gap(second, 1) for second in range(1, 11)])
+
+
+def test_the_table_shows_peak_against_average(tmp_path):
+    """One row per accelerator; unknown is a dash; missed readings and the meaning of the numbers are said below."""
+    small_store(tmp_path)
+    result = show(tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "host    #  accelerator            coverage  memory mean GiB  peak GiB  total GiB  "
+        "busy mean  busy p50  busy p95  busy peak  peak ÷ mean  kWh",
+        "------  -  ---------------------  --------  ---------------  --------  ---------  "
+        "---------  --------  --------  ---------  -----------  ---",
+        "host-a  0  NVIDIA A100-SXM4-40GB    100.0%             36.0      36.0       40.0  "
+        "    18.0%     10.0%     54.0%      90.0%          5.0  0.9",
+        "host-a  1  NVIDIA A100-SXM4-40GB     50.0%                -         -          -  "
+        "        -         -         -          -            -    -",
+        "",
+        "Memory used is what the engine reserved, not what the model needs; busy is the share of time in which any "
+        "kernel ran, not how much of the accelerator it used. Peaks are the highest single reading; - is unknown.",
+        "host-a #1: 5 readings missed (GPU is lost)",
+    ]
+
+
+def test_the_json_has_one_object_for_each_metric(tmp_path):
+    """Other programs find host, accelerator, metric, quantiles and coverage under the documented names."""
+    small_store(tmp_path)
+    entries = json.loads(show(tmp_path, "--format", "json").stdout)
+    by_metric = {(entry["accelerator_index"], entry["metric"]): entry for entry in entries}
+    assert set(by_metric) == {
+        (0, "memory_total_bytes"), (0, "memory_used_bytes"), (0, "busy_ratio"), (1, None),
+    }  # fmt: skip
+    assert by_metric[0, "busy_ratio"] == {
+        "host": "host-a", "accelerator_index": 0, "mig_index": None, "accelerator_uuid": "GPU-host-a-0",
+        "accelerator": "NVIDIA A100-SXM4-40GB", "metric": "busy_ratio", "p50": 0.1, "p95": 0.54, "max": 0.9,
+        "mean": 0.18, "peak_to_mean": 5.0, "coverage_ratio": 1.0, "samples": 10, "missed_ticks": 0,
+        "energy_joules": 3_240_000.0,
+    }  # fmt: skip
+    assert by_metric[1, None]["coverage_ratio"] == 0.5
+    assert by_metric[1, None]["max"] is None
+    assert by_metric[1, None]["missed_ticks"] == 5
+
+
+def test_skipped_files_are_named_on_stderr(tmp_path):
+    """A damaged file does not spoil the result, and is not passed over in silence."""
+    small_store(tmp_path)
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
+    result = show(tmp_path, "--format", "json")
+    assert result.returncode == 0
+    assert json.loads(result.stdout)
+    assert f"skipped {tmp_path / 'broken.parquet'}: cut short or damaged" in result.stderr
+
+
+def test_a_result_can_go_to_a_file(tmp_path):
+    """With -o the Markdown table is written to the file and stdout stays empty."""
+    small_store(tmp_path / "samples")
+    result = show(tmp_path / "samples", "--format", "markdown", "-o", tmp_path / "table.md")
+    assert result.stdout == ""
+    assert (tmp_path / "table.md").read_text().startswith("| host | # | accelerator | coverage |")
+
+
+def test_an_empty_directory_is_answered_with_what_to_do(tmp_path):
+    """Nothing to show ends with exit 1, the place and the command that collects samples; no traceback."""
+    result = show(tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"error: {tmp_path}: no samples here\n"
+        "  hint: collect some on an inference host: `advisor agent run --output DIR`\n"
+    )
