@@ -103,7 +103,7 @@ def _row(summary: AcceleratorSummary) -> list[str]:
         *(f"{value:.1%}" for value in ((busy.mean, busy.p50, busy.p95, busy.max) if busy else ())),
         *([] if busy else ["-"] * 4),
         f"{busy.peak_to_mean:.1f}" if busy and busy.peak_to_mean is not None else "-",
-        "-" if summary.energy_joules is None else f"{summary.energy_joules / _JOULES_PER_KWH:.3g}",
+        "-" if summary.energy_joules is None else f"{summary.energy_joules / _JOULES_PER_KWH:,.3f}",
     ]
 
 

@@ -19,8 +19,6 @@ ACTIVATION_BYTES = 2.0
 """Bytes of one activation in an all-reduce."""
 MIN_DENSE_SHARE = 0.02
 """Least share of a model's parameters that is read at every step, whatever the expert counts say."""
-GEMM_NORM = 3.0
-"""Exponent that joins memory time and arithmetic time: between their sum (1) and their maximum (infinity)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,10 +149,13 @@ def _moe_factor(r: Replicas, c: Constants) -> Floats:
 
 
 def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
-    """Matrix products: memory time and arithmetic time overlap in part, (m^3 + a^3)^(1/3)."""
+    """Matrix products: memory time and arithmetic time overlap in part, (m³ + a³)^(1/3).
+
+    The exponent lies between their sum (1) and their maximum (infinity).
+    """
     memory = c.weight_read * _weight_seconds(r, tokens)
     arithmetic = c.gemm * _flop_seconds(r, tokens)
-    joined: Floats = (memory**GEMM_NORM + arithmetic**GEMM_NORM) ** (1 / GEMM_NORM)
+    joined = np.cbrt(memory * memory * memory + arithmetic * arithmetic * arithmetic)
     return joined * _moe_factor(r, c)
 
 

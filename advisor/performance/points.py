@@ -8,10 +8,10 @@ import numpy.typing as npt
 from advisor.demand.values import TokenHistogram
 from advisor.performance.physics import Floats
 
-INPUT_EDGES = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 1.0)
+INPUT_EDGES = (0.0, 0.4, 0.8, 0.93, 0.97, 1.0)
 """Shares of requests at which prompt lengths are cut: finer where the 95th percentile of TTFT lies."""
-OUTPUT_EDGES = (0.0, 0.2, 0.6, 1.0)
-"""The same for answers: the shortest fluctuate most in their time per token."""
+OUTPUT_EDGES = (0.0, 0.2, 0.6, 0.9, 1.0)
+"""The same for answers: the shortest fluctuate most in their time per token, the longest decide the end-to-end time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,7 @@ class LengthPoints:
 
 
 def length_points(tokens: TokenHistogram) -> LengthPoints:
-    """At most 21 points with the same means; a histogram that small is taken as it is."""
+    """At most 20 points with the same means; a histogram that small is taken as it is."""
     cells = (len(INPUT_EDGES) - 1) * (len(OUTPUT_EDGES) - 1)
     source = (tokens.input_tokens, np.maximum(tokens.output_tokens, 1.0), tokens.probability)
     thin: tuple[Floats, Floats, Floats] = source if tokens.probability.size <= cells else _thinned(*source)

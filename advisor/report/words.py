@@ -92,8 +92,9 @@ def advice(plan: Plan) -> str:
     sentence = (
         f"Run {option.instances} × {option.instance_type} ({option.accelerator_count:g}×{option.accelerator}) on "
         f"{option.provider} in {option.region}, {purchase_words(option.purchase)}, {option.precision} with tensor "
-        f"parallelism {option.tensor_parallel} ({_count(option.replicas, 'replica')}): {usd(option.cost.total_usd_per_month)} a "
-        f"month, the cheapest of {_count(len(plan.options), 'option')} that keep the SLO"
+        f"parallelism {option.tensor_parallel} ({_count(option.replicas, 'replica')}): "
+        f"{usd(option.cost.total_usd_per_month)} a month, the cheapest of "
+        f"{_count(len(plan.options), 'option')} that keep the SLO"
     )
     if plan.current is None or plan.savings is None:
         return f"{sentence}."

@@ -4,8 +4,10 @@ A file appears whole or not at all and is never touched again, so a crash loses 
 hosts and agents may write into one directory.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -46,9 +48,7 @@ class SampleWriter:
         self.files_written = 0
         _make_directory(directory)
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise InputError(
-                "cannot write here", where=str(directory), hint="give a directory that you may write to: --output DIR"
-            )
+            raise _cannot_write(directory, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
     def append(self, readings: Iterable[Reading]) -> None:
         """Take the readings of a tick; written at once when more than a minute would wait in memory.
@@ -72,17 +72,19 @@ class SampleWriter:
         for day, readings in _by_date(self._readings):
             folder = self._directory / f"date={day}" / f"host={_folder_name(self._host)}"
             _make_directory(folder)
-            write_bytes(self._next_path(folder), encode(readings, self._interval))
-            self.files_written += 1
+            self._write_file(folder, encode(readings, self._interval))
             self._readings = self._readings[len(readings) :]
 
-    def _next_path(self, folder: Path) -> Path:
-        """A name that no file has; two agents can have started in the same microsecond."""
+    def _write_file(self, folder: Path, content: bytes) -> None:
+        """Write under a name that no file has, even if another agent started in the same microsecond."""
         while True:
             path = folder / f"{self._stem}-{self._sequence:06d}.parquet"
             self._sequence += 1
-            if not path.exists():
-                return path
+            with _reserved(path) as is_mine:
+                if is_mine:
+                    write_bytes(path, content)
+                    self.files_written += 1
+                    return
 
 
 def read_samples(directory: Path, columns: Sequence[str] = VALUE_COLUMNS) -> SampleFrame:
@@ -150,12 +152,33 @@ def _folder_name(host: str) -> str:
     return quote(host, safe="") if host.strip(".") else quote(host).replace(".", "%2E")
 
 
+@contextmanager
+def _reserved(path: Path) -> Iterator[bool]:
+    """Hold a name against other agents while its file is written; False when it is taken."""
+    reservation = path.with_name(f".{path.name}.reserved")
+    try:
+        reservation.touch(exist_ok=False)
+    except FileExistsError:
+        yield False
+        return
+    except OSError as error:
+        raise _cannot_write(path.parent, error) from error
+    try:
+        yield not path.exists()
+    finally:
+        reservation.unlink(missing_ok=True)
+
+
 def _make_directory(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot make this directory: {error.strerror}",
-            where=str(path),
-            hint="give a directory that you may write to: --output DIR",
-        ) from error
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(directory: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot write here: {error.strerror}",
+        where=str(directory),
+        hint="give a directory that you may write to and that has space left: --output DIR",
+    )

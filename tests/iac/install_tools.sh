@@ -2,7 +2,7 @@
 # Installs the tools that check generated code into .verify/ (1.2 GB; 70 s on two cores, nothing when it is up to date).
 # A tool that cannot be installed here is named, and the tests that need it are skipped.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 
 root=.verify
 here=tests/iac

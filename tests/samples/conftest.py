@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from fakenvml.build import build_library, compiler
 
 PLAYING = Path(__file__).with_name("playing.py")

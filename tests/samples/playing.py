@@ -49,6 +49,11 @@ class VirtualClock:
         return False
 
 
+def say(text: str) -> None:
+    """Talk on stderr."""
+    sys.stderr.write(f"{text}\n")
+
+
 def play(
     output: Path,
     clock: VirtualClock,
@@ -61,7 +66,7 @@ def play(
     source = NvmlSource(host)
     writer = SampleWriter(output, host, interval, clock.now(), longest_in_memory)
     try:
-        return run_agent(source, writer, clock, interval, duration, lambda text: print(text, file=sys.stderr))
+        return run_agent(source, writer, clock, interval, duration, say)
     finally:
         source.close()
 
@@ -83,7 +88,7 @@ def main() -> int:
     try:
         play(given.output, clock, timedelta(seconds=given.interval), duration, given.host)
     except AdvisorError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return error.exit_code
     return 0
 

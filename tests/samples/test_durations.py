@@ -19,11 +19,11 @@ def test_a_number_and_its_unit(text, seconds):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "s", "-1s", "1w", "1e3s", "nan s", "1s2m", "0s", "0.0001ms", "99999999d", "١s s"]
+    "text", ["", "1", "s", "-1s", "1w", "1e3s", "nan s", "1s2m", "0s", "0.0001ms", "99999999d", "s1"]
 )
 def test_anything_else_is_refused(text):
     """No unit, no number, a sign, no time at all, or more than ten years: refused with what was written."""
-    with pytest.raises(ValueError, match="is no|is longer"):
+    with pytest.raises(ValueError, match=r"is no|is longer"):
         parse_duration(text)
 
 

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from samples.building import MIDNIGHT, gap, sample, write
 
 from advisor.errors import InputError
 from advisor.samples.parquet_files import VALUE_COLUMNS
 from advisor.samples.store import read_samples
 from advisor.samples.values import AcceleratorSample
+from samples.building import MIDNIGHT, gap, sample, write
 
 FULL = {
     "memory_total_bytes": 42_949_672_960, "memory_used_bytes": 38_600_000_001, "memory_reserved_bytes": 545_259_520,
@@ -238,7 +238,7 @@ def test_an_accelerator_that_moves_stays_one(tmp_path):
 def test_a_directory_that_cannot_be_written_is_refused_before_sampling(tmp_path):
     """A path below a file is an error at once, and the option to change is named."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot make this directory") as caught:
+    with pytest.raises(InputError, match="cannot write here") as caught:
         write(tmp_path / "file" / "samples", [])
     assert "--output" in caught.value.hint
 

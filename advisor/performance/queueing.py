@@ -1,0 +1,166 @@
+"""What a deployment does to requests that arrive at random: how many run, how long they wait and how long they take.
+
+The formulas of :mod:`advisor.performance.serving`, all at a given mean number of running requests.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.demand.values import TokenHistogram
+from advisor.performance.deployments import Packed
+from advisor.performance.physics import (
+    Floats,
+    decode_step_seconds,
+    kv_bytes_per_sequence,
+    marginal_prefill_seconds,
+    prefill_seconds,
+)
+from advisor.performance.points import LengthPoints, length_points
+
+Z95 = 1.645
+"""Standard deviations from the mean to the 95th percentile of a normal distribution."""
+CHUNK_TOKENS = 8192.0
+"""Prompt tokens that one step takes in (vLLM's ``max_num_batched_tokens`` for serving on large accelerators)."""
+SATURATED_BATCH = 1e7
+"""A batch at which every cost that does not grow with it has vanished."""
+MAX_VARIANCE = 1e3
+"""Squared relative spread of the time per token above which it makes no difference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Service:
+    """What a histogram of lengths costs each deployment; arrays of shape (n,) or (n, points)."""
+
+    packed: Packed
+    points: LengthPoints
+    alone: Floats
+    """Prefill seconds of each point on an idle replica, (n, points)."""
+    marginal: Floats
+    """Prefill seconds of each point in a busy replica, (n, points)."""
+    mean_marginal: Floats
+    mean_square_marginal: Floats
+    largest_batch: Floats
+    """Requests that KV cache and engine can hold."""
+    saturated_rate: Floats
+    """Requests per second of an infinite batch."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """Deployments at work with ``batch`` requests each on average."""
+
+    batch: Floats
+    rate: Floats
+    token_s: Floats
+    """Mean seconds per output token."""
+    step_s: Floats
+    high_batch: Floats
+    """95th percentile of the running requests."""
+
+
+def offer(packed: Packed, tokens: TokenHistogram) -> Service:
+    points = length_points(tokens)
+    wide = packed.column()
+    lengths = points.input_tokens[None, :]
+    alone = prefill_seconds(wide.replicas, wide.constants, lengths)
+    marginal = marginal_prefill_seconds(wide.replicas, wide.constants, lengths)
+    mean_marginal: Floats = marginal @ points.probability
+    replicas = packed.replicas
+    cached = replicas.kv_cache_bytes / np.maximum(kv_bytes_per_sequence(replicas, points.resident_tokens), 1.0)
+    top = np.full_like(mean_marginal, SATURATED_BATCH)
+    endless = decode_step_seconds(replicas, packed.constants, top, points.resident_tokens)
+    return Service(
+        packed=packed,
+        points=points,
+        alone=alone,
+        marginal=marginal,
+        mean_marginal=mean_marginal,
+        mean_square_marginal=marginal**2 @ points.probability,
+        largest_batch=np.minimum(cached, replicas.max_sequences),
+        saturated_rate=SATURATED_BATCH / (points.mean_output * endless + SATURATED_BATCH * mean_marginal),
+    )
+
+
+def state_at(service: Service, batch: Floats) -> State:
+    """Rate, time per token and fluctuation at a mean batch."""
+    step = _step(service, batch)
+    token = step + batch * service.mean_marginal / service.points.mean_output
+    rate = batch / (service.points.mean_output * token)
+    spare = np.maximum(1.0 - rate / service.saturated_rate, 1e-9)
+    return State(batch, rate, token, step, batch + Z95 * np.sqrt(batch / spare))
+
+
+def _step(service: Service, batch: Floats) -> Floats:
+    packed = service.packed
+    return decode_step_seconds(packed.replicas, packed.constants, batch, service.points.resident_tokens)
+
+
+def _token_times(service: Service, state: State) -> tuple[Floats, Floats]:
+    """Mean seconds per token of each point, and the spread of their logarithm: both (n, points)."""
+    busy, mean_wait = _queue(service, state)
+    idle_share = np.maximum(1 - state.rate * service.mean_marginal, 1e-6)[:, None]
+    outputs = service.points.output_tokens
+    behind = service.marginal + (busy * mean_wait)[:, None]
+    prompt_share = (state.rate * service.mean_marginal)[:, None]
+    mean = state.token_s[:, None] + prompt_share * behind / (idle_share * outputs)
+    exposed = outputs * state.token_s[:, None] + behind / idle_share
+    from_prompts = (state.rate * service.mean_square_marginal)[:, None] * exposed / (idle_share * outputs) ** 2
+    high = _step(service, state.high_batch) + state.high_batch * service.mean_marginal / service.points.mean_output
+    from_batch = ((high - state.token_s) / Z95)[:, None] ** 2
+    return mean, np.sqrt(np.log1p(np.minimum((from_prompts + from_batch) / mean**2, MAX_VARIANCE)))
+
+
+def _slower_than(service: Service, state: State, token_s: Floats) -> Floats:
+    """Probability, for each point, that a request takes longer per token than ``token_s`` (n, points)."""
+    mean, spread = _token_times(service, state)
+    sigma = np.maximum(spread, 1e-9)
+    return _upper_tail(np.log(np.maximum(token_s, 1e-12) / mean) / sigma + sigma / 2)
+
+
+def _upper_tail(z: Floats) -> Floats:
+    """P(Z > z) of a standard normal, to 1.4e-4 (Bowling et al. 2009: logistic of 1.5976 z + 0.07056 z³)."""
+    bounded = np.clip(z, -8.0, 8.0)
+    return 1 / (1 + np.exp(bounded * (1.5976 + 0.07056 * bounded * bounded)))
+
+
+def slow_share(service: Service, state: State, limit: Floats) -> Floats:
+    """Share of requests whose time per token is above ``limit`` seconds."""
+    share: Floats = _slower_than(service, state, limit[:, None]) @ service.points.probability
+    return share
+
+
+def own_seconds(service: Service, state: State) -> Floats:
+    """Seconds to the first token without the queue (n, points): prefill with the decode steps it shares."""
+    constants = service.packed.constants
+    shared = state.step_s[:, None] * service.points.input_tokens / CHUNK_TOKENS
+    fixed = constants.step_wait * state.step_s + constants.request_s
+    return service.alone + shared + np.asarray(fixed)[:, None]
+
+
+def _queue(service: Service, state: State) -> tuple[Floats, Floats]:
+    """Share of requests that wait for prefill, and the mean seconds that those wait."""
+    served = service.marginal + state.step_s[:, None] * service.points.input_tokens / CHUNK_TOKENS
+    busy = np.minimum(state.rate * (served @ service.points.probability), 1.0)
+    mean_square = served**2 @ service.points.probability
+    mean_service = np.maximum(served @ service.points.probability, 1e-12)
+    in_same_step = 1 + busy
+    return busy, in_same_step * mean_square / mean_service / (2 * np.maximum(1 - busy, 1e-9))
+
+
+def late_share(service: Service, state: State, limit: Floats) -> Floats:
+    """Share of requests whose first token comes after ``limit`` seconds: P(W > limit - own), W zero or exponential."""
+    busy, mean_wait = _queue(service, state)
+    room = limit[:, None] - own_seconds(service, state)
+    waits = busy[:, None] * np.exp(-np.maximum(room, 0.0) / mean_wait[:, None])
+    share: Floats = np.where(room < 0, 1.0, waits) @ service.points.probability
+    return share
+
+
+def overdue_share(service: Service, state: State, limit: Floats) -> Floats:
+    """Share of requests whose last token comes after ``limit`` seconds: a slow answer, or a late first token."""
+    busy, mean_wait = _queue(service, state)
+    first = own_seconds(service, state) + (busy * mean_wait)[:, None]
+    left = (limit[:, None] - first) / np.maximum(service.points.output_tokens - 1, 1e-9)
+    slow: Floats = _slower_than(service, state, left) @ service.points.probability
+    return np.maximum(slow, late_share(service, state, limit))
