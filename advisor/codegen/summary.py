@@ -7,6 +7,7 @@ from typing import Any
 from advisor.codegen.aws_platform import Quota
 from advisor.cost import NOT_INCLUDED
 from advisor.plan.values import Interval, Option, Plan
+from advisor.units import HOURS_PER_MONTH
 
 _UNKNOWN = "unknown"
 _WHOLE_ABOVE = 100
@@ -109,8 +110,8 @@ def _cost(plan: Plan, option: Option) -> Iterator[Row]:
     cost = option.cost
     price = f"${cost.instance_usd_per_hour:,.4f} an hour × {option.instances}"
     yield Row("Instances", f"{price} = ${cost.usd_per_hour:,.4f} an hour")
-    yield Row("Compute, a month of 730 hours", usd(cost.compute_usd_per_month))
-    yield Row("Total, a month of 730 hours", usd(cost.total_usd_per_month))
+    yield Row(f"Compute, a month of {HOURS_PER_MONTH} hours", usd(cost.compute_usd_per_month))
+    yield Row(f"Total, a month of {HOURS_PER_MONTH} hours", usd(cost.total_usd_per_month))
     yield Row("Per million output tokens", usd(cost.usd_per_million_output_tokens))
     yield Row("Per 1,000 requests", f"${cost.usd_per_1000_requests:,.4f}")
     yield Row("Price", f"{cost.price_source}, {cost.price_as_of or _UNKNOWN} ({cost.price_quality})")

@@ -60,6 +60,7 @@ class State:
 
 
 def offer(packed: Packed, tokens: TokenHistogram) -> Service:
+    """Work out what requests of these lengths cost each deployment."""
     points = length_points(tokens)
     wide = packed.column()
     lengths = points.input_tokens[None, :]

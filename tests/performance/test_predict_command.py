@@ -1,0 +1,141 @@
+"""``advisor predict`` as a user runs it: one question, a table of them, and all that can be wrong with either."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from advisor.cli.predict import predict_table
+from advisor.cli.predict_rows import INPUT_COLUMNS, RESULT_COLUMNS
+from advisor.errors import InputError
+
+QUESTION = (
+    "--model", "meta-llama/Meta-Llama-3.1-8B", "--accelerator", "H100-SXM", "--accelerator-count", "1",
+    "--precision", "fp8", "--input-tokens", "1024", "--output-tokens", "256", "--concurrency", "16",
+)  # fmt: skip
+HEADER = "id,model,accelerator,precision,input_tokens,output_tokens,concurrency"
+GOOD = "a,meta-llama/Meta-Llama-3.1-8B,H100-SXM,fp8,1024,256,16"
+
+
+def answer(*rows, header=HEADER):
+    """Rows of the answer to a small table."""
+    return list(csv.DictReader(io.StringIO(predict_table("\n".join([header, *rows]) + "\n", "rows.csv"))))
+
+
+def test_one_question_as_json(run_advisor):
+    """The documented example answers with every result column, numbers as numbers."""
+    done = run_advisor("predict", *QUESTION, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(RESULT_COLUMNS) <= set(result)
+    assert 3 < result["tpot_ms"] < 20
+    assert result["samples_per_second"] is None
+    assert (result["evidence"], result["reason"]) == ("roofline", "")
+
+
+def test_one_question_as_a_table(run_advisor):
+    """Each number is shown with its range."""
+    done = run_advisor("predict", *QUESTION)
+    assert done.returncode == 0
+    line = next(line for line in done.stdout.splitlines() if line.startswith("tpot_ms"))
+    assert " to " in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        (("--model", "meta-llama/Meta-Llama-3.1-9B"), 1, "is not known"),
+        (("--accelerator", "H1000"), 1, "unknown accelerator"),
+        (("--precision", "fp7"), 1, "precision 'fp7' is not known"),
+        (("--concurrency", "many"), 1, "concurrency: 'many' is no number"),
+        (("--accelerator-count", "0"), 1, "must be a whole number of at least 1"),
+        (("--input-tokens", "-5"), 1, "input_tokens must not be negative"),
+        (("--scenario", "rush"), 2, "Invalid value"),
+        (("--batch", "rows.csv"), 2, "--batch takes everything from the file"),
+    ],
+    ids=["model", "accelerator", "precision", "number", "count", "negative", "scenario", "both"],
+)
+def test_wrong_input_is_said_and_never_a_traceback(run_advisor, changes, code, message):
+    """The exit code tells the user's slips from wrong usage."""
+    done = run_advisor("predict", *QUESTION, *changes)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_table_keeps_its_columns_and_gains_the_results(run_advisor, tmp_path):
+    """Input columns first, as they stand, also those that are not ours; results after them."""
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{HEADER},measured_by\n{GOOD},us\n")
+    done = run_advisor("predict", "--batch", path, "-o", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "out.csv").open()))
+    assert list(rows[0]) == [*HEADER.split(","), "measured_by", *RESULT_COLUMNS]
+    assert rows[0]["measured_by"] == "us"
+    assert float(rows[0]["ttft_ms_low"]) < float(rows[0]["ttft_ms"]) < float(rows[0]["ttft_ms_high"])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("b,nobody/knows,H100-SXM,fp8,1024,256,16", "model 'nobody/knows' is not known"),
+        ("b,meta-llama/Meta-Llama-3.1-8B,H9000,fp8,1024,256,16", "unknown accelerator: 'H9000'"),
+        ("b,meta-llama/Meta-Llama-3.1-8B,,fp8,1024,256,16", "accelerator is empty"),
+        ("b,meta-llama/Meta-Llama-3.1-8B,H100-SXM,fp8,lots,256,16", "input_tokens: 'lots' is no number"),
+        ("b,meta-llama/Meta-Llama-3.1-8B,H100-SXM,fp8,nan,256,16", "input_tokens: 'nan' is no finite number"),
+        ("b,meta-llama/Meta-Llama-3.1-8B,H100-SXM,fp8,-1,256,16", "input_tokens must not be negative"),
+        ("b,meta-llama/Meta-Llama-3.1-8B,H100-SXM", "input_tokens and output_tokens are needed"),
+        ("b,meta-llama/Meta-Llama-3.1-8B,H100-SXM,fp8,1024,256,16,17,18", "more cells than the header"),
+    ],
+    ids=["model", "accelerator", "empty", "no number", "nan", "negative", "short row", "long row"],
+)
+def test_one_bad_row_never_stops_the_rest(row, reason):
+    """The bad row has a reason and no number; those around it are answered."""
+    first, bad, last = answer(GOOD, row, GOOD)
+    assert reason in bad["reason"]
+    assert bad["tpot_ms"] == ""
+    assert bad["evidence"] == "none"
+    assert first["tpot_ms"] == last["tpot_ms"] != ""
+
+
+def test_the_scenario_has_a_default():
+    """With users it is a closed loop; without, the largest throughput, which has no time to first token."""
+    closed, saturated = answer(GOOD, GOOD.removesuffix("16"))
+    assert closed["ttft_ms"] != ""
+    assert saturated["ttft_ms"] == ""
+    assert float(saturated["output_tokens_per_second"]) > float(closed["output_tokens_per_second"])
+
+
+def test_numbers_may_be_written_as_decimals():
+    """Tables made by other programs say 8.0 where they mean 8."""
+    row = "a,meta-llama/Meta-Llama-3.1-70B,H100-SXM,8.0,8.0,fp8,1024.0,256.0,16.0"
+    header = "id,model,accelerator,accelerator_count,tensor_parallel,precision,input_tokens,output_tokens,concurrency"
+    assert answer(row, header=header)[0]["reason"] == ""
+
+
+def test_old_results_are_replaced():
+    """Feeding an answer back in gives the same answer, without doubled columns."""
+    text = predict_table(f"{HEADER}\n{GOOD}\n", "rows.csv")
+    assert predict_table(text, "rows.csv") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "the file is empty"), ("id,accelerator\na,T4\n", "column 'model' is missing"), (HEADER + "\n", "no rows")],
+    ids=["empty", "missing column", "header only"],
+)
+def test_a_table_that_is_none_is_refused(text, message):
+    """The error names the file and what is wrong with it."""
+    with pytest.raises(InputError, match=message) as error:
+        predict_table(text, "rows.csv")
+    assert error.value.where.startswith("rows.csv")
+
+
+def test_every_documented_column_is_an_input():
+    """The columns of the command's documentation, in its order."""
+    assert INPUT_COLUMNS == (
+        "id", "model", "accelerator", "accelerator_count", "tensor_parallel", "pipeline_parallel", "expert_parallel",
+        "data_parallel", "precision", "kv_precision", "engine", "engine_version", "scenario", "input_tokens",
+        "output_tokens", "concurrency",
+    )  # fmt: skip
