@@ -89,7 +89,7 @@ def _demand_of_samples(sampled: SampleDemand, workload: Workload, model: Model, 
     from advisor.samples.store import read_samples
     from advisor.samples.summary import busy_profile
 
-    profile = busy_profile(read_samples(sampled.path))
+    profile = busy_profile(read_samples(sampled.path, ("busy_ratio",)))
     lengths = (sampled.input_tokens, sampled.output_tokens)
     capacity = None
     if sampled.requests_per_day is None:

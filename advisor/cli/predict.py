@@ -10,7 +10,9 @@ import click
 from advisor.catalog import load_catalog
 from advisor.cli.output import deliver, output_option, read_text
 from advisor.cli.predict_rows import (
+    COUNT_COLUMNS,
     INPUT_COLUMNS,
+    NUMBER_COLUMNS,
     REQUIRED_COLUMNS,
     RESULT_COLUMNS,
     answer_rows,
@@ -70,8 +72,14 @@ def _single(given: dict[str, str], output_format: str) -> str:
     check_row(given, catalog)
     result = result_of(answer_rows([given], catalog), 0)
     if output_format == "json":
-        return json.dumps(given | result, indent=2) + "\n"
+        return json.dumps(_as_numbers(given) | result, indent=2) + "\n"
     return _table(result)
+
+
+def _as_numbers(given: dict[str, str]) -> dict[str, float | str]:
+    """What was asked, with its counts and lengths as numbers."""
+    numbers = {name: float(given[name]) for name in (*COUNT_COLUMNS, *NUMBER_COLUMNS) if name in given}
+    return given | {name: int(number) if number.is_integer() else number for name, number in numbers.items()}
 
 
 def _table(result: dict[str, float | str | None]) -> str:

@@ -26,6 +26,7 @@ from typing import Any
 import click
 
 from advisor.cli.output import deliver, format_option, output_option
+from advisor.cli.progress import Progress
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.store import read_samples
 from advisor.samples.summary import AcceleratorSummary, MetricSummary, summarise
@@ -53,7 +54,8 @@ def command() -> None:
 @output_option
 def show(directory: Path, output_format: str, output: Path | None) -> None:
     """Peak against average of each accelerator, from what `advisor agent run --output DIRECTORY` wrote."""
-    frame = read_samples(directory)
+    with Progress("files read") as progress:
+        frame = read_samples(directory, progress=progress)
     for file in frame.skipped:
         click.echo(f"skipped {file.path}: {file.reason}", err=True)
     summaries = summarise(frame)

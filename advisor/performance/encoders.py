@@ -1,7 +1,7 @@
 """Models that answer in one pass: encoders, vision, diffusion. Samples per second from the FLOPs of a sample.
 
 A batch of b samples takes fixed + b · (x · FLOP / peak + sample) seconds on one accelerator, with fixed = launch + the
-reading of all weights. The constants were fitted on 1,437 published throughputs (MLPerf Inference Offline and
+reading of all weights. The constants were fitted on 1,893 published throughputs (MLPerf Inference Offline and
 SingleStream, FasterTransformer, NVIDIA convolution examples, optimum-habana, AWS Neuron).
 """
 

@@ -61,33 +61,3 @@ class Deployment:
     """Between the instance's accelerators, as the catalog names it; "" for the accelerator's own link."""
     max_sequences: int | None = None
     """Most requests that run at a time; None for the engine's default."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One question about one deployment."""
-
-    scenario: Scenario
-    replicas: int
-    """Equal replicas that share the load."""
-    concurrency: float | None
-    """Users, or requests of the batch, over all replicas; None where the scenario has none."""
-    input_tokens: float | None
-    output_tokens: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Latency and throughput over all replicas; None where the scenario has no such number, or nothing is known."""
-
-    ttft_ms: Interval | None
-    """Time to first token."""
-    tpot_ms: Interval | None
-    """Time per output token after the first."""
-    output_tokens_per_second: Interval | None
-    total_tokens_per_second: Interval | None
-    """Prompt and answer together."""
-    samples_per_second: Interval | None
-    evidence: Evidence
-    reason: str
-    """Why nothing is predicted; "" otherwise."""

@@ -75,7 +75,6 @@ def encode(readings: Sequence[Reading], interval: timedelta) -> bytes:
         use_dictionary=list(TEXT_COLUMNS),
         write_statistics=["timestamp"],
         write_page_checksum=True,
-        store_schema=False,
     ) as writer:
         writer.write_table(pa.Table.from_pylist([_row(reading) for reading in readings], schema=_COLUMNS))
         writer.add_key_value_metadata({_SCHEMA_KEY: SCHEMA, _INTERVAL_KEY: str(interval.total_seconds())})

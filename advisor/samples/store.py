@@ -6,7 +6,7 @@ hosts and agents may write into one directory.
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -87,12 +87,15 @@ class SampleWriter:
                     return
 
 
-def read_samples(directory: Path, columns: Sequence[str] = VALUE_COLUMNS) -> SampleFrame:
+def read_samples(
+    directory: Path, columns: Sequence[str] = VALUE_COLUMNS, progress: Callable[[int], None] | None = None
+) -> SampleFrame:
     """All samples below a directory, by accelerator and time, each reading once.
 
     Args:
         directory: what ``advisor agent run --output`` wrote to.
         columns: the values that are wanted; fewer are quicker.
+        progress: called with the number of files looked at so far.
 
     Returns:
         The samples, with the files that could not be read and why.
@@ -108,7 +111,9 @@ def read_samples(directory: Path, columns: Sequence[str] = VALUE_COLUMNS) -> Sam
         )
     rows: list[FileRows] = []
     skipped: list[SkippedFile] = []
-    for path in _files(directory):
+    for number, path in enumerate(_files(directory), start=1):
+        if progress:
+            progress(number)
         if path.name.startswith("."):
             skipped.append(SkippedFile(path, "unfinished: its agent is writing it now, or was killed"))
             continue
@@ -121,9 +126,9 @@ def read_samples(directory: Path, columns: Sequence[str] = VALUE_COLUMNS) -> Sam
     return build_frame(rows, columns, tuple(skipped))
 
 
-def _files(directory: Path) -> Iterator[Path]:
+def _files(directory: Path) -> list[Path]:
     """Parquet files and what was to become one, in a fixed order."""
-    return iter(sorted(path for path in directory.rglob("*") if ".parquet" in path.name and path.is_file()))
+    return sorted(path for path in directory.rglob("*.parquet*") if path.is_file())
 
 
 def _nothing_read(directory: Path, skipped: Sequence[SkippedFile]) -> InputError:

@@ -14,8 +14,8 @@ from advisor.errors import InputError
 from advisor.samples.frame import AcceleratorKey, Booleans, Floats, SampleFrame
 from advisor.units import SECONDS_PER_MINUTE
 
-_WHOLE = 1 - 1e-6
-"""Coverage that counts as complete: clock readings as floating-point seconds are this exact."""
+LEAST_COVERAGE = 0.9
+"""Share of a window, over all accelerators, that has to be observed for it to count."""
 _SLACK_SECONDS = 1e-5
 """More than the rounding of seconds since 1970, less than any interval."""
 COUNTERS = ("energy_joules",)
@@ -82,8 +82,9 @@ def summarise(frame: SampleFrame) -> tuple[AcceleratorSummary, ...]:
 def busy_profile(frame: SampleFrame, window_seconds: float = SECONDS_PER_MINUTE) -> BusyProfile:
     """The fleet's busy accelerators in each window.
 
-    A window with a gap is unknown (NaN). An accelerator takes part from its first to its last row: a host that came
-    later, or went for good, is not held to be unknown the rest of the time.
+    A window of which less than :data:`LEAST_COVERAGE` was observed is unknown (NaN); in any other, what was not
+    observed is taken to be as busy as the rest. An accelerator takes part from its first to its last row: a host
+    that came later, or went for good, is not held to be unknown the rest of the time.
 
     Raises:
         InputError: no accelerator says how busy it is.
@@ -109,10 +110,11 @@ def busy_profile(frame: SampleFrame, window_seconds: float = SECONDS_PER_MINUTE)
         busy += np.diff(_accumulated(edges, starts, ends, busy_of[rows][is_known]))
         present += (edges[:-1] < end - _SLACK_SECONDS) & (edges[1:] > start + _SLACK_SECONDS)
     coverage = np.divide(observed, present * window_seconds, out=np.zeros_like(observed), where=present > 0)
+    enough = coverage >= LEAST_COVERAGE
     return BusyProfile(
         window_seconds=window_seconds,
         window_start_seconds=edges[:-1],
-        busy_accelerators=np.where(coverage >= _WHOLE, busy / window_seconds, np.nan),
+        busy_accelerators=np.where(enough, busy / window_seconds / np.where(enough, coverage, 1.0), np.nan),
         coverage_ratio=coverage,
         present_accelerators=present,
         without_reading=tuple(frame.accelerators[number] for number in numbers if number not in known),

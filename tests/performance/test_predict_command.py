@@ -31,6 +31,7 @@ def test_one_question_as_json(run_advisor):
     assert set(RESULT_COLUMNS) <= set(result)
     assert 3 < result["tpot_ms"] < 20
     assert result["samples_per_second"] is None
+    assert (result["concurrency"], result["input_tokens"]) == (16, 1024)
     assert (result["evidence"], result["reason"]) == ("roofline", "")
 
 
@@ -70,7 +71,7 @@ def test_a_table_keeps_its_columns_and_gains_the_results(run_advisor, tmp_path):
     path.write_text(f"{HEADER},measured_by\n{GOOD},us\n")
     done = run_advisor("predict", "--batch", path, "-o", tmp_path / "out.csv")
     assert done.returncode == 0, done.stderr
-    rows = list(csv.DictReader((tmp_path / "out.csv").open()))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
     assert list(rows[0]) == [*HEADER.split(","), "measured_by", *RESULT_COLUMNS]
     assert rows[0]["measured_by"] == "us"
     assert float(rows[0]["ttft_ms_low"]) < float(rows[0]["ttft_ms"]) < float(rows[0]["ttft_ms_high"])

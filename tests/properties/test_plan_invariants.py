@@ -82,14 +82,14 @@ def test_one_more_offer_never_makes_the_plan_worse(work, sold):
 
 
 @few
-@given(workloads, offers, st.floats(1, 5), st.floats(1, 2), st.floats(1, 2))
-def test_more_demand_never_costs_less(work, sold, busier, longer_in, longer_out):
-    """More requests, or longer ones, cost as much or more."""
+@given(workloads, offers, st.floats(1, 5), st.floats(1, 2))
+def test_more_demand_never_costs_less(work, sold, busier, longer_prompts):
+    """More requests, or longer prompts, cost as much or more."""
     more = DeclaredDemand(
         work.demand.requests_per_second * busier,
         work.demand.peak_requests_per_second * busier,
-        work.demand.input_tokens * longer_in,
-        work.demand.output_tokens * longer_out,
+        work.demand.input_tokens * longer_prompts,
+        work.demand.output_tokens,
     )
     catalog = catalog_of(*sold)
 

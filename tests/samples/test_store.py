@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -130,6 +131,16 @@ def test_any_parquet_reader_can_read_a_file(tmp_path):
     assert rows[0]["timestamp"] == MIDNIGHT + timedelta(seconds=1)
 
 
+def test_pandas_reads_a_whole_directory(tmp_path):
+    """The folders are named as other programs expect: host and date come from them without a clash with the files."""
+    write(tmp_path, [sample(1, **FULL)])
+    write(tmp_path, [sample(1, host="host-b"), sample(86_401, host="host-b")], host="host-b")
+    table = pd.read_parquet(tmp_path)
+    assert sorted(zip(table["host"], table["date"], strict=True)) == [
+        ("host-a", "2026-10-14"), ("host-b", "2026-10-14"), ("host-b", "2026-10-15"),
+    ]  # fmt: skip
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(keep=st.floats(0, 0.999), flip=st.booleans())
 def test_a_damaged_file_is_reported_and_the_others_are_read(tmp_path_factory, keep, flip):
@@ -182,6 +193,28 @@ def test_a_file_of_another_version_is_reported(tmp_path):
     pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "later.parquet")
     (skipped,) = read_samples(tmp_path).skipped
     assert re.search("advisor.samples/v2 .* reads advisor.samples/v1", skipped.reason)
+
+
+def test_a_file_that_lacks_a_column_is_reported(tmp_path):
+    """A file that claims to be ours and has no host is named, and does not stop the reading."""
+    write(tmp_path, [sample(1)])
+    (path,) = tmp_path.rglob("*.parquet")
+    parquet = pq.ParquetFile(path)
+    pq.write_table(
+        parquet.read().drop_columns(["host"]).replace_schema_metadata(parquet.metadata.metadata),
+        tmp_path / "odd.parquet",
+    )
+    (skipped,) = read_samples(tmp_path).skipped
+    assert "it has no column" in skipped.reason
+
+
+def test_reading_many_files_tells_how_far_it_is(tmp_path):
+    """Each file is counted as it is looked at, the unreadable too."""
+    write(tmp_path, [sample(second) for second in range(1, 181)])
+    (tmp_path / "broken.parquet").write_bytes(b"")
+    counts = []
+    read_samples(tmp_path, progress=counts.append)
+    assert counts == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "soon"])

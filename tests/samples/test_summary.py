@@ -117,17 +117,25 @@ def test_the_profile_adds_up_accelerators(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["gap", "unknown value", "nothing written"])
-def test_a_window_with_a_gap_is_unknown(tmp_path, missing):
-    """One missed second of one of two accelerators makes its minute NaN, and no other."""
+@pytest.mark.parametrize(("lost_seconds", "is_unknown"), [(1, False), (11, False), (13, True)])
+def test_a_window_mostly_observed_counts_and_any_other_is_unknown(tmp_path, missing, lost_seconds, is_unknown):
+    """Up to a tenth of a minute of two accelerators may be missing: it is then taken to be as busy as the rest."""
+    lost = range(90, 90 + lost_seconds)
     for index in (0, 1):
-        rows = [sample(second, index) for second in range(1, 181)]
+        rows = [sample(second, index) for second in range(1, 181) if index == 0 or second not in lost]
         if index == 1:
-            at_90 = {"gap": [gap(90, 1)], "unknown value": [sample(90, 1, busy_ratio=None)], "nothing written": []}
-            rows[89:90] = at_90[missing]
+            rows += {
+                "gap": [gap(second, 1) for second in lost],
+                "unknown value": [sample(second, 1, busy_ratio=None) for second in lost],
+                "nothing written": [],
+            }[missing]
         write(tmp_path, rows)
     profile = busy_profile(read_samples(tmp_path))
-    np.testing.assert_array_equal(np.isnan(profile.busy_accelerators), [False, True, False])
-    assert profile.coverage_ratio[1] == pytest.approx(119 / 120)
+
+    assert profile.coverage_ratio[1] == pytest.approx(1 - lost_seconds / 120)
+    np.testing.assert_array_equal(np.isnan(profile.busy_accelerators), [False, is_unknown, False])
+    known = profile.busy_accelerators[~np.isnan(profile.busy_accelerators)]
+    np.testing.assert_allclose(known, known[0])
 
 
 def test_a_long_interval_spreads_over_its_windows(tmp_path):
