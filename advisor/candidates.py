@@ -168,8 +168,7 @@ def _judge_one(
         ),
     )
     if not memory.fits:
-        needed, usable = round(memory.needed_gib, 2), round(memory.usable_gib, 2)
-        shortfall = Shortfall("memory", "GiB", needed, usable, memory.reason)
+        shortfall = Shortfall("memory", "GiB", memory.needed_gib, memory.usable_gib, memory.reason)
         return reject(instance_type, shortfall, engine.precision, tensor_parallel)
     return Candidate(
         instance_type=instance_type,

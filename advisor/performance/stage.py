@@ -219,11 +219,11 @@ def _too_slow(candidate: Candidate, capacity: Capacity, group: int, slo: Slo) ->
         floor = float(floor_ms[group])
         if target is not None and floor > target:
             reason = f"{words} p95 is {floor:,.0f} ms with no other load, {target:,.0f} ms wanted"
-            shortfall = Shortfall(code, "ms", target, round(floor, 1), reason)
+            shortfall = Shortfall(code, "ms", target, floor, reason)
             return reject(candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel)
     memory = candidate.memory
     reason = "the KV cache cannot hold the requests that arrive together at any rate"
-    shortfall = Shortfall("memory", "GiB", None, round(memory.kv_cache_gib_available, 2), reason)
+    shortfall = Shortfall("memory", "GiB", None, memory.kv_cache_gib_available, reason)
     return reject(candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel)
 
 

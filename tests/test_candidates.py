@@ -1,0 +1,129 @@
+"""Hardware is judged with the two numbers that decide."""
+
+import pytest
+
+from advisor.candidates import ANY, Candidate, divides_heads, judge, match, parallel_choices
+from advisor.catalog import load_catalog
+from advisor.demand.declared import declared_demand
+from advisor.models import find_model
+from advisor.requirements import require
+from builders import catalog_of, offer, workload
+
+CATALOG = load_catalog()
+
+
+def outcomes(instance_type, model="meta-llama/Llama-3.1-8B-Instruct", provider="aws", **changes):
+    """What is said of every precision and parallelism of a machine."""
+    work = workload(model=model, **changes)
+    requirements = require(work, find_model(model), declared_demand(5, 8, 800, 200), CATALOG)
+    return list(judge(CATALOG.instance_type(provider, instance_type), requirements, CATALOG))
+
+
+def codes(found):
+    """Precision, parallelism and code of each outcome."""
+    return {
+        (one.precision, one.tensor_parallel, "fits" if isinstance(one, Candidate) else one.code) for one in found
+    }  # fmt: skip
+
+
+def test_a_model_too_large_is_rejected_with_both_numbers():
+    """70 billion parameters in 16 bit on one 24 GB card: needed and usable GiB are in the message."""
+    (rejection,) = outcomes("g6.xlarge", "meta-llama/Llama-3.3-70B-Instruct", precisions=("bf16",))
+
+    assert rejection.code == "memory"
+    assert rejection.unit == "GiB"
+    assert rejection.needed > 131
+    assert 18 < rejection.available < 24
+    assert f"{rejection.needed:.1f} GiB needed, {rejection.available:.1f} GiB usable" in rejection.message
+    assert rejection.message.startswith("g6.xlarge bf16: weights 131")
+
+
+def test_more_accelerators_hold_more():
+    """The same model in fp8 is too large for one 48 GB card and fits two or four."""
+    found = codes(outcomes("g6e.12xlarge", "meta-llama/Llama-3.3-70B-Instruct", precisions=("fp8",)))
+
+    assert found == {("fp8", 1, "memory"), ("fp8", 2, "fits"), ("fp8", 4, "fits")}
+
+
+def test_replicas_fill_the_machine():
+    """Eight cards hold eight, four, two or one replica, by tensor parallelism."""
+    found = [one for one in outcomes("g6.48xlarge", precisions=("fp8",)) if isinstance(one, Candidate)]
+
+    assert {(one.tensor_parallel, one.replicas_per_instance) for one in found} == {(1, 8), (2, 4), (4, 2), (8, 1)}
+
+
+def test_heads_that_cannot_be_split_are_named():
+    """28 heads over 8 ranks do not divide."""
+    found = outcomes("p4d.24xlarge", "Qwen/Qwen2.5-7B-Instruct", precisions=("bf16",))
+
+    (rejection,) = [one for one in found if not isinstance(one, Candidate) and one.tensor_parallel == 8]
+    assert (rejection.code, rejection.needed, rejection.available) == ("parallelism", 8, 28)
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "precision", "code"),
+    [
+        ("g4dn.xlarge", "bf16", "precision_unsupported"),
+        ("dl1.24xlarge", "bf16", "precision_unsupported"),
+        ("inf2.8xlarge", "int4", "precision_unsupported"),
+        ("p3.2xlarge", "fp16", "precision_unsupported"),
+    ],
+)
+def test_what_no_engine_serves_is_rejected(instance_type, precision, code):
+    """Turing has no bf16, Gaudi 1 and Volta no current engine, Inferentia2 no int4."""
+    (rejection,) = outcomes(instance_type, precisions=(precision,))
+
+    assert rejection.code == code
+    assert rejection.needed == precision
+
+
+def test_an_engine_for_other_chips_must_list_the_model():
+    """What the Neuron engine does not list is not taken to work there."""
+    found = outcomes("inf2.48xlarge", "openai/gpt-oss-20b", precisions=("bf16",))
+
+    assert {one.code for one in found} == {"model_unsupported"}
+
+
+def test_the_engine_is_the_vendors():
+    """Each kind of accelerator is served by its own vLLM."""
+    engines = {
+        name: next(
+            one.engine for one in outcomes(name, provider=provider, precisions=("bf16",)) if isinstance(one, Candidate)
+        )
+        for provider, name in (("aws", "g6e.xlarge"), ("aws", "inf2.48xlarge"), ("gcp", "ct6e-standard-1t"))
+    }
+
+    assert engines == {"g6e.xlarge": "vLLM", "inf2.48xlarge": "vLLM-NxDI", "ct6e-standard-1t": "vLLM-TPU"}
+
+
+def test_an_accelerator_without_a_machine_is_no_offer():
+    """The price of a GPU to attach is never taken for the price of a machine."""
+    (rejection,) = outcomes("attach:T4", provider="gcp", precisions=("fp16",))
+
+    assert rejection.code == "unknown_hardware"
+
+
+def test_a_type_that_is_not_sold_there_says_so():
+    """Every type of the provider is accounted for, sold or not."""
+    work = workload(regions=("us-east-1",))
+    requirements = require(work, find_model(work.model), declared_demand(5, 8, 800, 200), CATALOG)
+    found = match(requirements, catalog_of(offer("g6.xlarge")))
+
+    named = {one.instance_type.name for one in found.candidates} | {one.instance_type for one in found.rejections}
+    assert named == {name for provider, name in CATALOG.instance_types if provider == "aws"}
+    assert all(one.region == ANY for one in found.rejections)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0.125, (1,)), (1, (1,)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8)), (12, (1, 2, 4, 8, 12))]
+)
+def test_parallelism_worth_trying(count, expected):
+    """Powers of two, and all accelerators of the machine."""
+    assert parallel_choices(count) == expected
+
+
+def test_key_value_heads_may_be_copied_but_not_cut():
+    """32 heads with 8 key-value heads split over 2, 8 and 16 ranks, not over 3 or 12."""
+    model = find_model("meta-llama/Llama-3.1-8B-Instruct")
+
+    assert [ranks for ranks in (1, 2, 3, 8, 12, 16, 32) if divides_heads(model, ranks)] == [1, 2, 8, 16, 32]
