@@ -110,7 +110,7 @@ def _edited(files: Mapping[str, str], known: Mapping[str, str], found: Mapping[s
 def _refuse_edits(directory: Path, edited: list[str]) -> None:
     if edited:
         raise InputError(
-            f"edited since they were generated: {_names(edited)}",
+            f"not as they were generated, or not generated at all: {_names(edited)}",
             where=str(directory),
             hint="move your changes into files of your own (such as override.tf), or overwrite them with --force",
         )

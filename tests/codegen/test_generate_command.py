@@ -104,7 +104,7 @@ def test_edited_file_stops_the_run_until_it_is_forced(advisor, write_plan, tmp_p
     (tmp_path / "infra/main.tf").write_text("mine\n")
     refused = advisor("plan.json", "--out", "infra")
     assert refused.returncode == 1
-    assert "edited since they were generated: main.tf" in refused.stderr
+    assert "not as they were generated, or not generated at all: main.tf" in refused.stderr
     assert (tmp_path / "infra/main.tf").read_text() == "mine\n"
     assert "replaced infra/main.tf" in advisor("plan.json", "--out", "infra", "--force").stdout
 

@@ -43,7 +43,7 @@ def test_edited_file_is_kept_and_named(tmp_path):
     write_files(FILES, tmp_path)
     (tmp_path / "main.tf").write_text("mine\n")
     before = snapshot(tmp_path)
-    with pytest.raises(InputError, match=r"edited since they were generated: main\.tf") as caught:
+    with pytest.raises(InputError, match=r"not as they were generated, or not generated at all: main\.tf") as caught:
         write_files(FILES | {"new.tf": "d\n"}, tmp_path)
     assert "--force" in caught.value.hint
     assert snapshot(tmp_path) == before
