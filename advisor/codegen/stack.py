@@ -74,7 +74,8 @@ class LoadBalancer:
 class Agent:
     """The sampler that keeps measuring what was predicted."""
 
-    package: str
+    example_package: str
+    """Where its wheel might be; only the user knows where it is."""
     interval: str = "1s"
 
 
@@ -132,12 +133,16 @@ def stack_of(plan: Plan, option: Option) -> StackModel:
         load_balancer=LoadBalancer(),
         has_gpu=has_gpu,
         alarms=alarms_of(option, compute.start_seconds, has_gpu=has_gpu),
-        agent=Agent(f"advisor=={plan.provenance.advisor_version}") if has_gpu else None,
+        agent=_agent(plan.provenance.advisor_version) if has_gpu else None,
         budget=Budget(option.cost.total_usd_per_month),
         metrics_namespace="Inference/Hosts",
         tags={"ManagedBy": "terraform", "Project": "inference"},
         summary=summary_of(plan, option, platform.quota),
     )
+
+
+def _agent(version: str) -> Agent:
+    return Agent(example_package=f"https://artifacts.example.com/advisor-{version}-py3-none-any.whl")
 
 
 def check(plan: Plan, option: Option) -> None:

@@ -27,6 +27,7 @@ def prepare(url: str) -> dict[str, object]:
         "private_subnet_ids": [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]][:3],
         "certificate_arn": certificate["CertificateArn"],
         "access_logs_bucket": LOGS_BUCKET,
+        "advisor_package": "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl",
         "deletion_protection": False,
         "alert_emails": ["oncall@example.com"],
     }

@@ -15,6 +15,7 @@ access_logs_bucket       = "logs"
 alert_emails             = ["oncall@example.com"]
 hf_token_secret_arn      = "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-token-AbCdEf"
 """
+_AGENT = 'advisor_package = "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"\n'
 _OWN_MODEL = 'model_id = "organisation/model"\n'
 
 
@@ -26,9 +27,11 @@ def needs(environment: str) -> None:
 
 def fill_in(module: Path) -> None:
     """Give every variable that has no default a value."""
-    _, model = (module / "variables.tf").read_text().split('variable "model_id"')
+    variables = (module / "variables.tf").read_text()
+    _, model = variables.split('variable "model_id"')
     has_default = "default" in model.split("validation", maxsplit=1)[0]
-    (module / "terraform.tfvars").write_text(_VALUES + ("" if has_default else _OWN_MODEL))
+    agent = _AGENT if 'variable "advisor_package"' in variables else ""
+    (module / "terraform.tfvars").write_text(_VALUES + agent + ("" if has_default else _OWN_MODEL))
 
 
 def resources(plan):

@@ -122,5 +122,5 @@ def test_agents_are_set_up_after_serving(boot):
     assert settings["aggregation_dimensions"] == [["AutoScalingGroupName"]]
     assert settings["append_dimensions"]["AutoScalingGroupName"] == "${aws:AutoScalingGroupName}"
     assert "utilization_gpu" in settings["metrics_collected"]["nvidia_gpu"]["measurement"]
-    assert any(command[-1] == "advisor==0.1.0" for command in commands)
+    assert any(command[-1] == "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl" for command in commands)
     assert "advisor agent run --output" in (host.root / "etc/systemd/system/advisor-agent.service").read_text()

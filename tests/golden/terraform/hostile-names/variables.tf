@@ -219,13 +219,12 @@ variable "hf_token_secret_arn" {
 }
 
 variable "advisor_package" {
-  description = "Requirement that pip installs the agent from; pinned to the version that made the plan."
+  description = "HTTPS address of the advisor wheel that the hosts install the agent from, best with its hash (#sha256=...)."
   type        = string
-  default     = "advisor==0.1.0"
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9._@:/=+~\\[\\]-]*$", var.advisor_package))
-    error_message = "The package must be a requirement such as advisor==0.1.0, or a URL."
+    condition     = can(regex("^https://[A-Za-z0-9._:/~%+-]+[.]whl(#sha256=[0-9a-f]{64})?$", var.advisor_package))
+    error_message = "The package must be the https:// address of a wheel; by its bare name, the public package index would give another project."
   }
 }
 

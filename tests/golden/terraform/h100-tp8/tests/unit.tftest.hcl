@@ -43,6 +43,7 @@ variables {
   private_subnet_ids = ["subnet-00000000000000001", "subnet-00000000000000002", "subnet-00000000000000003"]
   certificate_arn    = "arn:aws:acm:us-east-1:123456789012:certificate/x"
   access_logs_bucket = "logs"
+  advisor_package    = "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"
 }
 
 run "follows_the_plan" {
