@@ -84,9 +84,7 @@ def _prediction(slo: Mapping[str, Any], option: Option) -> Iterator[Row]:
     predicted = option.predicted
     yield Row("Time to first token, p95", _latency(predicted.ttft_p95_ms, slo.get("ttft_p95_ms")))
     yield Row("Time per output token after the first, p95", _latency(predicted.tpot_p95_ms, slo.get("tpot_p95_ms")))
-    end_to_end = slo.get("e2e_p95_ms")
-    if end_to_end is not None:
-        yield Row("Whole answer, p95", f"target {_figure(end_to_end)} ms")
+    yield Row("Whole answer, p95", _latency(predicted.e2e_p95_ms, slo.get("e2e_p95_ms")))
     rate = predicted.requests_per_second_per_replica
     yield Row("Requests per second that one replica sustains", _interval(rate, ""))
     yield Row("Evidence", option.evidence)

@@ -42,6 +42,7 @@ class LoadLatency:
 
     ttft_p95_ms: Interval
     tpot_p95_ms: Interval
+    e2e_p95_ms: Interval
 
 
 def serve(candidates: Sequence[Candidate], requirements: Requirements) -> tuple[list[Served], list[Rejection]]:
@@ -88,6 +89,7 @@ def latencies_at_load(
         LoadLatency(
             _interval(float(found.ttft_p95_ms[position[key]]), _SPREADS[Quantity.TTFT]),
             _interval(float(found.tpot_p95_ms[position[key]]), _SPREADS[Quantity.TPOT]),
+            _interval(float(found.e2e_p95_ms[position[key]]), _SPREADS[Quantity.TPOT]),
         )
         for key in keys
     ]

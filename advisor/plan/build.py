@@ -188,6 +188,7 @@ def _option(rank: int, sized: Sized, latency: LoadLatency, requirements: Require
         predicted=Predicted(
             ttft_p95_ms=latency.ttft_p95_ms,
             tpot_p95_ms=latency.tpot_p95_ms,
+            e2e_p95_ms=latency.e2e_p95_ms,
             requests_per_second_per_replica=sized.served.requests_per_second_per_replica,
         ),
         evidence=sized.served.evidence.value,

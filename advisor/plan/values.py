@@ -32,6 +32,8 @@ class Predicted:
     """Time to first token."""
     tpot_p95_ms: Interval
     """Time per output token after the first."""
+    e2e_p95_ms: Interval
+    """From the request to its last token; for most requests nearly all of it is time per output token."""
     requests_per_second_per_replica: Interval
     """Largest rate that one replica sustains within the SLO."""
 

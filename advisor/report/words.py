@@ -121,7 +121,8 @@ def remarks(plan: Plan) -> list[str]:
         predicted = option.predicted
         lines.append(
             f"predicted at the busiest minute ({option.evidence}): "
-            f"TTFT p95 {interval_ms(predicted.ttft_p95_ms)}, TPOT p95 {interval_ms(predicted.tpot_p95_ms)}; "
+            f"TTFT p95 {interval_ms(predicted.ttft_p95_ms)}, TPOT p95 {interval_ms(predicted.tpot_p95_ms)}, "
+            f"end to end p95 {interval_ms(predicted.e2e_p95_ms)}; "
             f"price of {option.cost.price_as_of or 'unknown date'} ({option.cost.price_quality}), without "
             f"{', '.join(NOT_INCLUDED)}"
         )

@@ -54,7 +54,12 @@ def make_option(**changes: Any) -> Option:
         "max_concurrency": 32,
         "memory_utilization": 0.9,
         "weights_gib": 14.96,
-        "predicted": Predicted(Interval(310.0, 210.0, 450.0), Interval(41.5, 33.0, 52.0), Interval(1.35, 1.0, 1.7)),
+        "predicted": Predicted(
+            ttft_p95_ms=Interval(310.0, 210.0, 450.0),
+            tpot_p95_ms=Interval(41.5, 33.0, 52.0),
+            e2e_p95_ms=Interval(18_700.0, 14_900.0, 23_400.0),
+            requests_per_second_per_replica=Interval(1.35, 1.0, 1.7),
+        ),
         "evidence": "roofline",
         "cost": make_cost(usd_per_hour, instances),
     }

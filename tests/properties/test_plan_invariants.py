@@ -169,6 +169,8 @@ def test_options_keep_to_limits_and_targets(work, sold):
             assert predicted.ttft_p95_ms.value <= work.slo.ttft_p95_ms * 1.000001
         if work.slo.tpot_p95_ms is not None:
             assert predicted.tpot_p95_ms.value <= work.slo.tpot_p95_ms * 1.000001
+        if work.slo.e2e_p95_ms is not None:
+            assert predicted.e2e_p95_ms.value <= work.slo.e2e_p95_ms * 1.000001
 
 
 @few
