@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from advisor.catalog import readers
-from advisor.catalog.names import architecture_key, nearest, normalised, suggestion
+from advisor.catalog.names import architecture_key, normalised, suggestion
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Region
 from advisor.data_files import data_dir
 from advisor.errors import InputError
@@ -104,18 +104,9 @@ class Catalog:
             case Purchase.SPOT:
                 return offer.spot
 
-    def has_region(self, provider: str, region: str) -> bool:
-        """Whether the provider has a region of this name."""
-        return (provider, region) in self.regions
-
     def regions_of(self, provider: str) -> tuple[str, ...]:
         """Names of the provider's regions, sorted."""
         return tuple(sorted(name for owner, name in self.regions if owner == provider))
-
-    def nearest_regions(self, name: str, providers: Collection[str] = ()) -> list[str]:
-        """Regions whose names look like *name*, for an error message."""
-        known = {region: None for owner, region in self.regions if not providers or owner in providers}
-        return nearest(name, known)
 
     def engine_support(self, accelerator: str, precision: str) -> tuple[EngineSupport, ...]:
         """What each engine does with a precision on an accelerator, the preferred engine first."""
@@ -149,11 +140,6 @@ class Catalog:
     def as_of(self) -> str:
         """Date of the newest price."""
         return max(self._price_dates, default="")
-
-    @property
-    def oldest_price_as_of(self) -> str:
-        """Date of the oldest price."""
-        return min(self._price_dates, default="")
 
     @cached_property
     def _price_dates(self) -> frozenset[str]:

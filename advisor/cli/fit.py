@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.fit_cases import INPUT_COLUMNS, RESULT_COLUMNS, answer, answer_row, fit_case, no_answer
-from advisor.cli.output import deliver, output_option, read_text
+from advisor.cli.output import deliver, options_given, output_option, read_text
 from advisor.errors import InputError
 
 _REQUIRED = ("model", "accelerator")
@@ -38,19 +38,11 @@ def command(batch: Path | None, output_format: str, output: Path | None, **optio
 
     GiB are summed over the accelerators of one replica. Accelerators beyond the tensor parallelism are pipeline stages.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    if batch is None:
-        deliver(_single(given, output_format), output)
-        return
-    if given:
-        raise click.UsageError(f"--batch takes everything from the file; leave out {', '.join(sorted(given))}")
-    deliver(_batch(batch), output)
+    given = options_given(options, batch, _REQUIRED)
+    deliver(_single(given, output_format) if batch is None else _batch(batch), output)
 
 
 def _single(given: dict[str, str], output_format: str) -> str:
-    for name in _REQUIRED:
-        if name not in given:
-            raise click.UsageError(f"give --{name}, or --batch with a file")
     case = fit_case(given)
     result = case.inputs | answer(case)
     if output_format == "json":

@@ -1,5 +1,6 @@
 """Where results go: stdout, or a file that is replaced in one step."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -21,6 +22,21 @@ output_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the result to this file instead of stdout.",
 )
+
+
+def options_given(options: Mapping[str, str | None], batch: Path | None, required: Sequence[str]) -> dict[str, str]:
+    """The options that were given: the required ones for a single question, none at all beside a table.
+
+    Raises:
+        click.UsageError: an option is missing, or stands beside ``--batch``.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if batch is not None and given:
+        raise click.UsageError(f"--batch takes everything from the file; leave out {', '.join(sorted(given))}")
+    missing = next((name for name in required if batch is None and name not in given), None)
+    if missing is not None:
+        raise click.UsageError(f"give --{missing}, or --batch with a file")
+    return given
 
 
 def deliver(text: str, output: Path | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.output import deliver, output_option, read_text
+from advisor.cli.output import deliver, options_given, output_option, read_text
 from advisor.cli.predict_rows import (
     COUNT_COLUMNS,
     INPUT_COLUMNS,
@@ -54,20 +54,16 @@ def command(batch: Path | None, output_format: str, output: Path | None, **optio
     Without a scenario it is fixed_concurrency when a concurrency is given, and saturated (the largest throughput) when
     not. Throughputs are for all accelerators together. Where nothing sound can be said, the reason says why.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    if batch is None:
-        deliver(_single(given, output_format), output)
-        return
-    if given:
-        raise click.UsageError(f"--batch takes everything from the file; leave out {', '.join(sorted(given))}")
-    deliver(predict_table(read_text(batch, "questions"), str(batch)), output)
+    given = options_given(options, batch, REQUIRED_COLUMNS)
+    deliver(_single(given, output_format) if batch is None else _batch(batch), output)
+
+
+def _batch(path: Path) -> str:
+    return predict_table(read_text(path, "questions"), str(path))
 
 
 def _single(given: dict[str, str], output_format: str) -> str:
     """One question; a name that is not known stops the program here, where in a table it is the row's reason."""
-    for name in REQUIRED_COLUMNS:
-        if name not in given:
-            raise click.UsageError(f"give --{name}, or --batch with a file")
     catalog = load_catalog()
     check_row(given, catalog)
     result = result_of(answer_rows([given], catalog), 0)
