@@ -8,7 +8,7 @@ from advisor.cost import NOT_INCLUDED
 from advisor.plan.values import CurrentCost, Option, Plan, Rejection
 
 OPTION_HEADERS = (
-    "#", "provider", "region", "instance type", "accelerator", "buy", "precision", "TP", "n", "replicas",
+    "#", "provider", "region", "instance type", "accelerator", "purchase", "precision", "TP", "count", "replicas",
     "TTFT p95", "TPOT p95", "req/s each", "USD/month", "USD/1M out",
 )  # fmt: skip
 
