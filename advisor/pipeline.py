@@ -50,7 +50,7 @@ def plan_for(
     """Plan for a workload with the offers of a catalog; see :func:`recommend`."""
     check_names(workload, catalog)
     model = find_model(workload.model_reference)
-    demand = measure_demand(workload, model, catalog, progress)
+    demand = measure_demand(workload, model, catalog, progress).with_prefix_cache(workload.prefix_cache_hit_ratio)
     requirements = require(workload, model, demand, catalog)
     matches = match(requirements, catalog)
     served, too_slow = serve(matches.candidates, requirements)

@@ -6,7 +6,7 @@ from math import isfinite
 
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
-from advisor.models import FitRequest, MemoryFit, find_model, fit_memory, parse_kv_precision, parse_precision
+from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_kv_precision, parse_precision
 from advisor.models.model import Model
 
 INPUT_COLUMNS = (
@@ -34,6 +34,11 @@ RESULT_COLUMNS = (
     "kv_bytes_per_token",
     "kv_cache_tokens",
     "max_concurrency",
+    "kv_cache_tokens_low",
+    "kv_cache_tokens_high",
+    "max_concurrency_low",
+    "max_concurrency_high",
+    "evidence",
     "reason",
 )
 _DECIMALS = 4
@@ -85,7 +90,9 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
 
 def answer(case: FitCase) -> dict[str, object]:
     """The result columns of a case."""
-    return _columns(fit_memory(case.model, case.request))
+    fit = asdict(fit_memory(case.model, case.request)) | asdict(memory_range(case.model, case.request))
+    values = {name: fit[name] for name in RESULT_COLUMNS}
+    return {name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def answer_row(cells: Mapping[str, str]) -> dict[str, object]:
@@ -105,11 +112,6 @@ def one_line(error: InputError) -> str:
     """An error as one table cell."""
     place = f"{error.where}: " if error.where else ""
     return f"{place}{error.message}" + (f" ({error.hint})" if error.hint else "")
-
-
-def _columns(fit: MemoryFit) -> dict[str, object]:
-    values = {name: getattr(fit, name) for name in RESULT_COLUMNS}
-    return {name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def _check_split(model: Model, count: int, tensor_parallel: int) -> None:

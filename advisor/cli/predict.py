@@ -10,10 +10,8 @@ import click
 from advisor.catalog import load_catalog
 from advisor.cli.output import deliver, options_given, output_option, read_text
 from advisor.cli.predict_rows import (
-    COUNT_COLUMNS,
     INPUT_COLUMNS,
     NUMBER_COLUMNS,
-    REQUIRED_COLUMNS,
     RESULT_COLUMNS,
     answer_rows,
     check_row,
@@ -22,6 +20,7 @@ from advisor.cli.predict_rows import (
 )
 from advisor.errors import InputError
 from advisor.performance.questions import QUANTITIES, SCENARIOS
+from advisor.performance.setup_cells import COUNT_COLUMNS, REQUIRED_COLUMNS
 
 _WHOLE_FROM = 1000
 """From here on a number is shown without decimals."""
@@ -43,6 +42,11 @@ _WHOLE_FROM = 1000
 @click.option("--input-tokens", help="Prompt tokens of a request.")
 @click.option("--output-tokens", help="Generated tokens of a request.")
 @click.option("--concurrency", help="Users over all accelerators; for encoders and vision, the batch.")
+@click.option("--prefix-cache-hit-ratio", help="Share of the prompt's tokens that a cache holds.  [default: 0]")
+@click.option("--max-batched-tokens", help="Tokens that one engine step takes in.  [default: the engine's]")
+@click.option("--draft-tokens", help="Speculative decoding: tokens drafted in each step.  [default: none]")
+@click.option("--draft-acceptance", help="Probability that a drafted token is accepted after those before it.")
+@click.option("--draft-model", help="What drafts: a model, or ngram.  [default: a head on the model]")
 @click.option(
     "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of questions: {', '.join(INPUT_COLUMNS)}."
 )

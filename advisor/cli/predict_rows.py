@@ -11,12 +11,18 @@ from advisor.errors import InputError
 from advisor.performance.physics import Floats
 from advisor.performance.predictions import predict
 from advisor.performance.questions import QUANTITIES, SCENARIOS, Answers, Questions
-from advisor.performance.setups import Abstention, Resolved, Setup, resolve
+from advisor.performance.setup_cells import (
+    COUNT_COLUMNS,
+    SERVING_COLUMNS,
+    SETUP_COLUMNS,
+    finite_number,
+    one_line,
+    setup_from,
+)
+from advisor.performance.setups import Abstention, Resolved, resolve
 from advisor.performance.values import Scenario
 
-NAME_COLUMNS = ("model", "accelerator", "precision", "kv_precision", "engine", "engine_version")
-COUNT_COLUMNS = ("accelerator_count", "tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel")
-NUMBER_COLUMNS = ("concurrency", "input_tokens", "output_tokens")
+NUMBER_COLUMNS = ("concurrency", "input_tokens", "output_tokens", "prefix_cache_hit_ratio")
 INPUT_COLUMNS = (
     "id",
     "model",
@@ -30,8 +36,9 @@ INPUT_COLUMNS = (
     "input_tokens",
     "output_tokens",
     "concurrency",
+    "prefix_cache_hit_ratio",
+    *SERVING_COLUMNS,
 )
-REQUIRED_COLUMNS = ("model", "accelerator")
 RESULT_COLUMNS = (
     *(column for quantity in QUANTITIES for column in (quantity, f"{quantity}_low", f"{quantity}_high")),
     "evidence",
@@ -39,7 +46,6 @@ RESULT_COLUMNS = (
 )
 DIGITS = 6
 """Significant digits of a printed number."""
-_SETUP_COLUMNS = (*NAME_COLUMNS, *COUNT_COLUMNS)
 
 
 @dataclass(slots=True)
@@ -64,17 +70,17 @@ def answer_rows(rows: Iterable[Mapping[str, str]], catalog: Catalog) -> Answers:
     reader = _Reader(catalog)
     places: list[int] = []
     scenarios: list[int] = []
-    numbers: list[tuple[float, float, float]] = []
+    numbers: list[tuple[float, ...]] = []
     complaints: dict[int, str] = {}
     for at, row in enumerate(rows):
-        places.append(reader.setup_of(tuple([row.get(column, "") for column in _SETUP_COLUMNS])))
+        places.append(reader.setup_of(tuple([row.get(column, "") for column in SETUP_COLUMNS])))
         try:
-            triple = _numbers(row)
-            scenario = _scenario(row.get("scenario", ""), triple[0])
+            found = _numbers(row)
+            scenario = _scenario(row.get("scenario", ""), found[0])
         except InputError as error:
-            triple, scenario = (math.nan, math.nan, math.nan), 0
+            found, scenario = (math.nan,) * len(NUMBER_COLUMNS), 0
             complaints[at] = one_line(error)
-        numbers.append(triple)
+        numbers.append(found)
         scenarios.append(scenario)
     table = np.array(numbers, dtype=np.float64).reshape(-1, len(NUMBER_COLUMNS))
     columns = np.ascontiguousarray(table.T)
@@ -92,11 +98,6 @@ def check_row(row: Mapping[str, str], catalog: Catalog) -> None:
     """
     resolve(setup_from(row), catalog)
     _scenario(row.get("scenario", ""), _numbers(row)[0])
-
-
-def one_line(error: InputError) -> str:
-    """An error for a cell of a table."""
-    return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
 def result_cells(answers: Answers) -> list[list[str]]:
@@ -118,69 +119,25 @@ def result_of(answers: Answers, at: int) -> dict[str, float | str | None]:
     return result | {"evidence": answers.evidence[at], "reason": answers.reason[at]}
 
 
-def setup_from(cells: Mapping[str, str]) -> Setup:
-    """The set-up that named cells describe.
-
-    Raises:
-        InputError: a count is no whole number of at least 1, or a name is missing.
-    """
-    for column in REQUIRED_COLUMNS:
-        if not cells.get(column, "").strip():
-            raise InputError(f"{column} is empty")
-    counts = {column: _count(column, cells.get(column, "")) for column in COUNT_COLUMNS}
-    names = {column: cells.get(column, "").strip() for column in NAME_COLUMNS}
-    return Setup(
-        model=names["model"],
-        accelerator=names["accelerator"],
-        accelerator_count=counts["accelerator_count"] or 1,
-        tensor_parallel=counts["tensor_parallel"],
-        pipeline_parallel=counts["pipeline_parallel"],
-        expert_parallel=counts["expert_parallel"],
-        data_parallel=counts["data_parallel"],
-        precision=names["precision"],
-        kv_precision=names["kv_precision"],
-        engine=names["engine"],
-        engine_version=names["engine_version"],
-    )
-
-
 def _look_up(cells: tuple[str, ...], catalog: Catalog) -> Resolved | Abstention:
     try:
-        return resolve(setup_from(dict(zip(_SETUP_COLUMNS, cells, strict=True))), catalog)
+        return resolve(setup_from(dict(zip(SETUP_COLUMNS, cells, strict=True))), catalog)
     except InputError as error:
         return Abstention(one_line(error))
 
 
-def _count(column: str, cell: str) -> int | None:
-    """A whole number of at least 1 (``8`` or ``8.0``), or None for an empty cell."""
-    if not cell.strip():
-        return None
-    number = _number(column, cell)
-    if number < 1 or number != int(number):
-        raise InputError(f"{column} must be a whole number of at least 1, not {cell}")
-    return int(number)
-
-
-def _number(column: str, cell: str) -> float:
-    try:
-        number = float(cell)
-    except ValueError:
-        raise InputError(f"{column}: '{cell}' is no number") from None
-    if not math.isfinite(number):
-        raise InputError(f"{column}: '{cell}' is no finite number")
-    return number
-
-
-def _numbers(row: Mapping[str, str]) -> tuple[float, float, float]:
-    """Concurrency, prompt and answer length; NaN for an empty cell."""
-    concurrency, prompt, answer = (_optional(column, row.get(column, "")) for column in NUMBER_COLUMNS)
-    return concurrency, prompt, answer
+def _numbers(row: Mapping[str, str]) -> tuple[float, ...]:
+    """Concurrency, prompt and answer length, share of the prompt that is cached; NaN for an empty cell."""
+    found = tuple([_optional(column, row.get(column, "")) for column in NUMBER_COLUMNS])
+    if found[-1] >= 1:
+        raise InputError(f"{NUMBER_COLUMNS[-1]} must be below 1: {row[NUMBER_COLUMNS[-1]]}")
+    return found
 
 
 def _optional(column: str, cell: str) -> float:
     if not cell or not cell.strip():
         return math.nan
-    number = _number(column, cell)
+    number = finite_number(column, cell)
     if number < 0:
         raise InputError(f"{column} must not be negative: {cell}")
     return number

@@ -1,6 +1,6 @@
 """Demand as values: how many requests arrive, and how long they are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ class TokenHistogram:
     input_tokens: Floats
     output_tokens: Floats
     probability: Floats
+    prefix_cache_hit_ratio: float = 0.0
+    """Share of the prompts' tokens whose keys and values a cache already holds when they arrive."""
 
     def mean_input_tokens(self) -> float:
         """Mean prompt length."""
@@ -74,3 +76,11 @@ class Demand:
     """Observed time; None for declared demand."""
     notes: tuple[str, ...] = ()
     """What a reader must know before trusting it."""
+
+    def with_prefix_cache(self, hit_ratio: float) -> "Demand":
+        """The same requests, with that share of their prompts' tokens in a prefix cache."""
+        if hit_ratio == 0:
+            return self
+        note = f"{hit_ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as stated"
+        tokens = replace(self.tokens, prefix_cache_hit_ratio=hit_ratio)
+        return replace(self, tokens=tokens, notes=(*self.notes, note))

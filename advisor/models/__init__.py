@@ -1,7 +1,15 @@
 """Models: from a name or a ``config.json`` to parameters, weight bytes, KV-cache bytes and whether it all fits."""
 
 from advisor.models.catalog import find_model, model_names
-from advisor.models.memory import FitRequest, MemoryFit, fit_memory, kv_bytes_per_token, kv_cache_bytes
+from advisor.models.memory import (
+    FitRequest,
+    MemoryFit,
+    MemoryRange,
+    fit_memory,
+    kv_bytes_per_token,
+    kv_cache_bytes,
+    memory_range,
+)
 from advisor.models.model import Model
 from advisor.models.precision import BITS_PER_WEIGHT, parse_kv_precision, parse_precision
 from advisor.models.shape import serving_shape
@@ -12,12 +20,14 @@ __all__ = [
     "BITS_PER_WEIGHT",
     "FitRequest",
     "MemoryFit",
+    "MemoryRange",
     "Model",
     "ServingShape",
     "find_model",
     "fit_memory",
     "kv_bytes_per_token",
     "kv_cache_bytes",
+    "memory_range",
     "model_names",
     "parse_kv_precision",
     "parse_precision",

@@ -51,9 +51,17 @@ def find_model(name: str) -> Model:
         InputError: the name is not known, or the configuration cannot be read.
     """
     path = Path(name)
-    if path.suffix == ".json" or path.is_file() or (path.is_dir() and (path / "config.json").is_file()):
+    if path.suffix == ".json" or _is_file(path) or _is_file(path / "config.json"):
         return _from_file(path.resolve())
     return _from_catalog(name)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name may be too long for one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def model_names() -> tuple[str, ...]:

@@ -1,11 +1,12 @@
 """What a serving engine takes of the memory beside weights and cache, by engine and version.
 
 An engine measures at start how much memory one full step takes (the workspace), sets that, its weights and its
-runtime aside, and gives all the rest of its share to the KV cache. The constants were fitted on published start-up logs
-and stand in ``memory_engines.csv``.
+runtime aside, and gives all the rest of its share to the KV cache. The constants stand in ``memory_engines.csv``;
+``advisor.calibration.memory`` fits them on published start-up logs.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,12 +22,6 @@ _SMALL_STEPS = ("A100",)
 _BYTES_16_BIT = 2
 _VECTORS_PER_STEP = 3
 """Hidden states and feed-forward values of a step that are alive together: gate, up, their product."""
-_TOWER_GIB = 0.2
-"""The dummy images of the start-up measurement (gemma-3: 0.2 to 0.25 GiB, Mistral-Small-3.1: 0.1)."""
-_LATENT_GIB = 0.35
-"""Keys and values that latent attention decompresses during prefill (DeepSeek-V2-Lite)."""
-_GRAPH_BASE_GIB, _GRAPH_LAYER_GIB, _GRAPH_EXPERTS_GIB = 0.38, 0.0166, 0.6
-"""CUDA graphs on H100 (vLLM 0.19): 0.51 GiB for 8 layers, 0.91 for 32, 1.7 for 80; 0.3 to 1 GiB more with experts."""
 _SMALL_GRAPHS = 0.5
 """Half as many batch sizes are captured where steps are small."""
 _DEFAULT_ENGINE = "other"
@@ -47,19 +42,40 @@ class EngineMemory:
     step_tokens_large: int
     step_is_context: bool
     """A whole prompt is computed in one step (vLLM before 0.8)."""
-    sampler_bytes_per_logit: float
-    workspace_base_gib: float
-    runtime_gib: float
-    """Driver context and libraries, of one accelerator alone."""
-    runtime_parallel_gib: float
-    """The same when several work together."""
-    runtime_parallel_large_gib: float
     graphs_counted: bool
     """CUDA graphs are inside the engine's share of the memory."""
     expert_multiple: int
     """What its MXFP4 kernels round the width of an expert up to, on each rank."""
     hybrid_tokens_per_request: bool
     """Cache tokens of hybrid models are printed as concurrency × context instead of blocks × block size."""
+    recurrent_states: int
+    """Recurrent states kept of each sequence: a second one where prefixes are cached."""
+    sampler_bytes_per_logit: float
+    workspace_base_gib: float
+    tower_gib: float
+    """Dummy images or sounds of the start-up measurement."""
+    runtime_gib: float
+    """Driver context and libraries, of one accelerator alone."""
+    runtime_parallel_gib: float
+    """The same when several work together."""
+    runtime_parallel_large_gib: float
+    graph_base_gib: float
+    graph_layer_gib: float
+    graph_expert_layer_gib: float
+    """More for a layer with experts."""
+    runs: int
+    """Start-up logs that the constants were fitted on."""
+    overhead_low: float
+    """Workspace and runtime are at least this much of the prediction in nine cases of ten,"""
+    overhead_high: float
+    """and at most this much."""
+
+    @property
+    def evidence(self) -> str:
+        """What the constants rest on."""
+        major, minor = self.version_from
+        versions = f"{self.engine} from {major}.{minor} on" if major or minor else self.engine
+        return f"calibrated: {self.runs} start-up logs of {versions}" if self.runs else f"assumed: no log of {versions}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,24 @@ class StepSize:
     large: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StepMemory:
+    """What the largest step takes of one rank by the model's own sizes, before any fitted constant."""
+
+    forward_gib: float
+    """Hidden states and feed-forward values."""
+    kept_gib: float
+    """Hidden states of the step, and the embedded images beside them, that stay while it is sampled from."""
+    experts_gib: float
+    """What the expert kernels sort their inputs into and keep for the next step."""
+    logits_gib: float
+    """Sampling takes this for each byte per logit."""
+    towers: bool
+    graph_layers: int
+    graph_expert_layers: int
+    graph_share: float
+
+
 def step_size(engine: EngineMemory, memory_gib: float, accelerator: str, context_tokens: int) -> StepSize:
     """Requests and tokens of the largest step on an accelerator of *memory_gib*."""
     large = memory_gib >= _LARGE_MEMORY_GIB and not accelerator.startswith(_SMALL_STEPS)
@@ -80,17 +114,41 @@ def step_size(engine: EngineMemory, memory_gib: float, accelerator: str, context
     return StepSize(engine.sequences_large if large else engine.sequences, tokens, large)
 
 
-def workspace_gib(model: Model, engine: EngineMemory, step: StepSize, ranks: int, *, fp32: bool) -> float:
+def step_memory(model: Model, step: StepSize, ranks: int, precision: str) -> StepMemory:
+    """The sizes of one step.
+
+    With T tokens and 2 bytes a value: forward = T · 3 · (hidden + feed-forward width / ranks); kept = T · hidden, twice
+    with towers; experts = T · experts per token · (max(width, hidden) + max(2 · width, hidden)), width on one rank (the
+    two buffers of vLLM's fused expert kernels; those for MXFP4 keep none).
+    """
+    vector = step.tokens * _BYTES_16_BIT / BYTES_PER_GIB
+    towers = model.surroundings.towers > 0
+    logits = min(step.sequences, step.tokens) * model.vocab / BYTES_PER_GIB if model.is_generative else 0.0
+    wider_logits = _BYTES_16_BIT * logits if precision == "fp32" else 0.0
+    return StepMemory(
+        forward_gib=vector * _VECTORS_PER_STEP * (model.hidden + _step_width(model) / ranks),
+        kept_gib=vector * model.hidden * (2 if towers else 1) + wider_logits,
+        experts_gib=0.0 if precision == "mxfp4" else vector * _expert_buffers(model, ranks),
+        logits_gib=logits,
+        towers=towers,
+        graph_layers=model.n_layers if model.is_generative else 0,
+        graph_expert_layers=_expert_layers(model) if model.is_generative else 0,
+        graph_share=1.0 if step.large else _SMALL_GRAPHS,
+    )
+
+
+def workspace_gib(engine: EngineMemory, step: StepMemory) -> float:
     """Working memory of one rank: the larger of a forward step and of sampling, and CUDA graphs where they count."""
-    forward = step.tokens * _VECTORS_PER_STEP * (model.hidden + _step_width(model) / ranks) * _BYTES_16_BIT
-    sampling = 0.0
-    if model.is_generative:
-        per_logit = engine.sampler_bytes_per_logit + (_BYTES_16_BIT if fp32 else 0)
-        sampling = min(step.sequences, step.tokens) * model.vocab * per_logit
-    towers = _TOWER_GIB if model.surroundings.towers else 0.0
-    latent = _LATENT_GIB if model.is_latent else 0.0
-    graphs = _graphs_gib(model, step) if engine.graphs_counted and model.is_generative else 0.0
-    return engine.workspace_base_gib + max(forward, sampling) / BYTES_PER_GIB + towers + latent + graphs
+    sampling = step.kept_gib + engine.sampler_bytes_per_logit * step.logits_gib
+    towers = engine.tower_gib if step.towers else 0.0
+    graphs = graphs_gib(engine, step) if engine.graphs_counted else 0.0
+    return engine.workspace_base_gib + max(step.forward_gib, sampling) + step.experts_gib + towers + graphs
+
+
+def graphs_gib(engine: EngineMemory, step: StepMemory) -> float:
+    """CUDA graphs of one rank."""
+    layers = engine.graph_layer_gib * step.graph_layers + engine.graph_expert_layer_gib * step.graph_expert_layers
+    return (engine.graph_base_gib + layers) * step.graph_share if step.graph_layers else 0.0
 
 
 def runtime_gib(engine: EngineMemory, step: StepSize, ranks: int) -> float:
@@ -102,12 +160,21 @@ def runtime_gib(engine: EngineMemory, step: StepSize, ranks: int) -> float:
 
 @lru_cache(maxsize=256)
 def engine_memory(engine: str, version: str) -> EngineMemory:
-    """The constants for an engine in a version; an empty version is the newest, an unknown engine ``other``."""
+    """The shipped constants for an engine in a version."""
+    return choose(_table(), engine, version)
+
+
+def choose(table: Iterable[EngineMemory], engine: str, version: str) -> EngineMemory:
+    """The row of *table* that holds for an engine in a version.
+
+    That is the newest row that is not newer than the version, or the oldest; an empty version is the newest, an unknown
+    engine ``other``.
+    """
     wanted = parse_version(version)
-    rows = [row for row in _table() if row.engine.lower() == engine.strip().lower()]
-    rows = rows or [row for row in _table() if row.engine == _DEFAULT_ENGINE]
+    rows = [row for row in table if row.engine.lower() == engine.strip().lower()]
+    rows = rows or [row for row in table if row.engine == _DEFAULT_ENGINE]
     fitting = [row for row in rows if row.version_from <= wanted]
-    return max(fitting or rows, key=lambda row: row.version_from)
+    return max(fitting, key=_version) if fitting else min(rows, key=_version)
 
 
 def parse_version(text: str) -> tuple[int, int]:
@@ -116,12 +183,8 @@ def parse_version(text: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else _NEWEST
 
 
-@lru_cache(maxsize=1)
-def _table() -> tuple[EngineMemory, ...]:
-    return tuple(_engine_of(row) for row in read_rows(data_dir("instance_catalog") / "memory_engines.csv"))
-
-
-def _engine_of(row: Row) -> EngineMemory:
+def engine_of(row: Row) -> EngineMemory:
+    """A row of ``memory_engines.csv``."""
     return EngineMemory(
         engine=row["engine"],
         version_from=parse_version(row["version_from"]),
@@ -130,20 +193,38 @@ def _engine_of(row: Row) -> EngineMemory:
         step_tokens=int(row["step_tokens"]),
         step_tokens_large=int(row["step_tokens_large"]),
         step_is_context=row["step_is_context"] == "yes",
-        sampler_bytes_per_logit=float(row["sampler_bytes_per_logit"]),
-        workspace_base_gib=float(row["workspace_base_gib"]),
-        runtime_gib=float(row["runtime_gib"]),
-        runtime_parallel_gib=float(row["runtime_parallel_gib"]),
-        runtime_parallel_large_gib=float(row["runtime_parallel_large_gib"]),
         graphs_counted=row["graphs_counted"] == "yes",
         expert_multiple=int(row["expert_multiple"]),
         hybrid_tokens_per_request=row["hybrid_tokens_per_request"] == "yes",
+        recurrent_states=int(row["recurrent_states"]),
+        runs=int(row["runs"]),
+        **{name: float(row[name]) for name in FITTED},
+        overhead_low=float(row["overhead_low"]),
+        overhead_high=float(row["overhead_high"]),
     )
 
 
-def _graphs_gib(model: Model, step: StepSize) -> float:
-    size = _GRAPH_BASE_GIB + _GRAPH_LAYER_GIB * model.n_layers + (_GRAPH_EXPERTS_GIB if model.has_experts else 0.0)
-    return size if step.large else size * _SMALL_GRAPHS
+FITTED = (
+    "sampler_bytes_per_logit",
+    "workspace_base_gib",
+    "tower_gib",
+    "runtime_gib",
+    "runtime_parallel_gib",
+    "runtime_parallel_large_gib",
+    "graph_base_gib",
+    "graph_layer_gib",
+    "graph_expert_layer_gib",
+)
+"""The constants that start-up logs decide."""
+
+
+@lru_cache(maxsize=1)
+def _table() -> tuple[EngineMemory, ...]:
+    return tuple(engine_of(row) for row in read_rows(data_dir("instance_catalog") / "memory_engines.csv"))
+
+
+def _version(row: EngineMemory) -> tuple[int, int]:
+    return row.version_from
 
 
 @lru_cache(maxsize=4096)
@@ -155,3 +236,19 @@ def _step_width(model: Model) -> int:
 def _width(network: FeedForward) -> int:
     matrices = 3 * network.hidden or 1
     return network.matrix_parameters // matrices + network.experts_per_token * network.expert_intermediate
+
+
+@lru_cache(maxsize=4096)
+def _expert_buffers(model: Model, ranks: int) -> float:
+    """Values that a token takes in the buffers of the expert kernels, see :func:`step_memory`."""
+    networks = [layer.feed_forward for layer, _ in model.layers if layer.feed_forward and layer.feed_forward.experts]
+    if not networks:
+        return 0.0
+    network = networks[-1]
+    width = network.expert_intermediate / ranks
+    return network.experts_per_token * (max(width, model.hidden) + max(2 * width, model.hidden))
+
+
+@lru_cache(maxsize=4096)
+def _expert_layers(model: Model) -> int:
+    return sum(count for layer, count in model.layers if layer.feed_forward and layer.feed_forward.experts)

@@ -13,8 +13,6 @@ from advisor.models.layers import Mixer, MixerKind
 from advisor.models.model import Model
 
 BLOCK_TOKENS = 16
-STATE_BYTES_PER_ELEMENT = 4
-"""Recurrent states are kept in fp32."""
 _NEARLY_EQUAL = 1.25
 """Groups are made as large as the largest kind of layer when the kinds differ by less."""
 
@@ -27,7 +25,8 @@ class CacheKind:
     elements_per_token: float
     """Of one layer, over all heads."""
     window_tokens: int
-    state_elements: int
+    state_bytes: int
+    """Of one layer and sequence."""
     kv_heads: int
     latent: bool
 
@@ -43,7 +42,7 @@ def cache_kinds(model: Model) -> tuple[CacheKind, ...]:
     """The kinds of caching layers of a model, with the number of layers of each."""
     counts: dict[tuple[float, int, int, int, bool], int] = {}
     for layer, count in model.layers:
-        if layer.mixer and (layer.mixer.cache_elements or layer.mixer.state_elements):
+        if layer.mixer and (layer.mixer.cache_elements or layer.mixer.state_bytes):
             key = _key(layer.mixer)
             counts[key] = counts.get(key, 0) + count
     return tuple(CacheKind(count, *key) for key, count in counts.items())
@@ -51,7 +50,7 @@ def cache_kinds(model: Model) -> tuple[CacheKind, ...]:
 
 def _key(mixer: Mixer) -> tuple[float, int, int, int, bool]:
     latent = mixer.kind is MixerKind.LATENT
-    return mixer.cache_elements, mixer.window_tokens, mixer.state_elements, mixer.kv_heads, latent
+    return mixer.cache_elements, mixer.window_tokens, mixer.state_bytes, mixer.kv_heads, latent
 
 
 @lru_cache(maxsize=4096)
@@ -68,9 +67,15 @@ class CacheLayout:
     block_tokens: int
     groups: tuple["CacheGroup", ...]
 
-    def blocks_of_request(self, context_tokens: int, batched_tokens: int) -> int:
-        """Blocks that a request of *context_tokens* needs while *batched_tokens* are computed in one step."""
-        return sum(group.blocks_of_request(context_tokens, batched_tokens) * group.copies for group in self.groups)
+    def blocks_of_request(self, context_tokens: int, batched_tokens: int, states: int = 1) -> int:
+        """Blocks of a request of *context_tokens* while *batched_tokens* are computed in one step.
+
+        The engine keeps *states* recurrent states of each sequence.
+        """
+        return sum(
+            group.copies * (states if group.recurrent else group.blocks_of_request(context_tokens, batched_tokens))
+            for group in self.groups
+        )
 
     @property
     def copies(self) -> int:
@@ -89,8 +94,6 @@ class CacheGroup:
 
     def blocks_of_request(self, context_tokens: int, batched_tokens: int) -> int:
         """Blocks of one group: a window keeps itself, the step that is computed and one partly used block more."""
-        if self.recurrent:
-            return 1
         if not self.window_tokens:
             return ceil(context_tokens / self.block_tokens)
         kept = min(self.window_tokens - 1 + batched_tokens, context_tokens)
@@ -105,7 +108,7 @@ def cache_layout(model: Model, kv_bytes: float, ranks: int, stages: int) -> Cach
         return None
     per_token = [kind.elements_on_rank(ranks) * kv_bytes for kind in kinds]
     counts = [ceil(kind.layers / stages) for kind in kinds]
-    if not any(kind.window_tokens or kind.state_elements for kind in kinds):
+    if not any(kind.window_tokens or kind.state_bytes for kind in kinds):
         width = sum(count * size for count, size in zip(counts, per_token, strict=True))
         return CacheLayout(width * BLOCK_TOKENS, BLOCK_TOKENS, (CacheGroup(1, BLOCK_TOKENS, 0, recurrent=False),))
     return _hybrid_layout(kinds, counts, per_token, ranks)
@@ -116,7 +119,7 @@ def _hybrid_layout(
 ) -> CacheLayout:  # fmt: skip
     """Layers in groups of one size; every block has the bytes of the largest."""
     group_size = max(counts) if max(counts) < min(counts) * _NEARLY_EQUAL else min(counts)
-    states = [kind.state_elements * STATE_BYTES_PER_ELEMENT / ranks for kind in kinds]
+    states = [kind.state_bytes / ranks for kind in kinds]
     widest = max(per_token)
     block_tokens = BLOCK_TOKENS
     if max(states) and widest:
@@ -127,7 +130,7 @@ def _hybrid_layout(
             copies=ceil(count / group_size),
             block_tokens=int(page // size) if size else block_tokens,
             window_tokens=kind.window_tokens,
-            recurrent=kind.state_elements > 0,
+            recurrent=kind.state_bytes > 0,
         )
         for kind, count, size in zip(kinds, counts, per_token, strict=True)
     )

@@ -33,6 +33,9 @@ class Mixer:
     """Only so many last tokens are kept; 0: all."""
     state_elements: int = 0
     """Elements of the recurrent state of one sequence."""
+    state_element_bytes: int = 4
+    convolution_elements: int = 0
+    """Last inputs of a short convolution that a sequence keeps, in 16 bit."""
     width: int = 0
     """Heads × head dimension: attention costs 4 × this FLOPs per pair of tokens."""
     kv_heads: int = 0
@@ -45,6 +48,11 @@ class Mixer:
     def parameters(self) -> int:
         """All parameters."""
         return self.matrix_parameters + self.other_parameters
+
+    @property
+    def state_bytes(self) -> int:
+        """What a sequence keeps, however long it is."""
+        return self.state_elements * self.state_element_bytes + self.convolution_elements * 2
 
 
 @dataclass(frozen=True, slots=True)

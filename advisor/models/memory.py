@@ -5,13 +5,20 @@
 workspace and runtime is the KV cache.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from advisor.errors import InputError
-from advisor.models.engine_memory import EngineMemory, engine_memory, runtime_gib, step_size, workspace_gib
+from advisor.models.engine_memory import (
+    EngineMemory,
+    StepSize,
+    engine_memory,
+    runtime_gib,
+    step_memory,
+    step_size,
+    workspace_gib,
+)
 from advisor.models.kv_cache import (
-    STATE_BYTES_PER_ELEMENT,
     CacheLayout,
     cache_kinds,
     cache_layout,
@@ -73,6 +80,17 @@ class MemoryFit:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryRange:
+    """The 80 % range of what the KV cache holds, and what it rests on."""
+
+    kv_cache_tokens_low: int
+    kv_cache_tokens_high: int
+    max_concurrency_low: int
+    max_concurrency_high: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Budget:
     """Memory of one accelerator, the fullest of the replica."""
 
@@ -86,6 +104,10 @@ class _Budget:
         """What is left for the KV cache; negative when the rest does not fit."""
         return self.usable_gib - self.weights_gib - self.workspace_gib - self.runtime_gib
 
+    def with_overhead(self, share: float) -> "_Budget":
+        """The same with more or less workspace and runtime."""
+        return replace(self, workspace_gib=self.workspace_gib * share, runtime_gib=self.runtime_gib * share)
+
 
 @dataclass(frozen=True, slots=True)
 class _Cache:
@@ -96,27 +118,39 @@ class _Cache:
     needed_gib: float
 
 
-def fit_memory(model: Model, request: FitRequest) -> MemoryFit:
+@dataclass(frozen=True, slots=True)
+class _Replica:
+    """A model on one accelerator of a replica: what was asked, and what it takes there."""
+
+    model: Model
+    request: FitRequest
+    engine: EngineMemory
+    step: StepSize
+    context_tokens: int
+    budget: _Budget
+    kv_bytes_per_element: float
+
+    def cache(self, budget: _Budget) -> _Cache:
+        """What the KV cache holds within *budget*."""
+        request = self.request
+        layout = cache_layout(self.model, self.kv_bytes_per_element, request.tensor_parallel, request.pipeline_parallel)
+        load = (self.context_tokens, self.step.tokens, request.concurrency)
+        return _cache(layout, self.engine, budget.cache_gib, load)
+
+
+def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = None) -> MemoryFit:
     """Work out whether *model* fits as *request* says, and what is left for the KV cache.
+
+    *engine* replaces the shipped constants.
 
     Raises:
         InputError: the request makes no sense (more ranks than accelerators, no memory, an unknown precision).
     """
-    _check(request)
-    ranks = request.tensor_parallel * request.pipeline_parallel
-    context = request.context_tokens or model.max_context_tokens or _UNSTATED_CONTEXT
-    engine = engine_memory(request.engine, request.engine_version)
-    split = Split(request.tensor_parallel, request.pipeline_parallel, engine.expert_multiple)
-    step = step_size(engine, request.accelerator_memory_gib, request.accelerator, context)
-    budget = _Budget(
-        usable_gib=request.memory_utilization * request.accelerator_memory_gib,
-        weights_gib=rank_weight_bytes(model, request.precision, split) / BYTES_PER_GIB,
-        workspace_gib=workspace_gib(model, engine, step, split.tensor_parallel, fp32=request.precision == "fp32"),
-        runtime_gib=runtime_gib(engine, step, split.tensor_parallel),
-    )
-    kv_bytes = kv_bytes_per_element(request.kv_precision, request.precision, model.checkpoint.kv_precision)
-    layout = cache_layout(model, kv_bytes, split.tensor_parallel, split.pipeline_parallel)
-    cache = _cache(layout, engine, budget.cache_gib, (context, step.tokens, request.concurrency))
+    replica = _replica(model, request, engine or engine_memory(request.engine, request.engine_version))
+    budget, context = replica.budget, replica.context_tokens
+    split = Split(request.tensor_parallel, request.pipeline_parallel, replica.engine.expert_multiple)
+    ranks = split.tensor_parallel * split.pipeline_parallel
+    cache = replica.cache(budget)
     needed = budget.usable_gib - budget.cache_gib + cache.needed_gib
     return MemoryFit(
         fits=needed <= budget.usable_gib and not _too_long(model, context),
@@ -126,13 +160,42 @@ def fit_memory(model: Model, request: FitRequest) -> MemoryFit:
         workspace_gib=budget.workspace_gib * ranks,
         runtime_gib=budget.runtime_gib * ranks,
         kv_cache_gib_available=max(budget.cache_gib, 0.0) * ranks,
-        kv_bytes_per_token=kv_elements_per_token(model) * kv_bytes,
+        kv_bytes_per_token=kv_elements_per_token(model) * replica.kv_bytes_per_element,
         kv_cache_tokens=cache.tokens,
         max_concurrency=cache.concurrency,
         needed_gib=needed * ranks,
         usable_gib=budget.usable_gib * ranks,
         reason=_reason(model, budget, cache, context, ranks),
     )
+
+
+def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None = None) -> MemoryRange:
+    """What the KV cache holds in eight cases of ten.
+
+    Weights and cache are exact to a percent; workspace and runtime are not, and are taken at the two ends of what
+    start-up logs that the constants were not fitted on have shown.
+    """
+    replica = _replica(model, request, engine or engine_memory(request.engine, request.engine_version))
+    most, least = (
+        replica.cache(replica.budget.with_overhead(share))
+        for share in (replica.engine.overhead_low, replica.engine.overhead_high)
+    )
+    return MemoryRange(least.tokens, most.tokens, least.concurrency, most.concurrency, replica.engine.evidence)
+
+
+def _replica(model: Model, request: FitRequest, engine: EngineMemory) -> _Replica:
+    _check(request)
+    context = request.context_tokens or model.max_context_tokens or _UNSTATED_CONTEXT
+    split = Split(request.tensor_parallel, request.pipeline_parallel, engine.expert_multiple)
+    step = step_size(engine, request.accelerator_memory_gib, request.accelerator, context)
+    budget = _Budget(
+        usable_gib=request.memory_utilization * request.accelerator_memory_gib,
+        weights_gib=rank_weight_bytes(model, request.precision, split) / BYTES_PER_GIB,
+        workspace_gib=workspace_gib(engine, step_memory(model, step, split.tensor_parallel, request.precision)),
+        runtime_gib=runtime_gib(engine, step, split.tensor_parallel),
+    )
+    kv_bytes = kv_bytes_per_element(request.kv_precision, request.precision, model.checkpoint.kv_precision)
+    return _Replica(model, request, engine, step, context, budget, kv_bytes)
 
 
 def _check(request: FitRequest) -> None:
@@ -157,7 +220,7 @@ def _cache(
     if layout is None or not layout.block_bytes:
         return _Cache(tokens=0, concurrency=0, needed_gib=0.0)
     blocks = int(max(available_gib, 0.0) * BYTES_PER_GIB // layout.block_bytes)
-    per_request = layout.blocks_of_request(context, step_tokens)
+    per_request = layout.blocks_of_request(context, step_tokens, engine.recurrent_states)
     if engine.hybrid_tokens_per_request and len(layout.groups) > 1:
         tokens = blocks * context // per_request
     else:
@@ -197,6 +260,5 @@ def kv_cache_bytes(model: Model, kv_precision: str, context_tokens: int) -> floa
     total = 0.0
     for kind in cache_kinds(model):
         kept = min(context_tokens, kind.window_tokens) if kind.window_tokens else context_tokens
-        state = kind.state_elements * STATE_BYTES_PER_ELEMENT
-        total += kind.layers * (kept * kind.elements_per_token * width + state)
+        total += kind.layers * (kept * kind.elements_per_token * width + kind.state_bytes)
     return total

@@ -1,6 +1,7 @@
 """From a configuration to the mixer of each layer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from advisor.errors import InputError
@@ -196,7 +197,13 @@ def _delta_net(fields: ConfigFields, hidden: int) -> Mixer:
         value_dim=fields.integer("linear_value_head_dim"),
         kernel=fields.integer("linear_conv_kernel_dim"),
     )
-    return gated_delta_net(hidden, shape)
+    return replace(gated_delta_net(hidden, shape), state_element_bytes=_delta_net_state_bytes(fields))
+
+
+def _delta_net_state_bytes(fields: ConfigFields) -> int:
+    """Qwen3-Next keeps its states in the model's 16 bit; later families ask for 32 (``mamba_ssm_dtype``)."""
+    default = "bfloat16" if fields.text("", "model_type") == "qwen3_next" else "float32"
+    return 4 if fields.text(default, "mamba_ssm_dtype") == "float32" else 2
 
 
 def _kimi_delta(fields: ConfigFields, hidden: int) -> Mixer:

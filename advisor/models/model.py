@@ -134,9 +134,7 @@ class Model:
     @cached_property
     def is_generative(self) -> bool:
         """Whether it answers token by token out of a cache or a recurrent state."""
-        return any(
-            layer.mixer and (layer.mixer.cache_elements or layer.mixer.state_elements) for layer, _ in self.layers
-        )
+        return any(layer.mixer and (layer.mixer.cache_elements or layer.mixer.state_bytes) for layer, _ in self.layers)
 
     @cached_property
     def is_latent(self) -> bool:

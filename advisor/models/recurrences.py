@@ -25,7 +25,8 @@ def gated_delta_net(hidden: int, shape: DeltaNetShape) -> Mixer:
         kind=MixerKind.RECURRENT,
         matrix_parameters=projections,
         other_parameters=convolved * shape.kernel + 2 * shape.value_heads + shape.value_dim,
-        state_elements=shape.value_heads * shape.key_dim * shape.value_dim + convolved * (shape.kernel - 1),
+        state_elements=shape.value_heads * shape.key_dim * shape.value_dim,
+        convolution_elements=convolved * (shape.kernel - 1),
         width=value_width,
     )
 
@@ -38,7 +39,8 @@ def kimi_delta_attention(hidden: int, heads: int, dim: int, kernel: int) -> Mixe
         kind=MixerKind.RECURRENT,
         matrix_parameters=projections,
         other_parameters=3 * width * kernel + width + heads + dim,
-        state_elements=width * dim + 3 * width * (kernel - 1),
+        state_elements=width * dim,
+        convolution_elements=3 * width * (kernel - 1),
         width=width,
     )
 
@@ -66,7 +68,8 @@ def mamba2(hidden: int, shape: StateSpaceShape) -> Mixer:
         kind=MixerKind.RECURRENT,
         matrix_parameters=hidden * projected + inner * hidden,
         other_parameters=convolved * shape.kernel + biases + 3 * shape.heads + inner,
-        state_elements=inner * shape.state + convolved * (shape.kernel - 1),
+        state_elements=inner * shape.state,
+        convolution_elements=convolved * (shape.kernel - 1),
         width=inner,
     )
 
@@ -78,7 +81,8 @@ def mamba1(hidden: int, inner: int, state: int, kernel: int, time_step_rank: int
         kind=MixerKind.RECURRENT,
         matrix_parameters=projections,
         other_parameters=inner * kernel + inner + inner + inner * state + inner,
-        state_elements=inner * state + inner * (kernel - 1),
+        state_elements=inner * state,
+        convolution_elements=inner * (kernel - 1),
         width=inner,
     )
 
@@ -89,6 +93,6 @@ def short_convolution(hidden: int, kernel: int) -> Mixer:
         kind=MixerKind.RECURRENT,
         matrix_parameters=hidden * 3 * hidden + hidden * hidden,
         other_parameters=hidden * kernel,
-        state_elements=hidden * (kernel - 1),
+        convolution_elements=hidden * (kernel - 1),
         width=hidden,
     )

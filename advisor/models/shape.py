@@ -42,5 +42,5 @@ def serving_shape(model: Model) -> ServingShape:
 def _attention_width(model: Model) -> int:
     """Sum of heads × head dimension over the layers whose work grows with the context."""
     return sum(
-        layer.mixer.width * count for layer, count in model.layers if layer.mixer and not layer.mixer.state_elements
+        layer.mixer.width * count for layer, count in model.layers if layer.mixer and not layer.mixer.state_bytes
     )

@@ -10,6 +10,7 @@ from advisor.catalog.values import Accelerator
 from advisor.models.values import ServingShape
 from advisor.performance.constants import constants_for, engine_class, stack_class
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Replicas
+from advisor.performance.speculation import Draft
 from advisor.performance.values import Deployment
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
 
@@ -17,6 +18,7 @@ PCIE_BYTES_PER_SECOND = 32 * BYTES_PER_GB
 """PCIe 4.0 x16, one direction: what two accelerators share that no other link joins."""
 SLOW_PCIE_BYTES_PER_SECOND = 16 * BYTES_PER_GB
 """PCIe 3.0 x16: assumed where the catalog does not know the link."""
+TF32_FROM_CAPABILITY = 8.0
 BRIDGED_ACCELERATORS = 2
 """An NVLink bridge joins this many; more fall back to PCIe."""
 
@@ -31,6 +33,18 @@ LARGE_SEQUENCES = 1024
 """vLLM's ``max_num_seqs`` by default, and on accelerators of 70 GiB or more from Hopper on; TensorRT-LLM and SGLang
 run as many on any."""
 LARGE_MEMORY_GIB = 70
+
+WIDENING = 1.22
+"""Time of matrix products whose weights are widened in the kernel, over that of 16-bit weights: llama.cpp's prompts of
+512 to 8,192 tokens in q4_k_m over fp16, median of 128 pairs on fifteen accelerators."""
+WIDENED_BELOW_BYTES = 1.5
+"""Bytes per parameter, scales included, below which weights are not in 16 bit."""
+
+STEP_TOKENS = {"vllm": 8192, "sglang": 8192, "trtllm": 8192}
+"""Prompt tokens that one step takes in by default, by engine class: ``max_num_batched_tokens`` (vLLM, for serving on
+accelerators of 70 GiB or more), ``chunked_prefill_size`` (SGLang), ``max_num_tokens`` (TensorRT-LLM)."""
+DEFAULT_STEP_TOKENS = 8192
+"""The same for an engine that is not listed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +68,7 @@ def peak_flops(accelerator: Accelerator, precision: str) -> float | None:
     """FLOP/s of one accelerator for arithmetic in a precision; None when it has or states none."""
     tera = {
         "fp32": accelerator.fp32_tflops,
+        "tf32": _tf32_tflops(accelerator),
         "bf16": accelerator.fp16_tflops,
         "fp16": accelerator.fp16_tflops,
         "fp8": accelerator.fp8_tflops,
@@ -62,6 +77,12 @@ def peak_flops(accelerator: Accelerator, precision: str) -> float | None:
         "mxfp4": accelerator.fp4_tflops,
     }.get(precision)
     return None if tera is None else tera * FLOP_PER_TFLOP
+
+
+def _tf32_tflops(accelerator: Accelerator) -> float | None:
+    """NVIDIA's tensor cores take fp32 as tf32 from Ampere on, at half the 16-bit rate."""
+    capable = (accelerator.compute_capability or 0) >= TF32_FROM_CAPABILITY
+    return accelerator.fp16_tflops / 2 if capable and accelerator.fp16_tflops else None
 
 
 def link_bytes_per_second(accelerator: Accelerator, interconnect: str, accelerators: int) -> float:
@@ -124,7 +145,7 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
         body_bytes_per_param(deployment.shape, deployment.weight_bytes),
         deployment.kv_bytes_per_element,
         accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB,
-        flops,
+        flops / (WIDENING if _widened(deployment) else 1.0),
         attention_flops,
         link_bytes_per_second(accelerator, deployment.interconnect, shards),
         stages,
@@ -133,6 +154,29 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
         float(layered),
         max(deployment.kv_cache_bytes, 1.0),
         limit,
+        *_serving_numbers(deployment),
+    )
+
+
+def _widened(deployment: Deployment) -> bool:
+    """Whether weights are stored in fewer bits than they are multiplied in."""
+    stored = body_bytes_per_param(deployment.shape, deployment.weight_bytes)
+    return deployment.compute_precision in ("bf16", "fp16") and stored < WIDENED_BELOW_BYTES
+
+
+def _serving_numbers(deployment: Deployment) -> tuple[float, ...]:
+    """Expert parallelism, the token budget of a step and speculation."""
+    draft = deployment.draft or Draft(tokens=0, acceptance=0.0)
+    stated = deployment.max_batched_tokens
+    routed = deployment.shape.n_experts > 0 and deployment.attention_data_parallel > 1
+    return (
+        float(routed and deployment.expert_parallel > 1),
+        stated or STEP_TOKENS.get(engine_class(deployment.engine), DEFAULT_STEP_TOKENS),
+        1.0 + draft.tokens if stated else 0.0,
+        draft.tokens,
+        draft.acceptance,
+        draft.params,
+        draft.layers,
     )
 
 

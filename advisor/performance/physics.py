@@ -68,6 +68,19 @@ class Replicas:
     """Memory for KV cache of the whole replica."""
     max_sequences: Floats
     """Most sequences that the engine runs at a time."""
+    all_to_all: Floats
+    """1 where ranks that each hold all of attention send tokens to the ranks that hold their experts."""
+    step_tokens: Floats
+    """Prompt tokens that one step takes in."""
+    step_tokens_per_sequence: Floats
+    """How many fewer it takes in for each sequence that decodes beside them: 0 unless a token budget is stated."""
+    draft_tokens: Floats
+    """Tokens drafted ahead in each step; 0 without speculation."""
+    draft_acceptance: Floats
+    """Probability that a drafted token is accepted when those before it were."""
+    draft_params: Floats
+    """Parameters that drafting one token reads."""
+    draft_layers: Floats
 
     def column(self) -> "Replicas":
         """The same replicas as a column, to broadcast against a row of lengths."""
@@ -159,15 +172,40 @@ def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
     return joined * _moe_factor(r, c)
 
 
+def _ring_bytes(ranks: Floats, tokens: FloatLike, hidden: Floats) -> Floats:
+    """Bytes that each rank sends in a ring all-reduce: 2 (n-1)/n of the activations (Patarasuk and Yuan 2009)."""
+    sent: Floats = 2 * (ranks - 1) / ranks * tokens * hidden * ACTIVATION_BYTES
+    return sent
+
+
 def _ring_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
-    """Bytes of two ring all-reduces a layer: each sends 2 (n-1)/n of the activations (Patarasuk and Yuan 2009)."""
-    sent = 2 * (r.shards - 1) / r.shards * tokens * r.hidden * ACTIVATION_BYTES
-    return np.where(r.layer_split > 0, 0.0, 2 * r.layers * c.link_bytes * sent / r.link)
+    """Bytes of two all-reduces a layer, or of what takes their place where the experts' ranks hold all of attention."""
+    sent = _ring_bytes(r.shards, tokens, r.hidden)
+    seconds = np.where(r.layer_split > 0, 0.0, 2 * r.layers * c.link_bytes * sent / r.link)
+    return np.where(r.all_to_all > 0, _all_to_all_seconds(r, c, tokens), seconds) if r.all_to_all.any() else seconds
+
+
+def _all_to_all_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
+    """Bytes of dispatch and combine in each mixture-of-experts layer, and of attention's all-reduce in each group.
+
+    A rank holds tokens / n, and sends each to the other ranks that hold any of its k experts:
+    (n-1) (1 - (1 - 1/n)^k) of them on average, uniform routing.
+    """
+    others = (r.shards - 1) * (1 - (1 - 1 / r.shards) ** r.experts_per_token)
+    routed = 2 * tokens / r.shards * others * r.hidden * ACTIVATION_BYTES
+    groups = r.shards / r.attention_shards
+    reduced = _ring_bytes(r.attention_shards, tokens / groups, r.hidden)
+    seconds: Floats = c.link_bytes * (r.moe_layers * routed + r.layers * reduced) / r.link
+    return seconds
 
 
 def _hop_seconds(r: Replicas, c: Constants) -> Floats:
-    """Latency of two all-reduces a layer, log2(n) hops each."""
-    return np.where(r.layer_split > 0, 0.0, 2 * r.layers * c.link_hop_s * np.log2(r.shards))
+    """Latency of two all-reduces a layer, log2(n) hops each; dispatch and combine are one hop each."""
+    seconds = np.where(r.layer_split > 0, 0.0, 2 * r.layers * c.link_hop_s * np.log2(r.shards))
+    if not r.all_to_all.any():
+        return seconds
+    direct = c.link_hop_s * (2 * r.moe_layers + r.layers * np.log2(r.attention_shards))
+    return np.where(r.all_to_all > 0, direct, seconds)
 
 
 def _launch_seconds(r: Replicas, c: Constants) -> Floats:
@@ -176,17 +214,46 @@ def _launch_seconds(r: Replicas, c: Constants) -> Floats:
 
 
 def decode_step_seconds(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike) -> Floats:
-    """Seconds in which each of ``batch`` sequences of mean length ``context`` gets its next token.
+    """Seconds of one step, in which each of ``batch`` sequences of mean length ``context`` gets its next token.
 
     A pipeline of p stages works on p micro-batches; a token passes all stages, so one step costs every stage's time
-    at batch / p.
+    at batch / p. With speculation the step also verifies each sequence's drafted tokens, for which the cache is read
+    no second time, and drafts the next ones; it then yields :func:`tokens_per_step`.
     """
     micro = np.maximum(batch / r.pipeline, 1.0)
+    tokens = micro * (1 + r.draft_tokens)
+    attention = _decode_attention_seconds(r, c, micro, context)
+    messages = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
+    seconds: Floats = _gemm_seconds(r, c, tokens) + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
+    return seconds + _draft_seconds(r, c, micro, context) if r.draft_tokens.any() else seconds
+
+
+def tokens_per_step(r: Replicas) -> Floats:
+    """Expected tokens that a step yields each sequence: (1 - a^(k+1)) / (1 - a), Leviathan et al. 2023, equation 1."""
+    rejected = 1 - r.draft_acceptance
+    certain = rejected <= 0
+    drafted = (1 - r.draft_acceptance ** (r.draft_tokens + 1)) / np.where(certain, 1.0, rejected)
+    return np.where(certain, 1 + r.draft_tokens, drafted)
+
+
+def _decode_attention_seconds(r: Replicas, c: Constants, micro: FloatLike, context: FloatLike) -> Floats:
+    """Reading the cache once, or scoring each token against it, whichever takes longer."""
     read = kv_bytes_per_sequence(r, context) / (r.shards * r.bandwidth)
     scored = 4 * attended_tokens(r, context) * r.decode_width / (r.shards * r.attention_flops)
-    attention = micro * np.maximum(c.kv_read * read, c.attention * scored)
-    messages = _ring_seconds(r, c, micro) + _hop_seconds(r, c)
-    seconds: Floats = _gemm_seconds(r, c, micro) + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
+    seconds: Floats = micro * np.maximum(c.kv_read * read, c.attention * scored * (1 + r.draft_tokens))
+    return seconds
+
+
+def _draft_seconds(r: Replicas, c: Constants, micro: FloatLike, context: FloatLike) -> Floats:
+    """Seconds to draft the tokens of one step, one after the other.
+
+    The draft runs on the same ranks in the precision of its target, and each of its layers costs as much attention,
+    launching and latency as a layer of the target.
+    """
+    memory = c.weight_read * r.draft_params * r.weight_bytes_per_param / (r.shards * r.bandwidth)
+    arithmetic = c.gemm * 2 * r.draft_params * micro / (r.shards * r.flops)
+    layer = _decode_attention_seconds(r, c, micro, context) / r.layers + c.layer_s + _hop_seconds(r, c) / r.layers
+    seconds: Floats = r.draft_tokens * (np.cbrt(memory**3 + arithmetic**3) + r.draft_layers * layer)
     return seconds
 
 
@@ -197,21 +264,36 @@ def _prefill_attention_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> 
     return seconds
 
 
-def prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
-    """Seconds to prefill one prompt of ``tokens`` tokens on an idle replica."""
-    busy = _gemm_seconds(r, c, tokens) + _prefill_attention_seconds(r, c, tokens)
-    messages = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
+def _rest_attention_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike) -> Floats:
+    """Attention of the tokens after the cached ones over the whole prompt: all of it less that among the cached.
+
+    Reading the cached part is left out: from some thirty new tokens on it takes less time than their arithmetic.
+    """
+    return _prefill_attention_seconds(r, c, tokens) - _prefill_attention_seconds(r, c, cached)
+
+
+def prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike = 0.0) -> Floats:
+    """Seconds to prefill one prompt of ``tokens`` tokens, the first ``cached`` of them held, on an idle replica."""
+    new = tokens - cached
+    busy = _gemm_seconds(r, c, new) + _rest_attention_seconds(r, c, tokens, cached)
+    messages = _ring_seconds(r, c, new) + _hop_seconds(r, c)
     return busy + messages + _launch_seconds(r, c) + c.prompt_token_s * tokens
 
 
-def marginal_prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
+def marginal_prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike = 0.0) -> Floats:
     """Seconds that one more prompt adds to a busy replica.
 
     Weight reads, launches and all-reduce latency are shared with the step it rides in; a busy pipeline is full.
     """
-    arithmetic = c.gemm * _flop_seconds(r, tokens) * _moe_factor(r, c)
-    moved = arithmetic + _prefill_attention_seconds(r, c, tokens) + _ring_seconds(r, c, tokens)
+    new = tokens - cached
+    arithmetic = c.gemm * _flop_seconds(r, new) * _moe_factor(r, c)
+    moved = arithmetic + _rest_attention_seconds(r, c, tokens, cached) + _ring_seconds(r, c, new)
     return (moved + c.prompt_token_s * tokens) / r.pipeline + c.sequence_s
+
+
+def prompt_tokens_per_step(r: Replicas, batch: FloatLike) -> Floats:
+    """Prompt tokens that a step takes in beside ``batch`` sequences that decode; at least 1, so that it goes on."""
+    return np.maximum(r.step_tokens - r.step_tokens_per_sequence * batch, 1.0)
 
 
 def memory_batch(r: Replicas, context: FloatLike) -> Floats:

@@ -19,11 +19,18 @@ class LengthPoints:
     """Weighted (prompt, answer) lengths of requests, and their means."""
 
     input_tokens: Floats
+    cached_tokens: Floats
+    """Those of the prompt that need no prefill."""
     output_tokens: Floats
     probability: Floats
     mean_output: float
     resident_tokens: float
     """Mean context of a running request: prompt and half the answer, weighted by the time it runs."""
+
+    @property
+    def new_tokens(self) -> Floats:
+        """Prompt tokens to prefill."""
+        return self.input_tokens - self.cached_tokens
 
 
 def length_points(tokens: TokenHistogram) -> LengthPoints:
@@ -34,7 +41,8 @@ def length_points(tokens: TokenHistogram) -> LengthPoints:
     inputs, outputs, probability = thin
     mean_output = float(outputs @ probability)
     resident = float((inputs + outputs / 2) * outputs @ probability) / mean_output
-    return LengthPoints(inputs, outputs, probability, mean_output, resident)
+    cached = inputs * tokens.prefix_cache_hit_ratio
+    return LengthPoints(inputs, cached, outputs, probability, mean_output, resident)
 
 
 def _thinned(inputs: Floats, outputs: Floats, probability: Floats) -> tuple[Floats, Floats, Floats]:

@@ -128,7 +128,8 @@ def _answer(
     place = fleet.place[questions.setup]
     packed = fleet.packed.take(place)
     working, load = _shares(scenario, fleet.replicas[place], questions.concurrency)
-    timing = model.timing(scenario, packed, Load(load, _prompt(questions.input_tokens), questions.output_tokens))
+    hits = np.nan_to_num(questions.prefix_cache_hit_ratio)
+    timing = model.timing(scenario, packed, Load(load, _prompt(questions.input_tokens), questions.output_tokens, hits))
     unprompted = np.where(questions.input_tokens > 0, 0.0, np.nan)
     rate = timing.output_tokens_per_second * working
     ratio = (questions.input_tokens + questions.output_tokens) / questions.output_tokens

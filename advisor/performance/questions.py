@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from advisor.performance.physics import Floats
+from advisor.performance.physics import FloatLike, Floats
 from advisor.performance.values import Evidence, Scenario
 
 SCENARIOS = tuple(Scenario)
@@ -28,6 +28,7 @@ class Questions:
     concurrency: Floats
     input_tokens: Floats
     output_tokens: Floats
+    prefix_cache_hit_ratio: FloatLike = 0.0
 
     def take(self, index: Indices) -> "Questions":
         """The questions at the given positions."""
@@ -37,6 +38,7 @@ class Questions:
             self.concurrency[index],
             self.input_tokens[index],
             self.output_tokens[index],
+            np.broadcast_to(self.prefix_cache_hit_ratio, self.setup.shape)[index],
         )
 
 

@@ -15,13 +15,13 @@ from advisor.performance.physics import (
     kv_bytes_per_sequence,
     marginal_prefill_seconds,
     prefill_seconds,
+    prompt_tokens_per_step,
+    tokens_per_step,
 )
 from advisor.performance.points import LengthPoints, length_points
 
 Z95 = 1.645
 """Standard deviations from the mean to the 95th percentile of a normal distribution."""
-CHUNK_TOKENS = 8192.0
-"""Prompt tokens that one step takes in (vLLM's ``max_num_batched_tokens`` for serving on large accelerators)."""
 SATURATED_BATCH = 1e7
 """A batch at which every cost that does not grow with it has vanished."""
 MAX_VARIANCE = 1e3
@@ -55,6 +55,7 @@ class State:
     token_s: Floats
     """Mean seconds per output token."""
     step_s: Floats
+    """Seconds of a step without prompts; several tokens each with speculation."""
     high_batch: Floats
     """95th percentile of the running requests."""
 
@@ -63,14 +64,14 @@ def offer(packed: Packed, tokens: TokenHistogram) -> Service:
     """Work out what requests of these lengths cost each deployment."""
     points = length_points(tokens)
     wide = packed.column()
-    lengths = points.input_tokens[None, :]
-    alone = prefill_seconds(wide.replicas, wide.constants, lengths)
-    marginal = marginal_prefill_seconds(wide.replicas, wide.constants, lengths)
+    lengths, cached = points.input_tokens[None, :], points.cached_tokens[None, :]
+    alone = prefill_seconds(wide.replicas, wide.constants, lengths, cached)
+    marginal = marginal_prefill_seconds(wide.replicas, wide.constants, lengths, cached)
     mean_marginal: Floats = marginal @ points.probability
     replicas = packed.replicas
-    cached = replicas.kv_cache_bytes / np.maximum(kv_bytes_per_sequence(replicas, points.resident_tokens), 1.0)
+    fitting = replicas.kv_cache_bytes / np.maximum(kv_bytes_per_sequence(replicas, points.resident_tokens), 1.0)
     top = np.full_like(mean_marginal, SATURATED_BATCH)
-    endless = decode_step_seconds(replicas, packed.constants, top, points.resident_tokens)
+    endless = decode_step_seconds(replicas, packed.constants, top, points.resident_tokens) / tokens_per_step(replicas)
     return Service(
         packed=packed,
         points=points,
@@ -78,7 +79,7 @@ def offer(packed: Packed, tokens: TokenHistogram) -> Service:
         marginal=marginal,
         mean_marginal=mean_marginal,
         mean_square_marginal=marginal**2 @ points.probability,
-        largest_batch=np.minimum(cached, replicas.max_sequences),
+        largest_batch=np.minimum(fitting, replicas.max_sequences),
         saturated_rate=SATURATED_BATCH / (points.mean_output * endless + SATURATED_BATCH * mean_marginal),
     )
 
@@ -86,7 +87,7 @@ def offer(packed: Packed, tokens: TokenHistogram) -> Service:
 def state_at(service: Service, batch: Floats) -> State:
     """Rate, time per token and fluctuation at a mean batch."""
     step = _step(service, batch)
-    token = step + batch * service.mean_marginal / service.points.mean_output
+    token = _token_seconds(service, step, batch)
     rate = batch / (service.points.mean_output * token)
     spare = np.maximum(1.0 - rate / service.saturated_rate, 1e-9)
     return State(batch, rate, token, step, batch + Z95 * np.sqrt(batch / spare))
@@ -95,6 +96,12 @@ def state_at(service: Service, batch: Floats) -> State:
 def _step(service: Service, batch: Floats) -> Floats:
     packed = service.packed
     return decode_step_seconds(packed.replicas, packed.constants, batch, service.points.resident_tokens)
+
+
+def _token_seconds(service: Service, step: Floats, batch: Floats) -> Floats:
+    """Seconds per output token: the step's share of it, and the prompts of the others spread over the answer."""
+    own = step / tokens_per_step(service.packed.replicas)
+    return own + batch * service.mean_marginal / service.points.mean_output
 
 
 def _token_times(service: Service, state: State) -> tuple[Floats, Floats]:
@@ -107,7 +114,7 @@ def _token_times(service: Service, state: State) -> tuple[Floats, Floats]:
     mean = state.token_s[:, None] + prompt_share * behind / (idle_share * outputs)
     exposed = outputs * state.token_s[:, None] + behind / idle_share
     from_prompts = (state.rate * service.mean_square_marginal)[:, None] * exposed / (idle_share * outputs) ** 2
-    high = _step(service, state.high_batch) + state.high_batch * service.mean_marginal / service.points.mean_output
+    high = _token_seconds(service, _step(service, state.high_batch), state.high_batch)
     from_batch = ((high - state.token_s) / Z95)[:, None] ** 2
     return mean, np.sqrt(np.log1p(np.minimum((from_prompts + from_batch) / mean**2, MAX_VARIANCE)))
 
@@ -116,7 +123,17 @@ def _slower_than(service: Service, state: State, token_s: Floats) -> Floats:
     """Probability, for each point, that a request takes longer per token than ``token_s`` (n, points)."""
     mean, spread = _token_times(service, state)
     sigma = np.maximum(spread, 1e-9)
-    return _upper_tail(np.log(np.maximum(token_s, 1e-12) / mean) / sigma + sigma / 2)
+    share = _upper_tail(np.log(np.maximum(token_s, 1e-12) / mean) / sigma + sigma / 2)
+    budgeted = service.packed.replicas.step_tokens_per_sequence > 0
+    return np.where(token_s >= _slowest_token(service, state)[:, None], 0.0, share) if budgeted.any() else share
+
+
+def _slowest_token(service: Service, state: State) -> Floats:
+    """Seconds per token when every step takes in all the prompt tokens that a stated budget allows; else infinite."""
+    replicas, new_tokens = service.packed.replicas, np.maximum(service.points.new_tokens, 1.0)
+    chunk = replicas.step_tokens * (service.marginal / new_tokens).max(axis=1)
+    slowest = (_step(service, state.high_batch) + chunk) / tokens_per_step(replicas)
+    return np.where(replicas.step_tokens_per_sequence > 0, slowest, np.inf)
 
 
 def _upper_tail(z: Floats) -> Floats:
@@ -131,17 +148,23 @@ def slow_share(service: Service, state: State, limit: Floats) -> Floats:
     return share
 
 
+def _shared_seconds(service: Service, state: State) -> Floats:
+    """Seconds of decoding in the steps that a prompt is spread over, as many as it has chunks (n, points)."""
+    per_token = state.step_s / prompt_tokens_per_step(service.packed.replicas, state.batch)
+    return per_token[:, None] * service.points.new_tokens
+
+
 def own_seconds(service: Service, state: State) -> Floats:
     """Seconds to the first token without the queue (n, points): prefill with the decode steps it shares."""
     constants = service.packed.constants
-    shared = state.step_s[:, None] * service.points.input_tokens / CHUNK_TOKENS
+    shared = _shared_seconds(service, state)
     fixed = constants.step_wait * state.step_s + constants.request_s
     return service.alone + shared + np.asarray(fixed)[:, None]
 
 
 def _queue(service: Service, state: State) -> tuple[Floats, Floats]:
     """Share of requests that wait for prefill, and the mean seconds that those wait."""
-    served = service.marginal + state.step_s[:, None] * service.points.input_tokens / CHUNK_TOKENS
+    served = service.marginal + _shared_seconds(service, state)
     busy = np.minimum(state.rate * (served @ service.points.probability), 1.0)
     mean_square = served**2 @ service.points.probability
     mean_service = np.maximum(served @ service.points.probability, 1e-12)

@@ -13,6 +13,9 @@ prefill of newly arrived prompts spread over it: T(B) = step(B) + B · prefill /
   decode steps it shares. TTFT p95 is the quantile of wait plus own prefill over all prompt lengths; end-to-end p95
   adds the answer at its own time per token.
 
+Cached prompt tokens need no prefill. With speculation step(B) counts for as many tokens as it yields. A stated token
+budget leaves less of a step to prompts the more requests run, and bounds how long a token waits for them: one chunk.
+
 At a given rate a faster part or a shorter prompt gives a smaller B, T and wait: capacity is monotone in all of them.
 """
 

@@ -19,8 +19,10 @@ from advisor.models import (
     serving_shape,
     weight_bytes,
 )
+from advisor.models.values import ServingShape
 from advisor.performance.constants import engine_class
 from advisor.performance.deployments import peak_flops
+from advisor.performance.speculation import Draft, head_draft, model_draft
 from advisor.performance.values import Deployment
 from advisor.units import gib_to_bytes
 
@@ -30,6 +32,8 @@ PROBE_CONTEXT_TOKENS = 128
 """Context at which the memory beside weights and cache is worked out; the lengths asked for must fit what is left."""
 EIGHT_BIT_CACHE = ("fp8", "nvfp4")
 """Weight precisions whose published measurements run with an 8-bit cache unless they say otherwise."""
+LOOK_UP = "ngram"
+"""Drafts by looking the last words up in the text, which costs nothing."""
 CORES_AS_RANKS = ("aws", "google")
 """Vendors whose software counts the cores of a chip as ranks, and pads heads that do not divide."""
 
@@ -49,6 +53,11 @@ class Setup:
     kv_precision: str = ""
     engine: str = ""
     engine_version: str = ""
+    max_batched_tokens: int | None = None
+    draft_tokens: int | None = None
+    draft_acceptance: float | None = None
+    draft_model: str = ""
+    """What drafts: "" for a head on the model itself, ``ngram`` for a look-up in the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +159,33 @@ def _engine(
 def _precisions(
     setup: Setup, model: Model, accelerator: Accelerator, engine: EngineSupport | None
 ) -> _Precisions | Abstention:  # fmt: skip
-    """Precision of weights, cache and arithmetic; weights that the part has no arithmetic for are widened."""
+    """Precision of weights, cache and arithmetic; weights that the part has no arithmetic for are widened.
+
+    AWS's compiler casts the products of fp32 models to bf16, which Inferentia1 has no alternative to.
+    """
     weights = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
     cache = parse_kv_precision(setup.kv_precision)
     if cache == "auto" and weights in EIGHT_BIT_CACHE:
         cache = "fp8"
     arithmetic = engine.compute_precision if engine and engine.compute_precision else weights
-    if peak_flops(accelerator, arithmetic) is None and arithmetic != "fp32":
+    if "tf32" in setup.precision.lower() and peak_flops(accelerator, "tf32"):
+        arithmetic = "tf32"
+    if peak_flops(accelerator, arithmetic) is None and (arithmetic != "fp32" or accelerator.vendor == "aws"):
         arithmetic = "bf16"
     if peak_flops(accelerator, arithmetic) is None or peak_flops(accelerator, "bf16") is None:
         return Abstention(f"the {arithmetic} peak of {accelerator.name} is not known")
     return _Precisions(weights, cache, arithmetic)
+
+
+def _draft(setup: Setup, shape: ServingShape) -> Draft | None:
+    """Speculation as the set-up asks for it."""
+    if setup.draft_tokens is None or setup.draft_acceptance is None:
+        return None
+    if setup.draft_model.lower() == LOOK_UP:
+        return Draft(setup.draft_tokens, setup.draft_acceptance)
+    if setup.draft_model:
+        return model_draft(serving_shape(find_model(setup.draft_model)), setup.draft_tokens, setup.draft_acceptance)
+    return head_draft(shape, setup.draft_tokens, setup.draft_acceptance)
 
 
 def _deploy(
@@ -205,5 +230,8 @@ def _deploy(
         tensor_parallel=layout.tensor_parallel,
         pipeline_parallel=layout.pipeline_parallel,
         attention_data_parallel=groups,
+        expert_parallel=setup.expert_parallel or 1,
+        max_batched_tokens=setup.max_batched_tokens,
+        draft=_draft(setup, shape),
     )
     return Resolved(model, deployment, layout.replicas)

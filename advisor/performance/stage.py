@@ -123,7 +123,8 @@ def requests_per_busy_second(workload: Workload, model: Model, catalog: Catalog,
             where=workload.where("demand"),
             hint="add requests_per_day under demand.samples, or describe `current`",
         )
-    requirements = require(workload, model, declared_demand(1.0, 1.0, *lengths), catalog)
+    demand = declared_demand(1.0, 1.0, *lengths).with_prefix_cache(workload.prefix_cache_hit_ratio)
+    requirements = require(workload, model, demand, catalog)
     instance_type = catalog.instance_type(current.provider, current.instance_type)
     able = [one for one in judge(instance_type, requirements, catalog) if isinstance(one, Candidate)]
     if not able:

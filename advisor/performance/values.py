@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from advisor.catalog.values import Accelerator
 from advisor.models.values import ServingShape
+from advisor.performance.speculation import Draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,10 @@ class Scenario(StrEnum):
 class Evidence(StrEnum):
     """Where a predicted number comes from."""
 
+    MEASURED = "measured"
+    """The very set-up was measured under the same load, and the prediction is anchored there."""
+    CALIBRATED = "calibrated"
+    """Accelerator and kind of architecture were measured, not together."""
     ROOFLINE = "roofline"
     """Bytes, FLOPs and messages with constants fitted over all measurements; nothing of this very set-up."""
     NONE = "none"
@@ -61,3 +66,9 @@ class Deployment:
     """Between the instance's accelerators, as the catalog names it; "" for the accelerator's own link."""
     max_sequences: int | None = None
     """Most requests that run at a time; None for the engine's default."""
+    expert_parallel: int = 1
+    """Ranks that share the experts; above 1 beside attention data parallelism, tokens travel to them all-to-all."""
+    max_batched_tokens: int | None = None
+    """Tokens that one step takes in, prompts and decodes together; None for the engine's default of prompt tokens."""
+    draft: Draft | None = None
+    """Speculative decoding; None for none."""

@@ -21,7 +21,8 @@ _KEYS = (
     "limits",
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
-_DEMAND_KEYS = ("trace", "summary", "samples", "declared")
+_DEMAND_SOURCES = ("trace", "summary", "samples", "declared")
+_HIT_RATIO = "prefix_cache_hit_ratio"
 _DECLARED_KEYS = ("requests_per_second", "peak_requests_per_second", "input_tokens", "output_tokens")
 _SAMPLE_KEYS = ("path", "requests_per_day", "input_tokens", "output_tokens")
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase")
@@ -58,6 +59,7 @@ def read_workload(path: Path) -> Workload:
         limits=_limits(fields.get("limits")),
         path=path,
         lines=_lines(fields),
+        prefix_cache_hit_ratio=_hit_ratio(fields["demand"]),
     )
 
 
@@ -72,15 +74,25 @@ def _slo(field: Field | None) -> Slo:
 
 
 def _demand(field: Field) -> DemandSource:
-    fields = field.mapping(_DEMAND_KEYS)
-    if len(fields) != 1:
-        field.fail("demand needs exactly one source", f"keep one of: {', '.join(_DEMAND_KEYS)}")
-    (kind, source), *_ = fields.items()
+    fields = field.mapping((*_DEMAND_SOURCES, _HIT_RATIO))
+    sources = {kind: source for kind, source in fields.items() if kind != _HIT_RATIO}
+    if len(sources) != 1:
+        field.fail("demand needs exactly one source", f"keep one of: {', '.join(_DEMAND_SOURCES)}")
+    (kind, source), *_ = sources.items()
     if kind == "declared":
         return _declared(source)
     if kind == "samples":
         return _samples(source)
     return TraceDemand(_relative(source))
+
+
+def _hit_ratio(demand: Field) -> float:
+    """Share of prompt tokens that need no prefill; 0 where it is not stated, which is the safe side."""
+    stated = demand.mapping((*_DEMAND_SOURCES, _HIT_RATIO)).get(_HIT_RATIO)
+    ratio = stated.number(0, maximum=1) if stated else 0.0
+    if stated and ratio == 1:
+        stated.fail("a prompt is never cached to its last token", "give a share below 1")
+    return ratio
 
 
 def _declared(field: Field) -> DeclaredDemand:

@@ -99,6 +99,8 @@ class Workload:
     path: Path
     lines: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     """Line of each field ("demand.trace" → 9), for error messages."""
+    prefix_cache_hit_ratio: float = 0.0
+    """Share of the prompts' tokens that a prefix cache holds when they arrive; 0 where nothing is known of it."""
 
     @property
     def model_reference(self) -> str:

@@ -52,7 +52,7 @@ def test_recurrent_state_does_not_grow():
     model = find_model("state-spaces/mamba-130m-hf")
 
     assert kv_cache_bytes(model, "bf16", 1) == kv_cache_bytes(model, "bf16", 2000)
-    assert kv_cache_bytes(model, "bf16", 1) == 24 * 4 * (1536 * 16 + 1536 * 3)
+    assert kv_cache_bytes(model, "bf16", 1) == 24 * (4 * 1536 * 16 + 2 * 1536 * 3)
 
 
 def test_latent_cache_is_replicated():
@@ -72,6 +72,38 @@ def test_groups_of_gemma():
     assert layout.copies == 7
     assert layout.block_bytes == 5 * 16 * 2 * 4 * 256 * 2
     assert layout.blocks_of_request(8192, 8192) == 512 + 6 * 513
+
+
+@pytest.mark.parametrize(
+    ("name", "ranks", "kv_bytes", "tokens"),
+    [
+        ("Qwen/Qwen3-Next-80B-A3B-Instruct", 2, 2, 544),
+        ("Qwen/Qwen3.5-4B", 1, 2, 528),
+        ("Qwen/Qwen3.5-27B", 1, 2, 784),
+        ("Qwen/Qwen3.6-35B-A3B", 2, 1, 2096),
+        ("nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-BF16", 1, 1, 8320),
+    ],
+)
+def test_blocks_of_hybrid_models(name: str, ranks: int, kv_bytes: int, tokens: int):
+    """A block of attention is as long as makes it no smaller than a recurrent state, in steps of 16, as vLLM prints."""
+    assert cache_layout(find_model(name), kv_bytes, ranks, 1).block_tokens == tokens
+
+
+def test_states_kept_of_a_hybrid_sequence():
+    """Qwen3.6-35B at 262,144 tokens: 126 blocks of attention, and one block for each state of three groups."""
+    layout = cache_layout(find_model("Qwen/Qwen3.6-35B-A3B"), 1, 2, 1)
+
+    assert layout.copies == 4
+    assert layout.blocks_of_request(262144, 2048, states=1) == 126 + 3
+    assert layout.blocks_of_request(262144, 2048, states=2) == 126 + 6
+
+
+def test_chunked_attention_keeps_a_chunk_and_a_step():
+    """Llama 4 at 131,072 tokens: 3 of 4 layers keep their chunk of 8,192 and the step, the others everything."""
+    layout = cache_layout(find_model("meta-llama/Llama-4-Scout-17B-16E-Instruct"), 2, 8, 1)
+
+    assert layout.copies == 4
+    assert layout.blocks_of_request(131072, 8192) == pytest.approx(131072 / 16 + 3 * (8192 + 8192) / 16, abs=3)
 
 
 def test_shape_of_a_windowed_model():

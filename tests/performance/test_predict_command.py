@@ -52,10 +52,25 @@ def test_one_question_as_a_table(run_advisor):
         (("--concurrency", "many"), 1, "concurrency: 'many' is no number"),
         (("--accelerator-count", "0"), 1, "must be a whole number of at least 1"),
         (("--input-tokens", "-5"), 1, "input_tokens must not be negative"),
+        (("--draft-tokens", "3"), 1, "speculation needs draft_tokens and draft_acceptance"),
+        (("--draft-tokens", "3", "--draft-acceptance", "1.5"), 1, "must be between 0 and 1"),
+        (("--prefix-cache-hit-ratio", "1"), 1, "must be below 1"),
         (("--scenario", "rush"), 2, "Invalid value"),
         (("--batch", "rows.csv"), 2, "--batch takes everything from the file"),
     ],
-    ids=["model", "accelerator", "precision", "number", "count", "negative", "scenario", "both"],
+    ids=[
+        "model",
+        "accelerator",
+        "precision",
+        "number",
+        "count",
+        "negative",
+        "draft",
+        "acceptance",
+        "hits",
+        "scenario",
+        "both",
+    ],
 )
 def test_wrong_input_is_said_and_never_a_traceback(run_advisor, changes, code, message):
     """The exit code tells the user's slips from wrong usage."""
@@ -138,5 +153,18 @@ def test_every_documented_column_is_an_input():
     assert INPUT_COLUMNS == (
         "id", "model", "accelerator", "accelerator_count", "tensor_parallel", "pipeline_parallel", "expert_parallel",
         "data_parallel", "precision", "kv_precision", "engine", "engine_version", "scenario", "input_tokens",
-        "output_tokens", "concurrency",
+        "output_tokens", "concurrency", "prefix_cache_hit_ratio", "max_batched_tokens", "draft_tokens",
+        "draft_acceptance", "draft_model",
     )  # fmt: skip
+
+
+def test_serving_features_are_columns_of_the_table():
+    """Cached prompts answer sooner, drafts write faster, small steps answer later; empty cells change nothing."""
+    columns = "prefix_cache_hit_ratio,max_batched_tokens,draft_tokens,draft_acceptance,draft_model"
+    extras = (",,,,", "0.8,,,,", ",512,,,", ",,3,0.7,", ",,3,0.7,ngram", ",,2,0.7,Qwen/Qwen3-0.6B")
+    rows = answer(*(f"{GOOD},{extra}" for extra in extras), header=f"{HEADER},{columns}")
+    assert [row["reason"] for row in rows] == [""] * len(rows)
+    plain, cached, chunked, drafted, looked_up, _ = rows
+    assert plain["tpot_ms"] == answer(GOOD)[0]["tpot_ms"]
+    assert float(cached["ttft_ms"]) < float(plain["ttft_ms"]) < float(chunked["ttft_ms"])
+    assert float(looked_up["tpot_ms"]) < float(drafted["tpot_ms"]) < float(plain["tpot_ms"])

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from advisor.demand.values import TokenHistogram
 from advisor.performance.deployments import pack
-from advisor.performance.physics import decode_step_seconds, marginal_prefill_seconds
+from advisor.performance.physics import decode_step_seconds, marginal_prefill_seconds, prompt_tokens_per_step
 from advisor.performance.points import length_points
 from advisor.performance.serving import capacity_at_slo, latency_at_rate
+from advisor.performance.speculation import head_draft
 from advisor.workload.values import Slo
-from performance.deployment_builders import GIB, make_accelerator, make_deployment
-from performance.simulator import simulate
+from performance.deployment_builders import GIB, make_accelerator, make_deployment, make_shape
+from performance.simulator import Engine, simulate
 
 TOLERANCE = 1e-4
 """Relative precision of the searches, with a margin."""
@@ -174,6 +175,22 @@ def test_many_deployments_at_once_are_the_same_as_one_by_one():
     assert together == pytest.approx([capacity(one) for one in fleet], rel=1e-9)
 
 
+def simulated(deployment, tokens, rate):
+    """(TTFT, TPOT, end-to-end) p95 in ms of a simulation step by step, with the fixed times that it leaves out."""
+    packed = pack([deployment])
+    replicas, constants = packed.replicas, packed.constants
+    lengths = tokens.input_tokens[None, :]
+    row = marginal_prefill_seconds(
+        replicas.column(), constants.column(), lengths, lengths * tokens.prefix_cache_hit_ratio
+    )[0]
+    steps = decode_step_seconds(replicas, constants, np.arange(2000.0), length_points(tokens).resident_tokens)
+    draft = (deployment.draft.tokens, deployment.draft.acceptance) if deployment.draft else (0, 0.0)
+    engine = Engine(steps, row, lambda running: float(prompt_tokens_per_step(replicas, running)[0]), draft)
+    found = simulate(engine, rate, tokens, seed=7)
+    fixed_ms = 1000 * float((constants.step_wait * steps[1] + constants.request_s)[0])
+    return np.array([found.ttft_p95_ms + fixed_ms, found.tpot_p95_ms, found.e2e_p95_ms + fixed_ms])
+
+
 @pytest.mark.parametrize("load", [0.3, 0.6], ids=["30 % of the largest rate", "60 %"])
 @pytest.mark.parametrize("tokens", [CHAT, CODE, FLAT], ids=["chat", "code", "flat"])
 def test_closed_forms_agree_with_a_simulation_of_continuous_batching(tokens, load):
@@ -183,15 +200,62 @@ def test_closed_forms_agree_with_a_simulation_of_continuous_batching(tokens, loa
     about 5 % of noise on a 95th percentile; the closed forms treat a step's prompts as served one after the other and
     the time per token as lognormal, which costs 10 to 20 % where answers are as short as a few steps.
     """
-    packed = pack([make_deployment()])
     rate = load * capacity(make_deployment(), tokens, Slo())
-    row = marginal_prefill_seconds(packed.replicas.column(), packed.constants.column(), tokens.input_tokens[None, :])[0]
-    context = length_points(tokens).resident_tokens
-    steps = decode_step_seconds(packed.replicas, packed.constants, np.arange(2000.0), context)
-    found = simulate(steps, row, rate, tokens, seed=7)
-    fixed_ms = 1000 * float((packed.constants.step_wait * steps[1] + packed.constants.request_s)[0])
-    simulated = np.array([found.ttft_p95_ms + fixed_ms, found.tpot_p95_ms, found.e2e_p95_ms + fixed_ms])
-    assert latency(make_deployment(), rate, tokens) == pytest.approx(simulated, rel=0.30)
+    expected = simulated(make_deployment(), tokens, rate)
+    assert latency(make_deployment(), rate, tokens) == pytest.approx(expected, rel=0.30)
+
+
+@pytest.mark.parametrize("tokens", [CHAT, CODE, FLAT], ids=["chat", "code", "flat"])
+@pytest.mark.parametrize(
+    ("changes", "hit_ratio"),
+    [({"draft": head_draft(make_shape(), 3, 0.7)}, 0.0), ({}, 0.5), ({}, 0.9)],
+    ids=["speculation", "half of the prompt cached", "most of the prompt cached"],
+)
+def test_speculation_and_cached_prompts_agree_with_the_simulation(tokens, changes, hit_ratio):
+    """At 60 % of the largest rate all three percentiles are within 30 %, whatever is drafted or cached."""
+    deployment, tokens = make_deployment(**changes), replace(tokens, prefix_cache_hit_ratio=hit_ratio)
+    rate = 0.6 * capacity(deployment, tokens, Slo())
+    assert latency(deployment, rate, tokens) == pytest.approx(simulated(deployment, tokens, rate), rel=0.30)
+
+
+@pytest.mark.parametrize("budget", [512, 2048])
+@pytest.mark.parametrize("tokens", [CHAT, CODE, FLAT], ids=["chat", "code", "flat"])
+def test_a_stated_token_budget_agrees_with_the_simulation(tokens, budget):
+    """Prompts and decodes share the budget: at 30 % of the largest rate all three percentiles are within 30 %."""
+    deployment = make_deployment(max_batched_tokens=budget)
+    rate = 0.3 * capacity(deployment, tokens, Slo())
+    assert latency(deployment, rate, tokens) == pytest.approx(simulated(deployment, tokens, rate), rel=0.30)
+
+
+def test_small_chunks_keep_short_answers_steady_and_make_first_tokens_wait():
+    """512 tokens a step instead of 8,192 lower the slow tail of TPOT and raise TTFT, as in the simulation."""
+    small, large = (make_deployment(max_batched_tokens=budget) for budget in (512, 8192))
+    rate = 0.6 * capacity(large, CODE, Slo())
+    for found in (
+        [latency(one, rate, CODE) for one in (small, large)],
+        [simulated(one, CODE, rate) for one in (small, large)],
+    ):
+        assert found[0][1] < 0.5 * found[1][1]
+        assert found[0][0] > found[1][0]
+
+
+@given(deployment=deployments, tokens=histograms, slo=slos, hits=st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)))
+@settings(max_examples=30, deadline=None)
+def test_more_cached_prompts_never_lower_the_capacity(deployment, tokens, slo, hits):
+    """A higher hit ratio leaves at least the same rate within any targets, and no later first token at a given one."""
+    few, many = (replace(tokens, prefix_cache_hit_ratio=ratio) for ratio in sorted(hits))
+    assert capacity(deployment, many, slo) >= capacity(deployment, few, slo) * (1 - TOLERANCE)
+    rate = 0.5 * capacity(deployment, few, Slo())
+    assert latency(deployment, rate, many)[0] <= latency(deployment, rate, few)[0] * (1 + TOLERANCE)
+
+
+@given(deployment=deployments, tokens=histograms, rates=st.tuples(st.floats(0, 1), st.floats(0, 1)))
+@settings(max_examples=30, deadline=None)
+def test_a_better_draft_never_makes_tokens_slower(deployment, tokens, rates):
+    """At a given rate a higher acceptance never raises TPOT."""
+    poor, good = (replace(deployment, draft=head_draft(make_shape(), 4, rate)) for rate in sorted(rates))
+    rate = 0.5 * capacity(poor, tokens, Slo())
+    assert latency(good, rate, tokens)[1] <= latency(poor, rate, tokens)[1] * (1 + TOLERANCE)
 
 
 def test_a_thinned_histogram_keeps_its_means():

@@ -57,6 +57,15 @@ def cost(plan) -> float:
 
 
 @few
+@given(workloads, offers, st.floats(0, 0.99))
+def test_cached_prompts_never_make_the_plan_dearer(work, sold, hit_ratio):
+    """A stated prefix-cache hit ratio lowers the total or leaves it, and the notes repeat it."""
+    cached = plan_for(replace(work, prefix_cache_hit_ratio=hit_ratio), catalog_of(*sold))
+    assert cost(cached) <= cost(plan_for(work, catalog_of(*sold))) * (1 + 1e-9)
+    assert any("prefix caches" in note for note in cached.notes) == (hit_ratio > 0)
+
+
+@few
 @given(workloads, offers, st.integers(0, 5), st.floats(0.1, 1))
 def test_a_cheaper_offer_never_makes_the_plan_dearer(work, sold, which, factor):
     """Lowering one price lowers the total or leaves it."""

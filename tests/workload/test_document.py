@@ -43,6 +43,21 @@ def test_three_keys_are_enough(tmp_path):
     assert workload.current is None
 
 
+def test_the_prefix_cache_hit_ratio_stands_beside_the_source(tmp_path):
+    """A stated share is kept; nothing stated is no hits."""
+    stated = MINIMAL + "  prefix_cache_hit_ratio: 0.4\n"
+    assert read(tmp_path, stated).prefix_cache_hit_ratio == 0.4
+    assert read(tmp_path, stated).demand == read(tmp_path, MINIMAL).demand
+    assert read(tmp_path, MINIMAL).prefix_cache_hit_ratio == 0.0
+
+
+@pytest.mark.parametrize("share", ["1", "-0.1", "40%"])
+def test_a_hit_ratio_is_a_share_below_one(tmp_path, share):
+    """A prompt is never cached to its last token."""
+    said = complaint(tmp_path, MINIMAL + f"  prefix_cache_hit_ratio: {share}\n")
+    assert "workload.yaml:5: demand.prefix_cache_hit_ratio" in said
+
+
 def test_every_key_is_read(tmp_path):
     """A full workload keeps each value, durations in milliseconds and paths relative to the file."""
     workload = read(

@@ -1,0 +1,145 @@
+"""From completed cells to measurements: whatever is not usable is left out with its numbers."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from advisor.calibration.readers.completion import complete
+from advisor.calibration.readers.entries import LOAD_NUMBERS, QUANTITIES, Cells, Entry, Item
+from advisor.calibration.values import LeftOut, Measurement, Reading
+from advisor.catalog import load_catalog
+from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.performance.questions import SCENARIOS
+from advisor.performance.setup_cells import finite_number, one_line, setup_from
+from advisor.performance.values import Scenario
+
+MAX_FAILED_SHARE = 0.1
+"""Share of failed requests above which the load that was served is not the one that was offered."""
+_COUNTED = (Scenario.FIXED_CONCURRENCY, Scenario.FIXED_BATCH)
+
+
+def reading_of(items: Iterable[Item], told: Cells) -> Reading:
+    """Everything that is usable, once each, and what is not."""
+    measurements: dict[Measurement, Measurement] = {}
+    left_out: list[LeftOut] = []
+    for item in items:
+        for result in [item] if isinstance(item, LeftOut) else _check(item, complete(item, told)):
+            if isinstance(result, LeftOut):
+                left_out.append(result)
+                continue
+            first = measurements.setdefault(replace(result, where="", source=""), result)
+            if first is not result:
+                left_out.append(LeftOut(result.where, f"the same set-up, load and numbers as {first.where}"))
+    return Reading(tuple(measurements.values()), tuple(left_out))
+
+
+def _check(entry: Entry, cells: Cells) -> Iterator[Measurement | LeftOut]:
+    try:
+        measurement = _measurement(entry.where, cells)
+        load_catalog().accelerator(measurement.setup.accelerator)
+        reason = _unusable(measurement, entry)
+    except InputError as error:
+        yield LeftOut(entry.where, one_line(error))
+        return
+    if reason:
+        yield LeftOut(entry.where, reason)
+        return
+    complaints = {name: complaint for name in QUANTITIES if (complaint := _complaint(measurement, name))}
+    yield from (LeftOut(f"{entry.where}: {name}", complaint) for name, complaint in complaints.items())
+    usable: dict[str, Any] = {name: None if name in complaints else getattr(measurement, name) for name in QUANTITIES}
+    kept = replace(measurement, **usable)
+    if all(value is None for value in usable.values()):
+        yield LeftOut(entry.where, "nothing usable was measured")
+    else:
+        yield _missing(kept) or kept
+
+
+def _measurement(where: str, cells: Cells) -> Measurement:
+    """The cells as they stand: what was measured may still be any number."""
+    users, prompt, answer, cached = (_load_number(name, cells) for name in LOAD_NUMBERS)
+    if cached is not None and cached >= 1:
+        raise InputError(f"prefix_cache_hit_ratio must be below 1: {cached:g}")
+    return Measurement(
+        where=where,
+        setup=setup_from(cells),
+        scenario=_scenario(cells.get("scenario", ""), users),
+        concurrency=users,
+        input_tokens=prompt,
+        output_tokens=answer,
+        ttft_ms=_quantity("ttft_ms", cells),
+        tpot_ms=_quantity("tpot_ms", cells),
+        output_tokens_per_second=_quantity("output_tokens_per_second", cells),
+        samples_per_second=_quantity("samples_per_second", cells),
+        source=cells.get("source", ""),
+        prefix_cache_hit_ratio=cached,
+    )
+
+
+def _load_number(name: str, cells: Cells) -> float | None:
+    cell = cells.get(name, "")
+    if not cell:
+        return None
+    number = finite_number(name, cell)
+    if number < 0:
+        raise InputError(f"{name} must not be negative: {cell}")
+    return number
+
+
+def _quantity(name: str, cells: Cells) -> float | None:
+    cell = cells.get(name, "")
+    try:
+        return float(cell) if cell else None
+    except ValueError:
+        raise InputError(f"{name}: '{cell}' is no number") from None
+
+
+def _scenario(cell: str, users: float | None) -> Scenario:
+    """The scenario as named; without a name a closed loop where users are given, else the largest throughput."""
+    if not cell:
+        return Scenario.SATURATED if users is None else Scenario.FIXED_CONCURRENCY
+    try:
+        return Scenario(cell.lower())
+    except ValueError:
+        raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(SCENARIOS)}") from None
+
+
+def _unusable(one: Measurement, entry: Entry) -> str:
+    """Why nothing of the entry can be used, "" where something can."""
+    ended = entry.failed + (entry.completed or 0.0)
+    if entry.failed > MAX_FAILED_SHARE * ended:
+        share = f"{entry.failed:,g} of {ended:,g} requests failed ({entry.failed / ended:.0%})"
+        return f"{share}, at most {MAX_FAILED_SHARE:.0%} may"
+    longest = find_model(one.setup.model).max_context_tokens or math.inf
+    tokens = (one.input_tokens or 0.0) + (one.output_tokens or 0.0)
+    if tokens > longest:
+        return f"prompt and answer are {tokens:,.0f} tokens, the model takes {longest:,.0f}"
+    if one.scenario in _COUNTED and one.concurrency is not None and one.concurrency < 1:
+        return f"a concurrency of {one.concurrency:.3g} is below 1: the engine was idle most of the time"
+    return ""
+
+
+def _complaint(one: Measurement, name: str) -> str:
+    """Why one quantity cannot be used, "" where it can or was not measured."""
+    value: float | None = getattr(one, name)
+    if value is None:
+        return ""
+    if not math.isfinite(value) or value <= 0:
+        return f"{value:g} is no measurement"
+    if name == "ttft_ms" and one.scenario is Scenario.SATURATED:
+        return f"{value:,g} ms to the first token measure the queue, which is never empty here"
+    return ""
+
+
+def _missing(one: Measurement) -> LeftOut | None:
+    """What a prediction of the same load would need and nobody stated."""
+    if one.scenario in _COUNTED and one.concurrency is None:
+        return LeftOut(one.where, f"{one.scenario} without a concurrency; give --concurrency")
+    if one.ttft_ms is None and one.tpot_ms is None and one.output_tokens_per_second is None:
+        return None
+    if not one.output_tokens or one.output_tokens < 1:
+        return LeftOut(one.where, f"an answer of {one.output_tokens or 0:g} tokens; give --output-tokens where unknown")
+    if one.input_tokens is None and one.scenario is not Scenario.SINGLE_STREAM:
+        return LeftOut(one.where, "the length of the prompt is not stated; give --input-tokens")
+    return None

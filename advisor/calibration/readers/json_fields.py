@@ -1,0 +1,59 @@
+"""Fields of JSON documents that other programs wrote: any of them may be absent or of another kind."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from advisor.errors import InputError
+
+
+def documents(text: str, path: Path) -> Iterator[tuple[str, object]]:
+    """Every document of a JSON file or of JSON lines, with its place.
+
+    Raises:
+        InputError: a line is no JSON.
+    """
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError:
+        yield from _lines(text, path)
+        return
+    if isinstance(whole, list):
+        yield from ((f"{path}#{index}", document) for index, document in enumerate(whole))
+    else:
+        yield str(path), whole
+
+
+def value_at(document: object, *names: str) -> object:
+    """What stands under a path of names, None where the path ends early."""
+    for name in names:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(name)
+    return document
+
+
+def number_at(document: object, *names: str) -> float | None:
+    """A number, also one that was written as text; NaN and infinity stand for themselves."""
+    value = value_at(document, *names)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def text_at(document: object, *names: str) -> str:
+    """A text, "" where there is none."""
+    value = value_at(document, *names)
+    return value if isinstance(value, str) else ""
+
+
+def _lines(text: str, path: Path) -> Iterator[tuple[str, object]]:
+    for line, content in enumerate(text.splitlines(), start=1):
+        if content.strip():
+            try:
+                yield f"{path}:{line}", json.loads(content)
+            except json.JSONDecodeError as error:
+                raise InputError(f"neither JSON nor JSON lines: {error.msg}", where=f"{path}:{line}") from error
