@@ -19,6 +19,7 @@ from advisor.demand.declared import declared_demand, demand_from_busy
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand
 from advisor.models import Model, find_model
+from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.stage import latencies_at_load, requests_per_busy_second, serve
 from advisor.plan.build import build_plan
 from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
@@ -30,41 +31,60 @@ from advisor.workload.values import DeclaredDemand, SampleDemand, TraceDemand, W
 CountProgress = Callable[[int], None]
 
 
-def recommend(path: Path, *, every_variant: bool = False, progress: CountProgress | None = None) -> Plan:
+def recommend(
+    path: Path, *, every_variant: bool = False, progress: CountProgress | None = None, calibration: Path | None = None
+) -> Plan:  # fmt: skip
     """Plan for a workload file.
 
     Args:
         path: the workload file.
         every_variant: keep every precision and parallelism, not only the best of each offer.
         progress: called with the number of requests read while a trace is counted.
+        calibration: directory of a calibration of one's own; the catalog's without.
 
     Raises:
         InputError: something in the workload, its demand or its model that the user can mend.
     """
-    return plan_for(read_workload(path), load_catalog(), every_variant=every_variant, progress=progress)
+    model = load_model(calibration)
+    return plan_for(read_workload(path), load_catalog(), every_variant=every_variant, progress=progress, model=model)
 
 
 def plan_for(
-    workload: Workload, catalog: Catalog, *, every_variant: bool = False, progress: CountProgress | None = None
-) -> Plan:  # fmt: skip
+    workload: Workload,
+    catalog: Catalog,
+    *,
+    every_variant: bool = False,
+    progress: CountProgress | None = None,
+    model: PerformanceModel | None = None,
+) -> Plan:
     """Plan for a workload with the offers of a catalog; see :func:`recommend`."""
+    performance = model or shipped_model()
     check_names(workload, catalog)
-    model = find_model(workload.model_reference)
-    demand = measure_demand(workload, model, catalog, progress).with_prefix_cache(workload.prefix_cache_hit_ratio)
-    requirements = require(workload, model, demand, catalog)
+    served_model = find_model(workload.model_reference)
+    demand = measure_demand(workload, served_model, catalog, performance, progress).with_prefix_cache(
+        workload.prefix_cache_hit_ratio
+    )
+    requirements = require(workload, served_model, demand, catalog)
     matches = match(requirements, catalog)
-    served, too_slow = serve(matches.candidates, requirements)
+    served, too_slow = serve(matches.candidates, requirements, performance)
     sized, unaffordable = size_all(served, matches.offers, requirements, catalog)
     kept = sized if every_variant else best_of_each_offer(sized, workload.precisions)
     ranked = cheapest_first(kept, requirements)
     latencies = latencies_at_load(
-        [one.served.candidate for one in ranked], [one.replicas for one in ranked], requirements
+        [one.served.candidate for one in ranked], [one.replicas for one in ranked], requirements, performance
     )
     rejections = [*matches.rejections, *too_slow, *unaffordable]
-    return build_plan(requirements, list(zip(ranked, latencies, strict=True)), rejections, catalog)
+    version = performance.calibration.version
+    return build_plan(requirements, list(zip(ranked, latencies, strict=True)), rejections, catalog, version)
 
 
-def measure_demand(workload: Workload, model: Model, catalog: Catalog, progress: CountProgress | None = None) -> Demand:
+def measure_demand(
+    workload: Workload,
+    model: Model,
+    catalog: Catalog,
+    performance: PerformanceModel,
+    progress: CountProgress | None = None,
+) -> Demand:
     """Demand from whichever source the workload names."""
     match workload.demand:
         case DeclaredDemand() as stated:
@@ -74,7 +94,7 @@ def measure_demand(workload: Workload, model: Model, catalog: Catalog, progress:
         case TraceDemand(path):
             return _demand_of_trace(path, progress)
         case SampleDemand() as sampled:
-            return _demand_of_samples(sampled, workload, model, catalog)
+            return _demand_of_samples(sampled, workload, model, catalog, performance)
 
 
 def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
@@ -85,7 +105,9 @@ def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
     return read_trace(path, progress)
 
 
-def _demand_of_samples(sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog) -> Demand:
+def _demand_of_samples(
+    sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
+) -> Demand:  # fmt: skip
     from advisor.samples.store import read_samples
     from advisor.samples.summary import busy_profile
 
@@ -93,7 +115,7 @@ def _demand_of_samples(sampled: SampleDemand, workload: Workload, model: Model, 
     lengths = (sampled.input_tokens, sampled.output_tokens)
     capacity = None
     if sampled.requests_per_day is None:
-        capacity = requests_per_busy_second(workload, model, catalog, lengths)
+        capacity = requests_per_busy_second(workload, model, catalog, lengths, performance)
     return demand_from_busy(
         profile.busy_accelerators,
         profile.window_seconds,

@@ -18,6 +18,7 @@ COMMANDS = {
     "generate": "Infrastructure code for a plan.",
     "predict": "Latency and throughput of one deployment, or of a table of them.",
     "fit": "Whether a model fits an accelerator, and how many requests at a time.",
+    "calibrate": "Learn from your own measurements, and say what it is worth.",
     "demand": "Summarise a request trace into a small file to plan from.",
     "catalog": "Look into the catalog of accelerators, instances and prices.",
     "agent": "Collect accelerator samples on an inference host.",

@@ -24,6 +24,13 @@ output_option = click.option(
 )
 
 
+calibration_option = click.option(
+    "--calibration",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A calibration of your own, written by `advisor calibrate`.",
+)
+
+
 def options_given(options: Mapping[str, str | None], batch: Path | None, required: Sequence[str]) -> dict[str, str]:
     """The options that were given: the required ones for a single question, none at all beside a table.
 

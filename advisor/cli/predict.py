@@ -9,16 +9,19 @@ import click
 
 from advisor.catalog import load_catalog
 from advisor.cli.output import deliver, options_given, output_option, read_text
+from advisor.cli.predict_explain import explain_text, explain_values
 from advisor.cli.predict_rows import (
     INPUT_COLUMNS,
     NUMBER_COLUMNS,
     RESULT_COLUMNS,
     answer_rows,
     check_row,
+    explain_row,
     result_cells,
     result_of,
 )
 from advisor.errors import InputError
+from advisor.performance.model import shipped_model
 from advisor.performance.questions import QUANTITIES, SCENARIOS
 from advisor.performance.setup_cells import COUNT_COLUMNS, REQUIRED_COLUMNS
 
@@ -50,30 +53,37 @@ _WHOLE_FROM = 1000
 @click.option(
     "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of questions: {', '.join(INPUT_COLUMNS)}."
 )
+@click.option("--explain", is_flag=True, help="The terms of each time, the learned factors and what they rest on.")
 @click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @output_option
-def command(batch: Path | None, output_format: str, output: Path | None, **options: str | None) -> None:
+def command(
+    batch: Path | None, explain: bool, output_format: str, output: Path | None, **options: str | None
+) -> None:  # fmt: skip
     """Time to first token, time per output token and throughput, each with the range that holds it in 4 cases of 5.
 
     Without a scenario it is fixed_concurrency when a concurrency is given, and saturated (the largest throughput) when
     not. Throughputs are for all accelerators together. Where nothing sound can be said, the reason says why.
     """
     given = options_given(options, batch, REQUIRED_COLUMNS)
-    deliver(_single(given, output_format) if batch is None else _batch(batch), output)
+    if batch is not None and explain:
+        raise click.UsageError("--explain takes a single question apart; leave out --batch")
+    deliver(_single(given, output_format, explain=explain) if batch is None else _batch(batch), output)
 
 
 def _batch(path: Path) -> str:
     return predict_table(read_text(path, "questions"), str(path))
 
 
-def _single(given: dict[str, str], output_format: str) -> str:
+def _single(given: dict[str, str], output_format: str, *, explain: bool) -> str:
     """One question; a name that is not known stops the program here, where in a table it is the row's reason."""
     catalog = load_catalog()
     check_row(given, catalog)
     result = result_of(answer_rows([given], catalog), 0)
+    found = explain_row(given, catalog, shipped_model()) if explain else None
     if output_format == "json":
-        return json.dumps(_as_numbers(given) | result, indent=2) + "\n"
-    return _table(result)
+        explained = {"explain": explain_values(found)} if explain else {}
+        return json.dumps(_as_numbers(given) | result | explained, indent=2) + "\n"
+    return _table(result) + (explain_text(found) if explain else "")
 
 
 def _as_numbers(given: dict[str, str]) -> dict[str, float | str]:

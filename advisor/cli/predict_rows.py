@@ -8,6 +8,8 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.errors import InputError
+from advisor.performance.explain import Explanation, explain
+from advisor.performance.model import PerformanceModel
 from advisor.performance.physics import Floats
 from advisor.performance.predictions import predict
 from advisor.performance.questions import QUANTITIES, SCENARIOS, Answers, Questions
@@ -98,6 +100,21 @@ def check_row(row: Mapping[str, str], catalog: Catalog) -> None:
     """
     resolve(setup_from(row), catalog)
     _scenario(row.get("scenario", ""), _numbers(row)[0])
+
+
+def explain_row(row: Mapping[str, str], catalog: Catalog, model: PerformanceModel) -> Explanation | None:
+    """The terms of one row's answer; None for a model that answers in one pass, and where there is no answer.
+
+    Raises:
+        InputError: a name is not known, or a number is none.
+    """
+    setup, numbers = resolve(setup_from(row), catalog), _numbers(row)
+    code = _scenario(row.get("scenario", ""), numbers[0])
+    question = Questions(np.zeros(1, dtype=np.intp), np.array([code]), *np.array(numbers)[:, None])
+    answered = predict([setup], question, model).value["tpot_ms"][0]
+    if isinstance(setup, Abstention) or math.isnan(answered):
+        return None
+    return explain(setup, SCENARIOS[code], question, model)
 
 
 def result_cells(answers: Answers) -> list[list[str]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import deliver, format_option, output_option
+from advisor.cli.output import calibration_option, deliver, format_option, output_option
 from advisor.cli.progress import Progress
 from advisor.codegen import write_stack
 from advisor.codegen.selection import choose_option
@@ -28,6 +28,7 @@ _RELAX = {
 @click.argument("workload", type=click.Path(path_type=Path))
 @format_option
 @output_option
+@calibration_option
 @click.option("--all", "every_variant", is_flag=True, help="Every precision and parallelism, not only the best ones.")
 @click.option("--top", type=click.IntRange(1), default=SHOWN_OPTIONS, show_default=True, help="Options in a table.")
 @click.option(
@@ -40,6 +41,7 @@ def command(
     workload: Path,
     output_format: str,
     output: Path | None,
+    calibration: Path | None,
     every_variant: bool,
     top: int,
     terraform_dir: Path | None,
@@ -50,7 +52,7 @@ def command(
     `advisor generate`. Exit code 4 when nothing is feasible.
     """
     with Progress("requests read") as progress:
-        plan = recommend(workload, every_variant=every_variant, progress=progress)
+        plan = recommend(workload, every_variant=every_variant, progress=progress, calibration=calibration)
     deliver(_render(plan, output_format, top), output)
     if plan.recommended is None:
         raise NothingFeasible(

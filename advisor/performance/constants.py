@@ -1,21 +1,16 @@
-"""The fitted constants, each with its unit and meaning, and the factors of the 80 % intervals.
+"""The constants of the physics: name, unit and meaning of each, and what scales them together.
 
-Origin: one robust least-squares fit on the logarithm of 8,982 published LLM measurements (MLPerf Inference,
-TensorRT-LLM documents, Argonne LLM-Inference-Bench, AIConfigurator's silicon sample, AWS Neuron, ROCm, llama.cpp
-and others, 197 architecture × accelerator cells), crowded cells weighted down by 1/sqrt(rows); docs/performance.md
-says how well it predicts cells that were left out of the fit.
+Their values are data: ``instance_catalog/calibration/constants.csv``, fitted by :mod:`advisor.calibration.physics_fit`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cache
 
 import numpy as np
 
 from advisor.performance.physics import Constants
-from advisor.performance.values import Scenario
-
-CALIBRATION_VERSION = "roofline-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +18,8 @@ class Constant:
     """One row of the table."""
 
     name: str
-    value: float
+    usual: float
+    """Where the fit starts, and what it is held to where the data says nothing."""
     unit: str
     meaning: str
 
@@ -57,24 +53,12 @@ REQUEST = ("request_s",)
 GROUPS = {"memory": MEMORY, "arithmetic": ARITHMETIC, "overhead": OVERHEAD, "request": REQUEST}
 """Constants that one multiplier scales together; finer ones are not identified by the data."""
 
-ENGINE_MULTIPLIERS: dict[str, dict[str, float]] = {
-    "trtllm": {"arithmetic": 0.78, "overhead": 0.34, "request": 1.27},
-    "vllm": {"arithmetic": 1.26, "overhead": 0.50, "request": 0.40},
-    "sglang": {"arithmetic": 1.09, "overhead": 0.80, "request": 1.57},
-    "llamacpp": {"memory": 0.84, "arithmetic": 1.39, "overhead": 1.38},
-    "deepspeed": {"memory": 0.57, "arithmetic": 1.22, "overhead": 2.24},
-}
-"""By engine, fitted with the table. Left-out cells support them: without any multiplier TPOT's median error there is
-27 % instead of 15 %, and the TTFT's 46 % instead of 36 %."""
-
-STACK_MULTIPLIERS: dict[str, dict[str, float]] = {
-    "amd-2024": {"memory": 1.76, "arithmetic": 3.65, "overhead": 3.43},
-    "intel-gpu": {"memory": 1.11, "arithmetic": 0.85, "overhead": 39.3},
-    "gaudi": {"memory": 1.31, "arithmetic": 0.86, "overhead": 0.31},
-    "aws": {"memory": 1.02, "arithmetic": 3.94, "overhead": 1.13},
-}
-"""By vendor stack, on top of the engine's. Only the product with an engine's multiplier is identified: these are no
-efficiencies. ``amd-2024`` is AMD with an engine that names no version, as measured in autumn 2024."""
+ENGINES = ("trtllm", "vllm", "sglang", "llamacpp", "deepspeed", "neuron")
+"""Engine classes with multipliers of their own: without any, TPOT's median error on left-out cells nearly doubles."""
+STACKS = ("amd-2024", "intel-gpu", "gaudi", "aws", "amd")
+"""Vendor stacks with multipliers on top of the engine's. Only their product is identified: these are no efficiencies.
+``amd-2024`` is AMD with an engine that names no version, as measured in autumn 2024."""
+STACK_GROUPS = ("memory", "arithmetic", "overhead")
 
 ENGINE_WORDS = (
     ("llama.cpp", "llamacpp"),
@@ -95,14 +79,6 @@ UNVERSIONED_IN_2024 = ("vllm", "llama.cpp")
 """Engines that the measurements of autumn 2024 name without a version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Factors from a prediction to the ends of its 80 % interval."""
-
-    low: float
-    high: float
-
-
 class Quantity(StrEnum):
     """What is predicted."""
 
@@ -112,32 +88,7 @@ class Quantity(StrEnum):
     """Tokens per second."""
 
 
-SPREADS: dict[Scenario, dict[Quantity, Spread]] = {
-    Scenario.FIXED_CONCURRENCY: {
-        Quantity.TTFT: Spread(0.45, 3.0),
-        Quantity.TPOT: Spread(0.72, 1.42),
-        Quantity.THROUGHPUT: Spread(0.75, 1.38),
-    },
-    Scenario.FIXED_BATCH: {
-        Quantity.TTFT: Spread(0.65, 2.1),
-        Quantity.TPOT: Spread(0.86, 1.42),
-        Quantity.THROUGHPUT: Spread(0.61, 1.36),
-    },
-    Scenario.SINGLE_STREAM: {
-        Quantity.TTFT: Spread(0.55, 1.6),
-        Quantity.TPOT: Spread(0.70, 1.48),
-        Quantity.THROUGHPUT: Spread(0.68, 1.43),
-    },
-    Scenario.SATURATED: {
-        Quantity.TTFT: Spread(0.45, 3.0),
-        Quantity.TPOT: Spread(0.75, 1.36),
-        Quantity.THROUGHPUT: Spread(0.74, 1.33),
-    },
-}
-"""The 10th and 90th percentile of measured ÷ predicted over cells that were left out of the fit, cells weighted
-1/sqrt(rows)."""
-
-
+@cache
 def engine_class(engine: str) -> str:
     """Key of :data:`ENGINE_MULTIPLIERS` for an engine as the user names it, or ""."""
     name = engine.lower()
@@ -148,32 +99,37 @@ def stack_class(vendor: str, accelerator: str, engine: str, engine_version: str)
     """Key of :data:`STACK_MULTIPLIERS`, or ""."""
     maker = vendor.lower()
     if maker == "amd":
-        return "amd-2024" if engine.lower() in UNVERSIONED_IN_2024 and not engine_version else ""
+        return "amd-2024" if engine.lower() in UNVERSIONED_IN_2024 and not engine_version else "amd"
     if accelerator.lower().startswith("gaudi"):
         return "gaudi"
     return {"intel": "intel-gpu", "aws": "aws", "amazon": "aws"}.get(maker, "")
 
 
-def constants_for(classes: Sequence[tuple[str, str]]) -> Constants:
-    """Constants of many replicas.
+@dataclass(frozen=True, slots=True)
+class ConstantTable:
+    """Fitted values, by name; multipliers by engine class or vendor stack, then by group."""
 
-    Args:
-        classes: engine class and stack class of each replica.
-    """
-    distinct = list(dict.fromkeys(classes))
-    position = {key: row for row, key in enumerate(distinct)}
-    table = np.array([_scaled(engine, stack) for engine, stack in distinct]).reshape(-1, len(TABLE))
-    rows = np.array([position[key] for key in classes], dtype=np.intp)
-    columns = table[rows].T
-    by_name = dict(zip((constant.name for constant in TABLE), columns, strict=True))
-    return Constants(**{field.name: by_name[field.name] for field in fields(Constants)})
+    base: Mapping[str, float]
+    multipliers: Mapping[str, Mapping[str, float]]
 
+    def constants_for(self, classes: Sequence[tuple[str, str]]) -> Constants:
+        """Constants of many replicas.
 
-def _scaled(engine: str, stack: str) -> list[float]:
-    """The table's values for one engine and stack."""
-    values = {constant.name: constant.value for constant in TABLE}
-    for multipliers in (ENGINE_MULTIPLIERS.get(engine, {}), STACK_MULTIPLIERS.get(stack, {})):
-        for group, factor in multipliers.items():
-            for name in GROUPS[group]:
-                values[name] *= factor
-    return [max(values[constant.name], FLOORS.get(constant.name, 0.0)) for constant in TABLE]
+        Args:
+            classes: engine class and stack class of each replica.
+        """
+        distinct = list(dict.fromkeys(classes))
+        position = {key: row for row, key in enumerate(distinct)}
+        table = np.array([self._scaled(key) for key in distinct]).reshape(-1, len(TABLE))
+        rows = np.array([position[key] for key in classes], dtype=np.intp)
+        by_name = dict(zip((constant.name for constant in TABLE), table[rows].T, strict=True))
+        return Constants(**{field.name: by_name[field.name] for field in fields(Constants)})
+
+    def _scaled(self, key: tuple[str, str]) -> list[float]:
+        """The values for one engine and stack."""
+        values = dict(self.base)
+        for name in key:
+            for group, factor in self.multipliers.get(name, {}).items():
+                for constant in GROUPS[group]:
+                    values[constant] *= factor
+        return [max(values[constant.name], FLOORS.get(constant.name, 0.0)) for constant in TABLE]

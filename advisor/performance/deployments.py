@@ -1,16 +1,18 @@
 """From deployments to the arrays that the physics works on: peaks, links and engine limits looked up once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.catalog.values import Accelerator
 from advisor.models.values import ServingShape
-from advisor.performance.constants import constants_for, engine_class, stack_class
+from advisor.performance.constants import ConstantTable, engine_class, stack_class
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Replicas
+from advisor.performance.reach import cell_of
 from advisor.performance.speculation import Draft
+from advisor.performance.traits import sizes_of, traits_of
 from advisor.performance.values import Deployment
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
 
@@ -49,19 +51,32 @@ DEFAULT_STEP_TOKENS = 8192
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """Replicas and their constants, entry by entry."""
+    """Replicas with their constants and kinds, entry by entry."""
 
     replicas: Replicas
     constants: Constants
+    origin: npt.NDArray[np.intp]
+    """Position of each entry's deployment in what was packed: entries of one deployment share it."""
+    fixed: npt.NDArray[np.float32]
+    """Sizes and traits of each deployment that was packed, (deployments, sizes and traits)."""
+    names: npt.NDArray[np.str_]
+    """Architecture and accelerator of each deployment that was packed."""
+
+    @property
+    def cells(self) -> npt.NDArray[np.str_]:
+        """Architecture and accelerator of each entry."""
+        return self.names[self.origin]
 
     def take(self, index: npt.NDArray[np.intp]) -> "Packed":
         """The entries at the given positions."""
         picked = {f.name: np.asarray(getattr(self.constants, f.name))[index] for f in fields(Constants)}
-        return Packed(self.replicas.take(index), Constants(**picked))
+        return replace(
+            self, replicas=self.replicas.take(index), constants=Constants(**picked), origin=self.origin[index]
+        )  # fmt: skip
 
     def column(self) -> "Packed":
         """The same entries as columns, to broadcast against a row of lengths."""
-        return Packed(self.replicas.column(), self.constants.column())
+        return replace(self, replicas=self.replicas.column(), constants=self.constants.column())
 
 
 def peak_flops(accelerator: Accelerator, precision: str) -> float | None:
@@ -108,20 +123,24 @@ def default_max_sequences(accelerator: Accelerator, engine: str) -> int:
     return LARGE_SEQUENCES if large else DEFAULT_SEQUENCES
 
 
-def pack(deployments: Sequence[Deployment]) -> Packed:
+def pack(deployments: Sequence[Deployment], table: ConstantTable) -> Packed:
     """Arrays of many deployments.
 
     Raises:
         ValueError: an accelerator has no peak for the precision (callers reject such deployments first).
     """
     rows = [_row(deployment) for deployment in deployments]
-    table = np.array(rows, dtype=np.float64).reshape(-1, len(fields(Replicas)))
-    columns = np.ascontiguousarray(table.T)
+    numbers = np.array(rows, dtype=np.float64).reshape(-1, len(fields(Replicas)))
+    columns = np.ascontiguousarray(numbers.T)
     replicas = Replicas(**{f.name: columns[at] for at, f in enumerate(fields(Replicas))})
-    return Packed(replicas, constants_for([_classes(deployment) for deployment in deployments]))
+    constants = table.constants_for([classes_of(deployment) for deployment in deployments])
+    fixed = np.column_stack([sizes_of(replicas), traits_of(deployments)]).astype(np.float32)
+    names = np.array([cell_of(one) for one in deployments], dtype=np.str_)
+    return Packed(replicas, constants, np.arange(len(rows), dtype=np.intp), fixed, names)
 
 
-def _classes(deployment: Deployment) -> tuple[str, str]:
+def classes_of(deployment: Deployment) -> tuple[str, str]:
+    """Engine class and stack class."""
     accelerator = deployment.accelerator
     stack = stack_class(accelerator.vendor, accelerator.name, deployment.engine, deployment.engine_version)
     return engine_class(deployment.engine), stack

@@ -1,56 +1,191 @@
-"""The seam for the calibrated model: what a performance model answers, and the physics as the one that exists."""
+"""Times of many replicas: the physics, and what was learned from measurements on top of it.
+
+TPOT never falls with more users, nor rises with more bandwidth. The physics keeps both; the learned factor must not
+break them. At fixed numbers of users (nodes) the corrected log times are made monotone, and in between they are
+interpolated along the physics' own curve at a stand-in bandwidth: both steps keep order.
+"""
 
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from pathlib import Path
+from typing import assert_never
 
-from advisor.performance.constants import CALIBRATION_VERSION, SPREADS, Quantity, Spread
+import numpy as np
+import numpy.typing as npt
+
+from advisor.demand.values import TokenHistogram
+from advisor.performance.calibration import TARGETS, Calibration, Group, load_calibration, shipped
 from advisor.performance.deployments import Packed
-from advisor.performance.regimes import Load, Timing, closed_loop, saturated, static_batch
-from advisor.performance.values import Evidence, Scenario
+from advisor.performance.features import features, without_bandwidth
+from advisor.performance.physics import Constants, Floats, Replicas
+from advisor.performance.queueing import Learned
+from advisor.performance.regimes import (
+    Load,
+    Timing,
+    batch_decoding,
+    closed_loop,
+    loop_decoding,
+    saturated,
+    static_batch,
+)
+from advisor.performance.residual import CHUNK_ROWS, NODES, along, monotone
+from advisor.performance.values import Scenario
+
+LIGHT_USERS = 64.0
+"""Up to so many users, a closed loop's first token takes what an arrival's does; beyond, users wait for each other."""
 
 
-class PerformanceModel(Protocol):
-    """Times of many replicas at once, how sure they are, and what they rest on."""
+_GROUP_OF = {Scenario.FIXED_CONCURRENCY: Group.LOOP, Scenario.FIXED_BATCH: Group.BATCH}
+"""Residual of the scenarios that have an axis of users."""
 
-    @property
-    def calibration_version(self) -> str:
-        """Version of the constants, as the plan records it."""
+
+def physics_timing(scenario: Scenario, r: Replicas, c: Constants, load: Load) -> Timing:
+    """Seconds and throughput of each replica under its load, by the physics alone."""
+    match scenario:
+        case Scenario.FIXED_CONCURRENCY:
+            return closed_loop(r, c, load)
+        case Scenario.FIXED_BATCH | Scenario.SINGLE_STREAM:
+            return static_batch(r, c, load)
+        case Scenario.SATURATED:
+            return saturated(r, c, load)
+        case _:
+            assert_never(scenario)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PerformanceModel:
+    """Physics × learned factors."""
+
+    calibration: Calibration
 
     def timing(self, scenario: Scenario, packed: Packed, load: Load) -> Timing:
         """Seconds and throughput of each replica under its load."""
-
-    def spread(self, scenario: Scenario, quantity: Quantity) -> Spread:
-        """Factors to the ends of the 80 % interval."""
-
-    def evidence(self, packed: Packed) -> Evidence:
-        """What the numbers rest on."""
-
-
-@dataclass(frozen=True, slots=True)
-class RooflineModel:
-    """Physics with constants fitted over all measurements."""
-
-    calibration_version: str = CALIBRATION_VERSION
-
-    def timing(self, scenario: Scenario, packed: Packed, load: Load) -> Timing:
-        """Seconds and throughput of each replica under its load."""
+        base = physics_timing(scenario, packed.replicas, packed.constants, load)
         match scenario:
             case Scenario.FIXED_CONCURRENCY:
-                return closed_loop(packed.replicas, packed.constants, load)
-            case Scenario.FIXED_BATCH | Scenario.SINGLE_STREAM:
-                return static_batch(packed.replicas, packed.constants, load)
+                return self._loop(packed, load, base)
+            case Scenario.FIXED_BATCH:
+                return self._batch(packed, load, base)
+            case Scenario.SINGLE_STREAM:
+                return _scaled(base, self._factor(Group.STREAM, packed, load))
             case Scenario.SATURATED:
-                return saturated(packed.replicas, packed.constants, load)
+                return _scaled(base, self._factor(Group.SATURATED, packed, load))
             case _:
                 assert_never(scenario)
 
-    def spread(self, scenario: Scenario, quantity: Quantity) -> Spread:
-        """Factors to the ends of the 80 % interval."""
-        return SPREADS[scenario][quantity]
+    def open_loop(self, packed: Packed, tokens: TokenHistogram) -> Learned:
+        """Learned factors of replicas that requests of these lengths reach at random: those of as many users."""
+        shape = packed.origin.shape
+        lengths = (tokens.mean_input_tokens(), tokens.mean_output_tokens(), tokens.prefix_cache_hit_ratio)
+        load = Load(np.ones(shape), *(np.full(shape, length) for length in lengths))
+        nodes = self.calibration.at_nodes(Group.LOOP, features(packed, load), packed.cells)
+        targets = TARGETS[Group.LOOP]
+        ttft = nodes[:, targets.index("ttft"), NODES <= LIGHT_USERS].mean(axis=1)
+        return Learned(nodes[:, targets.index("tpot"), :], np.exp(ttft))
 
-    def evidence(self, packed: Packed) -> Evidence:  # noqa: ARG002 - the same for every replica
-        """Always roofline: nothing of the very set-up was measured."""
-        return Evidence.ROOFLINE
+    def _loop(self, packed: Packed, load: Load, base: Timing) -> Timing:
+        curves = _Curves.of(Scenario.FIXED_CONCURRENCY, self.calibration, packed, load)
+        ttft = base.ttft_s * np.exp(curves.log_factor("ttft"))
+        tpot = curves.tpot()
+        users, out = np.maximum(load.concurrency, 1.0), np.maximum(load.output_tokens, 1.0)
+        return Timing(ttft, tpot, users * out / (ttft + (out - 1) * tpot))
+
+    def _batch(self, packed: Packed, load: Load, base: Timing) -> Timing:
+        curves = _Curves.of(Scenario.FIXED_BATCH, self.calibration, packed, load)
+        ttft = base.ttft_s * np.exp(curves.log_factor("ttft"))
+        return Timing(ttft, curves.tpot(), base.output_tokens_per_second * np.exp(-curves.log_factor("whole")))
+
+    def _factor(self, group: Group, packed: Packed, load: Load) -> Floats:
+        found = self.calibration.at_nodes(group, features(packed, load), packed.cells)
+        factor: Floats = np.exp(found[:, 0, 0])
+        return factor
 
 
-ROOFLINE = RooflineModel()
+def _scaled(base: Timing, factor: Floats) -> Timing:
+    """Every time longer by a factor, but the first token's, which these loads say little of."""
+    return Timing(base.ttft_s, base.tpot_s * factor, base.output_tokens_per_second / factor)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Curves:
+    """Learned factors along the users axis: computed once for each deployment and pair of lengths."""
+
+    scenario: Scenario
+    targets: tuple[str, ...]
+    packed: Packed
+    """Of each row."""
+    load: Load
+    curve: npt.NDArray[np.intp]
+    """Curve of each row."""
+    nodes: Floats
+    """Log factors of each curve, (curves, targets, nodes)."""
+    places: Floats
+    """Log seconds per token of the physics at a stand-in bandwidth, (curves, nodes)."""
+    log_tpot: Floats
+    """Log seconds per token, (curves, nodes)."""
+
+    @classmethod
+    def of(cls, scenario: Scenario, calibration: Calibration, packed: Packed, load: Load) -> "_Curves":
+        first, curve = _distinct(packed, load)
+        chunks = np.split(first, range(CHUNK_ROWS, first.size, CHUNK_ROWS))
+        found = [_ladders(scenario, calibration, packed.take(chunk), load.take(chunk)) for chunk in chunks]
+        ladders = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return cls(scenario, TARGETS[_GROUP_OF[scenario]], packed, load, curve, *ladders)
+
+    def log_factor(self, target: str) -> Floats:
+        """Log factor of each row, interpolated in the logarithm of its users."""
+        nodes = self.nodes[:, self.targets.index(target), :]
+        at = np.interp(np.log(np.maximum(self.load.concurrency, 1.0)), np.log(NODES), np.arange(NODES.size))
+        left = np.minimum(at.astype(np.intp), NODES.size - 2)
+        share = at - left
+        found: Floats = nodes[self.curve, left] * (1 - share) + nodes[self.curve, left + 1] * share
+        return found
+
+    def tpot(self) -> Floats:
+        """Seconds per token of each row; see the module."""
+        at = _log_tpot(self.scenario, without_bandwidth(self.packed.replicas), self.packed.constants, self.load)
+        seconds: Floats = np.exp(along(at, self.places[self.curve], self.log_tpot[self.curve]))
+        return seconds
+
+
+def _ladders(
+    scenario: Scenario, calibration: Calibration, packed: Packed, load: Load
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """Of each entry at each node: log factors, log seconds per token at a stand-in bandwidth, and corrected ones."""
+    group = _GROUP_OF[scenario]
+    nodes = calibration.at_nodes(group, features(packed, load), packed.cells)
+    wide = packed.column()
+    ladder = Load(NODES[None, :], *(np.asarray(column)[:, None] for column in load.lengths()))
+    places = _log_tpot(scenario, without_bandwidth(wide.replicas), wide.constants, ladder)
+    physics = _log_tpot(scenario, wide.replicas, wide.constants, ladder)
+    return nodes, places, monotone(physics + nodes[:, TARGETS[group].index("tpot"), :])
+
+
+def _log_tpot(scenario: Scenario, r: Replicas, c: Constants, load: Load) -> Floats:
+    decoding = loop_decoding if scenario is Scenario.FIXED_CONCURRENCY else batch_decoding
+    logs: Floats = np.log(decoding(r, c, load).tpot_s)
+    return logs
+
+
+def _distinct(packed: Packed, load: Load) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """First row of each deployment and pair of lengths, and which of them each row is."""
+    keys = (packed.origin, *(np.broadcast_to(column, packed.origin.shape) for column in load.lengths()))
+    order = np.lexsort(keys)
+    fresh = np.ones(order.size, dtype=np.bool_)
+    fresh[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+    curve = np.empty(order.size, dtype=np.intp)
+    curve[order] = np.cumsum(fresh) - 1
+    return order[fresh], curve
+
+
+def load_model(directory: Path | None) -> PerformanceModel:
+    """The model with the calibration in a directory; with the catalog's where none is named.
+
+    Raises:
+        InputError: a file of it cannot be read.
+    """
+    return PerformanceModel(load_calibration(directory)) if directory else shipped_model()
+
+
+def shipped_model() -> PerformanceModel:
+    """The model with the catalog's calibration."""
+    return PerformanceModel(shipped())

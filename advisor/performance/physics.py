@@ -161,15 +161,20 @@ def _moe_factor(r: Replicas, c: Constants) -> Floats:
     return np.where(r.experts > 0, c.moe_gemm, 1.0)
 
 
+def _gemm_bounds(r: Replicas, c: Constants, tokens: FloatLike) -> tuple[Floats, Floats]:
+    """Matrix products as long as their memory takes and as long as their arithmetic takes, cubed."""
+    memory = c.weight_read * _weight_seconds(r, tokens)
+    arithmetic = c.gemm * _flop_seconds(r, tokens)
+    return memory * memory * memory, arithmetic * arithmetic * arithmetic
+
+
 def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
     """Matrix products: memory time and arithmetic time overlap in part, (m³ + a³)^(1/3).
 
     The exponent lies between their sum (1) and their maximum (infinity).
     """
-    memory = c.weight_read * _weight_seconds(r, tokens)
-    arithmetic = c.gemm * _flop_seconds(r, tokens)
-    joined = np.cbrt(memory * memory * memory + arithmetic * arithmetic * arithmetic)
-    return joined * _moe_factor(r, c)
+    memory, arithmetic = _gemm_bounds(r, c, tokens)
+    return np.cbrt(memory + arithmetic) * _moe_factor(r, c)
 
 
 def _ring_bytes(ranks: Floats, tokens: FloatLike, hidden: Floats) -> Floats:
@@ -228,8 +233,31 @@ def decode_step_seconds(r: Replicas, c: Constants, batch: FloatLike, context: Fl
     return seconds + _draft_seconds(r, c, micro, context) if r.draft_tokens.any() else seconds
 
 
+def decode_parts(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike) -> dict[str, Floats]:
+    """The same step by what it is spent on: weights, arithmetic, cache, messages and overhead; together all of it."""
+    micro = np.maximum(batch / r.pipeline, 1.0)
+    tokens = micro * (1 + r.draft_tokens)
+    parts = _gemm_parts(r, c, tokens)
+    parts["cache"] = _decode_attention_seconds(r, c, micro, context)
+    parts["messages"] = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
+    parts["overhead"] = _launch_seconds(r, c) + c.sequence_s * micro
+    if r.draft_tokens.any():
+        parts["overhead"] = parts["overhead"] + _draft_seconds(r, c, micro, context)
+    return parts
+
+
+def _gemm_parts(r: Replicas, c: Constants, tokens: FloatLike) -> dict[str, Floats]:
+    """Matrix products split into reading weights and arithmetic, as their cubes are."""
+    memory, arithmetic = _gemm_bounds(r, c, tokens)
+    whole = np.cbrt(memory + arithmetic) * _moe_factor(r, c)
+    share = memory / (memory + arithmetic)
+    return {"weights": whole * share, "arithmetic": whole * (1 - share)}
+
+
 def tokens_per_step(r: Replicas) -> Floats:
     """Expected tokens that a step yields each sequence: (1 - a^(k+1)) / (1 - a), Leviathan et al. 2023, equation 1."""
+    if not r.draft_tokens.any():
+        return np.ones_like(r.draft_tokens)
     rejected = 1 - r.draft_acceptance
     certain = rejected <= 0
     drafted = (1 - r.draft_acceptance ** (r.draft_tokens + 1)) / np.where(certain, 1.0, rejected)
@@ -278,6 +306,16 @@ def prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatL
     busy = _gemm_seconds(r, c, new) + _rest_attention_seconds(r, c, tokens, cached)
     messages = _ring_seconds(r, c, new) + _hop_seconds(r, c)
     return busy + messages + _launch_seconds(r, c) + c.prompt_token_s * tokens
+
+
+def prefill_parts(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike = 0.0) -> dict[str, Floats]:
+    """The same prefill by what it is spent on: weights, arithmetic, attention, messages and overhead."""
+    new = tokens - cached
+    parts = _gemm_parts(r, c, new)
+    parts["attention"] = _rest_attention_seconds(r, c, tokens, cached)
+    parts["messages"] = _ring_seconds(r, c, new) + _hop_seconds(r, c)
+    parts["overhead"] = _launch_seconds(r, c) + c.prompt_token_s * tokens
+    return parts
 
 
 def marginal_prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike = 0.0) -> Floats:

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advisor.performance.calibration import Calibration
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, pack
-from advisor.performance.encoders import one_pass
-from advisor.performance.model import ROOFLINE, PerformanceModel
+from advisor.performance.grounds import CLASSES, Grounds
+from advisor.performance.model import PerformanceModel, shipped_model
+from advisor.performance.one_pass.answers import answer_one_pass
+from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats, kv_bytes_per_sequence
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions, Sieve
 from advisor.performance.regimes import Load
-from advisor.performance.sample_rates import answer_one_pass
 from advisor.performance.setups import Abstention, Resolved
 from advisor.performance.values import Scenario
 from advisor.units import MS_PER_SECOND, bytes_to_gib
@@ -27,9 +29,10 @@ SINGLE = SCENARIOS.index(Scenario.SINGLE_STREAM)
 
 
 def predict(
-    setups: Sequence[Resolved | Abstention], questions: Questions, model: PerformanceModel = ROOFLINE
+    setups: Sequence[Resolved | Abstention], questions: Questions, model: PerformanceModel | None = None
 ) -> Answers:  # fmt: skip
-    """Answer every question that can be answered."""
+    """Answer every question that can be answered; with the shipped model unless told otherwise."""
+    model = model or shipped_model()
     answers = Answers.empty(questions.setup.size)
     sieve = Sieve(questions, answers, np.arange(questions.setup.size))
     unknown = np.array([isinstance(setup, Abstention) for setup in setups], dtype=np.bool_)
@@ -40,7 +43,7 @@ def predict(
     answer_one_pass(resolved, questions, sieve.standing[in_one_pass], answers)
     sieve.standing = sieve.standing[~in_one_pass]
     _drop_incomplete(sieve)
-    fleet = _Fleet.of(resolved, sieve)
+    fleet = _Fleet.of(resolved, sieve, model.calibration)
     _drop_too_long(sieve, fleet)
     _drop_too_large(sieve, fleet)
     for code, scenario in enumerate(SCENARIOS):
@@ -60,16 +63,19 @@ class _Fleet:
     """Tokens that the model takes."""
     place: Indices
     """Position here of each set-up."""
+    grounds: Grounds
 
     @classmethod
-    def of(cls, setups: Sequence[Resolved | None], sieve: Sieve) -> "_Fleet":
+    def of(cls, setups: Sequence[Resolved | None], sieve: Sieve, calibration: Calibration) -> "_Fleet":
         used = np.unique(sieve.questions.setup[sieve.standing])
         named = [setup for setup in (setups[at] for at in used.tolist()) if setup is not None]
         place = np.zeros(len(setups), dtype=np.intp)
         place[used] = np.arange(used.size)
         limits = [setup.deployment.shape.max_context_tokens or np.inf for setup in named]
         replicas = [float(setup.replicas) for setup in named]
-        return cls(pack([setup.deployment for setup in named]), np.array(replicas), np.array(limits), place)
+        deployments = [setup.deployment for setup in named]
+        packed = pack(deployments, calibration.constants)
+        return cls(packed, np.array(replicas), np.array(limits), place, Grounds(deployments, calibration))
 
 
 def _reason_of(setup: Resolved | Abstention) -> str:
@@ -127,9 +133,9 @@ def _answer(
     questions, rows = asked
     place = fleet.place[questions.setup]
     packed = fleet.packed.take(place)
-    working, load = _shares(scenario, fleet.replicas[place], questions.concurrency)
-    hits = np.nan_to_num(questions.prefix_cache_hit_ratio)
-    timing = model.timing(scenario, packed, Load(load, _prompt(questions.input_tokens), questions.output_tokens, hits))
+    working, asked_load = load_of(scenario, fleet.replicas[place], questions)
+    timing = model.timing(scenario, packed, asked_load)
+    evidence = fleet.grounds.evidence(scenario, place, asked_load)
     unprompted = np.where(questions.input_tokens > 0, 0.0, np.nan)
     rate = timing.output_tokens_per_second * working
     ratio = (questions.input_tokens + questions.output_tokens) / questions.output_tokens
@@ -140,9 +146,17 @@ def _answer(
         ("total_tokens_per_second", Quantity.THROUGHPUT, rate * ratio),
     )
     for name, quantity, value in columns:
-        spread = model.spread(scenario, quantity)
-        answers.store(name, rows, (value, value * spread.low, value * spread.high))
-    answers.mark(rows, model.evidence(packed))
+        low, high = fleet.grounds.spread(scenario, quantity, evidence)
+        answers.store(name, rows, (value, value * low, value * high))
+    names = [found.value for found in CLASSES]
+    answers.mark(rows, [names[code] for code in evidence.tolist()])
+
+
+def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple[Floats, Load]:
+    """Replicas with work, and the load of each, of questions about so many replicas."""
+    working, users = _shares(scenario, replicas, questions.concurrency)
+    hits = np.nan_to_num(questions.prefix_cache_hit_ratio)
+    return working, Load(users, _prompt(questions.input_tokens), questions.output_tokens, hits)
 
 
 def _prompt(input_tokens: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """Questions asked together, the answers to them, and the sieve that says why one is not answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,10 +66,10 @@ class Answers:
         for column, entries in zip((self.value, self.low, self.high), numbers, strict=True):
             column[name][rows] = entries
 
-    def mark(self, rows: Indices, evidence: Evidence) -> None:
+    def mark(self, rows: Indices, evidence: Sequence[str]) -> None:
         """Say what the numbers of some questions rest on."""
-        for at in rows.tolist():
-            self.evidence[at] = evidence.value
+        for at, found in zip(rows.tolist(), evidence, strict=True):
+            self.evidence[at] = found
 
     def silence(self, at: int, reason: str) -> None:
         """Take back whatever was said of a question, and give the reason instead."""

@@ -6,6 +6,7 @@ The formulas of :mod:`advisor.performance.serving`, all at a given mean number o
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram
 from advisor.performance.deployments import Packed
@@ -19,6 +20,7 @@ from advisor.performance.physics import (
     tokens_per_step,
 )
 from advisor.performance.points import LengthPoints, length_points
+from advisor.performance.residual import NODES, along, monotone
 
 Z95 = 1.645
 """Standard deviations from the mean to the 95th percentile of a normal distribution."""
@@ -26,6 +28,20 @@ SATURATED_BATCH = 1e7
 """A batch at which every cost that does not grow with it has vanished."""
 MAX_VARIANCE = 1e3
 """Squared relative spread of the time per token above which it makes no difference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What measurements say beyond the physics, entry by entry."""
+
+    log_token: Floats
+    """Log factor of the time per token at each node of the users axis, (n, nodes)."""
+    ttft: Floats
+    """Factor of the time to first token, (n,)."""
+
+    def take(self, index: npt.NDArray[np.intp]) -> "Learned":
+        """The entries at the given positions."""
+        return Learned(self.log_token[index], self.ttft[index])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +60,10 @@ class Service:
     """Requests that KV cache and engine can hold."""
     saturated_rate: Floats
     """Requests per second of an infinite batch."""
+    log_token: tuple[Floats, Floats]
+    """Log seconds per token at the nodes of the users axis: by the physics, and as learned and monotone; (n, nodes)."""
+    ttft_factor: Floats
+    """Learned factor of the time to first token."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,8 +80,8 @@ class State:
     """95th percentile of the running requests."""
 
 
-def offer(packed: Packed, tokens: TokenHistogram) -> Service:
-    """Work out what requests of these lengths cost each deployment."""
+def offer(packed: Packed, tokens: TokenHistogram, learned: Learned | None = None) -> Service:
+    """Work out what requests of these lengths cost each deployment; by the physics alone where nothing is learned."""
     points = length_points(tokens)
     wide = packed.column()
     lengths, cached = points.input_tokens[None, :], points.cached_tokens[None, :]
@@ -72,6 +92,9 @@ def offer(packed: Packed, tokens: TokenHistogram) -> Service:
     fitting = replicas.kv_cache_bytes / np.maximum(kv_bytes_per_sequence(replicas, points.resident_tokens), 1.0)
     top = np.full_like(mean_marginal, SATURATED_BATCH)
     endless = decode_step_seconds(replicas, packed.constants, top, points.resident_tokens) / tokens_per_step(replicas)
+    plain = _log_token_at_nodes(packed, points, mean_marginal)
+    corrected = plain if learned is None else monotone(plain + learned.log_token)
+    endless_factor = np.exp(corrected[:, -1] - plain[:, -1])
     return Service(
         packed=packed,
         points=points,
@@ -80,17 +103,29 @@ def offer(packed: Packed, tokens: TokenHistogram) -> Service:
         mean_marginal=mean_marginal,
         mean_square_marginal=marginal**2 @ points.probability,
         largest_batch=np.minimum(fitting, replicas.max_sequences),
-        saturated_rate=SATURATED_BATCH / (points.mean_output * endless + SATURATED_BATCH * mean_marginal),
+        saturated_rate=SATURATED_BATCH
+        / ((points.mean_output * endless + SATURATED_BATCH * mean_marginal) * endless_factor),
+        log_token=(plain, corrected),
+        ttft_factor=np.ones_like(mean_marginal) if learned is None else learned.ttft,
     )
+
+
+def _log_token_at_nodes(packed: Packed, points: LengthPoints, mean_marginal: Floats) -> Floats:
+    """Log seconds per token by the physics at the nodes of the users axis, (n, nodes)."""
+    wide, batch = packed.column(), NODES[None, :]
+    step = decode_step_seconds(wide.replicas, wide.constants, batch, points.resident_tokens)
+    result: Floats = np.log(step / tokens_per_step(wide.replicas) + batch * mean_marginal[:, None] / points.mean_output)
+    return result
 
 
 def state_at(service: Service, batch: Floats) -> State:
     """Rate, time per token and fluctuation at a mean batch."""
     step = _step(service, batch)
-    token = _token_seconds(service, step, batch)
+    plain = _plain_token_seconds(service, step, batch)
+    token = _learned(service, plain)
     rate = batch / (service.points.mean_output * token)
     spare = np.maximum(1.0 - rate / service.saturated_rate, 1e-9)
-    return State(batch, rate, token, step, batch + Z95 * np.sqrt(batch / spare))
+    return State(batch, rate, token, step * token / plain, batch + Z95 * np.sqrt(batch / spare))
 
 
 def _step(service: Service, batch: Floats) -> Floats:
@@ -98,8 +133,20 @@ def _step(service: Service, batch: Floats) -> Floats:
     return decode_step_seconds(packed.replicas, packed.constants, batch, service.points.resident_tokens)
 
 
-def _token_seconds(service: Service, step: Floats, batch: Floats) -> Floats:
-    """Seconds per output token: the step's share of it, and the prompts of the others spread over the answer."""
+def _token_seconds(service: Service, batch: Floats) -> Floats:
+    """Seconds per output token at a batch, as learned."""
+    return _learned(service, _plain_token_seconds(service, _step(service, batch), batch))
+
+
+def _learned(service: Service, plain: Floats) -> Floats:
+    """Learned seconds per token for those of the physics: order is kept, so that more load is never faster."""
+    physics, corrected = service.log_token
+    seconds: Floats = plain if physics is corrected else np.exp(along(np.log(plain), physics, corrected))
+    return seconds
+
+
+def _plain_token_seconds(service: Service, step: Floats, batch: Floats) -> Floats:
+    """By the physics: the step's share of it, and the prompts of the others spread over the answer."""
     own = step / tokens_per_step(service.packed.replicas)
     return own + batch * service.mean_marginal / service.points.mean_output
 
@@ -114,7 +161,7 @@ def _token_times(service: Service, state: State) -> tuple[Floats, Floats]:
     mean = state.token_s[:, None] + prompt_share * behind / (idle_share * outputs)
     exposed = outputs * state.token_s[:, None] + behind / idle_share
     from_prompts = (state.rate * service.mean_square_marginal)[:, None] * exposed / (idle_share * outputs) ** 2
-    high = _token_seconds(service, _step(service, state.high_batch), state.high_batch)
+    high = _token_seconds(service, state.high_batch)
     from_batch = ((high - state.token_s) / Z95)[:, None] ** 2
     return mean, np.sqrt(np.log1p(np.minimum((from_prompts + from_batch) / mean**2, MAX_VARIANCE)))
 
@@ -175,7 +222,7 @@ def _queue(service: Service, state: State) -> tuple[Floats, Floats]:
 def late_share(service: Service, state: State, limit: Floats) -> Floats:
     """Share of requests whose first token comes after ``limit`` seconds: P(W > limit - own), W zero or exponential."""
     busy, mean_wait = _queue(service, state)
-    room = limit[:, None] - own_seconds(service, state)
+    room = (limit / service.ttft_factor)[:, None] - own_seconds(service, state)
     waits = busy[:, None] * np.exp(-np.maximum(room, 0.0) / mean_wait[:, None])
     share: Floats = np.where(room < 0, 1.0, waits) @ service.points.probability
     return share
@@ -184,7 +231,7 @@ def late_share(service: Service, state: State, limit: Floats) -> Floats:
 def overdue_share(service: Service, state: State, limit: Floats) -> Floats:
     """Share of requests whose last token comes after ``limit`` seconds: a slow answer, or a late first token."""
     busy, mean_wait = _queue(service, state)
-    first = own_seconds(service, state) + (busy * mean_wait)[:, None]
+    first = (own_seconds(service, state) + (busy * mean_wait)[:, None]) * service.ttft_factor[:, None]
     left = (limit[:, None] - first) / np.maximum(service.points.output_tokens - 1, 1e-9)
     slow: Floats = _slower_than(service, state, left) @ service.points.probability
     return np.maximum(slow, late_share(service, state, limit))

@@ -6,6 +6,7 @@ Every function takes and gives arrays, one entry per replica; times are seconds.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from advisor.performance.physics import (
     Constants,
@@ -43,6 +44,15 @@ class Load:
         """Prompt tokens that need no prefill."""
         return self.input_tokens * self.prefix_cache_hit_ratio
 
+    def lengths(self) -> tuple[Floats, Floats, FloatLike]:
+        """Everything but the users, in the order of the fields."""
+        return self.input_tokens, self.output_tokens, self.prefix_cache_hit_ratio
+
+    def take(self, index: npt.NDArray[np.intp]) -> "Load":
+        """The loads at the given positions."""
+        size = self.concurrency.shape
+        return Load(self.concurrency[index], *(np.broadcast_to(column, size)[index] for column in self.lengths()))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timing:
@@ -53,25 +63,79 @@ class Timing:
     output_tokens_per_second: Floats
 
 
-def closed_loop(r: Replicas, c: Constants, load: Load) -> Timing:
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoding:
+    """A replica at work: seconds per token, by what they are spent on."""
+
+    batch: Floats
+    """Requests that run at a time."""
+    step_s: Floats
+    """One decode step of that batch; several tokens each with speculation."""
+    marginal_s: Floats
+    """Prefill of one more prompt."""
+    own_s: Floats
+    """Of the step, for each token."""
+    stalls_s: Floats
+    """Of other requests' prefill, for each token."""
+
+    @property
+    def tpot_s(self) -> Floats:
+        """Together."""
+        return self.own_s + self.stalls_s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FirstToken:
+    """Seconds to the first token, by what they are spent on."""
+
+    prefill_s: Floats
+    steps_s: FloatLike = 0.0
+    """Decode steps of the others that pass before and during the prefill."""
+    queue_s: FloatLike = 0.0
+    """Prefill of the prompts that come before."""
+    request_s: FloatLike = 0.0
+    turn_s: FloatLike = 0.0
+    """Until one of the running requests is done, where not all fit."""
+
+    @property
+    def ttft_s(self) -> Floats:
+        """Together."""
+        return self.prefill_s + (self.steps_s + self.queue_s) + self.request_s + self.turn_s
+
+
+def loop_decoding(r: Replicas, c: Constants, load: Load) -> Decoding:
     """``concurrency`` users, each asking again as soon as it has its answer; continuous batching.
 
-    TPOT = step(B) / tokens a step + mix (B - 1) marginal / out; TTFT = prefill + wait × step + burst (C - 1) marginal
-    + M/D/1 wait + request + (C/B - 1) cycle, where B = min(C, sequences that fit).
+    TPOT = step(B) / tokens a step + mix (B - 1) marginal / out, where B = min(C, sequences that fit).
     """
-    context = load.input_tokens + load.output_tokens / 2
     resident = RESIDENT_INPUT_SHARE * load.input_tokens + RESIDENT_OUTPUT_SHARE * load.output_tokens
     batch = np.minimum(np.minimum(np.maximum(load.concurrency, 1.0), memory_batch(r, resident)), r.max_sequences)
-    step = decode_step_seconds(r, c, batch, context)
-    alone = prefill_seconds(r, c, load.input_tokens, load.cached_tokens)
+    step = decode_step_seconds(r, c, batch, load.input_tokens + load.output_tokens / 2)
     marginal = marginal_prefill_seconds(r, c, load.input_tokens, load.cached_tokens)
-    out = np.maximum(load.output_tokens, 1.0)
-    tpot = step / tokens_per_step(r) + c.prefill_mix * (batch - 1) * marginal / out
-    cycle = alone + out * tpot
+    stalls = c.prefill_mix * (batch - 1) * marginal / np.maximum(load.output_tokens, 1.0)
+    return Decoding(batch, step, marginal, step / tokens_per_step(r), stalls)
+
+
+def loop_first_token(r: Replicas, c: Constants, load: Load, running: Decoding) -> FirstToken:
+    """TTFT = prefill + wait × step + burst (B - 1) marginal + M/D/1 wait + request + (C/B - 1) cycle."""
+    batch, marginal = running.batch, running.marginal_s
+    alone = prefill_seconds(r, c, load.input_tokens, load.cached_tokens)
+    cycle = alone + np.maximum(load.output_tokens, 1.0) * running.tpot_s
     busy = np.minimum(batch * marginal / cycle, MAX_UTILISATION)
-    steps = c.step_wait + _further_chunks(r, load, batch)
-    wait = busy / (2 * (1 - busy)) * marginal + steps * step + c.burst * (batch - 1) * marginal
-    ttft = alone + wait + c.request_s + (np.maximum(load.concurrency, 1.0) / batch - 1) * cycle
+    return FirstToken(
+        prefill_s=alone,
+        steps_s=(c.step_wait + _further_chunks(r, load, batch)) * running.step_s,
+        queue_s=busy / (2 * (1 - busy)) * marginal + c.burst * (batch - 1) * marginal,
+        request_s=c.request_s,
+        turn_s=(np.maximum(load.concurrency, 1.0) / batch - 1) * cycle,
+    )
+
+
+def closed_loop(r: Replicas, c: Constants, load: Load) -> Timing:
+    """Times of :func:`loop_decoding` and :func:`loop_first_token`; users = throughput × cycle (Little's law)."""
+    running = loop_decoding(r, c, load)
+    ttft, tpot = loop_first_token(r, c, load, running).ttft_s, running.tpot_s
+    out = np.maximum(load.output_tokens, 1.0)
     return Timing(ttft, tpot, np.maximum(load.concurrency, 1.0) * out / (ttft + (out - 1) * tpot))
 
 
@@ -81,23 +145,39 @@ def _further_chunks(r: Replicas, load: Load, batch: Floats) -> Floats:
     return np.where(r.step_tokens_per_sequence > 0, np.maximum(chunks - 1, 0.0), 0.0)
 
 
-def static_batch(r: Replicas, c: Constants, load: Load) -> Timing:
-    """All requests start together and no other follows; what does not fit runs in further waves."""
-    whole = load.input_tokens + load.output_tokens
-    batch = np.minimum(load.concurrency, memory_batch(r, whole))
-    token = decode_step_seconds(r, c, batch, load.input_tokens + load.output_tokens / 2) / tokens_per_step(r)
+def batch_decoding(r: Replicas, c: Constants, load: Load) -> Decoding:
+    """All requests start together and no other follows: nothing stalls a token."""
+    batch = np.minimum(load.concurrency, memory_batch(r, load.input_tokens + load.output_tokens))
+    step = decode_step_seconds(r, c, batch, load.input_tokens + load.output_tokens / 2)
     marginal = marginal_prefill_seconds(r, c, load.input_tokens, load.cached_tokens)
-    ttft = prefill_seconds(r, c, load.input_tokens, load.cached_tokens) + (batch - 1) * marginal
-    total = load.concurrency / batch * (ttft + load.output_tokens * token)
-    return Timing(ttft, token, load.concurrency * load.output_tokens / total)
+    return Decoding(batch, step, marginal, step / tokens_per_step(r), np.zeros_like(step))
 
 
-def saturated(r: Replicas, c: Constants, load: Load) -> Timing:
-    """The queue is never empty: the batch is as large as memory and engine allow. TTFT has no meaning: NaN."""
+def batch_first_token(r: Replicas, c: Constants, load: Load, running: Decoding) -> FirstToken:
+    """The prompts of a batch are prefilled one after the other: TTFT = prefill + (B - 1) marginal."""
+    alone = prefill_seconds(r, c, load.input_tokens, load.cached_tokens)
+    return FirstToken(alone, queue_s=(running.batch - 1) * running.marginal_s)
+
+
+def static_batch(r: Replicas, c: Constants, load: Load) -> Timing:
+    """Times of :func:`batch_decoding` and :func:`batch_first_token`; what does not fit runs in further waves."""
+    running = batch_decoding(r, c, load)
+    ttft = batch_first_token(r, c, load, running).ttft_s
+    total = load.concurrency / running.batch * (ttft + load.output_tokens * running.tpot_s)
+    return Timing(ttft, running.tpot_s, load.concurrency * load.output_tokens / total)
+
+
+def saturated_decoding(r: Replicas, c: Constants, load: Load) -> Decoding:
+    """The queue is never empty: the batch is as large as memory and engine allow."""
     context = load.input_tokens + load.output_tokens / 2
     batch = np.minimum(r.max_sequences, memory_batch(r, context))
     step = decode_step_seconds(r, c, batch, context)
     marginal = marginal_prefill_seconds(r, c, load.input_tokens, load.cached_tokens)
-    out = np.maximum(load.output_tokens, 1.0)
-    tpot = step / tokens_per_step(r) + batch * marginal / out
-    return Timing(np.full_like(tpot, np.nan), tpot, batch / tpot)
+    stalls = batch * marginal / np.maximum(load.output_tokens, 1.0)
+    return Decoding(batch, step, marginal, step / tokens_per_step(r), stalls)
+
+
+def saturated(r: Replicas, c: Constants, load: Load) -> Timing:
+    """Times of :func:`saturated_decoding`. TTFT has no meaning: NaN."""
+    running = saturated_decoding(r, c, load)
+    return Timing(np.full_like(running.tpot_s, np.nan), running.tpot_s, running.batch / running.tpot_s)

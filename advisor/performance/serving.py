@@ -29,6 +29,7 @@ from advisor.demand.values import TokenHistogram
 from advisor.performance.deployments import Packed
 from advisor.performance.physics import Floats
 from advisor.performance.queueing import (
+    Learned,
     Service,
     State,
     late_share,
@@ -78,9 +79,9 @@ class Capacity:
     """ttft, tpot, e2e or batch (KV cache and engine limit): what a larger rate would break first."""
 
 
-def capacity_at_slo(packed: Packed, tokens: TokenHistogram, slo: Slo) -> Capacity:
+def capacity_at_slo(packed: Packed, tokens: TokenHistogram, slo: Slo, learned: Learned | None = None) -> Capacity:
     """Largest request rate that each deployment sustains with every given percentile within the SLO."""
-    service = offer(packed, tokens)
+    service = offer(packed, tokens, learned)
     low = np.full_like(service.mean_marginal, MIN_BATCH)
     idle = state_at(service, low)
     feasible = np.all(_within(service, idle, slo), axis=0)
@@ -95,26 +96,30 @@ def capacity_at_slo(packed: Packed, tokens: TokenHistogram, slo: Slo) -> Capacit
     return Capacity(
         requests_per_second=np.where(feasible, full.rate, 0.0),
         concurrency=np.where(feasible, full.batch, 0.0),
-        floor=_floor(packed, tokens, feasible),
+        floor=_floor(service, tokens, feasible, learned),
         held_back_by=names[np.argmin(beyond, axis=0)],
     )
 
 
-def _floor(packed: Packed, tokens: TokenHistogram, feasible: npt.NDArray[np.bool_]) -> Latency:
+def _floor(
+    whole: Service, tokens: TokenHistogram, feasible: npt.NDArray[np.bool_], learned: Learned | None
+) -> Latency:  # fmt: skip
     """Latency at the smallest load where not even that is feasible."""
     slow = np.flatnonzero(~feasible)
     columns = [np.full(feasible.shape, np.nan) for _ in fields(Latency)]
     if slow.size:
-        service = offer(packed.take(slow), tokens)
+        service = offer(whole.packed.take(slow), tokens, learned.take(slow) if learned else None)
         found = _latency(service, state_at(service, np.full(slow.shape, MIN_BATCH)))
         for column, percentile in zip(columns, (found.ttft_p95_ms, found.tpot_p95_ms, found.e2e_p95_ms), strict=True):
             column[slow] = percentile
     return Latency(*columns)
 
 
-def latency_at_rate(packed: Packed, tokens: TokenHistogram, rates: Floats) -> Latency:
+def latency_at_rate(
+    packed: Packed, tokens: TokenHistogram, rates: Floats, learned: Learned | None = None
+) -> Latency:  # fmt: skip
     """Latency of each deployment at a given rate of requests per second."""
-    service = offer(packed, tokens)
+    service = offer(packed, tokens, learned)
     low = np.full_like(service.mean_marginal, MIN_BATCH)
     high = np.maximum(service.largest_batch, low)
     for _ in range(BISECTIONS):

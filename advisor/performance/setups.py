@@ -227,6 +227,7 @@ def _deploy(
         kv_cache_bytes=gib_to_bytes(fit.kv_cache_gib_available),
         engine=name,
         engine_version=version,
+        family=model.family,
         tensor_parallel=layout.tensor_parallel,
         pipeline_parallel=layout.pipeline_parallel,
         attention_data_parallel=groups,

@@ -9,19 +9,24 @@ from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject
 from advisor.catalog import Catalog
 from advisor.catalog.values import Accelerator
 from advisor.demand.declared import declared_demand
+from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.model import Model
-from advisor.performance.constants import SPREADS, Quantity, Spread
+from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
+from advisor.performance.grounds import CLASSES, Codes, Grounds
+from advisor.performance.model import PerformanceModel
+from advisor.performance.physics import Floats
 from advisor.performance.points import length_points
+from advisor.performance.regimes import Load
 from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate
 from advisor.performance.values import Deployment, Evidence, Interval, Scenario
 from advisor.requirements import Requirements, require
-from advisor.units import gib_to_bytes
+from advisor.units import MS_PER_SECOND, gib_to_bytes
 from advisor.workload.values import Slo, Workload
 
-_SPREADS = SPREADS[Scenario.FIXED_CONCURRENCY]
+_LIKE = Scenario.FIXED_CONCURRENCY
 """A loaded replica under random arrivals errs as one with so many users does: by the same physics of the same steps."""
 
 
@@ -45,7 +50,9 @@ class LoadLatency:
     e2e_p95_ms: Interval
 
 
-def serve(candidates: Sequence[Candidate], requirements: Requirements) -> tuple[list[Served], list[Rejection]]:
+def serve(
+    candidates: Sequence[Candidate], requirements: Requirements, model: PerformanceModel
+) -> tuple[list[Served], list[Rejection]]:  # fmt: skip
     """Candidates that keep the SLO with the rate each replica sustains, and rejections of the others."""
     served: list[Served] = []
     rejected: list[Rejection] = []
@@ -59,20 +66,24 @@ def serve(candidates: Sequence[Candidate], requirements: Requirements) -> tuple[
         return served, rejected
     slo = requirements.workload.slo
     resident_tokens = length_points(requirements.demand.tokens).resident_tokens
-    groups = _Groups.of(known, requirements.model)
-    capacity = capacity_at_slo(groups.packed, requirements.demand.tokens, slo)
+    groups = _Groups.of(known, requirements.model, model)
+    tokens = requirements.demand.tokens
+    capacity = capacity_at_slo(groups.packed, tokens, slo, model.open_loop(groups.packed, tokens))
+    evidence = _evidence(groups, tokens, capacity.concurrency)
+    low, high = groups.grounds.spread(_LIKE, Quantity.THROUGHPUT, evidence)
     for candidate, group in zip(known, groups.index, strict=True):
         rate = float(capacity.requests_per_second[group])
         if rate > 0:
             running = max_concurrency(candidate, resident_tokens)
-            served.append(Served(candidate, _interval(rate, _SPREADS[Quantity.THROUGHPUT]), running, Evidence.ROOFLINE))
+            interval = Interval(rate, rate * float(low[group]), rate * float(high[group]))
+            served.append(Served(candidate, interval, running, CLASSES[evidence[group]]))
         else:
             rejected.append(_too_slow(candidate, capacity, group, slo))
     return served, rejected
 
 
 def latencies_at_load(
-    candidates: Sequence[Candidate], replicas: Sequence[int], requirements: Requirements
+    candidates: Sequence[Candidate], replicas: Sequence[int], requirements: Requirements, model: PerformanceModel
 ) -> list[LoadLatency]:  # fmt: skip
     """Latency of each candidate in the busiest minute, when that many replicas share it evenly."""
     if not candidates:
@@ -82,17 +93,31 @@ def latencies_at_load(
     position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
     first = {position[key]: (candidate, key[1]) for candidate, key in zip(candidates, keys, strict=True)}
     ordered = [first[index] for index in range(len(position))]
-    packed = pack([deployment_of(candidate, requirements.model) for candidate, _ in ordered])
+    groups = _Groups.for_each([deployment_of(candidate, requirements.model) for candidate, _ in ordered], model)
     rates = np.array([peak / count for _, count in ordered])
-    found = latency_at_rate(packed, requirements.demand.tokens, rates)
-    return [
-        LoadLatency(
-            _interval(float(found.ttft_p95_ms[position[key]]), _SPREADS[Quantity.TTFT]),
-            _interval(float(found.tpot_p95_ms[position[key]]), _SPREADS[Quantity.TPOT]),
-            _interval(float(found.e2e_p95_ms[position[key]]), _SPREADS[Quantity.TPOT]),
-        )
-        for key in keys
-    ]
+    tokens = requirements.demand.tokens
+    found = latency_at_rate(groups.packed, tokens, rates, model.open_loop(groups.packed, tokens))
+    evidence = _evidence(groups, tokens, rates * tokens.mean_output_tokens() * found.tpot_p95_ms / MS_PER_SECOND)
+    quantities = (
+        (Quantity.TTFT, found.ttft_p95_ms),
+        (Quantity.TPOT, found.tpot_p95_ms),
+        (Quantity.TPOT, found.e2e_p95_ms),
+    )
+    columns = [_intervals(groups, quantity, value, evidence) for quantity, value in quantities]
+    return [LoadLatency(*(column[position[key]] for column in columns)) for key in keys]
+
+
+def _intervals(groups: "_Groups", quantity: Quantity, values: Floats, evidence: Codes) -> list[Interval]:
+    """A value of each group with its range."""
+    low, high = groups.grounds.spread(_LIKE, quantity, evidence)
+    return [Interval(*map(float, numbers)) for numbers in zip(values, values * low, values * high, strict=True)]
+
+
+def _evidence(groups: "_Groups", tokens: TokenHistogram, running: Floats) -> Codes:
+    """What the numbers of each group rest on when so many requests run."""
+    lengths = (tokens.mean_input_tokens(), tokens.mean_output_tokens(), tokens.prefix_cache_hit_ratio)
+    load = Load(np.maximum(running, 1.0), *(np.full(running.shape, length) for length in lengths))
+    return groups.grounds.evidence(_LIKE, groups.packed.origin, load)
 
 
 def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
@@ -101,7 +126,9 @@ def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
     return max(min(default_max_sequences(candidate.accelerator, candidate.engine), int(held)), 1)
 
 
-def requests_per_busy_second(workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float]) -> float:
+def requests_per_busy_second(
+    workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
+) -> float:  # fmt: skip
     """Most requests per second that one fully busy accelerator of the current deployment can have served.
 
     How the current deployment runs the model is not known, so the fastest of the workload's precisions and of every
@@ -112,6 +139,7 @@ def requests_per_busy_second(workload: Workload, model: Model, catalog: Catalog,
         model: what it serves.
         catalog: what its instance type is.
         lengths: (prompt tokens, generated tokens) of a request.
+        performance: what predicts.
 
     Raises:
         InputError: no current deployment is named, or none that could hold the model.
@@ -133,8 +161,9 @@ def requests_per_busy_second(workload: Workload, model: Model, catalog: Catalog,
             where=workload.where("current.instance_type"),
             hint="add the precision that it serves today, or add requests_per_day under demand.samples",
         )
-    packed = pack([deployment_of(candidate, model) for candidate in able])
-    capacity = capacity_at_slo(packed, requirements.demand.tokens, Slo())
+    groups = _Groups.for_each([deployment_of(candidate, model) for candidate in able], performance)
+    tokens = requirements.demand.tokens
+    capacity = capacity_at_slo(groups.packed, tokens, Slo(), performance.open_loop(groups.packed, tokens))
     split = np.array([candidate.tensor_parallel for candidate in able])
     return float((capacity.requests_per_second / split).max())
 
@@ -152,6 +181,7 @@ def deployment_of(candidate: Candidate, model: Model) -> Deployment:
         kv_cache_bytes=gib_to_bytes(candidate.memory.kv_cache_gib_available),
         engine=candidate.engine,
         engine_version=candidate.engine_version,
+        family=model.family,
         tensor_parallel=candidate.tensor_parallel,
         pipeline_parallel=candidate.pipeline_parallel,
         interconnect=candidate.instance_type.interconnect,
@@ -163,17 +193,23 @@ class _Groups:
     """Candidates that predict alike (the same replica in machines of other sizes) are predicted once."""
 
     packed: Packed
+    grounds: Grounds
     index: list[int]
     """Group of each candidate."""
 
     @classmethod
-    def of(cls, candidates: Sequence[Candidate], model: Model) -> "_Groups":
+    def of(cls, candidates: Sequence[Candidate], served: Model, model: PerformanceModel) -> "_Groups":
         keys = [_key(candidate) for candidate in candidates]
         position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
         first = dict(zip(reversed(keys), reversed(candidates), strict=True))
-        return cls(
-            pack([deployment_of(first[key], model) for key in position]), [position[key] for key in keys]
-        )  # fmt: skip
+        whole = cls.for_each([deployment_of(first[key], served) for key in position], model)
+        return cls(whole.packed, whole.grounds, [position[key] for key in keys])
+
+    @classmethod
+    def for_each(cls, deployments: Sequence[Deployment], model: PerformanceModel) -> "_Groups":
+        """Each deployment a group of its own."""
+        grounds = Grounds(deployments, model.calibration)
+        return cls(pack(deployments, model.calibration.constants), grounds, list(range(len(deployments))))
 
 
 def _key(candidate: Candidate) -> tuple[str, float, str, str, int, str]:
@@ -228,7 +264,3 @@ def _too_slow(candidate: Candidate, capacity: Capacity, group: int, slo: Slo) ->
     reason = "the KV cache cannot hold the requests that arrive together at any rate"
     shortfall = Shortfall("memory", "GiB", None, memory.kv_cache_gib_available, reason)
     return reject(candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel)
-
-
-def _interval(value: float, spread: Spread) -> Interval:
-    return Interval(value, value * spread.low, value * spread.high)

@@ -58,6 +58,8 @@ class Deployment:
     """Memory of the whole replica that is left for KV cache."""
     engine: str
     engine_version: str = ""
+    family: str = ""
+    """Architecture family of the model, as the models table names it."""
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
     attention_data_parallel: int = 1

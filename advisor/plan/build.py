@@ -10,7 +10,6 @@ from advisor.catalog.values import Purchase
 from advisor.cost import hourly_to_monthly
 from advisor.demand.values import Demand, TokenQuantiles
 from advisor.errors import InputError
-from advisor.performance.constants import CALIBRATION_VERSION
 from advisor.performance.stage import LoadLatency
 from advisor.plan.document import digest, plain
 from advisor.plan.sizing import Sized
@@ -28,6 +27,7 @@ def build_plan(
     ranked: Sequence[tuple[Sized, LoadLatency]],
     rejections: Sequence[Rejection],
     catalog: Catalog,
+    calibration_version: str,
 ) -> Plan:
     """Put the plan together.
 
@@ -36,6 +36,7 @@ def build_plan(
         ranked: the options, cheapest first, with their latency at the planned load.
         rejections: everything that cannot be an option.
         catalog: where the prices are from.
+        calibration_version: of what the predictions rest on.
 
     Raises:
         InputError: the price of the current deployment is not known.
@@ -59,7 +60,7 @@ def build_plan(
             advisor_version=__version__,
             catalog_hash=catalog.content_hash,
             catalog_as_of=catalog.as_of,
-            calibration_version=CALIBRATION_VERSION,
+            calibration_version=calibration_version,
             input_digest=_input_digest(requirements, workload, demand),
         ),
         notes=requirements.notes,

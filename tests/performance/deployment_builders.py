@@ -1,12 +1,26 @@
 """Deployments with defaults: an 8-billion-parameter dense model in bf16 on one H100, by hand and round numbers."""
 
+import itertools
 from dataclasses import replace
+from functools import cache
 
+from advisor.catalog import load_catalog
 from advisor.catalog.values import Accelerator, Provenance, Quality
 from advisor.models.values import ServingShape
+from advisor.performance import deployments as packing
+from advisor.performance.calibration import shipped
+from advisor.performance.setups import Resolved, Setup, resolve
 from advisor.performance.values import Deployment
 
 GIB = 1024**3
+MODELS = (
+    "meta-llama/Meta-Llama-3.1-8B",
+    "mistralai/Mixtral-8x7B-v0.1",
+    "google/gemma-3-12b-it",
+    "deepseek-ai/DeepSeek-R1",
+    "Qwen/Qwen3-0.6B",
+)
+"""Dense, of experts, with windows, with a latent cache, and small."""
 
 
 def make_shape(**changes):
@@ -71,3 +85,19 @@ def make_deployment(**changes):
         engine_version="0.19",
     )
     return replace(deployment, **changes)
+
+
+def pack(deployments):
+    """Arrays of deployments, with the shipped constants."""
+    return packing.pack(deployments, shipped().constants)
+
+
+@cache
+def catalogued():
+    """Set-ups that work of a few models on every accelerator of the catalog."""
+    catalog = load_catalog()
+    named = itertools.product(MODELS, catalog.accelerators, (1, 4, 8), ("", "fp8"))
+    found = (
+        resolve(Setup(model, part, count, precision=precision), catalog) for model, part, count, precision in named
+    )
+    return [setup for setup in found if isinstance(setup, Resolved)]

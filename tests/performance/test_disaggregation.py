@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.performance.deployments import pack
 from advisor.performance.disaggregation import (
     Pool,
     best_split,
@@ -19,7 +18,7 @@ from advisor.performance.physics import decode_step_seconds, marginal_prefill_se
 from advisor.performance.points import length_points
 from advisor.performance.serving import capacity_at_slo
 from advisor.workload.values import Slo
-from performance.deployment_builders import make_deployment
+from performance.deployment_builders import make_deployment, pack
 from performance.simulator import REQUESTS, Engine, percentiles, serve
 from performance.test_serving import CHAT, CODE, FLAT, deployments, histograms, slos
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.performance.deployments import link_bytes_per_second, pack
+from advisor.performance.deployments import link_bytes_per_second
 from advisor.performance.physics import (
     Constants,
     attended_tokens,
@@ -16,7 +16,7 @@ from advisor.performance.physics import (
     memory_batch,
     prefill_seconds,
 )
-from performance.deployment_builders import GIB, make_accelerator, make_deployment, make_shape
+from performance.deployment_builders import GIB, make_accelerator, make_deployment, make_shape, pack
 
 IDEAL = Constants(
     weight_read=1.0,

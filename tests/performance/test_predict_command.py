@@ -32,7 +32,7 @@ def test_one_question_as_json(run_advisor):
     assert 3 < result["tpot_ms"] < 20
     assert result["samples_per_second"] is None
     assert (result["concurrency"], result["input_tokens"]) == (16, 1024)
-    assert (result["evidence"], result["reason"]) == ("roofline", "")
+    assert (result["evidence"], result["reason"]) == ("calibrated", "")
 
 
 def test_one_question_as_a_table(run_advisor):

@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
-from advisor.performance.deployments import pack
 from advisor.performance.physics import tokens_per_step
 from advisor.performance.regimes import Load, closed_loop, static_batch
 from advisor.performance.setups import Setup, resolve
 from advisor.performance.speculation import Draft, acceptance_of_length, head_draft, model_draft
-from performance.deployment_builders import make_deployment, make_shape
+from performance.deployment_builders import make_deployment, make_shape, pack
 
 EAGLE3_ON_QWEN3 = (
     ("Qwen/Qwen3-1.7B", 2.13, 1.64),

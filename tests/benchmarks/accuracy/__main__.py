@@ -1,87 +1,98 @@
-"""How far predictions are from published measurements: one table per regime.
+"""How far predictions are from published measurements that the fit has not seen: one table per split.
 
-Run it with ``python tests/benchmarks/accuracy DIRECTORY`` (or set ADVISOR_BENCHMARK_DATA), where the directory holds
-``calibration.csv`` and ``calibration_concurrency.csv``. Every cell (architecture × accelerator) counts alike, however
-many rows it has; only the last column counts rows. The shipped constants were fitted on the same rows: docs/performance.md has the figures of cells that
-were left out of the fit.
+``python tests/benchmarks/accuracy`` fits the catalog's measurements without each part of each split and predicts it,
+which takes minutes; ``--save`` keeps the predictions and ``--load`` prints the tables again in seconds.
+``python tests/benchmarks/accuracy DIRECTORY`` (or ADVISOR_BENCHMARK_DATA) scores the shipped calibration instead, on
+``calibration.csv`` and ``calibration_concurrency.csv`` of a directory.
 """
 
+import argparse
 import os
-import re
 import sys
-from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from measurements import Measurement, read_measurements
+import memory
+from bias import common_table, worst_table
+from counts import abstention_table, parameter_table
+from directory import score
+from errors import coverage_table, error_table, inside_intervals
+from held_out import SPLITS, Run, load, predict, save
+from noise import noise_table
+from one_pass_rows import one_pass_table
+from ranking import ranking_table
 
+from advisor.calibration.observations import observe
+from advisor.calibration.shipped import load_measurements
+from advisor.calibration.values import Measurement
 from advisor.catalog import load_catalog
-from advisor.cli.predict_rows import answer_rows
-from advisor.errors import InputError
-from advisor.models import find_model
-from advisor.performance.questions import Answers
 
-HEADINGS = f"  {'quantity':<32}{'rows':>7}{'cells':>7}{'median':>9}{'p90':>9}{'covered':>9}{'of rows':>9}\n"
-
-
-def main() -> None:
-    """Print the tables for the directory named by the argument or by the environment."""
-    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("ADVISOR_BENCHMARK_DATA", "")
-    if not given:
-        sys.exit("give the directory of the measurements, or set ADVISOR_BENCHMARK_DATA")
-    rows = list(read_measurements(Path(given)))
-    answers = answer_rows((row.cells for row in rows), load_catalog())
-    cells = [cell_of(row) for row in rows]
-    groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for at, row in enumerate(rows):
-        for quantity in row.measured:
-            if np.isfinite(answers.value[quantity][at]):
-                label = quantity if quantity != "samples_per_second" else f"{quantity} ({row.task})"
-                groups[f"{row.cells['scenario']}, {row.file}"][label].append(at)
-    for scenario, quantities in groups.items():
-        sys.stdout.write(f"{scenario}\n{HEADINGS}")
-        for label, members in sorted(quantities.items()):
-            sys.stdout.write(_line(label, members, rows, answers, cells))
-    sys.stdout.write(f"\nabstained: {sum(map(bool, answers.reason))} of {len(rows)} rows\n")
-    reasons = Counter(re.sub(r"[\d,.]*\d", "#", reason) for reason in answers.reason if reason)
-    for reason, count in reasons.most_common(20):
-        sys.stdout.write(f"  {count:>5}  {reason}\n")
+FOLDS = 8
+TITLES = {
+    "cell": "Unseen cell (architecture × accelerator)",
+    "accelerator": "Unseen accelerator",
+    "source": "Unseen source",
+    "point": "Unseen load of a set-up that was measured under others",
+}
 
 
-def cell_of(row: Measurement) -> str:
-    """Architecture × accelerator: models of one family and size are one architecture."""
-    try:
-        model = find_model(row.cells["model"])
-        accelerator = load_catalog().accelerator(row.cells["accelerator"]).name
-    except InputError:
-        return f"{row.cells['model']} | {row.cells['accelerator']}"
-    return f"{model.family} {model.parameters_total / 1e9:.0f}B | {accelerator}"
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables that the options ask for."""
+    options = _options(arguments)
+    if options.directory:
+        score(Path(options.directory))
+        return
+    reading = load_measurements()
+    observed, left_out = observe(reading.measurements, load_catalog())
+    splits = options.split or SPLITS
+    if options.load:
+        run = load(options.load, observed, splits)
+    else:
+        run = predict(reading.measurements, observed, splits, options.folds, _tell)
+    if options.save:
+        save(run, options.save)
+    print_splits(run, reading.measurements)
+    for split in memory.SPLITS:
+        memory.print_table(f"Memory: {split}", memory.logs(memory.errors(split)))
+    _print("Parameter counts", parameter_table())
+    _print("Differences between two measurements of one set-up under one load", noise_table(observed))
+    _print("What became of the measurements", abstention_table(reading, observed, left_out))
 
 
-def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
-    """Smallest value below which at least ``share`` of the weight lies."""
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order]) / weights.sum()
-    return float(values[order][min(np.searchsorted(reached, share), values.size - 1)])
+def print_splits(run: Run, measurements: Sequence[Measurement]) -> None:
+    """Print what rests on held-out predictions."""
+    inside = inside_intervals(run.held, run.folds)
+    for split, held in run.held.items():
+        _print(f"{TITLES[split]}, {run.folds} folds", error_table(split, held, inside))
+        if split in run.one_pass:
+            _print(f"{TITLES[split]}: samples per second", one_pass_table(measurements, run.one_pass[split], split))
+    _print("Rows that the 80 % interval holds, all splits together", coverage_table(run.held, inside))
+    if "cell" in run.held:
+        title, held = TITLES["cell"], run.held["cell"]
+        _print(f"Ranking of accelerators. {title}", ranking_table(held, load_catalog()))
+        _print(f"What errors have in common. {title}", common_table(held))
+        _print(f"Where errors are largest. {title}", worst_table(held))
 
 
-def _line(label: str, members: list[int], rows: list[Measurement], answers: Answers, cells: list[str]) -> str:
-    """Median and 90th percentile of |predicted / measured - 1|, and the share that the 80 % interval holds."""
-    quantity = label.split(" ", maxsplit=1)[0]
-    measured = np.array([rows[at].measured[quantity] for at in members])
-    value, low, high = (part[quantity][members] for part in (answers.value, answers.low, answers.high))
-    counts = Counter(cells[at] for at in members)
-    weights = np.array([1 / counts[cells[at]] for at in members])
-    error = np.abs(value / measured - 1)
-    inside = (low <= measured) & (measured <= high)
-    covered = float(np.average(inside, weights=weights))
-    median, p90 = (weighted_quantile(error, weights, share) for share in (0.5, 0.9))
-    return (
-        f"  {label:<32}{len(members):>7}{len(counts):>7}{median:>9.1%}{p90:>9.1%}{covered:>9.1%}{inside.mean():>9.1%}\n"
-    )
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="accuracy", description=__doc__.split("\n", maxsplit=1)[0])
+    given = os.environ.get("ADVISOR_BENCHMARK_DATA", "")
+    parser.add_argument("directory", nargs="?", default=given, help="score the shipped calibration on its measurements")
+    parser.add_argument("--split", action="append", choices=SPLITS, help="only this split; may be repeated")
+    parser.add_argument("--folds", type=int, default=FOLDS, help=f"parts of a split ({FOLDS})")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="keep the predictions")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="use predictions that were kept")
+    return parser.parse_args(arguments)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _print(title: str, text: str) -> None:
+    print(f"\n### {title}\n\n{text}", end="", flush=True)
 
 
 if __name__ == "__main__":

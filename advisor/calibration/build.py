@@ -1,0 +1,148 @@
+"""The shipped calibration, from the measurements of the catalog to its files: same measurements, same bytes."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.calibration.intervals import Misses, spreads_of
+from advisor.calibration.observations import Observations
+from advisor.calibration.one_pass import document_text, fit_one_pass
+from advisor.calibration.validation import SPLITS, HeldOut, fit, hold_out
+from advisor.calibration.values import Measurement
+from advisor.catalog import Catalog
+from advisor.performance.calibration import (
+    BASE,
+    CONSTANTS,
+    DIRECTORY,
+    INTERVALS,
+    MEASURED,
+    OWN,
+    PUBLISHED,
+    RESIDUAL,
+    Calibration,
+    Group,
+    Spread,
+    SpreadKey,
+)
+from advisor.performance.constants import TABLE, ConstantTable
+from advisor.performance.reach import LOAD_COLUMNS, Reach, architecture
+from advisor.performance.residual import Residual
+from advisor.tables import read_records
+
+ONE_PASS = "one_pass.json"  # noqa: S105 - a file name
+ARRAYS = ("nodes", "mean", "deviation", "relevance", "points", "weights", "linear", "offset")
+
+
+def rebuild(
+    observed: Observations, measurements: Sequence[Measurement], catalog: Catalog, tell: Callable[[str], None]
+) -> dict[str, bytes]:  # fmt: skip
+    """Content of every file of the calibration, by name.
+
+    Args:
+        observed: what the token models rest on.
+        measurements: all of them; those of models that answer in one pass are taken from here.
+        catalog: what they name.
+        tell: is told what is being done, for there are minutes of it.
+    """
+    held: list[HeldOut] = []
+    for split in SPLITS:
+        tell(f"predicting what was left out, by {split}")
+        held.append(hold_out(observed, split))
+    tell("fitting on everything")
+    files = files_of(fit(observed), spreads_of(Misses.of(held)), families_of(observed))
+    return files | {ONE_PASS: one_pass_bytes(measurements, catalog)}
+
+
+def one_pass_bytes(measurements: Sequence[Measurement], catalog: Catalog) -> bytes:
+    """What was fitted for models that answer in one pass."""
+    return document_text(fit_one_pass(measurements, catalog)).encode()
+
+
+def own_files(calibration: Calibration, own: Observations, catalog_directory: Path) -> dict[str, bytes]:
+    """A calibration of one's own: the shipped files, what was measured, and what was learned."""
+    shipped = {name: (catalog_directory / DIRECTORY / name).read_bytes() for name in (CONSTANTS, INTERVALS, RESIDUAL)}
+    rows = read_records(catalog_directory / DIRECTORY / MEASURED)
+    families = {row.text("architecture"): row.text("family") for row in rows} | families_of(own)
+    measured = _table(_MEASURED_COLUMNS, _measured_rows(calibration.reach, families))
+    return shipped | {MEASURED: measured, OWN: _own_archive(calibration)}
+
+
+def families_of(observed: Observations) -> dict[str, str]:
+    """Family of each architecture."""
+    return {architecture(one): one.family for one in observed.deployments}
+
+
+def files_of(
+    calibration: Calibration, spreads: dict[SpreadKey, Spread], families: dict[str, str]
+) -> dict[str, bytes]:  # fmt: skip
+    """A calibration as files."""
+    return {
+        CONSTANTS: _table(("of", "name", "value"), _constant_rows(calibration.constants)),
+        INTERVALS: _table(("evidence", "scenario", "quantity", "low", "high"), _spread_rows(spreads)),
+        MEASURED: _table(_MEASURED_COLUMNS, _measured_rows(calibration.reach, families)),
+        RESIDUAL: archive_of(calibration.residuals),
+    }
+
+
+def write_files(files: dict[str, bytes], directory: Path) -> None:
+    """Write a calibration into a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+
+
+def archive_of(residuals: Mapping[Group, Residual]) -> bytes:
+    """Residuals as one archive of plain arrays; NumPy dates every member alike, so the bytes are the same."""
+    return _archive(_arrays(residuals))
+
+
+def _own_archive(calibration: Calibration) -> bytes:
+    own = calibration.own
+    return _archive({} if own is None else _arrays(own.residuals) | {PUBLISHED: own.published})
+
+
+def _arrays(residuals: Mapping[Group, Residual]) -> dict[str, npt.NDArray[Any]]:
+    return {f"{group}.{name}": getattr(one, name) for group, one in residuals.items() for name in ARRAYS}
+
+
+def _archive(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **arrays)
+    return stream.getvalue()
+
+
+def _constant_rows(table: ConstantTable) -> list[Sequence[object]]:
+    rows: list[Sequence[object]] = [(BASE, constant.name, table.base[constant.name]) for constant in TABLE]
+    rows += [(of, name, value) for of, groups in table.multipliers.items() for name, value in groups.items()]
+    return rows
+
+
+def _spread_rows(spreads: dict[SpreadKey, Spread]) -> list[Sequence[object]]:
+    return [(*key, spread.low, spread.high) for key, spread in spreads.items()]
+
+
+_MEASURED_COLUMNS = (
+    "architecture", "family", "accelerator", "stack", "shards", "scenario",
+    *(f"{name}_{end}" for name in LOAD_COLUMNS for end in ("low", "high")),
+)  # fmt: skip
+
+
+def _measured_rows(reach: Reach, families: dict[str, str]) -> list[Sequence[object]]:
+    rows: list[Sequence[object]] = []
+    for (setup, scenario), held in sorted(reach.measured.items()):
+        ends = [f"{end:.6g}" for pair in zip(held.low, held.high, strict=True) for end in pair]
+        rows.append((setup[0], families[setup[0]], *setup[1:], scenario, *ends))
+    return rows
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()

@@ -1,0 +1,225 @@
+"""Measurements of token models as arrays: each row a replica under its load, with the seconds that were measured."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.calibration.values import LeftOut, Measurement
+from advisor.catalog import Catalog
+from advisor.errors import InputError
+from advisor.performance.calibration import TARGETS, Group
+from advisor.performance.constants import ConstantTable, Quantity
+from advisor.performance.deployments import Packed, classes_of, pack
+from advisor.performance.one_pass.work import one_pass
+from advisor.performance.physics import Floats
+from advisor.performance.reach import cell_of
+from advisor.performance.regimes import Load, Timing
+from advisor.performance.setups import Abstention, Resolved, resolve
+from advisor.performance.values import Deployment, Scenario
+from advisor.units import MS_PER_SECOND
+
+Strings = npt.NDArray[np.str_]
+Indices = npt.NDArray[np.intp]
+
+GROUP_OF = {
+    Scenario.FIXED_CONCURRENCY: Group.LOOP,
+    Scenario.FIXED_BATCH: Group.BATCH,
+    Scenario.SINGLE_STREAM: Group.STREAM,
+    Scenario.SATURATED: Group.SATURATED,
+}
+SCENARIO_OF = {group: scenario for scenario, group in GROUP_OF.items()}
+GROUPS = tuple(Group)
+QUANTITIES = (Quantity.TTFT, Quantity.TPOT, Quantity.THROUGHPUT)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observations:
+    """One row per measurement; NaN for what was not measured. Throughputs are of one replica."""
+
+    deployments: tuple[Deployment, ...]
+    """Distinct ones."""
+    place: Indices
+    """Deployment of each row."""
+    group: Indices
+    """Position in :data:`GROUPS`."""
+    load: Load
+    ttft_s: Floats
+    tpot_s: Floats
+    output_tokens_per_second: Floats
+    sources: Strings
+    where: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return int(self.place.size)
+
+    def take(self, index: Indices) -> "Observations":
+        """The rows at the given positions."""
+        return replace(
+            self,
+            place=self.place[index],
+            group=self.group[index],
+            load=self.load.take(index),
+            ttft_s=self.ttft_s[index],
+            tpot_s=self.tpot_s[index],
+            output_tokens_per_second=self.output_tokens_per_second[index],
+            sources=self.sources[index],
+            where=tuple(self.where[at] for at in index.tolist()),
+        )
+
+    def without(self, dropped: Iterable[int]) -> "Observations":
+        """All rows but some."""
+        return self.take(np.setdiff1d(np.arange(self.size), np.array(list(dropped), dtype=np.intp)))
+
+    def packed(self, table: ConstantTable) -> Packed:
+        """The replica of each row."""
+        return pack(self.deployments, table).take(self.place)
+
+    def of_group(self, group: Group) -> Indices:
+        """Rows of one group."""
+        return np.flatnonzero(self.group == GROUPS.index(group))
+
+    def accelerators(self) -> Strings:
+        """Accelerator of each row."""
+        return self._named(lambda one: one.accelerator.name)
+
+    def families(self) -> Strings:
+        """Architecture family of each row."""
+        return self._named(lambda one: one.family)
+
+    def engines(self) -> Strings:
+        """Engine class of each row."""
+        return self._named(lambda one: classes_of(one)[0])
+
+    def cells(self) -> Strings:
+        """Architecture and accelerator of each row: the unit that accuracy is judged by."""
+        return self._named(cell_of)
+
+    def measured_seconds(self, group: Group, target: str) -> Floats:
+        """Measured seconds of a target; a whole batch and a saturated token follow from the throughput."""
+        if target == "ttft":
+            return self.ttft_s
+        if target == "tpot":
+            return self.tpot_s
+        per_token = 1 / self.output_tokens_per_second
+        return per_token if group is not Group.STREAM else np.where(np.isnan(per_token), self.tpot_s, per_token)
+
+    def measured(self, quantity: Quantity) -> Floats:
+        """Seconds, or tokens per second; a closed loop's throughput follows from its two latencies."""
+        if quantity is not Quantity.THROUGHPUT:
+            return self.ttft_s if quantity is Quantity.TTFT else self.tpot_s
+        out = np.maximum(self.load.output_tokens, 1.0)
+        derived = self.load.concurrency * out / (self.ttft_s + (out - 1) * self.tpot_s)
+        loop = self.group == GROUPS.index(Group.LOOP)
+        return np.where(loop & np.isnan(self.output_tokens_per_second), derived, self.output_tokens_per_second)
+
+    def _named(self, name: Callable[[Deployment], str]) -> Strings:
+        return np.array([name(one) for one in self.deployments])[self.place]
+
+
+def seconds_of(target: str, timing: Timing) -> Floats:
+    """Predicted seconds of a target, as :meth:`Observations.measured_seconds` gives them measured."""
+    if target == "ttft":
+        return timing.ttft_s
+    return timing.tpot_s if target == "tpot" else 1 / timing.output_tokens_per_second
+
+
+def targets() -> list[tuple[Group, str]]:
+    """Every target that is fitted."""
+    return [(group, target) for group in GROUPS for target in TARGETS[group]]
+
+
+def observe(measurements: Sequence[Measurement], catalog: Catalog) -> tuple[Observations, list[LeftOut]]:
+    """Measurements of token models that a prediction could be made for, and why the others are left out."""
+    gatherer = _Gatherer(catalog)
+    for measurement in measurements:
+        gatherer.add(measurement)
+    return gatherer.observations(), gatherer.left_out
+
+
+class _Gatherer:
+    """Collects rows; each distinct set-up is resolved once."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._setups: dict[object, tuple[Resolved | Abstention, int]] = {}
+        self._deployments: list[Deployment] = []
+        self._rows: list[tuple[float, ...]] = []
+        self._named: list[tuple[str, str]] = []
+        self.left_out: list[LeftOut] = []
+
+    def add(self, one: Measurement) -> None:
+        """Take a measurement in, or note why not."""
+        resolved, place = self._resolve(one)
+        if isinstance(resolved, Abstention):
+            self.left_out.append(LeftOut(one.where, resolved.reason))
+            return
+        if one_pass(resolved.model):
+            return
+        reason = _unanswerable(one, resolved)
+        if reason:
+            self.left_out.append(LeftOut(one.where, reason))
+            return
+        self._rows.append((place, GROUPS.index(GROUP_OF[one.scenario]), *_numbers(one, resolved.replicas)))
+        self._named.append((one.source, one.where))
+
+    def _resolve(self, one: Measurement) -> tuple[Resolved | Abstention, int]:
+        if one.setup not in self._setups:
+            try:
+                found = resolve(one.setup, self._catalog)
+            except InputError as error:
+                found = Abstention(error.message)
+            if isinstance(found, Resolved):
+                self._deployments.append(found.deployment)
+            self._setups[one.setup] = found, len(self._deployments) - 1
+        return self._setups[one.setup]
+
+    def observations(self) -> Observations:
+        """All rows taken in."""
+        columns = np.array(self._rows, dtype=np.float64).reshape(-1, 9).T
+        return Observations(
+            deployments=tuple(self._deployments),
+            place=columns[0].astype(np.intp),
+            group=columns[1].astype(np.intp),
+            load=Load(columns[2], columns[3], columns[4], columns[5]),
+            ttft_s=columns[6],
+            tpot_s=columns[7],
+            output_tokens_per_second=columns[8],
+            sources=np.array([source for source, _ in self._named]),
+            where=tuple(where for _, where in self._named),
+        )
+
+
+def _unanswerable(one: Measurement, resolved: Resolved) -> str:
+    """Why no prediction could be compared with a measurement, or ""."""
+    prompt, answer = one.input_tokens, one.output_tokens
+    if answer is None or (prompt is None and one.scenario is not Scenario.SINGLE_STREAM):
+        return "prompt or answer length is not stated"
+    if one.concurrency is None and one.scenario in (Scenario.FIXED_CONCURRENCY, Scenario.FIXED_BATCH):
+        return "the number of users is not stated"
+    limit = resolved.deployment.shape.max_context_tokens
+    if limit and (prompt or 1) + answer > limit:
+        return f"prompt and answer are {(prompt or 1) + answer:,.0f} tokens, the model takes {limit:,}"
+    return ""
+
+
+def _numbers(one: Measurement, replicas: int) -> tuple[float, ...]:
+    """Load and results of one replica."""
+    users, working = one.concurrency or 1.0, float(replicas)
+    if one.scenario is Scenario.SINGLE_STREAM:
+        users, working = 1.0, 1.0
+    elif one.scenario is not Scenario.SATURATED:
+        working = min(working, users)
+    share = 1.0 if one.scenario is Scenario.SATURATED else users / working
+    return (
+        share,
+        one.input_tokens or 1.0,
+        one.output_tokens or np.nan,
+        one.prefix_cache_hit_ratio or 0.0,
+        (one.ttft_ms or np.nan) / MS_PER_SECOND,
+        (one.tpot_ms or np.nan) / MS_PER_SECOND,
+        (one.output_tokens_per_second or np.nan) / working,
+    )

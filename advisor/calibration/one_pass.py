@@ -1,0 +1,267 @@
+"""Fit of the models that answer in one pass: effects of labels on the physics, by ridge with Huber weights.
+
+With S = machine.fixed · exp(Σ rest) + b · FLOP / peak · exp(Σ arithmetic) seconds of a batch, log S is fitted to the
+measured seconds by Gauss-Newton; each step solves (JᵀWJ + Λ) Δ = JᵀW r - Λ β. Cells (architecture × accelerator) are
+weighted 1/sqrt(rows).
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from advisor.calibration.one_pass_cases import Case, cases_of
+from advisor.calibration.values import Measurement
+from advisor.catalog import Catalog
+from advisor.performance.one_pass.effects import (
+    ARITHMETIC_KEYS,
+    MEASURED_KEY,
+    NOVELTIES,
+    REST_KEYS,
+    Effects,
+    effects_from,
+    key_of,
+    spread_keys,
+)
+from advisor.performance.one_pass.work import batch_seconds
+from advisor.performance.physics import Floats
+
+VERSION = "2026.11"
+SHRINKAGE = 0.05
+"""Penalty of a squared effect in units of the squared log error of one row."""
+RELATIVE_SHRINKAGE = {"kind": 0.01, "model|accelerator|width|engine": 3.0}
+"""Times :data:`SHRINKAGE`, of combinations that are shrunk less or more than the others."""
+HUBER = 0.15
+"""Log error beyond which a row counts as less than its square."""
+STEPS, TOLERANCE, LONGEST_STEP = 12, 1e-3, 1.0
+FOLDS = 16
+MACHINE_FOLDS, MODEL_FOLDS = 4, 3
+"""Where accelerators and models are left out at once."""
+DECIMALS = 5
+LEAST_ROWS, LEAST_CELLS = 30, 6
+"""Of a group that has an interval of its own."""
+COVERAGE = 0.80
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """A case predicted without its like."""
+
+    case: Case
+    novelty: str
+    log_error: float
+    """Of the throughput: log(measured / predicted)."""
+
+
+Held = Sequence[HeldOut]
+Split = Callable[[Case], str]
+
+
+def _by_accelerator(case: Case) -> str:
+    return case.labels.accelerator
+
+
+def _by_generation(case: Case) -> str:
+    return case.labels.generation
+
+
+MACHINE_SPLITS: tuple[Split, ...] = (_by_accelerator, _by_generation)
+SPLITS: tuple[Split, ...] = (
+    lambda case: case.measurement.source,
+    lambda case: case.cell,
+    lambda case: case.labels.model,
+    *MACHINE_SPLITS,
+)
+"""What is left out together to learn how wrong predictions of each novelty are."""
+
+
+def fit_one_pass(measurements: Sequence[Measurement], catalog: Catalog) -> dict[str, object]:
+    """The shipped form of the calibration: effects by key, measured set-ups and factors to the ends of intervals."""
+    cases = cases_of(measurements, catalog)
+    held = [entry for split in SPLITS for entry in hold_out(cases, split, FOLDS)] + _hold_out_pairs(cases)
+    return _document(cases, _spreads(held))
+
+
+def document_text(document: Mapping[str, object]) -> str:
+    """The calibration as its file holds it."""
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def evaluate_one_pass(
+    measurements: Sequence[Measurement], catalog: Catalog, split: Callable[[Measurement], str], folds: int
+) -> list[tuple[Measurement, float, float, float]]:
+    """Measurement, predicted samples per second, low and high, each without the others of its part of the split.
+
+    Intervals come from errors of rows outside the fold (cross-conformal).
+    """
+    cases = cases_of(measurements, catalog)
+
+    def by_measurement(case: Case) -> str:
+        return split(case.measurement)
+
+    own = hold_out(cases, by_measurement, folds)
+    pool = [*own, *(entry for other in SPLITS for entry in hold_out(cases, other, FOLDS)), *_hold_out_pairs(cases)]
+    results = []
+    for fold in range(folds):
+        inside = [entry for entry in own if fold_of(by_measurement(entry.case), folds) == fold]
+        outside = [entry for entry in pool if fold_of(by_measurement(entry.case), folds) != fold]
+        results += _with_intervals(inside, _spreads(outside))
+    return results
+
+
+def hold_out(cases: Sequence[Case], split: Split, folds: int) -> list[HeldOut]:
+    """Every case predicted by a fit without its fold; what the split names alike is left out together."""
+    groups = np.array([fold_of(split(case), folds) for case in cases])
+    held: list[HeldOut] = []
+    for fold in range(folds):
+        left_out = [case for case, group in zip(cases, groups, strict=True) if group == fold]
+        if left_out and len(left_out) < len(cases):
+            kept = [case for case, group in zip(cases, groups, strict=True) if group != fold]
+            held += _predict(left_out, effects_from(_document(kept, {})))
+    return held
+
+
+def fold_of(name: str, folds: int) -> int:
+    """A fold that depends on nothing but the name."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") % folds
+
+
+def _hold_out_pairs(cases: Sequence[Case]) -> list[HeldOut]:
+    """Cases predicted without their architecture and without their accelerator's generation or itself."""
+    held: list[HeldOut] = []
+    for of_machine in MACHINE_SPLITS:
+        for fold, part in product(range(MACHINE_FOLDS), range(MODEL_FOLDS)):
+            same = [
+                (fold_of(of_machine(case), MACHINE_FOLDS) == fold) + (fold_of(case.labels.model, MODEL_FOLDS) == part)
+                for case in cases
+            ]
+            left_out = [case for case, shared in zip(cases, same, strict=True) if shared == 2]
+            kept = [case for case, shared in zip(cases, same, strict=True) if not shared]
+            if left_out and kept:
+                held += _predict(left_out, effects_from(_document(kept, {})))
+    return held
+
+
+def _predict(cases: Sequence[Case], effects: Effects) -> list[HeldOut]:
+    held = []
+    for case in cases:
+        flop, batch = np.array([case.flop]), np.array([case.batch])
+        seconds = float(batch_seconds(case.machine, flop, batch, effects.factors(case.labels))[0])
+        held.append(HeldOut(case, effects.novelty(case.labels), float(np.log(seconds / case.seconds))))
+    return held
+
+
+def _with_intervals(
+    held: Held, spreads: Mapping[str, tuple[float, float]]
+) -> list[tuple[Measurement, float, float, float]]:  # fmt: skip
+    results = []
+    for entry in held:
+        case = entry.case
+        predicted = case.used * case.batch / case.seconds / float(np.exp(entry.log_error))
+        groups = (*spread_keys(entry.novelty, case.labels), f"{NOVELTIES[-1]}||")
+        low, high = next(spreads[group] for group in groups if group in spreads)
+        results.append((case.measurement, predicted, predicted * low, predicted * high))
+    return results
+
+
+def _document(cases: Sequence[Case], spreads: Mapping[str, tuple[float, float]]) -> dict[str, object]:
+    arithmetic, rest = _fit(cases)
+    return {
+        "version": VERSION,
+        "arithmetic": arithmetic,
+        "rest": rest,
+        "measured": sorted({key_of(case.labels, MEASURED_KEY) for case in cases} - {""}),
+        "spreads": spreads,
+    }
+
+
+def _fit(cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
+    """Effects on the arithmetic and on the rest of a batch, by key."""
+    arithmetic, rest = _columns(cases, ARITHMETIC_KEYS), _columns(cases, REST_KEYS)
+    penalty = SHRINKAGE * np.concatenate([arithmetic.penalty, rest.penalty])
+    one = (1.0, 1.0)
+    whole = np.array([float(batch_seconds(c.machine, np.array([c.flop]), np.array([c.batch]), one)[0]) for c in cases])
+    fixed = np.array([case.machine.fixed_s for case in cases])
+    measured = np.log([case.seconds for case in cases])
+    weight = _cell_weights(cases)
+    effects = np.zeros(penalty.size)
+    for _ in range(STEPS):
+        work = (whole - fixed) * np.exp(arithmetic.table @ effects[: arithmetic.penalty.size])
+        other = fixed * np.exp(rest.table @ effects[arithmetic.penalty.size :])
+        share = work / (work + other)
+        slope = sparse.hstack(
+            [sparse.diags_array(share) @ arithmetic.table, sparse.diags_array(1 - share) @ rest.table]
+        )
+        error = measured - np.log(work + other)
+        robust = weight * np.minimum(1.0, HUBER / np.maximum(np.abs(error), HUBER))
+        weighted = slope.T @ sparse.diags_array(robust)
+        normal = (weighted @ slope).toarray() + np.diag(penalty)
+        step = np.linalg.solve(normal, weighted @ error - penalty * effects)
+        effects += step * min(1.0, LONGEST_STEP / float(np.abs(step).max()))
+        if np.abs(step).max() < TOLERANCE:
+            break
+    rounded = [round(value, DECIMALS) for value in effects.tolist()]
+    split = len(arithmetic.keys)
+    return dict(zip(arithmetic.keys, rounded[:split], strict=True)), dict(zip(rest.keys, rounded[split:], strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """One column for each key that occurs: 1 where a case has it."""
+
+    keys: list[str]
+    table: sparse.csr_array
+    penalty: Floats
+
+
+def _columns(cases: Sequence[Case], combinations: Sequence[tuple[str, ...]]) -> _Columns:
+    entries = [
+        (row, key, "|".join(names))
+        for row, case in enumerate(cases)
+        for names in combinations
+        if (key := key_of(case.labels, names))
+    ]
+    levels = {key: level for _, key, level in entries}
+    keys = sorted(levels)
+    place = {key: at for at, key in enumerate(keys)}
+    rows, columns = [row for row, _, _ in entries], [place[key] for _, key, _ in entries]
+    table = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(cases), len(keys)))
+    penalty = np.array([RELATIVE_SHRINKAGE.get(levels[key], 1.0) for key in keys])
+    return _Columns(keys, table, penalty)
+
+
+def _cell_weights(cases: Sequence[Case]) -> Floats:
+    """1/sqrt(rows of the case's cell)."""
+    _, place, count = np.unique([case.cell for case in cases], return_inverse=True, return_counts=True)
+    return np.asarray(1.0 / np.sqrt(count[place]), dtype=np.float64)
+
+
+def _spreads(held: Held) -> dict[str, tuple[float, float]]:
+    """Factors that hold 80 % of the measured throughputs, by group with enough rows and cells."""
+    groups: dict[str, list[HeldOut]] = defaultdict(list)
+    for entry in held:
+        for group in spread_keys(entry.novelty, entry.case.labels):
+            groups[group].append(entry)
+    tail = (1 - COVERAGE) / 2
+    found = {}
+    for group, entries in sorted(groups.items()):
+        cells = len({entry.case.cell for entry in entries})
+        if group.endswith("||") or (len(entries) >= LEAST_ROWS and cells >= LEAST_CELLS):
+            errors = np.array([entry.log_error for entry in entries])
+            weight = _cell_weights([entry.case for entry in entries])
+            low, high = (float(np.exp(_quantile(errors, weight, part))) for part in (tail, 1 - tail))
+            found[group] = (round(min(low, 1.0), DECIMALS), round(max(high, 1.0), DECIMALS))
+    return found
+
+
+def _quantile(values: Floats, weight: Floats, part: float) -> float:
+    """Weighted quantile."""
+    order: npt.NDArray[np.intp] = np.argsort(values, kind="stable")
+    reached = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(reached, part * reached[-1])])

@@ -1,0 +1,194 @@
+"""One's own measurements on top of the shipped calibration: near them they count, far from them nothing changes.
+
+A second regression of the same kernel, of zero mean and shorter reach, over log(measured ÷ shipped prediction). It has
+the longest reach that helps on one's own cells and loads that it has not seen. Cells that others published and one has
+not measured oneself keep their predictions to the last bit.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from advisor.calibration.observations import GROUPS, QUANTITIES, SCENARIO_OF, Indices, Observations, Strings
+from advisor.calibration.residual_fit import AMPLITUDE, LENGTH, NEAR, users_kernel
+from advisor.calibration.validation import log_misses, points_of, predict_rows, reach_of
+from advisor.performance.calibration import TARGETS, Calibration, Group
+from advisor.performance.constants import Quantity
+from advisor.performance.features import features
+from advisor.performance.physics import Floats
+from advisor.performance.residual import Residual, scaled_features
+
+REACHES = (4.0, 2.5, 1.5, 1.0, 0.6)
+"""Lengths of the kernel that are tried, longest first."""
+NOISE = 0.07
+"""Standard deviation, in log, of one's own measurements."""
+QUANTITY_OF = {"ttft": Quantity.TTFT, "tpot": Quantity.TPOT}
+"""Of a target; the others are times of a throughput."""
+
+Key = tuple[str, str]
+"""Scenario and quantity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Median error of a quantity on one's own rows."""
+
+    scenario: str
+    quantity: str
+    rows: int
+    cells: int
+    before: float
+    """By the shipped calibration."""
+    unseen_cell: float | None
+    """Learned from the other cells only; None where there is one cell."""
+    unseen_point: float | None
+    """Learned from all rows of another set-up or load; None where there is one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """A calibration with one's own measurements, and what it is worth."""
+
+    calibration: Calibration
+    reach: float | None
+    """None where nothing was learned, because nothing would have been better."""
+    accuracy: tuple[Accuracy, ...]
+    published: tuple[tuple[Key, float, float], ...]
+    """Median error on published measurements of other cells, before and after."""
+
+
+def learn(own: Observations, published: Observations, shipped: Calibration) -> Learned:
+    """Learn from one's own rows; see the module."""
+    others = published.take(np.flatnonzero(~np.isin(published.cells(), own.cells())))
+    before = medians(shipped, others)
+    measured = reach_of(own)
+    reach = next((one for one in REACHES if _pays(own, shipped, one)), None)
+    calibration = shipped.with_own(overlay(own, shipped, reach) if reach else {}, measured)
+    after = medians(calibration, others)
+    compared = tuple((key, before[key], after[key]) for key in before)
+    return Learned(calibration, reach, _accuracy(own, shipped, reach), compared)
+
+
+def _pays(own: Observations, shipped: Calibration, reach: float) -> bool:
+    """Whether a reach helps, or does no harm, on one's own cells and loads that it has not seen."""
+    return all(_total(own, shipped, names, reach) <= _total(own, shipped, names, None) for names in _splits(own))
+
+
+def _splits(own: Observations) -> list[Strings]:
+    """What leaves together: cells, then points; only where there are several."""
+    return [names for names in (own.cells(), points_of(own)) if np.unique(names).size > 1]
+
+
+def _total(own: Observations, shipped: Calibration, names: Strings, reach: float | None) -> float:
+    """Sum of absolute log misses of rows predicted without what shares their name."""
+    misses = held_out_misses(own, shipped, names, reach)
+    return float(sum(np.nansum(np.abs(miss)) for miss in misses.values()))
+
+
+def held_out_misses(
+    own: Observations, shipped: Calibration, names: Strings, reach: float | None
+) -> dict[Quantity, Floats]:  # fmt: skip
+    """log(measured ÷ predicted) of each row, learned without the rows that share its name."""
+    found = {quantity: np.full(own.size, np.nan) for quantity in QUANTITIES}
+    measured = reach_of(own)
+    for name in np.unique(names):
+        left = np.flatnonzero(names == name)
+        rest = own.take(np.flatnonzero(names != name))
+        calibration = shipped.with_own(overlay(rest, shipped, reach), measured) if reach else shipped
+        held = predict_rows(calibration, own.take(left))
+        for quantity in QUANTITIES:
+            found[quantity][left] = log_misses(held, quantity)
+    return found
+
+
+def overlay(own: Observations, shipped: Calibration, reach: float) -> dict[Group, Residual]:
+    """The second regression, on some rows."""
+    held = predict_rows(shipped, own)
+    misses = {quantity: log_misses(held, quantity) for quantity in QUANTITIES}
+    found = {}
+    for group in Group:
+        rows = own.of_group(group)
+        if rows.size:
+            logs = [_target_misses(target, misses)[rows] for target in TARGETS[group]]
+            found[group] = _fit(own.take(rows), shipped, group, (reach, logs))
+    return found
+
+
+def _target_misses(target: str, misses: dict[Quantity, Floats]) -> Floats:
+    """Log misses of a target in seconds: a throughput too high is a time too short."""
+    quantity = QUANTITY_OF.get(target)
+    return misses[quantity] if quantity else -misses[Quantity.THROUGHPUT]
+
+
+def _fit(own: Observations, shipped: Calibration, group: Group, asked: tuple[float, list[Floats]]) -> Residual:
+    """Kernel regression through all rows of a group."""
+    reach, logs = asked
+    base = shipped.residuals[group]
+    relevance = base.relevance * np.float32(LENGTH / reach)
+    raw = features(own.packed(shipped.constants), own.load)
+    points = scaled_features(raw, base.mean, base.deviation, relevance)
+    log_users = np.log(np.maximum(own.load.concurrency, 1.0))
+    covariance = AMPLITUDE**2 * NEAR(points.astype(np.float64)) * users_kernel(log_users, log_users)
+    share = users_kernel(log_users, np.log(base.nodes))
+    weights = np.concatenate([share * _weights(covariance, log)[:, None] for log in logs], axis=1)
+    return replace(
+        base,
+        relevance=relevance,
+        points=points.astype(np.float32),
+        weights=(AMPLITUDE**2 * weights).astype(np.float32),
+        linear=np.zeros_like(base.linear),
+        offset=np.zeros_like(base.offset),
+    )
+
+
+def _weights(covariance: Floats, logs: Floats) -> Floats:
+    """Weight of each row; 0 for those that were not measured."""
+    known = np.flatnonzero(np.isfinite(logs))
+    weights = np.zeros(logs.size)
+    if known.size:
+        system = covariance[np.ix_(known, known)] + NOISE**2 * np.eye(known.size)
+        weights[known] = np.linalg.solve(system, logs[known])
+    return weights
+
+
+def medians(calibration: Calibration, observed: Observations) -> dict[Key, float]:
+    """Median error of each quantity in each scenario."""
+    held = predict_rows(calibration, observed)
+    found: dict[Key, float] = {}
+    for group, scenario in SCENARIO_OF.items():
+        rows = observed.of_group(group)
+        for quantity in QUANTITIES:
+            error = _errors(log_misses(held, quantity)[rows])
+            if error.size:
+                found[scenario.value, quantity.value] = float(np.median(error))
+    return found
+
+
+def _errors(misses: Floats) -> Floats:
+    """|predicted ÷ measured - 1| of the rows that were measured."""
+    error: Floats = np.abs(np.exp(-misses[np.isfinite(misses)]) - 1)
+    return error
+
+
+def _accuracy(own: Observations, shipped: Calibration, reach: float | None) -> tuple[Accuracy, ...]:
+    cells, points = own.cells(), points_of(own)
+    ways = [
+        held_out_misses(own, shipped, cells, None),
+        held_out_misses(own, shipped, cells, reach),
+        held_out_misses(own, shipped, points, reach),
+    ]
+    lines = []
+    for group, scenario in SCENARIO_OF.items():
+        for quantity in QUANTITIES:
+            rows = _measured_rows(own, group, ways[0][quantity])
+            if rows.size:
+                before, cell, point = (float(np.median(_errors(way[quantity][rows]))) for way in ways)
+                several = [np.unique(names[rows]).size > 1 for names in (cells, points)]
+                shown = (cell if several[0] else None, point if several[1] else None)
+                count = int(np.unique(cells[rows]).size)
+                lines.append(Accuracy(scenario.value, quantity.value, int(rows.size), count, before, *shown))
+    return tuple(lines)
+
+
+def _measured_rows(own: Observations, group: Group, misses: Floats) -> Indices:
+    return np.flatnonzero((own.group == GROUPS.index(group)) & np.isfinite(misses))

@@ -1,0 +1,151 @@
+"""The learned residual, fitted: inducing points by pivoted Cholesky, weights by the subset of regressors.
+
+Rasmussen and Williams 2006: kernels 4.2, inducing points 8.3.1; pivoted Cholesky as in Fine and Scheinberg 2001.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.gaussian_process.kernels import Matern
+
+from advisor.calibration.observations import SCENARIO_OF, Indices, Observations, seconds_of
+from advisor.calibration.weights import crowd_weights
+from advisor.performance.calibration import TARGETS, Group
+from advisor.performance.constants import ConstantTable
+from advisor.performance.features import FEATURES, features
+from advisor.performance.model import physics_timing
+from advisor.performance.physics import Floats
+from advisor.performance.residual import NODES, Floats32, Reals, Residual, scaled_features
+from advisor.performance.traits import TRAITS
+
+LENGTH = 5.0
+"""Of the kernel, in standard deviations of all features together."""
+TRAIT_RELEVANCE = 0.7
+"""Kinds of engine and hardware against numbers."""
+AMPLITUDE = 0.35
+"""Standard deviation, in log, of what features explain by nearness."""
+SLOPE = 0.0577
+"""Standard deviation of the slope along a feature, in units of the kernel's length."""
+LEVEL = 0.1
+"""Standard deviation of what is the same everywhere."""
+NOISE = 0.1
+"""Standard deviation of a row of weight 1."""
+USERS_LENGTH = 1.5
+"""Of the kernel over log users."""
+SHARED = 0.3
+"""Share of the residual that does not depend on the users."""
+CLIP_LOG = 2.0
+"""Residuals beyond this are taken as this: they are another experiment."""
+MIN_DEVIATION = 1e-3
+POINTS = {Group.LOOP: 420, Group.BATCH: 640, Group.STREAM: 200, Group.SATURATED: 320}
+NEAR = Matern(length_scale=np.sqrt(3.0), nu=1.5)
+"""Over scaled features, whose unit holds √3 ÷ length already."""
+ALIKE = Matern(length_scale=USERS_LENGTH, nu=1.5)
+DECIMALS = 4
+JITTER = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inputs:
+    """Scaled features and log users of some rows."""
+
+    scaled: Floats
+    log_users: Floats
+
+    def take(self, index: Indices) -> "_Inputs":
+        """The rows at the given positions."""
+        return _Inputs(self.scaled[index], self.log_users[index])
+
+
+def fit_residual(observed: Observations, table: ConstantTable, group: Group) -> Residual:
+    """Fit all targets of a group on the rows that have them."""
+    observed = observed.take(observed.of_group(group))
+    packed = observed.packed(table)
+    raw = features(packed, observed.load)
+    mean = raw.mean(axis=0).round(DECIMALS)
+    deviation = np.maximum(raw.std(axis=0), MIN_DEVIATION).round(DECIMALS)
+    relevance = np.array([TRAIT_RELEVANCE if name in TRAITS else 1.0 for name in FEATURES], dtype=np.float32)
+    relevance = (relevance * np.float32(np.sqrt(3) / LENGTH)).round(DECIMALS)
+    scaled = scaled_features(raw, mean, deviation, relevance).astype(np.float64).round(DECIMALS)
+    inputs = _Inputs(scaled, np.log(np.maximum(observed.load.concurrency, 1.0)).round(DECIMALS))
+    points = inputs.take(inducing(inputs, POINTS[group]))
+    timing = physics_timing(SCENARIO_OF[group], packed.replicas, packed.constants, observed.load)
+    nodes = NODES if len(TARGETS[group]) > 1 else NODES[:1]
+    columns = []
+    for target in TARGETS[group]:
+        logs = np.log(observed.measured_seconds(group, target) / seconds_of(target, timing))
+        columns.append(_solve(observed, inputs, points, logs))
+    return _as_residual(group, nodes, (mean, deviation, relevance), points, columns)
+
+
+def kernel(a: _Inputs, b: _Inputs) -> Floats:
+    """Covariance of all pairs of rows."""
+    near: Floats = AMPLITUDE**2 * NEAR(a.scaled, b.scaled) + SLOPE**2 * (a.scaled @ b.scaled.T)
+    return near * users_kernel(a.log_users, b.log_users) + LEVEL**2
+
+
+def users_kernel(a: Floats, b: Floats) -> Floats:
+    """Share of the covariance that is left between two numbers of users."""
+    share: Floats = SHARED + (1 - SHARED) * ALIKE(a[:, None], b[:, None])
+    return share
+
+
+def inducing(inputs: _Inputs, count: int) -> Indices:
+    """Positions of the rows that, one after the other, are least explained by those before."""
+    size = inputs.log_users.size
+    left = (AMPLITUDE**2 + SLOPE**2 * (inputs.scaled**2).sum(axis=1)) + LEVEL**2
+    basis = np.zeros((min(count, size), size))
+    chosen: list[int] = []
+    for at in range(basis.shape[0]):
+        pivot = int(np.argmax(left))
+        if left[pivot] < JITTER:
+            break
+        row = kernel(inputs.take(np.array([pivot])), inputs)[0] - basis[:at, pivot] @ basis[:at]
+        basis[at] = row / np.sqrt(left[pivot])
+        left = np.maximum(left - basis[at] ** 2, 0.0)
+        chosen.append(pivot)
+    return np.array(sorted(chosen), dtype=np.intp)
+
+
+def _solve(observed: Observations, inputs: _Inputs, points: _Inputs, logs: Floats) -> tuple[float, Floats]:
+    """Mean residual, and weight of each inducing point."""
+    rows = np.flatnonzero(np.isfinite(logs))
+    if not rows.size:
+        return 0.0, np.zeros(points.log_users.size)
+    weights = crowd_weights(observed, rows)
+    clipped = np.clip(logs[rows], -CLIP_LOG, CLIP_LOG)
+    level = float(np.average(clipped, weights=weights))
+    cross = kernel(inputs.take(rows), points)
+    precision = weights / NOISE**2
+    system = np.asarray(kernel(points, points) + (cross.T * precision) @ cross, dtype=np.float64)
+    system[np.diag_indices_from(system)] += JITTER
+    found = np.linalg.solve(system, cross.T @ (precision * (clipped - level)))
+    return level, np.asarray(found, dtype=np.float64)
+
+
+def _as_residual(
+    group: Group,
+    nodes: Floats,
+    scaling: tuple[Reals, Reals, Reals],
+    points: _Inputs,
+    columns: list[tuple[float, Floats]],
+) -> Residual:
+    """Fold the users axis into one weight for each node."""
+    share = users_kernel(points.log_users, np.log(nodes))
+    weights = np.concatenate([share * column[:, None] for _, column in columns], axis=1)
+    offset = np.concatenate([np.full(nodes.size, level + LEVEL**2 * column.sum()) for level, column in columns])
+
+    def plain(values: Reals) -> Floats32:
+        return values.round(DECIMALS).astype(np.float32)
+
+    return Residual(
+        targets=TARGETS[group],
+        nodes=nodes,
+        mean=plain(scaling[0]),
+        deviation=plain(scaling[1]),
+        relevance=plain(scaling[2]),
+        points=plain(points.scaled),
+        weights=plain(AMPLITUDE**2 * weights),
+        linear=plain(SLOPE**2 * points.scaled.T @ weights),
+        offset=plain(offset),
+    )

@@ -1,0 +1,167 @@
+"""``advisor calibrate``: one's own measurements in, a calibration that knows them out."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from advisor.atomic_files import write_text
+from advisor.catalog import load_catalog
+from advisor.data_files import data_dir
+from advisor.errors import InputError
+
+if TYPE_CHECKING:
+    from advisor.calibration.own import Learned
+    from advisor.calibration.values import LeftOut
+
+FORMATS = ("csv", "guidellm", "vllm-serve", "vllm-throughput", "vllm-latency", "aiperf", "metrics")
+SHOWN_PLACES = 6
+"""Places named for one reason; the rest is counted."""
+
+
+@click.command(name="calibrate")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("calibration"),
+              show_default=True, help="Directory of the new calibration.")  # fmt: skip
+@click.option("--format", "file_format", type=click.Choice(FORMATS), help="[default: told by the content]")
+@click.option("--model", help="A catalogued name, or the path of a config.json.")
+@click.option("--accelerator", help="A catalogued accelerator, such as L40S or H100-SXM.")
+@click.option("--accelerator-count", help="Accelerators, all replicas together.")
+@click.option("--tensor-parallel", help="Ranks that share each layer.")
+@click.option("--pipeline-parallel", help="Pipeline stages.")
+@click.option("--expert-parallel", help="Ranks that share the experts.")
+@click.option("--data-parallel", help="Groups that each hold all of attention.")
+@click.option("--precision", help="Of the weights.")
+@click.option("--kv-precision", help="Of the KV cache.")
+@click.option("--engine", help="Serving engine.")
+@click.option("--engine-version", help="Its version.")
+@click.option("--concurrency", help="Users, where the file does not say.")
+@click.option("--input-tokens", help="Prompt tokens, where the file does not say.")
+@click.option("--output-tokens", help="Generated tokens, where the file does not say.")
+@click.option("--draft-tokens", help="Tokens drafted for each step of speculative decoding.")
+@click.option("--draft-acceptance", help="Share of them that is accepted.")
+@click.option(
+    "--export", type=click.Path(dir_okay=False, path_type=Path), help="Write what was read as our own CSV too."
+)
+@click.option(
+    "--rebuild", is_flag=True, help="Build the catalog's own calibration anew from its measurements (minutes)."
+)
+def command(
+    files: tuple[Path, ...],
+    output: Path,
+    file_format: str | None,
+    export: Path | None,
+    rebuild: bool,
+    **told: str | None,
+) -> None:
+    """Learn from your own measurements in FILES, and say how much better the predictions become.
+
+    FILES are results of GuideLLM, vLLM's or SGLang's benchmarks, AIPerf or genai-perf, scrapes of an engine's
+    metrics, or a CSV table. Give the directory that is written to `advisor predict` and `advisor recommend` with
+    --calibration.
+    """
+    try:
+        import sklearn  # noqa: F401, PLC0415
+    except ImportError:
+        raise InputError("calibrating needs scikit-learn", hint="pip install 'advisor[calibrate]'") from None
+    if rebuild:
+        _rebuild(output)
+        return
+    if not files:
+        raise click.UsageError("give at least one file of measurements")
+    _calibrate(files, output, (file_format, export), {name: value for name, value in told.items() if value is not None})
+
+
+def _rebuild(output: Path) -> None:
+    """The catalog's own calibration, from its measurements."""
+    from advisor.calibration.build import rebuild, write_files  # noqa: PLC0415
+    from advisor.calibration.observations import observe  # noqa: PLC0415
+    from advisor.calibration.shipped import load_measurements  # noqa: PLC0415
+
+    reading, catalog = load_measurements(), load_catalog()
+    observed, left_out = observe(reading.measurements, catalog)
+    click.echo(left_out_text([*reading.left_out, *left_out]), err=True)
+    write_files(rebuild(observed, reading.measurements, catalog, lambda line: click.echo(line, err=True)), output)
+    click.echo(f"wrote {output}: {observed.size:,} measurements", err=True)
+
+
+def _calibrate(
+    files: Sequence[Path], output: Path, asked: tuple[str | None, Path | None], told: dict[str, str]
+) -> None:  # fmt: skip
+    from advisor.calibration.bounds import impossible  # noqa: PLC0415
+    from advisor.calibration.build import own_files, write_files  # noqa: PLC0415
+    from advisor.calibration.observations import observe  # noqa: PLC0415
+    from advisor.calibration.own import learn  # noqa: PLC0415
+    from advisor.calibration.readers import FileFormat, read_measurements, write_own_csv  # noqa: PLC0415
+    from advisor.calibration.shipped import load_measurements  # noqa: PLC0415
+    from advisor.performance.calibration import shipped  # noqa: PLC0415
+
+    file_format, export = asked
+    readings = [read_measurements(path, told, FileFormat(file_format) if file_format else None) for path in files]
+    measurements = [one for reading in readings for one in reading.measurements]
+    catalog = load_catalog()
+    own, unanswered = observe(measurements, catalog)
+    too_fast = impossible(own)
+    own = own.without(at for at, _ in too_fast)
+    left_out = [*(one for reading in readings for one in reading.left_out), *unanswered, *(one for _, one in too_fast)]
+    if left_out:
+        click.echo(left_out_text(left_out), err=True)
+    if not own.size:
+        raise InputError("no measurement is left to learn from", hint="the reasons are listed above")
+    if export:
+        write_text(export, write_own_csv(measurements))
+    published, _ = observe(load_measurements().measurements, catalog)
+    learned = learn(own, published, shipped())
+    write_files(own_files(learned.calibration, own, data_dir("instance_catalog")), output)
+    click.echo(learned_text(learned, own.size), nl=False)
+    click.echo(f"wrote {output}: use it with --calibration {output}", err=True)
+
+
+def left_out_text(left_out: Sequence["LeftOut"]) -> str:
+    """What is not used, by reason, each with its places."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for one in left_out:
+        places[one.reason].append(one.where)
+    lines = [f"left out: {len(left_out)}"]
+    for reason, where in sorted(places.items(), key=lambda item: -len(item[1])):
+        more = f" and {len(where) - SHOWN_PLACES} more" if len(where) > SHOWN_PLACES else ""
+        lines.append(f"  {len(where):>5}  {reason}: {', '.join(where[:SHOWN_PLACES])}{more}")
+    return "\n".join(lines)
+
+
+def learned_text(learned: "Learned", rows: int) -> str:
+    """Accuracy before and after, on one's own rows and on published ones."""
+    lines = [f"{rows} measurements; median error"]
+    heads = ("scenario", "quantity", "rows", "cells", "shipped", "unseen cell", "unseen load")
+    table = [heads]
+    for one in learned.accuracy:
+        shown = (_percent(one.before), _percent(one.unseen_cell), _percent(one.unseen_point))
+        table.append((one.scenario, one.quantity, str(one.rows), str(one.cells), *shown))
+    lines += _aligned(table)
+    lines += ["", "published measurements of other cells, before and after"]
+    lines += _aligned([("scenario", "quantity", "before", "after")] + [
+        (*key, _percent(before), _percent(after)) for key, before, after in learned.published
+    ])  # fmt: skip
+    if learned.reach is None:
+        lines += [
+            "",
+            "no factor was learned: none would have improved what it has not seen and kept the published rows",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Columns as wide as their widest cell, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = [
+            cell.ljust(width) if at < 2 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  " + "  ".join(cells)

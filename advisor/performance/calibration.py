@@ -1,0 +1,188 @@
+"""The calibration that predictions rest on, read from files: constants, learned residual, intervals, what was measured.
+
+All of it is data: CSV tables and one archive of plain arrays, written by ``advisor calibrate --rebuild`` from the
+measurements of the catalog. Nothing here needs scikit-learn.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.data_files import data_dir
+from advisor.errors import InputError
+from advisor.performance.constants import ConstantTable, Quantity
+from advisor.performance.physics import Floats
+from advisor.performance.reach import Reach
+from advisor.performance.residual import Floats32, Residual
+from advisor.performance.values import Evidence, Scenario
+from advisor.tables import read_records
+
+Strings = npt.NDArray[np.str_]
+
+DIRECTORY = "calibration"
+CONSTANTS, INTERVALS, MEASURED, RESIDUAL = "constants.csv", "intervals.csv", "measured.csv", "residual.npz"
+OWN, PUBLISHED = "own.npz", "published"
+"""Only in a calibration of one's own; and its list of cells that others published."""
+BASE = "all"
+"""Name of the rows of constants that hold for every engine and stack."""
+
+
+class Group(StrEnum):
+    """Targets that share one residual, because they are measured under loads of one kind."""
+
+    LOOP = "loop"
+    """Closed loop: ttft, tpot."""
+    BATCH = "batch"
+    """All start together: ttft, tpot, and the time of the whole batch."""
+    STREAM = "stream"
+    """One request at a time: time per token."""
+    SATURATED = "saturated"
+    """The queue is never empty: time per token of the replica."""
+
+
+TARGETS: Mapping[Group, tuple[str, ...]] = {
+    Group.LOOP: ("ttft", "tpot"),
+    Group.BATCH: ("ttft", "tpot", "whole"),
+    Group.STREAM: ("token",),
+    Group.SATURATED: ("token",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Factors from a prediction to the ends of its 80 % interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Own:
+    """What the user's own measurements add to the residuals."""
+
+    residuals: Mapping[Group, Residual]
+    published: Strings
+    """Cells that others measured and the user did not: there the published measurements stand."""
+
+
+SpreadKey = tuple[Evidence, Scenario, Quantity]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """Everything that was fitted."""
+
+    version: str
+    constants: ConstantTable
+    residuals: Mapping[Group, Residual]
+    spreads: Mapping[SpreadKey, Spread]
+    reach: Reach
+    own: Own | None = None
+
+    def at_nodes(self, group: Group, features: Floats32, cells: Strings) -> Floats:
+        """Log factors of a group's targets at the nodes of the users axis, (n, targets, nodes)."""
+        found = self.residuals[group].at_nodes(features)
+        if self.own is not None and group in self.own.residuals:
+            rows = np.flatnonzero(~np.isin(cells, self.own.published))
+            found[rows] += self.own.residuals[group].at_nodes(features[rows])
+        return found
+
+    def with_own(self, residuals: Mapping[Group, Residual], reach: Reach) -> "Calibration":
+        """The same with the user's own measurements, which count wherever nobody published others."""
+        published = np.array(sorted(self.reach.cells() - reach.cells()), dtype=np.str_)
+        return replace(self, own=Own(residuals, published), reach=self.reach.joined(reach))
+
+
+@cache
+def shipped() -> Calibration:
+    """The calibration of the catalog.
+
+    Raises:
+        InputError: a file of it cannot be read.
+    """
+    return load_calibration(data_dir("instance_catalog") / DIRECTORY)
+
+
+def load_calibration(directory: Path) -> Calibration:
+    """Read a calibration; its version is a digest of its bytes.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    own = directory / OWN
+    digest = hashlib.sha256()
+    for name in (CONSTANTS, INTERVALS, MEASURED, RESIDUAL, *([OWN] if own.is_file() else [])):
+        digest.update(_bytes(directory / name))
+    return Calibration(
+        version=f"calibrated-{digest.hexdigest()[:12]}",
+        constants=read_constants(directory / CONSTANTS),
+        residuals=read_residuals(_bytes(directory / RESIDUAL), str(directory / RESIDUAL)),
+        spreads=_read_spreads(directory / INTERVALS),
+        reach=Reach.read(directory / MEASURED),
+        own=_read_own(own) if own.is_file() else None,
+    )
+
+
+def read_constants(path: Path) -> ConstantTable:
+    """Fitted constants and multipliers.
+
+    Raises:
+        InputError: the table cannot be read.
+    """
+    base: dict[str, float] = {}
+    multipliers: dict[str, dict[str, float]] = {}
+    for row in read_records(path):
+        kind = row.text("of")
+        target = base if kind == BASE else multipliers.setdefault(kind, {})
+        target[row.text("name")] = row.number("value")
+    return ConstantTable(base, multipliers)
+
+
+def read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
+    """The learned residual of each group of targets.
+
+    Raises:
+        InputError: this is no such archive.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {group: _residual(archive, group) for group in Group if f"{group}.mean" in archive}
+    except (ValueError, KeyError, OSError) as error:
+        raise InputError(f"this is no residual: {error}", where=where) from error
+
+
+def _read_own(path: Path) -> Own:
+    content = _bytes(path)
+    residuals = read_residuals(content, str(path))
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        if PUBLISHED not in archive:
+            raise InputError(f"the archive has no '{PUBLISHED}'", where=str(path))
+        return Own(residuals, archive[PUBLISHED])
+
+
+def _residual(archive: Mapping[str, np.ndarray], group: Group) -> Residual:
+    names = ("nodes", "mean", "deviation", "relevance", "points", "weights", "linear", "offset")
+    return Residual(TARGETS[group], *(archive[f"{group}.{name}"] for name in names))
+
+
+def _read_spreads(path: Path) -> dict[SpreadKey, Spread]:
+    return {
+        (row.choice("evidence", Evidence), row.choice("scenario", Scenario), row.choice("quantity", Quantity)): Spread(
+            row.number("low"), row.number("high")
+        )
+        for row in read_records(path)
+    }
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error

@@ -1,0 +1,75 @@
+"""Answers for models that give their whole result in one pass: samples per second."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from advisor.performance.one_pass.effects import shipped_effects
+from advisor.performance.one_pass.work import KINDS, batch_seconds, flop_of_sample, labels_of, machine_of
+from advisor.performance.physics import Floats
+from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
+from advisor.performance.setups import Resolved
+from advisor.performance.values import Scenario
+
+ENDLESS = 1e12
+"""Samples of a batch that is never waited for."""
+
+
+def answer_one_pass(
+    setups: Sequence[Resolved | None], questions: Questions, standing: Indices, answers: Answers
+) -> None:  # fmt: skip
+    """Samples per second of the standing questions, by set-up and scenario: there are few of them."""
+    if not standing.size:
+        return
+    group = questions.setup[standing] * len(SCENARIOS) + questions.scenario[standing]
+    order = np.argsort(group, kind="stable")
+    edges = np.flatnonzero(np.diff(group[order])) + 1
+    for rows in np.split(standing[order], edges):
+        setup = setups[questions.setup[rows[0]]]
+        if setup is not None:
+            _answer(setup, questions, rows, answers)
+
+
+def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answers) -> None:
+    """Questions that share set-up and scenario."""
+    flop = flop_of_sample(setup.model, questions.input_tokens[rows])
+    limit = setup.model.max_context_tokens or np.inf
+    known = np.isfinite(flop) & (setup.model.task in KINDS)
+    standing = known & ~(questions.input_tokens[rows] > limit)
+    for at, has_flop in zip(rows[~standing].tolist(), known[~standing].tolist(), strict=True):
+        answers.reason[at] = _reason(setup, has_flop=has_flop)
+    if not standing.any():
+        return
+    rows = rows[standing]
+    scenario = SCENARIOS[questions.scenario[rows[0]]]
+    labels, effects = labels_of(setup, scenario), shipped_effects()
+    batch, used = loads(scenario, questions.concurrency[rows], accelerators_of(setup))
+    rate = used * batch / batch_seconds(machine_of(setup), flop[standing], batch, effects.factors(labels))
+    (low, high), evidence = effects.spread(labels), effects.evidence(labels).value
+    answers.store("samples_per_second", rows, (rate, rate * low, rate * high))
+    for at in rows.tolist():
+        answers.evidence[at] = evidence
+
+
+def accelerators_of(setup: Resolved) -> float:
+    """Accelerators that each hold a copy."""
+    return float(setup.replicas * setup.deployment.tensor_parallel)
+
+
+def loads(scenario: Scenario, concurrency: Floats, accelerators: float) -> tuple[Floats, Floats]:
+    """Batch on each accelerator, and accelerators at work."""
+    if scenario is Scenario.SATURATED:
+        return np.full_like(concurrency, ENDLESS), np.full_like(concurrency, accelerators)
+    single = scenario is Scenario.SINGLE_STREAM
+    asked = np.ones_like(concurrency) if single else np.fmax(concurrency, 1.0)
+    used = np.minimum(accelerators, asked)
+    return asked / used, used
+
+
+def _reason(setup: Resolved, *, has_flop: bool) -> str:
+    """Why a question has no number."""
+    if has_flop:
+        return f"the input is longer than the {setup.model.max_context_tokens:,} tokens that the model takes"
+    if setup.model.hidden and setup.model.task in KINDS:
+        return f"input_tokens is needed: no usual length of {setup.model.name} is known"
+    return f"the FLOPs of one sample of {setup.model.name} are not known"

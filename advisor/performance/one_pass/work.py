@@ -1,0 +1,147 @@
+"""What one sample costs: its FLOPs, the seconds that they take at the peak, and what a batch costs beside them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from advisor.models import Model
+from advisor.performance.deployments import peak_flops
+from advisor.performance.physics import Floats
+from advisor.performance.setups import Resolved
+from advisor.performance.values import Scenario
+from advisor.units import BYTES_PER_GB
+
+KINDS = {
+    "encoder": "encoder",
+    "embedding": "encoder",
+    "encoder-decoder": "encoder-decoder",
+    "vision": "vision",
+    "diffusion": "diffusion",
+    "asr": "speech",
+}
+"""By task of the model; the others abstain."""
+WIDTHS = {"fp32": "32", "tf32": "tf32", "bf16": "16", "fp16": "16", "fp8": "8", "int8": "8", "nvfp4": "4", "mxfp4": "4"}
+"""Precisions whose kernels are alike."""
+SIXTEEN_BIT_KINDS = ("speech", "encoder-decoder")
+"""Recurrent and autoregressive networks keep 16-bit arithmetic, whatever their weights are stored in."""
+ENGINE_WORDS = (
+    ("tensorrt", "tensorrt"),
+    ("eff-ft", "fastertransformer, unpadded"),
+    ("fastertransformer", "fastertransformer"),
+    ("qualcomm", "qualcomm"),
+    ("neuron", "neuron"),
+    ("habana", "habana"),
+    ("cuda", "tensorrt"),
+    ("pytorch", "pytorch"),
+)
+"""Engines by a word in their name; MLPerf rows that name only CUDA ran TensorRT."""
+
+LAUNCH_S = 4e-4
+"""Seconds to launch one batch, before what is learned."""
+WEIGHT_READ = 2.0
+"""Times the ideal, reading the weights once for a batch, before what is learned."""
+ARITHMETIC = 2.0
+"""Times the ideal at the peak, before what is learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What tells one set-up from another beside its physics; "" for what is not known."""
+
+    kind: str
+    model: str
+    """Architecture: encoders of one depth and width are one."""
+    accelerator: str
+    generation: str
+    engine: str
+    width: str
+    scenario: str
+
+    def under(self, scenario: Scenario) -> "Labels":
+        """The same set-up under another load; users in a closed loop are a batch."""
+        batch = scenario in (Scenario.FIXED_BATCH, Scenario.FIXED_CONCURRENCY)
+        return replace(self, scenario="batch" if batch else scenario.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One accelerator with the model on it."""
+
+    flop_per_second: float
+    """At the peak of the arithmetic; NaN where it is not known."""
+    fixed_s: float
+    """Seconds of a batch whatever its size: launch, and reading all weights."""
+
+
+def one_pass(model: Model) -> bool:
+    """Whether the model gives its whole answer at once; an embedding model may have a decoder's architecture."""
+    return not model.is_generative or model.task == "embedding"
+
+
+def labels_of(setup: Resolved, scenario: Scenario) -> Labels:
+    """What the calibration knows a set-up by."""
+    deployment, model = setup.deployment, setup.model
+    kind = KINDS.get(model.task, "")
+    shaped = model.hidden and model.n_layers
+    blank = Labels(
+        kind=kind,
+        model=f"{kind} {model.n_layers}x{model.hidden}" if shaped else model.family,
+        accelerator=deployment.accelerator.name,
+        generation=deployment.accelerator.architecture,
+        engine=one_pass_engine(deployment.engine),
+        width=WIDTHS.get(arithmetic_of(setup), ""),
+        scenario="",
+    )
+    return blank.under(scenario)
+
+
+def one_pass_engine(name: str) -> str:
+    """Class of an engine as tables and people name it, "" where nothing was measured with it."""
+    return next((key for word, key in ENGINE_WORDS if word in name.lower()), "")
+
+
+def arithmetic_of(setup: Resolved) -> str:
+    """Precision that the model's products are computed in."""
+    stored = setup.deployment.compute_precision
+    narrow = KINDS.get(setup.model.task) in SIXTEEN_BIT_KINDS and WIDTHS.get(stored) in ("4", "8")
+    return "bf16" if narrow else stored
+
+
+def machine_of(setup: Resolved) -> Machine:
+    """Rates of one of the set-up's accelerators."""
+    deployment, accelerator = setup.deployment, setup.deployment.accelerator
+    bandwidth = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB
+    return Machine(
+        flop_per_second=peak_flops(accelerator, arithmetic_of(setup)) or np.nan,
+        fixed_s=LAUNCH_S + WEIGHT_READ * deployment.weight_bytes / bandwidth,
+    )
+
+
+def flop_of_sample(model: Model, input_tokens: Floats) -> Floats:
+    """FLOPs of one sample; NaN where they are not known.
+
+    With a length, an encoder's are 2 · parameters of the layers · S + 4 · width · S²; all others, those of its usual
+    sample.
+    """
+    usual = np.nan if model.flop_per_sample is None else model.flop_per_sample
+    if KINDS.get(model.task) != "encoder" or not model.hidden:
+        return np.full(input_tokens.shape, usual)
+    parameters, width = 0.0, 0.0
+    for layer, count in model.layers:
+        parameters += layer.parameters_active * count * model.layer_repeats
+        width += (layer.mixer.width if layer.mixer else 0) * count * model.layer_repeats
+    stated = 2 * parameters * input_tokens + 4 * width * input_tokens**2
+    return np.where(np.isnan(input_tokens), usual, stated)
+
+
+def batch_seconds(machine: Machine, flop: Floats, batch: Floats, factors: tuple[float, float]) -> Floats:
+    """Seconds of a batch of b samples on one accelerator: fixed · f + b · max(2 c, 1) · FLOP / peak.
+
+    Args:
+        machine: the accelerator.
+        flop: of one sample.
+        batch: samples.
+        factors: c and f, what is learned of the arithmetic and of the rest.
+    """
+    arithmetic, rest = factors
+    return machine.fixed_s * rest + batch * max(ARITHMETIC * arithmetic, 1.0) * flop / machine.flop_per_second

@@ -1,0 +1,65 @@
+"""What the learned residual looks at of a deployment whatever its load: sizes, and kinds of engine and hardware."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from advisor.performance.constants import ENGINES, engine_class, stack_class
+from advisor.performance.physics import Floats, Replicas
+from advisor.performance.values import Deployment
+
+SIZES = (
+    "log2_shards", "log2_pipeline", "attention_data_parallel", "is_moe", "log_sparsity", "is_mla", "window_share",
+    "log2_weight_bytes", "log_peak", "log_quantised_peak", "log_peak_per_link", "log_hidden", "log_active_params",
+    "log_layers", "layer_split", "log_cache_per_param",
+)  # fmt: skip
+VENDORS = ("amd", "intel", "aws", "google")
+GENERATIONS = ("ampere", "ada", "hopper", "blackwell", "cdna", "gaudi", "turing", "volta")
+TRAITS = (
+    *(f"engine_{name}" for name in (*ENGINES, "other")),
+    "engine_atom",
+    *(f"vendor_{name}" for name in VENDORS),
+    *(f"generation_{name}" for name in GENERATIONS),
+    "stack_amd-2024",
+)
+
+
+def sizes_of(r: Replicas) -> Floats:
+    """Sizes of many replicas, shape (n, sizes); none is the memory bandwidth."""
+    moe = r.experts > 0
+    columns = [
+        np.log2(r.shards),
+        np.log2(r.pipeline),
+        (r.attention_shards < r.shards).astype(np.float64),
+        moe.astype(np.float64),
+        np.log(np.maximum(r.experts, 1.0) / np.maximum(r.experts_per_token, 1.0)),
+        (r.decode_width > 1.5 * r.prefill_width).astype(np.float64),
+        r.window_share,
+        np.log2(r.weight_bytes_per_param),
+        np.log(r.attention_flops),
+        np.log(r.flops / r.attention_flops),
+        np.log(r.attention_flops / r.link),
+        np.log(r.hidden),
+        np.log(r.params_active),
+        np.log(r.layers),
+        r.layer_split,
+        np.log(np.maximum(r.kv_elements_per_token, 1.0) / r.params_active),
+    ]
+    return np.column_stack(columns)
+
+
+def traits_of(deployments: Sequence[Deployment]) -> Floats:
+    """The kinds of many deployments, each 0 or 1, shape (n, traits)."""
+    return np.array([_traits(deployment) for deployment in deployments], dtype=np.float64).reshape(-1, len(TRAITS))
+
+
+def _traits(deployment: Deployment) -> list[float]:
+    accelerator, engine = deployment.accelerator, deployment.engine
+    vendor, generation = accelerator.vendor.lower(), accelerator.architecture.lower()
+    kind = engine_class(engine) or "other"
+    stack = stack_class(vendor, accelerator.name, engine, deployment.engine_version)
+    found = {f"engine_{kind}", f"vendor_{vendor}", f"stack_{stack}"}
+    found |= {f"generation_{name}" for name in GENERATIONS if generation.startswith(name)}
+    if "atom" in engine.lower():
+        found.add("engine_atom")
+    return [float(name in found) for name in TRAITS]
