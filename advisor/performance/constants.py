@@ -95,6 +95,7 @@ def engine_class(engine: str) -> str:
     return next((key for word, key in ENGINE_WORDS if word in name), "")
 
 
+@cache
 def stack_class(vendor: str, accelerator: str, engine: str, engine_version: str) -> str:
     """Key of :data:`STACK_MULTIPLIERS`, or ""."""
     maker = vendor.lower()

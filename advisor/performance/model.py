@@ -27,9 +27,11 @@ from advisor.performance.regimes import (
     saturated,
     static_batch,
 )
-from advisor.performance.residual import CHUNK_ROWS, NODES, along, monotone
+from advisor.performance.residual import NODES, along, monotone
 from advisor.performance.values import Scenario
 
+CHUNK_CURVES = 4096
+"""Curves worked on at a time: memory for their arrays is used over and over."""
 LIGHT_USERS = 64.0
 """Up to so many users, a closed loop's first token takes what an arrival's does; beyond, users wait for each other."""
 
@@ -126,7 +128,7 @@ class _Curves:
     @classmethod
     def of(cls, scenario: Scenario, calibration: Calibration, packed: Packed, load: Load) -> "_Curves":
         first, curve = _distinct(packed, load)
-        chunks = np.split(first, range(CHUNK_ROWS, first.size, CHUNK_ROWS))
+        chunks = np.split(first, range(CHUNK_CURVES, first.size, CHUNK_CURVES))
         found = [_ladders(scenario, calibration, packed.take(chunk), load.take(chunk)) for chunk in chunks]
         ladders = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return cls(scenario, TARGETS[_GROUP_OF[scenario]], packed, load, curve, *ladders)

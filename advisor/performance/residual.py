@@ -24,8 +24,8 @@ CLIP = 4.0
 """Standard deviations beyond which a feature makes no more difference."""
 MIN_RISE = 1e-12
 """Difference of two places below which they are taken as one."""
-CHUNK_ROWS = 1024
-"""Rows worked on at a time: their arrays stay in the cache of one core."""
+CHUNK_ROWS = 512
+"""Rows worked on at a time: their distances stay in the cache of one core."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,7 @@
 """What the learned residual looks at of a deployment whatever its load: sizes, and kinds of engine and hardware."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -50,16 +51,21 @@ def sizes_of(r: Replicas) -> Floats:
 
 def traits_of(deployments: Sequence[Deployment]) -> Floats:
     """The kinds of many deployments, each 0 or 1, shape (n, traits)."""
-    return np.array([_traits(deployment) for deployment in deployments], dtype=np.float64).reshape(-1, len(TRAITS))
+    return np.array([_traits(*_stack_of(one)) for one in deployments], dtype=np.float64).reshape(-1, len(TRAITS))
 
 
-def _traits(deployment: Deployment) -> list[float]:
-    accelerator, engine = deployment.accelerator, deployment.engine
-    vendor, generation = accelerator.vendor.lower(), accelerator.architecture.lower()
+def _stack_of(deployment: Deployment) -> tuple[str, str, str, str, str]:
+    """All that decides the kinds of a deployment."""
+    accelerator = deployment.accelerator
+    engine = deployment.engine, deployment.engine_version
+    return accelerator.vendor.lower(), accelerator.architecture.lower(), accelerator.name, *engine
+
+
+@cache
+def _traits(vendor: str, generation: str, accelerator: str, engine: str, version: str) -> tuple[float, ...]:
     kind = engine_class(engine) or "other"
-    stack = stack_class(vendor, accelerator.name, engine, deployment.engine_version)
-    found = {f"engine_{kind}", f"vendor_{vendor}", f"stack_{stack}"}
+    found = {f"engine_{kind}", f"vendor_{vendor}", f"stack_{stack_class(vendor, accelerator, engine, version)}"}
     found |= {f"generation_{name}" for name in GENERATIONS if generation.startswith(name)}
     if "atom" in engine.lower():
         found.add("engine_atom")
-    return [float(name in found) for name in TRAITS]
+    return tuple(float(name in found) for name in TRAITS)

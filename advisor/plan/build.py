@@ -12,6 +12,7 @@ from advisor.demand.values import Demand, TokenQuantiles
 from advisor.errors import InputError
 from advisor.performance.stage import LoadLatency
 from advisor.plan.document import digest, plain
+from advisor.plan.narrowing import measure_first
 from advisor.plan.sizing import Sized
 from advisor.plan.values import CurrentCost, Option, Plan, PlanProvenance, Predicted, Savings
 from advisor.requirements import Requirements
@@ -64,6 +65,7 @@ def build_plan(
             input_digest=_input_digest(requirements, workload, demand),
         ),
         notes=requirements.notes,
+        measure_first=measure_first(options),
     )
 
 

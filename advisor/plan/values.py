@@ -13,6 +13,7 @@ __all__ = [
     "Cost",
     "CurrentCost",
     "Interval",
+    "MeasureFirst",
     "Option",
     "Plan",
     "PlanProvenance",
@@ -96,6 +97,23 @@ class Savings:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureFirst:
+    """The cheapest measurement that could overturn the recommendation, when a rival is too close to call."""
+
+    rank: int
+    """Option to measure: one instance of it under load."""
+    rival_rank: int
+    """Option that may turn out cheaper than the recommended one."""
+    usd: float
+    """What the measurement costs."""
+    hours: float
+    recommended_usd_per_month_high: float
+    """The recommended option at the lower end of its replicas' rate."""
+    rival_usd_per_month_low: float
+    """The rival at the upper end."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanProvenance:
     """What the plan was made from: the same four give the same plan."""
 
@@ -122,4 +140,5 @@ class Plan:
     savings: Savings | None
     provenance: PlanProvenance
     notes: tuple[str, ...]
+    measure_first: MeasureFirst | None = None
     schema: str = SCHEMA

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.cost import NOT_INCLUDED
-from advisor.plan.values import CurrentCost, Option, Plan, Rejection
+from advisor.plan.values import CurrentCost, MeasureFirst, Option, Plan, Rejection
 
 OPTION_HEADERS = (
     "#", "provider", "region", "instance type", "accelerator", "purchase", "precision", "TP", "count", "replicas",
@@ -128,8 +128,21 @@ def remarks(plan: Plan) -> list[str]:
         )
         if option.purchase == "spot":
             lines.append(_spot_remark(plan.options))
+    if plan.measure_first is not None:
+        lines.append(_measure_words(plan.options, plan.measure_first))
     lines.extend(plan.notes)
     return lines
+
+
+def _measure_words(options: Sequence[Option], found: MeasureFirst) -> str:
+    """Which measurement would settle a close decision."""
+    rival, measured = options[found.rival_rank - 1], options[found.rank - 1]
+    return (
+        f"too close to call: #1 may cost up to {usd(found.recommended_usd_per_month_high)} a month and #{rival.rank} "
+        f"({rival.accelerator}, {rival.precision}) as little as {usd(found.rival_usd_per_month_low)}; the cheapest "
+        f"measurement that narrows it is {found.hours:g} h of load on one {measured.instance_type} "
+        f"({measured.accelerator}, {measured.precision}, #{measured.rank}; {usd(found.usd)}), then `advisor calibrate`"
+    )
 
 
 def interval_ms(interval: Any) -> str:  # noqa: ANN401 - any value with value, low and high
