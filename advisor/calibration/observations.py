@@ -172,7 +172,7 @@ class _Gatherer:
                 found = resolve(one.setup, self._catalog)
             except InputError as error:
                 found = Abstention(error.message)
-            if isinstance(found, Resolved):
+            if isinstance(found, Resolved) and not one_pass(found.model):
                 self._deployments.append(found.deployment)
             self._setups[one.setup] = found, len(self._deployments) - 1
         return self._setups[one.setup]

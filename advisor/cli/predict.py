@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.output import deliver, options_given, output_option, read_text
+from advisor.cli.output import calibration_option, deliver, options_given, output_option, read_text
 from advisor.cli.predict_explain import explain_text, explain_values
 from advisor.cli.predict_rows import (
     INPUT_COLUMNS,
@@ -21,7 +21,7 @@ from advisor.cli.predict_rows import (
     result_of,
 )
 from advisor.errors import InputError
-from advisor.performance.model import shipped_model
+from advisor.performance.model import PerformanceModel, load_model
 from advisor.performance.questions import QUANTITIES, SCENARIOS
 from advisor.performance.setup_cells import COUNT_COLUMNS, REQUIRED_COLUMNS
 
@@ -56,9 +56,15 @@ _WHOLE_FROM = 1000
 @click.option("--explain", is_flag=True, help="The terms of each time, the learned factors and what they rest on.")
 @click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @output_option
+@calibration_option
 def command(
-    batch: Path | None, explain: bool, output_format: str, output: Path | None, **options: str | None
-) -> None:  # fmt: skip
+    batch: Path | None,
+    explain: bool,
+    output_format: str,
+    output: Path | None,
+    calibration: Path | None,
+    **options: str | None,
+) -> None:
     """Time to first token, time per output token and throughput, each with the range that holds it in 4 cases of 5.
 
     Without a scenario it is fixed_concurrency when a concurrency is given, and saturated (the largest throughput) when
@@ -67,19 +73,21 @@ def command(
     given = options_given(options, batch, REQUIRED_COLUMNS)
     if batch is not None and explain:
         raise click.UsageError("--explain takes a single question apart; leave out --batch")
-    deliver(_single(given, output_format, explain=explain) if batch is None else _batch(batch), output)
+    model = load_model(calibration)
+    text = _single(given, output_format, model, explain=explain) if batch is None else _batch(batch, model)
+    deliver(text, output)
 
 
-def _batch(path: Path) -> str:
-    return predict_table(read_text(path, "questions"), str(path))
+def _batch(path: Path, model: PerformanceModel) -> str:
+    return predict_table(read_text(path, "questions"), str(path), model)
 
 
-def _single(given: dict[str, str], output_format: str, *, explain: bool) -> str:
+def _single(given: dict[str, str], output_format: str, model: PerformanceModel, *, explain: bool) -> str:
     """One question; a name that is not known stops the program here, where in a table it is the row's reason."""
     catalog = load_catalog()
     check_row(given, catalog)
-    result = result_of(answer_rows([given], catalog), 0)
-    found = explain_row(given, catalog, shipped_model()) if explain else None
+    result = result_of(answer_rows([given], catalog, model), 0)
+    found = explain_row(given, catalog, model) if explain else None
     if output_format == "json":
         explained = {"explain": explain_values(found)} if explain else {}
         return json.dumps(_as_numbers(given) | result | explained, indent=2) + "\n"
@@ -111,7 +119,7 @@ def _shown(value: float) -> str:
     return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.4g}"
 
 
-def predict_table(text: str, where: str) -> str:
+def predict_table(text: str, where: str, model: PerformanceModel | None = None) -> str:
     """All rows of a CSV table with the result columns added after its own.
 
     Raises:
@@ -121,7 +129,7 @@ def predict_table(text: str, where: str) -> str:
     kept = [at for at, name in enumerate(header) if name not in RESULT_COLUMNS]
     width = len(header)
     padded = [row + [""] * (width - len(row)) for row in rows]
-    answers = answer_rows((dict(zip(header, row, strict=False)) for row in padded), load_catalog())
+    answers = answer_rows((dict(zip(header, row, strict=False)) for row in padded), load_catalog(), model)
     for at, row in enumerate(padded):
         if len(row) > width:
             answers.silence(at, "the row has more cells than the header")

@@ -67,7 +67,9 @@ class _Reader:
         return found
 
 
-def answer_rows(rows: Iterable[Mapping[str, str]], catalog: Catalog) -> Answers:
+def answer_rows(
+    rows: Iterable[Mapping[str, str]], catalog: Catalog, model: PerformanceModel | None = None
+) -> Answers:  # fmt: skip
     """Answer every row, in order; a row that cannot be read is answered by its reason."""
     reader = _Reader(catalog)
     places: list[int] = []
@@ -86,7 +88,7 @@ def answer_rows(rows: Iterable[Mapping[str, str]], catalog: Catalog) -> Answers:
         scenarios.append(scenario)
     table = np.array(numbers, dtype=np.float64).reshape(-1, len(NUMBER_COLUMNS))
     columns = np.ascontiguousarray(table.T)
-    answers = predict(reader.setups, Questions(np.array(places, dtype=np.intp), np.array(scenarios), *columns))
+    answers = predict(reader.setups, Questions(np.array(places, dtype=np.intp), np.array(scenarios), *columns), model)
     for at, complaint in complaints.items():
         answers.silence(at, complaint)
     return answers
