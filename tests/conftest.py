@@ -38,7 +38,7 @@ def golden(request):
     return check
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_advisor():
     """Run the program as a user does: a process of its own, its output and its exit code."""
 

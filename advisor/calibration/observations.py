@@ -200,9 +200,9 @@ def _unanswerable(one: Measurement, resolved: Resolved) -> str:
         return "prompt or answer length is not stated"
     if one.concurrency is None and one.scenario in (Scenario.FIXED_CONCURRENCY, Scenario.FIXED_BATCH):
         return "the number of users is not stated"
-    limit = resolved.deployment.shape.max_context_tokens
-    if limit and (prompt or 1) + answer > limit:
-        return f"prompt and answer are {(prompt or 1) + answer:,.0f} tokens, the model takes {limit:,}"
+    limit, held = resolved.deployment.shape.max_context_tokens, (prompt or 1) + answer - 1
+    if limit and held > limit:
+        return f"{held:,.0f} tokens are held before the last one is generated, the model takes {limit:,}"
     return ""
 
 

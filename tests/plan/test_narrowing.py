@@ -1,0 +1,57 @@
+"""Which measurement would settle a close decision."""
+
+from dataclasses import replace
+
+import pytest
+
+from advisor.performance.values import Interval
+from advisor.pipeline import plan_for
+from advisor.plan.narrowing import measure_first
+from builders import catalog_of, offer, workload
+
+
+@pytest.fixture(scope="module")
+def two_options():
+    """Two options of one plan, on other accelerators and at the same total."""
+    options = plan_for(workload(), catalog_of(offer())).options
+    first = options[0]
+    second = replace(first, rank=2, accelerator="MI300X", instance_type="other")
+    return first, second
+
+
+def changed(option, *, usd=1000.0, spread=0.0, hourly=1.0, evidence="roofline"):
+    """An option at a total, whose rate may be so much higher or lower."""
+    rate = Interval(10.0, 10.0 * (1 - spread), 10.0 * (1 + spread))
+    cost = replace(option.cost, total_usd_per_month=usd, instance_usd_per_hour=hourly)
+    predicted = replace(option.predicted, requests_per_second_per_replica=rate)
+    return replace(option, cost=cost, predicted=predicted, evidence=evidence)
+
+
+def test_options_far_apart_need_no_measurement(two_options):
+    """A rival that is dearer at its best than the recommendation at its worst changes nothing."""
+    first, second = two_options
+    assert measure_first([changed(first, spread=0.2), changed(second, usd=2000.0, spread=0.2)]) is None
+
+
+def test_the_cheaper_machine_is_measured(two_options):
+    """Of two options too close to call the one that costs less by the hour is put under load."""
+    first, second = two_options
+    found = measure_first([changed(first, spread=0.3, hourly=3.0), changed(second, usd=1200.0, spread=0.3, hourly=2.0)])
+    assert (found.rank, found.rival_rank, found.usd) == (2, 2, 2.0)
+    assert found.rival_usd_per_month_low < found.recommended_usd_per_month_high
+
+
+def test_what_was_measured_is_not_measured_again(two_options):
+    """The one whose own set-up was measured stands; with both measured there is nothing to do."""
+    first, second = two_options
+    pair = [changed(first, spread=0.3, hourly=3.0), changed(second, spread=0.3, hourly=2.0, evidence="measured")]
+    assert measure_first(pair).rank == 1
+    assert measure_first([replace(one, evidence="measured") for one in pair]) is None
+
+
+def test_another_machine_with_the_same_accelerator_is_no_rival(two_options):
+    """One accelerator in one precision is one measurement, whatever machine it sits in."""
+    first, second = two_options
+    same = replace(second, accelerator=first.accelerator)
+    assert measure_first([changed(first, spread=0.3), changed(same, spread=0.3)]) is None
+    assert measure_first([]) is None
