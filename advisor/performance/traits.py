@@ -7,6 +7,7 @@ import numpy as np
 
 from advisor.performance.constants import ENGINES, engine_class, stack_class
 from advisor.performance.physics import Floats, Replicas
+from advisor.performance.releases import release_year
 from advisor.performance.values import Deployment
 
 SIZES = (
@@ -22,7 +23,11 @@ TRAITS = (
     *(f"vendor_{name}" for name in VENDORS),
     *(f"generation_{name}" for name in GENERATIONS),
     "stack_amd-2024",
+    "version_known",
+    "years_of_version",
 )
+MIDDLE_YEAR = 2025.5
+"""Middle of the years that versions came out in: where an unknown one is put."""
 
 
 def sizes_of(r: Replicas) -> Floats:
@@ -50,7 +55,7 @@ def sizes_of(r: Replicas) -> Floats:
 
 
 def traits_of(deployments: Sequence[Deployment]) -> Floats:
-    """The kinds of many deployments, each 0 or 1, shape (n, traits)."""
+    """The kinds of many deployments, each 0 or 1, and the age of their engine; shape (n, traits)."""
     return np.array([_traits(*_stack_of(one)) for one in deployments], dtype=np.float64).reshape(-1, len(TRAITS))
 
 
@@ -68,4 +73,6 @@ def _traits(vendor: str, generation: str, accelerator: str, engine: str, version
     found |= {f"generation_{name}" for name in GENERATIONS if generation.startswith(name)}
     if "atom" in engine.lower():
         found.add("engine_atom")
-    return tuple(float(name in found) for name in TRAITS)
+    year = release_year(engine, version)
+    kinds = tuple(float(name in found) for name in TRAITS[:-2])
+    return *kinds, float(year is not None), 0.0 if year is None else year - MIDDLE_YEAR

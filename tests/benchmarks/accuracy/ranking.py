@@ -60,7 +60,7 @@ def hourly_prices(catalog: Catalog) -> dict[str, float]:
 
 
 def rank(held: HeldOut, prices: Mapping[str, float]) -> list[Ranked]:
-    """Every set of two or more accelerators with one model, precision, load and count, where all have a price."""
+    """Every set of two or more accelerators that have a price, with one model, precision, load and count."""
     sets: dict[Key, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     measured, predicted = held.observed.measured(Quantity.THROUGHPUT), held.predicted[Quantity.THROUGHPUT]
     for at in np.flatnonzero(np.isfinite(measured / predicted)).tolist():
@@ -89,7 +89,7 @@ def _ranked(
 
 
 def ranking_table(held: HeldOut, catalog: Catalog) -> str:
-    """How often the choice is right: by price where all are sold, and by accelerator-time for all."""
+    """How often the choice is right: by price among those that are sold, and by accelerator-time among all."""
     names = {one.accelerator.name for one in held.observed.deployments}
     lines = []
     for what, prices in (("USD", hourly_prices(catalog)), ("accelerator-time", dict.fromkeys(names, 1.0))):
