@@ -21,7 +21,7 @@ from advisor.performance.values import Evidence, Scenario
 TAIL = 0.1
 """Share of measurements beyond each end."""
 FEWEST = 30
-"""Rows below which a class borrows the rows of the others."""
+"""Rows below which a class borrows the rows of the others; a scenario without any borrows those of all scenarios."""
 LIKE = {
     (Scenario.SINGLE_STREAM, Quantity.TTFT): (Scenario.FIXED_BATCH, Quantity.TTFT),
     (Scenario.SATURATED, Quantity.TTFT): (Scenario.FIXED_BATCH, Quantity.TTFT),
@@ -76,7 +76,8 @@ def spreads_of(misses: Misses) -> dict[SpreadKey, Spread]:
 def _spread(misses: Misses, evidence: Evidence, scenario: Scenario, quantity: Quantity) -> Spread:
     like = LIKE.get((scenario, quantity), (scenario, quantity))
     asked = misses.scenario == list(Scenario).index(like[0])
-    rows = np.flatnonzero(asked & (misses.quantity == QUANTITIES.index(like[1])))
+    alike = misses.quantity == QUANTITIES.index(like[1])
+    rows = np.flatnonzero(asked & alike if (asked & alike).any() else alike)
     own = rows[misses.evidence[rows] == CLASSES.index(evidence)]
     low, high = ends(misses, own if own.size >= FEWEST else rows)
     inverted = (quantity is Quantity.THROUGHPUT) != (like[1] is Quantity.THROUGHPUT)

@@ -41,7 +41,7 @@ _WHOLE_FROM = 1000
 @click.option("--kv-precision", help="Of the KV cache.  [default: fp8 for fp8 and fp4 weights, else 16 bit]")
 @click.option("--engine", help="Serving engine.  [default: the catalog's first for the accelerator]")
 @click.option("--engine-version", help="Its version.")
-@click.option("--scenario", type=click.Choice(list(SCENARIOS)), help="How the load is offered.")
+@click.option("--scenario", type=click.Choice([one.value for one in SCENARIOS]), help="How the load is offered.")
 @click.option("--input-tokens", help="Prompt tokens of a request.")
 @click.option("--output-tokens", help="Generated tokens of a request.")
 @click.option("--concurrency", help="Users over all accelerators; for encoders and vision, the batch.")

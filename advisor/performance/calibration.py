@@ -18,9 +18,10 @@ import numpy.typing as npt
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.performance.constants import ConstantTable, Quantity
+from advisor.performance.features import FEATURES
 from advisor.performance.physics import Floats
 from advisor.performance.reach import Reach
-from advisor.performance.residual import Floats32, Residual
+from advisor.performance.residual import NODES, Floats32, Residual
 from advisor.performance.values import Evidence, Scenario
 from advisor.tables import read_records
 
@@ -88,11 +89,18 @@ class Calibration:
 
     def at_nodes(self, group: Group, features: Floats32, cells: Strings) -> Floats:
         """Log factors of a group's targets at the nodes of the users axis, (n, targets, nodes)."""
-        found = self.residuals[group].at_nodes(features)
+        found = self._shipped_at_nodes(group, features)
         if self.own is not None and group in self.own.residuals:
             rows = np.flatnonzero(~np.isin(cells, self.own.published))
             found[rows] += self.own.residuals[group].at_nodes(features[rows])
         return found
+
+    def _shipped_at_nodes(self, group: Group, features: Floats32) -> Floats:
+        """The same without one's own; the physics stands where nothing was measured under such loads."""
+        if group in self.residuals:
+            return self.residuals[group].at_nodes(features)
+        nodes = NODES.size if len(TARGETS[group]) > 1 else 1
+        return np.zeros((features.shape[0], len(TARGETS[group]), nodes))
 
     def with_own(self, residuals: Mapping[Group, Residual], reach: Reach) -> "Calibration":
         """The same with the user's own measurements, which count wherever nobody published others."""
@@ -153,9 +161,17 @@ def read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {group: _residual(archive, group) for group in Group if f"{group}.mean" in archive}
+            found = {group: _residual(archive, group) for group in Group if f"{group}.mean" in archive}
     except (ValueError, KeyError, OSError) as error:
         raise InputError(f"this is no residual: {error}", where=where) from error
+    for one in found.values():
+        if one.mean.size != len(FEATURES):
+            raise InputError(
+                f"it was made for {one.mean.size} features, this version has {len(FEATURES)}",
+                where=where,
+                hint="run `advisor calibrate` again with this version",
+            )
+    return found
 
 
 def _read_own(path: Path) -> Own:

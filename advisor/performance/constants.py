@@ -75,6 +75,9 @@ ENGINE_WORDS = (
 )
 """Words in an engine's name, first match wins; any other engine gets the global constants."""
 
+CPUS = ("epyc", "graviton", "xeon")
+"""How the catalog's processors begin."""
+
 UNVERSIONED_IN_2024 = ("vllm", "llama.cpp")
 """Engines that the measurements of autumn 2024 name without a version."""
 
@@ -95,9 +98,16 @@ def engine_class(engine: str) -> str:
     return next((key for word, key in ENGINE_WORDS if word in name), "")
 
 
+def is_cpu(accelerator: str) -> bool:
+    """Whether a catalogued name is a processor's: a fallback for small models, of which nothing was measured."""
+    return accelerator.lower().startswith(CPUS)
+
+
 @cache
 def stack_class(vendor: str, accelerator: str, engine: str, engine_version: str) -> str:
     """Key of :data:`STACK_MULTIPLIERS`, or ""."""
+    if is_cpu(accelerator):
+        return ""
     maker = vendor.lower()
     if maker == "amd":
         return "amd-2024" if engine.lower() in UNVERSIONED_IN_2024 and not engine_version else "amd"

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from advisor.performance.constants import ENGINES, engine_class, stack_class
+from advisor.performance.constants import ENGINES, engine_class, is_cpu, stack_class
 from advisor.performance.physics import Floats, Replicas
 from advisor.performance.releases import release_year
 from advisor.performance.values import Deployment
@@ -69,7 +69,8 @@ def _stack_of(deployment: Deployment) -> tuple[str, str, str, str, str]:
 @cache
 def _traits(vendor: str, generation: str, accelerator: str, engine: str, version: str) -> tuple[float, ...]:
     kind = engine_class(engine) or "other"
-    found = {f"engine_{kind}", f"vendor_{vendor}", f"stack_{stack_class(vendor, accelerator, engine, version)}"}
+    maker = "" if is_cpu(accelerator) else vendor
+    found = {f"engine_{kind}", f"vendor_{maker}", f"stack_{stack_class(vendor, accelerator, engine, version)}"}
     found |= {f"generation_{name}" for name in GENERATIONS if generation.startswith(name)}
     if "atom" in engine.lower():
         found.add("engine_atom")

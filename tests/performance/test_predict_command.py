@@ -168,3 +168,31 @@ def test_serving_features_are_columns_of_the_table():
     assert plain["tpot_ms"] == answer(GOOD)[0]["tpot_ms"]
     assert float(cached["ttft_ms"]) < float(plain["ttft_ms"]) < float(chunked["ttft_ms"])
     assert float(looked_up["tpot_ms"]) < float(drafted["tpot_ms"]) < float(plain["tpot_ms"])
+
+
+@pytest.mark.parametrize("scenario", ["fixed_concurrency", "fixed_batch", "saturated", "single_stream"])
+def test_a_scenario_is_named_as_in_tables(run_advisor, scenario):
+    """The option takes the words that the column takes."""
+    done = run_advisor(
+        "predict", "--model", "Qwen/Qwen3-32B", "--accelerator", "H100-SXM", "--scenario", scenario,
+        "--input-tokens", "512", "--output-tokens", "128", "--concurrency", "4", "--format", "json",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["output_tokens_per_second"] > 0
+
+
+@pytest.mark.parametrize("processor", ["Xeon-8488C", "EPYC-9R14", "Graviton4"])
+def test_a_processor_is_a_fallback_for_small_models(run_advisor, processor):
+    """A small model on a processor has an answer that rests on bounds alone, far slower than on an accelerator."""
+    question = ["--model", "Qwen/Qwen2.5-1.5B-Instruct", "--input-tokens", "256", "--output-tokens", "128"]
+    found = [
+        json.loads(
+            run_advisor("predict", *question, "--concurrency", "1", "--accelerator", one, "--format", "json").stdout
+        )
+        for one in (processor, "L4")
+    ]
+
+    assert found[0]["evidence"] == "roofline"
+    assert found[0]["tpot_ms"] > found[1]["tpot_ms"] / 3
+    assert found[0]["ttft_ms"] > found[1]["ttft_ms"]
