@@ -42,11 +42,13 @@ class Misses:
     """Position in the scenarios."""
     quantity: Indices
     cells: Strings
+    split: Indices
+    """Which split left the row out."""
 
     @classmethod
     def of(cls, held_outs: Iterable[HeldOut]) -> "Misses":
         """Gather those that were measured."""
-        parts = [_part(held, at, quantity) for held in held_outs for at, quantity in enumerate(QUANTITIES)]
+        parts = [_part(held, split, quantity) for split, held in enumerate(held_outs) for quantity in QUANTITIES]
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def take(self, chosen: Indices) -> "Misses":
@@ -54,13 +56,16 @@ class Misses:
         return Misses(*(getattr(self, name)[chosen] for name in self.__slots__))
 
 
-def _part(held: HeldOut, at: int, quantity: Quantity) -> tuple[Floats, Indices, Indices, Indices, Strings]:
+def _part(
+    held: HeldOut, split: int, quantity: Quantity
+) -> tuple[Floats, Indices, Indices, Indices, Strings, Indices]:  # fmt: skip
     misses = log_misses(held, quantity)
     rows = np.flatnonzero(np.isfinite(misses))
     observed = held.observed
     scenarios = [list(Scenario).index(SCENARIO_OF[group]) for group in GROUPS]
     scenario = np.array(scenarios, dtype=np.intp)[observed.group[rows]]
-    return misses[rows], held.evidence[rows], scenario, np.full(rows.size, at, dtype=np.intp), observed.cells()[rows]
+    at, split_of = (np.full(rows.size, one, dtype=np.intp) for one in (QUANTITIES.index(quantity), split))
+    return misses[rows], held.evidence[rows], scenario, at, observed.cells()[rows], split_of
 
 
 def spreads_of(misses: Misses) -> dict[SpreadKey, Spread]:
@@ -85,9 +90,17 @@ def _spread(misses: Misses, evidence: Evidence, scenario: Scenario, quantity: Qu
 
 
 def ends(misses: Misses, rows: Indices) -> tuple[float, float]:
-    """Factors between which 80 % of the rows lie, crowded cells weighted down."""
-    crowds = Counter(misses.cells[rows].tolist())
-    weights = np.array([crowds[cell] ** -0.5 for cell in misses.cells[rows].tolist()])
+    """Factors between which 80 % of the rows lie; crowded cells are weighted down, and splits count alike.
+
+    What is asked is of another cell, another accelerator or another client, and nobody knows which; the largest split
+    must not speak for the others. One of a few rows counts less.
+    """
+    names = list(zip(misses.split[rows].tolist(), misses.cells[rows].tolist(), strict=True))
+    crowds = Counter(names)
+    weights = np.array([crowds[name] ** -0.5 for name in names])
+    for split in np.unique(misses.split[rows]):
+        mine = misses.split[rows] == split
+        weights[mine] *= min(1.0, mine.sum() / FEWEST) / weights[mine].sum()
     values = misses.log_miss[rows]
     return (
         min(float(np.exp(weighted_quantile(values, weights, TAIL))), 1.0),

@@ -16,7 +16,7 @@ LOOP, SINGLE = Scenario.FIXED_CONCURRENCY, Scenario.SINGLE_STREAM
 SEED = 7
 
 
-def misses_of(log_misses, *, evidence=Evidence.CALIBRATED, scenario=LOOP, quantity=Quantity.TPOT, cells=None):
+def misses_of(log_misses, *, evidence=Evidence.CALIBRATED, scenario=LOOP, quantity=Quantity.TPOT, cells=None, split=0):
     """Rows of one class, scenario and quantity."""
     count = len(log_misses)
     return Misses(
@@ -25,6 +25,7 @@ def misses_of(log_misses, *, evidence=Evidence.CALIBRATED, scenario=LOOP, quanti
         scenario=np.full(count, list(Scenario).index(scenario)),
         quantity=np.full(count, QUANTITIES.index(quantity)),
         cells=np.array([f"cell {at}" for at in range(count)] if cells is None else cells),
+        split=np.full(count, split),
     )
 
 
@@ -108,5 +109,15 @@ def everywhere(log_misses):
     at = np.arange(misses.log_miss.size)
     count = len(Scenario)
     return Misses(
-        misses.log_miss, misses.evidence, at % count, (at // count) % len(QUANTITIES), misses.cells
+        misses.log_miss, misses.evidence, at % count, (at // count) % len(QUANTITIES), misses.cells, misses.split
     )  # fmt: skip
+
+
+def test_a_large_split_does_not_speak_for_a_small_one():
+    """Rows of two splits count alike together, however many rows either has."""
+    calm = misses_of(np.full(900, 0.01), split=0)
+    wild = misses_of(np.linspace(-1.0, 1.0, 60), split=1)
+    both = joined(calm, wild)
+    low, high = ends(both, np.arange(both.log_miss.size))
+    assert low < np.exp(-0.5)
+    assert high > np.exp(0.5)
