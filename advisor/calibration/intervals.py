@@ -22,6 +22,8 @@ TAIL = 0.1
 """Share of measurements beyond each end."""
 FEWEST = 30
 """Rows below which a class borrows the rows of the others; a scenario without any borrows those of all scenarios."""
+FEWEST_CELLS = 10
+"""Cells below which a split counts less than the others."""
 LIKE = {
     (Scenario.SINGLE_STREAM, Quantity.TTFT): (Scenario.FIXED_BATCH, Quantity.TTFT),
     (Scenario.SATURATED, Quantity.TTFT): (Scenario.FIXED_BATCH, Quantity.TTFT),
@@ -93,14 +95,15 @@ def ends(misses: Misses, rows: Indices) -> tuple[float, float]:
     """Factors between which 80 % of the rows lie; crowded cells are weighted down, and splits count alike.
 
     What is asked is of another cell, another accelerator or another client, and nobody knows which; the largest split
-    must not speak for the others. One of a few rows counts less.
+    must not speak for the others. One of a few cells counts less.
     """
     names = list(zip(misses.split[rows].tolist(), misses.cells[rows].tolist(), strict=True))
     crowds = Counter(names)
     weights = np.array([crowds[name] ** -0.5 for name in names])
     for split in np.unique(misses.split[rows]):
         mine = misses.split[rows] == split
-        weights[mine] *= min(1.0, mine.sum() / FEWEST) / weights[mine].sum()
+        cells = np.unique(misses.cells[rows[mine]]).size
+        weights[mine] *= min(1.0, cells / FEWEST_CELLS) / weights[mine].sum()
     values = misses.log_miss[rows]
     return (
         min(float(np.exp(weighted_quantile(values, weights, TAIL))), 1.0),

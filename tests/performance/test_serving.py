@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.values import TokenHistogram
-from advisor.performance.deployments import pack
 from advisor.performance.physics import decode_step_seconds, marginal_prefill_seconds, prompt_tokens_per_step
 from advisor.performance.points import length_points
 from advisor.performance.serving import capacity_at_slo, latency_at_rate
 from advisor.performance.speculation import head_draft
 from advisor.workload.values import Slo
-from performance.deployment_builders import GIB, make_accelerator, make_deployment, make_shape
+from performance.deployment_builders import GIB, make_accelerator, make_deployment, make_shape, pack
 from performance.simulator import Engine, simulate
 
 TOLERANCE = 1e-4
