@@ -71,4 +71,7 @@ def test_speculation_shows_in_the_parts_of_a_step():
 def test_kinds_of_engine_and_hardware(engine, part, expected):
     """Each kind is 1 where it applies; what is unknown is of no kind, and its engine is another one."""
     found = traits_of([make_deployment(engine=engine, accelerator=make_accelerator(**part))])[0]
-    assert {name for name, value in zip(TRAITS, found, strict=True) if value} - {"version_known", "years_of_version"} == expected
+    assert {name for name, value in zip(TRAITS, found, strict=True) if value} - {
+        "version_known",
+        "years_of_version",
+    } == expected
