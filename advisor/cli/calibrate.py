@@ -140,6 +140,8 @@ def learned_text(learned: "Learned", rows: int) -> str:
         shown = (_percent(one.before), _percent(one.unseen_cell), _percent(one.unseen_point))
         table.append((one.scenario, one.quantity, str(one.rows), str(one.cells), *shown))
     lines += _aligned(table)
+    if any(one.unseen_cell is None or one.unseen_point is None for one in learned.accuracy):
+        lines.append("  -: measured in one cell, or under one load, so that nothing can be left out to test it")
     lines += ["", "published measurements of other cells, before and after"]
     lines += _aligned([("scenario", "quantity", "before", "after")] + [
         (*key, _percent(before), _percent(after)) for key, before, after in learned.published
