@@ -6,8 +6,6 @@ import click
 
 from advisor.cli.output import calibration_option, deliver, format_option, output_option
 from advisor.cli.progress import Progress
-from advisor.codegen import write_stack
-from advisor.codegen.selection import choose_option
 from advisor.errors import NothingFeasible
 from advisor.pipeline import recommend
 from advisor.plan.document import plan_to_json
@@ -61,6 +59,9 @@ def command(
             hint=relaxations(plan.nearest_misses),
         )
     if terraform_dir is not None:
+        from advisor.codegen import write_stack  # noqa: PLC0415 - templates load only when code is asked for
+        from advisor.codegen.selection import choose_option  # noqa: PLC0415
+
         choice = choose_option(plan)
         for warning in choice.warnings:
             click.echo(f"warning: {warning}", err=True)
