@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from advisor.calibration.values import LeftOut
 
 FORMATS = ("csv", "guidellm", "vllm-serve", "vllm-throughput", "vllm-latency", "aiperf", "metrics")
+ONE_PASS_REASON = "the model answers in one pass: its samples per second are not learned from"
 SHOWN_PLACES = 6
 """Places named for one reason; the rest is counted."""
 
@@ -96,6 +97,7 @@ def _calibrate(
     from advisor.calibration.own import learn  # noqa: PLC0415
     from advisor.calibration.readers import FileFormat, read_measurements, write_own_csv  # noqa: PLC0415
     from advisor.calibration.shipped import load_measurements  # noqa: PLC0415
+    from advisor.calibration.values import LeftOut  # noqa: PLC0415
     from advisor.performance.calibration import shipped  # noqa: PLC0415
 
     file_format, export = asked
@@ -103,9 +105,16 @@ def _calibrate(
     measurements = [one for reading in readings for one in reading.measurements]
     catalog = load_catalog()
     own, unanswered = observe(measurements, catalog)
+    seen = {*own.where, *(one.where for one in unanswered)}
+    passes = [LeftOut(one.where, ONE_PASS_REASON) for one in measurements if one.where not in seen]
     too_fast = impossible(own)
     own = own.without(at for at, _ in too_fast)
-    left_out = [*(one for reading in readings for one in reading.left_out), *unanswered, *(one for _, one in too_fast)]
+    left_out = [
+        *(one for reading in readings for one in reading.left_out),
+        *unanswered,
+        *passes,
+        *(one for _, one in too_fast),
+    ]
     if left_out:
         click.echo(left_out_text(left_out), err=True)
     if not own.size:

@@ -87,3 +87,17 @@ def test_a_directory_that_is_no_calibration_is_refused(run_advisor, tmp_path):
     )  # fmt: skip
     assert done.returncode == 1
     assert "constants.csv" in done.stderr
+
+
+def test_models_that_answer_in_one_pass_are_listed(run_advisor, tmp_path):
+    """What is read and not learned from is named, never dropped in silence."""
+    header = "model,accelerator,scenario,input_tokens,output_tokens,concurrency,tpot_ms,samples_per_second"
+    path = tmp_path / "mixed.csv"
+    path.write_text(
+        f"{header}\nBAAI/bge-base-en-v1.5,L4,saturated,128,,,,900\n"
+        "meta-llama/Llama-3.1-8B-Instruct,H100-SXM,fixed_concurrency,1024,256,16,12,\n"
+    )
+    done = run_advisor("calibrate", str(path), "--output", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert "answers in one pass" in done.stderr
+    assert f"{path}:2" in done.stderr
