@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from advisor.calibration.values import LeftOut
 
 FORMATS = ("csv", "guidellm", "vllm-serve", "vllm-throughput", "vllm-latency", "aiperf", "metrics")
-ONE_PASS_REASON = "the model answers in one pass: its samples per second are not learned from"
+NOT_LEARNED = "the model answers in one pass: its samples per second are not learned from"
 SHOWN_PLACES = 6
 """Places named for one reason; the rest is counted."""
 
@@ -106,7 +106,7 @@ def _calibrate(
     catalog = load_catalog()
     own, unanswered = observe(measurements, catalog)
     seen = {*own.where, *(one.where for one in unanswered)}
-    passes = [LeftOut(one.where, ONE_PASS_REASON) for one in measurements if one.where not in seen]
+    passes = [LeftOut(one.where, NOT_LEARNED) for one in measurements if one.where not in seen]
     too_fast = impossible(own)
     own = own.without(at for at, _ in too_fast)
     left_out = [
