@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from advisor.atomic_files import write_bytes
 from advisor.calibration.intervals import Misses, spreads_of
 from advisor.calibration.observations import Observations
 from advisor.calibration.one_pass import document_text, fit_one_pass
 from advisor.calibration.validation import SPLITS, HeldOut, fit, hold_out
 from advisor.calibration.values import Measurement
 from advisor.catalog import Catalog
+from advisor.errors import InputError
 from advisor.performance.calibration import (
     BASE,
     CONSTANTS,
@@ -90,10 +92,17 @@ def files_of(
 
 
 def write_files(files: dict[str, bytes], directory: Path) -> None:
-    """Write a calibration into a directory."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Write a calibration into a directory, each file in one step.
+
+    Raises:
+        InputError: the directory cannot be made or written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the directory: {error.strerror}", where=str(directory)) from error
     for name, content in files.items():
-        (directory / name).write_bytes(content)
+        write_bytes(directory / name, content)
 
 
 def archive_of(residuals: Mapping[Group, Residual]) -> bytes:

@@ -86,10 +86,6 @@ class Observations:
         """Accelerator of each row."""
         return self._named(lambda one: one.accelerator.name)
 
-    def families(self) -> Strings:
-        """Architecture family of each row."""
-        return self._named(lambda one: one.family)
-
     def engines(self) -> Strings:
         """Engine class of each row."""
         return self._named(lambda one: classes_of(one)[0])
@@ -97,6 +93,10 @@ class Observations:
     def cells(self) -> Strings:
         """Architecture and accelerator of each row: the unit that accuracy is judged by."""
         return self._named(cell_of)
+
+    def crowds(self) -> Strings:
+        """Cell and engine of each row: what is measured much at once."""
+        return np.char.add(self.cells(), self.engines())
 
     def measured_seconds(self, group: Group, target: str) -> Floats:
         """Measured seconds of a target; a whole batch and a saturated token follow from the throughput."""

@@ -88,13 +88,16 @@ def _total(own: Observations, shipped: Calibration, names: Strings, reach: float
 def held_out_misses(
     own: Observations, shipped: Calibration, names: Strings, reach: float | None
 ) -> dict[Quantity, Floats]:  # fmt: skip
-    """log(measured ÷ predicted) of each row, learned without the rows that share its name."""
+    """log(measured ÷ predicted) of each row, learned without the rows that share its name; as shipped without a reach."""
+    if reach is None:
+        held = predict_rows(shipped, own)
+        return {quantity: log_misses(held, quantity) for quantity in QUANTITIES}
     found = {quantity: np.full(own.size, np.nan) for quantity in QUANTITIES}
     measured = reach_of(own)
     for name in np.unique(names):
         left = np.flatnonzero(names == name)
         rest = own.take(np.flatnonzero(names != name))
-        calibration = shipped.with_own(overlay(rest, shipped, reach), measured) if reach else shipped
+        calibration = shipped.with_own(overlay(rest, shipped, reach), measured)
         held = predict_rows(calibration, own.take(left))
         for quantity in QUANTITIES:
             found[quantity][left] = log_misses(held, quantity)

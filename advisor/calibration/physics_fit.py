@@ -52,12 +52,12 @@ class _Rows:
         self._classes = [classes[at] for at in observed.place.tolist()]
         self._parts: list[tuple[Group, str, Packed, Observations, Floats, Floats, list[tuple[str, str]]]] = []
         for group, target in targets():
-            rows = _few_of_each(observed, observed.of_group(group), group, target)
+            known = _known(observed, group, target)
+            rows = _few_of_each(observed, known)
             if rows.size:
                 some = observed.take(rows)
                 seconds = np.log(some.measured_seconds(group, target))
-                everyone = crowd_weights(observed, _known(observed, observed.of_group(group), group, target))
-                weight = np.sqrt(everyone[np.isin(_known(observed, observed.of_group(group), group, target), rows)])
+                weight = np.sqrt(crowd_weights(observed, known)[np.isin(known, rows)])
                 names = [self._classes[at] for at in rows.tolist()]
                 self._parts.append((group, target, base.take(rows), some, seconds, weight, names))
 
@@ -70,14 +70,15 @@ class _Rows:
         return found
 
 
-def _known(observed: Observations, rows: Indices, group: Group, target: str) -> Indices:
+def _known(observed: Observations, group: Group, target: str) -> Indices:
+    """Rows of a group whose target was measured."""
+    rows = observed.of_group(group)
     return rows[np.isfinite(observed.measured_seconds(group, target)[rows])]
 
 
-def _few_of_each(observed: Observations, rows: Indices, group: Group, target: str) -> Indices:
+def _few_of_each(observed: Observations, known: Indices) -> Indices:
     """At most so many rows of one cell and engine, spread evenly over the order in which they are listed."""
-    known = _known(observed, rows, group, target)
-    names = np.char.add(observed.cells()[known], observed.engines()[known])
+    names = observed.crowds()[known]
     kept: list[int] = []
     for name in np.unique(names):
         members = known[names == name]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from advisor.calibration.values import LeftOut, Measurement, Reading
 from advisor.data_files import data_dir
-from advisor.performance.setups import Setup
+from advisor.performance.setup_cells import setup_from
 from advisor.performance.values import Scenario
 from advisor.tables import Record, read_records
 
@@ -47,24 +47,10 @@ def _unusable(record: Record) -> str:
 
 
 def _measurement(record: Record, sources: dict[str, str]) -> Measurement:
-    count = record.optional_integer
-    setup = Setup(
-        model=record.text("model"),
-        accelerator=record.text("accelerator"),
-        accelerator_count=count("accelerator_count") or 1,
-        tensor_parallel=count("tensor_parallel"),
-        pipeline_parallel=count("pipeline_parallel"),
-        expert_parallel=count("expert_parallel"),
-        data_parallel=count("data_parallel"),
-        precision=record.optional_text("precision"),
-        kv_precision=record.optional_text("kv_precision"),
-        engine=record.optional_text("engine"),
-        engine_version=record.optional_text("engine_version"),
-    )
     number = record.optional_number
     return Measurement(
         where=record.text("id"),
-        setup=setup,
+        setup=setup_from(record.cells),
         scenario=record.choice("scenario", Scenario),
         concurrency=number("concurrency"),
         input_tokens=number("input_tokens"),

@@ -10,7 +10,7 @@ from advisor.performance.physics import Floats
 
 def crowd_weights(observed: Observations, rows: Indices) -> Floats:
     """1 ÷ √(rows of the same cell and engine) of some rows, of mean 1."""
-    names = np.char.add(observed.cells()[rows], observed.engines()[rows]).tolist()
+    names = observed.crowds()[rows].tolist()
     crowds = Counter(names)
     weights = np.array([crowds[name] ** -0.5 for name in names])
     return weights / weights.mean() if weights.size else weights

@@ -1,7 +1,7 @@
 """``advisor calibrate``: one's own measurements in, a calibration that knows them out."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from advisor.atomic_files import write_text
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
 from advisor.errors import InputError
+from advisor.report.text_table import render_table
 
 if TYPE_CHECKING:
     from advisor.calibration.own import Learned
@@ -144,35 +145,23 @@ def learned_text(learned: "Learned", rows: int) -> str:
     """Accuracy before and after, on one's own rows and on published ones."""
     lines = [f"{rows} measurements; median error"]
     heads = ("scenario", "quantity", "rows", "cells", "shipped", "unseen cell", "unseen load")
-    table = [heads]
+    table = []
     for one in learned.accuracy:
         shown = (_percent(one.before), _percent(one.unseen_cell), _percent(one.unseen_point))
         table.append((one.scenario, one.quantity, str(one.rows), str(one.cells), *shown))
-    lines += _aligned(table)
+    lines.append(render_table(heads, table))
     if any(one.unseen_cell is None or one.unseen_point is None for one in learned.accuracy):
         lines.append("  -: measured in one cell, or under one load, so that nothing can be left out to test it")
-    lines += ["", "published measurements of other cells, before and after"]
-    lines += _aligned([("scenario", "quantity", "before", "after")] + [
-        (*key, _percent(before), _percent(after)) for key, before, after in learned.published
-    ])  # fmt: skip
+    lines += ["", "published measurements of other cells, which the fit has seen, before and after"]
+    compared = [(*key, _percent(before), _percent(after)) for key, before, after in learned.published]
+    lines.append(render_table(("scenario", "quantity", "before", "after"), compared))
     if learned.reach is None:
         lines += [
             "",
-            "no factor was learned: none would have improved what it has not seen and kept the published rows",
+            "no factor was learned: none would have improved what it has not seen",
         ]
     return "\n".join(lines) + "\n"
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
-
-
-def _aligned(table: Sequence[Sequence[str]]) -> Iterable[str]:
-    """Columns as wide as their widest cell, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = [
-            cell.ljust(width) if at < 2 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  " + "  ".join(cells)

@@ -29,7 +29,7 @@ def test_it_prints_accuracy_before_and_after(calibrated):
     """Own rows and published rows each have their table."""
     _, done = calibrated
     assert "unseen cell" in done.stdout
-    assert "published measurements of other cells, before and after" in done.stdout
+    assert "published measurements of other cells, which the fit has seen, before and after" in done.stdout
     assert "use it with --calibration" in done.stderr
 
 
@@ -101,3 +101,11 @@ def test_models_that_answer_in_one_pass_are_listed(run_advisor, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "answers in one pass" in done.stderr
     assert f"{path}:2" in done.stderr
+
+
+def test_a_directory_that_cannot_be_made_is_said(own_csv, run_advisor, tmp_path):
+    """An output below a file is an error with its path, not a bug."""
+    (tmp_path / "file").write_text("")
+    done = run_advisor("calibrate", str(own_csv), "--output", str(tmp_path / "file" / "mine"))
+    assert done.returncode == 1
+    assert str(tmp_path / "file" / "mine") in done.stderr
