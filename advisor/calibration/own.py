@@ -88,7 +88,7 @@ def _total(own: Observations, shipped: Calibration, names: Strings, reach: float
 def held_out_misses(
     own: Observations, shipped: Calibration, names: Strings, reach: float | None
 ) -> dict[Quantity, Floats]:  # fmt: skip
-    """log(measured ÷ predicted) of each row, learned without the rows that share its name; as shipped without a reach."""
+    """log(measured ÷ predicted) of each row, learned without those that share its name; as shipped without a reach."""
     if reach is None:
         held = predict_rows(shipped, own)
         return {quantity: log_misses(held, quantity) for quantity in QUANTITIES}
