@@ -6,8 +6,10 @@ later (:mod:`advisor.plan`), where a region plays its part.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from advisor.catalog import Catalog
+from advisor.catalog.partitions import Partition, share_of, slice_of
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Support
 from advisor.models import FitRequest, MemoryFit, Model, fit_memory
 from advisor.requirements import Requirements
@@ -24,8 +26,7 @@ class Candidate:
 
     instance_type: InstanceType
     accelerator: Accelerator
-    accelerator_share: float
-    """1, or the fraction of one accelerator that the instance has."""
+    """As one rank sees it: a whole one, or the share or slice that it has."""
     precision: str
     compute_precision: str
     engine: str
@@ -35,6 +36,8 @@ class Candidate:
     replicas_per_instance: int
     memory: MemoryFit
     """Of one replica."""
+    partition: str = ""
+    """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,17 @@ class Rejection:
     available: float | str | None
     unit: str
     message: str
+    partition: str = ""
+    """Slices that the accelerators would be cut into; "" for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """What a rank of a replica runs on."""
+
+    accelerator: Accelerator
+    per_instance: int
+    partition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +111,22 @@ def match(requirements: Requirements, catalog: Catalog) -> Matches:
 def judge(
     instance_type: InstanceType, requirements: Requirements, catalog: Catalog
 ) -> Iterator[Candidate | Rejection]:  # fmt: skip
-    """Each precision × tensor parallelism of one instance type as a candidate or a rejection."""
+    """Each precision × tensor parallelism, and each precision × slice, as a candidate or a rejection."""
     if (unknown := _unknown_hardware(instance_type)) is not None:
         yield unknown
         return
     accelerator = catalog.accelerator(instance_type.accelerator)
+    whole, slices = _seats(instance_type, accelerator, catalog)
     for precision in requirements.workload.precisions:
         engine = _engine(instance_type, accelerator, precision, requirements.model, catalog)
         if isinstance(engine, Rejection):
             yield engine
             continue
         for tensor_parallel in parallel_choices(instance_type.accelerator_count or 0.0):
-            yield _judge_one(instance_type, accelerator, engine, tensor_parallel, requirements)
+            outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements)
+            yield outcome
+            if tensor_parallel == 1 and isinstance(outcome, Candidate):
+                yield from _judge_slices(instance_type, slices, engine, requirements)
 
 
 def _unknown_hardware(instance_type: InstanceType) -> Rejection | None:
@@ -136,24 +154,42 @@ def divides_heads(model: Model, tensor_parallel: int) -> bool:
     return model.n_kv_heads % tensor_parallel == 0 or tensor_parallel % model.n_kv_heads == 0
 
 
-def _judge_one(
-    instance_type: InstanceType,
-    accelerator: Accelerator,
-    engine: EngineSupport,
-    tensor_parallel: int,
-    requirements: Requirements,
-) -> Candidate | Rejection:
+def _seats(
+    instance_type: InstanceType, accelerator: Accelerator, catalog: Catalog
+) -> tuple[_Seat, tuple[_Seat, ...]]:  # fmt: skip
+    """The accelerators (or the share of one) of an instance type as they come, and the slices they can be cut into."""
     count = instance_type.accelerator_count or 0.0
+    if count < 1:
+        return _Seat(share_of(accelerator, f"share {count:g}", count), 1), ()
+    profiles = [one for one in catalog.partitions(accelerator.name) if instance_type.provider in one.providers]
+    return _Seat(accelerator, int(count)), tuple(_cut(accelerator, one, int(count)) for one in profiles)
+
+
+def _cut(accelerator: Accelerator, partition: Partition, count: int) -> _Seat:
+    return _Seat(slice_of(accelerator, partition), partition.per_accelerator * count, partition.name)
+
+
+def _judge_slices(
+    instance_type: InstanceType, slices: tuple[_Seat, ...], engine: EngineSupport, requirements: Requirements
+) -> Iterator[Candidate | Rejection]:  # fmt: skip
+    """The slices that hold what one accelerator holds; where none does, the largest is rejected for all of them."""
+    outcomes = [_judge_one(instance_type, seat, engine, 1, requirements) for seat in slices]
+    fitting = [outcome for outcome in outcomes if isinstance(outcome, Candidate)]
+    yield from fitting or outcomes[-1:]
+
+
+def _judge_one(
+    instance_type: InstanceType, seat: _Seat, engine: EngineSupport, tensor_parallel: int, requirements: Requirements
+) -> Candidate | Rejection:  # fmt: skip
     if not divides_heads(requirements.model, tensor_parallel):
         heads = requirements.model.n_heads
         reason = f"{heads} attention heads cannot be split over {tensor_parallel} accelerators"
         shortfall = Shortfall("parallelism", "attention heads", tensor_parallel, heads, reason)
         return reject(instance_type, shortfall, engine.precision, tensor_parallel)
-    share = min(count, 1.0)
-    memory = fit_memory(
+    memory = _fit(
         requirements.model,
         FitRequest(
-            accelerator_memory_gib=accelerator.memory_gib * share,
+            accelerator_memory_gib=seat.accelerator.memory_gib,
             accelerator_count=tensor_parallel,
             tensor_parallel=tensor_parallel,
             pipeline_parallel=1,
@@ -164,25 +200,31 @@ def _judge_one(
             context_tokens=requirements.context_tokens,
             concurrency=1,
             memory_utilization=requirements.workload.limits.memory_utilization,
-            accelerator=accelerator.name,
+            accelerator=seat.accelerator.name,
         ),
     )
     if not memory.fits:
         shortfall = Shortfall("memory", "GiB", memory.needed_gib, memory.usable_gib, memory.reason)
-        return reject(instance_type, shortfall, engine.precision, tensor_parallel)
+        return reject(instance_type, shortfall, engine.precision, tensor_parallel, partition=seat.partition)
     return Candidate(
         instance_type=instance_type,
-        accelerator=accelerator,
-        accelerator_share=share,
+        accelerator=seat.accelerator,
         precision=engine.precision,
         compute_precision=engine.compute_precision,
         engine=engine.engine,
         engine_version=engine.engine_version,
         tensor_parallel=tensor_parallel,
         pipeline_parallel=1,
-        replicas_per_instance=max(int(count) // tensor_parallel, 1),
+        replicas_per_instance=seat.per_instance // tensor_parallel,
         memory=memory,
+        partition=seat.partition,
     )
+
+
+@lru_cache(maxsize=4096)
+def _fit(model: Model, request: FitRequest) -> MemoryFit:
+    """The same accelerator stands in many instance types."""
+    return fit_memory(model, request)
 
 
 def _engine(
@@ -224,6 +266,7 @@ def reject(
     precision: str = ANY,
     tensor_parallel: int | None = None,
     region: str = ANY,
+    partition: str = "",
 ) -> Rejection:
     """A rejection whose message leads with what was judged."""
     subject = instance_type.name
@@ -233,6 +276,8 @@ def reject(
         subject += f" {precision}"
     if tensor_parallel is not None and tensor_parallel > 1:
         subject += f" on {tensor_parallel} accelerators"
+    if partition:
+        subject += f" in slices {partition}"
     return Rejection(
         provider=instance_type.provider,
         region=region,
@@ -244,4 +289,12 @@ def reject(
         available=shortfall.available,
         unit=shortfall.unit,
         message=f"{subject}: {shortfall.reason}",
+        partition=partition,
+    )
+
+
+def reject_candidate(candidate: Candidate, shortfall: Shortfall, region: str = ANY) -> Rejection:
+    """The rejection of what had passed as a candidate."""
+    return reject(
+        candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel, region, candidate.partition
     )

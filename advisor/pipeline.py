@@ -22,9 +22,10 @@ from advisor.models import Model, find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.stage import latencies_at_load, requests_per_busy_second, serve
 from advisor.plan.build import build_plan
+from advisor.plan.question import Question, requirements_of
 from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
 from advisor.plan.values import Plan
-from advisor.requirements import check_names, require
+from advisor.requirements import check_names
 from advisor.workload.document import read_workload
 from advisor.workload.values import DeclaredDemand, SampleDemand, TraceDemand, Workload
 
@@ -61,14 +62,21 @@ def plan_for(
     performance = model or shipped_model()
     check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
-    demand = measure_demand(workload, served_model, catalog, performance, progress).with_prefix_cache(
-        workload.prefix_cache_hit_ratio
-    )
-    requirements = require(workload, served_model, demand, catalog)
+    demand = measure_demand(workload, served_model, catalog, performance, progress)
+    question = Question(workload, served_model, demand)
+    return plan_question(question, catalog, every_variant=every_variant, model=performance)
+
+
+def plan_question(
+    question: Question, catalog: Catalog, *, every_variant: bool = False, model: PerformanceModel | None = None
+) -> Plan:  # fmt: skip
+    """Plan for a question whose model and demand are known; see :func:`recommend`."""
+    performance = model or shipped_model()
+    requirements = requirements_of(question, catalog)
     matches = match(requirements, catalog)
     served, too_slow = serve(matches.candidates, requirements, performance)
     sized, unaffordable = size_all(served, matches.offers, requirements, catalog)
-    kept = sized if every_variant else best_of_each_offer(sized, workload.precisions)
+    kept = sized if every_variant else best_of_each_offer(sized, question.workload.precisions)
     ranked = cheapest_first(kept, requirements)
     latencies = latencies_at_load(
         [one.served.candidate for one in ranked], [one.replicas for one in ranked], requirements, performance
@@ -122,4 +130,5 @@ def _demand_of_samples(
         sampled.requests_per_day,
         capacity,
         lengths,
+        float(profile.window_start_seconds[0]),
     )

@@ -41,12 +41,20 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     check_names(workload, catalog)
     _check_generates(workload, model)
     context_tokens = _context_tokens(workload, model, demand)
-    notes = tuple(
+    regions = tuple(
         f"{provider} has none of the regions given, so it is left out"
         for provider in workload.providers
         if workload.regions and not set(workload.regions) & set(catalog.regions_of(provider))
     )
-    return Requirements(workload, model, demand, context_tokens, (*demand.notes, *notes))
+    notes = (*demand.notes, *_prefix_cache_note(demand), *regions)
+    return Requirements(workload, model, demand, context_tokens, notes)
+
+
+def _prefix_cache_note(demand: Demand) -> tuple[str, ...]:
+    ratio = demand.tokens.prefix_cache_hit_ratio
+    if not ratio:
+        return ()
+    return (f"{ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as stated",)
 
 
 def check_names(workload: Workload, catalog: Catalog) -> None:

@@ -1,14 +1,16 @@
 """The catalog as one frozen value: everything by name, each table read when it is first asked for."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
 from advisor.catalog import readers
 from advisor.catalog.names import architecture_key, normalised, suggestion
-from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Region
+from advisor.catalog.partitions import Partition, read_partitions
+from advisor.catalog.planning_tables import PlanningTables
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 
@@ -18,10 +20,8 @@ _UNLISTED = "untested"
 
 
 @dataclass(frozen=True, eq=False)
-class Catalog:
+class Catalog(PlanningTables):
     """Facts of one directory of tables."""
-
-    directory: Path
 
     @cached_property
     def accelerators(self) -> Mapping[str, Accelerator]:
@@ -37,11 +37,6 @@ class Catalog:
     def offers(self) -> tuple[Offer, ...]:
         """Every machine in every region that sells it, priced or not."""
         return readers.read_offers(self.directory, self._sources)
-
-    @cached_property
-    def regions(self) -> Mapping[tuple[str, str], Region]:
-        """Regions by (provider, name)."""
-        return readers.read_regions(self.directory, self._sources)
 
     @cached_property
     def providers(self) -> tuple[str, ...]:
@@ -103,6 +98,15 @@ class Catalog:
                 return offer.on_demand
             case Purchase.SPOT:
                 return offer.spot
+            case Purchase.COMMITMENT:
+                return next((Price(each.usd_per_hour, each.provenance) for each in self.commitments(offer)), None)
+
+    def with_offers(self, offers: Iterable[Offer]) -> "Catalog":
+        """The same facts with other offers."""
+        other = Catalog(self.directory)
+        other.__dict__.update(self.__dict__, offers=tuple(offers))
+        other.__dict__.pop("_price_dates", None)
+        return other
 
     def regions_of(self, provider: str) -> tuple[str, ...]:
         """Names of the provider's regions, sorted."""
@@ -111,6 +115,10 @@ class Catalog:
     def engine_support(self, accelerator: str, precision: str) -> tuple[EngineSupport, ...]:
         """What each engine does with a precision on an accelerator, the preferred engine first."""
         return self._engine_support.get((self.accelerator(accelerator).name, precision), ())
+
+    def partitions(self, accelerator: str) -> tuple[Partition, ...]:
+        """Profiles that an accelerator can be cut into, the least memory first; none where it cannot."""
+        return self._partitions.get(accelerator, ())
 
     def model_status(self, engine: str, accelerator: str, model_name: str, family: str) -> str | None:
         """What an engine's maintainers say of a model: supported, validated, untested or not_enough_memory.
@@ -147,8 +155,8 @@ class Catalog:
         return frozenset(price.provenance.as_of for price in prices if price is not None)
 
     @cached_property
-    def _sources(self) -> readers.Sources:
-        return readers.Sources(self.directory)
+    def _partitions(self) -> Mapping[str, tuple[Partition, ...]]:
+        return read_partitions(self.directory, self._sources)
 
     @cached_property
     def _accelerator_names(self) -> dict[str, str]:

@@ -26,6 +26,8 @@ class Purchase(StrEnum):
 
     ON_DEMAND = "on_demand"
     SPOT = "spot"
+    COMMITMENT = "commitment"
+    """On demand at a discount for every hour of one or three years."""
 
 
 class Support(StrEnum):

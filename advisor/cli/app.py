@@ -15,7 +15,9 @@ from advisor.errors import AdvisorError
 
 COMMANDS = {
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
+    "replay": "What a trace would have cost on a plan, and how many requests would have met the targets.",
     "generate": "Infrastructure code for a plan.",
+    "explain": "Why a plan is as it is, what would change it, and what a tighter target costs.",
     "predict": "Latency and throughput of one deployment, or of a table of them.",
     "fit": "Whether a model fits an accelerator, and how many requests at a time.",
     "calibrate": "Learn from your own measurements, and say what it is worth.",

@@ -166,6 +166,10 @@ def _check_names(plan: Plan, option: Option) -> None:
     """Names that are used as they are have to look like names."""
     if option.provider != "aws":
         raise InputError(f"no Terraform is generated for {option.provider} yet", hint="choose an AWS option")
+    if option.partition:
+        whole = [one for one in plan.options if one.provider == "aws" and not one.partition]
+        choice = f"take --option {whole[0].rank}, {whole[0].instance_type}" if whole else "make a plan with --all"
+        raise InputError(f"no code is generated yet that cuts accelerators into {option.partition} slices", hint=choice)
     if _REGION.fullmatch(option.region) is None:
         raise InputError(f"{option.region!r} is no AWS region", hint="expected something like us-east-1")
     if _VERSION.fullmatch(plan.provenance.advisor_version) is None:

@@ -1,11 +1,14 @@
 """Demand without a trace: declared numbers, or how busy the accelerators of the current deployment were."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.values import ArrivalRate, Demand, TokenHistogram, TokenQuantiles
+from advisor.demand.clock import UNDATED, on_the_calendar
+from advisor.demand.values import ArrivalRate, Demand, DemandProfile, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
-from advisor.units import SECONDS_PER_DAY
+from advisor.units import SECONDS_PER_DAY, SECONDS_PER_MINUTE
 
 
 def declared_demand(mean: float, peak: float, input_tokens: float, output_tokens: float) -> Demand:
@@ -33,6 +36,7 @@ def demand_from_busy(
     requests_per_day: float | None,
     requests_per_busy_second: float | None,
     tokens: tuple[float, float],
+    start_seconds: float | None = None,
 ) -> Demand:
     """Demand whose shape over time is that of how busy the accelerators were.
 
@@ -42,10 +46,11 @@ def demand_from_busy(
 
     Args:
         busy_accelerators: busy accelerators in each window, shape ``(windows,)``, NaN where unknown.
-        window_seconds: length of a window.
+        window_seconds: length of a window, a whole number of minutes.
         requests_per_day: known volume, or None.
         requests_per_busy_second: capacity of one fully busy accelerator; needed where the volume is not known.
         tokens: (prompt tokens, generated tokens) of a request.
+        start_seconds: start of the first window since 1970; None: not known.
 
     Raises:
         InputError: no window was observed, or nothing was ever busy.
@@ -73,8 +78,13 @@ def demand_from_busy(
     rate = ArrivalRate(
         mean=float(rates.mean()), p50=float(p50), p95=float(p95), p99=float(p99), peak=float(rates.max())
     )
+    per_minute = np.repeat(busy_accelerators * factor, round(window_seconds / SECONDS_PER_MINUTE)) * SECONDS_PER_MINUTE
+    profile = DemandProfile(on_the_calendar(start_seconds or 0.0), per_minute)
+    if start_seconds is None:
+        notes.append(UNDATED)
     observed = float(known.size * window_seconds)
-    return _uniform(rate, *tokens, "accelerator samples", tuple(notes), observed)
+    demand = _uniform(rate, *tokens, "accelerator samples", tuple(notes), observed)
+    return replace(demand, profile=profile)
 
 
 def _uniform(

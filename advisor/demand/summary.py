@@ -1,14 +1,17 @@
 """A trace reduced to a small JSON file (``advisor.demand/v1``) that can be kept, shared and planned from."""
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from advisor.demand.tally import RequestTally, arrival_rate
-from advisor.demand.values import Demand, TokenHistogram, TokenQuantiles
+from advisor.demand.clock import MONDAY_SECONDS, iso_minute
+from advisor.demand.tally import RequestTally, arrival_rate, profile_notes
+from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
+from advisor.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 
 SCHEMA = "advisor.demand/v1"
 
@@ -22,7 +25,7 @@ def summary_json(tally: RequestTally, source: str, attribution: str) -> str:
         attribution: what its licence asks to be said ("" for one's own data).
     """
     demand = tally.demand(source)
-    tokens = demand.tokens
+    tokens, profile = demand.tokens, tally.profile()
     cells = zip(tokens.input_tokens, tokens.output_tokens, tokens.probability, strict=True)
     document = {
         "schema": SCHEMA,
@@ -30,7 +33,12 @@ def summary_json(tally: RequestTally, source: str, attribution: str) -> str:
         "attribution": attribution,
         "requests": demand.requests,
         "window_seconds": round(demand.window_seconds or 0, 3),
-        "requests_per_minute": tally.minute_counts().tolist(),
+        "start": iso_minute(profile.start_seconds),
+        "requests_per_minute": [None if np.isnan(count) else int(count) for count in profile.requests_per_minute],
+        "dispersion": {
+            "one_second": _rounded(profile.dispersion.one_second),
+            "ten_seconds": _rounded(profile.dispersion.ten_seconds),
+        },
         "input_tokens": _quantiles(demand.input_tokens),
         "output_tokens": _quantiles(demand.output_tokens),
         "longest_request_tokens": demand.longest_request_tokens,
@@ -43,6 +51,9 @@ def summary_json(tally: RequestTally, source: str, attribution: str) -> str:
             for inputs, outputs, share in cells
         ],
     }
+    if profile.tokens_by_hour:
+        used = tally.cell_counts[:, tally.cell_counts.any(axis=0)]
+        document["token_cells_by_hour"] = {str(hour): used[hour].tolist() for hour in profile.tokens_by_hour}
     return json.dumps(document, indent=1) + "\n"
 
 
@@ -86,12 +97,10 @@ def _demand(document: dict[str, Any], path: Path) -> Demand:
     )
     if not (len(cells) and np.isfinite(cells).all() and (cells >= 0).all() and cells[:, 2].sum() > 0):
         raise ValueError("token_cells holds no requests, or a negative number")
-    counts = np.array(document["requests_per_minute"], dtype=np.int64)
-    if not (len(counts) and (counts >= 0).all() and counts.sum() == document["requests"]):
-        raise ValueError("requests_per_minute does not add up to requests")
+    profile = _profile(document, cells)
     mean = document["requests"] / float(document["window_seconds"])
     return Demand(
-        requests_per_second=arrival_rate(counts, mean),
+        requests_per_second=arrival_rate(profile.requests_per_minute, mean),
         input_tokens=TokenQuantiles(**document["input_tokens"]),
         output_tokens=TokenQuantiles(**document["output_tokens"]),
         tokens=TokenHistogram(cells[:, 0], cells[:, 1], cells[:, 2] / cells[:, 2].sum()),
@@ -99,14 +108,53 @@ def _demand(document: dict[str, Any], path: Path) -> Demand:
         source=str(document["source"]),
         requests=int(document["requests"]),
         window_seconds=float(document["window_seconds"]),
-        notes=_notes(document, path),
+        notes=(*_notes(document, path), *profile_notes(profile)),
+        profile=profile,
     )
+
+
+def _profile(document: dict[str, Any], cells: Floats) -> DemandProfile:
+    """Demand by the minute; without a start, the first minute opens a Monday."""
+    counts = np.array(document["requests_per_minute"], dtype=np.float64)
+    known = counts[~np.isnan(counts)]
+    if not (len(known) and (known >= 0).all() and known.sum() == document["requests"]):
+        raise ValueError("requests_per_minute does not add up to requests")
+    start = document.get("start")
+    return DemandProfile(
+        start_seconds=_seconds(start) if start else MONDAY_SECONDS,
+        requests_per_minute=counts,
+        dispersion=Dispersion(**document.get("dispersion", {})),
+        tokens_by_hour=_tokens_by_hour(document.get("token_cells_by_hour", {}), cells),
+    )
+
+
+def _seconds(start: str) -> float:
+    moment = dt.datetime.fromisoformat(start)
+    if moment.tzinfo is None:
+        raise ValueError(f"start ({start}) names no time zone: write it in UTC, as 2026-01-31T18:15Z")
+    return moment.timestamp()
+
+
+def _tokens_by_hour(cells_by_hour: dict[str, list[int]], cells: Floats) -> dict[int, TokenHistogram]:
+    histograms = {}
+    for hour, numbers in cells_by_hour.items():
+        counts = np.array(numbers, dtype=np.float64)
+        if (
+            hour not in map(str, range(HOURS_PER_DAY))
+            or len(counts) != len(cells)
+            or not (counts >= 0).all()
+            or not counts.any()
+        ):
+            raise ValueError(f"token_cells_by_hour of {hour} does not fit the hours or token_cells")
+        used = counts > 0
+        histograms[int(hour)] = TokenHistogram(cells[used, 0], cells[used, 1], counts[used] / counts.sum())
+    return histograms
 
 
 def _notes(document: dict[str, Any], path: Path) -> tuple[str, ...]:
     notes = [str(document["attribution"])] if document.get("attribution") else []
-    hours = float(document["window_seconds"]) / 3600
-    if hours < 24:
+    hours = float(document["window_seconds"]) / SECONDS_PER_HOUR
+    if hours < HOURS_PER_DAY:
         notes.append(f"{path.name} covers {hours:.1f} h: busier hours of the day or week are unseen")
     return tuple(notes)
 
@@ -119,3 +167,7 @@ def _quantiles(tokens: TokenQuantiles) -> dict[str, float]:
         "p99": tokens.p99,
         "max": tokens.max,
     }
+
+
+def _rounded(ratio: float | None) -> float | None:
+    return None if ratio is None else round(ratio, 4)

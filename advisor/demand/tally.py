@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.values import ArrivalRate, Demand, TokenHistogram, TokenQuantiles
+from advisor.demand.bursts import SecondCounts
+from advisor.demand.clock import UNDATED, is_dated, on_the_calendar
+from advisor.demand.gaps import gap_note, without_gaps
+from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
-from advisor.units import SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 Integers = npt.NDArray[np.int64]
 
@@ -15,8 +18,11 @@ MAX_TOKENS = 4_000_000
 """Longer prompts than any model takes: a count above it is a mistake in the trace."""
 MAX_MINUTES = 3 * 366 * 24 * 60
 """Three years of minutes: a longer span is a mistake in the clock."""
+LEAST_SECONDS_BY_HOUR = 6 * SECONDS_PER_HOUR
+"""A shorter trace says nothing of how lengths change over the day."""
 _BINS_PER_OCTAVE = 2
 _N_BINS = int(np.log2(MAX_TOKENS)) * _BINS_PER_OCTAVE + 3
+_N_CELLS = _N_BINS * _N_BINS
 
 
 def token_bin(tokens: Integers) -> Integers:
@@ -30,10 +36,13 @@ class RequestTally:
     """A running count of requests by minute, by length and by joint bin."""
 
     per_minute: dict[int, int] = field(default_factory=dict)
+    per_second: SecondCounts = field(default_factory=SecondCounts)
     input_counts: Integers = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
     output_counts: Integers = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
-    cell_sums: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, _N_BINS * _N_BINS)))
-    """Rows: requests, input tokens, output tokens of each joint bin."""
+    cell_tokens: Floats = field(default_factory=lambda: np.zeros((2, _N_CELLS)))
+    """Rows: input tokens, output tokens of each joint bin."""
+    cell_counts: Integers = field(default_factory=lambda: np.zeros((HOURS_PER_DAY, _N_CELLS), dtype=np.int64))
+    """Requests of each joint bin by hour of the day."""
     requests: int = 0
     first_seconds: float = float("inf")
     last_seconds: float = float("-inf")
@@ -52,16 +61,19 @@ class RequestTally:
             return
         before = np.concatenate([[self.last_seconds], seconds[:-1]])
         self.out_of_order += int(np.count_nonzero(seconds < before))
-        self._count_minutes(seconds)
+        self._count_arrivals(seconds)
         self.input_counts = _add_counts(self.input_counts, input_tokens)
         self.output_counts = _add_counts(self.output_counts, output_tokens)
         cells = token_bin(input_tokens) * _N_BINS + token_bin(output_tokens)
-        for row, weights in enumerate((None, input_tokens, output_tokens)):
-            self.cell_sums[row] += np.bincount(cells, weights=weights, minlength=_N_BINS * _N_BINS)
+        for row, weights in enumerate((input_tokens, output_tokens)):
+            self.cell_tokens[row] += np.bincount(cells, weights=weights, minlength=_N_CELLS)
+        hour = (seconds % SECONDS_PER_DAY // SECONDS_PER_HOUR).astype(np.int64)
+        by_hour = np.bincount(hour * _N_CELLS + cells, minlength=self.cell_counts.size)
+        self.cell_counts += by_hour.reshape(self.cell_counts.shape)
         self.longest_request_tokens = max(self.longest_request_tokens, int((input_tokens + output_tokens).max()))
         self.requests += len(seconds)
 
-    def _count_minutes(self, seconds: npt.NDArray[np.float64]) -> None:
+    def _count_arrivals(self, seconds: npt.NDArray[np.float64]) -> None:
         self.first_seconds = min(self.first_seconds, float(seconds.min()))
         self.last_seconds = max(self.last_seconds, float(seconds.max()))
         if self.last_seconds - self.first_seconds > MAX_MINUTES * SECONDS_PER_MINUTE:
@@ -69,8 +81,10 @@ class RequestTally:
                 f"the arrival times span {(self.last_seconds - self.first_seconds) / 86_400:.0f} days",
                 hint="check the clock and the unit of the timestamps: seconds or ISO 8601",
             )
-        minutes, counts = np.unique((seconds // SECONDS_PER_MINUTE).astype(np.int64), return_counts=True)
-        for minute, count in zip(minutes.tolist(), counts.tolist(), strict=True):
+        whole, counts = np.unique(np.floor(seconds).astype(np.int64), return_counts=True)
+        self.per_second.add(whole, counts)
+        minutes, firsts = np.unique(whole // SECONDS_PER_MINUTE, return_index=True)
+        for minute, count in zip(minutes.tolist(), np.add.reduceat(counts, firsts).tolist(), strict=True):
             self.per_minute[minute] = self.per_minute.get(minute, 0) + count
 
     def minute_counts(self) -> Integers:
@@ -89,24 +103,45 @@ class RequestTally:
         """
         if not self.requests:
             raise InputError("no requests", hint="give a trace with at least one row")
-        window_seconds = max(self.last_seconds - self.first_seconds, 1.0)
+        profile = self.profile()
+        unknown_seconds = float(np.isnan(profile.requests_per_minute).sum()) * SECONDS_PER_MINUTE
+        window_seconds = max(self.last_seconds - self.first_seconds - unknown_seconds, 1.0)
         return Demand(
-            requests_per_second=arrival_rate(self.minute_counts(), self.requests / window_seconds),
+            requests_per_second=arrival_rate(profile.requests_per_minute, self.requests / window_seconds),
             input_tokens=token_quantiles(self.input_counts),
             output_tokens=token_quantiles(self.output_counts),
-            tokens=self._histogram(),
+            tokens=self._histogram(self.cell_counts.sum(axis=0)),
             longest_request_tokens=self.longest_request_tokens,
             source=source,
             requests=self.requests,
             window_seconds=window_seconds,
-            notes=self._notes(window_seconds),
+            notes=(*self._notes(window_seconds), *profile_notes(profile)),
+            profile=profile,
         )
 
-    def _histogram(self) -> TokenHistogram:
-        used = self.cell_sums[:, self.cell_sums[0] > 0]
-        return TokenHistogram(
-            input_tokens=used[1] / used[0], output_tokens=used[2] / used[0], probability=used[0] / self.requests
+    def profile(self) -> DemandProfile:
+        """The requests of each minute, holes of the telemetry left unknown, and their burstiness."""
+        per_minute = without_gaps(self.minute_counts())
+        is_whole = ~np.isnan(per_minute)
+        is_whole[[0, -1]] = False
+        first_minute = min(self.per_minute)
+        return DemandProfile(
+            start_seconds=on_the_calendar(float(first_minute * SECONDS_PER_MINUTE)),
+            requests_per_minute=per_minute,
+            dispersion=self.per_second.dispersion(is_whole, first_minute),
+            tokens_by_hour=self._tokens_by_hour(),
         )
+
+    def _tokens_by_hour(self) -> dict[int, TokenHistogram]:
+        if self.last_seconds - self.first_seconds < LEAST_SECONDS_BY_HOUR:
+            return {}
+        return {hour: self._histogram(counts) for hour, counts in enumerate(self.cell_counts) if counts.any()}
+
+    def _histogram(self, counts: Integers) -> TokenHistogram:
+        """Joint cells that any of these requests fell into, each at its mean over the whole trace."""
+        used = counts > 0
+        inputs, outputs = self.cell_tokens[:, used] / self.cell_counts[:, used].sum(axis=0)
+        return TokenHistogram(input_tokens=inputs, output_tokens=outputs, probability=counts[used] / counts.sum())
 
     def _notes(self, window_seconds: float) -> tuple[str, ...]:
         notes = []
@@ -114,24 +149,33 @@ class RequestTally:
             notes.append(
                 f"{self.out_of_order:,} requests arrive before the row above them; rates are counted by their own time"
             )
-        if window_seconds < 24 * 3600:
+        if window_seconds < SECONDS_PER_DAY:
             notes.append(
-                f"the demand was observed for {window_seconds / 3600:.1f} h: busier hours of the day or week are unseen"
+                f"the demand was observed for {window_seconds / SECONDS_PER_HOUR:.1f} h: busier hours of the day or "
+                "week are unseen"
             )
         if empty := int(self.output_counts[0]):
             notes.append(f"{empty:,} requests generated no token (failed or cancelled); they are counted")
         return tuple(notes)
 
 
-def arrival_rate(minute_counts: Integers, mean: float) -> ArrivalRate:
-    """Rates over one-minute windows.
+def profile_notes(profile: DemandProfile) -> tuple[str, ...]:
+    """What is not known of when the requests came."""
+    gaps = gap_note(profile.requests_per_minute, profile.start_seconds)
+    undated = None if is_dated(profile.start_seconds) else UNDATED
+    return tuple(note for note in (gaps, undated) if note)
+
+
+def arrival_rate(requests_per_minute: Floats, mean: float) -> ArrivalRate:
+    """Rates over the one-minute windows that are known.
 
     The first and the last window are cut off by the edges of the trace: percentiles leave them out where at
     least one whole minute lies between; the peak is over all.
     """
-    whole = minute_counts[1:-1] if len(minute_counts) > 2 else minute_counts
+    known = requests_per_minute[~np.isnan(requests_per_minute)]
+    whole = known[1:-1] if len(known) > 2 else known
     p50, p95, p99 = np.percentile(whole, [50, 95, 99]) / SECONDS_PER_MINUTE
-    peak = max(float(minute_counts.max()) / SECONDS_PER_MINUTE, mean if len(minute_counts) <= 2 else 0.0)
+    peak = max(float(known.max()) / SECONDS_PER_MINUTE, mean if len(known) <= 2 else 0.0)
     return ArrivalRate(mean=mean, p50=float(p50), p95=float(p95), p99=float(p99), peak=peak)
 
 

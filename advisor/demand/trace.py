@@ -3,16 +3,17 @@
 import csv
 import datetime as dt
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from advisor.demand.tally import MAX_TOKENS, RequestTally
+from advisor.demand.tally import MAX_TOKENS, Integers, RequestTally
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 
@@ -24,6 +25,8 @@ COLUMNS = {
     ),
 }  # fmt: skip
 """Accepted headers of each column, lower case."""
+
+Block = tuple[npt.NDArray[np.float64], Integers, Integers]
 
 _BLOCK_BYTES = 8 << 20
 _NULLS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "inf", "-inf"]
@@ -45,23 +48,36 @@ def tally_trace(path: Path, progress: Callable[[int], None] | None = None) -> Re
         InputError: file missing or empty, a column missing, or a cell that is no time or no token count, with its
             line number.
     """
-    names = _column_names(path)
     tally = RequestTally()
     try:
-        with pa_csv.open_csv(path, **_options(path, names)) as reader:
-            for batch in reader:
-                _check_cells(batch, path, names, tally.requests)
-                tally.add(_seconds(batch.column(0)), _integers(batch.column(1)), _integers(batch.column(2)))
-                if progress:
-                    progress(tally.requests)
-    except pa.ArrowInvalid as error:
-        raise _first_bad_line(path, names) or InputError(f"not a readable CSV: {error}", where=str(path)) from error
+        for block in read_blocks(path):
+            tally.add(*block)
+            if progress:
+                progress(tally.requests)
     except InputError as error:
         error.where = error.where or str(path)
         raise
-    if not tally.requests:
-        raise InputError("the trace has a header and no rows", where=str(path), hint="give at least one request")
     return tally
+
+
+def read_blocks(path: Path) -> Iterator[Block]:
+    """Arrival seconds, input and output tokens of a trace, some thousand requests at a time; checked.
+
+    Raises:
+        InputError: see :func:`tally_trace`.
+    """
+    names = _column_names(path)
+    rows = 0
+    try:
+        with pa_csv.open_csv(path, **_options(path, names)) as reader:
+            for batch in reader:
+                _check_cells(batch, path, names, rows)
+                rows += batch.num_rows
+                yield _seconds(batch.column(0)), _integers(batch.column(1)), _integers(batch.column(2))
+    except pa.ArrowInvalid as error:
+        raise _first_bad_line(path, names) or InputError(f"not a readable CSV: {error}", where=str(path)) from error
+    if not rows:
+        raise InputError("the trace has a header and no rows", where=str(path), hint="give at least one request")
 
 
 def _column_names(path: Path) -> list[str]:

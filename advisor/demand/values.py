@@ -1,6 +1,7 @@
 """Demand as values: how many requests arrive, and how long they are."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,31 @@ class TokenQuantiles:
     max: float
 
 
+@dataclass(frozen=True, slots=True)
+class Dispersion:
+    """Burstiness: variance ÷ mean of the requests in a window, about their local level (1: Poisson; None: unknown).
+
+    The local level is that of the minute for windows of 1 s and of five minutes for windows of 10 s, so that the slow
+    shape of the day counts as no burst.
+    """
+
+    one_second: float | None = None
+    ten_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemandProfile:
+    """Demand minute by minute as it was observed."""
+
+    start_seconds: float
+    """Start of the first minute, since 1970, UTC."""
+    requests_per_minute: Floats
+    """Shape ``(minutes,)``; NaN: nobody knows."""
+    dispersion: Dispersion = Dispersion()
+    tokens_by_hour: Mapping[int, TokenHistogram] = field(default_factory=dict)
+    """By hour of the day, UTC; only hours with requests, and none where too little of a day was seen."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Demand:
     """What has to be served."""
@@ -76,11 +102,41 @@ class Demand:
     """Observed time; None for declared demand."""
     notes: tuple[str, ...] = ()
     """What a reader must know before trusting it."""
+    profile: DemandProfile | None = None
+    """None for declared demand."""
 
     def with_prefix_cache(self, hit_ratio: float) -> "Demand":
         """The same requests, with that share of their prompts' tokens in a prefix cache."""
-        if hit_ratio == 0:
-            return self
-        note = f"{hit_ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as stated"
-        tokens = replace(self.tokens, prefix_cache_hit_ratio=hit_ratio)
-        return replace(self, tokens=tokens, notes=(*self.notes, note))
+        return replace(self, tokens=replace(self.tokens, prefix_cache_hit_ratio=hit_ratio))
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """How well one method would have forecast the past from what was known before it."""
+
+    method: str
+    wape: float
+    """Sum of the absolute errors of the hours' mean rates ÷ sum of those rates."""
+    p90_coverage_ratio: float | None
+    """Share of hours whose mean rate stayed within the upper edge; None: too little history to say."""
+    hours_short_ratio: float | None
+    """Share of hours whose busiest minute was above the forecast peak."""
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """Requests per second in each hour of a week to come; arrays of shape ``(168,)`` from Monday 00:00 UTC."""
+
+    mean: Floats
+    low: Floats
+    """10th percentile of the hour's mean rate over the horizon."""
+    high: Floats
+    """90th percentile of the same."""
+    peak: Floats
+    """Busiest minute to expect of the hour at its upper edge."""
+    interval_level: float
+    horizon_days: float
+    method: str
+    backtest: tuple[Backtest, ...]
+    notes: tuple[str, ...]

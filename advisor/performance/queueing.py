@@ -11,6 +11,7 @@ import numpy.typing as npt
 from advisor.demand.values import TokenHistogram
 from advisor.performance.deployments import Packed
 from advisor.performance.physics import (
+    FloatLike,
     Floats,
     decode_step_seconds,
     kv_bytes_per_sequence,
@@ -56,6 +57,7 @@ class Service:
     """Prefill seconds of each point in a busy replica, (n, points)."""
     mean_marginal: Floats
     mean_square_marginal: Floats
+    """Of the prompts of a second over their number; more than the mean square where they come in bursts."""
     largest_batch: Floats
     """Requests that KV cache and engine can hold."""
     saturated_rate: Floats
@@ -64,6 +66,8 @@ class Service:
     """Log seconds per token at the nodes of the users axis: by the physics, and as learned and monotone; (n, nodes)."""
     ttft_factor: Floats
     """Learned factor of the time to first token."""
+    dispersion: FloatLike
+    """Variance over mean of the arrivals in a window; 1 at random (Poisson), more in bursts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +84,14 @@ class State:
     """95th percentile of the running requests."""
 
 
-def offer(packed: Packed, tokens: TokenHistogram, learned: Learned | None = None) -> Service:
-    """Work out what requests of these lengths cost each deployment; by the physics alone where nothing is learned."""
+def offer(
+    packed: Packed, tokens: TokenHistogram, learned: Learned | None = None, dispersion: FloatLike = 1.0
+) -> Service:  # fmt: skip
+    """Work out what requests of these lengths cost each deployment; by the physics alone where nothing is learned.
+
+    The work of the prompts that arrive in a second has the variance R (E[P²] + (I - 1) E[P]²) at an index of
+    dispersion I.
+    """
     points = length_points(tokens)
     wide = packed.column()
     lengths, cached = points.input_tokens[None, :], points.cached_tokens[None, :]
@@ -101,12 +111,13 @@ def offer(packed: Packed, tokens: TokenHistogram, learned: Learned | None = None
         alone=alone,
         marginal=marginal,
         mean_marginal=mean_marginal,
-        mean_square_marginal=marginal**2 @ points.probability,
+        mean_square_marginal=marginal**2 @ points.probability + (dispersion - 1.0) * mean_marginal**2,
         largest_batch=np.minimum(fitting, replicas.max_sequences),
         saturated_rate=SATURATED_BATCH
         / ((points.mean_output * endless + SATURATED_BATCH * mean_marginal) * endless_factor),
         log_token=(plain, corrected),
         ttft_factor=np.ones_like(mean_marginal) if learned is None else learned.ttft,
+        dispersion=dispersion,
     )
 
 
@@ -125,7 +136,8 @@ def state_at(service: Service, batch: Floats) -> State:
     token = _learned(service, plain)
     rate = batch / (service.points.mean_output * token)
     spare = np.maximum(1.0 - rate / service.saturated_rate, 1e-9)
-    return State(batch, rate, token, step * token / plain, batch + Z95 * np.sqrt(batch / spare))
+    spread = np.sqrt(batch * service.dispersion / spare)
+    return State(batch, rate, token, step * token / plain, batch + Z95 * spread)
 
 
 def _step(service: Service, batch: Floats) -> Floats:
@@ -156,14 +168,22 @@ def _token_times(service: Service, state: State) -> tuple[Floats, Floats]:
     busy, mean_wait = _queue(service, state)
     idle_share = np.maximum(1 - state.rate * service.mean_marginal, 1e-6)[:, None]
     outputs = service.points.output_tokens
+    token = _met_token_seconds(service, state)[:, None]
     behind = service.marginal + (busy * mean_wait)[:, None]
     prompt_share = (state.rate * service.mean_marginal)[:, None]
-    mean = state.token_s[:, None] + prompt_share * behind / (idle_share * outputs)
-    exposed = outputs * state.token_s[:, None] + behind / idle_share
+    mean = token + prompt_share * behind / (idle_share * outputs)
+    exposed = outputs * token + behind / idle_share
     from_prompts = (state.rate * service.mean_square_marginal)[:, None] * exposed / (idle_share * outputs) ** 2
     high = _token_seconds(service, state.high_batch)
     from_batch = ((high - state.token_s) / Z95)[:, None] ** 2
     return mean, np.sqrt(np.log1p(np.minimum((from_prompts + from_batch) / mean**2, MAX_VARIANCE)))
+
+
+def _met_token_seconds(service: Service, state: State) -> Floats:
+    """Mean seconds per token that a request meets: beside those that it came with, I - 1, half of them on average."""
+    if np.all(service.dispersion == 1):
+        return state.token_s
+    return _token_seconds(service, state.batch + (service.dispersion - 1) / 2)
 
 
 def _slower_than(service: Service, state: State, token_s: Floats) -> Floats:
@@ -210,13 +230,19 @@ def own_seconds(service: Service, state: State) -> Floats:
 
 
 def _queue(service: Service, state: State) -> tuple[Floats, Floats]:
-    """Share of requests that wait for prefill, and the mean seconds that those wait."""
+    """Share of requests that wait for prefill, and the mean seconds that those wait.
+
+    M/G/1 with arrivals in clumps of geometric size, (I + 1) / 2 on average at an index of dispersion I (batch arrivals,
+    Gaver 1959): W = (R E[S²] + (I - 1) E[S]) / (2 (1 - R E[S])), and all but the first of a clump wait.
+    """
     served = service.marginal + _shared_seconds(service, state)
     busy = np.minimum(state.rate * (served @ service.points.probability), 1.0)
-    mean_square = served**2 @ service.points.probability
     mean_service = np.maximum(served @ service.points.probability, 1e-12)
+    excess = service.dispersion - 1.0
+    waiting = busy + (1 - busy) * (excess / (excess + 2))
+    mean_square = served**2 @ service.points.probability * (busy / waiting) + excess * mean_service**2 / waiting
     in_same_step = 1 + busy
-    return busy, in_same_step * mean_square / mean_service / (2 * np.maximum(1 - busy, 1e-9))
+    return waiting, in_same_step * mean_square / mean_service / (2 * np.maximum(1 - busy, 1e-9))
 
 
 def late_share(service: Service, state: State, limit: Floats) -> Floats:

@@ -13,21 +13,24 @@ prefill of newly arrived prompts spread over it: T(B) = step(B) + B · prefill /
   decode steps it shares. TTFT p95 is the quantile of wait plus own prefill over all prompt lengths; end-to-end p95
   adds the answer at its own time per token.
 
-Cached prompt tokens need no prefill. With speculation step(B) counts for as many tokens as it yields. A stated token
-budget leaves less of a step to prompts the more requests run, and bounds how long a token waits for them: one chunk.
+Arrivals in bursts (index of dispersion I) multiply the variance of the running requests by I, lengthen the wait and
+bring a request together with others (:mod:`advisor.performance.queueing`). Cached prompt tokens need no prefill. With
+speculation step(B) counts for as many tokens as it yields. A stated token budget leaves less of a step to prompts the
+more requests run, and bounds how long a token waits for them: one chunk.
 
 At a given rate a faster part or a shorter prompt gives a smaller B, T and wait: capacity is monotone in all of them.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram
 from advisor.performance.deployments import Packed
-from advisor.performance.physics import Floats
+from advisor.performance.physics import FloatLike, Floats
 from advisor.performance.queueing import (
     Learned,
     Service,
@@ -57,6 +60,22 @@ Share = Callable[[Service, State, Floats], Floats]
 """Share of requests beyond a limit in seconds."""
 
 
+class Targets(Protocol):
+    """Latency targets as an SLO has them: for all deployments, or one for each."""
+
+    @property
+    def ttft_p95_ms(self) -> FloatLike | None:
+        """Time to first token."""
+
+    @property
+    def tpot_p95_ms(self) -> FloatLike | None:
+        """Time per output token."""
+
+    @property
+    def e2e_p95_ms(self) -> FloatLike | None:
+        """From the request to its last token."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Latency:
     """Latency at the 95th percentile of requests, in milliseconds; infinite where the rate cannot be sustained."""
@@ -79,17 +98,15 @@ class Capacity:
     """ttft, tpot, e2e or batch (KV cache and engine limit): what a larger rate would break first."""
 
 
-def capacity_at_slo(packed: Packed, tokens: TokenHistogram, slo: Slo, learned: Learned | None = None) -> Capacity:
-    """Largest request rate that each deployment sustains with every given percentile within the SLO."""
-    service = offer(packed, tokens, learned)
-    low = np.full_like(service.mean_marginal, MIN_BATCH)
-    idle = state_at(service, low)
-    feasible = np.all(_within(service, idle, slo), axis=0)
-    high = np.maximum(service.largest_batch, low)
-    for _ in range(BISECTIONS):
-        middle = np.sqrt(low * high)
-        good = np.all(_within(service, state_at(service, middle), slo), axis=0)
-        low, high = np.where(good, middle, low), np.where(good, high, middle)
+def capacity_at_slo(
+    packed: Packed, tokens: TokenHistogram, slo: Slo, learned: Learned | None = None, dispersion: FloatLike = 1.0
+) -> Capacity:  # fmt: skip
+    """Largest request rate that each deployment sustains with every given percentile within the SLO.
+
+    *dispersion* is the variance over the mean of the arrivals at one replica in a window: 1 at random.
+    """
+    service = offer(packed, tokens, learned, dispersion)
+    feasible, low, high = _largest_batch(service, slo)
     full = state_at(service, low)
     beyond = _within(service, state_at(service, high), slo)
     names = np.array(["batch", "tpot", "ttft", "e2e"])
@@ -101,6 +118,28 @@ def capacity_at_slo(packed: Packed, tokens: TokenHistogram, slo: Slo, learned: L
     )
 
 
+def rates_at_slo(
+    packed: Packed, tokens: TokenHistogram, slo: Targets, learned: Learned | None = None, dispersion: FloatLike = 1.0
+) -> Floats:  # fmt: skip
+    """The rates of :func:`capacity_at_slo` alone; targets may differ from deployment to deployment."""
+    service = offer(packed, tokens, learned, dispersion)
+    feasible, low, _ = _largest_batch(service, slo)
+    return np.where(feasible, state_at(service, low).rate, 0.0)
+
+
+def _largest_batch(service: Service, slo: Targets) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:
+    """Whether a lone request is fast enough, the largest batch within the SLO, and the next that is not."""
+    low = np.full_like(service.mean_marginal, MIN_BATCH)
+    idle = state_at(service, low)
+    feasible = np.all(_within(service, idle, slo), axis=0)
+    high = np.maximum(service.largest_batch, low)
+    for _ in range(BISECTIONS):
+        middle = np.sqrt(low * high)
+        good = np.all(_within(service, state_at(service, middle), slo), axis=0)
+        low, high = np.where(good, middle, low), np.where(good, high, middle)
+    return feasible, low, high
+
+
 def _floor(
     whole: Service, tokens: TokenHistogram, feasible: npt.NDArray[np.bool_], learned: Learned | None
 ) -> Latency:  # fmt: skip
@@ -108,7 +147,8 @@ def _floor(
     slow = np.flatnonzero(~feasible)
     columns = [np.full(feasible.shape, np.nan) for _ in fields(Latency)]
     if slow.size:
-        service = offer(whole.packed.take(slow), tokens, learned.take(slow) if learned else None)
+        seen = np.broadcast_to(whole.dispersion, feasible.shape)[slow]
+        service = offer(whole.packed.take(slow), tokens, learned.take(slow) if learned else None, seen)
         found = _latency(service, state_at(service, np.full(slow.shape, MIN_BATCH)))
         for column, percentile in zip(columns, (found.ttft_p95_ms, found.tpot_p95_ms, found.e2e_p95_ms), strict=True):
             column[slow] = percentile
@@ -116,10 +156,10 @@ def _floor(
 
 
 def latency_at_rate(
-    packed: Packed, tokens: TokenHistogram, rates: Floats, learned: Learned | None = None
+    packed: Packed, tokens: TokenHistogram, rates: Floats, learned: Learned | None = None, dispersion: FloatLike = 1.0
 ) -> Latency:  # fmt: skip
-    """Latency of each deployment at a given rate of requests per second."""
-    service = offer(packed, tokens, learned)
+    """Latency of each deployment at a given rate of requests per second; see :func:`capacity_at_slo`."""
+    service = offer(packed, tokens, learned, dispersion)
     low = np.full_like(service.mean_marginal, MIN_BATCH)
     high = np.maximum(service.largest_batch, low)
     for _ in range(BISECTIONS):
@@ -133,7 +173,7 @@ def latency_at_rate(
     return Latency(*(np.where(held, value, np.inf) for value in percentiles))
 
 
-def _within(service: Service, state: State, slo: Slo) -> npt.NDArray[np.bool_]:
+def _within(service: Service, state: State, slo: Targets) -> npt.NDArray[np.bool_]:
     """Whether batch, TPOT, TTFT and end-to-end latency are within their limits: shape (4, n)."""
     always = np.ones(state.batch.shape, dtype=np.bool_)
     fits = state.high_batch <= service.largest_batch

@@ -1,13 +1,12 @@
 """The stage between candidates and cost: which candidates keep the SLO, at what rate, how fast at the planned load."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject
+from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject_candidate
 from advisor.catalog import Catalog
-from advisor.catalog.values import Accelerator
 from advisor.demand.declared import declared_demand
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
@@ -20,7 +19,7 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.physics import Floats
 from advisor.performance.points import length_points
 from advisor.performance.regimes import Load
-from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate
+from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate, rates_at_slo
 from advisor.performance.values import Deployment, Evidence, Interval, Scenario
 from advisor.requirements import Requirements, require
 from advisor.units import MS_PER_SECOND, gib_to_bytes
@@ -28,6 +27,10 @@ from advisor.workload.values import Slo, Workload
 
 _LIKE = Scenario.FIXED_CONCURRENCY
 """A loaded replica under random arrivals errs as one with so many users does: by the same physics of the same steps."""
+
+
+LEAST_RATE = 1e-9
+"""Requests per second below which nothing is served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Served:
     max_concurrency: int
     """Requests that one replica runs at a time: as the engine allows and the KV cache holds at their mean length."""
     evidence: Evidence
+    mean_concurrency: float = 0.0
+    """Requests that it runs on average at that rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,80 @@ def serve(
         if rate > 0:
             running = max_concurrency(candidate, resident_tokens)
             interval = Interval(rate, rate * float(low[group]), rate * float(high[group]))
-            served.append(Served(candidate, interval, running, CLASSES[evidence[group]]))
+            mean = float(capacity.concurrency[group])
+            served.append(Served(candidate, interval, running, CLASSES[evidence[group]], mean))
         else:
             rejected.append(_too_slow(candidate, capacity, group, slo))
     return served, rejected
+
+
+def rates_within(
+    candidates: Sequence[Candidate],
+    requirements: Requirements,
+    model: PerformanceModel,
+    cases: Sequence[tuple[TokenHistogram, Slo]],
+    dispersion: float = 1.0,
+) -> Floats:
+    """Requests per second that one replica of each candidate sustains in each case, 0 where it is too slow.
+
+    Args:
+        candidates: all with a known peak, as :func:`serve` returns them.
+        requirements: names the model and the busiest minute.
+        model: what predicts.
+        cases: lengths of the requests and targets, one for each row of the result.
+        dispersion: variance over mean of all arrivals in short windows. A replica among n sees 1 + (I - 1) / n of it,
+            with n as many as the busiest minute would need of it without bursts.
+
+    Returns:
+        Shape (cases, candidates).
+    """
+    groups = _Groups.of(candidates, requirements.model, model)
+    found = [_rates(groups, model, tokens, slo, requirements, dispersion) for tokens, slo in cases]
+    return np.array(found).reshape(len(cases), -1)[:, groups.index]
+
+
+def _rates(
+    groups: "_Groups", model: PerformanceModel, tokens: TokenHistogram, slo: Slo, requirements: Requirements,
+    dispersion: float,
+) -> Floats:  # fmt: skip
+    learned = model.open_loop(groups.packed, tokens)
+    smooth = capacity_at_slo(groups.packed, tokens, slo, learned).requests_per_second
+    if dispersion <= 1:
+        return smooth
+    replicas = np.maximum(requirements.demand.requests_per_second.peak / np.maximum(smooth, LEAST_RATE), 1.0)
+    seen = 1 + (dispersion - 1) / replicas
+    return capacity_at_slo(groups.packed, tokens, slo, learned, seen).requests_per_second
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _TargetRows:
+    """Targets of each row of a stack of groups."""
+
+    ttft_p95_ms: Floats | None
+    tpot_p95_ms: Floats | None
+    e2e_p95_ms: Floats | None
+
+
+def rates_by_target(
+    candidates: Sequence[Candidate], requirements: Requirements, model: PerformanceModel, slos: Sequence[Slo]
+) -> Floats:  # fmt: skip
+    """The same as :func:`rates_within` for one histogram and many targets, all at once: shape (slos, candidates).
+
+    The targets are the same ones in every SLO, with other limits.
+    """
+    tokens = requirements.demand.tokens
+    groups = _Groups.of(candidates, requirements.model, model)
+    count = max(groups.index, default=-1) + 1
+    rows = np.tile(np.arange(count), len(slos))
+
+    def limits(name: str) -> Floats | None:
+        values = [getattr(slo, name) for slo in slos]
+        return None if None in values else np.repeat(np.array(values, dtype=np.float64), count)
+
+    targets = _TargetRows(limits("ttft_p95_ms"), limits("tpot_p95_ms"), limits("e2e_p95_ms"))
+    learned = model.open_loop(groups.packed, tokens).take(rows)
+    rates = rates_at_slo(groups.packed.take(rows), tokens, targets, learned)
+    return rates.reshape(len(slos), count)[:, groups.index]
 
 
 def latencies_at_load(
@@ -154,7 +229,8 @@ def requests_per_busy_second(
     demand = declared_demand(1.0, 1.0, *lengths).with_prefix_cache(workload.prefix_cache_hit_ratio)
     requirements = require(workload, model, demand, catalog)
     instance_type = catalog.instance_type(current.provider, current.instance_type)
-    able = [one for one in judge(instance_type, requirements, catalog) if isinstance(one, Candidate)]
+    found = judge(instance_type, requirements, catalog)
+    able = [one for one in found if isinstance(one, Candidate) and not one.partition]
     if not able:
         raise InputError(
             f"{current.instance_type} cannot hold {model.name} in {', '.join(workload.precisions)}",
@@ -169,12 +245,12 @@ def requests_per_busy_second(
 
 
 def deployment_of(candidate: Candidate, model: Model) -> Deployment:
-    """One replica of a candidate, reduced to what decides its speed; a shared accelerator has a share of its speed."""
+    """One replica of a candidate, reduced to what decides its speed."""
     shape = serving_shape(model)
     elements = max(shape.kv_elements_per_token, 1.0)
     return Deployment(
         shape=shape,
-        accelerator=_shared(candidate),
+        accelerator=candidate.accelerator,
         weight_bytes=weight_bytes(model, candidate.precision),
         compute_precision=candidate.compute_precision,
         kv_bytes_per_element=kv_bytes_per_token(model, "auto") / elements,
@@ -184,8 +260,13 @@ def deployment_of(candidate: Candidate, model: Model) -> Deployment:
         family=model.family,
         tensor_parallel=candidate.tensor_parallel,
         pipeline_parallel=candidate.pipeline_parallel,
-        interconnect=candidate.instance_type.interconnect,
+        interconnect=_interconnect(candidate),
     )
+
+
+def _interconnect(candidate: Candidate) -> str:
+    """What joins the ranks of a replica; a slice is alone, whatever joins the accelerators of its machine."""
+    return "" if candidate.partition else candidate.instance_type.interconnect
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,38 +293,18 @@ class _Groups:
         return cls(pack(deployments, model.calibration.constants), grounds, list(range(len(deployments))))
 
 
-def _key(candidate: Candidate) -> tuple[str, float, str, str, int, str]:
+def _key(candidate: Candidate) -> tuple[str, str, str, int, str]:
     return (
-        candidate.accelerator.name, candidate.accelerator_share, candidate.precision, candidate.engine,
-        candidate.tensor_parallel, candidate.instance_type.interconnect,
+        candidate.accelerator.name, candidate.precision, candidate.engine, candidate.tensor_parallel,
+        _interconnect(candidate),
     )  # fmt: skip
-
-
-def _shared(candidate: Candidate) -> Accelerator:
-    share, accelerator = candidate.accelerator_share, candidate.accelerator
-    if share == 1:
-        return accelerator
-
-    def part(peak: float | None) -> float | None:
-        return None if peak is None else peak * share
-
-    return replace(
-        accelerator,
-        memory_gib=accelerator.memory_gib * share,
-        memory_bandwidth_gb_per_second=accelerator.memory_bandwidth_gb_per_second * share,
-        fp32_tflops=part(accelerator.fp32_tflops),
-        fp16_tflops=part(accelerator.fp16_tflops),
-        fp8_tflops=part(accelerator.fp8_tflops),
-        int8_tops=part(accelerator.int8_tops),
-        fp4_tflops=part(accelerator.fp4_tflops),
-    )
 
 
 def _abstained(candidate: Candidate) -> Rejection:
     precision = candidate.compute_precision
     reason = f"the {precision} peak of {candidate.accelerator.name} is not known, so nothing is predicted"
     shortfall = Shortfall("prediction_abstained", "TFLOP/s", f"{precision} peak", None, reason)
-    return reject(candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel)
+    return reject_candidate(candidate, shortfall)
 
 
 def _too_slow(candidate: Candidate, capacity: Capacity, group: int, slo: Slo) -> Rejection:
@@ -259,8 +320,8 @@ def _too_slow(candidate: Candidate, capacity: Capacity, group: int, slo: Slo) ->
         if target is not None and floor > target:
             reason = f"{words} p95 is {floor:,.0f} ms with no other load, {target:,.0f} ms wanted"
             shortfall = Shortfall(code, "ms", target, floor, reason)
-            return reject(candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel)
+            return reject_candidate(candidate, shortfall)
     memory = candidate.memory
     reason = "the KV cache cannot hold the requests that arrive together at any rate"
     shortfall = Shortfall("memory", "GiB", None, memory.kv_cache_gib_available, reason)
-    return reject(candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel)
+    return reject_candidate(candidate, shortfall)

@@ -13,6 +13,7 @@ from advisor.errors import InputError
 from advisor.performance.stage import LoadLatency
 from advisor.plan.document import digest, plain
 from advisor.plan.narrowing import measure_first
+from advisor.plan.question import question_document
 from advisor.plan.sizing import Sized
 from advisor.plan.values import CurrentCost, Option, Plan, PlanProvenance, Predicted, Savings
 from advisor.requirements import Requirements
@@ -66,6 +67,7 @@ def build_plan(
         ),
         notes=requirements.notes,
         measure_first=measure_first(options),
+        question=question_document(requirements),
     )
 
 
@@ -172,8 +174,8 @@ def _option(rank: int, sized: Sized, latency: LoadLatency, requirements: Require
         provider=sized.offer.provider,
         region=sized.offer.region,
         instance_type=sized.offer.instance_type,
-        accelerator=candidate.accelerator.name,
-        accelerator_count=candidate.instance_type.accelerator_count or candidate.accelerator_share,
+        accelerator=candidate.instance_type.accelerator,
+        accelerator_count=candidate.instance_type.accelerator_count or 0.0,
         replicas_per_instance=candidate.replicas_per_instance,
         tensor_parallel=candidate.tensor_parallel,
         pipeline_parallel=candidate.pipeline_parallel,
@@ -196,6 +198,7 @@ def _option(rank: int, sized: Sized, latency: LoadLatency, requirements: Require
         ),
         evidence=sized.served.evidence.value,
         cost=sized.cost,
+        partition=candidate.partition,
     )
 
 

@@ -3,19 +3,17 @@
 import dataclasses
 import hashlib
 import json
-import types
 import typing
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jsonschema_rs
 
 from advisor.errors import InputError
+from advisor.plan.plain_values import from_plain, to_plain
 from advisor.plan.values import SCHEMA, Plan
-
-T = TypeVar("T")
 
 SCHEMA_PATH = Path(__file__).with_name("plan-v1.schema.json")
 _SIGNIFICANT_DIGITS = 6
@@ -35,11 +33,14 @@ def plan_to_json(plan: Plan) -> str:
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
-    """The plan as plain values: floats cut to what is meaningful, so that no platform differs in the last bit."""
-    document = {"schema": plan.schema} | {
-        field.name: plain(getattr(plan, field.name), field.name) for field in dataclasses.fields(plan)
-    }
-    return typing.cast("dict[str, Any]", document)
+    """The plan as plain values: floats cut to what is meaningful, so that no platform differs in the last bit.
+
+    The question keeps every bit: the plan is made again from it.
+    """
+    document: dict[str, Any] = {"schema": plan.schema}
+    for field in dataclasses.fields(plan):
+        document[field.name] = plain(getattr(plan, field.name), field.name)
+    return document | {"question": plan.question}
 
 
 def plan_from_json(text: str, where: str = "plan") -> Plan:
@@ -69,7 +70,7 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
     if problem is not None:
         place = ".".join(str(step) for step in problem.instance_path) or "the document"
         raise InputError(f"{place}: {problem.message}", where=where, hint="make the plan again, or undo the edit")
-    return _build(Plan, document)
+    return typing.cast("Plan", from_plain(Plan, document))
 
 
 def digest(document: Mapping[str, Any]) -> str:
@@ -85,36 +86,11 @@ def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the dr
 
 def plain(value: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value
     """A value as JSON types; *name* decides how a float is rounded."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name), field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: plain(entry, key) for key, entry in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(entry, name) for entry in value]
-    if isinstance(value, float):
-        for suffix, places in _DECIMALS.items():
-            if name.endswith(suffix):
-                return round(value, places)
-        return float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
-    return value
+    return to_plain(value, name, _rounded)
 
 
-def _build(kind: type[T], document: Mapping[str, Any]) -> T:
-    """A dataclass from its plain form, following its type hints."""
-    hints = typing.get_type_hints(kind)
-    return kind(**{name: _value(hints[name], entry) for name, entry in document.items()})
-
-
-def _value(hint: Any, entry: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if entry is None:
-        return None
-    origin = typing.get_origin(hint)
-    if origin is tuple:
-        item = typing.get_args(hint)[0]
-        return tuple(_value(item, one) for one in entry)
-    if origin in (types.UnionType, typing.Union):
-        kinds = [kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)]
-        return _value(kinds[0], entry) if kinds else entry
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast("type[Any]", hint), entry)
-    return entry
+def _rounded(value: float, name: str) -> float:
+    for suffix, places in _DECIMALS.items():
+        if name.endswith(suffix):
+            return round(value, places)
+    return float(f"{value:.{_SIGNIFICANT_DIGITS}g}")

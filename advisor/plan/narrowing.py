@@ -23,7 +23,7 @@ def measure_first(options: Sequence[Option]) -> MeasureFirst | None:
     rival = min(rivals, key=_least_usd, default=None)
     if rival is None or _least_usd(rival) >= _most_usd(chosen):
         return None
-    unmeasured = [one for one in (chosen, rival) if one.evidence != Evidence.MEASURED]
+    unmeasured = [one for one in (chosen, rival) if one.evidence != Evidence.MEASURED and not one.partition]
     if not unmeasured:
         return None
     measured = min(unmeasured, key=lambda one: one.cost.instance_usd_per_hour)

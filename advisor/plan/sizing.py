@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advisor.candidates import ANY, Candidate, Rejection, Shortfall, reject
+from advisor.candidates import ANY, Candidate, Rejection, Shortfall, reject, reject_candidate
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Price, Purchase
 from advisor.cost import Cost, cost_of
@@ -40,7 +40,7 @@ def size_all(
     sized: list[Sized] = []
     rejected: dict[Rejection, None] = {}
     for one in served:
-        count = count_instances(one, requirements)
+        count = count_instances(one.candidate, one.requests_per_second_per_replica.value, requirements)
         if isinstance(count, Rejection):
             rejected[count] = None
             continue
@@ -53,20 +53,19 @@ def size_all(
     return sized, list(rejected)
 
 
-def count_instances(served: Served, requirements: Requirements) -> _Count | Rejection:
-    """Instances and replicas for the busiest minute: ``ceil(peak / capacity of a replica)``, and the limits.
+def count_instances(candidate: Candidate, rate: float, requirements: Requirements) -> _Count | Rejection:
+    """Instances and replicas for the busiest minute: ``ceil(peak / rate of a replica)``, and the limits.
 
     At least ``min_replicas`` replicas and one instance in each zone; whole instances are filled with replicas, up
     to ``max_replicas``.
     """
     limits = requirements.workload.limits
-    candidate = served.candidate
     peak = requirements.demand.requests_per_second.peak
-    needed = max(math.ceil(peak / served.requests_per_second_per_replica.value), limits.min_replicas)
+    needed = max(math.ceil(peak / rate), limits.min_replicas)
     if limits.max_replicas is not None and needed > limits.max_replicas:
         reason = f"{needed} replicas are needed for {peak:.3g} requests/s, {limits.max_replicas} are allowed"
         shortfall = Shortfall("max_replicas", "replicas", needed, limits.max_replicas, reason)
-        return reject(candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel)
+        return reject_candidate(candidate, shortfall)
     instances = max(math.ceil(needed / candidate.replicas_per_instance), limits.zones)
     replicas = instances * candidate.replicas_per_instance
     return _Count(instances, replicas if limits.max_replicas is None else min(replicas, limits.max_replicas))
@@ -91,12 +90,9 @@ def _price(
     cost = cost_of(price, count.instances, requirements.demand)
     budget = requirements.workload.limits.max_usd_per_month
     if budget is not None and cost.total_usd_per_month > budget:
-        candidate = served.candidate
         reason = f"{purchase.value} costs ${cost.total_usd_per_month:,.2f} a month, ${budget:,.2f} allowed"
         shortfall = Shortfall("budget", "USD/month", cost.total_usd_per_month, budget, reason)
-        return reject(
-            candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel, offer.region
-        )  # fmt: skip
+        return reject_candidate(served.candidate, shortfall, offer.region)
     return Sized(served, offer, purchase, count.instances, count.replicas, cost)
 
 
@@ -111,14 +107,15 @@ def _no_price(candidate: Candidate, offer: Offer, purchase: Purchase) -> Rejecti
 def best_of_each_offer(sized: Sequence[Sized], precisions: Sequence[str]) -> list[Sized]:
     """The cheapest of each provider × region × instance type × purchase option.
 
-    Of equally cheap ones: the precision named first in the workload, then the most spare capacity.
+    Of equally cheap ones: uncut accelerators, the precision named first in the workload, then the most spare capacity.
     """
 
-    def preference(one: Sized) -> tuple[float, int, float, int]:
+    def preference(one: Sized) -> tuple[float, bool, int, float, int]:
         candidate = one.served.candidate
         capacity = one.served.requests_per_second_per_replica.value * one.replicas
         return (
-            one.cost.total_usd_per_month, precisions.index(candidate.precision), -capacity, candidate.tensor_parallel,
+            one.cost.total_usd_per_month, candidate.partition != "", precisions.index(candidate.precision), -capacity,
+            candidate.tensor_parallel,
         )  # fmt: skip
 
     best: dict[tuple[str, str, str, str], Sized] = {}
@@ -130,14 +127,15 @@ def best_of_each_offer(sized: Sequence[Sized], precisions: Sequence[str]) -> lis
 
 
 def cheapest_first(sized: Sequence[Sized], requirements: Requirements) -> list[Sized]:
-    """Ranked by total cost; equally cheap ones by the order of regions and precisions in the workload, then by name."""
+    """Ranked by total cost; equal ones uncut first, then by regions and precisions in the workload, then name."""
     workload = requirements.workload
     regions = {region: index for index, region in enumerate(workload.regions)}
 
-    def position(one: Sized) -> tuple[float, int, int, str, str, str, str, int]:
+    def position(one: Sized) -> tuple[float, bool, int, int, str, str, str, str, int, str]:
         candidate = one.served.candidate
         return (
             one.cost.total_usd_per_month,
+            candidate.partition != "",
             regions.get(one.offer.region, 0),
             workload.precisions.index(candidate.precision),
             one.offer.provider,
@@ -145,6 +143,7 @@ def cheapest_first(sized: Sequence[Sized], requirements: Requirements) -> list[S
             one.offer.instance_type,
             one.purchase.value,
             candidate.tensor_parallel,
+            candidate.partition,
         )
 
     return sorted(sized, key=position)

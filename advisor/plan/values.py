@@ -72,6 +72,8 @@ class Option:
     evidence: str
     """measured, calibrated or roofline."""
     cost: Cost
+    partition: str = ""
+    """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +143,6 @@ class Plan:
     provenance: PlanProvenance
     notes: tuple[str, ...]
     measure_first: MeasureFirst | None = None
+    question: Mapping[str, Any] | None = None
+    """What was asked, to the last bit: workload, model and demand, from which the same plan can be made again."""
     schema: str = SCHEMA

@@ -28,6 +28,10 @@ _CODE_WORDS = {
     "unknown_hardware": "hardware facts unknown",
 }
 
+_FLOORS = {"slo_ttft": "TTFT p95", "slo_tpot": "TPOT p95", "slo_e2e": "end-to-end p95"}
+_JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "budget")
+"""What is judged of those that can hold the model, in that order."""
+
 
 def usd(amount: float) -> str:
     """``$1,234.50``; negative amounts keep their sign in front."""
@@ -44,12 +48,19 @@ def purchase_words(purchase: str) -> str:
     return purchase.replace("_", " ")
 
 
+def hardware_words(option: Option) -> str:
+    """``8×A100-40GB-SXM``, or ``56×1g.5gb of A100-40GB-SXM`` where the accelerators are cut."""
+    if option.partition:
+        return f"{option.replicas_per_instance}×{option.partition.removeprefix('mig-')} of {option.accelerator}"
+    return f"{option.accelerator_count:g}×{option.accelerator}"
+
+
 def option_cells(option: Option) -> tuple[str, ...]:
     """The cells of an option under :data:`OPTION_HEADERS`."""
     predicted = option.predicted
     return (
         str(option.rank), option.provider, option.region, option.instance_type,
-        f"{option.accelerator_count:g}×{option.accelerator}", purchase_words(option.purchase), option.precision,
+        hardware_words(option), purchase_words(option.purchase), option.precision,
         str(option.tensor_parallel), str(option.instances), str(option.replicas),
         milliseconds(predicted.ttft_p95_ms.value), milliseconds(predicted.tpot_p95_ms.value),
         f"{predicted.requests_per_second_per_replica.value:.3g}",
@@ -88,9 +99,9 @@ def advice(plan: Plan) -> str:
     """One sentence: what to do, and why."""
     option = plan.recommended
     if option is None:
-        return "Nothing in the catalog serves this workload within its limits."
+        return f"Nothing in the catalog serves this workload within its limits.{floor_words(plan.rejected)}"
     sentence = (
-        f"Run {option.instances} × {option.instance_type} ({option.accelerator_count:g}×{option.accelerator}) on "
+        f"Run {option.instances} × {option.instance_type} ({hardware_words(option)}) on "
         f"{option.provider} in {option.region}, {purchase_words(option.purchase)}, {option.precision} with tensor "
         f"parallelism {option.tensor_parallel} ({_count(option.replicas, 'replica')}): "
         f"{usd(option.cost.total_usd_per_month)} a month, the cheapest of "
@@ -99,6 +110,25 @@ def advice(plan: Plan) -> str:
     if plan.current is None or plan.savings is None:
         return f"{sentence}."
     return f"{sentence}; {savings_words(plan.current, plan.savings.usd_per_month, plan.savings.ratio)}."
+
+
+def floor_words(rejected: Sequence[Rejection]) -> str:
+    """The shortest latency of all candidates, where a target is below it; "" where something else stands in the way."""
+    judged = [code for code in _JUDGED if any(one.code == code for one in rejected)]
+    if not judged or judged[-1] not in _FLOORS:
+        return ""
+    floors = [
+        (one.available, one)
+        for one in rejected
+        if one.code == judged[-1] and isinstance(one.available, int | float)
+    ]  # fmt: skip
+    floor_ms, fastest = min(floors, key=lambda floor: floor[0])
+    of_those = " of those that keep the targets before it" if len(judged) > 1 else ""
+    split = f" on {fastest.tensor_parallel} accelerators" if (fastest.tensor_parallel or 1) > 1 else ""
+    return (
+        f" The fastest candidate{of_those}, {fastest.instance_type} {fastest.precision}{split}, has "
+        f"{_FLOORS[fastest.code]} {milliseconds(floor_ms)} with no other load; no target below that can be kept."
+    )
 
 
 def _count(number: int, noun: str) -> str:

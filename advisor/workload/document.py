@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
+from advisor.workload.planning_fields import read_commitments, read_limits, read_scaling
 from advisor.workload.values import (
     PRECISIONS,
     DeclaredDemand,
     DemandSource,
     Deployment,
-    Limits,
+    Routing,
     SampleDemand,
     Slo,
     TraceDemand,
@@ -18,18 +19,21 @@ from advisor.workload.yaml_fields import Field, read_document
 
 _KEYS = (
     "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",
-    "limits",
+    "limits", "users", "residency", "commitments", "scaling", "routing", "as_of",
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
+_WITHIN = "within_ratio"
 _DEMAND_SOURCES = ("trace", "summary", "samples", "declared")
 _HIT_RATIO = "prefix_cache_hit_ratio"
+_BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon")
 _DECLARED_KEYS = ("requests_per_second", "peak_requests_per_second", "input_tokens", "output_tokens")
 _SAMPLE_KEYS = ("path", "requests_per_day", "input_tokens", "output_tokens")
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase")
-_LIMIT_KEYS = ("min_replicas", "max_replicas", "zones", "max_usd_per_month", "memory_utilization")
 _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
+_ROUTINGS = tuple(routing.value for routing in Routing)
 _MAX_NAME_LENGTH = 100
+DEFAULT_HORIZON_DAYS = 30.0
 
 
 def read_workload(path: Path) -> Workload:
@@ -56,26 +60,37 @@ def read_workload(path: Path) -> Workload:
         purchase=_purchases(fields.get("purchase")),
         context_tokens=fields["context_tokens"].count(1) if "context_tokens" in fields else None,
         current=_current(fields["current"]) if "current" in fields else None,
-        limits=_limits(fields.get("limits")),
+        limits=read_limits(fields.get("limits")),
         path=path,
         lines=_lines(fields),
         prefix_cache_hit_ratio=_hit_ratio(fields["demand"]),
+        growth_per_year=_growth(fields["demand"]),
+        horizon_days=_horizon_days(fields["demand"]),
+        users=fields["users"].shares() if "users" in fields else (),
+        residency=fields["residency"].texts() if "residency" in fields else (),
+        commitments=read_commitments(fields.get("commitments")),
+        scaling=read_scaling(fields.get("scaling")),
+        routing=Routing(fields["routing"].choice(_ROUTINGS)) if "routing" in fields else Routing.BY_PROMPT_LENGTH,
+        as_of=fields["as_of"].date() if "as_of" in fields else None,
     )
 
 
 def _slo(field: Field | None) -> Slo:
     if field is None:
         return Slo()
-    fields = field.mapping(_SLO_KEYS)
+    fields = field.mapping((*_SLO_KEYS, _WITHIN))
     targets = {key: fields[key].duration_ms() if key in fields else None for key in _SLO_KEYS}
     return Slo(
-        ttft_p95_ms=targets["ttft_p95"], tpot_p95_ms=targets["tpot_p95"], e2e_p95_ms=targets["e2e_p95"]
-    )  # fmt: skip
+        ttft_p95_ms=targets["ttft_p95"],
+        tpot_p95_ms=targets["tpot_p95"],
+        e2e_p95_ms=targets["e2e_p95"],
+        within_ratio=fields[_WITHIN].number(0, exclusive=True, maximum=1) if _WITHIN in fields else Slo().within_ratio,
+    )
 
 
 def _demand(field: Field) -> DemandSource:
-    fields = field.mapping((*_DEMAND_SOURCES, _HIT_RATIO))
-    sources = {kind: source for kind, source in fields.items() if kind != _HIT_RATIO}
+    fields = field.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE))
+    sources = {kind: source for kind, source in fields.items() if kind not in _BESIDE_SOURCE}
     if len(sources) != 1:
         field.fail("demand needs exactly one source", f"keep one of: {', '.join(_DEMAND_SOURCES)}")
     (kind, source), *_ = sources.items()
@@ -88,15 +103,25 @@ def _demand(field: Field) -> DemandSource:
 
 def _hit_ratio(demand: Field) -> float:
     """Share of prompt tokens that need no prefill; 0 where it is not stated, which is the safe side."""
-    stated = demand.mapping((*_DEMAND_SOURCES, _HIT_RATIO)).get(_HIT_RATIO)
+    stated = demand.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE)).get(_HIT_RATIO)
     ratio = stated.number(0, maximum=1) if stated else 0.0
     if stated and ratio == 1:
         stated.fail("a prompt is never cached to its last token", "give a share below 1")
     return ratio
 
 
+def _growth(demand: Field) -> float | None:
+    stated = demand.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE)).get("growth_per_year")
+    return stated.number(-1, exclusive=True) if stated else None
+
+
+def _horizon_days(demand: Field) -> float:
+    stated = demand.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE)).get("horizon")
+    return stated.days() if stated else DEFAULT_HORIZON_DAYS
+
+
 def _declared(field: Field) -> DeclaredDemand:
-    fields = _all_of(field, _DECLARED_KEYS, optional=("peak_requests_per_second",))
+    fields = field.all_of(_DECLARED_KEYS, optional=("peak_requests_per_second",))
     rate = fields["requests_per_second"].number(0, exclusive=True)
     peak_field = fields.get("peak_requests_per_second")
     return DeclaredDemand(
@@ -108,7 +133,7 @@ def _declared(field: Field) -> DeclaredDemand:
 
 
 def _samples(field: Field) -> SampleDemand:
-    fields = _all_of(field, _SAMPLE_KEYS, optional=("requests_per_day",))
+    fields = field.all_of(_SAMPLE_KEYS, optional=("requests_per_day",))
     volume = fields.get("requests_per_day")
     return SampleDemand(
         path=_relative(fields["path"]),
@@ -119,7 +144,7 @@ def _samples(field: Field) -> SampleDemand:
 
 
 def _current(field: Field) -> Deployment:
-    fields = _all_of(field, _CURRENT_KEYS, optional=("purchase",))
+    fields = field.all_of(_CURRENT_KEYS, optional=("purchase",))
     purchase = fields["purchase"].choice(_PURCHASES) if "purchase" in fields else Purchase.ON_DEMAND
     return Deployment(
         provider=fields["provider"].text(),
@@ -130,47 +155,10 @@ def _current(field: Field) -> Deployment:
     )
 
 
-def _limits(field: Field | None) -> Limits:
-    if field is None:
-        return Limits()
-    fields = field.mapping(_LIMIT_KEYS)
-    limits = Limits(
-        min_replicas=fields["min_replicas"].count(1) if "min_replicas" in fields else 1,
-        max_replicas=fields["max_replicas"].count(1) if "max_replicas" in fields else None,
-        zones=fields["zones"].count(1) if "zones" in fields else 1,
-        max_usd_per_month=(
-            fields["max_usd_per_month"].number(0, exclusive=True) if "max_usd_per_month" in fields else None
-        ),
-        memory_utilization=(
-            fields["memory_utilization"].number(0, exclusive=True, maximum=1) if "memory_utilization" in fields else 0.9
-        ),
-    )
-    if limits.max_replicas is not None and limits.max_replicas < limits.min_replicas:
-        fields["max_replicas"].fail(
-            f"max_replicas {limits.max_replicas} contradicts min_replicas {limits.min_replicas}",
-            "raise max_replicas or lower min_replicas",
-        )
-    if limits.max_replicas is not None and limits.max_replicas < limits.zones:
-        fields["max_replicas"].fail(
-            f"max_replicas {limits.max_replicas} contradicts zones {limits.zones}: each zone needs a replica",
-            "raise max_replicas or lower zones",
-        )
-    return limits
-
-
 def _purchases(field: Field | None) -> tuple[Purchase, ...]:
     if field is None:
         return (Purchase.ON_DEMAND,)
     return tuple(Purchase(name) for name in field.choices(_PURCHASES))
-
-
-def _all_of(field: Field, keys: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, Field]:
-    """A mapping in which every key that is not optional is present."""
-    fields = field.mapping(keys)
-    missing = [key for key in keys if key not in fields and key not in optional]
-    if missing:
-        field.fail(f"missing: {', '.join(missing)}", f"add {missing[0]} under {field.name}")
-    return fields
 
 
 def _relative(field: Field) -> Path:

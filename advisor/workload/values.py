@@ -1,6 +1,8 @@
 """What the workload file says, as values."""
 
+import datetime as dt
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
@@ -19,6 +21,39 @@ class Slo:
     """Time per output token after the first."""
     e2e_p95_ms: float | None = None
     """From the request to its last token."""
+    within_ratio: float = 0.99
+    """Share of all requests that a replay of the plan has to find within every target."""
+
+
+class Survive(StrEnum):
+    """What may fail while everything else still keeps the SLO."""
+
+    NOTHING = "nothing"
+    INSTANCE = "instance"
+    """One instance of any type in use (N+1)."""
+    ZONE = "zone"
+    """One of the availability zones."""
+
+
+class Routing(StrEnum):
+    """How requests find an instance type."""
+
+    WEIGHTED = "weighted"
+    """Each type receives a share of all requests."""
+    BY_PROMPT_LENGTH = "by_prompt_length"
+    """Requests of some prompt lengths may be kept to some types, which the router has to know how to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaLimit:
+    """What the account may run in a region."""
+
+    provider: str
+    region: str
+    code: str
+    """As the catalog's quota table names it."""
+    limit: float
+    """In the quota's unit: vCPUs or accelerators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +67,20 @@ class Limits:
     max_usd_per_month: float | None = None
     memory_utilization: float = 0.90
     """Share of an accelerator's memory that the engine may use."""
+    survive: Survive = Survive.NOTHING
+    fault_tolerant_ratio: float = 0.0
+    """Share of the requests that may wait or be sent again when spot capacity is withdrawn."""
+    max_instance_types: int | None = None
+    max_changed_instances: int | None = None
+    """Instances started or stopped at most, against what runs today."""
+    switching_usd_per_instance: float | None = None
+    """Cost of putting one more instance of another kind into service; None: two hours of its price."""
+    commit_beyond_forecast: bool = False
+    """Whether commitments may exceed what the low edge of the forecast needs."""
+    quotas: tuple[QuotaLimit, ...] = ()
+    max_kg_co2e_per_month: float | None = None
+    max_kw: float | None = None
+    """Electrical power of the accelerators in use, at their limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +92,27 @@ class Deployment:
     instance_type: str
     count: int
     purchase: Purchase
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedCommitment:
+    """Capacity that is paid for whether it is used or not."""
+
+    provider: str
+    region: str
+    instance_type: str
+    count: int
+    expires: dt.date
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How the fleet follows its demand."""
+
+    scheduled: bool = True
+    """Whether instance counts follow the hours of the week; otherwise they are the same at all times."""
+    scale_to_zero: bool = False
+    """Whether no replica at all may run where no request is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +171,19 @@ class Workload:
     """Line of each field ("demand.trace" → 9), for error messages."""
     prefix_cache_hit_ratio: float = 0.0
     """Share of the prompts' tokens that a prefix cache holds when they arrive; 0 where nothing is known of it."""
+    growth_per_year: float | None = None
+    """Stated growth of the request rate; None: as measured, where the history is long enough."""
+    horizon_days: float = 30.0
+    """How far ahead the plan has to hold."""
+    users: tuple[tuple[str, float], ...] = ()
+    """Where users are, with their share of the requests; empty: no matter where."""
+    residency: tuple[str, ...] = ()
+    """Countries (ISO 3166 alpha-2) or continents that may process requests; empty: any."""
+    commitments: tuple[OwnedCommitment, ...] = ()
+    scaling: Scaling = Scaling()
+    routing: Routing = Routing.BY_PROMPT_LENGTH
+    as_of: dt.date | None = None
+    """Day of planning, for what expires; None: today."""
 
     @property
     def model_reference(self) -> str:

@@ -1,5 +1,6 @@
 """YAML fields that know their line: every complaint says where, what and how to mend it."""
 
+import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 T = TypeVar("T")
 
+SHARES_TOLERANCE = 0.005
+"""Shares written with two decimals sum to one within this."""
+
 _MS_PER_UNIT = {
     "us": 1 / MS_PER_SECOND,
     "ms": 1.0,
@@ -21,6 +25,9 @@ _MS_PER_UNIT = {
     "m": SECONDS_PER_MINUTE * MS_PER_SECOND,
     "h": SECONDS_PER_HOUR * MS_PER_SECOND,
 }
+_DAYS_PER_UNIT = {"d": 1.0, "w": 7.0, "y": 365.0}
+_DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|w|y)")
+_TRUTH = {"true": True, "false": False}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)")
 _KIND = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 
@@ -61,6 +68,14 @@ class Field:
             if key not in allowed:
                 key_field.fail(f"unknown key '{key}'", suggestion(key, allowed))
             fields[key] = field
+        return fields
+
+    def all_of(self, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, "Field"]:
+        """The fields of a mapping in which every key that is not optional is present."""
+        fields = self.mapping(keys)
+        missing = [key for key in keys if key not in fields and key not in optional]
+        if missing:
+            self.fail(f"missing: {', '.join(missing)}", f"add {missing[0]} under {self.name}")
         return fields
 
     def items(self) -> Iterator["Field"]:
@@ -120,6 +135,40 @@ class Field:
         if match is None or float(match[1]) == 0:
             self.fail(f"'{text}' is no duration", "write a number above 0 with its unit, such as 50ms, 1.5s or 2m")
         return float(match[1]) * _MS_PER_UNIT[match[2]]
+
+    def days(self) -> float:
+        """A positive time in days, weeks or years, in days."""
+        text = self.text()
+        match = _DAYS.fullmatch(text)
+        if match is None or float(match[1]) == 0:
+            self.fail(f"'{text}' is no number of days", "write a number above 0 with its unit, such as 30d, 12w or 1y")
+        return float(match[1]) * _DAYS_PER_UNIT[match[2]]
+
+    def date(self) -> dt.date:
+        """A day: 2027-03-31."""
+        text = self.text()
+        try:
+            return dt.date.fromisoformat(text)
+        except ValueError:
+            self.fail(f"'{text}' is no date", "write it as 2027-03-31")
+
+    def truth(self) -> bool:
+        """True or false."""
+        text = self.text().lower()
+        if text not in _TRUTH:
+            self.fail(f"'{text}' is neither true nor false", "write true or false")
+        return _TRUTH[text]
+
+    def shares(self) -> tuple[tuple[str, float], ...]:
+        """A mapping of names to shares that sum to one."""
+        if not isinstance(self.node, yaml.MappingNode):
+            self.fail("expected a mapping of names to shares", f"write {self.name}: {{US: 0.7, DE: 0.3}}")
+        fields = self.mapping([str(key.value) for key, _ in self.node.value])
+        found = tuple((name, field.number(0, exclusive=True, maximum=1)) for name, field in fields.items())
+        total = sum(share for _, share in found)
+        if abs(total - 1) > SHARES_TOLERANCE:
+            self.fail(f"the shares sum to {total:g}, not to 1", "correct one of them")
+        return tuple((name, share / total) for name, share in found)
 
     def _parse(self, kind: Callable[[str], T], text: str, what: str) -> T:
         try:

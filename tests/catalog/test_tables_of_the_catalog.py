@@ -123,6 +123,16 @@ def test_every_offer_has_a_machine_and_a_region():
         ("sources.csv", ["source_id"]),
         ("engine_support.csv", ["engine", "accelerator"]),
         ("engine_models.csv", ["engine", "accelerator"]),
+        ("commitments.csv", ["provider", "families", "region"]),
+        ("spot_interruptions.csv", ["provider", "instance_type", "region"]),
+        ("quotas.csv", ["provider", "market", "name"]),
+        ("region_latency.csv", ["provider", "region", "other_region"]),
+        ("user_places.csv", ["place"]),
+        ("grid.csv", ["provider", "region"]),
+        ("cold_start.csv", ["name"]),
+        ("egress.csv", ["provider", "region", "destination"]),
+        ("serverless.csv", ["provider", "service", "accelerator"]),
+        ("partitions.csv", ["accelerator", "profile"]),
         *((f"prices/{provider}.csv", ["instance_type", "region"]) for provider in CATALOG.providers),
     ],
 )
@@ -135,9 +145,9 @@ def test_tables_are_sorted(name, key):
 def test_every_source_is_used_and_every_row_says_where_it_comes_from():
     """No source stands idle, and none of the referring cells is empty."""
     used = set()
-    for name in ("accelerators", "accelerator_aliases", "instances", "regions", "engine_support", "engine_models"):
-        used |= {row[column] for row in rows(f"{name}.csv") for column in row if column.endswith("source")}
-    used |= {row[f"{purchase}_source"] for _, row in price_rows() for purchase in ("on_demand", "spot")}
+    for name, columns in read_schema(DIRECTORY).items():
+        sources = [column.name for column in columns if "reference(sources.source_id)" in column.type]
+        used |= {row[source] for found in tables(DIRECTORY, name).values() for row in found for source in sources}
     known = {row["source_id"] for row in rows("sources.csv")}
     assert used - {""} == known
 

@@ -132,11 +132,11 @@ def test_every_offer_is_an_option_or_rejected(work, sold):
 @few
 @given(workloads, offers)
 def test_every_precision_and_parallelism_is_accounted_for(work, sold):
-    """With every variant kept, a pair of precision and parallelism is an option or a rejection, never both."""
+    """With every variant kept, precision, parallelism and slices are an option or a rejection, never both."""
     plan = plan_for(work, catalog_of(*sold), every_variant=True)
-    options = {(one.instance_type, one.precision, one.tensor_parallel) for one in plan.options}
+    options = {(one.instance_type, one.precision, one.tensor_parallel, one.partition) for one in plan.options}
     hardware = {
-        (r.instance_type, r.precision, r.tensor_parallel)
+        (r.instance_type, r.precision, r.tensor_parallel, r.partition)
         for r in plan.rejected
         if r.region == ANY and r.tensor_parallel
     }

@@ -1,0 +1,143 @@
+"""What a plan needs beside hardware and on-demand prices: commitments, risk, limits, distance, carbon, cold starts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from advisor.catalog.values import Provenance, Purchase, Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """A discount for paying for every hour of one or three years."""
+
+    provider: str
+    families: tuple[str, ...]
+    """Families of instance types that it covers, see :func:`advisor.catalog.families.family_of`."""
+    region: str
+    """Where this discount was read; "" holds wherever no region has its own."""
+    instrument: str
+    """What it is bought as; two names where both have one price."""
+    term_years: int
+    payment: str
+    """When it is paid: no_upfront is by the hour."""
+    discount_ratio: float
+    """Share of the on-demand price that is saved."""
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentPrice:
+    """USD for one instance for each hour of the term, used or not."""
+
+    commitment: Commitment
+    usd_per_hour: float
+    provenance: Provenance
+    """Of the discount; derived at best, since the price is computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpotRisk:
+    """Share of spot instances that were interrupted in a month, over all users: a frequency, no hazard of one."""
+
+    interrupted_low_ratio: float
+    interrupted_high_ratio: float
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A limit that an account has in each region."""
+
+    provider: str
+    name: str
+    code: str
+    """What its interface knows it by."""
+    unit: str
+    """What is counted: vcpu or accelerator."""
+    market: Purchase
+    families: tuple[str, ...]
+    """Families that share it; ``*`` is every one."""
+    default_value: float | None
+    """Of a new account; None is unknown."""
+    default_quality: Quality | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Round trip of a packet between two places."""
+
+    rtt_ms: float
+    provenance: Provenance
+    suspect: bool = False
+    """An old measurement that today's paths contradict by 60 ms or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where users are."""
+
+    name: str
+    """ISO 3166-1 alpha-2 code of the country, with a part of it where one point would be too coarse: US-east."""
+    title: str
+    """City, or country where the point is its centroid."""
+    country: str
+    country_iso2: str
+    latitude_degrees: float
+    longitude_degrees: float
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What an hour of power in a region's data centres emits."""
+
+    carbon_g_per_kwh: float
+    """Average of the local grid over a year: certificates are not counted."""
+    provenance: Provenance
+    pue: float | None
+    """Energy of the whole building over that of its computers."""
+    pue_provenance: Provenance | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure with its range; both ends are the figure itself where only one was published."""
+
+    value: float
+    low: float
+    high: float
+    unit: str
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class DataPrice:
+    """USD for a GB that leaves a region; the first paid tier."""
+
+    usd_per_gb: float
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Serverless:
+    """An accelerator that is paid for by the second while a container runs. None is unknown."""
+
+    provider: str
+    service: str
+    accelerator: str
+    """Key of the accelerator table; the slowest one where the service hands out any of a pool."""
+    regions: tuple[str, ...]
+    """Where the price holds; empty: the service chooses."""
+    usd_per_hour: float
+    """Of one container with the least processors and memory that it may have, where they are charged apart."""
+    vcpus: float | None
+    memory_gib: float | None
+    idle_seconds: float | None
+    """How long an idle container is kept, and paid for."""
+    cold_start_seconds: float | None
+    """Until software sees the accelerator: image, weights and engine come after it."""
+    provenance: Provenance
+
+
+Facts = Mapping[str, Fact]

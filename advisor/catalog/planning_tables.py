@@ -1,0 +1,144 @@
+"""The tables of the catalog that plans ask for and single recommendations do not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from advisor.catalog import planning_readers, readers
+from advisor.catalog.commitments import commitment_prices
+from advisor.catalog.families import family_of
+from advisor.catalog.geography import Geography
+from advisor.catalog.planning import (
+    Commitment,
+    CommitmentPrice,
+    DataPrice,
+    Facts,
+    Grid,
+    Latency,
+    Place,
+    Quota,
+    Serverless,
+    SpotRisk,
+)
+from advisor.catalog.values import InstanceType, Offer, Purchase, Region
+
+
+@dataclass(frozen=True, eq=False)
+class PlanningTables:
+    """Commitments, risks, limits, distances, carbon, cold starts: each table read when it is first asked for."""
+
+    directory: Path
+
+    @cached_property
+    def regions(self) -> Mapping[tuple[str, str], Region]:
+        """Regions by (provider, name)."""
+        return readers.read_regions(self.directory, self._sources)
+
+    def commitments(self, offer: Offer) -> tuple[CommitmentPrice, ...]:
+        """What an offer costs under each commitment that covers it, cheapest first."""
+        family = family_of(offer.provider, offer.instance_type)
+        return commitment_prices(offer, self._commitments.get((offer.provider, family), ()))
+
+    def spot_risk(self, offer: Offer) -> SpotRisk | None:
+        """How often spot instances like this were interrupted; None where nobody publishes it."""
+        return self._spot_risks.get((offer.provider, offer.region, offer.instance_type))
+
+    def quota(self, machine: InstanceType, purchase: Purchase) -> Quota | None:
+        """The limit that counts a machine; None where it is not known.
+
+        A commitment without a limit of its own is counted as on demand.
+        """
+        family = family_of(machine.provider, machine.name)
+        markets = (purchase, Purchase.ON_DEMAND) if purchase is Purchase.COMMITMENT else (purchase,)
+        keys = [(machine.provider, market, key) for market in markets for key in (family, "*")]
+        return next((self._quotas[key] for key in keys if key in self._quotas), None)
+
+    def quota_use(self, machine: InstanceType) -> float | None:
+        """What one machine takes of its limit: processors or accelerators, as its provider counts; None if unknown."""
+        quota = self.quota(machine, Purchase.ON_DEMAND)
+        if quota is None:
+            return None
+        return machine.vcpus if quota.unit == "vcpu" else machine.accelerator_count
+
+    @property
+    def places(self) -> Mapping[str, Place]:
+        """Where users may be, by name."""
+        return self._geography.places
+
+    def place(self, name: str) -> Place:
+        """Where users are: by name, country (name or code) or city.
+
+        Raises:
+            InputError: it is unknown, with the nearest names, or a country too large for one point.
+        """
+        return self._geography.place(name)
+
+    def rtt_ms(self, provider: str, from_region: str, to_region: str) -> Latency | None:
+        """Round trip between two regions of a provider; None where it cannot even be estimated."""
+        return self._geography.between_regions(provider, from_region, to_region)
+
+    def user_rtt_ms(self, place: Place, provider: str, region: str) -> Latency | None:
+        """Estimated round trip from users to a region without their last mile; None where it has no position."""
+        return self._geography.from_place(place, provider, region)
+
+    def grid(self, provider: str, region: str) -> Grid | None:
+        """Carbon of a region's power by location; None where unknown."""
+        return self._grids.get((provider, region))
+
+    def egress_usd_per_gb(self, provider: str, region: str) -> DataPrice | None:
+        """Price of data from a region to the internet; None where unknown."""
+        return self._egress.get((provider, region, "internet"))
+
+    def transfer_usd_per_gb(self, provider: str, from_region: str, to_region: str) -> DataPrice | None:
+        """Price of data from a region to another one of its provider; None where unknown, and within a region."""
+        if from_region == to_region:
+            return None
+        keys = ((provider, from_region, to_region), (provider, from_region, "other_regions"))
+        return next((self._egress[key] for key in keys if key in self._egress), None)
+
+    @cached_property
+    def cold_start(self) -> Facts:
+        """What makes up a cold start, by name."""
+        return planning_readers.read_cold_start(self.directory, self._sources)
+
+    @cached_property
+    def serverless(self) -> tuple[Serverless, ...]:
+        """Accelerators that are paid for by the second."""
+        return planning_readers.read_serverless(self.directory, self._sources)
+
+    @cached_property
+    def _sources(self) -> readers.Sources:
+        return readers.Sources(self.directory)
+
+    @cached_property
+    def _geography(self) -> Geography:
+        return Geography(
+            self.regions,
+            planning_readers.read_places(self.directory, self._sources),
+            planning_readers.read_latencies(self.directory, self._sources),
+        )
+
+    @cached_property
+    def _commitments(self) -> dict[tuple[str, str], list[Commitment]]:
+        grouped: dict[tuple[str, str], list[Commitment]] = {}
+        for commitment in planning_readers.read_commitments(self.directory, self._sources):
+            for family in commitment.families:
+                grouped.setdefault((commitment.provider, family), []).append(commitment)
+        return grouped
+
+    @cached_property
+    def _spot_risks(self) -> dict[planning_readers.Triple, SpotRisk]:
+        return planning_readers.read_spot_risks(self.directory, self._sources)
+
+    @cached_property
+    def _quotas(self) -> dict[tuple[str, Purchase, str], Quota]:
+        return planning_readers.read_quotas(self.directory, self._sources)
+
+    @cached_property
+    def _grids(self) -> dict[tuple[str, str], Grid]:
+        return planning_readers.read_grids(self.directory, self._sources)
+
+    @cached_property
+    def _egress(self) -> dict[planning_readers.Triple, DataPrice]:
+        return planning_readers.read_egress(self.directory, self._sources)

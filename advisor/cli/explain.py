@@ -1,0 +1,147 @@
+"""``advisor explain``: why a plan is as it is, what would change it, and what a tighter target costs."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.catalog import Catalog, load_catalog
+from advisor.cli.output import calibration_option, deliver, format_option, output_option, read_text
+from advisor.performance.model import PerformanceModel, load_model
+from advisor.pipeline import plan_question
+from advisor.plan.document import plain, plan_from_json
+from advisor.plan.outcome import Outcome, outcome_of
+from advisor.plan.pareto import TARGETS, Front, pareto_front
+from advisor.plan.question import Question, read_question
+from advisor.plan.values import Plan
+from advisor.plan.whatif import WhatIf, compare, what_if
+from advisor.plan.why import Why, why
+from advisor.report.explain_plan import (
+    Section,
+    front_section,
+    outcome_section,
+    sections_markdown,
+    sections_text,
+    what_if_section,
+    why_section,
+)
+
+SCHEMA = "advisor.explanation/v1"
+_STATED = "stated"
+_PREFIX = "slo."
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line asks."""
+
+    changes: str | None
+    instance_type: str | None
+    region: str | None
+    fronts: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Explanation:
+    """What is answered; None and empty: not asked."""
+
+    plan: Outcome | None = None
+    what_if: WhatIf | None = None
+    why: Why | None = None
+    pareto: tuple[Front, ...] = ()
+
+
+@click.command(name="explain")
+@click.argument("plan", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--why", "instance_type", help="What would have to change for this instance type to win.")
+@click.option("--region", help="With --why: in this region.")
+@click.option("--what-if", "changes", help="Plan again with changes, such as slo.tpot_p95=30ms,demand=2x.")
+@click.option(
+    "--pareto",
+    "fronts",
+    is_flag=False,
+    flag_value=_STATED,
+    metavar="[TARGETS]",
+    help="Cost against latency targets, such as slo.tpot_p95,slo.ttft_p95.  [default: those stated, else all]",
+)
+@format_option
+@output_option
+@calibration_option
+def command(
+    plan: Path,
+    instance_type: str | None,
+    region: str | None,
+    changes: str | None,
+    fronts: str | None,
+    output_format: str,
+    output: Path | None,
+    calibration: Path | None,
+) -> None:
+    """Explain a PLAN (JSON of `advisor recommend`): what binds it, and why the winner wins.
+
+    The plan is made again from the question it holds; no workload file, trace or config.json is needed. Beside
+    --what-if, --why and --pareto answer for the changed question.
+    """
+    if region is not None and instance_type is None:
+        raise click.UsageError("--region says where --why is to look; give --why INSTANCE_TYPE")
+    asked = _Asked(changes, instance_type, region, fronts)
+    read = plan_from_json(read_text(plan, "plan"), str(plan))
+    catalog, model = load_catalog(), load_model(calibration)
+    _warn_of_other_facts(read, catalog, model)
+    found = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
+    deliver(_render(found, output_format), output)
+
+
+def _warn_of_other_facts(plan: Plan, catalog: Catalog, model: PerformanceModel) -> None:
+    made_from = (plan.provenance.catalog_hash, plan.provenance.calibration_version)
+    if made_from != (catalog.content_hash, model.calibration.version):
+        click.echo(
+            "warning: the plan was made from another catalog or calibration; it is explained by this one", err=True
+        )
+
+
+def _explain(read: Plan, question: Question, catalog: Catalog, model: PerformanceModel, asked: _Asked) -> _Explanation:
+    difference = None
+    if asked.changes is not None:
+        before = plan_question(question, catalog, model=model)
+        question, catalog, changes = what_if(question, catalog, asked.changes)
+        difference = compare(changes, before, plan_question(question, catalog, model=model))
+    nothing_asked = (asked.changes, asked.instance_type, asked.fronts) == (None, None, None)
+    return _Explanation(
+        plan=outcome_of(read) if nothing_asked else None,
+        what_if=difference,
+        why=why(question, catalog, model, asked.instance_type, asked.region) if asked.instance_type else None,
+        pareto=tuple(pareto_front(question, catalog, model, target) for target in _targets(asked.fronts, question)),
+    )
+
+
+def _targets(text: str | None, question: Question) -> tuple[str, ...]:
+    """The targets that a front is asked for."""
+    if text is None:
+        return ()
+    if text == _STATED:
+        stated = tuple(name for name in TARGETS if getattr(question.workload.slo, f"{name}_ms") is not None)
+        return stated or TARGETS
+    names = tuple(name.strip().removeprefix(_PREFIX) for name in text.split(","))
+    unknown = next((name for name in names if name not in TARGETS), None)
+    if unknown is not None:
+        known = ", ".join(f"{_PREFIX}{name}" for name in TARGETS)
+        raise click.UsageError(f"--pareto takes {known}, not '{unknown}'; give the plan before it")
+    return names
+
+
+def _render(found: _Explanation, output_format: str) -> str:
+    if output_format == "json":
+        answered: dict[str, Any] = {name: one for name, one in plain(found, "explanation").items() if one}
+        return json.dumps({"schema": SCHEMA} | answered, indent=1, ensure_ascii=False) + "\n"
+    sections = _sections(found)
+    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections)
+
+
+def _sections(found: _Explanation) -> list[Section]:
+    sections = [outcome_section(found.plan)] if found.plan else []
+    sections += [what_if_section(found.what_if)] if found.what_if else []
+    sections += [why_section(found.why)] if found.why else []
+    return sections + [front_section(front) for front in found.pareto]

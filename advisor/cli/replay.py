@@ -1,0 +1,49 @@
+"""``advisor replay``: a plan under a trace, request by request."""
+
+import json
+from pathlib import Path
+
+import click
+
+from advisor.cli.output import calibration_option, deliver, output_option, read_text
+from advisor.cli.progress import Progress
+
+
+@click.command(name="replay")
+@click.argument("plan", type=click.Path(dir_okay=False, path_type=Path), metavar="PLAN.json")
+@click.argument("trace", type=click.Path(dir_okay=False, path_type=Path), metavar="TRACE.csv")
+@click.option(
+    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
+    help="How to show the result.",
+)  # fmt: skip
+@click.option("--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Option of the plan, by its rank.")
+@calibration_option
+@output_option
+def command(
+    plan: Path, trace: Path, output_format: str, rank: int | None, calibration: Path | None, output: Path | None
+) -> None:
+    """What TRACE.csv would have cost on PLAN.json, and how many of its requests would have met the targets.
+
+    Every request is sent through a simulation of continuous batching on the planned replicas: admission, chunked
+    prefill, a paged cache, preemption. Requests longer than what the plan serves are refused, and count as late.
+    """
+    from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
+    from advisor.demand.requests import read_requests  # noqa: PLC0415
+    from advisor.performance.model import load_model  # noqa: PLC0415
+    from advisor.plan.document import plain, plan_from_json  # noqa: PLC0415
+    from advisor.plan.replay.fleet import replay  # noqa: PLC0415
+    from advisor.plan.replay.from_plan import planned  # noqa: PLC0415
+    from advisor.report.replay_table import replay_table  # noqa: PLC0415
+
+    document = plan_from_json(read_text(plan, "plan"), where=str(plan))
+    fleet = planned(document, load_catalog(), load_model(calibration), rank, where=str(plan))
+    requests = read_requests(trace)
+    for note in (*fleet.notes, *requests.notes):
+        click.echo(f"note: {note}", err=True)
+    with Progress("requests replayed") as progress:
+        result = replay(fleet.groups, requests, fleet.slo, progress=progress)
+    if output_format == "json":
+        text = json.dumps(plain(result, "replay"), indent=1, ensure_ascii=False) + "\n"
+    else:
+        text = replay_table(fleet.title, result, fleet.slo)
+    deliver(text, output)

@@ -1,0 +1,85 @@
+"""When a commitment pays off, and which of the commitments already owned still hold."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.catalog import Catalog
+from advisor.catalog.names import suggestion
+from advisor.errors import InputError
+from advisor.units import HOURS_PER_MONTH
+from advisor.workload.values import OwnedCommitment, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """Use from which a commitment, paid every hour, is cheaper than paying only for the hours in use."""
+
+    utilization: float
+    """Share of the hours; above 1 it never pays off."""
+    hours_per_month: float
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Commitments that are paid for on the day of planning."""
+
+    valid: tuple[OwnedCommitment, ...]
+    notes: tuple[str, ...]
+    """Names those that have expired."""
+
+
+def break_even(committed_usd_per_hour: float, alternative_usd_per_hour: float | None) -> BreakEven | None:
+    """``utilization = committed ÷ alternative``: with it, the alternative's hours in use cost as much as all hours.
+
+    The alternative is the price on demand or on spot; None when that is unknown.
+    """
+    if alternative_usd_per_hour is None:
+        return None
+    utilization = committed_usd_per_hour / alternative_usd_per_hour
+    return BreakEven(utilization, utilization * HOURS_PER_MONTH)
+
+
+def usd_per_useful_hour(committed_usd_per_hour: float, utilization: float) -> float:
+    """``committed ÷ utilization``: what an hour in use costs when the others are paid as well.
+
+    Raises:
+        ValueError: the utilization is not a positive share.
+    """
+    if not 0 < utilization <= 1:
+        raise ValueError(f"a utilization is above 0 and at most 1, not {utilization}")
+    return committed_usd_per_hour / utilization
+
+
+def owned_commitments(workload: Workload, catalog: Catalog, today: dt.date) -> Owned:
+    """The workload's commitments that hold on its ``as_of`` day, or *today* where it names none.
+
+    The day of expiry itself is still covered.
+
+    Raises:
+        InputError: a commitment names a provider, an instance type or a region that the catalog does not know.
+    """
+    day = workload.as_of or today
+    valid, notes = [], []
+    for index, owned in enumerate(workload.commitments):
+        _check(owned, workload.where(f"commitments[{index}]"), catalog)
+        if owned.expires < day:
+            notes.append(
+                f"the commitment to {owned.count} × {owned.instance_type} in {owned.region} expired on "
+                f"{owned.expires.isoformat()}, before {day.isoformat()}: it is left out"
+            )
+        else:
+            valid.append(owned)
+    return Owned(tuple(valid), tuple(notes))
+
+
+def _check(owned: OwnedCommitment, where: str, catalog: Catalog) -> None:
+    _check_name("provider", owned.provider, catalog.providers, where)
+    types = [name for provider, name in catalog.instance_types if provider == owned.provider]
+    _check_name(f"instance type of {owned.provider}", owned.instance_type, types, where)
+    _check_name(f"region of {owned.provider}", owned.region, catalog.regions_of(owned.provider), where)
+
+
+def _check_name(kind: str, name: str, known: Sequence[str], where: str) -> None:
+    if name not in known:
+        raise InputError(f"unknown {kind}: '{name}'", where=where, hint=suggestion(name, known))

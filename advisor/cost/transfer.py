@@ -1,0 +1,38 @@
+"""What the answers cost on their way to the users: data that leaves a region is paid for by the GB."""
+
+from advisor.cost.compute import NOT_INCLUDED
+from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
+
+BYTES_PER_TEXT_TOKEN = 4
+"""UTF-8 bytes of an average English token (OpenAI's rule of thumb: a token is four characters)."""
+BYTES_PER_STREAMED_TOKEN = 250
+"""One server-sent event with one token of an OpenAI-style chat completion: its JSON names id, model, time and choice
+anew each time. As vLLM writes it, with a line of HTTP chunking around it; a test counts the bytes."""
+BYTES_PER_ANSWER = 700
+"""Headers and the rest of the JSON around an answer, once a request."""
+
+
+def egress_gb(output_tokens: float, *, streamed: bool = True) -> float:
+    """GB that leave the region for one answer: ``(answer + tokens × bytes per token) ÷ 10⁹``.
+
+    Prompts come in free of charge.
+    """
+    per_token = BYTES_PER_STREAMED_TOKEN if streamed else BYTES_PER_TEXT_TOKEN
+    return (BYTES_PER_ANSWER + output_tokens * per_token) / BYTES_PER_GB
+
+
+def egress_usd_per_request(output_tokens: float, usd_per_gb: float | None, *, streamed: bool = True) -> float | None:
+    """Price of one answer's way to the user at the region's first paid tier; None when that is unknown."""
+    return None if usd_per_gb is None else egress_gb(output_tokens, streamed=streamed) * usd_per_gb
+
+
+def egress_usd_per_month(requests_per_second: float, usd_per_request: float | None) -> float | None:
+    """Data transfer of an average month, to the cent; None when its price is unknown."""
+    return None if usd_per_request is None else round(requests_per_second * SECONDS_PER_MONTH * usd_per_request, 2)
+
+
+def not_included(transfer_usd_per_month: float | None) -> tuple[str, ...]:
+    """What a total leaves out: data transfer only where its price is not known."""
+    if transfer_usd_per_month is None:
+        return NOT_INCLUDED
+    return tuple(item for item in NOT_INCLUDED if item != "data transfer")

@@ -1,0 +1,42 @@
+"""Hours of the week, and clocks that show no date."""
+
+import datetime as dt
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_DAY
+
+MONDAY_SECONDS = 4.0 * SECONDS_PER_DAY
+"""1970-01-05 00:00 UTC, a Monday: where the zero of a clock without a date is put."""
+_FIRST_DATE_SECONDS = 366.0 * SECONDS_PER_DAY
+_HOURS_FROM_MONDAY_TO_1970 = 3 * HOURS_PER_DAY
+UNDATED = (
+    "the clock of the demand shows no date: its first day is taken to be a Monday that begins at 00:00 UTC, so "
+    "days of the week and hours of the day are relative to that"
+)
+
+
+def is_dated(seconds: float) -> bool:
+    """Whether a time is a date; before 1971 it counts the seconds since something else."""
+    return seconds >= _FIRST_DATE_SECONDS
+
+
+def on_the_calendar(seconds: float) -> float:
+    """The time itself when it is a date, else with its zero on a Monday."""
+    return seconds if is_dated(seconds) else seconds + MONDAY_SECONDS
+
+
+def hours_of_week(first_hour: int, hours: int) -> npt.NDArray[np.int64]:
+    """Index in the week (0: Monday 00:00 UTC) of consecutive hours.
+
+    Args:
+        first_hour: the first, in hours since 1970 (a Thursday).
+        hours: how many.
+    """
+    return (first_hour + _HOURS_FROM_MONDAY_TO_1970 + np.arange(hours)) % HOURS_PER_WEEK
+
+
+def iso_minute(seconds: float) -> str:
+    """``2023-11-16T18:15Z``."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%MZ")

@@ -1,0 +1,131 @@
+"""Ways to carry an hourly series on; each scales with its input, ignores unknown hours and returns known ones.
+
+Every method has one signature: the known past (NaN where unknown, at least one hour known), the first hour of it since
+1970, and how many hours to carry on.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.demand.clock import hours_of_week
+from advisor.demand.values import Floats
+from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
+
+Method = Callable[[Floats, int, int], Floats]
+
+RIDGE_HOURS = 9 * HOURS_PER_DAY
+"""A week to look back on and two days to learn from."""
+_RIDGE_WEEKS = 8
+_HARMONICS = np.array([1, 2, 3, 4, 7, 14, 21])
+"""Of the week; the 7th, 14th and 21st are the first three of the day."""
+_ANGLES = 2 * np.pi * np.outer(np.arange(HOURS_PER_WEEK), _HARMONICS) / HOURS_PER_WEEK
+_FOURIER = np.column_stack([np.sin(_ANGLES), np.cos(_ANGLES)])
+_LEAST_RATIO = 0.05
+_ALPHA = 100.0
+
+
+def level(past: Floats, _first_hour: int, ahead: int) -> Floats:
+    """The mean of the past."""
+    return np.full(ahead, np.nanmean(past))
+
+
+def last_value(past: Floats, _first_hour: int, ahead: int) -> Floats:
+    """The last known hour."""
+    return np.full(ahead, past[~np.isnan(past)][-1])
+
+
+def seasonal_naive(past: Floats, first_hour: int, ahead: int) -> Floats:
+    """The same hour of the week when it was last known, else the same hour of the day."""
+    return _week(past, first_hour, _latest)[hours_of_week(first_hour + len(past), ahead)]
+
+
+def shape_and_level(past: Floats, first_hour: int, ahead: int) -> Floats:
+    """Mean of the same hour of the week (else of the day) × how busy the last week was against that shape."""
+    week = _week(past, first_hour, _mean)
+    fitted = week[hours_of_week(first_hour, len(past))][-HOURS_PER_WEEK:]
+    recent = past[-HOURS_PER_WEEK:]
+    is_known = ~np.isnan(recent)
+    expected = fitted[is_known].sum()
+    factor = recent[is_known].sum() / expected if expected > 0 else 1.0
+    return week[hours_of_week(first_hour + len(past), ahead)] * float(factor)
+
+
+def ridge(past: Floats, first_hour: int, ahead: int) -> Floats:
+    """Ridge regression of log(rate ÷ level) on Fourier terms of the week, the same hour last week and the last day.
+
+    The level is the mean of the week before the forecast's origin. Origins one day apart are what it learns from, each
+    with the hours that were known by now. Less than nine days are left to :func:`shape_and_level`.
+    """
+    if len(past) < RIDGE_HOURS:
+        return shape_and_level(past, first_hour, ahead)
+    rows = list(_training_rows(past, first_hour, ahead))
+    now = _features(past, first_hour, len(past), ahead)
+    if not rows or now is None:
+        return shape_and_level(past, first_hour, ahead)
+    from sklearn.linear_model import Ridge  # noqa: PLC0415 - a second and a half that short histories need not pay
+
+    model = Ridge(_ALPHA).fit(np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows]))
+    features, now_level = now
+    return np.asarray(np.maximum(np.exp(model.predict(features)) - _LEAST_RATIO, 0.0) * now_level)
+
+
+def _training_rows(past: Floats, first_hour: int, ahead: int) -> Iterator[tuple[Floats, Floats]]:
+    """Features and logarithms of what came then, for each origin of the past."""
+    earliest = max(HOURS_PER_WEEK, len(past) - _RIDGE_WEEKS * HOURS_PER_WEEK)
+    for origin in range(len(past) - HOURS_PER_DAY, earliest - 1, -HOURS_PER_DAY):
+        came = past[origin : origin + ahead]
+        is_known = ~np.isnan(came)
+        found = _features(past, first_hour, origin, len(came))
+        if found is not None and is_known.any():
+            features, base = found
+            yield features[is_known], np.log(came[is_known] / base + _LEAST_RATIO)
+
+
+def _features(past: Floats, first_hour: int, origin: int, ahead: int) -> tuple[Floats, float] | None:
+    """What is known at an origin of each of the hours after it, and the level; None where the level is not known."""
+    week = past[origin - HOURS_PER_WEEK : origin]
+    if np.isnan(week).all() or np.nanmean(week) <= 0:
+        return None
+    base = float(np.nanmean(week))
+    day = week[-HOURS_PER_DAY:]
+    last_day = 1.0 if np.isnan(day).all() else float(np.nanmean(day)) / base
+    last_week = np.resize(np.log(np.nan_to_num(week / base, nan=1.0) + _LEAST_RATIO), ahead)
+    terms = _FOURIER[hours_of_week(first_hour + origin, ahead)]
+    return np.column_stack([terms, last_week, np.full(ahead, np.log(last_day + _LEAST_RATIO))]), base
+
+
+def _week(past: Floats, first_hour: int, pick: Callable[[Floats], Floats]) -> Floats:
+    """A pick of the known values of each hour of the week, else of the hour of the day, else the mean of all.
+
+    With less than a week behind it, the hour of the day alone counts.
+    """
+    phases = hours_of_week(first_hour, len(past))
+    daily = np.tile(pick(_folded(past, phases % HOURS_PER_DAY, HOURS_PER_DAY)), HOURS_PER_WEEK // HOURS_PER_DAY)
+    filled = np.where(np.isnan(daily), np.nanmean(past), daily)
+    if np.count_nonzero(~np.isnan(past)) < HOURS_PER_WEEK:
+        return filled
+    weekly = pick(_folded(past, phases, HOURS_PER_WEEK))
+    return np.where(np.isnan(weekly), filled, weekly)
+
+
+def _folded(past: Floats, phases: npt.NDArray[np.int64], period: int) -> Floats:
+    """One row for each period, one column for each phase."""
+    before = int(phases[0])
+    after = -(before + len(past)) % period
+    return np.pad(past, (before, after), constant_values=np.nan).reshape(-1, period)
+
+
+def _latest(folded: Floats) -> Floats:
+    """The last known value of each column."""
+    latest: Floats = folded[0]
+    for row in folded[1:]:
+        latest = np.where(np.isnan(row), latest, row)
+    return latest
+
+
+def _mean(folded: Floats) -> Floats:
+    """The mean of the known values of each column; NaN where none is."""
+    known = np.count_nonzero(~np.isnan(folded), axis=0)
+    return np.where(known > 0, np.nansum(folded, axis=0) / np.maximum(known, 1), np.nan)

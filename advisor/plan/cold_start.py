@@ -1,0 +1,198 @@
+"""How long it takes until a new replica serves, and what has to run already because of that."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from advisor.candidates import Candidate
+from advisor.catalog.planning import Fact, Facts
+from advisor.catalog.values import InstanceType
+from advisor.demand.values import Floats
+from advisor.performance.values import Interval
+from advisor.units import BITS_PER_BYTE, BYTES_PER_GB, BYTES_PER_GIB, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+
+METRIC_DELAY_S = 60.0
+"""From a rise of the load until a scaler orders an instance: one period of a metric (CloudWatch's, a minute)."""
+DISK_GB_PER_SECOND = 0.5
+"""What the volume of an instance gives: 500 MB/s, as the generated Terraform orders it."""
+ENGINE_RESIDUAL_S = 13.0
+"""Largest distance of a measured engine start from the line fitted through them, either way."""
+
+_LARGE_ACCELERATORS = 8
+_PLAIN_LINKS = ("", "none", "pcie", "ici")
+_IMAGES = {
+    "nvidia": "image_vllm_cuda",
+    "amd": "image_vllm_rocm",
+    "aws": "image_vllm_neuron",
+    "intel": "image_vllm_gaudi",
+    "google": "image_vllm_tpu",
+}
+_COMPILES = {
+    ("aws", False): "compile_neuron",
+    ("google", False): "compile_tpu",
+    ("google", True): "compile_tpu_cached",
+    ("intel", False): "warm_up_gaudi",
+    ("intel", True): "warm_up_gaudi",
+}
+"""What an engine does beside what vLLM does on GPUs, by vendor and whether its cache is filled."""
+
+
+class WeightSource(StrEnum):
+    """Where a new instance finds the weights."""
+
+    HUB = "hub"
+    """A model hub: downloaded to the disk, then loaded. The generated code does so."""
+    OBJECT_STORAGE = "object_storage"
+    """A bucket of the region, streamed to the accelerators."""
+    VOLUME = "volume"
+    """On the instance's own volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """Seconds of each stage until a replica serves; the ends of the range add up as if all were slow together."""
+
+    launch_s: Interval
+    """From the order to a machine with its driver."""
+    image_s: Interval
+    """Download and unpacking of the container image."""
+    weights_s: Interval
+    """Weights of one replica into its accelerators; the replicas of an instance load side by side."""
+    engine_s: Interval
+    """Start of the process, compilation, profiling, graphs, warm-up."""
+    total_s: Interval
+    warm_pool_total_s: Interval
+    """The same for an instance that was stopped with its disk: image, weights and compile cache are there."""
+
+    @property
+    def lead_hours(self) -> float:
+        """How much ahead of its hour a scheduled instance has to be ordered: the upper edge of the total."""
+        return self.total_s.high / SECONDS_PER_HOUR
+
+    @property
+    def reactive_delay_s(self) -> float:
+        """From a rise of the load until capacity ordered because of it serves, at the upper edge."""
+        return self.total_s.high + METRIC_DELAY_S
+
+
+def cold_start(candidate: Candidate, facts: Facts, source: WeightSource = WeightSource.HUB) -> ColdStart:
+    """Cold start of a candidate: ``launch + image + weights + engine``, from the catalog's table of the same name."""
+    machine, vendor = candidate.instance_type, candidate.accelerator.vendor
+    weights_gib = candidate.memory.weights_gib
+    network = (machine.network_gbit_per_second or math.inf) / BITS_PER_BYTE
+    launch = _range(facts[_launch(machine, vendor)])
+    size = _range(facts[_IMAGES.get(vendor, _IMAGES["nvidia"])])
+    image = _seconds(size, facts["pull"], min(network, DISK_GB_PER_SECOND))
+    weights = _weights(weights_gib, candidate.tensor_parallel, network, facts, source)
+    engine = _engine(weights_gib, vendor, facts, cached=False)
+    kept = _weights(weights_gib, candidate.tensor_parallel, network, facts, WeightSource.VOLUME)
+    resumed = (_range(facts["launch_vm"]), _fastest(kept, weights), _engine(weights_gib, vendor, facts, cached=True))
+    return ColdStart(launch, image, weights, engine, _sum(launch, image, weights, engine), _sum(*resumed))
+
+
+def _launch(machine: InstanceType, vendor: str) -> str:
+    """Whole boards of eight and more accelerators on links of their own (p4d, p5, trn1.32xlarge) start like metal."""
+    if vendor == "google":
+        return "launch_tpu"
+    large = (machine.accelerator_count or 0) >= _LARGE_ACCELERATORS and machine.interconnect not in _PLAIN_LINKS
+    return "launch_gpu_large" if large else "launch_gpu"
+
+
+def _weights(
+    weights_gib: float, tensor_parallel: int, network_gb_per_second: float, facts: Facts, source: WeightSource
+) -> Interval:
+    """``weights ÷ min(source, network, disk)``; from a hub ``+ weights ÷ (rate to one accelerator × accelerators)``."""
+    size = Interval(weights_gib, weights_gib, weights_gib)
+    network, disk = (gb * BYTES_PER_GB / BYTES_PER_GIB for gb in (network_gb_per_second, DISK_GB_PER_SECOND))
+    match source:
+        case WeightSource.HUB:
+            loaded = _seconds(size, facts["weights_local"], math.inf, tensor_parallel)
+            return _sum(_seconds(size, facts["weights_hub"], min(network, disk)), loaded)
+        case WeightSource.OBJECT_STORAGE:
+            return _seconds(size, facts["weights_object_storage"], network)
+        case WeightSource.VOLUME:
+            return _seconds(size, facts["weights_volume"], disk)
+
+
+def _engine(weights_gib: float, vendor: str, facts: Facts, *, cached: bool) -> Interval:
+    """``process + base + seconds per GiB × weights`` (a line through runs of 8B to 235B), and compilation elsewhere."""
+    kind = "engine_init_cached" if cached else "engine_init"
+    line = facts[f"{kind}_base"].value + facts[f"{kind}_per_weights"].value * weights_gib
+    init = Interval(line, max(line - ENGINE_RESIDUAL_S, 0.0), line + ENGINE_RESIDUAL_S)
+    compiled = _COMPILES.get((vendor, cached))
+    extra = [] if compiled is None else [_range(facts[compiled])]
+    return _sum(_range(facts["process_start"]), init, *extra)
+
+
+def _range(fact: Fact) -> Interval:
+    return Interval(fact.value, fact.low, fact.high)
+
+
+def _seconds(size: Interval, rate: Fact, limit: float, streams: int = 1) -> Interval:
+    """``size ÷ min(rate × streams, limit)``: the least size at the highest rate is the lower end."""
+    value, low, high = (min(each * streams, limit) for each in (rate.value, rate.low, rate.high))
+    return Interval(size.value / value, size.low / high, size.high / low)
+
+
+def _sum(*stages: Interval) -> Interval:
+    return Interval(
+        sum([one.value for one in stages]), sum([one.low for one in stages]), sum([one.high for one in stages])
+    )
+
+
+def _fastest(one: Interval, other: Interval) -> Interval:
+    return Interval(min(one.value, other.value), min(one.low, other.low), min(one.high, other.high))
+
+
+@dataclass(frozen=True, slots=True)
+class Reactive:
+    """What a policy misses that orders capacity when it sees the load. NaN: too little of the load is known."""
+
+    missed_ratio: float
+    """Share of the requests beyond a capacity that only follows the load."""
+    headroom_requests_per_second: float
+    """Capacity that has to run beside what the load needs, for no more to be missed than the SLO allows."""
+
+
+def reactive(requests_per_minute: Floats, delay_s: float, within_ratio: float) -> Reactive:
+    """What a capacity ``c(t) = r(t - delay) + headroom`` misses of the rate ``r(t)``, both minute by minute.
+
+    ``Σ max(r(t) - c(t), 0) ≤ (1 - within_ratio) × Σ r(t)`` gives the least headroom: with the rises dₖ within the
+    delay in falling order, ``headroom = max over k of (d₁ + … + dₖ - allowed) ÷ k``. A delay counts in whole minutes;
+    minutes of which one end is unknown (NaN) are left out.
+    """
+    counts = np.asarray(requests_per_minute, dtype=np.float64)
+    lag = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)
+    rises = counts[lag:] - counts[:-lag]
+    known = ~np.isnan(rises)
+    served = counts[lag:][known]
+    if not served.sum() > 0:
+        return Reactive(math.nan, math.nan)
+    summed = np.cumsum(-np.sort(-rises[known]))
+    allowed = (1 - within_ratio) * served.sum()
+    headroom = max(float(((summed - allowed) / np.arange(1, summed.size + 1)).max()), 0.0)
+    missed = float(np.maximum(rises[known], 0.0).sum() / served.sum())
+    return Reactive(missed, headroom / SECONDS_PER_MINUTE)
+
+
+def minimum_warm_replicas(
+    requests_per_minute: Floats, delay_s: float, within_ratio: float, replica_rate: float, peak_rate: float
+) -> int:
+    """Replicas that a reactive policy may never fall below: ``⌈(lowest rate + headroom) ÷ rate of a replica⌉``.
+
+    At most those of the peak, which are also the answer where too little is known of the load.
+
+    Args:
+        requests_per_minute: the load as observed.
+        delay_s: see :attr:`ColdStart.reactive_delay_s`.
+        within_ratio: share of the requests that has to be within the SLO.
+        replica_rate: requests per second that one replica sustains.
+        peak_rate: requests per second of the busiest minute.
+    """
+    headroom = reactive(requests_per_minute, delay_s, within_ratio).headroom_requests_per_second
+    if math.isnan(headroom):
+        return math.ceil(peak_rate / replica_rate)
+    lowest = float(np.nanmin(requests_per_minute)) / SECONDS_PER_MINUTE
+    return math.ceil(min(lowest + headroom, peak_rate) / replica_rate)

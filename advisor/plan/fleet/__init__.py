@@ -1,0 +1,1 @@
+"""Demand by hour, pools and limits in; the cheapest fleet out, with the proof of how cheap one could be."""

@@ -1,0 +1,169 @@
+"""Solve a fleet problem, read the fleet out of the solution, or say which constraints conflict."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from advisor.plan.fleet.program import Elastic, FleetProgram, instance_usd_per_month, requests_per_month
+from advisor.plan.fleet.solver import DEFAULT_SECONDS, Outcome, Solution
+from advisor.plan.fleet.values import (
+    Allocation,
+    Constraint,
+    FleetSolution,
+    Floats,
+    Infeasible,
+    Paid,
+    Problem,
+    Relaxation,
+)
+
+NEGOTIABLE = (
+    Constraint.BUDGET, Constraint.MAX_REPLICAS, Constraint.MIN_REPLICAS, Constraint.ZONES, Constraint.SURVIVE,
+    Constraint.SPOT_REROUTE, Constraint.COMMITMENT_LOW_BAND, Constraint.QUOTA, Constraint.MAX_INSTANCE_TYPES,
+    Constraint.MAX_CHANGED_INSTANCES, Constraint.CARBON, Constraint.POWER,
+)  # fmt: skip
+"""What a user could give up; demand and capacity are what the fleet is for."""
+NOT_A_NUMBER = (Constraint.SURVIVE, Constraint.COMMITMENT_LOW_BAND)
+CONFLICT_SECONDS = 5.0
+TRACE_SHARE = 1e-9
+"""A smaller share of the requests is a rounding of the solver."""
+
+
+def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
+    """The cheapest fleet, proven or with its gap, or the constraints that exclude each other."""
+    program = FleetProgram(problem).build()
+    solution = program.program.solve(seconds)
+    if solution.outcome in (Outcome.INFEASIBLE, Outcome.UNSOLVED):
+        return explain_conflict(problem)
+    return _fleet(problem, program, solution)
+
+
+def _fleet(problem: Problem, program: FleetProgram, solution: Solution) -> FleetSolution:
+    allocations = tuple(_allocations(problem, program, solution.values))
+    shares = {
+        pool.key: found
+        for g, pool in enumerate(problem.pools)
+        if (found := _shares_of(problem, program, g, solution.values)).max() > TRACE_SHARE
+    }
+    objective = objective_usd_per_month(problem, allocations, shares)
+    return FleetSolution(
+        allocations=allocations,
+        shares=shares,
+        objective_usd_per_month=objective,
+        bound_usd_per_month=objective if solution.outcome is Outcome.OPTIMAL else solution.bound,
+        proven=solution.outcome is Outcome.OPTIMAL,
+    )
+
+
+def _allocations(problem: Problem, program: FleetProgram, values: Floats) -> Iterator[Allocation]:
+    hours = range(len(problem.hours))
+    for g, pool in enumerate(problem.pools):
+        for t, tariff in enumerate(pool.tariffs):
+            variables = [program.fixed[g, t] if tariff.paid.always else program.hourly[g, t, h] for h in hours]
+            instances = tuple(round(float(values[variable])) for variable in variables)
+            if any(instances):
+                yield Allocation(pool, tariff, instances)
+
+
+def _shares_of(problem: Problem, program: FleetProgram, g: int, values: Floats) -> Floats:
+    """Share of each bucket's requests that a pool receives: what it takes of the mix and of the bucket alone."""
+    buckets = max(len(problem.bucket_shares), 1)
+    found = np.zeros((len(problem.hours), len(problem.place_shares), buckets))
+    for h in range(len(problem.hours)):
+        for p in range(len(problem.place_shares)):
+            found[h, p, :] = values[program.mix[g, h, p]]
+            for b in range(len(problem.bucket_shares)):
+                found[h, p, b] += values[program.bucket[g, h, p, b]]
+    return np.clip(found, 0.0, 1.0)
+
+
+def allocation_usd_per_month(problem: Problem, allocation: Allocation) -> float:
+    """Compute of one allocation, to the cent."""
+    costs = [
+        count * instance_usd_per_month(problem, allocation.pool, allocation.tariff, h)
+        for h, count in enumerate(allocation.instances)
+    ]
+    return round(math.fsum(costs), 2)
+
+
+def transfer_usd_per_month(problem: Problem, shares: dict[str, Floats]) -> float:
+    """Data transfer of all pools, to the cent."""
+    parts = problem.bucket_shares if len(problem.bucket_shares) else np.ones(1)
+    costs = [
+        pool.usd_per_request * requests_per_month(hour) * float(shares[pool.key][h].T @ problem.place_shares @ parts)
+        for pool in problem.pools
+        if pool.key in shares and pool.usd_per_request
+        for h, hour in enumerate(problem.hours)
+    ]
+    return round(math.fsum(costs), 2)
+
+
+def switching_usd_per_month(problem: Problem, allocations: tuple[Allocation, ...]) -> float:
+    """Putting stands into service of which nothing runs today, spread over the horizon, to the cent."""
+    if not problem.running:
+        return 0.0
+    new = [one for one in allocations if not problem.running.get(one.pool.stand)]
+    return round(math.fsum(one.instances[-1] * one.pool.switching_usd for one in new), 2)
+
+
+def objective_usd_per_month(
+    problem: Problem, allocations: tuple[Allocation, ...], shares: dict[str, Floats]
+) -> float:  # fmt: skip
+    """The one number that is minimised and printed: the sum of its parts, each to the cent."""
+    compute = [allocation_usd_per_month(problem, one) for one in allocations]
+    rest = (transfer_usd_per_month(problem, shares), switching_usd_per_month(problem, allocations))
+    return round(math.fsum((*compute, *rest)), 2)
+
+
+def explain_conflict(problem: Problem) -> Infeasible:
+    """A smallest set of named constraints that cannot hold together, and what each would have to be.
+
+    One constraint after the other is left out for good if nothing holds without it either (deletion filter; Chinneck
+    and Dravnieks 1991), so that those kept conflict and any of them, left out, helps.
+    """
+    left_out: set[Constraint] = set()
+    stated = [one for one in NEGOTIABLE if _stated(problem, one)]
+    for constraint in stated:
+        if not _feasible(problem, frozenset(left_out | {constraint})):
+            left_out.add(constraint)
+    kept = tuple(one for one in stated if one not in left_out)
+    found = [relaxed for one in kept if one not in NOT_A_NUMBER for relaxed in _relax(problem, one)]
+    return Infeasible(kept, tuple(sorted(found, key=_relative_change)))
+
+
+def _stated(problem: Problem, constraint: Constraint) -> bool:
+    """Whether the problem has such a constraint at all."""
+    rows = FleetProgram(problem).build().program.row_names
+    return constraint in rows
+
+
+def _feasible(problem: Problem, left_out: frozenset[Constraint]) -> bool:
+    program = FleetProgram(problem, left_out=left_out).build().program
+    program.costs = [0.0] * len(program.costs)
+    return program.solve(CONFLICT_SECONDS).outcome in (Outcome.OPTIMAL, Outcome.STOPPED)
+
+
+def _relax(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
+    """The least excess over one limit with which a fleet exists."""
+    program = FleetProgram(problem, elastic=constraint).build()
+    solution = program.program.solve(CONFLICT_SECONDS)
+    if solution.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
+        return
+    worst: dict[str, tuple[float, Elastic]] = {}
+    for one in program.slacks:
+        excess = float(solution.values[one.slack])
+        if excess > 1e-6 and excess > worst.get(one.detail, (0.0, one))[0]:
+            worst[one.detail] = (excess, one)
+    for excess, one in worst.values():
+        yield Relaxation(constraint, one.detail, one.limit, one.limit + one.sign * excess, one.unit)
+
+
+def _relative_change(relaxation: Relaxation) -> float:
+    return abs(relaxation.needed - relaxation.limit) / max(abs(relaxation.limit), 1e-9)
+
+
+def paid_share(solution: FleetSolution, paid: Paid) -> float:
+    """Share of the instance-hours that are paid in one way."""
+    hours = sum(sum(one.instances) for one in solution.allocations)
+    return sum(sum(one.instances) for one in solution.allocations if one.tariff.paid is paid) / max(hours, 1)

@@ -1,0 +1,338 @@
+"""Served candidates × offers × ways of paying → the pools that the optimiser chooses from."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate
+from advisor.catalog import Catalog
+from advisor.catalog.planning import CommitmentPrice
+from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
+from advisor.cost.commitments import break_even
+from advisor.cost.transfer import egress_usd_per_request
+from advisor.performance.stage import Served
+from advisor.plan.cold_start import ColdStart
+from advisor.plan.fleet.shortlist import useful_offers
+from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
+from advisor.plan.geography import Geography, network_shortfall, residency_shortfall
+from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
+from advisor.requirements import Requirements
+from advisor.units import DAYS_PER_MONTH, GRAMS_PER_KG, WATTS_PER_KW
+from advisor.workload.values import QuotaLimit
+
+SWITCHING_HOURS = 2.0
+"""Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
+the time in which old and new run side by side while the new one is tried."""
+
+Stand = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RateTable:
+    """Requests per second of one replica of each candidate, by how far its users are."""
+
+    mix: Mapping[float, Floats]
+    """All requests, by network level in ms: (candidates,)."""
+    buckets: Mapping[float, Floats]
+    """Each prompt-length bucket alone: (buckets, candidates)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Supply:
+    """What pools are made from."""
+
+    requirements: Requirements
+    catalog: Catalog
+    served: Sequence[Served]
+    offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+    rates: RateTable
+    geography: Geography
+    cold_starts: Sequence[ColdStart | None]
+    """Of each candidate; None where nothing depends on it."""
+    regional: bool
+    """Whether regions differ in more than prices, so that each of them is a place of its own."""
+    owned: Mapping[str, int]
+    running: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoolSource:
+    """Where a pool comes from."""
+
+    served: Served
+    offer: Offer
+    cold_start: ColdStart | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoolSet:
+    """All pools, and why other offers are none."""
+
+    pools: tuple[Pool, ...]
+    sources: Mapping[str, PoolSource]
+    rejections: tuple[Rejection, ...]
+
+
+def stand_of(provider: str, region: str, instance_type: str) -> str:
+    """Name of the instances of a type in a region."""
+    return f"{provider}/{region}/{instance_type}"
+
+
+def pools_of(supply: Supply) -> PoolSet:
+    """A pool for each served candidate in each region where it may run and something is known to be paid."""
+    sources: dict[str, PoolSource] = {}
+    pools: list[Pool] = []
+    rejected: dict[Rejection, None] = {}
+    places = _OfferFacts(supply)
+    for at, served in enumerate(supply.served):
+        for offer in places.offers(served.candidate.instance_type):
+            outcome = _pool(supply, places, at, offer)
+            if isinstance(outcome, Rejection):
+                rejected[outcome] = None
+                continue
+            pools.append(outcome)
+            sources[outcome.key] = PoolSource(served, offer, supply.cold_starts[at])
+    return PoolSet(tuple(pools), sources, tuple(rejected))
+
+
+class _OfferFacts:
+    """What only depends on the offer or its region, looked up once."""
+
+    def __init__(self, supply: Supply) -> None:
+        self._supply = supply
+        self._tariffs: dict[Stand, tuple[Tariff, ...]] = {}
+        self._shortfalls: dict[tuple[str, str], Shortfall | None] = {}
+        self._egress: dict[tuple[str, str], float] = {}
+        self._useful: dict[tuple[str, str], dict[tuple[str, Purchase], Offer]] = {}
+
+    def offers(self, machine: InstanceType) -> tuple[Offer, ...]:
+        """Offers of a type that are worth a pool."""
+        every = self._supply.offers[machine.provider, machine.name]
+        if self._supply.regional:
+            return every
+        return tuple(dict.fromkeys(self._useful_of(machine.provider, machine.name).values()))
+
+    def _useful_of(self, provider: str, name: str) -> dict[tuple[str, Purchase], Offer]:
+        if (provider, name) not in self._useful:
+            workload, every = self._supply.requirements.workload, self._supply.offers[provider, name]
+            allowed = [one for one in every if self.shortfall(one) is None]
+            transfer = {one.region: self.egress_usd_per_request(one) for one in allowed}
+            spread = workload.limits.fault_tolerant_ratio < 1
+            found = useful_offers(allowed, workload.purchase, transfer, spread=spread)
+            self._useful[provider, name] = found
+        return self._useful[provider, name]
+
+    def shortfall(self, offer: Offer) -> Shortfall | None:
+        """Why nothing may run in the offer's region."""
+        key = (offer.provider, offer.region)
+        if key not in self._shortfalls:
+            self._shortfalls[key] = _region_shortfall(self._supply, offer)
+        return self._shortfalls[key]
+
+    def tariffs(self, offer: Offer) -> tuple[Tariff, ...]:
+        """Ways of paying for the offer, without what depends on the candidate."""
+        key = (offer.provider, offer.region, offer.instance_type)
+        if key not in self._tariffs:
+            found = _tariffs(self._supply, offer)
+            self._tariffs[key] = tuple(one for one in found if self._worth(offer, one.paid))
+        return self._tariffs[key]
+
+    def _worth(self, offer: Offer, paid: Paid) -> bool:
+        if self._supply.regional:
+            return True
+        return (offer.region, Purchase(paid.value)) in self._useful_of(offer.provider, offer.instance_type)
+
+    def egress_usd_per_request(self, offer: Offer) -> float:
+        """Data transfer of one answer; 0 where its price is not known, which the plan's notes say."""
+        key = (offer.provider, offer.region)
+        if key not in self._egress:
+            price = self._supply.catalog.egress_usd_per_gb(*key)
+            tokens = self._supply.requirements.demand.output_tokens.mean
+            self._egress[key] = egress_usd_per_request(tokens, price.usd_per_gb if price else None) or 0.0
+        return self._egress[key]
+
+
+def _region_shortfall(supply: Supply, offer: Offer) -> Shortfall | None:
+    workload = supply.requirements.workload
+    region = supply.catalog.regions.get((offer.provider, offer.region))
+    if workload.residency and region is not None:
+        missing = residency_shortfall(region, workload.residency)
+        if missing is not None:
+            return missing
+    network = supply.geography.network_ms[offer.provider, offer.region]
+    missed = [
+        network_shortfall(place, offer.region, workload.slo, ms)
+        for place, ms in zip(supply.geography.places, network, strict=True)
+    ]
+    return missed[0] if all(one is not None for one in missed) else None
+
+
+def _pool(supply: Supply, places: _OfferFacts, at: int, offer: Offer) -> Pool | Rejection:
+    candidate = supply.served[at].candidate
+    shortfall = places.shortfall(offer)
+    if shortfall is not None:
+        return reject(candidate.instance_type, shortfall, region=offer.region)
+    tariffs = places.tariffs(offer)
+    if not tariffs:
+        return _no_price(candidate, offer, supply.requirements.workload.purchase)
+    mix, buckets = _rates(supply, at, offer)
+    if not mix.any():
+        return _too_far(supply, candidate, offer)
+    factors = _factors(supply, candidate, offer)
+    if isinstance(factors, Rejection):
+        return factors
+    kw, kg = factors
+    stand = stand_of(offer.provider, offer.region, offer.instance_type)
+    cold = supply.cold_starts[at]
+    return Pool(
+        key=_key(offer, candidate),
+        instance_type=f"{offer.provider}/{offer.instance_type}",
+        stand=stand,
+        replicas=candidate.replicas_per_instance,
+        mix_rates=mix,
+        rates=buckets,
+        tariffs=tuple(_exposed(supply, at, offer, tariffs)),
+        usd_per_request=places.egress_usd_per_request(offer),
+        lead_hours=cold.lead_hours if cold else 0.0,
+        kw=kw,
+        kg_co2e_per_hour=kg,
+        quotas=_quotas(supply, candidate, offer),
+        switching_usd=_switching_usd(supply, tariffs) if supply.running and stand not in supply.running else 0.0,
+    )
+
+
+def _key(offer: Offer, candidate: Candidate) -> str:
+    layout = candidate.partition or f"tp{candidate.tensor_parallel}"
+    return f"{offer.provider}/{offer.region}/{offer.instance_type}/{candidate.precision}/{layout}"
+
+
+def _rates(supply: Supply, at: int, offer: Offer) -> tuple[Floats, Floats]:
+    """Of one instance: all requests of each place (places,), and each bucket alone (places, buckets)."""
+    replicas = supply.served[at].candidate.replicas_per_instance
+    network = supply.geography.network_ms[offer.provider, offer.region]
+    mix = [supply.rates.mix[ms][at] if math.isfinite(ms) else 0.0 for ms in network]
+    count = len(next(iter(supply.rates.buckets.values())))
+    far = np.zeros(count)
+    buckets = [supply.rates.buckets[ms][:, at] if math.isfinite(ms) else far for ms in network]
+    return np.array(mix) * replicas, np.array(buckets).reshape(len(network), count) * replicas
+
+
+def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
+    workload = supply.requirements.workload
+    if supply.owned.get(stand_of(offer.provider, offer.region, offer.instance_type)):
+        yield Tariff(Paid.OWNED, 0.0, "owned")
+    if Purchase.ON_DEMAND in workload.purchase and offer.on_demand is not None:
+        yield _tariff(Paid.ON_DEMAND, offer.on_demand)
+    if Purchase.SPOT in workload.purchase and offer.spot is not None:
+        yield _tariff(Paid.SPOT, offer.spot)
+    if Purchase.COMMITMENT in workload.purchase:
+        yield from _commitments(supply.catalog.commitments(offer), offer)
+
+
+def _tariff(paid: Paid, price: Price) -> Tariff:
+    found = price.provenance
+    return Tariff(paid, price.usd_per_hour, source=found.source, as_of=found.as_of, quality=found.quality.value)
+
+
+def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Tariff]:
+    """The cheapest of each term; discounts that are known to have changed since are no offer."""
+    usable = [price for price in prices if price.provenance.quality is not Quality.STALE]
+    terms = {price.commitment.term_years: price for price in reversed(usable)}
+    for years, price in sorted(terms.items()):
+        even = break_even(price.usd_per_hour, offer.on_demand.usd_per_hour if offer.on_demand else None)
+        yield Tariff(
+            Paid.COMMITMENT,
+            price.usd_per_hour,
+            label=f"{price.commitment.instrument}, {years} y, {price.commitment.payment.replace('_', ' ')}",
+            break_even_ratio=min(even.utilization, 1.0) if even else 1.0,
+            source=price.provenance.source,
+            as_of=price.provenance.as_of,
+            quality=price.provenance.quality.value,
+        )
+
+
+def _exposed(supply: Supply, at: int, offer: Offer, tariffs: Sequence[Tariff]) -> Iterator[Tariff]:
+    """The tariffs, the spot one with the expected cost of its interruptions."""
+    served, cold = supply.served[at], supply.cold_starts[at]
+    replicas = served.candidate.replicas_per_instance
+    for tariff in tariffs:
+        if tariff.paid is not Paid.SPOT:
+            yield tariff
+            continue
+        exposure = Exposure(
+            running_requests=served.mean_concurrency * replicas,
+            requests_per_second=served.requests_per_second_per_replica.value * replicas,
+            usd_per_hour=tariff.usd_per_hour,
+            replacement_usd_per_hour=offer.on_demand.usd_per_hour if offer.on_demand else tariff.usd_per_hour,
+            cold_start_s=cold.total_s.value if cold else 0.0,
+        )
+        per_hour = hazard(supply.catalog.spot_risk(offer)).per_hour.value
+        yield replace(tariff, interruption_usd_per_hour=interruption_usd_per_hour(per_hour, exposure))
+
+
+def _factors(supply: Supply, candidate: Candidate, offer: Offer) -> tuple[float | None, float | None] | Rejection:
+    """Power and carbon of an instance; a rejection where one of them is capped and not known."""
+    limits = supply.requirements.workload.limits
+    if limits.max_kw is None and limits.max_kg_co2e_per_month is None:
+        return None, None
+    machine = candidate.instance_type
+    watts = supply.catalog.accelerator(machine.accelerator).tdp_watts
+    if watts is None:
+        reason = f"the power of {machine.accelerator} is not known, and a cap on power or carbon is set"
+        return reject_candidate(candidate, Shortfall("power_unknown", "W", "a known power", None, reason), offer.region)
+    kw = watts * (machine.accelerator_count or 0.0) / WATTS_PER_KW
+    if limits.max_kg_co2e_per_month is None:
+        return kw, None
+    grid = supply.catalog.grid(offer.provider, offer.region)
+    if grid is None:
+        reason = f"the carbon of the grid of {offer.region} is not known, and a cap on carbon is set"
+        shortfall = Shortfall("carbon_unknown", "g/kWh", "a known intensity", None, reason)
+        return reject_candidate(candidate, shortfall, offer.region)
+    return kw, kw * (grid.pue or 1.0) * grid.carbon_g_per_kwh / GRAMS_PER_KG
+
+
+def _quotas(supply: Supply, candidate: Candidate, offer: Offer) -> dict[tuple[str, str], float]:
+    """What an instance takes of the quotas that the workload states for its region."""
+    stated = {
+        (quota.code, quota_key(quota))
+        for quota in supply.requirements.workload.limits.quotas
+        if (quota.provider, quota.region) == (offer.provider, offer.region)
+    }
+    if not stated:
+        return {}
+    units = supply.catalog.quota_use(candidate.instance_type) or 0.0
+    found: dict[tuple[str, str], float] = {}
+    for market, purchase in (("on_demand", Purchase.ON_DEMAND), ("spot", Purchase.SPOT)):
+        quota = supply.catalog.quota(candidate.instance_type, purchase)
+        found |= {(key, market): units for code, key in stated if quota is not None and quota.code == code}
+    return found
+
+
+def quota_key(quota: QuotaLimit) -> str:
+    """Name of a stated quota: provider/region/code."""
+    return f"{quota.provider}/{quota.region}/{quota.code}"
+
+
+def _switching_usd(supply: Supply, tariffs: Sequence[Tariff]) -> float:
+    """One-off cost of an instance of another stand, spread over the months of the horizon."""
+    workload = supply.requirements.workload
+    stated = workload.limits.switching_usd_per_instance
+    hourly = max(tariff.usd_per_hour for tariff in tariffs)
+    once = hourly * SWITCHING_HOURS if stated is None else stated
+    return once / max(workload.horizon_days / DAYS_PER_MONTH, 1.0)
+
+
+def _no_price(candidate: Candidate, offer: Offer, purchase: Sequence[Purchase]) -> Rejection:
+    kinds = " or ".join(one.value.replace("_", " ") for one in purchase)
+    reason = f"sold there, but no price for {kinds} is known"
+    shortfall = Shortfall("price_unknown", "USD/h", f"{kinds} price", None, reason)
+    return reject(candidate.instance_type, shortfall, region=offer.region)
+
+
+def _too_far(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
+    network = [ms for ms in supply.geography.network_ms[offer.provider, offer.region] if math.isfinite(ms)]
+    target = supply.requirements.workload.slo.ttft_p95_ms
+    reason = f"with {min(network):g} ms of network no load at all keeps the targets"
+    return reject_candidate(candidate, Shortfall("network", "ms", min(network), target, reason), offer.region)

@@ -1,0 +1,475 @@
+"""The fleet as a mixed-integer program: one function for each named constraint.
+
+Instances N of each pool g, tariff t and hour class h are whole numbers; shares x of the requests of each place p (and,
+when the router knows prompt lengths, of each bucket b) are not. Mélange (Griggs et al. 2024) cuts each bucket into
+slices and assigns each slice to one type: any of its mixes is a solution here, with every share a number of slices.
+
+    minimise   Σ usd · hours · N  +  interruptions  +  transfer  +  starting ahead  +  switching
+    demand     Σ_g (mix share + bucket share) = 1                       for each h, p, b
+    capacity   Σ_p,b share · rate / rate of an instance ≤ Σ_t N         for each g, h
+
+A pool may take a share of all requests of a place (at the rate it sustains for that mix), or of a bucket's alone.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from advisor.plan.fleet.solver import INFINITY, Program
+from advisor.plan.fleet.values import Constraint, HourClass, Paid, Pool, Problem, Tariff
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
+from advisor.workload.values import Survive
+
+ALMOST_ONE = 1 - 1e-6
+"""What may be added to a number of instances without reaching the next whole one."""
+Terms = list[tuple[int, float]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Elastic:
+    """A limit that may be exceeded, to find by how much it has to be."""
+
+    constraint: Constraint
+    limit: float
+    detail: str
+    slack: int
+    """Variable: how far the limit is exceeded."""
+    sign: float
+    """+1 for a limit from above, -1 for one from below."""
+    unit: str
+
+
+def hours_per_month(hour: HourClass) -> float:
+    """Hours of an average month that belong to a class."""
+    return hour.hours_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
+
+
+def lead_hours_per_month(problem: Problem, pool: Pool, at: int) -> float:
+    """Hours that an instance of hour class *at* runs ahead of its service, less those of the classes above it.
+
+    Instances rise from class a to class b > a as often as an hour of b follows one of a; counts never fall from a
+    class to a busier one, so the rises add up as plain differences.
+    """
+    rises = np.triu(problem.transitions, 1)
+    net = rises[:, at].sum() - rises[at, :].sum()
+    return float(net) * pool.lead_hours / HOURS_PER_WEEK * HOURS_PER_MONTH
+
+
+def instance_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
+    """What one instance costs a month for running in hour class *at*."""
+    hour = problem.hours[at]
+    hours = hours_per_month(hour)
+    if tariff.paid is Paid.SERVERLESS:
+        return tariff.usd_per_hour * hours * hour.active_ratio
+    usd_per_hour = tariff.usd_per_hour + tariff.interruption_usd_per_hour
+    started = 0.0 if tariff.paid.always else lead_hours_per_month(problem, pool, at)
+    return usd_per_hour * (hours + started)
+
+
+def requests_per_month(hour: HourClass) -> float:
+    """Requests of an average month that arrive in the hours of a class."""
+    return hour.mean_rate * hours_per_month(hour) * SECONDS_PER_HOUR
+
+
+@dataclass(slots=True, eq=False)
+class FleetProgram:
+    """The variables and rows of one problem."""
+
+    problem: Problem
+    left_out: frozenset[Constraint] = frozenset()
+    elastic: Constraint | None = None
+    program: Program = field(default_factory=Program)
+    hourly: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    """Instances by (pool, tariff, hour class), of tariffs billed while they run."""
+    fixed: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Instances by (pool, tariff), of tariffs billed at all hours."""
+    mix: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    """Share of all requests of a place by (pool, hour class, place)."""
+    bucket: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
+    """Share of the requests of a bucket by (pool, hour class, place, bucket)."""
+    slacks: list[Elastic] = field(default_factory=list)
+
+    def build(self) -> "FleetProgram":
+        """Write everything down; returns itself."""
+        self._instances()
+        self._shares()
+        self._demand()
+        self._capacity()
+        rows: Mapping[Constraint, Callable[[], None]] = {
+            Constraint.MIN_REPLICAS: self._min_replicas,
+            Constraint.MAX_REPLICAS: self._max_replicas,
+            Constraint.ZONES: self._zones,
+            Constraint.SURVIVE: self._survive,
+            Constraint.SPOT_REROUTE: self._spot_reroute,
+            Constraint.COMMITMENT_LOW_BAND: self._commitment_low_band,
+            Constraint.OWNED: self._owned,
+            Constraint.QUOTA: self._quota,
+            Constraint.MAX_INSTANCE_TYPES: self._max_instance_types,
+            Constraint.MAX_CHANGED_INSTANCES: self._changed_instances,
+            Constraint.BUDGET: self._budget,
+            Constraint.CARBON: self._carbon,
+            Constraint.POWER: self._power,
+        }
+        for constraint, write in rows.items():
+            if constraint not in self.left_out:
+                write()
+        if self.elastic is not None:
+            self._price_only_slack()
+        return self
+
+    # --- variables and their costs
+
+    def _instances(self) -> None:
+        for g, pool in enumerate(self.problem.pools):
+            most = self._most_instances(pool)
+            for t, tariff in enumerate(pool.tariffs):
+                if tariff.paid.always:
+                    self._fixed_instances(g, t, tariff, most)
+                else:
+                    self._hourly_instances(g, t, tariff, most)
+
+    def _fixed_instances(self, g: int, t: int, tariff: Tariff, most: int) -> None:
+        owned = self.problem.owned.get(self.problem.pools[g].stand, 0)
+        count = owned if tariff.paid is Paid.OWNED else most
+        variable = self.program.variable(upper=count, integer=True)
+        self.fixed[g, t] = variable
+        for h in range(len(self.problem.hours)):
+            cost = instance_usd_per_month(self.problem, self.problem.pools[g], tariff, h)
+            self.program.add_cost(variable, cost)
+
+    def _hourly_instances(self, g: int, t: int, tariff: Tariff, most: int) -> None:
+        for h in range(len(self.problem.hours)):
+            variable = self.program.variable(upper=most, integer=True)
+            self.hourly[g, t, h] = variable
+            self.program.add_cost(variable, instance_usd_per_month(self.problem, self.problem.pools[g], tariff, h))
+            if h:
+                terms = [(variable, 1.0), (self.hourly[g, t, h - 1], -1.0)]
+                self.program.row("busier hours run no fewer", terms, lower=0.0)
+
+    def _most_instances(self, pool: Pool) -> int:
+        """No fleet needs more of a pool: enough for everything, doubled for what may fail, and the floors."""
+        limits = self.problem.limits
+        slowest = min([rate for rate in (*pool.mix_rates, *pool.rates.ravel()) if rate > 0], default=INFINITY)
+        whole = int(np.ceil(max(hour.planned_rate for hour in self.problem.hours) / slowest))
+        return 2 * whole + max(limits.zones, limits.min_replicas) + 1
+
+    def _shares(self) -> None:
+        for g, pool in enumerate(self.problem.pools):
+            for h in range(len(self.problem.hours)):
+                for p, share in enumerate(self.problem.place_shares):
+                    self.mix[g, h, p] = self._share(pool, h, pool.mix_rates[p], share)
+                    for b, part in enumerate(self.problem.bucket_shares):
+                        self.bucket[g, h, p, b] = self._share(pool, h, pool.rates[p, b], share * part)
+
+    def _share(self, pool: Pool, h: int, rate: float, share: float) -> int:
+        variable = self.program.variable(upper=1.0 if rate > 0 else 0.0)
+        cost = pool.usd_per_request * share * requests_per_month(self.problem.hours[h])
+        if cost:
+            self.program.add_cost(variable, cost)
+        return variable
+
+    # --- the two constraints that always hold
+
+    def _demand(self) -> None:
+        buckets = range(len(self.problem.bucket_shares))
+        pools = range(len(self.problem.pools))
+        for h in range(len(self.problem.hours)):
+            for p in range(len(self.problem.place_shares)):
+                mixed: Terms = [(self.mix[g, h, p], 1.0) for g in pools]
+                for terms in [[(self.bucket[g, h, p, b], 1.0) for g in pools] for b in buckets] or [[]]:
+                    self.program.row(Constraint.DEMAND, mixed + terms, lower=1.0, upper=1.0)
+
+    def _capacity(self) -> None:
+        for g, h in self._pool_hours():
+            room = [(variable, -1.0) for variable in self._running(g, h)]
+            self.program.row(Constraint.CAPACITY, self._load(g, h) + room, upper=0.0)
+
+    def _load(self, g: int, h: int, rate: float | None = None) -> Terms:
+        """Instances that a pool's share of the requests keeps busy, at a rate (the planned one)."""
+        pool, total = self.problem.pools[g], self.problem.hours[h].planned_rate if rate is None else rate
+        terms: Terms = []
+        for p, share in enumerate(self.problem.place_shares):
+            if pool.mix_rates[p] > 0:
+                terms.append((self.mix[g, h, p], total * share / pool.mix_rates[p]))
+            for b, part in enumerate(self.problem.bucket_shares):
+                if pool.rates[p, b] > 0:
+                    terms.append((self.bucket[g, h, p, b], total * share * part / pool.rates[p, b]))
+        return terms
+
+    # --- floors, ceilings and failures
+
+    def _min_replicas(self) -> None:
+        least = self.problem.limits.min_replicas
+        for h in self._served_hours():
+            terms = self._each_instance(h, lambda pool: float(pool.replicas))
+            self._at_least(Constraint.MIN_REPLICAS, terms, least, "replicas")
+
+    def _max_replicas(self) -> None:
+        most = self.problem.limits.max_replicas
+        if most is None:
+            return
+        for h in self._served_hours():
+            terms = [(v, c * pool.replicas) for g, pool in enumerate(self.problem.pools) for v, c in self._load(g, h)]
+            self._at_most(Constraint.MAX_REPLICAS, terms, most, "replicas")
+
+    def _zones(self) -> None:
+        for h in self._served_hours():
+            self._at_least(Constraint.ZONES, self._each_instance(h, lambda _: 1.0), self.problem.limits.zones, "zones")
+
+    def _survive(self) -> None:
+        match self.problem.limits.survive:
+            case Survive.NOTHING:
+                return
+            case Survive.INSTANCE:
+                self._survive_instance()
+            case Survive.ZONE:
+                self._survive_zone()
+
+    def _survive_instance(self) -> None:
+        """Without one instance of any pool in use the others carry everything."""
+        for g, pool in enumerate(self.problem.pools):
+            used = self.program.variable(upper=1.0, integer=True)
+            for h in self._served_hours():
+                rate = mix_rate(self.problem, pool)
+                lost = [(used, -rate)]
+                whole = self._each_instance(h, lambda one: mix_rate(self.problem, one))
+                self.program.row(Constraint.SURVIVE, whole + lost, lower=self.problem.hours[h].planned_rate)
+                self._implies_used(g, h, used)
+
+    def _implies_used(self, g: int, h: int, used: int) -> None:
+        terms = [(variable, 1.0) for variable in self._running(g, h)]
+        self.program.row(Constraint.SURVIVE, [*terms, (used, -float(self._most_of(g)))], upper=0.0)
+
+    def _survive_zone(self) -> None:
+        """Without the fullest zone (its share of each pool, rounded up) the others carry everything."""
+        zones = self.problem.limits.zones
+        for h in self._served_hours():
+            terms = self._each_instance(h, lambda pool: mix_rate(self.problem, pool))
+            for g, pool in enumerate(self.problem.pools):
+                in_zone = self._in_fullest_zone(Constraint.SURVIVE, self._running(g, h), zones)
+                terms.append((in_zone, -mix_rate(self.problem, pool)))
+            self.program.row(Constraint.SURVIVE, terms, lower=self.problem.hours[h].planned_rate)
+
+    def _in_fullest_zone(self, name: Constraint, running: list[int], zones: int) -> int:
+        """A variable: instances of a pool in the zone that holds most of them."""
+        in_zone = self.program.variable(integer=zones > 1)
+        self.program.row(name, [(in_zone, float(zones)), *((variable, -1.0) for variable in running)], lower=0.0)
+        return in_zone
+
+    def _spot_reroute(self) -> None:
+        """Whatever one spot pool (the instances of a type in a zone) leaves, the rest carries what cannot wait."""
+        steady = 1 - self.problem.limits.fault_tolerant_ratio
+        if steady == 0:
+            return
+        for members in self._spot_stands().values():
+            for h in self._served_hours():
+                terms = self._each_instance(h, lambda pool: mix_rate(self.problem, pool))
+                for g, t in members:
+                    lost = self._in_fullest_zone(
+                        Constraint.SPOT_REROUTE, [self.hourly[g, t, h]], self.problem.limits.zones
+                    )  # fmt: skip
+                    terms.append((lost, -mix_rate(self.problem, self.problem.pools[g])))
+                self._at_least(
+                    Constraint.SPOT_REROUTE, terms, steady * self.problem.hours[h].planned_rate, "requests/s"
+                )
+
+    def _spot_stands(self) -> dict[str, list[tuple[int, int]]]:
+        """(pool, tariff) of everything on spot, by what is withdrawn together."""
+        stands: dict[str, list[tuple[int, int]]] = {}
+        for g, pool in enumerate(self.problem.pools):
+            for t, tariff in enumerate(pool.tariffs):
+                if tariff.paid is Paid.SPOT:
+                    stands.setdefault(pool.stand, []).append((g, t))
+        return stands
+
+    # --- commitments, quotas, change
+
+    def _commitment_low_band(self) -> None:
+        if not self.problem.low_band:
+            return
+        for g, pool in enumerate(self.problem.pools):
+            committed = [
+                (self.fixed[g, t], tariff.break_even_ratio)
+                for t, tariff in enumerate(pool.tariffs)
+                if tariff.paid is Paid.COMMITMENT
+            ]
+            if committed:
+                self._used_long_enough(g, committed)
+
+    def _used_long_enough(self, g: int, committed: Terms) -> None:
+        """Hours of use at the low edge ≥ break-even share × all hours."""
+        name = Constraint.COMMITMENT_LOW_BAND
+        hours: Terms = []
+        for h, hour in enumerate(self.problem.hours):
+            in_use = self.program.variable()
+            hours.append((in_use, hours_per_month(hour)))
+            self.program.row(name, [(in_use, 1.0), *((variable, -1.0) for variable, _ in committed)], upper=0.0)
+            low = [(variable, -load) for variable, load in self._load(g, h, hour.low_rate)]
+            self.program.row(name, [(in_use, 1.0), *low], upper=ALMOST_ONE)
+        needed = [(variable, -ratio * HOURS_PER_MONTH) for variable, ratio in committed]
+        self.program.row(name, hours + needed, lower=0.0)
+
+    def _owned(self) -> None:
+        for stand, count in self.problem.owned.items():
+            terms = [
+                (variable, 1.0)
+                for (g, t), variable in self.fixed.items()
+                if self.problem.pools[g].stand == stand and self.problem.pools[g].tariffs[t].paid is Paid.OWNED
+            ]
+            if len(terms) > 1:
+                self.program.row(Constraint.OWNED, terms, upper=count)
+
+    def _quota(self) -> None:
+        for key, limit in self.problem.quota_limits.items():
+            for h in range(len(self.problem.hours)):
+                terms = [
+                    (variable, units)
+                    for g, t, variable in self._instances_at(h)
+                    if (units := self._quota_units(g, t, key)) > 0
+                ]
+                if terms:
+                    self._at_most(Constraint.QUOTA, terms, limit, "units", key[0])
+
+    def _quota_units(self, g: int, t: int, key: tuple[str, str]) -> float:
+        pool = self.problem.pools[g]
+        paid = pool.tariffs[t].paid
+        market = "spot" if paid is Paid.SPOT else "on_demand"
+        return 0.0 if paid is Paid.SERVERLESS or key[1] != market else pool.quotas.get(key, 0.0)
+
+    def _max_instance_types(self) -> None:
+        most = self.problem.limits.max_instance_types
+        if most is None:
+            return
+        kinds = dict.fromkeys(pool.instance_type for pool in self.problem.pools)
+        used = {kind: self.program.variable(upper=1.0, integer=True) for kind in kinds}
+        top = len(self.problem.hours) - 1
+        for g, pool in enumerate(self.problem.pools):
+            terms = [(variable, 1.0) for variable in self._running(g, top)]
+            self.program.row(
+                Constraint.MAX_INSTANCE_TYPES, [*terms, (used[pool.instance_type], -float(self._most_of(g)))], upper=0.0
+            )
+        self._at_most(Constraint.MAX_INSTANCE_TYPES, [(one, 1.0) for one in used.values()], most, "types")
+
+    def _changed_instances(self) -> None:
+        """Instances started and stopped against what runs today, in the busiest hours; each new stand has its cost."""
+        most, running = self.problem.limits.max_changed_instances, self.problem.running
+        if not running:
+            return
+        changed: Terms = []
+        for stand, pools in self._stands().items():
+            now = running.get(stand, 0)
+            if now == 0:
+                self._switching(pools)
+            if most is not None:
+                changed += self._started_and_stopped(pools, now)
+        if most is not None:
+            gone = sum(count for stand, count in running.items() if stand not in self._stands())
+            self._at_most(Constraint.MAX_CHANGED_INSTANCES, changed, most - gone, "instances")
+
+    def _stands(self) -> dict[str, list[int]]:
+        stands: dict[str, list[int]] = {}
+        for g, pool in enumerate(self.problem.pools):
+            stands.setdefault(pool.stand, []).append(g)
+        return stands
+
+    def _switching(self, pools: list[int]) -> None:
+        for g in pools:
+            for variable in self._running(g, len(self.problem.hours) - 1):
+                self.program.add_cost(variable, self.problem.pools[g].switching_usd)
+
+    def _started_and_stopped(self, pools: list[int], now: int) -> Terms:
+        busiest = len(self.problem.hours) - 1
+        running = [(variable, 1.0) for g in pools for variable in self._running(g, busiest)]
+        started, stopped = self.program.variable(), self.program.variable(upper=now)
+        balance = [*running, (started, -1.0), (stopped, 1.0)]
+        self.program.row(Constraint.MAX_CHANGED_INSTANCES, balance, lower=now, upper=now)
+        return [(started, 1.0), (stopped, 1.0)]
+
+    # --- caps on what all of it takes
+
+    def _budget(self) -> None:
+        budget = self.problem.limits.max_usd_per_month
+        if budget is None:
+            return
+        terms = [(variable, cost) for variable, cost in enumerate(self.program.costs) if cost]
+        self._at_most(Constraint.BUDGET, terms, budget, "USD/month")
+
+    def _carbon(self) -> None:
+        most = self.problem.limits.max_kg_co2e_per_month
+        if most is None:
+            return
+        terms = [
+            (variable, (self.problem.pools[g].kg_co2e_per_hour or 0.0) * hours_per_month(hour))
+            for h, hour in enumerate(self.problem.hours)
+            for g, _, variable in self._instances_at(h)
+        ]
+        self._at_most(Constraint.CARBON, terms, most, "kg CO2e/month")
+
+    def _power(self) -> None:
+        most = self.problem.limits.max_kw
+        if most is None:
+            return
+        busiest = len(self.problem.hours) - 1
+        terms = [(variable, self.problem.pools[g].kw or 0.0) for g, _, variable in self._instances_at(busiest)]
+        self._at_most(Constraint.POWER, terms, most, "kW")
+
+    # --- what all of them use
+
+    def _pool_hours(self) -> Iterator[tuple[int, int]]:
+        return ((g, h) for g in range(len(self.problem.pools)) for h in range(len(self.problem.hours)))
+
+    def _served_hours(self) -> list[int]:
+        """Hour classes in which something has to run: all of them, or those with requests where zero is allowed."""
+        to_zero = self.problem.scaling.scale_to_zero
+        return [h for h, hour in enumerate(self.problem.hours) if hour.planned_rate > 0 or not to_zero]
+
+    def _instances_at(self, h: int) -> Iterator[tuple[int, int, int]]:
+        """(pool, tariff, variable) of everything that runs in an hour class."""
+        for g, pool in enumerate(self.problem.pools):
+            for t in range(len(pool.tariffs)):
+                yield g, t, self.fixed[g, t] if (g, t) in self.fixed else self.hourly[g, t, h]
+
+    def _running(self, g: int, h: int) -> list[int]:
+        tariffs = range(len(self.problem.pools[g].tariffs))
+        return [self.fixed[g, t] if (g, t) in self.fixed else self.hourly[g, t, h] for t in tariffs]
+
+    def _each_instance(self, h: int, weight: Callable[[Pool], float]) -> Terms:
+        pools = self.problem.pools
+        return [(variable, weight(pool)) for g, pool in enumerate(pools) for variable in self._running(g, h)]
+
+    def _most_of(self, g: int) -> int:
+        pool = self.problem.pools[g]
+        return self._most_instances(pool) * len(pool.tariffs)
+
+    def _at_most(self, constraint: Constraint, terms: Terms, limit: float, unit: str, detail: str = "") -> None:
+        self.program.row(constraint, terms + self._slack(constraint, limit, unit, detail, 1.0), upper=limit)
+
+    def _at_least(self, constraint: Constraint, terms: Terms, limit: float, unit: str) -> None:
+        self.program.row(constraint, terms + self._slack(constraint, limit, unit, "", -1.0), lower=limit)
+
+    def _slack(self, constraint: Constraint, limit: float, unit: str, detail: str, sign: float) -> Terms:
+        if constraint is not self.elastic:
+            return []
+        slack = self.program.variable()
+        self.slacks.append(Elastic(constraint, limit, detail, slack, sign, unit))
+        return [(slack, -sign)]
+
+    def _price_only_slack(self) -> None:
+        """Minimise how far the one limit is exceeded at its worst row, whatever the fleet costs."""
+        self.program.costs = [0.0] * len(self.program.costs)
+        worst: dict[str, int] = {}
+        for one in self.slacks:
+            if one.detail not in worst:
+                worst[one.detail] = self.program.variable()
+                self.program.add_cost(worst[one.detail], 1.0)
+            self.program.row("worst excess", [(worst[one.detail], 1.0), (one.slack, -1.0)], lower=0.0)
+
+
+def mix_rate(problem: Problem, pool: Pool) -> float:
+    """Requests per second of one instance over the places that it can serve, in their proportion."""
+    served = pool.mix_rates > 0
+    if not served.any():
+        return 0.0
+    shares = problem.place_shares[served]
+    return float(shares.sum() / (shares / pool.mix_rates[served]).sum())

@@ -1,0 +1,124 @@
+"""A mixed-integer program written row by row, each row under the name of its constraint, and solved by HiGHS."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+INFINITY = float("inf")
+DEFAULT_SECONDS = 20.0
+"""Time after which the best fleet found is reported with its gap."""
+INTEGER_TOLERANCE = 1e-7
+FEASIBLE = 1e-7
+
+
+class Outcome(StrEnum):
+    """How a solve ended."""
+
+    OPTIMAL = "optimal"
+    STOPPED = "stopped"
+    """The time ran out with a solution whose gap is not closed."""
+    INFEASIBLE = "infeasible"
+    UNSOLVED = "unsolved"
+    """The time ran out before any solution was found."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """Values of all variables, and what is proven of them."""
+
+    outcome: Outcome
+    values: Floats
+    objective: float
+    bound: float
+    """No solution can be below it."""
+
+
+@dataclass(slots=True)
+class Program:
+    """Variables and rows; ``lower <= sum(coefficient * variable) <= upper`` for each row."""
+
+    costs: list[float] = field(default_factory=list)
+    lowers: list[float] = field(default_factory=list)
+    uppers: list[float] = field(default_factory=list)
+    integers: list[bool] = field(default_factory=list)
+    row_names: list[str] = field(default_factory=list)
+    row_lowers: list[float] = field(default_factory=list)
+    row_uppers: list[float] = field(default_factory=list)
+    starts: list[int] = field(default_factory=lambda: [0])
+    columns: list[int] = field(default_factory=list)
+    coefficients: list[float] = field(default_factory=list)
+
+    def variable(self, *, upper: float = INFINITY, integer: bool = False) -> int:
+        """A new variable from 0 to ``upper``; returns its index."""
+        self.costs.append(0.0)
+        self.lowers.append(0.0)
+        self.uppers.append(upper)
+        self.integers.append(integer)
+        return len(self.costs) - 1
+
+    def add_cost(self, variable: int, cost: float) -> None:
+        """Let each unit of a variable cost so much (more)."""
+        self.costs[variable] += cost
+
+    def row(
+        self, name: str, terms: Sequence[tuple[int, float]], *, lower: float = -INFINITY, upper: float = INFINITY
+    ) -> int:
+        """A new row under the name of its constraint; returns its index. A variable may come up more than once."""
+        summed: dict[int, float] = {}
+        for variable, coefficient in terms:
+            summed[variable] = summed.get(variable, 0.0) + coefficient
+        self.columns.extend(summed)
+        self.coefficients.extend(summed.values())
+        self.starts.append(len(self.columns))
+        self.row_names.append(name)
+        self.row_lowers.append(lower)
+        self.row_uppers.append(upper)
+        return len(self.row_names) - 1
+
+    def solve(self, seconds: float = DEFAULT_SECONDS) -> Solution:
+        """The cheapest solution, or the best that was found in the time.
+
+        The same program gives the same solution: one thread, a fixed seed, no stop on a gap above zero.
+        """
+        from highspy import Highs, HighsModelStatus  # noqa: PLC0415 - only plans load the solver
+
+        solver = Highs()  # type: ignore[no-untyped-call]
+        for option, value in (
+            ("output_flag", False), ("log_to_console", False), ("threads", 1), ("random_seed", 0), ("time_limit", seconds),
+            ("mip_rel_gap", 0.0), ("mip_abs_gap", 1e-6), ("mip_feasibility_tolerance", INTEGER_TOLERANCE),
+            ("primal_feasibility_tolerance", FEASIBLE),
+        ):  # fmt: skip
+            solver.setOptionValue(option, value)
+        solver.passModel(self._model())
+        solver.run()
+        status, info = solver.getModelStatus(), solver.getInfo()
+        values = np.array(solver.getSolution().col_value)
+        if status == HighsModelStatus.kOptimal:
+            return Solution(Outcome.OPTIMAL, values, info.objective_function_value, info.objective_function_value)
+        if status in (HighsModelStatus.kInfeasible, HighsModelStatus.kUnboundedOrInfeasible):
+            return Solution(Outcome.INFEASIBLE, values, INFINITY, INFINITY)
+        if np.isfinite(info.objective_function_value) and info.primal_solution_status == 2:
+            return Solution(Outcome.STOPPED, values, info.objective_function_value, info.mip_dual_bound)
+        return Solution(Outcome.UNSOLVED, values, INFINITY, info.mip_dual_bound)
+
+    def _model(self) -> Any:  # noqa: ANN401 - the solver is imported where it is used
+        from highspy import HighsLp, HighsVarType, MatrixFormat  # noqa: PLC0415 - as above
+
+        model = HighsLp()
+        model.num_col_, model.num_row_ = len(self.costs), len(self.row_names)
+        model.col_cost_ = np.array(self.costs)
+        model.col_lower_, model.col_upper_ = np.array(self.lowers), np.array(self.uppers)
+        model.row_lower_, model.row_upper_ = np.array(self.row_lowers), np.array(self.row_uppers)
+        model.a_matrix_.format_ = MatrixFormat.kRowwise
+        model.a_matrix_.start_ = np.array(self.starts)
+        model.a_matrix_.index_ = np.array(self.columns, dtype=np.int32)
+        model.a_matrix_.value_ = np.array(self.coefficients)
+        kinds = {True: HighsVarType.kInteger, False: HighsVarType.kContinuous}
+        model.integrality_ = [kinds[integer] for integer in self.integers]
+        return model

@@ -1,0 +1,149 @@
+"""From served candidates to the cheapest fleet: the stage of the pipeline that holds the optimiser together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.catalog import Catalog
+from advisor.catalog.values import Offer, Purchase
+from advisor.demand.values import Demand, TokenHistogram
+from advisor.performance.model import PerformanceModel
+from advisor.performance.stage import Served, rates_within
+from advisor.plan.cold_start import ColdStart, cold_start
+from advisor.plan.fleet.buckets import prompt_buckets
+from advisor.plan.fleet.dominance import without_dominated
+from advisor.plan.fleet.hours import Week
+from advisor.plan.fleet.optimise import optimise
+from advisor.plan.fleet.pools import PoolSet, RateTable, Supply, pools_of, quota_key
+from advisor.plan.fleet.shortlist import best_layouts
+from advisor.plan.fleet.solver import DEFAULT_SECONDS
+from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Problem
+from advisor.plan.geography import Geography, geography, slo_after_network
+from advisor.requirements import Requirements
+from advisor.workload.values import Routing, Workload
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What is there before anything is planned, by stand: instances that run, instances that are paid for."""
+
+    running: Mapping[str, int]
+    owned: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Posed:
+    """The problem as it was solved, and where its parts come from."""
+
+    problem: Problem
+    pool_set: PoolSet
+    week: Week
+    geography: Geography
+    bucket_edges: tuple[float, ...]
+    """Longest prompt of each bucket, in tokens."""
+
+
+def pose(
+    requirements: Requirements,
+    served: Sequence[Served],
+    offers: Mapping[tuple[str, str], tuple[Offer, ...]],
+    catalog: Catalog,
+    model: PerformanceModel,
+    week: Week,
+    standing: Standing,
+) -> Posed:
+    """Write the question down as a problem of the optimiser."""
+    workload = requirements.workload
+    regions = {(offer.provider, offer.region) for group in offers.values() for offer in group}
+    where = geography(workload, catalog, sorted(regions))
+    buckets = prompt_buckets(requirements.demand.tokens) if workload.routing is Routing.BY_PROMPT_LENGTH else ()
+    if len(buckets) == 1:
+        buckets = ()
+    rates = _rates(requirements, served, model, where, [tokens for _, tokens in buckets])
+    kept = best_layouts(served, rates.reshape(-1, len(served)), workload.limits)
+    layouts = [served[at] for at in kept]
+    supply = Supply(
+        requirements=requirements,
+        catalog=catalog,
+        served=layouts,
+        offers=offers,
+        rates=_rate_table(rates[:, :, kept], where),
+        geography=where,
+        owned=standing.owned,
+        running=standing.running,
+        cold_starts=_cold_starts(layouts, catalog, workload.purchase, week),
+        regional=_regions_differ(workload, standing),
+    )
+    pool_set = pools_of(supply)
+    problem = Problem(
+        hours=week.classes,
+        pools=pool_set.pools,
+        place_shares=np.array(where.shares),
+        bucket_shares=np.array([share for share, _ in buckets]),
+        transitions=week.transitions,
+        limits=workload.limits,
+        scaling=workload.scaling,
+        quota_limits={
+            (quota_key(quota), market): quota.limit
+            for quota in workload.limits.quotas
+            for market in ("on_demand", "spot")
+            if any((quota_key(quota), market) in pool.quotas for pool in pool_set.pools)
+        },
+        running=standing.running,
+        owned=standing.owned,
+        low_band=not workload.limits.commit_beyond_forecast,
+    )
+    edges = tuple(float(tokens.input_tokens.max()) for _, tokens in buckets)
+    return Posed(problem, pool_set, week, where, edges)
+
+
+def solve(posed: Posed, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
+    """The cheapest fleet of all pools, found among those that could be part of it."""
+    return optimise(without_dominated(posed.problem), seconds)
+
+
+def _rates(
+    requirements: Requirements,
+    served: Sequence[Served],
+    model: PerformanceModel,
+    where: Geography,
+    buckets: Sequence[TokenHistogram],
+) -> Floats:
+    """Requests per second of a replica: (network levels, all requests and each bucket, candidates)."""
+    slo, demand = requirements.workload.slo, requirements.demand
+    histograms = [demand.tokens, *buckets]
+    cases = [(tokens, slo_after_network(slo, ms)) for ms in where.levels_ms for tokens in histograms]
+    candidates = [one.candidate for one in served]
+    found = rates_within(candidates, requirements, model, cases, _dispersion(demand))
+    return found.reshape(len(where.levels_ms), len(histograms), len(served))
+
+
+def _dispersion(demand: Demand) -> float:
+    """Burstiness at the scale of seconds; that of random arrivals where it was not measured."""
+    if demand.profile is None:
+        return 1.0
+    measured = (demand.profile.dispersion.one_second, demand.profile.dispersion.ten_seconds)
+    return max([1.0, *(value for value in measured if value is not None)])
+
+
+def _rate_table(rates: Floats, where: Geography) -> RateTable:
+    return RateTable(
+        mix={ms: rates[at, 0] for at, ms in enumerate(where.levels_ms)},
+        buckets={ms: rates[at, 1:] for at, ms in enumerate(where.levels_ms)},
+    )
+
+
+def _cold_starts(
+    served: Sequence[Served], catalog: Catalog, purchase: Sequence[Purchase], week: Week
+) -> list[ColdStart | None]:  # fmt: skip
+    if len(week.classes) == 1 and Purchase.SPOT not in purchase:
+        return [None] * len(served)
+    return [cold_start(one.candidate, catalog.cold_start) for one in served]
+
+
+def _regions_differ(workload: Workload, standing: Standing) -> bool:
+    """Whether a region is more than its prices: near to users, limited, or where something runs already."""
+    limits = workload.limits
+    tied = (workload.users, limits.quotas, standing.running, standing.owned)
+    return any(tied) or limits.max_kg_co2e_per_month is not None

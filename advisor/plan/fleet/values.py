@@ -1,0 +1,188 @@
+"""What the fleet optimiser takes and gives; every constraint has one name here, in the docs and in explanations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.workload.values import Limits, Scaling
+
+Floats = npt.NDArray[np.float64]
+
+
+class Constraint(StrEnum):
+    """What a fleet must keep to."""
+
+    DEMAND = "demand"
+    """Every request is sent to a pool that serves it within the SLO."""
+    CAPACITY = "capacity"
+    """No pool receives more than its instances sustain."""
+    MIN_REPLICAS = "min_replicas"
+    MAX_REPLICAS = "max_replicas"
+    ZONES = "zones"
+    SURVIVE = "survive"
+    """What is left after a failure still carries everything."""
+    SPOT_REROUTE = "spot_reroute"
+    """When one spot pool is withdrawn, the rest carries what cannot wait."""
+    OWNED = "owned"
+    """No more of an owned commitment is used than there is."""
+    COMMITMENT_LOW_BAND = "commitment_low_band"
+    """A commitment is in use for its break-even time even where the demand stays at the forecast's low edge."""
+    QUOTA = "quota"
+    MAX_INSTANCE_TYPES = "max_instance_types"
+    MAX_CHANGED_INSTANCES = "max_changed_instances"
+    BUDGET = "max_usd_per_month"
+    CARBON = "max_kg_co2e_per_month"
+    POWER = "max_kw"
+
+
+class Paid(StrEnum):
+    """How instances are paid for, as the optimiser sees it."""
+
+    ON_DEMAND = "on_demand"
+    SPOT = "spot"
+    COMMITMENT = "commitment"
+    OWNED = "owned"
+    SERVERLESS = "serverless"
+
+    @property
+    def always(self) -> bool:
+        """Whether it runs, and is billed, at all hours."""
+        return self in (Paid.COMMITMENT, Paid.OWNED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HourClass:
+    """Hours of the week that are planned alike, in the order of their load."""
+
+    hours_per_week: int
+    mean_rate: float
+    """Requests per second expected."""
+    planned_rate: float
+    """Requests per second that the fleet must carry within the SLO: the busiest minute at the high edge."""
+    low_rate: float
+    """At the low edge of the forecast, in its busiest minute."""
+    active_ratio: float = 1.0
+    """Share of the time in which a service that scales to zero would run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """One way of paying for instances of a pool."""
+
+    paid: Paid
+    usd_per_hour: float
+    label: str = ""
+    """Name of the commitment, of the serverless service."""
+    break_even_ratio: float = 0.0
+    """Commitments: share of the hours in which it must be in use to be cheaper than on demand."""
+    interruption_usd_per_hour: float = 0.0
+    """Spot: expected cost of the work that interruptions lose."""
+    source: str = ""
+    as_of: str = ""
+    quality: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Instances of one type in one region with one replica layout: whatever serves alike and is priced alike."""
+
+    key: str
+    instance_type: str
+    """Provider and type: what counts as a type."""
+    stand: str
+    """Provider, region and type: what runs today or is owned, whatever its layout."""
+    replicas: int
+    """Of one instance."""
+    mix_rates: Floats
+    """Requests per second of one instance when it receives all the requests of one place; 0 where it is too slow:
+    (places,)."""
+    rates: Floats
+    """The same for the requests of one prompt-length bucket alone: (places, buckets)."""
+    tariffs: tuple[Tariff, ...]
+    usd_per_request: float = 0.0
+    """Data transfer."""
+    lead_hours: float = 0.0
+    """Time that an instance runs, and is billed, before it serves."""
+    kw: float | None = None
+    kg_co2e_per_hour: float | None = None
+    quotas: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Units of each quota (its key, on_demand or spot) that one instance uses."""
+    switching_usd: float = 0.0
+    """Cost of each instance where none of the stand runs today: one-off, spread over the horizon, USD/month."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """Everything that decides the fleet."""
+
+    hours: tuple[HourClass, ...]
+    pools: tuple[Pool, ...]
+    place_shares: Floats
+    """(places,)"""
+    bucket_shares: Floats
+    """Of the requests of any place: (buckets,); empty without routing by prompt length."""
+    transitions: Floats
+    """How often in a week an hour of class a is followed by one of class b: (classes, classes)."""
+    limits: Limits
+    scaling: Scaling = field(default_factory=Scaling)
+    quota_limits: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    running: Mapping[str, int] = field(default_factory=dict)
+    """Instances of each stand that run today."""
+    owned: Mapping[str, int] = field(default_factory=dict)
+    """Instances of each stand that are paid for already."""
+    low_band: bool = True
+    """Whether commitments are held to the low edge of the forecast."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Allocation:
+    """Instances of one pool under one tariff."""
+
+    pool: Pool
+    tariff: Tariff
+    instances: tuple[int, ...]
+    """In each hour class."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FleetSolution:
+    """The fleet found."""
+
+    allocations: tuple[Allocation, ...]
+    shares: Mapping[str, Floats]
+    """Of each pool used: share of each place's bucket in each hour class, (classes, places, buckets or 1)."""
+    objective_usd_per_month: float
+    bound_usd_per_month: float
+    proven: bool
+
+    @property
+    def gap_ratio(self) -> float:
+        """How much cheaper a fleet could be at most, as a share of this one's cost; 0 is proven optimal."""
+        if self.proven or self.objective_usd_per_month <= 0:
+            return 0.0
+        return max(0.0, 1 - self.bound_usd_per_month / self.objective_usd_per_month)
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """What a limit would have to be for a fleet to exist."""
+
+    constraint: Constraint
+    detail: str
+    """Which quota, ...; "" where there is one."""
+    limit: float
+    needed: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Infeasible:
+    """No fleet keeps to everything."""
+
+    conflict: tuple[Constraint, ...]
+    """Named constraints that cannot hold together; leaving any one of them out would help."""
+    relaxations: tuple[Relaxation, ...]
+    """For each of them that is a number: the smallest change that helps by itself, the smallest share first."""

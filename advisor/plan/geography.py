@@ -1,0 +1,155 @@
+"""Where users are, where requests may be processed, and what the network between takes from the latency targets."""
+
+import bisect
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from advisor.candidates import Shortfall
+from advisor.catalog import Catalog
+from advisor.catalog.names import suggestion
+from advisor.catalog.planning import Place
+from advisor.catalog.values import Region
+from advisor.errors import InputError
+from advisor.workload.values import Slo, Workload
+
+LAST_MILE_MS = 20.0
+"""Round trip between a user and the backbone, which tables between cities leave out: 10 ms on fibre to 40 ms on
+mobile networks; recalled, not measured."""
+LEVELS_MS = (0.0, 10.0, 25.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0)
+"""Round trips are rounded up to these, so that a capacity is computed once for each level and not for each pair."""
+_STEP_MS = 100.0
+"""Levels above the last one."""
+ANYWHERE = "anywhere"
+"""The place of users that the workload does not name: no network is counted for them."""
+
+EU = frozenset({
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
+    "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+})  # fmt: skip
+"""Member states of the European Union, ISO 3166 alpha-2."""
+_AREAS = {"EU": EU, "EEA": EU | {"IS", "LI", "NO"}, "UK": frozenset({"GB"})}
+
+
+@dataclass(frozen=True, slots=True)
+class Geography:
+    """Users by place, and how far each region is from each of them."""
+
+    places: tuple[str, ...]
+    shares: tuple[float, ...]
+    """Of the requests; they sum to 1."""
+    network_ms: Mapping[tuple[str, str], tuple[float, ...]]
+    """Round trip with the last mile, rounded up to a level, of each (provider, region) to each place in turn; inf where
+    the region's position is not known."""
+    notes: tuple[str, ...]
+
+    @property
+    def levels_ms(self) -> tuple[float, ...]:
+        """The levels that occur."""
+        return tuple(sorted({level for row in self.network_ms.values() for level in row if math.isfinite(level)}))
+
+
+def geography(workload: Workload, catalog: Catalog, regions: Iterable[tuple[str, str]]) -> Geography:
+    """Distance of each (provider, region) to the users of a workload.
+
+    Raises:
+        InputError: a place that the catalog does not know.
+    """
+    if not workload.users:
+        return Geography((ANYWHERE,), (1.0,), dict.fromkeys(regions, (0.0,)), ())
+    shares = _shares(workload, catalog)
+    places = [catalog.place(name) for name in shares]
+    network = {key: tuple(_network_ms(place, key, catalog) for place in places) for key in regions}
+    note = (
+        f"network round trips between places and regions are mostly estimates; {LAST_MILE_MS:g} ms are added for the "
+        "last mile"
+    )
+    return Geography(tuple(shares), tuple(shares.values()), network, (note,))
+
+
+def _shares(workload: Workload, catalog: Catalog) -> dict[str, float]:
+    """Share of each place by the catalog's own name: two names of one place are one."""
+    shares: dict[str, float] = {}
+    for name, share in workload.users:
+        try:
+            place = catalog.place(name).name
+        except InputError as error:
+            raise InputError(error.message, where=workload.where(f"users.{name}"), hint=error.hint) from error
+        shares[place] = shares.get(place, 0.0) + share
+    return shares
+
+
+def _network_ms(place: Place, key: tuple[str, str], catalog: Catalog) -> float:
+    latency = catalog.user_rtt_ms(place, *key)
+    return math.inf if latency is None else level_ms(latency.rtt_ms + LAST_MILE_MS)
+
+
+def level_ms(rtt_ms: float) -> float:
+    """The lowest level that is no shorter than a round trip; every full 100 ms above the last one listed."""
+    if rtt_ms > LEVELS_MS[-1]:
+        return math.ceil(rtt_ms / _STEP_MS) * _STEP_MS
+    return LEVELS_MS[bisect.bisect_left(LEVELS_MS, rtt_ms)]
+
+
+def slo_after_network(slo: Slo, network_ms: float) -> Slo:
+    """What the network leaves of the targets: one round trip less for the first token and for the whole answer.
+
+    The connection is open already. Time per output token is as the server keeps it: tokens follow one another on the
+    way. A target that the network alone uses up is left at 0 or below; see :func:`network_shortfall`.
+    """
+
+    def left(target_ms: float | None) -> float | None:
+        return None if target_ms is None else target_ms - network_ms
+
+    return replace(slo, ttft_p95_ms=left(slo.ttft_p95_ms), e2e_p95_ms=left(slo.e2e_p95_ms))
+
+
+def network_shortfall(place: str, region: str, slo: Slo, network_ms: float) -> Shortfall | None:
+    """Why a region is too far from a place whatever the hardware; None when some of every target is left."""
+    if math.isinf(network_ms):
+        reason = f"the network between {place} and {region} is not known, and users were named"
+        return Shortfall("network", "ms", "a known round trip", None, reason)
+    targets = [target for target in (slo.ttft_p95_ms, slo.e2e_p95_ms) if target is not None]
+    if not targets or min(targets) > network_ms:
+        return None
+    reason = f"the network between {place} and {region} alone takes {network_ms:g} ms of {min(targets):g} ms"
+    return Shortfall("network", "ms", network_ms, min(targets), reason)
+
+
+def check_residency(workload: Workload, catalog: Catalog) -> None:
+    """Refuse a residency that is neither a country, a continent nor one of EU, EEA and UK.
+
+    Raises:
+        InputError: such an entry, with the nearest names.
+    """
+    continents = {region.continent for region in catalog.regions.values()} - {""}
+    countries = {region.country_iso2 for region in catalog.regions.values()} - {""}
+    countries |= EU | {place.country_iso2 for place in catalog.places.values()}
+    known = {name.casefold() for name in continents | countries | _AREAS.keys()}
+    for index, entry in enumerate(workload.residency):
+        if entry.casefold() not in known:
+            raise InputError(
+                f"unknown country or continent: '{entry}'",
+                where=workload.where(f"residency[{index}]"),
+                hint=suggestion(entry, sorted(continents | _AREAS.keys())) or "give ISO 3166 codes such as DE",
+            )
+
+
+def residency_shortfall(region: Region, residency: tuple[str, ...]) -> Shortfall | None:
+    """Why requests may not be processed in a region; None when they may.
+
+    A region whose country is not known is in none.
+    """
+    if not residency or any(_within(region, entry) for entry in residency):
+        return None
+    allowed = ", ".join(residency)
+    country = region.country_iso2 or None
+    reason = f"it is in {region.title or region.name} ({country or 'country unknown'}), and requests stay in {allowed}"
+    return Shortfall("residency", "country", allowed, country, reason)
+
+
+def _within(region: Region, entry: str) -> bool:
+    wanted = entry.casefold()
+    if wanted in (region.country_iso2.casefold(), region.continent.casefold()):
+        return bool(wanted)
+    return region.country_iso2 in _AREAS.get(entry.upper(), ())

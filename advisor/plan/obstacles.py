@@ -1,0 +1,134 @@
+"""Why an instance type cannot serve a workload at all, and what would lift each reason."""
+
+from dataclasses import dataclass, replace
+
+from advisor.candidates import Candidate, Matches, Rejection, judge
+from advisor.catalog import Catalog
+from advisor.performance.model import PerformanceModel
+from advisor.performance.stage import serve
+from advisor.plan.sizing import size_all
+from advisor.requirements import Requirements
+from advisor.workload.values import PRECISIONS
+
+NOT_ASKED = "not_asked"
+"""The code of an instance type whose provider or region the workload leaves out."""
+_FITTING = ("memory", "parallelism", "precision_unsupported", "model_unsupported")
+_LIMITS = {"max_replicas": "limits.max_replicas", "budget": "limits.max_usd_per_month"}
+_TARGETS = {"slo_ttft": "slo.ttft_p95", "slo_tpot": "slo.tpot_p95", "slo_e2e": "slo.e2e_p95"}
+_REGIONS_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """One reason, with the closest of the rejections for it."""
+
+    code: str
+    count: int
+    """Rejections for this reason."""
+    needed: float | str | None
+    available: float | str | None
+    unit: str
+    message: str
+    lifted_by: str
+    """A what-if that lifts it; "" where none is known to."""
+
+
+def obstacles_of(
+    requirements: Requirements,
+    matches: Matches,
+    catalog: Catalog,
+    model: PerformanceModel,
+    place: tuple[str, str | None],
+) -> tuple[Obstacle, ...]:
+    """Every reason why an instance type (in a region, or in any) is no option, the most frequent first.
+
+    Args:
+        requirements: what is asked.
+        matches: every instance type judged.
+        catalog: where it is sold.
+        model: what predicts.
+        place: (instance type, region or None).
+    """
+    by_code: dict[str, list[Rejection]] = {}
+    for one in _rejections(requirements, matches, catalog, model, place):
+        by_code.setdefault(one.code, []).append(one)
+    if not by_code:
+        return (_not_asked(requirements, catalog, place[0]),)
+    found = [_obstacle(code, ones, requirements, catalog) for code, ones in by_code.items()]
+    return tuple(sorted(found, key=lambda obstacle: -obstacle.count))
+
+
+def _rejections(
+    requirements: Requirements,
+    matches: Matches,
+    catalog: Catalog,
+    model: PerformanceModel,
+    place: tuple[str, str | None],
+) -> list[Rejection]:
+    """Those of hardware, of targets, and of limits and prices."""
+    name, region = place
+    hardware = [one for one in matches.rejections if one.instance_type == name]
+    candidates = [one for one in matches.candidates if one.instance_type.name == name]
+    served, too_slow = serve(candidates, requirements, model)
+    offers = {
+        key: tuple(offer for offer in ones if region in (None, offer.region)) for key, ones in matches.offers.items()
+    }
+    _, unaffordable = size_all(served, offers, requirements, catalog)
+    return [*hardware, *too_slow, *unaffordable]
+
+
+def _obstacle(code: str, rejections: list[Rejection], requirements: Requirements, catalog: Catalog) -> Obstacle:
+    closest = min(rejections, key=_shortfall)
+    return Obstacle(
+        code=code,
+        count=len(rejections),
+        needed=closest.needed,
+        available=closest.available,
+        unit=closest.unit,
+        message=closest.message,
+        lifted_by=_lifted_by(closest, requirements, catalog),
+    )
+
+
+def _shortfall(rejection: Rejection) -> float:
+    """How far from being an option, as a ratio; infinite where there are no two numbers."""
+    needed, available = rejection.needed, rejection.available
+    if not (isinstance(needed, int | float) and isinstance(available, int | float)) or min(needed, available) <= 0:
+        return float("inf")
+    return max(needed / available, available / needed)
+
+
+def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:
+    code, name = rejection.code, rejection.instance_type
+    if code in _TARGETS and isinstance(rejection.available, int | float):
+        return f"{_TARGETS[code]} above {rejection.available:,.4g} ms"
+    if code in _LIMITS and isinstance(rejection.needed, int | float):
+        return f"{_LIMITS[code]}={rejection.needed:.0f}"
+    if code == "price_unknown":
+        return f"price.{name}=USD per hour"
+    if code == "not_sold":
+        return _sold_in(catalog, rejection.provider, name)
+    return _other_precisions(rejection, requirements, catalog) if code in _FITTING else ""
+
+
+def _other_precisions(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:
+    """Precisions that were not asked for and would fit."""
+    machine = catalog.instance_type(rejection.provider, rejection.instance_type)
+    others = tuple(one for one in PRECISIONS if one not in requirements.workload.precisions)
+    asked = replace(requirements, workload=replace(requirements.workload, precisions=others))
+    fitting = {one.precision for one in judge(machine, asked, catalog) if isinstance(one, Candidate)}
+    return f"precisions={'+'.join(one for one in others if one in fitting)}" if fitting else ""
+
+
+def _sold_in(catalog: Catalog, provider: str, name: str) -> str:
+    regions = sorted({offer.region for offer in catalog.offers_in((provider,)) if offer.instance_type == name})
+    return f"regions={'+'.join(regions[:_REGIONS_NAMED])}" if regions else ""
+
+
+def _not_asked(requirements: Requirements, catalog: Catalog, name: str) -> Obstacle:
+    """No rejection at all: the workload leaves its provider out."""
+    providers = [provider for provider, known in catalog.instance_types if known == name]
+    asked = requirements.workload.providers
+    reason = f"{name} is of {', '.join(providers)}, and the workload asks for {', '.join(asked)}"
+    lifted_by = f"providers={'+'.join((*asked, *providers))}"
+    return Obstacle(NOT_ASKED, 1, "+".join(providers), "+".join(asked), "providers", reason, lifted_by)

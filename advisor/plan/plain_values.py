@@ -1,0 +1,124 @@
+"""Frozen values ⇄ plain JSON values, following their type hints: one code for everything that is kept as JSON.
+
+Arrays become one text of numbers, which takes a line where a list would take one a number; NaN becomes null. Without
+a rounding every float comes back as the same float. A field that plays no part in comparison is left out.
+"""
+
+import dataclasses
+import datetime as dt
+import types
+import typing
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import cache
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+Rounding = Callable[[float, str], float]
+"""A float and the name of what it stands for → the float that is written."""
+
+
+def exact(value: float, name: str) -> float:  # noqa: ARG001 - a rounding that needs no name
+    """The float as it is."""
+    return float(value)
+
+
+def to_plain(value: Any, name: str = "", rounding: Rounding = exact) -> Any:  # noqa: ANN401 - any value
+    """A value as JSON types; *name* is what a float in it stands for."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kept = [field.name for field in dataclasses.fields(value) if field.compare]
+        return {one: to_plain(getattr(value, one), one, rounding) for one in kept}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(entry, str(key), rounding) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_plain(entry, name, rounding) for entry in value]
+    if isinstance(value, np.ndarray):
+        return " ".join(map(_number_text, value.tolist()))
+    return _scalar(value, name, rounding)
+
+
+def _scalar(value: Any, name: str, rounding: Rounding) -> Any:  # noqa: ANN401 - any value
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, float):
+        return None if np.isnan(value) else rounding(value, name)
+    return value
+
+
+def _number_text(value: float) -> str:
+    """The shortest text that reads as the same number."""
+    return f"{value:.0f}" if float(value).is_integer() else repr(value)
+
+
+def from_plain(hint: Any, entry: Any) -> Any:  # noqa: ANN401 - any value
+    """The value that :func:`to_plain` made *entry* of.
+
+    Args:
+        hint: its type, as it stands in the annotation of a field.
+        entry: the plain form.
+
+    Raises:
+        KeyError, TypeError, ValueError: the entry does not fit the hint.
+    """
+    origin = typing.get_origin(hint)
+    if origin is not None:
+        return _generic(origin, typing.get_args(hint), entry)
+    if entry is None:
+        return float("nan") if hint is float else None
+    if dataclasses.is_dataclass(hint):
+        return _of_dataclass(hint, entry)
+    if isinstance(hint, type):
+        return _of_class(hint, entry)
+    return entry
+
+
+def _of_dataclass(kind: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any dataclass
+    hints = _hints(kind)
+    return kind(**{name: from_plain(hints[name], one) for name, one in entry.items()})
+
+
+def _generic(origin: Any, arguments: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value
+    if origin in (types.UnionType, typing.Union):
+        return _of_union(arguments, entry)
+    if origin is tuple:
+        items = arguments[:1] * len(entry) if arguments[-1] is Ellipsis else arguments
+        return tuple(from_plain(item, one) for item, one in zip(items, entry, strict=True))
+    if origin is np.ndarray:
+        return np.array([float(number) for number in entry.split()], dtype=typing.get_args(arguments[1])[0])
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {_of_class(arguments[0], key): from_plain(arguments[1], one) for key, one in entry.items()}
+    return entry
+
+
+def _of_union(members: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value
+    """The member that a document's keys are the fields of; what is no document is its own value."""
+    if entry is None:
+        return None
+    known = [member for member in members if member is not types.NoneType]
+    if len(known) == 1:
+        return from_plain(known[0], entry)
+    if isinstance(entry, dict):
+        kinds = [member for member in known if dataclasses.is_dataclass(member)]
+        return from_plain(next(kind for kind in kinds if _names(kind) == set(entry)), entry)
+    return entry
+
+
+def _of_class(kind: type, entry: Any) -> Any:  # noqa: ANN401 - any value
+    if issubclass(kind, dt.date):
+        return kind.fromisoformat(entry)
+    return kind(entry) if issubclass(kind, Enum | PurePath | int | str) and not isinstance(entry, kind) else entry
+
+
+def _names(kind: Any) -> set[str]:  # noqa: ANN401 - a dataclass
+    return {field.name for field in dataclasses.fields(kind) if field.compare}
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
+    return typing.get_type_hints(kind)

@@ -1,0 +1,69 @@
+"""The question that a plan answers, as JSON: a plan can be made again, or asked something else, from its file alone."""
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from advisor.catalog import Catalog
+from advisor.demand.values import Demand
+from advisor.errors import InputError
+from advisor.models.model import Model
+from advisor.plan.plain_values import from_plain, to_plain
+from advisor.requirements import Requirements, require
+from advisor.workload.values import DeclaredDemand, DemandSource, Workload
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What is asked: everything that a plan follows from, but for the catalog and the calibration."""
+
+    workload: Workload
+    model: Model
+    demand: Demand
+
+
+def requirements_of(question: Question, catalog: Catalog) -> Requirements:
+    """What a catalog's offers are measured against; see :func:`advisor.requirements.require`."""
+    workload = question.workload
+    demand = question.demand.with_prefix_cache(workload.prefix_cache_hit_ratio)
+    return require(workload, question.model, demand, catalog)
+
+
+def question_document(requirements: Requirements) -> dict[str, Any]:
+    """The question as plain JSON, to the last bit.
+
+    Paths are told from the workload file, wherever that is: the same question gives the same document everywhere.
+    """
+    workload = requirements.workload
+    folder = workload.path.parent
+    told = replace(workload, path=Path(workload.path.name), demand=_told_from(folder, workload.demand))
+    document = to_plain(Question(told, requirements.model, requirements.demand))
+    return typing.cast("dict[str, Any]", document)
+
+
+def read_question(document: Mapping[str, Any] | None, where: str = "plan") -> Question:
+    """The question of a plan.
+
+    Args:
+        document: what :func:`question_document` gave.
+        where: the plan's file name, for error messages.
+
+    Raises:
+        InputError: there is none, or it is not of this version.
+    """
+    hint = "make the plan again with `advisor recommend … --format json -o plan.json`"
+    if document is None:
+        raise InputError("the plan does not hold the question it answers", where=where, hint=hint)
+    try:
+        return typing.cast("Question", from_plain(Question, document))
+    except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
+        raise InputError(f"question: it cannot be read ({error})", where=where, hint=hint) from error
+
+
+def _told_from(folder: Path, source: DemandSource) -> DemandSource:
+    """A source of demand whose path is told from the workload file."""
+    if isinstance(source, DeclaredDemand) or not source.path.is_relative_to(folder):
+        return source
+    return replace(source, path=source.path.relative_to(folder))

@@ -1,0 +1,1 @@
+"""What a plan does to a trace, request by request: continuous batching on replicas that come and go."""

@@ -1,0 +1,217 @@
+"""One replica's continuous batching, event by event.
+
+Requests are admitted first come, first served, while sequences and cache allow it; a step takes in prompt tokens up to
+its budget beside one token of each running sequence. When the cache is full the youngest request is preempted and
+computed again later, as vLLM does. Between two events (an arrival, the end of a prompt, a completion, a full cache)
+the batch is the same and grows by B tokens a step: k steps take k (base + slope K) + slope B k (k - 1) / 2 seconds,
+so that they are taken at once. Completions wait in a heap, by the number of the step that brings the last token.
+"""
+
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from math import ceil, inf, sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.performance.steps import StepTimes
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """When each request of a replica got its tokens, in the order of arrival; seconds on the clock of the arrivals."""
+
+    first_s: Floats
+    """End of the step that brought the first token; its reader sees it later by the lag."""
+    last_s: Floats
+    lag_s: Floats
+    preemptions: int
+
+
+def serve(times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers) -> Timeline:
+    """Serve requests on one replica.
+
+    Args:
+        times: of the replica.
+        arrivals_s: ascending.
+        prompts: tokens, at least 1.
+        answers: tokens, at least 1; with the prompt no more than context and cache hold.
+    """
+    replica = _Replica(times, arrivals_s.tolist(), prompts.tolist(), (prompts + answers).tolist())
+    replica.run()
+    lag = np.asarray(times.lag_s)[np.asarray(replica.beside, dtype=np.intp)]
+    return Timeline(np.asarray(replica.first), np.asarray(replica.last), lag, replica.preemptions)
+
+
+class _Replica:
+    """The state between two steps; every method works on local copies, because attributes are slow."""
+
+    __slots__ = (
+        "again", "arrivals", "beside", "cached", "count", "ends", "first", "head", "last", "now", "partial",
+        "preemptions", "prompts", "reserved", "step", "times", "totals",
+    )  # fmt: skip
+
+    def __init__(self, times: StepTimes, arrivals: list[float], prompts: list[int], totals: list[int]) -> None:
+        count = len(arrivals)
+        arrivals.append(inf)
+        self.times, self.arrivals, self.prompts, self.totals, self.count = times, arrivals, prompts, totals, count
+        self.first, self.last, self.beside = [0.0] * count, [0.0] * count, [0] * count
+        self.now, self.step, self.head, self.preemptions = 0.0, 0, 0, 0
+        self.cached = 0
+        """Tokens that the running sequences hold at the end of the next step."""
+        self.reserved = 0
+        """Tokens kept for the prompt that is computed in part."""
+        self.partial: tuple[int, int, int] | None = None
+        """That request, how many of its tokens are computed, and how many there are."""
+        self.again: list[tuple[int, int]] = []
+        """Preempted requests, the oldest last, with the tokens to compute again."""
+        self.ends: list[int] = []
+        """Heap of step of the last token × requests + request, of the running ones."""
+
+    def run(self) -> None:
+        """Until every request has its last token."""
+        arrivals = self.arrivals
+        limit = self.times.kv_tokens
+        while True:
+            if self.cached + self.reserved > limit:
+                self._preempt()
+            until = arrivals[self.head]
+            if until <= self.now or self.partial is not None or self.again:
+                if self._take_prompts():
+                    continue
+                until = inf
+            if self.ends:
+                self._decode(until)
+            elif until < inf:
+                self.now = until
+            else:
+                return
+
+    def _decode(self, until: float) -> None:
+        """Steps without prompts, up to the first completion, a full cache, or the first end at or after *until*."""
+        times, ends, cached = self.times, self.ends, self.cached
+        batch = len(ends)
+        slope = times.per_token_s[batch]
+        growth = 0.5 * slope * batch
+        current = times.base_s[batch] + slope * cached
+        steps = ends[0] // self.count - self.step
+        room = (times.kv_tokens - cached) // batch + 1
+        if room < steps:  # noqa: PLR1730 - min() costs a call in the innermost loop
+            steps = room
+        now = self.now
+        after = now + steps * (current + growth * (steps - 1))
+        if after > until:
+            half = current - growth
+            wait = until - now
+            steps = min(ceil(2 * wait / (half + sqrt(half * half + 4 * growth * wait))), steps)
+            after = now + steps * (current + growth * (steps - 1))
+        self.now = after
+        self.step += steps
+        self.cached = cached + steps * batch
+        if ends[0] < (self.step + 1) * self.count:
+            self._complete()
+
+    def _complete(self) -> None:
+        """Let go of the requests whose last token this step brought."""
+        ends, count, totals, last, now = self.ends, self.count, self.totals, self.last, self.now
+        beyond = (self.step + 1) * count
+        while ends and ends[0] < beyond:
+            one = heappop(ends) % count
+            last[one] = now
+            self.cached -= totals[one]
+
+    def _take_prompts(self) -> bool:
+        """One step that takes in prompts beside the decodes; False, and no step, if none of the waiting fits."""
+        begun: list[tuple[int, int]] = []
+        batch = len(self.ends)
+        times = self.times
+        tokens, seconds = self._compute(begun, batch)
+        if not tokens:
+            return False
+        if batch:
+            seconds *= times.learned[batch]
+            self.now += times.base_s[batch] + times.per_token_s[batch] * self.cached + seconds
+            self.cached += batch
+        else:
+            self.now += times.alone_s[tokens] + seconds
+        self.step += 1
+        if batch and self.ends[0] < (self.step + 1) * self.count:
+            self._complete()
+        for one, goal in begun:
+            self._start(one, goal, batch)
+        return True
+
+    def _compute(self, begun: list[tuple[int, int]], batch: int) -> tuple[int, float]:
+        """Prompt tokens of one step and what they add; prompts that are done with go to *begun*."""
+        times, partial = self.times, self.partial
+        prompt_s = times.prompt_s
+        budget = left = max(times.step_tokens - times.step_tokens_per_sequence * batch, 1)
+        room = times.kv_tokens - self.cached - self.reserved - batch
+        places = times.max_sequences - batch
+        seconds = 0.0
+        while left:
+            if partial is None:
+                partial = self._admit(room) if places > len(begun) else None
+                if partial is None:
+                    break
+                seconds += times.begin_s + times.cached_token_s * partial[1]
+                room -= partial[2] + 1
+            one, done, goal = partial
+            reached = min(done + left, goal)
+            left -= reached - done
+            seconds += prompt_s[reached] - prompt_s[done]
+            partial = (one, reached, goal)
+            if reached == goal:
+                begun.append((one, goal))
+                partial = None
+        self.partial = partial
+        self.reserved = 0 if partial is None else partial[2] + 1
+        return budget - left, seconds
+
+    def _admit(self, room: int) -> tuple[int, int, int] | None:
+        """The request that is next, with its tokens held already and in all; None if none waits or it does not fit."""
+        again, one = self.again, self.head
+        if again:
+            one, goal = again[-1]
+        elif self.arrivals[one] <= self.now:
+            goal = self.prompts[one]
+        else:
+            return None
+        if goal >= room:
+            return None
+        if again:
+            again.pop()
+        else:
+            self.head = one + 1
+        return one, min(int(self.times.prefix_cache_hit_ratio * self.prompts[one]), goal - 1), goal
+
+    def _start(self, one: int, goal: int, batch: int) -> None:
+        """The first token of a request, or its next one after a preemption; it then runs."""
+        if goal == self.prompts[one]:
+            self.first[one] = self.now
+            self.beside[one] = batch
+        to_come = self.totals[one] - goal - 1
+        if to_come:
+            heappush(self.ends, (self.step + to_come) * self.count + one)
+            self.cached += goal + 1
+        else:
+            self.last[one] = self.now
+
+    def _preempt(self) -> None:
+        """Take the youngest off, until the next step fits: what is not computed whole, then what was admitted last."""
+        ends, count = self.ends, self.count
+        while self.cached + self.reserved > self.times.kv_tokens:
+            self.preemptions += 1
+            if self.partial is not None:
+                one, _, goal = self.partial
+                self.partial, self.reserved = None, 0
+            else:
+                key = max(ends, key=lambda end: end % count)
+                ends.remove(key)
+                one, goal = key % count, self.totals[key % count] - (key // count - self.step)
+                self.cached -= goal
+            self.again.append((one, goal))
+        heapify(ends)

@@ -1,0 +1,144 @@
+"""A fleet under a trace: route, serve replica by replica, and say what was kept and what it cost.
+
+Replicas do not know of each other, so one is simulated after the other and memory stays bounded. Those that end first
+go first: what a spot interruption cuts short is routed anew, always to replicas that end later. Nothing is random but
+the interruptions, and those follow from the seed.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.demand.arrivals import Requests
+from advisor.plan.replay.engine import serve
+from advisor.plan.replay.result import Served, result_of
+from advisor.plan.replay.routing import NOWHERE, Router
+from advisor.plan.replay.sessions import Session, Window, sessions_of
+from advisor.plan.replay.values import Outcome, ReplayGroup, ReplayResult, Route
+from advisor.units import MS_PER_SECOND
+from advisor.workload.values import Slo
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+CountProgress = Callable[[int], None]
+MIN_WINDOW_SECONDS = 1.0
+
+
+def replay(
+    groups: Sequence[ReplayGroup],
+    requests: Requests,
+    slo: Slo,
+    *,
+    routes: Sequence[Route] = (),
+    seed: int = 0,
+    progress: CountProgress | None = None,
+) -> ReplayResult:
+    """What the groups make of the requests.
+
+    Args:
+        groups: the fleet.
+        requests: at least one, in the order of arrival.
+        slo: each target that is given has to be kept by a request, by itself.
+        routes: groups by prompt length; every prompt to every group, by their weights, without.
+        seed: of the spot interruptions.
+        progress: called with the number of requests served so far.
+    """
+    start = float(requests.seconds[0])
+    window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
+    sessions = [one for index, group in enumerate(groups) for one in sessions_of(index, group, window, seed)]
+    sessions.sort(key=lambda one: one.end)
+    fleet = _Fleet(groups, sessions, requests, routes)
+    fleet.route()
+    fleet.serve(progress)
+    return result_of(groups, requests, slo, fleet.report(), window)
+
+
+class _Fleet:
+    """Requests on their way: where each goes and when it gets there."""
+
+    def __init__(
+        self, groups: Sequence[ReplayGroup], sessions: list[Session], requests: Requests, routes: Sequence[Route]
+    ) -> None:
+        self._groups, self._sessions, self._requests = groups, sessions, requests
+        self._router = Router(groups, sessions, routes)
+        self._kinds = self._router.kinds(requests)
+        self._arrival = requests.seconds.copy()
+        count = requests.seconds.size
+        self._ttft, self._decode = np.full(count, np.nan), np.full(count, np.nan)
+        self._group = np.full(count, NOWHERE, dtype=np.int32)
+        self._members: list[list[Indices]] = [[] for _ in sessions]
+        self._preemptions = [0 for _ in groups]
+        self._busy: dict[tuple[int, tuple[int, int]], float] = {}
+
+    def route(self) -> None:
+        """Send every request to a session, epoch by epoch: between two boundaries the same replicas are up."""
+        seconds = self._requests.seconds
+        inner = self._router.boundaries()
+        starts = np.concatenate([[-np.inf], inner])
+        edges = [0, *np.searchsorted(seconds, inner).tolist(), seconds.size]
+        for now, begin, end in zip(starts.tolist(), edges[:-1], edges[1:], strict=True):
+            if begin < end:
+                self._send(np.arange(begin, end), now)
+
+    def _send(self, requests: Indices, now: float) -> None:
+        """Route requests that arrive while the replicas that are up at *now* are up; the others wait for a replica."""
+        for kind in np.unique(self._kinds[requests]).tolist():
+            if kind == NOWHERE:
+                continue
+            chosen = requests[self._kinds[requests] == kind]
+            places = self._router.place(kind, now, chosen.size)
+            if places[0] == NOWHERE:
+                later = self._router.next_start(kind, now)
+                if np.isfinite(later):
+                    self._arrival[chosen] = later
+                    self._assign(chosen, self._router.place(kind, later, chosen.size))
+            else:
+                self._assign(chosen, places)
+
+    def _assign(self, requests: Indices, places: Indices) -> None:
+        order = np.argsort(places, kind="stable")
+        used, first = np.unique(places[order], return_index=True)
+        for session, part in zip(used.tolist(), np.split(requests[order], first[1:]), strict=True):
+            self._members[session].append(part)
+
+    def serve(self, progress: CountProgress | None) -> None:
+        """Simulate the sessions, those that end first before the others."""
+        served = 0
+        for index, session in enumerate(self._sessions):
+            parts, self._members[index] = self._members[index], []
+            if parts:
+                served += self._serve(session, np.concatenate(parts))
+            if progress:
+                progress(served)
+
+    def _serve(self, session: Session, members: Indices) -> int:
+        """One session; how many of its requests it answered."""
+        steps = self._groups[session.group].steps
+        members = members[np.argsort(self._arrival[members], kind="stable")]
+        begin = float(self._arrival[members[0]])
+        arrival = self._arrival[members] - begin
+        prompts = np.maximum(self._requests.input_tokens[members], 1)
+        timeline = serve(steps, arrival, prompts, np.maximum(self._requests.output_tokens[members], 1))
+        self._preemptions[session.group] += timeline.preemptions
+        done = timeline.last_s <= (session.end - begin if session.interrupted else np.inf)
+        kept = members[done]
+        first = steps.ttft_factor * (timeline.first_s + timeline.lag_s - arrival)
+        self._ttft[kept] = first[done] + self._arrival[kept] - self._requests.seconds[kept]
+        self._decode[kept] = (timeline.last_s - timeline.first_s)[done]
+        self._group[kept] = session.group
+        key = (session.group, session.run)
+        busy_until = begin + float(timeline.last_s[done].max(initial=-np.inf))
+        self._busy[key] = max(self._busy.get(key, -np.inf), busy_until)
+        if kept.size < members.size:
+            lost = members[~done]
+            self._arrival[lost] = session.end
+            self._send(lost, session.end)
+        return int(kept.size)
+
+    def report(self) -> Served:
+        """What came of each request and of each group."""
+        network = self._requests.network_ms
+        ttft = self._ttft if network is None else self._ttft + network / MS_PER_SECOND
+        return Served(Outcome(ttft, self._decode, self._group), self._sessions, self._preemptions, self._busy)

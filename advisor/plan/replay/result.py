@@ -1,0 +1,93 @@
+"""From what happened to each request to shares, percentiles and costs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.demand.arrivals import Requests
+from advisor.plan.replay.sessions import Session, Window, billed_hours
+from advisor.plan.replay.values import GroupResult, Outcome, ReplayGroup, ReplayResult
+from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MONTH
+from advisor.workload.values import Slo
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+PERCENTILE = 0.95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Served:
+    """What the simulation leaves behind."""
+
+    outcome: Outcome
+    sessions: Sequence[Session]
+    preemptions: Sequence[int]
+    """Of each group."""
+    busy_until: Mapping[tuple[int, tuple[int, int]], float]
+    """End of the last answer, by group and run."""
+
+
+def result_of(
+    groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, served: Served, window: Window
+) -> ReplayResult:  # fmt: skip
+    """Put the result together."""
+    outcome = served.outcome
+    kept = within(outcome, requests, slo)
+    answered = outcome.group >= 0
+    steps = np.maximum(requests.output_tokens, 1) - 1
+    several = answered & (steps > 0)
+    by_group = tuple(_group(index, group, served, kept, window) for index, group in enumerate(groups))
+    cost = sum(one.cost_usd for one in by_group)
+    return ReplayResult(
+        requests=requests.seconds.size,
+        within_slo_ratio=float(kept.mean()),
+        ttft_p95_ms=_p95_ms(outcome.ttft_s[answered]),
+        tpot_p95_ms=_p95_ms(outcome.decode_s[several] / steps[several]),
+        e2e_p95_ms=_p95_ms((outcome.ttft_s + outcome.decode_s)[answered]),
+        refused=int(np.count_nonzero(~answered)),
+        preemptions=sum(served.preemptions),
+        interruptions=sum(one.interruptions for one in by_group),
+        cost_usd=cost,
+        usd_per_month=cost / window.seconds * SECONDS_PER_MONTH,
+        window_seconds=window.seconds,
+        hours=window.seconds / SECONDS_PER_HOUR,
+        by_group=by_group,
+    )
+
+
+def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
+    """Which requests kept every target that is given; one-token answers have no time per token to miss."""
+    steps = np.maximum(requests.output_tokens, 1) - 1
+    kept = outcome.group >= 0
+    limits = (
+        (slo.ttft_p95_ms, outcome.ttft_s),
+        (slo.tpot_p95_ms, outcome.decode_s / np.maximum(steps, 1)),
+        (slo.e2e_p95_ms, outcome.ttft_s + outcome.decode_s),
+    )
+    for limit_ms, seconds in limits:
+        if limit_ms is not None:
+            kept = kept & (seconds * MS_PER_SECOND <= limit_ms)
+    return kept
+
+
+def _group(index: int, group: ReplayGroup, served: Served, kept: Flags, window: Window) -> GroupResult:
+    here = served.outcome.group == index
+    sessions = [one for one in served.sessions if one.group == index]
+    busy = {run: until for (of, run), until in served.busy_until.items() if of == index}
+    hours = billed_hours(group, sessions, busy, window)
+    return GroupResult(
+        name=group.name,
+        requests=int(here.sum()),
+        within_slo_ratio=float(kept[here].mean()) if here.any() else None,
+        preemptions=served.preemptions[index],
+        interruptions=len({(one.run, one.end) for one in sessions if one.interrupted}),
+        instance_hours=hours,
+        cost_usd=hours * group.usd_per_hour,
+    )
+
+
+def _p95_ms(seconds: Floats) -> float | None:
+    return float(np.quantile(seconds, PERCENTILE)) * MS_PER_SECOND if seconds.size else None

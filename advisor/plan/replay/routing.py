@@ -1,0 +1,80 @@
+"""Which replica gets which request: weighted round robin over the replicas that are up and can hold it."""
+
+from collections.abc import Sequence
+from math import inf
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.demand.arrivals import Requests
+from advisor.plan.replay.sessions import Session
+from advisor.plan.replay.values import ReplayGroup, Route
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+NOWHERE = -1
+LEAST_SHARE = 1e-12
+"""Of a replica that a route leaves out: nothing is sent there."""
+
+
+def interleave(weights: Floats, count: int) -> Indices:
+    """Places for *count* requests in turn: the k-th of a place comes at (k + ½) ÷ weight (stride scheduling)."""
+    quota = np.ceil(count * weights / weights.sum()).astype(np.intp) + 1
+    place = np.repeat(np.arange(weights.size), quota)
+    turn = np.arange(place.size) - np.repeat(np.cumsum(quota) - quota, quota)
+    order = np.argsort((turn + 0.5) / weights[place], kind="stable")
+    return np.asarray(place[order[:count]], dtype=np.intp)
+
+
+class Router:
+    """Sends requests to sessions; what it knows of a request is its length."""
+
+    def __init__(self, groups: Sequence[ReplayGroup], sessions: Sequence[Session], routes: Sequence[Route]) -> None:
+        """Know the groups, their sessions, and the routes by prompt length (none: all groups by their weights)."""
+        self._group = np.array([one.group for one in sessions], dtype=np.intp)
+        self._start = np.array([one.start for one in sessions])
+        self._end = np.array([one.end for one in sessions])
+        self._weight = np.array([group.weight for group in groups])
+        self._held = np.array([min(group.steps.context_tokens, group.steps.kv_tokens) for group in groups])
+        self._limits = np.unique(self._held)
+        ordered = sorted(routes, key=lambda route: route.max_input_tokens)
+        self._edges = np.array([route.max_input_tokens for route in ordered[:-1]])
+        self._shares = np.array([[route.shares.get(group.name, 0.0) for group in groups] for route in ordered])
+
+    def kinds(self, requests: Requests) -> Indices:
+        """The kind of each request: its route, and how many replicas can hold it; NOWHERE if none can."""
+        total = np.maximum(requests.input_tokens, 1) + np.maximum(requests.output_tokens, 1)
+        tier = np.searchsorted(self._limits, total)
+        route = np.searchsorted(self._edges, requests.input_tokens)
+        return np.where(tier < self._limits.size, route * self._limits.size + tier, NOWHERE)
+
+    def boundaries(self) -> Floats:
+        """Times at which replicas come or go, in order."""
+        times = np.unique(np.concatenate([self._start, self._end]))
+        finite: Floats = times[np.isfinite(times)]
+        return finite
+
+    def next_start(self, kind: int, now: float) -> float:
+        """When the first replica comes up after *now* that can hold such requests; infinite if none does."""
+        able = self._held[self._group] >= self._limits[kind % self._limits.size]
+        later = self._start[able & (self._start > now)]
+        return float(later.min()) if later.size else inf
+
+    def place(self, kind: int, now: float, count: int) -> Indices:
+        """Sessions for so many requests of one kind in turn; NOWHERE while none is up that can hold them."""
+        able = self._held[self._group] >= self._limits[kind % self._limits.size]
+        up = np.flatnonzero(able & (self._start <= now) & (self._end > now))
+        if not up.size:
+            return np.full(count, NOWHERE)
+        return np.asarray(up[interleave(self._weights(kind // self._limits.size, up), count)], dtype=np.intp)
+
+    def _weights(self, route: int, up: Indices) -> Floats:
+        """Of each replica that is up: its part of its group's share, else its group's weight."""
+        groups = self._group[up]
+        found: Floats = self._weight[groups]
+        if self._shares.size:
+            shares = self._shares[route] / np.maximum(np.bincount(groups, minlength=self._weight.size), 1)
+            if shares[groups].any():
+                found = np.maximum(shares[groups], LEAST_SHARE)
+        return found

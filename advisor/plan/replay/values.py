@@ -1,0 +1,102 @@
+"""What is replayed, and what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.performance.steps import StepTimes
+
+Floats = npt.NDArray[np.float64]
+
+
+class Billing(StrEnum):
+    """What of a group is paid for."""
+
+    USED = "used"
+    """Each instance by the second that it runs, start-up and draining included."""
+    ALWAYS = "always"
+    """The largest number of instances in every hour: a commitment, or machines that are owned."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReplayGroup:
+    """Equal replicas on instances that come and go with the hour of the week."""
+
+    name: str
+    steps: StepTimes
+    instances_by_hour: tuple[int, ...]
+    """168 numbers from Monday 00:00 UTC, or one for every hour."""
+    usd_per_hour: float
+    """Of one instance."""
+    replicas_per_instance: int = 1
+    billing: Billing = Billing.USED
+    weight: float = 1.0
+    """Of one replica against those of other groups: the requests per second that it sustains."""
+    lead_seconds: float = 0.0
+    """From the start of an instance to its first request: it is started so much before its hour."""
+    interruptions_per_instance_hour: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where prompts up to a length go."""
+
+    max_input_tokens: float
+    """Inclusive; infinite for the rest."""
+    shares: Mapping[str, float]
+    """By group; groups that are left out get none of these requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """What came of one group."""
+
+    name: str
+    requests: int
+    """Answered here."""
+    within_slo_ratio: float | None
+    """Of those; None where there are none."""
+    preemptions: int
+    interruptions: int
+    instance_hours: float
+    """That are paid for."""
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What came of all; percentiles are of the requests that were answered, None where there are none."""
+
+    requests: int
+    within_slo_ratio: float
+    """Share of all requests that kept every target; what was refused kept none."""
+    ttft_p95_ms: float | None
+    tpot_p95_ms: float | None
+    """Of answers of two tokens or more."""
+    e2e_p95_ms: float | None
+    refused: int
+    """Longer than what a replica can hold, or with no replica to come that would take them."""
+    preemptions: int
+    """Requests taken off a full cache and computed again."""
+    interruptions: int
+    """Of spot instances; their requests were computed again elsewhere."""
+    cost_usd: float
+    usd_per_month: float
+    """The cost of the window, for 730 hours."""
+    window_seconds: float
+    hours: float
+    by_group: tuple[GroupResult, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """Seconds of each request; NaN for those refused."""
+
+    ttft_s: Floats
+    decode_s: Floats
+    """From the first token to the last."""
+    group: npt.NDArray[np.int32]
+    """Of its answer; -1 for those refused."""

@@ -1,0 +1,97 @@
+"""What a spot instance costs beyond its price: interruptions lose work and capacity."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.catalog.planning import SpotRisk
+from advisor.performance.values import Interval
+from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+
+TOP_BUCKET_RATIO = 0.20
+"""Where the highest published bucket begins: more than 20 % interrupted in a month (AWS Spot Advisor)."""
+HIGHEST_RATIO = 0.95
+"""Taken for the upper end of that open bucket: all of them in a month would be no finite hazard."""
+MEAN_PROGRESS = 0.5
+"""Share of its work that a running request has done when it is interrupted at a random moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hazard:
+    """How often a spot instance is interrupted."""
+
+    per_hour: Interval
+    """Interruptions per instance-hour."""
+    reason: str
+    """Why it was assumed; empty when it was published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What one interruption of an instance meets."""
+
+    running_requests: float
+    """On the whole instance, on average."""
+    requests_per_second: float
+    """Capacity of the instance."""
+    usd_per_hour: float
+    """Price of the instance."""
+    replacement_usd_per_hour: float
+    """Price of the same capacity while it is missing: on demand where that is known."""
+    cold_start_s: float
+    """Until a new instance serves."""
+
+
+def hazard_per_hour(interrupted_ratio: float) -> float:
+    """Interruptions per instance-hour: ``-ln(1 - f) ÷ 730`` for a share *f* interrupted in a month.
+
+    A constant hazard *h* leaves ``exp(-h·730)`` of the instances uninterrupted after a month of 730 h.
+    """
+    return -math.log1p(-min(interrupted_ratio, HIGHEST_RATIO)) / HOURS_PER_MONTH
+
+
+def hazard(risk: SpotRisk | None) -> Hazard:
+    """Hazard at the middle and the ends of the published bucket; of the highest bucket where nothing is published."""
+    if risk is None:
+        reason = "how often it is interrupted is not published: taken as the highest published frequency, over 20 %"
+        return Hazard(_interval(TOP_BUCKET_RATIO, 1.0), reason)
+    return Hazard(_interval(risk.interrupted_low_ratio, risk.interrupted_high_ratio), "")
+
+
+def _interval(low_ratio: float, high_ratio: float) -> Interval:
+    ratios = ((low_ratio + high_ratio) / 2, low_ratio, high_ratio)
+    return Interval(*(hazard_per_hour(ratio) for ratio in ratios))
+
+
+def usd_per_interruption(exposure: Exposure) -> float:
+    """Work done twice and capacity bought elsewhere, USD.
+
+    ``(running × ½ ÷ rate × price + cold start × replacement price) ÷ 3600``: at its capacity an instance spends
+    ``1 ÷ rate`` seconds on a request, half of which are lost for each that was running; until a new instance serves,
+    its capacity is bought elsewhere.
+    """
+    lost_s = exposure.running_requests * MEAN_PROGRESS / exposure.requests_per_second
+    missing_usd = exposure.cold_start_s * exposure.replacement_usd_per_hour
+    return (lost_s * exposure.usd_per_hour + missing_usd) / SECONDS_PER_HOUR
+
+
+def interruption_usd_per_hour(interruptions_per_hour: float, exposure: Exposure) -> float:
+    """Expected cost of interruptions, USD per instance-hour: what the optimiser adds to the spot price."""
+    return interruptions_per_hour * usd_per_interruption(exposure)
+
+
+def largest_pool_ratio(instances: Sequence[int], requests_per_second: Sequence[float], zones: int) -> float:
+    """Share of the spot capacity that goes when the largest pool is withdrawn.
+
+    A pool is an instance type in a zone: ``⌈instances ÷ zones⌉`` of the type, which a provider takes back together.
+
+    Args:
+        instances: spot instances of each type.
+        requests_per_second: capacity of one instance of each type.
+        zones: over which every type is spread evenly.
+    """
+    total = sum(count * rate for count, rate in zip(instances, requests_per_second, strict=True))
+    if total == 0:
+        return 0.0
+    pools = (math.ceil(count / zones) * rate for count, rate in zip(instances, requests_per_second, strict=True))
+    return max(pools) / total

@@ -1,0 +1,96 @@
+"""Tenants of shared accelerators, the machines they may sit on, and who sits where."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a tenant takes of one kind of seat."""
+
+    memory_gib: float
+    """Weights, workspace, runtime and the KV cache of the requests that run at the planned load."""
+    busy_ratio: float
+    """Planned rate ÷ the largest rate that keeps the tenant's SLO when it has the seat to itself."""
+    step_ms: float
+    """Time of a token at the planned load when it has the seat to itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A model with its load."""
+
+    name: str
+    needs: Mapping[tuple[str, str], Need]
+    """By host and slice, "" for the whole accelerator; where there is none, it cannot run."""
+    tpot_ms: float | None = None
+    """Target for the time per token; None for none."""
+    latency_critical: bool = False
+    """Takes turns with nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A profile that an accelerator can be cut into."""
+
+    name: str
+    memory_gib: float
+    """Usable, as the engine may take it."""
+    per_accelerator: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine as it is bought."""
+
+    name: str
+    usd_per_hour: float
+    memory_gib: float
+    """Usable on one accelerator."""
+    accelerators: int = 1
+    slices: tuple[Slice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tenants of one accelerator."""
+
+    host: str
+    slice: str
+    """Slices that it is cut into; "" for none."""
+    tenants: tuple[str, ...]
+    memory_gib: float
+    """Of all tenants."""
+    busy_ratio: float
+    """Of the time of the accelerator, or of the busiest slice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a tenant cannot have a kind of seat even to itself."""
+
+    tenant: str
+    host: str
+    slice: str
+    code: str
+    """not_offered, memory, busy, tpot."""
+    needed: float | None
+    available: float | None
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Who sits where, and how good that is."""
+
+    groups: tuple[Group, ...]
+    instances: Mapping[str, int]
+    """Machines of each host that is used."""
+    usd_per_hour: float
+    bound_usd_per_hour: float
+    """No packing costs less."""
+    gap_ratio: float
+    """(price - bound) ÷ price: 0 when proven."""
+    unplaced: tuple[str, ...]
+    """Tenants that no seat is large or fast enough for; they are in no group and no price."""
+    rejections: tuple[Obstacle, ...]

@@ -1,0 +1,256 @@
+"""``slo.tpot_p95=30ms,demand=2x``: the question of a plan, asked otherwise.
+
+A value is written as in the workload file and read by the same code; a list is joined by ``+``. Demand, token lengths
+and prices also take ``2x``, ``+30%`` and ``-20%`` of what they are.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from advisor.catalog import Catalog
+from advisor.catalog.names import suggestion
+from advisor.catalog.values import Purchase
+from advisor.errors import InputError
+from advisor.plan.outcome import Outcome, outcome_of
+from advisor.plan.question import Question
+from advisor.plan.reshape import PRICED, amount_of, known_prices, scaled, with_price, with_token_lengths
+from advisor.plan.values import Plan
+from advisor.workload.planning_fields import read_limits, read_scaling
+from advisor.workload.values import PRECISIONS, Limits, Scaling
+from advisor.workload.yaml_fields import Field
+
+_NONE = "none"
+_PRICE = "price."
+_START = yaml.Mark("", 0, 0, 0, None, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that is supposed to be otherwise."""
+
+    key: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The plan as it is beside the plan as it would be."""
+
+    changes: tuple[Change, ...]
+    before: Outcome
+    after: Outcome
+    usd_per_month_change: float | None
+    """After minus before; None where one of them does not exist."""
+    ratio: float | None
+    """After ÷ before."""
+
+
+def what_if(question: Question, catalog: Catalog, text: str) -> tuple[Question, Catalog, tuple[Change, ...]]:
+    """The question and the catalog with every ``key=value`` of *text* in force, and what they changed.
+
+    Raises:
+        InputError: an unknown key or a value that is not one of its values, with the nearest ones.
+    """
+    changes = []
+    for key, value in _settings(text):
+        try:
+            if key.startswith(_PRICE):
+                catalog, change = _change_price(question, catalog, key, value)
+            else:
+                question, change = _change(question, key, value)
+        except InputError as error:
+            raise InputError(error.message, where=f"--what-if {key}={value}", hint=error.hint) from error
+        changes.append(change)
+    return question, catalog, tuple(changes)
+
+
+def compare(changes: tuple[Change, ...], before: Plan, after: Plan) -> WhatIf:
+    """Two plans side by side."""
+    old, new = outcome_of(before), outcome_of(after)
+    if old.total_usd_per_month is None or new.total_usd_per_month is None:
+        return WhatIf(changes, old, new, None, None)
+    difference = new.total_usd_per_month - old.total_usd_per_month
+    return WhatIf(changes, old, new, difference, new.total_usd_per_month / old.total_usd_per_month)
+
+
+def _settings(text: str) -> Iterator[tuple[str, str]]:
+    for setting in text.split(","):
+        key, equals, value = (part.strip() for part in setting.partition("="))
+        if not (key and equals and value):
+            raise InputError(
+                f"'{setting.strip()}' is no key=value",
+                where="--what-if",
+                hint="write it as slo.tpot_p95=30ms,demand=2x; a list as purchase=spot+on_demand",
+            )
+        yield key, value
+
+
+def _change(question: Question, key: str, value: str) -> tuple[Question, Change]:
+    setting = _known().get(key)
+    if setting is None:
+        raise InputError(f"unknown key '{key}'", hint=suggestion(key, [*_known(), f"{_PRICE}INSTANCE_TYPE"]))
+    changed = setting.change(question, value)
+    return changed, Change(key, setting.show(question), setting.show(changed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    change: Callable[[Question, str], Question]
+    show: Callable[[Question], str]
+
+
+def _known() -> dict[str, _Setting]:
+    """Every key but those of prices."""
+    return (
+        {
+            f"slo.{name}": _Setting(partial(_change_slo, f"{name}_ms"), partial(_show_slo, f"{name}_ms"))
+            for name in ("ttft_p95", "tpot_p95", "e2e_p95")
+        }
+        | {
+            "demand": _Setting(_change_demand, lambda one: f"{one.demand.requests_per_second.mean:.4g} requests/s"),
+            "input_tokens": _Setting(_change_input, lambda one: f"{one.demand.input_tokens.mean:,.0f} on average"),
+            "output_tokens": _Setting(_change_output, lambda one: f"{one.demand.output_tokens.mean:,.0f} on average"),
+        }
+        | {key: _Setting(partial(_change_field, key), partial(_show_field, key)) for key in _WORKLOAD_FIELDS}
+        | {
+            f"{part}.{one.name}": _Setting(partial(_change_part, part, one.name), partial(_show_part, part, one.name))
+            for part, kind in (("limits", Limits), ("scaling", Scaling))
+            for one in fields(kind)
+            if one.name != "quotas"
+        }
+    )
+
+
+def _change_slo(name: str, question: Question, value: str) -> Question:
+    changed: dict[str, Any] = {name: None if value == _NONE else _field(value, name).duration_ms()}
+    workload = question.workload
+    return replace(question, workload=replace(workload, slo=replace(workload.slo, **changed)))
+
+
+def _show_slo(name: str, question: Question) -> str:
+    value = getattr(question.workload.slo, name)
+    return _NONE if value is None else f"{value:g} ms"
+
+
+def _change_demand(question: Question, value: str) -> Question:
+    """``2x``, ``+30%``, or requests per second on average; peaks and the week's shape go with it."""
+    factor = amount_of(value, question.demand.requests_per_second.mean) / question.demand.requests_per_second.mean
+    return replace(question, demand=scaled(question.demand, factor))
+
+
+def _change_input(question: Question, value: str) -> Question:
+    mean = question.demand.input_tokens.mean
+    demand = with_token_lengths(question.demand, input_factor=amount_of(value, mean) / mean)
+    return replace(question, demand=demand)
+
+
+def _change_output(question: Question, value: str) -> Question:
+    mean = question.demand.output_tokens.mean
+    demand = with_token_lengths(question.demand, output_factor=amount_of(value, mean) / mean)
+    return replace(question, demand=demand)
+
+
+_WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
+    "purchase": lambda one: tuple(Purchase(name) for name in one.choices([kind.value for kind in Purchase])),
+    "precisions": lambda one: one.choices(PRECISIONS),
+    "providers": lambda one: one.texts(),
+    "regions": lambda one: () if one.texts() == ("all",) else one.texts(),
+    "context_tokens": lambda one: one.count(1),
+    "prefix_cache_hit_ratio": lambda one: one.number(0, maximum=0.999),
+    "growth_per_year": lambda one: one.number(-1, exclusive=True),
+}
+"""Keys of the workload file whose value is a field of the workload, and how it is read."""
+
+
+def _change_field(name: str, question: Question, value: str) -> Question:
+    return replace(
+        question, workload=replace(question.workload, **{name: _WORKLOAD_FIELDS[name](_field(value, name))})
+    )  # fmt: skip
+
+
+def _show_field(name: str, question: Question) -> str:
+    return _shown(getattr(question.workload, name))
+
+
+_PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling": read_scaling}
+"""Keys of the workload file with fields of their own, and how each is read."""
+
+
+def _change_part(part: str, name: str, question: Question, value: str) -> Question:
+    """A field of ``limits`` or ``scaling``: the whole part is read again, so that contradictions are found."""
+    present = getattr(question.workload, part)
+    stated = {one.name: getattr(present, one.name) for one in fields(present) if one.name != "quotas"}
+    texts = {key: _plain_text(entry) for key, entry in stated.items() if entry is not None} | {name: value}
+    document = _mapping({key: text for key, text in texts.items() if text != _NONE}, part)
+    kept = {"quotas": present.quotas} if part == "limits" else {}
+    changed: dict[str, Any] = {part: replace(_PARTS[part](document), **kept)}
+    return replace(question, workload=replace(question.workload, **changed))
+
+
+def _show_part(part: str, name: str, question: Question) -> str:
+    return _shown(getattr(getattr(question.workload, part), name))
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - any field
+    if value is None:
+        return _NONE
+    return "+".join(map(_plain_text, value)) or "all" if isinstance(value, tuple) else _plain_text(value)
+
+
+def _plain_text(value: Any) -> str:  # noqa: ANN401 - any field
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value.value}" if isinstance(value, Enum) else f"{value}"
+
+
+def _change_price(question: Question, catalog: Catalog, key: str, value: str) -> tuple[Catalog, Change]:
+    """``price.TYPE``: every way of buying it; ``price.TYPE.spot``: that one only."""
+    name = key.removeprefix(_PRICE)
+    suffixes = {f".{kind}": kind for kind in PRICED}
+    named = next((suffix for suffix in suffixes if name.endswith(suffix)), "")
+    kinds = (suffixes[named],) if named else PRICED
+    workload = question.workload
+    scope = catalog.offers_in(workload.providers, workload.regions)
+    before = [offer for offer in scope if offer.instance_type == name.removesuffix(named)]
+    if not before:
+        known = sorted({offer.instance_type for offer in scope})
+        raise InputError(f"'{name}' is not sold in the regions asked for", hint=suggestion(name, known))
+    after = [with_price(offer, value, kinds) for offer in before]
+    if not known_prices(after, kinds):
+        raise InputError("its price is not known", hint=f"give it in USD per hour: {key}=2.50")
+    exchanged = dict(zip(before, after, strict=True))
+    changed = catalog.with_offers(exchanged.get(offer, offer) for offer in catalog.offers)
+    return changed, Change(key, _price_range(known_prices(before, kinds)), _price_range(known_prices(after, kinds)))
+
+
+def _price_range(prices: list[float]) -> str:
+    if not prices:
+        return "unknown"
+    ends = dict.fromkeys(f"${usd:,.4g}" for usd in (min(prices), max(prices)))
+    return f"{' to '.join(ends)} per hour"
+
+
+def _field(value: str, name: str) -> Field:
+    """A value as it would stand in the workload file; a list is joined by ``+``."""
+    return Field(_scalar(value) if "+" not in value else _sequence(value), name, Path())
+
+
+def _mapping(entries: Mapping[str, str], name: str) -> Field:
+    pairs = [(_scalar(key), _scalar(value)) for key, value in entries.items()]
+    return Field(yaml.MappingNode("tag:yaml.org,2002:map", pairs, start_mark=_START), name, Path())
+
+
+def _sequence(value: str) -> yaml.Node:
+    items = [_scalar(item) for item in value.split("+")]
+    return yaml.SequenceNode("tag:yaml.org,2002:seq", items, start_mark=_START)
+
+
+def _scalar(value: str) -> yaml.Node:
+    return yaml.ScalarNode("tag:yaml.org,2002:str", value, start_mark=_START)

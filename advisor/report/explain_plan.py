@@ -1,0 +1,225 @@
+"""An explanation in words: sections of sentences and tables, as text or as Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.plan.outcome import Binding, Outcome, RunnerUp
+from advisor.plan.pareto import Front
+from advisor.plan.values import Option
+from advisor.plan.whatif import WhatIf
+from advisor.plan.why import Contender, LoadRange, PriceChange, TargetChange, Why
+from advisor.report.text_table import escape_markdown, render_markdown_table, render_table
+from advisor.report.words import hardware_words, milliseconds, purchase_words, usd
+
+_NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95"}
+_COUNT_SET_BY = {
+    "demand": "the busiest minute needs {0} {1}",
+    "min_replicas": "the busiest minute needs {0} {1}, limits.min_replicas asks for more",
+    "zones": "the busiest minute needs {0} {1}, limits.zones asks for more instances",
+    "replicas_per_instance": "the busiest minute needs {0} {1}, and instances come whole",
+}
+_FRONT_HEADERS = (
+    "at least",
+    "USD/month",
+    "provider",
+    "region",
+    "instance type",
+    "purchase",
+    "precision",
+    "TP",
+    "count",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, sentences, and a table (no rows: none)."""
+
+    title: str
+    lines: tuple[str, ...]
+    headers: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+def sections_text(sections: Sequence[Section]) -> str:
+    """For a terminal."""
+    blocks = []
+    for section in sections:
+        blocks.append("\n".join([section.title, *(f"  - {line}" for line in section.lines)]))
+        if section.rows:
+            blocks.append(render_table(section.headers, section.rows))
+    return "\n\n".join(blocks) + "\n"
+
+
+def sections_markdown(sections: Sequence[Section]) -> str:
+    """For a pull request or a wiki page."""
+    blocks = []
+    for section in sections:
+        blocks.append(f"## {escape_markdown(section.title)}")
+        blocks.append("\n".join(f"- {escape_markdown(line)}" for line in section.lines))
+        if section.rows:
+            blocks.append(render_markdown_table(section.headers, section.rows))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def outcome_section(outcome: Outcome) -> Section:
+    """Why the winner wins, and what binds."""
+    winner, binding = outcome.winner, outcome.binding
+    if winner is None or binding is None:
+        return Section("Nothing in the catalog serves this workload within its limits", outcome.nearest_misses)
+    lines = [_count_words(winner, binding), *_margin_words(binding), _headroom_words(binding)]
+    if outcome.runner_up is not None:
+        lines.append(_runner_up_words(winner, outcome.runner_up))
+    return Section(f"{_option_words(winner)} wins", tuple(lines))
+
+
+def _option_words(option: Option) -> str:
+    return (
+        f"{option.instances} × {option.instance_type} ({hardware_words(option)}, {option.region}, "
+        f"{purchase_words(option.purchase)}, {option.precision}) at {usd(option.cost.total_usd_per_month)} a month"
+    )
+
+
+def _count_words(winner: Option, binding: Binding) -> str:
+    noun = "replica" if binding.replicas_for_demand == 1 else "replicas"
+    why = _COUNT_SET_BY[binding.count_set_by].format(binding.replicas_for_demand, noun)
+    rate = winner.predicted.requests_per_second_per_replica.value
+    return f"{winner.instances} instances with {winner.replicas} replicas: at {rate:.3g} requests/s each {why}"
+
+
+def _margin_words(binding: Binding) -> list[str]:
+    return [
+        f"{_NAMES[one.target]} is {milliseconds(one.predicted_ms)} of {milliseconds(one.target_ms)} at the busiest "
+        f"minute ({one.used_ratio:.0%} of the target)"
+        for one in binding.margins
+    ]
+
+
+def _headroom_words(binding: Binding) -> str:
+    return f"it carries {binding.headroom_factor:.2f} times the busiest minute before a target is missed"
+
+
+def _runner_up_words(winner: Option, runner_up: RunnerUp) -> str:
+    return (
+        f"the next instance type is {_option_words(runner_up.option)} (#{runner_up.option.rank}), "
+        f"{usd(runner_up.usd_per_month_more)} more; {winner.instance_type} stays ahead of it up to "
+        f"${runner_up.instance_usd_per_hour_to_draw:,.4g} per hour (today ${winner.cost.instance_usd_per_hour:,.4g})"
+    )
+
+
+def what_if_section(found: WhatIf) -> Section:
+    """What would change."""
+    title = "If " + ", ".join(f"{one.key} were {one.after} (now {one.before})" for one in found.changes)
+    lines = [f"now: {_outcome_words(found.before)}", f"then: {_outcome_words(found.after)}", _difference_words(found)]
+    if found.after.binding is not None:
+        lines += [f"then {line}" for line in _margin_words(found.after.binding)]
+    lines += found.after.nearest_misses
+    return Section(title, tuple(lines))
+
+
+def _outcome_words(outcome: Outcome) -> str:
+    if outcome.winner is None:
+        return "nothing serves the workload"
+    return f"{_option_words(outcome.winner)}, the cheapest of {outcome.options}"
+
+
+def _difference_words(found: WhatIf) -> str:
+    change, ratio = found.usd_per_month_change, found.ratio
+    if change is None or ratio is None:
+        return "there is no cost to compare"
+    if change == 0:
+        return "the cost stays the same"
+    word = "more" if change > 0 else "less"
+    return f"{usd(abs(change))} a month {word} ({ratio - 1:+.0%})"
+
+
+def why_section(found: Why) -> Section:
+    """What would have to change for an instance type to win, or to lose."""
+    place = f" in {found.region}" if found.region else ""
+    name = f"{found.instance_type}{place}"
+    lines = [f"it would take {_contender_words(found.contender)}"] if found.contender else []
+    if found.rival is not None:
+        lines.append(f"the cheapest of all others is {_contender_words(found.rival)}")
+    if found.price is not None:
+        lines.append(_price_words(found.price, wins=found.wins))
+    if found.wins or found.load or any(one.looser_ms or one.tighter_ms for one in found.targets):
+        lines += [_target_words(one, wins=found.wins) for one in found.targets]
+        lines.append(_load_words(found.load, wins=found.wins))
+    else:
+        lines.append(
+            "no target up to 16 times looser or tighter and no demand from 1/16 to 16 times today's turns that"
+        )
+    for obstacle in found.obstacles:
+        lifted = f" → lifted by {obstacle.lifted_by}" if obstacle.lifted_by else ""
+        lines.append(f"{obstacle.code} ({obstacle.count}): {obstacle.message}{lifted}")
+    return Section(f"{name} {_verdict(found)}", tuple(lines))
+
+
+def _verdict(found: Why) -> str:
+    if found.wins:
+        return "wins"
+    return (
+        "does not win: it costs more" if found.contender and not found.obstacles else "cannot serve this as it is asked"
+    )
+
+
+def _contender_words(one: Contender) -> str:
+    cost = "price unknown" if one.total_usd_per_month is None else f"{usd(one.total_usd_per_month)} a month"
+    return (
+        f"{one.instances} × {one.instance_type} ({one.provider} {one.region}, {purchase_words(one.purchase)}, "
+        f"{one.precision}, TP {one.tensor_parallel}): {cost}"
+    )
+
+
+def _price_words(price: PriceChange, *, wins: bool) -> str:
+    today = "not known" if price.today_usd_per_hour is None else f"${price.today_usd_per_hour:,.4g}"
+    ratio = "" if price.ratio is None else f", {price.ratio:.0%} of that"
+    verb = "it stays the cheapest up to" if wins else "price: it would win at"
+    return f"{verb} ${price.usd_per_hour:,.4f} per hour (today {today}{ratio})"
+
+
+def _target_words(one: TargetChange, *, wins: bool) -> str:
+    verb = "loses" if wins else "would win"
+    ways = [
+        f"it {verb} at {milliseconds(value)} or {word}"
+        for value, word in ((one.looser_ms, "looser"), (one.tighter_ms, "tighter"))
+        if value is not None
+    ]
+    name = f"{_NAMES[one.target]} (now {milliseconds(one.stated_ms)})"
+    never = "changes nothing" if wins else "never makes it win"
+    return f"{name}: {' and '.join(ways) or f'a target up to 16 times looser or tighter {never}'}"
+
+
+def _load_words(ranges: Sequence[LoadRange], *, wins: bool) -> str:
+    if not ranges:
+        return "load: it wins at no demand from 1/16 to 16 times today's"
+    spans = " and ".join(_span(one) for one in ranges)
+    return f"load: it {'wins' if wins else 'would win'} at {spans} times today's demand"
+
+
+def _span(one: LoadRange) -> str:
+    if one.low_factor is None and one.high_factor is None:
+        return "1/16 to 16"
+    low = "1/16" if one.low_factor is None else f"{one.low_factor:.3g}"
+    return f"{low} to {'16' if one.high_factor is None else f'{one.high_factor:.3g}'}"
+
+
+def front_section(front: Front) -> Section:
+    """Cost against one target."""
+    name = _NAMES[front.target]
+    stated = f"now {milliseconds(front.stated_ms)}" if front.stated_ms else "no target now"
+    if front.fastest is None:
+        return Section(f"Cost against {name} ({stated})", ("nothing can hold the model",))
+    fastest = front.fastest
+    floor = f"no candidate is faster than {milliseconds(fastest.latency_ms)} with no other load"
+    who = f"{fastest.instance_type} in {fastest.region}, {fastest.precision}, TP {fastest.tensor_parallel}"
+    between = "a target between two rows takes the faster one of them; the other targets stay as they are"
+    rows = tuple(
+        (
+            milliseconds(one.latency_ms), f"{one.total_usd_per_month:,.2f}", one.provider, one.region,
+            one.instance_type, purchase_words(one.purchase), one.precision, str(one.tensor_parallel),
+            str(one.instances),
+        )
+        for one in front.points
+    )  # fmt: skip
+    return Section(f"Cost against {name} ({stated})", (f"{floor}: {who}", between), _FRONT_HEADERS, rows)

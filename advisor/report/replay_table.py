@@ -1,0 +1,40 @@
+"""The result of a replay, for people."""
+
+from advisor.plan.replay.values import ReplayResult
+from advisor.report.text_table import render_table
+from advisor.workload.values import Slo
+
+_GROUP_COLUMNS = ("group", "requests", "within", "instance hours", "cost")
+
+
+def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
+    """A line on the whole, latencies beside their targets, and the groups."""
+    latencies = (
+        ("time to first token", result.ttft_p95_ms, slo.ttft_p95_ms),
+        ("time per output token", result.tpot_p95_ms, slo.tpot_p95_ms),
+        ("end to end", result.e2e_p95_ms, slo.e2e_p95_ms),
+    )
+    groups = [
+        (one.name, f"{one.requests:,}", _share(one.within_slo_ratio), f"{one.instance_hours:,.2f}", _usd(one.cost_usd))
+        for one in result.by_group
+    ]
+    head = (
+        f"{title}: {_share(result.within_slo_ratio)} of {result.requests:,} requests kept every target, "
+        f"for {_usd(result.cost_usd)} in {result.hours:,.2f} h ({_usd(result.usd_per_month)} a month)\n"
+        f"refused {result.refused:,} · preempted {result.preemptions:,} · interrupted {result.interruptions:,}\n"
+    )
+    rows = [(what, _ms(found), _ms(limit)) for what, found, limit in latencies]
+    tables = render_table(("p95", "replayed", "target"), rows), render_table(_GROUP_COLUMNS, groups)
+    return f"{head}\n{tables[0]}\n\n{tables[1]}\n"
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f} ms"
+
+
+def _share(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2%}"
+
+
+def _usd(value: float) -> str:
+    return f"${value:,.2f}"

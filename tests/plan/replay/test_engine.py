@@ -1,0 +1,66 @@
+"""One replica: event by event it does what it does step by step."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.plan.replay.engine import serve
+from plan.replay.reference import make_steps, serve_plainly
+
+REPLICAS = {
+    "plain": make_steps(),
+    "small cache": make_steps(kv_tokens=400),
+    "few sequences": make_steps(max_sequences=2),
+    "shared budget": make_steps(step_tokens=40, step_tokens_per_sequence=6),
+    "cached prompts": make_steps(prefix_cache_hit_ratio=0.5, kv_tokens=600),
+}
+traces = st.lists(
+    st.tuples(st.floats(0, 0.4), st.integers(1, 250), st.integers(1, 150)), min_size=1, max_size=25
+)  # fmt: skip
+
+
+def run(times, trace):
+    """The trace on the replica: event by event, and step by step."""
+    gaps, prompts, answers = zip(*trace, strict=True)
+    arrays = (np.cumsum(np.add(gaps, 1e-5)), np.array(prompts, dtype=np.int32), np.array(answers, dtype=np.int32))
+    return serve(times, *arrays), serve_plainly(times, *arrays)
+
+
+@pytest.mark.parametrize("times", REPLICAS.values(), ids=REPLICAS)
+@given(trace=traces)
+@settings(max_examples=60, deadline=None)
+def test_events_give_what_steps_give(times, trace):
+    """First tokens, last tokens, batches and preemptions are those of a simulation of every single step."""
+    fast, (first, last, beside, preemptions) = run(times, trace)
+    assert fast.first_s == pytest.approx(first, abs=1e-9)
+    assert fast.last_s == pytest.approx(last, abs=1e-9)
+    assert fast.lag_s == pytest.approx(np.array(times.lag_s)[beside])
+    assert fast.preemptions == preemptions
+
+
+def test_a_full_cache_preempts_and_every_request_is_still_answered():
+    """Three requests that together outgrow the cache all get their last token, the oldest unharmed."""
+    trace = [(0.0, 100, 100)] * 3
+    fast, (_, last, _, preemptions) = run(make_steps(kv_tokens=400), trace)
+    alone, _ = run(make_steps(), trace)
+    assert fast.preemptions == preemptions > 0
+    assert fast.last_s == pytest.approx(last)
+    assert fast.last_s[0] <= alone.last_s[0] + 1e-9 < fast.last_s[2]
+
+
+def test_an_answer_of_one_token_ends_with_its_prompt():
+    """Nothing is decoded, so the first token is the last."""
+    fast, _ = run(make_steps(), [(0.0, 50, 1)])
+    assert fast.first_s == pytest.approx(fast.last_s)
+    times = make_steps()
+    assert fast.first_s[0] == pytest.approx(1e-5 + times.begin_s + times.prompt_s[50] + times.alone_s[50])
+
+
+def test_a_long_prompt_is_computed_in_chunks_between_decodes():
+    """While 250 prompt tokens take three steps of 100, a running request gets a token in each of them."""
+    times = make_steps()
+    fast, _ = run(times, [(0.0, 10, 150), (0.3, 250, 1)])
+    alone, _ = run(times, [(0.0, 10, 150)])
+    chunks = times.learned[1] * (times.prompt_s[250] + times.begin_s)
+    assert fast.last_s[0] - alone.last_s[0] == pytest.approx(chunks)

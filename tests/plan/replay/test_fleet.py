@@ -1,0 +1,170 @@
+"""A fleet: who gets what, when replicas are up, what is paid, and what counts as kept."""
+
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.demand.arrivals import Requests
+from advisor.demand.clock import MONDAY_SECONDS
+from advisor.plan.replay.fleet import replay
+from advisor.plan.replay.routing import interleave
+from advisor.plan.replay.values import Billing, ReplayGroup, Route
+from advisor.workload.values import Slo
+from plan.replay.reference import make_steps
+
+HOUR = 3600.0
+STEPS = make_steps(kv_tokens=4000, max_sequences=64)
+LOOSE = Slo(ttft_p95_ms=1e6)
+
+
+def requests(seconds, prompt=50, answer=20):
+    """Requests at these seconds of Monday, all alike unless arrays are given."""
+    count = len(seconds)
+    lengths = (np.broadcast_to(np.asarray(tokens, dtype=np.int32), (count,)) for tokens in (prompt, answer))
+    return Requests(MONDAY_SECONDS + np.asarray(seconds, dtype=np.float64), *lengths)
+
+
+def group(name="a", instances=(1,), **changes):
+    """Instances at a dollar an hour."""
+    return ReplayGroup(name, STEPS, instances, 1.0, **changes)
+
+
+def week(*counts):
+    """Instances in the first hours of Monday, and none after."""
+    return (*counts, *[0] * (168 - len(counts)))
+
+
+EVEN = requests(np.arange(0, 4 * HOUR, 5.0))
+
+
+@given(weights=st.lists(st.floats(0.1, 10), min_size=1, max_size=12), count=st.integers(1, 500))
+@settings(deadline=None)
+def test_turns_are_in_proportion_at_every_moment(weights, count):
+    """After any number of requests each replica has its share of them, give or take its turn."""
+    places = interleave(np.array(weights), count)
+    taken = (places[:, None] == np.arange(len(weights))).cumsum(axis=0)
+    due = np.outer(np.arange(1, count + 1), np.array(weights) / sum(weights))
+    assert np.abs(taken - due).max() <= max(1.0, len(weights) / 2)
+
+
+def test_equal_replicas_take_turns():
+    """Three of them get every third request each."""
+    assert interleave(np.ones(3), 7).tolist() == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_the_same_input_gives_the_same_result():
+    """Nothing depends on chance, not even with interruptions."""
+    fleet = [group(instances=(3,), interruptions_per_instance_hour=1.0, lead_seconds=60.0), group("b", weight=2.0)]
+    first, second = (replay(fleet, EVEN, LOOSE) for _ in range(2))
+    assert first == second
+    assert first.interruptions > 0
+
+
+def test_every_request_is_answered_or_refused():
+    """Counts add up, whatever is interrupted and whatever is too long."""
+    lengths = np.where(np.arange(EVEN.seconds.size) % 10 == 0, 500, 50)
+    fleet = [group(instances=(2,), interruptions_per_instance_hour=2.0, lead_seconds=30.0)]
+    found = replay(fleet, replace(EVEN, input_tokens=lengths), LOOSE)
+    too_long = int(np.count_nonzero(lengths == 500))
+    assert found.refused == too_long
+    assert sum(one.requests for one in found.by_group) == EVEN.seconds.size - too_long
+    assert found.within_slo_ratio == pytest.approx(1 - too_long / EVEN.seconds.size)
+
+
+def test_a_request_beyond_one_group_goes_to_another_that_holds_it():
+    """Long requests are answered by the only group with the context for them."""
+    large = replace(group("large"), steps=make_steps(prompt_s=tuple((1e-4 * np.arange(1001)).tolist())))
+    found = replay([group("small", weight=100.0), large], requests(np.arange(50.0), prompt=600), LOOSE)
+    assert [one.requests for one in found.by_group] == [0, 50]
+
+
+def test_weights_and_routes_decide_who_gets_what():
+    """A group of double weight gets two of three; a route sends short prompts to the group it names."""
+    fleet = [group("a", weight=2.0), group("b")]
+    shares = replay(fleet, EVEN, LOOSE).by_group
+    assert shares[0].requests == pytest.approx(2 * shares[1].requests, abs=2)
+    mixed = replace(EVEN, input_tokens=np.where(np.arange(EVEN.seconds.size) % 4 == 0, 300, 50))
+    routes = (Route(100, {"a": 1.0}), Route(inf, {"b": 1.0}))
+    routed = replay(fleet, mixed, LOOSE, routes=routes).by_group
+    assert [one.requests for one in routed] == [EVEN.seconds.size * 3 // 4, EVEN.seconds.size // 4]
+
+
+def test_a_constant_fleet_costs_its_price_for_the_window():
+    """Two instances at a dollar: two dollars an hour, 1,460 a month."""
+    found = replay([group(instances=(2,))], EVEN, LOOSE)
+    assert found.cost_usd == pytest.approx(2 * found.hours)
+    assert found.usd_per_month == pytest.approx(1460.0)
+
+
+def test_scaling_is_billed_with_start_up_and_draining():
+    """A second instance for one hour costs that hour, its start-up before it, and what it still has to answer."""
+    load = requests(np.arange(0, 3 * HOUR, 5.0))
+    plain = replay([group(instances=week(1, 2, 1))], load, LOOSE)
+    early = replay([group(instances=week(1, 2, 1), lead_seconds=600.0)], load, LOOSE)
+    assert plain.by_group[0].instance_hours == pytest.approx(plain.hours + 1, abs=0.001)
+    assert plain.by_group[0].instance_hours > plain.hours + 1 - 1e-9
+    assert early.cost_usd - plain.cost_usd == pytest.approx(600 / HOUR)
+    assert early.ttft_p95_ms == plain.ttft_p95_ms
+
+
+def test_a_commitment_is_paid_in_every_hour():
+    """Its largest number of instances, though fewer run."""
+    found = replay([group(instances=week(1, 3, 1, 1), billing=Billing.ALWAYS)], EVEN, LOOSE)
+    assert found.cost_usd == pytest.approx(3 * found.hours)
+
+
+def test_requests_wait_for_the_next_replica_or_are_refused_when_none_comes():
+    """In an hour without instances the first waits for the next hour; after the last hour nobody answers."""
+    found = replay([group(instances=week(0, 1))], requests([10.0, HOUR + 10, 2.5 * HOUR]), Slo(ttft_p95_ms=1000))
+    assert (found.requests, found.refused) == (3, 1)
+    assert found.within_slo_ratio == pytest.approx(1 / 3)
+    assert found.ttft_p95_ms == pytest.approx(1000 * 0.95 * (HOUR - 10), rel=0.01)
+
+
+def test_an_interruption_costs_time_and_loses_no_request():
+    """The interrupted instance's requests are computed again elsewhere: all answered, the slowest later."""
+    calm = replay([group(instances=(2,))], EVEN, LOOSE)
+    stormy = replay([group(instances=(2,), interruptions_per_instance_hour=20.0, lead_seconds=60.0)], EVEN, LOOSE)
+    assert stormy.interruptions > 20
+    assert stormy.refused == 0
+    assert stormy.e2e_p95_ms >= calm.e2e_p95_ms
+
+
+@pytest.mark.parametrize(
+    ("slo", "kept"),
+    [(Slo(), 1.0), (Slo(ttft_p95_ms=1), 0.0), (Slo(tpot_p95_ms=1), 0.0), (Slo(e2e_p95_ms=1), 0.0),
+     (Slo(1e6, 1e6, 1e6), 1.0), (Slo(1e6, 1e6, 1), 0.0)],
+    ids=["none", "ttft", "tpot", "e2e", "loose", "one of three"],
+)  # fmt: skip
+def test_a_request_is_within_when_it_keeps_every_target(slo, kept):
+    """One missed target is enough to be outside."""
+    assert replay([group()], EVEN, slo).within_slo_ratio == kept
+
+
+def test_an_answer_of_one_token_has_no_time_per_token_to_miss():
+    """It keeps any TPOT, and no TPOT is reported where there is no other answer."""
+    found = replay([group()], requests(np.arange(10.0), answer=np.arange(10) % 2), Slo(tpot_p95_ms=1e-9))
+    assert found.within_slo_ratio == 1.0
+    assert found.tpot_p95_ms is None
+
+
+def test_the_network_adds_its_round_trip_to_the_first_token():
+    """80 ms more to the first token and to the last, none between."""
+    near = replay([group()], EVEN, LOOSE)
+    far = replay([group()], replace(EVEN, network_ms=np.full(EVEN.seconds.size, 80.0)), LOOSE)
+    assert far.ttft_p95_ms - near.ttft_p95_ms == pytest.approx(80.0)
+    assert far.e2e_p95_ms - near.e2e_p95_ms == pytest.approx(80.0)
+    assert far.tpot_p95_ms == near.tpot_p95_ms
+
+
+def test_more_instances_never_keep_fewer_requests():
+    """From overload to plenty the share within the targets only grows."""
+    rng = np.random.default_rng(5)
+    load = requests(np.cumsum(rng.exponential(0.04, 3000)), prompt=rng.integers(1, 200, 3000), answer=100)
+    shares = [replay([group(instances=(n,))], load, Slo(500, 60)).within_slo_ratio for n in (1, 2, 4, 8)]
+    assert shares == sorted(shares)
+    assert shares[0] < 0.9 < shares[-1]

@@ -1,0 +1,207 @@
+"""How long a new replica takes, and what has to run already because of that."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from advisor.candidates import Candidate, judge
+from advisor.catalog import load_catalog
+from advisor.data_files import data_dir
+from advisor.demand.declared import declared_demand
+from advisor.models import find_model
+from advisor.plan.cold_start import (
+    DISK_GB_PER_SECOND,
+    METRIC_DELAY_S,
+    WeightSource,
+    cold_start,
+    minimum_warm_replicas,
+    reactive,
+)
+from advisor.requirements import require
+from builders import workload
+
+CATALOG = load_catalog()
+FACTS = CATALOG.cold_start
+MODEL_8B, MODEL_70B = "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-70B-Instruct"
+
+
+def candidate(model=MODEL_8B, provider="aws", instance_type="g6.xlarge", tensor_parallel=1) -> Candidate:
+    """A 16-bit candidate of the shipped catalog."""
+    asked = workload(model=model, providers=(provider,), precisions=("bf16",))
+    needs = require(asked, find_model(model), declared_demand(5, 8, 800, 200), CATALOG)
+    outcomes = judge(CATALOG.instance_type(provider, instance_type), needs, CATALOG)
+    found = [one for one in outcomes if isinstance(one, Candidate) and not one.partition]
+    return next(one for one in found if one.tensor_parallel == tensor_parallel)
+
+
+BASE = candidate()
+
+
+def with_weights(gib: float) -> Candidate:
+    """The base candidate with other weights."""
+    return replace(BASE, memory=replace(BASE.memory, weights_gib=gib))
+
+
+def with_network(gbit_per_second: float | None) -> Candidate:
+    """The base candidate with another network."""
+    return replace(BASE, instance_type=replace(BASE.instance_type, network_gbit_per_second=gbit_per_second))
+
+
+def test_the_stages_by_hand():
+    """12 GB of image at 0.069 GB/s are 174 s; 15 GiB come at 500 MB/s and go in at 1.51 GiB/s; 16 + 38.4 + 0.31 · 15 s start vLLM."""
+    wide = replace(with_weights(15), instance_type=with_network(None).instance_type)
+    found = cold_start(wide, FACTS)
+
+    assert found.launch_s.value == 120
+    assert found.image_s.value == pytest.approx(12 / 0.069)
+    assert found.weights_s.value == pytest.approx(15 * 2**30 / 0.5e9 + 15 / 1.51)
+    assert found.engine_s.value == pytest.approx(16 + 38.4 + 0.31 * 15)
+    assert found.total_s.value == pytest.approx(120 + 173.9 + 42.1 + 59.05, abs=0.2)
+    assert found.lead_hours == found.total_s.high / 3600
+    assert found.reactive_delay_s == found.total_s.high + METRIC_DELAY_S
+
+
+def test_a_70b_model_from_storage_takes_what_is_reported_of_it():
+    """On a machine that is there a 70B model needs the 300 to 600 s that a cache project reports as typical."""
+    found = cold_start(candidate(MODEL_70B, "aws", "p5.48xlarge", 4), FACTS)
+
+    assert 300 < found.total_s.value - found.launch_s.value < 600
+
+
+@pytest.mark.parametrize(("weights_gib", "measured_s"), [(131.4, 91.8), (438.0, 170.5), (15.0, 39.34)])
+def test_engine_starts_are_as_measured(weights_gib, measured_s):
+    """The start of vLLM after its weights are loaded lies within its range for models from 8B to 235B."""
+    engine = cold_start(with_weights(weights_gib), FACTS).engine_s
+    process_s = FACTS["process_start"].value
+
+    assert engine.low <= measured_s + process_s <= engine.high
+
+
+def test_a_small_model_on_a_local_disk_starts_as_reported():
+    """3.4 GiB answered 59 s after the start of vLLM, 15 % more or less than the stages after the image add up to."""
+    engine = cold_start(with_weights(3.4), FACTS).engine_s
+
+    assert engine.value + 3.4 / FACTS["weights_local"].value == pytest.approx(59, rel=0.15)
+
+
+def test_whole_boards_launch_slowly():
+    """p5.48xlarge and trn2.48xlarge launch like metal, a single accelerator or four on PCIe do not."""
+    launches = {
+        name: cold_start(candidate(model, "aws", name, parallel), FACTS).launch_s.value
+        for model, name, parallel in (
+            (MODEL_70B, "p5.48xlarge", 8), (MODEL_70B, "trn2.48xlarge", 16), (MODEL_8B, "g6.12xlarge", 4), (MODEL_8B, "g6.xlarge", 1),
+        )
+    }  # fmt: skip
+
+    assert launches["p5.48xlarge"] == launches["trn2.48xlarge"] == FACTS["launch_gpu_large"].value
+    assert launches["g6.12xlarge"] == launches["g6.xlarge"] == FACTS["launch_gpu"].value
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "compiles_s", "cached_s"),
+    [("aws", "inf2.xlarge", 600, 0), ("gcp", "ct6e-standard-1t", 1500, 300)],
+)
+def test_other_accelerators_compile_first(provider, name, compiles_s, cached_s):
+    """Neuron and TPU compile the model before they serve; a warm pool keeps what was compiled."""
+    other, gpu = cold_start(candidate(MODEL_8B, provider, name), FACTS), cold_start(BASE, FACTS)
+
+    assert other.engine_s.value - gpu.engine_s.value == pytest.approx(compiles_s, abs=1)
+    assert other.warm_pool_total_s.value - gpu.warm_pool_total_s.value == pytest.approx(cached_s, abs=15)
+
+
+@given(st.floats(0.1, 800), st.floats(0.1, 800), st.sampled_from(WeightSource))
+def test_more_weights_take_longer(one, other, source):
+    """No stage, and so no total, gets shorter with more weights; its range holds it, and a warm pool is faster."""
+    small, large = (cold_start(with_weights(gib), FACTS, source) for gib in sorted((one, other)))
+
+    assert small.total_s.value <= large.total_s.value
+    assert small.warm_pool_total_s.value <= large.warm_pool_total_s.value
+    for found in (small, large):
+        assert found.total_s.low <= found.total_s.value <= found.total_s.high
+        assert found.warm_pool_total_s.value < found.total_s.value
+
+
+@given(st.floats(0.1, 400), st.floats(0.1, 400), st.sampled_from(WeightSource))
+def test_more_bandwidth_never_takes_longer(one, other, source):
+    """A wider network shortens the pull and the download until something else binds; an unknown one binds nothing."""
+    slow, fast, unknown = (cold_start(with_network(gbit), FACTS, source) for gbit in (*sorted((one, other)), None))
+
+    assert unknown.total_s.value <= fast.total_s.value <= slow.total_s.value
+
+
+def test_the_generated_volume_is_as_fast_as_taken_here():
+    """The Terraform that is generated orders the disk bandwidth that cold starts are computed with."""
+    template = (data_dir("templates") / "terraform/aws/compute.tf.j2").read_text()
+
+    assert f"throughput            = {DISK_GB_PER_SECOND * 1000:g}" in template
+
+
+def test_the_documentation_shows_these_totals():
+    """The totals in the documentation are those of the shipped facts."""
+    page = (Path(__file__).parents[2] / "docs/planning.md").read_text()
+
+    for one in (candidate(MODEL_8B, "aws", "g5.12xlarge"), candidate(MODEL_70B, "aws", "p5.48xlarge", 4)):
+        total = cold_start(one, FACTS).total_s
+        assert f"**{total.value:.0f} s ({total.low:.0f}–{total.high:,.0f})**" in page
+
+
+def test_the_headroom_of_a_step_by_hand():
+    """60 → 240 requests a minute in one step: three minutes of lag see 180 more a minute; with none to miss, 3/s must run ahead."""
+    counts = np.array([60.0] * 10 + [240.0] * 10)
+
+    strict, loose = reactive(counts, 180, 1.0), reactive(counts, 180, 0.9)
+
+    assert strict.headroom_requests_per_second == pytest.approx(3.0)
+    served = 7 * 60 + 10 * 240
+    assert strict.missed_ratio == pytest.approx(3 * 180 / served)
+    assert loose.headroom_requests_per_second == pytest.approx((3 * 180 - 0.1 * served) / 3 / 60)
+
+
+def test_a_flat_load_needs_no_headroom():
+    """Where nothing rises a policy that follows misses nothing, and only the load itself is kept warm."""
+    counts = np.full(60, 120.0)
+
+    assert reactive(counts, 600, 1.0) == reactive(counts, 60, 1.0)
+    assert reactive(counts, 600, 1.0).headroom_requests_per_second == 0
+    assert minimum_warm_replicas(counts, 600, 0.99, replica_rate=0.9, peak_rate=2.0) == math.ceil(2 / 0.9)
+
+
+COUNTS = arrays(np.float64, st.integers(5, 60), elements=st.one_of(st.floats(0, 600), st.just(math.nan)))
+
+
+@given(COUNTS, st.floats(0.5, 1), st.floats(30, 240))
+def test_the_headroom_is_just_enough(counts, within_ratio, delay_s):
+    """With the headroom no more is missed than allowed, and with a little less it would be."""
+    found = reactive(counts, delay_s, within_ratio)
+    lag = max(math.ceil(delay_s / 60), 1)
+    known = ~np.isnan(counts[lag:] - counts[:-lag]) if lag < counts.size else np.zeros(0, dtype=bool)
+    if math.isnan(found.headroom_requests_per_second):
+        assert not known.any() or np.nansum(counts[lag:][known]) == 0
+        return
+    before, after = counts[:-lag][known], counts[lag:][known]
+    allowed = (1 - within_ratio) * after.sum()
+    headroom = found.headroom_requests_per_second * 60
+
+    assert np.maximum(after - before - headroom, 0).sum() <= allowed + 1e-6
+    if headroom > 1e-3:
+        assert np.maximum(after - before - headroom * 0.99, 0).sum() > allowed - 1e-6
+
+
+def test_an_unknown_load_keeps_the_peak_warm():
+    """Where no rise was observed, what the peak needs has to run."""
+    for counts in (np.array([]), np.full(30, np.nan), np.zeros(30)):
+        assert minimum_warm_replicas(counts, 300, 0.99, replica_rate=2.0, peak_rate=9.0) == 5
+
+
+@given(COUNTS, st.floats(60, 600))
+def test_never_more_is_warm_than_the_peak_needs(counts, delay_s):
+    """The warm replicas do not exceed those of the busiest minute."""
+    peak = float(np.nanmax(counts, initial=0.1)) / 60
+
+    assert 0 <= minimum_warm_replicas(counts, delay_s, 0.99, 0.5, peak) <= math.ceil(peak / 0.5)

@@ -1,0 +1,237 @@
+"""Several models on shared accelerators: the rules that hold, and that the packing is the cheapest."""
+
+import math
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.plan.sharing import HEADROOM, pack_shared
+from advisor.plan.tenants import Host, Need, Slice, Tenant
+
+BIG = Host("big", 3.6, 72.0, slices=(Slice("mig-1g.10gb", 8.5, 7), Slice("mig-3g.40gb", 35.0, 2)))
+SMALL = Host("small", 0.8, 20.0)
+SPEED = {"big": 6.0, "small": 1.0, "mig-1g.10gb": 0.7, "mig-3g.40gb": 2.5}
+
+
+def tenant(name="a", memory_gib=5.0, busy_ratio=0.2, step_ms=12.0, **changes):
+    """A model that is as busy and as slow on the small host as said, and less so where the accelerator is faster."""
+    seats = [("big", ""), ("small", ""), ("big", "mig-1g.10gb"), ("big", "mig-3g.40gb")]
+    needs = {
+        (host, part): Need(memory_gib, busy_ratio / SPEED[part or host], step_ms / SPEED[part or host])
+        for host, part in seats
+    }
+    return Tenant(name, needs, **changes)
+
+
+def many(count, **changes):
+    """Equal models with names of their own."""
+    return [tenant(f"t{index}", **changes) for index in range(count)]
+
+
+def test_small_models_share_one_small_accelerator():
+    """Four models of 5 GiB that are busy a fifth of the time take turns on one accelerator of 20 GiB."""
+    found = pack_shared(many(4), [BIG, SMALL])
+
+    assert found.instances == {"small": 1}
+    assert found.groups[0].tenants == ("t0", "t1", "t2", "t3")
+    assert (found.usd_per_hour, found.gap_ratio) == (0.8, 0.0)
+    assert found.groups[0].busy_ratio == pytest.approx(0.8)
+    assert found.groups[0].memory_gib == pytest.approx(20)
+
+
+def test_the_time_of_a_shared_accelerator_is_not_filled_to_the_brim():
+    """Five that are busy a fifth of the time do not share one accelerator, though one alone may use all of it."""
+    assert pack_shared(many(5, memory_gib=1.0), [SMALL]).instances == {"small": 2}
+    assert pack_shared(many(5, memory_gib=1.0), [SMALL], headroom=0.0).instances == {"small": 1}
+    assert pack_shared([tenant(busy_ratio=1.0)], [SMALL]).instances == {"small": 1}
+
+
+def test_memory_is_shared_too():
+    """Three models of 8 GiB are too many for 20 GiB."""
+    assert pack_shared(many(3, memory_gib=8.0, busy_ratio=0.01), [SMALL]).instances == {"small": 2}
+
+
+def test_a_token_waits_for_a_step_of_each_neighbour():
+    """With 12 ms a step and 30 ms wanted, two take turns and three do not."""
+    assert pack_shared(many(2, busy_ratio=0.01, tpot_ms=30.0), [SMALL]).instances == {"small": 1}
+    assert pack_shared(many(3, busy_ratio=0.01, tpot_ms=30.0), [SMALL]).instances == {"small": 2}
+
+
+def test_the_tightest_target_counts_for_all():
+    """A neighbour without a target of its own still delays one that has one."""
+    calm = tenant("calm", busy_ratio=0.01, step_ms=25.0)
+    strict = tenant("strict", busy_ratio=0.01, tpot_ms=30.0)
+
+    assert pack_shared([calm, strict], [SMALL]).instances == {"small": 2}
+    assert pack_shared([calm, tenant("loose", busy_ratio=0.01, tpot_ms=40.0)], [SMALL]).instances == {"small": 1}
+
+
+def test_critical_models_take_turns_with_nobody_but_sit_in_slices():
+    """Seven critical models on seven slices are cheaper than seven machines; without slices each has one."""
+    critical = many(7, busy_ratio=0.1, latency_critical=True)
+    found = pack_shared(critical, [BIG, SMALL])
+
+    assert found.instances == {"big": 1}
+    assert found.groups[0].slice == "mig-1g.10gb"
+    assert len(found.groups[0].tenants) == 7
+    assert pack_shared(critical, [SMALL]).instances == {"small": 7}
+
+
+def test_slices_are_isolated():
+    """In slices neither time nor steps add up: each needs its own only."""
+    found = pack_shared(many(7, busy_ratio=0.6, tpot_ms=20.0), [BIG], headroom=0.5)
+
+    assert found.instances == {"big": 1}
+    assert found.groups[0].busy_ratio == pytest.approx(0.6 / 0.7)
+
+
+def test_machines_are_bought_whole():
+    """Nine accelerators of a machine that has eight are two machines."""
+    eight = Host("eight", 20.0, 20.0, accelerators=8)
+    needs = {("eight", ""): Need(15.0, 0.9, 10.0)}
+    found = pack_shared([Tenant(f"t{index}", needs) for index in range(9)], [eight])
+
+    assert len(found.groups) == 9
+    assert (found.instances, found.usd_per_hour) == ({"eight": 2}, 40.0)
+    assert found.gap_ratio == 0.0
+
+
+def test_what_fits_nowhere_is_named_with_the_numbers():
+    """A model too large, too busy or too slow even alone is left out, and each reason has both numbers."""
+    found = pack_shared(
+        [
+            tenant("large", memory_gib=30.0),
+            tenant("busy", busy_ratio=1.5),
+            tenant("slow", tpot_ms=10.0),
+            tenant("fits"),
+        ],
+        [SMALL],
+    )
+
+    assert found.unplaced == ("large", "busy", "slow")
+    assert found.usd_per_hour == 0.8
+    reasons = {one.tenant: (one.code, one.needed, one.available, one.unit) for one in found.rejections}
+    assert reasons == {
+        "large": ("memory", 30.0, 20.0, "GiB"),
+        "busy": ("busy", 1.5, 1.0, "share"),
+        "slow": ("tpot", 12.0, 10.0, "ms"),
+    }
+
+
+def test_a_model_that_does_not_run_on_a_host_is_not_put_there():
+    """Where a tenant states no need it has no seat, and the rejection has no numbers to make up."""
+    alone = Tenant("a", {("small", ""): Need(5.0, 0.2, 12.0)})
+    found = pack_shared([alone], [BIG, SMALL])
+
+    assert found.instances == {"small": 1}
+    assert {(one.slice, one.code, one.needed) for one in found.rejections} == {
+        ("", "not_offered", None),
+        ("mig-1g.10gb", "not_offered", None),
+        ("mig-3g.40gb", "not_offered", None),
+    }
+
+
+def test_nothing_costs_nothing():
+    """No tenants need no machine, and no machine places no tenant."""
+    assert pack_shared([], [SMALL]).usd_per_hour == 0.0
+    assert pack_shared([tenant()], []).unplaced == ("a",)
+
+
+def test_many_come_with_a_bound_and_a_gap():
+    """Beyond the size of the exact search the price stands beside what no packing can be below."""
+    found = pack_shared(many(60, memory_gib=6.0, busy_ratio=0.13), [BIG, SMALL])
+
+    assert 0 < found.bound_usd_per_hour <= found.usd_per_hour
+    assert found.gap_ratio == pytest.approx(1 - found.bound_usd_per_hour / found.usd_per_hour)
+    assert sorted(name for group in found.groups for name in group.tenants) == sorted(
+        f"t{index}" for index in range(60)
+    )
+
+
+needs = st.tuples(st.floats(0.5, 25), st.floats(0.01, 1.2), st.floats(1, 30))
+crowds = st.lists(st.tuples(needs, st.sampled_from([None, 15.0, 40.0, 90.0]), st.booleans()), max_size=5)
+
+
+def crowd(drawn):
+    """Tenants of drawn sizes."""
+    return [
+        tenant(f"t{index}", *sizes, tpot_ms=target, latency_critical=critical)
+        for index, (sizes, target, critical) in enumerate(drawn)
+    ]
+
+
+def allowed(members, host, part, limit):
+    """Whether the rules let these share one accelerator, written out anew."""
+    seats = [one.needs[host.name, part.name if part else ""] for one in members]
+    targets = [one.tpot_ms or math.inf for one in members]
+    if part:
+        alone = (
+            s.memory_gib <= part.memory_gib and s.busy_ratio <= 1 and s.step_ms <= t
+            for s, t in zip(seats, targets, strict=True)
+        )
+        return len(members) <= part.per_accelerator and all(alone)
+    time = 1.0 if len(members) == 1 else limit
+    return (
+        sum(s.memory_gib for s in seats) <= host.memory_gib
+        and sum(s.busy_ratio for s in seats) <= time
+        and sum(s.step_ms for s in seats) <= min(targets)
+        and (len(members) == 1 or not any(one.latency_critical for one in members))
+    )
+
+
+def cheapest(tenants, hosts):
+    """The least price by trying everything: each tenant to each of as many accelerators, each used each way."""
+    ways = [(host, part) for host in hosts for part in (None, *host.slices)]
+    best = math.inf
+    for labels in product(range(len(tenants)), repeat=len(tenants)):
+        if any(label > max(labels[:at], default=-1) + 1 for at, label in enumerate(labels)):
+            continue
+        total = 0.0
+        for label in set(labels):
+            members = [one for one, where in zip(tenants, labels, strict=True) if where == label]
+            total += min((h.usd_per_hour for h, p in ways if allowed(members, h, p, 1 - HEADROOM)), default=math.inf)
+        best = min(best, total)
+    return best
+
+
+@settings(max_examples=150)
+@given(crowds)
+def test_the_packing_of_a_few_is_the_cheapest_there_is(drawn):
+    """It costs what trying everything finds, and says that this is proven."""
+    tenants = crowd(drawn)
+    found = pack_shared(tenants, [BIG, SMALL])
+    placed = [one for one in tenants if one.name not in found.unplaced]
+
+    assert found.usd_per_hour == pytest.approx(cheapest(placed, [BIG, SMALL]) if placed else 0.0)
+    assert found.gap_ratio == 0.0
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(needs, st.sampled_from([None, 40.0]), st.booleans()), max_size=30))
+def test_every_group_keeps_the_rules_and_nobody_is_lost(drawn):
+    """Whatever the crowd: each tenant is in one group or left out, each group is allowed, and sharing never costs more than not sharing."""
+    tenants = crowd(drawn)
+    hosts = {host.name: host for host in (BIG, SMALL)}
+    found = pack_shared(tenants, list(hosts.values()))
+    by_name = {one.name: one for one in tenants}
+    seated = [name for group in found.groups for name in group.tenants]
+
+    assert sorted([*seated, *found.unplaced]) == sorted(by_name)
+    for group in found.groups:
+        host = hosts[group.host]
+        part = next((one for one in host.slices if one.name == group.slice), None)
+        assert allowed([by_name[name] for name in group.tenants], host, part, 1 - HEADROOM + 1e-6)
+    apart = sum(pack_shared([by_name[name]], list(hosts.values())).usd_per_hour for name in seated)
+    assert found.bound_usd_per_hour <= found.usd_per_hour + 1e-9
+    assert found.usd_per_hour <= apart + 1e-9
+
+
+@settings(max_examples=40)
+@given(crowds)
+def test_order_does_not_matter(drawn):
+    """The same tenants the other way round sit the same way."""
+    tenants = crowd(drawn)
+
+    assert pack_shared(tenants, [BIG, SMALL]).groups == pack_shared(tenants[::-1], [BIG, SMALL]).groups

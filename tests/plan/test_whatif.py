@@ -1,0 +1,165 @@
+"""What-if: the question of a plan asked otherwise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.catalog.values import Purchase
+from advisor.demand.declared import declared_demand
+from advisor.demand.values import DemandProfile
+from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.pipeline import plan_question
+from advisor.plan.question import Question
+from advisor.plan.reshape import scaled, with_token_lengths
+from advisor.plan.whatif import compare, what_if
+from advisor.workload.values import Limits, QuotaLimit, Slo, Survive
+from builders import catalog_of, offer, workload
+
+CATALOG = catalog_of(
+    offer("g6.xlarge", on_demand=0.8, spot=0.3),
+    offer("g6.xlarge", region="us-west-2", on_demand=0.9),
+    offer("g5.xlarge", on_demand=1.0),
+    offer("g6e.xlarge", on_demand=None),
+)
+
+
+def asked(**changes) -> Question:
+    """The builder's workload as a question."""
+    one = workload(**changes)
+    return Question(one, find_model(one.model), declared_demand(5, 8, 800, 200))
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "expected"),
+    [
+        ("slo.tpot_p95=30ms", lambda one: one.workload.slo, Slo(1000, 30.0)),
+        ("slo.ttft_p95=1.5s,slo.tpot_p95=none", lambda one: one.workload.slo, Slo(1500.0, None)),
+        ("slo.e2e_p95=1m", lambda one: one.workload.slo.e2e_p95_ms, 60_000),
+        ("demand=2x", lambda one: one.demand.requests_per_second.peak, 16),
+        ("demand=+50%", lambda one: one.demand.requests_per_second.mean, 7.5),
+        ("demand=-20%", lambda one: one.demand.requests_per_second.mean, 4),
+        ("demand=10", lambda one: one.demand.requests_per_second.peak, 16),
+        ("input_tokens=400", lambda one: one.demand.tokens.mean_input_tokens(), 400),
+        ("output_tokens=2x", lambda one: one.demand.longest_request_tokens, 1200),
+        ("purchase=spot+on_demand", lambda one: one.workload.purchase, (Purchase.SPOT, Purchase.ON_DEMAND)),
+        ("precisions=fp8+int4", lambda one: one.workload.precisions, ("fp8", "int4")),
+        ("providers=aws+gcp", lambda one: one.workload.providers, ("aws", "gcp")),
+        ("regions=us-east-1", lambda one: one.workload.regions, ("us-east-1",)),
+        ("regions=all", lambda one: one.workload.regions, ()),
+        ("context_tokens=8192", lambda one: one.workload.context_tokens, 8192),
+        ("prefix_cache_hit_ratio=0.3", lambda one: one.workload.prefix_cache_hit_ratio, 0.3),
+        ("limits.zones=3,limits.survive=zone", lambda one: one.workload.limits.survive, Survive.ZONE),
+        ("limits.max_usd_per_month=900", lambda one: one.workload.limits.max_usd_per_month, 900),
+        ("limits.commit_beyond_forecast=true", lambda one: one.workload.limits.commit_beyond_forecast, True),
+        ("scaling.scale_to_zero=true", lambda one: one.workload.scaling.scale_to_zero, True),
+    ],
+)
+def test_a_key_changes_what_it_says(text, read, expected):
+    """A key sets its field as the workload file would, and the change is reported under its name."""
+    question, _, changes = what_if(asked(regions=("us-west-2",)), CATALOG, text)
+
+    assert read(question) == pytest.approx(expected) if isinstance(expected, float) else read(question) == expected
+    assert [change.key for change in changes] == [setting.split("=")[0] for setting in text.split(",")]
+    assert all(change.before != change.after for change in changes)
+
+
+def test_what_is_not_named_stays():
+    """Other limits, quotas among them, are what they were."""
+    before = Limits(min_replicas=2, zones=2, quotas=(QuotaLimit("aws", "us-east-1", "L-DB2E81BA", 96.0),))
+    question, _, _ = what_if(asked(limits=before), CATALOG, "limits.max_replicas=9")
+
+    assert question.workload.limits == replace(before, max_replicas=9)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("slo.tpot=30ms", "unknown key 'slo.tpot'", "slo.tpot_p95"),
+        ("limits.zone=3", "unknown key 'limits.zone'", "limits.zones"),
+        ("slo.tpot_p95=30", "'30' is no duration", "50ms"),
+        ("slo.tpot_p95", "no key=value", "slo.tpot_p95=30ms"),
+        ("demand=double", "'double' is no amount", "2x"),
+        ("demand=-100%", "no amount above 0", "2x"),
+        ("purchase=spott", "unknown value 'spott'", "spot"),
+        ("limits.max_replicas=1,limits.min_replicas=3", "contradicts", "raise max_replicas"),
+        ("limits.zones=none,limits.survive=zone", "nothing survives", "zones: 2"),
+        ("price.g6.xlrge=1", "is not sold in the regions", "g6.xlarge"),
+        ("price.g6e.xlarge=-10%", "price is not known", "=2.50"),
+        ("price.g6.xlarge=0", "no amount above 0", "2x"),
+    ],
+)
+def test_a_change_that_cannot_be_read_is_refused(text, message, hint):
+    """The message says what is wrong, where, and what would be right."""
+    with pytest.raises(InputError, match=message) as caught:
+        what_if(asked(), CATALOG, text)
+    assert hint in caught.value.hint
+    assert "--what-if" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("price.g6.xlarge=2.50", [(2.5, 2.5), (2.5, 2.5)]),
+        ("price.g6.xlarge=-50%", [(0.4, 0.15), (0.45, None)]),
+        ("price.g6.xlarge.spot=2x", [(0.8, 0.6), (0.9, None)]),
+        ("price.g6.xlarge.on_demand=1", [(1.0, 0.3), (1.0, None)]),
+    ],
+)
+def test_a_price_can_be_supposed(text, expected):
+    """A number is the price however it is bought, a part changes what is known, and a suffix names one purchase option."""
+    _, catalog, _ = what_if(asked(), CATALOG, text)
+    offers = [one for one in catalog.offers if one.instance_type == "g6.xlarge"]
+    found = [tuple(price and price.usd_per_hour for price in (one.on_demand, one.spot)) for one in offers]
+
+    assert found == [pytest.approx(pair) for pair in expected]
+    assert [one for one in catalog.offers if one.instance_type != "g6.xlarge"] == list(CATALOG.offers[2:])
+
+
+def test_the_difference_is_that_of_the_two_plans():
+    """Cost before, cost after, their difference and what binds afterwards are those of the plans."""
+    question = asked()
+    changed, catalog, changes = what_if(question, CATALOG, "purchase=on_demand,demand=3x")
+    before, after = plan_question(question, CATALOG), plan_question(changed, catalog)
+    found = compare(changes, before, after)
+
+    assert before.recommended.purchase == "spot"
+    assert after.recommended.purchase == "on_demand"
+    assert found.usd_per_month_change == pytest.approx(
+        after.recommended.cost.total_usd_per_month - before.recommended.cost.total_usd_per_month
+    )
+    assert found.after.binding.headroom_factor >= 1
+
+
+def test_a_change_that_nothing_serves_has_no_cost():
+    """Where no plan is left, the difference is unknown and the nearest misses are named."""
+    question = asked()
+    changed, catalog, changes = what_if(question, CATALOG, "slo.ttft_p95=1ms")
+    found = compare(changes, plan_question(question, CATALOG), plan_question(changed, catalog))
+
+    assert found.usd_per_month_change is None
+    assert found.after.total_usd_per_month is None
+    assert found.after.nearest_misses
+
+
+@given(st.floats(0.01, 100))
+def test_more_demand_is_more_at_every_moment(factor):
+    """A factor on the demand scales every rate and every known minute, and leaves lengths and gaps alone."""
+    demand = replace(declared_demand(5, 8, 800, 200), profile=DemandProfile(0.0, np.array([60.0, np.nan])))
+    found = scaled(demand, factor)
+
+    assert found.requests_per_second.peak == 8 * factor
+    assert np.array_equal(found.profile.requests_per_minute, np.array([60.0 * factor, np.nan]), equal_nan=True)
+    assert found.tokens is demand.tokens
+
+
+@given(st.floats(0.0001, 100))
+def test_no_request_becomes_shorter_than_a_token(factor):
+    """Token lengths follow the factor down to one token, and the longest request holds its prompt and answer."""
+    found = with_token_lengths(declared_demand(5, 8, 800, 200), input_factor=factor)
+
+    assert found.tokens.input_tokens.min() == max(800 * factor, 1.0)
+    assert found.longest_request_tokens == pytest.approx(200 + 800 * factor)

@@ -1,0 +1,171 @@
+"""Why an instance type does not win, and what would turn that; every answer is held against a plan made with it."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.demand.declared import declared_demand
+from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.performance.model import shipped_model
+from advisor.pipeline import plan_question
+from advisor.plan.question import Question
+from advisor.plan.whatif import what_if
+from advisor.plan.why import why
+from advisor.workload.values import Limits, Slo
+from builders import catalog_of, offer, workload
+
+CATALOG = catalog_of(
+    offer("g6.xlarge", on_demand=0.8, spot=0.4),
+    offer("g5.xlarge", on_demand=1.0),
+    offer("g6e.xlarge", on_demand=1.86),
+    offer("p5.48xlarge", on_demand=55.0),
+    offer("g5.12xlarge", on_demand=None),
+    offer("g4dn.xlarge", region="us-west-2", on_demand=0.5),
+)
+few = settings(max_examples=8, deadline=None)
+
+
+def asked(rate=5.0, **changes) -> Question:
+    """The builder's workload as a question."""
+    one = workload(**changes)
+    return Question(one, find_model(one.model), declared_demand(rate, rate * 1.6, 800, 200))
+
+
+def explained(instance_type, question=None, catalog=CATALOG, region=None):
+    """Why, with the shipped calibration."""
+    return why(question or asked(), catalog, shipped_model(), instance_type, region)
+
+
+def winner(question: Question, catalog, text: str) -> str | None:
+    """The instance type that is recommended with a change in force."""
+    changed, catalog, _ = what_if(question, catalog, text)
+    plan = plan_question(changed, catalog)
+    return plan.recommended and plan.recommended.instance_type
+
+
+@few
+@given(st.integers(10, 900).map(lambda cents: cents / 100), st.floats(0.5, 40))
+def test_at_the_price_named_it_wins_and_above_it_does_not(usd, rate):
+    """The break-even price is the highest at which a plan recommends the instance type, to a tenth of a cent."""
+    catalog = catalog_of(
+        offer("g6.xlarge", on_demand=0.8), offer("g5.xlarge", on_demand=usd), offer("g6e.xlarge", on_demand=1.86)
+    )
+    question = asked(rate)
+    found = explained("g5.xlarge", question, catalog)
+
+    assert found.price.ratio == pytest.approx(found.price.usd_per_hour / usd)
+    assert winner(question, catalog, f"price.g5.xlarge={found.price.usd_per_hour - 0.0001:.4f}") == "g5.xlarge"
+    assert winner(question, catalog, f"price.g5.xlarge={found.price.usd_per_hour + 0.001:.4f}") != "g5.xlarge"
+
+
+def test_a_tighter_target_turns_to_the_fast_one():
+    """The dear, fast instance type wins from the target named on, and not at a looser one."""
+    question = asked()
+    tpot = next(one for one in explained("p5.48xlarge", question).targets if one.target == "tpot_p95")
+
+    assert tpot.looser_ms is None
+    assert winner(question, CATALOG, f"slo.tpot_p95={tpot.tighter_ms:.6f}ms") == "p5.48xlarge"
+    assert winner(question, CATALOG, f"slo.tpot_p95={tpot.tighter_ms * 1.01:.6f}ms") != "p5.48xlarge"
+
+
+def test_a_looser_target_turns_to_the_slow_one():
+    """The slow, cheap instance type wins at the target named, and not at a tighter one."""
+    question = asked(slo=Slo(ttft_p95_ms=250.0))
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g6.xlarge", on_demand=0.3))
+    (ttft,) = explained("g6.xlarge", question, catalog).targets
+
+    assert winner(question, catalog, f"slo.ttft_p95={ttft.looser_ms:.6f}ms") == "g6.xlarge"
+    assert winner(question, catalog, f"slo.ttft_p95={ttft.looser_ms * 0.99:.6f}ms") == "g6e.xlarge"
+
+
+def test_it_wins_within_the_range_of_demand_named():
+    """Inside the range of factors it is recommended, beyond its ends it is not."""
+    question = asked()
+    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8), offer("g6e.xlarge", on_demand=1.5))
+    loser = next(name for name in ("g6.xlarge", "g6e.xlarge") if not explained(name, question, catalog).wins)
+    ranges = explained(loser, question, catalog).load
+
+    assert ranges
+    for span in ranges:
+        low, high = span.low_factor or 1 / 16, span.high_factor or 16
+        assert winner(question, catalog, f"demand={(low * high) ** 0.5:.6f}x") == loser
+        assert span.low_factor is None or winner(question, catalog, f"demand={low * 0.995:.6f}x") != loser
+        assert span.high_factor is None or winner(question, catalog, f"demand={high * 1.005:.6f}x") != loser
+
+
+@pytest.mark.parametrize("text", ["price.g6e.xlarge={price}", "slo.tpot_p95={tighter}ms", "slo.tpot_p95={looser}ms"])
+def test_the_winner_is_told_what_it_can_bear(text):
+    """For the instance type that wins, the price and the targets named are where it ceases to."""
+    question = asked()
+    found = explained("g6e.xlarge", question)
+    tpot = next(one for one in found.targets if one.target == "tpot_p95")
+    price, tighter, looser = found.price.usd_per_hour, tpot.tighter_ms, tpot.looser_ms
+
+    assert found.wins
+    inside = text.format(price=price - 0.001, tighter=tighter * 1.01, looser=looser * 0.99)
+    assert winner(question, CATALOG, inside) == "g6e.xlarge"
+    beyond = text.format(price=price + 0.001, tighter=tighter * 0.9999, looser=looser * 1.0001)
+    assert winner(question, CATALOG, beyond) != "g6e.xlarge"
+
+
+def test_a_type_that_cannot_hold_the_model_is_told_what_would_lift_that():
+    """Too little memory is a reason with its two numbers, and the precisions that would fit are named."""
+    question = asked(precisions=("bf16",), context_tokens=16384)
+    found = explained("g4dn.xlarge", question)
+    memory = {one.code: one for one in found.obstacles}
+
+    assert not found.wins
+    assert found.contender is None
+    assert found.price is None
+    assert set(memory) <= {"memory", "precision_unsupported", "model_unsupported"}
+    assert all(one.message and (one.lifted_by or one.code != "memory") for one in found.obstacles)
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "question", "code", "lifted_by"),
+    [
+        ("g5.12xlarge", asked(), "price_unknown", "price.g5.12xlarge="),
+        ("g5.12xlarge", asked(regions=("us-west-2",)), "not_sold", "regions=us-east-1"),
+        ("a2-highgpu-1g", asked(), "not_asked", "providers=aws+gcp"),
+        ("g4dn.xlarge", asked(slo=Slo(ttft_p95_ms=5.0)), "slo_ttft", "slo.ttft_p95 above"),
+        ("g6.xlarge", asked(limits=Limits(max_replicas=1)), "max_replicas", "limits.max_replicas="),
+        ("p5.48xlarge", asked(limits=Limits(max_usd_per_month=2000)), "budget", "limits.max_usd_per_month="),
+    ],
+)
+def test_each_reason_names_what_lifts_it(instance_type, question, code, lifted_by):
+    """A rejected instance type is answered with the code, the numbers and the what-if that lifts it."""
+    found = explained(instance_type, question)
+    reasons = {one.code: one for one in found.obstacles}
+
+    assert not found.wins
+    assert reasons[code].lifted_by.startswith(lifted_by)
+
+
+def test_an_unknown_price_has_a_break_even_all_the_same():
+    """What nobody sells at a known price would win at the price named."""
+    question = asked()
+    found = explained("g5.12xlarge", question)
+
+    assert found.price.today_usd_per_hour is None
+    assert winner(question, CATALOG, f"price.g5.12xlarge={found.price.usd_per_hour - 0.0001:.4f}") == "g5.12xlarge"
+
+
+def test_a_region_is_a_competitor_of_its_own():
+    """With a region named, the same type elsewhere is a rival."""
+    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8), offer("g6.xlarge", region="us-west-2", on_demand=0.9))
+    found = explained("g6.xlarge", catalog=catalog, region="us-west-2")
+
+    assert not found.wins
+    assert found.rival.region == "us-east-1"
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "region", "hint"),
+    [("g6.xlrge", None, "g6.xlarge"), ("g6.xlarge", "us-east-11", "us-east-1")],
+)
+def test_unknown_names_are_answered_with_the_nearest(instance_type, region, hint):
+    """A name that the catalog does not know is refused with those it resembles."""
+    with pytest.raises(InputError, match="unknown") as caught:
+        explained(instance_type, region=region)
+    assert hint in caught.value.hint

@@ -1,0 +1,117 @@
+"""``advisor explain``, as a user runs it."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from advisor.pipeline import plan_for
+from advisor.report.table import plan_table
+from advisor.workload.values import Limits, Slo
+from builders import catalog_of, offer, workload
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, run_advisor):
+    """A folder with the plan of examples/chat and nothing else."""
+    folder = tmp_path_factory.mktemp("explain")
+    done = run_advisor("recommend", "examples/chat/workload.yaml", "--format", "json", "-o", folder / "plan.json")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plan(folder):
+    """The plan that is explained."""
+    return json.loads((folder / "plan.json").read_text())
+
+
+def test_a_plan_explains_itself(folder, plan, run_advisor):
+    """Without options it says who wins, what decides the count, how close each target is, and who is next."""
+    done = run_advisor("explain", "plan.json", cwd=folder)
+    told = json.loads(run_advisor("explain", "plan.json", "--format", "json", cwd=folder).stdout)["plan"]
+
+    assert done.returncode == 0, done.stderr
+    assert plan["recommended"]["instance_type"] in done.stdout
+    assert told["total_usd_per_month"] == plan["recommended"]["cost"]["total_usd_per_month"]
+    assert {margin["target"] for margin in told["binding"]["margins"]} == {"ttft_p95", "tpot_p95"}
+    assert told["runner_up"]["option"]["instance_type"] != plan["recommended"]["instance_type"]
+
+
+def test_everything_can_be_asked_at_once(folder, run_advisor):
+    """A what-if is answered first, and the others answer for the changed question."""
+    asked = ("--what-if", "slo.tpot_p95=30ms,demand=2x", "--why", "g6e.xlarge", "--pareto", "slo.tpot_p95")
+    told = json.loads(run_advisor("explain", "plan.json", *asked, "--format", "json", cwd=folder).stdout)
+
+    assert list(told) == ["schema", "what_if", "why", "pareto"]
+    assert [change["key"] for change in told["what_if"]["changes"]] == ["slo.tpot_p95", "demand"]
+    assert told["what_if"]["before"]["winner"] is not None
+    assert {one["target"]: one["stated_ms"] for one in told["why"]["targets"]}["tpot_p95"] == 30
+    assert [(front["target"], front["stated_ms"]) for front in told["pareto"]] == [("tpot_p95", 30)]
+
+
+def test_markdown_has_a_heading_and_a_table(folder, run_advisor):
+    """The front as Markdown is a table under a heading."""
+    done = run_advisor("explain", "plan.json", "--pareto", "slo.ttft_p95", "--format", "markdown", cwd=folder)
+
+    assert done.stdout.startswith("## Cost against TTFT p95")
+    assert "| at least |" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (("--why", "g6e.xlrge"), 1, "did you mean g6e.xlarge"),
+        (("--what-if", "slo.tpot=1ms"), 1, "did you mean slo.tpot_p95"),
+        (("--region", "us-east-1"), 2, "give --why"),
+        (("--pareto", "slo.tpot"), 2, "slo.tpot_p95"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(folder, run_advisor, arguments, code, expected):
+    """A name that is not known, or an option out of place, is answered with what would do."""
+    done = run_advisor("explain", "plan.json", *arguments, cwd=folder)
+
+    assert done.returncode == code
+    assert expected in done.stderr
+
+
+def test_a_plan_of_other_facts_is_said_to_be_one(plan, run_advisor, tmp_path):
+    """Where the catalog has changed since, the answer says so."""
+    plan = plan | {"provenance": plan["provenance"] | {"catalog_hash": "sha256:0"}}
+    (tmp_path / "old.json").write_text(json.dumps(plan))
+    done = run_advisor("explain", "old.json", cwd=tmp_path)
+
+    assert done.returncode == 0
+    assert "another catalog" in done.stderr
+
+
+def test_the_commands_of_the_page_run(folder, run_advisor):
+    """Each command that docs/explain.md shows is one that the program answers."""
+    page = (ROOT / "docs" / "explain.md").read_text()
+    commands = [shlex.split(line) for line in re.findall(r"^\$ advisor (explain .*)$", page, re.MULTILINE)]
+
+    assert len(commands) >= 4
+    for command in commands:
+        assert run_advisor(*command, cwd=folder).returncode == 0, command
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"slo": Slo(ttft_p95_ms=1.0)}, r"The fastest candidate, g6e.xlarge fp8, has TTFT p95 \d+"),
+        (
+            {"slo": Slo(tpot_p95_ms=0.5)},
+            r"The fastest candidate, g6e.xlarge fp8, has TPOT p95 [\d.]+ ms with no other load",
+        ),
+        ({"limits": Limits(max_usd_per_month=1)}, r"within its limits\.\n"),
+    ],
+)
+def test_a_target_below_the_physical_minimum_is_answered_with_it(changes, expected):
+    """The report names the shortest latency of all candidates where a target is below it, and only there."""
+    plan = plan_for(workload(**changes), catalog_of(offer("g6.xlarge"), offer("g6e.xlarge", on_demand=1.86)))
+
+    assert re.search(expected, plan_table(plan))

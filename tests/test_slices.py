@@ -1,0 +1,122 @@
+"""Slices and shares of accelerators among the candidates, and what is predicted, chosen and refused of them."""
+
+from dataclasses import replace
+
+import pytest
+
+from advisor.candidates import Candidate, judge, match
+from advisor.catalog import load_catalog
+from advisor.demand.declared import declared_demand
+from advisor.models import find_model
+from advisor.performance.model import shipped_model
+from advisor.performance.stage import serve
+from advisor.performance.values import Evidence
+from advisor.pipeline import plan_for
+from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.report.words import option_cells
+from advisor.requirements import require
+from advisor.workload.values import DeclaredDemand, Slo
+from builders import catalog_of, offer, workload
+
+CATALOG = load_catalog()
+SMALL = "meta-llama/Llama-3.2-3B-Instruct"
+A100 = "Standard_NC24ads_A100_v4"
+
+
+def requirements(model=SMALL, **changes):
+    """A small model with short requests."""
+    work = workload(model=model, precisions=("bf16",), providers=("aws", "azure", "gcp"), **changes)
+    return require(work, find_model(model), declared_demand(0.5, 1, 600, 150), CATALOG)
+
+
+def outcomes(provider, instance_type, model=SMALL):
+    """What is said of an instance type."""
+    return list(judge(CATALOG.instance_type(provider, instance_type), requirements(model), CATALOG))
+
+
+def slices(found):
+    """Slices that hold the model and how many replicas a machine has of them."""
+    return [(one.partition, one.replicas_per_instance) for one in found if isinstance(one, Candidate) and one.partition]
+
+
+@pytest.mark.parametrize(
+    ("provider", "instance_type", "expected"),
+    [
+        ("azure", A100, [("mig-1g.10gb", 7), ("mig-1g.20gb", 4), ("mig-2g.20gb", 3), ("mig-3g.40gb", 2)]),
+        ("aws", "p4d.24xlarge", [("mig-1g.10gb", 32), ("mig-2g.10gb", 24), ("mig-3g.20gb", 16)]),
+        ("aws", "g7e.2xlarge", [("mig-1g.24gb", 4), ("mig-2g.48gb", 2)]),
+        ("azure", "Standard_NC144ds_xl_RTXPRO6000BSE_v6", []),
+        ("gcp", "g4-standard-24", []),
+        ("aws", "g6.xlarge", []),
+    ],
+)
+def test_slices_that_hold_the_model_are_candidates(provider, instance_type, expected):
+    """One replica a slice on every accelerator; not on shares, nor where the provider keeps the accelerator whole."""
+    assert slices(outcomes(provider, instance_type)) == expected
+
+
+def test_slices_too_small_are_rejected_once_with_the_numbers_of_the_largest():
+    """Thirty billion parameters fit an A100 and none of its slices: needed and available are those of half of it."""
+    found = outcomes("azure", A100, "Qwen/Qwen3-32B")
+
+    (rejection,) = [one for one in found if not isinstance(one, Candidate)]
+    assert (rejection.code, rejection.partition) == ("memory", "mig-3g.40gb")
+    assert rejection.needed > 60
+    assert rejection.available == pytest.approx(0.9 * 39.25)
+    assert "in slices mig-3g.40gb: weights" in rejection.message
+
+
+def test_what_one_accelerator_cannot_hold_is_not_tried_in_slices():
+    """A model for eight accelerators gets no word on their slices."""
+    found = outcomes("aws", "p4d.24xlarge", "meta-llama/Llama-3.3-70B-Instruct")
+
+    assert not any(one.partition for one in found)
+
+
+def test_a_slice_is_slower_than_the_whole_and_nothing_of_it_was_measured():
+    """Each larger slice sustains more, the whole the most; slices and shares rest on the roofline alone."""
+    asked = requirements(slo=Slo(ttft_p95_ms=2000, tpot_p95_ms=60))
+    machines = ((A100, "azure"), ("g6f.4xlarge", "aws"))
+    found = match(asked, catalog_of(*(offer(name, provider=provider) for name, provider in machines)))
+    served, _ = serve(found.candidates, asked, shipped_model())
+    rate = {
+        (one.candidate.instance_type.name, one.candidate.partition): one.requests_per_second_per_replica.value
+        for one in served
+    }
+
+    sizes = ["mig-1g.10gb", "mig-1g.20gb", "mig-2g.20gb", "mig-3g.40gb", ""]
+    rates = [rate[A100, name] for name in sizes]
+    assert rates == sorted(rates)
+    assert 7 * rates[0] < rates[-1]
+    for one in served:
+        if one.candidate.partition or one.candidate.instance_type.name == "g6f.4xlarge":
+            assert one.evidence is Evidence.ROOFLINE
+
+
+def test_equally_cheap_accelerators_stay_uncut():
+    """Where one machine is enough either way, the plan leaves its accelerator whole; all variants show the slices."""
+    work = workload(
+        model=SMALL,
+        precisions=("bf16",),
+        providers=("azure",),
+        slo=Slo(tpot_p95_ms=60),
+        demand=DeclaredDemand(0.5, 1, 600, 150),
+    )
+    sold = catalog_of(offer(A100, "eastus", 3.673, provider="azure"))
+
+    (option,) = plan_for(work, sold).options
+    every = plan_for(work, sold, every_variant=True).options
+
+    assert option.partition == ""
+    assert every[0].partition == ""
+    assert {one.partition for one in every} == {"", "mig-1g.10gb", "mig-1g.20gb", "mig-2g.20gb", "mig-3g.40gb"}
+
+
+def test_an_option_in_slices_says_so_and_survives_its_file():
+    """The table counts slices and names what they are cut from; the JSON keeps them."""
+    work = workload(model=SMALL, precisions=("bf16",), providers=("azure",), slo=Slo(tpot_p95_ms=60))
+    plan = plan_for(work, catalog_of(offer(A100, "eastus", 3.673, provider="azure")), every_variant=True)
+    option = next(one for one in plan.options if one.partition == "mig-1g.20gb")
+
+    assert "4×1g.20gb of A100-80GB-PCIe" in option_cells(option)
+    assert plan_from_json(plan_to_json(replace(plan, recommended=option))).recommended.partition == "mig-1g.20gb"
