@@ -64,10 +64,25 @@ def pareto_front(question: Question, catalog: Catalog, model: PerformanceModel, 
     requirements = requirements_of(question, catalog)
     runners = line_up(match(requirements, catalog), requirements, catalog, lambda _: True)
     name = f"{target}_ms"
-    priced = [one for one in runners if one.usd_per_hour is not None]
+    priced = _cheapest_of_each_kind(runners)
     fastest = _fastest(priced, requirements, model, target)
     points = _descend(priced, requirements, model, name, fastest) if fastest else []
     return Front(target, getattr(requirements.workload.slo, name), fastest, tuple(points))
+
+
+def _cheapest_of_each_kind(runners: Sequence[Runner]) -> list[Runner]:
+    """Of instances with the same replicas, and as many of them, the cheapest."""
+    best: dict[tuple[str, str, str, int, str, int], Runner] = {}
+    for one in sorted(
+        (one for one in runners if one.usd_per_hour is not None), key=lambda one: one.usd_per_hour or 0.0
+    ):
+        candidate = one.candidate
+        key = (
+            candidate.accelerator.name, candidate.precision, candidate.engine, candidate.tensor_parallel,
+            candidate.instance_type.interconnect, candidate.replicas_per_instance,
+        )  # fmt: skip
+        best.setdefault(key, one)
+    return list(best.values())
 
 
 def _descend(

@@ -29,6 +29,7 @@ from advisor.plan.race import (
     without_dominated,
 )
 from advisor.plan.reshape import scaled
+from advisor.plan.turning import Outcomes, first_turn, lost_after
 from advisor.requirements import Requirements
 
 _CENT = 0.01
@@ -36,12 +37,7 @@ _PRICE_PLACES = 4
 _TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
 _STEPS = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0, 16.0)
 _LOAD_STEPS = tuple(2 ** (step / 24) for step in range(1, 97))
-_PARTS = 16
-_REFINEMENTS = 2
 _ROUNDS = 8
-
-Outcomes = Callable[[Sequence[float]], list[bool]]
-"""Factors → what is so at each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +243,7 @@ def _turn(duel: _Duel, at: Callable[[float], Requirements], steps: Sequence[floa
         return [wins != duel.wins for wins in _wins_at(duel, [at(factor) for factor in factors], rivals)]
 
     for _ in range(_ROUNDS):
-        same, turned = _first_turn(turns, steps)
+        same, turned = first_turn(turns, steps)
         victory = same if duel.wins else turned
         newcomers = () if victory in (None, 1.0) else _beaten_by(duel, at(victory))
         if not newcomers:
@@ -301,7 +297,7 @@ def _load(
 
     down = tuple(1 / step for step in _LOAD_STEPS)
     if wins:
-        low, high = (_lost_after(wins_at, 1.0, steps) for steps in (down, _LOAD_STEPS))
+        low, high = (lost_after(wins_at, 1.0, steps) for steps in (down, _LOAD_STEPS))
         return (LoadRange(low, high),)
     ranges = [_range(wins_at, steps) for steps in (down, _LOAD_STEPS)]
     return tuple(one for one in ranges if one is not None)
@@ -309,31 +305,8 @@ def _load(
 
 def _range(wins_at: Outcomes, steps: Sequence[float]) -> LoadRange | None:
     """The first range of factors from 1 on in which it wins."""
-    _, first = _first_turn(wins_at, steps)
+    _, first = first_turn(wins_at, steps)
     if first is None:
         return None
-    last = _lost_after(wins_at, first, [step for step in steps if abs(math.log(step)) > abs(math.log(first))])
+    last = lost_after(wins_at, first, [step for step in steps if abs(math.log(step)) > abs(math.log(first))])
     return LoadRange(last, first) if first < 1 else LoadRange(first, last)
-
-
-def _lost_after(wins_at: Outcomes, factor: float, steps: Sequence[float]) -> float | None:
-    """The last factor at which it still wins; None: it wins as far as was looked."""
-    same, lost = _first_turn(lambda factors: [not wins for wins in wins_at(factors)], steps, factor)
-    return None if lost is None else same
-
-
-def _first_turn(turns: Outcomes, steps: Sequence[float], start: float = 1.0) -> tuple[float, float | None]:
-    """The last factor as at *start* and the first that is not, to 0.4 % of a step; None where there is none."""
-    same, turned = _first(start, steps, turns(steps))
-    for _ in range(_REFINEMENTS):
-        if turned is None:
-            break
-        inner = [same * (turned / same) ** (part / _PARTS) for part in range(1, _PARTS)]
-        same, turned = _first(same, [*inner, turned], [*turns(inner), True])
-    return same, turned
-
-
-def _first(start: float, factors: Sequence[float], turned: Sequence[bool]) -> tuple[float, float | None]:
-    index = next((index for index, one in enumerate(turned) if one), None)
-    before = factors[-1:] if index is None else factors[:index][-1:]
-    return (before[0] if before else start), None if index is None else factors[index]

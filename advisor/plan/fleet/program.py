@@ -89,6 +89,8 @@ class FleetProgram:
     bucket: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
     """Share of the requests of a bucket by (pool, hour class, place, bucket)."""
     slacks: list[Elastic] = field(default_factory=list)
+    whole: dict[int, int] = field(default_factory=dict)
+    """Requests per second that all instances of an hour class sustain."""
 
     def build(self) -> "FleetProgram":
         """Write everything down; returns itself."""
@@ -184,6 +186,17 @@ class FleetProgram:
         for g, h in self._pool_hours():
             room = [(variable, -1.0) for variable in self._running(g, h)]
             self.program.row(Constraint.CAPACITY, self._load(g, h) + room, upper=0.0)
+            self._nothing_without_instance(g, h, room)
+
+    def _nothing_without_instance(self, g: int, h: int, room: Terms) -> None:
+        """A share is at most the instances: follows from whole instances, and is tighter where they are large."""
+        pool, rate = self.problem.pools[g], self.problem.hours[h].planned_rate
+        for p, share in enumerate(self.problem.place_shares):
+            if rate * share >= pool.mix_rates[p] > 0:
+                continue
+            buckets = range(len(self.problem.bucket_shares))
+            for terms in [[(self.bucket[g, h, p, b], 1.0)] for b in buckets] or [[]]:
+                self.program.row(Constraint.CAPACITY, [(self.mix[g, h, p], 1.0), *terms, *room], upper=0.0)
 
     def _load(self, g: int, h: int, rate: float | None = None) -> Terms:
         """Instances that a pool's share of the requests keeps busy, at a rate (the planned one)."""
@@ -232,9 +245,8 @@ class FleetProgram:
             used = self.program.variable(upper=1.0, integer=True)
             for h in self._served_hours():
                 rate = mix_rate(self.problem, pool)
-                lost = [(used, -rate)]
-                whole = self._each_instance(h, lambda one: mix_rate(self.problem, one))
-                self.program.row(Constraint.SURVIVE, whole + lost, lower=self.problem.hours[h].planned_rate)
+                terms = [(self._whole_rate(h), 1.0), (used, -rate)]
+                self.program.row(Constraint.SURVIVE, terms, lower=self.problem.hours[h].planned_rate)
                 self._implies_used(g, h, used)
 
     def _implies_used(self, g: int, h: int, used: int) -> None:
@@ -245,7 +257,7 @@ class FleetProgram:
         """Without the fullest zone (its share of each pool, rounded up) the others carry everything."""
         zones = self.problem.limits.zones
         for h in self._served_hours():
-            terms = self._each_instance(h, lambda pool: mix_rate(self.problem, pool))
+            terms = [(self._whole_rate(h), 1.0)]
             for g, pool in enumerate(self.problem.pools):
                 in_zone = self._in_fullest_zone(Constraint.SURVIVE, self._running(g, h), zones)
                 terms.append((in_zone, -mix_rate(self.problem, pool)))
@@ -264,7 +276,7 @@ class FleetProgram:
             return
         for members in self._spot_stands().values():
             for h in self._served_hours():
-                terms = self._each_instance(h, lambda pool: mix_rate(self.problem, pool))
+                terms = [(self._whole_rate(h), 1.0)]
                 for g, t in members:
                     lost = self._in_fullest_zone(
                         Constraint.SPOT_REROUTE, [self.hourly[g, t, h]], self.problem.limits.zones
@@ -437,6 +449,13 @@ class FleetProgram:
     def _each_instance(self, h: int, weight: Callable[[Pool], float]) -> Terms:
         pools = self.problem.pools
         return [(variable, weight(pool)) for g, pool in enumerate(pools) for variable in self._running(g, h)]
+
+    def _whole_rate(self, h: int) -> int:
+        if h not in self.whole:
+            self.whole[h] = self.program.variable()
+            terms = self._each_instance(h, lambda pool: mix_rate(self.problem, pool))
+            self.program.row("whole rate", [*terms, (self.whole[h], -1.0)], lower=0.0)
+        return self.whole[h]
 
     def _most_of(self, g: int) -> int:
         pool = self.problem.pools[g]

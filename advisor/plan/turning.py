@@ -1,0 +1,32 @@
+"""Where a yes-or-no outcome turns along a scale of factors, asked at many factors at once."""
+
+from collections.abc import Callable, Sequence
+
+Outcomes = Callable[[Sequence[float]], list[bool]]
+"""Factors → what is so at each."""
+
+_PARTS = 16
+_REFINEMENTS = 2
+
+
+def lost_after(wins_at: Outcomes, factor: float, steps: Sequence[float]) -> float | None:
+    """The last factor at which it still wins; None: it wins as far as was looked."""
+    same, lost = first_turn(lambda factors: [not wins for wins in wins_at(factors)], steps, factor)
+    return None if lost is None else same
+
+
+def first_turn(turns: Outcomes, steps: Sequence[float], start: float = 1.0) -> tuple[float, float | None]:
+    """The last factor as at *start* and the first that is not, to a 256th of a step; None where there is none."""
+    same, turned = _first(start, steps, turns(steps))
+    for _ in range(_REFINEMENTS):
+        if turned is None:
+            break
+        inner = [same * (turned / same) ** (part / _PARTS) for part in range(1, _PARTS)]
+        same, turned = _first(same, [*inner, turned], [*turns(inner), True])
+    return same, turned
+
+
+def _first(start: float, factors: Sequence[float], turned: Sequence[bool]) -> tuple[float, float | None]:
+    index = next((index for index, one in enumerate(turned) if one), None)
+    before = factors[-1:] if index is None else factors[:index][-1:]
+    return (before[0] if before else start), None if index is None else factors[index]
