@@ -70,7 +70,7 @@ def read_workload(path: Path) -> Workload:
         residency=fields["residency"].texts() if "residency" in fields else (),
         commitments=read_commitments(fields.get("commitments")),
         scaling=read_scaling(fields.get("scaling")),
-        routing=Routing(fields["routing"].choice(_ROUTINGS)) if "routing" in fields else Routing.BY_PROMPT_LENGTH,
+        routing=Routing(fields["routing"].choice(_ROUTINGS)) if "routing" in fields else Routing.WEIGHTED,
         as_of=fields["as_of"].date() if "as_of" in fields else None,
     )
 

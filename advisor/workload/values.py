@@ -181,7 +181,7 @@ class Workload:
     """Countries (ISO 3166 alpha-2) or continents that may process requests; empty: any."""
     commitments: tuple[OwnedCommitment, ...] = ()
     scaling: Scaling = Scaling()
-    routing: Routing = Routing.BY_PROMPT_LENGTH
+    routing: Routing = Routing.WEIGHTED
     as_of: dt.date | None = None
     """Day of planning, for what expires; None: today."""
 

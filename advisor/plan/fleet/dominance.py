@@ -14,9 +14,9 @@ import numpy.typing as npt
 from advisor.plan.fleet.values import Floats, Paid, Pool, Problem, Tariff
 from advisor.workload.values import Limits, Survive
 
-SPOT_STANDS = 4
-"""A spot pool is left out only if so many others could stand in for it: a fleet spreads its risk over as many at most.
-With no more spot stands than this in a fleet, one of those that could stand in is always free."""
+SPOT_STANDS = 2
+"""A spot pool is left out only if so many others could stand in for it, so that the cheapest fleet of at most so many
+spot stands (types × regions, each over all zones) is never lost."""
 CHAMPIONS = 64
 """Tariffs that are tried as replacements first: the cheapest per request, of every way of paying."""
 ROUNDING = 1e-9
@@ -141,8 +141,9 @@ def _could_stand_in(items: _Items, others: _Items, limits: Limits) -> Flags:
     could: Flags = (usd <= items.usd[:, None] + ROUNDING) & np.isfinite(count)
     could &= others.per_request <= items.per_request[:, None] + ROUNDING
     could &= others.break_even <= items.break_even[:, None]
+    finite = np.where(np.isfinite(count), count, 1.0)
     for column in range(items.costs.shape[1]):
-        could &= count * others.costs[:, column] <= items.costs[:, column, None] + ROUNDING
+        could &= finite * others.costs[:, column] <= items.costs[:, column, None] + ROUNDING
     could &= np.where(items.special[:, None] == "", others.paid != Paid.OWNED, items.special[:, None] == others.special)
     could &= _keeps_limits(items, others, count, limits)
     back = _replacements(others.rates, items.rates).T

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from advisor.plan.fleet.program import Elastic, FleetProgram, instance_usd_per_month, requests_per_month
-from advisor.plan.fleet.solver import DEFAULT_SECONDS, Outcome, Solution
+from advisor.plan.fleet.program import Elastic, FleetProgram, instance_usd_per_month, mix_rate, requests_per_month
+from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Solution
 from advisor.plan.fleet.values import (
     Allocation,
     Constraint,
@@ -26,17 +27,79 @@ NEGOTIABLE = (
 """What a user could give up; demand and capacity are what the fleet is for."""
 NOT_A_NUMBER = (Constraint.SURVIVE, Constraint.COMMITMENT_LOW_BAND)
 CONFLICT_SECONDS = 5.0
+PROMISING = 4
+A_CENT = 0.01
 TRACE_SHARE = 1e-9
 """A smaller share of the requests is a rounding of the solver."""
 
 
 def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
-    """The cheapest fleet, proven or with its gap, or the constraints that exclude each other."""
+    """The cheapest fleet, proven or with its gap, or the constraints that exclude each other.
+
+    First a fleet of the few pools that promise most. What it costs then excludes every number of instances that the
+    linear relaxation shows to cost more (reduced-cost fixing; Dantzig, Fulkerson and Johnson 1954), and the rest is
+    searched to the end.
+    """
+    first = _first_fleet(problem, seconds)
     program = FleetProgram(problem).build()
-    solution = program.program.solve(seconds)
-    if solution.outcome in (Outcome.INFEASIBLE, Outcome.UNSOLVED):
+    if first is not None:
+        _exclude_dearer(program, first.objective_usd_per_month)
+    limit = INFINITY if first is None else first.objective_usd_per_month + A_CENT
+    solution = program.program.solve(seconds, below=limit)
+    if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED):
+        found = _fleet(problem, program, solution)
+        return found if first is None or found.objective_usd_per_month <= first.objective_usd_per_month else first
+    if first is None:
         return explain_conflict(problem)
-    return _fleet(problem, program, solution)
+    proven = solution.outcome is Outcome.INFEASIBLE
+    return replace(
+        first, proven=proven, bound_usd_per_month=first.objective_usd_per_month if proven else solution.bound
+    )
+
+
+def _first_fleet(problem: Problem, seconds: float) -> FleetSolution | None:
+    """The cheapest fleet of the pools that promise most; None if there is none, or all of them promise much."""
+    chosen = _promising(problem)
+    if len(chosen) == len(problem.pools):
+        return None
+    fewer = replace(problem, pools=tuple(problem.pools[g] for g in chosen))
+    program = FleetProgram(fewer).build()
+    solution = program.program.solve(seconds)
+    if solution.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
+        return None
+    return _fleet(fewer, program, solution)
+
+
+def _promising(problem: Problem) -> list[int]:
+    """Pools of the linear relaxation, and the cheapest of each way of paying: per request, and for all of them."""
+    program = FleetProgram(problem).build()
+    values = program.program.solve(whole=False).values
+    chosen = {g for (g, _, _), variable in program.hourly.items() if values[variable] > TRACE_SHARE}
+    chosen |= {g for (g, _), variable in program.fixed.items() if values[variable] > TRACE_SHARE}
+    chosen |= {g for g, pool in enumerate(problem.pools) if problem.running.get(pool.stand)}
+    peak = max(hour.planned_rate for hour in problem.hours)
+    for paid in Paid:
+        offers = [
+            (tariff.usd_per_hour + tariff.interruption_usd_per_hour, mix_rate(problem, pool), g)
+            for g, pool in enumerate(problem.pools)
+            for tariff in pool.tariffs
+            if tariff.paid is paid and mix_rate(problem, pool) > 0
+        ]
+        per_request = sorted((usd / rate, g) for usd, rate, g in offers)
+        alone = sorted((usd * max(math.ceil(peak / rate), problem.limits.zones), g) for usd, rate, g in offers)
+        chosen |= {g for _, g in (*per_request[:PROMISING], *alone[:PROMISING])}
+    return sorted(chosen)
+
+
+def _exclude_dearer(program: FleetProgram, known_usd: float) -> None:
+    """Fix at zero what no fleet cheaper than a known one has."""
+    relaxed = program.program.solve(whole=False)
+    if relaxed.outcome is not Outcome.OPTIMAL:
+        return
+    room = known_usd - relaxed.objective + A_CENT
+    for variable, whole in enumerate(program.program.integers):
+        if whole and relaxed.values[variable] < TRACE_SHARE and relaxed.reduced_costs[variable] > room:
+            program.program.uppers[variable] = 0.0
 
 
 def _fleet(problem: Problem, program: FleetProgram, solution: Solution) -> FleetSolution:

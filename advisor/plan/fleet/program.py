@@ -264,9 +264,10 @@ class FleetProgram:
             self.program.row(Constraint.SURVIVE, terms, lower=self.problem.hours[h].planned_rate)
 
     def _in_fullest_zone(self, name: Constraint, running: list[int], zones: int) -> int:
-        """A variable: instances of a pool in the zone that holds most of them."""
+        """A variable: instances of a pool in each zone, as many in one as in another."""
         in_zone = self.program.variable(integer=zones > 1)
-        self.program.row(name, [(in_zone, float(zones)), *((variable, -1.0) for variable in running)], lower=0.0)
+        terms = [(in_zone, float(zones)), *((variable, -1.0) for variable in running)]
+        self.program.row(name, terms, lower=0.0, upper=0.0)
         return in_zone
 
     def _spot_reroute(self) -> None:

@@ -15,6 +15,18 @@ DEFAULT_SECONDS = 20.0
 """Time after which the best fleet found is reported with its gap."""
 INTEGER_TOLERANCE = 1e-7
 FEASIBLE = 1e-7
+HALF_A_CENT = 0.005
+OPTIONS = {
+    "output_flag": False,
+    "threads": 1,
+    "random_seed": 0,
+    "mip_rel_gap": 0.0,
+    "mip_abs_gap": HALF_A_CENT,
+    "mip_feasibility_tolerance": INTEGER_TOLERANCE,
+    "primal_feasibility_tolerance": FEASIBLE,
+}
+FOUND = 2
+"""The solver's word for a solution that keeps to everything."""
 
 
 class Outcome(StrEnum):
@@ -37,6 +49,8 @@ class Solution:
     objective: float
     bound: float
     """No solution can be below it."""
+    reduced_costs: Floats
+    """Without whole numbers: by how much the objective rises at least for each unit of a variable that is 0."""
 
 
 @dataclass(slots=True)
@@ -81,33 +95,39 @@ class Program:
         self.row_uppers.append(upper)
         return len(self.row_names) - 1
 
-    def solve(self, seconds: float = DEFAULT_SECONDS) -> Solution:
+    def solve(
+        self, seconds: float = DEFAULT_SECONDS, *, whole: bool = True, below: float = INFINITY
+    ) -> Solution:  # fmt: skip
         """The cheapest solution, or the best that was found in the time.
 
-        The same program gives the same solution: one thread, a fixed seed, no stop on a gap above zero.
-        """
-        from highspy import Highs, HighsModelStatus  # noqa: PLC0415 - only plans load the solver
+        The same program gives the same solution: one thread, a fixed seed, no stop on a gap above half a cent.
 
-        solver = Highs()  # type: ignore[no-untyped-call]
-        for option, value in (
-            ("output_flag", False), ("log_to_console", False), ("threads", 1), ("random_seed", 0), ("time_limit", seconds),
-            ("mip_rel_gap", 0.0), ("mip_abs_gap", 1e-6), ("mip_feasibility_tolerance", INTEGER_TOLERANCE),
-            ("primal_feasibility_tolerance", FEASIBLE),
-        ):  # fmt: skip
+        Args:
+            seconds: time limit.
+            whole: whether integers have to be whole numbers; without, the linear relaxation is solved.
+            below: nothing above it is of interest.
+        """
+        from highspy import HighsModelStatus  # noqa: PLC0415 - only plans load the solver
+        from highspy._core import _Highs  # noqa: PLC0415 - the class around it prints a banner as it starts
+
+        solver = _Highs()
+        for option, value in {**OPTIONS, "time_limit": seconds, "objective_bound": below}.items():
             solver.setOptionValue(option, value)
-        solver.passModel(self._model())
+        solver.passModel(self._model(whole=whole))
         solver.run()
         status, info = solver.getModelStatus(), solver.getInfo()
-        values = np.array(solver.getSolution().col_value)
+        found = solver.getSolution()
+        values, reduced = np.array(found.col_value), np.array(found.col_dual)
         if status == HighsModelStatus.kOptimal:
-            return Solution(Outcome.OPTIMAL, values, info.objective_function_value, info.objective_function_value)
+            objective = info.objective_function_value
+            return Solution(Outcome.OPTIMAL, values, objective, objective, reduced)
         if status in (HighsModelStatus.kInfeasible, HighsModelStatus.kUnboundedOrInfeasible):
-            return Solution(Outcome.INFEASIBLE, values, INFINITY, INFINITY)
-        if np.isfinite(info.objective_function_value) and info.primal_solution_status == 2:
-            return Solution(Outcome.STOPPED, values, info.objective_function_value, info.mip_dual_bound)
-        return Solution(Outcome.UNSOLVED, values, INFINITY, info.mip_dual_bound)
+            return Solution(Outcome.INFEASIBLE, values, INFINITY, INFINITY, reduced)
+        if np.isfinite(info.objective_function_value) and info.primal_solution_status == FOUND:
+            return Solution(Outcome.STOPPED, values, info.objective_function_value, info.mip_dual_bound, reduced)
+        return Solution(Outcome.UNSOLVED, values, INFINITY, info.mip_dual_bound, reduced)
 
-    def _model(self) -> Any:  # noqa: ANN401 - the solver is imported where it is used
+    def _model(self, *, whole: bool) -> Any:  # noqa: ANN401 - the solver is imported where it is used
         from highspy import HighsLp, HighsVarType, MatrixFormat  # noqa: PLC0415 - as above
 
         model = HighsLp()
@@ -120,5 +140,6 @@ class Program:
         model.a_matrix_.index_ = np.array(self.columns, dtype=np.int32)
         model.a_matrix_.value_ = np.array(self.coefficients)
         kinds = {True: HighsVarType.kInteger, False: HighsVarType.kContinuous}
-        model.integrality_ = [kinds[integer] for integer in self.integers]
+        if whole:
+            model.integrality_ = [kinds[integer] for integer in self.integers]
         return model
