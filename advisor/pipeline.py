@@ -10,7 +10,9 @@ Each stage takes frozen values and returns frozen values; what cannot go on is a
 were compared, never silence. Reports and generated code read the plan and compute nothing.
 """
 
+import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.candidates import match
@@ -22,6 +24,9 @@ from advisor.models import Model, find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.stage import latencies_at_load, requests_per_busy_second, serve
 from advisor.plan.build import build_plan
+from advisor.plan.fleet.choose import choose_fleet
+from advisor.plan.fleet.stage import Setting
+from advisor.plan.fleet.standing import running_of, standing_of
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
 from advisor.plan.values import Plan
@@ -33,8 +38,13 @@ CountProgress = Callable[[int], None]
 
 
 def recommend(
-    path: Path, *, every_variant: bool = False, progress: CountProgress | None = None, calibration: Path | None = None
-) -> Plan:  # fmt: skip
+    path: Path,
+    *,
+    every_variant: bool = False,
+    progress: CountProgress | None = None,
+    calibration: Path | None = None,
+    previous: Plan | None = None,
+) -> Plan:
     """Plan for a workload file.
 
     Args:
@@ -42,12 +52,18 @@ def recommend(
         every_variant: keep every precision and parallelism, not only the best of each offer.
         progress: called with the number of requests read while a trace is counted.
         calibration: directory of a calibration of one's own; the catalog's without.
+        previous: what was planned before and runs now; leaving it has to be worth its cost.
 
     Raises:
         InputError: something in the workload, its demand or its model that the user can mend.
     """
     model = load_model(calibration)
-    return plan_for(read_workload(path), load_catalog(), every_variant=every_variant, progress=progress, model=model)
+    workload = read_workload(path)
+    if previous is not None:
+        workload = replace(workload, running=tuple(running_of(previous).items()))
+    if workload.commitments and workload.as_of is None:
+        workload = replace(workload, as_of=dt.datetime.now(dt.UTC).date())
+    return plan_for(workload, load_catalog(), every_variant=every_variant, progress=progress, model=model)
 
 
 def plan_for(
@@ -75,15 +91,18 @@ def plan_question(
     requirements = requirements_of(question, catalog)
     matches = match(requirements, catalog)
     served, too_slow = serve(matches.candidates, requirements, performance)
+    standing, standing_notes = standing_of(requirements, catalog)
+    choice = choose_fleet(Setting(requirements, catalog, performance, standing), served, matches.offers)
     sized, unaffordable = size_all(served, matches.offers, requirements, catalog)
     kept = sized if every_variant else best_of_each_offer(sized, question.workload.precisions)
     ranked = cheapest_first(kept, requirements)
     latencies = latencies_at_load(
         [one.served.candidate for one in ranked], [one.replicas for one in ranked], requirements, performance
     )
-    rejections = [*matches.rejections, *too_slow, *unaffordable]
+    rejections = list(dict.fromkeys([*matches.rejections, *too_slow, *unaffordable, *choice.rejections]))
     version = performance.calibration.version
-    return build_plan(requirements, list(zip(ranked, latencies, strict=True)), rejections, catalog, version)
+    choice = replace(choice, notes=(*choice.notes, *standing_notes))
+    return build_plan(requirements, list(zip(ranked, latencies, strict=True)), choice, rejections, catalog, version)
 
 
 def measure_demand(

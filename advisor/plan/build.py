@@ -12,6 +12,8 @@ from advisor.demand.values import Demand, TokenQuantiles
 from advisor.errors import InputError
 from advisor.performance.stage import LoadLatency
 from advisor.plan.document import digest, plain
+from advisor.plan.fleet.choose import Choice
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.narrowing import measure_first
 from advisor.plan.question import question_document
 from advisor.plan.sizing import Sized
@@ -27,6 +29,7 @@ _LAST_JUDGED_FIRST = ("budget", "max_replicas", "slo_e2e", "slo_tpot", "slo_ttft
 def build_plan(
     requirements: Requirements,
     ranked: Sequence[tuple[Sized, LoadLatency]],
+    choice: Choice,
     rejections: Sequence[Rejection],
     catalog: Catalog,
     calibration_version: str,
@@ -36,6 +39,7 @@ def build_plan(
     Args:
         requirements: what was asked.
         ranked: the options, cheapest first, with their latency at the planned load.
+        choice: the fleet, or why there is none.
         rejections: everything that cannot be an option.
         catalog: where the prices are from.
         calibration_version: of what the predictions rest on.
@@ -46,7 +50,7 @@ def build_plan(
     options = tuple(
         _option(rank, sized, latency, requirements) for rank, (sized, latency) in enumerate(ranked, start=1)
     )
-    recommended = options[0] if options else None
+    recommended = options[0] if options and choice.fleet is not None else None
     current = _current(requirements, catalog)
     workload, demand = workload_document(requirements), demand_document(requirements.demand)
     return Plan(
@@ -57,7 +61,7 @@ def build_plan(
         rejected=tuple(rejections),
         nearest_misses=() if options else nearest_misses(rejections),
         current=current,
-        savings=_savings(current, recommended),
+        savings=_savings(current, choice.fleet),
         provenance=PlanProvenance(
             advisor_version=__version__,
             catalog_hash=catalog.content_hash,
@@ -65,8 +69,10 @@ def build_plan(
             calibration_version=calibration_version,
             input_digest=_input_digest(requirements, workload, demand),
         ),
-        notes=requirements.notes,
+        notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes))),
         measure_first=measure_first(options),
+        fleet=choice.fleet,
+        conflict=choice.conflict,
         question=question_document(requirements),
     )
 
@@ -234,8 +240,9 @@ def _current(requirements: Requirements, catalog: Catalog) -> CurrentCost | None
     )
 
 
-def _savings(current: CurrentCost | None, recommended: Option | None) -> Savings | None:
-    if current is None or recommended is None:
+def _savings(current: CurrentCost | None, fleet: Fleet | None) -> Savings | None:
+    """Compute against compute: what runs today is known by its instances alone."""
+    if current is None or fleet is None:
         return None
-    saved = current.total_usd_per_month - recommended.cost.total_usd_per_month
+    saved = current.total_usd_per_month - fleet.cost.compute_usd_per_month
     return Savings(usd_per_month=saved, ratio=saved / current.total_usd_per_month)

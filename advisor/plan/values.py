@@ -7,6 +7,7 @@ from typing import Any
 from advisor.candidates import Rejection
 from advisor.cost import Cost
 from advisor.performance.values import Interval
+from advisor.plan.fleet.chosen import Conflict, Fleet
 
 __all__ = [
     "SCHEMA",
@@ -91,7 +92,7 @@ class CurrentCost:
 
 @dataclass(frozen=True, slots=True)
 class Savings:
-    """Current minus recommended; negative when the recommendation costs more."""
+    """Current minus the fleet's compute; negative when the fleet costs more."""
 
     usd_per_month: float
     ratio: float
@@ -134,6 +135,7 @@ class Plan:
     """The workload as understood: name, model, slo, limits, ..."""
     demand: Mapping[str, Any]
     recommended: Option | None
+    """The cheapest single type in the number of the busiest minute; None where nothing serves the workload."""
     options: tuple[Option, ...]
     rejected: tuple[Rejection, ...]
     nearest_misses: tuple[Rejection, ...]
@@ -143,6 +145,10 @@ class Plan:
     provenance: PlanProvenance
     notes: tuple[str, ...]
     measure_first: MeasureFirst | None = None
+    fleet: Fleet | None = None
+    """The cheapest fleet over the hours of a week, types and purchases mixed; None where there is none."""
+    conflict: Conflict | None = None
+    """Why there is no fleet, where limits exclude each other."""
     question: Mapping[str, Any] | None = None
     """What was asked, to the last bit: workload, model and demand, from which the same plan can be made again."""
     schema: str = SCHEMA

@@ -184,6 +184,8 @@ class Workload:
     routing: Routing = Routing.WEIGHTED
     as_of: dt.date | None = None
     """Day of planning, for what expires; None: today."""
+    running: tuple[tuple[str, int], ...] = ()
+    """Fleet of a previous plan, which a new one has to pay for leaving: provider/region/type and instances."""
 
     @property
     def model_reference(self) -> str:

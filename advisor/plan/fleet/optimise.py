@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from advisor.plan.fleet.program import Elastic, FleetProgram, instance_usd_per_month, mix_rate, requests_per_month
+from advisor.plan.fleet.program import Elastic, FleetProgram, billed_hours_per_month, mix_rate, requests_per_month
 from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Solution
 from advisor.plan.fleet.values import (
     Allocation,
@@ -143,11 +143,17 @@ def _shares_of(problem: Problem, program: FleetProgram, g: int, values: Floats) 
 
 def allocation_usd_per_month(problem: Problem, allocation: Allocation) -> float:
     """Compute of one allocation, to the cent."""
-    costs = [
-        count * instance_usd_per_month(problem, allocation.pool, allocation.tariff, h)
-        for h, count in enumerate(allocation.instances)
-    ]
-    return round(math.fsum(costs), 2)
+    return round(math.fsum(_parts(problem, allocation, allocation.tariff.usd_per_hour)), 2)
+
+
+def interruptions_usd_per_month(problem: Problem, allocation: Allocation) -> float:
+    """What spot interruptions of one allocation are expected to cost, to the cent."""
+    return round(math.fsum(_parts(problem, allocation, allocation.tariff.interruption_usd_per_hour)), 2)
+
+
+def _parts(problem: Problem, allocation: Allocation, usd_per_hour: float) -> Iterator[float]:
+    for h, count in enumerate(allocation.instances):
+        yield count * usd_per_hour * billed_hours_per_month(problem, allocation.pool, allocation.tariff, h)
 
 
 def transfer_usd_per_month(problem: Problem, shares: dict[str, Floats]) -> float:
@@ -175,8 +181,9 @@ def objective_usd_per_month(
 ) -> float:  # fmt: skip
     """The one number that is minimised and printed: the sum of its parts, each to the cent."""
     compute = [allocation_usd_per_month(problem, one) for one in allocations]
+    lost = [interruptions_usd_per_month(problem, one) for one in allocations]
     rest = (transfer_usd_per_month(problem, shares), switching_usd_per_month(problem, allocations))
-    return round(math.fsum((*compute, *rest)), 2)
+    return round(math.fsum((*compute, *lost, *rest)), 2)
 
 
 def explain_conflict(problem: Problem) -> Infeasible:

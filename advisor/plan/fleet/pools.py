@@ -101,6 +101,7 @@ class _OfferFacts:
     """What only depends on the offer or its region, looked up once."""
 
     def __init__(self, supply: Supply) -> None:
+        """Remember what each offer came to."""
         self._supply = supply
         self._tariffs: dict[Stand, tuple[Tariff, ...]] = {}
         self._shortfalls: dict[tuple[str, str], Shortfall | None] = {}

@@ -58,13 +58,16 @@ def lead_hours_per_month(problem: Problem, pool: Pool, at: int) -> float:
 
 def instance_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
     """What one instance costs a month for running in hour class *at*."""
-    hour = problem.hours[at]
-    hours = hours_per_month(hour)
-    if tariff.paid is Paid.SERVERLESS:
-        return tariff.usd_per_hour * hours * hour.active_ratio
     usd_per_hour = tariff.usd_per_hour + tariff.interruption_usd_per_hour
+    return usd_per_hour * billed_hours_per_month(problem, pool, tariff, at)
+
+
+def billed_hours_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
+    """Hours a month that an instance of hour class *at* is paid for, with those that it is started ahead."""
+    if tariff.paid is Paid.SERVERLESS:
+        return hours_per_month(problem.hours[at]) * problem.hours[at].active_ratio
     started = 0.0 if tariff.paid.always else lead_hours_per_month(problem, pool, at)
-    return usd_per_hour * (hours + started)
+    return hours_per_month(problem.hours[at]) + started
 
 
 def requests_per_month(hour: HourClass) -> float:

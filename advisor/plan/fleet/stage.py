@@ -1,7 +1,7 @@
 """From served candidates to the cheapest fleet: the stage of the pipeline that holds the optimiser together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Problem
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.requirements import Requirements
 from advisor.workload.values import Routing, Workload
+
+LARGEST_DISPERSION = 10.0
+"""Up to this index of dispersion the closed form was compared with the replay."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,16 +47,21 @@ class Posed:
     """Longest prompt of each bucket, in tokens."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """What a question is posed in."""
+
+    requirements: Requirements
+    catalog: Catalog
+    model: PerformanceModel
+    standing: Standing
+
+
 def pose(
-    requirements: Requirements,
-    served: Sequence[Served],
-    offers: Mapping[tuple[str, str], tuple[Offer, ...]],
-    catalog: Catalog,
-    model: PerformanceModel,
-    week: Week,
-    standing: Standing,
-) -> Posed:
+    setting: Setting, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]], week: Week
+) -> Posed:  # fmt: skip
     """Write the question down as a problem of the optimiser."""
+    requirements, catalog, model, standing = setting.requirements, setting.catalog, setting.model, setting.standing
     workload = requirements.workload
     regions = {(offer.provider, offer.region) for group in offers.values() for offer in group}
     where = geography(workload, catalog, sorted(regions))
@@ -98,6 +106,12 @@ def pose(
     return Posed(problem, pool_set, week, where, edges)
 
 
+def with_headroom(posed: Posed, factor: float) -> Posed:
+    """The same question with planned rates that are so much higher."""
+    hours = tuple(replace(hour, planned_rate=hour.planned_rate * factor) for hour in posed.problem.hours)
+    return replace(posed, problem=replace(posed.problem, hours=hours))
+
+
 def solve(posed: Posed, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
     """The cheapest fleet of all pools, found among those that could be part of it."""
     return optimise(without_dominated(posed.problem), seconds)
@@ -120,11 +134,9 @@ def _rates(
 
 
 def _dispersion(demand: Demand) -> float:
-    """Burstiness at the scale of seconds; that of random arrivals where it was not measured."""
-    if demand.profile is None:
-        return 1.0
-    measured = (demand.profile.dispersion.one_second, demand.profile.dispersion.ten_seconds)
-    return max([1.0, *(value for value in measured if value is not None)])
+    """Burstiness at the scale of seconds, as far as the closed form is good for it; the replay finds the rest."""
+    measured = demand.profile.dispersion.one_second if demand.profile else None
+    return min(max(measured or 1.0, 1.0), LARGEST_DISPERSION)
 
 
 def _rate_table(rates: Floats, where: Geography) -> RateTable:

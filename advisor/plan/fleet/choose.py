@@ -1,0 +1,215 @@
+"""The fleet of a plan: forecast, problem, optimum, replay, and all of it as values."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.candidates import Rejection
+from advisor.catalog.values import Offer, Purchase
+from advisor.cost.compute import hourly_to_monthly
+from advisor.demand.forecast import flat_forecast, forecast
+from advisor.demand.values import Forecast
+from advisor.performance.stage import Served
+from advisor.plan.fleet.chosen import (
+    Conflict,
+    ConstraintUse,
+    Fleet,
+    FleetCost,
+    FleetGroup,
+    ForecastUsed,
+    PlannedHours,
+    RelaxedLimit,
+    StaticPeak,
+)
+from advisor.plan.fleet.confirm import Confirmed, Confirmer, group_part, name_of
+from advisor.plan.fleet.constraints import uses
+from advisor.plan.fleet.hours import week_of
+from advisor.plan.fleet.optimise import (
+    allocation_usd_per_month,
+    interruptions_usd_per_month,
+    switching_usd_per_month,
+    transfer_usd_per_month,
+)
+from advisor.plan.fleet.program import mix_rate
+from advisor.plan.fleet.shares import request_shares
+from advisor.plan.fleet.stage import Posed, Setting, pose
+from advisor.plan.fleet.values import Allocation, Floats, Infeasible, Paid
+from advisor.plan.spot import hazard
+from advisor.requirements import Requirements
+from advisor.units import SECONDS_PER_MONTH, TOKENS_PER_MILLION
+
+_REQUESTS_PER_THOUSAND = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """The fleet, or why there is none."""
+
+    fleet: Fleet | None
+    conflict: Conflict | None
+    rejections: tuple[Rejection, ...]
+    notes: tuple[str, ...]
+
+
+def choose_fleet(
+    setting: Setting, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+) -> Choice:  # fmt: skip
+    """The cheapest fleet for the hours of a week to come, confirmed by a replay.
+
+    Args:
+        setting: requirements, catalog, performance model, and what runs or is owned.
+        served: the candidates that keep the SLO.
+        offers: in scope, by (provider, instance type).
+    """
+    requirements = setting.requirements
+    expected = forecast_of(requirements)
+    posed = pose(setting, served, offers, week_of(expected, scheduled=requirements.workload.scaling.scheduled))
+    notes = (*expected.notes, *posed.geography.notes, *_supply_notes(posed, requirements))
+    if not posed.problem.pools:
+        return Choice(None, None, posed.pool_set.rejections, notes)
+    found = Confirmer(posed, requirements, setting.model).confirmed()
+    if isinstance(found, Infeasible):
+        return Choice(None, _conflict(found), posed.pool_set.rejections, notes)
+    return Choice(_fleet(found, setting, expected), None, posed.pool_set.rejections, notes)
+
+
+def forecast_of(requirements: Requirements) -> Forecast:
+    """What to expect of the demand; flat where only numbers were stated."""
+    workload, demand = requirements.workload, requirements.demand
+    if demand.profile is None:
+        rate = demand.requests_per_second
+        return flat_forecast(rate.mean, rate.peak, horizon_days=workload.horizon_days)
+    return forecast(demand.profile, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year)
+
+
+def _fleet(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
+    posed, solution = found.posed, found.solution
+    shares = request_shares(posed.problem, solution)
+    groups = tuple(_group(found, one, shares[one.pool.key], setting) for one in solution.allocations)
+    cost = _cost(found, groups, setting.requirements, expected)
+    return Fleet(
+        groups=groups,
+        hour_classes=tuple(
+            PlannedHours(hour.hours_per_week, hour.mean_rate, hour.planned_rate, hour.low_rate)
+            for hour in posed.problem.hours
+        ),
+        schedule=posed.week.schedule,
+        places=posed.geography.places,
+        place_shares=posed.geography.shares,
+        bucket_max_input_tokens=posed.bucket_edges,
+        cost=cost,
+        constraints=tuple(uses(posed.problem, solution)),
+        proven=solution.proven,
+        gap_ratio=solution.gap_ratio,
+        bound_usd_per_month=solution.bound_usd_per_month,
+        pools_considered=len(posed.pool_set.pools),
+        static_peak=_static_peak(found, cost, setting, expected),
+        confirmed=found.confirmation,
+        forecast=ForecastUsed(
+            expected.method, expected.interval_level, expected.horizon_days, expected.backtest
+        ),
+    )  # fmt: skip
+
+
+def _group(found: Confirmed, one: Allocation, share: Floats, setting: Setting) -> FleetGroup:
+    posed, tariff, pool = found.posed, one.tariff, one.pool
+    source = posed.pool_set.sources[pool.key]
+    candidate, offer = source.served.candidate, source.offer
+    part = group_part(found.solution, one)
+    on_spot = tariff.paid is Paid.SPOT
+    return FleetGroup(
+        name=name_of(one),
+        provider=offer.provider,
+        region=offer.region,
+        instance_type=offer.instance_type,
+        accelerator=candidate.instance_type.accelerator,
+        accelerator_count=candidate.instance_type.accelerator_count or 0.0,
+        partition=candidate.partition,
+        replicas_per_instance=candidate.replicas_per_instance,
+        tensor_parallel=candidate.tensor_parallel,
+        pipeline_parallel=candidate.pipeline_parallel,
+        precision=candidate.precision,
+        kv_precision="auto",
+        engine=candidate.engine,
+        engine_version=candidate.engine_version,
+        context_tokens=setting.requirements.context_tokens,
+        max_concurrency=source.served.max_concurrency,
+        memory_utilization=setting.requirements.workload.limits.memory_utilization,
+        weights_gib=candidate.memory.weights_gib,
+        purchase=tariff.paid.value,
+        commitment=tariff.label if tariff.paid is not Paid.OWNED else "",
+        break_even_ratio=tariff.break_even_ratio if tariff.paid is Paid.COMMITMENT else None,
+        instances=one.instances,
+        request_shares=tuple((share @ _bucket_weights(posed) * part).tolist()),
+        bucket_shares=tuple((share[-1] * part[-1]).tolist()) if posed.bucket_edges else (),
+        requests_per_second_per_replica=source.served.requests_per_second_per_replica,
+        cold_start_seconds=source.cold_start.total_s if source.cold_start else None,
+        interruptions_per_instance_hour=hazard(setting.catalog.spot_risk(offer)).per_hour.value if on_spot else 0.0,
+        evidence=source.served.evidence.value,
+        instance_usd_per_hour=tariff.usd_per_hour,
+        compute_usd_per_month=allocation_usd_per_month(posed.problem, one),
+        interruptions_usd_per_month=interruptions_usd_per_month(posed.problem, one),
+        price_source=tariff.source,
+        price_as_of=tariff.as_of,
+        price_quality=tariff.quality,
+    )
+
+
+def _bucket_weights(posed: Posed) -> Floats:
+    weights = posed.problem.bucket_shares
+    return weights if len(weights) else np.ones(1)
+
+
+def _cost(found: Confirmed, groups: Sequence[FleetGroup], requirements: Requirements, expected: Forecast) -> FleetCost:
+    total = found.solution.objective_usd_per_month
+    requests = float(expected.mean.mean()) * SECONDS_PER_MONTH
+    tokens = requests * requirements.demand.output_tokens.mean
+    return FleetCost(
+        compute_usd_per_month=round(math.fsum(group.compute_usd_per_month for group in groups), 2),
+        interruptions_usd_per_month=round(math.fsum(group.interruptions_usd_per_month for group in groups), 2),
+        transfer_usd_per_month=transfer_usd_per_month(found.posed.problem, found.solution.shares),
+        switching_usd_per_month=switching_usd_per_month(found.posed.problem, found.solution.allocations),
+        total_usd_per_month=total,
+        usd_per_million_output_tokens=total / tokens * TOKENS_PER_MILLION,
+        usd_per_1000_requests=total / requests * _REQUESTS_PER_THOUSAND,
+    )
+
+
+def _static_peak(found: Confirmed, cost: FleetCost, setting: Setting, expected: Forecast) -> StaticPeak | None:
+    """What the same type would cost without schedule, commitments and spot; None without a price on demand."""
+    solution, problem = found.solution, found.posed.problem
+    main = max(solution.allocations, key=lambda one: sum(one.instances) * mix_rate(problem, one.pool))
+    source = found.posed.pool_set.sources[main.pool.key]
+    price = setting.catalog.price(source.offer, Purchase.ON_DEMAND)
+    rate = mix_rate(problem, main.pool)
+    if price is None or rate <= 0:
+        return None
+    limits = setting.requirements.workload.limits
+    peak = float(expected.peak.max()) * found.confirmation.headroom_factor
+    needed = max(math.ceil(peak / rate), limits.zones, math.ceil(limits.min_replicas / main.pool.replicas))
+    usd = hourly_to_monthly(price.usd_per_hour, needed)
+    return StaticPeak(
+        source.offer.instance_type, source.offer.region, needed, usd, 1 - cost.compute_usd_per_month / usd
+    )  # fmt: skip
+
+
+def _conflict(found: Infeasible) -> Conflict:
+    return Conflict(
+        tuple(one.value for one in found.conflict),
+        tuple(
+            RelaxedLimit(one.constraint.value, one.detail, one.limit, one.needed, one.unit) for one in found.relaxations
+        ),
+    )
+
+
+def _supply_notes(posed: Posed, requirements: Requirements) -> Iterator[str]:
+    """What a reader must know of prices and risks that were not there."""
+    wanted = requirements.workload.purchase
+    paid = {tariff.paid for pool in posed.problem.pools for tariff in pool.tariffs}
+    for purchase in wanted:
+        if Paid(purchase.value) not in paid:
+            yield f"no price for {purchase.value.replace('_', ' ')} is known for anything that could serve"
+    if any(pool.usd_per_request == 0 for pool in posed.problem.pools):
+        yield "data transfer is left out for regions whose price for it is not known"

@@ -1,0 +1,186 @@
+"""The chosen fleet as values: what a plan holds under ``fleet``, under the same names."""
+
+from dataclasses import dataclass
+
+from advisor.demand.values import Backtest
+from advisor.performance.values import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedHours:
+    """Hours of the week that are planned alike, the quietest class first."""
+
+    hours_per_week: int
+    mean_requests_per_second: float
+    """Expected on average."""
+    planned_requests_per_second: float
+    """What the fleet carries within the SLO: the busiest minute at the upper edge of the forecast."""
+    low_requests_per_second: float
+    """The busiest minute at the lower edge, which commitments are held to."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetGroup:
+    """Equal instances that are paid for in one way."""
+
+    name: str
+    """provider/region/type/precision/layout/purchase: stable from plan to plan."""
+    provider: str
+    region: str
+    instance_type: str
+    accelerator: str
+    accelerator_count: float
+    partition: str
+    replicas_per_instance: int
+    tensor_parallel: int
+    pipeline_parallel: int
+    precision: str
+    kv_precision: str
+    engine: str
+    engine_version: str
+    context_tokens: int
+    max_concurrency: int
+    memory_utilization: float
+    weights_gib: float
+    purchase: str
+    """on_demand, spot, commitment, owned or serverless."""
+    commitment: str
+    """Instrument, term and payment of a commitment; the service of serverless; "" for others."""
+    break_even_ratio: float | None
+    """Share of the hours from which a commitment is cheaper than on demand; None for others."""
+    instances: tuple[int, ...]
+    """In each hour class."""
+    request_shares: tuple[float, ...]
+    """Of all requests, in each hour class; what several purchases of one kind serve is split by their instances."""
+    bucket_shares: tuple[float, ...]
+    """Of each prompt-length bucket in the busiest hours."""
+    requests_per_second_per_replica: Interval
+    """Largest rate that one replica sustains within the SLO."""
+    cold_start_seconds: Interval | None
+    """From the order to the first answer; None where nothing in the plan depends on it."""
+    interruptions_per_instance_hour: float
+    """Expected; 0 for everything but spot."""
+    evidence: str
+    instance_usd_per_hour: float
+    compute_usd_per_month: float
+    interruptions_usd_per_month: float
+    price_source: str
+    price_as_of: str
+    price_quality: str
+
+
+@dataclass(frozen=True, slots=True)
+class FleetCost:
+    """What the fleet costs; each part and their sum to the cent, USD without tax."""
+
+    compute_usd_per_month: float
+    interruptions_usd_per_month: float
+    """Expected cost of the work that spot interruptions lose."""
+    transfer_usd_per_month: float
+    """Answers on their way to the users."""
+    switching_usd_per_month: float
+    """Putting types into service that do not run today, spread over the horizon."""
+    total_usd_per_month: float
+    """The number that is minimised and the number that is printed."""
+    usd_per_million_output_tokens: float
+    usd_per_1000_requests: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintUse:
+    """A stated limit and what the fleet takes of it."""
+
+    name: str
+    detail: str
+    """Which quota, ...; "" where there is one."""
+    limit: float
+    used: float
+    unit: str
+    binding: bool
+    """Whether nothing more of it is left, or for a floor nothing less would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaticPeak:
+    """The type that serves most, bought on demand in the number of the busiest minute, around the clock."""
+
+    instance_type: str
+    region: str
+    instances: int
+    compute_usd_per_month: float
+    saved_ratio: float
+    """Share of it that the fleet's compute saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A replay of the fleet, request by request, over the busiest stretch of the demand."""
+
+    requests: int
+    minutes: float
+    within_slo_ratio: float
+    ttft_p95_ms: float | None
+    tpot_p95_ms: float | None
+    headroom_factor: float
+    """Planned rate ÷ forecast: raised until the replay finds enough of the requests within the SLO."""
+    reached: bool
+    """Whether it finds ``slo.within_ratio`` of them within every target."""
+    arrivals: str
+    """What was replayed, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastUsed:
+    """What the hours rest on."""
+
+    method: str
+    interval_level: float
+    horizon_days: float
+    backtest: tuple[Backtest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The cheapest fleet over the hours of a week."""
+
+    groups: tuple[FleetGroup, ...]
+    hour_classes: tuple[PlannedHours, ...]
+    schedule: tuple[int, ...]
+    """Hour class of each hour of the week, from Monday 00:00 UTC."""
+    places: tuple[str, ...]
+    place_shares: tuple[float, ...]
+    bucket_max_input_tokens: tuple[float, ...]
+    """Longest prompt of each bucket; empty where requests are not told apart."""
+    cost: FleetCost
+    constraints: tuple[ConstraintUse, ...]
+    proven: bool
+    """Whether no cheaper fleet exists."""
+    gap_ratio: float
+    """How much cheaper one could be at most."""
+    bound_usd_per_month: float
+    pools_considered: int
+    """Types × regions × layouts that could serve, before those that others beat were left out."""
+    static_peak: StaticPeak | None
+    confirmed: Confirmation | None
+    forecast: ForecastUsed
+
+
+@dataclass(frozen=True, slots=True)
+class RelaxedLimit:
+    """What a limit would have to be for a fleet to exist."""
+
+    name: str
+    detail: str
+    limit: float
+    needed: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Limits that no fleet keeps to together."""
+
+    constraints: tuple[str, ...]
+    """Leaving out any one of them would help."""
+    relaxations: tuple[RelaxedLimit, ...]
+    """Of each that is a number: the smallest change that helps by itself, the smallest share first."""

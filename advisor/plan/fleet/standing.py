@@ -1,0 +1,42 @@
+"""What is there before anything is planned: instances that run, and instances that are paid for."""
+
+from collections.abc import Mapping
+
+from advisor.catalog import Catalog
+from advisor.cost.commitments import owned_commitments
+from advisor.plan.fleet.pools import stand_of
+from advisor.plan.fleet.stage import Standing
+from advisor.plan.values import Plan
+from advisor.requirements import Requirements
+
+
+def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[Standing, tuple[str, ...]]:
+    """What a workload names as running or owned, and notes on what is left out.
+
+    A previous plan's fleet counts before the one deployment that the workload file names.
+
+    Raises:
+        InputError: a commitment names something that the catalog does not know.
+    """
+    workload = requirements.workload
+    current = workload.current
+    running = dict(workload.running)
+    if not running and current is not None:
+        running = {stand_of(current.provider, current.region, current.instance_type): current.count}
+    if not workload.commitments or workload.as_of is None:
+        return Standing(running, {}), ()
+    found = owned_commitments(workload, catalog, workload.as_of)
+    owned: dict[str, int] = {}
+    for one in found.valid:
+        stand = stand_of(one.provider, one.region, one.instance_type)
+        owned[stand] = owned.get(stand, 0) + one.count
+    return Standing(running, owned), found.notes
+
+
+def running_of(plan: Plan) -> Mapping[str, int]:
+    """Instances of each stand that a plan runs in its busiest hours."""
+    running: dict[str, int] = {}
+    for group in plan.fleet.groups if plan.fleet else ():
+        stand = stand_of(group.provider, group.region, group.instance_type)
+        running[stand] = running.get(stand, 0) + group.instances[-1]
+    return running
