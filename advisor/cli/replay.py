@@ -41,7 +41,7 @@ def command(
     for note in (*fleet.notes, *requests.notes):
         click.echo(f"note: {note}", err=True)
     with Progress("requests replayed") as progress:
-        result = replay(fleet.groups, requests, fleet.slo, progress=progress)
+        result = replay(fleet.groups, requests, fleet.slo, routes=fleet.routes, progress=progress)
     if output_format == "json":
         text = json.dumps(plain(result, "replay"), indent=1, ensure_ascii=False) + "\n"
     else:

@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import numpy.typing as npt
 
-from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_DAY
+from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 MONDAY_SECONDS = 4.0 * SECONDS_PER_DAY
 """1970-01-05 00:00 UTC, a Monday: where the zero of a clock without a date is put."""
@@ -35,6 +35,18 @@ def hours_of_week(first_hour: int, hours: int) -> npt.NDArray[np.int64]:
         hours: how many.
     """
     return (first_hour + _HOURS_FROM_MONDAY_TO_1970 + np.arange(hours)) % HOURS_PER_WEEK
+
+
+def mean_by_hour_of_week(minutes: npt.NDArray[np.float64], start_seconds: float) -> npt.NDArray[np.float64]:
+    """Mean of what is known (not NaN) of consecutive minutes in each hour of the week; NaN where nothing is known."""
+    known = ~np.isnan(minutes)
+    hours = ((start_seconds + SECONDS_PER_MINUTE * np.arange(minutes.size)) // SECONDS_PER_HOUR).astype(np.int64)[known]
+    week = (hours + _HOURS_FROM_MONDAY_TO_1970) % HOURS_PER_WEEK
+    sums = np.bincount(week, weights=minutes[known], minlength=HOURS_PER_WEEK)
+    counts = np.bincount(week, minlength=HOURS_PER_WEEK)
+    means = np.full(HOURS_PER_WEEK, np.nan)
+    means[counts > 0] = sums[counts > 0] / counts[counts > 0]
+    return means
 
 
 def iso_minute(seconds: float) -> str:

@@ -160,16 +160,27 @@ def reactive(requests_per_minute: Floats, delay_s: float, within_ratio: float) -
     """What a capacity ``c(t) = r(t - delay) + headroom`` misses of the rate ``r(t)``, both minute by minute.
 
     ``Σ max(r(t) - c(t), 0) ≤ (1 - within_ratio) × Σ r(t)`` gives the least headroom: with the rises dₖ within the
-    delay in falling order, ``headroom = max over k of (d₁ + … + dₖ - allowed) ÷ k``. A delay counts in whole minutes;
-    minutes of which one end is unknown (NaN) are left out.
+    delay in falling order, ``headroom = max over k of (d₁ + … + dₖ - allowed) ÷ k``. A delay is an upper edge: the worst
+    of every whole number of minutes up to it counts, so that a longer one never looks better because the load happens
+    to repeat after it.
     """
     counts = np.asarray(requests_per_minute, dtype=np.float64)
-    lag = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)
+    longest = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)
+    found = [one for lag in range(1, longest + 1) if (one := _lagging(counts, lag, within_ratio)) is not None]
+    if not found:
+        return Reactive(math.nan, math.nan)
+    return Reactive(
+        max(one.missed_ratio for one in found), max(one.headroom_requests_per_second for one in found)
+    )  # fmt: skip
+
+
+def _lagging(counts: Floats, lag: int, within_ratio: float) -> Reactive | None:
+    """The same at one delay in minutes, without minutes of which one end is unknown; None where none had requests."""
     rises = counts[lag:] - counts[:-lag]
     known = ~np.isnan(rises)
     served = counts[lag:][known]
     if not served.sum() > 0:
-        return Reactive(math.nan, math.nan)
+        return None
     summed = np.cumsum(-np.sort(-rises[known]))
     allowed = (1 - within_ratio) * served.sum()
     headroom = max(float(((summed - allowed) / np.arange(1, summed.size + 1)).max()), 0.0)

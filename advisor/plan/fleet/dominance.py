@@ -46,7 +46,7 @@ class _Items:
     types: npt.NDArray[np.str_]
     stands: npt.NDArray[np.str_]
     special: npt.NDArray[np.str_]
-    """Of what runs today or is owned, which only its like can replace; "" for everything else."""
+    """Of what runs today, is owned or is paid for by the second, which only its like can replace; "" for all else."""
 
     def take(self, index: Positions) -> "_Items":
         return _Items(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
@@ -107,6 +107,8 @@ def _items(problem: Problem) -> _Items:
 
 
 def _special(problem: Problem, pool: Pool, tariff: Tariff) -> str:
+    if tariff.paid is Paid.SERVERLESS:
+        return f"{pool.key} {tariff.paid}"
     return f"{pool.stand} {tariff.paid}" if tariff.paid is Paid.OWNED or problem.running.get(pool.stand) else ""
 
 

@@ -27,13 +27,12 @@ class Week:
     """How often an hour of class a is followed by one of class b: (classes, classes)."""
 
 
-def week_of(forecast: Forecast, *, scheduled: bool, active: Floats | None = None) -> Week:
+def week_of(forecast: Forecast, *, scheduled: bool) -> Week:
     """Hour classes of a forecast; one for all hours where the fleet does not follow them.
 
     Args:
         forecast: requests per second of each hour of the week.
         scheduled: whether instance counts may follow the hours.
-        active: share of each hour in which a service that scales to zero would run, shape (168,); 1 without.
     """
     order = np.argsort(forecast.peak, kind="stable")
     sizes = CLASS_HOURS if scheduled else (HOURS_PER_WEEK,)
@@ -42,8 +41,7 @@ def week_of(forecast: Forecast, *, scheduled: bool, active: Floats | None = None
     schedule = np.empty(HOURS_PER_WEEK, dtype=np.intp)
     for at, group in enumerate(merged):
         schedule[group] = at
-    share = np.ones(HOURS_PER_WEEK) if active is None else active
-    classes = tuple(_class_of(forecast, group, share) for group in merged)
+    classes = tuple(_class_of(forecast, group) for group in merged)
     return Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(merged)))
 
 
@@ -58,7 +56,7 @@ def _merge_equal(groups: list[npt.NDArray[np.intp]], peak: Floats) -> list[npt.N
     return merged
 
 
-def _class_of(forecast: Forecast, group: npt.NDArray[np.intp], active: Floats) -> HourClass:
+def _class_of(forecast: Forecast, group: npt.NDArray[np.intp]) -> HourClass:
     high = forecast.high[group]
     burst = np.divide(forecast.peak[group], high, out=np.ones(len(group)), where=high > 0)
     return HourClass(
@@ -66,7 +64,6 @@ def _class_of(forecast: Forecast, group: npt.NDArray[np.intp], active: Floats) -
         mean_rate=float(forecast.mean[group].mean()),
         planned_rate=float(forecast.peak[group].max()),
         low_rate=float((forecast.low[group] * burst).mean()),
-        active_ratio=float(active[group].mean()),
     )
 
 

@@ -74,6 +74,11 @@ class PoolSet:
     sources: Mapping[str, PoolSource]
     rejections: tuple[Rejection, ...]
 
+    def plus(self, other: "PoolSet") -> "PoolSet":
+        """These and others."""
+        sources = {**self.sources, **other.sources}
+        return PoolSet((*self.pools, *other.pools), sources, (*self.rejections, *other.rejections))
+
 
 def stand_of(provider: str, region: str, instance_type: str) -> str:
     """Name of the instances of a type in a region."""

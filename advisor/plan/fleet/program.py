@@ -65,7 +65,7 @@ def instance_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int
 def billed_hours_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
     """Hours a month that an instance of hour class *at* is paid for, with those that it is started ahead."""
     if tariff.paid is Paid.SERVERLESS:
-        return hours_per_month(problem.hours[at]) * problem.hours[at].active_ratio
+        return hours_per_month(problem.hours[at]) * (tariff.active_ratios[at] if tariff.active_ratios else 1.0)
     started = 0.0 if tariff.paid.always else lead_hours_per_month(problem, pool, at)
     return hours_per_month(problem.hours[at]) + started
 
@@ -148,7 +148,7 @@ class FleetProgram:
             variable = self.program.variable(upper=most, integer=True)
             self.hourly[g, t, h] = variable
             self.program.add_cost(variable, instance_usd_per_month(self.problem, self.problem.pools[g], tariff, h))
-            if h:
+            if h and tariff.paid is not Paid.SERVERLESS:
                 terms = [(variable, 1.0), (self.hourly[g, t, h - 1], -1.0)]
                 self.program.row("busier hours run no fewer", terms, lower=0.0)
 
@@ -328,24 +328,30 @@ class FleetProgram:
 
     def _owned(self) -> None:
         for stand, count in self.problem.owned.items():
-            terms = [
-                (variable, 1.0)
-                for (g, t), variable in self.fixed.items()
-                if self.problem.pools[g].stand == stand and self.problem.pools[g].tariffs[t].paid is Paid.OWNED
-            ]
+            terms = self.owned_terms(stand)
             if len(terms) > 1:
                 self.program.row(Constraint.OWNED, terms, upper=count)
+
+    def owned_terms(self, stand: str) -> Terms:
+        """Instances of a stand that are paid for already."""
+        return [
+            (variable, 1.0)
+            for (g, t), variable in self.fixed.items()
+            if self.problem.pools[g].stand == stand and self.problem.pools[g].tariffs[t].paid is Paid.OWNED
+        ]
 
     def _quota(self) -> None:
         for key, limit in self.problem.quota_limits.items():
             for h in range(len(self.problem.hours)):
-                terms = [
-                    (variable, units)
-                    for g, t, variable in self._instances_at(h)
-                    if (units := self._quota_units(g, t, key)) > 0
-                ]
+                terms = self.quota_terms(key, h)
                 if terms:
                     self._at_most(Constraint.QUOTA, terms, limit, "units", key[0])
+
+    def quota_terms(self, key: tuple[str, str], h: int) -> Terms:
+        """What counts against a quota in an hour class."""
+        return [
+            (variable, units) for g, t, variable in self._instances_at(h) if (units := self._quota_units(g, t, key)) > 0
+        ]
 
     def _quota_units(self, g: int, t: int, key: tuple[str, str]) -> float:
         pool = self.problem.pools[g]
@@ -359,13 +365,18 @@ class FleetProgram:
             return
         kinds = dict.fromkeys(pool.instance_type for pool in self.problem.pools)
         used = {kind: self.program.variable(upper=1.0, integer=True) for kind in kinds}
-        top = len(self.problem.hours) - 1
         for g, pool in enumerate(self.problem.pools):
-            terms = [(variable, 1.0) for variable in self._running(g, top)]
-            self.program.row(
-                Constraint.MAX_INSTANCE_TYPES, [*terms, (used[pool.instance_type], -float(self._most_of(g)))], upper=0.0
-            )
+            kind = (used[pool.instance_type], -float(self._most_of(g)))
+            for h in self._hours_of_most(pool):
+                terms = [(variable, 1.0) for variable in self._running(g, h)]
+                self.program.row(Constraint.MAX_INSTANCE_TYPES, [*terms, kind], upper=0.0)
         self._at_most(Constraint.MAX_INSTANCE_TYPES, [(one, 1.0) for one in used.values()], most, "types")
+
+    def _hours_of_most(self, pool: Pool) -> range:
+        """Hour classes in one of which a pool has its most instances: the busiest, but any one for serverless."""
+        hours = range(len(self.problem.hours))
+        serverless = any(tariff.paid is Paid.SERVERLESS for tariff in pool.tariffs)
+        return hours if serverless else hours[-1:]
 
     def _changed_instances(self) -> None:
         """Instances started and stopped against what runs today, in the busiest hours; each new stand has its cost."""

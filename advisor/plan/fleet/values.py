@@ -64,8 +64,6 @@ class HourClass:
     """Requests per second that the fleet must carry within the SLO: the busiest minute at the high edge."""
     low_rate: float
     """At the low edge of the forecast, in its busiest minute."""
-    active_ratio: float = 1.0
-    """Share of the time in which a service that scales to zero would run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +78,8 @@ class Tariff:
     """Commitments: share of the hours in which it must be in use to be cheaper than on demand."""
     interruption_usd_per_hour: float = 0.0
     """Spot: expected cost of the work that interruptions lose."""
+    active_ratios: tuple[float, ...] = ()
+    """Serverless: share of the time of each hour class in which a container runs and is paid for; empty: all of it."""
     source: str = ""
     as_of: str = ""
     quality: str = ""

@@ -1,5 +1,7 @@
 """From a plan to the replicas that are replayed: the deployment is made again from the question that the plan holds."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from advisor.candidates import Candidate, judge
@@ -8,8 +10,9 @@ from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import deployment_of
 from advisor.performance.steps import step_times
+from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.question import read_question, requirements_of
-from advisor.plan.replay.values import Billing, ReplayGroup
+from advisor.plan.replay.values import Billing, ReplayGroup, Route
 from advisor.plan.values import Option, Plan, PlanProvenance
 from advisor.requirements import Requirements
 from advisor.workload.values import Slo
@@ -27,6 +30,8 @@ class Planned:
     slo: Slo
     notes: tuple[str, ...]
     """Where the plan was made from something else than it is replayed with."""
+    routes: tuple[Route, ...]
+    """Where prompts of each length go; empty where requests are not told apart."""
 
 
 def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | None = None, where: str = "") -> Planned:
@@ -42,16 +47,46 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
     Raises:
         InputError: there is no such option, or the catalog no longer has it.
     """
-    option = _option(plan, rank, where)
     question = read_question(plan.question, where)
     requirements = requirements_of(question, catalog)
+    notes = tuple(_differences(plan.provenance, catalog, model))
+    slo = question.workload.slo
+    if rank is None and plan.fleet is not None:
+        groups = [_fleet_group(plan.fleet, one, requirements, catalog, model) for one in plan.fleet.groups]
+        title = ", ".join(f"{max(one.instances)} × {one.instance_type} {one.purchase}" for one in plan.fleet.groups)
+        return Planned(title, tuple(groups), slo, notes, tuple(_routes(plan.fleet)))
+    option = _option(plan, rank, where)
     candidate = _candidate(option, requirements, catalog, where)
-    return Planned(
-        title=f"{option.instances} × {option.instance_type} {option.purchase} in {option.region} ({option.precision})",
-        groups=(_group(option, candidate, requirements, model),),
-        slo=question.workload.slo,
-        notes=tuple(_differences(plan.provenance, catalog, model)),
+    title = f"{option.instances} × {option.instance_type} {option.purchase} in {option.region} ({option.precision})"
+    return Planned(title, (_group(option, candidate, requirements, model),), slo, notes, ())
+
+
+def _fleet_group(
+    fleet: Fleet, group: FleetGroup, requirements: Requirements, catalog: Catalog, model: PerformanceModel
+) -> ReplayGroup:
+    candidate = _candidate(group, requirements, catalog, "")
+    cold = group.cold_start_seconds
+    return ReplayGroup(
+        name=group.name,
+        steps=step_times(
+            deployment_of(candidate, requirements.model), model, requirements.demand.tokens, group.context_tokens
+        ),
+        instances_by_hour=tuple(group.instances[at] for at in fleet.schedule),
+        usd_per_hour=group.instance_usd_per_hour,
+        replicas_per_instance=group.replicas_per_instance,
+        billing=Billing.USED if group.purchase in _PAID_BY_USE else Billing.ALWAYS,
+        weight=group.requests_per_second_per_replica.value,
+        lead_seconds=cold.high if cold is not None and len(set(group.instances)) > 1 else 0.0,
+        interruptions_per_instance_hour=group.interruptions_per_instance_hour,
     )
+
+
+def _routes(fleet: Fleet) -> Iterator[Route]:
+    """Where the prompts of each bucket go in the busiest hours."""
+    last = len(fleet.bucket_max_input_tokens) - 1
+    for bucket, longest in enumerate(fleet.bucket_max_input_tokens):
+        shares = {one.name: one.bucket_shares[bucket] for one in fleet.groups if one.bucket_shares[bucket] > 0}
+        yield Route(math.inf if bucket == last else longest, shares)
 
 
 def _option(plan: Plan, rank: int | None, where: str) -> Option:
@@ -65,7 +100,7 @@ def _option(plan: Plan, rank: int | None, where: str) -> Option:
     return found
 
 
-def _candidate(option: Option, requirements: Requirements, catalog: Catalog, where: str) -> Candidate:
+def _candidate(option: Option | FleetGroup, requirements: Requirements, catalog: Catalog, where: str) -> Candidate:
     """The replica that the option stands for, as the catalog judges it today."""
     key = (option.provider, option.instance_type)
     wanted = (option.precision, option.tensor_parallel, option.engine, option.partition)

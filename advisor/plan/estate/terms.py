@@ -1,0 +1,118 @@
+"""What an estate shares: ``estate.yaml`` beside the workload files, in the words of the workload file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from advisor.catalog.values import Purchase
+from advisor.errors import InputError
+from advisor.plan.fleet.pools import quota_key, stand_of
+from advisor.workload.planning_fields import read_commitments, read_limits
+from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload
+from advisor.workload.yaml_fields import Field, read_document
+
+FILE_NAME = "estate.yaml"
+_KEYS = ("limits", "commitments", "sharing")
+_LIMIT_KEYS = ("quotas", "max_usd_per_month")
+
+
+class Sharing(StrEnum):
+    """How workloads may sit on one accelerator."""
+
+    NONE = "none"
+    MIG = "mig"
+    """In slices of their own: memory, bandwidth and arithmetic are kept apart by the hardware."""
+    ALL = "all"
+    """Taking turns on a whole accelerator too, where nothing keeps them apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for all workloads together."""
+
+    quotas: tuple[QuotaLimit, ...] = ()
+    commitments: tuple[OwnedCommitment, ...] = ()
+    max_usd_per_month: float | None = None
+    sharing: Sharing = Sharing.MIG
+
+    def divided(self, units: Mapping[str, float], instances: Mapping[str, int]) -> "Terms":
+        """What one workload gets.
+
+        Args:
+            units: of each quota, by its key.
+            instances: of each owned commitment, by its stand.
+        """
+        return replace(
+            self,
+            quotas=tuple(replace(one, limit=units[quota_key(one)]) for one in self.quotas),
+            commitments=tuple(
+                replace(one, count=count) for one in _summed(self.commitments) if (count := instances[owned_stand(one)])
+            ),
+        )
+
+
+def owned_stand(owned: OwnedCommitment) -> str:
+    """The stand that a commitment is for."""
+    return stand_of(owned.provider, owned.region, owned.instance_type)
+
+
+def _summed(commitments: tuple[OwnedCommitment, ...]) -> list[OwnedCommitment]:
+    """One commitment for each stand; when it expires no longer matters once it counts."""
+    return list({owned_stand(one): one for one in sorted(commitments, key=lambda one: one.expires)}.values())
+
+
+def read_terms(directory: Path) -> Terms:
+    """The terms of a directory of workload files; without a file nothing is limited or owned.
+
+    Raises:
+        InputError: with file, line, field, and how to mend it.
+    """
+    path = directory / FILE_NAME
+    if not path.exists():
+        return Terms()
+    fields = read_document(path).mapping(_KEYS)
+    limits = fields.get("limits")
+    if limits is not None:
+        limits.mapping(_LIMIT_KEYS)
+    stated = read_limits(limits)
+    return Terms(
+        quotas=stated.quotas,
+        commitments=read_commitments(fields.get("commitments")),
+        max_usd_per_month=stated.max_usd_per_month,
+        sharing=_sharing(fields.get("sharing")),
+    )
+
+
+def _sharing(field: Field | None) -> Sharing:
+    return Terms().sharing if field is None else Sharing(field.choice(tuple(one.value for one in Sharing)))
+
+
+def under_terms(workload: Workload, terms: Terms) -> Workload:
+    """A workload that may use what the estate owns, within its quotas as well as its own.
+
+    Raises:
+        InputError: the workload owns instances that the estate owns too.
+    """
+    own = {owned_stand(one) for one in workload.commitments}
+    for one in terms.commitments:
+        if owned_stand(one) in own:
+            raise InputError(
+                f"{one.instance_type} in {one.region} is owned by the workload and by the estate",
+                where=workload.where("commitments"),
+                hint=f"state it once: here, or in {FILE_NAME} for whoever gains most by it",
+            )
+    quotas = {quota_key(one): one for one in terms.quotas}
+    for quota in workload.limits.quotas:
+        shared = quotas.get(quota_key(quota), quota)
+        quotas[quota_key(quota)] = min(shared, quota, key=lambda each: each.limit)
+    return replace(
+        workload,
+        limits=replace(workload.limits, quotas=tuple(quotas.values())),
+        commitments=(*workload.commitments, *terms.commitments),
+    )
+
+
+def may_commit(workload: Workload) -> bool:
+    """Whether instances of the workload may be bought for years."""
+    return Purchase.COMMITMENT in workload.purchase

@@ -1,0 +1,100 @@
+"""Fewer larger instances or more smaller ones: each as a fleet of one kind, at what the optimiser would pay for it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.plan.fleet.optimise import optimise
+from advisor.plan.fleet.program import hours_per_month, mix_rate
+from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Infeasible, Paid, Pool, Problem
+
+SOLVE_SECONDS = 2.0
+
+
+class Size(StrEnum):
+    """An instance against the one that serves most of the plan."""
+
+    AS_PLANNED = "as_planned"
+    FEWER_LARGER = "fewer_larger"
+    MORE_SMALLER = "more_smaller"
+
+
+@dataclass(frozen=True, slots=True)
+class SizeAlternative:
+    """A fleet of one kind of instance."""
+
+    size: Size
+    pool: str
+    """provider/region/type/precision/layout; "" where there is none of that size."""
+    instances: int | None
+    """In the busiest hours."""
+    usd_per_month: float | None
+    """By the same objective as the plan; None where no such fleet keeps to everything."""
+    reason: str
+    """Why there is no cost; "" where there is one."""
+
+
+def main_pool(problem: Problem, solution: FleetSolution) -> Pool:
+    """The pool with the most capacity in the busiest hours."""
+    rates: dict[str, float] = {}
+    pools: dict[str, Pool] = {}
+    for one in solution.allocations:
+        pools[one.pool.key] = one.pool
+        rates[one.pool.key] = rates.get(one.pool.key, 0.0) + one.instances[-1] * mix_rate(problem, one.pool)
+    return pools[max(rates, key=lambda key: rates[key])]
+
+
+def size_alternatives(problem: Problem, solution: FleetSolution) -> tuple[SizeAlternative, ...]:
+    """What the main pool of a fleet would cost alone, and the cheapest pools of which fewer or more would be needed.
+
+    A pool is larger if fewer of its instances carry the busiest minute. Of each size the one that costs least at the
+    list price is taken, in the numbers that the hour classes need, and then bought as the optimiser would.
+    """
+    main = main_pool(problem, solution)
+    needed = _needed(problem, [main, *problem.pools])
+    usd = np.array([_usd_per_month(problem, pool, counts) for pool, counts in zip(problem.pools, needed[1:], strict=True)])
+    busiest, others = needed[0, -1], needed[1:, -1]
+    fewer, more = others < busiest, np.isfinite(others) & (others > busiest)
+    return (
+        _alone(problem, Size.AS_PLANNED, main),
+        _cheapest(problem, Size.FEWER_LARGER, usd, fewer),
+        _cheapest(problem, Size.MORE_SMALLER, usd, more),
+    )
+
+
+def _needed(problem: Problem, pools: list[Pool]) -> Floats:
+    """Instances that carry the load of each hour class alone, infinite where they cannot: (pools, classes)."""
+    rates = np.array([mix_rate(problem, pool) if (pool.mix_rates > 0).all() else 0.0 for pool in pools])
+    planned = np.array([hour.planned_rate for hour in problem.hours])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(rates[:, None] > 0, np.ceil(planned / rates[:, None] - 1e-9), np.inf)
+
+
+def _usd_per_month(problem: Problem, pool: Pool, needed: Floats) -> float:
+    """At the lowest price without discount, and with no less than zones and replicas ask for."""
+    prices = [tariff.usd_per_hour for tariff in pool.tariffs if tariff.paid in (Paid.ON_DEMAND, Paid.SERVERLESS)]
+    prices = prices or [tariff.usd_per_hour for tariff in pool.tariffs if tariff.paid is not Paid.OWNED]
+    least = max(problem.limits.zones, np.ceil(problem.limits.min_replicas / pool.replicas))
+    hours = np.array([hours_per_month(hour) for hour in problem.hours])
+    return float(np.maximum(needed, least) @ hours) * min(prices, default=np.inf)
+
+
+def _cheapest(problem: Problem, size: Size, usd: Floats, chosen: npt.NDArray[np.bool_]) -> SizeAlternative:
+    priced = np.where(chosen, usd, np.inf)
+    best = int(np.argmin(priced))
+    if not np.isfinite(priced[best]):
+        return SizeAlternative(size, "", None, None, "no type in scope is of that size")
+    return _alone(problem, size, problem.pools[best])
+
+
+def _alone(problem: Problem, size: Size, pool: Pool) -> SizeAlternative:
+    """A fleet of one pool, as the optimiser would buy it."""
+    found = optimise(replace(problem, pools=(pool,)), SOLVE_SECONDS)
+    if isinstance(found, Infeasible):
+        names = ", ".join(found.conflict) or "capacity"
+        return SizeAlternative(size, pool.key, None, None, f"alone it cannot keep to {names}")
+    instances = sum(one.instances[-1] for one in found.allocations)
+    return SizeAlternative(size, pool.key, instances, found.objective_usd_per_month, "")

@@ -1,0 +1,308 @@
+"""Fleets one by one: what one costs, whether it keeps to everything, and the cheapest of all small ones.
+
+The rules are written down a second time here, for whole numbers of instances that are given; only the shares of the
+requests are left to a linear program.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations_with_replacement, product
+
+from advisor.plan.fleet.program import ALMOST_ONE
+from advisor.plan.fleet.solver import Outcome, Program
+from advisor.plan.fleet.values import FleetSolution, Paid, Pool, Problem
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
+from advisor.workload.values import Survive
+
+SLIGHTLY = 1e-6
+Counts = Mapping[tuple[int, int], tuple[int, ...]]
+"""Instances in each hour class, by (pool, tariff)."""
+
+
+def cheapest(problem: Problem, most: int) -> float | None:
+    """Cost of the cheapest fleet of at most so many instances under each tariff; None if there is none."""
+    best: float | None = None
+    for compute, counts in sorted(_all_counts(problem, most), key=lambda pair: pair[0]):
+        if best is not None and compute >= best:
+            break
+        cost = cost_of(problem, counts)
+        if cost is not None and (best is None or cost < best):
+            best = cost
+    return best
+
+
+def counts_of(problem: Problem, solution: FleetSolution) -> Counts:
+    """The instances of a solution."""
+    found = {
+        (g, t): (0,) * len(problem.hours) for g, pool in enumerate(problem.pools) for t in range(len(pool.tariffs))
+    }
+    for one in solution.allocations:
+        g = next(g for g, pool in enumerate(problem.pools) if pool.key == one.pool.key)
+        found[g, problem.pools[g].tariffs.index(one.tariff)] = one.instances
+    return found
+
+
+def cost_of(problem: Problem, counts: Counts) -> float | None:
+    """What a fleet costs a month; None if it does not keep to everything."""
+    if not all(_whole_rules(problem, counts)):
+        return None
+    transfer = _transfer(problem, counts)
+    if transfer is None:
+        return None
+    cost = compute_of(problem, counts) + transfer
+    budget = problem.limits.max_usd_per_month
+    return None if budget is not None and cost > budget + SLIGHTLY else cost
+
+
+def compute_of(problem: Problem, counts: Counts) -> float:
+    """Instances for their hours, those started ahead, and those of stands that do not run today."""
+    cost = 0.0
+    for (g, t), instances in counts.items():
+        pool, tariff = problem.pools[g], problem.pools[g].tariffs[t]
+        serverless = tariff.paid is Paid.SERVERLESS
+        hours = sum(
+            count * hour.hours_per_week * (hour.active_ratio if serverless else 1.0)
+            for count, hour in zip(instances, problem.hours, strict=True)
+        )
+        if not serverless:
+            hours += pool.lead_hours * _starts(problem, instances)
+        usd_per_hour = tariff.usd_per_hour + tariff.interruption_usd_per_hour
+        cost += usd_per_hour * hours / HOURS_PER_WEEK * HOURS_PER_MONTH
+        if problem.running and not problem.running.get(pool.stand):
+            cost += instances[-1] * pool.switching_usd
+    return cost
+
+
+def _starts(problem: Problem, instances: tuple[int, ...]) -> float:
+    """Instances started in a week."""
+    hours = range(len(instances))
+    return sum(
+        problem.transitions[a, b] * max(instances[b] - instances[a], 0) for a in hours for b in hours if a < b
+    )  # fmt: skip
+
+
+def _all_counts(problem: Problem, most: int) -> Iterator[tuple[float, Counts]]:
+    hours = len(problem.hours)
+    columns = [(g, t) for g, pool in enumerate(problem.pools) for t in range(len(pool.tariffs))]
+    choices = []
+    for g, t in columns:
+        if problem.pools[g].tariffs[t].paid.always:
+            choices.append([(count,) * hours for count in range(most + 1)])
+        else:
+            choices.append(list(combinations_with_replacement(range(most + 1), hours)))
+    for chosen in product(*choices):
+        counts = dict(zip(columns, chosen, strict=True))
+        yield compute_of(problem, counts), counts
+
+
+def _whole_rules(problem: Problem, counts: Counts) -> Iterator[bool]:
+    """Everything that only the numbers of instances decide."""
+    yield from _owned(problem, counts)
+    yield _types(problem, counts)
+    yield _changed(problem, counts)
+    yield _power(problem, counts)
+    yield _carbon(problem, counts)
+    for h in range(len(problem.hours)):
+        yield from _quotas(problem, counts, h)
+        if problem.hours[h].planned_rate > 0 or not problem.scaling.scale_to_zero:
+            yield from _floors(problem, counts, h)
+            yield from _failures(problem, counts, h)
+
+
+def _in_pool(problem: Problem, counts: Counts, g: int, h: int) -> int:
+    return sum(counts[g, t][h] for t in range(len(problem.pools[g].tariffs)))
+
+
+def _owned(problem: Problem, counts: Counts) -> Iterator[bool]:
+    used: dict[str, int] = {}
+    for (g, t), instances in counts.items():
+        pool = problem.pools[g]
+        if pool.tariffs[t].paid is Paid.OWNED:
+            used[pool.stand] = used.get(pool.stand, 0) + instances[0]
+    return (count <= problem.owned.get(stand, 0) for stand, count in used.items())
+
+
+def _types(problem: Problem, counts: Counts) -> bool:
+    most = problem.limits.max_instance_types
+    used = {problem.pools[g].instance_type for (g, _), instances in counts.items() if any(instances)}
+    return most is None or len(used) <= most
+
+
+def _changed(problem: Problem, counts: Counts) -> bool:
+    most = problem.limits.max_changed_instances
+    if most is None or not problem.running:
+        return True
+    planned: dict[str, int] = {}
+    for (g, _), instances in counts.items():
+        stand = problem.pools[g].stand
+        planned[stand] = planned.get(stand, 0) + instances[-1]
+    stands = planned.keys() | problem.running.keys()
+    return sum(abs(planned.get(stand, 0) - problem.running.get(stand, 0)) for stand in stands) <= most
+
+
+def _power(problem: Problem, counts: Counts) -> bool:
+    most = problem.limits.max_kw
+    used = sum((problem.pools[g].kw or 0.0) * instances[-1] for (g, _), instances in counts.items())
+    return most is None or used <= most + SLIGHTLY
+
+
+def _carbon(problem: Problem, counts: Counts) -> bool:
+    most = problem.limits.max_kg_co2e_per_month
+    used = sum(
+        (problem.pools[g].kg_co2e_per_hour or 0.0) * count * hour.hours_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
+        for (g, _), instances in counts.items()
+        for count, hour in zip(instances, problem.hours, strict=True)
+    )
+    return most is None or used <= most + SLIGHTLY
+
+
+def _quotas(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
+    for key, limit in problem.quota_limits.items():
+        used = 0.0
+        for (g, t), instances in counts.items():
+            paid = problem.pools[g].tariffs[t].paid
+            market = "spot" if paid is Paid.SPOT else "on_demand"
+            if market == key[1] and paid is not Paid.SERVERLESS:
+                used += problem.pools[g].quotas.get(key, 0.0) * instances[h]
+        yield used <= limit + SLIGHTLY
+
+
+def _floors(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
+    instances = [_in_pool(problem, counts, g, h) for g in range(len(problem.pools))]
+    yield sum(instances) >= problem.limits.zones
+    replicas = sum(count * pool.replicas for count, pool in zip(instances, problem.pools, strict=True))
+    yield replicas >= problem.limits.min_replicas
+
+
+def usual_rate(problem: Problem, pool: Pool) -> float:
+    """Requests per second of an instance over the places that it serves, in their proportion."""
+    served = [
+        (share, rate) for share, rate in zip(problem.place_shares, pool.mix_rates, strict=True) if rate > 0
+    ]  # fmt: skip
+    busy = sum(share / rate for share, rate in served)
+    return sum(share for share, _ in served) / busy if busy else 0.0
+
+
+def _failures(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
+    limits, planned = problem.limits, problem.hours[h].planned_rate
+    rates = [usual_rate(problem, pool) for pool in problem.pools]
+    instances = [_in_pool(problem, counts, g, h) for g in range(len(problem.pools))]
+    whole = sum(rate * count for rate, count in zip(rates, instances, strict=True))
+    if limits.survive is Survive.INSTANCE:
+        lost = [rate for rate, count in zip(rates, instances, strict=True) if count]
+        yield whole - max(lost, default=0.0) >= planned - SLIGHTLY
+    if limits.survive is Survive.ZONE:
+        yield all(count % limits.zones == 0 for count in instances)
+        yield whole * (1 - 1 / limits.zones) >= planned - SLIGHTLY
+    steady = 1 - limits.fault_tolerant_ratio
+    if steady:
+        yield from _reroute(problem, counts, h, whole - steady * planned)
+
+
+def _reroute(problem: Problem, counts: Counts, h: int, spare: float) -> Iterator[bool]:
+    lost: dict[str, float] = {}
+    for (g, t), instances in counts.items():
+        pool = problem.pools[g]
+        if pool.tariffs[t].paid is Paid.SPOT:
+            yield instances[h] % problem.limits.zones == 0
+            in_zone = usual_rate(problem, pool) * instances[h] / problem.limits.zones
+            lost[pool.stand] = lost.get(pool.stand, 0.0) + in_zone
+    yield max(lost.values(), default=0.0) <= spare + SLIGHTLY
+
+
+def _transfer(problem: Problem, counts: Counts) -> float | None:
+    """Least data transfer with which the instances carry everything; None if they cannot."""
+    shares = _Shares(problem, counts)
+    solution = shares.program.solve()
+    return solution.objective if solution.outcome is Outcome.OPTIMAL else None
+
+
+class _Shares:
+    """The linear program of the shares of a fleet that is given."""
+
+    def __init__(self, problem: Problem, counts: Counts) -> None:
+        self.problem, self.counts, self.program = problem, counts, Program()
+        self.parts = list(problem.bucket_shares) or [1.0]
+        self.variables: dict[tuple[int, int, int, int], int] = {}
+        """By (pool, hour class, place, bucket); bucket -1 is the mix."""
+        for h in range(len(problem.hours)):
+            self._share_variables(h)
+            self._demand(h)
+            self._capacity(h)
+            self._max_replicas(h)
+        if problem.low_band:
+            for g in range(len(problem.pools)):
+                self._low_band(g)
+
+    def _share_variables(self, h: int) -> None:
+        requests = (
+            self.problem.hours[h].mean_rate
+            * SECONDS_PER_HOUR
+            * self.problem.hours[h].hours_per_week
+            / HOURS_PER_WEEK
+            * HOURS_PER_MONTH
+        )
+        for g, pool in enumerate(self.problem.pools):
+            for p, share in enumerate(self.problem.place_shares):
+                for b in range(-1, len(self.problem.bucket_shares)):
+                    if self._rate(g, p, b) <= 0:
+                        continue
+                    variable = self.program.variable(upper=1.0)
+                    part = 1.0 if b < 0 else self.problem.bucket_shares[b]
+                    self.program.add_cost(variable, pool.usd_per_request * requests * share * part)
+                    self.variables[g, h, p, b] = variable
+
+    def _rate(self, g: int, p: int, b: int) -> float:
+        pool = self.problem.pools[g]
+        return float(pool.mix_rates[p] if b < 0 else pool.rates[p, b])
+
+    def _demand(self, h: int) -> None:
+        for p in range(len(self.problem.place_shares)):
+            for b in range(len(self.parts)):
+                terms = [
+                    (variable, 1.0)
+                    for (_, at, place, bucket), variable in self.variables.items()
+                    if (at, place) == (h, p) and bucket in {-1, b}
+                ]
+                self.program.row("demand", terms, lower=1.0, upper=1.0)
+
+    def _load(self, g: int, h: int, rate: float) -> list[tuple[int, float]]:
+        return [
+            (
+                variable,
+                rate * self.problem.place_shares[p] * (1.0 if b < 0 else self.parts[b]) / self._rate(g, p, b),
+            )
+            for (pool, at, p, b), variable in self.variables.items()
+            if (pool, at) == (g, h)
+        ]
+
+    def _capacity(self, h: int) -> None:
+        for g in range(len(self.problem.pools)):
+            load = self._load(g, h, self.problem.hours[h].planned_rate)
+            self.program.row("capacity", load, upper=_in_pool(self.problem, self.counts, g, h))
+
+    def _max_replicas(self, h: int) -> None:
+        most = self.problem.limits.max_replicas
+        if most is not None:
+            terms = [
+                (variable, load * pool.replicas)
+                for g, pool in enumerate(self.problem.pools)
+                for variable, load in self._load(g, h, self.problem.hours[h].planned_rate)
+            ]
+            self.program.row("max replicas", terms, upper=most)
+
+    def _low_band(self, g: int) -> None:
+        committed = {
+            tariff: self.counts[g, t][0]
+            for t, tariff in enumerate(self.problem.pools[g].tariffs)
+            if tariff.paid is Paid.COMMITMENT
+        }
+        if not sum(committed.values()):
+            return
+        use = []
+        for h, hour in enumerate(self.problem.hours):
+            in_use = self.program.variable(upper=sum(committed.values()))
+            low = [(variable, -load) for variable, load in self._load(g, h, hour.low_rate)]
+            self.program.row("low band", [(in_use, 1.0), *low], upper=ALMOST_ONE)
+            use.append((in_use, hour.hours_per_week / HOURS_PER_WEEK))
+        needed = sum(tariff.break_even_ratio * count for tariff, count in committed.items())
+        self.program.row("low band", use, lower=needed)

@@ -1,0 +1,182 @@
+"""Fleet problems that are small enough to go through every fleet, drawn from round numbers."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import strategies as st
+
+from advisor.plan.fleet.values import HourClass, Paid, Pool, Problem, Tariff
+from advisor.units import HOURS_PER_WEEK
+from advisor.workload.values import Limits, Scaling, Survive
+
+LABELS = {Paid.COMMITMENT: "1 y", Paid.SERVERLESS: "functions", Paid.OWNED: "owned"}
+QUOTA = "provider/region/family"
+BILLED = (Paid.ON_DEMAND, Paid.SPOT, Paid.COMMITMENT)
+
+
+def pool_of(
+    name="p0", rate=1.0, usd=1.0, *, tariffs=None, stand=None, kind=None, rates=None, replicas=1, **more
+) -> Pool:  # fmt: skip
+    """A pool with one place and no buckets where nothing else is said."""
+    mix = np.atleast_1d(np.asarray(rate, dtype=float))
+    return Pool(
+        key=name,
+        instance_type=kind or name,
+        stand=stand or name,
+        replicas=replicas,
+        mix_rates=mix,
+        rates=np.zeros((len(mix), 0)) if rates is None else np.asarray(rates, dtype=float),
+        tariffs=tariffs or (Tariff(Paid.ON_DEMAND, usd),),
+        **more,
+    )
+
+
+def hours_of(*planned: float, low: float = 0.6, mean: float = 0.7) -> tuple[HourClass, ...]:
+    """Hour classes of equal length with these planned rates."""
+    length = HOURS_PER_WEEK // len(planned)
+    return tuple(HourClass(length, rate * mean, rate, rate * low) for rate in planned)
+
+
+def problem_of(*pools: Pool, planned=(4.0,), limits=Limits(), places=(1.0,), buckets=(), **more) -> Problem:
+    """A problem whose days rise and fall once through all classes."""
+    hours = more.pop("hours", None) or hours_of(*planned)
+    return Problem(
+        hours=hours,
+        pools=pools,
+        place_shares=np.array(places, dtype=float),
+        bucket_shares=np.array(buckets, dtype=float),
+        transitions=daily(len(hours)),
+        limits=limits,
+        **more,
+    )
+
+
+def daily(classes: int) -> np.ndarray:
+    """Once a day up and down again."""
+    return 7.0 * (np.eye(classes, k=1) + np.eye(classes, k=-1))
+
+
+def scaled(problem: Problem, factor: float, *, low: bool = True) -> Problem:
+    """The same problem with so many times the requests; the low edge may stay where it is."""
+    hours = tuple(
+        replace(
+            hour,
+            mean_rate=hour.mean_rate * factor,
+            planned_rate=hour.planned_rate * factor,
+            low_rate=hour.low_rate * (factor if low else 1.0),
+        )
+        for hour in problem.hours
+    )
+    return replace(problem, hours=hours)
+
+
+def limited(problem: Problem, **limits) -> Problem:
+    """The same problem with other limits."""
+    return replace(problem, limits=replace(problem.limits, **limits))
+
+
+cents = st.integers(20, 400).map(lambda cents: cents / 100)
+rates = st.integers(1, 8).map(lambda halves: halves / 2)
+
+
+@st.composite
+def _tariff(draw, paid: Paid, usd: float) -> Tariff:
+    share = draw(st.sampled_from((0.3, 0.45, 0.6, 0.8, 0.9)))
+    match paid:
+        case Paid.ON_DEMAND:
+            return Tariff(paid, usd)
+        case Paid.SPOT:
+            return Tariff(paid, usd * share, interruption_usd_per_hour=draw(st.sampled_from((0.0, 0.01, 0.1))))
+        case Paid.COMMITMENT:
+            return Tariff(paid, usd * share, LABELS[paid], break_even_ratio=share)
+        case Paid.OWNED:
+            return Tariff(paid, 0.0, LABELS[paid])
+        case Paid.SERVERLESS:
+            return Tariff(paid, usd * 1.2, LABELS[paid])
+
+
+@st.composite
+def _pool(draw, at: int, paid: tuple[Paid, ...], places: int, buckets: int) -> Pool:
+    kind = f"t{draw(st.integers(0, 1))}"
+    stand = f"{kind}/r{draw(st.integers(0, 1))}"
+    usd = draw(cents)
+    some_place = st.lists(rates | st.just(0.0) if places > 1 else rates, min_size=places, max_size=places)
+    mix = np.array(draw(some_place.filter(any)))
+    factors = [draw(st.lists(st.sampled_from((0.0, 0.5, 1.0, 2.0)), min_size=buckets, max_size=buckets)) for _ in mix]
+    return Pool(
+        key=f"p{at}",
+        instance_type=kind,
+        stand=stand,
+        replicas=draw(st.integers(1, 2)),
+        mix_rates=mix,
+        rates=mix[:, None] * np.array(factors).reshape(places, buckets),
+        tariffs=tuple(draw(_tariff(one, usd)) for one in paid),
+        usd_per_request=draw(st.sampled_from((0.0, 0.0, 1e-6, 1e-5))),
+        lead_hours=draw(st.sampled_from((0.0, 0.25, 1.0))),
+        kw=draw(st.integers(1, 9)) / 10,
+        kg_co2e_per_hour=draw(st.integers(1, 9)) / 10,
+        quotas={(QUOTA, market): float(draw(st.integers(1, 4))) for market in ("on_demand", "spot")},
+        switching_usd=draw(st.sampled_from((0.0, 5.0, 200.0))),
+    )
+
+
+@st.composite
+def problems(draw, limits=None, *, paid=BILLED, columns=3, places=(1, 2), buckets=(0, 0, 2), held=False) -> Problem:
+    """Problems of at most so many pools × tariffs, with limits drawn from a strategy."""
+    place_count, bucket_count = draw(st.sampled_from(places)), draw(st.sampled_from(buckets))
+    ways = draw(st.lists(st.sampled_from(paid), min_size=1, max_size=columns))
+    pools = []
+    while ways:
+        size = draw(st.integers(1, min(2, len(ways))))
+        own, ways = tuple(dict.fromkeys(ways[:size])), ways[size:]
+        pools.append(draw(_pool(len(pools), own, place_count, bucket_count)))
+    classes = draw(st.integers(1, 2))
+    planned = sorted(draw(st.lists(st.integers(1, 12), min_size=classes, max_size=classes)))
+    stands = sorted({pool.stand for pool in pools})
+    return problem_of(
+        *pools,
+        hours=hours_of(*(rate / 2 for rate in planned), low=draw(st.sampled_from((0.0, 0.3, 0.7)))),
+        limits=draw(limits) if limits is not None else Limits(),
+        places=(1.0,) if place_count == 1 else (0.25, 0.75),
+        buckets=() if bucket_count == 0 else (0.75, 0.25),
+        running=draw(_some_of((*stands, "gone/r0"))) if held else {},
+        owned=draw(_some_of(stands)),
+        quota_limits={},
+    )
+
+
+def _some_of(stands):
+    return st.dictionaries(st.sampled_from(stands), st.integers(1, 3), max_size=2)
+
+
+small = st.integers(1, 3)
+LIMITS = {
+    "nothing": st.builds(Limits),
+    "min_replicas": st.builds(Limits, min_replicas=st.integers(2, 5)),
+    "max_replicas": st.builds(Limits, max_replicas=st.integers(1, 6)),
+    "zones": st.builds(Limits, zones=small),
+    "survive_instance": st.builds(Limits, survive=st.just(Survive.INSTANCE), zones=small),
+    "survive_zone": st.builds(Limits, survive=st.just(Survive.ZONE), zones=st.integers(2, 3)),
+    "spot_reroute": st.builds(Limits, fault_tolerant_ratio=st.sampled_from((0.0, 0.3, 0.7, 1.0)), zones=st.integers(1, 2)),
+    "max_instance_types": st.builds(Limits, max_instance_types=st.just(1), zones=small),
+    "max_changed_instances": st.builds(Limits, max_changed_instances=st.integers(0, 4)),
+    "budget": st.builds(Limits, max_usd_per_month=st.integers(2, 60).map(lambda hundreds: 100.0 * hundreds)),
+    "carbon": st.builds(Limits, max_kg_co2e_per_month=st.integers(2, 20).map(lambda tenths: 73.0 * tenths)),
+    "power": st.builds(Limits, max_kw=st.integers(2, 20).map(lambda tenths: tenths / 10)),
+}  # fmt: skip
+"""One family of limits at a time."""
+
+everything = st.builds(
+    Limits,
+    min_replicas=small,
+    max_replicas=st.none() | st.integers(3, 8),
+    zones=st.integers(1, 2),
+    survive=st.sampled_from((Survive.NOTHING, Survive.INSTANCE)),
+    fault_tolerant_ratio=st.sampled_from((0.0, 0.5, 1.0)),
+    max_instance_types=st.none() | st.integers(1, 2),
+    max_changed_instances=st.none() | st.integers(0, 6),
+    max_kg_co2e_per_month=st.none() | st.integers(8, 30).map(lambda tenths: 73.0 * tenths),
+    max_kw=st.none() | st.integers(8, 30).map(lambda tenths: tenths / 10),
+    max_usd_per_month=st.none() | st.integers(20, 90).map(lambda hundreds: 100.0 * hundreds),
+)
+to_zero = Scaling(scale_to_zero=True)
