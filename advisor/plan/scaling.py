@@ -1,92 +1,19 @@
 """How a fleet follows its load: by the clock, by what it sees, or not at all; what each costs, and what has to run."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-import numpy as np
-
-from advisor.demand.clock import mean_by_hour_of_week
-from advisor.demand.values import DemandProfile, Floats, Forecast
-from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, cold_start, minimum_warm_replicas, reactive
-from advisor.plan.fleet.optimise import allocation_usd_per_month, interruptions_usd_per_month, objective_usd_per_month
-from advisor.plan.fleet.program import mix_rate
-from advisor.plan.fleet.sizes import SizeAlternative, main_pool, size_alternatives
+from advisor.demand.values import Forecast
+from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, cold_start
+from advisor.plan.fleet.confirm import name_of
+from advisor.plan.fleet.following import FollowingFleet, ObservedLoad, reactive_policy
+from advisor.plan.fleet.optimise import objective_usd_per_month
+from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ReactivePolicy, ScalingPlan
+from advisor.plan.fleet.sizes import size_alternatives
 from advisor.plan.fleet.stage import Posed, Setting
 from advisor.plan.fleet.values import Allocation, FleetSolution, Paid, Problem
-from advisor.units import HOURS_PER_MONTH, MINUTES_PER_HOUR, SECONDS_PER_MINUTE
-
-ROUNDING = 1e-9
-
-
-class Policy(StrEnum):
-    """What decides how many instances run; of two that cost the same the first one is recommended."""
-
-    STATIC = "static"
-    """The same number at all times."""
-    SCHEDULED = "scheduled"
-    """The clock: numbers by hour of the week, ordered ahead."""
-    REACTIVE = "reactive"
-    """The load as it is seen, with headroom for what rises before new instances serve."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """From this hour of the week on so many instances serve."""
-
-    hour_of_week: int
-    """From Monday 00:00 UTC."""
-    instances: int
-
-
-@dataclass(frozen=True, slots=True)
-class GroupSchedule:
-    """The timetable of equal instances that are paid for in one way."""
-
-    pool: str
-    paid: Paid
-    label: str
-    ordered_minutes_ahead: int
-    """How long before its hour an instance has to be ordered."""
-    changes: tuple[Change, ...]
-    """One entry, hour 0, where the number never changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReactivePolicy:
-    """Capacity that follows the load as observed."""
-
-    delay_s: float
-    """From a rise of the load until capacity ordered because of it serves, at the upper edge."""
-    missed_ratio: float
-    """Share of the requests that would come before their capacity without headroom."""
-    headroom_requests_per_second: float
-    """Capacity kept ahead of the load, so that no more come too early than the SLO lets miss."""
-    minimum_warm_replicas: int
-    """Never fewer of the main type run."""
-    usd_per_month: float
-    """Expected; headroom and what is started ahead of its use are paid for."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScalingPlan:
-    """The policies side by side, for the same fleet."""
-
-    recommended: Policy
-    reason: str
-    schedule: tuple[GroupSchedule, ...]
-    scheduled_usd_per_month: float
-    """Of the plan."""
-    static_usd_per_month: float
-    """Of the numbers of the busiest hours at all hours."""
-    reactive: ReactivePolicy | None
-    """None: not known, for the reason given."""
-    reactive_unknown: str
-    warm_pool: ReactivePolicy | None
-    """The same with instances that were stopped with their disks, which are not priced: the catalog has no prices of disks."""
-    sizes: tuple[SizeAlternative, ...]
-    """Horizontal against vertical."""
+from advisor.units import MINUTES_PER_HOUR
 
 
 def scaling_of(setting: Setting, posed: Posed, solution: FleetSolution, forecast: Forecast) -> ScalingPlan:
@@ -98,21 +25,86 @@ def scaling_of(setting: Setting, posed: Posed, solution: FleetSolution, forecast
         solution: its fleet.
         forecast: what the hours were made of.
     """
-    problem = posed.problem
-    static = static_usd_per_month(problem, solution)
-    following = _Following.of(problem, solution)
-    found = _reactive(setting, posed, solution, forecast, following)
-    policies = (None, None) if isinstance(found, str) else found
-    scheduled = solution.objective_usd_per_month
-    recommended, reason = _recommended(static, scheduled, policies[0])
+    static = static_usd_per_month(posed.problem, solution)
+    found = _reactive(setting, posed, solution, forecast)
+    reactive, warm_pool = (None, None) if isinstance(found, str) else found
+    recommended, reason = recommend(static, solution.objective_usd_per_month, reactive)
     return ScalingPlan(
         recommended=recommended,
         reason=reason,
         schedule=tuple(group_schedule(one, posed.week.schedule) for one in solution.allocations),
-        scheduled_usd_per_month=scheduled,
+        scheduled_usd_per_month=solution.objective_usd_per_month,
         static_usd_per_month=static,
-        reactive=policies[0],
+        reactive=reactive,
+        warm_pool=warm_pool,
         reactive_unknown=found if isinstance(found, str) else "",
-        warm_pool=policies[1],
-        sizes=size_alternatives(problem, solution),
+        sizes=size_alternatives(posed.problem, solution),
     )
+
+
+def group_schedule(allocation: Allocation, schedule: Sequence[int]) -> GroupSchedule:
+    """When the number of instances changes, given the class of each hour of the week."""
+    counts = [allocation.instances[at] for at in schedule]
+    changes = [Change(hour, count) for hour, count in enumerate(counts) if count != counts[hour - 1]]
+    return GroupSchedule(
+        name=name_of(allocation),
+        ordered_minutes_ahead=math.ceil(allocation.pool.lead_hours * MINUTES_PER_HOUR),
+        changes=tuple(changes) or (Change(0, counts[0]),),
+    )
+
+
+def static_usd_per_month(problem: Problem, solution: FleetSolution) -> float:
+    """The same fleet with the most instances of each group at all hours: none is ever started ahead of its use."""
+    fixed = tuple(
+        replace(one, instances=(max(one.instances),) * len(one.instances)) for one in solution.allocations
+    )  # fmt: skip
+    return objective_usd_per_month(problem, fixed, dict(solution.shares))
+
+
+def recommend(static_usd: float, scheduled_usd: float, reactive: ReactivePolicy | None) -> tuple[Policy, str]:
+    """The cheapest policy, and why."""
+    costs = {Policy.STATIC: static_usd, Policy.SCHEDULED: scheduled_usd}
+    if reactive is not None:
+        costs[Policy.REACTIVE] = reactive.usd_per_month
+    best = min(costs, key=lambda policy: costs[policy])
+    others = ", ".join(f"{policy} {usd:,.0f}" for policy, usd in costs.items() if policy is not best)
+    compared = f"{best} costs USD {costs[best]:,.0f} a month ({others})"
+    if best is Policy.STATIC:
+        return best, f"{compared}: the hours are alike, or too few instances run for them to differ"
+    if best is Policy.REACTIVE and reactive is not None:
+        return best, (
+            f"{compared} with {reactive.headroom_requests_per_second:.2g} requests/s of headroom, by the minutes that "
+            "were observed; no replay has confirmed it"
+        )
+    return best, f"{compared}: hours that are known ahead need no headroom"
+
+
+def _reactive(
+    setting: Setting, posed: Posed, solution: FleetSolution, forecast: Forecast
+) -> tuple[ReactivePolicy, ReactivePolicy] | str:
+    """From a cold start and from a warm pool; or why it is not known."""
+    profile = setting.requirements.demand.profile
+    if profile is None:
+        return "the demand is declared: how fast it rises is not known"
+    load = ObservedLoad.of(profile, forecast)
+    fleet = FollowingFleet.of(posed.problem, solution, load.peak_rate)
+    if fleet is None:
+        return "nothing of this fleet is started and stopped: all of it is committed, owned or serverless"
+    starts = list(_cold_starts(setting, posed, solution))
+    delays = (
+        max(one.reactive_delay_s for one in starts),
+        max(one.warm_pool_total_s.high for one in starts) + METRIC_DELAY_S,
+    )
+    within = setting.requirements.workload.slo.within_ratio
+    cold, warm = (reactive_policy(load, fleet, delay_s, within) for delay_s in delays)
+    if cold is None or warm is None:
+        return "less of the load is known than the time that an instance takes to start"
+    return cold, warm
+
+
+def _cold_starts(setting: Setting, posed: Posed, solution: FleetSolution) -> Iterator[ColdStart]:
+    """Of the instances; those of a fleet of one number at all hours were not needed before."""
+    for one in solution.allocations:
+        source = posed.pool_set.sources[one.pool.key]
+        if not one.tariff.paid.always and one.tariff.paid is not Paid.SERVERLESS:
+            yield source.cold_start or cold_start(source.served.candidate, setting.catalog.cold_start)

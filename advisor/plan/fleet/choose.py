@@ -14,7 +14,6 @@ from advisor.demand.values import Forecast
 from advisor.performance.stage import Served
 from advisor.plan.fleet.chosen import (
     Conflict,
-    ConstraintUse,
     Fleet,
     FleetCost,
     FleetGroup,
@@ -51,6 +50,8 @@ class Choice:
     conflict: Conflict | None
     rejections: tuple[Rejection, ...]
     notes: tuple[str, ...]
+    found: Confirmed | None = None
+    """The fleet with its problem."""
 
 
 def choose_fleet(
@@ -72,7 +73,7 @@ def choose_fleet(
     found = Confirmer(posed, requirements, setting.model).confirmed()
     if isinstance(found, Infeasible):
         return Choice(None, _conflict(found), posed.pool_set.rejections, notes)
-    return Choice(_fleet(found, setting, expected), None, posed.pool_set.rejections, notes)
+    return Choice(_fleet(found, setting, expected), None, posed.pool_set.rejections, notes, found)
 
 
 def forecast_of(requirements: Requirements) -> Forecast:
@@ -187,8 +188,9 @@ def _static_peak(found: Confirmed, cost: FleetCost, setting: Setting, expected: 
     if price is None or rate <= 0:
         return None
     limits = setting.requirements.workload.limits
-    peak = float(expected.peak.max()) * found.confirmation.headroom_factor
-    needed = max(math.ceil(peak / rate), limits.zones, math.ceil(limits.min_replicas / main.pool.replicas))
+    needed = max(
+        math.ceil(float(expected.peak.max()) / rate), limits.zones, math.ceil(limits.min_replicas / main.pool.replicas)
+    )
     usd = hourly_to_monthly(price.usd_per_hour, needed)
     return StaticPeak(
         source.offer.instance_type, source.offer.region, needed, usd, 1 - cost.compute_usd_per_month / usd

@@ -122,7 +122,8 @@ class Confirmation:
     ttft_p95_ms: float | None
     tpot_p95_ms: float | None
     headroom_factor: float
-    """Planned rate ÷ forecast: raised until the replay finds enough of the requests within the SLO."""
+    """By how much less a replica is taken to sustain than the closed form says, at most: raised until the replay finds
+    enough of the requests within the SLO."""
     reached: bool
     """Whether it finds ``slo.within_ratio`` of them within every target."""
     arrivals: str

@@ -1,4 +1,4 @@
-"""Does the fleet hold? Its busiest stretch is replayed, and the planned rates are raised until it does."""
+"""Does the fleet hold? Its busiest stretch is replayed; replicas that are late are given more room until it does."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,15 +13,21 @@ from advisor.performance.steps import StepTimes, step_times
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.shares import request_shares
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
-from advisor.plan.fleet.stage import Posed, with_headroom
+from advisor.plan.fleet.stage import Posed
 from advisor.plan.fleet.stage import solve as solve_fleet
 from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Infeasible
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.values import Billing, ReplayGroup, ReplayResult, Route
 from advisor.requirements import Requirements
 
-HEADROOMS = (1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
-"""Factors on the planned rates, tried from the first on."""
+STEP = 1.1
+LARGE_STEP = 1.3
+"""How much more capacity a kind of replica is given each time that its requests are not within the SLO often enough."""
+FAR_BELOW = 0.05
+"""Missing share of requests from which the large step is taken."""
+MOST_TRIALS = 24
+
+Kind = tuple[str, str, str, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,60 +50,70 @@ class Confirmer:
         self._model = model
         self._rehearsal: Rehearsal = rehearse(requirements.demand)
         self._steps: dict[str, StepTimes] = {}
-        self._results: dict[tuple[tuple[str, str, tuple[int, ...]], ...], ReplayResult] = {}
+        self._headroom: dict[Kind, float] = {}
 
     def confirmed(self, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
-        """The cheapest fleet that its replay confirms, or the one with the most headroom there is."""
-        wanted = self._requirements.workload.slo.within_ratio
-        found = self._at(0, seconds)
-        if isinstance(found, Infeasible) or found.confirmation.within_slo_ratio >= wanted:
-            return found
-        low, high, best = 0, 0, found
-        while best.confirmation.within_slo_ratio < wanted and high < len(HEADROOMS) - 1:
-            low, high = high, min(max(2 * high, 2), len(HEADROOMS) - 1)
-            tried = self._at(high, seconds)
-            if isinstance(tried, Infeasible):
-                return _least_bad(best, found)
-            best = tried
-        while high - low > 1 and best.confirmation.within_slo_ratio >= wanted:
-            middle = (low + high) // 2
-            tried = self._at(middle, seconds)
-            if not isinstance(tried, Infeasible) and tried.confirmation.within_slo_ratio >= wanted:
-                high, best = middle, tried
-            else:
-                low = middle
-        return best
+        """The cheapest fleet that its replay confirms; where none is found, the one that came closest.
 
-    def _at(self, step: int, seconds: float) -> Confirmed | Infeasible:
-        posed = with_headroom(self._posed, HEADROOMS[step])
-        solution = solve_fleet(posed, seconds)
-        if isinstance(solution, Infeasible):
-            return solution
-        result = self._replayed(posed, solution)
-        slo = self._requirements.workload.slo
-        return Confirmed(
-            solution,
-            posed,
-            Confirmation(
-                requests=result.requests,
-                minutes=self._rehearsal.minutes,
-                within_slo_ratio=result.within_slo_ratio,
-                ttft_p95_ms=result.ttft_p95_ms,
-                tpot_p95_ms=result.tpot_p95_ms,
-                headroom_factor=HEADROOMS[step],
-                reached=result.within_slo_ratio >= slo.within_ratio,
-                arrivals=self._rehearsal.words,
-            ),
+        A fleet that fails says something of its own replicas only: what they are taken to sustain is lowered, and the
+        cheapest fleet is searched again. Others stay as they are, so that a further or a cheaper offer makes no fleet
+        dearer that did not need it.
+        """
+        closest: Confirmed | None = None
+        for _ in range(MOST_TRIALS):
+            posed = self._with_headroom()
+            solution = solve_fleet(posed, seconds)
+            if isinstance(solution, Infeasible):
+                return closest or solution
+            result = self._replayed(posed, solution)
+            found = Confirmed(solution, posed, self._confirmation(solution, result))
+            if found.confirmation.reached:
+                return found
+            if closest is None or found.confirmation.within_slo_ratio > closest.confirmation.within_slo_ratio:
+                closest = found
+            self._raise_headroom(solution, result)
+        return closest or found
+
+    def _with_headroom(self) -> Posed:
+        """The question with what each kind of replica is taken to sustain by now."""
+        pools = tuple(
+            replace(pool, mix_rates=pool.mix_rates / factor, rates=pool.rates / factor) if factor != 1 else pool
+            for pool in self._posed.problem.pools
+            for factor in (self._headroom.get(self._kind(pool.key), 1.0),)
+        )
+        return replace(self._posed, problem=replace(self._posed.problem, pools=pools))
+
+    def _raise_headroom(self, solution: FleetSolution, result: ReplayResult) -> None:
+        """More room for the replicas whose requests were late; for all of them where none stands out."""
+        wanted = self._requirements.workload.slo.within_ratio
+        ratios = {group.name: group.within_slo_ratio for group in result.by_group}
+        late = [one for one in solution.allocations if (ratios.get(name_of(one)) or 0.0) < wanted]
+        factor = LARGE_STEP if wanted - result.within_slo_ratio > FAR_BELOW else STEP
+        for kind in {self._kind(one.pool.key) for one in late or solution.allocations}:
+            self._headroom[kind] = self._headroom.get(kind, 1.0) * factor
+
+    def _kind(self, key: str) -> Kind:
+        """What replicas of a pool are: those that are alike in this are equally fast anywhere."""
+        candidate = self._posed.pool_set.sources[key].served.candidate
+        return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.tensor_parallel
+
+    def _confirmation(self, solution: FleetSolution, result: ReplayResult) -> Confirmation:
+        factors = [self._headroom.get(self._kind(one.pool.key), 1.0) for one in solution.allocations]
+        return Confirmation(
+            requests=result.requests,
+            minutes=self._rehearsal.minutes,
+            within_slo_ratio=result.within_slo_ratio,
+            ttft_p95_ms=result.ttft_p95_ms,
+            tpot_p95_ms=result.tpot_p95_ms,
+            headroom_factor=max(factors),
+            reached=result.within_slo_ratio >= self._requirements.workload.slo.within_ratio,
+            arrivals=self._rehearsal.words,
         )
 
     def _replayed(self, posed: Posed, solution: FleetSolution) -> ReplayResult:
-        key = tuple((one.pool.key, one.tariff.paid.value, one.instances) for one in solution.allocations)
-        if key not in self._results:
-            requests = self._with_network(posed, solution)
-            groups = [self._group(posed, one) for one in solution.allocations]
-            routes = tuple(_routes(posed, solution))
-            self._results[key] = replay(groups, requests, self._requirements.workload.slo, routes=routes)
-        return self._results[key]
+        requests = self._with_network(posed, solution)
+        groups = [self._group(posed, one) for one in solution.allocations]
+        return replay(groups, requests, self._requirements.workload.slo, routes=tuple(_routes(posed, solution)))
 
     def _group(self, posed: Posed, one: Allocation) -> ReplayGroup:
         by_hour = tuple(one.instances[at] for at in posed.week.schedule)
@@ -128,10 +144,6 @@ class Confirmer:
         generator = np.random.default_rng(requests.seconds.size)
         chosen = generator.choice(len(pairs), requests.seconds.size, p=weights / weights.sum())
         return replace(requests, network_ms=np.array([ms for _, ms in pairs])[chosen])
-
-
-def _least_bad(one: Confirmed, other: Confirmed) -> Confirmed:
-    return max(one, other, key=lambda found: found.confirmation.within_slo_ratio)
 
 
 def name_of(one: Allocation) -> str:

@@ -21,7 +21,9 @@ def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     if limits.zones > 1:
         yield _floor(Constraint.ZONES, limits.zones, min(instances), "instances")
     if limits.max_replicas is not None:
-        yield _ceiling(Constraint.MAX_REPLICAS, limits.max_replicas, min(replicas[busiest], limits.max_replicas), "replicas")
+        yield _ceiling(
+            Constraint.MAX_REPLICAS, limits.max_replicas, min(replicas[busiest], limits.max_replicas), "replicas"
+        )
     if limits.max_instance_types is not None:
         types = {one.pool.instance_type for one in solution.allocations}
         yield _ceiling(Constraint.MAX_INSTANCE_TYPES, limits.max_instance_types, len(types), "types")
@@ -56,7 +58,12 @@ def _quotas(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse
             sum(one.instances[at] * _units(one, key) for one in solution.allocations)
             for at in range(len(problem.hours))
         ]
-        yield _ceiling(Constraint.QUOTA, limit, max(used), "units", f"{key[0]} ({key[1].replace('_', ' ')})")
+        yield _ceiling(Constraint.QUOTA, limit, max(used), "units", quota_detail(key))
+
+
+def quota_detail(key: tuple[str, str]) -> str:
+    """A quota and its market in words."""
+    return f"{key[0]} ({key[1].replace('_', ' ')})"
 
 
 def _units(one: Allocation, key: tuple[str, str]) -> float:

@@ -1,13 +1,13 @@
 """Solve a fleet problem, read the fleet out of the solution, or say which constraints conflict."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from advisor.plan.fleet.program import Elastic, FleetProgram, billed_hours_per_month, mix_rate, requests_per_month
-from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Solution
+from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
 from advisor.plan.fleet.values import (
     Allocation,
     Constraint,
@@ -43,7 +43,7 @@ def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
     first = _first_fleet(problem, seconds)
     program = FleetProgram(problem).build()
     if first is not None:
-        _exclude_dearer(program, first.objective_usd_per_month)
+        exclude_dearer(program.program, first.objective_usd_per_month)
     limit = INFINITY if first is None else first.objective_usd_per_month + A_CENT
     solution = program.program.solve(seconds, below=limit)
     if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED):
@@ -91,15 +91,15 @@ def _promising(problem: Problem) -> list[int]:
     return sorted(chosen)
 
 
-def _exclude_dearer(program: FleetProgram, known_usd: float) -> None:
-    """Fix at zero what no fleet cheaper than a known one has."""
-    relaxed = program.program.solve(whole=False)
+def exclude_dearer(program: Program, known_usd: float) -> None:
+    """Fix at zero what no solution cheaper than a known one has."""
+    relaxed = program.solve(whole=False)
     if relaxed.outcome is not Outcome.OPTIMAL:
         return
     room = known_usd - relaxed.objective + A_CENT
-    for variable, whole in enumerate(program.program.integers):
+    for variable, whole in enumerate(program.integers):
         if whole and relaxed.values[variable] < TRACE_SHARE and relaxed.reduced_costs[variable] > room:
-            program.program.uppers[variable] = 0.0
+            program.uppers[variable] = 0.0
 
 
 def _fleet(problem: Problem, program: FleetProgram, solution: Solution) -> FleetSolution:
@@ -156,7 +156,7 @@ def _parts(problem: Problem, allocation: Allocation, usd_per_hour: float) -> Ite
         yield count * usd_per_hour * billed_hours_per_month(problem, allocation.pool, allocation.tariff, h)
 
 
-def transfer_usd_per_month(problem: Problem, shares: dict[str, Floats]) -> float:
+def transfer_usd_per_month(problem: Problem, shares: Mapping[str, Floats]) -> float:
     """Data transfer of all pools, to the cent."""
     parts = problem.bucket_shares if len(problem.bucket_shares) else np.ones(1)
     costs = [
@@ -177,7 +177,7 @@ def switching_usd_per_month(problem: Problem, allocations: tuple[Allocation, ...
 
 
 def objective_usd_per_month(
-    problem: Problem, allocations: tuple[Allocation, ...], shares: dict[str, Floats]
+    problem: Problem, allocations: tuple[Allocation, ...], shares: Mapping[str, Floats]
 ) -> float:  # fmt: skip
     """The one number that is minimised and printed: the sum of its parts, each to the cent."""
     compute = [allocation_usd_per_month(problem, one) for one in allocations]

@@ -11,7 +11,8 @@ slices and assigns each slice to one type: any of its mixes is a solution here, 
 A pool may take a share of all requests of a place (at the rate it sustains for that mix), or of a bucket's alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -98,6 +99,7 @@ class FleetProgram:
     def build(self) -> "FleetProgram":
         """Write everything down; returns itself."""
         self._instances()
+        self._switching()
         self._shares()
         self._demand()
         self._capacity()
@@ -167,6 +169,14 @@ class FleetProgram:
                     for b, part in enumerate(self.problem.bucket_shares):
                         self.bucket[g, h, p, b] = self._share(pool, h, pool.rates[p, b], share * part)
 
+    def _switching(self) -> None:
+        """Each instance of a stand of which nothing runs today has its cost, in the busiest hours."""
+        running = self.problem.running
+        for g, pool in enumerate(self.problem.pools if running else ()):
+            if not running.get(pool.stand):
+                for variable in self._running(g, len(self.problem.hours) - 1):
+                    self.program.add_cost(variable, pool.switching_usd)
+
     def _share(self, pool: Pool, h: int, rate: float, share: float) -> int:
         variable = self.program.variable(upper=1.0 if rate > 0 else 0.0)
         cost = pool.usd_per_request * share * requests_per_month(self.problem.hours[h])
@@ -194,6 +204,8 @@ class FleetProgram:
     def _nothing_without_instance(self, g: int, h: int, room: Terms) -> None:
         """A share is at most the instances: follows from whole instances, and is tighter where they are large."""
         pool, rate = self.problem.pools[g], self.problem.hours[h].planned_rate
+        if rate == 0:
+            return
         for p, share in enumerate(self.problem.place_shares):
             if rate * share >= pool.mix_rates[p] > 0:
                 continue
@@ -244,17 +256,16 @@ class FleetProgram:
 
     def _survive_instance(self) -> None:
         """Without one instance of any pool in use the others carry everything."""
-        for g, pool in enumerate(self.problem.pools):
-            used = self.program.variable(upper=1.0, integer=True)
-            for h in self._served_hours():
-                rate = mix_rate(self.problem, pool)
-                terms = [(self._whole_rate(h), 1.0), (used, -rate)]
-                self.program.row(Constraint.SURVIVE, terms, lower=self.problem.hours[h].planned_rate)
-                self._implies_used(g, h, used)
+        for g, h in itertools.product(range(len(self.problem.pools)), self._served_hours()):
+            used = self._used(Constraint.SURVIVE, self._running(g, h), self._most_of(g))
+            terms = [(self._whole_rate(h), 1.0), (used, -mix_rate(self.problem, self.problem.pools[g]))]
+            self.program.row(Constraint.SURVIVE, terms, lower=self.problem.hours[h].planned_rate)
 
-    def _implies_used(self, g: int, h: int, used: int) -> None:
-        terms = [(variable, 1.0) for variable in self._running(g, h)]
-        self.program.row(Constraint.SURVIVE, [*terms, (used, -float(self._most_of(g)))], upper=0.0)
+    def _used(self, name: Constraint, running: Iterable[int], most: int) -> int:
+        """A variable: 1 where any instance of these runs."""
+        used = self.program.variable(upper=1.0, integer=True)
+        self.program.row(name, [*((variable, 1.0) for variable in running), (used, -float(most))], upper=0.0)
+        return used
 
     def _survive_zone(self) -> None:
         """Without the fullest zone (its share of each pool, rounded up) the others carry everything."""
@@ -275,20 +286,27 @@ class FleetProgram:
 
     def _spot_reroute(self) -> None:
         """Whatever one spot pool (the instances of a type in a zone) leaves, the rest carries what cannot wait."""
-        steady = 1 - self.problem.limits.fault_tolerant_ratio
-        if steady == 0:
+        if self.problem.limits.fault_tolerant_ratio == 1:
             return
-        for members in self._spot_stands().values():
-            for h in self._served_hours():
-                terms = [(self._whole_rate(h), 1.0)]
-                for g, t in members:
-                    lost = self._in_fullest_zone(
-                        Constraint.SPOT_REROUTE, [self.hourly[g, t, h]], self.problem.limits.zones
-                    )  # fmt: skip
-                    terms.append((lost, -mix_rate(self.problem, self.problem.pools[g])))
-                self._at_least(
-                    Constraint.SPOT_REROUTE, terms, steady * self.problem.hours[h].planned_rate, "requests/s"
-                )
+        for members, h in itertools.product(self._spot_stands().values(), self._served_hours()):
+            self._reroute(members, h)
+
+    def _reroute(self, members: list[tuple[int, int]], h: int) -> None:
+        name, steady = Constraint.SPOT_REROUTE, 1 - self.problem.limits.fault_tolerant_ratio
+        terms = [(self._whole_rate(h), 1.0)]
+        for g, t in members:
+            lost = self._in_fullest_zone(name, [self.hourly[g, t, h]], self.problem.limits.zones)
+            terms.append((lost, -mix_rate(self.problem, self.problem.pools[g])))
+        needed = steady * self.problem.hours[h].planned_rate
+        if self._all_alike():
+            self._at_least(name, terms, needed, "requests/s")
+            return
+        used = self._used(name, [self.hourly[g, t, h] for g, t in members], sum(self._most_of(g) for g, _ in members))
+        self._at_least(name, [*terms, (used, -needed)], 0.0, "requests/s")
+
+    def _all_alike(self) -> bool:
+        """Whether any fleet that carries the demand has a whole rate that does."""
+        return len(self.problem.place_shares) == 1 and not len(self.problem.bucket_shares)
 
     def _spot_stands(self) -> dict[str, list[tuple[int, int]]]:
         """(pool, tariff) of everything on spot, by what is withdrawn together."""
@@ -379,31 +397,20 @@ class FleetProgram:
         return hours if serverless else hours[-1:]
 
     def _changed_instances(self) -> None:
-        """Instances started and stopped against what runs today, in the busiest hours; each new stand has its cost."""
+        """Instances started and stopped against what runs today, in the busiest hours."""
         most, running = self.problem.limits.max_changed_instances, self.problem.running
-        if not running:
+        if most is None or not running:
             return
         changed: Terms = []
-        for stand, pools in self._stands().items():
-            now = running.get(stand, 0)
-            if now == 0:
-                self._switching(pools)
-            if most is not None:
-                changed += self._started_and_stopped(pools, now)
-        if most is not None:
-            gone = sum(count for stand, count in running.items() if stand not in self._stands())
-            self._at_most(Constraint.MAX_CHANGED_INSTANCES, changed, most - gone, "instances")
+        for stand, pools in {**{stand: [] for stand in running}, **self._stands()}.items():
+            changed += self._started_and_stopped(pools, running.get(stand, 0))
+        self._at_most(Constraint.MAX_CHANGED_INSTANCES, changed, most, "instances")
 
     def _stands(self) -> dict[str, list[int]]:
         stands: dict[str, list[int]] = {}
         for g, pool in enumerate(self.problem.pools):
             stands.setdefault(pool.stand, []).append(g)
         return stands
-
-    def _switching(self, pools: list[int]) -> None:
-        for g in pools:
-            for variable in self._running(g, len(self.problem.hours) - 1):
-                self.program.add_cost(variable, self.problem.pools[g].switching_usd)
 
     def _started_and_stopped(self, pools: list[int], now: int) -> Terms:
         busiest = len(self.problem.hours) - 1

@@ -1,40 +1,16 @@
 """Fewer larger instances or more smaller ones: each as a fleet of one kind, at what the optimiser would pay for it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.program import hours_per_month, mix_rate
-from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Infeasible, Paid, Pool, Problem
+from advisor.plan.fleet.scaling_values import Size, SizeAlternative
+from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Paid, Pool, Problem
 
 SOLVE_SECONDS = 2.0
-
-
-class Size(StrEnum):
-    """An instance against the one that serves most of the plan."""
-
-    AS_PLANNED = "as_planned"
-    FEWER_LARGER = "fewer_larger"
-    MORE_SMALLER = "more_smaller"
-
-
-@dataclass(frozen=True, slots=True)
-class SizeAlternative:
-    """A fleet of one kind of instance."""
-
-    size: Size
-    pool: str
-    """provider/region/type/precision/layout; "" where there is none of that size."""
-    instances: int | None
-    """In the busiest hours."""
-    usd_per_month: float | None
-    """By the same objective as the plan; None where no such fleet keeps to everything."""
-    reason: str
-    """Why there is no cost; "" where there is one."""
 
 
 def main_pool(problem: Problem, solution: FleetSolution) -> Pool:
@@ -55,7 +31,9 @@ def size_alternatives(problem: Problem, solution: FleetSolution) -> tuple[SizeAl
     """
     main = main_pool(problem, solution)
     needed = _needed(problem, [main, *problem.pools])
-    usd = np.array([_usd_per_month(problem, pool, counts) for pool, counts in zip(problem.pools, needed[1:], strict=True)])
+    usd = np.array(
+        [_usd_per_month(problem, pool, counts) for pool, counts in zip(problem.pools, needed[1:], strict=True)]
+    )
     busiest, others = needed[0, -1], needed[1:, -1]
     fewer, more = others < busiest, np.isfinite(others) & (others > busiest)
     return (

@@ -1,7 +1,7 @@
 """From served candidates to the cheapest fleet: the stage of the pipeline that holds the optimiser together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -104,12 +104,6 @@ def pose(
     )
     edges = tuple(float(tokens.input_tokens.max()) for _, tokens in buckets)
     return Posed(problem, pool_set, week, where, edges)
-
-
-def with_headroom(posed: Posed, factor: float) -> Posed:
-    """The same question with planned rates that are so much higher."""
-    hours = tuple(replace(hour, planned_rate=hour.planned_rate * factor) for hour in posed.problem.hours)
-    return replace(posed, problem=replace(posed.problem, hours=hours))
 
 
 def solve(posed: Posed, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:

@@ -58,10 +58,10 @@ def compute_of(problem: Problem, counts: Counts) -> float:
     cost = 0.0
     for (g, t), instances in counts.items():
         pool, tariff = problem.pools[g], problem.pools[g].tariffs[t]
-        serverless = tariff.paid is Paid.SERVERLESS
+        serverless, ones = tariff.paid is Paid.SERVERLESS, (1.0,) * len(problem.hours)
         hours = sum(
-            count * hour.hours_per_week * (hour.active_ratio if serverless else 1.0)
-            for count, hour in zip(instances, problem.hours, strict=True)
+            count * hour.hours_per_week * active
+            for count, hour, active in zip(instances, problem.hours, tariff.active_ratios or ones, strict=True)
         )
         if not serverless:
             hours += pool.lead_hours * _starts(problem, instances)
@@ -87,6 +87,8 @@ def _all_counts(problem: Problem, most: int) -> Iterator[tuple[float, Counts]]:
     for g, t in columns:
         if problem.pools[g].tariffs[t].paid.always:
             choices.append([(count,) * hours for count in range(most + 1)])
+        elif problem.pools[g].tariffs[t].paid is Paid.SERVERLESS:
+            choices.append(list(product(range(most + 1), repeat=hours)))
         else:
             choices.append(list(combinations_with_replacement(range(most + 1), hours)))
     for chosen in product(*choices):
@@ -199,6 +201,7 @@ def _failures(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
 
 
 def _reroute(problem: Problem, counts: Counts, h: int, spare: float) -> Iterator[bool]:
+    """What one zone of any stand on spot carries, the others have room for."""
     lost: dict[str, float] = {}
     for (g, t), instances in counts.items():
         pool = problem.pools[g]
@@ -206,7 +209,7 @@ def _reroute(problem: Problem, counts: Counts, h: int, spare: float) -> Iterator
             yield instances[h] % problem.limits.zones == 0
             in_zone = usual_rate(problem, pool) * instances[h] / problem.limits.zones
             lost[pool.stand] = lost.get(pool.stand, 0.0) + in_zone
-    yield max(lost.values(), default=0.0) <= spare + SLIGHTLY
+    yield all(one <= spare + SLIGHTLY for one in lost.values() if one)
 
 
 def _transfer(problem: Problem, counts: Counts) -> float | None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from advisor.plan.fleet.values import HourClass, Paid, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_WEEK
-from advisor.workload.values import Limits, Scaling, Survive
+from advisor.workload.values import Limits, Survive
 
 LABELS = {Paid.COMMITMENT: "1 y", Paid.SERVERLESS: "functions", Paid.OWNED: "owned"}
 QUOTA = "provider/region/family"
@@ -37,7 +37,7 @@ def hours_of(*planned: float, low: float = 0.6, mean: float = 0.7) -> tuple[Hour
     return tuple(HourClass(length, rate * mean, rate, rate * low) for rate in planned)
 
 
-def problem_of(*pools: Pool, planned=(4.0,), limits=Limits(), places=(1.0,), buckets=(), **more) -> Problem:
+def problem_of(*pools: Pool, planned=(4.0,), limits=None, places=(1.0,), buckets=(), **more) -> Problem:
     """A problem whose days rise and fall once through all classes."""
     hours = more.pop("hours", None) or hours_of(*planned)
     return Problem(
@@ -46,7 +46,7 @@ def problem_of(*pools: Pool, planned=(4.0,), limits=Limits(), places=(1.0,), buc
         place_shares=np.array(places, dtype=float),
         bucket_shares=np.array(buckets, dtype=float),
         transitions=daily(len(hours)),
-        limits=limits,
+        limits=limits or Limits(),
         **more,
     )
 
@@ -179,4 +179,3 @@ everything = st.builds(
     max_kw=st.none() | st.integers(8, 30).map(lambda tenths: tenths / 10),
     max_usd_per_month=st.none() | st.integers(20, 90).map(lambda hundreds: 100.0 * hundreds),
 )
-to_zero = Scaling(scale_to_zero=True)

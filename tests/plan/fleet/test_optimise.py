@@ -18,9 +18,9 @@ from advisor.plan.fleet.optimise import (
     transfer_usd_per_month,
 )
 from advisor.plan.fleet.values import FleetSolution, HourClass, Infeasible, Paid, Tariff
-from advisor.workload.values import Limits, Survive
+from advisor.workload.values import Limits, Scaling, Survive
 from plan.fleet.exhaustive import cheapest, cost_of, counts_of
-from plan.fleet.problems import BILLED, LIMITS, QUOTA, everything, pool_of, problem_of, problems, to_zero
+from plan.fleet.problems import BILLED, LIMITS, QUOTA, daily, everything, pool_of, problem_of, problems
 
 ROOT = Path(__file__).parents[3]
 MOST = 3
@@ -79,15 +79,14 @@ def test_is_the_cheapest_of_all_fleets_within_quotas(problem, on_demand, spot):
 @given(problems(paid=(Paid.ON_DEMAND, Paid.SERVERLESS)), st.sampled_from((0.1, 0.5, 1.0)), st.booleans())
 def test_is_the_cheapest_of_all_fleets_where_hours_may_be_empty(problem, active, allowed):
     """Hours without requests need nothing where zero is allowed, and serverless is paid for its active time."""
-    quiet = HourClass(84, 0.0, 0.0, 0.0, 0.0)
-    busy = replace(problem.hours[-1], hours_per_week=84, active_ratio=active)
-    scaling = to_zero if allowed else problem.scaling
-    pools = problem_of(*problem.pools, hours=(quiet, busy)).pools
-    check_against_all(
-        problem_of(
-            *pools, hours=(quiet, busy), places=problem.place_shares, buckets=problem.bucket_shares, scaling=scaling
-        )
-    )
+    hours = (HourClass(84, 0.0, 0.0, 0.0), replace(problem.hours[-1], hours_per_week=84))
+    pools = tuple(replace(pool, tariffs=tuple(_active(one, active) for one in pool.tariffs)) for pool in problem.pools)
+    scaling = Scaling(scale_to_zero=allowed)
+    check_against_all(replace(problem, hours=hours, pools=pools, transitions=daily(2), scaling=scaling))
+
+
+def _active(tariff, active):
+    return replace(tariff, active_ratios=(0.0, active)) if tariff.paid is Paid.SERVERLESS else tariff
 
 
 @few
@@ -125,17 +124,17 @@ def test_every_request_has_a_pool(problem):
     running = {one.pool.key: one.pool for one in found.allocations}
     for key, share in found.shares.items():
         for p, rate in enumerate(running[key].mix_rates if key in running else ()):
-            assert rate > 0 or not len(problem.bucket_shares) == 0 or share[:, p].max() < 1e-6
+            assert rate > 0 or len(problem.bucket_shares) or share[:, p].max() < 1e-6
 
 
 # --- no fleet
 
 CONFLICTS = {
     "budget": (Limits(max_usd_per_month=100.0), {}),
-    "budget_zones": (Limits(max_usd_per_month=3000.0, zones=8), {}),
-    "replicas": (Limits(max_replicas=2), {}),
+    "budget_zones": (Limits(max_usd_per_month=1000.0, zones=8), {}),
+    "replicas": (Limits(max_replicas=1), {}),
     "floor": (Limits(min_replicas=9, max_kw=4.0), {}),
-    "types": (Limits(max_instance_types=1, max_kw=1.0), {}),
+    "types": (Limits(max_instance_types=1, min_replicas=3, max_kw=0.5), {}),
     "changed": (Limits(max_changed_instances=1), {"running": {"small": 1}}),
     "carbon": (Limits(max_kg_co2e_per_month=10.0), {}),
     "quota": (Limits(), {"quota_limits": {(QUOTA, "on_demand"): 1.0, (QUOTA, "spot"): 0.0}}),

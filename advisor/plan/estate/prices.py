@@ -1,0 +1,173 @@
+"""Workloads that contest a resource, divided by prices on it: column generation (Dantzig and Wolfe 1960).
+
+Each workload answers prices with its cheapest fleet at them, on its own and so in parallel. A small program mixes the
+answers so that nothing is exceeded, at the least cost, and its duals are the next prices:
+
+    minimise   Σ usd(i, c) · y(i, c)  +  penalty · excess(r)
+    choose     Σ_c y(i, c) = 1                                   for each workload i
+    share      Σ_i,c uses(i, c, r) · y(i, c) - excess(r) ≤ limit(r)   for each resource r
+
+No division costs less than Σ_i (least usd + price · uses) - Σ_r price · limit, whatever the prices (Lagrange). In the
+end the same program with whole y picks one answer of each workload.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.plan.estate.resources import ENOUGH, Resource, Uses, rows_of
+from advisor.plan.fleet.program import FleetProgram
+from advisor.plan.fleet.solver import INFINITY, Outcome, Program
+from advisor.plan.fleet.values import Problem
+
+ROUNDS = 25
+ANSWER_SECONDS = 10.0
+A_CENT = 0.01
+DETERRENT = 100.0
+"""A unit of a resource at so many times what the whole fleet costs is never worth it where another fleet will do."""
+
+Run = Callable[[Callable[["Asked"], "Answer"], Sequence["Asked"]], Iterable["Answer"]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A workload's problem at prices, USD a month for each unit."""
+
+    problem: Problem
+    prices: Mapping[Resource, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """Its cheapest fleet at those prices."""
+
+    usd_per_month: float
+    """Without them."""
+    uses: Uses
+    bound: float
+    """With them, no fleet costs less."""
+
+    def priced(self, prices: Mapping[Resource, float]) -> float:
+        """Cost at other prices."""
+        return self.usd_per_month + sum(prices[resource] * used for resource, used in self.uses.items())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Division:
+    """Who takes how much."""
+
+    uses: tuple[Uses, ...]
+    usd_per_month: float
+    bound_usd_per_month: float
+    excess: Uses
+    """By how much limits would have to be higher for all to be served; empty where they are high enough."""
+
+
+def ask(asked: Asked) -> Answer:
+    """The cheapest fleet of one workload at some prices."""
+    program = FleetProgram(asked.problem).build()
+    rows = {resource: row for resource, row in rows_of(asked.problem, program).items() if resource in asked.prices}
+    usd = np.array(program.program.costs)
+    for resource, row in rows.items():
+        for variable, units in row:
+            program.program.add_cost(variable, units * asked.prices[resource])
+    solution = program.program.solve(ANSWER_SECONDS)
+    if solution.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
+        return Answer(INFINITY, {}, solution.bound)
+    return Answer(float(usd @ solution.values), taken(rows, solution.values), solution.bound)
+
+
+def taken(rows: Mapping[Resource, Sequence[tuple[int, float]]], values: np.ndarray) -> Uses:
+    """What a solution takes of each resource."""
+    found = {
+        resource: sum(units * round(float(values[variable])) for variable, units in row)
+        for resource, row in rows.items()
+    }
+    return {resource: used for resource, used in found.items() if used > ENOUGH}
+
+
+def divide_by_prices(problems: Sequence[Problem], limits: Mapping[Resource, float], run: Run) -> Division:
+    """The cheapest division that prices lead to, and a bound that none is below.
+
+    Args:
+        problems: of the workloads; each can be served if it may take all of everything.
+        limits: of everything that they contest.
+        run: applies a function to many things, in their order.
+    """
+    none = dict.fromkeys(limits, 0.0)
+    free = list(run(ask, [Asked(problem, none) for problem in problems]))
+    dear = {resource: DETERRENT * max(one.usd_per_month for one in free) + 1.0 for resource in limits}
+    sparing = run(ask, [Asked(problem, dear) for problem in problems])
+    master = _Master([[first, last] for first, last in zip(free, sparing, strict=True)], limits, dear)
+    bound = sum(one.bound for one in free)
+    for _ in range(ROUNDS):
+        cost, prices = master.prices()
+        answers = list(run(ask, [Asked(problem, prices) for problem in problems]))
+        lowest = sum(one.bound for one in answers) - sum(prices[one] * limit for one, limit in limits.items())
+        bound = max(bound, lowest)
+        if bound >= cost - A_CENT or not master.learn(answers, prices):
+            break
+    return master.division(bound)
+
+
+class _Master:
+    """The answers so far, and how they are mixed."""
+
+    def __init__(
+        self, answers: list[list[Answer]], limits: Mapping[Resource, float], penalty: Mapping[Resource, float]
+    ) -> None:  # fmt: skip
+        """Start from some answers of each workload."""
+        self._answers = answers
+        self._limits = limits
+        self._penalty = penalty
+
+    def prices(self) -> tuple[float, dict[Resource, float]]:
+        """Cost of the best mix, and the prices that it puts on the resources."""
+        program, _, excess = self._program(whole=False)
+        solution = program.solve(whole=False)
+        reduced = solution.reduced_costs
+        return solution.objective, {
+            resource: max(self._penalty[resource] - float(reduced[variable]), 0.0)
+            for resource, variable in excess.items()
+        }
+
+    def learn(self, answers: Sequence[Answer], prices: Mapping[Resource, float]) -> bool:
+        """Take up answers that cost less at those prices than all before; whether there are any."""
+        better = False
+        for known, new in zip(self._answers, answers, strict=True):
+            if new.priced(prices) < min(one.priced(prices) for one in known) - A_CENT / len(answers):
+                known.append(new)
+                better = True
+        return better
+
+    def division(self, bound: float) -> Division:
+        """One answer of each workload."""
+        program, chosen, excess = self._program(whole=True)
+        solution = program.solve()
+        picked = [
+            max(zip(columns, self._answers[at], strict=True), key=lambda pair: solution.values[pair[0]])[1]
+            for at, columns in enumerate(chosen)
+        ]
+        usd = sum(one.usd_per_month for one in picked)
+        over = {name: float(solution.values[at]) for name, at in excess.items() if solution.values[at] > ENOUGH}
+        return Division(tuple(one.uses for one in picked), usd, min(bound, usd), over)
+
+    def _program(self, *, whole: bool) -> tuple[Program, list[list[int]], dict[Resource, int]]:
+        program = Program()
+        chosen: list[list[int]] = []
+        shared: dict[Resource, list[tuple[int, float]]] = {resource: [] for resource in self._limits}
+        for answers in self._answers:
+            columns = [program.variable(upper=1.0, integer=whole) for _ in answers]
+            for column, answer in zip(columns, answers, strict=True):
+                program.add_cost(column, answer.usd_per_month)
+                for resource, used in answer.uses.items():
+                    shared[resource].append((column, used))
+            program.row("choose", [(column, 1.0) for column in columns], lower=1.0, upper=1.0)
+            chosen.append(columns)
+        excess = {}
+        for resource, terms in shared.items():
+            excess[resource] = program.variable()
+            program.add_cost(excess[resource], self._penalty[resource])
+            program.row("share", [*terms, (excess[resource], -1.0)], upper=self._limits[resource])
+        return program, chosen, excess

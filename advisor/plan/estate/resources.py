@@ -1,0 +1,83 @@
+"""What workloads of an estate take from each other: units of a quota, instances that are paid for already."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from advisor.plan.estate.terms import Terms, owned_stand
+from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.fleet.constraints import quota_detail
+from advisor.plan.fleet.pools import quota_key
+from advisor.plan.fleet.program import FleetProgram
+from advisor.plan.fleet.program import Terms as Row
+from advisor.plan.fleet.values import Constraint, Problem
+
+MARKETS = ("on_demand", "spot")
+Resource = tuple[str, str]
+"""Name of the constraint and its detail, as plans state them."""
+Uses = Mapping[Resource, float]
+ENOUGH = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceUse:
+    """A shared limit and what is taken of it."""
+
+    constraint: str
+    detail: str
+    limit: float
+    used: float
+    unit: str
+
+
+def uses_of(fleet: Fleet, terms: Terms) -> Uses:
+    """What a fleet takes in its busiest hours of everything that the estate shares."""
+    shared = limits_of(terms)
+    return {
+        resource: one.used
+        for one in fleet.constraints
+        if (resource := (one.name, one.detail)) in shared and one.used > ENOUGH
+    }
+
+
+def limits_of(terms: Terms) -> dict[Resource, float]:
+    """How much there is of everything that the estate shares."""
+    limits = {
+        (Constraint.QUOTA.value, quota_detail((quota_key(quota), market))): quota.limit
+        for quota in terms.quotas
+        for market in MARKETS
+    }
+    for owned in terms.commitments:
+        resource = (Constraint.OWNED.value, owned_stand(owned))
+        limits[resource] = limits.get(resource, 0.0) + owned.count
+    return limits
+
+
+def allotment(terms: Terms, uses: Uses) -> Terms:
+    """The terms of a workload that may take so much, and no more."""
+    units = {
+        quota_key(quota): max(
+            uses.get((Constraint.QUOTA.value, quota_detail((quota_key(quota), market))), 0.0) for market in MARKETS
+        )
+        for quota in terms.quotas
+    }
+    stands = {owned_stand(one) for one in terms.commitments}
+    instances = {stand: round(uses.get((Constraint.OWNED.value, stand), 0.0)) for stand in stands}
+    return terms.divided(units, instances)
+
+
+def totals(uses: Mapping[str, Uses]) -> dict[Resource, float]:
+    """Sum over all workloads."""
+    found: dict[Resource, float] = {}
+    for one in uses.values():
+        for resource, used in one.items():
+            found[resource] = found.get(resource, 0.0) + used
+    return found
+
+
+def rows_of(problem: Problem, program: FleetProgram) -> dict[Resource, Row]:
+    """Terms that add up to what a program's fleet takes in its busiest hours."""
+    busiest = len(problem.hours) - 1
+    found: dict[Resource, Row] = {
+        (Constraint.QUOTA.value, quota_detail(key)): program.quota_terms(key, busiest) for key in problem.quota_limits
+    }
+    return found | {(Constraint.OWNED.value, stand): program.owned_terms(stand) for stand in problem.owned}

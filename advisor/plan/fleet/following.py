@@ -1,0 +1,151 @@
+"""What a fleet costs whose numbers follow the load as it is seen, minute by minute."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.demand.clock import mean_by_hour_of_week
+from advisor.demand.values import DemandProfile, Floats, Forecast
+from advisor.plan.cold_start import minimum_warm_replicas, reactive
+from advisor.plan.fleet.optimise import allocation_usd_per_month, interruptions_usd_per_month
+from advisor.plan.fleet.program import mix_rate
+from advisor.plan.fleet.scaling_values import ReactivePolicy
+from advisor.plan.fleet.sizes import main_pool
+from advisor.plan.fleet.values import Allocation, FleetSolution, Paid, Problem
+from advisor.units import HOURS_PER_MONTH, SECONDS_PER_MINUTE
+from advisor.workload.values import Survive
+
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObservedLoad:
+    """The load minute by minute, at the level that is forecast for the same hours."""
+
+    requests_per_minute: Floats
+    """NaN: nobody knows."""
+    start_seconds: float
+    expected_rates: Floats
+    """Requests per second in each hour of the week, for hours never observed: (168,)."""
+    peak_rate: float
+    """Requests per second of the busiest minute to plan for."""
+
+    @classmethod
+    def of(cls, profile: DemandProfile, forecast: Forecast) -> "ObservedLoad":
+        """A profile, grown (or shrunk) as much as the forecast of the hours that it shows."""
+        counts = np.asarray(profile.requests_per_minute, dtype=np.float64)
+        seen = mean_by_hour_of_week(counts, profile.start_seconds) / SECONDS_PER_MINUTE
+        known = ~np.isnan(seen)
+        observed = float(seen[known].sum())
+        growth = float(forecast.mean[known].sum()) / observed if observed > 0 else 1.0
+        return cls(counts * growth, profile.start_seconds, forecast.mean, float(forecast.peak.max()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FollowingFleet:
+    """What of a fleet is started and stopped, in the proportions of its busiest hours, beside what is paid for anyway."""
+
+    instances: Floats
+    """Of each group that follows, in the busiest hours."""
+    usd_per_hour: Floats
+    """Of one instance of each group."""
+    rate: float
+    """Requests per second of the load that all of them carry."""
+    steady_rate: float
+    """The same of commitments, of what is owned, and of serverless, which follows by itself."""
+    steady_usd_per_month: float
+    """Of those, with data transfer and whatever else does not depend on the numbers."""
+    least_ratio: float
+    """Share of the instances that zones and replicas ask for at any time."""
+    least_replicas: int
+    replica_rate: float
+    """Requests per second of the load that one replica of the main type carries."""
+
+    @classmethod
+    def of(cls, problem: Problem, solution: FleetSolution, peak_rate: float) -> "FollowingFleet | None":
+        """The fleet that was chosen; None where nothing of it can follow.
+
+        Args:
+            problem: its planned rate may be above the forecast's, for what a replay found.
+            solution: the fleet.
+            peak_rate: the forecast's busiest minute.
+        """
+        moving = [one for one in solution.allocations if not _steady(one)]
+        if not moving or peak_rate <= 0:
+            return None
+        steady = [one for one in solution.allocations if _steady(one)]
+        planned = problem.hours[-1].planned_rate
+        stretch, main = planned / peak_rate, main_pool(problem, solution)
+        beside = sum(one.instances[-1] * mix_rate(problem, one.pool) for one in steady)
+        own = sum(one.instances[-1] * mix_rate(problem, one.pool) for one in moving)
+        carried = min(own, max(planned - beside, 0.0)) if _has_spare(problem, moving) else own
+        least = 0 if problem.scaling.scale_to_zero else max(problem.limits.zones, problem.limits.min_replicas)
+        return cls(
+            instances=np.array([float(one.instances[-1]) for one in moving]),
+            usd_per_hour=np.array(
+                [one.tariff.usd_per_hour + one.tariff.interruption_usd_per_hour for one in moving]
+            ),
+            rate=carried / stretch,
+            steady_rate=beside / stretch,
+            steady_usd_per_month=solution.objective_usd_per_month
+            - math.fsum(_compute_usd_per_month(problem, one) for one in moving),
+            least_ratio=_least_ratio(problem, moving, steady) if least else 0.0,
+            least_replicas=least,
+            replica_rate=mix_rate(problem, main) / main.replicas / stretch,
+        )  # fmt: skip
+
+    def usd_per_month(self, rates: Floats) -> Floats:
+        """Cost of a month at each rate: of every group ``⌈its share of the busiest hours⌉``, never more than there."""
+        above = np.maximum(rates - self.steady_rate, 0.0)
+        share = np.divide(above, self.rate, out=np.ones_like(above), where=self.rate > 0)
+        share = np.clip(share, self.least_ratio, 1.0)
+        counts = np.ceil(share[:, None] * self.instances - ROUNDING)
+        return np.asarray(self.steady_usd_per_month + counts @ self.usd_per_hour * HOURS_PER_MONTH)
+
+
+def _steady(one: Allocation) -> bool:
+    return one.tariff.paid.always or one.tariff.paid is Paid.SERVERLESS
+
+
+def _compute_usd_per_month(problem: Problem, one: Allocation) -> float:
+    return allocation_usd_per_month(problem, one) + interruptions_usd_per_month(problem, one)
+
+
+def _has_spare(problem: Problem, moving: list[Allocation]) -> bool:
+    """Whether instances stand by for others that may fail: they have to in every hour."""
+    on_spot = any(one.tariff.paid is Paid.SPOT for one in moving)
+    return problem.limits.survive is not Survive.NOTHING or on_spot
+
+
+def _least_ratio(problem: Problem, moving: list[Allocation], steady: list[Allocation]) -> float:
+    """Share of the moving instances of the busiest hours with which there is one in each zone, and enough replicas."""
+    limits = problem.limits
+
+    def share(floor: int, moving_count: int, steady_count: int) -> float:
+        return min(max((floor - steady_count) / max(moving_count, 1), 0.0), 1.0)
+
+    zones = share(limits.zones, *(sum(one.instances[-1] for one in part) for part in (moving, steady)))
+    replicas = [sum(one.instances[-1] * one.pool.replicas for one in part) for part in (moving, steady)]
+    return max(zones, share(limits.min_replicas, *replicas))
+
+
+def reactive_policy(
+    load: ObservedLoad, fleet: FollowingFleet, delay_s: float, within_ratio: float
+) -> ReactivePolicy | None:
+    """The fleet at ``r(t - delay) + headroom``, paid for from the order on: at the larger of r(t) and r(t - delay).
+
+    Hours of the week that were never observed count at their forecast; None where too little of the load is known.
+    """
+    found = reactive(load.requests_per_minute, delay_s, within_ratio)
+    headroom = found.headroom_requests_per_second
+    if math.isnan(headroom):
+        return None
+    lag = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)
+    counts = load.requests_per_minute
+    rates = np.maximum(counts[lag:], counts[:-lag]) / SECONDS_PER_MINUTE + headroom
+    seen = mean_by_hour_of_week(fleet.usd_per_month(rates), load.start_seconds + lag * SECONDS_PER_MINUTE)
+    expected = fleet.usd_per_month(load.expected_rates + headroom)
+    usd = float(np.where(np.isnan(seen), expected, seen).mean())
+    warm = minimum_warm_replicas(counts, delay_s, within_ratio, fleet.replica_rate, load.peak_rate)
+    return ReactivePolicy(delay_s, found.missed_ratio, headroom, max(warm, fleet.least_replicas), round(usd, 2))

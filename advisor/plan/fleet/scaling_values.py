@@ -1,0 +1,95 @@
+"""How a fleet follows its load, as values: what a plan holds under ``fleet.scaling``, under the same names."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Policy(StrEnum):
+    """What decides how many instances run; of two that cost the same the first one is recommended."""
+
+    STATIC = "static"
+    """The same number at all times."""
+    SCHEDULED = "scheduled"
+    """The clock: numbers by hour of the week, ordered ahead."""
+    REACTIVE = "reactive"
+    """The load as it is seen, with headroom for what rises before new instances serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From this hour of the week on so many instances serve."""
+
+    hour_of_week: int
+    """From Monday 00:00 UTC."""
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSchedule:
+    """The timetable of equal instances that are paid for in one way."""
+
+    name: str
+    """Of the group in the fleet."""
+    ordered_minutes_ahead: int
+    """How long before its hour an instance has to be ordered."""
+    changes: tuple[Change, ...]
+    """In the order of the week, which begins anew after the last one; hour 0 alone where the number never changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReactivePolicy:
+    """Capacity that follows the load as observed."""
+
+    delay_s: float
+    """From a rise of the load until capacity ordered because of it serves, at the upper edge."""
+    missed_ratio: float
+    """Share of the requests that would come before their capacity if there were no headroom."""
+    headroom_requests_per_second: float
+    """Capacity kept ahead of the load, so that no more come too early than the SLO lets miss."""
+    minimum_warm_replicas: int
+    """Replicas of the main type that always run."""
+    usd_per_month: float
+    """Expected; headroom, and instances from their order on, are paid for."""
+
+
+class Size(StrEnum):
+    """An instance against the one that serves most of the plan."""
+
+    AS_PLANNED = "as_planned"
+    FEWER_LARGER = "fewer_larger"
+    MORE_SMALLER = "more_smaller"
+
+
+@dataclass(frozen=True, slots=True)
+class SizeAlternative:
+    """A fleet of one kind of instance."""
+
+    size: Size
+    pool: str
+    """provider/region/type/precision/layout; "" where there is none of that size."""
+    instances: int | None
+    """In the busiest hours."""
+    usd_per_month: float | None
+    """By the same objective as the plan; None where no such fleet keeps to everything."""
+    reason: str
+    """Why there is no cost; "" where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingPlan:
+    """The policies side by side, for the same fleet."""
+
+    recommended: Policy
+    reason: str
+    schedule: tuple[GroupSchedule, ...]
+    scheduled_usd_per_month: float
+    """Of the plan."""
+    static_usd_per_month: float
+    """Of the numbers of the busiest hours at all hours."""
+    reactive: ReactivePolicy | None
+    warm_pool: ReactivePolicy | None
+    """Reactive, with instances that were stopped with their disks; what those cost is not known and not in it."""
+    reactive_unknown: str
+    """Why there is nothing to say of the two; "" where there is."""
+    sizes: tuple[SizeAlternative, ...]
+    """Horizontal against vertical."""
