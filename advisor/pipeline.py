@@ -11,30 +11,57 @@ were compared, never silence. Reports and generated code read the plan and compu
 """
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from advisor.candidates import match
 from advisor.catalog import Catalog, load_catalog
+from advisor.catalog.values import Offer
 from advisor.demand.declared import declared_demand, demand_from_busy
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand
 from advisor.models import Model, find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
-from advisor.performance.stage import latencies_at_load, requests_per_busy_second, serve
+from advisor.performance.stage import Served, latencies_at_load, requests_per_busy_second, serve
 from advisor.plan.build import build_plan
+from advisor.plan.estate.brief import BRIEF_NOTE, BRIEF_OPTIONS, cheapest_offers
 from advisor.plan.fleet.choose import choose_fleet
+from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.stage import Setting
 from advisor.plan.fleet.standing import running_of, standing_of
+from advisor.plan.geography import in_reach
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
 from advisor.plan.values import Plan
-from advisor.requirements import check_names
+from advisor.requirements import Requirements, check_names
 from advisor.workload.document import read_workload
 from advisor.workload.values import DeclaredDemand, SampleDemand, TraceDemand, Workload
 
 CountProgress = Callable[[int], None]
+
+
+class Scope(StrEnum):
+    """How much of what was looked at a plan holds."""
+
+    ALL = "all"
+    """Every precision and parallelism."""
+    BEST = "best"
+    """The best of each offer, and why all others are none."""
+    BRIEF = "brief"
+    """A few options, and rejections only where there are none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """A plan, and what it was chosen from."""
+
+    plan: Plan
+    requirements: Requirements
+    found: Confirmed | None
+    served: Sequence[Served]
+    offers: Mapping[tuple[str, str], tuple[Offer, ...]]
 
 
 def recommend(
@@ -87,22 +114,31 @@ def plan_question(
     question: Question, catalog: Catalog, *, every_variant: bool = False, model: PerformanceModel | None = None
 ) -> Plan:  # fmt: skip
     """Plan for a question whose model and demand are known; see :func:`recommend`."""
-    performance = model or shipped_model()
+    return answer(question, catalog, model or shipped_model(), Scope.ALL if every_variant else Scope.BEST).plan
+
+
+def answer(question: Question, catalog: Catalog, model: PerformanceModel, scope: Scope = Scope.BEST) -> Answer:
+    """The plan, with what it was chosen from."""
     requirements = requirements_of(question, catalog)
-    matches = match(requirements, catalog)
-    served, too_slow = serve(matches.candidates, requirements, performance)
+    matches = in_reach(match(requirements, catalog), question.workload, catalog)
+    served, too_slow = serve(matches.candidates, requirements, model)
     standing, standing_notes = standing_of(requirements, catalog)
-    choice = choose_fleet(Setting(requirements, catalog, performance, standing), served, matches.offers)
-    sized, unaffordable = size_all(served, matches.offers, requirements, catalog)
-    kept = sized if every_variant else best_of_each_offer(sized, question.workload.precisions)
-    ranked = cheapest_first(kept, requirements)
+    choice = choose_fleet(Setting(requirements, catalog, model, standing), served, matches.offers)
+    offers = cheapest_offers(matches.offers, question.workload, catalog) if scope is Scope.BRIEF else matches.offers
+    sized, unaffordable = size_all(served, offers, requirements, catalog)
+    kept = sized if scope is Scope.ALL else best_of_each_offer(sized, question.workload.precisions)
+    ranked = cheapest_first(kept, requirements)[: BRIEF_OPTIONS if scope is Scope.BRIEF else None]
     latencies = latencies_at_load(
-        [one.served.candidate for one in ranked], [one.replicas for one in ranked], requirements, performance
+        [one.served.candidate for one in ranked], [one.replicas for one in ranked], requirements, model
     )
     rejections = list(dict.fromkeys([*matches.rejections, *too_slow, *unaffordable, *choice.rejections]))
-    version = performance.calibration.version
-    choice = replace(choice, notes=(*choice.notes, *standing_notes))
-    return build_plan(requirements, list(zip(ranked, latencies, strict=True)), choice, rejections, catalog, version)
+    if scope is Scope.BRIEF and ranked:
+        rejections = []
+    notes = (*choice.notes, *standing_notes, *((BRIEF_NOTE,) if scope is Scope.BRIEF else ()))
+    choice = replace(choice, notes=notes)
+    options = list(zip(ranked, latencies, strict=True))
+    plan = build_plan(requirements, options, choice, rejections, catalog, model.calibration.version)
+    return Answer(plan, requirements, choice.found, served, matches.offers)
 
 
 def measure_demand(

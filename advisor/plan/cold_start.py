@@ -160,9 +160,8 @@ def reactive(requests_per_minute: Floats, delay_s: float, within_ratio: float) -
     """What a capacity ``c(t) = r(t - delay) + headroom`` misses of the rate ``r(t)``, both minute by minute.
 
     ``Σ max(r(t) - c(t), 0) ≤ (1 - within_ratio) × Σ r(t)`` gives the least headroom: with the rises dₖ within the
-    delay in falling order, ``headroom = max over k of (d₁ + … + dₖ - allowed) ÷ k``. A delay is an upper edge: the worst
-    of every whole number of minutes up to it counts, so that a longer one never looks better because the load happens
-    to repeat after it.
+    delay in falling order, ``headroom = max over k of (d₁ + … + dₖ - allowed) ÷ k``. A delay is an upper edge: of all
+    whole minutes up to it the worst counts, so that a longer one never looks better because the load happens to repeat.
     """
     counts = np.asarray(requests_per_minute, dtype=np.float64)
     longest = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)

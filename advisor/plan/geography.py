@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from advisor.candidates import Shortfall
+from advisor.candidates import Matches, Shortfall, reject
 from advisor.catalog import Catalog
 from advisor.catalog.names import suggestion
 from advisor.catalog.planning import Place
@@ -146,6 +146,47 @@ def residency_shortfall(region: Region, residency: tuple[str, ...]) -> Shortfall
     country = region.country_iso2 or None
     reason = f"it is in {region.title or region.name} ({country or 'country unknown'}), and requests stay in {allowed}"
     return Shortfall("residency", "country", allowed, country, reason)
+
+
+def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
+    """Candidates and offers in regions that may process the requests and that some of the users are near enough to.
+
+    Raises:
+        InputError: a place or an area that the catalog does not know.
+    """
+    if not workload.residency and not workload.users:
+        return matches
+    check_residency(workload, catalog)
+    regions = sorted({(offer.provider, offer.region) for offers in matches.offers.values() for offer in offers})
+    where = geography(workload, catalog, regions)
+    shortfalls = {key: _region_shortfall(key, where, workload, catalog) for key in regions}
+    offers, rejected = {}, []
+    for (provider, name), every in matches.offers.items():
+        kept = tuple(one for one in every if shortfalls[one.provider, one.region] is None)
+        machine = catalog.instance_type(provider, name)
+        for one in every:
+            missing = shortfalls[one.provider, one.region]
+            if missing is not None:
+                rejected.append(reject(machine, missing, region=one.region))
+        if kept:
+            offers[provider, name] = kept
+    left = [one for one in matches.candidates if (one.instance_type.provider, one.instance_type.name) in offers]
+    return Matches(tuple(left), (*matches.rejections, *rejected), offers)
+
+
+def _region_shortfall(
+    key: tuple[str, str], where: Geography, workload: Workload, catalog: Catalog
+) -> Shortfall | None:  # fmt: skip
+    region = catalog.regions.get(key)
+    if region is not None and (missing := residency_shortfall(region, workload.residency)) is not None:
+        return missing
+    missed: list[Shortfall] = []
+    for place, ms in zip(where.places, where.network_ms[key], strict=True):
+        shortfall = network_shortfall(place, key[1], workload.slo, ms)
+        if shortfall is None:
+            return None
+        missed.append(shortfall)
+    return missed[0]
 
 
 def _within(region: Region, entry: str) -> bool:

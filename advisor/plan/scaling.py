@@ -62,20 +62,18 @@ def static_usd_per_month(problem: Problem, solution: FleetSolution) -> float:
 
 
 def recommend(static_usd: float, scheduled_usd: float, reactive: ReactivePolicy | None) -> tuple[Policy, str]:
-    """The cheapest policy, and why."""
+    """The cheapest policy, to the dollar, and why."""
     costs = {Policy.STATIC: static_usd, Policy.SCHEDULED: scheduled_usd}
     if reactive is not None:
         costs[Policy.REACTIVE] = reactive.usd_per_month
-    best = min(costs, key=lambda policy: costs[policy])
-    others = ", ".join(f"{policy} {usd:,.0f}" for policy, usd in costs.items() if policy is not best)
-    compared = f"{best} costs USD {costs[best]:,.0f} a month ({others})"
+    best = min(costs, key=lambda policy: round(costs[policy]))
+    others = " and ".join(f"{usd:,.0f} {policy}" for policy, usd in costs.items() if policy is not best)
+    compared = f"USD {costs[best]:,.0f} a month against {others}"
+    if best is Policy.REACTIVE and reactive is not None:
+        headroom = f"{reactive.headroom_requests_per_second:.2g} requests/s of headroom"
+        return best, f"{compared}, with {headroom}, by the minutes that were observed; no replay has confirmed it"
     if best is Policy.STATIC:
         return best, f"{compared}: the hours are alike, or too few instances run for them to differ"
-    if best is Policy.REACTIVE and reactive is not None:
-        return best, (
-            f"{compared} with {reactive.headroom_requests_per_second:.2g} requests/s of headroom, by the minutes that "
-            "were observed; no replay has confirmed it"
-        )
     return best, f"{compared}: hours that are known ahead need no headroom"
 
 
@@ -87,9 +85,9 @@ def _reactive(
     if profile is None:
         return "the demand is declared: how fast it rises is not known"
     load = ObservedLoad.of(profile, forecast)
-    fleet = FollowingFleet.of(posed.problem, solution, load.peak_rate)
+    fleet = FollowingFleet.of(posed.problem, solution)
     if fleet is None:
-        return "nothing of this fleet is started and stopped: all of it is committed, owned or serverless"
+        return "nothing of this fleet is started and stopped with the load: it is committed, owned or serverless"
     starts = list(_cold_starts(setting, posed, solution))
     delays = (
         max(one.reactive_delay_s for one in starts),

@@ -95,11 +95,12 @@ def divide_by_prices(problems: Sequence[Problem], limits: Mapping[Resource, floa
         limits: of everything that they contest.
         run: applies a function to many things, in their order.
     """
-    none = dict.fromkeys(limits, 0.0)
-    free = list(run(ask, [Asked(problem, none) for problem in problems]))
-    dear = {resource: DETERRENT * max(one.usd_per_month for one in free) + 1.0 for resource in limits}
-    sparing = run(ask, [Asked(problem, dear) for problem in problems])
-    master = _Master([[first, last] for first, last in zip(free, sparing, strict=True)], limits, dear)
+    free = list(run(ask, [Asked(problem, dict.fromkeys(limits, 0.0)) for problem in problems]))
+    deterring = [DETERRENT * one.usd_per_month + 1.0 for one in free]
+    dear = [dict.fromkeys(limits, usd) for usd in deterring]
+    sparing = run(ask, [Asked(problem, prices) for problem, prices in zip(problems, dear, strict=True)])
+    known = [[one for one in both if one.usd_per_month < INFINITY] for both in zip(free, sparing, strict=True)]
+    master = _Master(known, limits, dict.fromkeys(limits, max(deterring)))
     bound = sum(one.bound for one in free)
     for _ in range(ROUNDS):
         cost, prices = master.prices()

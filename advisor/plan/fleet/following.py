@@ -44,14 +44,14 @@ class ObservedLoad:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FollowingFleet:
-    """What of a fleet is started and stopped, in the proportions of its busiest hours, beside what is paid for anyway."""
+    """What of a fleet is started and stopped, in the proportions of its busiest hours, beside what is paid anyway."""
 
     instances: Floats
     """Of each group that follows, in the busiest hours."""
     usd_per_hour: Floats
     """Of one instance of each group."""
     rate: float
-    """Requests per second of the load that all of them carry."""
+    """Requests per second that all of them carry, beside what stands by."""
     steady_rate: float
     """The same of commitments, of what is owned, and of serverless, which follows by itself."""
     steady_usd_per_month: float
@@ -60,25 +60,19 @@ class FollowingFleet:
     """Share of the instances that zones and replicas ask for at any time."""
     least_replicas: int
     replica_rate: float
-    """Requests per second of the load that one replica of the main type carries."""
+    """Requests per second of one replica of the main type."""
 
     @classmethod
-    def of(cls, problem: Problem, solution: FleetSolution, peak_rate: float) -> "FollowingFleet | None":
-        """The fleet that was chosen; None where nothing of it can follow.
-
-        Args:
-            problem: its planned rate may be above the forecast's, for what a replay found.
-            solution: the fleet.
-            peak_rate: the forecast's busiest minute.
-        """
+    def of(cls, problem: Problem, solution: FleetSolution) -> "FollowingFleet | None":
+        """The fleet that was chosen; None where nothing of it follows the load of all requests."""
         moving = [one for one in solution.allocations if not _steady(one)]
-        if not moving or peak_rate <= 0:
-            return None
         steady = [one for one in solution.allocations if _steady(one)]
         planned = problem.hours[-1].planned_rate
-        stretch, main = planned / peak_rate, main_pool(problem, solution)
+        main = main_pool(problem, solution)
         beside = sum(one.instances[-1] * mix_rate(problem, one.pool) for one in steady)
         own = sum(one.instances[-1] * mix_rate(problem, one.pool) for one in moving)
+        if own <= 0:
+            return None
         carried = min(own, max(planned - beside, 0.0)) if _has_spare(problem, moving) else own
         least = 0 if problem.scaling.scale_to_zero else max(problem.limits.zones, problem.limits.min_replicas)
         return cls(
@@ -86,13 +80,13 @@ class FollowingFleet:
             usd_per_hour=np.array(
                 [one.tariff.usd_per_hour + one.tariff.interruption_usd_per_hour for one in moving]
             ),
-            rate=carried / stretch,
-            steady_rate=beside / stretch,
+            rate=carried,
+            steady_rate=beside,
             steady_usd_per_month=solution.objective_usd_per_month
             - math.fsum(_compute_usd_per_month(problem, one) for one in moving),
             least_ratio=_least_ratio(problem, moving, steady) if least else 0.0,
             least_replicas=least,
-            replica_rate=mix_rate(problem, main) / main.replicas / stretch,
+            replica_rate=mix_rate(problem, main) / main.replicas,
         )  # fmt: skip
 
     def usd_per_month(self, rates: Floats) -> Floats:

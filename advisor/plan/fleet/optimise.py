@@ -26,6 +26,12 @@ NEGOTIABLE = (
 )  # fmt: skip
 """What a user could give up; demand and capacity are what the fleet is for."""
 NOT_A_NUMBER = (Constraint.SURVIVE, Constraint.COMMITMENT_LOW_BAND)
+STEPS_PER_UNIT = {
+    Constraint.BUDGET: 100, Constraint.MAX_REPLICAS: 1, Constraint.MIN_REPLICAS: 1, Constraint.ZONES: 1,
+    Constraint.MAX_INSTANCE_TYPES: 1, Constraint.MAX_CHANGED_INSTANCES: 1,
+}  # fmt: skip
+"""Limits are stated in whole numbers, a budget in cents."""
+ROUNDING = 1e-3
 CONFLICT_SECONDS = 5.0
 PROMISING = 4
 A_CENT = 0.01
@@ -226,7 +232,13 @@ def _relax(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
         if excess > 1e-6 and excess > worst.get(one.detail, (0.0, one))[0]:
             worst[one.detail] = (excess, one)
     for excess, one in worst.values():
-        yield Relaxation(constraint, one.detail, one.limit, one.limit + one.sign * excess, one.unit)
+        yield Relaxation(constraint, one.detail, one.limit, _rounded(constraint, one, excess), one.unit)
+
+
+def _rounded(constraint: Constraint, one: Elastic, excess: float) -> float:
+    """The limit that is needed, in the steps in which it is stated, never short of it."""
+    steps = STEPS_PER_UNIT.get(constraint, 1e4)
+    return one.limit + one.sign * math.ceil(excess * steps - ROUNDING) / steps
 
 
 def _relative_change(relaxation: Relaxation) -> float:

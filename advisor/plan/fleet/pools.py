@@ -16,7 +16,7 @@ from advisor.performance.stage import Served
 from advisor.plan.cold_start import ColdStart
 from advisor.plan.fleet.shortlist import useful_offers
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
-from advisor.plan.geography import Geography, network_shortfall, residency_shortfall
+from advisor.plan.geography import Geography
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.requirements import Requirements
 from advisor.units import DAYS_PER_MONTH, GRAMS_PER_KG, WATTS_PER_KW
@@ -109,7 +109,6 @@ class _OfferFacts:
         """Remember what each offer came to."""
         self._supply = supply
         self._tariffs: dict[Stand, tuple[Tariff, ...]] = {}
-        self._shortfalls: dict[tuple[str, str], Shortfall | None] = {}
         self._egress: dict[tuple[str, str], float] = {}
         self._useful: dict[tuple[str, str], dict[tuple[str, Purchase], Offer]] = {}
 
@@ -123,19 +122,11 @@ class _OfferFacts:
     def _useful_of(self, provider: str, name: str) -> dict[tuple[str, Purchase], Offer]:
         if (provider, name) not in self._useful:
             workload, every = self._supply.requirements.workload, self._supply.offers[provider, name]
-            allowed = [one for one in every if self.shortfall(one) is None]
-            transfer = {one.region: self.egress_usd_per_request(one) for one in allowed}
+            transfer = {one.region: self.egress_usd_per_request(one) for one in every}
             spread = workload.limits.fault_tolerant_ratio < 1
-            found = useful_offers(allowed, workload.purchase, transfer, spread=spread)
+            found = useful_offers(every, workload.purchase, transfer, spread=spread)
             self._useful[provider, name] = found
         return self._useful[provider, name]
-
-    def shortfall(self, offer: Offer) -> Shortfall | None:
-        """Why nothing may run in the offer's region."""
-        key = (offer.provider, offer.region)
-        if key not in self._shortfalls:
-            self._shortfalls[key] = _region_shortfall(self._supply, offer)
-        return self._shortfalls[key]
 
     def tariffs(self, offer: Offer) -> tuple[Tariff, ...]:
         """Ways of paying for the offer, without what depends on the candidate."""
@@ -160,26 +151,8 @@ class _OfferFacts:
         return self._egress[key]
 
 
-def _region_shortfall(supply: Supply, offer: Offer) -> Shortfall | None:
-    workload = supply.requirements.workload
-    region = supply.catalog.regions.get((offer.provider, offer.region))
-    if workload.residency and region is not None:
-        missing = residency_shortfall(region, workload.residency)
-        if missing is not None:
-            return missing
-    network = supply.geography.network_ms[offer.provider, offer.region]
-    missed = [
-        network_shortfall(place, offer.region, workload.slo, ms)
-        for place, ms in zip(supply.geography.places, network, strict=True)
-    ]
-    return missed[0] if all(one is not None for one in missed) else None
-
-
 def _pool(supply: Supply, places: _OfferFacts, at: int, offer: Offer) -> Pool | Rejection:
     candidate = supply.served[at].candidate
-    shortfall = places.shortfall(offer)
-    if shortfall is not None:
-        return reject(candidate.instance_type, shortfall, region=offer.region)
     tariffs = places.tariffs(offer)
     if not tariffs:
         return _no_price(candidate, offer, supply.requirements.workload.purchase)

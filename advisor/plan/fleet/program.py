@@ -24,6 +24,8 @@ from advisor.workload.values import Survive
 
 ALMOST_ONE = 1 - 1e-6
 """What may be added to a number of instances without reaching the next whole one."""
+SLACK_USD = 1000.0
+"""Cost of each unit beyond a limit, so that half a cent is little of any unit."""
 Terms = list[tuple[int, float]]
 
 
@@ -292,17 +294,19 @@ class FleetProgram:
             self._reroute(members, h)
 
     def _reroute(self, members: list[tuple[int, int]], h: int) -> None:
-        name, steady = Constraint.SPOT_REROUTE, 1 - self.problem.limits.fault_tolerant_ratio
-        terms = [(self._whole_rate(h), 1.0)]
+        name, can_wait = Constraint.SPOT_REROUTE, self.problem.limits.fault_tolerant_ratio
+        planned = self.problem.hours[h].planned_rate
+        more = self._slack(name, can_wait, "share of requests", "", 1.0)
+        terms = [(self._whole_rate(h), 1.0), *((slack, -sign * planned) for slack, sign in more)]
         for g, t in members:
             lost = self._in_fullest_zone(name, [self.hourly[g, t, h]], self.problem.limits.zones)
             terms.append((lost, -mix_rate(self.problem, self.problem.pools[g])))
-        needed = steady * self.problem.hours[h].planned_rate
+        needed = (1 - can_wait) * planned
         if self._all_alike():
-            self._at_least(name, terms, needed, "requests/s")
+            self.program.row(name, terms, lower=needed)
             return
         used = self._used(name, [self.hourly[g, t, h] for g, t in members], sum(self._most_of(g) for g, _ in members))
-        self._at_least(name, [*terms, (used, -needed)], 0.0, "requests/s")
+        self.program.row(name, [*terms, (used, -needed)], lower=0.0)
 
     def _all_alike(self) -> bool:
         """Whether any fleet that carries the demand has a whole rate that does."""
@@ -503,7 +507,7 @@ class FleetProgram:
         for one in self.slacks:
             if one.detail not in worst:
                 worst[one.detail] = self.program.variable()
-                self.program.add_cost(worst[one.detail], 1.0)
+                self.program.add_cost(worst[one.detail], SLACK_USD)
             self.program.row("worst excess", [(worst[one.detail], 1.0), (one.slack, -1.0)], lower=0.0)
 
 

@@ -70,7 +70,7 @@ class SizeAlternative:
     instances: int | None
     """In the busiest hours."""
     usd_per_month: float | None
-    """By the same objective as the plan; None where no such fleet keeps to everything."""
+    """By the same objective as the plan, and not replayed; None where no such fleet keeps to everything."""
     reason: str
     """Why there is no cost; "" where there is one."""
 

@@ -38,7 +38,9 @@ def size_alternatives(problem: Problem, solution: FleetSolution) -> tuple[SizeAl
     fewer, more = others < busiest, np.isfinite(others) & (others > busiest)
     return (
         _alone(problem, Size.AS_PLANNED, main),
-        _cheapest(problem, Size.FEWER_LARGER, usd, fewer),
+        _cheapest(problem, Size.FEWER_LARGER, usd, fewer)
+        if busiest > 1
+        else SizeAlternative(Size.FEWER_LARGER, "", None, None, "one instance carries the busiest minute"),
         _cheapest(problem, Size.MORE_SMALLER, usd, more),
     )
 

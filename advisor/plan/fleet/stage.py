@@ -16,6 +16,7 @@ from advisor.plan.fleet.dominance import without_dominated
 from advisor.plan.fleet.hours import Week
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.pools import PoolSet, RateTable, Supply, pools_of, quota_key
+from advisor.plan.fleet.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.fleet.shortlist import best_layouts
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Problem
@@ -64,11 +65,12 @@ def pose(
     requirements, catalog, model, standing = setting.requirements, setting.catalog, setting.model, setting.standing
     workload = requirements.workload
     regions = {(offer.provider, offer.region) for group in offers.values() for offer in group}
-    where = geography(workload, catalog, sorted(regions))
+    where = geography(workload, catalog, sorted(regions | serverless_regions(workload, catalog)))
     buckets = prompt_buckets(requirements.demand.tokens) if workload.routing is Routing.BY_PROMPT_LENGTH else ()
     if len(buckets) == 1:
         buckets = ()
-    rates = _rates(requirements, served, model, where, [tokens for _, tokens in buckets])
+    lengths = [tokens for _, tokens in buckets]
+    rates = _rates(requirements, served, model, where, lengths)
     kept = best_layouts(served, rates.reshape(-1, len(served)), workload.limits)
     layouts = [served[at] for at in kept]
     supply = Supply(
@@ -83,7 +85,10 @@ def pose(
         cold_starts=_cold_starts(layouts, catalog, workload.purchase, week),
         regional=_regions_differ(workload, standing),
     )
-    pool_set = pools_of(supply)
+    services = serverless_pools(
+        supply, week, model, lambda found: _rate_table(_rates(requirements, found, model, where, lengths), where)
+    )
+    pool_set = pools_of(supply).plus(services)
     problem = Problem(
         hours=week.classes,
         pools=pool_set.pools,

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.fleet.optimise import (
+    NEGOTIABLE,
     allocation_usd_per_month,
     interruptions_usd_per_month,
     optimise,
@@ -20,7 +21,7 @@ from advisor.plan.fleet.optimise import (
 from advisor.plan.fleet.values import FleetSolution, HourClass, Infeasible, Paid, Tariff
 from advisor.workload.values import Limits, Scaling, Survive
 from plan.fleet.exhaustive import cheapest, cost_of, counts_of
-from plan.fleet.problems import BILLED, LIMITS, QUOTA, daily, everything, pool_of, problem_of, problems
+from plan.fleet.problems import BILLED, LIMITS, QUOTA, daily, everything, limited, pool_of, problem_of, problems
 
 ROOT = Path(__file__).parents[3]
 MOST = 3
@@ -139,10 +140,10 @@ CONFLICTS = {
     "carbon": (Limits(max_kg_co2e_per_month=10.0), {}),
     "quota": (Limits(), {"quota_limits": {(QUOTA, "on_demand"): 1.0, (QUOTA, "spot"): 0.0}}),
     "quota_budget": (
-        Limits(max_usd_per_month=4000.0),
-        {"quota_limits": {(QUOTA, "on_demand"): 2.0, (QUOTA, "spot"): 9.0}},
+        Limits(max_usd_per_month=1500.0),
+        {"quota_limits": {(QUOTA, "on_demand"): 2.0, (QUOTA, "spot"): 5.0}},
     ),
-    "survive": (Limits(survive=Survive.INSTANCE, max_kw=2.0), {}),
+    "survive": (Limits(survive=Survive.INSTANCE, max_kw=1.0), {}),
     "spot": (Limits(max_usd_per_month=1500.0), {}),
 }
 
@@ -160,7 +161,6 @@ def case(name):
 def without(problem, constraint):
     """The same problem without a named constraint."""
     values = {
-        "budget": {"max_usd_per_month": None},
         "max_usd_per_month": {"max_usd_per_month": None},
         "max_replicas": {"max_replicas": None},
         "min_replicas": {"min_replicas": 1},
@@ -176,25 +176,32 @@ def without(problem, constraint):
         return replace(problem, quota_limits={})
     if constraint == "commitment_low_band":
         return replace(problem, low_band=False)
-    return replace(problem, limits=replace(problem.limits, **values[constraint]))
+    return limited(problem, **values[constraint])
 
 
 def relaxed(problem, relaxation):
     """The same problem with the limit that is said to help."""
     if relaxation.constraint == "quota":
         limits = {
-            key: relaxation.needed if key[0] == relaxation.detail and limit == relaxation.limit else limit
+            key: relaxation.needed if (key[0], limit) == (relaxation.detail, relaxation.limit) else limit
             for key, limit in problem.quota_limits.items()
         }
         return replace(problem, quota_limits=limits)
-    name = relaxation.constraint.value
-    return replace(problem, limits=replace(problem.limits, **{name: relaxation.needed}))
+    name = {"spot_reroute": "fault_tolerant_ratio"}.get(relaxation.constraint, relaxation.constraint.value)
+    whole = isinstance(getattr(problem.limits, name), int)
+    needed = int(relaxation.needed) if whole else relaxation.needed
+    assert needed == relaxation.needed
+    return limited(problem, **{name: needed})
 
 
 def check_conflict(problem, found):
-    """Leaving any one constraint of the conflict out helps, and so does each relaxation."""
+    """The conflict holds without anything else, any of it left out resolves it, and each relaxation helps."""
+    alone = problem
+    for constraint in NEGOTIABLE:
+        alone = alone if constraint in found.conflict else without(alone, constraint)
+    assert isinstance(optimise(alone), Infeasible)
     for constraint in found.conflict:
-        assert isinstance(optimise(without(problem, constraint)), FleetSolution), constraint
+        assert isinstance(optimise(without(alone, constraint)), FleetSolution), constraint
     for relaxation in found.relaxations:
         assert isinstance(optimise(relaxed(problem, relaxation)), FleetSolution), relaxation
 

@@ -1,0 +1,149 @@
+"""Commitments that pay off for several workloads together, where for none of them alone they would.
+
+A commitment is used by whichever workload runs an instance of its type in its region. The k-th of them is in use in
+every hour in which all workloads together run at least k instances on demand, so with u(k) the share of those hours,
+
+    saved(k) = (u(k) · on-demand price - committed price) · 730 h
+
+falls with k, and as many are worth having as save anything. Where the forecast's lower edge has to justify them, the
+hours counted at that edge have to reach the break-even share too.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.catalog import Catalog
+from advisor.catalog.planning import CommitmentPrice
+from advisor.catalog.values import Offer, Quality
+from advisor.cost.commitments import break_even
+from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.fleet.pools import stand_of
+from advisor.plan.fleet.values import Paid
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
+
+Counts = npt.NDArray[np.int64]
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HourlyUse:
+    """Instances that a workload runs on demand, hour by hour of the week."""
+
+    provider: str
+    region: str
+    instance_type: str
+    usd_per_hour: float
+    instances: Counts
+    low: Counts
+    """As many as are in use at the lower edge of the forecast."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCommitment:
+    """Instances to commit to for all workloads together."""
+
+    provider: str
+    region: str
+    instance_type: str
+    commitment: str
+    """Instrument, term and payment."""
+    count: int
+    usd_per_hour: float
+    """Of one instance, every hour."""
+    in_use_ratio: float
+    """Share of their hours in which they replace instances on demand."""
+    saved_usd_per_month: float
+    price_source: str
+    price_as_of: str
+    price_quality: str
+
+
+def hourly_uses(fleet: Fleet, *, beyond_forecast: bool) -> tuple[HourlyUse, ...]:
+    """What a fleet runs on demand, as far as commitments may take its place.
+
+    Args:
+        fleet: of one workload.
+        beyond_forecast: whether commitments may exceed what the lower edge of the forecast needs.
+    """
+    schedule = np.array(fleet.schedule)
+    ratio = np.array(
+        [
+            min(hour.low_requests_per_second / hour.planned_requests_per_second, 1.0)
+            if hour.planned_requests_per_second > 0
+            else 0.0
+            for hour in fleet.hour_classes
+        ]
+    )
+    return tuple(
+        _use(group, schedule, np.ones(ratio.size) if beyond_forecast else ratio)
+        for group in fleet.groups
+        if group.purchase == Paid.ON_DEMAND
+    )
+
+
+def _use(group: FleetGroup, schedule: Counts, ratio: npt.NDArray[np.float64]) -> HourlyUse:
+    counts = np.array(group.instances, dtype=np.int64)
+    low = np.ceil(counts * ratio - ROUNDING).astype(np.int64)
+    return HourlyUse(
+        provider=group.provider,
+        region=group.region,
+        instance_type=group.instance_type,
+        usd_per_hour=group.instance_usd_per_hour,
+        instances=counts[schedule],
+        low=low[schedule],
+    )
+
+
+def shared_commitments(uses: Iterable[HourlyUse], catalog: Catalog) -> tuple[SharedCommitment, ...]:
+    """What to commit to, by type and region; what saves most first."""
+    grouped: dict[str, list[HourlyUse]] = {}
+    for use in uses:
+        grouped.setdefault(stand_of(use.provider, use.region, use.instance_type), []).append(use)
+    offers = _offers(grouped, catalog)
+    found = [best for stand, group in grouped.items() if (best := _best(group, offers[stand], catalog)) is not None]
+    return tuple(sorted(found, key=lambda one: (-one.saved_usd_per_month, one.region, one.instance_type)))
+
+
+def _offers(stands: Iterable[str], catalog: Catalog) -> Mapping[str, Offer]:
+    wanted = set(stands)
+    return {
+        stand: offer
+        for offer in catalog.offers
+        if (stand := stand_of(offer.provider, offer.region, offer.instance_type)) in wanted
+    }
+
+
+def _best(uses: list[HourlyUse], offer: Offer, catalog: Catalog) -> SharedCommitment | None:
+    instances, low = sum(use.instances for use in uses), sum(use.low for use in uses)
+    prices = [price for price in catalog.commitments(offer) if price.provenance.quality is not Quality.STALE]
+    found = [_committed(price, uses[0], np.asarray(instances), np.asarray(low)) for price in prices]
+    return max((one for one in found if one.count), key=lambda one: one.saved_usd_per_month, default=None)
+
+
+def _committed(price: CommitmentPrice, use: HourlyUse, instances: Counts, low: Counts) -> SharedCommitment:
+    """As many commitments at one price as save anything."""
+    levels = np.arange(1, int(instances.max()) + 1)[:, None]
+    in_use = (instances >= levels).sum(axis=1) / HOURS_PER_WEEK
+    at_low = (low >= levels).sum(axis=1) / HOURS_PER_WEEK
+    even = break_even(price.usd_per_hour, use.usd_per_hour)
+    needed = even.utilization if even else 1.0
+    worth = (in_use > needed + ROUNDING) & (at_low >= min(needed, 1.0) - ROUNDING)
+    count = int(worth.sum())
+    share = float(in_use[:count].mean()) if count else 0.0
+    terms = price.commitment
+    return SharedCommitment(
+        provider=use.provider,
+        region=use.region,
+        instance_type=use.instance_type,
+        commitment=f"{terms.instrument}, {terms.term_years} y, {terms.payment.replace('_', ' ')}",
+        count=count,
+        usd_per_hour=price.usd_per_hour,
+        in_use_ratio=share,
+        saved_usd_per_month=round(count * (share * use.usd_per_hour - price.usd_per_hour) * HOURS_PER_MONTH, 2),
+        price_source=price.provenance.source,
+        price_as_of=price.provenance.as_of,
+        price_quality=price.provenance.quality.value,
+    )

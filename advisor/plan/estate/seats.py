@@ -1,0 +1,172 @@
+"""Seats on shared accelerators that a small workload could have."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from advisor.catalog import Catalog
+from advisor.catalog.values import InstanceType, Offer, Purchase
+from advisor.performance.model import PerformanceModel
+from advisor.performance.points import length_points
+from advisor.performance.stage import Served, latencies_at_load
+from advisor.plan.estate.terms import Sharing
+from advisor.plan.fleet.pools import quota_key, stand_of
+from advisor.plan.tenants import Need
+from advisor.requirements import Requirements
+from advisor.workload.values import QuotaLimit, Survive, Workload
+
+MOST_SEATS = 6
+"""Of each kind, the cheapest: a workload is packed on one of few machines, so that many find each other there."""
+IN_FLIGHT_DEVIATIONS = 2.0
+"""Memory is kept for so many standard deviations more requests than run on average (Poisson)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A slice of an accelerator, or a place beside others on a whole one."""
+
+    stand: str
+    slice: str
+    """"" for taking turns."""
+    usd_per_hour: float
+    """Of the machine."""
+    accelerators: int
+    per_accelerator: int
+    memory_gib: float
+    """Usable, of the slice or the accelerator."""
+    need: Need
+    quotas: tuple[tuple[str, float], ...]
+    """Units of the estate's quotas that the machine takes."""
+
+    @property
+    def share_usd_per_hour(self) -> float:
+        """What the seat costs when all others are taken."""
+        part = max(self.need.busy_ratio, self.need.memory_gib / self.memory_gib)
+        return self.usd_per_hour / self.accelerators * (1 / self.per_accelerator if self.slice else part)
+
+
+@dataclass(frozen=True, slots=True)
+class Seating:
+    """Seats for a workload: as many copies as keep it alive, each on another machine."""
+
+    copies: int
+    seats: tuple[Seat, ...]
+    tpot_ms: float | None
+
+
+def copies_of(workload: Workload) -> tuple[int, int]:
+    """Copies in all, and those that still have to carry everything when something fails."""
+    limits = workload.limits
+    copies = max(limits.min_replicas, limits.zones, 1 if limits.survive is Survive.NOTHING else 2)
+    lost = {Survive.NOTHING: 0, Survive.INSTANCE: 1, Survive.ZONE: math.ceil(copies / max(limits.zones, 1))}
+    return copies, copies - lost[limits.survive]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeatSearch:
+    """What seats are found for."""
+
+    requirements: Requirements
+    catalog: Catalog
+    model: PerformanceModel
+    sharing: Sharing
+    quotas: tuple[QuotaLimit, ...]
+    peak_rate: float
+    """Requests per second to plan for."""
+
+
+def seating(
+    search: SeatSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+) -> Seating | None:  # fmt: skip
+    """The cheapest seats of a workload; None where it has to stay alone.
+
+    Whoever names where users are, or where requests may be processed, stays alone: a seat is chosen by its price.
+    """
+    workload = search.requirements.workload
+    copies, carrying = copies_of(workload)
+    alone = search.sharing is Sharing.NONE or workload.users or workload.residency
+    if alone or Purchase.ON_DEMAND not in workload.purchase or carrying < 1:
+        return None
+    rate = search.peak_rate / carrying
+    slices = [one for one in served if one.candidate.partition]
+    wholes = [one for one in served if _takes_turns(one)] if search.sharing is Sharing.ALL else []
+    found = [_cheapest(list(_seats(search, group, offers, rate))) for group in (slices, wholes)]
+    seats = [*(seat for _, seat in found[0]), *_with_steps(search, found[1], carrying)]
+    return Seating(copies, tuple(seats), workload.slo.tpot_p95_ms) if seats else None
+
+
+def _takes_turns(one: Served) -> bool:
+    candidate = one.candidate
+    count = candidate.instance_type.accelerator_count or 0.0
+    return not candidate.partition and candidate.tensor_parallel == candidate.pipeline_parallel == 1 and count >= 1
+
+
+def _seats(
+    search: SeatSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]], rate: float
+) -> Iterator[tuple[Served, Seat]]:
+    resident = length_points(search.requirements.demand.tokens).resident_tokens
+    for one in served:
+        busy = rate / one.requests_per_second_per_replica.value
+        machine = one.candidate.instance_type
+        priced = [
+            (price.usd_per_hour, offer)
+            for offer in offers[machine.provider, machine.name]
+            if (price := search.catalog.price(offer, Purchase.ON_DEMAND)) is not None
+        ]
+        if busy > 1 or not priced:
+            continue
+        usd, offer = min(priced, key=lambda pair: pair[0])
+        yield one, _seat(search, one, offer, usd, Need(_memory_gib(one, busy, resident), busy, 0.0))
+
+
+def _seat(search: SeatSearch, one: Served, offer: Offer, usd_per_hour: float, need: Need) -> Seat:
+    candidate = one.candidate
+    accelerators = max(int(candidate.instance_type.accelerator_count or 1), 1)
+    utilization = search.requirements.workload.limits.memory_utilization
+    return Seat(
+        stand=stand_of(offer.provider, offer.region, offer.instance_type),
+        slice=candidate.partition,
+        usd_per_hour=usd_per_hour,
+        accelerators=accelerators,
+        per_accelerator=candidate.replicas_per_instance // accelerators,
+        memory_gib=candidate.accelerator.memory_gib * utilization,
+        need=need,
+        quotas=tuple(_quotas(search, candidate.instance_type, offer)),
+    )
+
+
+def _memory_gib(one: Served, busy: float, resident_tokens: float) -> float:
+    """Weights, workspace, runtime, and the KV cache of what runs at the load."""
+    memory = one.candidate.memory
+    running = one.mean_concurrency * busy
+    tokens = (running + IN_FLIGHT_DEVIATIONS * math.sqrt(running) + 1) * resident_tokens
+    cache = memory.kv_cache_gib_available * min(tokens / max(memory.kv_cache_tokens, 1.0), 1.0)
+    return memory.weights_gib + memory.workspace_gib + memory.runtime_gib + cache
+
+
+def _quotas(search: SeatSearch, machine: InstanceType, offer: Offer) -> Iterator[tuple[str, float]]:
+    quota = search.catalog.quota(machine, Purchase.ON_DEMAND)
+    for stated in search.quotas:
+        here = (stated.provider, stated.region) == (offer.provider, offer.region)
+        if here and quota is not None and quota.code == stated.code:
+            yield quota_key(stated), search.catalog.quota_use(machine) or 0.0
+
+
+def _cheapest(found: list[tuple[Served, Seat]]) -> list[tuple[Served, Seat]]:
+    """The cheapest machines, with the cheapest seat of each."""
+    by_stand: dict[str, tuple[Served, Seat]] = {}
+    for one, seat in sorted(found, key=lambda pair: (pair[1].share_usd_per_hour, pair[1].stand)):
+        by_stand.setdefault(seat.stand, (one, seat))
+    return list(by_stand.values())[:MOST_SEATS]
+
+
+def _with_steps(search: SeatSearch, found: list[tuple[Served, Seat]], carrying: int) -> Iterator[Seat]:
+    """Where turns are taken, with the time of a token at the load."""
+    candidates = [one.candidate for one, _ in found]
+    latencies = latencies_at_load(candidates, [carrying] * len(found), search.requirements, search.model)
+    for (_, seat), latency in zip(found, latencies, strict=True):
+        need = Need(seat.need.memory_gib, seat.need.busy_ratio, latency.tpot_p95_ms.value)
+        yield Seat(
+            seat.stand, seat.slice, seat.usd_per_hour, seat.accelerators, seat.per_accelerator, seat.memory_gib, need,
+            seat.quotas,
+        )  # fmt: skip

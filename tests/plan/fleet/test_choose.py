@@ -1,0 +1,256 @@
+"""The fleet of a plan, from a workload and a catalog."""
+
+import datetime as dt
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advisor.catalog.values import Purchase
+from advisor.demand.values import DemandProfile, Dispersion
+from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.pipeline import measure_demand, plan_for, plan_question
+from advisor.plan.fleet.standing import running_of
+from advisor.plan.question import Question
+from advisor.workload.values import DeclaredDemand, Limits, OwnedCommitment, QuotaLimit, Routing, Scaling, Slo
+from builders import catalog_of, offer, workload
+
+MONDAY = 1_699_833_600.0
+ON_DEMAND = (Purchase.ON_DEMAND,)
+EVERY = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.COMMITMENT)
+
+
+def week_of_days(rate=8.0, days=14, dispersion=None):
+    """Busy days and quiet nights, minute by minute."""
+    hours = np.arange(24 * days)
+    shape = 0.2 + 0.8 * np.clip(np.sin(np.pi * ((hours % 24) - 6) / 15), 0, 1)
+    return DemandProfile(MONDAY, np.repeat(rate * 60 * shape, 60).round(), dispersion or Dispersion())
+
+
+def plan_of(asked, catalog, profile=None):
+    """The plan, with the demand's profile where one is given."""
+    model = find_model(asked.model_reference)
+    demand = measure_demand(asked, model, catalog, None)
+    return plan_question(Question(asked, model, replace(demand, profile=profile)), catalog)
+
+
+def test_the_total_is_the_sum_of_its_parts():
+    """Compute, interruptions, transfer and switching add up to the total, to the cent."""
+    asked = workload(limits=Limits(fault_tolerant_ratio=1.0))
+    cost = plan_for(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86, spot=0.3))).fleet.cost
+
+    parts = (
+        cost.compute_usd_per_month, cost.interruptions_usd_per_month, cost.transfer_usd_per_month,
+        cost.switching_usd_per_month,
+    )  # fmt: skip
+    assert cost.total_usd_per_month == pytest.approx(sum(parts), abs=0.005)
+    assert cost.interruptions_usd_per_month > 0
+    assert cost.transfer_usd_per_month > 0
+
+
+def test_the_fleet_is_proven_and_confirmed():
+    """The optimum is proven, and the replay finds enough of the requests within the SLO."""
+    fleet = plan_for(workload(), catalog_of(offer("g6e.xlarge", on_demand=1.86))).fleet
+
+    assert fleet.proven
+    assert fleet.gap_ratio == 0
+    assert fleet.confirmed.reached
+    assert fleet.confirmed.within_slo_ratio >= 0.99
+
+
+def test_instances_follow_the_hours_of_the_week():
+    """Quiet hours run fewer instances than busy ones, which costs less than the busiest hour around the clock."""
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86))
+    asked = workload(purchase=ON_DEMAND, demand=DeclaredDemand(20, 40, 800, 200))
+
+    scheduled = plan_of(asked, catalog, week_of_days(40.0)).fleet
+    static = plan_of(replace(asked, scaling=Scaling(scheduled=False)), catalog, week_of_days(40.0)).fleet
+
+    assert list(scheduled.groups[0].instances) == sorted(scheduled.groups[0].instances)
+    assert scheduled.groups[0].instances[0] < scheduled.groups[0].instances[-1]
+    assert scheduled.cost.total_usd_per_month < 0.8 * static.cost.total_usd_per_month
+    assert len(static.hour_classes) == 1
+    assert scheduled.static_peak.saved_ratio > 0.3
+
+
+def test_base_load_is_committed_and_the_shoulder_is_not():
+    """Instances of the quiet hours are bought on commitments, those of the busy ones on demand."""
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86))
+    asked = workload(purchase=(Purchase.ON_DEMAND, Purchase.COMMITMENT), demand=DeclaredDemand(20, 40, 800, 200))
+
+    groups = {group.purchase: group for group in plan_of(asked, catalog, week_of_days(40.0)).fleet.groups}
+
+    assert groups["commitment"].instances[0] == groups["commitment"].instances[-1] > 0
+    assert 0 < groups["commitment"].break_even_ratio < 1
+    assert groups["on_demand"].instances[-1] > groups["on_demand"].instances[0]
+
+
+def test_spot_is_spread_so_that_one_pool_can_go():
+    """Without any one spot stand's zone the rest still carries the busiest minute, unless requests may wait."""
+    catalog = catalog_of(offer("g6e.xlarge", spot=0.7), offer("g5.12xlarge", spot=1.4, on_demand=5.67))
+    asked = workload(purchase=EVERY, limits=Limits(zones=2))
+    patient = replace(asked, limits=replace(asked.limits, fault_tolerant_ratio=1.0))
+
+    fleet = plan_for(asked, catalog).fleet
+    peak = fleet.hour_classes[-1].planned_requests_per_second
+    rates = {
+        group.name: group.instances[-1] * group.replicas_per_instance * group.requests_per_second_per_replica.value
+        for group in fleet.groups
+    }
+    for group in fleet.groups:
+        lost = rates[group.name] / 2 if group.purchase == "spot" else 0.0
+        assert sum(rates.values()) - lost >= peak * 0.999
+    assert plan_for(patient, catalog).fleet.cost.total_usd_per_month <= fleet.cost.total_usd_per_month
+
+
+def test_owned_commitments_are_used_first_and_cost_nothing_more():
+    """What is paid for already comes before anything that is not."""
+    owned = OwnedCommitment("aws", "us-east-1", "g6e.xlarge", 1, dt.date(2027, 6, 1))
+    asked = workload(purchase=ON_DEMAND, commitments=(owned,), as_of=dt.date(2026, 11, 24))
+
+    plan = plan_for(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g6.xlarge", on_demand=0.4)))
+
+    group = next(group for group in plan.fleet.groups if group.purchase == "owned")
+    assert group.instance_usd_per_hour == 0
+    use = next(use for use in plan.fleet.constraints if use.name == "owned")
+    assert (use.limit, use.used, use.binding) == (1, 1, True)
+
+
+def test_an_expired_commitment_is_left_out_and_named():
+    """A commitment that has run out counts for nothing, and the plan says so."""
+    owned = OwnedCommitment("aws", "us-east-1", "g6e.xlarge", 2, dt.date(2026, 1, 1))
+    asked = workload(commitments=(owned,), as_of=dt.date(2026, 11, 24))
+
+    plan = plan_for(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86)))
+
+    assert all(group.purchase != "owned" for group in plan.fleet.groups)
+    assert any("2026-01-01" in note for note in plan.notes)
+
+
+def test_a_quota_that_is_too_small_is_named_with_what_it_would_have_to_be():
+    """No fleet within the quota: the plan names it and the smallest quota that helps, and recommends nothing."""
+    quota = QuotaLimit("aws", "us-east-1", "L-DB2E81BA", 4)
+    asked = workload(
+        purchase=ON_DEMAND, demand=DeclaredDemand(20, 30, 800, 200), limits=Limits(quotas=(quota,))
+    )  # fmt: skip
+
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86))
+    plan = plan_for(asked, catalog)
+
+    assert plan.fleet is None
+    assert plan.recommended is None
+    assert plan.conflict.constraints == ("quota",)
+    (relaxed,) = plan.conflict.relaxations
+    assert relaxed.needed > relaxed.limit == 4
+    enough = replace(quota, limit=relaxed.needed)
+    assert plan_for(replace(asked, limits=Limits(quotas=(enough,))), catalog).fleet is not None
+
+
+def test_requests_stay_where_they_may_be_processed():
+    """Regions outside the residency are rejected with the country, however cheap they are."""
+    catalog = catalog_of(
+        offer("g6e.xlarge", "us-east-1", on_demand=1.0), offer("g6e.xlarge", "eu-central-1", on_demand=2.5)
+    )
+
+    plan = plan_for(workload(purchase=ON_DEMAND, residency=("EU",)), catalog)
+
+    assert {group.region for group in plan.fleet.groups} == {"eu-central-1"}
+    assert any(one.code == "residency" and one.region == "us-east-1" for one in plan.rejected)
+
+
+def test_users_far_away_are_served_from_near_them_when_the_target_is_tight():
+    """With a loose target one cheap region serves everybody; with a tight one each place has its own."""
+    catalog = catalog_of(
+        offer("g6e.xlarge", "us-east-1", on_demand=1.0), offer("g6e.xlarge", "eu-central-1", on_demand=2.0)
+    )
+    asked = workload(purchase=ON_DEMAND, users=(("US-east", 0.5), ("DE", 0.5)))
+    tight = replace(asked, slo=Slo(ttft_p95_ms=190, tpot_p95_ms=60))
+
+    near_one = plan_for(replace(asked, slo=Slo(ttft_p95_ms=5000, tpot_p95_ms=60)), catalog).fleet
+    near_both = plan_for(tight, catalog).fleet
+
+    assert {group.region for group in near_one.groups} == {"us-east-1"}
+    assert {group.region for group in near_both.groups} == {"us-east-1", "eu-central-1"}
+
+
+def test_a_place_that_nobody_knows_is_refused():
+    """An unknown place of users is an error with the nearest names."""
+    with pytest.raises(InputError, match="unknown"):
+        plan_for(workload(users=(("Atlantis", 1.0),)), catalog_of(offer("g6e.xlarge")))
+
+
+def test_missing_spot_prices_are_said():
+    """Spot was allowed, no price is known: the plan says so and buys on demand."""
+    plan = plan_for(workload(), catalog_of(offer("g6e.xlarge", on_demand=1.86, spot=None)))
+
+    assert {group.purchase for group in plan.fleet.groups} == {"on_demand"}
+    assert any("spot" in note for note in plan.notes)
+
+
+def test_a_carbon_cap_leaves_out_regions_whose_grid_is_not_known():
+    """With a cap, a region without a known grid is rejected and never taken for clean."""
+    limits = Limits(max_kg_co2e_per_month=1e6)
+    catalog = catalog_of(offer("g6e.xlarge", "us-east-1"), offer("g6e.xlarge", "ap-southeast-5", on_demand=0.1))
+
+    plan = plan_for(workload(limits=limits), catalog)
+
+    assert {group.region for group in plan.fleet.groups} == {"us-east-1"}
+    assert any(one.code == "carbon_unknown" and one.region == "ap-southeast-5" for one in plan.rejected)
+    use = next(use for use in plan.fleet.constraints if use.name == "max_kg_co2e_per_month")
+    assert 0 < use.used < 1e6
+
+
+def test_bursts_need_more_than_their_minutes_show():
+    """The replay of a bursty demand asks for headroom that the same demand without bursts does not need."""
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86))
+    asked = workload(purchase=ON_DEMAND, slo=Slo(ttft_p95_ms=700, tpot_p95_ms=60))
+
+    smooth = plan_of(asked, catalog, week_of_days(8.0)).fleet
+    bursty = plan_of(asked, catalog, week_of_days(8.0, dispersion=Dispersion(8.0, 40.0))).fleet
+
+    assert bursty.confirmed.reached
+    assert bursty.cost.total_usd_per_month > smooth.cost.total_usd_per_month
+
+
+def test_routing_by_prompt_length_never_costs_more():
+    """A router that knows prompt lengths may keep long prompts to some types, or not."""
+    catalog = catalog_of(
+        offer("g6e.xlarge", on_demand=1.86), offer("g6.xlarge", on_demand=0.8), offer("p5.4xlarge", on_demand=6.9)
+    )
+    asked = workload(purchase=ON_DEMAND, demand=DeclaredDemand(5, 8, 800, 200))
+
+    weighted = plan_for(asked, catalog).fleet
+    routed = plan_for(replace(asked, routing=Routing.BY_PROMPT_LENGTH), catalog).fleet
+
+    assert routed.cost.total_usd_per_month <= weighted.cost.total_usd_per_month
+
+
+@pytest.mark.parametrize("change", [0.95, 1.05])
+def test_a_small_change_of_demand_does_not_flip_the_fleet(change):
+    """Five percent more or less keep the stands of the fleet that runs, unless another saves more than it costs."""
+    catalog = catalog_of(
+        offer("g6e.xlarge", on_demand=1.86), offer("g6e.xlarge", "us-west-2", on_demand=1.859),
+        offer("g5.12xlarge", on_demand=5.67), offer("p5.4xlarge", on_demand=6.9),
+    )  # fmt: skip
+    before = plan_for(workload(purchase=ON_DEMAND), catalog)
+    moved = workload(
+        purchase=ON_DEMAND,
+        demand=DeclaredDemand(5 * change, 8 * change, 800, 200),
+        running=tuple(running_of(before).items()),
+    )
+    fresh = plan_for(replace(moved, running=()), catalog).fleet
+
+    after = plan_for(moved, catalog).fleet
+
+    stands = {(group.region, group.instance_type) for group in after.groups}
+    if stands != {(group.region, group.instance_type) for group in before.fleet.groups}:
+        assert after.cost.switching_usd_per_month > 0
+    assert after.cost.total_usd_per_month - after.cost.switching_usd_per_month >= fresh.cost.total_usd_per_month - 0.01
+
+
+def test_the_same_question_gives_the_same_fleet():
+    """Twice the same question, twice the same fleet."""
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86, spot=0.7), offer("g5.12xlarge", on_demand=5.67, spot=1.5))
+
+    assert plan_for(workload(purchase=EVERY), catalog).fleet == plan_for(workload(purchase=EVERY), catalog).fleet

@@ -1,0 +1,133 @@
+"""What is left out before the search: never what the cheapest fleet needs."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.plan.fleet.dominance import SPOT_STANDS, without_dominated
+from advisor.plan.fleet.optimise import optimise
+from advisor.plan.fleet.values import Infeasible, Paid, Tariff
+from advisor.workload.values import Limits, Survive
+from plan.fleet.problems import BILLED, LIMITS, QUOTA, everything, pool_of, problem_of, problems
+
+CENTS = 0.06
+few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+NOT_SPOT = (Paid.ON_DEMAND, Paid.COMMITMENT, Paid.OWNED, Paid.SERVERLESS)
+
+
+def usd(problem) -> float:
+    """Cost of the cheapest fleet; infinite where there is none."""
+    found = optimise(problem)
+    return float("inf") if isinstance(found, Infeasible) else found.objective_usd_per_month
+
+
+def same(problem):
+    """Whether leaving out what is dominated keeps the optimum."""
+    assert usd(without_dominated(problem)) == pytest.approx(usd(problem), abs=CENTS)
+
+
+@pytest.mark.parametrize("family", LIMITS)
+@few
+@given(data=st.data())
+def test_optimum_stays_whatever_the_limit(family, data):
+    """Under each limit the cheapest fleet of the pools that are kept costs what the cheapest of all costs."""
+    problem = data.draw(problems(LIMITS[family], paid=NOT_SPOT, columns=7, held=family == "max_changed_instances"))
+    same(replace(problem, low_band=False))
+
+
+@few
+@given(problems(everything, paid=NOT_SPOT, columns=7, held=True))
+def test_optimum_stays_within_all_limits_together(problem):
+    """With all limits at once the cheapest fleet of the pools that are kept costs what the cheapest of all costs."""
+    same(replace(problem, low_band=False))
+
+
+@few
+@given(problems(LIMITS["zones"], columns=7), st.integers(1, 8), st.integers(0, 8))
+def test_optimum_stays_within_quotas(problem, on_demand, spot):
+    """A pool that takes less of a quota is kept."""
+    limits = {(QUOTA, "on_demand"): float(on_demand), (QUOTA, "spot"): float(spot)}
+    tolerant = replace(problem.limits, fault_tolerant_ratio=1.0)
+    same(replace(problem, quota_limits=limits, limits=tolerant, low_band=False))
+
+
+@few
+@given(problems(st.builds(Limits, fault_tolerant_ratio=st.just(1.0), zones=st.integers(1, 2)), columns=7))
+def test_optimum_stays_where_spot_may_be_lost(problem):
+    """Where every request can wait, spot is left out like everything else."""
+    same(replace(problem, low_band=False))
+
+
+def of_few_stands(problem):
+    """The same problem with each choice of as many stands as are promised on spot."""
+    stands = sorted({pool.stand for pool in problem.pools})
+    for chosen in combinations(stands, min(SPOT_STANDS, len(stands))):
+        pools = (
+            replace(pool, tariffs=tuple(t for t in pool.tariffs if t.paid is not Paid.SPOT or pool.stand in chosen))
+            for pool in problem.pools
+        )
+        yield replace(problem, pools=tuple(pool for pool in pools if pool.tariffs))
+
+
+@few
+@given(problems(LIMITS["spot_reroute"], paid=(Paid.SPOT, Paid.SPOT, Paid.ON_DEMAND), columns=7))
+def test_no_fleet_of_few_spot_stands_is_cheaper(problem):
+    """Where spot has to be spread, no fleet of all pools that uses two stands on spot at most is cheaper."""
+    kept = usd(without_dominated(problem))
+    assert kept >= usd(problem) - CENTS
+    assert kept <= min(map(usd, of_few_stands(problem))) + CENTS
+
+
+@few
+@given(problems(LIMITS["zones"], paid=BILLED, columns=7))
+def test_commitments_at_the_low_edge_lose_nothing_on_demand(problem):
+    """Commitments that the low edge rules out never make the answer dearer than one without commitments."""
+    tolerant = replace(problem, limits=replace(problem.limits, fault_tolerant_ratio=1.0))
+    pools = (
+        replace(pool, tariffs=tuple(one for one in pool.tariffs if one.paid is not Paid.COMMITMENT))
+        for pool in problem.pools
+    )
+    uncommitted = replace(tolerant, pools=tuple(pool for pool in pools if pool.tariffs))
+    kept = usd(without_dominated(tolerant))
+    assert usd(tolerant) - CENTS <= kept <= usd(uncommitted) + CENTS
+
+
+def test_owned_instances_are_replaced_one_by_one_only():
+    """Where two layouts of an owned type share its instances, the one that carries more of something stays."""
+    owned = (Tariff(Paid.OWNED, 0.0, "owned"),)
+    quick = pool_of("quick", 4.0, stand="s", kind="t", tariffs=owned)
+    slow = pool_of("slow", 2.0, stand="s", kind="t", tariffs=owned)
+    problem = problem_of(slow, quick, planned=(4.0,), owned={"s": 1})
+    kept = without_dominated(problem)
+    assert [pool.key for pool in kept.pools] == ["quick"]
+    assert usd(kept) == 0.0
+
+
+def test_serverless_that_rarely_runs_is_not_dear():
+    """A serverless service is compared by what it is paid for, not by its price per hour."""
+    rare = Tariff(Paid.SERVERLESS, 2.0, "functions", active_ratios=(0.1,))
+    problem = problem_of(pool_of("a", 1.0, 1.0), pool_of("b", 1.0, tariffs=(rare,)), planned=(1.0,))
+    assert usd(without_dominated(problem)) == pytest.approx(146.0)
+
+
+def test_near_and_far_pools_do_not_replace_each_other_where_failures_count():
+    """An instance that also serves a far place slowly does not stand in for one that serves the near place alone."""
+    near = pool_of("near", (4.0, 0.0), 1.0)
+    both = pool_of("both", (4.0, 0.5), 1.0)
+    far = pool_of("far", (0.0, 4.0), 1.0)
+    limits = Limits(survive=Survive.INSTANCE)
+    same(problem_of(near, both, far, places=(0.5, 0.5), planned=(6.0,), limits=limits))
+
+
+def test_most_of_many_pools_is_left_out():
+    """Of pools that differ in price alone the cheapest is kept, and of spot as many as it is spread over."""
+    tariffs = [(Tariff(Paid.ON_DEMAND, 1.0 + at), Tariff(Paid.SPOT, 0.3 + at / 9)) for at in range(9)]
+    pools = [pool_of(f"p{at}", 2.0, tariffs=pair) for at, pair in enumerate(tariffs)]
+    kept = without_dominated(problem_of(*pools))
+    assert [(pool.key, [one.paid for one in pool.tariffs]) for pool in kept.pools] == [
+        ("p0", [Paid.ON_DEMAND, Paid.SPOT]),
+        ("p1", [Paid.SPOT]),
+    ]
