@@ -64,10 +64,6 @@ def command(
     metrics, or a CSV table. Give the directory that is written to `advisor predict` and `advisor recommend` with
     --calibration.
     """
-    try:
-        import sklearn  # noqa: F401, PLC0415
-    except ImportError:
-        raise InputError("calibrating needs scikit-learn", hint="pip install 'advisor[calibrate]'") from None
     if rebuild:
         _rebuild(output)
         return

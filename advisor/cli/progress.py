@@ -9,6 +9,7 @@ import click
 
 _QUIET_SECONDS = 1.0
 _EVERY_SECONDS = 0.2
+_BAR_WIDTH = 30
 
 
 class Progress:
@@ -25,11 +26,23 @@ class Progress:
 
     def __call__(self, count: int) -> None:
         """Show *count*."""
+        self._draw(f"{count:,} {self._what}")
+
+    def watch(self, what: str, done: int, total: int) -> None:
+        """Show how far something is whose end is known, as a bar, with the time that is left at this pace."""
+        if done == 1 or what != self._what:
+            self._what, self._started = what, time.monotonic()
+        filled = _BAR_WIDTH * done // total
+        left = (time.monotonic() - self._started) / done * (total - done)
+        bar = "#" * filled + "." * (_BAR_WIDTH - filled)
+        self._draw(f"[{bar}] {done:,} of {total:,} {what}, {left:,.0f} s left")
+
+    def _draw(self, text: str) -> None:
         now = time.monotonic()
         if now - self._started < _QUIET_SECONDS or now - self._drawn < _EVERY_SECONDS or not sys.stderr.isatty():
             return
         self._drawn = now
-        click.echo(f"\r{count:,} {self._what}", err=True, nl=False)
+        click.echo(f"\r{text}\033[K", err=True, nl=False)
 
     def __enter__(self) -> Self:
         """Start counting."""

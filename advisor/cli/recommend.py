@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import calibration_option, deliver, format_option, output_option
+from advisor.cli.output import calibration_option, deliver, format_option
 from advisor.cli.progress import Progress
 from advisor.errors import NothingFeasible
 from advisor.pipeline import recommend
 from advisor.plan.document import plan_to_json
+from advisor.plan.estate.spread import BACKENDS, Spread
 from advisor.plan.values import Plan, Rejection
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
 
@@ -25,7 +26,12 @@ _RELAX = {
 @click.command(name="recommend")
 @click.argument("workload", type=click.Path(path_type=Path))
 @format_option
-@output_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the result to this file instead of stdout; the plans of a directory into this directory.",
+)
 @calibration_option
 @click.option("--all", "every_variant", is_flag=True, help="Every precision and parallelism, not only the best ones.")
 @click.option("--top", type=click.IntRange(1), default=SHOWN_OPTIONS, show_default=True, help="Options in a table.")
@@ -35,6 +41,13 @@ _RELAX = {
     type=click.Path(file_okay=False, path_type=Path),
     help="Write Terraform for the recommended option into this directory too.",
 )
+@click.option(
+    "--jobs", type=int, default=-1, show_default=True, help="Workloads of a directory at a time; -1: all cores."
+)
+@click.option(
+    "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="What spreads a directory."
+)
+@click.option("--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without.")
 def command(
     workload: Path,
     output_format: str,
@@ -43,12 +56,27 @@ def command(
     every_variant: bool,
     top: int,
     terraform_dir: Path | None,
+    jobs: int,
+    backend: str,
+    scheduler: str | None,
 ) -> None:
     """Rank every way to serve WORKLOAD (a YAML file), cheapest first, and say what to do and why.
+
+    A directory of workload files is planned together: quotas and owned commitments of its estate.yaml are divided
+    where they save most, and small workloads share accelerators.
 
     The JSON plan names every option, every rejection with its two numbers, and what it was made from; give it to
     `advisor generate`. Exit code 4 when nothing is feasible.
     """
+    if workload.is_dir():
+        from advisor.cli.estate import recommend_estate  # noqa: PLC0415 - most runs plan one workload
+
+        if every_variant or terraform_dir is not None:
+            raise click.UsageError("--all and --terraform are for one workload file")
+        recommend_estate(workload, output_format, output, calibration, Spread(jobs, backend, scheduler))
+        return
+    if output is not None and output.is_dir():
+        raise click.UsageError(f"--output {output} is a directory, and a workload file gives one plan")
     with Progress("requests read") as progress:
         plan = recommend(workload, every_variant=every_variant, progress=progress, calibration=calibration)
     deliver(_render(plan, output_format, top), output)

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from advisor.demand.values import Forecast
 from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, cold_start
 from advisor.plan.fleet.confirm import name_of
@@ -54,11 +56,11 @@ def group_schedule(allocation: Allocation, schedule: Sequence[int]) -> GroupSche
 
 
 def static_usd_per_month(problem: Problem, solution: FleetSolution) -> float:
-    """The same fleet with the most instances of each group at all hours: none is ever started ahead of its use."""
-    fixed = tuple(
-        replace(one, instances=(max(one.instances),) * len(one.instances)) for one in solution.allocations
-    )  # fmt: skip
-    return objective_usd_per_month(problem, fixed, dict(solution.shares))
+    """The fleet of the busiest hours at all hours: nothing is ever started ahead of its use."""
+    hours = len(problem.hours)
+    fixed = tuple(replace(one, instances=one.instances[-1:] * hours) for one in solution.allocations)
+    shares = {key: np.repeat(share[-1:], hours, axis=0) for key, share in solution.shares.items()}
+    return objective_usd_per_month(problem, fixed, shares)
 
 
 def recommend(static_usd: float, scheduled_usd: float, reactive: ReactivePolicy | None) -> tuple[Policy, str]:

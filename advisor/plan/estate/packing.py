@@ -29,7 +29,7 @@ class SharedMachine:
     """Workloads on each accelerator."""
     usd_per_month: float
     alone_usd_per_month: float
-    """What the fleets of these workloads cost."""
+    """What the fleets of these workloads cost, but for data transfer."""
     quotas: tuple[tuple[str, float], ...]
     """Units that all copies take."""
 
@@ -45,7 +45,7 @@ class Guest:
 
     name: str
     usd_per_month: float
-    """Of its own fleet."""
+    """Of its own fleet, but for data transfer."""
     seating: Seating
 
 

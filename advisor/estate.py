@@ -1,0 +1,179 @@
+"""A directory of workload files planned together: each on its own first, then what they share.
+
+::
+
+    workload files ─▶ plans, in parallel ─▶ contested quotas and owned instances divided ─▶ those planned again
+                                                     ─▶ shared machines ─▶ shared commitments ─▶ estate
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from advisor.catalog import load_catalog
+from advisor.errors import AdvisorError, InputError
+from advisor.models import find_model
+from advisor.performance.model import PerformanceModel, load_model
+from advisor.pipeline import Answer, Scope, answer, measure_demand
+from advisor.plan.document import plan_to_json
+from advisor.plan.estate.assemble import assemble, workload_row
+from advisor.plan.estate.commitments import hourly_uses
+from advisor.plan.estate.divide import Shares, divide
+from advisor.plan.estate.resources import allotment, limits_of, uses_of
+from advisor.plan.estate.seats import Seating, SeatSearch, seating
+from advisor.plan.estate.spread import Run, Spread
+from advisor.plan.estate.terms import FILE_NAME, Terms, may_commit, read_terms, under_terms
+from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
+from advisor.plan.fleet.dominance import without_dominated
+from advisor.plan.question import Question
+from advisor.requirements import check_names
+from advisor.workload.document import read_workload
+
+Watch = Callable[[str, int, int], None]
+"""Called with what is counted, how many are done, and of how many."""
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One workload file to be planned."""
+
+    path: Path
+    file: str
+    terms: Terms
+    """What it may take."""
+    shared: Terms
+    """What all share."""
+    today: dt.date
+    calibration: Path | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planned:
+    """The estate, and the plans of its workloads as JSON text, by file."""
+
+    estate: Estate
+    plans: Mapping[str, str]
+
+
+def plan_estate(
+    directory: Path,
+    spread: Spread | None = None,
+    *,
+    calibration: Path | None = None,
+    watch: Watch | None = None,
+    today: dt.date | None = None,
+) -> Planned:
+    """Plan all workload files of a directory together.
+
+    A file that cannot be read does not stop the others: its row says why.
+
+    Args:
+        directory: with workload files, and what they share in an ``estate.yaml``.
+        spread: over which processes the work is spread; this one alone without.
+        calibration: directory of a calibration of one's own; the catalog's without.
+        watch: called as workloads are done.
+        today: day of planning, for what expires.
+
+    Raises:
+        InputError: the directory holds no workload files, or its ``estate.yaml`` has to be mended.
+    """
+    terms = read_terms(directory)
+    day = today or dt.datetime.now(dt.UTC).date()
+    tasks = [
+        Task(path, path.relative_to(directory).as_posix(), terms, terms, day, calibration)
+        for path in workload_files(directory)
+    ]
+    with (spread or Spread()).open() as run:
+        parts = dict(_plan(tasks, run, watch, "workloads"))
+        shares = _divided(parts, terms, run)
+        again = [
+            replace(task, terms=allotment(terms, shares.uses[task.file]))
+            for task in tasks
+            if task.file in shares.together and not shares.excess
+        ]
+        parts |= _plan(again, run, watch, "workloads that share")
+    estate = assemble(list(parts.values()), shares, terms, load_catalog())
+    return Planned(estate, {file: part.plan_text for file, part in parts.items()})
+
+
+def workload_files(directory: Path) -> list[Path]:
+    """Every YAML file of a directory but the estate's own, and every ``workload.yaml`` one level below.
+
+    Raises:
+        InputError: there is none, or two that only differ in their suffix.
+    """
+    found = [path for path in sorted(directory.iterdir()) if path.suffix in _SUFFIXES and path.name != FILE_NAME]
+    found += sorted(directory.glob("*/workload.yaml"))
+    if not found:
+        raise InputError("the directory holds no workload files", where=str(directory), hint="add NAME.yaml files")
+    by_stem: dict[Path, Path] = {}
+    for path in found:
+        other = by_stem.setdefault(path.with_suffix(""), path)
+        if other != path:
+            raise InputError("two workload files of one name", where=f"{other}, {path}", hint="rename one of them")
+    return found
+
+
+def _plan(tasks: Sequence[Task], run: Run, watch: Watch | None, what: str) -> Iterator[tuple[str, Part]]:
+    for done, (task, part) in enumerate(zip(tasks, run(plan_one, tasks), strict=True), start=1):
+        if watch is not None:
+            watch(what, done, len(tasks))
+        yield task.file, part
+
+
+def _divided(parts: Mapping[str, Part], terms: Terms, run: Run) -> Shares:
+    problems = {file: part.problem for file, part in parts.items() if part.problem is not None}
+    uses = {file: parts[file].uses for file in problems}
+    return divide(uses, problems, limits_of(terms), run)
+
+
+def plan_one(task: Task) -> Part:
+    """Plan one workload file; what has to be mended in it is said in its row."""
+    try:
+        found = _answer(task)
+    except AdvisorError as error:
+        message = f"{error} " if not error.hint else f"{error.where}: {error.message} ({error.hint})"
+        row = WorkloadRow(task.file, task.path.stem, FAILED, "", None, None, None, None, None, None, message.strip())
+        return Part(row, "", {}, None, (), None, 0.0, None)
+    plan, workload = found.plan, found.requirements.workload
+    row, fleet = workload_row(task.file, plan), plan.fleet
+    shares_anything = bool(task.shared.quotas or task.shared.commitments)
+    beyond = workload.limits.commit_beyond_forecast
+    return Part(
+        row=row,
+        plan_text=plan_to_json(plan),
+        uses=uses_of(fleet, task.shared) if fleet else {},
+        problem=without_dominated(found.found.posed.problem) if found.found and shares_anything else None,
+        hourly=hourly_uses(fleet, beyond_forecast=beyond) if fleet and may_commit(workload) else (),
+        seating=_seating(task, found) if row.status == PLANNED else None,
+        usd_without_transfer=fleet.cost.total_usd_per_month - fleet.cost.transfer_usd_per_month if fleet else 0.0,
+        provenance=plan.provenance,
+    )
+
+
+def _answer(task: Task) -> Answer:
+    catalog, model = load_catalog(), _model(task.calibration)
+    workload = under_terms(read_workload(task.path), task.terms)
+    workload = replace(workload, as_of=workload.as_of or task.today) if workload.commitments else workload
+    check_names(workload, catalog)
+    served_model = find_model(workload.model_reference)
+    demand = measure_demand(workload, served_model, catalog, model)
+    return answer(Question(workload, served_model, demand), catalog, model, Scope.BRIEF)
+
+
+def _seating(task: Task, found: Answer) -> Seating | None:
+    if found.found is None:
+        return None
+    peak = max(hour.planned_rate for hour in found.found.posed.problem.hours)
+    search = SeatSearch(
+        found.requirements, load_catalog(), _model(task.calibration), task.shared.sharing, task.shared.quotas, peak
+    )  # fmt: skip
+    return seating(search, found.served, found.offers)
+
+
+@cache
+def _model(calibration: Path | None) -> PerformanceModel:
+    return load_model(calibration)

@@ -1,0 +1,171 @@
+"""Parts → the estate: what is shared beyond quotas, and the sums."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from advisor import __version__
+from advisor.catalog import Catalog
+from advisor.plan.document import digest, plain
+from advisor.plan.estate.commitments import SharedCommitment, shared_commitments
+from advisor.plan.estate.divide import Shares
+from advisor.plan.estate.packing import Guest, SharedMachine, share_machines
+from advisor.plan.estate.resources import MARKETS, ResourceUse, limits_of, totals
+from advisor.plan.estate.terms import Terms
+from advisor.plan.estate.values import (
+    FAILED,
+    INFEASIBLE,
+    PLANNED,
+    Estate,
+    EstateTotals,
+    Part,
+    Together,
+    WorkloadRow,
+)
+from advisor.plan.fleet.constraints import quota_detail
+from advisor.plan.fleet.pools import quota_key
+from advisor.plan.fleet.values import Constraint
+from advisor.plan.values import Plan, PlanProvenance
+
+_UNITS = {Constraint.QUOTA.value: "units", Constraint.OWNED.value: "instances"}
+
+
+def workload_row(file: str, plan: Plan) -> WorkloadRow:
+    """One workload's plan in a line."""
+    fleet = plan.fleet
+    confirmed = fleet.confirmed if fleet else None
+    return WorkloadRow(
+        file=file,
+        name=str(plan.workload["name"]),
+        status=PLANNED if fleet else INFEASIBLE,
+        fleet=_fleet_words(plan),
+        usd_per_month=fleet.cost.total_usd_per_month if fleet else None,
+        within_slo_ratio=confirmed.within_slo_ratio if confirmed else None,
+        slo_kept=confirmed.reached if confirmed else None,
+        proven=fleet.proven if fleet else None,
+        gap_ratio=fleet.gap_ratio if fleet else None,
+        shared_machine=None,
+        message="" if fleet else _obstacle(plan),
+    )
+
+
+def _fleet_words(plan: Plan) -> str:
+    groups = plan.fleet.groups if plan.fleet else ()
+    words = [
+        f"{max(group.instances)} × {group.instance_type} {group.region} {group.purchase.replace('_', ' ')}"
+        for group in groups
+    ]
+    return " + ".join(words)
+
+
+def _obstacle(plan: Plan) -> str:
+    if plan.conflict is not None:
+        limits = " and ".join(plan.conflict.constraints)
+        needed = [f"{one.name} {one.detail or one.unit}: {one.needed:g} would do" for one in plan.conflict.relaxations]
+        return "; ".join([f"no fleet keeps to {limits}", *needed[:1]])
+    misses = [f"{miss.instance_type}: {miss.message}" for miss in plan.nearest_misses]
+    return misses[0] if misses else "nothing in the catalog serves it"
+
+
+def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catalog) -> Estate:
+    """The estate of all parts.
+
+    Args:
+        parts: of all workloads, as they are after quotas and owned instances were divided.
+        shares: how those were divided.
+        terms: what is shared.
+        catalog: where prices of shared commitments are from.
+    """
+    uses = {part.row.file: part.uses for part in parts}
+    machines = () if shares.excess else _machines(parts, terms)
+    where = {file: at for at, machine in enumerate(machines) for file in machine.workloads}
+    rows = tuple(replace(part.row, shared_machine=where.get(part.row.file)) for part in parts)
+    alone = [part for part in parts if part.row.file not in where]
+    committed = shared_commitments([use for part in alone for use in part.hourly], catalog)
+    sums = _totals(rows, machines, committed)
+    return Estate(
+        workloads=rows,
+        totals=sums,
+        shared=tuple(_shared({file: use for file, use in uses.items() if file not in where}, machines, terms)),
+        together=Together(shares.together, shares.gap_ratio),
+        shared_machines=machines,
+        shared_commitments=committed,
+        conflict=tuple(_conflicts(shares, terms, sums)),
+        provenance=_provenance(parts, terms, catalog),
+    )
+
+
+def _machines(parts: Sequence[Part], terms: Terms) -> tuple[SharedMachine, ...]:
+    guests = [
+        Guest(part.row.file, part.usd_without_transfer, part.seating) for part in parts if part.seating is not None
+    ]
+    taken = totals({part.row.file: part.uses for part in parts})
+    room = {quota_key(quota): quota.limit - taken.get(_on_demand(quota_key(quota)), 0.0) for quota in terms.quotas}
+    freed = {
+        part.row.file: {key: part.uses[_on_demand(key)] for key in room if _on_demand(key) in part.uses}
+        for part in parts
+    }
+    return share_machines(guests, room, freed)
+
+
+def _on_demand(key: str) -> tuple[str, str]:
+    return Constraint.QUOTA.value, quota_detail((key, MARKETS[0]))
+
+
+def _shared(
+    uses: Mapping[str, Mapping[tuple[str, str], float]], machines: Sequence[SharedMachine], terms: Terms
+) -> list[ResourceUse]:  # fmt: skip
+    """What is taken of everything that somebody takes of, or that is owned."""
+    taken = totals({**uses, **{f"machine {at}": _units(one) for at, one in enumerate(machines)}})
+    return [
+        ResourceUse(name, detail, limit, taken.get((name, detail), 0.0), _UNITS[name])
+        for (name, detail), limit in limits_of(terms).items()
+        if (name, detail) in taken or name == Constraint.OWNED
+    ]
+
+
+def _units(machine: SharedMachine) -> dict[tuple[str, str], float]:
+    return {_on_demand(key): units for key, units in machine.quotas}
+
+
+def _totals(
+    rows: Sequence[WorkloadRow], machines: Sequence[SharedMachine], committed: Sequence[SharedCommitment]
+) -> EstateTotals:  # fmt: skip
+    fleets = round(math.fsum(row.usd_per_month or 0.0 for row in rows), 2)
+    on_machines = round(math.fsum(one.alone_usd_per_month - one.usd_per_month for one in machines), 2)
+    by_commitments = round(math.fsum(one.saved_usd_per_month for one in committed), 2)
+    return EstateTotals(
+        workloads=len(rows),
+        planned=sum(row.status == PLANNED for row in rows),
+        infeasible=sum(row.status == INFEASIBLE for row in rows),
+        failed=sum(row.status == FAILED for row in rows),
+        fleets_usd_per_month=fleets,
+        machines_saved_usd_per_month=on_machines,
+        commitments_saved_usd_per_month=by_commitments,
+        total_usd_per_month=round(fleets - on_machines - by_commitments, 2),
+    )
+
+
+def _conflicts(shares: Shares, terms: Terms, sums: EstateTotals) -> list[ResourceUse]:
+    limits = limits_of(terms)
+    found = [
+        ResourceUse(name, detail, limits[name, detail], limits[name, detail] + more, _UNITS[name])
+        for (name, detail), more in shares.excess.items()
+    ]
+    budget = terms.max_usd_per_month
+    if budget is not None and sums.total_usd_per_month > budget:
+        found.append(ResourceUse(Constraint.BUDGET.value, "", budget, sums.total_usd_per_month, "USD/month"))
+    return found
+
+
+def _provenance(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> PlanProvenance:
+    """As of a plan; its input is that of all plans, and what they share."""
+    known = [part.provenance for part in parts if part.provenance is not None]
+    inputs = {part.row.file: part.provenance.input_digest for part in parts if part.provenance is not None}
+    return PlanProvenance(
+        advisor_version=__version__,
+        catalog_hash=catalog.content_hash,
+        catalog_as_of=catalog.as_of,
+        calibration_version=known[0].calibration_version if known else "",
+        input_digest=digest({"workloads": inputs, "terms": plain(terms, "terms")}),
+    )

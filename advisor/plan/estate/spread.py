@@ -1,0 +1,90 @@
+"""The same work on one core, on all of them, or on a cluster that joblib knows; results always come in order."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from advisor.errors import InputError
+
+A = TypeVar("A")
+B = TypeVar("B")
+BACKENDS = ("loky", "dask", "ray")
+
+
+class Run(Protocol):
+    """Applies a function to many things, in their order."""
+
+    def __call__(self, function: Callable[[A], B], items: Sequence[A]) -> Iterable[B]:
+        """Results one by one, as they are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How work is spread."""
+
+    jobs: int = 1
+    """At a time; -1 is one for each core, or each worker of a cluster."""
+    backend: str = "loky"
+    scheduler: str | None = None
+    """Address of a running cluster; None starts a local one."""
+
+    @contextmanager
+    def open(self) -> Iterator[Run]:
+        """Start what runs the work, and stop it.
+
+        Raises:
+            InputError: a library is missing, or the cluster does not answer.
+        """
+        if self.jobs == 1 and self.backend == "loky":
+            yield _here
+            return
+        joblib = _library("joblib", "joblib")
+        with ExitStack() as stack:
+            _connect(self, stack)
+            stack.enter_context(joblib.parallel_config(backend=self.backend, n_jobs=self.jobs))
+
+            def run(function: Callable[[A], B], items: Sequence[A]) -> Iterable[B]:
+                found: Iterable[B] = joblib.Parallel(return_as="generator")(
+                    joblib.delayed(function)(item) for item in items
+                )
+                return found
+
+            yield run
+
+
+def _here(function: Callable[[A], B], items: Sequence[A]) -> Iterable[B]:
+    return map(function, items)
+
+
+def _connect(spread: Spread, stack: ExitStack) -> None:
+    """Reach the cluster that a backend works on."""
+    match spread.backend:
+        case "dask":
+            distributed = _library("distributed", "distributed")
+            try:
+                stack.enter_context(distributed.Client(spread.scheduler))
+            except OSError as error:
+                raise InputError(
+                    f"no Dask scheduler answers: {error}",
+                    where=spread.scheduler or "a local cluster",
+                    hint="give the address that `dask scheduler` prints, such as tcp://10.0.0.1:8786",
+                ) from error
+        case "ray":
+            ray = _library("ray", "ray")
+            _library("ray.util.joblib", "ray").register_ray()
+            ray.init(address=spread.scheduler, ignore_reinit_error=True, log_to_driver=False)
+            stack.callback(ray.shutdown)
+        case _:
+            return
+
+
+def _library(module: str, package: str) -> Any:  # noqa: ANN401 - a module that need not be installed
+    import importlib  # noqa: PLC0415 - libraries that only large estates need
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"spreading the work needs {package}, which is not installed", hint=f"pip install {package}"
+        ) from error

@@ -1,0 +1,98 @@
+"""The estate as values: what ``advisor.estate/v1`` JSON holds, under the same names."""
+
+from dataclasses import dataclass
+
+from advisor.plan.estate.commitments import HourlyUse, SharedCommitment
+from advisor.plan.estate.packing import SharedMachine
+from advisor.plan.estate.resources import ResourceUse, Uses
+from advisor.plan.estate.seats import Seating
+from advisor.plan.fleet.values import Problem
+from advisor.plan.values import PlanProvenance
+
+SCHEMA = "advisor.estate/v1"
+PLANNED = "planned"
+INFEASIBLE = "infeasible"
+FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRow:
+    """One workload file and its fleet."""
+
+    file: str
+    """Told from the directory."""
+    name: str
+    status: str
+    """planned; infeasible: no fleet keeps its limits; failed: the file has to be mended."""
+    fleet: str
+    """Most instances of each group, in words."""
+    usd_per_month: float | None
+    """Of a fleet of its own."""
+    within_slo_ratio: float | None
+    """Of the requests of the replay."""
+    slo_kept: bool | None
+    proven: bool | None
+    gap_ratio: float | None
+    shared_machine: int | None
+    """Position in ``shared_machines`` of where it sits instead of on its own fleet."""
+    message: str
+    """What stands against a fleet; "" for nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What is kept of one workload's plan while all are planned."""
+
+    row: WorkloadRow
+    plan_text: str
+    """As ``advisor.plan/v1`` JSON; "" where there is no plan."""
+    uses: Uses
+    problem: Problem | None
+    """What was solved, where something is shared that it could take."""
+    hourly: tuple[HourlyUse, ...]
+    """What may be committed to."""
+    seating: Seating | None
+    usd_without_transfer: float
+    """What its fleet costs a month but for data transfer, which stays when it leaves that for a shared machine."""
+    provenance: PlanProvenance | None
+
+
+@dataclass(frozen=True, slots=True)
+class EstateTotals:
+    """Sums over all workloads; USD without tax, each to the cent."""
+
+    workloads: int
+    planned: int
+    infeasible: int
+    failed: int
+    fleets_usd_per_month: float
+    """All of the fleets, with nothing shared but quotas and what is owned."""
+    machines_saved_usd_per_month: float
+    commitments_saved_usd_per_month: float
+    total_usd_per_month: float
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Workloads that were planned in one program, because what they want runs short."""
+
+    workloads: tuple[str, ...]
+    gap_ratio: float
+    """How much cheaper they could be at most; 0 is proven optimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """All workloads of a directory."""
+
+    workloads: tuple[WorkloadRow, ...]
+    totals: EstateTotals
+    shared: tuple[ResourceUse, ...]
+    """Quotas and owned commitments, and what all workloads take of them."""
+    together: Together
+    shared_machines: tuple[SharedMachine, ...]
+    shared_commitments: tuple[SharedCommitment, ...]
+    conflict: tuple[ResourceUse, ...]
+    """Shared limits that not all workloads together can keep; ``used`` is the least that would do."""
+    provenance: PlanProvenance
+    schema: str = SCHEMA

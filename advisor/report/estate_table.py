@@ -1,0 +1,102 @@
+"""The estate for a terminal and for Markdown."""
+
+from collections.abc import Callable, Sequence
+
+from advisor.plan.estate.packing import SharedMachine
+from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
+from advisor.report.text_table import escape_markdown, render_markdown_table, render_table
+from advisor.report.words import usd
+
+_HEADERS = ("workload", "fleet", "USD/month", "within SLO", "proven")
+_MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
+_COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
+_SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
+Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
+
+
+def estate_table(estate: Estate) -> str:
+    """One line for each workload, then what is shared, then the sums."""
+    return "\n\n".join([*_blocks(estate, render_table), "\n".join(totals(estate))]) + "\n"
+
+
+def estate_markdown(estate: Estate) -> str:
+    """The same as Markdown."""
+    sums = "\n".join(f"- {escape_markdown(line)}" for line in totals(estate))
+    return "\n\n".join([*_blocks(estate, render_markdown_table), sums]) + "\n"
+
+
+def totals(estate: Estate) -> list[str]:
+    """The sums in sentences."""
+    sums, together = estate.totals, estate.together
+    lines = [f"{sums.planned} of {sums.workloads} workloads planned: {usd(sums.total_usd_per_month)} a month"]
+    if sums.machines_saved_usd_per_month:
+        lines.append(f"shared machines save {usd(sums.machines_saved_usd_per_month)} a month")
+    if sums.commitments_saved_usd_per_month:
+        lines.append(f"shared commitments save {usd(sums.commitments_saved_usd_per_month)} a month")
+    if together.workloads:
+        proof = "proven optimal" if together.gap_ratio == 0 else f"at most {together.gap_ratio:.2%} from the optimum"
+        lines.append(f"{len(together.workloads)} workloads want more of something than there is; divided, {proof}")
+    lines += [
+        f"{one.constraint} {one.detail}: {one.limit:,g} {one.unit} are too few, {one.used:,g} would do".replace(
+            "  ", " "
+        )
+        for one in estate.conflict
+    ]
+    return lines
+
+
+def obstacles(estate: Estate) -> list[str]:
+    """What stands against a plan, file by file."""
+    return [
+        one.message if one.status == FAILED else f"{one.file}: {one.message}"
+        for one in estate.workloads
+        if one.status != PLANNED
+    ]
+
+
+def _blocks(estate: Estate, render: Render) -> list[str]:
+    tables = (
+        (_HEADERS, [_cells(one, estate.shared_machines) for one in estate.workloads]),
+        (_MACHINE_HEADERS, [_machine_cells(at, one) for at, one in enumerate(estate.shared_machines, start=1)]),
+        (
+            _COMMITMENT_HEADERS,
+            [
+                (
+                    f"{one.instance_type} {one.region}", one.commitment, str(one.count), f"{one.in_use_ratio:.0%}",
+                    f"{one.saved_usd_per_month:,.2f}",
+                )
+                for one in estate.shared_commitments
+            ],
+        ),
+        (
+            _SHARED_HEADERS,
+            [(one.constraint, one.detail, f"{one.used:,g}", f"{one.limit:,g}", one.unit) for one in estate.shared],
+        ),
+    )  # fmt: skip
+    return [render(headers, rows) for headers, rows in tables if rows]
+
+
+def _cells(row: WorkloadRow, machines: Sequence[SharedMachine]) -> tuple[str, ...]:
+    if row.status != PLANNED:
+        return row.file, row.status, "–", "–", "–"
+    at = row.shared_machine
+    fleet = row.fleet if at is None else f"on shared machine {at + 1}, {machines[at].instance_type}"
+    return (
+        row.file,
+        fleet,
+        f"{row.usd_per_month or 0.0:,.2f}" if at is None else "shared",
+        "–" if row.within_slo_ratio is None else f"{row.within_slo_ratio:.2%}{'' if row.slo_kept else ' (too few)'}",
+        "yes" if row.proven else f"gap {row.gap_ratio or 0.0:.2%}",
+    )
+
+
+def _machine_cells(position: int, machine: SharedMachine) -> tuple[str, ...]:
+    seats = "; ".join(", ".join(group) for group in machine.accelerators)
+    cut = f", {machine.slice}" if machine.slice else ""
+    return (
+        f"{position}: {machine.instance_type} {machine.region}{cut}",
+        str(machine.copies),
+        seats,
+        f"{machine.usd_per_month:,.2f}",
+        f"{machine.alone_usd_per_month:,.2f}",
+    )
