@@ -18,15 +18,8 @@ from advisor.plan.question import Question, read_question
 from advisor.plan.values import Plan
 from advisor.plan.whatif import WhatIf, compare, what_if
 from advisor.plan.why import Why, why
-from advisor.report.explain_plan import (
-    Section,
-    front_section,
-    outcome_section,
-    sections_markdown,
-    sections_text,
-    what_if_section,
-    why_section,
-)
+from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
+from advisor.report.sections import Section, sections_markdown, sections_text
 
 SCHEMA = "advisor.explanation/v1"
 _STATED = "stated"
@@ -141,7 +134,7 @@ def _render(found: _Explanation, output_format: str) -> str:
 
 
 def _sections(found: _Explanation) -> list[Section]:
-    sections = [outcome_section(found.plan)] if found.plan else []
+    sections = outcome_sections(found.plan) if found.plan else []
     sections += [what_if_section(found.what_if)] if found.what_if else []
     sections += [why_section(found.why)] if found.why else []
     return sections + [front_section(front) for front in found.pareto]

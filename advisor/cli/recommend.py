@@ -1,16 +1,19 @@
 """``advisor recommend``: a workload file in, a ranked recommendation out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from advisor.cli.output import calibration_option, deliver, format_option
+from advisor.cli.output import calibration_option, deliver, format_option, read_text
 from advisor.cli.progress import Progress
 from advisor.errors import NothingFeasible
 from advisor.pipeline import recommend
-from advisor.plan.document import plan_to_json
+from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.spread import BACKENDS, Spread
-from advisor.plan.values import Plan, Rejection
+from advisor.plan.values import Plan
+from advisor.report.fleet_words import change_words
+from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
 
 _RELAX = {
@@ -20,6 +23,7 @@ _RELAX = {
     "slo_e2e": "relax slo.e2e_p95",
     "max_replicas": "raise limits.max_replicas",
     "budget": "raise limits.max_usd_per_month",
+    "network": "relax slo.ttft_p95 and slo.e2e_p95, or allow regions nearer to the users",
 }
 
 
@@ -35,6 +39,11 @@ _RELAX = {
 @calibration_option
 @click.option("--all", "every_variant", is_flag=True, help="Every precision and parallelism, not only the best ones.")
 @click.option("--top", type=click.IntRange(1), default=SHOWN_OPTIONS, show_default=True, help="Options in a table.")
+@click.option(
+    "--previous",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Plan (JSON) of what runs now: leaving it has to be worth its cost.",
+)
 @click.option(
     "--terraform",
     "terraform_dir",
@@ -55,6 +64,7 @@ def command(
     calibration: Path | None,
     every_variant: bool,
     top: int,
+    previous: Path | None,
     terraform_dir: Path | None,
     jobs: int,
     backend: str,
@@ -71,21 +81,22 @@ def command(
     if workload.is_dir():
         from advisor.cli.estate import recommend_estate  # noqa: PLC0415 - most runs plan one workload
 
-        if every_variant or terraform_dir is not None:
-            raise click.UsageError("--all and --terraform are for one workload file")
+        if every_variant or terraform_dir is not None or previous is not None:
+            raise click.UsageError("--all, --previous and --terraform are for one workload file")
         recommend_estate(workload, output_format, output, calibration, Spread(jobs, backend, scheduler))
         return
     if output is not None and output.is_dir():
         raise click.UsageError(f"--output {output} is a directory, and a workload file gives one plan")
+    running = plan_from_json(read_text(previous, "plan"), str(previous)) if previous else None
     with Progress("requests read") as progress:
-        plan = recommend(workload, every_variant=every_variant, progress=progress, calibration=calibration)
-    deliver(_render(plan, output_format, top), output)
-    if plan.recommended is None:
-        raise NothingFeasible(
-            "no offer of the catalog serves this workload within its limits",
-            where=str(workload),
-            hint=relaxations(plan.nearest_misses),
+        plan = recommend(
+            workload, every_variant=every_variant, progress=progress, calibration=calibration, previous=running
         )
+    if running is not None and plan.fleet is not None:
+        plan = replace(plan, notes=(change_words(running, plan), *plan.notes))
+    deliver(_render(plan, output_format, top), output)
+    if plan.fleet is None:
+        raise _nothing_feasible(plan, workload)
     if terraform_dir is not None:
         from advisor.codegen import write_stack  # noqa: PLC0415 - templates load only when code is asked for
         from advisor.codegen.selection import choose_option  # noqa: PLC0415
@@ -97,12 +108,18 @@ def command(
         click.echo(report.summary, err=True)
 
 
-def relaxations(misses: tuple[Rejection, ...]) -> str:
-    """Which limit to relax, for the rejections that came closest."""
-    if not misses:
-        return "choose more providers, regions, precisions or purchase options"
-    lines = [f"{miss.message} → {_RELAX[miss.code]}" for miss in misses]
-    return "nearest misses:\n    " + "\n    ".join(lines)
+def _nothing_feasible(plan: Plan, workload: Path) -> NothingFeasible:
+    """Which limits to relax: those that exclude each other, or those that the nearest misses break."""
+    message, hint = "no offer of the catalog serves this workload within its limits", ""
+    if plan.conflict is not None:
+        message = conflict_words(plan.conflict).rstrip(".")
+        hint = "\n    ".join(["any one of these alone would help:", *relaxation_words(plan.conflict)])
+    elif plan.nearest_misses:
+        misses = [f"{miss.message} → {_RELAX[miss.code]}" for miss in plan.nearest_misses]
+        hint = "\n    ".join(["nearest misses:", *misses])
+    return NothingFeasible(
+        message, where=str(workload), hint=hint or "choose more providers, regions, precisions or purchase options"
+    )
 
 
 def _render(plan: Plan, output_format: str, top: int) -> str:

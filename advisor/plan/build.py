@@ -22,7 +22,7 @@ from advisor.requirements import Requirements
 
 NEAREST_MISSES = 3
 
-_LAST_JUDGED_FIRST = ("budget", "max_replicas", "slo_e2e", "slo_tpot", "slo_ttft", "memory")
+_LAST_JUDGED_FIRST = ("budget", "max_replicas", "slo_e2e", "slo_tpot", "slo_ttft", "memory", "network")
 """Codes whose two numbers can be compared: how near a rejection was to being an option."""
 
 
@@ -52,14 +52,14 @@ def build_plan(
     )
     recommended = options[0] if options and choice.fleet is not None else None
     current = _current(requirements, catalog)
-    workload, demand = workload_document(requirements), demand_document(requirements.demand)
+    question = question_document(requirements)
     return Plan(
-        workload=workload,
-        demand=demand,
+        workload=workload_document(requirements),
+        demand=demand_document(requirements.demand),
         recommended=recommended,
         options=options,
         rejected=tuple(rejections),
-        nearest_misses=() if options else nearest_misses(rejections),
+        nearest_misses=() if choice.fleet or (options and choice.conflict) else nearest_misses(rejections),
         current=current,
         savings=_savings(current, choice.fleet),
         provenance=PlanProvenance(
@@ -67,13 +67,13 @@ def build_plan(
             catalog_hash=catalog.content_hash,
             catalog_as_of=catalog.as_of,
             calibration_version=calibration_version,
-            input_digest=_input_digest(requirements, workload, demand),
+            input_digest=digest(question),
         ),
         notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes))),
         measure_first=measure_first(options),
         fleet=choice.fleet,
         conflict=choice.conflict,
-        question=question_document(requirements),
+        question=question,
     )
 
 
@@ -112,23 +112,26 @@ def _distance(rejection: Rejection) -> float | None:
 def workload_document(requirements: Requirements) -> dict[str, Any]:
     """The workload as understood, under the plan's names."""
     workload = requirements.workload
-    slo, limits = workload.slo, workload.limits
     return {
         "name": workload.name,
         "model": requirements.model.name,
         "precisions": list(workload.precisions),
-        "slo": {"ttft_p95_ms": slo.ttft_p95_ms, "tpot_p95_ms": slo.tpot_p95_ms, "e2e_p95_ms": slo.e2e_p95_ms},
+        "slo": plain(workload.slo, "slo"),
         "providers": list(workload.providers),
         "regions": list(workload.regions),
         "purchase": [purchase.value for purchase in workload.purchase],
         "context_tokens": requirements.context_tokens,
-        "limits": {
-            "min_replicas": limits.min_replicas,
-            "max_replicas": limits.max_replicas,
-            "zones": limits.zones,
-            "max_usd_per_month": limits.max_usd_per_month,
-            "memory_utilization": limits.memory_utilization,
-        },
+        "limits": plain(workload.limits, "limits"),
+        "users": plain(dict(workload.users), "users"),
+        "residency": list(workload.residency),
+        "routing": workload.routing.value,
+        "scaling": plain(workload.scaling, "scaling"),
+        "commitments": plain(workload.commitments, "commitments"),
+        "as_of": plain(workload.as_of, "as_of"),
+        "running": dict(workload.running),
+        "growth_per_year": workload.growth_per_year,
+        "horizon_days": workload.horizon_days,
+        "prefix_cache_hit_ratio": workload.prefix_cache_hit_ratio,
     }
 
 
@@ -155,22 +158,6 @@ def demand_document(demand: Demand) -> dict[str, Any]:
 
 def _quantiles(tokens: TokenQuantiles) -> dict[str, float]:
     return {"mean": tokens.mean, "p50": tokens.p50, "p95": tokens.p95, "p99": tokens.p99, "max": tokens.max}
-
-
-def _input_digest(requirements: Requirements, workload: dict[str, Any], demand: dict[str, Any]) -> str:
-    """Digest of everything the user gave: workload, current deployment, demand with its token histogram."""
-    tokens, current = requirements.demand.tokens, requirements.workload.current
-    return digest(
-        plain(
-            {
-                "workload": workload,
-                "current": plain(current, "current") if current else None,
-                "demand": demand,
-                "tokens": [tokens.input_tokens.tolist(), tokens.output_tokens.tolist(), tokens.probability.tolist()],
-            },
-            "input",
-        )
-    )
 
 
 def _option(rank: int, sized: Sized, latency: LoadLatency, requirements: Requirements) -> Option:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from advisor.plan.fleet.chosen import Conflict, Fleet
 from advisor.plan.values import Option, Plan
 from advisor.units import HOURS_PER_MONTH
 
@@ -22,7 +23,7 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What decides how many instances there are."""
+    """What decides how many instances of a single type there are."""
 
     count_set_by: str
     """demand, min_replicas, zones or replicas_per_instance (whole instances hold more replicas than are needed)."""
@@ -49,8 +50,14 @@ class Outcome:
     """A plan in short."""
 
     total_usd_per_month: float | None
-    """None: nothing serves the workload."""
+    """Of the fleet; None: nothing serves the workload."""
+    within_ratio: float
+    """Share of the requests that the workload wants within the SLO."""
+    fleet: Fleet | None
+    conflict: Conflict | None
+    """Why there is no fleet, where limits exclude each other."""
     winner: Option | None
+    """The cheapest single type for the busiest minute."""
     options: int
     binding: Binding | None
     runner_up: RunnerUp | None
@@ -60,7 +67,7 @@ class Outcome:
 
 def cost_of_plan(plan: Plan) -> float | None:
     """What is minimised; None where nothing serves the workload."""
-    return plan.recommended.cost.total_usd_per_month if plan.recommended else None
+    return plan.fleet.cost.total_usd_per_month if plan.fleet else None
 
 
 def outcome_of(plan: Plan) -> Outcome:
@@ -68,6 +75,9 @@ def outcome_of(plan: Plan) -> Outcome:
     winner = plan.recommended
     return Outcome(
         total_usd_per_month=cost_of_plan(plan),
+        within_ratio=plan.workload["slo"]["within_ratio"],
+        fleet=plan.fleet,
+        conflict=plan.conflict,
         winner=winner,
         options=len(plan.options),
         binding=_binding(plan, winner) if winner else None,

@@ -1,14 +1,15 @@
-"""An explanation in words: sections of sentences and tables, as text or as Markdown."""
+"""An explanation in words: sections of sentences and tables."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from advisor.plan.outcome import Binding, Outcome, RunnerUp
 from advisor.plan.pareto import Front
 from advisor.plan.values import Option
 from advisor.plan.whatif import WhatIf
 from advisor.plan.why import Contender, LoadRange, PriceChange, TargetChange, Why
-from advisor.report.text_table import escape_markdown, render_markdown_table, render_table
+from advisor.report.fleet_words import confirmation_words, constraint_words, fleet_lines, fleet_tables, fleet_words
+from advisor.report.limits_words import conflict_words, relaxation_words
+from advisor.report.sections import Section
 from advisor.report.words import hardware_words, milliseconds, purchase_words, usd
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95"}
@@ -31,46 +32,29 @@ _FRONT_HEADERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A heading, sentences, and a table (no rows: none)."""
-
-    title: str
-    lines: tuple[str, ...]
-    headers: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-
-
-def sections_text(sections: Sequence[Section]) -> str:
-    """For a terminal."""
-    blocks = []
-    for section in sections:
-        blocks.append("\n".join([section.title, *(f"  - {line}" for line in section.lines)]))
-        if section.rows:
-            blocks.append(render_table(section.headers, section.rows))
-    return "\n\n".join(blocks) + "\n"
-
-
-def sections_markdown(sections: Sequence[Section]) -> str:
-    """For a pull request or a wiki page."""
-    blocks = []
-    for section in sections:
-        blocks.append(f"## {escape_markdown(section.title)}")
-        blocks.append("\n".join(f"- {escape_markdown(line)}" for line in section.lines))
-        if section.rows:
-            blocks.append(render_markdown_table(section.headers, section.rows))
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def outcome_section(outcome: Outcome) -> Section:
-    """Why the winner wins, and what binds."""
-    winner, binding = outcome.winner, outcome.binding
+def outcome_sections(outcome: Outcome) -> list[Section]:
+    """Why the fleet is as it is, what binds, and how single types compare."""
+    fleet, winner, binding = outcome.fleet, outcome.winner, outcome.binding
+    if fleet is None:
+        return [Section(_nothing_words(outcome), (*_relaxations(outcome), *outcome.nearest_misses))]
+    title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month is the cheapest fleet"
+    sections = [Section(title, tuple(fleet_lines(fleet, outcome.within_ratio))), *fleet_tables(fleet)]
     if winner is None or binding is None:
-        return Section("Nothing in the catalog serves this workload within its limits", outcome.nearest_misses)
+        return sections
     lines = [_count_words(winner, binding), *_margin_words(binding), _headroom_words(binding)]
     if outcome.runner_up is not None:
         lines.append(_runner_up_words(winner, outcome.runner_up))
-    return Section(f"{_option_words(winner)} wins", tuple(lines))
+    return [*sections, Section(f"Of single types, {_option_words(winner)} wins", tuple(lines))]
+
+
+def _nothing_words(outcome: Outcome) -> str:
+    if outcome.conflict is None:
+        return "Nothing in the catalog serves this workload within its limits"
+    return conflict_words(outcome.conflict)
+
+
+def _relaxations(outcome: Outcome) -> tuple[str, ...]:
+    return tuple(relaxation_words(outcome.conflict)) if outcome.conflict else ()
 
 
 def _option_words(option: Option) -> str:
@@ -111,16 +95,17 @@ def what_if_section(found: WhatIf) -> Section:
     """What would change."""
     title = "If " + ", ".join(f"{one.key} were {one.after} (now {one.before})" for one in found.changes)
     lines = [f"now: {_outcome_words(found.before)}", f"then: {_outcome_words(found.after)}", _difference_words(found)]
-    if found.after.binding is not None:
-        lines += [f"then {line}" for line in _margin_words(found.after.binding)]
-    lines += found.after.nearest_misses
+    if found.after.fleet is not None:
+        told = (confirmation_words(found.after.fleet, found.after.within_ratio), *constraint_words(found.after.fleet))
+        lines += [f"then {line}" for line in told]
+    lines += [*_relaxations(found.after), *found.after.nearest_misses]
     return Section(title, tuple(lines))
 
 
 def _outcome_words(outcome: Outcome) -> str:
-    if outcome.winner is None:
-        return "nothing serves the workload"
-    return f"{_option_words(outcome.winner)}, the cheapest of {outcome.options}"
+    if outcome.fleet is None:
+        return _nothing_words(outcome)
+    return f"{fleet_words(outcome.fleet)} at {usd(outcome.fleet.cost.total_usd_per_month)} a month"
 
 
 def _difference_words(found: WhatIf) -> str:

@@ -8,7 +8,7 @@ from advisor.workload.yaml_fields import Field
 
 _LIMIT_KEYS = (
     "min_replicas", "max_replicas", "zones", "max_usd_per_month", "memory_utilization", "survive",
-    "fault_tolerant_ratio", "max_instance_types", "max_changed_instances", "switching_usd_per_instance",
+    "fault_tolerant_ratio", "max_regions", "mix_providers", "max_instance_types", "max_changed_instances", "switching_usd_per_instance",
     "commit_beyond_forecast", "quotas", "max_kg_co2e_per_month", "max_kw",
 )  # fmt: skip
 _QUOTA_KEYS = ("provider", "region", "code", "limit")
@@ -30,6 +30,8 @@ def read_limits(field: Field | None) -> Limits:
         "memory_utilization": lambda one: one.number(0, exclusive=True, maximum=1),
         "survive": lambda one: Survive(one.choice(_SURVIVES)),
         "fault_tolerant_ratio": lambda one: one.number(0, maximum=1),
+        "max_regions": lambda one: one.count(1),
+        "mix_providers": lambda one: one.truth(),
         "max_instance_types": lambda one: one.count(1),
         "max_changed_instances": lambda one: one.count(0),
         "switching_usd_per_instance": lambda one: one.number(0),

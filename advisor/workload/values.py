@@ -70,6 +70,10 @@ class Limits:
     survive: Survive = Survive.NOTHING
     fault_tolerant_ratio: float = 0.0
     """Share of the requests that may wait or be sent again when spot capacity is withdrawn."""
+    max_regions: int | None = None
+    """Regions that a fleet may spread over; None: one, or as many as users need where they are named."""
+    mix_providers: bool = False
+    """Whether one fleet may run on several clouds."""
     max_instance_types: int | None = None
     max_changed_instances: int | None = None
     """Instances started or stopped at most, against what runs today."""

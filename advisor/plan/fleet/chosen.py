@@ -125,7 +125,7 @@ class Confirmation:
     """By how much less a replica is taken to sustain than the closed form says, at most: raised until the replay finds
     enough of the requests within the SLO."""
     reached: bool
-    """Whether it finds ``slo.within_ratio`` of them within every target."""
+    """Whether it finds ``slo.within_ratio`` of them within every target, and half of the rest: they are made up."""
     arrivals: str
     """What was replayed, in words."""
 

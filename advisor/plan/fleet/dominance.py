@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from advisor.plan.fleet.program import mix_rate
 from advisor.plan.fleet.values import Floats, Paid, Pool, Problem, Tariff
 from advisor.workload.values import Limits, Survive
 
@@ -36,7 +37,7 @@ class _Items:
     order: Positions
     paid: npt.NDArray[np.str_]
     rates: Floats
-    """(items, places and buckets)"""
+    """(items, places and buckets, and what counts where others fail)"""
     usd: Floats
     costs: Floats
     """What else an instance takes, (items, kinds of cost)."""
@@ -94,7 +95,7 @@ def _items(problem: Problem) -> _Items:
         tariff=np.array([t for _, t, *_ in rows], dtype=np.intp),
         order=np.arange(len(rows), dtype=np.intp),
         paid=np.array([tariff.paid.value for *_, tariff in rows]),
-        rates=np.array([np.concatenate([pool.mix_rates, pool.rates.ravel()]) for *_, pool, _ in rows]),
+        rates=np.array([[*pool.mix_rates, *pool.rates.ravel(), mix_rate(problem, pool)] for *_, pool, _ in rows]),
         usd=np.array([tariff.usd_per_hour + tariff.interruption_usd_per_hour for *_, tariff in rows]),
         costs=np.array([_costs(pool, tariff, quotas, problem.limits) for *_, pool, tariff in rows]),
         per_request=np.array([pool.usd_per_request for *_, pool, _ in rows]),
@@ -116,7 +117,7 @@ def _costs(pool: Pool, tariff: Tariff, quotas: tuple[tuple[str, str], ...], limi
     market = "spot" if tariff.paid is Paid.SPOT else "on_demand"
     return [
         pool.switching_usd,
-        pool.lead_hours * tariff.usd_per_hour,
+        pool.lead_hours * (tariff.usd_per_hour + tariff.interruption_usd_per_hour),
         (pool.kg_co2e_per_hour or 0.0) if limits.max_kg_co2e_per_month is not None else 0.0,
         (pool.kw or 0.0) if limits.max_kw is not None else 0.0,
         *(pool.quotas.get(key, 0.0) if key[1] == market else 0.0 for key in quotas),
@@ -139,11 +140,12 @@ def _dominated(items: _Items, others: _Items, limits: Limits) -> Flags:
 def _could_stand_in(items: _Items, others: _Items, limits: Limits) -> Flags:
     """Which of the others could replace each item: (items, others)."""
     count = _replacements(items.rates, others.rates)
-    usd = count * others.usd
+    finite = np.where(np.isfinite(count), count, 1.0)
+    usd = finite * others.usd
     could: Flags = (usd <= items.usd[:, None] + ROUNDING) & np.isfinite(count)
+    could &= (others.paid != Paid.OWNED) | (count == 1)
     could &= others.per_request <= items.per_request[:, None] + ROUNDING
     could &= others.break_even <= items.break_even[:, None]
-    finite = np.where(np.isfinite(count), count, 1.0)
     for column in range(items.costs.shape[1]):
         could &= finite * others.costs[:, column] <= items.costs[:, column, None] + ROUNDING
     could &= np.where(items.special[:, None] == "", others.paid != Paid.OWNED, items.special[:, None] == others.special)

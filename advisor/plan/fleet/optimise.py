@@ -21,14 +21,14 @@ from advisor.plan.fleet.values import (
 
 NEGOTIABLE = (
     Constraint.BUDGET, Constraint.MAX_REPLICAS, Constraint.MIN_REPLICAS, Constraint.ZONES, Constraint.SURVIVE,
-    Constraint.SPOT_REROUTE, Constraint.COMMITMENT_LOW_BAND, Constraint.QUOTA, Constraint.MAX_INSTANCE_TYPES,
+    Constraint.SPOT_REROUTE, Constraint.COMMITMENT_LOW_BAND, Constraint.QUOTA, Constraint.MAX_REGIONS, Constraint.MAX_INSTANCE_TYPES,
     Constraint.MAX_CHANGED_INSTANCES, Constraint.CARBON, Constraint.POWER,
 )  # fmt: skip
 """What a user could give up; demand and capacity are what the fleet is for."""
 NOT_A_NUMBER = (Constraint.SURVIVE, Constraint.COMMITMENT_LOW_BAND)
 STEPS_PER_UNIT = {
     Constraint.BUDGET: 100, Constraint.MAX_REPLICAS: 1, Constraint.MIN_REPLICAS: 1, Constraint.ZONES: 1,
-    Constraint.MAX_INSTANCE_TYPES: 1, Constraint.MAX_CHANGED_INSTANCES: 1,
+    Constraint.MAX_REGIONS: 1, Constraint.MAX_INSTANCE_TYPES: 1, Constraint.MAX_CHANGED_INSTANCES: 1,
 }  # fmt: skip
 """Limits are stated in whole numbers, a budget in cents."""
 ROUNDING = 1e-3

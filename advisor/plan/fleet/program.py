@@ -114,6 +114,7 @@ class FleetProgram:
             Constraint.COMMITMENT_LOW_BAND: self._commitment_low_band,
             Constraint.OWNED: self._owned,
             Constraint.QUOTA: self._quota,
+            Constraint.MAX_REGIONS: self._max_regions,
             Constraint.MAX_INSTANCE_TYPES: self._max_instance_types,
             Constraint.MAX_CHANGED_INSTANCES: self._changed_instances,
             Constraint.BUDGET: self._budget,
@@ -383,16 +384,24 @@ class FleetProgram:
 
     def _max_instance_types(self) -> None:
         most = self.problem.limits.max_instance_types
-        if most is None:
-            return
-        kinds = dict.fromkeys(pool.instance_type for pool in self.problem.pools)
+        if most is not None:
+            self._at_most_kinds(Constraint.MAX_INSTANCE_TYPES, lambda pool: pool.instance_type, most, "types")
+
+    def _max_regions(self) -> None:
+        most = self.problem.max_regions
+        if most is not None and len({pool.region for pool in self.problem.pools}) > most:
+            self._at_most_kinds(Constraint.MAX_REGIONS, lambda pool: pool.region, most, "regions")
+
+    def _at_most_kinds(self, name: Constraint, kind_of: Callable[[Pool], str], most: int, unit: str) -> None:
+        """No more kinds of pools than so many have instances."""
+        kinds = dict.fromkeys(kind_of(pool) for pool in self.problem.pools)
         used = {kind: self.program.variable(upper=1.0, integer=True) for kind in kinds}
         for g, pool in enumerate(self.problem.pools):
-            kind = (used[pool.instance_type], -float(self._most_of(g)))
+            kind = (used[kind_of(pool)], -float(self._most_of(g)))
             for h in self._hours_of_most(pool):
                 terms = [(variable, 1.0) for variable in self._running(g, h)]
-                self.program.row(Constraint.MAX_INSTANCE_TYPES, [*terms, kind], upper=0.0)
-        self._at_most(Constraint.MAX_INSTANCE_TYPES, [(one, 1.0) for one in used.values()], most, "types")
+                self.program.row(name, [*terms, kind], upper=0.0)
+        self._at_most(name, [(one, 1.0) for one in used.values()], most, unit)
 
     def _hours_of_most(self, pool: Pool) -> range:
         """Hour classes in one of which a pool has its most instances: the busiest, but any one for serverless."""

@@ -12,10 +12,9 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import Served, rates_within
 from advisor.plan.cold_start import ColdStart, cold_start
 from advisor.plan.fleet.buckets import prompt_buckets
-from advisor.plan.fleet.dominance import without_dominated
 from advisor.plan.fleet.hours import Week
-from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.pools import PoolSet, RateTable, Supply, pools_of, quota_key
+from advisor.plan.fleet.scopes import cheapest
 from advisor.plan.fleet.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.fleet.shortlist import best_layouts
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
@@ -71,7 +70,7 @@ def pose(
         buckets = ()
     lengths = [tokens for _, tokens in buckets]
     rates = _rates(requirements, served, model, where, lengths)
-    kept = best_layouts(served, rates.reshape(-1, len(served)), workload.limits)
+    kept = best_layouts(served, rates.reshape(rates.shape[0] * rates.shape[1], len(served)), workload.limits)
     layouts = [served[at] for at in kept]
     supply = Supply(
         requirements=requirements,
@@ -105,6 +104,8 @@ def pose(
         },
         running=standing.running,
         owned=standing.owned,
+        max_regions=_most_regions(workload),
+        mix_providers=workload.limits.mix_providers,
         low_band=not workload.limits.commit_beyond_forecast,
     )
     edges = tuple(float(tokens.input_tokens.max()) for _, tokens in buckets)
@@ -113,7 +114,7 @@ def pose(
 
 def solve(posed: Posed, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
     """The cheapest fleet of all pools, found among those that could be part of it."""
-    return optimise(without_dominated(posed.problem), seconds)
+    return cheapest(posed.problem, seconds)
 
 
 def _rates(
@@ -153,8 +154,15 @@ def _cold_starts(
     return [cold_start(one.candidate, catalog.cold_start) for one in served]
 
 
+def _most_regions(workload: Workload) -> int | None:
+    """As stated; else one, or as many as it takes where users are somewhere."""
+    stated = workload.limits.max_regions
+    return stated if stated is not None or workload.users else 1
+
+
 def _regions_differ(workload: Workload, standing: Standing) -> bool:
-    """Whether a region is more than its prices: near to users, limited, or where something runs already."""
+    """Whether a region is more than its prices: one of few, near to users, limited, or where something runs."""
     limits = workload.limits
     tied = (workload.users, limits.quotas, standing.running, standing.owned)
-    return any(tied) or limits.max_kg_co2e_per_month is not None
+    few = _most_regions(workload) is not None or not limits.mix_providers
+    return few or any(tied) or limits.max_kg_co2e_per_month is not None

@@ -31,6 +31,8 @@ class Constraint(StrEnum):
     COMMITMENT_LOW_BAND = "commitment_low_band"
     """A commitment is in use for its break-even time even where the demand stays at the forecast's low edge."""
     QUOTA = "quota"
+    MAX_REGIONS = "max_regions"
+    """A fleet is in so many regions at most, and on one cloud unless several are allowed."""
     MAX_INSTANCE_TYPES = "max_instance_types"
     MAX_CHANGED_INSTANCES = "max_changed_instances"
     BUDGET = "max_usd_per_month"
@@ -113,6 +115,11 @@ class Pool:
     switching_usd: float = 0.0
     """Cost of each instance where none of the stand runs today: one-off, spread over the horizon, USD/month."""
 
+    @property
+    def region(self) -> str:
+        """Provider and region."""
+        return "/".join(self.stand.split("/")[:2])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
@@ -133,6 +140,9 @@ class Problem:
     """Instances of each stand that run today."""
     owned: Mapping[str, int] = field(default_factory=dict)
     """Instances of each stand that are paid for already."""
+    max_regions: int | None = None
+    """None: as many as it takes."""
+    mix_providers: bool = True
     low_band: bool = True
     """Whether commitments are held to the low edge of the forecast."""
 

@@ -122,7 +122,16 @@ def _pool(draw, at: int, paid: tuple[Paid, ...], places: int, buckets: int) -> P
 
 @st.composite
 def problems(draw, limits=None, *, paid=BILLED, columns=3, places=(1, 2), buckets=(0, 0, 2), held=False) -> Problem:
-    """Problems of at most so many pools × tariffs, with limits drawn from a strategy."""
+    """Problems of at most so many pools × tariffs, with limits drawn from a strategy.
+
+    Args:
+        limits: the strategy; none where nothing is limited.
+        paid: ways of paying.
+        columns: pools × tariffs, at most.
+        places: numbers of places to draw from.
+        buckets: numbers of buckets to draw from.
+        held: whether something may run already.
+    """
     place_count, bucket_count = draw(st.sampled_from(places)), draw(st.sampled_from(buckets))
     ways = draw(st.lists(st.sampled_from(paid), min_size=1, max_size=columns))
     pools = []
@@ -179,3 +188,17 @@ everything = st.builds(
     max_kw=st.none() | st.integers(8, 30).map(lambda tenths: tenths / 10),
     max_usd_per_month=st.none() | st.integers(20, 90).map(lambda hundreds: 100.0 * hundreds),
 )
+
+
+def alike(problem: Problem) -> Problem:
+    """The same problem with pools that differ in rates and prices alone, so that many are of no use."""
+    same = {
+        "usd_per_request": 0.0,
+        "lead_hours": 0.25,
+        "kw": 0.4,
+        "kg_co2e_per_hour": 0.3,
+        "quotas": {(QUOTA, market): 1.0 for market in ("on_demand", "spot")},
+        "switching_usd": 5.0,
+        "replicas": 1,
+    }
+    return replace(problem, pools=tuple(replace(pool, **same) for pool in problem.pools))

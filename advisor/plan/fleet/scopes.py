@@ -1,0 +1,75 @@
+"""One region, or one cloud: the parts of a problem in which a fleet may be, and the cheapest fleet of them all."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from advisor.plan.fleet.dominance import without_dominated
+from advisor.plan.fleet.optimise import A_CENT, optimise
+from advisor.plan.fleet.program import hours_per_month
+from advisor.plan.fleet.solver import DEFAULT_SECONDS
+from advisor.plan.fleet.values import FleetSolution, Infeasible, Pool, Problem
+
+
+def scopes(problem: Problem) -> tuple[Problem, ...]:
+    """The problem in each region where a fleet has one, on each cloud where it has several; else as it is.
+
+    Where all that limits regions is that there is one, no program has to choose between them.
+    """
+    if problem.max_regions == 1:
+        return _by(problem, lambda pool: pool.region)
+    if not problem.mix_providers:
+        return _by(problem, lambda pool: pool.region.split("/")[0])
+    return (problem,)
+
+
+def _by(problem: Problem, key: Callable[[Pool], str]) -> tuple[Problem, ...]:
+    groups: dict[str, list[Pool]] = {}
+    for pool in problem.pools:
+        groups.setdefault(key(pool), []).append(pool)
+    return tuple(replace(problem, pools=tuple(pools)) for pools in groups.values())
+
+
+def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
+    """The cheapest fleet of all scopes, or why none of them has one.
+
+    A scope in which no fleet can be as cheap as one found elsewhere is not searched.
+    """
+    parts = scopes(problem)
+    if len(parts) == 1:
+        return optimise(without_dominated(parts[0]), seconds)
+    bounded = sorted(((lower_bound(part), at) for at, part in enumerate(parts)), key=lambda entry: entry[0])
+    best: FleetSolution | None = None
+    conflicts: list[Infeasible] = []
+    for bound, at in bounded:
+        if best is not None and bound > best.objective_usd_per_month + A_CENT:
+            break
+        found = optimise(without_dominated(parts[at]), seconds)
+        if isinstance(found, Infeasible):
+            conflicts.append(found)
+        elif best is None or found.objective_usd_per_month < best.objective_usd_per_month:
+            best = found
+    return best or min(conflicts, key=_distance)
+
+
+def lower_bound(problem: Problem) -> float:
+    """USD a month that no fleet of the problem can be below, from its prices alone.
+
+    In each hour class: the requests at the least price per request, or an instance in each zone at the least price.
+    Capacity that is owned costs nothing.
+    """
+    tariffs = [(pool, tariff) for pool in problem.pools for tariff in pool.tariffs]
+    fastest = np.array([max(pool.mix_rates.max(), pool.rates.max(initial=0.0)) for pool, _ in tariffs])
+    usd = np.array([tariff.usd_per_hour * min((1.0, *tariff.active_ratios)) for _, tariff in tariffs])
+    if not fastest.any():
+        return 0.0
+    per_request = float((usd[fastest > 0] / fastest[fastest > 0]).min())
+    floor = 0.0 if problem.scaling.scale_to_zero else problem.limits.zones * float(usd.min())
+    return sum(hours_per_month(hour) * max(hour.planned_rate * per_request, floor) for hour in problem.hours)
+
+
+def _distance(conflict: Infeasible) -> float:
+    """How far the nearest relaxation of a conflict is."""
+    changes = [abs(one.needed - one.limit) / max(abs(one.limit), 1e-9) for one in conflict.relaxations]
+    return min(changes, default=float("inf"))

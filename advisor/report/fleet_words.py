@@ -1,0 +1,269 @@
+"""The fleet of a plan in tables and sentences; each phrase is made in one place for every format."""
+
+import math
+from collections.abc import Iterator
+from string import ascii_uppercase
+
+from advisor.cost import NOT_INCLUDED
+from advisor.demand.forecast import DECLARED, FLAT
+from advisor.performance.values import Interval
+from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.fleet.standing import running_of
+from advisor.plan.fleet.values import Paid
+from advisor.plan.values import Plan
+from advisor.report.limits_words import use_words
+from advisor.report.sections import Section
+from advisor.report.words import hardware_words, milliseconds, purchase_words, usd
+from advisor.units import HOURS_PER_DAY
+
+_GROUP_HEADERS = (
+    "", "provider", "region", "instance type", "accelerator", "purchase", "precision", "TP", "replicas each",
+    "instances", "requests", "USD/hour each", "USD/month",
+)  # fmt: skip
+_HOUR_HEADERS = ("hours a week", "requests/s on average", "busiest minute planned")
+_FORECASTS = {
+    FLAT: "the observed level at all hours, since less than a day was seen",
+    DECLARED: "none, the declared demand at all hours",
+}
+_SAME = 0.005
+_NOT_IN_FLEET = ", ".join(one for one in NOT_INCLUDED if one != "data transfer")
+
+
+def letters(fleet: Fleet) -> list[str]:
+    """What each group is called in tables and sentences: A, B, … and after Z: AA, BB and so on."""
+    turns = len(ascii_uppercase)
+    return [ascii_uppercase[at % turns] * (at // turns + 1) for at in range(len(fleet.groups))]
+
+
+def fleet_words(fleet: Fleet) -> str:
+    """``2 × g6e.xlarge (1×L40S, spot, fp8) + … on aws in us-east-1``."""
+    places = {f"{group.provider} in {group.region}" for group in fleet.groups}
+    where = f" on {next(iter(places))}" if len(places) == 1 else ""
+    return " + ".join(_group_words(group, with_place=not where) for group in fleet.groups) + where
+
+
+def _group_words(group: FleetGroup, *, with_place: bool) -> str:
+    place = f"{group.provider} {group.region}, " if with_place else ""
+    told = f"{hardware_words(group)}, {place}{_purchase(group)}, {group.precision}"
+    return f"{_count(group)} × {group.instance_type} ({told})"
+
+
+def _count(group: FleetGroup) -> str:
+    low, high = min(group.instances), max(group.instances)
+    return f"{high}" if low == high else f"{low}…{high}"
+
+
+def _purchase(group: FleetGroup) -> str:
+    if group.purchase != Paid.COMMITMENT:
+        return purchase_words(group.purchase)
+    _, term, _ = group.commitment.rsplit(", ", 2)
+    return f"commitment of {term}"
+
+
+def fleet_tables(fleet: Fleet) -> list[Section]:
+    """The groups, their instances by hours, and the prompts they take; the latter two where there is a choice."""
+    tables = [
+        Section("the fleet", headers=_GROUP_HEADERS, rows=tuple(_group_rows(fleet))),
+        Section(
+            "its instances by hours of the week (which hours: --format json)",
+            headers=(*_HOUR_HEADERS, *letters(fleet)),
+            rows=tuple(_hour_rows(fleet)),
+        ),
+        Section(
+            "where prompts go in the busiest hours",
+            headers=("prompts up to", *letters(fleet)),
+            rows=tuple(_bucket_rows(fleet)),
+        ),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _group_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
+    for letter, group in zip(letters(fleet), fleet.groups, strict=True):
+        yield (
+            letter, group.provider, group.region, group.instance_type, hardware_words(group), _purchase(group),
+            group.precision, str(group.tensor_parallel), str(group.replicas_per_instance), _count(group),
+            f"{_request_share(fleet, group):.0%}", f"{group.instance_usd_per_hour:,.4f}",
+            f"{group.compute_usd_per_month:,.2f}",
+        )  # fmt: skip
+
+
+def _request_share(fleet: Fleet, group: FleetGroup) -> float:
+    """Share of the week's requests."""
+    weights = [hour.mean_requests_per_second * hour.hours_per_week for hour in fleet.hour_classes]
+    served = [share * weight for share, weight in zip(group.request_shares, weights, strict=True)]
+    return sum(served) / sum(weights) if sum(weights) else 0.0
+
+
+def _hour_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
+    for at, hour in enumerate(fleet.hour_classes if len(fleet.hour_classes) > 1 else ()):
+        rates = (f"{hour.mean_requests_per_second:.3g}", f"{hour.planned_requests_per_second:.3g}")
+        yield (str(hour.hours_per_week), *rates, *(str(group.instances[at]) for group in fleet.groups))
+
+
+def _bucket_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
+    for at, longest in enumerate(fleet.bucket_max_input_tokens):
+        yield (f"{longest:,.0f} tokens", *(f"{group.bucket_shares[at]:.0%}" for group in fleet.groups))
+
+
+def forecast_words(fleet: Fleet) -> str:
+    """What the plan expects of the demand."""
+    found, busiest = fleet.forecast, fleet.hour_classes[-1]
+    planned, low = busiest.planned_requests_per_second, busiest.low_requests_per_second
+    interval = f" ({low:.3g} at the lower edge of the {found.interval_level:.0%} interval)" if low < planned else ""
+    return (
+        f"forecast: {_FORECASTS.get(found.method, found.method)}; for {found.horizon_days:g} days, planned for "
+        f"{planned:.3g} requests/s in the busiest minute{interval}"
+    )
+
+
+def fleet_lines(fleet: Fleet, within_ratio: float) -> list[str]:
+    """What it costs, how sure that is, and what decides it.
+
+    Args:
+        fleet: the fleet.
+        within_ratio: share of the requests that the workload wants within the SLO.
+    """
+    lines = [cost_words(fleet), _search_words(fleet), *_static_words(fleet), confirmation_words(fleet, within_ratio)]
+    return [*lines, *constraint_words(fleet), *_commitment_words(fleet), *_spot_words(fleet)]
+
+
+def cost_words(fleet: Fleet) -> str:
+    """The parts of the total, to the cent."""
+    cost = fleet.cost
+    parts = (
+        (cost.compute_usd_per_month, "compute"),
+        (cost.interruptions_usd_per_month, "expected interruptions"),
+        (cost.transfer_usd_per_month, "data transfer"),
+        (cost.switching_usd_per_month, "switching"),
+    )
+    told = " + ".join(f"{usd(amount)} {what}" for amount, what in parts if amount or what == "compute")
+    return (
+        f"cost: {told} = {usd(cost.total_usd_per_month)} a month "
+        f"(${cost.usd_per_million_output_tokens:,.3g} per 1M output tokens, "
+        f"${cost.usd_per_1000_requests:,.3g} per 1,000 requests), without {_NOT_IN_FLEET}"
+    )
+
+
+def proof_words(fleet: Fleet) -> str:
+    """How sure it is that nothing is cheaper."""
+    if fleet.proven:
+        return "no cheaper fleet exists (proven)"
+    return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
+
+
+def _search_words(fleet: Fleet) -> str:
+    """What was searched, and how far."""
+    stopped = (
+        ""
+        if fleet.proven
+        else f": the search ran out of time, and nothing below {usd(fleet.bound_usd_per_month)} exists"
+    )
+    return (
+        f"of {fleet.pools_considered:,} pools (instance type × region × replica layout) {proof_words(fleet)}{stopped}"
+    )
+
+
+def _static_words(fleet: Fleet) -> Iterator[str]:
+    static = fleet.static_peak
+    if static is None:
+        return
+    same = abs(static.saved_ratio) < _SAME
+    verb = f"saves {static.saved_ratio:.0%}" if static.saved_ratio > 0 else f"adds {-static.saved_ratio:.0%}"
+    yield (
+        f"static peak: {static.instances} × {static.instance_type} in {static.region}, on demand around the clock, "
+        f"would be {usd(static.compute_usd_per_month)} of compute; the fleet {'costs the same' if same else verb}"
+    )
+
+
+def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
+    """What the replay found, and the headroom that it asked for."""
+    found = fleet.confirmed
+    if found is None:
+        return "not replayed: nothing but the closed form says that it keeps the SLO"
+    verdict = "WARNING, the replay falls short" if found.within_slo_ratio < within_ratio else "replay"
+    margin = "" if found.reached else ", with less margin than is wanted for requests unlike these"
+    latencies = (("TTFT", found.ttft_p95_ms), ("TPOT", found.tpot_p95_ms))
+    p95s = "".join(f", {name} p95 {milliseconds(value)}" for name, value in latencies if value is not None)
+    headroom = found.headroom_factor
+    room = f"; replicas are planned at 1/{headroom:.3g} of their predicted rate" if headroom > 1 else ""
+    return (
+        f"{verdict}: {ratio_words(found.within_slo_ratio)} of {found.requests:,} requests within the SLO "
+        f"({ratio_words(within_ratio)} asked{margin}){p95s}; {found.arrivals}{room}"
+    )
+
+
+def ratio_words(ratio: float) -> str:
+    """A share that is never rounded up to 100 %: ``99.98%``."""
+    return f"{math.floor(ratio * 10_000 + 1e-9) / 100:g}%"
+
+
+def constraint_words(fleet: Fleet) -> Iterator[str]:
+    """Named limits: those that bind, then the others."""
+    for word, binding in (("binding", True), ("kept with room", False)):
+        told = [use_words(use) for use in fleet.constraints if use.binding == binding]
+        if told:
+            yield f"{word}: {', '.join(told)}"
+
+
+def _commitment_words(fleet: Fleet) -> Iterator[str]:
+    told: dict[str, list[str]] = {}
+    for letter, group in zip(letters(fleet), fleet.groups, strict=True):
+        if group.break_even_ratio is not None:
+            told.setdefault(group.commitment, []).append(f"{letter} {group.break_even_ratio:.0%}")
+    for commitment, ratios in told.items():
+        yield f"{commitment}: paid for at all hours, cheaper than on demand from a use of {', '.join(ratios)} of them"
+
+
+def _spot_words(fleet: Fleet) -> Iterator[str]:
+    days = [
+        f"{letter} every {1 / (group.interruptions_per_instance_hour * HOURS_PER_DAY):,.0f} days"
+        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
+        if group.interruptions_per_instance_hour > 0
+    ]
+    if days:
+        yield (
+            f"spot: an instance is expected to be interrupted ({', '.join(days)}) at short notice (30 s to 2 min), and "
+            "there may be no capacity to start with"
+        )
+
+
+def rate_words(fleet: Fleet) -> str:
+    """What each replica carries, how far that may be off, and what it rests on."""
+    told = ", ".join(
+        f"{letter} {_interval(group.requests_per_second_per_replica)} requests/s ({group.evidence})"
+        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
+    )
+    return f"a replica sustains within the SLO: {told}"
+
+
+def _interval(rate: Interval) -> str:
+    return f"{rate.value:.3g} ({rate.low:.3g} to {rate.high:.3g})"
+
+
+def price_words(fleet: Fleet) -> str:
+    """How well each price is founded."""
+    told = ", ".join(
+        f"{letter} {group.price_quality} of {group.price_as_of or 'unknown date'}" if group.price_source
+        else f"{letter} paid for already"
+        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
+    )  # fmt: skip
+    return f"prices: {told}"
+
+
+def change_words(previous: Plan, plan: Plan) -> str:
+    """What a new fleet changes of the one that runs, by stand, in the busiest hours."""
+    before, after = running_of(previous), running_of(plan)
+    counts = {stand: (before.get(stand, 0), after.get(stand, 0)) for stand in (*before, *after)}
+    told = [_change(stand, *count) for stand, count in counts.items() if count[0] != count[1]]
+    if not told:
+        return "against the previous plan: the same instances"
+    cost = plan.fleet.cost.switching_usd_per_month if plan.fleet else 0.0
+    switching = f"; leaving it costs {usd(cost)} a month until the horizon" if cost else ""
+    return f"against the previous plan: {', '.join(told)}{switching}"
+
+
+def _change(stand: str, before: int, after: int) -> str:
+    if before == 0:
+        return f"{after} × {stand} added"
+    return f"{before} × {stand} removed" if after == 0 else f"{stand} from {before} to {after}"
