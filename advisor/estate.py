@@ -20,13 +20,13 @@ from advisor.pipeline import Answer, Scope, answer, measure_demand
 from advisor.plan.document import plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
 from advisor.plan.estate.commitments import hourly_uses
+from advisor.plan.estate.contest import contest_of
 from advisor.plan.estate.divide import Shares, divide
 from advisor.plan.estate.resources import allotment, limits_of, uses_of
 from advisor.plan.estate.seats import Seating, SeatSearch, seating
 from advisor.plan.estate.spread import Run, Spread
 from advisor.plan.estate.terms import FILE_NAME, Terms, may_commit, read_terms, under_terms
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
-from advisor.plan.fleet.dominance import without_dominated
 from advisor.plan.question import Question
 from advisor.requirements import check_names
 from advisor.workload.document import read_workload
@@ -125,9 +125,9 @@ def _plan(tasks: Sequence[Task], run: Run, watch: Watch | None, what: str) -> It
 
 
 def _divided(parts: Mapping[str, Part], terms: Terms, run: Run) -> Shares:
-    problems = {file: part.problem for file, part in parts.items() if part.problem is not None}
-    uses = {file: parts[file].uses for file in problems}
-    return divide(uses, problems, limits_of(terms), run)
+    contests = {file: part.contest for file, part in parts.items() if part.contest is not None}
+    uses = {file: parts[file].uses for file in contests}
+    return divide(uses, contests, limits_of(terms), run)
 
 
 def plan_one(task: Task) -> Part:
@@ -140,13 +140,13 @@ def plan_one(task: Task) -> Part:
         return Part(row, "", {}, None, (), None, 0.0, None)
     plan, workload = found.plan, found.requirements.workload
     row, fleet = workload_row(task.file, plan), plan.fleet
-    shares_anything = bool(task.shared.quotas or task.shared.commitments)
+    uses = uses_of(fleet, task.shared) if fleet else {}
     beyond = workload.limits.commit_beyond_forecast
     return Part(
         row=row,
         plan_text=plan_to_json(plan),
-        uses=uses_of(fleet, task.shared) if fleet else {},
-        problem=without_dominated(found.found.posed.problem) if found.found and shares_anything else None,
+        uses=uses,
+        contest=contest_of(found.found.posed.problem, limits_of(task.shared)) if found.found and uses else None,
         hourly=hourly_uses(fleet, beyond_forecast=beyond) if fleet and may_commit(workload) else (),
         seating=_seating(task, found) if row.status == PLANNED else None,
         usd_without_transfer=fleet.cost.total_usd_per_month - fleet.cost.transfer_usd_per_month if fleet else 0.0,

@@ -1,12 +1,20 @@
 """What the documentation shows is what the program does."""
 
+import dataclasses
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from advisor.cli.app import COMMANDS
+from advisor.plan.document import SCHEMA_PATH
+from advisor.plan.fleet.values import Constraint
+from advisor.report.limits_words import SET_BY
+from advisor.report.words import CODE_WORDS
 from advisor.units import HOURS_PER_MONTH
+from advisor.workload.document import read_workload
+from advisor.workload.values import Limits, Scaling, Slo
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -47,6 +55,46 @@ def test_every_readme_command_is_one_the_program_takes(run_advisor):
         help_text = run_advisor(*subcommands, "--help").stdout
         for option in (word for word in words if word.startswith("--")):
             assert option in help_text, line
+
+
+def test_the_named_constraints_of_the_page_are_those_of_the_code():
+    """docs/plan.md has one row for each named constraint, and says which key of the workload file sets it."""
+    page = (ROOT / "docs/plan.md").read_text().split("## Named constraints")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|.*\| `([\w.]+)` \| [^|]+ \|$", page, re.MULTILINE)
+
+    assert rows == [(one.value, SET_BY[one]) for one in Constraint]
+
+
+def test_the_codes_of_the_page_are_those_of_the_schema():
+    """Every code that a rejection may have is explained in docs/plan.md and has words in the report."""
+    page = (ROOT / "docs/plan.md").read_text().split("## Codes of rejections")[1].split("\n## ")[0]
+    described = {
+        code for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for code in re.findall(r"`(\w+)`", row)
+    }
+    codes = json.loads(SCHEMA_PATH.read_text())["$defs"]["rejection"]["properties"]["code"]["enum"]
+
+    assert described == set(codes) == set(CODE_WORDS)
+
+
+def test_the_example_workload_of_the_page_is_read(tmp_path):
+    """The example in docs/workload.md is a workload file, and sets every limit but those its text is not about."""
+    text = re.search(r"<!-- workload -->\n```yaml\n(.*?)```", (ROOT / "docs/workload.md").read_text(), re.DOTALL)
+    (tmp_path / "workload.yaml").write_text(text[1])
+
+    found = read_workload(tmp_path / "workload.yaml")
+
+    assert sum(share for _, share in found.users) == pytest.approx(1)
+    assert found.limits.quotas[0].code == "L-DB2E81BA"
+    assert found.commitments[0].count == 1
+
+
+@pytest.mark.parametrize("kind", [Limits, Scaling, Slo])
+def test_every_key_of_the_workload_is_described(kind):
+    """docs/workload.md names each field of limits, scaling and SLO."""
+    page = (ROOT / "docs/workload.md").read_text()
+
+    for field in dataclasses.fields(kind):
+        assert f"`{field.name.removesuffix('_ms')}`" in page, field.name
 
 
 def test_constants_have_one_home():

@@ -31,13 +31,15 @@ def plan(folder):
 
 
 def test_a_plan_explains_itself(folder, plan, run_advisor):
-    """Without options it says who wins, what decides the count, how close each target is, and who is next."""
+    """Without options it shows the fleet, what binds it by name, and how single types compare."""
     done = run_advisor("explain", "plan.json", cwd=folder)
     told = json.loads(run_advisor("explain", "plan.json", "--format", "json", cwd=folder).stdout)["plan"]
 
     assert done.returncode == 0, done.stderr
-    assert plan["recommended"]["instance_type"] in done.stdout
-    assert told["total_usd_per_month"] == plan["recommended"]["cost"]["total_usd_per_month"]
+    assert plan["fleet"]["groups"][0]["instance_type"] in done.stdout
+    assert "binding: min_replicas 2 of 2 replicas, zones 2 of 2 instances" in done.stdout
+    assert told["total_usd_per_month"] == plan["fleet"]["cost"]["total_usd_per_month"]
+    assert told["fleet"] == plan["fleet"]
     assert {margin["target"] for margin in told["binding"]["margins"]} == {"ttft_p95", "tpot_p95"}
     assert told["runner_up"]["option"]["instance_type"] != plan["recommended"]["instance_type"]
 
@@ -107,7 +109,7 @@ def test_the_commands_of_the_page_run(folder, run_advisor):
             {"slo": Slo(tpot_p95_ms=0.5)},
             r"The fastest candidate, g6e.xlarge fp8, has TPOT p95 [\d.]+ ms with no other load",
         ),
-        ({"limits": Limits(max_usd_per_month=1)}, r"within its limits\.\n"),
+        ({"limits": Limits(max_usd_per_month=1)}, r"No fleet keeps to limits\.max_usd_per_month\.\n"),
     ],
 )
 def test_a_target_below_the_physical_minimum_is_answered_with_it(changes, expected):

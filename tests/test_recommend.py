@@ -1,6 +1,7 @@
 """``advisor recommend`` as a user meets it: real input, bad input, nothing feasible."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def test_json_goes_to_a_file_and_markdown_to_stdout(tmp_path, run_advisor):
 
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert saved.stdout == ""
-    assert plan["recommended"]["instance_type"] in shown.stdout
+    assert plan["fleet"]["groups"][0]["instance_type"] in shown.stdout
+    assert f"${plan['fleet']['cost']['total_usd_per_month']:,.2f} a month" in shown.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plan.json", "workload.yaml"]
 
 
@@ -124,8 +126,8 @@ def test_what_the_user_can_mend_exits_1(tmp_path, run_advisor, change, expected)
         ),
     ],
 )
-def test_nothing_feasible_exits_4_with_the_nearest_misses(tmp_path, run_advisor, change, relax):
-    """When no offer serves, three near misses and the limit to relax are named."""
+def test_nothing_feasible_exits_4_with_what_to_relax(tmp_path, run_advisor, change, relax):
+    """When nothing serves, the limit to relax and up to three near misses are named."""
     text = (
         CHAT
         if "demand" not in change
@@ -137,8 +139,42 @@ def test_nothing_feasible_exits_4_with_the_nearest_misses(tmp_path, run_advisor,
 
     assert done.returncode == 4
     assert relax in done.stderr
+    assert plan["fleet"] is None
     assert plan["recommended"] is None
     assert 1 <= len(plan["nearest_misses"]) <= 3
+
+
+def test_a_previous_plan_is_what_runs(tmp_path, run_advisor):
+    """With ``--previous`` the same question keeps the same instances, and a changed one says what changes."""
+    work, previous = write(tmp_path), tmp_path / "plan.json"
+    run_advisor("recommend", work, "--format", "json", "-o", previous)
+    busier = CHAT.replace("requests_per_second: 12", "requests_per_second: 60")
+
+    same = run_advisor("recommend", work, "--previous", previous)
+    other = run_advisor("recommend", write(tmp_path, busier), "--previous", previous, "--format", "json")
+
+    assert "against the previous plan: the same instances" in same.stdout
+    plan = json.loads(other.stdout)
+    assert re.match(r"against the previous plan: .* (added|removed|from \d+ to \d+)", plan["notes"][0])
+    assert plan["workload"]["running"]
+
+
+def test_a_previous_plan_that_is_none_is_refused(tmp_path, run_advisor):
+    """A file that is no plan is an error that says how to make one."""
+    (tmp_path / "old.json").write_text("{}")
+    done = run_advisor("recommend", write(tmp_path), "--previous", tmp_path / "old.json")
+
+    assert done.returncode == 1
+    assert "old.json" in done.stderr
+
+
+def test_limits_that_exclude_each_other_exit_4_and_are_named(tmp_path, run_advisor):
+    """Where no fleet keeps to all limits, the conflict and the smallest change that helps are the hint."""
+    done = run_advisor("recommend", write(tmp_path, limits="{zones: 3, max_kw: 0.2}"))
+
+    assert done.returncode == 4
+    assert "No fleet keeps to limits." in done.stderr
+    assert "raise limits.max_kw from 0.2 to" in done.stderr
 
 
 def test_an_unwritable_output_loses_nothing(tmp_path, run_advisor):

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
 from advisor.demand.clock import MONDAY_SECONDS, on_the_calendar
-from advisor.demand.values import Demand, DemandProfile, Dispersion
+from advisor.demand.tally import bin_edges, token_bin
+from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats
 from advisor.units import SECONDS_PER_MINUTE
 
 Integers = npt.NDArray[np.int64]
@@ -49,12 +50,19 @@ def rehearse(demand: Demand, most_requests: int = MOST_REQUESTS) -> Rehearsal:
         words = f"made up after the busiest {profile.requests_per_minute.size} min of the demand, as bursty as measured"
     seconds = _arrivals(profile, generator)
     cells = generator.choice(demand.tokens.probability.size, seconds.size, p=demand.tokens.probability)
-    requests = Requests(
-        seconds=seconds,
-        input_tokens=np.round(demand.tokens.input_tokens[cells]).astype(np.int32),
-        output_tokens=np.round(demand.tokens.output_tokens[cells]).astype(np.int32),
-    )
-    return Rehearsal(requests, float(profile.requests_per_minute.size), words)
+    lengths = [demand.tokens.input_tokens[cells], demand.tokens.output_tokens[cells]]
+    if demand.requests is not None:
+        lengths = [_anywhere_in_its_bin(tokens, generator) for tokens in lengths]
+    inputs, outputs = (np.round(tokens).astype(np.int32) for tokens in lengths)
+    return Rehearsal(Requests(seconds, inputs, outputs), float(profile.requests_per_minute.size), words)
+
+
+def _anywhere_in_its_bin(means: Floats, generator: np.random.Generator) -> Floats:
+    """Lengths of which only the mean of their bin is known, spread over the bin about that mean."""
+    low, high = bin_edges(token_bin(means.astype(np.int64)))
+    reach = np.minimum(means - low, high - means)
+    spread: Floats = means + np.maximum(reach, 0.0) * (2 * generator.random(means.size) - 1)
+    return spread
 
 
 def _busiest(profile: DemandProfile, most_requests: int) -> DemandProfile:

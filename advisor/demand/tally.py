@@ -31,6 +31,12 @@ def token_bin(tokens: Integers) -> Integers:
     return np.where(tokens > 0, 1 + octave.astype(np.int64), 0)
 
 
+def bin_edges(bins: Integers) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Token counts at which each bin begins and ends."""
+    low = np.where(bins > 0, 2.0 ** ((bins - 1) / _BINS_PER_OCTAVE), 0.0)
+    return low, np.where(bins > 0, low * 2.0 ** (1 / _BINS_PER_OCTAVE), 0.0)
+
+
 @dataclass(slots=True)
 class RequestTally:
     """A running count of requests by minute, by length and by joint bin."""

@@ -212,7 +212,10 @@ def _commitment_words(fleet: Fleet) -> Iterator[str]:
         if group.break_even_ratio is not None:
             told.setdefault(group.commitment, []).append(f"{letter} {group.break_even_ratio:.0%}")
     for commitment, ratios in told.items():
-        yield f"{commitment}: paid for at all hours, cheaper than on demand from a use of {', '.join(ratios)} of them"
+        yield (
+            f"{commitment}: paid for at all hours, and cheaper than on demand from this share of them in use: "
+            f"{', '.join(ratios)}"
+        )
 
 
 def _spot_words(fleet: Fleet) -> Iterator[str]:

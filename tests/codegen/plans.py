@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from advisor.plan.document import plain
 from advisor.plan.values import Cost, CurrentCost, Interval, Option, Plan, PlanProvenance, Predicted, Savings
+from advisor.workload.values import Limits, Scaling, Slo
 
 HOURS_PER_MONTH = 730
 HOSTILE = (
@@ -89,23 +91,26 @@ def make_plan(*options: Option, **changes: Any) -> Plan:
 
 
 def _workload(name: str, model: str, zones: int) -> Mapping[str, Any]:
-    limits = {
-        "min_replicas": 2,
-        "max_replicas": None,
-        "zones": zones,
-        "max_usd_per_month": None,
-        "memory_utilization": 0.9,
-    }
     return {
         "name": name,
         "model": model,
         "precisions": ["bf16", "fp8"],
-        "slo": {"ttft_p95_ms": 1000.0, "tpot_p95_ms": 50.0, "e2e_p95_ms": None},
+        "slo": plain(Slo(ttft_p95_ms=1000.0, tpot_p95_ms=50.0), "slo"),
         "providers": ["aws", "gcp", "azure"],
         "regions": ["us-east-1"],
         "purchase": ["on_demand", "spot"],
         "context_tokens": 8192,
-        "limits": limits,
+        "limits": plain(Limits(min_replicas=2, zones=zones), "limits"),
+        "users": {},
+        "residency": [],
+        "routing": "weighted",
+        "scaling": plain(Scaling(), "scaling"),
+        "commitments": [],
+        "as_of": None,
+        "running": {},
+        "growth_per_year": None,
+        "horizon_days": 30.0,
+        "prefix_cache_hit_ratio": 0.0,
     }
 
 

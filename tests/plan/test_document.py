@@ -1,6 +1,7 @@
 """The plan's JSON: its schema, its bytes, and what is refused when it is read back."""
 
 import dataclasses
+import datetime as dt
 import json
 
 import jsonschema_rs
@@ -10,6 +11,8 @@ from advisor.errors import InputError
 from advisor.pipeline import plan_for
 from advisor.plan import values
 from advisor.plan.document import SCHEMA_PATH, plan_from_json, plan_to_json
+from advisor.plan.fleet import chosen
+from advisor.workload.values import Limits, OwnedCommitment, Scaling, Slo
 from builders import catalog_of, offer, workload
 
 SCHEMA = json.loads(SCHEMA_PATH.read_text())
@@ -29,12 +32,47 @@ def text():
         ("predicted", values.Predicted),
         ("interval", values.Interval),
         ("rejection", values.Rejection),
+        ("fleet", chosen.Fleet),
+        ("fleet_group", chosen.FleetGroup),
+        ("fleet_cost", chosen.FleetCost),
+        ("planned_hours", chosen.PlannedHours),
+        ("constraint_use", chosen.ConstraintUse),
+        ("static_peak", chosen.StaticPeak),
+        ("confirmation", chosen.Confirmation),
+        ("forecast_used", chosen.ForecastUsed),
+        ("conflict", chosen.Conflict),
+        ("relaxed_limit", chosen.RelaxedLimit),
     ],
 )
 def test_schema_and_values_have_the_same_fields(name, kind):
     """No field of the plan is missing from the schema, and none is described that does not exist."""
     assert list(SCHEMA["$defs"][name]["properties"]) == [field.name for field in dataclasses.fields(kind)]
     assert SCHEMA["$defs"][name]["required"] == list(SCHEMA["$defs"][name]["properties"])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("limits", Limits), ("scaling", Scaling), ("slo", Slo)])
+def test_a_plan_repeats_everything_that_the_workload_states(name, kind):
+    """Each limit, target and choice of scaling stands in the plan under its own name."""
+    described = SCHEMA["properties"]["workload"]["properties"][name]
+
+    assert list(described["properties"]) == described["required"] == [field.name for field in dataclasses.fields(kind)]
+
+
+def test_what_a_workload_says_of_places_and_time_is_repeated():
+    """Users, residency, commitments, running instances and dates are in the plan as they were understood."""
+    owned = OwnedCommitment("aws", "us-east-1", "g6.xlarge", 1, dt.date(2027, 5, 31))
+    asked = workload(
+        users=(("US-east", 0.75), ("DE", 0.25)), residency=("US",), commitments=(owned,), as_of=dt.date(2026, 11, 24),
+        running=(("aws/us-east-1/g6.xlarge", 2),), horizon_days=90.0,
+    )  # fmt: skip
+
+    told = json.loads(plan_to_json(plan_for(asked, catalog_of(offer()))))["workload"]
+
+    assert told["users"] == {"US-east": 0.75, "DE": 0.25}
+    assert told["residency"] == ["US"]
+    assert told["commitments"][0] | {"expires": "2027-05-31"} == told["commitments"][0]
+    assert (told["as_of"], told["horizon_days"]) == ("2026-11-24", 90.0)
+    assert told["running"] == {"aws/us-east-1/g6.xlarge": 2}
 
 
 def test_the_schema_is_a_schema():

@@ -9,15 +9,15 @@ at the least is a bound for it whatever those outside do, so that an optimum of 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from advisor.plan.estate.contest import Contest
 from advisor.plan.estate.prices import A_CENT, Division, Run, divide_by_prices, taken
 from advisor.plan.estate.resources import ENOUGH, Resource, Uses, rows_of, totals
 from advisor.plan.fleet.optimise import exclude_dearer
 from advisor.plan.fleet.program import FleetProgram
-from advisor.plan.fleet.solver import DEFAULT_SECONDS, Outcome, Program
-from advisor.plan.fleet.values import Problem
+from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program
 
 MOST_VARIABLES = 20_000
-"""Size up to which the workloads of a group are also solved as one program."""
+"""Size up to which the choices of a group are also solved as one program."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,13 +40,13 @@ class Shares:
 
 
 def divide(
-    uses: Mapping[str, Uses], problems: Mapping[str, Problem], limits: Mapping[Resource, float], run: Run
+    uses: Mapping[str, Uses], contests: Mapping[str, Contest], limits: Mapping[Resource, float], run: Run
 ) -> Shares:  # fmt: skip
     """Divide what runs short.
 
     Args:
         uses: what each workload takes when everything is its own.
-        problems: of the workloads.
+        contests: the choices of those that take of anything.
         limits: how much there is.
         run: applies a function to many things, in their order.
     """
@@ -57,34 +57,28 @@ def divide(
         if takers <= set(found.together):
             break
         names = tuple(name for name in uses if name in takers or name in found.together)
-        division = divide_group([problems[name] for name in names], limits, run)
+        division = divide_group([contests[name] for name in names], limits, run)
         after = {**uses, **dict(zip(names, division.uses, strict=True))}
         found = Shares(after, names, division.usd_per_month, division.bound_usd_per_month, division.excess)
     return found
 
 
-def divide_group(problems: Sequence[Problem], limits: Mapping[Resource, float], run: Run) -> Division:
+def divide_group(contests: Sequence[Contest], limits: Mapping[Resource, float], run: Run) -> Division:
     """The cheapest division among some workloads: by prices, and where that leaves a gap, as one program."""
-    priced = divide_by_prices(problems, limits, run)
+    priced = divide_by_prices(contests, limits, run)
     if priced.excess or priced.usd_per_month - priced.bound_usd_per_month <= A_CENT:
         return priced
-    return _as_one(problems, limits, priced)
+    return _as_one(contests, limits, priced)
 
 
-def _as_one(problems: Sequence[Problem], limits: Mapping[Resource, float], known: Division) -> Division:
-    """The programs side by side, joined by a row for each resource; *known* where they are too large for that."""
-    programs = [FleetProgram(problem).build() for problem in problems]
-    if sum(len(one.program.costs) for one in programs) > MOST_VARIABLES:
-        return known
+def _as_one(contests: Sequence[Contest], limits: Mapping[Resource, float], known: Division) -> Division:
+    """All choices side by side, joined by a row for each resource; *known* where that is too large."""
     whole = Program()
-    rows = []
-    for problem, one in zip(problems, programs, strict=True):
-        first = append(whole, one.program)
-        own = rows_of(problem, one)
-        rows.append({name: [(first + variable, units) for variable, units in row] for name, row in own.items()})
+    rows = [_write(whole, contest) for contest in contests]
+    if len(whole.costs) > MOST_VARIABLES:
+        return known
     for resource, limit in limits.items():
-        terms = [term for own in rows for term in own.get(resource, ())]
-        whole.row(resource[0], terms, upper=limit)
+        whole.row(resource[0], [term for own in rows for term in own.get(resource, ())], upper=limit)
     exclude_dearer(whole, known.usd_per_month)
     solution = whole.solve(DEFAULT_SECONDS, below=known.usd_per_month + A_CENT)
     if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED) and solution.objective <= known.usd_per_month:
@@ -96,17 +90,41 @@ def _as_one(problems: Sequence[Problem], limits: Mapping[Resource, float], known
     return Division(known.uses, known.usd_per_month, bound, {})
 
 
-def append(whole: Program, part: Program) -> int:
-    """Write another program's variables and rows into one; returns the index of its first variable."""
-    first, entries = len(whole.costs), len(whole.columns)
+def _write(whole: Program, contest: Contest) -> dict[Resource, list[tuple[int, float]]]:
+    """Write one workload's choices, one of which it takes; returns what it takes of each resource."""
+    found: dict[Resource, list[tuple[int, float]]] = {}
+    chosen: list[tuple[int, float]] = []
+    if contest.outside_usd < INFINITY:
+        chosen.append((whole.variable(upper=1.0, integer=True), 1.0))
+        whole.add_cost(chosen[0][0], contest.outside_usd)
+    for problem in contest.inside:
+        program = FleetProgram(problem).build()
+        chosen.append((whole.variable(upper=1.0, integer=True), 1.0))
+        first = append(whole, program.program, chosen[-1][0])
+        for resource, row in rows_of(problem, program).items():
+            found.setdefault(resource, []).extend((first + variable, units) for variable, units in row)
+    whole.row("choose", chosen, lower=1.0, upper=1.0)
+    return found
+
+
+def append(whole: Program, part: Program, chosen: int) -> int:
+    """Write another program into one, to hold where a variable is 1; returns the index of its first variable.
+
+    Where it is 0, so is every bound of a row, and everything that costs something.
+    """
+    first = len(whole.costs)
     whole.costs += part.costs
     whole.lowers += part.lowers
     whole.uppers += part.uppers
     whole.integers += part.integers
-    whole.row_names += part.row_names
-    whole.row_lowers += part.row_lowers
-    whole.row_uppers += part.row_uppers
-    whole.starts += [entries + start for start in part.starts[1:]]
-    whole.columns += [first + column for column in part.columns]
-    whole.coefficients += part.coefficients
+    for at, (name, lower, upper) in enumerate(zip(part.row_names, part.row_lowers, part.row_uppers, strict=True)):
+        entries = range(part.starts[at], part.starts[at + 1])
+        terms = [(first + part.columns[entry], part.coefficients[entry]) for entry in entries]
+        if lower == upper:
+            whole.row(name, [*terms, (chosen, -lower)], lower=0.0, upper=0.0)
+            continue
+        if lower > -INFINITY:
+            whole.row(name, [*terms, (chosen, -lower)], lower=0.0)
+        if upper < INFINITY:
+            whole.row(name, [*terms, (chosen, -upper)], upper=0.0)
     return first

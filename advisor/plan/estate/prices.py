@@ -12,10 +12,11 @@ end the same program with whole y picks one answer of each workload.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from advisor.plan.estate.contest import Contest
 from advisor.plan.estate.resources import ENOUGH, Resource, Uses, rows_of
 from advisor.plan.fleet.program import FleetProgram
 from advisor.plan.fleet.solver import INFINITY, Outcome, Program
@@ -32,9 +33,9 @@ Run = Callable[[Callable[["Asked"], "Answer"], Sequence["Asked"]], Iterable["Ans
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A workload's problem at prices, USD a month for each unit."""
+    """A workload's choices at prices, USD a month for each unit."""
 
-    problem: Problem
+    contest: Contest
     prices: Mapping[Resource, float]
 
 
@@ -65,13 +66,20 @@ class Division:
 
 
 def ask(asked: Asked) -> Answer:
-    """The cheapest fleet of one workload at some prices."""
-    program = FleetProgram(asked.problem).build()
-    rows = {resource: row for resource, row in rows_of(asked.problem, program).items() if resource in asked.prices}
+    """The cheapest fleet of one workload at some prices, in any of its scopes."""
+    answers = [_ask_scope(problem, asked.prices) for problem in asked.contest.inside]
+    answers.append(Answer(asked.contest.outside_usd, {}, asked.contest.outside_usd))
+    best = min(answers, key=lambda one: one.priced(asked.prices))
+    return replace(best, bound=min(one.bound for one in answers))
+
+
+def _ask_scope(problem: Problem, prices: Mapping[Resource, float]) -> Answer:
+    program = FleetProgram(problem).build()
+    rows = {resource: row for resource, row in rows_of(problem, program).items() if resource in prices}
     usd = np.array(program.program.costs)
     for resource, row in rows.items():
         for variable, units in row:
-            program.program.add_cost(variable, units * asked.prices[resource])
+            program.program.add_cost(variable, units * prices[resource])
     solution = program.program.solve(ANSWER_SECONDS)
     if solution.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
         return Answer(INFINITY, {}, solution.bound)
@@ -87,24 +95,24 @@ def taken(rows: Mapping[Resource, Sequence[tuple[int, float]]], values: np.ndarr
     return {resource: used for resource, used in found.items() if used > ENOUGH}
 
 
-def divide_by_prices(problems: Sequence[Problem], limits: Mapping[Resource, float], run: Run) -> Division:
+def divide_by_prices(contests: Sequence[Contest], limits: Mapping[Resource, float], run: Run) -> Division:
     """The cheapest division that prices lead to, and a bound that none is below.
 
     Args:
-        problems: of the workloads; each can be served if it may take all of everything.
+        contests: of the workloads; each can be served if it may take all of everything.
         limits: of everything that they contest.
         run: applies a function to many things, in their order.
     """
-    free = list(run(ask, [Asked(problem, dict.fromkeys(limits, 0.0)) for problem in problems]))
+    free = list(run(ask, [Asked(one, dict.fromkeys(limits, 0.0)) for one in contests]))
     deterring = [DETERRENT * one.usd_per_month + 1.0 for one in free]
     dear = [dict.fromkeys(limits, usd) for usd in deterring]
-    sparing = run(ask, [Asked(problem, prices) for problem, prices in zip(problems, dear, strict=True)])
+    sparing = run(ask, [Asked(one, prices) for one, prices in zip(contests, dear, strict=True)])
     known = [[one for one in both if one.usd_per_month < INFINITY] for both in zip(free, sparing, strict=True)]
     master = _Master(known, limits, dict.fromkeys(limits, max(deterring)))
     bound = sum(one.bound for one in free)
     for _ in range(ROUNDS):
         cost, prices = master.prices()
-        answers = list(run(ask, [Asked(problem, prices) for problem in problems]))
+        answers = list(run(ask, [Asked(one, prices) for one in contests]))
         lowest = sum(one.bound for one in answers) - sum(prices[one] * limit for one, limit in limits.items())
         bound = max(bound, lowest)
         if bound >= cost - A_CENT or not master.learn(answers, prices):

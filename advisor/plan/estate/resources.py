@@ -9,7 +9,7 @@ from advisor.plan.fleet.constraints import quota_detail
 from advisor.plan.fleet.pools import quota_key
 from advisor.plan.fleet.program import FleetProgram
 from advisor.plan.fleet.program import Terms as Row
-from advisor.plan.fleet.values import Constraint, Problem
+from advisor.plan.fleet.values import Constraint, Pool, Problem
 
 MARKETS = ("on_demand", "spot")
 Resource = tuple[str, str]
@@ -72,6 +72,12 @@ def totals(uses: Mapping[str, Uses]) -> dict[Resource, float]:
         for resource, used in one.items():
             found[resource] = found.get(resource, 0.0) + used
     return found
+
+
+def pool_resources(problem: Problem, pool: Pool) -> set[Resource]:
+    """What instances of a pool could take."""
+    found = {(Constraint.QUOTA.value, quota_detail(key)) for key, units in pool.quotas.items() if units > 0}
+    return found | {(Constraint.OWNED.value, pool.stand)} if problem.owned.get(pool.stand) else found
 
 
 def rows_of(problem: Problem, program: FleetProgram) -> dict[Resource, Row]:

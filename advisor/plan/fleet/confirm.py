@@ -1,5 +1,6 @@
 """Does the fleet hold? Its busiest stretch is replayed; replicas that are late are given more room until it does."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,11 +12,12 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import deployment_of
 from advisor.performance.steps import StepTimes, step_times
 from advisor.plan.fleet.chosen import Confirmation
+from advisor.plan.fleet.scopes import lower_bound
 from advisor.plan.fleet.shares import request_shares
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.stage import Posed
 from advisor.plan.fleet.stage import solve as solve_fleet
-from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Infeasible
+from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Infeasible, Pool
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.values import Billing, ReplayGroup, ReplayResult, Route
 from advisor.requirements import Requirements
@@ -28,6 +30,9 @@ FAR_BELOW = 0.05
 MADE_UP_MARGIN = 0.5
 """Share of the allowed late requests that made-up ones may use: real ones come in other orders and lengths."""
 MOST_TRIALS = 24
+KINDS_COMPARED = 12
+KINDS_TRIED = 4
+"""Kinds of replicas that are tried by themselves where a mixed fleet needs headroom."""
 
 Kind = tuple[str, str, str, int]
 
@@ -52,59 +57,88 @@ class Confirmer:
         self._model = model
         self._rehearsal: Rehearsal = rehearse(requirements.demand)
         self._steps: dict[str, StepTimes] = {}
-        self._headroom: dict[Kind, float] = {}
 
     @property
     def _wanted(self) -> float:
         return 1 - (1 - self._requirements.workload.slo.within_ratio) * MADE_UP_MARGIN
 
     def confirmed(self, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
-        """The cheapest fleet that its replay confirms; where none is found, the one that came closest.
+        """The cheapest fleet found that its replay confirms; where none is, the one that came closest.
 
         A fleet that fails says something of its own replicas only: what they are taken to sustain is lowered, and the
         cheapest fleet is searched again. Others stay as they are, so that a further or a cheaper offer makes no fleet
-        dearer that did not need it.
+        dearer that did not need it. Mixed fleets may fail where a single kind holds, so the kinds that are cheapest by
+        themselves are tried too.
         """
+        found = self._search(self._posed, math.inf, seconds)
+        if isinstance(found, Infeasible) or found.confirmation.headroom_factor == 1:
+            return found
+        for posed in self._single_kinds(seconds):
+            limit = found.solution.objective_usd_per_month if found.confirmation.reached else math.inf
+            tried = self._search(posed, limit, seconds)
+            if isinstance(tried, Confirmed) and tried.confirmation.reached:
+                found = tried
+        return found
+
+    def _single_kinds(self, seconds: float) -> list[Posed]:
+        """The question with one kind of replica at a time: those whose fleets cost least, the cheapest first."""
+        kinds: dict[Kind, list[Pool]] = {}
+        for pool in self._posed.problem.pools:
+            kinds.setdefault(self._kind(pool.key), []).append(pool)
+        posed = [
+            replace(self._posed, problem=replace(self._posed.problem, pools=tuple(pools))) for pools in kinds.values()
+        ]
+        cheapest = sorted(posed, key=lambda one: lower_bound(one.problem))[:KINDS_COMPARED]
+        solved = [(solve_fleet(one, seconds), one) for one in cheapest]
+        fleets = [(one.objective_usd_per_month, each) for one, each in solved if isinstance(one, FleetSolution)]
+        return [one for _, one in sorted(fleets, key=lambda entry: entry[0])[:KINDS_TRIED]]
+
+    def _search(self, posed: Posed, below_usd: float, seconds: float) -> Confirmed | Infeasible:
+        """The cheapest confirmed fleet of some pools; the closest one where none is confirmed below a cost."""
+        headroom: dict[Kind, float] = {}
         closest: Confirmed | None = None
         for _ in range(MOST_TRIALS):
-            posed = self._with_headroom()
-            solution = solve_fleet(posed, seconds)
+            roomier = self._with_headroom(posed, headroom)
+            solution = solve_fleet(roomier, seconds)
             if isinstance(solution, Infeasible):
                 return closest or solution
-            result = self._replayed(posed, solution)
-            found = Confirmed(solution, posed, self._confirmation(solution, result))
+            result = self._replayed(roomier, solution)
+            found = Confirmed(solution, roomier, self._confirmation(solution, result, headroom))
+            if solution.objective_usd_per_month >= below_usd:
+                return replace(found, confirmation=replace(found.confirmation, reached=False))
             if found.confirmation.reached:
                 return found
             if closest is None or found.confirmation.within_slo_ratio > closest.confirmation.within_slo_ratio:
                 closest = found
-            self._raise_headroom(solution, result)
+            self._raise(headroom, solution, result)
         return closest or found
 
-    def _with_headroom(self) -> Posed:
+    def _with_headroom(self, posed: Posed, headroom: Mapping[Kind, float]) -> Posed:
         """The question with what each kind of replica is taken to sustain by now."""
         pools = tuple(
             replace(pool, mix_rates=pool.mix_rates / factor, rates=pool.rates / factor) if factor != 1 else pool
-            for pool in self._posed.problem.pools
-            for factor in (self._headroom.get(self._kind(pool.key), 1.0),)
+            for pool in posed.problem.pools
+            for factor in (headroom.get(self._kind(pool.key), 1.0),)
         )
-        return replace(self._posed, problem=replace(self._posed.problem, pools=pools))
+        return replace(posed, problem=replace(posed.problem, pools=pools))
 
-    def _raise_headroom(self, solution: FleetSolution, result: ReplayResult) -> None:
+    def _raise(self, headroom: dict[Kind, float], solution: FleetSolution, result: ReplayResult) -> None:
         """More room for the replicas whose requests were late; for all of them where none stands out."""
-        wanted = self._wanted
         ratios = {group.name: group.within_slo_ratio for group in result.by_group}
-        late = [one for one in solution.allocations if (ratios.get(name_of(one)) or 0.0) < wanted]
-        factor = LARGE_STEP if wanted - result.within_slo_ratio > FAR_BELOW else STEP
+        late = [one for one in solution.allocations if (ratios.get(name_of(one)) or 0.0) < self._wanted]
+        factor = LARGE_STEP if self._wanted - result.within_slo_ratio > FAR_BELOW else STEP
         for kind in {self._kind(one.pool.key) for one in late or solution.allocations}:
-            self._headroom[kind] = self._headroom.get(kind, 1.0) * factor
+            headroom[kind] = headroom.get(kind, 1.0) * factor
 
     def _kind(self, key: str) -> Kind:
         """What replicas of a pool are: those that are alike in this are equally fast anywhere."""
         candidate = self._posed.pool_set.sources[key].served.candidate
         return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.tensor_parallel
 
-    def _confirmation(self, solution: FleetSolution, result: ReplayResult) -> Confirmation:
-        factors = [self._headroom.get(self._kind(one.pool.key), 1.0) for one in solution.allocations]
+    def _confirmation(
+        self, solution: FleetSolution, result: ReplayResult, headroom: Mapping[Kind, float]
+    ) -> Confirmation:  # fmt: skip
+        factors = [headroom.get(self._kind(one.pool.key), 1.0) for one in solution.allocations]
         return Confirmation(
             requests=result.requests,
             minutes=self._rehearsal.minutes,

@@ -33,6 +33,8 @@ STEPS_PER_UNIT = {
 """Limits are stated in whole numbers, a budget in cents."""
 ROUNDING = 1e-3
 CONFLICT_SECONDS = 5.0
+FEW_POOLS = 12
+"""So few are searched at once."""
 PROMISING = 4
 A_CENT = 0.01
 TRACE_SHARE = 1e-9
@@ -46,21 +48,32 @@ def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
     linear relaxation shows to cost more (reduced-cost fixing; Dantzig, Fulkerson and Johnson 1954), and the rest is
     searched to the end.
     """
-    first = _first_fleet(problem, seconds)
-    program = FleetProgram(problem).build()
+    first = _first_fleet(problem, seconds) if len(problem.pools) > FEW_POOLS else None
     if first is not None:
-        exclude_dearer(program.program, first.objective_usd_per_month)
-    limit = INFINITY if first is None else first.objective_usd_per_month + A_CENT
-    solution = program.program.solve(seconds, below=limit)
+        return improved(first, problem, seconds)
+    program = FleetProgram(problem).build()
+    solution = program.program.solve(seconds)
     if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED):
-        found = _fleet(problem, program, solution)
-        return found if first is None or found.objective_usd_per_month <= first.objective_usd_per_month else first
-    if first is None:
-        return explain_conflict(problem)
-    proven = solution.outcome is Outcome.INFEASIBLE
-    return replace(
-        first, proven=proven, bound_usd_per_month=first.objective_usd_per_month if proven else solution.bound
-    )
+        return _fleet(problem, program, solution)
+    return explain_conflict(problem)
+
+
+def improved(known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution:
+    """The cheapest fleet of a problem if it is cheaper than a known one, else the known one; proven if both are."""
+    program = FleetProgram(problem).build()
+    limit = known.objective_usd_per_month
+    if not exclude_dearer(program.program, limit):
+        return known
+    solution = program.program.solve(seconds, below=limit + A_CENT)
+    if solution.outcome is Outcome.INFEASIBLE:
+        return known
+    bound = min(known.bound_usd_per_month, solution.bound)
+    if solution.outcome is Outcome.UNSOLVED:
+        return replace(known, proven=False, bound_usd_per_month=bound)
+    found = _fleet(problem, program, solution)
+    best = found if found.objective_usd_per_month < known.objective_usd_per_month else known
+    proven = known.proven and solution.outcome is Outcome.OPTIMAL
+    return replace(best, proven=proven, bound_usd_per_month=best.objective_usd_per_month if proven else bound)
 
 
 def _first_fleet(problem: Problem, seconds: float) -> FleetSolution | None:
@@ -97,15 +110,20 @@ def _promising(problem: Problem) -> list[int]:
     return sorted(chosen)
 
 
-def exclude_dearer(program: Program, known_usd: float) -> None:
-    """Fix at zero what no solution cheaper than a known one has."""
+def exclude_dearer(program: Program, known_usd: float) -> bool:
+    """Fix at zero what no solution cheaper than a known one has; whether there may be any."""
     relaxed = program.solve(whole=False)
+    if relaxed.outcome is Outcome.INFEASIBLE:
+        return False
     if relaxed.outcome is not Outcome.OPTIMAL:
-        return
+        return True
     room = known_usd - relaxed.objective + A_CENT
+    if room < 0:
+        return False
     for variable, whole in enumerate(program.integers):
         if whole and relaxed.values[variable] < TRACE_SHARE and relaxed.reduced_costs[variable] > room:
             program.uppers[variable] = 0.0
+    return True
 
 
 def _fleet(problem: Problem, program: FleetProgram, solution: Solution) -> FleetSolution:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.plan.fleet.dominance import without_dominated
-from advisor.plan.fleet.optimise import A_CENT, optimise
+from advisor.plan.fleet.optimise import A_CENT, improved, optimise
 from advisor.plan.fleet.program import hours_per_month
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.values import FleetSolution, Infeasible, Pool, Problem
@@ -45,10 +45,14 @@ def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
     for bound, at in bounded:
         if best is not None and bound > best.objective_usd_per_month + A_CENT:
             break
-        found = optimise(without_dominated(parts[at]), seconds)
+        part = without_dominated(parts[at])
+        if best is not None:
+            best = improved(best, part, seconds)
+            continue
+        found = optimise(part, seconds)
         if isinstance(found, Infeasible):
             conflicts.append(found)
-        elif best is None or found.objective_usd_per_month < best.objective_usd_per_month:
+        else:
             best = found
     return best or min(conflicts, key=_distance)
 

@@ -12,12 +12,13 @@ def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Fl
     """Share of each bucket's requests (of all without buckets), over all places: (classes, buckets or 1), by pool.
 
     Where all requests are alike to the router, each pool receives its part of the fleet's capacity, which any fleet
-    that carries the demand allows; otherwise the shares are those that the optimiser chose.
+    that carries the demand allows; otherwise the shares are those that the optimiser chose, none for what stands by.
     """
     if len(problem.place_shares) == 1 and not len(problem.bucket_shares):
         return _by_capacity(problem, solution)
-    places = problem.place_shares
-    return {key: np.einsum("hpb,p->hb", share, places) for key, share in solution.shares.items()}
+    nothing = np.zeros((len(problem.hours), max(len(problem.bucket_shares), 1)))
+    received = {key: np.einsum("hpb,p->hb", share, problem.place_shares) for key, share in solution.shares.items()}
+    return {one.pool.key: nothing for one in solution.allocations} | received
 
 
 def _by_capacity(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:

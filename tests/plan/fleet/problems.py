@@ -122,16 +122,7 @@ def _pool(draw, at: int, paid: tuple[Paid, ...], places: int, buckets: int) -> P
 
 @st.composite
 def problems(draw, limits=None, *, paid=BILLED, columns=3, places=(1, 2), buckets=(0, 0, 2), held=False) -> Problem:
-    """Problems of at most so many pools × tariffs, with limits drawn from a strategy.
-
-    Args:
-        limits: the strategy; none where nothing is limited.
-        paid: ways of paying.
-        columns: pools × tariffs, at most.
-        places: numbers of places to draw from.
-        buckets: numbers of buckets to draw from.
-        held: whether something may run already.
-    """
+    """Problems of at most so many pools × tariffs, with limits drawn from a strategy; held: something may run today."""
     place_count, bucket_count = draw(st.sampled_from(places)), draw(st.sampled_from(buckets))
     ways = draw(st.lists(st.sampled_from(paid), min_size=1, max_size=columns))
     pools = []

@@ -1,0 +1,32 @@
+"""What a workload could do with what the estate shares, and without."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from advisor.plan.estate.resources import Resource, pool_resources
+from advisor.plan.fleet.dominance import without_dominated
+from advisor.plan.fleet.scopes import cheapest, scopes
+from advisor.plan.fleet.solver import INFINITY
+from advisor.plan.fleet.values import FleetSolution, Problem
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """The choices of one workload."""
+
+    outside_usd: float
+    """The cheapest fleet in a scope (a region, a cloud) where nothing is shared; infinite where there is none."""
+    inside: tuple[Problem, ...]
+    """The other scopes, without the pools that no cheapest fleet needs."""
+
+
+def contest_of(problem: Problem, limits: Mapping[Resource, float]) -> Contest:
+    """The choices of a workload, with the least that has to be kept of its problem."""
+    outside, inside = [], []
+    for part in scopes(problem):
+        shares = any(pool_resources(part, pool) & limits.keys() for pool in part.pools)
+        (inside if shares else outside).append(part)
+    pools = tuple(pool for part in outside for pool in part.pools)
+    alone = cheapest(replace(problem, pools=pools)) if pools else None
+    usd = alone.objective_usd_per_month if isinstance(alone, FleetSolution) else INFINITY
+    return Contest(usd, tuple(without_dominated(part) for part in inside))

@@ -1,0 +1,186 @@
+"""The plan in words: the fleet first, its total to the cent, what binds it, and what to do where there is none."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advisor.catalog.values import Purchase
+from advisor.demand.values import DemandProfile
+from advisor.models import find_model
+from advisor.pipeline import measure_demand, plan_for, plan_question
+from advisor.plan.fleet.standing import running_of
+from advisor.plan.question import Question
+from advisor.report.fleet_words import change_words, fleet_lines, ratio_words
+from advisor.report.limits_words import relaxation_words
+from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
+from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Routing, Survive
+from builders import catalog_of, offer, workload
+
+MONDAY = 1_699_833_600.0
+CATALOG = catalog_of(
+    offer("g6e.xlarge", on_demand=1.86, spot=0.7), offer("g5.xlarge", on_demand=1.0), offer("g6.xlarge", on_demand=0.8)
+)
+ON_DEMAND = (Purchase.ON_DEMAND,)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    """A small plan on demand and spot."""
+    return plan_for(workload(limits=Limits(zones=2)), CATALOG)
+
+
+@pytest.fixture(scope="module")
+def weekly():
+    """A plan for two weeks of busy days and quiet nights."""
+    asked = workload(purchase=ON_DEMAND, demand=DeclaredDemand(20, 40, 800, 200))
+    model = find_model(asked.model_reference)
+    hours = np.arange(24 * 14)
+    shape = 0.2 + 0.8 * np.clip(np.sin(np.pi * ((hours % 24) - 6) / 15), 0, 1)
+    profile = DemandProfile(MONDAY, np.repeat(2400 * shape, 60).round())
+    demand = replace(measure_demand(asked, model, CATALOG, None), profile=profile)
+    return plan_question(Question(asked, model, demand), CATALOG)
+
+
+@pytest.mark.parametrize("render", [plan_table, plan_markdown])
+def test_the_fleet_comes_first_with_its_total(plan, render):
+    """The advice names the fleet and the total that was minimised; single types come after the fleet."""
+    text = render(plan)
+    total = f"${plan.fleet.cost.total_usd_per_month:,.2f} a month"
+
+    assert re.search(rf"Run \d+ × .*{re.escape(total)}; no cheaper fleet exists \(proven\)", text.replace("\\", ""))
+    assert text.index("the fleet") < text.index("single types for comparison")
+    for group in plan.fleet.groups:
+        assert group.instance_type in text
+
+
+def test_the_parts_of_the_cost_add_up_as_printed(plan):
+    """The parts that are printed add up to the total that is printed."""
+    cost = next(line for line in fleet_lines(plan.fleet, 0.99) if line.startswith("cost:"))
+    parts, total = cost.split(" a month")[0].split(" = ")
+
+    assert sum(float(amount.replace(",", "")) for amount in re.findall(r"\$([\d,.]+)", parts)) == pytest.approx(
+        float(total.removeprefix("$").replace(",", ""))
+    )
+
+
+def test_constraints_stand_under_their_names(plan):
+    """What binds is told apart from what is kept with room, by the names of the constraints."""
+    text = plan_table(plan)
+
+    for use in plan.fleet.constraints:
+        line = next(line for line in text.splitlines() if f"{use.name} {use.used:g} of {use.limit:g}" in line)
+        assert line.strip().startswith("- binding:" if use.binding else "- kept with room:")
+
+
+def test_hours_of_the_week_have_a_table_of_their_own(plan, weekly):
+    """A fleet that follows the hours shows its instances in each class of them, and the span of each group."""
+    text = plan_table(weekly)
+    rows = re.findall(r"^ *(\d+) +[\d.]+ +[\d.]+ +\d", text.split("hours of the week")[1], re.MULTILINE)
+
+    assert sum(map(int, rows)) == 168
+    assert any(f"{min(group.instances)}…{max(group.instances)}" in text for group in weekly.fleet.groups)
+    assert "hours of the week" not in plan_table(plan)
+    assert "forecast: the observed level" not in text
+
+
+def test_prompts_have_a_table_where_they_are_routed():
+    """With routing by prompt length, the share of each bucket that each group takes is shown."""
+    asked = workload(purchase=ON_DEMAND, routing=Routing.BY_PROMPT_LENGTH)
+    plan = plan_for(asked, CATALOG)
+
+    assert ("prompts up to" in plan_table(plan)) == bool(plan.fleet.bucket_max_input_tokens)
+
+
+def test_few_single_types_are_shown_and_the_rest_counted():
+    """The table lists a few single types and says how many there are."""
+    catalog = catalog_of(*(offer("g6e.xlarge", region, 1.86) for region in ("us-east-1", "us-east-2", "us-west-2")))
+
+    assert "all 3" in plan_table(plan_for(workload(), catalog), SHOWN_OPTIONS)
+    assert "the cheapest 2 of 3 (all: --format json)" in plan_table(plan_for(workload(), catalog), 2)
+
+
+@pytest.mark.parametrize(
+    ("found", "reached", "expected"),
+    [
+        (0.97, False, ["WARNING, the replay falls short: 97%", "Do not rely on it: its replay finds 97%"]),
+        (0.992, False, ["replay: 99.2%", "with less margin than is wanted"]),
+        (0.99999, True, ["replay: 99.99%"]),
+    ],
+)
+def test_a_replay_that_falls_short_is_no_small_print(plan, found, reached, expected):
+    """A fleet that its replay does not confirm is not recommended without saying so."""
+    confirmed = replace(plan.fleet.confirmed, within_slo_ratio=found, reached=reached)
+    text = plan_table(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed)))
+
+    for words in expected:
+        assert words in text
+    assert ("Do not rely on it" in text) == (found < 0.99)
+
+
+def test_an_unproven_fleet_says_how_much_cheaper_another_may_be(plan):
+    """The gap and the bound are printed where the search ran out of time."""
+    fleet = replace(plan.fleet, proven=False, gap_ratio=0.031, bound_usd_per_month=1234.5)
+    text = plan_table(replace(plan, fleet=fleet))
+
+    assert "a fleet that is up to 3.1% cheaper may exist" in text
+    assert "nothing below $1,234.50 exists" in text
+    assert "proven" not in text
+
+
+def test_almost_all_is_not_all():
+    """A share below 1 never reads as 100%."""
+    assert [ratio_words(ratio) for ratio in (1.0, 0.99999, 0.99, 0.995)] == ["100%", "99.99%", "99%", "99.5%"]
+
+
+QUOTA = QuotaLimit("aws", "us-east-1", "L-DB2E81BA", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "relaxed"),
+    [
+        (Limits(max_usd_per_month=100), lambda limits, needed: replace(limits, max_usd_per_month=needed)),
+        (Limits(zones=2, max_kw=0.05), lambda limits, needed: replace(limits, max_kw=needed)),
+        (
+            Limits(min_replicas=2, quotas=(QUOTA,)),
+            lambda limits, needed: replace(limits, quotas=(replace(QUOTA, limit=needed),)),
+        ),
+    ],
+)
+def test_what_would_help_does(limits, relaxed):
+    """Where limits exclude each other, they are named, and the relaxation that is printed gives a fleet."""
+    asked = workload(purchase=ON_DEMAND, limits=limits)
+    plan = plan_for(asked, CATALOG)
+    words = list(relaxation_words(plan.conflict))
+    needed = float(
+        re.search(r"raise .* to ([\d,.]+)", next(one for one in words if one.startswith("raise")))[1].replace(",", "")
+    )
+
+    assert plan.fleet is None
+    assert "No fleet keeps to limits." in plan_table(plan)
+    assert words[0] in plan_table(plan)
+    assert plan_for(replace(asked, limits=relaxed(limits, needed)), CATALOG).fleet is not None
+
+
+def test_a_limit_that_is_no_number_is_given_up_by_name():
+    """What survives a failure is no number: the words say what to set instead."""
+    one = catalog_of(offer("g6e.xlarge", on_demand=1.86))
+    plan = plan_for(workload(purchase=ON_DEMAND, limits=Limits(survive=Survive.INSTANCE, max_usd_per_month=3000)), one)
+
+    assert plan.conflict is not None
+    assert "survive" in plan.conflict.constraints
+    assert "set limits.survive to nothing" in plan_table(plan)
+
+
+def test_what_changes_against_a_previous_plan_is_said(plan):
+    """Stands that come, go or change in number are named, with what leaving the old fleet costs."""
+    dearer = catalog_of(offer("g5.xlarge", on_demand=0.1))
+    after = plan_for(workload(running=tuple(running_of(plan).items())), dearer)
+
+    words = change_words(plan, after)
+
+    assert "g5.xlarge added" in words
+    assert "removed" in words
+    assert f"leaving it costs ${after.fleet.cost.switching_usd_per_month:,.2f} a month" in words
+    assert change_words(plan, plan) == "against the previous plan: the same instances"
