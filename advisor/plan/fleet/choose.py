@@ -35,6 +35,7 @@ from advisor.plan.fleet.program import mix_rate
 from advisor.plan.fleet.shares import request_shares
 from advisor.plan.fleet.stage import Posed, Setting, pose
 from advisor.plan.fleet.values import Allocation, Floats, Infeasible, Paid
+from advisor.plan.scaling import scaling_of
 from advisor.plan.spot import hazard
 from advisor.requirements import Requirements
 from advisor.units import SECONDS_PER_MONTH, TOKENS_PER_MILLION
@@ -111,6 +112,7 @@ def _fleet(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
         forecast=ForecastUsed(
             expected.method, expected.interval_level, expected.horizon_days, expected.backtest
         ),
+        scaling=scaling_of(setting, posed, solution, expected),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from advisor.demand.values import Backtest
 from advisor.performance.values import Interval
+from advisor.plan.fleet.scaling_values import ScalingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,7 @@ class Fleet:
     static_peak: StaticPeak | None
     confirmed: Confirmation | None
     forecast: ForecastUsed
+    scaling: ScalingPlan
 
 
 @dataclass(frozen=True, slots=True)
