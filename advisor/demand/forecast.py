@@ -123,8 +123,10 @@ def _seasonal_week(history: HourlyDemand) -> _Week:
     if np.count_nonzero(~np.isnan(residuals)) >= LEAST_RESIDUALS:
         low, high = interval(mean, residuals)
     else:
-        low, high = _interval_of_minutes(mean, history.minutes)
-        notes.append("there is too little history to test a forecast on: the interval is how the minutes varied")
+        low, high = _interval_of_minutes(mean, history.minute_ratios)
+        notes.append(
+            "there is too little history to test a forecast on: the interval is how minutes varied about their hour"
+        )
     if np.count_nonzero(~np.isnan(history.mean)) < HOURS_PER_WEEK:
         notes.append(
             "less than a week is known: how days of the week differ, growth, and how errors grow with the horizon are "
@@ -177,7 +179,7 @@ def _backtest(name: str, trial: Trial, *, chosen: bool) -> Backtest:
 
 def _interval_of_minutes(mean: Floats, minutes: Floats) -> tuple[Floats, Floats]:
     """The forecast × the 10th and 90th percentile of the minutes ÷ their mean."""
-    level = minutes.mean()
+    level = minutes.mean() if minutes.size else 0.0
     if level <= 0:
         return mean, mean
     low, high = np.quantile(minutes, [LOW, HIGH]) / level
@@ -201,10 +203,14 @@ def _widen_unseen(history: HourlyDemand, low: Floats, high: Floats) -> tuple[Flo
 
 
 def _minute_to_hour(history: HourlyDemand, week: _Week) -> float:
-    """Busiest minute ÷ upper edge of its hour."""
-    if week.method != FLAT:
-        return history.minute_to_hour()
-    return float(history.minutes.max() / week.high[0]) if week.high[0] > 0 else 1.0
+    """Busiest minute ÷ upper edge of its hour: where the edge is one of minutes, the busiest is not far above it."""
+    if week.method == FLAT:
+        return float(history.minutes.max() / week.high[0]) if week.high[0] > 0 else 1.0
+    factor = history.minute_to_hour()
+    busy = week.mean > 0
+    if not any(trial.p90_coverage_ratio is not None for trial in week.backtest) and busy.any():
+        factor /= float(np.median(week.high[busy] / week.mean[busy]))
+    return max(factor, 1.0)
 
 
 def _rounded(rates: Floats) -> Floats:

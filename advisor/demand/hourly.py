@@ -1,6 +1,6 @@
 """Demand hour by hour: what the forecast learns from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,10 +24,12 @@ class HourlyDemand:
     busiest_minute: Floats
     minutes: Floats
     """Requests per second of every known whole minute, of any hour."""
+    minute_ratios: Floats
+    """The same ÷ the mean of their hour; without those of hours that are unknown or empty."""
 
     def until(self, hours: int) -> "HourlyDemand":
         """The first hours of it."""
-        return HourlyDemand(self.first_hour, self.mean[:hours], self.busiest_minute[:hours], self.minutes)
+        return replace(self, mean=self.mean[:hours], busiest_minute=self.busiest_minute[:hours])
 
     def minute_to_hour(self) -> float:
         """Busiest minute ÷ mean of the hour that 95 % of the requests come in at most; 1 where no hour is known."""
@@ -56,4 +58,7 @@ def by_hour(profile: DemandProfile) -> HourlyDemand:
     mean = np.where(known_minutes >= LEAST_MINUTES, np.nansum(grid, axis=1) / np.maximum(known_minutes, 1), np.nan)
     busiest = np.where(is_known, grid, -np.inf).max(axis=1)
     first_hour = round(profile.start_seconds) // SECONDS_PER_HOUR + skipped
-    return HourlyDemand(first_hour, mean, np.where(np.isnan(mean), np.nan, busiest), grid[is_known])
+    ratios = grid / np.where(np.nan_to_num(mean) > 0, mean, np.nan)[:, None]
+    return HourlyDemand(
+        first_hour, mean, np.where(np.isnan(mean), np.nan, busiest), grid[is_known], ratios[~np.isnan(ratios)]
+    )

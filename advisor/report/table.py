@@ -6,6 +6,7 @@ from advisor.plan.values import Plan, Rejection
 from advisor.report.fleet_words import fleet_lines, fleet_tables
 from advisor.report.limits_words import relaxation_words
 from advisor.report.plan_words import advice, heading, remarks
+from advisor.report.scaling_words import scaling_lines
 from advisor.report.sections import Section, markdown_list, sections_markdown, sections_text
 from advisor.report.text_table import escape_markdown
 from advisor.report.words import OPTION_HEADERS, option_cells, rejection_counts
@@ -39,6 +40,7 @@ def _sections(plan: Plan, shown: int) -> list[Section]:
     if plan.fleet is not None:
         lines = fleet_lines(plan.fleet, plan.workload["slo"]["within_ratio"])
         sections += [*fleet_tables(plan.fleet), Section("why this fleet", tuple(lines))]
+        sections.append(Section("how it scales", tuple(scaling_lines(plan.fleet))))
     if plan.conflict is not None and (helps := tuple(relaxation_words(plan.conflict))):
         sections.append(Section("any one of these alone would help", helps))
     if plan.options:

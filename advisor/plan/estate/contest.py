@@ -22,7 +22,8 @@ class Contest:
 
 def contest_of(problem: Problem, limits: Mapping[Resource, float]) -> Contest:
     """The choices of a workload, with the least that has to be kept of its problem."""
-    outside, inside = [], []
+    outside: list[Problem] = []
+    inside: list[Problem] = []
     for part in scopes(problem):
         shares = any(pool_resources(part, pool) & limits.keys() for pool in part.pools)
         (inside if shares else outside).append(part)
