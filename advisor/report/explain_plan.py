@@ -9,6 +9,7 @@ from advisor.plan.whatif import WhatIf
 from advisor.plan.why import Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.report.fleet_words import confirmation_words, constraint_words, fleet_lines, fleet_tables, fleet_words
 from advisor.report.limits_words import conflict_words, relaxation_words
+from advisor.report.scaling_words import scaling_lines
 from advisor.report.sections import Section
 from advisor.report.words import hardware_words, milliseconds, purchase_words, usd
 
@@ -39,6 +40,7 @@ def outcome_sections(outcome: Outcome) -> list[Section]:
         return [Section(_nothing_words(outcome), (*_relaxations(outcome), *outcome.nearest_misses))]
     title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month is the cheapest fleet"
     sections = [Section(title, tuple(fleet_lines(fleet, outcome.within_ratio))), *fleet_tables(fleet)]
+    sections.append(Section("How it scales", tuple(scaling_lines(fleet))))
     if winner is None or binding is None:
         return sections
     lines = [_count_words(winner, binding), *_margin_words(binding), _headroom_words(binding)]

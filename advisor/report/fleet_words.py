@@ -147,9 +147,11 @@ def cost_words(fleet: Fleet) -> str:
 
 def proof_words(fleet: Fleet) -> str:
     """How sure it is that nothing is cheaper."""
-    if fleet.proven:
+    if not fleet.proven:
+        return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
+    if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
         return "no cheaper fleet exists (proven)"
-    return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
+    return "the cheapest found that its replay confirms" if fleet.confirmed.reached else "none that was tried holds"
 
 
 def _search_words(fleet: Fleet) -> str:
@@ -181,8 +183,9 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     found = fleet.confirmed
     if found is None:
         return "not replayed: nothing but the closed form says that it keeps the SLO"
-    verdict = "WARNING, the replay falls short" if found.within_slo_ratio < within_ratio else "replay"
-    margin = "" if found.reached else ", with less margin than is wanted for requests unlike these"
+    short = found.within_slo_ratio < within_ratio
+    verdict = "WARNING, the replay falls short" if short else "replay"
+    margin = "" if found.reached or short else ", with less margin than is wanted for requests unlike these"
     latencies = (("TTFT", found.ttft_p95_ms), ("TPOT", found.tpot_p95_ms))
     p95s = "".join(f", {name} p95 {milliseconds(value)}" for name, value in latencies if value is not None)
     headroom = found.headroom_factor

@@ -40,8 +40,8 @@ def _reactive_words(found: ScalingPlan) -> Iterator[str]:
 
 def _policy_words(one: ReactivePolicy) -> str:
     return (
-        f"new capacity {one.delay_s:,.0f} s after a rise, {one.headroom_requests_per_second:.3g} requests/s of headroom, "
-        f"at least {one.minimum_warm_replicas} replicas, {usd(one.usd_per_month)} a month; without headroom "
+        f"new capacity {one.delay_s:,.0f} s after a rise, {one.headroom_requests_per_second:.3g} requests/s of "
+        f"headroom, at least {one.minimum_warm_replicas} replicas, {usd(one.usd_per_month)} a month; without headroom "
         f"{one.missed_ratio:.1%} of the requests would come too early"
     )
 

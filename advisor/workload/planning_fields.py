@@ -8,8 +8,8 @@ from advisor.workload.yaml_fields import Field
 
 _LIMIT_KEYS = (
     "min_replicas", "max_replicas", "zones", "max_usd_per_month", "memory_utilization", "survive",
-    "fault_tolerant_ratio", "max_regions", "mix_providers", "max_instance_types", "max_changed_instances", "switching_usd_per_instance",
-    "commit_beyond_forecast", "quotas", "max_kg_co2e_per_month", "max_kw",
+    "fault_tolerant_ratio", "max_regions", "mix_providers", "max_instance_types", "max_changed_instances",
+    "switching_usd_per_instance", "commit_beyond_forecast", "quotas", "max_kg_co2e_per_month", "max_kw",
 )  # fmt: skip
 _QUOTA_KEYS = ("provider", "region", "code", "limit")
 _COMMITMENT_KEYS = ("provider", "region", "instance_type", "count", "expires")

@@ -1,5 +1,6 @@
 """What must hold for every workload and every catalog."""
 
+import dataclasses
 from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
@@ -153,13 +154,17 @@ def test_every_precision_and_parallelism_is_accounted_for(work, sold):
 @few
 @given(workloads, offers)
 def test_the_printed_total_is_the_minimised_one(work, sold):
-    """Options are in the order of the totals they print, and a total is instances × price × 730 h to the cent."""
+    """Totals are sums to the cent: of an option instances × price × 730 h, of the fleet its four parts."""
     plan = plan_from_json(plan_to_json(plan_for(work, catalog_of(*sold))))
     totals = [one.cost.total_usd_per_month for one in plan.options]
 
     assert totals == sorted(totals)
     for one in plan.options:
         assert one.cost.total_usd_per_month == round(one.instances * one.cost.instance_usd_per_hour * 730, 2)
+    if plan.fleet is not None:
+        told = dataclasses.asdict(plan.fleet.cost)
+        parts = ("compute", "interruptions", "transfer", "switching")
+        assert plan.fleet.cost.total_usd_per_month == round(sum(told[f"{part}_usd_per_month"] for part in parts), 2)
 
 
 @few

@@ -85,6 +85,15 @@ def test_hours_of_the_week_have_a_table_of_their_own(plan, weekly):
     assert "forecast: the observed level" not in text
 
 
+def test_the_policy_is_said_with_its_reason(plan, weekly):
+    """How the fleet follows its load is said, and how far ahead instances are ordered where the hours differ."""
+    for one in (plan, weekly):
+        assert f"policy: {one.fleet.scaling.recommended}, {one.fleet.scaling.reason}" in plan_table(one)
+
+    assert "min ahead of its hour" in plan_table(weekly)
+    assert "min ahead of its hour" not in plan_table(plan)
+
+
 def test_prompts_have_a_table_where_they_are_routed():
     """With routing by prompt length, the share of each bucket that each group takes is shown."""
     asked = workload(purchase=ON_DEMAND, routing=Routing.BY_PROMPT_LENGTH)
@@ -184,3 +193,13 @@ def test_what_changes_against_a_previous_plan_is_said(plan):
     assert "removed" in words
     assert f"leaving it costs ${after.fleet.cost.switching_usd_per_month:,.2f} a month" in words
     assert change_words(plan, plan) == "against the previous plan: the same instances"
+
+
+def test_headroom_takes_the_proof_back(plan):
+    """Where a replay asked for headroom, the fleet is the cheapest that was confirmed, and no more is claimed."""
+    confirmed = replace(plan.fleet.confirmed, headroom_factor=1.21)
+    text = plan_table(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed)))
+
+    assert "the cheapest found that its replay confirms" in text
+    assert "replicas are planned at 1/1.21 of their predicted rate" in text
+    assert "proven" not in text

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.plan.estate.contest import Contest
-from advisor.plan.estate.prices import A_CENT, Division, Run, divide_by_prices, taken
+from advisor.plan.estate.prices import A_CENT, Division, divide_by_prices, taken
 from advisor.plan.estate.resources import ENOUGH, Resource, Uses, rows_of, totals
+from advisor.plan.estate.spread import Run
 from advisor.plan.fleet.optimise import exclude_dearer
 from advisor.plan.fleet.program import FleetProgram
 from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program

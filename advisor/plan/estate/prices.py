@@ -11,13 +11,14 @@ No division costs less than Σ_i (least usd + price · uses) - Σ_r price · lim
 end the same program with whole y picks one answer of each workload.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from advisor.plan.estate.contest import Contest
-from advisor.plan.estate.resources import ENOUGH, Resource, Uses, rows_of
+from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of
+from advisor.plan.estate.spread import Run
 from advisor.plan.fleet.program import FleetProgram
 from advisor.plan.fleet.solver import INFINITY, Outcome, Program
 from advisor.plan.fleet.values import Problem
@@ -25,10 +26,8 @@ from advisor.plan.fleet.values import Problem
 ROUNDS = 25
 ANSWER_SECONDS = 10.0
 A_CENT = 0.01
-DETERRENT = 100.0
-"""A unit of a resource at so many times what the whole fleet costs is never worth it where another fleet will do."""
-
-Run = Callable[[Callable[["Asked"], "Answer"], Sequence["Asked"]], Iterable["Answer"]]
+DETERRENT = 10.0
+"""Exceeding a limit by a unit at so many times what all fleets cost is never worth it where other fleets will do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +36,14 @@ class Asked:
 
     contest: Contest
     prices: Mapping[Resource, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sparing:
+    """A workload's choices, of which the one is wanted that takes least."""
+
+    contest: Contest
+    limits: Mapping[Resource, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,20 +74,54 @@ class Division:
 
 def ask(asked: Asked) -> Answer:
     """The cheapest fleet of one workload at some prices, in any of its scopes."""
-    answers = [_ask_scope(problem, asked.prices) for problem in asked.contest.inside]
+    answers = [_at_prices(problem, asked.prices) for problem in asked.contest.inside]
     answers.append(Answer(asked.contest.outside_usd, {}, asked.contest.outside_usd))
     best = min(answers, key=lambda one: one.priced(asked.prices))
     return replace(best, bound=min(one.bound for one in answers))
 
 
-def _ask_scope(problem: Problem, prices: Mapping[Resource, float]) -> Answer:
+def ask_sparing(asked: Sparing) -> Answer:
+    """The fleet of one workload that takes least, each resource by the share of its limit."""
+    if asked.contest.outside_usd < INFINITY:
+        return Answer(asked.contest.outside_usd, {}, asked.contest.outside_usd)
+    weights = {resource: 1 / max(limit, 1.0) for resource, limit in asked.limits.items()}
+    answers = [_sparing(problem, weights) for problem in asked.contest.inside]
+    return min(answers, key=lambda one: (one.priced(weights) - one.usd_per_month, one.usd_per_month))
+
+
+def _at_prices(problem: Problem, prices: Mapping[Resource, float]) -> Answer:
     program = FleetProgram(problem).build()
-    rows = {resource: row for resource, row in rows_of(problem, program).items() if resource in prices}
+    rows = _shared_rows(problem, program, prices)
     usd = np.array(program.program.costs)
     for resource, row in rows.items():
         for variable, units in row:
             program.program.add_cost(variable, units * prices[resource])
-    solution = program.program.solve(ANSWER_SECONDS)
+    return _answer(program.program, rows, usd)
+
+
+def _shared_rows(problem: Problem, program: FleetProgram, shared: Mapping[Resource, float]) -> dict[Resource, Row]:
+    return {resource: row for resource, row in rows_of(problem, program).items() if resource in shared}
+
+
+def _sparing(problem: Problem, weights: Mapping[Resource, float]) -> Answer:
+    """The cheapest fleet of those that take least."""
+    program = FleetProgram(problem).build()
+    rows = _shared_rows(problem, program, weights)
+    costs, whole = program.program.costs, program.program
+    use = [(variable, units * weights[one]) for one, row in rows.items() for variable, units in row]
+    whole.costs = [0.0] * len(costs)
+    for variable, units in use:
+        whole.add_cost(variable, units)
+    least = whole.solve(ANSWER_SECONDS)
+    if least.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
+        return Answer(INFINITY, {}, 0.0)
+    whole.costs = costs
+    whole.row("sparing", use, upper=least.objective + ENOUGH)
+    return _answer(whole, rows, np.array(costs))
+
+
+def _answer(program: Program, rows: Mapping[Resource, Row], usd: np.ndarray) -> Answer:
+    solution = program.solve(ANSWER_SECONDS)
     if solution.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
         return Answer(INFINITY, {}, solution.bound)
     return Answer(float(usd @ solution.values), taken(rows, solution.values), solution.bound)
@@ -103,12 +144,12 @@ def divide_by_prices(contests: Sequence[Contest], limits: Mapping[Resource, floa
         limits: of everything that they contest.
         run: applies a function to many things, in their order.
     """
-    free = list(run(ask, [Asked(one, dict.fromkeys(limits, 0.0)) for one in contests]))
-    deterring = [DETERRENT * one.usd_per_month + 1.0 for one in free]
-    dear = [dict.fromkeys(limits, usd) for usd in deterring]
-    sparing = run(ask, [Asked(one, prices) for one, prices in zip(contests, dear, strict=True)])
+    none = dict.fromkeys(limits, 0.0)
+    free = list(run(ask, [Asked(one, none) for one in contests]))
+    sparing = run(ask_sparing, [Sparing(one, limits) for one in contests])
     known = [[one for one in both if one.usd_per_month < INFINITY] for both in zip(free, sparing, strict=True)]
-    master = _Master(known, limits, dict.fromkeys(limits, max(deterring)))
+    penalty = DETERRENT * sum(max(one.usd_per_month for one in both) for both in known) + 1.0
+    master = _Master(known, limits, dict.fromkeys(limits, penalty))
     bound = sum(one.bound for one in free)
     for _ in range(ROUNDS):
         cost, prices = master.prices()

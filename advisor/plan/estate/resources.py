@@ -8,13 +8,14 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.constraints import quota_detail
 from advisor.plan.fleet.pools import quota_key
 from advisor.plan.fleet.program import FleetProgram
-from advisor.plan.fleet.program import Terms as Row
 from advisor.plan.fleet.values import Constraint, Pool, Problem
 
 MARKETS = ("on_demand", "spot")
 Resource = tuple[str, str]
 """Name of the constraint and its detail, as plans state them."""
 Uses = Mapping[Resource, float]
+Row = list[tuple[int, float]]
+"""Variables of a program with what one unit of each takes of a resource."""
 ENOUGH = 1e-6
 
 

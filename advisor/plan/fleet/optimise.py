@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.plan.fleet.program import Elastic, FleetProgram, billed_hours_per_month, mix_rate, requests_per_month
-from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
+from advisor.plan.fleet.solver import DEFAULT_SECONDS, Outcome, Program, Solution
 from advisor.plan.fleet.values import (
     Allocation,
     Constraint,
@@ -21,8 +21,8 @@ from advisor.plan.fleet.values import (
 
 NEGOTIABLE = (
     Constraint.BUDGET, Constraint.MAX_REPLICAS, Constraint.MIN_REPLICAS, Constraint.ZONES, Constraint.SURVIVE,
-    Constraint.SPOT_REROUTE, Constraint.COMMITMENT_LOW_BAND, Constraint.QUOTA, Constraint.MAX_REGIONS, Constraint.MAX_INSTANCE_TYPES,
-    Constraint.MAX_CHANGED_INSTANCES, Constraint.CARBON, Constraint.POWER,
+    Constraint.SPOT_REROUTE, Constraint.COMMITMENT_LOW_BAND, Constraint.QUOTA, Constraint.MAX_REGIONS,
+    Constraint.MAX_INSTANCE_TYPES, Constraint.MAX_CHANGED_INSTANCES, Constraint.CARBON, Constraint.POWER,
 )  # fmt: skip
 """What a user could give up; demand and capacity are what the fleet is for."""
 NOT_A_NUMBER = (Constraint.SURVIVE, Constraint.COMMITMENT_LOW_BAND)

@@ -1,0 +1,82 @@
+"""Small workloads on shared machines."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.plan.estate.packing import Guest, share_machines
+from advisor.plan.estate.seats import Seat, Seating
+from advisor.plan.tenants import Need
+
+STAND = "azure/eastus/Standard_NC24ads_A100_v4"
+QUOTA = "azure/eastus/A100"
+HOURS = 730
+
+
+def guest(name, usd, *, copies=1, busy=0.5, stand=STAND, price=3.5, seats=7, quotas=(), part="mig-1g.10gb") -> Guest:
+    """A workload that fits a slice."""
+    need = Need(6.0, busy, 0.0)
+    seat = Seat(stand, part, price, 1, seats, 9.0, need, tuple(quotas))
+    return Guest(name, usd, Seating(copies, (seat,), 40.0))
+
+
+def test_seven_slices_cost_less_than_seven_machines():
+    """Workloads whose own fleets cost more together than the machine share it; the saving is the difference."""
+    guests = [guest(f"w{at}", 588.0) for at in range(7)]
+
+    (machine,) = share_machines(guests, {}, {})
+
+    assert sorted(machine.workloads) == [f"w{at}" for at in range(7)]
+    assert machine.usd_per_month == 3.5 * HOURS
+    assert machine.alone_usd_per_month == 7 * 588
+
+
+def test_too_few_to_fill_a_machine_stay_alone():
+    """Nobody moves where the machine costs more than the fleets that it replaces."""
+    assert share_machines([guest("a", 588.0), guest("b", 588.0)], {}, {}) == ()
+
+
+def test_copies_are_machines_of_their_own():
+    """Workloads with two copies sit on two machines, and only with others that have two."""
+    guests = [guest(f"two{at}", 1200.0, copies=2) for at in range(7)] + [guest("one", 588.0)]
+
+    (machine,) = share_machines(guests, {}, {})
+
+    assert machine.copies == 2
+    assert machine.usd_per_month == 2 * 3.5 * HOURS
+    assert "one" not in machine.workloads
+
+
+def test_a_quota_without_room_keeps_them_apart():
+    """A shared machine takes units of a quota; those that its workloads give back count."""
+    guests = [guest(f"w{at}", 588.0, quotas=[(QUOTA, 24.0)]) for at in range(7)]
+    freed = {f"w{at}": {QUOTA: 4.0} for at in range(7)}
+
+    assert share_machines(guests, {QUOTA: 10.0}, {}) == ()
+    assert len(share_machines(guests, {QUOTA: 10.0}, freed)) == 1
+
+
+guests = st.lists(
+    st.tuples(
+        st.floats(100, 2000), st.integers(1, 2), st.floats(0.05, 1.0), st.sampled_from([STAND, "aws/us-east-1/p4d"]),
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+@given(guests)
+def test_sharing_never_costs_more_and_seats_nobody_twice(drawn):
+    """Every shared machine costs less than the fleets of its workloads, which are on no other."""
+    everyone = [
+        guest(f"w{at}", usd, copies=copies, busy=busy, stand=stand)
+        for at, (usd, copies, busy, stand) in enumerate(drawn)
+    ]
+
+    machines = share_machines(everyone, {}, {})
+
+    seated = [name for machine in machines for name in machine.workloads]
+    costs = {one.name: one.usd_per_month for one in everyone}
+    assert len(seated) == len(set(seated))
+    assert machines == share_machines(reversed(everyone), {}, {})
+    for machine in machines:
+        assert machine.usd_per_month < sum(costs[name] for name in machine.workloads)
+        assert all(len(group) <= 7 for group in machine.accelerators)
