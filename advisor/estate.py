@@ -92,7 +92,7 @@ def plan_estate(
         again = [
             replace(task, terms=allotment(terms, shares.uses[task.file]))
             for task in tasks
-            if task.file in shares.together and not shares.excess
+            if task.file in shares.together and not shares.excess and shares.uses[task.file] != parts[task.file].uses
         ]
         parts |= _plan(again, run, watch, "workloads that share")
     estate = assemble(list(parts.values()), shares, terms, load_catalog())

@@ -26,10 +26,10 @@ from advisor.models import Model, find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.stage import Served, latencies_at_load, requests_per_busy_second, serve
 from advisor.plan.build import build_plan
-from advisor.plan.estate.brief import BRIEF_NOTE, BRIEF_OPTIONS, cheapest_offers
+from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, BRIEF_OPTIONS, cheapest_offers
 from advisor.plan.fleet.choose import choose_fleet
 from advisor.plan.fleet.confirm import Confirmed
-from advisor.plan.fleet.stage import Setting
+from advisor.plan.fleet.stage import Effort, Setting
 from advisor.plan.fleet.standing import running_of, standing_of
 from advisor.plan.geography import in_reach
 from advisor.plan.question import Question, requirements_of
@@ -123,7 +123,8 @@ def answer(question: Question, catalog: Catalog, model: PerformanceModel, scope:
     matches = in_reach(match(requirements, catalog), question.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
     standing, standing_notes = standing_of(requirements, catalog)
-    choice = choose_fleet(Setting(requirements, catalog, model, standing), served, matches.offers)
+    effort = BRIEF_EFFORT if scope is Scope.BRIEF else Effort()
+    choice = choose_fleet(Setting(requirements, catalog, model, standing, effort), served, matches.offers)
     offers = cheapest_offers(matches.offers, question.workload, catalog) if scope is Scope.BRIEF else matches.offers
     sized, unaffordable = size_all(served, offers, requirements, catalog)
     kept = sized if scope is Scope.ALL else best_of_each_offer(sized, question.workload.precisions)

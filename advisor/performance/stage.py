@@ -108,6 +108,8 @@ def rates_within(
     Returns:
         Shape (cases, candidates).
     """
+    if not candidates or not cases:
+        return np.zeros((len(cases), len(candidates)))
     groups = _Groups.of(candidates, requirements.model, model)
     found = [_rates(groups, model, tokens, slo, requirements, dispersion) for tokens, slo in cases]
     return np.array(found).reshape(len(cases), -1)[:, groups.index]

@@ -4,12 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer
+from advisor.plan.fleet.stage import Effort
 from advisor.workload.values import Workload
 
 BRIEF_OPTIONS = 10
+BRIEF_EFFORT = Effort(rehearsed_requests=5_000, kinds_tried=0)
+"""5,000 requests show 99 % to within 0.3 points (two standard errors of a share)."""
 BRIEF_NOTE = (
-    f"a brief plan: the {BRIEF_OPTIONS} cheapest single types, each in its cheapest region, and no rejections; "
-    "`advisor recommend` of the workload file alone has them all"
+    f"a brief plan: the {BRIEF_OPTIONS} cheapest single types, each in its cheapest region, no rejections, and a "
+    f"replay of {BRIEF_EFFORT.rehearsed_requests:,} requests; `advisor recommend` of the workload file alone has more"
 )
 
 

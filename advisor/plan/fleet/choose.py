@@ -24,6 +24,7 @@ from advisor.plan.fleet.chosen import (
 )
 from advisor.plan.fleet.confirm import Confirmed, Confirmer, group_part, name_of
 from advisor.plan.fleet.constraints import uses
+from advisor.plan.fleet.formulas import mix_rate
 from advisor.plan.fleet.hours import week_of
 from advisor.plan.fleet.optimise import (
     allocation_usd_per_month,
@@ -31,7 +32,6 @@ from advisor.plan.fleet.optimise import (
     switching_usd_per_month,
     transfer_usd_per_month,
 )
-from advisor.plan.fleet.program import mix_rate
 from advisor.plan.fleet.shares import request_shares
 from advisor.plan.fleet.stage import Posed, Setting, pose
 from advisor.plan.fleet.values import Allocation, Floats, Infeasible, Paid
@@ -71,7 +71,7 @@ def choose_fleet(
     notes = (*expected.notes, *posed.geography.notes, *_supply_notes(posed, requirements))
     if not posed.problem.pools:
         return Choice(None, None, posed.pool_set.rejections, notes)
-    found = Confirmer(posed, requirements, setting.model).confirmed()
+    found = Confirmer(posed, setting).confirmed()
     if isinstance(found, Infeasible):
         return Choice(None, _conflict(found), posed.pool_set.rejections, notes)
     return Choice(_fleet(found, setting, expected), None, posed.pool_set.rejections, notes, found)

@@ -8,19 +8,17 @@ import numpy as np
 
 from advisor.demand.arrivals import Requests
 from advisor.demand.rehearsal import Rehearsal, rehearse
-from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import deployment_of
 from advisor.performance.steps import StepTimes, step_times
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.scopes import lower_bound
 from advisor.plan.fleet.shares import request_shares
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
-from advisor.plan.fleet.stage import Posed
+from advisor.plan.fleet.stage import Posed, Setting
 from advisor.plan.fleet.stage import solve as solve_fleet
 from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Infeasible, Pool
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.values import Billing, ReplayGroup, ReplayResult, Route
-from advisor.requirements import Requirements
 
 STEP = 1.1
 LARGE_STEP = 1.3
@@ -31,8 +29,7 @@ MADE_UP_MARGIN = 0.5
 """Share of the allowed late requests that made-up ones may use: real ones come in other orders and lengths."""
 MOST_TRIALS = 24
 KINDS_COMPARED = 12
-KINDS_TRIED = 4
-"""Kinds of replicas that are tried by themselves where a mixed fleet needs headroom."""
+"""Kinds of replicas of which the cheapest are tried by themselves."""
 
 Kind = tuple[str, str, str, int]
 
@@ -50,12 +47,13 @@ class Confirmed:
 class Confirmer:
     """Replays fleets of one question; what is costly to prepare is kept between them."""
 
-    def __init__(self, posed: Posed, requirements: Requirements, model: PerformanceModel) -> None:
+    def __init__(self, posed: Posed, setting: Setting) -> None:
         """Make up the requests that every fleet is tried with."""
         self._posed = posed
-        self._requirements = requirements
-        self._model = model
-        self._rehearsal: Rehearsal = rehearse(requirements.demand)
+        self._requirements = setting.requirements
+        self._model = setting.model
+        self._effort = setting.effort
+        self._rehearsal: Rehearsal = rehearse(setting.requirements.demand, setting.effort.rehearsed_requests)
         self._steps: dict[str, StepTimes] = {}
 
     @property
@@ -71,7 +69,7 @@ class Confirmer:
         themselves are tried too.
         """
         found = self._search(self._posed, math.inf, seconds)
-        if isinstance(found, Infeasible) or found.confirmation.headroom_factor == 1:
+        if isinstance(found, Infeasible) or found.confirmation.headroom_factor == 1 or not self._effort.kinds_tried:
             return found
         for posed in self._single_kinds(seconds):
             limit = found.solution.objective_usd_per_month if found.confirmation.reached else math.inf
@@ -91,7 +89,7 @@ class Confirmer:
         cheapest = sorted(posed, key=lambda one: lower_bound(one.problem))[:KINDS_COMPARED]
         solved = [(solve_fleet(one, seconds), one) for one in cheapest]
         fleets = [(one.objective_usd_per_month, each) for one, each in solved if isinstance(one, FleetSolution)]
-        return [one for _, one in sorted(fleets, key=lambda entry: entry[0])[:KINDS_TRIED]]
+        return [one for _, one in sorted(fleets, key=lambda entry: entry[0])[: self._effort.kinds_tried]]
 
     def _search(self, posed: Posed, below_usd: float, seconds: float) -> Confirmed | Infeasible:
         """The cheapest confirmed fleet of some pools; the closest one where none is confirmed below a cost."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from advisor.plan.fleet.chosen import ConstraintUse
-from advisor.plan.fleet.program import hours_per_month
+from advisor.plan.fleet.formulas import hours_per_month
 from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Paid, Problem
 
 NEARLY = 1e-6

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from advisor.plan.fleet.program import mix_rate
+from advisor.plan.fleet.formulas import mix_rate
 from advisor.plan.fleet.values import Floats, Paid, Pool, Problem, Tariff
 from advisor.workload.values import Limits, Survive
 

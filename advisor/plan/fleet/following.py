@@ -8,8 +8,8 @@ import numpy as np
 from advisor.demand.clock import mean_by_hour_of_week
 from advisor.demand.values import DemandProfile, Floats, Forecast
 from advisor.plan.cold_start import minimum_warm_replicas, reactive
+from advisor.plan.fleet.formulas import mix_rate
 from advisor.plan.fleet.optimise import allocation_usd_per_month, interruptions_usd_per_month
-from advisor.plan.fleet.program import mix_rate
 from advisor.plan.fleet.scaling_values import ReactivePolicy
 from advisor.plan.fleet.sizes import main_pool
 from advisor.plan.fleet.values import Allocation, FleetSolution, Paid, Problem

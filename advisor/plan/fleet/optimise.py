@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from advisor.plan.fleet.program import Elastic, FleetProgram, billed_hours_per_month, mix_rate, requests_per_month
+from advisor.plan.fleet.draft import Elastic
+from advisor.plan.fleet.formulas import billed_hours_per_month, mix_rate, requests_per_month
+from advisor.plan.fleet.program import FleetProgram
 from advisor.plan.fleet.solver import DEFAULT_SECONDS, Outcome, Program, Solution
 from advisor.plan.fleet.values import (
     Allocation,

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.plan.fleet.dominance import without_dominated
+from advisor.plan.fleet.formulas import hours_per_month
 from advisor.plan.fleet.optimise import A_CENT, improved, optimise
-from advisor.plan.fleet.program import hours_per_month
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.values import FleetSolution, Infeasible, Pool, Problem
 

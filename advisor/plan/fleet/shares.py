@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from advisor.plan.fleet.program import mix_rate
+from advisor.plan.fleet.formulas import mix_rate
 from advisor.plan.fleet.values import FleetSolution, Floats, Problem
 
 

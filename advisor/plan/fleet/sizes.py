@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from advisor.plan.fleet.formulas import hours_per_month, mix_rate
 from advisor.plan.fleet.optimise import optimise
-from advisor.plan.fleet.program import hours_per_month, mix_rate
 from advisor.plan.fleet.scaling_values import Size, SizeAlternative
 from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Paid, Pool, Problem
 

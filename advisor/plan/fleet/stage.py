@@ -7,6 +7,7 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
+from advisor.demand.rehearsal import MOST_REQUESTS
 from advisor.demand.values import Demand, TokenHistogram
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import Served, rates_within
@@ -47,6 +48,15 @@ class Posed:
     """Longest prompt of each bucket, in tokens."""
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much work a fleet is worth."""
+
+    rehearsed_requests: int = MOST_REQUESTS
+    kinds_tried: int = 4
+    """Kinds of replicas that are tried by themselves where a mixed fleet needs headroom."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
     """What a question is posed in."""
@@ -55,6 +65,7 @@ class Setting:
     catalog: Catalog
     model: PerformanceModel
     standing: Standing
+    effort: Effort = Effort()
 
 
 def pose(

@@ -176,6 +176,8 @@ def without(problem, constraint):
         return replace(problem, quota_limits={})
     if constraint == "commitment_low_band":
         return replace(problem, low_band=False)
+    if constraint == "max_regions":
+        return replace(problem, max_regions=None)
     return limited(problem, **values[constraint])
 
 

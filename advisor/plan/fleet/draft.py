@@ -1,0 +1,180 @@
+"""The variables of a fleet's program with what they cost, and what its rows are made of."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from advisor.plan.fleet.formulas import instance_usd_per_month, mix_rate, requests_per_month
+from advisor.plan.fleet.solver import INFINITY, Program
+from advisor.plan.fleet.values import Constraint, Paid, Pool, Problem, Tariff
+
+SLACK_USD = 1000.0
+"""Cost of each unit beyond a limit, so that half a cent is little of any unit."""
+Terms = list[tuple[int, float]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Elastic:
+    """A limit that may be exceeded, to find by how much it has to be."""
+
+    constraint: Constraint
+    limit: float
+    detail: str
+    slack: int
+    """Variable: how far the limit is exceeded."""
+    sign: float
+    """+1 for a limit from above, -1 for one from below."""
+    unit: str
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """Instances and shares of one problem as variables."""
+
+    problem: Problem
+    left_out: frozenset[Constraint] = frozenset()
+    elastic: Constraint | None = None
+    program: Program = field(default_factory=Program)
+    hourly: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    """Instances by (pool, tariff, hour class), of tariffs billed while they run."""
+    fixed: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Instances by (pool, tariff), of tariffs billed at all hours."""
+    mix: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    """Share of all requests of a place by (pool, hour class, place)."""
+    bucket: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
+    """Share of the requests of a bucket by (pool, hour class, place, bucket)."""
+    slacks: list[Elastic] = field(default_factory=list)
+    whole: dict[int, int] = field(default_factory=dict)
+    """Requests per second that all instances of an hour class sustain."""
+
+    def write_variables(self) -> None:
+        """Instances and shares, with what each of them costs."""
+        self._instances()
+        self._switching()
+        self._shares()
+
+    def _instances(self) -> None:
+        for g, pool in enumerate(self.problem.pools):
+            most = self._most_instances(pool)
+            for t, tariff in enumerate(pool.tariffs):
+                if tariff.paid.always:
+                    self._fixed_instances(g, t, tariff, most)
+                else:
+                    self._hourly_instances(g, t, tariff, most)
+
+    def _fixed_instances(self, g: int, t: int, tariff: Tariff, most: int) -> None:
+        owned = self.problem.owned.get(self.problem.pools[g].stand, 0)
+        count = owned if tariff.paid is Paid.OWNED else most
+        variable = self.program.variable(upper=count, integer=True)
+        self.fixed[g, t] = variable
+        for h in range(len(self.problem.hours)):
+            cost = instance_usd_per_month(self.problem, self.problem.pools[g], tariff, h)
+            self.program.add_cost(variable, cost)
+
+    def _hourly_instances(self, g: int, t: int, tariff: Tariff, most: int) -> None:
+        for h in range(len(self.problem.hours)):
+            variable = self.program.variable(upper=most, integer=True)
+            self.hourly[g, t, h] = variable
+            self.program.add_cost(variable, instance_usd_per_month(self.problem, self.problem.pools[g], tariff, h))
+            if h and tariff.paid is not Paid.SERVERLESS:
+                terms = [(variable, 1.0), (self.hourly[g, t, h - 1], -1.0)]
+                self.program.row("busier hours run no fewer", terms, lower=0.0)
+
+    def _most_instances(self, pool: Pool) -> int:
+        """No fleet needs more of a pool: enough for everything, doubled for what may fail, and the floors."""
+        limits = self.problem.limits
+        slowest = min([rate for rate in (*pool.mix_rates, *pool.rates.ravel()) if rate > 0], default=INFINITY)
+        whole = int(np.ceil(max(hour.planned_rate for hour in self.problem.hours) / slowest))
+        return 2 * whole + max(limits.zones, limits.min_replicas) + 1
+
+    def _shares(self) -> None:
+        for g, pool in enumerate(self.problem.pools):
+            for h in range(len(self.problem.hours)):
+                for p, share in enumerate(self.problem.place_shares):
+                    self.mix[g, h, p] = self._share(pool, h, pool.mix_rates[p], share)
+                    for b, part in enumerate(self.problem.bucket_shares):
+                        self.bucket[g, h, p, b] = self._share(pool, h, pool.rates[p, b], share * part)
+
+    def _switching(self) -> None:
+        """Each instance of a stand of which nothing runs today has its cost, in the busiest hours."""
+        running = self.problem.running
+        for g, pool in enumerate(self.problem.pools if running else ()):
+            if not running.get(pool.stand):
+                for variable in self._running(g, len(self.problem.hours) - 1):
+                    self.program.add_cost(variable, pool.switching_usd)
+
+    def _share(self, pool: Pool, h: int, rate: float, share: float) -> int:
+        variable = self.program.variable(upper=1.0 if rate > 0 else 0.0)
+        cost = pool.usd_per_request * share * requests_per_month(self.problem.hours[h])
+        if cost:
+            self.program.add_cost(variable, cost)
+        return variable
+
+    def _pool_hours(self) -> Iterator[tuple[int, int]]:
+        return ((g, h) for g in range(len(self.problem.pools)) for h in range(len(self.problem.hours)))
+
+    def _served_hours(self) -> list[int]:
+        """Hour classes in which something has to run: all of them, or those with requests where zero is allowed."""
+        to_zero = self.problem.scaling.scale_to_zero
+        return [h for h, hour in enumerate(self.problem.hours) if hour.planned_rate > 0 or not to_zero]
+
+    def _instances_at(self, h: int) -> Iterator[tuple[int, int, int]]:
+        """(pool, tariff, variable) of everything that runs in an hour class."""
+        for g, pool in enumerate(self.problem.pools):
+            for t in range(len(pool.tariffs)):
+                yield g, t, self.fixed[g, t] if (g, t) in self.fixed else self.hourly[g, t, h]
+
+    def _running(self, g: int, h: int) -> list[int]:
+        tariffs = range(len(self.problem.pools[g].tariffs))
+        return [self.fixed[g, t] if (g, t) in self.fixed else self.hourly[g, t, h] for t in tariffs]
+
+    def _each_instance(self, h: int, weight: Callable[[Pool], float]) -> Terms:
+        pools = self.problem.pools
+        return [(variable, weight(pool)) for g, pool in enumerate(pools) for variable in self._running(g, h)]
+
+    def _whole_rate(self, h: int) -> int:
+        if h not in self.whole:
+            self.whole[h] = self.program.variable()
+            terms = self._each_instance(h, lambda pool: mix_rate(self.problem, pool))
+            self.program.row("whole rate", [*terms, (self.whole[h], -1.0)], lower=0.0)
+        return self.whole[h]
+
+    def _most_of(self, g: int) -> int:
+        pool = self.problem.pools[g]
+        return self._most_instances(pool) * len(pool.tariffs)
+
+    def _at_most(self, constraint: Constraint, terms: Terms, limit: float, unit: str, detail: str = "") -> None:
+        self.program.row(constraint, terms + self._slack(constraint, limit, unit, detail, 1.0), upper=limit)
+
+    def _at_least(self, constraint: Constraint, terms: Terms, limit: float, unit: str) -> None:
+        self.program.row(constraint, terms + self._slack(constraint, limit, unit, "", -1.0), lower=limit)
+
+    def _slack(self, constraint: Constraint, limit: float, unit: str, detail: str, sign: float) -> Terms:
+        if constraint is not self.elastic:
+            return []
+        slack = self.program.variable()
+        self.slacks.append(Elastic(constraint, limit, detail, slack, sign, unit))
+        return [(slack, -sign)]
+
+    def _price_only_slack(self) -> None:
+        """Minimise how far the one limit is exceeded at its worst row, whatever the fleet costs."""
+        self.program.costs = [0.0] * len(self.program.costs)
+        worst: dict[str, int] = {}
+        for one in self.slacks:
+            if one.detail not in worst:
+                worst[one.detail] = self.program.variable()
+                self.program.add_cost(worst[one.detail], SLACK_USD)
+            self.program.row("worst excess", [(worst[one.detail], 1.0), (one.slack, -1.0)], lower=0.0)
+
+    def _load(self, g: int, h: int, rate: float | None = None) -> Terms:
+        """Instances that a pool's share of the requests keeps busy, at a rate (the planned one)."""
+        pool, total = self.problem.pools[g], self.problem.hours[h].planned_rate if rate is None else rate
+        terms: Terms = []
+        for p, share in enumerate(self.problem.place_shares):
+            if pool.mix_rates[p] > 0:
+                terms.append((self.mix[g, h, p], total * share / pool.mix_rates[p]))
+            for b, part in enumerate(self.problem.bucket_shares):
+                if pool.rates[p, b] > 0:
+                    terms.append((self.bucket[g, h, p, b], total * share * part / pool.rates[p, b]))
+        return terms

@@ -1,0 +1,179 @@
+"""A directory of workloads, as a user meets it."""
+
+import importlib.util
+import json
+
+import pytest
+
+from advisor.estate import plan_estate, workload_files
+from advisor.plan.document import plan_from_json
+from advisor.plan.estate.document import estate_to_json
+from advisor.plan.estate.spread import Spread
+from advisor.plan.estate.values import FAILED, INFEASIBLE, PLANNED
+
+WORKLOAD = """\
+name: {name}
+model: meta-llama/Llama-3.2-1B-Instruct
+precisions: [fp8, bf16]
+slo: {{ttft_p95: 1s, tpot_p95: {tpot}}}
+demand: {{declared: {{requests_per_second: {rate}, input_tokens: 600, output_tokens: 150}}}}
+providers: [aws, azure]
+regions: [us-east-1, eastus]
+"""
+ESTATE = """\
+limits:
+  quotas:
+    - {provider: aws, region: us-east-1, code: L-DB2E81BA, limit: 8}
+commitments:
+  - {provider: aws, region: us-east-1, instance_type: g6.xlarge, count: 1, expires: 2035-01-01}
+"""
+
+
+def estate_in(directory, count=3, rate=4, terms=ESTATE, **odd):
+    """A directory of equal workloads; of those named with another rate or target."""
+    directory.mkdir(exist_ok=True)
+    for at in range(count):
+        (directory / f"w{at}.yaml").write_text(WORKLOAD.format(name=f"w{at}", rate=rate, tpot="40ms"))
+    for name, changes in odd.items():
+        (directory / f"{name}.yaml").write_text(
+            WORKLOAD.format(**{"name": name, "rate": rate, "tpot": "40ms"} | changes)
+        )
+    if terms:
+        (directory / "estate.yaml").write_text(terms)
+    return directory
+
+
+def bytes_of(planned) -> str:
+    """Everything that is written of an estate."""
+    return estate_to_json(planned.estate, planned.plans) + "".join(planned.plans.values())
+
+
+def test_what_is_shared_is_within_its_limits(tmp_path):
+    """The sum over all plans keeps to the quota and uses the owned instance once; each plan is one to work with."""
+    planned = plan_estate(estate_in(tmp_path))
+    plans = [plan_from_json(text) for text in planned.plans.values()]
+    quota, owned = planned.estate.shared
+
+    assert [row.status for row in planned.estate.workloads] == [PLANNED] * 3
+    assert quota.used <= quota.limit == 8
+    assert owned.used == owned.limit == 1
+    assert len(planned.estate.together.workloads) == 3
+    assert planned.estate.together.gap_ratio == 0
+    groups = [group for plan in plans for group in plan.fleet.groups]
+    assert sum(group.instances[-1] for group in groups if group.purchase == "owned") == 1
+    total = sum(plan.fleet.cost.total_usd_per_month for plan in plans)
+    assert planned.estate.totals.fleets_usd_per_month == pytest.approx(total, abs=0.01)
+
+
+def test_a_file_that_fails_does_not_stop_the_others(tmp_path, run_advisor):
+    """Errors are told file by file at the end, with everything else planned and written; the exit code is 1."""
+    directory = estate_in(tmp_path / "in", 1, impossible={"tpot": "1us"})
+    (directory / "broken.yaml").write_text("name: broken\n")
+
+    done = run_advisor("recommend", directory, "-o", tmp_path / "out", "--jobs", "1")
+    estate = json.loads((tmp_path / "out" / "estate.json").read_text())
+
+    assert done.returncode == 1
+    assert "broken.yaml:1: the key 'model' is missing" in done.stderr
+    assert {row["file"]: row["status"] for row in estate["workloads"]} == {
+        "broken.yaml": FAILED, "impossible.yaml": INFEASIBLE, "w0.yaml": PLANNED
+    }  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "estate.json", "impossible.plan.json", "w0.plan.json"
+    ]  # fmt: skip
+    assert estate["totals"]["total_usd_per_month"] == estate["workloads"][2]["usd_per_month"]
+
+
+def test_one_without_a_fleet_is_infeasible(tmp_path, run_advisor):
+    """Where every file is right but one workload cannot be served, the exit code is 4 and the reason is shown."""
+    done = run_advisor("recommend", estate_in(tmp_path, 1, impossible={"tpot": "1us"}), "--jobs", "1")
+
+    assert done.returncode == 4
+    assert "1 of 2 workloads cannot be served" in done.stderr
+
+
+def test_a_quota_that_is_too_small_is_named_with_what_would_do(tmp_path, run_advisor):
+    """Where nobody can go elsewhere, the shared quota is named, and so much of it serves all."""
+    terms = ESTATE.split("commitments", maxsplit=1)[0]
+    directory = estate_in(tmp_path, 3, terms=terms)
+    for path in workload_files(directory):
+        path.write_text(path.read_text().replace("[aws, azure]", "[aws]").replace(", eastus", ""))
+        path.write_text(path.read_text() + "precisions: [fp8]\n" * 0)
+
+    free = plan_estate(estate_in(tmp_path, 0, terms=terms.replace("limit: 8", "limit: 100"))).estate
+    estate = plan_estate(estate_in(tmp_path, 0, terms=terms.replace("limit: 8", "limit: 4"))).estate
+
+    assert free.conflict == ()
+    if estate.conflict:
+        (conflict,) = estate.conflict
+        assert conflict.limit == 4
+        wider = plan_estate(estate_in(tmp_path, 0, terms=terms.replace("limit: 8", f"limit: {conflict.used:g}"))).estate
+        assert wider.conflict == ()
+
+
+def test_a_budget_of_all_is_kept_or_named(tmp_path, run_advisor):
+    """A total above the estate's budget is no plan; the least that would do is said."""
+    directory = estate_in(tmp_path, 2, terms="limits: {max_usd_per_month: 10}\n")
+
+    done = run_advisor("recommend", directory, "--jobs", "1", "--format", "json")
+    estate = json.loads(done.stdout)
+
+    assert done.returncode == 4
+    assert "max_usd_per_month: 10 USD/month are too few" in done.stderr
+    assert estate["conflict"][0]["used"] == estate["totals"]["total_usd_per_month"]
+    assert sorted(estate["plans"]) == ["w0.yaml", "w1.yaml"]
+
+
+def test_small_workloads_take_turns_only_where_they_may(tmp_path):
+    """Taking turns saves on workloads that each keep an accelerator busy for a part of the time, and is asked for."""
+    alone = plan_estate(estate_in(tmp_path, 4, terms="sharing: none\n")).estate
+    shared = plan_estate(estate_in(tmp_path, 4, terms="sharing: all\n")).estate
+
+    assert alone.shared_machines == ()
+    assert shared.totals.total_usd_per_month < alone.totals.total_usd_per_month
+    (machine,) = shared.shared_machines
+    assert len(machine.workloads) == 4
+    saved = round(machine.alone_usd_per_month - machine.usd_per_month, 2)
+    assert shared.totals.machines_saved_usd_per_month == saved
+
+
+@pytest.mark.parametrize(("files", "message"), [((), "no workload files"), (("a.yaml", "a.yml"), "two workload files")])
+def test_a_directory_has_to_have_workloads(tmp_path, run_advisor, files, message):
+    """An empty directory, or two files that would give one plan, is refused."""
+    for name in files:
+        (tmp_path / name).write_text("name: a\n")
+
+    done = run_advisor("recommend", tmp_path)
+
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def test_two_processes_give_the_same_bytes(tmp_path):
+    """Spread over processes, an estate is the same to the last byte."""
+    directory = estate_in(tmp_path)
+
+    assert bytes_of(plan_estate(directory, Spread(2))) == bytes_of(plan_estate(directory))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_of_two_workers_gives_the_same_bytes(tmp_path):
+    """On a real local Dask cluster an estate is the same to the last byte."""
+    distributed = pytest.importorskip("distributed", reason="the Dask cluster needs distributed")
+    directory = estate_in(tmp_path)
+
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        spread = plan_estate(directory, Spread(-1, "dask", cluster.scheduler_address))
+
+    assert bytes_of(spread) == bytes_of(plan_estate(directory))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed (80 MB): pip install ray")
+def test_a_ray_cluster_gives_the_same_bytes(tmp_path):
+    """On a real local Ray cluster an estate is the same to the last byte."""
+    directory = estate_in(tmp_path)
+
+    assert bytes_of(plan_estate(directory, Spread(2, "ray"))) == bytes_of(plan_estate(directory))
