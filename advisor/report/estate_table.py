@@ -37,9 +37,8 @@ def totals(estate: Estate) -> list[str]:
         proof = "proven optimal" if together.gap_ratio == 0 else f"at most {together.gap_ratio:.2%} from the optimum"
         lines.append(f"{len(together.workloads)} workloads want more of something than there is; divided, {proof}")
     lines += [
-        f"{one.constraint} {one.detail}: {one.limit:,g} {one.unit} are too few, {one.used:,g} would do".replace(
-            "  ", " "
-        )
+        f"{' '.join(filter(None, (one.constraint, one.detail)))}: {one.limit:,g} {one.unit} are too few, "
+        f"{one.used:,g} would do"
         for one in estate.conflict
     ]
     return lines

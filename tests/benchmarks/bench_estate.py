@@ -59,7 +59,7 @@ def write_summaries(folder: Path, draw: np.random.Generator) -> None:
         seconds = np.sort(np.repeat(hours * 3600.0, counts) + draw.random(counts.sum()) * 3600) + monday
         tally = RequestTally()
         lengths = draw.lognormal(6.3, 0.7, counts.sum()), draw.lognormal(5.0, 0.6, counts.sum())
-        tally.add(seconds, *(np.clip(one, 1, 6000).astype(np.int64) for one in lengths))
+        tally.add(seconds, *(np.clip(one, 1, 1900).astype(np.int64) for one in lengths))
         (folder / f"{name}.json").write_text(summary_json(tally, f"made up: {name}", "none"))
 
 

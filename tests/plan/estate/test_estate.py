@@ -27,6 +27,8 @@ limits:
 commitments:
   - {provider: aws, region: us-east-1, instance_type: g6.xlarge, count: 1, expires: 2035-01-01}
 """
+ELSEWHERE = ("L-417A185B", "L-1945791B", "L-2C3B7624", "L-6E869C2A")
+"""Quotas of the other accelerators: P, Inf, Trn, DL."""
 
 
 def estate_in(directory, count=3, rate=4, terms=ESTATE, **odd):
@@ -92,23 +94,21 @@ def test_one_without_a_fleet_is_infeasible(tmp_path, run_advisor):
     assert "1 of 2 workloads cannot be served" in done.stderr
 
 
-def test_a_quota_that_is_too_small_is_named_with_what_would_do(tmp_path, run_advisor):
+def test_a_quota_that_is_too_small_is_named_with_what_would_do(tmp_path):
     """Where nobody can go elsewhere, the shared quota is named, and so much of it serves all."""
-    terms = ESTATE.split("commitments", maxsplit=1)[0]
-    directory = estate_in(tmp_path, 3, terms=terms)
-    for path in workload_files(directory):
-        path.write_text(path.read_text().replace("[aws, azure]", "[aws]").replace(", eastus", ""))
-        path.write_text(path.read_text() + "precisions: [fp8]\n" * 0)
 
-    free = plan_estate(estate_in(tmp_path, 0, terms=terms.replace("limit: 8", "limit: 100"))).estate
-    estate = plan_estate(estate_in(tmp_path, 0, terms=terms.replace("limit: 8", "limit: 4"))).estate
+    def planned(limit):
+        quotas = [("L-DB2E81BA", limit), *((code, 0) for code in ELSEWHERE)]
+        lines = [f"    - {{provider: aws, region: us-east-1, code: {code}, limit: {most:g}}}" for code, most in quotas]
+        directory = estate_in(tmp_path, 3, terms="\n".join(["limits:", "  quotas:", *lines]) + "\n")
+        for path in workload_files(directory):
+            path.write_text(path.read_text().replace("[aws, azure]", "[aws]").replace(", eastus", ""))
+        return plan_estate(directory).estate
 
-    assert free.conflict == ()
-    if estate.conflict:
-        (conflict,) = estate.conflict
-        assert conflict.limit == 4
-        wider = plan_estate(estate_in(tmp_path, 0, terms=terms.replace("limit: 8", f"limit: {conflict.used:g}"))).estate
-        assert wider.conflict == ()
+    (conflict,) = planned(8).conflict
+
+    assert (conflict.constraint, conflict.limit, conflict.unit) == ("quota", 8, "units")
+    assert planned(conflict.used).conflict == ()
 
 
 def test_a_budget_of_all_is_kept_or_named(tmp_path, run_advisor):
