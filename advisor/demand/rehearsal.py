@@ -53,6 +53,7 @@ def rehearse(demand: Demand, most_requests: int = MOST_REQUESTS) -> Rehearsal:
     lengths = [demand.tokens.input_tokens[cells], demand.tokens.output_tokens[cells]]
     if demand.requests is not None:
         lengths = [_anywhere_in_its_bin(tokens, generator) for tokens in lengths]
+        lengths[0] = np.minimum(lengths[0], demand.longest_request_tokens - np.ceil(lengths[1]))
     inputs, outputs = (np.round(tokens).astype(np.int32) for tokens in lengths)
     return Rehearsal(Requests(seconds, inputs, outputs), float(profile.requests_per_minute.size), words)
 

@@ -156,14 +156,10 @@ def proof_words(fleet: Fleet) -> str:
 
 def _search_words(fleet: Fleet) -> str:
     """What was searched, and how far."""
-    stopped = (
-        ""
-        if fleet.proven
-        else f": the search ran out of time, and nothing below {usd(fleet.bound_usd_per_month)} exists"
-    )
-    return (
-        f"of {fleet.pools_considered:,} pools (instance type × region × replica layout) {proof_words(fleet)}{stopped}"
-    )
+    pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
+    if fleet.proven:
+        return pools
+    return f"{pools}: the search ran out of time, and nothing below {usd(fleet.bound_usd_per_month)} exists"
 
 
 def _static_words(fleet: Fleet) -> Iterator[str]:

@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from joblib.externals.loky import get_reusable_executor
 
 from advisor.demand.summary import summary_json
 from advisor.demand.tally import RequestTally
@@ -106,11 +107,12 @@ def main() -> None:
 
         estate = plan_estate(folder, Spread(jobs, backend), watch=watch).estate
         wall = time.perf_counter() - started
-    own, children = (
-        resource.getrusage(who).ru_maxrss / 1024**2 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    print(f"{count} workloads, {jobs} jobs on {backend}: {wall:.0f} s, {wall * jobs / count:.2f} core-seconds each")
-    print(f"peak memory {own:.2f} GiB here, {children:.2f} GiB in the largest worker")
+    get_reusable_executor().shutdown(wait=True)
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(one.ru_utime + one.ru_stime for one in used)
+    own, child = (one.ru_maxrss / 1024**2 for one in used)
+    print(f"{count} workloads, {jobs} jobs on {backend}: {wall:.0f} s, processors busy for {cpu / count:.2f} s each")
+    print(f"peak memory {own:.2f} GiB here, {child:.2f} GiB in the largest worker")
     print({name: f"{seconds:.1f} s" for name, seconds in stages.items()})
     print(estate.totals)
     print([row.message for row in estate.workloads if row.message][:5])

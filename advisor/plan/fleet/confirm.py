@@ -55,6 +55,7 @@ class Confirmer:
         self._effort = setting.effort
         self._rehearsal: Rehearsal = rehearse(setting.requirements.demand, setting.effort.rehearsed_requests)
         self._steps: dict[str, StepTimes] = {}
+        self._results: dict[tuple[tuple[str, tuple[int, ...]], ...], ReplayResult] = {}
 
     @property
     def _wanted(self) -> float:
@@ -149,9 +150,14 @@ class Confirmer:
         )
 
     def _replayed(self, posed: Posed, solution: FleetSolution) -> ReplayResult:
+        key = tuple((name_of(one), one.instances) for one in solution.allocations)
+        if key in self._results and not posed.bucket_edges:
+            return self._results[key]
         requests = self._with_network(posed, solution)
         groups = [self._group(posed, one) for one in solution.allocations]
-        return replay(groups, requests, self._requirements.workload.slo, routes=tuple(_routes(posed, solution)))
+        routes = tuple(_routes(posed, solution))
+        self._results[key] = replay(groups, requests, self._requirements.workload.slo, routes=routes)
+        return self._results[key]
 
     def _group(self, posed: Posed, one: Allocation) -> ReplayGroup:
         by_hour = tuple(one.instances[at] for at in posed.week.schedule)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from advisor.plan.fleet.formulas import instance_usd_per_month, mix_rate, requests_per_month
+from advisor.plan.fleet.formulas import instance_usd_per_month, requests_per_month
 from advisor.plan.fleet.solver import INFINITY, Program
 from advisor.plan.fleet.values import Constraint, Paid, Pool, Problem, Tariff
 
@@ -37,7 +37,8 @@ class Draft:
     elastic: Constraint | None = None
     program: Program = field(default_factory=Program)
     hourly: dict[tuple[int, int, int], int] = field(default_factory=dict)
-    """Instances by (pool, tariff, hour class), of tariffs billed while they run."""
+    """Instances by (pool, tariff, hour class), of tariffs billed while they run: those that run in this class and all
+    busier ones, but in no quieter one; of serverless those of this class."""
     fixed: dict[tuple[int, int], int] = field(default_factory=dict)
     """Instances by (pool, tariff), of tariffs billed at all hours."""
     mix: dict[tuple[int, int, int], int] = field(default_factory=dict)
@@ -45,8 +46,6 @@ class Draft:
     bucket: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
     """Share of the requests of a bucket by (pool, hour class, place, bucket)."""
     slacks: list[Elastic] = field(default_factory=list)
-    whole: dict[int, int] = field(default_factory=dict)
-    """Requests per second that all instances of an hour class sustain."""
 
     def write_variables(self) -> None:
         """Instances and shares, with what each of them costs."""
@@ -73,13 +72,19 @@ class Draft:
             self.program.add_cost(variable, cost)
 
     def _hourly_instances(self, g: int, t: int, tariff: Tariff, most: int) -> None:
-        for h in range(len(self.problem.hours)):
-            variable = self.program.variable(upper=most, integer=True)
+        pool, size = self.problem.pools[g], self._size(tariff)
+        costs = [instance_usd_per_month(self.problem, pool, tariff, h) for h in range(len(self.problem.hours))]
+        for h in range(len(costs)):
+            variable = self.program.variable(upper=-(-most // size), integer=True)
             self.hourly[g, t, h] = variable
-            self.program.add_cost(variable, instance_usd_per_month(self.problem, self.problem.pools[g], tariff, h))
-            if h and tariff.paid is not Paid.SERVERLESS:
-                terms = [(variable, 1.0), (self.hourly[g, t, h - 1], -1.0)]
-                self.program.row("busier hours run no fewer", terms, lower=0.0)
+            runs = costs[h : h + 1] if tariff.paid is Paid.SERVERLESS else costs[h:]
+            self.program.add_cost(variable, size * sum(runs))
+
+    def _size(self, tariff: Tariff) -> int:
+        """Instances that come together: of spot as many in each zone, where what cannot wait has to be re-routed."""
+        limits = self.problem.limits
+        spread = limits.fault_tolerant_ratio < 1 and Constraint.SPOT_REROUTE not in self.left_out
+        return limits.zones if tariff.paid is Paid.SPOT and spread else 1
 
     def _most_instances(self, pool: Pool) -> int:
         """No fleet needs more of a pool: enough for everything, doubled for what may fail, and the floors."""
@@ -101,8 +106,8 @@ class Draft:
         running = self.problem.running
         for g, pool in enumerate(self.problem.pools if running else ()):
             if not running.get(pool.stand):
-                for variable in self._running(g, len(self.problem.hours) - 1):
-                    self.program.add_cost(variable, pool.switching_usd)
+                for variable, count in self._running(g, len(self.problem.hours) - 1):
+                    self.program.add_cost(variable, count * pool.switching_usd)
 
     def _share(self, pool: Pool, h: int, rate: float, share: float) -> int:
         variable = self.program.variable(upper=1.0 if rate > 0 else 0.0)
@@ -119,26 +124,27 @@ class Draft:
         to_zero = self.problem.scaling.scale_to_zero
         return [h for h, hour in enumerate(self.problem.hours) if hour.planned_rate > 0 or not to_zero]
 
-    def _instances_at(self, h: int) -> Iterator[tuple[int, int, int]]:
-        """(pool, tariff, variable) of everything that runs in an hour class."""
+    def instances(self, g: int, t: int, h: int) -> Terms:
+        """What runs in an hour class of one pool under one tariff."""
+        if (g, t) in self.fixed:
+            return [(self.fixed[g, t], 1.0)]
+        tariff = self.problem.pools[g].tariffs[t]
+        first, size = h if tariff.paid is Paid.SERVERLESS else 0, float(self._size(tariff))
+        return [(self.hourly[g, t, at], size) for at in range(first, h + 1)]
+
+    def _instances_at(self, h: int) -> Iterator[tuple[int, int, int, float]]:
+        """(pool, tariff, variable, instances of each unit) of everything that runs in an hour class."""
         for g, pool in enumerate(self.problem.pools):
             for t in range(len(pool.tariffs)):
-                yield g, t, self.fixed[g, t] if (g, t) in self.fixed else self.hourly[g, t, h]
+                for variable, count in self.instances(g, t, h):
+                    yield g, t, variable, count
 
-    def _running(self, g: int, h: int) -> list[int]:
-        tariffs = range(len(self.problem.pools[g].tariffs))
-        return [self.fixed[g, t] if (g, t) in self.fixed else self.hourly[g, t, h] for t in tariffs]
+    def _running(self, g: int, h: int) -> Terms:
+        """Instances of a pool."""
+        return [term for t in range(len(self.problem.pools[g].tariffs)) for term in self.instances(g, t, h)]
 
     def _each_instance(self, h: int, weight: Callable[[Pool], float]) -> Terms:
-        pools = self.problem.pools
-        return [(variable, weight(pool)) for g, pool in enumerate(pools) for variable in self._running(g, h)]
-
-    def _whole_rate(self, h: int) -> int:
-        if h not in self.whole:
-            self.whole[h] = self.program.variable()
-            terms = self._each_instance(h, lambda pool: mix_rate(self.problem, pool))
-            self.program.row("whole rate", [*terms, (self.whole[h], -1.0)], lower=0.0)
-        return self.whole[h]
+        return [(variable, count * weight(self.problem.pools[g])) for g, _, variable, count in self._instances_at(h)]
 
     def _most_of(self, g: int) -> int:
         pool = self.problem.pools[g]

@@ -149,8 +149,8 @@ def _allocations(problem: Problem, program: FleetProgram, values: Floats) -> Ite
     hours = range(len(problem.hours))
     for g, pool in enumerate(problem.pools):
         for t, tariff in enumerate(pool.tariffs):
-            variables = [program.fixed[g, t] if tariff.paid.always else program.hourly[g, t, h] for h in hours]
-            instances = tuple(round(float(values[variable])) for variable in variables)
+            terms = [program.instances(g, t, h) for h in hours]
+            instances = tuple(round(sum(count * float(values[variable]) for variable, count in at)) for at in terms)
             if any(instances):
                 yield Allocation(pool, tariff, instances)
 

@@ -12,7 +12,7 @@ A pool may take a share of all requests of a place (at the rate it sustains for 
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
 from advisor.plan.fleet.draft import Draft, Terms
@@ -70,7 +70,7 @@ class FleetProgram(Draft):
 
     def _capacity(self) -> None:
         for g, h in self._pool_hours():
-            room = [(variable, -1.0) for variable in self._running(g, h)]
+            room = [(variable, -count) for variable, count in self._running(g, h)]
             self.program.row(Constraint.CAPACITY, self._load(g, h) + room, upper=0.0)
             self._nothing_without_instance(g, h, room)
 
@@ -118,32 +118,42 @@ class FleetProgram(Draft):
     def _survive_instance(self) -> None:
         """Without one instance of any pool in use the others carry everything."""
         for g, h in itertools.product(range(len(self.problem.pools)), self._served_hours()):
-            used = self._used(Constraint.SURVIVE, self._running(g, h), self._most_of(g))
-            terms = [(self._whole_rate(h), 1.0), (used, -mix_rate(self.problem, self.problem.pools[g]))]
-            self.program.row(Constraint.SURVIVE, terms, lower=self.problem.hours[h].planned_rate)
+            pool, planned = self.problem.pools[g], self.problem.hours[h].planned_rate
+            own, one = self._running(g, h), min(mix_rate(self.problem, pool), planned)
+            used = self._used(Constraint.SURVIVE, own, self._most_of(g))
+            others = self._covering(h, planned, without=[(g, t) for t in range(len(pool.tariffs))])
+            left = [*((variable, count * one) for variable, count in own), (used, -one)]
+            self.program.row(Constraint.SURVIVE, others + left, lower=planned)
 
-    def _used(self, name: Constraint, running: Iterable[int], most: int) -> int:
+    def _covering(self, h: int, needed: float, without: Container[tuple[int, int]]) -> Terms:
+        """What all others sustain, each only as far as it is needed.
+
+        Whole instances keep to the same with and without the rest, and parts of one to more.
+        """
+        return [
+            (variable, min(count * mix_rate(self.problem, self.problem.pools[g]), needed))
+            for g, t, variable, count in self._instances_at(h)
+            if (g, t) not in without
+        ]
+
+    def _used(self, name: Constraint, running: Terms, most: int) -> int:
         """A variable: 1 where any instance of these runs."""
         used = self.program.variable(upper=1.0, integer=True)
-        self.program.row(name, [*((variable, 1.0) for variable in running), (used, -float(most))], upper=0.0)
+        self.program.row(name, [*running, (used, -float(most))], upper=0.0)
         return used
 
     def _survive_zone(self) -> None:
-        """Without the fullest zone (its share of each pool, rounded up) the others carry everything."""
+        """Without one zone the others, with as many instances of each pool, carry everything."""
         zones = self.problem.limits.zones
         for h in self._served_hours():
-            terms = [(self._whole_rate(h), 1.0)]
+            planned = self.problem.hours[h].planned_rate
+            terms: Terms = []
             for g, pool in enumerate(self.problem.pools):
-                in_zone = self._in_fullest_zone(Constraint.SURVIVE, self._running(g, h), zones)
-                terms.append((in_zone, -mix_rate(self.problem, pool)))
-            self.program.row(Constraint.SURVIVE, terms, lower=self.problem.hours[h].planned_rate)
-
-    def _in_fullest_zone(self, name: Constraint, running: list[int], zones: int) -> int:
-        """A variable: instances of a pool in each zone, as many in one as in another."""
-        in_zone = self.program.variable(integer=zones > 1)
-        terms = [(in_zone, float(zones)), *((variable, -1.0) for variable in running)]
-        self.program.row(name, terms, lower=0.0, upper=0.0)
-        return in_zone
+                in_zone = self.program.variable(integer=True)
+                spread = [(in_zone, float(zones)), *((variable, -count) for variable, count in self._running(g, h))]
+                self.program.row(Constraint.SURVIVE, spread, lower=0.0, upper=0.0)
+                terms.append((in_zone, min((zones - 1) * mix_rate(self.problem, pool), planned)))
+            self.program.row(Constraint.SURVIVE, terms, lower=planned)
 
     def _spot_reroute(self) -> None:
         """Whatever one spot pool (the instances of a type in a zone) leaves, the rest carries what cannot wait."""
@@ -153,18 +163,19 @@ class FleetProgram(Draft):
             self._reroute(members, h)
 
     def _reroute(self, members: list[tuple[int, int]], h: int) -> None:
-        name, can_wait = Constraint.SPOT_REROUTE, self.problem.limits.fault_tolerant_ratio
-        planned = self.problem.hours[h].planned_rate
-        more = self._slack(name, can_wait, "share of requests", "", 1.0)
-        terms = [(self._whole_rate(h), 1.0), *((slack, -sign * planned) for slack, sign in more)]
+        name, limits, planned = Constraint.SPOT_REROUTE, self.problem.limits, self.problem.hours[h].planned_rate
+        needed = (1 - limits.fault_tolerant_ratio) * planned
+        terms = self._covering(h, needed, without=members)
         for g, t in members:
-            lost = self._in_fullest_zone(name, [self.hourly[g, t, h]], self.problem.limits.zones)
-            terms.append((lost, -mix_rate(self.problem, self.problem.pools[g])))
-        needed = (1 - can_wait) * planned
+            rate = (1 - 1 / limits.zones) * mix_rate(self.problem, self.problem.pools[g])
+            terms += [(variable, min(count * rate, needed)) for variable, count in self.instances(g, t, h)]
+        more = self._slack(name, limits.fault_tolerant_ratio, "share of requests", "", 1.0)
+        terms += [(slack, -sign * planned) for slack, sign in more]
         if self._all_alike():
             self.program.row(name, terms, lower=needed)
             return
-        used = self._used(name, [self.hourly[g, t, h] for g, t in members], sum(self._most_of(g) for g, _ in members))
+        running = [term for g, t in members for term in self.instances(g, t, h)]
+        used = self._used(name, running, sum(self._most_of(g) for g, _ in members))
         self.program.row(name, [*terms, (used, -needed)], lower=0.0)
 
     def _all_alike(self) -> bool:
@@ -231,7 +242,9 @@ class FleetProgram(Draft):
     def quota_terms(self, key: tuple[str, str], h: int) -> Terms:
         """What counts against a quota in an hour class."""
         return [
-            (variable, units) for g, t, variable in self._instances_at(h) if (units := self._quota_units(g, t, key)) > 0
+            (variable, count * units)
+            for g, t, variable, count in self._instances_at(h)
+            if (units := self._quota_units(g, t, key)) > 0
         ]
 
     def _quota_units(self, g: int, t: int, key: tuple[str, str]) -> float:
@@ -257,8 +270,7 @@ class FleetProgram(Draft):
         for g, pool in enumerate(self.problem.pools):
             kind = (used[kind_of(pool)], -float(self._most_of(g)))
             for h in self._hours_of_most(pool):
-                terms = [(variable, 1.0) for variable in self._running(g, h)]
-                self.program.row(name, [*terms, kind], upper=0.0)
+                self.program.row(name, [*self._running(g, h), kind], upper=0.0)
         self._at_most(name, [(one, 1.0) for one in used.values()], most, unit)
 
     def _hours_of_most(self, pool: Pool) -> range:
@@ -285,7 +297,7 @@ class FleetProgram(Draft):
 
     def _started_and_stopped(self, pools: list[int], now: int) -> Terms:
         busiest = len(self.problem.hours) - 1
-        running = [(variable, 1.0) for g in pools for variable in self._running(g, busiest)]
+        running = [term for g in pools for term in self._running(g, busiest)]
         started, stopped = self.program.variable(), self.program.variable(upper=now)
         balance = [*running, (started, -1.0), (stopped, 1.0)]
         self.program.row(Constraint.MAX_CHANGED_INSTANCES, balance, lower=now, upper=now)
@@ -305,9 +317,9 @@ class FleetProgram(Draft):
         if most is None:
             return
         terms = [
-            (variable, (self.problem.pools[g].kg_co2e_per_hour or 0.0) * hours_per_month(hour))
+            (variable, kg_per_hour * hours_per_month(hour))
             for h, hour in enumerate(self.problem.hours)
-            for g, _, variable in self._instances_at(h)
+            for variable, kg_per_hour in self._each_instance(h, lambda pool: pool.kg_co2e_per_hour or 0.0)
         ]
         self._at_most(Constraint.CARBON, terms, most, "kg CO2e/month")
 
@@ -316,5 +328,5 @@ class FleetProgram(Draft):
         if most is None:
             return
         busiest = len(self.problem.hours) - 1
-        terms = [(variable, self.problem.pools[g].kw or 0.0) for g, _, variable in self._instances_at(busiest)]
+        terms = self._each_instance(busiest, lambda pool: pool.kw or 0.0)
         self._at_most(Constraint.POWER, terms, most, "kW")

@@ -1,5 +1,6 @@
 """One region, or one cloud: the parts of a problem in which a fleet may be, and the cheapest fleet of them all."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,9 @@ from advisor.plan.fleet.dominance import without_dominated
 from advisor.plan.fleet.formulas import hours_per_month
 from advisor.plan.fleet.optimise import A_CENT, improved, optimise
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
-from advisor.plan.fleet.values import FleetSolution, Infeasible, Pool, Problem
+from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Pool, Problem
+
+ROUNDING = 1e-9
 
 
 def scopes(problem: Problem) -> tuple[Problem, ...]:
@@ -60,8 +63,9 @@ def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
 def lower_bound(problem: Problem) -> float:
     """USD a month that no fleet of the problem can be below, from its prices alone.
 
-    In each hour class: the requests at the least price per request, or an instance in each zone at the least price.
-    Capacity that is owned costs nothing.
+    In each hour class the largest of: the requests at the least price per request; as many instances as the fastest
+    ones would be, at the least price; an instance in each zone at the least price, where one is enough one that is
+    fast enough. Capacity that is owned costs nothing.
     """
     tariffs = [(pool, tariff) for pool in problem.pools for tariff in pool.tariffs]
     fastest = np.array([max(pool.mix_rates.max(), pool.rates.max(initial=0.0)) for pool, _ in tariffs])
@@ -69,8 +73,22 @@ def lower_bound(problem: Problem) -> float:
     if not fastest.any():
         return 0.0
     per_request = float((usd[fastest > 0] / fastest[fastest > 0]).min())
-    floor = 0.0 if problem.scaling.scale_to_zero else problem.limits.zones * float(usd.min())
-    return sum(hours_per_month(hour) * max(hour.planned_rate * per_request, floor) for hour in problem.hours)
+    zones = 0 if problem.scaling.scale_to_zero else problem.limits.zones
+    floors = {hour.planned_rate: _floor(hour.planned_rate, zones, usd, fastest) for hour in problem.hours}
+    return sum(
+        hours_per_month(hour) * max(hour.planned_rate * per_request, floors[hour.planned_rate])
+        for hour in problem.hours
+    )
+
+
+def _floor(rate: float, zones: int, usd: Floats, fastest: Floats) -> float:
+    """USD an hour of so few whole instances as could carry a rate."""
+    least = max(zones, math.ceil(rate / float(fastest.max()) - ROUNDING))
+    cheapest_one = float(usd.min())
+    if least > 1 or rate <= 0:
+        return least * cheapest_one
+    alone = float(usd[fastest >= rate * (1 - ROUNDING)].min(initial=math.inf))
+    return min(alone, 2 * cheapest_one)
 
 
 def _distance(conflict: Infeasible) -> float:

@@ -20,6 +20,7 @@ OPTIONS = {
     "output_flag": False,
     "threads": 1,
     "random_seed": 0,
+    "mip_allow_restart": False,
     "mip_rel_gap": 0.0,
     "mip_abs_gap": HALF_A_CENT,
     "mip_feasibility_tolerance": INTEGER_TOLERANCE,

@@ -174,6 +174,8 @@ def without(problem, constraint):
     }
     if constraint == "quota":
         return replace(problem, quota_limits={})
+    if constraint == "max_regions":
+        return replace(problem, max_regions=None)
     if constraint == "commitment_low_band":
         return replace(problem, low_band=False)
     if constraint == "max_regions":
