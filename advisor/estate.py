@@ -20,7 +20,7 @@ from advisor.pipeline import Answer, Scope, answer, measure_demand
 from advisor.plan.document import plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
 from advisor.plan.estate.commitments import hourly_uses
-from advisor.plan.estate.contest import contest_of
+from advisor.plan.estate.contest import Contest, contest_of
 from advisor.plan.estate.divide import Shares, divide
 from advisor.plan.estate.resources import allotment, limits_of, uses_of
 from advisor.plan.estate.seats import Seating, SeatSearch, seating
@@ -48,6 +48,8 @@ class Task:
     """What all share."""
     today: dt.date
     calibration: Path | None
+    regions: frozenset[str] = frozenset()
+    """Where its fleet is known to be, once things are divided; empty: anywhere."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +92,7 @@ def plan_estate(
         parts = dict(_plan(tasks, run, watch, "workloads"))
         shares = _divided(parts, terms, run)
         again = [
-            replace(task, terms=allotment(terms, shares.uses[task.file]))
+            replace(task, terms=allotment(terms, shares.uses[task.file]), regions=shares.regions[task.file])
             for task in tasks
             if task.file in shares.together and not shares.excess and shares.uses[task.file] != parts[task.file].uses
         ]
@@ -146,7 +148,7 @@ def plan_one(task: Task) -> Part:
         row=row,
         plan_text=plan_to_json(plan),
         uses=uses,
-        contest=contest_of(found.found.posed.problem, limits_of(task.shared)) if found.found and uses else None,
+        contest=_contest(task, found) if uses and not task.regions else None,
         hourly=hourly_uses(fleet, beyond_forecast=beyond) if fleet and may_commit(workload) else (),
         seating=_seating(task, found) if row.status == PLANNED else None,
         usd_without_transfer=fleet.cost.total_usd_per_month - fleet.cost.transfer_usd_per_month if fleet else 0.0,
@@ -161,7 +163,11 @@ def _answer(task: Task) -> Answer:
     check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
     demand = measure_demand(workload, served_model, catalog, model)
-    return answer(Question(workload, served_model, demand), catalog, model, Scope.BRIEF)
+    return answer(Question(workload, served_model, demand), catalog, model, Scope.BRIEF, task.regions)
+
+
+def _contest(task: Task, found: Answer) -> Contest | None:
+    return contest_of(found.found.posed.problem, limits_of(task.shared)) if found.found else None
 
 
 def _seating(task: Task, found: Answer) -> Seating | None:

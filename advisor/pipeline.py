@@ -11,7 +11,7 @@ were compared, never silence. Reports and generated code read the plan and compu
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -26,7 +26,7 @@ from advisor.models import Model, find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.stage import Served, latencies_at_load, requests_per_busy_second, serve
 from advisor.plan.build import build_plan
-from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, BRIEF_OPTIONS, cheapest_offers
+from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, BRIEF_OPTIONS, cheapest_offers, offers_in
 from advisor.plan.fleet.choose import choose_fleet
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.stage import Effort, Setting
@@ -117,14 +117,29 @@ def plan_question(
     return answer(question, catalog, model or shipped_model(), Scope.ALL if every_variant else Scope.BEST).plan
 
 
-def answer(question: Question, catalog: Catalog, model: PerformanceModel, scope: Scope = Scope.BEST) -> Answer:
-    """The plan, with what it was chosen from."""
+def answer(
+    question: Question,
+    catalog: Catalog,
+    model: PerformanceModel,
+    scope: Scope = Scope.BEST,
+    regions: Collection[str] = (),
+) -> Answer:
+    """The plan, with what it was chosen from.
+
+    Args:
+        question: what is asked.
+        catalog: the offers.
+        model: what predicts.
+        scope: how much of what was looked at the plan holds.
+        regions: provider/region where the cheapest fleet is known to be; anywhere without.
+    """
     requirements = requirements_of(question, catalog)
     matches = in_reach(match(requirements, catalog), question.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
     standing, standing_notes = standing_of(requirements, catalog)
     effort = BRIEF_EFFORT if scope is Scope.BRIEF else Effort()
-    choice = choose_fleet(Setting(requirements, catalog, model, standing, effort), served, matches.offers)
+    setting = Setting(requirements, catalog, model, standing, effort)
+    choice = choose_fleet(setting, served, offers_in(matches.offers, regions) if regions else matches.offers)
     offers = cheapest_offers(matches.offers, question.workload, catalog) if scope is Scope.BRIEF else matches.offers
     sized, unaffordable = size_all(served, offers, requirements, catalog)
     kept = sized if scope is Scope.ALL else best_of_each_offer(sized, question.workload.precisions)

@@ -3,6 +3,7 @@
 The formulas of :mod:`advisor.performance.serving`, all at a given mean number of running requests.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,9 @@ Z95 = 1.645
 """Standard deviations from the mean to the 95th percentile of a normal distribution."""
 SATURATED_BATCH = 1e7
 """A batch at which every cost that does not grow with it has vanished."""
-MAX_VARIANCE = 1e3
-"""Squared relative spread of the time per token above which it makes no difference."""
+MAX_VARIANCE = math.expm1(Z95**2)
+"""Squared relative spread of the time per token above which it makes no difference: with more of it the 95th percentile
+of a lognormal of the same mean would fall again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

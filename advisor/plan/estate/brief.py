@@ -1,6 +1,6 @@
 """What a plan leaves out where it is one of many, so that each takes a second and a few kilobytes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer
@@ -28,3 +28,12 @@ def _cheapest(group: Sequence[Offer], workload: Workload, catalog: Catalog) -> I
         priced = [(price.usd_per_hour, one) for one in group if (price := catalog.price(one, purchase)) is not None]
         if priced:
             yield min(priced, key=lambda pair: pair[0])[1]
+
+
+def offers_in(
+    offers: Mapping[tuple[str, str], tuple[Offer, ...]], regions: Collection[str]
+) -> dict[tuple[str, str], tuple[Offer, ...]]:
+    """The offers of some regions, each named provider/region."""
+    return {
+        key: tuple(one for one in group if f"{one.provider}/{one.region}" in regions) for key, group in offers.items()
+    }

@@ -16,6 +16,8 @@ class Contest:
 
     outside_usd: float
     """The cheapest fleet in a scope (a region, a cloud) where nothing is shared; infinite where there is none."""
+    outside_regions: frozenset[str]
+    """Where that is."""
     inside: tuple[Problem, ...]
     """The other scopes, without the pools that no cheapest fleet needs."""
 
@@ -29,5 +31,12 @@ def contest_of(problem: Problem, limits: Mapping[Resource, float]) -> Contest:
         (inside if shares else outside).append(part)
     pools = tuple(pool for part in outside for pool in part.pools)
     alone = cheapest(replace(problem, pools=pools)) if pools else None
-    usd = alone.objective_usd_per_month if isinstance(alone, FleetSolution) else INFINITY
-    return Contest(usd, tuple(without_dominated(part) for part in inside))
+    kept = tuple(without_dominated(part) for part in inside)
+    if not isinstance(alone, FleetSolution):
+        return Contest(INFINITY, frozenset(), kept)
+    return Contest(alone.objective_usd_per_month, frozenset(one.pool.region for one in alone.allocations), kept)
+
+
+def regions_of(problem: Problem) -> frozenset[str]:
+    """Where a fleet of the problem may be."""
+    return frozenset(pool.region for pool in problem.pools)

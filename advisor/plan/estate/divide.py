@@ -7,15 +7,15 @@ at the least is a bound for it whatever those outside do, so that an optimum of 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from advisor.plan.estate.contest import Contest
+from advisor.plan.estate.contest import Contest, regions_of
 from advisor.plan.estate.prices import A_CENT, Division, divide_by_prices, taken
-from advisor.plan.estate.resources import ENOUGH, Resource, Uses, rows_of, totals
+from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of, totals
 from advisor.plan.estate.spread import Run
 from advisor.plan.fleet.optimise import exclude_dearer
 from advisor.plan.fleet.program import FleetProgram
-from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program
+from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
 
 MOST_VARIABLES = 20_000
 """Size up to which the choices of a group are also solved as one program."""
@@ -32,6 +32,8 @@ class Shares:
     """Of those."""
     bound_usd_per_month: float
     excess: Uses
+    regions: Mapping[str, frozenset[str]]
+    """Where each of them is, or could be."""
 
     @property
     def gap_ratio(self) -> float:
@@ -51,7 +53,7 @@ def divide(
         limits: how much there is.
         run: applies a function to many things, in their order.
     """
-    found = Shares(dict(uses), (), 0.0, 0.0, {})
+    found = Shares(dict(uses), (), 0.0, 0.0, {}, {})
     while not found.excess:
         short = {one for one, used in totals(found.uses).items() if used > limits[one] + ENOUGH}
         takers = {name for name, taken_by in found.uses.items() if short & taken_by.keys()}
@@ -60,7 +62,8 @@ def divide(
         names = tuple(name for name in uses if name in takers or name in found.together)
         division = divide_group([contests[name] for name in names], limits, run)
         after = {**uses, **dict(zip(names, division.uses, strict=True))}
-        found = Shares(after, names, division.usd_per_month, division.bound_usd_per_month, division.excess)
+        where = dict(zip(names, division.regions, strict=True))
+        found = Shares(after, names, division.usd_per_month, division.bound_usd_per_month, division.excess, where)
     return found
 
 
@@ -75,7 +78,8 @@ def divide_group(contests: Sequence[Contest], limits: Mapping[Resource, float], 
 def _as_one(contests: Sequence[Contest], limits: Mapping[Resource, float], known: Division) -> Division:
     """All choices side by side, joined by a row for each resource; *known* where that is too large."""
     whole = Program()
-    rows = [_write(whole, contest) for contest in contests]
+    written = [_write(whole, contest) for contest in contests]
+    rows = [one.rows for one in written]
     if len(whole.costs) > MOST_VARIABLES:
         return known
     for resource, limit in limits.items():
@@ -85,27 +89,43 @@ def _as_one(contests: Sequence[Contest], limits: Mapping[Resource, float], known
     if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED) and solution.objective <= known.usd_per_month:
         uses = tuple(taken(own, solution.values) for own in rows)
         bound = max(solution.bound, known.bound_usd_per_month)
-        return Division(uses, solution.objective, min(bound, solution.objective), {})
+        regions = tuple(one.regions(solution) for one in written)
+        return Division(uses, solution.objective, min(bound, solution.objective), {}, regions)
     proven = solution.outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
     bound = known.usd_per_month if proven else max(known.bound_usd_per_month, min(solution.bound, known.usd_per_month))
-    return Division(known.uses, known.usd_per_month, bound, {})
+    return replace(known, bound_usd_per_month=bound)
 
 
-def _write(whole: Program, contest: Contest) -> dict[Resource, list[tuple[int, float]]]:
-    """Write one workload's choices, one of which it takes; returns what it takes of each resource."""
-    found: dict[Resource, list[tuple[int, float]]] = {}
-    chosen: list[tuple[int, float]] = []
+@dataclass(frozen=True, slots=True, eq=False)
+class _Written:
+    """One workload's choices in a program."""
+
+    rows: dict[Resource, Row]
+    """What it takes of each resource."""
+    chosen: dict[int, frozenset[str]]
+    """Variables of which one is 1, and the regions that go with it."""
+
+    def regions(self, solution: Solution) -> frozenset[str]:
+        return self.chosen[max(self.chosen, key=lambda variable: float(solution.values[variable]))]
+
+
+def _write(whole: Program, contest: Contest) -> _Written:
+    """Write one workload's choices, one of which it takes."""
+    rows: dict[Resource, Row] = {}
+    chosen: dict[int, frozenset[str]] = {}
     if contest.outside_usd < INFINITY:
-        chosen.append((whole.variable(upper=1.0, integer=True), 1.0))
-        whole.add_cost(chosen[0][0], contest.outside_usd)
+        outside = whole.variable(upper=1.0, integer=True)
+        whole.add_cost(outside, contest.outside_usd)
+        chosen[outside] = contest.outside_regions
     for problem in contest.inside:
         program = FleetProgram(problem).build()
-        chosen.append((whole.variable(upper=1.0, integer=True), 1.0))
-        first = append(whole, program.program, chosen[-1][0])
+        inside = whole.variable(upper=1.0, integer=True)
+        chosen[inside] = regions_of(problem)
+        first = append(whole, program.program, inside)
         for resource, row in rows_of(problem, program).items():
-            found.setdefault(resource, []).extend((first + variable, units) for variable, units in row)
-    whole.row("choose", chosen, lower=1.0, upper=1.0)
-    return found
+            rows.setdefault(resource, []).extend((first + variable, units) for variable, units in row)
+    whole.row("choose", [(variable, 1.0) for variable in chosen], lower=1.0, upper=1.0)
+    return _Written(rows, chosen)
 
 
 def append(whole: Program, part: Program, chosen: int) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.plan.estate.contest import Contest
+from advisor.plan.estate.contest import Contest, regions_of
 from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of
 from advisor.plan.estate.spread import Run
 from advisor.plan.fleet.program import FleetProgram
@@ -55,6 +55,8 @@ class Answer:
     uses: Uses
     bound: float
     """With them, no fleet costs less."""
+    regions: frozenset[str]
+    """Where it is, or could be."""
 
     def priced(self, prices: Mapping[Resource, float]) -> float:
         """Cost at other prices."""
@@ -70,12 +72,14 @@ class Division:
     bound_usd_per_month: float
     excess: Uses
     """By how much limits would have to be higher for all to be served; empty where they are high enough."""
+    regions: tuple[frozenset[str], ...]
+    """Where each is, or could be."""
 
 
 def ask(asked: Asked) -> Answer:
     """The cheapest fleet of one workload at some prices, in any of its scopes."""
     answers = [_at_prices(problem, asked.prices) for problem in asked.contest.inside]
-    answers.append(Answer(asked.contest.outside_usd, {}, asked.contest.outside_usd))
+    answers.append(_outside(asked.contest))
     best = min(answers, key=lambda one: one.priced(asked.prices))
     return replace(best, bound=min(one.bound for one in answers))
 
@@ -83,10 +87,14 @@ def ask(asked: Asked) -> Answer:
 def ask_sparing(asked: Sparing) -> Answer:
     """The fleet of one workload that takes least, each resource by the share of its limit."""
     if asked.contest.outside_usd < INFINITY:
-        return Answer(asked.contest.outside_usd, {}, asked.contest.outside_usd)
+        return _outside(asked.contest)
     weights = {resource: 1 / max(limit, 1.0) for resource, limit in asked.limits.items()}
     answers = [_sparing(problem, weights) for problem in asked.contest.inside]
     return min(answers, key=lambda one: (one.priced(weights) - one.usd_per_month, one.usd_per_month))
+
+
+def _outside(contest: Contest) -> Answer:
+    return Answer(contest.outside_usd, {}, contest.outside_usd, contest.outside_regions)
 
 
 def _at_prices(problem: Problem, prices: Mapping[Resource, float]) -> Answer:
@@ -96,7 +104,7 @@ def _at_prices(problem: Problem, prices: Mapping[Resource, float]) -> Answer:
     for resource, row in rows.items():
         for variable, units in row:
             program.program.add_cost(variable, units * prices[resource])
-    return _answer(program.program, rows, usd)
+    return _answer(problem, program.program, rows, usd)
 
 
 def _shared_rows(problem: Problem, program: FleetProgram, shared: Mapping[Resource, float]) -> dict[Resource, Row]:
@@ -114,17 +122,18 @@ def _sparing(problem: Problem, weights: Mapping[Resource, float]) -> Answer:
         whole.add_cost(variable, units)
     least = whole.solve(ANSWER_SECONDS)
     if least.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
-        return Answer(INFINITY, {}, 0.0)
+        return Answer(INFINITY, {}, 0.0, frozenset())
     whole.costs = costs
     whole.row("sparing", use, upper=least.objective + ENOUGH)
-    return _answer(whole, rows, np.array(costs))
+    return _answer(problem, whole, rows, np.array(costs))
 
 
-def _answer(program: Program, rows: Mapping[Resource, Row], usd: np.ndarray) -> Answer:
+def _answer(problem: Problem, program: Program, rows: Mapping[Resource, Row], usd: np.ndarray) -> Answer:
     solution = program.solve(ANSWER_SECONDS)
     if solution.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
-        return Answer(INFINITY, {}, solution.bound)
-    return Answer(float(usd @ solution.values), taken(rows, solution.values), solution.bound)
+        return Answer(INFINITY, {}, solution.bound, frozenset())
+    uses = taken(rows, solution.values)
+    return Answer(float(usd @ solution.values), uses, solution.bound, regions_of(problem))
 
 
 def taken(rows: Mapping[Resource, Sequence[tuple[int, float]]], values: np.ndarray) -> Uses:
@@ -201,7 +210,8 @@ class _Master:
         ]
         usd = sum(one.usd_per_month for one in picked)
         over = {name: float(solution.values[at]) for name, at in excess.items() if solution.values[at] > ENOUGH}
-        return Division(tuple(one.uses for one in picked), usd, min(bound, usd), over)
+        regions = tuple(one.regions for one in picked)
+        return Division(tuple(one.uses for one in picked), usd, min(bound, usd), over, regions)
 
     def _program(self, *, whole: bool) -> tuple[Program, list[list[int]], dict[Resource, int]]:
         program = Program()

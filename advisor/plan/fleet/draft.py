@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from advisor.plan.fleet.formulas import instance_usd_per_month, requests_per_month
+from advisor.plan.fleet.formulas import instance_usd_per_month, mix_rate, requests_per_month
 from advisor.plan.fleet.solver import INFINITY, Program
 from advisor.plan.fleet.values import Constraint, Paid, Pool, Problem, Tariff
 
@@ -46,9 +46,14 @@ class Draft:
     bucket: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
     """Share of the requests of a bucket by (pool, hour class, place, bucket)."""
     slacks: list[Elastic] = field(default_factory=list)
+    usual: list[float] = field(default_factory=list)
+    """Requests per second of one instance of each pool, over the places that it can serve."""
+    whole: dict[tuple[int, float], int] = field(default_factory=dict)
+    """What all instances sustain, each only as far as it is needed, by (hour class, requests per second needed)."""
 
     def write_variables(self) -> None:
         """Instances and shares, with what each of them costs."""
+        self.usual = [mix_rate(self.problem, pool) for pool in self.problem.pools]
         self._instances()
         self._switching()
         self._shares()
@@ -145,6 +150,17 @@ class Draft:
 
     def _each_instance(self, h: int, weight: Callable[[Pool], float]) -> Terms:
         return [(variable, count * weight(self.problem.pools[g])) for g, _, variable, count in self._instances_at(h)]
+
+    def _whole_rate(self, h: int, needed: float) -> int:
+        """A variable: what all instances sustain, each only as far as it is needed.
+
+        What one sustains beyond carries nothing: whole instances keep to the same without it, and parts to more.
+        """
+        if (h, needed) not in self.whole:
+            variable = self.whole[h, needed] = self.program.variable()
+            terms = [(one, min(count * self.usual[g], needed)) for g, _, one, count in self._instances_at(h)]
+            self.program.row("whole rate", [*terms, (variable, -1.0)], lower=0.0)
+        return self.whole[h, needed]
 
     def _most_of(self, g: int) -> int:
         pool = self.problem.pools[g]

@@ -12,11 +12,11 @@ A pool may take a share of all requests of a place (at the rate it sustains for 
 """
 
 import itertools
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from advisor.plan.fleet.draft import Draft, Terms
-from advisor.plan.fleet.formulas import hours_per_month, mix_rate
+from advisor.plan.fleet.formulas import hours_per_month
 from advisor.plan.fleet.values import Constraint, Paid, Pool
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive
@@ -118,23 +118,12 @@ class FleetProgram(Draft):
     def _survive_instance(self) -> None:
         """Without one instance of any pool in use the others carry everything."""
         for g, h in itertools.product(range(len(self.problem.pools)), self._served_hours()):
-            pool, planned = self.problem.pools[g], self.problem.hours[h].planned_rate
-            own, one = self._running(g, h), min(mix_rate(self.problem, pool), planned)
+            own, planned = self._running(g, h), self.problem.hours[h].planned_rate
+            one = min(self.usual[g], planned)
             used = self._used(Constraint.SURVIVE, own, self._most_of(g))
-            others = self._covering(h, planned, without=[(g, t) for t in range(len(pool.tariffs))])
-            left = [*((variable, count * one) for variable, count in own), (used, -one)]
-            self.program.row(Constraint.SURVIVE, others + left, lower=planned)
-
-    def _covering(self, h: int, needed: float, without: Container[tuple[int, int]]) -> Terms:
-        """What all others sustain, each only as far as it is needed.
-
-        Whole instances keep to the same with and without the rest, and parts of one to more.
-        """
-        return [
-            (variable, min(count * mix_rate(self.problem, self.problem.pools[g]), needed))
-            for g, t, variable, count in self._instances_at(h)
-            if (g, t) not in without
-        ]
+            rest = [(variable, count * one - min(count * self.usual[g], planned)) for variable, count in own]
+            terms = [(self._whole_rate(h, planned), 1.0), *rest, (used, -one)]
+            self.program.row(Constraint.SURVIVE, terms, lower=planned)
 
     def _used(self, name: Constraint, running: Terms, most: int) -> int:
         """A variable: 1 where any instance of these runs."""
@@ -148,11 +137,11 @@ class FleetProgram(Draft):
         for h in self._served_hours():
             planned = self.problem.hours[h].planned_rate
             terms: Terms = []
-            for g, pool in enumerate(self.problem.pools):
+            for g in range(len(self.problem.pools)):
                 in_zone = self.program.variable(integer=True)
                 spread = [(in_zone, float(zones)), *((variable, -count) for variable, count in self._running(g, h))]
                 self.program.row(Constraint.SURVIVE, spread, lower=0.0, upper=0.0)
-                terms.append((in_zone, min((zones - 1) * mix_rate(self.problem, pool), planned)))
+                terms.append((in_zone, min((zones - 1) * self.usual[g], planned)))
             self.program.row(Constraint.SURVIVE, terms, lower=planned)
 
     def _spot_reroute(self) -> None:
@@ -165,10 +154,12 @@ class FleetProgram(Draft):
     def _reroute(self, members: list[tuple[int, int]], h: int) -> None:
         name, limits, planned = Constraint.SPOT_REROUTE, self.problem.limits, self.problem.hours[h].planned_rate
         needed = (1 - limits.fault_tolerant_ratio) * planned
-        terms = self._covering(h, needed, without=members)
+        terms = [(self._whole_rate(h, needed), 1.0)]
         for g, t in members:
-            rate = (1 - 1 / limits.zones) * mix_rate(self.problem, self.problem.pools[g])
-            terms += [(variable, min(count * rate, needed)) for variable, count in self.instances(g, t, h)]
+            for variable, count in self.instances(g, t, h):
+                rate = count * self.usual[g]
+                left = rate * (1 - 1 / limits.zones)
+                terms.append((variable, min(left, needed) - min(rate, needed)))
         more = self._slack(name, limits.fault_tolerant_ratio, "share of requests", "", 1.0)
         terms += [(slack, -sign * planned) for slack, sign in more]
         if self._all_alike():
