@@ -2,7 +2,9 @@
 
 An instance of b is replaced by m instances of a, with m the most that any of its rates needs. Where those cost no more
 of anything that is counted (USD, carbon, power, quota units), a fleet without b is as good as any with it, and the
-program is solved over the rest: the optimum stays the optimum.
+program is solved over the rest: the optimum stays the optimum. There are two exceptions. Spot that has to be spread is
+left out as `SPOT_STANDS` says. And a commitment that is cheaper and carries more may not be in use for long enough at
+the low edge of the forecast where a smaller one is: then a fleet with the smaller one can be lost.
 """
 
 from collections.abc import Sequence

@@ -52,7 +52,8 @@ def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
     """
     first = _first_fleet(problem, seconds) if len(problem.pools) > FEW_POOLS else None
     if first is not None:
-        return improved(first, problem, seconds)
+        known = replace(first, proven=True, bound_usd_per_month=first.objective_usd_per_month)
+        return improved(known, problem, seconds)
     program = FleetProgram(problem).build()
     solution = program.program.solve(seconds)
     if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED):

@@ -193,6 +193,6 @@ class Infeasible:
     """No fleet keeps to everything."""
 
     conflict: tuple[Constraint, ...]
-    """Named constraints that cannot hold together; leaving any one of them out would help."""
+    """Named constraints that cannot hold together, while those left after giving up any one of them can."""
     relaxations: tuple[Relaxation, ...]
     """For each of them that is a number: the smallest change that helps by itself, the smallest share first."""
