@@ -123,11 +123,11 @@ def test_longer_answers_never_raise_the_capacity_within_a_ttft(deployment, token
 def test_more_load_never_lowers_a_latency(deployment, tokens, share, more):
     """All three percentiles grow with the rate, and are infinite beyond what can be sustained.
 
-    End to end to within 2 %: where one answer in twenty is longer than the others, its spread falls as its mean grows.
+    End to end to within 5 %: where one answer in twenty is longer than the others, its spread falls as its mean grows.
     """
     rate = share * capacity(deployment, tokens, Slo())
     low, high = latency(deployment, rate, tokens), latency(deployment, rate * more, tokens)
-    assert np.all(high >= low * (1 - np.array([TOLERANCE, TOLERANCE, 0.02])))
+    assert np.all(high >= low * (1 - np.array([TOLERANCE, TOLERANCE, 0.05])))
 
 
 @given(deployment=deployments, tokens=histograms, slo=slos)
