@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ def least(job: Callable[[], object]) -> tuple[object, float]:
     return result, min(times)
 
 
-def report(name: str, workload: Workload, scale: int, weekly: bool, unit: float) -> None:
+def report(name: str, workload: Workload, scale: int, unit: float, *, weekly: bool) -> None:
     """One line: how many pools, how long, how sure."""
     question, pose_s = least(lambda: posed(workload, scale, weekly=weekly))
     assert isinstance(question, Posed)
@@ -122,7 +123,7 @@ def stability(name: str, workload: Workload) -> None:
         for one in found.allocations:
             running[one.pool.stand] = running.get(one.pool.stand, 0) + one.instances[-1]
         steps.append(frozenset(running))
-    flips = sum(1 for before, after in zip(steps, steps[1:], strict=False) if after - before)
+    flips = sum(1 for before, after in pairwise(steps) if after - before)
     print(f"{name:38s} other stands after ±5 %: {flips} of {len(steps) - 1} steps ({len(set(steps))} sets of stands)")
 
 
@@ -134,7 +135,7 @@ def main() -> None:
     for name, (workload, weekly) in CASES.items():
         if not wanted or name in wanted:
             for scale in SCALES:
-                report(name, workload(), scale, weekly, unit)
+                report(name, workload(), scale, unit, weekly=weekly)
     if wanted:
         return
     saved = [pair for name in ("chat", "code") for pair in mixed_savings(name, example(name))]

@@ -217,7 +217,8 @@ def explain_conflict(problem: Problem) -> Infeasible:
     """A smallest set of named constraints that cannot hold together, and what each would have to be.
 
     One constraint after the other is left out for good if nothing holds without it either (deletion filter; Chinneck
-    and Dravnieks 1991), so that those kept conflict and any of them, left out, helps.
+    and Dravnieks 1991), so that those kept conflict, and do not once any of them is left out. Where several sets
+    conflict it is one of them.
     """
     left_out: set[Constraint] = set()
     stated = [one for one in NEGOTIABLE if _stated(problem, one)]

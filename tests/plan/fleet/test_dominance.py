@@ -89,7 +89,7 @@ def test_commitments_at_the_low_edge_lose_nothing_on_demand(problem):
     tolerant = limited(alike(problem), fault_tolerant_ratio=1.0)
     pools = (
         replace(pool, tariffs=tuple(one for one in pool.tariffs if one.paid is not Paid.COMMITMENT))
-        for pool in problem.pools
+        for pool in tolerant.pools
     )
     uncommitted = replace(tolerant, pools=tuple(pool for pool in pools if pool.tariffs))
     kept = usd(without_dominated(tolerant))
