@@ -11,10 +11,12 @@ from advisor.demand.rehearsal import Rehearsal, rehearse
 from advisor.performance.stage import deployment_of
 from advisor.performance.steps import StepTimes, step_times
 from advisor.plan.fleet.chosen import Confirmation
+from advisor.plan.fleet.dominance import without_dominated
+from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.scopes import lower_bound
 from advisor.plan.fleet.shares import request_shares
-from advisor.plan.fleet.solver import DEFAULT_SECONDS
-from advisor.plan.fleet.stage import Posed, Setting
+from advisor.plan.fleet.solver import DEFAULT_SECONDS, HALF_A_CENT
+from advisor.plan.fleet.stage import Posed, Setting, in_precisions
 from advisor.plan.fleet.stage import solve as solve_fleet
 from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Infeasible, Pool
 from advisor.plan.replay.fleet import replay
@@ -54,6 +56,7 @@ class Confirmer:
         self._model = setting.model
         self._effort = setting.effort
         self._rehearsal: Rehearsal = rehearse(setting.requirements.demand, setting.effort.rehearsed_requests)
+        self._sources = dict(posed.pool_set.sources)
         self._steps: dict[str, StepTimes] = {}
         self._results: dict[tuple[tuple[str, tuple[int, ...]], ...], ReplayResult] = {}
 
@@ -101,6 +104,7 @@ class Confirmer:
             solution = solve_fleet(roomier, seconds)
             if isinstance(solution, Infeasible):
                 return closest or solution
+            roomier, solution = self._in_preferred_precision(roomier, solution, headroom, seconds)
             result = self._replayed(roomier, solution)
             found = Confirmed(solution, roomier, self._confirmation(solution, result, headroom))
             if solution.objective_usd_per_month >= below_usd:
@@ -111,6 +115,27 @@ class Confirmer:
                 closest = found
             self._raise(headroom, solution, result)
         return closest or found
+
+    def _in_preferred_precision(
+        self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float], seconds: float
+    ) -> tuple[Posed, FleetSolution]:
+        """The same offers in the precision named first with which they cost no more; as found where there is none."""
+        order = self._requirements.workload.precisions
+        sources = posed.pool_set.sources
+        last = max(order.index(sources[one.pool.key].served.candidate.precision) for one in solution.allocations)
+        for count in range(1, last + 1):
+            fewer = in_precisions(posed, solution, order[:count])
+            if fewer is None:
+                continue
+            self._sources |= fewer.pool_set.sources
+            roomier = self._with_headroom(fewer, headroom)
+            found = optimise(without_dominated(roomier.problem), seconds)
+            if isinstance(found, FleetSolution) and found.objective_usd_per_month <= (
+                solution.objective_usd_per_month + HALF_A_CENT
+            ):  # fmt: skip
+                proof = (solution.proven, solution.bound_usd_per_month)
+                return roomier, replace(found, proven=proof[0], bound_usd_per_month=proof[1])
+        return posed, solution
 
     def _with_headroom(self, posed: Posed, headroom: Mapping[Kind, float]) -> Posed:
         """The question with what each kind of replica is taken to sustain by now."""
@@ -131,7 +156,7 @@ class Confirmer:
 
     def _kind(self, key: str) -> Kind:
         """What replicas of a pool are: those that are alike in this are equally fast anywhere."""
-        candidate = self._posed.pool_set.sources[key].served.candidate
+        candidate = self._sources[key].served.candidate
         return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.tensor_parallel
 
     def _confirmation(

@@ -38,6 +38,11 @@ class RateTable:
     buckets: Mapping[float, Floats]
     """Each prompt-length bucket alone: (buckets, candidates)."""
 
+    def take(self, at: Sequence[int]) -> "RateTable":
+        """The candidates at some positions."""
+        mix = {ms: rates[list(at)] for ms, rates in self.mix.items()}
+        return RateTable(mix, {ms: rates[:, list(at)] for ms, rates in self.buckets.items()})
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Supply:

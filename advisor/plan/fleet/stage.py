@@ -1,7 +1,7 @@
 """From served candidates to the cheapest fleet: the stage of the pipeline that holds the optimiser together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +46,8 @@ class Posed:
     geography: Geography
     bucket_edges: tuple[float, ...]
     """Longest prompt of each bucket, in tokens."""
+    supply: Supply
+    """Every layout, of which the pools are the fastest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,40 @@ def pose(
         low_band=not workload.limits.commit_beyond_forecast,
     )
     edges = tuple(float(tokens.input_tokens.max()) for _, tokens in buckets)
-    return Posed(problem, pool_set, week, where, edges)
+    everything = replace(supply, served=served, rates=_rate_table(rates, where), cold_starts=(), regional=True)
+    return Posed(problem, pool_set, week, where, edges, everything)
+
+
+def in_precisions(posed: Posed, solution: FleetSolution, precisions: Sequence[str]) -> Posed | None:
+    """The question with the offers of a fleet alone, in some precisions; None where one of its types has none."""
+    used = [posed.pool_set.sources[one.pool.key] for one in solution.allocations]
+    offers: dict[tuple[str, str], tuple[Offer, ...]] = {}
+    for source in used:
+        key = (source.offer.provider, source.offer.instance_type)
+        offers[key] = tuple(dict.fromkeys((*offers.get(key, ()), source.offer)))
+    at = [at for at, one in enumerate(posed.supply.served) if _is_one_of(one, offers, precisions)]
+    served = [posed.supply.served[each] for each in at]
+    if {(one.candidate.instance_type.provider, one.candidate.instance_type.name) for one in served} != offers.keys():
+        return None
+    cold = any(source.cold_start for source in used)
+    catalog = posed.supply.catalog
+    supply = replace(
+        posed.supply,
+        served=served,
+        offers=offers,
+        rates=posed.supply.rates.take(at),
+        cold_starts=[cold_start(one.candidate, catalog.cold_start) if cold else None for one in served],
+    )
+    found = pools_of(supply)
+    known = replace(posed.pool_set, sources={**posed.pool_set.sources, **found.sources})
+    return replace(posed, problem=replace(posed.problem, pools=found.pools), pool_set=known)
+
+
+def _is_one_of(
+    one: Served, offers: Mapping[tuple[str, str], tuple[Offer, ...]], precisions: Sequence[str]
+) -> bool:  # fmt: skip
+    machine = one.candidate.instance_type
+    return (machine.provider, machine.name) in offers and one.candidate.precision in precisions
 
 
 def solve(posed: Posed, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:

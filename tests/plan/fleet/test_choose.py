@@ -254,3 +254,16 @@ def test_the_same_question_gives_the_same_fleet():
     catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86, spot=0.7), offer("g5.12xlarge", on_demand=5.67, spot=1.5))
 
     assert plan_for(workload(purchase=EVERY), catalog).fleet == plan_for(workload(purchase=EVERY), catalog).fleet
+
+
+def test_of_equally_cheap_precisions_the_first_named_is_taken():
+    """Where one instance carries everything in any precision, the one that the workload names first is chosen."""
+    small = workload(purchase=ON_DEMAND, demand=DeclaredDemand(0.2, 0.3, 800, 200))
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86))
+
+    precisions = [
+        plan_for(replace(small, precisions=order), catalog).fleet.groups[0].precision
+        for order in (("bf16", "fp8"), ("fp8", "bf16"))
+    ]
+
+    assert precisions == ["bf16", "fp8"]
