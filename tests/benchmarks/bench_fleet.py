@@ -139,7 +139,7 @@ def main() -> None:
     if wanted:
         return
     saved = [pair for name in ("chat", "code") for pair in mixed_savings(name, example(name))]
-    saved += mixed_savings("70B", large(providers=("aws",)))
+    saved += mixed_savings("chat with 70B", example("chat", model=LLAMA_70B))
     for at, what in enumerate(("Mélange's mix", "one type")):
         shares = [pair[at] for pair in saved]
         print(f"below {what}: mean {sum(shares) / len(shares):.2%}, most {max(shares):.2%}, least {min(shares):.2%}")

@@ -10,6 +10,8 @@ from advisor.errors import InputError
 A = TypeVar("A")
 B = TypeVar("B")
 BACKENDS = ("loky", "dask", "ray")
+BATCH = 64
+"""Calls at a time where a backend (Ray's) gives all results at once: after each batch it is known how many are done."""
 
 
 class Run(Protocol):
@@ -43,12 +45,13 @@ class Spread:
         with ExitStack() as stack:
             _connect(self, stack)
             stack.enter_context(joblib.parallel_config(backend=self.backend, n_jobs=self.jobs))
+            spread_as = "list" if self.backend == "ray" else "generator"
 
             def run(function: Callable[[A], B], items: Sequence[A]) -> Iterable[B]:
-                found: Iterable[B] = joblib.Parallel(return_as="generator")(
-                    joblib.delayed(function)(item) for item in items
-                )
-                return found
+                size = BATCH if spread_as == "list" else max(len(items), 1)
+                for at in range(0, len(items), size):
+                    calls = (joblib.delayed(function)(item) for item in items[at : at + size])
+                    yield from joblib.Parallel(return_as=spread_as)(calls)
 
             yield run
 

@@ -226,8 +226,14 @@ def explain_conflict(problem: Problem) -> Infeasible:
         if not _feasible(problem, frozenset(left_out | {constraint})):
             left_out.add(constraint)
     kept = tuple(one for one in stated if one not in left_out)
-    found = [relaxed for one in kept if one not in NOT_A_NUMBER for relaxed in _relax(problem, one)]
+    found = [relaxed for one in kept if _is_number(one, stated) for relaxed in _relax(problem, one)]
     return Infeasible(kept, tuple(sorted(found, key=_relative_change)))
+
+
+def _is_number(constraint: Constraint, stated: list[Constraint]) -> bool:
+    """Whether less of it is all that a smaller number asks for: zones are also what a failure takes one of."""
+    zones_fail = Constraint.SURVIVE in stated or Constraint.SPOT_REROUTE in stated
+    return constraint not in NOT_A_NUMBER and not (constraint is Constraint.ZONES and zones_fail)
 
 
 def _stated(problem: Problem, constraint: Constraint) -> bool:

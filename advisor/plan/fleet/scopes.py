@@ -13,6 +13,7 @@ from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Pool, Problem
 
 ROUNDING = 1e-9
+PRICES = 33
 
 
 def scopes(problem: Problem) -> tuple[Problem, ...]:
@@ -63,32 +64,34 @@ def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
 def lower_bound(problem: Problem) -> float:
     """USD a month that no fleet of the problem can be below, from its prices alone.
 
-    In each hour class the largest of: the requests at the least price per request; as many instances as the fastest
-    ones would be, at the least price; an instance in each zone at the least price, where one is enough one that is
-    fast enough. Capacity that is owned costs nothing.
+    In each hour class what so few whole instances as could carry the requests cost: one that is fast enough alone, or
+    several that are so together, at least one in each zone. Capacity that is owned costs nothing.
     """
     tariffs = [(pool, tariff) for pool in problem.pools for tariff in pool.tariffs]
     fastest = np.array([max(pool.mix_rates.max(), pool.rates.max(initial=0.0)) for pool, _ in tariffs])
     usd = np.array([tariff.usd_per_hour * min((1.0, *tariff.active_ratios)) for _, tariff in tariffs])
     if not fastest.any():
         return 0.0
-    per_request = float((usd[fastest > 0] / fastest[fastest > 0]).min())
     zones = 0 if problem.scaling.scale_to_zero else problem.limits.zones
-    floors = {hour.planned_rate: _floor(hour.planned_rate, zones, usd, fastest) for hour in problem.hours}
-    return sum(
-        hours_per_month(hour) * max(hour.planned_rate * per_request, floors[hour.planned_rate])
-        for hour in problem.hours
-    )
+    return sum(hours_per_month(hour) * _usd_per_hour(hour.planned_rate, zones, usd, fastest) for hour in problem.hours)
 
 
-def _floor(rate: float, zones: int, usd: Floats, fastest: Floats) -> float:
-    """USD an hour of so few whole instances as could carry a rate."""
+def _usd_per_hour(rate: float, zones: int, usd: Floats, fastest: Floats) -> float:
     least = max(zones, math.ceil(rate / float(fastest.max()) - ROUNDING))
-    cheapest_one = float(usd.min())
     if least > 1 or rate <= 0:
-        return least * cheapest_one
+        return _together(rate, least, usd, fastest)
     alone = float(usd[fastest >= rate * (1 - ROUNDING)].min(initial=math.inf))
-    return min(alone, 2 * cheapest_one)
+    return min(alone, _together(rate, 2, usd, fastest))
+
+
+def _together(rate: float, least: int, usd: Floats, fastest: Floats) -> float:
+    """At least so many instances that carry a rate, ``max over p of p · rate + least · min(usd - p · fastest)``.
+
+    The requests may have any price p at which no instance earns more than it costs (Lagrange).
+    """
+    highest = float((usd[fastest > 0] / fastest[fastest > 0]).min())
+    prices = np.linspace(0.0, highest, PRICES)
+    return float((prices * rate + least * (usd - prices[:, None] * fastest).min(axis=1)).max())
 
 
 def _distance(conflict: Infeasible) -> float:
