@@ -197,7 +197,7 @@ class FleetProgram(Draft):
                 self._used_long_enough(g, committed)
 
     def _used_long_enough(self, g: int, committed: Terms) -> None:
-        """Hours of use at the low edge ≥ break-even share × all hours."""
+        """Hours of use at the low edge ≥ break-even share × all hours; and no more than run there, or the floors."""
         name = Constraint.COMMITMENT_LOW_BAND
         hours: Terms = []
         for h, hour in enumerate(self.problem.hours):
@@ -206,8 +206,15 @@ class FleetProgram(Draft):
             self.program.row(name, [(in_use, 1.0), *((variable, -1.0) for variable, _ in committed)], upper=0.0)
             low = [(variable, -load) for variable, load in self._load(g, h, hour.low_rate)]
             self.program.row(name, [(in_use, 1.0), *low], upper=ALMOST_ONE)
+        most = ALMOST_ONE + self._floor(g) - 1
+        self.program.row(name, [*((variable, 1.0) for variable, _ in committed), *low], upper=most)
         needed = [(variable, -ratio * HOURS_PER_MONTH) for variable, ratio in committed]
         self.program.row(name, hours + needed, lower=0.0)
+
+    def _floor(self, g: int) -> int:
+        """Instances of a pool that run whatever the demand, if nothing else does."""
+        limits = self.problem.limits
+        return max(limits.zones, -(-limits.min_replicas // self.problem.pools[g].replicas))
 
     def _owned(self) -> None:
         for stand, count in self.problem.owned.items():

@@ -307,5 +307,8 @@ class _Shares:
             low = [(variable, -load) for variable, load in self._load(g, h, hour.low_rate)]
             self.program.row("low band", [(in_use, 1.0), *low], upper=ALMOST_ONE)
             use.append((in_use, hour.hours_per_week / HOURS_PER_WEEK))
+        limits, replicas = self.problem.limits, self.problem.pools[g].replicas
+        floor = max(limits.zones, -(-limits.min_replicas // replicas))
+        self.program.row("low band", low, upper=floor - 1 + ALMOST_ONE - sum(committed.values()))
         needed = sum(tariff.break_even_ratio * count for tariff, count in committed.items())
         self.program.row("low band", use, lower=needed)
