@@ -167,7 +167,7 @@ def _answer(task: Task) -> Answer:
 
 
 def _contest(task: Task, found: Answer) -> Contest | None:
-    return contest_of(found.found.posed.problem, limits_of(task.shared)) if found.found else None
+    return contest_of(found.found.searched, limits_of(task.shared)) if found.found else None
 
 
 def _seating(task: Task, found: Answer) -> Seating | None:

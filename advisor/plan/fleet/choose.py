@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -112,8 +112,14 @@ def _fleet(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
         forecast=ForecastUsed(
             expected.method, expected.interval_level, expected.horizon_days, expected.backtest
         ),
-        scaling=scaling_of(setting, posed, solution, expected),
+        scaling=scaling_of(setting, _with_all_pools(found), solution, expected),
     )  # fmt: skip
+
+
+def _with_all_pools(found: Confirmed) -> Posed:
+    """The question with the pools of the fleet and all that it was chosen from."""
+    known = {pool.key: pool for pool in (*found.searched.pools, *found.posed.problem.pools)}
+    return replace(found.posed, problem=replace(found.posed.problem, pools=tuple(known.values())))
 
 
 def _group(found: Confirmed, one: Allocation, share: Floats, setting: Setting) -> FleetGroup:

@@ -18,7 +18,7 @@ from advisor.plan.fleet.shares import request_shares
 from advisor.plan.fleet.solver import DEFAULT_SECONDS, HALF_A_CENT
 from advisor.plan.fleet.stage import Posed, Setting, in_precisions
 from advisor.plan.fleet.stage import solve as solve_fleet
-from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Infeasible, Pool
+from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Infeasible, Pool, Problem
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.values import Billing, ReplayGroup, ReplayResult, Route
 
@@ -44,6 +44,8 @@ class Confirmed:
     posed: Posed
     """With the headroom that was needed."""
     confirmation: Confirmation
+    searched: Problem
+    """All that it was chosen from, with the headroom; the question may hold less: the fleet's offers in a precision."""
 
 
 class Confirmer:
@@ -104,9 +106,10 @@ class Confirmer:
             solution = solve_fleet(roomier, seconds)
             if isinstance(solution, Infeasible):
                 return closest or solution
+            searched = roomier.problem
             roomier, solution = self._in_preferred_precision(roomier, solution, headroom, seconds)
             result = self._replayed(roomier, solution)
-            found = Confirmed(solution, roomier, self._confirmation(solution, result, headroom))
+            found = Confirmed(solution, roomier, self._confirmation(solution, result, headroom), searched)
             if solution.objective_usd_per_month >= below_usd:
                 return replace(found, confirmation=replace(found.confirmation, reached=False))
             if found.confirmation.reached:

@@ -67,6 +67,17 @@ def test_what_is_shared_is_within_its_limits(tmp_path):
     assert planned.estate.totals.fleets_usd_per_month == pytest.approx(total, abs=0.01)
 
 
+def test_a_division_takes_from_nobody_what_he_could_do_without(tmp_path):
+    """Where the quota is short, some go where it does not hold, though nothing of that was in their first fleets."""
+    terms = "limits: {quotas: [{provider: aws, region: us-east-1, code: L-DB2E81BA, limit: 4}]}\n"
+
+    estate = plan_estate(estate_in(tmp_path, 3, terms=terms)).estate
+
+    assert estate.conflict == ()
+    assert len(estate.together.workloads) == 3
+    assert len({row.fleet for row in estate.workloads}) > 1
+
+
 def test_a_file_that_fails_does_not_stop_the_others(tmp_path, run_advisor):
     """Errors are told file by file at the end, with everything else planned and written; the exit code is 1."""
     directory = estate_in(tmp_path / "in", 1, impossible={"tpot": "1us"})
