@@ -2,9 +2,9 @@
 
     python tests/benchmarks/bench_estate.py [COUNT [JOBS [BACKEND]]]
 
-1,000 workloads without COUNT: catalogued models of 0.5B to 120B, rates from 0.2 to 60 requests a second, stated or from
-two weeks of a made-up trace with day and night, every provider and region, on demand, spot and commitments; one quota
-that they contest, and owned instances that several of them want.
+20 workloads without COUNT (1,000 take some minutes): catalogued models of 0.5B to 120B, rates from 0.2 to 60 requests a
+second, stated or from two weeks of a made-up trace with day and night, every provider and region, on demand, spot and
+commitments; one quota that they contest, and owned instances that several of them want.
 """
 
 import random
@@ -91,7 +91,7 @@ def write_workloads(folder: Path, count: int) -> None:
 
 def main() -> None:
     """Plan the estate and print what it took."""
-    count, jobs = (int(word) for word in (*sys.argv[1:3], *("1000", "2")[len(sys.argv) - 1 :]))
+    count, jobs = (int(word) for word in (*sys.argv[1:3], *("20", "2")[len(sys.argv) - 1 :]))
     backend = sys.argv[3] if len(sys.argv) > 3 else "loky"
     stages: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:

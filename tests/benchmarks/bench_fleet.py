@@ -1,6 +1,6 @@
 """Time and proof of the fleet optimiser over the catalog, and what mixed fleets save; prints, asserts nothing.
 
-``python tests/benchmarks/bench_fleet.py [NAME …]``. Seconds are of the processor, as the least of some runs, and the
+``python tests/benchmarks/bench_fleet.py [NAME … | all]``. Seconds are of the processor, as the least of some runs, and the
 baseline is a fixed loop in the same process.
 """
 
@@ -29,6 +29,7 @@ LLAMA_8B, LLAMA_70B = "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-
 USUAL = Slo(ttft_p95_ms=2000, tpot_p95_ms=60)
 SCALES = (1, 5, 20)
 RUNS = 2
+QUICK = ["examples/chat", "examples/code", "chat, weekly", "code, weekly"]
 MIXED_SCALES = (0.2, 1, 3, 10, 40)
 
 
@@ -128,8 +129,8 @@ def stability(name: str, workload: Workload) -> None:
 
 
 def main() -> None:
-    """Print everything, or only the cases named."""
-    wanted = sys.argv[1:]
+    """Print the cases named; the quick ones where none is, or everything for ``all`` (a quarter of an hour)."""
+    wanted = [] if sys.argv[1:] == ["all"] else sys.argv[1:] or QUICK
     unit = min(fixed_loop() for _ in range(3))
     print(f"unit: a fixed loop of Python, {unit:.2f} s")
     for name, (workload, weekly) in CASES.items():

@@ -44,6 +44,9 @@ MONDAY_SECONDS = 1_699_833_600.0
 
 def main() -> None:
     """Print one line for each trace, model and choice of purchases, and a week with a day's shape."""
+    if len(sys.argv) == 1:
+        print("give the directory of the traces")
+        return
     traces = Path(sys.argv[1])
     print("trace         model  purchase                    USD/month   static   saved  within  TTFT p95  TPOT p95  s")
     for name, file in TRACES.items():
