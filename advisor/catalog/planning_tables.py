@@ -37,8 +37,11 @@ class PlanningTables:
 
     def commitments(self, offer: Offer) -> tuple[CommitmentPrice, ...]:
         """What an offer costs under each commitment that covers it, cheapest first."""
-        family = family_of(offer.provider, offer.instance_type)
-        return commitment_prices(offer, self._commitments.get((offer.provider, family), ()))
+        known = self._commitment_prices
+        if offer not in known:
+            family = family_of(offer.provider, offer.instance_type)
+            known[offer] = commitment_prices(offer, self._commitments.get((offer.provider, family), ()))
+        return known[offer]
 
     def spot_risk(self, offer: Offer) -> SpotRisk | None:
         """How often spot instances like this were interrupted; None where nobody publishes it."""
@@ -126,6 +129,10 @@ class PlanningTables:
             for family in commitment.families:
                 grouped.setdefault((commitment.provider, family), []).append(commitment)
         return grouped
+
+    @cached_property
+    def _commitment_prices(self) -> dict[Offer, tuple[CommitmentPrice, ...]]:
+        return {}
 
     @cached_property
     def _spot_risks(self) -> dict[planning_readers.Triple, SpotRisk]:

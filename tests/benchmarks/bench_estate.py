@@ -22,6 +22,7 @@ from advisor.demand.summary import summary_json
 from advisor.demand.tally import RequestTally
 from advisor.estate import plan_estate
 from advisor.plan.estate.spread import Spread
+from advisor.plan.estate.values import Estate
 
 MODELS = (
     "Qwen/Qwen3-0.6B", "meta-llama/Llama-3.2-1B-Instruct", "Qwen/Qwen3-1.7B", "google/gemma-4-E2B-it",
@@ -89,11 +90,31 @@ def write_workloads(folder: Path, count: int) -> None:
     (folder / "estate.yaml").write_text(ESTATE % (max(count // 4, 8), max(count // 50, 2)))
 
 
+def loop_seconds() -> float:
+    """How long a fixed loop takes: what this machine is worth while it is shared with others."""
+    started = time.process_time()
+    sum(at * at for at in range(5_000_000))
+    return time.process_time() - started
+
+
+def show(estate: Estate) -> None:
+    """What came out."""
+    print(estate.totals)
+    print([row.message for row in estate.workloads if row.message][:5])
+    print(f"together {len(estate.together.workloads)}, gap {estate.together.gap_ratio:.4%}, conflict {estate.conflict}")
+    print(f"shared machines {len(estate.shared_machines)}, commitments {len(estate.shared_commitments)}: ")
+    for one in (*estate.shared, *estate.shared_commitments[:3], *estate.shared_machines[:3]):
+        print("  ", one)
+    slow = [row for row in estate.workloads if row.proven is False or row.slo_kept is False]
+    print(f"{len(slow)} not proven or below the SLO", slow[:3])
+
+
 def main() -> None:
     """Plan the estate and print what it took."""
     count, jobs = (int(word) for word in (*sys.argv[1:3], *("20", "2")[len(sys.argv) - 1 :]))
     backend = sys.argv[3] if len(sys.argv) > 3 else "loky"
     stages: Counter[str] = Counter()
+    loops = [loop_seconds()]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_workloads(folder, count)
@@ -108,20 +129,15 @@ def main() -> None:
         estate = plan_estate(folder, Spread(jobs, backend), watch=watch).estate
         wall = time.perf_counter() - started
     get_reusable_executor().shutdown(wait=True)
+    loops.append(loop_seconds())
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu = sum(one.ru_utime + one.ru_stime for one in used)
     own, child = (one.ru_maxrss / 1024**2 for one in used)
     print(f"{count} workloads, {jobs} jobs on {backend}: {wall:.0f} s, processors busy for {cpu / count:.2f} s each")
+    print(f"a loop of 5,000,000 takes {loops[0]:.2f} s before and {loops[1]:.2f} s after")
     print(f"peak memory {own:.2f} GiB here, {child:.2f} GiB in the largest worker")
     print({name: f"{seconds:.1f} s" for name, seconds in stages.items()})
-    print(estate.totals)
-    print([row.message for row in estate.workloads if row.message][:5])
-    print(f"together {len(estate.together.workloads)}, gap {estate.together.gap_ratio:.4%}, conflict {estate.conflict}")
-    print(f"shared machines {len(estate.shared_machines)}, commitments {len(estate.shared_commitments)}: ")
-    for one in (*estate.shared, *estate.shared_commitments[:3], *estate.shared_machines[:3]):
-        print("  ", one)
-    slow = [row for row in estate.workloads if row.proven is False or row.slo_kept is False]
-    print(f"{len(slow)} not proven or below the SLO", slow[:3])
+    show(estate)
 
 
 if __name__ == "__main__":
