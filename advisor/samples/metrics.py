@@ -1,0 +1,113 @@
+"""Everything that is measured: one name, unit and kind for each, in files, in exposition and in questions alike.
+
+A gauge is kept as the least, mean, greatest and last reading of each row; a counter only as its last, because it grows
+and its differences are exact over any gap; a histogram as its last cumulative buckets.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+ROW_SECONDS = 15
+"""Readings of so long become one row, at whole multiples of it since 1970 in UTC."""
+
+
+class Kind(StrEnum):
+    """What a value is and how it is kept."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+class Scope(StrEnum):
+    """What a value is of."""
+
+    ACCELERATOR = "accelerator"
+    ENGINE = "engine"
+    """A serving engine: one of its models on one of its ranks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One thing that is measured."""
+
+    name: str
+    kind: Kind
+    scope: Scope
+    unit: str
+    resolution: float
+    """Row values are rounded to whole multiples of it, so that histograms of them are exact; 0: kept as read."""
+    meaning: str
+
+
+def _gauge(name: str, unit: str, resolution: float, meaning: str) -> Metric:
+    return Metric(name, Kind.GAUGE, Scope.ACCELERATOR, unit, resolution, meaning)
+
+
+def _counter(name: str, unit: str, meaning: str) -> Metric:
+    return Metric(name, Kind.COUNTER, Scope.ACCELERATOR, unit, 0.0, meaning)
+
+
+def _engine(name: str, kind: Kind, unit: str, resolution: float, meaning: str) -> Metric:
+    return Metric(name, kind, Scope.ENGINE, unit, resolution, meaning)
+
+
+ACCELERATOR_METRICS = (
+    _gauge("memory_total_bytes", "bytes", 1048576, "memory of the accelerator or MIG instance"),
+    _gauge("memory_used_bytes", "bytes", 1048576, "memory in use, without what the driver keeps for itself"),
+    _gauge("memory_reserved_bytes", "bytes", 1048576, "memory that the driver keeps for itself"),
+    _gauge("busy_ratio", "ratio", 0.005, "share of time in which a kernel ran; busy is not saturated"),
+    _gauge("busy_peak_ratio", "ratio", 0.005, "the busiest of the driver's own readings, about 1/6 s each"),
+    _gauge("memory_busy_ratio", "ratio", 0.005, "share of time in which memory was read or written"),
+    _gauge("sm_active_ratio", "ratio", 0.005, "share of multiprocessors with work, over time"),
+    _gauge("sm_occupancy_ratio", "ratio", 0.005, "resident warps over the most that fit"),
+    _gauge("tensor_active_ratio", "ratio", 0.005, "share of time in which tensor cores worked"),
+    _gauge("dram_active_ratio", "ratio", 0.005, "share of the memory bandwidth in use"),
+    _gauge("power_watts", "watts", 1, "electrical power"),
+    _gauge("sm_clock_mhz", "MHz", 15, "clock of the multiprocessors"),
+    _gauge("temperature_celsius", "degrees Celsius", 1, "temperature of the chip"),
+    _gauge("processes", "processes", 1, "processes that compute on it"),
+    _counter("energy_joules", "joules", "energy since the driver was loaded"),
+    _counter("power_throttled_seconds", "seconds", "time in which the power limit lowered the clocks"),
+    _counter("thermal_throttled_seconds", "seconds", "time in which heat lowered the clocks"),
+    _counter("hardware_throttled_seconds", "seconds", "time in which the board (power brake, heat) lowered the clocks"),
+    _counter("pcie_sent_bytes", "bytes", "sent over PCIe"),
+    _counter("pcie_received_bytes", "bytes", "received over PCIe"),
+    _counter("nvlink_sent_bytes", "bytes", "sent over NVLink"),
+    _counter("nvlink_received_bytes", "bytes", "received over NVLink"),
+    _counter("uncorrected_ecc_errors", "errors", "memory errors that were not corrected"),
+    _counter("xid_errors", "errors", "errors (XID) that the driver reported since the agent started"),
+)
+ENGINE_METRICS = (
+    _engine("requests_running", Kind.GAUGE, "requests", 1, "requests in the batch"),
+    _engine("requests_waiting", Kind.GAUGE, "requests", 1, "requests in the queue"),
+    _engine("kv_cache_used_ratio", Kind.GAUGE, "ratio", 0.005, "share of the KV cache that requests occupy"),
+    _engine("prompt_tokens", Kind.COUNTER, "tokens", 0, "tokens of prompts"),
+    _engine("generated_tokens", Kind.COUNTER, "tokens", 0, "tokens of answers"),
+    _engine("requests_finished", Kind.COUNTER, "requests", 0, "requests that were answered"),
+    _engine("preemptions", Kind.COUNTER, "preemptions", 0, "requests put back for want of KV cache"),
+    _engine("prefix_cache_queries", Kind.COUNTER, "tokens", 0, "prompt tokens looked up in the prefix cache"),
+    _engine("prefix_cache_hits", Kind.COUNTER, "tokens", 0, "prompt tokens found in the prefix cache"),
+    _engine("ttft_seconds", Kind.HISTOGRAM, "seconds", 0, "time to first token"),
+    _engine("tpot_seconds", Kind.HISTOGRAM, "seconds", 0, "time per output token after the first"),
+    _engine("e2e_seconds", Kind.HISTOGRAM, "seconds", 0, "from the request to its last token"),
+)
+METRICS = {metric.name: metric for metric in (*ACCELERATOR_METRICS, *ENGINE_METRICS)}
+
+
+def rounded(value: float, resolution: float) -> float:
+    """The nearest whole multiple of a resolution, as the double nearest to it; the value itself where it is 0."""
+    if not resolution:
+        return value
+    if resolution >= 1:
+        return round(value / resolution) * resolution
+    per_unit = round(1 / resolution)
+    return round(value * per_unit) / per_unit
+
+
+def exposition_name(metric: Metric, statistic: str = "mean") -> str:
+    """Name in OpenMetrics and remote write, such as ``advisor_accelerator_busy_ratio`` and ``…_busy_ratio_max``."""
+    base = f"advisor_{metric.scope}_{metric.name}"
+    if metric.kind is Kind.COUNTER:
+        return f"{base}_total"
+    return base if statistic == "mean" else f"{base}_{statistic}"

@@ -1,0 +1,1 @@
+"""One question about samples, answered alike by several engines."""

@@ -1,0 +1,80 @@
+"""The question and the answer.
+
+Over the rows of a window (fifteen seconds each where the agent kept them, one scrape each where something else did):
+
+- p50 and p95 are quantiles of the row means, interpolated linearly between the two nearest (type 7 of Hyndman and Fan);
+- mean is the mean of the row means, each row counting alike;
+- max is the greatest of the row maxima where rows have one, else of the row means;
+- coverage is the number of known rows × the row length ÷ the length of the window, at most 1.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Rows that end after ``start_us`` and not after ``end_us``, µs since 1970 UTC."""
+
+    start_us: int
+    end_us: int
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end_us - self.start_us) / 1_000_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Accelerator:
+    """What was sampled. Of an engine ``uuid`` is its endpoint and ``product`` its model."""
+
+    host: str
+    index: int
+    mig_index: int | None = None
+    uuid: str | None = None
+    product: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One metric of one accelerator over a window."""
+
+    accelerator: Accelerator
+    metric: str
+    p50: float
+    p95: float
+    max: float
+    mean: float
+    coverage_ratio: float
+    rows: int
+    """Known rows."""
+
+
+class QueryBackend(Protocol):
+    """Something that can be asked about samples."""
+
+    def window(self) -> Window | None:
+        """From the first to the last row that there is; None where there is none."""
+        ...
+
+    def accelerators(self, window: Window) -> Sequence[Accelerator]:
+        """What has rows in a window, in order of host, index and MIG instance."""
+        ...
+
+    def metrics(self, window: Window) -> Sequence[str]:
+        """Names of :mod:`advisor.samples.metrics` that have values in a window."""
+        ...
+
+    def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
+        """One metric of one accelerator; None where nothing is known of it."""
+        ...
+
+    def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
+        """The same for all accelerators, host by host, in bounded memory."""
+        ...
+
+    def notes(self) -> Sequence[str]:
+        """What a reader of the answers has to know: names used, scales inferred, values distrusted, data left out."""
+        ...
