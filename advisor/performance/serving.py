@@ -179,10 +179,13 @@ def _floor(
 def latency_at_rate(
     packed: Packed, tokens: TokenHistogram, rates: Floats, learned: Learned | None = None, dispersion: FloatLike = 1.0
 ) -> Latency:  # fmt: skip
-    """Latency of each deployment at a given rate of requests per second; see :func:`capacity_at_slo`."""
+    """Latency of each deployment at a given rate of requests per second; see :func:`capacity_at_slo`.
+
+    Of two batches that serve the same rate, one on each side of the peak of the throughput curve, it is the smaller.
+    """
     service = offer(packed, tokens, learned, dispersion)
     low = np.full_like(service.mean_marginal, MIN_BATCH)
-    high = np.maximum(service.largest_batch, low)
+    high = _fastest_batch(service, np.maximum(service.largest_batch, low))
     for _ in range(BISECTIONS):
         middle = np.sqrt(low * high)
         good = state_at(service, middle).rate < rates

@@ -1,4 +1,4 @@
-"""What sources read each tick, and what the agent keeps of it: rows of fifteen seconds, and gaps where nothing was read.
+"""What sources read each tick, and what the agent keeps of it: rows of fifteen seconds, or gaps.
 
 Standard library only: the agent imports this on inference hosts.
 """
