@@ -185,13 +185,14 @@ def latency_at_rate(
     """
     service = offer(packed, tokens, learned, dispersion)
     low = np.full_like(service.mean_marginal, MIN_BATCH)
-    high = _fastest_batch(service, np.maximum(service.largest_batch, low))
+    _, largest, _ = _largest_batch(service, Slo())
+    high = _fastest_batch(service, largest)
     for _ in range(BISECTIONS):
         middle = np.sqrt(low * high)
         good = state_at(service, middle).rate < rates
         low, high = np.where(good, middle, low), np.where(good, high, middle)
     state = state_at(service, high)
-    held = (state.high_batch <= service.largest_batch) & (state.rate >= rates * (1 - 1e-9))
+    held = state.rate >= rates * (1 - 1e-9)
     found = _latency(service, state)
     percentiles = (found.ttft_p95_ms, found.tpot_p95_ms, found.e2e_p95_ms)
     return Latency(*(np.where(held, value, np.inf) for value in percentiles))

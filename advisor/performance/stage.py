@@ -31,6 +31,8 @@ _LIKE = Scenario.FIXED_CONCURRENCY
 
 LEAST_RATE = 1e-9
 """Requests per second below which nothing is served."""
+_RATE_DIGITS = 5
+"""Significant digits of a rate: the last bits differ between processors, and must not decide between equals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,11 @@ def serve(
     groups = _Groups.of(known, requirements.model, model)
     tokens = requirements.demand.tokens
     capacity = capacity_at_slo(groups.packed, tokens, slo, model.open_loop(groups.packed, tokens))
+    rates = _settled(capacity.requests_per_second)
     evidence = _evidence(groups, tokens, capacity.concurrency)
     low, high = groups.grounds.spread(_LIKE, Quantity.THROUGHPUT, evidence)
     for candidate, group in zip(known, groups.index, strict=True):
-        rate = float(capacity.requests_per_second[group])
+        rate = float(rates[group])
         if rate > 0:
             running = max_concurrency(candidate, resident_tokens)
             interval = Interval(rate, rate * float(low[group]), rate * float(high[group]))
@@ -112,7 +115,14 @@ def rates_within(
         return np.zeros((len(cases), len(candidates)))
     groups = _Groups.of(candidates, requirements.model, model)
     found = [_rates(groups, model, tokens, slo, requirements, dispersion) for tokens, slo in cases]
-    return np.array(found).reshape(len(cases), -1)[:, groups.index]
+    return _settled(np.array(found).reshape(len(cases), -1)[:, groups.index])
+
+
+def _settled(rates: Floats) -> Floats:
+    """Rates cut to so many significant digits, never above what they were."""
+    per_step = 10.0 ** (_RATE_DIGITS - 1 - np.floor(np.log10(np.maximum(rates, LEAST_RATE))))
+    cut: Floats = np.floor(rates * per_step) / per_step
+    return cut
 
 
 def _rates(
@@ -156,7 +166,7 @@ def rates_by_target(
     targets = _TargetRows(limits("ttft_p95_ms"), limits("tpot_p95_ms"), limits("e2e_p95_ms"))
     learned = model.open_loop(groups.packed, tokens).take(rows)
     rates = rates_at_slo(groups.packed.take(rows), tokens, targets, learned)
-    return rates.reshape(len(slos), count)[:, groups.index]
+    return _settled(rates.reshape(len(slos), count)[:, groups.index])
 
 
 def latencies_at_load(

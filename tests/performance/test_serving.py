@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from advisor.demand.values import TokenHistogram
 from advisor.performance.physics import decode_step_seconds, marginal_prefill_seconds, prompt_tokens_per_step
 from advisor.performance.points import length_points
+from advisor.performance.queueing import Learned
+from advisor.performance.residual import NODES
 from advisor.performance.serving import capacity_at_slo, latency_at_rate
 from advisor.performance.speculation import head_draft
 from advisor.workload.values import Slo
@@ -99,6 +101,17 @@ def test_better_hardware_never_lowers_the_capacity(deployment, tokens, slo, more
     )
     base = capacity(replace(deployment, max_sequences=256), tokens, slo)
     assert capacity(improved, tokens, slo) >= base * (1 - TOLERANCE)
+
+
+@given(deployment=deployments, tokens=histograms, slope=st.floats(0.0, 2.0), share=st.floats(0.05, 1.0))
+@settings(max_examples=60, deadline=None)
+def test_what_the_capacity_promises_is_sustained_where_throughput_falls_with_the_batch(deployment, tokens, slope, share):
+    """Also where measurements say that more running requests serve fewer, any rate up to the capacity has a latency."""
+    packed = pack([deployment])
+    learned = Learned(slope * np.log(NODES)[None, :], np.ones(1))
+    most = capacity_at_slo(packed, tokens, Slo(), learned).requests_per_second
+    found = latency_at_rate(packed, tokens, most * share * (1 - TOLERANCE), learned)
+    assert np.isfinite([found.ttft_p95_ms, found.tpot_p95_ms, found.e2e_p95_ms]).all()
 
 
 @given(deployment=deployments, tokens=histograms, slo=slos, longer=st.floats(1.0, 3.0))
