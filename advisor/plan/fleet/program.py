@@ -185,8 +185,10 @@ class FleetProgram(Draft):
     # --- commitments, quotas, change
 
     def _commitment_low_band(self) -> None:
+        """What is committed is what the low edge needs, or what the floors keep running in one pool whatever comes."""
         if not self.problem.low_band:
             return
+        kept: Terms = []
         for g, pool in enumerate(self.problem.pools):
             committed = [
                 (self.fixed[g, t], tariff.break_even_ratio)
@@ -194,26 +196,42 @@ class FleetProgram(Draft):
                 if tariff.paid is Paid.COMMITMENT
             ]
             if committed:
-                self._used_long_enough(g, committed)
+                floor = self._floor(g)
+                own = self._kept_by_the_floor(g, committed, floor)
+                self._used_long_enough(g, committed, [(variable, -float(floor)) for variable, _ in own])
+                kept += own
+        if len(kept) > 1:
+            self.program.row(Constraint.COMMITMENT_LOW_BAND, kept, upper=1.0)
 
-    def _used_long_enough(self, g: int, committed: Terms) -> None:
-        """Hours of use at the low edge ≥ break-even share × all hours; and no more than run there, or the floors."""
+    def _kept_by_the_floor(self, g: int, committed: Terms, floor: int) -> Terms:
+        """A variable: 1 where a pool's commitments are those that the floors keep running, and no more than those."""
+        if not floor:
+            return []
+        most = max(self._most_of(g), floor)
+        kept = self.program.variable(upper=1.0, integer=True)
+        terms = [*((variable, 1.0) for variable, _ in committed), (kept, float(most - floor))]
+        self.program.row(Constraint.COMMITMENT_LOW_BAND, terms, upper=most)
+        return [(kept, 1.0)]
+
+    def _used_long_enough(self, g: int, committed: Terms, floor: Terms) -> None:
+        """Hours of use at the low edge ≥ break-even share × all hours; and no more than ever run there, or the floor."""
         name = Constraint.COMMITMENT_LOW_BAND
         hours: Terms = []
         for h, hour in enumerate(self.problem.hours):
             in_use = self.program.variable()
             hours.append((in_use, hours_per_month(hour)))
             self.program.row(name, [(in_use, 1.0), *((variable, -1.0) for variable, _ in committed)], upper=0.0)
-            low = [(variable, -load) for variable, load in self._load(g, h, hour.low_rate)]
+            low = [(variable, -load) for variable, load in self._load(g, h, hour.low_rate)] + floor
             self.program.row(name, [(in_use, 1.0), *low], upper=ALMOST_ONE)
-        most = ALMOST_ONE + self._floor(g) - 1
-        self.program.row(name, [*((variable, 1.0) for variable, _ in committed), *low], upper=most)
+        self.program.row(name, [*((variable, 1.0) for variable, _ in committed), *low], upper=ALMOST_ONE)
         needed = [(variable, -ratio * HOURS_PER_MONTH) for variable, ratio in committed]
         self.program.row(name, hours + needed, lower=0.0)
 
     def _floor(self, g: int) -> int:
         """Instances of a pool that run whatever the demand, if nothing else does."""
         limits = self.problem.limits
+        if len(self._served_hours()) < len(self.problem.hours):
+            return 0
         return max(limits.zones, -(-limits.min_replicas // self.problem.pools[g].replicas))
 
     def _owned(self) -> None:

@@ -9,7 +9,7 @@ from itertools import combinations_with_replacement, product
 
 from advisor.plan.fleet.program import ALMOST_ONE
 from advisor.plan.fleet.solver import Outcome, Program
-from advisor.plan.fleet.values import FleetSolution, Paid, Pool, Problem
+from advisor.plan.fleet.values import FleetSolution, Paid, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from advisor.workload.values import Survive
 
@@ -214,15 +214,30 @@ def _reroute(problem: Problem, counts: Counts, h: int, spare: float) -> Iterator
 
 def _transfer(problem: Problem, counts: Counts) -> float | None:
     """Least data transfer with which the instances carry everything; None if they cannot."""
-    shares = _Shares(problem, counts)
-    solution = shares.program.solve()
-    return solution.objective if solution.outcome is Outcome.OPTIMAL else None
+    solutions = [_Shares(problem, counts, kept).program.solve() for kept in _kept(problem, counts)]
+    return min((one.objective for one in solutions if one.outcome is Outcome.OPTIMAL), default=None)
+
+
+def _kept(problem: Problem, counts: Counts) -> Iterator[int | None]:
+    """No pool, or one whose commitments are no more than what the floors keep running there."""
+    yield None
+    if not problem.low_band or problem.scaling.scale_to_zero:
+        return
+    for g, pool in enumerate(problem.pools):
+        floor = max(problem.limits.zones, -(-problem.limits.min_replicas // pool.replicas))
+        if 0 < sum(_committed(problem, counts, g).values()) <= floor:
+            yield g
+
+
+def _committed(problem: Problem, counts: Counts, g: int) -> dict[Tariff, int]:
+    tariffs = enumerate(problem.pools[g].tariffs)
+    return {tariff: counts[g, t][0] for t, tariff in tariffs if tariff.paid is Paid.COMMITMENT}
 
 
 class _Shares:
     """The linear program of the shares of a fleet that is given."""
 
-    def __init__(self, problem: Problem, counts: Counts) -> None:
+    def __init__(self, problem: Problem, counts: Counts, kept: int | None) -> None:
         self.problem, self.counts, self.program = problem, counts, Program()
         self.parts = list(problem.bucket_shares) or [1.0]
         self.variables: dict[tuple[int, int, int, int], int] = {}
@@ -234,7 +249,8 @@ class _Shares:
             self._max_replicas(h)
         if problem.low_band:
             for g in range(len(problem.pools)):
-                self._low_band(g)
+                if g != kept:
+                    self._low_band(g)
 
     def _share_variables(self, h: int) -> None:
         requests = (
@@ -294,11 +310,7 @@ class _Shares:
             self.program.row("max replicas", terms, upper=most)
 
     def _low_band(self, g: int) -> None:
-        committed = {
-            tariff: self.counts[g, t][0]
-            for t, tariff in enumerate(self.problem.pools[g].tariffs)
-            if tariff.paid is Paid.COMMITMENT
-        }
+        committed = _committed(self.problem, self.counts, g)
         if not sum(committed.values()):
             return
         use = []
@@ -307,8 +319,6 @@ class _Shares:
             low = [(variable, -load) for variable, load in self._load(g, h, hour.low_rate)]
             self.program.row("low band", [(in_use, 1.0), *low], upper=ALMOST_ONE)
             use.append((in_use, hour.hours_per_week / HOURS_PER_WEEK))
-        limits, replicas = self.problem.limits, self.problem.pools[g].replicas
-        floor = max(limits.zones, -(-limits.min_replicas // replicas))
-        self.program.row("low band", low, upper=floor - 1 + ALMOST_ONE - sum(committed.values()))
+        self.program.row("low band", low, upper=ALMOST_ONE - sum(committed.values()))
         needed = sum(tariff.break_even_ratio * count for tariff, count in committed.items())
         self.program.row("low band", use, lower=needed)
