@@ -105,7 +105,9 @@ def test_better_hardware_never_lowers_the_capacity(deployment, tokens, slo, more
 
 @given(deployment=deployments, tokens=histograms, slope=st.floats(0.0, 2.0), share=st.floats(0.05, 1.0))
 @settings(max_examples=60, deadline=None)
-def test_what_the_capacity_promises_is_sustained_where_throughput_falls_with_the_batch(deployment, tokens, slope, share):
+def test_what_the_capacity_promises_is_sustained_where_throughput_falls_with_the_batch(
+    deployment, tokens, slope, share
+):
     """Also where measurements say that more running requests serve fewer, any rate up to the capacity has a latency."""
     packed = pack([deployment])
     learned = Learned(slope * np.log(NODES)[None, :], np.ones(1))

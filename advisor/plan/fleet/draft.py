@@ -51,6 +51,9 @@ class Draft:
     whole: dict[tuple[int, float], int] = field(default_factory=dict)
     """What all instances sustain, each only as far as it is needed, by (hour class, requests per second needed)."""
 
+    room: dict[int, int] = field(default_factory=dict)
+    """What all instances could take beside their load, by hour class."""
+
     def write_variables(self) -> None:
         """Instances and shares, with what each of them costs."""
         self.usual = [mix_rate(self.problem, pool) for pool in self.problem.pools]
@@ -161,6 +164,16 @@ class Draft:
             terms = [(one, min(count * self.usual[g], needed)) for g, _, one, count in self._instances_at(h)]
             self.program.row("whole rate", [*terms, (variable, -1.0)], lower=0.0)
         return self.whole[h, needed]
+
+    def _room(self, h: int) -> int:
+        """A variable: requests per second that all instances could take beside their load in an hour class."""
+        if h not in self.room:
+            variable = self.room[h] = self.program.variable()
+            pools = range(len(self.problem.pools))
+            terms = [(one, count * self.usual[g]) for g, _, one, count in self._instances_at(h)]
+            terms += [(share, -load * self.usual[g]) for g in pools for share, load in self._load(g, h)]
+            self.program.row("room", [*terms, (variable, -1.0)], lower=0.0)
+        return self.room[h]
 
     def _most_of(self, g: int) -> int:
         pool = self.problem.pools[g]

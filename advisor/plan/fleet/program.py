@@ -152,25 +152,44 @@ class FleetProgram(Draft):
             self._reroute(members, h)
 
     def _reroute(self, members: list[tuple[int, int]], h: int) -> None:
-        name, limits, planned = Constraint.SPOT_REROUTE, self.problem.limits, self.problem.hours[h].planned_rate
+        if self._all_alike():
+            self._reroute_by_rate(members, h)
+        else:
+            self._reroute_by_room(members, h)
+
+    def _reroute_by_rate(self, members: list[tuple[int, int]], h: int) -> None:
+        """What all sustain without the members in one zone is enough, as it is without spot: requests are alike."""
+        limits, planned = self.problem.limits, self.problem.hours[h].planned_rate
         needed = (1 - limits.fault_tolerant_ratio) * planned
-        terms = [(self._whole_rate(h, needed), 1.0)]
+        terms = [(self._whole_rate(h, needed), 1.0), *self._tolerated(planned)]
         for g, t in members:
             for variable, count in self.instances(g, t, h):
                 rate = count * self.usual[g]
                 left = rate * (1 - 1 / limits.zones)
                 terms.append((variable, min(left, needed) - min(rate, needed)))
-        more = self._slack(name, limits.fault_tolerant_ratio, "share of requests", "", 1.0)
-        terms += [(slack, -sign * planned) for slack, sign in more]
-        if self._all_alike():
-            self.program.row(name, terms, lower=needed)
-            return
-        running = [term for g, t in members for term in self.instances(g, t, h)]
-        used = self._used(name, running, sum(self._most_of(g) for g, _ in members))
-        self.program.row(name, [*terms, (used, -needed)], lower=0.0)
+        self.program.row(Constraint.SPOT_REROUTE, terms, lower=needed)
+
+    def _reroute_by_room(self, members: list[tuple[int, int]], h: int) -> None:
+        """What is lost in one zone is no more than the room that all have beside their load, and what can wait.
+
+        Where all requests are alike the room is what is sustained beyond the demand, and the row says the same.
+        """
+        limits, planned = self.problem.limits, self.problem.hours[h].planned_rate
+        terms = [(self._room(h), 1.0), *self._tolerated(planned)]
+        for g, t in members:
+            in_zone = self.usual[g] / limits.zones
+            terms += [(variable, -count * in_zone) for variable, count in self.instances(g, t, h)]
+        self.program.row(Constraint.SPOT_REROUTE, terms, lower=-limits.fault_tolerant_ratio * planned)
+
+    def _tolerated(self, planned: float) -> Terms:
+        """What more could wait, where the limit on it may be exceeded."""
+        slack = self._slack(
+            Constraint.SPOT_REROUTE, self.problem.limits.fault_tolerant_ratio, "share of requests", "", 1.0
+        )
+        return [(variable, -sign * planned) for variable, sign in slack]
 
     def _all_alike(self) -> bool:
-        """Whether any fleet that carries the demand has a whole rate that does."""
+        """Whether an instance of a pool sustains the same rate of any requests that it is sent."""
         return len(self.problem.place_shares) == 1 and not len(self.problem.bucket_shares)
 
     def _spot_stands(self) -> dict[str, list[tuple[int, int]]]:
@@ -214,7 +233,7 @@ class FleetProgram(Draft):
         return [(kept, 1.0)]
 
     def _used_long_enough(self, g: int, committed: Terms, floor: Terms) -> None:
-        """Hours of use at the low edge ≥ break-even share × all hours; and no more than ever run there, or the floor."""
+        """Hours of use at the low edge ≥ break-even share × all hours; no more than ever run there, or the floor."""
         name = Constraint.COMMITMENT_LOW_BAND
         hours: Terms = []
         for h, hour in enumerate(self.problem.hours):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.plan.fleet.dominance import without_dominated
-from advisor.plan.fleet.formulas import hours_per_month
+from advisor.plan.fleet.formulas import hours_per_month, mix_rate
 from advisor.plan.fleet.optimise import A_CENT, improved, optimise
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Pool, Problem
@@ -38,12 +38,15 @@ def _by(problem: Problem, key: Callable[[Pool], str]) -> tuple[Problem, ...]:
 def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
     """The cheapest fleet of all scopes, or why none of them has one.
 
-    A scope in which no fleet can be as cheap as one found elsewhere is not searched.
+    The scope with the cheapest single pool is searched first, then the others from the lowest bound on; one in which no
+    fleet can be as cheap as one found elsewhere is not searched.
     """
     parts = scopes(problem)
     if len(parts) == 1:
         return optimise(without_dominated(parts[0]), seconds)
-    bounded = sorted(((lower_bound(part), at) for at, part in enumerate(parts)), key=lambda entry: entry[0])
+    alone = [cheapest_alone(part) for part in parts]
+    first = alone.index(min(alone))
+    bounded = sorted((-math.inf if at == first else lower_bound(part), at) for at, part in enumerate(parts))
     best: FleetSolution | None = None
     conflicts: list[Infeasible] = []
     for bound, at in bounded:
@@ -59,6 +62,22 @@ def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
         else:
             best = found
     return best or min(conflicts, key=_distance)
+
+
+def cheapest_alone(problem: Problem) -> float:
+    """About what the cheapest pool would cost a month if it served everything, bought in its cheapest way."""
+    return min((_alone(problem, pool) for pool in problem.pools), default=math.inf)
+
+
+def _alone(problem: Problem, pool: Pool) -> float:
+    rate = mix_rate(problem, pool)
+    if not rate or not (pool.mix_rates > 0).all():
+        return math.inf
+    floor = 0 if problem.scaling.scale_to_zero else problem.limits.zones
+    usd_per_hour = min(one.usd_per_hour + one.interruption_usd_per_hour for one in pool.tariffs)
+    return usd_per_hour * sum(
+        hours_per_month(hour) * max(math.ceil(hour.planned_rate / rate), floor) for hour in problem.hours
+    )
 
 
 def lower_bound(problem: Problem) -> float:

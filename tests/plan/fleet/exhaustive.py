@@ -195,21 +195,21 @@ def _failures(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
     if limits.survive is Survive.ZONE:
         yield all(count % limits.zones == 0 for count in instances)
         yield whole * (1 - 1 / limits.zones) >= planned - SLIGHTLY
-    steady = 1 - limits.fault_tolerant_ratio
-    if steady:
-        yield from _reroute(problem, counts, h, whole - steady * planned)
+    if limits.fault_tolerant_ratio < 1:
+        for (g, t), numbers in counts.items():
+            if problem.pools[g].tariffs[t].paid is Paid.SPOT:
+                yield numbers[h] % limits.zones == 0
 
 
-def _reroute(problem: Problem, counts: Counts, h: int, spare: float) -> Iterator[bool]:
-    """What one zone of any stand on spot carries, the others have room for."""
+def _lost_with_a_stand(problem: Problem, counts: Counts, h: int) -> float:
+    """The most that one zone of any stand on spot sustains."""
     lost: dict[str, float] = {}
     for (g, t), instances in counts.items():
         pool = problem.pools[g]
         if pool.tariffs[t].paid is Paid.SPOT:
-            yield instances[h] % problem.limits.zones == 0
             in_zone = usual_rate(problem, pool) * instances[h] / problem.limits.zones
             lost[pool.stand] = lost.get(pool.stand, 0.0) + in_zone
-    yield all(one <= spare + SLIGHTLY for one in lost.values() if one)
+    return max(lost.values(), default=0.0)
 
 
 def _transfer(problem: Problem, counts: Counts) -> float | None:
@@ -247,6 +247,7 @@ class _Shares:
             self._demand(h)
             self._capacity(h)
             self._max_replicas(h)
+            self._reroute(h)
         if problem.low_band:
             for g in range(len(problem.pools)):
                 if g != kept:
@@ -308,6 +309,17 @@ class _Shares:
                 for variable, load in self._load(g, h, self.problem.hours[h].planned_rate)
             ]
             self.program.row("max replicas", terms, upper=most)
+
+    def _reroute(self, h: int) -> None:
+        """What is lost with one zone of a stand on spot, the others have room for beside their own load."""
+        tolerant, planned = self.problem.limits.fault_tolerant_ratio, self.problem.hours[h].planned_rate
+        if tolerant == 1 or (planned == 0 and self.problem.scaling.scale_to_zero):
+            return
+        usual = [usual_rate(self.problem, pool) for pool in self.problem.pools]
+        whole = sum(rate * _in_pool(self.problem, self.counts, g, h) for g, rate in enumerate(usual))
+        load = [(share, busy * usual[g]) for g in range(len(usual)) for share, busy in self._load(g, h, planned)]
+        lost = _lost_with_a_stand(self.problem, self.counts, h)
+        self.program.row("reroute", load, upper=whole - lost + tolerant * planned)
 
     def _low_band(self, g: int) -> None:
         committed = _committed(self.problem, self.counts, g)
