@@ -47,7 +47,7 @@ def main() -> None:
     if len(sys.argv) == 1:
         print("give the directory of the traces")
         return
-    traces = Path(sys.argv[1])
+    traces = Path(sys.argv[1]).resolve()
     print("trace         model  purchase                    USD/month   static   saved  within  TTFT p95  TPOT p95  s")
     for name, file in TRACES.items():
         for model in MODELS:
