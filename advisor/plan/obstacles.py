@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from advisor.candidates import Candidate, Matches, Rejection, judge
+from advisor.candidates import ANY, Candidate, Matches, Rejection, judge
 from advisor.catalog import Catalog
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import serve
@@ -67,7 +67,10 @@ def _rejections(
 ) -> list[Rejection]:
     """Those of hardware, of targets, and of limits and prices."""
     name, region = place
-    hardware = [one for one in matches.rejections if one.instance_type == name]
+    places = (ANY, region) if region else None
+    hardware = [
+        one for one in matches.rejections if one.instance_type == name and (places is None or one.region in places)
+    ]
     candidates = [one for one in matches.candidates if one.instance_type.name == name]
     served, too_slow = serve(candidates, requirements, model)
     offers = {

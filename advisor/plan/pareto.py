@@ -7,6 +7,7 @@ from advisor.candidates import match
 from advisor.catalog import Catalog
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import latencies_at_load, serve
+from advisor.plan.geography import in_reach
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.race import Finish, Runner, line_up, run, with_target
 from advisor.requirements import Requirements
@@ -62,7 +63,8 @@ class Front:
 def pareto_front(question: Question, catalog: Catalog, model: PerformanceModel, target: str) -> Front:
     """The front of monthly cost against *target* (one of :data:`TARGETS`)."""
     requirements = requirements_of(question, catalog)
-    runners = line_up(match(requirements, catalog), requirements, catalog, lambda _: True)
+    matches = in_reach(match(requirements, catalog), question.workload, catalog)
+    runners = line_up(matches, requirements, catalog, lambda _: True)
     name = f"{target}_ms"
     priced = _cheapest_of_each_kind(runners)
     fastest = _fastest(priced, requirements, model, target)

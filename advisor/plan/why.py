@@ -13,6 +13,7 @@ from advisor.catalog.names import suggestion
 from advisor.catalog.values import Offer
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel
+from advisor.plan.geography import in_reach
 from advisor.plan.obstacles import Obstacle, obstacles_of
 from advisor.plan.outcome import usd_per_hour_for
 from advisor.plan.question import Question, requirements_of
@@ -113,7 +114,7 @@ def why(
     """
     _check_names(catalog, instance_type, region)
     requirements = requirements_of(question, catalog)
-    matches = match(requirements, catalog)
+    matches = in_reach(match(requirements, catalog), question.workload, catalog)
 
     def is_meant(offer: Offer) -> bool:
         return offer.instance_type == instance_type and region in (None, offer.region)

@@ -77,3 +77,11 @@ def test_a_model_that_nothing_holds_has_no_front():
 
     assert front.fastest is None
     assert front.points == ()
+
+
+def test_the_front_keeps_to_the_residency():
+    """A cheaper offer in a country that may not process the requests is on no point of the front."""
+    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8), offer("g5.xlarge", region="ap-southeast-1", on_demand=0.1))
+    front = pareto_front(asked(residency=("US",)), catalog, shipped_model(), "tpot_p95")
+
+    assert {point.instance_type for point in front.points} == {"g6.xlarge"}

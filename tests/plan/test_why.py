@@ -169,3 +169,12 @@ def test_unknown_names_are_answered_with_the_nearest(instance_type, region, hint
     with pytest.raises(InputError, match="unknown") as caught:
         explained(instance_type, region=region)
     assert hint in caught.value.hint
+
+
+def test_what_may_not_process_the_requests_does_not_compete():
+    """A cheaper type in a country outside the residency is no rival, and is told so when it is asked about."""
+    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8), offer("g5.xlarge", region="ap-southeast-1", on_demand=0.1))
+    question = asked(residency=("US",))
+
+    assert explained("g6.xlarge", question, catalog).wins
+    assert [one.code for one in explained("g5.xlarge", question, catalog).obstacles] == ["residency"]
