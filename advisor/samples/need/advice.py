@@ -12,7 +12,7 @@ _WHAT_TO_DO = {
     Code.THROTTLED: "its clocks are lowered for want of power or cooling: mend that before it is sized",
     Code.MIXED: "tensor cores and memory bandwidth are both used up: it needs more accelerators, or faster ones",
     Code.COMPUTE_BOUND: "tensor cores are used up: it needs more FLOP/s, not more memory",
-    Code.BANDWIDTH_BOUND: "memory bandwidth is used up and tensor cores are not: more bandwidth helps, more FLOP/s do not",
+    Code.BANDWIDTH_BOUND: "memory bandwidth is used up, tensor cores are not: more bandwidth helps, more FLOP/s do not",
     Code.BUSY_NOT_SATURATED: "it is always busy with most of its multiprocessors idle: larger batches would do more",
     Code.WITHIN_LIMITS: "nothing is at its limit: it has room for more load",
 }
@@ -52,4 +52,4 @@ def _share(share: float) -> str:
     for value, name in ((2 / 3, "two thirds"), (0.75, "three quarters"), (0.5, "half")):
         if abs(share - value) < 0.03:
             return name
-    return f"{share:.0%}"
+    return "nearly all" if share > 0.99 else f"{share:.0%}"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.samples.need.advice import advise
-from advisor.samples.need.bounds import Bounds
 from advisor.samples.need.evidence import Evidence, gather
 from advisor.samples.need.join import join
 from advisor.samples.need.memory import Fixed, MemoryNeed, memory_need
@@ -34,8 +33,8 @@ class AcceleratorNeed:
 
     def ratio(self, name: str) -> float | None:
         """The p95 of ``busy``, ``sm_active``, ``tensor_active`` or ``dram_active``, over what was observed."""
-        bounds: Bounds | None = getattr(self.evidence, name)
-        return bounds.value if bounds is not None else None
+        bounds = getattr(self.evidence, name)
+        return None if bounds is None else bounds.value
 
 
 def assess(

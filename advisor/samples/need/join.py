@@ -26,7 +26,7 @@ def join(accelerators: Sequence[Timeline], engines: Sequence[Timeline]) -> Mappi
         for position, one in enumerate(accelerators)
         if holds_an_engine(one) and not (one.who.mig_index is None and one.who.index in divided)
     ]
-    found: dict[int, Sequence[Timeline]] = {position: () for position in range(len(accelerators))}
+    found: dict[int, Sequence[Timeline]] = dict.fromkeys(range(len(accelerators)), ())
     for place, position in enumerate(able):
         found[position] = _engines_at(place, len(able), engines)
     return found

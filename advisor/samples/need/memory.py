@@ -30,7 +30,7 @@ class KvUse:
     p95: float
     """The greatest of them, over what was observed."""
     max: float
-    """The same: the highest reading."""
+    """The same: the highest reading; 1 where it was full while requests queued."""
     coverage_ratio: float
     """The least of them."""
     is_exceeded: bool
@@ -110,14 +110,14 @@ def kv_use(engines: Sequence[Timeline]) -> KvUse | None:
     if not any(engine.knows(KV) for engine in able):
         return None
     p95s = [quantile_bounds(np.clip(engine.mean(KV), 0.0, 1.0), 0.95, KV) for engine in able]
+    is_exceeded = any(_is_exceeded(engine) for engine in able)
+    highest = max(min(float(np.nanmax(engine.greatest(KV))), 1.0) for engine in able if engine.knows(KV))
     return KvUse(
         p95_low=min(bounds.low for bounds in p95s),
         p95=max(bounds.value for bounds in p95s if bounds.value is not None),
-        max=max(min(float(np.nanmax(engine.greatest(KV))), 1.0) for engine in able if engine.knows(KV)),
+        max=1.0 if is_exceeded else highest,
         coverage_ratio=min(bounds.coverage_ratio for bounds in p95s),
-        is_exceeded=any(
-            np.nanmean(kv_full_and_queue(engine)) >= FULL_TIME.value for engine in able if engine.knows(KV)
-        ),
+        is_exceeded=is_exceeded,
     )
 
 

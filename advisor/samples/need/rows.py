@@ -106,7 +106,8 @@ def _mean(values: Floats, slot: Integers, rows: int) -> Floats:
     known = ~np.isnan(values)
     counts = np.bincount(slot[known], minlength=rows)
     sums = np.bincount(slot[known], weights=values[known], minlength=rows)
-    return np.divide(sums, counts, out=np.full(rows, np.nan), where=counts > 0)
+    means: Floats = np.divide(sums, counts, out=np.full(rows, np.nan), where=counts > 0)
+    return means
 
 
 def _largest(values: Floats, slot: Integers, rows: int) -> Floats:

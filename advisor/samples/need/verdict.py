@@ -15,7 +15,6 @@ from advisor.samples.need.bounds import Bounds, Truth, at_least, both, negation
 from advisor.samples.need.evidence import Evidence
 from advisor.samples.need.limits import Limit
 
-
 Compared = tuple[Limit, Bounds]
 
 
