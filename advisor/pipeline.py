@@ -19,12 +19,15 @@ from pathlib import Path
 from advisor.candidates import match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer
+from advisor.demand.busy_interval import interval_note
+from advisor.demand.counted import demand_from_counts
 from advisor.demand.declared import declared_demand, demand_from_busy
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand
+from advisor.errors import InputError
 from advisor.models import Model, find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
-from advisor.performance.stage import Served, latencies_at_load, requests_per_busy_second, serve
+from advisor.performance.stage import Served, busy_second_or_reason, latencies_at_load, serve
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, BRIEF_OPTIONS, cheapest_offers, offers_in
 from advisor.plan.fleet.choose import choose_fleet
@@ -187,19 +190,31 @@ def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
 def _demand_of_samples(
     sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
+    from advisor.samples.need.fleet import fleet_of, saturation_profile
     from advisor.samples.store import read_samples
     from advisor.samples.summary import busy_profile
 
-    profile = busy_profile(read_samples(sampled.path, ("busy_ratio",)))
+    frame = read_samples(sampled.path)
+    fleet = fleet_of(frame, sampled.path)
+    counted = fleet.served
+    if counted is not None:
+        demand = demand_from_counts(
+            counted.requests_per_minute, counted.start_seconds, counted.tokens_per_request, counted.resets
+        )
+        return replace(demand, notes=(*demand.notes, *fleet.notes()))
     lengths = (sampled.input_tokens, sampled.output_tokens)
-    capacity = None
-    if sampled.requests_per_day is None:
-        capacity = requests_per_busy_second(workload, model, catalog, lengths, performance)
-    return demand_from_busy(
+    profile = busy_profile(frame)
+    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
+    if isinstance(serves, InputError) and sampled.requests_per_day is None:
+        raise serves
+    demand = demand_from_busy(
         profile.busy_accelerators,
         profile.window_seconds,
         sampled.requests_per_day,
-        capacity,
+        None if isinstance(serves, InputError) else serves.saturated,
         lengths,
         float(profile.window_start_seconds[0]),
     )
+    saturated = saturation_profile(frame).busy_accelerators
+    interval = interval_note(profile.busy_accelerators, saturated, serves, sampled.requests_per_day)
+    return replace(demand, notes=(*demand.notes, interval, *fleet.notes()))

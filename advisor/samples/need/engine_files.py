@@ -1,0 +1,80 @@
+"""Rows of serving engines in a directory of samples: ``…/engines-*.parquet``."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from advisor.samples.metrics import ENGINE_METRICS, ROW_SECONDS, Kind
+from advisor.samples.need.rows import Rows
+from advisor.samples.need.timeline import Who
+
+_US_PER_SECOND = 1_000_000
+_KEYS = ("timestamp", "host", "endpoint", "model", "rank", "gap_reason")
+_METRICS = tuple(metric.name for metric in ENGINE_METRICS if metric.kind is not Kind.HISTOGRAM)
+_GAUGES = tuple(f"{metric.name}_max" for metric in ENGINE_METRICS if metric.kind is Kind.GAUGE)
+
+
+def read_engine_rows(directory: Path) -> Rows | None:
+    """Rows of all engines in a directory; None where there are none. Files that cannot be read are left out."""
+    paths = sorted(path for path in directory.rglob("engines-*.parquet") if path.is_file())
+    tables = [table for path in paths if (table := _read(path)) is not None]
+    if not any(table.num_rows for table in tables):
+        return None
+    return rows_of_engines(pa.concat_tables(tables).combine_chunks())
+
+
+def rows_of_engines(table: pa.Table) -> Rows:
+    """Rows of a table with the columns of an engines' file, each reading of an engine once."""
+    end_us = table["timestamp"].cast(pa.int64()).to_numpy()
+    keys = list(zip(*(table[name].to_pylist() for name in ("host", "endpoint", "rank", "model")), strict=True))
+    order = {place: number for number, place in enumerate(sorted({key[:3] for key in keys}, key=_place))}
+    models = {key[:3]: key[3] for key in keys}
+    target = np.array([order[key[:3]] for key in keys], dtype=np.int64)
+    is_gap = np.array([reason is not None for reason in table["gap_reason"].to_pylist()], dtype=np.bool_)
+    chosen = np.lexsort((is_gap, end_us, target))
+    is_first = np.ones(chosen.size, dtype=np.bool_)
+    is_first[1:] = (np.diff(target[chosen]) != 0) | (np.diff(end_us[chosen]) != 0)
+    chosen = chosen[is_first]
+    return Rows(
+        who=tuple(Who(host, rank or 0, None, endpoint, models[host, endpoint, rank]) for host, endpoint, rank in order),
+        target=target[chosen],
+        timestamp_us=end_us[chosen],
+        start_us=end_us[chosen] - ROW_SECONDS * _US_PER_SECOND,
+        is_gap=is_gap[chosen],
+        columns={
+            name: table[name].cast(pa.float64()).to_numpy()[chosen]
+            for name in table.column_names
+            if name not in _KEYS
+        },
+    )  # fmt: skip
+
+
+def _place(key: tuple[str, str | None, int | None]) -> tuple[str, str, int]:
+    host, endpoint, rank = key
+    return host, endpoint or "", rank or 0
+
+
+def _read(path: Path) -> pa.Table | None:
+    """What is needed of one file, columns it lacks as unknown; None where it is no file of engines."""
+    try:
+        with pq.ParquetFile(path) as file:
+            present = set(file.schema_arrow.names)
+            if not set(_KEYS) <= present:
+                return None
+            table = file.read(columns=[name for name in (*_KEYS, *_METRICS, *_GAUGES) if name in present])
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+    for name in (*_METRICS, *_GAUGES):
+        if name not in present:
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.float64()))
+    return table.select([*_KEYS, *_METRICS, *_GAUGES]).cast(_schema())
+
+
+def _schema() -> pa.Schema:
+    keys = (
+        ("timestamp", pa.timestamp("us", tz="UTC")), ("host", pa.string()), ("endpoint", pa.string()),
+        ("model", pa.string()), ("rank", pa.int32()), ("gap_reason", pa.string()),
+    )  # fmt: skip
+    return pa.schema([*keys, *((name, pa.float64()) for name in (*_METRICS, *_GAUGES))])
