@@ -1,11 +1,14 @@
 """A verdict and a need in one plain sentence."""
 
+from collections.abc import Sequence
+
 from advisor.samples.need.memory import MemoryNeed
 from advisor.samples.need.verdict import Code, Verdict
 from advisor.units import bytes_to_gib
 
 _SPARE_KV = 0.5
 """So much of the KV cache has to stay unused for a sentence about it."""
+_NAMED = 4
 _WHAT_TO_DO = {
     Code.IDLE: "it is idle: what it serves would fit elsewhere, or on nothing",
     Code.MEMORY_BOUND: "requests queue for KV cache: it needs more memory, or fewer tokens at a time",
@@ -45,6 +48,23 @@ def _about_memory(verdict: Verdict, memory: MemoryNeed | None) -> str:
     if memory.need_bytes is not None:
         return f"{unused}: {bytes_to_gib(memory.need_bytes):.0f} GiB would do"
     return f"{unused}: state the model, to say how much memory would do"
+
+
+def grouped(advice: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines of what is advised, places of the same advice together."""
+    places: dict[str, list[str]] = {}
+    for place, sentence in advice:
+        places.setdefault(sentence, []).append(place)
+    return [f"{_places(where, len(advice))}: {sentence}" for sentence, where in places.items()]
+
+
+def _places(where: Sequence[str], everywhere: int) -> str:
+    """Few places by name, all of them as such, many by number."""
+    if len(where) == everywhere > 1:
+        return f"all {everywhere:,}"
+    if len(where) <= _NAMED:
+        return ", ".join(where)
+    return f"{', '.join(where[:_NAMED])} and {len(where) - _NAMED:,} more"
 
 
 def _share(share: float) -> str:

@@ -57,8 +57,8 @@ SM_EFFECTIVE = Limit(
     f"{_DCGM}: 0.8 is necessary for effective use, and not sufficient",
 )  # fmt: skip
 WORKING = Limit(
-    "working_busy_p95", 0.8, "ratio", "below it no queue for KV cache can stand: queued work keeps kernels running",
-    "chosen here: schedulers leave gaps of some percent between steps",
+    "working_busy_p95", 0.8, "ratio", "below it there is time to spare: nothing is at a limit, no queue stands",
+    "chosen here: work that waits keeps kernels running, but for the gaps of some percent between steps",
 )  # fmt: skip
 COVERAGE = Limit(
     "coverage", 0.9, "share of rows", "least that has to be known of a signal",

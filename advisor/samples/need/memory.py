@@ -81,19 +81,22 @@ def memory_need(accelerator: Timeline, engines: Sequence[Timeline], fixed: Fixed
     if held is None:
         return None
     total = _greatest(accelerator, "memory_total_bytes")
-    kv = kv_use(engines)
+    return need_of(held, total, kv_use(engines), fixed)
+
+
+def need_of(held: float, total: float | None, kv: KvUse | None, fixed: Fixed | None) -> MemoryNeed:
+    """:func:`memory_need` of the most that was held, in bytes, and the use of the KV pool."""
     if kv is None:
         return MemoryNeed(held, total, None, 0.0, held, None)
     least, most = (0.0, held) if fixed is None else (min(fixed.low_bytes, held), min(fixed.high_bytes, held))
     is_known = kv.coverage_ratio >= COVERAGE.value
-    high = most + kv.max * (held - most) if is_known else held
     middle = (least + most) / 2
     return MemoryNeed(
         held_bytes=held,
         total_bytes=total,
         need_bytes=middle + kv.max * (held - middle) if fixed is not None and is_known else None,
         low_bytes=least + kv.p95_low * (held - least),
-        high_bytes=high,
+        high_bytes=most + kv.max * (held - most) if is_known else held,
         kv=kv,
     )
 

@@ -139,9 +139,8 @@ def _widest(bounds: Sequence[Bounds]) -> Bounds:
 
 def _without_engine(evidence: Evidence) -> _Answer:
     """No queue stands before an accelerator that has time to spare; of any other only its engine can say."""
-    busy = evidence.busy
-    if busy is not None and at_least(busy, limits.WORKING) is False:
-        return _Answer(truth=False, compared=((limits.WORKING, busy),))
+    if evidence.busy is not None and at_least(evidence.busy, limits.WORKING) is False:
+        return _Answer(truth=False)
     return _Answer(None, absent=("kv_cache_used_ratio",))
 
 
@@ -154,6 +153,16 @@ def _throttled(evidence: Evidence) -> _Answer:
     truth = True if True in truths else (None if None in truths else False)
     worst = max(causes, key=lambda bounds: (bounds.low, bounds.high))
     return _Answer(truth, ((limits.THROTTLED, worst),))
+
+
+def _has_time_to_spare(evidence: Evidence) -> _Answer:
+    """What works, works while a kernel runs: with time left in the busiest rows nothing can be at its limit.
+
+    Of a MIG instance nobody says how busy it is: the question is not asked of it.
+    """
+    if evidence.busy is None:
+        return _Answer(truth=False)
+    return _not(_of(evidence, limits.WORKING))
 
 
 def _mixed(evidence: Evidence) -> _Answer:
@@ -169,28 +178,18 @@ def _bandwidth_bound(evidence: Evidence) -> _Answer:
 
 
 def _busy_not_saturated(evidence: Evidence) -> _Answer:
-    """Of a MIG instance nobody says how busy it is: the question is not asked of it."""
+    """A MIG instance is not asked: nobody says how busy it is."""
     if evidence.busy is None and evidence.sm_active is not None:
         return _Answer(truth=False)
     return _combined(_of(evidence, limits.BUSY), _not(_of(evidence, limits.SM_INEFFECTIVE)))
 
 
 def _of(evidence: Evidence, limit: Limit) -> _Answer:
-    """Whether one signal reaches its limit.
-
-    One that was never measured is at most as high as how busy the accelerator was: what works, works while a kernel
-    runs.
-    """
+    """Whether one signal reaches its limit."""
     bounds, name = _signal(evidence, limit)
-    if bounds is not None:
-        return _Answer(at_least(bounds, limit), ((limit, bounds),))
-    cap = evidence.busy or evidence.sm_active
-    if cap is None:
+    if bounds is None:
         return _Answer(None, absent=(name,))
-    capped = Bounds(None, 0.0, cap.high, cap.coverage_ratio, cap.basis)
-    if at_least(capped, limit) is False:
-        return _Answer(truth=False, compared=((limit, capped),))
-    return _Answer(None, absent=(name,))
+    return _Answer(at_least(bounds, limit), ((limit, bounds),))
 
 
 def _signal(evidence: Evidence, limit: Limit) -> tuple[Bounds | None, str]:
@@ -199,6 +198,7 @@ def _signal(evidence: Evidence, limit: Limit) -> tuple[Bounds | None, str]:
         limits.DRAM.name: (evidence.dram_active, "dram_active_ratio"),
         limits.SM_INEFFECTIVE.name: (evidence.sm_active, "sm_active_ratio"),
         limits.BUSY.name: (evidence.busy, "busy_ratio"),
+        limits.WORKING.name: (evidence.busy, "busy_ratio"),
     }[limit.name]
 
 
@@ -220,6 +220,7 @@ _QUESTIONS: tuple[tuple[Code, Callable[[Evidence], _Answer]], ...] = (
     (Code.IDLE, _idle),
     (Code.MEMORY_BOUND, _memory_bound),
     (Code.THROTTLED, _throttled),
+    (Code.WITHIN_LIMITS, _has_time_to_spare),
     (Code.MIXED, _mixed),
     (Code.COMPUTE_BOUND, _compute_bound),
     (Code.BANDWIDTH_BOUND, _bandwidth_bound),
