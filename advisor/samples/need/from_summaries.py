@@ -82,7 +82,7 @@ def _full_and_queue(engine: Metrics) -> Bounds:
     is_queued = waiting is None or waiting.p95 >= QUEUE.value
     if not (is_full and is_queued):
         return Bounds(0.0, 0.0, 0.0, coverage, KV)
-    return Bounds(FULL_TIME.value, 0.0, 1.0, coverage, KV)
+    return Bounds(FULL_TIME.value if kv.p95 >= KV_FULL.value else 0.0, 0.0, 1.0, coverage, KV)
 
 
 def _memory(known: Metrics, engines: Sequence[Metrics], fixed: Fixed | None) -> MemoryNeed | None:

@@ -63,9 +63,11 @@ class Timeline:
         return np.full(self.grid.rows, np.nan) if found is None else found
 
     def greatest(self, metric: str) -> Floats:
-        """Row maxima, or the means where there are none."""
+        """Row maxima, or the means in rows that have none."""
         found = self.maxima.get(metric)
-        return self.mean(metric) if found is None else found
+        means = self.mean(metric)
+        greatest: Floats = means if found is None else np.fmax(found, means)
+        return greatest
 
     def knows(self, metric: str) -> bool:
         """Whether the metric has any value."""

@@ -87,8 +87,8 @@ def _walk(evidence: Evidence) -> Verdict:
         if answer.truth is None and not answer.absent:
             return _verdict(Code.UNKNOWN, answer.compared, [*absent, *_open(answer)])
         absent += answer.absent
-    is_open = evidence.activity is None or any(signal not in _OPTIONAL for signal in absent)
-    return _verdict(Code.UNKNOWN if is_open else Code.WITHIN_LIMITS, asked, absent)
+    needed = [signal for signal in absent if signal not in _OPTIONAL]
+    return _verdict(Code.UNKNOWN if needed else Code.WITHIN_LIMITS, asked, needed or absent)
 
 
 def _verdict(code: Code, compared: Sequence[Compared], missing: Sequence[str]) -> Verdict:
