@@ -190,16 +190,19 @@ def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
 def _demand_of_samples(
     sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
-    from advisor.samples.need.fleet import fleet_of, saturation_profile
-    from advisor.samples.store import read_samples
+    from advisor.samples.need.fleet import fleet_of, read_frame, saturation_profile
     from advisor.samples.summary import busy_profile
 
-    frame = read_samples(sampled.path)
+    frame = read_frame(sampled.path)
     fleet = fleet_of(frame, sampled.path)
     counted = fleet.served
     if counted is not None:
         demand = demand_from_counts(
-            counted.requests_per_minute, counted.start_seconds, counted.tokens_per_request, counted.resets
+            counted.requests_per_minute,
+            counted.start_seconds,
+            counted.tokens_per_request,
+            counted.resets,
+            sampled.requests_per_day,
         )
         return replace(demand, notes=(*demand.notes, *fleet.notes()))
     lengths = (sampled.input_tokens, sampled.output_tokens)

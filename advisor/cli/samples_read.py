@@ -7,7 +7,7 @@ import click
 from advisor.cli.progress import Progress
 from advisor.errors import InputError
 from advisor.samples.frame import SampleFrame
-from advisor.samples.store import read_samples
+from advisor.samples.need.fleet import read_frame
 
 
 def read_directory(place: str) -> SampleFrame:
@@ -23,7 +23,7 @@ def read_directory(place: str) -> SampleFrame:
             hint="`advisor samples summary` and `advisor samples need` take an address",
         )
     with Progress("files read") as progress:
-        frame = read_samples(Path(place), progress=progress)
+        frame = read_frame(Path(place), progress)
     for file in frame.skipped:
         click.echo(f"skipped {file.path}: {file.reason}", err=True)
     return frame

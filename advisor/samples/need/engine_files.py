@@ -45,8 +45,8 @@ def rows_of_engines(table: pa.Table) -> Rows:
         is_gap=is_gap[chosen],
         columns={
             name: table[name].cast(pa.float64()).to_numpy()[chosen]
-            for name in table.column_names
-            if name not in _KEYS
+            for name in (*_METRICS, *_GAUGES)
+            if name in table.column_names
         },
     )  # fmt: skip
 

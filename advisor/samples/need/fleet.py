@@ -1,7 +1,7 @@
 """A directory of samples as a whole: its accelerators' need, how busy they were, and what the engines served."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from advisor.samples.need.rows import grids, rows_of_samples, timelines
 from advisor.samples.need.saturation import saturation
 from advisor.samples.need.served import Served, served
 from advisor.samples.need.timeline import Timeline
+from advisor.samples.store import read_samples
 from advisor.samples.summary import BusyProfile, busy_profile
 
 _ACTIVITY = ("sm_active_ratio", "dram_active_ratio", "tensor_active_ratio")
@@ -37,6 +38,15 @@ class Fleet:
     def notes(self) -> tuple[str, ...]:
         """The verdicts in a sentence for the notes of a plan."""
         return (f"what limits the accelerators now: {_verdict_words(self.needs)}",)
+
+
+def read_frame(directory: Path, progress: Callable[[int], None] | None = None) -> SampleFrame:
+    """Samples of a directory, with the columns that the need takes; see :func:`advisor.samples.store.read_samples`.
+
+    Raises:
+        InputError: there are none.
+    """
+    return read_samples(directory, progress=progress)
 
 
 def fleet_of(frame: SampleFrame, directory: Path, fixed: Fixed | None = None) -> Fleet:

@@ -13,23 +13,9 @@ from advisor.samples.need.rows import grids, rows_of_samples, timelines
 from advisor.samples.need.verdict import Code
 from advisor.samples.store import read_samples
 from samples.building import MIDNIGHT, gap, sample, write
+from samples.engine_building import engine_rows
 
 GIB = 1024**3
-
-
-def engine_rows(directory, rows, host="host-a", endpoint="http://localhost:8000/metrics", rank=0, name="engines-a"):
-    """A file of engines with those rows: (second, values or a reason)."""
-    table = []
-    for second, values in rows:
-        row = {
-            "timestamp": MIDNIGHT + dt.timedelta(seconds=second), "host": host, "engine": "vllm", "endpoint": endpoint,
-            "model": "a-model", "rank": rank, "missed_ticks": 0, "gap_reason": None, "read_errors": None,
-        }  # fmt: skip
-        table.append({**row, **(values if isinstance(values, dict) else {"gap_reason": values, "missed_ticks": 15})})
-    folder = directory / "date=2026-03-01" / f"host={host}"
-    folder.mkdir(parents=True, exist_ok=True)
-    names = list(dict.fromkeys(name for row in table for name in row))
-    pq.write_table(pa.table({name: [row.get(name) for row in table] for name in names}), folder / f"{name}.parquet")
 
 
 def timeline_of(directory):
