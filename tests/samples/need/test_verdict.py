@@ -1,7 +1,9 @@
 """Verdicts against a simulated engine whose limit is known by construction."""
 
+import re
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from advisor.samples.need.assess import assess
 from advisor.samples.need.evidence import gather, kv_full_and_queue
 from advisor.samples.need.limits import LIMITS
-from advisor.samples.need.verdict import Code, judge
+from advisor.samples.need.verdict import _QUESTIONS, Code, judge
 from samples.need import simulate
 from samples.need.simulate import accelerator, alternate, run, serving
 
@@ -60,6 +62,18 @@ def test_a_verdict_holds_its_numbers_and_thresholds():
     assert verdict.numbers["dram_active_p95"].value > verdict.limits["dram_active_p95"] == 0.6
     assert verdict.numbers["tensor_active_p95"].value < verdict.limits["tensor_active_p95"] == 0.5
     assert verdict.coverage_ratio == 1.0
+
+
+def test_the_page_explains_every_verdict():
+    """docs/need.md has a row for each code, in the order in which the questions are asked."""
+    page = (Path(__file__).parents[3] / "docs/need.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| ", page, re.MULTILINE)
+    assert list(dict.fromkeys(rows)) == [code.value for code in _asked()]
+
+
+def _asked():
+    """Codes in the order of their questions, the one that every other leads to last."""
+    return [*dict.fromkeys(code for code, _ in _QUESTIONS), Code.UNKNOWN]
 
 
 def test_every_limit_has_a_source():
