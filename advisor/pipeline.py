@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advisor.candidates import match
 from advisor.catalog import Catalog, load_catalog
@@ -41,6 +42,9 @@ from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
 from advisor.workload.document import read_workload
 from advisor.workload.values import DeclaredDemand, SampleDemand, TraceDemand, Workload
+
+if TYPE_CHECKING:
+    from advisor.samples.summary import BusyProfile
 
 CountProgress = Callable[[int], None]
 
@@ -210,14 +214,20 @@ def _demand_of_samples(
     serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
     if isinstance(serves, InputError) and sampled.requests_per_day is None:
         raise serves
-    demand = demand_from_busy(
-        profile.busy_accelerators,
-        profile.window_seconds,
-        sampled.requests_per_day,
-        None if isinstance(serves, InputError) else serves.saturated,
-        lengths,
-        float(profile.window_start_seconds[0]),
-    )
+    demand = _demand_of_busy(sampled, profile, None if isinstance(serves, InputError) else serves.saturated, lengths)
     saturated = saturation_profile(frame).busy_accelerators
     interval = interval_note(profile.busy_accelerators, saturated, serves, sampled.requests_per_day)
     return replace(demand, notes=(*demand.notes, interval, *fleet.notes()))
+
+
+def _demand_of_busy(
+    sampled: SampleDemand, profile: "BusyProfile", capacity: float | None, lengths: tuple[float, float]
+) -> Demand:  # fmt: skip
+    return demand_from_busy(
+        profile.busy_accelerators,
+        profile.window_seconds,
+        sampled.requests_per_day,
+        capacity,
+        lengths,
+        float(profile.window_start_seconds[0]),
+    )

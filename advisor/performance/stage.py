@@ -207,6 +207,13 @@ def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
 
 def requests_per_busy_second(
     workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
+) -> float:  # fmt: skip
+    """Most requests per second that one fully busy accelerator can have served; see :func:`busy_second`."""
+    return busy_second(workload, model, catalog, lengths, performance).saturated
+
+
+def busy_second(
+    workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
 ) -> BusySecond:  # fmt: skip
     """Requests per second that one fully busy accelerator of the current deployment can have served.
 
@@ -255,9 +262,9 @@ def requests_per_busy_second(
 def busy_second_or_reason(
     workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
 ) -> BusySecond | InputError:  # fmt: skip
-    """As :func:`requests_per_busy_second`, with the reason in the place of an answer."""
+    """As :func:`busy_second`, with the reason in the place of an answer."""
     try:
-        return requests_per_busy_second(workload, model, catalog, lengths, performance)
+        return busy_second(workload, model, catalog, lengths, performance)
     except InputError as reason:
         return reason
 
