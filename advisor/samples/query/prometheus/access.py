@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from advisor.errors import InputError
 
@@ -23,7 +23,7 @@ class Access:
     """A server, and what it is told of who asks."""
 
     url: str
-    """Without user, password, query and final slash."""
+    """Without query and final slash."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     """None: plain HTTP."""
@@ -45,7 +45,7 @@ class Access:
         """Access to a server.
 
         Args:
-            url: its address; a user and password in it are used, and shown nowhere.
+            url: its address, without user and password: they would stand in files, histories and lists of processes.
             token_file: holds a bearer token.
             ca_file: PEM file of the authority that signed its certificate, besides those that the system trusts.
             environment: variables that may hold a token, a user, a password and a tenant; those of this process
@@ -57,17 +57,24 @@ class Access:
         """
         parts = _split(url)
         variables = os.environ if environment is None else environment
-        headers = _authorization(parts, token_file, variables)
+        headers = _authorization(token_file, variables)
         if tenant := variables.get(TENANT_VARIABLE):
             headers["X-Scope-OrgID"] = _one_line(tenant, TENANT_VARIABLE)
-        shown = urlunsplit((parts.scheme, _host_and_port(parts), parts.path.rstrip("/"), "", ""))
+        shown = _shown(parts)
         tls = _tls_context(ca_file, shown) if parts.scheme == "https" else None
         return cls(shown, headers, tls, timeout_seconds)
 
 
 def shown_url(url: str) -> str:
-    """An address without user, password, query and fragment: fit for messages and plans."""
-    parts = _split(url)
+    """An address without query and fragment: fit for messages and plans.
+
+    Raises:
+        InputError: it is none, or holds a user or a password.
+    """
+    return _shown(_split(url))
+
+
+def _shown(parts: SplitResult) -> str:
     return urlunsplit((parts.scheme, _host_and_port(parts), parts.path.rstrip("/"), "", ""))
 
 
@@ -80,6 +87,12 @@ def _split(url: str) -> SplitResult:
         is_good = False
     if not is_good or any(character.isspace() or not character.isprintable() for character in url):
         raise InputError("this is no address of a Prometheus-compatible server", where="prometheus", hint=hint)
+    if parts.username is not None:
+        raise InputError(
+            "the address holds a user or a password",
+            where=_shown(parts),
+            hint=f"leave it out and set {USER_VARIABLE} and {PASSWORD_VARIABLE}, or use a token file",
+        )
     return parts
 
 
@@ -89,14 +102,13 @@ def _host_and_port(parts: SplitResult) -> str:
     return name if parts.port is None else f"{name}:{parts.port}"
 
 
-def _authorization(parts: SplitResult, token_file: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
-    """The first of: a token file, a token in the environment, user and password of the address or the environment."""
+def _authorization(token_file: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
+    """The first of: a token file, a token in the environment, user and password in the environment."""
     if token_file is not None:
         return {"Authorization": f"Bearer {_one_line(_read_token(token_file), str(token_file))}"}
     if token := variables.get(TOKEN_VARIABLE):
         return {"Authorization": f"Bearer {_one_line(token, TOKEN_VARIABLE)}"}
-    user = unquote(parts.username) if parts.username else variables.get(USER_VARIABLE, "")
-    password = unquote(parts.password) if parts.password else variables.get(PASSWORD_VARIABLE, "")
+    user, password = variables.get(USER_VARIABLE, ""), variables.get(PASSWORD_VARIABLE, "")
     if not user:
         return {}
     return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}

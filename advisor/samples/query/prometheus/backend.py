@@ -14,9 +14,10 @@ from advisor.samples.query.prometheus.over_time import Stats, read_statistics
 from advisor.samples.query.prometheus.questions import Questions
 from advisor.samples.query.prometheus.timing import LOOK_BACK_US, edges
 from advisor.samples.query.values import Accelerator, Summary, Window
+from advisor.units import BYTES_PER_MIB
 
 HOSTS_AT_ONCE = 50
-_MIB = 1024.0**2
+_MIB = float(BYTES_PER_MIB)
 _DAY_US = 86_400_000_000
 
 

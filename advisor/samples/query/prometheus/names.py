@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from advisor.samples.metrics import ENGINE_METRICS, METRICS, Kind, Scope, exposition_name
+from advisor.samples.metrics import METRICS, Kind, Scope, exposition_name
+from advisor.units import BYTES_PER_MIB
 
-_MIB = 1024.0**2
+_MIB = float(BYTES_PER_MIB)
 _PERCENT = 0.01
 
 
@@ -210,6 +211,5 @@ _FOREIGN: dict[str, tuple[Name, ...]] = {
 GAUGES = tuple(metric.name for metric in METRICS.values() if metric.kind is Kind.GAUGE)
 """What can be asked for here: of counters and histograms a level says nothing."""
 NAMES: dict[str, tuple[Name, ...]] = {metric: (_own(metric), *_FOREIGN.get(metric, ())) for metric in GAUGES}
-ENGINES = frozenset(metric.name for metric in ENGINE_METRICS)
 FB_PARTS = tuple(f"DCGM_FI_DEV_FB_{part}" for part in ("USED", "FREE", "RESERVED"))
 """What dcgm-exporter gives in place of the memory in all, MiB; older ones do not know what is reserved."""
