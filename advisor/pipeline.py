@@ -41,7 +41,7 @@ from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
 from advisor.workload.document import read_workload
-from advisor.workload.values import DeclaredDemand, SampleDemand, TraceDemand, Workload
+from advisor.workload.values import DeclaredDemand, PrometheusDemand, SampleDemand, TraceDemand, Workload
 
 if TYPE_CHECKING:
     from advisor.samples.summary import BusyProfile
@@ -78,6 +78,7 @@ def recommend(
     progress: CountProgress | None = None,
     calibration: Path | None = None,
     previous: Plan | None = None,
+    prometheus: PrometheusDemand | None = None,
 ) -> Plan:
     """Plan for a workload file.
 
@@ -87,12 +88,13 @@ def recommend(
         progress: called with the number of requests read while a trace is counted.
         calibration: directory of a calibration of one's own; the catalog's without.
         previous: what was planned before and runs now; leaving it has to be worth its cost.
+        prometheus: server to take demand from, in place of the source that the file names.
 
     Raises:
         InputError: something in the workload, its demand or its model that the user can mend.
     """
     model = load_model(calibration)
-    workload = read_workload(path)
+    workload = read_workload(path, prometheus)
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
     if workload.commitments and workload.as_of is None:
@@ -113,7 +115,7 @@ def plan_for(
     check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
     demand = measure_demand(workload, served_model, catalog, performance, progress)
-    question = Question(workload, served_model, demand)
+    question = Question(with_measured_cache(workload, demand), served_model, demand)
     return plan_question(question, catalog, every_variant=every_variant, model=performance)
 
 
@@ -181,6 +183,15 @@ def measure_demand(
             return _demand_of_trace(path, progress)
         case SampleDemand() as sampled:
             return _demand_of_samples(sampled, workload, model, catalog, performance)
+        case PrometheusDemand() as watched:
+            return _demand_of_server(watched, workload, model, catalog, performance)
+
+
+def with_measured_cache(workload: Workload, demand: Demand) -> Workload:
+    """The workload with the prefix-cache hit ratio that was measured with its demand, where none is stated."""
+    if isinstance(workload.demand, PrometheusDemand) and not workload.demand.cache_is_stated:
+        return replace(workload, prefix_cache_hit_ratio=demand.tokens.prefix_cache_hit_ratio)
+    return workload
 
 
 def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
@@ -231,3 +242,27 @@ def _demand_of_busy(
         lengths,
         float(profile.window_start_seconds[0]),
     )
+
+
+def _demand_of_server(
+    watched: PrometheusDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
+) -> Demand:  # fmt: skip
+    from advisor.demand.monitored import Monitored, busy_demand, engine_demand
+    from advisor.samples.query.prometheus import Access
+
+    access = Access.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file)
+    server = Monitored.last_days(access, watched.window_days, watched.selector)
+    counted = engine_demand(server, model.name, model.max_context_tokens)
+    if counted is not None:
+        return counted
+    if watched.input_tokens is None or watched.output_tokens is None:
+        raise InputError(
+            "no serving engine counts requests and tokens there, and the workload states no token lengths",
+            where=watched.url,
+            hint="add input_tokens and output_tokens under demand.prometheus, or scrape vLLM, SGLang or TGI",
+        )
+    lengths = (watched.input_tokens, watched.output_tokens)
+    capacity = None
+    if watched.requests_per_day is None:
+        capacity = requests_per_busy_second(workload, model, catalog, lengths, performance)
+    return busy_demand(server, watched.requests_per_day, capacity, lengths)
