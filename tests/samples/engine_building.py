@@ -7,6 +7,8 @@ import pyarrow.parquet as pq
 
 from samples.building import MIDNIGHT
 
+METADATA = {"advisor.samples.schema": "advisor.samples/v2", "advisor.samples.interval_seconds": "15.0"}
+
 
 def engine_rows(directory, rows, host="host-a", endpoint="http://localhost:8000/metrics", rank=0, name="engines-a"):
     """A file of engines with those rows: (second, values or a reason)."""
@@ -20,4 +22,5 @@ def engine_rows(directory, rows, host="host-a", endpoint="http://localhost:8000/
     folder = directory / "date=2026-03-01" / f"host={host}"
     folder.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(name for row in table for name in row))
-    pq.write_table(pa.table({name: [row.get(name) for row in table] for name in names}), folder / f"{name}.parquet")
+    columns = pa.table({column: [row.get(column) for row in table] for column in names})
+    pq.write_table(columns.replace_schema_metadata(METADATA), folder / f"{name}.parquet", write_page_checksum=True)
