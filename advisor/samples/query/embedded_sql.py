@@ -118,7 +118,7 @@ def histograms(paths: Iterable[Path], metrics: Sequence[str]) -> Query:
     """Counts of whole days from their files."""
     text = (
         f"SELECT {_IDENTITY[Scope.ACCELERATOR]} AS identity, {_PLACE}, metric, epoch_us(last) AS last_us, "  # noqa: S608
-        f"rows AS n, rows * {float(ROW_SECONDS)} AS seconds, max AS maximum, resolution, steps AS values, counts "
+        f"rows AS n, rows * {float(ROW_SECONDS)}::DOUBLE AS seconds, max AS maximum, resolution, steps AS values, counts "
         f"FROM read_parquet($histograms) WHERE metric IN ({', '.join(repr(metric) for metric in metrics)})"
     )
     return Query(text, {"histograms": _texts(paths)})
@@ -174,7 +174,7 @@ def _select(parts: Parts, source: str, columns: Iterable[tuple[str, str, str]], 
     values = "".join(f", {mean} AS {metric}, {maximum} AS {metric}_max" for metric, mean, maximum in columns)
     return (
         f"SELECT {_IDENTITY[parts.scope]} AS identity, host, {place}, epoch_us(timestamp) AS end_us, "  # noqa: S608
-        f"{float(ROW_SECONDS)} AS seconds{values}{', ' + extra if extra else ''} FROM {source} "
+        f"{float(ROW_SECONDS)}::DOUBLE AS seconds{values}{', ' + extra if extra else ''} FROM {source} "
         f"WHERE gap_reason IS NULL AND {known}"
     )
 
@@ -185,7 +185,7 @@ def _select_ticks(name: str, seconds: float, metrics: Sequence[str]) -> str:
     values = "".join(f", {value} AS {metric}, {value} AS {metric}_max" for metric, value in expressions.items())
     return (
         f"SELECT {_IDENTITY[Scope.ACCELERATOR]} AS identity, host, {_ACCELERATOR}, "  # noqa: S608 - our own text
-        f"epoch_us(timestamp) AS end_us, {seconds} AS seconds{values}, filename, file_row_number "
+        f"epoch_us(timestamp) AS end_us, {seconds}::DOUBLE AS seconds{values}, filename, file_row_number "
         f"FROM read_parquet(${name}, hive_partitioning = false, filename = true, file_row_number = true) "
         f"WHERE missed_ticks = 0"
     )
