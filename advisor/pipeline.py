@@ -28,7 +28,13 @@ from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.models import Model, find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
-from advisor.performance.stage import Served, busy_second_or_reason, latencies_at_load, serve
+from advisor.performance.stage import (
+    Served,
+    busy_second_or_reason,
+    latencies_at_load,
+    requests_per_busy_second,
+    serve,
+)
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, BRIEF_OPTIONS, cheapest_offers, offers_in
 from advisor.plan.fleet.choose import choose_fleet

@@ -10,13 +10,13 @@ import numpy as np
 from advisor.samples.frame import Floats, SampleFrame
 from advisor.samples.need.advice import words
 from advisor.samples.need.assess import AcceleratorNeed, assess
-from advisor.samples.need.engine_files import read_engine_rows
+from advisor.samples.need.engine_files import rows_of_engines
 from advisor.samples.need.memory import Fixed
-from advisor.samples.need.rows import grids, rows_of_samples, timelines
+from advisor.samples.need.rows import NEED_COLUMNS, grids, rows_of_samples, timelines
 from advisor.samples.need.saturation import saturation
 from advisor.samples.need.served import Served, served
 from advisor.samples.need.timeline import Timeline
-from advisor.samples.store import read_samples
+from advisor.samples.store import read_engines, read_samples
 from advisor.samples.summary import BusyProfile, busy_profile
 
 _ACTIVITY = ("sm_active_ratio", "dram_active_ratio", "tensor_active_ratio")
@@ -46,16 +46,15 @@ def read_frame(directory: Path, progress: Callable[[int], None] | None = None) -
     Raises:
         InputError: there are none.
     """
-    return read_samples(directory, progress=progress)
+    return read_samples(directory, NEED_COLUMNS, progress)
 
 
 def fleet_of(frame: SampleFrame, directory: Path, fixed: Fixed | None = None) -> Fleet:
     """Join the accelerators of a frame with the engines that were recorded beside them."""
     rows = rows_of_samples(frame)
-    beside = read_engine_rows(directory)
-    grid_of = grids([rows] if beside is None else [rows, beside])
-    accelerators = timelines(rows, grid_of)
-    engines = [] if beside is None else timelines(beside, grid_of)
+    beside = rows_of_engines(read_engines(directory).table)
+    grid_of = grids([rows, beside])
+    accelerators, engines = timelines(rows, grid_of), timelines(beside, grid_of)
     return Fleet(accelerators, engines, tuple(assess(accelerators, engines, fixed)))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.samples.frame import SampleFrame
-from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind
+from advisor.samples.metrics import ACCELERATOR_METRICS, METRICS, ROW_SECONDS, Kind
 from advisor.samples.need.timeline import Grid, Timeline, Who
 
 Floats = npt.NDArray[np.float64]
@@ -15,6 +15,12 @@ Integers = npt.NDArray[np.int64]
 
 _US_PER_SECOND = 1_000_000
 _MAXIMUM = "_max"
+NEED_COLUMNS = tuple(
+    column
+    for metric in ACCELERATOR_METRICS
+    for column in ((metric.name, f"{metric.name}_max") if metric.kind is Kind.GAUGE else (metric.name,))
+) + ("power_throttled_ratio", "thermal_throttled_ratio")
+"""What a frame has to hold of accelerators."""
 _STATISTICS = ("_min", "_last", "_n", _MAXIMUM)
 
 
