@@ -50,7 +50,10 @@ window_option = click.option(
 @format_option
 @output_option
 def summary(place: str, window: timedelta | None, exact: bool, output_format: str, output: Path | None) -> None:
-    """Quantiles, peak and mean of each metric in PLACE: a directory of samples, or the URL of what keeps them."""
+    """Quantiles, peak and mean of each metric.
+
+    PLACE is a directory of samples, or the URL of what keeps them.
+    """
     from advisor.samples.query.open import open_backend  # noqa: PLC0415 - each reader loads what it needs
 
     text, notes = render_summary(open_backend(place, exact=exact), place, window, output_format)
