@@ -85,7 +85,7 @@ def _walk(evidence: Evidence) -> Verdict:
         if answer.truth:
             return _verdict(code, answer.compared, absent)
         if answer.truth is None and not answer.absent:
-            return _verdict(Code.UNKNOWN, answer.compared, [*absent, *_open(answer)])
+            return _verdict(Code.UNKNOWN, answer.compared, _open(answer))
         absent += answer.absent
     needed = [signal for signal in absent if signal not in _OPTIONAL]
     return _verdict(Code.UNKNOWN if needed else Code.WITHIN_LIMITS, asked, needed or absent)
