@@ -68,9 +68,10 @@ def need(
     output_format: str,
     output: Path | None,
 ) -> None:
-    """What each accelerator in PLACE needs of what it holds, and what limits it.
+    """What each accelerator needs, and what limits it.
 
-    PLACE is a directory of samples, or the URL of what keeps them. With --model the memory that an engine takes besides
+    PLACE is a directory of samples, or the URL of what keeps them. A URL, and a directory with --window, are answered
+    from summaries: what happened at the same time is then unknown. With --model the memory that an engine takes besides
     its KV cache is known, and the need is a number; without, it is an interval.
     """
     found = _assess(place, window, None)

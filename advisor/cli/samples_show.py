@@ -56,9 +56,10 @@ _JOULES_PER_KWH = SECONDS_PER_HOUR * 1000
 @format_option
 @output_option
 def show(place: str, output_format: str, output: Path | None) -> None:
-    """Peak against average of each accelerator, from what `advisor agent run --output DIRECTORY` wrote.
+    """Peak against average, need and chart.
 
-    With -o FILE.html, .svg or .png it is drawn into that file (PNG: pip install 'advisor[charts]').
+    Of each accelerator, from what `advisor agent run --output DIRECTORY` wrote. With -o FILE.html, .svg or .png it is
+    drawn into that file (PNG: pip install 'advisor[charts]').
     """
     frame = read_directory(place)
     fleet = fleet_of(frame, Path(place))

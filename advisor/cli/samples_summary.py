@@ -31,6 +31,7 @@ from advisor.errors import InputError
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.metrics import METRICS, Kind
 from advisor.samples.query.values import QueryBackend, Summary, Window
+from advisor.units import bytes_to_gib
 
 _HEADERS = ("host", "#", "metric", "unit", "p50", "p95", "max", "mean", "max ÷ mean", "coverage")
 _US_PER_SECOND = 1_000_000
@@ -49,7 +50,10 @@ window_option = click.option(
 @format_option
 @output_option
 def summary(place: str, window: timedelta | None, exact: bool, output_format: str, output: Path | None) -> None:
-    """Quantiles, peak and mean of each metric in PLACE: a directory of samples, or the URL of what keeps them."""
+    """Quantiles, peak and mean of each metric.
+
+    PLACE is a directory of samples, or the URL of what keeps them.
+    """
     from advisor.samples.query.open import open_backend  # noqa: PLC0415 - each reader loads what it needs
 
     text, notes = render_summary(open_backend(place, exact=exact), place, window, output_format)
@@ -113,14 +117,18 @@ def _entry(one: Summary) -> dict[str, Any]:
 
 
 def _row(one: Summary) -> Sequence[str]:
+    """One line of the table; bytes as GiB."""
     who = one.accelerator
-    numbers = (one.p50, one.p95, one.max, one.mean)
+    unit = METRICS[one.metric].unit if one.metric in METRICS else "-"
+    numbers = [one.p50, one.p95, one.max, one.mean]
+    if unit == "bytes":
+        unit, numbers = "GiB", [bytes_to_gib(number) for number in numbers]
     return [
         who.host,
         str(who.index) if who.mig_index is None else f"{who.index}.{who.mig_index}",
         one.metric,
-        METRICS[one.metric].unit if one.metric in METRICS else "-",
-        *(f"{number:,.4g}" if abs(number) < 1e6 else f"{number:,.0f}" for number in numbers),
+        unit,
+        *(f"{number:,.4g}" for number in numbers),
         f"{one.max / one.mean:.1f}" if one.mean else "-",
         f"{one.coverage_ratio:.1%}",
     ]

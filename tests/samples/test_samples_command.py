@@ -143,3 +143,35 @@ def test_an_address_is_answered_with_the_commands_that_take_one():
     result = show("http://localhost:9090")
     assert result.returncode == 1
     assert "`advisor samples summary`" in result.stderr
+
+
+def test_without_matplotlib_a_png_is_refused_with_what_to_do(tmp_path):
+    """The extra that is missing is named, and the kinds of chart that need none; no traceback, no file."""
+    small_store(tmp_path / "samples")
+    chart = tmp_path / "chart.png"
+    program = (
+        "import sys; sys.modules['matplotlib'] = None; from advisor.cli import main; "
+        f"sys.argv = ['advisor', 'samples', 'show', {str(tmp_path / 'samples')!r}, '-o', {str(chart)!r}]; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: a PNG needs matplotlib, which is not installed\n"
+        "  hint: pip install 'advisor[charts]', or give a file that ends in .svg or .html\n"
+    )
+    assert not chart.exists()
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_a_terminal_shows_peaks_in_bold_unless_told_not_to(tmp_path, no_color):
+    """On a terminal peaks are bold; with NO_COLOR set not one escape sequence is written."""
+    small_store(tmp_path)
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1" if no_color else ""}
+    command = [sys.executable, "-m", "advisor", "samples", "show", str(tmp_path)]
+    subprocess.run(command, stdout=theirs, stderr=subprocess.DEVNULL, check=True, timeout=60, env=environment)
+    os.close(theirs)
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert ("\x1b[" in shown) is not no_color
+    assert "host-a #0  peak" in shown

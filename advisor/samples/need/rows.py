@@ -30,7 +30,7 @@ class Rows:
 
     who: tuple[Who, ...]
     target: Integers
-    """Which of ``who`` a row is of."""
+    """Which of ``who`` a row is of; ascending."""
     timestamp_us: Integers
     """End of the row."""
     start_us: Integers
@@ -38,6 +38,11 @@ class Rows:
     is_gap: npt.NDArray[np.bool_]
     columns: Mapping[str, Floats]
     """Values by column, NaN where unknown; the greatest of a row under ``<metric>_max`` where there is one."""
+
+    def of(self, number: int) -> slice:
+        """The rows of one target."""
+        first, last = np.searchsorted(self.target, [number, number + 1])
+        return slice(int(first), int(last))
 
 
 def rows_of_samples(frame: SampleFrame) -> Rows:
@@ -60,15 +65,18 @@ def grids(parts: Sequence[Rows]) -> Mapping[str, Grid]:
 
     A row of it is fifteen seconds, or as long as the longest row of that host.
     """
-    found: dict[str, Grid] = {}
-    hosts = dict.fromkeys(who.host for part in parts for who in part.who)
-    for host in hosts:
-        spans = [span for part in parts if (span := _span(part, host)) is not None]
-        start_us = min(start for start, _, _ in spans)
-        row_us = max(ROW_SECONDS * _US_PER_SECOND, *(longest for _, _, longest in spans))
-        end_us = max(end for _, end, _ in spans)
-        found[host] = Grid(start_us, row_us, max(-(-(end_us - start_us) // row_us), 1))
-    return found
+    spans: dict[str, list[tuple[int, int, int]]] = {}
+    for part in parts:
+        for number, who in enumerate(part.who):
+            spans.setdefault(who.host, []).extend(_span(part, part.of(number)))
+    return {host: _grid(found) for host, found in spans.items() if found}
+
+
+def _grid(spans: Sequence[tuple[int, int, int]]) -> Grid:
+    start_us = min(start for start, _, _ in spans)
+    end_us = max(end for _, end, _ in spans)
+    row_us = max(ROW_SECONDS * _US_PER_SECOND, *(longest for _, _, longest in spans))
+    return Grid(start_us, row_us, max(-(-(end_us - start_us) // row_us), 1))
 
 
 def timelines(rows: Rows, grid_of: Mapping[str, Grid]) -> list[Timeline]:
@@ -76,19 +84,18 @@ def timelines(rows: Rows, grid_of: Mapping[str, Grid]) -> list[Timeline]:
     return [_timeline(rows, number, who, grid_of[who.host]) for number, who in enumerate(rows.who)]
 
 
-def _span(rows: Rows, host: str) -> tuple[int, int, int] | None:
-    """Begin, end and longest row, in µs, of one host; None where it has no rows."""
-    numbers = [number for number, who in enumerate(rows.who) if who.host == host]
-    mine = np.isin(rows.target, numbers)
-    if not mine.any():
-        return None
-    lengths = (rows.timestamp_us - rows.start_us)[mine & ~rows.is_gap]
-    longest = int(lengths.max()) if lengths.size else 0
-    return int(rows.start_us[mine].min()), int(rows.timestamp_us[mine].max()), longest
+def _span(rows: Rows, mine: slice) -> list[tuple[int, int, int]]:
+    """Begin, end and longest row of one target, in µs; nothing where it has no rows."""
+    starts, ends = rows.start_us[mine], rows.timestamp_us[mine]
+    if not starts.size:
+        return []
+    longest = int(np.where(rows.is_gap[mine], 0, ends - starts).max())
+    return [(int(starts.min()), int(ends.max()), longest)]
 
 
 def _timeline(rows: Rows, number: int, who: Who, grid: Grid) -> Timeline:
-    mine = np.flatnonzero((rows.target == number) & ~rows.is_gap)
+    whole = rows.of(number)
+    mine = np.arange(whole.start, whole.stop)[~rows.is_gap[whole]]
     slot = np.clip(-(-(rows.timestamp_us[mine] - grid.start_us) // grid.row_us) - 1, 0, grid.rows - 1)
     means: dict[str, Floats] = {}
     maxima: dict[str, Floats] = {}

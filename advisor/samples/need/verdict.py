@@ -85,7 +85,7 @@ def _walk(evidence: Evidence) -> Verdict:
         if answer.truth:
             return _verdict(code, answer.compared, absent)
         if answer.truth is None and not answer.absent:
-            return _verdict(Code.UNKNOWN, answer.compared, [*absent, *_open(answer)])
+            return _verdict(Code.UNKNOWN, answer.compared, _open(answer))
         absent += answer.absent
     needed = [signal for signal in absent if signal not in _OPTIONAL]
     return _verdict(Code.UNKNOWN if needed else Code.WITHIN_LIMITS, asked, needed or absent)
@@ -118,10 +118,18 @@ def _idle(evidence: Evidence) -> _Answer:
 
 
 def _memory_bound(evidence: Evidence) -> _Answer:
-    """Yes where it holds on every engine that may be on the accelerator, no where on none."""
+    """Yes where the accelerator works all the time and it holds on every engine that may be on it, no where on none.
+
+    No queue stands before an accelerator that has time to spare; of any other only its engine can say.
+    """
+    works = _Answer(truth=True) if evidence.busy is None else _of(evidence, limits.WORKING)
+    return _combined(works, _full_and_queue(evidence))
+
+
+def _full_and_queue(evidence: Evidence) -> _Answer:
     engines = evidence.kv_full_and_queue
     if not engines:
-        return _without_engine(evidence)
+        return _Answer(None, absent=("kv_cache_used_ratio",))
     truths = {at_least(bounds, limits.FULL_TIME) for bounds in engines}
     return _Answer(truths.pop() if len(truths) == 1 else None, ((limits.FULL_TIME, _widest(engines)),))
 
@@ -135,13 +143,6 @@ def _widest(bounds: Sequence[Bounds]) -> Bounds:
         min(one.coverage_ratio for one in bounds),
         bounds[0].basis,
     )
-
-
-def _without_engine(evidence: Evidence) -> _Answer:
-    """No queue stands before an accelerator that has time to spare; of any other only its engine can say."""
-    if evidence.busy is not None and at_least(evidence.busy, limits.WORKING) is False:
-        return _Answer(truth=False)
-    return _Answer(None, absent=("kv_cache_used_ratio",))
 
 
 def _throttled(evidence: Evidence) -> _Answer:

@@ -187,6 +187,15 @@ def arbitrary(busy, chance):
     return replace(seconds, accelerator=on_it, engine=engine)
 
 
+def test_an_engine_that_never_answered_leaves_open_only_what_hangs_on_it():
+    """With time to spare no queue stands, whatever the engine would say; a saturated accelerator may be memory-bound."""
+    silent = serving(simulated("WITHIN"), gaps=range(120))
+    assert judge(gather(accelerator(simulated("WITHIN")), [silent])).code is Code.WITHIN_LIMITS
+    saturated = judge(gather(accelerator(simulated("BANDWIDTH")), [silent]))
+    assert (saturated.code, saturated.likely) == (Code.UNKNOWN, Code.UNKNOWN)
+    assert saturated.missing == ("kv_cache_used_ratio (0.0% of the time known)",)
+
+
 def test_put_back_requests_count_as_a_queue():
     """A full cache with no queue is no limit; with preemptions it is; over a gap nobody knows when they were."""
     full = {
