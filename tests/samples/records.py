@@ -27,8 +27,10 @@ def stats(name, mean, greatest=None, n=15):
     """What a row keeps of a value."""
     metric = METRICS[name]
     if metric.kind is Kind.COUNTER:
-        return Stats(NAN, NAN, NAN, mean, n)
-    mean, greatest = (rounded(value, metric.resolution) for value in (mean, mean if greatest is None else greatest))
+        return Stats(NAN, NAN, NAN, float(mean), n)
+    mean, greatest = (
+        float(rounded(value, metric.resolution)) for value in (mean, mean if greatest is None else greatest)
+    )
     return Stats(mean, mean, greatest, mean, n)
 
 

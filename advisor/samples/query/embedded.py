@@ -2,8 +2,8 @@
 
 Hosts are asked in chunks, so that memory does not grow with the fleet. Whole days inside the window come from
 histograms; its ragged ends, days that are not finished, files of schema v1 and what is still in the spool come from
-rows. An accelerator is its UUID: on its host always, and across hosts that do not have all days of the window (a renamed
-host, a machine that was replaced).
+rows. An accelerator is its UUID: on its host always, and across hosts that do not have all days of the window (a
+renamed host, a machine that was replaced).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -118,8 +118,8 @@ def histograms(paths: Iterable[Path], metrics: Sequence[str]) -> Query:
     """Counts of whole days from their files."""
     text = (
         f"SELECT {_IDENTITY[Scope.ACCELERATOR]} AS identity, {_PLACE}, metric, epoch_us(last) AS last_us, "  # noqa: S608
-        f"rows AS n, rows * {float(ROW_SECONDS)}::DOUBLE AS seconds, max AS maximum, resolution, steps AS values, counts "
-        f"FROM read_parquet($histograms) WHERE metric IN ({', '.join(repr(metric) for metric in metrics)})"
+        f"rows AS n, rows * {float(ROW_SECONDS)}::DOUBLE AS seconds, max AS maximum, resolution, steps AS values, "
+        f"counts FROM read_parquet($histograms) WHERE metric IN ({', '.join(repr(metric) for metric in metrics)})"
     )
     return Query(text, {"histograms": _texts(paths)})
 
