@@ -21,7 +21,7 @@ from advisor.samples.store.row_tables import tables_of
 
 _CHUNK_BYTES = 80_000_000
 """Parquet files of rows that are read at once; one host is read whole."""
-_CHUNK_HISTOGRAMS = 1_000
+_CHUNK_HISTOGRAMS = 700
 """Histograms that are read at once."""
 _ROW_US = ROW_SECONDS * US_PER_SECOND
 

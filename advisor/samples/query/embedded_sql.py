@@ -105,9 +105,10 @@ def tallies(rows: Query, metrics: Sequence[str]) -> Query:
     """How many rows have each value, in the form in which :func:`histograms` gives it."""
     parts = [
         f"SELECT identity, {_PLACE}, '{metric}' AS metric, max(last_us) AS last_us, sum(n)::BIGINT AS n, "  # noqa: S608
-        f"sum(seconds) AS seconds, max(maximum) AS maximum, NULL::DOUBLE AS resolution, list(value) AS values, "
-        f"list(n::INTEGER) AS counts FROM (SELECT identity, {_PLACE}, {metric} AS value, count(*) AS n, "
-        f"sum(seconds) AS seconds, max(end_us) AS last_us, max(coalesce({metric}_max, {metric})) AS maximum "
+        "sum(seconds) AS seconds, max(maximum) AS maximum, NULL::DOUBLE AS resolution, "
+        "sum(value * n)::DOUBLE AS mean_sum, list(value) AS values, list(n::INTEGER) AS counts FROM ("
+        f"SELECT identity, {_PLACE}, {metric} AS value, count(*) AS n, sum(seconds) AS seconds, "
+        f"max(end_us) AS last_us, max(coalesce({metric}_max, {metric})) AS maximum "
         f"FROM wanted WHERE {metric} IS NOT NULL GROUP BY ALL) GROUP BY ALL"
         for metric in metrics
     ]
@@ -116,10 +117,11 @@ def tallies(rows: Query, metrics: Sequence[str]) -> Query:
 
 def histograms(paths: Iterable[Path], metrics: Sequence[str]) -> Query:
     """Counts of whole days from their files."""
+    wanted = ", ".join(f"'{metric}'" for metric in metrics)
     text = (
         f"SELECT {_IDENTITY[Scope.ACCELERATOR]} AS identity, {_PLACE}, metric, epoch_us(last) AS last_us, "  # noqa: S608
-        f"rows AS n, rows * {float(ROW_SECONDS)}::DOUBLE AS seconds, max AS maximum, resolution, steps AS values, counts "
-        f"FROM read_parquet($histograms) WHERE metric IN ({', '.join(repr(metric) for metric in metrics)})"
+        f"rows AS n, rows * {float(ROW_SECONDS)}::DOUBLE AS seconds, max AS maximum, resolution, mean_sum, "
+        f"steps AS values, counts FROM read_parquet($histograms) WHERE metric IN ({wanted})"
     )
     return Query(text, {"histograms": _texts(paths)})
 
