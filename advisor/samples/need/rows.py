@@ -15,11 +15,13 @@ Integers = npt.NDArray[np.int64]
 
 _US_PER_SECOND = 1_000_000
 _MAXIMUM = "_max"
-NEED_COLUMNS = tuple(
-    column
-    for metric in ACCELERATOR_METRICS
-    for column in ((metric.name, f"{metric.name}_max") if metric.kind is Kind.GAUGE else (metric.name,))
-) + ("power_throttled_ratio", "thermal_throttled_ratio")
+_THROTTLED_RATIOS = ("power_throttled_ratio", "thermal_throttled_ratio")
+"""Columns of schema v1 alone."""
+NEED_COLUMNS = (
+    *(metric.name for metric in ACCELERATOR_METRICS),
+    *(f"{metric.name}{_MAXIMUM}" for metric in ACCELERATOR_METRICS if metric.kind is Kind.GAUGE),
+    *_THROTTLED_RATIOS,
+)
 """What a frame has to hold of accelerators."""
 _STATISTICS = ("_min", "_last", "_n", _MAXIMUM)
 
