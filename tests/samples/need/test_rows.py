@@ -63,6 +63,17 @@ def test_engines_are_read_from_beside_the_accelerators(tmp_path):
     assert (engine.who.uuid, engine.who.product) == ("http://localhost:8000/metrics", "a-model")
 
 
+def test_models_of_one_endpoint_are_kept_apart(tmp_path):
+    """Two models of one engine at one time are two; a gap from before it named its only model is that one's."""
+    both = {"kv_cache_used_ratio": 0.4}
+    engine_rows(tmp_path, [(15, both)], model="one")
+    engine_rows(tmp_path, [(15, both)], model="two", name="engines-b")
+    assert [who.product for who in read_engine_rows(tmp_path).who] == ["one", "two"]
+    engine_rows(tmp_path / "other", [(15, "no answer")], model=None)
+    engine_rows(tmp_path / "other", [(30, both)], model="one", name="engines-b")
+    assert [who.product for who in read_engine_rows(tmp_path / "other").who] == ["one"]
+
+
 def test_damaged_and_foreign_files_are_left_out(tmp_path):
     """What is no file of engines is passed over; with nothing else there are no engines."""
     (tmp_path / "engines-broken.parquet").write_bytes(b"PAR1 and no more")
