@@ -10,7 +10,7 @@ import numpy as np
 from advisor.samples.frame import Floats, SampleFrame
 from advisor.samples.need.advice import words
 from advisor.samples.need.assess import AcceleratorNeed, assess
-from advisor.samples.need.engine_files import rows_of_engines
+from advisor.samples.need.engine_rows import rows_of_engines
 from advisor.samples.need.memory import Fixed
 from advisor.samples.need.rows import NEED_COLUMNS, grids, rows_of_samples, timelines
 from advisor.samples.need.saturation import saturation

@@ -7,15 +7,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from advisor.samples.need.engine_files import read_engine_rows
+from advisor.samples.need.engine_rows import rows_of_engines
 from advisor.samples.need.fleet import fleet_of
 from advisor.samples.need.rows import grids, rows_of_samples, timelines
 from advisor.samples.need.verdict import Code
-from advisor.samples.store import read_samples
+from advisor.samples.store import read_engines, read_samples
 from samples.building import MIDNIGHT, gap, sample, write
 from samples.engine_building import engine_rows
 
 GIB = 1024**3
+
+
+def read_engine_rows(directory):
+    """Rows of all engines of a directory."""
+    return rows_of_engines(read_engines(directory).table)
 
 
 def timeline_of(directory):
@@ -75,10 +80,10 @@ def test_models_of_one_endpoint_are_kept_apart(tmp_path):
 
 
 def test_damaged_and_foreign_files_are_left_out(tmp_path):
-    """What is no file of engines is passed over; with nothing else there are no engines."""
+    """What is no file of engines is passed over; with nothing else there is no engine."""
     (tmp_path / "engines-broken.parquet").write_bytes(b"PAR1 and no more")
     pq.write_table(pa.table({"timestamp": [1]}), tmp_path / "engines-foreign.parquet")
-    assert read_engine_rows(tmp_path) is None
+    assert read_engine_rows(tmp_path).who == ()
 
 
 def test_a_directory_is_judged_as_a_whole(tmp_path):

@@ -1,11 +1,9 @@
-"""Rows of serving engines in a directory of samples: ``…/engines-*.parquet``."""
+"""Rows of serving engines as the store reads them."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from advisor.samples.metrics import ENGINE_METRICS, ROW_SECONDS, Kind
 from advisor.samples.need.rows import Rows
@@ -14,18 +12,8 @@ from advisor.samples.need.timeline import Who
 _US_PER_SECOND = 1_000_000
 _Key = tuple[str, str | None, int | None, str | None]
 _IDENTITY = ("host", "endpoint", "rank", "model")
-_KEYS = ("timestamp", "host", "endpoint", "model", "rank", "gap_reason")
 _METRICS = tuple(metric.name for metric in ENGINE_METRICS if metric.kind is not Kind.HISTOGRAM)
 _GAUGES = tuple(f"{metric.name}_max" for metric in ENGINE_METRICS if metric.kind is Kind.GAUGE)
-
-
-def read_engine_rows(directory: Path) -> Rows | None:
-    """Rows of all engines in a directory; None where there are none. Files that cannot be read are left out."""
-    paths = sorted(path for path in directory.rglob("engines-*.parquet") if path.is_file())
-    tables = [table for path in paths if (table := _read(path)) is not None]
-    if not any(table.num_rows for table in tables):
-        return None
-    return rows_of_engines(pa.concat_tables(tables).combine_chunks())
 
 
 def rows_of_engines(table: pa.Table) -> Rows:
@@ -66,27 +54,3 @@ def _identities(keys: Sequence[_Key]) -> Sequence[_Key]:
 def _place(key: _Key) -> tuple[str, str, int, str]:
     host, endpoint, rank, model = key
     return host, endpoint or "", rank or 0, model or ""
-
-
-def _read(path: Path) -> pa.Table | None:
-    """What is needed of one file, columns it lacks as unknown; None where it is no file of engines."""
-    try:
-        with pq.ParquetFile(path) as file:
-            present = set(file.schema_arrow.names)
-            if not set(_KEYS) <= present:
-                return None
-            table = file.read(columns=[name for name in (*_KEYS, *_METRICS, *_GAUGES) if name in present])
-    except (pa.ArrowException, OSError, ValueError):
-        return None
-    for name in (*_METRICS, *_GAUGES):
-        if name not in present:
-            table = table.append_column(name, pa.nulls(table.num_rows, pa.float64()))
-    return table.select([*_KEYS, *_METRICS, *_GAUGES]).cast(_schema())
-
-
-def _schema() -> pa.Schema:
-    keys = (
-        ("timestamp", pa.timestamp("us", tz="UTC")), ("host", pa.string()), ("endpoint", pa.string()),
-        ("model", pa.string()), ("rank", pa.int32()), ("gap_reason", pa.string()),
-    )  # fmt: skip
-    return pa.schema([*keys, *((name, pa.float64()) for name in (*_METRICS, *_GAUGES))])
