@@ -15,6 +15,7 @@ The JSON is a list with one object for each accelerator::
     kv_p95, kv_max    use of the KV cache; null where no engine says
     queue_p95         requests waiting
     busy_p95, sm_active_p95, dram_active_p95, tensor_active_p95
+    bytes_per_second  mean rates over nvlink_sent_bytes, pcie_received_bytes, ... as far as they were counted
     coverage_ratio    the least of the signals that the verdict rests on
     advice            one sentence
 """
@@ -155,6 +156,7 @@ def entry(one: AcceleratorNeed) -> dict[str, Any]:
         "sm_active_p95": one.ratio("sm_active"),
         "dram_active_p95": one.ratio("dram_active"),
         "tensor_active_p95": one.ratio("tensor_active"),
+        "bytes_per_second": dict(one.evidence.bytes_per_second),
         "coverage_ratio": verdict.coverage_ratio,
         "advice": one.advice,
     }

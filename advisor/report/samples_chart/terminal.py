@@ -53,7 +53,7 @@ def render_terminal(curves: Sequence[Curve], width: int, marks: Marks) -> str:
         peak, mean = (spark(values, marks).ljust(points) for values in (one.peak, one.mean))
         lines.append(f"{name:<{margin}}  peak {peak} {_percent(np.max, one.peak)}")
         lines.append(f"{one.signal:>{margin}}  mean {mean} {_percent(np.mean, one.mean)}")
-    return "\n".join([*lines, *_legend(drawn, margin, points, marks)])
+    return "\n".join([*lines, *_legend(drawn, margin, width, marks)])
 
 
 def spark(values: Floats, marks: Marks) -> str:
@@ -80,9 +80,13 @@ def _percent(statistic: Callable[[Floats], np.float64], values: Floats) -> str:
     return f"{float(statistic(known)):4.0%}" if known.size else "   -"
 
 
-def _legend(drawn: Sequence[Curve], margin: int, points: int, marks: Marks) -> list[str]:
-    """Time below the curves, and what the marks mean."""
+def _legend(drawn: Sequence[Curve], margin: int, width: int, marks: Marks) -> list[str]:
+    """Time below the curves, or from the left where it would not fit, and what the marks mean."""
+    points = max(one.mean.size for one in drawn)
     start, end = f"{drawn[0].start:%m-%d %H:%M}", f"{drawn[0].end:%m-%d %H:%M} UTC"
-    axis = f"{start}{end:>{max(points - len(start), len(end) + 1)}}"
+    axis = f"{'':<{margin + len('  peak ')}}{start}{end:>{max(points - len(start), len(end) + 1)}}"
     gap = f"'{marks.gap}' not observed" if marks.gap.strip() else "blank: not observed"
-    return [f"{'':<{margin}}       {axis}", f"{marks.levels[0]} 0%  {marks.levels[-1]} 100%  {gap}"]
+    return [
+        axis if len(axis) <= width else f"{start} to {end}",
+        f"{marks.levels[0]} 0%  {marks.levels[-1]} 100%  {gap}",
+    ]

@@ -133,8 +133,8 @@ def _throttled(timeline: Timeline, cause: str) -> Bounds | None:
 
 
 def _rate(timeline: Timeline, counter: str) -> float | None:
-    """Mean growth per second of the rows that the counter speaks of."""
+    """Mean growth per second of the rows that the counter speaks of, the first of which only begins it."""
     grown = growth(timeline.mean(counter))
     if grown.known_rows < 2:
         return None
-    return grown.total / (grown.known_rows * timeline.grid.row_seconds)
+    return grown.total / ((grown.known_rows - 1) * timeline.grid.row_seconds)

@@ -36,8 +36,8 @@ class Fleet:
         return served(self.engines)
 
     def notes(self) -> tuple[str, ...]:
-        """The verdicts in a sentence for the notes of a plan."""
-        return (f"what limits the accelerators now: {_verdict_words(self.needs)}",)
+        """Verdicts and KV use in sentences for the notes of a plan."""
+        return (f"what limits the accelerators now: {_verdict_words(self.needs)}", *_kv_words(self.needs))
 
 
 def read_frame(directory: Path, progress: Callable[[int], None] | None = None) -> SampleFrame:
@@ -64,6 +64,16 @@ def saturation_profile(frame: SampleFrame) -> BusyProfile:
     activity: list[Floats] = [frame.columns.get(name, unknown) for name in _ACTIVITY]
     narrowed = saturation(frame.columns["busy_ratio"], *activity)
     return busy_profile(replace(frame, columns={"busy_ratio": narrowed}))
+
+
+def _kv_words(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:
+    """How much of the KV cache was used, where engines say; more than all of it where requests queued for it."""
+    uses = [need.memory.kv for need in needs if need.memory is not None and need.memory.kv is not None]
+    if not uses:
+        return ()
+    highest = max(use.max for use in uses)
+    most = "all of it while requests queued" if any(use.is_exceeded for use in uses) else f"{highest:.0%} at most"
+    return (f"KV cache in use now: {max(use.p95 for use in uses):.0%} at p95, {most}",)
 
 
 def _verdict_words(needs: Sequence[AcceleratorNeed]) -> str:
