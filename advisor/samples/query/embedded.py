@@ -176,14 +176,18 @@ class EmbeddedBackend:
         """Summaries from all rows."""
         if parts.is_empty():
             return
-        query = sql.exact_summaries(_within(parts, metrics, window), metrics)
-        for label, *values in self._ask(query).fetchall():
+        rows = _within(parts, metrics, window)
+        answers = self._ask(sql.exact_summaries(rows, metrics, by_place=True)).fetchall()
+        uuids = [answer[0]["uuid"] for answer in answers if answer[0]["uuid"] is not None]
+        if parts.scope is Scope.ACCELERATOR and len(set(uuids)) < len(uuids):
+            answers = self._ask(sql.exact_summaries(rows, metrics, by_place=False)).fetchall()
+        for label, *values in answers:
             for number, metric in enumerate(metrics):
-                quantiles, greatest, mean, rows, seconds = values[5 * number : 5 * number + 5]
-                if rows:
+                quantiles, greatest, mean, known, seconds = values[5 * number : 5 * number + 5]
+                if known:
                     p50, p95 = quantiles
                     coverage_ratio = min(seconds / window.seconds, 1.0)
-                    yield Summary(_accelerator(label), metric, p50, p95, greatest, mean, coverage_ratio, rows)
+                    yield Summary(_accelerator(label), metric, p50, p95, greatest, mean, coverage_ratio, known)
 
     def _counted(self, chunk: Chunk, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
         """Summaries from the counts of whole days, and those of the rows around them."""
