@@ -72,6 +72,18 @@ def test_rows_at_the_edges_of_a_window(server_url):
         )
 
 
+def test_rows_of_the_agent_that_are_scraped_more_rarely(server_url):
+    """Of rows that a server scrapes every minute, each scrape stands for a minute."""
+    end_us = times(WINDOW, 60)
+    labels = {"host": "rare", "accelerator": "2", "mig": "1", "uuid": "MIG-rare", "product": "A100", "fleet": "rare"}
+    values = wave(4, len(end_us), 1e9, 9e9)
+    write(server_url, [({"__name__": "advisor_accelerator_memory_used_bytes", **labels}, points(end_us, values))])
+    rows = Rows(Accelerator("rare", 2, 1, "MIG-rare", "A100"), "memory_used_bytes", end_us, values)
+    assert_same(
+        list(backend(server_url, "rare").summaries(["memory_used_bytes"], WINDOW)), [reference(rows, WINDOW, 60)]
+    )
+
+
 def test_the_window_of_all_samples(server_url):
     """It begins a row before the first sample and ends with the last."""
     fleet = agent_fleet("whole", WINDOW, hosts=1)
@@ -244,6 +256,13 @@ def test_hosts_are_asked_for_in_chunks_that_fit(server_url):
             {"busy_ratio": 0.42, "memory_used_bytes": 7e8, "power_watts": 28.0},
         ),
         (
+            "the agent's engines",
+            {"host": "node-e", "engine": "vllm", "endpoint": "http://127.0.0.1:8000/metrics", "rank": "1", "model": "llama"},
+            {"advisor_engine_requests_waiting": 3.0},
+            Accelerator("node-e", 1, None, "http://127.0.0.1:8000/metrics", "llama"),
+            {"requests_waiting": 3.0},
+        ),
+        (
             "vLLM", {"instance": "10.0.0.9:8000", "engine": "0", "model_name": "llama"},
             {"vllm:num_requests_running": 7.0, "vllm:gpu_cache_usage_perc": 0.5},
             Accelerator("10.0.0.9", 0, None, "10.0.0.9:8000", "llama"),
@@ -271,7 +290,7 @@ def test_names_of_other_exporters(server_url, exporter, labels, series, who, val
 def test_two_exporters_on_one_accelerator(server_url):
     """The agent's own rows go before another exporter's, and what only that knows is taken from it."""
     end_us = times(WINDOW, 15)
-    own = {"host": "both", "index": "0", "uuid": "GPU-both", "accelerator": "L4", "fleet": "both"}
+    own = {"host": "both", "accelerator": "0", "uuid": "GPU-both", "product": "L4", "fleet": "both"}
     other = {
         "Hostname": "both-by-another-name",
         "gpu": "0",
