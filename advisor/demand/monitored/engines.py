@@ -68,7 +68,7 @@ ENGINES = (
     Engine(
         "engines that the agent scrapes",
         requests=("advisor_engine_requests_finished_total",),
-        replica=("endpoint", "instance", "rank"),
+        replica=("host", "endpoint", "rank"),
         model="model",
         prompt_tokens=("advisor_engine_prompt_tokens_total",),
         answer_tokens=("advisor_engine_generated_tokens_total",),

@@ -111,3 +111,46 @@ def test_a_server_that_knows_neither(server_url):
     with pytest.raises(InputError, match="no series says how busy") as caught:
         busy_demand(monitored(server_url, "nothing"), None, 1.0, (1, 1))
     assert "vLLM" in caught.value.hint
+
+
+def test_more_minutes_than_a_range_query_may_give(server_url):
+    """Nine days are 12,960 minutes, above the 11,000 points of a query: they are asked for in two and joined."""
+    window = Window(END_US - 9 * 86_400_000_000, END_US)
+    times_ms = np.arange(window.start_us // 1000 - 60_000, END_US // 1000 + 1, 15_000)
+    grown = np.arange(len(times_ms)) * 15.0
+    labels = {"instance": "a:8000", "model_name": "m", "fleet": "long"}
+    names = ("vllm:request_success_total", "vllm:prompt_tokens_total", "vllm:generation_tokens_total")
+    write(server_url, [
+        ({"__name__": name, **labels}, points(times_ms * 1000, grown * scale))
+        for name, scale in zip(names, (1, 500, 100), strict=True)
+    ])  # fmt: skip
+    demand = engine_demand(Monitored.at(Access.of(server_url, environment={}), window, 'fleet="long"'), "m")
+
+    assert len(demand.profile.requests_per_minute) == 9 * 24 * 60
+    np.testing.assert_allclose(demand.profile.requests_per_minute, 60, rtol=1e-9)
+    assert demand.input_tokens.mean == pytest.approx(500, rel=1e-6)
+    assert any("only mean token lengths are known" in note for note in demand.notes)
+
+
+@pytest.mark.parametrize(
+    ("engine", "series", "hit_ratio"),
+    [
+        ("SGLang", {"sglang:num_requests_total": 1, "sglang:prompt_tokens_total": 700, "sglang:generation_tokens_total": 50, "sglang:cached_tokens_total": 70}, 0.1),
+        ("SGLang", {"sglang_num_requests_total": 1, "sglang_prompt_tokens_total": 700, "sglang_generation_tokens_total": 50}, 0.0),
+        ("TGI", {"tgi_request_count": 1, "tgi_request_input_length_sum": 700, "tgi_request_generated_tokens_sum": 50}, 0.0),
+        ("engines that the agent scrapes", {"advisor_engine_requests_finished_total": 1, "advisor_engine_prompt_tokens_total": 700, "advisor_engine_generated_tokens_total": 50, "advisor_engine_prefix_cache_hits_total": 350, "advisor_engine_prefix_cache_queries_total": 700}, 0.5),
+    ],
+)  # fmt: skip
+def test_other_engines_counters(victoria_metrics_url, engine, series, hit_ratio):
+    """Requests, mean lengths and cache hits come from each engine's own counters."""
+    tag = f"{engine}-{min(series)}".replace(" ", "-")
+    grown = counter(rates(1.0), STEP_S)
+    labels = {"instance": "a:1", "host": "a", "fleet": tag}
+    write(victoria_metrics_url, [
+        ({"__name__": name, **labels}, points(TIMES_MS * 1000, grown * scale)) for name, scale in series.items()
+    ])  # fmt: skip
+    demand = engine_demand(monitored(victoria_metrics_url, tag), MODEL)
+    assert demand.source.startswith(f"{engine} metrics at")
+    assert demand.requests_per_second.mean == pytest.approx(1.0, rel=0.1)
+    assert (demand.input_tokens.mean, demand.output_tokens.mean) == pytest.approx((700, 50), rel=1e-3)
+    assert demand.tokens.prefix_cache_hit_ratio == pytest.approx(hit_ratio, abs=1e-3)

@@ -84,9 +84,9 @@ def agent_fleet(tag: str, window: Window, hosts: int) -> Exported:
         who = Accelerator(f"{tag}-{host}", 0, None, f"GPU-{tag}-{host}", "NVIDIA L4")
         labels = {
             "host": who.host,
-            "index": "0",
+            "accelerator": "0",
             "uuid": who.uuid,
-            "accelerator": who.product,
+            "product": who.product,
             "source": "nvml",
             "fleet": tag,
         }

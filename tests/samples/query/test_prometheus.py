@@ -1,8 +1,13 @@
 """The same numbers from real servers as NumPy gives on the rows that were written to them."""
 
+from itertools import count
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from advisor.errors import InputError
 from advisor.samples.query.prometheus import Access, PrometheusBackend
 from advisor.samples.query.values import Accelerator, Window
 from samples.query.fleets import (
@@ -19,9 +24,12 @@ from samples.query.fleets import (
 )
 from samples.query.reference import Rows, assert_same, reference
 from samples.query.remote_writing import write
+from services import prometheus
+from services.prometheus import running_prometheus
 
 HOUR_US = 3_600_000_000
 WINDOW = Window(END_US - 2 * HOUR_US, END_US)
+_NUMBERS = count()
 METRICS = ("memory_used_bytes", "busy_ratio", "sm_active_ratio", "power_watts")
 
 
@@ -70,6 +78,18 @@ def test_rows_at_the_edges_of_a_window(server_url):
             list(backend(server_url, "edges").summaries(["busy_ratio"], window)),
             expected(fleet, ["busy_ratio"], window, 15),
         )
+
+
+def test_rows_of_the_agent_that_are_scraped_more_rarely(server_url):
+    """Of rows that a server scrapes every minute, each scrape stands for a minute."""
+    end_us = times(WINDOW, 60)
+    labels = {"host": "rare", "accelerator": "2", "mig": "1", "uuid": "MIG-rare", "product": "A100", "fleet": "rare"}
+    values = wave(4, len(end_us), 1e9, 9e9)
+    write(server_url, [({"__name__": "advisor_accelerator_memory_used_bytes", **labels}, points(end_us, values))])
+    rows = Rows(Accelerator("rare", 2, 1, "MIG-rare", "A100"), "memory_used_bytes", end_us, values)
+    assert_same(
+        list(backend(server_url, "rare").summaries(["memory_used_bytes"], WINDOW)), [reference(rows, WINDOW, 60)]
+    )
 
 
 def test_the_window_of_all_samples(server_url):
@@ -244,6 +264,13 @@ def test_hosts_are_asked_for_in_chunks_that_fit(server_url):
             {"busy_ratio": 0.42, "memory_used_bytes": 7e8, "power_watts": 28.0},
         ),
         (
+            "the agent's engines",
+            {"host": "node-e", "engine": "vllm", "endpoint": "http://127.0.0.1:8000/metrics", "rank": "1", "model": "llama"},
+            {"advisor_engine_requests_waiting": 3.0},
+            Accelerator("node-e", 1, None, "http://127.0.0.1:8000/metrics", "llama"),
+            {"requests_waiting": 3.0},
+        ),
+        (
             "vLLM", {"instance": "10.0.0.9:8000", "engine": "0", "model_name": "llama"},
             {"vllm:num_requests_running": 7.0, "vllm:gpu_cache_usage_perc": 0.5},
             Accelerator("10.0.0.9", 0, None, "10.0.0.9:8000", "llama"),
@@ -271,7 +298,7 @@ def test_names_of_other_exporters(server_url, exporter, labels, series, who, val
 def test_two_exporters_on_one_accelerator(server_url):
     """The agent's own rows go before another exporter's, and what only that knows is taken from it."""
     end_us = times(WINDOW, 15)
-    own = {"host": "both", "index": "0", "uuid": "GPU-both", "accelerator": "L4", "fleet": "both"}
+    own = {"host": "both", "accelerator": "0", "uuid": "GPU-both", "product": "L4", "fleet": "both"}
     other = {
         "Hostname": "both-by-another-name",
         "gpu": "0",
@@ -289,3 +316,42 @@ def test_two_exporters_on_one_accelerator(server_url):
     assert [(one.accelerator.host, one.metric, one.mean) for one in found] == [
         ("both", "busy_ratio", 0.25), ("both", "dram_active_ratio", 0.5),
     ]  # fmt: skip
+
+
+def test_a_real_limit_is_met_with_fewer_hosts(tmp_path):
+    """A Prometheus that holds few samples at a time is asked for fewer hosts, and where one is too much its words are shown."""
+    if prometheus.PROGRAM is None:
+        pytest.skip(prometheus.ABSENT)
+    fleet = dcgm_fleet("limit", WINDOW, hosts=6, gpus=2)
+    longest = max(sum(WINDOW.start_us < at * 1000 <= END_US for at, _ in each) for _, each in fleet.series)
+    for folder in ("few", "fewer"):
+        (tmp_path / folder).mkdir()
+    with running_prometheus(tmp_path / "fewer", out_of_order="100d", options=["--query.max-samples=300"]) as url:
+        write(url, fleet.series)
+        with pytest.raises(InputError, match="too many samples") as caught:
+            list(backend(url, "limit").summaries(METRICS, WINDOW))
+        assert "shorter window" in caught.value.hint
+    with running_prometheus(
+        tmp_path / "few", out_of_order="100d", options=[f"--query.max-samples={longest + 6}"]
+    ) as url:
+        write(url, fleet.series)
+        asked = backend(url, "limit")
+        assert_same(list(asked.summaries(METRICS, WINDOW)), expected(fleet, METRICS, WINDOW, 15))
+        assert any("the server's limits allow" in note for note in asked.notes())
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_rows_give_the_same_on_both_servers(prometheus_url, victoria_metrics_url, data):
+    """Whatever the values, the holes and the window, both servers say what NumPy says of the rows."""
+    tag = f"any{next(_NUMBERS)}"
+    end_us = times(WINDOW, 15, offset_s=data.draw(st.integers(0, 14_999)) / 1000)
+    values = np.array(data.draw(st.lists(st.floats(0, 1e6), min_size=20, max_size=20)))
+    held = values[np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 20, len(end_us))]
+    is_known = np.random.default_rng(data.draw(st.integers(0, 99))).random(len(end_us)) < data.draw(st.floats(0.6, 1))
+    minutes = data.draw(st.tuples(st.integers(0, 110), st.integers(10, 120)))
+    window = Window(WINDOW.start_us + minutes[0] * 60_000_000, min(WINDOW.start_us + sum(minutes) * 60_000_000, END_US))
+    rows = Rows(dcgm_accelerator(tag, 0, 0), "power_watts", end_us, np.where(is_known, held, np.nan))
+    for url in (prometheus_url, victoria_metrics_url):
+        write(url, [({"__name__": "DCGM_FI_DEV_POWER_USAGE", **dcgm_labels(tag, 0, 0)}, points(end_us, rows.mean))])
+        assert_same(list(backend(url, tag).summaries(["power_watts"], window)), [reference(rows, window, 15)])

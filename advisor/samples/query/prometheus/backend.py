@@ -93,8 +93,7 @@ class PrometheusBackend:
         if ends is None:
             return None
         last_day = Window(max(ends[0], ends[1] - _DAY_US) - 1_000_000, ends[1])
-        own_us = round(name.exporter.row_seconds * 1_000_000) if name.exporter.row_seconds else 0
-        return Window(ends[0] - (own_us or self.questions.rhythm_of(name, "", last_day).interval_us), ends[1])
+        return Window(ends[0] - self.questions.rhythm_of(name, "", last_day).interval_us, ends[1])
 
     def _metric(self, fleet: Fleet, metric: str, chunk: Sequence[Found]) -> dict[Accelerator, Summary]:
         """Summaries of one metric, each from the first name that has samples of the accelerator."""

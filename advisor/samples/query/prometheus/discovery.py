@@ -28,8 +28,11 @@ def discover(questions: Questions, window: Window) -> Fleet:
 
 
 def anchors(names: frozenset[str]) -> list[Name]:
-    """Names to find accelerators by, the agent's own first."""
+    """Names to find accelerators by, the agent's own first; of an exporter that has none of them whatever it has."""
     known = [name for metric in _ANCHORS for name in NAMES[metric] if name.name in names]
+    others = [name for each in NAMES.values() for name in each if name.name in names]
+    missing = {name.exporter for name in others} - {name.exporter for name in known}
+    known += [name for name in others if name.exporter in missing]
     return sorted(known, key=lambda name: name.exporter.row_seconds is None)
 
 

@@ -23,7 +23,7 @@ class Exporter:
     mig: tuple[str, ...] = ()
     product: tuple[str, ...] = ()
     row_seconds: float | None = None
-    """Length of what one sample stands for; None: the scrape interval, found in the data."""
+    """Length of what one sample stands for at least; None: the scrape interval, which is found in the data."""
     info: str | None = None
     """Metric whose labels hold index and product, by uuid."""
     serves: bool = False
@@ -55,10 +55,10 @@ _HOSTS = ("exported_instance", "instance")
 OWN = Exporter(
     "advisor agent",
     host=("host", "exported_host"),
-    index=("index", "accelerator_index"),
-    uuid=("uuid", "accelerator_uuid"),
-    mig=("mig_index", "mig"),
-    product=("accelerator", "name", "product"),
+    index=("accelerator",),
+    uuid=("uuid",),
+    mig=("mig",),
+    product=("product",),
     row_seconds=15.0,
 )
 OWN_ENGINES = Exporter(
@@ -66,7 +66,7 @@ OWN_ENGINES = Exporter(
     host=("host", "exported_host"),
     index=("rank",),
     uuid=("endpoint",),
-    product=("model", "name"),
+    product=("model",),
     row_seconds=15.0,
     serves=True,
 )

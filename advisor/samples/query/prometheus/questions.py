@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from advisor.samples.query.prometheus.api import PrometheusApi, Series, TooMuchError, quoted
 from advisor.samples.query.prometheus.fleet import Fleet, matcher
-from advisor.samples.query.prometheus.names import Name
+from advisor.samples.query.prometheus.names import Exporter, Name
 from advisor.samples.query.prometheus.notes import Notes
 from advisor.samples.query.prometheus.timing import Rhythm, rhythm
 from advisor.samples.query.values import Window
@@ -24,7 +24,7 @@ class Questions:
     hosts_at_once: int
     """Becomes less where the server's limits ask for it."""
     notes: Notes = field(default_factory=Notes)
-    _rhythms: dict[tuple[str, Window], Rhythm] = field(default_factory=dict)
+    _rhythms: dict[tuple[Exporter, Window], Rhythm] = field(default_factory=dict)
 
     def select(self, name: str, *parts: str) -> str:
         """A selector of one name, with some more matchers."""
@@ -32,8 +32,9 @@ class Questions:
         return f"{{{', '.join(part for part in matchers if part)}}}"
 
     def names(self, window: Window) -> frozenset[str]:
-        """Names that have samples in a window."""
-        return frozenset(self.api.label_values("__name__", window.start_us, window.end_us))
+        """Names that have samples in a window, of series that are asked for at all."""
+        match = f'{{__name__=~".+", {self.selector}}}' if self.selector else ""
+        return frozenset(self.api.label_values("__name__", window.start_us, window.end_us, match))
 
     def in_chunks(self, query: Callable[[Sequence[str]], str], hosts: Sequence[str], at_us: int) -> list[Series]:
         """Answers for all hosts, halving how many are asked for where a limit of the server's asks for it."""
@@ -53,9 +54,7 @@ class Questions:
         return answers
 
     def interval_us(self, fleet: Fleet, name: Name) -> int:
-        """Length of a row: of the agent's own fifteen seconds, else the scrape interval."""
-        if name.exporter.row_seconds:
-            return round(name.exporter.row_seconds * 1_000_000)
+        """Length of a row: the scrape interval, and of the agent's own rows at least their fifteen seconds."""
         hosts = sorted({host for one in fleet.found for host in one.hosts(name.exporter)})
         label = hosts[0][0] if hosts else ""
         some = [value for other, value in hosts if other == label][: min(_RHYTHM_HOSTS, self.hosts_at_once)]
@@ -63,11 +62,15 @@ class Questions:
 
     def rhythm_of(self, name: Name, narrowed: str, window: Window) -> Rhythm:
         """How often an exporter's series are sampled in a window."""
-        key = (name.exporter.name, window)
+        key = (name.exporter, window)
         if key not in self._rhythms:
             found = rhythm(self.api, self.select(name.name, narrowed), window)
-            self._rhythms[key] = found or Rhythm(_FALLBACK_US)
-            self._say_rhythm(name.exporter.name, found)
+            least_us = round((name.exporter.row_seconds or 0) * 1_000_000)
+            if least_us and (found is None or found.interval_us <= least_us):
+                self._rhythms[key] = Rhythm(least_us)
+            else:
+                self._rhythms[key] = found or Rhythm(_FALLBACK_US)
+                self._say_rhythm(name.exporter.name, found)
         return self._rhythms[key]
 
     def _say_rhythm(self, who: str, found: Rhythm | None) -> None:
