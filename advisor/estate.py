@@ -16,7 +16,7 @@ from advisor.catalog import load_catalog
 from advisor.errors import AdvisorError, InputError
 from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model
-from advisor.pipeline import Answer, Scope, answer, measure_demand
+from advisor.pipeline import Answer, Scope, answer, measure_demand, with_measured_cache
 from advisor.plan.document import plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
 from advisor.plan.estate.commitments import hourly_uses
@@ -163,7 +163,8 @@ def _answer(task: Task) -> Answer:
     check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
     demand = measure_demand(workload, served_model, catalog, model)
-    return answer(Question(workload, served_model, demand), catalog, model, Scope.BRIEF, task.regions)
+    question = Question(with_measured_cache(workload, demand), served_model, demand)
+    return answer(question, catalog, model, Scope.BRIEF, task.regions)
 
 
 def _contest(task: Task, found: Answer) -> Contest | None:

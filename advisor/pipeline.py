@@ -15,16 +15,26 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advisor.candidates import match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer
+from advisor.demand.busy_interval import interval_note
+from advisor.demand.counted import demand_from_counts
 from advisor.demand.declared import declared_demand, demand_from_busy
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand
+from advisor.errors import InputError
 from advisor.models import Model, find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
-from advisor.performance.stage import Served, latencies_at_load, requests_per_busy_second, serve
+from advisor.performance.stage import (
+    Served,
+    busy_second_or_reason,
+    latencies_at_load,
+    requests_per_busy_second,
+    serve,
+)
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, BRIEF_OPTIONS, cheapest_offers, offers_in
 from advisor.plan.fleet.choose import choose_fleet
@@ -37,7 +47,10 @@ from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
 from advisor.workload.document import read_workload
-from advisor.workload.values import DeclaredDemand, SampleDemand, TraceDemand, Workload
+from advisor.workload.values import DeclaredDemand, PrometheusDemand, SampleDemand, TraceDemand, Workload
+
+if TYPE_CHECKING:
+    from advisor.samples.summary import BusyProfile
 
 CountProgress = Callable[[int], None]
 
@@ -71,6 +84,7 @@ def recommend(
     progress: CountProgress | None = None,
     calibration: Path | None = None,
     previous: Plan | None = None,
+    prometheus: PrometheusDemand | None = None,
 ) -> Plan:
     """Plan for a workload file.
 
@@ -80,12 +94,13 @@ def recommend(
         progress: called with the number of requests read while a trace is counted.
         calibration: directory of a calibration of one's own; the catalog's without.
         previous: what was planned before and runs now; leaving it has to be worth its cost.
+        prometheus: server to take demand from, in place of the source that the file names.
 
     Raises:
         InputError: something in the workload, its demand or its model that the user can mend.
     """
     model = load_model(calibration)
-    workload = read_workload(path)
+    workload = read_workload(path, prometheus)
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
     if workload.commitments and workload.as_of is None:
@@ -106,7 +121,7 @@ def plan_for(
     check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
     demand = measure_demand(workload, served_model, catalog, performance, progress)
-    question = Question(workload, served_model, demand)
+    question = Question(with_measured_cache(workload, demand), served_model, demand)
     return plan_question(question, catalog, every_variant=every_variant, model=performance)
 
 
@@ -174,6 +189,15 @@ def measure_demand(
             return _demand_of_trace(path, progress)
         case SampleDemand() as sampled:
             return _demand_of_samples(sampled, workload, model, catalog, performance)
+        case PrometheusDemand() as watched:
+            return _demand_of_server(watched, workload, model, catalog, performance)
+
+
+def with_measured_cache(workload: Workload, demand: Demand) -> Workload:
+    """The workload with the prefix-cache hit ratio that was measured with its demand, where none is stated."""
+    if isinstance(workload.demand, PrometheusDemand) and not workload.demand.cache_is_stated:
+        return replace(workload, prefix_cache_hit_ratio=demand.tokens.prefix_cache_hit_ratio)
+    return workload
 
 
 def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
@@ -187,14 +211,35 @@ def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
 def _demand_of_samples(
     sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
-    from advisor.samples.store import read_samples
+    from advisor.samples.need.fleet import fleet_of, read_frame, saturation_profile
     from advisor.samples.summary import busy_profile
 
-    profile = busy_profile(read_samples(sampled.path, ("busy_ratio",)))
+    frame = read_frame(sampled.path)
+    fleet = fleet_of(frame, sampled.path)
+    counted = fleet.served
+    if counted is not None:
+        demand = demand_from_counts(
+            counted.requests_per_minute,
+            counted.start_seconds,
+            counted.tokens_per_request,
+            counted.resets,
+            sampled.requests_per_day,
+        )
+        return replace(demand, notes=(*demand.notes, *fleet.notes()))
     lengths = (sampled.input_tokens, sampled.output_tokens)
-    capacity = None
-    if sampled.requests_per_day is None:
-        capacity = requests_per_busy_second(workload, model, catalog, lengths, performance)
+    profile = busy_profile(frame)
+    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
+    if isinstance(serves, InputError) and sampled.requests_per_day is None:
+        raise serves
+    demand = _demand_of_busy(sampled, profile, None if isinstance(serves, InputError) else serves.saturated, lengths)
+    saturated = saturation_profile(frame).busy_accelerators
+    interval = interval_note(profile.busy_accelerators, saturated, serves, sampled.requests_per_day)
+    return replace(demand, notes=(*demand.notes, interval, *fleet.notes()))
+
+
+def _demand_of_busy(
+    sampled: SampleDemand, profile: "BusyProfile", capacity: float | None, lengths: tuple[float, float]
+) -> Demand:  # fmt: skip
     return demand_from_busy(
         profile.busy_accelerators,
         profile.window_seconds,
@@ -203,3 +248,27 @@ def _demand_of_samples(
         lengths,
         float(profile.window_start_seconds[0]),
     )
+
+
+def _demand_of_server(
+    watched: PrometheusDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
+) -> Demand:  # fmt: skip
+    from advisor.demand.monitored import Monitored, busy_demand, engine_demand
+    from advisor.samples.query.prometheus import Access
+
+    access = Access.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file)
+    server = Monitored.last_days(access, watched.window_days, watched.selector)
+    counted = engine_demand(server, model.name, model.max_context_tokens)
+    if counted is not None:
+        return counted
+    if watched.input_tokens is None or watched.output_tokens is None:
+        raise InputError(
+            "no serving engine counts requests and tokens there, and the workload states no token lengths",
+            where=watched.url,
+            hint="add input_tokens and output_tokens under demand.prometheus, or scrape vLLM, SGLang or TGI",
+        )
+    lengths = (watched.input_tokens, watched.output_tokens)
+    capacity = None
+    if watched.requests_per_day is None:
+        capacity = requests_per_busy_second(workload, model, catalog, lengths, performance)
+    return busy_demand(server, watched.requests_per_day, capacity, lengths)

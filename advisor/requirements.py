@@ -12,7 +12,7 @@ from advisor.catalog.names import suggestion
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.models.model import Model
-from advisor.workload.values import Deployment, Workload
+from advisor.workload.values import Deployment, PrometheusDemand, Workload
 
 GENERATING_TASKS = ("llm", "vlm")
 CONTEXT_MARGIN = 2.0
@@ -46,15 +46,17 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         for provider in workload.providers
         if workload.regions and not set(workload.regions) & set(catalog.regions_of(provider))
     )
-    notes = (*demand.notes, *_prefix_cache_note(demand), *regions)
+    notes = (*demand.notes, *_prefix_cache_note(workload, demand), *regions)
     return Requirements(workload, model, demand, context_tokens, notes)
 
 
-def _prefix_cache_note(demand: Demand) -> tuple[str, ...]:
+def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:
     ratio = demand.tokens.prefix_cache_hit_ratio
     if not ratio:
         return ()
-    return (f"{ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as stated",)
+    is_measured = isinstance(workload.demand, PrometheusDemand) and not workload.demand.cache_is_stated
+    how = "measured on today's; state prefix_cache_hit_ratio for another routing or size" if is_measured else "stated"
+    return (f"{ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as {how}",)
 
 
 def check_names(workload: Workload, catalog: Catalog) -> None:

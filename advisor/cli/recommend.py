@@ -1,10 +1,12 @@
 """``advisor recommend``: a workload file in, a ranked recommendation out."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
+from advisor.cli.durations import duration_between
 from advisor.cli.output import calibration_option, deliver, format_option, read_text
 from advisor.cli.progress import Progress
 from advisor.errors import NothingFeasible
@@ -15,6 +17,8 @@ from advisor.plan.values import Plan
 from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
+from advisor.samples.query.prometheus.access import shown_url
+from advisor.workload.values import PrometheusDemand
 
 _RELAX = {
     "memory": "allow a lower precision, a shorter context_tokens, or more providers and regions",
@@ -44,6 +48,25 @@ _RELAX = {
     type=click.Path(dir_okay=False, path_type=Path),
     help="Plan (JSON) of what runs now: leaving it has to be worth its cost.",
 )
+@click.option("--prometheus", metavar="URL", help="Take demand from what this Prometheus-compatible server saw.")
+@click.option("--selector", default="", help='With --prometheus: label matchers, such as namespace="chat".')
+@click.option(
+    "--window",
+    type=duration_between(timedelta(hours=1), timedelta(days=3 * 365)),
+    default="14d",
+    show_default=True,
+    help="With --prometheus: how far back to look.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --prometheus: file that holds a bearer token (or set ADVISOR_PROMETHEUS_TOKEN).",
+)
+@click.option(
+    "--ca-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --prometheus: PEM file of the authority that signed its certificate.",
+)
 @click.option(
     "--terraform",
     "terraform_dir",
@@ -65,6 +88,11 @@ def command(
     every_variant: bool,
     top: int,
     previous: Path | None,
+    prometheus: str | None,
+    selector: str,
+    window: timedelta,
+    token_file: Path | None,
+    ca_file: Path | None,
     terraform_dir: Path | None,
     jobs: int,
     backend: str,
@@ -81,8 +109,8 @@ def command(
     if workload.is_dir():
         from advisor.cli.estate import recommend_estate  # noqa: PLC0415 - most runs plan one workload
 
-        if every_variant or terraform_dir is not None or previous is not None:
-            raise click.UsageError("--all, --previous and --terraform are for one workload file")
+        if every_variant or terraform_dir is not None or previous is not None or prometheus is not None:
+            raise click.UsageError("--all, --previous, --prometheus and --terraform are for one workload file")
         recommend_estate(workload, output_format, output, calibration, Spread(jobs, backend, scheduler))
         return
     if output is not None and output.is_dir():
@@ -90,7 +118,12 @@ def command(
     running = plan_from_json(read_text(previous, "plan"), str(previous)) if previous else None
     with Progress("requests read") as progress:
         plan = recommend(
-            workload, every_variant=every_variant, progress=progress, calibration=calibration, previous=running
+            workload,
+            every_variant=every_variant,
+            progress=progress,
+            calibration=calibration,
+            previous=running,
+            prometheus=_watched(prometheus, selector, window, token_file, ca_file),
         )
     if running is not None and plan.fleet is not None:
         plan = replace(plan, notes=(change_words(running, plan), *plan.notes))
@@ -106,6 +139,16 @@ def command(
             click.echo(f"warning: {warning}", err=True)
         report = write_stack(plan, choice.option, terraform_dir)
         click.echo(report.summary, err=True)
+
+
+def _watched(
+    url: str | None, selector: str, window: timedelta, token_file: Path | None, ca_file: Path | None
+) -> PrometheusDemand | None:  # fmt: skip
+    """The server that demand is taken from; None: the workload file says where it is from."""
+    if url is None:
+        return None
+    days = window / timedelta(days=1)
+    return PrometheusDemand(shown_url(url), days, selector, token_file=token_file, ca_file=ca_file)
 
 
 def _nothing_feasible(plan: Plan, workload: Path) -> NothingFeasible:

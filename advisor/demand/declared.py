@@ -1,7 +1,5 @@
 """Demand without a trace: declared numbers, or how busy the accelerators of the current deployment were."""
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
@@ -20,10 +18,9 @@ def declared_demand(mean: float, peak: float, input_tokens: float, output_tokens
         input_tokens: prompt tokens of a request.
         output_tokens: generated tokens of a request.
     """
-    return _uniform(
+    return one_size_demand(
         ArrivalRate(mean=mean, p50=mean, p95=peak, p99=peak, peak=peak),
-        input_tokens,
-        output_tokens,
+        (input_tokens, output_tokens),
         "declared in the workload",
         ("the token lengths are declared as one size: a spread around it needs more, so a trace is better",),
         None,
@@ -83,18 +80,19 @@ def demand_from_busy(
     if start_seconds is None:
         notes.append(UNDATED)
     observed = float(known.size * window_seconds)
-    demand = _uniform(rate, *tokens, "accelerator samples", tuple(notes), observed)
-    return replace(demand, profile=profile)
+    return one_size_demand(rate, tokens, "accelerator samples", tuple(notes), observed, profile)
 
 
-def _uniform(
+def one_size_demand(
     rate: ArrivalRate,
-    input_tokens: float,
-    output_tokens: float,
+    tokens: tuple[float, float],
     source: str,
     notes: tuple[str, ...],
     window_seconds: float | None,
+    profile: DemandProfile | None = None,
 ) -> Demand:
+    """Demand of requests that are all of the same (prompt, generated) tokens."""
+    input_tokens, output_tokens = tokens
     return Demand(
         requests_per_second=rate,
         input_tokens=_one_size(input_tokens),
@@ -105,6 +103,7 @@ def _uniform(
         requests=None,
         window_seconds=window_seconds,
         notes=notes,
+        profile=profile,
     )
 
 

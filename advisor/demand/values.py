@@ -30,6 +30,10 @@ class TokenHistogram:
         """Mean answer length."""
         return float(self.output_tokens @ self.probability)
 
+    def with_hits(self, hit_ratio: float) -> "TokenHistogram":
+        """The same requests, with that share of their prompts' tokens in a prefix cache."""
+        return replace(self, prefix_cache_hit_ratio=hit_ratio)
+
 
 @dataclass(frozen=True, slots=True)
 class ArrivalRate:
@@ -107,7 +111,7 @@ class Demand:
 
     def with_prefix_cache(self, hit_ratio: float) -> "Demand":
         """The same requests, with that share of their prompts' tokens in a prefix cache."""
-        return replace(self, tokens=replace(self.tokens, prefix_cache_hit_ratio=hit_ratio))
+        return replace(self, tokens=self.tokens.with_hits(hit_ratio))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject_candidate
 from advisor.catalog import Catalog
+from advisor.demand.busy_interval import BusySecond
 from advisor.demand.declared import declared_demand
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
@@ -18,6 +19,7 @@ from advisor.performance.grounds import CLASSES, Codes, Grounds
 from advisor.performance.model import PerformanceModel
 from advisor.performance.physics import Floats
 from advisor.performance.points import length_points
+from advisor.performance.queueing import offer, state_at
 from advisor.performance.regimes import Load
 from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate, rates_at_slo
 from advisor.performance.values import Deployment, Evidence, Interval, Scenario
@@ -216,10 +218,17 @@ def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
 def requests_per_busy_second(
     workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
 ) -> float:  # fmt: skip
-    """Most requests per second that one fully busy accelerator of the current deployment can have served.
+    """Most requests per second that one fully busy accelerator can have served; see :func:`busy_second`."""
+    return busy_second(workload, model, catalog, lengths, performance).saturated
 
-    How the current deployment runs the model is not known, so the fastest of the workload's precisions and of every
-    parallelism is taken: an upper bound.
+
+def busy_second(
+    workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
+) -> BusySecond:  # fmt: skip
+    """Requests per second that one fully busy accelerator of the current deployment can have served.
+
+    How the current deployment runs the model is not known, so every precision of the workload and every parallelism
+    is taken: at most the capacity of the fastest, at least what the slowest serves while a single request runs.
 
     Args:
         workload: names the current deployment.
@@ -253,7 +262,21 @@ def requests_per_busy_second(
     tokens = requirements.demand.tokens
     capacity = capacity_at_slo(groups.packed, tokens, Slo(), performance.open_loop(groups.packed, tokens))
     split = np.array([candidate.tensor_parallel for candidate in able])
-    return float((capacity.requests_per_second / split).max())
+    service = offer(groups.packed, tokens, performance.open_loop(groups.packed, tokens))
+    alone = state_at(service, np.full_like(service.mean_marginal, 1.0)).rate
+    return BusySecond(
+        alone=float((alone / split).min()), saturated=float((capacity.requests_per_second / split).max())
+    )  # fmt: skip
+
+
+def busy_second_or_reason(
+    workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
+) -> BusySecond | InputError:  # fmt: skip
+    """As :func:`busy_second`, with the reason in the place of an answer."""
+    try:
+        return busy_second(workload, model, catalog, lengths, performance)
+    except InputError as reason:
+        return reason
 
 
 def deployment_of(candidate: Candidate, model: Model) -> Deployment:

@@ -12,14 +12,17 @@ import numpy as np
 
 from advisor.errors import InputError
 from advisor.samples.frame import AcceleratorKey, Booleans, Floats, SampleFrame
+from advisor.samples.metrics import ACCELERATOR_METRICS, Kind
 from advisor.units import SECONDS_PER_MINUTE
 
 LEAST_COVERAGE = 0.9
 """Share of a window, over all accelerators, that has to be observed for it to count."""
 _SLACK_SECONDS = 1e-5
 """More than the rounding of seconds since 1970, less than any interval."""
-COUNTERS = ("energy_joules",)
+COUNTERS = tuple(metric.name for metric in ACCELERATOR_METRICS if metric.kind is Kind.COUNTER)
 """Columns that only ever grow: their level says nothing, their growth does."""
+_OF_A_ROW = ("_min", "_max", "_last", "_n")
+"""Ends of columns that say more of a row than its mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def _summarise_one(frame: SampleFrame, number: int, span_seconds: float) -> Acce
     metrics = {
         name: metric
         for name in frame.columns
-        if name not in COUNTERS and (metric := _summarise_metric(frame, rows, name, span_seconds)) is not None
+        if _is_metric(frame, name) and (metric := _summarise_metric(frame, rows, name, span_seconds)) is not None
     }
     return AcceleratorSummary(
         key=frame.accelerators[number],
@@ -144,9 +147,16 @@ def _summarise_one(frame: SampleFrame, number: int, span_seconds: float) -> Acce
     )
 
 
+def _is_metric(frame: SampleFrame, name: str) -> bool:
+    """Whether a column is summarised by itself: no counter, and no statistic of another column's rows."""
+    base = next((name.removesuffix(end) for end in _OF_A_ROW if name.endswith(end)), name)
+    return name not in COUNTERS and (base == name or base not in frame.columns)
+
+
 def _summarise_metric(frame: SampleFrame, rows: slice, name: str, span_seconds: float) -> MetricSummary | None:
-    """Quantiles of the known values; None when there is none."""
-    values = frame.columns[name][rows]
+    """Quantiles of the known values, and the greatest reading of any row; None when there is none."""
+    values_of = frame.columns[name]
+    values = values_of[rows]
     is_known = ~np.isnan(values)
     known = values[is_known]
     if not known.size:
@@ -155,7 +165,7 @@ def _summarise_metric(frame: SampleFrame, rows: slice, name: str, span_seconds: 
     return MetricSummary(
         p50=float(p50),
         p95=float(p95),
-        max=float(known.max()),
+        max=float(np.nanmax(np.fmax(frame.columns.get(f"{name}_max", values_of)[rows], values))),
         mean=float(known.mean()),
         coverage_ratio=_observed_seconds(frame, rows, is_known) / span_seconds,
     )

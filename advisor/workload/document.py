@@ -1,14 +1,17 @@
 """Workload file → :class:`Workload`. The names that only the catalog knows are checked in ``requirements``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
 from advisor.workload.planning_fields import read_commitments, read_limits, read_scaling
+from advisor.workload.prometheus_fields import completed, read_prometheus
 from advisor.workload.values import (
     PRECISIONS,
     DeclaredDemand,
     DemandSource,
     Deployment,
+    PrometheusDemand,
     Routing,
     SampleDemand,
     Slo,
@@ -23,7 +26,7 @@ _KEYS = (
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
 _WITHIN = "within_ratio"
-_DEMAND_SOURCES = ("trace", "summary", "samples", "declared")
+_DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "prometheus")
 _HIT_RATIO = "prefix_cache_hit_ratio"
 _BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon")
 _DECLARED_KEYS = ("requests_per_second", "peak_requests_per_second", "input_tokens", "output_tokens")
@@ -36,15 +39,19 @@ _MAX_NAME_LENGTH = 100
 DEFAULT_HORIZON_DAYS = 30.0
 
 
-def read_workload(path: Path) -> Workload:
+def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Workload:
     """Read and validate a workload file.
+
+    Args:
+        path: the file.
+        prometheus: server to take demand from, in place of the source that the file names, which may then be missing.
 
     Raises:
         InputError: with file, line, field, and how to mend it.
     """
     root = read_document(path)
     fields = root.mapping(_KEYS)
-    for required in ("name", "model", "demand"):
+    for required in ("name", "model", *(() if prometheus else ("demand",))):
         if required not in fields:
             root.fail(f"the key '{required}' is missing", f"add a line '{required}: …'")
     if len(fields["name"].text()) > _MAX_NAME_LENGTH:
@@ -54,7 +61,7 @@ def read_workload(path: Path) -> Workload:
         model=fields["model"].text(),
         precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else ("bf16",),
         slo=_slo(fields.get("slo")),
-        demand=_demand(fields["demand"]),
+        demand=_instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"]),
         providers=fields["providers"].texts() if "providers" in fields else _DEFAULT_PROVIDERS,
         regions=fields["regions"].texts() if "regions" in fields else (),
         purchase=_purchases(fields.get("purchase")),
@@ -63,9 +70,9 @@ def read_workload(path: Path) -> Workload:
         limits=read_limits(fields.get("limits")),
         path=path,
         lines=_lines(fields),
-        prefix_cache_hit_ratio=_hit_ratio(fields["demand"]),
-        growth_per_year=_growth(fields["demand"]),
-        horizon_days=_horizon_days(fields["demand"]),
+        prefix_cache_hit_ratio=_hit_ratio(fields.get("demand")),
+        growth_per_year=_growth(fields.get("demand")),
+        horizon_days=_horizon_days(fields.get("demand")),
         users=fields["users"].shares() if "users" in fields else (),
         residency=fields["residency"].texts() if "residency" in fields else (),
         commitments=read_commitments(fields.get("commitments")),
@@ -89,8 +96,7 @@ def _slo(field: Field | None) -> Slo:
 
 
 def _demand(field: Field) -> DemandSource:
-    fields = field.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE))
-    sources = {kind: source for kind, source in fields.items() if kind not in _BESIDE_SOURCE}
+    sources = _sources(field)
     if len(sources) != 1:
         field.fail("demand needs exactly one source", f"keep one of: {', '.join(_DEMAND_SOURCES)}")
     (kind, source), *_ = sources.items()
@@ -98,26 +104,55 @@ def _demand(field: Field) -> DemandSource:
         return _declared(source)
     if kind == "samples":
         return _samples(source)
+    if kind == "prometheus":
+        return read_prometheus(source, cache_is_stated=_HIT_RATIO in _beside(field))
     return TraceDemand(_relative(source))
 
 
-def _hit_ratio(demand: Field) -> float:
+def _sources(field: Field) -> dict[str, Field]:
+    fields = field.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE))
+    return {kind: source for kind, source in fields.items() if kind not in _BESIDE_SOURCE}
+
+
+def _beside(field: Field | None) -> dict[str, Field]:
+    """What stands beside the source of demand."""
+    fields = {} if field is None else field.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE))
+    return {key: stated for key, stated in fields.items() if key in _BESIDE_SOURCE}
+
+
+def _hit_ratio(demand: Field | None) -> float:
     """Share of prompt tokens that need no prefill; 0 where it is not stated, which is the safe side."""
-    stated = demand.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE)).get(_HIT_RATIO)
+    stated = _beside(demand).get(_HIT_RATIO)
     ratio = stated.number(0, maximum=1) if stated else 0.0
     if stated and ratio == 1:
         stated.fail("a prompt is never cached to its last token", "give a share below 1")
     return ratio
 
 
-def _growth(demand: Field) -> float | None:
-    stated = demand.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE)).get("growth_per_year")
+def _growth(demand: Field | None) -> float | None:
+    stated = _beside(demand).get("growth_per_year")
     return stated.number(-1, exclusive=True) if stated else None
 
 
-def _horizon_days(demand: Field) -> float:
-    stated = demand.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE)).get("horizon")
+def _horizon_days(demand: Field | None) -> float:
+    stated = _beside(demand).get("horizon")
     return stated.days() if stated else DEFAULT_HORIZON_DAYS
+
+
+def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDemand:
+    """A server given on the command line, with what the file states of it or of the requests."""
+    if field is None:
+        return given
+    stated = _sources(field)
+    is_stated = _HIT_RATIO in _beside(field)
+    if "prometheus" in stated:
+        return completed(given, read_prometheus(stated["prometheus"], cache_is_stated=is_stated))
+    known = _demand(field) if stated else None
+    if isinstance(known, SampleDemand | DeclaredDemand):
+        given = replace(given, input_tokens=known.input_tokens, output_tokens=known.output_tokens)
+    if isinstance(known, SampleDemand):
+        given = replace(given, requests_per_day=known.requests_per_day)
+    return replace(given, cache_is_stated=is_stated)
 
 
 def _declared(field: Field) -> DeclaredDemand:

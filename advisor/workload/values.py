@@ -148,7 +148,28 @@ class SampleDemand:
     output_tokens: float
 
 
-DemandSource = DeclaredDemand | TraceDemand | SampleDemand
+@dataclass(frozen=True, slots=True)
+class PrometheusDemand:
+    """Demand from what a Prometheus-compatible server saw of the current deployment."""
+
+    url: str
+    """Without user and password."""
+    window_days: float = 14.0
+    """How far back to look."""
+    selector: str = ""
+    """Label matchers that series have to meet, such as ``namespace="chat"``."""
+    requests_per_day: float | None = None
+    """Known volume, where only accelerators are seen; None: an upper bound is estimated from how busy they were."""
+    input_tokens: float | None = None
+    """Of a request, where no serving engine counts them; None: not stated."""
+    output_tokens: float | None = None
+    cache_is_stated: bool = False
+    """Whether the workload states a prefix-cache hit ratio, which then counts instead of the measured one."""
+    token_file: Path | None = field(default=None, compare=False)
+    ca_file: Path | None = field(default=None, compare=False)
+
+
+DemandSource = DeclaredDemand | TraceDemand | SampleDemand | PrometheusDemand
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """`advisor samples show` as a program."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -22,13 +23,31 @@ host-a  1  NVIDIA A100-SXM4-40GB     50.0%                -         -          -
 Memory used is what the engine reserved, not what the model needs; busy is the share of time in which any kernel ran, \
 not how much of the accelerator it used. Peaks are the highest single reading; - is unknown.
 host-a #1: 5 readings missed (GPU is lost)
+
+host    #  verdict        memory
+------  -  -------------  ---------------------------
+host-a  0  within limits  36.0 GiB held, need unknown
+host-a  1  unknown        unknown
+
+- host-a #0: nothing is at its limit: it has room for more load; the memory it holds is no need: no engine's metrics \
+are known
+- host-a #1: what limits it is unknown for want of busy_ratio, kv_cache_used_ratio, tensor_active_ratio, \
+dram_active_ratio, sm_active_ratio
+
+host-a #0  peak ▇  90%
+     busy  mean ▂  18%
+                10-14 00:00 10-14 00:00 UTC
+▁ 0%  █ 100%  '·' not observed
 """
 
 
-def show(*arguments):
+def show(*arguments, encoding="utf-8"):
     """Run `advisor samples show`."""
     command = [sys.executable, "-m", "advisor", "samples", "show", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "100"}
+    return subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=False, timeout=60, env=environment
+    )  # fmt: skip
 
 
 def small_store(directory):
@@ -62,7 +81,8 @@ def test_the_json_has_one_object_for_each_metric(tmp_path):
         "host": "host-a", "accelerator_index": 0, "mig_index": None, "accelerator_uuid": "GPU-host-a-0",
         "accelerator": "NVIDIA A100-SXM4-40GB", "metric": "busy_ratio", "p50": 0.1, "p95": 0.54, "max": 0.9,
         "mean": 0.18, "peak_to_mean": 5.0, "coverage_ratio": 1.0, "samples": 10, "missed_ticks": 0,
-        "energy_joules": 3_240_000.0,
+        "energy_joules": 3_240_000.0, "verdict": "within_limits", "need_gib": None, "need_low_gib": None,
+        "need_high_gib": 36.0,
     })  # fmt: skip
     assert by_metric[1, None]["coverage_ratio"] == 0.5
     assert by_metric[1, None]["max"] is None
@@ -95,3 +115,63 @@ def test_an_empty_directory_is_answered_with_what_to_do(tmp_path):
         f"error: {tmp_path}: no samples here\n"
         "  hint: collect some on an inference host: `advisor agent run --output DIR`\n"
     )
+
+
+@pytest.mark.parametrize(("suffix", "begin"), [(".html", b"<!doctype html>"), (".svg", b"<svg"), (".png", b"\x89PNG")])
+def test_a_chart_is_drawn_by_the_suffix_of_its_file(tmp_path, suffix, begin):
+    """With -o FILE.html, .svg or .png the chart goes there, and stdout stays empty."""
+    if suffix == ".png":
+        pytest.importorskip("matplotlib", reason="a PNG needs matplotlib: pip install '.[charts]'")
+    small_store(tmp_path / "samples")
+    result = show(tmp_path / "samples", "-o", tmp_path / f"chart{suffix}")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert (tmp_path / f"chart{suffix}").read_bytes().startswith(begin)
+    assert f"wrote {tmp_path / f'chart{suffix}'}" in result.stderr
+
+
+def test_without_unicode_the_chart_is_ascii(tmp_path):
+    """Where the output knows only ASCII, so does the chart, and nothing fails on it."""
+    small_store(tmp_path)
+    lines = show(tmp_path, encoding="ascii").stdout.splitlines()
+    assert "host-a #0  peak *  90%" in lines
+    assert "_ 0%  # 100%  blank: not observed" in lines
+
+
+def test_an_address_is_answered_with_the_commands_that_take_one():
+    """Rows are needed to draw: a URL ends with exit 1 and the commands for it."""
+    result = show("http://localhost:9090")
+    assert result.returncode == 1
+    assert "`advisor samples summary`" in result.stderr
+
+
+def test_without_matplotlib_a_png_is_refused_with_what_to_do(tmp_path):
+    """The extra that is missing is named, and the kinds of chart that need none; no traceback, no file."""
+    small_store(tmp_path / "samples")
+    chart = tmp_path / "chart.png"
+    program = (
+        "import sys; sys.modules['matplotlib'] = None; from advisor.cli import main; "
+        f"sys.argv = ['advisor', 'samples', 'show', {str(tmp_path / 'samples')!r}, '-o', {str(chart)!r}]; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: a PNG needs matplotlib, which is not installed\n"
+        "  hint: pip install 'advisor[charts]', or give a file that ends in .svg or .html\n"
+    )
+    assert not chart.exists()
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_a_terminal_shows_peaks_in_bold_unless_told_not_to(tmp_path, no_color):
+    """On a terminal peaks are bold; with NO_COLOR set not one escape sequence is written."""
+    small_store(tmp_path)
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1" if no_color else ""}
+    command = [sys.executable, "-m", "advisor", "samples", "show", str(tmp_path)]
+    subprocess.run(command, stdout=theirs, stderr=subprocess.DEVNULL, check=True, timeout=60, env=environment)
+    os.close(theirs)
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert ("\x1b[" in shown) is not no_color
+    assert "host-a #0  peak" in shown

@@ -1,5 +1,6 @@
 """Summaries and the busy profile: hand-computed cases, and equality with numpy on the raw rows."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -63,6 +64,17 @@ def test_peak_against_average(tmp_path):
     assert busy.mean == pytest.approx(0.19)
     assert busy.max == 1.0
     assert busy.peak_to_mean == pytest.approx(1 / 0.19)
+
+
+def test_the_peak_is_the_highest_reading_within_a_row(tmp_path):
+    """Rows that know their own greatest reading give the peak; they are no metric of their own, nor are counters."""
+    write(tmp_path, [sample(second, busy_ratio=0.2, energy_joules=1.0 * second) for second in range(1, 4)])
+    frame = read_samples(tmp_path)
+    rows = {**frame.columns, "busy_ratio_max": np.array([0.3, 0.9, np.nan]), "busy_ratio_n": np.full(3, 15.0)}
+    (summary,) = summarise(replace(frame, columns=rows))
+    assert summary.metrics["busy_ratio"].max == 0.9
+    assert summary.metrics["busy_ratio"].p95 == pytest.approx(0.2)
+    assert set(summary.metrics) == {"busy_ratio"}
 
 
 def test_an_idle_accelerator_has_no_peak_to_mean(tmp_path):

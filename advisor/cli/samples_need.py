@@ -1,0 +1,203 @@
+"""``advisor samples need``: what each accelerator needs, and what limits it.
+
+The JSON is a list with one object for each accelerator::
+
+    host, accelerator, mig_index, uuid, product   which one
+    verdict           idle, memory_bound, throttled, compute_and_bandwidth_bound, compute_bound, bandwidth_bound,
+                      busy_not_saturated, within_limits or unknown
+    likely            what it would be if what was not observed had been like the rest
+    missing           signals that the verdict lacks
+    compared          by limit: value, low, high, coverage_ratio, basis and the limit itself
+    held_gib, total_gib                           the most memory that was held, and what there is
+    need_gib          null where no engine says what it used, or --model is not stated
+    need_low_gib, need_high_gib                   what the need can be; "at least" where need_is_exceeded
+    need_is_exceeded  the KV cache was full while requests queued: more would have been used
+    kv_p95, kv_max    use of the KV cache; null where no engine says
+    queue_p95         requests waiting
+    busy_p95, sm_active_p95, dram_active_p95, tensor_active_p95
+    bytes_per_second  mean rates over nvlink_sent_bytes, pcie_received_bytes, ... as far as they were counted
+    coverage_ratio    the least of the signals that the verdict rests on
+    advice            one sentence
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.cli.output import deliver, format_option, output_option
+from advisor.cli.samples_read import read_directory
+from advisor.cli.samples_summary import summaries, window_of, window_option
+from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
+from advisor.report.samples_words import percent, verdict_words
+from advisor.report.text_table import render_markdown_table, render_table
+from advisor.samples.need.advice import grouped
+from advisor.samples.need.assess import AcceleratorNeed
+from advisor.samples.need.bounds import Bounds
+from advisor.samples.need.fleet import fleet_of
+from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
+from advisor.samples.need.memory import Fixed, MemoryNeed
+from advisor.units import bytes_to_gib, gib_to_bytes
+
+_HEADERS = (
+    "host", "#", "verdict", "need GiB", "low", "high", "held", "KV p95", "queue p95", "busy p95", "SM p95", "DRAM p95",
+    "tensor p95", "coverage",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("place")
+@window_option
+@click.option("--model", help="What the engines serve: a catalogued name, or the path of a config.json.")
+@click.option("--precision", help="Of its weights.  [default: the checkpoint's own]")
+@click.option("--accelerators", type=click.IntRange(1), default=1, show_default=True, help="That share one replica.")
+@click.option(
+    "--memory", "memory_gib", type=click.FloatRange(1), help="Of one accelerator, GiB.  [default: as sampled]"
+)
+@format_option
+@output_option
+def need(
+    place: str,
+    window: timedelta | None,
+    model: str | None,
+    precision: str | None,
+    accelerators: int,
+    memory_gib: float | None,
+    output_format: str,
+    output: Path | None,
+) -> None:
+    """What each accelerator needs, and what limits it.
+
+    PLACE is a directory of samples, or the URL of what keeps them. A URL, and a directory with --window, are answered
+    from summaries: what happened at the same time is then unknown. With --model the memory that an engine takes besides
+    its KV cache is known, and the need is a number; without, it is an interval.
+    """
+    found = _assess(place, window, None)
+    if model is not None:
+        sizes = [one.memory.total_bytes for one in found if one.memory is not None and one.memory.total_bytes]
+        size = memory_gib or bytes_to_gib(max(sizes, default=gib_to_bytes(80)))
+        found = _assess(place, window, fixed_of(model, precision, accelerators, size))
+    deliver(_rendered(found, output_format), output)
+
+
+def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: float) -> Fixed:
+    """What an engine holds besides its KV cache on one accelerator, at the edges of the 80 % range.
+
+    Raises:
+        InputError: no such model or precision.
+    """
+    model = find_model(name)
+    request = FitRequest(
+        accelerator_memory_gib=memory_gib,
+        accelerator_count=accelerators,
+        tensor_parallel=accelerators,
+        precision=parse_precision(precision) if precision else model.checkpoint.precision,
+    )
+    fit, span = fit_memory(model, request), memory_range(model, request)
+    gib_per_token = fit.kv_cache_gib_available / fit.kv_cache_tokens if fit.kv_cache_tokens else 0.0
+    low, high = (
+        (fit.usable_gib - tokens * gib_per_token) / accelerators
+        for tokens in (span.kv_cache_tokens_high, span.kv_cache_tokens_low)
+    )
+    return Fixed(gib_to_bytes(low), gib_to_bytes(high))
+
+
+def _assess(place: str, window: timedelta | None, fixed: Fixed | None) -> Sequence[AcceleratorNeed]:
+    """From the rows of a directory, or from the summaries of an address."""
+    if "://" not in place and window is None:
+        return fleet_of(read_directory(place), Path(place), fixed).needs
+    from advisor.samples.query.open import open_backend  # noqa: PLC0415 - each reader loads what it needs
+
+    backend = open_backend(place)
+    asked = window_of(backend, place, window)
+    known = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
+    found = tuple(assess_summaries(list(summaries(backend, asked, known)), fixed))
+    for note in backend.notes():
+        click.echo(f"note: {note}", err=True)
+    return found
+
+
+def _rendered(found: Sequence[AcceleratorNeed], output_format: str) -> str:
+    if output_format == "json":
+        return f"{json.dumps([entry(one) for one in found], indent=2, ensure_ascii=False)}\n"
+    render = render_markdown_table if output_format == "markdown" else render_table
+    return "\n".join([render(_HEADERS, [_row(one) for one in found]), "", *advice_lines(found), ""])
+
+
+def advice_lines(found: Sequence[AcceleratorNeed]) -> list[str]:
+    """What is advised, once for all accelerators that it is advised for."""
+    return [f"- {line}" for line in grouped([(f"{one.who.host} #{place_of(one)}", one.advice) for one in found])]
+
+
+def place_of(one: AcceleratorNeed) -> str:
+    """Number on the host, and of the MIG instance."""
+    return str(one.who.index) if one.who.mig_index is None else f"{one.who.index}.{one.who.mig_index}"
+
+
+def entry(one: AcceleratorNeed) -> dict[str, Any]:
+    """One accelerator as an object of the JSON."""
+    who, verdict = one.who, one.verdict
+    return {
+        "host": who.host,
+        "accelerator": who.index,
+        "mig_index": who.mig_index,
+        "uuid": who.uuid,
+        "product": who.product,
+        "verdict": verdict.code.value,
+        "likely": verdict.likely.value,
+        "missing": list(verdict.missing),
+        "compared": {name: _compared(bounds, verdict.limits[name]) for name, bounds in verdict.numbers.items()},
+        **_memory_entry(one.memory),
+        "queue_p95": one.queue_p95,
+        "busy_p95": one.ratio("busy"),
+        "sm_active_p95": one.ratio("sm_active"),
+        "dram_active_p95": one.ratio("dram_active"),
+        "tensor_active_p95": one.ratio("tensor_active"),
+        "bytes_per_second": dict(one.evidence.bytes_per_second),
+        "coverage_ratio": verdict.coverage_ratio,
+        "advice": one.advice,
+    }
+
+
+def _compared(bounds: Bounds, limit: float) -> dict[str, Any]:
+    return {
+        "value": bounds.value,
+        "low": bounds.low,
+        "high": bounds.high,
+        "coverage_ratio": bounds.coverage_ratio,
+        "basis": bounds.basis,
+        "limit": limit,
+    }
+
+
+def _memory_entry(memory: MemoryNeed | None) -> dict[str, Any]:
+    kv = memory.kv if memory else None
+    return {
+        "held_gib": memory and bytes_to_gib(memory.held_bytes),
+        "total_gib": bytes_to_gib(memory.total_bytes) if memory and memory.total_bytes is not None else None,
+        "need_gib": bytes_to_gib(memory.need_bytes) if memory and memory.need_bytes is not None else None,
+        "need_low_gib": bytes_to_gib(memory.low_bytes) if memory and kv else None,
+        "need_high_gib": memory and bytes_to_gib(memory.high_bytes),
+        "need_is_exceeded": kv and kv.is_exceeded,
+        "kv_p95": kv and kv.p95,
+        "kv_max": kv and kv.max,
+    }
+
+
+def _row(one: AcceleratorNeed) -> list[str]:
+    numbers = _memory_entry(one.memory)
+    gib = [numbers[name] for name in ("need_gib", "need_low_gib", "need_high_gib", "held_gib")]
+    least = "≥" if numbers["need_is_exceeded"] else ""
+    return [
+        one.who.host,
+        place_of(one),
+        verdict_words(one.verdict),
+        *("-" if value is None else f"{least if not at else ''}{value:.1f}" for at, value in enumerate(gib)),
+        percent(numbers["kv_p95"]),
+        "-" if one.queue_p95 is None else f"{one.queue_p95:.1f}",
+        *(percent(one.ratio(name)) for name in ("busy", "sm_active", "dram_active", "tensor_active")),
+        f"{one.verdict.coverage_ratio:.1%}",
+    ]

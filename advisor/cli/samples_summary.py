@@ -1,0 +1,134 @@
+"""``advisor samples summary``: each metric of each accelerator and engine over a window.
+
+The JSON is a list with one object for each accelerator and metric::
+
+    host            string
+    accelerator     number on the host; of an engine its rank
+    metric          name with its unit: busy_ratio, memory_used_bytes, kv_cache_used_ratio, ...
+    p50, p95        quantiles of the row means (rows of fifteen seconds; a reader of other stores says what its are)
+    max             highest reading
+    mean            mean of the row means
+    coverage_ratio  share of the window in which the metric is known (0..1)
+    mig_index       number of the MIG instance; null for a whole accelerator and for an engine
+    uuid            of the accelerator; of an engine its endpoint; null where unknown
+    product         name of the accelerator; of an engine its model; null where unknown
+    rows            known rows
+    unit            of the metric
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.cli.durations import LONGEST, duration_between
+from advisor.cli.output import deliver, format_option, output_option
+from advisor.cli.progress import Progress
+from advisor.errors import InputError
+from advisor.report.text_table import render_markdown_table, render_table
+from advisor.samples.metrics import METRICS, Kind
+from advisor.samples.query.values import QueryBackend, Summary, Window
+from advisor.units import bytes_to_gib
+
+_HEADERS = ("host", "#", "metric", "unit", "p50", "p95", "max", "mean", "max ÷ mean", "coverage")
+_US_PER_SECOND = 1_000_000
+window_option = click.option(
+    "--window",
+    type=duration_between(timedelta(seconds=15), LONGEST),
+    metavar="SPAN",
+    help="Only so long before the newest sample, such as 24h or 14d.  [default: all there is]",
+)
+
+
+@click.command()
+@click.argument("place")
+@window_option
+@click.option("--exact", is_flag=True, help="From the rows themselves, even where daily summaries would do.")
+@format_option
+@output_option
+def summary(place: str, window: timedelta | None, exact: bool, output_format: str, output: Path | None) -> None:
+    """Quantiles, peak and mean of each metric.
+
+    PLACE is a directory of samples, or the URL of what keeps them.
+    """
+    from advisor.samples.query.open import open_backend  # noqa: PLC0415 - each reader loads what it needs
+
+    text, notes = render_summary(open_backend(place, exact=exact), place, window, output_format)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    deliver(text, output)
+
+
+def render_summary(
+    backend: QueryBackend, place: str, window: timedelta | None, output_format: str
+) -> tuple[str, Sequence[str]]:
+    """The answer as text, and the notes of the backend."""
+    asked = window_of(backend, place, window)
+    known = [name for name in backend.metrics(asked) if name in METRICS and METRICS[name].kind is Kind.GAUGE]
+    found = list(summaries(backend, asked, known))
+    if output_format == "json":
+        return f"{json.dumps([_entry(one) for one in found], indent=2, ensure_ascii=False)}\n", backend.notes()
+    render = render_markdown_table if output_format == "markdown" else render_table
+    return f"{render(_HEADERS, [_row(one) for one in found])}\n", backend.notes()
+
+
+def window_of(backend: QueryBackend, place: str, span: timedelta | None) -> Window:
+    """The newest *span* of what there is, or all of it.
+
+    Raises:
+        InputError: there is nothing.
+    """
+    whole = backend.window()
+    if whole is None:
+        raise InputError("no samples here", where=place, hint="collect some: `advisor agent run --output DIR`")
+    if span is None:
+        return whole
+    return Window(max(whole.start_us, whole.end_us - int(span.total_seconds() * _US_PER_SECOND)), whole.end_us)
+
+
+def summaries(backend: QueryBackend, window: Window, metrics: Sequence[str]) -> Iterator[Summary]:
+    """Some metrics of everything in a window, with a bar on stderr while it takes long."""
+    total = len(metrics) * len(backend.accelerators(window))
+    with Progress("summaries") as progress:
+        for done, one in enumerate(backend.summaries(metrics, window), start=1):
+            progress.watch("summaries", done, max(total, done))
+            yield one
+
+
+def _entry(one: Summary) -> dict[str, Any]:
+    return {
+        "host": one.accelerator.host,
+        "accelerator": one.accelerator.index,
+        "metric": one.metric,
+        "p50": one.p50,
+        "p95": one.p95,
+        "max": one.max,
+        "mean": one.mean,
+        "coverage_ratio": one.coverage_ratio,
+        "mig_index": one.accelerator.mig_index,
+        "uuid": one.accelerator.uuid,
+        "product": one.accelerator.product,
+        "rows": one.rows,
+        "unit": METRICS[one.metric].unit if one.metric in METRICS else None,
+    }
+
+
+def _row(one: Summary) -> Sequence[str]:
+    """One line of the table; bytes as GiB."""
+    who = one.accelerator
+    unit = METRICS[one.metric].unit if one.metric in METRICS else "-"
+    numbers = [one.p50, one.p95, one.max, one.mean]
+    if unit == "bytes":
+        unit, numbers = "GiB", [bytes_to_gib(number) for number in numbers]
+    return [
+        who.host,
+        str(who.index) if who.mig_index is None else f"{who.index}.{who.mig_index}",
+        one.metric,
+        unit,
+        *(f"{number:,.4g}" for number in numbers),
+        f"{one.max / one.mean:.1f}" if one.mean else "-",
+        f"{one.coverage_ratio:.1%}",
+    ]

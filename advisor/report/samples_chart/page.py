@@ -1,0 +1,54 @@
+"""Curves as a page: self-contained, with the numbers in a table beside them."""
+
+from collections.abc import Sequence
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from advisor.data_files import data_dir
+from advisor.report.samples_chart.curves import Curve, place_of
+from advisor.report.samples_chart.svg import STYLE, panel_svg
+from advisor.report.samples_words import need_words, percent, verdict_words
+
+
+def render_page(curves: Sequence[Curve], notes: Sequence[str]) -> str:
+    """An HTML page with one chart and one row of numbers for each accelerator."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_dir("templates") / "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    panels = [Markup(panel_svg(one)) for one in curves]  # noqa: S704 - ElementTree has escaped every text in it
+    return environment.get_template("samples.html.j2").render(
+        style=Markup(STYLE),  # noqa: S704 - a constant of ours
+        panels=panels,
+        rows=[_row(one) for one in curves],
+        notes=notes,
+        span=_span(curves),
+    )
+
+
+def _row(one: Curve) -> dict[str, str]:
+    need = one.need
+    known = one.mean[~np.isnan(one.mean)]
+    return {
+        "host": need.who.host,
+        "place": place_of(need),
+        "product": need.who.product or "unknown",
+        "verdict": verdict_words(need.verdict),
+        "mean": percent(float(known.mean())) if known.size else "-",
+        "p95": percent(need.ratio("busy")),
+        "memory": need_words(need.memory),
+        "advice": need.advice,
+    }
+
+
+def _span(curves: Sequence[Curve]) -> str:
+    if not curves:
+        return ""
+    start, end = min(one.start for one in curves), max(one.end for one in curves)
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"

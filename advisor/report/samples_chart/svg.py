@@ -1,0 +1,140 @@
+"""Curves as an SVG image that stands alone: no script, no font, no request, light and dark."""
+
+from collections.abc import Iterator, Sequence
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from advisor.report.samples_chart.curves import Curve, Floats
+from advisor.report.samples_words import verdict_words
+
+WIDTH, HEIGHT = 720, 160
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 40, 24
+POINTS = 240
+STYLE = """
+.chart{--paper:#ffffff;--ink:#1f2328;--faint:#59636e;--rule:#d1d9e0;--busy:#0b63c4;--band:#a9cdf4;--kv:#a84300;--gap:#eceff2}
+@media (prefers-color-scheme:dark){.chart{--paper:#0d1117;--ink:#f0f3f6;--faint:#a3adb8;--rule:#3d444d;--busy:#71b7ff;
+--band:#1d4675;--kv:#ffb077;--gap:#21262d}}
+.chart{background:var(--paper);font:12px system-ui,sans-serif}
+.chart .title{fill:var(--ink);font-weight:600}.chart .text{fill:var(--faint)}.chart .rule{stroke:var(--rule)}
+.chart .band{fill:var(--band)}.chart .mean{stroke:var(--busy);fill:none;stroke-width:1.6}
+.chart .kv{stroke:var(--kv);fill:none;stroke-width:1.4;stroke-dasharray:5 3}.chart .gap{fill:var(--gap)}
+.chart .peak{stroke:var(--busy);fill:none;stroke-width:.7}
+"""
+
+
+def render_svg(curves: Sequence[Curve]) -> str:
+    """All curves below each other, as one file."""
+    drawn = list(curves)
+    height = HEIGHT * max(len(drawn), 1)
+    root = _root(height)
+    ET.SubElement(root, "style").text = STYLE
+    ET.SubElement(root, "rect", {"width": "100%", "height": "100%", "style": "fill:var(--paper)"})
+    for number, one in enumerate(drawn):
+        _panel(ET.SubElement(root, "g", {"transform": f"translate(0 {number * HEIGHT})"}), one)
+    return f"{ET.tostring(root, encoding='unicode')}\n"
+
+
+def panel_svg(one: Curve) -> str:
+    """One curve for a page that carries :data:`STYLE` itself."""
+    root = _root(HEIGHT)
+    _panel(root, one)
+    return ET.tostring(root, encoding="unicode")
+
+
+def gaps(values: Floats) -> list[tuple[int, int]]:
+    """First and last-but-one point of each run of unknown ones."""
+    unknown = np.concatenate([[False], np.isnan(values), [False]])
+    edges = np.flatnonzero(np.diff(unknown.astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _root(height: int) -> ET.Element:
+    return ET.Element(
+        "svg",
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "class": "chart",
+            "viewBox": f"0 0 {WIDTH} {height}",
+            "width": str(WIDTH),
+            "height": str(height),
+            "role": "img",
+        },
+    )
+
+
+def _panel(parent: ET.Element, one: Curve) -> None:
+    """Title, frame, gaps, band from mean to peak, lines."""
+    ET.SubElement(parent, "title").text = f"{one.label}: {verdict_words(one.need.verdict)}"
+    _text(parent, _LEFT, 16, one.label, "title", "start")
+    _text(parent, WIDTH - _RIGHT, 16, verdict_words(one.need.verdict), "title", "end")
+    _text(parent, _LEFT, 30, _key(one), "text", "start")
+    for first, last in gaps(one.mean):
+        x = _x(first, one.mean.size)
+        width = _x(last, one.mean.size) - x
+        ET.SubElement(
+            parent,
+            "rect",
+            {"class": "gap", "x": f"{x:.1f}", "y": str(_TOP), "width": f"{width:.1f}", "height": str(_plot())},
+        )
+    for share in (0.0, 0.5, 1.0):
+        y = f"{_y(share):.1f}"
+        ET.SubElement(parent, "line", {"class": "rule", "x1": str(_LEFT), "x2": str(WIDTH - _RIGHT), "y1": y, "y2": y})
+        _text(parent, _LEFT - 6, _y(share) + 4, f"{share:.0%}", "text", "end")
+    _text(parent, _LEFT, HEIGHT - 6, f"{one.start:%Y-%m-%d %H:%M}", "text", "start")
+    _text(parent, WIDTH - _RIGHT, HEIGHT - 6, f"{one.end:%Y-%m-%d %H:%M} UTC", "text", "end")
+    _curves(parent, one)
+
+
+def _key(one: Curve) -> str:
+    """What the lines are."""
+    if not one.signal:
+        return "it says neither how busy it is nor how active its multiprocessors are"
+    kv = "; dashed: KV cache in use" if one.kv_used is not None else ""
+    return f"{one.signal}: mean (line) to peak (shade){kv}; grey: not observed"
+
+
+def _curves(parent: ET.Element, one: Curve) -> None:
+    for run in _runs(one.mean):
+        there = [f"{x:.1f} {_y(one.peak[point]):.1f}" for point, x in _steps(run, one.mean.size)]
+        back = [f"{x:.1f} {_y(one.mean[point]):.1f}" for point, x in _steps(run, one.mean.size)]
+        ET.SubElement(parent, "path", {"class": "band", "d": f"M{' L'.join([*there, *reversed(back)])} Z"})
+        ET.SubElement(parent, "path", {"class": "peak", "d": f"M{' L'.join(there)}"})
+        ET.SubElement(parent, "path", {"class": "mean", "d": f"M{' L'.join(back)}"})
+    if one.kv_used is not None:
+        for run in _runs(one.kv_used):
+            line = [f"{x:.1f} {_y(one.kv_used[point]):.1f}" for point, x in _steps(run, one.kv_used.size)]
+            ET.SubElement(parent, "path", {"class": "kv", "d": f"M{' L'.join(line)}"})
+
+
+def _runs(values: Floats) -> Iterator[range]:
+    """Runs of known points: a line ends where a gap begins."""
+    start = 0
+    for first, last in [*gaps(values), (values.size, values.size)]:
+        if first > start:
+            yield range(start, first)
+        start = last
+
+
+def _steps(run: range, points: int) -> Iterator[tuple[int, float]]:
+    """Both ends of the time that each point speaks of."""
+    for point in run:
+        yield point, _x(point, points)
+        yield point, _x(point + 1, points)
+
+
+def _x(point: float, points: int) -> float:
+    return _LEFT + (WIDTH - _LEFT - _RIGHT) * point / points
+
+
+def _y(share: float) -> float:
+    return _TOP + _plot() * (1.0 - min(max(float(share), 0.0), 1.0))
+
+
+def _plot() -> int:
+    return HEIGHT - _TOP - _BOTTOM
+
+
+def _text(parent: ET.Element, x: float, y: float, text: str, kind: str, anchor: str) -> None:
+    element = ET.SubElement(parent, "text", {"class": kind, "x": f"{x:.0f}", "y": f"{y:.0f}", "text-anchor": anchor})
+    element.text = "".join(character for character in text if character.isprintable())

@@ -1,0 +1,6 @@
+"""What the samples say is needed: memory behind a preallocated pool, what limits an accelerator, and demand.
+
+Read in this order: ``timeline.py`` (rows on a grid), ``bounds.py`` (statistics that say what gaps leave open),
+``limits.py`` (every threshold with its source), ``evidence.py`` (the numbers), ``verdict.py``, ``memory.py``,
+``advice.py`` and ``assess.py``, which joins accelerators with the engines of their host.
+"""

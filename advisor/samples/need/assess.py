@@ -1,0 +1,78 @@
+"""The need and the verdict of every accelerator of some hosts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.samples.need.advice import advise
+from advisor.samples.need.evidence import Evidence, gather
+from advisor.samples.need.join import join
+from advisor.samples.need.memory import Fixed, MemoryNeed, memory_need
+from advisor.samples.need.timeline import Timeline, Who
+from advisor.samples.need.verdict import Verdict, judge
+
+WAITING = "requests_waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class AcceleratorNeed:
+    """What one accelerator needs, and what limits it."""
+
+    who: Who
+    verdict: Verdict
+    memory: MemoryNeed | None
+    """None: it never said how much memory it held."""
+    evidence: Evidence
+    queue_p95: float | None
+    """Requests waiting; the longest queue of the engines that may be on it."""
+    engines: int
+    """Engines that may be on it."""
+    advice: str
+    """One plain sentence."""
+
+    def ratio(self, name: str) -> float | None:
+        """The p95 of ``busy``, ``sm_active``, ``tensor_active`` or ``dram_active``, over what was observed."""
+        bounds = getattr(self.evidence, name)
+        return None if bounds is None else bounds.value
+
+
+def assess(
+    accelerators: Sequence[Timeline], engines: Sequence[Timeline], fixed: Fixed | None = None
+) -> Iterator[AcceleratorNeed]:  # fmt: skip
+    """Each accelerator with the engines of its host.
+
+    Args:
+        accelerators: of any hosts, in the order of host, index and MIG instance.
+        engines: of the same hosts.
+        fixed: what every engine holds besides its KV pool on each accelerator, where it is known.
+    """
+    for host in dict.fromkeys(one.who.host for one in accelerators):
+        here = [one for one in accelerators if one.who.host == host]
+        serving = sorted(
+            (one for one in engines if one.who.host == host), key=lambda one: (one.who.uuid or "", one.who.index)
+        )
+        for position, on_it in join(here, serving).items():
+            yield _assess_one(here[position], on_it, fixed)
+
+
+def _assess_one(accelerator: Timeline, engines: Sequence[Timeline], fixed: Fixed | None) -> AcceleratorNeed:
+    evidence = gather(accelerator, engines)
+    verdict = judge(evidence)
+    memory = memory_need(accelerator, engines, fixed)
+    queues = [waiting for engine in engines if (waiting := _p95(engine, WAITING)) is not None]
+    return AcceleratorNeed(
+        who=accelerator.who,
+        verdict=verdict,
+        memory=memory,
+        evidence=evidence,
+        queue_p95=max(queues, default=None),
+        engines=len(engines),
+        advice=advise(verdict, memory),
+    )
+
+
+def _p95(timeline: Timeline, metric: str) -> float | None:
+    known = timeline.mean(metric)
+    known = known[~np.isnan(known)]
+    return float(np.quantile(known, 0.95)) if known.size else None

@@ -1,0 +1,40 @@
+"""Which engines of a host may run on which of its accelerators."""
+
+from collections.abc import Mapping, Sequence
+
+from advisor.samples.need.memory import holds_an_engine
+from advisor.samples.need.timeline import Timeline
+
+
+def join(accelerators: Sequence[Timeline], engines: Sequence[Timeline]) -> Mapping[int, Sequence[Timeline]]:
+    """Engines that may run on each accelerator of one host, by its position.
+
+    An engine's metrics do not name its accelerators, so the samples decide as far as they can:
+
+    - an accelerator that never held a gibibyte, and one that MIG divides, has no engine;
+    - a lone engine runs on all others (tensor or pipeline parallel);
+    - data-parallel ranks of one endpoint take equal shares in the order of their numbers, as engines place them;
+    - with several engines and no such order each may run on any: what is said then spans all of them.
+
+    Args:
+        accelerators: of one host, in the order of index and MIG instance.
+        engines: of the same host, in the order of endpoint and rank.
+    """
+    divided = {one.who.index for one in accelerators if one.who.mig_index is not None}
+    able = [
+        position
+        for position, one in enumerate(accelerators)
+        if holds_an_engine(one) and not (one.who.mig_index is None and one.who.index in divided)
+    ]
+    found: dict[int, Sequence[Timeline]] = dict.fromkeys(range(len(accelerators)), ())
+    for place, position in enumerate(able):
+        found[position] = _engines_at(place, len(able), engines)
+    return found
+
+
+def _engines_at(place: int, accelerators: int, engines: Sequence[Timeline]) -> Sequence[Timeline]:
+    ranks = [engine.who.index for engine in engines]
+    is_one_endpoint = len({engine.who.uuid for engine in engines}) == 1
+    if len(engines) > 1 and is_one_endpoint and ranks == list(range(len(ranks))) and accelerators % len(ranks) == 0:
+        return engines[place * len(ranks) // accelerators :][:1]
+    return engines

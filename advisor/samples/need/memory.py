@@ -1,0 +1,134 @@
+"""The memory that is needed, behind what an engine took when it started."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.samples.need.bounds import quantile_bounds, share_bounds
+from advisor.samples.need.evidence import kv_full_and_queue, tells_kv_use
+from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME
+from advisor.samples.need.timeline import Timeline
+
+KV = "kv_cache_used_ratio"
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What an engine holds beyond its KV pool on one accelerator: weights, workspace, runtime."""
+
+    low_bytes: float
+    high_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class KvUse:
+    """Use of the KV pool, as a share of it."""
+
+    p95_low: float
+    """The least of the engines that may be on the accelerator, with gaps taken as unused."""
+    p95: float
+    """The greatest of them, over what was observed."""
+    max: float
+    """The same: the highest reading; 1 where it was full while requests queued."""
+    coverage_ratio: float
+    """The least of them."""
+    is_exceeded: bool
+    """It was full while requests queued: more would have been used."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """Memory of one accelerator; bytes."""
+
+    held_bytes: float
+    """The most it held."""
+    total_bytes: float | None
+    need_bytes: float | None
+    """For the most KV cache that was in use; None: no engine says, or what it holds besides is not known."""
+    low_bytes: float
+    """The least the need can be: KV use at p95, and as little besides as is possible."""
+    high_bytes: float
+    """The most the need can be, but for what queued (``is_exceeded``)."""
+    kv: KvUse | None
+    """None: no engine's metrics are known, and what is held is an upper bound and no need."""
+
+    @property
+    def is_upper_bound_only(self) -> bool:
+        """Nothing is known but what was held."""
+        return self.kv is None
+
+
+def memory_need(accelerator: Timeline, engines: Sequence[Timeline], fixed: Fixed | None = None) -> MemoryNeed | None:
+    """The need of one accelerator; None where it never said how much memory it held.
+
+    An engine preallocates: held = fixed + pool, with fixed = weights, workspace and runtime, and pool = the KV cache.
+    With a share u of the pool in use the need is::
+
+        need(u, fixed) = fixed + u × (held - fixed)
+
+    which grows with u and with fixed. The need is need(max u, the middle of fixed), from need(p95 u, least fixed) to
+    need(max u, greatest fixed). Without *fixed* it lies anywhere from 0 to held, so that only the interval
+    [p95 u × held, held] is known. Below nine tenths of coverage the greatest use is unknown, and the interval ends at
+    what is held. It never exceeds what is held: a pool that was full while requests queued needs at least all of it.
+
+    Args:
+        accelerator: its ``memory_used_bytes``.
+        engines: those that may run on it; an interval spans all of them.
+        fixed: held besides the pool, on this accelerator.
+    """
+    held = _greatest(accelerator, "memory_used_bytes")
+    if held is None:
+        return None
+    total = _greatest(accelerator, "memory_total_bytes")
+    return need_of(held, total, kv_use(engines), fixed)
+
+
+def need_of(held: float, total: float | None, kv: KvUse | None, fixed: Fixed | None) -> MemoryNeed:
+    """:func:`memory_need` of the most that was held, in bytes, and the use of the KV pool."""
+    if kv is None:
+        return MemoryNeed(held, total, None, 0.0, held, None)
+    least, most = (0.0, held) if fixed is None else (min(fixed.low_bytes, held), min(fixed.high_bytes, held))
+    is_known = kv.coverage_ratio >= COVERAGE.value
+    middle = (least + most) / 2
+    return MemoryNeed(
+        held_bytes=held,
+        total_bytes=total,
+        need_bytes=middle + kv.max * (held - middle) if fixed is not None and is_known else None,
+        low_bytes=least + kv.p95_low * (held - least),
+        high_bytes=most + kv.max * (held - most) if is_known else held,
+        kv=kv,
+    )
+
+
+def holds_an_engine(accelerator: Timeline) -> bool:
+    """Whether so much memory was held that an engine may be on it; so it is where nothing is known of its memory."""
+    held = _greatest(accelerator, "memory_used_bytes")
+    return held is None or held >= ENGINE_HOLDS.value
+
+
+def kv_use(engines: Sequence[Timeline]) -> KvUse | None:
+    """Use of the KV pool over those engines; None where none of them says."""
+    able = [engine for engine in engines if tells_kv_use(engine)]
+    if not any(engine.knows(KV) for engine in able):
+        return None
+    p95s = [quantile_bounds(np.clip(engine.mean(KV), 0.0, 1.0), 0.95, KV) for engine in able]
+    is_exceeded = any(_is_exceeded(engine) for engine in able)
+    highest = max(min(float(np.nanmax(engine.greatest(KV))), 1.0) for engine in able if engine.knows(KV))
+    return KvUse(
+        p95_low=min(bounds.low for bounds in p95s),
+        p95=max(bounds.value for bounds in p95s if bounds.value is not None),
+        max=1.0 if is_exceeded else highest,
+        coverage_ratio=min(bounds.coverage_ratio for bounds in p95s),
+        is_exceeded=is_exceeded,
+    )
+
+
+def _is_exceeded(engine: Timeline) -> bool:
+    time = share_bounds(kv_full_and_queue(engine), KV)
+    return time.value is not None and time.value >= FULL_TIME.value
+
+
+def _greatest(timeline: Timeline, metric: str) -> float | None:
+    values = timeline.greatest(metric)
+    return None if np.isnan(values).all() else float(np.nanmax(values))

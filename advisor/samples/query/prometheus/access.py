@@ -1,0 +1,145 @@
+"""Where a server is and how it knows us. A secret is never part of what is shown or kept."""
+
+import base64
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from advisor.errors import InputError
+
+TOKEN_VARIABLE = "ADVISOR_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
+USER_VARIABLE = "ADVISOR_PROMETHEUS_USER"
+PASSWORD_VARIABLE = "ADVISOR_PROMETHEUS_PASSWORD"  # noqa: S105 - the name of a variable
+TENANT_VARIABLE = "ADVISOR_PROMETHEUS_TENANT"
+_HOW = f"write it to a file and name that, or set {TOKEN_VARIABLE}"
+_LONGEST_TOKEN = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A server, and what it is told of who asks."""
+
+    url: str
+    """Without query and final slash."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    """None: plain HTTP."""
+    timeout_seconds: float = 120.0
+    """Longest wait for one answer."""
+    max_answer_bytes: int = 256 * 2**20
+    """A longer answer is refused rather than held in memory."""
+
+    @classmethod
+    def of(
+        cls,
+        url: str,
+        *,
+        token_file: Path | None = None,
+        ca_file: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        timeout_seconds: float = 120.0,
+    ) -> "Access":
+        """Access to a server.
+
+        Args:
+            url: its address, without user and password: they would stand in files, histories and lists of processes.
+            token_file: holds a bearer token.
+            ca_file: PEM file of the authority that signed its certificate, besides those that the system trusts.
+            environment: variables that may hold a token, a user, a password and a tenant; those of this process
+                without.
+            timeout_seconds: longest wait for one answer.
+
+        Raises:
+            InputError: the address or a file is none.
+        """
+        parts = _split(url)
+        variables = os.environ if environment is None else environment
+        headers = _authorization(token_file, variables)
+        if tenant := variables.get(TENANT_VARIABLE):
+            headers["X-Scope-OrgID"] = _one_line(tenant, TENANT_VARIABLE)
+        shown = _shown(parts)
+        tls = _tls_context(ca_file, shown) if parts.scheme == "https" else None
+        return cls(shown, headers, tls, timeout_seconds)
+
+
+def shown_url(url: str) -> str:
+    """An address without query and fragment: fit for messages and plans.
+
+    Raises:
+        InputError: it is none, or holds a user or a password.
+    """
+    return _shown(_split(url))
+
+
+def _shown(parts: SplitResult) -> str:
+    return urlunsplit((parts.scheme, _host_and_port(parts), parts.path.rstrip("/"), "", ""))
+
+
+def _split(url: str) -> SplitResult:
+    hint = "give an address such as https://prometheus.example.com:9090"
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_good = False
+    if not is_good or any(character.isspace() or not character.isprintable() for character in url):
+        raise InputError("this is no address of a Prometheus-compatible server", where="prometheus", hint=hint)
+    if parts.username is not None:
+        raise InputError(
+            "the address holds a user or a password",
+            where=_shown(parts),
+            hint=f"leave it out and set {USER_VARIABLE} and {PASSWORD_VARIABLE}, or use a token file",
+        )
+    return parts
+
+
+def _host_and_port(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    name = f"[{host}]" if ":" in host else host
+    return name if parts.port is None else f"{name}:{parts.port}"
+
+
+def _authorization(token_file: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
+    """The first of: a token file, a token in the environment, user and password in the environment."""
+    if token_file is not None:
+        return {"Authorization": f"Bearer {_one_line(_read_token(token_file), str(token_file))}"}
+    if token := variables.get(TOKEN_VARIABLE):
+        return {"Authorization": f"Bearer {_one_line(token, TOKEN_VARIABLE)}"}
+    user, password = variables.get(USER_VARIABLE, ""), variables.get(PASSWORD_VARIABLE, "")
+    if not user:
+        return {}
+    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+
+
+def _read_token(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return stream.read(_LONGEST_TOKEN)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InputError(f"cannot read the token: {reason}", where=str(path), hint=_HOW) from error
+
+
+def _one_line(secret: str, where: str) -> str:
+    """The secret without the line end that editors add; a header may hold no other."""
+    stripped = secret.strip()
+    if not stripped or not stripped.isascii() or not stripped.isprintable():
+        raise InputError("this is no token: it has to be one line of printable characters", where=where, hint=_HOW)
+    return stripped
+
+
+def _tls_context(ca_file: Path | None, url: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:
+            raise InputError(
+                f"cannot use it as a certificate authority for {url}: {error.strerror or error}",
+                where=str(ca_file),
+                hint="give a PEM file that holds the certificate of the authority",
+            ) from error
+    return context

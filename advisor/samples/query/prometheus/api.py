@@ -1,0 +1,235 @@
+"""Questions to the HTTP API within its limits; what goes wrong is said in the server's own words."""
+
+import http.client
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from advisor.errors import InputError
+from advisor.samples.query.prometheus.access import Access
+
+MOST_POINTS = 11_000
+"""Points of one series that a range query may give."""
+_ATTEMPTS = 3
+_LONGEST_PAUSE_SECONDS = 10.0
+_BUSY = (429, 502, 503, 504)
+_TOO_MUCH_WORDS = (
+    "too many samples", "max samples", "maxsamples", "max-samples", "maxuniquetimeseries", "maxmemoryperquery", "limit",
+    "timed out", "timeout", "exceeds", "exceeded", "too many series", "too many chunks", "max-series", "max-chunks",
+)  # fmt: skip
+_READ_BYTES = 1 << 20
+
+
+class TooMuchError(InputError):
+    """The question was too large for one of the server's limits: ask for less at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of an answer."""
+
+    labels: Mapping[str, str]
+    points: Sequence[tuple[float, float]]
+    """Seconds since 1970 and value; of an instant query one point."""
+
+    @property
+    def value(self) -> float:
+        """Value of the newest point."""
+        return self.points[-1][1]
+
+
+@dataclass(slots=True)
+class PrometheusApi:
+    """A client of one server. Each question has a connection of its own: no answer can belong to another."""
+
+    access: Access
+    warnings: dict[str, None] = field(default_factory=dict)
+    """What the server said besides its answers (partial responses), each once."""
+    requests: int = 0
+    """Sent so far."""
+
+    def instant(self, query: str, end_us: int) -> list[Series]:
+        """Evaluate at one moment, µs since 1970.
+
+        Raises:
+            TooMuchError: a limit of the server's.
+            InputError: it cannot be reached, or refuses.
+        """
+        # nocache: VictoriaMetrics otherwise moves moments of the last 30 s into the past.
+        data = self._ask("/api/v1/query", {"query": query, "time": _seconds(end_us), "nocache": "1"})
+        return _series(data, self.access.url)
+
+    def over_range(self, query: str, start_us: int, end_us: int, step_us: int) -> list[Series]:
+        """Evaluate from one moment to another, at most :data:`MOST_POINTS` of them.
+
+        Raises:
+            TooMuchError: a limit of the server's.
+            InputError: it cannot be reached, or refuses.
+        """
+        asked = {"query": query, "start": _seconds(start_us), "end": _seconds(end_us), "step": _seconds(step_us)}
+        return _series(self._ask("/api/v1/query_range", {**asked, "nocache": "1"}), self.access.url)
+
+    def label_values(self, label: str, start_us: int, end_us: int, match: str = "") -> list[str]:
+        """Values of a label in a time, of all series or of those that a selector matches.
+
+        Raises:
+            InputError: it cannot be reached, or refuses.
+        """
+        asked = {"start": _seconds(start_us), "end": _seconds(end_us), **({"match[]": match} if match else {})}
+        data = self._ask(f"/api/v1/label/{label}/values?{urlencode(asked)}", None)
+        if not isinstance(data, list):
+            raise _strange(self.access.url, "the values of a label are no list")
+        return [str(value) for value in data]
+
+    def _ask(self, path: str, form: Mapping[str, str] | None) -> Any:  # noqa: ANN401 - JSON
+        for attempt in range(1, _ATTEMPTS + 1):
+            status, retry_after, body = self._send(path, form)
+            if status not in _BUSY or _is_too_much(body) or attempt == _ATTEMPTS:
+                break
+            time.sleep(min(retry_after or 0.25 * 2**attempt, _LONGEST_PAUSE_SECONDS))
+        return self._data(status, body)
+
+    def _send(self, path: str, form: Mapping[str, str] | None) -> tuple[int, float | None, bytes]:
+        """Status, how long the server asks to wait, and answer."""
+        url = self.access.url
+        body = None if form is None else urlencode(form)
+        content = {} if form is None else {"Content-Type": "application/x-www-form-urlencoded"}
+        self.requests += 1
+        try:
+            with closing(self._connection()) as connection:
+                headers = {"Accept": "application/json", "Connection": "close", **content, **self.access.headers}
+                connection.request("GET" if form is None else "POST", urlsplit(url).path + path, body, headers)
+                with connection.getresponse() as response:
+                    wait = response.getheader("Retry-After", "")
+                    return response.status, float(wait) if wait.isdecimal() else None, self._read(response)
+        except TimeoutError as error:
+            raise TooMuchError(
+                f"no answer within {self.access.timeout_seconds:g} s", where=url, hint="ask for a shorter window"
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            hint = "check address and port, and that it can be reached from here; for https, name its --prometheus-ca"
+            raise InputError(f"cannot be reached: {error}", where=url, hint=hint) from error
+
+    def _connection(self) -> http.client.HTTPConnection:
+        parts, timeout = urlsplit(self.access.url), self.access.timeout_seconds
+        host = parts.hostname or ""
+        if self.access.tls is None:
+            return http.client.HTTPConnection(host, parts.port, timeout=timeout)
+        return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=self.access.tls)
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        """The answer, as long as it is no longer than allowed and does not trickle in for ever."""
+        end = time.monotonic() + self.access.timeout_seconds
+        chunks, size = [], 0
+        while chunk := response.read1(_READ_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self.access.max_answer_bytes:
+                raise TooMuchError(
+                    f"the answer is longer than {self.access.max_answer_bytes:,} bytes",
+                    where=self.access.url,
+                    hint="narrow it with a selector, or ask for a shorter window",
+                )
+            if time.monotonic() > end:
+                raise TimeoutError
+        return b"".join(chunks)
+
+    def _data(self, status: int, body: bytes) -> Any:  # noqa: ANN401 - JSON
+        document = _json(body)
+        if status in {401, 403}:
+            raise InputError(
+                f"it does not let us in (HTTP {status})",
+                where=self.access.url,
+                hint="give a token: --prometheus-token-file, or ADVISOR_PROMETHEUS_TOKEN",
+            )
+        if status != 200 or not isinstance(document, dict) or document.get("status") != "success":
+            raise self._refusal(status, document, body)
+        for words in (*document.get("warnings", ()), *document.get("infos", ())):
+            self.warnings[f"the server warns: {_shortened(str(words))}"] = None
+        if document.get("isPartial"):
+            self.warnings["the server answered from a part of its storage only"] = None
+        return document.get("data")
+
+    def _refusal(self, status: int, document: Any, body: bytes) -> InputError:  # noqa: ANN401 - JSON
+        said = document.get("error") if isinstance(document, dict) else None
+        words = _shortened(str(said or body.decode(errors="replace").strip() or "nothing"))
+        message = f"it answered HTTP {status}: {words}"
+        if _is_too_much(body) and status not in {400, 404}:
+            return TooMuchError(
+                message,
+                where=self.access.url,
+                hint="ask for a shorter window or fewer series (a selector), or raise the server's limit",
+            )
+        if isinstance(document, dict):
+            return InputError(message, where=self.access.url, hint="mend the selector, or ask whoever runs the server")
+        return InputError(
+            message,
+            where=self.access.url,
+            hint="is this the address of the API? Mimir's ends in /prometheus, a cluster's in /select/0/prometheus",
+        )
+
+
+def number(text: str) -> float:
+    """A value as the API writes it."""
+    return float(text.replace("Inf", "inf"))
+
+
+def _is_too_much(body: bytes) -> bool:
+    words = body[:4096].decode(errors="replace").lower()
+    return any(one in words for one in _TOO_MUCH_WORDS)
+
+
+def _series(data: Any, where: str) -> list[Series]:  # noqa: ANN401 - JSON
+    """Series of an answer, without values that are no number (NaN)."""
+    try:
+        found = []
+        for one in data["result"]:
+            points = (
+                [(float(at), number(text)) for at, text in one["values"] if text != "NaN"]
+                if "values" in one
+                else ([(float(one["value"][0]), number(one["value"][1]))] if one["value"][1] != "NaN" else [])
+            )
+            if points:
+                found.append(Series({str(key): str(text) for key, text in one["metric"].items()}, points))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise _strange(where, f"{type(error).__name__} {error}") from error
+    return found
+
+
+def _strange(where: str, what: str) -> InputError:
+    return InputError(
+        f"it does not answer as Prometheus does: {what}", where=where, hint="give the address of its HTTP API"
+    )
+
+
+def _json(body: bytes) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _shortened(words: str) -> str:
+    one_line = " ".join(words.split())
+    return one_line if len(one_line) <= 300 else f"{one_line[:300]}…"
+
+
+def _seconds(us: int) -> str:
+    """Seconds to the millisecond, which is what servers keep."""
+    return f"{us // 1_000_000}.{us % 1_000_000 // 1000:03d}"
+
+
+def quoted(text: str) -> str:
+    """A string of the query language."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def is_known(value: float) -> bool:
+    """Whether a value is a number."""
+    return math.isfinite(value)

@@ -1,0 +1,101 @@
+"""Values that cannot be taken as they stand: names with two scales, profiling counters that are stuck at 0."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from advisor.samples.query.prometheus.fleet import Fleet, Found, Identity, matcher
+from advisor.samples.query.prometheus.names import NAMES, Name
+from advisor.samples.query.prometheus.over_time import GREATEST, ByIdentity, series_of
+from advisor.samples.query.prometheus.questions import Questions
+
+_BUSY_AT_LEAST = 0.05
+"""A reading above this cannot go with profiling counters at 0."""
+_NEVER_ZERO_WHEN_BUSY = ("sm_active_ratio", "sm_occupancy_ratio", "dram_active_ratio")
+
+
+def believed(
+    questions: Questions, fleet: Fleet, metric: str, name: Name, chunk: Sequence[Found], stats: ByIdentity
+) -> ByIdentity:
+    """What of the statistics of a name can be believed, in our unit; the rest is unknown, and said to be."""
+    if name.has_two_scales:
+        stats = _with_one_scale(questions, fleet, name, chunk, stats)
+    suspects = [one for one in chunk if one.identity in stats and stats[one.identity].max == 0]
+    stuck = _stuck(questions, fleet, metric, suspects) if name.profiles and suspects else set()
+    if stuck:
+        at_zero = f"accelerators had {name.name} at 0 throughout while they were busy: it is stuck, so taken as unknown"
+        questions.notes.count(at_zero, len(stuck))
+    return {identity: one for identity, one in stats.items() if identity not in stuck}
+
+
+def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[Found]) -> set[Identity]:
+    """Of those at 0, the ones that cannot be: another counter saw them work.
+
+    Tensor cores may rest while an accelerator is busy: they are stuck only where every profiling counter is.
+    """
+    busy = {name for name in NAMES["busy_ratio"] if not name.profiles and not name.has_two_scales}
+    stuck = _above(questions, fleet, suspects, busy, _BUSY_AT_LEAST)
+    if metric == "tensor_active_ratio":
+        others = {name for other in _NEVER_ZERO_WHEN_BUSY for name in NAMES[other] if name.profiles}
+        stuck -= _above(questions, fleet, suspects, others, 0.0)
+    return stuck
+
+
+def _above(
+    questions: Questions, fleet: Fleet, chunk: Sequence[Found], names: set[Name], least: float
+) -> set[Identity]:  # fmt: skip
+    """Accelerators of which any of these names was ever above a value."""
+    above: set[Identity] = set()
+    for name in sorted(names, key=lambda one: one.name):
+        if name.name in fleet.names:
+            series = series_of(questions, fleet, name, chunk, GREATEST)
+            above |= {who for who, each in series.items() if max(one.value for one in each) * name.scale > least}
+    return above
+
+
+def _with_one_scale(
+    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found], stats: ByIdentity
+) -> ByIdentity:  # fmt: skip
+    """Ratios, whichever of 0..1 and 0..100 each host's exporter gives; hosts that leave it open are left out."""
+    greatest: defaultdict[str, float] = defaultdict(float)
+    known = [one for one in chunk if one.identity in stats]
+    for one in known:
+        greatest[one.accelerator.host] = max(greatest[one.accelerator.host], stats[one.identity].max)
+    scales = {
+        host: _scale(questions, fleet, name, [one for one in known if one.accelerator.host == host], top)
+        for host, top in greatest.items()
+    }
+    for host, scale in scales.items():
+        if greatest[host] > 0:
+            questions.notes.say(_scale_words(name, host, scale))
+    return {
+        one.identity: stats[one.identity].scaled(scale)
+        for one in known
+        if (scale := scales[one.accelerator.host]) is not None
+    }
+
+
+def _scale(
+    questions: Questions, fleet: Fleet, name: Name, here: Sequence[Found], greatest: float
+) -> float | None:  # fmt: skip
+    """What makes a ratio of a host's values; None where they fit both scales."""
+    if greatest > 1:
+        return 0.01
+    if greatest < 1:
+        return 1.0
+    rows = f"[{fleet.range(fleet.length_us)}:{questions.interval_us(fleet, name) // 1000}ms]"
+    for label, value in sorted({host for one in here for host in one.hosts(name.exporter)}):
+        selector = questions.select(name.name, matcher(label, [value]) if label else "")
+        fractions = questions.api.instant(f"max(max_over_time(({selector} % 1){rows}))", fleet.window.end_us)
+        if fractions and fractions[0].value > 0:
+            return 1.0
+    return None
+
+
+def _scale_words(name: Name, host: str, scale: float | None) -> str:
+    if scale is None:
+        return (
+            f"{name.name} of {host} is never above 1 and never a fraction: 0..1 and 0..100 cannot be told apart, so it "
+            "is left out"
+        )
+    why = "goes above 1: it is taken as 0..100" if scale < 1 else "is never above 1: it is taken as 0..1"
+    return f"{name.name} {why}"

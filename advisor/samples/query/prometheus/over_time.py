@@ -1,0 +1,156 @@
+"""Statistics over a window by ``*_over_time``, which the server evaluates itself, so many hosts at a time.
+
+Where one accelerator is several series (labels for pods come and go, hosts are renamed), they are merged row by row in
+a subquery, the greater counting where two speak of the same row; its rows are whole intervals back from the end of the
+window.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from advisor.samples.query.prometheus.api import Series
+from advisor.samples.query.prometheus.fleet import Fleet, Found, Identity, identity_of, matcher
+from advisor.samples.query.prometheus.names import Exporter, Name
+from advisor.samples.query.prometheus.questions import Questions
+
+GREATEST = "max_over_time({})"
+_COUNT = "count_over_time({})"
+_OVER_TIME = {
+    "p50": "quantile_over_time(0.5, {})",
+    "p95": "quantile_over_time(0.95, {})",
+    "max": GREATEST,
+    "mean": "avg_over_time({})",
+}
+
+
+@dataclass(slots=True)
+class Stats:
+    """What is known of one accelerator under one name."""
+
+    p50: float
+    p95: float
+    max: float
+    mean: float
+    rows: int
+
+    def scaled(self, scale: float) -> "Stats":
+        """The same in another unit."""
+        return Stats(self.p50 * scale, self.p95 * scale, self.max * scale, self.mean * scale, self.rows)
+
+
+ByIdentity = dict[Identity, Stats]
+
+
+def read_statistics(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found]) -> ByIdentity:
+    """Statistics of one name, times its scale.
+
+    Raises:
+        InputError: the server cannot be asked, or even one host is above its limits.
+    """
+    wanted = {one.identity for one in chunk}
+    counts = series_of(questions, fleet, name, chunk, _COUNT)
+    several = {identity for identity, series in counts.items() if len(series) > 1} & wanted
+    alone = {identity: series for identity, series in counts.items() if identity in wanted - several}
+    stats: ByIdentity = {}
+    if alone:
+        values = {what: series_of(questions, fleet, name, chunk, function) for what, function in _OVER_TIME.items()}
+        stats = _joined({**values, "rows": alone})
+    if several:
+        stats |= _merged(questions, fleet, name, [one for one in chunk if one.identity in several])
+    _raise_to_greatest(questions, fleet, name, chunk, stats)
+    return {identity: one.scaled(name.scale) for identity, one in stats.items()}
+
+
+def series_of(
+    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found], function: str
+) -> dict[Identity, list[Series]]:
+    """Series of a function over the whole window, by accelerator; of other accelerators on these hosts too."""
+    hosts: defaultdict[str, set[str]] = defaultdict(set)
+    for one in chunk:
+        for label, value in one.hosts(name.exporter):
+            hosts[label].add(value)
+    answers: list[Series] = []
+    for label, values in hosts.items():
+
+        def query(some: Sequence[str], label: str = label) -> str:
+            narrowed = (matcher(label, some),) if label else ()
+            return function.format(f"{questions.select(name.name, *narrowed)}{fleet.whole}")
+
+        answers += questions.in_chunks(query, sorted(values), fleet.window.end_us)
+    return _by_identity(name.exporter, answers)
+
+
+def _joined(values: dict[str, dict[Identity, list[Series]]]) -> ByIdentity:
+    """Statistics of the accelerators that have all of them."""
+    everywhere = set.intersection(*(set(one) for one in values.values()))
+    return {
+        identity: Stats(
+            p50=values["p50"][identity][0].value,
+            p95=values["p95"][identity][0].value,
+            max=values["max"][identity][0].value,
+            mean=values["mean"][identity][0].value,
+            rows=round(values["rows"][identity][0].value),
+        )
+        for identity in everywhere
+    }
+
+
+def _raise_to_greatest(
+    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found], stats: ByIdentity
+) -> None:  # fmt: skip
+    """Row maxima count where rows have them."""
+    if not name.greatest or name.greatest not in fleet.names or not stats:
+        return
+    greatest = series_of(questions, fleet, replace(name, name=name.greatest), chunk, GREATEST)
+    for identity, series in greatest.items():
+        if identity in stats:
+            stats[identity].max = max(stats[identity].max, *(one.value for one in series))
+
+
+def _merged(questions: Questions, fleet: Fleet, name: Name, several: Sequence[Found]) -> ByIdentity:
+    """Statistics of accelerators that are several series each: host by host, but one by one where they moved."""
+    what = f"times that an accelerator's {name.name} was several series (labels or host changed), merged row by row"
+    questions.notes.count(what, len(several))
+    settled = [one for one in several if len(one.hosts(name.exporter)) == 1]
+    labels = (
+        *name.exporter.uuid,
+        *name.exporter.mig,
+        *name.exporter.host,
+        *name.exporter.index,
+        *name.exporter.product,
+    )
+    stats: ByIdentity = {}
+    for label, value in sorted({host for one in settled for host in one.hosts(name.exporter)}):
+        stats |= _merged_rows(questions, fleet, name, (matcher(label, [value]),) if label else (), labels)
+    for one in several:
+        if one not in settled:
+            uuids = {source.labels.get(name.exporter.uuid[0], "") for source in one.sources} - {""}
+            narrowed = (matcher(name.exporter.uuid[0], uuids),)
+            stats |= _merged_rows(questions, fleet, name, narrowed, (*name.exporter.uuid, *name.exporter.mig))
+    wanted = {one.identity for one in several}
+    return {identity: one for identity, one in stats.items() if identity in wanted}
+
+
+def _merged_rows(
+    questions: Questions, fleet: Fleet, name: Name, narrowed: Sequence[str], labels: Sequence[str]
+) -> ByIdentity:  # fmt: skip
+    """Statistics over rows that are each the greatest of the series with the same labels."""
+    step_us = questions.interval_us(fleet, name)
+    shift_us = fleet.window.end_us % step_us
+    offset = f" offset -{shift_us // 1000}ms" if shift_us else ""
+    row = f"last_over_time({questions.select(name.name, *narrowed)}[{fleet.range(step_us)}]{offset})"
+    merged = f"(max by ({', '.join(dict.fromkeys(labels))}) ({row}))"
+    rows = f"{merged}[{fleet.range(fleet.length_us // step_us * step_us)}:{step_us // 1000}ms]"
+    answers = {
+        what: questions.api.instant(function.format(rows), fleet.window.end_us - shift_us)
+        for what, function in {**_OVER_TIME, "rows": _COUNT}.items()
+    }
+    return _joined({what: _by_identity(name.exporter, series) for what, series in answers.items()})
+
+
+def _by_identity(exporter: Exporter, series: Sequence[Series]) -> dict[Identity, list[Series]]:
+    found: defaultdict[Identity, list[Series]] = defaultdict(list)
+    for one in series:
+        found[identity_of(exporter, one.labels)].append(one)
+    return dict(found)

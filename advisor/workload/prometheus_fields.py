@@ -1,0 +1,65 @@
+"""``demand.prometheus`` of a workload file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from advisor.errors import InputError
+from advisor.samples.query.prometheus.access import shown_url
+from advisor.workload.values import PrometheusDemand
+from advisor.workload.yaml_fields import Field
+
+_KEYS = (
+    "url", "window", "selector", "requests_per_day", "input_tokens", "output_tokens", "token_file", "ca_file",
+)  # fmt: skip
+
+
+def read_prometheus(field: Field, *, cache_is_stated: bool) -> PrometheusDemand:
+    """A server to take demand from.
+
+    Raises:
+        InputError: with file, line, field, and how to mend it.
+    """
+    fields = field.all_of(_KEYS, optional=_KEYS[1:])
+    return PrometheusDemand(
+        url=_address(fields["url"]),
+        window_days=fields["window"].days() if "window" in fields else PrometheusDemand("").window_days,
+        selector=fields["selector"].text() if "selector" in fields else "",
+        requests_per_day=_positive(fields.get("requests_per_day")),
+        input_tokens=_tokens(fields.get("input_tokens")),
+        output_tokens=_tokens(fields.get("output_tokens")),
+        cache_is_stated=cache_is_stated,
+        token_file=_file(fields.get("token_file")),
+        ca_file=_file(fields.get("ca_file")),
+    )
+
+
+def completed(given: PrometheusDemand, stated: PrometheusDemand) -> PrometheusDemand:
+    """A server given on the command line, with what the file states and the command line does not."""
+    default = PrometheusDemand("")
+    return replace(
+        stated,
+        url=given.url,
+        window_days=stated.window_days if given.window_days == default.window_days else given.window_days,
+        selector=given.selector or stated.selector,
+        token_file=given.token_file or stated.token_file,
+        ca_file=given.ca_file or stated.ca_file,
+    )
+
+
+def _address(field: Field) -> str:
+    try:
+        return shown_url(field.text())
+    except InputError as error:
+        field.fail(error.message, error.hint)
+
+
+def _positive(field: Field | None) -> float | None:
+    return field.number(0, exclusive=True) if field else None
+
+
+def _tokens(field: Field | None) -> float | None:
+    return field.number(1) if field else None
+
+
+def _file(field: Field | None) -> Path | None:
+    return field.path.parent / Path(field.text()).expanduser() if field else None

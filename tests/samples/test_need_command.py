@@ -1,0 +1,111 @@
+"""`advisor samples need` as a program, and what `advisor recommend` makes of the same samples."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.models import find_model
+from advisor.performance.model import shipped_model
+from advisor.pipeline import measure_demand
+from advisor.workload.document import read_workload
+from samples.building import sample, write
+from samples.engine_building import engine_rows
+
+ROOT = Path(__file__).parents[2]
+GIB = 1024**3
+MINUTES = 10
+
+
+def need(*arguments):
+    """Run `advisor samples need`."""
+    command = [sys.executable, "-m", "advisor", "samples", "need", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=60)
+
+
+def served_store(directory):
+    """Ten minutes of an accelerator with time to spare, whose engine uses a fifth of its KV cache."""
+    memory = {"memory_used_bytes": 36 * GIB, "memory_total_bytes": 40 * GIB}
+    write(directory, [sample(15 * row, busy_ratio=0.4, **memory) for row in range(1, MINUTES * 4 + 1)], 15)
+    engine_rows(directory, [
+        (15 * row, {"kv_cache_used_ratio": 0.1, "kv_cache_used_ratio_max": 0.2, "requests_running": 2.0,
+                    "requests_waiting": 0.0, "requests_finished": 30.0 * row, "prompt_tokens": 21_000.0 * row,
+                    "generated_tokens": 3_000.0 * row})
+        for row in range(1, MINUTES * 4 + 1)
+    ])  # fmt: skip
+
+
+def test_the_need_is_a_number_where_the_model_is_stated(tmp_path):
+    """Weights of an 8B model in bf16 take 15 GiB of the 36 held; with a fifth of the pool used about 20 would do."""
+    served_store(tmp_path)
+    result = need(tmp_path, "--model", "meta-llama/Llama-3.1-8B-Instruct", "--precision", "bf16", "--format", "json")
+    assert result.returncode == 0, result.stderr
+    (one,) = json.loads(result.stdout)
+    assert (one["host"], one["accelerator"], one["verdict"]) == ("host-a", 0, "within_limits")
+    assert one["held_gib"] == 36
+    assert 15 < one["need_low_gib"] <= one["need_gib"] <= one["need_high_gib"] < 23
+    assert (one["kv_p95"], one["kv_max"], one["queue_p95"]) == (0.1, 0.2, 0)
+    assert one["busy_p95"] == pytest.approx(0.4)
+    assert one["sm_active_p95"] is None
+    assert "80% of the KV cache is never used" in one["advice"]
+    assert one["compared"]["working_busy_p95"]["limit"] == 0.8
+
+
+def test_the_need_is_an_interval_where_it_is_not(tmp_path):
+    """Without the model the table gives the edges, a dash for the number, and what to state."""
+    served_store(tmp_path)
+    lines = need(tmp_path).stdout.splitlines()
+    assert lines[2].split() == [
+        "host-a", "0", "within", "limits", "-", "3.6", "36.0", "36.0", "10%", "0.0", "40%", "-", "-", "-", "100.0%",
+    ]  # fmt: skip
+    assert lines[-1].endswith("80% of the KV cache is never used: state the model, to say how much memory would do")
+
+
+def test_an_unknown_model_is_named(tmp_path):
+    """A model that is not in the catalog ends with exit 1 and no traceback."""
+    served_store(tmp_path)
+    result = need(tmp_path, "--model", "no-such-model")
+    assert result.returncode == 1
+    assert "no-such-model" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def demand_of(directory, **changes):
+    """The demand of the example's workload over other samples."""
+    workload = read_workload(ROOT / "examples/gpu-samples/workload.yaml")
+    workload = replace(workload, demand=replace(workload.demand, path=directory, **changes))
+    return measure_demand(workload, find_model(workload.model_reference), load_catalog(), shipped_model())
+
+
+def test_a_plan_takes_its_demand_from_the_engines_counters(tmp_path):
+    """Two requests a second of 700 and 100 tokens were counted: that is planned for, whatever was stated."""
+    served_store(tmp_path)
+    demand = demand_of(tmp_path)
+    assert demand.requests_per_second.mean == pytest.approx(2.0)
+    assert (demand.tokens.mean_input_tokens(), demand.tokens.mean_output_tokens()) == pytest.approx((700, 100))
+    assert demand.source == "counters of the serving engines"
+    assert any("requests_per_day (400,000) is not used: the engines counted 172,800 a day" in n for n in demand.notes)
+    assert "what limits the accelerators now: 1 within limits" in demand.notes
+
+
+def test_without_engines_a_plan_says_how_wide_the_demand_may_be(tmp_path):
+    """Busy accelerators alone give the upper bound that is planned for, and the interval in the notes."""
+    shutil.copytree(ROOT / "examples/gpu-samples/samples", tmp_path, dirs_exist_ok=True)
+    demand = demand_of(tmp_path, requests_per_day=None)
+    (note,) = [note for note in demand.notes if note.startswith("the samples allow")]
+    assert f"{demand.requests_per_second.mean:.3g} on average" in note
+    assert f"{demand.requests_per_second.peak:.3g} requests/s in the busiest minute" in note
+
+
+def test_a_volume_without_a_deployment_has_no_interval_and_says_why():
+    """The stated volume is planned for; what an accelerator serves is unknown without `current`."""
+    workload = read_workload(ROOT / "examples/gpu-samples/workload.yaml")
+    workload = replace(workload, current=None)
+    demand = measure_demand(workload, find_model(workload.model_reference), load_catalog(), shipped_model())
+    assert demand.requests_per_second.mean == pytest.approx(400_000 / 86_400)
+    assert any(note.startswith("how far the busiest minute may be off is not known") for note in demand.notes)
