@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from advisor.errors import InputError
 from advisor.samples.rows import Gap, Record
 
 
@@ -28,6 +29,19 @@ class LinesSink:
     def close(self) -> None:
         """The end."""
         self._stream.close()
+
+
+class FullAtFirstSink(LinesSink):
+    """Has no room the first time."""
+
+    _was_asked = False
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Refuse, then write."""
+        if not self._was_asked:
+            self._was_asked = True
+            raise InputError("no space left")
+        super().append(records)
 
 
 def frame_bytes(record: Record) -> bytes:

@@ -266,6 +266,29 @@ def test_one_source_that_cannot_be_opened_leaves_the_other(fake_host, eventually
     assert {gap["reason"] for gap in gaps} == {"no program neuron-monitor on this host"}
 
 
+def test_a_slow_driver_is_read_less_and_says_so(fake_host):
+    """A driver that takes 0.35 s a reading at an interval of 0.1 s: the ticks in between are gaps with that reason."""
+    agent = fake_host.start_agent("latency,nvmlDeviceGetClockInfo,350000", duration_us=4 * SECOND_US)
+    agent.wait()
+    reasons = gap_reasons(fake_host)
+    assert any("a reading took 0.35" in reason for reason in reasons)
+    assert any("read every" in reason for reason in reasons)
+    ((_, read, missed),) = ticks_by_accelerator(fake_host)
+    assert 2 <= read <= 12
+    assert 38 <= read + missed <= 60  # from the opening of the driver to the end of the duration
+
+
+def test_a_disk_that_refuses_once_loses_nothing(fake_host):
+    """What could not be written is written as soon as there is room, and both are said."""
+    agent = fake_host.start_agent("gpus,2", duration_us=SECOND_US, sink="samples.lines_sink:FullAtFirstSink")
+    said = agent.wait()
+    assert agent.process.returncode == 0
+    assert "cannot write: no space left; sampling goes on" in said
+    assert "writing goes on, after: no space left" in said
+    for _, read, missed in ticks_by_accelerator(fake_host):
+        assert 9 <= read + missed <= 25
+
+
 def test_an_outlet_gets_every_record(fake_host, eventually):
     """What is kept goes to an outlet's standard input too, and its input ends with the agent."""
     copy = fake_host.folder / "copy"

@@ -13,12 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from advisor.errors import AdvisorError
-from advisor.samples.agent.protocol import Speaker, Word, message
+from advisor.samples.agent.protocol import BEAT_SECONDS, Speaker, Word, message
 from advisor.samples.rows import Missed, Reading, Source
 from advisor.samples.sources.table import open_source
 
-BEAT_SECONDS = 5.0
-"""No silence is longer than this, unless the source itself is silent."""
 _BUDGET_RATIO = 0.2
 """Share of the time between two readings that a reading may take before there are fewer of them."""
 _SLOWEST_US = 15_000_000

@@ -40,6 +40,7 @@ class Compaction:
         self._process: Process | None = None
         self._said = b""
         self._due_at = now + EVERY_SECONDS
+        self._is_last = False
         self.runs = 0
         self.trouble: str | None = None
         """Why the last one failed."""
@@ -60,6 +61,7 @@ class Compaction:
 
     def finish(self, is_enough: Callable[[], bool]) -> None:
         """Run it once more, to its end; told that it is enough, leave it to end by itself."""
+        self._is_last = True
         if self._process is None:
             self._start(time.monotonic())
         while self._process is not None and not is_enough():
@@ -96,5 +98,6 @@ class Compaction:
     def _fails(self, how: str, now: float) -> None:
         last_words = self._said.decode(errors="replace").strip().splitlines()
         self.trouble = f"{how}: {last_words[-1]}" if last_words else how
-        self._report(f"compaction {self.trouble}; tried again in {_AFTER_FAILURE_SECONDS / 60:.0f} minutes")
+        later = "" if self._is_last else f", tried again in {_AFTER_FAILURE_SECONDS / 60:.0f} minutes"
+        self._report(f"compaction {self.trouble}; rows stay in the spool{later}")
         self._due_at = now + _AFTER_FAILURE_SECONDS

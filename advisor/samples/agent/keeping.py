@@ -5,6 +5,7 @@ target, written with the reason as soon as there is room again. Sampling goes on
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from advisor.errors import AdvisorError
@@ -87,7 +88,8 @@ class Keeper:
         self.take([])
         if self._waiting:
             self._report(f"{len(self._waiting)} records could not be written: {self.trouble}")
-        self._sink.close()
+        with suppress(AdvisorError, OSError):  # said already: nothing was written since
+            self._sink.close()
 
     def _not_written(self, error: Exception) -> None:
         """Say so once, and make room."""

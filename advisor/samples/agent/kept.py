@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from advisor.samples.agent.aggregate import Heard, SourceRows
-from advisor.samples.agent.child import BEAT_SECONDS
 from advisor.samples.agent.processes import Process, bare_interpreter
-from advisor.samples.agent.protocol import Listener, ProtocolError, Reader, Word
+from advisor.samples.agent.protocol import BEAT_SECONDS, Listener, ProtocolError, Reader, Word
 from advisor.samples.rows import Gap, Record, Target
 
 NOT_RUNNING = "the agent did not run at this time"

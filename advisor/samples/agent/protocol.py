@@ -15,6 +15,8 @@ from typing import Any
 from advisor.samples.agent.aggregate import Heard
 from advisor.samples.rows import Buckets, Missed, Reading, Target
 
+BEAT_SECONDS = 5.0
+"""No silence is longer than this, unless the source itself is silent."""
 _LENGTH = struct.Struct("<I")
 _LONGEST = 64 * 1024 * 1024
 """Bytes: more is no message."""

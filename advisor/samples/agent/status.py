@@ -30,7 +30,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from advisor import __version__
 from advisor.samples.agent.compaction import Compaction
@@ -38,13 +37,14 @@ from advisor.samples.agent.keeping import Keeper
 from advisor.samples.agent.kept import KeptSource, in_words
 from advisor.samples.agent.outlets import Outlet
 from advisor.samples.agent.settings import Settings
+from advisor.samples.places import spool_folder
 
 SCHEMA = "advisor.agent.status/v1"
 
 
 def status_path(directory: Path, host: str) -> Path:
     """Where the status of an agent is."""
-    return directory / "spool" / f"host={quote(host, safe='')}" / "status.json"
+    return spool_folder(directory, host) / "status.json"
 
 
 class StatusFile:

@@ -35,9 +35,13 @@ class GaudiSource:
         self._clock = clock
         self._seen: dict[Target, tuple[float, Mapping[str, float]]] = {}
         self._tool = ReportingTool(_COMMAND, _HINT)
-        self._take(self._tool.first_lines())
-        if not self._seen:
-            raise InputError("hl-smi reports no accelerator", hint=_HINT)
+        try:
+            self._take(self._tool.first_lines())
+            if not self._seen:
+                raise InputError("hl-smi reports no accelerator", hint=_HINT)
+        except InputError:
+            self.close()
+            raise
 
     def read(self) -> Sequence[Reading | Missed]:
         """One reading of each accelerator, or a miss of one that is not reported any more.

@@ -37,13 +37,21 @@ class NeuronSource:
         """
         self._host = host
         self._clock = clock
-        self._config = _write_config()
-        self._tool = ReportingTool(("neuron-monitor", "-c", self._config), _HINT)
         self._report: Json = {}
         self._at = 0.0
-        self._take(self._tool.first_lines())
-        if not _devices(self._report):
-            raise InputError("neuron-monitor sees no Neuron device", hint=_HINT)
+        self._config = _write_config()
+        try:
+            self._tool = ReportingTool(("neuron-monitor", "-c", self._config), _HINT)
+        except InputError:
+            os.unlink(self._config)  # noqa: PTH108 - no other use of a path here
+            raise
+        try:
+            self._take(self._tool.first_lines())
+            if not _devices(self._report):
+                raise InputError("neuron-monitor sees no Neuron device", hint=_HINT)
+        except InputError:
+            self.close()
+            raise
 
     def read(self) -> Sequence[Reading | Missed]:
         """One reading of each device, or a miss when there is no new report.
@@ -65,7 +73,7 @@ class NeuronSource:
     def close(self) -> None:
         """End the tool."""
         self._tool.close()
-        os.unlink(self._config)  # noqa: PTH108 - opened by its name above
+        os.unlink(self._config)  # noqa: PTH108 - no other use of a path here
 
     def _targets(self) -> list[Target]:
         name = _name(self._report)

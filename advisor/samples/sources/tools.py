@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from advisor.errors import InputError
 
@@ -69,10 +70,12 @@ class ReportingTool:
         return [line.decode(errors="replace") for line in lines if line.strip()]
 
     def close(self) -> None:
-        """End it."""
+        """End it; one that does not end within a second is left to itself."""
         self._process.terminate()
         if self._process.stdout is not None:
             self._process.stdout.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1.0)
 
     @property
     def _descriptor(self) -> int:
