@@ -36,9 +36,7 @@ class GaudiSource:
         self._seen: dict[Target, tuple[float, Mapping[str, float]]] = {}
         self._tool = ReportingTool(_COMMAND, _HINT)
         try:
-            self._take(self._tool.first_lines())
-            if not self._seen:
-                raise InputError("hl-smi reports no accelerator", hint=_HINT)
+            self._take_first(self._tool.first_lines())
         except InputError:
             self.close()
             raise
@@ -66,6 +64,11 @@ class GaudiSource:
     def close(self) -> None:
         """End the tool."""
         self._tool.close()
+
+    def _take_first(self, lines: Sequence[str]) -> None:
+        self._take(lines)
+        if not self._seen:
+            raise InputError("hl-smi reports no accelerator", hint=_HINT)
 
     def _take(self, lines: Sequence[str]) -> None:
         for line in lines:

@@ -46,9 +46,7 @@ class NeuronSource:
             os.unlink(self._config)  # noqa: PTH108 - no other use of a path here
             raise
         try:
-            self._take(self._tool.first_lines())
-            if not _devices(self._report):
-                raise InputError("neuron-monitor sees no Neuron device", hint=_HINT)
+            self._take_first(self._tool.first_lines())
         except InputError:
             self.close()
             raise
@@ -78,6 +76,11 @@ class NeuronSource:
     def _targets(self) -> list[Target]:
         name = _name(self._report)
         return [Target(self._host, "neuron", index, name=name) for index in range(_devices(self._report))]
+
+    def _take_first(self, lines: Sequence[str]) -> None:
+        self._take(lines)
+        if not _devices(self._report):
+            raise InputError("neuron-monitor sees no Neuron device", hint=_HINT)
 
     def _take(self, lines: Sequence[str]) -> None:
         for line in reversed(lines):

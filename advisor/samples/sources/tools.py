@@ -13,6 +13,7 @@ from advisor.errors import InputError
 _PIECE = 1 << 16
 _LONGEST_LINE = 16 * 1024 * 1024
 _FIRST_LINE_SECONDS = 20.0
+_END_SECONDS = 5.0
 
 
 class ReportingTool:
@@ -70,12 +71,12 @@ class ReportingTool:
         return [line.decode(errors="replace") for line in lines if line.strip()]
 
     def close(self) -> None:
-        """End it; one that does not end within a second is left to itself."""
+        """End it; one that does not end within some seconds is left to itself."""
         self._process.terminate()
         if self._process.stdout is not None:
             self._process.stdout.close()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=1.0)
+            self._process.wait(timeout=_END_SECONDS)
 
     @property
     def _descriptor(self) -> int:
