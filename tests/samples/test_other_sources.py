@@ -73,7 +73,7 @@ def test_gaudi_that_falls_silent_is_missed(tool):
 
 def test_a_tool_that_ends_ends_the_source(tool):
     """What is not running reports nothing: the process is replaced, and the reason is the tool's exit."""
-    tool("hl-smi", f"print({GAUDI_LINE!r}, flush=True)\ntime.sleep(0.1)\nsys.exit(3)")
+    tool("hl-smi", f"print({GAUDI_LINE!r}, flush=True)\ntime.sleep(0.5)\nsys.exit(3)")
     source = GaudiSource("host")
     with pytest.raises(InputError, match="hl-smi ended with exit 3"):
         read_to_the_end(source)

@@ -13,6 +13,8 @@ from advisor.errors import InputError
 _PIECE = 1 << 16
 _LONGEST_LINE = 16 * 1024 * 1024
 _FIRST_LINE_SECONDS = 20.0
+_REPORT_SECONDS = 0.2
+"""What a report of many lines takes to arrive at most."""
 _END_SECONDS = 5.0
 
 
@@ -44,7 +46,7 @@ class ReportingTool:
         os.set_blocking(self._descriptor, False)
 
     def first_lines(self) -> list[str]:
-        """Wait for the first line.
+        """Wait for the first report, which may have several lines.
 
         Raises:
             InputError: it ended, or says nothing.
@@ -53,7 +55,8 @@ class ReportingTool:
         while (left := until - time.monotonic()) > 0:
             select.select([self._descriptor], [], [], left)
             if lines := self.new_lines():
-                return lines
+                time.sleep(_REPORT_SECONDS)
+                return lines + self.new_lines()
         raise InputError(f"{self.name} reports nothing", hint=self._hint)
 
     def new_lines(self) -> list[str]:
