@@ -19,6 +19,9 @@ from advisor.samples.rows import Gap, Record, Target
 
 NOT_RUNNING = "the agent did not run at this time"
 _PIECE = 1 << 16
+_MOST_REASONS = 50
+_OTHER_REASONS = "other reasons"
+"""A driver that fails in ever new words does not fill the memory."""
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _HEALTHY_SECONDS = 60.0
@@ -322,7 +325,9 @@ class KeptSource:
     def _counted(self, records: list[Record]) -> list[Record]:
         for record in records:
             if isinstance(record, Gap):
-                self.gap_ticks[record.reason] = self.gap_ticks.get(record.reason, 0) + record.missed_ticks
+                is_known = record.reason in self.gap_ticks or len(self.gap_ticks) < _MOST_REASONS
+                reason = record.reason if is_known else _OTHER_REASONS
+                self.gap_ticks[reason] = self.gap_ticks.get(reason, 0) + record.missed_ticks
             else:
                 self.rows_made += 1
         return records
