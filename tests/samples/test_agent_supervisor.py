@@ -306,6 +306,14 @@ def test_a_disk_that_refuses_once_loses_nothing(fake_host):
         assert 9 <= read + missed <= 25
 
 
+def test_a_disk_that_takes_nothing_to_the_end_is_an_error(fake_host):
+    """Exit 1 with the number of records that are lost, and no traceback."""
+    agent = fake_host.start_agent("gpus,2", duration_us=SECOND_US // 2, sink="samples.lines_sink:FullSink")
+    said = agent.wait()
+    assert agent.process.returncode == 1
+    assert re.search(r"error: \d+ rows and gaps could not be written to ", said.splitlines()[-1])
+
+
 def test_an_outlet_gets_every_record(fake_host, eventually):
     """What is kept goes to an outlet's standard input too, and its input ends with the agent."""
     copy = fake_host.folder / "copy"

@@ -12,6 +12,7 @@ from advisor.samples.agent.keeping import Sink
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.supervisor import Frame, Supervisor
 
+_EXIT_MEND = 1
 _EXIT_BUG = 3
 
 
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the one boundary: everything else is our bug
         sys.stderr.write(f"error: this is a bug in advisor ({type(error).__name__}: {error})\n{_trace(error)}")
         return _EXIT_BUG
+    if supervisor.unwritten:
+        sys.stderr.write(f"error: {supervisor.unwritten:,} rows and gaps could not be written to {settings.output}\n")
+        return _EXIT_MEND
     report(f"wrote {supervisor.rows:,} rows and {supervisor.missed_ticks:,} missed readings to {settings.output}")
     return 0
 
