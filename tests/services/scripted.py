@@ -4,62 +4,63 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
 Script = Callable[[socket.socket, bytes], bool]
-"""Given a connection and the head of a request with what came of its body; True: keep the connection."""
+"""Given a connection and a request, head and body; True: keep the connection."""
 
 
-@dataclass
 class Scripted:
-    """Where it listens, and what it was asked."""
+    """Where it listens, and what it was asked; each connection is served in a thread of its own."""
 
-    url: str
-    port: int
-    requests: list[bytes] = field(default_factory=list)
-    connections: int = 0
+    def __init__(self, script: Script) -> None:
+        """Listen."""
+        self._script = script
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._opened: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.requests: list[bytes] = []
+        self._threads[0].start()
+
+    @property
+    def connections(self) -> int:
+        """How many were made."""
+        return len(self._opened)
+
+    def close(self) -> None:
+        """End every conversation."""
+        for one in (self._listener, *self._opened):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self._opened.append(connection)
+                self._threads.append(threading.Thread(target=self._converse, args=(connection,), daemon=True))
+                self._threads[-1].start()
+
+    def _converse(self, connection):
+        with suppress(OSError), connection:
+            keep = True
+            while keep and (request := _request(connection)):
+                self.requests.append(request)
+                keep = self._script(connection, request)
 
 
 @contextmanager
 def scripted(script: Script) -> Iterator[Scripted]:
-    """Serve each connection in a thread of its own until the block ends."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    server = Scripted(f"http://127.0.0.1:{port}", port)
-    opened: list[socket.socket] = []
-    threads: list[threading.Thread] = []
-
-    def accept():
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                opened.append(connection)
-                server.connections += 1
-                threads.append(threading.Thread(target=converse, args=(connection,), daemon=True))
-                threads[-1].start()
-
-    def converse(connection):
-        with suppress(OSError), connection:
-            while (request := _request(connection)) and _noted(request) and script(connection, request):
-                pass
-
-    def _noted(request):
-        server.requests.append(request)
-        return True
-
-    accepting = threading.Thread(target=accept, daemon=True)
-    accepting.start()
+    """A server with this script until the block ends."""
+    server = Scripted(script)
     try:
         yield server
     finally:
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for connection in opened:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in (accepting, *threads):
-            thread.join(10)
+        server.close()
 
 
 def answer(body: str | bytes, status: str = "200 OK", headers: tuple[str, ...] = ()) -> bytes:
