@@ -1,4 +1,4 @@
-"""Many samples as arrays, one row a reading or a gap, sorted by accelerator and time."""
+"""Many samples as arrays, one row a sample or a gap, sorted by accelerator and time."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,28 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from advisor.samples.parquet_files import TEXT_COLUMNS, FileRows
-
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
+TEXT_COLUMNS = ("host", "accelerator_uuid", "accelerator", "gap_reason")
 _US_PER_SECOND = 1_000_000
+
+
+class UnreadableError(Exception):
+    """A file is no (whole) file of samples; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileRows:
+    """Rows of one file, as a frame takes them."""
+
+    table: pa.Table
+    """Key columns, with missed ticks only of gaps, and values."""
+    interval_seconds: Floats
+    """Of each row: the time it speaks of, of a gap that of one tick."""
+    lost_ticks: Integers
+    """Of each row that is no gap: ticks in it without a reading."""
 
 
 class AcceleratorKey(NamedTuple):
@@ -48,9 +63,11 @@ class SampleFrame:
     timestamp_us: Integers
     """µs since 1970, UTC; ascending for each accelerator, no time twice."""
     interval_seconds: Floats
-    """Time from the tick before to this one."""
+    """Length of a row; of a gap the length of one of its ticks."""
     missed_ticks: Integers
     """0: a sample; else a gap of that many ticks that ends here."""
+    lost_ticks: Integers
+    """Of a sample that is made of many readings: ticks of it without one."""
     gap_reason: tuple[str | None, ...]
     """Of each distinct reason code."""
     gap_reason_code: Integers
@@ -70,14 +87,15 @@ class SampleFrame:
 
     @property
     def start_seconds(self) -> Floats:
-        """Begin of the time that each row speaks of: a tick before it, or as many as were missed."""
+        """Begin of the time that each row speaks of: its length before its end, or as many ticks as were missed."""
         return self.end_seconds - self.interval_seconds * np.maximum(self.missed_ticks, 1)
 
 
 def build_frame(files: Sequence[FileRows], columns: Sequence[str], skipped: tuple[SkippedFile, ...]) -> SampleFrame:
     """Rows of all files as one frame: sorted, and each reading of an accelerator once, however many agents took it."""
     table = pa.concat_tables([file.table for file in files]).unify_dictionaries().combine_chunks()
-    interval_seconds = np.repeat([file.interval_seconds for file in files], [file.table.num_rows for file in files])
+    interval_seconds = np.concatenate([file.interval_seconds for file in files])
+    lost_ticks = np.concatenate([file.lost_ticks for file in files])
     timestamp_us = table["timestamp"].cast(pa.int64()).to_numpy()
     missed_ticks = _whole_numbers(table["missed_ticks"])
     texts = {name: _Text.of(table[name]) for name in TEXT_COLUMNS}
@@ -90,6 +108,7 @@ def build_frame(files: Sequence[FileRows], columns: Sequence[str], skipped: tupl
         timestamp_us=timestamp_us[order],
         interval_seconds=interval_seconds[order],
         missed_ticks=missed_ticks[order],
+        lost_ticks=lost_ticks[order],
         gap_reason=reasons.values,
         gap_reason_code=reasons.codes[order],
         columns={name: table[name].cast(pa.float64()).to_numpy()[order] for name in columns},

@@ -1,4 +1,4 @@
-"""Samples on disk: ``<directory>/date=YYYY-MM-DD/host=<host>/part-<start>-<seq>.parquet``.
+"""Single readings on disk (schema v1): ``<directory>/date=YYYY-MM-DD/host=<host>/part-<start>-<seq>.parquet``.
 
 A file appears whole or not at all and is never touched again, so a crash loses at most the minute in memory. Several
 hosts and agents may write into one directory.
@@ -6,17 +6,16 @@ hosts and agents may write into one directory.
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from urllib.parse import quote
 
 from advisor.atomic_files import write_bytes
 from advisor.errors import InputError
-from advisor.samples.frame import SampleFrame, SkippedFile, build_frame
-from advisor.samples.parquet_files import VALUE_COLUMNS, FileRows, UnreadableError, decode, encode
+from advisor.samples.places import day_folder
+from advisor.samples.store.tick_files import encode
 from advisor.samples.values import Reading
 
 LONGEST_IN_MEMORY = timedelta(seconds=60)
@@ -70,7 +69,7 @@ class SampleWriter:
             InputError: it cannot be written; it then stays in memory.
         """
         for day, readings in _by_date(self._readings):
-            folder = self._directory / f"date={day}" / f"host={_folder_name(self._host)}"
+            folder = day_folder(self._directory, day, self._host)
             _make_directory(folder)
             self._write_file(folder, encode(readings, self._interval))
             self._readings = self._readings[len(readings) :]
@@ -87,74 +86,9 @@ class SampleWriter:
                     return
 
 
-def read_samples(
-    directory: Path, columns: Sequence[str] = VALUE_COLUMNS, progress: Callable[[int], None] | None = None
-) -> SampleFrame:
-    """All samples below a directory, by accelerator and time, each reading once.
-
-    Args:
-        directory: what ``advisor agent run --output`` wrote to.
-        columns: the values that are wanted; fewer are quicker.
-        progress: called with the number of files looked at so far.
-
-    Returns:
-        The samples, with the files that could not be read and why.
-
-    Raises:
-        InputError: there is no such directory, or not one sample in it.
-    """
-    if not directory.is_dir():
-        raise InputError(
-            "no such directory" if not directory.exists() else "not a directory",
-            where=str(directory),
-            hint="give the directory that `advisor agent run --output` writes to",
-        )
-    rows: list[FileRows] = []
-    skipped: list[SkippedFile] = []
-    for number, path in enumerate(_files(directory), start=1):
-        if progress:
-            progress(number)
-        if path.name.startswith("."):
-            skipped.append(SkippedFile(path, "unfinished: its agent is writing it now, or was killed"))
-            continue
-        try:
-            rows.append(decode(path, columns))
-        except UnreadableError as error:
-            skipped.append(SkippedFile(path, str(error)))
-    if not any(file.table.num_rows for file in rows):
-        raise _nothing_read(directory, skipped)
-    return build_frame(rows, columns, tuple(skipped))
-
-
-def _files(directory: Path) -> list[Path]:
-    """Parquet files and what was to become one, in a fixed order."""
-    return sorted(path for path in directory.rglob("*.parquet*") if path.is_file())
-
-
-def _nothing_read(directory: Path, skipped: Sequence[SkippedFile]) -> InputError:
-    """Why there are no samples, by way of the first file if there is any."""
-    if not skipped:
-        return InputError(
-            "no samples here",
-            where=str(directory),
-            hint="collect some on an inference host: `advisor agent run --output DIR`",
-        )
-    first = skipped[0]
-    return InputError(
-        f"none of {len(skipped)} files can be read; {first.path.relative_to(directory)}: {first.reason}",
-        where=str(directory),
-        hint="give the directory that `advisor agent run --output` writes to",
-    )
-
-
 def _by_date(readings: Sequence[Reading]) -> list[tuple[date, list[Reading]]]:
     """Runs of readings of the same date, in the order they came."""
     return [(day, list(run)) for day, run in groupby(readings, key=lambda reading: reading.timestamp.date())]
-
-
-def _folder_name(host: str) -> str:
-    """The host's name with everything escaped that has a meaning in a path."""
-    return quote(host, safe="") if host.strip(".") else quote(host).replace(".", "%2E")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One file of samples: its columns, its version, and how readings become bytes and bytes become columns.
+"""Files of schema v1, one row a reading: how they are written, and how they are read for good.
 
 Every file can be understood alone, and any Parquet reader can read it. A row is a reading (``missed_ticks`` is 0) or a
 gap (``gap_reason`` says why, and every value is null).
@@ -7,18 +7,19 @@ gap (``gap_reason`` says why, and every value is null).
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from advisor.samples.frame import TEXT_COLUMNS, FileRows, UnreadableError
 from advisor.samples.values import Reading, SampleGap
 
 SCHEMA = "advisor.samples/v1"
-TEXT_COLUMNS = ("host", "accelerator_uuid", "accelerator", "gap_reason")
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _KEYS: dict[str, pa.DataType] = {
@@ -53,18 +54,6 @@ _SCHEMA_KEY = b"advisor.samples.schema"
 _INTERVAL_KEY = b"advisor.samples.interval_seconds"
 
 
-class UnreadableError(Exception):
-    """The file is no (whole) file of samples; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileRows:
-    """Rows of one file."""
-
-    table: pa.Table
-    interval_seconds: float
-
-
 def encode(readings: Sequence[Reading], interval: timedelta) -> bytes:
     """Readings as the content of a file."""
     stream = io.BytesIO()
@@ -94,11 +83,13 @@ def decode(path: Path, columns: Sequence[str]) -> FileRows:
         with pq.ParquetFile(
             path, metadata=metadata, read_dictionary=list(TEXT_COLUMNS), page_checksum_verification=True
         ) as file:
-            return FileRows(file.read(columns=wanted.names, use_threads=False).cast(wanted), interval_seconds)
+            table = file.read(columns=wanted.names, use_threads=False).cast(wanted)
     except KeyError as error:
         raise UnreadableError(f"it has no column {error}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableError(f"cut short or damaged ({str(error).splitlines()[0].rstrip('. ')})") from error
+    rows = table.num_rows
+    return FileRows(table, np.full(rows, interval_seconds), np.zeros(rows, dtype=np.int64))
 
 
 def _row(reading: Reading) -> dict[str, Any]:

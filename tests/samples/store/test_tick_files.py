@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.samples.parquet_files import VALUE_COLUMNS
 from advisor.samples.store import read_samples
+from advisor.samples.store.tick_files import VALUE_COLUMNS
 from advisor.samples.values import AcceleratorSample
 from samples.building import MIDNIGHT, gap, sample, write
 
@@ -189,10 +189,10 @@ def test_a_file_of_another_version_is_reported(tmp_path):
     write(tmp_path, [sample(1)])
     (path,) = tmp_path.rglob("*.parquet")
     table = pq.ParquetFile(path).read()
-    metadata = {"advisor.samples.schema": "advisor.samples/v2", "advisor.samples.interval_seconds": "1"}
+    metadata = {"advisor.samples.schema": "advisor.samples/v3", "advisor.samples.interval_seconds": "1"}
     pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "later.parquet")
     (skipped,) = read_samples(tmp_path).skipped
-    assert re.search("advisor.samples/v2 .* reads advisor.samples/v1", skipped.reason)
+    assert re.search("advisor.samples/v3 .* reads advisor.samples/v1 and advisor.samples/v2", skipped.reason)
 
 
 def test_a_file_that_lacks_a_column_is_reported(tmp_path):

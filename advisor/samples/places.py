@@ -1,0 +1,64 @@
+"""Where the parts of a store lie below its directory, and how hosts and dates are written there.
+
+::
+
+    DIR/spool/host=<host>/20261014T08-3f9c…-000000.spool      rows as the agent wrote them, until they are compacted
+    DIR/date=2026-10-14/host=<host>/rows-….parquet            accelerators
+    DIR/date=2026-10-14/host=<host>/engines-….parquet         serving engines
+    DIR/date=2026-10-14/host=<host>/histograms-….parquet      counts of every value of a finished day
+    DIR/date=2026-10-14/host=<host>/part-….parquet            accelerators, as agents before rows of 15 s wrote them
+
+Standard library only: the agent imports this on inference hosts.
+"""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+US_PER_SECOND = 1_000_000
+US_PER_DAY = 86_400 * US_PER_SECOND
+SPOOL = "spool"
+SEGMENT_SUFFIX = ".spool"
+ROWS = "rows"
+ENGINES = "engines"
+HISTOGRAMS = "histograms"
+TICKS = "part"
+"""What names of files begin with, by what is in them."""
+
+
+def host_folder(host: str) -> str:
+    """Folder of a host: its name with everything escaped that has a meaning in a path."""
+    return f"host={quote(host, safe='') if host.strip('.') else quote(host).replace('.', '%2E')}"
+
+
+def host_of(folder: Path) -> str:
+    """The host whose folder it is."""
+    return unquote(folder.name.removeprefix("host="))
+
+
+def spool_folder(directory: Path, host: str) -> Path:
+    """Where the agents of a host write."""
+    return directory / SPOOL / host_folder(host)
+
+
+def day_folder(directory: Path, day: date, host: str) -> Path:
+    """Where the files of a host and date (UTC) lie."""
+    return directory / f"date={day}" / host_folder(host)
+
+
+def day_of(end_us: int) -> date:
+    """Date in UTC to which a row belongs that ends then: one that ends at midnight is of the day before."""
+    return datetime.fromtimestamp((end_us - 1) // US_PER_SECOND, tz=UTC).date()
+
+
+def day_of_folder(folder: Path) -> date | None:
+    """The date that a folder is of; None when it is none of ours."""
+    try:
+        return date.fromisoformat(folder.name.removeprefix("date="))
+    except ValueError:
+        return None
+
+
+def start_us(day: date) -> int:
+    """The midnight with which a day begins, µs since 1970."""
+    return (day - date(1970, 1, 1)).days * US_PER_DAY

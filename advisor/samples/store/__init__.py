@@ -1,0 +1,10 @@
+"""Samples on disk, in a layout that :mod:`advisor.samples.places` shows.
+
+What the agents append to the spool, :mod:`advisor.samples.store.compact` turns into Parquet files: one
+for each hour, then one for each day, with the counts of every value beside it. Several hosts and agents may write into one directory.
+"""
+
+from advisor.samples.store.reading import EngineRows, read_engines, read_samples
+from advisor.samples.store.tick_writer import LONGEST_IN_MEMORY, SampleWriter
+
+__all__ = ["LONGEST_IN_MEMORY", "EngineRows", "SampleWriter", "read_engines", "read_samples"]

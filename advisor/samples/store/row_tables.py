@@ -1,0 +1,131 @@
+"""Rows and gaps as tables: from the agent's records, and several tables as one."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind, Scope, rounded
+from advisor.samples.rows import Gap, Record, Row, Stats, Target
+from advisor.samples.store.columns import (
+    ACCELERATOR_COLUMNS,
+    ENGINE_COLUMNS,
+    INTERVAL_KEY,
+    SCHEMA_KEY,
+    SCHEMA_V2,
+    TEXT,
+)
+
+METADATA = {SCHEMA_KEY: SCHEMA_V2.encode(), INTERVAL_KEY: str(float(ROW_SECONDS)).encode()}
+_ACCELERATOR_ORDER = ("source", "accelerator_index", "mig_index", "accelerator_uuid", "accelerator")
+_ENGINE_ORDER = ("engine", "endpoint", "model", "rank")
+
+
+def tables_of(records: Iterable[Record]) -> dict[Scope, pa.Table]:
+    """Records as a table of accelerators and one of engines; one that would be empty is left out."""
+    rows: dict[Scope, list[dict[str, Any]]] = {}
+    for record in records:
+        rows.setdefault(record.target.scope, []).append(_row_of(record))
+    return {scope: _table(entries, columns_of_scope(scope)) for scope, entries in rows.items()}
+
+
+def columns_of_scope(scope: Scope) -> pa.Schema:
+    """Columns of a file of accelerators or of engines."""
+    return ACCELERATOR_COLUMNS if scope is Scope.ACCELERATOR else ENGINE_COLUMNS
+
+
+def merged(tables: Sequence[pa.Table], scope: Scope) -> pa.Table:
+    """All rows of tables of one host, sorted by target and time, each once; a row goes before a gap of that time."""
+    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    names = _ACCELERATOR_ORDER if scope is Scope.ACCELERATOR else _ENGINE_ORDER
+    target = target_codes(table, ("host", *names))
+    is_gap = table["gap_reason"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
+    timestamp = table["timestamp"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((is_gap, timestamp, target))
+    is_new = np.ones(len(order), dtype=bool)
+    is_new[1:] = (np.diff(target[order]) != 0) | (np.diff(timestamp[order]) != 0)
+    return table.take(pa.array(order[is_new])).combine_chunks()
+
+
+def target_codes(table: pa.Table, names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """A number for each distinct combination of the columns, in order of their values."""
+    combined = np.zeros(table.num_rows, dtype=np.int64)
+    for name in names:
+        codes = _ordered_codes(table[name].combine_chunks())
+        combined = np.unique(combined * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)[1]
+    return combined
+
+
+def _ordered_codes(column: pa.Array) -> npt.NDArray[np.int64]:
+    """Rank of each value of a column; null is the least."""
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    values = coded.dictionary.to_pylist()
+    rank = {value: number for number, value in enumerate(sorted(set(values)), start=1)}
+    ranks = np.array([*(rank[value] for value in values), 0], dtype=np.int64)
+    indices = coded.indices.cast(pa.int64()).fill_null(len(values)).to_numpy(zero_copy_only=False)
+    result: npt.NDArray[np.int64] = ranks[indices]
+    return result
+
+
+def _table(entries: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.Table:
+    arrays = [_array([entry.get(field.name) for entry in entries], field.type) for field in columns]
+    return pa.Table.from_arrays(arrays, schema=columns.with_metadata(METADATA))
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if kind.equals(TEXT):
+        return pa.array(values, type=pa.string()).dictionary_encode().cast(TEXT)
+    return pa.array(values, type=kind)
+
+
+def _row_of(record: Record) -> dict[str, Any]:
+    """A record by column; columns it does not name are null."""
+    target = record.target
+    values: dict[str, Any] = {"timestamp": record.end_us, "host": target.host, "missed_ticks": record.missed_ticks}
+    values |= _place_of(target)
+    if isinstance(record, Gap):
+        return {**values, "gap_start": record.start_us, "gap_reason": record.reason}
+    values["read_errors"] = record.note
+    for name, stats in record.stats.items():
+        values |= _values_of(name, stats)
+    return values | _buckets_of(record)
+
+
+def _place_of(target: Target) -> dict[str, Any]:
+    if target.scope is Scope.ENGINE:
+        return {
+            "engine": target.source,
+            "endpoint": target.endpoint,
+            "model": target.name,
+            "rank": target.index,
+        }
+    return {
+        "source": target.source,
+        "accelerator_index": target.index,
+        "mig_index": target.mig_index,
+        "accelerator_uuid": target.uuid,
+        "accelerator": target.name,
+    }
+
+
+def _values_of(name: str, stats: Stats) -> dict[str, Any]:
+    """Columns of one value; what is not known, or not a metric, is left out."""
+    metric = METRICS.get(name)
+    if metric is None or metric.kind is Kind.HISTOGRAM:
+        return {}
+    if metric.kind is Kind.COUNTER:
+        whole = metric.unit in ("bytes", "errors")
+        return {name: round(stats.last) if whole else stats.last} if math.isfinite(stats.last) else {}
+    named = {"": stats.mean, "_min": stats.least, "_max": stats.greatest, "_last": stats.last}
+    known = {name + end: rounded(value, metric.resolution) for end, value in named.items() if math.isfinite(value)}
+    return {**known, f"{name}_n": stats.n}
+
+
+def _buckets_of(row: Row) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, buckets in row.buckets.items():
+        values |= {f"{name}_bounds": buckets.bounds, f"{name}_counts": buckets.counts, f"{name}_sum": buckets.total}
+    return values
