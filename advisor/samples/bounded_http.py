@@ -99,9 +99,14 @@ def parse_address(url: str, default_path: str) -> Address:
         host=parts.hostname,
         port=port,
         path=f"{path}?{parts.query}" if parts.query else path,
-        authorization=_basic(parts.username, parts.password),
+        authorization=_authorization(parts.username, parts.password),
         shown=f"{parts.scheme}://{bare.authority}{path}",
     )
+
+
+def basic_authorization(user: str, password: str) -> str:
+    """Value of the ``Authorization`` header for a user and a password."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def is_loopback(host: str) -> bool:
@@ -307,15 +312,12 @@ class Connection:
         return left
 
 
+def _authorization(user: str | None, password: str | None) -> str | None:
+    return None if user is None else basic_authorization(unquote(user), unquote(password or ""))
+
+
 def _has_length(headers: Mapping[str, str]) -> bool:
     return "content-length" in headers or "transfer-encoding" in headers
-
-
-def _basic(user: str | None, password: str | None) -> str | None:
-    if user is None:
-        return None
-    pair = f"{unquote(user)}:{unquote(password or '')}"
-    return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
 def _without_credentials(url: str) -> str:

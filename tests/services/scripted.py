@@ -12,10 +12,10 @@ Script = Callable[[socket.socket, bytes], bool]
 class Scripted:
     """Where it listens, and what it was asked; each connection is served in a thread of its own."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, port: int) -> None:
         """Listen."""
         self._script = script
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self._opened: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self.port = self._listener.getsockname()[1]
@@ -54,9 +54,9 @@ class Scripted:
 
 
 @contextmanager
-def scripted(script: Script) -> Iterator[Scripted]:
-    """A server with this script until the block ends."""
-    server = Scripted(script)
+def scripted(script: Script, port: int = 0) -> Iterator[Scripted]:
+    """A server with this script until the block ends; *port* 0: one that is free."""
+    server = Scripted(script, port)
     try:
         yield server
     finally:
