@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from advisor.cli.agent_install import install
 from advisor.cli.durations import LONGEST, duration_between, format_duration
 from advisor.samples.agent import run_agent
 from advisor.samples.nvml import NvmlSource
@@ -20,6 +21,9 @@ _LONGEST_INTERVAL = timedelta(hours=1)
 @click.group(name="agent")
 def command() -> None:
     """Collect accelerator samples on an inference host."""
+
+
+command.add_command(install)
 
 
 @command.command()
