@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from advisor.cli.agent_doctor import doctor
 from advisor.cli.agent_install import install
+from advisor.cli.agent_status import status
 from advisor.cli.durations import LONGEST, duration_between, format_duration
 from advisor.samples.agent import run_agent
 from advisor.samples.nvml import NvmlSource
@@ -23,7 +25,8 @@ def command() -> None:
     """Collect accelerator samples on an inference host."""
 
 
-command.add_command(install)
+for _subcommand in (install, status, doctor):
+    command.add_command(_subcommand)
 
 
 @command.command()
