@@ -4,7 +4,7 @@ Standard library only and without ``http.client``, whose header parser alone tak
 spare. A server that drips, never ends, sends too much or closes early costs one exchange and no more than its limits.
 """
 
-import base64
+import binascii
 import ipaddress
 import socket
 import time
@@ -106,7 +106,8 @@ def parse_address(url: str, default_path: str) -> Address:
 
 def basic_authorization(user: str, password: str) -> str:
     """Value of the ``Authorization`` header for a user and a password."""
-    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+    encoded = binascii.b2a_base64(f"{user}:{password}".encode(), newline=False)
+    return f"Basic {encoded.decode()}"
 
 
 def is_loopback(host: str) -> bool:
