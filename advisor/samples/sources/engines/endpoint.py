@@ -116,8 +116,8 @@ class Endpoint:
     def _readings(self, page: Page) -> list[Reading | Missed]:
         note = _note(page)
         readings: list[Reading | Missed] = [self._reading(values, note) for values in page.engines]
-        named = {reading.target for reading in readings}
-        for target in self._absent.keys() | named:
+        named = dict.fromkeys(reading.target for reading in readings)
+        for target in [*self._absent, *named]:
             self._absent[target] = 0 if target in named else self._absent[target] + 1
         self._absent = {target: reads for target, reads in self._absent.items() if reads <= _REMEMBERED_READS}
         readings += [Missed(target, GONE) for target in self._absent if target not in named]
