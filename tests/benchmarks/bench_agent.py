@@ -1,7 +1,8 @@
 """What the agent costs its host: ``PYTHONPATH=tests python tests/benchmarks/bench_agent.py [SECONDS]``.
 
-Eight accelerators once a second on the fake driver, whose calls take no time: this is the cost of the agent and the
-binding, not of a real driver.
+Eight accelerators with every counter (those of Hopper included) once a second, on the fake driver, whose calls take no
+time: this is the cost of the agent and the binding, not of a real driver. All processes of the agent are counted. The
+baseline of the same run is a bare interpreter that wakes up once a second and does nothing.
 """
 
 import os
@@ -13,35 +14,90 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from advisor.samples.agent.kept import Asked
+from advisor.samples.agent.processes import bare_interpreter
+from advisor.samples.agent.settings import Settings
 from fakenvml.build import build_library, compiler
 
-SCENARIO = "gpus,8\nset,*,mem_total,85520809984\nset,*,mem_used,60000000000\nseries,*,util_gpu,0:20;7:90;9:40"
-SETTLING_SECONDS = 3.0
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-SECONDS_PER_DAY = 86_400
+GPUS = 8
+SCENARIO = f"""gpus,{GPUS}
+set,*,name,NVIDIA H100 80GB HBM3
+set,*,mem_total,85520809984
+set,*,mem_used,60000000000
+set,*,processes,1
+set,*,gpm_sm,40
+set,*,gpm_occupancy,12
+set,*,gpm_tensor,8
+set,*,gpm_dram,70
+set,*,pcie_tx,1000000
+set,*,nvlink_tx,1000000
+series,*,util_gpu,0:20;7:90;9:40
+series,*,xid,5:79
+"""
+SETTLING_SECONDS = 2.5
+BARE_LOOP = "import time\nwhile True: time.sleep(1.0 - time.time() % 1.0)"
+KIB_PER_MIB = 1024
+SINKS = ("advisor.samples.agent.spool:SpoolWriter", "samples.lines_sink:LinesSink")
+CALLS = """
+import time, pynvml
+pynvml.nvmlInit()
+h = pynvml.nvmlDeviceGetHandleByIndex(0)
+from advisor.samples.sources.nvml import counters
+from advisor.samples.sources.nvml.device import Device
+from advisor.samples.sources.nvml.profiling import profiling
+from advisor.samples.sources.nvml.source import NvmlSource
+device = Device(0); device.open()
+for counter in (*counters.OF_AN_ACCELERATOR, profiling, counters.processes, counters.uncorrected_errors):
+    spent = []
+    for _ in range(200):
+        time.sleep(0.0005)
+        start = time.perf_counter_ns(); counter(device); spent.append(time.perf_counter_ns() - start)
+    print(f"{counter.__name__} {sorted(spent)[100] / 1000:.1f}")
+source = NvmlSource("bench")
+spent = []
+for _ in range(200):
+    time.sleep(0.0005)
+    start = time.perf_counter_ns(); source.read(); spent.append(time.perf_counter_ns() - start)
+print(f"all_accelerators {sorted(spent)[100] / 1000:.1f}")
+"""
 
 
 def cpu_seconds(process: int) -> float:
-    """Processor time of a process so far, user and system."""
-    cells = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(cells[11]) + int(cells[12])) / TICKS_PER_SECOND
+    """Processor time of a process so far, to the nanosecond; system calls included."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
 
 
-def memory_mib(process: int, name: str) -> float:
-    """A memory figure of a process: VmRSS now, VmHWM at its highest."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+def memory_mib(process: int) -> dict[str, float]:
+    """Resident memory of a process, and its proportional share of what it has in common with others."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    found = {line.split(":")[0]: int(line.split()[1]) / KIB_PER_MIB for line in lines if line.endswith("kB")}
+    return {"RSS": found["Rss"], "PSS": found["Pss"]}
 
 
-def import_mib(module: str) -> float:
-    """Resident memory of an interpreter that imported a module and nothing else."""
-    code = f"import {module}; print(open('/proc/self/status').read())"
-    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
+def family(process: int) -> list[int]:
+    """A process and its children."""
+    return [process, *map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())]
+
+
+def measured(processes: list[int], seconds: float) -> tuple[float, list[dict[str, float]]]:
+    """Share of a core over some seconds, and memory at their end."""
+    started, before = time.monotonic(), sum(map(cpu_seconds, processes))
+    time.sleep(seconds)
+    share = (sum(map(cpu_seconds, processes)) - before) / (time.monotonic() - started)
+    return share, [memory_mib(process) for process in processes]
+
+
+def agent_command(output: Path) -> list[str]:
+    """The agent, keeping its records in the spool where there is one."""
+    has_spool = (Path(__file__).parents[2] / "advisor/samples/agent/spool.py").exists()
+    sink = SINKS[0] if has_spool else SINKS[1]
+    settings = Settings(str(output), "bench", (Asked("nvml"),), compact=False, sink=sink)
+    print(f"sink              {sink}")
+    return bare_interpreter("advisor.samples.agent.__main__", settings.as_argument())
 
 
 def main() -> None:
-    """Run the agent and print its share of a core, its memory, and what it writes in a day."""
+    """Run the agent and the baseline side by side, and print what each of them costs."""
     if compiler() is None:
         print("skipped: no C compiler (cc) to build the fake NVIDIA driver with")
         return
@@ -50,26 +106,55 @@ def main() -> None:
         folder = Path(name)
         build_library(folder)
         (folder / "scenario.csv").write_text(SCENARIO)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "advisor", "agent", "run", "--output", folder / "samples", "--quiet"],
-            env={**os.environ, "LD_LIBRARY_PATH": name, "FAKE_NVML_SCENARIO": str(folder / "scenario.csv")},
-        )
+        environment = {
+            **os.environ, "LD_LIBRARY_PATH": name, "FAKE_NVML_SCENARIO": str(folder / "scenario.csv"),
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }  # fmt: skip
+        command = agent_command(folder / "samples")
+        agent = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        bare = subprocess.Popen([sys.executable, "-I", "-S", "-c", BARE_LOOP])
         time.sleep(SETTLING_SECONDS)
-        started, before = time.monotonic(), cpu_seconds(process.pid)
-        time.sleep(seconds)
-        share = (cpu_seconds(process.pid) - before) / (time.monotonic() - started)
-        resident, highest = memory_mib(process.pid, "VmRSS"), memory_mib(process.pid, "VmHWM")
-        process.terminate()
-        process.wait()
-        written = sum(path.stat().st_size for path in folder.rglob("*.parquet"))
-    print(f"start-up          {before:.2f} s of processor time")
-    print(f"steady            {share:.2%} of a core, 8 accelerators at 1 Hz over {seconds:.0f} s")
-    print(f"memory            {resident:.0f} MiB resident, {highest:.0f} MiB at its highest")
+        processes = family(agent.pid)
+        start_up = sum(map(cpu_seconds, processes))
+        share, memory = measured_with_baseline(processes, bare.pid, seconds)
+        agent.terminate()
+        bare.terminate()
+        agent.wait()
+        bare.wait()
+        print(f"start-up          {start_up:.2f} s of processor time")
+        report(share, memory, seconds)
+        written = sum(path.stat().st_size for path in (folder / "samples").rglob("*") if path.suffix != ".json")
+        print(f"written           {written / (seconds + SETTLING_SECONDS) * 86_400 / 1e6:.0f} MB a day at this rate")
+        calls = subprocess.run(
+            [sys.executable, "-c", CALLS], env=environment, capture_output=True, text=True, check=True
+        )
+        for line in calls.stdout.splitlines():
+            counter, microseconds = line.split()
+            print(f"call              {counter.replace('_', ' '):<20} {microseconds} µs")
+
+
+def measured_with_baseline(
+    processes: list[int], bare: int, seconds: float
+) -> tuple[list[float], list[dict[str, float]]]:
+    """Shares of the agent and of the baseline over the same seconds, and memory of the agent's processes and of it."""
+    before = cpu_seconds(bare)
+    share, memory = measured(processes, seconds)
+    return [share, (cpu_seconds(bare) - before) / seconds], [*memory, memory_mib(bare)]
+
+
+def report(shares: list[float], memory: list[dict[str, float]], seconds: float) -> None:
+    """Print what was measured."""
+    agent, bare = shares
+    print(f"steady            {agent:.3%} of a core, {GPUS} accelerators at 1 Hz over {seconds:.0f} s, all processes")
     print(
-        f"written           {written / (seconds + SETTLING_SECONDS) * SECONDS_PER_DAY / 1e6:.0f} MB a day at this rate"
+        f"baseline          {bare:.3%} of a core, a bare interpreter that wakes up at 1 Hz: {agent / bare:.1f} × that"
     )
-    for module in ("sys", "pynvml", "numpy", "pyarrow.parquet"):
-        print(f"import {module:<15} {import_mib(module):.0f} MiB resident")
+    for name, each in zip(("supervisor", "nvml", "bare interpreter"), memory, strict=True):
+        print(f"memory            {each['RSS']:.1f} MiB RSS, {each['PSS']:.1f} MiB PSS: {name}")
+    print(
+        f"memory            {sum(each['RSS'] for each in memory[:-1]):.1f} MiB RSS, "
+        f"{sum(each['PSS'] for each in memory[:-1]):.1f} MiB PSS: all processes of the agent"
+    )
 
 
 if __name__ == "__main__":

@@ -7,10 +7,16 @@
  *   driver,VERSION                                driver version
  *   init,CODE                                     what nvmlInit answers
  *   set,<gpu>,KEY,VALUE                           a constant: name, mem_total, mem_reserved, mem_used, util_gpu,
- *                                                 util_mem, power_mw, temp, sm_clock, viol_power, viol_thermal
- *   series,<gpu>,KEY,T:V;T:V;...                  the same over time, each value held until the next
- *   mig,<gpu>,COUNT,BYTES                         MIG mode on, with COUNT instances of BYTES
- *   fault,<gpu>,<function|*>,CODE,FROM,UNTIL,NTH  a function fails in a time window, every NTH call (empty: always)
+ *                                                 util_mem, power_mw, temp, sm_clock; shares of time: viol_power,
+ *                                                 viol_thermal, viol_heat, viol_brake; per second: pcie_tx, pcie_rx
+ *                                                 (bytes), nvlink_tx, nvlink_rx (KiB); profiling counters in percent,
+ *                                                 there since Hopper: gpm_sm, gpm_occupancy, gpm_tensor, gpm_dram;
+ *                                                 ecc (errors so far), processes (how many)
+ *   series,<gpu>,KEY,T:V;T:V;...                  the same over time, each value held until the next; also xid: the
+ *                                                 error of that number is reported at that time
+ *   mig,<gpu>,COUNT,BYTES,FROM                    MIG mode on from then on, with COUNT instances of BYTES; 0: off
+ *   fault,<gpu>,<function|*>,CODE,FROM,UNTIL,NTH  a function fails in a time window, every NTH call (empty: always);
+ *                                                 CODE is a number, HANG (until the window ends) or SEGV
  *   latency,<function|*>,MICROSECONDS             a function takes that long
  *
  * FAKE_NVML_CLOCK names a file that holds one double, the seconds since the start of the scenario; whoever runs the
@@ -18,6 +24,8 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,8 +43,11 @@ enum {
     NOT_SUPPORTED = 3,
     NOT_FOUND = 6,
     INSUFFICIENT_SIZE = 7,
+    TIMEOUT = 10,
     ARGUMENT_VERSION_MISMATCH = 25,
 };
+
+enum { HANG = -1, SEGV = -2 };
 
 enum { MAX_GPUS = 16, MAX_MIG = 7, MAX_VALUES = 512, MAX_FAULTS = 64, RING_SAMPLES = 100, RING_HERTZ = 6 };
 
@@ -59,7 +70,7 @@ typedef struct {
 typedef struct {
     int gpu;
     char function[64];
-    int code;
+    int code; /* HANG, SEGV, or what the function answers */
     double from;
     double until;
     int every;
@@ -73,8 +84,16 @@ typedef struct {
 
 static Device gpus[MAX_GPUS];
 static Device migs[MAX_GPUS][MAX_MIG];
-static int gpu_count, mig_count[MAX_GPUS];
-static uint64_t mig_bytes[MAX_GPUS];
+static int gpu_count;
+
+typedef struct {
+    int gpu, count;
+    uint64_t bytes;
+    double from;
+} Division;
+
+static Division divisions[MAX_FAULTS];
+static int division_count;
 static Value values[MAX_VALUES];
 static Fault faults[MAX_FAULTS];
 static Fault latencies[MAX_FAULTS]; /* code: microseconds */
@@ -94,6 +113,16 @@ static double monotonic(void) {
 static double now(void) { return virtual_clock ? *virtual_clock : monotonic() - started; }
 
 static uint64_t driver_time_us(double seconds) { return EPOCH_US + (uint64_t)(seconds * 1e6); }
+
+/* How a GPU is divided now: the last line whose time has come. */
+static Division division(int gpu) {
+    Division found = {gpu, 0, 0, 0};
+    for (int i = 0; i < division_count; i++)
+        if (divisions[i].gpu == gpu && now() >= divisions[i].from) found = divisions[i];
+    return found;
+}
+
+static int mig_count(int gpu) { return division(gpu).count; }
 
 static Value *find(int gpu, const char *key) {
     Value *general = NULL;
@@ -122,10 +151,9 @@ static double value_at(int gpu, const char *key, double otherwise, double time) 
 
 static double value_now(int gpu, const char *key, double otherwise) { return value_at(gpu, key, otherwise, now()); }
 
-/* Area under the value from the start of the scenario until now. */
-static double integral(int gpu, const char *key, double otherwise) {
+/* Area under the value from the start of the scenario until then. */
+static double area(int gpu, const char *key, double otherwise, double end) {
     Value *value = find(gpu, key);
-    double end = now();
     if (!value || !value->count) return end * (value ? atof(value->text) : otherwise);
     double sum = 0;
     for (int i = 0; i < value->count && value->points[i].time < end; i++) {
@@ -134,6 +162,10 @@ static double integral(int gpu, const char *key, double otherwise) {
     }
     return sum;
 }
+
+static double integral(int gpu, const char *key, double otherwise) { return area(gpu, key, otherwise, now()); }
+
+static double integral_until(int gpu, const char *key, double end) { return area(gpu, key, 0, end); }
 
 /* ---- the scenario ---------------------------------------------------------------------------------------------- */
 
@@ -168,7 +200,8 @@ static void read_fault(char **line) {
     memset(fault, 0, sizeof *fault);
     fault->gpu = gpu_of(next(line));
     snprintf(fault->function, sizeof fault->function, "%s", next(line));
-    fault->code = atoi(next(line));
+    char *code = next(line);
+    fault->code = !strcmp(code, "HANG") ? HANG : !strcmp(code, "SEGV") ? SEGV : atoi(code);
     fault->from = atof(next(line));
     char *until = next(line);
     fault->until = *until ? atof(until) : FOREVER;
@@ -185,9 +218,11 @@ static void read_directive(char *line) {
     if (!strcmp(name, "series")) read_value(&line, 1);
     if (!strcmp(name, "fault")) read_fault(&line);
     if (!strcmp(name, "mig")) {
-        int gpu = atoi(next(&line));
-        mig_count[gpu] = atoi(next(&line));
-        mig_bytes[gpu] = strtoull(next(&line), NULL, 10);
+        Division *found = &divisions[division_count++];
+        found->gpu = atoi(next(&line));
+        found->count = atoi(next(&line));
+        found->bytes = strtoull(next(&line), NULL, 10);
+        found->from = atof(next(&line));
     }
     if (!strcmp(name, "latency")) {
         snprintf(latencies[latency_count].function, sizeof latencies[0].function, "%s", next(&line));
@@ -203,8 +238,9 @@ static void read_scenario(void) {
         virtual_clock = mapped == MAP_FAILED ? NULL : mapped;
         close(clock_file);
     }
-    started = monotonic();
+    if (!started) started = monotonic();
     gpu_count = 1;
+    value_count = fault_count = latency_count = division_count = 0;
     snprintf(driver, sizeof driver, "570.133.20");
     const char *path = getenv("FAKE_NVML_SCENARIO");
     FILE *stream = path ? fopen(path, "r") : NULL;
@@ -222,6 +258,13 @@ static void read_scenario(void) {
     }
 }
 
+static int fail(const Fault *fault) {
+    if (fault->code == SEGV) raise(SIGSEGV);
+    if (fault->code != HANG) return fault->code;
+    while (now() >= fault->from && now() < fault->until) usleep(10000);
+    return SUCCESS;
+}
+
 /* What every function does first: take its time, and fail when the scenario says so. */
 static int enter(const char *function, const Device *device) {
     for (int i = 0; i < latency_count; i++)
@@ -229,13 +272,14 @@ static int enter(const char *function, const Device *device) {
             usleep(latencies[i].code);
             break;
         }
-    if (!references) return UNINITIALIZED;
+    if (!references && strcmp(function, "nvmlInitWithFlags")) return UNINITIALIZED;
+    if (device && device->mig >= mig_count(device->gpu) && device->mig >= 0) return INVALID_ARGUMENT;
     for (int i = 0; i < fault_count; i++) {
         Fault *fault = &faults[i];
         int concerns_device = fault->gpu == -1 || (device && device->gpu == fault->gpu);
         int concerns_function = fault->function[0] == '*' || !strcmp(fault->function, function);
         if (!concerns_device || !concerns_function || now() < fault->from || now() >= fault->until) continue;
-        if (++fault->calls % fault->every == 0) return fault->code;
+        if (++fault->calls % fault->every == 0) return fail(fault);
     }
     return SUCCESS;
 }
@@ -251,6 +295,8 @@ static int enter(const char *function, const Device *device) {
 EXPORT int nvmlInitWithFlags(unsigned flags) {
     (void)flags;
     if (!references) read_scenario();
+    int code = enter(__func__, NULL);
+    if (code) return code;
     if (!init_code) references++;
     return init_code;
 }
@@ -293,7 +339,7 @@ static void write_uuid(const Device *device, char *uuid) {
 EXPORT int nvmlDeviceGetHandleByUUID(const char *uuid, Device **device) {
     char candidate[80];
     for (int gpu = 0; gpu < gpu_count; gpu++)
-        for (int mig = -1; mig < mig_count[gpu]; mig++) {
+        for (int mig = -1; mig < mig_count(gpu); mig++) {
             Device *found = mig < 0 ? &gpus[gpu] : &migs[gpu][mig];
             write_uuid(found, candidate);
             if (strcmp(candidate, uuid)) continue;
@@ -321,7 +367,7 @@ EXPORT int nvmlDeviceGetName(Device *device, char *buffer, unsigned size) {
 
 EXPORT int nvmlDeviceGetMigMode(Device *device, unsigned *current, unsigned *pending) {
     ENTER(device);
-    *current = *pending = mig_count[device->gpu] > 0;
+    *current = *pending = mig_count(device->gpu) > 0;
     return SUCCESS;
 }
 
@@ -333,7 +379,7 @@ EXPORT int nvmlDeviceGetMaxMigDeviceCount(Device *device, unsigned *count) {
 
 EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(Device *device, unsigned index, Device **mig) {
     ENTER(device);
-    if (index >= (unsigned)mig_count[device->gpu]) return NOT_FOUND;
+    if (index >= (unsigned)mig_count(device->gpu)) return NOT_FOUND;
     *mig = &migs[device->gpu][index];
     return SUCCESS;
 }
@@ -349,8 +395,8 @@ typedef struct {
 
 static MemoryV2 memory_of(const Device *device) {
     MemoryV2 memory = {0};
-    int shares = device->mig < 0 ? 1 : mig_count[device->gpu];
-    memory.total = device->mig < 0 ? (uint64_t)value_now(device->gpu, "mem_total", 0) : mig_bytes[device->gpu];
+    int shares = device->mig < 0 || !mig_count(device->gpu) ? 1 : mig_count(device->gpu);
+    memory.total = device->mig < 0 ? (uint64_t)value_now(device->gpu, "mem_total", 0) : division(device->gpu).bytes;
     memory.reserved = (uint64_t)value_now(device->gpu, "mem_reserved", 0) / shares;
     memory.used = (uint64_t)value_now(device->gpu, "mem_used", 0) / shares;
     memory.free = memory.total - memory.reserved - memory.used;
@@ -379,7 +425,7 @@ typedef struct {
 
 EXPORT int nvmlDeviceGetUtilizationRates(Device *device, Utilization *rates) {
     ENTER(device);
-    if (mig_count[device->gpu]) return NOT_SUPPORTED;
+    if (mig_count(device->gpu)) return NOT_SUPPORTED;
     rates->gpu = (unsigned)value_now(device->gpu, "util_gpu", 0);
     rates->memory = (unsigned)value_now(device->gpu, "util_mem", 0);
     return SUCCESS;
@@ -401,7 +447,7 @@ EXPORT int nvmlDeviceGetSamples(Device *device, int kind, unsigned long long las
                                 Sample *samples) {
     ENTER(device);
     const char *key = kind == 1 ? "util_gpu" : kind == 2 ? "util_mem" : NULL;
-    if (!key || mig_count[device->gpu]) return NOT_SUPPORTED;
+    if (!key || mig_count(device->gpu)) return NOT_SUPPORTED;
     *type = 1;
     if (!samples) {
         *count = RING_SAMPLES;
@@ -474,8 +520,13 @@ typedef struct {
     Number value;
 } Field;
 
+static unsigned long long seconds_to_ns(const Device *device, const char *key) {
+    return (unsigned long long)(1e9 * integral(device->gpu, key, 0));
+}
+
 static void read_field(const Device *device, Field *field) {
-    enum { POWER_POLICY = 74, THERMAL_POLICY = 75, ENERGY = 83, POWER_INSTANT = 186 };
+    enum { POWER_POLICY = 74, THERMAL_POLICY = 75, ENERGY = 83, NVLINK_TX = 138, NVLINK_RX = 139, POWER_INSTANT = 186 };
+    enum { PCIE_TX = 197, PCIE_RX = 198, SOFTWARE_HEAT = 269, HARDWARE_HEAT = 270, POWER_BRAKE = 271 };
     field->time_us = (long long)driver_time_us(now());
     field->latency_us = 3;
     field->code = device->mig < 0 ? SUCCESS : NOT_SUPPORTED;
@@ -483,10 +534,29 @@ static void read_field(const Device *device, Field *field) {
     field->value.as_long = 0;
     switch (field->id) {
         case POWER_POLICY:
-            field->value.as_long = (unsigned long long)(1e9 * integral(device->gpu, "viol_power", 0));
+            field->value.as_long = seconds_to_ns(device, "viol_power");
             break;
         case THERMAL_POLICY:
-            field->value.as_long = (unsigned long long)(1e9 * integral(device->gpu, "viol_thermal", 0));
+        case SOFTWARE_HEAT:
+            field->value.as_long = seconds_to_ns(device, "viol_thermal");
+            break;
+        case HARDWARE_HEAT:
+            field->value.as_long = seconds_to_ns(device, "viol_heat");
+            break;
+        case POWER_BRAKE:
+            field->value.as_long = seconds_to_ns(device, "viol_brake");
+            break;
+        case PCIE_TX:
+            field->value.as_long = (unsigned long long)integral(device->gpu, "pcie_tx", 0);
+            break;
+        case PCIE_RX:
+            field->value.as_long = (unsigned long long)integral(device->gpu, "pcie_rx", 0);
+            break;
+        case NVLINK_TX:
+        case NVLINK_RX: /* over all links, which is what the scope says */
+            field->code = field->scope == ~0u ? field->code : INVALID_ARGUMENT;
+            field->value.as_long =
+                (unsigned long long)integral(device->gpu, field->id == NVLINK_TX ? "nvlink_tx" : "nvlink_rx", 0);
             break;
         case ENERGY:
             field->value.as_long = (unsigned long long)integral(device->gpu, "power_mw", 100000);
@@ -510,6 +580,178 @@ EXPORT int nvmlDeviceGetFieldValues(Device *device, int count, Field *fields) {
     return SUCCESS;
 }
 
+/* ---- processes, memory errors ---------------------------------------------------------------------------------- */
+
+typedef struct {
+    unsigned pid;
+    unsigned long long bytes;
+    unsigned gpu_instance, compute_instance;
+} Process;
+
+static int list_processes(const Device *device, unsigned *count, Process *processes) {
+    unsigned there = (unsigned)value_now(device->gpu, "processes", 0), room = *count;
+    *count = there;
+    if (there > room || (there && !processes)) return INSUFFICIENT_SIZE;
+    for (unsigned i = 0; i < there; i++) processes[i] = (Process){1000 + i, 1 << 30, ~0u, ~0u};
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned *count, Process *processes) {
+    ENTER(device);
+    return list_processes(device, count, processes);
+}
+
+EXPORT int nvmlDeviceGetComputeRunningProcesses_v2(Device *device, unsigned *count, Process *processes) {
+    ENTER(device);
+    return list_processes(device, count, processes);
+}
+
+EXPORT int nvmlDeviceGetTotalEccErrors(Device *device, int kind, int counter, unsigned long long *errors) {
+    (void)counter;
+    ENTER(device);
+    *errors = kind ? (unsigned long long)value_now(device->gpu, "ecc", 0) : 0;
+    return SUCCESS;
+}
+
+/* ---- profiling counters ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const Device *device;
+    double time;
+} ProfilingSample;
+
+typedef struct {
+    unsigned id;
+    int code;
+    double value;
+    char *names[3];
+} ProfilingMetric;
+
+typedef struct {
+    unsigned version, count;
+    ProfilingSample *before, *after;
+    ProfilingMetric metrics[];
+} ProfilingQuestion;
+
+typedef struct {
+    unsigned version, is_supported;
+} ProfilingSupport;
+
+static int has_profiling(const Device *device) { return find(device->gpu, "gpm_sm") != NULL; }
+
+EXPORT int nvmlGpmQueryDeviceSupport(Device *device, ProfilingSupport *support) {
+    ENTER(device);
+    if (support->version != 1) return ARGUMENT_VERSION_MISMATCH;
+    support->is_supported = has_profiling(device);
+    return SUCCESS;
+}
+
+EXPORT int nvmlGpmSampleAlloc(ProfilingSample **sample) {
+    ENTER(NULL);
+    *sample = calloc(1, sizeof **sample);
+    return SUCCESS;
+}
+
+EXPORT int nvmlGpmSampleFree(ProfilingSample *sample) {
+    free(sample);
+    return SUCCESS;
+}
+
+EXPORT int nvmlGpmSampleGet(Device *device, ProfilingSample *sample) {
+    ENTER(device);
+    if (!has_profiling(device)) return NOT_SUPPORTED;
+    *sample = (ProfilingSample){device, now()};
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetGpuInstanceId(Device *device, unsigned *instance) {
+    ENTER(device);
+    if (device->mig < 0) return NOT_SUPPORTED;
+    *instance = (unsigned)device->mig + 7;
+    return SUCCESS;
+}
+
+EXPORT int nvmlGpmMigSampleGet(Device *device, unsigned instance, ProfilingSample *sample) {
+    ENTER(device);
+    if (instance < 7 || (int)instance - 7 >= mig_count(device->gpu)) return NOT_FOUND;
+    *sample = (ProfilingSample){device, now()};
+    return SUCCESS;
+}
+
+static const char *profiling_key(unsigned id) {
+    return id == 2 ? "gpm_sm" : id == 3 ? "gpm_occupancy" : id == 5 ? "gpm_tensor" : id == 10 ? "gpm_dram" : NULL;
+}
+
+/* Means between two samples. */
+EXPORT int nvmlGpmMetricsGet(ProfilingQuestion *question) {
+    const ProfilingSample *before = question->before, *after = question->after;
+    if (question->version != 1) return ARGUMENT_VERSION_MISMATCH;
+    ENTER(after->device);
+    if (before->device != after->device || after->time <= before->time) return INVALID_ARGUMENT;
+    for (unsigned i = 0; i < question->count; i++) {
+        ProfilingMetric *metric = &question->metrics[i];
+        const char *key = profiling_key(metric->id);
+        metric->code = key && find(after->device->gpu, key) ? SUCCESS : NOT_SUPPORTED;
+        if (metric->code) continue;
+        double until = integral_until(after->device->gpu, key, after->time);
+        metric->value = (until - integral_until(after->device->gpu, key, before->time)) / (after->time - before->time);
+    }
+    return SUCCESS;
+}
+
+/* ---- events ---------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int is_watched[MAX_GPUS];
+    double since[MAX_GPUS];
+} EventSet;
+
+typedef struct {
+    Device *device;
+    unsigned long long type, data;
+    unsigned gpu_instance, compute_instance;
+} Event;
+
+enum { XID_ERROR = 8 };
+
+EXPORT int nvmlEventSetCreate(EventSet **events) {
+    ENTER(NULL);
+    *events = calloc(1, sizeof **events);
+    return SUCCESS;
+}
+
+EXPORT int nvmlEventSetFree(EventSet *events) {
+    free(events);
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceRegisterEvents(Device *device, unsigned long long types, EventSet *events) {
+    ENTER(device);
+    if (!(types & XID_ERROR)) return NOT_SUPPORTED;
+    events->is_watched[device->gpu] = 1;
+    events->since[device->gpu] = now();
+    return SUCCESS;
+}
+
+EXPORT int nvmlEventSetWait_v2(EventSet *events, Event *event, unsigned milliseconds) {
+    ENTER(NULL);
+    for (int gpu = 0; gpu < gpu_count; gpu++) {
+        Value *errors = events->is_watched[gpu] ? find(gpu, "xid") : NULL;
+        for (int i = 0; errors && i < errors->count; i++) {
+            Point point = errors->points[i];
+            if (point.time <= events->since[gpu] || point.time > now()) continue;
+            events->since[gpu] = point.time;
+            *event = (Event){&gpus[gpu], XID_ERROR, (unsigned long long)point.value, ~0u, ~0u};
+            return SUCCESS;
+        }
+    }
+    if (milliseconds) abort(); /* an agent that waits here is late for its tick */
+    return TIMEOUT;
+}
+
+_Static_assert(sizeof(Process) == 24 && sizeof(Event) == 32, "process and event layout");
+_Static_assert(sizeof(ProfilingMetric) == 40 && sizeof(ProfilingSupport) == 8, "profiling layout");
+_Static_assert(offsetof(ProfilingQuestion, metrics) == 24, "profiling question layout");
 _Static_assert(sizeof(MemoryV2) == 40 && sizeof(Memory) == 24, "memory layout");
 _Static_assert(sizeof(Sample) == 16 && sizeof(Field) == 40, "sample and field layout");
 _Static_assert(sizeof(Utilization) == 8 && sizeof(Temperature) == 12, "utilisation and temperature layout");

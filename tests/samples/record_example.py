@@ -1,7 +1,8 @@
 """Records the store of ``examples/gpu-samples``: a synthetic day of one host, through the real agent.
 
 ``PYTHONPATH=tests python tests/samples/record_example.py DIRECTORY``; the same day every time. The scenario is played by
-the fake driver of ``tests/fakenvml``, read by the unmodified binding and the agent's own loop, in virtual time.
+the fake driver of ``tests/fakenvml`` and read by the unmodified binding and the agent's own source, in virtual time. The
+store is of schema v1, a row for each reading, which stays readable.
 """
 
 import ctypes
@@ -10,11 +11,17 @@ import os
 import random
 import sys
 import tempfile
-from datetime import timedelta
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from advisor.samples.rows import Reading
+from advisor.samples.sources.nvml import NvmlSource
+from advisor.samples.store.tick_writer import SampleWriter
+from advisor.samples.values import AcceleratorSample
 from fakenvml.build import build_library
-from samples.playing import VirtualClock, play
+from samples.playing import START_US, VirtualTime, ticks
 
 HOST = "inference-1"
 GPUS = 8
@@ -28,6 +35,10 @@ IDLE_WATTS, BUSY_WATTS = 56, 310
 PEAKS = ((10.5, 1.6, 0.42), (15.0, 1.9, 0.50), (20.5, 1.2, 0.25))
 """Hour, width in hours and height of the busy times of the day."""
 NIGHT = 0.04
+THROTTLED = {
+    "power_throttled_seconds": "power_throttled_ratio",
+    "thermal_throttled_seconds": "thermal_throttled_ratio",
+}
 BURSTS_PER_DAY = 9
 
 
@@ -76,6 +87,34 @@ def scenario() -> str:
     return "\n".join(lines)
 
 
+def samples(played: Iterator) -> Iterator[AcceleratorSample]:
+    """Readings as schema v1 has them: throttled time as a share of the time since the reading before."""
+    names = {each.name for each in fields(AcceleratorSample)}
+    before: dict[int, Reading] = {}
+    for tick_us, readings in played:
+        for reading in readings:
+            index = reading.target.index
+            yield AcceleratorSample(
+                timestamp=datetime.fromtimestamp(tick_us / 1e6, UTC),
+                host=HOST,
+                accelerator_index=index,
+                mig_index=None,
+                accelerator_uuid=reading.target.uuid,
+                accelerator=reading.target.name,
+                **{name: value for name, value in reading.values.items() if name in names},
+                **throttled_ratios(reading, before.get(index)),
+            )
+            before[index] = reading
+
+
+def throttled_ratios(reading: Reading, before: Reading | None) -> dict[str, float]:
+    """Share of the interval in which the power limit, and heat, lowered the clocks; nothing for the first reading."""
+    if before is None:
+        return {}
+    grown = {name: reading.values[name] - before.values[name] for name in THROTTLED}
+    return {THROTTLED[name]: seconds / INTERVAL.total_seconds() for name, seconds in grown.items()}
+
+
 def main() -> None:
     """Record the day; one file for every six hours, because a file a minute is for agents that can crash."""
     with tempfile.TemporaryDirectory() as name:
@@ -83,11 +122,14 @@ def main() -> None:
         (folder / "scenario.csv").write_text(scenario())
         os.environ["FAKE_NVML_SCENARIO"] = str(folder / "scenario.csv")
         ctypes.CDLL(str(build_library(folder)))  # the binding then finds it by its name
-        output = Path(sys.argv[1])
-        play(
-            output, VirtualClock(folder / "clock"), INTERVAL, timedelta(minutes=MINUTES), HOST,
-            longest_in_memory=timedelta(hours=6),
-        )  # fmt: skip
+        time = VirtualTime(folder / "clock")
+        source = NvmlSource(HOST, time.seconds)
+        started = datetime.fromtimestamp(START_US / 1e6, UTC)
+        writer = SampleWriter(Path(sys.argv[1]), HOST, INTERVAL, started, timedelta(hours=6))
+        for sample in samples(ticks(source, time, 60.0 * MINUTES, INTERVAL.total_seconds())):
+            writer.append([sample])
+        writer.flush()
+        source.close()
 
 
 if __name__ == "__main__":

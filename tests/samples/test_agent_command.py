@@ -1,140 +1,80 @@
-"""`advisor agent run` as a program: started, stopped, killed, on a fake driver."""
+"""`advisor agent run` as a program: started, stopped, killed, on a fake driver, down to the spool."""
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
+from advisor.cli.agent import asked_sources
 from advisor.errors import InputError
-from advisor.samples.store import read_samples
+from advisor.samples.agent.kept import Asked
+from advisor.samples.agent.spool import read_segment, segments
+from advisor.samples.rows import Row
 
 
-def wait_for(condition, seconds=30.0):
-    """Wait until *condition* holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+def records(host, kind=object):
+    """What is in the spool, whole or not."""
+    found = [record for path in segments(host.samples) for record in read_segment(path).records]
+    return [record for record in found if isinstance(record, kind)]
 
 
-def files_in(directory):
-    """Finished files of samples."""
-    return [path for path in directory.rglob("*.parquet") if not path.name.startswith(".")]
+def run(host, scenario, *arguments):
+    """Run the agent to its end."""
+    return host.advisor(scenario, "agent", "run", "--output", host.samples, *arguments)
 
 
-def first_line(process):
-    """What a program says on stderr when it starts."""
-    return process.stderr.readline()
+def test_the_program_becomes_the_agent(fake_host, eventually):
+    """The process that was started is the agent: it has replaced the command line, and says what it sees."""
+    process = fake_host.start_advisor("gpus,2", "agent", "run", "--output", fake_host.samples, "--host", "node-7")
+    line = process.stderr.readline()
+    assert line == f"sampling 2 × NVIDIA A100-SXM4-40GB, driver 570.133.20 on node-7 into {fake_host.samples}\n"
+    assert eventually(lambda: fake_host.status("node-7"))["pid"] == process.pid
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
 
 
-def test_a_run_of_a_given_duration(fake_host):
-    """A run says what it sees and where it writes, accounts for every tick, and sums up at the end."""
-    result = fake_host.advisor(
-        "gpus,8", "agent", "run", "--output", fake_host.samples, "--interval", "200ms", "--duration", "1s",
-        "--host", "node-7",
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    start, end = result.stderr.splitlines()
-    assert start == (
-        f"sampling 8 × NVIDIA A100-SXM4-40GB, driver 570.133.20 on node-7: every 200ms into {fake_host.samples}, for 1s"
-    )
-    assert result.stdout == ""
-    frame = read_samples(fake_host.samples)
-    samples, missed = int((frame.missed_ticks == 0).sum()), int(frame.missed_ticks.sum())
-    assert samples + missed == 8 * 5  # missed only where the machine under test stalls
-    assert end.startswith(f"wrote {samples} samples and {missed} missed readings in ")
-    assert {key.host for key in frame.accelerators} == {"node-7"}
-    assert not (frame.timestamp_us % 200_000).any()
-
-
-def test_quiet_says_nothing(fake_host):
+def test_quiet_says_nothing_but_errors(fake_host):
     """With --quiet a good run has no output at all."""
-    result = fake_host.advisor("", "agent", "run", "--output", fake_host.samples, "--duration", "1s", "--quiet")
+    result = run(fake_host, "", "--duration", "300ms", "--interval", "100ms", "--quiet")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_with_everything_written(fake_host, number):
-    """SIGTERM and Ctrl-C end the run at once, with exit 0 and every reading on disk, though the minute is not over."""
-    process = fake_host.start_advisor("gpus,2", "agent", "run", "--output", fake_host.samples, "--interval", "100ms")
-    assert "until Ctrl-C" in first_line(process)
-    time.sleep(0.7)
-    assert files_in(fake_host.samples) == []
-    process.send_signal(number)
-    _, said = process.communicate(timeout=10)
-    assert process.returncode == 0
-    assert said.startswith("wrote ")
-    frame = read_samples(fake_host.samples)
-    samples = int((frame.missed_ticks == 0).sum())
-    assert samples >= 2
-    assert f"wrote {samples} samples" in said
-
-
-def test_a_signal_ends_a_long_wait_at_once(fake_host):
-    """An agent that waits an hour for its next tick stops within moments, and leaves no empty file."""
-    process = fake_host.start_advisor("", "agent", "run", "--output", fake_host.samples, "--interval", "1h")
-    first_line(process)
-    started = time.monotonic()
-    process.terminate()
-    process.communicate(timeout=10)
-    assert process.returncode == 0
-    assert time.monotonic() - started < 5
-    assert files_in(fake_host.samples) == []
-
-
-def test_kill_leaves_every_file_written_before(fake_host):
-    """After kill -9 all finished files are whole, and at most a minute is missing."""
-    process = fake_host.start_playing("gpus,8", "--pace", 0.001)
-    wait_for(lambda: len(files_in(fake_host.samples)) >= 4)
+@pytest.mark.slow  # up to the end of a row
+def test_kill_leaves_every_record_written_before(fake_host, eventually):
+    """After kill -9 what was synced is whole, and the status on disk is whole too."""
+    process = fake_host.start_advisor(
+        "gpus,8", "agent", "run", "--output", fake_host.samples, "--interval", "100ms", "--quiet"
+    )
+    eventually(lambda: records(fake_host, Row), seconds=30)  # the end of a row is at most fifteen seconds away
     process.kill()
     process.wait()
-    files = files_in(fake_host.samples)
-    frame = read_samples(fake_host.samples)
-    assert all(path.name.startswith(".") for path in (file.path for file in frame.skipped))
-    assert len(frame.timestamp_us) == len(files) * 60 * 8
-    assert not frame.missed_ticks.any()
+    rows = records(fake_host, Row)
+    assert {row.target.index for row in rows} == set(range(8))
+    assert not any(read_segment(path).skipped_bytes for path in segments(fake_host.samples))
+    (host,) = (path.parent.name for path in segments(fake_host.samples)[:1])
+    assert fake_host.status(host.removeprefix("host="))["state"] == "running"
 
 
-def test_a_slow_driver_leaves_gaps_and_no_drift(fake_host):
-    """A driver that takes 0.35 s a reading at an interval of 0.1 s: the ticks in between are gaps with a reason."""
-    result = fake_host.advisor(
-        "latency,nvmlDeviceGetClockInfo,350000", "agent", "run", "--output", fake_host.samples, "--interval", "100ms",
-        "--duration", "2s",
-    )  # fmt: skip
+def test_what_a_run_kept_can_be_looked_at_when_it_ends(fake_host):
+    """With a duration the rows are Parquet at the end, and nothing waits in the spool."""
+    pytest.importorskip("advisor.samples.store.compact", reason="rows stay in the spool without it")
+    result = run(fake_host, "gpus,2", "--duration", "500ms", "--interval", "100ms")
     assert result.returncode == 0, result.stderr
-    frame = read_samples(fake_host.samples)
-    gaps = frame.missed_ticks > 0
-    assert gaps.any()
-    assert {frame.gap_reason[code] for code in frame.gap_reason_code[gaps]} == {"the agent did not run at this time"}
-    assert int(frame.missed_ticks.sum()) + int((~gaps).sum()) == 20
-    assert not (frame.timestamp_us % 100_000).any()
+    assert list(fake_host.samples.rglob("rows-*.parquet"))
+    assert records(fake_host) == []
 
 
-def test_a_machine_that_slept_records_one_gap_for_each_accelerator(fake_host):
-    """Ten minutes asleep at one reading a second are 600 missed ticks in one row per accelerator."""
-    fake_host.play("gpus,2", "--seconds", 660, "--sleep-at", 30, "--sleep-seconds", 600)
-    frame = read_samples(fake_host.samples)
-    assert sorted(frame.missed_ticks[frame.missed_ticks > 0].tolist()) == [600, 600]
-    assert int((frame.missed_ticks == 0).sum()) == 2 * 60
-
-
-def test_two_agents_in_one_directory(fake_host):
-    """Two agents that started in the same microsecond lose nothing, and what both read counts once."""
-    agents = [fake_host.start_playing("gpus,2", "--seconds", 1200) for _ in range(2)]
-    assert [process.wait(timeout=60) for process in agents] == [0, 0]
-    assert len(files_in(fake_host.samples)) == 2 * 20
-    frame = read_samples(fake_host.samples)
-    assert frame.skipped == ()
-    assert len(frame.timestamp_us) == 2 * 1200
-
-
-def test_no_command_line_asks_for_the_impossible(fake_host):
+@pytest.mark.parametrize(
+    ("interval", "message"), [("soon", "is no span of time"), ("1ms", "between 100ms and 1h"), ("2h", "between")]
+)
+def test_no_command_line_asks_for_the_impossible(fake_host, interval, message):
     """An interval that is none, too short or too long is wrong usage: exit 2, and the bounds are named."""
-    for interval, message in [("soon", "is no span of time"), ("1ms", "between 100ms and 1h"), ("2h", "between")]:
-        result = fake_host.advisor("", "agent", "run", "--output", fake_host.samples, "--interval", interval)
-        assert result.returncode == 2
-        assert message in result.stderr
-        assert "--interval" in result.stderr
+    result = run(fake_host, "", "--interval", interval)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "--interval" in result.stderr
 
 
 def test_an_output_that_is_no_directory_is_refused_before_sampling(fake_host):
@@ -144,5 +84,47 @@ def test_an_output_that_is_no_directory_is_refused_before_sampling(fake_host):
     assert result.returncode == 1
     assert "cannot write here" in result.stderr
     assert "--output" in result.stderr
-    with pytest.raises(InputError):
-        read_samples(fake_host.samples)
+    assert "Traceback" not in result.stderr
+
+
+def test_a_driver_that_does_not_start_ends_with_a_way_out(fake_host):
+    """Exit 1 with what is wrong and a hint, from the slim process too."""
+    result = run(fake_host, "init,18", "--source", "nvml")
+    assert result.returncode == 1
+    assert "have different versions" in result.stderr
+    assert "hint: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_what_the_host_has_is_found_by_itself(fake_host, monkeypatch):
+    """A driver library that the linker finds is enough; what nobody has is an error that says what to do."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(fake_host.library()))
+    assert Asked("nvml") in asked_sources(["auto"], [])
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
+    monkeypatch.setenv("PATH", "")
+    if not Path("/dev/nvidiactl").exists():
+        with pytest.raises(InputError, match="no driver of an accelerator"):
+            asked_sources(["auto"], [])
+        assert asked_sources(["auto"], ["http://a"]) == (Asked("engines", ("http://a",)),)
+
+
+def test_sources_can_be_named():
+    """Each name counts once, engines take any number of addresses, and what is none is refused with the choice."""
+    asked = asked_sources(["nvml", "engines=http://a/metrics", "nvml"], ["http://b", "http://a/metrics"])
+    assert asked == (Asked("nvml"), Asked("engines", ("http://a/metrics", "http://b")))
+    with pytest.raises(InputError, match="'gpu' is no source"):
+        asked_sources(["gpu"], [])
+    with pytest.raises(InputError, match="needs an address"):
+        asked_sources(["engines"], [])
+
+
+def test_a_signal_while_it_opens_the_driver(fake_host):
+    """An agent that is told to stop before it has seen anything ends in order."""
+    process = fake_host.start_advisor(
+        "latency,nvmlDeviceGetCount_v2,1500000", "agent", "run", "--output", fake_host.samples, "--source", "nvml"
+    )
+    time.sleep(1.2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode in (0, 130)  # 130: it came before the command line had turned into the agent
+    assert "Traceback" not in said

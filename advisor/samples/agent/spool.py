@@ -33,12 +33,14 @@ __all__ = [
     "read_frames",
     "read_segment",
     "segments",
+    "sync_folder",
 ]
 
 _US_PER_HOUR = 3600 * US_PER_SECOND
 _REPEAT_EVERY = 64
 """Rows of a target after which its definition is written again: a damaged one costs no rows."""
 _MODE = 0o640
+_DIGIT = "[0-9]"
 
 
 class SpoolFullError(InputError):
@@ -177,7 +179,7 @@ class SpoolWriter:
 def segments(directory: Path, host: str | None = None) -> list[Path]:
     """Segments of a host, or of all, in order of host, hour and writer."""
     root = spool_folder(directory, host) if host is not None else spool_folder(directory, "x").parent
-    return sorted(root.rglob(f"*{SEGMENT_SUFFIX}")) if root.is_dir() else []
+    return sorted(root.rglob(f"{_DIGIT * 8}T{_DIGIT * 2}-*{SEGMENT_SUFFIX}")) if root.is_dir() else []
 
 
 def read_segment(path: Path) -> Segment:
@@ -224,7 +226,7 @@ def _create_locked(path: Path) -> int | None:
     try:
         is_mine = _try_lock(file)
         if is_mine:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError:
         os.close(file)
         raise
@@ -233,7 +235,7 @@ def _create_locked(path: Path) -> int | None:
     return file if is_mine else None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a new name in a folder last."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -1,1 +1,4 @@
-"""What can be read: one module or package for each kind of accelerator, and one for serving engines."""
+"""What can be read on a host: one module for each vendor, one for serving engines; each opened in a process of its own.
+
+:mod:`advisor.samples.sources.table` names them without importing any.
+"""

@@ -1,7 +1,8 @@
 """Samples on disk, in a layout that :mod:`advisor.samples.places` shows.
 
 What the agents append to the spool, :mod:`advisor.samples.store.compact` turns into Parquet files: one
-for each hour, then one for each day, with the counts of every value beside it. Several hosts and agents may write into one directory.
+for each hour, then one for each day, with the counts of every value beside it. Several hosts and agents may write into
+one directory.
 """
 
 from advisor.samples.store.reading import EngineRows, read_engines, read_samples

@@ -1,7 +1,7 @@
 """Columns of the files: what the two schemas have, with their types.
 
 Schema ``advisor.samples/v2`` has rows of fifteen seconds; ``advisor.samples/v1`` had one row for each reading. Of a
-gauge ``g`` a file of v2 has ``g`` (the mean), ``g_min``, ``g_max``, ``g_last`` and ``g_n``; of a counter its last value.
+gauge ``g`` a file of v2 has ``g`` (the mean), ``g_min``, ``g_max``, ``g_last`` and ``g_n``; of a counter the last.
 """
 
 import pyarrow as pa

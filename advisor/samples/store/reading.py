@@ -75,7 +75,7 @@ def read_engines(directory: Path, progress: Progress | None = None) -> EngineRow
     tables += [table for path in found.files(_is_of_engines) if (table := found.take_engines(path)) is not None]
     spooled = tables_of(found.spooled())
     if Scope.ENGINE in spooled:
-        tables.append(spooled[Scope.ENGINE].replace_schema_metadata(None))
+        tables.append(spooled[Scope.ENGINE])
     return EngineRows(merged(tables, Scope.ENGINE), tuple(found.skipped))
 
 

@@ -5,7 +5,7 @@ differences where they are whole numbers.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from advisor.samples.store.columns import (
     STATISTICS,
     TEXT,
 )
+from advisor.samples.store.row_tables import METADATA
 from advisor.samples.store.tick_files import VALUE_COLUMNS as TICK_COLUMNS
 from advisor.samples.store.tick_files import decode as decode_ticks
 
@@ -40,19 +41,27 @@ def encode_table(table: pa.Table) -> bytes:
     plain = [field.name for field in table.schema if _is_plain(field)]
     coded = [field.name for field in table.schema if not _is_plain(field) and not pa.types.is_list(field.type)]
     encodings = {name: _encoding_of(table.schema.field(name).type) for name in plain}
+    return encode_parquet(table, coded, encodings, METADATA)
+
+
+def encode_parquet(
+    table: pa.Table, coded: Sequence[str], encodings: Mapping[str, str], metadata: Mapping[bytes, bytes]
+) -> bytes:
+    """A table as one row group, with some columns coded by dictionary and the others as said."""
     stream = io.BytesIO()
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         stream,
+        table.schema,
         compression="zstd",
         compression_level=_COMPRESSION_LEVEL,
-        use_dictionary=coded,
-        column_encoding=encodings,
-        write_statistics=["timestamp"],
+        use_dictionary=list(coded),
+        column_encoding=dict(encodings),
+        write_statistics=["timestamp"] if "timestamp" in table.column_names else False,
         write_page_checksum=True,
         store_schema=False,
-        row_group_size=max(table.num_rows, 1),
-    )
+    ) as writer:
+        writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        writer.add_key_value_metadata({key.decode(): value.decode() for key, value in metadata.items()})
     return stream.getvalue()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind, Scope, rounded
 from advisor.samples.rows import Gap, Record, Row, Stats, Target
@@ -20,8 +21,6 @@ from advisor.samples.store.columns import (
 )
 
 METADATA = {SCHEMA_KEY: SCHEMA_V2.encode(), INTERVAL_KEY: str(float(ROW_SECONDS)).encode()}
-_ACCELERATOR_ORDER = ("source", "accelerator_index", "mig_index", "accelerator_uuid", "accelerator")
-_ENGINE_ORDER = ("engine", "endpoint", "model", "rank")
 
 
 def tables_of(records: Iterable[Record]) -> dict[Scope, pa.Table]:
@@ -40,14 +39,25 @@ def columns_of_scope(scope: Scope) -> pa.Schema:
 def merged(tables: Sequence[pa.Table], scope: Scope) -> pa.Table:
     """All rows of tables of one host, sorted by target and time, each once; a row goes before a gap of that time."""
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    names = _ACCELERATOR_ORDER if scope is Scope.ACCELERATOR else _ENGINE_ORDER
-    target = target_codes(table, ("host", *names))
+    target = _identity_codes(table, scope)
     is_gap = table["gap_reason"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
     timestamp = table["timestamp"].cast(pa.int64()).to_numpy()
     order = np.lexsort((is_gap, timestamp, target))
     is_new = np.ones(len(order), dtype=bool)
     is_new[1:] = (np.diff(target[order]) != 0) | (np.diff(timestamp[order]) != 0)
     return table.take(pa.array(order[is_new])).combine_chunks()
+
+
+def _identity_codes(table: pa.Table, scope: Scope) -> npt.NDArray[np.int64]:
+    """A number for each target: an accelerator is its UUID, and where it has none its place."""
+    if scope is Scope.ENGINE:
+        return target_codes(table, ("host", "engine", "endpoint", "model", "rank"))
+    has_uuid = table["accelerator_uuid"].is_valid()
+    index, mig_index = (
+        pc.if_else(has_uuid, pa.scalar(None, pa.int32()), table[name]) for name in ("accelerator_index", "mig_index")
+    )
+    identity = pa.table([table["host"], table["accelerator_uuid"], index, mig_index], names=["host", "uuid", "i", "m"])
+    return target_codes(identity, ("host", "uuid", "i", "m"))
 
 
 def target_codes(table: pa.Table, names: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -72,7 +82,7 @@ def _ordered_codes(column: pa.Array) -> npt.NDArray[np.int64]:
 
 def _table(entries: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.Table:
     arrays = [_array([entry.get(field.name) for entry in entries], field.type) for field in columns]
-    return pa.Table.from_arrays(arrays, schema=columns.with_metadata(METADATA))
+    return pa.Table.from_arrays(arrays, schema=columns)
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:

@@ -34,11 +34,11 @@ _OPENING = {
     ),
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
         "the NVIDIA driver is not loaded",
-        "load it (modprobe nvidia), see that nvidia-smi works, then start again",
+        "load it (modprobe nvidia), see that nvidia-smi works",
     ),
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
         "the loaded NVIDIA driver and its library have different versions",
-        "the driver was upgraded while it was loaded: reboot, or reload the kernel module, then start again",
+        "the driver was upgraded while it was loaded: reboot, or reload the kernel module",
     ),
     pynvml.NVML_ERROR_NO_PERMISSION: (
         "no permission to talk to the NVIDIA driver",
@@ -70,6 +70,34 @@ def supported(call: Callable[[], _T]) -> _T:
         if error.value in _UNSUPPORTED:
             raise UnsupportedError from error
         raise
+
+
+def attempted(call: Callable[[], _T]) -> _T:
+    """Result of an NVML call that there is no way around.
+
+    Raises:
+        pynvml.NVMLError: it failed, also where the driver does not have it.
+    """
+    try:
+        return call()
+    except pynvml.NVMLLibraryMismatchError as error:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from error
+
+
+def if_known(call: Callable[[], _T]) -> _T | None:
+    """Result of an NVML call that the agent can do without.
+
+    Raises:
+        pynvml.NVMLError: the accelerator or the driver is gone.
+    """
+    try:
+        return supported(call)
+    except UnsupportedError:
+        return None
+    except pynvml.NVMLError as error:
+        if concerns_accelerator(error) or concerns_driver(error):
+            raise
+        return None
 
 
 def first_supported(*calls: Callable[[], _T]) -> _T:
@@ -104,5 +132,5 @@ def cannot_go_on(error: pynvml.NVMLError) -> InputError:
     """The driver went away under the running program; only a new process can open the new one."""
     return InputError(
         f"the NVIDIA driver does not answer this program any more: {error}",
-        hint="it was upgraded or unloaded; see that nvidia-smi works, then start the agent again",
+        hint="it was upgraded or unloaded; see that nvidia-smi works",
     )

@@ -1,19 +1,19 @@
-"""The counters, one function each: what it reads, into which fields of a sample, and the equal nvidia-smi query.
+"""The counters, one function each: what it reads, into which metrics, and the equal nvidia-smi query.
 
-A function raises :class:`~advisor.samples.nvml.failures.UnsupportedError` where there is no such counter.
+A function leaves out what it does not know, and raises :class:`~advisor.samples.sources.nvml.failures.UnsupportedError`
+where there is no such counter.
 """
 
 from collections.abc import Mapping
-from statistics import fmean
 from typing import Any, Protocol
 
 import pynvml
 
-from advisor.samples.nvml.device import Device
-from advisor.samples.nvml.failures import UnsupportedError, first_supported, supported
+from advisor.samples.sources.nvml.device import Device
+from advisor.samples.sources.nvml.failures import UnsupportedError, first_supported, supported
 
-Fields = Mapping[str, Any]
-"""Fields of an :class:`~advisor.samples.values.AcceleratorSample` by name."""
+Values = Mapping[str, float]
+"""Metrics by name."""
 
 
 class ReadCounter(Protocol):
@@ -21,14 +21,16 @@ class ReadCounter(Protocol):
 
     __name__: str
 
-    def __call__(self, device: Device) -> Fields:
+    def __call__(self, device: Device) -> Values:
         """Read it."""
         ...
 
 
 _PERCENT = 100.0
 _MILLI = 1e-3
-_NS_PER_US = 1000
+_NANO = 1e-9
+_BYTES_PER_KIB = 1024
+_ALL_LINKS = 0xFFFFFFFF
 _VALUE_OF_TYPE = {
     pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
     pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
@@ -37,13 +39,37 @@ _VALUE_OF_TYPE = {
     pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: "sllVal",
     pynvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal",
 }
+_FIELDS = (
+    (186, "power_watts", _MILLI),
+    (83, "energy_joules", _MILLI),
+    (74, "power_throttled_seconds", _NANO),
+    (269, "thermal_throttled_seconds", _NANO),
+    (75, "thermal_throttled_seconds", _NANO),
+    (197, "pcie_sent_bytes", 1),
+    (198, "pcie_received_bytes", 1),
+    (138, "nvlink_sent_bytes", _BYTES_PER_KIB),
+    (139, "nvlink_received_bytes", _BYTES_PER_KIB),
+)
+"""Number of the field, metric, and what one unit of it is worth; the last that is supported counts.
+
+They are numbers because older bindings lack some of the names: POWER_INSTANT, TOTAL_ENERGY_CONSUMPTION,
+PERF_POLICY_POWER, CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN, PERF_POLICY_THERMAL, PCIE_COUNT_TX_BYTES and RX_BYTES,
+NVLINK_THROUGHPUT_DATA_TX and _RX (KiB, here over all links).
+"""
+_HARDWARE_THROTTLE_FIELDS = (270, 271)
+"""Heat and power brake, as the board signals them: CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN, …_HW_POWER_BRAKE_SLOWDOWN."""
+_OF_LINKS = frozenset({138, 139})
+_WANTED = [
+    (number, _ALL_LINKS if number in _OF_LINKS else 0)
+    for number in (*(number for number, _, _ in _FIELDS), *_HARDWARE_THROTTLE_FIELDS)
+]
 
 
-def memory(device: Device) -> Fields:
+def memory(device: Device) -> Values:
     """Memory in use. A serving engine reserves its share at start: this is what it took, not what it needs.
 
     ``nvidia-smi --query-gpu=memory.total,memory.used,memory.reserved``. Drivers before 510 have only the first version
-    of the call, which counts what the driver keeps for itself (300-900 MB) as used; the reserved bytes are then None.
+    of the call, which counts what the driver keeps for itself (300-900 MB) as used; what that is stays unknown.
     """
     try:
         info = supported(lambda: pynvml.nvmlDeviceGetMemoryInfo(device.handle, version=pynvml.nvmlMemory_v2))
@@ -57,7 +83,7 @@ def memory(device: Device) -> Fields:
     }
 
 
-def busy(device: Device) -> Fields:
+def busy(device: Device) -> Values:
     """Share of time in which at least one kernel ran, since the reading before.
 
     ``nvidia-smi --query-gpu=utilization.gpu`` shows the newest of the readings averaged here. The driver keeps the
@@ -65,56 +91,54 @@ def busy(device: Device) -> Fields:
     """
     percents = _utilisation_since(device, pynvml.NVML_GPU_UTILIZATION_SAMPLES)
     if percents:
-        return {"busy_ratio": fmean(percents) / _PERCENT, "busy_peak_ratio": max(percents) / _PERCENT}
+        mean = sum(percents) / len(percents)
+        return {"busy_ratio": mean / _PERCENT, "busy_peak_ratio": max(percents) / _PERCENT}
     rates = supported(lambda: pynvml.nvmlDeviceGetUtilizationRates(device.handle))
     return {"busy_ratio": rates.gpu / _PERCENT}
 
 
-def memory_busy(device: Device) -> Fields:
+def memory_busy(device: Device) -> Values:
     """Share of time in which memory was read or written, since the reading before.
 
     ``nvidia-smi --query-gpu=utilization.memory``
     """
     percents = _utilisation_since(device, pynvml.NVML_MEMORY_UTILIZATION_SAMPLES)
     if percents:
-        return {"memory_busy_ratio": fmean(percents) / _PERCENT}
+        return {"memory_busy_ratio": sum(percents) / len(percents) / _PERCENT}
     rates = supported(lambda: pynvml.nvmlDeviceGetUtilizationRates(device.handle))
     return {"memory_busy_ratio": rates.memory / _PERCENT}
 
 
-def board(device: Device) -> Fields:
-    """Power, energy and throttling, in one call.
+def board(device: Device) -> Values:
+    """Power, and what only grows: energy, throttled time, bytes over PCIe and NVLink. One call for all of them.
 
     ``nvidia-smi --query-gpu=power.draw.instant,total_energy_consumption``; the throttling counters are those behind
     ``nvidia-smi -q -d PERFORMANCE``.
     """
     fields = _field_values(device)
-    power = fields.get(pynvml.NVML_FI_DEV_POWER_INSTANT)
-    energy = fields.get(pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION)
-    return {
-        "power_watts": None if power is None else power[1] * _MILLI,
-        "energy_joules": None if energy is None else energy[1] * _MILLI,
-        "power_throttled_ratio": _throttled(device, pynvml.NVML_FI_DEV_PERF_POLICY_POWER, fields),
-        "thermal_throttled_ratio": _throttled(device, pynvml.NVML_FI_DEV_PERF_POLICY_THERMAL, fields),
-    }
+    values = {metric: fields[number] * unit for number, metric, unit in _FIELDS if number in fields}
+    hardware = [fields[number] for number in _HARDWARE_THROTTLE_FIELDS if number in fields]
+    if hardware:
+        values["hardware_throttled_seconds"] = sum(hardware) * _NANO
+    return values
 
 
-def power(device: Device) -> Fields:
+def power(device: Device) -> Values:
     """Power, where the field of :func:`board` does not give it: ``nvidia-smi --query-gpu=power.draw``."""
     return {"power_watts": supported(lambda: pynvml.nvmlDeviceGetPowerUsage(device.handle)) * _MILLI}
 
 
-def energy(device: Device) -> Fields:
+def energy(device: Device) -> Values:
     """Energy since the driver was loaded, where the field of :func:`board` does not give it (Volta and newer)."""
     return {"energy_joules": supported(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(device.handle)) * _MILLI}
 
 
-def sm_clock(device: Device) -> Fields:
+def sm_clock(device: Device) -> Values:
     """Clock of the multiprocessors now: ``nvidia-smi --query-gpu=clocks.sm``."""
     return {"sm_clock_mhz": supported(lambda: pynvml.nvmlDeviceGetClockInfo(device.handle, pynvml.NVML_CLOCK_SM))}
 
 
-def temperature(device: Device) -> Fields:
+def temperature(device: Device) -> Values:
     """Temperature of the chip now: ``nvidia-smi --query-gpu=temperature.gpu``."""
     degrees = first_supported(
         lambda: pynvml.nvmlDeviceGetTemperatureV(device.handle, pynvml.NVML_TEMPERATURE_GPU),
@@ -123,11 +147,33 @@ def temperature(device: Device) -> Fields:
     return {"temperature_celsius": degrees}
 
 
+def processes(device: Device) -> Values:
+    """How many processes compute on it: ``nvidia-smi --query-compute-apps=pid``."""
+    found = first_supported(
+        lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(device.handle),
+        lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v2(device.handle),
+    )
+    return {"processes": len(found)}
+
+
+def uncorrected_errors(device: Device) -> Values:
+    """Memory errors over its life that were not corrected.
+
+    ``nvidia-smi --query-gpu=ecc.errors.uncorrected.aggregate.total``
+    """
+    errors = supported(
+        lambda: pynvml.nvmlDeviceGetTotalEccErrors(
+            device.handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_AGGREGATE_ECC
+        )
+    )
+    return {"uncorrected_ecc_errors": errors}
+
+
 OF_AN_ACCELERATOR: tuple[ReadCounter, ...] = (memory, busy, memory_busy, board, sm_clock, temperature)
 OF_A_MIG_INSTANCE: tuple[ReadCounter, ...] = (memory,)
 """Utilisation, power and clocks belong to the whole accelerator, which no workload can use while it is divided."""
 OTHERWISE: Mapping[str, ReadCounter] = {"power_watts": power, "energy_joules": energy}
-"""Asked when the field is still unknown."""
+"""Asked when the value is still unknown."""
 
 
 def _utilisation_since(device: Device, kind: int) -> list[int]:
@@ -137,39 +183,22 @@ def _utilisation_since(device: Device, kind: int) -> list[int]:
         _, samples = supported(lambda: pynvml.nvmlDeviceGetSamples(device.handle, kind, last_us))
     except (UnsupportedError, pynvml.NVMLError_NotFound):
         return []
-    new = [sample for sample in samples if sample.timeStamp > last_us and sample.sampleValue.uiVal <= _PERCENT]
+    new = [(sample.timeStamp, sample.sampleValue.uiVal) for sample in samples]
+    new = [(time_us, percent) for time_us, percent in new if time_us > last_us and percent <= _PERCENT]
     if not new:
         return []
-    newest = max(new, key=lambda sample: sample.timeStamp)
-    device.newest_us[kind] = newest.timeStamp
+    newest = max(new)
+    device.newest_us[kind] = newest[0]
     if not last_us:  # no interval yet: older readings are from before the agent
         new = [newest]
-    return [sample.sampleValue.uiVal for sample in new]
+    return [percent for _, percent in new]
 
 
-def _field_values(device: Device) -> dict[int, tuple[int, float]]:
-    """Driver time in µs and value of the fields that the accelerator supports."""
-    wanted = [
-        pynvml.NVML_FI_DEV_POWER_INSTANT,
-        pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION,
-        pynvml.NVML_FI_DEV_PERF_POLICY_POWER,
-        pynvml.NVML_FI_DEV_PERF_POLICY_THERMAL,
-    ]
-    values = supported(lambda: pynvml.nvmlDeviceGetFieldValues(device.handle, wanted))
+def _field_values(device: Device) -> dict[int, Any]:
+    """The fields that the accelerator supports, as they are."""
+    values = supported(lambda: pynvml.nvmlDeviceGetFieldValues(device.handle, _WANTED))
     return {
-        value.fieldId: (value.timestamp, float(getattr(value.value, _VALUE_OF_TYPE[value.valueType])))
+        value.fieldId: getattr(value.value, _VALUE_OF_TYPE[value.valueType])
         for value in values
         if value.nvmlReturn == pynvml.NVML_SUCCESS and value.valueType in _VALUE_OF_TYPE
     }
-
-
-def _throttled(device: Device, field_id: int, fields: Mapping[int, tuple[int, float]]) -> float | None:
-    """Share of the time since the reading before; None for the first reading and after a reset of the counter."""
-    if field_id not in fields:
-        return None
-    now_us, now_ns = fields[field_id]
-    before = device.throttled.get(field_id)
-    device.throttled[field_id] = (now_us, now_ns)
-    if before is None or now_us <= before[0] or now_ns < before[1]:
-        return None
-    return min((now_ns - before[1]) / ((now_us - before[0]) * _NS_PER_US), 1.0)

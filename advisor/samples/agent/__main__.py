@@ -1,0 +1,59 @@
+"""``python -m advisor.samples.agent SETTINGS``: a run of the agent; ``advisor agent run`` turns into it."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from advisor.errors import AdvisorError
+from advisor.samples.agent.clock import stop_signals
+from advisor.samples.agent.keeping import Sink
+from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.supervisor import Frame, Supervisor
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what the settings say; the exit status."""
+    settings = Settings.from_argument(arguments[0])
+    # The digests of the spool are built in; without this, hashlib loads OpenSSL beside them: 5 MiB.
+    cast("dict[str, Any]", sys.modules)["_hashlib"] = None
+
+    def report(text: str) -> None:
+        if not settings.quiet:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+    try:
+        with stop_signals() as stop:
+            sink = open_sink(settings)
+            supervisor = Supervisor(settings, sink, stop, report, _frame(settings))
+            supervisor.run()
+    except AdvisorError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    report(f"wrote {supervisor.rows:,} rows and {supervisor.missed_ticks:,} missed readings to {settings.output}")
+    return 0
+
+
+def open_sink(settings: Settings) -> Sink:
+    """What keeps the records.
+
+    Raises:
+        InputError: the directory cannot be written to.
+    """
+    module_name, class_name = settings.sink.split(":")
+    kind = getattr(importlib.import_module(module_name), class_name)
+    return cast("Sink", kind(Path(settings.output), settings.host))
+
+
+def _frame(settings: Settings) -> Frame | None:
+    """How outlets get records; loaded only where there are any."""
+    if not settings.outlets:
+        return None
+    module_name, _ = settings.sink.split(":")
+    return cast("Frame", importlib.import_module(module_name).frame_bytes)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

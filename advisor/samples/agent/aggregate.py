@@ -1,0 +1,218 @@
+"""Readings become rows of fifteen seconds; what was not read becomes gaps with a reason.
+
+Ticks are whole multiples of the interval since 1970 in UTC, rows whole multiples of fifteen seconds; a row holds the
+ticks after its start up to and with its end. A gap says when and why ticks were missed; the row around it counts those
+of them that fall into its own fifteen seconds, so that the two are never to be added.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import fsum, nan
+
+from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind, Metric, rounded
+from advisor.samples.rows import Buckets, Gap, Record, Row, Stats, Target
+
+ROW_US = ROW_SECONDS * 1_000_000
+_LONGEST_NOTE = 400
+"""Characters: a driver that fails in ever new words does not fill the disk."""
+
+Place = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one target gave at one tick."""
+
+    target: Target
+    values: Mapping[str, float]
+    buckets: Mapping[str, Buckets] = field(default_factory=dict)
+    note: str | None = None
+    missed: str | None = None
+    """Why there are no values."""
+
+
+class SourceRows:
+    """The open row of each target of one source."""
+
+    def __init__(self, nobody: Target, interval_us: int, start_us: int) -> None:
+        """Account for every tick after *start_us*.
+
+        Args:
+            nobody: stands in for the targets until the source has named some.
+            interval_us: time from tick to tick.
+            start_us: now.
+        """
+        self._interval_us = interval_us
+        self.accounted_us = self.tick_at(start_us)
+        """The last tick that was read, or is known to be missed."""
+        self.row_end_us = row_end(self.accounted_us + interval_us)
+        """End of the row that the next tick belongs to."""
+        self._open: dict[Place, _OpenRow] = {_place(nobody): _OpenRow(nobody)}
+        self._is_anonymous = True
+        self._gone: list[_OpenRow] = []
+
+    @property
+    def targets(self) -> list[Target]:
+        """Whom the last reading spoke of."""
+        return [row.target for row in self._open.values()]
+
+    def tick_at(self, moment_us: int) -> int:
+        """The last tick at or before a moment."""
+        return moment_us - moment_us % self._interval_us
+
+    def take(self, tick_us: int, heard: Sequence[Heard], why_missed: str) -> list[Record]:
+        """Take the readings of a tick, and say what they complete.
+
+        Args:
+            tick_us: when they were taken.
+            heard: all targets that the source has.
+            why_missed: reason of the ticks since the last one, if there are any.
+        """
+        records: list[Record] = []
+        if tick_us <= self.accounted_us:
+            if self.accounted_us - tick_us < ROW_US:
+                return []  # its time is accounted for
+            records += self._set_back(tick_us)
+        records += self.miss(tick_us - self._interval_us, why_missed)
+        if heard:
+            self._meet(heard)
+        for each in heard:
+            self._open[_place(each.target)].take(tick_us, self._interval_us, each)
+        return records + self._advance(tick_us)
+
+    def miss(self, until_us: int, reason: str) -> list[Record]:
+        """Nothing was read at the ticks up to a moment."""
+        ticks = (until_us - self.accounted_us) // self._interval_us
+        if ticks <= 0:
+            return []
+        before, last = self.accounted_us, self.accounted_us + ticks * self._interval_us
+        inside = (min(last, self.row_end_us) - before) // self._interval_us
+        gaps: list[Record] = [Gap(target, before, last, ticks, reason) for target in self.targets]
+        for row in self._open.values():
+            row.missed_ticks += inside
+        if self.row_end_us >= last + self._interval_us:
+            self.accounted_us = last
+            return gaps
+        records = self._advance(last)
+        inside = (last - max(before, self.tick_at(self.row_end_us - ROW_US))) // self._interval_us
+        for row in self._open.values():
+            row.missed_ticks = max(inside, 0)
+        return records + gaps
+
+    def close(self) -> list[Record]:
+        """End the open rows early."""
+        records = [record for row in (*self._gone, *self._open.values()) for record in row.records(self.row_end_us)]
+        self._gone = []
+        self._open = {place: _OpenRow(row.target) for place, row in self._open.items()}
+        return records
+
+    def _advance(self, tick_us: int) -> list[Record]:
+        """Everything up to a tick is accounted for: end the rows that no later tick belongs to."""
+        self.accounted_us = tick_us
+        end_us = row_end(tick_us + self._interval_us)
+        records = self.close() if end_us != self.row_end_us else []
+        self.row_end_us = end_us
+        return records
+
+    def _set_back(self, tick_us: int) -> list[Record]:
+        """The clock was set back: end what was begun, and go on at the new time."""
+        records = self.close()
+        self.accounted_us = tick_us - self._interval_us
+        self.row_end_us = row_end(tick_us)
+        return records
+
+    def _meet(self, heard: Sequence[Heard]) -> None:
+        """Open rows for new targets; what is not spoken of any more ends with this row."""
+        rows = {}
+        for each in heard:
+            place = _place(each.target)
+            row = self._open.pop(place, None)
+            if row is not None and not _may_be_one(row.target, each.target):
+                self._gone.append(row)
+                row = None
+            row = row or _OpenRow(each.target)
+            row.target = each.target
+            rows[place] = row
+        if not self._is_anonymous:
+            self._gone += self._open.values()
+        self._is_anonymous = False
+        self._open = rows
+
+
+class _OpenRow:
+    """Readings of one target since the last row."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.missed_ticks = 0
+        self._values: dict[str, list[float]] = {}
+        self._buckets: Mapping[str, Buckets] = {}
+        self._notes: dict[str, None] = {}
+        self._gaps: list[Gap] = []
+
+    def take(self, tick_us: int, interval_us: int, heard: Heard) -> None:
+        """Take what was heard at a tick."""
+        if heard.missed is not None:
+            self._miss(tick_us, interval_us, heard.missed)
+            return
+        values = self._values
+        for name, value in heard.values.items():
+            if name in values:
+                values[name].append(value)
+            else:
+                values[name] = [value]
+        if heard.buckets:
+            self._buckets = {**self._buckets, **heard.buckets}
+        if heard.note:
+            self._notes[heard.note] = None
+
+    def records(self, end_us: int) -> list[Record]:
+        """The row, if there was a reading, and the gaps."""
+        stats = {name: _stats(METRICS[name], values) for name, values in self._values.items() if name in METRICS}
+        records: list[Record] = []
+        if stats or self._buckets:
+            note = "; ".join(self._notes)[:_LONGEST_NOTE] or None
+            records.append(Row(self.target, end_us, stats, self._buckets, self.missed_ticks, note))
+        return records + self._gaps
+
+    def _miss(self, tick_us: int, interval_us: int, reason: str) -> None:
+        """One gap for each run of ticks that were missed for the same reason."""
+        self.missed_ticks += 1
+        start_us, ticks = tick_us - interval_us, 1
+        if self._gaps and (self._gaps[-1].end_us, self._gaps[-1].reason) == (start_us, reason):
+            last = self._gaps.pop()
+            start_us, ticks = last.start_us, last.missed_ticks + 1
+        self._gaps.append(Gap(self.target, start_us, tick_us, ticks, reason))
+
+
+def row_end(tick_us: int) -> int:
+    """End of the row that a tick belongs to."""
+    return -(-tick_us // ROW_US) * ROW_US
+
+
+def _stats(metric: Metric, values: Sequence[float]) -> Stats:
+    """What is kept of the readings of one metric."""
+    if metric.kind is Kind.COUNTER:
+        return Stats(nan, nan, nan, float(values[-1]), len(values))
+    least, greatest = min(values), max(values)
+    if least == greatest:
+        same = _kept(metric, least)
+        return Stats(same, same, same, same, len(values))
+    mean = fsum(values) / len(values)
+    return Stats(
+        _kept(metric, least), _kept(metric, mean), _kept(metric, greatest), _kept(metric, values[-1]), len(values)
+    )  # fmt: skip
+
+
+def _kept(metric: Metric, value: float) -> float:
+    return float(rounded(value, metric.resolution))
+
+
+def _place(target: Target) -> Place:
+    """Where a target is, whoever is there."""
+    return (target.index, target.mig_index, target.endpoint, target.endpoint and target.name)
+
+
+def _may_be_one(one: Target, other: Target) -> bool:
+    """Whether two targets of one place are the same: one that has not answered yet has no identity."""
+    return one.uuid is None or other.uuid is None or one.uuid == other.uuid

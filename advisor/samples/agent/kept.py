@@ -1,0 +1,338 @@
+"""A source in a process of its own, kept going.
+
+- It ends: another one is started, after a pause that doubles from one second to a minute.
+- It is silent for too long: it hangs in a driver. Nobody kills it, because a driver that is killed in the middle of
+  something has frozen accelerators. It is left behind, and one other is started in its place. As long as one is left
+  behind, no further one is: then there are gaps until something ends or answers.
+- Whatever was missed meanwhile is a gap with the reason.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from advisor.samples.agent.aggregate import Heard, SourceRows
+from advisor.samples.agent.processes import Process, bare_interpreter
+from advisor.samples.agent.protocol import BEAT_SECONDS, Listener, ProtocolError, Reader, Word
+from advisor.samples.rows import Gap, Record, Target
+
+NOT_RUNNING = "the agent did not run at this time"
+_PIECE = 1 << 16
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 60.0
+_HEALTHY_SECONDS = 60.0
+"""After so long without an end the pause is short again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a source may be silent, in seconds."""
+
+    opening: float = 60.0
+    """Until it has opened its driver, which takes seconds for each accelerator that was not in use."""
+    reading: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A source that is to run."""
+
+    source: str
+    addresses: tuple[str, ...] = ()
+    """Of serving engines: where their metrics are."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """The process that reads now."""
+
+    process: Process
+    started_at: float
+    heard_at: float
+    is_open: bool = False
+    """Whether it has opened its driver."""
+    reader: Reader = field(default_factory=Reader)
+    listener: Listener = field(default_factory=Listener)
+
+
+class KeptSource:
+    """One source: its process, its open rows, and what became of it."""
+
+    def __init__(
+        self, asked: Asked, host: str, interval_us: int, patience: Patience, report: Callable[[str], None]
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            asked: which source, of what.
+            host: name of this host, for the readings.
+            interval_us: time from tick to tick.
+            patience: how long it may be silent.
+            report: told when it stops answering, and when it answers again.
+        """
+        self.name = name = asked.source
+        self._report = report
+        self._is_over = False
+        self._until_us: int | None = None
+        self._silent_targets: dict[Target, None] = {}
+        self._command = bare_interpreter("advisor.samples.agent.child", name, host, str(interval_us), *asked.addresses)
+        self._nobody = Target(host, name, None)
+        self._interval_us = interval_us
+        self._patience = patience
+        self._running: _Running | None = None
+        self._left_behind: Process | None = None
+        self._rows: SourceRows | None = None
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._start_at = 0.0
+        self._trouble: str | None = None
+        """Why ticks are missed now."""
+        self._passing_trouble: str | None = None
+        """Why ticks before the next one are missed."""
+        self.failure: tuple[str, str] | None = None
+        """What it said when it gave up, and how to mend it."""
+        self.state = "waiting"
+        self.description: str | None = None
+        self.starts = 0
+        self.last_tick_us: int | None = None
+        self.cost_us: int | None = None
+        self.step_us = interval_us
+        self.rows_made = 0
+        self.gap_ticks: dict[str, int] = {}
+
+    # ---- what the loop asks
+
+    @property
+    def pipe(self) -> int | None:
+        """What to listen to."""
+        return None if self._running is None else self._running.process.read_end
+
+    @property
+    def process_id(self) -> int | None:
+        """Its process now."""
+        return None if self._running is None else self._running.process.pid
+
+    @property
+    def left_behind_id(self) -> int | None:
+        """The process that hangs, and was replaced."""
+        return None if self._left_behind is None else self._left_behind.pid
+
+    @property
+    def has_opened(self) -> bool:
+        """Whether it ever saw anything."""
+        return self.description is not None
+
+    @property
+    def targets(self) -> list[Target]:
+        """What it last spoke of."""
+        return [] if self._rows is None else self._rows.targets
+
+    @property
+    def silent_targets(self) -> list[Target]:
+        """Which of them did not answer the last time."""
+        return list(self._silent_targets)
+
+    @property
+    def accounted_us(self) -> int:
+        """The last tick that is read or known to be missed."""
+        return 0 if self._rows is None else self._rows.accounted_us
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not answer."""
+        return self._trouble
+
+    def begin(self, now_us: int) -> None:
+        """Account for every tick from now on, if it was not begun already."""
+        if self._rows is None:
+            self._rows = SourceRows(self._nobody, self._interval_us, now_us)
+
+    def explain(self, reason: str) -> None:
+        """Say why the ticks before the next one are missing: the machine slept, or the clock was set."""
+        self._passing_trouble = reason
+
+    def end_at(self, until_us: int) -> None:
+        """Take no tick after this one."""
+        self._until_us = until_us
+
+    # ---- what happens
+
+    def hear(self, now: float, now_us: int) -> list[Record]:
+        """Take what its pipe holds.
+
+        Args:
+            now: seconds of a clock that is never set.
+            now_us: µs since 1970 UTC.
+        """
+        running = self._running
+        if running is None or running.process.read_end is None:
+            return []
+        try:
+            piece = os.read(running.process.read_end, _PIECE)
+        except BlockingIOError:
+            return []
+        if not piece:
+            running.process.close()  # it ends: the rest is for tend()
+            self.state = "ending"
+            return []
+        running.heard_at = now
+        records: list[Record] = []
+        try:
+            for word, items in running.reader.feed(piece):
+                if word is Word.READY:
+                    self.begin(now_us)
+                records += self._understand(running, word, items)
+        except (ProtocolError, ValueError, TypeError) as error:
+            self._says(f"{self.name} cannot be understood: {error}")
+            running.process.close()
+        return self._counted(records)
+
+    def tend(self, now: float, now_us: int) -> list[Record]:
+        """Start, replace or leave behind, and account for what a silent source missed.
+
+        Args:
+            now: seconds of a clock that is never set.
+            now_us: µs since 1970 UTC.
+        """
+        if self._left_behind is not None and self._left_behind.ended() is not None:
+            self._left_behind = None
+        running = self._running
+        if running is None:
+            self._start_when_due(now)
+        elif (how := running.process.ended()) is not None:
+            self._has_ended(running, how, now)
+        elif now - running.heard_at > (self._patience.reading if running.is_open else self._patience.opening):
+            self._is_silent(running, now)
+        return self._counted(self._account(now, now_us))
+
+    def stop(self) -> None:
+        """Tell it that it is over; what it still says counts."""
+        self._is_over = True
+        if self._running is not None:
+            self._running.process.end_input()
+
+    def finish(self, until_us: int) -> list[Record]:
+        """Account for everything up to the end, and end the open rows."""
+        if self._rows is None:
+            return []
+        return self._counted(self._rows.miss(until_us, self._why()) + self._rows.close())
+
+    # ---- inside
+
+    def _start_when_due(self, now: float) -> None:
+        if now < self._start_at or self._is_over:
+            return
+        self.failure = None
+        try:
+            self._running = _Running(Process(self._command, listens=True, speaks=True), now, now)
+        except OSError as error:
+            self._says(f"{self.name} cannot be started: {error.strerror}")
+            self._pause(now)
+            return
+        self.state = "starting"
+        self.starts += 1
+
+    def _has_ended(self, running: _Running, how: str, now: float) -> None:
+        """Say why, and start another one after a pause."""
+        running.process.close()
+        self._running = None
+        if self._is_over:
+            self.state = "ended"
+            return
+        self._says(self.failure[0] if self.failure else f"{self.name} {how}")
+        if now - running.started_at > _HEALTHY_SECONDS:
+            self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._pause(now)
+
+    def _pause(self, now: float) -> None:
+        self.state = "waiting"
+        self._start_at = now + self._pause_seconds
+        self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+    def _is_silent(self, running: _Running, now: float) -> None:
+        """It hangs: replace it, unless one was left behind already."""
+        self._says(f"{self.name} does not answer")
+        self.state = "silent"
+        if self._left_behind is None:
+            running.process.close()
+            self._left_behind, self._running = running.process, None
+            self._pause(now)
+
+    def _understand(self, running: _Running, word: Word, items: Sequence[Any]) -> list[Record]:
+        """Act on one message."""
+        if word is Word.READY:
+            self.description = str(items[0])
+        if word is Word.TARGETS:
+            running.listener.meet(items[0])
+        if word is Word.TICK:
+            tick_us, cost_us, step_us, skipped, entries = items
+            self.cost_us, self.step_us = cost_us, step_us
+            return self._tick(tick_us, running.listener.heard(entries), skipped)
+        if word is Word.FAILED:
+            self.failure = (str(items[0]), str(items[1]))
+            return []
+        running.is_open = True
+        self.state = "running"
+        return []
+
+    def _tick(self, tick_us: int, heard: Sequence[Heard], skipped: str | None) -> list[Record]:
+        """Readings."""
+        self.state = "running"
+        if self._rows is None or (self._until_us is not None and tick_us > self._until_us):
+            return []
+        self.last_tick_us = tick_us
+        records = self._rows.take(tick_us, heard, self._trouble or self._passing_trouble or skipped or NOT_RUNNING)
+        if self._trouble:
+            self._report(f"{self.name} answers again")
+        self._trouble = self._passing_trouble = None
+        if self._silent_targets or any(each.missed for each in heard):
+            self._announce(heard)
+        return records
+
+    def _announce(self, heard: Sequence[Heard]) -> None:
+        """Say once that a target stopped answering, and once that it answers again."""
+        for each in heard:
+            place = replace(each.target, uuid=None, name=None)
+            if each.missed and place not in self._silent_targets:
+                self._silent_targets[place] = None
+                self._report(f"{in_words(place)} does not answer ({each.missed}); recorded as a gap, the others go on")
+            elif not each.missed and place in self._silent_targets:
+                del self._silent_targets[place]
+                self._report(f"{in_words(place)} answers again")
+
+    def _says(self, trouble: str) -> None:
+        """Why nothing is read now: said once."""
+        if trouble != self._trouble and self._rows is not None:
+            self._report(f"{trouble}; recorded as a gap until it answers")
+        self._trouble = trouble
+
+    def _account(self, now: float, now_us: int) -> list[Record]:
+        """At the end of a row, what a silent source did not read of it."""
+        rows = self._rows
+        running = self._running
+        is_heard = running is not None and now - running.heard_at < BEAT_SECONDS
+        if rows is None or (self.state == "running" and is_heard):
+            return []
+        quiet_us = now_us - int(BEAT_SECONDS * 1e6)
+        return rows.miss(rows.row_end_us, self._why()) if quiet_us >= rows.row_end_us else []
+
+    def _why(self) -> str:
+        return self._trouble or self._passing_trouble or NOT_RUNNING
+
+    def _counted(self, records: list[Record]) -> list[Record]:
+        for record in records:
+            if isinstance(record, Gap):
+                self.gap_ticks[record.reason] = self.gap_ticks.get(record.reason, 0) + record.missed_ticks
+            else:
+                self.rows_made += 1
+        return records
+
+
+def in_words(target: Target) -> str:
+    """Such as ``nvml accelerator 3, MIG instance 1``."""
+    if target.index is None:
+        return target.source
+    if target.endpoint is not None:
+        return f"{target.source} at {target.endpoint}, rank {target.index}"
+    place = f"{target.source} accelerator {target.index}"
+    return place if target.mig_index is None else f"{place}, MIG instance {target.mig_index}"

@@ -1,0 +1,144 @@
+"""``status.json``: what a running agent is doing, for ``advisor agent status``; replaced as a whole with every row.
+
+- ``schema``: ``advisor.agent.status/v1``
+- ``pid``, ``host``: the supervisor's process; the name that is recorded
+- ``version``: of advisor
+- ``state``: ``running``, or ``stopped`` after an orderly end
+- ``started``, ``written``: ISO 8601, UTC
+- ``interval_seconds``: between two readings
+- ``sources``: a list of
+
+  - ``name``
+  - ``state``: ``starting``, ``running``, ``silent`` (it hangs), ``waiting`` (for its next start), ``ending``, ``ended``
+  - ``pid``, ``left_behind_pid`` (a process that hangs and was replaced): or null
+  - ``describes``: what it sees, with the driver's version; or null
+  - ``targets``: a list of ``index``, ``mig_index``, ``uuid``, ``name``, ``endpoint``
+  - ``silent_targets``: those that do not answer, in words
+  - ``last_reading`` (ISO 8601), ``reading_seconds`` (what it took): or null
+  - ``step_seconds``: between readings; longer than the interval while the driver is slow
+  - ``restarts``, ``rows``, ``gap_ticks`` (missed ticks by reason)
+  - ``trouble``: why it does not answer; or null
+
+- ``spool``: ``records`` written, ``waiting`` in memory, ``lost_rows`` (each is part of a gap), ``trouble`` or null
+- ``compaction``: null, or ``pid``, ``runs``, ``trouble``
+- ``outlets``: a list of ``command``, ``pid``, ``restarts``, ``fed``, ``dropped``
+"""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from advisor import __version__
+from advisor.samples.agent.compaction import Compaction
+from advisor.samples.agent.keeping import Keeper
+from advisor.samples.agent.kept import KeptSource, in_words
+from advisor.samples.agent.outlets import Outlet
+from advisor.samples.agent.settings import Settings
+from advisor.samples.places import spool_folder
+
+SCHEMA = "advisor.agent.status/v1"
+
+
+def status_path(directory: Path, host: str) -> Path:
+    """Where the status of an agent is."""
+    return spool_folder(directory, host) / "status.json"
+
+
+class StatusFile:
+    """Writes it, so that a reader sees one state or the next."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Started now."""
+        self._path = status_path(Path(settings.output), settings.host)
+        self._beside = self._path.with_name(f".status.json.{os.getpid()}")
+        self._fixed = {
+            "schema": SCHEMA,
+            "pid": os.getpid(),
+            "host": settings.host,
+            "version": __version__,
+            "started": iso(time.time()),
+            "interval_seconds": settings.interval_us / 1e6,
+        }
+
+    def write(
+        self,
+        state: str,
+        sources: Sequence[KeptSource],
+        keeper: Keeper,
+        outlets: Sequence[Outlet],
+        compaction: Compaction | None,
+    ) -> None:
+        """Replace it; a disk that takes nothing leaves the old one."""
+        content = {
+            **self._fixed,
+            "state": state,
+            "written": iso(time.time()),
+            "sources": [_of_source(source) for source in sources],
+            "spool": {
+                "records": keeper.written,
+                "waiting": keeper.waiting,
+                "lost_rows": keeper.lost_rows,
+                "trouble": keeper.trouble,
+            },
+            "compaction": _of_compaction(compaction),
+            "outlets": [_of_outlet(outlet) for outlet in outlets],
+        }
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._beside.write_text(json.dumps(content))
+            self._beside.replace(self._path)
+        except OSError:
+            return  # the spool speaks of it, on the same disk
+
+
+def iso(seconds: float) -> str:
+    """A moment as ISO 8601 in UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _of_source(source: KeptSource) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "state": source.state,
+        "pid": source.process_id,
+        "left_behind_pid": source.left_behind_id,
+        "describes": source.description,
+        "targets": [
+            {
+                "index": target.index,
+                "mig_index": target.mig_index,
+                "uuid": target.uuid,
+                "name": target.name,
+                "endpoint": target.endpoint,
+            }
+            for target in source.targets
+            if target.index is not None
+        ],
+        "silent_targets": [in_words(target) for target in source.silent_targets],
+        "last_reading": None if source.last_tick_us is None else iso(source.last_tick_us / 1e6),
+        "reading_seconds": None if source.cost_us is None else source.cost_us / 1e6,
+        "step_seconds": source.step_us / 1e6,
+        "restarts": max(source.starts - 1, 0),
+        "trouble": source.trouble,
+        "rows": source.rows_made,
+        "gap_ticks": source.gap_ticks,
+    }
+
+
+def _of_compaction(compaction: Compaction | None) -> dict[str, Any] | None:
+    if compaction is None:
+        return None
+    return {"pid": compaction.process_id, "runs": compaction.runs, "trouble": compaction.trouble}
+
+
+def _of_outlet(outlet: Outlet) -> dict[str, Any]:
+    return {
+        "command": list(outlet.command),
+        "pid": outlet.process_id,
+        "restarts": max(outlet.starts - 1, 0),
+        "fed": outlet.fed,
+        "dropped": outlet.dropped,
+    }

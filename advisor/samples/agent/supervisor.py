@@ -1,0 +1,213 @@
+"""One loop over everything that can happen: a source speaks, hangs or ends, a row is complete, somebody says stop.
+
+It loads no vendor's library and waits for nothing but all of them at once.
+"""
+
+import select
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from advisor.errors import InputError
+from advisor.samples.agent.clock import ClockWatch, StopSignal, clocks
+from advisor.samples.agent.compaction import Compaction, can_compact, compaction_command
+from advisor.samples.agent.keeping import Keeper, Sink
+from advisor.samples.agent.kept import KeptSource
+from advisor.samples.agent.outlets import Outlet
+from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.status import StatusFile
+from advisor.samples.rows import Record
+
+_TURN_SECONDS = 1.0
+"""Longest wait of the loop."""
+_QUICK_TURN_SECONDS = 0.05
+_STARTING_SECONDS = 15.0
+"""A source that has not opened its driver by then is begun without it."""
+_ENDING_SECONDS = 3.0
+"""What a source gets for its last reading."""
+_LATE_US = 5_000_000
+
+Report = Callable[[str], None]
+Frame = Callable[[Record], bytes]
+
+
+class Supervisor:
+    """A run of the agent."""
+
+    def __init__(self, settings: Settings, sink: Sink, stop: StopSignal, report: Report, frame: Frame | None) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            settings: what is asked.
+            sink: where records go.
+            stop: the word to end.
+            report: told what a person would like to know.
+            frame: how outlets get records; None: there are no outlets.
+        """
+        self._settings = settings
+        self._stop = stop
+        self._report = report
+        self._frame = frame
+        self._sources = [
+            KeptSource(asked, settings.host, settings.interval_us, settings.patience, report)
+            for asked in settings.sources
+        ]
+        self._keeper = Keeper(sink, settings.interval_us, report)
+        self._outlets = [Outlet(command, report) for command in settings.outlets] if frame else []
+        self._compaction: Compaction | None = None
+        self._status = StatusFile(settings)
+        self._watch = ClockWatch(*clocks())
+        self._end_us: int | None = None
+        """The last tick, where there is one."""
+
+    @property
+    def rows(self) -> int:
+        """Rows made so far."""
+        return sum(source.rows_made for source in self._sources)
+
+    @property
+    def missed_ticks(self) -> int:
+        """Ticks that were missed so far, over all targets."""
+        return sum(ticks for source in self._sources for ticks in source.gap_ticks.values())
+
+    def run(self) -> None:
+        """Until told to stop, or the duration is over; everything is flushed then.
+
+        Raises:
+            InputError: not one source can be read.
+        """
+        try:
+            if self._start():
+                self._go_on()
+            self._finish()
+        finally:
+            for source in self._sources:
+                source.stop()
+            self._keeper.close()
+        self._end()
+
+    def _start(self) -> bool:
+        """Open every source; False: told to stop meanwhile."""
+        started = time.monotonic()
+        while not all(source.has_opened or source.failure for source in self._sources):
+            if self._stop.arrived:
+                return False
+            if time.monotonic() - started > _STARTING_SECONDS:
+                break
+            self._turn(_QUICK_TURN_SECONDS)
+        failures = [source.failure for source in self._sources if source.failure]
+        if len(failures) == len(self._sources):
+            raise _nothing_to_read(failures)
+        now_us = _now_us()
+        for source in self._sources:
+            source.begin(now_us)
+            for said, hint in [source.failure] if source.failure else []:
+                self._report(f"{source.name}: {said}; tried again ({hint})")
+        if self._settings.compact:
+            command = compaction_command(self._settings.output, self._settings.host)
+            self._compaction = Compaction(command, self._report, time.monotonic()) if can_compact() else None
+        seen = ", ".join(source.description for source in self._sources if source.description)
+        self._report(f"sampling {seen or 'nothing yet'} on {self._settings.host} into {self._settings.output}")
+        self._write_status("running")
+        return True
+
+    def _go_on(self) -> None:
+        """Turn until the end."""
+        if self._settings.duration_us is None:
+            while not self._stop.arrived:
+                self._turn(_TURN_SECONDS)
+            return
+        interval_us = self._settings.interval_us
+        self._end_us = end_us = (_now_us() + self._settings.duration_us) // interval_us * interval_us
+        for source in self._sources:
+            source.end_at(end_us)
+        while not self._stop.arrived and not self._is_over(end_us):
+            left_seconds = (end_us - _now_us()) / 1e6
+            self._turn(min(max(left_seconds, _QUICK_TURN_SECONDS), _TURN_SECONDS))
+
+    def _is_over(self, end_us: int) -> bool:
+        """Whether the last tick was read by all that can read it."""
+        now_us = _now_us()
+        if now_us < end_us:
+            return False
+        waiting = [source for source in self._sources if source.state == "running" and source.accounted_us < end_us]
+        return not waiting or now_us > end_us + _LATE_US
+
+    def _turn(self, seconds: float) -> None:
+        """Wait for something to happen, so long at most, and act on it."""
+        pipes = {source.pipe: source for source in self._sources if source.pipe is not None}
+        heard, _, _ = select.select([*pipes, self._stop.pipe], [], [], seconds)
+        now, now_us = time.monotonic(), _now_us()
+        happened = self._watch.look(*clocks())
+        if happened:
+            self._report(happened)
+        records: list[Record] = []
+        for source in self._sources:
+            if happened:
+                source.explain(happened)
+            if source.pipe in heard:
+                records += source.hear(now, now_us)
+            records += source.tend(now, now_us)
+        if records:
+            self._keep(records)
+        self._tend_others(now)
+
+    def _tend_others(self, now: float) -> None:
+        for outlet in self._outlets:
+            outlet.tend(now)
+        if self._compaction is not None:
+            self._compaction.tend(now)
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        self._keeper.take(records)
+        if self._frame is not None and self._outlets:
+            frames = [self._frame(record) for record in records]
+            for outlet in self._outlets:
+                outlet.feed(frames)
+        self._write_status("running")
+
+    def _finish(self) -> None:
+        """Let every source finish its reading, then end the open rows."""
+        until_us = _now_us() - self._settings.interval_us
+        if self._end_us is not None:
+            until_us = min(until_us, self._end_us) if self._stop.arrived else self._end_us
+        for source in self._sources:
+            source.stop()
+        started = time.monotonic()
+        while self._is_anyone_left() and time.monotonic() - started < _ENDING_SECONDS:
+            self._turn(_QUICK_TURN_SECONDS)
+        records = [record for source in self._sources for record in source.finish(until_us)]
+        if records:
+            self._keep(records)
+
+    def _is_anyone_left(self) -> bool:
+        return any(source.process_id is not None and source.state != "silent" for source in self._sources)
+
+    def _end(self) -> None:
+        """Outlets hear the end; what was written becomes Parquet."""
+        for outlet in self._outlets:
+            outlet.close()
+        left = [
+            process for source in self._sources for process in (source.process_id, source.left_behind_id) if process
+        ]
+        if left:
+            self._report(f"processes that hang in their driver are left to end by themselves: {_listed(left)}")
+        if self._compaction is not None:
+            self._stop.clear()
+            self._compaction.finish(lambda: self._stop.arrived)
+        self._write_status("stopped")
+
+    def _write_status(self, state: str) -> None:
+        self._status.write(state, self._sources, self._keeper, self._outlets, self._compaction)
+
+
+def _nothing_to_read(failures: Sequence[tuple[str, str]]) -> InputError:
+    """Why no source can be read, and how to mend each."""
+    return InputError("; ".join(said for said, _ in failures), hint="; ".join(hint for _, hint in failures if hint))
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(str(number) for number in numbers)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,132 @@
+"""AMD accelerators, through the ``amdsmi`` package of ROCm, which has to match the ROCm that is installed.
+
+The package prints when it does not find its library, and its functions have changed their keys from release to release:
+each value is looked up under the names that it has had, and left out when there is none of them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from advisor.errors import InputError
+from advisor.samples.rows import Missed, Reading, Target
+
+_HINT = "install the amdsmi package of the ROCm that is on this host, and see that amd-smi list works"
+_PERCENT = 100.0
+_MICRO = 1e-6
+_BYTES_PER_MIB = 2**20
+
+
+class AmdSource:
+    """Every accelerator, each of its values by itself."""
+
+    def __init__(self, host: str) -> None:
+        """Open the library.
+
+        Raises:
+            InputError: the package or its library is not here, or sees no accelerator.
+        """
+        try:
+            import amdsmi  # noqa: PLC0415 - it loads the vendor's library, and prints
+        except Exception as error:  # it raises a KeyError where it does not find the library
+            raise InputError(f"amdsmi cannot be loaded: {error!r}", hint=_HINT) from error
+        self._amd: Any = amdsmi
+        try:
+            self._amd.amdsmi_init()
+            handles = self._amd.amdsmi_get_processor_handles()
+        except self._amd.AmdSmiException as error:
+            raise InputError(f"the AMD driver does not start: {error}", hint=_HINT) from error
+        if not handles:
+            raise InputError("the AMD driver sees no accelerator", hint=_HINT)
+        self._devices = [(handle, self._target(host, index, handle)) for index, handle in enumerate(handles)]
+
+    def read(self) -> Sequence[Reading | Missed]:
+        """One reading or miss of each accelerator."""
+        return [self._read_device(handle, target) for handle, target in self._devices]
+
+    def describe(self) -> str:
+        """Such as ``8 × AMD Instinct MI300X``."""
+        names = [target.name or "AMD accelerator" for _, target in self._devices]
+        return ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
+
+    def close(self) -> None:
+        """Let go of the library."""
+        with suppress(self._amd.AmdSmiException):
+            self._amd.amdsmi_shut_down()
+
+    def _read_device(self, handle: object, target: Target) -> Reading | Missed:
+        values: dict[str, float] = {}
+        errors = []
+        for read in (_activity, _memory, _power, _energy, _clock, _temperature, _errors):
+            try:
+                values.update(read(self._amd, handle))
+            except self._amd.AmdSmiException as error:
+                errors.append(f"{read.__name__.strip('_')}: {error}")
+            except AttributeError:
+                continue  # a function that this release lacks
+        if not values:
+            return Missed(target, "; ".join(errors) or "it gives no value at all")
+        return Reading(target, values)
+
+    def _target(self, host: str, index: int, handle: object) -> Target:
+        uuid = self._asked(lambda: str(self._amd.amdsmi_get_gpu_device_uuid(handle)))
+        name = self._asked(lambda: str(self._amd.amdsmi_get_gpu_asic_info(handle)["market_name"]))
+        return Target(host, "amd", index, uuid=uuid, name=name)
+
+    def _asked(self, call: Callable[[], str]) -> str | None:
+        try:
+            return call()
+        except (self._amd.AmdSmiException, AttributeError, KeyError):
+            return None
+
+
+def _activity(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
+    found = amd.amdsmi_get_gpu_activity(handle)
+    return {
+        **_known("busy_ratio", found, "gfx_activity", unit=1 / _PERCENT),
+        **_known("memory_busy_ratio", found, "umc_activity", unit=1 / _PERCENT),
+    }
+
+
+def _memory(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
+    found = amd.amdsmi_get_gpu_vram_usage(handle)
+    return {
+        **_known("memory_total_bytes", found, "vram_total", unit=_BYTES_PER_MIB),
+        **_known("memory_used_bytes", found, "vram_used", unit=_BYTES_PER_MIB),
+    }
+
+
+def _power(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
+    found = amd.amdsmi_get_power_info(handle)
+    return _known("power_watts", found, "socket_power", "current_socket_power", "average_socket_power")
+
+
+def _energy(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
+    found = amd.amdsmi_get_energy_count(handle)
+    resolution = found.get("counter_resolution")
+    if not isinstance(resolution, int | float):
+        return {}
+    return _known("energy_joules", found, "energy_accumulator", "power", unit=resolution * _MICRO)
+
+
+def _clock(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
+    found = amd.amdsmi_get_clock_info(handle, amd.AmdSmiClkType.GFX)
+    return _known("sm_clock_mhz", found, "clk", "cur_clk")
+
+
+def _temperature(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
+    sensor, metric = amd.AmdSmiTemperatureType.HOTSPOT, amd.AmdSmiTemperatureMetric.CURRENT
+    return _known("temperature_celsius", {"now": amd.amdsmi_get_temp_metric(handle, sensor, metric)}, "now")
+
+
+def _errors(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
+    return _known("uncorrected_ecc_errors", amd.amdsmi_get_gpu_total_ecc_count(handle), "uncorrectable_count")
+
+
+def _known(metric: str, found: Mapping[str, Any], *names: str, unit: float = 1.0) -> dict[str, float]:
+    """The first of the names that holds a number: ``N/A`` and the largest 16-bit number mean that it is not known."""
+    for name in names:
+        value = found.get(name)
+        if isinstance(value, int | float) and value != 0xFFFF:
+            return {metric: value * unit}
+    return {}

@@ -1,0 +1,219 @@
+"""All NVIDIA accelerators of a host as a :class:`~advisor.samples.rows.Source`."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import pynvml
+
+from advisor.errors import InputError
+from advisor.samples.rows import Missed, Reading
+from advisor.samples.sources.nvml import counters
+from advisor.samples.sources.nvml.device import Device
+from advisor.samples.sources.nvml.events import XidErrors
+from advisor.samples.sources.nvml.failures import (
+    UnsupportedError,
+    attempted,
+    cannot_go_on,
+    cannot_open,
+    concerns_accelerator,
+    concerns_driver,
+    if_known,
+)
+from advisor.samples.sources.nvml.profiling import profiling
+
+_OFTEN_SECONDS = 15.0
+"""Processes, XID errors, and whether MIG was reconfigured."""
+_SELDOM_SECONDS = 60.0
+"""Memory errors."""
+
+
+class NvmlSource:
+    """Reads every accelerator; MIG instances stand in for an accelerator that is divided into them."""
+
+    def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Open the library and list what there is.
+
+        Args:
+            host: name of this host, for the readings.
+            clock: seconds, for what is read at a slower pace.
+
+        Raises:
+            InputError: there is no driver, it is not usable, or it has no accelerator.
+        """
+        self._host = host
+        self._clock = clock
+        try:
+            attempted(pynvml.nvmlInit)
+            count = attempted(pynvml.nvmlDeviceGetCount)
+            self._driver = if_known(pynvml.nvmlSystemGetDriverVersion) or "of unknown version"
+        except pynvml.NVMLError as error:
+            raise cannot_open(error) from error
+        if not count:
+            raise InputError(
+                "the NVIDIA driver sees no accelerator",
+                hint="see that nvidia-smi -L lists one; in a container, check NVIDIA_VISIBLE_DEVICES",
+            )
+        self._xid_errors = XidErrors()
+        self._often_at = self._seldom_at = clock()
+        try:
+            self._places = [_Place(index) for index in range(count)]
+        except pynvml.NVMLError as error:
+            raise cannot_open(error) from error
+
+    def read(self) -> Sequence[Reading | Missed]:
+        """One reading or miss of each accelerator.
+
+        Raises:
+            InputError: the driver was replaced or unloaded under the program.
+        """
+        now = self._clock()
+        often, seldom = now >= self._often_at, now >= self._seldom_at
+        extra = [counters.processes] * often + [counters.uncorrected_errors] * seldom
+        try:
+            if often:
+                self._often_at = now + _OFTEN_SECONDS
+                self._look_around()
+            if seldom:
+                self._seldom_at = now + _SELDOM_SECONDS
+            read = [self._read_device(device, extra) for place in self._places for device in place.devices()]
+        except pynvml.NVMLError as error:
+            raise cannot_go_on(error) from error
+        if any(isinstance(each, Missed) and each.target.mig_index is not None for each in read):
+            self._often_at = now  # an accelerator may be divided otherwise by now
+        return read
+
+    def describe(self) -> str:
+        """Such as ``8 × NVIDIA A100-SXM4-40GB, driver 570.133.20``."""
+        names: dict[str, int] = {}
+        for place in self._places:
+            for device in place.devices():
+                name = device.name or "accelerator that does not answer"
+                names[name] = names.get(name, 0) + 1
+        return ", ".join([*(f"{count} × {name}" for name, count in names.items()), f"driver {self._driver}"])
+
+    def close(self) -> None:
+        """Let go of the library."""
+        with suppress(pynvml.NVMLError):
+            self._xid_errors.close()
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+
+    def _look_around(self) -> None:
+        """Whether an accelerator is divided otherwise than before, and which errors were reported."""
+        for place in self._places:
+            place.look_for_instances()
+        self._xid_errors.watch(place.whole for place in self._places)
+        try:
+            self._xid_errors.count()
+        except pynvml.NVMLError as error:
+            if concerns_driver(error):
+                raise
+
+    def _read_device(self, device: Device, extra: Sequence[counters.ReadCounter]) -> Reading | Missed:
+        """Reading of one accelerator, or why there is none; only a driver that is gone is raised."""
+        try:
+            if device.handle is None:
+                device.open()
+            return self._reading(device, extra)
+        except pynvml.NVMLError as error:
+            if concerns_driver(error):
+                raise
+            # NOTE: calls on the handle of a lost accelerator have crashed processes: until it is found again, it is
+            # only looked up.
+            device.handle = device.profiling = None
+            return Missed(device.target(self._host), str(error))
+
+    def _reading(self, device: Device, extra: Sequence[counters.ReadCounter]) -> Reading | Missed:
+        """Every counter of an accelerator that answers; a miss when not a single one could be read."""
+        values, errors = _read_counters(device, extra)
+        target = device.target(self._host)
+        if not values:
+            return Missed(target, "; ".join(errors) or "it gives no value at all")
+        if device.xid_errors is not None:
+            values["xid_errors"] = device.xid_errors
+        return Reading(target, values, note="; ".join(errors) or None)
+
+
+class _Place:
+    """One accelerator of the host, whole or divided."""
+
+    def __init__(self, index: int) -> None:
+        """Look what is there; one that does not answer is tried again at every reading.
+
+        Raises:
+            pynvml.NVMLError: the driver is gone.
+        """
+        self.whole = Device(index)
+        self._instances: list[Device] = []
+        try:
+            self.whole.open()
+        except pynvml.NVMLError as error:
+            if concerns_driver(error):
+                raise
+            self.whole.handle = None
+        self.look_for_instances()
+
+    def devices(self) -> list[Device]:
+        """What is read: its MIG instances, else itself."""
+        return self._instances or [self.whole]
+
+    def look_for_instances(self) -> None:
+        """Take note of a new division; instances that are still there keep what they remember.
+
+        Raises:
+            pynvml.NVMLError: the driver is gone.
+        """
+        if self.whole.handle is None and not self._find_again():
+            return
+        try:
+            found = self.whole.mig_instances()
+        except pynvml.NVMLError as error:
+            if concerns_driver(error):
+                raise
+            return
+        known = {(device.mig_index, device.uuid): device for device in self._instances}
+        self._instances = [known.get((device.mig_index, device.uuid), device) for device in found]
+
+    def _find_again(self) -> bool:
+        """Look the accelerator up, where only its instances were read or none of it answered."""
+        try:
+            self.whole.open()
+        except pynvml.NVMLError as error:
+            if concerns_driver(error):
+                raise
+            return False
+        return True
+
+
+def _read_counters(device: Device, extra: Sequence[counters.ReadCounter]) -> tuple[dict[str, float], list[str]]:
+    """Values by metric, and the counters that should be there and failed this once.
+
+    Raises:
+        pynvml.NVMLError: the accelerator or the driver is gone.
+    """
+    values: dict[str, float] = {}
+    errors: list[str] = []
+    whole = device.mig_index is None
+    for counter in counters.OF_AN_ACCELERATOR if whole else counters.OF_A_MIG_INSTANCE:
+        errors += _read_counter(counter, device, values)
+    errors += _read_counter(profiling, device, values)
+    for counter in extra if whole else ():
+        errors += _read_counter(counter, device, values)
+    for name, counter in counters.OTHERWISE.items() if whole else ():
+        if name not in values:
+            errors += _read_counter(counter, device, values)
+    return values, errors
+
+
+def _read_counter(counter: counters.ReadCounter, device: Device, values: dict[str, float]) -> list[str]:
+    """Add the values of one counter; what went wrong, if anything did."""
+    try:
+        values.update(counter(device))
+    except UnsupportedError:
+        return []
+    except pynvml.NVMLError as error:
+        if concerns_accelerator(error) or concerns_driver(error):
+            raise
+        return [f"{counter.__name__.replace('_', ' ')}: {error}"]
+    return []

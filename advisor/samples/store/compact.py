@@ -1,0 +1,303 @@
+"""Compaction of one host: ``python -m advisor.samples.store.compact DIR --host HOST [--keep-days N] [--max-bytes N]``.
+
+A short-lived process beside the agent. It turns the segments that nobody writes any more into a file each, the files of
+a finished day into one, counts the day's values, and removes the oldest days as it is told to.
+
+Killed at any moment it loses and doubles nothing: every file appears whole or not at all, what it was made of goes only
+after it is on disk, and a row that is found twice counts once. A day's file carries a digest of its content in its name
+and its histograms carry the same one, so that counts are never taken for rows that they were not made from.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+from advisor.atomic_files import write_bytes
+from advisor.errors import AdvisorError, InputError
+from advisor.samples.agent.frames import MAGIC
+from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
+from advisor.samples.frame import SkippedFile, UnreadableError
+from advisor.samples.metrics import Scope
+from advisor.samples.places import (
+    ENGINES,
+    HISTOGRAMS,
+    ROWS,
+    day_folder,
+    day_of,
+    day_of_folder,
+    host_folder,
+    spool_folder,
+)
+from advisor.samples.rows import Record
+from advisor.samples.store.histograms import encode_histograms
+from advisor.samples.store.row_files import content_digest, encode_table, read_table
+from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
+
+_NAMES = {Scope.ACCELERATOR: ROWS, Scope.ENGINE: ENGINES}
+_DAY = "day"
+
+
+@dataclass(slots=True)
+class Compacted:
+    """What a compaction did."""
+
+    segments: int = 0
+    """Segments that became files."""
+    rows: int = 0
+    """Rows and gaps in them."""
+    days: list[date] = field(default_factory=list)
+    """Days whose files became one."""
+    removed: list[date] = field(default_factory=list)
+    """Days that were removed to keep the bounds."""
+    skipped: list[SkippedFile] = field(default_factory=list)
+    """What could not be read, whole or in part."""
+    total_bytes: int = 0
+    """What the host's files take, in the end."""
+
+    def __str__(self) -> str:
+        """In a line."""
+        parts = [f"{self.rows:,} rows of {self.segments} segments", f"{len(self.days)} days merged"]
+        parts += [f"removed {day}" for day in self.removed]
+        return ", ".join([*parts, f"{self.total_bytes / 1e6:.1f} MB in all"])
+
+
+def compact(
+    directory: Path, host: str, keep_days: int | None = None, max_bytes: int | None = None, now: datetime | None = None
+) -> Compacted | None:
+    """Compact what the agents of a host wrote.
+
+    Args:
+        directory: what ``advisor agent run --output`` writes to.
+        host: whose spool and files.
+        keep_days: whole days before today that are kept; None: all.
+        max_bytes: what the host's files may take; the oldest days go first, today's never. None: any.
+        now: the time, by which a day is finished; None: the clock's.
+
+    Returns:
+        What was done; None when another process compacts this host now.
+
+    Raises:
+        InputError: it cannot write here. What was not compacted stays as it was.
+    """
+    today = (now or datetime.now(UTC)).date()
+    done = Compacted()
+    with _only_one(spool_folder(directory, host)) as is_mine:
+        if not is_mine:
+            return None
+        store = _HostStore(directory, host, done)
+        store.remove_unfinished()
+        store.remove_days(today, keep_days, max_bytes)
+        for path in segments(directory, host):
+            store.take_segment(path)
+        for day in store.days():
+            if day < today:
+                store.merge_day(day)
+        store.remove_days(today, keep_days, max_bytes)
+        done.total_bytes = store.total_bytes()
+    return done
+
+
+class _HostStore:
+    """The files of one host."""
+
+    def __init__(self, directory: Path, host: str, done: Compacted) -> None:
+        self._directory = directory
+        self._host = host
+        self._done = done
+
+    def days(self) -> list[date]:
+        """Dates of which there is something, oldest first."""
+        name = host_folder(self._host)
+        found = (day_of_folder(path.parent) for path in self._directory.glob(f"date=*/{name}"))
+        return sorted(day for day in found if day is not None)
+
+    def total_bytes(self) -> int:
+        """What all files of the host take."""
+        folders = [self._folder(day) for day in self.days()] + [spool_folder(self._directory, self._host)]
+        return sum(_folder_bytes(folder) for folder in folders)
+
+    def remove_unfinished(self) -> None:
+        """Remove what a killed compaction left half written; no other is at work."""
+        for day in self.days():
+            for name in (*_NAMES.values(), HISTOGRAMS):
+                for path in self._folder(day).glob(f".{name}-*.parquet.*"):
+                    path.unlink(missing_ok=True)
+
+    def take_segment(self, path: Path) -> None:
+        """Turn a segment that nobody writes into files, then remove it."""
+        with claimed(path) as is_mine:
+            if not is_mine or _is_of_another_version(path):
+                return
+            segment = read_segment(path)
+            if segment.skipped_bytes:
+                reason = f"{segment.skipped_bytes} bytes of it were damaged or unfinished; the rest was kept"
+                self._done.skipped.append(SkippedFile(path, reason))
+            for day, records in _by_day(segment.records):
+                for scope, table in tables_of(records).items():
+                    content = encode_table(merged([table], scope))
+                    self._write(day, f"{_NAMES[scope]}-{path.stem}.parquet", content)
+            path.unlink()
+            self._done.segments += 1
+            self._done.rows += len(segment.records)
+
+    def merge_day(self, day: date) -> None:
+        """Make one file of a finished day's files, and count its values."""
+        name = self._merge_files(day, Scope.ACCELERATOR)
+        self._merge_files(day, Scope.ENGINE)
+        if name is not None:
+            self._count(day, name)
+
+    def remove_days(self, today: date, keep_days: int | None, max_bytes: int | None) -> None:
+        """Remove what is too old, then the oldest days until the rest is small enough."""
+        days = [day for day in self.days() if day < today]
+        if keep_days is not None:
+            for day in [day for day in days if day < today - timedelta(days=keep_days)]:
+                self._remove_day(day)
+                days.remove(day)
+        while max_bytes is not None and days and self.total_bytes() > max_bytes:
+            self._remove_day(days.pop(0))
+
+    def _merge_files(self, day: date, scope: Scope) -> str | None:
+        """Name of the one file that all readable files of a day became; None when there is none."""
+        paths = sorted(self._folder(day).glob(f"{_NAMES[scope]}-*.parquet"))
+        if len(paths) == 1 and paths[0].name.startswith(f"{_NAMES[scope]}-{_DAY}-"):
+            return paths[0].name
+        read = {}
+        for path in paths:
+            try:
+                read[path] = read_table(path, columns_of_scope(scope))
+            except UnreadableError as error:
+                self._done.skipped.append(SkippedFile(path, str(error)))
+        if not read:
+            return None
+        content = encode_table(merged(list(read.values()), scope))
+        name = f"{_NAMES[scope]}-{_DAY}-{content_digest(content)}.parquet"
+        self._write(day, name, content)
+        for path in read:
+            if path.name != name:
+                path.unlink(missing_ok=True)
+        if day not in self._done.days:
+            self._done.days.append(day)
+        return name
+
+    def _count(self, day: date, rows_name: str) -> None:
+        """Write the histograms of a day's file, unless they are there, and remove those of another."""
+        folder = self._folder(day)
+        name = rows_name.replace(ROWS, HISTOGRAMS, 1)
+        for path in folder.glob(f"{HISTOGRAMS}-*.parquet"):
+            if path.name != name:
+                path.unlink(missing_ok=True)
+        if (folder / name).exists():
+            return
+        with contextlib.suppress(UnreadableError):
+            content = encode_histograms(read_table(folder / rows_name, columns_of_scope(Scope.ACCELERATOR)))
+            if content is not None:
+                self._write(day, name, content)
+
+    def _write(self, day: date, name: str, content: bytes) -> None:
+        """Bring a file of a day to disk, and its name too."""
+        folder = self._folder(day)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(folder / name, content)
+            for parent in (folder, folder.parent, self._directory):
+                sync_folder(parent)
+        except OSError as error:
+            raise _cannot_write(folder, error) from error
+
+    def _remove_day(self, day: date) -> None:
+        """Remove all files of a day, counts before what they count."""
+        folder = self._folder(day)
+        for path in sorted(folder.iterdir(), key=lambda path: (not path.name.startswith(HISTOGRAMS), path.name)):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another host has files of that date
+            folder.rmdir()
+            folder.parent.rmdir()
+        self._done.removed.append(day)
+
+    def _folder(self, day: date) -> Path:
+        return day_folder(self._directory, day, self._host)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[bool]:
+    """Keep other compactions of the host out; False when one is at work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(folder / ".compact.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(file)
+
+
+def _is_of_another_version(path: Path) -> bool:
+    """Whether a later agent wrote it in a format that is not known here."""
+    with path.open("rb") as stream:
+        begin = stream.read(len(MAGIC))
+    return begin[:-1] == MAGIC[:-1] and begin != MAGIC
+
+
+def _by_day(records: Sequence[Record]) -> list[tuple[date, list[Record]]]:
+    def day_of_record(record: Record) -> date:
+        return day_of(record.end_us)
+
+    return [(day, list(group)) for day, group in groupby(sorted(records, key=day_of_record), key=day_of_record)]
+
+
+def _folder_bytes(folder: Path) -> int:
+    sizes = 0
+    with contextlib.suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            sizes += path.stat().st_size
+    return sizes
+
+
+def _cannot_write(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot write here: {error.strerror}",
+        where=str(folder),
+        hint="make space, or give a directory that you may write to; nothing is lost, the spool keeps what is there",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compact what the arguments say; what was done goes to stderr."""
+    parser = argparse.ArgumentParser(
+        prog="python -m advisor.samples.store.compact", description="Compact what the agents of a host wrote."
+    )
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--keep-days", type=int)
+    parser.add_argument("--max-bytes", type=int)
+    given = parser.parse_args(arguments)
+    try:
+        done = compact(given.directory, given.host, given.keep_days, given.max_bytes)
+    except AdvisorError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    if done is None:
+        sys.stderr.write(f"another compaction of {given.host} is at work\n")
+        return 0
+    for file in done.skipped:
+        sys.stderr.write(f"{file.path}: {file.reason}\n")
+    sys.stderr.write(f"{done}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""The other processes of an agent, its clock, and its settings."""
+
+import os
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.samples.agent.clock import ClockWatch, clocks, stop_signals
+from advisor.samples.agent.compaction import EVERY_SECONDS, Compaction
+from advisor.samples.agent.kept import Asked, Patience
+from advisor.samples.agent.outlets import Outlet
+from advisor.samples.agent.processes import Process, in_words
+from advisor.samples.agent.settings import Settings
+
+
+def wait_for(is_so):
+    """Wait until it is so."""
+    until = time.monotonic() + 20
+    while not (found := is_so()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return found
+
+
+def python(code):
+    """Command of a small program."""
+    return (sys.executable, "-I", "-S", "-c", code)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("pass", "ended with exit 0"),
+        ("raise SystemExit(3)", "ended with exit 3"),
+        ("import os; os.abort()", "was killed by SIGABRT"),
+        ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV"),
+    ],
+)
+def test_the_end_of_a_process_in_words(code, words):
+    """Exit status or signal by its name."""
+    process = Process(python(code))
+    assert wait_for(process.ended) == words
+    process.close()
+
+
+def test_a_signal_without_a_name_is_a_number():
+    """Real-time signals have none."""
+    assert in_words(-40) == "was killed by signal 40"
+
+
+def test_a_slow_outlet_never_holds_anything_up():
+    """Frames that do not fit are dropped and counted; the program gets whole frames in order, and nothing waits for it."""
+    frames = [bytes([65 + at % 26]) * 9_999 + b"\n" for at in range(100)]
+    outlet = Outlet(python("import sys, time; time.sleep(0.5); sys.stdin.buffer.read()"), lambda _: None)
+    outlet.tend(0.0)
+    outlet.feed(frames)
+    assert outlet.fed + outlet.dropped == 100
+    assert 0 < outlet.fed < 100
+    outlet.close()
+
+
+def test_an_outlet_gets_whole_frames(tmp_path):
+    """What was cut by a full pipe goes on where it stopped, before anything else."""
+    copy = tmp_path / "copy"
+    code = f"import sys, time; time.sleep(0.3); open({str(copy)!r}, 'wb').write(sys.stdin.buffer.read())"
+    outlet = Outlet(python(code), lambda _: None)
+    outlet.tend(0.0)
+    for at in range(60):
+        outlet.feed([bytes([65 + at % 26]) * 4_999 + b"\n"])
+        time.sleep(0.01)
+    assert outlet.dropped
+    time.sleep(0.2)
+    outlet.close()
+    wait_for(lambda: copy.exists() and copy.stat().st_size)
+    lines = copy.read_bytes().split(b"\n")[:-1]
+    assert len(lines) == outlet.fed
+    assert all(len(line) == 4_999 and len(set(line)) == 1 for line in lines)
+
+
+def test_an_outlet_that_ends_is_started_again_after_a_pause():
+    """It is said, and the pause doubles."""
+    said = []
+    outlet = Outlet(python("pass"), said.append)
+    for now in (0.0, 10.0, 20.0):
+        outlet.tend(now)
+        assert outlet.process_id is not None
+        wait_for(lambda now=now: outlet.tend(now) or outlet.process_id is None)
+        outlet.feed([b"frame"])
+    assert outlet.starts == 3
+    assert [words.rsplit(" in ", 1)[1] for words in said] == ["1 s", "2 s", "4 s"]
+    assert outlet.dropped == 3
+
+
+def test_compaction_runs_every_hour_one_at_a_time(tmp_path):
+    """It is started when an hour is over, in a process of the lowest priority, and not again while it runs."""
+    marks = tmp_path / "marks"
+    code = f"import os, time; open({str(marks)!r}, 'a').write(f'{{os.nice(0)}} '); time.sleep(0.2)"
+    compaction = Compaction(python(code), lambda _: None, 0.0)
+    compaction.tend(EVERY_SECONDS - 1)
+    assert compaction.process_id is None
+    compaction.tend(EVERY_SECONDS)
+    first = compaction.process_id
+    assert first is not None
+    assert os.getpriority(os.PRIO_PROCESS, first) == 19
+    compaction.tend(EVERY_SECONDS + 1)
+    assert compaction.process_id == first
+    wait_for(lambda: compaction.tend(EVERY_SECONDS + 2) or compaction.process_id is None)
+    assert (compaction.runs, compaction.trouble) == (1, None)
+    assert len(marks.read_text().split()) == 1
+
+
+def test_a_compaction_that_fails_is_said_and_tried_again():
+    """Its last words are reported, and it is due again in five minutes."""
+    said = []
+    compaction = Compaction(python("import sys; sys.exit('the disk is odd')"), said.append, 0.0)
+    compaction.tend(EVERY_SECONDS)
+    wait_for(lambda: compaction.tend(EVERY_SECONDS) or compaction.process_id is None)
+    assert said == ["compaction ended with exit 1: the disk is odd; rows stay in the spool, tried again in 5 minutes"]
+    compaction.tend(EVERY_SECONDS + 299)
+    assert compaction.process_id is None
+    compaction.tend(EVERY_SECONDS + 300)
+    assert compaction.process_id is not None
+    wait_for(lambda: compaction.tend(EVERY_SECONDS) or compaction.process_id is None)
+
+
+def test_the_last_compaction_is_waited_for(tmp_path):
+    """The end of an agent comes after it, unless somebody has had enough."""
+    done = tmp_path / "done"
+    compaction = Compaction(python(f"import time; time.sleep(0.2); open({str(done)!r}, 'w')"), lambda _: None, 0.0)
+    compaction.finish(lambda: False)
+    assert done.exists()
+    endless = Compaction(python("import time; time.sleep(3)"), lambda _: None, 0.0)
+    endless.finish(lambda: True)
+    assert endless.process_id is not None
+
+
+@given(wall=st.floats(0, 2e9), boot=st.floats(0, 1e7), passed=st.floats(0, 1e4))
+def test_time_that_passes_is_nothing_to_speak_of(wall, boot, passed):
+    """Clocks that go on together say nothing, however long it takes."""
+    watch = ClockWatch(wall, boot, boot)
+    assert watch.look(wall + passed, boot + passed, boot + passed) is None
+
+
+def test_sleep_and_steps_of_the_clock_are_told_apart():
+    """A machine that slept, a clock that was set forward, and one that was set back."""
+    watch = ClockWatch(1000.0, 100.0, 100.0)
+    assert watch.look(1601.0, 701.0, 101.0) == "the machine slept for 600 s"
+    assert watch.look(1602.0, 702.0, 102.0) is None
+    assert watch.look(5203.0, 703.0, 103.0) == "the clock was set forward by 3600 s"
+    assert watch.look(1604.0, 704.0, 104.0) == "the clock was set back by 3600 s"
+    assert ClockWatch(*clocks()).look(*clocks()) is None
+
+
+def test_a_signal_to_stop_wakes_who_waits():
+    """The pipe can be read as soon as the signal is there, and the next signal is told from the last."""
+    with stop_signals() as stop:
+        os.kill(os.getpid(), 15)
+        assert os.read(stop.pipe, 1)
+        assert stop.arrived
+        stop.clear()
+        assert not stop.arrived
+        os.kill(os.getpid(), 2)
+        assert stop.arrived
+
+
+SETTINGS = Settings(
+    output="a dir", host="höst", sources=(Asked("nvml"), Asked("engines", ("http://a/metrics", "http://b"))),
+    interval_us=500_000, duration_us=7, quiet=True, outlets=(("/bin/tee", "x"),), compact=False,
+    patience=Patience(1.0, 2.0), sink="a:B",
+)  # fmt: skip
+
+
+def test_settings_survive_the_way_to_another_process():
+    """What is asked on the command line is what runs."""
+    assert Settings.from_argument(SETTINGS.as_argument()) == SETTINGS
+    plain = Settings("samples", "host", (Asked("nvml"),))
+    assert Settings.from_argument(plain.as_argument()) == plain

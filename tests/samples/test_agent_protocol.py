@@ -1,0 +1,75 @@
+"""What the process of a source says reaches the supervisor whole, in whatever pieces."""
+
+from math import inf, nan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.samples.agent.protocol import Listener, ProtocolError, Reader, Speaker, Word, message
+from advisor.samples.rows import Buckets, Missed, Reading, Target
+
+TEXT = st.one_of(st.none(), st.text(max_size=20))
+TARGETS = st.builds(Target, st.text(), st.text(), st.one_of(st.none(), st.integers(0, 99)), st.none(), TEXT, TEXT, TEXT)
+NUMBERS = st.one_of(st.integers(0, 2**64), st.floats(allow_nan=False, allow_infinity=False))
+BUCKETS = st.builds(
+    Buckets, st.tuples(st.floats(0, 9), st.just(inf)), st.tuples(st.floats(0, 9), st.floats(0, 9)), st.floats(0, 9)
+)
+READINGS = st.builds(
+    Reading, TARGETS, st.dictionaries(st.text(max_size=9), NUMBERS), st.dictionaries(st.text(max_size=9), BUCKETS), TEXT
+)  # fmt: skip
+READ = st.lists(st.one_of(READINGS, st.builds(Missed, TARGETS, st.text())), max_size=5)
+
+
+def in_pieces(content, size):
+    """Content as a pipe might give it."""
+    return [content[at : at + size] for at in range(0, len(content), size)]
+
+
+@given(ticks=st.lists(READ, max_size=4), size=st.integers(1, 4096))
+def test_readings_arrive_as_they_were_taken(ticks, size):
+    """Targets, values, histograms, notes and misses of every tick are the same at the other end."""
+    speaker, reader, listener = Speaker(), Reader(), Listener()
+    said = b"".join(speaker.tick(at, 7, 1_000_000, None, read) for at, read in enumerate(ticks))
+    heard = []
+    for word, items in (each for piece in in_pieces(said, size) for each in reader.feed(piece)):
+        if word is Word.TARGETS:
+            listener.meet(items[0])
+        else:
+            heard.append((items[0], listener.heard(items[4])))
+    assert [at for at, _ in heard] == list(range(len(ticks)))
+    for read, (_, arrived) in zip(ticks, heard, strict=True):
+        for before, after in zip(read, arrived, strict=True):
+            assert after.target == before.target
+            if isinstance(before, Missed):
+                assert (after.missed, after.values) == (before.reason, {})
+            else:
+                assert (after.values, after.buckets, after.note) == (before.values, before.buckets, before.note)
+                assert after.missed is None
+
+
+def test_targets_are_described_once():
+    """A second tick of the same targets is only numbers: a fraction of the first."""
+    speaker = Speaker()
+    read = [
+        Reading(Target("host", "nvml", index, uuid=f"GPU-{index}", name="H100"), {"busy_ratio": 0.5})
+        for index in range(8)
+    ]
+    first, second = (len(speaker.tick(at, 7, 1_000_000, None, read)) for at in (1, 2))
+    assert second < first / 2
+
+
+def test_a_number_that_is_none_is_left_out():
+    """A source that computes NaN or infinity knows nothing: no such value travels."""
+    speaker, reader, listener = Speaker(), Reader(), Listener()
+    values = {"busy_ratio": nan, "power_watts": inf, "sm_clock_mhz": -inf, "temperature_celsius": 40}
+    messages = list(reader.feed(speaker.tick(1, 7, 1, None, [Reading(Target("host", "nvml", 0), values)])))
+    listener.meet(messages[0][1][0])
+    assert listener.heard(messages[1][1][4])[0].values == {"temperature_celsius": 40}
+
+
+@pytest.mark.parametrize("junk", [b"\xff\xff\xff\xff", b"\x02\x00\x00\x00zz", message(Word.BEAT)[:4] + b"N" * 99])
+def test_what_is_no_message_is_refused(junk):
+    """A pipe that somebody else wrote to is an error of its own, not whatever it unpacks to."""
+    with pytest.raises(ProtocolError):
+        list(Reader().feed(junk + bytes(64)))
