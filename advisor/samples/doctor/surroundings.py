@@ -12,8 +12,9 @@ from advisor.samples.doctor.values import Finding, State, Trouble
 from advisor.samples.metrics import ENGINE_METRICS
 from advisor.samples.rows import Missed, Reading
 from advisor.samples.sources.engines import EngineSource
+from advisor.units import BYTES_PER_GIB, bytes_to_gib
 
-LOW_DISK_BYTES = 1024**3
+LOW_DISK_BYTES = BYTES_PER_GIB
 """A host with eight accelerators writes tens of MB a day; with less than that something else fills the disk."""
 _ENGINE_LIMITS = Limits(connect_seconds=2.0, total_seconds=5.0)
 _TIME_ERROR = 5
@@ -46,7 +47,7 @@ def directory(path: Path, low_bytes: int = LOW_DISK_BYTES) -> Finding:
         mend = "give the agent's user a directory that it owns on a file system that is mounted writable"
         return Finding("directory", State.BROKEN, str(path), (Trouble(trouble, mend),))
     free = shutil.disk_usage(nearest).free
-    sees = f"{path}, {free / 1024**3:,.1f} GiB free"
+    sees = f"{path}, {bytes_to_gib(free):,.1f} GiB free"
     if free < low_bytes:
         mend = "make room; when there is none, rows are lost after those in memory"
         return Finding("directory", State.LIMITED, sees, (Trouble("there is little room for samples", mend),))

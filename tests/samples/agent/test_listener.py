@@ -61,9 +61,9 @@ def fetch(url, token=None):
         return answer.read().decode()
 
 
-def wait_for(url, text):
+def wait_for(url, text, seconds=20):
     """Fetch the page until it has a text."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + seconds
     while text not in (page := fetch(url)):
         assert time.monotonic() < end, page
         time.sleep(0.1)

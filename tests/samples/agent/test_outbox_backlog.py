@@ -46,10 +46,19 @@ def test_a_process_goes_on_where_the_one_before_stopped(tmp_path):
     first.append(rows(0, 10))
     first.done(len(first.peek(4)))
     first.append(rows(10, 3))
+    first.close()
     second = Backlog(tmp_path, URL, SMALL)
     second.append(rows(13, 2))
     assert drain(second) == rows(4, 11)
+
+
+def test_two_processes_do_not_share_it(tmp_path):
+    """A second process for the same host and address is refused while the first runs, and not after it."""
+    first = Backlog(tmp_path, URL)
+    with pytest.raises(InputError, match="another process"):
+        Backlog(tmp_path, URL)
     first.close()
+    Backlog(tmp_path, URL).close()
 
 
 def test_a_torn_end_costs_one_record(tmp_path):

@@ -4,6 +4,7 @@ Records are appended as frames to numbered files of limited size; the oldest is 
 was taken care of. What is sent twice after a crash is the same sample, which servers take without a word.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from advisor.samples.agent.frames import frame_bytes, read_frames
 from advisor.samples.rows import Record
 
 CURSOR_FILE = "cursor.json"
+_LOCK_FILE = "lock"
 _SUFFIX = ".frames"
 _MODE = 0o640
 
@@ -55,19 +57,21 @@ DEFAULT_BOUNDS = Bounds()
 
 
 class Backlog:
-    """A queue of records in a folder; for one thread of one process."""
+    """A queue of records in a folder; for one thread of one process, which holds a lock on it."""
 
     def __init__(self, folder: Path, url: str, bounds: Bounds = DEFAULT_BOUNDS) -> None:
         """Take up what the process before left.
 
         Raises:
-            InputError: the folder cannot be written to.
+            InputError: the folder cannot be written to, or another process has it.
         """
         self._folder, self._bounds = folder, bounds
         self._writing: int | None = None
+        self._lock: int | None = None
         self._ahead: Sequence[Record] = ()
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(folder / _LOCK_FILE)
             self.progress = replace(_read_progress(folder / CURSOR_FILE), url=url)
             self.save()
             self._files = {number: self._path(number).stat().st_size for number in self._numbers()}
@@ -134,6 +138,9 @@ class Backlog:
     def close(self) -> None:
         """Let go of the files; what waits stays for the next process."""
         self._end_file()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _begin_file(self) -> None:
         """A new file, with a number that no file has had: a torn end of the last one stays at its end."""
@@ -203,6 +210,20 @@ class MemoryBacklog:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _locked(path: Path) -> int:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(file)
+        raise InputError(
+            "another process sends the rows of this host to this address",
+            where=str(path.parent),
+            hint="end it first; two would send everything twice",
+        ) from error
+    return file
 
 
 def _read_progress(path: Path) -> Progress:
