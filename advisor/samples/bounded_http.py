@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from advisor.errors import InputError
+from advisor.units import BYTES_PER_MIB
 
 if TYPE_CHECKING:
     import ssl
@@ -40,7 +41,7 @@ class Limits:
     connect_seconds: float = 0.5
     total_seconds: float = 0.8
     """From the first step to the last byte, connecting included."""
-    body_bytes: int = 4 * 1024 * 1024
+    body_bytes: int = 4 * BYTES_PER_MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +287,7 @@ class Connection:
 
     def _check_size(self, size: int) -> None:
         if size > self._limits.body_bytes:
-            raise ExchangeError(f"an answer of more than {self._limits.body_bytes / 1024 / 1024:g} MiB")
+            raise ExchangeError(f"an answer of more than {self._limits.body_bytes / BYTES_PER_MIB:g} MiB")
 
     def _more(self) -> None:
         self._received += self._receive()

@@ -15,6 +15,7 @@ from pathlib import Path
 from advisor.errors import InputError
 from advisor.samples.agent.frames import frame_bytes, read_frames
 from advisor.samples.rows import Record
+from advisor.units import BYTES_PER_MIB
 
 CURSOR_FILE = "cursor.json"
 _LOCK_FILE = "lock"
@@ -49,7 +50,7 @@ class Bounds:
 
     file_bytes: int = 256 * 1024
     """Read into memory at once."""
-    total_bytes: int = 256 * 1024 * 1024
+    total_bytes: int = 256 * BYTES_PER_MIB
     """On disk: beyond it the oldest file is dropped."""
 
 
