@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/api/v1/write"
 FOLDER_PREFIX = "remote-write-"
 MOST_WAITING = 4000
-"""Records in memory; more than that came while one request was under way, and the oldest go to the backlog."""
+"""Records in memory while a request is under way; beyond it the oldest are given up: the agent's files have them."""
 _GATHER_SECONDS = 0.25
 """Rows of one moment come together: they are sent in one request."""
 _LONGEST_LIVE_DELAY_SECONDS = 60.0

@@ -45,7 +45,9 @@ class EngineSource:
         return [reading for endpoint in self._endpoints for reading in endpoint.collect(deadline)]
 
     def describe(self) -> str:
-        """Such as ``vllm at http://127.0.0.1:8000/metrics``."""
+        """Such as ``vllm at http://127.0.0.1:8000/metrics``; asks once where nothing has answered yet."""
+        if all(endpoint.engine == UNKNOWN_ENGINE for endpoint in self._endpoints):
+            self.read()
         return ", ".join(
             endpoint.address.shown
             if endpoint.engine == UNKNOWN_ENGINE
