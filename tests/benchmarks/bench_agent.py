@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from advisor.samples.agent.kept import Asked
 from advisor.samples.agent.processes import bare_interpreter
 from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.spool import read_segment, segments
+from advisor.samples.rows import Gap, Row
 from fakenvml.build import build_library, compiler
 
 GPUS = 8
@@ -37,7 +39,6 @@ series,*,xid,5:79
 SETTLING_SECONDS = 2.5
 BARE_LOOP = "import time\nwhile True: time.sleep(1.0 - time.time() % 1.0)"
 KIB_PER_MIB = 1024
-SINKS = ("advisor.samples.agent.spool:SpoolWriter", "samples.lines_sink:LinesSink")
 CALLS = """
 import time, pynvml
 pynvml.nvmlInit()
@@ -88,12 +89,22 @@ def measured(processes: list[int], seconds: float) -> tuple[float, list[dict[str
 
 
 def agent_command(output: Path) -> list[str]:
-    """The agent, keeping its records in the spool where there is one."""
-    has_spool = (Path(__file__).parents[2] / "advisor/samples/agent/spool.py").exists()
-    sink = SINKS[0] if has_spool else SINKS[1]
-    settings = Settings(str(output), "bench", (Asked("nvml"),), compact=False, sink=sink)
-    print(f"sink              {sink}")
+    """The agent, as `advisor agent run` starts it, without compaction."""
+    settings = Settings(str(output), "bench", (Asked("nvml"),), compact=False)
     return bare_interpreter("advisor.samples.agent.__main__", settings.as_argument())
+
+
+def report_kept(output: Path) -> None:
+    """Print which ticks were kept, and what they take in the spool."""
+    records, size = [], 0
+    for path in segments(output):
+        records += read_segment(path).records
+        size += path.stat().st_size
+    rows = [record for record in records if isinstance(record, Row)]
+    kept = sum(row.stats["power_watts"].n for row in rows)
+    missed = sum(record.missed_ticks for record in records if isinstance(record, Gap))
+    print(f"ticks             {kept} of {kept + missed} kept, over all accelerators")
+    print(f"spool             {size / len(records):.0f} bytes for each row of {len(rows[0].stats)} metrics")
 
 
 def main() -> None:
@@ -123,8 +134,7 @@ def main() -> None:
         bare.wait()
         print(f"start-up          {start_up:.2f} s of processor time")
         report(share, memory, seconds)
-        written = sum(path.stat().st_size for path in (folder / "samples").rglob("*") if path.suffix != ".json")
-        print(f"written           {written / (seconds + SETTLING_SECONDS) * 86_400 / 1e6:.0f} MB a day at this rate")
+        report_kept(folder / "samples")
         calls = subprocess.run(
             [sys.executable, "-c", CALLS], env=environment, capture_output=True, text=True, check=True
         )

@@ -44,6 +44,14 @@ class FullAtFirstSink(LinesSink):
         super().append(records)
 
 
+class FullSink(LinesSink):
+    """Has no room at all."""
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Refuse."""
+        raise InputError(f"no space left for {len(records)} records")
+
+
 def frame_bytes(record: Record) -> bytes:
     """One record as a line."""
     kind = "gap" if isinstance(record, Gap) else "row"

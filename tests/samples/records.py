@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.metrics import METRICS, Kind, rounded
-from advisor.samples.rows import Gap, Row, Stats, Target
+from advisor.samples.rows import Buckets, Gap, Row, Stats, Target
 
 DAY = datetime(2026, 10, 14, tzinfo=UTC)
 ROW_US = 15_000_000
@@ -52,3 +52,11 @@ def spool(directory, records, host="host-a"):
     for record in records:
         writer.append([record])
     writer.close()
+
+
+ENGINE_ROW = Row(
+    Target("host-a", "vllm", 0, None, None, "meta-llama/Llama-3.1-8B", "http://127.0.0.1:8000/metrics"),
+    us(1),
+    {"requests_running": stats("requests_running", 3)},
+    {"ttft_seconds": Buckets((0.1, 1.0, math.inf), (1.0, 5.0, 6.0), 2.5)},
+)

@@ -6,6 +6,8 @@ import sys
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.samples.agent.child import Pace, Ticking
@@ -38,6 +40,36 @@ class CountingSource:
         """Nothing to close."""
 
 
+class SetClock:
+    """A clock whose waits take no time, and that somebody sets during some of them."""
+
+    def __init__(self, jumps=()):
+        """Start a quarter of a second after a whole one; each wait that is listed jumps by so many µs besides."""
+        self.time_us = 1_791_936_000_250_000
+        self.jumps = list(jumps)
+
+    def now_us(self):
+        """The time."""
+        return self.time_us
+
+    def wait(self, seconds):
+        """Be that much later, and a jump."""
+        self.time_us += round(seconds * SECOND) + (self.jumps.pop(0) if self.jumps else 0)
+        return False
+
+
+def run_to_the_end(ticking):
+    """Until the source has no more readings."""
+    with pytest.raises(InputError, match="the driver is gone"):
+        ticking.run()
+
+
+def ticks_of(said):
+    """The ticks of messages, in order."""
+    messages = [each for content in said for each in Reader().feed(content)]
+    return [items[0] for word, items in messages if word is Word.TICK]
+
+
 def test_a_slow_driver_is_read_less_and_a_quick_one_again():
     """Readings that take half of the time between them are spread out, by steps, up to fifteen seconds, and back."""
     pace = Pace(SECOND)
@@ -63,14 +95,55 @@ def test_a_single_slow_reading_changes_nothing():
 def test_ticks_are_whole_multiples_of_the_interval():
     """Whatever the time of the start, ticks lie on the grid of UTC and none is read twice."""
     said = []
-    ticking = Ticking(CountingSource(5), Pace(100_000), said.append, lambda seconds: time.sleep(seconds) or False)
-    with pytest.raises(InputError, match="the driver is gone"):
-        ticking.run()
-    messages = [each for content in said for each in Reader().feed(content)]
-    ticks = [items[0] for word, items in messages if word is Word.TICK]
+    clock = SetClock()
+    run_to_the_end(Ticking(CountingSource(5), Pace(100_000), said.append, clock.wait, clock.now_us))
+    ticks = ticks_of(said)
     assert len(set(ticks)) == 5
     assert ticks == sorted(ticks)
     assert all(tick % 100_000 == 0 for tick in ticks)
+
+
+def test_a_clock_that_is_set_back_is_followed_at_once():
+    """The old time is not waited for: readings go on at the new one, an hour before."""
+    said, clock = [], SetClock([0, 0, -3600 * SECOND])
+    run_to_the_end(Ticking(CountingSource(5), Pace(SECOND), said.append, clock.wait, clock.now_us))
+    first, second, third, *_ = ticks_of(said)
+    assert second - first == SECOND
+    assert first - third == pytest.approx(3600 * SECOND, abs=4 * SECOND)
+
+
+def test_a_time_that_was_slept_through_is_skipped():
+    """Ten minutes asleep are no reading for each tick of them: the next reading is of now."""
+    said, clock = [], SetClock([0, 600 * SECOND])
+    run_to_the_end(Ticking(CountingSource(3), Pace(SECOND), said.append, clock.wait, clock.now_us))
+    first, second, third = ticks_of(said)
+    assert 600 * SECOND <= second - first <= 602 * SECOND
+    assert third - second == SECOND
+
+
+def test_a_long_wait_is_full_of_signs_of_life():
+    """With an hour between readings something is said every five seconds."""
+    said, clock = [], SetClock()
+    run_to_the_end(Ticking(CountingSource(1), Pace(3600 * SECOND), said.append, clock.wait, clock.now_us))
+    words = [word for content in said for word, _ in Reader().feed(content)]
+    assert words.count(Word.BEAT) > 600
+
+
+@given(
+    interval_us=st.sampled_from([100_000, SECOND, 7 * SECOND]),
+    jumps=st.lists(st.integers(-7200 * SECOND, 7200 * SECOND), max_size=20),
+)
+def test_ticks_lie_on_the_grid_whatever_the_clock_does(interval_us, jumps):
+    """Each tick is a whole multiple of the interval, and of the time that the clock shows then."""
+    said, clock = [], SetClock(jumps)
+    source = CountingSource(10)
+    seen = []
+    source_read = source.read
+    source.read = lambda: seen.append(clock.time_us) or source_read()
+    run_to_the_end(Ticking(source, Pace(interval_us), said.append, clock.wait, clock.now_us))
+    for tick, time_us in zip(ticks_of(said), seen, strict=False):
+        assert tick % interval_us == 0
+        assert 0 <= time_us - tick < interval_us
 
 
 def run_child(*arguments, seconds=0.5):

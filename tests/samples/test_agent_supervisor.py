@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from advisor.samples.agent.kept import Asked
+from advisor.samples.agent.settings import Settings
 from samples.conftest import is_child
 
 GPU_LOST, VERSION_MISMATCH = 15, 18
@@ -204,30 +205,46 @@ def test_two_agents_in_one_directory(fake_host):
     assert any(len(rows) == 2 for rows in ends.values())
 
 
-def test_no_process_of_a_running_agent_imports_what_it_does_not_need(fake_host, eventually):
-    """Neither the supervisor nor the process of the source has any of the heavy packages, nor the former the binding."""
+def test_no_process_of_a_running_agent_imports_what_it_does_not_need(fake_host, tmp_path):
+    """After a run, with the real spool, neither the supervisor nor the process of the source has a heavy package."""
+    settings = Settings(str(tmp_path / "out"), "host", (Asked("nvml"),), duration_us=SECOND_US, compact=False)
+    for module, arguments in [
+        ("advisor.samples.agent.__main__", [settings.as_argument()]),
+        ("advisor.samples.agent.child", ["nvml", "host", "100000"]),
+    ]:
+        loaded = modules_of(module, arguments, fake_host.environment("gpus,2"), tmp_path / "modules")
+        assert not loaded & set(TOO_MUCH)
+        assert loaded - set(sys.stdlib_module_names) <= {"advisor", "pynvml", "__main__", "__mp_main__"} | {
+            name for name in loaded if name.startswith("_")
+        }
+        assert ("pynvml" in loaded) == module.endswith("child")
+
+
+def test_only_the_process_of_the_source_has_the_driver(fake_host, eventually):
+    """The vendor's library is mapped in one process, and not in the supervisor."""
     agent = fake_host.start_agent("gpus,2")
     eventually(lambda: source(fake_host).get("state") == "running")
     (child,) = agent.children
-    for number in (agent.process.pid, child):
-        mapped = Path(f"/proc/{number}/maps").read_text()
-        assert not any(f"/site-packages/{name}" in mapped for name in TOO_MUCH)
     assert "libnvidia-ml" not in Path(f"/proc/{agent.process.pid}/maps").read_text()
     assert "libnvidia-ml" in Path(f"/proc/{child}/maps").read_text()
     agent.stop()
 
 
-@pytest.mark.parametrize(
-    "module", ["advisor.samples.agent.__main__", "advisor.samples.agent.child", "advisor.samples.sources.nvml"]
-)
-def test_modules_of_the_agent_import_the_standard_library_alone(module):
-    """Importing a part of the agent loads nothing but itself, the standard library and, of a source, its binding."""
-    code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    loaded = set(run_python(code).split())
-    beyond = loaded - set(sys.stdlib_module_names) - {"advisor"}
-    beyond = {name for name in beyond if not name.startswith(("_", "__"))}
-    allowed = {"pynvml"} if module.endswith("nvml") else set()
-    assert beyond <= allowed
+def modules_of(module, arguments, environment, path):
+    """Top names of the modules that a part of the agent has loaded when it ends, a second after its start."""
+    code = (
+        "import atexit, importlib, sys\n"
+        f"atexit.register(lambda: open({str(path)!r}, 'w').write(' '.join(sys.modules)))\n"
+        f"sys.exit(importlib.import_module({module!r}).main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-S", "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, env={**environment, "PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    time.sleep(1.0)
+    process.stdin.close()
+    assert process.wait(timeout=20) == 0
+    return {name.split(".")[0] for name in path.read_text().split()}
 
 
 def test_the_status_says_what_is_read(fake_host, eventually):
@@ -289,6 +306,14 @@ def test_a_disk_that_refuses_once_loses_nothing(fake_host):
         assert 9 <= read + missed <= 25
 
 
+def test_a_disk_that_takes_nothing_to_the_end_is_an_error(fake_host):
+    """Exit 1 with the number of records that are lost, and no traceback."""
+    agent = fake_host.start_agent("gpus,2", duration_us=SECOND_US // 2, sink="samples.lines_sink:FullSink")
+    said = agent.wait()
+    assert agent.process.returncode == 1
+    assert re.search(r"error: \d+ rows and gaps could not be written to ", said.splitlines()[-1])
+
+
 def test_an_outlet_gets_every_record(fake_host, eventually):
     """What is kept goes to an outlet's standard input too, and its input ends with the agent."""
     copy = fake_host.folder / "copy"
@@ -297,8 +322,3 @@ def test_an_outlet_gets_every_record(fake_host, eventually):
     agent.wait()
     eventually(lambda: copy.exists() and copy.read_text())
     assert copy.read_text() == (fake_host.samples / "records.jsonl").read_text()
-
-
-def run_python(code):
-    """What a program prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -1,6 +1,7 @@
 """The NVML source: the unmodified binding against a driver library that plays scenarios."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,21 @@ def test_a_lost_accelerator_is_missed_while_the_others_go_on(fake_host):
     for other in (0, 1, 3, 4, 5, 6, 7):
         assert len(played.of(other)) == 60
         assert not any("missed" in line for line in played.of(other))
+
+
+def test_an_hour_of_rows(fake_host, tmp_path):
+    """In an hour eight accelerators have 240 rows of fifteen readings each; one lost for ten minutes has gaps instead."""
+    played = fake_host.play(f"gpus,8\nfault,2,*,{GPU_LOST},600,1200", "--seconds", 3600, "--records", tmp_path / "kept")
+    assert played.process.returncode == 0, played.process.stderr
+    records = [json.loads(line) for line in (tmp_path / "kept/records.jsonl").read_text().splitlines()]
+    for index in range(8):
+        of_one = [record for record in records if record["target"]["index"] == index]
+        rows = [record for record in of_one if record["kind"] == "row"]
+        read = [row["stats"]["memory_used_bytes"]["n"] for row in rows]
+        missed = sum(record["missed_ticks"] for record in of_one if record["kind"] == "gap")
+        assert sum(read) + missed == 3600
+        assert len(rows) == (240 if index != 2 else 201)
+        assert missed == (0 if index != 2 else 600)
 
 
 def test_an_accelerator_lost_at_start_joins_when_it_answers(fake_host):

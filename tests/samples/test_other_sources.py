@@ -67,7 +67,7 @@ def test_gaudi_that_falls_silent_is_missed(tool):
     now[0] = 6.0
     (missed,) = source.read()
     assert isinstance(missed, Missed)
-    assert missed.reason == "hl-smi did not report it for 6 s"
+    assert missed.reason == "hl-smi does not report it"
     source.close()
 
 
@@ -160,7 +160,7 @@ def test_neuron_that_says_nonsense_is_waited_out(tool):
     source = NeuronSource("host", lambda: now[0])
     assert all(isinstance(each, Reading) for each in source.read())
     now[0] = 9.0
-    assert {each.reason for each in source.read()} == {"neuron-monitor did not report for 9 s"}
+    assert {each.reason for each in source.read()} == {"neuron-monitor does not report"}
     source.close()
 
 

@@ -12,6 +12,9 @@ from advisor.samples.agent.keeping import Sink
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.supervisor import Frame, Supervisor
 
+_EXIT_MEND = 1
+_EXIT_BUG = 3
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run what the settings say; the exit status."""
@@ -32,8 +35,23 @@ def main(arguments: Sequence[str]) -> int:
     except AdvisorError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the one boundary: everything else is our bug
+        sys.stderr.write(f"error: this is a bug in advisor ({type(error).__name__}: {error})\n{_trace(error)}")
+        return _EXIT_BUG
+    if supervisor.unwritten:
+        sys.stderr.write(f"error: {supervisor.unwritten:,} rows and gaps could not be written to {settings.output}\n")
+        return _EXIT_MEND
     report(f"wrote {supervisor.rows:,} rows and {supervisor.missed_ticks:,} missed readings to {settings.output}")
     return 0
+
+
+def _trace(error: Exception) -> str:
+    """Where it happened, in a line that can be pasted into a report."""
+    places, step = [], error.__traceback__
+    while step is not None:
+        places.append(f"{Path(step.tb_frame.f_code.co_filename).name}:{step.tb_lineno}")
+        step = step.tb_next
+    return f"  hint: please report it with these places: {' '.join(places)}\n"
 
 
 def open_sink(settings: Settings) -> Sink:

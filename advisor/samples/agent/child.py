@@ -53,7 +53,14 @@ class Pace:
 class Ticking:
     """Reads a source at every tick and says what it read."""
 
-    def __init__(self, source: Source, pace: Pace, say: Callable[[bytes], None], wait: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        pace: Pace,
+        say: Callable[[bytes], None],
+        wait: Callable[[float], bool],
+        now_us: Callable[[], int],
+    ) -> None:
         """Prepare.
 
         Args:
@@ -61,11 +68,13 @@ class Ticking:
             pace: how often.
             say: takes the messages.
             wait: waits so many seconds, or until told to stop: True means stop.
+            now_us: µs since 1970 UTC, by a clock that somebody may set.
         """
         self._source = source
         self._pace = pace
         self._say = say
         self._wait = wait
+        self._now_us = now_us
         self._speaker = Speaker()
 
     def run(self) -> None:
@@ -90,8 +99,8 @@ class Ticking:
     def _next_tick(self, last_us: int) -> int | None:
         """Wait for the next tick; None: told to stop. A tick that was slept through is skipped, never read late."""
         step_us, interval_us = self._pace.step_us, self._pace.interval_us
-        due_us = max(_now_us() // step_us * step_us, last_us) + step_us
-        while (now_us := _now_us()) < due_us:
+        due_us = max(self._now_us() // step_us * step_us, last_us) + step_us
+        while (now_us := self._now_us()) < due_us:
             # A clock that was set back would leave the source waiting for the old time to come again.
             due_us = min(due_us, now_us // step_us * step_us + step_us)
             if self._wait(min((due_us - now_us) / 1e6, BEAT_SECONDS)):
@@ -117,7 +126,7 @@ def main(arguments: Sequence[str]) -> int:
         source = open_source(name, host, addresses)
         say(message(Word.READY, source.describe()))
         try:
-            Ticking(source, Pace(int(interval_us)), say, _stopped_within).run()
+            Ticking(source, Pace(int(interval_us)), say, _stopped_within, _now_us).run()
         finally:
             source.close()
     except AdvisorError as error:

@@ -86,8 +86,6 @@ class Keeper:
     def close(self) -> None:
         """Write what can be written, and let go."""
         self.take([])
-        if self._waiting:
-            self._report(f"{len(self._waiting)} records could not be written: {self.trouble}")
         with suppress(AdvisorError, OSError):  # said already: nothing was written since
             self._sink.close()
 

@@ -19,6 +19,9 @@ from advisor.samples.rows import Gap, Record, Target
 
 NOT_RUNNING = "the agent did not run at this time"
 _PIECE = 1 << 16
+_MOST_REASONS = 50
+_OTHER_REASONS = "other reasons"
+"""A driver that fails in ever new words does not fill the memory."""
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _HEALTHY_SECONDS = 60.0
@@ -52,6 +55,8 @@ class _Running:
     heard_at: float
     is_open: bool = False
     """Whether it has opened its driver."""
+    failure: str | None = None
+    """What it said when it gave up."""
     reader: Reader = field(default_factory=Reader)
     listener: Listener = field(default_factory=Listener)
 
@@ -75,7 +80,7 @@ class KeptSource:
         self._report = report
         self._is_over = False
         self._until_us: int | None = None
-        self._silent_targets: dict[Target, None] = {}
+        self._silent_targets: list[Target] = []
         self._command = bare_interpreter("advisor.samples.agent.child", name, host, str(interval_us), *asked.addresses)
         self._nobody = Target(host, name, None)
         self._interval_us = interval_us
@@ -90,7 +95,7 @@ class KeptSource:
         self._passing_trouble: str | None = None
         """Why ticks before the next one are missed."""
         self.failure: tuple[str, str] | None = None
-        """What it said when it gave up, and how to mend it."""
+        """What the last one said that could not open anything, and how to mend it; None: the last one could."""
         self.state = "waiting"
         self.description: str | None = None
         self.starts = 0
@@ -130,7 +135,7 @@ class KeptSource:
     @property
     def silent_targets(self) -> list[Target]:
         """Which of them did not answer the last time."""
-        return list(self._silent_targets)
+        return self._silent_targets
 
     @property
     def accounted_us(self) -> int:
@@ -211,18 +216,17 @@ class KeptSource:
         if self._running is not None:
             self._running.process.end_input()
 
-    def finish(self, until_us: int) -> list[Record]:
+    def finish(self, now: float, until_us: int) -> list[Record]:
         """Account for everything up to the end, and end the open rows."""
         if self._rows is None:
             return []
-        return self._counted(self._rows.miss(until_us, self._why()) + self._rows.close())
+        return self._counted(self._rows.miss(until_us, self._why(now)) + self._rows.close())
 
     # ---- inside
 
     def _start_when_due(self, now: float) -> None:
         if now < self._start_at or self._is_over:
             return
-        self.failure = None
         try:
             self._running = _Running(Process(self._command, listens=True, speaks=True), now, now)
         except OSError as error:
@@ -239,7 +243,7 @@ class KeptSource:
         if self._is_over:
             self.state = "ended"
             return
-        self._says(self.failure[0] if self.failure else f"{self.name} {how}")
+        self._says(running.failure or f"{self.name} {how}")
         if now - running.started_at > _HEALTHY_SECONDS:
             self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._pause(now)
@@ -269,9 +273,10 @@ class KeptSource:
             self.cost_us, self.step_us = cost_us, step_us
             return self._tick(tick_us, running.listener.heard(entries), skipped)
         if word is Word.FAILED:
+            running.failure = str(items[0])
             self.failure = (str(items[0]), str(items[1]))
             return []
-        running.is_open = True
+        running.is_open, self.failure = True, None
         self.state = "running"
         return []
 
@@ -291,14 +296,13 @@ class KeptSource:
 
     def _announce(self, heard: Sequence[Heard]) -> None:
         """Say once that a target stopped answering, and once that it answers again."""
-        for each in heard:
-            place = replace(each.target, uuid=None, name=None)
-            if each.missed and place not in self._silent_targets:
-                self._silent_targets[place] = None
-                self._report(f"{in_words(place)} does not answer ({each.missed}); recorded as a gap, the others go on")
-            elif not each.missed and place in self._silent_targets:
-                del self._silent_targets[place]
+        reasons = {replace(each.target, uuid=None, name=None): each.missed for each in heard}
+        for place, reason in reasons.items():
+            if reason and place not in self._silent_targets:
+                self._report(f"{in_words(place)} does not answer ({reason}); recorded as a gap, the others go on")
+            elif not reason and place in self._silent_targets:
                 self._report(f"{in_words(place)} answers again")
+        self._silent_targets = [place for place, reason in reasons.items() if reason]
 
     def _says(self, trouble: str) -> None:
         """Why nothing is read now: said once."""
@@ -309,20 +313,25 @@ class KeptSource:
     def _account(self, now: float, now_us: int) -> list[Record]:
         """At the end of a row, what a silent source did not read of it."""
         rows = self._rows
-        running = self._running
-        is_heard = running is not None and now - running.heard_at < BEAT_SECONDS
-        if rows is None or (self.state == "running" and is_heard):
+        if rows is None or (self.state == "running" and self._is_heard(now)):
             return []
         quiet_us = now_us - int(BEAT_SECONDS * 1e6)
-        return rows.miss(rows.row_end_us, self._why()) if quiet_us >= rows.row_end_us else []
+        return rows.miss(rows.row_end_us, self._why(now)) if quiet_us >= rows.row_end_us else []
 
-    def _why(self) -> str:
-        return self._trouble or self._passing_trouble or NOT_RUNNING
+    def _is_heard(self, now: float) -> bool:
+        return self._running is not None and now - self._running.heard_at < BEAT_SECONDS
+
+    def _why(self, now: float) -> str:
+        """Why ticks up to now are missed."""
+        silent = None if self._is_heard(now) or self._running is None else f"{self.name} does not answer"
+        return self._trouble or self._passing_trouble or silent or NOT_RUNNING
 
     def _counted(self, records: list[Record]) -> list[Record]:
         for record in records:
             if isinstance(record, Gap):
-                self.gap_ticks[record.reason] = self.gap_ticks.get(record.reason, 0) + record.missed_ticks
+                is_known = record.reason in self.gap_ticks or len(self.gap_ticks) < _MOST_REASONS
+                reason = record.reason if is_known else _OTHER_REASONS
+                self.gap_ticks[reason] = self.gap_ticks.get(reason, 0) + record.missed_ticks
             else:
                 self.rows_made += 1
         return records

@@ -69,6 +69,11 @@ class Supervisor:
         """Ticks that were missed so far, over all targets."""
         return sum(ticks for source in self._sources for ticks in source.gap_ticks.values())
 
+    @property
+    def unwritten(self) -> int:
+        """Records that could not be written to the end."""
+        return self._keeper.waiting
+
     def run(self) -> None:
         """Until told to stop, or the duration is over; everything is flushed then.
 
@@ -175,7 +180,7 @@ class Supervisor:
         started = time.monotonic()
         while self._is_anyone_left() and time.monotonic() - started < _ENDING_SECONDS:
             self._turn(_QUICK_TURN_SECONDS)
-        records = [record for source in self._sources for record in source.finish(until_us)]
+        records = [record for source in self._sources for record in source.finish(time.monotonic(), until_us)]
         if records:
             self._keep(records)
 

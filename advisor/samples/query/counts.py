@@ -70,11 +70,7 @@ class Counts:
     """
 
     def __init__(self, tables: Sequence[pa.Table]) -> None:
-        """Bring the owners of all tables together.
-
-        Raises:
-            DamagedError: lists and sums of a table contradict each other.
-        """
+        """Bring the owners of all tables together."""
         self._tables = tables
         common = pa.concat_tables([table.select(_COMMON.names).cast(_COMMON) for table in tables])
         coded = common["identity"].combine_chunks().dictionary_encode()
@@ -86,14 +82,17 @@ class Counts:
         order = np.lexsort((common["last_us"].to_numpy(), self._owner))
         newest = order[np.flatnonzero(np.diff(self._owner[order], append=self._owners))]
         self._labels: list[dict[str, Any]] = common.select(list(_LABEL.values())).take(pa.array(newest)).to_pylist()
-        self._check()
 
     def label(self, owner: int) -> dict[str, Any]:
         """Host, index, mig, uuid and product of an owner, as last seen."""
         return {name: self._labels[owner][column] for name, column in _LABEL.items()}
 
     def distributions(self, metric: str) -> Iterator[Distribution]:
-        """Distribution of one metric for each owner that has it."""
+        """Distribution of one metric for each owner that has it.
+
+        Raises:
+            DamagedError: lists and sums of a table contradict each other.
+        """
         is_wanted = pc.equal(self._metric, metric).to_numpy(zero_copy_only=False)
         if not is_wanted.any():
             return
@@ -118,23 +117,29 @@ class Counts:
         start = 0
         for table in self._tables:
             mine = is_wanted[start : start + table.num_rows]
-            rows = table.select(["resolution", "values", "counts"]).filter(pa.array(mine))
+            rows = table.select(["n", "mean_sum", "resolution", "values", "counts"]).filter(pa.array(mine))
             owner = self._owner[start : start + table.num_rows][mine]
             lengths = pc.list_value_length(rows["values"]).to_numpy()
             values = _scaled(_flat(rows["values"]), rows["resolution"], lengths)
-            parts.append((np.repeat(owner, lengths), values, _flat(rows["counts"])))
+            counts = _flat(rows["counts"])
+            _check(rows, lengths, values, counts)
+            parts.append((np.repeat(owner, lengths), values, counts))
             start += table.num_rows
         owners, values, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return owners, values, counts
 
-    def _check(self) -> None:
-        """Prove that each list of counts adds up to its number of rows."""
-        for table in self._tables:
-            lengths = pc.list_value_length(table["counts"]).to_numpy()
-            sums = np.bincount(np.repeat(np.arange(len(lengths)), lengths), _flat(table["counts"]), len(lengths))
-            is_paired = np.array_equal(lengths, pc.list_value_length(table["values"]).to_numpy())
-            if not is_paired or not np.array_equal(sums, table["n"].to_numpy()):
-                raise DamagedError
+
+def _check(rows: pa.Table, lengths: Integers, values: Floats, counts: Integers) -> None:
+    """Prove that each list of counts adds up to its number of rows, and with the values to the sum of the means."""
+    if not np.array_equal(lengths, pc.list_value_length(rows["counts"]).to_numpy()) or not lengths.all():
+        raise DamagedError("lists of values and counts differ in length")
+    if not len(lengths):
+        return
+    starts = np.concatenate(([0], np.cumsum(lengths[:-1])))
+    sums = np.add.reduceat(counts, starts, dtype=np.int64)
+    totals = np.add.reduceat(counts * values, starts)
+    if not (np.array_equal(sums, rows["n"]) and np.allclose(totals, rows["mean_sum"], rtol=1e-9, atol=1e-9)):
+        raise DamagedError("counts do not add up to the number and the sum of the rows")
 
 
 def _flat(lists: pa.ChunkedArray) -> npt.NDArray[Any]:

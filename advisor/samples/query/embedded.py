@@ -24,6 +24,8 @@ from advisor.samples.store.columns import ENGINE_GAUGES, GAUGES
 
 _THREADS = 2
 _MEMORY_MIB = 300
+_DAMAGE = (duckdb.Error, pa.ArrowException, DamagedError, FileNotFoundError, UnicodeDecodeError)
+"""What is raised over damaged files, and over files that a compaction removed meanwhile."""
 _Answer = TypeVar("_Answer")
 
 
@@ -92,19 +94,35 @@ class EmbeddedBackend:
     def _asked(self, window: Window, ask: Callable[[Chunk], _Answer], only: str | None = None) -> Iterator[_Answer]:
         """Answers of all chunks; one that meets a damaged file is asked again without it."""
         for hosts in self._plan.groups(window):
-            if only is not None and only not in hosts:
-                continue
-            try:
-                yield ask(self._prepared(hosts, window))
-            except duckdb.OutOfMemoryException as error:
-                raise InputError(
-                    f"{self._memory_mib} MiB are not enough for the samples of {', '.join(hosts)}",
-                    where=str(self._directory),
-                    hint="ask for a shorter time, or let `advisor.samples.store.compact` count the finished days",
-                ) from error
-            except (duckdb.Error, DamagedError, FileNotFoundError):
-                self._plan.look_again(hosts, window)
-                yield ask(self._prepared(hosts, window))
+            if only is None or only in hosts:
+                try:
+                    answer = ask(self._prepared(hosts, window))
+                except duckdb.OutOfMemoryException as error:
+                    raise self._too_much(hosts) from error
+                except _DAMAGE:
+                    answer = self._asked_again(hosts, window, ask)
+                yield answer
+
+    def _asked_again(self, hosts: Sequence[str], window: Window, ask: Callable[[Chunk], _Answer]) -> _Answer:
+        """The answer of a chunk without the files that turn out to be damaged, or to be gone."""
+        self._plan.look_again(hosts, window)
+        try:
+            return ask(self._prepared(hosts, window))
+        except duckdb.OutOfMemoryException as error:
+            raise self._too_much(hosts) from error
+        except _DAMAGE as error:
+            raise InputError(
+                f"the samples of {', '.join(hosts)} cannot be read: {str(error).splitlines()[0]}",
+                where=str(self._directory),
+                hint="move the files that the notes name out of the directory, and ask again",
+            ) from error
+
+    def _too_much(self, hosts: Sequence[str]) -> InputError:
+        return InputError(
+            f"{self._memory_mib} MiB are not enough for the samples of {', '.join(hosts)}",
+            where=str(self._directory),
+            hint="ask for a shorter time, or let `python -m advisor.samples.store.compact` count the finished days",
+        )
 
     def _prepared(self, hosts: Sequence[str], window: Window) -> Chunk:
         """What is asked of some hosts; rows of the spool are made known to the engine."""
@@ -158,14 +176,18 @@ class EmbeddedBackend:
         """Summaries from all rows."""
         if parts.is_empty():
             return
-        query = sql.exact_summaries(_within(parts, metrics, window), metrics)
-        for label, *values in self._ask(query).fetchall():
+        rows = _within(parts, metrics, window)
+        answers = self._ask(sql.exact_summaries(rows, metrics, by_place=True)).fetchall()
+        uuids = [answer[0]["uuid"] for answer in answers if answer[0]["uuid"] is not None]
+        if parts.scope is Scope.ACCELERATOR and len(set(uuids)) < len(uuids):
+            answers = self._ask(sql.exact_summaries(rows, metrics, by_place=False)).fetchall()
+        for label, *values in answers:
             for number, metric in enumerate(metrics):
-                quantiles, greatest, mean, rows, seconds = values[5 * number : 5 * number + 5]
-                if rows:
+                quantiles, greatest, mean, known, seconds = values[5 * number : 5 * number + 5]
+                if known:
                     p50, p95 = quantiles
                     coverage_ratio = min(seconds / window.seconds, 1.0)
-                    yield Summary(_accelerator(label), metric, p50, p95, greatest, mean, coverage_ratio, rows)
+                    yield Summary(_accelerator(label), metric, p50, p95, greatest, mean, coverage_ratio, known)
 
     def _counted(self, chunk: Chunk, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
         """Summaries from the counts of whole days, and those of the rows around them."""

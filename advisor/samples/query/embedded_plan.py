@@ -21,7 +21,7 @@ from advisor.samples.store.row_tables import tables_of
 
 _CHUNK_BYTES = 80_000_000
 """Parquet files of rows that are read at once; one host is read whole."""
-_CHUNK_HISTOGRAMS = 1_000
+_CHUNK_HISTOGRAMS = 700
 """Histograms that are read at once."""
 _ROW_US = ROW_SECONDS * US_PER_SECOND
 
@@ -217,13 +217,11 @@ class FilePlan:
 
     def _range_of(self, path: Path) -> tuple[int, int] | None:
         try:
-            seconds = self._interval(path)
-            found = time_range_us(path)
+            return time_range_us(path)
         except UnreadableError as error:
             self._inspected[path] = Inspected(frozenset(), str(error))
             self._is_usable(path)
             return None
-        return None if found is None else (found[0] - round(seconds * US_PER_SECOND), found[1])
 
 
 def _joined(hosts: Iterable[str], uuids: Iterable[tuple[str, str]]) -> list[list[str]]:

@@ -90,24 +90,29 @@ def in_window(rows: Query, start_us: int, end_us: int) -> Query:
     return Query(text, {**rows.parameters, "start_us": start_us, "end_us": end_us})
 
 
-def exact_summaries(rows: Query, metrics: Sequence[str]) -> Query:
-    """Of each accelerator: place where it was last, and of each metric quantiles, maximum, mean, rows and seconds."""
+def exact_summaries(rows: Query, metrics: Sequence[str], *, by_place: bool) -> Query:
+    """Of each accelerator: place where it was last, and of each metric quantiles, maximum, mean, rows and seconds.
+
+    By place it is quicker, and right where no accelerator was at two places.
+    """
     values = ", ".join(
         f"quantile_cont({metric}, [0.5, 0.95]), max(coalesce({metric}_max, {metric})), avg({metric}), count({metric}), "
         f"sum(seconds) FILTER (WHERE {metric} IS NOT NULL)"
         for metric in metrics
     )
-    text = f"SELECT arg_max(struct_pack({_LABEL}), end_us), {values} FROM ({rows.text}) GROUP BY identity"  # noqa: S608
-    return Query(text, rows.parameters)
+    label = f"struct_pack({_LABEL})"
+    place, key = (label, _PLACE) if by_place else (f"arg_max({label}, end_us)", "identity")
+    return Query(f"SELECT {place}, {values} FROM ({rows.text}) GROUP BY {key}", rows.parameters)  # noqa: S608
 
 
 def tallies(rows: Query, metrics: Sequence[str]) -> Query:
     """How many rows have each value, in the form in which :func:`histograms` gives it."""
     parts = [
         f"SELECT identity, {_PLACE}, '{metric}' AS metric, max(last_us) AS last_us, sum(n)::BIGINT AS n, "  # noqa: S608
-        f"sum(seconds) AS seconds, max(maximum) AS maximum, NULL::DOUBLE AS resolution, list(value) AS values, "
-        f"list(n::INTEGER) AS counts FROM (SELECT identity, {_PLACE}, {metric} AS value, count(*) AS n, "
-        f"sum(seconds) AS seconds, max(end_us) AS last_us, max(coalesce({metric}_max, {metric})) AS maximum "
+        "sum(seconds) AS seconds, max(maximum) AS maximum, NULL::DOUBLE AS resolution, "
+        "sum(value * n)::DOUBLE AS mean_sum, list(value) AS values, list(n::INTEGER) AS counts FROM ("
+        f"SELECT identity, {_PLACE}, {metric} AS value, count(*) AS n, sum(seconds) AS seconds, "
+        f"max(end_us) AS last_us, max(coalesce({metric}_max, {metric})) AS maximum "
         f"FROM wanted WHERE {metric} IS NOT NULL GROUP BY ALL) GROUP BY ALL"
         for metric in metrics
     ]
@@ -116,10 +121,11 @@ def tallies(rows: Query, metrics: Sequence[str]) -> Query:
 
 def histograms(paths: Iterable[Path], metrics: Sequence[str]) -> Query:
     """Counts of whole days from their files."""
+    wanted = ", ".join(f"'{metric}'" for metric in metrics)
     text = (
         f"SELECT {_IDENTITY[Scope.ACCELERATOR]} AS identity, {_PLACE}, metric, epoch_us(last) AS last_us, "  # noqa: S608
-        f"rows AS n, rows * {float(ROW_SECONDS)}::DOUBLE AS seconds, max AS maximum, resolution, steps AS values, "
-        f"counts FROM read_parquet($histograms) WHERE metric IN ({', '.join(repr(metric) for metric in metrics)})"
+        f"rows AS n, rows * {float(ROW_SECONDS)}::DOUBLE AS seconds, max AS maximum, resolution, mean_sum, "
+        f"steps AS values, counts FROM read_parquet($histograms) WHERE metric IN ({wanted})"
     )
     return Query(text, {"histograms": _texts(paths)})
 

@@ -52,7 +52,7 @@ class GaudiSource:
         return [
             Reading(target, values)
             if values and now - at < _STALE_SECONDS
-            else Missed(target, f"hl-smi did not report it for {now - at:.0f} s")
+            else Missed(target, "hl-smi does not report it")
             for target, (at, values) in self._seen.items()
         ]
 

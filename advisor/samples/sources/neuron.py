@@ -58,10 +58,8 @@ class NeuronSource:
             InputError: the tool ended.
         """
         self._take(self._tool.new_lines())
-        silent = self._clock() - self._at
-        if silent > _STALE_SECONDS:
-            reason = f"neuron-monitor did not report for {silent:.0f} s"
-            return [Missed(target, reason) for target in self._targets()]
+        if self._clock() - self._at > _STALE_SECONDS:
+            return [Missed(target, "neuron-monitor does not report") for target in self._targets()]
         return [Reading(target, device_values(self._report, target.index or 0)) for target in self._targets()]
 
     def describe(self) -> str:

@@ -1,5 +1,6 @@
 """What one file is, when it has to be known before, or after, a query meets it."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from advisor.samples.frame import UnreadableError
+from advisor.samples.places import US_PER_SECOND
 from advisor.samples.store.columns import HISTOGRAM_SCHEMA, INTERVAL_KEY, SCHEMA_KEY, SCHEMA_V1, SCHEMA_V2
 
-_US_PER_SECOND = 1_000_000
 _KNOWN = (SCHEMA_V1, SCHEMA_V2, HISTOGRAM_SCHEMA)
 
 
@@ -41,31 +42,35 @@ def interval_of(path: Path) -> float:
     Raises:
         UnreadableError: it was cut short, or the agent did not write it.
     """
-    metadata = _metadata_of(path).metadata or {}
-    try:
-        seconds = float(metadata[INTERVAL_KEY])
-    except (KeyError, ValueError) as error:
-        raise UnreadableError("not written by `advisor agent run`") from error
-    if metadata.get(SCHEMA_KEY, b"").decode(errors="replace") not in _KNOWN or not 0 < seconds < float("inf"):
-        raise UnreadableError("written by another version of the agent")
-    return seconds
+    return _interval(_metadata_of(path))
 
 
 def time_range_us(path: Path) -> tuple[int, int] | None:
-    """First and last time in a file; None where it has no rows.
+    """Begin of the first row in a file and end of the last; None where it has no rows.
 
     Raises:
         UnreadableError: it was cut short, or the agent did not write it.
     """
     metadata = _metadata_of(path)
-    position = metadata.schema.names.index("timestamp") if "timestamp" in metadata.schema.names else None
-    if position is None:
+    row_us = round(_interval(metadata) * US_PER_SECOND)
+    columns = [metadata.row_group(number).column(0) for number in range(metadata.num_row_groups)]
+    if any(column.path_in_schema != "timestamp" for column in columns):
         raise UnreadableError("it has no column timestamp")
-    ranges = [metadata.row_group(number).column(position).statistics for number in range(metadata.num_row_groups)]
-    known = [one for one in ranges if one is not None and one.has_min_max]
+    known = [column.statistics for column in columns if column.is_stats_set and column.statistics.has_min_max]
     if not known:
         return None
-    return min(int(one.min_raw) for one in known), max(int(one.max_raw) for one in known)
+    return min(int(one.min_raw) for one in known) - row_us, max(int(one.max_raw) for one in known)
+
+
+def _interval(metadata: pq.FileMetaData) -> float:
+    named = metadata.metadata or {}
+    try:
+        seconds = float(named[INTERVAL_KEY])
+    except (KeyError, ValueError) as error:
+        raise UnreadableError("not written by `advisor agent run`") from error
+    if named.get(SCHEMA_KEY, b"").decode(errors="replace") not in _KNOWN or not 0 < seconds < math.inf:
+        raise UnreadableError("written by another version of the agent")
+    return seconds
 
 
 def uuids_of(path: Path) -> list[str]:
