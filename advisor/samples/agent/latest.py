@@ -9,7 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from advisor.samples.agent.series import Family, Labels, Point, number_text, points_of
+from advisor.samples.agent.series import Family, Labels, Point, covers, number_text, points_of
 from advisor.samples.metrics import Kind
 from advisor.samples.rows import Gap, Record, Row, Target
 
@@ -66,7 +66,7 @@ class Latest:
         known = (*source, gap.reason) in self._missed or reasons < MOST_REASONS
         self._missed[(*source, gap.reason if known else _OTHER)] += gap.missed_ticks
         self._newest_us.setdefault(source, 0)
-        for target in [t for t, row in self._rows.items() if _covers(gap.target, t) and row.end_us <= gap.end_us]:
+        for target in [t for t, row in self._rows.items() if covers(gap.target, t) and row.end_us <= gap.end_us]:
             del self._rows[target]
 
     def _points(self, now_us: int) -> Iterator[Point]:
@@ -84,15 +84,6 @@ class Latest:
             yield Point(_MISSED, f"{_MISSED.name}_total", labels, missed)
         for row in self._rows.values():
             yield from points_of(row)
-
-
-def _covers(gap: Target, target: Target) -> bool:
-    """Whether a gap of one target is one of another: of itself, or of all that its source or its endpoint has."""
-    if gap.index is not None:
-        return gap == target
-    if gap.host != target.host:
-        return False
-    return gap.source == target.source if gap.endpoint is None else gap.endpoint == target.endpoint
 
 
 def _labels(host: str, source: str) -> Labels:

@@ -70,6 +70,15 @@ def family_of(metric: Metric, statistic: str = "mean") -> Family:
     return Family(name, metric.kind, unit if name.endswith(f"_{unit}") else "", meaning)
 
 
+def covers(gap: Target, target: Target) -> bool:
+    """Whether a gap of one target is one of another: of itself, or of all that its source or its endpoint has."""
+    if gap.index is not None:
+        return gap == target
+    if gap.host != target.host:
+        return False
+    return gap.source == target.source if gap.endpoint is None else gap.endpoint == target.endpoint
+
+
 def _stats_points(metric: Metric, stats: Stats, labels: Labels) -> Iterator[Point]:
     if metric.kind is Kind.COUNTER:
         values = {"mean": stats.last}

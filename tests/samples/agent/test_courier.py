@@ -1,7 +1,9 @@
 """Who sends what and when, against a server with a script."""
 
+import struct
 import time
 from contextlib import closing
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,7 +14,7 @@ from advisor.samples.agent.outbox.courier import Courier
 from advisor.samples.agent.outbox.destination import Credentials, Destination, Later, Rejected, Sent, meaning_of
 from advisor.samples.agent.outbox.encoding import samples_of
 from advisor.samples.bounded_http import Answer, parse_address
-from samples.agent.recorded import END_US, MIG, ROW_US, gap, gpu_row
+from samples.agent.recorded import END_US, GPU, MIG, ROW_US, gap, gpu_row
 from samples.agent.test_outbox_encoding import decode
 from services.scripted import answer, scripted
 
@@ -87,12 +89,26 @@ def recover(courier):
 
 
 def test_live_rows_are_sent_at_once(courier, storage, said):
-    """Rows of several targets go in one request; gaps are no samples."""
+    """Rows of several targets go in one request; a gap of a target that was never sent is nothing."""
     rows = [gpu_row(), gpu_row(target=MIG)]
-    courier.send_live([*rows, gap()])
+    courier.send_live([*rows, gap(replace(GPU, index=7))])
     assert storage.kept == expected(*rows)
     assert len(storage.requests) == 1
     assert said == []
+
+
+def test_a_target_that_is_not_read_any_more_ends(courier, storage):
+    """A gap ends the series of its target with the marker of remote write, once, and not those of others."""
+    courier.send_live([gpu_row(), gpu_row(target=MIG)])
+    before = dict(storage.kept)
+    courier.send_live([gap()])
+    courier.send_live([gap(end_us=END_US + 2 * ROW_US)])
+    ended = {key: value for key, value in storage.kept.items() if key not in before}
+    assert {at for _, at in ended} == {(END_US + ROW_US) // 1000}
+    assert {dict(labels)["uuid"] for labels, _ in ended} == {"GPU-0"}
+    assert {struct.pack("<d", value).hex() for value in ended.values()} == {"020000000000f07f"}
+    courier.send_live([gpu_row(END_US + 3 * ROW_US), gap(end_us=END_US + 2 * ROW_US)])
+    assert len(storage.kept) == len(before) + len(ended) + len(expected(gpu_row()))
 
 
 def test_an_outage_is_made_up_for(courier, storage, said, tmp_path):

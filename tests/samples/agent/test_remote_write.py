@@ -15,7 +15,7 @@ import pytest
 from advisor.samples.agent.frames import frame_bytes
 from advisor.samples.agent.outbox.encoding import samples_of
 from advisor.samples.agent.spool import SpoolWriter
-from samples.agent.recorded import GPU, MIG, ROW_US, engine_row, gpu_row
+from samples.agent.recorded import GPU, MIG, ROW_US, engine_row, gap, gpu_row
 from services import prometheus, victoria_metrics
 from services.prometheus import running_prometheus
 from services.scripted import answer, scripted
@@ -200,6 +200,33 @@ def test_a_time_without_the_program(remote_write, tmp_path):
         assert finish(second) == (
             "remote write: 12 rows and gaps of the time in which this program did not run are sent from the spool\n"
         )
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_target_that_ends_is_gone_at_once(remote_write, tmp_path, kind):
+    """After a gap a server does not go on showing the last value of a target, and has its history."""
+    end_us = now_us()
+    rows = rows_until(end_us - ROW_US, 2, (GPU,))
+    with start_server(kind, tmp_path / "server") as url:
+        process = remote_write(url)
+        feed(process, *rows)
+        wait_for_samples(url, rows)
+        feed(process, gap(GPU, end_us))
+        end = time.monotonic() + 20
+        while shown(url, end_us):
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        assert expected(rows).keys() <= stored(url).keys()
+        assert finish(process) == ""
+
+
+def shown(url, at_us):
+    """What a server shows of us at a time."""
+    with contextlib.suppress(urllib.error.HTTPError):  # Prometheus has no such page
+        victoria_metrics.flush(url)
+    query = urllib.parse.urlencode({"query": "advisor_accelerator_busy_ratio", "time": at_us / 1e6 + 1})
+    with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=20) as reply:
+        return json.load(reply)["data"]["result"]
 
 
 def test_a_first_start_sends_nothing_from_before(remote_write, tmp_path):

@@ -13,13 +13,15 @@ from dataclasses import replace
 
 from advisor.samples.agent.outbox.backlog import Backlog, MemoryBacklog
 from advisor.samples.agent.outbox.destination import Destination, Later, Rejected
-from advisor.samples.agent.outbox.encoding import Sample, samples_of
-from advisor.samples.rows import Gap, Record, Row
+from advisor.samples.agent.outbox.encoding import Sample, end_markers, samples_of
+from advisor.samples.agent.series import covers
+from advisor.samples.rows import Gap, Record, Row, Target
 
 SAMPLES_A_REQUEST = 2000
 REQUESTS_A_BATCH = 400
 """To find out what is refused of one request; parts that are then refused as a whole are parked as a whole."""
 _BACKLOG_RECORDS = 200
+_MOST_TARGETS = 4096
 _SHORTEST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
 
@@ -45,8 +47,10 @@ class Courier:
         self._random = random.Random(seed)  # noqa: S311 - jitter, no secret
         self._failures = 0
         self._not_before = 0.0
-        self._seen_us: dict[tuple[object, ...], int] = {}
+        self._seen_us: dict[Target, int] = {}
         """Last end of each target: what the spool and the pipe both had is sent once."""
+        self._shown: dict[Target, Row] = {}
+        """Last row that was sent live, of targets that have not ended."""
 
     @property
     def wait_seconds(self) -> float:
@@ -60,7 +64,9 @@ class Courier:
         try:
             while waiting and not self.wait_seconds:
                 self._send(waiting[0])
-                waiting.popleft()
+                self._shown |= {row.target: row for row in waiting.popleft()}
+            if not self.wait_seconds:
+                self._end_series([record for record in records if isinstance(record, Gap)])
         except _PostponedError as postponed:
             self._postpone(postponed.later)
         for kept in waiting:
@@ -94,22 +100,30 @@ class Courier:
         self._backlog.close()
 
     def _fresh(self, records: Sequence[Record]) -> list[Row]:
+        """The rows among them that are newer than what was taken of their targets."""
+        if len(self._seen_us) > _MOST_TARGETS:
+            self._seen_us.clear()
+            self._shown.clear()
         rows = []
-        for row in records:
-            target = row.target
-            key = (
-                target.host,
-                target.source,
-                target.index,
-                target.mig_index,
-                target.uuid,
-                target.name,
-                target.endpoint,
-            )
-            if not isinstance(row, Gap) and row.end_us > self._seen_us.get(key, 0):
-                self._seen_us[key] = row.end_us
-                rows.append(row)
+        for record in records:
+            if isinstance(record, Row) and record.end_us > self._seen_us.get(record.target, 0):
+                self._seen_us[record.target] = record.end_us
+                rows.append(record)
         return rows
+
+    def _end_series(self, gaps: Sequence[Gap]) -> None:
+        """Mark the series of targets that are not read any more as ended; raises :class:`_PostponedError`."""
+        ended = [
+            (gap, row)
+            for gap in gaps
+            for target, row in list(self._shown.items())
+            if covers(gap.target, target) and self._seen_us.get(target, 0) < gap.end_us
+        ]
+        samples = [sample for gap, row in ended for sample in end_markers(row, gap.end_us)]
+        if samples:
+            self._deliver(samples)
+        for _, row in ended:
+            self._shown.pop(row.target, None)
 
     def _take(self, rows: Sequence[Row]) -> None:
         """Write down until when everything was taken care of."""

@@ -20,6 +20,8 @@ from advisor.samples.rows import Row
 
 _DOUBLE = struct.Struct("<d")
 _NAME = "__name__"
+ENDED: float = _DOUBLE.unpack((0x7FF0000000000002).to_bytes(8, "little"))[0]
+"""Prometheus's staleness marker: a NaN of its own, which is known by its bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ def samples_of(rows: Iterable[Row]) -> list[Sample]:
     ]
     samples.sort(key=lambda sample: sample.time_ms)
     return samples
+
+
+def end_markers(row: Row, end_us: int) -> list[Sample]:
+    """For each series of a row the value with which remote write says that it has ended."""
+    return [Sample(point.name, point.labels, end_us // 1000, ENDED) for point in points_of(row)]
 
 
 def write_request(samples: Sequence[Sample]) -> bytes:
