@@ -1,9 +1,7 @@
-"""What a sample is, and what takes one."""
+"""Readings as agents kept them before rows of fifteen seconds: one for each tick. Their files stay readable."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +59,3 @@ class SampleGap:
 
 
 Reading = AcceleratorSample | SampleGap
-
-
-class SampleSource(Protocol):
-    """Something that reads all accelerators of this host at once."""
-
-    def read(self, timestamp: datetime) -> Sequence[Reading]:
-        """One reading or gap of each accelerator, at this tick.
-
-        Raises:
-            InputError: nothing can be read any more until the program is started anew.
-        """
-        ...
-
-    def missed(self, timestamp: datetime, missed_ticks: int, reason: str) -> Sequence[SampleGap]:
-        """A gap of each accelerator: ticks up to *timestamp* were not read at all."""
-        ...
-
-    def describe(self) -> str:
-        """What it sees, in a line."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the driver."""
-        ...

@@ -112,7 +112,7 @@ def main() -> None:
     if compiler() is None:
         print("skipped: no C compiler (cc) to build the fake NVIDIA driver with")
         return
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 15.0
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 12.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build_library(folder)

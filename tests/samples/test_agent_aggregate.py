@@ -58,6 +58,15 @@ def test_a_row_has_least_mean_greatest_and_last():
     assert all(map(isnan, (energy.least, energy.mean, energy.greatest)))
 
 
+def test_a_counter_that_starts_anew_is_kept_as_read():
+    """After a reset or a wrap the last value is the small one: who takes differences sees what happened."""
+    source = rows()
+    for at, joules in enumerate([2.0**64, 5.0], 1):
+        source.take(MIDNIGHT + at * SECOND, [heard(energy_joules=joules)], "why")
+    (row,) = source.close()
+    assert (row.stats["energy_joules"].last, row.stats["energy_joules"].n) == (5.0, 2)
+
+
 def test_the_first_and_the_last_row_are_partial():
     """An agent that starts within a row and ends within another counts only the ticks in between."""
     source = rows(start_us=MIDNIGHT + 10 * SECOND + 300)

@@ -10,6 +10,7 @@ import pytest
 from advisor.errors import InputError
 from advisor.samples.rows import Missed, Reading
 from advisor.samples.sources.amd import AmdSource
+from advisor.samples.sources.detect import detect, has_library
 from advisor.samples.sources.gaudi import GaudiSource
 from advisor.samples.sources.neuron import NeuronSource, device_values
 from advisor.samples.sources.table import SOURCES, open_source
@@ -243,6 +244,35 @@ def test_tpu_reads_chips_while_a_program_runs(monkeypatch):
     assert two.values == {"busy_ratio": 0.0, "memory_total_bytes": 100}
     columns.clear()
     assert all(isinstance(each, Missed) for each in source.read())
+
+
+@pytest.mark.parametrize(
+    ("device", "source"), [("dev/nvidiactl", "nvml"), ("dev/kfd", "amd"), ("dev/accel0", "tpu"), (None, None)]
+)
+def test_a_device_file_tells_what_a_host_has(tmp_path, monkeypatch, device, source):
+    """Each vendor's own device file is enough, and a host without any has no source."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
+    if device:
+        (tmp_path / device).parent.mkdir()
+        (tmp_path / device).touch()
+    assert detect(tmp_path) == ([source] if source else [])
+
+
+def test_a_library_that_the_linker_knows_is_found(tmp_path, monkeypatch):
+    """In a usual folder, by LD_LIBRARY_PATH, or in the linker's cache."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
+    assert not has_library("libnvidia-ml.so.1", tmp_path)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/ld.so.cache").write_bytes(b"...libnvidia-ml.so.1\0/usr/somewhere/libnvidia-ml.so.1\0")
+    assert has_library("libnvidia-ml.so.1", tmp_path)
+    assert not has_library("libother.so.1", tmp_path)
+    (tmp_path / "usr/lib64").mkdir(parents=True)
+    (tmp_path / "usr/lib64/libother.so.1").touch()
+    assert has_library("libother.so.1", tmp_path)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    (tmp_path / "libmine.so.1").touch()
+    assert has_library("libmine.so.1", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["amd", "tpu"])

@@ -17,8 +17,10 @@ from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.status import StatusFile
 from advisor.samples.rows import Record
 
-_TURN_SECONDS = 1.0
-"""Longest wait of the loop."""
+_TURN_SECONDS = 1.5
+"""Longest wait of the loop: more than the usual interval, so that it is the sources that wake it."""
+_ALERT_TURN_SECONDS = 0.25
+"""The same while a source ends or is to be started."""
 _QUICK_TURN_SECONDS = 0.05
 _STARTING_SECONDS = 15.0
 """A source that has not opened its driver by then is begun without it."""
@@ -108,18 +110,24 @@ class Supervisor:
             for said, hint in [source.failure] if source.failure else []:
                 self._report(f"{source.name}: {said}; tried again ({hint})")
         if self._settings.compact:
-            command = compaction_command(self._settings.output, self._settings.host)
-            self._compaction = Compaction(command, self._report, time.monotonic()) if can_compact() else None
+            self._compaction = self._compaction_here()
         seen = ", ".join(source.description for source in self._sources if source.description)
         self._report(f"sampling {seen or 'nothing yet'} on {self._settings.host} into {self._settings.output}")
         self._write_status("running")
         return True
 
+    def _compaction_here(self) -> Compaction | None:
+        if not can_compact():
+            self._report("rows stay in the spool: pyarrow, which turns them into Parquet, is not installed here")
+            return None
+        command = compaction_command(self._settings.output, self._settings.host)
+        return Compaction(command, self._report, time.monotonic())
+
     def _go_on(self) -> None:
         """Turn until the end."""
         if self._settings.duration_us is None:
             while not self._stop.arrived:
-                self._turn(_TURN_SECONDS)
+                self._turn(self._longest_wait)
             return
         interval_us = self._settings.interval_us
         self._end_us = end_us = (_now_us() + self._settings.duration_us) // interval_us * interval_us
@@ -127,7 +135,12 @@ class Supervisor:
             source.end_at(end_us)
         while not self._stop.arrived and not self._is_over(end_us):
             left_seconds = (end_us - _now_us()) / 1e6
-            self._turn(min(max(left_seconds, _QUICK_TURN_SECONDS), _TURN_SECONDS))
+            self._turn(min(max(left_seconds, _QUICK_TURN_SECONDS), self._longest_wait))
+
+    @property
+    def _longest_wait(self) -> float:
+        is_steady = all(source.state in {"running", "silent"} for source in self._sources)
+        return _TURN_SECONDS if is_steady else _ALERT_TURN_SECONDS
 
     def _is_over(self, end_us: int) -> bool:
         """Whether the last tick was read by all that can read it."""
@@ -140,7 +153,8 @@ class Supervisor:
     def _turn(self, seconds: float) -> None:
         """Wait for something to happen, so long at most, and act on it."""
         pipes = {source.pipe: source for source in self._sources if source.pipe is not None}
-        heard, _, _ = select.select([*pipes, self._stop.pipe], [], [], seconds)
+        signals = [] if self._stop.arrived else [self._stop.pipe]
+        heard, _, _ = select.select([*pipes, *signals], [], [], seconds)
         now, now_us = time.monotonic(), _now_us()
         happened = self._watch.look(*clocks())
         if happened:

@@ -25,19 +25,21 @@ _LONGEST_RANGE = 4_000_000
 _QUANTILES = (0.5, 0.95)
 
 
-_PLACE = {"host": "host", "index": "accelerator_index", "mig": "mig_index", "uuid": "accelerator_uuid"}
-_LABEL = {**_PLACE, "product": "accelerator"}
-_COMMON = pa.schema(
+_PLACE = pa.schema(
     {
-        "identity": pa.string(),
         "host": pa.string(),
         "accelerator_index": pa.int32(),
         "mig_index": pa.int32(),
         "accelerator_uuid": pa.string(),
         "accelerator": pa.string(),
+    }
+)
+_LABEL = dict(zip(("host", "index", "mig", "uuid", "product"), _PLACE.names, strict=True))
+_COMMON = pa.schema(
+    {
+        "identity": pa.string(),
         "metric": pa.string(),
         "last_us": pa.int64(),
-        "n": pa.int64(),
         "seconds": pa.float64(),
         "maximum": pa.float64(),
     }
@@ -80,8 +82,9 @@ class Counts:
         self._maximum = common["maximum"].to_numpy()
         self._seconds = common["seconds"].to_numpy()
         order = np.lexsort((common["last_us"].to_numpy(), self._owner))
-        newest = order[np.flatnonzero(np.diff(self._owner[order], append=self._owners))]
-        self._labels: list[dict[str, Any]] = common.select(list(_LABEL.values())).take(pa.array(newest)).to_pylist()
+        newest = pa.array(order[np.flatnonzero(np.diff(self._owner[order], append=self._owners))])
+        places = pa.concat_tables([table.select(_PLACE.names).cast(_PLACE) for table in tables])
+        self._labels: list[dict[str, Any]] = places.take(newest).to_pylist()
 
     def label(self, owner: int) -> dict[str, Any]:
         """Host, index, mig, uuid and product of an owner, as last seen."""
@@ -100,7 +103,7 @@ class Counts:
         np.maximum.at(greatest, self._owner[is_wanted], self._maximum[is_wanted])
         seconds = np.zeros(self._owners)
         np.add.at(seconds, self._owner[is_wanted], self._seconds[is_wanted])
-        owner, values, counts = self._entries(is_wanted)
+        owner, values, counts = self._entries(is_wanted, METRICS[metric].resolution)
         distinct, rank = _ranked(values, METRICS[metric].resolution)
         block = max(_MOST_CELLS // len(distinct), 1)
         for first in range(0, self._owners, block):
@@ -111,68 +114,84 @@ class Counts:
             table = np.asarray(summed, dtype=np.float64).reshape(-1, len(distinct))
             yield from _of_table(table, distinct, greatest[first:last], seconds[first:last], first)
 
-    def _entries(self, is_wanted: npt.NDArray[np.bool_]) -> tuple[Integers, Floats, Integers]:
-        """Owner, value and count of each entry of the lists in some rows."""
+    def _entries(
+        self, is_wanted: npt.NDArray[np.bool_], resolution: float
+    ) -> tuple[Integers, Integers | Floats, Integers]:  # fmt: skip
+        """Owner, value and count of each entry of some rows' lists; whole numbers are multiples of *resolution*."""
         parts = []
         start = 0
         for table in self._tables:
             mine = is_wanted[start : start + table.num_rows]
             rows = table.select(["n", "mean_sum", "resolution", "values", "counts"]).filter(pa.array(mine))
-            owner = self._owner[start : start + table.num_rows][mine]
             lengths = pc.list_value_length(rows["values"]).to_numpy()
-            values = _scaled(_flat(rows["values"]), rows["resolution"], lengths)
-            counts = _flat(rows["counts"])
-            _check(rows, lengths, values, counts)
-            parts.append((np.repeat(owner, lengths), values, counts))
+            owner = np.repeat(self._owner[start : start + table.num_rows][mine], lengths)
+            parts.append((owner, _steps_or_values(rows, lengths, resolution), _checked_counts(rows, lengths)))
             start += table.num_rows
+        if any(values.dtype == np.float64 for _, values, _ in parts):
+            parts = [(owner, _as_values(values, resolution), counts) for owner, values, counts in parts]
         owners, values, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return owners, values, counts
 
 
-def _check(rows: pa.Table, lengths: Integers, values: Floats, counts: Integers) -> None:
-    """Prove that each list of counts adds up to its number of rows, and with the values to the sum of the means."""
-    if not np.array_equal(lengths, pc.list_value_length(rows["counts"]).to_numpy()) or not lengths.all():
+def _steps_or_values(rows: pa.Table, lengths: Integers, resolution: float) -> Integers | Floats:
+    """Values as multiples of a resolution where they are that, else as they are; proved against their sum."""
+    entries = _flat(rows["values"])
+    counts = _flat(rows["counts"])
+    if len(entries) != len(counts):
         raise DamagedError("lists of values and counts differ in length")
-    if not len(lengths):
-        return
-    starts = np.concatenate(([0], np.cumsum(lengths[:-1])))
-    sums = np.add.reduceat(counts, starts, dtype=np.int64)
-    totals = np.add.reduceat(counts * values, starts)
-    if not (np.array_equal(sums, rows["n"]) and np.allclose(totals, rows["mean_sum"], rtol=1e-9, atol=1e-9)):
+    scales = np.unique(rows["resolution"].to_numpy())
+    if len(scales) == 1 and scales[0] == resolution:
+        _prove(values_of(_sums(entries.astype(np.int64) * counts, lengths), resolution), rows["mean_sum"].to_numpy())
+        return entries
+    values = entries.astype(np.float64)
+    scale = np.repeat(rows["resolution"].to_numpy(), lengths)
+    for one in scales[~np.isnan(scales)]:
+        values[scale == one] = values_of(entries[scale == one], float(one))
+    _prove(_sums(values * counts, lengths), rows["mean_sum"].to_numpy())
+    steps = steps_of(values, resolution)
+    return steps if np.array_equal(values_of(steps, resolution), values) else values
+
+
+def _checked_counts(rows: pa.Table, lengths: Integers) -> Integers:
+    """Counts, proved against the number of rows."""
+    counts = _flat(rows["counts"])
+    _prove(_sums(counts.astype(np.int64), lengths), rows["n"].to_numpy())
+    return counts
+
+
+def _sums(entries: npt.NDArray[Any], lengths: Integers) -> npt.NDArray[Any]:
+    """Sum of each list."""
+    if not lengths.all():
+        raise DamagedError("a list of values is empty")
+    starts = np.cumsum(lengths) - lengths
+    return np.add.reduceat(entries, starts) if len(starts) else np.empty(0)
+
+
+def _prove(found: npt.NDArray[Any], stated: npt.NDArray[Any]) -> None:
+    if not np.allclose(found, stated, rtol=1e-9, atol=1e-9):
         raise DamagedError("counts do not add up to the number and the sum of the rows")
 
 
+def _as_values(steps: Integers | Floats, resolution: float) -> Floats:
+    return steps.astype(np.float64) if steps.dtype == np.float64 else values_of(steps.astype(np.int64), resolution)
+
+
 def _flat(lists: pa.ChunkedArray) -> npt.NDArray[Any]:
-    return np.concatenate([np.empty(0, np.int32), *(chunk.flatten().to_numpy() for chunk in lists.chunks)])
+    chunks = [chunk.flatten().to_numpy() for chunk in lists.chunks]
+    return np.concatenate(chunks) if chunks else np.empty(0, np.int32)
 
 
-def _scaled(values: npt.NDArray[Any], resolution: pa.ChunkedArray, lengths: Integers) -> Floats:
-    """Values that come as multiples of a resolution, as they are."""
-    if resolution.null_count == len(resolution):
-        return values.astype(np.float64)
-    scales = resolution.to_numpy()
-    distinct = np.unique(scales)
-    if len(distinct) == 1:
-        return values_of(values, float(distinct[0]))
-    scale = np.repeat(scales, lengths)
-    result = np.empty(len(values))
-    for one in distinct:
-        result[scale == one] = values_of(values[scale == one], float(one))
-    return result
-
-
-def _ranked(values: Floats, resolution: float) -> tuple[Floats, Integers]:
-    """Distinct values in ascending order, and the place of each value among them."""
-    if resolution:
-        steps = steps_of(values, resolution)
-        least = int(steps.min())
-        span = int(steps.max()) - least + 1
-        if span <= _LONGEST_RANGE and np.array_equal(values_of(steps, resolution), values):
+def _ranked(values: Integers | Floats, resolution: float) -> tuple[Floats, Integers]:
+    """Distinct values in ascending order, and the place of each among them; whole numbers are multiples."""
+    if values.dtype != np.float64:
+        least = int(values.min())
+        span = int(values.max()) - least + 1
+        if span <= _LONGEST_RANGE:
             is_there = np.zeros(span, dtype=bool)
-            is_there[steps - least] = True
-            distinct = np.flatnonzero(is_there)
-            return values_of(distinct + least, resolution), (np.cumsum(is_there) - 1)[steps - least]
-    distinct_values, rank = np.unique(values, return_inverse=True)
+            is_there[values - least] = True
+            distinct = np.flatnonzero(is_there) + least
+            return values_of(distinct, resolution), (np.cumsum(is_there) - 1)[values - least]
+    distinct_values, rank = np.unique(_as_values(values, resolution), return_inverse=True)
     return distinct_values, rank
 
 

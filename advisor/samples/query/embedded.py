@@ -6,7 +6,10 @@ rows. An accelerator is its UUID: on its host always, and across hosts that do n
 renamed host, a machine that was replaced).
 """
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,7 +49,8 @@ class EmbeddedBackend:
         self._directory = directory
         self._memory_mib = memory_mib
         self._plan = FilePlan(directory, exact=exact)
-        self._engine: duckdb.DuckDBPyConnection | None = None
+        self._engine = _start(memory_mib)
+        self._local = threading.local()
 
     def window(self) -> Window | None:
         """From the first to the last row that there is; None where there is none."""
@@ -92,22 +96,33 @@ class EmbeddedBackend:
         return self._plan.notes()
 
     def _asked(self, window: Window, ask: Callable[[Chunk], _Answer], only: str | None = None) -> Iterator[_Answer]:
-        """Answers of all chunks; one that meets a damaged file is asked again without it."""
-        for hosts in self._plan.groups(window):
-            if only is None or only in hosts:
-                try:
-                    answer = ask(self._prepared(hosts, window))
-                except duckdb.OutOfMemoryException as error:
-                    raise self._too_much(hosts) from error
-                except _DAMAGE:
-                    answer = self._asked_again(hosts, window, ask)
-                yield answer
+        """Answers of all chunks in order, some asked at once; one that meets damage is asked again without it."""
+        groups = [hosts for hosts in self._plan.groups(window) if only is None or only in hosts]
+        with ThreadPoolExecutor(_THREADS) as workers:
+            asked: deque[tuple[list[str], Future[_Answer]]] = deque()
+            for hosts in groups:
+                asked.append((hosts, workers.submit(self._answer, self._plan.chunk(hosts, window), ask)))
+                if len(asked) > _THREADS:
+                    yield self._taken(*asked.popleft(), window, ask)
+            while asked:
+                yield self._taken(*asked.popleft(), window, ask)
+
+    def _taken(
+        self, hosts: Sequence[str], asked: "Future[_Answer]", window: Window, ask: Callable[[Chunk], _Answer]
+    ) -> _Answer:
+        """An answer when it is there."""
+        try:
+            return asked.result()
+        except duckdb.OutOfMemoryException as error:
+            raise self._too_much(hosts) from error
+        except _DAMAGE:
+            return self._asked_again(hosts, window, ask)
 
     def _asked_again(self, hosts: Sequence[str], window: Window, ask: Callable[[Chunk], _Answer]) -> _Answer:
         """The answer of a chunk without the files that turn out to be damaged, or to be gone."""
         self._plan.look_again(hosts, window)
         try:
-            return ask(self._prepared(hosts, window))
+            return self._answer(self._plan.chunk(hosts, window), ask)
         except duckdb.OutOfMemoryException as error:
             raise self._too_much(hosts) from error
         except _DAMAGE as error:
@@ -124,13 +139,12 @@ class EmbeddedBackend:
             hint="ask for a shorter time, or let `python -m advisor.samples.store.compact` count the finished days",
         )
 
-    def _prepared(self, hosts: Sequence[str], window: Window) -> Chunk:
-        """What is asked of some hosts; rows of the spool are made known to the engine."""
-        chunk = self._plan.chunk(hosts, window)
+    def _answer(self, chunk: Chunk, ask: Callable[[Chunk], _Answer]) -> _Answer:
+        """Ask in a thread, after what the spool has is made known to its connection."""
         for scope, table in chunk.spooled.items():
             numbered = table.append_column("file_row_number", pa.array(np.arange(table.num_rows)))
             self._connection().register(sql.spool_name(scope), numbered)
-        return chunk
+        return ask(chunk)
 
     def _places(self, chunk: Chunk, window: Window) -> list[tuple[object, int, Accelerator]]:
         """What each accelerator or engine is known by, its newest time and its place then."""
@@ -208,13 +222,21 @@ class EmbeddedBackend:
         return self._connection().sql(query.text, params=dict(query.parameters))
 
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        """The engine, started when it is first needed."""
-        if self._engine is None:
-            self._engine = duckdb.connect()
-            self._engine.execute(f"SET threads = {_THREADS}")
-            self._engine.execute(f"SET memory_limit = '{self._memory_mib}MiB'")
-            self._engine.execute("SET preserve_insertion_order = false")
-        return self._engine
+        """This thread's connection to the engine."""
+        connection: duckdb.DuckDBPyConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._engine.cursor()
+            self._local.connection = connection
+        return connection
+
+
+def _start(memory_mib: int) -> duckdb.DuckDBPyConnection:
+    """An engine with bounds."""
+    engine = duckdb.connect()
+    engine.execute(f"SET threads = {_THREADS}")
+    engine.execute(f"SET memory_limit = '{memory_mib}MiB'")
+    engine.execute("SET preserve_insertion_order = false")
+    return engine
 
 
 def _within(parts: sql.Parts, metrics: Sequence[str], window: Window) -> sql.Query:

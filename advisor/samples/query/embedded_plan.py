@@ -10,18 +10,18 @@ import pyarrow as pa
 from advisor.samples.agent.spool import read_segment
 from advisor.samples.frame import UnreadableError
 from advisor.samples.metrics import ROW_SECONDS, Scope
-from advisor.samples.places import US_PER_SECOND, day_of
+from advisor.samples.places import US_PER_DAY, US_PER_SECOND, day_of, start_us
 from advisor.samples.query.embedded_sql import Parts
 from advisor.samples.query.values import Window
 from advisor.samples.rows import Record
 from advisor.samples.store.columns import ENGINE_GAUGES, GAUGES
 from advisor.samples.store.inspection import Inspected, inspect, interval_of, time_range_us, uuids_of
-from advisor.samples.store.inventory import HostFiles, read_inventory, segment_day
+from advisor.samples.store.inventory import DayFiles, HostFiles, read_inventory, segment_day
 from advisor.samples.store.row_tables import tables_of
 
-_CHUNK_BYTES = 80_000_000
+_CHUNK_BYTES = 40_000_000
 """Parquet files of rows that are read at once; one host is read whole."""
-_CHUNK_HISTOGRAMS = 700
+_CHUNK_HISTOGRAMS = 350
 """Histograms that are read at once."""
 _ROW_US = ROW_SECONDS * US_PER_SECOND
 
@@ -59,10 +59,19 @@ class FilePlan:
 
     def window(self) -> Window | None:
         """From the first to the last row that there is; None where there is none."""
-        ranges = [found for host in self._hosts.values() for found in self._ends_of(host)]
-        if not ranges:
-            return None
-        return Window(min(first for first, _ in ranges), max(last for _, last in ranges))
+        days = sorted({day for host in self._hosts.values() for day in host.days})
+        spooled = [record for host in self._hosts.values() for record in self._spooled(host.spool)]
+        first = [record.end_us - _ROW_US for record in spooled]
+        last = [record.end_us for record in spooled]
+        for day in days:
+            if ranges := list(self._ranges(day, first_us=start_us(day))):
+                first.append(min(found[0] for found in ranges))
+                break
+        for day in reversed(days):
+            if ranges := list(self._ranges(day, last_us=start_us(day) + US_PER_DAY)):
+                last.append(max(found[1] for found in ranges))
+                break
+        return Window(min(first), max(last)) if first and last else None
 
     def groups(self, window: Window) -> list[list[str]]:
         """Hosts that are asked at once: those that share accelerators, and as many more as memory allows."""
@@ -174,14 +183,16 @@ class FilePlan:
     def _records_of(self, files: HostFiles, window: Window) -> list[Record]:
         """What is in the spool for a window."""
         first, last = day_of(window.start_us + 1), day_of(window.end_us)
+        return self._spooled([path for path in files.spool if first <= segment_day(path) <= last])
+
+    def _spooled(self, paths: Sequence[Path]) -> list[Record]:
         records: list[Record] = []
-        for path in files.spool:
-            if first <= segment_day(path) <= last:
-                segment = read_segment(path)
-                records += segment.records
-                if segment.skipped_bytes:
-                    note = f"{path}: {segment.skipped_bytes} bytes of it are damaged or unfinished; the rest was read"
-                    self._notes[note] = None
+        for path in paths:
+            segment = read_segment(path)
+            records += segment.records
+            if segment.skipped_bytes:
+                note = f"{path}: {segment.skipped_bytes} bytes of it are damaged or unfinished; the rest was read"
+                self._notes[note] = None
         return records
 
     def look_again(self, hosts: Sequence[str], window: Window) -> None:
@@ -202,18 +213,18 @@ class FilePlan:
                 if record.target.uuid is not None:
                     yield host, record.target.uuid
 
-    def _ends_of(self, host: HostFiles) -> Iterator[tuple[int, int]]:
-        """Begin and end of the rows in a host's first and last files, and in its spool."""
-        days = sorted(host.days)
-        for day in dict.fromkeys((*days[:1], *days[-1:])):
-            files = host.days[day]
+    def _ranges(
+        self, day: date, first_us: int | None = None, last_us: int | None = None
+    ) -> Iterator[tuple[int, int]]:  # fmt: skip
+        """Begin and end of the files of a day, up to one that begins, or ends, as early or late as any may."""
+        for host in self._hosts.values():
+            files = host.days.get(day, DayFiles())
             for path in (*files.rows, *files.engines, *files.ticks):
                 found = self._range_of(path)
                 if found is not None:
                     yield found
-        for path in host.spool:
-            for record in read_segment(path).records:
-                yield record.end_us - _ROW_US, record.end_us
+                    if (first_us is not None and found[0] <= first_us) or (last_us is not None and found[1] >= last_us):
+                        return
 
     def _range_of(self, path: Path) -> tuple[int, int] | None:
         try:

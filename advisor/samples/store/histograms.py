@@ -38,7 +38,6 @@ _COLUMNS = pa.schema(
 )
 _TARGET = ("host", "accelerator_index", "mig_index", "accelerator_uuid", "accelerator")
 _TEXTS = ["host", "accelerator_uuid", "accelerator", "metric"]
-_LIST_ENCODINGS = {"steps.list.element": "DELTA_BINARY_PACKED", "counts.list.element": "DELTA_BINARY_PACKED"}
 _GAUGES = tuple(metric for metric in ACCELERATOR_METRICS if metric.kind is Kind.GAUGE)
 _MOST_STEPS = np.iinfo(np.int32).max
 
@@ -58,7 +57,7 @@ def encode_histograms(rows: pa.Table) -> bytes | None:
             entries.append(entry)
     arrays = [_array([entry[field.name] for entry in entries], field.type) for field in _COLUMNS]
     table = pa.Table.from_arrays(arrays, schema=_COLUMNS)
-    return encode_parquet(table, _TEXTS, _LIST_ENCODINGS, {SCHEMA_KEY: HISTOGRAM_SCHEMA.encode()})
+    return encode_parquet(table, _TEXTS, {}, {SCHEMA_KEY: HISTOGRAM_SCHEMA.encode()})
 
 
 def steps_of(values: Floats, resolution: float) -> npt.NDArray[np.int64]:

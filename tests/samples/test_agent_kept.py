@@ -1,0 +1,75 @@
+"""A source that is kept going, in a time that the test tells."""
+
+import time
+
+from advisor.samples.agent.kept import Asked, KeptSource, Patience, in_words
+from advisor.samples.rows import Gap, Target
+
+SECOND = 1_000_000
+MIDNIGHT = 1_791_936_000 * SECOND
+
+
+def kept(said, name="nonsense"):
+    """A source that cannot be opened: there is none of that name."""
+    return KeptSource(Asked(name), "host", SECOND, Patience(), said.append)
+
+
+def until_it_ends(source, now):
+    """Let its process, which is real, come to its end at a time that stands still."""
+    until = time.monotonic() + 20
+    while source.process_id is not None:
+        assert time.monotonic() < until
+        source.hear(now, MIDNIGHT)
+        source.tend(now, MIDNIGHT)
+        time.sleep(0.01)
+
+
+def test_the_pause_before_a_replacement_doubles_up_to_a_minute():
+    """Started at once, then after 1, 2, 4, 8, 16, 32, 60 and 60 s: never in a storm."""
+    source, now, pauses = kept([]), 0.0, []
+    source.tend(now, MIDNIGHT)
+    for _ in range(8):
+        until_it_ends(source, now)
+        ended_at = now
+        while source.process_id is None:
+            now += 1.0
+            source.tend(now, MIDNIGHT)
+        pauses.append(now - ended_at)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    source.stop()
+
+
+def test_what_a_source_said_when_it_gave_up_is_the_reason_of_its_gaps():
+    """From the first row on there are gaps with that reason, a row at a time, and it is said once."""
+    said = []
+    source = kept(said)
+    source.begin(MIDNIGHT)
+    source.tend(0.0, MIDNIGHT)
+    until_it_ends(source, 0.0)
+    assert source.failure is not None
+    gaps = source.tend(0.1, MIDNIGHT + 21 * SECOND)
+    assert gaps == [
+        Gap(Target("host", "nonsense", None), MIDNIGHT, MIDNIGHT + 15 * SECOND, 15, "'nonsense' is no source")
+    ]
+    assert source.tend(0.2, MIDNIGHT + 22 * SECOND) == []
+    assert source.gap_ticks == {"'nonsense' is no source": 15}
+    assert said == ["'nonsense' is no source; recorded as a gap until it answers"]
+    source.stop()
+
+
+def test_a_source_that_is_over_is_not_started_again():
+    """After the word to stop, an end is the end."""
+    source = kept([])
+    source.tend(0.0, MIDNIGHT)
+    source.stop()
+    until_it_ends(source, 0.0)
+    source.tend(1000.0, MIDNIGHT)
+    assert (source.state, source.process_id, source.starts) == ("ended", None, 1)
+
+
+def test_places_in_words():
+    """Accelerators, instances and engines are told apart."""
+    assert in_words(Target("host", "nvml", 3)) == "nvml accelerator 3"
+    assert in_words(Target("host", "nvml", 3, 1)) == "nvml accelerator 3, MIG instance 1"
+    assert in_words(Target("host", "vllm", 0, endpoint="http://a")) == "vllm at http://a, rank 0"
+    assert in_words(Target("host", "tpu", None)) == "tpu"
