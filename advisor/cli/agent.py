@@ -11,6 +11,9 @@ from pathlib import Path
 
 import click
 
+from advisor.cli.agent_doctor import doctor
+from advisor.cli.agent_install import install
+from advisor.cli.agent_status import status
 from advisor.cli.durations import LONGEST, duration_between
 from advisor.errors import InputError
 from advisor.samples.agent.kept import Asked
@@ -28,6 +31,10 @@ _AUTO = "auto"
 @click.group(name="agent")
 def command() -> None:
     """Collect accelerator samples on an inference host."""
+
+
+for _subcommand in (install, status, doctor):
+    command.add_command(_subcommand)
 
 
 @command.command()

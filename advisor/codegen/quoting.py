@@ -4,9 +4,12 @@ Each filter returns :class:`Quoted`. The renderer refuses to print anything else
 and not a hole.
 """
 
+import ipaddress
+import json
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _HCL_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HCL_TEMPLATE_MARK = re.compile(r"(\$+|%+)(?=\{)")
@@ -14,6 +17,9 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&!$])")
 _LARGEST_BMP = 0xFFFF
 _SLUG_SEPARATORS = re.compile(r"[^a-z0-9]+")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_IMAGE = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?(?:/[A-Za-z0-9._-]+)*(?::[A-Za-z0-9._-]+)?(?:@sha256:[0-9a-f]{64})?", re.ASCII
+)
 _SPACES = re.compile(r"\s+")
 
 
@@ -69,6 +75,26 @@ def markdown_code(text: str) -> Quoted:
     return Quoted(f"{fence}{padding}{line}{padding}{fence}")
 
 
+def image_reference(text: str) -> Quoted:
+    """*text* itself, when it is a reference of a container image: nothing in one acts in any language.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _IMAGE.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no reference of a container image")
+    return Quoted(text)
+
+
+def ip_network(text: str) -> Quoted:
+    """*text* as a network, such as ``10.0.0.0/8``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return Quoted(str(ipaddress.ip_network(text)))
+
+
 def slug(text: str, longest: int, fallback: str) -> str:
     """Lower-case letters, digits and single hyphens, starting with a letter: a name that every AWS service takes."""
     folded = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
@@ -98,3 +124,55 @@ def _disarm(mark: re.Match[str]) -> str:
 def _one_line(text: str) -> str:
     printable = "".join(c if c.isprintable() else " " for c in text)
     return _SPACES.sub(" ", printable).strip()
+
+
+def systemd_value(text: str) -> Quoted:
+    """A quoted word of a systemd unit that evaluates to *text*: no specifier, escape or line end can act in it.
+
+    Raises:
+        ValueError: it holds a NUL, which no unit can.
+    """
+    if "\0" in text:
+        raise ValueError("a systemd unit cannot hold a NUL")
+    return Quoted(f'"{"".join(_systemd_character(c) for c in text)}"')
+
+
+def systemd_command(arguments: Iterable[str]) -> Quoted:
+    """A command line of a unit, in which variables are not replaced either."""
+    return Quoted(" ".join(systemd_value(argument).replace("$", "$$") for argument in arguments))
+
+
+def yaml_string(text: str) -> Quoted:
+    """A double-quoted YAML scalar that evaluates to *text* (a lone surrogate becomes U+FFFD)."""
+    return Quoted(f'"{"".join(_yaml_character(c) for c in text)}"')
+
+
+def kubernetes_argument(text: str) -> Quoted:
+    """The same for a container's argument, in which Kubernetes replaces ``$(NAME)``."""
+    return yaml_string(text.replace("$", "$$"))
+
+
+def json_list(texts: Iterable[str]) -> Quoted:
+    """A JSON list of strings in ASCII: in this form of a Containerfile's commands nothing is replaced."""
+    return Quoted(json.dumps(list(texts)))
+
+
+def _systemd_character(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character == "%":
+        return "%%"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "replace"))
+
+
+def _yaml_character(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if unicodedata.category(character) == "Cs":
+        return "\ufffd"
+    return f"\\u{code:04x}" if code <= _LARGEST_BMP else f"\\U{code:08x}"

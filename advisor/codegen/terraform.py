@@ -3,17 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from advisor.codegen import quoting
 from advisor.codegen.stack import StackModel, stack_of
-from advisor.data_files import data_dir
+from advisor.codegen.templates import fill
 from advisor.plan.values import Option, Plan
 
-if TYPE_CHECKING:
-    import jinja2
-
+_FOLDER = "terraform/aws"
 _FILES = {
     "compute.tf": "compute.tf.j2",
     "iam.tf": "iam.tf.j2",
@@ -31,14 +27,6 @@ _FILES = {
 }
 """Path in the module → template. The README comes last, because it lists the variables and outputs of the others."""
 
-_FILTERS = {
-    "comment_text": quoting.comment_text,
-    "hcl_number": quoting.hcl_number,
-    "hcl_string": quoting.hcl_string,
-    "markdown_code": quoting.markdown_code,
-    "markdown_text": quoting.markdown_text,
-    "name": quoting.name,
-}
 _DECLARATION = re.compile(
     r'^(?:variable|output) "(?P<name>\w+)" \{\n  description = "(?P<description>(?:[^"\\]|\\.)*)"\n'
     r"(?:  type        = (?P<type>.+)\n)?(?:  default     = (?P<default>.+)\n)?",
@@ -68,14 +56,13 @@ def generate(plan: Plan, option: Option) -> Mapping[str, str]:
 
 def render(stack: StackModel) -> Mapping[str, str]:
     """The files of a stack: the same stack gives the same bytes."""
-    environment = _environment()
     known: dict[str, Any] = {
         "stack": stack,
         "subnets": [f"subnet-{number:017x}" for number in range(1, stack.compute.subnets + 1)],
     }
-    files = {path: environment.get_template(template).render(known) for path, template in _FILES.items()}
+    files = {path: fill(_FOLDER, template, known) for path, template in _FILES.items()}
     lists = {"inputs": declarations(files["variables.tf"]), "outputs": declarations(files["outputs.tf"])}
-    files["README.md"] = environment.get_template("README.md.j2").render(known | lists)
+    files["README.md"] = fill(_FOLDER, "README.md.j2", known | lists)
     return dict(sorted(files.items()))
 
 
@@ -90,30 +77,6 @@ def declarations(text: str) -> tuple[Declaration, ...]:
         )
         for found in _DECLARATION.finditer(text)
     )
-
-
-@cache
-def _environment() -> "jinja2.Environment":
-    """Templates in which an undefined name, or a value without a quoting filter, is an error."""
-    import jinja2  # noqa: PLC0415 - a recommendation without code stays quick
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_dir("templates") / "terraform" / "aws"),
-        undefined=jinja2.StrictUndefined,
-        finalize=_require_quoted,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - no HTML is written; _require_quoted takes the place of escaping
-    )
-    environment.filters.update(_FILTERS)
-    return environment
-
-
-def _require_quoted(value: object) -> object:
-    if isinstance(value, quoting.Quoted):
-        return value
-    raise TypeError(f"a template prints {value!r} without a quoting filter")
 
 
 def _unescape(literal: str) -> str:

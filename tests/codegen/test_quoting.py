@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advisor.codegen import quoting
-from advisor.codegen.terraform import _environment
+from advisor.codegen.templates import _environment
 from codegen.plans import HOSTILE
 
 TEXT = st.text() | st.text("${}%\"\\\n\r`|'<>#[]*_ \u202e")
@@ -97,7 +97,7 @@ def test_name_refuses_what_is_no_name(text):
 def test_hole_without_a_filter_is_an_error():
     """A template that prints a bare value does not render."""
     with pytest.raises(TypeError, match="without a quoting filter"):
-        _environment().from_string("{{ value }}").render(value="x")
+        _environment("terraform/aws").from_string("{{ value }}").render(value="x")
 
 
 def test_lone_surrogate_becomes_the_replacement_character():

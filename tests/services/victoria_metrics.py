@@ -1,6 +1,7 @@
 """A real VictoriaMetrics server (Debian's package ``victoria-metrics``), empty; it takes remote write by itself."""
 
 import shutil
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ WRITE_PATH = "/api/v1/write"
 def running_victoria_metrics(directory: Path, *, options: Sequence[str] = ()) -> Iterator[str]:
     """A server of its own that keeps its data below *directory*.
 
-    Queries see what was written at once: it neither holds back the newest samples nor caches answers.
+    It neither holds back the newest samples nor caches answers; queries see what was written after :func:`flush`.
 
     Args:
         directory: empty folder.
@@ -35,3 +36,9 @@ def running_victoria_metrics(directory: Path, *, options: Sequence[str] = ()) ->
 
     with serving(command, "/health", directory / "victoria-metrics.log") as url:
         yield url
+
+
+def flush(url: str) -> None:
+    """Make everything that was written visible to queries."""
+    with urllib.request.urlopen(f"{url}/internal/force_flush", timeout=20):
+        pass

@@ -1,0 +1,55 @@
+"""Templates in which an undefined name, or a value without a quoting filter, is an error."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from advisor.codegen import quoting
+from advisor.data_files import data_dir
+
+if TYPE_CHECKING:
+    import jinja2
+
+_FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
+    "comment_text": quoting.comment_text,
+    "hcl_number": quoting.hcl_number,
+    "hcl_string": quoting.hcl_string,
+    "image_reference": quoting.image_reference,
+    "ip_network": quoting.ip_network,
+    "json_list": quoting.json_list,
+    "kubernetes_argument": quoting.kubernetes_argument,
+    "markdown_code": quoting.markdown_code,
+    "markdown_text": quoting.markdown_text,
+    "name": quoting.name,
+    "systemd_command": quoting.systemd_command,
+    "systemd_value": quoting.systemd_value,
+    "yaml_string": quoting.yaml_string,
+}
+
+
+def fill(folder: str, template: str, known: Mapping[str, Any]) -> str:
+    """A template of a folder below ``templates/``, such as ``terraform/aws``, filled with what is known."""
+    return _environment(folder).get_template(template).render(known)
+
+
+@cache
+def _environment(folder: str) -> "jinja2.Environment":
+    import jinja2  # noqa: PLC0415 - commands that write no code stay quick
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_dir("templates") / folder),
+        undefined=jinja2.StrictUndefined,
+        finalize=_require_quoted,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - no HTML is written; _require_quoted takes the place of escaping
+    )
+    environment.filters.update(_FILTERS)
+    return environment
+
+
+def _require_quoted(value: object) -> object:
+    if isinstance(value, quoting.Quoted):
+        return value
+    raise TypeError(f"a template prints {value!r} without a quoting filter")

@@ -1,0 +1,117 @@
+"""What is known at the moment: the newest row of each target, as an OpenMetrics page.
+
+A target with a gap, or without a row for a minute, is not on the page: a monitor that reads it sees the value end, and
+not the old one for ever.
+"""
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from advisor.samples.agent.series import Family, Labels, Point, covers, number_text, points_of
+from advisor.samples.metrics import Kind
+from advisor.samples.rows import Gap, Record, Row, Target
+
+STALE_SECONDS = 60
+"""A row that ended longer ago than that says nothing about now."""
+MOST_REASONS = 50
+"""Different reasons of gaps that are told apart for each source."""
+_OTHER = "other reasons"
+_US_PER_SECOND = 1_000_000
+_UP = Family("advisor_agent_up", Kind.GAUGE, "", "whether a source has a fresh row of any target")
+_AGE = Family(
+    "advisor_agent_newest_row_timestamp_seconds", Kind.GAUGE, "seconds", "end of the newest row of a source, since 1970"
+)
+_MISSED = Family(
+    "advisor_agent_missed_ticks", Kind.COUNTER, "", "readings that gaps stand for since the agent started, by reason"
+)
+
+
+class Latest:
+    """The newest rows; written by one thread, read by another."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._lock = threading.Lock()
+        self._rows: dict[Target, Row] = {}
+        self._newest_us: dict[tuple[str, str], int] = {}
+        """By host and source."""
+        self._missed: Counter[tuple[str, str, str]] = Counter()
+        """By host, source and reason."""
+
+    def take(self, record: Record) -> None:
+        """Remember a row, or forget what a gap covers."""
+        with self._lock:
+            if isinstance(record, Gap):
+                self._take_gap(record)
+            else:
+                self._take_row(record)
+
+    def page(self, now_us: int | None = None) -> bytes:
+        """The OpenMetrics page at a time (µs since 1970; None: now)."""
+        with self._lock:
+            return _render(self._points(time.time_ns() // 1000 if now_us is None else now_us))
+
+    def _take_row(self, row: Row) -> None:
+        known = self._rows.get(row.target)
+        if known is None or known.end_us <= row.end_us:
+            self._rows[row.target] = row
+        source = (row.target.host, row.target.source)
+        self._newest_us[source] = max(row.end_us, self._newest_us.get(source, 0))
+
+    def _take_gap(self, gap: Gap) -> None:
+        source = (gap.target.host, gap.target.source)
+        reasons = sum(1 for host, name, _ in self._missed if (host, name) == source)
+        known = (*source, gap.reason) in self._missed or reasons < MOST_REASONS
+        self._missed[(*source, gap.reason if known else _OTHER)] += gap.missed_ticks
+        self._newest_us.setdefault(source, 0)
+        for target in [t for t, row in self._rows.items() if covers(gap.target, t) and row.end_us <= gap.end_us]:
+            del self._rows[target]
+
+    def _points(self, now_us: int) -> Iterator[Point]:
+        oldest_us = now_us - STALE_SECONDS * _US_PER_SECOND
+        for target in [target for target, row in self._rows.items() if row.end_us < oldest_us]:
+            del self._rows[target]
+        fresh = {(target.host, target.source) for target in self._rows}
+        for source, newest_us in sorted(self._newest_us.items()):
+            labels = _labels(*source)
+            yield Point(_UP, _UP.name, labels, float(source in fresh))
+            if newest_us:
+                yield Point(_AGE, _AGE.name, labels, newest_us / _US_PER_SECOND)
+        for (host, name, reason), missed in sorted(self._missed.items()):
+            labels = tuple(sorted((*_labels(host, name), ("reason", reason))))
+            yield Point(_MISSED, f"{_MISSED.name}_total", labels, missed)
+        for row in self._rows.values():
+            yield from points_of(row)
+
+
+def _labels(host: str, source: str) -> Labels:
+    return (("host", host), ("source", source))
+
+
+def _render(points: Iterator[Point]) -> bytes:
+    """Families in the order of their names, each with all of its samples."""
+    families: defaultdict[str, list[Point]] = defaultdict(list)
+    for point in points:
+        families[point.family.name].append(point)
+    lines = []
+    for name in sorted(families):
+        lines += _metadata(families[name][0].family)
+        lines += [f"{point.name}{label_text(point.labels)} {number_text(point.value)}" for point in families[name]]
+    return "\n".join([*lines, "# EOF", ""]).encode()
+
+
+def _metadata(family: Family) -> list[str]:
+    unit = [f"# UNIT {family.name} {family.unit}"] if family.unit else []
+    return [f"# TYPE {family.name} {family.kind}", *unit, f"# HELP {family.name} {_escaped(family.meaning)}"]
+
+
+def label_text(labels: Labels) -> str:
+    """Labels in braces, escaped so that no value can end its quotes or its line."""
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels) + "}"
+
+
+def _escaped(text: str) -> str:
+    flat = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return flat.replace("\r", " ").encode("utf-8", "replace").decode()

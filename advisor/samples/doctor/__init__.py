@@ -1,0 +1,1 @@
+"""What can be read on a machine, what cannot, and how to mend it."""
