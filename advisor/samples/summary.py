@@ -12,6 +12,7 @@ import numpy as np
 
 from advisor.errors import InputError
 from advisor.samples.frame import AcceleratorKey, Booleans, Floats, SampleFrame
+from advisor.samples.growth import growth
 from advisor.samples.metrics import ACCELERATOR_METRICS, Kind
 from advisor.units import SECONDS_PER_MINUTE
 
@@ -143,7 +144,7 @@ def _summarise_one(frame: SampleFrame, number: int, span_seconds: float) -> Acce
         gap_reasons=dict(reasons.most_common()),
         coverage_ratio=_observed_seconds(frame, rows, is_sample) / span_seconds,
         metrics=metrics,
-        energy_joules=_growth(frame.columns["energy_joules"][rows]) if "energy_joules" in frame.columns else None,
+        energy_joules=growth(frame.columns["energy_joules"][rows]) if "energy_joules" in frame.columns else None,
     )
 
 
@@ -169,12 +170,6 @@ def _summarise_metric(frame: SampleFrame, rows: slice, name: str, span_seconds: 
         mean=float(known.mean()),
         coverage_ratio=_observed_seconds(frame, rows, is_known) / span_seconds,
     )
-
-
-def _growth(counter: Floats) -> float | None:
-    """What a counter grew by; a reset (a new driver) starts it anew, and what was counted meanwhile is unknown."""
-    steps = np.diff(counter[~np.isnan(counter)])
-    return float(steps[steps > 0].sum()) if steps.size else None
 
 
 def _host_spans(frame: SampleFrame) -> dict[str, float]:

@@ -84,11 +84,11 @@ def test_an_idle_accelerator_has_no_peak_to_mean(tmp_path):
 
 
 def test_energy_is_the_growth_of_the_counter(tmp_path):
-    """From 100 J to 180 J, then a new driver that counts from 5 J to 25 J: 80 + 20 J; one reading alone says nothing."""
+    """From 100 J to 180 J, then a new driver that counted 5 J to 25 J: 80 + 25 J; one reading alone says nothing."""
     counter = [100.0, None, 180.0, 5.0, 25.0]
     readings = [sample(second, energy_joules=value) for second, value in enumerate(counter, start=1)]
     write(tmp_path, [*readings, sample(1, index=1, energy_joules=7.0)])
-    assert [summary.energy_joules for summary in summarise(read_samples(tmp_path))] == [100.0, None]
+    assert [summary.energy_joules for summary in summarise(read_samples(tmp_path))] == [105.0, None]
 
 
 def test_coverage_counts_gaps_and_silence_of_the_agent(tmp_path):

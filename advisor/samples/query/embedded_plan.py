@@ -1,9 +1,10 @@
 """Which files answer a question, and which hosts are asked at once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -23,6 +24,7 @@ _CHUNK_BYTES = 40_000_000
 """Parquet files of rows that are read at once; one host is read whole."""
 _CHUNK_HISTOGRAMS = 350
 """Histograms that are read at once."""
+_Answer = TypeVar("_Answer")
 _ROW_US = ROW_SECONDS * US_PER_SECOND
 
 
@@ -59,6 +61,25 @@ class FilePlan:
 
     def window(self) -> Window | None:
         """From the first to the last row that there is; None where there is none."""
+        return self._listed_anew(self._window)
+
+    def groups(self, window: Window) -> list[list[str]]:
+        """Hosts that are asked at once: those that share accelerators, and as many more as memory allows."""
+        return self._listed_anew(lambda: self._groups(window))
+
+    def chunk(self, hosts: Sequence[str], window: Window) -> Chunk:
+        """What has to be read of some hosts."""
+        return self._listed_anew(lambda: self._chunk(hosts, window))
+
+    def _listed_anew(self, ask: Callable[[], _Answer]) -> _Answer:
+        """An answer, from a new list of files where a compaction removed what was listed."""
+        try:
+            return ask()
+        except FileNotFoundError:
+            self._hosts = read_inventory(self._directory)
+            return ask()
+
+    def _window(self) -> Window | None:
         days = sorted({day for host in self._hosts.values() for day in host.days})
         spooled = [record for host in self._hosts.values() for record in self._spooled(host.spool)]
         first = [record.end_us - _ROW_US for record in spooled]
@@ -73,8 +94,7 @@ class FilePlan:
                 break
         return Window(min(first), max(last)) if first and last else None
 
-    def groups(self, window: Window) -> list[list[str]]:
-        """Hosts that are asked at once: those that share accelerators, and as many more as memory allows."""
+    def _groups(self, window: Window) -> list[list[str]]:
         groups: list[list[str]] = []
         room_histograms, room_bytes = 0, 0
         for linked in self._linked_hosts(window):
@@ -112,8 +132,7 @@ class FilePlan:
         first, last = day_of(window.start_us + 1), day_of(window.end_us)
         return found | {day for day in host.spooled_days() if first <= day <= last}
 
-    def chunk(self, hosts: Sequence[str], window: Window) -> Chunk:
-        """What has to be read of some hosts."""
+    def _chunk(self, hosts: Sequence[str], window: Window) -> Chunk:
         histograms: list[Path] = []
         rows, engines = Parts(Scope.ACCELERATOR), Parts(Scope.ENGINE)
         records: list[Record] = []

@@ -11,8 +11,8 @@ _ACCELERATOR = "accelerator_index, mig_index, accelerator_uuid, accelerator"
 _ENGINE = "rank AS accelerator_index, NULL::INTEGER AS mig_index, endpoint AS accelerator_uuid, model AS accelerator"
 _IDENTITY = {
     Scope.ACCELERATOR: (
-        "coalesce('u' || accelerator_uuid, "
-        "'p' || coalesce(accelerator_index, -1) || '/' || coalesce(mig_index, -1) || '/' || host)"
+        "coalesce(accelerator_uuid, "
+        "' ' || coalesce(accelerator_index, -1) || '/' || coalesce(mig_index, -1) || '/' || host)"
     ),
     Scope.ENGINE: (
         "coalesce(rank, -1) || '/' || host || ' ' || coalesce(endpoint, '') || ' ' || coalesce(model, '') "

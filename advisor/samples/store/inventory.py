@@ -29,12 +29,12 @@ class DayFiles:
         name = self.rows[0].name.replace(ROWS, HISTOGRAMS, 1)
         return next((path for path in self.histograms if path.name == name), None)
 
-    def take(self, path: Path) -> None:
+    def take(self, folder: Path, name: str) -> None:
         """Sort a file by its name; what is unfinished or not of this store is left out."""
         kinds = {ROWS: self.rows, ENGINES: self.engines, HISTOGRAMS: self.histograms, TICKS: self.ticks}
-        kind = kinds.get(path.name.partition("-")[0])
-        if kind is not None and path.name.endswith(".parquet"):
-            kind.append(path)
+        kind = kinds.get(name.partition("-")[0])
+        if kind is not None and name.endswith(".parquet"):
+            kind.append(folder / name)
 
 
 def segment_day(path: Path) -> date:
@@ -95,8 +95,9 @@ def read_inventory(directory: Path) -> dict[str, HostFiles]:
         if day is not None:
             for host_folder in _folders(folder, "host="):
                 files = _of_host(hosts, host_folder).days.setdefault(day, DayFiles())
-                for path in sorted(host_folder.iterdir()):
-                    files.take(path)
+                with os.scandir(host_folder) as entries:
+                    for name in sorted(entry.name for entry in entries):
+                        files.take(host_folder, name)
     return dict(sorted(hosts.items()))
 
 
