@@ -127,3 +127,10 @@ def test_a_password_in_the_workload_file_is_refused(tmp_path, run_advisor):
     assert done.returncode == 1
     assert "chat.yaml:7: demand.prometheus.url" in done.stderr
     assert "s3cret" not in done.stderr
+
+
+def test_a_directory_of_workloads_names_its_servers_itself(tmp_path, run_advisor):
+    """With a directory ``--prometheus`` is wrong usage: whose demand would it be?"""
+    done = run_advisor("recommend", tmp_path, "--prometheus", "http://127.0.0.1:9")
+    assert done.returncode == 2
+    assert "for one workload file" in done.stderr

@@ -38,16 +38,17 @@ PROGRAMS = {"prometheus": prometheus.PROGRAM, "victoria-metrics": victoria_metri
 
 def numpy_answers(directory: Path, window: Window) -> int:
     """The reference: every file read, every quantile by NumPy."""
-    columns = ["accelerator_uuid", "timestamp", "busy_ratio_max", *METRICS]
-    frame = ds.dataset(directory, format="parquet").to_table(columns).to_pandas().drop_duplicates(
-        ["accelerator_uuid", "timestamp"]
-    )  # fmt: skip
+    columns = ["accelerator_uuid", "host", "accelerator_index", "timestamp", "busy_ratio_max", *METRICS]
+    frame = ds.dataset(directory, format="parquet").to_table(columns).to_pandas()
+    place = frame["host"].astype(str) + "/" + frame["accelerator_index"].astype(str)
+    frame["who"] = frame["accelerator_uuid"].astype(object).fillna(place)
+    frame = frame.drop_duplicates(["who", "timestamp"])
     answered = 0
-    for uuid, rows in frame.groupby("accelerator_uuid", observed=True):
+    for who, rows in frame.groupby("who"):
         end_us = rows["timestamp"].astype("int64").to_numpy()
         for metric in METRICS:
             greatest = rows["busy_ratio_max"].to_numpy() if metric == "busy_ratio" else None
-            answered += reference(Rows(uuid, metric, end_us, rows[metric].to_numpy(), greatest), window, 15) is not None
+            answered += reference(Rows(who, metric, end_us, rows[metric].to_numpy(), greatest), window, 15) is not None
     return answered
 
 
@@ -56,7 +57,14 @@ def on_a_server(url: str, made: Exported) -> QueryBackend:
     series = []
     for rows in made.rows:
         who = rows.accelerator
-        labels = {"host": who.host, "accelerator": str(who.index), "uuid": who.uuid, "product": who.product}
+        named = {
+            "host": who.host,
+            "accelerator": who.index,
+            "mig": who.mig_index,
+            "uuid": who.uuid,
+            "product": who.product,
+        }
+        labels = {name: str(value) for name, value in named.items() if value is not None}
         name = f"advisor_accelerator_{rows.metric}"
         series.append(({"__name__": name, **labels}, points(rows.end_us, rows.mean)))
         if rows.greatest is not None:

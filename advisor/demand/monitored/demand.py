@@ -46,18 +46,27 @@ def engine_demand(server: Monitored, model: str, context_tokens: int | None = No
     Raises:
         InputError: it cannot be asked, several models are served and none is named, or nothing was served.
     """
+    idle = []
     for engine in ENGINES:
         requests = server.first(engine.requests)
         if requests is None:
             continue
         narrowed = _of_one_model(server, engine, requests, model)
-        if narrowed is not None and (arrivals := _arrivals(narrowed, engine, requests)) is not None:
+        arrivals = _arrivals(narrowed, engine, requests)
+        if arrivals is not None and arrivals.total > 0:
             return _demand(narrowed, engine, arrivals, context_tokens)
+        idle.append(engine.name)
+    if idle:
+        raise InputError(
+            f"{', '.join(idle)} counted no request there in {server.window.seconds / SECONDS_PER_HOUR:.3g} h",
+            where=server.questions.api.access.url,
+            hint="look further back, or check the selector",
+        )
     return None
 
 
-def _of_one_model(server: Monitored, engine: Engine, requests: str, model: str) -> Monitored | None:
-    """The server with a matcher for the one model that is in question; None where it has no series at all."""
+def _of_one_model(server: Monitored, engine: Engine, requests: str, model: str) -> Monitored:
+    """The server with a matcher for the one model that is in question."""
     window, api = server.window, server.questions.api
     names = api.label_values(engine.model, window.start_us, window.end_us, server.questions.select(requests))
     served = sorted(name for name in names if name)
@@ -74,7 +83,7 @@ def _of_one_model(server: Monitored, engine: Engine, requests: str, model: str) 
 
 
 def _arrivals(server: Monitored, engine: Engine, requests: str) -> _Arrivals | None:
-    """Requests in each minute; None where the counter has no samples that match."""
+    """Requests in each minute; None where the counter has too few samples that match."""
     selector = server.questions.select(requests)
     found = rhythm(server.questions.api, selector, server.window)
     if found is None:
@@ -90,8 +99,6 @@ def _arrivals(server: Monitored, engine: Engine, requests: str) -> _Arrivals | N
     observed = is_observed(present, expected_over_time(server, selector, engine.replica, step_us))
     minutes = step_us // _MINUTE_US
     known = np.where(observed, counted, np.nan)
-    if not np.nansum(known) > 0:
-        return None
     return _Arrivals(np.repeat(known / minutes, minutes), minutes, float(np.nansum(known)))
 
 

@@ -86,6 +86,15 @@ def test_several_models_have_to_be_told_apart(server_url):
     assert 'model_name="' in caught.value.hint
 
 
+def test_an_engine_without_requests(victoria_metrics_url):
+    """An engine that counted nothing in the window is named: no demand is made up from its accelerators."""
+    series = vllm_series({"instance": "a:8000", "fleet": "idle"}, TIMES_MS, np.full(len(TIMES_MS), 1000.0))
+    write(victoria_metrics_url, series)
+    with pytest.raises(InputError, match=r"vLLM counted no request there in 6 h") as caught:
+        engine_demand(monitored(victoria_metrics_url, "idle"), MODEL)
+    assert "selector" in caught.value.hint
+
+
 def test_busy_accelerators_where_no_engine_is_scraped(server_url):
     """Two accelerators, half an hour of which one was not scraped: that half hour is unknown."""
     times_us = TIMES_MS * 1000

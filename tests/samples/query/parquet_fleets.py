@@ -16,13 +16,14 @@ METRICS = ("memory_used_bytes", "busy_ratio")
 
 
 def write_rows(directory: Path, window: Window, hosts: int, gpus: int) -> Exported:
-    """Accelerator rows of v2, with gaps, values that are unknown, one row twice, and a host that was renamed."""
+    """Accelerator rows of v2: gaps, unknown values, a row twice, a renamed host, a MIG instance, a host without UUIDs."""
     made = Exported()
     end_us = times(window, 15)
     for host in range(hosts):
         for gpu in range(gpus):
             seed = host * 8 + gpu
-            who = Accelerator(f"host {host}", gpu, None, f"GPU-{host}-{gpu}", "NVIDIA L4")
+            mig, uuid = (3 if (host, gpu) == (1, 1) else None), (None if host == 2 else f"GPU-{host}-{gpu}")
+            who = Accelerator(f"host {host}", gpu, mig, uuid, "NVIDIA L4")
             busy = np.round(wave(seed, len(end_us), 0, 1) * 200) / 200
             busy[np.random.default_rng(seed).random(len(busy)) < 0.05] = np.nan
             used = np.round(wave(seed + 99, len(end_us), 1e9, 2e10) / 1048576) * 1048576
@@ -57,8 +58,8 @@ def _write_part(directory, host, who, end_us, values):
         "host": pa.array([host] * count).cast(_TEXT),
         "source": pa.array(["nvml"] * count).cast(_TEXT),
         "accelerator_index": pa.array([who.index] * count, pa.int32()),
-        "mig_index": pa.nulls(count, pa.int32()),
-        "accelerator_uuid": pa.array([who.uuid] * count).cast(_TEXT),
+        "mig_index": pa.array([who.mig_index] * count, pa.int32()),
+        "accelerator_uuid": pa.array([who.uuid] * count, pa.string()).cast(_TEXT),
         "accelerator": pa.array([who.product] * count).cast(_TEXT),
         "missed_ticks": pa.array(np.where(gap[twice], 15, 0), pa.int32()),
         "gap_reason": pa.array(["GPU is lost" if lost else None for lost in gap[twice]]).cast(_TEXT),

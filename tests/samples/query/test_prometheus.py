@@ -56,6 +56,7 @@ def test_a_fleet_under_dcgm_exporter(server_url, interval_s):
     write(server_url, fleet.series)
     asked = backend(server_url, tag)
     assert_same(list(asked.summaries(METRICS, WINDOW)), expected(fleet, METRICS, WINDOW, interval_s))
+    assert not any("at 0" in note for note in asked.notes())
     assert asked.accelerators(WINDOW) == sorted({rows.accelerator for rows in fleet.rows})
     assert set(METRICS) <= set(asked.metrics(WINDOW))
     assert f"dcgm-exporter is scraped every {interval_s:g} s; a row is one scrape" in asked.notes()
@@ -135,6 +136,43 @@ def test_a_host_that_was_renamed(server_url):
     )
 
 
+def test_numbers_and_names_that_change(server_url):
+    """A GPU that gets another number and product name after a reboot is the one that its UUID says, with all its rows."""
+    end_us = times(WINDOW, 15)
+    values = np.round(wave(6, len(end_us), 0, 100))
+    first = np.arange(len(end_us)) < len(end_us) // 2
+    series = []
+    for part, changed in (
+        (first, {"gpu": "0", "modelName": "Tesla T4"}),
+        (~first, {"gpu": "3", "modelName": "NVIDIA T4"}),
+    ):
+        labels = {**dcgm_labels("reboot", 0, 0), **changed}
+        series.append(({"__name__": "DCGM_FI_DEV_GPU_UTIL", **labels}, points(end_us, np.where(part, values, np.nan))))
+    write(server_url, series)
+    (found,) = backend(server_url, "reboot").summaries(["busy_ratio"], WINDOW)
+    rows = Rows(found.accelerator, "busy_ratio", end_us, values * 0.01)
+    assert_same([found], [reference(rows, WINDOW, 15)])
+    assert found.accelerator.uuid == "GPU-reboot-0-0"
+
+
+def test_a_place_without_uuid_whose_port_changed(server_url):
+    """Where no label holds a UUID an accelerator is its host and number, whatever port the exporter had."""
+    end_us = times(WINDOW, 15)
+    series, expected_rows = [], []
+    for gpu in range(2):
+        values = np.round(wave(gpu, len(end_us), 0, 100))
+        first = np.arange(len(end_us)) < len(end_us) // 2
+        for part, port in ((first, 9090), (~first, 9091)):
+            labels = {"instance": f"bare:{port}", "gpu_index": str(gpu), "gpu_name": "H200", "fleet": "port"}
+            series.append(
+                ({"__name__": "all_smi_gpu_utilization", **labels}, points(end_us, np.where(part, values, np.nan)))
+            )
+        expected_rows.append(Rows(Accelerator("bare", gpu, None, None, "H200"), "busy_ratio", end_us, values * 0.01))
+    write(server_url, series)
+    found = list(backend(server_url, "port").summaries(["busy_ratio"], WINDOW))
+    assert_same(found, [reference(rows, WINDOW, 15) for rows in expected_rows])
+
+
 @pytest.mark.parametrize(
     ("tag", "values", "scale"),
     [
@@ -182,6 +220,21 @@ def test_profiling_counters_that_are_stuck(server_url):
         (0, "busy_ratio", 0.75), (1, "busy_ratio", 0.0), (1, "sm_active_ratio", 0.0), (1, "tensor_active_ratio", 0.0),
     ]  # fmt: skip
     assert any("PROF_SM_ACTIVE at 0 throughout while they were busy" in note for note in asked.notes())
+
+
+def test_profiling_counters_that_are_stuck_for_a_part(server_url):
+    """Figures of a counter that stood at 0 for a third of the time are given, with the warning that they are too low."""
+    end_us = times(WINDOW, 15)
+    is_stuck = np.arange(len(end_us)) < len(end_us) // 3
+    labels = dcgm_labels("partly", 0, 0)
+    write(server_url, [
+        ({"__name__": "DCGM_FI_DEV_GPU_UTIL", **labels}, points(end_us, np.full(len(end_us), 80.0))),
+        ({"__name__": "DCGM_FI_PROF_SM_ACTIVE", **labels}, points(end_us, np.where(is_stuck, 0.0, 0.6))),
+    ])  # fmt: skip
+    asked = backend(server_url, "partly")
+    (found,) = asked.summaries(["sm_active_ratio"], WINDOW)
+    assert found.p50 == 0.6
+    assert any("SM_ACTIVE at 0 for a part of the time" in note for note in asked.notes())
 
 
 def test_memory_in_all_is_the_sum_of_its_parts(server_url):

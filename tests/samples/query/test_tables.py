@@ -34,31 +34,31 @@ def samples(tmp_path_factory):
     return directory, made
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(
-            "duckdb", marks=pytest.mark.skipif(bool(missing("ibis", "duckdb")), reason=missing("ibis", "duckdb"))
-        ),
-        pytest.param(
-            "clickhouse", marks=pytest.mark.skipif(bool(missing("ibis", "chdb")), reason=missing("ibis", "chdb"))
-        ),
-        pytest.param(
-            "pyspark",
-            marks=[
-                pytest.mark.slow,
-                pytest.mark.skipif(bool(missing("ibis", "pyspark")), reason=missing("ibis", "pyspark")),
-            ],
-        ),
-    ],
-)
-def engine(request, samples):
-    """An engine that looks at the files."""
-    where, options = (CLUSTER, "&spark.sql.shuffle.partitions=4") if request.param == "pyspark" else ("", "")
+def parameter(name: str, *modules: str, marks=()):
+    """An engine that is left out where it is not installed."""
+    why = missing(*modules)
+    return pytest.param(name, marks=[pytest.mark.skipif(bool(why), reason=why), *marks])
+
+
+IN_PROCESS = [parameter("duckdb", "ibis", "duckdb"), parameter("clickhouse", "ibis", "chdb")]
+CLUSTERS = [parameter("pyspark", "ibis", "pyspark", marks=[pytest.mark.slow])]
+
+
+@pytest.fixture(scope="module")
+def opened(samples):
+    """Opens an engine that looks at the files, each once."""
+    known = {}
+
+    def backend(name: str) -> TablesBackend:
+        if name not in known:
+            where, options = (CLUSTER, "&spark.sql.shuffle.partitions=2") if name == "pyspark" else ("", "")
+            known[name] = TablesBackend(f"{name}://{where}?samples={samples[0]}{options}")
+        return known[name]
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield TablesBackend(f"{request.param}://{where}?samples={samples[0]}{options}")
-        if request.param == "pyspark":
+        yield backend
+        if "pyspark" in known:
             session = importlib.import_module("pyspark.sql").SparkSession.getActiveSession()
             processes = session.sparkContext._jsc.sc().getExecutorMemoryStatus().size()
             session.stop()
@@ -76,11 +76,20 @@ def answers(made, metrics, window, row_seconds):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_engine_gives_the_answers_of_the_rows(engine, samples):
-    """Old and new files, gaps, unknown values, rows that are there twice, renamed hosts, serving engines: as NumPy says."""
-    rows, ticks, engines = samples[1]
+@pytest.mark.parametrize("name", [*IN_PROCESS, *CLUSTERS])
+def test_every_engine_gives_the_answers_of_the_rows(opened, samples, name):
+    """Old and new files, gaps, unknown values, rows that are there twice, renamed hosts: as NumPy says."""
+    rows, ticks, _ = samples[1]
     expected = answers(rows, METRICS, WINDOW, 15) + answers(ticks, METRICS, WINDOW, 1)
-    assert_same(list(engine.summaries(METRICS, WINDOW)), expected)
+    assert_same(list(opened(name).summaries(METRICS, WINDOW)), expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", IN_PROCESS)
+def test_what_the_files_hold(opened, samples, name):
+    """Serving engines have summaries too; accelerators, metrics and the window are those of the rows."""
+    rows, _, engines = samples[1]
+    engine = opened(name)
     assert_same(
         list(engine.summaries(["requests_waiting"], WINDOW)), answers(engines, ["requests_waiting"], WINDOW, 15)
     )
@@ -88,8 +97,9 @@ def test_every_engine_gives_the_answers_of_the_rows(engine, samples):
     assert engine.metrics(WINDOW) == ["memory_used_bytes", "busy_ratio", "requests_waiting"]
     ends = rows.rows[0].end_us
     assert engine.window() == Window(int(ends[0]) - 15_000_000, int(ends[-1]))
-    one = expected[0]
-    assert engine.summary(one.accelerator, one.metric, WINDOW).rows == one.rows
+    expected = answers(rows, ["busy_ratio"], WINDOW, 15)[0]
+    assert_same([engine.summary(expected.accelerator, "busy_ratio", WINDOW)], [expected])
+    assert engine.summary(expected.accelerator, "ttft_seconds", WINDOW) is None
 
 
 @pytest.mark.skipif(bool(missing("ibis")), reason=missing("ibis"))

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from advisor.samples.query.prometheus.api import quoted
 from advisor.samples.query.prometheus.fleet import Fleet, Found, Identity, matcher
 from advisor.samples.query.prometheus.names import NAMES, Name
 from advisor.samples.query.prometheus.over_time import GREATEST, ByIdentity, series_of
@@ -10,6 +11,9 @@ from advisor.samples.query.prometheus.questions import Questions
 
 _BUSY_AT_LEAST = 0.05
 """A reading above this cannot go with profiling counters at 0."""
+_LOOK_EVERY_US = 300_000_000
+_LEAST_SHARE = 0.02
+"""Share of the window in which a counter has to be seen at 0 on a busy accelerator."""
 _NEVER_ZERO_WHEN_BUSY = ("sm_active_ratio", "sm_occupancy_ratio", "dram_active_ratio")
 
 
@@ -24,6 +28,8 @@ def believed(
     if stuck:
         at_zero = f"accelerators had {name.name} at 0 throughout while they were busy: it is stuck, so taken as unknown"
         questions.notes.count(at_zero, len(stuck))
+    if name.profiles and metric != "tensor_active_ratio":
+        _say_partly_stuck(questions, fleet, name, [one for one in chunk if one.identity in stats.keys() - stuck])
     return {identity: one for identity, one in stats.items() if identity not in stuck}
 
 
@@ -38,6 +44,35 @@ def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[F
         others = {name for other in _NEVER_ZERO_WHEN_BUSY for name in NAMES[other] if name.profiles}
         stuck -= _above(questions, fleet, suspects, others, 0.0)
     return stuck
+
+
+def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found]) -> None:
+    """Say of how many accelerators a counter stood at 0 for a part of the time in which they were busy."""
+    busy = next((one for one in NAMES["busy_ratio"] if _sees_it_work(one, name) and one.name in fleet.names), None)
+    if busy is None or not chunk:
+        return
+    step_us = max(_LOOK_EVERY_US, questions.interval_us(fleet, name))
+    same = ", ".join((*name.exporter.uuid, *name.exporter.mig))
+    works = f"> {_BUSY_AT_LEAST / busy.scale:g}"
+    rows = f"[{fleet.range(fleet.length_us)}:{step_us // 1000}ms]"
+
+    def query(selector: str) -> str:
+        other = selector.replace(quoted(name.name), quoted(busy.name), 1)
+        return f"count_over_time(({selector} == 0 and on ({same}) {other} {works}){rows})"
+
+    seen = series_of(questions, fleet, name, chunk, query)
+    least = _LEAST_SHARE * fleet.length_us / step_us
+    wanted = {one.identity for one in chunk}
+    partly = [who for who, each in seen.items() if who in wanted and sum(one.value for one in each) > least]
+    if partly:
+        part = (
+            f"accelerators had {name.name} at 0 for a part of the time in which they were busy: its figures are too low"
+        )
+        questions.notes.count(part, len(partly))
+
+
+def _sees_it_work(busy: Name, name: Name) -> bool:
+    return busy.exporter == name.exporter and not busy.profiles and not busy.has_two_scales
 
 
 def _above(

@@ -14,6 +14,7 @@ Identity = tuple[object, ...]
 _BARE_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _PORT = re.compile(r":\d+$")
 _UNKNOWN_INDEX = -1
+_BY_UUID = "uuid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Found:
     accelerator: Accelerator
     identity: Identity
     sources: tuple[Source, ...]
+
+    @property
+    def has_uuid(self) -> bool:
+        """Whether it is told by its UUID, not by its place."""
+        return self.identity[0] == _BY_UUID
 
     def hosts(self, exporter: Exporter) -> set[tuple[str, str]]:
         """Host labels and values under which an exporter has had it."""
@@ -78,7 +84,7 @@ def identity_of(exporter: Exporter, labels: Mapping[str, str]) -> Identity:
     source = Source(exporter, labels)
     uuid, mig, index = (_first(labels, names) for names in (exporter.uuid, exporter.mig, exporter.index))
     if uuid and not exporter.serves:
-        return ("accelerator", _whole_uuid(uuid), mig)
+        return (_BY_UUID, _whole_uuid(uuid), mig)
     product = _first(labels, exporter.product) if exporter.serves else ""
     return ("engine" if exporter.serves else "place", source.host, uuid, index, mig, product)
 

@@ -6,7 +6,7 @@ window.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from advisor.samples.query.prometheus.api import Series
@@ -63,9 +63,17 @@ def read_statistics(questions: Questions, fleet: Fleet, name: Name, chunk: Seque
 
 
 def series_of(
-    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found], function: str
+    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found], function: str | Callable[[str], str]
 ) -> dict[Identity, list[Series]]:
-    """Series of a function over the whole window, by accelerator; of other accelerators on these hosts too."""
+    """Series of a function over the whole window, by accelerator; of other accelerators on these hosts too.
+
+    Args:
+        questions: how to ask.
+        fleet: the window.
+        name: which metric.
+        chunk: whose hosts.
+        function: text with a place for the rows of the window; or what makes a query of a selector.
+    """
     hosts: defaultdict[str, set[str]] = defaultdict(set)
     for one in chunk:
         for label, value in one.hosts(name.exporter):
@@ -75,7 +83,8 @@ def series_of(
 
         def query(some: Sequence[str], label: str = label) -> str:
             narrowed = (matcher(label, some),) if label else ()
-            return function.format(f"{questions.select(name.name, *narrowed)}{fleet.whole}")
+            selector = questions.select(name.name, *narrowed)
+            return function.format(f"{selector}{fleet.whole}") if isinstance(function, str) else function(selector)
 
         answers += questions.in_chunks(query, sorted(values), fleet.window.end_us)
     return _by_identity(name.exporter, answers)
@@ -112,24 +121,38 @@ def _merged(questions: Questions, fleet: Fleet, name: Name, several: Sequence[Fo
     """Statistics of accelerators that are several series each: host by host, but one by one where they moved."""
     what = f"times that an accelerator's {name.name} was several series (labels or host changed), merged row by row"
     questions.notes.count(what, len(several))
-    settled = [one for one in several if len(one.hosts(name.exporter)) == 1]
-    labels = (
-        *name.exporter.uuid,
-        *name.exporter.mig,
-        *name.exporter.host,
-        *name.exporter.index,
-        *name.exporter.product,
-    )
     stats: ByIdentity = {}
-    for label, value in sorted({host for one in settled for host in one.hosts(name.exporter)}):
-        stats |= _merged_rows(questions, fleet, name, (matcher(label, [value]),) if label else (), labels)
+    settled = [one for one in several if len(one.hosts(name.exporter)) == 1]
+    for by in sorted({_told_by(name.exporter, one) for one in settled}):
+        mine = [one for one in settled if _told_by(name.exporter, one) == by]
+        for label, value in sorted({host for one in mine for host in one.hosts(name.exporter)}):
+            narrowed = (matcher(label, [value]),) if label else ()
+            stats |= _merged_rows(questions, fleet, name, narrowed, by)
     for one in several:
         if one not in settled:
-            uuids = {source.labels.get(name.exporter.uuid[0], "") for source in one.sources} - {""}
-            narrowed = (matcher(name.exporter.uuid[0], uuids),)
-            stats |= _merged_rows(questions, fleet, name, narrowed, (*name.exporter.uuid, *name.exporter.mig))
+            stats[one.identity] = _moved(questions, fleet, name, one)
     wanted = {one.identity for one in several}
     return {identity: one for identity, one in stats.items() if identity in wanted}
+
+
+def _told_by(exporter: Exporter, one: Found) -> tuple[str, ...]:
+    """Labels that make the series of a host those of one accelerator: all that its identity is made of, and no more."""
+    if one.has_uuid:
+        return (*exporter.uuid, *exporter.mig)
+    product = exporter.product if exporter.serves else ()
+    return tuple(dict.fromkeys((*exporter.host, *exporter.index, *exporter.uuid, *exporter.mig, *product)))
+
+
+def _moved(questions: Questions, fleet: Fleet, name: Name, one: Found) -> Stats:
+    """Statistics of an accelerator that was at several hosts, or on several ports of one."""
+    exporter = name.exporter
+    sources = [source for source in one.sources if source.exporter == exporter]
+    groups = (exporter.uuid, exporter.mig) if one.has_uuid else (exporter.host, exporter.index, exporter.mig)
+    narrowed = []
+    for labels in groups:
+        values = {label: {source.labels.get(label, "") for source in sources} - {""} for label in labels}
+        narrowed += [matcher(label, found) for label, found in values.items() if found][:1]
+    return next(iter(_merged_rows(questions, fleet, name, narrowed, ()).values()))
 
 
 def _merged_rows(
@@ -140,8 +163,8 @@ def _merged_rows(
     shift_us = fleet.window.end_us % step_us
     offset = f" offset -{shift_us // 1000}ms" if shift_us else ""
     row = f"last_over_time({questions.select(name.name, *narrowed)}[{fleet.range(step_us)}]{offset})"
-    merged = f"(max by ({', '.join(dict.fromkeys(labels))}) ({row}))"
-    rows = f"{merged}[{fleet.range(fleet.length_us // step_us * step_us)}:{step_us // 1000}ms]"
+    length = fleet.range(fleet.length_us // step_us * step_us)
+    rows = f"(max by ({', '.join(labels)}) ({row}))[{length}:{step_us // 1000}ms]"
     answers = {
         what: questions.api.instant(function.format(rows), fleet.window.end_us - shift_us)
         for what, function in {**_OVER_TIME, "rows": _COUNT}.items()

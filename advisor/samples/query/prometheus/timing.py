@@ -1,5 +1,6 @@
 """When a server's samples were taken: their edges, their distance, and whether they only repeat."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -100,13 +101,23 @@ def _exact(api: PrometheusApi, selector: str, begin_us: int, last_us: int, step_
 
 def _rhythm(series: Sequence[Series]) -> Rhythm | None:
     distances = [
-        median(after[0] - before[0] for before, after in pairwise(one.points)) for one in series if len(one.points) > 2
+        _usual([after[0] - before[0] for before, after in pairwise(one.points)])
+        for one in series
+        if len(one.points) > 2
     ]
     if not distances:
         return None
     usual, low, high = median(distances), min(distances), max(distances)
     varies = (low, high) if high - low > 0.1 * usual else None
     return Rhythm(_without_jitter(usual), varies, min(map(_repeats, series), default=1))
+
+
+def _usual(distances: Sequence[float]) -> float:
+    """The most frequent distance, to a tenth of a second, and of several the least: missed scrapes only lengthen it."""
+    counts = Counter(round(distance, 1) for distance in distances)
+    most = max(counts.values())
+    usual = min(distance for distance, count in counts.items() if count == most)
+    return median(distance for distance in distances if round(distance, 1) == usual)
 
 
 def _without_jitter(seconds: float) -> int:
