@@ -6,11 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from advisor.errors import InputError
 from advisor.samples.rows import Missed, Reading, Target
 from advisor.samples.sources.tools import ReportingTool
+from advisor.units import BYTES_PER_GIB, BYTES_PER_MIB
 
 _COLUMNS = ("index", "uuid", "name", "memory.total", "memory.used", "power.draw", "temperature.aip", "utilization.aip")
 _COMMAND = ("hl-smi", "-Q", ",".join(_COLUMNS), "--format", "csv,noheader", "-l", "1")
 _HINT = "see that hl-smi lists the accelerators; in a container, start it with the Habana runtime"
-_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 1e3, "MB": 2**20, "GB": 2**30}
+_UNITS = {
+    "B": 1,
+    "KiB": 1024,
+    "MiB": BYTES_PER_MIB,
+    "GiB": BYTES_PER_GIB,
+    "KB": 1e3,
+    "MB": BYTES_PER_MIB,
+    "GB": BYTES_PER_GIB,
+}
 """What hl-smi calls MB is 2**20 bytes."""
 _VALUES = {
     "memory.total": "memory_total_bytes",
