@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from advisor.samples.store import SampleWriter
-from advisor.samples.values import AcceleratorSample, SampleGap
+from samples.tick_values import AcceleratorSample, SampleGap
+from samples.tick_writing import SampleWriter
 
 MIDNIGHT = datetime(2026, 10, 14, tzinfo=UTC)
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from advisor.samples.rows import Reading
 from advisor.samples.sources.nvml import NvmlSource
-from advisor.samples.store.tick_writer import SampleWriter
-from advisor.samples.values import AcceleratorSample
 from fakenvml.build import build_library
 from samples.playing import START_US, VirtualTime, ticks
+from samples.tick_values import AcceleratorSample
+from samples.tick_writing import SampleWriter
 
 HOST = "inference-1"
 GPUS = 8

@@ -312,7 +312,7 @@ def test_the_call_that_blocks_is_never_made():
 
 
 def test_only_the_package_of_the_source_imports_the_binding():
-    """Everything else is free of the vendor's library."""
+    """Everything else is free of the vendor's library, but for what looks at it in a process of its own."""
     root = Path(advisor.__file__).parent
     for path in root.rglob("*.py"):
         imports = {
@@ -321,4 +321,4 @@ def test_only_the_package_of_the_source_imports_the_binding():
             if isinstance(node, ast.Import)
             for name in node.names
         }
-        assert "pynvml" not in imports or path.is_relative_to(SOURCE)
+        assert "pynvml" not in imports or path.is_relative_to(SOURCE) or path.name == "look_nvml.py"

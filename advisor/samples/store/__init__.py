@@ -6,6 +6,5 @@ one directory.
 """
 
 from advisor.samples.store.reading import EngineRows, read_engines, read_samples
-from advisor.samples.store.tick_writer import LONGEST_IN_MEMORY, SampleWriter
 
-__all__ = ["LONGEST_IN_MEMORY", "EngineRows", "SampleWriter", "read_engines", "read_samples"]
+__all__ = ["EngineRows", "read_engines", "read_samples"]

@@ -1,23 +1,18 @@
-"""Files of schema v1, one row a reading: how they are written, and how they are read for good.
+"""Files of schema v1, one row a reading, as agents wrote them before rows of fifteen seconds: they are read for good.
 
 Every file can be understood alone, and any Parquet reader can read it. A row is a reading (``missed_ticks`` is 0) or a
 gap (``gap_reason`` says why, and every value is null).
 """
 
-import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from advisor.samples.frame import TEXT_COLUMNS, FileRows, UnreadableError
-from advisor.samples.values import Reading, SampleGap
 
 SCHEMA = "advisor.samples/v1"
 
@@ -49,25 +44,9 @@ _VALUES: dict[str, pa.DataType] = {
 KEY_COLUMNS = tuple(_KEYS)
 VALUE_COLUMNS = tuple(_VALUES)
 """What can be measured, under the names of the fields of a sample."""
-_COLUMNS = pa.schema({**_KEYS, **_VALUES, "read_errors": _TEXT})
-_SCHEMA_KEY = b"advisor.samples.schema"
-_INTERVAL_KEY = b"advisor.samples.interval_seconds"
-
-
-def encode(readings: Sequence[Reading], interval: timedelta) -> bytes:
-    """Readings as the content of a file."""
-    stream = io.BytesIO()
-    with pq.ParquetWriter(
-        stream,
-        _COLUMNS,
-        compression="zstd",
-        use_dictionary=list(TEXT_COLUMNS),
-        write_statistics=["timestamp"],
-        write_page_checksum=True,
-    ) as writer:
-        writer.write_table(pa.Table.from_pylist([_row(reading) for reading in readings], schema=_COLUMNS))
-        writer.add_key_value_metadata({_SCHEMA_KEY: SCHEMA, _INTERVAL_KEY: str(interval.total_seconds())})
-    return stream.getvalue()
+COLUMNS = pa.schema({**_KEYS, **_VALUES, "read_errors": _TEXT})
+SCHEMA_KEY = b"advisor.samples.schema"
+INTERVAL_KEY = b"advisor.samples.interval_seconds"
 
 
 def decode(path: Path, columns: Sequence[str]) -> FileRows:
@@ -79,7 +58,7 @@ def decode(path: Path, columns: Sequence[str]) -> FileRows:
     try:
         metadata = pq.read_metadata(path)
         interval_seconds = _interval(metadata.metadata or {})
-        wanted = pa.schema([_COLUMNS.field(name) for name in (*KEY_COLUMNS, *columns)])
+        wanted = pa.schema([COLUMNS.field(name) for name in (*KEY_COLUMNS, *columns)])
         with pq.ParquetFile(
             path, metadata=metadata, read_dictionary=list(TEXT_COLUMNS), page_checksum_verification=True
         ) as file:
@@ -92,21 +71,14 @@ def decode(path: Path, columns: Sequence[str]) -> FileRows:
     return FileRows(table, np.full(rows, interval_seconds), np.zeros(rows, dtype=np.int64))
 
 
-def _row(reading: Reading) -> dict[str, Any]:
-    """A reading by column; columns it does not name are null."""
-    if isinstance(reading, SampleGap):
-        return {**asdict(reading), "gap_reason": reading.reason}
-    return {**asdict(reading), "missed_ticks": 0}
-
-
 def _interval(metadata: dict[bytes, bytes]) -> float:
     """Time between two ticks, if the file is one of ours and of a version that is understood here."""
-    if _SCHEMA_KEY not in metadata or _INTERVAL_KEY not in metadata:
+    if SCHEMA_KEY not in metadata or INTERVAL_KEY not in metadata:
         raise UnreadableError("not written by `advisor agent run`")
-    schema = metadata[_SCHEMA_KEY].decode(errors="replace")
+    schema = metadata[SCHEMA_KEY].decode(errors="replace")
     if schema != SCHEMA:
         raise UnreadableError(f"written as {schema} by another version of the agent; this one reads {SCHEMA}")
-    interval_seconds = float(metadata[_INTERVAL_KEY])
+    interval_seconds = float(metadata[INTERVAL_KEY])
     if not 0 < interval_seconds < math.inf:
         raise UnreadableError(f"its interval is {interval_seconds} s")
     return interval_seconds

@@ -1,22 +1,31 @@
-"""Single readings on disk (schema v1): ``<directory>/date=YYYY-MM-DD/host=<host>/part-<start>-<seq>.parquet``.
+"""Writes single readings (schema v1), as agents did before rows of fifteen seconds.
+
+The files are ``<directory>/date=YYYY-MM-DD/host=<host>/part-<start>-<seq>.parquet``.
 
 A file appears whole or not at all and is never touched again, so a crash loses at most the minute in memory. Several
 hosts and agents may write into one directory.
 """
 
 import errno
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from advisor.atomic_files import write_bytes
 from advisor.errors import InputError
+from advisor.samples.frame import TEXT_COLUMNS
 from advisor.samples.places import day_folder
-from advisor.samples.store.tick_files import encode
-from advisor.samples.values import Reading
+from advisor.samples.store.tick_files import COLUMNS, INTERVAL_KEY, SCHEMA, SCHEMA_KEY
+from samples.tick_values import Reading, SampleGap
 
 LONGEST_IN_MEMORY = timedelta(seconds=60)
 
@@ -121,3 +130,26 @@ def _cannot_write(directory: Path, error: OSError) -> InputError:
         where=str(directory),
         hint="give a directory that you may write to and that has space left: --output DIR",
     )
+
+
+def encode(readings: Sequence[Reading], interval: timedelta) -> bytes:
+    """Readings as the content of a file."""
+    stream = io.BytesIO()
+    with pq.ParquetWriter(
+        stream,
+        COLUMNS,
+        compression="zstd",
+        use_dictionary=list(TEXT_COLUMNS),
+        write_statistics=["timestamp"],
+        write_page_checksum=True,
+    ) as writer:
+        writer.write_table(pa.Table.from_pylist([_row(reading) for reading in readings], schema=COLUMNS))
+        writer.add_key_value_metadata({SCHEMA_KEY: SCHEMA, INTERVAL_KEY: str(interval.total_seconds())})
+    return stream.getvalue()
+
+
+def _row(reading: Reading) -> dict[str, Any]:
+    """A reading by column; columns it does not name are null."""
+    if isinstance(reading, SampleGap):
+        return {**asdict(reading), "gap_reason": reading.reason}
+    return {**asdict(reading), "missed_ticks": 0}
