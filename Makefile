@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check bench golden tools clean
+.PHONY: help demo test test-fast check bench golden tools services clean
 
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -45,6 +45,9 @@ golden: $(READY) ## Write the golden files anew; read the difference before you 
 
 tools: ## Install the tools that check generated code (Terraform core, linters) into .verify.
 	bash tests/iac/install_tools.sh
+
+services: $(READY) ## Install the servers and engines that samples are tested against (Debian packages as root).
+	bash tests/services/install.sh $(BIN)/python
 
 clean: ## Remove what the other targets made.
 	rm -rf $(VENV) .verify build dist

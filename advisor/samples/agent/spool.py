@@ -11,7 +11,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -66,7 +65,7 @@ class SpoolWriter:
             InputError: it cannot.
         """
         self._folder = spool_folder(directory, host)
-        self._stem = secrets.token_hex(6)
+        self._stem = os.urandom(6).hex()
         self._sequence = 0
         self._file: int | None = None
         self._hour = 0

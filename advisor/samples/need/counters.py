@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from advisor.samples.frame import Booleans, Floats
+from advisor.samples.growth import steps
+
 Integers = npt.NDArray[np.intp]
 
 
@@ -30,17 +32,14 @@ class Growth:
 def growth(counter: Floats) -> Growth:
     """Growth of a counter over rows, NaN where it was not read.
 
-    A counter that fell was reset to zero in between: what it shows now was counted since, and what it had counted
-    between its last reading and the reset is unknown. So nothing is ever counted twice and no step is negative.
+    What a step is, over resets too, says :func:`advisor.samples.growth.steps`: nothing is ever counted twice.
 
     Args:
         counter: last reading of each row, shape ``(rows,)``.
     """
-    at, steps, lengths = _steps(counter)
-    is_reset = steps < 0
-    total = float(np.where(is_reset, counter[at][1:], steps).sum())
+    at, grown, is_reset, lengths = _steps(counter)
     known = int(lengths[~is_reset].sum()) + int(at.size > 0)
-    return Growth(total, int(is_reset.sum()), min(known, counter.size), counter.size)
+    return Growth(float(grown.sum()), int(is_reset.sum()), min(known, counter.size), counter.size)
 
 
 def steps_by_row(counter: Floats) -> Floats:
@@ -48,9 +47,9 @@ def steps_by_row(counter: Floats) -> Floats:
 
     A step over a gap belongs to several rows: 0 in each where nothing was counted, else unknown in each.
     """
-    at, steps, lengths = _steps(counter)
-    is_known = (steps == 0) | ((steps > 0) & (lengths == 1))
-    return _laid(counter.size, at, np.where(is_known, steps, np.nan), lengths)
+    at, grown, is_reset, lengths = _steps(counter)
+    is_known = ~is_reset & ((grown == 0) | (lengths == 1))
+    return _laid(counter.size, at, np.where(is_known, grown, np.nan), lengths)
 
 
 def spread_by_row(counter: Floats) -> Floats:
@@ -58,14 +57,14 @@ def spread_by_row(counter: Floats) -> Floats:
 
     The sum is that of all steps without a reset, exactly, however long the gaps between readings are.
     """
-    at, steps, lengths = _steps(counter)
-    return _laid(counter.size, at, np.where(steps < 0, np.nan, steps / np.maximum(lengths, 1)), lengths)
+    at, grown, is_reset, lengths = _steps(counter)
+    return _laid(counter.size, at, np.where(is_reset, np.nan, grown / np.maximum(lengths, 1)), lengths)
 
 
-def _steps(counter: Floats) -> tuple[Integers, Floats, Integers]:
-    """Rows that were read, what it grew by from each to the next, and how many rows that took."""
+def _steps(counter: Floats) -> tuple[Integers, Floats, Booleans, Integers]:
+    """Rows that were read, growth from each to the next, whether it was reset there, and how many rows that took."""
     at = np.flatnonzero(~np.isnan(counter))
-    return at, np.diff(counter[at]), np.diff(at)
+    return at, *steps(counter[at]), np.diff(at)
 
 
 def _laid(rows: int, at: Integers, values: Floats, lengths: Integers) -> Floats:

@@ -1,6 +1,5 @@
 """The backend that answers for a place."""
 
-from importlib import import_module
 from pathlib import Path
 
 from advisor.errors import InputError
@@ -37,6 +36,6 @@ def open_backend(place: str, *, exact: bool = False) -> QueryBackend:
         return TablesBackend(place)
     if "://" in place:
         raise InputError("no reader knows this kind of address", where=place, hint=_HINT)
-    embedded = import_module("advisor.samples.query.embedded")
-    backend: QueryBackend = embedded.EmbeddedBackend(Path(place), exact=exact)
-    return backend
+    from advisor.samples.query.embedded import EmbeddedBackend  # noqa: PLC0415 - one backend of several
+
+    return EmbeddedBackend(Path(place), exact=exact)

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs the servers and engines that samples are tested against: Debian's Prometheus, VictoriaMetrics, systemd and
+# openssl (as root), and Spark and ClickHouse into an environment (1 GB; a minute on two cores).
+# What cannot be installed here is named, and the tests that need it are skipped.
+#
+#   bash tests/services/install.sh .venv/bin/python
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit
+
+python=${1:-.venv/bin/python}
+missing=()
+
+# debian PACKAGE PROGRAM: the package, unless its program is there; a server it starts by itself is stopped
+debian() {
+  command -v "$2" >/dev/null && return 0
+  [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 1
+  [[ -n ${updated:-} ]] || apt-get update -qq >/dev/null 2>&1 && updated=yes
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1 || return 1
+  systemctl disable --now "$1" >/dev/null 2>&1
+  command -v "$2" >/dev/null
+}
+
+debian prometheus prometheus || missing+=("Prometheus")
+debian victoria-metrics victoria-metrics || missing+=("VictoriaMetrics")
+debian systemd systemd-analyze || missing+=("systemd-analyze")
+debian openssl openssl || missing+=("openssl")
+"$python" -m pip install --quiet --disable-pip-version-check --editable '.[engines]' || missing+=("Spark and ClickHouse")
+command -v java >/dev/null || missing+=("Java")
+
+for one in "${missing[@]}"; do
+  echo "not installed: $one; the tests that need it are skipped" >&2
+done
+echo "test services: $SECONDS s"
