@@ -51,7 +51,8 @@ def test_every_readme_command_is_one_the_program_takes(run_advisor):
         if not line.startswith("advisor "):
             continue
         words = line.split("#")[0].split()[1:]
-        subcommands = words[:2] if words[0] in ("generate", "agent", "samples", "catalog", "demand") else words[:1]
+        depth = 3 if words[:2] == ["agent", "install"] else 2
+        subcommands = words[:depth] if words[0] in ("generate", "agent", "samples", "catalog", "demand") else words[:1]
         help_text = run_advisor(*subcommands, "--help").stdout
         for option in (word for word in words if word.startswith("--")):
             assert option in help_text, line
