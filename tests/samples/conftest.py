@@ -91,7 +91,7 @@ class Agent:
 
     def wait(self) -> str:
         """Wait for its end; all that it said."""
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         assert "Traceback" not in self.said
         return self.said
 
@@ -225,7 +225,7 @@ def fake_host(tmp_path, fake_library) -> Iterator[FakeHost]:
 def eventually() -> Callable[[Callable[[], Any]], Any]:
     """Waits for something to become true."""
 
-    def wait(is_so: Callable[[], Any], seconds: float = 20.0) -> Any:
+    def wait(is_so: Callable[[], Any], seconds: float = 60.0) -> Any:
         until = time.monotonic() + seconds
         while not (found := is_so()):
             assert time.monotonic() < until, "it did not happen"

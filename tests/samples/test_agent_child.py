@@ -154,7 +154,7 @@ def run_child(*arguments, seconds=0.5):
         env={**os.environ, "LD_LIBRARY_PATH": "/nonexistent"},
     )  # fmt: skip
     time.sleep(seconds)
-    said, complained = process.communicate(timeout=10)
+    said, complained = process.communicate(timeout=60)
     assert complained == b""
     return list(Reader().feed(said)), process.returncode
 

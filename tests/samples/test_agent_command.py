@@ -31,7 +31,7 @@ def test_the_program_becomes_the_agent(fake_host, eventually):
     assert line == f"sampling 2 × NVIDIA A100-SXM4-40GB, driver 570.133.20 on node-7 into {fake_host.samples}\n"
     assert eventually(lambda: fake_host.status("node-7"))["pid"] == process.pid
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 0
 
 
@@ -125,6 +125,6 @@ def test_a_signal_while_it_opens_the_driver(fake_host):
     )
     time.sleep(1.2)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode in (0, 130)  # 130: it came before the command line had turned into the agent
     assert "Traceback" not in said

@@ -243,7 +243,7 @@ def modules_of(module, arguments, environment, path):
     )  # fmt: skip
     time.sleep(1.0)
     process.stdin.close()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     return {name.split(".")[0] for name in path.read_text().split()}
 
 

@@ -106,7 +106,7 @@ def test_a_token_is_asked(listener, tmp_path):
 def test_what_it_refuses_to_start_with(listener, arguments, said):
     """A dangerous or mistaken start ends with exit 1, the reason and a way out, and no traceback."""
     process = listener(*arguments)
-    _, words = process.communicate(timeout=20)
+    _, words = process.communicate(timeout=60)
     assert process.returncode == 1
     assert words.decode().startswith("error: ")
     assert said in words.decode()

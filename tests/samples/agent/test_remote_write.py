@@ -255,7 +255,7 @@ def test_a_first_start_sends_nothing_from_before(remote_write, tmp_path):
 def test_what_it_refuses_to_start_with(remote_write, arguments, said):
     """A mistaken start ends with exit 1 and what to mend, and no traceback."""
     process = remote_write(*arguments)
-    _, words = process.communicate(timeout=20)
+    _, words = process.communicate(timeout=60)
     assert process.returncode == 1
     assert said in words.decode()
     assert "Traceback" not in words.decode()
