@@ -10,12 +10,12 @@ cd "$(dirname "$0")/../.." || exit
 python=${1:-.venv/bin/python}
 missing=()
 
-# debian PACKAGE PROGRAM: the package, unless its program is there; a server it starts by itself is stopped
+# debian PACKAGE PROGRAM: the package, unless its program is there; servers are not started (RUNLEVEL=1), or stopped
 debian() {
   command -v "$2" >/dev/null && return 0
   [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 1
   [[ -n ${updated:-} ]] || apt-get update -qq >/dev/null 2>&1 && updated=yes
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1 || return 1
+  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1 || return 1
   systemctl disable --now "$1" >/dev/null 2>&1
   command -v "$2" >/dev/null
 }
