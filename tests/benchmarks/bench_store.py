@@ -2,7 +2,7 @@
 
 The whole is 1,000 hosts × 8 accelerators × 14 days of rows of 15 s: 645 million rows. FRACTION (1/500 unless said, 1/10
 takes some ten minutes) is the share of the hosts that is generated; figures for the whole are that much times as long,
-and say so. Signals are made at 1 Hz and aggregated as the agent does it: a daily course with noise and bursts, one host
+and say so. From 1/100 on the counts of the whole fleet are made of those generated, and asked as they are. Signals are made at 1 Hz and aggregated as the agent does it: a daily course with noise and bursts, one host
 in seven idle.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.metrics import ACCELERATOR_METRICS, METRICS, ROW_SECONDS, Kind
@@ -27,7 +28,7 @@ from advisor.samples.places import US_PER_DAY, US_PER_SECOND, day_folder, day_of
 from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.rows import Row, Stats, Target
 from advisor.samples.store.columns import ACCELERATOR_COLUMNS, TEXT
-from advisor.samples.store.histograms import encode_histograms, steps_of, values_of
+from advisor.samples.store.histograms import encode_histograms, histogram_file, steps_of, values_of
 from advisor.samples.store.row_files import content_digest, encode_table
 
 HOSTS, ACCELERATORS, DAYS = 1_000, 8, 14
@@ -37,6 +38,8 @@ ASKED = ("memory_used_bytes", "busy_ratio", "sm_active_ratio", "dram_active_rati
 NUMBERS_PER_ROW = sum(4 if metric.kind is Kind.GAUGE else 1 for metric in ACCELERATOR_METRICS)
 SECONDS = 86_400
 MIB = 1 << 20
+WHOLE_FLEET_FROM = Fraction(1, 100)
+"""Share of the hosts from which on the counts of the whole fleet are made of them, and asked."""
 
 
 def signals(host: int, index: int, day: int) -> dict[str, np.ndarray]:
@@ -155,6 +158,25 @@ def generate(directory: Path, host: int) -> tuple[int, int, float]:
     return rows_bytes, histogram_bytes, seconds
 
 
+def count_whole_fleet(directory: Path, fleet: Path, hosts: int) -> None:
+    """Counts of all hosts, each those of one that was generated, under its own name; its rows are linked, not read."""
+    for host in range(HOSTS):
+        for source in sorted(directory.glob(f"date=*/host={host_name(host % hosts)}/histograms-*.parquet")):
+            table = pq.read_table(source, partitioning=None)
+            renamed = {
+                "host": [host_name(host)] * table.num_rows,
+                "accelerator_uuid": [f"GPU-{host:05d}-{index}" for index in table["accelerator_index"].to_pylist()],
+            }
+            for name, texts in renamed.items():
+                column = pa.array(texts).dictionary_encode().cast(TEXT)
+                table = table.set_column(table.schema.names.index(name), name, column)
+            folder = fleet / source.parents[1].name / f"host={host_name(host)}"
+            folder.mkdir(parents=True)
+            (folder / source.name).write_bytes(histogram_file(table))
+            rows = source.with_name(source.name.replace("histograms", "rows", 1))
+            (folder / rows.name).hardlink_to(rows)
+
+
 def ask(directory: Path, how: str) -> None:
     """Ask the question in a process of its own, and say what it took."""
     started, processor = time.perf_counter(), time.process_time()
@@ -230,6 +252,14 @@ def main() -> None:
                 f"{what:<17} {seconds:.2f} s ({processor:.2f} s of processor), {memory_mib:.0f} MiB at most, "
                 f"{answers:,.0f} answers; extrapolated from this and half of it to 645 million rows: "
                 f"{seconds + per_host * (HOSTS - hosts):.1f} s"
+            )
+        if share >= WHOLE_FLEET_FROM:
+            fleet = Path(name) / "fleet"
+            count_whole_fleet(Path(name), fleet, hosts)
+            seconds, processor, memory_mib, answers = asked(fleet, "rollup")
+            print(
+                f"whole fleet       {seconds:.2f} s ({processor:.2f} s of processor), {memory_mib:.0f} MiB at most, "
+                f"{answers:,.0f} answers from the counts of 645 million rows: those of {hosts} hosts under {HOSTS:,} names"
             )
 
 

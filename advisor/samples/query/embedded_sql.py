@@ -20,6 +20,7 @@ _IDENTITY = {
     ),
 }
 _PLACE = "host, accelerator_index, mig_index, accelerator_uuid, accelerator"
+_COUNTS = "read_parquet($histograms, hive_partitioning = false)"
 _LABEL = "host := host, index := accelerator_index, mig := mig_index, uuid := accelerator_uuid, product := accelerator"
 
 
@@ -125,7 +126,7 @@ def histograms(paths: Iterable[Path], metrics: Sequence[str]) -> Query:
     text = (
         f"SELECT {_IDENTITY[Scope.ACCELERATOR]} AS identity, {_PLACE}, metric, epoch_us(last) AS last_us, "  # noqa: S608
         f"rows AS n, rows * {float(ROW_SECONDS)}::DOUBLE AS seconds, max AS maximum, resolution, mean_sum, "
-        f"steps AS values, counts FROM read_parquet($histograms) WHERE metric IN ({wanted})"
+        f"steps AS values, counts FROM {_COUNTS} WHERE metric IN ({wanted})"
     )
     return Query(text, {"histograms": _texts(paths)})
 
@@ -139,7 +140,7 @@ def places(rows: Query) -> Query:
 def counted_places(paths: Iterable[Path]) -> Query:
     """The same from histograms."""
     text = (
-        f"SELECT arg_max(struct_pack({_LABEL}), last), epoch_us(max(last)) FROM read_parquet($histograms) "  # noqa: S608
+        f"SELECT arg_max(struct_pack({_LABEL}), last), epoch_us(max(last)) FROM {_COUNTS} "  # noqa: S608
         f"GROUP BY {_IDENTITY[Scope.ACCELERATOR]}"
     )
     return Query(text, {"histograms": _texts(paths)})
@@ -153,7 +154,7 @@ def known_metrics(rows: Query, metrics: Sequence[str]) -> Query:
 
 def counted_metrics(paths: Iterable[Path]) -> Query:
     """Metrics that histograms have."""
-    return Query("SELECT DISTINCT metric FROM read_parquet($histograms)", {"histograms": _texts(paths)})
+    return Query(f"SELECT DISTINCT metric FROM {_COUNTS}", {"histograms": _texts(paths)})  # noqa: S608 - our own text
 
 
 def _texts(paths: Iterable[Path]) -> list[str]:

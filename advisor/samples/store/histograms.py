@@ -56,7 +56,11 @@ def encode_histograms(rows: pa.Table) -> bytes | None:
                 return None
             entries.append(entry)
     arrays = [_array([entry[field.name] for entry in entries], field.type) for field in _COLUMNS]
-    table = pa.Table.from_arrays(arrays, schema=_COLUMNS)
+    return histogram_file(pa.Table.from_arrays(arrays, schema=_COLUMNS))
+
+
+def histogram_file(table: pa.Table) -> bytes:
+    """Counts as the content of a file."""
     return encode_parquet(table, _TEXTS, {}, {SCHEMA_KEY: HISTOGRAM_SCHEMA.encode()})
 
 
