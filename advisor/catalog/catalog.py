@@ -9,8 +9,9 @@ from pathlib import Path
 from advisor.catalog import readers
 from advisor.catalog.names import architecture_key, normalised, suggestion
 from advisor.catalog.partitions import Partition, read_partitions
+from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.planning_tables import PlanningTables
-from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Quality
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 
@@ -99,7 +100,13 @@ class Catalog(PlanningTables):
             case Purchase.SPOT:
                 return offer.spot
             case Purchase.COMMITMENT:
-                return next((Price(each.usd_per_hour, each.provenance) for each in self.commitments(offer)), None)
+                return next(
+                    (Price(each.usd_per_hour, each.provenance) for each in self.current_commitments(offer)), None
+                )
+
+    def current_commitments(self, offer: Offer) -> tuple[CommitmentPrice, ...]:
+        """Commitments that can be bought: discounts that are known to have changed since are no offer."""
+        return tuple(each for each in self.commitments(offer) if each.provenance.quality is not Quality.STALE)
 
     def with_offers(self, offers: Iterable[Offer]) -> "Catalog":
         """The same facts with other offers."""

@@ -289,3 +289,12 @@ def test_a_bad_cell_of_a_planning_table_is_named(tmp_path, name, old, new, colum
         )
     line = before.count("\n") + 1
     assert caught.value.where == f"{copy / name}:{line}: {column}"
+
+
+def test_a_commitment_whose_discount_has_changed_since_is_no_price():
+    """A stale commitment is kept as a fact, but nothing is sized, priced or recommended by it."""
+    stale = OFFERS["aws", "p5.4xlarge", "us-east-1"]
+
+    assert CATALOG.commitments(stale)
+    assert CATALOG.current_commitments(stale) == ()
+    assert CATALOG.price(stale, Purchase.COMMITMENT) is None

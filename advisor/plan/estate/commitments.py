@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.values import Offer, Quality
+from advisor.catalog.values import Offer
 from advisor.cost.commitments import break_even
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.pools import stand_of
@@ -118,7 +118,7 @@ def _offers(stands: Iterable[str], catalog: Catalog) -> Mapping[str, Offer]:
 
 def _best(uses: list[HourlyUse], offer: Offer, catalog: Catalog) -> SharedCommitment | None:
     instances, low = sum(use.instances for use in uses), sum(use.low for use in uses)
-    prices = [price for price in catalog.commitments(offer) if price.provenance.quality is not Quality.STALE]
+    prices = catalog.current_commitments(offer)
     found = [_committed(price, uses[0], np.asarray(instances), np.asarray(low)) for price in prices]
     return max((one for one in found if one.count), key=lambda one: one.saved_usd_per_month, default=None)
 

@@ -9,7 +9,7 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
+from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cost.commitments import break_even
 from advisor.cost.transfer import egress_usd_per_request
 from advisor.performance.stage import Served
@@ -212,7 +212,7 @@ def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
     if Purchase.SPOT in workload.purchase and offer.spot is not None:
         yield _tariff(Paid.SPOT, offer.spot)
     if Purchase.COMMITMENT in workload.purchase:
-        yield from _commitments(supply.catalog.commitments(offer), offer)
+        yield from _commitments(supply.catalog.current_commitments(offer), offer)
 
 
 def _tariff(paid: Paid, price: Price) -> Tariff:
@@ -221,9 +221,8 @@ def _tariff(paid: Paid, price: Price) -> Tariff:
 
 
 def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Tariff]:
-    """The cheapest of each term; discounts that are known to have changed since are no offer."""
-    usable = [price for price in prices if price.provenance.quality is not Quality.STALE]
-    terms = {price.commitment.term_years: price for price in reversed(usable)}
+    """The cheapest of each term."""
+    terms = {price.commitment.term_years: price for price in reversed(prices)}
     for years, price in sorted(terms.items()):
         even = break_even(price.usd_per_hour, offer.on_demand.usd_per_hour if offer.on_demand else None)
         yield Tariff(

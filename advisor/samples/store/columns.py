@@ -6,7 +6,7 @@ gauge ``g`` a file of v2 has ``g`` (the mean), ``g_min``, ``g_max``, ``g_last`` 
 
 import pyarrow as pa
 
-from advisor.samples.metrics import ACCELERATOR_METRICS, ENGINE_METRICS, METRICS, Kind, Metric
+from advisor.samples.metrics import ACCELERATOR_METRICS, ENGINE_METRICS, Kind, Metric
 
 SCHEMA_V1 = "advisor.samples/v1"
 SCHEMA_V2 = "advisor.samples/v2"
@@ -66,12 +66,3 @@ ENGINE_COLUMNS = _schema(ENGINE_KEYS, ENGINE_METRICS)
 GAUGES = tuple(metric.name for metric in ACCELERATOR_METRICS if metric.kind is Kind.GAUGE)
 COUNTERS = tuple(metric.name for metric in ACCELERATOR_METRICS if metric.kind is Kind.COUNTER)
 ENGINE_GAUGES = tuple(metric.name for metric in ENGINE_METRICS if metric.kind is Kind.GAUGE)
-
-
-def resolution_of(column: str) -> float:
-    """What the values of a column are whole multiples of; 0: of nothing, or no gauge."""
-    for end in ("", *(f"_{statistic}" for statistic in STATISTICS)):
-        metric = METRICS.get(column.removesuffix(end) if end else column)
-        if metric is not None and metric.kind is Kind.GAUGE and (not end or column.endswith(end)):
-            return metric.resolution
-    return 0.0
