@@ -17,6 +17,7 @@ COMMANDS = {
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
     "replay": "What a trace would have cost on a plan, and how many requests would have met the targets.",
     "generate": "Infrastructure code for a plan.",
+    "apply-to": "The plan's instance types and counts, written into Terraform of your own.",
     "explain": "Why a plan is as it is, what would change it, and what a tighter target costs.",
     "predict": "Latency and throughput of one deployment, or of a table of them.",
     "fit": "Whether a model fits an accelerator, and how many requests at a time.",
@@ -26,7 +27,7 @@ COMMANDS = {
     "agent": "Collect accelerator samples on an inference host.",
     "samples": "Look at collected samples.",
 }
-"""Each command lives in ``advisor/cli/<name>.py`` as ``command``; listed here so that help imports none of them."""
+"""Each command lives in ``advisor/cli/<name>.py`` (with underscores) as ``command``; help imports none of them."""
 
 EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
@@ -43,7 +44,7 @@ class LazyGroup(click.Group):
         """Import ``advisor.cli.<name>`` and return its ``command``."""
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"advisor.cli.{cmd_name}").command
+        command = importlib.import_module(f"advisor.cli.{cmd_name.replace('-', '_')}").command
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

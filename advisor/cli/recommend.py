@@ -131,13 +131,12 @@ def command(
     if plan.fleet is None:
         raise _nothing_feasible(plan, workload)
     if terraform_dir is not None:
-        from advisor.codegen import write_stack  # noqa: PLC0415 - templates load only when code is asked for
-        from advisor.codegen.selection import choose_option  # noqa: PLC0415
+        from advisor.codegen import generate, write_files  # noqa: PLC0415 - templates load only when code is asked for
 
-        choice = choose_option(plan)
-        for warning in choice.warnings:
+        generated = generate(plan)
+        for warning in generated.warnings:
             click.echo(f"warning: {warning}", err=True)
-        report = write_stack(plan, choice.option, terraform_dir)
+        report = write_files(generated.files, terraform_dir)
         click.echo(report.summary, err=True)
 
 

@@ -2,13 +2,13 @@
 
 ::
 
-    plan, option ─▶ stack.stack_of ─▶ StackModel ─▶ terraform.render ─▶ {path: text} ─▶ module_files.write_stack
+    plan ─▶ selection.choose ─▶ stack.stacks_of ─▶ Stack ─▶ targets ─▶ {path: text} ─▶ module_files.write_files
 
 ``stack`` decides and computes, the templates only print, and ``quoting`` stands between the two.
 """
 
-from advisor.codegen.module_files import WriteReport, write_stack
-from advisor.codegen.selection import Choice, choose_option
-from advisor.codegen.terraform import generate
+from advisor.codegen.generate import Generated, generate
+from advisor.codegen.model import Engine, Language, Wanted
+from advisor.codegen.module_files import WriteReport, write_files
 
-__all__ = ["Choice", "WriteReport", "choose_option", "generate", "write_stack"]
+__all__ = ["Engine", "Generated", "Language", "Wanted", "WriteReport", "generate", "write_files"]

@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from advisor.plan.values import Option
-
 _PERIOD_SECONDS = 300
 _IDLE_PERIODS = 12
 _IDLE_GPU_PERCENT = 10
@@ -23,6 +21,8 @@ class Source(StrEnum):
     HOST = "host"
     """The metrics agent on the hosts, summed up over the group."""
     LOAD_BALANCER = "load_balancer"
+    KERNEL_LOG = "kernel_log"
+    """Lines of the hosts' kernel log that match a pattern, counted."""
 
 
 class Missing(StrEnum):
@@ -50,6 +50,10 @@ class Alarm:
     """The threshold counts for each planned instance."""
     ratio_of: str = ""
     """The metric is divided by this one, in percent."""
+    needs_gpu: bool = False
+    """Only groups with NVIDIA accelerators publish it."""
+    pattern: str = ""
+    """Text that a line of the kernel log holds."""
     period_seconds: int = _PERIOD_SECONDS
 
     @property
@@ -86,19 +90,19 @@ class Part:
     metric: str
 
 
-def alarms_of(option: Option, start_seconds: int, *, has_gpu: bool) -> tuple[Alarm, ...]:
-    """The alarms of an option.
+def alarms_of(memory_utilization: float, start_seconds: int, *, has_gpu: bool) -> tuple[Alarm, ...]:
+    """The alarms of a deployment.
 
     Args:
-        option: what is deployed.
+        memory_utilization: share of the accelerators' memory that the engine may take.
         start_seconds: longest time from launch until the model answers; nothing rings for a host that is starting.
-        has_gpu: the hosts publish NVIDIA metrics.
+        has_gpu: some hosts publish NVIDIA metrics.
     """
     starting = math.ceil(start_seconds / _PERIOD_SECONDS) + 1
     common = (_healthy_hosts(starting), _silent_metrics(starting), _host_memory())
     if not has_gpu:
         return (_no_requests(), *common)
-    return (_idle_gpu(), _gpu_memory(option.memory_utilization), *common, _silent_agent(starting))
+    return (_idle_gpu(), _gpu_memory(memory_utilization), _gpu_errors(), *common, _silent_agent(starting))
 
 
 def _idle_gpu() -> Alarm:
@@ -111,6 +115,7 @@ def _idle_gpu() -> Alarm:
         below=True,
         threshold=_IDLE_GPU_PERCENT,
         periods=_IDLE_PERIODS,
+        needs_gpu=True,
         missing=Missing.IS_FINE,
     )
 
@@ -141,8 +146,25 @@ def _gpu_memory(memory_utilization: float) -> Alarm:
         below=False,
         threshold=threshold,
         periods=3,
+        needs_gpu=True,
         missing=Missing.IS_FINE,
         ratio_of="nvidia_smi_memory_total",
+    )
+
+
+def _gpu_errors() -> Alarm:
+    return Alarm(
+        name="gpu_errors",
+        description="The NVIDIA driver reports an error (Xid) in the kernel log of a host.",
+        source=Source.KERNEL_LOG,
+        metric="gpu_xid_errors",
+        statistic="Sum",
+        below=False,
+        threshold=0,
+        periods=1,
+        missing=Missing.IS_FINE,
+        needs_gpu=True,
+        pattern="NVRM: Xid",
     )
 
 
@@ -200,5 +222,6 @@ def _silent_agent(starting: int) -> Alarm:
         below=True,
         threshold=1,
         periods=starting,
+        needs_gpu=True,
         missing=Missing.RINGS,
     )

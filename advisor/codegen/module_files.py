@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.atomic_files import write_text
-from advisor.codegen.terraform import generate
 from advisor.errors import InputError
-from advisor.plan.values import Option, Plan
 
 MANIFEST = ".advisor-generated.json"
 _MOST_NAMED = 10
@@ -39,29 +37,20 @@ class WriteReport:
         return f"{self.directory}: {', '.join(part for part in (changes, kept) if part)}"
 
 
-def write_stack(
-    plan: Plan, option: Option, directory: Path, *, force: bool = False, dry_run: bool = False
+def write_files(
+    files: Mapping[str, str], directory: Path, *, force: bool = False, dry_run: bool = False
 ) -> WriteReport:
-    """Write the Terraform module of *option* into *directory*, which is made if it is missing.
+    """Write *files* into *directory*, which is made if it is missing.
 
     Args:
-        plan: the plan that the option belongs to.
-        option: what to deploy.
+        files: relative path → text.
         directory: an empty directory, or one written by an earlier run; further files in it stay untouched.
         force: overwrite edited and foreign files.
         dry_run: only say what would happen.
 
     Raises:
-        InputError: the option cannot be generated, the directory holds files of others or edited ones, or it cannot be
-            written to.
+        InputError: the directory holds files of others or edited ones, or it cannot be written to.
     """
-    return write_files(generate(plan, option), directory, force=force, dry_run=dry_run)
-
-
-def write_files(
-    files: Mapping[str, str], directory: Path, *, force: bool = False, dry_run: bool = False
-) -> WriteReport:
-    """Write *files* (relative path → text) into *directory*; see :func:`write_stack`."""
     known = _read_manifest(directory)
     found = _existing(directory, [*files, *(known or {})])
     if not force:

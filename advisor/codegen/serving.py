@@ -1,11 +1,11 @@
-"""The serving container of an option: image, devices and the arguments of ``vllm serve``."""
+"""The serving container of a group: engine, image, devices and the arguments that the plan decides."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from advisor.codegen.aws_platform import Platform, Stack
+from advisor.codegen.images import image_of
+from advisor.codegen.model import Checkpoint, Container, Engine, Platform, Runtime, Serves, Wanted
 from advisor.errors import InputError
-from advisor.plan.values import Option
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "half"}
 _QUANTISED_CHECKPOINTS = {
@@ -16,51 +16,54 @@ _QUANTISED_CHECKPOINTS = {
 }
 _NATIVE_CHECKPOINTS = (("openai/gpt-oss-", "mxfp4"),)
 """Models that are published in a low precision only: (start of the name, precision)."""
+_DEVICES: Mapping[Runtime, tuple[str, ...]] = {
+    Runtime.CUDA: ("--gpus=all",),
+    Runtime.ROCM: ("--device=/dev/kfd", "--device=/dev/dri", "--group-add=video"),
+    Runtime.GAUDI: ("--runtime=habana", "--env=HABANA_VISIBLE_DEVICES=all", "--cap-add=sys_nice"),
+    Runtime.TPU: ("--privileged",),
+}
+"""Of ``docker run``; a container on Neuron names each chip."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 _LONGEST_HUB_ID = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Which weights the container downloads."""
-
-    model_id: str | None
-    """Hub name; None when only the user can name the checkpoint."""
-    needed: str
-    """What the checkpoint has to be, in words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """One container for all replicas of an instance."""
-
-    image: str
-    checkpoint: Checkpoint
-    device_arguments: tuple[str, ...]
-    """Of ``docker run``: which accelerators the container sees."""
-    arguments: tuple[str, ...]
-    """Of ``vllm serve``, after the model."""
-    shares_port: bool
-    """Several replicas answer on one port."""
-
-
-def container_of(option: Option, model: str, platform: Platform) -> Container:
-    """The container that serves *option*.
+def container_of(serves: Serves, model: str, platform: Platform, wanted: Wanted) -> Container:
+    """The container that serves *model* on *serves*.
 
     Raises:
         InputError: the engine, precision or parallelism is none that this program can write.
     """
-    if not option.engine.lower().startswith("vllm"):
-        raise InputError(f"no container is generated for the engine {option.engine!r}", hint="only vLLM is")
-    if platform.stack is Stack.NEURON:
-        _check_neuron(option)
+    engine = engine_of(serves, wanted)
+    if engine is not Engine.VLLM:
+        raise InputError(f"no container is generated for the engine {serves.engine!r}", hint="only vLLM is")
+    if platform.runtime is Runtime.NEURON:
+        _check_neuron(serves)
     return Container(
-        image=platform.serving_image,
-        checkpoint=checkpoint_of(model, option.precision),
-        device_arguments=_device_arguments(option, platform),
-        arguments=tuple(_arguments(option, platform)),
-        shares_port=option.replicas_per_instance > 1,
+        engine=engine,
+        image=wanted.image or image_of(serves, platform.runtime, engine),
+        checkpoint=checkpoint_of(model, serves.precision),
+        entrypoint="vllm",
+        command=("serve",),
+        model_option="",
+        arguments=tuple(_arguments(serves, platform)),
+        device_arguments=_device_arguments(serves, platform),
+        shares_port=serves.replicas_per_instance > 1,
     )
+
+
+def engine_of(serves: Serves, wanted: Wanted) -> Engine:
+    """The engine that the user wants, or else the planned one.
+
+    Raises:
+        InputError: the planned engine is none that this program can write.
+    """
+    if wanted.engine is not None:
+        return wanted.engine
+    planned = serves.engine.lower()
+    for engine in (Engine.VLLM, Engine.SGLANG, Engine.TENSORRT_LLM):
+        if planned.startswith(engine.value):
+            return engine
+    raise InputError(f"no container is generated for the engine {serves.engine!r}", hint="choose one with --engine")
 
 
 def checkpoint_of(model: str, precision: str) -> Checkpoint:
@@ -74,35 +77,35 @@ def checkpoint_of(model: str, precision: str) -> Checkpoint:
     return Checkpoint(model, "the planned model")
 
 
-def _check_neuron(option: Option) -> None:
+def _check_neuron(serves: Serves) -> None:
     """Refuse what vLLM on Neuron has no way to run."""
-    if option.precision not in ("bf16", "fp16"):
-        problem = f"{option.precision} on Neuron needs a checkpoint converted by hand"
-    elif option.pipeline_parallel > 1:
+    if serves.precision not in ("bf16", "fp16"):
+        problem = f"{serves.precision} on Neuron needs a checkpoint converted by hand"
+    elif serves.pipeline_parallel > 1:
         problem = "pipeline parallelism is not available on Neuron"
-    elif option.replicas_per_instance > 1:
+    elif serves.replicas_per_instance > 1:
         problem = "several replicas on one Neuron instance cannot share a port"
     else:
         return
-    raise InputError(f"{option.instance_type}: {problem}", hint="generate another option with --option RANK")
+    raise InputError(f"{serves.instance_type}: {problem}", hint="generate another option with --option RANK")
 
 
-def _device_arguments(option: Option, platform: Platform) -> tuple[str, ...]:
-    if platform.stack is Stack.NEURON:
-        chips = range(option.tensor_parallel)
+def _device_arguments(serves: Serves, platform: Platform) -> tuple[str, ...]:
+    if platform.runtime is Runtime.NEURON:
+        chips = range(serves.tensor_parallel)
         return tuple(f"--device=/dev/neuron{chip}" for chip in chips)
-    return ("--gpus=all",)
+    return _DEVICES[platform.runtime]
 
 
-def _arguments(option: Option, platform: Platform) -> list[str]:
+def _arguments(serves: Serves, platform: Platform) -> list[str]:
     arguments = [
-        *_precision_arguments(option.precision),
-        f"--tensor-parallel-size={option.tensor_parallel * platform.cores_per_accelerator}",
-        f"--max-model-len={option.context_tokens}",
-        f"--max-num-seqs={option.max_concurrency}",
+        *_precision_arguments(serves.precision),
+        f"--tensor-parallel-size={serves.tensor_parallel * platform.cores_per_accelerator}",
+        f"--max-model-len={serves.context_tokens}",
+        f"--max-num-seqs={serves.max_concurrency}",
     ]
-    if platform.stack is Stack.CUDA:
-        arguments += _cuda_arguments(option)
+    if platform.runtime is not Runtime.NEURON:
+        arguments += _memory_arguments(serves)
     return arguments
 
 
@@ -115,13 +118,13 @@ def _precision_arguments(precision: str) -> list[str]:
     return ["--dtype=auto"]
 
 
-def _cuda_arguments(option: Option) -> list[str]:
+def _memory_arguments(serves: Serves) -> list[str]:
     arguments = [
-        f"--gpu-memory-utilization={option.memory_utilization:g}",
-        f"--kv-cache-dtype={'fp8' if option.kv_precision == 'fp8' else 'auto'}",
+        f"--gpu-memory-utilization={serves.memory_utilization:g}",
+        f"--kv-cache-dtype={'fp8' if serves.kv_precision == 'fp8' else 'auto'}",
     ]
-    if option.pipeline_parallel > 1:
-        arguments.append(f"--pipeline-parallel-size={option.pipeline_parallel}")
-    if option.replicas_per_instance > 1:
-        arguments.append(f"--data-parallel-size={option.replicas_per_instance}")
+    if serves.pipeline_parallel > 1:
+        arguments.append(f"--pipeline-parallel-size={serves.pipeline_parallel}")
+    if serves.replicas_per_instance > 1:
+        arguments.append(f"--data-parallel-size={serves.replicas_per_instance}")
     return arguments

@@ -1,24 +1,42 @@
-"""What has to be deployed for an option, as a small cloud-neutral model: every decision and all arithmetic are here.
+"""Plan → stacks, one for each cloud: what has to be deployed, and every number that the code holds."""
 
-Generators only read this model, so that two languages can never disagree about a number.
-"""
-
+import hashlib
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from advisor.codegen.alarms import Alarm, alarms_of
-from advisor.codegen.aws_platform import Platform, Stack, platform_of
+from advisor.codegen.alarms import alarms_of
+from advisor.codegen.model import (
+    Agent,
+    Backend,
+    Budget,
+    ComputeGroup,
+    Container,
+    LoadBalancer,
+    Platform,
+    Region,
+    Runtime,
+    Scaling,
+    Stack,
+    Wanted,
+)
+from advisor.codegen.platforms import platform_of
 from advisor.codegen.quoting import slug
-from advisor.codegen.serving import Container, container_of
-from advisor.codegen.summary import Summary, summary_of
+from advisor.codegen.selection import Choice, Member
+from advisor.codegen.serving import container_of
+from advisor.codegen.summary import summary_of
+from advisor.codegen.timetable import scheduled_sizes
 from advisor.errors import InputError
-from advisor.plan.document import digest, plan_document, plan_from_json, plan_to_json
-from advisor.plan.values import Option, Plan
+from advisor.plan.document import digest, plan_document
+from advisor.plan.values import Plan
+from advisor.units import HOURS_PER_MONTH
 
 _LONGEST_NAME = 24
 """A load balancer's name may have 32 characters, and a suffix has to fit."""
+_LONGEST_KEY = 38
+"""With the name and a hyphen within the 63 characters of a host name."""
+_HASH_DIGITS = 6
 _HEADROOM = 0.25
 """Instances above the plan, as a share of it, that a rolling replacement may start."""
 _HOST_GIB = 100
@@ -30,114 +48,72 @@ _VOLUME_STEP_GIB = 10
 _START_SECONDS = 900
 """Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
 _COMPILE_SECONDS = 1800
-"""Ahead-of-time compilation for Neuron: more than 10 minutes for a 32 B model."""
+"""Ahead-of-time compilation for Neuron and TPU: more than 10 minutes for a 32 B model."""
+_COMPILED = (Runtime.NEURON, Runtime.TPU)
 _DOWNLOAD_GIB_PER_SECOND = 0.1
 """Six times slower than measured from the hub on a p5.48xlarge (0.6 GiB/s): small instances have slower networks."""
 _FEWEST_SUBNETS = 2
-"""An Application Load Balancer needs two zones."""
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
+"""A load balancer that survives a zone needs two."""
 _VERSION = re.compile(r"\d+(\.\d+)*([abc.+-][0-9a-z.+-]*)?")
+_REGION = re.compile(r"[a-z]+[a-z0-9]*(-[a-z0-9]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class ComputeGroup:
-    """Equal instances behind one load balancer."""
-
-    instance_type: str
-    interchangeable_types: tuple[str, ...]
-    """Other types of the plan that serve the same way: a wider choice of spot capacity."""
-    instances: int
-    max_instances: int
-    is_spot: bool
-    cpu_architecture: str
-    image_parameter: str
-    root_volume_gib: int
-    start_seconds: int
-    """From launch until the model answers, generously."""
-    subnets: int
-    """Fewest subnets, each in a zone of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadBalancer:
-    """The internal HTTPS entrance."""
-
-    client_port: int = 443
-    host_port: int = 8443
-    health_path: str = "/health"
-    idle_seconds: int = 600
-    """A long answer may pause longer than the usual 60 s."""
-    drain_seconds: int = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """The sampler that keeps measuring what was predicted."""
-
-    example_package: str
-    """Where its wheel might be; only the user knows where it is."""
-    interval: str = "1s"
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Spending that is expected, and what is added before anyone is told."""
-
-    usd_per_month: float
-    margin_ratio: float = 0.25
-    """Disks, load balancer and data transfer are not in the plan's total."""
-
-
-@dataclass(frozen=True, slots=True)
-class StackModel:
-    """Everything that a generator renders."""
-
-    name: str
-    region: str
-    advisor_version: str
-    plan_digest: str
-    compute: ComputeGroup
-    container: Container
-    load_balancer: LoadBalancer
-    has_gpu: bool
-    """NVIDIA: GPU metrics and the agent's sampler exist."""
-    alarms: tuple[Alarm, ...]
-    agent: Agent | None
-    budget: Budget
-    metrics_namespace: str
-    tags: Mapping[str, str]
-    summary: Summary
-
-
-def stack_of(plan: Plan, option: Option) -> StackModel:
-    """What has to be deployed to serve *plan* with *option*.
+def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
+    """What has to be deployed for *choice*, by cloud; their target is still open unless it is wanted.
 
     Raises:
-        InputError: nothing that this program writes can serve the option; the message says why.
+        InputError: nothing that this program writes can serve it; the message says why.
     """
-    check(plan, option)
-    interchangeable = _interchangeable(plan, option)
-    plan, option = _as_written(plan, option)
-    platform = platform_of(option)
-    container = container_of(option, str(plan.workload["model"]), platform)
-    compute = _compute(plan, option, platform, interchangeable)
-    has_gpu = platform.stack is Stack.CUDA
-    name = slug(str(plan.workload["name"]), _LONGEST_NAME, "inference")
-    return StackModel(
-        name=name,
-        region=option.region,
-        advisor_version=plan.provenance.advisor_version,
-        plan_digest=_digest(plan, option, interchangeable),
-        compute=compute,
-        container=container,
+    if _VERSION.fullmatch(plan.provenance.advisor_version) is None:
+        raise InputError(f"{plan.provenance.advisor_version!r} is no version", where="provenance.advisor_version")
+    for member in choice.members:
+        _check_names(member)
+    plan_digest = _digest(plan, choice)
+    providers = sorted({member.serves.provider for member in choice.members})
+    return tuple(
+        _stack(plan, replace(choice, members=tuple(_of(provider, choice.members))), wanted, plan_digest)
+        for provider in providers
+    )
+
+
+def _of(provider: str, members: Iterable[Member]) -> Iterable[Member]:
+    return (one for one in members if one.serves.provider == provider)
+
+
+def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stack:
+    model = str(plan.workload["model"])
+    platforms = [platform_of(one.serves) for one in choice.members]
+    containers = [
+        container_of(one.serves, model, platform, wanted)
+        for one, platform in zip(choice.members, platforms, strict=True)
+    ]
+    keys = _unique([_backend_name(one) for one in choice.members])
+    backends = _backends(choice.members, keys, containers, platforms)
+    scaling = _scaling(plan, choice)
+    groups = tuple(
+        _group(plan, member, platform, (key, keys[_backend_name(member)]), scaling)
+        for member, platform, key in zip(choice.members, platforms, group_keys(choice.members), strict=True)
+    )
+    has_gpu = any(group.has_gpu for group in groups)
+    version = plan.provenance.advisor_version
+    start_seconds = max(group.start_seconds for group in groups)
+    return Stack(
+        name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
+        provider=choice.members[0].serves.provider,
+        target=wanted.target,
+        advisor_version=version,
+        plan_digest=plan_digest,
+        groups=tuple(sorted(groups, key=lambda one: one.key)),
+        backends=backends,
+        regions=_regions(plan, choice.members),
+        scaling=scaling,
         load_balancer=LoadBalancer(),
-        has_gpu=has_gpu,
-        alarms=alarms_of(option, compute.start_seconds, has_gpu=has_gpu),
-        agent=_agent(plan.provenance.advisor_version) if has_gpu else None,
-        budget=Budget(option.cost.total_usd_per_month),
+        alarms=alarms_of(max(one.serves.memory_utilization for one in choice.members), start_seconds, has_gpu=has_gpu),
+        agent=_agent(version) if has_gpu else None,
+        budget=Budget(_usd_per_month(plan, choice)),
         metrics_namespace="Inference/Hosts",
-        tags={"ManagedBy": "terraform", "Project": "inference"},
-        summary=summary_of(plan, option, platform.quota),
+        tags={"ManagedBy": "advisor", "Project": "inference"},
+        summary=summary_of(plan, choice, [platform.quota for platform in platforms]),
     )
 
 
@@ -145,77 +121,183 @@ def _agent(version: str) -> Agent:
     return Agent(example_package=f"https://artifacts.example.com/advisor-{version}-py3-none-any.whl")
 
 
-def check(plan: Plan, option: Option) -> None:
-    """Refuse an option that :func:`stack_of` cannot serve, without computing the rest.
-
-    Raises:
-        InputError: the message says why.
-    """
-    _check_names(plan, option)
-    container_of(option, str(plan.workload["model"]), platform_of(option))
-
-
-def _as_written(plan: Plan, option: Option) -> tuple[Plan, Option]:
-    """The plan as its JSON gives it back, so that a plan in memory and a plan from a file give the same bytes."""
-    narrow = replace(plan, options=(option,), rejected=(), nearest_misses=())
-    written = plan_from_json(plan_to_json(narrow))
-    return written, written.options[0]
+def _check_names(member: Member) -> None:
+    """Names that are used as they are have to look like names; slices of accelerators are not cut by code."""
+    serves = member.serves
+    if serves.partition:
+        raise InputError(
+            f"no code is generated yet that cuts accelerators into {serves.partition} slices",
+            hint="take a whole accelerator with --option RANK, or make a plan with --all",
+        )
+    if _REGION.fullmatch(serves.region) is None:
+        raise InputError(f"{serves.region!r} is no region", hint="expected something like us-east-1")
 
 
-def _check_names(plan: Plan, option: Option) -> None:
-    """Names that are used as they are have to look like names."""
-    if option.provider != "aws":
-        raise InputError(f"no Terraform is generated for {option.provider} yet", hint="choose an AWS option")
-    if option.partition:
-        whole = [one for one in plan.options if one.provider == "aws" and not one.partition]
-        choice = f"take --option {whole[0].rank}, {whole[0].instance_type}" if whole else "make a plan with --all"
-        raise InputError(f"no code is generated yet that cuts accelerators into {option.partition} slices", hint=choice)
-    if _REGION.fullmatch(option.region) is None:
-        raise InputError(f"{option.region!r} is no AWS region", hint="expected something like us-east-1")
-    if _VERSION.fullmatch(plan.provenance.advisor_version) is None:
-        raise InputError(f"{plan.provenance.advisor_version!r} is no version", where="provenance.advisor_version")
+def _scaling(plan: Plan, choice: Choice) -> Scaling:
+    if choice.option is not None or plan.fleet is None:
+        return Scaling.STATIC
+    return Scaling(plan.fleet.scaling.recommended.value)
 
 
-def _interchangeable(plan: Plan, option: Option) -> tuple[str, ...]:
-    """Types of the plan that carry the same accelerators and serve the model the same way in the same place."""
+def _usd_per_month(plan: Plan, choice: Choice) -> float:
+    """The plan's total; of a fleet over several clouds, this cloud's compute at the hours of the week."""
+    if choice.option is not None:
+        return choice.option.cost.total_usd_per_month
+    if plan.fleet is not None and len({group.provider for group in plan.fleet.groups}) == 1:
+        return plan.fleet.cost.total_usd_per_month
+    weekly = sum(sum(one.hours) * one.usd_per_hour for one in choice.members)
+    return round(weekly * HOURS_PER_MONTH / len(choice.members[0].hours), 2)
 
-    def serves(one: Option) -> tuple[object, ...]:
-        where = (one.provider, one.region, one.purchase, one.accelerator, one.accelerator_count)
-        return (*where, one.precision, one.tensor_parallel, one.pipeline_parallel, one.replicas_per_instance)
 
-    same = {one.instance_type for one in plan.options if serves(one) == serves(option)}
-    return tuple(sorted(same - {option.instance_type}))
-
-
-def _compute(plan: Plan, option: Option, platform: Platform, interchangeable: tuple[str, ...]) -> ComputeGroup:
-    checkpoint_gib = _checkpoint_gib(option)
-    compile_seconds = _COMPILE_SECONDS if platform.stack is Stack.NEURON else 0
+def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str], scaling: Scaling) -> ComputeGroup:
+    serves = member.serves
+    checkpoint_gib = _checkpoint_gib(member)
+    compile_seconds = _COMPILE_SECONDS if platform.runtime in _COMPILED else 0
     start_seconds = _START_SECONDS + compile_seconds + checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND
-    volume_gib = _HOST_GIB + _SERVING_IMAGE_GIB + checkpoint_gib * _CHECKPOINT_MARGIN
+    instances = max(member.hours)
     return ComputeGroup(
-        instance_type=option.instance_type,
-        interchangeable_types=interchangeable,
-        instances=option.instances,
-        max_instances=option.instances + max(1, math.ceil(option.instances * _HEADROOM)),
-        is_spot=option.purchase == "spot",
-        cpu_architecture=platform.cpu_architecture,
-        image_parameter=platform.ami_parameter,
-        root_volume_gib=_round_up(volume_gib, _VOLUME_STEP_GIB),
+        key=keys[0],
+        region=serves.region,
+        backend=keys[1],
+        instance_type=serves.instance_type,
+        interchangeable_types=interchangeable_types(plan, member),
+        accelerator=serves.accelerator,
+        accelerator_count=serves.accelerator_count,
+        platform=platform,
+        is_spot=serves.purchase == "spot",
+        is_serverless=serves.purchase == "serverless",
+        commitments=member.commitments,
+        committed_instances=member.committed_instances,
+        instances=instances,
+        min_instances=min(member.hours),
+        max_instances=most_instances(member),
+        schedule=scheduled_sizes(member.hours, member.minutes_ahead) if scaling is Scaling.SCHEDULED else (),
+        requests_per_second_per_instance=member.requests_per_second_per_replica * serves.replicas_per_instance,
+        root_volume_gib=_round_up(
+            _HOST_GIB + _SERVING_IMAGE_GIB + checkpoint_gib * _CHECKPOINT_MARGIN, _VOLUME_STEP_GIB
+        ),
         start_seconds=_round_up(start_seconds, 60),
-        subnets=max(_FEWEST_SUBNETS, int(plan.workload["limits"]["zones"])),
+        usd_per_hour=member.usd_per_hour,
     )
 
 
-def _checkpoint_gib(option: Option) -> float:
+def most_instances(member: Member) -> int:
+    """The busiest hours' number and the room that a rolling replacement takes."""
+    instances = max(member.hours)
+    return instances + max(1, math.ceil(instances * _HEADROOM))
+
+
+def _checkpoint_gib(member: Member) -> float:
     """Bytes on disk: FP8 is made from a 16-bit checkpoint while it loads, everything else is stored as it is served."""
-    return option.weights_gib * (2 if option.precision == "fp8" else 1)
+    return member.serves.weights_gib * (2 if member.serves.precision == "fp8" else 1)
 
 
 def _round_up(value: float, step: int) -> int:
     return math.ceil(value / step) * step
 
 
-def _digest(plan: Plan, option: Option, interchangeable: tuple[str, ...]) -> str:
+def _layout(member: Member) -> tuple[object, ...]:
+    """What makes two types serve alike in one place."""
+    one = member.serves
+    where = (one.provider, one.region, one.accelerator, one.accelerator_count)
+    return (*where, one.precision, one.tensor_parallel, one.pipeline_parallel, one.replicas_per_instance, one.engine)
+
+
+def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
+    """Types of the plan that carry the same accelerators and serve the model the same way in the same place."""
+
+    def same(one: object) -> bool:
+        return _layout(replace(member, serves=one)) == _layout(member)  # type: ignore[arg-type]
+
+    purchase = member.serves.purchase
+    alike = {one.instance_type for one in plan.options if same(one) and one.purchase == purchase and not one.partition}
+    return tuple(sorted(alike - {member.serves.instance_type}))
+
+
+def _split(member: Member) -> str:
+    one = member.serves
+    stages = f"pp{one.pipeline_parallel}" if one.pipeline_parallel > 1 else ""
+    replicas = f"x{one.replicas_per_instance}" if one.replicas_per_instance > 1 else ""
+    return f"{one.precision} tp{one.tensor_parallel}{stages}{replicas}"
+
+
+def group_keys(members: Sequence[Member]) -> tuple[str, ...]:
+    """The key of the group of each member: stable from plan to plan, and unique."""
+    names = [_group_name(one) for one in members]
+    keys = _unique(names)
+    return tuple(keys[name] for name in names)
+
+
+def _group_name(member: Member) -> str:
+    purchase = member.serves.purchase
+    kind = purchase if purchase in ("spot", "serverless") else "on-demand"
+    return f"{member.serves.region} {member.serves.instance_type.removeprefix('Standard_')} {_split(member)} {kind}"
+
+
+def _backend_name(member: Member) -> str:
+    one = member.serves
+    return f"{one.region} {one.accelerator_count:g}x{one.accelerator} {_split(member)} {one.engine}"
+
+
+def _unique(names: Sequence[str]) -> Mapping[str, str]:
+    """Name → slug within the longest length; names that are cut, or meet, carry a hash of the whole name."""
+    plain = {name: slug(name, 10 * _LONGEST_KEY, "group") for name in names}
+    counts = list(plain.values())
+    return {
+        name: text if len(text) <= _LONGEST_KEY and counts.count(text) == 1 else _cut(name, text)
+        for name, text in plain.items()
+    }
+
+
+def _cut(name: str, text: str) -> str:
+    mark = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:_HASH_DIGITS]
+    return f"{text[: _LONGEST_KEY - _HASH_DIGITS - 1].rstrip('-')}-{mark}"
+
+
+def _backends(
+    members: Sequence[Member],
+    keys: Mapping[str, str],
+    containers: Sequence[Container],
+    platforms: Sequence[Platform],
+) -> tuple[Backend, ...]:
+    found: dict[str, Backend] = {}
+    shares: dict[str, dict[str, float]] = {}
+    for member, container, platform in zip(members, containers, platforms, strict=True):
+        key, region = keys[_backend_name(member)], member.serves.region
+        found.setdefault(key, Backend(key, region, container, 0, platform.runtime))
+        of_region = shares.setdefault(region, {})
+        of_region[key] = of_region.get(key, 0.0) + member.request_share
+    weights = {key: weight for of_region in shares.values() for key, weight in percents(of_region).items()}
+    return tuple(replace(found[key], weight=weights[key]) for key in sorted(found))
+
+
+def _regions(plan: Plan, members: Sequence[Member]) -> tuple[Region, ...]:
+    shares: dict[str, float] = {}
+    for member in members:
+        shares[member.serves.region] = shares.get(member.serves.region, 0.0) + member.request_share
+    subnets = max(_FEWEST_SUBNETS, int(plan.workload["limits"]["zones"]))
+    return tuple(Region(name, weight, subnets) for name, weight in sorted(percents(shares).items()))
+
+
+def percents(shares: Mapping[str, float]) -> Mapping[str, int]:
+    """Shares as whole percents that add up to 100, each at least 1 (largest remainders)."""
+    total = sum(shares.values())
+    exact = {key: 100 * share / total if total > 0 else 100 / len(shares) for key, share in shares.items()}
+    whole = {key: max(1, math.floor(value)) for key, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda key: (whole[key] - exact[key], key))
+    step = 1 if sum(whole.values()) < 100 else -1
+    order = by_remainder if step > 0 else [key for key in reversed(by_remainder) if whole[key] > 1]
+    for key in (order * 100)[: abs(100 - sum(whole.values()))]:
+        whole[key] += step
+    return whole
+
+
+def _digest(plan: Plan, choice: Choice) -> str:
     """SHA-256 of the fields of the plan that the code is made from."""
-    document = plan_document(replace(plan, options=(option,), rejected=(), nearest_misses=()))
-    return digest(document | {"interchangeable_types": list(interchangeable)})
+    options = () if choice.option is None else (choice.option,)
+    fleet = plan.fleet if choice.option is None else None
+    document = plan_document(
+        replace(plan, options=options, rejected=(), nearest_misses=(), fleet=fleet, measure_first=None, question=None)
+    )
+    interchangeable = [interchangeable_types(plan, member) for member in choice.members]
+    return digest(document | {"interchangeable_types": interchangeable})

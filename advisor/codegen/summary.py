@@ -1,13 +1,17 @@
 """Why the deployment is what it is, in words and numbers: the rows of the generated README."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from advisor.codegen.aws_platform import Quota
 from advisor.cost import NOT_INCLUDED
-from advisor.plan.values import Interval, Option, Plan
+from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.values import Cost, Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH
+
+if TYPE_CHECKING:
+    from advisor.codegen.model import Quota
+    from advisor.codegen.selection import Choice, Member
 
 _UNKNOWN = "unknown"
 _WHOLE_ABOVE = 100
@@ -27,28 +31,34 @@ class Summary:
 
     workload: str
     model: str
-    headline: str
+    headlines: tuple[str, ...]
+    """One for each group of equal instances."""
     demand: tuple[Row, ...]
     prediction: tuple[Row, ...]
     cost: tuple[Row, ...]
     not_included: str
-    quota: Quota
-    caution: str
-    """Empty when the option is the recommended one."""
+    quotas: "tuple[Quota, ...]"
+    commitments: tuple[str, ...]
+    """What the plan buys ahead, in words; code does not buy it."""
+    cautions: tuple[str, ...]
+    """What the reader has to know before merging."""
 
 
-def summary_of(plan: Plan, option: Option, quota: Quota) -> Summary:
-    """The rows for *option*."""
+def summary_of(plan: Plan, choice: "Choice", quotas: "Sequence[Quota]") -> Summary:
+    """The rows for what was chosen."""
+    option, fleet = choice.option, plan.fleet
+    of_fleet = fleet if option is None else None
     return Summary(
         workload=str(plan.workload["name"]),
         model=str(plan.workload["model"]),
-        headline=_headline(option),
+        headlines=tuple(_headline(one) for one in choice.members),
         demand=tuple(_demand(plan.demand)),
-        prediction=tuple(_prediction(plan.workload["slo"], option)),
-        cost=tuple(_cost(plan, option)),
+        prediction=tuple(_prediction(plan.workload["slo"], option) if option else _confirmation(of_fleet)),
+        cost=tuple(_option_cost(plan, option.cost, option.instances) if option else _fleet_cost(of_fleet)),
         not_included=", ".join(NOT_INCLUDED),
-        quota=quota,
-        caution=_caution(plan, option),
+        quotas=tuple(dict.fromkeys(quotas)),
+        commitments=tuple(_commitments(choice.members)),
+        cautions=tuple(_cautions(plan, option)),
     )
 
 
@@ -58,16 +68,19 @@ def usd(amount: float) -> str:
     return f"{sign}${abs(amount):,.2f}"
 
 
-def _headline(option: Option) -> str:
-    purchase = "spot" if option.purchase == "spot" else "on demand"
-    replicas = f"{option.replicas} replica" + ("s" if option.replicas > 1 else "")
-    split = f"tensor parallel {option.tensor_parallel}"
-    if option.pipeline_parallel > 1:
-        split += f", pipeline parallel {option.pipeline_parallel}"
-    machine = f"{option.instance_type} ({option.accelerator_count:g} × {option.accelerator}, {purchase})"
-    cache = "unquantised" if option.kv_precision == "auto" else option.kv_precision
-    weights = f"{option.precision} weights, {cache} KV cache"
-    return f"{option.instances} × {machine} in {option.region}: {replicas}, {split}, {weights}"
+def _headline(member: "Member") -> str:
+    one = member.serves
+    split = f"tensor parallel {one.tensor_parallel}"
+    if one.pipeline_parallel > 1:
+        split += f", pipeline parallel {one.pipeline_parallel}"
+    each = "1 replica" if one.replicas_per_instance == 1 else f"{one.replicas_per_instance} replicas"
+    purchase = one.purchase if one.purchase in ("spot", "serverless") else "on demand"
+    machine = f"{one.instance_type} ({one.accelerator_count:g} × {one.accelerator}, {purchase})"
+    cache = "unquantised" if one.kv_precision == "auto" else one.kv_precision
+    few, many = min(member.hours), max(member.hours)
+    count = f"{few} to {many}" if few != many else f"{many}"
+    weights = f"{one.precision} weights, {cache} KV cache"
+    return f"{count} × {machine} in {one.region}: {each} an instance, {split}, {weights}"
 
 
 def _demand(demand: Mapping[str, Any]) -> Iterator[Row]:
@@ -90,6 +103,24 @@ def _prediction(slo: Mapping[str, Any], option: Option) -> Iterator[Row]:
     yield Row("Evidence", option.evidence)
 
 
+def _confirmation(fleet: Fleet | None) -> Iterator[Row]:
+    if fleet is None:
+        return
+    for group in fleet.groups:
+        rate = _interval(group.requests_per_second_per_replica, "")
+        yield Row(f"Requests per second of one replica, {group.instance_type}", f"{rate}; {group.evidence}")
+    replay = fleet.confirmed
+    if replay is not None:
+        share = f"{100 * replay.within_slo_ratio:.4g}% of {replay.requests:,} requests within the SLO"
+        yield Row("Replayed", f"{share} ({replay.arrivals})")
+        yield Row("Time to first token, p95, replayed", _milliseconds(replay.ttft_p95_ms))
+        yield Row("Time per output token after the first, p95, replayed", _milliseconds(replay.tpot_p95_ms))
+
+
+def _milliseconds(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{_figure(value)} ms"
+
+
 def _latency(predicted: Interval, target_ms: float | None) -> str:
     target = "no target" if target_ms is None else f"target {_figure(target_ms)} ms"
     return f"{_interval(predicted, ' ms')}, {target}"
@@ -104,25 +135,65 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= _WHOLE_ABOVE else f"{value:.3g}"
 
 
-def _cost(plan: Plan, option: Option) -> Iterator[Row]:
-    cost = option.cost
-    price = f"${cost.instance_usd_per_hour:,.4f} an hour × {option.instances}"
+def _option_cost(plan: Plan, cost: Cost, instances: int) -> Iterator[Row]:
+    price = f"${cost.instance_usd_per_hour:,.4f} an hour × {instances}"
     yield Row("Instances", f"{price} = ${cost.usd_per_hour:,.4f} an hour")
     yield Row(f"Compute, a month of {HOURS_PER_MONTH} hours", usd(cost.compute_usd_per_month))
     yield Row(f"Total, a month of {HOURS_PER_MONTH} hours", usd(cost.total_usd_per_month))
     yield Row("Per million output tokens", usd(cost.usd_per_million_output_tokens))
     yield Row("Per 1,000 requests", f"${cost.usd_per_1000_requests:,.4f}")
-    yield Row("Price", f"{cost.price_source}, {cost.price_as_of or _UNKNOWN} ({cost.price_quality})")
+    yield Row("Price", _price(cost.price_source, cost.price_as_of, cost.price_quality))
     if plan.current is not None:
         now = plan.current
         yield Row("Today", f"{now.instances} × {now.instance_type}: {usd(now.total_usd_per_month)} a month")
         yield Row("Saved against today", f"{usd(now.total_usd_per_month - cost.total_usd_per_month)} a month")
 
 
-def _caution(plan: Plan, option: Option) -> str:
+def _fleet_cost(fleet: Fleet | None) -> Iterator[Row]:
+    if fleet is None:
+        return
+    for group in fleet.groups:
+        what = f"{group.instance_type}, {group.purchase.replace('_', ' ')}, {group.region}"
+        price = f"${group.instance_usd_per_hour:,.4f} an hour each, {usd(group.compute_usd_per_month)} a month"
+        yield Row(what, f"{price}; {_price(group.price_source, group.price_as_of, group.price_quality)}")
+    cost = fleet.cost
+    yield Row("Compute", f"{usd(cost.compute_usd_per_month)} a month of {HOURS_PER_MONTH} hours")
+    yield Row("Expected spot interruptions", f"{usd(cost.interruptions_usd_per_month)} a month")
+    yield Row("Data transfer to the users", f"{usd(cost.transfer_usd_per_month)} a month")
+    yield Row("Putting new types into service", f"{usd(cost.switching_usd_per_month)} a month")
+    yield Row("Total", f"{usd(cost.total_usd_per_month)} a month")
+    yield Row("Per million output tokens", usd(cost.usd_per_million_output_tokens))
+    yield Row("Per 1,000 requests", f"${cost.usd_per_1000_requests:,.4f}")
+
+
+def _price(source: str, as_of: str, quality: str) -> str:
+    return f"{source}, {as_of or _UNKNOWN} ({quality})"
+
+
+def _commitments(members: "Sequence[Member]") -> Iterator[str]:
+    for member in members:
+        if member.committed_instances:
+            what = " and ".join(dict.fromkeys(member.commitments))
+            one = member.serves
+            yield f"{what} for {member.committed_instances} × {one.instance_type} in {one.region}"
+
+
+def _cautions(plan: Plan, option: Option | None) -> Iterator[str]:
+    fleet = plan.fleet
+    if option is None and fleet is not None:
+        providers = {group.provider for group in fleet.groups}
+        if len(providers) > 1:
+            yield f"The fleet is on {', '.join(sorted(providers))}; this folder holds one cloud, the costs are of all."
+        if fleet.bucket_max_input_tokens:
+            yield "The plan routes by prompt length: set a router in front that does; equal routing was not planned."
+        if fleet.confirmed is not None and not fleet.confirmed.reached:
+            yield "The replay found fewer requests within the SLO than were asked for."
+        return
     best = plan.recommended
-    if best is None or best.rank == option.rank:
-        return ""
-    more = option.cost.total_usd_per_month - best.cost.total_usd_per_month
-    where = f"{best.instances} × {best.instance_type} in {best.region} ({best.provider})"
-    return f"The plan recommends {where}; this option costs {usd(more)} a month more."
+    if fleet is not None and option is not None:
+        planned = f"{usd(fleet.cost.total_usd_per_month)} a month"
+        yield f"The plan recommends its fleet at {planned}; this is a single type for the busiest minute."
+    elif best is not None and option is not None and best.rank != option.rank:
+        more = option.cost.total_usd_per_month - best.cost.total_usd_per_month
+        where = f"{best.instances} × {best.instance_type} in {best.region} ({best.provider})"
+        yield f"The plan recommends {where}; this option costs {usd(more)} a month more."

@@ -28,7 +28,10 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
 
 
 def fill(folder: str, template: str, known: Mapping[str, Any]) -> str:
-    """A template of a folder below ``templates/``, such as ``terraform/aws``, filled with what is known."""
+    """A template of a folder below ``templates/``, such as ``terraform/aws-ec2``, filled with what is known.
+
+    Templates of the folder ``shared`` beside it can be used as if they were its own.
+    """
     return _environment(folder).get_template(template).render(known)
 
 
@@ -36,8 +39,9 @@ def fill(folder: str, template: str, known: Mapping[str, Any]) -> str:
 def _environment(folder: str) -> "jinja2.Environment":
     import jinja2  # noqa: PLC0415 - commands that write no code stay quick
 
+    root = data_dir("templates")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_dir("templates") / folder),
+        loader=jinja2.FileSystemLoader([root / folder, (root / folder).parent / "shared"]),
         undefined=jinja2.StrictUndefined,
         finalize=_require_quoted,
         trim_blocks=True,

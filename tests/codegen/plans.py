@@ -1,10 +1,14 @@
-"""Plans that the tests generate code from: builders with defaults, and the scenarios of the golden files."""
+"""Plans that the tests generate code from: builders with defaults."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from advisor.codegen import Language, Wanted
 from advisor.plan.document import plain
+from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetCost, FleetGroup, ForecastUsed, PlannedHours
+from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ScalingPlan
 from advisor.plan.values import Cost, CurrentCost, Interval, Option, Plan, PlanProvenance, Predicted, Savings
 from advisor.workload.values import Limits, Scaling, Slo
 
@@ -126,98 +130,94 @@ def _demand() -> Mapping[str, Any]:
     }
 
 
-Scenario = tuple[Plan, Option]
+@dataclass(frozen=True)
+class Scenario:
+    """One golden stack: a plan, what is asked of the code, and what a user fills in."""
+
+    plan: Plan
+    wanted: Wanted = field(default_factory=Wanted)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """Of the variables without a default: terraform.tfvars.json, and the stack's configuration in Pulumi."""
+    languages: tuple[Language, ...] = (Language.TERRAFORM,)
 
 
-def _alone(option: Option, **changes: Any) -> Scenario:
-    return make_plan(option, **changes), option
+Make = Callable[[], Scenario]
+
+NIGHTS_AND_WEEKENDS = tuple(0 if hour < 7 or hour >= 19 or day >= 5 else 1 for day in range(7) for hour in range(24))
+"""Hour classes of a week: 1 from 07:00 to 19:00 UTC from Monday to Friday."""
 
 
-def l4_spot() -> Scenario:
-    """Spot with a second, equal type in the plan."""
-    chosen = make_option(purchase="spot", precision="fp8", weights_gib=8.1, usd_per_hour=0.3117)
-    larger = dataclasses.replace(chosen, rank=2, instance_type="g6.2xlarge", cost=make_cost(0.402, 2))
-    return make_plan(chosen, larger), chosen
+def make_group(**changes: Any) -> FleetGroup:
+    """Four g6.xlarge on demand in the busy hours and two in the quiet ones; *changes* replace fields."""
+    option = make_option()
+    shared = {name: getattr(option, name) for name in _SHARED if name not in changes}
+    fields: dict[str, Any] = shared | {
+        "commitment": "",
+        "break_even_ratio": None,
+        "instances": (2, 4),
+        "request_shares": (1.0, 1.0),
+        "bucket_shares": (),
+        "requests_per_second_per_replica": Interval(1.35, 1.0, 1.7),
+        "cold_start_seconds": Interval(420.0, 300.0, 700.0),
+        "interruptions_per_instance_hour": 0.0,
+        "instance_usd_per_hour": 0.8048,
+        "interruptions_usd_per_month": 0.0,
+        "price_source": "AWS price list",
+        "price_as_of": "2026-08-11",
+        "price_quality": "listed",
+    } | changes  # fmt: skip
+    layout = f"tp{fields['tensor_parallel']}"
+    where = (fields["provider"], fields["region"], fields["instance_type"], fields["precision"], layout)
+    fields.setdefault("name", "/".join((*where, fields["purchase"])))
+    hours = sum(fields["instances"][hour] for hour in NIGHTS_AND_WEEKENDS)
+    month = round(fields["instance_usd_per_hour"] * hours * HOURS_PER_MONTH / 168, 2)
+    fields.setdefault("compute_usd_per_month", month)
+    return FleetGroup(**fields)
 
 
-def a10g_on_demand() -> Scenario:
-    """An option that is not the recommended one."""
-    best = make_option()
-    option = make_option(rank=2, instance_type="g5.xlarge", accelerator="A10G", usd_per_hour=1.006)
-    return make_plan(best, option), option
+_SHARED = (
+    "provider", "region", "instance_type", "accelerator", "accelerator_count", "partition", "replicas_per_instance",
+    "tensor_parallel", "pipeline_parallel", "precision", "kv_precision", "engine", "engine_version", "context_tokens",
+    "max_concurrency", "memory_utilization", "weights_gib", "purchase", "evidence",
+)  # fmt: skip
 
 
-def h100_tp8() -> Scenario:
-    """One replica over a whole machine."""
-    option = make_option(
-        instance_type="p5.48xlarge",
-        accelerator="H100-SXM",
-        accelerator_count=8.0,
-        tensor_parallel=8,
-        instances=3,
-        kv_precision="fp8",
-        precision="fp8",
-        weights_gib=376.3,
-        usd_per_hour=55.04,
-        region="us-west-2",
-        max_concurrency=128,
-        context_tokens=32768,
-    )
-    return _alone(option, name="Long documents", model="meta-llama/Llama-3.1-405B-Instruct", zones=3)
+def make_fleet(*groups: FleetGroup, policy: Policy = Policy.SCHEDULED, **changes: Any) -> Fleet:
+    """A fleet of *groups* over two classes of hours; *changes* replace fields."""
+    compute = round(sum(group.compute_usd_per_month for group in groups), 2)
+    interruptions = round(sum(group.interruptions_usd_per_month for group in groups), 2)
+    fields: dict[str, Any] = {
+        "groups": groups,
+        "hour_classes": (PlannedHours(108, 1.1, 1.6, 0.8), PlannedHours(60, 3.1, 4.4, 2.7)),
+        "schedule": NIGHTS_AND_WEEKENDS,
+        "places": ("anywhere",),
+        "place_shares": (1.0,),
+        "bucket_max_input_tokens": (),
+        "cost": FleetCost(compute, interruptions, 0.0, 0.0, round(compute + interruptions, 2), 3.2, 0.64),
+        "constraints": (),
+        "proven": True,
+        "gap_ratio": 0.0,
+        "bound_usd_per_month": compute + interruptions,
+        "pools_considered": 40,
+        "static_peak": None,
+        "confirmed": Confirmation(20000, 60.0, 0.998, 310.0, 41.5, 1.0, reached=True, arrivals="made up"),
+        "forecast": ForecastUsed("seasonal", 0.8, 30.0, ()),
+        "scaling": _scaling(groups, policy),
+    }
+    return Fleet(**(fields | changes))
 
 
-def l40s_replicas() -> Scenario:
-    """Four replicas share an instance; the 4-bit checkpoint is for the user to name."""
-    option = make_option(
-        instance_type="g6e.24xlarge",
-        accelerator="L40S",
-        accelerator_count=4.0,
-        replicas_per_instance=4,
-        precision="int4",
-        weights_gib=5.4,
-        instances=1,
-        usd_per_hour=15.07,
-        region="eu-west-1",
-    )
-    return _alone(option)
+def _scaling(groups: Sequence[FleetGroup], policy: Policy) -> ScalingPlan:
+    schedules = tuple(GroupSchedule(group.name, 15, _changes(group.instances)) for group in groups)
+    return ScalingPlan(policy, "the hours differ", schedules, 1000.0, 1500.0, None, None, "not measured", ())
 
 
-def inferentia2() -> Scenario:
-    """Neuron: no GPU metrics, no agent."""
-    option = make_option(
-        instance_type="inf2.xlarge",
-        accelerator="Inferentia2",
-        engine="vLLM-NxDI",
-        engine_version="0.16",
-        usd_per_hour=0.7582,
-        instances=3,
-        max_concurrency=8,
-        context_tokens=4096,
-    )
-    return _alone(option)
+def _changes(instances: Sequence[int]) -> tuple[Change, ...]:
+    sizes = [instances[hour] for hour in NIGHTS_AND_WEEKENDS]
+    return tuple(Change(hour, size) for hour, size in enumerate(sizes) if hour == 0 or size != sizes[hour - 1])
 
 
-def t4_fp16() -> Scenario:
-    """Turing has no bf16."""
-    option = make_option(
-        instance_type="g4dn.xlarge", accelerator="T4", precision="fp16", kv_precision="fp16", usd_per_hour=0.526
-    )
-    return _alone(option)
-
-
-def hostile_names() -> Scenario:
-    """Every free text of the plan tries to break out."""
-    option = make_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
-    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
-    return _alone(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE)
-
-
-SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
-    "l4-spot": l4_spot,
-    "a10g-on-demand": a10g_on_demand,
-    "h100-tp8": h100_tp8,
-    "l40s-replicas": l40s_replicas,
-    "inferentia2": inferentia2,
-    "t4-fp16": t4_fp16,
-    "hostile-names": hostile_names,
-}
+def make_fleet_plan(*groups: FleetGroup, policy: Policy = Policy.SCHEDULED, **changes: Any) -> Plan:
+    """A plan that recommends a fleet of *groups*; *changes* as of :func:`make_plan`."""
+    fleet = make_fleet(*groups, policy=policy, **changes.pop("fleet", {}))
+    return make_plan(make_option(), fleet=fleet, **changes)

@@ -1,22 +1,24 @@
-"""The generated modules are exactly the golden ones; ``make golden`` writes them anew, to be read before a commit."""
+"""The generated code is exactly the golden one; ``make golden`` writes it anew, to be read before a commit."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from advisor.codegen import generate
+from advisor.codegen import Language, generate
 from advisor.plan.document import plan_from_json, plan_to_json
-from codegen.plans import SCENARIOS
+from codegen.scenarios import SCENARIOS
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "terraform"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "stacks"
+CASES = [(name, language) for name, make in SCENARIOS.items() for language in make().languages]
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_module_equals_its_golden_one(name, golden):
+@pytest.mark.parametrize(("name", "language"), CASES)
+def test_code_equals_the_golden_one(name, language, golden):
     """Each scenario gives the files that were read and accepted, no more and no fewer."""
-    files = generate(*SCENARIOS[name]())
-    directory = GOLDEN / name
+    scenario = SCENARIOS[name]()
+    files = generate(scenario.plan, language, scenario.wanted).files
+    directory = GOLDEN / name / language.value
     for path, text in files.items():
         golden(directory / path, text)
     assert sorted(files) == sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
@@ -25,20 +27,21 @@ def test_module_equals_its_golden_one(name, golden):
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_plan_from_a_file_gives_the_same_bytes_as_the_plan_in_memory(name):
     """Writing the plan out and reading it back changes no byte of the code, and neither does a second run."""
-    plan, option = SCENARIOS[name]()
-    from_file = plan_from_json(plan_to_json(plan))
-    same = next(one for one in from_file.options if one.rank == option.rank)
-    assert generate(plan, option) == generate(from_file, same) == generate(plan, option)
+    scenario = SCENARIOS[name]()
+    again = plan_from_json(plan_to_json(scenario.plan))
+    for language in scenario.languages:
+        files = generate(scenario.plan, language, scenario.wanted).files
+        assert files == generate(again, language, scenario.wanted).files
 
 
 def test_digest_follows_the_plan():
     """Another price is another digest; the order of the plan's keys is not."""
-    plan, option = SCENARIOS["a10g-on-demand"]()
-    document = json.loads(plan_to_json(plan))
+    scenario = SCENARIOS["a10g-on-demand"]()
+    document = json.loads(plan_to_json(scenario.plan))
     document["demand"] = dict(reversed(document["demand"].items()))
     shuffled = plan_from_json(json.dumps(document))
-    header = generate(plan, option)["main.tf"].splitlines()[0]
-    assert generate(shuffled, shuffled.options[1])["main.tf"].splitlines()[0] == header
+    digest = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).plan_digest
+    assert generate(shuffled, Language.TERRAFORM, scenario.wanted).plan_digest == digest
     document["options"][1]["cost"]["total_usd_per_month"] += 1
     dearer = plan_from_json(json.dumps(document))
-    assert generate(dearer, dearer.options[1])["main.tf"].splitlines()[0] != header
+    assert generate(dearer, Language.TERRAFORM, scenario.wanted).plan_digest != digest

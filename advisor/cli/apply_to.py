@@ -1,0 +1,96 @@
+"""``advisor apply-to``: the plan's instance types and counts in Terraform that somebody else wrote."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from advisor.errors import InputError
+
+if TYPE_CHECKING:
+    from advisor.codegen.applying import Application, Target
+
+
+@click.command(name="apply-to")
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--address", required=True, metavar="ADDRESS", help="Resource, such as module.x.aws_launch_template.gpu.")
+@click.option(
+    "--plan",
+    "plan_path",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    default=Path("plan.json"),
+    show_default=True,
+    metavar="PLAN.json",
+    help="The plan (- for standard input).",
+)
+@click.option("--group", "key", metavar="KEY", help="Group of the plan, where it has several of that cloud.")
+@click.option(
+    "--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Single type of the plan, by its rank."
+)
+@click.option("--dry-run", is_flag=True, help="Print the patch, and write nothing.")
+def command(directory: Path, address: str, plan_path: Path, key: str | None, rank: int | None, dry_run: bool) -> None:
+    """Edit instance types and counts of the Terraform in DIR, and print the patch.
+
+    The values are followed to where they are written: through variables, locals, maps, for_each and calls of local
+    modules; the launch template or group that belongs to the address is edited with it. Nothing else is touched:
+    comments and layout stay as they are.
+    """
+    from advisor.codegen.applying import apply_to, targets_of, write_application  # noqa: PLC0415 - loads when used
+    from advisor.plan.document import plan_from_json  # noqa: PLC0415 - as above
+
+    plan = plan_from_json(_read(plan_path), where=str(plan_path))
+    application = apply_to(directory, address, _pick(targets_of(plan, rank), address, key))
+    if not dry_run:
+        write_application(application)
+    _show(application, directory, dry_run)
+
+
+def _read(path: Path) -> str:
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cannot read: {error.strerror}",
+            where=str(path),
+            hint="name the plan with --plan; make one with `advisor recommend WORKLOAD --format json -o plan.json`",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError("not a text file", where=str(path)) from error
+
+
+def _pick(targets: "tuple[Target, ...]", address: str, key: str | None) -> "Target":
+    """The group that is named, or the only one of the address's cloud."""
+    from advisor.codegen.applying.rules import PROVIDERS  # noqa: PLC0415 - as above
+
+    if key is not None:
+        named = [one for one in targets if one.key == key]
+        if not named:
+            raise InputError(f"the plan has no group {key!r}", hint=_choices(targets))
+        return named[0]
+    words = {word.split("_", maxsplit=1)[0] for word in address.split(".")}
+    clouds = {provider for kind, provider in PROVIDERS.items() if kind in words}
+    fitting = [one for one in targets if not clouds or one.provider in clouds]
+    if not fitting:
+        raise InputError(f"the plan has nothing on {' or '.join(sorted(clouds))}", hint=_choices(targets))
+    if len(fitting) > 1:
+        raise InputError("the plan has several groups: name one with --group", hint=_choices(fitting))
+    return fitting[0]
+
+
+def _choices(targets: "tuple[Target, ...] | list[Target]") -> str:
+    return "its groups:\n    " + "\n    ".join(
+        f"{one.key}: {one.instances} × {one.instance_type}{' spot' if one.is_spot else ''} in {one.region}"
+        for one in targets
+    )
+
+
+def _show(application: "Application", directory: Path, dry_run: bool) -> None:
+    click.echo(application.patch, nl=False)
+    for note in application.notes:
+        click.echo(f"note: {note}", err=True)
+    if not application.edits:
+        click.echo(f"{directory}: everything is as planned already", err=True)
+        return
+    for edit in application.edits:
+        click.echo(f"{'would change' if dry_run else 'changed'} {edit}", err=True)

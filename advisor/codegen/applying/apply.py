@@ -1,0 +1,214 @@
+"""Edits of a user's Terraform: instance types and counts at an address, and nothing else."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.atomic_files import write_text
+from advisor.codegen.applying.addresses import Resource, everything_in, resources_at
+from advisor.codegen.applying.project import Module, open_project
+from advisor.codegen.applying.resolving import Place, Scope, Unresolved, resolve
+from advisor.codegen.applying.rules import PROVIDERS, Figure, Rule
+from advisor.codegen.applying.targets import Target
+from advisor.codegen.hcl import Attribute, read_hcl, references
+from advisor.codegen.quoting import hcl_number, hcl_string
+from advisor.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A literal that becomes another."""
+
+    place: Place
+    text: str
+    argument: str
+    """Which argument it decides, such as ``aws_autoscaling_group.gpu: min_size``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What changes, and what does not."""
+
+    patch: str
+    """Unified diff with paths relative to the directory; "" when everything is as planned already."""
+    files: Mapping[Path, str]
+    """Path → new text."""
+    edits: tuple[str, ...]
+    """Each argument with its former and new value."""
+    notes: tuple[str, ...]
+    """Arguments that could not be edited, and what else the reader has to know."""
+
+
+def apply_to(directory: Path, address: str, target: Target) -> Application:
+    """What writing *target* to *address* would change; nothing is written.
+
+    Args:
+        directory: of a Terraform root.
+        address: of a resource, or of a call of a module from elsewhere.
+        target: a group of the plan.
+
+    Raises:
+        InputError: there is no such address, nothing at it can be edited, or it belongs to another cloud.
+    """
+    resources = resources_at(open_project(directory), address)
+    edits: dict[tuple[str, int], Edit] = {}
+    notes: list[str] = []
+    unchanged = 0
+    for resource in resources:
+        _check_provider(resource, target)
+        for name, found in _arguments(resource, target):
+            if isinstance(found, str):
+                notes.append(f"not changed: {name}: {found}")
+            elif found is None:
+                unchanged += 1
+            else:
+                edits[found.place.document.path, found.place.start] = found
+    if not edits and not unchanged:
+        raise InputError(
+            f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or ["it holds no instance type or count"]),
+            where=str(directory),
+        )
+    notes += _shared(resources, list(edits.values()))
+    notes += _beyond(resources, target)
+    return _application(directory.resolve(), list(edits.values()), notes)
+
+
+def write_application(application: Application) -> None:
+    """Write the changed files, each whole or not at all."""
+    for path, text in application.files.items():
+        write_text(path, text)
+
+
+def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit | str | None]]:
+    """Each argument of the rule that is there, with its edit, the reason why not, or None where it is as planned."""
+    seen: set[str] = set()
+    for path, attribute in everything_in(resource.block):
+        figure = resource.rule.arguments.get(path)
+        if figure is None:
+            continue
+        name = f"{resource.block.address}: {path}"
+        if path in seen:
+            yield name, f"{resource.document.place(attribute.start)} is one of several; only the first is edited"
+            continue
+        seen.add(path)
+        yield name, _edit(resource, attribute, name, _wanted(figure, target, resource.rule))
+
+
+def _edit(resource: Resource, attribute: Attribute, name: str, wanted: str | int | list[str]) -> Edit | str | None:
+    scope = Scope(resource.module, resource.block, resource.key)
+    found = resolve(resource.document, attribute.value.node, scope)
+    if isinstance(found, Unresolved):
+        return found.reason
+    if not Path(resource.module.root / found.document.path).is_relative_to(resource.module.root):
+        return f"{found.document.path} is outside of the directory"
+    wanted = _as_written(wanted, found.value)
+    if str(found.value) == str(wanted):
+        return None
+    return Edit(found, _literal(wanted, found.value), name)
+
+
+def _wanted(figure: Figure, target: Target, rule: Rule) -> str | int | list[str]:
+    planned = f"{rule.type_prefix}{target.instance_type.partition('+')[0]}"
+    figures: Mapping[Figure, str | int | list[str]] = {
+        Figure.TYPE: planned,
+        Figure.TYPES: [planned, *target.interchangeable_types] if target.is_spot else [planned],
+        Figure.INSTANCES: target.instances,
+        Figure.MIN: target.min_instances,
+        Figure.MAX: target.max_instances,
+    }
+    return figures[figure]
+
+
+def _as_written(wanted: str | int | list[str], former: object) -> str | int | list[str]:
+    """A list where there was a list, one value where there was one."""
+    if isinstance(former, list):
+        return wanted if isinstance(wanted, list) else [str(wanted)]
+    return wanted[0] if isinstance(wanted, list) else wanted
+
+
+def _literal(wanted: str | float | list[str], former: object) -> str:
+    if isinstance(wanted, list):
+        return f"[{', '.join(hcl_string(str(one)) for one in wanted)}]"
+    if isinstance(wanted, str) or isinstance(former, str):
+        return hcl_string(str(wanted))
+    return hcl_number(wanted)
+
+
+def _check_provider(resource: Resource, target: Target) -> None:
+    kind = resource.block.labels[0].split("_", maxsplit=1)[0]
+    provider = PROVIDERS.get(kind) if resource.block.kind == "resource" else target.provider
+    if provider != target.provider:
+        raise InputError(
+            f"{resource.block.address} is of {provider}, the plan's group {target.key} is on {target.provider}",
+            hint="name a group of that cloud with --group, or another address",
+        )
+
+
+def _shared(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
+    """Values that more than the edited arguments use."""
+    passed = dict.fromkeys(name for edit in edits for name in edit.place.through)
+    own = {resource.block.address for resource in resources}
+    module: Module | None = resources[0].module
+    while module is not None:
+        for name in passed:
+            short = name.removeprefix(f"{module.name}.")
+            if short.startswith(("var.", "local.")):
+                users = _users(module, tuple(short.split(".")), own)
+                if users:
+                    yield f"{name} is used elsewhere too: {', '.join(users)}"
+        own = {module.call[1].address} if module.call is not None else set()
+        module = module.parent
+
+
+def _users(module: Module, steps: tuple[str, ...], own: set[str]) -> list[str]:
+    """Places of the resources, modules and outputs of a module that refer to a name, without *own*."""
+    return sorted(
+        {
+            f"{document.place(attribute.start)} ({block.address})"
+            for document, block in module.blocks()
+            if block.kind in ("resource", "data", "module", "output") and block.address not in own
+            for _, attribute in everything_in(block)
+            if any(found[:2] == steps for found in references(attribute.value.node))
+        }
+    )
+
+
+def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
+    """What the plan asks for that is not an instance type or a count."""
+    if target.is_spot:
+        yield f"the plan buys {target.key} as spot: how instances are bought is not edited"
+    if "+" in target.instance_type:
+        kind, _, accelerators = target.instance_type.partition("+")
+        yield f"{kind} needs {accelerators} attached (guest_accelerator), which is not edited"
+    if any(resource.rule.per_zone for resource in resources):
+        yield "node_count and autoscaling limits of a regional cluster count for each zone; the plan counts all zones"
+    yield f"the numbers hold for {target.serving}: see `advisor generate` for its arguments"
+
+
+def _application(root: Path, edits: Sequence[Edit], notes: Sequence[str]) -> Application:
+    files: dict[Path, str] = {}
+    patches: list[str] = []
+    for path in sorted({edit.place.document.path for edit in edits}):
+        of_file = sorted((edit for edit in edits if edit.place.document.path == path), key=lambda one: -one.place.start)
+        before = of_file[0].place.document.text
+        after = before
+        for edit in of_file:
+            after = after[: edit.place.start] + edit.text + after[edit.place.end :]
+        read_hcl(after, path)
+        files[root / path] = after
+        patches.extend(
+            difflib.unified_diff(
+                before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{path}", f"b/{path}"
+            )
+        )
+    told = tuple(
+        f"{edit.argument}: {edit.place.document.text[edit.place.start : edit.place.end]} → {edit.text} "
+        f"({edit.place.document.place(edit.place.start)})"
+        for edit in edits
+    )
+    return Application("".join(_ended(line) for line in patches), files, told, tuple(dict.fromkeys(notes)))
+
+
+def _ended(line: str) -> str:
+    return line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

@@ -1,0 +1,198 @@
+"""From an argument to the literal that decides it: through variables, locals, maps and module calls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from advisor.codegen.applying.project import Module
+from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, traversal
+from advisor.codegen.hcl.expressions import elements, key_of, unwrap
+
+_TRANSPARENT = frozenset({"tostring", "tonumber", "tolist", "toset", "tomap", "nonsensitive"})
+_DEEPEST = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A literal in a file."""
+
+    document: Document
+    start: int
+    end: int
+    value: Any
+    through: tuple[str, ...]
+    """Names that the value passes, such as ``var.instance_type``: others that use them change too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """Why the value is written nowhere that could be edited."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where an expression stands."""
+
+    module: Module
+    block: Block | None = None
+    """The resource, for ``each``."""
+    key: str | None = None
+    """Its instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """An expression, the steps into its value, and how it was come to."""
+
+    document: Document
+    node: Any
+    scope: Scope
+    path: tuple[str, ...] = ()
+    through: tuple[str, ...] = ()
+
+
+def resolve(document: Document, node: Any, scope: Scope) -> Place | Unresolved:  # noqa: ANN401 - a syntax tree
+    """Where the value of an expression is written as a literal."""
+    return _resolve(_Question(document, node, scope))
+
+
+def _resolve(question: _Question) -> Place | Unresolved:
+    node = unwrap(question.node)
+    if len(question.through) > _DEEPEST:
+        return _unresolved(question, node, "refers to itself")
+    if node.data == "function_call":
+        return _call(question, node)
+    if question.path and node.data in ("object", "tuple"):
+        return _into(question, node)
+    value = literal(node)
+    if not question.path and value is not NOT_LITERAL and value is not None and not isinstance(value, dict):
+        start, end = node.meta.start_pos, node.meta.end_pos
+        return Place(question.document, start, end, value, question.through)
+    steps = traversal(node)
+    if steps is None:
+        return _unresolved(question, node, "is computed")
+    return _follow(question, node, steps)
+
+
+def _follow(question: _Question, node: Any, steps: tuple[str, ...]) -> Place | Unresolved:  # noqa: ANN401
+    rest = (*steps[2:], *question.path)
+    if steps[:1] == ("var",) and len(steps) > 1:
+        return _variable(question, node, steps[1], rest)
+    if steps[:1] == ("local",) and len(steps) > 1:
+        found = question.scope.module.local_value(steps[1])
+        if found is None:
+            return _unresolved(question, node, "is not declared")
+        return _next(question, found[0], found[1].value.node, rest, _label(question, f"local.{steps[1]}"))
+    if steps[:2] == ("each", "value"):
+        return _each(question, node, rest)
+    return _unresolved(question, node, "comes from elsewhere")
+
+
+def _next(
+    question: _Question, document: Document, node: Any, path: tuple[str, ...], name: str, scope: Scope | None = None  # noqa: ANN401
+) -> Place | Unresolved:  # fmt: skip
+    # A local or variable stands outside of any resource: `each` means nothing there.
+    scope = scope or Scope(question.scope.module)
+    return _resolve(_Question(document, node, scope, path, (*question.through, name)))
+
+
+def _label(question: _Question, name: str) -> str:
+    """A name with the module that it is in."""
+    return f"{question.scope.module.name}.{name}".removeprefix(".")
+
+
+def _variable(question: _Question, node: Any, name: str, rest: tuple[str, ...]) -> Place | Unresolved:  # noqa: ANN401
+    module = question.scope.module
+    label = _label(question, f"var.{name}")
+    if module.call is not None and name in module.call[1].attributes:
+        document, block = module.call
+        parent = Scope(module.parent, block, module.call_key) if module.parent else question.scope
+        return _next(question, document, block.attributes[name].value.node, rest, label, parent)
+    for document in reversed(module.variable_files):
+        if name in document.body.attributes and not module.json_variable_file(name):
+            return _next(question, document, document.body.attributes[name].value.node, rest, label)
+    return _default(question, node, name, rest, label)
+
+
+def _default(
+    question: _Question, node: Any, name: str, rest: tuple[str, ...], label: str  # noqa: ANN401
+) -> Place | Unresolved:  # fmt: skip
+    """Of a variable that no call and no file sets."""
+    module = question.scope.module
+    if module.json_variable_file(name):
+        return Unresolved(f"{label} is set in {module.json_variable_file(name)}: change it there")
+    declared = module.variable(name)
+    if declared is None:
+        return _unresolved(question, node, "is not declared")
+    default = declared[1].attributes.get("default")
+    if default is None:
+        return Unresolved(f"{label} is given from outside (-var, TF_VAR_{name} or a workspace): change it there")
+    if not module.is_editable:
+        return Unresolved(f"{label} is left at the default of a module from elsewhere: pass it in the module's call")
+    return _next(question, declared[0], default.value.node, rest, label)
+
+
+def _each(question: _Question, node: Any, rest: tuple[str, ...]) -> Place | Unresolved:  # noqa: ANN401
+    block, key = question.scope.block, question.scope.key
+    loop = block.attributes.get("for_each") if block else None
+    if loop is None:
+        return _unresolved(question, node, "is not in a loop over for_each")
+    if key is None:
+        return Unresolved(f"{block.address if block else ''} has several instances: name one, as in {_example(block)}")
+    scope = Scope(question.scope.module)
+    return _resolve(_Question(question.document, loop.value.node, scope, (key, *rest), question.through))
+
+
+def _example(block: Block | None) -> str:
+    return f"'{block.address}[\"key\"]'" if block else ""
+
+
+def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
+    """One step into an object or a list."""
+    step, rest = question.path[0].strip("[]"), question.path[1:]
+    found = _member(node, step)
+    if found is None:
+        return _unresolved(question, node, f"has no {step!r}")
+    return _resolve(_Question(question.document, found, question.scope, rest, question.through))
+
+
+def _member(node: Any, step: str) -> Any:  # noqa: ANN401
+    if node.data == "object":
+        return next((one.children[-1] for one in elements(node) if key_of(one) == step), None)
+    values = [child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"]
+    return values[int(step)] if step.isdigit() and int(step) < len(values) else None
+
+
+def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
+    """Functions that hand one of their arguments on."""
+    name, arguments = str(node.children[0].children[0]), _arguments(node)
+    if name in _TRANSPARENT and len(arguments) == 1:
+        return _resolve(_Question(question.document, arguments[0], question.scope, question.path, question.through))
+    if name == "merge" and question.path:
+        return _first(question, list(reversed(arguments)))
+    return _unresolved(question, node, f"is computed by {name}()")
+
+
+def _first(question: _Question, arguments: Sequence[Any]) -> Place | Unresolved:
+    """The last map that has the key."""
+    found: Place | Unresolved = Unresolved("")
+    for argument in arguments:
+        found = _resolve(_Question(question.document, argument, question.scope, question.path, question.through))
+        if isinstance(found, Place):
+            return found
+    return found
+
+
+def _arguments(node: Any) -> list[Any]:  # noqa: ANN401
+    inner = next((child for child in node.children if getattr(child, "data", "") == "arguments"), None)
+    children = inner.children if inner else []
+    return [child for child in children if hasattr(child, "data") and child.data != "new_line_or_comment"]
+
+
+def _unresolved(question: _Question, node: Any, why: str) -> Unresolved:  # noqa: ANN401
+    document = question.document
+    text = " ".join(document.text[node.meta.start_pos : node.meta.end_pos].split())
+    short = text if len(text) <= 60 else f"{text[:57]}..."
+    return Unresolved(f"{document.place(node.meta.start_pos)}: {short} {why}")

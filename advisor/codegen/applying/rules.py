@@ -1,0 +1,134 @@
+"""Which arguments of a resource hold its instance type and its counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Figure(StrEnum):
+    """What of the plan an argument holds."""
+
+    TYPE = "type"
+    TYPES = "types"
+    """A list: the planned type, then those that serve alike."""
+    INSTANCES = "instances"
+    MIN = "min"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A kind of resource."""
+
+    arguments: Mapping[str, Figure] = field(hash=False)
+    """Path of an argument (blocks by dots) → what it holds."""
+    related: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Other resources to change with it: type → the argument that refers to the other, of whichever refers."""
+    type_prefix: str = ""
+    per_zone: bool = False
+    """Counts may be for each zone."""
+
+
+_GROUP_SIZES = {"min_size": Figure.MIN, "max_size": Figure.MAX, "desired_capacity": Figure.INSTANCES}
+_OVERRIDE = "mixed_instances_policy.launch_template.override.instance_type"
+_TEMPLATES = {"google_compute_instance_template", "google_compute_region_instance_template"}
+_MANAGERS = {"google_compute_instance_group_manager", "google_compute_region_instance_group_manager"}
+_SCALERS = {"google_compute_autoscaler", "google_compute_region_autoscaler"}
+_SCALE_SETS = {
+    "azurerm_linux_virtual_machine_scale_set": {"sku": Figure.TYPE, "instances": Figure.INSTANCES},
+    "azurerm_orchestrated_virtual_machine_scale_set": {"sku_name": Figure.TYPE, "instances": Figure.INSTANCES},
+}
+
+RULES: Mapping[str, Rule] = {
+    "aws_launch_template": Rule({"instance_type": Figure.TYPE}, {"aws_autoscaling_group": "launch_template"}),
+    "aws_autoscaling_group": Rule({**_GROUP_SIZES, _OVERRIDE: Figure.TYPE}, {"aws_launch_template": "launch_template"}),
+    "aws_instance": Rule({"instance_type": Figure.TYPE, "count": Figure.INSTANCES}),
+    "aws_eks_node_group": Rule(
+        {
+            "instance_types": Figure.TYPES,
+            "scaling_config.desired_size": Figure.INSTANCES,
+            "scaling_config.min_size": Figure.MIN,
+            "scaling_config.max_size": Figure.MAX,
+        }
+    ),
+    "aws_sagemaker_endpoint_configuration": Rule(
+        {
+            "production_variants.instance_type": Figure.TYPE,
+            "production_variants.initial_instance_count": Figure.INSTANCES,
+        },
+        type_prefix="ml.",
+    ),
+    "google_compute_instance": Rule({"machine_type": Figure.TYPE, "count": Figure.INSTANCES}),
+    **{name: Rule({"machine_type": Figure.TYPE}, dict.fromkeys(_MANAGERS, "instance_template")) for name in _TEMPLATES},
+    **{
+        name: Rule(
+            {"target_size": Figure.INSTANCES},
+            dict.fromkeys(_TEMPLATES, "instance_template") | dict.fromkeys(_SCALERS, "target"),
+        )
+        for name in _MANAGERS
+    },
+    **{
+        name: Rule(
+            {"autoscaling_policy.min_replicas": Figure.MIN, "autoscaling_policy.max_replicas": Figure.MAX},
+            dict.fromkeys(_MANAGERS, "target"),
+        )
+        for name in _SCALERS
+    },
+    "google_container_node_pool": Rule(
+        {
+            "node_config.machine_type": Figure.TYPE,
+            "node_count": Figure.INSTANCES,
+            "initial_node_count": Figure.INSTANCES,
+            "autoscaling.min_node_count": Figure.MIN,
+            "autoscaling.max_node_count": Figure.MAX,
+            "autoscaling.total_min_node_count": Figure.MIN,
+            "autoscaling.total_max_node_count": Figure.MAX,
+        },
+        per_zone=True,
+    ),
+    **{
+        name: Rule(arguments, {"azurerm_monitor_autoscale_setting": "target_resource_id"})
+        for name, arguments in _SCALE_SETS.items()
+    },
+    "azurerm_monitor_autoscale_setting": Rule(
+        {
+            "profile.capacity.default": Figure.INSTANCES,
+            "profile.capacity.minimum": Figure.MIN,
+            "profile.capacity.maximum": Figure.MAX,
+        },
+        dict.fromkeys(_SCALE_SETS, "target_resource_id"),
+    ),
+    "azurerm_linux_virtual_machine": Rule({"size": Figure.TYPE, "count": Figure.INSTANCES}),
+    "azurerm_kubernetes_cluster_node_pool": Rule(
+        {
+            "vm_size": Figure.TYPE,
+            "node_count": Figure.INSTANCES,
+            "min_count": Figure.MIN,
+            "max_count": Figure.MAX,
+        }
+    ),
+}
+
+CALL_ARGUMENTS: Mapping[str, Figure] = {
+    "instance_type": Figure.TYPE,
+    "instance_types": Figure.TYPES,
+    "machine_type": Figure.TYPE,
+    "vm_size": Figure.TYPE,
+    "sku": Figure.TYPE,
+    "size": Figure.TYPE,
+    "desired_capacity": Figure.INSTANCES,
+    "desired_size": Figure.INSTANCES,
+    "instances": Figure.INSTANCES,
+    "target_size": Figure.INSTANCES,
+    "node_count": Figure.INSTANCES,
+    "min_size": Figure.MIN,
+    "min_count": Figure.MIN,
+    "min_replicas": Figure.MIN,
+    "max_size": Figure.MAX,
+    "max_count": Figure.MAX,
+    "max_replicas": Figure.MAX,
+}
+"""Arguments of a module from elsewhere, by the names that public modules give them."""
+
+PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
+"""First word of a resource type → provider of the catalog."""

@@ -1,0 +1,57 @@
+"""What a plan wants of one group of instances, as far as somebody else's code can hold it."""
+
+from dataclasses import dataclass
+
+from advisor.codegen.model import Wanted
+from advisor.codegen.selection import Member, choose
+from advisor.codegen.stack import group_keys, interchangeable_types, most_instances
+from advisor.plan.values import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A group of the plan."""
+
+    key: str
+    """As in generated code."""
+    provider: str
+    region: str
+    instance_type: str
+    interchangeable_types: tuple[str, ...]
+    instances: int
+    """In the busiest hours."""
+    min_instances: int
+    max_instances: int
+    is_spot: bool
+    serving: str
+    """How the containers have to serve for the numbers to hold, in words."""
+
+
+def targets_of(plan: Plan, rank: int | None = None) -> tuple[Target, ...]:
+    """The groups of the plan's fleet, or of the single type with *rank*.
+
+    Raises:
+        InputError: there is no such option.
+    """
+    members = choose(plan, Wanted(rank=rank), lambda _: "").members
+    return tuple(_target(plan, member, key) for member, key in zip(members, group_keys(members), strict=True))
+
+
+def _target(plan: Plan, member: Member, key: str) -> Target:
+    serves = member.serves
+    return Target(
+        key=key,
+        provider=serves.provider,
+        region=serves.region,
+        instance_type=serves.instance_type,
+        interchangeable_types=interchangeable_types(plan, member),
+        instances=max(member.hours),
+        min_instances=min(member.hours),
+        max_instances=most_instances(member),
+        is_spot=serves.purchase == "spot",
+        serving=(
+            f"{serves.engine} with {serves.precision} weights, tensor parallel {serves.tensor_parallel}, "
+            f"{serves.replicas_per_instance} replica(s) an instance, {serves.max_concurrency} requests at a time, "
+            f"{serves.context_tokens} tokens of context"
+        ),
+    )

@@ -1,0 +1,95 @@
+"""Checks of every generated file: text, secrets, and the syntax of Python, YAML and JSON."""
+
+import ast
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePosixPath
+
+from advisor.codegen.check.finding import Finding
+
+_SECRETS = {
+    "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "a hub token": re.compile(r"\bhf_[A-Za-z0-9]{30,}\b"),
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    "a Google API key": re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
+}
+_BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_KUBERNETES = "kubernetes/"
+
+
+def findings_of_files(files: Mapping[str, str]) -> Iterator[Finding]:
+    """What is wrong with each file by itself."""
+    for path, text in files.items():
+        yield from _path(path)
+        yield from _text(path, text)
+        read = _SYNTAXES.get(PurePosixPath(path).suffix)
+        if read is not None:
+            yield from read(path, text)
+
+
+def _path(path: str) -> Iterator[Finding]:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in path:
+        yield Finding(path, 0, "is outside the directory")
+
+
+def _text(path: str, text: str) -> Iterator[Finding]:
+    if not text.endswith("\n"):
+        yield Finding(path, 0, "does not end with a line end")
+    for number, line in enumerate(text.splitlines(), start=1):
+        odd = {c for c in line if c in _BIDIRECTIONAL or (unicodedata.category(c) == "Cc" and c != "\t")}
+        if odd:
+            yield Finding(path, number, f"holds the control character U+{ord(min(odd)):04X}")
+        for what, pattern in _SECRETS.items():
+            if pattern.search(line):
+                yield Finding(path, number, f"holds what looks like {what}")
+
+
+def _python(path: str, text: str) -> Iterator[Finding]:
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        yield Finding(path, error.lineno or 0, f"is not valid Python: {error.msg}")
+
+
+def _json(path: str, text: str) -> Iterator[Finding]:
+    try:
+        json.loads(text)
+    except ValueError as error:
+        yield Finding(path, getattr(error, "lineno", 0), f"is not valid JSON: {error}")
+
+
+def _yaml(path: str, text: str) -> Iterator[Finding]:
+    import yaml  # noqa: PLC0415 - only where there is YAML to read
+
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        yield Finding(path, mark.line + 1 if mark else 0, "is not valid YAML")
+        return
+    if _KUBERNETES in path:
+        for document in documents:
+            yield from _manifest(path, document)
+
+
+def _manifest(path: str, document: object) -> Iterator[Finding]:
+    """A Kubernetes object says what it is and what it is called."""
+    if not isinstance(document, dict):
+        yield Finding(path, 0, "holds a document that is no Kubernetes object")
+        return
+    missing = [key for key in ("apiVersion", "kind") if not isinstance(document.get(key), str)]
+    if document.get("kind") != "Kustomization" and not (document.get("metadata") or {}).get("name"):
+        missing.append("metadata.name")
+    if missing:
+        yield Finding(path, 0, f"holds a Kubernetes object without {' and '.join(missing)}")
+
+
+_SYNTAXES: Mapping[str, Callable[[str, str], Iterator[Finding]]] = {
+    ".py": _python,
+    ".json": _json,
+    ".yaml": _yaml,
+    ".yml": _yaml,
+}

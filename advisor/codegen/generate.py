@@ -1,0 +1,72 @@
+"""The stages in order: plan → choice → stacks → code → check."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from advisor.codegen.check import check_files
+from advisor.codegen.model import Language, Stack, Wanted
+from advisor.codegen.selection import Choice, choose, reason_against
+from advisor.codegen.stack import stacks_of
+from advisor.codegen.targets import target_of
+from advisor.errors import InputError
+from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.values import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Code for a plan."""
+
+    files: Mapping[str, str]
+    """Relative path → text; with several clouds, each in a folder of its name."""
+    targets: tuple[str, ...]
+    plan_digest: str
+    warnings: tuple[str, ...]
+    """For people, before they merge."""
+
+
+def generate(plan: Plan, language: Language = Language.TERRAFORM, wanted: Wanted | None = None) -> Generated:
+    """The code that deploys *plan*.
+
+    Raises:
+        InputError: nothing that this program writes can serve the plan as it is wanted; the message says why.
+        UnsoundCode: the code does not pass its own check.
+    """
+    wanted = wanted or Wanted()
+    # A plan in memory and a plan from a file give the same bytes.
+    plan = plan_from_json(plan_to_json(plan))
+    choice = choose(plan, wanted, reason_against(lambda one: _rendered(_stacks(plan, one, wanted), language)))
+    stacks = _stacks(plan, choice, wanted)
+    files = _joined(_rendered(stacks, language))
+    check_files(files)
+    return Generated(
+        files=files,
+        targets=tuple(stack.target for stack in stacks),
+        plan_digest=stacks[0].plan_digest,
+        warnings=choice.warnings,
+    )
+
+
+def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
+    return tuple(replace(stack, target=target_of(stack).name) for stack in stacks_of(plan, choice, wanted))
+
+
+def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Mapping[str, str]]:
+    """Provider → files."""
+    rendered = {}
+    for stack in stacks:
+        target = target_of(stack)
+        render = target.renderers.get(language)
+        if render is None:
+            raise InputError(
+                f"{target.title} is not written in {language.value}",
+                hint=f"it is in {', '.join(one.value for one in target.renderers)}",
+            )
+        rendered[stack.provider] = render(stack)
+    return rendered
+
+
+def _joined(rendered: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    if len(rendered) == 1:
+        return next(iter(rendered.values()))
+    return {f"{provider}/{path}": text for provider, files in sorted(rendered.items()) for path, text in files.items()}

@@ -1,0 +1,334 @@
+"""What is deployed, as a small cloud-neutral model: every decision and all arithmetic are in it before a template runs.
+
+Generators only read these values, so that two languages can never disagree about a number.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from advisor.codegen.alarms import Alarm
+from advisor.codegen.summary import Summary
+
+
+class Language(StrEnum):
+    """What the code is written in."""
+
+    TERRAFORM = "terraform"
+    PYTHON = "python"
+    """Pulumi in Python."""
+    TYPESCRIPT = "typescript"
+    """Pulumi in TypeScript."""
+
+
+class Engine(StrEnum):
+    """Program that serves the model."""
+
+    VLLM = "vllm"
+    SGLANG = "sglang"
+    TENSORRT_LLM = "tensorrt-llm"
+    """Behind trtllm-serve or Triton."""
+    CUSTOM = "custom"
+    """An image of the user's own (such as NIM) with its entrypoint as it is."""
+
+
+class Runtime(StrEnum):
+    """Driver and runtime that an accelerator needs."""
+
+    CUDA = "cuda"
+    ROCM = "rocm"
+    NEURON = "neuron"
+    GAUDI = "gaudi"
+    TPU = "tpu"
+
+
+class Scaling(StrEnum):
+    """What decides how many instances run (the plan's policy)."""
+
+    STATIC = "static"
+    SCHEDULED = "scheduled"
+    REACTIVE = "reactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asks of the code beyond the plan; the defaults take what the plan recommends."""
+
+    target: str = ""
+    """Such as ec2, eks, vm-scale-set; "": the default of the provider."""
+    rank: int | None = None
+    """Single type of the plan, by its rank; None: the fleet."""
+    engine: Engine | None = None
+    """Another engine than the one that was planned."""
+    image: str = ""
+    """Container image in place of the default one."""
+
+
+class Serves(Protocol):
+    """How one instance serves: what an :class:`~advisor.plan.values.Option` and a ``FleetGroup`` have in common."""
+
+    @property
+    def provider(self) -> str: ...  # noqa: D102 - as in the plan
+    @property
+    def region(self) -> str: ...  # noqa: D102
+    @property
+    def instance_type(self) -> str: ...  # noqa: D102
+    @property
+    def accelerator(self) -> str: ...  # noqa: D102
+    @property
+    def accelerator_count(self) -> float: ...  # noqa: D102
+    @property
+    def partition(self) -> str: ...  # noqa: D102
+    @property
+    def replicas_per_instance(self) -> int: ...  # noqa: D102
+    @property
+    def tensor_parallel(self) -> int: ...  # noqa: D102
+    @property
+    def pipeline_parallel(self) -> int: ...  # noqa: D102
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+    @property
+    def kv_precision(self) -> str: ...  # noqa: D102
+    @property
+    def engine(self) -> str: ...  # noqa: D102
+    @property
+    def engine_version(self) -> str: ...  # noqa: D102
+    @property
+    def context_tokens(self) -> int: ...  # noqa: D102
+    @property
+    def max_concurrency(self) -> int: ...  # noqa: D102
+    @property
+    def memory_utilization(self) -> float: ...  # noqa: D102
+    @property
+    def weights_gib(self) -> float: ...  # noqa: D102
+    @property
+    def purchase(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What an account must be allowed before anything starts."""
+
+    code: str
+    """As the provider's quota service names it."""
+    name: str
+    unit: str = "vCPUs"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """How one instance type boots and serves."""
+
+    runtime: Runtime
+    cpu_architecture: str
+    """x86_64 or arm64."""
+    machine_image: str
+    """AWS: public SSM parameter; Google: ``project/family``; Azure: ``publisher:offer:sku:version``."""
+    quota: Quota
+    cores_per_accelerator: int = 1
+    """Cores that an accelerator shows to software: NeuronCores of a chip; 1 for a GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Which weights the container downloads."""
+
+    model_id: str | None
+    """Hub name; None when only the user can name the checkpoint."""
+    needed: str
+    """What the checkpoint has to be, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container for all replicas of an instance.
+
+    Its command is ``entrypoint *command model_option+MODEL *arguments port_option+PORT …``.
+    """
+
+    engine: Engine
+    image: str
+    checkpoint: Checkpoint
+    entrypoint: str
+    """Program, such as ``vllm``; "": that of the image."""
+    command: tuple[str, ...]
+    """Words before the model, such as ``serve``."""
+    model_option: str
+    """Such as ``--model-path=``; "": the model is a word by itself."""
+    arguments: tuple[str, ...]
+    """Everything that the plan decides: precision, parallelism, batch, context, memory."""
+    port_option: str = "--port="
+    tls_options: tuple[str, str] | None = ("--ssl-keyfile=", "--ssl-certfile=")
+    """Options that take the paths of key and certificate; None: the engine speaks plain HTTP only."""
+    revision_option: str = "--revision="
+    """Takes the commit of the weights; "": there is none."""
+    device_arguments: tuple[str, ...] = ()
+    """Of ``docker run``: which accelerators the container sees, and what it needs to reach them."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    health_path: str = "/health"
+    shares_port: bool = False
+    """Several replicas answer on one port."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledSize:
+    """From this time of these days on (UTC) so many instances run, until the next entry."""
+
+    hour: int
+    minute: int
+    weekdays: tuple[int, ...]
+    """1 Monday to 7 Sunday, ascending."""
+    instances: int
+
+    @property
+    def name(self) -> str:
+        """Stable and unique within a group, such as ``0745-12345``."""
+        return f"{self.hour:02}{self.minute:02}-{''.join(map(str, self.weekdays))}"
+
+    @property
+    def cron(self) -> str:
+        """Five fields, in UTC; Sunday is 0."""
+        days = "*" if len(self.weekdays) == 7 else ",".join(str(day % 7) for day in self.weekdays)
+        return f"{self.minute} {self.hour} * * {days}"
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeGroup:
+    """Equal instances that start, scale and are bought together."""
+
+    key: str
+    """Stable from plan to plan and unique: a slug of at most 38 characters of region, type, precision, layout and
+    purchase. Code keys its resources by it."""
+    region: str
+    backend: str
+    """Key of the :class:`Backend` that its instances answer for."""
+    instance_type: str
+    interchangeable_types: tuple[str, ...]
+    """Other types of the plan that serve the same way: a wider choice of capacity."""
+    accelerator: str
+    accelerator_count: float
+    platform: Platform
+    is_spot: bool
+    is_serverless: bool
+    """A service that runs and is paid for by the request, and may scale to zero."""
+    commitments: tuple[str, ...]
+    """Instrument, term and payment of what the plan buys ahead for it; bought in the console, not by code."""
+    committed_instances: int
+    """So many of the instances are paid for by commitments."""
+    instances: int
+    """In the busiest hours."""
+    min_instances: int
+    """In the quietest hours."""
+    max_instances: int
+    """With the room that a rolling replacement takes, and the headroom of reactive scaling."""
+    schedule: tuple[ScheduledSize, ...]
+    """Empty unless the plan scales by the clock; entries are early enough for instances to serve at their hour."""
+    requests_per_second_per_instance: float
+    """Sustained within the SLO: what target tracking aims at."""
+    root_volume_gib: int
+    start_seconds: int
+    """From launch until the model answers, generously."""
+    usd_per_hour: float
+    """Of one instance."""
+
+    @property
+    def has_gpu(self) -> bool:
+        """NVIDIA: GPU metrics and the agent's sampler exist."""
+        return self.platform.runtime is Runtime.CUDA
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Instances of one region that serve alike, whatever their type and purchase: one target of a load balancer."""
+
+    key: str
+    region: str
+    container: Container
+    weight: int
+    """Percent of the region's requests in the busiest hours; at least 1, and 100 together."""
+    runtime: Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region of the stack: an entrance of its own."""
+
+    name: str
+    weight: int
+    """Percent of all requests in the busiest hours; at least 1, and 100 together."""
+    subnets: int
+    """Fewest subnets or zones."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    """The internal HTTPS entrance of a region."""
+
+    client_port: int = 443
+    host_port: int = 8443
+    idle_seconds: int = 600
+    """A long answer may pause longer than the usual 60 s."""
+    drain_seconds: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The sampler that keeps measuring what was predicted."""
+
+    example_package: str
+    """Where its wheel might be; only the user knows where it is."""
+    interval: str = "1s"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Spending that is expected, and what is added before anyone is told."""
+
+    usd_per_month: float
+    margin_ratio: float = 0.25
+    """Disks, load balancer and data transfer are not in the plan's total."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Everything of one cloud that a generator renders."""
+
+    name: str
+    """A slug of at most 24 characters."""
+    provider: str
+    target: str
+    advisor_version: str
+    plan_digest: str
+    groups: tuple[ComputeGroup, ...]
+    """In the order of their keys."""
+    backends: tuple[Backend, ...]
+    regions: tuple[Region, ...]
+    scaling: Scaling
+    load_balancer: LoadBalancer
+    alarms: tuple[Alarm, ...]
+    agent: Agent | None
+    """None where no group has a GPU that it samples."""
+    budget: Budget
+    metrics_namespace: str
+    tags: Mapping[str, str]
+    summary: Summary
+
+    @property
+    def has_gpu(self) -> bool:
+        """Any group publishes NVIDIA metrics."""
+        return any(group.has_gpu for group in self.groups)
+
+    @property
+    def has_spot(self) -> bool:
+        """Any group is bought as spot."""
+        return any(group.is_spot for group in self.groups)
+
+    @property
+    def start_seconds(self) -> int:
+        """The longest start of any group."""
+        return max(group.start_seconds for group in self.groups)
+
+    def backend_of(self, group: ComputeGroup) -> Backend:
+        """What *group* answers for."""
+        return next(one for one in self.backends if one.key == group.backend)

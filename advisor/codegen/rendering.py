@@ -1,0 +1,69 @@
+"""A stack printed through the templates of a folder: the same stack gives the same bytes."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from advisor.codegen.model import Stack
+from advisor.codegen.templates import fill
+
+_DECLARATION = re.compile(
+    r'^(?:variable|output) "(?P<name>\w+)" \{\n  description = "(?P<description>(?:[^"\\]|\\.)*)"\n'
+    r"(?:  type +?= (?P<type>.+)\n(?P<more>(?:    .*\n|  \}\)+\n)*))?(?:  default +?= (?P<default>.+)\n)?",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A variable or an output as the README lists it."""
+
+    name: str
+    description: str
+    type: str
+    default: str
+    """As written in the code; empty for a variable that has to be given, and for an output."""
+
+
+def render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> Mapping[str, str]:
+    """The files of a stack, by path.
+
+    Args:
+        folder: below ``templates/``, such as ``terraform/aws-ec2``.
+        templates: path in the output → template of the folder, or of ``shared`` beside it.
+        stack: known to the templates as ``stack``.
+        known: further names that the templates use; decisions of the target that the stack does not hold.
+    """
+    names = dict(known) | {"stack": stack}
+    return {path: fill(folder, template, names) for path, template in sorted(templates.items())}
+
+
+def render_terraform(
+    folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]
+) -> Mapping[str, str]:
+    """The same for a Terraform root, whose ``README.md`` lists the variables and outputs of the other files."""
+    files = dict(render(folder, templates, stack, known))
+    inputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "variable")
+    outputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "output")
+    readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | {"inputs": inputs, "outputs": outputs})
+    return dict(sorted((files | dict(readme)).items()))
+
+
+def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
+    """The variables or outputs that code declares, in its order."""
+    return tuple(
+        Declaration(
+            name=found["name"],
+            description=_unescape(found["description"]),
+            type=(found["type"] or "").removesuffix("{") + ("{…}))" if found["more"] else ""),
+            default="{…}" if (found["default"] or "").endswith(("{", "[")) else found["default"] or "",
+        )
+        for found in _DECLARATION.finditer(text)
+        if found[0].startswith(kind)
+    )
+
+
+def _unescape(literal: str) -> str:
+    """The text of an HCL string literal, as far as descriptions need it."""
+    return re.sub(r"\\(.)", r"\1", literal)

@@ -1,0 +1,43 @@
+"""The ways of running containers that code is written for: one module each."""
+
+from advisor.codegen.model import Runtime, Stack
+from advisor.codegen.targets.aws_ec2 import EC2
+from advisor.codegen.targets.target import Files, Target
+from advisor.errors import InputError
+
+__all__ = ["TARGETS", "Files", "Target", "target_of"]
+
+TARGETS: tuple[Target, ...] = (EC2,)
+
+
+def target_of(stack: Stack) -> Target:
+    """The target that the stack names, or else the default one of its cloud.
+
+    Raises:
+        InputError: there is no such target, or the stack cannot run there; the message says why.
+    """
+    name = stack.target or _default(stack)
+    of_provider = {one.name: one for one in TARGETS if one.provider == stack.provider}
+    target = of_provider.get(name)
+    if target is None:
+        raise InputError(
+            f"no code is generated for the target {name!r} on {stack.provider}",
+            hint=f"its targets: {', '.join(of_provider) or 'none yet'}",
+        )
+    obstacle = target.obstacle(stack)
+    if obstacle:
+        others = [one.name for one in of_provider.values() if one is not target and not one.obstacle(stack)]
+        raise InputError(
+            f"{target.title}: {obstacle}",
+            hint=f"try --target {' or '.join(others)}" if others else "choose --option RANK",
+        )
+    return target
+
+
+def _default(stack: Stack) -> str:
+    """Plain instances, unless the plan is for something else."""
+    if any(group.is_serverless for group in stack.groups):
+        return {"gcp": "cloud-run", "azure": "container-apps"}.get(stack.provider, "sagemaker")
+    if stack.provider == "gcp" and any(group.platform.runtime is Runtime.TPU for group in stack.groups):
+        return "tpu-vm"
+    return {"aws": "ec2", "gcp": "mig", "azure": "vm-scale-set"}[stack.provider]

@@ -1,0 +1,30 @@
+"""What a target is: one way of running containers on one cloud, and how its code is rendered."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from advisor.codegen.model import Language, Stack
+
+Files = Mapping[str, str]
+"""Relative path → text."""
+Render = Callable[[Stack], Files]
+
+
+def nothing_against(_stack: Stack) -> str:
+    """A target that takes every stack of its provider."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where containers run."""
+
+    name: str
+    """As in ``--target``."""
+    provider: str
+    title: str
+    """For people, such as ``EC2 Auto Scaling``."""
+    renderers: Mapping[Language, Render] = field(hash=False)
+    """How the code of each language is written."""
+    obstacle: Callable[[Stack], str] = nothing_against
+    """Why a stack cannot run there; empty when it can."""

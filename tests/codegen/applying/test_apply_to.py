@@ -1,0 +1,340 @@
+"""`advisor apply-to` edits the literals that decide instance types and counts, and no other byte."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.cli.app import advisor
+from advisor.codegen.applying import apply_to, targets_of, write_application
+from advisor.codegen.hcl import read_hcl
+from advisor.errors import InputError
+from advisor.plan.document import plan_to_json
+from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+
+PLAIN = """# The fleet of the chat team.
+resource "aws_launch_template" "gpu" {
+  name_prefix   = "chat-"
+  instance_type = "p4d.24xlarge" # two of them since May
+  image_id      = "ami-1"
+}
+
+resource "aws_autoscaling_group" "gpu" {
+  min_size         = 1
+  max_size         = 2   /* never more */
+  desired_capacity = "2"
+
+  launch_template {
+    id      = aws_launch_template.gpu.id
+    version = "$Latest"
+  }
+}
+"""
+
+
+def write(directory: Path, **files: str) -> Path:
+    """Files by name (``main`` is ``main.tf``; two underscores are a slash) in *directory*."""
+    for name, text in files.items():
+        path = directory / name.replace("__", "/")
+        path = path if path.suffix else path.with_suffix(".tf")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+    return directory
+
+
+def target(**changes):
+    """What the plan wants: by default 3 × g6e.xlarge on demand, 4 at most."""
+    fields = {"instance_type": "g6e.xlarge", "accelerator": "L40S", "instances": 3} | changes
+    (found,) = targets_of(make_plan(make_option(**fields)))
+    return found
+
+
+def test_template_and_its_group_change_together_and_nothing_else(tmp_path):
+    """The type in the template and the sizes in the group that refers to it change; every other byte stays."""
+    write(tmp_path, main=PLAIN)
+    application = apply_to(tmp_path, "aws_launch_template.gpu", target())
+    write_application(application)
+    expected = PLAIN.replace('"p4d.24xlarge"', '"g6e.xlarge"').replace("= 1\n", "= 3\n").replace("= 2 ", "= 4 ")
+    assert (tmp_path / "main.tf").read_text() == expected.replace('= "2"', '= "3"')
+    assert len(application.edits) == 4
+    assert apply_to(tmp_path, "aws_autoscaling_group.gpu", target()).patch == ""
+
+
+def test_value_is_followed_through_module_call_variable_file_and_local(tmp_path):
+    """A type set in a .tfvars file, and counts in a map of locals by the key of the module, are edited there."""
+    write(
+        tmp_path,
+        main="""variable "gpu" {
+  default = "g5.xlarge"
+}
+locals {
+  sizes = {
+    prod = { min = 1, max = 2 } # prod
+    test = { min = 1, max = 2 }
+  }
+}
+module "x" {
+  source   = "./modules/gpu"
+  for_each = local.sizes
+  type     = var.gpu
+  size     = each.value
+}
+resource "aws_instance" "other" {
+  instance_type = var.gpu
+}
+""",
+        modules__gpu__main="""variable "type" {}
+variable "size" {}
+resource "aws_launch_template" "gpu" { instance_type = var.type }
+resource "aws_autoscaling_group" "gpu" {
+  min_size = var.size.min
+  max_size = tonumber(var.size["max"])
+  launch_template { id = aws_launch_template.gpu.id }
+}
+""",
+    )
+    (tmp_path / "terraform.tfvars").write_text('gpu = "g5.xlarge" # all teams\n')
+    application = apply_to(tmp_path, 'module.x["prod"].aws_launch_template.gpu', target())
+    write_application(application)
+    assert (tmp_path / "terraform.tfvars").read_text() == 'gpu = "g6e.xlarge" # all teams\n'
+    assert (
+        "    prod = { min = 3, max = 4 } # prod\n    test = { min = 1, max = 2 }\n"
+        in (tmp_path / "main.tf").read_text()
+    )
+    assert any("var.gpu is used elsewhere too: main.tf:17 (aws_instance.other)" in note for note in application.notes)
+
+
+def test_call_of_a_module_from_elsewhere_is_edited_by_its_arguments(tmp_path):
+    """The files of a module of a registry are not here, so the arguments of its call are what changes."""
+    write(
+        tmp_path,
+        main="""module "asg" {
+  source        = "terraform-aws-modules/autoscaling/aws"
+  version       = "9.2.1"
+  instance_type = "g5.xlarge"
+  min_size      = 1
+  max_size      = 9
+}
+""",
+    )
+    write_application(apply_to(tmp_path, "module.asg.aws_launch_template.this", target()))
+    text = (tmp_path / "main.tf").read_text()
+    assert 'instance_type = "g6e.xlarge"\n  min_size      = 3\n  max_size      = 4\n' in text
+    assert 'version       = "9.2.1"' in text
+
+
+RESOURCES = {
+    "eks": (
+        (
+            'resource "aws_eks_node_group" "g" {\n  instance_types = ["g5.xlarge", "g5.2xlarge"]\n'
+            "  scaling_config {\n    desired_size = 1\n    min_size = 1\n    max_size = 1\n  }\n}\n"
+        ),
+        "aws_eks_node_group.g",
+        {},
+        ('["g6e.xlarge"]', "desired_size = 3", "min_size = 3", "max_size = 4"),
+    ),
+    "sagemaker": (
+        (
+            'resource "aws_sagemaker_endpoint_configuration" "e" {\n  production_variants {\n'
+            '    instance_type = "ml.g5.xlarge"\n    initial_instance_count = 1\n  }\n}\n'
+        ),
+        "aws_sagemaker_endpoint_configuration.e",
+        {},
+        ('"ml.g6e.xlarge"', "initial_instance_count = 3"),
+    ),
+    "gcp": (
+        (
+            'resource "google_compute_region_instance_template" "t" {\n  machine_type = "g2-standard-4"\n}\n'
+            'resource "google_compute_region_instance_group_manager" "m" {\n  target_size = 1\n  version {\n'
+            "    instance_template = google_compute_region_instance_template.t.self_link\n  }\n}\n"
+            'resource "google_compute_region_autoscaler" "a" {\n'
+            "  target = google_compute_region_instance_group_manager.m.id\n"
+            "  autoscaling_policy {\n    min_replicas = 1\n    max_replicas = 1\n  }\n}\n"
+        ),
+        "google_compute_region_instance_group_manager.m",
+        {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8"},
+        ('"g2-standard-8"', "target_size = 3", "min_replicas = 3", "max_replicas = 4"),
+    ),
+    "gke": (
+        (
+            'resource "google_container_node_pool" "p" {\n  autoscaling {\n    min_node_count = 0\n    max_node_count = 1\n'
+            '  }\n  node_config {\n    machine_type = "g2-standard-4"\n  }\n}\n'
+        ),
+        "google_container_node_pool.p",
+        {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8"},
+        ('"g2-standard-8"', "min_node_count = 3", "max_node_count = 4"),
+    ),
+    "azure": (
+        'resource "azurerm_linux_virtual_machine_scale_set" "s" {\n  sku = "Standard_NC4as_T4_v3"\n  instances = 1\n}\n',
+        "azurerm_linux_virtual_machine_scale_set.s",
+        {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4"},
+        ('"Standard_NC24ads_A100_v4"', "instances = 3"),
+    ),
+    "aks": (
+        'resource "azurerm_kubernetes_cluster_node_pool" "p" {\n  vm_size = "Standard_NC4as_T4_v3"\n  node_count = 1\n}\n',
+        "azurerm_kubernetes_cluster_node_pool.p",
+        {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4"},
+        ('"Standard_NC24ads_A100_v4"', "node_count = 3"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_every_kind_of_resource_takes_type_and_counts(name, tmp_path):
+    """Node groups, endpoints, instance groups, pools and scale sets of three clouds are edited where they hold both."""
+    text, address, changes, expected = RESOURCES[name]
+    write(tmp_path, main=text)
+    write_application(apply_to(tmp_path, address, target(**changes)))
+    after = (tmp_path / "main.tf").read_text()
+    assert [one for one in expected if one not in after] == []
+
+
+UNREACHABLE = {
+    'var.kind == "big" ? "p5.48xlarge" : "g5.xlarge"': "main.tf:2: .* is computed",
+    '"${var.kind}.xlarge"': "main.tf:2: .* is computed",
+    "var.given": r"var.given is given from outside \(-var, TF_VAR_given",
+    "var.in_json": "var.in_json is set in terraform.tfvars.json: change it there",
+    "var.nowhere": "main.tf:2: var.nowhere is not declared",
+    "data.external.x.result": "main.tf:2: data.external.x.result comes from elsewhere",
+    "local.loop": "refers to itself",
+    'format("%s", "g5.xlarge")': r"is computed by format\(\)",
+    'local.map["missing"]': "has no 'missing'",
+}
+
+
+@pytest.mark.parametrize("expression", UNREACHABLE)
+def test_what_is_written_nowhere_is_refused_with_its_place(expression, tmp_path):
+    """Where no literal decides the value, the reason names the expression, and nothing is written."""
+    text = f"""resource "aws_instance" "gpu" {{
+  instance_type = {expression}
+}}
+variable "kind" {{}}
+variable "given" {{}}
+variable "in_json" {{}}
+locals {{
+  loop = local.loop
+  map  = {{ there = "g5.xlarge" }}
+}}
+"""
+    write(tmp_path, main=text)
+    (tmp_path / "terraform.tfvars.json").write_text('{"in_json": "g5.xlarge"}')
+    with pytest.raises(InputError, match=UNREACHABLE[expression]):
+        apply_to(tmp_path, "aws_instance.gpu", target())
+    assert (tmp_path / "main.tf").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
+        ("aws_launch_template.cpu", "there are aws_launch_template.gpu"),
+        ("aws_s3_bucket.x", "holds no instance type or count"),
+        ("module.x.aws_launch_template.gpu", "there is no module 'x'"),
+        ("aws_launch_template", "is no address|there is no"),
+        ("..", "is no address"),
+        ("google_compute_instance.x", "there is no google_compute_instance.x"),
+    ],
+)
+def test_wrong_address_says_what_there_is(address, complaint, tmp_path):
+    """A mistaken address is answered with those that exist."""
+    write(tmp_path, main=PLAIN)
+    with pytest.raises(InputError) as refused:
+        apply_to(tmp_path, address, target())
+    assert re.search(complaint, str(refused.value))
+
+
+def test_group_of_another_cloud_is_refused(tmp_path):
+    """A group on Google Cloud is not written into an AWS resource."""
+    write(tmp_path, main=PLAIN)
+    with pytest.raises(InputError, match=r"is of aws, the plan's group .* is on gcp"):
+        apply_to(
+            tmp_path,
+            "aws_launch_template.gpu",
+            target(provider="gcp", region="us-central1", instance_type="g2-standard-4"),
+        )
+
+
+def test_windows_line_ends_and_a_missing_last_one_stay(tmp_path):
+    """CRLF and a file that does not end with a line end are kept as they are."""
+    text = PLAIN.replace("\n", "\r\n").removesuffix("\r\n")
+    (tmp_path / "main.tf").write_bytes(text.encode())
+    write_application(apply_to(tmp_path, "aws_launch_template.gpu", target()))
+    after = (tmp_path / "main.tf").read_bytes().decode()
+    assert after.count("\r\n") == text.count("\r\n")
+    assert after.count("\n") == text.count("\n")
+    assert not after.endswith("\n")
+
+
+COMMENTS = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\x85"), max_size=30
+)
+
+
+@given(COMMENTS, COMMENTS, st.integers(0, 12), st.sampled_from(["#", "//"]))
+def test_whatever_stands_around_a_value_stays(tmp_path_factory, first, second, indent, mark):
+    """With any comments and layout, the text without the edited literals is the same before and after."""
+    directory = tmp_path_factory.mktemp("any")
+    space = " " * indent
+    text = (
+        f'{mark} {first}\nresource "aws_instance" "gpu" {{{space}\n{space}instance_type{space}={space}"g5.xlarge"{space}{mark} {second}\n'
+        f"\n{space}count = 1 {mark}{first}\n}}\n"
+    )
+    write(directory, main=text)
+    write_application(apply_to(directory, "aws_instance.gpu", target()))
+    after = (directory / "main.tf").read_bytes().decode()
+    assert after.replace('"g6e.xlarge"', '"g5.xlarge"', 1).replace("count = 3", "count = 1", 1) == text
+    read_hcl(after, "main.tf")
+
+
+def run(*arguments):
+    """The command's result."""
+    return CliRunner().invoke(advisor, ["apply-to", *map(str, arguments)], catch_exceptions=True)
+
+
+def test_command_prints_the_patch_and_writes_unless_it_is_a_dry_run(tmp_path):
+    """A dry run prints the same patch as the real run and leaves the file; the second real run has nothing to do."""
+    write(tmp_path, main=PLAIN)
+    plan = tmp_path / "the-plan.json"
+    plan.write_text(plan_to_json(make_plan(make_option(instance_type="g6e.xlarge", accelerator="L40S", instances=3))))
+    arguments = (tmp_path, "--address", "aws_launch_template.gpu", "--plan", plan)
+    dry = run(*arguments, "--dry-run")
+    assert dry.exit_code == 0
+    assert '+  instance_type = "g6e.xlarge" # two of them since May' in dry.stdout
+    assert (tmp_path / "main.tf").read_text() == PLAIN
+    real = run(*arguments)
+    assert real.stdout == dry.stdout
+    assert "everything is as planned already" in run(*arguments).stderr
+
+
+def test_several_groups_are_named_and_one_is_chosen(tmp_path):
+    """With several groups on the cloud of the address the command lists them, and --group takes one."""
+    write(tmp_path, main=PLAIN)
+    plan = tmp_path / "plan.json"
+    plan.write_text(plan_to_json(make_fleet_plan(make_group(), make_group(purchase="spot"))))
+    several = run(tmp_path, "--address", "aws_launch_template.gpu", "--plan", plan)
+    assert isinstance(several.exception, InputError)
+    assert "us-east-1-g6-xlarge-bf16-tp1-spot: 4 × g6.xlarge spot in us-east-1" in str(several.exception)
+    one = run(
+        tmp_path, "--address", "aws_launch_template.gpu", "--plan", plan, "--group", "us-east-1-g6-xlarge-bf16-tp1-spot"
+    )
+    assert "min_size         = 2" in one.stdout
+    assert "as spot: how instances are bought is not edited" in one.stderr
+
+
+def test_mistakes_on_the_command_line_are_explained(tmp_path):
+    """No plan, no directory, no Terraform and broken Terraform each have a message that helps."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(plan_to_json(make_plan(make_option())))
+    cases = {
+        (tmp_path / "missing", plan): "not a directory",
+        (tmp_path, plan): "no .tf files",
+        (tmp_path, tmp_path / "none.json"): "name the plan with --plan",
+    }
+    for (directory, path), complaint in cases.items():
+        assert complaint in str(run(directory, "--address", "aws_instance.x", "--plan", path).exception)
+    (tmp_path / "main.tf").write_text("resource {{")
+    broken = run(tmp_path, "--address", "aws_instance.x", "--plan", plan).exception
+    assert "main.tf:1" in str(broken)
+    assert "not valid HCL" in str(broken)
