@@ -6,6 +6,7 @@ its metrics in Cloud Monitoring, read in November 2026.
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,9 @@ _ENGINE_GIB = 6
 """Host memory of the engine beside the files: an estimate."""
 _PROBE_SECONDS = 10
 _REGISTRY = "docker.io/"
-"""What an image without a registry means; Cloud Run pulls from there and from Google's registries only."""
+"""What an image without a registry means."""
+# Cloud Run pulls from Docker Hub and from Google's registries only.
+_PULLED = re.compile(r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io|docker\.io)/.+")
 _NAME_OPTIONS = {Engine.VLLM: "--served-model-name=", Engine.SGLANG: "--served-model-name="}
 """How clients go on calling a model that is served from a folder."""
 _UTILIZATION_METRICS = {
@@ -129,6 +132,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "subnetworks": {
             region.name: f"projects/my-project/regions/{region.name}/subnetworks/inference" for region in stack.regions
         },
+        "example_images": {
+            backend.key: f"us-docker.pkg.dev/my-project/copies/{backend.container.image.rpartition('/')[2]}"
+            for backend in stack.backends
+            if _PULLED.fullmatch(_image(backend.container.image)) is None
+        },
         "example_models": {
             backend.key: "organisation/model"
             for backend in stack.backends
@@ -183,7 +191,9 @@ def _backend(backend: Backend) -> Mapping[str, object]:
         "name_option": _NAME_OPTIONS.get(container.engine, ""),
         "revision_option": container.revision_option,
         "arguments": _arguments(container),
-        "environment": dict(container.environment),
+        "model_environment": container.model_environment,
+        "model_prefix": container.model_prefix,
+        "environment": _environment(container),
         "health_path": container.health_path,
     }
 
@@ -191,6 +201,12 @@ def _backend(backend: Backend) -> Mapping[str, object]:
 def _arguments(container: Container) -> list[str]:
     port = f"{container.port_option}{_CONTAINER_PORT}"
     return [*container.arguments, *([port] if container.port_option else [])]
+
+
+def _environment(container: Container) -> Mapping[str, str]:
+    """Cloud Run sets PORT itself, and refuses another."""
+    port = container.port_environment
+    return dict(container.environment) | ({port: f"{_CONTAINER_PORT}"} if port not in ("", "PORT") else {})
 
 
 def _image(image: str) -> str:
