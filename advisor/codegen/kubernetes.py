@@ -186,6 +186,12 @@ def _disk_gib(group: ComputeGroup) -> int:
     return group.checkpoint_gib + _COMPILED_GIB + _SCRATCH_GIB
 
 
+def fewest_replicas(stack: Stack, group: ComputeGroup) -> int:
+    """Of a group, in the quietest hours."""
+    scale = _scale(stack, group)
+    return group.instances * group.replicas_per_instance if scale is None else scale.least
+
+
 def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     """The manifests below ``kubernetes/``, and the reasons for what scanners would say of them.
 

