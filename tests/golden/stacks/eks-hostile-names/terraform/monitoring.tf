@@ -97,7 +97,7 @@ resource "aws_cloudwatch_metric_alarm" "gpu_memory" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "host_memory" {
-  for_each = { for key, group in local.groups : key => group }
+  for_each = local.groups
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-host-memory"
@@ -121,7 +121,7 @@ resource "aws_cloudwatch_metric_alarm" "host_memory" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
-  for_each = { for key, group in local.groups : key => group }
+  for_each = local.groups
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-metrics-silent"
@@ -145,7 +145,7 @@ resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "unavailable_replicas" {
-  for_each = { for key, group in local.groups : key => group }
+  for_each = local.groups
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-unavailable-replicas"

@@ -49,7 +49,7 @@ resource "aws_sns_topic_subscription" "alerts" {
 # Container Insights with enhanced observability publishes these for each Deployment, which it calls PodName.
 
 resource "aws_cloudwatch_metric_alarm" "host_memory" {
-  for_each = { for key, group in local.groups : key => group }
+  for_each = local.groups
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-host-memory"
@@ -73,7 +73,7 @@ resource "aws_cloudwatch_metric_alarm" "host_memory" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
-  for_each = { for key, group in local.groups : key => group }
+  for_each = local.groups
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-metrics-silent"
@@ -121,7 +121,7 @@ resource "aws_cloudwatch_metric_alarm" "neuron_idle" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "unavailable_replicas" {
-  for_each = { for key, group in local.groups : key => group }
+  for_each = local.groups
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-unavailable-replicas"

@@ -126,7 +126,7 @@ resource "aws_autoscaling_group_tag" "resources" {
     for key, group in local.groups : {
       for resource, amount in {
         "ephemeral-storage" = "${group.volume_gib}Gi"
-        (group.accelerator)   = tostring(group.accelerators)
+        (group.accelerator) = tostring(group.accelerators)
       } : "${key}/${resource}" => { group = key, resource = resource, amount = amount }
     }
   ]...)
