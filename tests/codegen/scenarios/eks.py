@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen import Wanted
+from advisor.codegen.model import Engine
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Plan
 from codegen.plans import HOSTILE, Make, Scenario, make_cost, make_fleet_plan, make_group, make_option, make_plan
@@ -104,6 +105,20 @@ def two_regions() -> Scenario:
     return _managed(make_fleet_plan(near, large, far, policy=Policy.REACTIVE), "us-east-1", "eu-west-1")
 
 
+def sglang_replicas() -> Scenario:
+    """Another engine than the planned one, two pods on each node."""
+    option = make_option(
+        instance_type="g6.12xlarge",
+        accelerator_count=4.0,
+        tensor_parallel=2,
+        replicas_per_instance=2,
+        usd_per_hour=4.6,
+        instances=2,
+    )
+    scenario = _managed(make_plan(option), rank=1)
+    return dataclasses.replace(scenario, wanted=dataclasses.replace(scenario.wanted, engine=Engine.SGLANG))
+
+
 def graviton() -> Scenario:
     """An Arm node with a T4G."""
     option = make_option(
@@ -142,6 +157,7 @@ SCENARIOS: Mapping[str, Make] = {
     "eks-l40s-replicas": l40s_replicas,
     "eks-scheduled": scheduled,
     "eks-two-regions": two_regions,
+    "eks-sglang-replicas": sglang_replicas,
     "eks-graviton": graviton,
     "eks-hostile-names": hostile_names,
     "eks-karpenter-spot": karpenter_spot,
