@@ -224,3 +224,21 @@ def test_manifest_names_plan_and_target(advisor, write_plan, tmp_path):
     manifest = json.loads((tmp_path / "infra/.advisor/manifest.json").read_text())
     assert manifest["targets"] == ["ec2"]
     assert manifest["plan"].startswith("sha256:")
+
+
+def test_edited_plan_is_refused_until_it_is_forced(advisor, write_plan, tmp_path):
+    """A plan that was changed by hand stops the run; --force goes on with a warning."""
+    write_plan(make_option())
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    plan["options"][0]["instances"] = 5
+    plan["recommended"]["instances"] = 5
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra")
+    assert code == 1
+    assert "plan.json: the plan was edited after it was made" in err
+    assert "--force" in err
+    assert not (tmp_path / "infra").exists()
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--force")
+    assert code == 0
+    assert "warning: plan.json: the plan was edited" in err
+    assert '"5 g6.xlarge' in (tmp_path / "infra/fleet.yaml").read_text()
