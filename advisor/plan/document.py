@@ -67,7 +67,7 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
     if problem is not None:
         place = ".".join(str(step) for step in problem.instance_path) or "the document"
         raise InputError(f"{place}: {problem.message}", where=where, hint="make the plan again, or undo the edit")
-    return typing.cast("Plan", from_plain(Plan, document))
+    return typing.cast("Plan", from_plain(Plan, {name: one for name, one in document.items() if name != _DIGEST}))
 
 
 def why_not_as_made(text: str, where: str = "plan") -> str:

@@ -12,7 +12,7 @@ from advisor.codegen.targets import Target
 from advisor.plan.document import plan_to_json
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 
-GCP = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4", "usd_per_hour": 0.7}
+ELSEWHERE = {"provider": "oci", "region": "us-ashburn-1", "instance_type": "VM.GPU.A10.1", "usd_per_hour": 0.7}
 
 
 def _render(stack):
@@ -151,12 +151,12 @@ def test_foreign_file_is_refused_by_name(advisor, write_plan, tmp_path):
 def test_recommendation_elsewhere_falls_back_loudly(advisor, write_plan, tmp_path):
     """A recommendation without code yields the cheapest option that has some, and stderr gives both."""
     dear = make_option(rank=2, instance_type="g5.xlarge", accelerator="A10G", usd_per_hour=1.006)
-    write_plan(make_option(**GCP), dear, make_option(rank=3))
+    write_plan(make_option(**ELSEWHERE), dear, make_option(rank=3))
     code, _, err = advisor("terraform", "plan.json", "--into", "infra")
     assert code == 0
     assert "warning: the recommended option is not what is generated" in err
-    assert "2 × g2-standard-4 on demand in us-central1 (gcp) at $1,022.00 a month" in err
-    assert "#3 2 × g6.xlarge on demand in us-east-1 (aws) at $1,175.01 a month" in err
+    assert "2 × VM.GPU.A10.1 on demand in us-ashburn-1 (oci) at $1,022.00 a month" in err
+    assert "#3 2 × g6.xlarge on demand in us-east-1 (aws) at $1,175.01 a month of compute ($153.01 more)" in err
     assert '"2 g6.xlarge' in (tmp_path / "infra/fleet.yaml").read_text()
 
 
@@ -187,13 +187,13 @@ def test_fleet_is_generated(advisor, tmp_path):
 @pytest.mark.parametrize(
     ("options", "arguments", "message"),
     [
-        ([make_option(**GCP)], [], "nothing of the plan can be generated"),
+        ([make_option(**ELSEWHERE)], [], "nothing of the plan can be generated"),
         ([make_option()], ["--option", "7"], "the plan has no option 7"),
         ([make_option()], ["--target", "moon"], "no code is generated for the target 'moon'"),
         ([make_option(instance_type="dl1.24xlarge", accelerator="Gaudi")], ["--option", "1"], "Gaudi"),
         ([], [], "the plan has nothing to generate code for"),
     ],
-    ids=["gcp only", "no such rank", "no such target", "gaudi", "nothing feasible"],
+    ids=["elsewhere only", "no such rank", "no such target", "gaudi", "nothing feasible"],
 )
 def test_what_cannot_be_generated_is_one_error_with_a_hint(options, arguments, message, advisor, write_plan, tmp_path):
     """Exit code 1, one message, a hint, no traceback and no file."""

@@ -2,9 +2,7 @@
 
 import pytest
 
-from advisor.codegen.model import Wanted
-from advisor.codegen.selection import choose, reason_against
-from advisor.codegen.stack import stacks_of
+from advisor.codegen import Wanted, generate
 from advisor.errors import InputError
 from codegen.plans import make_option, make_plan
 
@@ -14,27 +12,25 @@ SLICED = make_option(
 )  # fmt: skip
 
 
-def chosen(plan, rank=None):
-    """What code is generated for."""
-    return choose(plan, Wanted(rank=rank), reason_against(lambda one: stacks_of(plan, one, Wanted())))
-
-
 def test_the_cheapest_uncut_option_is_taken_instead():
-    """When the recommended option is in slices, the next one is generated and the warning says why."""
-    choice = chosen(make_plan(SLICED, make_option(rank=2)))
-    assert choice.option.rank == 2
-    assert "cuts accelerators into mig-1g.5gb slices" in choice.warnings[0]
+    """When the recommended option is in slices, the next one is generated and the notice says why."""
+    generated = generate(make_plan(SLICED, make_option(rank=2)))
+
+    assert '"g6.xlarge"' in generated.files["fleet.tf"]
+    assert "cuts accelerators into mig-1g.5gb slices" in generated.warnings[0]
 
 
 def test_an_option_in_slices_is_refused_by_name():
-    """Asked for outright it is refused, with what to do."""
-    plan = make_plan(SLICED, make_option(rank=2))
+    """Asked for outright it is refused, with a way out."""
     with pytest.raises(InputError, match=r"mig-1g\.5gb slices") as error:
-        stacks_of(plan, chosen(plan, 1), Wanted(rank=1))
-    assert "--all" in error.value.hint
+        generate(make_plan(SLICED, make_option(rank=2)), wanted=Wanted(rank=1))
+
+    assert "--option RANK" in error.value.hint
 
 
 def test_a_plan_with_slices_only_is_refused():
-    """Where every option is cut, nothing can be generated."""
-    with pytest.raises(InputError, match=r"nothing of the plan can be generated.*mig-1g\.5gb"):
-        chosen(make_plan(SLICED))
+    """Where every option is cut, the message says so and the hint what to plan."""
+    with pytest.raises(InputError, match=r"mig-1g\.5gb slices") as error:
+        generate(make_plan(SLICED))
+
+    assert error.value.hint
