@@ -238,6 +238,12 @@ class ComputeGroup:
     """From launch until the model answers, generously."""
     usd_per_hour: float
     """Of one instance."""
+    replicas_per_instance: int
+    accelerators_per_replica: int
+    checkpoint_gib: int
+    """Weights on disk, with a margin."""
+    concurrent_requests_per_instance: int
+    """As many as its replicas serve at a time; more of them wait in the engine."""
 
     @property
     def has_gpu(self) -> bool:
