@@ -17,7 +17,7 @@ _FIXED = {
         Runtime.GAUDI,
         Engine.VLLM,
     ): "vault.habana.ai/gaudi-docker/1.24.1/ubuntu24.04/habanalabs/vllm-0.26.0-ptupstream-2.11.0:latest",
-    (Runtime.TPU, Engine.VLLM): "vllm/vllm-tpu:nightly",
+    (Runtime.TPU, Engine.VLLM): "vllm/vllm-tpu:v0.27.0",
     (Runtime.CUDA, Engine.TENSORRT_LLM): "nvcr.io/nvidia/tensorrt-llm/release:1.2.0",
 }
 _VERSIONED = {
