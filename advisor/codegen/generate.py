@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from advisor.codegen.check import check_files
 from advisor.codegen.model import Language, Stack, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
+from advisor.codegen.serving import planned_engine
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.errors import InputError
@@ -43,8 +44,16 @@ def generate(plan: Plan, language: Language = Language.TERRAFORM, wanted: Wanted
         files=files,
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
-        warnings=choice.warnings,
+        warnings=(*choice.warnings, *_engine_warnings(choice, wanted)),
     )
+
+
+def _engine_warnings(choice: Choice, wanted: Wanted) -> tuple[str, ...]:
+    """What the plan predicted holds for its own engine."""
+    planned = sorted({f"{one.serves.engine} {one.serves.engine_version}".strip() for one in choice.members})
+    if wanted.engine is None or all(planned_engine(one.serves) is wanted.engine for one in choice.members):
+        return ()
+    return (f"the plan predicts {' and '.join(planned)}; measure {wanted.engine.value} before relying on its numbers",)
 
 
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:

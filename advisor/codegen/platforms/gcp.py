@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from advisor.codegen.model import Platform, Quota, Runtime, Serves
+from advisor.codegen.platforms import gcp_cloud_run
 from advisor.errors import InputError
 
 _PERSISTENT = "pd-balanced"
@@ -100,6 +101,8 @@ def platform_of(serves: Serves) -> Platform:
     Raises:
         InputError: the type is malformed, or no machine image is known for it.
     """
+    if serves.purchase == "serverless":
+        return gcp_cloud_run.platform_of(serves)
     machine = machine_of(serves.instance_type)
     if serves.accelerator_count < 1:
         raise InputError(

@@ -18,7 +18,7 @@ resource "google_compute_firewall" "proxies_in" {
 
   allow {
     protocol = "tcp"
-    ports    = [local.host_port]
+    ports    = [tostring(local.host_port)]
   }
 
   log_config {
@@ -26,6 +26,7 @@ resource "google_compute_firewall" "proxies_in" {
   }
 }
 
+#trivy:ignore:GCP-0035 Image registries and model hubs have no fixed addresses
 resource "google_compute_firewall" "https_out" {
   for_each = local.regions
 
