@@ -4,6 +4,7 @@ from advisor.codegen.model import Runtime, Stack
 from advisor.codegen.targets.aws_ec2 import EC2
 from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
 from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
+from advisor.codegen.targets.gcp_gke import GKE
 from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
 from advisor.codegen.targets.target import Files, Target
 from advisor.errors import InputError
@@ -15,6 +16,7 @@ TARGETS: tuple[Target, ...] = (
     EKS,
     EKS_KARPENTER,
     CLOUD_RUN,
+    GKE,
     MIG,
     TPU_VM,
 )
