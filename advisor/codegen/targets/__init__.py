@@ -2,12 +2,13 @@
 
 from advisor.codegen.model import Runtime, Stack
 from advisor.codegen.targets.aws_ec2 import EC2
+from advisor.codegen.targets.azure_vm_scale_set import VM_SCALE_SET
 from advisor.codegen.targets.target import Files, Target
 from advisor.errors import InputError
 
 __all__ = ["TARGETS", "Files", "Target", "target_of"]
 
-TARGETS: tuple[Target, ...] = (EC2,)
+TARGETS: tuple[Target, ...] = (EC2, VM_SCALE_SET)
 
 
 def target_of(stack: Stack) -> Target:
