@@ -10,7 +10,6 @@ Source: Microsoft's reference of scheduled query rules (``Microsoft.Insights/sch
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from advisor.codegen.alarms import Alarm, Source
 
@@ -40,38 +39,22 @@ _COUNTED = "SampleCount"
 """Statistic of an alarm that counts the hosts that report at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogAlert:
-    """One scheduled query rule; the query gives one row with the column ``value``."""
+def log_alert(alarm: Alarm) -> Mapping[str, object]:
+    """*alarm* as a scheduled query rule; the query gives one row with the column ``value``.
 
-    name: str
-    description: str
-    query: str
-    operator: str
-    threshold: float
-    per_instance: bool
-    """The threshold counts for each planned instance of the region."""
-    frequency: str
-    """How often it is evaluated, and over which window: ISO 8601."""
-    window: str
-    evaluations: int
-    """So many in a row ring."""
-
-
-def log_alert(alarm: Alarm) -> LogAlert:
-    """*alarm* as a rule of Azure Monitor."""
+    So many evaluations in a row ring; ``per_instance`` counts the threshold for each planned instance of the region.
+    """
     minutes, evaluations = _rhythm(alarm.period_seconds * alarm.periods / 60)
-    return LogAlert(
-        name=alarm.title,
-        description=alarm.description,
-        query=_query(alarm),
-        operator="LessThan" if alarm.below else "GreaterThan",
-        threshold=1 if alarm.per_instance else alarm.threshold,
-        per_instance=alarm.per_instance,
-        frequency=_FREQUENCIES_MINUTES[minutes],
-        window=_FREQUENCIES_MINUTES[max(minutes, _SHORTEST_WINDOW_MINUTES)],
-        evaluations=evaluations,
-    )
+    return {
+        "description": alarm.description,
+        "query": _query(alarm),
+        "operator": "LessThan" if alarm.below else "GreaterThan",
+        "threshold": alarm.threshold if not alarm.per_instance else 1,
+        "per_instance": alarm.per_instance,
+        "frequency": _FREQUENCIES_MINUTES[minutes],
+        "window": _FREQUENCIES_MINUTES[max(minutes, _SHORTEST_WINDOW_MINUTES)],
+        "evaluations": evaluations,
+    }
 
 
 def _rhythm(minutes: float) -> tuple[int, int]:

@@ -129,9 +129,9 @@ def int4_replicas() -> Scenario:
         usd_per_hour=4.352,
     )
     scenario = _alone(option)
-    (backend,) = ("eastus-4xt4-int4-tp1x4-vllm",)
-    serving = {backend: {"model": "organisation/model", "model_revision": "0123abc"}}
-    return dataclasses.replace(scenario, variables={**scenario.variables, "serving": serving})
+    backend = "eastus-4xt4-int4-tp1x4-vllm"
+    named = {"model_ids": {backend: "organisation/model"}, "model_revisions": {backend: "0123abc"}}
+    return dataclasses.replace(scenario, variables={**scenario.variables, **named})
 
 
 def two_regions() -> Scenario:
