@@ -11,7 +11,7 @@ locals {
     eastus = {
       weight        = 100
       zones         = 2
-      min_instances = 4
+      min_instances = 2
     }
   }
 
@@ -63,7 +63,7 @@ locals {
       profiles = [
         {
           name    = "default"
-          minimum = 4
+          minimum = 2
           default = 4
           maximum = 5
           days    = []
