@@ -20,6 +20,8 @@ class Generated:
 
     files: Mapping[str, str]
     """Relative path → text; with several clouds, each in a folder of its name."""
+    roots: tuple[str, ...]
+    """Folders that hold a root; "": the directory itself."""
     targets: tuple[str, ...]
     plan_digest: str
     warnings: tuple[str, ...]
@@ -38,10 +40,12 @@ def generate(plan: Plan, language: Language = Language.TERRAFORM, wanted: Wanted
     plan = plan_from_json(plan_to_json(plan))
     choice = choose(plan, wanted, reason_against(lambda one: _rendered(_stacks(plan, one, wanted), language)))
     stacks = _stacks(plan, choice, wanted)
-    files = _joined(_rendered(stacks, language))
+    rendered = _rendered(stacks, language)
+    files = _joined(rendered)
     check_files(files)
     return Generated(
         files=files,
+        roots=("",) if len(rendered) == 1 else tuple(sorted(rendered)),
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
         warnings=(*choice.warnings, *_engine_warnings(choice, wanted)),

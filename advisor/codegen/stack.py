@@ -194,6 +194,10 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         ),
         start_seconds=_round_up(start_seconds, 60),
         usd_per_hour=member.usd_per_hour,
+        replicas_per_instance=serves.replicas_per_instance,
+        accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
+        checkpoint_gib=math.ceil(checkpoint_gib * _CHECKPOINT_MARGIN),
+        concurrent_requests_per_instance=serves.max_concurrency * serves.replicas_per_instance,
     )
 
 
