@@ -5,12 +5,12 @@ import pytest
 from advisor.codegen import Wanted
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.platforms.gcp import machine_of
-from advisor.codegen.selection import choose
+from advisor.codegen.selection import choose, of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.gcp_values import google_groups, windows_of
 from advisor.codegen.timetable import scheduled_sizes
 from advisor.errors import InputError
-from codegen.plans import NIGHTS_AND_WEEKENDS, make_option, make_plan
+from codegen.plans import NIGHTS_AND_WEEKENDS, make_fleet_plan, make_group, make_option, make_plan
 
 WEEK_SECONDS = 7 * 24 * 3600
 
@@ -92,6 +92,14 @@ def test_repair_waits_until_the_model_answers_or_does_not_happen():
     assert google_group("g2-standard-4").heals
     large = google_group("a3-highgpu-8g", weights_gib=376.3)
     assert (large.heals, large.healing_delay_seconds) == (False, 3600)
+
+
+def test_share_of_the_requests_finds_someone_at_all_hours():
+    """A backend that the plan empties keeps one instance, of those that are not taken back; one that is not, none more."""
+    empty = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4", "instances": (0, 2)}
+    plan = make_fleet_plan(make_group(**empty), make_group(**empty, purchase="spot"))
+    (stack,) = stacks_of(plan, of_fleet(plan.fleet), Wanted())
+    assert {one.provisioning_model: one.min_instances for one in google_groups(stack)} == {"STANDARD": 1, "SPOT": 0}
 
 
 def test_windows_hold_what_the_schedule_orders():

@@ -4,7 +4,7 @@ Google manages TPUs through Compute Engine: a TPU VM is an instance of a TPU mac
 themselves form an ordinary managed instance group.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.model import Backend, Container, Language, Region, Runtime, Scaling, Stack
@@ -88,9 +88,18 @@ def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "target_utilization": _TARGET_UTILIZATION,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
         "accelerators": {one.group.key: one.accelerator_count * one.group.instances for one in groups},
-        "cautions": stack.summary.cautions,
+        "cautions": (*stack.summary.cautions, *_kept(groups)),
         "serves_where": "behind internal HTTPS load balancers, on managed groups of instances",
     }
+
+
+def _kept(groups: tuple[GoogleGroup, ...]) -> Iterator[str]:
+    for one in groups:
+        if one.min_instances > one.group.min_instances:
+            yield (
+                f"The plan empties {one.group.key} in its quietest hours; one instance stays, since a share of the "
+                "requests is sent there at all hours. The costs below do not hold it."
+            )
 
 
 def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
@@ -108,7 +117,7 @@ def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
         "disk_gib": group.root_volume_gib,
         "gpu": group.has_gpu,
         "instances": group.instances,
-        "min_instances": group.min_instances,
+        "min_instances": one.min_instances,
         **_scaling(stack, one),
         "requests_per_second": group.requests_per_second_per_instance,
         "start_seconds": group.start_seconds,

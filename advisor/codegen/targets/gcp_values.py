@@ -7,7 +7,7 @@ provider's reference, read in November 2026.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.model import ComputeGroup, Runtime, ScheduledSize, Stack
+from advisor.codegen.model import ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
 
 _LONGEST_WAIT_SECONDS = 3600
@@ -56,6 +56,8 @@ class GoogleGroup:
     """Scheduled scaling; empty where the number of instances follows no clock."""
     image: str
     """Path of the machine image's family."""
+    min_instances: int
+    """In the quietest hours, and enough for its share of the requests to find someone."""
 
     @property
     def needs_reservation(self) -> bool:
@@ -75,10 +77,21 @@ class GoogleGroup:
 
 def google_groups(stack: Stack) -> tuple[GoogleGroup, ...]:
     """The groups of *stack* in the words of Google Cloud, in their order."""
-    return tuple(_google_group(group) for group in stack.groups)
+    return tuple(_google_group(group, _fewest(stack, group)) for group in stack.groups)
 
 
-def _google_group(group: ComputeGroup) -> GoogleGroup:
+def _fewest(stack: Stack, group: ComputeGroup) -> int:
+    """Nobody answers a backend's share of the requests while it is empty, and load does not wake an empty group."""
+    if stack.scaling is Scaling.REACTIVE:
+        return max(1, group.min_instances)
+    alike = [one for one in stack.groups if one.backend == group.backend]
+    steadiest = min(alike, key=lambda one: (one.is_spot, one.key))
+    if group is steadiest and not any(one.min_instances for one in alike):
+        return 1
+    return group.min_instances
+
+
+def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
     machine = machine_of(group.instance_type)
     accelerator_type = machine.family.accelerator_type
     project, _, family = group.platform.machine_image.partition("/")
@@ -92,8 +105,9 @@ def _google_group(group: ComputeGroup) -> GoogleGroup:
         provisioning_model=_provisioning_model(group, starts_on_demand=machine.family.starts_on_demand),
         interchangeable_types=() if machine.attached else group.interchangeable_types,
         tpu_topology=_TOPOLOGIES.get(accelerator_type, {}).get(group.accelerator_count, ""),
-        windows=windows_of(group.schedule, group.min_instances),
+        windows=windows_of(group.schedule, min_instances),
         image=f"projects/{project}/global/images/family/{family}",
+        min_instances=min_instances,
     )
 
 

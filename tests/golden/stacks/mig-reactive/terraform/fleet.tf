@@ -79,7 +79,7 @@ locals {
       disk_gib            = 160
       gpu                 = true
       instances           = 3
-      min_instances       = 3
+      min_instances       = 1
       max_instances       = 4
       warmup_seconds      = 1080
       requests_per_second = 1.35
@@ -97,7 +97,7 @@ locals {
       disk_gib            = 160
       gpu                 = true
       instances           = 2
-      min_instances       = 2
+      min_instances       = 1
       max_instances       = 3
       warmup_seconds      = 1080
       requests_per_second = 1.35
