@@ -10,7 +10,7 @@ from advisor.plan.document import plan_from_json, plan_to_json
 from codegen.scenarios import SCENARIOS
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "stacks"
-CASES = [(name, language) for name, make in SCENARIOS.items() for language in make().languages]
+CASES = [(name, language) for name, make in SCENARIOS.items() for language in make().golden]
 
 
 @pytest.mark.parametrize(("name", "language"), CASES)
