@@ -15,6 +15,7 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "comment_text": quoting.comment_text,
     "hcl_number": quoting.hcl_number,
     "hcl_string": quoting.hcl_string,
+    "hcl_value": quoting.hcl_value,
     "image_reference": quoting.image_reference,
     "ip_network": quoting.ip_network,
     "json_list": quoting.json_list,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from advisor.codegen import write_stack
+from advisor.codegen import generate
 from advisor.codegen.module_files import MANIFEST, write_files
 from advisor.errors import InputError
 
@@ -16,15 +16,15 @@ def snapshot(directory):
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.rglob("*") if path.is_file()}
 
 
-def test_second_run_touches_nothing(plan, option, tmp_path):
+def test_second_run_touches_nothing(plan, tmp_path):
     """The same plan again leaves bytes and times as they are, and says so."""
-    first = write_stack(plan, option, tmp_path / "infra")
+    first = write_files(generate(plan).files, tmp_path / "infra")
     before = snapshot(tmp_path)
-    second = write_stack(plan, option, tmp_path / "infra")
+    second = write_files(generate(plan).files, tmp_path / "infra")
     assert snapshot(tmp_path) == before
     assert second.unchanged == first.created
     assert (second.created, second.replaced, second.removed) == ((), (), ())
-    assert second.summary.endswith("14 unchanged")
+    assert second.summary.endswith(f"{len(first.created)} unchanged")
 
 
 def test_new_plan_replaces_own_files_only(tmp_path):
