@@ -26,13 +26,19 @@ _LOCAL = ("terraform_data", "random_", "time_", "local_")
 _EMPTY = (None, "", [], {}, False)
 
 
+_RENAMED = {
+    "aws_cloudwatch_metric_alarm": {"name": "alarm_name"},
+    "aws_sns_topic_subscription": {"topic": "topic_arn"},
+}
+"""Arguments that the bridge calls otherwise: Terraform type → its name in Pulumi → that in Terraform."""
 ANSWERS = {
     "accountId": "123456789012",
     "cidrBlock": "10.0.0.0/16",
     "dnsSuffix": "amazonaws.com",
+    "json": '{"Version": "2012-10-17", "Statement": []}',
     "partition": "aws",
 }
-"""What data sources say to an evaluated program."""
+"""What data sources say to an evaluated program: the same as the simulated Terraform provider says."""
 UNKNOWN = "(known after apply)"
 
 
@@ -107,7 +113,12 @@ def of_pulumi(program: Mapping[str, Any]) -> Iterator[Described]:
             raise KeyError(f"{one['type']} has no Terraform type yet: add it to tests/iac/parity_types")
         typed = _TYPES[one["type"]]
         if one["inputs"] or not typed.startswith("data."):
-            yield Described(typed, one["name"] or "call", normal(one["inputs"]))
+            yield Described(typed, one["name"] or "call", _renamed(typed, normal(one["inputs"])))
+
+
+def _renamed(typed: str, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    names = _RENAMED.get(typed, {})
+    return {names.get(name, name): value for name, value in inputs.items()}
 
 
 def normal(value: Any) -> Any:
@@ -160,11 +171,12 @@ def _of_type(typed: str, terraform: list[Described], pulumi: list[Described]) ->
 
 def _unequal(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
     """Where two values differ; what Terraform does not know yet equals everything."""
-    if UNKNOWN in (ours, theirs) or ours == theirs or (_is_empty(ours) and _is_empty(theirs)):
+    if ours == UNKNOWN or ours == theirs or (_is_empty(ours) and _is_empty(theirs)):
         return
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for name in sorted({**ours, **theirs}):
-            yield from _unequal(ours.get(name), theirs.get(name), f"{path}.{name}".lstrip("."))
+    if isinstance(ours, dict) and isinstance(theirs, dict | None):
+        others = theirs or {}
+        for name in sorted({**ours, **others}):
+            yield from _unequal(ours.get(name), others.get(name), f"{path}.{name}".lstrip("."))
     elif not (isinstance(ours, list) and isinstance(theirs, list) and _match(ours, theirs)):
         yield f"{path} is {ours!r} in Terraform, {theirs!r} in Pulumi"
 
@@ -181,6 +193,4 @@ def _match(ours: list[Any], theirs: list[Any]) -> bool:
 
 
 def _is_empty(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(one == UNKNOWN or _is_empty(one) for one in value.values())
     return value in _EMPTY

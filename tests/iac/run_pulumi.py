@@ -44,7 +44,7 @@ class Cloud(mocks.Mocks):
     def call(self, args):
         """Record it, and answer with the question."""
         self.called.append({"type": args.token, "name": "", "inputs": args.args})
-        return {"id": "made-up", "json": "{}"} | self.answers | dict(args.args)
+        return {"id": "made-up"} | self.answers | dict(args.args)
 
 
 def evaluate(program: Path, configuration: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/network.py": "network.py.j2",
     "inference/plan.py": "plan.py.j2",
+    "inference/policies.py": "policies.py.j2",
     "inference/settings.py": "settings.py.j2",
     "inference/user_data.sh": "aws_user_data.sh.j2",
     "tests/test_stack.py": "test_stack.py.j2",
@@ -61,9 +62,9 @@ _CERTIFICATE = "/etc/inference/certificate.pem"
 _EVERY_MIDNIGHT = "0 0 * * *"
 _EXAMPLE_ACCOUNT = "123456789012"
 _ANSWERS = {
-    "account_id": _EXAMPLE_ACCOUNT,
-    "cidr_block": "10.0.0.0/16",
-    "dns_suffix": "amazonaws.com",
+    "accountId": _EXAMPLE_ACCOUNT,
+    "cidrBlock": "10.0.0.0/16",
+    "dnsSuffix": "amazonaws.com",
     "partition": "aws",
 }
 """What data sources say in the tests of a program."""
