@@ -140,8 +140,6 @@ class Scenario:
     wanted: Wanted = field(default_factory=Wanted)
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Of the variables without a default: terraform.tfvars.json, and the stack's configuration in Pulumi."""
-    golden: tuple[Language, ...] = (Language.TERRAFORM,)
-    """Languages whose files are kept in ``tests/golden``."""
 
     @cached_property
     def languages(self) -> tuple[Language, ...]:

@@ -2,7 +2,7 @@
 
 The classic Pulumi providers are bridged from the Terraform providers, so their inputs are Terraform's arguments in camel
 case, with lists in the plural and single nested blocks as objects. Both sides are brought into one form: names in
-snake case and singular, one-element lists unpacked, nothing that is empty; the order of a list does not count. What Terraform does not
+snake case, one-element lists unpacked, nothing that is empty; number and order of a list's name and items do not count. What Terraform does not
 know before an apply is not compared.
 """
 
@@ -149,11 +149,12 @@ def _plain(text: str) -> Any:
 
 
 def _name(name: str) -> str:
-    """Snake case and singular: ``metricQueries`` is ``metric_query``."""
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    if snake.endswith("ies"):
-        return f"{snake[:-3]}y"
-    return snake[:-1] if snake.endswith("s") and not snake.endswith("ss") else snake
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _stem(name: str) -> str:
+    """What singular and plural have in common: ``alias`` and ``aliases``, ``query`` and ``queries``."""
+    return (f"{name[:-3]}y" if name.endswith("ies") else name).rstrip("es")
 
 
 def _of_type(typed: str, terraform: list[Described], pulumi: list[Described]) -> list[str]:
@@ -171,12 +172,16 @@ def _of_type(typed: str, terraform: list[Described], pulumi: list[Described]) ->
 
 def _unequal(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
     """Where two values differ; what Terraform does not know yet equals everything."""
-    if ours == UNKNOWN or ours == theirs or (_is_empty(ours) and _is_empty(theirs)):
+    if ours in (UNKNOWN, theirs) or (_is_empty(ours) and _is_empty(theirs)):
         return
     if isinstance(ours, dict) and isinstance(theirs, dict | None):
-        others = theirs or {}
-        for name in sorted({**ours, **others}):
-            yield from _unequal(ours.get(name), others.get(name), f"{path}.{name}".lstrip("."))
+        named = {_stem(name): (name, value) for name, value in ours.items()}
+        others = {_stem(name): (name, value) for name, value in (theirs or {}).items()}
+        for stem in sorted({**named, **others}):
+            name = named.get(stem, others.get(stem))[0]
+            yield from _unequal(
+                named.get(stem, (name, None))[1], others.get(stem, (name, None))[1], f"{path}.{name}".lstrip(".")
+            )
     elif not (isinstance(ours, list) and isinstance(theirs, list) and _match(ours, theirs)):
         yield f"{path} is {ours!r} in Terraform, {theirs!r} in Pulumi"
 

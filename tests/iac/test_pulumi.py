@@ -1,6 +1,6 @@
 """What Pulumi's SDK says of the generated programs in Python, and whether they describe what the Terraform roots do."""
 
-import datetime
+import datetime as dt
 import json
 import os
 import subprocess
@@ -22,7 +22,7 @@ def of_today(names):
     """Those that this run evaluates; always the first of all."""
     if os.environ.get("ADVISOR_EVERY_STACK") == "1":
         return list(names)
-    day = datetime.datetime.now(datetime.UTC).toordinal()
+    day = dt.datetime.now(dt.UTC).toordinal()
     return [name for place, name in enumerate(names) if place == 0 or place % _SHARES == day % _SHARES]
 
 
@@ -71,7 +71,7 @@ def test_program_describes_what_the_terraform_root_does(name, evaluated, start):
 
 
 def test_programs_pass_the_type_checker(programs):
-    """pyright finds nothing in any program: wrong keys and types of arguments would not show when one is evaluated."""
+    """The type checker finds nothing in any program: wrong keys and types of arguments would not show when one is evaluated."""
     needs("pulumi")
     settings = {
         "executionEnvironments": [{"root": name} for name in TODAY],
