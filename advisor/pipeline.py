@@ -47,6 +47,7 @@ from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
 from advisor.workload.document import read_workload
+from advisor.workload.negotiated import holdings_of, with_holdings
 from advisor.workload.values import DeclaredDemand, PrometheusDemand, SampleDemand, TraceDemand, Workload
 
 if TYPE_CHECKING:
@@ -103,9 +104,22 @@ def recommend(
     workload = read_workload(path, prometheus)
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
+    catalog = load_catalog()
+    workload = with_account(workload, catalog)
     if workload.commitments and workload.as_of is None:
         workload = replace(workload, as_of=dt.datetime.now(dt.UTC).date())
-    return plan_for(workload, load_catalog(), every_variant=every_variant, progress=progress, model=model)
+    return plan_for(workload, catalog, every_variant=every_variant, progress=progress, model=model)
+
+
+def with_account(workload: Workload, catalog: Catalog) -> Workload:
+    """The workload with what the user's overlay says of the account: regions, commitments and quotas.
+
+    Raises:
+        InputError: the overlay is wrong, or allows none of the workload's regions.
+    """
+    holdings = holdings_of(catalog)
+    today = dt.datetime.now(dt.UTC).date()
+    return workload if holdings is None else with_holdings(workload, holdings, catalog, today)
 
 
 def plan_for(

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from advisor.catalog import Catalog, load_catalog
-from advisor.catalog.names import suggestion
 from advisor.catalog.values import Accelerator, Offer
 from advisor.cli.output import deliver, output_option
 from advisor.errors import InputError
+from advisor.names import suggestion
 from advisor.report.text_table import render_table
 
 Cell = str | int | float | None

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
-from advisor.catalog.names import architecture_key, nearest, normalised, suggestion
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
+from advisor.names import architecture_key, nearest, normalised, suggestion
 
 SHIPPED = load_catalog()
 

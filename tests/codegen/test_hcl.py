@@ -4,11 +4,11 @@ import dataclasses
 
 import hcl2
 import pytest
+from advisor.codegen.terraform import declarations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.codegen import generate
-from advisor.codegen.terraform import declarations
 from codegen.plans import SCENARIOS, make_option, make_plan
 
 SECRETS = ("hf_", "AKIA", "BEGIN PRIVATE", "password")
