@@ -108,12 +108,9 @@ def _price_rows(
         reads_spot = found.covers(region, "spot") or (read and found.provider != "aws")
         kept_price = old.on_demand if old and (place not in sold or not read) else None
         kept_spot = old.spot if old and not (reads_spot and (found.tells_absence or place in sold)) else None
-        place_cells = {"instance_type": name, "region": region}
-        yield (
-            place_cells
-            | _on_demand_cells(listed.get(place), kept_price, read_on, sources)
-            | _cells_of_price("spot", spot.get(place), kept_spot, sources)
-        )
+        cells = {"instance_type": name, "region": region}
+        cells |= _on_demand_cells(listed.get(place), kept_price, read_on, sources)
+        yield cells | _cells_of_price("spot", spot.get(place), kept_spot, sources)
 
 
 def _on_demand_cells(row: PriceRow | None, kept: Price | None, read_on: str, sources: _Titles) -> dict[str, Any]:

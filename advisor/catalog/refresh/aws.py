@@ -38,7 +38,7 @@ _ACTIONS: Mapping[str, tuple[str, ...]] = {
     "quotas": ("servicequotas:ListServiceQuotas",),
 }
 PARTS = tuple(_ACTIONS)
-_ACCELERATED_FAMILIES = ("GPU instance", "Machine Learning ASIC Instances")
+ACCELERATED_FAMILIES = ("GPU instance", "Machine Learning ASIC Instances")
 _DENIED = (
     "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedAccess", "OptInRequired",
     "NotAuthorized", "AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId",
@@ -53,12 +53,12 @@ _LOGIN = (
 _GENERIC = "Running On-Demand"
 _LINUX = "Linux/UNIX"
 _HOURS_PER_YEAR = 8760
-_PAYMENTS = {"No Upfront": "no_upfront", "Partial Upfront": "partial_upfront", "All Upfront": "all_upfront"}
-_RESERVED = {
+PAYMENTS = {"No Upfront": "no_upfront", "Partial Upfront": "partial_upfront", "All Upfront": "all_upfront"}
+RESERVED = {
     "standard": "Standard Reserved Instance or EC2 Instance Savings Plan",
     "convertible": "Convertible Reserved Instance or Compute Savings Plan",
 }
-_PLANS = {"EC2Instance": _RESERVED["standard"], "Compute": _RESERVED["convertible"]}
+_PLANS = {"EC2Instance": RESERVED["standard"], "Compute": RESERVED["convertible"]}
 _BLOCK_HOURS = 24
 _BLOCK_FAMILIES = ("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200", "trn1", "trn2")
 _SECONDS_PER_YEAR = 365 * 24 * 3600
@@ -173,7 +173,7 @@ class _Asker:
         while True:
             answer = client.describe_savings_plans_offering_rates(
                 savingsPlanTypes=list(_PLANS),
-                savingsPlanPaymentOptions=list(_PAYMENTS),
+                savingsPlanPaymentOptions=list(PAYMENTS),
                 products=["EC2"],
                 serviceCodes=["AmazonEC2"],
                 filters=[
@@ -201,7 +201,7 @@ class _Asker:
             instance_type=name,
             instrument=_PLANS[plan["planType"]],
             term_years=round(plan["durationSeconds"] / _SECONDS_PER_YEAR),
-            payment=_PAYMENTS[plan["paymentOption"]],
+            payment=PAYMENTS[plan["paymentOption"]],
             usd_per_hour=float(rate["rate"]),
             as_of=f"{self._now():%Y-%m-%d}",
         )
@@ -247,7 +247,7 @@ def product_rows(product: Mapping[str, Any], region: str, known: Collection[str]
     """Prices of one product of the price list; nothing when it is no accelerated machine of the region."""
     attributes = product["product"]["attributes"]
     name = attributes.get("instanceType", "")
-    accelerated = name in known or attributes.get("instanceFamily") in _ACCELERATED_FAMILIES
+    accelerated = name in known or attributes.get("instanceFamily") in ACCELERATED_FAMILIES
     if not accelerated or attributes.get("regionCode") != region:
         return
     yield Sold(region, name)
@@ -264,14 +264,19 @@ def _reserved(term: Mapping[str, Any], region: str, name: str) -> Iterator[Row]:
     """Price of an hour: by the hour, and what is paid at once over the hours of the term."""
     bought = term["termAttributes"]
     years, kind = int(bought["LeaseContractLength"].removesuffix("yr")), bought["OfferingClass"]
-    if kind not in _RESERVED or bought["PurchaseOption"] not in _PAYMENTS:
+    if kind not in RESERVED or bought["PurchaseOption"] not in PAYMENTS:
         return
     hourly = 0.0
     for dimension in term["priceDimensions"].values():
         price = float(dimension["pricePerUnit"]["USD"])
-        hourly += price if dimension["unit"] == "Hrs" else price / (years * _HOURS_PER_YEAR)
-    payment = _PAYMENTS[bought["PurchaseOption"]]
-    yield CommittedRow(region, name, _RESERVED[kind], years, payment, hourly, term["effectiveDate"][:10])
+        hourly += price / hours_of(dimension["unit"], years)
+    payment = PAYMENTS[bought["PurchaseOption"]]
+    yield CommittedRow(region, name, RESERVED[kind], years, payment, hourly, term["effectiveDate"][:10])
+
+
+def hours_of(unit: str, years: int) -> float:
+    """Hours that a part of a reserved price is for: one, or those of the whole term."""
+    return 1.0 if unit == "Hrs" else float(years * _HOURS_PER_YEAR)
 
 
 def machine_row(described: Mapping[str, Any]) -> MachineRow | None:
