@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import statistics
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -60,6 +61,7 @@ RESERVED = {
 }
 _PLANS = {"EC2Instance": RESERVED["standard"], "Compute": RESERVED["convertible"]}
 _BLOCK_HOURS = 24
+_TRIES = 4
 _BLOCK_FAMILIES = ("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200", "trn1", "trn2")
 _SECONDS_PER_YEAR = 365 * 24 * 3600
 
@@ -90,7 +92,7 @@ class _Asker:
         self, session: Session, endpoint_url: str | None, known: frozenset[str], now: Callable[[], dt.datetime]
     ) -> None:
         self._session, self._endpoint_url, self._known, self._now = session, endpoint_url, known, now
-        self.readers: Mapping[str, Callable[[str], Iterator[Row]]] = {
+        self.readers: Mapping[str, Callable[[str], Sequence[Row]]] = {
             "machines": self._guarded("machines", self.machines),
             "sold": self._guarded("sold", self.sold),
             "prices": self._guarded("prices", self.prices),
@@ -100,12 +102,12 @@ class _Asker:
             "quotas": self._guarded("quotas", self.quotas),
         }
 
-    def _guarded(self, part: str, read: Callable[[str], Iterator[Row]]) -> Callable[[str], Iterator[Row]]:
-        def guarded(region: str) -> Iterator[Row]:
+    def _guarded(self, part: str, read: Callable[[str], Iterator[Row]]) -> Callable[[str], Sequence[Row]]:
+        def guarded(region: str) -> Sequence[Row]:
             from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 is an extra
 
             try:
-                yield from read(region)
+                return _again_when_cut(lambda: tuple(read(region)))
             except ClientError as error:
                 raise _in_words(error.response.get("Error", {}), part, error) from error
             except (BotoCoreError, ValueError, KeyError, TypeError) as error:
@@ -241,6 +243,16 @@ class _Asker:
                 name = quota["QuotaName"]
                 if _GENERIC in name or name.endswith("Spot Instance Requests"):
                     yield QuotaRow(region, quota["QuotaCode"], float(quota["Value"]), today)
+
+
+def _again_when_cut(read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+    """What *read* returns; botocore asks again when a question fails, but not when the answer breaks off."""
+    from botocore.exceptions import IncompleteReadError, ResponseStreamingError  # noqa: PLC0415 - as above
+
+    for _ in range(_TRIES - 1):
+        with suppress(IncompleteReadError, ResponseStreamingError, json.JSONDecodeError):
+            return read()
+    return read()
 
 
 def product_rows(product: Mapping[str, Any], region: str, known: Collection[str]) -> Iterator[Row]:
