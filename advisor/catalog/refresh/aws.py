@@ -105,12 +105,13 @@ class _Asker:
     def _guarded(self, part: str, read: Callable[[str], Iterator[Row]]) -> Callable[[str], Sequence[Row]]:
         def guarded(region: str) -> Sequence[Row]:
             from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 is an extra
+            from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
 
             try:
                 return _again_when_cut(lambda: tuple(read(region)))
             except ClientError as error:
                 raise _in_words(error.response.get("Error", {}), part, error) from error
-            except (BotoCoreError, ValueError, KeyError, TypeError) as error:
+            except (BotoCoreError, ResponseParserError, ValueError, KeyError, TypeError) as error:
                 raise Unreachable(f"{part}: {error}", "check credentials and network, and run it again") from error
 
         return guarded
@@ -246,11 +247,15 @@ class _Asker:
 
 
 def _again_when_cut(read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
-    """What *read* returns; botocore asks again when a question fails, but not when the answer breaks off."""
+    """What *read* returns; botocore asks again when a question fails, but not when the answer breaks off.
+
+    A JSON answer that breaks off comes without its fields, one in XML cannot be parsed.
+    """
     from botocore.exceptions import IncompleteReadError, ResponseStreamingError  # noqa: PLC0415 - as above
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
 
     for _ in range(_TRIES - 1):
-        with suppress(IncompleteReadError, ResponseStreamingError, json.JSONDecodeError):
+        with suppress(IncompleteReadError, ResponseStreamingError, ResponseParserError, ValueError, KeyError):
             return read()
     return read()
 

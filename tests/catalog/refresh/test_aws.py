@@ -94,6 +94,15 @@ def test_capacity_blocks_and_limits_are_kept(cloud, known, root, manner, run_adv
     assert "limit of the account in us-east-1: 96 (L-DB2E81BA, 2026-11-26)" in shown
 
 
+def test_an_answer_of_ec2_that_breaks_off_is_asked_again(cloud, known, root, manner):
+    """Half an XML document is no list of prices."""
+    cut = Reply(b"<DescribeSpotPriceHistoryResponse><spotPriceHistorySet><item>", kind="text/xml", cut_after=40)
+    cloud.faults.append(first_times(2, cut, lambda asked: asked.target == "DescribeSpotPriceHistory"))
+    catalog = known()
+    result = refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, accepting(manner, *FAMILIES))
+    assert result.reason == ""
+
+
 @pytest.mark.parametrize(
     "fault",
     [
