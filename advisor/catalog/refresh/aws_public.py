@@ -7,7 +7,7 @@ November 2026. They hold on-demand and reserved prices; spot, hardware and capac
 import codecs
 import csv
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -39,40 +39,40 @@ def tasks(regions: Sequence[str], known: Collection[str], url: str = URL) -> Ite
         yield Task(f"{region}/public-prices", region, "prices", partial(_read, region, frozenset(known), url))
 
 
+class _Cut(Unreachable):
+    """The file broke off."""
+
+
 def _read(region: str, known: Collection[str], url: str) -> Iterator[Row]:
     """Rows of a file, read anew from its beginning where the connection broke."""
     address = f"{url}/{region}/index.csv"
-    for attempt in range(1, _TRIES + 1):
-        try:
-            with _lines_of(address) as lines:
-                rows = tuple(rows_of(lines, region, known))
-        except Unreachable:
-            if attempt == _TRIES:
-                raise
-        else:
-            yield from rows
-            return
+    for _ in range(_TRIES - 1):
+        with suppress(_Cut):
+            return iter(_rows_at(address, region, known))
+    return iter(_rows_at(address, region, known))
 
 
-@contextmanager
-def _lines_of(address: str) -> Iterator[Iterator[str]]:
-    """The lines of the file, without holding it."""
+def _rows_at(address: str, region: str, known: Collection[str]) -> Sequence[Row]:
+    """Rows of the file at an address, which is never held as a whole."""
     import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
     host = urlsplit(address).netloc
-    pool = urllib3.PoolManager(retries=urllib3.Retry(5, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504)))
+    retries = urllib3.Retry(5, connect=2, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
+    pool = urllib3.PoolManager(retries=retries)
     try:
         answer = pool.request("GET", address, preload_content=False, timeout=_TIMEOUT_SECONDS)
-        if answer.status in (403, 404):
-            raise Denied(f"{host} answered {answer.status}", "there is no public price file for this region")
-        if answer.status != 200:
-            raise Unreachable(f"{host} answered {answer.status}", "run the command again")
-        yield _split(codecs.iterdecode(answer.stream(_CHUNK_BYTES), "utf-8"))
     except urllib3.exceptions.HTTPError as error:
         raise Unreachable(f"{host}: {error}", "check the network and run the command again") from error
-    except (UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise Unreachable(f"{host}: this is no price file: {error}", "run the command again") from error
+    if answer.status in (403, 404):
+        raise Denied(f"{host} answered {answer.status}", "there is no public price file for this region")
+    if answer.status != 200:
+        raise Unreachable(f"{host} answered {answer.status}", "run the command again")
+    try:
+        return tuple(rows_of(_split(codecs.iterdecode(answer.stream(_CHUNK_BYTES), "utf-8")), region, known))
+    except (urllib3.exceptions.HTTPError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise _Cut(f"{host}: the file breaks off, or is none: {error}", "run the command again") from error
     finally:
+        answer.release_conn()
         pool.clear()
 
 

@@ -138,6 +138,8 @@ def _commitment_words(row: CommittedRow) -> str:
 
 def _families_gone(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
     """Families that were priced in the regions that were read to their end, and are sold in none of them any more."""
+    if not found.tells_absence:
+        return
     read = {region for region, part in found.complete if part == "prices"}
     everywhere = "" in read
     here = {family_of(found.provider, row.instance_type) for row in found.rows if hasattr(row, "instance_type")}

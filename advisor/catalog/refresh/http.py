@@ -61,6 +61,7 @@ class Client:
 
         retries = urllib3.Retry(
             total=self.tries,
+            connect=min(3, self.tries),
             status_forcelist=_PASSING,
             backoff_factor=self.backoff_seconds,
             backoff_jitter=self.backoff_seconds,
