@@ -68,8 +68,23 @@ class Alarm:
 
     @property
     def from_hosts(self) -> bool:
-        """Published by the hosts, else by the load balancer."""
+        """The metrics agent on the hosts publishes it."""
         return self.source is Source.HOST
+
+    @property
+    def from_kernel_log(self) -> bool:
+        """Counted in the hosts' kernel log."""
+        return self.source is Source.KERNEL_LOG
+
+    @property
+    def quoted_pattern(self) -> str:
+        """The pattern as one phrase of a CloudWatch filter."""
+        return f'"{self.pattern}"'
+
+    @property
+    def rings_when_silent(self) -> bool:
+        """A period without data counts as one beyond the threshold."""
+        return self.missing is Missing.RINGS
 
     @property
     def is_ratio(self) -> bool:

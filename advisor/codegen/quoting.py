@@ -5,11 +5,12 @@ and not a hole.
 """
 
 import ipaddress
+import itertools
 import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 _HCL_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HCL_TEMPLATE_MARK = re.compile(r"(\$+|%+)(?=\{)")
@@ -20,6 +21,10 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _IMAGE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?(?:/[A-Za-z0-9._-]+)*(?::[A-Za-z0-9._-]+)?(?:@sha256:[0-9a-f]{64})?", re.ASCII
 )
+_LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
+_HCL_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_HCL_INDENT = 2
+_HCL_WIDTH = 110
 _SPACES = re.compile(r"\s+")
 
 
@@ -43,6 +48,57 @@ def hcl_number(value: float) -> Quoted:
     if isinstance(value, bool) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no number that HCL can hold")
     return Quoted(str(int(value)) if float(value).is_integer() else repr(float(value)))
+
+
+def hcl_value(value: object, indent: int = 0) -> Quoted:
+    """A value made of mappings, sequences, text, numbers and booleans, laid out as ``terraform fmt`` would.
+
+    Args:
+        value: None is ``null``.
+        indent: columns that the line already has before it.
+
+    Raises:
+        TypeError: a part is of another type.
+    """
+    if value is None or isinstance(value, bool):
+        return Quoted({None: "null", True: "true", False: "false"}[value])
+    if isinstance(value, str):
+        return hcl_string(value)
+    if isinstance(value, int | float):
+        return hcl_number(value)
+    if isinstance(value, Mapping):
+        return _hcl_object(value, indent)
+    if isinstance(value, list | tuple):
+        return _hcl_tuple(value, indent)
+    raise TypeError(f"{value!r} has no form in HCL")
+
+
+def _hcl_tuple(values: Sequence[object], indent: int) -> Quoted:
+    literals = [hcl_value(one, indent + _HCL_INDENT) for one in values]
+    line = f"[{', '.join(literals)}]"
+    if len(line) + indent <= _HCL_WIDTH and "\n" not in line:
+        return Quoted(line)
+    space = " " * (indent + _HCL_INDENT)
+    lines = "".join(f"{space}{literal},\n" for literal in literals)
+    return Quoted(f"[\n{lines}{' ' * indent}]")
+
+
+def _hcl_object(values: Mapping[str, object], indent: int) -> Quoted:
+    """Equals signs line up over neighbouring entries of one line each."""
+    if not values:
+        return Quoted("{}")
+    inner = indent + _HCL_INDENT
+    entries = [(_hcl_key(key), hcl_value(value, inner)) for key, value in values.items()]
+    lines = []
+    for is_long, group in itertools.groupby(entries, key=lambda entry: "\n" in entry[1]):
+        run = list(group)
+        width = 0 if is_long else max(len(key) for key, _ in run)
+        lines += [f"{' ' * inner}{key.ljust(width)} = {literal}\n" for key, literal in run]
+    return Quoted(f"{{\n{''.join(lines)}{' ' * indent}}}")
+
+
+def _hcl_key(key: str) -> str:
+    return key if _HCL_IDENTIFIER.fullmatch(key) else hcl_string(key)
 
 
 def name(text: str) -> Quoted:
@@ -150,6 +206,39 @@ def yaml_string(text: str) -> Quoted:
 def kubernetes_argument(text: str) -> Quoted:
     """The same for a container's argument, in which Kubernetes replaces ``$(NAME)``."""
     return yaml_string(text.replace("$", "$$"))
+
+
+def kubernetes_variable(name: str, option: str = "") -> Quoted:
+    """The container argument *option* followed by the value of an environment variable, which Kubernetes puts in.
+
+    Raises:
+        ValueError: the variable's name is none.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is no plain name")
+    return yaml_string(f"{option.replace('$', '$$')}$({name})")
+
+
+def label_key(text: str) -> Quoted:
+    """*text* itself, when it is the key of a Kubernetes label, annotation, taint or resource.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _LABEL_KEY.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no key of a label")
+    return Quoted(text)
+
+
+def yaml_integer(value: int) -> Quoted:
+    """A YAML integer.
+
+    Raises:
+        TypeError: not a whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is no whole number")
+    return Quoted(str(value))
 
 
 def json_list(texts: Iterable[str]) -> Quoted:

@@ -70,10 +70,23 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
         _check_names(member)
     plan_digest = _digest(plan, choice)
     providers = sorted({member.serves.provider for member in choice.members})
-    return tuple(
+    stacks = tuple(
         _stack(plan, replace(choice, members=tuple(_of(provider, choice.members))), wanted, plan_digest)
         for provider in providers
     )
+    _check_image(stacks, wanted)
+    return stacks
+
+
+def _check_image(stacks: Sequence[Stack], wanted: Wanted) -> None:
+    """One image runs on one kind of accelerator."""
+    runtimes = sorted({backend.runtime.value for stack in stacks for backend in stack.backends})
+    if wanted.image and len(runtimes) > 1:
+        raise InputError(
+            f"the fleet serves on {' and '.join(runtimes)}, which one image cannot",
+            where="--image",
+            hint="leave --image out, or generate one type with --option RANK",
+        )
 
 
 def _of(provider: str, members: Iterable[Member]) -> Iterable[Member]:
@@ -178,6 +191,10 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         ),
         start_seconds=_round_up(start_seconds, 60),
         usd_per_hour=member.usd_per_hour,
+        replicas_per_instance=serves.replicas_per_instance,
+        accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
+        checkpoint_gib=math.ceil(checkpoint_gib * _CHECKPOINT_MARGIN),
+        concurrent_requests_per_instance=serves.max_concurrency * serves.replicas_per_instance,
     )
 
 

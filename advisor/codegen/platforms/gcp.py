@@ -7,6 +7,7 @@ November 2026. Image families are renamed often, so the generated variable takes
 import re
 
 from advisor.codegen.model import Platform, Quota, Runtime, Serves
+from advisor.codegen.platforms import gcp_cloud_run
 from advisor.errors import InputError
 
 _MACHINE_TYPE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+(\+\d+x[A-Za-z0-9]+)?")
@@ -22,6 +23,8 @@ def platform_of(serves: Serves) -> Platform:
     Raises:
         InputError: the type is malformed, or no machine image is known for it.
     """
+    if serves.purchase == "serverless":
+        return gcp_cloud_run.platform_of(serves)
     if _MACHINE_TYPE.fullmatch(serves.instance_type) is None:
         raise InputError(f"{serves.instance_type!r} is no machine type", hint="expected something like g2-standard-4")
     family = serves.instance_type.split("-", maxsplit=1)[0]

@@ -1,12 +1,19 @@
-"""EC2 Auto Scaling groups behind an internal Application Load Balancer."""
+"""EC2 Auto Scaling groups behind internal Application Load Balancers, one in each region."""
 
-from advisor.codegen.model import Language, Stack
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
 from advisor.codegen.rendering import render_terraform
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/aws-ec2"
 _TEMPLATES = {
+    "budget.tf": "budget.tf.j2",
     "compute.tf": "compute.tf.j2",
+    "examples/complete/main.tf": "example.tf.j2",
+    "fleet.tf": "fleet.tf.j2",
     "iam.tf": "iam.tf.j2",
     "kms.tf": "kms.tf.j2",
     "main.tf": "main.tf.j2",
@@ -20,10 +27,160 @@ _TEMPLATES = {
     "variables.tf": "variables.tf.j2",
     "versions.tf": "versions.tf.j2",
 }
+_SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
+
+_MOST_BACKENDS = 5
+"""Target groups that one action of a listener spreads requests over (AWS guide to Application Load Balancers)."""
+_SECONDS_PER_MINUTE = 60
+_LONGEST_HOOK_SECONDS = 7200
+"""Heartbeat timeout of a lifecycle hook (EC2 Auto Scaling API)."""
+_LONGEST_BUFFER_SECONDS = 3600
+"""How far ahead of its forecast predictive scaling launches (EC2 Auto Scaling API)."""
+_KEY = "/etc/inference/key.pem"
+_CERTIFICATE = "/etc/inference/certificate.pem"
+_EVERY_MIDNIGHT = "0 0 * * *"
+_EXAMPLE_ACCOUNT = "123456789012"
+
+
+def _obstacle(stack: Stack) -> str:
+    if any(group.is_serverless for group in stack.groups):
+        return "instances are not paid for by the request"
+    backends = Counter(backend.region for backend in stack.backends)
+    region, count = backends.most_common(1)[0]
+    if count > _MOST_BACKENDS:
+        return f"{count} kinds of instances in {region}, and a load balancer spreads requests over {_MOST_BACKENDS}"
+    return ""
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, {})
+    templates = _TEMPLATES if stack.scaling is Scaling.STATIC else _TEMPLATES | _SCALING_TEMPLATES
+    return render_terraform(_TERRAFORM, templates, stack, _known(stack))
 
 
-EC2 = Target(name="ec2", provider="aws", title="EC2 Auto Scaling", renderers={Language.TERRAFORM: _terraform})
+def _known(stack: Stack) -> Mapping[str, Any]:
+    """What the templates use beside the stack."""
+    return {
+        "groups": {group.key: _group(stack, group) for group in stack.groups},
+        "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
+        "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
+        "alarms": {
+            alarm.name: {"description": alarm.description, "threshold": alarm.threshold, "periods": alarm.periods}
+            for alarm in stack.alarms
+        },
+        "networks": {region.name: _example_network(stack, region) for region in stack.regions},
+        "example_secret": _example_secret(stack.regions[0]),
+        "example_models": {
+            backend.key: "organisation/model"
+            for backend in stack.backends
+            if backend.container.checkpoint.model_id is None
+        },
+        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
+        "is_reactive": stack.scaling is Scaling.REACTIVE,
+        "scales": stack.scaling is not Scaling.STATIC,
+        "warms": any(_is_warmed(stack, group) for group in stack.groups),
+    }
+
+
+def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    return {
+        "region": group.region,
+        "backend": group.backend,
+        "instance_types": [group.instance_type, *(group.interchangeable_types if group.is_spot else ())],
+        "spot": group.is_spot,
+        "gpu": group.has_gpu,
+        "instances": group.instances,
+        "min_instances": group.min_instances,
+        "max_instances": group.max_instances,
+        **_scaling(stack, group),
+        "start_seconds": group.start_seconds,
+        "root_volume_gib": group.root_volume_gib,
+        "ami_parameter": group.platform.machine_image,
+    }
+
+
+def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    """What a group needs to scale."""
+    if stack.scaling is Scaling.STATIC:
+        return {}
+    warm = {"warm_pool": _is_warmed(stack, group), "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS)}
+    if stack.scaling is Scaling.SCHEDULED:
+        return warm | {"schedule": _schedule(group)}
+    return warm | {
+        "requests_per_minute": group.requests_per_second_per_instance * _SECONDS_PER_MINUTE,
+        "launch_ahead_seconds": min(group.start_seconds, _LONGEST_BUFFER_SECONDS),
+    }
+
+
+def _is_warmed(stack: Stack, group: ComputeGroup) -> bool:
+    """Stopped instances wait for a group that grows; spot capacity cannot be held that way."""
+    return stack.scaling is not Scaling.STATIC and not group.is_spot and group.min_instances < group.instances
+
+
+def _schedule(group: ComputeGroup) -> Mapping[str, object]:
+    """Entries by name; a group that never changes is set once a day, since its size is left to the schedule."""
+    if not group.schedule:
+        return {"daily": {"recurrence": _EVERY_MIDNIGHT, "instances": group.instances}}
+    return {one.name: {"recurrence": one.cron, "instances": one.instances} for one in group.schedule}
+
+
+def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
+    container = backend.container
+    of_backend = [group for group in stack.groups if group.backend == backend.key]
+    return {
+        "region": backend.region,
+        "weight": backend.weight,
+        "min_instances": sum(group.min_instances for group in of_backend),
+        "image": container.image,
+        "model": container.checkpoint.model_id,
+        "checkpoint": container.checkpoint.needed,
+        "entrypoint": container.entrypoint,
+        "command": list(container.command),
+        "model_option": container.model_option,
+        "arguments": _arguments(stack, container),
+        "revision_option": container.revision_option,
+        "docker_arguments": [
+            *container.device_arguments,
+            *(f"--env={name}={value}" for name, value in container.environment.items()),
+        ],
+        "protocol": "HTTP" if container.tls_options is None else "HTTPS",
+        "health_path": container.health_path,
+    }
+
+
+def _arguments(stack: Stack, container: Container) -> list[str]:
+    arguments = list(container.arguments)
+    if container.port_option:
+        arguments.append(f"{container.port_option}{stack.load_balancer.host_port}")
+    if container.tls_options is not None:
+        key, certificate = container.tls_options
+        arguments += [f"{key}{_KEY}", f"{certificate}{_CERTIFICATE}"]
+    return arguments
+
+
+def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
+    number = [one.name for one in stack.regions].index(region.name) + 1
+    certificate = "00000000-0000-0000-0000-000000000000"
+    return {
+        "vpc_id": f"vpc-{number:017x}",
+        "private_subnet_ids": [f"subnet-{16 * number + zone:017x}" for zone in range(region.subnets)],
+        "certificate_arn": f"arn:{_partition(region)}:acm:{region.name}:{_EXAMPLE_ACCOUNT}:certificate/{certificate}",
+        "access_logs_bucket": f"load-balancer-logs-{region.name}",
+    }
+
+
+def _example_secret(region: Region) -> str:
+    return f"arn:{_partition(region)}:secretsmanager:{region.name}:{_EXAMPLE_ACCOUNT}:secret:hub-token-AbCdEf"
+
+
+def _partition(region: Region) -> str:
+    """As ARNs of the region start."""
+    return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.name.rpartition("-")[0].rpartition("-")[0], "aws")
+
+
+EC2 = Target(
+    name="ec2",
+    provider="aws",
+    title="EC2 Auto Scaling",
+    renderers={Language.TERRAFORM: _terraform},
+    obstacle=_obstacle,
+)

@@ -8,33 +8,45 @@ from advisor.codegen import Wanted
 from advisor.plan.values import Option
 from codegen.plans import HOSTILE, Make, Scenario, make_cost, make_option, make_plan
 
-VARIABLES: Mapping[str, Any] = {
-    "vpc_id": "vpc-0123456789abcdef0",
-    "private_subnet_ids": [f"subnet-{number:017x}" for number in (1, 2, 3)],
-    "load_balancer_subnet_ids": [f"subnet-{number:017x}" for number in (4, 5)],
-    "certificate_arn": "arn:aws:acm:us-east-1:123456789012:certificate/x",
-    "access_logs_bucket": "logs",
-    "alert_emails": ["oncall@example.com"],
-    "hf_token_secret_arn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-token-AbCdEf",
-}
+
+def variables(*regions: str, **more: Any) -> Mapping[str, Any]:
+    """What a user fills in for roots in *regions*."""
+    return {
+        "networks": {region: _network(number, region) for number, region in enumerate(regions, start=1)},
+        "alert_emails": ["oncall@example.com"],
+        "hf_token_secret_arn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-token-AbCdEf",
+    } | more
 
 
-def _alone(option: Option, **changes: Any) -> Scenario:
-    return Scenario(make_plan(option, **changes), Wanted(rank=option.rank), VARIABLES)
+def _network(number: int, region: str) -> Mapping[str, Any]:
+    return {
+        "vpc_id": f"vpc-{number:017x}",
+        "private_subnet_ids": [f"subnet-{16 * number + zone:017x}" for zone in (1, 2, 3)],
+        "load_balancer_subnet_ids": [f"subnet-{16 * number + zone:017x}" for zone in (4, 5)],
+        "certificate_arn": f"arn:aws:acm:{region}:123456789012:certificate/x",
+        "access_logs_bucket": f"logs-{region}",
+    }
+
+
+AGENT = {"advisor_package": "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"}
+
+
+def _alone(option: Option, *, filled: Mapping[str, Any] = AGENT, **changes: Any) -> Scenario:
+    return Scenario(make_plan(option, **changes), Wanted(rank=option.rank), variables(option.region, **filled))
 
 
 def l4_spot() -> Scenario:
     """Spot with a second, equal type in the plan."""
     chosen = make_option(purchase="spot", precision="fp8", weights_gib=8.1, usd_per_hour=0.3117)
     larger = dataclasses.replace(chosen, rank=2, instance_type="g6.2xlarge", cost=make_cost(0.402, 2))
-    return Scenario(make_plan(chosen, larger), Wanted(rank=1), VARIABLES)
+    return Scenario(make_plan(chosen, larger), Wanted(rank=1), variables("us-east-1", **AGENT))
 
 
 def a10g_on_demand() -> Scenario:
     """An option that is not the recommended one."""
     best = make_option()
     option = make_option(rank=2, instance_type="g5.xlarge", accelerator="A10G", usd_per_hour=1.006)
-    return Scenario(make_plan(best, option), Wanted(rank=2), VARIABLES)
+    return Scenario(make_plan(best, option), Wanted(rank=2), variables("us-east-1", **AGENT))
 
 
 def h100_tp8() -> Scenario:
@@ -69,7 +81,8 @@ def l40s_replicas() -> Scenario:
         usd_per_hour=15.07,
         region="eu-west-1",
     )
-    return _alone(option)
+    models = {"eu-west-1-4xl40s-int4-tp1x4-vllm": "organisation/model-awq"}
+    return _alone(option, filled=AGENT | {"model_ids": models})
 
 
 def inferentia2() -> Scenario:
@@ -84,7 +97,7 @@ def inferentia2() -> Scenario:
         max_concurrency=8,
         context_tokens=4096,
     )
-    return _alone(option)
+    return _alone(option, filled={})
 
 
 def t4_fp16() -> Scenario:
@@ -99,7 +112,8 @@ def hostile_names() -> Scenario:
     """Every free text of the plan tries to break out."""
     option = make_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
     cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
-    return _alone(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE)
+    filled = AGENT | {"model_ids": {"us-east-1-1x-resource-null-reso-8c9bb3": "organisation/model"}}
+    return _alone(dataclasses.replace(option, cost=cost), filled=filled, name=HOSTILE, model=HOSTILE)
 
 
 SCENARIOS: Mapping[str, Make] = {
