@@ -78,12 +78,22 @@ class Answer:
     offers: Mapping[tuple[str, str], tuple[Offer, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan is made from beside its workload."""
+
+    calibration: Path | None = None
+    """Directory of a calibration of one's own; None: the catalog's."""
+    catalog: Catalog | None = None
+    """What is sold, and at what price; None: the user's catalog with all its layers."""
+
+
 def recommend(
     path: Path,
     *,
     every_variant: bool = False,
     progress: CountProgress | None = None,
-    calibration: Path | None = None,
+    basis: Basis | None = None,
     previous: Plan | None = None,
     prometheus: PrometheusDemand | None = None,
 ) -> Plan:
@@ -93,18 +103,19 @@ def recommend(
         path: the workload file.
         every_variant: keep every precision and parallelism, not only the best of each offer.
         progress: called with the number of requests read while a trace is counted.
-        calibration: directory of a calibration of one's own; the catalog's without.
+        basis: what is known of prices and performance.
         previous: what was planned before and runs now; leaving it has to be worth its cost.
         prometheus: server to take demand from, in place of the source that the file names.
 
     Raises:
         InputError: something in the workload, its demand or its model that the user can mend.
     """
-    model = load_model(calibration)
+    basis = basis or Basis()
+    model = load_model(basis.calibration)
     workload = read_workload(path, prometheus)
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
-    catalog = load_catalog()
+    catalog = basis.catalog or load_catalog()
     workload = with_account(workload, catalog)
     if workload.commitments and workload.as_of is None:
         workload = replace(workload, as_of=dt.datetime.now(dt.UTC).date())
