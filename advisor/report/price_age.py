@@ -63,7 +63,7 @@ def check_age(plan: Plan, today: dt.date, most_days: int) -> None:
         if age is None or age > most_days:
             how_old = age_words(price.as_of, today)
             raise InputError(
-                f"the price of {price.instance_type} in {price.region} is {how_old}, and {most_days} days are the limit",
+                f"the price of {price.instance_type} in {price.region} is {how_old}; {most_days} days are the limit",
                 where="--max-price-age",
                 hint="run `advisor catalog refresh`, or raise the limit",
             )
