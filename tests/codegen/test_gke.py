@@ -43,11 +43,11 @@ def pod_of(files):
 
 
 def test_pods_run_on_their_group_only():
-    """Pods select the label of the group and of the GPU, and tolerate the taint that keeps others away."""
+    """Pods select the label of the nodes and of the GPU, and tolerate the taint that keeps others away."""
     files = files_of()
     pod = pod_of(files)
-    key = pod["nodeSelector"]["inference/group"]
-    assert pod["nodeSelector"] == {"inference/group": key, "cloud.google.com/gke-accelerator": "nvidia-l4"}
+    label = group_of(files)["label"]
+    assert pod["nodeSelector"] == {"inference/nodes": label, "cloud.google.com/gke-accelerator": "nvidia-l4"}
     assert [taint["key"] for taint in pod["tolerations"]] == ["nvidia.com/gpu"]
     assert group_of(files)["taints"] == {"nvidia.com/gpu": "present"}
 

@@ -11,10 +11,11 @@ from typing import Any
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.kubernetes import (
     DEVICES,
-    GROUP_LABEL,
+    NODE_LABEL,
     ClusterManner,
     fewest_replicas,
     kubernetes_files,
+    node_pool_name,
     node_volume_gib,
     obstacle_to_kubernetes,
 )
@@ -46,7 +47,7 @@ _HASH_DIGITS = 6
 _SPOT_TAINT = "cloud.google.com/gke-spot"
 _CLUSTERS = 'location=~"LOCATIONS",cluster_name=~"CLUSTERS"'
 _CONTAINERS = f'monitored_resource="k8s_container",{_CLUSTERS},namespace_name="NAMESPACE"'
-_NODES = f'monitored_resource="k8s_node",{_CLUSTERS},metadata_user_inference_group=~"GROUPS"'
+_NODES = f'monitored_resource="k8s_node",{_CLUSTERS},metadata_user_inference_nodes=~"NODES"'
 _MEMORY = "kubernetes_io:container_accelerator_memory"
 _QUERIES = {
     "gpu_idle": f"avg by (cluster_name) (kubernetes_io:container_accelerator_duty_cycle{{{_CONTAINERS}}})",
@@ -104,10 +105,10 @@ def _accelerator_labels(one: GoogleGroup) -> Mapping[str, str]:
 def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
     return {
-        "groups": {one.group.key: _group(one) for one in groups},
+        "groups": {one.group.key: _group(stack, one) for one in groups},
         "regions": {region.name: _region(stack, region) for region in stack.regions},
         "queries": _queries(stack),
-        "group_label": GROUP_LABEL,
+        "node_label": NODE_LABEL,
         "spot_taint": _SPOT_TAINT,
         "cautions": stack.summary.cautions,
         "serves_where": "on node pools of existing GKE clusters",
@@ -121,11 +122,12 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
     }
 
 
-def _group(one: GoogleGroup) -> Mapping[str, object]:
+def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
     group = one.group
     is_tpu = group.platform.runtime is Runtime.TPU
     return {
         "pool": _pool(one),
+        "label": node_pool_name(stack, group),
         "region": group.region,
         "machine_type": one.machine_type,
         # GKE knows the chips of a TPU by the machine type, and taints their nodes by itself.

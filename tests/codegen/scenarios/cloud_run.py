@@ -108,7 +108,7 @@ def nim() -> Scenario:
     option = make_option(provider="gcp", region="us-east4", instance_type="g2-standard-12", weights_gib=5.0)
     image = "nvcr.io/nim/meta/llama-3.2-3b-instruct:1.10.1"
     wanted = Wanted(target="cloud-run", rank=1, engine=Engine.CUSTOM, image=image)
-    copies = {"us-east4-1xl4-bf16-tp1-vllm": "us-docker.pkg.dev/my-project/copies/llama-3.2-3b-instruct:1.10.1"}
+    copies = {"us-east4-1xl4-bf16-tp1-custom": "us-docker.pkg.dev/my-project/copies/llama-3.2-3b-instruct:1.10.1"}
     return Scenario(make_plan(option), wanted, dict(variables("us-east4")) | {"container_images": copies})
 
 

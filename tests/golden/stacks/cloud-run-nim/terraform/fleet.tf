@@ -13,7 +13,7 @@ locals {
 
   # What answers alike; weight: percent of the region's requests in the busiest hours.
   backends = {
-    us-east4-1xl4-bf16-tp1-vllm = {
+    us-east4-1xl4-bf16-tp1-custom = {
       weight            = 100
       image             = "nvcr.io/nim/meta/llama-3.2-3b-instruct:1.10.1"
       model             = "meta-llama/Llama-3.1-8B-Instruct"
@@ -38,7 +38,7 @@ locals {
     us-east4-g2-standard-12-bf16-tp-4119aa = {
       service             = "l4-42bcc5"
       region              = "us-east4"
-      backend             = "us-east4-1xl4-bf16-tp1-vllm"
+      backend             = "us-east4-1xl4-bf16-tp1-custom"
       accelerator         = "nvidia-l4"
       zonal_redundancy    = false
       min_instances       = 2

@@ -22,6 +22,7 @@ locals {
   groups = {
     europe-west4-a3-highgpu-8g-fp8-4ee65f = {
       pool         = "h100-sxm-a589b1"
+      label        = "long-documents-europe-west4-a3-highgpu-8g-fp8-4ee65f"
       region       = "europe-west4"
       machine_type = "a3-highgpu-8g"
       accelerators = {
@@ -54,7 +55,7 @@ locals {
     }
     host_memory = {
       description = "Memory of a node above 95 percent: the engine is about to be killed."
-      query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_group=~\"GROUPS\",memory_type=\"non-evictable\"}) > 95"
+      query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\",memory_type=\"non-evictable\"}) > 95"
       seconds     = 900
     }
     restarts = {

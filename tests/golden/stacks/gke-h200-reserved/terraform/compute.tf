@@ -42,7 +42,7 @@ resource "google_container_node_pool" "this" {
     boot_disk_kms_key = lookup(var.disk_kms_keys, each.value.region, null)
     service_account   = google_service_account.node.email
     oauth_scopes      = ["https://www.googleapis.com/auth/cloud-platform"]
-    labels            = { "inference/group" = each.key }
+    labels            = { "inference/nodes" = each.value.label }
     resource_labels   = local.labels
     metadata          = { disable-legacy-endpoints = "true" }
 

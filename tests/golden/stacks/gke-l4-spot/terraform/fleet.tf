@@ -22,6 +22,7 @@ locals {
   groups = {
     us-central1-g2-standard-4-fp8-tp1-spot = {
       pool         = "l4-b2042e"
+      label        = "support-chat-us-central1-g2-standard-4-fp8-tp1-spot"
       region       = "us-central1"
       machine_type = "g2-standard-4"
       accelerators = {
@@ -54,7 +55,7 @@ locals {
     }
     host_memory = {
       description = "Memory of a node above 95 percent: the engine is about to be killed."
-      query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_group=~\"GROUPS\",memory_type=\"non-evictable\"}) > 95"
+      query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\",memory_type=\"non-evictable\"}) > 95"
       seconds     = 900
     }
     restarts = {

@@ -27,6 +27,7 @@ locals {
   groups = {
     europe-west4-a2-ultragpu-1g-bf1-eb2c72 = {
       pool         = "a100-80g-ff2dc1"
+      label        = "support-chat-europe-west4-a2-ultragpu-1g-bf1-eb2c72"
       region       = "europe-west4"
       machine_type = "a2-ultragpu-1g"
       accelerators = {
@@ -45,6 +46,7 @@ locals {
     }
     us-central1-g2-standard-4-bf16-3e63ee = {
       pool         = "l4-8e2877"
+      label        = "support-chat-us-central1-g2-standard-4-bf16-3e63ee"
       region       = "us-central1"
       machine_type = "g2-standard-4"
       accelerators = {
@@ -63,6 +65,7 @@ locals {
     }
     us-central1-g2-standard-4-bf16-4b3c3c = {
       pool         = "l4-05f5bd"
+      label        = "support-chat-us-central1-g2-standard-4-bf16-4b3c3c"
       region       = "us-central1"
       machine_type = "g2-standard-4"
       accelerators = {
@@ -95,7 +98,7 @@ locals {
     }
     host_memory = {
       description = "Memory of a node above 95 percent: the engine is about to be killed."
-      query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_group=~\"GROUPS\",memory_type=\"non-evictable\"}) > 95"
+      query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\",memory_type=\"non-evictable\"}) > 95"
       seconds     = 900
     }
     restarts = {

@@ -33,7 +33,7 @@ locals {
       "LOCATIONS", join("|", distinct([for region in alert.regions : var.clusters[region].location]))),
       "CLUSTERS", join("|", distinct([for region in alert.regions : var.clusters[region].name]))),
       "NAMESPACE", local.namespace),
-    "GROUPS", join("|", keys(local.groups)))
+    "NODES", join("|", [for group in values(local.groups) : group.label]))
   }
 }
 

@@ -22,6 +22,7 @@ locals {
   groups = {
     us-east5-ct6e-standard-4t-bf16-6cb001 = {
       pool            = "tpu-v6e-a7af7c"
+      label           = "support-chat-us-east5-ct6e-standard-4t-bf16-6cb001"
       region          = "us-east5"
       machine_type    = "ct6e-standard-4t"
       accelerators    = {}
@@ -40,7 +41,7 @@ locals {
   queries = {
     host_memory = {
       description = "Memory of a node above 95 percent: the engine is about to be killed."
-      query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_group=~\"GROUPS\",memory_type=\"non-evictable\"}) > 95"
+      query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\",memory_type=\"non-evictable\"}) > 95"
       seconds     = 900
     }
     restarts = {

@@ -14,7 +14,7 @@ module "inference" {
   }
 
   container_images = {
-    us-east4-1xl4-bf16-tp1-vllm = "us-docker.pkg.dev/my-project/copies/llama-3.2-3b-instruct:1.10.1"
+    us-east4-1xl4-bf16-tp1-custom = "us-docker.pkg.dev/my-project/copies/llama-3.2-3b-instruct:1.10.1"
   }
 }
 
