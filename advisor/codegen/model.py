@@ -166,6 +166,9 @@ class Container:
     """Takes the commit of the weights; "": there is none."""
     device_arguments: tuple[str, ...] = ()
     """Of ``docker run``: which accelerators the container sees, and what it needs to reach them."""
+    sharing_arguments: tuple[str, ...] = ()
+    """Those of *arguments* that make one container serve all replicas of an instance; left out of a container that
+    serves one replica."""
     environment: Mapping[str, str] = field(default_factory=dict)
     health_path: str = "/health"
     shares_port: bool = False

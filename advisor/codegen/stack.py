@@ -100,12 +100,15 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         container_of(one.serves, model, platform, wanted)
         for one, platform in zip(choice.members, platforms, strict=True)
     ]
-    keys = _unique([_backend_name(one) for one in choice.members])
-    backends = _backends(choice.members, keys, containers, platforms)
+    names = [_backend_name(one, wanted) for one in choice.members]
+    keys = _unique(names)
+    backends = _backends(choice.members, [keys[name] for name in names], containers, platforms)
     scaling = _scaling(plan, choice)
     groups = tuple(
-        _group(plan, member, platform, (key, keys[_backend_name(member)]), scaling)
-        for member, platform, key in zip(choice.members, platforms, group_keys(choice.members), strict=True)
+        _group(plan, member, platform, (key, keys[name]), scaling)
+        for member, platform, key, name in zip(
+            choice.members, platforms, group_keys(choice.members), names, strict=True
+        )
     )
     has_gpu = any(group.has_gpu for group in groups)
     version = plan.provenance.advisor_version
@@ -251,9 +254,10 @@ def _group_name(member: Member) -> str:
     return f"{member.serves.region} {member.serves.instance_type.removeprefix('Standard_')} {_split(member)} {kind}"
 
 
-def _backend_name(member: Member) -> str:
+def _backend_name(member: Member, wanted: Wanted) -> str:
     one = member.serves
-    return f"{one.region} {one.accelerator_count:g}x{one.accelerator} {_split(member)} {one.engine}"
+    engine = one.engine if wanted.engine is None else wanted.engine.value
+    return f"{one.region} {one.accelerator_count:g}x{one.accelerator} {_split(member)} {engine}"
 
 
 def _unique(names: Sequence[str]) -> Mapping[str, str]:
@@ -273,14 +277,14 @@ def _cut(name: str, text: str) -> str:
 
 def _backends(
     members: Sequence[Member],
-    keys: Mapping[str, str],
+    keys: Sequence[str],
     containers: Sequence[Container],
     platforms: Sequence[Platform],
 ) -> tuple[Backend, ...]:
     found: dict[str, Backend] = {}
     shares: dict[str, dict[str, float]] = {}
-    for member, container, platform in zip(members, containers, platforms, strict=True):
-        key, region = keys[_backend_name(member)], member.serves.region
+    for member, key, container, platform in zip(members, keys, containers, platforms, strict=True):
+        region = member.serves.region
         found.setdefault(key, Backend(key, region, container, 0, platform.runtime))
         of_region = shares.setdefault(region, {})
         of_region[key] = of_region.get(key, 0.0) + member.request_share

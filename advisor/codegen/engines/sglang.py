@@ -38,7 +38,8 @@ def container(request: Request) -> Container:
         entrypoint="python3",
         command=("-m", "sglang.launch_server"),
         model_option="--model-path=",
-        arguments=tuple(_arguments(serves, half=half)),
+        arguments=(*_arguments(serves, half=half), *_sharing_arguments(serves)),
+        sharing_arguments=_sharing_arguments(serves),
         tls_options=("--ssl-keyfile=", "--ssl-certfile=") if has_tls else None,
         device_arguments=device_arguments(serves, request.platform),
         shares_port=serves.replicas_per_instance > 1,
@@ -66,9 +67,11 @@ def _arguments(serves: Serves, *, half: bool) -> list[str]:
     ]
     if serves.pipeline_parallel > 1:
         arguments.append(f"--pp-size={serves.pipeline_parallel}")
-    if serves.replicas_per_instance > 1:
-        arguments.append(f"--dp-size={serves.replicas_per_instance}")
     return arguments
+
+
+def _sharing_arguments(serves: Serves) -> tuple[str, ...]:
+    return () if serves.replicas_per_instance == 1 else (f"--dp-size={serves.replicas_per_instance}",)
 
 
 def _precision_arguments(precision: str, *, half: bool) -> list[str]:

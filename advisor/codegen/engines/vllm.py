@@ -43,7 +43,8 @@ def container(request: Request) -> Container:
         entrypoint="vllm",
         command=("serve",),
         model_option="",
-        arguments=tuple(_arguments(request, half=half)),
+        arguments=(*_arguments(request, half=half), *_sharing_arguments(serves)),
+        sharing_arguments=_sharing_arguments(serves),
         device_arguments=device_arguments(serves, platform),
         shares_port=serves.replicas_per_instance > 1,
     )
@@ -109,6 +110,10 @@ def _memory_arguments(serves: Serves) -> list[str]:
     ]
     if serves.pipeline_parallel > 1:
         arguments.append(f"--pipeline-parallel-size={serves.pipeline_parallel}")
-    if serves.replicas_per_instance > 1:
-        arguments.append(f"--data-parallel-size={serves.replicas_per_instance}")
     return arguments
+
+
+def _sharing_arguments(serves: Serves) -> tuple[str, ...]:
+    if serves.replicas_per_instance == 1:
+        return ()
+    return (f"--data-parallel-size={serves.replicas_per_instance}",)
