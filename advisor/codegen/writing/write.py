@@ -54,16 +54,22 @@ def write_files(generated: Generated, directory: Path, manner: Manner | None = N
     """
     manner = manner or Manner()
     places.check_directory(directory)
-    if manner.dry_run:
-        record = read_record(directory)
-        return _report(_with_moves(generated, directory, record), directory, record, manner)
-    write_files(generated, directory, replace(manner, dry_run=True))
+    if not (directory / FOLDER).is_dir():
+        # A first run: nothing is made before it is known that everything can be.
+        _, report = _decided(generated, directory, read_record(directory), manner)
+        if manner.dry_run:
+            return report
     with _sole_writer(directory):
         record = read_record(directory)
-        code = _with_moves(generated, directory, record)
-        report = _report(code, directory, record, manner)
-        _write(code, report, record)
+        code, report = _decided(generated, directory, record, manner)
+        if not manner.dry_run:
+            _write(code, report, record)
     return report
+
+
+def _decided(generated: Generated, directory: Path, record: Record, manner: Manner) -> tuple[Generated, WriteReport]:
+    code = _with_moves(generated, directory, record)
+    return code, _report(code, directory, record, manner)
 
 
 def _with_moves(generated: Generated, directory: Path, record: Record) -> Generated:
