@@ -3,6 +3,7 @@
 from advisor.codegen.model import Runtime, Stack
 from advisor.codegen.targets.aws_ec2 import EC2
 from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
+from advisor.codegen.targets.azure_aks import AKS
 from advisor.codegen.targets.azure_vm_scale_set import VM_SCALE_SET
 from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
 from advisor.codegen.targets.target import Files, Target
@@ -10,7 +11,7 @@ from advisor.errors import InputError
 
 __all__ = ["TARGETS", "Files", "Target", "target_of"]
 
-TARGETS: tuple[Target, ...] = (EC2, EKS, EKS_KARPENTER, VM_SCALE_SET, CLOUD_RUN)
+TARGETS: tuple[Target, ...] = (EC2, EKS, EKS_KARPENTER, AKS, VM_SCALE_SET, CLOUD_RUN)
 
 
 def target_of(stack: Stack) -> Target:
