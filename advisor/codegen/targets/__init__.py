@@ -13,14 +13,6 @@ from advisor.errors import InputError
 __all__ = ["TARGETS", "Files", "Target", "target_of"]
 
 TARGETS: tuple[Target, ...] = (EC2, EKS, EKS_KARPENTER, AKS, VM_SCALE_SET, CLOUD_RUN, MIG, TPU_VM)
-    EC2,
-    EKS,
-    EKS_KARPENTER,
-    CLOUD_RUN,
-    MIG,
-    TPU_VM,
-    VM_SCALE_SET,
-)
 
 
 def target_of(stack: Stack) -> Target:
