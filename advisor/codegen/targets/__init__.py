@@ -3,6 +3,7 @@
 from advisor.codegen.model import Runtime, Stack
 from advisor.codegen.targets.aws_ec2 import EC2
 from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
+from advisor.codegen.targets.azure_aks import AKS
 from advisor.codegen.targets.azure_vm_scale_set import VM_SCALE_SET
 from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
 from advisor.codegen.targets.gcp_gke import GKE
@@ -20,6 +21,7 @@ TARGETS: tuple[Target, ...] = (
     GKE,
     MIG,
     TPU_VM,
+    AKS,
     VM_SCALE_SET,
 )
 
