@@ -247,12 +247,14 @@ def _words(context: Context, key: str, backend: Backend) -> list[str]:
     settings = context.settings
     model = settings.model_ids.get(key, backend.model)
     revision = settings.model_revisions.get(key)
+    told_by_variable = backend.model_variable != ""
     return [
         *backend.docker_arguments,
+        *([f"--env={backend.model_variable}{model}"] if told_by_variable else []),
         *([f"--entrypoint={backend.entrypoint}"] if backend.entrypoint else []),
         settings.container_images.get(key, backend.image),
         *backend.command,
-        f"{backend.model_option}{model}",
+        *([] if told_by_variable else [f"{backend.model_option}{model}"]),
         *backend.arguments,
         *([f"{backend.revision_option}{revision}"] if revision else []),
         *settings.extra_serving_arguments.get(key, ()),

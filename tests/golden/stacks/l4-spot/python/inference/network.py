@@ -157,7 +157,7 @@ def _load_balancer(context: Context, region: str, outer: aws.ec2.SecurityGroup) 
 
 
 def _target_group(context: Context, key: str) -> aws.lb.TargetGroup:
-    """The hosts sign their own certificates, which the load balancer does not verify: all of the way is encrypted."""
+    """Hosts that serve HTTPS sign their own certificates, which the load balancer does not verify."""
     backend = context.fleet.backends[key]
     return aws.lb.TargetGroup(
         context.named("serve", key),

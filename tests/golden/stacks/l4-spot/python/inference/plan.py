@@ -36,6 +36,8 @@ class Backend:
     docker_arguments: Sequence[str]
     protocol: str
     health_path: str
+    model_variable: str = ""
+    """What stands before the model where the image is told it by a variable; empty: it is a word of the command."""
 
 
 @dataclass(frozen=True, kw_only=True)
