@@ -22,6 +22,8 @@ def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[s
         yield from _group(config)
     if resource_type == "aws_launch_template":
         yield from _launch_template(config)
+    if resource_type == "aws_sagemaker_endpoint_configuration":
+        yield from _production_variants(config)
 
 
 def _policies(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -59,6 +61,24 @@ def _launch_template(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "image_id", "neither an AMI id nor resolve:ssm:<parameter>"
 
 
+def _production_variants(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    variants = config.get("production_variants")
+    for variant in variants if isinstance(variants, list | tuple) else ():
+        for name, shape in _VARIANT_ENUMS.items():
+            value = variant.get(name)
+            if isinstance(value, str) and value not in _enum("sagemaker", shape):
+                yield "production_variants", f"SageMaker knows no {value}"
+
+
+_VARIANT_ENUMS = {
+    "instance_type": "ProductionVariantInstanceType",
+    "inference_ami_version": "ProductionVariantInferenceAmiVersion",
+}
+
+
 def _instance_types() -> frozenset[str]:
-    model = botocore.session.get_session().get_service_model("ec2")
-    return frozenset(model.shape_for("InstanceType").enum)
+    return _enum("ec2", "InstanceType")
+
+
+def _enum(service: str, shape: str) -> frozenset[str]:
+    return frozenset(botocore.session.get_session().get_service_model(service).shape_for(shape).enum)
