@@ -15,7 +15,9 @@ from advisor.codegen.templates import fill
 from advisor.codegen.timetable import HOURS_PER_WEEK
 
 GROUP_LABEL = "inference/group"
-"""Label of the nodes of a group, with its key as the value: pods select by it."""
+"""Label of the pods of a group, with its key as the value."""
+NODE_LABEL = "inference/nodes"
+"""Label of the nodes of a group, with :func:`node_pool_name` as the value: its pods select by it."""
 IGNORED_FINDINGS = ".trivyignore.yaml"
 """Path of the reasons why some findings of Trivy are accepted."""
 
@@ -51,7 +53,7 @@ class ClusterManner:
     spot_taint: str = ""
     """Key of the taint on spot nodes; "": none."""
     node_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Key of a group → labels that its pods select beside :data:`GROUP_LABEL`."""
+    """Key of a group → labels that its pods select beside :data:`NODE_LABEL`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,11 @@ def obstacle_to_kubernetes(stack: Stack) -> str:
     return ""
 
 
+def node_pool_name(stack: Stack, group: ComputeGroup) -> str:
+    """Unique in a cluster that serves several deployments; at most 63 characters."""
+    return f"{stack.name}-{group.key}"
+
+
 def node_volume_gib(group: ComputeGroup) -> int:
     """Root volume of a node, on which each replica keeps weights of its own."""
     return group.root_volume_gib + (group.replicas_per_instance - 1) * _disk_gib(group)
@@ -251,7 +258,7 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         group=group,
         replicas=group.instances * group.replicas_per_instance,
         scale=_scale(stack, group),
-        node_labels={GROUP_LABEL: group.key} | dict(manner.node_labels.get(group.key, {})),
+        node_labels={NODE_LABEL: node_pool_name(stack, group)} | dict(manner.node_labels.get(group.key, {})),
         tolerated=(device.resource, *spot),
         cores=_CORES * accelerators,
         memory_gib=_MEMORY_GIB * accelerators,

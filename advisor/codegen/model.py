@@ -275,6 +275,8 @@ class Region:
     """Percent of all requests in the busiest hours; at least 1, and 100 together."""
     subnets: int
     """Fewest subnets or zones."""
+    zones: int = 1
+    """Fewest zones that the workload asks for."""
 
 
 @dataclass(frozen=True, slots=True)

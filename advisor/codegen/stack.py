@@ -296,8 +296,9 @@ def _regions(plan: Plan, members: Sequence[Member]) -> tuple[Region, ...]:
     shares: dict[str, float] = {}
     for member in members:
         shares[member.serves.region] = shares.get(member.serves.region, 0.0) + member.request_share
-    subnets = max(_FEWEST_SUBNETS, int(plan.workload["limits"]["zones"]))
-    return tuple(Region(name, weight, subnets) for name, weight in sorted(percents(shares).items()))
+    zones = int(plan.workload["limits"]["zones"])
+    subnets = max(_FEWEST_SUBNETS, zones)
+    return tuple(Region(name, weight, subnets, zones) for name, weight in sorted(percents(shares).items()))
 
 
 def percents(shares: Mapping[str, float]) -> Mapping[str, int]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.codegen.kubernetes import (
-    GROUP_LABEL,
+    NODE_LABEL,
     ClusterManner,
     kubernetes_files,
     node_volume_gib,
@@ -187,7 +187,7 @@ def test_groups_of_a_backend_share_its_service_and_keep_to_their_nodes():
         pod = deployment["spec"]["template"]["spec"]
         assert service["spec"]["selector"].items() <= labels.items()
         assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
-        assert pod["nodeSelector"] == {GROUP_LABEL: deployment["metadata"]["name"]}
+        assert pod["nodeSelector"] == {NODE_LABEL: f"support-chat-{deployment['metadata']['name']}"}
         taints = {one["key"] for one in pod["tolerations"]}
         assert ("example.com/spot" in taints) == deployment["metadata"]["name"].endswith("spot")
 
@@ -197,7 +197,10 @@ def test_labels_of_a_cloud_are_selected_too():
     stack = stack_of(make_plan(make_option()))
     manner = ClusterManner(node_labels={stack.groups[0].key: {"cloud.example.com/topology": "2x4"}})
     pod, _ = pod_of(objects_of(make_plan(make_option()), manner))
-    assert pod["nodeSelector"] == {GROUP_LABEL: stack.groups[0].key, "cloud.example.com/topology": "2x4"}
+    assert pod["nodeSelector"] == {
+        NODE_LABEL: f"support-chat-{stack.groups[0].key}",
+        "cloud.example.com/topology": "2x4",
+    }
 
 
 def test_requests_follow_the_weights():

@@ -11,10 +11,11 @@ from typing import Any
 
 from advisor.codegen.kubernetes import (
     DEVICES,
-    GROUP_LABEL,
+    NODE_LABEL,
     ClusterManner,
     fewest_replicas,
     kubernetes_files,
+    node_pool_name,
     node_volume_gib,
     obstacle_to_kubernetes,
 )
@@ -87,7 +88,7 @@ def _karpenter_terraform(stack: Stack) -> Files:
     files = dict(render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, is_karpenter=True)))
     files |= kubernetes_files(stack, _MANNER)
     for region in stack.regions:
-        known = {"stack": stack, "pools": [_pool(one) for one in stack.groups if one.region == region.name]}
+        known = {"stack": stack, "pools": [_pool(stack, one) for one in stack.groups if one.region == region.name]}
         for name in ("kustomization.yaml", "nodes.yaml"):
             files[f"kubernetes/karpenter/{region.name}/{name}"] = fill("kubernetes", f"karpenter/{name}.j2", known)
     return dict(sorted(files.items()))
@@ -122,7 +123,7 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "ami_type": ami_type(group),
         "accelerator": DEVICES[group.platform.runtime].resource,
         "accelerators": _accelerators(group),
-        "labels": _labels(group),
+        "labels": _labels(stack, group),
         "min_instances": group.min_instances,
         "instances": group.instances,
         "max_instances": group.max_instances,
@@ -140,10 +141,11 @@ def _karpenter_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     }
 
 
-def _pool(group: ComputeGroup) -> Mapping[str, Any]:
+def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:
     return {
+        "name": node_pool_name(stack, group),
         "group": group,
-        "labels": _labels(group),
+        "labels": _labels(stack, group),
         "instance_types": _instance_types(group),
         "capacity_type": "spot" if group.is_spot else "on-demand",
         "architecture": _ARCHITECTURES[group.platform.cpu_architecture],
@@ -158,8 +160,8 @@ def _instance_types(group: ComputeGroup) -> list[str]:
     return [group.instance_type, *(group.interchangeable_types if group.is_spot else ())]
 
 
-def _labels(group: ComputeGroup) -> Mapping[str, str]:
-    return {GROUP_LABEL: group.key} | ({_GPU_LABEL: "true"} if group.has_gpu else {})
+def _labels(stack: Stack, group: ComputeGroup) -> Mapping[str, str]:
+    return {NODE_LABEL: node_pool_name(stack, group)} | ({_GPU_LABEL: "true"} if group.has_gpu else {})
 
 
 def _accelerators(group: ComputeGroup) -> int:

@@ -27,7 +27,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 1
       labels = {
-        "inference/group"        = "us-east-1-g5g-xlarge-fp16-tp1-o-2fdfe5"
+        "inference/nodes"        = "support-chat-us-east-1-g5g-xlarge-fp16-tp1-o-2fdfe5"
         "nvidia.com/gpu.present" = "true"
       }
       min_instances = 2

@@ -27,7 +27,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 8
       labels = {
-        "inference/group"        = "us-west-2-p5-48xlarge-fp8-tp8-o-c7b12b"
+        "inference/nodes"        = "long-documents-us-west-2-p5-48xlarge-fp8-tp8-o-c7b12b"
         "nvidia.com/gpu.present" = "true"
       }
       min_instances = 3

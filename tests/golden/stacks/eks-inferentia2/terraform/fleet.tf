@@ -27,7 +27,7 @@ locals {
       accelerator    = "aws.amazon.com/neuron"
       accelerators   = 6
       labels = {
-        "inference/group" = "us-east-1-inf2-24xlarge-bf16-tp-8f425f"
+        "inference/nodes" = "support-chat-us-east-1-inf2-24xlarge-bf16-tp-8f425f"
       }
       min_instances = 2
       instances     = 2

@@ -27,7 +27,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 4
       labels = {
-        "inference/group"        = "eu-west-1-g6e-12xlarge-int4-tp1-c1f4a9"
+        "inference/nodes"        = "support-chat-eu-west-1-g6e-12xlarge-int4-tp1-c1f4a9"
         "nvidia.com/gpu.present" = "true"
       }
       min_instances = 1

@@ -27,7 +27,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 1
       labels = {
-        "inference/group"        = "us-east-1-g6-xlarge-bf16-tp1-on-demand"
+        "inference/nodes"        = "support-chat-us-east-1-g6-xlarge-bf16-tp1-on-demand"
         "nvidia.com/gpu.present" = "true"
       }
       min_instances = 2
@@ -44,7 +44,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 1
       labels = {
-        "inference/group"        = "us-east-1-g6-xlarge-bf16-tp1-spot"
+        "inference/nodes"        = "support-chat-us-east-1-g6-xlarge-bf16-tp1-spot"
         "nvidia.com/gpu.present" = "true"
       }
       min_instances = 0

@@ -27,7 +27,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 4
       labels = {
-        "inference/group"        = "us-east-1-g6-12xlarge-bf16-tp2x-de51cc"
+        "inference/nodes"        = "support-chat-us-east-1-g6-12xlarge-bf16-tp2x-de51cc"
         "nvidia.com/gpu.present" = "true"
       }
       min_instances = 2

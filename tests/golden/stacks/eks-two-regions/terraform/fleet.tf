@@ -31,7 +31,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 1
       labels = {
-        "inference/group"        = "eu-west-1-g6-xlarge-bf16-tp1-on-demand"
+        "inference/nodes"        = "support-chat-eu-west-1-g6-xlarge-bf16-tp1-on-demand"
         "nvidia.com/gpu.present" = "true"
       }
       min_instances = 1
@@ -48,7 +48,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 1
       labels = {
-        "inference/group"        = "us-east-1-g6-xlarge-bf16-tp1-on-demand"
+        "inference/nodes"        = "support-chat-us-east-1-g6-xlarge-bf16-tp1-on-demand"
         "nvidia.com/gpu.present" = "true"
       }
       min_instances = 2
@@ -65,7 +65,7 @@ locals {
       accelerator    = "nvidia.com/gpu"
       accelerators   = 1
       labels = {
-        "inference/group"        = "us-east-1-g6e-xlarge-bf16-tp1-o-f0e802"
+        "inference/nodes"        = "support-chat-us-east-1-g6e-xlarge-bf16-tp1-o-f0e802"
         "nvidia.com/gpu.present" = "true"
       }
       min_instances = 1
