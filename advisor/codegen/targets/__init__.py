@@ -13,17 +13,7 @@ from advisor.errors import InputError
 
 __all__ = ["TARGETS", "Files", "Target", "target_of"]
 
-TARGETS: tuple[Target, ...] = (
-    EC2,
-    EKS,
-    EKS_KARPENTER,
-    SAGEMAKER,
-    CLOUD_RUN,
-    MIG,
-    TPU_VM,
-    VM_SCALE_SET,
-)
-TARGETS: tuple[Target, ...] = (EC2, EKS, EKS_KARPENTER, AKS, VM_SCALE_SET, CLOUD_RUN, MIG, TPU_VM)
+TARGETS: tuple[Target, ...] = (EC2, EKS, EKS_KARPENTER, SAGEMAKER, AKS, VM_SCALE_SET, CLOUD_RUN, MIG, TPU_VM)
 
 
 def target_of(stack: Stack) -> Target:
