@@ -16,11 +16,14 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace *path* by *content* in one step; see :func:`write_text`."""
+def write_bytes(path: Path, content: bytes, scratch: Path | None = None) -> None:
+    """Replace *path* by *content* in one step; see :func:`write_text`.
+
+    What a crash may leave behind lies in *scratch*, a directory of the same file system; by default beside *path*.
+    """
     temporary = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, temporary = tempfile.mkstemp(dir=scratch or path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()

@@ -1,13 +1,55 @@
 """``advisor generate``: infrastructure code for a plan."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from advisor.cli.output import read_text
 from advisor.errors import InputError
 
-_LISTED = (("created", "create"), ("replaced", "replace"), ("removed", "remove"))
+if TYPE_CHECKING:
+    from advisor.codegen import Generated, Language, WriteReport
+
+_TO_DO = {"created": "create", "replaced": "replace", "merged": "merge", "removed": "remove"}
+_OPTIONS = (
+    click.argument("plan", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PLAN.json"),
+    click.option(
+        "--into",
+        "--out",
+        "directory",
+        type=click.Path(path_type=Path),
+        required=True,
+        metavar="DIR",
+        help="Directory of the code; it may hold files of your own.",
+    ),
+    click.option("--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Option of the plan, by rank."),
+    click.option(
+        "--target", default="", metavar="TARGET", help="Where containers run, such as ec2 or eks; default: by the plan."
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(["vllm", "sglang", "tensorrt-llm", "custom"]),
+        help="Serve with this engine instead of the planned one.",
+    ),
+    click.option("--image", default="", metavar="IMAGE", help="Container image in place of the engine's own."),
+    click.option(
+        "--conflicts",
+        type=click.Choice(["write", "mine", "theirs"]),
+        help="Where your edits and the new code change the same lines: write both between markers, or take one side.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print what would be written as a patch, and write nothing."),
+    click.option("--force", is_flag=True, help="Write every file as it is generated, over edits and files of others."),
+)
+
+
+def _options(function: Callable[..., None]) -> Callable[..., None]:
+    """The arguments that every language has."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
 
 
 @click.group(name="generate")
@@ -16,41 +58,92 @@ def command() -> None:
 
 
 @command.command(name="terraform")
-@click.argument("plan", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PLAN.json")
-@click.option("--out", "directory", type=click.Path(path_type=Path), required=True, help="Directory of the module.")
-@click.option("--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Option of the plan, by its rank.")
-@click.option("--target", default="", metavar="TARGET", help="Where containers run, such as ec2; default: by the plan.")
-@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
-@click.option("--force", is_flag=True, help="Overwrite files that were edited or not generated.")
-def terraform(plan: Path, directory: Path, rank: int | None, target: str, dry_run: bool, force: bool) -> None:
-    """Write a Terraform module that deploys PLAN.json (- for standard input).
+@_options
+def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
+    """Write a Terraform root that deploys PLAN.json (- for standard input).
 
-    The recommended option is taken unless --option names another. Where code for its provider cannot be generated yet,
-    the cheapest option that can be is taken, and a notice says so. Files that you edited are never overwritten without
-    --force, and a second run on the same plan changes nothing.
+    The fleet of the plan is taken unless --option names a single type. Where code for it cannot be generated, the
+    cheapest single type that can be is taken, and a warning says so.
+
+    DIR may hold files of your own. A second run changes nothing; after a new plan, what you edited is merged with the
+    new code. Where both changed the same lines, nothing is written and both sides are shown.
     """
-    from advisor.codegen import Wanted, generate, write_files  # noqa: PLC0415 - jinja2 loads only when code is written
-    from advisor.plan.document import plan_from_json  # noqa: PLC0415 - as above, for the schema
+    from advisor.codegen import Language  # noqa: PLC0415 - help shows without it
 
-    document = plan_from_json(_read(plan), where=str(plan))
-    generated = generate(document, wanted=Wanted(target=target, rank=rank))
+    _generate(Language.TERRAFORM, asked)
+
+
+@command.command(name="pulumi")
+@click.option(
+    "--language",
+    type=click.Choice(["python", "typescript"]),
+    default="python",
+    show_default=True,
+    help="Language of the program.",
+)
+@_options
+def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options above
+    """Write a Pulumi program that deploys PLAN.json (- for standard input).
+
+    It describes the same resources as `advisor generate terraform`, whose rules about your own edits hold here too.
+    """
+    from advisor.codegen import Language  # noqa: PLC0415 - help shows without it
+
+    _generate(Language(language), asked)
+
+
+def _generate(language: "Language", asked: dict[str, Any]) -> None:
+    from advisor.codegen import Manner, Prefer, write_files  # noqa: PLC0415 - help shows without it
+
+    directory = asked["directory"]
+    generated = _code(language, asked)
     for warning in generated.warnings:
         click.echo(f"warning: {warning}", err=True)
-    report = write_files(generated.files, directory, force=force, dry_run=dry_run)
-    for done, todo in _LISTED:
-        for path in getattr(report, done):
-            click.echo(f"{todo if dry_run else done} {directory / path}")
-    click.echo(f"{'dry run, nothing written: ' if dry_run else ''}{report.summary}")
+    prefer = Prefer(asked["conflicts"]) if asked["conflicts"] else None
+    shown = write_files(generated, directory, Manner(prefer, force=asked["force"], dry_run=True))
+    click.echo(shown.patch() if asked["dry_run"] else shown.patch(shown.edited), nl=False)
+    report = shown if asked["dry_run"] else write_files(generated, directory, Manner(prefer, force=asked["force"]))
+    _tell(report, is_dry=asked["dry_run"])
 
 
-def _read(path: Path) -> str:
-    try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except OSError as error:
+def _tell(report: "WriteReport", *, is_dry: bool) -> None:
+    from advisor.codegen.writing import Action  # noqa: PLC0415 - as above
+
+    for change in report.changes:
+        if change.action is not Action.UNCHANGED:
+            word = _TO_DO.get(change.action, str(change.action)) if is_dry else change.action
+            note = f" ({change.note})" if change.note else ""
+            click.echo(f"{word} {report.directory / change.path}{note}", err=is_dry)
+    for note in report.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"{'dry run, nothing written: ' if is_dry else ''}{report.summary}", err=is_dry)
+
+
+def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
+    from advisor.codegen import Engine, Wanted, generate  # noqa: PLC0415 - help shows without it
+    from advisor.plan.document import plan_from_json  # noqa: PLC0415
+
+    plan = asked["plan"]
+    text = sys.stdin.read() if str(plan) == "-" else read_text(plan, "plan")
+    wanted = Wanted(
+        target=asked["target"],
+        rank=asked["rank"],
+        engine=Engine(asked["engine"]) if asked["engine"] else None,
+        image=asked["image"],
+    )
+    document = plan_from_json(text, where=str(plan))
+    _check_unedited(text, str(plan), force=asked["force"])
+    return generate(document, language, wanted)
+
+
+def _check_unedited(text: str, where: str, *, force: bool) -> None:
+    """Code from a plan that somebody changed by hand is no longer what was found to be the cheapest."""
+    from advisor.plan.document import why_not_as_made  # noqa: PLC0415 - help shows without it
+
+    reason = why_not_as_made(text, where)
+    if reason and not force:
         raise InputError(
-            f"cannot read: {error.strerror}",
-            where=str(path),
-            hint="make a plan with `advisor recommend WORKLOAD --format json -o plan.json`",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError("not a text file", where=str(path)) from error
+            reason, where=where, hint="make the plan again with `advisor recommend`, or go on as it is with --force"
+        )
+    if reason:
+        click.echo(f"warning: {where}: {reason}", err=True)

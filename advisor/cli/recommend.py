@@ -136,7 +136,7 @@ def command(
         generated = generate(plan)
         for warning in generated.warnings:
             click.echo(f"warning: {warning}", err=True)
-        report = write_files(generated.files, terraform_dir)
+        report = write_files(generated, terraform_dir)
         click.echo(report.summary, err=True)
 
 

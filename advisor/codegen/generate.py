@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from advisor.codegen.check import check_files
 from advisor.codegen.model import Language, Stack, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
+from advisor.codegen.serving import planned_engine
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.errors import InputError
@@ -19,6 +20,8 @@ class Generated:
 
     files: Mapping[str, str]
     """Relative path → text; with several clouds, each in a folder of its name."""
+    roots: tuple[str, ...]
+    """Folders that hold a root; "": the directory itself."""
     targets: tuple[str, ...]
     plan_digest: str
     warnings: tuple[str, ...]
@@ -37,14 +40,24 @@ def generate(plan: Plan, language: Language = Language.TERRAFORM, wanted: Wanted
     plan = plan_from_json(plan_to_json(plan))
     choice = choose(plan, wanted, reason_against(lambda one: _rendered(_stacks(plan, one, wanted), language)))
     stacks = _stacks(plan, choice, wanted)
-    files = _joined(_rendered(stacks, language))
+    rendered = _rendered(stacks, language)
+    files = _joined(rendered)
     check_files(files)
     return Generated(
         files=files,
+        roots=("",) if len(rendered) == 1 else tuple(sorted(rendered)),
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
-        warnings=choice.warnings,
+        warnings=(*choice.warnings, *_engine_warnings(choice, wanted)),
     )
+
+
+def _engine_warnings(choice: Choice, wanted: Wanted) -> tuple[str, ...]:
+    """What the plan predicted holds for its own engine."""
+    planned = sorted({f"{one.serves.engine} {one.serves.engine_version}".strip() for one in choice.members})
+    if wanted.engine is None or all(planned_engine(one.serves) is wanted.engine for one in choice.members):
+        return ()
+    return (f"the plan predicts {' and '.join(planned)}; measure {wanted.engine.value} before relying on its numbers",)
 
 
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:

@@ -144,7 +144,8 @@ class Checkpoint:
 class Container:
     """One container for all replicas of an instance.
 
-    Its command is ``entrypoint *command model_option+MODEL *arguments port_option+PORT …``.
+    Its command is ``entrypoint *command model_option+MODEL *arguments port_option+PORT …``; an image with
+    :attr:`model_environment` is given variables in place of a command.
     """
 
     engine: Engine
@@ -165,10 +166,19 @@ class Container:
     """Takes the commit of the weights; "": there is none."""
     device_arguments: tuple[str, ...] = ()
     """Of ``docker run``: which accelerators the container sees, and what it needs to reach them."""
+    sharing_arguments: tuple[str, ...] = ()
+    """Those of *arguments* that make one container serve all replicas of an instance; left out of a container that
+    serves one replica."""
     environment: Mapping[str, str] = field(default_factory=dict)
     health_path: str = "/health"
     shares_port: bool = False
     """Several replicas answer on one port."""
+    model_environment: str = ""
+    """Variable that takes the model, such as MODEL_ID; "": the command names the model."""
+    model_prefix: str = ""
+    """Before the model in that variable, such as ``hf://``."""
+    port_environment: str = ""
+    """Variable that takes the port; "": :attr:`port_option` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +241,12 @@ class ComputeGroup:
     """From launch until the model answers, generously."""
     usd_per_hour: float
     """Of one instance."""
+    replicas_per_instance: int
+    accelerators_per_replica: int
+    checkpoint_gib: int
+    """Weights on disk, with a margin."""
+    concurrent_requests_per_instance: int
+    """As many as its replicas serve at a time; more of them wait in the engine."""
 
     @property
     def has_gpu(self) -> bool:
@@ -259,6 +275,8 @@ class Region:
     """Percent of all requests in the busiest hours; at least 1, and 100 together."""
     subnets: int
     """Fewest subnets or zones."""
+    zones: int = 1
+    """Fewest zones that the workload asks for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _IMAGE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?(?:/[A-Za-z0-9._-]+)*(?::[A-Za-z0-9._-]+)?(?:@sha256:[0-9a-f]{64})?", re.ASCII
 )
+_LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 _HCL_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _HCL_INDENT = 2
 _HCL_WIDTH = 110
@@ -205,6 +206,39 @@ def yaml_string(text: str) -> Quoted:
 def kubernetes_argument(text: str) -> Quoted:
     """The same for a container's argument, in which Kubernetes replaces ``$(NAME)``."""
     return yaml_string(text.replace("$", "$$"))
+
+
+def kubernetes_variable(name: str, option: str = "") -> Quoted:
+    """The container argument *option* followed by the value of an environment variable, which Kubernetes puts in.
+
+    Raises:
+        ValueError: the variable's name is none.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is no plain name")
+    return yaml_string(f"{option.replace('$', '$$')}$({name})")
+
+
+def label_key(text: str) -> Quoted:
+    """*text* itself, when it is the key of a Kubernetes label, annotation, taint or resource.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _LABEL_KEY.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no key of a label")
+    return Quoted(text)
+
+
+def yaml_integer(value: int) -> Quoted:
+    """A YAML integer.
+
+    Raises:
+        TypeError: not a whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is no whole number")
+    return Quoted(str(value))
 
 
 def json_list(texts: Iterable[str]) -> Quoted:

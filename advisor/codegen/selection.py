@@ -123,9 +123,10 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
     ahead = 0
     hours = tuple(group.instances[hours] for hours in fleet.schedule)
     scheduled = next((one for one in fleet.scaling.schedule if one.name == group.name), None)
-    if fleet.scaling.recommended is not Policy.SCHEDULED or scheduled is None:
+    policy = fleet.scaling.recommended
+    if policy is Policy.STATIC or (policy is Policy.SCHEDULED and scheduled is None):
         hours = (max(group.instances),) * HOURS_PER_WEEK
-    else:
+    elif policy is Policy.SCHEDULED and scheduled is not None:
         ahead = scheduled.ordered_minutes_ahead
     bought_ahead = group.purchase in _BOUGHT_AHEAD
     return Member(

@@ -72,10 +72,23 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
         _check_names(member)
     plan_digest = _digest(plan, choice)
     providers = sorted({member.serves.provider for member in choice.members})
-    return tuple(
+    stacks = tuple(
         _stack(plan, replace(choice, members=tuple(_of(provider, choice.members))), wanted, plan_digest)
         for provider in providers
     )
+    _check_image(stacks, wanted)
+    return stacks
+
+
+def _check_image(stacks: Sequence[Stack], wanted: Wanted) -> None:
+    """One image runs on one kind of accelerator."""
+    runtimes = sorted({backend.runtime.value for stack in stacks for backend in stack.backends})
+    if wanted.image and len(runtimes) > 1:
+        raise InputError(
+            f"the fleet serves on {' and '.join(runtimes)}, which one image cannot",
+            where="--image",
+            hint="leave --image out, or generate one type with --option RANK",
+        )
 
 
 def _of(provider: str, members: Iterable[Member]) -> Iterable[Member]:
@@ -89,12 +102,15 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         container_of(one.serves, model, platform, wanted)
         for one, platform in zip(choice.members, platforms, strict=True)
     ]
-    keys = _unique([_backend_name(one) for one in choice.members])
-    backends = _backends(choice.members, keys, containers, platforms)
+    names = [_backend_name(one, wanted) for one in choice.members]
+    keys = _unique(names)
+    backends = _backends(choice.members, [keys[name] for name in names], containers, platforms)
     scaling = _scaling(plan, choice)
     groups = tuple(
-        _group(plan, member, platform, (key, keys[_backend_name(member)]), scaling)
-        for member, platform, key in zip(choice.members, platforms, group_keys(choice.members), strict=True)
+        _group(plan, member, platform, (key, keys[name]), scaling)
+        for member, platform, key, name in zip(
+            choice.members, platforms, group_keys(choice.members), names, strict=True
+        )
     )
     has_gpu = any(group.has_gpu for group in groups)
     version = plan.provenance.advisor_version
@@ -180,6 +196,10 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         ),
         start_seconds=_round_up(start_seconds, 60),
         usd_per_hour=member.usd_per_hour,
+        replicas_per_instance=serves.replicas_per_instance,
+        accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
+        checkpoint_gib=math.ceil(checkpoint_gib * _CHECKPOINT_MARGIN),
+        concurrent_requests_per_instance=serves.max_concurrency * serves.replicas_per_instance,
     )
 
 
@@ -240,9 +260,10 @@ def _group_name(member: Member) -> str:
     return f"{member.serves.region} {member.serves.instance_type.removeprefix('Standard_')} {_split(member)} {kind}"
 
 
-def _backend_name(member: Member) -> str:
+def _backend_name(member: Member, wanted: Wanted) -> str:
     one = member.serves
-    return f"{one.region} {one.accelerator_count:g}x{one.accelerator} {_split(member)} {one.engine}"
+    engine = one.engine if wanted.engine is None else wanted.engine.value
+    return f"{one.region} {one.accelerator_count:g}x{one.accelerator} {_split(member)} {engine}"
 
 
 def _unique(names: Sequence[str]) -> Mapping[str, str]:
@@ -262,14 +283,14 @@ def _cut(name: str, text: str) -> str:
 
 def _backends(
     members: Sequence[Member],
-    keys: Mapping[str, str],
+    keys: Sequence[str],
     containers: Sequence[Container],
     platforms: Sequence[Platform],
 ) -> tuple[Backend, ...]:
     found: dict[str, Backend] = {}
     shares: dict[str, dict[str, float]] = {}
-    for member, container, platform in zip(members, containers, platforms, strict=True):
-        key, region = keys[_backend_name(member)], member.serves.region
+    for member, key, container, platform in zip(members, keys, containers, platforms, strict=True):
+        region = member.serves.region
         found.setdefault(key, Backend(key, region, container, 0, platform.runtime))
         of_region = shares.setdefault(region, {})
         of_region[key] = of_region.get(key, 0.0) + member.request_share
@@ -281,8 +302,9 @@ def _regions(plan: Plan, members: Sequence[Member]) -> tuple[Region, ...]:
     shares: dict[str, float] = {}
     for member in members:
         shares[member.serves.region] = shares.get(member.serves.region, 0.0) + member.request_share
-    subnets = max(_FEWEST_SUBNETS, int(plan.workload["limits"]["zones"]))
-    return tuple(Region(name, weight, subnets) for name, weight in sorted(percents(shares).items()))
+    zones = int(plan.workload["limits"]["zones"])
+    subnets = max(_FEWEST_SUBNETS, zones)
+    return tuple(Region(name, weight, subnets, zones) for name, weight in sorted(percents(shares).items()))
 
 
 def percents(shares: Mapping[str, float]) -> Mapping[str, int]:

@@ -19,11 +19,14 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "ip_network": quoting.ip_network,
     "json_list": quoting.json_list,
     "kubernetes_argument": quoting.kubernetes_argument,
+    "kubernetes_variable": quoting.kubernetes_variable,
+    "label_key": quoting.label_key,
     "markdown_code": quoting.markdown_code,
     "markdown_text": quoting.markdown_text,
     "name": quoting.name,
     "systemd_command": quoting.systemd_command,
     "systemd_value": quoting.systemd_value,
+    "yaml_integer": quoting.yaml_integer,
     "yaml_string": quoting.yaml_string,
 }
 

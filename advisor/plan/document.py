@@ -15,6 +15,8 @@ from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.plan.values import SCHEMA, Plan
 
+_DIGEST = "digest"
+"""Field that holds the digest of all others, in canonical form."""
 SCHEMA_PATH = Path(__file__).with_name("plan-v1.schema.json")
 _SIGNIFICANT_DIGITS = 6
 _DECIMALS = {"usd_per_month": 2, "usd_per_hour": 6}
@@ -28,6 +30,7 @@ def plan_to_json(plan: Plan) -> str:
         ValueError: the plan does not satisfy the schema, which is a bug.
     """
     document = plan_document(plan)
+    document |= {_DIGEST: digest(_as_read(document))}
     _validator().validate(document)
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
@@ -51,26 +54,57 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
         where: its file name, for error messages.
 
     Raises:
-        InputError: no JSON, another schema version, or a document that the schema refuses.
+        InputError: no JSON, another schema version, or a document that the schema refuses. Whether it was edited
+            since it was made is asked of :func:`why_not_as_made`.
     """
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise InputError(
-            f"not JSON: {error}", where=where, hint="give the output of `advisor recommend --format json`"
-        ) from error
+    document = _read(text, where)
     found = document.get("schema") if isinstance(document, dict) else None
     if found != SCHEMA:
         raise InputError(
-            f"the schema is {found!r}, and this version reads {SCHEMA}",
-            where=where,
-            hint="make the plan again with `advisor recommend … --format json -o plan.json`",
+            f"the schema is {found!r}, and this version reads {SCHEMA}", where=where, hint=_other_schema(found)
         )
     problem = next(iter(_validator().iter_errors(document)), None)
     if problem is not None:
         place = ".".join(str(step) for step in problem.instance_path) or "the document"
         raise InputError(f"{place}: {problem.message}", where=where, hint="make the plan again, or undo the edit")
-    return typing.cast("Plan", from_plain(Plan, document))
+    return typing.cast("Plan", from_plain(Plan, {name: one for name, one in document.items() if name != _DIGEST}))
+
+
+def why_not_as_made(text: str, where: str = "plan") -> str:
+    """Why a plan may not say what `advisor recommend` said: its digest is another, or missing; "" when it says that.
+
+    Raises:
+        InputError: no JSON.
+    """
+    document = _read(text, where)
+    if not isinstance(document, dict) or _DIGEST not in document:
+        return "the plan carries no digest: it was edited, or made before plans had one"
+    rest = {name: value for name, value in document.items() if name != _DIGEST}
+    return "" if document[_DIGEST] == digest(rest) else "the plan was edited after it was made: its digest is another"
+
+
+def _read(text: str, where: str) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"not JSON: {error}", where=where, hint="give the output of `advisor recommend --format json`"
+        ) from error
+
+
+def _as_read(document: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+    """The values that a reader of the text gets: keys are text, tuples are lists."""
+    return json.loads(json.dumps(document))
+
+
+def _other_schema(found: object) -> str:
+    """What to do with a document that is no plan of this version."""
+    kind, _, version = str(found).rpartition("/v")
+    if kind == SCHEMA.rpartition("/v")[0] and version.isdecimal() and int(version) > int(SCHEMA.rpartition("/v")[2]):
+        return "it was made by a newer version of advisor: update this one, or make the plan again with it"
+    if str(found).startswith("advisor.estate/"):
+        return "an estate holds a plan for each of its workloads: give one of those"
+    return "make the plan again with `advisor recommend … --format json -o plan.json`"
 
 
 def digest(document: Mapping[str, Any]) -> str:

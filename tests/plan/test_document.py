@@ -10,7 +10,7 @@ import pytest
 from advisor.errors import InputError
 from advisor.pipeline import plan_for
 from advisor.plan import values
-from advisor.plan.document import SCHEMA_PATH, plan_from_json, plan_to_json
+from advisor.plan.document import SCHEMA_PATH, plan_from_json, plan_to_json, why_not_as_made
 from advisor.plan.fleet import chosen
 from advisor.workload.values import Limits, OwnedCommitment, Scaling, Slo
 from builders import catalog_of, offer, workload
@@ -125,3 +125,38 @@ def test_no_plan_at_all_is_refused(nonsense):
     """Anything that is no plan is an InputError."""
     with pytest.raises(InputError):
         plan_from_json(nonsense)
+
+
+@pytest.mark.parametrize(
+    ("schema", "hint"),
+    [
+        ("advisor.plan/v0", "make the plan again"),
+        ("advisor.plan/v12", "newer version"),
+        ("advisor.estate/v1", "estate"),
+        (7, "make the plan again"),
+    ],
+)
+def test_another_schema_says_what_to_do(text, schema, hint):
+    """Older plans are made again, newer ones need a newer program, and an estate is not a plan."""
+    with pytest.raises(InputError, match="schema") as caught:
+        plan_from_json(json.dumps(json.loads(text) | {"schema": schema}))
+    assert hint in caught.value.hint
+
+
+def test_digest_tells_an_edit(text):
+    """The order of keys and the layout are no edit; any other value, and a missing digest, are."""
+    plan = json.loads(text)
+    assert plan["digest"].startswith("sha256:")
+    assert why_not_as_made(text) == ""
+    assert why_not_as_made(json.dumps(dict(reversed(plan.items())), indent=7)) == ""
+    assert "edited after" in why_not_as_made(json.dumps(plan | {"notes": ["mine"]}))
+    plan["options"][0]["instances"] += 1
+    assert "edited after" in why_not_as_made(json.dumps(plan))
+    del plan["digest"]
+    assert "no digest" in why_not_as_made(json.dumps(plan))
+
+
+def test_deep_nesting_is_refused():
+    """No stack of ours runs over."""
+    with pytest.raises(InputError, match="not JSON"):
+        plan_from_json("[" * 200_000)

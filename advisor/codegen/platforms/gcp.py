@@ -1,19 +1,98 @@
-"""What Google Cloud calls things: machine images, runtimes and quotas of its accelerated machine types.
+"""What Google Cloud calls things: machine images, accelerators, disks and quotas of its accelerated machine types.
 
-Sources: Google's guides to GPU machine types, Deep Learning VM images, Cloud TPU and allocation quotas, read in
-November 2026. Image families are renamed often, so the generated variable takes another.
+Sources: Google's guides to GPU and TPU machine types, to TPUs in Compute Engine and to allocation quotas, and the image
+projects ``deeplearning-platform-release`` and ``ubuntu-os-accelerator-images``, read in November 2026. Image families
+are renamed often, so the generated variable takes another.
 """
 
 import re
+from dataclasses import dataclass
 
 from advisor.codegen.model import Platform, Quota, Runtime, Serves
+from advisor.codegen.platforms import gcp_cloud_run
 from advisor.errors import InputError
 
-_MACHINE_TYPE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+(\+\d+x[A-Za-z0-9]+)?")
-_TPU = re.compile(r"ct\d[a-z]*-")
-_ARM = re.compile(r"a4x-")
-_GPU_IMAGE = "deeplearning-platform-release/common-cu129-ubuntu-2204-nvidia-580"
-_TPU_RUNTIMES = {"ct6e": "v2-alpha-tpuv6e", "ct5lp": "v2-alpha-tpuv5-lite", "ct5l": "v2-alpha-tpuv5-lite"}
+_PERSISTENT = "pd-balanced"
+_HYPERDISK = "hyperdisk-balanced"
+"""Newer machines take no Persistent Disk."""
+_GPU_IMAGE = "deeplearning-platform-release/common-cu129-ubuntu-2404-nvidia-580"
+_TPU_IMAGE = "ubuntu-os-accelerator-images/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
+_HINT = "generate another option with --option RANK"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Machine types that boot, start and are limited alike."""
+
+    accelerator_type: str
+    """As Compute Engine and GKE name the accelerator."""
+    quota: str
+    """Metric of the quota in Cloud Quotas, in capitals."""
+    disk_type: str = _PERSISTENT
+    runtime: Runtime = Runtime.CUDA
+    spot_quota: str = ""
+    """The same for spot, where it is not the other with ``PREEMPTIBLE_`` before it."""
+    starts_on_demand: bool = True
+    """Else only as spot or from a reservation."""
+
+
+FAMILIES = {
+    "g2-standard": Family("nvidia-l4", "NVIDIA_L4_GPUS"),
+    "g4-standard": Family("nvidia-rtx-pro-6000", "GPUS_PER_GPU_FAMILY", _HYPERDISK),
+    "a2-highgpu": Family("nvidia-tesla-a100", "NVIDIA_A100_GPUS"),
+    "a2-megagpu": Family("nvidia-tesla-a100", "NVIDIA_A100_GPUS"),
+    "a2-ultragpu": Family("nvidia-a100-80gb", "NVIDIA_A100_80GB_GPUS"),
+    "a3-highgpu": Family("nvidia-h100-80gb", "NVIDIA_H100_GPUS"),
+    "a3-edgegpu": Family("nvidia-h100-80gb", "NVIDIA_H100_GPUS"),
+    "a3-megagpu": Family("nvidia-h100-mega-80gb", "NVIDIA_H100_MEGA_GPUS"),
+    "a3-ultragpu": Family("nvidia-h200-141gb", "NVIDIA_H200_GPUS", _HYPERDISK, starts_on_demand=False),
+    "a4-highgpu": Family("nvidia-b200", "NVIDIA_B200_GPUS", _HYPERDISK, starts_on_demand=False),
+    "ct5lp-hightpu": Family("tpu-v5-lite-podslice", "TPU_LITE_PODSLICE_V5", runtime=Runtime.TPU),
+    "ct5p-hightpu": Family("tpu-v5p-slice", "TPU_V5P", runtime=Runtime.TPU),
+    "ct6e-standard": Family("tpu-v6e-slice", "TPUS_PER_TPU_FAMILY", _HYPERDISK, Runtime.TPU, "PREEMPTIBLE_TPU_V6E"),
+}
+"""By the name of the machine type without its size."""
+_ATTACHED = {"T4": Family("nvidia-tesla-t4", "NVIDIA_T4_GPUS")}
+"""GPUs that are attached to an N1 machine, by the catalog's name."""
+_SPOT_ONLY = re.compile(r"a3-highgpu-[124]g")
+_REFUSED = (
+    (r"a4x-.*", "it starts only within an NVLink domain of several machines, which is not generated"),
+    (r"ct5l-.*", "no TPU runtime is known for this family"),
+    (r".*xV100", "the NVIDIA modules of the machine image need Turing or newer"),
+    (r".*x(P4|P100|K80)", "vLLM needs compute capability 7.0 or higher"),
+)
+_MACHINE_TYPE = re.compile(
+    r"(?P<family>[a-z][a-z0-9]*(?:-[a-z]+)?)-(?P<size>\d+[a-z]?(?:-[a-z]+)*)(?:\+(?P<count>\d+)x(?P<gpu>[A-Z][A-Za-z0-9]*))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine type of the catalog as Compute Engine takes it."""
+
+    machine_type: str
+    """Without what is attached to it."""
+    family: Family
+    attached: int
+    """Accelerators that have to be attached; 0 where the machine type brings them."""
+
+
+def machine_of(instance_type: str) -> Machine:
+    """What a machine type of the catalog is, such as ``g2-standard-4`` or ``n1-standard-8+1xT4``.
+
+    Raises:
+        InputError: the type is malformed, or code cannot be written for it; the message says why.
+    """
+    named = _MACHINE_TYPE.fullmatch(instance_type)
+    if named is None:
+        raise InputError(f"{instance_type!r} is no machine type", hint="expected something like g2-standard-4")
+    for pattern, reason in _REFUSED:
+        if re.fullmatch(pattern, instance_type):
+            raise InputError(f"{instance_type}: {reason}", hint=_HINT)
+    family = _ATTACHED.get(named["gpu"]) if named["gpu"] else FAMILIES.get(named["family"])
+    if family is None:
+        raise InputError(f"{instance_type}: no machine image is known for this family", hint=_HINT)
+    return Machine(instance_type.partition("+")[0], family, int(named["count"] or 0))
 
 
 def platform_of(serves: Serves) -> Platform:
@@ -22,20 +101,28 @@ def platform_of(serves: Serves) -> Platform:
     Raises:
         InputError: the type is malformed, or no machine image is known for it.
     """
-    if _MACHINE_TYPE.fullmatch(serves.instance_type) is None:
-        raise InputError(f"{serves.instance_type!r} is no machine type", hint="expected something like g2-standard-4")
-    family = serves.instance_type.split("-", maxsplit=1)[0]
-    is_tpu = _TPU.match(serves.instance_type) is not None
-    if is_tpu and family not in _TPU_RUNTIMES:
+    if serves.purchase == "serverless":
+        return gcp_cloud_run.platform_of(serves)
+    machine = machine_of(serves.instance_type)
+    if serves.accelerator_count < 1:
         raise InputError(
-            f"{serves.instance_type}: no TPU runtime is known for this family",
-            hint="generate another option with --option RANK",
+            f"{serves.instance_type}: a share of a GPU needs NVIDIA's vGPU driver, which the machine image has not",
+            hint=_HINT,
         )
-    chip = serves.accelerator.upper()
-    kind = "PREEMPTIBLE_" if serves.purchase == "spot" else ""
+    if serves.purchase != "spot" and _SPOT_ONLY.fullmatch(machine.machine_type):
+        raise InputError(f"{serves.instance_type}: Google starts it as spot only", hint=_HINT)
+    is_tpu = machine.family.runtime is Runtime.TPU
     return Platform(
-        runtime=Runtime.TPU if is_tpu else Runtime.CUDA,
-        cpu_architecture="arm64" if _ARM.match(serves.instance_type) else "x86_64",
-        machine_image=_TPU_RUNTIMES[family] if is_tpu else _GPU_IMAGE,
-        quota=Quota(f"{kind}{chip}", f"{kind.title().replace('_', ' ')}{serves.accelerator} chips", "accelerators"),
+        runtime=machine.family.runtime,
+        cpu_architecture="x86_64",
+        machine_image=_TPU_IMAGE if is_tpu else _GPU_IMAGE,
+        quota=_quota(machine, serves.purchase),
     )
+
+
+def _quota(machine: Machine, purchase: str) -> Quota:
+    family = machine.family
+    is_spot = purchase == "spot"
+    metric = family.spot_quota or f"PREEMPTIBLE_{family.quota}" if is_spot else family.quota
+    words = f"{'Preemptible ' if is_spot else ''}{family.accelerator_type} accelerators"
+    return Quota(f"{metric.replace('_', '-')}-per-project-region", words, "accelerators")

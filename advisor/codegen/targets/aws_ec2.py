@@ -81,6 +81,8 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             for backend in stack.backends
             if backend.container.checkpoint.model_id is None
         },
+        "told_by_variable": any(_told_by_variable(backend.container) for backend in stack.backends),
+        "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "scales": stack.scaling is not Scaling.STATIC,
@@ -147,13 +149,31 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
         "model_option": container.model_option,
         "arguments": _arguments(stack, container),
         "revision_option": container.revision_option,
-        "docker_arguments": [
-            *container.device_arguments,
-            *(f"--env={name}={value}" for name, value in container.environment.items()),
-        ],
+        "docker_arguments": _docker_arguments(stack, container),
+        **_model_variable(stack, container),
         "protocol": "HTTP" if container.tls_options is None else "HTTPS",
         "health_path": container.health_path,
     }
+
+
+def _docker_arguments(stack: Stack, container: Container) -> list[str]:
+    environment = dict(container.environment)
+    if container.port_environment:
+        environment[container.port_environment] = str(stack.load_balancer.host_port)
+    return [*container.device_arguments, *(f"--env={name}={value}" for name, value in environment.items())]
+
+
+def _told_by_variable(container: Container) -> bool:
+    """The image is told its model by a variable, and takes no command."""
+    return bool(container.model_environment)
+
+
+def _model_variable(stack: Stack, container: Container) -> Mapping[str, object]:
+    """What stands before the model where some image takes it from a variable; empty for those that do not."""
+    if not any(_told_by_variable(backend.container) for backend in stack.backends):
+        return {}
+    is_told = _told_by_variable(container)
+    return {"model_variable": f"{container.model_environment}={container.model_prefix}" if is_told else ""}
 
 
 def _arguments(stack: Stack, container: Container) -> list[str]:

@@ -1,0 +1,19 @@
+"""What a container sees of its host: options of ``docker run``."""
+
+from collections.abc import Mapping
+
+from advisor.codegen.model import Platform, Runtime, Serves
+
+_DEVICES: Mapping[Runtime, tuple[str, ...]] = {
+    Runtime.CUDA: ("--gpus=all",),
+    Runtime.ROCM: ("--device=/dev/kfd", "--device=/dev/dri", "--group-add=video"),
+    Runtime.GAUDI: ("--runtime=habana", "--env=HABANA_VISIBLE_DEVICES=all", "--cap-add=sys_nice"),
+    Runtime.TPU: ("--privileged",),
+}
+
+
+def device_arguments(serves: Serves, platform: Platform) -> tuple[str, ...]:
+    """The accelerators; a container on Neuron names each chip."""
+    if platform.runtime is Runtime.NEURON:
+        return tuple(f"--device=/dev/neuron{chip}" for chip in range(serves.tensor_parallel))
+    return _DEVICES[platform.runtime]

@@ -1,0 +1,38 @@
+"""What the catalog says of an engine, a precision and an accelerator."""
+
+from advisor.catalog import load_catalog
+from advisor.catalog.values import EngineSupport, Support
+from advisor.codegen.engines.request import Request, refusal
+
+_HALF = "fp16"
+
+
+def support_of(engine: str, request: Request) -> EngineSupport | None:
+    """How the engine, by its name in the catalog, serves the planned precision; None where the catalog has no word.
+
+    Raises:
+        InputError: the catalog says that it does not.
+    """
+    serves = request.serves
+    catalog = load_catalog()
+    if serves.accelerator not in catalog.accelerators:
+        return None
+    rows = catalog.engine_support(serves.accelerator, serves.precision)
+    row = next((one for one in rows if one.engine == engine), None)
+    if row is not None and row.support is Support.NO:
+        reason = f": {row.detail}" if row.detail else ""
+        raise refusal(
+            serves, f"{engine} {row.engine_version} does not serve {serves.precision} on {serves.accelerator}{reason}"
+        )
+    return row
+
+
+def computes_in_half(row: EngineSupport | None) -> bool:
+    """Weights are widened to fp16, because the accelerator has no bf16 arithmetic."""
+    return row is not None and row.compute_precision == _HALF
+
+
+def memory_gib(request: Request) -> float | None:
+    """Memory of one accelerator as software sees it; None for one that the catalog does not know."""
+    accelerator = load_catalog().accelerators.get(request.serves.accelerator)
+    return None if accelerator is None else accelerator.memory_gib

@@ -1,0 +1,119 @@
+"""vLLM, with its plugins for Neuron, Gaudi and TPU.
+
+Options: ``vllm serve`` of 0.19.1, 0.30.0 and 0.33.0, read from the wheels (tests/codegen/data/engine_options). Images:
+the public registries and release notes, read in November 2026; a tag is only a default, the generated code takes an
+image by digest.
+"""
+
+from advisor.codegen.engines.checkpoints import checkpoint_of
+from advisor.codegen.engines.devices import device_arguments
+from advisor.codegen.engines.request import Request, refusal
+from advisor.codegen.engines.support import computes_in_half, support_of
+from advisor.codegen.model import Container, Engine, Runtime, Serves
+
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "half"}
+_NEURON_REPOSITORY = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx"
+_NXDI_IMAGE = f"{_NEURON_REPOSITORY}:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
+_PLUGIN_IMAGE = f"{_NEURON_REPOSITORY}:0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04"
+_GAUDI_IMAGE = "vault.habana.ai/gaudi-docker/1.24.1/ubuntu24.04/habanalabs/vllm-0.26.0-ptupstream-2.11.0:latest"
+_REPOSITORIES = {
+    Runtime.CUDA: ("vllm/vllm-openai", "0.30.0"),
+    Runtime.ROCM: ("vllm/vllm-openai-rocm", "0.30.0"),
+    Runtime.TPU: ("vllm/vllm-tpu", "0.27.0"),
+}
+"""Repository, and the version where the plan names none."""
+_CATALOG_NAMES = {Runtime.GAUDI: "vLLM-Gaudi", Runtime.TPU: "vLLM-TPU"}
+_NEURON_PRECISIONS = ("bf16", "fp16")
+
+
+def container(request: Request) -> Container:
+    """The container of vLLM.
+
+    Raises:
+        InputError: vLLM does not serve this precision or layout on this accelerator.
+    """
+    serves, platform = request.serves, request.platform
+    if platform.runtime is Runtime.NEURON:
+        _check_neuron(serves)
+    half = computes_in_half(support_of(_catalog_name(request), request))
+    return Container(
+        engine=Engine.VLLM,
+        image=request.image or _image(request),
+        checkpoint=checkpoint_of(request.model, serves.precision),
+        entrypoint="vllm",
+        command=("serve",),
+        model_option="",
+        arguments=(*_arguments(request, half=half), *_sharing_arguments(serves)),
+        sharing_arguments=_sharing_arguments(serves),
+        device_arguments=device_arguments(serves, platform),
+        shares_port=serves.replicas_per_instance > 1,
+    )
+
+
+def _is_plugin(request: Request) -> bool:
+    """The plugin for Trainium2 does not run on the older chips, which keep the image built on NxD Inference."""
+    return request.serves.instance_type.startswith("trn2") and "nxdi" not in request.serves.engine.lower()
+
+
+def _catalog_name(request: Request) -> str:
+    if request.platform.runtime is Runtime.NEURON:
+        return "vLLM-Neuron" if _is_plugin(request) else "vLLM-NxDI"
+    return _CATALOG_NAMES.get(request.platform.runtime, "vLLM")
+
+
+def _image(request: Request) -> str:
+    runtime = request.platform.runtime
+    if runtime is Runtime.NEURON:
+        return _PLUGIN_IMAGE if _is_plugin(request) else _NXDI_IMAGE
+    if runtime is Runtime.GAUDI:
+        return _GAUDI_IMAGE
+    repository, version = _REPOSITORIES[runtime]
+    return f"{repository}:v{request.version or version}"
+
+
+def _check_neuron(serves: Serves) -> None:
+    """Refuse what vLLM on Neuron has no way to run."""
+    if serves.precision not in _NEURON_PRECISIONS:
+        raise refusal(serves, f"{serves.precision} on Neuron needs a checkpoint converted by hand")
+    if serves.pipeline_parallel > 1:
+        raise refusal(serves, "pipeline parallelism is not available on Neuron")
+    if serves.replicas_per_instance > 1:
+        raise refusal(serves, "several replicas on one Neuron instance cannot share a port")
+
+
+def _arguments(request: Request, *, half: bool) -> list[str]:
+    serves, platform = request.serves, request.platform
+    arguments = [
+        *_precision_arguments(serves.precision, half=half),
+        f"--tensor-parallel-size={serves.tensor_parallel * platform.cores_per_accelerator}",
+        f"--max-model-len={serves.context_tokens}",
+        f"--max-num-seqs={serves.max_concurrency}",
+    ]
+    if platform.runtime is not Runtime.NEURON:
+        arguments += _memory_arguments(serves)
+    return arguments
+
+
+def _precision_arguments(precision: str, *, half: bool) -> list[str]:
+    if precision in _DTYPES:
+        return [f"--dtype={_DTYPES[precision]}"]
+    if precision == "fp8":
+        return [f"--dtype={'half' if half else 'bfloat16'}", "--quantization=fp8"]
+    # A quantised checkpoint says itself how it is quantised.
+    return ["--dtype=auto"]
+
+
+def _memory_arguments(serves: Serves) -> list[str]:
+    arguments = [
+        f"--gpu-memory-utilization={serves.memory_utilization:g}",
+        f"--kv-cache-dtype={'fp8' if serves.kv_precision == 'fp8' else 'auto'}",
+    ]
+    if serves.pipeline_parallel > 1:
+        arguments.append(f"--pipeline-parallel-size={serves.pipeline_parallel}")
+    return arguments
+
+
+def _sharing_arguments(serves: Serves) -> tuple[str, ...]:
+    if serves.replicas_per_instance == 1:
+        return ()
+    return (f"--data-parallel-size={serves.replicas_per_instance}",)

@@ -1,0 +1,322 @@
+"""The Kubernetes objects of a stack: what runs on the nodes of EKS, GKE and AKS, as a kustomization for each region.
+
+One pod serves one replica, so that the cluster places, replaces and counts replicas by themselves.
+
+Sources: the metrics pages of vLLM, SGLang and trtllm-serve; KEDA's documentation of its cron and Prometheus triggers;
+the device plugins' resource names; vLLM's image, whose unprivileged user is 2000. Read in November 2026.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from advisor.codegen.model import Backend, ComputeGroup, Engine, Runtime, Scaling, ScheduledSize, Stack
+from advisor.codegen.templates import fill
+from advisor.codegen.timetable import HOURS_PER_WEEK
+
+GROUP_LABEL = "inference/group"
+"""Label of the pods of a group, with its key as the value."""
+NODE_LABEL = "inference/nodes"
+"""Label of the nodes of a group, with :func:`node_pool_name` as the value: its pods select by it."""
+IGNORED_FINDINGS = ".trivyignore.yaml"
+"""Path of the reasons why some findings of Trivy are accepted."""
+
+_FOLDER = "kubernetes"
+_PORT = 8000
+_UNPRIVILEGED_USER = 2000
+_SHARED_MEMORY_GIB = 2
+"""For each accelerator: NCCL asks for 1."""
+_CORES = 1
+_MEMORY_GIB = 4
+"""Requested for each accelerator: a quarter of what the smallest accelerated instances have."""
+_COMPILED_GIB = 8
+"""What engines compile, and chunks of downloads, beside the weights."""
+_SCRATCH_GIB = 8
+_PROBE_SECONDS = 10
+_SCHEDULING_SECONDS = 600
+"""What a rollout may wait for a node beyond the start of a replica."""
+_GRACE_SECONDS = 30
+"""From the signal to the end, after requests have drained."""
+_LONGEST_STABILIZATION_SECONDS = 3600
+_KV_CACHE_TARGET = 0.8
+"""Share of the KV cache in use that replicas are added at: above it, engines begin to preempt requests."""
+_WAITING_TARGET = 4
+"""Requests that may wait for each replica."""
+_MINUTES_PER_DAY = 24 * 60
+_MINUTES_PER_WEEK = HOURS_PER_WEEK * 60
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterManner:
+    """What the manifests have to know of a cloud's clusters."""
+
+    spot_taint: str = ""
+    """Key of the taint on spot nodes; "": none."""
+    node_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Key of a group → labels that its pods select beside :data:`NODE_LABEL`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """How a pod gets accelerators of a kind."""
+
+    resource: str
+    """As the device plugin names it; nodes are tainted with the same key."""
+    needs_root: str = ""
+    """Why the container has to run as root; "": it does not."""
+
+
+DEVICES: Mapping[Runtime, Device] = {
+    Runtime.CUDA: Device("nvidia.com/gpu"),
+    Runtime.ROCM: Device("amd.com/gpu", "the render group that owns the devices has another number on each node image"),
+    Runtime.NEURON: Device("aws.amazon.com/neuron"),
+    Runtime.GAUDI: Device("habana.ai/gaudi", "the devices belong to root"),
+    Runtime.TPU: Device("google.com/tpu", "the devices belong to root"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMetrics:
+    """Where an engine tells how busy it is."""
+
+    path: str
+    waiting: str
+    kv_cache_used: str
+    """Share, from 0 to 1."""
+    finished: str
+    """A counter."""
+
+
+_METRICS: Mapping[Engine, EngineMetrics] = {
+    Engine.VLLM: EngineMetrics(
+        "/metrics", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:request_success_total"
+    ),
+    Engine.SGLANG: EngineMetrics(
+        "/metrics", "sglang:num_queue_reqs", "sglang:token_usage", "sglang:num_requests_total"
+    ),
+    Engine.TENSORRT_LLM: EngineMetrics(
+        "/prometheus/metrics",
+        "trtllm_num_requests_waiting",
+        "trtllm_kv_cache_utilization",
+        "trtllm_request_success_total",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Times of the week in which so many replicas run."""
+
+    start: str
+    """Five cron fields, in UTC."""
+    end: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A Prometheus query, and how much of it one replica takes."""
+
+    query: str
+    threshold: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How the number of replicas of a group changes."""
+
+    least: int
+    most: int
+    fallback: int
+    """While Prometheus does not answer."""
+    stabilization_seconds: int
+    """As long as a replica takes to start, so that none is stopped that is wanted again at once."""
+    windows: tuple[Window, ...]
+    triggers: tuple[Trigger, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """Pods of one group: replicas on equal nodes."""
+
+    group: ComputeGroup
+    replicas: int
+    """In the busiest hours."""
+    scale: Scale | None
+    """None: the number never changes."""
+    node_labels: Mapping[str, str]
+    tolerated: tuple[str, ...]
+    """Keys of taints."""
+    cores: int
+    memory_gib: int
+    shared_memory_gib: int
+    cache_gib: int
+    disk_gib: int
+    start_probes: int
+    progress_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A backend with the pods behind its service."""
+
+    backend: Backend
+    device: Device
+    metrics: EngineMetrics | None
+    """None: those of the image are not known."""
+    arguments: tuple[str, ...]
+    """Of a container that serves one replica."""
+    pods: tuple[Pods, ...]
+
+
+def obstacle_to_kubernetes(stack: Stack) -> str:
+    """Why the stack cannot run on a cluster; empty when it can."""
+    if any(group.is_serverless for group in stack.groups):
+        return "serverless capacity has no nodes"
+    unknown = [one.container.image for one in stack.backends if one.container.engine not in _METRICS]
+    if unknown and stack.scaling is Scaling.REACTIVE:
+        return f"replicas cannot be scaled by load: the metrics of {unknown[0]} are not known"
+    return ""
+
+
+def node_pool_name(stack: Stack, group: ComputeGroup) -> str:
+    """Unique in a cluster that serves several deployments; at most 63 characters."""
+    return f"{stack.name}-{group.key}"
+
+
+def node_volume_gib(group: ComputeGroup) -> int:
+    """Root volume of a node, on which each replica keeps weights of its own."""
+    return group.root_volume_gib + (group.replicas_per_instance - 1) * _disk_gib(group)
+
+
+def _disk_gib(group: ComputeGroup) -> int:
+    return group.checkpoint_gib + _COMPILED_GIB + _SCRATCH_GIB
+
+
+def fewest_replicas(stack: Stack, group: ComputeGroup) -> int:
+    """Of a group, in the quietest hours."""
+    scale = _scale(stack, group)
+    return group.instances * group.replicas_per_instance if scale is None else scale.least
+
+
+def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+    """The manifests below ``kubernetes/``, and the reasons for what scanners would say of them.
+
+    Args:
+        stack: one that :func:`obstacle_to_kubernetes` has nothing against.
+        manner: of the cloud's clusters.
+    """
+    as_root = dict.fromkeys(DEVICES[one.runtime].needs_root for one in stack.backends)
+    whole = {"stack": stack, "by_load": stack.scaling is Scaling.REACTIVE, "as_root": [one for one in as_root if one]}
+    files = {
+        IGNORED_FINDINGS: fill(_FOLDER, "trivyignore.yaml.j2", whole),
+        f"{_FOLDER}/README.md": fill(_FOLDER, "README.md.j2", whole),
+    }
+    for region in stack.regions:
+        served = [_served(stack, one, manner) for one in stack.backends if one.region == region.name]
+        known = whole | {
+            "served": served,
+            "repositories": sorted({repository(one.backend.container.image) for one in served}),
+            "port": _PORT,
+            "group_label": GROUP_LABEL,
+            "is_restricted": not any(one.device.needs_root for one in served),
+            "user": _UNPRIVILEGED_USER,
+            "scratch_gib": _SCRATCH_GIB,
+            "probe_seconds": _PROBE_SECONDS,
+            "grace_seconds": stack.load_balancer.drain_seconds + _GRACE_SECONDS,
+        }
+        folder = f"{_FOLDER}/{region.name}"
+        for name in ("kustomization.yaml", "namespace.yaml", "pod-monitor.yaml", "route.yaml"):
+            files[f"{folder}/{name}"] = fill(_FOLDER, f"{name}.j2", known)
+        for one in served:
+            files[f"{folder}/{one.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", known | {"one": one})
+    return files
+
+
+def repository(image: str) -> str:
+    """The reference of an image without its tag and digest."""
+    path, slash, name = image.partition("@")[0].rpartition("/")
+    return f"{path}{slash}{name.partition(':')[0]}"
+
+
+def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
+    container = backend.container
+    return Served(
+        backend=backend,
+        device=DEVICES[backend.runtime],
+        metrics=_METRICS.get(container.engine),
+        arguments=tuple(one for one in container.arguments if one not in container.sharing_arguments),
+        pods=tuple(_pods(stack, group, manner) for group in stack.groups if group.backend == backend.key),
+    )
+
+
+def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
+    device = DEVICES[group.platform.runtime]
+    spot = (manner.spot_taint,) if group.is_spot and manner.spot_taint else ()
+    accelerators = group.accelerators_per_replica
+    return Pods(
+        group=group,
+        replicas=group.instances * group.replicas_per_instance,
+        scale=_scale(stack, group),
+        node_labels={NODE_LABEL: node_pool_name(stack, group)} | dict(manner.node_labels.get(group.key, {})),
+        tolerated=(device.resource, *spot),
+        cores=_CORES * accelerators,
+        memory_gib=_MEMORY_GIB * accelerators,
+        shared_memory_gib=_SHARED_MEMORY_GIB * accelerators,
+        cache_gib=group.checkpoint_gib + _COMPILED_GIB,
+        disk_gib=_disk_gib(group),
+        start_probes=-(-group.start_seconds // _PROBE_SECONDS),
+        progress_seconds=group.start_seconds + _SCHEDULING_SECONDS,
+    )
+
+
+def _scale(stack: Stack, group: ComputeGroup) -> Scale | None:
+    each, by_load = group.replicas_per_instance, stack.scaling is Scaling.REACTIVE
+    if not by_load and not group.schedule:
+        return None
+    return Scale(
+        # Pods that are not there publish no metrics that could bring them back.
+        least=max(1, group.min_instances * each) if by_load else group.min_instances * each,
+        most=(group.max_instances if by_load else group.instances) * each,
+        fallback=group.instances * each,
+        stabilization_seconds=min(group.start_seconds, _LONGEST_STABILIZATION_SECONDS),
+        windows=windows(group.schedule, group.min_instances, each),
+        triggers=_triggers(stack, group) if by_load else (),
+    )
+
+
+def _triggers(stack: Stack, group: ComputeGroup) -> tuple[Trigger, ...]:
+    metrics = _METRICS[stack.backend_of(group).container.engine]
+    pods = f'{{namespace="{stack.name}",pod=~"{group.key}-.+"}}'
+    sustained = group.requests_per_second_per_instance / group.replicas_per_instance
+    return (
+        Trigger(f"sum(rate({metrics.finished}{pods}[2m]))", f"{sustained:.4g}"),
+        Trigger(f"sum({metrics.waiting}{pods})", f"{_WAITING_TARGET}"),
+        Trigger(f"sum({metrics.kv_cache_used}{pods})", f"{_KV_CACHE_TARGET:g}"),
+    )
+
+
+def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instance: int) -> tuple[Window, ...]:
+    """The times in which more than *least* instances run, with their replicas."""
+    turns = sorted((_minute_of_week(one, day), one.instances) for one in schedule for day in one.weekdays)
+    if not turns:
+        return ()
+    found: dict[tuple[int, int, int], list[int]] = {}
+    for (start, size), (end, _) in pairwise([*turns, (turns[0][0] + _MINUTES_PER_WEEK, turns[0][1])]):
+        if size > least:
+            found.setdefault((start % _MINUTES_PER_DAY, end - start, size), []).append(start)
+    return tuple(
+        Window(_cron(starts), _cron([start + length for start in starts]), size * replicas_per_instance)
+        for (_, length, size), starts in sorted(found.items())
+    )
+
+
+def _minute_of_week(entry: ScheduledSize, weekday: int) -> int:
+    return (weekday - 1) * _MINUTES_PER_DAY + entry.hour * 60 + entry.minute
+
+
+def _cron(minutes_of_week: list[int]) -> str:
+    """The cron fields of times that lie at the same minute of their days."""
+    hour, minute = divmod(minutes_of_week[0] % _MINUTES_PER_DAY, 60)
+    days = sorted({minute // _MINUTES_PER_DAY % 7 + 1 for minute in minutes_of_week})
+    return ScheduledSize(hour, minute, tuple(days), 0).cron

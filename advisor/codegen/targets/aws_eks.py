@@ -1,0 +1,250 @@
+"""Nodes for existing EKS clusters, managed node groups or Karpenter's, and the Kubernetes objects that run on them.
+
+Sources: the EKS guide to accelerated images, managed node groups and capacity blocks; the metric declarations of the
+CloudWatch agent for Container Insights; Karpenter's v1 API. Read in November 2026.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from advisor.codegen.kubernetes import (
+    DEVICES,
+    NODE_LABEL,
+    ClusterManner,
+    fewest_replicas,
+    kubernetes_files,
+    node_pool_name,
+    node_volume_gib,
+    obstacle_to_kubernetes,
+)
+from advisor.codegen.model import ComputeGroup, Language, Region, Runtime, Scaling, Stack
+from advisor.codegen.rendering import render_terraform
+from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.templates import fill
+
+_TERRAFORM = "terraform/aws-eks"
+_TEMPLATES = {
+    "budget.tf": "budget.tf.j2",
+    "examples/complete/main.tf": "example.tf.j2",
+    "fleet.tf": "fleet.tf.j2",
+    "iam.tf": "iam.tf.j2",
+    "kms.tf": "kms.tf.j2",
+    "main.tf": "main.tf.j2",
+    "monitoring.tf": "monitoring.tf.j2",
+    "outputs.tf": "outputs.tf.j2",
+    "providers.tf": "providers.tf.j2",
+    "terraform.tfvars.example": "terraform.tfvars.example.j2",
+    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
+    "variables.tf": "variables.tf.j2",
+    "versions.tf": "versions.tf.j2",
+}
+_NODE_GROUP_TEMPLATES = {"compute.tf": "compute.tf.j2"}
+
+_MANNER = ClusterManner()
+_GPU_LABEL = "nvidia.com/gpu.present"
+"""What DaemonSets for GPUs select nodes by where no feature discovery runs."""
+_ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
+_IDLE_PERCENT = 10
+_IDLE_PERIODS = 12
+_PERIOD_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class PodAlarm:
+    """An alarm on what Container Insights publishes for the pods of a group."""
+
+    name: str
+    description: str
+    metric: str
+    statistic: str
+    below: bool
+    periods: int
+    threshold: float | None = None
+    """None: as many replicas as run in the quietest hours."""
+    rings_when_silent: bool = False
+    accelerator: str = ""
+    """Only groups with this one publish it; "": all do."""
+
+    @property
+    def title(self) -> str:
+        """The name in the form that resources are named in."""
+        return self.name.replace("_", "-")
+
+    @property
+    def per_replica(self) -> bool:
+        """The threshold is a number of replicas."""
+        return self.threshold is None
+
+
+def _terraform(stack: Stack) -> Files:
+    known = _known(stack, is_karpenter=False)
+    files = render_terraform(_TERRAFORM, _TEMPLATES | _NODE_GROUP_TEMPLATES, stack, known)
+    return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
+
+
+def _karpenter_terraform(stack: Stack) -> Files:
+    files = dict(render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, is_karpenter=True)))
+    files |= kubernetes_files(stack, _MANNER)
+    for region in stack.regions:
+        known = {"stack": stack, "pools": [_pool(stack, one) for one in stack.groups if one.region == region.name]}
+        for name in ("kustomization.yaml", "nodes.yaml"):
+            files[f"kubernetes/karpenter/{region.name}/{name}"] = fill("kubernetes", f"karpenter/{name}.j2", known)
+    return dict(sorted(files.items()))
+
+
+def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
+    """What the templates use beside the stack."""
+    alarms = alarms_of_pods(stack)
+    describe = _karpenter_group if is_karpenter else _node_group
+    on_demand = [group.key for group in stack.groups if not group.is_spot]
+    return {
+        "is_karpenter": is_karpenter,
+        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
+        "is_reactive": stack.scaling is Scaling.REACTIVE,
+        "regions": {one.name: {"weight": one.weight, "subnets": one.subnets} for one in stack.regions},
+        "groups": {group.key: describe(stack, group) for group in stack.groups},
+        "alarms": alarms,
+        "alarm_values": {one.name: _alarm(one) for one in alarms},
+        "period_seconds": _PERIOD_SECONDS,
+        "clusters": {one.name: _example_cluster(stack, one, is_karpenter=is_karpenter) for one in stack.regions},
+        "block_group": on_demand[0] if on_demand else "",
+        "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
+        "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
+    }
+
+
+def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    return {
+        "region": group.region,
+        "instance_types": _instance_types(group),
+        "capacity_type": "SPOT" if group.is_spot else "ON_DEMAND",
+        "ami_type": ami_type(group),
+        "accelerator": DEVICES[group.platform.runtime].resource,
+        "accelerators": _accelerators(group),
+        "labels": _labels(stack, group),
+        "min_instances": group.min_instances,
+        "instances": group.instances,
+        "max_instances": group.max_instances,
+        "min_replicas": fewest_replicas(stack, group),
+        "volume_gib": node_volume_gib(group),
+    }
+
+
+def _karpenter_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    """What the alarms have to know; the nodes are in the manifests."""
+    return {
+        "region": group.region,
+        "accelerator": DEVICES[group.platform.runtime].resource,
+        "min_replicas": fewest_replicas(stack, group),
+    }
+
+
+def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:
+    return {
+        "name": node_pool_name(stack, group),
+        "group": group,
+        "labels": _labels(stack, group),
+        "instance_types": _instance_types(group),
+        "capacity_type": "spot" if group.is_spot else "on-demand",
+        "architecture": _ARCHITECTURES[group.platform.cpu_architecture],
+        "accelerator": DEVICES[group.platform.runtime].resource,
+        "limit": group.max_instances * _accelerators(group),
+        "volume_gib": node_volume_gib(group),
+    }
+
+
+def _instance_types(group: ComputeGroup) -> list[str]:
+    """Spot is bought as whichever type is there; on demand, the plan is priced with one."""
+    return [group.instance_type, *(group.interchangeable_types if group.is_spot else ())]
+
+
+def _labels(stack: Stack, group: ComputeGroup) -> Mapping[str, str]:
+    return {NODE_LABEL: node_pool_name(stack, group)} | ({_GPU_LABEL: "true"} if group.has_gpu else {})
+
+
+def _accelerators(group: ComputeGroup) -> int:
+    """Of a node; a part of one counts as one."""
+    return math.ceil(group.accelerator_count)
+
+
+def ami_type(group: ComputeGroup) -> str:
+    """The accelerated image of EKS that a node boots, by its name in the API."""
+    if group.platform.runtime is Runtime.NEURON:
+        return "AL2023_x86_64_NEURON"
+    return "AL2023_ARM_64_NVIDIA" if group.platform.cpu_architecture == "arm64" else "AL2023_x86_64_NVIDIA"
+
+
+def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
+    """The stack's alarms on the metrics that a cluster has.
+
+    Container Insights counts no driver errors (Xid): nodes that have them are repaired in their place.
+    """
+    planned = {alarm.name: alarm for alarm in stack.alarms}
+    host_memory, unhealthy = planned["host_memory"], planned["unhealthy_hosts"]
+    alarms = [
+        PodAlarm(
+            "unavailable_replicas",
+            "Fewer replicas answer than the plan needs, for longer than one takes to start.",
+            "status_replicas_available", "Minimum", below=True, periods=unhealthy.periods, rings_when_silent=True,
+        ),
+        PodAlarm(
+            "metrics_silent",
+            "Container Insights publishes nothing of the pods: the other alarms do not see them.",
+            "pod_memory_utilization", "SampleCount", below=True, periods=unhealthy.periods, threshold=1,
+            rings_when_silent=True,
+        ),
+        PodAlarm(
+            "host_memory", host_memory.description, "pod_memory_utilization", "Maximum", below=False,
+            periods=host_memory.periods, threshold=host_memory.threshold,
+        ),
+    ]  # fmt: skip
+    if "gpu_memory" in planned:
+        gpu, memory, idle = DEVICES[Runtime.CUDA].resource, planned["gpu_memory"], planned["gpu_idle"]
+        alarms += [
+            PodAlarm(
+                "gpu_idle", idle.description, "pod_gpu_utilization", "Average", below=True, periods=idle.periods,
+                threshold=idle.threshold, accelerator=gpu,
+            ),
+            PodAlarm(
+                "gpu_memory", memory.description, "pod_gpu_memory_utilization", "Maximum", below=False,
+                periods=memory.periods, threshold=memory.threshold, accelerator=gpu,
+            ),
+        ]  # fmt: skip
+    if any(group.platform.runtime is Runtime.NEURON for group in stack.groups):
+        alarms.append(
+            PodAlarm(
+                "neuron_idle", f"NeuronCores below {_IDLE_PERCENT} percent for an hour: paid for and not used.",
+                "pod_neuroncore_utilization", "Average", below=True, periods=_IDLE_PERIODS, threshold=_IDLE_PERCENT,
+                accelerator=DEVICES[Runtime.NEURON].resource,
+            )
+        )  # fmt: skip
+    return tuple(sorted(alarms, key=lambda one: one.name))
+
+
+def _alarm(alarm: PodAlarm) -> Mapping[str, object]:
+    threshold = {} if alarm.threshold is None else {"threshold": alarm.threshold}
+    return {"description": alarm.description, **threshold, "periods": alarm.periods}
+
+
+def _example_cluster(stack: Stack, region: Region, *, is_karpenter: bool) -> Mapping[str, object]:
+    number = [one.name for one in stack.regions].index(region.name) + 1
+    subnets = [f"subnet-{16 * number + zone:017x}" for zone in range(region.subnets)]
+    return {"name": f"inference-{region.name}"} | ({} if is_karpenter else {"subnet_ids": subnets})
+
+
+EKS = Target(
+    name="eks",
+    provider="aws",
+    title="EKS managed node groups",
+    renderers={Language.TERRAFORM: _terraform},
+    obstacle=obstacle_to_kubernetes,
+)
+EKS_KARPENTER = Target(
+    name="eks-karpenter",
+    provider="aws",
+    title="EKS with Karpenter",
+    renderers={Language.TERRAFORM: _karpenter_terraform},
+    obstacle=obstacle_to_kubernetes,
+)

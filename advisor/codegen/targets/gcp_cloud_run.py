@@ -1,0 +1,247 @@
+"""Cloud Run services with a GPU: containers that start with the requests, reached from inside the network only.
+
+Sources: Google's guides to Cloud Run (GPUs, health checks, request timeout, Direct VPC egress, volumes) and the list of
+its metrics in Cloud Monitoring, read in November 2026.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from advisor.codegen.alarms import Alarm
+from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Language, Quota, Scaling, Stack
+from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
+from advisor.codegen.quoting import slug
+from advisor.codegen.rendering import render_terraform
+from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
+from advisor.codegen.targets.target import Files, Target
+
+_TERRAFORM = "terraform/gcp-cloud-run"
+_TEMPLATES = {
+    "budget.tf": "budget.tf.j2",
+    "compute.tf": "compute.tf.j2",
+    "examples/complete/main.tf": "example.tf.j2",
+    "fleet.tf": "fleet.tf.j2",
+    "iam.tf": "iam.tf.j2",
+    "main.tf": "main.tf.j2",
+    "monitoring.tf": "monitoring.tf.j2",
+    "network.tf": "network.tf.j2",
+    "outputs.tf": "outputs.tf.j2",
+    "providers.tf": "gcp_providers.tf.j2",
+    "terraform.tfvars.example": "terraform.tfvars.example.j2",
+    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
+    "variables.tf": "variables.tf.j2",
+    "versions.tf": "gcp_versions.tf.j2",
+}
+_CONTAINER_PORT = 8080
+"""Where Cloud Run sends requests by default; TLS ends before the container."""
+_LONGEST_SERVICE = 24
+"""With the name of the deployment and a hyphen within the 49 characters of a service's name."""
+_HASH_DIGITS = 6
+_MOST_CONCURRENT_REQUESTS = 1000
+"""Of one container (Cloud Run's limit)."""
+_ENGINE_GIB = 6
+"""Host memory of the engine beside the files: an estimate."""
+_PROBE_SECONDS = 10
+_REGISTRY = "docker.io/"
+"""What an image without a registry means; Cloud Run pulls from there and from Google's registries only."""
+_NAME_OPTIONS = {Engine.VLLM: "--served-model-name=", Engine.SGLANG: "--served-model-name="}
+"""How clients go on calling a model that is served from a folder."""
+_UTILIZATION_METRICS = {
+    "gpu_idle": ("container/gpu/utilizations", "ALIGN_PERCENTILE_50", "REDUCE_MEAN"),
+    "gpu_memory": ("container/gpu/memory_utilizations", "ALIGN_PERCENTILE_99", "REDUCE_MAX"),
+    "host_memory": ("container/memory/utilizations", "ALIGN_PERCENTILE_99", "REDUCE_MAX"),
+}
+"""Alarm → metric of Cloud Run in place of the hosts' (a distribution of shares), and how it is read."""
+
+
+def _alert(description: str, metric: str, aligner: str, reducer: str, **changes: Any) -> Alert:  # noqa: ANN401
+    """On a metric of Cloud Run; above 0 once, if *changes* say nothing else."""
+    by_service = {"resource": "cloud_run_revision", "group_by": ("service_name", "location")}
+    once = {"below": False, "threshold": 0, "seconds": 0}
+    fields = {"description": description, "metric": f"run.googleapis.com/{metric}", "aligner": aligner}
+    return Alert(**(by_service | once | fields | {"reducer": reducer} | changes))
+
+
+_UNHEALTHY = _alert(
+    "A container did not start in time, or stopped answering and was replaced.",
+    "container/completed_probe_count",
+    "ALIGN_DELTA",
+    "REDUCE_SUM",
+    condition=" AND metric.labels.is_healthy = false",
+)
+_SERVER_ERRORS = _alert(
+    "More than 5 percent of the requests fail: no container is free, or the engine fails.",
+    "request_count",
+    "ALIGN_RATE",
+    "REDUCE_SUM",
+    condition=' AND metric.labels.response_code_class = "5xx"',
+    is_share=True,
+    threshold=0.05,
+    seconds=300,
+)
+
+
+def _obstacle(stack: Stack) -> str:
+    return next((reason for group in stack.groups if (reason := _refusal(group))), "")
+
+
+def _refusal(group: ComputeGroup) -> str:
+    """Why Cloud Run cannot run a group; empty when it can."""
+    gpu = GPUS.get(group.accelerator)
+    if gpu is None or group.accelerator_count != 1:
+        had = " or ".join(GPUS)
+        return f"{group.instance_type} has {group.accelerator_count:g} × {group.accelerator}; Cloud Run has one {had}"
+    if group.is_spot:
+        return f"{group.instance_type} is planned as spot, and Cloud Run has no spot price"
+    if gpu.regions and group.region not in gpu.regions:
+        return f"Cloud Run has no {group.accelerator} in {group.region}, only in {', '.join(sorted(gpu.regions))}"
+    if group.start_seconds > LONGEST_START_SECONDS:
+        return f"{group.start_seconds} s until the model answers; Cloud Run waits {LONGEST_START_SECONDS} s"
+    if _size(gpu, group.checkpoint_gib) is None:
+        most = gpu.sizes[-1].memory_gib
+        return f"{group.checkpoint_gib} GiB of weights lie in memory beside the engine, and a container has {most} GiB"
+    return ""
+
+
+def _size(gpu: Gpu, files_gib: int) -> Size | None:
+    """The smallest container that holds the engine and so many GiB of files; None where there is none."""
+    return next((size for size in gpu.sizes if size.memory_gib >= files_gib + _ENGINE_GIB), None)
+
+
+def _terraform(stack: Stack) -> Files:
+    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+
+
+def _known(stack: Stack) -> Mapping[str, Any]:
+    """What the templates use beside the stack."""
+    return {
+        "groups": {group.key: _group(group) for group in stack.groups},
+        "backends": {backend.key: _backend(backend) for backend in stack.backends},
+        "regions": {region.name: {"weight": region.weight} for region in stack.regions},
+        "alerts": alert_data(_alerts(stack.alarms)),
+        "probe_seconds": _PROBE_SECONDS,
+        "cautions": (*stack.summary.cautions, *_cautions(stack)),
+        "quotas": tuple(dict.fromkeys(_quota(group) for group in stack.groups)),
+        "container_port": _CONTAINER_PORT,
+        "serves_where": "on Cloud Run, reached from inside the network",
+        "subnetworks": {
+            region.name: f"projects/my-project/regions/{region.name}/subnetworks/inference" for region in stack.regions
+        },
+        "example_models": {
+            backend.key: "organisation/model"
+            for backend in stack.backends
+            if backend.container.checkpoint.model_id is None
+        },
+    }
+
+
+def _service(group: ComputeGroup) -> str:
+    """The end of its service's name: the key of a group is too long for it."""
+    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
+    return f"{slug(group.accelerator, _LONGEST_SERVICE - _HASH_DIGITS - 1, 'gpu')}-{mark}"
+
+
+def _group(group: ComputeGroup) -> Mapping[str, object]:
+    gpu = GPUS[group.accelerator]
+    downloading = _size(gpu, group.checkpoint_gib)
+    return {
+        "service": _service(group),
+        "region": group.region,
+        "backend": group.backend,
+        "accelerator": gpu.accelerator,
+        "zonal_redundancy": is_redundant(group.instance_type),
+        "min_instances": _fewest(group),
+        "max_instances": group.max_instances,
+        "concurrent_requests": min(group.concurrent_requests_per_instance, _MOST_CONCURRENT_REQUESTS),
+        "probe_failures": math.ceil(group.start_seconds / _PROBE_SECONDS),
+        "downloading": _limits(downloading or gpu.sizes[-1]),
+        "mounting": _limits(gpu.sizes[0]),
+    }
+
+
+def _fewest(group: ComputeGroup) -> int:
+    """A plan for a serverless group counts on nothing running between the requests."""
+    return 0 if group.is_serverless else group.min_instances
+
+
+def _limits(size: Size) -> Mapping[str, str]:
+    return {"cpu": f"{size.vcpus}", "memory": f"{size.memory_gib}Gi", "nvidia.com/gpu": "1"}
+
+
+def _backend(backend: Backend) -> Mapping[str, object]:
+    container = backend.container
+    return {
+        "weight": backend.weight,
+        "image": _image(container.image),
+        "model": container.checkpoint.model_id,
+        "checkpoint": container.checkpoint.needed,
+        "entrypoint": [container.entrypoint] if container.entrypoint else [],
+        "command": list(container.command),
+        "model_option": container.model_option,
+        "name_option": _NAME_OPTIONS.get(container.engine, ""),
+        "revision_option": container.revision_option,
+        "arguments": _arguments(container),
+        "environment": dict(container.environment),
+        "health_path": container.health_path,
+    }
+
+
+def _arguments(container: Container) -> list[str]:
+    port = f"{container.port_option}{_CONTAINER_PORT}"
+    return [*container.arguments, *([port] if container.port_option else [])]
+
+
+def _image(image: str) -> str:
+    host, slash, _ = image.partition("/")
+    has_registry = bool(slash) and ("." in host or ":" in host)
+    return image if has_registry else f"{_REGISTRY}{image}"
+
+
+def _quota(group: ComputeGroup) -> Quota:
+    return quota_of(group.accelerator, redundant=is_redundant(group.instance_type))
+
+
+def _cautions(stack: Stack) -> Iterator[str]:
+    """What differs from the plan."""
+    for group in stack.groups:
+        if not group.is_serverless:
+            yield (
+                f"{group.instance_type} in {group.region} was planned at its own price; Cloud Run's price differs, and "
+                "at least one instance for the quietest hours is paid for all the time."
+            )
+        gpu = GPUS[group.accelerator]
+        if _size(gpu, group.checkpoint_gib) != gpu.sizes[0]:
+            smallest = gpu.sizes[0]
+            yield (
+                f"The price is that of {smallest.vcpus} vCPU and {smallest.memory_gib} GiB. Weights from the hub lie "
+                f"in memory and take a larger container ({group.key}): mount them with weights_buckets instead."
+            )
+    if stack.scaling is Scaling.SCHEDULED:
+        yield "The plan scales by the clock; Cloud Run has no schedule and follows the requests by itself."
+
+
+def _alerts(alarms: Sequence[Alarm]) -> Mapping[str, Alert]:
+    """Those on hosts that a container has not (Xid errors, silent agents) are left out."""
+    usual = {
+        alarm.name: from_alarm(alarm, _of_container(alarm), divisor=100)
+        for alarm in alarms
+        if alarm.name in _UTILIZATION_METRICS
+    }
+    return usual | {"unhealthy": _UNHEALTHY, "server_errors": _SERVER_ERRORS}
+
+
+def _of_container(alarm: Alarm) -> Alert:
+    metric, aligner, reducer = _UTILIZATION_METRICS[alarm.name]
+    description = alarm.description.replace("of a host", "of a container")
+    return _alert(description, metric, aligner, reducer)
+
+
+CLOUD_RUN = Target(
+    name="cloud-run",
+    provider="gcp",
+    title="Cloud Run",
+    renderers={Language.TERRAFORM: _terraform},
+    obstacle=_obstacle,
+)

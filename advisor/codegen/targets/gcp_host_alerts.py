@@ -1,0 +1,71 @@
+"""The alarms of a stack as Cloud Monitoring takes them, for hosts that run the Ops Agent.
+
+Sources: Google's lists of Ops Agent and load balancing metrics and its guide to PromQL in Cloud Monitoring, read in
+November 2026.
+"""
+
+from collections.abc import Mapping
+
+from advisor.codegen.alarms import Alarm
+from advisor.codegen.model import Stack
+
+_GPU_MEMORY = "agent_googleapis_com:gpu_memory_bytes_used"
+_QUERIES = {
+    "gpu_idle": "avg(agent_googleapis_com:gpu_utilization{HOSTS})",
+    "gpu_memory": (
+        f'max(100 * sum by (instance_id, gpu_number) ({_GPU_MEMORY}{{HOSTS,memory_state="used"}})'
+        f" / sum by (instance_id, gpu_number) ({_GPU_MEMORY}{{HOSTS}}))"
+    ),
+    "host_memory": 'max(agent_googleapis_com:memory_percent_used{HOSTS,state="used"})',
+}
+"""What is compared with the threshold; HOSTS stands for what picks the hosts of the deployment."""
+_OF_EACH_GROUP = {"unhealthy_hosts": "sum", "metrics_silent": "count"}
+"""The Ops Agent records 1 for each host whose engine answers and 0 for each whose engine does not."""
+_LINES = {"agent_silent": "advisor-agent.service: Failed"}
+"""What systemd writes when a service ends, and the startup script when the agent cannot be installed."""
+_REQUESTS = "loadbalancing_googleapis_com:https_internal_request_count"
+
+
+def metric_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:
+    """Alarms of the whole deployment, by title: a query that has a result while the alarm rings."""
+    found: dict[str, Mapping[str, object]] = {}
+    for alarm in stack.alarms:
+        if alarm.name in _QUERIES:
+            query = f"{_QUERIES[alarm.name]} {'<' if alarm.below else '>'} {alarm.threshold:g}"
+            found[alarm.title] = {"description": alarm.description, "query": query, "seconds": _seconds(alarm)}
+        elif alarm.name == "no_requests":
+            found[alarm.title] = {"description": alarm.description, "query": _no_requests(stack, alarm), "seconds": 0}
+    return found
+
+
+def _no_requests(stack: Stack, alarm: Alarm) -> str:
+    """A load balancer without requests has no series, which counts as none."""
+    entrances = "|".join(region.name for region in stack.regions)
+    picked = f'monitored_resource="internal_http_lb_rule",url_map_name=~"NAME-({entrances})"'
+    return f"(sum(increase({_REQUESTS}{{{picked}}}[{_seconds(alarm)}s])) or vector(0)) < {alarm.threshold:g}"
+
+
+def host_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:
+    """Alarms on the number of a group's hosts, by title: how the records of its hosts are added up."""
+    return {
+        alarm.title: {
+            "description": alarm.description,
+            "function": _OF_EACH_GROUP[alarm.name],
+            "seconds": _seconds(alarm),
+        }
+        for alarm in stack.alarms
+        if alarm.name in _OF_EACH_GROUP
+    }
+
+
+def log_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:
+    """Alarms on lines of the hosts' journals, by title: the text that rings."""
+    return {
+        alarm.title: {"description": alarm.description, "text": alarm.pattern or _LINES[alarm.name]}
+        for alarm in stack.alarms
+        if alarm.pattern or alarm.name in _LINES
+    }
+
+
+def _seconds(alarm: Alarm) -> int:
+    return alarm.periods * alarm.period_seconds

@@ -1,0 +1,216 @@
+"""Managed instance groups behind regional internal Application Load Balancers, of GPU machines or of TPU VMs.
+
+Google manages TPUs through Compute Engine: a TPU VM is an instance of a TPU machine type, and instances that serve by
+themselves form an ordinary managed instance group.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from advisor.codegen.model import Backend, Container, Language, Region, Runtime, Scaling, Stack
+from advisor.codegen.rendering import render_terraform
+from advisor.codegen.targets.gcp_host_alerts import host_alerts, log_alerts, metric_alerts
+from advisor.codegen.targets.gcp_values import GoogleGroup, google_groups, refusal_of_hosts
+from advisor.codegen.targets.target import Files, Target
+
+_TERRAFORM = "terraform/gcp-mig"
+_TEMPLATES = {
+    "budget.tf": "budget.tf.j2",
+    "compute.tf": "compute.tf.j2",
+    "examples/complete/main.tf": "example.tf.j2",
+    "fleet.tf": "fleet.tf.j2",
+    "iam.tf": "iam.tf.j2",
+    "main.tf": "main.tf.j2",
+    "monitoring.tf": "monitoring.tf.j2",
+    "network.tf": "network.tf.j2",
+    "outputs.tf": "outputs.tf.j2",
+    "providers.tf": "gcp_providers.tf.j2",
+    "startup.sh.tftpl": "startup.sh.tftpl.j2",
+    "terraform.tfvars.example": "terraform.tfvars.example.j2",
+    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
+    "variables.tf": "variables.tf.j2",
+    "versions.tf": "gcp_versions.tf.j2",
+}
+_SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
+
+_TARGET_UTILIZATION = 0.8
+"""The rest is the room that the plan's headroom of a quarter gives."""
+_STOP_MARGIN_SECONDS = 30
+_KEY = "/etc/inference/key.pem"
+_CERTIFICATE = "/etc/inference/certificate.pem"
+_NO_HOST_PATH = "tpu-v5-lite-podslice"
+"""Google starts TPU v5e through GKE and the older Cloud TPU API only."""
+_NO_ROOM = "a TPU machine of this type is one of several that form a slice, which is not generated"
+
+
+def _terraform(stack: Stack) -> Files:
+    templates = _TEMPLATES if stack.scaling is Scaling.STATIC else _TEMPLATES | _SCALING_TEMPLATES
+    return render_terraform(_TERRAFORM, templates, stack, known_of(stack))
+
+
+def known_of(stack: Stack) -> Mapping[str, Any]:
+    """What the templates use beside the stack."""
+    groups = google_groups(stack)
+    return _facts(stack, groups) | _choices(stack, groups)
+
+
+def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
+    """The data of ``fleet.tf``, and what an example fills in."""
+    return {
+        "groups": {one.group.key: _group(stack, one) for one in groups},
+        "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
+        "regions": {region.name: {"weight": region.weight, "zones": region.zones} for region in stack.regions},
+        "metric_alerts": metric_alerts(stack),
+        "host_alerts": host_alerts(stack),
+        "log_alerts": log_alerts(stack),
+        "networks": {region.name: _example_network(stack, region) for region in stack.regions},
+        "example_models": {
+            backend.key: "organisation/model"
+            for backend in stack.backends
+            if backend.container.checkpoint.model_id is None
+        },
+        "example_reservations": {one.group.key: "my-reservation" for one in groups if one.needs_reservation},
+    }
+
+
+def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
+    """Which parts of the templates a stack of this shape needs."""
+    return {
+        "is_tpu": stack.groups[0].platform.runtime is Runtime.TPU,
+        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
+        "is_reactive": stack.scaling is Scaling.REACTIVE,
+        "scales": stack.scaling is not Scaling.STATIC,
+        "has_attached": any(one.attached for one in groups),
+        "has_flexible": any(one.interchangeable_types for one in groups),
+        "has_on_demand": any(not one.group.is_spot for one in groups),
+        "has_reserved": any(one.needs_reservation for one in groups),
+        "has_several_regions": len(stack.regions) > 1,
+        "target_utilization": _TARGET_UTILIZATION,
+        "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
+        "accelerators": {one.group.key: one.accelerator_count * one.group.instances for one in groups},
+        "cautions": (*stack.summary.cautions, *_kept(groups)),
+        "serves_where": "behind internal HTTPS load balancers, on managed groups of instances",
+    }
+
+
+def _kept(groups: tuple[GoogleGroup, ...]) -> Iterator[str]:
+    for one in groups:
+        if one.min_instances > one.group.min_instances:
+            yield (
+                f"The plan empties {one.group.key} in its quietest hours; one instance stays, since a share of the "
+                "requests is sent there at all hours. The costs below do not hold it."
+            )
+
+
+def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
+    group = one.group
+    attached = {"attached": {"type": one.accelerator_type, "count": one.attached}} if one.attached else {}
+    flexible = {"other_machine_types": list(one.interchangeable_types)}
+    return {
+        "region": group.region,
+        "backend": group.backend,
+        "machine_type": one.machine_type,
+        **(attached or flexible),
+        "provisioning_model": one.provisioning_model,
+        "image": one.image,
+        "disk_type": one.disk_type,
+        "disk_gib": group.root_volume_gib,
+        "gpu": group.has_gpu,
+        "instances": group.instances,
+        "min_instances": one.min_instances,
+        **_scaling(stack, one),
+        "requests_per_second": group.requests_per_second_per_instance,
+        "start_seconds": group.start_seconds,
+        "heals": one.heals,
+    }
+
+
+def _scaling(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
+    """What an autoscaler needs to know of a group."""
+    if stack.scaling is Scaling.STATIC:
+        return {}
+    warm_up = {"warmup_seconds": one.healing_delay_seconds}
+    if stack.scaling is Scaling.REACTIVE:
+        return {"max_instances": one.group.max_instances} | warm_up
+    windows = {
+        window.name: {
+            "cron": window.cron,
+            "duration_seconds": window.duration_seconds,
+            "instances": window.instances,
+        }
+        for window in one.windows
+    }
+    return {"max_instances": one.group.instances} | warm_up | {"windows": windows}
+
+
+def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
+    container = backend.container
+    return {
+        "region": backend.region,
+        "weight": backend.weight,
+        "image": container.image,
+        "model": container.checkpoint.model_id,
+        "checkpoint": container.checkpoint.needed,
+        "entrypoint": container.entrypoint,
+        "command": list(container.command),
+        "model_option": container.model_option,
+        "arguments": _arguments(stack, container),
+        "revision_option": container.revision_option,
+        "docker_arguments": [
+            *container.device_arguments,
+            *(f"--env={name}={value}" for name, value in container.environment.items()),
+        ],
+        "health_path": container.health_path,
+    }
+
+
+def _arguments(stack: Stack, container: Container) -> list[str]:
+    arguments = list(container.arguments)
+    if container.port_option:
+        arguments.append(f"{container.port_option}{stack.load_balancer.host_port}")
+    if container.tls_options is not None:
+        key, certificate = container.tls_options
+        arguments += [f"{key}{_KEY}", f"{certificate}{_CERTIFICATE}"]
+    return arguments
+
+
+def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
+    number = [one.name for one in stack.regions].index(region.name)
+    place = f"projects/my-project/regions/{region.name}"
+    return {
+        "subnetwork": f"{place}/subnetworks/inference",
+        "proxy_only_cidr": f"10.129.{2 * number}.0/23",
+        "zones": [f"{region.name}-{letter}" for letter in "abcdef"[: region.zones]],
+        "ssl_certificate": f"{place}/sslCertificates/inference",
+    }
+
+
+def _against_gpus(stack: Stack) -> str:
+    return refusal_of_hosts(stack, Runtime.CUDA)
+
+
+def _against_tpus(stack: Stack) -> str:
+    refusal = refusal_of_hosts(stack, Runtime.TPU)
+    if refusal:
+        return refusal
+    if any(one.accelerator_type == _NO_HOST_PATH for one in google_groups(stack)):
+        return "Compute Engine starts no TPU v5e: Google offers it in GKE"
+    if any(one.tpu_topology == "" for one in google_groups(stack)):
+        return _NO_ROOM
+    return ""
+
+
+MIG = Target(
+    name="mig",
+    provider="gcp",
+    title="Managed instance groups",
+    renderers={Language.TERRAFORM: _terraform},
+    obstacle=_against_gpus,
+)
+TPU_VM = Target(
+    name="tpu-vm",
+    provider="gcp",
+    title="TPU VMs",
+    renderers={Language.TERRAFORM: _terraform},
+    obstacle=_against_tpus,
+)

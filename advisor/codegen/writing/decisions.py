@@ -1,0 +1,119 @@
+"""What becomes of one file.
+
+Its base is the text as it was generated last, mine is what lies on disk, theirs is what is generated now.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from advisor.codegen.writing.merging import Conflict, Piece, has_markers, merge
+from advisor.codegen.writing.report import Action, Change, Manner, Prefer
+
+_DELETED = "you deleted it; --force writes it again"
+_YOURS = "with your edits"
+_OUTCOMES = {
+    Prefer.MARKERS: "conflict markers to be resolved",
+    Prefer.THEIRS: "the new code taken",
+    Prefer.MINE: "your edits taken",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The three texts of a file; None where there is none."""
+
+    path: str
+    base: bytes | None
+    mine: bytes | None
+    theirs: bytes | None
+    was_generated: bool
+    """An earlier run wrote it, though its text of that time may be lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing is written, and what of it can be shown."""
+
+    path: str
+    reason: str
+    conflicts: tuple[Conflict, ...] = ()
+
+
+_NOT_GENERATED = "was not generated, and the code needs a file of that name"
+_BASE_LOST = "was edited, and its text as it was generated last is not known"
+_NO_LONGER = "was edited, and is no longer part of the code"
+_UNRESOLVED = "still holds conflict markers: resolve them first"
+_MEET = "your edits and the new code change the same lines"
+
+
+def decide(file: Versions, manner: Manner) -> Change | Refusal:
+    """What happens to a file, or why that is not for a program to decide."""
+    if file.theirs is None:
+        return _no_longer_generated(file, manner)
+    if file.mine is None:
+        return _missing(file, file.theirs, manner)
+    theirs = with_line_ends_of(file.mine, file.theirs)
+    base = None if file.base is None else with_line_ends_of(file.mine, file.base)
+    if file.mine in (file.theirs, theirs):
+        return Change(file.path, Action.UNCHANGED, file.mine, file.mine)
+    if file.mine == base:
+        return Change(file.path, Action.REPLACED, file.mine, theirs)
+    if manner.force:
+        return Change(file.path, Action.REPLACED, file.mine, theirs, overrules=True)
+    return _edited(file, file.mine, theirs, base, manner)
+
+
+def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, manner: Manner) -> Change | Refusal:
+    if base is None:
+        return Refusal(file.path, _BASE_LOST if file.was_generated else _NOT_GENERATED)
+    if has_markers(mine):
+        return Refusal(file.path, _UNRESOLVED)
+    pieces = merge(base, mine, theirs)
+    conflicts = tuple(piece for piece in pieces if isinstance(piece, Conflict))
+    if conflicts and manner.conflicts is None:
+        return Refusal(file.path, _MEET, conflicts)
+    after = b"".join(_resolved(piece, manner.conflicts) for piece in pieces)
+    if after == mine:
+        return Change(file.path, Action.KEPT, mine, mine, _YOURS)
+    overrules = bool(conflicts) and manner.conflicts is Prefer.THEIRS
+    return Change(file.path, Action.MERGED, mine, after, _said(conflicts, manner.conflicts), overrules)
+
+
+def _resolved(piece: Piece, prefer: Prefer | None) -> bytes:
+    if not isinstance(piece, Conflict):
+        return piece
+    if prefer is Prefer.MARKERS:
+        return piece.marked
+    return piece.mine if prefer is Prefer.MINE else piece.theirs
+
+
+def _said(conflicts: Iterable[Conflict], prefer: Prefer | None) -> str:
+    lines = ", ".join(str(one.line) for one in conflicts)
+    if prefer is None or not lines:
+        return _YOURS
+    return f"{_YOURS}; {_OUTCOMES[prefer]} at line {lines}"
+
+
+def _missing(file: Versions, theirs: bytes, manner: Manner) -> Change:
+    if file.was_generated and not manner.force:
+        return Change(file.path, Action.KEPT, None, None, _DELETED)
+    return Change(file.path, Action.CREATED, None, theirs)
+
+
+def _no_longer_generated(file: Versions, manner: Manner) -> Change | Refusal:
+    if file.mine is None:
+        return Change(file.path, Action.UNCHANGED, None, None)
+    base = None if file.base is None else with_line_ends_of(file.mine, file.base)
+    if file.mine == base:
+        return Change(file.path, Action.REMOVED, file.mine, None)
+    if manner.force or manner.conflicts is Prefer.THEIRS:
+        return Change(file.path, Action.REMOVED, file.mine, None, overrules=True)
+    if manner.conflicts is not None:
+        return Change(file.path, Action.KEPT, file.mine, file.mine, "yours now: it is no longer part of the code")
+    return Refusal(file.path, _NO_LONGER)
+
+
+def with_line_ends_of(mine: bytes, text: bytes) -> bytes:
+    """*text* with the line ends of a file that an editor, or Git, turned to CRLF throughout."""
+    is_crlf = b"\r\n" in mine and mine.count(b"\n") == mine.count(b"\r\n")
+    return text.replace(b"\n", b"\r\n") if is_crlf else text

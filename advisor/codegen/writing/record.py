@@ -1,0 +1,152 @@
+"""What is kept under ``.advisor`` beside the code: which files were generated, and their text at that time.
+
+::
+
+    .advisor/manifest.json    generator, plan, targets, roots, and the digest of each file as it was generated
+    .advisor/base/DIGEST      that text, the base of a three-way merge; no extension, so that no tool reads it as code
+    .advisor/replaced/        what a person had written and was overwritten on demand; not for version control
+
+Texts are named by their content, so that a new one never takes the place of an old one. A run therefore puts the new
+texts down first, then names them in the manifest as pending, writes the code, and confirms: wherever it is cut off, the
+next run knows the base of each file.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from advisor.codegen.writing.places import is_inside, read_bytes
+from advisor.errors import InputError
+
+FOLDER = ".advisor"
+MANIFEST = "manifest.json"
+FORMER_MANIFEST = ".advisor-generated.json"
+"""Of version 0.1: digests only."""
+_SCHEMA = "advisor.generated/v1"
+_DAMAGED = "restore it from version control, or delete it and run again: files that differ are then refused by name"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A file that an unfinished run was about to write."""
+
+    generated: str
+    """Digest of its new base."""
+    written: str
+    """Digest of what was to lie on disk: the new base, and the user's edits merged into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The manifest."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Relative path → digest of the text that was generated last."""
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Generator, targets, plan and roots of the run that made them."""
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Folders that held a root, as of the last run."""
+        return tuple(str(one) for one in self.about.get("roots", ()))
+
+    @property
+    def paths(self) -> set[str]:
+        """Every file that was generated, or was about to be."""
+        return {*self.files, *self.pending}
+
+    @property
+    def digests(self) -> set[str]:
+        """Of every text that a later run may need."""
+        return {*self.files.values(), *(one.generated for one in self.pending.values())}
+
+    def base_of(self, path: str, on_disk: str | None) -> str | None:
+        """Digest of the base of a file, given what lies on disk; None where the file was never generated."""
+        pending = self.pending.get(path)
+        if pending is not None and pending.written == on_disk:
+            return pending.generated
+        return self.files.get(path)
+
+    @property
+    def text(self) -> str:
+        """As it is written: the same record gives the same bytes."""
+        document: dict[str, Any] = {"schema": _SCHEMA, **self.about, "files": dict(sorted(self.files.items()))}
+        if self.pending:
+            document["pending"] = {
+                path: {"generated": one.generated, "written": one.written} for path, one in sorted(self.pending.items())
+            }
+        return json.dumps(document, indent=1) + "\n"
+
+
+def read_record(directory: Path) -> Record:
+    """What earlier runs left in a directory; an empty record where none ran.
+
+    Raises:
+        InputError: the manifest is damaged or from a newer version.
+    """
+    path = directory / FOLDER / MANIFEST
+    content = read_bytes(path)
+    if content is None:
+        return _former(directory)
+    document = _parsed(content, path)
+    if document.get("schema") != _SCHEMA:
+        raise InputError(
+            f"the manifest is {document.get('schema')!r}, and this version reads {_SCHEMA}",
+            where=str(path),
+            hint="use the version of advisor that wrote it, or a newer one",
+        )
+    try:
+        return Record(
+            files=_digests(document["files"]),
+            pending={
+                path: Pending(str(one["generated"]), str(one["written"]))
+                for path, one in document.get("pending", {}).items()
+                if is_inside(path)
+            },
+            about={name: document[name] for name in ("generator", "targets", "plan", "roots") if name in document},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED) from error
+
+
+def _former(directory: Path) -> Record:
+    path = directory / FORMER_MANIFEST
+    content = read_bytes(path)
+    if content is None:
+        return Record()
+    try:
+        return Record(files=_digests(_parsed(content, path)["files"]), about={"roots": [""]})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED) from error
+
+
+def _parsed(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED) from error
+    if not isinstance(document, dict):
+        raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED)
+    return document
+
+
+def _digests(files: Mapping[str, str]) -> Mapping[str, str]:
+    """A manifest from elsewhere must not make this program touch files outside the directory."""
+    return {str(path): str(digest) for path, digest in files.items() if is_inside(path)}
+
+
+def base_text(directory: Path, digest: str) -> bytes | None:
+    """A text as it was generated; None where it is no longer there, or is another one."""
+    if not digest.isalnum():
+        return None
+    content = read_bytes(directory / FOLDER / "base" / digest)
+    return content if content is not None and digest_of(content) == digest else None
+
+
+def digest_of(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,42 @@
+"""What is said when nothing is written: every file by name, and both sides of every conflict."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from advisor.codegen.writing.decisions import Refusal
+from advisor.errors import InputError
+
+_MOST_SHOWN = 10
+_WITH_CONFLICTS = (
+    "edit the files so that they agree, or say what to prefer: --conflicts write (both, between markers), "
+    "--conflicts mine, --conflicts theirs; --force takes the new code everywhere"
+)
+_WITHOUT = "move the files away, or replace them with --force (what is replaced is kept under .advisor/replaced)"
+
+
+def refuse(directory: Path, refusals: Sequence[Refusal]) -> NoReturn:
+    """Raise what stands in the way.
+
+    Raises:
+        InputError: always.
+    """
+    lines = [f"  {one.path} {one.reason}" if not one.conflicts else f"  {one.path}: {one.reason}" for one in refusals]
+    shown = [text for one in refusals for text in _shown(one)]
+    more = [f"  and {len(shown) - _MOST_SHOWN} more conflicts"] if len(shown) > _MOST_SHOWN else []
+    raise InputError(
+        "nothing was written:\n" + "\n".join([*lines, *shown[:_MOST_SHOWN], *more]),
+        where=str(directory),
+        hint=_WITH_CONFLICTS if shown else _WITHOUT,
+    )
+
+
+def _shown(refusal: Refusal) -> list[str]:
+    return [
+        f"  {refusal.path}:{one.line}\n" + _indented(one.marked.decode("utf-8", "backslashreplace"))
+        for one in refusal.conflicts
+    ]
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.rstrip("\n").split("\n"))

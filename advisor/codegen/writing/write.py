@@ -1,0 +1,192 @@
+"""The steps in order: read → decide → refuse or write, each file whole or not at all."""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from advisor import __version__
+from advisor.codegen.generate import Generated
+from advisor.codegen.writing import places
+from advisor.codegen.writing.decisions import Refusal, Versions, decide
+from advisor.codegen.writing.disk import carry_out, keep_copy, put, tidy
+from advisor.codegen.writing.record import (
+    FOLDER,
+    MANIFEST,
+    Pending,
+    Record,
+    base_text,
+    digest_of,
+    read_record,
+)
+from advisor.codegen.writing.refusing import refuse
+from advisor.codegen.writing.report import Change, Manner, WriteReport
+from advisor.errors import InputError
+
+_LF, _CRLF = b"\n", b"\r\n"
+
+
+def last_generated(directory: Path) -> Mapping[str, str]:
+    """The text of each file as the last run generated it, where that is known.
+
+    Raises:
+        InputError: the directory cannot be read, or its manifest is damaged.
+    """
+    record = read_record(directory)
+    texts = {path: _base(directory, record, path, places.read_bytes(directory / path)) for path in record.paths}
+    return {path: text.decode() for path, text in texts.items() if text is not None}
+
+
+def write_files(generated: Generated, directory: Path, manner: Manner | None = None) -> WriteReport:
+    """Write code into a directory, which is made if it is missing and may hold files of the user's own.
+
+    A second run changes nothing. Edits of the user are merged with the new code, line by line; where both changed the
+    same lines nothing at all is written, unless *manner* says what to prefer. What the user deleted stays deleted.
+
+    Raises:
+        InputError: there is a conflict, a file of the user's own in the way, or the directory cannot be written to.
+    """
+    manner = manner or Manner()
+    places.check_directory(directory)
+    report = _report(generated, directory, read_record(directory), manner)
+    if not manner.dry_run:
+        with _sole_writer(directory):
+            record = read_record(directory)
+            report = _report(generated, directory, record, manner)
+            _write(generated, report, record)
+    return report
+
+
+def _report(generated: Generated, directory: Path, record: Record, manner: Manner) -> WriteReport:
+    paths = sorted({*generated.files, *record.paths})
+    places.check_places(directory, [*paths, f"{FOLDER}/{MANIFEST}"])
+    left = _of_left_roots(generated, record)
+    decided = [decide(_versions(generated, directory, record, path), manner) for path in paths if path not in left]
+    refusals = [one for one in decided if isinstance(one, Refusal)]
+    if refusals:
+        refuse(directory, refusals)
+    changes = [one for one in decided if isinstance(one, Change) and one.concerns_anyone]
+    places.check_writable(directory, [one.path for one in changes if one.is_written])
+    folders = sorted({folder for path, folder in left.items() if (directory / path).is_file()})
+    return WriteReport(directory, tuple(changes), tuple(_told(folder) for folder in folders))
+
+
+def _versions(generated: Generated, directory: Path, record: Record, path: str) -> Versions:
+    mine = places.read_bytes(directory / path)
+    theirs = generated.files.get(path)
+    return Versions(
+        path=path,
+        base=_base(directory, record, path, mine),
+        mine=mine,
+        theirs=None if theirs is None else theirs.encode(),
+        was_generated=record.base_of(path, _digest(mine)) is not None,
+    )
+
+
+def _base(directory: Path, record: Record, path: str, mine: bytes | None) -> bytes | None:
+    """The text as it was generated last: kept beside the code, or what lies there where nobody edited it."""
+    digest = record.base_of(path, _digest(mine))
+    if digest is None:
+        return None
+    as_generated = (mine or b"").replace(_CRLF, _LF)
+    return as_generated if digest_of(as_generated) == digest else base_text(directory, digest)
+
+
+def _digest(content: bytes | None) -> str | None:
+    return None if content is None else digest_of(content)
+
+
+def _of_left_roots(generated: Generated, record: Record) -> Mapping[str, str]:
+    """Path → folder, of the files of roots that the code no longer has: what they deployed may still run."""
+    left = [root for root in record.roots if root not in generated.roots]
+    return {
+        path: root
+        for path in record.files
+        for root in left
+        if path not in generated.files and _root_of(path, record.roots) == root
+    }
+
+
+def _root_of(path: str, roots: tuple[str, ...]) -> str | None:
+    within = [root for root in roots if root == "" or path.startswith(f"{root}/")]
+    return max(within, key=len, default=None)
+
+
+def _told(folder: str) -> str:
+    return (
+        f"{folder or 'the directory itself'} is no longer a root of the code, and its files are kept: what they "
+        "deployed still runs; destroy it from there, or move its state to the new root, and then delete the files"
+    )
+
+
+def _write(generated: Generated, report: WriteReport, record: Record) -> None:
+    """New bases, what is about to be done, the files, what was done: in this order a cut run can be taken up."""
+    directory = report.directory
+    written = [one for one in report.changes if one.is_written]
+    new_bases = {digest_of(text.encode()): text.encode() for text in generated.files.values()}
+    after = _record_after(generated, report, record)
+    try:
+        for digest, text in new_bases.items():
+            put(directory, f"{FOLDER}/base/{digest}", text)
+        if written:
+            put(directory, f"{FOLDER}/{MANIFEST}", _record_before(generated, report, record).text.encode())
+        for change in written:
+            if change.overrules:
+                keep_copy(directory, change)
+            carry_out(directory, change)
+        put(directory, f"{FOLDER}/{MANIFEST}", after.text.encode())
+        tidy(directory, after)
+    except OSError as error:
+        raise InputError(
+            f"cannot write: {error.strerror or error}",
+            where=str(error.filename or directory),
+            hint="run again when it can be written: nothing is lost, and what is missing is written then",
+        ) from error
+
+
+def _record_before(generated: Generated, report: WriteReport, record: Record) -> Record:
+    """The base of each file as it is now, and of those that are about to change, what they will be."""
+    bases = {path: record.base_of(path, _digest(places.read_bytes(report.directory / path))) for path in record.paths}
+    pending = {
+        one.path: Pending(digest_of(generated.files[one.path].encode()), digest_of(one.after))
+        for one in report.changes
+        if one.is_written and one.after is not None
+    }
+    return Record({path: base for path, base in bases.items() if base is not None}, pending, record.about)
+
+
+def _record_after(generated: Generated, report: WriteReport, record: Record) -> Record:
+    files = {path: digest_of(text.encode()) for path, text in generated.files.items()}
+    left = {
+        path: folder
+        for path, folder in _of_left_roots(generated, record).items()
+        if (report.directory / path).is_file()
+    }
+    about = {
+        "generator": f"advisor {__version__}",
+        "plan": generated.plan_digest,
+        "targets": list(generated.targets),
+        "roots": sorted({*generated.roots, *left.values()}),
+    }
+    return Record(files | {path: record.files[path] for path in left}, {}, about)
+
+
+@contextmanager
+def _sole_writer(directory: Path) -> Iterator[None]:
+    """No other run writes here at the same time; the lock ends with the process, however that ends."""
+    folder = directory / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"cannot write: {error.strerror}", where=str(folder)) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise InputError(
+            "another run is writing here", where=str(directory), hint="run again when it is done"
+        ) from error
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,179 @@
+"""Azure virtual machine scale sets."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.codegen import Wanted
+from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.values import Option
+from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_group, make_option, make_plan
+
+_SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
+_VAULT = f"{_SUBSCRIPTION}/resourceGroups/secrets/providers/Microsoft.KeyVault/vaults/my-vault/secrets"
+
+
+def variables(*regions: str, **more: Any) -> Mapping[str, Any]:
+    """What a user fills in for a stack in *regions*."""
+    network = f"{_SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network"
+    places = {
+        region: {"subnet_id": f"{network}/virtualNetworks/{region}/subnets/inference", "zones": ["1", "2", "3"]}
+        for region in regions or ("eastus",)
+    }
+    return {
+        "locations": places,
+        "certificate_secret_id": f"{_VAULT}/inference-certificate",
+        "hf_token_secret_id": f"{_VAULT}/hub-token",
+        "admin_ssh_public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE operations",
+        "advisor_package": "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl",
+        "alert_emails": ["oncall@example.com"],
+        "private_dns_zone_id": f"{network}/privateDnsZones/inference.example.com",
+    } | more
+
+
+def azure_option(**changes: Any) -> Option:
+    """Two NC4as T4 v3 on demand; *changes* replace fields."""
+    fields = {
+        "provider": "azure",
+        "region": "eastus",
+        "instance_type": "Standard_NC4as_T4_v3",
+        "accelerator": "T4",
+        "precision": "fp16",
+        "kv_precision": "fp16",
+        "usd_per_hour": 0.526,
+    }
+    return make_option(**(fields | changes))
+
+
+def azure_group(**changes: Any) -> Any:
+    """A group of a fleet on NC24ads A100 v4; *changes* replace fields."""
+    fields = {
+        "provider": "azure",
+        "region": "eastus",
+        "instance_type": "Standard_NC24ads_A100_v4",
+        "accelerator": "A100-80GB-PCIe",
+        "instance_usd_per_hour": 3.673,
+        "price_source": "Azure retail prices",
+    }
+    return make_group(**(fields | changes))
+
+
+def _alone(option: Option, **changes: Any) -> Scenario:
+    return Scenario(make_plan(option, **changes), Wanted(rank=option.rank), variables(option.region))
+
+
+def t4_fp16() -> Scenario:
+    """The smallest size, on demand."""
+    return _alone(azure_option())
+
+
+def a100_spot() -> Scenario:
+    """Spot comes back by itself."""
+    option = azure_option(
+        instance_type="Standard_NC24ads_A100_v4",
+        accelerator="A100-80GB-PCIe",
+        precision="bf16",
+        kv_precision="bf16",
+        purchase="spot",
+        usd_per_hour=0.74,
+        region="westeurope",
+    )
+    return _alone(option)
+
+
+def h100_tp8() -> Scenario:
+    """One replica over a whole machine."""
+    option = azure_option(
+        instance_type="Standard_ND96isr_H100_v5",
+        accelerator="H100-SXM",
+        accelerator_count=8.0,
+        tensor_parallel=8,
+        precision="fp8",
+        kv_precision="fp8",
+        weights_gib=376.3,
+        instances=3,
+        usd_per_hour=98.32,
+        max_concurrency=128,
+        context_tokens=32768,
+    )
+    return _alone(option, name="Long documents", model="meta-llama/Llama-3.1-405B-Instruct", zones=3)
+
+
+def mi300x() -> Scenario:
+    """ROCm: another machine image, other devices, no NVIDIA metrics and no agent."""
+    option = azure_option(
+        instance_type="Standard_ND96isr_MI300X_v5",
+        accelerator="MI300X",
+        accelerator_count=8.0,
+        replicas_per_instance=8,
+        precision="bf16",
+        kv_precision="bf16",
+        instances=1,
+        usd_per_hour=48.0,
+        region="francecentral",
+    )
+    scenario = _alone(option)
+    return dataclasses.replace(
+        scenario, variables={name: value for name, value in scenario.variables.items() if name != "advisor_package"}
+    )
+
+
+def int4_replicas() -> Scenario:
+    """Four replicas share an instance; the 4-bit checkpoint is for the user to name."""
+    option = azure_option(
+        instance_type="Standard_NC64as_T4_v3",
+        accelerator_count=4.0,
+        replicas_per_instance=4,
+        precision="int4",
+        weights_gib=5.4,
+        usd_per_hour=4.352,
+    )
+    scenario = _alone(option)
+    backend = "eastus-4xt4-int4-tp1x4-vllm"
+    named = {"model_ids": {backend: "organisation/model"}, "model_revisions": {backend: "0123abc"}}
+    return dataclasses.replace(scenario, variables={**scenario.variables, **named})
+
+
+def two_regions() -> Scenario:
+    """A mixed fleet over two regions that follows the clock, part of it spot and part of it bought ahead."""
+    groups = (
+        azure_group(request_shares=(0.5, 0.5), purchase="commitment", commitment="savings plan, 1 year"),
+        azure_group(request_shares=(0.2, 0.2), purchase="spot", instances=(0, 2), instance_usd_per_hour=0.74),
+        azure_group(
+            region="westeurope",
+            instance_type="Standard_NC40ads_H100_v5",
+            accelerator="H100-NVL",
+            precision="fp8",
+            kv_precision="fp8",
+            weights_gib=8.1,
+            request_shares=(0.3, 0.3),
+            instances=(1, 2),
+            instance_usd_per_hour=6.98,
+        ),
+    )
+    return Scenario(make_fleet_plan(*groups), Wanted(), variables("eastus", "westeurope"))
+
+
+def reactive() -> Scenario:
+    """Scales by the measured rate of requests."""
+    plan = make_fleet_plan(azure_group(), policy=Policy.REACTIVE)
+    return Scenario(plan, Wanted(), variables())
+
+
+def hostile() -> Scenario:
+    """Every free text of the plan tries to break out."""
+    option = azure_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
+    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
+    return _alone(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE)
+
+
+SCENARIOS: Mapping[str, Make] = {
+    "vm-scale-set-t4-fp16": t4_fp16,
+    "vm-scale-set-a100-spot": a100_spot,
+    "vm-scale-set-h100-tp8": h100_tp8,
+    "vm-scale-set-mi300x": mi300x,
+    "vm-scale-set-int4-replicas": int4_replicas,
+    "vm-scale-set-two-regions": two_regions,
+    "vm-scale-set-reactive": reactive,
+    "vm-scale-set-hostile": hostile,
+}

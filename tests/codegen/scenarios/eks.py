@@ -1,0 +1,165 @@
+"""EKS: managed node groups, and nodes that Karpenter starts."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.codegen import Wanted
+from advisor.codegen.model import Engine
+from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.values import Plan
+from codegen.plans import HOSTILE, Make, Scenario, make_cost, make_fleet_plan, make_group, make_option, make_plan
+
+
+def _variables(*regions: str, is_karpenter: bool = False) -> Mapping[str, Any]:
+    clusters = {}
+    for region in regions or ("us-east-1",):
+        clusters[region] = {"name": f"inference-{region}"}
+        if not is_karpenter:
+            clusters[region]["subnet_ids"] = [f"subnet-{number:017x}" for number in (1, 2, 3)]
+    filled = {"clusters": clusters, "alert_emails": ["oncall@example.com"]}
+    return filled | ({"karpenter_role_names": ["karpenter"]} if is_karpenter else {})
+
+
+def _managed(plan: Plan, *regions: str, rank: int | None = None) -> Scenario:
+    return Scenario(plan, Wanted(target="eks", rank=rank), _variables(*regions))
+
+
+def _karpenter(plan: Plan, *regions: str) -> Scenario:
+    return Scenario(plan, Wanted(target="eks-karpenter"), _variables(*regions, is_karpenter=True))
+
+
+def l4_spot() -> Scenario:
+    """Spot with a second, equal type in the plan."""
+    chosen = make_option(purchase="spot", precision="fp8", weights_gib=8.1, usd_per_hour=0.3117)
+    larger = dataclasses.replace(chosen, rank=2, instance_type="g6.2xlarge", cost=make_cost(0.402, 2))
+    return _managed(make_plan(chosen, larger), rank=1)
+
+
+def h100_tp8() -> Scenario:
+    """One replica over a whole machine, over three zones."""
+    option = make_option(
+        instance_type="p5.48xlarge",
+        accelerator="H100-SXM",
+        accelerator_count=8.0,
+        tensor_parallel=8,
+        instances=3,
+        kv_precision="fp8",
+        precision="fp8",
+        weights_gib=376.3,
+        usd_per_hour=55.04,
+        region="us-west-2",
+        max_concurrency=128,
+        context_tokens=32768,
+    )
+    plan = make_plan(option, name="Long documents", model="meta-llama/Llama-3.1-405B-Instruct", zones=3)
+    return _managed(plan, "us-west-2", rank=1)
+
+
+def inferentia2() -> Scenario:
+    """Neuron: two chips for each replica."""
+    option = make_option(
+        instance_type="inf2.24xlarge",
+        accelerator="Inferentia2",
+        accelerator_count=6.0,
+        tensor_parallel=2,
+        engine="vLLM-NxDI",
+        engine_version="0.16",
+        usd_per_hour=6.49,
+        max_concurrency=8,
+        context_tokens=4096,
+    )
+    return _managed(make_plan(option), rank=1)
+
+
+def l40s_replicas() -> Scenario:
+    """Four pods on each node; the 4-bit checkpoint is for the user to name."""
+    option = make_option(
+        instance_type="g6e.12xlarge",
+        accelerator="L40S",
+        accelerator_count=4.0,
+        replicas_per_instance=4,
+        precision="int4",
+        weights_gib=5.4,
+        instances=1,
+        usd_per_hour=10.49,
+        region="eu-west-1",
+    )
+    return _managed(make_plan(option), "eu-west-1", rank=1)
+
+
+def scheduled() -> Scenario:
+    """Spot beside on-demand nodes that go home at night."""
+    spot = make_group(instances=(0, 3), purchase="spot", instance_usd_per_hour=0.31, request_shares=(0.0, 0.4))
+    return _managed(make_fleet_plan(make_group(request_shares=(1.0, 0.6)), spot))
+
+
+def two_regions() -> Scenario:
+    """Two regions, two accelerators, scaled by load."""
+    near = make_group(request_shares=(0.5, 0.5))
+    large = make_group(
+        instance_type="g6e.xlarge", accelerator="L40S", instance_usd_per_hour=1.86, request_shares=(0.2, 0.2),
+        instances=(1, 1),
+    )  # fmt: skip
+    far = make_group(region="eu-west-1", instance_usd_per_hour=0.89, request_shares=(0.3, 0.3), instances=(1, 2))
+    return _managed(make_fleet_plan(near, large, far, policy=Policy.REACTIVE), "us-east-1", "eu-west-1")
+
+
+def sglang_replicas() -> Scenario:
+    """Another engine than the planned one, two pods on each node."""
+    option = make_option(
+        instance_type="g6.12xlarge",
+        accelerator_count=4.0,
+        tensor_parallel=2,
+        replicas_per_instance=2,
+        usd_per_hour=4.6,
+        instances=2,
+    )
+    scenario = _managed(make_plan(option), rank=1)
+    return dataclasses.replace(scenario, wanted=dataclasses.replace(scenario.wanted, engine=Engine.SGLANG))
+
+
+def graviton() -> Scenario:
+    """An Arm node with a T4G."""
+    option = make_option(
+        instance_type="g5g.xlarge", accelerator="T4G", precision="fp16", kv_precision="fp16", usd_per_hour=0.42
+    )
+    return _managed(make_plan(option), rank=1)
+
+
+def hostile_names() -> Scenario:
+    """Every free text of the plan tries to break out."""
+    option = make_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
+    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
+    return _managed(make_plan(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE), rank=1)
+
+
+def karpenter_spot() -> Scenario:
+    """Any of two types, as spot, by the clock."""
+    spot = make_group(instances=(0, 3), purchase="spot", instance_usd_per_hour=0.31, request_shares=(0.0, 0.4))
+    return _karpenter(make_fleet_plan(make_group(request_shares=(1.0, 0.6)), spot))
+
+
+def karpenter_neuron() -> Scenario:
+    """Trainium nodes in two regions, one replica each."""
+    fields = {
+        "instance_type": "trn1.2xlarge", "accelerator": "Trainium1", "engine": "vLLM-NxDI", "engine_version": "0.16",
+        "instance_usd_per_hour": 1.34, "instances": (1, 2), "request_shares": (0.5, 0.5),
+    }  # fmt: skip
+    plan = make_fleet_plan(make_group(**fields), make_group(**fields, region="us-west-2"), policy=Policy.REACTIVE)
+    return _karpenter(plan, "us-east-1", "us-west-2")
+
+
+SCENARIOS: Mapping[str, Make] = {
+    "eks-l4-spot": l4_spot,
+    "eks-h100-tp8": h100_tp8,
+    "eks-inferentia2": inferentia2,
+    "eks-l40s-replicas": l40s_replicas,
+    "eks-scheduled": scheduled,
+    "eks-two-regions": two_regions,
+    "eks-sglang-replicas": sglang_replicas,
+    "eks-graviton": graviton,
+    "eks-hostile-names": hostile_names,
+    "eks-karpenter-spot": karpenter_spot,
+    "eks-karpenter-neuron": karpenter_neuron,
+}

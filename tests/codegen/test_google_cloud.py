@@ -1,0 +1,123 @@
+"""Groups in Google Cloud's words: machines, quotas, ways to buy, and schedules as windows of an autoscaler."""
+
+import pytest
+
+from advisor.codegen import Wanted
+from advisor.codegen.platforms import platform_of
+from advisor.codegen.platforms.gcp import machine_of
+from advisor.codegen.selection import choose, of_fleet
+from advisor.codegen.stack import stacks_of
+from advisor.codegen.targets.gcp_values import google_groups, windows_of
+from advisor.codegen.timetable import scheduled_sizes
+from advisor.errors import InputError
+from codegen.plans import NIGHTS_AND_WEEKENDS, make_fleet_plan, make_group, make_option, make_plan
+
+WEEK_SECONDS = 7 * 24 * 3600
+
+
+def option(instance_type, **changes):
+    """An option on Google Cloud."""
+    return make_option(provider="gcp", region="us-central1", instance_type=instance_type, **changes)
+
+
+def google_group(instance_type, **changes):
+    """The group of a plan of one option."""
+    plan = make_plan(option(instance_type, **changes))
+    (stack,) = stacks_of(plan, choose(plan, Wanted(rank=1), lambda _: ""), Wanted())
+    (group,) = google_groups(stack)
+    return group
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "machine_type", "accelerator_type", "attached"),
+    [
+        ("g2-standard-4", "g2-standard-4", "nvidia-l4", 0),
+        ("n1-standard-32+4xT4", "n1-standard-32", "nvidia-tesla-t4", 4),
+        ("a3-ultragpu-8g-nolssd", "a3-ultragpu-8g-nolssd", "nvidia-h200-141gb", 0),
+        ("ct6e-standard-8t", "ct6e-standard-8t", "tpu-v6e-slice", 0),
+    ],
+)
+def test_catalog_type_becomes_a_machine_and_what_is_attached(instance_type, machine_type, accelerator_type, attached):
+    """Only an N1 machine has its GPUs attached."""
+    machine = machine_of(instance_type)
+    assert (machine.machine_type, machine.family.accelerator_type, machine.attached) == (
+        machine_type,
+        accelerator_type,
+        attached,
+    )
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "purchase", "code"),
+    [
+        ("g2-standard-4", "on_demand", "NVIDIA-L4-GPUS-per-project-region"),
+        ("g2-standard-4", "spot", "PREEMPTIBLE-NVIDIA-L4-GPUS-per-project-region"),
+        ("g4-standard-48", "on_demand", "GPUS-PER-GPU-FAMILY-per-project-region"),
+        ("ct6e-standard-1t", "on_demand", "TPUS-PER-TPU-FAMILY-per-project-region"),
+        ("ct6e-standard-1t", "spot", "PREEMPTIBLE-TPU-V6E-per-project-region"),
+    ],
+)
+def test_quota_has_the_name_of_cloud_quotas(instance_type, purchase, code):
+    """Spot has a quota of its own."""
+    assert platform_of(option(instance_type, purchase=purchase)).quota.code == code
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "changes", "reason"),
+    [
+        ("a4x-highgpu-4g", {}, "NVLink domain"),
+        ("n1-standard-8+1xP4", {}, "compute capability"),
+        ("n1-standard-8+1xV100", {}, "Turing"),
+        ("g4-standard-6", {"accelerator_count": 0.125}, "vGPU driver"),
+        ("a3-highgpu-1g", {"purchase": "on_demand"}, "spot only"),
+        ("n2-standard-4", {}, "no machine image"),
+        ("g2.standard", {}, "no machine type"),
+    ],
+)
+def test_machine_that_cannot_serve_is_refused_with_the_reason(instance_type, changes, reason):
+    """The message names the type and says why."""
+    with pytest.raises(InputError, match=reason):
+        platform_of(option(instance_type, **changes))
+
+
+def test_machine_that_starts_from_a_reservation_only_says_so():
+    """H200 is sold as spot or by reservation."""
+    assert google_group("a3-ultragpu-8g").provisioning_model == "RESERVATION_BOUND"
+    assert google_group("a3-ultragpu-8g", purchase="spot").provisioning_model == "SPOT"
+    assert google_group("g2-standard-4").provisioning_model == "STANDARD"
+
+
+def test_repair_waits_until_the_model_answers_or_does_not_happen():
+    """Repair can wait for an hour at most: a larger model is not repaired in the middle of its start."""
+    assert google_group("g2-standard-4").heals
+    large = google_group("a3-highgpu-8g", weights_gib=376.3)
+    assert (large.heals, large.healing_delay_seconds) == (False, 3600)
+
+
+def test_share_of_the_requests_finds_someone_at_all_hours():
+    """A backend that the plan empties keeps one instance, of those that are not taken back; one that is not, none more."""
+    empty = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4", "instances": (0, 2)}
+    plan = make_fleet_plan(make_group(**empty), make_group(**empty, purchase="spot"))
+    (stack,) = stacks_of(plan, of_fleet(plan.fleet), Wanted())
+    assert {one.provisioning_model: one.min_instances for one in google_groups(stack)} == {"STANDARD": 1, "SPOT": 0}
+
+
+def test_windows_hold_what_the_schedule_orders():
+    """At each minute of the week, the largest open window or the least number is what the schedule says."""
+    hours = [4 if one else 2 for one in NIGHTS_AND_WEEKENDS]
+    schedule = scheduled_sizes(hours, 15)
+    (window,) = windows_of(schedule, 2)
+    assert (window.cron, window.duration_seconds, window.instances) == ("45 6 * * 1,2,3,4,5", 12.25 * 3600, 4)
+    assert windows_of((), 2) == ()
+
+
+def test_windows_of_different_lengths_are_kept_apart():
+    """A weekend that lasts longer than a night is a window of its own, and every entry is named once."""
+    hours = [2 if one else 4 for one in NIGHTS_AND_WEEKENDS]
+    windows = windows_of(scheduled_sizes(hours, 0), 2)
+    assert [(one.cron, one.duration_seconds // 3600) for one in windows] == [
+        ("0 19 * * 1,2,3,4", 12),
+        ("0 19 * * 5", 60),
+    ]
+    assert len({one.name for one in windows}) == 2
+    assert sum(one.duration_seconds for one in windows) < WEEK_SECONDS

@@ -1,0 +1,315 @@
+"""Manifests: what runs, where, how many, and that no text of a plan changes their structure."""
+
+from datetime import datetime, timedelta
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.codegen.kubernetes import (
+    NODE_LABEL,
+    ClusterManner,
+    kubernetes_files,
+    node_volume_gib,
+    obstacle_to_kubernetes,
+    repository,
+    windows,
+)
+from advisor.codegen.model import Wanted
+from advisor.codegen.selection import choose
+from advisor.codegen.stack import stacks_of
+from advisor.codegen.timetable import HOURS_PER_WEEK, scheduled_sizes
+from advisor.plan.fleet.scaling_values import Policy
+from codegen.plans import HOSTILE, make_fleet_plan, make_group, make_option, make_plan
+
+ACCELERATORS = ("nvidia.com/gpu", "amd.com/gpu", "aws.amazon.com/neuron", "google.com/tpu")
+PLAIN = ClusterManner()
+
+
+def stack_of(plan):
+    """The only stack of a plan."""
+    (stack,) = stacks_of(plan, choose(plan, Wanted(), lambda _choice: ""), Wanted())
+    return stack
+
+
+def objects_of(plan, manner=PLAIN):
+    """All objects by kind and name."""
+    found = {}
+    for path, text in kubernetes_files(stack_of(plan), manner).items():
+        if path.startswith("kubernetes/") and path.endswith(".yaml"):
+            for document in yaml.safe_load_all(text):
+                found[document["kind"], document.get("metadata", {}).get("name")] = document
+    return found
+
+
+def of_kind(objects, kind):
+    """The objects of a kind."""
+    return [one for (found, _), one in objects.items() if found == kind]
+
+
+def pod_of(objects):
+    """The pod of the only deployment, and its container."""
+    (deployment,) = of_kind(objects, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    return pod, container
+
+
+def accelerators_of(container):
+    """Requested accelerators."""
+    return {name: count for name, count in container["resources"]["limits"].items() if name in ACCELERATORS}
+
+
+def test_one_pod_serves_one_replica():
+    """Two instances of four replicas are eight pods of one GPU each, and no container shares out requests by itself."""
+    option = make_option(
+        instance_type="g6.12xlarge", accelerator_count=4.0, replicas_per_instance=4, instances=2, precision="fp8"
+    )
+    objects = objects_of(make_plan(option))
+    (deployment,) = of_kind(objects, "Deployment")
+    _, container = pod_of(objects)
+    assert deployment["spec"]["replicas"] == 8
+    assert accelerators_of(container) == {"nvidia.com/gpu": 1}
+    assert not [word for word in container["args"] if "data-parallel" in word]
+
+
+def test_a_replica_over_several_accelerators_gets_them_all():
+    """Tensor parallel 4 × pipeline parallel 2 takes 8 GPUs, and shared memory for each."""
+    option = make_option(
+        instance_type="p5.48xlarge",
+        accelerator="H100-SXM",
+        accelerator_count=8.0,
+        tensor_parallel=4,
+        pipeline_parallel=2,
+    )
+    pod, container = pod_of(objects_of(make_plan(option)))
+    assert accelerators_of(container) == {"nvidia.com/gpu": 8}
+    assert container["resources"]["requests"]["cpu"] == 8
+    memory = next(one for one in pod["volumes"] if one["name"] == "shared-memory")
+    assert memory["emptyDir"] == {"medium": "Memory", "sizeLimit": "16Gi"}
+
+
+def test_neuron_pods_ask_for_chips():
+    """Two chips of four cores: the resource counts chips, the engine's option counts cores."""
+    option = make_option(
+        instance_type="inf2.24xlarge", accelerator="Inferentia2", accelerator_count=6.0, tensor_parallel=2,
+        engine="vLLM-NxDI", engine_version="0.16",
+    )  # fmt: skip
+    pod, container = pod_of(objects_of(make_plan(option)))
+    assert accelerators_of(container) == {"aws.amazon.com/neuron": 2}
+    assert "--tensor-parallel-size=4" in container["args"]
+    assert [one["key"] for one in pod["tolerations"]] == ["aws.amazon.com/neuron"]
+
+
+def test_pods_ask_for_no_privilege():
+    """The pod security standard "restricted" is enforced, and kept to."""
+    objects = objects_of(make_plan(make_option()))
+    pod, container = pod_of(objects)
+    (namespace,) = of_kind(objects, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["seccompProfile"]) == (
+        True, {"type": "RuntimeDefault"},
+    )  # fmt: skip
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "privileged": False, "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }  # fmt: skip
+    assert pod["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC", "hostPath"} & (set(pod) | {k for v in pod["volumes"] for k in v})
+
+
+def test_devices_of_root_are_served_by_root_and_it_is_said():
+    """An AMD pod runs as root, under a weaker standard, with the reason where a reader looks."""
+    option = make_option(
+        provider="azure", instance_type="Standard_ND96isr_MI300X_v5", accelerator="MI300X", region="eastus"
+    )
+    objects = objects_of(make_plan(option))
+    (namespace,) = of_kind(objects, "Namespace")
+    pod, container = pod_of(objects)
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
+    assert "runAsUser" not in pod["securityContext"]
+    assert accelerators_of(container) == {"amd.com/gpu": 1}
+    files = kubernetes_files(stack_of(make_plan(option)), ClusterManner())
+    reasons = {one["id"]: one["statement"] for one in yaml.safe_load(files[".trivyignore.yaml"])["misconfigurations"]}
+    assert "render group" in reasons["KSV-0012"]
+
+
+def test_the_token_is_referred_to_and_never_held():
+    """The hub token comes from a secret that may be missing; the model from the map that the user edits."""
+    _, container = pod_of(objects_of(make_plan(make_option())))
+    environment = {one["name"]: one for one in container["env"]}
+    assert environment["HF_TOKEN"]["valueFrom"]["secretKeyRef"] == {
+        "name": "hub-token",
+        "key": "token",
+        "optional": True,
+    }
+    assert container["args"][:3] == ["serve", "$(MODEL_ID)", "--revision=$(MODEL_REVISION)"]
+    assert set(environment) >= {"MODEL_ID", "MODEL_REVISION"}
+
+
+def test_a_model_that_only_the_user_can_name_is_asked_for():
+    """The map has no model, so that pods wait for one, and the file says which."""
+    plan = make_plan(make_option(precision="int4"))
+    files = kubernetes_files(stack_of(plan), ClusterManner())
+    text = files["kubernetes/us-east-1/kustomization.yaml"]
+    assert not [
+        word for one in yaml.safe_load(text)["configMapGenerator"] for word in one["literals"] if "MODEL_ID" in word
+    ]
+    assert "4-bit (AWQ, GPTQ" in text
+
+
+def test_every_mount_has_its_volume_and_fits():
+    """Volumes are those that are mounted, and the pod's disk is what they may take together."""
+    pod, container = pod_of(objects_of(make_plan(make_option())))
+    volumes = {one["name"]: one["emptyDir"] for one in pod["volumes"]}
+    assert {one["name"] for one in container["volumeMounts"]} == set(volumes)
+    disk = sum(int(one["sizeLimit"].removesuffix("Gi")) for one in volumes.values() if "medium" not in one)
+    assert container["resources"]["limits"]["ephemeral-storage"] == f"{disk}Gi"
+
+
+def test_node_holds_the_weights_of_each_replica():
+    """160 GiB hold one copy of 18 GiB; each of three more needs 18 + 8 + 8."""
+    option = make_option(instance_type="g6.12xlarge", accelerator_count=4.0, replicas_per_instance=4)
+    (group,) = stack_of(make_plan(option)).groups
+    assert node_volume_gib(group) == 160 + 3 * (18 + 8 + 8)
+
+
+def test_groups_of_a_backend_share_its_service_and_keep_to_their_nodes():
+    """On-demand and spot pods answer for one service, each on nodes of its own."""
+    spot = make_group(purchase="spot", instance_type="g6.2xlarge")
+    objects = objects_of(make_fleet_plan(make_group(), spot), ClusterManner(spot_taint="example.com/spot"))
+    (service,) = of_kind(objects, "Service")
+    deployments = of_kind(objects, "Deployment")
+    assert len(deployments) == 2
+    for deployment in deployments:
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        pod = deployment["spec"]["template"]["spec"]
+        assert service["spec"]["selector"].items() <= labels.items()
+        assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert pod["nodeSelector"] == {NODE_LABEL: f"support-chat-{deployment['metadata']['name']}"}
+        taints = {one["key"] for one in pod["tolerations"]}
+        assert ("example.com/spot" in taints) == deployment["metadata"]["name"].endswith("spot")
+
+
+def test_labels_of_a_cloud_are_selected_too():
+    """What a cloud wants selected comes on top."""
+    stack = stack_of(make_plan(make_option()))
+    manner = ClusterManner(node_labels={stack.groups[0].key: {"cloud.example.com/topology": "2x4"}})
+    pod, _ = pod_of(objects_of(make_plan(make_option()), manner))
+    assert pod["nodeSelector"] == {
+        NODE_LABEL: f"support-chat-{stack.groups[0].key}",
+        "cloud.example.com/topology": "2x4",
+    }
+
+
+def test_requests_follow_the_weights():
+    """The route names each service of the region with its percentage."""
+    busy = make_group(request_shares=(0.75, 0.75))
+    other = make_group(instance_type="g5.xlarge", accelerator="A10G", request_shares=(0.25, 0.25))
+    objects = objects_of(make_fleet_plan(busy, other))
+    (route,) = of_kind(objects, "HTTPRoute")
+    weights = {one["name"]: one["weight"] for one in route["spec"]["rules"][0]["backendRefs"]}
+    assert sorted(weights.values()) == [25, 75]
+    assert set(weights) == {one["metadata"]["name"] for one in of_kind(objects, "Service")}
+
+
+def test_a_schedule_becomes_cron_windows():
+    """Four from 06:45 (15 minutes ahead) to 19:00 on weekdays, two otherwise."""
+    objects = objects_of(make_fleet_plan(make_group()))
+    (deployment,), (scaled,) = of_kind(objects, "Deployment"), of_kind(objects, "ScaledObject")
+    assert "replicas" not in deployment["spec"]
+    assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (2, 4)
+    assert scaled["spec"]["triggers"] == [
+        {
+            "type": "cron",
+            "metadata": {
+                "timezone": "Etc/UTC", "start": "45 6 * * 1,2,3,4,5", "end": "0 19 * * 1,2,3,4,5", "desiredReplicas": "4",
+            },
+        }
+    ]  # fmt: skip
+
+
+def test_a_group_that_never_changes_is_not_scaled():
+    """A scaled object without a trigger is none that KEDA takes: the deployment holds the number."""
+    objects = objects_of(make_fleet_plan(make_group(instances=(3, 3))))
+    (deployment,) = of_kind(objects, "Deployment")
+    assert deployment["spec"]["replicas"] == 3
+    assert not of_kind(objects, "ScaledObject")
+
+
+def test_load_scales_between_the_plan_s_numbers():
+    """By rate, queue and cache, from the quietest hours to the headroom; and one pod at least, to be measured."""
+    objects = objects_of(make_fleet_plan(make_group(instances=(0, 4)), policy=Policy.REACTIVE))
+    (scaled,) = of_kind(objects, "ScaledObject")
+    assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (1, 5)
+    assert scaled["spec"]["fallback"] == {"failureThreshold": 3, "replicas": 4}
+    triggers = [one["metadata"] for one in scaled["spec"]["triggers"]]
+    assert [one["threshold"] for one in triggers] == ["1.35", "4", "0.8"]
+    assert [one["query"].split("{")[0].rpartition("(")[2] for one in triggers] == [
+        "vllm:request_success_total", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc",
+    ]  # fmt: skip
+    kustomization = objects["Kustomization", None]
+    assert "pod-monitor.yaml" in kustomization["resources"]
+    assert kustomization["replacements"][0]["source"]["fieldPath"] == "data.PROMETHEUS"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=HOURS_PER_WEEK, max_size=HOURS_PER_WEEK), st.integers(0, 59))
+def test_windows_say_what_the_schedule_says(hours, minutes_ahead):
+    """At each quarter of an hour of the week, the windows give the number of instances that the schedule sets."""
+    schedule = scheduled_sizes(hours, minutes_ahead)
+    found = windows(schedule, min(hours), 1)
+    if not schedule:
+        assert found == ()
+        return
+    monday = datetime(2026, 11, 23)  # noqa: DTZ001 - a calendar, not a moment
+    for quarter in range(0, HOURS_PER_WEEK * 4, 7):
+        moment = monday + timedelta(minutes=15 * quarter)
+        held = [window.replicas for window in found if _last(window.start, moment) > _last(window.end, moment)]
+        due = max((_last(one.cron, moment), one.instances) for one in schedule)
+        assert max(held, default=min(hours)) == due[1]
+
+
+def _last(cron, moment):
+    """When a cron expression last fired, up to and with *moment*."""
+    minute, hour, _, _, days = cron.split()
+    weekdays = set(range(7)) if days == "*" else {int(day) for day in days.split(",")}
+    candidates = [moment - timedelta(days=back) for back in range(8)]
+    times = [day.replace(hour=int(hour), minute=int(minute)) for day in candidates if day.isoweekday() % 7 in weekdays]
+    return max(time for time in times if time <= moment)
+
+
+def test_hostile_texts_stay_values():
+    """Quotes, line ends and variables of a plan change neither the objects nor their keys."""
+    plain = objects_of(make_plan(make_option(engine_version="0.30.0")))
+    option = make_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
+    hostile = objects_of(make_plan(option, name=HOSTILE, model=HOSTILE))
+    assert sorted(kind for kind, _ in hostile) == sorted(kind for kind, _ in plain)
+    (before,), (after,) = of_kind(plain, "Deployment"), of_kind(hostile, "Deployment")
+    assert _keys(before["spec"]) == _keys(after["spec"])
+
+
+def _keys(value):
+    if isinstance(value, dict):
+        return {key: _keys(inner) for key, inner in value.items()}
+    return [_keys(inner) for inner in value] if isinstance(value, list) else None
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("vllm/vllm-openai:v0.30.0", "vllm/vllm-openai"),
+        ("registry.example:5000/team/engine@sha256:" + "0" * 64, "registry.example:5000/team/engine"),
+        ("registry.example:5000/engine:1", "registry.example:5000/engine"),
+        ("engine", "engine"),
+    ],
+)
+def test_repository_is_what_a_kustomization_names(image, expected):
+    """The tag goes, the port of the registry stays."""
+    assert repository(image) == expected
+
+
+def test_serverless_capacity_has_no_nodes():
+    """It is refused with the reason."""
+    assert "serverless" in obstacle_to_kubernetes(stack_of(make_plan(make_option(purchase="serverless"))))

@@ -1,0 +1,219 @@
+"""A run that is cut off at any point: nothing is lost, and the next run ends where an undisturbed one does."""
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from advisor.codegen import Generated, Manner, Prefer
+from advisor.codegen.writing import write, write_files
+from advisor.errors import InputError
+
+TEXT = "".join(f"line {number}\n" for number in range(20))
+OLD = {"main.tf": TEXT, "fleet.tf": "old\n", "gone.tf": "gone\n", "deep/gone.tf": "gone\n"}
+NEW = {
+    "main.tf": TEXT.replace("line 3\n", "new 3\n"),
+    "fleet.tf": "new\n",
+    "added.tf": "added\n",
+    "deep/er/x.tf": "x\n",
+}
+NEWER = {"main.tf": NEW["main.tf"].replace("line 18\n", "newer 18\n"), "fleet.tf": "newer\n", "late.tf": "late\n"}
+CALLS = ((os, "replace"), (os, "rename"), (os, "unlink"), (os, "mkdir"), (os, "rmdir"), (os, "fsync"))
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def code(files):
+    """Generated code."""
+    return Generated(files=files, roots=("",), targets=("ec2",), plan_digest="sha256:0", warnings=())
+
+
+def prepare(directory):
+    """Code of an earlier run in which a person edited, deleted and added."""
+    write_files(code(OLD), directory)
+    (directory / "main.tf").write_text(TEXT.replace("line 10\n", "mine 10\n"))
+    (directory / "mine.tf").write_text("mine\n")
+
+
+def state(directory):
+    """Everything that lies there."""
+    return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def kill_at(monkeypatch, number):
+    """The process ends before its change number *number* of the disk; True afterwards when it did."""
+    count = iter(range(10_000))
+    done = []
+
+    def counted(function):
+        def call(*arguments, **options):
+            if done or next(count) == number:
+                done.append(True)
+                raise Killed
+            return function(*arguments, **options)
+
+        return call
+
+    for owner, name in CALLS:
+        monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
+    return done
+
+
+def run_until(monkeypatch, number, directory, files, manner=None):
+    """A run that is killed; False when it ended before that."""
+    with monkeypatch.context() as patched:
+        done = kill_at(patched, number)
+        with contextlib.suppress(Killed):
+            write_files(code(files), directory, manner)
+        return bool(done)
+
+
+def test_the_same_code_after_a_cut_run(monkeypatch, tmp_path):
+    """At every change of the disk: the person's text is there all the time, and the next run completes the state."""
+    prepare(tmp_path / "whole")
+    write_files(code(NEW), tmp_path / "whole")
+    wanted = state(tmp_path / "whole")
+    number = 0
+    while True:
+        directory = tmp_path / str(number)
+        prepare(directory)
+        was_cut = run_until(monkeypatch, number, directory, NEW)
+        assert "mine 10\n" in (directory / "main.tf").read_text()
+        assert (directory / "mine.tf").read_text() == "mine\n"
+        write_files(code(NEW), directory)
+        assert state(directory) == wanted
+        if not was_cut:
+            break
+        shutil.rmtree(directory)
+        number += 1
+    assert number > 20
+
+
+def test_other_code_after_a_cut_run(monkeypatch, tmp_path):
+    """The plan changed before the next run: it ends where two undisturbed runs, or the second alone, would."""
+    for number in range(0, 60, 2):
+        directory = tmp_path / str(number)
+        prepare(directory)
+        was_cut = run_until(monkeypatch, number, directory, NEW)
+        write_files(code(NEWER), directory)
+        files = {path: text for path, text in state(directory).items() if not path.startswith(".advisor")}
+        merged = NEWER["main.tf"].replace("line 10\n", "mine 10\n")
+        assert files == {
+            path: text.encode() for path, text in (NEWER | {"main.tf": merged, "mine.tf": "mine\n"}).items()
+        }
+        if not was_cut:
+            return
+    pytest.fail("the run did not end")
+
+
+@pytest.mark.parametrize("manner", [Manner(force=True), Manner(conflicts=Prefer.THEIRS)], ids=["force", "theirs"])
+def test_what_is_overwritten_on_demand_is_nowhere_lost(manner, monkeypatch, tmp_path):
+    """At each moment the person's text lies in the file or in its copy."""
+    mine = b"".join(b"mine %d\n" % number for number in range(20))
+    for number in range(60):
+        directory = tmp_path / str(number)
+        prepare(directory)
+        (directory / "main.tf").write_bytes(mine)
+        was_cut = run_until(monkeypatch, number, directory, NEW, manner)
+        assert mine in state(directory).values()
+        if not was_cut:
+            return
+    pytest.fail("the run did not end")
+
+
+def test_first_run_cut_off(monkeypatch, tmp_path):
+    """There is no manifest yet: what was written already is taken over."""
+    for number in range(60):
+        directory = tmp_path / str(number)
+        was_cut = run_until(monkeypatch, number, directory, NEW)
+        write_files(code(NEW), directory)
+        files = {path: text for path, text in state(directory).items() if not path.startswith(".advisor")}
+        assert files == {path: text.encode() for path, text in NEW.items()}
+        if not was_cut:
+            return
+    pytest.fail("the run did not end")
+
+
+def test_full_disk_is_a_user_error(monkeypatch, tmp_path):
+    """The message names the place, and the next run completes."""
+    prepare(tmp_path)
+    with monkeypatch.context() as patched:
+
+        def full(*_arguments):
+            raise OSError(28, "No space left on device")
+
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(InputError, match="No space left"):
+            write_files(code(NEW), tmp_path)
+    write_files(code(NEW), tmp_path)
+    assert (tmp_path / "added.tf").read_text() == "added\n"
+
+
+def test_change_during_the_run_is_noticed(monkeypatch, tmp_path):
+    """An editor that saves between reading and writing does not lose what it saved."""
+    prepare(tmp_path)
+
+    original = write.carry_out
+
+    def late(directory, change):
+        if change.path == "main.tf":
+            (directory / "main.tf").write_text("saved meanwhile\n")
+        original(directory, change)
+
+    monkeypatch.setattr(write, "carry_out", late)
+    with pytest.raises(InputError, match="changed while this was running"):
+        write_files(code(NEW), tmp_path)
+    assert (tmp_path / "main.tf").read_text() == "saved meanwhile\n"
+
+
+def _run(directory: Path, files: dict[str, str], outcomes) -> None:
+    try:
+        write_files(code(files), directory)
+        outcomes.put("done")
+    except InputError as error:
+        outcomes.put(error.message)
+
+
+def test_runs_at_the_same_time_do_not_mix(tmp_path):
+    """Each run is done or says that another is writing; the result is that of one of them."""
+    prepare(tmp_path)
+    context = multiprocessing.get_context("spawn")
+    outcomes = context.Queue()
+    runs = [context.Process(target=_run, args=(tmp_path, files, outcomes)) for files in (NEW, NEWER)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(60)
+    told = sorted(outcomes.get(timeout=5) for _ in runs)
+    assert set(told) <= {"another run is writing here", "done"}
+    assert "done" in told
+    assert (tmp_path / "fleet.tf").read_text() in ("new\n", "newer\n")
+    assert (tmp_path / "late.tf").exists() == ((tmp_path / "fleet.tf").read_text() == "newer\n")
+
+
+def test_second_writer_is_told(monkeypatch, tmp_path):
+    """While one run writes, another is refused."""
+    prepare(tmp_path)
+    inside, go_on = threading.Event(), threading.Event()
+    original = write.carry_out
+
+    def slow(directory, change):
+        inside.set()
+        go_on.wait(10)
+        original(directory, change)
+
+    monkeypatch.setattr(write, "carry_out", slow)
+    first = threading.Thread(target=write_files, args=(code(NEW), tmp_path))
+    first.start()
+    assert inside.wait(10)
+    with pytest.raises(InputError, match="another run is writing here"):
+        write_files(code(NEW), tmp_path)
+    go_on.set()
+    first.join(10)
+    assert (tmp_path / "added.tf").exists()

@@ -1,0 +1,125 @@
+"""Checks that the azurerm provider, or Azure behind it, makes in code and that no schema holds."""
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_INSTANCES = Path(__file__).resolve().parents[2] / "instance_catalog" / "instances.csv"
+_LONGEST_NAMES = {
+    ("azurerm_linux_virtual_machine_scale_set", "name"): 64,
+    ("azurerm_linux_virtual_machine_scale_set", "computer_name_prefix"): 58,
+    ("azurerm_lb", "name"): 80,
+    ("azurerm_log_analytics_workspace", "name"): 63,
+    ("azurerm_monitor_action_group", "short_name"): 12,
+    ("azurerm_private_dns_a_record", "name"): 63,
+    ("azurerm_container_app", "name"): 32,
+    ("azurerm_kubernetes_cluster_node_pool", "name"): 12,
+}
+_FREQUENCIES = ("PT1M", "PT5M", "PT10M", "PT15M", "PT30M", "PT45M", "PT1H", "PT2H", "PT6H", "P1D")
+Found = Iterator[tuple[str, str]]
+
+
+def broken_azure_rules(resource_type: str, config: dict[str, Any]) -> Found:
+    """Pairs of attribute and complaint."""
+    for (typed, name), longest in _LONGEST_NAMES.items():
+        text = config.get(name)
+        if typed == resource_type and isinstance(text, str) and len(text) > longest:
+            yield name, f"longer than {longest} characters"
+    rules = _RULES.get(resource_type)
+    if rules is not None:
+        yield from rules(config)
+
+
+def _scale_set(config: dict[str, Any]) -> Found:
+    yield from _size("sku", config)
+    yield from _spot(config)
+    for repair in _blocks(config, "automatic_instance_repair"):
+        minutes = re.fullmatch(r"PT(\d+)M", _text(repair["grace_period"]) or "PT10M")
+        if minutes is None or not 10 <= int(minutes[1]) <= 90:
+            yield "automatic_instance_repair", "the grace period must be PT10M to PT90M"
+    for policy in _blocks(config, "rolling_upgrade_policy"):
+        if policy["maximum_surge_instances_enabled"] is True and config.get("overprovision") is not False:
+            yield "overprovision", "must be false when replacements start first"
+
+
+def _spot(config: dict[str, Any]) -> Found:
+    priority, eviction = _text(config.get("priority")), config.get("eviction_policy")
+    if priority not in (None, "Regular", "Spot"):
+        yield "priority", "must be Regular or Spot"
+    if priority == "Regular" and eviction is not None:
+        yield "eviction_policy", "is for spot instances only"
+    if priority == "Spot" and eviction not in ("Delete", "Deallocate"):
+        yield "eviction_policy", "must be Delete or Deallocate"
+
+
+def _text(value: Any) -> str | None:
+    """None for what is not known yet."""
+    return value if isinstance(value, str) else None
+
+
+def _blocks(config: dict[str, Any], name: str) -> list[Any]:
+    """None for what is not known yet."""
+    value = config.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _size(attribute: str, config: dict[str, Any]) -> Found:
+    size = config.get(attribute)
+    if isinstance(size, str) and size not in _sizes():
+        yield attribute, f"Azure sells no {size}"
+
+
+@cache
+def _sizes() -> frozenset[str]:
+    with _INSTANCES.open(newline="") as rows:
+        return frozenset(row["name"] for row in csv.DictReader(rows) if row["provider"] == "azure")
+
+
+def _alert(config: dict[str, Any]) -> Found:
+    for name in ("evaluation_frequency", "window_duration"):
+        text = config.get(name)
+        if isinstance(text, str) and text not in _FREQUENCIES:
+            yield name, f"{text} is none of {', '.join(_FREQUENCIES)}"
+    for criteria in _blocks(config, "criteria"):
+        for periods in _blocks(criteria, "failing_periods"):
+            count = periods["number_of_evaluation_periods"]
+            if isinstance(count, int) and not 1 <= count <= 6:
+                yield "criteria", "evaluations must be 1 to 6"
+
+
+def _autoscale(config: dict[str, Any]) -> Found:
+    profiles = _blocks(config, "profile")
+    if len(profiles) > 20:
+        yield "profile", "more than 20"
+    for capacity in (one for profile in profiles for one in _blocks(profile, "capacity")):
+        sizes = [capacity[name] for name in ("minimum", "default", "maximum")]
+        if all(isinstance(size, int) for size in sizes) and sizes != sorted(sizes):
+            yield "profile", "the default must lie between minimum and maximum"
+
+
+def _load_balancer_rule(config: dict[str, Any]) -> Found:
+    minutes = config.get("idle_timeout_in_minutes")
+    if isinstance(minutes, int) and not 4 <= minutes <= 100:
+        yield "idle_timeout_in_minutes", "must be 4 to 100"
+
+
+def _security_rule(config: dict[str, Any]) -> Found:
+    priority = config.get("priority")
+    if isinstance(priority, int) and not 100 <= priority <= 4096:
+        yield "priority", "must be 100 to 4096"
+    for end in ("source", "destination"):
+        given = [config.get(f"{end}_address_prefix"), config.get(f"{end}_address_prefixes")]
+        if given == [None, None]:
+            yield f"{end}_address_prefix", "give one prefix or several"
+
+
+_RULES: dict[str, Callable[[dict[str, Any]], Found]] = {
+    "azurerm_linux_virtual_machine_scale_set": _scale_set,
+    "azurerm_monitor_scheduled_query_rules_alert_v2": _alert,
+    "azurerm_monitor_autoscale_setting": _autoscale,
+    "azurerm_lb_rule": _load_balancer_rule,
+    "azurerm_network_security_rule": _security_rule,
+}

@@ -1,0 +1,89 @@
+"""What kubectl, the API's schemas and scanners say of the generated manifests."""
+
+import json
+import subprocess
+
+import pytest
+import yaml
+
+from advisor.codegen import Language, generate
+from codegen.scenarios import SCENARIOS
+from iac import harness, kubernetes_tools
+from iac.modules import needs
+
+NAMES = [name for name, make in SCENARIOS.items() if (make().wanted.target or "").startswith(("eks", "gke", "aks"))]
+VERSIONS = ("1.33.1", "1.37.0")
+"""The oldest one that a cloud still supports, and the newest."""
+
+
+@pytest.fixture(scope="session")
+def kubectl(tmp_path_factory):
+    """The program."""
+    needs("kubernetes")
+    return kubernetes_tools.extract_kubectl(tmp_path_factory.mktemp("kubectl"))
+
+
+@pytest.fixture
+def root(tmp_path, request):
+    """The generated files of a scenario."""
+    scenario = SCENARIOS[request.param]()
+    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    return harness.write_module(files, tmp_path / request.param)
+
+
+@pytest.mark.parametrize("root", NAMES, indirect=True)
+def test_kustomizations_build_valid_objects(root, kubectl):
+    """Each folder builds, each object of the API itself is valid without an unknown property, and no placeholder stays."""
+    kustomizations = list(root.glob("kubernetes/*/kustomization.yaml"))
+    assert kustomizations
+    for path in kustomizations:
+        built = kubernetes_tools.built(kubectl, path.parent).ok().out
+        assert "set-in-the-kustomization" not in built
+        kinds = [one["kind"] for one in yaml.safe_load_all(built)]
+        assert {"Namespace", "ServiceAccount", "Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy"} <= set(
+            kinds
+        )
+        (path.parent / "built.yaml").write_text(built)
+        for version in VERSIONS:
+            kubernetes_tools.validated(path.parent / "built.yaml", version).ok()
+
+
+def test_a_mistake_does_not_pass(tmp_path):
+    """The schemas are no rubber stamp: a misspelt property of a pod is an error."""
+    needs("kubernetes")
+    pod = {"containers": [{"name": "x", "image": "x", "imagePulPolicy": "Always"}]}
+    wrong = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": pod}
+    (tmp_path / "pod.yaml").write_text(json.dumps(wrong))
+    said = kubernetes_tools.validated(tmp_path / "pod.yaml", VERSIONS[-1])
+    assert said.code != 0
+    assert "imagePulPolicy" in said.out + said.err
+
+
+@pytest.mark.parametrize("root", NAMES, indirect=True)
+def test_checkov_finds_nothing_in_manifests(root):
+    """What is not waived beside the object, with a reason, is not there."""
+    needs("checkov")
+    command = [harness.tool("checkov", "checkov"), "--directory", root, "--framework", "kubernetes"]
+    options = ["--skip-download", "--compact", "--quiet", "--output", "json"]
+    ran = subprocess.run([*command, *options], text=True, capture_output=True, timeout=300, check=False)
+    report = json.loads(ran.stdout)
+    assert [(one["check_id"], one["file_path"]) for one in report["results"]["failed_checks"]] == []
+    assert report["summary"]["passed"] > 50
+
+
+@pytest.mark.parametrize("root", NAMES, indirect=True)
+def test_trivy_finds_nothing_in_manifests(root):
+    """What the file of reasons does not hold is not there; and every reason is needed."""
+    needs("tools")
+    reasons = yaml.safe_load((root / ".trivyignore.yaml").read_text())["misconfigurations"]
+    assert _found_by_trivy(root, "--ignorefile", root / ".trivyignore.yaml") == set()
+    assert {one["id"] for one in reasons} <= _found_by_trivy(root)
+    assert all(len(one["statement"].split()) >= 5 for one in reasons)
+
+
+def _found_by_trivy(root, *options):
+    quiet = ["--skip-check-update", "--skip-version-check", "--disable-telemetry", "--quiet"]
+    command = [harness.tool("tools", "trivy"), "config", *quiet, *options, "--format", "json", root / "kubernetes"]
+    ran = subprocess.run(command, text=True, capture_output=True, timeout=300, check=True)
+    results = json.loads(ran.stdout).get("Results", [])
+    return {one["ID"] for result in results for one in result.get("Misconfigurations", [])}
