@@ -164,6 +164,21 @@ resource "aws_autoscaling_group" "this" {
     }
   }
 
+  # Instances that have served before wait, stopped, for the next busy hours: their disks cost, their time does not.
+  dynamic "warm_pool" {
+    for_each = each.value.warm_pool ? [each.value.instances] : []
+
+    content {
+      pool_state                  = "Stopped"
+      min_size                    = 0
+      max_group_prepared_capacity = warm_pool.value
+
+      instance_reuse_policy {
+        reuse_on_scale_in = true
+      }
+    }
+  }
+
   # An instance is in service once its model answers; until then it counts for nothing.
   initial_lifecycle_hook {
     name                 = "ready"

@@ -23,7 +23,7 @@ locals {
     us-east-1-1xl4-bf16-tp1-vllm = {
       region        = "us-east-1"
       weight        = 100
-      min_instances = 4
+      min_instances = 2
       image         = "vllm/vllm-openai:v0.30.0"
       model         = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint    = "the planned model"
@@ -49,7 +49,7 @@ locals {
     us-west-2-1xl4-bf16-tp1-vllm = {
       region        = "us-west-2"
       weight        = 100
-      min_instances = 5
+      min_instances = 1
       image         = "vllm/vllm-openai:v0.30.0"
       model         = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint    = "the planned model"
@@ -83,9 +83,9 @@ locals {
       spot                 = false
       gpu                  = true
       instances            = 4
-      min_instances        = 4
+      min_instances        = 2
       max_instances        = 5
-      warm_pool            = false
+      warm_pool            = true
       ready_seconds        = 1080
       requests_per_minute  = 81
       launch_ahead_seconds = 1080
@@ -100,7 +100,7 @@ locals {
       spot                 = true
       gpu                  = true
       instances            = 5
-      min_instances        = 5
+      min_instances        = 1
       max_instances        = 7
       warm_pool            = false
       ready_seconds        = 1080
