@@ -47,6 +47,7 @@ from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
 from advisor.workload.document import read_workload
+from advisor.workload.negotiated import holdings_of, with_holdings
 from advisor.workload.values import DeclaredDemand, PrometheusDemand, SampleDemand, TraceDemand, Workload
 
 if TYPE_CHECKING:
@@ -77,12 +78,22 @@ class Answer:
     offers: Mapping[tuple[str, str], tuple[Offer, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan is made from beside its workload."""
+
+    calibration: Path | None = None
+    """Directory of a calibration of one's own; None: the catalog's."""
+    catalog: Catalog | None = None
+    """What is sold, and at what price; None: the user's catalog with all its layers."""
+
+
 def recommend(
     path: Path,
     *,
     every_variant: bool = False,
     progress: CountProgress | None = None,
-    calibration: Path | None = None,
+    basis: Basis | None = None,
     previous: Plan | None = None,
     prometheus: PrometheusDemand | None = None,
 ) -> Plan:
@@ -92,20 +103,34 @@ def recommend(
         path: the workload file.
         every_variant: keep every precision and parallelism, not only the best of each offer.
         progress: called with the number of requests read while a trace is counted.
-        calibration: directory of a calibration of one's own; the catalog's without.
+        basis: what is known of prices and performance.
         previous: what was planned before and runs now; leaving it has to be worth its cost.
         prometheus: server to take demand from, in place of the source that the file names.
 
     Raises:
         InputError: something in the workload, its demand or its model that the user can mend.
     """
-    model = load_model(calibration)
+    basis = basis or Basis()
+    model = load_model(basis.calibration)
     workload = read_workload(path, prometheus)
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
+    catalog = basis.catalog or load_catalog()
+    workload = with_account(workload, catalog)
     if workload.commitments and workload.as_of is None:
         workload = replace(workload, as_of=dt.datetime.now(dt.UTC).date())
-    return plan_for(workload, load_catalog(), every_variant=every_variant, progress=progress, model=model)
+    return plan_for(workload, catalog, every_variant=every_variant, progress=progress, model=model)
+
+
+def with_account(workload: Workload, catalog: Catalog) -> Workload:
+    """The workload with what the user's overlay says of the account: regions, commitments and quotas.
+
+    Raises:
+        InputError: the overlay is wrong, or allows none of the workload's regions.
+    """
+    holdings = holdings_of(catalog)
+    today = dt.datetime.now(dt.UTC).date()
+    return workload if holdings is None else with_holdings(workload, holdings, catalog, today)
 
 
 def plan_for(

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.catalog import Catalog
-from advisor.catalog.names import suggestion
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.models.model import Model
+from advisor.names import suggestion
 from advisor.workload.values import Deployment, PrometheusDemand, Workload
 
 GENERATING_TASKS = ("llm", "vlm")

@@ -4,6 +4,7 @@ import difflib
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ROOT = Path(__file__).parents[1]
+
+# What the person who runs the tests has refreshed or negotiated must not enter their results.
+_NOBODY = tempfile.TemporaryDirectory(prefix="advisor-tests-")
+os.environ["XDG_CACHE_HOME"], os.environ["XDG_CONFIG_HOME"] = f"{_NOBODY.name}/cache", f"{_NOBODY.name}/config"
 
 
 def pytest_addoption(parser):

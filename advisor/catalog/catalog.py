@@ -1,19 +1,19 @@
 """The catalog as one frozen value: everything by name, each table read when it is first asked for."""
 
+import copy
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog import readers
-from advisor.catalog.names import architecture_key, normalised, suggestion
 from advisor.catalog.partitions import Partition, read_partitions
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.planning_tables import PlanningTables
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Quality
-from advisor.data_files import data_dir
 from advisor.errors import InputError
+from advisor.names import architecture_key, normalised, suggestion
 
 _ENGINE_PREFERENCE = ("vLLM-NxDI", "vLLM-Neuron", "vLLM-Gaudi", "vLLM-TPU", "vLLM", "TensorRT-LLM", "SGLang")
 """The vendor's own vLLM first: it is the one whose deployment we write."""
@@ -50,10 +50,15 @@ class Catalog(PlanningTables):
         Raises:
             InputError: there is none, with the nearest names.
         """
-        known = self._accelerator_names.get(normalised(name))
-        if known is None:
+        found = self.known_accelerator(name)
+        if found is None:
             raise InputError(f"unknown accelerator: '{name}'", hint=suggestion(name, tuple(self.accelerators)))
-        return self.accelerators[known]
+        return found
+
+    def known_accelerator(self, name: str) -> Accelerator | None:
+        """The accelerator of a name or an alias; None where there is none."""
+        known = self._accelerator_names.get(normalised(name))
+        return None if known is None else self.accelerators[known]
 
     def accelerator_variants(self, name: str) -> tuple[Accelerator, ...]:
         """The accelerator of that name; for a bare ``A100`` or ``H100`` every variant of it.
@@ -110,9 +115,16 @@ class Catalog(PlanningTables):
 
     def with_offers(self, offers: Iterable[Offer]) -> "Catalog":
         """The same facts with other offers."""
-        other = Catalog(self.directory)
-        other.__dict__.update(self.__dict__, offers=tuple(offers))
+        other = copy.copy(self)
+        other.__dict__["offers"] = tuple(offers)
         other.__dict__.pop("_price_dates", None)
+        other.__dict__.pop("_price_dates", None)
+        return other
+
+    def as_locked(self, commitments: Mapping[Offer, tuple[CommitmentPrice, ...]], content_hash: str) -> "Catalog":
+        """The same facts with these offers alone, at these commitments, under the hash of the catalog they are from."""
+        other = self.with_offers(commitments)
+        other.__dict__.update(_commitment_prices=dict(commitments), content_hash=content_hash)
         return other
 
     def regions_of(self, provider: str) -> tuple[str, ...]:
@@ -156,6 +168,16 @@ class Catalog(PlanningTables):
         """Date of the newest price."""
         return max(self._price_dates, default="")
 
+    @property
+    def overlay_path(self) -> Path | None:
+        """Where the user says what no price list knows; None where nobody does."""
+        return None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user has to know of it."""
+        return ()
+
     @cached_property
     def _price_dates(self) -> frozenset[str]:
         prices = (price for offer in self.offers for price in (offer.on_demand, offer.spot))
@@ -187,24 +209,6 @@ class Catalog(PlanningTables):
             else:
                 rows[engine, accelerator, f"family:{family}"] = status
         return frozenset(engine for engine, _, _ in rows), rows
-
-
-def load_catalog(directory: Path | None = None) -> Catalog:
-    """The catalog of a directory; without one the catalog that comes with the program.
-
-    Raises:
-        InputError: there is no such directory.
-    """
-    if directory is None:
-        return _shipped_catalog()
-    if not directory.is_dir():
-        raise InputError("there is no such catalog directory", where=str(directory))
-    return Catalog(directory)
-
-
-@cache
-def _shipped_catalog() -> Catalog:
-    return Catalog(data_dir("instance_catalog"))
 
 
 def _preference(row: EngineSupport) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from advisor.catalog.names import normalised
 from advisor.catalog.values import (
     Accelerator,
     EngineSupport,
@@ -15,6 +14,7 @@ from advisor.catalog.values import (
     Region,
     Support,
 )
+from advisor.names import normalised
 from advisor.tables import Record, read_records
 
 
@@ -65,7 +65,12 @@ def read_instance_types(directory: Path, sources: Sources) -> dict[tuple[str, st
 def read_offers(directory: Path, sources: Sources) -> tuple[Offer, ...]:
     """What is sold where, in the order of the files: one file for each provider."""
     paths = sorted((directory / "prices").glob("*.csv"))
-    return tuple(_offer(path.stem, row, sources) for path in paths for row in read_records(path))
+    return tuple(offer for path in paths for offer in read_price_table(path, path.stem, sources))
+
+
+def read_price_table(path: Path, provider: str, sources: Sources) -> tuple[Offer, ...]:
+    """What one provider sells where, in the order of the file."""
+    return tuple(_offer(provider, row, sources) for row in read_records(path))
 
 
 def read_regions(directory: Path, sources: Sources) -> dict[tuple[str, str], Region]:

@@ -23,7 +23,8 @@ COMMANDS = {
     "fit": "Whether a model fits an accelerator, and how many requests at a time.",
     "calibrate": "Learn from your own measurements, and say what it is worth.",
     "demand": "Summarise a request trace into a small file to plan from.",
-    "catalog": "Look into the catalog of accelerators, instances and prices.",
+    "catalog": "Accelerators, instances and prices: look into them, refresh them, lock them.",
+    "check": "Whether the prices that a plan was made from still hold.",
     "agent": "Collect accelerator samples on an inference host.",
     "samples": "Look at collected samples.",
 }

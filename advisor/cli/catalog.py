@@ -10,10 +10,14 @@ from pathlib import Path
 import click
 
 from advisor.catalog import Catalog, load_catalog
-from advisor.catalog.names import suggestion
 from advisor.catalog.values import Accelerator, Offer
+from advisor.cli.catalog_lock import lock_command
+from advisor.cli.catalog_refresh import command as refresh_command
+from advisor.cli.catalog_refresh import diff
+from advisor.cli.catalog_show import command as show_command
 from advisor.cli.output import deliver, output_option
 from advisor.errors import InputError
+from advisor.names import suggestion
 from advisor.report.text_table import render_table
 
 Cell = str | int | float | None
@@ -45,7 +49,13 @@ class Filters:
 
 @click.group()
 def command() -> None:
-    """Look into the catalog of accelerators, instances and prices."""
+    """Look into the catalog of accelerators, instances and prices, and keep it true."""
+
+
+command.add_command(refresh_command)
+command.add_command(diff)
+command.add_command(lock_command)
+command.add_command(show_command)
 
 
 @command.command("list")

@@ -1,21 +1,25 @@
 """``advisor recommend``: a workload file in, a ranked recommendation out."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
+from advisor.catalog import load_catalog
+from advisor.catalog.locks import locked_catalog, read_lock
 from advisor.cli.durations import duration_between
 from advisor.cli.output import calibration_option, deliver, format_option, read_text
 from advisor.cli.progress import Progress
 from advisor.errors import NothingFeasible
-from advisor.pipeline import recommend
+from advisor.pipeline import Basis, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.spread import BACKENDS, Spread
 from advisor.plan.values import Plan
 from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words
+from advisor.report.price_age import check_age, stale_words
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
 from advisor.samples.query.prometheus.access import shown_url
 from advisor.workload.values import PrometheusDemand
@@ -73,6 +77,12 @@ _RELAX = {
     type=click.Path(file_okay=False, path_type=Path),
     help="Write Terraform for the recommended option into this directory too.",
 )
+@click.option("--max-price-age", type=click.IntRange(min=0), metavar="DAYS", help="Refuse a plan with an older price.")
+@click.option(
+    "--lock",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Plan with the offers and prices of a file that `advisor catalog lock` wrote.",
+)
 @click.option(
     "--jobs", type=int, default=-1, show_default=True, help="Workloads of a directory at a time; -1: all cores."
 )
@@ -94,6 +104,8 @@ def command(
     token_file: Path | None,
     ca_file: Path | None,
     terraform_dir: Path | None,
+    max_price_age: int | None,
+    lock: Path | None,
     jobs: int,
     backend: str,
     scheduler: str | None,
@@ -109,8 +121,7 @@ def command(
     if workload.is_dir():
         from advisor.cli.estate import recommend_estate  # noqa: PLC0415 - most runs plan one workload
 
-        if every_variant or terraform_dir is not None or previous is not None or prometheus is not None:
-            raise click.UsageError("--all, --previous, --prometheus and --terraform are for one workload file")
+        _refuse_beside_directory(every_variant, (terraform_dir, previous, prometheus, max_price_age, lock))
         recommend_estate(workload, output_format, output, calibration, Spread(jobs, backend, scheduler))
         return
     if output is not None and output.is_dir():
@@ -121,23 +132,43 @@ def command(
             workload,
             every_variant=every_variant,
             progress=progress,
-            calibration=calibration,
+            basis=Basis(calibration, locked_catalog(read_lock(lock)) if lock else None),
             previous=running,
             prometheus=_watched(prometheus, selector, window, token_file, ca_file),
         )
+    _check_prices(plan, max_price_age)
     if running is not None and plan.fleet is not None:
         plan = replace(plan, notes=(change_words(running, plan), *plan.notes))
     deliver(_render(plan, output_format, top), output)
     if plan.fleet is None:
         raise _nothing_feasible(plan, workload)
     if terraform_dir is not None:
-        from advisor.codegen import generate, write_files  # noqa: PLC0415 - templates load only when code is asked for
+        _write_terraform(plan, terraform_dir)
 
-        generated = generate(plan)
-        for warning in generated.warnings:
-            click.echo(f"warning: {warning}", err=True)
-        report = write_files(generated, terraform_dir)
-        click.echo(report.summary, err=True)
+
+def _refuse_beside_directory(every_variant: bool, given: Sequence[object]) -> None:
+    if every_variant or any(one is not None for one in given):
+        names = "--all, --previous, --prometheus, --terraform, --max-price-age and --lock"
+        raise click.UsageError(f"{names} are for one workload file")
+
+
+def _check_prices(plan: Plan, max_price_age: int | None) -> None:
+    """Refuse prices that are older than accepted; say which ones are old."""
+    today = datetime.now(UTC).date()
+    if max_price_age is not None:
+        check_age(plan, today, max_price_age)
+    for warning in filter(None, [*load_catalog().warnings, stale_words(plan, today)]):
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _write_terraform(plan: Plan, directory: Path) -> None:
+    from advisor.codegen import generate, write_files  # noqa: PLC0415 - templates load only when code is asked for
+
+    generated = generate(plan)
+    for warning in generated.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    report = write_files(generated, directory)
+    click.echo(report.summary, err=True)
 
 
 def _watched(

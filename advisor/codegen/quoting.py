@@ -203,6 +203,25 @@ def yaml_string(text: str) -> Quoted:
     return Quoted(f'"{"".join(_yaml_character(c) for c in text)}"')
 
 
+def yaml_value(value: object, indent: int = 0) -> Quoted:
+    """What follows ``key:`` in YAML: a scalar on the same line, the items of a list or mapping on lines of their own.
+
+    Raises:
+        TypeError: it is neither text, number, truth nor made of them.
+    """
+    if isinstance(value, str):
+        return Quoted(f" {yaml_string(value)}")
+    if isinstance(value, bool | int | float):
+        return Quoted(f" {json.dumps(value, allow_nan=False)}")
+    start = "\n" + " " * (indent + 2)
+    if isinstance(value, Mapping):
+        entries = (f"{start}{yaml_string(key)}:{yaml_value(one, indent + 2)}" for key, one in value.items())
+        return Quoted("".join(entries) or " {}")
+    if isinstance(value, Sequence):
+        return Quoted("".join(f"{start}-{yaml_value(one, indent + 2)}" for one in value) or " []")
+    raise TypeError(f"{value!r} cannot be written in YAML")
+
+
 def kubernetes_argument(text: str) -> Quoted:
     """The same for a container's argument, in which Kubernetes replaces ``$(NAME)``."""
     return yaml_string(text.replace("$", "$$"))

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from advisor.codegen.declaration import Declaration
 from advisor.codegen.model import Stack
+from advisor.codegen.python_declarations import outputs_of, settings_of
 from advisor.codegen.templates import fill
 
 _DECLARATION = re.compile(
@@ -15,15 +16,18 @@ _DECLARATION = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """A variable or an output as the README lists it."""
-
-    name: str
-    description: str
-    type: str
-    default: str
-    """As written in the code; empty for a variable that has to be given, and for an output."""
+_PULUMI_PROJECT = {
+    "Pulumi.yaml": "Pulumi.yaml.j2",
+    "Pulumi.production.yaml": "Pulumi.stack.yaml.j2",
+    "examples/automation.py": "automation.py.j2",
+    "inference/__init__.py": "package.py.j2",
+    "inference/configuration.py": "configuration.py.j2",
+    "requirements.txt": "requirements.txt.j2",
+    "ruff.toml": "ruff.toml.j2",
+    "tests/__init__.py": "tests_package.py.j2",
+    "tests/cloud.py": "cloud.py.j2",
+}
+"""What every Pulumi program in Python has, from ``pulumi-python/shared``."""
 
 
 def render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> Mapping[str, str]:
@@ -47,6 +51,25 @@ def render_terraform(
     inputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "variable")
     outputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "output")
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | {"inputs": inputs, "outputs": outputs})
+    return dict(sorted((files | dict(readme)).items()))
+
+
+def render_pulumi(
+    folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]
+) -> Mapping[str, str]:
+    """The same for a Pulumi program in Python, with the files that every such project has.
+
+    Args:
+        folder: below ``templates/``, such as ``pulumi-python/aws-ec2``.
+        templates: of this target: at least ``__main__.py``, ``inference/settings.py`` (with ``Settings``) and
+            ``inference/deployment.py`` (with the component ``Deployment``); the ``README.md`` lists what they declare.
+        stack: known to the templates as ``stack``.
+        known: at least ``packages`` (requirements of the provider's SDK) and ``configuration`` (setting → example of
+            a value, for the stack's configuration file).
+    """
+    files = dict(render(folder, _PULUMI_PROJECT | dict(templates), stack, known))
+    declared = {"inputs": settings_of(files), "outputs": outputs_of(files)}
+    readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | declared)
     return dict(sorted((files | dict(readme)).items()))
 
 

@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from advisor.codegen import quoting
+from advisor.codegen.python_literals import python_value
 from advisor.data_files import data_dir
 
 if TYPE_CHECKING:
@@ -24,17 +25,20 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "markdown_code": quoting.markdown_code,
     "markdown_text": quoting.markdown_text,
     "name": quoting.name,
+    "python_value": python_value,
     "systemd_command": quoting.systemd_command,
     "systemd_value": quoting.systemd_value,
     "yaml_integer": quoting.yaml_integer,
     "yaml_string": quoting.yaml_string,
+    "yaml_value": quoting.yaml_value,
 }
 
 
 def fill(folder: str, template: str, known: Mapping[str, Any]) -> str:
     """A template of a folder below ``templates/``, such as ``terraform/aws-ec2``, filled with what is known.
 
-    Templates of the folder ``shared`` beside it can be used as if they were its own.
+    Templates of the folders ``shared`` beside it (for its language) and above it (for all) can be used as if they were
+    its own.
     """
     return _environment(folder).get_template(template).render(known)
 
@@ -45,7 +49,7 @@ def _environment(folder: str) -> "jinja2.Environment":
 
     root = data_dir("templates")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([root / folder, (root / folder).parent / "shared"]),
+        loader=jinja2.FileSystemLoader([root / folder, (root / folder).parent / "shared", root / "shared"]),
         undefined=jinja2.StrictUndefined,
         finalize=_require_quoted,
         trim_blocks=True,

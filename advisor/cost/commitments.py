@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.catalog import Catalog
-from advisor.catalog.names import suggestion
 from advisor.errors import InputError
+from advisor.names import suggestion
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import OwnedCommitment, Workload
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from advisor.candidates import Matches, Shortfall, reject
 from advisor.catalog import Catalog
-from advisor.catalog.names import suggestion
 from advisor.catalog.planning import Place
 from advisor.catalog.values import Region
 from advisor.errors import InputError
+from advisor.names import suggestion
 from advisor.workload.values import Slo, Workload
 
 LAST_MILE_MS = 20.0

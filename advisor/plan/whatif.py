@@ -14,16 +14,16 @@ from typing import Any
 import yaml
 
 from advisor.catalog import Catalog
-from advisor.catalog.names import suggestion
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
+from advisor.names import suggestion
 from advisor.plan.outcome import Outcome, outcome_of
 from advisor.plan.question import Question
 from advisor.plan.reshape import PRICED, amount_of, known_prices, scaled, with_price, with_token_lengths
 from advisor.plan.values import Plan
 from advisor.workload.planning_fields import read_limits, read_scaling
 from advisor.workload.values import PRECISIONS, Limits, Scaling
-from advisor.workload.yaml_fields import Field
+from advisor.yaml_fields import Field
 
 _NONE = "none"
 _PRICE = "price."

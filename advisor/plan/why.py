@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from advisor.candidates import match
 from advisor.catalog import Catalog
-from advisor.catalog.names import suggestion
 from advisor.catalog.values import Offer
 from advisor.errors import InputError
+from advisor.names import suggestion
 from advisor.performance.model import PerformanceModel
 from advisor.plan.geography import in_reach
 from advisor.plan.obstacles import Obstacle, obstacles_of

@@ -12,6 +12,7 @@ from advisor.report.fleet_words import (
     ratio_words,
 )
 from advisor.report.limits_words import conflict_words
+from advisor.report.price_age import oldest_price
 from advisor.report.words import floor_words, savings_words, slo_words, usd
 
 
@@ -28,8 +29,14 @@ def heading(plan: Plan) -> list[str]:
         ),
         *([forecast_words(plan.fleet)] if plan.fleet else []),
         f"SLO: {slo_words(plan.workload['slo'])}",
-        f"catalog of {plan.provenance.catalog_as_of}, predictions {plan.provenance.calibration_version}",
+        f"catalog of {plan.provenance.catalog_as_of}{_oldest(plan)}, predictions {plan.provenance.calibration_version}",
     ]
+
+
+def _oldest(plan: Plan) -> str:
+    """The date of the oldest price that is paid; nothing where none is."""
+    oldest = oldest_price(plan)
+    return "" if oldest is None else f" (oldest price used: {oldest.as_of or 'no date'})"
 
 
 def advice(plan: Plan) -> str:

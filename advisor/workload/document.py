@@ -18,7 +18,7 @@ from advisor.workload.values import (
     TraceDemand,
     Workload,
 )
-from advisor.workload.yaml_fields import Field, read_document
+from advisor.yaml_fields import Field, read_document
 
 _KEYS = (
     "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",

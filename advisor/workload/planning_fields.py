@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from advisor.workload.values import Limits, OwnedCommitment, QuotaLimit, Scaling, Survive
-from advisor.workload.yaml_fields import Field
+from advisor.yaml_fields import Field
 
 _LIMIT_KEYS = (
     "min_replicas", "max_replicas", "zones", "max_usd_per_month", "memory_utilization", "survive",
@@ -36,7 +36,7 @@ def read_limits(field: Field | None) -> Limits:
         "max_changed_instances": lambda one: one.count(0),
         "switching_usd_per_instance": lambda one: one.number(0),
         "commit_beyond_forecast": lambda one: one.truth(),
-        "quotas": lambda one: tuple(_quota(item) for item in one.items()),
+        "quotas": read_quotas,
         "max_kg_co2e_per_month": lambda one: one.number(0, exclusive=True),
         "max_kw": lambda one: one.number(0, exclusive=True),
     }
@@ -64,6 +64,11 @@ def _check_replicas(limits: Limits, fields: Mapping[str, Field]) -> None:
 def read_commitments(field: Field | None) -> tuple[OwnedCommitment, ...]:
     """Capacity that is already paid for."""
     return () if field is None else tuple(_commitment(item) for item in field.items())
+
+
+def read_quotas(field: Field | None) -> tuple[QuotaLimit, ...]:
+    """Limits that the account has."""
+    return () if field is None else tuple(_quota(item) for item in field.items())
 
 
 def read_scaling(field: Field | None) -> Scaling:

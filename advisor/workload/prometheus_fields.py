@@ -6,7 +6,7 @@ from pathlib import Path
 from advisor.errors import InputError
 from advisor.samples.query.prometheus.access import shown_url
 from advisor.workload.values import PrometheusDemand
-from advisor.workload.yaml_fields import Field
+from advisor.yaml_fields import Field
 
 _KEYS = (
     "url", "window", "selector", "requests_per_day", "input_tokens", "output_tokens", "token_file", "ca_file",

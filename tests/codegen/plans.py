@@ -3,9 +3,11 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from advisor.codegen import Language, Wanted
+from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.targets import TARGETS
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetCost, FleetGroup, ForecastUsed, PlannedHours
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ScalingPlan
@@ -138,7 +140,13 @@ class Scenario:
     wanted: Wanted = field(default_factory=Wanted)
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Of the variables without a default: terraform.tfvars.json, and the stack's configuration in Pulumi."""
-    languages: tuple[Language, ...] = (Language.TERRAFORM,)
+
+    @cached_property
+    def languages(self) -> tuple[Language, ...]:
+        """All that its targets are written in; the checks against real tools take each."""
+        chosen = generate(self.plan, Language.TERRAFORM, self.wanted).targets
+        renderers = [target.renderers for target in TARGETS if target.name in chosen]
+        return tuple(language for language in Language if all(language in one for one in renderers))
 
 
 Make = Callable[[], Scenario]

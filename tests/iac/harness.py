@@ -200,16 +200,21 @@ def _wait_for(url: str, tries: int = 120) -> None:
     raise TimeoutError(url)
 
 
-def in_tools(program: str, *arguments: str) -> Result:
-    """Run a Python program of this folder with the libraries of the tools."""
+def in_environment(environment: str, program: str, *arguments: str) -> Result:
+    """Run a Python program of this folder with the libraries of an environment."""
     ran = subprocess.run(
-        [tool("tools", "python"), HERE / program, *arguments],
+        [tool(environment, "python"), HERE / program, *arguments],
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     return Result(ran.returncode, ran.stdout, ran.stderr)
+
+
+def in_tools(program: str, *arguments: str) -> Result:
+    """The same with the tools."""
+    return in_environment("tools", program, *arguments)
 
 
 def copy_module(source: Path, target: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -10,6 +11,7 @@ from azure_rules import broken_azure_rules
 _LONGEST_NAMES = {
     ("aws_lb", "name"): 32,
     ("aws_lb_target_group", "name_prefix"): 6,
+    ("aws_eks_node_group", "node_group_name_prefix"): 37,
     ("aws_iam_role", "name_prefix"): 38,
     ("aws_security_group", "name_prefix"): 100,
 }
@@ -24,6 +26,8 @@ def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[s
         yield from _group(config)
     if resource_type == "aws_launch_template":
         yield from _launch_template(config)
+    if resource_type == "aws_eks_node_group":
+        yield from _node_group(config)
 
 
 def _policies(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -62,6 +66,21 @@ def _launch_template(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "image_id", "neither an AMI id nor resolve:ssm:<parameter>"
 
 
+def _node_group(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, shape in (("ami_type", "AMITypes"), ("capacity_type", "CapacityTypes")):
+        value = config.get(name)
+        if isinstance(value, str) and value not in _enum("eks", shape):
+            yield name, f"EKS knows no {value}"
+    types = config.get("instance_types")
+    for instance_type in types if isinstance(types, list) else []:
+        if isinstance(instance_type, str) and instance_type not in _instance_types():
+            yield "instance_types", f"AWS sells no {instance_type}"
+
+
 def _instance_types() -> frozenset[str]:
-    model = botocore.session.get_session().get_service_model("ec2")
-    return frozenset(model.shape_for("InstanceType").enum)
+    return _enum("ec2", "InstanceType")
+
+
+@cache
+def _enum(service: str, shape: str) -> frozenset[str]:
+    return frozenset(botocore.session.get_session().get_service_model(service).shape_for(shape).enum)

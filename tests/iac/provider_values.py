@@ -95,6 +95,9 @@ def _made_up(kind: Any, path: str, seed: str) -> Any:
         return False
     if kind[0] == "object":
         return {name: _made_up(inner, f"{path}.{name}", seed) for name, inner in kind[1].items()}
+    if kind[0] == "list" and kind[1][0] == "object":
+        # What the cloud made beside a resource: configuration may refer to the first one.
+        return [_made_up(kind[1], f"{path}.0", seed)]
     return {} if kind[0] == "map" else []
 
 

@@ -1,13 +1,20 @@
-"""Evaluates a whole Pulumi program in Python with no engine: prints every resource with its inputs, and the exports.
+"""Evaluates whole Pulumi programs in Python with no engine: what each registers, reads and exports, and its own tests.
 
-usage: run_pulumi.py PROGRAM_DIR [CONFIG.json]      CONFIG: key → value of the project's configuration
+usage: run_pulumi.py JOBS.json      a list of {"program": DIRECTORY, "configuration": {KEY: VALUE}, "answers": {…}}
+
+Prints a list in the same order: {"resources", "calls", "outputs", "tests"}, or {"error"} where a program fails.
 """
 
 import asyncio
+import importlib
+import io
 import json
 import os
 import runpy
 import sys
+import tempfile
+import traceback
+import unittest
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +23,17 @@ import yaml
 from pulumi.runtime import mocks, stack
 
 _TIMEOUT_SECONDS = 120
+_SDKS = ("pulumi_aws", "pulumi_azure", "pulumi_gcp")
 
 
 class Cloud(mocks.Mocks):
     """Answers every registration with the inputs and made-up outputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: dict[str, Any]) -> None:
         """Nothing is registered yet."""
+        self.answers = answers
         self.registered: list[dict[str, Any]] = []
+        self.called: list[dict[str, Any]] = []
 
     def new_resource(self, args):
         """Record it."""
@@ -33,14 +43,14 @@ class Cloud(mocks.Mocks):
 
     def call(self, args):
         """Record it, and answer with the question."""
-        self.registered.append({"type": args.token, "name": "", "inputs": args.args})
-        return dict(args.args) | {"id": "made-up", "json": "{}"}
+        self.called.append({"type": args.token, "name": "", "inputs": args.args})
+        return {"id": "made-up"} | self.answers | dict(args.args)
 
 
-def evaluate(program: Path, configuration: dict[str, Any]) -> dict[str, Any]:
-    """Resources and exports of the program."""
+def evaluate(program: Path, configuration: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
+    """Resources, calls and exports of the program."""
     project = yaml.safe_load((program / "Pulumi.yaml").read_text())["name"]
-    cloud, exports = Cloud(), {}
+    cloud, exports = Cloud(answers), {}
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     mocks.set_mocks(cloud, project=project, stack="test", preview=False)
@@ -54,24 +64,57 @@ def evaluate(program: Path, configuration: dict[str, Any]) -> dict[str, Any]:
 
     pulumi.export = note
 
-    def run() -> None:
-        sys.path.insert(0, str(program))
-        runpy.run_path(str(program / "__main__.py"), run_name="__main__")
-
     async def wait() -> dict[str, Any]:
-        await asyncio.wait_for(stack.run_pulumi_func(run), _TIMEOUT_SECONDS)
+        run = stack.run_pulumi_func(lambda: runpy.run_path(str(program / "__main__.py"), run_name="__main__"))
+        await asyncio.wait_for(run, _TIMEOUT_SECONDS)
         return {name: await pulumi.Output.from_input(value).future() for name, value in exports.items()}
 
     outputs = loop.run_until_complete(wait())
-    return {"resources": cloud.registered, "outputs": outputs}
+    return {"resources": cloud.registered, "calls": cloud.called, "outputs": outputs}
 
 
-def main(program: str, configuration: str = "") -> None:
-    """Print what the program registers."""
-    values = json.loads(Path(configuration).read_text()) if configuration else {}
-    sys.stdout.write(json.dumps(evaluate(Path(program).resolve(), values), indent=1, default=str, sort_keys=True))
-    sys.stdout.flush()
-    os._exit(0)
+def own_tests(program: Path) -> str:
+    """What the program's own tests say."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    said = io.StringIO()
+    suite = unittest.defaultTestLoader.discover(str(program), top_level_dir=str(program))
+    result = unittest.TextTestRunner(said, verbosity=2).run(suite)
+    return "passed" if result.wasSuccessful() and result.testsRun else said.getvalue()
+
+
+def in_child(work) -> Any:
+    """The result of *work* in a copy of this process, which has the SDKs loaded."""
+    with tempfile.TemporaryFile("w+") as answer:
+        child = os.fork()
+        if child == 0:
+            try:
+                json.dump(work(), answer, default=str)
+            except BaseException:  # noqa: BLE001 - whatever ends a program is the answer
+                json.dump({"error": traceback.format_exc()}, answer)
+            answer.flush()
+            os._exit(0)
+        os.waitpid(child, 0)
+        answer.seek(0)
+        return json.load(answer)
+
+
+def run(job: dict[str, Any]) -> dict[str, Any]:
+    """One program, and its tests if it has any."""
+    program = Path(job["program"]).resolve()
+    sys.path.insert(0, str(program))
+    found = in_child(lambda: evaluate(program, job["configuration"], job.get("answers", {})))
+    if (program / "tests").is_dir():
+        found["tests"] = in_child(lambda: own_tests(program))
+    sys.path.pop(0)
+    return found
+
+
+def main(jobs: str) -> None:
+    """Print what the programs register."""
+    for sdk in _SDKS:
+        importlib.import_module(sdk)
+    os.chdir(tempfile.gettempdir())
+    sys.stdout.write(json.dumps([run(job) for job in json.loads(Path(jobs).read_text())], indent=1))
 
 
 if __name__ == "__main__":

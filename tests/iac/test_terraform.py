@@ -67,3 +67,13 @@ def test_mistakes_do_not_pass(simulated_clouds, tmp_path):
     (tmp_path / "main.tf").write_text('resource "aws_launch_template" "a" {\n  instance_type = "g5.3xlarge"\n}\n')
     (complaint,) = terraform("validate", "-json").json["diagnostics"]
     assert complaint["summary"] == "instance_type: AWS sells no g5.3xlarge"
+    group = 'cluster_name = "a"\n  node_role_arn = "b"\n  subnet_ids = ["c"]\n  scaling_config {\n'
+    group += "    desired_size = 1\n    max_size = 1\n    min_size = 1\n  }\n"
+    wrong = 'ami_type = "AL2023_NVIDIA"\n  capacity_type = "CHEAP"\n  instance_types = ["g6.3xlarge"]\n'
+    (tmp_path / "main.tf").write_text(f'resource "aws_eks_node_group" "a" {{\n  {group}  {wrong}}}\n')
+    complaints = {found["summary"] for found in terraform("validate", "-json").json["diagnostics"]}
+    assert complaints == {
+        "ami_type: EKS knows no AL2023_NVIDIA",
+        "capacity_type: EKS knows no CHEAP",
+        "instance_types: AWS sells no g6.3xlarge",
+    }

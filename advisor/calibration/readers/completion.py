@@ -2,9 +2,9 @@
 
 from advisor.calibration.readers.entries import LOAD_NUMBERS, Cells, Entry
 from advisor.catalog import load_catalog
-from advisor.catalog.names import normalised
 from advisor.errors import InputError
 from advisor.models import Model, find_model
+from advisor.names import normalised
 from advisor.performance.setup_cells import REQUIRED_COLUMNS, SETUP_COLUMNS
 from advisor.performance.values import Scenario
 

@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from advisor.codegen.alarms import Alarm
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
-from advisor.codegen.rendering import render_terraform
+from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/aws-ec2"
@@ -22,12 +24,31 @@ _TEMPLATES = {
     "providers.tf": "providers.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "user_data.sh.tftpl": "user_data.sh.tftpl.j2",
+    "user_data.sh.tftpl": "aws_user_data.sh.j2",
     "variables.tf": "variables.tf.j2",
     "versions.tf": "versions.tf.j2",
 }
 _BUDGET = {"budget.tf": "budget.tf.j2"}
 _SCALING = {"scaling.tf": "scaling.tf.j2"}
+_PYTHON = "pulumi-python/aws-ec2"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/compute.py": "compute.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/encryption.py": "encryption.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/identity.py": "identity.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/network.py": "network.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/policies.py": "policies.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "inference/user_data.sh": "aws_user_data.sh.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
+_PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
 
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
 """By the start of the region's name (botocore 1.43, partitions.json)."""
@@ -46,6 +67,13 @@ _KEY = "/etc/inference/key.pem"
 _CERTIFICATE = "/etc/inference/certificate.pem"
 _EVERY_MIDNIGHT = "0 0 * * *"
 _EXAMPLE_ACCOUNT = "123456789012"
+_ANSWERS = {
+    "accountId": _EXAMPLE_ACCOUNT,
+    "cidrBlock": "10.0.0.0/16",
+    "dnsSuffix": "amazonaws.com",
+    "partition": "aws",
+}
+"""What data sources say in the tests of a program."""
 
 
 def _obstacle(stack: Stack) -> str:
@@ -62,6 +90,60 @@ def _terraform(stack: Stack) -> Files:
     known = _known(stack)
     templates = _TEMPLATES | (_SCALING if known["scales"] else {}) | (_BUDGET if known["has_budget"] else {})
     return render_terraform(_TERRAFORM, templates, stack, known)
+
+
+def _python(stack: Stack) -> Files:
+    templates = _PYTHON_TEMPLATES if stack.scaling is Scaling.STATIC else _PYTHON_TEMPLATES | _PYTHON_SCALING_TEMPLATES
+    known = _known(stack)
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": _python_fleet(stack, known),
+        "networks": calls("Network", known["networks"]),
+        "configuration": _configuration(stack, known),
+    }
+    return render_pulumi(_PYTHON, templates, stack, {**known, **more})
+
+
+def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+    """The plan as the program holds it."""
+    groups = {
+        key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
+        for key, group in known["groups"].items()
+    }
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "regions": calls("Region", known["regions"]),
+        "backends": calls("Backend", known["backends"]),
+        "groups": calls("Group", groups),
+        "alarms": calls("Alarm", {alarm.name: _alarm(alarm) for alarm in stack.alarms}),
+    }
+    return Call("Fleet", fleet)
+
+
+def _alarm(alarm: Alarm) -> Mapping[str, object]:
+    return {
+        "description": alarm.description,
+        "source": alarm.source.value,
+        "metric": alarm.metric,
+        "ratio_of": alarm.ratio_of,
+        "statistic": alarm.statistic,
+        "below": alarm.below,
+        "threshold": alarm.threshold,
+        "per_instance": alarm.per_instance,
+        "periods": alarm.periods,
+        "period_seconds": alarm.period_seconds,
+        "missing": alarm.missing.value,
+        "needs_gpu": alarm.needs_gpu,
+        "pattern": alarm.quoted_pattern if alarm.pattern else "",
+    }
+
+
+def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
+    """Examples of the settings that have no default, and of who is told."""
+    agent = {} if stack.agent is None else {"advisor_package": stack.agent.example_package}
+    models = {"model_ids": known["example_models"]} if known["example_models"] else {}
+    return {"networks": known["networks"], **agent, **models, "alert_emails": ["oncall@example.com"]}
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -210,6 +292,6 @@ EC2 = Target(
     name="ec2",
     provider="aws",
     title="EC2 Auto Scaling",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_obstacle,
 )

@@ -10,7 +10,7 @@ from advisor.errors import InputError
 from advisor.plan.fleet.pools import quota_key, stand_of
 from advisor.workload.planning_fields import read_commitments, read_limits
 from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload
-from advisor.workload.yaml_fields import Field, read_document
+from advisor.yaml_fields import Field, read_document
 
 FILE_NAME = "estate.yaml"
 _KEYS = ("limits", "commitments", "sharing")

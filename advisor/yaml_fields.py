@@ -9,8 +9,8 @@ from typing import NoReturn, TypeVar
 
 import yaml
 
-from advisor.catalog.names import suggestion
 from advisor.errors import InputError
+from advisor.names import suggestion
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 T = TypeVar("T")
@@ -182,8 +182,13 @@ class Field:
         return tuple(dict.fromkeys(values))
 
 
-def read_document(path: Path) -> Field:
+def read_document(path: Path, what: str = "workload", hint: str = "see examples/chat/workload.yaml for one") -> Field:
     """The root of a YAML file.
+
+    Args:
+        path: the file.
+        what: it is, for messages.
+        hint: where to find a good one.
 
     Raises:
         InputError: the file is missing, unreadable, empty or no YAML.
@@ -192,13 +197,13 @@ def read_document(path: Path) -> Field:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"cannot read the workload: {reason}", where=str(path), hint="give a workload.yaml") from error
+        raise InputError(f"cannot read the {what}: {reason}", where=str(path), hint=f"give a {what}.yaml") from error
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise _syntax_error(path, error) from error
     if root is None:
-        raise InputError("the workload is empty", where=str(path), hint="see examples/chat/workload.yaml for one")
+        raise InputError(f"the {what} is empty", where=str(path), hint=hint)
     return Field(root, "", path)
 
 

@@ -24,11 +24,12 @@ set -euo pipefail
 umask 077
 install -d -m 0700 /run/inference
 : >/run/inference/environment
-%{ if hf_token_secret_arn != "" ~}
-token=$(aws secretsmanager get-secret-value --region '${split(":", hf_token_secret_arn)[3]}' --secret-id '${hf_token_secret_arn}' \
-  --query SecretString --output text)
-printf 'HF_TOKEN=%s\n' "$token" >/run/inference/environment
-%{ endif ~}
+secret='${hf_token_secret_arn}'
+if [[ -n $secret ]]; then
+  token=$(aws secretsmanager get-secret-value --region "$(cut -d: -f4 <<<"$secret")" --secret-id "$secret" \
+    --query SecretString --output text)
+  printf 'HF_TOKEN=%s\n' "$token" >/run/inference/environment
+fi
 SCRIPT
 
 command=(
@@ -39,9 +40,7 @@ command=(
   --env-file=/run/inference/environment
   --volume=/etc/inference:/etc/inference:ro
   --volume=/var/cache/inference:/root/.cache
-%{ for word in concat(docker_words, image_words, serving_words) ~}
-  ${word}
-%{ endfor ~}
+  ${words}
 )
 {
   echo '#!/bin/bash'
@@ -71,44 +70,6 @@ WantedBy=multi-user.target
 UNIT
 systemctl daemon-reload
 systemctl enable --now inference.service
-{% if scales %}
-
-# Tells EC2 Auto Scaling that the model answers: before the first service, and on the way into a warm pool and out of it.
-cat >/usr/local/sbin/inference-ready <<'SCRIPT'
-#!/bin/bash
-set -euo pipefail
-metadata=http://169.254.169.254/latest
-token=$(curl -fsS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 21600' "$metadata/api/token")
-instance_id=$(curl -fsS -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/instance-id")
-group=$(aws ec2 describe-tags --region '${region}' --query 'Tags[0].Value' --output text \
-  --filters "Name=resource-id,Values=$instance_id" Name=key,Values=aws:autoscaling:groupName)
-until curl -fsSk -o /dev/null '${health_url}'; do
-  sleep 5
-done
-# Nothing waits when the host was only rebooted.
-aws autoscaling complete-lifecycle-action --region '${region}' --auto-scaling-group-name "$group" \
-  --lifecycle-hook-name ready --instance-id "$instance_id" --lifecycle-action-result CONTINUE || true
-SCRIPT
-chmod 0755 /usr/local/sbin/inference-ready
-
-cat >/etc/systemd/system/inference-ready.service <<'UNIT'
-[Unit]
-Description=Report that the model answers
-After=inference.service network-online.target
-Wants=network-online.target
-
-[Service]
-Type=exec
-ExecStart=/usr/local/sbin/inference-ready
-Restart=on-failure
-RestartSec=10
-
-[Install]
-WantedBy=multi-user.target
-UNIT
-systemctl daemon-reload
-systemctl enable --now inference-ready.service
-{% endif %}
 
 # From here on a failure leaves the model serving; the alarms on silent metrics tell.
 cloudwatch_agent=/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl
@@ -121,35 +82,3 @@ cat >/etc/inference/cloudwatch-agent.json <<'JSON'
 ${cloudwatch_agent}
 JSON
 "$cloudwatch_agent" -a fetch-config -m ec2 -s -c file:/etc/inference/cloudwatch-agent.json
-{% if stack.agent is not none %}
-
-%{ if advisor_package != "" ~}
-# The system Python may come without ensurepip; its pip then fills the environment from outside.
-python3 -m venv /opt/advisor || python3 -m venv --clear --without-pip /opt/advisor
-if [[ -x /opt/advisor/bin/pip ]]; then
-  /opt/advisor/bin/pip install --quiet ${advisor_package}
-else
-  python3 -m pip --python /opt/advisor/bin/python install --quiet ${advisor_package}
-fi
-cat >/etc/systemd/system/advisor-agent.service <<'UNIT'
-[Unit]
-Description=advisor agent: samples of the accelerators
-After=inference.service
-
-[Service]
-ExecStart=/opt/advisor/bin/advisor agent run --output /var/lib/advisor/samples --interval {{ stack.agent.interval | name }}
-DynamicUser=yes
-StateDirectory=advisor
-ProtectSystem=strict
-ProtectHome=yes
-NoNewPrivileges=yes
-Restart=always
-RestartSec=10
-
-[Install]
-WantedBy=multi-user.target
-UNIT
-systemctl daemon-reload
-systemctl enable --now advisor-agent.service
-%{ endif ~}
-{% endif %}

@@ -1,0 +1,134 @@
+"""The catalog as its user sees it: what was shipped, over it what was refreshed, over that what was negotiated."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from advisor.catalog import planning_readers, readers
+from advisor.catalog.catalog import Catalog
+from advisor.catalog.layers.overlay import Overlay, read_overlay
+from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
+from advisor.catalog.planning import Commitment
+from advisor.catalog.values import InstanceType, Offer
+from advisor.tables import read_rows
+
+Place = tuple[str, str, str]
+"""Provider, region and instance type."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayeredCatalog(Catalog):
+    """Facts of one directory of tables, with newer ones in their place."""
+
+    snapshots: tuple[Snapshot, ...] = ()
+    overlay_file: Path | None = None
+    today: dt.date = field(default_factory=lambda: dt.datetime.now(dt.UTC).date())
+    problems: tuple[str, ...] = ()
+    """Layers that cannot be used, in words."""
+
+    @cached_property
+    def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
+        """Machines by (provider, name): refreshes add those that are new."""
+        found = dict(readers.read_instance_types(self.directory, self._sources))
+        for snapshot in self.snapshots:
+            added = readers.read_instance_types(snapshot.directory, readers.Sources(snapshot.directory))
+            found = {**added, **found}
+        return found
+
+    @cached_property
+    def offers(self) -> tuple[Offer, ...]:
+        """Every machine in every region that sells it, at what this customer pays."""
+        return tuple(self.overlay.priced(offer, self.today) for offer in self.listed_offers)
+
+    @cached_property
+    def shipped_offers(self) -> tuple[Offer, ...]:
+        """The lowest layer."""
+        return readers.read_offers(self.directory, self._sources)
+
+    @cached_property
+    def listed_offers(self) -> tuple[Offer, ...]:
+        """List prices: refreshed ones where there are any."""
+        refreshed = {one.provider for one in self.snapshots}
+        shipped = [offer for offer in self.shipped_offers if offer.provider not in refreshed]
+        newer = [offer for snapshot in self.snapshots for offer in offers_of_snapshot(snapshot)]
+        return tuple(sorted((*shipped, *newer), key=lambda one: one.provider)) if newer else tuple(shipped)
+
+    @cached_property
+    def overlay(self) -> Overlay:
+        """What was negotiated; empty where there is no file.
+
+        Raises:
+            InputError: the file is wrong; the message says where and how to mend it.
+        """
+        if self.overlay_path is None or not self.overlay_path.is_file():
+            return Overlay()
+        return read_overlay(self.overlay_path, self.instance_types.keys(), self.regions.keys())
+
+    def as_listed(self) -> Catalog:
+        """The same catalog at list prices: nothing that was negotiated may enter a refresh."""
+        return self.with_offers(self.listed_offers)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over all layers; that of the shipped tables where there is no other layer."""
+        base = Catalog(self.directory).content_hash
+        marks = [f"{one.provider}:{one.content_hash}" for one in self.snapshots]
+        if self.overlay.content_hash:
+            marks.append(f"overlay:{self.overlay.content_hash}")
+        return hashlib.sha256("\n".join([base, *marks]).encode()).hexdigest() if marks else base
+
+    @property
+    def overlay_path(self) -> Path | None:
+        """The overlay file, which need not exist."""
+        return self.overlay_file
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user has to know of the layers."""
+        return (*self.problems, *self.overlay.expired(self.today))
+
+    @cached_property
+    def _commitments(self) -> dict[tuple[str, str], list[Commitment]]:
+        """A refreshed discount takes the place of shipped ones for the same family."""
+        newer: dict[tuple[str, str], list[Commitment]] = {}
+        for snapshot in self.snapshots:
+            sources = readers.Sources(snapshot.directory)
+            for commitment in planning_readers.read_commitments(snapshot.directory, sources):
+                for family in commitment.families:
+                    newer.setdefault((commitment.provider, family), []).append(commitment)
+        shipped = dict(Catalog(self.directory)._commitments)  # noqa: SLF001 - the layer below of the same class
+        return shipped | {key: [*shipped.get(key, ()), *rows] for key, rows in newer.items()}
+
+
+def offers_of_snapshot(snapshot: Snapshot) -> tuple[Offer, ...]:
+    """Offers of a snapshot, in the order of its table."""
+    sources = readers.Sources(snapshot.directory)
+    return readers.read_price_table(snapshot.directory / "prices.csv", snapshot.provider, sources)
+
+
+def capacity_blocks(snapshot: Snapshot, instance_type: str) -> tuple[Mapping[str, str], ...]:
+    """Capacity blocks of a type that could be bought on the day of the refresh."""
+    rows = read_rows(snapshot.directory / "capacity_blocks.csv")
+    return tuple(row for row in rows if row["instance_type"] == instance_type)
+
+
+def account_limits(snapshot: Snapshot) -> tuple[Mapping[str, str], ...]:
+    """Limits of the account that asked, by region and code."""
+    return tuple(read_rows(snapshot.directory / "quotas.csv"))
+
+
+def layered(shipped: Path, refreshed: Path, overlay: Path | None, today: dt.date | None = None) -> LayeredCatalog:
+    """The catalog of all layers; damaged snapshots are left out and named in its warnings."""
+    found = [current(refreshed, provider) for provider in providers(refreshed)]
+    snapshots = tuple(one for one in found if isinstance(one, Snapshot))
+    problems = tuple(
+        f"the refreshed prices of {one.provider} are not used: {one.reason}; "
+        f"run `advisor catalog refresh {one.provider}`"
+        for one in found
+        if isinstance(one, Damaged)
+    )
+    day = today or dt.datetime.now(dt.UTC).date()
+    return LayeredCatalog(shipped, snapshots, overlay, day, problems)

@@ -1,0 +1,190 @@
+"""What is known of a provider after a refresh: what was read, and what was known before where nothing was read."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from advisor.catalog.catalog import Catalog
+from advisor.catalog.families import family_of
+from advisor.catalog.layers.snapshot import table_text
+from advisor.catalog.refresh.values import (
+    BlockRow,
+    CommittedRow,
+    Found,
+    MachineRow,
+    PriceRow,
+    QuotaRow,
+    Sold,
+)
+from advisor.catalog.values import Offer, Price, Purchase, Quality
+
+PRICE_COLUMNS = (
+    "instance_type", "region", "on_demand_usd_per_hour", "on_demand_source", "on_demand_as_of", "on_demand_quality",
+    "spot_usd_per_hour", "spot_source", "spot_as_of", "spot_quality",
+)  # fmt: skip
+COMMITMENT_COLUMNS = (
+    "provider", "families", "region", "instrument", "term_years", "payment", "discount_ratio", "source", "as_of",
+    "quality",
+)  # fmt: skip
+INSTANCE_COLUMNS = (
+    "provider", "name", "accelerator", "accelerator_count", "accelerator_memory_gib", "vcpus", "memory_gib",
+    "network_gbit_per_second", "local_nvme_gb", "interconnect", "cpu_architecture", "source", "as_of", "quality",
+    "notes",
+)  # fmt: skip
+BLOCK_COLUMNS = ("instance_type", "region", "zone", "starts", "duration_hours", "usd_per_hour", "as_of")
+QUOTA_COLUMNS = ("region", "code", "limit", "as_of")
+UNKNOWN_COLUMNS = ("instance_type", "accelerator")
+SOURCE_COLUMNS = ("source_id", "title", "licence", "note")
+_REFRESHED: Mapping[str, str] = {
+    "aws": "AWS price list and EC2 interfaces, asked directly",
+    "azure": "Azure Retail Prices, asked directly",
+    "gcp": "Google Cloud Billing Catalog, asked directly: sum of the parts",
+}
+_SAME_DISCOUNT = 0.005
+Place = tuple[str, str]
+
+
+def offers_of(catalog: Catalog, provider: str) -> Mapping[Place, Offer]:
+    """Offers of a provider by region and type."""
+    return {(offer.region, offer.instance_type): offer for offer in catalog.offers if offer.provider == provider}
+
+
+def tables_after(catalog: Catalog, found: Found, read_on: str) -> Mapping[str, str]:
+    """File name → text of a snapshot: everything that is known of the provider once *found* is taken in.
+
+    Args:
+        catalog: what is known without it; its prices stay, with their own dates, where nothing was read.
+        found: what was read.
+        read_on: ISO date of the refresh.
+    """
+    sources = _Titles(_REFRESHED.get(found.provider, f"{found.provider}, asked directly"))
+    prices = list(_price_rows(offers_of(catalog, found.provider), found, read_on, sources))
+    commitments = list(_commitment_rows(catalog, found, sources))
+    machines, unknown = _machine_rows(catalog, found, read_on, sources)
+    known = {name for owner, name in catalog.instance_types if owner == found.provider} | {
+        row["name"] for row in machines
+    }
+    return {
+        "prices.csv": table_text(PRICE_COLUMNS, [row for row in prices if row["instance_type"] in known]),
+        "commitments.csv": table_text(COMMITMENT_COLUMNS, commitments),
+        "instances.csv": table_text(INSTANCE_COLUMNS, machines),
+        "capacity_blocks.csv": table_text(
+            BLOCK_COLUMNS, [_cells(row) for row in found.rows if isinstance(row, BlockRow)]
+        ),
+        "quotas.csv": table_text(QUOTA_COLUMNS, [_cells(row) for row in found.rows if isinstance(row, QuotaRow)]),
+        "unknown_types.csv": table_text(UNKNOWN_COLUMNS, unknown),
+        "sources.csv": table_text(SOURCE_COLUMNS, sources.rows()),
+    }
+
+
+class _Titles:
+    """Identifiers of sources: the refreshed one, and those that older prices keep."""
+
+    def __init__(self, refreshed: str) -> None:
+        self._known = {refreshed: "refreshed"}
+        self.refreshed = "refreshed"
+
+    def of(self, title: str) -> str:
+        return self._known.setdefault(title, f"kept-{len(self._known)}")
+
+    def rows(self) -> list[Mapping[str, str]]:
+        return [{"source_id": key, "title": title, "licence": "", "note": ""} for title, key in self._known.items()]
+
+
+def _cells(row: BlockRow | QuotaRow) -> Mapping[str, Any]:
+    return {name: getattr(row, name) for name in row.__dataclass_fields__}
+
+
+def _price_rows(
+    before: Mapping[Place, Offer], found: Found, read_on: str, sources: _Titles
+) -> Iterator[Mapping[str, Any]]:
+    listed, spot = found.prices(Purchase.ON_DEMAND), found.prices(Purchase.SPOT)
+    sold = {(row.region, row.instance_type) for row in found.rows if isinstance(row, Sold)} | set(listed) | set(spot)
+    for place in sorted({*before, *sold}, key=lambda one: (one[1], one[0])):
+        region, name = place
+        old = before.get(place)
+        read = found.covers(region, "prices")
+        if read and found.tells_absence and place not in sold:
+            continue
+        reads_spot = found.covers(region, "spot") or (read and found.provider != "aws")
+        kept_price = old.on_demand if old and (place not in sold or not read) else None
+        kept_spot = old.spot if old and not (reads_spot and (found.tells_absence or place in sold)) else None
+        cells = {"instance_type": name, "region": region}
+        cells |= _on_demand_cells(listed.get(place), kept_price, read_on, sources)
+        yield cells | _cells_of_price("spot", spot.get(place), kept_spot, sources)
+
+
+def _on_demand_cells(row: PriceRow | None, kept: Price | None, read_on: str, sources: _Titles) -> dict[str, Any]:
+    cells = _cells_of_price("on_demand", row, kept, sources)
+    if cells:
+        return cells
+    # Sold, price unknown: the row says who says that it is sold.
+    return {"on_demand_source": sources.refreshed, "on_demand_as_of": read_on, "on_demand_quality": "unpriced"}
+
+
+def _cells_of_price(prefix: str, row: PriceRow | None, kept: Price | None, sources: _Titles) -> dict[str, Any]:
+    if row is not None:
+        values = (row.usd_per_hour, sources.refreshed, row.as_of, Quality.LISTED.value)
+    elif kept is not None:
+        origin = kept.provenance
+        values = (kept.usd_per_hour, sources.of(origin.source), origin.as_of, origin.quality.value)
+    else:
+        return {}
+    names = ("usd_per_hour", "source", "as_of", "quality")
+    return {f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def _commitment_rows(catalog: Catalog, found: Found, sources: _Titles) -> Iterator[Mapping[str, Any]]:
+    """Discounts by family and region: the smallest one of its types, so that no type is promised more than it gets."""
+    listed = found.prices(Purchase.ON_DEMAND)
+    before = offers_of(catalog, found.provider)
+    ratios: dict[tuple[str, str, str, int, str], list[tuple[float, str]]] = {}
+    for row in found.rows:
+        if not isinstance(row, CommittedRow):
+            continue
+        place = (row.region, row.instance_type)
+        old = before.get(place)
+        usd = (
+            listed[place].usd_per_hour
+            if place in listed
+            else old.on_demand.usd_per_hour
+            if old and old.on_demand
+            else None
+        )
+        if usd is not None:
+            family = family_of(found.provider, row.instance_type)
+            key = (family, row.region, row.instrument, row.term_years, row.payment)
+            ratios.setdefault(key, []).append((1 - row.usd_per_hour / usd, row.as_of))
+    for (family, region, instrument, years, payment), seen in sorted(ratios.items()):
+        values = (found.provider, family, region, instrument, years, payment, round(min(seen)[0], 4), sources.refreshed)
+        quality = Quality.LISTED if max(seen)[0] - min(seen)[0] < _SAME_DISCOUNT else Quality.DERIVED
+        cells = (*values, min(date for _, date in seen), quality.value)
+        yield dict(zip(COMMITMENT_COLUMNS, cells, strict=True))
+
+
+def _machine_rows(
+    catalog: Catalog, found: Found, read_on: str, sources: _Titles
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """New types of accelerators that the catalog knows, and new types of others."""
+    known, unknown = {}, {}
+    for row in found.rows:
+        if not isinstance(row, MachineRow) or (found.provider, row.instance_type) in catalog.instance_types:
+            continue
+        accelerator = accelerator_named(catalog, row.accelerator)
+        if accelerator is None:
+            unknown[row.instance_type] = {"instance_type": row.instance_type, "accelerator": row.accelerator}
+        else:
+            stated = {name: getattr(row, name) for name in INSTANCE_COLUMNS if hasattr(row, name)}
+            known[row.instance_type] = stated | {
+                "provider": found.provider, "name": row.instance_type, "accelerator": accelerator, "interconnect": "",
+                "source": sources.refreshed, "as_of": read_on, "quality": Quality.LISTED.value, "notes": "",
+            }  # fmt: skip
+    return [known[name] for name in sorted(known)], [unknown[name] for name in sorted(unknown)]
+
+
+def accelerator_named(catalog: Catalog, stated: str) -> str | None:
+    """The accelerator that a provider calls *stated*, such as ``NVIDIA L4``; None where it is not known."""
+    for words in (stated, stated.partition(" ")[2]):
+        found = catalog.known_accelerator(words)
+        if found is not None:
+            return found.name
+    return None

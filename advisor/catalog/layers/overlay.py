@@ -1,0 +1,217 @@
+"""What a customer pays other than the list price: negotiated discounts and private offers, each until its day.
+
+The same file holds what the account owns and may use (see :mod:`advisor.workload.negotiated`), so that one file says
+everything that no price list knows.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from advisor.catalog.families import family_of
+from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
+from advisor.names import suggestion
+from advisor.yaml_fields import Field, read_document
+
+VERSION = "advisor.overlay/v1"
+KEYS = ("version", "discounts", "private_offers", "regions", "commitments", "quotas")
+_DISCOUNT_KEYS = ("provider", "families", "discount_ratio", "regions", "purchase", "until", "note")
+_OFFER_KEYS = ("provider", "region", "instance_type", "purchase", "usd_per_hour", "until", "note")
+_PRICED = (Purchase.ON_DEMAND.value, Purchase.SPOT.value)
+_ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """A share off the list price of families."""
+
+    provider: str
+    families: tuple[str, ...]
+    """``*`` is every family."""
+    regions: tuple[str, ...]
+    """Empty: every region."""
+    purchases: tuple[Purchase, ...]
+    discount_ratio: float
+    until: dt.date | None
+    note: str
+    where: str
+    """File and line."""
+
+    def covers(self, offer: Offer, purchase: Purchase) -> bool:
+        """It is off this price."""
+        family = family_of(offer.provider, offer.instance_type)
+        return (
+            offer.provider == self.provider
+            and purchase in self.purchases
+            and (not self.regions or offer.region in self.regions)
+            and (_ANY in self.families or family in self.families)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateOffer:
+    """A price of one's own for a type in a region."""
+
+    provider: str
+    region: str
+    instance_type: str
+    purchase: Purchase
+    usd_per_hour: float
+    until: dt.date | None
+    note: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """The prices of the file."""
+
+    path: Path | None = None
+    discounts: tuple[Discount, ...] = ()
+    private_offers: tuple[PrivateOffer, ...] = ()
+    content_hash: str = ""
+
+    def expired(self, today: dt.date) -> tuple[str, ...]:
+        """Entries whose day is over, in words; they count no more."""
+        entries: list[Discount | PrivateOffer] = [*self.discounts, *self.private_offers]
+        return tuple(
+            f"{one.where}: expired on {one.until}, so list prices count"
+            for one in entries
+            if not _holds(one.until, today)
+        )
+
+    def priced(self, offer: Offer, today: dt.date) -> Offer:
+        """The offer at the prices that hold on a day."""
+        return replace(
+            offer,
+            on_demand=self._price(offer, Purchase.ON_DEMAND, offer.on_demand, today),
+            spot=self._price(offer, Purchase.SPOT, offer.spot, today),
+        )
+
+    def _price(self, offer: Offer, purchase: Purchase, listed: Price | None, today: dt.date) -> Price | None:
+        key = (offer.provider, offer.region, offer.instance_type, purchase)
+        for private in self.private_offers:
+            if _holds(private.until, today) and key == _key(private):
+                return Price(private.usd_per_hour, _provenance("private offer", private.note, today, Quality.LISTED))
+        discounts = [one for one in self.discounts if _holds(one.until, today) and one.covers(offer, purchase)]
+        if listed is None or not discounts:
+            return listed
+        best = max(discounts, key=lambda one: one.discount_ratio)
+        words = f"{100 * best.discount_ratio:g}% off {listed.provenance.source}"
+        provenance = _provenance(words, best.note, listed.provenance.as_of, Quality.DERIVED)
+        return Price(listed.usd_per_hour * (1 - best.discount_ratio), provenance)
+
+
+def _key(private: PrivateOffer) -> tuple[str, str, str, Purchase]:
+    return private.provider, private.region, private.instance_type, private.purchase
+
+
+def _holds(until: dt.date | None, today: dt.date) -> bool:
+    return until is None or until >= today
+
+
+def _provenance(words: str, note: str, as_of: dt.date | str, quality: Quality) -> Provenance:
+    return Provenance(f"{words} ({note})" if note else words, str(as_of), quality)
+
+
+def read_overlay(path: Path, machines: Collection[tuple[str, str]], regions: Collection[tuple[str, str]]) -> Overlay:
+    """The prices of an overlay file.
+
+    Args:
+        path: the file.
+        machines: (provider, instance type) that the catalog knows.
+        regions: (provider, region) that the catalog knows.
+
+    Raises:
+        InputError: with file, line and field; unknown names come with the nearest known ones.
+    """
+    root = read_document(path, "overlay", "docs/catalog.md shows one")
+    fields = root.mapping(KEYS)
+    if "version" not in fields:
+        root.fail("the key 'version' is missing", f"add a line 'version: {VERSION}'")
+    fields["version"].choice((VERSION,))
+    known = Names(machines, regions)
+    return Overlay(
+        path=path,
+        discounts=tuple(_discount(item, known) for item in _items(fields, "discounts")),
+        private_offers=tuple(_private_offer(item, known) for item in _items(fields, "private_offers")),
+        content_hash=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the catalog knows, to check names by."""
+
+    machines: Collection[tuple[str, str]]
+    regions: Collection[tuple[str, str]]
+
+    def provider(self, field: Field) -> str:
+        """A known provider."""
+        return _known(field, sorted({provider for provider, _ in self.machines}), "provider")
+
+    def region(self, provider: str, field: Field) -> str:
+        """A known region of a provider."""
+        return _known(field, sorted(name for owner, name in self.regions if owner == provider), f"region of {provider}")
+
+    def instance_type(self, provider: str, field: Field) -> str:
+        """A known type of a provider."""
+        return _known(field, sorted(name for owner, name in self.machines if owner == provider), f"type of {provider}")
+
+    def family(self, provider: str, field: Field) -> str:
+        """A known family of a provider, or every one."""
+        families = sorted({family_of(owner, name) for owner, name in self.machines if owner == provider})
+        return _known(field, [*families, _ANY], f"family of {provider}")
+
+
+def _items(fields: Mapping[str, Field], key: str) -> list[Field]:
+    return list(fields[key].items()) if key in fields else []
+
+
+def _discount(field: Field, known: Names) -> Discount:
+    fields = field.all_of(_DISCOUNT_KEYS, optional=("regions", "purchase", "until", "note"))
+    provider = known.provider(fields["provider"])
+    purchases = fields["purchase"].choices(_PRICED) if "purchase" in fields else (Purchase.ON_DEMAND.value,)
+    return Discount(
+        provider=provider,
+        families=tuple(known.family(provider, item) for item in fields["families"].items()),
+        regions=tuple(known.region(provider, item) for item in _items(fields, "regions")),
+        purchases=tuple(map(Purchase, purchases)),
+        discount_ratio=fields["discount_ratio"].number(0, exclusive=True, maximum=0.99),
+        until=_until(fields),
+        note=_note(fields),
+        where=f"{field.path}:{field.line}",
+    )
+
+
+def _private_offer(field: Field, known: Names) -> PrivateOffer:
+    fields = field.all_of(_OFFER_KEYS, optional=("purchase", "until", "note"))
+    provider = known.provider(fields["provider"])
+    purchase = fields["purchase"].choice(_PRICED) if "purchase" in fields else Purchase.ON_DEMAND.value
+    return PrivateOffer(
+        provider=provider,
+        region=known.region(provider, fields["region"]),
+        instance_type=known.instance_type(provider, fields["instance_type"]),
+        purchase=Purchase(purchase),
+        usd_per_hour=fields["usd_per_hour"].number(0, exclusive=True),
+        until=_until(fields),
+        note=_note(fields),
+        where=f"{field.path}:{field.line}",
+    )
+
+
+def _until(fields: Mapping[str, Field]) -> dt.date | None:
+    return fields["until"].date() if "until" in fields else None
+
+
+def _note(fields: Mapping[str, Field]) -> str:
+    return fields["note"].text() if "note" in fields else ""
+
+
+def _known(field: Field, names: list[str], what: str) -> str:
+    name = field.text()
+    if name not in names:
+        field.fail(f"unknown {what}: '{name}'", suggestion(name, names))
+    return name

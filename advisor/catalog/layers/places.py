@@ -1,0 +1,20 @@
+"""Where the layers of the catalog lie on this machine, by the XDG base directory specification."""
+
+import os
+from pathlib import Path
+
+
+def refreshed_dir() -> Path:
+    """Snapshots of refreshes: ``$XDG_CACHE_HOME/advisor/catalog``."""
+    return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "catalog"
+
+
+def overlay_path() -> Path:
+    """What the user knows better than any price list: ``$XDG_CONFIG_HOME/advisor/catalog.yaml``."""
+    return _base("XDG_CONFIG_HOME", ".config") / "advisor" / "catalog.yaml"
+
+
+def _base(variable: str, below_home: str) -> Path:
+    """A relative path in the variable is ignored, as the specification asks."""
+    stated = os.environ.get(variable, "")
+    return Path(stated) if stated.startswith("/") else Path.home() / below_home

@@ -1,0 +1,96 @@
+"""A refresh from beginning to end: ask, guard, write beside, compare, take."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.catalog.layers.changes import Change, changes
+from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
+from advisor.catalog.layers.merging import offers_of, tables_after
+from advisor.catalog.layers.snapshot import Snapshot, discard, stage, take
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Violation, violations
+from advisor.catalog.refresh.journal import Journal, Progress, run_tasks
+from advisor.catalog.refresh.values import Found, Question
+from advisor.catalog.values import Offer
+
+_JOURNAL = "unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a refresh is run."""
+
+    confirmed: frozenset[str] = frozenset()
+    """Keys of violations that a person accepts."""
+    most_moved_ratio: float = MOST_MOVED_RATIO
+    dry_run: bool = False
+    at_once: int = 8
+    clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh came to."""
+
+    provider: str
+    found: Found
+    held: tuple[Violation, ...]
+    """Rows that keep it from being published."""
+    changes: tuple[Change, ...]
+    """Against what was known before; empty where it got no further than the guards."""
+    snapshot: Snapshot | None
+    """None: nothing was published, and the old prices hold."""
+    unknown_types: tuple[str, ...]
+    """New types whose accelerator the catalog does not know."""
+
+    @property
+    def reason(self) -> str:
+        """Why nothing was published; empty when something was."""
+        if self.snapshot is not None:
+            return ""
+        if self.found.failed:
+            return f"{len(self.found.failed)} part{'s' if len(self.found.failed) > 1 else ''} could not be read"
+        if not any(part == "prices" for _, part in self.found.complete):
+            return "no price could be read"
+        return f"{len(self.held)} row{'s are' if len(self.held) > 1 else ' is'} held up" if self.held else "dry run"
+
+
+def refresh(
+    question: Question, catalog: LayeredCatalog, root: Path, manner: Manner, progress: Progress | None = None
+) -> Refreshed:
+    """Ask a provider for everything, and take the answer if it is whole and sound.
+
+    Args:
+        question: whom to ask, and what.
+        catalog: what is known now.
+        root: directory of the snapshots.
+        manner: how.
+        progress: called after each task.
+
+    Raises:
+        InputError: the result cannot be written; what was known before still holds.
+    """
+    provider = question.provider
+    journal = Journal(root / provider / _JOURNAL)
+    found = run_tasks(question, journal, manner.clock, manner.at_once, progress)
+    before = _listed(catalog, provider)
+    held = violations(found, before, manner.confirmed, manner.most_moved_ratio)
+    nothing = Refreshed(provider, found, held, (), None, ())
+    if found.failed or not any(part == "prices" for _, part in found.complete):
+        return nothing
+    today = f"{manner.clock():%Y-%m-%d}"
+    gaps = [f"{gap.part} {gap.region}: {gap.reason}".strip() for gap in found.gaps]
+    staged = stage(root, provider, tables_after(catalog.as_listed(), found, today), today, gaps)
+    differences = changes(before.values(), offers_of_snapshot(staged))
+    unknown = tuple(line.split(",")[0] for line in (staged.directory / "unknown_types.csv").read_text().split()[1:])
+    if held or manner.dry_run:
+        discard(root, staged)
+        return Refreshed(provider, found, held, differences, None, unknown)
+    take(root, staged)
+    journal.clear()
+    return Refreshed(provider, found, held, differences, staged, unknown)
+
+
+def _listed(catalog: LayeredCatalog, provider: str) -> dict[tuple[str, str], Offer]:
+    return dict(offers_of(catalog.as_listed(), provider))

@@ -1,0 +1,200 @@
+"""A refreshed catalog of one provider on disk: written beside the old one, then taken in one step.
+
+::
+
+    <provider>/current                 name of the snapshot that holds
+    <provider>/<name>/manifest.json    date, gaps, and the hash of each table
+    <provider>/<name>/*.csv            tables in the form of ``instance_catalog/``
+
+Whatever happens while one is written, ``current`` names a whole snapshot: the old one or the new one.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advisor.atomic_files import write_text
+from advisor.catalog.refresh.journal import make_directory
+from advisor.errors import InputError
+
+SCHEMA = "advisor.catalog-snapshot/v1"
+_CURRENT = "current"
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A whole and unchanged snapshot."""
+
+    provider: str
+    directory: Path
+    read_on: str
+    """ISO date of the refresh."""
+    gaps: tuple[str, ...]
+    """What could not be read, in words."""
+    content_hash: str
+    """Of the manifest, which holds the hashes of the tables."""
+
+    @property
+    def name(self) -> str:
+        """Unique within the provider."""
+        return self.directory.name
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A snapshot that cannot be used; what was shipped holds instead."""
+
+    provider: str
+    reason: str
+
+
+def table_text(header: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV; None is an empty cell."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if row.get(key) is None else row[key] for key in header} for row in rows)
+    return stream.getvalue()
+
+
+def stage(root: Path, provider: str, tables: Mapping[str, str], read_on: str, gaps: Sequence[str]) -> Snapshot:
+    """Write a snapshot beside the one that holds.
+
+    Args:
+        root: directory of all providers.
+        provider: whose offers they are.
+        tables: file name → text.
+        read_on: ISO date.
+        gaps: what could not be read, in words.
+
+    Raises:
+        InputError: it cannot be written; the old snapshot then still holds.
+    """
+    manifest = {
+        "schema": SCHEMA,
+        "provider": provider,
+        "read_on": read_on,
+        "gaps": list(gaps),
+        "tables": {name: _hash(text.encode()) for name, text in sorted(tables.items())},
+    }
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    directory = root / provider / f"{read_on}-{_hash(text.encode())[:16]}"
+    make_directory(directory)
+    for table, content in tables.items():
+        write_text(directory / table, content)
+    write_text(directory / _MANIFEST, text)
+    _flush(directory)
+    return Snapshot(provider, directory, read_on, tuple(gaps), _hash(text.encode()))
+
+
+def take(root: Path, staged: Snapshot) -> None:
+    """Make a staged snapshot the one that holds, in one step; the one before it is kept.
+
+    Raises:
+        InputError: it cannot be written; the old snapshot then still holds.
+    """
+    before = _current_name(root, staged.provider)
+    write_text(root / staged.provider / _CURRENT, f"{staged.name}\n")
+    _flush(root / staged.provider)
+    _prune(root / staged.provider, {staged.name, before})
+
+
+def discard(root: Path, staged: Snapshot) -> None:
+    """Remove a staged snapshot, unless it is the one that holds."""
+    if _current_name(root, staged.provider) != staged.name:
+        shutil.rmtree(staged.directory, ignore_errors=True)
+
+
+def current(root: Path, provider: str) -> Snapshot | Damaged | None:
+    """The snapshot of a provider that holds; None where there never was a refresh."""
+    name = _current_name(root, provider)
+    return None if name is None else read(root, provider, name)
+
+
+def providers(root: Path) -> tuple[str, ...]:
+    """Providers that were refreshed."""
+    with suppress(OSError):
+        return tuple(sorted(path.parent.name for path in root.glob(f"*/{_CURRENT}")))
+    return ()
+
+
+def previous(root: Path, provider: str) -> Snapshot | None:
+    """The snapshot before the one that holds."""
+    now = _current_name(root, provider)
+    names = sorted(path.name for path in (root / provider).glob("*-*") if path.is_dir() and path.name != now)
+    found = [read(root, provider, name) for name in names]
+    return next((one for one in reversed(found) if isinstance(one, Snapshot)), None)
+
+
+def read(root: Path, provider: str, name: str) -> Snapshot | Damaged:
+    """A snapshot whose tables are as they were written."""
+    directory = root / provider / name
+    try:
+        text = (directory / _MANIFEST).read_text(encoding="utf-8")
+        manifest = json.loads(text)
+        if manifest["schema"] != SCHEMA:
+            return Damaged(provider, f"it is of the schema {manifest['schema']!r}")
+        for table, digest in manifest["tables"].items():
+            if Path(table).name != table or _hash((directory / table).read_bytes()) != digest:
+                return Damaged(provider, f"{table} is not as it was written")
+        return Snapshot(
+            provider, directory, str(manifest["read_on"]), tuple(map(str, manifest["gaps"])), _hash(text.encode())
+        )
+    except OSError as error:
+        return Damaged(provider, f"cannot read it: {error.strerror or error}")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Damaged(provider, "its manifest is damaged")
+
+
+def forget(root: Path, provider: str) -> bool:
+    """Go back to what was shipped; False where there was no refresh.
+
+    Raises:
+        InputError: it cannot be removed.
+    """
+    try:
+        (root / provider / _CURRENT).unlink()
+        shutil.rmtree(root / provider, ignore_errors=True)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise InputError(f"cannot remove: {error.strerror}", where=str(root / provider)) from error
+    return True
+
+
+def _current_name(root: Path, provider: str) -> str | None:
+    try:
+        name = (root / provider / _CURRENT).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return name if name and Path(name).name == name else "damaged"
+
+
+def _prune(directory: Path, kept: set[str | None]) -> None:
+    """Remove old snapshots; that this fails harms nobody."""
+    old = sorted(path for path in directory.glob("*-*") if path.is_dir() and path.name not in kept)
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _flush(directory: Path) -> None:
+    """Make renames in a directory durable."""
+    with suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,39 @@
+"""Which catalog a command works with."""
+
+from pathlib import Path
+
+from advisor.catalog.catalog import Catalog
+from advisor.catalog.layers.layered import LayeredCatalog, layered
+from advisor.catalog.layers.places import overlay_path, refreshed_dir
+from advisor.catalog.layers.snapshot import current, providers
+from advisor.data_files import data_dir
+from advisor.errors import InputError
+
+_loaded: dict[tuple[object, ...], LayeredCatalog] = {}
+
+
+def load_catalog(directory: Path | None = None) -> Catalog:
+    """The catalog of a directory; without one that of this user: shipped, refreshed and negotiated.
+
+    It is read once as long as none of its layers changes.
+
+    Raises:
+        InputError: there is no such directory, or the user's overlay is wrong.
+    """
+    if directory is not None:
+        if not directory.is_dir():
+            raise InputError("there is no such catalog directory", where=str(directory))
+        return Catalog(directory)
+    return user_catalog()
+
+
+def user_catalog() -> LayeredCatalog:
+    """The catalog of this user with all its layers."""
+    shipped, refreshed, overlay = data_dir("instance_catalog"), refreshed_dir(), overlay_path()
+    layers = tuple(repr(current(refreshed, provider)) for provider in providers(refreshed))
+    stamp = (overlay.stat().st_mtime_ns, overlay.stat().st_size) if overlay.is_file() else None
+    key = (shipped, refreshed, overlay, layers, stamp)
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = layered(shipped, refreshed, overlay)
+    return _loaded[key]

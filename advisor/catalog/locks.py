@@ -1,0 +1,233 @@
+"""What a plan was made from, in a small file to keep beside the infrastructure: the rows it used, and their dates.
+
+A plan can be made again from it years later, and :mod:`advisor.report.drift` compares it with what holds today.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from advisor.atomic_files import write_text
+from advisor.catalog.catalog import Catalog
+from advisor.catalog.loading import load_catalog
+from advisor.catalog.planning import Commitment, CommitmentPrice
+from advisor.catalog.values import Offer, Price, Provenance, Quality
+from advisor.errors import InputError
+
+SCHEMA = "advisor.catalog-lock/v1"
+DEFAULT_NAME = "catalog.lock.json"
+_HINT = "write it anew with `advisor catalog lock PLAN.json`"
+
+Place = tuple[str, str, str]
+"""Provider, region and instance type."""
+
+
+class HasPlace(Protocol):
+    """An offer, or what was planned with it."""
+
+    @property
+    def provider(self) -> str: ...  # noqa: D102 - as in an offer
+    @property
+    def region(self) -> str: ...  # noqa: D102
+    @property
+    def instance_type(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRows:
+    """What a plan says of the catalog that it was made from."""
+
+    digest: str
+    catalog_hash: str
+    compared: frozenset[Place]
+    chosen: frozenset[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Rows of a catalog that a plan was made from."""
+
+    catalog_hash: str
+    """Of the whole catalog."""
+    catalog_as_of: str
+    plan_digest: str
+    commitments: Mapping[Offer, tuple[CommitmentPrice, ...]]
+    """Each offer with what it costs under each commitment that could be bought."""
+    chosen: frozenset[Place] = frozenset()
+    """What the plan pays for; the others were compared with it."""
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """The rows, by provider, type and region."""
+        return tuple(self.commitments)
+
+    @property
+    def oldest_as_of(self) -> str:
+        """Date of the oldest price of what was chosen; "" where there is none."""
+        return min(self._dates, default="")
+
+    @property
+    def newest_as_of(self) -> str:
+        """Date of the newest price of what was chosen; "" where there is none."""
+        return max(self._dates, default="")
+
+    @property
+    def _dates(self) -> list[str]:
+        paid = [one for one in self.offers if place_of(one) in self.chosen] or self.offers
+        prices = (price for offer in paid for price in (offer.on_demand, offer.spot))
+        return [price.provenance.as_of for price in prices if price is not None]
+
+
+def lock_of(catalog: Catalog, plan: PlanRows) -> Lock:
+    """The rows of a catalog for what a plan used.
+
+    Raises:
+        InputError: the plan was made from another catalog, so the rows cannot be those that it used.
+    """
+    if catalog.content_hash != plan.catalog_hash:
+        raise InputError(
+            "the plan was made from another catalog than the one that is loaded now",
+            hint="make the plan again with `advisor recommend`, and lock that",
+        )
+    used = plan.compared | plan.chosen
+    rows = sorted((one for one in catalog.offers if place_of(one) in used), key=lambda one: place_of(one)[::-1])
+    priced = {one: catalog.current_commitments(one) for one in rows}
+    return Lock(plan.catalog_hash, catalog.as_of, plan.digest, priced, plan.chosen)
+
+
+def lock_text(lock: Lock) -> str:
+    """The file, with a digest of its own content."""
+    document = _document(lock)
+    return json.dumps(document | {"digest": _digest(document)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def write_lock(lock: Lock, path: Path) -> None:
+    """Write the file in one step.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    write_text(path, lock_text(lock))
+
+
+def read_lock(path: Path) -> Lock:
+    """Read the file back.
+
+    Raises:
+        InputError: it cannot be read, is of another version, or was edited.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA:
+            raise InputError(f"the schema is {document['schema']!r}, and this version reads {SCHEMA}", where=str(path))
+        stated = document.pop("digest")
+        lock = Lock(
+            document["catalog_hash"],
+            document["catalog_as_of"],
+            document["plan_digest"],
+            dict(map(_offer, document["offers"])),
+            frozenset(_place(one) for one in document["offers"] if one["chosen"]),
+        )
+    except OSError as error:
+        raise InputError(f"cannot read the lock: {error.strerror}", where=str(path), hint=_HINT) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError("this is no lock of the catalog", where=str(path), hint=_HINT) from error
+    if stated != _digest(document):
+        raise InputError("the lock was edited after it was made", where=str(path), hint=_HINT)
+    return lock
+
+
+def locked_catalog(lock: Lock) -> Catalog:
+    """The catalog with nothing for sale but the rows of the lock, at their prices."""
+    return load_catalog().as_locked(lock.commitments, lock.catalog_hash)
+
+
+def _document(lock: Lock) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "catalog_hash": lock.catalog_hash,
+        "catalog_as_of": lock.catalog_as_of,
+        "plan_digest": lock.plan_digest,
+        "oldest_price_as_of": lock.oldest_as_of,
+        "newest_price_as_of": lock.newest_as_of,
+        "offers": [
+            {
+                "provider": one.provider,
+                "region": one.region,
+                "instance_type": one.instance_type,
+                "chosen": place_of(one) in lock.chosen,
+                "on_demand": _price_cells(one.on_demand),
+                "spot": _price_cells(one.spot),
+                "commitments": [_commitment_cells(price) for price in prices],
+            }
+            for one, prices in lock.commitments.items()
+        ],
+    }
+
+
+def _price_cells(price: Price | None) -> dict[str, Any] | None:
+    if price is None:
+        return None
+    origin = price.provenance
+    return {
+        "usd_per_hour": price.usd_per_hour,
+        "source": origin.source,
+        "as_of": origin.as_of,
+        "quality": origin.quality.value,
+    }
+
+
+def _commitment_cells(price: CommitmentPrice) -> dict[str, Any]:
+    commitment = price.commitment
+    return {
+        "families": list(commitment.families),
+        "region": commitment.region,
+        "instrument": commitment.instrument,
+        "term_years": commitment.term_years,
+        "payment": commitment.payment,
+        "discount_ratio": commitment.discount_ratio,
+        "usd_per_hour": price.usd_per_hour,
+        "source": price.provenance.source,
+        "as_of": price.provenance.as_of,
+        "quality": price.provenance.quality.value,
+    }
+
+
+def _offer(cells: Mapping[str, Any]) -> tuple[Offer, tuple[CommitmentPrice, ...]]:
+    offer = Offer(*_place(cells), on_demand=_price(cells["on_demand"]), spot=_price(cells["spot"]))
+    return offer, tuple(_commitment(one, cells["provider"]) for one in cells["commitments"])
+
+
+def _commitment(cells: Mapping[str, Any], provider: str) -> CommitmentPrice:
+    origin = Provenance(cells["source"], cells["as_of"], Quality(cells["quality"]))
+    commitment = Commitment(
+        provider, tuple(cells["families"]), cells["region"], cells["instrument"], int(cells["term_years"]),
+        cells["payment"], float(cells["discount_ratio"]), origin,
+    )  # fmt: skip
+    return CommitmentPrice(commitment, float(cells["usd_per_hour"]), origin)
+
+
+def _price(cells: Mapping[str, Any] | None) -> Price | None:
+    if cells is None:
+        return None
+    usd = float(cells["usd_per_hour"])
+    if not usd > 0:
+        raise ValueError(usd)
+    return Price(usd, Provenance(cells["source"], cells["as_of"], Quality(cells["quality"])))
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def _place(cells: Mapping[str, Any]) -> Place:
+    return cells["provider"], cells["region"], cells["instance_type"]
+
+
+def place_of(row: HasPlace) -> Place:
+    """Provider, region and type of whatever has the three."""
+    return row.provider, row.region, row.instance_type

@@ -1,0 +1,340 @@
+"""AWS: prices, hardware, spot, savings plans, capacity blocks and limits, each by the call that its service offers.
+
+Facts: the service models of botocore, and the AWS guides to the price list, EC2 and savings plans, November 2026.
+"""
+
+import datetime as dt
+import json
+import statistics
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from advisor.catalog.refresh.values import (
+    BlockRow,
+    CommittedRow,
+    Denied,
+    MachineRow,
+    PriceRow,
+    QuotaRow,
+    Row,
+    Sold,
+    Task,
+    Unreachable,
+)
+
+Session = Any
+"""A ``boto3.Session``, or what behaves like one."""
+
+_PRICING_REGION = "us-east-1"
+"""The price list and savings plans answer for every region there."""
+_ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "prices": ("pricing:GetProducts",),
+    "sold": ("ec2:DescribeInstanceTypeOfferings",),
+    "machines": ("ec2:DescribeInstanceTypes",),
+    "spot": ("ec2:DescribeSpotPriceHistory",),
+    "savings_plans": ("savingsplans:DescribeSavingsPlansOfferingRates",),
+    "capacity_blocks": ("ec2:DescribeCapacityBlockOfferings",),
+    "quotas": ("servicequotas:ListServiceQuotas",),
+}
+PARTS = tuple(_ACTIONS)
+ACCELERATED_FAMILIES = ("GPU instance", "Machine Learning ASIC Instances")
+_DENIED = (
+    "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedAccess", "OptInRequired",
+    "NotAuthorized", "AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId",
+)  # fmt: skip
+_LOGIN = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+)
+_GENERIC = "Running On-Demand"
+_LINUX = "Linux/UNIX"
+_HOURS_PER_YEAR = 8760
+PAYMENTS = {"No Upfront": "no_upfront", "Partial Upfront": "partial_upfront", "All Upfront": "all_upfront"}
+RESERVED = {
+    "standard": "Standard Reserved Instance or EC2 Instance Savings Plan",
+    "convertible": "Convertible Reserved Instance or Compute Savings Plan",
+}
+_PLANS = {"EC2Instance": RESERVED["standard"], "Compute": RESERVED["convertible"]}
+_BLOCK_HOURS = 24
+_TRIES = 4
+_BLOCK_FAMILIES = ("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200", "trn1", "trn2")
+_SECONDS_PER_YEAR = 365 * 24 * 3600
+
+
+def policy() -> Mapping[str, Any]:
+    """The least IAM policy that a refresh needs; none of its calls takes a resource."""
+    actions = sorted(action for actions in _ACTIONS.values() for action in actions)
+    statement = {"Sid": "AdvisorCatalogRefresh", "Effect": "Allow", "Action": actions, "Resource": "*"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def tasks(
+    regions: Sequence[str], session: Session, known: Collection[str], today: Callable[[], dt.datetime],
+    endpoint_url: str | None = None, parts: Collection[str] = PARTS,
+) -> Iterator[Task]:  # fmt: skip
+    """Everything to ask; the machines of a region come first, since they name new types."""
+    ask = _Asker(session, endpoint_url, frozenset(known), today)
+    for region in regions:
+        for part, read in ask.readers.items():
+            if part in parts:
+                yield Task(f"{region}/{part}", region, part, partial(read, region))
+
+
+class _Asker:
+    """Asks one account, one region at a time; every method may be called from any thread."""
+
+    def __init__(
+        self, session: Session, endpoint_url: str | None, known: frozenset[str], now: Callable[[], dt.datetime]
+    ) -> None:
+        self._session, self._endpoint_url, self._known, self._now = session, endpoint_url, known, now
+        self.readers: Mapping[str, Callable[[str], Sequence[Row]]] = {
+            "machines": self._guarded("machines", self.machines),
+            "sold": self._guarded("sold", self.sold),
+            "prices": self._guarded("prices", self.prices),
+            "spot": self._guarded("spot", self.spot),
+            "savings_plans": self._guarded("savings_plans", self.savings_plans),
+            "capacity_blocks": self._guarded("capacity_blocks", self.capacity_blocks),
+            "quotas": self._guarded("quotas", self.quotas),
+        }
+
+    def _guarded(self, part: str, read: Callable[[str], Iterator[Row]]) -> Callable[[str], Sequence[Row]]:
+        def guarded(region: str) -> Sequence[Row]:
+            from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 is an extra
+            from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
+
+            try:
+                return _again_when_cut(lambda: tuple(read(region)))
+            except ClientError as error:
+                raise _in_words(error.response.get("Error", {}), part, error) from error
+            except (BotoCoreError, ResponseParserError, ValueError, KeyError, TypeError) as error:
+                raise Unreachable(f"{part}: {error}", "check credentials and network, and run it again") from error
+
+        return guarded
+
+    def _client(self, service: str, region: str) -> Any:  # noqa: ANN401 - boto3 has no types
+        from botocore.config import Config  # noqa: PLC0415 - as above
+
+        settings = Config(retries={"mode": "adaptive", "max_attempts": 10}, connect_timeout=10, read_timeout=60)
+        return self._session.client(service, region_name=region, endpoint_url=self._endpoint_url, config=settings)
+
+    def prices(self, region: str) -> Iterator[Row]:
+        """On-demand and reserved terms of every accelerated Linux machine."""
+        wanted = {
+            "regionCode": region, "operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA",
+            "capacitystatus": "Used", "marketoption": "OnDemand",
+        }  # fmt: skip
+        filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
+        pages = self._client("pricing", _PRICING_REGION).get_paginator("get_products")
+        for page in pages.paginate(ServiceCode="AmazonEC2", Filters=filters, PaginationConfig={"PageSize": 100}):
+            for text in page["PriceList"]:
+                yield from product_rows(json.loads(text), region, self._known)
+
+    def machines(self, region: str) -> Iterator[Row]:
+        """Hardware of the accelerated types."""
+        pages = self._client("ec2", region).get_paginator("describe_instance_types")
+        for page in pages.paginate(PaginationConfig={"PageSize": 100}):
+            for described in page["InstanceTypes"]:
+                machine = machine_row(described)
+                if machine is not None:
+                    yield machine
+                    yield Sold(region, machine.instance_type)
+
+    def sold(self, region: str) -> Iterator[Row]:
+        """Known types that the region offers."""
+        pages = self._client("ec2", region).get_paginator("describe_instance_type_offerings")
+        for page in pages.paginate(LocationType="region", PaginationConfig={"PageSize": 1000}):
+            for offering in page["InstanceTypeOfferings"]:
+                if offering["InstanceType"] in self._known:
+                    yield Sold(region, offering["InstanceType"])
+
+    def spot(self, region: str) -> Iterator[Row]:
+        """The median over the zones of today's spot price: one zone may have no spare capacity at its price."""
+        now = self._now()
+        zones: dict[str, dict[str, tuple[dt.datetime, float]]] = {}
+        pages = self._client("ec2", region).get_paginator("describe_spot_price_history")
+        for page in pages.paginate(StartTime=now, ProductDescriptions=[_LINUX], InstanceTypes=sorted(self._known)):
+            for entry in page["SpotPriceHistory"]:
+                of_type = zones.setdefault(entry["InstanceType"], {})
+                at, price = entry["Timestamp"], float(entry["SpotPrice"])
+                zone = entry.get("AvailabilityZone") or entry.get("AvailabilityZoneId") or ""
+                if zone not in of_type or of_type[zone][0] < at:
+                    of_type[zone] = (at, price)
+        for name, prices in zones.items():
+            yield PriceRow(
+                region, name, "spot", statistics.median(price for _, price in prices.values()), f"{now:%Y-%m-%d}"
+            )
+
+    def savings_plans(self, region: str) -> Iterator[Row]:
+        """Rates of both kinds of plan that cover EC2; the call has no paginator."""
+        client = self._client("savingsplans", _PRICING_REGION)
+        token = ""
+        while True:
+            answer = client.describe_savings_plans_offering_rates(
+                savingsPlanTypes=list(_PLANS),
+                savingsPlanPaymentOptions=list(PAYMENTS),
+                products=["EC2"],
+                serviceCodes=["AmazonEC2"],
+                filters=[
+                    {"name": "region", "values": [region]},
+                    {"name": "productDescription", "values": [_LINUX]},
+                    {"name": "tenancy", "values": ["shared"]},
+                ],
+                maxResults=1000,
+                **({"nextToken": token} if token else {}),
+            )
+            for rate in answer["searchResults"]:
+                yield from self._rate_rows(rate, region)
+            token = answer.get("nextToken") or ""
+            if not token:
+                return
+
+    def _rate_rows(self, rate: Mapping[str, Any], region: str) -> Iterator[Row]:
+        plan = rate["savingsPlanOffering"]
+        properties = {one["name"]: one["value"] for one in rate.get("properties", ())}
+        name = properties.get("instanceType", "")
+        if name not in self._known or rate.get("unit") != "Hrs" or properties.get("region", region) != region:
+            return
+        yield CommittedRow(
+            region=region,
+            instance_type=name,
+            instrument=_PLANS[plan["planType"]],
+            term_years=round(plan["durationSeconds"] / _SECONDS_PER_YEAR),
+            payment=PAYMENTS[plan["paymentOption"]],
+            usd_per_hour=float(rate["rate"]),
+            as_of=f"{self._now():%Y-%m-%d}",
+        )
+
+    def capacity_blocks(self, region: str) -> Iterator[Row]:
+        """The first block of a day for each type that is sold so."""
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
+
+        client, now = self._client("ec2", region), self._now()
+        for name in sorted(one for one in self._known if one.partition(".")[0] in _BLOCK_FAMILIES):
+            try:
+                answer = client.describe_capacity_block_offerings(
+                    InstanceType=name, InstanceCount=1, CapacityDurationHours=_BLOCK_HOURS, StartDateRange=now
+                )
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in ("InvalidParameterValue", "Unsupported"):
+                    continue  # not sold in this region
+                raise
+            for block in answer.get("CapacityBlockOfferings", ()):
+                hours = block["CapacityBlockDurationHours"]
+                yield BlockRow(
+                    region=region,
+                    instance_type=name,
+                    zone=block["AvailabilityZone"],
+                    starts=f"{block['StartDate']:%Y-%m-%d}",
+                    duration_hours=hours,
+                    usd_per_hour=float(block["UpfrontFee"]) / (hours * block["InstanceCount"]),
+                    as_of=f"{now:%Y-%m-%d}",
+                )
+
+    def quotas(self, region: str) -> Iterator[Row]:
+        """Limits of instances as they are set for this account."""
+        today = f"{self._now():%Y-%m-%d}"
+        pages = self._client("service-quotas", region).get_paginator("list_service_quotas")
+        for page in pages.paginate(ServiceCode="ec2"):
+            for quota in page["Quotas"]:
+                name = quota["QuotaName"]
+                if _GENERIC in name or name.endswith("Spot Instance Requests"):
+                    yield QuotaRow(region, quota["QuotaCode"], float(quota["Value"]), today)
+
+
+def _again_when_cut(read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+    """What *read* returns; botocore asks again when a question fails, but not when the answer breaks off.
+
+    A JSON answer that breaks off comes without its fields, one in XML cannot be parsed.
+    """
+    from botocore.exceptions import IncompleteReadError, ResponseStreamingError  # noqa: PLC0415 - as above
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
+
+    for _ in range(_TRIES - 1):
+        with suppress(IncompleteReadError, ResponseStreamingError, ResponseParserError, ValueError, KeyError):
+            return read()
+    return read()
+
+
+def product_rows(product: Mapping[str, Any], region: str, known: Collection[str]) -> Iterator[Row]:
+    """Prices of one product of the price list; nothing when it is no accelerated machine of the region."""
+    attributes = product["product"]["attributes"]
+    name = attributes.get("instanceType", "")
+    accelerated = name in known or attributes.get("instanceFamily") in ACCELERATED_FAMILIES
+    if not accelerated or attributes.get("regionCode") != region:
+        return
+    yield Sold(region, name)
+    for term in product["terms"].get("OnDemand", {}).values():
+        for dimension in term["priceDimensions"].values():
+            if dimension["unit"] == "Hrs":
+                price = float(dimension["pricePerUnit"]["USD"])
+                yield PriceRow(region, name, "on_demand", price, term["effectiveDate"][:10])
+    for term in product["terms"].get("Reserved", {}).values():
+        yield from _reserved(term, region, name)
+
+
+def _reserved(term: Mapping[str, Any], region: str, name: str) -> Iterator[Row]:
+    """Price of an hour: by the hour, and what is paid at once over the hours of the term."""
+    bought = term["termAttributes"]
+    years, kind = int(bought["LeaseContractLength"].removesuffix("yr")), bought["OfferingClass"]
+    if kind not in RESERVED or bought["PurchaseOption"] not in PAYMENTS:
+        return
+    hourly = 0.0
+    for dimension in term["priceDimensions"].values():
+        price = float(dimension["pricePerUnit"]["USD"])
+        hourly += price / hours_of(dimension["unit"], years)
+    payment = PAYMENTS[bought["PurchaseOption"]]
+    yield CommittedRow(region, name, RESERVED[kind], years, payment, hourly, term["effectiveDate"][:10])
+
+
+def hours_of(unit: str, years: int) -> float:
+    """Hours that a part of a reserved price is for: one, or those of the whole term."""
+    return 1.0 if unit == "Hrs" else float(years * _HOURS_PER_YEAR)
+
+
+def machine_row(described: Mapping[str, Any]) -> MachineRow | None:
+    """Hardware of an accelerated type; None for another one."""
+    parts = _accelerators(described)
+    if not parts:
+        return None
+    part = parts[0]
+    network = described.get("NetworkInfo", {}).get("NetworkCards", [])
+    gbit = sum(card.get("BaselineBandwidthInGbps") or card.get("PeakBandwidthInGbps") or 0 for card in network)
+    memory_mib = part.get("MemoryInfo", {}).get("SizeInMiB")
+    architectures = described.get("ProcessorInfo", {}).get("SupportedArchitectures", ["x86_64"])
+    maker = part.get("Manufacturer", "")
+    return MachineRow(
+        instance_type=described["InstanceType"],
+        accelerator=f"{maker} {part.get('Name', '')}".strip(),
+        accelerator_count=part.get("Count") or None,
+        accelerator_memory_gib=round(memory_mib / 1024, 2) if memory_mib else None,
+        vcpus=described.get("VCpuInfo", {}).get("DefaultVCpus"),
+        memory_gib=_gib(described.get("MemoryInfo", {}).get("SizeInMiB")),
+        network_gbit_per_second=gbit or None,
+        local_nvme_gb=described.get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0),
+        cpu_architecture="arm64" if "arm64" in architectures else "x86_64",
+    )
+
+
+def _accelerators(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    neuron = described.get("NeuronInfo", {}).get("NeuronDevices") or []
+    gpus = described.get("GpuInfo", {}).get("Gpus") or []
+    others = described.get("InferenceAcceleratorInfo", {}).get("Accelerators") or []
+    return [*neuron, *gpus, *others]
+
+
+def _gib(mib: float | None) -> float | None:
+    return None if mib is None else mib / 1024
+
+
+def _in_words(error: Mapping[str, Any], part: str, cause: Exception) -> Denied:
+    code, message = str(error.get("Code", "")), str(error.get("Message") or cause)
+    if code in _LOGIN:
+        return Unreachable(f"{code}: {message}", "log in again, and check the clock of this machine")
+    if code in _DENIED:
+        return Denied(f"{code}: {message}", f"allow {', '.join(_ACTIONS[part])} (see --print-policy)")
+    return Unreachable(f"{code}: {message}", "run the command again")

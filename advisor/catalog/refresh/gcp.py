@@ -1,0 +1,224 @@
+"""Google Cloud: the Cloud Billing Catalog, whose prices are of parts; a machine's price is their sum.
+
+Facts: https://cloud.google.com/billing/docs/reference/rest/v1/services.skus/list, and the descriptions of SKUs as the
+pricing pages show them, read in November 2026. A machine that has a part without exactly one price stays unpriced: a
+wrong SKU is worse than none.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from advisor.catalog.refresh.http import Client
+from advisor.catalog.refresh.values import CommittedRow, PriceRow, Row, Sold, Task, Unreachable
+from advisor.catalog.values import InstanceType
+from advisor.units import HOURS_PER_MONTH
+
+URL = "https://cloudbilling.googleapis.com/v1"
+_COMPUTE = "services/6F81-5844-456A"
+_PAGE = 5000
+_MOST_PAGES = 5000
+_REMEDY = "give an API key that may call the Cloud Billing API: --gcp-api-key-file FILE"
+_INSTRUMENT = "Committed use discount"
+_MARKETS = {"OnDemand": "on_demand", "Preemptible": "spot", "Commit1Yr": "1", "Commit3Yr": "3"}
+_OTHER_GOODS = re.compile(
+    r"\b(DWS|Calendar|Reserved|Reservation|Sole Tenancy|Custom|Extended|Overcommit|Flex)\b", re.IGNORECASE
+)
+_PART = re.compile(
+    r"(?:(?:Spot )?Preemptible |Commitment v\d+: )?(?P<family>[A-Z]\d\w*)(?: Predefined)?"
+    r" (?:Instance )?(?P<part>Core|Cpu|Ram)\b",
+    re.IGNORECASE,
+)
+_GPU = re.compile(
+    r"(?:(?:Spot )?Preemptible |Commitment v\d+: )?(?P<name>(?:A4X? )?Nvidia .+?|Tpu.*?)"
+    r"\s+(?:GPU\b|\(|running|in\b|attached|for\b)",
+    re.IGNORECASE,
+)
+_FAMILIES = (
+    ("a2-", "A2"), ("a3-megagpu", "A3Plus"), ("a3-ultragpu", "A3Ultra"), ("a3-", "A3"), ("a4x-", "A4X"), ("a4-", "A4"),
+    ("g2-", "G2"), ("g4-", "G4"), ("n1-", "N1"),
+)  # fmt: skip
+_GPU_NAMES: Mapping[str, tuple[str, ...]] = {
+    "A100-40GB-SXM": ("Nvidia Tesla A100",),
+    "A100-80GB-SXM": ("Nvidia Tesla A100 80GB",),
+    "H100-SXM": ("Nvidia H100 80GB",),
+    "H200": ("Nvidia H200 141GB",),
+    "B200": ("A4 Nvidia B200", "Nvidia B200"),
+    "GB200": ("A4X Nvidia GB200", "Nvidia GB200"),
+    "L4": ("Nvidia L4",),
+    "RTX-PRO-6000": ("Nvidia RTX 6000 96GB", "Nvidia RTX PRO 6000"),
+    "T4": ("Nvidia Tesla T4",),
+    "V100-16GB": ("Nvidia Tesla V100",),
+    "P100": ("Nvidia Tesla P100",),
+    "P4": ("Nvidia Tesla P4",),
+}
+_MEGA = ("Nvidia H100 80GB Plus", "Nvidia H100 80GB Mega")
+_TPU_NAMES: Mapping[str, tuple[str, ...]] = {
+    "ct5lp-": ("TpuV5e", "Tpu-v5e", "Tpu v5e"),
+    "ct5p-": ("TpuV5p", "Tpu-v5p", "Tpu v5p"),
+    "ct6e-": ("TpuV6e", "Tpu-v6e", "Tpu v6e"),
+}
+_LOCAL_DISK = "local disk"
+_DISK = re.compile(r"(?:(?:Spot )?Preemptible )?SSD backed Local Storage|Commitment v\d+: Local SSD", re.IGNORECASE)
+"""Disks that come with a machine are charged like those that are added; 375 GB ones are counted as 375 GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sku:
+    """Price of one part for an hour: of a core, a GiB of memory, an accelerator or a GiB of local disk."""
+
+    regions: tuple[str, ...]
+    market: str
+    """Key of what it is bought as: on_demand, spot, or the years of a commitment."""
+    part: str
+    """Such as ``A2 core``, ``A2 ram`` or the name of an accelerator."""
+    usd: float
+    as_of: str
+
+
+@dataclass(frozen=True, eq=False)
+class PartPrices:
+    """(region, market, part) → the different prices that were found, with their date."""
+
+    found: Mapping[tuple[str, str, str], Mapping[float, str]] = field(default_factory=dict)
+
+    def one(self, region: str, market: str, names: Iterable[str]) -> tuple[float, str] | None:
+        """The price of a part under any of its names; None when it has none, or more than one."""
+        prices = {
+            price: date for name in names for price, date in self.found.get((region, market, name.lower()), {}).items()
+        }
+        return next(iter(prices.items())) if len(prices) == 1 else None
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Regions that have any price."""
+        return tuple(sorted({region for region, _, _ in self.found}))
+
+
+def tasks(machines: Sequence[InstanceType], client: Client, key: str, url: str = URL) -> Iterator[Task]:
+    """One task: the whole price list is one chain of pages."""
+    yield Task("all/prices", "", "prices", partial(_read, machines, client, key, url))
+
+
+def _read(machines: Sequence[InstanceType], client: Client, key: str, url: str) -> Iterator[Row]:
+    services = [_COMPUTE, *(name for name in _services(client, key, url) if name != _COMPUTE)]
+    skus = (sku for service in services for item in _items(client, key, url, service, "skus") for sku in parts_of(item))
+    yield from machine_rows(gathered(skus), machines)
+
+
+def _services(client: Client, key: str, url: str) -> Iterator[str]:
+    """Services beside Compute Engine that accelerators are sold under."""
+    for service in _items(client, key, url, "", "services"):
+        if "TPU" in service.get("displayName", ""):
+            yield service["name"]
+
+
+def _items(client: Client, key: str, url: str, parent: str, what: str) -> Iterator[Mapping[str, Any]]:
+    address = f"{url}/{parent}/{what}" if parent else f"{url}/{what}"
+    token = ""
+    for _ in range(_MOST_PAGES):
+        parameters = {"pageSize": str(_PAGE), "key": key} | ({"pageToken": token} if token else {})
+        page = client.get(address, parameters, remedy=_REMEDY)
+        yield from page.get(what, ())
+        token = page.get("nextPageToken") or ""
+        if not token:
+            return
+    raise Unreachable(f"{what}: more than {_MOST_PAGES:,} pages", "this is no price list")
+
+
+def parts_of(item: Mapping[str, Any]) -> Iterator[Sku]:
+    """The part that an item of the price list prices; nothing when it is no part of an accelerated machine."""
+    category, description = item.get("category", {}), str(item.get("description", ""))
+    market = _MARKETS.get(category.get("usageType", ""))
+    part = _part_name(description, category.get("resourceFamily", ""))
+    if market is None or part is None or _OTHER_GOODS.search(description):
+        return
+    for pricing in item.get("pricingInfo", ())[-1:]:
+        rates = pricing.get("pricingExpression", {}).get("tieredRates", ())
+        hours = _hours(pricing.get("pricingExpression", {}).get("usageUnit", ""))
+        if rates and hours:
+            money = rates[-1]["unitPrice"]
+            usd = (int(money.get("units") or 0) + int(money.get("nanos") or 0) / 1e9) / hours
+            date = str(pricing.get("effectiveTime", ""))[:10]
+            yield Sku(tuple(item.get("serviceRegions", ())), market, part, usd, date)
+
+
+def _hours(unit: str) -> float | None:
+    """Hours that a price is for: ``h`` and ``GiBy.h`` are one, ``GiBy.mo`` is a month."""
+    if unit.endswith("mo"):
+        return HOURS_PER_MONTH
+    return 1.0 if unit.endswith("h") else None
+
+
+def _part_name(description: str, family: str) -> str | None:
+    if family not in ("Compute", ""):
+        return None
+    found = _PART.match(description)
+    if found is not None:
+        return f"{found['family']} {'ram' if found['part'].lower() == 'ram' else 'core'}".lower()
+    if _DISK.match(description):
+        return _LOCAL_DISK
+    gpu = _GPU.match(description)
+    return None if gpu is None else gpu["name"].strip().lower()
+
+
+def gathered(skus: Iterable[Sku]) -> PartPrices:
+    """Prices by region, market and part."""
+    found: dict[tuple[str, str, str], dict[float, str]] = defaultdict(dict)
+    for sku in skus:
+        for region in sku.regions:
+            found[region, sku.market, sku.part][sku.usd] = sku.as_of
+    return PartPrices(found)
+
+
+def machine_rows(prices: PartPrices, machines: Sequence[InstanceType]) -> Iterator[Row]:
+    """Rows of every machine in every region where each of its parts has exactly one price."""
+    for machine in machines:
+        for region in prices.regions:
+            sums = {market: _sum(prices, machine, region, market) for market in _MARKETS.values()}
+            if sums["on_demand"] is not None:
+                yield Sold(region, machine.name)
+            for market, total in sums.items():
+                if total is not None:
+                    yield _row(region, machine.name, market, total)
+
+
+def _row(region: str, name: str, market: str, total: tuple[float, str]) -> Row:
+    usd, date = total
+    if market in ("on_demand", "spot"):
+        return PriceRow(region, name, market, usd, date)
+    return CommittedRow(region, name, _INSTRUMENT, int(market), "no_upfront", usd, date)
+
+
+def _sum(prices: PartPrices, machine: InstanceType, region: str, market: str) -> tuple[float, str] | None:
+    """Cores + memory + accelerators, and the oldest date of them."""
+    needs = _needs(machine)
+    if not needs:
+        return None
+    found = [(amount, prices.one(region, market, names)) for amount, names in needs]
+    if any(price is None for _, price in found):
+        return None
+    known = [(amount, price) for amount, price in found if price is not None]
+    return round(sum(amount * usd for amount, (usd, _) in known), 6), min(date for _, (_, date) in known)
+
+
+def _needs(machine: InstanceType) -> list[tuple[float, tuple[str, ...]]]:
+    """How much of what a machine is made of; empty where its parts are not known."""
+    count = machine.accelerator_count
+    tpu = next((names for start, names in _TPU_NAMES.items() if machine.name.startswith(start)), None)
+    if tpu is not None:
+        return [] if count is None else [(count, tpu)]
+    family = next((name for start, name in _FAMILIES if machine.name.startswith(start)), None)
+    gpus = _MEGA if machine.name.startswith("a3-megagpu") else _GPU_NAMES.get(machine.accelerator)
+    if family is None or gpus is None or None in (count, machine.vcpus, machine.memory_gib):
+        return []
+    disks = [(machine.local_nvme_gb, (_LOCAL_DISK,))] if machine.local_nvme_gb else []
+    return [
+        (float(machine.vcpus or 0), (f"{family} core",)),
+        (float(machine.memory_gib or 0), (f"{family} ram",)),
+        (float(count or 0), gpus),
+        *disks,
+    ]

@@ -1,0 +1,156 @@
+"""What keeps a refresh from being published: prices that cannot be, and moves that somebody has to confirm."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from advisor.catalog.families import family_of
+from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow
+from advisor.catalog.values import Offer, Purchase
+
+MOST_MOVED_RATIO = 0.30
+"""A price that moves by more is confirmed by a person. The largest cut of a list price in the facts is 44 percent."""
+MOST_SPOT_MOVED_RATIO = 5.0
+"""Spot moves freely: only a jump to more than six times is held up."""
+_SPOT_TOLERANCE = 1e-6
+
+Place = tuple[str, str]
+"""Region and instance type."""
+
+
+class Guard(StrEnum):
+    """Why a row is held up."""
+
+    NO_PRICE = "no_price"
+    """Zero or less: nothing is free."""
+    MOVED = "moved"
+    SPOT_ABOVE_ON_DEMAND = "spot_above_on_demand"
+    COMMITMENT_ABOVE_ON_DEMAND = "commitment_above_on_demand"
+    FAMILY_GONE = "family_gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One row that is held up, with the two numbers that were compared."""
+
+    guard: Guard
+    provider: str
+    region: str
+    what: str
+    """Instance type and purchase, or the family."""
+    now: float | None
+    before: float | None
+
+    @property
+    def key(self) -> str:
+        """What it is confirmed by: the guard and the family."""
+        return f"{self.guard.value}:{family_of(self.provider, self.what.partition(' ')[0])}"
+
+    def __str__(self) -> str:
+        """One line for people."""
+        where = f"{self.what} in {self.region}" if self.region else self.what
+        match self.guard:
+            case Guard.NO_PRICE:
+                return f"{where}: a price of {self.now:g}"
+            case Guard.MOVED:
+                ratio = (self.now or 0) / self.before - 1 if self.before else 0
+                return f"{where}: ${self.before:g} → ${self.now:g} an hour ({ratio:+.0%})"
+            case Guard.SPOT_ABOVE_ON_DEMAND:
+                return f"{where}: spot ${self.now:g} above on demand ${self.before:g}"
+            case Guard.COMMITMENT_ABOVE_ON_DEMAND:
+                return f"{where}: ${self.now:g} an hour above on demand ${self.before:g}"
+            case Guard.FAMILY_GONE:
+                return f"{where}: sold in {self.before:g} regions before, in none now"
+
+
+def violations(
+    found: Found, before: Mapping[Place, Offer], confirmed: Collection[str] = (), most_moved: float = MOST_MOVED_RATIO
+) -> tuple[Violation, ...]:
+    """Rows that must not be published, by guard and place.
+
+    Args:
+        found: what was read.
+        before: offers of the provider as they are known now.
+        confirmed: keys of violations that a person accepts: ``moved:g6``, or ``moved`` for every family.
+        most_moved: largest move of an on-demand price that needs nobody, as a share of it.
+    """
+    everything = (
+        *_not_positive(found), *_moved(found, before, most_moved), *_above(found), *_families_gone(found, before),
+    )  # fmt: skip
+    accepted = set(confirmed)
+    held = [one for one in everything if one.key not in accepted and one.guard.value not in accepted]
+    # A price of zero is never true, whoever confirms it.
+    held += [one for one in everything if one.guard is Guard.NO_PRICE and one not in held]
+    return tuple(sorted(set(held), key=lambda one: (one.guard.value, one.what, one.region)))
+
+
+def _not_positive(found: Found) -> Iterator[Violation]:
+    for row in found.rows:
+        if isinstance(row, PriceRow) and not row.usd_per_hour > 0:
+            yield Violation(
+                Guard.NO_PRICE,
+                found.provider,
+                row.region,
+                f"{row.instance_type} {row.purchase}",
+                row.usd_per_hour,
+                None,
+            )
+        if isinstance(row, CommittedRow) and not row.usd_per_hour > 0:
+            yield Violation(Guard.NO_PRICE, found.provider, row.region, _commitment_words(row), row.usd_per_hour, None)
+
+
+def _moved(found: Found, before: Mapping[Place, Offer], most_moved: float) -> Iterator[Violation]:
+    bounds = {Purchase.ON_DEMAND: most_moved, Purchase.SPOT: MOST_SPOT_MOVED_RATIO}
+    for purchase, bound in bounds.items():
+        for place, row in found.prices(purchase).items():
+            offer = before.get(place)
+            old = None if offer is None else offer.on_demand if purchase is Purchase.ON_DEMAND else offer.spot
+            if old is not None and row.usd_per_hour > 0 and not _within(row.usd_per_hour, old.usd_per_hour, bound):
+                what = f"{row.instance_type} {row.purchase}"
+                yield Violation(Guard.MOVED, found.provider, row.region, what, row.usd_per_hour, old.usd_per_hour)
+
+
+def _within(now: float, before: float, bound: float) -> bool:
+    """A move of more than *bound* upwards, or of as much the other way round, is too much."""
+    return before / (1 + bound) <= now <= before * (1 + bound)
+
+
+def _above(found: Found) -> Iterator[Violation]:
+    """Spot and commitments that cost more than paying by the hour."""
+    by_the_hour = found.prices(Purchase.ON_DEMAND)
+    dearer: list[tuple[Guard, PriceRow | CommittedRow, str]] = [
+        (Guard.SPOT_ABOVE_ON_DEMAND, row, row.instance_type) for row in found.prices(Purchase.SPOT).values()
+    ]
+    dearer += [
+        (Guard.COMMITMENT_ABOVE_ON_DEMAND, row, _commitment_words(row))
+        for row in found.rows
+        if isinstance(row, CommittedRow)
+    ]
+    for guard, row, what in dearer:
+        listed = by_the_hour.get((row.region, row.instance_type))
+        if listed is not None and row.usd_per_hour > listed.usd_per_hour * (1 + _SPOT_TOLERANCE):
+            yield Violation(guard, found.provider, row.region, what, row.usd_per_hour, listed.usd_per_hour)
+
+
+def _commitment_words(row: CommittedRow) -> str:
+    return f"{row.instance_type} {row.instrument}, {row.term_years} years, {row.payment}"
+
+
+def _families_gone(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
+    """Families that were priced in the regions that were read to their end, and are sold in none of them any more."""
+    if not found.tells_absence:
+        return
+    read = {region for region, part in found.complete if part == "prices"}
+    everywhere = "" in read
+    here = {family_of(found.provider, row.instance_type) for row in found.rows if hasattr(row, "instance_type")}
+    regions: dict[str, set[str]] = {}
+    elsewhere = set()
+    for (region, name), offer in before.items():
+        family = family_of(found.provider, name)
+        if not everywhere and region not in read:
+            elsewhere.add(family)
+        elif offer.on_demand is not None:
+            regions.setdefault(family, set()).add(region)
+    for family, places in regions.items():
+        if family not in here and family not in elsewhere:
+            yield Violation(Guard.FAMILY_GONE, found.provider, "", family, None, float(len(places)))

@@ -1,0 +1,110 @@
+"""JSON over HTTP for services without a client library of their own: patient with throttling, strict with answers."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from advisor.catalog.refresh.values import Denied, Unreachable
+
+if TYPE_CHECKING:
+    import urllib3
+
+_PASSING = (408, 429, 500, 502, 503, 504)
+_DENIED = (401, 403)
+_LONGEST_WAIT_SECONDS = 120.0
+_MOST_PAGES = 20_000
+_SHOWN = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Client:
+    """Asks, waits as long as it is told to, and asks again."""
+
+    tries: int = 8
+    backoff_seconds: float = 1.0
+    """First wait; it doubles from try to try."""
+    timeout_seconds: float = 60.0
+
+    def get(self, url: str, parameters: Mapping[str, str] | None = None, remedy: str = "") -> Mapping[str, Any]:
+        """The JSON object at *url*.
+
+        Raises:
+            Denied: the service does not let this caller ask.
+            Unreachable: no answer or no JSON object, after every retry.
+        """
+        import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
+
+        address = f"{url}?{urlencode(parameters)}" if parameters else url
+        host = urlsplit(url).netloc
+        try:
+            answer = self._pool.request("GET", address, headers={"Accept": "application/json"})
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(f"{host}: {_words(error)}", "check the network and run the command again") from error
+        if answer.status in _DENIED:
+            raise Denied(f"{host} answered {answer.status}: {_message(answer.data)}", remedy)
+        if answer.status != 200:
+            raise Unreachable(f"{host} answered {answer.status}: {_message(answer.data)}", remedy)
+        try:
+            document = json.loads(answer.data)
+        except ValueError as error:
+            raise Unreachable(f"{host} answered what is no JSON: {error}", "run the command again") from error
+        if not isinstance(document, dict):
+            raise Unreachable(f"{host} answered no JSON object", "run the command again")
+        return document
+
+    @cached_property
+    def _pool(self) -> "urllib3.PoolManager":
+        import urllib3  # noqa: PLC0415 - as above
+
+        retries = urllib3.Retry(
+            total=self.tries,
+            connect=min(3, self.tries),
+            status_forcelist=_PASSING,
+            backoff_factor=self.backoff_seconds,
+            backoff_jitter=self.backoff_seconds,
+            backoff_max=_LONGEST_WAIT_SECONDS,
+            raise_on_status=False,
+            respect_retry_after_header=True,
+        )
+        timeout = urllib3.Timeout(connect=min(10.0, self.timeout_seconds), read=self.timeout_seconds)
+        return urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16)
+
+
+def pages(client: Client, url: str, parameters: Mapping[str, str], next_link: str) -> Iterator[Mapping[str, Any]]:
+    """Pages that name the address of the next one in their field *next_link*.
+
+    Raises:
+        Denied, Unreachable: as of :meth:`Client.get`; a chain of links that does not end is unreachable too.
+    """
+    seen = set()
+    page = client.get(url, parameters)
+    for _ in range(_MOST_PAGES):
+        yield page
+        link = page.get(next_link)
+        if not link:
+            return
+        if link in seen or urlsplit(link).netloc != urlsplit(url).netloc:
+            raise Unreachable(f"{urlsplit(url).netloc}: the link to the next page leads astray", "run it again later")
+        seen.add(link)
+        page = client.get(link)
+    raise Unreachable(f"{urlsplit(url).netloc}: more than {_MOST_PAGES:,} pages", "this is no price list")
+
+
+def _message(body: bytes) -> str:
+    """What an error's body says, in one short line."""
+    try:
+        document = json.loads(body)
+        error = document.get("error") or document.get("Error") or document
+        text = str(error.get("message") or error.get("Message") or error)
+    except (ValueError, AttributeError):
+        text = body.decode("utf-8", "replace")
+    return " ".join(text.split())[:_SHOWN] or "nothing"
+
+
+def _words(error: Exception) -> str:
+    """The reason at the bottom of a failed retry."""
+    reason = getattr(error, "reason", None) or error
+    return " ".join(str(reason).split())[:_SHOWN]

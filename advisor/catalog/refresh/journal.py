@@ -1,0 +1,129 @@
+"""Tasks side by side, each kept on disk as soon as it is done: a run that was cut off goes on where it was."""
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.atomic_files import write_text
+from advisor.catalog.refresh.values import (
+    Denied,
+    Found,
+    Gap,
+    Question,
+    Row,
+    Task,
+    Unreachable,
+    row_from_json,
+    row_to_json,
+)
+from advisor.errors import InputError
+
+Progress = Callable[[int, int, str], None]
+"""Called with tasks done, tasks in all, and the name of the one just done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What earlier runs have read, for a while."""
+
+    directory: Path
+    keeps: dt.timedelta = dt.timedelta(hours=6)
+    """Older answers are asked for anew: prices move."""
+
+    def read(self, task: Task, now: dt.datetime) -> tuple[Row, ...] | None:
+        """Rows of a task that is done; None when it has to be run."""
+        try:
+            document = json.loads(self._path(task).read_text(encoding="utf-8"))
+            done = dt.datetime.fromisoformat(document["done"])
+            if document["task"] != task.name or not dt.timedelta(0) <= now - done <= self.keeps:
+                return None
+            return tuple(row_from_json(row) for row in document["rows"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, task: Task, rows: Sequence[Row], now: dt.datetime) -> None:
+        """Keep the rows of a task that is done.
+
+        Raises:
+            InputError: the disk is full, or the directory cannot be written.
+        """
+        document = {"task": task.name, "done": now.isoformat(), "rows": [row_to_json(row) for row in rows]}
+        make_directory(self.directory)
+        write_text(self._path(task), json.dumps(document))
+
+    def clear(self) -> None:
+        """Forget everything: the refresh was published."""
+        with suppress(OSError):
+            shutil.rmtree(self.directory)
+
+    def _path(self, task: Task) -> Path:
+        return self.directory / f"{hashlib.sha256(task.name.encode()).hexdigest()[:24]}.json"
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory with its parents.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the directory: {error.strerror or error}",
+            where=str(directory),
+            hint="set XDG_CACHE_HOME to a directory that you may write to",
+        ) from error
+
+
+def run_tasks(
+    question: Question,
+    journal: Journal,
+    clock: Callable[[], dt.datetime],
+    at_once: int = 8,
+    progress: Progress | None = None,
+) -> Found:
+    """Everything that the tasks of a question find; those that the journal holds are not run again.
+
+    Raises:
+        InputError: what was read cannot be kept.
+    """
+    wanted = question.tasks
+    rows: list[Row] = []
+    complete, gaps = set(), []
+    pool = ThreadPoolExecutor(max_workers=at_once)
+    try:
+        pending = {pool.submit(_run, task, journal, clock): task for task in wanted}
+        for done, future in enumerate(as_completed(pending), start=1):
+            task = pending[future]
+            found = future.result()
+            if isinstance(found, Gap):
+                gaps.append(found)
+            else:
+                rows.extend(found)
+                complete.add((task.region, task.part))
+            if progress is not None:
+                progress(done, len(wanted), task.name)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    ordered = tuple(sorted(set(rows), key=repr))
+    known_gaps = tuple(sorted(gaps, key=lambda gap: (gap.part, gap.region)))
+    return Found(question.provider, ordered, frozenset(complete), known_gaps, question.tells_absence)
+
+
+def _run(task: Task, journal: Journal, clock: Callable[[], dt.datetime]) -> tuple[Row, ...] | Gap:
+    known = journal.read(task, clock())
+    if known is not None:
+        return known
+    try:
+        rows = tuple(task.read())
+    except Denied as error:
+        return Gap(task.region, task.part, error.reason, error.remedy, denied=not isinstance(error, Unreachable))
+    journal.write(task, rows, clock())
+    return rows

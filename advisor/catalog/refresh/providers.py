@@ -1,0 +1,46 @@
+"""Whom a refresh can ask: the three clouds, and providers of one's own that a package brings along.
+
+A package names a function in the entry point group ``advisor.catalog_providers``; its name is that of the provider. The
+function takes the known :class:`~advisor.catalog.Catalog` and the regions that are wanted (none: all), and returns the
+:class:`~advisor.catalog.refresh.values.Question` to ask.
+"""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+
+from advisor.catalog.catalog import Catalog
+from advisor.catalog.refresh.values import Question
+from advisor.errors import InputError
+from advisor.names import suggestion
+
+GROUP = "advisor.catalog_providers"
+BUILT_IN = ("aws", "gcp", "azure")
+Ask = Callable[[Catalog, Sequence[str]], Question]
+
+
+def plugin_names() -> tuple[str, ...]:
+    """Providers that installed packages bring along."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)} - set(BUILT_IN)))
+
+
+def plugin(name: str) -> Ask:
+    """What a package brings along for a provider.
+
+    Raises:
+        InputError: there is none, or it cannot be loaded.
+    """
+    found = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not found:
+        known = (*BUILT_IN, *plugin_names())
+        raise InputError(f"nothing knows how to refresh '{name}'", hint=suggestion(name, known))
+    try:
+        ask = found[0].load()
+    except Exception as error:
+        raise InputError(
+            f"the provider '{name}' cannot be loaded: {error}",
+            where=found[0].value,
+            hint="mend or remove the package that brings it",
+        ) from error
+    if not callable(ask):
+        raise InputError(f"the provider '{name}' is no function", where=found[0].value)
+    return ask  # type: ignore[no-any-return] # its signature is the package's promise

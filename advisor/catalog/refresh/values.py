@@ -1,0 +1,194 @@
+"""What a refresh finds: frozen rows, and the parts that it could not read."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from advisor.catalog.values import Purchase
+
+
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """A type that is sold in a region, whatever it costs."""
+
+    kind: ClassVar[str] = "sold"
+    region: str
+    instance_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """USD for one instance for one hour."""
+
+    kind: ClassVar[str] = "price"
+    region: str
+    instance_type: str
+    purchase: str
+    """on_demand or spot."""
+    usd_per_hour: float
+    as_of: str
+    """ISO date: when the price became effective or, where that is not said, when it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedRow:
+    """USD for one instance for each hour of a term."""
+
+    kind: ClassVar[str] = "committed"
+    region: str
+    instance_type: str
+    instrument: str
+    """What it is bought as, in the words of ``commitments.csv``."""
+    term_years: int
+    payment: str
+    """no_upfront, partial_upfront or all_upfront."""
+    usd_per_hour: float
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRow:
+    """Hardware of a type as its provider states it. None is unknown."""
+
+    kind: ClassVar[str] = "machine"
+    instance_type: str
+    accelerator: str
+    """As the provider spells it, such as ``NVIDIA L4``."""
+    accelerator_count: float | None
+    accelerator_memory_gib: float | None
+    vcpus: int | None
+    memory_gib: float | None
+    network_gbit_per_second: float | None
+    local_nvme_gb: float | None
+    cpu_architecture: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRow:
+    """A capacity block that can be bought."""
+
+    kind: ClassVar[str] = "block"
+    region: str
+    instance_type: str
+    zone: str
+    starts: str
+    duration_hours: int
+    usd_per_hour: float
+    """Of one instance."""
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRow:
+    """A limit that holds for the account that asked."""
+
+    kind: ClassVar[str] = "quota"
+    region: str
+    code: str
+    limit: float
+    as_of: str
+
+
+Row = Sold | PriceRow | CommittedRow | MachineRow | BlockRow | QuotaRow
+_KINDS: Mapping[str, Callable[..., Row]] = {
+    kind.kind: kind for kind in (Sold, PriceRow, CommittedRow, MachineRow, BlockRow, QuotaRow)
+}
+
+
+def row_to_json(row: Row) -> dict[str, Any]:
+    """A row as a JSON object."""
+    return {"kind": row.kind} | asdict(row)
+
+
+def row_from_json(document: Mapping[str, Any]) -> Row:
+    """The row of a JSON object.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    fields = dict(document)
+    return _KINDS[fields.pop("kind")](**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One part of a refresh: what is asked of one service in one region."""
+
+    name: str
+    """Such as ``us-east-1/prices``; unique within a provider."""
+    region: str
+    """"" where it is asked once for all regions."""
+    part: str
+    """prices, sold, machines, spot, savings_plans, capacity_blocks or quotas."""
+    read: Callable[[], Iterable[Row]]
+    """Raises :class:`Denied` or :class:`Unreachable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything that is asked of a provider."""
+
+    provider: str
+    tasks: tuple[Task, ...]
+    tells_absence: bool = True
+    """A type that is not in the answer is not sold; False where the answer does not price every type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A part that could not be read; what was known of it before stays."""
+
+    region: str
+    part: str
+    reason: str
+    remedy: str
+    """Such as the IAM action that would allow it."""
+    denied: bool
+    """The account may not ask; other parts go on. Otherwise it failed, and may work when run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything that one provider answered."""
+
+    provider: str
+    rows: tuple[Row, ...]
+    complete: frozenset[tuple[str, str]]
+    """(region, part) that were read to their end."""
+    gaps: tuple[Gap, ...]
+    tells_absence: bool = True
+    """A type that is not in the answer is not sold; False where the answer does not price every type."""
+
+    @property
+    def failed(self) -> tuple[Gap, ...]:
+        """Gaps that another run may close."""
+        return tuple(gap for gap in self.gaps if not gap.denied)
+
+    def prices(self, purchase: Purchase) -> Mapping[tuple[str, str], PriceRow]:
+        """Price rows by (region, instance type); of several the newest, and of equally new ones the dearest."""
+        rows = (row for row in self.rows if isinstance(row, PriceRow) and row.purchase == purchase.value)
+        ordered = sorted(rows, key=lambda row: (row.as_of, row.usd_per_hour))
+        return {(row.region, row.instance_type): row for row in ordered}
+
+    def covers(self, region: str, part: str) -> bool:
+        """A part of a region was read to its end."""
+        return (region, part) in self.complete or ("", part) in self.complete
+
+
+class Denied(Exception):  # noqa: N818 - a part that goes missing is an outcome
+    """The account may not ask for this.
+
+    Args:
+        reason: what was answered.
+        remedy: what would allow it.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        """Keep both parts."""
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
+class Unreachable(Denied):
+    """No answer, or none that can be used, after every retry."""

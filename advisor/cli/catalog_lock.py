@@ -1,0 +1,37 @@
+"""``advisor catalog lock``: what a plan was made from."""
+
+import json
+from pathlib import Path
+
+import click
+
+from advisor.catalog import load_catalog
+from advisor.catalog.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, write_lock
+from advisor.cli.output import read_text
+from advisor.plan.document import digest, plan_from_json
+
+
+@click.command("lock")
+@click.argument("plan_file", type=click.Path(dir_okay=False, path_type=Path), metavar="PLAN.json")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"File to write; default: {DEFAULT_NAME} beside the plan.",
+)
+def lock_command(plan_file: Path, output: Path | None) -> None:
+    """Write the rows of the catalog that PLAN.json was made from, to commit beside the infrastructure.
+
+    `advisor recommend WORKLOAD --lock FILE` plans with them years later; `advisor check FILE` says what has changed.
+    """
+    text = read_text(plan_file, "plan")
+    plan = plan_from_json(text, str(plan_file))
+    target = output or plan_file.parent / DEFAULT_NAME
+    stated = json.loads(text)
+    plan_digest = stated.pop("digest", None) or digest(stated)
+    compared = frozenset(map(place_of, plan.options))
+    chosen = frozenset(map(place_of, plan.fleet.groups if plan.fleet else plan.options[:1]))
+    lock = lock_of(load_catalog(), PlanRows(plan_digest, plan.provenance.catalog_hash, compared, chosen))
+    write_lock(lock, target)
+    dates = f", those that are paid of {lock.oldest_as_of} to {lock.newest_as_of}" if lock.oldest_as_of else ""
+    click.echo(f"{target}: prices of {len(lock.offers)} offer{'' if len(lock.offers) == 1 else 's'}{dates}")

@@ -1,0 +1,223 @@
+"""``advisor catalog refresh`` and ``diff``: asking providers for today's prices, and what changed."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.catalog.layers.changes import Change, changes
+from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
+from advisor.catalog.layers.places import refreshed_dir
+from advisor.catalog.layers.refreshing import Manner, Refreshed, refresh
+from advisor.catalog.layers.snapshot import Snapshot, current, forget, previous, providers
+from advisor.catalog.loading import user_catalog
+from advisor.catalog.refresh import aws, aws_public, azure, gcp
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO
+from advisor.catalog.refresh.http import Client
+from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
+from advisor.catalog.refresh.values import Question
+from advisor.cli.output import deliver, output_option, read_text
+from advisor.cli.progress import Progress
+from advisor.errors import AdvisorError, InputError
+from advisor.names import suggestion
+from advisor.report.refresh_words import change_words, changes_json, refresh_json, refresh_words
+
+_format_option = click.option(
+    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
+    help="How to show the result.",
+)  # fmt: skip
+
+
+class NotPublished(AdvisorError):  # noqa: N818 - an outcome
+    """A refresh that was not taken; the old prices hold."""
+
+
+@click.command("refresh")
+@click.argument("names", metavar="PROVIDER…", nargs=-1)
+@click.option("--region", "regions", multiple=True, help="Only this region; default: all that are known. (repeatable)")
+@click.option("--public", is_flag=True, help="aws: read the public price files; needs no account, tells no spot price.")
+@click.option("--profile", help="aws: named profile of the credentials.")
+@click.option("--endpoint-url", help="Ask this address instead of the provider's.")
+@click.option("--gcp-api-key-file", type=click.Path(path_type=Path), help="gcp: file that holds an API key.")
+@click.option(
+    "--confirm", "confirmed", multiple=True, metavar="KEY", help="Accept rows that are held up: moved:g6. (repeatable)"
+)
+@click.option(
+    "--max-move",
+    type=click.FloatRange(min=0, min_open=True),
+    default=MOST_MOVED_RATIO,
+    show_default=True,
+    help="Largest move of a price that nobody has to confirm, as a share of it.",
+)
+@click.option("--jobs", type=click.IntRange(min=1, max=64), default=8, show_default=True, help="Questions at a time.")
+@click.option("--dry-run", is_flag=True, help="Ask and compare, and keep the old prices.")
+@click.option("--forget", "is_forgotten", is_flag=True, help="Go back to the prices that came with the program.")
+@click.option("--print-policy", is_flag=True, help="aws: print the least IAM policy that is needed, and ask nothing.")
+@_format_option
+@output_option
+def command(
+    names: tuple[str, ...],
+    regions: tuple[str, ...],
+    public: bool,
+    profile: str | None,
+    endpoint_url: str | None,
+    gcp_api_key_file: Path | None,
+    confirmed: tuple[str, ...],
+    max_move: float,
+    jobs: int,
+    dry_run: bool,
+    is_forgotten: bool,
+    print_policy: bool,
+    output_format: str,
+    output: Path | None,
+) -> None:
+    """Ask PROVIDER (aws, gcp, azure, all, or one that a package brings) for today's prices.
+
+    What is read is kept as it comes, so that a run that was cut off goes on where it was. It takes the place of the
+    old prices only when it is whole and sound: nothing free, no price moved too far, no spot above on demand, no
+    family gone. `advisor catalog show TYPE` tells which price counts.
+    """
+    if print_policy:
+        deliver(json.dumps(aws.policy(), indent=2) + "\n", output)
+        return
+    wanted = _wanted(names)
+    if is_forgotten:
+        _forget(wanted)
+        return
+    asks: dict[str, Callable[[LayeredCatalog], Question]] = {
+        "aws": lambda catalog: _ask_aws(catalog, regions, public, profile, endpoint_url),
+        "azure": lambda catalog: _ask_azure(catalog, regions, endpoint_url),
+        "gcp": lambda catalog: _ask_gcp(catalog, gcp_api_key_file, endpoint_url),
+    }
+    asks |= {name: partial(_ask_plugin, name, regions) for name in wanted if name not in BUILT_IN}
+    manner = Manner(frozenset(confirmed), max_move, dry_run, jobs)
+    results = [_refresh(name, asks[name], manner) for name in wanted]
+    deliver(refresh_json(results) if output_format == "json" else "\n".join(map(refresh_words, results)), output)
+    failed = [one for one in results if one.snapshot is None and not dry_run]
+    if failed:
+        raise NotPublished(
+            "; ".join(f"{one.provider}: {one.reason}" for one in failed) + "; the old prices hold", hint=_remedy(failed)
+        )
+
+
+@click.command("diff")
+@click.argument("names", metavar="[PROVIDER…]", nargs=-1)
+@click.option("--shipped", is_flag=True, help="Compare with what came with the program, not with the refresh before.")
+@_format_option
+@output_option
+def diff(names: tuple[str, ...], shipped: bool, output_format: str, output: Path | None) -> None:
+    """What the last refresh changed: new types, price moves, offers that are gone."""
+    root = refreshed_dir()
+    wanted = names or providers(root)
+    if not wanted:
+        raise InputError("nothing was refreshed yet", hint="run `advisor catalog refresh all`")
+    found: list[Change] = []
+    for name in wanted:
+        now = current(root, name)
+        if not isinstance(now, Snapshot):
+            raise InputError(f"{name} was not refreshed", hint=f"run `advisor catalog refresh {name}`")
+        before = None if shipped else previous(root, name)
+        old = offers_of_snapshot(before) if before else _shipped(name)
+        found.extend(changes(old, offers_of_snapshot(now)))
+    deliver(changes_json(found) if output_format == "json" else change_words(found), output)
+
+
+def _shipped(provider: str) -> list[Any]:
+    return [offer for offer in user_catalog().shipped_offers if offer.provider == provider]
+
+
+def _wanted(names: Sequence[str]) -> tuple[str, ...]:
+    known = (*BUILT_IN, *plugin_names())
+    if not names:
+        raise click.UsageError(f"name a provider: {', '.join(known)} or all")
+    for name in names:
+        if name not in (*known, "all"):
+            raise InputError(f"nothing knows how to refresh '{name}'", hint=suggestion(name, (*known, "all")))
+    return known if "all" in names else tuple(dict.fromkeys(names))
+
+
+def _forget(names: Sequence[str]) -> None:
+    for name in names:
+        done = forget(refreshed_dir(), name)
+        click.echo(f"{name}: {'back to the prices that came with the program' if done else 'was not refreshed'}")
+
+
+def _refresh(name: str, ask: Callable[[LayeredCatalog], Question], manner: Manner) -> Refreshed:
+    catalog = user_catalog()
+    with Progress(f"answers of {name}") as progress:
+        return refresh(
+            ask(catalog), catalog, refreshed_dir(), manner,
+            lambda done, total, _: progress.watch(f"answers of {name}", done, total),
+        )  # fmt: skip
+
+
+def _regions(catalog: LayeredCatalog, provider: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    known = catalog.regions_of(provider)
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"unknown region of {provider}: '{name}'", where="--region", hint=suggestion(name, known))
+    sold_in = {offer.region for offer in catalog.listed_offers if offer.provider == provider}
+    return tuple(wanted) or tuple(sorted(sold_in))
+
+
+def _known_types(catalog: LayeredCatalog, provider: str) -> tuple[str, ...]:
+    return tuple(sorted(name for owner, name in catalog.instance_types if owner == provider))
+
+
+def _ask_aws(
+    catalog: LayeredCatalog, wanted: Sequence[str], public: bool, profile: str | None, endpoint_url: str | None
+) -> Question:
+    regions, known = _regions(catalog, "aws", wanted), _known_types(catalog, "aws")
+    if public:
+        return Question("aws", tuple(aws_public.tasks(regions, known, endpoint_url or aws_public.URL)))
+    try:
+        import boto3  # noqa: PLC0415 - an extra, and heavy
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
+    except ImportError as error:
+        raise InputError("boto3 is not installed", hint="pip install 'advisor[aws]', or use --public") from error
+    try:
+        session = boto3.Session(profile_name=profile)
+        has_credentials = session.get_credentials() is not None
+    except BotoCoreError as error:
+        raise InputError(f"cannot log in to AWS: {error}", hint="see `aws configure list-profiles`") from error
+    if not has_credentials:
+        raise InputError(
+            "there are no AWS credentials",
+            hint="log in (aws sso login, AWS_PROFILE, a role), or read the public price files with --public",
+        )
+    now = dt.datetime.now(dt.UTC)
+    return Question("aws", tuple(aws.tasks(regions, session, known, lambda: now, endpoint_url)))
+
+
+def _ask_azure(catalog: LayeredCatalog, wanted: Sequence[str], endpoint_url: str | None) -> Question:
+    regions = _regions(catalog, "azure", wanted)
+    return Question("azure", tuple(azure.tasks(regions, Client(), endpoint_url or azure.URL)))
+
+
+def _ask_gcp(catalog: LayeredCatalog, key_file: Path | None, endpoint_url: str | None) -> Question:
+    if key_file is None:
+        raise InputError(
+            "the Cloud Billing Catalog asks for an API key",
+            where="--gcp-api-key-file",
+            hint="make one in the console for the Cloud Billing API, put it into a file, and name the file",
+        )
+    key = read_text(key_file, "API key").strip()
+    machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == "gcp"]
+    tasks = tuple(gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL))
+    return Question("gcp", tasks, tells_absence=False)
+
+
+def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Question:
+    return plugin(name)(catalog, wanted)
+
+
+def _remedy(failed: Sequence[Refreshed]) -> str:
+    held = sorted({violation.key for one in failed for violation in one.held})
+    if held:
+        return f"if these rows are right, run again with {' '.join(f'--confirm {key}' for key in held)}"
+    remedies = sorted({gap.remedy for one in failed for gap in one.found.gaps if gap.remedy})
+    return f"{'; '.join(remedies)}; what was read is kept for six hours"

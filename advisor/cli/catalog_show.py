@@ -1,0 +1,177 @@
+"""``advisor catalog show TYPE``: every layer of a type's prices, and which one counts."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capacity_blocks, offers_of_snapshot
+from advisor.catalog.loading import user_catalog
+from advisor.catalog.values import InstanceType, Offer, Price, Purchase
+from advisor.cli.output import deliver, output_option
+from advisor.errors import InputError
+from advisor.names import suggestion
+from advisor.report.text_table import render_table
+
+_LAYERS = ("shipped", "refreshed", "negotiated")
+
+
+@click.command("show")
+@click.argument("instance_type", metavar="TYPE")
+@click.option("--provider", help="Where several providers call a type so.")
+@click.option("--region", "regions", multiple=True, help="Only this region. (repeatable)")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to show the result.",
+)
+@output_option
+def command(
+    instance_type: str, provider: str | None, regions: tuple[str, ...], output_format: str, output: Path | None
+) -> None:
+    """Show what each layer of the catalog says of TYPE, and which one counts.
+
+    The layers are what came with the program, what `advisor catalog refresh` read on this machine, and what the overlay
+    file ($XDG_CONFIG_HOME/advisor/catalog.yaml) says was negotiated.
+    """
+    catalog = user_catalog()
+    for warning in catalog.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    machine = _machine(catalog, instance_type, provider)
+    rows = [row for row in _rows(catalog, machine) if not regions or row["region"] in regions]
+    if not rows:
+        known = sorted({row["region"] for row in _rows(catalog, machine)})
+        raise InputError(
+            f"{instance_type} is not sold in {' or '.join(regions)}" if regions else f"{instance_type} is sold nowhere",
+            where="--region",
+            hint=suggestion(regions[0], known) if regions else "it has hardware facts only",
+        )
+    extra = _of_the_account(catalog, machine, regions)
+    if output_format == "json":
+        document = {"provider": machine.provider, "instance_type": machine.name, "prices": rows} | extra
+        deliver(json.dumps(document, indent=2, ensure_ascii=False) + "\n", output)
+    else:
+        deliver(_table(machine, rows, extra), output)
+
+
+def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> InstanceType:
+    found = [
+        one for (owner, known), one in catalog.instance_types.items() if known == name and provider in (None, owner)
+    ]
+    if not found:
+        known = sorted({known for owner, known in catalog.instance_types if provider in (None, owner)})
+        raise InputError(f"unknown instance type: '{name}'", hint=suggestion(name, known))
+    if len(found) > 1:
+        raise InputError(f"{name} is sold by {', '.join(one.provider for one in found)}", hint="choose with --provider")
+    return found[0]
+
+
+def _rows(catalog: LayeredCatalog, machine: InstanceType) -> Iterator[dict[str, Any]]:
+    """One row for each region, way of paying and layer."""
+    layers = {
+        "shipped": _by_region(catalog.shipped_offers, machine),
+        "refreshed": _by_region(
+            [
+                offer
+                for snapshot in catalog.snapshots
+                if snapshot.provider == machine.provider
+                for offer in offers_of_snapshot(snapshot)
+            ],
+            machine,
+        ),
+        "negotiated": _by_region(catalog.offers, machine),
+    }
+    listed = _by_region(catalog.listed_offers, machine)
+    for region in sorted({region for offers in layers.values() for region in offers}):
+        for purchase in (Purchase.ON_DEMAND, Purchase.SPOT):
+            yield from _of_region(layers, listed.get(region), region, purchase)
+
+
+def _of_region(
+    layers: Mapping[str, Mapping[str, Offer]], listed: Offer | None, region: str, purchase: Purchase
+) -> Iterator[dict[str, Any]]:
+    counts = _price(layers["negotiated"].get(region), purchase)
+    is_negotiated = counts != _price(listed, purchase)
+    is_refreshed = region in layers["refreshed"] or bool(layers["refreshed"])
+    winner = "negotiated" if is_negotiated else "refreshed" if is_refreshed else "shipped"
+    for layer in _LAYERS:
+        offer = layers[layer].get(region)
+        if offer is None or (layer == "negotiated" and not is_negotiated):
+            continue
+        price = _price(offer, purchase)
+        if price is None and purchase is Purchase.SPOT:
+            continue
+        yield {
+            "region": region,
+            "purchase": purchase.value,
+            "layer": layer,
+            "counts": layer == winner,
+            "usd_per_hour": None if price is None else price.usd_per_hour,
+            "source": None if price is None else price.provenance.source,
+            "as_of": None if price is None else price.provenance.as_of,
+            "quality": "unpriced" if price is None else price.provenance.quality.value,
+        }
+
+
+def _price(offer: Offer | None, purchase: Purchase) -> Price | None:
+    if offer is None:
+        return None
+    return offer.on_demand if purchase is Purchase.ON_DEMAND else offer.spot
+
+
+def _by_region(offers: Sequence[Offer], machine: InstanceType) -> Mapping[str, Offer]:
+    return {one.region: one for one in offers if (one.provider, one.instance_type) == (machine.provider, machine.name)}
+
+
+def _of_the_account(
+    catalog: LayeredCatalog, machine: InstanceType, regions: Sequence[str]
+) -> dict[str, list[Mapping[str, str]]]:
+    """Capacity blocks, and the limits that the account has for the type."""
+    blocks: list[Mapping[str, str]] = []
+    limits: list[Mapping[str, str]] = []
+    codes = {quota.code for purchase in Purchase if (quota := catalog.quota(machine, purchase)) is not None}
+    for snapshot in catalog.snapshots:
+        if snapshot.provider == machine.provider:
+            blocks += capacity_blocks(snapshot, machine.name)
+            limits += [row for row in account_limits(snapshot) if row["code"] in codes]
+    return {
+        "capacity_blocks": [row for row in blocks if not regions or row["region"] in regions],
+        "account_limits": [row for row in limits if not regions or row["region"] in regions],
+    }
+
+
+def _table(
+    machine: InstanceType, rows: Sequence[Mapping[str, Any]], extra: Mapping[str, list[Mapping[str, str]]]
+) -> str:
+    count = "?" if machine.accelerator_count is None else f"{machine.accelerator_count:g}"
+    head = f"{machine.provider} {machine.name}: {count} × {machine.accelerator}"
+    cells = [
+        (
+            row["region"],
+            row["purchase"].replace("_", " "),
+            row["layer"],
+            "←" if row["counts"] else "",
+            "unknown" if row["usd_per_hour"] is None else f"{row['usd_per_hour']:.5g}",
+            row["as_of"] or "-",
+            row["source"] or "sold there, price unknown",
+        )
+        for row in rows
+    ]
+    lines = [head, render_table(("region", "paid", "layer", "counts", "USD/h", "as of", "source"), cells)]
+    lines += [_block_words(block) for block in extra["capacity_blocks"]]
+    lines += [_limit_words(limit) for limit in extra["account_limits"]]
+    return "\n".join(lines) + "\n"
+
+
+def _block_words(block: Mapping[str, str]) -> str:
+    price = f"${float(block['usd_per_hour']):.5g} an hour"
+    return f"capacity block in {block['zone']} from {block['starts']}: {block['duration_hours']} h at {price}"
+
+
+def _limit_words(limit: Mapping[str, str]) -> str:
+    return f"limit of the account in {limit['region']}: {float(limit['limit']):g} ({limit['code']}, {limit['as_of']})"

@@ -1,0 +1,72 @@
+"""What a generated Pulumi program declares: its settings and its outputs, as its README lists them."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from advisor.codegen.declaration import Declaration
+
+SETTINGS = "inference/settings.py"
+"""Holds the dataclass ``Settings``; its fields say ``field(default=…, metadata=about("…"))``."""
+DEPLOYMENT = "inference/deployment.py"
+"""Holds the component ``Deployment``; its attributes have a docstring."""
+_LONGEST_DEFAULT = 60
+
+
+def settings_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
+    """The fields of ``Settings``, in their order."""
+    return tuple(_setting(field) for field, _ in _annotated(_class_of(files[SETTINGS], "Settings")))
+
+
+def outputs_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
+    """The attributes of ``Deployment`` that the program exports, in its order."""
+    attributes = {
+        ast.unparse(field.target): (field, documented)
+        for field, documented in _annotated(_class_of(files[DEPLOYMENT], "Deployment"))
+    }
+    exported = [name for name in _exported(files["__main__.py"]) if name in attributes]
+    return tuple(_output(name, *attributes[name]) for name in exported)
+
+
+def _class_of(text: str, name: str) -> ast.ClassDef:
+    return next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def _annotated(found: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
+    """Annotated names of a class, each with the string that stands below it."""
+    for node, after in pairwise([*found.body, ast.Pass()]):
+        if isinstance(node, ast.AnnAssign):
+            yield node, _constant(after.value) if isinstance(after, ast.Expr) else ""
+
+
+def _setting(node: ast.AnnAssign) -> Declaration:
+    keywords = {one.arg: one.value for one in node.value.keywords} if isinstance(node.value, ast.Call) else {}
+    about = keywords.get("metadata")
+    return Declaration(
+        name=ast.unparse(node.target),
+        description=_constant(about.args[0]) if isinstance(about, ast.Call) else "",
+        type=ast.unparse(node.annotation),
+        default=_default(keywords),
+    )
+
+
+def _default(keywords: Mapping[str | None, ast.expr]) -> str:
+    if "default" in keywords:
+        shown = ast.unparse(keywords["default"])
+        return shown if len(shown) <= _LONGEST_DEFAULT else "…"
+    return "{}" if "default_factory" in keywords else ""
+
+
+def _exported(text: str) -> Iterator[str]:
+    for node in ast.parse(text).body:
+        call = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "pulumi.export":
+            yield _constant(call.args[0])
+
+
+def _output(name: str, field: ast.AnnAssign, documented: str) -> Declaration:
+    return Declaration(name, " ".join(documented.split()), ast.unparse(field.annotation), "")
+
+
+def _constant(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

@@ -1,0 +1,94 @@
+"""Python literals in the layout of ``ruff format``: whatever a value holds, it cannot leave its place in the code."""
+
+import keyword
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from advisor.codegen.quoting import Quoted
+
+_STEP = 4
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_BYTE = 0xFF
+_LARGEST_PLAIN = 1e15
+_LARGEST_BMP = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is written as a call of a class with named arguments."""
+
+    name: str
+    arguments: Mapping[str, object]
+
+
+def calls(name: str, arguments: Mapping[str, Mapping[str, object]]) -> Mapping[str, Call]:
+    """Key → call of *name*: a mapping of records as Python code holds it."""
+    return {key: Call(name, one) for key, one in arguments.items()}
+
+
+def python_value(value: object, indent: int = 0) -> Quoted:
+    """A literal that evaluates to *value*; sequences become lists (a lone surrogate becomes U+FFFD).
+
+    A list, a mapping and a call have a line for each item, so that one item more is one line more in a diff.
+
+    Args:
+        value: text, number, truth, None, and sequences, mappings and calls made of them.
+        indent: spaces before the line that the literal starts on.
+
+    Raises:
+        TypeError: there is no literal for it.
+        ValueError: a number that is not finite, or a call whose names are no names.
+    """
+    if isinstance(value, str):
+        return Quoted(_text(value))
+    if value is None or isinstance(value, bool | int):
+        return Quoted(repr(value))
+    if isinstance(value, float):
+        return Quoted(_number(value))
+    if isinstance(value, Call):
+        named = (f"{_word(key)}={python_value(one, indent + _STEP)}" for key, one in value.arguments.items())
+        return Quoted(_lines(f"{_word(value.name)}(", named, ")", indent))
+    if isinstance(value, Mapping):
+        entries = (f"{_text(key)}: {python_value(one, indent + _STEP)}" for key, one in value.items())
+        return Quoted(_lines("{", entries, "}", indent))
+    if isinstance(value, Sequence):
+        return Quoted(_lines("[", (python_value(one, indent + _STEP) for one in value), "]", indent))
+    raise TypeError(f"{value!r} has no Python literal")
+
+
+def _word(name: str) -> str:
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"{name!r} is no name in Python")
+    return name
+
+
+def _lines(start: str, entries: Iterable[str], end: str, indent: int) -> str:
+    inner = "".join(f"{' ' * (indent + _STEP)}{entry},\n" for entry in entries)
+    return f"{start}\n{inner}{' ' * indent}{end}" if inner else start + end
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number that code can hold")
+    return str(int(value)) if value.is_integer() and abs(value) < _LARGEST_PLAIN else repr(value).replace("e+", "e")
+
+
+def _text(text: str) -> str:
+    """The quotes are those that need fewer escapes, double ones in doubt."""
+    quote = "'" if text.count('"') > text.count("'") else '"'
+    return quote + "".join(f"\\{c}" if c == quote else _character(c) for c in text) + quote
+
+
+def _character(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if unicodedata.category(character) == "Cs":
+        return "\ufffd"
+    if code <= _BYTE:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= _LARGEST_BMP else f"\\U{code:08x}"

@@ -1,0 +1,119 @@
+"""Whether the prices that a plan was made from still hold."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from advisor.catalog.catalog import Catalog
+from advisor.catalog.layers.changes import Change, Kind, changes
+from advisor.catalog.locks import Lock
+from advisor.catalog.planning import CommitmentPrice
+from advisor.catalog.values import Offer, Purchase
+from advisor.report.price_age import age_words, first_day
+from advisor.report.text_table import render_table
+
+_MATTERS = (Kind.GONE, Kind.UNPRICED, Kind.MOVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What no longer holds."""
+
+    changes: tuple[Change, ...]
+    """Offers that are gone or unpriced, and prices that moved by more than is tolerated."""
+    same_catalog: bool
+    """Every row of the catalog is as it was, not only those that were used."""
+    oldest_as_of: str
+    age_days: int | None
+    """Of the oldest price that is used; None when it has no date."""
+    is_stale: bool
+    """It is older than its user accepts."""
+
+    @property
+    def holds(self) -> bool:
+        """Nothing has changed that matters."""
+        return not self.changes and not self.is_stale
+
+
+def drift_of(lock: Lock, catalog: Catalog, tolerated_ratio: float, today: dt.date, most_days: int | None) -> Drift:
+    """Compare what was used with what is sold today.
+
+    Args:
+        lock: what was used.
+        catalog: what holds today.
+        tolerated_ratio: a price may move by as much, up or down.
+        today: for the age of prices.
+        most_days: oldest price that is accepted; None: any.
+    """
+    used = {(one.provider, one.region, one.instance_type) for one in lock.offers}
+    now = [one for one in catalog.offers if (one.provider, one.region, one.instance_type) in used]
+    found = tuple(
+        one
+        for one in (*changes(lock.offers, now), *_commitments(lock, catalog, now))
+        if one.kind in _MATTERS and (one.moved_ratio is None or abs(one.moved_ratio) > tolerated_ratio)
+    )
+    day = first_day(lock.oldest_as_of)
+    age = None if day is None else max(0, (today - day).days)
+    is_stale = most_days is not None and (age is None or age > most_days)
+    return Drift(found, catalog.content_hash == lock.catalog_hash, lock.oldest_as_of, age, is_stale)
+
+
+def _commitments(lock: Lock, catalog: Catalog, now: Sequence[Offer]) -> Iterator[Change]:
+    """Prices under commitments; those that could not be bought then are no loss."""
+    by_place = {(one.provider, one.region, one.instance_type): one for one in now}
+    for offer, then in lock.commitments.items():
+        place = (offer.provider, offer.region, offer.instance_type)
+        today = by_place.get(place)
+        if today is None:
+            continue
+        prices = {_instrument(one): one.usd_per_hour for one in catalog.current_commitments(today)}
+        for one in then:
+            price = prices.get(_instrument(one))
+            kind = Kind.UNPRICED if price is None else Kind.MOVED
+            if price != one.usd_per_hour:
+                yield Change(kind, *place, Purchase.COMMITMENT, one.usd_per_hour, price)
+
+
+def _instrument(price: CommitmentPrice) -> tuple[str, int, str]:
+    one = price.commitment
+    return one.instrument, one.term_years, one.payment
+
+
+def drift_words(drift: Drift, today: dt.date) -> str:
+    """For people."""
+    age = f"is {age_words(drift.oldest_as_of, today)}"
+    lines = []
+    if drift.changes:
+        lines.append(
+            render_table(("change", "type", "region", "paid", "then", "now", ""), [_row(one) for one in drift.changes])
+        )
+    lines.append(f"the oldest price used {age}{', which is older than the limit' if drift.is_stale else ''}")
+    if drift.changes:
+        lines.append("the plan stands on prices that no longer hold: make it again with `advisor recommend`")
+    else:
+        lines.append(
+            "the catalog is the one that the plan was made from"
+            if drift.same_catalog
+            else "the catalog has changed, the prices that the plan uses have not"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def drift_json(drift: Drift) -> str:
+    """For programs."""
+    moved = [asdict(one) | {"moved_ratio": one.moved_ratio} for one in drift.changes]
+    return json.dumps(asdict(drift) | {"changes": moved, "holds": drift.holds}, indent=2) + "\n"
+
+
+def _row(change: Change) -> Sequence[str]:
+    ratio = change.moved_ratio
+    return (
+        change.kind.value.replace("_", " "),
+        change.instance_type,
+        change.region,
+        change.purchase.value.replace("_", " ") if change.purchase else "",
+        "-" if change.before_usd_per_hour is None else f"{change.before_usd_per_hour:.5g}",
+        "-" if change.now_usd_per_hour is None else f"{change.now_usd_per_hour:.5g}",
+        "" if ratio is None else f"{ratio:+.1%}",
+    )

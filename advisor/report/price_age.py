@@ -1,0 +1,94 @@
+"""How old the prices are that a plan stands on."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from advisor.errors import InputError
+from advisor.plan.values import Plan
+
+STALE_DAYS = 180
+"""Prices of accelerators fell by a third to a half within a year (p4d, p5, p5en in 2025): half a year is old."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceUsed:
+    """A price that the plan pays."""
+
+    instance_type: str
+    region: str
+    as_of: str
+    """ISO date, month or year; "" when unknown."""
+
+    def age_days(self, today: dt.date) -> int | None:
+        """Days since its date, from the first day that it may mean; None when it has none."""
+        day = first_day(self.as_of)
+        return None if day is None else max(0, (today - day).days)
+
+
+def prices_used(plan: Plan) -> tuple[PriceUsed, ...]:
+    """Prices of the recommended fleet; of the best single type where there is none."""
+    if plan.fleet is not None:
+        return tuple(PriceUsed(one.instance_type, one.region, one.price_as_of) for one in plan.fleet.groups)
+    best = plan.recommended
+    return () if best is None else (PriceUsed(best.instance_type, best.region, best.cost.price_as_of),)
+
+
+def oldest_price(plan: Plan) -> PriceUsed | None:
+    """The oldest price that the plan pays; one without a date is older than all."""
+    return min(prices_used(plan), key=lambda one: first_day(one.as_of) or dt.date.min, default=None)
+
+
+def stale_words(plan: Plan, today: dt.date) -> str:
+    """What to say of an old price; "" where none is old."""
+    oldest = oldest_price(plan)
+    if oldest is None:
+        return ""
+    age = oldest.age_days(today)
+    if age is not None and age <= STALE_DAYS:
+        return ""
+    return (
+        f"the price of {oldest.instance_type} in {oldest.region} is {age_words(oldest.as_of, today)}: "
+        "`advisor catalog refresh` asks for today's"
+    )
+
+
+def check_age(plan: Plan, today: dt.date, most_days: int) -> None:
+    """Refuse a plan that stands on older prices than its user accepts.
+
+    Raises:
+        InputError: a price is older, or has no date.
+    """
+    for price in prices_used(plan):
+        age = price.age_days(today)
+        if age is None or age > most_days:
+            how_old = age_words(price.as_of, today)
+            raise InputError(
+                f"the price of {price.instance_type} in {price.region} is {how_old}; {most_days} days are the limit",
+                where="--max-price-age",
+                hint="run `advisor catalog refresh`, or raise the limit",
+            )
+
+
+def first_day(as_of: str) -> dt.date | None:
+    """The first day that a date of a price may mean: of a month or a year its first one; None where it says none."""
+    parts = as_of.split("-")
+    try:
+        match [int(part) for part in parts]:
+            case [year, month, day]:
+                return dt.date(year, month, day)
+            case [year, month]:
+                return dt.date(year, month, 1)
+            case [year]:
+                return dt.date(year, 1, 1)
+    except ValueError:
+        return None
+    return None
+
+
+def age_words(as_of: str, today: dt.date) -> str:
+    """How old a price of this date is."""
+    day = first_day(as_of)
+    if day is None:
+        return "of unknown date"
+    bound = "" if as_of.count("-") == 2 else "up to "
+    return f"{bound}{max(0, (today - day).days)} days old ({as_of})"

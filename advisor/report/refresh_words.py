@@ -1,0 +1,85 @@
+"""A refresh, and what it changed, for people and for programs."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from advisor.catalog.layers.changes import Change, Kind
+from advisor.catalog.layers.refreshing import Refreshed
+from advisor.report.text_table import render_table
+
+_MOST_LISTED = 40
+
+
+def refresh_words(result: Refreshed) -> str:
+    """What was read, what is missing or held up, and what changed."""
+    rows = Counter(row.kind for row in result.found.rows)
+    counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted(rows.items())) or "nothing"
+    lines = [f"{result.provider}: read {counts}"]
+    lines += [
+        f"  missing: {gap.part} {gap.region}: {gap.reason}\n    to mend it: {gap.remedy}" for gap in result.found.gaps
+    ]
+    lines += [f"  held up: {violation}" for violation in result.held[:_MOST_LISTED]]
+    if len(result.held) > _MOST_LISTED:
+        lines.append(f"  and {len(result.held) - _MOST_LISTED} more")
+    if result.unknown_types:
+        lines.append(f"  types of accelerators that the catalog does not know: {', '.join(result.unknown_types)}")
+    if result.snapshot is not None or not result.held:
+        lines.append(change_words(result.changes).rstrip("\n"))
+    if result.snapshot is not None:
+        lines.append(f"{result.provider}: prices of {result.snapshot.read_on} count from now on")
+    return "\n".join(lines) + "\n"
+
+
+def change_words(found: Sequence[Change]) -> str:
+    """A table of changes, the first ones, and how many there are of each kind."""
+    if not found:
+        return "nothing changed\n"
+    counts = Counter(change.kind for change in found)
+    words = ", ".join(f"{counts[kind]:,} {kind.value.replace('_', ' ')}" for kind in Kind if counts[kind])
+    shown = [
+        (
+            change.kind.value.replace("_", " "), change.instance_type, change.region,
+            change.purchase.value.replace("_", " ") if change.purchase else "",
+            _usd(change.before_usd_per_hour), _usd(change.now_usd_per_hour),
+            "" if change.moved_ratio is None else f"{change.moved_ratio:+.1%}",
+        )
+        for change in found[:_MOST_LISTED]
+    ]  # fmt: skip
+    table = render_table(("change", "type", "region", "paid", "before", "now", ""), shown)
+    more = f"\nand {len(found) - _MOST_LISTED:,} more; --format json has all" if len(found) > _MOST_LISTED else ""
+    return f"{table}{more}\n{words}\n"
+
+
+def _usd(price: float | None) -> str:
+    return "-" if price is None else f"{price:.5g}"
+
+
+def changes_json(found: Sequence[Change]) -> str:
+    """Every change."""
+    return json.dumps([_entry(one) for one in found], indent=2) + "\n"
+
+
+def _entry(change: Change) -> dict[str, Any]:
+    return asdict(change) | {"moved_ratio": change.moved_ratio}
+
+
+def refresh_json(results: Sequence[Refreshed]) -> str:
+    """Every refresh with all of its rows that were held up, gaps and changes."""
+    entries = [
+        {
+            "provider": one.provider,
+            "published": one.snapshot is not None,
+            "reason": one.reason,
+            "read_on": one.snapshot.read_on if one.snapshot else None,
+            "rows": dict(sorted(Counter(row.kind for row in one.found.rows).items())),
+            "missing": [asdict(gap) for gap in one.found.gaps],
+            "held": [{"confirm": held.key} | asdict(held) for held in one.held],
+            "unknown_types": list(one.unknown_types),
+            "changes": [_entry(change) for change in one.changes],
+        }
+        for one in results
+    ]  # fmt: skip
+    return json.dumps(entries, indent=2) + "\n"

@@ -1,0 +1,116 @@
+"""What an account owns and may use, from the overlay file: it joins what the workload file says.
+
+See :mod:`advisor.catalog.layers.overlay` for the prices of the same file.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from advisor.catalog import Catalog
+from advisor.catalog.layers.overlay import KEYS, Names
+from advisor.errors import InputError
+from advisor.workload.planning_fields import read_commitments, read_quotas
+from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload
+from advisor.yaml_fields import Field, read_document
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What the overlay says of the account."""
+
+    path: Path
+    regions: Mapping[str, tuple[str, ...]]
+    """Provider → regions that may be used; a provider that is not named may be used everywhere."""
+    commitments: tuple[OwnedCommitment, ...]
+    quotas: tuple[QuotaLimit, ...]
+
+
+def holdings_of(catalog: Catalog) -> Holdings | None:
+    """What the overlay of a catalog says of the account; None where it has no overlay.
+
+    Raises:
+        InputError: as of :func:`read_holdings`.
+    """
+    path = catalog.overlay_path
+    return None if path is None or not path.is_file() else read_holdings(path, catalog)
+
+
+def read_holdings(path: Path, catalog: Catalog) -> Holdings:
+    """What an overlay file says of the account.
+
+    Raises:
+        InputError: with file, line and field; unknown names come with the nearest known ones.
+    """
+    fields = read_document(path, "overlay", "docs/catalog.md shows one").mapping(KEYS)
+    known = Names(catalog.instance_types.keys(), catalog.regions.keys())
+    commitments = read_commitments(fields.get("commitments"))
+    for field, owned in zip(_items(fields, "commitments"), commitments, strict=True):
+        named = field.mapping(("provider", "region", "instance_type", "count", "expires"))
+        known.provider(named["provider"])
+        known.region(owned.provider, named["region"])
+        known.instance_type(owned.provider, named["instance_type"])
+    return Holdings(path, _regions(fields.get("regions"), known), commitments, read_quotas(fields.get("quotas")))
+
+
+def with_holdings(workload: Workload, holdings: Holdings, catalog: Catalog, today: dt.date) -> Workload:
+    """The workload with what the account owns, and within the regions that it may use.
+
+    What the workload file says itself counts before the overlay; commitments that have expired count no more.
+
+    Raises:
+        InputError: the workload names only regions that may not be used.
+    """
+    stated = {(one.provider, one.region, one.code) for one in workload.limits.quotas}
+    quotas = [one for one in holdings.quotas if (one.provider, one.region, one.code) not in stated]
+    day = workload.as_of or today
+    owned = [one for one in holdings.commitments if one.expires >= day and one.provider in workload.providers]
+    return replace(
+        workload,
+        regions=_allowed(workload, holdings, catalog),
+        commitments=(*workload.commitments, *owned),
+        limits=replace(workload.limits, quotas=(*workload.limits.quotas, *quotas)),
+    )
+
+
+def expired(holdings: Holdings, today: dt.date) -> tuple[str, ...]:
+    """Commitments whose term is over, in words."""
+    return tuple(
+        f"{holdings.path}: the commitment for {one.count} × {one.instance_type} in {one.region} expired on "
+        f"{one.expires}, so it counts no more"
+        for one in holdings.commitments
+        if one.expires < today
+    )
+
+
+def _allowed(workload: Workload, holdings: Holdings, catalog: Catalog) -> tuple[str, ...]:
+    if not any(provider in holdings.regions for provider in workload.providers):
+        return workload.regions
+    usable = [
+        name for provider in workload.providers for name in holdings.regions.get(provider, catalog.regions_of(provider))
+    ]
+    if not workload.regions:
+        return tuple(dict.fromkeys(usable))
+    both = tuple(name for name in workload.regions if name in usable)
+    if not both:
+        raise InputError(
+            f"none of the regions {', '.join(workload.regions)} may be used",
+            where=workload.where("regions"),
+            hint=f"{holdings.path} allows {', '.join(usable)}",
+        )
+    return both
+
+
+def _regions(field: Field | None, known: Names) -> Mapping[str, tuple[str, ...]]:
+    if field is None:
+        return {}
+    providers = sorted({provider for provider, _ in known.machines})
+    named = field.mapping(providers)
+    return {
+        provider: tuple(known.region(provider, item) for item in regions.items()) for provider, regions in named.items()
+    }
+
+
+def _items(fields: Mapping[str, Field], key: str) -> list[Field]:
+    return list(fields[key].items()) if key in fields else []

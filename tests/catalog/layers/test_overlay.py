@@ -1,0 +1,131 @@
+"""What was negotiated counts before what is listed, until its day."""
+
+import datetime as dt
+
+import pytest
+
+from advisor.catalog.layers.layered import layered
+from advisor.data_files import data_dir
+from advisor.errors import InputError
+from advisor.pipeline import with_account
+from advisor.workload.document import read_workload
+
+TODAY = dt.date(2026, 11, 26)
+HEAD = "version: advisor.overlay/v1\n"
+WORKLOAD = """
+name: chat
+model: llama-3.1-8b
+demand: {declared: {requests_per_second: 1, peak_requests_per_second: 2, input_tokens: 100, output_tokens: 100}}
+providers: [aws]
+"""
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    """Makes the catalog with an overlay of this text."""
+
+    def make(text):
+        path = tmp_path / "catalog.yaml"
+        path.write_text(HEAD + text)
+        return layered(data_dir("instance_catalog"), tmp_path / "none", path, TODAY)
+
+    return make
+
+
+def on_demand(catalog, name="g6.xlarge", region="us-east-1"):
+    """The price that counts."""
+    return next(one for one in catalog.offers if (one.region, one.instance_type) == (region, name)).on_demand
+
+
+def test_a_discount_is_off_the_list_price_of_its_families(catalog):
+    """12 percent off g6 in one region; g5 and other regions pay what is listed; the source says so."""
+    listed = layered(data_dir("instance_catalog"), data_dir("none"), None, TODAY)
+    made = catalog(
+        "discounts:\n- {provider: aws, families: [g6], regions: [us-east-1], discount_ratio: 0.12, note: EDP 7}\n"
+    )
+    assert on_demand(made).usd_per_hour == pytest.approx(on_demand(listed).usd_per_hour * 0.88)
+    assert on_demand(made).provenance.source.startswith("12% off karpenter")
+    assert "EDP 7" in on_demand(made).provenance.source
+    assert on_demand(made, "g5.xlarge") == on_demand(listed, "g5.xlarge")
+    assert on_demand(made, region="us-west-2") == on_demand(listed, region="us-west-2")
+    assert made.content_hash != listed.content_hash
+
+
+def test_a_private_offer_is_the_price_itself(catalog):
+    """It counts before a discount."""
+    made = catalog(
+        "discounts:\n- {provider: aws, families: ['*'], discount_ratio: 0.5}\n"
+        "private_offers:\n- {provider: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: 0.61}\n"
+    )
+    assert on_demand(made).usd_per_hour == 0.61
+    assert on_demand(made).provenance.source == "private offer"
+
+
+def test_expired_entries_count_no_more_and_are_said(catalog):
+    """The day itself still counts."""
+    made = catalog("discounts:\n- {provider: aws, families: [g6], discount_ratio: 0.12, until: 2026-11-25}\n")
+    assert on_demand(made).usd_per_hour == 0.8048
+    (warning,) = made.warnings
+    assert "catalog.yaml:3: expired on 2026-11-25" in warning
+    made = catalog("discounts:\n- {provider: aws, families: [g6], discount_ratio: 0.12, until: 2026-11-26}\n")
+    assert on_demand(made).usd_per_hour < 0.8048
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("discounts:\n- {provider: aws, families: [g66], discount_ratio: 0.1}\n", "unknown family of aws: 'g66'"),
+        ("discounts:\n- {provider: awss, families: [g6], discount_ratio: 0.1}\n", "unknown provider: 'awss'"),
+        ("discounts:\n- {provider: aws, families: [g6], discount_ratio: 12}\n", "12 is out of range"),
+        ("discount:\n- {}\n", "unknown key 'discount'"),
+        (
+            "private_offers:\n- {provider: aws, region: us-east-9, instance_type: g6.xlarge, usd_per_hour: 1}\n",
+            "unknown region of aws: 'us-east-9'",
+        ),
+        (
+            "private_offers:\n- {provider: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: 0}\n",
+            "0 is out of range",
+        ),
+    ],
+)
+def test_mistakes_name_line_and_remedy(text, message, catalog):
+    """Unknown names come with the nearest known ones."""
+    with pytest.raises(InputError) as caught:
+        _ = catalog(text).offers
+    assert message in caught.value.message
+    assert "catalog.yaml:" in caught.value.where
+    assert caught.value.hint
+
+
+def workload(tmp_path, more=""):
+    """A workload on AWS."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(WORKLOAD + more)
+    return read_workload(path)
+
+
+def test_the_account_joins_the_workload(catalog, tmp_path):
+    """Regions, commitments and quotas of the overlay count; what the workload file says counts first."""
+    made = catalog(
+        "regions: {aws: [us-east-1, us-west-2]}\n"
+        "commitments:\n"
+        "- {provider: aws, region: us-east-1, instance_type: g6.xlarge, count: 2, expires: 2099-01-01}\n"
+        "- {provider: aws, region: us-east-1, instance_type: g6.xlarge, count: 5, expires: 2020-01-01}\n"
+        "quotas:\n- {provider: aws, region: us-east-1, code: L-DB2E81BA, limit: 96}\n"
+    )
+    joined = with_account(workload(tmp_path), made)
+    assert joined.regions == ("us-east-1", "us-west-2")
+    assert [one.count for one in joined.commitments] == [2]
+    assert [one.limit for one in joined.limits.quotas] == [96]
+    own = "regions: [us-west-2, eu-west-1]\nlimits: {quotas: [{provider: aws, region: us-east-1, code: L-DB2E81BA, limit: 8}]}\n"
+    joined = with_account(workload(tmp_path, own), made)
+    assert joined.regions == ("us-west-2",)
+    assert [one.limit for one in joined.limits.quotas] == [8]
+
+
+def test_a_workload_outside_the_allowed_regions_is_refused(catalog, tmp_path):
+    """With the ones that are allowed."""
+    made = catalog("regions: {aws: [us-east-1]}\n")
+    with pytest.raises(InputError, match="may be used") as caught:
+        with_account(workload(tmp_path, "regions: [eu-west-1]\n"), made)
+    assert "allows us-east-1" in caught.value.hint

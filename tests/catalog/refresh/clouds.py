@@ -1,0 +1,400 @@
+"""The three price services on loopback, as real clients meet them: pages, throttling, faults, tokens that expire."""
+
+import contextlib
+import json
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Cloud:
+    """What the server answers, and what it was asked."""
+
+    answer: Callable[["Asked"], "Reply"]
+    faults: list[Callable[["Asked"], "Reply | None"]] = field(default_factory=list)
+    """Each may answer in place of the cloud; the first that does, does."""
+    asked: list["Asked"] = field(default_factory=list)
+    url: str = ""
+
+    def reply(self, asked: "Asked") -> "Reply":
+        """The answer to one question."""
+        self.asked.append(asked)
+        for fault in self.faults:
+            found = fault(asked)
+            if found is not None:
+                return found
+        return self.answer(asked)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    target: str
+    """Operation, as the AWS protocols name it: header or form field."""
+    body: bytes
+    region: str = ""
+    """Of the signature of an AWS request."""
+    host: str = ""
+
+    @property
+    def json(self):
+        """The body as JSON."""
+        return json.loads(self.body or b"{}")
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The body as a form."""
+        return dict(urllib.parse.parse_qsl(self.body.decode()))
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer."""
+
+    body: bytes
+    status: int = 200
+    kind: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+    cut_after: int | None = None
+    """The connection breaks after so many bytes."""
+
+
+def as_json(document, status: int = 200, **headers: str) -> Reply:
+    """A JSON answer."""
+    return Reply(json.dumps(document).encode(), status, headers=tuple(headers.items()))
+
+
+@contextlib.contextmanager
+def serving(cloud: Cloud) -> Iterator[Cloud]:
+    """The cloud on a free port of loopback; its address is in ``url``."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            split = urllib.parse.urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            query = dict(urllib.parse.parse_qsl(split.query))
+            target = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+            if not target and self.command == "POST" and b"Action=" in body:
+                target = dict(urllib.parse.parse_qsl(body.decode())).get("Action", "")
+            signature = self.headers.get("Authorization", "").split("/")
+            region = signature[2] if len(signature) > 2 else ""
+            asked = Asked(self.command, split.path, query, target or split.path.strip("/"), body, region, cloud.url)
+            reply = cloud.reply(asked)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.send_response(reply.status)
+                self.send_header("Content-Type", reply.kind)
+                self.send_header("Content-Length", str(len(reply.body)))
+                for name, value in reply.headers:
+                    self.send_header(name.replace("_", "-"), value)
+                self.end_headers()
+                self.wfile.write(reply.body if reply.cut_after is None else reply.body[: reply.cut_after])
+                if reply.cut_after is not None:
+                    self.wfile.flush()
+                    self.close_connection = True
+
+        do_GET = do_POST = _answer  # noqa: N815 - names that http.server calls
+
+        def log_message(self, *_arguments) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    cloud.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield cloud
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def first_times(count: int, reply: Reply, matches: Callable[[Asked], bool] = lambda _: True):
+    """A fault that answers the first *count* questions that match."""
+    left = [count]
+    lock = threading.Lock()
+
+    def fault(asked: Asked) -> Reply | None:
+        if not matches(asked):
+            return None
+        with lock:
+            if left[0] <= 0:
+                return None
+            left[0] -= 1
+        return reply
+
+    return fault
+
+
+# --- Azure -----------------------------------------------------------------------------------------------------------
+
+
+def azure_item(size: str, region: str, price: float, **changes):
+    """One item as the Retail Prices API returns it."""
+    item = {
+        "currencyCode": "USD",
+        "tierMinimumUnits": 0.0,
+        "retailPrice": price,
+        "unitPrice": price,
+        "armRegionName": region,
+        "location": region,
+        "effectiveStartDate": "2026-10-01T00:00:00Z",
+        "meterId": "m",
+        "meterName": size.removeprefix("Standard_").replace("_", " "),
+        "productId": "DZH318Z0",
+        "skuId": "DZH318Z0/0001",
+        "productName": "Virtual Machines NC Series",
+        "skuName": size.removeprefix("Standard_").replace("_", " "),
+        "serviceName": "Virtual Machines",
+        "serviceFamily": "Compute",
+        "unitOfMeasure": "1 Hour",
+        "type": "Consumption",
+        "isPrimaryMeterRegion": True,
+        "armSkuName": size,
+    }
+    return item | changes
+
+
+def azure_pages(items_by_region, page: int = 2):
+    """Answers like the API: filtered by region, in pages that name the next one."""
+
+    def answer(asked: Asked) -> Reply:
+        region = asked.query["$filter"].split("armRegionName eq '")[1].split("'")[0]
+        assert "contains(armSkuName, 'Standard_N')" in asked.query["$filter"]
+        items, skip = items_by_region.get(region, []), int(asked.query.get("$skip", 0))
+        link = None
+        if skip + page < len(items):
+            query = urllib.parse.urlencode(asked.query | {"$skip": str(skip + page)})
+            link = f"{asked.host}/api/retail/prices?{query}"
+        return as_json({"BillingCurrency": "USD", "Items": items[skip : skip + page], "NextPageLink": link, "Count": 1})
+
+    return answer
+
+
+# --- AWS -------------------------------------------------------------------------------------------------------------
+
+
+def product(name: str, region: str, price: float, family: str = "GPU instance", reserved=()):
+    """One product as the price list holds it: a JSON text."""
+    terms = {
+        "OnDemand": {
+            "SKU.JRTC": {
+                "effectiveDate": "2026-11-01T00:00:00Z",
+                "priceDimensions": {
+                    "SKU.JRTC.6YS6": {"unit": "Hrs", "pricePerUnit": {"USD": f"{price:.10f}"}, "description": ""}
+                },
+                "termAttributes": {},
+            }
+        }
+    }
+    if reserved:
+        terms["Reserved"] = {}
+    for number, (years, kind, payment, upfront, hourly) in enumerate(reserved):
+        dimensions = {"a": {"unit": "Hrs", "pricePerUnit": {"USD": f"{hourly:.10f}"}}}
+        if upfront:
+            dimensions["b"] = {"unit": "Quantity", "pricePerUnit": {"USD": str(upfront)}}
+        terms["Reserved"][f"SKU.R{number}"] = {
+            "effectiveDate": "2026-11-01T00:00:00Z",
+            "priceDimensions": dimensions,
+            "termAttributes": {"LeaseContractLength": f"{years}yr", "OfferingClass": kind, "PurchaseOption": payment},
+        }
+    attributes = {
+        "instanceType": name, "regionCode": region, "instanceFamily": family, "operatingSystem": "Linux",
+        "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used",
+    }  # fmt: skip
+    return json.dumps({"product": {"productFamily": "Compute Instance", "attributes": attributes}, "terms": terms})
+
+
+def xml(operation: str, inside: str) -> Reply:
+    """An answer of EC2."""
+    text = f'<{operation}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId>{inside}</{operation}Response>'
+    return Reply(text.encode(), kind="text/xml;charset=UTF-8")
+
+
+def xml_error(code: str, message: str, status: int = 400) -> Reply:
+    """A refusal of EC2."""
+    inside = f"<Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>r</RequestID>"
+    return Reply(f"<Response>{inside}</Response>".encode(), status, "text/xml;charset=UTF-8")
+
+
+@dataclass
+class Aws:
+    """An account that sells a few types in each region."""
+
+    prices: dict[tuple[str, str], float]
+    """(region, type) → USD an hour."""
+    spot: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+    reserved: dict[str, tuple] = field(default_factory=dict)
+    new_types: tuple[str, ...] = ()
+    page: int = 2
+
+    def __call__(self, asked: Asked) -> Reply:
+        """Answer by operation."""
+        return getattr(self, "_" + asked.target.replace("/", "_").lower())(asked)
+
+    def _getproducts(self, asked: Asked) -> Reply:
+        filters = {one["Field"]: one["Value"] for one in asked.json["Filters"]}
+        region = filters["regionCode"]
+        listed = [
+            product(name, region, price, reserved=self.reserved.get(name, ()))
+            for (where, name), price in sorted(self.prices.items())
+            if where == region
+        ]
+        listed.append(product("m7i.large", region, 0.1, "General purpose"))
+        start = int(asked.json.get("NextToken") or 0)
+        answer = {"FormatVersion": "aws_v1", "PriceList": listed[start : start + self.page]}
+        if start + self.page < len(listed):
+            answer["NextToken"] = str(start + self.page)
+        return as_json(answer)
+
+    def _describeinstancetypes(self, _asked: Asked) -> Reply:
+        items = "".join(
+            f"<item><instanceType>{name}</instanceType><vCpuInfo><defaultVCpus>48</defaultVCpus></vCpuInfo>"
+            "<memoryInfo><sizeInMiB>196608</sizeInMiB></memoryInfo>"
+            "<processorInfo><supportedArchitectures><item>x86_64</item></supportedArchitectures></processorInfo>"
+            "<gpuInfo><gpus><item><name>L4</name><manufacturer>NVIDIA</manufacturer><count>4</count>"
+            "<memoryInfo><sizeInMiB>22888</sizeInMiB></memoryInfo></item></gpus></gpuInfo></item>"
+            for name in self.new_types
+        )
+        cpu = "<item><instanceType>m7i.large</instanceType></item>"
+        return xml("DescribeInstanceTypes", f"<instanceTypeSet>{items}{cpu}</instanceTypeSet>")
+
+    def _describeinstancetypeofferings(self, asked: Asked) -> Reply:
+        region = self._region(asked)
+        items = "".join(
+            f"<item><instanceType>{name}</instanceType><locationType>region</locationType><location>{region}</location></item>"
+            for where, name in sorted(self.prices)
+            if where == region
+        )
+        return xml("DescribeInstanceTypeOfferings", f"<instanceTypeOfferingSet>{items}</instanceTypeOfferingSet>")
+
+    def _describespotpricehistory(self, asked: Asked) -> Reply:
+        region = self._region(asked)
+        items = "".join(
+            f"<item><instanceType>{name}</instanceType><productDescription>Linux/UNIX</productDescription>"
+            f"<spotPrice>{price}</spotPrice><timestamp>2026-11-26T01:00:00.000Z</timestamp>"
+            f"<availabilityZone>{zone}</availabilityZone></item>"
+            for (where, name), zones in self.spot.items()
+            if where == region
+            for zone, price in zones.items()
+        )
+        return xml("DescribeSpotPriceHistory", f"<spotPriceHistorySet>{items}</spotPriceHistorySet>")
+
+    def _describecapacityblockofferings(self, asked: Asked) -> Reply:
+        name = asked.form["InstanceType"]
+        if name != "p5.48xlarge":
+            return xml_error("Unsupported", "not here")
+        inside = (
+            "<capacityBlockOfferingSet><item><capacityBlockOfferingId>cb-1</capacityBlockOfferingId>"
+            f"<instanceType>{name}</instanceType><availabilityZone>us-east-1a</availabilityZone>"
+            "<instanceCount>1</instanceCount><startDate>2026-12-01T11:30:00.000Z</startDate>"
+            "<endDate>2026-12-02T11:30:00.000Z</endDate><capacityBlockDurationHours>24</capacityBlockDurationHours>"
+            "<upfrontFee>754.80</upfrontFee><currencyCode>USD</currencyCode><tenancy>default</tenancy></item>"
+            "</capacityBlockOfferingSet>"
+        )
+        return xml("DescribeCapacityBlockOfferings", inside)
+
+    def _describesavingsplansofferingrates(self, asked: Asked) -> Reply:
+        region = next(one["values"][0] for one in asked.json["filters"] if one["name"] == "region")
+        rates = [
+            {
+                "savingsPlanOffering": {
+                    "offeringId": "o", "paymentOption": "No Upfront", "planType": "Compute",
+                    "durationSeconds": 31536000, "currency": "USD", "planDescription": "",
+                },
+                "rate": str(round(price * 0.72, 6)), "unit": "Hrs", "productType": "EC2", "serviceCode": "AmazonEC2",
+                "usageType": f"BoxUsage:{name}", "operation": "RunInstances",
+                "properties": [
+                    {"name": "region", "value": region}, {"name": "instanceType", "value": name},
+                    {"name": "productDescription", "value": "Linux/UNIX"}, {"name": "tenancy", "value": "shared"},
+                ],
+            }
+            for (where, name), price in sorted(self.prices.items())
+            if where == region
+        ]  # fmt: skip
+        start = int(asked.json.get("nextToken") or 0)
+        answer = {"searchResults": rates[start : start + self.page]}
+        if start + self.page < len(rates):
+            answer["nextToken"] = str(start + self.page)
+        return as_json(answer)
+
+    def _listservicequotas(self, _asked: Asked) -> Reply:
+        quotas = [
+            {
+                "ServiceCode": "ec2",
+                "QuotaCode": "L-DB2E81BA",
+                "QuotaName": "Running On-Demand G and VT instances",
+                "Value": 96.0,
+            },
+            {"ServiceCode": "ec2", "QuotaCode": "L-0263D0A3", "QuotaName": "EC2-VPC Elastic IPs", "Value": 5.0},
+        ]
+        return as_json({"Quotas": quotas})
+
+    def _region(self, asked: Asked) -> str:
+        """EC2 is asked at an address of its own in each region; on loopback the signature tells it."""
+        return asked.region
+
+
+# --- Google ----------------------------------------------------------------------------------------------------------
+
+
+def sku(description: str, regions, usd: float, usage: str = "OnDemand", unit: str = "h", family: str = "Compute"):
+    """One SKU as the Cloud Billing Catalog holds it."""
+    units, nanos = int(usd), round((usd - int(usd)) * 1e9)
+    return {
+        "name": "services/6F81-5844-456A/skus/X",
+        "skuId": "X",
+        "description": description,
+        "category": {
+            "serviceDisplayName": "Compute Engine",
+            "resourceFamily": family,
+            "resourceGroup": "GPU",
+            "usageType": usage,
+        },
+        "serviceRegions": list(regions),
+        "pricingInfo": [
+            {
+                "effectiveTime": "2026-11-02T08:00:00Z",
+                "pricingExpression": {
+                    "usageUnit": unit,
+                    "tieredRates": [
+                        {
+                            "startUsageAmount": 0,
+                            "unitPrice": {"currencyCode": "USD", "units": str(units), "nanos": nanos},
+                        }
+                    ],
+                },
+            }
+        ],
+    }
+
+
+def gcp_pages(skus, tpu_skus=(), page: int = 3):
+    """Answers like the API: services, and SKUs in pages."""
+
+    def answer(asked: Asked) -> Reply:
+        if asked.query.get("key") != "secret":
+            return as_json(
+                {"error": {"code": 403, "message": "API key not valid.", "status": "PERMISSION_DENIED"}}, 403
+            )
+        if asked.path.endswith("/services"):
+            found = [
+                {"name": "services/6F81-5844-456A", "displayName": "Compute Engine"},
+                {"name": "services/E000-3F24-B8AA", "displayName": "Cloud TPU"},
+            ]
+            return as_json({"services": found, "nextPageToken": ""})
+        items = list(tpu_skus if "E000" in asked.path else skus)
+        start = int(asked.query.get("pageToken") or 0)
+        token = str(start + page) if start + page < len(items) else ""
+        return as_json({"skus": items[start : start + page], "nextPageToken": token})
+
+    return answer

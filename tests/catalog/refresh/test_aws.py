@@ -1,0 +1,183 @@
+"""The real boto3 against a price list, EC2, savings plans and limits on loopback."""
+
+import boto3
+import pytest
+
+from advisor.catalog.layers.refreshing import refresh
+from advisor.catalog.layers.snapshot import Snapshot, current
+from advisor.catalog.refresh import aws
+from advisor.catalog.refresh.values import Question
+from advisor.catalog.values import Purchase
+from catalog.refresh.clouds import Aws, Cloud, Reply, as_json, first_times, serving, xml_error
+from catalog.refresh.conftest import NOW
+
+PRICES = {
+    ("us-east-1", "g6.xlarge"): 0.85,
+    ("us-east-1", "g6.2xlarge"): 0.99,
+    ("us-east-1", "p5.48xlarge"): 55.04,
+    ("us-west-2", "g6.xlarge"): 0.8048,
+}
+SPOT = {("us-east-1", "g6.xlarge"): {"us-east-1a": 0.30, "us-east-1b": 0.40, "us-east-1c": 0.80}}
+RESERVED = {"g6.xlarge": ((1, "standard", "All Upfront", 4467.6, 0.0), (3, "convertible", "No Upfront", 0.0, 0.42))}
+
+
+def question(url, known, regions=("us-east-1", "us-west-2"), parts=aws.PARTS):
+    """Everything that is asked of the account."""
+    types = [name for provider, name in known.instance_types if provider == "aws"]
+    session = boto3.Session()
+    return Question("aws", tuple(aws.tasks(regions, session, types, lambda: NOW, url, parts)))
+
+
+@pytest.fixture
+def cloud():
+    """An account on loopback."""
+    made = Aws(dict(PRICES), SPOT, RESERVED, new_types=("g6.24xlarge", "g99.12xlarge"))
+    with serving(Cloud(made)) as running:
+        running.account = made
+        yield running
+
+
+def offers(catalog, provider="aws"):
+    """Offers by place."""
+    return {(one.region, one.instance_type): one for one in catalog.offers if one.provider == provider}
+
+
+FAMILIES = ("family_gone", "moved:p5", "moved:g6")
+
+
+def accepting(manner, *keys):
+    """The manner with rows accepted."""
+    return type(manner)(frozenset(keys), manner.most_moved_ratio, manner.dry_run, manner.at_once, manner.clock)
+
+
+def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known, root, manner):
+    """Prices, spot, commitments, blocks, limits and a new type come from the account's answers, over several pages."""
+    before = known()
+    result = refresh(question(cloud.url, before), before, root, accepting(manner, *FAMILIES))
+    assert result.reason == ""
+    assert result.found.gaps == ()
+    catalog = known()
+    assert catalog.warnings == ()
+    found = offers(catalog)
+    listed = found["us-east-1", "g6.xlarge"]
+    assert listed.on_demand.usd_per_hour == 0.85
+    assert listed.on_demand.provenance.as_of == "2026-11-01"
+    assert listed.spot.usd_per_hour == 0.40, "the median of the zones"
+    elsewhere = {place for place in offers(before) if place[0] not in ("us-east-1", "us-west-2")}
+    assert {place: found[place] for place in elsewhere} == {place: offers(before)[place] for place in elsewhere}
+    assert ("us-east-1", "g5.xlarge") not in found, "what the region no longer sells is gone"
+    rates = {
+        (one.commitment.instrument.split()[0], one.commitment.term_years, one.commitment.payment): one.usd_per_hour
+        for one in catalog.commitments(listed)
+    }
+    assert rates["Standard", 1, "all_upfront"] == pytest.approx(4467.6 / 8760, rel=1e-3)
+    assert rates["Convertible", 3, "no_upfront"] == pytest.approx(0.42, rel=1e-3)
+    assert rates["Convertible", 1, "no_upfront"] == pytest.approx(0.85 * 0.72, rel=1e-3)
+    new = catalog.instance_type("aws", "g99.12xlarge")
+    assert (new.accelerator, new.accelerator_count, new.vcpus, new.memory_gib) == ("L4", 4, 48, 192)
+    assert found["us-east-1", "g99.12xlarge"].on_demand is None, "sold, price unknown"
+    assert catalog.price(found["us-east-1", "g99.12xlarge"], Purchase.ON_DEMAND) is None
+    assert catalog.content_hash != before.content_hash
+
+
+def test_capacity_blocks_and_limits_are_kept(cloud, known, root, manner, run_advisor):
+    """`catalog show` tells of both, and which layer counts."""
+    catalog = known()
+    refresh(question(cloud.url, catalog), catalog, root, accepting(manner, *FAMILIES))
+    shown = run_advisor("catalog", "show", "p5.48xlarge", "--region", "us-east-1").stdout
+    assert "capacity block in us-east-1a from 2026-12-01: 24 h at $31.45 an hour" in shown
+    assert [line.split()[3:6] for line in shown.splitlines() if " on demand " in line] == [
+        ["shipped", "55.04", "2026-07-20"],
+        ["refreshed", "←", "55.04"],
+    ]
+    shown = run_advisor("catalog", "show", "g6.xlarge", "--region", "us-east-1").stdout
+    assert "limit of the account in us-east-1: 96 (L-DB2E81BA, 2026-11-26)" in shown
+
+
+def test_an_answer_of_ec2_that_breaks_off_is_asked_again(cloud, known, root, manner):
+    """Half an XML document is no list of prices."""
+    cut = Reply(b"<DescribeSpotPriceHistoryResponse><spotPriceHistorySet><item>", kind="text/xml", cut_after=40)
+    cloud.faults.append(first_times(2, cut, lambda asked: asked.target == "DescribeSpotPriceHistory"))
+    catalog = known()
+    result = refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, accepting(manner, *FAMILIES))
+    assert result.reason == ""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        as_json({"__type": "ThrottlingException", "message": "Rate exceeded"}, 400),
+        Reply(b"", 503),
+        Reply(b'{"PriceList": ["{', 200, cut_after=8),
+    ],
+    ids=["throttled", "unavailable", "cut"],
+)
+def test_passing_faults_are_ridden_out(fault, cloud, known, root, manner, monkeypatch):
+    """Throttling, 5xx and broken answers of the price list are asked again."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
+    cloud.faults.append(first_times(2, fault, lambda asked: asked.target == "GetProducts"))
+    catalog = known()
+    result = refresh(
+        question(cloud.url, catalog, ("us-east-1",), ("prices",)), catalog, root, accepting(manner, *FAMILIES)
+    )
+    assert result.reason == ""
+    assert offers(known())["us-east-1", "g6.2xlarge"].on_demand.usd_per_hour == 0.99
+
+
+def test_denied_calls_leave_a_gap_with_the_action_that_would_allow_them(cloud, known, root, manner):
+    """Spot may not be read: the rest is published, spot prices stay as they were."""
+    denied = xml_error("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
+    cloud.faults.append(lambda asked: denied if asked.target == "DescribeSpotPriceHistory" else None)
+    before = known()
+    result = refresh(question(cloud.url, before, ("us-east-1",)), before, root, accepting(manner, *FAMILIES))
+    assert result.reason == ""
+    (gap,) = result.found.gaps
+    assert (gap.part, gap.denied) == ("spot", True)
+    assert "ec2:DescribeSpotPriceHistory" in gap.remedy
+    place = ("us-east-1", "g6.xlarge")
+    assert offers(known())[place].spot == offers(before)[place].spot
+    assert isinstance(current(root, "aws"), Snapshot)
+    assert "UnauthorizedOperation" in current(root, "aws").gaps[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [("ExpiredTokenException", "log in"), ("InvalidSignatureException", "clock")],
+    ids=["token", "clock"],
+)
+def test_expired_tokens_and_wrong_clocks_publish_nothing(code, hint, cloud, known, root, manner):
+    """The old prices hold, and the reason says what to do."""
+    cloud.faults.append(lambda _asked: as_json({"__type": code, "message": "no"}, 400))
+    before = known()
+    result = refresh(question(cloud.url, before, ("us-east-1",), ("prices",)), before, root, manner)
+    assert result.snapshot is None
+    assert hint in result.found.gaps[0].remedy
+    assert known().content_hash == before.content_hash
+
+
+def test_a_run_that_was_cut_off_goes_on_where_it_was(cloud, known, root, manner):
+    """The second run asks only for what the first could not read."""
+    out = [True]
+    cloud.faults.append(
+        lambda asked: (
+            xml_error("InternalError", "no", 400) if out[0] and asked.target == "DescribeInstanceTypes" else None
+        )
+    )
+    catalog = known()
+    first = refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, accepting(manner, *FAMILIES))
+    assert first.snapshot is None
+    assert "could not be read" in first.reason
+    out[0] = False
+    cloud.asked.clear()
+    second = refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, accepting(manner, *FAMILIES))
+    assert second.reason == ""
+    assert {asked.target for asked in cloud.asked} == {"DescribeInstanceTypes"}
+
+
+def test_policy_names_the_action_of_every_call(cloud, known, root, manner):
+    """What is asked is what the policy allows, no more and no less."""
+    catalog = known()
+    refresh(question(cloud.url, catalog, ("us-east-1",)), catalog, root, manner)
+    asked = {one.target.rpartition("/")[2] for one in cloud.asked}
+    allowed = {action.partition(":")[2] for action in aws.policy()["Statement"][0]["Action"]}
+    assert asked == allowed

@@ -1,0 +1,114 @@
+"""Rows that must not be published."""
+
+import dataclasses
+
+import pytest
+
+from advisor.catalog.layers.changes import Kind, changes
+from advisor.catalog.refresh.guards import Guard, violations
+from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Sold
+from advisor.catalog.values import Offer, Price, Provenance, Quality
+
+REGION, DAY = "us-east-1", "2026-11-26"
+COMPLETE = frozenset({(REGION, "prices"), (REGION, "spot")})
+
+
+def price(name, usd, purchase="on_demand"):
+    """A row."""
+    return PriceRow(REGION, name, purchase, usd, DAY)
+
+
+def found(*rows, complete=COMPLETE):
+    """What was read."""
+    return Found("aws", rows, complete, ())
+
+
+def offer(name, on_demand, spot=None, region=REGION):
+    """What was known."""
+    origin = Provenance("made up", "2026-01-01", Quality.LISTED)
+    prices = [None if usd is None else Price(usd, origin) for usd in (on_demand, spot)]
+    return Offer("aws", region, name, *prices)
+
+
+BEFORE = {(REGION, "g6.xlarge"): offer("g6.xlarge", 0.80, 0.30), (REGION, "p5.48xlarge"): offer("p5.48xlarge", 55.0)}
+SOUND = (price("g6.xlarge", 0.85), price("p5.48xlarge", 55.0))
+
+
+def guards(*rows, **options):
+    """Guard and what it holds up."""
+    return [(one.guard, one.what) for one in violations(found(*rows), BEFORE, **options)]
+
+
+def test_sound_rows_pass():
+    """Small moves, new types and cheaper spot hold nothing up."""
+    assert guards(*SOUND, price("g7.xlarge", 1.0), price("g6.xlarge", 0.31, "spot")) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (price("g6.xlarge", 0.0), (Guard.NO_PRICE, "g6.xlarge on_demand")),
+        (price("g6.xlarge", -1.0), (Guard.NO_PRICE, "g6.xlarge on_demand")),
+        (price("g6.xlarge", float("nan")), (Guard.NO_PRICE, "g6.xlarge on_demand")),
+        (price("g6.xlarge", 1.05), (Guard.MOVED, "g6.xlarge on_demand")),
+        (price("g6.xlarge", 0.61), (Guard.MOVED, "g6.xlarge on_demand")),
+        (price("g6.xlarge", 0.86, "spot"), (Guard.SPOT_ABOVE_ON_DEMAND, "g6.xlarge")),
+    ],
+)
+def test_each_guard_holds_up_its_row(row, expected):
+    """Zero, less, no number, a move of 30 percent, spot above on demand."""
+    rows = [one for one in SOUND if (one.instance_type, one.purchase) != (row.instance_type, row.purchase)]
+    assert expected in guards(*rows, row)
+
+
+def test_a_commitment_that_costs_more_than_by_the_hour_is_held_up():
+    """A rate of a term above the list price is no rate."""
+    row = CommittedRow(REGION, "g6.xlarge", "Savings", 1, "no_upfront", 0.9, DAY)
+    assert [guard for guard, _ in guards(*SOUND, row)] == [Guard.COMMITMENT_ABOVE_ON_DEMAND]
+
+
+def test_a_family_that_disappears_is_held_up_until_it_is_confirmed():
+    """A person may say that it is true; a price of zero is never true."""
+    assert guards(SOUND[0]) == [(Guard.FAMILY_GONE, "p5")]
+    assert guards(SOUND[0], confirmed=["family_gone:p5"]) == []
+    assert guards(SOUND[0], confirmed=["family_gone"]) == []
+    assert guards(price("g6.xlarge", 0.0), SOUND[1], confirmed=["no_price", "no_price:g6"]) == [
+        (Guard.NO_PRICE, "g6.xlarge on_demand")
+    ]
+
+
+def test_families_of_regions_that_were_not_read_are_not_missed():
+    """Nothing was asked of the other region, so nothing can be said of it."""
+    elsewhere = BEFORE | {("eu-west-1", "trn1.2xlarge"): offer("trn1.2xlarge", 1.3, region="eu-west-1")}
+    assert violations(found(*SOUND), elsewhere) == ()
+    assert violations(found(*SOUND, complete=frozenset()), elsewhere) == ()
+
+
+def test_a_bound_of_ones_own_counts():
+    """Ten percent may be too much for some."""
+    assert guards(price("g6.xlarge", 0.89), SOUND[1], most_moved=0.1) == [(Guard.MOVED, "g6.xlarge on_demand")]
+
+
+def test_a_sold_type_without_a_price_is_no_violation():
+    """Sold, price unknown."""
+    assert guards(*SOUND, Sold(REGION, "p5e.48xlarge")) == []
+
+
+def test_changes_name_what_happened_to_each_offer():
+    """New types, new places, what is gone, and prices that moved, came or went."""
+    before = [offer("a.x", 1.0), offer("b.x", 2.0), offer("c.x", None), offer("d.x", 4.0, 1.0)]
+    after = [
+        offer("a.x", 1.1),
+        offer("a.x", 1.0, region="eu-west-1"),
+        offer("c.x", 3.0),
+        offer("d.x", 4.0),
+        offer("e.x", 5.0),
+    ]
+    kinds = {(one.kind, one.instance_type): one for one in changes(before, after)}
+    assert set(kinds) == {
+        (Kind.MOVED, "a.x"), (Kind.NEW_OFFER, "a.x"), (Kind.GONE, "b.x"), (Kind.PRICED, "c.x"), (Kind.UNPRICED, "d.x"),
+        (Kind.NEW_TYPE, "e.x"),
+    }  # fmt: skip
+    assert kinds[Kind.MOVED, "a.x"].moved_ratio == pytest.approx(0.1)
+    assert changes(before, before) == ()
+    assert changes(before, [dataclasses.replace(one) for one in before]) == ()

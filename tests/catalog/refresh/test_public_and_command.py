@@ -1,0 +1,182 @@
+"""The public price file, the command line of refreshes, and providers that a package brings."""
+
+import csv
+import importlib.metadata
+import io
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from advisor.catalog.refresh.aws_public import rows_of
+from advisor.catalog.refresh.values import CommittedRow, PriceRow, Question, Sold, Task, Unreachable
+from advisor.cli.catalog import command
+from advisor.errors import AdvisorError
+from catalog.refresh.clouds import Cloud, Reply, azure_item, azure_pages, first_times, serving
+
+COLUMNS = (
+    "SKU", "OfferTermCode", "RateCode", "TermType", "EffectiveDate", "Unit", "PricePerUnit", "Currency",
+    "LeaseContractLength", "PurchaseOption", "OfferingClass", "Instance Type", "Instance Family", "Tenancy",
+    "Operating System", "CapacityStatus", "Pre Installed S/W", "Region Code",
+)  # fmt: skip
+ON_DEMAND = {
+    "SKU": "A", "OfferTermCode": "J", "TermType": "OnDemand", "EffectiveDate": "2026-11-01", "Unit": "Hrs",
+    "PricePerUnit": "0.8048", "Currency": "USD", "Instance Type": "g6.xlarge", "Instance Family": "GPU instance",
+    "Tenancy": "Shared", "Operating System": "Linux", "CapacityStatus": "Used", "Pre Installed S/W": "NA",
+    "Region Code": "us-east-1",
+}  # fmt: skip
+TERM = ON_DEMAND | {
+    "TermType": "Reserved", "LeaseContractLength": "1yr", "PurchaseOption": "Partial Upfront", "OfferingClass": "standard",
+    "OfferTermCode": "H", "PricePerUnit": "0.25",
+}  # fmt: skip
+UPFRONT = TERM | {"Unit": "Quantity", "PricePerUnit": "2190"}
+
+
+def price_file(*rows):
+    """The file as it is published."""
+    stream = io.StringIO()
+    stream.write('"FormatVersion","v1.0"\n"Disclaimer","x"\n"Version","2026"\n')
+    writer = csv.DictWriter(stream, COLUMNS, quoting=csv.QUOTE_ALL, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def test_public_file_gives_linux_prices_and_terms_by_the_hour():
+    """Windows, dedicated hosts, processors alone and other regions stay out; both parts of a term are added."""
+    others = [
+        {"Operating System": "Windows"},
+        {"Tenancy": "Dedicated"},
+        {"Region Code": "us-west-2"},
+        {"CapacityStatus": "AllocatedHost"},
+    ]
+    cpu = ON_DEMAND | {"Instance Type": "m7i.large", "Instance Family": "General purpose"}
+    text = price_file(ON_DEMAND, *(ON_DEMAND | other for other in others), cpu, TERM, UPFRONT)
+    rows = list(rows_of(io.StringIO(text), "us-east-1", ()))
+    assert rows[:2] == [
+        Sold("us-east-1", "g6.xlarge"),
+        PriceRow("us-east-1", "g6.xlarge", "on_demand", 0.8048, "2026-11-01"),
+    ]
+    (term,) = rows[2:]
+    assert isinstance(term, CommittedRow)
+    assert (term.payment, term.usd_per_hour) == ("partial_upfront", pytest.approx(0.25 + 2190 / 8760))
+
+
+@pytest.mark.parametrize("text", ["", "<html>\n" * 40, '"SKU","Unit"\n'])
+def test_what_is_no_price_file_is_refused(text):
+    """Nothing is made of a login page or of a file without the columns."""
+    with pytest.raises(Unreachable):
+        list(rows_of(io.StringIO(text), "us-east-1", ()))
+
+
+def run(*arguments):
+    """Result of the command; an error of ours is raised as the program's boundary would see it."""
+    result = CliRunner().invoke(command, arguments)
+    if isinstance(result.exception, AdvisorError):
+        raise result.exception
+    return result
+
+
+def public_cloud(price="0.8048", *faults):
+    """The public files on loopback."""
+    body = price_file(ON_DEMAND | {"PricePerUnit": price}).encode()
+    return serving(Cloud(lambda _asked: Reply(body, kind="text/csv"), list(faults)))
+
+
+def test_public_refresh_that_breaks_off_is_read_anew():
+    """A connection that breaks in the middle costs another try; then the prices count."""
+    body = price_file(*([ON_DEMAND] * 50)).encode()
+    cut = first_times(1, Reply(body, kind="text/csv", cut_after=3000))
+    with public_cloud("0.90", cut) as cloud:
+        result = run(
+            "refresh",
+            "aws",
+            "--public",
+            "--region",
+            "us-east-1",
+            "--endpoint-url",
+            cloud.url,
+            "--confirm",
+            "family_gone",
+        )
+    assert result.exit_code == 0
+    assert "prices of" in result.stdout
+    shown = json.loads(run("show", "g6.xlarge", "--region", "us-east-1", "--format", "json").stdout)
+    counting = [row for row in shown["prices"] if row["counts"] and row["purchase"] == "on_demand"]
+    assert [(row["layer"], row["usd_per_hour"]) for row in counting] == [("refreshed", 0.9)]
+
+
+def test_held_rows_are_listed_with_the_option_that_accepts_them():
+    """The message can be followed as it stands."""
+    arguments = ("refresh", "aws", "--public", "--region", "us-east-1", "--confirm", "family_gone")
+    with public_cloud("2.5") as cloud:
+        with pytest.raises(AdvisorError) as caught:
+            run(*arguments, "--endpoint-url", cloud.url)
+        assert "1 row is held up" in caught.value.message
+        assert "--confirm moved:g6" in caught.value.hint
+        assert run(*arguments, "--endpoint-url", cloud.url, "--confirm", "moved:g6").exit_code == 0
+
+
+def test_dry_run_and_diff_and_forget():
+    """A dry run keeps the old prices; diff tells what a refresh changed; forget goes back."""
+    items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.60)]}
+    arguments = ("refresh", "azure", "--region", "eastus", "--confirm", "family_gone")
+    with serving(Cloud(azure_pages(items))) as cloud:
+        url = f"{cloud.url}/api/retail/prices"
+        assert "moved" in run(*arguments, "--endpoint-url", url, "--dry-run").stdout
+        with pytest.raises(AdvisorError, match="nothing was refreshed"):
+            run("diff")
+        run(*arguments, "--endpoint-url", url)
+    found = json.loads(run("diff", "--format", "json").stdout)
+    assert {"moved", "gone"} >= {one["kind"] for one in found} >= {"moved"}
+    assert run("refresh", "azure", "--forget").stdout == "azure: back to the prices that came with the program\n"
+
+
+def test_json_of_a_refresh_has_its_gaps_and_changes():
+    """Other programs read it."""
+    items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.53)]}
+    with serving(Cloud(azure_pages(items))) as cloud:
+        result = run(
+            "refresh", "azure", "--region", "eastus", "--endpoint-url", f"{cloud.url}/api/retail/prices",
+            "--confirm", "family_gone", "--format", "json",
+        )  # fmt: skip
+    (entry,) = json.loads(result.stdout)
+    assert entry["published"]
+    assert entry["rows"] == {"price": 1, "sold": 1}
+    assert {"kind", "provider", "region", "instance_type", "purchase", "moved_ratio"} <= set(entry["changes"][0])
+
+
+def test_no_network_is_said_and_nothing_changes():
+    """A closed port: the reason, and what to do."""
+    with pytest.raises(AdvisorError, match="could not be read") as caught:
+        run("refresh", "aws", "--public", "--region", "us-east-1", "--endpoint-url", "http://127.0.0.1:9")
+    assert "run the command again" in caught.value.hint
+
+
+def test_a_package_brings_a_provider(monkeypatch):
+    """Its rows go the way of all others: guards, layers, show."""
+
+    def ask(_catalog, regions):
+        rows = [
+            Sold("us-central1", "gpu-h100-sxm_8gpu-128vcpu-1600gb"),
+            PriceRow("us-central1", "gpu-h100-sxm_8gpu-128vcpu-1600gb", "on_demand", 23.6, "2026-11-26"),
+        ]
+        assert regions == ()
+        return Question("nebius", (Task("all", "", "prices", lambda: rows),), tells_absence=False)
+
+    point = importlib.metadata.EntryPoint("nebius", "made_up:ask", "advisor.catalog_providers")
+    monkeypatch.setattr(importlib.metadata.EntryPoint, "load", lambda _self: ask)
+    monkeypatch.setattr("advisor.catalog.refresh.providers.entry_points", lambda **_group: [point])
+    assert "nebius: prices of" in run("refresh", "nebius").stdout
+    found = json.loads(run("list", "--provider", "nebius", "--format", "json").stdout)
+    assert len(found) >= 10
+
+
+def test_unknown_names_come_with_the_nearest():
+    """Provider and region."""
+    with pytest.raises(AdvisorError) as caught:
+        run("refresh", "azur")
+    assert "azure" in caught.value.hint
+    with pytest.raises(AdvisorError) as caught:
+        run("refresh", "azure", "--region", "eastuss")
+    assert "eastus" in caught.value.hint

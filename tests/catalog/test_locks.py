@@ -1,0 +1,124 @@
+"""A lock holds what a plan was made from: the plan can be made again, and what has changed since is said."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WORKLOAD = ROOT / "examples/chat/workload.yaml"
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory, run_advisor):
+    """A plan and its lock."""
+    folder = tmp_path_factory.mktemp("locked")
+    made = run_advisor("recommend", WORKLOAD, "--format", "json", "-o", folder / "plan.json")
+    assert made.returncode == 0, made.stderr
+    done = run_advisor("catalog", "lock", folder / "plan.json")
+    assert done.returncode == 0, done.stderr
+    assert "catalog.lock.json: prices of" in done.stdout
+    return folder
+
+
+def overlay(tmp_path, text):
+    """Environment of a user with an overlay."""
+    path = tmp_path / "config/advisor/catalog.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"version: advisor.overlay/v1\n{text}")
+    return {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+
+def fleet(path):
+    """What a plan recommends."""
+    return json.loads(path.read_text())["fleet"]
+
+
+def test_the_lock_holds_the_rows_and_dates_that_were_used(locked):
+    """Every ranked offer, and which of them are paid for."""
+    plan, lock = (json.loads((locked / name).read_text()) for name in ("plan.json", "catalog.lock.json"))
+    places = {(one["provider"], one["region"], one["instance_type"]) for one in lock["offers"]}
+    assert places >= {(one["provider"], one["region"], one["instance_type"]) for one in plan["options"]}
+    chosen = {(one["provider"], one["region"], one["instance_type"]) for one in lock["offers"] if one["chosen"]}
+    assert chosen == {(one["provider"], one["region"], one["instance_type"]) for one in plan["fleet"]["groups"]}
+    assert lock["plan_digest"] == plan["digest"]
+    assert lock["catalog_hash"] == plan["provenance"]["catalog_hash"]
+
+
+def test_a_plan_is_made_again_after_prices_moved(locked, tmp_path, run_advisor):
+    """With prices doubled, the lock still gives the same fleet and options, to the cent."""
+    doubled = overlay(
+        tmp_path,
+        "discounts:\n" + "".join(f"- {{provider: {name}, families: ['*'], discount_ratio: 0.5}}\n" for name in ("aws", "gcp", "azure")),
+    )  # fmt: skip
+    moved, again = tmp_path / "moved.json", tmp_path / "again.json"
+    run_advisor("recommend", WORKLOAD, "--format", "json", "-o", moved, **doubled)
+    done = run_advisor(
+        "recommend", WORKLOAD, "--lock", locked / "catalog.lock.json", "--format", "json", "-o", again, **doubled
+    )
+    assert done.returncode == 0, done.stderr
+    first = json.loads((locked / "plan.json").read_text())
+    second = json.loads(again.read_text())
+    assert fleet(moved) != first["fleet"]
+    assert (second["fleet"], second["options"]) == (first["fleet"], first["options"])
+    assert second["provenance"]["catalog_hash"] == first["provenance"]["catalog_hash"]
+
+
+def test_check_says_what_moved_and_fails(locked, tmp_path, run_advisor):
+    """Nothing moved: 0. Half the price: 1, with the numbers; a wide tolerance: 0."""
+    lock = locked / "catalog.lock.json"
+    same = run_advisor("check", lock)
+    assert same.returncode == 0
+    assert "the catalog is the one that the plan was made from" in same.stdout
+    chosen = next(one for one in json.loads(lock.read_text())["offers"] if one["chosen"])
+    halved = overlay(
+        tmp_path, f"discounts:\n- {{provider: {chosen['provider']}, families: ['*'], discount_ratio: 0.5}}\n"
+    )
+    moved = run_advisor("check", lock, "--format", "json", **halved)
+    assert moved.returncode == 1
+    document = json.loads(moved.stdout)
+    assert not document["holds"]
+    assert {one["kind"] for one in document["changes"]} == {"moved"}
+    assert all(one["moved_ratio"] == pytest.approx(-0.5) for one in document["changes"])
+    assert run_advisor("check", lock, "--tolerance", "0.6", **halved).returncode == 0
+
+
+def test_old_prices_fail_a_check_and_a_recommendation_that_limit_them(locked, run_advisor):
+    """The age is said, with the remedy."""
+    old = run_advisor("check", locked / "catalog.lock.json", "--max-price-age", "1")
+    assert old.returncode == 1
+    assert "older than the limit" in old.stdout
+    refused = run_advisor("recommend", WORKLOAD, "--max-price-age", "1")
+    assert refused.returncode == 1
+    assert "days are the limit" in refused.stderr or "1 days" in refused.stderr
+    assert "advisor catalog refresh" in refused.stderr
+
+
+@pytest.mark.parametrize("damage", ["edited", "json", "schema", "missing"])
+def test_a_lock_that_cannot_be_trusted_is_refused(damage, locked, tmp_path, run_advisor):
+    """Each with the file and what to do."""
+    path = tmp_path / "catalog.lock.json"
+    shutil.copy(locked / "catalog.lock.json", path)
+    text = path.read_text()
+    match damage:
+        case "edited":
+            path.write_text(text.replace('"chosen": true', '"chosen": false', 1))
+        case "json":
+            path.write_text(text[:100])
+        case "schema":
+            path.write_text(text.replace("catalog-lock/v1", "catalog-lock/v9"))
+        case "missing":
+            path.unlink()
+    done = run_advisor("check", path)
+    assert done.returncode == 1
+    assert "catalog.lock.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_plan_of_another_catalog_cannot_be_locked(locked, tmp_path, run_advisor):
+    """The rows would not be those that it used."""
+    other = overlay(tmp_path, "discounts:\n- {provider: aws, families: [g6], discount_ratio: 0.1}\n")
+    done = run_advisor("catalog", "lock", locked / "plan.json", "-o", tmp_path / "x.json", **other)
+    assert done.returncode == 1
+    assert "another catalog" in done.stderr

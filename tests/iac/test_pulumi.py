@@ -1,0 +1,97 @@
+"""What Pulumi's SDK says of the generated programs in Python, and whether they describe what the Terraform roots do."""
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from advisor.codegen import Language, generate
+from codegen.scenarios import SCENARIOS
+from iac import harness, parity
+from iac.modules import needs
+
+PROGRAMS = [name for name, make in SCENARIOS.items() if Language.PYTHON in make().languages]
+_SHARES = 3
+"""A quick run takes one program out of so many, another one every day; ADVISOR_EVERY_STACK=1 takes all."""
+
+
+def of_today(names):
+    """Those that this run evaluates; always the first of all."""
+    if os.environ.get("ADVISOR_EVERY_STACK") == "1":
+        return list(names)
+    day = dt.datetime.now(dt.UTC).toordinal()
+    return [name for place, name in enumerate(names) if place == 0 or place % _SHARES == day % _SHARES]
+
+
+TODAY = of_today(PROGRAMS)
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """A folder with the program of every scenario."""
+    root = tmp_path_factory.mktemp("programs")
+    for name in PROGRAMS:
+        scenario = SCENARIOS[name]()
+        harness.write_module(generate(scenario.plan, Language.PYTHON, scenario.wanted).files, root / name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def evaluated(programs, tmp_path_factory):
+    """What each program of today registers, reads, exports, and its own tests say; all in one process."""
+    needs("pulumi")
+    jobs = [
+        {"program": str(programs / name), "configuration": dict(SCENARIOS[name]().variables), "answers": parity.ANSWERS}
+        for name in TODAY
+    ]
+    path = tmp_path_factory.mktemp("jobs") / "jobs.json"
+    path.write_text(json.dumps(jobs))
+    found = harness.in_environment("pulumi", "run_pulumi.py", str(path)).ok().json
+    return dict(zip(TODAY, found, strict=True))
+
+
+@pytest.mark.parametrize("name", TODAY)
+def test_program_evaluates_and_passes_its_own_tests(name, evaluated):
+    """Each program registers resources and exports outputs, and the tests that come with it pass."""
+    found = evaluated[name]
+    assert found.get("error") is None, found["error"]
+    assert found["resources"]
+    assert all(value is not None for value in found["outputs"].values())
+    assert found["tests"] == "passed", found["tests"]
+
+
+@pytest.mark.parametrize("name", TODAY)
+def test_program_describes_what_the_terraform_root_does(name, evaluated, start):
+    """Every resource and data source has its like in the other language, with equal inputs."""
+    plan = start(name, filled=True).plan()
+    assert parity.differences(plan, evaluated[name]) == []
+
+
+def test_programs_pass_the_type_checker(programs):
+    """The type checker finds nothing in any program: wrong keys and types of arguments would not show when one is evaluated."""
+    needs("pulumi")
+    settings = {
+        "executionEnvironments": [{"root": name} for name in TODAY],
+        "include": TODAY,
+        "reportMissingModuleSource": False,
+    }
+    (programs / "pyrightconfig.json").write_text(json.dumps(settings))
+    ran = subprocess.run(
+        [harness.tool("pulumi", "pyright"), "--project", programs, "--outputjson", "--pythonpath", harness.tool("pulumi", "python")],
+        text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    report = json.loads(ran.stdout)
+    assert [f"{one['file']}: {one['message']}" for one in report["generalDiagnostics"]] == []
+    assert report["summary"]["filesAnalyzed"] >= len(TODAY)
+
+
+def test_programs_are_formatted_and_lint_clean(programs):
+    """ruff, with the settings that come with each program, changes and finds nothing."""
+    for arguments in (["format", "--check", "--diff"], ["check"]):
+        ran = subprocess.run(
+            [sys.executable, "-m", "ruff", *arguments, "--no-cache", *TODAY], cwd=programs, text=True, capture_output=True, check=False
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stdout + ran.stderr
