@@ -14,7 +14,7 @@ from advisor.errors import InputError
 
 __all__ = ["TARGETS", "Files", "Target", "target_of"]
 
-TARGETS: tuple[Target, ...] = (EKS, EKS_KARPENTER, SAGEMAKER, AKS, VM_SCALE_SET, CLOUD_RUN, MIG, TPU_VM, GKE)
+TARGETS: tuple[Target, ...] = (EC2, EKS, EKS_KARPENTER, SAGEMAKER, AKS, VM_SCALE_SET, CLOUD_RUN, GKE, MIG, TPU_VM)
 
 
 def target_of(stack: Stack) -> Target:
