@@ -37,7 +37,10 @@ ANSWERS = {
     "cidrBlock": "10.0.0.0/16",
     "dnsSuffix": "amazonaws.com",
     "json": '{"Version": "2012-10-17", "Statement": []}',
+    "network": "projects/my-project/global/networks/inference",
+    "number": "123456789012",
     "partition": "aws",
+    "project": "my-project",
 }
 """What data sources say to an evaluated program: the same as the simulated Terraform provider says."""
 UNKNOWN = "(known after apply)"
