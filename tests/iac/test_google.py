@@ -14,7 +14,7 @@ RECORDER = '#!/bin/bash\nprintf "%s\\0" "${0##*/}" "$@" >>"$RECORD"; printf "\\n
 STAND_INS = dict.fromkeys(("apt-get", "curl", "docker", "dpkg", "openssl", "python3", "systemctl"), RECORDER)
 HOST_PATHS = re.compile(r"(?<![\w.])/(etc|run|opt|var|usr/local)/")
 HOSTILE_ARGUMENT = "--chat-template=$(touch pwned) `touch pwned` '\"; touch pwned #"
-SCRIPTS = ("mig-l4-spot", "tpu-vm-v6e")
+SCRIPTS = ("mig-l4-spot", "mig-gpu-and-tpu", "tpu-vm-v6e")
 
 
 class Host:
