@@ -66,6 +66,18 @@ def _blocks(config: dict[str, Any], name: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _node_pool(config: dict[str, Any]) -> Found:
+    yield from _size("vm_size", config)
+    yield from _spot(config)
+    name = _text(config.get("name"))
+    if name is not None and re.fullmatch(r"[a-z][a-z0-9]{0,11}", name) is None:
+        yield "name", "must be at most 12 lower-case letters and digits"
+    if config.get("gpu_driver") not in ("Install", "None") and isinstance(config.get("gpu_driver"), str):
+        yield "gpu_driver", "must be Install or None"
+    if config.get("priority") == "Spot" and _blocks(config, "upgrade_settings"):
+        yield "upgrade_settings", "spot nodes are not replaced ahead"
+
+
 def _size(attribute: str, config: dict[str, Any]) -> Found:
     size = config.get(attribute)
     if isinstance(size, str) and size not in _sizes():
@@ -118,6 +130,7 @@ def _security_rule(config: dict[str, Any]) -> Found:
 
 _RULES: dict[str, Callable[[dict[str, Any]], Found]] = {
     "azurerm_linux_virtual_machine_scale_set": _scale_set,
+    "azurerm_kubernetes_cluster_node_pool": _node_pool,
     "azurerm_monitor_scheduled_query_rules_alert_v2": _alert,
     "azurerm_monitor_autoscale_setting": _autoscale,
     "azurerm_lb_rule": _load_balancer_rule,

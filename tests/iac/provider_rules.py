@@ -17,6 +17,16 @@ _LONGEST_NAMES = {
 }
 
 
+_FORCING = ("name", "name_prefix", "alarm_name", "region")
+"""Arguments of AWS resources that the provider cannot change in place."""
+
+
+def forcing_replacement(resource_type: str, prior: dict[str, Any], planned: dict[str, Any]) -> Iterator[str]:
+    """The arguments whose change makes the provider replace a resource."""
+    if resource_type.startswith("aws_"):
+        yield from (name for name in _FORCING if prior.get(name) is not None and planned.get(name) != prior[name])
+
+
 def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Pairs of attribute and complaint."""
     yield from broken_azure_rules(resource_type, config)
@@ -52,7 +62,8 @@ def _group(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     known = [size for size in sizes if isinstance(size, int)]
     if known != sorted(known):
         yield "desired_capacity", "must lie between min_size and max_size"
-    if config.get("mixed_instances_policy") and config.get("launch_template"):
+    ways = [config.get(name) for name in ("mixed_instances_policy", "launch_template")]
+    if all(isinstance(blocks, list) and blocks for blocks in ways):
         yield "launch_template", "conflicts with mixed_instances_policy"
 
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 
 from advisor.codegen.alarms import Alarm, Source
+from advisor.codegen.model import Stack
 
 PROGRAM = "inference-report"
 """Name that the hosts report under in the system log."""
@@ -40,21 +41,31 @@ _COUNTED = "SampleCount"
 
 
 def log_alert(alarm: Alarm) -> Mapping[str, object]:
+    """*alarm* on what the hosts report, as a scheduled query rule."""
+    return query_rule(alarm, _query(alarm))
+
+
+def query_rule(alarm: Alarm, query: str, description: str = "") -> Mapping[str, object]:
     """*alarm* as a scheduled query rule; the query gives one row with the column ``value``.
 
     So many evaluations in a row ring; ``per_instance`` counts the threshold for each planned instance of the region.
     """
     minutes, evaluations = _rhythm(alarm.period_seconds * alarm.periods / 60)
     return {
-        "description": alarm.description,
-        "query": _query(alarm),
+        "description": description or alarm.description,
+        "query": query,
         "operator": "LessThan" if alarm.below else "GreaterThan",
-        "threshold": alarm.threshold if not alarm.per_instance else 1,
+        "threshold": 1 if alarm.per_instance else alarm.threshold,
         "per_instance": alarm.per_instance,
         "frequency": _FREQUENCIES_MINUTES[minutes],
         "window": _FREQUENCIES_MINUTES[max(minutes, _SHORTEST_WINDOW_MINUTES)],
         "evaluations": evaluations,
     }
+
+
+def planned_alarm(stack: Stack, name: str) -> Alarm:
+    """The alarm of that name."""
+    return next(alarm for alarm in stack.alarms if alarm.name == name)
 
 
 def _rhythm(minutes: float) -> tuple[int, int]:

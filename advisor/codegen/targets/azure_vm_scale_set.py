@@ -12,7 +12,7 @@ from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/azure-vm-scale-set"
 _TEMPLATES = {
-    "budget.tf": "budget.tf.j2",
+    "budget.tf": "azure_budget.tf.j2",
     "compute.tf": "compute.tf.j2",
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
@@ -22,13 +22,13 @@ _TEMPLATES = {
     "monitoring.tf": "monitoring.tf.j2",
     "network.tf": "network.tf.j2",
     "outputs.tf": "outputs.tf.j2",
-    "providers.tf": "providers.tf.j2",
+    "providers.tf": "azure_providers.tf.j2",
     "scaling.tf": "scaling.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "user_data.sh.tftpl": "user_data.sh.tftpl.j2",
     "variables.tf": "variables.tf.j2",
-    "versions.tf": "versions.tf.j2",
+    "versions.tf": "azure_versions.tf.j2",
 }
 _TLS_FILE = "/run/inference/tls.pem"
 """Key and certificates in one file, in memory, written at each start."""
@@ -70,6 +70,8 @@ def _terraform(stack: Stack) -> Files:
 def _known(stack: Stack) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
     return {
+        "serves_where": "on virtual machine scale sets behind internal load balancers; the engine itself speaks HTTPS",
+        "cautions": stack.summary.cautions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack.load_balancer, backend) for backend in stack.backends},
         "regions": {

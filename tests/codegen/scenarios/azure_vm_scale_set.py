@@ -9,13 +9,13 @@ from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Option
 from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_group, make_option, make_plan
 
-_SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
-_VAULT = f"{_SUBSCRIPTION}/resourceGroups/secrets/providers/Microsoft.KeyVault/vaults/my-vault/secrets"
+SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
+_VAULT = f"{SUBSCRIPTION}/resourceGroups/secrets/providers/Microsoft.KeyVault/vaults/my-vault/secrets"
 
 
 def variables(*regions: str, **more: Any) -> Mapping[str, Any]:
     """What a user fills in for a stack in *regions*."""
-    network = f"{_SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network"
+    network = f"{SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network"
     places = {
         region: {"subnet_id": f"{network}/virtualNetworks/{region}/subnets/inference", "zones": ["1", "2", "3"]}
         for region in regions or ("eastus",)

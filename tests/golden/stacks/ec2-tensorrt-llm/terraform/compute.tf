@@ -45,7 +45,6 @@ resource "aws_launch_template" "this" {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
     http_put_response_hop_limit = 1
-    instance_metadata_tags      = "enabled"
   }
 
   monitoring {
@@ -93,8 +92,10 @@ resource "aws_launch_template" "this" {
     }
   }
 
+  # A group whose key changes keeps its name: it would be replaced otherwise.
   lifecycle {
     create_before_destroy = true
+    ignore_changes        = [name_prefix]
   }
 }
 
@@ -151,6 +152,11 @@ resource "aws_autoscaling_group" "this" {
       value               = tag.value
       propagate_at_launch = true
     }
+  }
+
+  # A group whose key changes keeps its name: it would be replaced otherwise.
+  lifecycle {
+    ignore_changes = [name_prefix]
   }
 
   # The hosts need the role and the way out from their first second.

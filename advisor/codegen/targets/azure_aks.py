@@ -1,0 +1,162 @@
+"""Node pools for existing AKS clusters, and the Kubernetes objects that run on them.
+
+Sources: Microsoft's guides to node pools, spot node pools, NVIDIA and AMD GPUs on AKS, and to the tables of Container
+Insights, read in November 2026.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from advisor.codegen.kubernetes import (
+    DEVICES,
+    GROUP_LABEL,
+    ClusterManner,
+    fewest_replicas,
+    kubernetes_files,
+    node_volume_gib,
+    obstacle_to_kubernetes,
+)
+from advisor.codegen.model import ComputeGroup, Language, Runtime, Stack
+from advisor.codegen.rendering import render_terraform
+from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule
+from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, example_subnet
+from advisor.codegen.targets.target import Files, Target
+
+_TERRAFORM = "terraform/azure-aks"
+_TEMPLATES = {
+    "budget.tf": "azure_budget.tf.j2",
+    "compute.tf": "compute.tf.j2",
+    "examples/complete/main.tf": "example.tf.j2",
+    "fleet.tf": "fleet.tf.j2",
+    "main.tf": "main.tf.j2",
+    "monitoring.tf": "monitoring.tf.j2",
+    "outputs.tf": "outputs.tf.j2",
+    "providers.tf": "azure_providers.tf.j2",
+    "terraform.tfvars.example": "terraform.tfvars.example.j2",
+    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
+    "variables.tf": "variables.tf.j2",
+    "versions.tf": "azure_versions.tf.j2",
+}
+_SPOT = "kubernetes.azure.com/scalesetpriority"
+"""Label and taint that AKS gives spot nodes."""
+_MANNER = ClusterManner(spot_taint=_SPOT)
+_LONGEST_POOL_NAME = 12
+_HASH_DIGITS = 4
+_PODS = 'KubePodInventory | where Namespace == "{namespace}"'
+_GPU = 'InsightsMetrics | where Namespace == "container.azm.ms/gpu"'
+
+
+def _terraform(stack: Stack) -> Files:
+    files = render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
+
+
+def _known(stack: Stack) -> Mapping[str, Any]:
+    """What the templates use beside the stack."""
+    return {
+        "serves_where": "on node pools of existing AKS clusters, one in each region",
+        "cautions": stack.summary.cautions,
+        "has_rocm": any(group.platform.runtime is Runtime.ROCM for group in stack.groups),
+        "regions": {
+            region.name: {
+                "weight": region.weight,
+                "zones": region.subnets,
+                "min_replicas": sum(fewest_replicas(stack, one) for one in stack.groups if one.region == region.name),
+            }
+            for region in stack.regions
+        },
+        "groups": {group.key: _group(group) for group in stack.groups},
+        "alarms": alarms_of_pods(stack),
+        "clusters": {region.name: _example_cluster(region.name) for region in stack.regions},
+        "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
+        "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
+    }
+
+
+def _group(group: ComputeGroup) -> Mapping[str, object]:
+    spot = {_SPOT: "spot"} if group.is_spot else {}
+    tainted = {DEVICES[group.platform.runtime].resource: "present"} | spot
+    return {
+        "region": group.region,
+        "pool": pool_name(group),
+        "size": group.instance_type,
+        "priority": "Spot" if group.is_spot else "Regular",
+        # Of AMD accelerators, the operator in the cluster brings the driver.
+        "gpu_driver": "None" if group.platform.runtime is Runtime.ROCM else "Install",
+        "min_instances": group.min_instances,
+        "instances": group.instances,
+        "max_instances": group.max_instances,
+        "os_disk_gib": node_volume_gib(group),
+        "labels": {GROUP_LABEL: group.key} | spot,
+        "taints": [f"{key}={value}:NoSchedule" for key, value in tainted.items()],
+    }
+
+
+def pool_name(group: ComputeGroup) -> str:
+    """At most 12 lower-case letters and digits: the start of the size, and a mark of the group's key."""
+    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
+    size = re.sub(r"[^a-z0-9]", "", group.instance_type.removeprefix("Standard_").lower())
+    return f"{size[: _LONGEST_POOL_NAME - _HASH_DIGITS]}{mark}"
+
+
+def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
+    """The stack's alarms, by name, as queries of what Container Insights collects of the cluster.
+
+    Container Insights knows no driver errors (Xid) and no agent.
+    """
+    pods = _PODS.format(namespace=stack.name)
+    unhealthy = planned_alarm(stack, "unhealthy_hosts")
+    alarms = {
+        "unavailable-replicas": query_rule(
+            unhealthy,
+            f'{pods} and PodStatus == "Running" | summarize value = dcount(PodUid)',
+            "Fewer replicas run than the plan needs, for longer than one takes to start.",
+        ),
+        "metrics-silent": query_rule(
+            replace(planned_alarm(stack, "metrics_silent"), per_instance=False, threshold=1),
+            "KubeNodeInventory | summarize value = dcount(Computer)",
+            "Container Insights collects nothing of the cluster: the other alarms do not see it.",
+        ),
+        "host-memory": query_rule(
+            planned_alarm(stack, "host_memory"),
+            'Perf | where ObjectName == "K8SNode" and CounterName in ("memoryWorkingSetBytes", "memoryCapacityBytes")'
+            f" | where Computer in (({pods} | distinct Computer))"
+            " | summarize used = maxif(CounterValue, CounterName == 'memoryWorkingSetBytes'),"
+            " whole = maxif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer"
+            " | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
+        ),
+    }
+    if stack.has_gpu:
+        alarms["gpu-idle"] = query_rule(
+            planned_alarm(stack, "gpu_idle"),
+            f'{_GPU} and Name == "containerGpuDutyCycle" | summarize value = avg(Val) | where isnotnull(value)',
+        )
+        alarms["gpu-memory"] = query_rule(
+            planned_alarm(stack, "gpu_memory"),
+            f"{_GPU} | summarize used = maxif(Val, Name == 'containerGpumemoryUsedBytes'),"
+            " whole = maxif(Val, Name == 'containerGpumemoryTotalBytes') by Computer"
+            " | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
+        )
+    return alarms
+
+
+def _example_cluster(region: str) -> Mapping[str, object]:
+    operations = f"{EXAMPLE_SUBSCRIPTION}/resourceGroups/operations/providers"
+    return {
+        "id": f"{operations}/Microsoft.ContainerService/managedClusters/inference-{region}",
+        "subnet_id": example_subnet(region),
+        "zones": ["1", "2", "3"],
+        "log_analytics_workspace_id": f"{operations}/Microsoft.OperationalInsights/workspaces/inference-{region}",
+    }
+
+
+AKS = Target(
+    name="aks",
+    provider="azure",
+    title="AKS node pools",
+    renderers={Language.TERRAFORM: _terraform},
+    obstacle=obstacle_to_kubernetes,
+)

@@ -1,0 +1,88 @@
+"""Node pools of AKS."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.codegen import Wanted
+from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.values import Plan
+from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_plan
+from codegen.scenarios.azure_vm_scale_set import SUBSCRIPTION, azure_group, azure_option
+
+
+def _aks(plan: Plan, *regions: str, rank: int | None = None) -> Scenario:
+    operations = f"{SUBSCRIPTION}/resourceGroups/operations/providers"
+    clusters: Mapping[str, Any] = {
+        region: {
+            "id": f"{operations}/Microsoft.ContainerService/managedClusters/inference",
+            "zones": ["1", "2", "3"],
+            "log_analytics_workspace_id": f"{operations}/Microsoft.OperationalInsights/workspaces/inference",
+        }
+        for region in regions or ("eastus",)
+    }
+    variables = {"clusters": clusters, "alert_emails": ["oncall@example.com"]}
+    return Scenario(plan, Wanted(target="aks", rank=rank), variables)
+
+
+def a100_spot() -> Scenario:
+    """Spot nodes carry a taint of their own."""
+    option = azure_option(
+        instance_type="Standard_NC24ads_A100_v4",
+        accelerator="A100-80GB-PCIe",
+        precision="bf16",
+        kv_precision="bf16",
+        purchase="spot",
+        usd_per_hour=0.74,
+    )
+    return _aks(make_plan(option), rank=1)
+
+
+def mi300x() -> Scenario:
+    """Eight pods on each node, whose driver an operator brings."""
+    option = azure_option(
+        instance_type="Standard_ND96isr_MI300X_v5",
+        accelerator="MI300X",
+        accelerator_count=8.0,
+        replicas_per_instance=8,
+        precision="bf16",
+        kv_precision="bf16",
+        instances=1,
+        usd_per_hour=48.0,
+        region="francecentral",
+    )
+    return _aks(make_plan(option), "francecentral", rank=1)
+
+
+def scheduled() -> Scenario:
+    """Spot beside on-demand nodes that go home at night."""
+    spot = azure_group(instances=(0, 3), purchase="spot", instance_usd_per_hour=0.74, request_shares=(0.0, 0.4))
+    return _aks(make_fleet_plan(azure_group(request_shares=(1.0, 0.6)), spot))
+
+
+def two_regions() -> Scenario:
+    """Two regions, scaled by load."""
+    near = azure_group(request_shares=(0.7, 0.7))
+    far = azure_group(
+        region="westeurope",
+        instance_type="Standard_NC40ads_H100_v5",
+        accelerator="H100-NVL",
+        request_shares=(0.3, 0.3),
+        instances=(1, 2),
+        instance_usd_per_hour=6.98,
+    )
+    return _aks(make_fleet_plan(near, far, policy=Policy.REACTIVE), "eastus", "westeurope")
+
+
+def hostile() -> Scenario:
+    """Every free text of the plan tries to break out."""
+    option = azure_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
+    return _aks(make_plan(option, name=HOSTILE, model=HOSTILE), rank=1)
+
+
+SCENARIOS: Mapping[str, Make] = {
+    "aks-a100-spot": a100_spot,
+    "aks-mi300x": mi300x,
+    "aks-scheduled": scheduled,
+    "aks-two-regions": two_regions,
+    "aks-hostile": hostile,
+}
