@@ -21,6 +21,8 @@ IN_PYTHON_TOO = (
     "reactive",
     "cloud-run-two-regions",
     "mig-scheduled",
+    "eks-scheduled",
+    "eks-karpenter-neuron",
 )
 """The programs of the others are evaluated and compared with the Terraform roots in ``tests/iac/test_pulumi.py``."""
 CASES = [
