@@ -12,8 +12,9 @@ from typing import Any
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Language, Quota, Scaling, Stack
 from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
+from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
-from advisor.codegen.rendering import render_terraform
+from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
 from advisor.codegen.targets.target import Files, Target
 
@@ -34,6 +35,24 @@ _TEMPLATES = {
     "variables.tf": "variables.tf.j2",
     "versions.tf": "gcp_versions.tf.j2",
 }
+_PYTHON = "pulumi-python/gcp-cloud-run"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/budget.py": "gcp_budget.py.j2",
+    "inference/compute.py": "compute.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/identity.py": "identity.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/network.py": "network.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
+_ANSWERS = {"number": "123456789012"}
+"""What data sources say in the tests of a program."""
 _CONTAINER_PORT = 8080
 """Where Cloud Run sends requests by default; TLS ends before the container."""
 _LONGEST_SERVICE = 24
@@ -112,6 +131,38 @@ def _size(gpu: Gpu, files_gib: int) -> Size | None:
 
 def _terraform(stack: Stack) -> Files:
     return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+
+
+def _python(stack: Stack) -> Files:
+    known = _known(stack)
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "regions": calls("Region", known["regions"]),
+        "backends": calls("Backend", known["backends"]),
+        "groups": calls("Group", known["groups"]),
+        "alerts": calls("Alert", known["alerts"]),
+    }
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": Call("Fleet", fleet),
+        "configuration": _configuration(known),
+    }
+    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+
+
+def _configuration(known: Mapping[str, Any]) -> Mapping[str, object]:
+    """Examples of the settings that have no default, and of who calls and who is told."""
+    models = {"model_ids": known["example_models"]} if known["example_models"] else {}
+    return {
+        "project_id": "my-project",
+        "network": "projects/my-project/global/networks/inference",
+        "subnetworks": known["subnetworks"],
+        **models,
+        "invokers": ["serviceAccount:app@my-project.iam.gserviceaccount.com"],
+        "alert_emails": ["oncall@example.com"],
+        "billing_account": "012345-567890-ABCDEF",
+    }
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -242,6 +293,6 @@ CLOUD_RUN = Target(
     name="cloud-run",
     provider="gcp",
     title="Cloud Run",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_obstacle,
 )
