@@ -22,6 +22,8 @@ IN_PYTHON_TOO = (
     "cloud-run-two-regions",
     "mig-scheduled",
     "sagemaker-mixed-scheduled",
+    "eks-scheduled",
+    "eks-karpenter-neuron",
 )
 """The programs of the others are evaluated and compared with the Terraform roots in ``tests/iac/test_pulumi.py``."""
 CASES = [
