@@ -6,7 +6,6 @@ AWS Deep Learning Containers documentation (images of vLLM and SGLang for SageMa
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Quota, Region, Scaling, Stack
@@ -137,9 +136,7 @@ def _python(stack: Stack) -> Files:
         "scales": stack.scaling is not Scaling.STATIC,
         "configuration": {"networks": known["networks"], **weights, "alert_emails": ["oncall@example.com"]},
     }
-    quotas = tuple(Quota(code, "SageMaker", "instances") for code in known["quotas"])
-    summary = replace(stack.summary, quotas=quotas, cautions=known["cautions"])
-    return render_pulumi(_PYTHON, templates, replace(stack, summary=summary), {**known, **more})
+    return render_pulumi(_PYTHON, templates, stack, {**known, **more})
 
 
 def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
@@ -178,7 +175,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         },
         "serves_where": "on a SageMaker real-time endpoint in each region; each group is a production variant",
         "cautions": (_PRICES, *stack.summary.cautions),
-        "quotas": [f"{ml_type(name)} for endpoint usage" for name in sorted(_types(stack))],
+        "quotas": [
+            Quota(f"{ml_type(name)} for endpoint usage", "SageMaker", "instances") for name in sorted(_types(stack))
+        ],
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
     }
