@@ -21,6 +21,7 @@ IN_PYTHON_TOO = (
     "reactive",
     "cloud-run-two-regions",
     "mig-scheduled",
+    "sagemaker-mixed-scheduled",
     "eks-scheduled",
     "eks-karpenter-neuron",
 )
