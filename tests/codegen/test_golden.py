@@ -21,6 +21,9 @@ IN_PYTHON_TOO = (
     "reactive",
     "cloud-run-two-regions",
     "mig-scheduled",
+    "sagemaker-mixed-scheduled",
+    "eks-scheduled",
+    "eks-karpenter-neuron",
 )
 """The programs of the others are evaluated and compared with the Terraform roots in ``tests/iac/test_pulumi.py``."""
 CASES = [

@@ -45,6 +45,6 @@ def _default(stack: Stack) -> str:
     """Plain instances, unless the plan is for something else."""
     if any(group.is_serverless for group in stack.groups):
         return {"gcp": "cloud-run", "azure": "container-apps"}.get(stack.provider, "sagemaker")
-    if stack.provider == "gcp" and any(group.platform.runtime is Runtime.TPU for group in stack.groups):
+    if stack.provider == "gcp" and all(group.platform.runtime is Runtime.TPU for group in stack.groups):
         return "tpu-vm"
     return {"aws": "ec2", "gcp": "mig", "azure": "vm-scale-set"}[stack.provider]

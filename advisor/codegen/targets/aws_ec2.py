@@ -42,7 +42,7 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/network.py": "network.py.j2",
     "inference/plan.py": "plan.py.j2",
-    "inference/policies.py": "policies.py.j2",
+    "inference/policies.py": "aws_policies.py.j2",
     "inference/settings.py": "settings.py.j2",
     "inference/user_data.sh": "aws_user_data.sh.j2",
     "tests/test_stack.py": "test_stack.py.j2",

@@ -103,7 +103,7 @@ def _log_alert(context: Context, title: str, alert: LogAlert, channels: Sequence
     lines = (
         'resource.type="gce_instance"',
         f'labels."compute.googleapis.com/resource_name"=~"^{name}-[a-z0-9]{{4}}$"',
-        f'jsonPayload.MESSAGE:"{alert.text}"',
+        f'"{alert.text}"',
     )
     gcp.monitoring.AlertPolicy(
         context.named(title),
