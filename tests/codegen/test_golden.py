@@ -23,6 +23,7 @@ IN_PYTHON_TOO = (
     "mig-scheduled",
     "sagemaker-mixed-scheduled",
     "eks-scheduled",
+    "gke-scheduled",
     "eks-karpenter-neuron",
 )
 """The programs of the others are evaluated and compared with the Terraform roots in ``tests/iac/test_pulumi.py``."""
