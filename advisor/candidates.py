@@ -129,13 +129,17 @@ def judge(
                 yield from _judge_slices(instance_type, slices, engine, requirements)
 
 
+_ATTACHED = "attach:"
+"""How the catalog names accelerators of Google that are added to a machine."""
+
+
 def _unknown_hardware(instance_type: InstanceType) -> Rejection | None:
     """What is not a whole machine, or is too little known to be taken for one."""
     if instance_type.accelerator_count is None:
         reason = "how many accelerators it has is not known"
         return reject(instance_type, Shortfall("unknown_hardware", "accelerators", "a known number", None, reason))
-    if instance_type.vcpus is None:
-        reason = "its processors and memory are not known: it may be an accelerator to attach, not a machine"
+    if instance_type.name.startswith(_ATTACHED):
+        reason = "it is an accelerator to attach, not a machine"
         return reject(instance_type, Shortfall("unknown_hardware", "vCPUs", "a known number", None, reason))
     return None
 

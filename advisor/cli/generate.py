@@ -120,7 +120,8 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
 
 
 def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
-    from advisor.codegen import Engine, Wanted, generate  # noqa: PLC0415 - help shows without it
+    from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
+    from advisor.codegen import Engine, Wanted, generate  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
 
     plan = asked["plan"]
@@ -133,7 +134,7 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
     )
     document = plan_from_json(text, where=str(plan))
     _check_unedited(text, str(plan), force=asked["force"])
-    return generate(document, language, wanted)
+    return generate(document, language, wanted, load_catalog())
 
 
 def _check_unedited(text: str, where: str, *, force: bool) -> None:

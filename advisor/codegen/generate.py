@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from advisor.catalog import Catalog
+from advisor.codegen.availability import check_available
 from advisor.codegen.check import check_files
 from advisor.codegen.model import Language, Stack, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
@@ -28,8 +30,19 @@ class Generated:
     """For people, before they merge."""
 
 
-def generate(plan: Plan, language: Language = Language.TERRAFORM, wanted: Wanted | None = None) -> Generated:
+def generate(
+    plan: Plan,
+    language: Language = Language.TERRAFORM,
+    wanted: Wanted | None = None,
+    catalog: Catalog | None = None,
+) -> Generated:
     """The code that deploys *plan*.
+
+    Args:
+        plan: what was planned.
+        language: what the code is written in.
+        wanted: what the user asks of it beyond the plan.
+        catalog: which regions have which types; None: that is not checked.
 
     Raises:
         InputError: nothing that this program writes can serve the plan as it is wanted; the message says why.
@@ -38,8 +51,13 @@ def generate(plan: Plan, language: Language = Language.TERRAFORM, wanted: Wanted
     wanted = wanted or Wanted()
     # A plan in memory and a plan from a file give the same bytes.
     plan = plan_from_json(plan_to_json(plan))
-    choice = choose(plan, wanted, reason_against(lambda one: _rendered(_stacks(plan, one, wanted), language)))
-    stacks = _stacks(plan, choice, wanted)
+
+    def stacks_for(choice: Choice) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
+        found = _stacks(plan, choice, wanted)
+        return found, () if catalog is None else check_available(found, catalog)
+
+    choice = choose(plan, wanted, reason_against(lambda one: _rendered(stacks_for(one)[0], language)))
+    stacks, unknown = stacks_for(choice)
     rendered = _rendered(stacks, language)
     files = _joined(rendered)
     check_files(files)
@@ -48,7 +66,7 @@ def generate(plan: Plan, language: Language = Language.TERRAFORM, wanted: Wanted
         roots=("",) if len(rendered) == 1 else tuple(sorted(rendered)),
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
-        warnings=(*choice.warnings, *_engine_warnings(choice, wanted)),
+        warnings=(*choice.warnings, *_engine_warnings(choice, wanted), *unknown),
     )
 
 

@@ -76,9 +76,9 @@ def test_what_is_unknown_is_null():
 @pytest.mark.parametrize(
     ("name", "accelerators"),
     [
-        ("A100", {"A100-40GB-SXM", "A100-80GB-SXM", "A100-80GB-PCIe"}),
+        ("A100", {"A100-40GB-SXM", "A100-40GB-PCIe", "A100-80GB-SXM", "A100-80GB-PCIe"}),
         ("NVIDIA L4", {"L4"}),
-        ("h100", {"H100-SXM", "H100-NVL"}),
+        ("h100", {"H100-SXM", "H100-PCIe", "H100-NVL"}),
         ("H200-SXM", {"H200"}),
     ],
 )

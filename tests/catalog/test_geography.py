@@ -11,7 +11,8 @@ from advisor.errors import InputError
 from advisor.tables import read_rows
 
 CATALOG = load_catalog()
-NO_POSITION = {("nebius", "global")}
+NO_POSITION = {key for key in CATALOG.regions if key[1] == "global"}
+"""Providers that print no region."""
 PLACED = sorted(key for key in CATALOG.regions if key not in NO_POSITION)
 SLOWER_THAN_LIGHT_KM_PER_MS = 300
 PLACES = st.sampled_from(sorted(CATALOG.places)).map(CATALOG.place)

@@ -65,7 +65,9 @@ def test_accelerator_figures_are_plausible():
 
 def test_memory_of_machines_agrees_with_their_accelerator():
     """What a provider states for one accelerator is within a tenth of what software sees."""
-    for machine in CATALOG.instance_types.values():
+    stated = [one for one in CATALOG.instance_types.values() if one.accelerator_memory_gib is not None]
+    assert len(stated) > 200
+    for machine in stated:
         seen = CATALOG.accelerator(machine.accelerator).memory_gib
         assert machine.accelerator_memory_gib == pytest.approx(seen, rel=0.11), machine
 

@@ -123,7 +123,7 @@ def test_the_hash_is_of_the_content_alone(copy):
 def test_the_date_is_that_of_the_newest_price():
     """The newest is over known prices, on demand and spot, not over rows without one."""
     dates = {price.provenance.as_of for offer in SHIPPED.offers for price in (offer.on_demand, offer.spot) if price}
-    assert SHIPPED.as_of == max(dates) == "2026-09-25"
+    assert SHIPPED.as_of == max(dates) == "2026-11-09"
 
 
 @pytest.mark.parametrize(

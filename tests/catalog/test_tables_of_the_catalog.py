@@ -96,7 +96,15 @@ def test_a_missing_price_is_empty_and_marked():
 
 @pytest.mark.parametrize(
     ("provider", "priced", "unpriced"),
-    [("aws", 914, 196), ("azure", 1067, 0), ("gcp", 634, 129), ("nebius", 13, 0), ("ibm", 3, 0)],
+    [
+        ("aws", 914, 196),
+        ("azure", 1067, 0),
+        ("gcp", 634, 129),
+        ("nebius", 13, 0),
+        ("ibm", 3, 0),
+        ("runpod", 35, 0),
+        ("lambda", 9, 0),
+    ],
 )
 def test_no_priced_row_was_lost(provider, priced, unpriced):
     """Each provider has the number of rows that were gathered, and the pairs that are sold at an unknown price."""

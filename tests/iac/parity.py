@@ -7,6 +7,7 @@ know before an apply is not compared.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,7 +37,10 @@ ANSWERS = {
     "cidrBlock": "10.0.0.0/16",
     "dnsSuffix": "amazonaws.com",
     "json": '{"Version": "2012-10-17", "Statement": []}',
+    "network": "projects/my-project/global/networks/inference",
+    "number": "123456789012",
     "partition": "aws",
+    "project": "my-project",
 }
 """What data sources say to an evaluated program: the same as the simulated Terraform provider says."""
 UNKNOWN = "(known after apply)"
@@ -172,7 +176,7 @@ def _of_type(typed: str, terraform: list[Described], pulumi: list[Described]) ->
 
 def _unequal(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
     """Where two values differ; what Terraform does not know yet equals everything."""
-    if ours in (UNKNOWN, theirs) or (_is_empty(ours) and _is_empty(theirs)):
+    if ours in (UNKNOWN, theirs) or (_is_empty(ours) and _is_empty(theirs)) or _rounded_alike(ours, theirs):
         return
     if isinstance(ours, dict) and isinstance(theirs, dict | None):
         named = {_stem(name): (name, value) for name, value in ours.items()}
@@ -184,6 +188,11 @@ def _unequal(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
             )
     elif not (isinstance(ours, list) and isinstance(theirs, list) and _match(ours, theirs)):
         yield f"{path} is {ours!r} in Terraform, {theirs!r} in Pulumi"
+
+
+def _rounded_alike(ours: Any, theirs: Any) -> bool:
+    """Both round a product to the cent, one from a decimal number and the other from a binary one."""
+    return isinstance(ours, float) and isinstance(theirs, float) and math.isclose(ours, theirs, rel_tol=1e-5)
 
 
 def _match(ours: list[Any], theirs: list[Any]) -> bool:

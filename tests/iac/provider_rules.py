@@ -17,6 +17,16 @@ _LONGEST_NAMES = {
 }
 
 
+_FORCING = ("name", "name_prefix", "alarm_name", "region")
+"""Arguments of AWS resources that the provider cannot change in place."""
+
+
+def forcing_replacement(resource_type: str, prior: dict[str, Any], planned: dict[str, Any]) -> Iterator[str]:
+    """The arguments whose change makes the provider replace a resource."""
+    if resource_type.startswith("aws_"):
+        yield from (name for name in _FORCING if prior.get(name) is not None and planned.get(name) != prior[name])
+
+
 def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Pairs of attribute and complaint."""
     yield from broken_azure_rules(resource_type, config)

@@ -81,7 +81,15 @@ def without_unknown(value: Any) -> Any:
     return value
 
 
-_NAMED = {"partition": "aws", "dns_suffix": "amazonaws.com", "account_id": "123456789012", "cidr_block": "10.0.0.0/16"}
+_NAMED = {
+    "partition": "aws",
+    "dns_suffix": "amazonaws.com",
+    "account_id": "123456789012",
+    "cidr_block": "10.0.0.0/16",
+    "network": "projects/my-project/global/networks/inference",
+    "number": "123456789012",
+    "project": "my-project",
+}
 """Computed attributes that configuration is built from, and that therefore must look real."""
 
 

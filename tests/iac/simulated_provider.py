@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from provider_rules import broken_rules
+from provider_rules import broken_rules, forcing_replacement
 from provider_schema import schema_message
 from provider_values import decode, encode, mark_unknown, settle, without_unknown
 from tf.gen import grpc_controller_pb2 as controller
@@ -87,9 +87,13 @@ class Provider(rpc.ProviderServicer):
         planned = decode(request.proposed_new_state)
         if planned is None:
             return protocol.PlanResourceChange.Response(planned_state=request.proposed_new_state)
-        if decode(request.prior_state) is None:
+        prior = decode(request.prior_state)
+        if prior is None:
             mark_unknown(planned, self.resources[request.type_name]["block"])
-        return protocol.PlanResourceChange.Response(planned_state=encode(planned))
+        return protocol.PlanResourceChange.Response(
+            planned_state=encode(planned),
+            requires_replace=[_path(name) for name in forcing_replacement(request.type_name, prior or {}, planned)],
+        )
 
     def ApplyResourceChange(self, request, _context):  # noqa: N802
         """Make up what is unknown."""
@@ -140,8 +144,11 @@ class Stdio(stdio_rpc.GRPCStdioServicer):
 
 
 def _diagnostic(attribute: str, complaint: str) -> protocol.Diagnostic:
-    path = protocol.AttributePath(steps=[protocol.AttributePath.Step(attribute_name=attribute)])
-    return protocol.Diagnostic(severity=1, summary=f"{attribute}: {complaint}", attribute=path)
+    return protocol.Diagnostic(severity=1, summary=f"{attribute}: {complaint}", attribute=_path(attribute))
+
+
+def _path(attribute: str) -> protocol.AttributePath:
+    return protocol.AttributePath(steps=[protocol.AttributePath.Step(attribute_name=attribute)])
 
 
 def main(schema: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from advisor.codegen.check.files import findings_of_files
 from advisor.codegen.check.finding import Finding
+from advisor.codegen.check.python import findings_of_python
 from advisor.codegen.check.terraform import findings_of_terraform
 from advisor.errors import AdvisorError
 
@@ -20,7 +21,7 @@ class UnsoundCode(AdvisorError):  # noqa: N818 - what it says of the code
 
 def findings(files: Mapping[str, str]) -> tuple[Finding, ...]:
     """Everything that is wrong with generated files (relative path → text), in the order of the paths."""
-    found = [*findings_of_files(files), *findings_of_terraform(files)]
+    found = [*findings_of_files(files), *findings_of_terraform(files), *findings_of_python(files)]
     return tuple(sorted(found, key=lambda one: (one.path, one.line, one.message)))
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.model import Backend, Container, Language, Region, Runtime, Scaling, Stack
-from advisor.codegen.rendering import render_terraform
+from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_host_alerts import host_alerts, log_alerts, metric_alerts
 from advisor.codegen.targets.gcp_values import GoogleGroup, google_groups, refusal_of_hosts
 from advisor.codegen.targets.target import Files, Target
@@ -25,13 +26,37 @@ _TEMPLATES = {
     "network.tf": "network.tf.j2",
     "outputs.tf": "outputs.tf.j2",
     "providers.tf": "gcp_providers.tf.j2",
-    "startup.sh.tftpl": "startup.sh.tftpl.j2",
+    "startup.sh.tftpl": "gcp_startup.sh.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
     "versions.tf": "gcp_versions.tf.j2",
 }
 _SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
+_PYTHON = "pulumi-python/gcp-mig"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/compute.py": "compute.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/identity.py": "identity.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/network.py": "network.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "inference/startup.sh": "gcp_startup.sh.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
+_PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
+_ANSWERS = {
+    "address": "10.0.0.2",
+    "network": "projects/my-project/global/networks/inference",
+    "number": "123456789012",
+    "project": "my-project",
+}
+"""What data sources say in the tests of a program."""
 
 _TARGET_UTILIZATION = 0.8
 """The rest is the room that the plan's headroom of a quarter gives."""
@@ -46,6 +71,55 @@ _NO_ROOM = "a TPU machine of this type is one of several that form a slice, whic
 def _terraform(stack: Stack) -> Files:
     templates = _TEMPLATES if stack.scaling is Scaling.STATIC else _TEMPLATES | _SCALING_TEMPLATES
     return render_terraform(_TERRAFORM, templates, stack, known_of(stack))
+
+
+def _python(stack: Stack) -> Files:
+    templates = _PYTHON_TEMPLATES if stack.scaling is Scaling.STATIC else _PYTHON_TEMPLATES | _PYTHON_SCALING_TEMPLATES
+    known = known_of(stack)
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": _python_fleet(stack, known),
+        "network_calls": calls("Network", known["networks"]),
+        "configuration": _configuration(stack, known),
+    }
+    return render_pulumi(_PYTHON, templates, stack, {**known, **more})
+
+
+def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+    """The plan as the program holds it."""
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "regions": calls("Region", known["regions"]),
+        "backends": calls("Backend", known["backends"]),
+        "groups": calls("Group", {key: _python_group(group) for key, group in known["groups"].items()}),
+        "metric_alerts": calls("MetricAlert", known["metric_alerts"]),
+        "host_alerts": calls("HostAlert", known["host_alerts"]),
+        "log_alerts": calls("LogAlert", known["log_alerts"]),
+    }
+    return Call("Fleet", fleet)
+
+
+def _python_group(group: Mapping[str, Any]) -> Mapping[str, object]:
+    attached = {"attached": Call("Attached", group["attached"])} if "attached" in group else {}
+    windows = {"windows": calls("Window", group["windows"])} if "windows" in group else {}
+    return {**group, **attached, **windows}
+
+
+def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
+    """Examples of the settings that have no default, and of who is told."""
+    given = {
+        "advisor_package": stack.agent.example_package if stack.agent is not None else "",
+        "model_ids": known["example_models"],
+        "reservations": known["example_reservations"],
+    }
+    return {
+        "project_id": "my-project",
+        "networks": known["networks"],
+        **{name: value for name, value in given.items() if value},
+        "alert_emails": ["oncall@example.com"],
+        "billing_account": "012345-567890-ABCDEF",
+    }
 
 
 def known_of(stack: Stack) -> Mapping[str, Any]:
@@ -115,7 +189,6 @@ def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
         "image": one.image,
         "disk_type": one.disk_type,
         "disk_gib": group.root_volume_gib,
-        "gpu": group.has_gpu,
         "instances": group.instances,
         "min_instances": one.min_instances,
         **_scaling(stack, one),
@@ -204,13 +277,13 @@ MIG = Target(
     name="mig",
     provider="gcp",
     title="Managed instance groups",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_against_gpus,
 )
 TPU_VM = Target(
     name="tpu-vm",
     provider="gcp",
     title="TPU VMs",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_against_tpus,
 )

@@ -4,10 +4,12 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from advisor import __version__
 from advisor.codegen.generate import Generated
+from advisor.codegen.moved import with_moves
 from advisor.codegen.writing import places
 from advisor.codegen.writing.decisions import Refusal, Versions, decide
 from advisor.codegen.writing.disk import carry_out, keep_copy, put, tidy
@@ -33,7 +35,10 @@ def last_generated(directory: Path) -> Mapping[str, str]:
     Raises:
         InputError: the directory cannot be read, or its manifest is damaged.
     """
-    record = read_record(directory)
+    return _last(directory, read_record(directory))
+
+
+def _last(directory: Path, record: Record) -> Mapping[str, str]:
     texts = {path: _base(directory, record, path, places.read_bytes(directory / path)) for path in record.paths}
     return {path: text.decode() for path, text in texts.items() if text is not None}
 
@@ -49,13 +54,29 @@ def write_files(generated: Generated, directory: Path, manner: Manner | None = N
     """
     manner = manner or Manner()
     places.check_directory(directory)
-    report = _report(generated, directory, read_record(directory), manner)
-    if not manner.dry_run:
-        with _sole_writer(directory):
-            record = read_record(directory)
-            report = _report(generated, directory, record, manner)
-            _write(generated, report, record)
+    if not (directory / FOLDER).is_dir():
+        # A first run: nothing is made before it is known that everything can be.
+        _, report = _decided(generated, directory, read_record(directory), manner)
+        if manner.dry_run:
+            return report
+    with _sole_writer(directory):
+        record = read_record(directory)
+        code, report = _decided(generated, directory, record, manner)
+        if not manner.dry_run:
+            _write(code, report, record)
     return report
+
+
+def _decided(generated: Generated, directory: Path, record: Record, manner: Manner) -> tuple[Generated, WriteReport]:
+    code = _with_moves(generated, directory, record)
+    return code, _report(code, directory, record, manner)
+
+
+def _with_moves(generated: Generated, directory: Path, record: Record) -> Generated:
+    """The code, with what tells Terraform that an address changed since the last run."""
+    if not any(path.endswith(".tf") for path in generated.files):
+        return generated
+    return replace(generated, files=with_moves(generated.files, _last(directory, record), generated.roots))
 
 
 def _report(generated: Generated, directory: Path, record: Record, manner: Manner) -> WriteReport:

@@ -94,8 +94,10 @@ resource "aws_launch_template" "this" {
     }
   }
 
+  # A group whose key changes keeps its name: it would be replaced otherwise.
   lifecycle {
     create_before_destroy = true
+    ignore_changes        = [name_prefix]
   }
 }
 
@@ -182,8 +184,9 @@ resource "aws_autoscaling_group" "this" {
   }
 
   # The plan scales by the clock: an apply leaves the present number alone.
+  # A group whose key changes keeps its name: it would be replaced otherwise.
   lifecycle {
-    ignore_changes = [desired_capacity]
+    ignore_changes = [name_prefix, desired_capacity]
   }
 
   # The hosts need the role and the way out from their first second.

@@ -53,7 +53,6 @@ locals {
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
       disk_gib            = 600
-      gpu                 = true
       instances           = 3
       min_instances       = 3
       requests_per_second = 1.35

@@ -53,7 +53,6 @@ locals {
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "hyperdisk-balanced"
       disk_gib            = 310
-      gpu                 = true
       instances           = 1
       min_instances       = 1
       requests_per_second = 1.35

@@ -10,25 +10,22 @@ locals {
     project    = "inference"
   })
 
-  # The options come after the model and before what the user adds: the last one of a kind wins.
-  serving_words = {
+  models = { for key, backend in local.backends : key => lookup(var.model_ids, key, coalesce(backend.model, "-")) }
+
+  # The words of docker run after those that are the same everywhere; of the engine's options, the last one of a kind wins.
+  words = {
     for key, backend in local.backends : key => concat(
+      backend.docker_arguments,
+      backend.entrypoint == "" ? [] : ["--entrypoint=${backend.entrypoint}"],
+      [lookup(var.container_images, key, backend.image)],
       backend.command,
-      ["${backend.model_option}${lookup(var.model_ids, key, coalesce(backend.model, "-"))}"],
+      ["${backend.model_option}${local.models[key]}"],
       backend.arguments,
       contains(keys(var.model_revisions), key) ? ["${backend.revision_option}${var.model_revisions[key]}"] : [],
       var.extra_serving_arguments,
     )
   }
 
-  # A shell word in single quotes, whatever the value holds.
-  shell_words = {
-    for key, backend in local.backends : key => {
-      for name, words in {
-        docker  = concat(backend.docker_arguments, backend.entrypoint == "" ? [] : ["--entrypoint=${backend.entrypoint}"])
-        image   = [lookup(var.container_images, key, backend.image)]
-        serving = local.serving_words[key]
-      } : name => [for word in words : "'${replace(word, "'", "'\\''")}'"]
-    }
-  }
+  # Each in single quotes, whatever it holds.
+  shell_words = { for key, words in local.words : key => [for word in words : "'${replace(word, "'", "'\\''")}'"] }
 }

@@ -15,10 +15,8 @@ resource "google_compute_region_instance_template" "this" {
     startup-script = templatefile("${path.module}/startup.sh.tftpl", {
       hf_token_secret = var.hf_token_secret == null ? "" : var.hf_token_secret
       ops_agent       = jsonencode(local.ops_agents[each.key])
-      advisor_package = each.value.gpu ? "'${replace(var.advisor_package, "'", "'\\''")}'" : ""
-      docker_words    = local.shell_words[each.value.backend].docker
-      image_words     = local.shell_words[each.value.backend].image
-      serving_words   = local.shell_words[each.value.backend].serving
+      words           = join("\n  ", local.shell_words[each.value.backend])
+      advisor_package = "'${replace(var.advisor_package, "'", "'\\''")}'"
     })
   }
 

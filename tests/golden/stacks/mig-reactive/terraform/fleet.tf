@@ -77,7 +77,6 @@ locals {
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
       disk_gib            = 160
-      gpu                 = true
       instances           = 3
       min_instances       = 1
       max_instances       = 4
@@ -95,7 +94,6 @@ locals {
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "hyperdisk-balanced"
       disk_gib            = 160
-      gpu                 = true
       instances           = 2
       min_instances       = 1
       max_instances       = 3

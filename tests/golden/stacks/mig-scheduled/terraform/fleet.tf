@@ -53,7 +53,6 @@ locals {
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
       disk_gib            = 160
-      gpu                 = true
       instances           = 4
       min_instances       = 1
       max_instances       = 4
@@ -78,7 +77,6 @@ locals {
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
       disk_gib            = 160
-      gpu                 = true
       instances           = 2
       min_instances       = 2
       max_instances       = 2

@@ -81,7 +81,6 @@ locals {
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
       disk_gib            = 160
-      gpu                 = true
       instances           = 1
       min_instances       = 1
       requests_per_second = 1.35
@@ -97,7 +96,6 @@ locals {
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
       disk_gib            = 160
-      gpu                 = true
       instances           = 4
       min_instances       = 4
       requests_per_second = 1.35
@@ -113,7 +111,6 @@ locals {
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
       disk_gib            = 160
-      gpu                 = true
       instances           = 2
       min_instances       = 2
       requests_per_second = 1.35

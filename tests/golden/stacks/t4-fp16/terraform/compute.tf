@@ -93,8 +93,10 @@ resource "aws_launch_template" "this" {
     }
   }
 
+  # A group whose key changes keeps its name: it would be replaced otherwise.
   lifecycle {
     create_before_destroy = true
+    ignore_changes        = [name_prefix]
   }
 }
 
@@ -151,6 +153,11 @@ resource "aws_autoscaling_group" "this" {
       value               = tag.value
       propagate_at_launch = true
     }
+  }
+
+  # A group whose key changes keeps its name: it would be replaced otherwise.
+  lifecycle {
+    ignore_changes = [name_prefix]
   }
 
   # The hosts need the role and the way out from their first second.

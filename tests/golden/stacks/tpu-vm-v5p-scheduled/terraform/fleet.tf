@@ -53,7 +53,6 @@ locals {
       image               = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       disk_type           = "pd-balanced"
       disk_gib            = 160
-      gpu                 = false
       instances           = 2
       min_instances       = 1
       max_instances       = 2

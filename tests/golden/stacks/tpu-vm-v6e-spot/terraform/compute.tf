@@ -15,9 +15,7 @@ resource "google_compute_region_instance_template" "this" {
     startup-script = templatefile("${path.module}/startup.sh.tftpl", {
       hf_token_secret = var.hf_token_secret == null ? "" : var.hf_token_secret
       ops_agent       = jsonencode(local.ops_agents[each.key])
-      docker_words    = local.shell_words[each.value.backend].docker
-      image_words     = local.shell_words[each.value.backend].image
-      serving_words   = local.shell_words[each.value.backend].serving
+      words           = join("\n  ", local.shell_words[each.value.backend])
     })
   }
 

@@ -53,7 +53,6 @@ locals {
       image               = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       disk_type           = "hyperdisk-balanced"
       disk_gib            = 220
-      gpu                 = false
       instances           = 2
       min_instances       = 2
       requests_per_second = 1.35

@@ -1,0 +1,170 @@
+"""``moved`` blocks: what runs keeps running when its address in the code changes.
+
+An address changes when a resource becomes one for each group, region or backend, and when a group gets another key,
+such as after a change of its instance type. Both are read off the code itself, as it was generated last and as it is
+now. A resource whose name holds its key would be replaced after a move, so it is not moved.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
+from advisor.codegen.quoting import Quoted, hcl_string, name
+from advisor.codegen.templates import fill
+
+FILE = "moved.tf"
+_SAME_KEYS = re.compile(r"^\{\s*for (\w+), \w+ in local\.(\w+) : \1 => ")
+_MATTERS = re.compile(r"^(resource|locals) ", re.MULTILINE)
+_PLACE = ("region", "zone", "zones", "location", "spot")
+"""What a group cannot change and stay the same group."""
+_TYPE = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
+_NAMING = ("name", "name_prefix", "alarm_name", "scheduled_action_name")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One block."""
+
+    old: Quoted
+    new: Quoted
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """What matters of the code of a root."""
+
+    maps: Mapping[str, Mapping[str, Any]]
+    """Local value → its entries, of those that are maps of literals."""
+    same_keys: Mapping[str, str]
+    """Local value → the one that it has the keys of."""
+    resources: Mapping[tuple[str, str], tuple[Document, Block]]
+
+    def keys_of(self, block: Block) -> tuple[str, Mapping[str, Any]] | None:
+        """The map that a resource has an instance for each entry of; None where it is another, or none."""
+        for_each = block.attributes.get("for_each")
+        steps = traversal(for_each.value.node) if for_each else None
+        if steps is None or len(steps) != 2 or steps[0] != "local":
+            return None
+        base = self.same_keys.get(steps[1], steps[1])
+        return (base, self.maps[base]) if base in self.maps else None
+
+
+def with_moves(files: Mapping[str, str], former: Mapping[str, str], roots: Iterable[str]) -> Mapping[str, str]:
+    """The files of the code, with a ``moved.tf`` in each root where something moved since *former*, or before that."""
+    moved = {f"{root}/{FILE}".removeprefix("/"): _moved(_of(files, root), _of(former, root)) for root in roots}
+    return dict(files) | {path: text for path, text in moved.items() if text}
+
+
+def _of(files: Mapping[str, str], root: str) -> Mapping[str, str]:
+    prefix = f"{root}/" if root else ""
+    own = {path.removeprefix(prefix): text for path, text in files.items() if path.startswith(prefix)}
+    return {path: text for path, text in own.items() if path.endswith(".tf") and "/" not in path}
+
+
+def _moved(files: Mapping[str, str], former: Mapping[str, str]) -> str:
+    """The text of ``moved.tf``; empty where there is nothing to move."""
+    before = {path: text for path, text in former.items() if path != FILE}
+    if not files or not before or files == before:
+        return former.get(FILE, "")
+    now = _root(files)
+    found = list(_moves(_root(before), now))
+    alive = set(_addresses(now))
+    targets = {move.new for move in found}
+    written = [one for one in _written(former.get(FILE, "")) if one.old not in alive and one.new not in targets]
+    moves = list(dict.fromkeys((*written, *found)))
+    return fill("terraform/shared", "moved.tf.j2", {"moves": moves}) if moves else ""
+
+
+def _root(files: Mapping[str, str]) -> _Root:
+    maps: dict[str, Mapping[str, Any]] = {}
+    same_keys: dict[str, str] = {}
+    resources: dict[tuple[str, str], tuple[Document, Block]] = {}
+    for path, text in files.items():
+        # The parser takes its time: only what can matter is read.
+        document = read_hcl(text if _MATTERS.search(text) else "", path)
+        for block in document.body.blocks:
+            if block.kind == "resource":
+                resources[block.labels[0], block.labels[1]] = (document, block)
+            for local, attribute in block.attributes.items() if block.kind == "locals" else ():
+                value = literal(attribute.value.node)
+                if value is not NOT_LITERAL and isinstance(value, dict):
+                    maps[local] = value
+                elif same := _SAME_KEYS.match(document.source(attribute.value)):
+                    same_keys[local] = same[2]
+    return _Root(maps, same_keys, resources)
+
+
+def _moves(former: _Root, now: _Root) -> Iterator[Move]:
+    renamed = {local: _renamed(former.maps.get(local, {}), entries) for local, entries in now.maps.items()}
+    for labels, (document, block) in now.resources.items():
+        known = now.keys_of(block)
+        if labels not in former.resources or known is None or _would_be_replaced(document, block):
+            continue
+        local, entries = known
+        old = former.resources[labels][1]
+        if "for_each" not in old.attributes and "count" not in old.attributes:
+            if len(entries) == 1:
+                yield Move(_address(labels), _address(labels, next(iter(entries))))
+        elif former.keys_of(old) is not None:
+            yield from (Move(_address(labels, one), _address(labels, other)) for one, other in renamed[local].items())
+
+
+def _renamed(former: Mapping[str, Any], now: Mapping[str, Any]) -> Mapping[str, str]:
+    """Old key → new key of the entries that are the same thing under another name."""
+    gone = [key for key in former if key not in now]
+    come = [key for key in now if key not in former]
+    pairs: dict[str, str] = {}
+    for fields in ((*_PLACE, *_TYPE), _PLACE):
+        left = [key for key in gone if key not in pairs]
+        free = [key for key in come if key not in pairs.values()]
+        for key in left:
+            alike = [one for one in free if _fields(now[one], fields) == _fields(former[key], fields)]
+            rivals = [one for one in left if _fields(former[one], fields) == _fields(former[key], fields)]
+            if len(alike) == len(rivals) == 1:
+                pairs[key] = alike[0]
+    return pairs
+
+
+def _fields(entry: Any, names: Iterable[str]) -> list[Any]:  # noqa: ANN401 - a value of the code
+    return [entry.get(one) for one in names] if isinstance(entry, dict) else [entry]
+
+
+def _would_be_replaced(document: Document, block: Block) -> bool:
+    """Its name holds its key, and Terraform is not told to leave the name as it is."""
+    ignored = "".join(
+        document.source(one.attributes["ignore_changes"].value)
+        for one in block.of("lifecycle")
+        if "ignore_changes" in one.attributes
+    )
+    kept = re.findall(r"\w+", ignored)
+    return any(
+        naming in block.attributes
+        and naming not in kept
+        and "each.key" in document.source(block.attributes[naming].value)
+        for naming in _NAMING
+    )
+
+
+def _addresses(root: _Root) -> Iterator[Quoted]:
+    """Every address that is known to exist in the code."""
+    for labels, (_, block) in root.resources.items():
+        known = root.keys_of(block)
+        if known is not None:
+            yield from (_address(labels, key) for key in known[1])
+        elif "for_each" not in block.attributes and "count" not in block.attributes:
+            yield _address(labels)
+
+
+def _address(labels: tuple[str, str], key: str | None = None) -> Quoted:
+    resource = f"{name(labels[0])}.{name(labels[1])}"
+    return Quoted(resource if key is None else f"{resource}[{hcl_string(key)}]")
+
+
+def _written(text: str) -> Iterator[Move]:
+    """The moves of earlier runs."""
+    document = read_hcl(text, FILE)
+    for block in document.body.of("moved"):
+        old, new = (document.source(block.attributes[end].value) for end in ("from", "to"))
+        yield Move(Quoted(old), Quoted(new))

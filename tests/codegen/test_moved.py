@@ -1,0 +1,156 @@
+"""Blocks that keep what runs when an address changes."""
+
+import pytest
+
+from advisor.codegen import Generated
+from advisor.codegen.moved import with_moves
+from advisor.codegen.writing import last_generated, write_files
+
+COMPUTE = """resource "aws_autoscaling_group" "this" {
+  for_each = local.groups
+
+  name_prefix = "${var.name}-${each.key}-"
+
+  lifecycle {
+    ignore_changes = [name_prefix]
+  }
+}
+
+resource "aws_lb_target_group" "this" {
+  for_each = local.backends
+
+  name_prefix = "serve-"
+}
+
+resource "aws_cloudwatch_metric_alarm" "idle" {
+  for_each = local.gpu_groups
+
+  alarm_name = "x-${each.key}"
+}
+
+resource "aws_autoscaling_policy" "load" {
+  for_each = local.groups
+
+  name = "load-${each.key}"
+}
+
+locals {
+  gpu_groups = { for key, group in local.groups : key => group if group.gpu }
+}
+"""
+
+
+def fleet(groups, backends=("b",)):
+    """The data of a root: key → (region, instance type, spot)."""
+    entries = "".join(
+        f'    {key} = {{\n      region = "{region}"\n      instance_types = ["{kind}"]\n      spot = {str(spot).lower()}\n      gpu = true\n    }}\n'
+        for key, (region, kind, spot) in groups.items()
+    )
+    behind = "".join(f'    {key} = {{ region = "us-east-1" }}\n' for key in backends)
+    return f"locals {{\n  groups = {{\n{entries}  }}\n  backends = {{\n{behind}  }}\n}}\n"
+
+
+def root(groups, **more):
+    """The files of a root."""
+    return {"fleet.tf": fleet(groups, **more), "compute.tf": COMPUTE}
+
+
+def moves(now, former):
+    """What moves, as (from, to)."""
+    text = with_moves(now, former, ("",)).get("moved.tf", "")
+    froms = [line.split("= ")[1] for line in text.splitlines() if line.startswith("  from = ")]
+    tos = [line.split("= ")[1] for line in text.splitlines() if line.startswith("  to   = ")]
+    return list(zip(froms, tos, strict=True))
+
+
+OLD = {"one": ("us-east-1", "g6.xlarge", False)}
+
+
+def test_nothing_moves_on_a_first_or_a_second_run():
+    """There is no file of moves then."""
+    assert "moved.tf" not in with_moves(root(OLD), {}, ("",))
+    assert "moved.tf" not in with_moves(root(OLD), root(OLD), ("",))
+
+
+def test_a_group_with_another_key_is_moved():
+    """The group moves; alarm and policy, whose names hold the key, would be replaced anyway."""
+    now = root({"two": ("us-east-1", "g6.2xlarge", False)})
+    assert moves(now, root(OLD)) == [('aws_autoscaling_group.this["one"]', 'aws_autoscaling_group.this["two"]')]
+
+
+@pytest.mark.parametrize(
+    "other", [("eu-west-1", "g6.xlarge", False), ("us-east-1", "g6.xlarge", True)], ids=["region", "purchase"]
+)
+def test_a_group_elsewhere_is_another_group(other):
+    """What cannot be changed in place is not moved."""
+    assert moves(root({"two": other}), root(OLD)) == []
+
+
+def test_among_several_the_type_decides():
+    """Two groups of a place with new keys are told apart by their types; what stays ambiguous does not move."""
+    former = root({"a": ("us-east-1", "g6.xlarge", False), "b": ("us-east-1", "g5.xlarge", False)})
+    now = root({"c": ("us-east-1", "g5.xlarge", False), "d": ("us-east-1", "g6.xlarge", False)})
+    groups = [pair for pair in moves(now, former) if pair[0].startswith("aws_autoscaling_group")]
+    assert groups == [
+        ('aws_autoscaling_group.this["a"]', 'aws_autoscaling_group.this["d"]'),
+        ('aws_autoscaling_group.this["b"]', 'aws_autoscaling_group.this["c"]'),
+    ]
+    unlike = root({"c": ("us-east-1", "g4dn.xlarge", False), "d": ("us-east-1", "p5.48xlarge", False)})
+    assert moves(unlike, former) == []
+
+
+def test_the_layout_of_version_0_1_becomes_one_for_each():
+    """A resource that was alone is the one of the only group; with several groups nobody can know."""
+    former = {
+        "compute.tf": 'resource "aws_autoscaling_group" "this" {\n  name_prefix = "x"\n}\n\nresource "aws_lb_target_group" "this" {\n}\n'
+    }
+    assert moves(root(OLD), former) == [
+        ("aws_autoscaling_group.this", 'aws_autoscaling_group.this["one"]'),
+        ("aws_lb_target_group.this", 'aws_lb_target_group.this["b"]'),
+    ]
+    two = OLD | {"two": ("us-east-1", "g5.xlarge", False)}
+    assert moves(root(two), former) == [("aws_lb_target_group.this", 'aws_lb_target_group.this["b"]')]
+
+
+def test_moves_are_kept_and_never_go_in_circles(tmp_path):
+    """A state that skipped a run still finds its way; a way back takes the place of the way there."""
+    first, second, third = (
+        root({key: ("us-east-1", kind, False)})
+        for key, kind in (("a", "g6.xlarge"), ("b", "g6.2xlarge"), ("c", "g6.4xlarge"))
+    )
+
+    def run(files):
+        write_files(Generated(files=files, roots=("",), targets=("ec2",), plan_digest="", warnings=()), tmp_path)
+        text = last_generated(tmp_path).get("moved.tf", "")
+        return [line for line in text.splitlines() if "aws_autoscaling_group" in line]
+
+    assert run(first) == []
+    assert len(run(second)) == 2
+    assert len(run(third)) == 4
+    before = (tmp_path / "moved.tf").read_bytes()
+    assert len(run(third)) == 4
+    assert (tmp_path / "moved.tf").read_bytes() == before
+    assert len(run(first)) == 4
+    text = (tmp_path / "moved.tf").read_text()
+    pairs = [
+        (a.split('"')[1], b.split('"')[1])
+        for a, b in zip(
+            *(iter([line for line in text.splitlines() if "aws_autoscaling_group" in line]),) * 2, strict=True
+        )
+    ]
+    assert pairs == [("b", "c"), ("c", "a")]
+
+
+def test_keys_are_quoted():
+    """A key is data, whatever it holds."""
+    now = root({'"x$${y}"': ("us-east-1", "g6.2xlarge", False)})
+    assert moves(now, root(OLD))[0][1] == 'aws_autoscaling_group.this["x$${y}"]'
+
+
+def test_each_root_has_its_own():
+    """Folders of several clouds do not see each other."""
+    former = {f"aws/{path}": text for path, text in root(OLD).items()} | {"gcp/main.tf": ""}
+    now = {f"aws/{path}": text for path, text in root({"two": ("us-east-1", "g6.2xlarge", False)}).items()} | {
+        "gcp/main.tf": ""
+    }
+    assert [path for path in with_moves(now, former, ("aws", "gcp")) if path.endswith("moved.tf")] == ["aws/moved.tf"]
