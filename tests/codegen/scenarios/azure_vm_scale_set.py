@@ -113,9 +113,8 @@ def mi300x() -> Scenario:
         region="francecentral",
     )
     scenario = _alone(option)
-    return dataclasses.replace(
-        scenario, variables={name: value for name, value in scenario.variables.items() if name != "advisor_package"}
-    )
+    filled = {name: value for name, value in scenario.variables.items() if name != "advisor_package"}
+    return dataclasses.replace(scenario, variables=filled)
 
 
 def int4_replicas() -> Scenario:
