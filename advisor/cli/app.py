@@ -17,6 +17,7 @@ COMMANDS = {
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
     "replay": "What a trace would have cost on a plan, and how many requests would have met the targets.",
     "generate": "Infrastructure code for a plan.",
+    "price": "What the accelerated resources of a Terraform plan cost, in the shape of Infracost.",
     "apply-to": "The plan's instance types and counts, written into Terraform of your own.",
     "explain": "Why a plan is as it is, what would change it, and what a tighter target costs.",
     "predict": "Latency and throughput of one deployment, or of a table of them.",

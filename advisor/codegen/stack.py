@@ -52,6 +52,8 @@ _COMPILE_SECONDS = 1800
 _COMPILED = (Runtime.NEURON, Runtime.TPU)
 _DOWNLOAD_GIB_PER_SECOND = 0.1
 """Six times slower than measured from the hub on a p5.48xlarge (0.6 GiB/s): small instances have slower networks."""
+_DEAREST_ALTERNATIVE = 1.5
+"""Times the price of the planned type: beyond it, waiting for the planned one is cheaper than another."""
 _FEWEST_SUBNETS = 2
 """A load balancer that survives a zone needs two."""
 _VERSION = re.compile(r"\d+(\.\d+)*([abc.+-][0-9a-z.+-]*)?")
@@ -224,13 +226,17 @@ def _layout(member: Member) -> tuple[object, ...]:
 
 
 def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
-    """Types of the plan that carry the same accelerators and serve the model the same way in the same place."""
+    """Types of the plan that carry the same accelerators, serve alike in the same place, and cost little more."""
 
     def same(one: object) -> bool:
         return _layout(replace(member, serves=one)) == _layout(member)  # type: ignore[arg-type]
 
-    purchase = member.serves.purchase
-    alike = {one.instance_type for one in plan.options if same(one) and one.purchase == purchase and not one.partition}
+    purchase, dearest = member.serves.purchase, _DEAREST_ALTERNATIVE * member.usd_per_hour
+    alike = {
+        one.instance_type
+        for one in plan.options
+        if same(one) and one.purchase == purchase and not one.partition and one.cost.instance_usd_per_hour <= dearest
+    }
     return tuple(sorted(alike - {member.serves.instance_type}))
 
 

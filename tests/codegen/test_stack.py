@@ -11,7 +11,7 @@ from advisor.codegen.selection import choose
 from advisor.codegen.serving import checkpoint_of
 from advisor.codegen.stack import stacks_of
 from advisor.errors import InputError
-from codegen.plans import make_option, make_plan
+from codegen.plans import make_cost, make_option, make_plan
 
 
 def stack_of(plan):
@@ -208,13 +208,14 @@ def test_neuron_alarms_do_without_gpu_metrics():
 
 
 def test_interchangeable_types_serve_the_same_way():
-    """Only types with the same accelerators, precision, split and purchase in the same region are offered beside."""
+    """Only types with the same accelerators, precision, split and purchase in the same region, at 1.5 times the price."""
     chosen = make_option(purchase="spot")
     same = dataclasses.replace(chosen, rank=2, instance_type="g6.4xlarge")
     others = (
         dataclasses.replace(chosen, rank=3, instance_type="g6.8xlarge", region="us-west-2"),
         dataclasses.replace(chosen, rank=4, instance_type="g6.12xlarge", accelerator_count=4.0),
         dataclasses.replace(chosen, rank=5, instance_type="g6.16xlarge", purchase="on_demand"),
+        dataclasses.replace(chosen, rank=6, instance_type="g6.8xlarge", cost=make_cost(1.3, 2)),
     )
     plan = make_plan(chosen, same, *others)
     (only,) = stack_of(plan).groups

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from advisor.codegen import Language, generate
+from advisor.codegen import Language
 from codegen.scenarios import SCENARIOS
 from iac import harness
-from iac.modules import needs
+from iac.modules import needs, write_root
 
 
 @pytest.fixture(scope="session")
@@ -23,21 +24,20 @@ def modules(tmp_path_factory) -> Path:
     """A folder with the Terraform root of every scenario."""
     root = tmp_path_factory.mktemp("modules")
     for name, make in SCENARIOS.items():
-        scenario = make()
-        if Language.TERRAFORM in scenario.languages:
-            harness.write_module(generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files, root / name)
+        if Language.TERRAFORM in make().languages:
+            write_root(name, root / name)
     return root
 
 
 @pytest.fixture
-def start(modules, simulated_clouds, tmp_path):
-    """Makes a copy of a scenario's root, initialised; *filled* gives its variables values."""
+def start(simulated_clouds, tmp_path):
+    """Writes the root of a scenario and initialises it; *filled* gives its variables values, with *changes*."""
 
-    def begin(name: str, environment: str = "tools", *, filled: bool = False) -> harness.Terraform:
+    def begin(name: str, environment: str = "tools", *, filled: bool = False, **changes: Any) -> harness.Terraform:
         needs(environment)
-        directory = harness.copy_module(modules / name, tmp_path / name)
+        directory = write_root(name, tmp_path / name)
         if filled:
-            values = json.dumps(dict(SCENARIOS[name]().variables))
+            values = json.dumps({**SCENARIOS[name]().variables, **changes})
             (directory / "terraform.tfvars.json").write_text(values)
         terraform = harness.Terraform(directory, simulated_clouds, environment)
         terraform.init()

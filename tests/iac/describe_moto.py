@@ -8,13 +8,14 @@ import sys
 
 import boto3
 
+REGION = "us-east-1"
 LOGS_BUCKET = "alb-logs"
 
 
 def client(url: str, service: str):
     """A client of the simulated service."""
     credentials = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return boto3.client(service, region_name="us-east-1", endpoint_url=url, **credentials)
+    return boto3.client(service, region_name=REGION, endpoint_url=url, **credentials)
 
 
 def prepare(url: str) -> dict[str, object]:
@@ -22,11 +23,14 @@ def prepare(url: str) -> dict[str, object]:
     ec2 = client(url, "ec2")
     client(url, "s3").create_bucket(Bucket=LOGS_BUCKET)
     certificate = client(url, "acm").request_certificate(DomainName="chat.example.com")
-    return {
+    network = {
         "vpc_id": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
         "private_subnet_ids": [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]][:3],
         "certificate_arn": certificate["CertificateArn"],
         "access_logs_bucket": LOGS_BUCKET,
+    }
+    return {
+        "networks": {REGION: network},
         "advisor_package": "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl",
         "deletion_protection": False,
         "alert_emails": ["oncall@example.com"],
@@ -45,6 +49,10 @@ def describe(url: str) -> dict[str, object]:
             for one in templates
         ],
         "balancers": client(url, "elbv2").describe_load_balancers()["LoadBalancers"],
+        "schedules": client(url, "autoscaling").describe_scheduled_actions()["ScheduledUpdateGroupActions"],
+        "policies": client(url, "autoscaling").describe_policies()["ScalingPolicies"],
+        "filters": client(url, "logs").describe_metric_filters()["metricFilters"],
+        "target_groups": client(url, "elbv2").describe_target_groups()["TargetGroups"],
         "alarms": client(url, "cloudwatch").describe_alarms()["MetricAlarms"],
         "budgets": client(url, "budgets").describe_budgets(AccountId=account).get("Budgets", []),
         "instances": [

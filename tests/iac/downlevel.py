@@ -7,7 +7,16 @@ against the recorded schema of 6.x.
 import re
 
 _UNKNOWN_ARGUMENTS = re.compile(
-    r"^\s*(default_instance_warmup|instance_metadata_tags|auto_rollback|max_healthy_percentage)\s*=.*\n", re.MULTILINE
+    r"^\s*(default_instance_warmup|instance_metadata_tags|auto_rollback|max_healthy_percentage|time_zone)\s*=.*\n",
+    re.MULTILINE,
+)
+_BLOCK = re.compile(r"^(?:resource|data) \"aws_.*?^\}\n", re.MULTILINE | re.DOTALL)
+_REGION = re.compile(r"^  region\s*=.*\n", re.MULTILINE)
+_UNKNOWN_BLOCKS = re.compile(
+    r'^  dynamic "capacity_reservation_specification" \{\n'
+    r"(?:    .*\n|\n)*?      capacity_reservation_preference.*\n(?:    .*\n|\n)*?  \}\n"
+    r"|^      instance_reuse_policy \{\n.*\n      \}\n",
+    re.MULTILINE,
 )
 _RULE = re.compile(r'resource "aws_vpc_security_group_(ingress|egress)_rule" "(\w+)" \{\n(.*?)\n\}\n', re.DOTALL)
 _RENAMED = (
@@ -27,6 +36,8 @@ _RENAMED = (
 
 def downlevel(text: str) -> str:
     """One file in the words of 3.39."""
+    text = _BLOCK.sub(lambda block: _REGION.sub("", block[0]), text)
+    text = _UNKNOWN_BLOCKS.sub("", text)
     text = _UNKNOWN_ARGUMENTS.sub("", _RULE.sub(_rule, text))
     for pattern, replacement in _RENAMED:
         text = pattern.sub(replacement, text)

@@ -1,9 +1,12 @@
 """Helpers for tests of generated roots: reading what was planned."""
 
 import base64
+from pathlib import Path
 
 import pytest
 
+from advisor.codegen import Language, generate
+from codegen.scenarios import SCENARIOS
 from iac import harness
 
 
@@ -11,6 +14,12 @@ def needs(environment: str) -> None:
     """Skip the running test when a tool is missing."""
     if not harness.is_installed(environment):
         pytest.skip(f"the verification tools ({environment}) are {harness.INSTALL_HINT}")
+
+
+def write_root(name: str, directory: Path) -> Path:
+    """The Terraform root of a scenario, in *directory*."""
+    scenario = SCENARIOS[name]()
+    return harness.write_module(generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files, directory)
 
 
 def resources(plan):
@@ -22,6 +31,6 @@ def resources(plan):
 
 
 def user_data(plan) -> str:
-    """The script that a planned host boots with."""
-    (template,) = resources(plan)["aws_launch_template"]
+    """The script that a planned host of the first group boots with."""
+    template = resources(plan)["aws_launch_template"][0]
     return base64.b64decode(template["user_data"]).decode()

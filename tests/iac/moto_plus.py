@@ -11,6 +11,7 @@ import sys
 # NOTE: read when moto is imported; without it the managed policy for Session Manager does not exist.
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 
+from moto.autoscaling.models import FakeAutoScalingGroup
 from moto.budgets.responses import BudgetsResponse
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.server import main
@@ -71,6 +72,19 @@ def make_version_without_own_tags(version, template, number, data, description):
     _make_version(version, template, number, {**data, "TagSpecifications": kept} if kept else data, description)
 
 
+_update_group = FakeAutoScalingGroup.update
+
+
+def update_keeping_the_policy(group: FakeAutoScalingGroup, *arguments, mixed_instances_policy=None, **named) -> None:
+    """Keep the mixed instances policy of a group when an update says nothing of it."""
+    policy = mixed_instances_policy or group.mixed_instances_policy
+    if policy:
+        # An answer names the template twice, a request may do so once only.
+        policy["LaunchTemplate"]["LaunchTemplateSpecification"].pop("LaunchTemplateName", None)
+    _update_group(group, *arguments, mixed_instances_policy=policy, **named)
+
+
+FakeAutoScalingGroup.update = update_keeping_the_policy
 BudgetsResponse.describe_subscribers_for_notification = describe_subscribers
 BudgetsResponse.list_tags_for_resource = lambda _response: json.dumps({"ResourceTags": []})
 SimpleSystemManagerBackend.__init__ = make_backend_with_images

@@ -62,7 +62,8 @@ def _group(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     known = [size for size in sizes if isinstance(size, int)]
     if known != sorted(known):
         yield "desired_capacity", "must lie between min_size and max_size"
-    if config.get("mixed_instances_policy") and config.get("launch_template"):
+    ways = [config.get(name) for name in ("mixed_instances_policy", "launch_template")]
+    if all(isinstance(blocks, list) and blocks for blocks in ways):
         yield "launch_template", "conflicts with mixed_instances_policy"
 
 

@@ -4,11 +4,13 @@ import json
 import os
 import re
 import subprocess
+from typing import Any
 
 import pytest
 
-from codegen.plans import SCENARIOS
-from iac.modules import fill_in, user_data
+from codegen.scenarios import SCENARIOS
+from iac import harness
+from iac.modules import user_data
 
 RECORDER = '#!/bin/bash\nprintf "%s\\0" "${0##*/}" "$@" >>"$RECORD"; printf "\\n" >>"$RECORD"\n'
 STAND_INS = {
@@ -58,11 +60,8 @@ class Host:
 def boot(start, tmp_path):
     """Boots a host of a scenario; gives the host and the commands of its first start."""
 
-    def begin(name: str, extra_values: str = ""):
-        terraform = start(name)
-        fill_in(terraform.directory)
-        with (terraform.directory / "terraform.tfvars").open("a") as values:
-            values.write(extra_values)
+    def begin(name: str, **changes: Any):
+        terraform = start(name, filled=True, **changes)
         host = Host(tmp_path / "host")
         return host, host.run(user_data(terraform.plan()))
 
@@ -75,11 +74,33 @@ def serve(host) -> list[str]:
     return command
 
 
+@pytest.mark.parametrize("name", ["l4-spot", "inferentia2", "scheduled"])
+def test_shellcheck_finds_nothing(name, start, tmp_path):
+    """The linter of shell scripts has nothing to say about the script or the ones that it writes."""
+    text = user_data(start(name, filled=True).plan())
+    inner = re.findall(r"<<'SCRIPT'\n(.*?)^SCRIPT$", text, re.MULTILINE | re.DOTALL)
+    assert inner
+    for number, script in enumerate([text, *inner]):
+        (tmp_path / f"{number}.sh").write_text(script)
+    scripts = [str(path) for path in tmp_path.glob("*.sh")]
+    ran = subprocess.run([harness.tool("tools", "shellcheck"), *scripts], text=True, capture_output=True, check=False)
+    assert ran.stdout == ""
+
+
+def test_warmed_host_says_when_its_model_answers(boot):
+    """A host of a group with a warm pool waits for its model, and then ends the wait of its lifecycle hook."""
+    host, _ = boot("scheduled")
+    *_, waited, told = host.run((host.root / "usr/local/sbin/inference-ready").read_text())
+    assert waited[-1] == "https://127.0.0.1:8443/health"
+    assert told[:3] == ["aws", "autoscaling", "complete-lifecycle-action"]
+    assert told[told.index("--lifecycle-action-result") + 1] == "CONTINUE"
+
+
 @pytest.mark.parametrize("name", ["h100-tp8", "inferentia2"])
 def test_service_runs_the_planned_container(name, boot):
     """The container gets the accelerators, the image, the model and exactly the planned arguments."""
     host, _ = boot(name)
-    _, option = SCENARIOS[name]()
+    (option,) = SCENARIOS[name]().plan.options
     command = serve(host)
     assert command[:2] == ["docker", "run"]
     served = command[command.index("--entrypoint=vllm") + 2 :]
@@ -96,7 +117,8 @@ def test_service_runs_the_planned_container(name, boot):
 
 def test_hostile_argument_stays_one_word(boot):
     """A serving argument full of shell syntax reaches the container as it is, and runs nothing."""
-    host, _ = boot("l4-spot", f"extra_serving_arguments = [{json.dumps(HOSTILE_ARGUMENT)}]\n")
+    backend = "us-east-1-1xl4-fp8-tp1-vllm"
+    host, _ = boot("l4-spot", extra_serving_arguments={backend: [HOSTILE_ARGUMENT]})
     assert serve(host)[-1] == HOSTILE_ARGUMENT
     assert not list(host.root.rglob("pwned"))
 

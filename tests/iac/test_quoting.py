@@ -49,18 +49,18 @@ def read_back(texts, directory, config_file):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(texts=BATCH)
-def test_literals_mean_the_text_they_were_made_from(texts, simulated_aws, tmp_path):
+def test_literals_mean_the_text_they_were_made_from(texts, simulated_clouds, tmp_path):
     """Batches of arbitrary text and of HCL's own marks come back unchanged (in Terraform's normal form, NFC)."""
     wanted = [unicodedata.normalize("NFC", text) for text in (*EDGES, *texts)]
-    assert read_back([*EDGES, *texts], tmp_path, simulated_aws) == wanted
+    assert read_back([*EDGES, *texts], tmp_path, simulated_clouds) == wanted
 
 
-def test_values_file_in_json_agrees(simulated_aws, tmp_path):
+def test_values_file_in_json_agrees(simulated_clouds, tmp_path):
     """The same text given as JSON and as our literal is one value to Terraform."""
     (tmp_path / "json").mkdir()
     (tmp_path / "json/main.tf").write_text('variable "x" {\n  type = string\n}\n\noutput "x" {\n  value = var.x\n}\n')
     (tmp_path / "json/terraform.tfvars.json").write_text(json.dumps({"x": HOSTILE}))
-    terraform = harness.Terraform(tmp_path / "json", simulated_aws)
+    terraform = harness.Terraform(tmp_path / "json", simulated_clouds)
     terraform("apply", "-no-color", "-auto-approve").ok()
-    (literal,) = read_back([HOSTILE], tmp_path, simulated_aws)
+    (literal,) = read_back([HOSTILE], tmp_path, simulated_clouds)
     assert terraform("output", "-json").ok().json["x"]["value"] == literal

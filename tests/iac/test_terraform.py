@@ -1,5 +1,7 @@
 """What real Terraform says of the generated roots, against the schemas of today's providers."""
 
+import datetime as dt
+import os
 import re
 
 import pytest
@@ -9,9 +11,13 @@ from codegen.scenarios import SCENARIOS
 from iac import harness
 
 NAMES = [name for name, make in SCENARIOS.items() if Language.TERRAFORM in make().languages]
-QUICK = ("l4-spot",)
-"""Scenarios whose whole life is tried in quick runs too."""
-LIFECYCLES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+QUICK = "l4-spot"
+"""The scenario whose whole life is tried in every run."""
+EVERY = os.environ.get("ADVISOR_EVERY_STACK") == "1"
+THIRD = dt.datetime.now(tz=dt.UTC).timetuple().tm_yday % 3
+"""A life takes long, so each scenario has its turn every third day."""
+TURN = [name for number, name in enumerate(sorted(NAMES)) if EVERY or number % 3 == THIRD]
+LIVES = [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in TURN if name != QUICK)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -26,7 +32,7 @@ def test_root_is_formatted_valid_and_passes_its_own_tests(name, start):
     assert re.search(r"[1-9]\d* passed, 0 failed", tested.out)
 
 
-@pytest.mark.parametrize("name", LIFECYCLES)
+@pytest.mark.parametrize("name", LIVES)
 def test_apply_then_plan_changes_nothing_and_destroy_leaves_nothing(name, start):
     """A root only creates, applies, shows no change when planned again, and destroys without leftovers."""
     terraform = start(name, filled=True)
@@ -39,7 +45,7 @@ def test_apply_then_plan_changes_nothing_and_destroy_leaves_nothing(name, start)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES[:: max(1, len(NAMES) // 4)])
+@pytest.mark.parametrize("name", TURN[:: max(1, len(TURN) // 4)])
 def test_root_works_with_the_oldest_admitted_core(name, start):
     """Terraform 1.9.8 validates, tests and plans what 1.15 does."""
     terraform = start(name, "floor", filled=True)

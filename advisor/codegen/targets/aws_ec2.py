@@ -12,7 +12,6 @@ from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/aws-ec2"
 _TEMPLATES = {
-    "budget.tf": "budget.tf.j2",
     "compute.tf": "compute.tf.j2",
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
@@ -29,6 +28,8 @@ _TEMPLATES = {
     "variables.tf": "variables.tf.j2",
     "versions.tf": "versions.tf.j2",
 }
+_BUDGET = {"budget.tf": "budget.tf.j2"}
+_SCALING = {"scaling.tf": "scaling.tf.j2"}
 _PYTHON = "pulumi-python/aws-ec2"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
@@ -48,8 +49,11 @@ _PYTHON_TEMPLATES = {
 }
 _PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
 _PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
-_SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
 
+_PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
+"""By the start of the region's name (botocore 1.43, partitions.json)."""
+_WITHOUT_BUDGETS = ("aws-us-gov", "aws-eusc")
+"""Partitions in which AWS Budgets has no endpoint (botocore 1.43, endpoints.json)."""
 _MOST_BACKENDS = 5
 """Target groups that one action of a listener spreads requests over (AWS guide to Application Load Balancers)."""
 _SECONDS_PER_MINUTE = 60
@@ -57,6 +61,8 @@ _LONGEST_HOOK_SECONDS = 7200
 """Heartbeat timeout of a lifecycle hook (EC2 Auto Scaling API)."""
 _LONGEST_BUFFER_SECONDS = 3600
 """How far ahead of its forecast predictive scaling launches (EC2 Auto Scaling API)."""
+_WARMUP_SECONDS = 60
+"""From the first answer until the load is spread: two health checks of 15 s, and a minute of metrics."""
 _KEY = "/etc/inference/key.pem"
 _CERTIFICATE = "/etc/inference/certificate.pem"
 _EVERY_MIDNIGHT = "0 0 * * *"
@@ -81,8 +87,9 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    templates = _TEMPLATES if stack.scaling is Scaling.STATIC else _TEMPLATES | _SCALING_TEMPLATES
-    return render_terraform(_TERRAFORM, templates, stack, _known(stack))
+    known = _known(stack)
+    templates = _TEMPLATES | (_SCALING if known["scales"] else {}) | (_BUDGET if known["has_budget"] else {})
+    return render_terraform(_TERRAFORM, templates, stack, known)
 
 
 def _python(stack: Stack) -> Files:
@@ -161,6 +168,8 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "scales": stack.scaling is not Scaling.STATIC,
+        "warmup_seconds": _WARMUP_SECONDS,
+        "has_budget": not any(_partition(region) in _WITHOUT_BUDGETS for region in stack.regions),
         "warms": any(_is_warmed(stack, group) for group in stack.groups),
     }
 
@@ -276,7 +285,7 @@ def _example_secret(region: Region) -> str:
 
 def _partition(region: Region) -> str:
     """As ARNs of the region start."""
-    return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.name.rpartition("-")[0].rpartition("-")[0], "aws")
+    return next((found for start, found in _PARTITIONS.items() if region.name.startswith(start)), "aws")
 
 
 EC2 = Target(

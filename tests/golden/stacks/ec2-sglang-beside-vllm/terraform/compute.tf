@@ -33,7 +33,7 @@ resource "aws_launch_template" "this" {
     hf_token_secret_arn = var.hf_token_secret_arn == null ? "" : var.hf_token_secret_arn
     cloudwatch_agent    = jsonencode(local.cloudwatch_agents[each.key])
     advisor_package     = each.value.gpu ? "'${replace(var.advisor_package, "'", "'\\''")}'" : ""
-    ready_url           = each.value.warm_pool ? "${lower(local.backends[each.value.backend].protocol)}://127.0.0.1:${local.host_port}${local.backends[each.value.backend].health_path}" : ""
+    ready_url           = "${lower(local.backends[each.value.backend].protocol)}://127.0.0.1:${local.host_port}${local.backends[each.value.backend].health_path}"
     words               = join("\n  ", local.shell_words[each.value.backend])
   }))
 
@@ -46,7 +46,6 @@ resource "aws_launch_template" "this" {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
     http_put_response_hop_limit = 1
-    instance_metadata_tags      = "enabled"
   }
 
   monitoring {
@@ -113,7 +112,7 @@ resource "aws_autoscaling_group" "this" {
   target_group_arns         = [aws_lb_target_group.this[each.value.backend].arn]
   health_check_type         = "ELB"
   health_check_grace_period = each.value.start_seconds
-  default_instance_warmup   = each.value.start_seconds
+  default_instance_warmup   = 60 # in service, a model answers already
   wait_for_capacity_timeout = "0"
 
   launch_template {
@@ -149,16 +148,12 @@ resource "aws_autoscaling_group" "this" {
     }
   }
 
-  # Neither the pool nor the load balancer gets an instance before its model answers.
-  dynamic "initial_lifecycle_hook" {
-    for_each = each.value.warm_pool ? [each.value.ready_seconds] : []
-
-    content {
-      name                 = "ready"
-      lifecycle_transition = "autoscaling:EC2_INSTANCE_LAUNCHING"
-      heartbeat_timeout    = initial_lifecycle_hook.value
-      default_result       = "ABANDON"
-    }
+  # An instance is in service once its model answers; until then it counts for nothing.
+  initial_lifecycle_hook {
+    name                 = "ready"
+    lifecycle_transition = "autoscaling:EC2_INSTANCE_LAUNCHING"
+    heartbeat_timeout    = each.value.ready_seconds
+    default_result       = "ABANDON"
   }
 
   # A replacement starts before an old instance stops, except in a capacity block, which has no room for both. EC2 Auto

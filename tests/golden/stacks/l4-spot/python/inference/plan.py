@@ -68,7 +68,7 @@ class Group:
     ami_parameter: str
     warm_pool: bool = False
     ready_seconds: int = 0
-    """How long the group waits for an instance of the warm pool to answer."""
+    """How long the group waits for an instance to answer."""
     schedule: Mapping[str, ScheduledSize] = field(default_factory=dict)
     requests_per_minute: float = 0
     """What target tracking aims at, per instance; 0: the fleet does not scale by load."""

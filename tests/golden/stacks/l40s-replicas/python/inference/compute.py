@@ -56,7 +56,6 @@ def _launch_template(
             http_endpoint="enabled",
             http_tokens="required",
             http_put_response_hop_limit=1,
-            instance_metadata_tags="enabled",
         ),
         monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
         block_device_mappings=[_root_volume(group)],
@@ -107,7 +106,6 @@ def _group(
         mixed_instances_policy=_spot(group, template, settings.on_demand_base.get(key, 0)),
         capacity_reservation_specification=_reservation(settings.capacity_reservation_ids.get(key)),
         warm_pool=_warm_pool(group),
-        initial_lifecycle_hooks=_lifecycle_hooks(group),
         instance_refresh=_refresh(key in settings.capacity_block_ids, key in settings.ami_ids),
         tags=[
             aws.autoscaling.GroupTagArgs(key=name, value=value, propagate_at_launch=True)
@@ -189,20 +187,6 @@ def _warm_pool(group: Group) -> aws.autoscaling.GroupWarmPoolArgs | None:
         max_group_prepared_capacity=group.instances,
         instance_reuse_policy=aws.autoscaling.GroupWarmPoolInstanceReusePolicyArgs(reuse_on_scale_in=True),
     )
-
-
-def _lifecycle_hooks(group: Group) -> list[aws.autoscaling.GroupInitialLifecycleHookArgs]:
-    """Neither the warm pool nor the load balancer gets an instance before its model answers."""
-    if not group.warm_pool:
-        return []
-    return [
-        aws.autoscaling.GroupInitialLifecycleHookArgs(
-            name="ready",
-            lifecycle_transition="autoscaling:EC2_INSTANCE_LAUNCHING",
-            heartbeat_timeout=group.ready_seconds,
-            default_result="ABANDON",
-        )
-    ]
 
 
 def _refresh(in_block: bool, pinned: bool) -> aws.autoscaling.GroupInstanceRefreshArgs:

@@ -1,0 +1,38 @@
+"""``advisor price``: what the accelerated resources of a Terraform plan cost."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from advisor.cli.output import deliver, output_option
+
+
+@click.command(name="price")
+@click.argument("source", type=click.Path(allow_dash=True, path_type=Path), metavar="DIR|plan.json")
+@click.option(
+    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
+    help="How to show the result; json has the shape of Infracost's output.",
+)  # fmt: skip
+@output_option
+def command(source: Path, output_format: str, output: Path | None) -> None:
+    """Price the accelerated resources of a Terraform plan from the catalog.
+
+    Give the output of `terraform show -json` (- for standard input), a directory that holds it as plan.json, or a
+    directory that `advisor generate terraform` wrote. A price that is not known is null and not in the total; what has
+    no accelerator (load balancers, keys, logs) is counted and not priced.
+    """
+    from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
+    from advisor.codegen.pricing import infracost_document, price_table, read_project  # noqa: PLC0415
+
+    given = sys.stdin.read() if str(source) == "-" else None
+    project = read_project(source, given, load_catalog())
+    if output_format == "json":
+        text = json.dumps(infracost_document([project], datetime.now(UTC)), indent=1, ensure_ascii=False) + "\n"
+    else:
+        text = price_table(project)
+    deliver(text, output)
+    if output_format == "json" and project.now.unknown:
+        click.echo(f"note: the total lacks what has no price: {', '.join(project.now.unknown)}", err=True)

@@ -1,0 +1,92 @@
+"""What Amazon charges for: instances, groups of them, EKS node groups, SageMaker endpoints."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.catalog.values import Purchase
+from advisor.codegen.pricing.resources import Resource, Resources
+from advisor.codegen.pricing.uses import Rules, Use, first_known, text, whole
+
+_TEMPLATE = "aws_launch_template"
+_MARKETS: Mapping[Any, Purchase | None] = {
+    None: Purchase.ON_DEMAND,
+    "": Purchase.ON_DEMAND,
+    "spot": Purchase.SPOT,
+    "capacity-block": None,
+}
+_CAPACITY: Mapping[Any, Purchase | None] = {
+    None: Purchase.ON_DEMAND,
+    "ON_DEMAND": Purchase.ON_DEMAND,
+    "SPOT": Purchase.SPOT,
+    "CAPACITY_BLOCK": None,
+}
+
+
+def _instance(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    return (_use(resource, resource.values.get("instance_type"), _market(resource), 1),)
+
+
+def _group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
+    number = first_known(resource.values.get("desired_capacity"), resource.values.get("min_size"))
+    mixed = resource.blocks("mixed_instances_policy")
+    argument = "mixed_instances_policy" if mixed else "launch_template"
+    template = everything.linked(resource, argument, _TEMPLATE)
+    of_template = template.values.get("instance_type") if template else None
+    if not mixed:
+        return (_use(resource, of_template, _market(template) if template else Purchase.ON_DEMAND, number),)
+    overrides = resource.blocks("mixed_instances_policy", "launch_template", "override")
+    kind = next((one["instance_type"] for one in overrides if one.get("instance_type")), of_template)
+    return _split(resource, kind, number)
+
+
+def _split(resource: Resource, kind: object, number: float | None) -> tuple[Use, ...]:
+    """A mixed policy: the base on demand, of what is above it a percentage, and the rest as spot."""
+    path = ("mixed_instances_policy", "instances_distribution")
+    base = first_known(resource.first(*path, "on_demand_base_capacity"), 0) or 0
+    above = first_known(resource.first(*path, "on_demand_percentage_above_base_capacity"), 100) or 0
+    if number is None:
+        purchase = Purchase.SPOT if base == above == 0 else Purchase.ON_DEMAND if above == 100 else None
+        return (_use(resource, kind, purchase, None),)
+    on_demand = min(number, base + math.ceil(max(0.0, number - base) * above / 100))
+    parts = ((Purchase.ON_DEMAND, on_demand), (Purchase.SPOT, number - on_demand))
+    uses = tuple(_use(resource, kind, purchase, count) for purchase, count in parts if count)
+    return uses or (_use(resource, kind, Purchase.ON_DEMAND, 0),)
+
+
+def _node_group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
+    kinds = resource.values.get("instance_types") or []
+    template = everything.linked(resource, "launch_template", _TEMPLATE) if resource.blocks("launch_template") else None
+    kind = kinds[0] if kinds else template.values.get("instance_type") if template else None
+    number = whole(resource.first("scaling_config", "desired_size"))
+    return (_use(resource, kind, _CAPACITY.get(resource.values.get("capacity_type")), number),)
+
+
+def _endpoint(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    return tuple(
+        _use(resource, one.get("instance_type"), Purchase.ON_DEMAND, whole(one.get("initial_instance_count")))
+        for one in resource.blocks("production_variants")
+        if one.get("instance_type")
+    )
+
+
+def _market(resource: Resource) -> Purchase | None:
+    return _MARKETS.get(resource.first("instance_market_options", "market_type"))
+
+
+def _use(resource: Resource, kind: object, purchase: Purchase | None, number: float | None) -> Use:
+    return Use("aws", _region(resource), text(kind), purchase, number)
+
+
+def _region(resource: Resource) -> str | None:
+    """Of the resource itself (provider 6), its zone, or its provider."""
+    zone = text(resource.values.get("availability_zone"))
+    return text(resource.values.get("region")) or (zone[:-1] if zone else None) or resource.provider.get("region")
+
+
+RULES: Rules = {
+    "aws_instance": _instance,
+    "aws_autoscaling_group": _group,
+    "aws_eks_node_group": _node_group,
+    "aws_sagemaker_endpoint_configuration": _endpoint,
+}

@@ -1,0 +1,70 @@
+"""What Microsoft charges for: virtual machines, scale sets, AKS node pools, Container Apps with a GPU."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.catalog.values import Purchase
+from advisor.codegen.pricing.resources import Resource, Resources
+from advisor.codegen.pricing.uses import Rules, Use, first_known, text
+
+_CLUSTER = "azurerm_kubernetes_cluster"
+_ENVIRONMENT = "azurerm_container_app_environment"
+_PROFILES = {"A100": "A100-80GB-PCIe", "T4": "T4"}
+"""What the name of a workload profile with a GPU holds → the accelerator."""
+
+
+def _machine(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    return (_use(resource, resource.values.get("size"), resource.values, 1, _location(resource)),)
+
+
+def _scale_set(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    kind = resource.values.get("sku") or resource.values.get("sku_name")
+    number = first_known(resource.values.get("instances"))
+    return (_use(resource, kind, resource.values, number, _location(resource)),)
+
+
+def _node_pool(resource: Resource, everything: Resources) -> tuple[Use, ...]:
+    cluster = everything.linked(resource, "kubernetes_cluster_id", _CLUSTER)
+    number = first_known(resource.values.get("node_count"), resource.values.get("min_count"))
+    place = _location(cluster) if cluster else None
+    return (_use(resource, resource.values.get("vm_size"), resource.values, number, place),)
+
+
+def _cluster(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    pool: Mapping[str, Any] = next(iter(resource.blocks("default_node_pool")), {})
+    number = first_known(pool.get("node_count"), pool.get("min_count"))
+    return (_use(resource, pool.get("vm_size"), pool, number, _location(resource)),)
+
+
+def _container_app(resource: Resource, everything: Resources) -> tuple[Use, ...]:
+    environment = everything.linked(resource, "container_app_environment_id", _ENVIRONMENT)
+    wanted = resource.values.get("workload_profile_name")
+    profiles = environment.blocks("workload_profile") if environment else []
+    kind = next((str(one.get("workload_profile_type")) for one in profiles if one.get("name") == wanted), "")
+    accelerator = next((name for part, name in _PROFILES.items() if part in kind.split("-")), None)
+    if "GPU" not in kind.upper():
+        return ()
+    number = first_known(resource.first("template", "min_replicas")) or None
+    place = _location(environment) if environment else None
+    remark = "" if number else "by use"
+    return (Use("azure", place, accelerator, Purchase.ON_DEMAND, number, "Container Apps", remark),)
+
+
+def _use(_resource: Resource, kind: object, terms: Mapping[str, Any], number: float | None, place: str | None) -> Use:
+    purchase = Purchase.SPOT if terms.get("priority") == "Spot" else Purchase.ON_DEMAND
+    return Use("azure", place, text(kind), purchase, number)
+
+
+def _location(resource: Resource) -> str | None:
+    """As the catalog spells it: ``West Europe`` is ``westeurope``."""
+    return (text(resource.values.get("location")) or "").replace(" ", "").lower() or None
+
+
+RULES: Rules = {
+    "azurerm_linux_virtual_machine": _machine,
+    "azurerm_linux_virtual_machine_scale_set": _scale_set,
+    "azurerm_orchestrated_virtual_machine_scale_set": _scale_set,
+    _CLUSTER: _cluster,
+    "azurerm_kubernetes_cluster_node_pool": _node_pool,
+    "azurerm_container_app": _container_app,
+}

@@ -1,0 +1,166 @@
+"""Uses × prices of the catalog = costs, by resource and in total."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from advisor.catalog import Catalog
+from advisor.catalog.values import Purchase
+from advisor.codegen.pricing import aws, azure, gcp
+from advisor.codegen.pricing.resources import Resource, Resources
+from advisor.codegen.pricing.uses import Rules, Use
+from advisor.units import HOURS_PER_MONTH
+
+RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES}
+_FREE = (
+    "aws_autoscaling_policy",
+    "aws_autoscaling_schedule",
+    "aws_iam_",
+    "aws_launch_template",
+    "aws_security_group",
+    "aws_vpc_security_group_",
+    "azurerm_monitor_autoscale_setting",
+    "azurerm_network_security_",
+    "azurerm_resource_group",
+    "azurerm_role_assignment",
+    "azurerm_user_assigned_identity",
+    "google_compute_autoscaler",
+    "google_compute_firewall",
+    "google_compute_instance_template",
+    "google_compute_region_autoscaler",
+    "google_compute_region_instance_template",
+    "google_project_iam_",
+    "google_service_account",
+)
+"""Types, or how they begin, that nobody charges for."""
+_HOURS = Decimal(HOURS_PER_MONTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One line of a bill. None is unknown."""
+
+    name: str
+    number: Decimal | None
+    """Machines, all the time."""
+    usd_per_hour: Decimal | None
+    """Of one."""
+
+    @property
+    def hourly(self) -> Decimal | None:
+        """USD an hour."""
+        return None if self.number is None or self.usd_per_hour is None else self.number * self.usd_per_hour
+
+    @property
+    def monthly(self) -> Decimal | None:
+        """USD a month of 730 hours."""
+        return None if self.hourly is None else self.hourly * _HOURS
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A resource that is charged for."""
+
+    resource: Resource
+    components: tuple[Component, ...]
+
+    @property
+    def hourly(self) -> Decimal | None:
+        """USD an hour; None where a part is not known."""
+        parts = [one.hourly for one in self.components]
+        known = [one for one in parts if one is not None]
+        return sum(known, Decimal(0)) if len(known) == len(parts) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """The resources of one moment."""
+
+    costs: tuple[Cost, ...]
+    free: Mapping[str, int]
+    """Types that cost nothing, with how many there are."""
+    unsupported: Mapping[str, int]
+    """Types without a rule here: load balancers, keys, logs, …"""
+
+    @property
+    def hourly(self) -> Decimal | None:
+        """USD an hour of what is known; None where nothing is."""
+        known = [one.hourly for one in self.costs if one.hourly is not None]
+        return sum(known, Decimal(0)) if known or not self.costs else None
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Addresses without a known cost: the total is too low by them."""
+        return tuple(one.resource.address for one in self.costs if one.hourly is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A plan, or a directory."""
+
+    name: str
+    path: str
+    kind: str
+    """As Infracost calls it, such as terraform_plan_json."""
+    now: Breakdown
+    """As the plan leaves it."""
+    before: Breakdown
+    """As the plan found it."""
+
+
+def breakdown_of(resources: Resources, catalog: Catalog) -> Breakdown:
+    """What resources cost at the prices of a catalog."""
+    costs, free, unsupported = [], Counter[str](), Counter[str]()
+    for resource in resources.all:
+        rule = RULES.get(resource.kind)
+        uses = rule(resource, resources) if rule else ()
+        if uses:
+            costs.append(cost_of(resource, uses, catalog))
+        else:
+            (free if resource.kind.startswith(_FREE) else unsupported)[resource.kind] += 1
+    return Breakdown(tuple(costs), free, unsupported)
+
+
+def cost_of(resource: Resource, uses: Iterable[Use], catalog: Catalog) -> Cost:
+    """What a resource costs that uses this."""
+    return Cost(resource, tuple(_component(use, catalog) for use in uses))
+
+
+def _component(use: Use, catalog: Catalog) -> Component:
+    price = _service_price(use, catalog) if use.service else _machine_price(use, catalog)
+    number = None if use.number is None else Decimal(str(use.number))
+    return Component(_name(use, found=price is not None), number, price)
+
+
+def _machine_price(use: Use, catalog: Catalog) -> Decimal | None:
+    offer = next((one for one in catalog.offers if (one.provider, one.region, one.instance_type) == _sold(use)), None)
+    if offer is None or use.purchase is None:
+        return None
+    price = catalog.price(offer, use.purchase)
+    return None if price is None else Decimal(str(price.usd_per_hour))
+
+
+def _sold(use: Use) -> tuple[str, str | None, str | None]:
+    return use.provider, use.region, use.what
+
+
+def _service_price(use: Use, catalog: Catalog) -> Decimal | None:
+    wanted = (use.provider, use.service, use.what)
+    for one in catalog.serverless:
+        if (one.provider, one.service, one.accelerator) == wanted and use.region in one.regions:
+            return Decimal(str(one.usd_per_hour))
+    return None
+
+
+def _name(use: Use, *, found: bool) -> str:
+    words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot"}
+    kind = "Container usage" if use.service else "Instance usage"
+    bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity"
+    parts = [bought, use.what or "unknown type", use.region or "unknown region", use.remark]
+    return f"{kind} ({', '.join(part for part in parts if part)}){'' if found else ': price not found'}"
+
+
+def counted(kinds: Iterable[str]) -> Mapping[str, int]:
+    """How often each type is there, by name."""
+    return dict(sorted(Counter(kinds).items()))

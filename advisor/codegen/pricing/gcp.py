@@ -1,0 +1,129 @@
+"""What Google charges for: machines, managed groups, GKE node pools, Cloud Run with a GPU, TPUs."""
+
+import re
+
+from advisor.catalog.values import Purchase
+from advisor.codegen.pricing.resources import Resource, Resources
+from advisor.codegen.pricing.uses import Rules, Use, first_known, text, whole
+
+_TEMPLATES = ("google_compute_instance_template", "google_compute_region_instance_template")
+_AUTOSCALERS = ("google_compute_autoscaler", "google_compute_region_autoscaler")
+_ATTACHED = {"nvidia-tesla-t4": "T4", "nvidia-tesla-v100": "V100", "nvidia-tesla-p100": "P100", "nvidia-tesla-p4": "P4"}
+"""Accelerators that are attached to N1 machines; all others belong to the machine type."""
+_RUN = {"nvidia-l4": "L4", "nvidia-rtx-pro-6000": "RTX-PRO-6000"}
+_TPU = re.compile(r"(?P<kind>v5litepod|v5e|v6e|v5p)-(?P<size>\d+)")
+_TPU_MACHINES = {"v5litepod": "ct5lp-hightpu-{}t", "v5e": "ct5lp-hightpu-{}t", "v6e": "ct6e-standard-{}t"}
+_ZONE = re.compile(r"(?P<region>[a-z]+-[a-z]+\d+)-[a-z]$")
+
+
+def _instance(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    return (_use(resource, resource, 1),)
+
+
+def _group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
+    template = everything.linked(resource, "version", *_TEMPLATES)
+    number = whole(resource.values.get("target_size"))
+    if number is None:
+        scaler = everything.pointing_to(resource, "target", *_AUTOSCALERS)
+        number = whole(scaler.first("autoscaling_policy", "min_replicas")) if scaler else None
+    return (_use(resource, template, number),) if template else (_machine(resource, None, Purchase.ON_DEMAND, number),)
+
+
+def _node_pool(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    nodes = _block(resource, "node_config")
+    kind = _with_attached(nodes.first("machine_type"), nodes)
+    spot = nodes.values.get("spot") or nodes.values.get("preemptible")
+    return (_machine(resource, kind, Purchase.SPOT if spot else Purchase.ON_DEMAND, _nodes(resource)),)
+
+
+def _nodes(resource: Resource) -> float | None:
+    """Counts of a pool are for each zone, except the totals of its autoscaler."""
+    each = first_known(
+        resource.values.get("node_count"),
+        resource.first("autoscaling", "min_node_count"),
+        resource.values.get("initial_node_count"),
+    )
+    total = whole(resource.first("autoscaling", "total_min_node_count"))
+    if total:
+        return total
+    zones = resource.values.get("node_locations") or ([1] if _ZONE.match(_place(resource) or "") else [])
+    return each * len(zones) if each is not None and zones else None
+
+
+def _run(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    accelerator = text(resource.first("template", "node_selector", "accelerator"))
+    if accelerator is None:
+        return ()
+    redundant = resource.first("template", "gpu_zonal_redundancy_disabled") is False
+    least = first_known(resource.first("template", "scaling", "min_instance_count"), 0)
+    service = "Cloud Run with zonal redundancy" if redundant else "Cloud Run"
+    what = _RUN.get(accelerator, accelerator)
+    # Above the fewest instances it is paid for by use, which no plan knows.
+    number = least or None
+    return (Use("gcp", _region(resource), what, Purchase.ON_DEMAND, number, service, "" if number else "by use"),)
+
+
+def _tpu(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    found = _TPU.fullmatch(resource.values.get("accelerator_type") or "")
+    spot = resource.first("scheduling_config", "spot") or resource.first("scheduling_config", "preemptible")
+    kind, number = _tpu_machine(found["kind"], int(found["size"])) if found else (None, None)
+    return (_machine(resource, kind, Purchase.SPOT if spot else Purchase.ON_DEMAND, number),)
+
+
+def _tpu_machine(kind: str, size: int) -> tuple[str | None, float]:
+    """The machine with as many chips, and how many of them; larger slices are made of machines with four."""
+    chips = size // 2 if kind == "v5p" else size
+    if kind == "v5p":
+        return "ct5p-hightpu-4t", chips / 4
+    machine = _TPU_MACHINES[kind]
+    return (machine.format(chips), 1) if chips in (1, 4, 8) else (machine.format(4), chips / 4)
+
+
+def _use(resource: Resource, machine: Resource, number: float | None) -> Use:
+    """Machines of a resource as it, or its template, describes them."""
+    model = machine.first("scheduling", "provisioning_model")
+    spot = model == "SPOT" or machine.first("scheduling", "preemptible")
+    purchase = Purchase.SPOT if spot else Purchase.ON_DEMAND if model in (None, "", "STANDARD") else None
+    return _machine(resource, _with_attached(machine.values.get("machine_type"), machine), purchase, number)
+
+
+def _with_attached(kind: object, machine: Resource) -> str | None:
+    """N1 machines are listed with what is attached to them."""
+    name = text(kind)
+    for one in machine.blocks("guest_accelerator"):
+        attached = _ATTACHED.get(str(one.get("type")).rpartition("/")[2])
+        if name is not None and attached is not None:
+            return f"{name}+{one.get('count')}x{attached}"
+    return name
+
+
+def _block(resource: Resource, name: str) -> Resource:
+    """A block as if it were a resource."""
+    values = next(iter(resource.blocks(name)), {})
+    return Resource(resource.address, resource.kind, resource.name, values)
+
+
+def _machine(resource: Resource, kind: str | None, purchase: Purchase | None, number: float | None) -> Use:
+    return Use("gcp", _region(resource), kind, purchase, number)
+
+
+def _place(resource: Resource) -> str | None:
+    own = (text(resource.values.get(one)) for one in ("zone", "location", "region"))
+    provider = (resource.provider.get(one) for one in ("zone", "region"))
+    return next((one for one in (*own, *provider) if one), None)
+
+
+def _region(resource: Resource) -> str | None:
+    place = (_place(resource) or "").rpartition("/")[2]
+    found = _ZONE.match(place)
+    return found["region"] if found else place or None
+
+
+RULES: Rules = {
+    "google_compute_instance": _instance,
+    "google_compute_instance_group_manager": _group,
+    "google_compute_region_instance_group_manager": _group,
+    "google_container_node_pool": _node_pool,
+    "google_cloud_run_v2_service": _run,
+    "google_tpu_v2_vm": _tpu,
+}

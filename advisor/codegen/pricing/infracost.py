@@ -1,0 +1,142 @@
+"""Costs in the shape of Infracost's JSON output, so that what reads pull requests reads ours.
+
+The shape is that of ``schema/infracost.schema.json`` in infracost/infracost (commit 03047c9): numbers are texts in
+decimals, what is not known is null.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from advisor.codegen.pricing.costs import Breakdown, Component, Cost, Project, counted
+from advisor.units import HOURS_PER_MONTH
+
+_VERSION = "0.2"
+_HOURS = Decimal(HOURS_PER_MONTH)
+
+
+def infracost_document(projects: Sequence[Project], when: datetime) -> dict[str, Any]:
+    """The document for some projects; *when* it was made, with its time zone."""
+    now = _sum(one.now.hourly for one in projects)
+    before = _sum(one.before.hourly for one in projects)
+    difference = None if now is None or before is None else now - before
+    return {
+        "version": _VERSION,
+        "currency": "USD",
+        "projects": [_project(one) for one in projects],
+        **_totals("total", now),
+        **_totals("pastTotal", before),
+        **_totals("diffTotal", difference),
+        "timeGenerated": when.isoformat(timespec="seconds"),
+        "summary": _summary([one.now for one in projects]),
+    }
+
+
+def _project(project: Project) -> dict[str, Any]:
+    return {
+        "name": project.name,
+        "metadata": {"path": project.path, "type": project.kind},
+        "pastBreakdown": _breakdown(project.before),
+        "breakdown": _breakdown(project.now),
+        "diff": _difference(project),
+        "summary": _summary([project.now]),
+    }
+
+
+def _breakdown(breakdown: Breakdown) -> dict[str, Any]:
+    return {"resources": [_resource(one) for one in breakdown.costs], **_totals("total", breakdown.hourly)}
+
+
+def _resource(cost: Cost) -> dict[str, Any]:
+    return {
+        "name": cost.resource.address,
+        "tags": dict(cost.resource.tags),
+        "metadata": {},
+        "hourlyCost": _text(cost.hourly),
+        "monthlyCost": _monthly(cost.hourly),
+        "costComponents": [_component(one) for one in cost.components],
+    }
+
+
+def _component(component: Component) -> dict[str, Any]:
+    return {
+        "name": component.name,
+        "unit": "hours",
+        "hourlyQuantity": _text(component.number),
+        "monthlyQuantity": _monthly(component.number),
+        "price": _text(component.usd_per_hour),
+        "hourlyCost": _text(component.hourly),
+        "monthlyCost": _text(component.monthly),
+    }
+
+
+def _difference(project: Project) -> dict[str, Any]:
+    """The resources whose cost changes, with what is added to it; what is gone is subtracted."""
+    now = {one.resource.address: one for one in project.now.costs}
+    before = {one.resource.address: one for one in project.before.costs}
+    resources = [
+        _changed(shown, _hourly(now.get(address)), _hourly(before.get(address)))
+        for address, shown in (before | now).items()
+        if address not in now or address not in before or now[address].components != before[address].components
+    ]
+    known = (project.now.hourly, project.before.hourly)
+    return {
+        "resources": resources,
+        **_totals("total", None if known[0] is None or known[1] is None else known[0] - known[1]),
+    }
+
+
+def _hourly(cost: Cost | None) -> Decimal | None:
+    """Of a resource that is not there: nothing."""
+    return Decimal(0) if cost is None else cost.hourly
+
+
+def _changed(cost: Cost, now: Decimal | None, before: Decimal | None) -> dict[str, Any]:
+    difference = None if now is None or before is None else now - before
+    return {
+        "name": cost.resource.address,
+        "tags": dict(cost.resource.tags),
+        "metadata": {},
+        "hourlyCost": _text(difference),
+        "monthlyCost": _monthly(difference),
+    }
+
+
+def _summary(breakdowns: Sequence[Breakdown]) -> dict[str, Any]:
+    supported = counted(cost.resource.kind for one in breakdowns for cost in one.costs)
+    free = _added([one.free for one in breakdowns])
+    unsupported = _added([one.unsupported for one in breakdowns])
+    by_use = sum(any(part.number is None for part in cost.components) for one in breakdowns for cost in one.costs)
+    return {
+        "totalDetectedResources": sum((*supported.values(), *free.values(), *unsupported.values())),
+        "totalSupportedResources": sum(supported.values()),
+        "totalUnsupportedResources": sum(unsupported.values()),
+        "totalUsageBasedResources": by_use,
+        "totalNoPriceResources": sum(free.values()),
+        "supportedResourceCounts": supported,
+        "unsupportedResourceCounts": unsupported,
+        "noPriceResourceCounts": free,
+    }
+
+
+def _added(counts: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
+    return counted(kind for one in counts for kind, number in one.items() for _ in range(number))
+
+
+def _totals(prefix: str, hourly: Decimal | None) -> dict[str, str | None]:
+    return {f"{prefix}HourlyCost": _text(hourly), f"{prefix}MonthlyCost": _monthly(hourly)}
+
+
+def _monthly(hourly: Decimal | None) -> str | None:
+    return _text(None if hourly is None else hourly * _HOURS)
+
+
+def _text(value: Decimal | None) -> str | None:
+    """Without an exponent and without zeros at the end."""
+    return None if value is None else f"{value.normalize() + 0:f}"
+
+
+def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
+    known = [one for one in values if one is not None]
+    return sum(known, Decimal(0)) if known else None

@@ -1,0 +1,170 @@
+"""The resources of a Terraform plan or state, and what each refers to."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Index = str | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One instance of a resource."""
+
+    address: str
+    kind: str
+    """Such as aws_instance."""
+    name: str
+    values: Mapping[str, Any]
+    """Arguments and attributes; what is known after the apply only is missing."""
+    index: Index = None
+    module: str = ""
+    """Address of its module; "": the root."""
+    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Argument → the addresses that its expression names."""
+    provider: Mapping[str, str] = field(default_factory=dict)
+    """Arguments of its provider's configuration, where they are known."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Tags or labels, the provider's included."""
+        found: Any = next((self.values[one] for one in ("tags_all", "tags", "labels") if self.values.get(one)), {})
+        return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+    def first(self, *path: str) -> Any:  # noqa: ANN401 - a JSON value
+        """The value at a path, through the first of each list of blocks; None where there is none."""
+        found: Any = self.values
+        for step in path:
+            if isinstance(found, list):
+                found = found[0] if found else None
+            found = found.get(step) if isinstance(found, dict) else None
+        return found
+
+    def blocks(self, *path: str) -> list[Mapping[str, Any]]:
+        """The blocks at a path."""
+        found = self.first(*path)
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Everything that a plan leaves, or found."""
+
+    all: tuple[Resource, ...] = ()
+
+    def linked(self, resource: Resource, argument: str, *kinds: str) -> Resource | None:
+        """The resource of some kind that an argument leads to: by its identity, by the code, or as the only one."""
+        candidates = [one for one in self.all if one.kind in kinds]
+        named = set(_texts(resource.values.get(argument)))
+        by_identity = [one for one in candidates if named & {one.values.get(key) for key in ("id", "self_link", "arn")}]
+        if by_identity:
+            return by_identity[0]
+        near = [one for one in candidates if one.module == resource.module]
+        in_code = [one for one in near if f"{one.kind}.{one.name}" in resource.references.get(argument, ())]
+        for found in (in_code, near):
+            same = [one for one in found if one.index == resource.index] or found
+            if len(same) == 1:
+                return same[0]
+        return None
+
+    def pointing_to(self, resource: Resource, argument: str, *kinds: str) -> Resource | None:
+        """The resource of some kind whose argument leads to this one."""
+        return next(
+            (one for one in self.all if one.kind in kinds and self.linked(one, argument, resource.kind) == resource),
+            None,
+        )
+
+
+def planned(document: Mapping[str, Any]) -> Resources:
+    """What a plan leaves; of a state, what it holds."""
+    values = document.get("planned_values") or document.get("values") or {}
+    return Resources(tuple(_resources(values.get("root_module", {}), _configured(document))))
+
+
+def prior(document: Mapping[str, Any]) -> Resources:
+    """What a plan found."""
+    values = document.get("prior_state", {}).get("values", {})
+    return Resources(tuple(_resources(values.get("root_module", {}), _configured(document))))
+
+
+_Configured = Mapping[tuple[str, str], tuple[Mapping[str, tuple[str, ...]], Mapping[str, str]]]
+
+
+def _resources(module: Mapping[str, Any], configured: _Configured) -> Iterator[Resource]:
+    address = module.get("address", "")
+    for one in module.get("resources", ()):
+        if one.get("mode") == "managed":
+            references, provider = configured.get((_plain(address), f"{one['type']}.{one['name']}"), ({}, {}))
+            yield Resource(
+                address=one["address"],
+                kind=one["type"],
+                name=one["name"],
+                values=one.get("values") or {},
+                index=one.get("index"),
+                module=address,
+                references=references,
+                provider=provider,
+            )
+    for inner in module.get("child_modules", ()):
+        yield from _resources(inner, configured)
+
+
+def _plain(address: str) -> str:
+    """The address of a module without the keys of its instances."""
+    plain, depth = "", 0
+    for character in address:
+        depth += (character == "[") - (character == "]")
+        plain += character if depth == 0 and character != "]" else ""
+    return plain
+
+
+def _configured(document: Mapping[str, Any]) -> _Configured:
+    """(Module, resource) → references and provider arguments, as the code has them."""
+    configuration = document.get("configuration", {})
+    variables = {name: one.get("value") for name, one in document.get("variables", {}).items()}
+    providers = {
+        key: {name: text for name, one in (found.get("expressions") or {}).items() if (text := _known(one, variables))}
+        for key, found in configuration.get("provider_config", {}).items()
+    }
+    return dict(_of_module(configuration.get("root_module", {}), "", providers))
+
+
+def _of_module(
+    module: Mapping[str, Any], address: str, providers: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[tuple[str, str], tuple[Mapping[str, tuple[str, ...]], Mapping[str, str]]]]:
+    for one in module.get("resources", ()):
+        references = {name: tuple(_references(value)) for name, value in (one.get("expressions") or {}).items()}
+        yield (address, f"{one['type']}.{one['name']}"), (references, providers.get(one.get("provider_config_key"), {}))
+    for name, call in module.get("module_calls", {}).items():
+        yield from _of_module(call.get("module", {}), f"{address}.module.{name}".removeprefix("."), providers)
+
+
+def _references(expression: Any) -> Iterator[str]:  # noqa: ANN401 - a JSON value
+    if isinstance(expression, dict):
+        yield from expression.get("references", ()) if isinstance(expression.get("references"), list) else ()
+        for value in expression.values():
+            yield from _references(value)
+    elif isinstance(expression, list):
+        for value in expression:
+            yield from _references(value)
+
+
+def _known(expression: Any, variables: Mapping[str, Any]) -> str:  # noqa: ANN401
+    """A text of the provider's configuration: written out, or a variable; "" where it is neither."""
+    if not isinstance(expression, dict):
+        return ""
+    if isinstance(expression.get("constant_value"), str):
+        return str(expression["constant_value"])
+    for name in expression.get("references", ()):
+        value = variables.get(name.removeprefix("var.")) if name.startswith("var.") else None
+        if isinstance(value, str):
+            return value
+    return ""
+
+
+def _texts(value: Any) -> Iterable[str]:  # noqa: ANN401
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)

@@ -1,0 +1,133 @@
+"""Where the resources come from: a plan as JSON, or a directory with one, or with code that we generated."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from advisor.catalog import Catalog
+from advisor.catalog.values import Purchase
+from advisor.codegen.hcl import NOT_LITERAL, Document, literal, read_hcl, traversal
+from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
+from advisor.codegen.pricing.resources import Resource, planned, prior
+from advisor.codegen.pricing.uses import Use, first_known, text
+from advisor.errors import InputError
+
+_PLANS = ("plan.json", "tfplan.json")
+_HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
+_GROUPS = "groups"
+_PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
+"""How types of resources begin → provider in the catalog."""
+_TYPES = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
+_PLACES = ("region", "location", "zone")
+_MARKETS = ("spot", "capacity_type", "provisioning_model", "priority")
+_PURCHASES: Mapping[Any, Purchase] = {
+    **dict.fromkeys((None, False, "ON_DEMAND", "STANDARD", "Regular"), Purchase.ON_DEMAND),
+    **dict.fromkeys((True, "SPOT", "Spot"), Purchase.SPOT),
+}
+"""How groups of each cloud say it; any other way has no price in the catalog."""
+
+
+def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:
+    """The costs of what lies at a path.
+
+    Args:
+        path: a plan as JSON, or a directory.
+        given: the text of the plan, where it was read already.
+        catalog: prices.
+
+    Raises:
+        InputError: there is no plan, or it is no plan of Terraform.
+    """
+    if given is None and path.is_dir():
+        found = next((path / name for name in _PLANS if (path / name).is_file()), None)
+        if found is None:
+            return _of_code(path, catalog)
+        path = found
+    document = _document(path, _read(path) if given is None else given)
+    return Project(
+        name=path.stem if path.name not in _PLANS else path.resolve().parent.name,
+        path=str(path),
+        kind="terraform_plan_json" if "planned_values" in document else "terraform_state_json",
+        now=breakdown_of(planned(document), catalog),
+        before=breakdown_of(prior(document), catalog),
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", where=str(path), hint=_HOW) from error
+    except UnicodeDecodeError as error:
+        raise InputError("this is no JSON: a plan file of Terraform is binary", where=str(path), hint=_HOW) from error
+
+
+def _document(path: Path, content: str) -> Mapping[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {error}", where=str(path), hint=_HOW) from error
+    if isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor."):
+        raise InputError(
+            "this is a plan of advisor, and holds its costs already",
+            where=str(path),
+            hint=f"give a plan of Terraform; {_HOW}",
+        )
+    if not isinstance(document, dict) or not isinstance(document.get("planned_values", document.get("values")), dict):
+        raise InputError("this is no plan of Terraform", where=str(path), hint=_HOW)
+    return document
+
+
+def _of_code(directory: Path, catalog: Catalog) -> Project:
+    """A generated root: one resource for each group, with the numbers that its data gives."""
+    documents = [read_hcl(_read(path), str(path)) for path in sorted(directory.glob("*.tf"))]
+    groups = next((found for one in documents if (found := _groups(one)) is not None), None)
+    if groups is None:
+        raise InputError(
+            "there is neither a plan as JSON nor code that advisor generated", where=str(directory), hint=_HOW
+        )
+    costs = tuple(cost_of(*one, catalog) for one in _uses(documents, groups))
+    return Project(
+        name=directory.resolve().name,
+        path=str(directory),
+        kind="terraform_dir",
+        now=Breakdown(costs, {}, {}),
+        before=Breakdown((), {}, {}),
+    )
+
+
+def _groups(document: Document) -> Mapping[str, Any] | None:
+    for block in document.body.of("locals"):
+        value = literal(block.attributes[_GROUPS].value.node) if _GROUPS in block.attributes else NOT_LITERAL
+        if isinstance(value, dict):
+            return value
+    return None
+
+
+def _uses(documents: list[Document], groups: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
+    """The machines of each group, under the resource that starts them."""
+    for document in documents:
+        for block in document.body.of("resource"):
+            kind, name = block.labels
+            for_each = block.attributes.get("for_each")
+            is_of_groups = for_each is not None and traversal(for_each.value.node) == ("local", _GROUPS)
+            if kind in RULES and is_of_groups:
+                for key, group in groups.items():
+                    yield Resource(f'{kind}.{name}["{key}"]', kind, name, {}), (_use(kind, group),)
+
+
+def _use(kind: str, group: Mapping[str, Any]) -> Use:
+    types, place, market = (_first(group, names) for names in (_TYPES, _PLACES, _MARKETS))
+    numbers = (group.get("instances"), group.get("node_count"))
+    return Use(
+        provider=_PROVIDERS[kind.split("_", maxsplit=1)[0]],
+        region=text(place),
+        what=text(types[0] if isinstance(types, list) and types else types),
+        purchase=_PURCHASES.get(market),
+        number=first_known(*numbers),
+    )
+
+
+def _first(group: Mapping[str, Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - a literal of the code
+    return next((group[name] for name in names if name in group), None)

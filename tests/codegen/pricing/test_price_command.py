@@ -1,0 +1,278 @@
+"""``advisor price`` as a user runs it, and the shape of what it says."""
+
+import json
+import sys
+from decimal import Decimal
+
+import jsonschema_rs
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.cli.app import main
+from advisor.codegen import generate, write_files
+from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+from codegen.pricing.plan_documents import configured, plan, resource
+
+MONEY = {"type": ["string", "null"], "pattern": r"^-?\d+(\.\d+)?$"}
+COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
+COMPONENT = {
+    "type": "object",
+    "required": ["name", "unit", "hourlyQuantity", "monthlyQuantity", "price", "hourlyCost", "monthlyCost"],
+    "properties": {"name": {"type": "string"}, "unit": {"type": "string"}}
+    | dict.fromkeys(("hourlyQuantity", "monthlyQuantity", "price", "hourlyCost", "monthlyCost"), MONEY),
+    "additionalProperties": False,
+}
+RESOURCE = {
+    "type": "object",
+    "required": ["name", "metadata", "hourlyCost", "monthlyCost"],
+    "properties": {
+        "name": {"type": "string"},
+        "tags": {"type": "object", "additionalProperties": {"type": "string"}},
+        "metadata": {"type": "object"},
+        "hourlyCost": MONEY,
+        "monthlyCost": MONEY,
+        "costComponents": {"type": "array", "items": COMPONENT},
+    },
+    "additionalProperties": False,
+}
+BREAKDOWN = {
+    "type": "object",
+    "required": ["resources", "totalHourlyCost", "totalMonthlyCost"],
+    "properties": {
+        "resources": {"type": "array", "items": RESOURCE},
+        "totalHourlyCost": MONEY,
+        "totalMonthlyCost": MONEY,
+    },
+    "additionalProperties": False,
+}
+SUMMARY = {
+    "type": "object",
+    "properties": {
+        f"total{kind}Resources": {"type": "integer"}
+        for kind in ("Detected", "Supported", "Unsupported", "UsageBased", "NoPrice")
+    }
+    | dict.fromkeys(("supportedResourceCounts", "unsupportedResourceCounts", "noPriceResourceCounts"), COUNTS),
+    "additionalProperties": False,
+}
+TOTALS = [f"{prefix}{period}Cost" for prefix in ("total", "pastTotal", "diffTotal") for period in ("Hourly", "Monthly")]
+SHAPE = {
+    "type": "object",
+    "required": ["version", "currency", "projects", *TOTALS, "timeGenerated", "summary"],
+    "properties": {
+        "version": {"type": "string"},
+        "currency": {"type": "string"},
+        "timeGenerated": {"type": "string", "format": "date-time"},
+        "summary": SUMMARY,
+        "projects": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "metadata", "pastBreakdown", "breakdown", "diff", "summary"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "metadata": {
+                        "type": "object",
+                        "required": ["path", "type"],
+                        "properties": {"path": {"type": "string"}, "type": {"type": "string"}},
+                        "additionalProperties": False,
+                    },
+                    "pastBreakdown": BREAKDOWN,
+                    "breakdown": BREAKDOWN,
+                    "diff": BREAKDOWN,
+                    "summary": SUMMARY,
+                },
+                "additionalProperties": False,
+            },
+        },
+    }
+    | dict.fromkeys(TOTALS, MONEY),
+    "additionalProperties": False,
+}
+"""What Infracost's own schema asks of each field, written down from its ``schema/infracost.schema.json``."""
+
+
+def catalog_price(kind, region="us-east-1", provider="aws", purchase="on_demand"):
+    """USD an hour in the shipped catalog."""
+    (offer,) = [
+        one
+        for one in load_catalog().offers
+        if (one.provider, one.region, one.instance_type) == (provider, region, kind)
+    ]
+    return getattr(offer, purchase).usd_per_hour
+
+
+@pytest.fixture
+def price(tmp_path, monkeypatch, capsys):
+    """Runs the program in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["advisor", "price", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def priced(price, tmp_path):
+    """Prices a plan; gives the checked JSON."""
+
+    def run(document):
+        (tmp_path / "plan.json").write_text(json.dumps(document))
+        code, out, _ = price("plan.json", "--format", "json")
+        assert code == 0
+        found = json.loads(out)
+        jsonschema_rs.validator_for(SHAPE).validate(found)
+        return found
+
+    return run
+
+
+def instance(kind, name="this", **values):
+    """An EC2 instance in us-east-1."""
+    return resource("aws_instance", {"instance_type": kind, "region": "us-east-1"} | values, name)
+
+
+def test_price_is_quantity_times_unit_price(priced):
+    """730 hours a month, in decimals, without a rounding error."""
+    found = priced(plan(instance("g6.xlarge", tags={"Team": "a"})))
+    unit = Decimal(str(catalog_price("g6.xlarge")))
+    (line,) = found["projects"][0]["breakdown"]["resources"]
+    assert (line["name"], line["tags"]) == ("aws_instance.this", {"Team": "a"})
+    assert line["costComponents"] == [
+        {
+            "name": "Instance usage (on-demand, g6.xlarge, us-east-1)",
+            "unit": "hours",
+            "hourlyQuantity": "1",
+            "monthlyQuantity": "730",
+            "price": str(unit),
+            "hourlyCost": str(unit),
+            "monthlyCost": f"{(unit * 730).normalize():f}",
+        }
+    ]
+    assert found["totalMonthlyCost"] == line["monthlyCost"]
+    assert found["currency"] == "USD"
+
+
+def test_unknown_is_null_and_never_zero(priced, price):
+    """A type without a price is named, is null, and is told to be missing in the total."""
+    found = priced(plan(instance("g6.xlarge"), instance("t3.medium", "cpu")))
+    (known, unknown) = found["projects"][0]["breakdown"]["resources"]
+    assert unknown["monthlyCost"] is None
+    assert unknown["costComponents"][0]["price"] is None
+    assert unknown["costComponents"][0]["name"] == "Instance usage (on-demand, t3.medium, us-east-1): price not found"
+    assert found["totalMonthlyCost"] == known["monthlyCost"]
+    _, out, err = price("plan.json", "--format", "json")
+    assert "lacks what has no price: aws_instance.cpu" in err
+    json.loads(out)
+
+
+def test_nothing_known_is_no_total(priced):
+    """A total of nothing but unknown parts is unknown; of no parts at all it is zero."""
+    assert priced(plan(instance("t3.medium")))["totalMonthlyCost"] is None
+    assert priced(plan())["totalMonthlyCost"] == "0"
+
+
+def test_difference_to_what_is_there(priced):
+    """What a pull request costs: a changed type, and a removed one."""
+    found = priced(
+        plan(
+            instance("g6.xlarge"),
+            instance("g5.xlarge", "same"),
+            before=[instance("g5.xlarge"), instance("g5.xlarge", "gone"), instance("g5.xlarge", "same")],
+        )
+    )
+    new, old = (Decimal(str(catalog_price(kind))) for kind in ("g6.xlarge", "g5.xlarge"))
+    assert Decimal(found["diffTotalHourlyCost"]) == new - 2 * old
+    assert Decimal(found["pastTotalHourlyCost"]) == 3 * old
+    changes = {one["name"]: Decimal(one["hourlyCost"]) for one in found["projects"][0]["diff"]["resources"]}
+    assert changes == {"aws_instance.this": new - old, "aws_instance.gone": -old}
+
+
+def test_what_is_not_priced_is_counted(priced):
+    """Free types and types without a rule stand in the summary."""
+    found = priced(
+        plan(instance("g6.xlarge"), resource("aws_lb", {}), resource("aws_lb", {}, "b"), resource("aws_iam_role", {}))
+    )
+    summary = found["summary"]
+    assert summary["supportedResourceCounts"] == {"aws_instance": 1}
+    assert summary["unsupportedResourceCounts"] == {"aws_lb": 2}
+    assert summary["noPriceResourceCounts"] == {"aws_iam_role": 1}
+    assert summary["totalDetectedResources"] == 4
+
+
+def test_spot_and_on_demand_have_their_own_prices(priced):
+    """A mixed group is two components."""
+    policy = {
+        "instances_distribution": [{"on_demand_base_capacity": 1, "on_demand_percentage_above_base_capacity": 0}],
+        "launch_template": [{"override": [{"instance_type": "g6.xlarge"}]}],
+    }
+    group = resource(
+        "aws_autoscaling_group", {"desired_capacity": 3, "region": "us-east-1", "mixed_instances_policy": [policy]}
+    )
+    found = priced(plan(group, configured=[configured("aws_autoscaling_group.this")]))
+    (line,) = found["projects"][0]["breakdown"]["resources"]
+    wanted = Decimal(str(catalog_price("g6.xlarge"))) + 2 * Decimal(str(catalog_price("g6.xlarge", purchase="spot")))
+    assert Decimal(line["hourlyCost"]) == wanted
+
+
+def test_table_names_what_is_left_out(price, tmp_path):
+    """Lines, total, what is unknown, what is not priced."""
+    (tmp_path / "plan.json").write_text(
+        json.dumps(plan(instance("g6.xlarge"), instance("t3.medium", "cpu"), resource("aws_lb", {})))
+    )
+    code, out, _ = price(".")
+    assert code == 0
+    month = f"{catalog_price('g6.xlarge') * 730:,.2f}"
+    assert f"total of what is known: {month} USD a month of 730 hours" in out
+    assert "not known, and not in the total: aws_instance.cpu" in out
+    assert "not priced here: 1 aws_lb" in out
+    assert out.splitlines()[0].split() == ["resource", "what", "number", "USD/hour", "each", "USD/month"]
+
+
+def test_generated_directory_costs_what_the_plan_says(price, tmp_path):
+    """A static root of a single type, read without Terraform: the plan's compute cost, to the cent."""
+    option = make_option(usd_per_hour=catalog_price("g6.xlarge"), instances=3)
+    write_files(generate(make_plan(option)), tmp_path / "infra")
+    code, out, _ = price("infra", "--format", "json")
+    assert code == 0
+    assert f"{Decimal(json.loads(out)['totalMonthlyCost']):.2f}" == f"{option.cost.compute_usd_per_month:.2f}"
+
+
+def test_generated_fleet_has_a_line_for_each_group(price, tmp_path):
+    """Spot and on demand of a fleet, each with its price."""
+    write_files(generate(make_fleet_plan(make_group(), make_group(purchase="spot"))), tmp_path / "infra")
+    found = json.loads(price("infra", "--format", "json")[1])
+    names = [part["name"] for line in found["projects"][0]["breakdown"]["resources"] for part in line["costComponents"]]
+    assert names == ["Instance usage (on-demand, g6.xlarge, us-east-1)", "Instance usage (spot, g6.xlarge, us-east-1)"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read"),
+        (b"", "not JSON"),
+        (b"\x50\x4b\x03\x04\xff\xfe", "a plan file of Terraform is binary"),
+        (b"[]", "no plan of Terraform"),
+        (b'{"planned_values": 3}', "no plan of Terraform"),
+        (b'{"schema": "advisor.plan/v1"}', "plan of advisor"),
+    ],
+)
+def test_what_is_no_plan_is_an_error_that_says_how_to_make_one(content, message, price, tmp_path):
+    """Exit code 1, the file's name, and the two commands."""
+    if content is not None:
+        (tmp_path / "plan.json").write_bytes(content)
+    code, _, err = price("plan.json")
+    assert code == 1
+    assert message in err
+    assert "terraform show -json" in err
+
+
+def test_directory_without_anything_to_price(price, tmp_path):
+    """Neither a plan nor our code."""
+    (tmp_path / "main.tf").write_text('resource "aws_instance" "x" {\n  instance_type = var.x\n}\n')
+    code, _, err = price(".")
+    assert code == 1
+    assert "neither a plan as JSON nor code that advisor generated" in err

@@ -1,0 +1,47 @@
+"""What Terraform itself plans for a generated root costs what the plan says."""
+
+import json
+
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.codegen import Language, generate
+from advisor.codegen.pricing import read_project
+from codegen.plans import make_option, make_plan
+from codegen.scenarios import SCENARIOS
+from codegen.scenarios.ec2 import AGENT, variables
+from iac import harness
+
+NAMES = ("l4-spot", "h100-tp8", "eks-l4-spot", "mig-l4-spot", "vmss-a100")
+"""One of each kind of machine that is there."""
+
+
+def priced(terraform):
+    """The costs of the plan of a root."""
+    return read_project(terraform.directory, json.dumps(terraform.plan()), load_catalog()).now
+
+
+@pytest.mark.parametrize("instance_type", ["g6.xlarge", "g5.12xlarge"])
+def test_plan_of_a_static_root_costs_the_plans_compute(instance_type, simulated_clouds, tmp_path):
+    """A single type, always on: to the cent."""
+    wanted = ("aws", "us-east-1", instance_type)
+    (offer,) = [one for one in load_catalog().offers if (one.provider, one.region, one.instance_type) == wanted]
+    option = make_option(instance_type=instance_type, instances=3, usd_per_hour=offer.on_demand.usd_per_hour)
+    harness.write_module(generate(make_plan(option)).files, tmp_path)
+    (tmp_path / "terraform.tfvars.json").write_text(json.dumps(variables("us-east-1", **AGENT)))
+    terraform = harness.Terraform(tmp_path, simulated_clouds)
+    terraform.init()
+    costs = priced(terraform)
+    assert costs.unknown == ()
+    assert f"{costs.hourly * 730:.2f}" == f"{option.cost.compute_usd_per_month:.2f}"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name in SCENARIOS])
+def test_plan_and_code_cost_the_same(name, start, tmp_path):
+    """Terraform's plan and the code read without it give the same hourly cost, on each cloud."""
+    scenario = SCENARIOS[name]()
+    in_plan = priced(start(name, filled=True))
+    harness.write_module(generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files, tmp_path / "code")
+    in_code = read_project(tmp_path / "code", None, load_catalog()).now
+    assert in_code.costs
+    assert in_code.hourly == in_plan.hourly
