@@ -36,6 +36,9 @@ def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[s
         yield from _group(config)
     if resource_type == "aws_launch_template":
         yield from _launch_template(config)
+    if resource_type == "aws_sagemaker_endpoint_configuration":
+        yield from _production_variants(config)
+
     if resource_type == "aws_eks_node_group":
         yield from _node_group(config)
 
@@ -74,6 +77,21 @@ def _launch_template(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     image = config.get("image_id")
     if isinstance(image, str) and not image.startswith(("ami-", "resolve:ssm:")):
         yield "image_id", "neither an AMI id nor resolve:ssm:<parameter>"
+
+
+def _production_variants(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    variants = config.get("production_variants")
+    for variant in variants if isinstance(variants, list | tuple) else ():
+        for name, shape in _VARIANT_ENUMS.items():
+            value = variant.get(name)
+            if isinstance(value, str) and value not in _enum("sagemaker", shape):
+                yield "production_variants", f"SageMaker knows no {value}"
+
+
+_VARIANT_ENUMS = {
+    "instance_type": "ProductionVariantInstanceType",
+    "inference_ami_version": "ProductionVariantInferenceAmiVersion",
+}
 
 
 def _node_group(config: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,243 @@
+"""SageMaker real-time endpoints, one in each region, with a production variant for each group of instances.
+
+Sources, read in November 2026: the SageMaker API (CreateEndpointConfig, exclusions of the deployment guardrails), the
+AWS Deep Learning Containers documentation (images of vLLM and SGLang for SageMaker, their variables and registries).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Region, Scaling, Stack
+from advisor.codegen.rendering import render_terraform
+from advisor.codegen.stack import percents
+from advisor.codegen.targets import aws_sagemaker_images as images
+from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
+from advisor.codegen.targets.aws_sagemaker_types import has_own_disk, is_sold, ml_type
+from advisor.codegen.targets.target import Files, Target
+
+_TERRAFORM = "terraform/aws-sagemaker"
+_TEMPLATES = {
+    "budget.tf": "budget.tf.j2",
+    "endpoint.tf": "endpoint.tf.j2",
+    "examples/complete/main.tf": "example.tf.j2",
+    "fleet.tf": "fleet.tf.j2",
+    "iam.tf": "iam.tf.j2",
+    "kms.tf": "kms.tf.j2",
+    "main.tf": "main.tf.j2",
+    "monitoring.tf": "monitoring.tf.j2",
+    "network.tf": "network.tf.j2",
+    "outputs.tf": "outputs.tf.j2",
+    "providers.tf": "providers.tf.j2",
+    "terraform.tfvars.example": "terraform.tfvars.example.j2",
+    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
+    "variables.tf": "variables.tf.j2",
+    "versions.tf": "versions.tf.j2",
+}
+_SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
+
+_PORT = 8080
+"""Where SageMaker calls /ping and /invocations."""
+_LONGEST_START_SECONDS = 3600
+"""Longest health check of a container that starts (ContainerStartupHealthCheckTimeoutInSeconds)."""
+_LARGEST_VOLUME_GIB = 512
+_MOST_VARIANTS = 10
+"""Of an endpoint, and alarms that may roll a deployment back."""
+_SECONDS_PER_MINUTE = 60
+_EXAMPLE_PREFIX = "s3://weights/model/"
+_PRICES = (
+    "The prices below are those of EC2. SageMaker bills its ml. types by a list of its own, which is higher, and "
+    "neither reserved EC2 instances nor Compute Savings Plans pay for them: give what its list says in "
+    "sagemaker_usd_per_month."
+)
+_DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_EVERY_MIDNIGHT = "cron(0 0 ? * * *)"
+_PREFIXES = {Engine.VLLM: "SM_VLLM_", Engine.SGLANG: "SM_SGLANG_"}
+"""The SageMaker images turn SM_VLLM_MAX_MODEL_LEN=4096 into --max-model-len 4096."""
+_MODEL_VARIABLES = {Engine.VLLM: "SM_VLLM_MODEL", Engine.SGLANG: "SM_SGLANG_MODEL_PATH"}
+
+
+def _obstacle(stack: Stack) -> str:
+    reasons = (*(_against_group(group) for group in stack.groups), _against_number(stack), _against_image(stack))
+    return next((reason for reason in reasons if reason), "")
+
+
+def _against_group(group: ComputeGroup) -> str:
+    """Why a group cannot be a production variant; empty when it can."""
+    refused = {
+        "endpoints are not bought as spot": group.is_spot,
+        "its serverless inference has no GPU": group.is_serverless,
+        f"it sells no {ml_type(group.instance_type)}": not is_sold(group.instance_type),
+        "commitments to EC2 do not pay for its instances, only Machine Learning Savings Plans do": bool(
+            group.commitments
+        ),
+        f"{group.key} goes down to no instance, and a variant keeps one": group.min_instances < 1,
+        f"{group.key} may take {group.start_seconds} s to start, and a container has {_LONGEST_START_SECONDS} s": (
+            group.start_seconds > _LONGEST_START_SECONDS
+        ),
+        f"{group.key} needs a volume of {group.root_volume_gib} GiB, and the largest has {_LARGEST_VOLUME_GIB}": (
+            group.root_volume_gib > _LARGEST_VOLUME_GIB and not has_own_disk(group.instance_type)
+        ),
+    }
+    return next((reason for reason, is_true in refused.items() if is_true), "")
+
+
+def _against_number(stack: Stack) -> str:
+    region, count = Counter(group.region for group in stack.groups).most_common(1)[0]
+    if count > _MOST_VARIANTS:
+        return f"{count} groups in {region}, and an endpoint has {_MOST_VARIANTS} variants"
+    return ""
+
+
+def _against_image(stack: Stack) -> str:
+    reasons = (
+        images.against(backend, group.accelerator) for group in stack.groups for backend in (stack.backend_of(group),)
+    )
+    return next((reason for reason in reasons if reason), "")
+
+
+def _terraform(stack: Stack) -> Files:
+    templates = _TEMPLATES if stack.scaling is Scaling.STATIC else _TEMPLATES | _SCALING_TEMPLATES
+    return render_terraform(_TERRAFORM, templates, stack, _known(stack))
+
+
+def _known(stack: Stack) -> Mapping[str, Any]:
+    """What the templates use beside the stack."""
+    alarms = monitoring.alarms_of(stack)
+    weights = _weights(stack)
+    return {
+        "groups": {group.key: _group(stack, group, weights[group.key]) for group in stack.groups},
+        "backends": {backend.key: _backend(backend) for backend in stack.backends},
+        "regions": {region.name: _region(stack, region) for region in stack.regions},
+        "alarms": alarms,
+        "alarm_facts": {
+            alarm.name: {"description": alarm.description, "threshold": alarm.threshold, "periods": alarm.periods}
+            for alarm in alarms
+        },
+        "networks": {region.name: _example_network(stack, region) for region in stack.regions},
+        "all_data": {backend.key: _EXAMPLE_PREFIX for backend in stack.backends},
+        "example_data": {
+            backend.key: _EXAMPLE_PREFIX for backend in stack.backends if backend.container.checkpoint.model_id is None
+        },
+        "serves_where": "on a SageMaker real-time endpoint in each region; each group is a production variant",
+        "cautions": (_PRICES, *stack.summary.cautions),
+        "quotas": [f"{ml_type(name)} for endpoint usage" for name in sorted(_types(stack))],
+        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
+        "is_reactive": stack.scaling is Scaling.REACTIVE,
+    }
+
+
+def _types(stack: Stack) -> set[str]:
+    return {group.instance_type for group in stack.groups}
+
+
+def _weights(stack: Stack) -> Mapping[str, int]:
+    """Group → percent of its region's requests: its backend's, by what its instances of the busiest hours sustain."""
+    sustained = {group.key: group.instances * group.requests_per_second_per_instance for group in stack.groups}
+    of_backend = {
+        backend.key: sum(sustained[group.key] for group in stack.groups if group.backend == backend.key)
+        for backend in stack.backends
+    }
+    weights: dict[str, int] = {}
+    for region in stack.regions:
+        of_region = [group for group in stack.groups if group.region == region.name]
+        weights |= percents(
+            {
+                group.key: stack.backend_of(group).weight * sustained[group.key] / of_backend[group.backend]
+                for group in of_region
+            }
+        )
+    return weights
+
+
+def _group(stack: Stack, group: ComputeGroup, weight: int) -> Mapping[str, object]:
+    return {
+        "region": group.region,
+        "backend": group.backend,
+        "instance_type": ml_type(group.instance_type),
+        "accelerators": int(group.accelerator_count),
+        "gpu": group.has_gpu,
+        "instances": group.instances,
+        "weight": weight,
+        **_scaling(stack, group),
+        "start_seconds": group.start_seconds,
+        "volume_gib": None if has_own_disk(group.instance_type) else group.root_volume_gib,
+        "host_image": images.host_image(stack.backend_of(group)),
+    }
+
+
+def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    if stack.scaling is Scaling.STATIC:
+        return {}
+    limits = {"min_instances": group.min_instances}
+    if stack.scaling is Scaling.SCHEDULED:
+        return limits | {"max_instances": group.instances, "schedule": _schedule(group)}
+    return limits | {
+        "max_instances": group.max_instances,
+        "requests_per_minute": group.requests_per_second_per_instance * _SECONDS_PER_MINUTE,
+    }
+
+
+def _schedule(group: ComputeGroup) -> Mapping[str, object]:
+    """Entries by name; a group that never changes is set once a day."""
+    if not group.schedule:
+        return {"daily": {"recurrence": _EVERY_MIDNIGHT, "instances": group.instances}}
+    return {
+        one.name: {"recurrence": _cron(one.hour, one.minute, one.weekdays), "instances": one.instances}
+        for one in group.schedule
+    }
+
+
+def _cron(hour: int, minute: int, weekdays: tuple[int, ...]) -> str:
+    """As Application Auto Scaling writes it: six fields, days by name."""
+    days = "*" if len(weekdays) == len(_DAYS) else ",".join(_DAYS[day - 1] for day in weekdays)
+    return f"cron({minute} {hour} ? * {days} *)"
+
+
+def _backend(backend: Backend) -> Mapping[str, object]:
+    container = backend.container
+    return {
+        "region": backend.region,
+        "image": images.image(backend),
+        "model": container.checkpoint.model_id,
+        "checkpoint": container.checkpoint.needed,
+        "model_variable": container.model_environment or _MODEL_VARIABLES[container.engine],
+        "model_prefix": container.model_prefix,
+        "revision_variable": f"{_PREFIXES[container.engine]}REVISION" if container.revision_option else "",
+        "environment": dict(sorted(_environment(backend))),
+    }
+
+
+def _environment(backend: Backend) -> Iterator[tuple[str, str]]:
+    """The arguments of the plan as the SageMaker images read them; these bring host and port of their own."""
+    container = backend.container
+    yield from container.environment.items()
+    if container.port_environment:
+        yield container.port_environment, str(_PORT)
+    for argument in container.arguments:
+        option, has_value, value = argument.removeprefix("--").partition("=")
+        if option != "host":
+            yield f"{_PREFIXES[container.engine]}{option.replace('-', '_').upper()}", value if has_value else "true"
+
+
+def _region(stack: Stack, region: Region) -> Mapping[str, object]:
+    of_region = [group for group in stack.groups if group.region == region.name]
+    is_rolling = len(of_region) == 1 and of_region[0].instances > 1
+    return {"weight": region.weight, "subnets": region.subnets, "rolling": is_rolling}
+
+
+def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
+    number = [one.name for one in stack.regions].index(region.name) + 1
+    return {
+        "vpc_id": f"vpc-{number:017x}",
+        "private_subnet_ids": [f"subnet-{16 * number + zone:017x}" for zone in range(region.subnets)],
+    }
+
+
+SAGEMAKER = Target(
+    name="sagemaker",
+    provider="aws",
+    title="SageMaker",
+    renderers={Language.TERRAFORM: _terraform},
+    obstacle=_obstacle,
+)

@@ -1,0 +1,104 @@
+"""Images that answer as SageMaker asks (/ping and /invocations on port 8080), and the hosts that they need.
+
+Sources, read in November 2026: changelogs, configuration and region availability of the AWS Deep Learning Containers;
+``InferenceAmiVersion`` of the SageMaker API. The images are in a registry of the region: endpoints pull from no other
+registry than ECR, and not from its public gallery.
+"""
+
+import re
+from collections.abc import Mapping
+
+from advisor.codegen.model import Backend, Engine, Runtime
+
+_ECR = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")
+_PUBLIC = {Engine.VLLM: "vllm/vllm-openai:", Engine.SGLANG: "lmsysorg/sglang:"}
+"""Repositories whose images have a counterpart for SageMaker."""
+_CUDA_12_HOST = "al2-ami-sagemaker-inference-gpu-3-1"
+_CUDA_13_HOST = "al2023-ami-sagemaker-inference-gpu-4-1"
+_NEURON_HOST = "al2-ami-sagemaker-inference-neuron-2"
+_VLLM_TAGS = {"0.19": "v1.1", "0.24": "v2.1", "0.26": "v2.2", "0.27": "v2.4", "0.30": "v2.5"}
+"""Release of vLLM → tag of the image."""
+_NEWEST_VLLM_TAG = "v2.5"
+_SGLANG_TAG = "v1.3"
+_CUDA_12_TAGS = ("v1.1",)
+_SGLANG_ACCELERATORS = ("H100", "H200", "B200", "B300", "GH200", "GB200", "GB300")
+"""The image of SGLang is built for Hopper and Blackwell alone."""
+_COMMON_ACCOUNT = "763104351884"
+_COMMON_REGIONS = (
+    "ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1",
+    "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2",
+    "us-west-1", "us-west-2",
+)  # fmt: skip
+_ACCOUNTS: Mapping[str, str] = dict.fromkeys(_COMMON_REGIONS, _COMMON_ACCOUNT) | {
+    "af-south-1": "626614931356",
+    "ap-east-1": "871362719292",
+    "ap-east-2": "975050140332",
+    "ap-northeast-3": "364406365360",
+    "ap-south-2": "772153158452",
+    "ap-southeast-3": "907027046896",
+    "ap-southeast-4": "457447274322",
+    "ap-southeast-5": "550225433462",
+    "ap-southeast-6": "633930458069",
+    "ap-southeast-7": "590183813437",
+    "ca-west-1": "204538143572",
+    "cn-north-1": "727897471807",
+    "cn-northwest-1": "727897471807",
+    "eu-central-2": "380420809688",
+    "eu-south-1": "692866216735",
+    "eu-south-2": "503227376785",
+    "il-central-1": "780543022126",
+    "me-central-1": "914824155844",
+    "me-south-1": "217643126080",
+    "me-west-1": "124382933778",
+    "mx-central-1": "637423239942",
+    "sa-east-1": _COMMON_ACCOUNT,
+}
+"""Account of the registry of each region."""
+
+
+def against(backend: Backend, accelerator: str) -> str:
+    """Why no image serves the backend on SageMaker; empty when one does."""
+    container = backend.container
+    if _ECR.fullmatch(container.image):
+        return "" if container.engine is not Engine.TENSORRT_LLM else _no_image(container.engine)
+    if container.engine not in _PUBLIC or backend.runtime is not Runtime.CUDA:
+        return _no_image(container.engine)
+    if not container.image.startswith(_PUBLIC[container.engine]):
+        return f"it pulls from ECR only; copy {container.image} there, and name the copy with --image"
+    if container.engine is Engine.SGLANG and not accelerator.startswith(_SGLANG_ACCELERATORS):
+        return f"its image of SGLang is built for Hopper and Blackwell, not for {accelerator}"
+    if backend.region not in _ACCOUNTS:
+        return f"no registry of its images is known in {backend.region}; copy one to ECR, and name it with --image"
+    return ""
+
+
+def _no_image(engine: Engine) -> str:
+    return (
+        f"no image of {engine.value} for this accelerator answers as it asks; "
+        "take --engine custom with --image, an ECR image that serves /ping and /invocations on port 8080"
+    )
+
+
+def image(backend: Backend) -> str:
+    """The user's ECR image, or else that of the engine for SageMaker, in the backend's region."""
+    if _ECR.fullmatch(backend.container.image):
+        return backend.container.image
+    suffix = "com.cn" if backend.region.startswith("cn-") else "com"
+    registry = f"{_ACCOUNTS[backend.region]}.dkr.ecr.{backend.region}.amazonaws.{suffix}"
+    repository = "vllm" if backend.container.engine is Engine.VLLM else "sglang"
+    return f"{registry}/{repository}:server-sagemaker-cuda-{_tag(backend)}"
+
+
+def _tag(backend: Backend) -> str:
+    if backend.container.engine is Engine.SGLANG:
+        return _SGLANG_TAG
+    planned = re.search(r":v(\d+\.\d+)", backend.container.image)
+    return _VLLM_TAGS.get(planned[1] if planned else "", _NEWEST_VLLM_TAG)
+
+
+def host_image(backend: Backend) -> str:
+    """The image of the host whose driver the container needs; the default ones are too old for any of these."""
+    if backend.runtime is Runtime.NEURON:
+        return _NEURON_HOST
+    is_ours = _ECR.fullmatch(backend.container.image) is None
+    return _CUDA_12_HOST if is_ours and _tag(backend) in _CUDA_12_TAGS else _CUDA_13_HOST

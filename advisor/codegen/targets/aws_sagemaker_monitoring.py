@@ -1,0 +1,82 @@
+"""The alarms of a SageMaker endpoint: the plan's, on the metrics that SageMaker publishes for each variant.
+
+Source: "Amazon SageMaker AI metrics in Amazon CloudWatch"; utilisation of GPUs is summed up over those of an instance.
+"""
+
+from dataclasses import dataclass
+
+from advisor.codegen.alarms import Missing
+from advisor.codegen.model import Stack
+
+_INSTANCES = "/aws/sagemaker/Endpoints"
+_INVOCATIONS = "AWS/SageMaker"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What SageMaker calls a thing."""
+
+    namespace: str
+    name: str
+    statistic: str
+    per_accelerator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointAlarm:
+    """One alarm of each variant."""
+
+    name: str
+    description: str
+    metric: Metric
+    below: bool
+    threshold: float
+    periods: int
+    period_seconds: int
+    missing: str
+    needs_gpu: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name in the form that resources are named in."""
+        return self.name.replace("_", "-")
+
+
+_METRICS = {
+    "gpu_idle": Metric(_INSTANCES, "GPUUtilization", "Average", per_accelerator=True),
+    "gpu_memory": Metric(_INSTANCES, "GPUMemoryUtilization", "Maximum", per_accelerator=True),
+    "host_memory": Metric(_INSTANCES, "MemoryUtilization", "Maximum"),
+    "metrics_silent": Metric(_INSTANCES, "MemoryUtilization", "SampleCount"),
+    "no_requests": Metric(_INVOCATIONS, "Invocations", "Sum"),
+}
+"""Alarm of the plan → metric; the others are about hosts that nobody but SageMaker sees."""
+ERRORS = EndpointAlarm(
+    name="errors",
+    description="More than 1 percent of the requests of a variant fail; a deployment in progress is rolled back.",
+    metric=Metric(_INVOCATIONS, "Invocation5XXErrors", "Average"),
+    below=False,
+    threshold=0.01,
+    periods=3,
+    period_seconds=60,
+    missing=Missing.IS_FINE.value,
+)
+
+
+def alarms_of(stack: Stack) -> tuple[EndpointAlarm, ...]:
+    """The alarms of each variant, the one that rolls deployments back first."""
+    planned = tuple(
+        EndpointAlarm(
+            name=alarm.name,
+            description=alarm.description,
+            metric=_METRICS[alarm.name],
+            below=alarm.below,
+            threshold=1 if alarm.name == "metrics_silent" else alarm.threshold,
+            periods=alarm.periods,
+            period_seconds=alarm.period_seconds,
+            missing=alarm.missing.value,
+            needs_gpu=alarm.needs_gpu,
+        )
+        for alarm in stack.alarms
+        if alarm.name in _METRICS
+    )
+    return (ERRORS, *planned)
