@@ -140,4 +140,20 @@ class Serverless:
     provenance: Provenance
 
 
+@dataclass(frozen=True, slots=True)
+class TokenPrice:
+    """What a service asks for the tokens of a model. None is unknown."""
+
+    provider: str
+    api_model: str
+    """What the service calls the model."""
+    input_usd_per_million: float
+    cached_usd_per_million: float | None
+    """Of input tokens that the service has in its cache."""
+    output_usd_per_million: float
+    context_tokens: int | None
+    """Longest request."""
+    provenance: Provenance
+
+
 Facts = Mapping[str, Fact]

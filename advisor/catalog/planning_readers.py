@@ -12,6 +12,7 @@ from advisor.catalog.planning import (
     Quota,
     Serverless,
     SpotRisk,
+    TokenPrice,
 )
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Purchase, Quality
@@ -121,6 +122,23 @@ def read_serverless(directory: Path, sources: Sources) -> tuple[Serverless, ...]
         )
         for row in read_records(directory / "serverless.csv")
     )
+
+
+def read_token_prices(directory: Path, sources: Sources) -> dict[str, tuple[TokenPrice, ...]]:
+    """Prices of tokens by the name of the model, in the order of the file."""
+    found: dict[str, list[TokenPrice]] = {}
+    for row in read_records(directory / "token_prices.csv"):
+        price = TokenPrice(
+            provider=row.text("provider"),
+            api_model=row.text("api_model"),
+            input_usd_per_million=row.number("input_usd_per_million"),
+            cached_usd_per_million=row.optional_number("cached_input_usd_per_million"),
+            output_usd_per_million=row.number("output_usd_per_million"),
+            context_tokens=row.optional_integer("context_tokens"),
+            provenance=sources.of(row),
+        )
+        found.setdefault(row.text("model"), []).append(price)
+    return {model: tuple(prices) for model, prices in found.items()}
 
 
 def _quota(row: Record, sources: Sources) -> Quota:

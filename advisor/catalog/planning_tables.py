@@ -20,6 +20,7 @@ from advisor.catalog.planning import (
     Quota,
     Serverless,
     SpotRisk,
+    TokenPrice,
 )
 from advisor.catalog.values import InstanceType, Offer, Purchase, Region
 
@@ -109,6 +110,14 @@ class PlanningTables:
     def serverless(self) -> tuple[Serverless, ...]:
         """Accelerators that are paid for by the second."""
         return planning_readers.read_serverless(self.directory, self._sources)
+
+    def token_prices(self, model: str) -> tuple[TokenPrice, ...]:
+        """What services ask for tokens of the weights that the catalog has under this name."""
+        return self._token_prices.get(model, ())
+
+    @cached_property
+    def _token_prices(self) -> dict[str, tuple[TokenPrice, ...]]:
+        return planning_readers.read_token_prices(self.directory, self._sources)
 
     @cached_property
     def _sources(self) -> readers.Sources:

@@ -1,6 +1,6 @@
 """Models: from a name or a ``config.json`` to parameters, weight bytes, KV-cache bytes and whether it all fits."""
 
-from advisor.models.catalog import find_model, model_names
+from advisor.models.catalog import catalogued_name, find_model, model_names
 from advisor.models.memory import (
     FitRequest,
     MemoryFit,
@@ -23,6 +23,7 @@ __all__ = [
     "MemoryRange",
     "Model",
     "ServingShape",
+    "catalogued_name",
     "find_model",
     "fit_memory",
     "kv_bytes_per_token",

@@ -56,6 +56,12 @@ def find_model(name: str) -> Model:
     return _from_catalog(name)
 
 
+def catalogued_name(name: str) -> str:
+    """The name that the catalog has for a model, whatever its tuning and storage; "" for one that it does not know."""
+    row = _lookup(name.strip().lower())
+    return "" if row is None else row["name"]
+
+
 def _is_file(path: Path) -> bool:
     """Whether there is such a file; a name may be too long for one."""
     try:

@@ -10,6 +10,7 @@ from advisor.catalog.values import Purchase
 from advisor.cost import hourly_to_monthly
 from advisor.demand.values import Demand, TokenQuantiles
 from advisor.errors import InputError
+from advisor.models import catalogued_name
 from advisor.performance.stage import LoadLatency
 from advisor.plan.document import digest, plain
 from advisor.plan.fleet.choose import Choice
@@ -17,6 +18,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.narrowing import measure_first
 from advisor.plan.question import question_document
 from advisor.plan.sizing import Sized
+from advisor.plan.token_apis import TokenApi, token_apis
 from advisor.plan.values import CurrentCost, Option, Plan, PlanProvenance, Predicted, Savings
 from advisor.requirements import Requirements
 
@@ -73,8 +75,15 @@ def build_plan(
         measure_first=measure_first(options),
         fleet=choice.fleet,
         conflict=choice.conflict,
+        token_apis=_token_apis(requirements, catalog),
         question=question,
     )
+
+
+def _token_apis(requirements: Requirements, catalog: Catalog) -> tuple[TokenApi, ...]:
+    demand, tokens = demand_document(requirements.demand), requirements.demand.tokens
+    name = catalogued_name(requirements.workload.model)
+    return token_apis(catalog, name, demand, tokens.prefix_cache_hit_ratio, requirements.context_tokens)
 
 
 def nearest_misses(rejections: Sequence[Rejection]) -> tuple[Rejection, ...]:

@@ -8,6 +8,7 @@ from advisor.candidates import Rejection
 from advisor.cost import Cost
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Conflict, Fleet
+from advisor.plan.token_apis import TokenApi
 
 __all__ = [
     "SCHEMA",
@@ -149,6 +150,8 @@ class Plan:
     """The cheapest fleet over the hours of a week, types and purchases mixed; None where there is none."""
     conflict: Conflict | None = None
     """Why there is no fleet, where limits exclude each other."""
+    token_apis: tuple[TokenApi, ...] = ()
+    """What services that sell tokens would ask for the same weights and demand: a comparison, no option."""
     question: Mapping[str, Any] | None = None
     """What was asked, to the last bit: workload, model and demand, from which the same plan can be made again."""
     schema: str = SCHEMA

@@ -12,8 +12,11 @@ from codegen.scenarios import SCENARIOS
 from codegen.scenarios.ec2 import AGENT, variables
 from iac import harness
 
-NAMES = ("l4-spot", "h100-tp8", "eks-l4-spot", "mig-l4-spot", "vmss-a100")
-"""One of each kind of machine that is there."""
+NAMES = (
+    "mixed-fleet", "eks-scheduled", "mig-t4-attached", "tpu-vm-v6e-spot", "cloud-run-l4-to-zero", "vm-scale-set-h100-tp8",
+    "aks-two-regions",
+)  # fmt: skip
+"""One of each kind of machine."""
 
 
 def priced(terraform):
@@ -36,7 +39,8 @@ def test_plan_of_a_static_root_costs_the_plans_compute(instance_type, simulated_
     assert f"{costs.hourly * 730:.2f}" == f"{option.cost.compute_usd_per_month:.2f}"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name in SCENARIOS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_plan_and_code_cost_the_same(name, start, tmp_path):
     """Terraform's plan and the code read without it give the same hourly cost, on each cloud."""
     scenario = SCENARIOS[name]()

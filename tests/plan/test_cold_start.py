@@ -137,7 +137,7 @@ def test_more_bandwidth_never_takes_longer(one, other, source):
 
 def test_the_generated_volume_is_as_fast_as_taken_here():
     """The Terraform that is generated orders the disk bandwidth that cold starts are computed with."""
-    template = (data_dir("templates") / "terraform/aws/compute.tf.j2").read_text()
+    template = (data_dir("templates") / "terraform/aws-ec2/compute.tf.j2").read_text()
 
     assert f"throughput            = {DISK_GB_PER_SECOND * 1000:g}" in template
 

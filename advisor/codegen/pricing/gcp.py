@@ -1,6 +1,8 @@
 """What Google charges for: machines, managed groups, GKE node pools, Cloud Run with a GPU, TPUs."""
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
@@ -56,11 +58,14 @@ def _run(resource: Resource, _all: Resources) -> tuple[Use, ...]:
         return ()
     redundant = resource.first("template", "gpu_zonal_redundancy_disabled") is False
     least = first_known(resource.first("template", "scaling", "min_instance_count"), 0)
+    return (container(_region(resource), accelerator, least, redundant=redundant),)
+
+
+def container(region: str | None, accelerator: str, least: float | None, *, redundant: bool) -> Use:
+    """Containers of Cloud Run: above the fewest it is paid for by use, which no code knows."""
     service = "Cloud Run with zonal redundancy" if redundant else "Cloud Run"
-    what = _RUN.get(accelerator, accelerator)
-    # Above the fewest instances it is paid for by use, which no plan knows.
-    number = least or None
-    return (Use("gcp", _region(resource), what, Purchase.ON_DEMAND, number, service, "" if number else "by use"),)
+    remark = "" if least else "by use"
+    return Use("gcp", region, _RUN.get(accelerator, accelerator), Purchase.ON_DEMAND, least or None, service, remark)
 
 
 def _tpu(resource: Resource, _all: Resources) -> tuple[Use, ...]:
@@ -90,11 +95,16 @@ def _use(resource: Resource, machine: Resource, number: float | None) -> Use:
 def _with_attached(kind: object, machine: Resource) -> str | None:
     """N1 machines are listed with what is attached to them."""
     name = text(kind)
-    for one in machine.blocks("guest_accelerator"):
+    return with_attached(name, machine.blocks("guest_accelerator")) if name else None
+
+
+def with_attached(machine_type: str, accelerators: Iterable[Mapping[str, Any]]) -> str:
+    """The name in the catalog of a machine type with what is attached to it."""
+    for one in accelerators:
         attached = _ATTACHED.get(str(one.get("type")).rpartition("/")[2])
-        if name is not None and attached is not None:
-            return f"{name}+{one.get('count')}x{attached}"
-    return name
+        if attached is not None:
+            return f"{machine_type}+{one.get('count')}x{attached}"
+    return machine_type
 
 
 def _block(resource: Resource, name: str) -> Resource:
@@ -114,9 +124,14 @@ def _place(resource: Resource) -> str | None:
 
 
 def _region(resource: Resource) -> str | None:
-    place = (_place(resource) or "").rpartition("/")[2]
-    found = _ZONE.match(place)
-    return found["region"] if found else place or None
+    return region_of(_place(resource))
+
+
+def region_of(place: str | None) -> str | None:
+    """The region of a zone, or of a link to one; a region is its own."""
+    name = (place or "").rpartition("/")[2]
+    found = _ZONE.match(name)
+    return found["region"] if found else name or None
 
 
 RULES: Rules = {

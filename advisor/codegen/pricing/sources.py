@@ -7,8 +7,9 @@ from typing import Any
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
-from advisor.codegen.hcl import NOT_LITERAL, Document, literal, read_hcl, traversal
+from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
 from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
+from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.resources import Resource, planned, prior
 from advisor.codegen.pricing.uses import Use, first_known, text
 from advisor.errors import InputError
@@ -106,27 +107,46 @@ def _groups(document: Document) -> Mapping[str, Any] | None:
 
 
 def _uses(documents: list[Document], groups: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
-    """The machines of each group, under the resource that starts them."""
-    for document in documents:
-        for block in document.body.of("resource"):
-            kind, name = block.labels
-            for_each = block.attributes.get("for_each")
-            is_of_groups = for_each is not None and traversal(for_each.value.node) == ("local", _GROUPS)
-            if kind in RULES and is_of_groups:
-                for key, group in groups.items():
-                    yield Resource(f'{kind}.{name}["{key}"]', kind, name, {}), (_use(kind, group),)
+    """The machines of each group, under the resource that starts them, or else under the group."""
+    resources = [block for document in documents for block in document.body.of("resource")]
+    starting = [block for block in resources if block.labels[0] in RULES and _is_of_groups(block)]
+    clouds = [_PROVIDERS[cloud] for block in resources if (cloud := block.labels[0].partition("_")[0]) in _PROVIDERS]
+    for block in starting:
+        kind, name = block.labels
+        for key, group in groups.items():
+            yield Resource(f'{kind}.{name}["{key}"]', kind, name, {}), (_use(clouds[0], kind, group),)
+    if not starting and clouds:
+        for key, group in groups.items():
+            yield Resource(f'local.groups["{key}"]', "local", _GROUPS, {}), (_use(clouds[0], "", group),)
 
 
-def _use(kind: str, group: Mapping[str, Any]) -> Use:
-    types, place, market = (_first(group, names) for names in (_TYPES, _PLACES, _MARKETS))
-    numbers = (group.get("instances"), group.get("node_count"))
+def _is_of_groups(block: Block) -> bool:
+    for_each = block.attributes.get("for_each")
+    return for_each is not None and traversal(for_each.value.node) == ("local", _GROUPS)
+
+
+def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
+    place = text(_first(group, _PLACES))
+    region = region_of(place) if provider == "gcp" else place
+    if kind == "google_cloud_run_v2_service":
+        least, redundant = first_known(group.get("min_instances")), group.get("zonal_redundancy") is True
+        return container(region, str(group.get("accelerator")), least, redundant=redundant)
+    types = _first(group, _TYPES)
+    machine = text(types[0] if isinstance(types, list) and types else types)
     return Use(
-        provider=_PROVIDERS[kind.split("_", maxsplit=1)[0]],
-        region=text(place),
-        what=text(types[0] if isinstance(types, list) and types else types),
-        purchase=_PURCHASES.get(market),
-        number=first_known(*numbers),
+        provider=provider,
+        region=region,
+        what=with_attached(machine, [group.get("attached") or {}]) if machine else None,
+        purchase=_PURCHASES.get(_first(group, _MARKETS)),
+        number=_number(group),
     )
+
+
+def _number(group: Mapping[str, Any]) -> float | None:
+    """In the busiest hours; a scale set starts with its first profile's."""
+    profiles = group.get("profiles")
+    first = profiles[0].get("default") if isinstance(profiles, list) and profiles else None
+    return first_known(group.get("instances"), group.get("node_count"), first)
 
 
 def _first(group: Mapping[str, Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - a literal of the code

@@ -276,3 +276,27 @@ def test_directory_without_anything_to_price(price, tmp_path):
     code, _, err = price(".")
     assert code == 1
     assert "neither a plan as JSON nor code that advisor generated" in err
+
+
+GROUPS = {
+    "tpu": ('google_tpu_v2_vm', 'zone = "us-east5-b"\n machine_type = "ct6e-standard-4t"\n provisioning_model = "SPOT"\n instances = 2', "spot, ct6e-standard-4t", "2"),
+    "attached": ('google_compute_region_instance_group_manager', 'region = "us-central1"\n machine_type = "n1-standard-4"\n attached = { type = "nvidia-tesla-t4", count = 1 }\n instances = 1', "on-demand, n1-standard-4+1xT4", "1"),
+    "profiles": ('azurerm_linux_virtual_machine_scale_set', 'region = "eastus"\n size = "Standard_NC4as_T4_v3"\n priority = "Regular"\n profiles = [{ default = 3 }]', "on-demand, Standard_NC4as_T4_v3", "3"),
+    "by use": ('google_cloud_run_v2_service', 'region = "us-central1"\n accelerator = "nvidia-l4"\n min_instances = 0\n zonal_redundancy = false', "on-demand, L4", None),
+    "nodes of Karpenter": ('aws_iam_role', 'region = "us-east-1"', "on-demand, unknown type", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_groups_of_each_cloud_are_read_from_the_code(name, price, tmp_path):
+    """Type, purchase and number as the data of a root says them; what it does not say is unknown."""
+    kind, fields, said, number = GROUPS[name]
+    for_each = "" if kind == "aws_iam_role" else "  for_each = local.groups\n"
+    (tmp_path / "compute.tf").write_text(f'resource "{kind}" "this" {{\n{for_each}}}\n')
+    (tmp_path / "fleet.tf").write_text(f"locals {{\n  groups = {{\n    a = {{\n {fields}\n    }}\n  }}\n}}\n")
+    found = json.loads(price(".", "--format", "json")[1])
+    ((line,),) = [one["breakdown"]["resources"] for one in found["projects"]]
+    (component,) = line["costComponents"]
+    assert said in component["name"]
+    assert component["hourlyQuantity"] == number
+    assert (line["monthlyCost"] is None) == (number is None)
