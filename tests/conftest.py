@@ -17,6 +17,8 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ROOT = Path(__file__).parents[1]
+# Generated programs bring tests of their own, for their users.
+collect_ignore = ["golden"]
 
 # What the person who runs the tests has refreshed or negotiated must not enter their results.
 _NOBODY = tempfile.TemporaryDirectory(prefix="advisor-tests-")

@@ -25,14 +25,15 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
     no accelerator (load balancers, keys, logs) is counted and not priced.
     """
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
-    from advisor.codegen.pricing import infracost_document, price_table, read_project  # noqa: PLC0415
+    from advisor.codegen.pricing import infracost_document, price_table, read_projects  # noqa: PLC0415
 
     given = sys.stdin.read() if str(source) == "-" else None
-    project = read_project(source, given, load_catalog())
+    projects = read_projects(source, given, load_catalog())
     if output_format == "json":
-        text = json.dumps(infracost_document([project], datetime.now(UTC)), indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(infracost_document(projects, datetime.now(UTC)), indent=1, ensure_ascii=False) + "\n"
     else:
-        text = price_table(project)
+        text = "\n".join(price_table(one) for one in projects)
     deliver(text, output)
-    if output_format == "json" and project.now.unknown:
-        click.echo(f"note: the total lacks what has no price: {', '.join(project.now.unknown)}", err=True)
+    unknown = [address for one in projects for address in one.now.unknown]
+    if output_format == "json" and unknown:
+        click.echo(f"note: the total lacks what has no price: {', '.join(unknown)}", err=True)

@@ -79,12 +79,17 @@ def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
         Declaration(
             name=found["name"],
             description=_unescape(found["description"]),
-            type=(found["type"] or "").removesuffix("{") + ("{…}))" if found["more"] else ""),
+            type=_type(found["type"] or "", is_long=bool(found["more"])),
             default="{…}" if (found["default"] or "").endswith(("{", "[")) else found["default"] or "",
         )
         for found in _DECLARATION.finditer(text)
         if found[0].startswith(kind)
     )
+
+
+def _type(first_line: str, *, is_long: bool) -> str:
+    """A type on one line, with what a longer one holds left out."""
+    return first_line.removesuffix("{") + "{…}" + ")" * first_line.count("(") if is_long else first_line
 
 
 def _unescape(literal: str) -> str:

@@ -10,7 +10,22 @@ from advisor.plan.document import plan_from_json, plan_to_json
 from codegen.scenarios import SCENARIOS
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "stacks"
-IN_PYTHON_TOO = ("l4-spot", "inferentia2", "l40s-replicas", "hostile-names", "vm-scale-set-reactive")
+IN_PYTHON_TOO = (
+    "l4-spot",
+    "inferentia2",
+    "l40s-replicas",
+    "hostile-names",
+    "mixed-fleet",
+    "two-regions",
+    "scheduled",
+    "reactive",
+    "cloud-run-two-regions",
+    "mig-scheduled",
+    "sagemaker-mixed-scheduled",
+    "eks-scheduled",
+    "eks-karpenter-neuron",
+    "vm-scale-set-reactive",
+)
 """The programs of the others are evaluated and compared with the Terraform roots in ``tests/iac/test_pulumi.py``."""
 CASES = [
     *((name, Language.TERRAFORM) for name in SCENARIOS),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from advisor.codegen import Wanted
+from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.platforms.gcp import machine_of
 from advisor.codegen.selection import choose, of_fleet
@@ -92,6 +92,25 @@ def test_repair_waits_until_the_model_answers_or_does_not_happen():
     assert google_group("g2-standard-4").heals
     large = google_group("a3-highgpu-8g", weights_gib=376.3)
     assert (large.heals, large.healing_delay_seconds) == (False, 3600)
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "changes", "reason"),
+    [
+        (
+            "ct5lp-hightpu-4t",
+            {"accelerator_count": 4.0, "tensor_parallel": 4},
+            "starts no TPU v5e: Google offers it in GKE",
+        ),
+        ("ct6e-standard-4t", {"accelerator_count": 16.0, "tensor_parallel": 16}, "one of several hosts of a slice"),
+        ("g2-standard-4", {"engine": "tensorrt-llm", "accelerator": "L4"}, "speaks plain HTTP only"),
+    ],
+)
+def test_hosts_that_cannot_serve_are_refused_with_the_reason(instance_type, changes, reason):
+    """TPUs that Compute Engine does not start by themselves, and engines without TLS."""
+    plan = make_plan(option(instance_type, **({"accelerator": "TPU-v6e"} | changes)))
+    with pytest.raises(InputError, match=reason):
+        generate(plan, Language.TERRAFORM, Wanted(rank=1))
 
 
 def test_share_of_the_requests_finds_someone_at_all_hours():

@@ -24,6 +24,8 @@ from pulumi.runtime import mocks, stack
 
 _TIMEOUT_SECONDS = 120
 _SDKS = ("pulumi_aws", "pulumi_azure", "pulumi_gcp")
+_MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": [{"name": "eks-group"}]}]}}
+"""Outputs that programs read, beside those of every resource."""
 
 
 class Cloud(mocks.Mocks):
@@ -39,7 +41,7 @@ class Cloud(mocks.Mocks):
         """Record it."""
         self.registered.append({"type": args.typ, "name": args.name, "inputs": args.inputs})
         made_up = {"arn": f"arn:aws:sim:us-east-1:123456789012:{args.name}", "name": args.name, "latestVersion": 1}
-        return f"{args.name}-id", made_up | args.inputs
+        return f"{args.name}-id", made_up | _MADE_UP.get(args.typ, {}) | args.inputs
 
     def call(self, args):
         """Record it, and answer with the question."""

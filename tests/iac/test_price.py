@@ -6,7 +6,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.codegen import Language, generate
-from advisor.codegen.pricing import read_project
+from advisor.codegen.pricing import read_projects
 from codegen.plans import make_option, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.ec2 import AGENT, variables
@@ -14,14 +14,14 @@ from iac import harness
 
 NAMES = (
     "mixed-fleet", "eks-scheduled", "mig-t4-attached", "tpu-vm-v6e-spot", "cloud-run-l4-to-zero", "vm-scale-set-h100-tp8",
-    "aks-two-regions",
 )  # fmt: skip
 """One of each kind of machine."""
 
 
 def priced(terraform):
     """The costs of the plan of a root."""
-    return read_project(terraform.directory, json.dumps(terraform.plan()), load_catalog()).now
+    (project,) = read_projects(terraform.directory, json.dumps(terraform.plan()), load_catalog())
+    return project.now
 
 
 @pytest.mark.parametrize("instance_type", ["g6.xlarge", "g5.12xlarge"])
@@ -46,6 +46,15 @@ def test_plan_and_code_cost_the_same(name, start, tmp_path):
     scenario = SCENARIOS[name]()
     in_plan = priced(start(name, filled=True))
     harness.write_module(generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files, tmp_path / "code")
-    in_code = read_project(tmp_path / "code", None, load_catalog()).now
+    (project,) = read_projects(tmp_path / "code", None, load_catalog())
+    in_code = project.now
     assert in_code.costs
     assert in_code.hourly == in_plan.hourly
+
+
+@pytest.mark.slow
+def test_pool_of_a_cluster_that_is_not_in_the_plan_is_unknown(start):
+    """A pool says no place, and its cluster is the user's: no price is better than that of some region."""
+    costs = priced(start("aks-a100-spot", filled=True))
+    assert len(costs.unknown) == 1
+    assert costs.hourly is None

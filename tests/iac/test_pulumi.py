@@ -1,8 +1,6 @@
 """What Pulumi's SDK says of the generated programs in Python, and whether they describe what the Terraform roots do."""
 
-import datetime as dt
 import json
-import os
 import subprocess
 import sys
 
@@ -11,21 +9,9 @@ import pytest
 from advisor.codegen import Language, generate
 from codegen.scenarios import SCENARIOS
 from iac import harness, parity
-from iac.modules import needs
+from iac.modules import needs, of_today
 
 PROGRAMS = [name for name, make in SCENARIOS.items() if Language.PYTHON in make().languages]
-_SHARES = 3
-"""A quick run takes one program out of so many, another one every day; ADVISOR_EVERY_STACK=1 takes all."""
-
-
-def of_today(names):
-    """Those that this run evaluates; always the first of all."""
-    if os.environ.get("ADVISOR_EVERY_STACK") == "1":
-        return list(names)
-    day = dt.datetime.now(dt.UTC).toordinal()
-    return [name for place, name in enumerate(names) if place == 0 or place % _SHARES == day % _SHARES]
-
-
 TODAY = of_today(PROGRAMS)
 
 

@@ -1,7 +1,6 @@
 """What real Terraform says of the generated roots, against the schemas of today's providers."""
 
-import datetime as dt
-import os
+import dataclasses
 import re
 
 import pytest
@@ -9,15 +8,14 @@ import pytest
 from advisor.codegen import Language
 from codegen.scenarios import SCENARIOS
 from iac import harness
+from iac.modules import of_today
 
 NAMES = [name for name, make in SCENARIOS.items() if Language.TERRAFORM in make().languages]
 QUICK = "l4-spot"
-"""The scenario whose whole life is tried in every run."""
-EVERY = os.environ.get("ADVISOR_EVERY_STACK") == "1"
-THIRD = dt.datetime.now(tz=dt.UTC).timetuple().tm_yday % 3
-"""A life takes long, so each scenario has its turn every third day."""
-TURN = [name for number, name in enumerate(sorted(NAMES)) if EVERY or number % 3 == THIRD]
-LIVES = [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in TURN if name != QUICK)]
+"""The scenario whose whole life is tried in every run; the lives of others take their turns."""
+TODAY = of_today(NAMES)
+LIVES = [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in TODAY if name != QUICK)]
+NETWORK = SCENARIOS[QUICK]().variables["networks"]["us-east-1"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,13 +43,42 @@ def test_apply_then_plan_changes_nothing_and_destroy_leaves_nothing(name, start)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TURN[:: max(1, len(TURN) // 4)])
+@pytest.mark.parametrize("name", TODAY[:: max(1, len(TODAY) // 4)])
 def test_root_works_with_the_oldest_admitted_core(name, start):
     """Terraform 1.9.8 validates, tests and plans what 1.15 does."""
     terraform = start(name, "floor", filled=True)
     assert terraform("validate", "-json").ok().json["valid"]
     terraform("test", "-no-color").ok()
     terraform.plan()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"networks": {}}, "Give networks for exactly the regions of the plan: us-east-1."),
+        ({"networks": {"us-east-1": NETWORK | {"certificate_arn": None}}}, "Each network needs certificate_arn"),
+        ({"networks": {"us-east-1": NETWORK | {"private_subnet_ids": []}}}, "zones as the plan spreads over: 2 in"),
+        ({"networks": {"us-east-1": NETWORK | {"vpc_id": "subnet-1"}}}, "an id such as vpc-0123456789abcdef0"),
+        ({"ami_ids": {"nowhere": "ami-1"}}, "for groups of the plan: us-east-1-g6-xlarge-fp8-tp1-spot."),
+        ({"advisor_package": "advisor"}, "must be the https:// address of a wheel"),
+    ],
+    ids=["no network", "no certificate", "no subnet", "no vpc", "no such group", "no wheel"],
+)
+def test_what_is_missing_is_named(changes, told, start):
+    """A value that is missing or wrong ends the plan with a message that says what to pass."""
+    refused = start(QUICK, filled=True, **changes)("plan", "-no-color", "-input=false")
+    assert refused.code == 1
+    assert told in " ".join(refused.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("name", [QUICK, "two-regions"])
+def test_root_is_a_module_of_another_root(name, start):
+    """The example calls the root as a module, and plans as it stands."""
+    terraform = start(name)
+    example = dataclasses.replace(terraform, directory=terraform.directory / "examples" / "complete")
+    example.init()
+    assert example("validate", "-json").ok().json["diagnostics"] == []
+    assert example.plan()["resource_changes"]
 
 
 def test_mistakes_do_not_pass(simulated_clouds, tmp_path):

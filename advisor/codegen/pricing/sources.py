@@ -12,6 +12,7 @@ from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_o
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.resources import Resource, planned, prior
 from advisor.codegen.pricing.uses import Use, first_known, text
+from advisor.codegen.writing.record import read_record
 from advisor.errors import InputError
 
 _PLANS = ("plan.json", "tfplan.json")
@@ -27,6 +28,19 @@ _PURCHASES: Mapping[Any, Purchase] = {
     **dict.fromkeys((True, "SPOT", "Spot"), Purchase.SPOT),
 }
 """How groups of each cloud say it; any other way has no price in the catalog."""
+
+
+def read_projects(path: Path, given: str | None, catalog: Catalog) -> tuple[Project, ...]:
+    """The costs of what lies at a path; of a generated directory with a root for each cloud, those of each root.
+
+    Raises:
+        InputError: as of :func:`read_project`.
+    """
+    if given is None and path.is_dir():
+        roots = [root for root in read_record(path).roots if root and (path / root).is_dir()]
+        if roots:
+            return tuple(read_project(path / root, None, catalog) for root in roots)
+    return (read_project(path, given, catalog),)
 
 
 def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:

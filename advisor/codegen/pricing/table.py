@@ -15,7 +15,7 @@ def price_table(project: Project) -> str:
     rows = [_HEADS, *(row for cost in now.costs for row in _rows(cost))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
     lines = [_line(row, widths) for row in rows]
-    return "\n".join([*lines, "", *_totals(project), *_left_out(now)]) + "\n"
+    return "\n".join([f"{project.name}:", "", *lines, "", *_totals(project), *_left_out(now)]) + "\n"
 
 
 def _rows(cost: Cost) -> Iterator[tuple[str, ...]]:

@@ -8,6 +8,7 @@ from advisor.codegen.targets.azure_aks import AKS
 from advisor.codegen.targets.azure_container_apps import CONTAINER_APPS
 from advisor.codegen.targets.azure_vm_scale_set import VM_SCALE_SET
 from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
+from advisor.codegen.targets.gcp_gke import GKE
 from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
 from advisor.codegen.targets.target import Files, Target
 from advisor.errors import InputError
@@ -23,6 +24,7 @@ TARGETS: tuple[Target, ...] = (
     CONTAINER_APPS,
     VM_SCALE_SET,
     CLOUD_RUN,
+    GKE,
     MIG,
     TPU_VM,
 )
@@ -56,6 +58,6 @@ def _default(stack: Stack) -> str:
     """Plain instances, unless the plan is for something else."""
     if any(group.is_serverless for group in stack.groups):
         return {"gcp": "cloud-run", "azure": "container-apps"}.get(stack.provider, "sagemaker")
-    if stack.provider == "gcp" and any(group.platform.runtime is Runtime.TPU for group in stack.groups):
+    if stack.provider == "gcp" and all(group.platform.runtime is Runtime.TPU for group in stack.groups):
         return "tpu-vm"
     return {"aws": "ec2", "gcp": "mig", "azure": "vm-scale-set"}[stack.provider]

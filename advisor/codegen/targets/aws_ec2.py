@@ -42,7 +42,7 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/network.py": "network.py.j2",
     "inference/plan.py": "plan.py.j2",
-    "inference/policies.py": "policies.py.j2",
+    "inference/policies.py": "aws_policies.py.j2",
     "inference/settings.py": "settings.py.j2",
     "inference/user_data.sh": "aws_user_data.sh.j2",
     "tests/test_stack.py": "test_stack.py.j2",
@@ -169,6 +169,8 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "scales": stack.scaling is not Scaling.STATIC,
         "warmup_seconds": _WARMUP_SECONDS,
+        "has_on_demand": not all(group.is_spot for group in stack.groups),
+        "shares_port": any(backend.container.shares_port for backend in stack.backends),
         "has_budget": not any(_partition(region) in _WITHOUT_BUDGETS for region in stack.regions),
         "warms": any(_is_warmed(stack, group) for group in stack.groups),
     }
@@ -198,9 +200,10 @@ def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     warm = {"warm_pool": _is_warmed(stack, group), "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS)}
     if stack.scaling is Scaling.SCHEDULED:
         return warm | {"schedule": _schedule(group)}
+    is_alone = [one.backend for one in stack.groups].count(group.backend) == 1
     return warm | {
         "requests_per_minute": group.requests_per_second_per_instance * _SECONDS_PER_MINUTE,
-        "launch_ahead_seconds": min(group.start_seconds, _LONGEST_BUFFER_SECONDS),
+        "launch_ahead_seconds": min(group.start_seconds, _LONGEST_BUFFER_SECONDS) if is_alone else None,
     }
 
 

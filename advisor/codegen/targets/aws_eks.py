@@ -20,7 +20,8 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
 )
 from advisor.codegen.model import ComputeGroup, Language, Region, Runtime, Scaling, Stack
-from advisor.codegen.rendering import render_terraform
+from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 
@@ -41,6 +42,26 @@ _TEMPLATES = {
     "versions.tf": "versions.tf.j2",
 }
 _NODE_GROUP_TEMPLATES = {"compute.tf": "compute.tf.j2"}
+_PYTHON = "pulumi-python/aws-eks"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/encryption.py": "encryption.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/identity.py": "identity.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/policies.py": "aws_policies.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_NODE_GROUP_TEMPLATES = {"inference/compute.py": "compute.py.j2"}
+_PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
+_ANSWERS = {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"}
+"""What data sources say in the tests of a program."""
+_MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": [{"name": "eks-group"}]}]}}
+"""What EKS makes beside a node group, in those tests."""
 
 _MANNER = ClusterManner()
 _GPU_LABEL = "nvidia.com/gpu.present"
@@ -79,19 +100,41 @@ class PodAlarm:
 
 
 def _terraform(stack: Stack) -> Files:
-    known = _known(stack, is_karpenter=False)
-    files = render_terraform(_TERRAFORM, _TEMPLATES | _NODE_GROUP_TEMPLATES, stack, known)
-    return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
+    templates = _TEMPLATES | _NODE_GROUP_TEMPLATES
+    return _with_objects(stack, render_terraform(_TERRAFORM, templates, stack, _known(stack, is_karpenter=False)))
 
 
 def _karpenter_terraform(stack: Stack) -> Files:
-    files = dict(render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, is_karpenter=True)))
-    files |= kubernetes_files(stack, _MANNER)
+    known = _known(stack, is_karpenter=True)
+    return _with_objects(stack, render_terraform(_TERRAFORM, _TEMPLATES, stack, known), _node_pools(stack))
+
+
+def _python(stack: Stack) -> Files:
+    templates = _PYTHON_TEMPLATES | _PYTHON_NODE_GROUP_TEMPLATES
+    known = _python_known(stack, is_karpenter=False) | {"made_up": _MADE_UP}
+    return _with_objects(stack, render_pulumi(_PYTHON, templates, stack, known))
+
+
+def _karpenter_python(stack: Stack) -> Files:
+    known = _python_known(stack, is_karpenter=True)
+    return _with_objects(stack, render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, known), _node_pools(stack))
+
+
+def _with_objects(stack: Stack, *files: Files) -> Files:
+    """What all languages have: the Kubernetes objects."""
+    together = dict(kubernetes_files(stack, _MANNER))
+    for some in files:
+        together |= some
+    return dict(sorted(together.items()))
+
+
+def _node_pools(stack: Stack) -> Files:
+    files = {}
     for region in stack.regions:
         known = {"stack": stack, "pools": [_pool(stack, one) for one in stack.groups if one.region == region.name]}
         for name in ("kustomization.yaml", "nodes.yaml"):
             files[f"kubernetes/karpenter/{region.name}/{name}"] = fill("kubernetes", f"karpenter/{name}.j2", known)
-    return dict(sorted(files.items()))
+    return files
 
 
 def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
@@ -112,6 +155,37 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "block_group": on_demand[0] if on_demand else "",
         "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
+    }
+
+
+def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
+    known = dict(_known(stack, is_karpenter=is_karpenter))
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "namespace": stack.name,
+        "regions": calls("Region", known["regions"]),
+        "groups": calls("Group", known["groups"]),
+        "alarms": calls("Alarm", {one.name: _python_alarm(one) for one in known["alarms"]}),
+    }
+    return known | {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": Call("Fleet", fleet),
+        "example_clusters": calls("Cluster", known["clusters"]),
+        "configuration": {"clusters": known["clusters"], "alert_emails": ["oncall@example.com"]},
+    }
+
+
+def _python_alarm(alarm: PodAlarm) -> Mapping[str, object]:
+    return {
+        "description": alarm.description,
+        "metric": alarm.metric,
+        "statistic": alarm.statistic,
+        "below": alarm.below,
+        "threshold": alarm.threshold,
+        "periods": alarm.periods,
+        "rings_when_silent": alarm.rings_when_silent,
+        "accelerator": alarm.accelerator,
     }
 
 
@@ -238,13 +312,13 @@ EKS = Target(
     name="eks",
     provider="aws",
     title="EKS managed node groups",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=obstacle_to_kubernetes,
 )
 EKS_KARPENTER = Target(
     name="eks-karpenter",
     provider="aws",
     title="EKS with Karpenter",
-    renderers={Language.TERRAFORM: _karpenter_terraform},
+    renderers={Language.TERRAFORM: _karpenter_terraform, Language.PYTHON: _karpenter_python},
     obstacle=obstacle_to_kubernetes,
 )

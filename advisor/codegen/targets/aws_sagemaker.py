@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Region, Scaling, Stack
-from advisor.codegen.rendering import render_terraform
+from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Quota, Region, Scaling, Stack
+from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.stack import percents
 from advisor.codegen.targets import aws_sagemaker_images as images
 from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
@@ -35,6 +36,27 @@ _TEMPLATES = {
     "versions.tf": "versions.tf.j2",
 }
 _SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
+_PYTHON = "pulumi-python/aws-sagemaker"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/encryption.py": "encryption.py.j2",
+    "inference/endpoint.py": "endpoint.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/identity.py": "identity.py.j2",
+    "inference/models.py": "models.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/network.py": "network.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/policies.py": "aws_policies.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
+_PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
+_ANSWERS = {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"}
+"""What data sources say in the tests of a program."""
 
 _PORT = 8080
 """Where SageMaker calls /ping and /invocations."""
@@ -101,6 +123,38 @@ def _terraform(stack: Stack) -> Files:
     return render_terraform(_TERRAFORM, templates, stack, _known(stack))
 
 
+def _python(stack: Stack) -> Files:
+    known = _known(stack)
+    templates = _PYTHON_TEMPLATES if stack.scaling is Scaling.STATIC else _PYTHON_TEMPLATES | _PYTHON_SCALING_TEMPLATES
+    weights = {"model_data": known["example_data"]} if known["example_data"] else {}
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": _python_fleet(stack, known),
+        "networks": calls("Network", known["networks"]),
+        "rollback_alarm": monitoring.ERRORS.name,
+        "scales": stack.scaling is not Scaling.STATIC,
+        "configuration": {"networks": known["networks"], **weights, "alert_emails": ["oncall@example.com"]},
+    }
+    return render_pulumi(_PYTHON, templates, stack, {**known, **more})
+
+
+def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+    """The plan as the program holds it."""
+    groups = {
+        key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
+        for key, group in known["groups"].items()
+    }
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "regions": calls("Region", known["regions"]),
+        "backends": calls("Backend", known["backends"]),
+        "groups": calls("Group", groups),
+        "alarms": calls("Alarm", {alarm.name: alarm.facts for alarm in known["alarms"]}),
+    }
+    return Call("Fleet", fleet)
+
+
 def _known(stack: Stack) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
     alarms = monitoring.alarms_of(stack)
@@ -121,7 +175,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         },
         "serves_where": "on a SageMaker real-time endpoint in each region; each group is a production variant",
         "cautions": (_PRICES, *stack.summary.cautions),
-        "quotas": [f"{ml_type(name)} for endpoint usage" for name in sorted(_types(stack))],
+        "quotas": [
+            Quota(f"{ml_type(name)} for endpoint usage", "SageMaker", "instances") for name in sorted(_types(stack))
+        ],
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
     }
@@ -238,6 +294,6 @@ SAGEMAKER = Target(
     name="sagemaker",
     provider="aws",
     title="SageMaker",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_obstacle,
 )

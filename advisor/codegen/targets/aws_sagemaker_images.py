@@ -59,6 +59,8 @@ _ACCOUNTS: Mapping[str, str] = dict.fromkeys(_COMMON_REGIONS, _COMMON_ACCOUNT) |
 def against(backend: Backend, accelerator: str) -> str:
     """Why no image serves the backend on SageMaker; empty when one does."""
     container = backend.container
+    if backend.region not in _ACCOUNTS:
+        return f"no registry of its images is known in {backend.region}"
     if _ECR.fullmatch(container.image):
         return "" if container.engine is not Engine.TENSORRT_LLM else _no_image(container.engine)
     if container.engine not in _PUBLIC or backend.runtime is not Runtime.CUDA:
@@ -67,8 +69,6 @@ def against(backend: Backend, accelerator: str) -> str:
         return f"it pulls from ECR only; copy {container.image} there, and name the copy with --image"
     if container.engine is Engine.SGLANG and not accelerator.startswith(_SGLANG_ACCELERATORS):
         return f"its image of SGLang is built for Hopper and Blackwell, not for {accelerator}"
-    if backend.region not in _ACCOUNTS:
-        return f"no registry of its images is known in {backend.region}; copy one to ECR, and name it with --image"
     return ""
 
 

@@ -3,6 +3,7 @@
 Source: "Amazon SageMaker AI metrics in Amazon CloudWatch"; utilisation of GPUs is summed up over those of an instance.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from advisor.codegen.alarms import Missing
@@ -40,6 +41,23 @@ class EndpointAlarm:
     def title(self) -> str:
         """The name in the form that resources are named in."""
         return self.name.replace("_", "-")
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """Everything but the name."""
+        return {
+            "description": self.description,
+            "namespace": self.metric.namespace,
+            "metric": self.metric.name,
+            "statistic": self.metric.statistic,
+            "below": self.below,
+            "threshold": self.threshold,
+            "per_accelerator": self.metric.per_accelerator,
+            "periods": self.periods,
+            "period_seconds": self.period_seconds,
+            "missing": self.missing,
+            "needs_gpu": self.needs_gpu,
+        }
 
 
 _METRICS = {

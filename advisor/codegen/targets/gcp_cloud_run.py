@@ -6,14 +6,16 @@ its metrics in Cloud Monitoring, read in November 2026.
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Language, Quota, Scaling, Stack
 from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
+from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
-from advisor.codegen.rendering import render_terraform
+from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
 from advisor.codegen.targets.target import Files, Target
 
@@ -34,6 +36,23 @@ _TEMPLATES = {
     "variables.tf": "variables.tf.j2",
     "versions.tf": "gcp_versions.tf.j2",
 }
+_PYTHON = "pulumi-python/gcp-cloud-run"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/compute.py": "compute.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/identity.py": "identity.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/network.py": "network.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
+_ANSWERS = {"number": "123456789012"}
+"""What data sources say in the tests of a program."""
 _CONTAINER_PORT = 8080
 """Where Cloud Run sends requests by default; TLS ends before the container."""
 _LONGEST_SERVICE = 24
@@ -45,7 +64,9 @@ _ENGINE_GIB = 6
 """Host memory of the engine beside the files: an estimate."""
 _PROBE_SECONDS = 10
 _REGISTRY = "docker.io/"
-"""What an image without a registry means; Cloud Run pulls from there and from Google's registries only."""
+"""What an image without a registry means."""
+# Cloud Run pulls from Docker Hub and from Google's registries only.
+_PULLED = re.compile(r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io|docker\.io)/.+")
 _NAME_OPTIONS = {Engine.VLLM: "--served-model-name=", Engine.SGLANG: "--served-model-name="}
 """How clients go on calling a model that is served from a folder."""
 _UTILIZATION_METRICS = {
@@ -114,6 +135,44 @@ def _terraform(stack: Stack) -> Files:
     return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
 
 
+def _python(stack: Stack) -> Files:
+    known = _known(stack)
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": _python_fleet(stack, known),
+        "differences": tuple(_cautions(stack)),
+        "configuration": _configuration(known),
+    }
+    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+
+
+def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+    """The plan as the program holds it."""
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "regions": calls("Region", known["regions"]),
+        "backends": calls("Backend", known["backends"]),
+        "groups": calls("Group", known["groups"]),
+        "alerts": calls("Alert", known["alerts"]),
+    }
+    return Call("Fleet", fleet)
+
+
+def _configuration(known: Mapping[str, Any]) -> Mapping[str, object]:
+    """Examples of the settings that have no default, and of who calls and is told."""
+    given = {"container_images": known["example_images"], "model_ids": known["example_models"]}
+    return {
+        "project_id": "my-project",
+        "network": "projects/my-project/global/networks/inference",
+        "subnetworks": known["subnetworks"],
+        "invokers": ["serviceAccount:app@my-project.iam.gserviceaccount.com"],
+        **{name: value for name, value in given.items() if value},
+        "alert_emails": ["oncall@example.com"],
+        "billing_account": "012345-567890-ABCDEF",
+    }
+
+
 def _known(stack: Stack) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
     return {
@@ -128,6 +187,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on Cloud Run, reached from inside the network",
         "subnetworks": {
             region.name: f"projects/my-project/regions/{region.name}/subnetworks/inference" for region in stack.regions
+        },
+        "example_images": {
+            backend.key: f"us-docker.pkg.dev/my-project/copies/{backend.container.image.rpartition('/')[2]}"
+            for backend in stack.backends
+            if _PULLED.fullmatch(_image(backend.container.image)) is None
         },
         "example_models": {
             backend.key: "organisation/model"
@@ -183,7 +247,9 @@ def _backend(backend: Backend) -> Mapping[str, object]:
         "name_option": _NAME_OPTIONS.get(container.engine, ""),
         "revision_option": container.revision_option,
         "arguments": _arguments(container),
-        "environment": dict(container.environment),
+        "model_environment": container.model_environment,
+        "model_prefix": container.model_prefix,
+        "environment": _environment(container),
         "health_path": container.health_path,
     }
 
@@ -191,6 +257,12 @@ def _backend(backend: Backend) -> Mapping[str, object]:
 def _arguments(container: Container) -> list[str]:
     port = f"{container.port_option}{_CONTAINER_PORT}"
     return [*container.arguments, *([port] if container.port_option else [])]
+
+
+def _environment(container: Container) -> Mapping[str, str]:
+    """Cloud Run sets PORT itself, and refuses another."""
+    port = container.port_environment
+    return dict(container.environment) | ({port: f"{_CONTAINER_PORT}"} if port not in ("", "PORT") else {})
 
 
 def _image(image: str) -> str:
@@ -242,6 +314,6 @@ CLOUD_RUN = Target(
     name="cloud-run",
     provider="gcp",
     title="Cloud Run",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_obstacle,
 )

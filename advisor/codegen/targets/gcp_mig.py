@@ -63,9 +63,8 @@ _TARGET_UTILIZATION = 0.8
 _STOP_MARGIN_SECONDS = 30
 _KEY = "/etc/inference/key.pem"
 _CERTIFICATE = "/etc/inference/certificate.pem"
-_NO_HOST_PATH = "tpu-v5-lite-podslice"
+_WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 """Google starts TPU v5e through GKE and the older Cloud TPU API only."""
-_NO_ROOM = "a TPU machine of this type is one of several that form a slice, which is not generated"
 
 
 def _terraform(stack: Stack) -> Files:
@@ -150,7 +149,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
 def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
     """Which parts of the templates a stack of this shape needs."""
     return {
-        "is_tpu": stack.groups[0].platform.runtime is Runtime.TPU,
+        "has_tpu": any(group.platform.runtime is Runtime.TPU for group in stack.groups),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "scales": stack.scaling is not Scaling.STATIC,
@@ -258,19 +257,23 @@ def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
     }
 
 
-def _against_gpus(stack: Stack) -> str:
-    return refusal_of_hosts(stack, Runtime.CUDA)
-
-
-def _against_tpus(stack: Stack) -> str:
-    refusal = refusal_of_hosts(stack, Runtime.TPU)
+def _obstacle(stack: Stack) -> str:
+    refusal = refusal_of_hosts(stack)
     if refusal:
         return refusal
-    if any(one.accelerator_type == _NO_HOST_PATH for one in google_groups(stack)):
-        return "Compute Engine starts no TPU v5e: Google offers it in GKE"
-    if any(one.tpu_topology == "" for one in google_groups(stack)):
-        return _NO_ROOM
+    for one in google_groups(stack):
+        if one.accelerator_type == _WITHOUT_HOSTS:
+            return "Compute Engine starts no TPU v5e: Google offers it in GKE"
+        if one.group.platform.runtime is Runtime.TPU and not one.tpu_topology:
+            return f"{one.machine_type} is one of several hosts of a slice, which are not generated"
     return ""
+
+
+def _obstacle_of_tpus(stack: Stack) -> str:
+    for group in stack.groups:
+        if group.platform.runtime is not Runtime.TPU:
+            return f"{group.instance_type} is no TPU VM"
+    return _obstacle(stack)
 
 
 MIG = Target(
@@ -278,12 +281,12 @@ MIG = Target(
     provider="gcp",
     title="Managed instance groups",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
-    obstacle=_against_gpus,
+    obstacle=_obstacle,
 )
 TPU_VM = Target(
     name="tpu-vm",
     provider="gcp",
     title="TPU VMs",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
-    obstacle=_against_tpus,
+    obstacle=_obstacle_of_tpus,
 )

@@ -7,7 +7,7 @@ provider's reference, read in November 2026.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.model import ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
 
 _LONGEST_WAIT_SECONDS = 3600
@@ -143,14 +143,10 @@ def _window(hour: int, minute: int, lasts_minutes: int, instances: int, weekdays
     return Window(f"from-{start.name}-for-{lasts_minutes}m", start.cron, lasts_minutes * 60, instances)
 
 
-def refusal_of_hosts(stack: Stack, runtime: Runtime) -> str:
-    """Why hosts of their own cannot serve *stack* with this runtime; empty when they can."""
-    for group in stack.groups:
-        if group.is_serverless:
-            return "a serverless group has no hosts"
-        if group.platform.runtime is not runtime:
-            return f"{group.instance_type} is no {'TPU' if runtime is Runtime.TPU else 'GPU'} machine"
-    for backend in stack.backends:
-        if backend.container.tls_options is None:
-            return "the engine speaks plain HTTP only, and the way to the hosts has to be encrypted"
+def refusal_of_hosts(stack: Stack) -> str:
+    """Why hosts behind a load balancer cannot serve *stack*; empty when they can."""
+    if any(group.is_serverless for group in stack.groups):
+        return "a serverless group has no hosts"
+    if any(backend.container.tls_options is None for backend in stack.backends):
+        return "the engine speaks plain HTTP only, and the way to the hosts has to be encrypted"
     return ""

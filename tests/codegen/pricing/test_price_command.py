@@ -229,7 +229,7 @@ def test_table_names_what_is_left_out(price, tmp_path):
     assert f"total of what is known: {month} USD a month of 730 hours" in out
     assert "not known, and not in the total: aws_instance.cpu" in out
     assert "not priced here: 1 aws_lb" in out
-    assert out.splitlines()[0].split() == ["resource", "what", "number", "USD/hour", "each", "USD/month"]
+    assert out.splitlines()[2].split() == ["resource", "what", "number", "USD/hour", "each", "USD/month"]
 
 
 def test_generated_directory_costs_what_the_plan_says(price, tmp_path):
@@ -300,3 +300,15 @@ def test_groups_of_each_cloud_are_read_from_the_code(name, price, tmp_path):
     assert said in component["name"]
     assert component["hourlyQuantity"] == number
     assert (line["monthlyCost"] is None) == (number is None)
+
+
+def test_each_root_of_a_fleet_over_clouds_is_a_project(price, tmp_path):
+    """A directory with a folder for each cloud: a project each, and their sum."""
+    google = make_group(provider="gcp", region="us-central1", instance_type="g2-standard-8")
+    plan = make_fleet_plan(make_group(), google)
+    write_files(generate(plan), tmp_path / "infra")
+    found = json.loads(price("infra", "--format", "json")[1])
+    assert [project["name"] for project in found["projects"]] == ["aws", "gcp"]
+    parts = [Decimal(project["breakdown"]["totalHourlyCost"]) for project in found["projects"]]
+    assert Decimal(found["totalHourlyCost"]) == sum(parts)
+    assert all(part > 0 for part in parts)

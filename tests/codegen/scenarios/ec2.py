@@ -161,9 +161,10 @@ def scheduled_to_zero() -> Scenario:
 
 
 def reactive() -> Scenario:
-    """The number of instances follows the load, in two regions."""
+    """The number of instances follows the load, in two regions; in one of them two groups share a target group."""
     return _fleet(
-        make_group(request_shares=(0.5, 0.5)),
+        make_group(request_shares=(0.3, 0.3)),
+        make_group(purchase="spot", instances=(1, 2), instance_usd_per_hour=0.3117, request_shares=(0.2, 0.2)),
         make_group(region="us-west-2", purchase="spot", instances=(1, 5), instance_usd_per_hour=0.3011,
                    request_shares=(0.5, 0.5)),
         policy=Policy.REACTIVE,

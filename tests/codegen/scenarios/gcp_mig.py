@@ -206,6 +206,19 @@ def tpu_v5p_scheduled() -> Scenario:
     return Scenario(make_fleet_plan(group), variables=_variables("us-east5"))
 
 
+def gpu_and_tpu() -> Scenario:
+    """Both kinds in one fleet, in two regions: only GPU hosts come with Docker."""
+    gpus = make_group(**_place("us-central1", "g2-standard-8"), instances=(2, 2), request_shares=(0.5, 0.5))
+    tpus = make_group(
+        **_place("us-east5", "ct6e-standard-1t", accelerator="TPU-v6e"),
+        instances=(1, 1),
+        request_shares=(0.5, 0.5),
+        instance_usd_per_hour=2.7,
+    )
+    plan = make_fleet_plan(gpus, tpus, policy=Policy.STATIC)
+    return Scenario(plan, variables=_variables("us-central1", "us-east5", **_PACKAGE))
+
+
 SCENARIOS: Mapping[str, Make] = {
     "mig-l4-spot": l4_spot,
     "mig-a100-tp8": a100_tp8,
@@ -216,6 +229,7 @@ SCENARIOS: Mapping[str, Make] = {
     "mig-two-regions": two_regions,
     "mig-scheduled": scheduled,
     "mig-reactive": reactive,
+    "mig-gpu-and-tpu": gpu_and_tpu,
     "mig-hostile": hostile,
     "tpu-vm-v6e": tpu_v6e,
     "tpu-vm-v6e-spot": tpu_v6e_spot,

@@ -64,25 +64,6 @@ resource "aws_launch_template" "this" {
     }
   }
 
-  # A capacity block is a market of its own: instances start in it or not at all.
-  dynamic "instance_market_options" {
-    for_each = contains(keys(var.capacity_block_ids), each.key) ? ["capacity-block"] : []
-
-    content {
-      market_type = instance_market_options.value
-    }
-  }
-
-  dynamic "capacity_reservation_specification" {
-    for_each = contains(keys(var.capacity_block_ids), each.key) ? [var.capacity_block_ids[each.key]] : []
-
-    content {
-      capacity_reservation_target {
-        capacity_reservation_id = capacity_reservation_specification.value
-      }
-    }
-  }
-
   dynamic "tag_specifications" {
     for_each = toset(["instance", "volume", "network-interface"])
 
@@ -138,14 +119,14 @@ resource "aws_autoscaling_group" "this" {
     }
   }
 
-  # A replacement starts before an old instance stops, except in a capacity block, which has no room for both. EC2 Auto
-  # Scaling cannot roll back a group whose machine image is a parameter.
+  # A replacement starts before an old instance stops. EC2 Auto Scaling cannot roll back a group whose machine image is a
+  # parameter.
   instance_refresh {
     strategy = "Rolling"
 
     preferences {
-      min_healthy_percentage = contains(keys(var.capacity_block_ids), each.key) ? 0 : 100
-      max_healthy_percentage = contains(keys(var.capacity_block_ids), each.key) ? 100 : 125
+      min_healthy_percentage = 100
+      max_healthy_percentage = 125
       auto_rollback          = contains(keys(var.ami_ids), each.key)
     }
   }

@@ -125,7 +125,7 @@ resource "google_monitoring_alert_policy" "logs" {
       filter = <<-FILTER
         resource.type="gce_instance"
         labels."compute.googleapis.com/resource_name"=~"^${var.name}-[a-z0-9]{4}$"
-        jsonPayload.MESSAGE:"${each.value.text}"
+        "${each.value.text}"
       FILTER
     }
   }

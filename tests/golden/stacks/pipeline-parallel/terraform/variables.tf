@@ -96,17 +96,6 @@ variable "on_demand_base" {
   }
 }
 
-variable "capacity_block_ids" {
-  description = "Capacity block that a group runs in, by its key; its subnets have to be in the zone of the block, which is bought in the console."
-  type        = map(string)
-  default     = {}
-
-  validation {
-    condition     = alltrue([for key, id in var.capacity_block_ids : try(!local.groups[key].spot, false) && can(regex("^cr-[0-9a-f]+$", id))])
-    error_message = "Give an id such as cr-0123456789abcdef0 for a group that is no spot group: ${join(", ", [for key, group in local.groups : key if !group.spot])}."
-  }
-}
-
 variable "ami_ids" {
   description = "Machine image to pin, by the key of the group; without one the newest of its SSM parameter is taken at each launch. Only a pinned image can be rolled back automatically."
   type        = map(string)

@@ -29,9 +29,10 @@ resource "aws_autoscaling_policy" "requests" {
   depends_on = [aws_lb_listener.https]
 }
 
-# Launches ahead of the load that it has learnt; target tracking answers the rest.
+# Launches ahead of the load that it has learnt; target tracking answers the rest. Groups that share a target group have
+# none: each would launch for the load of all.
 resource "aws_autoscaling_policy" "forecast" {
-  for_each = local.groups
+  for_each = { for key, group in local.groups : key => group if group.launch_ahead_seconds != null }
 
   region                 = each.value.region
   name                   = "requests-forecast"

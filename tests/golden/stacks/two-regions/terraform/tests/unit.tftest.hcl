@@ -127,11 +127,11 @@ run "refuses_bad_input" {
   command = plan
 
   variables {
-    name               = "Bad Name"
-    networks           = {}
-    model_ids          = { nowhere = "'; reboot #" }
-    capacity_block_ids = { nowhere = "cr-1" }
+    name      = "Bad Name"
+    networks  = {}
+    model_ids = { nowhere = "'; reboot #" }
+    ami_ids   = { nowhere = "ami-1" }
   }
 
-  expect_failures = [var.name, var.networks, var.model_ids, var.capacity_block_ids]
+  expect_failures = [var.name, var.networks, var.model_ids, var.ami_ids]
 }

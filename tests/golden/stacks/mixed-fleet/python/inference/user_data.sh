@@ -1,0 +1,115 @@
+#!/bin/bash
+# Starts one inference host: the serving container first, then what watches it. No digest or version of the plan stands
+# here: a change of this text replaces every host.
+set -euo pipefail
+
+export AWS_DEFAULT_REGION='${region}'
+instance_token=$(curl -fsS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' http://169.254.169.254/latest/api/token)
+instance_id=$(curl -fsS -H "X-aws-ec2-metadata-token: $instance_token" http://169.254.169.254/latest/meta-data/instance-id)
+
+if ! command -v docker >/dev/null; then
+  echo 'docker is missing: choose a machine image that has it' >&2
+  exit 1
+fi
+
+# The load balancer encrypts the way to the host and does not verify the certificate.
+install -d -m 0700 /etc/inference /var/cache/inference
+openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=inference \
+  -keyout /etc/inference/key.pem -out /etc/inference/certificate.pem 2>/dev/null
+
+# The token is read at each start and lives in memory only.
+cat >/usr/local/sbin/inference-token <<'SCRIPT'
+#!/bin/bash
+set -euo pipefail
+umask 077
+install -d -m 0700 /run/inference
+: >/run/inference/environment
+secret='${hf_token_secret_arn}'
+if [[ -n $secret ]]; then
+  token=$(aws secretsmanager get-secret-value --region "$(cut -d: -f4 <<<"$secret")" --secret-id "$secret" \
+    --query SecretString --output text)
+  printf 'HF_TOKEN=%s\n' "$token" >/run/inference/environment
+fi
+SCRIPT
+
+command=(
+  docker run --rm --name=inference
+  --network=host --ipc=host
+  --log-driver=awslogs '--log-opt=awslogs-region=${region}' '--log-opt=awslogs-group=${log_group}'
+  "--log-opt=awslogs-stream=$instance_id"
+  --env-file=/run/inference/environment
+  --volume=/etc/inference:/etc/inference:ro
+  --volume=/var/cache/inference:/root/.cache
+  ${words}
+)
+{
+  echo '#!/bin/bash'
+  echo "exec $${command[*]@Q}"
+} >/usr/local/sbin/inference-serve
+chmod 0755 /usr/local/sbin/inference-token /usr/local/sbin/inference-serve
+
+cat >/etc/systemd/system/inference.service <<'UNIT'
+[Unit]
+Description=Model serving container
+After=docker.service network-online.target
+Wants=network-online.target
+Requires=docker.service
+StartLimitIntervalSec=0
+
+[Service]
+ExecStartPre=/usr/local/sbin/inference-token
+ExecStartPre=-/usr/bin/docker rm --force inference
+ExecStart=/usr/local/sbin/inference-serve
+ExecStop=/usr/bin/docker stop --time=120 inference
+Restart=always
+RestartSec=10
+TimeoutStopSec=150
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+systemctl daemon-reload
+systemctl enable --now inference.service
+
+# From here on a failure leaves the model serving; the alarms on silent metrics tell.
+cloudwatch_agent=/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl
+if [[ ! -x $cloudwatch_agent ]]; then
+  curl -fsS --retry 5 -o /tmp/amazon-cloudwatch-agent.deb \
+    "https://amazoncloudwatch-agent-${region}.s3.${region}.${dns_suffix}/ubuntu/$(dpkg --print-architecture)/latest/amazon-cloudwatch-agent.deb"
+  dpkg --install /tmp/amazon-cloudwatch-agent.deb
+fi
+cat >/etc/inference/cloudwatch-agent.json <<'JSON'
+${cloudwatch_agent}
+JSON
+"$cloudwatch_agent" -a fetch-config -m ec2 -s -c file:/etc/inference/cloudwatch-agent.json
+
+# The system Python may come without ensurepip; its pip then fills the environment from outside.
+advisor_package=${advisor_package}
+if [[ -n $advisor_package ]]; then
+  python3 -m venv /opt/advisor || python3 -m venv --clear --without-pip /opt/advisor
+  if [[ -x /opt/advisor/bin/pip ]]; then
+    /opt/advisor/bin/pip install --quiet "$advisor_package"
+  else
+    python3 -m pip --python /opt/advisor/bin/python install --quiet "$advisor_package"
+  fi
+  cat >/etc/systemd/system/advisor-agent.service <<'UNIT'
+[Unit]
+Description=advisor agent: samples of the accelerators
+After=inference.service
+
+[Service]
+ExecStart=/opt/advisor/bin/advisor agent run --output /var/lib/advisor/samples --interval 1s
+DynamicUser=yes
+StateDirectory=advisor
+ProtectSystem=strict
+ProtectHome=yes
+NoNewPrivileges=yes
+Restart=always
+RestartSec=10
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+  systemctl daemon-reload
+  systemctl enable --now advisor-agent.service
+fi

@@ -1,0 +1,152 @@
+"""Hosts on Google Cloud: their startup script is run with stand-ins, and the rules of the simulated provider bite."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from iac import harness
+from iac.modules import needs, resources
+
+RECORDER = '#!/bin/bash\nprintf "%s\\0" "${0##*/}" "$@" >>"$RECORD"; printf "\\n" >>"$RECORD"\n'
+STAND_INS = dict.fromkeys(("apt-get", "curl", "docker", "dpkg", "openssl", "python3", "systemctl"), RECORDER)
+HOST_PATHS = re.compile(r"(?<![\w.])/(etc|run|opt|var|usr/local)/")
+HOSTILE_ARGUMENT = "--chat-template=$(touch pwned) `touch pwned` '\"; touch pwned #"
+SCRIPTS = ("mig-l4-spot", "mig-gpu-and-tpu", "tpu-vm-v6e")
+
+
+class Host:
+    """A folder that plays the file system of a host."""
+
+    def __init__(self, root, *, without: str = "") -> None:
+        """Lay out the folders and the programs, all but one."""
+        self.root = root
+        self.record = root / "record"
+        for folder in ("etc/systemd/system", "etc/apt/sources.list.d", "etc/google-cloud-ops-agent", "usr/local/sbin"):
+            (root / folder).mkdir(parents=True)
+        (root / "etc/os-release").write_text("VERSION_CODENAME=jammy\n")
+        for folder in ("bin", "run"):
+            (root / folder).mkdir()
+        for name in set(STAND_INS) - {without}:
+            self.program(name, STAND_INS[name])
+        self.program("gcloud", f"{RECORDER}echo hf_secret\n")
+
+    def program(self, name: str, text: str) -> None:
+        """Put a program in place."""
+        (self.root / "bin" / name).write_text(text)
+        (self.root / "bin" / name).chmod(0o755)
+
+    def run(self, script: str) -> list[list[str]]:
+        """Run a script; the commands that it gave, as words."""
+        self.record.write_bytes(b"")
+        moved = HOST_PATHS.sub(rf"{self.root}/\1/", script)
+        environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "RECORD": str(self.record)}
+        ran = subprocess.run(
+            ["bash", "-c", moved], env=environment, cwd=self.root, text=True, capture_output=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        return [line.split("\0") for line in self.record.read_bytes().decode().split("\0\n") if line]
+
+    def served(self) -> list[str]:
+        """The words of the serving command, as the service unit would run it."""
+        (command,) = self.run((self.root / "usr/local/sbin/inference-serve").read_text())
+        return command
+
+
+@pytest.fixture
+def script(start):
+    """The startup script of a scenario, with further values of variables."""
+
+    def of(name: str, **more) -> str:
+        terraform = start(name, filled=True)
+        (terraform.directory / "more.auto.tfvars.json").write_text(json.dumps(more))
+        (template, *_) = resources(terraform.plan())["google_compute_region_instance_template"]
+        return template["metadata"]["startup-script"]
+
+    return of
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_startup_script_passes_shellcheck(name, script):
+    """Neither the script nor what it writes for later has a finding."""
+    needs("tools")
+    text = script(name)
+    parts = [text, *re.findall(r"<<'SCRIPT'\n(.*?)^SCRIPT$", text, re.DOTALL | re.MULTILINE)]
+    assert len(parts) > 1
+    for part in parts:
+        ran = subprocess.run(
+            [harness.tool("tools", "shellcheck"), "--shell=bash", "-"], input=part, text=True, capture_output=True, check=False
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stdout
+
+
+def test_host_serves_as_planned_and_then_is_watched(script, tmp_path):
+    """The container gets GPUs, image, model and arguments of the plan; agents come after it, from HTTPS addresses alone."""
+    host = Host(tmp_path / "host")
+    commands = host.run(script("mig-l4-spot"))
+    names = [command[-1] if command[0] == "systemctl" else command[0] for command in commands]
+    assert names.index("inference.service") < names.index("google-cloud-ops-agent.service")
+    assert "advisor-agent.service" in names
+    assert all(word.startswith("https://") for command in commands for word in command if "://" in word)
+    served = host.served()
+    assert "--gpus=all" in served
+    words = served[served.index("--entrypoint=vllm") + 1 :]
+    assert words[:3] == ["vllm/vllm-openai:v0.30.0", "serve", "meta-llama/Llama-3.1-8B-Instruct"]
+    assert {"--quantization=fp8", "--port=8443", "--ssl-keyfile=/etc/inference/key.pem"} <= {
+        word.replace(str(host.root), "") for word in words
+    }
+    settings = json.loads((host.root / "etc/google-cloud-ops-agent/config.yaml").read_text())
+    assert "serving" in settings["metrics"]["receivers"]
+
+
+def test_docker_is_installed_where_the_image_has_none(script, tmp_path):
+    """A TPU host fetches Docker from its own repository, and reads no other package list."""
+    needs("tools")
+    text = script("tpu-vm-v6e").replace("command -v docker", "command -v docker-of-the-image")
+    commands = Host(tmp_path / "host").run(text)
+    (installed,) = [command for command in commands if "docker-ce" in command]
+    assert installed[:2] == ["apt-get", "install"]
+    updates = [command for command in commands if command[:2] == ["apt-get", "update"]]
+    assert updates
+    assert all("Dir::Etc::sourceparts=-" in command for command in updates)
+
+
+def test_hostile_argument_stays_one_word(script, tmp_path):
+    """A serving argument full of shell syntax reaches the container as it is, and runs nothing."""
+    host = Host(tmp_path / "host")
+    host.run(script("mig-l4-spot", extra_serving_arguments=[HOSTILE_ARGUMENT]))
+    assert host.served()[-1] == HOSTILE_ARGUMENT
+    assert not list(host.root.rglob("pwned"))
+
+
+def test_token_is_read_at_start_and_kept_in_memory_only(script, tmp_path):
+    """The startup script does not hold the token; the start script reads it into a file that only root reads."""
+    host = Host(tmp_path / "host")
+    assert not any(command[0] == "gcloud" for command in host.run(script("mig-l4-spot")))
+    (command,) = host.run((host.root / "usr/local/sbin/inference-token").read_text().replace(str(host.root), ""))
+    assert command[-1] == "projects/my-project/secrets/hub-token/versions/latest"
+    environment = host.root / "run/inference/environment"
+    assert environment.read_text() == "HF_TOKEN=hf_secret\n"
+    assert environment.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ("0, 8)}-healing", "0, 64)}-healing", "is no name of 1 to 63"),
+        ('== "SPOT"\n    automatic', '!= "SPOT"\n    automatic', "a spot machine is preemptible"),
+        ('"NONE"', '"PROACTIVE"', "only an even group"),
+        ("= length(var.networks[each.value.region].zones)", "= 1", "0 or at least the number of its zones"),
+    ],
+)
+def test_rules_of_google_bite(before, after, complaint, start):
+    """A mistake that the schema allows is refused by the simulated provider."""
+    terraform = start("mig-l4-spot", filled=True)
+    path = terraform.directory / "compute.tf"
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+    planned = terraform("plan", "-no-color", "-input=false")
+    assert planned.code == 1
+    assert complaint in planned.out + planned.err
