@@ -25,6 +25,7 @@ IN_PYTHON_TOO = (
     "eks-scheduled",
     "gke-scheduled",
     "eks-karpenter-neuron",
+    "vm-scale-set-reactive",
 )
 """The programs of the others are evaluated and compared with the Terraform roots in ``tests/iac/test_pulumi.py``."""
 CASES = [
