@@ -34,6 +34,9 @@ def scale(context: Context, entrance: Entrances, groups: Mapping[str, aws.autosc
             ),
             opts=options,
         )
+        # Groups that share a target group have no forecast: each would launch for the load of all.
+        if group.launch_ahead_seconds is None:
+            continue
         pair = aws.autoscaling.PolicyPredictiveScalingConfigurationMetricSpecificationPredefinedMetricPairSpecificationArgs(
             predefined_metric_type="ALBRequestCount", resource_label=label
         )

@@ -72,7 +72,8 @@ class Group:
     schedule: Mapping[str, ScheduledSize] = field(default_factory=dict)
     requests_per_minute: float = 0
     """What target tracking aims at, per instance; 0: the fleet does not scale by load."""
-    launch_ahead_seconds: int = 0
+    launch_ahead_seconds: int | None = None
+    """Before the hour that a forecast is for; None: nothing is launched by forecast."""
 
 
 @dataclass(frozen=True, kw_only=True)
