@@ -8,7 +8,7 @@ from advisor.codegen.availability import check_available
 from advisor.codegen.check import check_files
 from advisor.codegen.model import Language, Stack, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
-from advisor.codegen.serving import planned_engine
+from advisor.codegen.serving import check_wanted, planned_engine
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.errors import InputError
@@ -49,6 +49,7 @@ def generate(
         UnsoundCode: the code does not pass its own check.
     """
     wanted = wanted or Wanted()
+    check_wanted(wanted)
     # A plan in memory and a plan from a file give the same bytes.
     plan = plan_from_json(plan_to_json(plan))
 

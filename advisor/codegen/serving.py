@@ -6,7 +6,7 @@ from advisor.codegen.model import Container, Engine, Platform, Serves, Wanted
 from advisor.codegen.quoting import image_reference
 from advisor.errors import InputError
 
-__all__ = ["checkpoint_of", "container_of", "engine_of", "planned_engine"]
+__all__ = ["check_wanted", "checkpoint_of", "container_of", "engine_of", "planned_engine"]
 
 _PLANNED = (Engine.VLLM, Engine.SGLANG, Engine.TENSORRT_LLM)
 
@@ -15,20 +15,29 @@ def container_of(serves: Serves, model: str, platform: Platform, wanted: Wanted)
     """The container that serves *model* on *serves*.
 
     Raises:
-        InputError: the engine does not serve this precision or layout on this accelerator, or the image that the user
-            wants is no reference of one; the message says why.
+        InputError: the engine does not serve this precision or layout on this accelerator; the message says why.
     """
+    check_wanted(wanted)
     engine = engine_of(serves, wanted)
     # The version of another engine says nothing about this one.
     version = exact_version(serves.engine_version) if engine is planned_engine(serves) else ""
-    return ENGINES[engine](Request(serves, model, platform, _image(wanted), version))
+    return ENGINES[engine](Request(serves, model, platform, wanted.image, version))
 
 
-def _image(wanted: Wanted) -> str:
-    try:
-        return image_reference(wanted.image) if wanted.image else ""
-    except ValueError as error:
-        raise InputError(str(error), where="--image", hint="expected REPOSITORY:TAG or REPOSITORY@sha256:…") from error
+def check_wanted(wanted: Wanted) -> None:
+    """Refuse what no plan could make right.
+
+    Raises:
+        InputError: an image that is no reference of one, or a custom engine without an image.
+    """
+    if wanted.engine is Engine.CUSTOM and not wanted.image:
+        raise InputError("a custom engine needs an image", hint="name it with --image REPOSITORY@sha256:DIGEST")
+    if wanted.image:
+        try:
+            image_reference(wanted.image)
+        except ValueError as error:
+            hint = "expected REPOSITORY:TAG or REPOSITORY@sha256:DIGEST"
+            raise InputError(str(error), where="--image", hint=hint) from error
 
 
 def engine_of(serves: Serves, wanted: Wanted) -> Engine:

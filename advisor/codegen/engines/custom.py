@@ -8,19 +8,12 @@ from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request
 from advisor.codegen.model import Container, Engine
-from advisor.errors import InputError
 
 _NIM = "nvcr.io/nim/"
 
 
 def container(request: Request) -> Container:
-    """The container of the user's image.
-
-    Raises:
-        InputError: the user named none.
-    """
-    if not request.image:
-        raise InputError("a custom engine needs an image", hint="name it with --image REPOSITORY@sha256:DIGEST")
+    """The container of the user's image."""
     is_nim = request.image.startswith(_NIM)
     return Container(
         engine=Engine.CUSTOM,

@@ -6,6 +6,7 @@ its metrics in Cloud Monitoring, read in November 2026.
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,7 +39,6 @@ _TEMPLATES = {
 _PYTHON = "pulumi-python/gcp-cloud-run"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
-    "inference/budget.py": "gcp_budget.py.j2",
     "inference/compute.py": "compute.py.j2",
     "inference/context.py": "context.py.j2",
     "inference/deployment.py": "deployment.py.j2",
@@ -64,7 +64,9 @@ _ENGINE_GIB = 6
 """Host memory of the engine beside the files: an estimate."""
 _PROBE_SECONDS = 10
 _REGISTRY = "docker.io/"
-"""What an image without a registry means; Cloud Run pulls from there and from Google's registries only."""
+"""What an image without a registry means."""
+# Cloud Run pulls from Docker Hub and from Google's registries only.
+_PULLED = re.compile(r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io|docker\.io)/.+")
 _NAME_OPTIONS = {Engine.VLLM: "--served-model-name=", Engine.SGLANG: "--served-model-name="}
 """How clients go on calling a model that is served from a folder."""
 _UTILIZATION_METRICS = {
@@ -135,6 +137,18 @@ def _terraform(stack: Stack) -> Files:
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": _python_fleet(stack, known),
+        "differences": tuple(_cautions(stack)),
+        "configuration": _configuration(known),
+    }
+    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+
+
+def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+    """The plan as the program holds it."""
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
         "regions": calls("Region", known["regions"]),
@@ -142,24 +156,18 @@ def _python(stack: Stack) -> Files:
         "groups": calls("Group", known["groups"]),
         "alerts": calls("Alert", known["alerts"]),
     }
-    more = {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS,
-        "fleet": Call("Fleet", fleet),
-        "configuration": _configuration(known),
-    }
-    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+    return Call("Fleet", fleet)
 
 
 def _configuration(known: Mapping[str, Any]) -> Mapping[str, object]:
-    """Examples of the settings that have no default, and of who calls and who is told."""
-    models = {"model_ids": known["example_models"]} if known["example_models"] else {}
+    """Examples of the settings that have no default, and of who calls and is told."""
+    given = {"container_images": known["example_images"], "model_ids": known["example_models"]}
     return {
         "project_id": "my-project",
         "network": "projects/my-project/global/networks/inference",
         "subnetworks": known["subnetworks"],
-        **models,
         "invokers": ["serviceAccount:app@my-project.iam.gserviceaccount.com"],
+        **{name: value for name, value in given.items() if value},
         "alert_emails": ["oncall@example.com"],
         "billing_account": "012345-567890-ABCDEF",
     }
@@ -179,6 +187,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on Cloud Run, reached from inside the network",
         "subnetworks": {
             region.name: f"projects/my-project/regions/{region.name}/subnetworks/inference" for region in stack.regions
+        },
+        "example_images": {
+            backend.key: f"us-docker.pkg.dev/my-project/copies/{backend.container.image.rpartition('/')[2]}"
+            for backend in stack.backends
+            if _PULLED.fullmatch(_image(backend.container.image)) is None
         },
         "example_models": {
             backend.key: "organisation/model"
@@ -234,7 +247,9 @@ def _backend(backend: Backend) -> Mapping[str, object]:
         "name_option": _NAME_OPTIONS.get(container.engine, ""),
         "revision_option": container.revision_option,
         "arguments": _arguments(container),
-        "environment": dict(container.environment),
+        "model_environment": container.model_environment,
+        "model_prefix": container.model_prefix,
+        "environment": _environment(container),
         "health_path": container.health_path,
     }
 
@@ -242,6 +257,12 @@ def _backend(backend: Backend) -> Mapping[str, object]:
 def _arguments(container: Container) -> list[str]:
     port = f"{container.port_option}{_CONTAINER_PORT}"
     return [*container.arguments, *([port] if container.port_option else [])]
+
+
+def _environment(container: Container) -> Mapping[str, str]:
+    """Cloud Run sets PORT itself, and refuses another."""
+    port = container.port_environment
+    return dict(container.environment) | ({port: f"{_CONTAINER_PORT}"} if port not in ("", "PORT") else {})
 
 
 def _image(image: str) -> str:

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.codegen import generate
 from advisor.codegen.model import Engine, Platform, Quota, Runtime, Wanted
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.serving import container_of
 from advisor.codegen.stack import stacks_of
 from advisor.errors import InputError
-from codegen.plans import make_fleet, make_fleet_plan, make_group, make_option
+from codegen.plans import make_fleet, make_fleet_plan, make_group, make_option, make_plan
 
 OPTIONS = Path(__file__).resolve().parents[1] / "data" / "engine_options"
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
@@ -277,3 +278,25 @@ def test_one_image_cannot_serve_on_two_kinds_of_accelerator():
         stacks_of(make_fleet_plan(gpu, neuron), of_fleet(make_fleet(gpu, neuron)), wanted)
     (stack,) = stacks_of(make_fleet_plan(gpu), of_fleet(make_fleet(gpu)), wanted)
     assert stack.backends[0].container.image == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message", "hint"),
+    [
+        (Wanted(engine=Engine.CUSTOM), "a custom engine needs an image", "--image"),
+        (Wanted(image="no image"), "no reference of a container image", "REPOSITORY:TAG"),
+    ],
+)
+def test_what_no_plan_could_make_right_is_refused_at_once(wanted, message, hint):
+    """The message is about what was asked, and not about the options of the plan that were tried with it."""
+    with pytest.raises(InputError, match=message) as caught:
+        generate(make_plan(make_option()), wanted=wanted)
+    assert hint in caught.value.hint
+
+
+def test_another_engine_than_the_planned_one_is_said():
+    """The numbers of the plan are those of its engine; the same engine is nothing to say."""
+    plan = make_plan(make_option())
+    (warning,) = generate(plan, wanted=Wanted(engine=Engine.SGLANG)).warnings
+    assert "the plan predicts vLLM 0.30.0; measure sglang" in warning
+    assert generate(plan, wanted=Wanted(engine=Engine.VLLM)).warnings == ()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.codegen import Wanted
+from advisor.codegen.model import Engine
 from advisor.plan.values import Option
 from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_group, make_option, make_plan
 
@@ -102,10 +103,20 @@ def hostile() -> Scenario:
     return _alone(dataclasses.replace(option, cost=cost), models, name=HOSTILE, model=HOSTILE)
 
 
+def nim() -> Scenario:
+    """An image of the user's own, told by variables what to serve; Cloud Run cannot pull it from where it is."""
+    option = make_option(provider="gcp", region="us-east4", instance_type="g2-standard-12", weights_gib=5.0)
+    image = "nvcr.io/nim/meta/llama-3.2-3b-instruct:1.10.1"
+    wanted = Wanted(target="cloud-run", rank=1, engine=Engine.CUSTOM, image=image)
+    copies = {"us-east4-1xl4-bf16-tp1-custom": "us-docker.pkg.dev/my-project/copies/llama-3.2-3b-instruct:1.10.1"}
+    return Scenario(make_plan(option), wanted, dict(variables("us-east4")) | {"container_images": copies})
+
+
 SCENARIOS: Mapping[str, Make] = {
     "cloud-run-l4-to-zero": l4_to_zero,
     "cloud-run-l4-of-machines": l4_of_machines,
     "cloud-run-rtx-pro-6000": rtx_pro_6000,
     "cloud-run-two-regions": two_regions,
+    "cloud-run-nim": nim,
     "cloud-run-hostile": hostile,
 }

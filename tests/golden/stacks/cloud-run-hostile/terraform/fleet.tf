@@ -32,8 +32,10 @@ locals {
         "--kv-cache-dtype=auto",
         "--port=8080",
       ]
-      environment = {}
-      health_path = "/health"
+      model_environment = ""
+      model_prefix      = ""
+      environment       = {}
+      health_path       = "/health"
     }
   }
 

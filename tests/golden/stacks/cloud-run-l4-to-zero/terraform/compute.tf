@@ -61,11 +61,7 @@ resource "google_cloud_run_v2_service" "this" {
       }
 
       dynamic "env" {
-        for_each = merge(
-          local.backends[each.value.backend].environment,
-          local.is_mounted[each.key] ? { HF_HUB_OFFLINE = "1" } : {},
-          var.environment,
-        )
+        for_each = local.environment[each.key]
 
         content {
           name  = env.key
@@ -131,6 +127,13 @@ resource "google_cloud_run_v2_service" "this" {
           read_only = true
         }
       }
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = can(regex("^([a-z0-9-]+-docker[.]pkg[.]dev|([a-z]+[.])?gcr[.]io|docker[.]io)/", lookup(var.container_images, each.value.backend, local.backends[each.value.backend].image)))
+      error_message = "Cloud Run pulls from Artifact Registry, gcr.io and docker.io only: copy the image of ${each.value.backend} there, and give it in container_images."
     }
   }
 

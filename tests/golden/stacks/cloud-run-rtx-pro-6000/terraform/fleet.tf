@@ -33,8 +33,10 @@ locals {
         "--kv-cache-dtype=fp8",
         "--port=8080",
       ]
-      environment = {}
-      health_path = "/health"
+      model_environment = ""
+      model_prefix      = ""
+      environment       = {}
+      health_path       = "/health"
     }
   }
 

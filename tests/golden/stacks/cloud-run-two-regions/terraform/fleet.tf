@@ -35,8 +35,10 @@ locals {
         "--kv-cache-dtype=auto",
         "--port=8080",
       ]
-      environment = {}
-      health_path = "/health"
+      model_environment = ""
+      model_prefix      = ""
+      environment       = {}
+      health_path       = "/health"
     }
     europe-west4-1xl4-fp8-tp1-vllm = {
       weight          = 29
@@ -58,8 +60,10 @@ locals {
         "--kv-cache-dtype=auto",
         "--port=8080",
       ]
-      environment = {}
-      health_path = "/health"
+      model_environment = ""
+      model_prefix      = ""
+      environment       = {}
+      health_path       = "/health"
     }
     us-central1-1xl4-bf16-tp1-vllm = {
       weight          = 100
@@ -80,8 +84,10 @@ locals {
         "--kv-cache-dtype=auto",
         "--port=8080",
       ]
-      environment = {}
-      health_path = "/health"
+      model_environment = ""
+      model_prefix      = ""
+      environment       = {}
+      health_path       = "/health"
     }
   }
 

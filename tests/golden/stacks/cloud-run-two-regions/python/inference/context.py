@@ -43,19 +43,6 @@ class Context:
         )
         return cls(settings=settings, fleet=fleet, labels=labels, parent=parent, provider=provider)
 
-    @property
-    def network_tag(self) -> str:
-        """What firewall rules know the services by."""
-        return self.named("service")
-
-    def service(self, key: str) -> str:
-        """Name of the service of a group."""
-        return self.named(self.fleet.groups[key].service)
-
-    def model(self, backend: str) -> str | None:
-        """The model that a backend serves, by its name on the hub."""
-        return self.settings.model_ids.get(backend, self.fleet.backends[backend].model)
-
     def named(self, *words: str) -> str:
         """Name of a resource."""
         return "-".join((self.settings.name, *words))
@@ -68,3 +55,17 @@ class Context:
     def asking(self) -> pulumi.InvokeOptions:
         """As whom data sources are asked."""
         return pulumi.InvokeOptions(parent=self.parent, provider=self.provider)
+
+    def service(self, key: str) -> str:
+        """Name of the service of a group."""
+        return self.named(self.fleet.groups[key].service)
+
+    @property
+    def network_tag(self) -> str:
+        """Of the services' interfaces in the network."""
+        return self.named("service")
+
+    def model(self, key: str) -> str:
+        """The model of a group, by its name on the hub."""
+        backend = self.fleet.groups[key].backend
+        return self.settings.model_ids.get(backend, self.fleet.backends[backend].model or "")

@@ -28,9 +28,12 @@ class Backend:
     command: Sequence[str]
     model_option: str
     name_option: str
-    """Takes the name that a model in a folder goes on being called by."""
+    """Takes the name that clients call the model by; "": there is none."""
     revision_option: str
     arguments: Sequence[str]
+    model_environment: str
+    """Variable that takes the model; "": the arguments name it."""
+    model_prefix: str
     environment: Mapping[str, str]
     health_path: str
 
@@ -40,7 +43,7 @@ class Group:
     """One service."""
 
     service: str
-    """The end of its name."""
+    """End of its name."""
     region: str
     backend: str
     accelerator: str
@@ -50,22 +53,21 @@ class Group:
     concurrent_requests: int
     """Of one container."""
     probe_failures: int
-    """So many probes may fail before a container that starts is given up."""
+    """How often it may fail to answer while it starts."""
     downloading: Mapping[str, str]
-    """Limits of a container whose weights come from the hub and lie in its memory."""
+    """Limits of a container that downloads the weights, which then lie in its memory."""
     mounting: Mapping[str, str]
-    """Limits of a container whose weights lie in a mounted bucket."""
+    """Limits where the weights are in a mounted bucket."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """A metric against a threshold."""
+    """A metric of Cloud Run against a threshold."""
 
     description: str
     resource: str
     metric: str
     condition: str
-    """Further terms of the filter."""
     share: bool
     """The metric is divided by itself without the condition."""
     aligner: str
@@ -74,7 +76,6 @@ class Alert:
     comparison: str
     threshold: float
     seconds: int
-    """How long without a break; 0: once."""
 
 
 @dataclass(frozen=True, kw_only=True)

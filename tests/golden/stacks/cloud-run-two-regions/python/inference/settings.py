@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from inference.configuration import about, check
 
+HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -27,17 +29,9 @@ class Settings:
     )
     subnetworks: Mapping[str, str] = field(
         metadata=about(
-            "Subnetwork of each region: a /26 or larger, with Private Google Access, and with Cloud NAT where weights come "
-            "from the hub."
+            "Subnetwork of each region: a /26 or larger, with Private Google Access, and with Cloud NAT where weights "
+            "come from the hub."
         )
-    )
-    model_ids: Mapping[str, str] = field(
-        default_factory=dict,
-        metadata=about(
-            "Model on the hub in place of the planned one, by the key of the backend.",
-            r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
-            "a hub name such as organisation/model",
-        ),
     )
     name: str = field(
         default="support-chat",
@@ -51,8 +45,8 @@ class Settings:
     restrict_egress: bool = field(
         default=True,
         metadata=about(
-            "Let the services out over HTTPS only, by firewall rules on their network tag; false where the network belongs "
-            "to another project."
+            "Let the services out over HTTPS only, by firewall rules on their network tag; false where the network "
+            "belongs to another project."
         ),
     )
     invokers: Sequence[str] = field(
@@ -64,11 +58,11 @@ class Settings:
         ),
     )
     deletion_protection: bool = field(
-        default=True, metadata=about("Protect the services against deletion; set to false before pulumi destroy.")
+        default=True, metadata=about("Protect the services against deletion; false before pulumi destroy.")
     )
     request_timeout_seconds: int = field(
         default=600,
-        metadata=about("Longest time of a request, its answer included; 1 to 3600."),
+        metadata=about("Longest time of a request, its answer included: 1 to 3600."),
     )
     binary_authorization: bool = field(
         default=False, metadata=about("Admit only images that the project's Binary Authorization policy admits.")
@@ -85,9 +79,21 @@ class Settings:
     weights_buckets: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Cloud Storage bucket by region that holds the weights in a folder named as the model, such as "
-            "organisation/model; mounted read-only in place of a download from the hub."
+            "Cloud Storage bucket by region that holds the weights in a folder named as the model; mounted read-only in "
+            "place of a download from the hub."
         ),
+    )
+    hf_token_secret: str | None = field(
+        default=None,
+        metadata=about(
+            "Secret Manager secret that holds a hub token, for gated models; read by the services when they start.",
+            r"projects/[^/]+/secrets/[A-Za-z0-9_-]+",
+            "a secret such as projects/<project>/secrets/<name>",
+        ),
+    )
+    environment: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=about("Environment variables added to every container; never put a secret here."),
     )
     container_images: Mapping[str, str] = field(
         default_factory=dict,
@@ -95,6 +101,14 @@ class Settings:
             "Serving image in place of the planned one, by the key of the backend; pin it by digest once tested.",
             r"[a-z0-9][A-Za-z0-9._/:@-]+",
             "an image such as repository:tag or repository@sha256:digest",
+        ),
+    )
+    model_ids: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=about(
+            "Model on the hub in place of the planned one, by the key of the backend.",
+            HUB_NAME,
+            "a hub name such as organisation/model",
         ),
     )
     model_revisions: Mapping[str, str] = field(
@@ -111,19 +125,6 @@ class Settings:
             "Arguments appended to those of the plan; the last one of a kind wins.",
             r"[^\x00-\x1f\x7f]+",
             "one argument without control characters",
-        ),
-    )
-    environment: Mapping[str, str] = field(
-        default_factory=dict,
-        metadata=about("Environment variables added to every container; never put a secret here."),
-    )
-    hf_token_secret: str | None = field(
-        default=None,
-        metadata=about(
-            "Secret Manager secret that holds a hub token, for gated models; read by the services when they start, never "
-            "stored.",
-            r"projects/[^/]+/secrets/[A-Za-z0-9_-]+",
-            "a secret such as projects/<project>/secrets/<name>",
         ),
     )
     alert_emails: Sequence[str] = field(
@@ -160,10 +161,10 @@ class Settings:
     def _problems(self) -> Iterator[str]:
         if "deployment" in self.labels:
             yield "labels: deployment is taken, the budget filters on it"
-        for name in {"HF_TOKEN", "PORT"} & set(self.environment):
-            yield f"environment: {name} is taken; Cloud Run sets PORT, and the hub token comes from hf_token_secret"
         if not 1 <= self.request_timeout_seconds <= 3600:
             yield "request_timeout_seconds: give 1 to 3600"
+        if {"HF_TOKEN", "PORT"} & set(self.environment):
+            yield "environment: Cloud Run sets PORT itself, and the hub token comes from hf_token_secret"
         if self.budget_margin_ratio < 0:
             yield "budget_margin_ratio: give 0 or more"
         if self.budget_amount is not None and self.budget_amount < 1:

@@ -1,0 +1,247 @@
+"""Node pools for existing GKE clusters, and the Kubernetes objects that run on them.
+
+Sources: Google's guides to GPUs, TPUs and Spot VMs in GKE Standard, to the service account of nodes and to GKE's system
+metrics, read in November 2026.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.codegen.alarms import Alarm
+from advisor.codegen.kubernetes import (
+    DEVICES,
+    NODE_LABEL,
+    ClusterManner,
+    fewest_replicas,
+    kubernetes_files,
+    node_pool_name,
+    node_volume_gib,
+    obstacle_to_kubernetes,
+)
+from advisor.codegen.model import Language, Region, Runtime, Scaling, Stack
+from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.quoting import slug
+from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.targets.gcp_values import GoogleGroup, google_groups
+from advisor.codegen.targets.target import Files, Target
+
+_TERRAFORM = "terraform/gcp-gke"
+_TEMPLATES = {
+    "budget.tf": "budget.tf.j2",
+    "compute.tf": "compute.tf.j2",
+    "examples/complete/main.tf": "example.tf.j2",
+    "fleet.tf": "fleet.tf.j2",
+    "iam.tf": "iam.tf.j2",
+    "main.tf": "main.tf.j2",
+    "monitoring.tf": "monitoring.tf.j2",
+    "outputs.tf": "outputs.tf.j2",
+    "providers.tf": "gcp_providers.tf.j2",
+    "terraform.tfvars.example": "terraform.tfvars.example.j2",
+    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
+    "variables.tf": "variables.tf.j2",
+    "versions.tf": "gcp_versions.tf.j2",
+}
+_PYTHON = "pulumi-python/gcp-gke"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/compute.py": "compute.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/identity.py": "identity.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
+_ANSWERS = {"number": "123456789012"}
+"""What data sources say in the tests of a program."""
+_LONGEST_POOL = 15
+"""With the name of the deployment and a hyphen within the 40 characters of a node pool's name."""
+_HASH_DIGITS = 6
+_SPOT_TAINT = "cloud.google.com/gke-spot"
+_CLUSTERS = 'location=~"LOCATIONS",cluster_name=~"CLUSTERS"'
+_CONTAINERS = f'monitored_resource="k8s_container",{_CLUSTERS},namespace_name="NAMESPACE"'
+_NODES = f'monitored_resource="k8s_node",{_CLUSTERS},metadata_user_inference_nodes=~"NODES"'
+_MEMORY = "kubernetes_io:container_accelerator_memory"
+_QUERIES = {
+    "gpu_idle": f"avg by (cluster_name) (kubernetes_io:container_accelerator_duty_cycle{{{_CONTAINERS}}})",
+    "gpu_memory": f"max by (cluster_name) (100 * {_MEMORY}_used{{{_CONTAINERS}}} / {_MEMORY}_total{{{_CONTAINERS}}})",
+    "host_memory": (
+        "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization"
+        f'{{{_NODES},memory_type="non-evictable"}})'
+    ),
+}
+"""Alarm → what is compared with its threshold; the words in capitals are filled in by the code."""
+_RESTARTS = f"sum by (cluster_name) (increase(kubernetes_io:container_restart_count{{{_CONTAINERS}}}[900s])) > 2"
+_STARTED = f'(count(kubernetes_io:container_uptime{{{_CONTAINERS},container_name="engine"}}) or vector(0))'
+
+
+def _obstacle(stack: Stack) -> str:
+    return obstacle_to_kubernetes(stack) or next(
+        (reason for one in google_groups(stack) if (reason := _refusal(one))), ""
+    )
+
+
+def _refusal(one: GoogleGroup) -> str:
+    """Why a node pool cannot serve a group; empty when it can."""
+    group = one.group
+    if group.platform.runtime is not Runtime.TPU:
+        return ""
+    if one.tpu_topology == "":
+        return f"{group.instance_type} is one of several machines of a TPU slice, which is not generated"
+    if group.replicas_per_instance > 1:
+        return f"{group.instance_type}: a pod takes all chips of a TPU node, and {group.replicas_per_instance} share it"
+    return ""
+
+
+def _terraform(stack: Stack) -> Files:
+    groups = google_groups(stack)
+    return _with_objects(stack, groups, render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, groups)))
+
+
+def _python(stack: Stack) -> Files:
+    groups = google_groups(stack)
+    known = _known(stack, groups)
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "namespace": stack.name,
+        "regions": calls("Region", known["regions"]),
+        "groups": calls("Group", known["groups"]),
+        "queries": calls("Query", known["queries"]),
+    }
+    reservations = {"reservations": known["example_reservations"]} if known["example_reservations"] else {}
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": Call("Fleet", fleet),
+        "cluster_calls": calls("Cluster", known["clusters"]),
+        "configuration": {
+            "project_id": "my-project",
+            "clusters": known["clusters"],
+            **reservations,
+            "alert_emails": ["oncall@example.com"],
+            "billing_account": "012345-567890-ABCDEF",
+        },
+    }
+    return _with_objects(stack, groups, render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more}))
+
+
+def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -> Files:
+    """What both languages have: the Kubernetes objects."""
+    return dict(sorted((dict(files) | dict(kubernetes_files(stack, _manner(groups)))).items()))
+
+
+def _manner(groups: tuple[GoogleGroup, ...]) -> ClusterManner:
+    return ClusterManner(
+        spot_taint=_SPOT_TAINT, node_labels={one.group.key: _accelerator_labels(one) for one in groups}
+    )
+
+
+def _accelerator_labels(one: GoogleGroup) -> Mapping[str, str]:
+    """Labels that GKE itself gives to nodes."""
+    if one.group.platform.runtime is not Runtime.TPU:
+        return {"cloud.google.com/gke-accelerator": one.accelerator_type}
+    return {
+        "cloud.google.com/gke-tpu-accelerator": one.accelerator_type,
+        "cloud.google.com/gke-tpu-topology": one.tpu_topology,
+    }
+
+
+def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
+    """What the templates use beside the stack."""
+    return {
+        "groups": {one.group.key: _group(stack, one) for one in groups},
+        "regions": {region.name: _region(stack, region) for region in stack.regions},
+        "queries": _queries(stack),
+        "node_label": NODE_LABEL,
+        "spot_taint": _SPOT_TAINT,
+        "cautions": stack.summary.cautions,
+        "serves_where": "on node pools of existing GKE clusters",
+        "clusters": {region.name: _example_cluster(region) for region in stack.regions},
+        "example_reservations": {one.group.key: "my-reservation" for one in groups if one.needs_reservation},
+        "has_gpu": any(one.group.platform.runtime is not Runtime.TPU for one in groups),
+        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
+        "is_reactive": stack.scaling is Scaling.REACTIVE,
+        "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
+        "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
+    }
+
+
+def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
+    group = one.group
+    is_tpu = group.platform.runtime is Runtime.TPU
+    return {
+        "pool": _pool(one),
+        "label": node_pool_name(stack, group),
+        "region": group.region,
+        "machine_type": one.machine_type,
+        # GKE knows the chips of a TPU by the machine type, and taints their nodes by itself.
+        "accelerators": {} if is_tpu else {one.accelerator_type: one.accelerator_count},
+        "taints": {} if is_tpu else {DEVICES[group.platform.runtime].resource: "present"},
+        "spot": group.is_spot,
+        "reserved": one.needs_reservation,
+        "min_nodes": group.min_instances,
+        "max_nodes": group.max_instances,
+        "location_policy": "ANY" if group.is_spot else "BALANCED",
+        "disk_type": one.disk_type,
+        "disk_gib": node_volume_gib(group),
+    }
+
+
+def _pool(one: GoogleGroup) -> str:
+    """The end of its name: the key of a group is too long for it."""
+    mark = hashlib.sha256(one.group.key.encode()).hexdigest()[:_HASH_DIGITS]
+    return f"{slug(one.group.accelerator, _LONGEST_POOL - _HASH_DIGITS - 1, 'pool')}-{mark}"
+
+
+def _region(stack: Stack, region: Region) -> Mapping[str, object]:
+    of_region = [group for group in stack.groups if group.region == region.name]
+    return {
+        "weight": region.weight,
+        "zones": region.zones,
+        "min_replicas": sum(fewest_replicas(stack, group) for group in of_region),
+    }
+
+
+def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
+    """Alerts on all clusters, by name: a query that has a result while the alert rings."""
+    usual = {alarm.name: _query(alarm) for alarm in stack.alarms if alarm.name in _QUERIES}
+    unhealthy = next(alarm for alarm in stack.alarms if alarm.name == "unhealthy_hosts")
+    return usual | {
+        "restarts": {
+            "description": "The engines of a cluster were restarted more than twice in 15 minutes.",
+            "query": _RESTARTS,
+            "seconds": 0,
+        },
+        # Against the fewest replicas of each region, which stand beside it.
+        "missing_replicas": {
+            "description": "Fewer replicas run than the plan needs, for longer than one takes to start.",
+            "query": _STARTED,
+            "seconds": unhealthy.periods * unhealthy.period_seconds,
+        },
+    }
+
+
+def _query(alarm: Alarm) -> Mapping[str, object]:
+    return {
+        "description": alarm.description.replace("of a host", "of a node"),
+        "query": f"{_QUERIES[alarm.name]} {'<' if alarm.below else '>'} {alarm.threshold:g}",
+        "seconds": alarm.periods * alarm.period_seconds,
+    }
+
+
+def _example_cluster(region: Region) -> Mapping[str, object]:
+    zones = [f"{region.name}-{letter}" for letter in "abcdef"[: region.zones]]
+    return {"name": f"inference-{region.name}", "location": region.name, "zones": zones}
+
+
+GKE = Target(
+    name="gke",
+    provider="gcp",
+    title="GKE node pools",
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    obstacle=_obstacle,
+)
