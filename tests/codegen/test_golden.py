@@ -23,6 +23,7 @@ IN_PYTHON_TOO = (
     "mig-scheduled",
     "sagemaker-mixed-scheduled",
     "eks-scheduled",
+    "gke-scheduled",
     "eks-karpenter-neuron",
     "vm-scale-set-reactive",
     "aks-scheduled",
