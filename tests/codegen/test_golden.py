@@ -26,6 +26,7 @@ IN_PYTHON_TOO = (
     "gke-scheduled",
     "eks-karpenter-neuron",
     "vm-scale-set-reactive",
+    "aks-scheduled",
 )
 """The programs of the others are evaluated and compared with the Terraform roots in ``tests/iac/test_pulumi.py``."""
 CASES = [
