@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from advisor.codegen import Language, Wanted, generate
-from advisor.codegen.targets import TARGETS
+from advisor.codegen import Language, Wanted
+from advisor.codegen.selection import Choice, choose, reason_against
+from advisor.codegen.stack import stacks_of
+from advisor.codegen.targets import Target, target_of
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetCost, FleetGroup, ForecastUsed, PlannedHours
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ScalingPlan
@@ -144,9 +146,12 @@ class Scenario:
     @cached_property
     def languages(self) -> tuple[Language, ...]:
         """All that its targets are written in; the checks against real tools take each."""
-        chosen = generate(self.plan, Language.TERRAFORM, self.wanted).targets
-        renderers = [target.renderers for target in TARGETS if target.name in chosen]
-        return tuple(language for language in Language if all(language in one for one in renderers))
+
+        def targets(choice: Choice) -> list[Target]:
+            return [target_of(stack) for stack in stacks_of(self.plan, choice, self.wanted)]
+
+        chosen = targets(choose(self.plan, self.wanted, reason_against(targets)))
+        return tuple(language for language in Language if all(language in one.renderers for one in chosen))
 
 
 Make = Callable[[], Scenario]

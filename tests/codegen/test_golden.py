@@ -23,7 +23,10 @@ IN_PYTHON_TOO = (
     "mig-scheduled",
     "sagemaker-mixed-scheduled",
     "eks-scheduled",
+    "gke-scheduled",
     "eks-karpenter-neuron",
+    "vm-scale-set-reactive",
+    "aks-scheduled",
 )
 """The programs of the others are evaluated and compared with the Terraform roots in ``tests/iac/test_pulumi.py``."""
 CASES = [

@@ -32,6 +32,8 @@ _RENAMED = {
     "aws_sns_topic_subscription": {"topic": "topic_arn"},
 }
 """Arguments that the bridge calls otherwise: Terraform type → its name in Pulumi → that in Terraform."""
+_RENAMED_WITHIN = {"enable_accelerated_networking": "accelerated_networking_enabled"}
+"""Arguments of nested blocks that azurerm 5 renamed, and the bridge of azurerm 4 has not."""
 ANSWERS = {
     "accountId": "123456789012",
     "cidrBlock": "10.0.0.0/16",
@@ -40,6 +42,7 @@ ANSWERS = {
     "network": "projects/my-project/global/networks/inference",
     "number": "123456789012",
     "partition": "aws",
+    "subscriptionId": "00000000-0000-0000-0000-000000000000",
     "project": "my-project",
 }
 """What data sources say to an evaluated program: the same as the simulated Terraform provider says."""
@@ -93,7 +96,17 @@ def _asked(plan: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, An
 
 def _described(mode: str, typed: str, address: str, change: Mapping[str, Any]) -> Described:
     kind = f"data.{typed}" if mode == "data" else typed
-    return Described(kind, address, normal(_marked(change["after"] or {}, change.get("after_unknown") or {})))
+    inputs = _marked(change["after"] or {}, change.get("after_unknown") or {})
+    return Described(kind, address, normal(_zone_named(inputs)))
+
+
+def _zone_named(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Azurerm 5 takes the id of a private DNS zone where the bridge of azurerm 4 takes its name and group."""
+    words = str(inputs.get("private_dns_zone_id", "")).split("/")
+    if len(words) != 9:
+        return inputs
+    rest = {name: value for name, value in inputs.items() if name != "private_dns_zone_id"}
+    return rest | {"resource_group_name": words[4], "zone_name": words[8]}
 
 
 def _marked(value: Any, unknown: Any) -> Any:
@@ -122,7 +135,13 @@ def of_pulumi(program: Mapping[str, Any]) -> Iterator[Described]:
 
 def _renamed(typed: str, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     names = _RENAMED.get(typed, {})
-    return {names.get(name, name): value for name, value in inputs.items()}
+    return {names.get(name, name): _renamed_within(value) for name, value in inputs.items()}
+
+
+def _renamed_within(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_RENAMED_WITHIN.get(name, name): _renamed_within(one) for name, one in value.items()}
+    return [_renamed_within(one) for one in value] if isinstance(value, list) else value
 
 
 def normal(value: Any) -> Any:

@@ -89,6 +89,7 @@ _NAMED = {
     "network": "projects/my-project/global/networks/inference",
     "number": "123456789012",
     "project": "my-project",
+    "subscription_id": "00000000-0000-0000-0000-000000000000",
 }
 """Computed attributes that configuration is built from, and that therefore must look real."""
 

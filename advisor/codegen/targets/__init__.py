@@ -5,6 +5,7 @@ from advisor.codegen.targets.aws_ec2 import EC2
 from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
 from advisor.codegen.targets.azure_aks import AKS
+from advisor.codegen.targets.azure_container_apps import CONTAINER_APPS
 from advisor.codegen.targets.azure_vm_scale_set import VM_SCALE_SET
 from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
 from advisor.codegen.targets.gcp_gke import GKE
@@ -14,7 +15,19 @@ from advisor.errors import InputError
 
 __all__ = ["TARGETS", "Files", "Target", "target_of"]
 
-TARGETS: tuple[Target, ...] = (EC2, EKS, EKS_KARPENTER, SAGEMAKER, AKS, VM_SCALE_SET, CLOUD_RUN, GKE, MIG, TPU_VM)
+TARGETS: tuple[Target, ...] = (
+    EC2,
+    EKS,
+    EKS_KARPENTER,
+    SAGEMAKER,
+    AKS,
+    CONTAINER_APPS,
+    VM_SCALE_SET,
+    CLOUD_RUN,
+    GKE,
+    MIG,
+    TPU_VM,
+)
 
 
 def target_of(stack: Stack) -> Target:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Language, LoadBalancer, Scaling, Stack
-from advisor.codegen.rendering import render_terraform
+from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
-from advisor.codegen.targets.azure_names import EXAMPLE_VAULT, example_models, example_subnet
+from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, EXAMPLE_VAULT, example_models, example_subnet
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/azure-vm-scale-set"
@@ -16,7 +17,7 @@ _TEMPLATES = {
     "compute.tf": "compute.tf.j2",
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
-    "host.py": "host.py.j2",
+    "host.py": "azure_host.py.j2",
     "identity.tf": "identity.tf.j2",
     "main.tf": "main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
@@ -26,10 +27,29 @@ _TEMPLATES = {
     "scaling.tf": "scaling.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "user_data.sh.tftpl": "user_data.sh.tftpl.j2",
+    "user_data.sh.tftpl": "azure_user_data.sh.j2",
     "variables.tf": "variables.tf.j2",
     "versions.tf": "azure_versions.tf.j2",
 }
+_PYTHON = "pulumi-python/azure-vm-scale-set"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/compute.py": "compute.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/host.py": "azure_host.py.j2",
+    "inference/identity.py": "identity.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/network.py": "network.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "inference/user_data.sh": "azure_user_data.sh.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
+_ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
+"""What data sources say in the tests of a program."""
 _TLS_FILE = "/run/inference/tls.pem"
 """Key and certificates in one file, in memory, written at each start."""
 _REQUESTS: Mapping[Engine, str] = {
@@ -65,6 +85,53 @@ def _obstacle(stack: Stack) -> str:
 
 def _terraform(stack: Stack) -> Files:
     return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+
+
+def _python(stack: Stack) -> Files:
+    known = _known(stack)
+    places = calls("Location", known["locations"])
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": _python_fleet(stack, known),
+        "places": places,
+        "configuration": _configuration(stack, known),
+    }
+    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+
+
+def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+    """The plan as the program holds it."""
+    groups = {
+        key: {
+            **group,
+            "image": Call("Image", group["image"]),
+            "profiles": [Call("Profile", profile) for profile in group["profiles"]],
+        }
+        for key, group in known["groups"].items()
+    }
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "regions": calls("Region", known["regions"]),
+        "backends": calls("Backend", known["backends"]),
+        "groups": calls("Group", groups),
+        "alarms": calls("Alarm", known["alarms"]),
+    }
+    return Call("Fleet", fleet)
+
+
+def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
+    """Examples of the settings that have no default, and of who is told."""
+    agent = {} if stack.agent is None else {"advisor_package": stack.agent.example_package}
+    models = {"model_ids": known["example_models"]} if known["example_models"] else {}
+    return {
+        "locations": known["locations"],
+        "certificate_secret_id": known["example_certificate"],
+        "admin_ssh_public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE operations",
+        **agent,
+        **models,
+        "alert_emails": ["oncall@example.com"],
+    }
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -191,6 +258,6 @@ VM_SCALE_SET = Target(
     name="vm-scale-set",
     provider="azure",
     title="Azure virtual machine scale sets",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_obstacle,
 )

@@ -20,8 +20,9 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
 )
 from advisor.codegen.model import Language, Region, Runtime, Scaling, Stack
+from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
-from advisor.codegen.rendering import render_terraform
+from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_values import GoogleGroup, google_groups
 from advisor.codegen.targets.target import Files, Target
 
@@ -41,6 +42,22 @@ _TEMPLATES = {
     "variables.tf": "variables.tf.j2",
     "versions.tf": "gcp_versions.tf.j2",
 }
+_PYTHON = "pulumi-python/gcp-gke"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/compute.py": "compute.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/identity.py": "identity.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
+_ANSWERS = {"number": "123456789012"}
+"""What data sources say in the tests of a program."""
 _LONGEST_POOL = 15
 """With the name of the deployment and a hyphen within the 40 characters of a node pool's name."""
 _HASH_DIGITS = 6
@@ -82,7 +99,38 @@ def _refusal(one: GoogleGroup) -> str:
 
 def _terraform(stack: Stack) -> Files:
     groups = google_groups(stack)
-    files = render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, groups))
+    return _with_objects(stack, groups, render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, groups)))
+
+
+def _python(stack: Stack) -> Files:
+    groups = google_groups(stack)
+    known = _known(stack, groups)
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "namespace": stack.name,
+        "regions": calls("Region", known["regions"]),
+        "groups": calls("Group", known["groups"]),
+        "queries": calls("Query", known["queries"]),
+    }
+    reservations = {"reservations": known["example_reservations"]} if known["example_reservations"] else {}
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": Call("Fleet", fleet),
+        "cluster_calls": calls("Cluster", known["clusters"]),
+        "configuration": {
+            "project_id": "my-project",
+            "clusters": known["clusters"],
+            **reservations,
+            "alert_emails": ["oncall@example.com"],
+            "billing_account": "012345-567890-ABCDEF",
+        },
+    }
+    return _with_objects(stack, groups, render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more}))
+
+
+def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -> Files:
+    """What both languages have: the Kubernetes objects."""
     return dict(sorted((dict(files) | dict(kubernetes_files(stack, _manner(groups)))).items()))
 
 
@@ -194,6 +242,6 @@ GKE = Target(
     name="gke",
     provider="gcp",
     title="GKE node pools",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_obstacle,
 )

@@ -36,6 +36,7 @@ _SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
 _PYTHON = "pulumi-python/gcp-mig"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
+    "inference/budget.py": "gcp_budget.py.j2",
     "inference/compute.py": "compute.py.j2",
     "inference/context.py": "context.py.j2",
     "inference/deployment.py": "deployment.py.j2",

@@ -113,9 +113,8 @@ def mi300x() -> Scenario:
         region="francecentral",
     )
     scenario = _alone(option)
-    return dataclasses.replace(
-        scenario, variables={name: value for name, value in scenario.variables.items() if name != "advisor_package"}
-    )
+    filled = {name: value for name, value in scenario.variables.items() if name != "advisor_package"}
+    return dataclasses.replace(scenario, variables=filled)
 
 
 def int4_replicas() -> Scenario:
@@ -164,7 +163,9 @@ def hostile() -> Scenario:
     """Every free text of the plan tries to break out."""
     option = azure_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
     cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
-    return _alone(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE)
+    scenario = _alone(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE)
+    named = {"model_ids": {"eastus-1x-resource-null-resourc-2752f9": "organisation/model"}}
+    return dataclasses.replace(scenario, variables={**scenario.variables, **named})
 
 
 SCENARIOS: Mapping[str, Make] = {

@@ -2,7 +2,7 @@
 
 resource "azurerm_consumption_budget_subscription" "monthly" {
   name            = "${var.name}-monthly"
-  subscription_id = data.azurerm_subscription.current.id
+  subscription_id = "/subscriptions/${data.azurerm_subscription.current.subscription_id}"
   amount          = ceil(local.planned_usd_per_month * (1 + var.budget_margin_ratio))
   time_grain      = "Monthly"
 

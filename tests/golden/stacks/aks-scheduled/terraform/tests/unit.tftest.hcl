@@ -3,7 +3,7 @@
 
 mock_provider "azurerm" {
   mock_data "azurerm_subscription" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000" }
+    defaults = { subscription_id = "00000000-0000-0000-0000-000000000000" }
   }
   mock_resource "azurerm_monitor_action_group" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" }

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import pulumi
 
+from inference.budget import budget, notification_channels
 from inference.compute import instance_groups
 from inference.configuration import refuse
 from inference.context import Context
 from inference.identity import host_identity
-from inference.monitoring import alerts, budget, notification_channels
+from inference.monitoring import alerts
 from inference.network import entrances, firewalls, record, subnetworks
 from inference.plan import Fleet
 from inference.scaling import scale

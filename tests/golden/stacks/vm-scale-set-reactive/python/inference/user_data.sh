@@ -13,6 +13,7 @@ cat >/etc/inference/settings.json <<'JSON'
 ${settings}
 JSON
 cat >/usr/local/sbin/inference-host <<'PROGRAM'
+#!/usr/bin/env python3
 ${program}
 PROGRAM
 chmod 0755 /usr/local/sbin/inference-host
@@ -75,7 +76,6 @@ WantedBy=timers.target
 UNIT
 systemctl daemon-reload
 systemctl enable --now inference.service inference-drain.service inference-report.timer
-{% if stack.agent is not none %}
 
 # From here on a failure leaves the model serving; the alarm on the silent agent tells. The system Python may come
 # without ensurepip; its pip then fills the environment from outside.
@@ -91,7 +91,7 @@ Description=advisor agent: samples of the accelerators
 After=inference.service
 
 [Service]
-ExecStart=/opt/advisor/bin/advisor agent run --output=/var/lib/advisor/samples --interval={{ stack.agent.interval | name }} --quiet
+ExecStart=/opt/advisor/bin/advisor agent run --output=/var/lib/advisor/samples --interval=1s --quiet
 DynamicUser=yes
 StateDirectory=advisor
 ProtectSystem=strict
@@ -105,4 +105,3 @@ WantedBy=multi-user.target
 UNIT
 systemctl daemon-reload
 systemctl enable --now advisor-agent.service
-{% endif %}

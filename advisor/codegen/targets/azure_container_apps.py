@@ -1,0 +1,177 @@
+"""Container Apps on serverless GPUs: one container with one GPU for each replica, reached from inside the network only.
+
+Sources: Microsoft's guides to Container Apps (workload profiles, serverless GPUs, ingress, health probes, scale rules,
+metrics), read in November 2026.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from advisor.codegen.kubernetes import windows
+from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Stack
+from advisor.codegen.quoting import slug
+from advisor.codegen.rendering import render_terraform
+from advisor.codegen.targets.azure_names import EXAMPLE_VAULT, example_models, example_subnet
+from advisor.codegen.targets.target import Files, Target
+
+_TERRAFORM = "terraform/azure-container-apps"
+_TEMPLATES = {
+    "budget.tf": "azure_budget.tf.j2",
+    "compute.tf": "compute.tf.j2",
+    "examples/complete/main.tf": "example.tf.j2",
+    "fleet.tf": "fleet.tf.j2",
+    "identity.tf": "identity.tf.j2",
+    "main.tf": "main.tf.j2",
+    "monitoring.tf": "monitoring.tf.j2",
+    "outputs.tf": "outputs.tf.j2",
+    "providers.tf": "azure_providers.tf.j2",
+    "terraform.tfvars.example": "terraform.tfvars.example.j2",
+    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
+    "variables.tf": "variables.tf.j2",
+    "versions.tf": "azure_versions.tf.j2",
+}
+_PORT = 8000
+"""TLS ends before the container."""
+_LONGEST_APP_NAME = 32
+_HASH_DIGITS = 6
+_MOST_PROBES = 30
+_LONGEST_PROBE_SECONDS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A workload profile with one GPU, and all that a replica may take of it."""
+
+    name: str
+    type: str
+    cpu: int
+    memory: str
+
+
+_T4 = Profile("gpu-t4", "Consumption-GPU-NC8as-T4", 8, "56Gi")
+_A100 = Profile("gpu-a100", "Consumption-GPU-NC24-A100", 24, "220Gi")
+_PROFILES: Mapping[str, Profile] = {"T4": _T4, "A100-80GB-PCIe": _A100, "A100-80GB-SXM": _A100}
+
+
+def _obstacle(stack: Stack) -> str:
+    return next((reason for group in stack.groups if (reason := _refusal(group))), "")
+
+
+def _refusal(group: ComputeGroup) -> str:
+    """Why Container Apps cannot run a group; empty when it can."""
+    if group.accelerator not in _PROFILES or group.accelerators_per_replica != 1:
+        taken = f"{group.accelerators_per_replica} × {group.accelerator}"
+        return f"a replica of {group.instance_type} takes {taken}; a container has one T4 or A100 with 80 GB"
+    if group.is_spot:
+        return f"{group.instance_type} is planned as spot, and Container Apps has no spot price"
+    longest = _MOST_PROBES * _LONGEST_PROBE_SECONDS
+    if group.start_seconds > longest:
+        return f"{group.start_seconds} s until the model answers; Container Apps waits {longest} s"
+    return ""
+
+
+def _terraform(stack: Stack) -> Files:
+    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+
+
+def _known(stack: Stack) -> Mapping[str, Any]:
+    """What the templates use beside the stack."""
+    return {
+        "serves_where": "on Container Apps with serverless GPUs, reached from inside the network",
+        "cautions": (*stack.summary.cautions, *_cautions(stack)),
+        "groups": {group.key: _group(group) for group in stack.groups},
+        "backends": {backend.key: _backend(backend) for backend in stack.backends},
+        "regions": {region.name: _region(stack, region.name, region.weight) for region in stack.regions},
+        "port": _PORT,
+        "memory_percent": next(one.threshold for one in stack.alarms if one.name == "host_memory"),
+        "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
+        "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
+        "example_models": example_models(stack),
+    }
+
+
+def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
+    used = {_PROFILES[group.accelerator] for group in stack.groups if group.region == name}
+    return {
+        "weight": weight,
+        "profiles": {profile.name: profile.type for profile in sorted(used, key=lambda one: one.name)},
+    }
+
+
+def _group(group: ComputeGroup) -> Mapping[str, object]:
+    profile, each = _PROFILES[group.accelerator], group.replicas_per_instance
+    return {
+        "app": app_name(group),
+        "region": group.region,
+        "backend": group.backend,
+        "profile": profile.name,
+        "cpu": profile.cpu,
+        "memory": profile.memory,
+        "min_replicas": group.min_instances * each,
+        "max_replicas": group.max_instances * each,
+        "concurrent_requests": f"{max(1, group.concurrent_requests_per_instance // each)}",
+        "probe_seconds": math.ceil(group.start_seconds / _MOST_PROBES),
+        "schedule": {
+            f"{number}": {"start": one.start, "end": one.end, "desiredReplicas": f"{one.replicas}"}
+            for number, one in enumerate(windows(group.schedule, group.min_instances, each))
+        },
+    }
+
+
+def app_name(group: ComputeGroup) -> str:
+    """At most 32 lower-case letters, digits and hyphens: the size, and a mark of the group's key."""
+    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
+    return f"{slug(group.instance_type.removeprefix('Standard_'), _LONGEST_APP_NAME - _HASH_DIGITS - 1, 'gpu')}-{mark}"
+
+
+def _backend(backend: Backend) -> Mapping[str, object]:
+    container = backend.container
+    return {
+        "region": backend.region,
+        "weight": backend.weight,
+        "image": container.image,
+        "model": container.checkpoint.model_id,
+        "checkpoint": container.checkpoint.needed,
+        "entrypoint": [container.entrypoint] if container.entrypoint else [],
+        "command": list(container.command),
+        "model_option": container.model_option,
+        "arguments": _arguments(container),
+        "revision_option": container.revision_option,
+        "environment": _environment(container),
+        "model_variable": container.model_environment,
+        "model_prefix": container.model_prefix,
+        "health_path": container.health_path,
+    }
+
+
+def _arguments(container: Container) -> list[str]:
+    arguments = [one for one in container.arguments if one not in container.sharing_arguments]
+    return arguments + ([f"{container.port_option}{_PORT}"] if container.port_option else [])
+
+
+def _environment(container: Container) -> Mapping[str, str]:
+    port = {container.port_environment: f"{_PORT}"} if container.port_environment else {}
+    return dict(container.environment) | port
+
+
+def _cautions(stack: Stack) -> Iterator[str]:
+    """What differs from the plan."""
+    for group in stack.groups:
+        if not group.is_serverless:
+            yield (
+                f"{group.instance_type} in {group.region} was planned at the price of a machine; Container Apps has "
+                "prices of its own, by the second."
+            )
+    yield "Container Apps ends a request after 240 seconds: stream longer answers, or take premium ingress."
+
+
+CONTAINER_APPS = Target(
+    name="container-apps",
+    provider="azure",
+    title="Azure Container Apps",
+    renderers={Language.TERRAFORM: _terraform},
+    obstacle=_obstacle,
+)
