@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from advisor.cost import NOT_INCLUDED
+from advisor.cost.transfer import not_included
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Cost, Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH
@@ -55,7 +56,7 @@ def summary_of(plan: Plan, choice: "Choice", quotas: "Sequence[Quota]") -> Summa
         demand=tuple(_demand(plan.demand)),
         prediction=tuple(_prediction(plan.workload["slo"], option) if option else _confirmation(of_fleet)),
         cost=tuple(_option_cost(plan, option.cost, option.instances) if option else _fleet_cost(of_fleet)),
-        not_included=", ".join(NOT_INCLUDED),
+        not_included=", ".join(not_included(of_fleet.cost.transfer_usd_per_month) if of_fleet else NOT_INCLUDED),
         quotas=tuple(dict.fromkeys(quotas)),
         commitments=tuple(_commitments(choice.members)),
         cautions=tuple(_cautions(plan, option)),

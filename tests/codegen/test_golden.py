@@ -26,6 +26,8 @@ IN_PYTHON_TOO = (
     "gke-scheduled",
     "eks-karpenter-neuron",
     "vm-scale-set-reactive",
+    "aks-scheduled",
+    "container-apps-a100-scheduled",
 )
 """The programs of the others are evaluated and compared with the Terraform roots in ``tests/iac/test_pulumi.py``."""
 CASES = [

@@ -1,6 +1,7 @@
 """Checks that Google's provider or APIs make and that no schema holds: limits of names, groups and autoscalers.
 
-Sources: the Compute Engine, IAM and Cloud Monitoring API references and the guides to managed instance groups.
+Sources: the references of the Compute Engine, GKE, Cloud Run, IAM and Cloud Monitoring APIs, and the guides to managed
+instance groups.
 """
 
 import re
@@ -14,6 +15,10 @@ _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 _LONGEST_BASE_NAME = 58
 _LONGEST_PREFIX = 54
 _LONGEST_WAIT_SECONDS = 3600
+_LONGEST_POOL = 40
+_LONGEST_SERVICE = 49
+_LONGEST_START = 1800
+_GPU_CPUS = ("4", "6", "8", "20")
 _MOST_SCHEDULES = 128
 _SHORTEST_SCHEDULE_SECONDS = 300
 _WEEK_SECONDS = 7 * 24 * 3600
@@ -123,9 +128,38 @@ def _autoscaler(config: dict[str, Any]) -> Complaints:
             yield "autoscaling_policy", f"the schedule {one['name']} asks for more than there may be"
 
 
+def _node_pool(config: dict[str, Any]) -> Complaints:
+    name = config.get("name")
+    if isinstance(name, str) and len(name) > _LONGEST_POOL:
+        yield "name", f"longer than {_LONGEST_POOL} characters"
+    scaling = _block(config, "autoscaling")
+    least, most = _number(scaling.get("total_min_node_count")), _number(scaling.get("total_max_node_count"))
+    if least is not None and most is not None and not least <= most:
+        yield "autoscaling", "the smallest number is above the largest"
+    upgrade = _block(config, "upgrade_settings")
+    if upgrade and [upgrade.get(name) for name in ("max_surge", "max_unavailable")] == [0, 0]:
+        yield "upgrade_settings", "nothing can be replaced"
+
+
+def _cloud_run(config: dict[str, Any]) -> Complaints:
+    name = config.get("name")
+    if isinstance(name, str) and len(name) > _LONGEST_SERVICE:
+        yield "name", f"longer than {_LONGEST_SERVICE} characters"
+    template = _block(config, "template")
+    container = _block(template, "containers")
+    probe = _block(container, "startup_probe")
+    if (_number(probe.get("failure_threshold")) or 0) * (_number(probe.get("period_seconds")) or 0) > _LONGEST_START:
+        yield "startup_probe", f"longer than {_LONGEST_START} s"
+    limits = _block(container, "resources").get("limits")
+    if _block(template, "node_selector") and isinstance(limits, dict) and limits.get("cpu") not in _GPU_CPUS:
+        yield "resources", f"a container with a GPU has at least 4 CPU, not {limits.get('cpu')}"
+
+
 _RULES = {
+    "google_cloud_run_v2_service": _cloud_run,
     "google_compute_region_autoscaler": _autoscaler,
     "google_compute_region_instance_group_manager": _manager,
     "google_compute_region_instance_template": _template,
+    "google_container_node_pool": _node_pool,
     "google_service_account": _account,
 }

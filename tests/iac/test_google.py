@@ -133,17 +133,24 @@ def test_token_is_read_at_start_and_kept_in_memory_only(script, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "complaint"),
+    ("name", "before", "after", "complaint"),
     [
-        ("0, 8)}-healing", "0, 64)}-healing", "is no name of 1 to 63"),
-        ('== "SPOT"\n    automatic', '!= "SPOT"\n    automatic', "a spot machine is preemptible"),
-        ('"NONE"', '"PROACTIVE"', "only an even group"),
-        ("= length(var.networks[each.value.region].zones)", "= 1", "0 or at least the number of its zones"),
+        ("mig-l4-spot", "0, 8)}-healing", "0, 64)}-healing", "is no name of 1 to 63"),
+        ("mig-l4-spot", '== "SPOT"\n    automatic', '!= "SPOT"\n    automatic', "a spot machine is preemptible"),
+        ("mig-l4-spot", '"NONE"', '"PROACTIVE"', "only an even group"),
+        (
+            "mig-l4-spot",
+            "= length(var.networks[each.value.region].zones)",
+            "= 1",
+            "0 or at least the number of its zones",
+        ),
+        ("gke-l4-spot", "max_surge       = 1", "max_surge       = 0", "nothing can be replaced"),
+        ("cloud-run-rtx-pro-6000", "period_seconds    = 10", "period_seconds    = 60", "longer than 1800 s"),
     ],
 )
-def test_rules_of_google_bite(before, after, complaint, start):
+def test_rules_of_google_bite(name, before, after, complaint, start):
     """A mistake that the schema allows is refused by the simulated provider."""
-    terraform = start("mig-l4-spot", filled=True)
+    terraform = start(name, filled=True)
     path = terraform.directory / "compute.tf"
     assert before in path.read_text()
     path.write_text(path.read_text().replace(before, after))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from advisor.errors import InputError
@@ -71,8 +72,9 @@ class Document:
         return self.text[expression.start : expression.end]
 
 
+@lru_cache(maxsize=256)
 def read_hcl(text: str, path: str) -> Document:
-    """Read one file.
+    """Read one file; most files of generated code are the same from plan to plan, and are read once.
 
     Raises:
         InputError: it is not valid HCL; the message has the line.

@@ -20,7 +20,8 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
 )
 from advisor.codegen.model import ComputeGroup, Language, Runtime, Stack
-from advisor.codegen.rendering import render_terraform
+from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule
 from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, example_subnet
 from advisor.codegen.targets.target import Files, Target
@@ -40,6 +41,21 @@ _TEMPLATES = {
     "variables.tf": "variables.tf.j2",
     "versions.tf": "azure_versions.tf.j2",
 }
+_PYTHON = "pulumi-python/azure-aks"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/compute.py": "compute.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
+_ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
+"""What data sources say in the tests of a program."""
 _SPOT = "kubernetes.azure.com/scalesetpriority"
 """Label and taint that AKS gives spot nodes."""
 _MANNER = ClusterManner(spot_taint=_SPOT)
@@ -51,6 +67,25 @@ _GPU = 'InsightsMetrics | where Namespace == "container.azm.ms/gpu"'
 
 def _terraform(stack: Stack) -> Files:
     files = render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
+
+
+def _python(stack: Stack) -> Files:
+    known = _known(stack)
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "regions": calls("Region", known["regions"]),
+        "groups": calls("Group", known["groups"]),
+        "alarms": calls("Alarm", known["alarms"]),
+    }
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": Call("Fleet", fleet),
+        "example_clusters": calls("Cluster", known["clusters"]),
+        "configuration": {"clusters": known["clusters"], "alert_emails": ["oncall@example.com"]},
+    }
+    files = render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
     return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
 
 
@@ -157,6 +192,6 @@ AKS = Target(
     name="aks",
     provider="azure",
     title="AKS node pools",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=obstacle_to_kubernetes,
 )

@@ -12,9 +12,10 @@ from typing import Any
 
 from advisor.codegen.kubernetes import windows
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Stack
+from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
-from advisor.codegen.rendering import render_terraform
-from advisor.codegen.targets.azure_names import EXAMPLE_VAULT, example_models, example_subnet
+from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, EXAMPLE_VAULT, example_models, example_subnet
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/azure-container-apps"
@@ -33,6 +34,22 @@ _TEMPLATES = {
     "variables.tf": "variables.tf.j2",
     "versions.tf": "azure_versions.tf.j2",
 }
+_PYTHON = "pulumi-python/azure-container-apps"
+_PYTHON_TEMPLATES = {
+    "__main__.py": "main.py.j2",
+    "inference/compute.py": "compute.py.j2",
+    "inference/context.py": "context.py.j2",
+    "inference/deployment.py": "deployment.py.j2",
+    "inference/fleet.py": "fleet.py.j2",
+    "inference/identity.py": "identity.py.j2",
+    "inference/monitoring.py": "monitoring.py.j2",
+    "inference/plan.py": "plan.py.j2",
+    "inference/settings.py": "settings.py.j2",
+    "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
+_ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
+"""What data sources say in the tests of a program."""
 _PORT = 8000
 """TLS ends before the container."""
 _LONGEST_APP_NAME = 32
@@ -75,6 +92,26 @@ def _refusal(group: ComputeGroup) -> str:
 
 def _terraform(stack: Stack) -> Files:
     return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+
+
+def _python(stack: Stack) -> Files:
+    known = _known(stack)
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "memory_alarm_percent": known["memory_percent"],
+        "regions": calls("Region", known["regions"]),
+        "backends": calls("Backend", known["backends"]),
+        "groups": calls("Group", known["groups"]),
+    }
+    models = {"model_ids": known["example_models"]} if known["example_models"] else {}
+    more = {
+        "packages": _PYTHON_PACKAGES,
+        "answers": _ANSWERS,
+        "fleet": Call("Fleet", fleet),
+        "places": calls("Location", known["locations"]),
+        "configuration": {"locations": known["locations"], **models, "alert_emails": ["oncall@example.com"]},
+    }
+    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -172,6 +209,6 @@ CONTAINER_APPS = Target(
     name="container-apps",
     provider="azure",
     title="Azure Container Apps",
-    renderers={Language.TERRAFORM: _terraform},
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_obstacle,
 )
