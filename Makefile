@@ -26,7 +26,7 @@ demo: $(READY) ## Run the main job on examples/chat and show the result.
 	$(BIN)/advisor generate terraform $(DEMO)/plan.json --out $(DEMO)/infra
 
 test: $(READY) ## Run every test that this machine has the tools for.
-	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile --durations 15
 
 test-fast: $(READY) ## Run the tests that take less than ten seconds each.
 	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile -m 'not slow'

@@ -100,6 +100,8 @@ def _alert(config: dict[str, Any]) -> Found:
             count = periods["number_of_evaluation_periods"]
             if isinstance(count, int) and not 1 <= count <= 6:
                 yield "criteria", "evaluations must be 1 to 6"
+            if count != 1 and "bin(TimeGenerated" not in str(criteria.get("query")):
+                yield "criteria", "several evaluations need a query that gives times"
 
 
 def _autoscale(config: dict[str, Any]) -> Found:

@@ -12,10 +12,11 @@ from typing import Any
 
 from advisor.codegen.kubernetes import (
     DEVICES,
-    GROUP_LABEL,
+    NODE_LABEL,
     ClusterManner,
     fewest_replicas,
     kubernetes_files,
+    node_pool_name,
     node_volume_gib,
     obstacle_to_kubernetes,
 )
@@ -62,7 +63,6 @@ _MANNER = ClusterManner(spot_taint=_SPOT)
 _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
 _PODS = 'KubePodInventory | where Namespace == "{namespace}"'
-_GPU = 'InsightsMetrics | where Namespace == "container.azm.ms/gpu"'
 
 
 def _terraform(stack: Stack) -> Files:
@@ -103,7 +103,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             }
             for region in stack.regions
         },
-        "groups": {group.key: _group(group) for group in stack.groups},
+        "groups": {group.key: _group(stack, group) for group in stack.groups},
         "alarms": alarms_of_pods(stack),
         "clusters": {region.name: _example_cluster(region.name) for region in stack.regions},
         "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
@@ -111,12 +111,12 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     }
 
 
-def _group(group: ComputeGroup) -> Mapping[str, object]:
+def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     spot = {_SPOT: "spot"} if group.is_spot else {}
     tainted = {DEVICES[group.platform.runtime].resource: "present"} | spot
     return {
         "region": group.region,
-        "pool": pool_name(group),
+        "pool": pool_name(stack, group),
         "size": group.instance_type,
         "priority": "Spot" if group.is_spot else "Regular",
         # Of AMD accelerators, the operator in the cluster brings the driver.
@@ -125,14 +125,14 @@ def _group(group: ComputeGroup) -> Mapping[str, object]:
         "instances": group.instances,
         "max_instances": group.max_instances,
         "os_disk_gib": node_volume_gib(group),
-        "labels": {GROUP_LABEL: group.key} | spot,
+        "labels": {NODE_LABEL: node_pool_name(stack, group)} | spot,
         "taints": [f"{key}={value}:NoSchedule" for key, value in tainted.items()],
     }
 
 
-def pool_name(group: ComputeGroup) -> str:
-    """At most 12 lower-case letters and digits: the start of the size, and a mark of the group's key."""
-    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
+def pool_name(stack: Stack, group: ComputeGroup) -> str:
+    """At most 12 lower-case letters and digits: the start of the size, and a mark of deployment and group."""
+    mark = hashlib.sha256(node_pool_name(stack, group).encode()).hexdigest()[:_HASH_DIGITS]
     size = re.sub(r"[^a-z0-9]", "", group.instance_type.removeprefix("Standard_").lower())
     return f"{size[: _LONGEST_POOL_NAME - _HASH_DIGITS]}{mark}"
 
@@ -159,20 +159,24 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
             planned_alarm(stack, "host_memory"),
             'Perf | where ObjectName == "K8SNode" and CounterName in ("memoryWorkingSetBytes", "memoryCapacityBytes")'
             f" | where Computer in (({pods} | distinct Computer))"
-            " | summarize used = maxif(CounterValue, CounterName == 'memoryWorkingSetBytes'),"
-            " whole = maxif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer"
+            " | summarize used = avgif(CounterValue, CounterName == 'memoryWorkingSetBytes'),"
+            " whole = avgif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer"
             " | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
         ),
     }
     if stack.has_gpu:
+        gpus = (
+            f"InsightsMetrics | where Computer in (({pods} | distinct Computer))"
+            ' | where Namespace == "container.azm.ms/gpu"'
+        )
         alarms["gpu-idle"] = query_rule(
             planned_alarm(stack, "gpu_idle"),
-            f'{_GPU} and Name == "containerGpuDutyCycle" | summarize value = avg(Val) | where isnotnull(value)',
+            f'{gpus} and Name == "containerGpuDutyCycle" | summarize value = avg(Val) | where isnotnull(value)',
         )
         alarms["gpu-memory"] = query_rule(
             planned_alarm(stack, "gpu_memory"),
-            f"{_GPU} | summarize used = maxif(Val, Name == 'containerGpumemoryUsedBytes'),"
-            " whole = maxif(Val, Name == 'containerGpumemoryTotalBytes') by Computer"
+            f"{gpus} | summarize used = avgif(Val, Name == 'containerGpumemoryUsedBytes'),"
+            " whole = avgif(Val, Name == 'containerGpumemoryTotalBytes') by Computer"
             " | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
         )
     return alarms

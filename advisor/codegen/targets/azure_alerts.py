@@ -3,12 +3,13 @@
 Each host writes one line a minute to the system log (``host.py report``): a JSON object that the Azure Monitor agent
 carries to Log Analytics, beside the kernel log. One query for each alarm reads them.
 
-Source: Microsoft's reference of scheduled query rules (``Microsoft.Insights/scheduledQueryRules``), read in November
-2026: at most six evaluations in a row, and a fixed set of frequencies.
+Source: Microsoft's reference of scheduled query rules (``Microsoft.Insights/scheduledQueryRules``) and the provider's
+of ``azurerm_monitor_scheduled_query_rules_alert_v2``, read in November 2026: a fixed set of windows, and several
+evaluations in a row only of queries that give times. These give one row, also where no line came: the window of one
+evaluation is as long as the alarm waits.
 """
 
 import json
-import math
 from collections.abc import Mapping
 
 from advisor.codegen.alarms import Alarm, Source
@@ -16,23 +17,42 @@ from advisor.codegen.model import Stack
 
 PROGRAM = "inference-report"
 """Name that the hosts report under in the system log."""
-_MOST_EVALUATIONS = 6
-_FREQUENCIES_MINUTES = {5: "PT5M", 10: "PT10M", 15: "PT15M", 30: "PT30M", 45: "PT45M", 60: "PT1H", 120: "PT2H"}
-_SHORTEST_WINDOW_MINUTES = 15
-"""Lines take some minutes to arrive: a window of one evaluation alone would miss late ones."""
+_FREQUENCY = "PT5M"
+_WINDOWS_MINUTES = {
+    15: "PT15M",
+    30: "PT30M",
+    45: "PT45M",
+    60: "PT1H",
+    120: "PT2H",
+    180: "PT3H",
+    240: "PT4H",
+    300: "PT5H",
+    360: "PT6H",
+}
+"""Without the shorter ones: lines take some minutes to arrive."""
 _REPORTS = (
     f'Syslog | where Facility == "local0" and ProcessName == "{PROGRAM}" | extend report = parse_json(SyslogMessage)'
 )
 _HOSTS = "summarize value = dcount(Computer)"
+
+
+def _of_the_fullest(field: str) -> str:
+    """The mean of the host that has the most: a short peak is none."""
+    return (
+        f"summarize mean = avg(todouble(report.{field})) by Computer"
+        " | summarize value = max(mean) | where isnotnull(value)"
+    )
+
+
 _VALUES: Mapping[str, str] = {
     "nvidia_smi_utilization_gpu": "summarize value = avg(todouble(report.gpu_percent)) | where isnotnull(value)",
-    "nvidia_smi_memory_used": "summarize value = max(todouble(report.gpu_memory_percent)) | where isnotnull(value)",
-    "mem_used_percent": "summarize value = max(todouble(report.memory_percent)) | where isnotnull(value)",
+    "nvidia_smi_memory_used": _of_the_fullest("gpu_memory_percent"),
+    "mem_used_percent": _of_the_fullest("memory_percent"),
     "RequestCount": "summarize value = sum(toint(report.requests))",
     "HealthyHostCount": f"where report.healthy == true | {_HOSTS}",
     "procstat_lookup_pid_count": (
-        "summarize running = max(toint(tobool(report.agent))) by Computer"
-        " | summarize value = min(running) | where isnotnull(value)"
+        "summarize running = max(toint(tobool(report.agent))), first = min(TimeGenerated) by Computer"
+        " | where first < ago(10m) | summarize value = min(running) | where isnotnull(value)"
     ),
 }
 """Metric of an alarm → how a query computes it from the reports."""
@@ -48,18 +68,16 @@ def log_alert(alarm: Alarm) -> Mapping[str, object]:
 def query_rule(alarm: Alarm, query: str, description: str = "") -> Mapping[str, object]:
     """*alarm* as a scheduled query rule; the query gives one row with the column ``value``.
 
-    So many evaluations in a row ring; ``per_instance`` counts the threshold for each planned instance of the region.
+    ``per_instance`` counts the threshold for each planned instance of the region.
     """
-    minutes, evaluations = _rhythm(alarm.period_seconds * alarm.periods / 60)
     return {
         "description": description or alarm.description,
         "query": query,
         "operator": "LessThan" if alarm.below else "GreaterThan",
         "threshold": 1 if alarm.per_instance else alarm.threshold,
         "per_instance": alarm.per_instance,
-        "frequency": _FREQUENCIES_MINUTES[minutes],
-        "window": _FREQUENCIES_MINUTES[max(minutes, _SHORTEST_WINDOW_MINUTES)],
-        "evaluations": evaluations,
+        "frequency": _FREQUENCY,
+        "window": _window(alarm.period_seconds * alarm.periods / 60),
     }
 
 
@@ -68,13 +86,10 @@ def planned_alarm(stack: Stack, name: str) -> Alarm:
     return next(alarm for alarm in stack.alarms if alarm.name == name)
 
 
-def _rhythm(minutes: float) -> tuple[int, int]:
-    """The shortest frequency in minutes at which few enough evaluations span *minutes*, and their number."""
-    for frequency in _FREQUENCIES_MINUTES:
-        evaluations = math.ceil(minutes / frequency)
-        if evaluations <= _MOST_EVALUATIONS:
-            return frequency, evaluations
-    return max(_FREQUENCIES_MINUTES), _MOST_EVALUATIONS
+def _window(minutes: float) -> str:
+    """The shortest that holds *minutes*, or the longest there is."""
+    fitting = (length for length in _WINDOWS_MINUTES if length >= minutes)
+    return _WINDOWS_MINUTES[next(fitting, max(_WINDOWS_MINUTES))]
 
 
 def _query(alarm: Alarm) -> str:

@@ -202,6 +202,12 @@ def _cautions(stack: Stack) -> Iterator[str]:
                 f"{group.instance_type} in {group.region} was planned at the price of a machine; Container Apps has "
                 "prices of its own, by the second."
             )
+    yield (
+        "Releases of the azurerm provider that send a minimum count with GPU profiles (its issue 31763, open in "
+        "September 2026) fail at the environment with WorkloadProfilePropertyNotSupported. Take one that has mended "
+        "it, or make the environment with the az command line, by the names and settings of this code, and import it "
+        "first."
+    )
     yield "Container Apps ends a request after 240 seconds: stream longer answers, or take premium ingress."
 
 

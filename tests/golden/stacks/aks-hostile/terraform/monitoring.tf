@@ -50,8 +50,8 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
     threshold               = each.value.per_instance ? local.regions[each.value.region].min_replicas : each.value.threshold
 
     failing_periods {
-      number_of_evaluation_periods             = each.value.evaluations
-      minimum_failing_periods_to_trigger_alert = each.value.evaluations
+      number_of_evaluation_periods             = 1
+      minimum_failing_periods_to_trigger_alert = 1
     }
   }
 

@@ -19,7 +19,7 @@ locals {
   groups = {
     francecentral-nd96isr-mi300x-v5-3d6a9b = {
       region        = "francecentral"
-      pool          = "nd96isrm34b8"
+      pool          = "nd96isrm3ed4"
       size          = "Standard_ND96isr_MI300X_v5"
       priority      = "Regular"
       gpu_driver    = "None"
@@ -28,13 +28,13 @@ locals {
       max_instances = 2
       os_disk_gib   = 398
       labels = {
-        "inference/group" = "francecentral-nd96isr-mi300x-v5-3d6a9b"
+        "inference/nodes" = "support-chat-francecentral-nd96isr-mi300x-v5-3d6a9b"
       }
       taints = ["amd.com/gpu=present:NoSchedule"]
     }
   }
 
-  # When to ring: so many evaluations in a row.
+  # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
     unavailable-replicas = {
       description  = "Fewer replicas run than the plan needs, for longer than one takes to start."
@@ -43,8 +43,7 @@ locals {
       threshold    = 1
       per_instance = true
       frequency    = "PT5M"
-      window       = "PT15M"
-      evaluations  = 5
+      window       = "PT30M"
     }
     metrics-silent = {
       description  = "Container Insights collects nothing of the cluster: the other alarms do not see it."
@@ -53,18 +52,16 @@ locals {
       threshold    = 1
       per_instance = false
       frequency    = "PT5M"
-      window       = "PT15M"
-      evaluations  = 5
+      window       = "PT30M"
     }
     host-memory = {
       description  = "Memory of a host above 95 percent: the engine is about to be killed."
-      query        = "Perf | where ObjectName == \"K8SNode\" and CounterName in (\"memoryWorkingSetBytes\", \"memoryCapacityBytes\") | where Computer in ((KubePodInventory | where Namespace == \"support-chat\" | distinct Computer)) | summarize used = maxif(CounterValue, CounterName == 'memoryWorkingSetBytes'), whole = maxif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
+      query        = "Perf | where ObjectName == \"K8SNode\" and CounterName in (\"memoryWorkingSetBytes\", \"memoryCapacityBytes\") | where Computer in ((KubePodInventory | where Namespace == \"support-chat\" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == 'memoryWorkingSetBytes'), whole = avgif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
       operator     = "GreaterThan"
       threshold    = 95
       per_instance = false
       frequency    = "PT5M"
       window       = "PT15M"
-      evaluations  = 3
     }
   }
 }

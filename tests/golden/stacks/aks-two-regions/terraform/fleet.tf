@@ -24,7 +24,7 @@ locals {
   groups = {
     eastus-nc24ads-a100-v4-bf16-tp1-2b27b7 = {
       region        = "eastus"
-      pool          = "nc24adsaa8b3"
+      pool          = "nc24adsae6c7"
       size          = "Standard_NC24ads_A100_v4"
       priority      = "Regular"
       gpu_driver    = "Install"
@@ -33,13 +33,13 @@ locals {
       max_instances = 5
       os_disk_gib   = 160
       labels = {
-        "inference/group" = "eastus-nc24ads-a100-v4-bf16-tp1-2b27b7"
+        "inference/nodes" = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7"
       }
       taints = ["nvidia.com/gpu=present:NoSchedule"]
     }
     westeurope-nc40ads-h100-v5-bf16-ee69d7 = {
       region        = "westeurope"
-      pool          = "nc40adsh7189"
+      pool          = "nc40adsh4841"
       size          = "Standard_NC40ads_H100_v5"
       priority      = "Regular"
       gpu_driver    = "Install"
@@ -48,13 +48,13 @@ locals {
       max_instances = 3
       os_disk_gib   = 160
       labels = {
-        "inference/group" = "westeurope-nc40ads-h100-v5-bf16-ee69d7"
+        "inference/nodes" = "support-chat-westeurope-nc40ads-h100-v5-bf16-ee69d7"
       }
       taints = ["nvidia.com/gpu=present:NoSchedule"]
     }
   }
 
-  # When to ring: so many evaluations in a row.
+  # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
     unavailable-replicas = {
       description  = "Fewer replicas run than the plan needs, for longer than one takes to start."
@@ -63,8 +63,7 @@ locals {
       threshold    = 1
       per_instance = true
       frequency    = "PT5M"
-      window       = "PT15M"
-      evaluations  = 5
+      window       = "PT30M"
     }
     metrics-silent = {
       description  = "Container Insights collects nothing of the cluster: the other alarms do not see it."
@@ -73,38 +72,34 @@ locals {
       threshold    = 1
       per_instance = false
       frequency    = "PT5M"
-      window       = "PT15M"
-      evaluations  = 5
+      window       = "PT30M"
     }
     host-memory = {
       description  = "Memory of a host above 95 percent: the engine is about to be killed."
-      query        = "Perf | where ObjectName == \"K8SNode\" and CounterName in (\"memoryWorkingSetBytes\", \"memoryCapacityBytes\") | where Computer in ((KubePodInventory | where Namespace == \"support-chat\" | distinct Computer)) | summarize used = maxif(CounterValue, CounterName == 'memoryWorkingSetBytes'), whole = maxif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
+      query        = "Perf | where ObjectName == \"K8SNode\" and CounterName in (\"memoryWorkingSetBytes\", \"memoryCapacityBytes\") | where Computer in ((KubePodInventory | where Namespace == \"support-chat\" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == 'memoryWorkingSetBytes'), whole = avgif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
       operator     = "GreaterThan"
       threshold    = 95
       per_instance = false
       frequency    = "PT5M"
       window       = "PT15M"
-      evaluations  = 3
     }
     gpu-idle = {
       description  = "GPUs below 10 percent for an hour: paid for and not used."
-      query        = "InsightsMetrics | where Namespace == \"container.azm.ms/gpu\" and Name == \"containerGpuDutyCycle\" | summarize value = avg(Val) | where isnotnull(value)"
+      query        = "InsightsMetrics | where Computer in ((KubePodInventory | where Namespace == \"support-chat\" | distinct Computer)) | where Namespace == \"container.azm.ms/gpu\" and Name == \"containerGpuDutyCycle\" | summarize value = avg(Val) | where isnotnull(value)"
       operator     = "LessThan"
       threshold    = 10
       per_instance = false
-      frequency    = "PT10M"
-      window       = "PT15M"
-      evaluations  = 6
+      frequency    = "PT5M"
+      window       = "PT1H"
     }
     gpu-memory = {
       description  = "GPU memory above 97 percent, where the engine may take 90."
-      query        = "InsightsMetrics | where Namespace == \"container.azm.ms/gpu\" | summarize used = maxif(Val, Name == 'containerGpumemoryUsedBytes'), whole = maxif(Val, Name == 'containerGpumemoryTotalBytes') by Computer | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
+      query        = "InsightsMetrics | where Computer in ((KubePodInventory | where Namespace == \"support-chat\" | distinct Computer)) | where Namespace == \"container.azm.ms/gpu\" | summarize used = avgif(Val, Name == 'containerGpumemoryUsedBytes'), whole = avgif(Val, Name == 'containerGpumemoryTotalBytes') by Computer | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
       operator     = "GreaterThan"
       threshold    = 97
       per_instance = false
       frequency    = "PT5M"
       window       = "PT15M"
-      evaluations  = 3
     }
   }
 }

@@ -74,7 +74,7 @@ locals {
     }
   }
 
-  # When to ring: so many evaluations in a row.
+  # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
     gpu-idle = {
       description  = "GPUs below 10 percent for an hour: paid for and not used."
@@ -82,19 +82,17 @@ locals {
       operator     = "LessThan"
       threshold    = 10
       per_instance = false
-      frequency    = "PT10M"
-      window       = "PT15M"
-      evaluations  = 6
+      frequency    = "PT5M"
+      window       = "PT1H"
     }
     gpu-memory = {
       description  = "GPU memory above 97 percent, where the engine may take 90."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = max(todouble(report.gpu_memory_percent)) | where isnotnull(value)"
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.gpu_memory_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
       operator     = "GreaterThan"
       threshold    = 97
       per_instance = false
       frequency    = "PT5M"
       window       = "PT15M"
-      evaluations  = 3
     }
     gpu-errors = {
       description  = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
@@ -104,7 +102,6 @@ locals {
       per_instance = false
       frequency    = "PT5M"
       window       = "PT15M"
-      evaluations  = 1
     }
     unhealthy-hosts = {
       description  = "Fewer hosts answer than the plan needs, for longer than one takes to start."
@@ -113,8 +110,7 @@ locals {
       threshold    = 1
       per_instance = true
       frequency    = "PT5M"
-      window       = "PT15M"
-      evaluations  = 5
+      window       = "PT30M"
     }
     metrics-silent = {
       description  = "A host sends no metrics: the other alarms do not see it."
@@ -123,28 +119,25 @@ locals {
       threshold    = 1
       per_instance = true
       frequency    = "PT5M"
-      window       = "PT15M"
-      evaluations  = 5
+      window       = "PT30M"
     }
     host-memory = {
       description  = "Memory of a host above 95 percent: the engine is about to be killed."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = max(todouble(report.memory_percent)) | where isnotnull(value)"
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.memory_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
       operator     = "GreaterThan"
       threshold    = 95
       per_instance = false
       frequency    = "PT5M"
       window       = "PT15M"
-      evaluations  = 3
     }
     agent-silent = {
       description  = "The advisor agent does not run on a host: its samples are missing."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize running = max(toint(tobool(report.agent))) by Computer | summarize value = min(running) | where isnotnull(value)"
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize running = max(toint(tobool(report.agent))), first = min(TimeGenerated) by Computer | where first < ago(10m) | summarize value = min(running) | where isnotnull(value)"
       operator     = "LessThan"
       threshold    = 1
       per_instance = false
       frequency    = "PT5M"
-      window       = "PT15M"
-      evaluations  = 5
+      window       = "PT30M"
     }
   }
 }

@@ -74,7 +74,7 @@ locals {
     }
   }
 
-  # When to ring: so many evaluations in a row.
+  # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
     no-requests = {
       description  = "No request for an hour: paid for and not used."
@@ -82,9 +82,8 @@ locals {
       operator     = "LessThan"
       threshold    = 1
       per_instance = false
-      frequency    = "PT10M"
-      window       = "PT15M"
-      evaluations  = 6
+      frequency    = "PT5M"
+      window       = "PT1H"
     }
     unhealthy-hosts = {
       description  = "Fewer hosts answer than the plan needs, for longer than one takes to start."
@@ -93,8 +92,7 @@ locals {
       threshold    = 1
       per_instance = true
       frequency    = "PT5M"
-      window       = "PT15M"
-      evaluations  = 5
+      window       = "PT30M"
     }
     metrics-silent = {
       description  = "A host sends no metrics: the other alarms do not see it."
@@ -103,18 +101,16 @@ locals {
       threshold    = 1
       per_instance = true
       frequency    = "PT5M"
-      window       = "PT15M"
-      evaluations  = 5
+      window       = "PT30M"
     }
     host-memory = {
       description  = "Memory of a host above 95 percent: the engine is about to be killed."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = max(todouble(report.memory_percent)) | where isnotnull(value)"
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.memory_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
       operator     = "GreaterThan"
       threshold    = 95
       per_instance = false
       frequency    = "PT5M"
       window       = "PT15M"
-      evaluations  = 3
     }
   }
 }

@@ -16,7 +16,7 @@ FLEET = Fleet(
     groups={
         "eastus-nc24ads-a100-v4-bf16-tp1-2b27b7": Group(
             region="eastus",
-            pool="nc24adsaa8b3",
+            pool="nc24adsae6c7",
             size="Standard_NC24ads_A100_v4",
             priority="Regular",
             gpu_driver="Install",
@@ -25,7 +25,7 @@ FLEET = Fleet(
             max_instances=5,
             os_disk_gib=160,
             labels={
-                "inference/group": "eastus-nc24ads-a100-v4-bf16-tp1-2b27b7",
+                "inference/nodes": "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7",
             },
             taints=[
                 "nvidia.com/gpu=present:NoSchedule",
@@ -33,7 +33,7 @@ FLEET = Fleet(
         ),
         "eastus-nc24ads-a100-v4-bf16-tp1-spot": Group(
             region="eastus",
-            pool="nc24adsa8df1",
+            pool="nc24adsa4407",
             size="Standard_NC24ads_A100_v4",
             priority="Spot",
             gpu_driver="Install",
@@ -42,7 +42,7 @@ FLEET = Fleet(
             max_instances=4,
             os_disk_gib=160,
             labels={
-                "inference/group": "eastus-nc24ads-a100-v4-bf16-tp1-spot",
+                "inference/nodes": "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-spot",
                 "kubernetes.azure.com/scalesetpriority": "spot",
             },
             taints=[
@@ -59,8 +59,7 @@ FLEET = Fleet(
             threshold=1,
             per_instance=True,
             frequency="PT5M",
-            window="PT15M",
-            evaluations=5,
+            window="PT30M",
         ),
         "metrics-silent": Alarm(
             description="Container Insights collects nothing of the cluster: the other alarms do not see it.",
@@ -69,38 +68,34 @@ FLEET = Fleet(
             threshold=1,
             per_instance=False,
             frequency="PT5M",
-            window="PT15M",
-            evaluations=5,
+            window="PT30M",
         ),
         "host-memory": Alarm(
             description="Memory of a host above 95 percent: the engine is about to be killed.",
-            query='Perf | where ObjectName == "K8SNode" and CounterName in ("memoryWorkingSetBytes", "memoryCapacityBytes") | where Computer in ((KubePodInventory | where Namespace == "support-chat" | distinct Computer)) | summarize used = maxif(CounterValue, CounterName == \'memoryWorkingSetBytes\'), whole = maxif(CounterValue, CounterName == \'memoryCapacityBytes\') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)',
+            query='Perf | where ObjectName == "K8SNode" and CounterName in ("memoryWorkingSetBytes", "memoryCapacityBytes") | where Computer in ((KubePodInventory | where Namespace == "support-chat" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == \'memoryWorkingSetBytes\'), whole = avgif(CounterValue, CounterName == \'memoryCapacityBytes\') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)',
             operator="GreaterThan",
             threshold=95,
             per_instance=False,
             frequency="PT5M",
             window="PT15M",
-            evaluations=3,
         ),
         "gpu-idle": Alarm(
             description="GPUs below 10 percent for an hour: paid for and not used.",
-            query='InsightsMetrics | where Namespace == "container.azm.ms/gpu" and Name == "containerGpuDutyCycle" | summarize value = avg(Val) | where isnotnull(value)',
+            query='InsightsMetrics | where Computer in ((KubePodInventory | where Namespace == "support-chat" | distinct Computer)) | where Namespace == "container.azm.ms/gpu" and Name == "containerGpuDutyCycle" | summarize value = avg(Val) | where isnotnull(value)',
             operator="LessThan",
             threshold=10,
             per_instance=False,
-            frequency="PT10M",
-            window="PT15M",
-            evaluations=6,
+            frequency="PT5M",
+            window="PT1H",
         ),
         "gpu-memory": Alarm(
             description="GPU memory above 97 percent, where the engine may take 90.",
-            query="InsightsMetrics | where Namespace == \"container.azm.ms/gpu\" | summarize used = maxif(Val, Name == 'containerGpumemoryUsedBytes'), whole = maxif(Val, Name == 'containerGpumemoryTotalBytes') by Computer | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
+            query="InsightsMetrics | where Computer in ((KubePodInventory | where Namespace == \"support-chat\" | distinct Computer)) | where Namespace == \"container.azm.ms/gpu\" | summarize used = avgif(Val, Name == 'containerGpumemoryUsedBytes'), whole = avgif(Val, Name == 'containerGpumemoryTotalBytes') by Computer | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
             operator="GreaterThan",
             threshold=97,
             per_instance=False,
             frequency="PT5M",
             window="PT15M",
-            evaluations=3,
         ),
     },
 )

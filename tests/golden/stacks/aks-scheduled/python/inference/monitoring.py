@@ -67,8 +67,8 @@ def _alarm(
                 operator=alarm.operator,
                 threshold=least if alarm.per_instance else alarm.threshold,
                 failing_periods=azure.monitoring.ScheduledQueryRulesAlertV2CriteriaFailingPeriodsArgs(
-                    number_of_evaluation_periods=alarm.evaluations,
-                    minimum_failing_periods_to_trigger_alert=alarm.evaluations,
+                    number_of_evaluation_periods=1,
+                    minimum_failing_periods_to_trigger_alert=1,
                 ),
             )
         ],

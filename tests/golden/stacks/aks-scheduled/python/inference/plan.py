@@ -44,7 +44,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """A query of what Container Insights collects; so many evaluations in a row ring."""
+    """A query of what Container Insights collects; it rings when what it finds in the window is beyond the threshold."""
 
     description: str
     query: str
@@ -54,7 +54,6 @@ class Alarm:
     """The threshold is the number of replicas of the quiet hours."""
     frequency: str
     window: str
-    evaluations: int
 
 
 @dataclass(frozen=True, kw_only=True)

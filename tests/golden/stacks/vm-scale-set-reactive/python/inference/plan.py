@@ -87,7 +87,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """A query of the hosts' reports; so many evaluations in a row ring."""
+    """A query of the hosts' reports; it rings when what it finds in the window is beyond the threshold."""
 
     description: str
     query: str
@@ -97,7 +97,6 @@ class Alarm:
     """The threshold is the number of instances of the quiet hours."""
     frequency: str
     window: str
-    evaluations: int
 
 
 @dataclass(frozen=True, kw_only=True)

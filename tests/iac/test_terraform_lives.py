@@ -1,0 +1,34 @@
+"""The whole life of generated roots in real Terraform: apply, plan again, destroy; those of the day."""
+
+import pytest
+
+from advisor.codegen import Language
+from codegen.scenarios import SCENARIOS
+from iac.modules import of_today
+
+QUICK = "l4-spot"
+"""Tried in quick runs too."""
+TODAY = of_today([name for name, make in SCENARIOS.items() if Language.TERRAFORM in make().languages])
+LIVES = [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in TODAY if name != QUICK)]
+
+
+@pytest.mark.parametrize("name", LIVES)
+def test_apply_then_plan_changes_nothing_and_destroy_leaves_nothing(name, start):
+    """A root only creates, applies, shows no change when planned again, and destroys without leftovers."""
+    terraform = start(name, filled=True)
+    actions = [tuple(change["change"]["actions"]) for change in terraform.plan()["resource_changes"]]
+    assert set(actions) <= {("create",), ("read",)}
+    terraform("apply", "-no-color", "-input=false", "plan.bin").ok()
+    terraform("plan", "-no-color", "-input=false", "-detailed-exitcode").ok()
+    terraform("destroy", "-no-color", "-auto-approve").ok()
+    assert terraform("show", "-json").ok().json.get("values") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TODAY[:: max(1, len(TODAY) // 4)])
+def test_root_works_with_the_oldest_admitted_core(name, start):
+    """Terraform 1.9.8 validates, tests and plans what 1.15 does."""
+    terraform = start(name, "floor", filled=True)
+    assert terraform("validate", "-json").ok().json["valid"]
+    terraform("test", "-no-color").ok()
+    terraform.plan()
