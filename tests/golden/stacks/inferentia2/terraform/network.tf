@@ -15,7 +15,7 @@ resource "aws_security_group" "load_balancer" {
   for_each = local.regions
 
   region      = each.key
-  name_prefix = "${var.name}-lb-"
+  name_prefix = "lb-${var.name}-"
   description = "Load balancer of ${var.name}"
   vpc_id      = var.networks[each.key].vpc_id
 
@@ -29,7 +29,7 @@ resource "aws_security_group" "host" {
   for_each = local.regions
 
   region      = each.key
-  name_prefix = "${var.name}-host-"
+  name_prefix = "host-${var.name}-"
   description = "Inference hosts of ${var.name}"
   vpc_id      = var.networks[each.key].vpc_id
 
@@ -92,7 +92,7 @@ resource "aws_lb" "this" {
   for_each = local.regions
 
   region                     = each.key
-  name                       = var.name
+  name                       = "lb-${var.name}" # "internal-" may not come first
   internal                   = true
   load_balancer_type         = "application"
   security_groups            = [aws_security_group.load_balancer[each.key].id]

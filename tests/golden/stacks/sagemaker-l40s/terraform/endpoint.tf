@@ -57,7 +57,9 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
 
   region      = each.key
   name_prefix = "${var.name}-"
-  kms_key_arn = aws_kms_key.this[each.key].arn
+
+  # A type with disks of its own (no volume) encrypts them in hardware, and SageMaker refuses a key beside it.
+  kms_key_arn = alltrue([for group in values(local.groups) : group.volume_gib != null if group.region == each.key]) ? aws_kms_key.this[each.key].arn : null
 
   dynamic "production_variants" {
     for_each = { for key, group in local.groups : key => group if group.region == each.key }

@@ -6,7 +6,7 @@ resource "aws_security_group" "model" {
   for_each = local.regions
 
   region      = each.key
-  name_prefix = "${var.name}-model-"
+  name_prefix = "model-${var.name}-"
   description = "Model containers of ${var.name}"
   vpc_id      = var.networks[each.key].vpc_id
 

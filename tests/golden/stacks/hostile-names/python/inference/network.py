@@ -67,7 +67,7 @@ def _security_group(context: Context, region: str, suffix: str, what: str) -> aw
     return aws.ec2.SecurityGroup(
         context.named(suffix, region),
         region=region,
-        name_prefix=f"{context.settings.name}-{suffix}-",
+        name_prefix=f"{suffix}-{context.settings.name}-",
         description=f"{what} of {context.settings.name}",
         vpc_id=context.settings.networks[region].vpc_id,
         opts=context.options(),
@@ -141,7 +141,7 @@ def _load_balancer(context: Context, region: str, outer: aws.ec2.SecurityGroup) 
     return aws.lb.LoadBalancer(
         context.named("lb", region),
         region=region,
-        name=settings.name,
+        name=f"lb-{settings.name}",  # "internal-" may not come first
         internal=True,
         load_balancer_type="application",
         security_groups=[outer.id],

@@ -84,8 +84,11 @@ run "is_private_and_encrypted" {
   }
 
   assert {
-    condition     = alltrue([for configuration in values(aws_sagemaker_endpoint_configuration.this) : configuration.kms_key_arn != null])
-    error_message = "The volumes must be encrypted with the key."
+    condition = alltrue([
+      for region, configuration in aws_sagemaker_endpoint_configuration.this : (configuration.kms_key_arn != null) ==
+      alltrue([for group in values(local.groups) : group.volume_gib != null if group.region == region])
+    ])
+    error_message = "Volumes must be encrypted with the key, which types with disks of their own do not take."
   }
 
   assert {

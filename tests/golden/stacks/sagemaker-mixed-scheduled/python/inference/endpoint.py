@@ -19,12 +19,15 @@ def endpoints(
     """The endpoint of each region; *rollbacks* are the alarms of each group that roll an update back."""
     found = {}
     for region in context.fleet.regions:
+        groups = context.fleet.groups_of(region)
+        # A type with disks of its own (no volume) encrypts them in hardware, and SageMaker refuses a key beside it.
+        takes_key = all(context.fleet.groups[key].volume_gib is not None for key in groups)
         configuration = aws.sagemaker.EndpointConfiguration(
             context.named("endpoint", region),
             region=region,
             name_prefix=f"{context.settings.name}-",
-            kms_key_arn=keys[region].arn,
-            production_variants=[_variant(context, key, models) for key in context.fleet.groups_of(region)],
+            kms_key_arn=keys[region].arn if takes_key else None,
+            production_variants=[_variant(context, key, models) for key in groups],
             opts=context.options(),
         )
         found[region] = aws.sagemaker.Endpoint(

@@ -32,7 +32,7 @@ def _group(context: Context, region: str) -> aws.ec2.SecurityGroup:
     return aws.ec2.SecurityGroup(
         context.named("model", region),
         region=region,
-        name_prefix=f"{name}-model-",
+        name_prefix=f"model-{name}-",
         description=f"Model containers of {name}",
         vpc_id=context.settings.networks[region].vpc_id,
         opts=context.options(),

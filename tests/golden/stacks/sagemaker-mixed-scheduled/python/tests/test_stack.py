@@ -43,13 +43,17 @@ class StackTest(unittest.TestCase):
         self.assertEqual(len(configurations), len(FLEET.regions))
 
     def test_models_are_private_and_encrypted(self) -> None:
-        """The containers stand in the network that was given, nothing but HTTPS leaves, and volumes have a key."""
+        """The containers stand in the network that was given, nothing but HTTPS leaves, and volumes have a key.
+
+        Types with disks of their own take none.
+        """
         for model in inputs_of(self.resources, "sagemaker/model:Model"):
             self.assertTrue(model["vpcConfig"]["subnets"])
         for rule in inputs_of(self.resources, "vpc/securityGroupEgressRule:SecurityGroupEgressRule"):
             self.assertEqual((rule["fromPort"], rule["toPort"]), (443, 443))
         for one in inputs_of(self.resources, "sagemaker/endpointConfiguration:EndpointConfiguration"):
-            self.assertTrue(one["kmsKeyArn"])
+            has_volumes = all(variant.get("volumeSizeInGb") for variant in one["productionVariants"])
+            self.assertEqual(bool(one.get("kmsKeyArn")), has_volumes)
 
     def test_everything_is_tagged(self) -> None:
         """The provider tags what it makes, and the budget filters on the same tag."""
