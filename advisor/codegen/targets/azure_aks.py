@@ -62,7 +62,9 @@ _SPOT = "kubernetes.azure.com/scalesetpriority"
 _MANNER = ClusterManner(spot_taint=_SPOT)
 _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
-_PODS = 'KubePodInventory | where Namespace == "{namespace}"'
+_OF_CLUSTER = 'where ClusterId =~ "<cluster>"'
+"""A workspace may hold several clusters; the code puts the id of the region's one in place of ``<cluster>``."""
+_PODS = 'KubePodInventory | {of_cluster} and Namespace == "{namespace}"'
 
 
 def _terraform(stack: Stack) -> Files:
@@ -142,7 +144,7 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
 
     Container Insights knows no driver errors (Xid) and no agent.
     """
-    pods = _PODS.format(namespace=stack.name)
+    pods = _PODS.format(of_cluster=_OF_CLUSTER, namespace=stack.name)
     unhealthy = planned_alarm(stack, "unhealthy_hosts")
     alarms = {
         "unavailable-replicas": query_rule(
@@ -152,7 +154,7 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
         ),
         "metrics-silent": query_rule(
             replace(planned_alarm(stack, "metrics_silent"), per_instance=False, threshold=1),
-            "KubeNodeInventory | summarize value = dcount(Computer)",
+            f"KubeNodeInventory | {_OF_CLUSTER} | summarize value = dcount(Computer)",
             "Container Insights collects nothing of the cluster: the other alarms do not see it.",
         ),
         "host-memory": query_rule(

@@ -43,7 +43,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
   tags                    = local.tags
 
   criteria {
-    query                   = each.value.query
+    query                   = replace(each.value.query, "<cluster>", var.clusters[each.value.region].id)
     time_aggregation_method = "Maximum"
     metric_measure_column   = "value"
     operator                = each.value.operator

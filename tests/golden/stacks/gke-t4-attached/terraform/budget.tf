@@ -31,7 +31,12 @@ resource "google_billing_budget" "monthly" {
     spend_basis       = "FORECASTED_SPEND"
   }
 
-  all_updates_rule {
-    monitoring_notification_channels = slice(local.notification_channels, 0, min(5, length(local.notification_channels)))
+  # A rule needs a channel; the administrators of the billing account are told in any case.
+  dynamic "all_updates_rule" {
+    for_each = length(var.alert_emails) > 0 ? [slice(local.notification_channels, 0, min(5, length(local.notification_channels)))] : []
+
+    content {
+      monitoring_notification_channels = all_updates_rule.value
+    }
   }
 }

@@ -130,8 +130,8 @@ variable "capacity_reservation_group_ids" {
   default     = {}
 
   validation {
-    condition     = length(setsubtract(keys(var.capacity_reservation_group_ids), keys(local.groups))) == 0
-    error_message = "The groups of the plan are: ${join(", ", keys(local.groups))}."
+    condition     = alltrue([for key in keys(var.capacity_reservation_group_ids) : try(local.groups[key].priority == "Regular", false)])
+    error_message = "Give them for groups that are not spot: ${join(", ", [for key, group in local.groups : key if group.priority == "Regular"])}."
   }
 }
 

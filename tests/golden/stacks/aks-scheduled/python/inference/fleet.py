@@ -54,7 +54,7 @@ FLEET = Fleet(
     alarms={
         "unavailable-replicas": Alarm(
             description="Fewer replicas run than the plan needs, for longer than one takes to start.",
-            query='KubePodInventory | where Namespace == "support-chat" and PodStatus == "Running" | summarize value = dcount(PodUid)',
+            query='KubePodInventory | where ClusterId =~ "<cluster>" and Namespace == "support-chat" and PodStatus == "Running" | summarize value = dcount(PodUid)',
             operator="LessThan",
             threshold=1,
             per_instance=True,
@@ -63,7 +63,7 @@ FLEET = Fleet(
         ),
         "metrics-silent": Alarm(
             description="Container Insights collects nothing of the cluster: the other alarms do not see it.",
-            query="KubeNodeInventory | summarize value = dcount(Computer)",
+            query='KubeNodeInventory | where ClusterId =~ "<cluster>" | summarize value = dcount(Computer)',
             operator="LessThan",
             threshold=1,
             per_instance=False,
@@ -72,7 +72,7 @@ FLEET = Fleet(
         ),
         "host-memory": Alarm(
             description="Memory of a host above 95 percent: the engine is about to be killed.",
-            query='Perf | where ObjectName == "K8SNode" and CounterName in ("memoryWorkingSetBytes", "memoryCapacityBytes") | where Computer in ((KubePodInventory | where Namespace == "support-chat" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == \'memoryWorkingSetBytes\'), whole = avgif(CounterValue, CounterName == \'memoryCapacityBytes\') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)',
+            query='Perf | where ObjectName == "K8SNode" and CounterName in ("memoryWorkingSetBytes", "memoryCapacityBytes") | where Computer in ((KubePodInventory | where ClusterId =~ "<cluster>" and Namespace == "support-chat" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == \'memoryWorkingSetBytes\'), whole = avgif(CounterValue, CounterName == \'memoryCapacityBytes\') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)',
             operator="GreaterThan",
             threshold=95,
             per_instance=False,
@@ -81,7 +81,7 @@ FLEET = Fleet(
         ),
         "gpu-idle": Alarm(
             description="GPUs below 10 percent for an hour: paid for and not used.",
-            query='InsightsMetrics | where Computer in ((KubePodInventory | where Namespace == "support-chat" | distinct Computer)) | where Namespace == "container.azm.ms/gpu" and Name == "containerGpuDutyCycle" | summarize value = avg(Val) | where isnotnull(value)',
+            query='InsightsMetrics | where Computer in ((KubePodInventory | where ClusterId =~ "<cluster>" and Namespace == "support-chat" | distinct Computer)) | where Namespace == "container.azm.ms/gpu" and Name == "containerGpuDutyCycle" | summarize value = avg(Val) | where isnotnull(value)',
             operator="LessThan",
             threshold=10,
             per_instance=False,
@@ -90,7 +90,7 @@ FLEET = Fleet(
         ),
         "gpu-memory": Alarm(
             description="GPU memory above 97 percent, where the engine may take 90.",
-            query="InsightsMetrics | where Computer in ((KubePodInventory | where Namespace == \"support-chat\" | distinct Computer)) | where Namespace == \"container.azm.ms/gpu\" | summarize used = avgif(Val, Name == 'containerGpumemoryUsedBytes'), whole = avgif(Val, Name == 'containerGpumemoryTotalBytes') by Computer | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
+            query='InsightsMetrics | where Computer in ((KubePodInventory | where ClusterId =~ "<cluster>" and Namespace == "support-chat" | distinct Computer)) | where Namespace == "container.azm.ms/gpu" | summarize used = avgif(Val, Name == \'containerGpumemoryUsedBytes\'), whole = avgif(Val, Name == \'containerGpumemoryTotalBytes\') by Computer | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)',
             operator="GreaterThan",
             threshold=97,
             per_instance=False,

@@ -9,15 +9,16 @@ import pulumi_azure as azure
 
 from inference.context import Context
 from inference.plan import Alarm
+from inference.settings import Cluster
 
 
 def alarms(context: Context) -> None:
     """Each alarm in each region, on what Container Insights collects."""
     for region in context.fleet.regions:
         group = _action_group(context, region)
-        workspace_id = context.settings.clusters[region].log_analytics_workspace_id
+        cluster = context.settings.clusters[region]
         for name, alarm in context.fleet.alarms.items():
-            _alarm(context, (region, name), alarm, workspace_id, group.id)
+            _alarm(context, (region, name), alarm, cluster, group.id)
 
 
 def _action_group(context: Context, region: str) -> azure.monitoring.ActionGroup:
@@ -41,7 +42,7 @@ def _alarm(
     context: Context,
     words: tuple[str, str],
     alarm: Alarm,
-    workspace_id: str,
+    cluster: Cluster,
     action_group_id: pulumi.Output[str],
 ) -> None:
     region, name = words
@@ -52,7 +53,7 @@ def _alarm(
         description=alarm.description,
         resource_group_name=context.resource_groups[region],
         location=region,
-        scopes=workspace_id,
+        scopes=cluster.log_analytics_workspace_id,
         severity=2,
         evaluation_frequency=alarm.frequency,
         window_duration=alarm.window,
@@ -61,7 +62,7 @@ def _alarm(
         skip_query_validation=True,
         criterias=[
             azure.monitoring.ScheduledQueryRulesAlertV2CriteriaArgs(
-                query=alarm.query,
+                query=alarm.query.replace("<cluster>", cluster.id),
                 time_aggregation_method="Maximum",
                 metric_measure_column="value",
                 operator=alarm.operator,

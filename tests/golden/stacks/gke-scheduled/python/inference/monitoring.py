@@ -88,7 +88,8 @@ def _any(names: Iterable[str]) -> str:
 def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
     """Warns when the deployment is about to cost more than the plan and its margin.
 
-    The amount is in the currency of the billing account: another one would be refused.
+    The amount is in the currency of the billing account: another one would be refused. A rule needs a channel; the
+    administrators of the billing account are told in any case.
     """
     settings = context.settings
     project = gcp.organizations.get_project_output(project_id=settings.project_id, opts=context.asking)
@@ -109,6 +110,8 @@ def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
             gcp.billing.BudgetThresholdRuleArgs(threshold_percent=0.8),
             gcp.billing.BudgetThresholdRuleArgs(threshold_percent=1, spend_basis="FORECASTED_SPEND"),
         ],
-        all_updates_rule=gcp.billing.BudgetAllUpdatesRuleArgs(monitoring_notification_channels=list(channels[:5])),
+        all_updates_rule=gcp.billing.BudgetAllUpdatesRuleArgs(monitoring_notification_channels=list(channels[:5]))
+        if channels
+        else None,
         opts=context.options(),
     )

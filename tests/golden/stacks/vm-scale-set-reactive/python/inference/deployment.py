@@ -33,7 +33,8 @@ class DeploymentArgs:
         for key, backend in fleet.backends.items():
             if backend.model is None and key not in settings.model_ids:
                 yield f"model_ids: the plan does not know where the weights are; give {key}: {backend.checkpoint}"
-        yield from _strangers("capacity_reservation_group_ids", settings.capacity_reservation_group_ids, fleet.groups)
+        regular = [key for key, group in fleet.groups.items() if not group.is_spot]
+        yield from _strangers("capacity_reservation_group_ids", settings.capacity_reservation_group_ids, regular)
         for name in ("container_images", "model_ids", "model_revisions", "extra_serving_arguments"):
             yield from _strangers(name, getattr(settings, name), fleet.backends)
 
