@@ -18,7 +18,8 @@ _LONGEST_NAMES = {
     ("azurerm_container_app", "name"): 32,
     ("azurerm_kubernetes_cluster_node_pool", "name"): 12,
 }
-_FREQUENCIES = ("PT1M", "PT5M", "PT10M", "PT15M", "PT30M", "PT45M", "PT1H", "PT2H", "PT6H", "P1D")
+_HOURS = ("PT1H", "PT2H", "PT3H", "PT4H", "PT5H", "PT6H", "P1D")
+_FREQUENCIES = ("PT1M", "PT5M", "PT10M", "PT15M", "PT30M", "PT45M", *_HOURS)
 Found = Iterator[tuple[str, str]]
 
 

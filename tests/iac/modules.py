@@ -12,11 +12,11 @@ from advisor.codegen import Language, generate
 from codegen.scenarios import SCENARIOS
 from iac import harness
 
-_SHARES = 5
+_SHARES = 10
 
 
 def of_today(names: Sequence[str]) -> list[str]:
-    """Those that this run tries: the first, and another fifth every day; all with ADVISOR_EVERY_STACK=1."""
+    """Those that this run tries: the first, and another tenth every day; all with ADVISOR_EVERY_STACK=1."""
     if os.environ.get("ADVISOR_EVERY_STACK") == "1":
         return list(names)
     day = dt.datetime.now(dt.UTC).toordinal()
