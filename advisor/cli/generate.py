@@ -76,7 +76,7 @@ def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
 @command.command(name="pulumi")
 @click.option(
     "--language",
-    type=click.Choice(["python", "typescript"]),
+    type=click.Choice(["python"]),
     default="python",
     show_default=True,
     help="Language of the program.",

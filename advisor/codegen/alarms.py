@@ -62,11 +62,6 @@ class Alarm:
         return self.name.replace("_", "-")
 
     @property
-    def has_factor(self) -> bool:
-        """The threshold of one instance is other than one."""
-        return self.threshold != 1
-
-    @property
     def from_hosts(self) -> bool:
         """The metrics agent on the hosts publishes it."""
         return self.source is Source.HOST

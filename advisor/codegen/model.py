@@ -18,8 +18,6 @@ class Language(StrEnum):
     TERRAFORM = "terraform"
     PYTHON = "python"
     """Pulumi in Python."""
-    TYPESCRIPT = "typescript"
-    """Pulumi in TypeScript."""
 
 
 class Engine(StrEnum):

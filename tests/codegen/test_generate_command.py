@@ -77,13 +77,13 @@ def test_plan_comes_from_standard_input(advisor, write_plan, tmp_path, monkeypat
 
 
 def test_pulumi_is_a_language(advisor, write_plan, tmp_path):
-    """Python unless another language is named; one that no target is written in is an error that says which are."""
+    """Python unless another language is named; one that nothing is written in is wrong usage, which names those that are."""
     write_plan(make_option())
     assert advisor("pulumi", "plan.json", "--into", "infra")[0] == 0
     assert (tmp_path / "infra/__main__.py").read_text() == "INSTANCES = 2\n"
     code, _, err = advisor("pulumi", "plan.json", "--into", "infra", "--language", "typescript")
-    assert code == 1
-    assert "EC2 Auto Scaling is not written in typescript" in err
+    assert code == 2
+    assert "'typescript' is not 'python'" in err
 
 
 def test_dry_run_is_a_patch_and_writes_nothing(advisor, write_plan, tmp_path):
