@@ -20,16 +20,11 @@ from advisor.catalog.refresh.guards import MOST_MOVED_RATIO
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
 from advisor.catalog.refresh.values import Question
-from advisor.cli.output import deliver, output_option, read_text
+from advisor.cli.output import deliver, output_option, read_text, table_or_json_option
 from advisor.cli.progress import Progress
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
 from advisor.report.refresh_words import change_words, changes_json, refresh_json, refresh_words
-
-_format_option = click.option(
-    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
-    help="How to show the result.",
-)  # fmt: skip
 
 
 class NotPublished(AdvisorError):  # noqa: N818 - an outcome
@@ -57,7 +52,7 @@ class NotPublished(AdvisorError):  # noqa: N818 - an outcome
 @click.option("--dry-run", is_flag=True, help="Ask and compare, and keep the old prices.")
 @click.option("--forget", "is_forgotten", is_flag=True, help="Go back to the prices that came with the program.")
 @click.option("--print-policy", is_flag=True, help="aws: print the least IAM policy that is needed, and ask nothing.")
-@_format_option
+@table_or_json_option
 @output_option
 def command(
     names: tuple[str, ...],
@@ -107,7 +102,7 @@ def command(
 @click.command("diff")
 @click.argument("names", metavar="[PROVIDER…]", nargs=-1)
 @click.option("--shipped", is_flag=True, help="Compare with what came with the program, not with the refresh before.")
-@_format_option
+@table_or_json_option
 @output_option
 def diff(names: tuple[str, ...], shipped: bool, output_format: str, output: Path | None) -> None:
     """What the last refresh changed: new types, price moves, offers that are gone."""

@@ -10,7 +10,7 @@ import click
 from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capacity_blocks, offers_of_snapshot
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
-from advisor.cli.output import deliver, output_option
+from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
@@ -22,14 +22,7 @@ _LAYERS = ("shipped", "refreshed", "negotiated")
 @click.argument("instance_type", metavar="TYPE")
 @click.option("--provider", help="Where several providers call a type so.")
 @click.option("--region", "regions", multiple=True, help="Only this region. (repeatable)")
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to show the result.",
-)
+@table_or_json_option
 @output_option
 def command(
     instance_type: str, provider: str | None, regions: tuple[str, ...], output_format: str, output: Path | None

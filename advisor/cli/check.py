@@ -7,7 +7,7 @@ import click
 
 from advisor.catalog import load_catalog
 from advisor.catalog.locks import DEFAULT_NAME, read_lock
-from advisor.cli.output import deliver, output_option
+from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import AdvisorError
 from advisor.report.drift import drift_json, drift_of, drift_words
 
@@ -28,14 +28,7 @@ class NoLongerHolds(AdvisorError):  # noqa: N818 - an outcome
     help="A price may move by as much, as a share of it.",
 )
 @click.option("--max-price-age", type=click.IntRange(min=0), metavar="DAYS", help="An older price does not hold.")
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to show the result.",
-)
+@table_or_json_option
 @output_option
 def command(
     lock_file: Path, tolerance: float, max_price_age: int | None, output_format: str, output: Path | None

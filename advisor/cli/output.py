@@ -1,21 +1,30 @@
 """Where results go: stdout, or a file that is replaced in one step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from advisor.atomic_files import write_text
 from advisor.errors import InputError
 
-format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json", "markdown"]),
-    default="table",
-    show_default=True,
-    help="How to show the result.",
-)
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _format_option(*formats: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How to show the result.",
+    )
+
+
+format_option = _format_option("table", "json", "markdown")
+table_or_json_option = _format_option("table", "json")
 output_option = click.option(
     "-o",
     "--output",

@@ -5,17 +5,14 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import calibration_option, deliver, output_option, read_text
+from advisor.cli.output import calibration_option, deliver, output_option, read_text, table_or_json_option
 from advisor.cli.progress import Progress
 
 
 @click.command(name="replay")
 @click.argument("plan", type=click.Path(dir_okay=False, path_type=Path), metavar="PLAN.json")
 @click.argument("trace", type=click.Path(dir_okay=False, path_type=Path), metavar="TRACE.csv")
-@click.option(
-    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
-    help="How to show the result.",
-)  # fmt: skip
+@table_or_json_option
 @click.option("--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Option of the plan, by its rank.")
 @calibration_option
 @output_option
