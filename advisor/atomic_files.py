@@ -7,6 +7,22 @@ from pathlib import Path
 from advisor.errors import InputError
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory with its parents.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the directory: {error.strerror or error}",
+            where=str(directory),
+            hint="give a place that you may write to",
+        ) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace *path* by *text* in one step: write beside it, flush to disk, rename over it.
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from advisor.atomic_files import write_bytes
+from advisor.atomic_files import make_directory, write_bytes
 from advisor.calibration.intervals import Misses, spreads_of
 from advisor.calibration.observations import Observations
 from advisor.calibration.one_pass import document_text, fit_one_pass
 from advisor.calibration.validation import SPLITS, HeldOut, fit, hold_out
 from advisor.calibration.values import Measurement
 from advisor.catalog import Catalog
-from advisor.errors import InputError
 from advisor.performance.calibration import (
     BASE,
     CONSTANTS,
@@ -97,10 +96,7 @@ def write_files(files: dict[str, bytes], directory: Path) -> None:
     Raises:
         InputError: the directory cannot be made or written to.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the directory: {error.strerror}", where=str(directory)) from error
+    make_directory(directory)
     for name, content in files.items():
         write_bytes(directory / name, content)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.layered import LayeredCatalog, layered
 from advisor.catalog.layers.places import overlay_path, refreshed_dir
-from advisor.catalog.layers.snapshot import current, providers
+from advisor.catalog.layers.snapshot import current_names
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 
@@ -30,9 +30,8 @@ def load_catalog(directory: Path | None = None) -> Catalog:
 def user_catalog() -> LayeredCatalog:
     """The catalog of this user with all its layers."""
     shipped, refreshed, overlay = data_dir("instance_catalog"), refreshed_dir(), overlay_path()
-    layers = tuple(repr(current(refreshed, provider)) for provider in providers(refreshed))
     stamp = (overlay.stat().st_mtime_ns, overlay.stat().st_size) if overlay.is_file() else None
-    key = (shipped, refreshed, overlay, layers, stamp)
+    key = (shipped, refreshed, overlay, current_names(refreshed), stamp)
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = layered(shipped, refreshed, overlay)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from advisor.atomic_files import write_text
+from advisor.atomic_files import make_directory, write_text
 from advisor.cli.durations import duration_between, format_duration
 from advisor.codegen.agent_files import (
     ACCELERATORS,
@@ -149,7 +149,7 @@ def _deliver(files: Mapping[str, str], output: Path | None, *, dry_run: bool, fo
         )
     for name, text in files.items():
         if not dry_run:
-            output.mkdir(parents=True, exist_ok=True)
+            make_directory(output)
             write_text(output / name, text)
         click.echo(f"{'would write' if dry_run else 'wrote'} {output / name}", err=True)
 

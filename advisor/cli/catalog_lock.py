@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.catalog.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, write_lock
 from advisor.cli.output import read_text
 from advisor.plan.document import digest, plan_from_json
+from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, write_lock
 
 
 @click.command("lock")

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.catalog.locks import DEFAULT_NAME, read_lock
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import AdvisorError
+from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.report.drift import drift_json, drift_of, drift_words
 
 

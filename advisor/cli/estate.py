@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from advisor.atomic_files import write_text
+from advisor.atomic_files import make_directory, write_text
 from advisor.cli.progress import Progress
 from advisor.errors import InputError, NothingFeasible
 from advisor.estate import plan_estate
@@ -43,14 +43,11 @@ def recommend_estate(
 
 
 def _write(estate: Estate, plans: Mapping[str, str], output: Path) -> None:
-    try:
-        for file, text in plans.items():
-            path = (output / file).with_suffix(".plan.json")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if text:
-                write_text(path, text)
-    except OSError as error:
-        raise InputError(f"cannot make the directory: {error.strerror}", where=str(output)) from error
+    for file, text in plans.items():
+        path = (output / file).with_suffix(".plan.json")
+        make_directory(path.parent)
+        if text:
+            write_text(path, text)
     write_text(output / ESTATE_FILE, estate_to_json(estate))
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.catalog.locks import locked_catalog, read_lock
 from advisor.cli.durations import duration_between
 from advisor.cli.output import calibration_option, deliver, format_option, read_text
 from advisor.cli.progress import Progress
@@ -16,6 +15,7 @@ from advisor.errors import NothingFeasible
 from advisor.pipeline import Basis, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.spread import BACKENDS, Spread
+from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan
 from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words

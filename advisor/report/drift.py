@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.changes import Change, Kind, changes
-from advisor.catalog.locks import Lock
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.values import Offer, Purchase
+from advisor.plan.locks import Lock
 from advisor.report.price_age import age_words, first_day
 from advisor.report.text_table import render_table
 

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advisor.atomic_files import write_text
-from advisor.catalog.refresh.journal import make_directory
+from advisor.atomic_files import make_directory, write_text
 from advisor.errors import InputError
 
 SCHEMA = "advisor.catalog-snapshot/v1"
@@ -118,6 +117,11 @@ def current(root: Path, provider: str) -> Snapshot | Damaged | None:
     """The snapshot of a provider that holds; None where there never was a refresh."""
     name = _current_name(root, provider)
     return None if name is None else read(root, provider, name)
+
+
+def current_names(root: Path) -> tuple[tuple[str, str | None], ...]:
+    """Provider and name of each snapshot that holds, unread: whether anything has changed."""
+    return tuple((provider, _current_name(root, provider)) for provider in providers(root))
 
 
 def providers(root: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from advisor.atomic_files import write_text
+from advisor.atomic_files import make_directory, write_text
 from advisor.catalog.refresh.values import (
     Denied,
     Found,
@@ -22,7 +22,6 @@ from advisor.catalog.refresh.values import (
     row_from_json,
     row_to_json,
 )
-from advisor.errors import InputError
 
 Progress = Callable[[int, int, str], None]
 """Called with tasks done, tasks in all, and the name of the one just done."""
@@ -64,22 +63,6 @@ class Journal:
 
     def _path(self, task: Task) -> Path:
         return self.directory / f"{hashlib.sha256(task.name.encode()).hexdigest()[:24]}.json"
-
-
-def make_directory(directory: Path) -> None:
-    """Make a directory with its parents.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the directory: {error.strerror or error}",
-            where=str(directory),
-            hint="set XDG_CACHE_HOME to a directory that you may write to",
-        ) from error
 
 
 def run_tasks(

@@ -3,7 +3,6 @@
 A plan can be made again from it years later, and :mod:`advisor.report.drift` compares it with what holds today.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from advisor.catalog.loading import load_catalog
 from advisor.catalog.planning import Commitment, CommitmentPrice
 from advisor.catalog.values import Offer, Price, Provenance, Quality
 from advisor.errors import InputError
+from advisor.plan.document import digest
 
 SCHEMA = "advisor.catalog-lock/v1"
 DEFAULT_NAME = "catalog.lock.json"
@@ -40,7 +40,7 @@ class HasPlace(Protocol):
 class PlanRows:
     """What a plan says of the catalog that it was made from."""
 
-    digest: str
+    plan_digest: str
     catalog_hash: str
     compared: frozenset[Place]
     chosen: frozenset[Place]
@@ -95,13 +95,13 @@ def lock_of(catalog: Catalog, plan: PlanRows) -> Lock:
     used = plan.compared | plan.chosen
     rows = sorted((one for one in catalog.offers if place_of(one) in used), key=lambda one: place_of(one)[::-1])
     priced = {one: catalog.current_commitments(one) for one in rows}
-    return Lock(plan.catalog_hash, catalog.as_of, plan.digest, priced, plan.chosen)
+    return Lock(plan.catalog_hash, catalog.as_of, plan.plan_digest, priced, plan.chosen)
 
 
 def lock_text(lock: Lock) -> str:
     """The file, with a digest of its own content."""
     document = _document(lock)
-    return json.dumps(document | {"digest": _digest(document)}, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(document | {"digest": digest(document)}, indent=1, ensure_ascii=False) + "\n"
 
 
 def write_lock(lock: Lock, path: Path) -> None:
@@ -135,7 +135,7 @@ def read_lock(path: Path) -> Lock:
         raise InputError(f"cannot read the lock: {error.strerror}", where=str(path), hint=_HINT) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError("this is no lock of the catalog", where=str(path), hint=_HINT) from error
-    if stated != _digest(document):
+    if stated != digest(document):
         raise InputError("the lock was edited after it was made", where=str(path), hint=_HINT)
     return lock
 
@@ -217,11 +217,6 @@ def _price(cells: Mapping[str, Any] | None) -> Price | None:
     if not usd > 0:
         raise ValueError(usd)
     return Price(usd, Provenance(cells["source"], cells["as_of"], Quality(cells["quality"])))
-
-
-def _digest(document: Mapping[str, Any]) -> str:
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
 def _place(cells: Mapping[str, Any]) -> Place:
