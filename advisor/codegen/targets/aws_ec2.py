@@ -8,6 +8,7 @@ from advisor.codegen.alarms import Alarm
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/aws-ec2"
@@ -223,21 +224,14 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     container = backend.container
     of_backend = [group for group in stack.groups if group.backend == backend.key]
     return {
-        "region": backend.region,
-        "weight": backend.weight,
-        "min_instances": sum(group.min_instances for group in of_backend),
-        "image": container.image,
-        "model": container.checkpoint.model_id,
-        "checkpoint": container.checkpoint.needed,
-        "entrypoint": container.entrypoint,
-        "command": list(container.command),
-        "model_option": container.model_option,
-        "arguments": _arguments(stack, container),
-        "revision_option": container.revision_option,
-        "docker_arguments": _docker_arguments(stack, container),
+        **backend_facts(
+            backend,
+            serving_arguments(container, stack.load_balancer.host_port, _KEY, _CERTIFICATE),
+            _docker_arguments(stack, container),
+        ),
         **_model_variable(stack, container),
         "protocol": "HTTP" if container.tls_options is None else "HTTPS",
-        "health_path": container.health_path,
+        "min_instances": sum(group.min_instances for group in of_backend),
     }
 
 
@@ -259,16 +253,6 @@ def _model_variable(stack: Stack, container: Container) -> Mapping[str, object]:
         return {}
     is_told = _told_by_variable(container)
     return {"model_variable": f"{container.model_environment}={container.model_prefix}" if is_told else ""}
-
-
-def _arguments(stack: Stack, container: Container) -> list[str]:
-    arguments = list(container.arguments)
-    if container.port_option:
-        arguments.append(f"{container.port_option}{stack.load_balancer.host_port}")
-    if container.tls_options is not None:
-        key, certificate = container.tls_options
-        arguments += [f"{key}{_KEY}", f"{certificate}{_CERTIFICATE}"]
-    return arguments
 
 
 def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:

@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Language, LoadBalancer, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, LoadBalancer, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
 from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, EXAMPLE_VAULT, example_models, example_subnet
+from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/azure-vm-scale-set"
@@ -226,32 +227,8 @@ def _profile(
 
 
 def _backend(load_balancer: LoadBalancer, backend: Backend) -> Mapping[str, object]:
-    container = backend.container
-    return {
-        "region": backend.region,
-        "weight": backend.weight,
-        "image": container.image,
-        "model": container.checkpoint.model_id,
-        "checkpoint": container.checkpoint.needed,
-        "entrypoint": container.entrypoint,
-        "command": list(container.command),
-        "model_option": container.model_option,
-        "arguments": _arguments(load_balancer, container),
-        "revision_option": container.revision_option,
-        "docker_arguments": [
-            *container.device_arguments,
-            *(f"--env={name}={value}" for name, value in container.environment.items()),
-        ],
-        "health_path": container.health_path,
-        "requests_metric": _REQUESTS.get(container.engine, ""),
-    }
-
-
-def _arguments(load_balancer: LoadBalancer, container: Container) -> list[str]:
-    arguments = list(container.arguments)
-    if container.port_option:
-        arguments.append(f"{container.port_option}{load_balancer.host_port}")
-    return arguments + [f"{option}{_TLS_FILE}" for option in container.tls_options or ()]
+    facts = backend_facts(backend, serving_arguments(backend.container, load_balancer.host_port, _TLS_FILE, _TLS_FILE))
+    return {**facts, "requests_metric": _REQUESTS.get(backend.container.engine, "")}
 
 
 VM_SCALE_SET = Target(

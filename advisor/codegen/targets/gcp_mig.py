@@ -7,11 +7,12 @@ themselves form an ordinary managed instance group.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.model import Backend, Container, Language, Region, Runtime, Scaling, Stack
+from advisor.codegen.model import Backend, Language, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_host_alerts import host_alerts, log_alerts, metric_alerts
 from advisor.codegen.targets.gcp_values import GoogleGroup, google_groups, refusal_of_hosts
+from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/gcp-mig"
@@ -217,34 +218,9 @@ def _scaling(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
-    container = backend.container
-    return {
-        "region": backend.region,
-        "weight": backend.weight,
-        "image": container.image,
-        "model": container.checkpoint.model_id,
-        "checkpoint": container.checkpoint.needed,
-        "entrypoint": container.entrypoint,
-        "command": list(container.command),
-        "model_option": container.model_option,
-        "arguments": _arguments(stack, container),
-        "revision_option": container.revision_option,
-        "docker_arguments": [
-            *container.device_arguments,
-            *(f"--env={name}={value}" for name, value in container.environment.items()),
-        ],
-        "health_path": container.health_path,
-    }
-
-
-def _arguments(stack: Stack, container: Container) -> list[str]:
-    arguments = list(container.arguments)
-    if container.port_option:
-        arguments.append(f"{container.port_option}{stack.load_balancer.host_port}")
-    if container.tls_options is not None:
-        key, certificate = container.tls_options
-        arguments += [f"{key}{_KEY}", f"{certificate}{_CERTIFICATE}"]
-    return arguments
+    return backend_facts(
+        backend, serving_arguments(backend.container, stack.load_balancer.host_port, _KEY, _CERTIFICATE)
+    )
 
 
 def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:

@@ -17,15 +17,14 @@ locals {
   # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
   backends = {
     us-east-1-1xl4-bf16-tp1-vllm = {
-      region        = "us-east-1"
-      weight        = 100
-      min_instances = 2
-      image         = "vllm/vllm-openai:v0.30.0"
-      model         = "meta-llama/Llama-3.1-8B-Instruct"
-      checkpoint    = "the planned model"
-      entrypoint    = "vllm"
-      command       = ["serve"]
-      model_option  = ""
+      region       = "us-east-1"
+      weight       = 100
+      image        = "vllm/vllm-openai:v0.30.0"
+      model        = "meta-llama/Llama-3.1-8B-Instruct"
+      checkpoint   = "the planned model"
+      entrypoint   = "vllm"
+      command      = ["serve"]
+      model_option = ""
       arguments = [
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
@@ -39,8 +38,9 @@ locals {
       ]
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
-      protocol         = "HTTPS"
       health_path      = "/health"
+      protocol         = "HTTPS"
+      min_instances    = 2
     }
   }
 

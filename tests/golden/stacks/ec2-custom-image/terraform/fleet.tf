@@ -19,7 +19,6 @@ locals {
     us-east-1-1xl40s-bf16-tp1-custom = {
       region           = "us-east-1"
       weight           = 100
-      min_instances    = 2
       image            = "nvcr.io/nim/meta/llama-3.1-8b-instruct:2.0.9"
       model            = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint       = "the planned model"
@@ -29,9 +28,10 @@ locals {
       arguments        = []
       revision_option  = ""
       docker_arguments = ["--gpus=all", "--env=NIM_SERVER_PORT=8443"]
+      health_path      = "/v1/health/ready"
       model_variable   = "NIM_MODEL_PATH=hf://"
       protocol         = "HTTP"
-      health_path      = "/v1/health/ready"
+      min_instances    = 2
     }
   }
 

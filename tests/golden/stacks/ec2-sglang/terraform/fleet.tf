@@ -17,15 +17,14 @@ locals {
   # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
   backends = {
     us-east-1-8xh100-sxm-fp8-tp4x2-sglang = {
-      region        = "us-east-1"
-      weight        = 100
-      min_instances = 2
-      image         = "lmsysorg/sglang:v0.5.9"
-      model         = "meta-llama/Llama-3.3-70B-Instruct"
-      checkpoint    = "the planned model"
-      entrypoint    = "python3"
-      command       = ["-m", "sglang.launch_server"]
-      model_option  = "--model-path="
+      region       = "us-east-1"
+      weight       = 100
+      image        = "lmsysorg/sglang:v0.5.9"
+      model        = "meta-llama/Llama-3.3-70B-Instruct"
+      checkpoint   = "the planned model"
+      entrypoint   = "python3"
+      command      = ["-m", "sglang.launch_server"]
+      model_option = "--model-path="
       arguments = [
         "--host=0.0.0.0",
         "--dtype=bfloat16",
@@ -41,8 +40,9 @@ locals {
       ]
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
-      protocol         = "HTTP"
       health_path      = "/health"
+      protocol         = "HTTP"
+      min_instances    = 2
     }
   }
 

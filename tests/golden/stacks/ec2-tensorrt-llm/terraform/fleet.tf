@@ -17,15 +17,14 @@ locals {
   # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
   backends = {
     us-west-2-4xl40s-fp8-tp4-tensorrt-llm = {
-      region        = "us-west-2"
-      weight        = 100
-      min_instances = 2
-      image         = "nvcr.io/nvidia/tensorrt-llm/release:1.2.1"
-      model         = null
-      checkpoint    = "an FP8 checkpoint made with NVIDIA Model Optimizer of the planned model"
-      entrypoint    = "trtllm-serve"
-      command       = ["serve"]
-      model_option  = ""
+      region       = "us-west-2"
+      weight       = 100
+      image        = "nvcr.io/nvidia/tensorrt-llm/release:1.2.1"
+      model        = null
+      checkpoint   = "an FP8 checkpoint made with NVIDIA Model Optimizer of the planned model"
+      entrypoint   = "trtllm-serve"
+      command      = ["serve"]
+      model_option = ""
       arguments = [
         "--host=0.0.0.0",
         "--tp_size=4",
@@ -37,8 +36,9 @@ locals {
       ]
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
-      protocol         = "HTTP"
       health_path      = "/health"
+      protocol         = "HTTP"
+      min_instances    = 2
     }
   }
 

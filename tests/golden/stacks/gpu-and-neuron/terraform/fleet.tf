@@ -17,15 +17,14 @@ locals {
   # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
   backends = {
     us-east-1-1xinferentia2-bf16-tp-5fba0f = {
-      region        = "us-east-1"
-      weight        = 50
-      min_instances = 2
-      image         = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
-      model         = "meta-llama/Llama-3.1-8B-Instruct"
-      checkpoint    = "the planned model"
-      entrypoint    = "vllm"
-      command       = ["serve"]
-      model_option  = ""
+      region       = "us-east-1"
+      weight       = 50
+      image        = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
+      model        = "meta-llama/Llama-3.1-8B-Instruct"
+      checkpoint   = "the planned model"
+      entrypoint   = "vllm"
+      command      = ["serve"]
+      model_option = ""
       arguments = [
         "--dtype=bfloat16",
         "--tensor-parallel-size=2",
@@ -37,19 +36,19 @@ locals {
       ]
       revision_option  = "--revision="
       docker_arguments = ["--device=/dev/neuron0"]
-      protocol         = "HTTPS"
       health_path      = "/health"
+      protocol         = "HTTPS"
+      min_instances    = 2
     }
     us-east-1-1xl4-bf16-tp1-vllm = {
-      region        = "us-east-1"
-      weight        = 50
-      min_instances = 2
-      image         = "vllm/vllm-openai:v0.30.0"
-      model         = "meta-llama/Llama-3.1-8B-Instruct"
-      checkpoint    = "the planned model"
-      entrypoint    = "vllm"
-      command       = ["serve"]
-      model_option  = ""
+      region       = "us-east-1"
+      weight       = 50
+      image        = "vllm/vllm-openai:v0.30.0"
+      model        = "meta-llama/Llama-3.1-8B-Instruct"
+      checkpoint   = "the planned model"
+      entrypoint   = "vllm"
+      command      = ["serve"]
+      model_option = ""
       arguments = [
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
@@ -63,8 +62,9 @@ locals {
       ]
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
-      protocol         = "HTTPS"
       health_path      = "/health"
+      protocol         = "HTTPS"
+      min_instances    = 2
     }
   }
 

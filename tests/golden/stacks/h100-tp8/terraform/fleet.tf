@@ -17,15 +17,14 @@ locals {
   # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
   backends = {
     us-west-2-8xh100-sxm-fp8-tp8-vllm = {
-      region        = "us-west-2"
-      weight        = 100
-      min_instances = 3
-      image         = "vllm/vllm-openai:v0.30.0"
-      model         = "meta-llama/Llama-3.1-405B-Instruct"
-      checkpoint    = "the planned model"
-      entrypoint    = "vllm"
-      command       = ["serve"]
-      model_option  = ""
+      region       = "us-west-2"
+      weight       = 100
+      image        = "vllm/vllm-openai:v0.30.0"
+      model        = "meta-llama/Llama-3.1-405B-Instruct"
+      checkpoint   = "the planned model"
+      entrypoint   = "vllm"
+      command      = ["serve"]
+      model_option = ""
       arguments = [
         "--dtype=bfloat16",
         "--quantization=fp8",
@@ -40,8 +39,9 @@ locals {
       ]
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
-      protocol         = "HTTPS"
       health_path      = "/health"
+      protocol         = "HTTPS"
+      min_instances    = 3
     }
   }
 

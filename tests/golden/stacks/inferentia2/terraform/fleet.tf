@@ -17,15 +17,14 @@ locals {
   # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
   backends = {
     us-east-1-1xinferentia2-bf16-tp-5fba0f = {
-      region        = "us-east-1"
-      weight        = 100
-      min_instances = 3
-      image         = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
-      model         = "meta-llama/Llama-3.1-8B-Instruct"
-      checkpoint    = "the planned model"
-      entrypoint    = "vllm"
-      command       = ["serve"]
-      model_option  = ""
+      region       = "us-east-1"
+      weight       = 100
+      image        = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
+      model        = "meta-llama/Llama-3.1-8B-Instruct"
+      checkpoint   = "the planned model"
+      entrypoint   = "vllm"
+      command      = ["serve"]
+      model_option = ""
       arguments = [
         "--dtype=bfloat16",
         "--tensor-parallel-size=2",
@@ -37,8 +36,9 @@ locals {
       ]
       revision_option  = "--revision="
       docker_arguments = ["--device=/dev/neuron0"]
-      protocol         = "HTTPS"
       health_path      = "/health"
+      protocol         = "HTTPS"
+      min_instances    = 3
     }
   }
 

@@ -17,15 +17,14 @@ locals {
   # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
   backends = {
     eu-west-1-4xl40s-int4-tp1x4-vllm = {
-      region        = "eu-west-1"
-      weight        = 100
-      min_instances = 1
-      image         = "vllm/vllm-openai:v0.30.0"
-      model         = null
-      checkpoint    = "a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model"
-      entrypoint    = "vllm"
-      command       = ["serve"]
-      model_option  = ""
+      region       = "eu-west-1"
+      weight       = 100
+      image        = "vllm/vllm-openai:v0.30.0"
+      model        = null
+      checkpoint   = "a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model"
+      entrypoint   = "vllm"
+      command      = ["serve"]
+      model_option = ""
       arguments = [
         "--dtype=auto",
         "--tensor-parallel-size=1",
@@ -40,8 +39,9 @@ locals {
       ]
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
-      protocol         = "HTTPS"
       health_path      = "/health"
+      protocol         = "HTTPS"
+      min_instances    = 1
     }
   }
 

@@ -17,15 +17,14 @@ locals {
   # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
   backends = {
     us-east-1-8xa100-40gb-sxm-bf16-92323f = {
-      region        = "us-east-1"
-      weight        = 100
-      min_instances = 2
-      image         = "vllm/vllm-openai:v0.30.0"
-      model         = "meta-llama/Llama-3.3-70B-Instruct"
-      checkpoint    = "the planned model"
-      entrypoint    = "vllm"
-      command       = ["serve"]
-      model_option  = ""
+      region       = "us-east-1"
+      weight       = 100
+      image        = "vllm/vllm-openai:v0.30.0"
+      model        = "meta-llama/Llama-3.3-70B-Instruct"
+      checkpoint   = "the planned model"
+      entrypoint   = "vllm"
+      command      = ["serve"]
+      model_option = ""
       arguments = [
         "--dtype=bfloat16",
         "--tensor-parallel-size=4",
@@ -40,8 +39,9 @@ locals {
       ]
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
-      protocol         = "HTTPS"
       health_path      = "/health"
+      protocol         = "HTTPS"
+      min_instances    = 2
     }
   }
 

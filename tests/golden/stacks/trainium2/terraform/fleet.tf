@@ -17,15 +17,14 @@ locals {
   # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
   backends = {
     us-east-2-16xtrainium2-bf16-tp1-b3d96b = {
-      region        = "us-east-2"
-      weight        = 100
-      min_instances = 2
-      image         = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04"
-      model         = "meta-llama/Llama-3.3-70B-Instruct"
-      checkpoint    = "the planned model"
-      entrypoint    = "vllm"
-      command       = ["serve"]
-      model_option  = ""
+      region       = "us-east-2"
+      weight       = 100
+      image        = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04"
+      model        = "meta-llama/Llama-3.3-70B-Instruct"
+      checkpoint   = "the planned model"
+      entrypoint   = "vllm"
+      command      = ["serve"]
+      model_option = ""
       arguments = [
         "--dtype=bfloat16",
         "--tensor-parallel-size=64",
@@ -54,8 +53,9 @@ locals {
         "--device=/dev/neuron14",
         "--device=/dev/neuron15",
       ]
-      protocol    = "HTTPS"
-      health_path = "/health"
+      health_path   = "/health"
+      protocol      = "HTTPS"
+      min_instances = 2
     }
   }
 

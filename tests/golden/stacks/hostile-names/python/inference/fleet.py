@@ -16,7 +16,6 @@ FLEET = Fleet(
         "us-east-1-1x-resource-null-reso-8c9bb3": Backend(
             region="us-east-1",
             weight=100,
-            min_instances=2,
             image="vllm/vllm-openai:v0.30.0",
             model=None,
             checkpoint="the hub name of the planned model",
@@ -40,8 +39,9 @@ FLEET = Fleet(
             docker_arguments=[
                 "--gpus=all",
             ],
-            protocol="HTTPS",
             health_path="/health",
+            protocol="HTTPS",
+            min_instances=2,
         ),
     },
     groups={

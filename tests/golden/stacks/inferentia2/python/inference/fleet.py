@@ -16,7 +16,6 @@ FLEET = Fleet(
         "us-east-1-1xinferentia2-bf16-tp-5fba0f": Backend(
             region="us-east-1",
             weight=100,
-            min_instances=3,
             image="public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -38,8 +37,9 @@ FLEET = Fleet(
             docker_arguments=[
                 "--device=/dev/neuron0",
             ],
-            protocol="HTTPS",
             health_path="/health",
+            protocol="HTTPS",
+            min_instances=3,
         ),
     },
     groups={

@@ -16,7 +16,6 @@ FLEET = Fleet(
         "us-east-1-1xl4-fp8-tp1-vllm": Backend(
             region="us-east-1",
             weight=100,
-            min_instances=2,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -41,8 +40,9 @@ FLEET = Fleet(
             docker_arguments=[
                 "--gpus=all",
             ],
-            protocol="HTTPS",
             health_path="/health",
+            protocol="HTTPS",
+            min_instances=2,
         ),
     },
     groups={

@@ -16,7 +16,6 @@ FLEET = Fleet(
         "eu-west-1-4xl40s-int4-tp1x4-vllm": Backend(
             region="eu-west-1",
             weight=100,
-            min_instances=1,
             image="vllm/vllm-openai:v0.30.0",
             model=None,
             checkpoint="a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model",
@@ -41,8 +40,9 @@ FLEET = Fleet(
             docker_arguments=[
                 "--gpus=all",
             ],
-            protocol="HTTPS",
             health_path="/health",
+            protocol="HTTPS",
+            min_instances=1,
         ),
     },
     groups={

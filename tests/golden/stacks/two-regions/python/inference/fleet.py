@@ -20,7 +20,6 @@ FLEET = Fleet(
         "eu-west-1-1xl4-bf16-tp1-vllm": Backend(
             region="eu-west-1",
             weight=100,
-            min_instances=2,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -44,13 +43,13 @@ FLEET = Fleet(
             docker_arguments=[
                 "--gpus=all",
             ],
-            protocol="HTTPS",
             health_path="/health",
+            protocol="HTTPS",
+            min_instances=2,
         ),
         "us-east-1-1xl4-bf16-tp1-vllm": Backend(
             region="us-east-1",
             weight=100,
-            min_instances=4,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -74,8 +73,9 @@ FLEET = Fleet(
             docker_arguments=[
                 "--gpus=all",
             ],
-            protocol="HTTPS",
             health_path="/health",
+            protocol="HTTPS",
+            min_instances=4,
         ),
     },
     groups={

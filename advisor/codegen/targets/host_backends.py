@@ -1,0 +1,40 @@
+"""A backend as hosts run it with ``docker run``: what the targets on virtual machines have in common."""
+
+from collections.abc import Mapping, Sequence
+
+from advisor.codegen.model import Backend, Container
+
+
+def backend_facts(
+    backend: Backend, arguments: Sequence[str], docker_arguments: Sequence[str] | None = None
+) -> Mapping[str, object]:
+    """The plan's side of a backend, under the names that templates and programs use.
+
+    Args:
+        backend: what answers.
+        arguments: of the serving command, with those that the target adds.
+        docker_arguments: devices and variables of the container, where a target adds to those of the plan.
+    """
+    container = backend.container
+    variables = [f"--env={name}={value}" for name, value in container.environment.items()]
+    return {
+        "region": backend.region,
+        "weight": backend.weight,
+        "image": container.image,
+        "model": container.checkpoint.model_id,
+        "checkpoint": container.checkpoint.needed,
+        "entrypoint": container.entrypoint,
+        "command": list(container.command),
+        "model_option": container.model_option,
+        "arguments": list(arguments),
+        "revision_option": container.revision_option,
+        "docker_arguments": list(docker_arguments or [*container.device_arguments, *variables]),
+        "health_path": container.health_path,
+    }
+
+
+def serving_arguments(container: Container, host_port: int, key: str, certificate: str) -> tuple[str, ...]:
+    """Arguments of the plan with the port, and the paths of key and certificate where the engine speaks TLS itself."""
+    port = [f"{container.port_option}{host_port}"] if container.port_option else []
+    paths = zip(container.tls_options or (), (key, certificate), strict=False)
+    return (*container.arguments, *port, *(f"{option}{path}" for option, path in paths))
