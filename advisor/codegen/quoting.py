@@ -101,6 +101,11 @@ def _hcl_key(key: str) -> str:
     return key if _HCL_IDENTIFIER.fullmatch(key) else hcl_string(key)
 
 
+def number_range(low: float, high: float) -> Quoted:
+    """``3 to 8`` for people, and ``8`` where both are the same."""
+    return hcl_number(high) if low == high else Quoted(f"{hcl_number(low)} to {hcl_number(high)}")
+
+
 def name(text: str) -> Quoted:
     """*text* itself, when it is only letters, digits, hyphens and underscores: inside strings and units.
 

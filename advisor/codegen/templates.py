@@ -25,6 +25,7 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "markdown_code": quoting.markdown_code,
     "markdown_text": quoting.markdown_text,
     "name": quoting.name,
+    "number_range": quoting.number_range,
     "python_value": python_value,
     "systemd_command": quoting.systemd_command,
     "systemd_value": quoting.systemd_value,

@@ -33,6 +33,8 @@ CODE_WORDS = {
     "unknown_hardware": "hardware facts unknown",
 }
 
+_SHOWN_AS_A_SECOND_MS = 999.5
+"""From here on three digits of milliseconds would be written as a power of ten."""
 _FLOORS = {"slo_ttft": "TTFT p95", "slo_tpot": "TPOT p95", "slo_e2e": "end-to-end p95"}
 _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "budget")
 """What is judged of those that can hold the model, in that order."""
@@ -45,7 +47,7 @@ def usd(amount: float) -> str:
 
 def milliseconds(value_ms: float) -> str:
     """``35 ms`` or ``1.2 s``: three significant digits."""
-    return f"{value_ms:.3g} ms" if value_ms < 1000 else f"{value_ms / 1000:.3g} s"
+    return f"{value_ms:.3g} ms" if value_ms < _SHOWN_AS_A_SECOND_MS else f"{value_ms / 1000:.3g} s"
 
 
 def purchase_words(purchase: str) -> str:
