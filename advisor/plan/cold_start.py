@@ -83,13 +83,23 @@ def cold_start(candidate: Candidate, facts: Facts, source: WeightSource = Weight
     weights_gib = candidate.memory.weights_gib
     network = (machine.network_gbit_per_second or math.inf) / BITS_PER_BYTE
     launch = _range(facts[_launch(machine, vendor)])
-    size = _range(facts[_IMAGES.get(vendor, _IMAGES["nvidia"])])
+    size = _range(facts[_image(vendor)])
     image = _seconds(size, facts["pull"], min(network, DISK_GB_PER_SECOND))
     weights = _weights(weights_gib, candidate.tensor_parallel, network, facts, source)
     engine = _engine(weights_gib, vendor, facts, cached=False)
     kept = _weights(weights_gib, candidate.tensor_parallel, network, facts, WeightSource.VOLUME)
     resumed = (_range(facts["launch_vm"]), _fastest(kept, weights), _engine(weights_gib, vendor, facts, cached=True))
     return ColdStart(launch, image, weights, engine, _sum(launch, image, weights, engine), _sum(*resumed))
+
+
+def download_gb(candidate: Candidate, facts: Facts) -> float:
+    """Image and checkpoint, which a start from a hub fetches from outside the network."""
+    image_gb = facts[_image(candidate.accelerator.vendor)].value
+    return image_gb + candidate.memory.checkpoint_gib * BYTES_PER_GIB / BYTES_PER_GB
+
+
+def _image(vendor: str) -> str:
+    return _IMAGES.get(vendor, _IMAGES["nvidia"])
 
 
 def _launch(machine: InstanceType, vendor: str) -> str:
