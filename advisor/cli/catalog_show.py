@@ -14,6 +14,7 @@ from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
+from advisor.report.words import SOLD_UNPRICED
 
 _LAYERS = ("shipped", "refreshed", "negotiated")
 
@@ -151,7 +152,7 @@ def _table(
             "←" if row["counts"] else "",
             "unknown" if row["usd_per_hour"] is None else f"{row['usd_per_hour']:.5g}",
             row["as_of"] or "-",
-            row["source"] or "sold there, price unknown",
+            row["source"] or SOLD_UNPRICED,
         )
         for row in rows
     ]
