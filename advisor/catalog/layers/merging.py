@@ -170,7 +170,8 @@ def _machine_rows(
     catalog: Catalog, found: Found, read_on: str, sources: _Titles
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """New types of accelerators that the catalog knows, and new types that it cannot describe."""
-    known, unknown = {}, {}
+    known = {row["name"]: row for row in _added_before(catalog, found.provider, sources)}
+    unknown = {}
     for row in found.rows:
         if not isinstance(row, MachineRow) or (found.provider, row.instance_type) in catalog.instance_types:
             continue
@@ -187,6 +188,18 @@ def _machine_rows(
                 "notes": "",
             }  # fmt: skip
     return [known[name] for name in sorted(known)], [unknown[name] for name in sorted(unknown)]
+
+
+def _added_before(catalog: Catalog, provider: str, sources: _Titles) -> Iterator[Mapping[str, Any]]:
+    """Types that an earlier refresh added to those that came with the program."""
+    shipped = Catalog(catalog.directory).instance_types
+    for (owner, name), machine in catalog.instance_types.items():
+        if owner == provider and (owner, name) not in shipped:
+            origin = machine.provenance
+            stated = {column: getattr(machine, column) for column in INSTANCE_COLUMNS if hasattr(machine, column)}
+            yield stated | {
+                "source": sources.of(origin.source), "as_of": origin.as_of, "quality": origin.quality.value,
+            }  # fmt: skip
 
 
 def true_to(accelerator: Accelerator, row: MachineRow) -> MachineRow | None:
