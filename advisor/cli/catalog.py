@@ -11,6 +11,7 @@ import click
 
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Accelerator, Offer
+from advisor.cli.catalog_import import command as import_command
 from advisor.cli.catalog_lock import lock_command
 from advisor.cli.catalog_refresh import command as refresh_command
 from advisor.cli.catalog_refresh import diff
@@ -56,6 +57,7 @@ def command() -> None:
 
 command.add_command(refresh_command)
 command.add_command(diff)
+command.add_command(import_command)
 command.add_command(lock_command)
 command.add_command(show_command)
 

@@ -9,6 +9,7 @@ from advisor.catalog.catalog import Catalog
 from advisor.catalog.families import family_of
 from advisor.catalog.layers.snapshot import table_text
 from advisor.catalog.refresh.values import (
+    SAME_MEMORY_RATIO,
     BlockRow,
     CommittedRow,
     Found,
@@ -42,8 +43,6 @@ _REFRESHED: Mapping[str, str] = {
     "gcp": "Google Cloud Billing Catalog, asked directly: sum of the parts",
 }
 _SAME_DISCOUNT = 0.005
-_SAME_MEMORY = 0.12
-"""Marketed and seen memory of one accelerator differ by so much at most."""
 _SHARES = (1 / 2, 1 / 4, 1 / 8)
 Place = tuple[str, str]
 
@@ -211,9 +210,9 @@ def true_to(accelerator: Accelerator, row: MachineRow) -> MachineRow | None:
     whole, stated = accelerator.memory_gib, row.accelerator_memory_gib
     if stated is None:
         return replace(row, accelerator_memory_gib=whole)
-    if math.isclose(stated, whole, rel_tol=_SAME_MEMORY):
+    if math.isclose(stated, whole, rel_tol=SAME_MEMORY_RATIO):
         return row
-    share = next((one for one in _SHARES if math.isclose(stated, whole * one, rel_tol=_SAME_MEMORY)), None)
+    share = next((one for one in _SHARES if math.isclose(stated, whole * one, rel_tol=SAME_MEMORY_RATIO)), None)
     if row.accelerator_count or share is None:
         return None
     return replace(row, accelerator_count=share, accelerator_memory_gib=whole)
