@@ -13,7 +13,8 @@ HOST_GIB = 100
 SERVING_IMAGE_GIB = 40
 """A serving image unpacked, and its layers while it is pulled."""
 CHECKPOINT_MARGIN = 1.2
-VOLUME_STEP_GIB = 10
+CHECKPOINT_STEP_GIB = 20
+"""Weights are counted in such steps: precisions that differ by less cost the same, and neither is searched for it."""
 GP3_THROUGHPUT_MIB_PER_SECOND = 500
 """As the generated code orders it, which weights are read with."""
 GP3_THROUGHPUT_INCLUDED = 125
@@ -56,10 +57,14 @@ class StandingCharge:
         return f"{_TITLES[self.item]} in {self.region}"
 
 
+def counted_gib(checkpoint_gib: float) -> int:
+    """Weights on disk, in whole steps."""
+    return math.ceil(checkpoint_gib / CHECKPOINT_STEP_GIB) * CHECKPOINT_STEP_GIB
+
+
 def root_volume_gib(checkpoint_gib: float) -> int:
-    """Disk of a host: ``system + serving image + checkpoint with a margin``, in steps of 10 GiB."""
-    needed = HOST_GIB + SERVING_IMAGE_GIB + checkpoint_gib * CHECKPOINT_MARGIN
-    return math.ceil(needed / VOLUME_STEP_GIB) * VOLUME_STEP_GIB
+    """Disk of a host: ``system + serving image + weights in whole steps with a margin``."""
+    return math.ceil(HOST_GIB + SERVING_IMAGE_GIB + counted_gib(checkpoint_gib) * CHECKPOINT_MARGIN)
 
 
 def disk_usd_per_month(catalog: Catalog, provider: str, region: str, volume_gib: int) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 from advisor.candidates import Candidate
 from advisor.catalog.planning import Fact, Facts
 from advisor.catalog.values import InstanceType
+from advisor.cost.services import counted_gib
 from advisor.demand.values import Floats
 from advisor.performance.values import Interval
 from advisor.units import BITS_PER_BYTE, BYTES_PER_GB, BYTES_PER_GIB, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
@@ -93,9 +94,9 @@ def cold_start(candidate: Candidate, facts: Facts, source: WeightSource = Weight
 
 
 def download_gb(candidate: Candidate, facts: Facts) -> float:
-    """Image and checkpoint, which a start from a hub fetches from outside the network."""
+    """Image and weights in whole steps, which a start from a hub fetches from outside the network."""
     image_gb = facts[_image(candidate.accelerator.vendor)].value
-    return image_gb + candidate.memory.checkpoint_gib * BYTES_PER_GIB / BYTES_PER_GB
+    return image_gb + counted_gib(candidate.memory.checkpoint_gib) * BYTES_PER_GIB / BYTES_PER_GB
 
 
 def _image(vendor: str) -> str:

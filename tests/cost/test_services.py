@@ -16,9 +16,9 @@ CATALOG = load_catalog()
 
 
 def test_the_disk_of_a_host():
-    """140 GiB and 1.2 × the checkpoint, in steps of 10."""
-    assert root_volume_gib(16) == 160
-    assert root_volume_gib(140) == 310
+    """140 GiB and 1.2 × the weights, which count in steps of 20."""
+    assert root_volume_gib(8) == root_volume_gib(16) == 164
+    assert root_volume_gib(140) == 308
 
 
 def test_disks_by_hand():

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from advisor.catalog.values import Offer, Purchase
+from advisor.cost.services import counted_gib
 from advisor.performance.stage import Served
 from advisor.plan.fleet.dominance import SPOT_STANDS
 from advisor.plan.fleet.values import Floats
@@ -23,7 +24,7 @@ def best_layouts(served: Sequence[Served], rates: Floats, limits: Limits) -> lis
         limits: the number of replicas may matter beside what they sustain.
     """
     replicas = np.array([one.candidate.replicas_per_instance for one in served], dtype=np.float64)
-    disks = np.array([one.candidate.memory.checkpoint_gib for one in served])
+    disks = np.array([counted_gib(one.candidate.memory.checkpoint_gib) for one in served])
     by_type: dict[tuple[str, str], list[int]] = {}
     for at, one in enumerate(served):
         by_type.setdefault((one.candidate.instance_type.provider, one.candidate.instance_type.name), []).append(at)

@@ -26,7 +26,7 @@ locals {
       min_instances = 2
       instances     = 2
       max_instances = 3
-      os_disk_gib   = 160
+      os_disk_gib   = 164
       labels = {
         "inference/nodes"                       = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-spot"
         "kubernetes.azure.com/scalesetpriority" = "spot"

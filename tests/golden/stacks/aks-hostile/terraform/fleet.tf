@@ -26,7 +26,7 @@ locals {
       min_instances = 2
       instances     = 2
       max_instances = 3
-      os_disk_gib   = 160
+      os_disk_gib   = 164
       labels = {
         "inference/nodes" = "resource-null-resource-x-eastus-nc4as-t4-v3-fp16-tp1-on-demand"
       }

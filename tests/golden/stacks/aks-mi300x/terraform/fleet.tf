@@ -26,7 +26,7 @@ locals {
       min_instances = 1
       instances     = 1
       max_instances = 2
-      os_disk_gib   = 398
+      os_disk_gib   = 402
       labels = {
         "inference/nodes" = "support-chat-francecentral-nd96isr-mi300x-v5-3d6a9b"
       }

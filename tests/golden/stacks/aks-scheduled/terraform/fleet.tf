@@ -26,7 +26,7 @@ locals {
       min_instances = 2
       instances     = 4
       max_instances = 5
-      os_disk_gib   = 160
+      os_disk_gib   = 164
       labels = {
         "inference/nodes" = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7"
       }
@@ -41,7 +41,7 @@ locals {
       min_instances = 0
       instances     = 3
       max_instances = 4
-      os_disk_gib   = 160
+      os_disk_gib   = 164
       labels = {
         "inference/nodes"                       = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-spot"
         "kubernetes.azure.com/scalesetpriority" = "spot"

@@ -31,7 +31,7 @@ locals {
       min_instances = 2
       instances     = 4
       max_instances = 5
-      os_disk_gib   = 160
+      os_disk_gib   = 164
       labels = {
         "inference/nodes" = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7"
       }
@@ -46,7 +46,7 @@ locals {
       min_instances = 1
       instances     = 2
       max_instances = 3
-      os_disk_gib   = 160
+      os_disk_gib   = 164
       labels = {
         "inference/nodes" = "support-chat-westeurope-nc40ads-h100-v5-bf16-ee69d7"
       }

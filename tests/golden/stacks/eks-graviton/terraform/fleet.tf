@@ -34,7 +34,7 @@ locals {
       instances     = 2
       max_instances = 3
       min_replicas  = 2
-      volume_gib    = 160
+      volume_gib    = 164
     }
   }
 

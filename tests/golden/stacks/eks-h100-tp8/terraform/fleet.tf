@@ -34,7 +34,7 @@ locals {
       instances     = 3
       max_instances = 4
       min_replicas  = 3
-      volume_gib    = 1050
+      volume_gib    = 1052
     }
   }
 

@@ -33,7 +33,7 @@ locals {
       instances     = 2
       max_instances = 3
       min_replicas  = 2
-      volume_gib    = 160
+      volume_gib    = 164
     }
   }
 

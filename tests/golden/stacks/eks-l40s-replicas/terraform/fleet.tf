@@ -34,7 +34,7 @@ locals {
       instances     = 1
       max_instances = 2
       min_replicas  = 4
-      volume_gib    = 219
+      volume_gib    = 233
     }
   }
 

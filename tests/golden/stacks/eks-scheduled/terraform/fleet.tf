@@ -34,7 +34,7 @@ locals {
       instances     = 4
       max_instances = 5
       min_replicas  = 2
-      volume_gib    = 160
+      volume_gib    = 164
     }
     us-east-1-g6-xlarge-bf16-tp1-spot = {
       region         = "us-east-1"
@@ -51,7 +51,7 @@ locals {
       instances     = 3
       max_instances = 4
       min_replicas  = 0
-      volume_gib    = 160
+      volume_gib    = 164
     }
   }
 

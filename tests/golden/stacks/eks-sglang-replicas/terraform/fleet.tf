@@ -34,7 +34,7 @@ locals {
       instances     = 2
       max_instances = 3
       min_replicas  = 4
-      volume_gib    = 194
+      volume_gib    = 198
     }
   }
 

@@ -38,7 +38,7 @@ locals {
       instances     = 2
       max_instances = 3
       min_replicas  = 1
-      volume_gib    = 160
+      volume_gib    = 164
     }
     us-east-1-g6-xlarge-bf16-tp1-on-demand = {
       region         = "us-east-1"
@@ -55,7 +55,7 @@ locals {
       instances     = 4
       max_instances = 5
       min_replicas  = 2
-      volume_gib    = 160
+      volume_gib    = 164
     }
     us-east-1-g6e-xlarge-bf16-tp1-o-f0e802 = {
       region         = "us-east-1"
@@ -72,7 +72,7 @@ locals {
       instances     = 1
       max_instances = 2
       min_replicas  = 1
-      volume_gib    = 160
+      volume_gib    = 164
     }
   }
 

@@ -37,7 +37,7 @@ locals {
       max_nodes       = 3
       location_policy = "BALANCED"
       disk_type       = "pd-balanced"
-      disk_gib        = 1050
+      disk_gib        = 1052
     }
   }
 

@@ -37,7 +37,7 @@ locals {
       max_nodes       = 3
       location_policy = "BALANCED"
       disk_type       = "hyperdisk-balanced"
-      disk_gib        = 822
+      disk_gib        = 830
     }
   }
 

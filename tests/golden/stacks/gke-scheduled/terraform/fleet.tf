@@ -42,7 +42,7 @@ locals {
       max_nodes       = 5
       location_policy = "BALANCED"
       disk_type       = "pd-balanced"
-      disk_gib        = 160
+      disk_gib        = 164
     }
     us-central1-g2-standard-4-bf16-3e63ee = {
       pool         = "l4-8e2877"
@@ -61,7 +61,7 @@ locals {
       max_nodes       = 5
       location_policy = "BALANCED"
       disk_type       = "pd-balanced"
-      disk_gib        = 160
+      disk_gib        = 164
     }
     us-central1-g2-standard-4-bf16-4b3c3c = {
       pool         = "l4-05f5bd"
@@ -80,7 +80,7 @@ locals {
       max_nodes       = 4
       location_policy = "ANY"
       disk_type       = "pd-balanced"
-      disk_gib        = 160
+      disk_gib        = 164
     }
   }
 

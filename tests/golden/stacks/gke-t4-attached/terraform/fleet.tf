@@ -37,7 +37,7 @@ locals {
       max_nodes       = 3
       location_policy = "BALANCED"
       disk_type       = "pd-balanced"
-      disk_gib        = 150
+      disk_gib        = 164
     }
   }
 

@@ -33,7 +33,7 @@ locals {
       max_nodes       = 3
       location_policy = "BALANCED"
       disk_type       = "hyperdisk-balanced"
-      disk_gib        = 160
+      disk_gib        = 164
     }
   }
 

@@ -57,7 +57,7 @@ locals {
       min_instances   = 3
       max_instances   = 4
       start_seconds   = 8460
-      root_volume_gib = 1050
+      root_volume_gib = 1052
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }

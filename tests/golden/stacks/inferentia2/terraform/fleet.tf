@@ -54,7 +54,7 @@ locals {
       min_instances   = 3
       max_instances   = 4
       start_seconds   = 2880
-      root_volume_gib = 160
+      root_volume_gib = 164
       ami_parameter   = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }
   }

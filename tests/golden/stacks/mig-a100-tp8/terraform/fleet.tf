@@ -52,7 +52,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
-      disk_gib            = 600
+      disk_gib            = 596
       instances           = 3
       min_instances       = 3
       requests_per_second = 1.35

@@ -80,7 +80,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
-      disk_gib            = 160
+      disk_gib            = 164
       instances           = 2
       min_instances       = 2
       requests_per_second = 1.35
@@ -95,7 +95,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       disk_type           = "hyperdisk-balanced"
-      disk_gib            = 160
+      disk_gib            = 164
       instances           = 1
       min_instances       = 1
       requests_per_second = 1.35

@@ -54,7 +54,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
-      disk_gib            = 300
+      disk_gib            = 308
       instances           = 2
       min_instances       = 2
       requests_per_second = 5.4

@@ -52,7 +52,7 @@ locals {
       provisioning_model  = "RESERVATION_BOUND"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "hyperdisk-balanced"
-      disk_gib            = 310
+      disk_gib            = 308
       instances           = 1
       min_instances       = 1
       requests_per_second = 1.35

@@ -53,7 +53,7 @@ locals {
       provisioning_model  = "SPOT"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
-      disk_gib            = 160
+      disk_gib            = 164
       instances           = 2
       min_instances       = 2
       requests_per_second = 1.35

@@ -76,7 +76,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
-      disk_gib            = 160
+      disk_gib            = 164
       instances           = 3
       min_instances       = 1
       max_instances       = 4
@@ -93,7 +93,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "hyperdisk-balanced"
-      disk_gib            = 160
+      disk_gib            = 164
       instances           = 2
       min_instances       = 1
       max_instances       = 3

@@ -52,7 +52,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "hyperdisk-balanced"
-      disk_gib            = 190
+      disk_gib            = 212
       instances           = 2
       min_instances       = 2
       requests_per_second = 1.35

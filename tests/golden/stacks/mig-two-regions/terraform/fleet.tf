@@ -80,7 +80,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
-      disk_gib            = 160
+      disk_gib            = 164
       instances           = 1
       min_instances       = 1
       requests_per_second = 1.35
@@ -95,7 +95,7 @@ locals {
       provisioning_model  = "SPOT"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
-      disk_gib            = 160
+      disk_gib            = 164
       instances           = 4
       min_instances       = 4
       requests_per_second = 1.35
@@ -110,7 +110,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type           = "pd-balanced"
-      disk_gib            = 160
+      disk_gib            = 164
       instances           = 2
       min_instances       = 2
       requests_per_second = 1.35

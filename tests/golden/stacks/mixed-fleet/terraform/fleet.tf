@@ -82,7 +82,7 @@ locals {
       min_instances   = 2
       max_instances   = 3
       start_seconds   = 1080
-      root_volume_gib = 160
+      root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
     us-east-1-g6-xlarge-bf16-tp1-spot = {
@@ -95,7 +95,7 @@ locals {
       min_instances   = 3
       max_instances   = 4
       start_seconds   = 1080
-      root_volume_gib = 160
+      root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
     us-east-1-g6e-xlarge-bf16-tp1-o-f0e802 = {
@@ -108,7 +108,7 @@ locals {
       min_instances   = 1
       max_instances   = 2
       start_seconds   = 1080
-      root_volume_gib = 160
+      root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }

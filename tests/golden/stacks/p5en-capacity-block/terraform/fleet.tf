@@ -57,7 +57,7 @@ locals {
       min_instances   = 1
       max_instances   = 2
       start_seconds   = 13500
-      root_volume_gib = 1660
+      root_volume_gib = 1652
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }

@@ -57,7 +57,7 @@ locals {
       min_instances   = 2
       max_instances   = 3
       start_seconds   = 1560
-      root_volume_gib = 220
+      root_volume_gib = 236
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }

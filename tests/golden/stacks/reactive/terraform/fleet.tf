@@ -90,7 +90,7 @@ locals {
       requests_per_minute  = 81
       launch_ahead_seconds = null
       start_seconds        = 1080
-      root_volume_gib      = 160
+      root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
     us-east-1-g6-xlarge-bf16-tp1-spot = {
@@ -107,7 +107,7 @@ locals {
       requests_per_minute  = 81
       launch_ahead_seconds = null
       start_seconds        = 1080
-      root_volume_gib      = 160
+      root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
     us-west-2-g6-xlarge-bf16-tp1-spot = {
@@ -124,7 +124,7 @@ locals {
       requests_per_minute  = 81
       launch_ahead_seconds = 1080
       start_seconds        = 1080
-      root_volume_gib      = 160
+      root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }

@@ -42,7 +42,7 @@ locals {
       instances     = 3
       weight        = 100
       start_seconds = 2880
-      volume_gib    = 160
+      volume_gib    = 164
       host_image    = "al2-ami-sagemaker-inference-neuron-2"
     }
   }

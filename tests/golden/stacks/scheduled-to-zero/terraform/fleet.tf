@@ -68,7 +68,7 @@ locals {
         }
       }
       start_seconds   = 1080
-      root_volume_gib = 160
+      root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }

@@ -52,7 +52,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       disk_type           = "pd-balanced"
-      disk_gib            = 160
+      disk_gib            = 164
       instances           = 2
       min_instances       = 1
       max_instances       = 2

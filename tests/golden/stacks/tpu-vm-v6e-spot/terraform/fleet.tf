@@ -52,7 +52,7 @@ locals {
       provisioning_model  = "SPOT"
       image               = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       disk_type           = "hyperdisk-balanced"
-      disk_gib            = 160
+      disk_gib            = 164
       instances           = 4
       min_instances       = 4
       requests_per_second = 1.35

@@ -52,7 +52,7 @@ locals {
       provisioning_model  = "STANDARD"
       image               = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
       disk_type           = "hyperdisk-balanced"
-      disk_gib            = 220
+      disk_gib            = 236
       instances           = 2
       min_instances       = 2
       requests_per_second = 1.35

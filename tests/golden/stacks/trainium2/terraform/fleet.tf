@@ -71,7 +71,7 @@ locals {
       min_instances   = 2
       max_instances   = 3
       start_seconds   = 4020
-      root_volume_gib = 300
+      root_volume_gib = 308
       ami_parameter   = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }
   }

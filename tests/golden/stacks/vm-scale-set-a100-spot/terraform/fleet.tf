@@ -52,7 +52,7 @@ locals {
       backend      = "westeurope-1xa100-80gb-pcie-bf1-e8d32a"
       size         = "Standard_NC24ads_A100_v4"
       priority     = "Spot"
-      os_disk_gib  = 160
+      os_disk_gib  = 164
       repair_grace = "PT18M"
       image = {
         publisher = "microsoft-dsvm"

@@ -53,7 +53,7 @@ locals {
       backend      = "eastus-8xh100-sxm-fp8-tp8-vllm"
       size         = "Standard_ND96isr_H100_v5"
       priority     = "Regular"
-      os_disk_gib  = 1050
+      os_disk_gib  = 1052
       repair_grace = "PT90M"
       image = {
         publisher = "microsoft-dsvm"

@@ -53,7 +53,7 @@ locals {
       backend      = "eastus-4xt4-int4-tp1x4-vllm"
       size         = "Standard_NC64as_T4_v3"
       priority     = "Regular"
-      os_disk_gib  = 150
+      os_disk_gib  = 164
       repair_grace = "PT16M"
       image = {
         publisher = "microsoft-dsvm"

@@ -53,7 +53,7 @@ locals {
       backend      = "francecentral-8xmi300x-bf16-tp1x8-vllm"
       size         = "Standard_ND96isr_MI300X_v5"
       priority     = "Regular"
-      os_disk_gib  = 160
+      os_disk_gib  = 164
       repair_grace = "PT18M"
       image = {
         publisher = "microsoft-dsvm"

@@ -51,7 +51,7 @@ locals {
       backend      = "eastus-1xa100-80gb-pcie-bf16-tp1-vllm"
       size         = "Standard_NC24ads_A100_v4"
       priority     = "Regular"
-      os_disk_gib  = 160
+      os_disk_gib  = 164
       repair_grace = "PT18M"
       image = {
         publisher = "microsoft-dsvm"

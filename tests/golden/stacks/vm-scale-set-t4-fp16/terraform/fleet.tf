@@ -52,7 +52,7 @@ locals {
       backend      = "eastus-1xt4-fp16-tp1-vllm"
       size         = "Standard_NC4as_T4_v3"
       priority     = "Regular"
-      os_disk_gib  = 160
+      os_disk_gib  = 164
       repair_grace = "PT18M"
       image = {
         publisher = "microsoft-dsvm"

@@ -83,7 +83,7 @@ locals {
       backend      = "eastus-1xa100-80gb-pcie-bf16-tp1-vllm"
       size         = "Standard_NC24ads_A100_v4"
       priority     = "Regular"
-      os_disk_gib  = 160
+      os_disk_gib  = 164
       repair_grace = "PT18M"
       image = {
         publisher = "microsoft-dsvm"
@@ -125,7 +125,7 @@ locals {
       backend      = "eastus-1xa100-80gb-pcie-bf16-tp1-vllm"
       size         = "Standard_NC24ads_A100_v4"
       priority     = "Spot"
-      os_disk_gib  = 160
+      os_disk_gib  = 164
       repair_grace = "PT18M"
       image = {
         publisher = "microsoft-dsvm"
@@ -167,7 +167,7 @@ locals {
       backend      = "westeurope-1xh100-nvl-fp8-tp1-vllm"
       size         = "Standard_NC40ads_H100_v5"
       priority     = "Regular"
-      os_disk_gib  = 160
+      os_disk_gib  = 164
       repair_grace = "PT18M"
       image = {
         publisher = "microsoft-dsvm"

@@ -31,7 +31,7 @@ FLEET = Fleet(
             instances=4,
             max_instances=5,
             min_replicas=2,
-            volume_gib=160,
+            volume_gib=164,
         ),
         "us-east-1-g6-xlarge-bf16-tp1-spot": Group(
             region="us-east-1",
@@ -50,7 +50,7 @@ FLEET = Fleet(
             instances=3,
             max_instances=4,
             min_replicas=0,
-            volume_gib=160,
+            volume_gib=164,
         ),
     },
     alarms={

@@ -37,7 +37,7 @@ FLEET = Fleet(
             max_nodes=5,
             location_policy="BALANCED",
             disk_type="pd-balanced",
-            disk_gib=160,
+            disk_gib=164,
         ),
         "us-central1-g2-standard-4-bf16-3e63ee": Group(
             pool="l4-8e2877",
@@ -56,7 +56,7 @@ FLEET = Fleet(
             max_nodes=5,
             location_policy="BALANCED",
             disk_type="pd-balanced",
-            disk_gib=160,
+            disk_gib=164,
         ),
         "us-central1-g2-standard-4-bf16-4b3c3c": Group(
             pool="l4-05f5bd",
@@ -75,7 +75,7 @@ FLEET = Fleet(
             max_nodes=4,
             location_policy="ANY",
             disk_type="pd-balanced",
-            disk_gib=160,
+            disk_gib=164,
         ),
     },
     queries={

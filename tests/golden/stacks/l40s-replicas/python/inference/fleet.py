@@ -58,7 +58,7 @@ FLEET = Fleet(
             min_instances=1,
             max_instances=2,
             start_seconds=960,
-            root_volume_gib=150,
+            root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
     },

@@ -95,7 +95,7 @@ FLEET = Fleet(
             requests_per_minute=81,
             launch_ahead_seconds=None,
             start_seconds=1080,
-            root_volume_gib=160,
+            root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
         "us-east-1-g6-xlarge-bf16-tp1-spot": Group(
@@ -114,7 +114,7 @@ FLEET = Fleet(
             requests_per_minute=81,
             launch_ahead_seconds=None,
             start_seconds=1080,
-            root_volume_gib=160,
+            root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
         "us-west-2-g6-xlarge-bf16-tp1-spot": Group(
@@ -133,7 +133,7 @@ FLEET = Fleet(
             requests_per_minute=81,
             launch_ahead_seconds=1080,
             start_seconds=1080,
-            root_volume_gib=160,
+            root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
     },

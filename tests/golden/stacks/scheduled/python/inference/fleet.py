@@ -95,7 +95,7 @@ FLEET = Fleet(
                 ),
             },
             start_seconds=1080,
-            root_volume_gib=160,
+            root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
         "us-east-1-g6-xlarge-bf16-tp1-on-demand": Group(
@@ -122,7 +122,7 @@ FLEET = Fleet(
                 ),
             },
             start_seconds=1080,
-            root_volume_gib=160,
+            root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
     },
