@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# One more than there are processors, since many tests wait for servers; each with one thread for algebra.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile
 DEMO := build/demo
 
 .DEFAULT_GOAL := help
@@ -26,10 +29,10 @@ demo: $(READY) ## Run the main job on examples/chat and show the result.
 	$(BIN)/advisor generate terraform $(DEMO)/plan.json --out $(DEMO)/infra
 
 test: $(READY) ## Run every test that this machine has the tools for.
-	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile --durations 15
+	$(PYTEST) --durations 15
 
 test-fast: $(READY) ## Run the tests that take less than ten seconds each.
-	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 check: $(READY) ## Lint, types and the import contract.
 	$(BIN)/ruff format --check .

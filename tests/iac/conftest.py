@@ -1,6 +1,7 @@
 """Fixtures of the checks against real tools; a tool that is not installed skips the tests that need it, by name."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from iac.modules import needs, of_today, write_root
 
 
 @pytest.fixture(scope="session")
-def simulated_clouds(tmp_path_factory) -> Path:
+def simulated_clouds(tmp_path_factory) -> Iterator[Path]:
     """CLI configuration that finds the simulated providers."""
     needs("tools")
-    return harness.simulated_mirror(tmp_path_factory.mktemp("mirror"))
+    config_file = harness.simulated_mirror(tmp_path_factory.mktemp("mirror"))
+    with harness.running_providers(config_file):
+        yield config_file
 
 
 @pytest.fixture(scope="session")

