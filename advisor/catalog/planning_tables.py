@@ -23,6 +23,8 @@ from advisor.catalog.planning import (
     TokenPrice,
 )
 from advisor.catalog.values import InstanceType, Offer, Purchase, Region
+from advisor.errors import InputError
+from advisor.names import suggestion
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +115,30 @@ class PlanningTables:
 
     def token_prices(self, model: str) -> tuple[TokenPrice, ...]:
         """What services ask for tokens of the weights that the catalog has under this name."""
-        return self._token_prices.get(model, ())
+        return tuple(price for price in self._token_prices if model and price.model == model)
+
+    def token_price(self, name: str) -> TokenPrice:
+        """What a service asks for tokens of one of its models.
+
+        Args:
+            name: service and model, such as ``anthropic/claude-haiku-4.5``, in any case, versions with dots or hyphens.
+
+        Raises:
+            InputError: it is unknown, with the nearest names.
+        """
+        known = self._token_prices_by_name
+        if (key := _token_key(name)) not in known:
+            names = [price.name for price in known.values()]
+            hint = suggestion(name, names) or "give SERVICE/MODEL, as `token_prices.csv` of the catalog has them"
+            raise InputError(f"unknown model of a token service: '{name}'", hint=hint)
+        return known[key]
 
     @cached_property
-    def _token_prices(self) -> dict[str, tuple[TokenPrice, ...]]:
+    def _token_prices_by_name(self) -> Mapping[str, TokenPrice]:
+        return {_token_key(price.name): price for price in self._token_prices}
+
+    @cached_property
+    def _token_prices(self) -> tuple[TokenPrice, ...]:
         return planning_readers.read_token_prices(self.directory, self._sources)
 
     @cached_property
@@ -158,3 +180,8 @@ class PlanningTables:
     @cached_property
     def _egress(self) -> dict[planning_readers.Triple, DataPrice]:
         return planning_readers.read_egress(self.directory, self._sources)
+
+
+def _token_key(name: str) -> str:
+    """Versions are written with dots or with hyphens, by the same service."""
+    return name.strip().casefold().replace(".", "-").replace("_", "-")

@@ -328,5 +328,6 @@ def _digest(plan: Plan, choice: Choice) -> str:
         replace(plan, options=options, rejected=(), nearest_misses=(), fleet=fleet, measure_first=None, question=None)
     )
     del document["token_apis"]  # a comparison: no code is made of it
+    document["workload"] = {key: one for key, one in plan.workload.items() if key != "compare"}
     interchangeable = [interchangeable_types(plan, member) for member in choice.members]
     return digest(document | {"interchangeable_types": interchangeable})
