@@ -81,7 +81,7 @@ def _rows(catalog: LayeredCatalog, machine: InstanceType) -> Iterator[dict[str, 
     }
     listed = _by_region(catalog.listed_offers, machine)
     for region in sorted({region for offers in layers.values() for region in offers}):
-        for purchase in (Purchase.ON_DEMAND, Purchase.SPOT):
+        for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
             yield from _of_region(layers, listed.get(region), region, purchase)
 
 
@@ -97,7 +97,7 @@ def _of_region(
         if offer is None or (layer == "negotiated" and not is_negotiated):
             continue
         price = _price(offer, purchase)
-        if price is None and purchase is Purchase.SPOT:
+        if price is None and (purchase is Purchase.SPOT or (purchase is Purchase.MANAGED and not offer.managed)):
             continue
         yield {
             "region": region,
@@ -114,7 +114,8 @@ def _of_region(
 def _price(offer: Offer | None, purchase: Purchase) -> Price | None:
     if offer is None:
         return None
-    return offer.on_demand if purchase is Purchase.ON_DEMAND else offer.spot
+    by_purchase = {Purchase.SPOT: offer.spot, Purchase.MANAGED: offer.managed_price}
+    return by_purchase.get(purchase, offer.on_demand)
 
 
 def _by_region(offers: Sequence[Offer], machine: InstanceType) -> Mapping[str, Offer]:

@@ -106,7 +106,9 @@ class LayeredCatalog(Catalog):
 def offers_of_snapshot(snapshot: Snapshot) -> tuple[Offer, ...]:
     """Offers of a snapshot, in the order of its table."""
     sources = readers.Sources(snapshot.directory)
-    return readers.read_price_table(snapshot.directory / "prices.csv", snapshot.provider, sources)
+    path = snapshot.directory / "managed.csv"
+    managed = readers.read_managed(path, sources) if path.is_file() else {}  # older versions wrote none
+    return readers.read_price_table(snapshot.directory / "prices.csv", snapshot.provider, sources, managed)
 
 
 def capacity_blocks(snapshot: Snapshot, instance_type: str) -> tuple[Mapping[str, str], ...]:

@@ -154,7 +154,7 @@ def _service_price(use: Use, catalog: Catalog) -> Decimal | None:
 
 
 def _name(use: Use, *, found: bool) -> str:
-    words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot"}
+    words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot", Purchase.MANAGED: "SageMaker real-time"}
     kind = "Container usage" if use.service else "Instance usage"
     bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity"
     parts = [bought, use.what or "unknown type", use.region or "unknown region", use.remark]

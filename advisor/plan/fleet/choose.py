@@ -191,7 +191,8 @@ def _static_peak(found: Confirmed, cost: FleetCost, setting: Setting, expected: 
     solution, problem = found.solution, found.posed.problem
     main = max(solution.allocations, key=lambda one: sum(one.instances) * mix_rate(problem, one.pool))
     source = found.posed.pool_set.sources[main.pool.key]
-    price = setting.catalog.price(source.offer, Purchase.ON_DEMAND)
+    managed = all(one.tariff.paid is Paid.MANAGED for one in solution.allocations)
+    price = setting.catalog.price(source.offer, Purchase.MANAGED if managed else Purchase.ON_DEMAND)
     rate = mix_rate(problem, main.pool)
     if price is None or rate <= 0:
         return None

@@ -17,6 +17,7 @@ from advisor.plan.cold_start import ColdStart
 from advisor.plan.fleet.shortlist import useful_offers
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
 from advisor.plan.geography import Geography
+from advisor.plan.sizing import no_service
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.requirements import Requirements
 from advisor.units import DAYS_PER_MONTH, GRAMS_PER_KG, WATTS_PER_KW
@@ -211,13 +212,15 @@ def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
         yield _tariff(Paid.ON_DEMAND, offer.on_demand)
     if Purchase.SPOT in workload.purchase and offer.spot is not None:
         yield _tariff(Paid.SPOT, offer.spot)
+    if Purchase.MANAGED in workload.purchase and offer.managed is not None and offer.managed.price is not None:
+        yield _tariff(Paid.MANAGED, offer.managed.price, offer.managed.service)
     if Purchase.COMMITMENT in workload.purchase:
         yield from _commitments(supply.catalog.current_commitments(offer), offer)
 
 
-def _tariff(paid: Paid, price: Price) -> Tariff:
+def _tariff(paid: Paid, price: Price, label: str = "") -> Tariff:
     found = price.provenance
-    return Tariff(paid, price.usd_per_hour, source=found.source, as_of=found.as_of, quality=found.quality.value)
+    return Tariff(paid, price.usd_per_hour, label, source=found.source, as_of=found.as_of, quality=found.quality.value)
 
 
 def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Tariff]:
@@ -308,6 +311,8 @@ def _switching_usd(supply: Supply, tariffs: Sequence[Tariff]) -> float:
 
 
 def _no_price(candidate: Candidate, offer: Offer, purchase: Sequence[Purchase]) -> Rejection:
+    if tuple(purchase) == (Purchase.MANAGED,) and offer.managed is None:
+        return no_service(candidate.instance_type, offer.region)
     kinds = " or ".join(one.value.replace("_", " ") for one in purchase)
     reason = f"sold there, but no price for {kinds} is known"
     shortfall = Shortfall("price_unknown", "USD/h", f"{kinds} price", None, reason)
