@@ -151,7 +151,11 @@ def _families_gone(found: Found, before: Mapping[Place, Offer]) -> Iterator[Viol
         return
     read = {region for region, part in found.complete if part == "prices"}
     everywhere = "" in read
-    here = {family_of(found.provider, row.instance_type) for row in found.rows if hasattr(row, "instance_type")}
+    here = {
+        family_of(found.provider, row.instance_type)
+        for row in found.rows
+        if hasattr(row, "instance_type") and not (isinstance(row, PriceRow) and row.purchase == Purchase.MANAGED)
+    }
     regions: dict[str, set[str]] = {}
     elsewhere = set()
     for (region, name), offer in before.items():

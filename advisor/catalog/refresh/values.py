@@ -24,7 +24,7 @@ class PriceRow:
     region: str
     instance_type: str
     purchase: str
-    """on_demand or spot."""
+    """on_demand, spot or managed."""
     usd_per_hour: float
     as_of: str
     """ISO date: when the price became effective or, where that is not said, when it was read."""
@@ -119,7 +119,7 @@ class Task:
     region: str
     """"" where it is asked once for all regions."""
     part: str
-    """prices, sold, machines, spot, savings_plans, capacity_blocks or quotas."""
+    """prices, managed, sold, machines, spot, savings_plans, capacity_blocks or quotas."""
     read: Callable[[], Iterable[Row]]
     """Raises :class:`Denied` or :class:`Unreachable`."""
 
