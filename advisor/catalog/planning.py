@@ -129,7 +129,7 @@ class Serverless:
     """Key of the accelerator table; the slowest one where the service hands out any of a pool."""
     regions: tuple[str, ...]
     """Where the price holds; empty: the service chooses."""
-    usd_per_hour: float
+    usd_per_hour: float | None
     """Of one container with the least processors and memory that it may have, where they are charged apart."""
     vcpus: float | None
     memory_gib: float | None

@@ -113,7 +113,7 @@ def read_serverless(directory: Path, sources: Sources) -> tuple[Serverless, ...]
             service=row.text("service"),
             accelerator=row.text("accelerator"),
             regions=_list(row, "regions"),
-            usd_per_hour=row.number("usd_per_hour"),
+            usd_per_hour=row.optional_number("usd_per_hour"),
             vcpus=row.optional_number("vcpus"),
             memory_gib=row.optional_number("memory_gib"),
             idle_seconds=row.optional_number("idle_seconds"),

@@ -115,7 +115,7 @@ class PlanningTables:
 
     def token_prices(self, model: str) -> tuple[TokenPrice, ...]:
         """What services ask for tokens of the weights that the catalog has under this name."""
-        return tuple(price for price in self._token_prices if model and price.model == model)
+        return tuple(price for price in self.every_token_price if model and price.model == model)
 
     def token_price(self, name: str) -> TokenPrice:
         """What a service asks for tokens of one of its models.
@@ -129,16 +129,17 @@ class PlanningTables:
         known = self._token_prices_by_name
         if (key := _token_key(name)) not in known:
             names = [price.name for price in known.values()]
-            hint = suggestion(name, names) or "give SERVICE/MODEL, as `token_prices.csv` of the catalog has them"
+            hint = suggestion(name, names) or "`advisor catalog tokens` lists them"
             raise InputError(f"unknown model of a token service: '{name}'", hint=hint)
         return known[key]
 
     @cached_property
     def _token_prices_by_name(self) -> Mapping[str, TokenPrice]:
-        return {_token_key(price.name): price for price in self._token_prices}
+        return {_token_key(price.name): price for price in self.every_token_price}
 
     @cached_property
-    def _token_prices(self) -> tuple[TokenPrice, ...]:
+    def every_token_price(self) -> tuple[TokenPrice, ...]:
+        """What services ask for tokens of all their models."""
         return planning_readers.read_token_prices(self.directory, self._sources)
 
     @cached_property

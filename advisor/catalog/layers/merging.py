@@ -13,6 +13,7 @@ from advisor.catalog.refresh.values import (
     MachineRow,
     PriceRow,
     QuotaRow,
+    ServerlessRow,
     Sold,
 )
 from advisor.catalog.values import Offer, Price, Purchase, Quality
@@ -32,6 +33,10 @@ INSTANCE_COLUMNS = (
 )  # fmt: skip
 MANAGED_COLUMNS = (
     "provider", "service", "instance_type", "region", "usd_per_hour", "source", "as_of", "quality", "notes",
+)  # fmt: skip
+SERVERLESS_COLUMNS = (
+    "provider", "service", "accelerator", "regions", "usd_per_hour", "vcpus", "memory_gib", "idle_seconds",
+    "cold_start_seconds", "source", "as_of", "quality", "notes",
 )  # fmt: skip
 BLOCK_COLUMNS = ("instance_type", "region", "zone", "starts", "duration_hours", "usd_per_hour", "as_of")
 QUOTA_COLUMNS = ("region", "code", "limit", "as_of")
@@ -71,6 +76,7 @@ def tables_after(catalog: Catalog, found: Found, read_on: str) -> Mapping[str, s
     return {
         "prices.csv": table_text(PRICE_COLUMNS, [row for row in prices if row["instance_type"] in known]),
         "managed.csv": table_text(MANAGED_COLUMNS, list(_managed_rows(catalog, found, read_on, sources))),
+        "serverless.csv": table_text(SERVERLESS_COLUMNS, list(_serverless_rows(catalog, found, sources))),
         "commitments.csv": table_text(COMMITMENT_COLUMNS, commitments),
         "instances.csv": table_text(INSTANCE_COLUMNS, machines),
         "capacity_blocks.csv": table_text(
@@ -152,6 +158,20 @@ def _managed_rows(catalog: Catalog, found: Found, read_on: str, sources: _Titles
         price = _cells_of_price("", row, old.price if old else None, sources)
         unpriced = {"source": sources.refreshed, "as_of": read_on, "quality": Quality.UNPRICED.value}
         yield cells | {"region": region, "notes": ""} | (price or unpriced)
+
+
+def _serverless_rows(catalog: Catalog, found: Found, sources: _Titles) -> Iterator[Mapping[str, Any]]:
+    """Prices that were read; how long a container starts and is kept is as it was known of the service."""
+    known = {(one.provider, one.service, one.accelerator): one for one in catalog.serverless}
+    for row in found.rows:
+        if isinstance(row, ServerlessRow):
+            old = known.get((found.provider, row.service, row.accelerator))
+            values = (
+                found.provider, row.service, row.accelerator, row.region, row.usd_per_hour, row.vcpus, row.memory_gib,
+                old.idle_seconds if old else None, old.cold_start_seconds if old else None, sources.refreshed,
+                row.as_of, Quality.LISTED.value, "",
+            )  # fmt: skip
+            yield dict(zip(SERVERLESS_COLUMNS, values, strict=True))
 
 
 def _commitment_rows(catalog: Catalog, found: Found, sources: _Titles) -> Iterator[Mapping[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.catalog.families import family_of
-from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow
+from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, ServerlessRow
 from advisor.catalog.values import Offer, Price, Purchase
 
 MOST_MOVED_RATIO = 0.30
@@ -95,6 +95,9 @@ def _not_positive(found: Found) -> Iterator[Violation]:
                 row.usd_per_hour,
                 None,
             )
+        if isinstance(row, ServerlessRow) and not row.usd_per_hour > 0:
+            what = f"{row.service} {row.accelerator}"
+            yield Violation(Guard.NO_PRICE, found.provider, row.region, what, row.usd_per_hour, None)
         if isinstance(row, CommittedRow) and not row.usd_per_hour > 0:
             yield Violation(Guard.NO_PRICE, found.provider, row.region, _commitment_words(row), row.usd_per_hour, None)
 

@@ -47,6 +47,21 @@ class CommittedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerlessRow:
+    """USD for one container with an accelerator for one hour in which it runs."""
+
+    kind: ClassVar[str] = "serverless"
+    region: str
+    service: str
+    accelerator: str
+    """By the catalog's name."""
+    usd_per_hour: float
+    vcpus: float
+    memory_gib: float
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
 class MachineRow:
     """Hardware of a type as its provider states it. None is unknown."""
 
@@ -89,9 +104,9 @@ class QuotaRow:
     as_of: str
 
 
-Row = Sold | PriceRow | CommittedRow | MachineRow | BlockRow | QuotaRow
+Row = Sold | PriceRow | CommittedRow | ServerlessRow | MachineRow | BlockRow | QuotaRow
 _KINDS: Mapping[str, Callable[..., Row]] = {
-    kind.kind: kind for kind in (Sold, PriceRow, CommittedRow, MachineRow, BlockRow, QuotaRow)
+    kind.kind: kind for kind in (Sold, PriceRow, CommittedRow, ServerlessRow, MachineRow, BlockRow, QuotaRow)
 }
 
 
@@ -119,7 +134,7 @@ class Task:
     region: str
     """"" where it is asked once for all regions."""
     part: str
-    """prices, managed, sold, machines, spot, savings_plans, capacity_blocks or quotas."""
+    """prices, managed, serverless, sold, machines, spot, savings_plans, capacity_blocks or quotas."""
     read: Callable[[], Iterable[Row]]
     """Raises :class:`Denied` or :class:`Unreachable`."""
 

@@ -148,7 +148,8 @@ def _sold(use: Use) -> tuple[str, str | None, str | None]:
 def _service_price(use: Use, catalog: Catalog) -> Decimal | None:
     wanted = (use.provider, use.service, use.what)
     for one in catalog.serverless:
-        if (one.provider, one.service, one.accelerator) == wanted and use.region in one.regions:
+        here = (one.provider, one.service, one.accelerator) == wanted and use.region in one.regions
+        if here and one.usd_per_hour is not None:
             return Decimal(str(one.usd_per_hour))
     return None
 

@@ -164,13 +164,21 @@ def azure_item(size: str, region: str, price: float, **changes):
     return item | changes
 
 
-def azure_pages(items_by_region, page: int = 2):
-    """Answers like the API: filtered by region, in pages that name the next one."""
+def container_item(meter: str, region: str, price: float, unit: str = "1 Second", **changes):
+    """One meter of Container Apps as the Retail Prices API returns it."""
+    named = {"productName": "Azure Container Apps", "serviceName": "Azure Container Apps", "skuName": "Standard"}
+    return azure_item("", region, price) | named | {"meterName": meter, "unitOfMeasure": unit} | changes
+
+
+def azure_pages(items_by_region, containers_by_region=None, page: int = 2):
+    """Answers like the API: filtered by service and region, in pages that name the next one."""
 
     def answer(asked: Asked) -> Reply:
         region = asked.query["$filter"].split("armRegionName eq '")[1].split("'")[0]
-        assert "contains(armSkuName, 'Standard_N')" in asked.query["$filter"]
-        items, skip = items_by_region.get(region, []), int(asked.query.get("$skip", 0))
+        of_containers = "serviceName eq 'Azure Container Apps'" in asked.query["$filter"]
+        assert of_containers or "contains(armSkuName, 'Standard_N')" in asked.query["$filter"]
+        listed = (containers_by_region or {}) if of_containers else items_by_region
+        items, skip = listed.get(region, []), int(asked.query.get("$skip", 0))
         link = None
         if skip + page < len(items):
             query = urllib.parse.urlencode(asked.query | {"$skip": str(skip + page)})
