@@ -44,6 +44,18 @@ def test_a_plan_explains_itself(folder, plan, run_advisor):
     assert told["runner_up"]["option"]["instance_type"] != plan["recommended"]["instance_type"]
 
 
+def test_a_type_that_is_sold_at_an_unknown_price_is_explained_in_words(folder, run_advisor):
+    """It is neither said to be too dear nor to be unable to serve; JSON keeps null."""
+    done = run_advisor("explain", "plan.json", "--why", "a4-highgpu-8g", cwd=folder)
+    told = json.loads(
+        run_advisor("explain", "plan.json", "--why", "a4-highgpu-8g", "--format", "json", cwd=folder).stdout
+    )
+
+    assert done.stdout.startswith("a4-highgpu-8g cannot be compared: sold, price unknown\n")
+    assert "(gcp us-central1, on demand, bf16, TP 1): sold, price unknown" in done.stdout
+    assert told["why"]["contender"]["usd_per_hour"] is None
+
+
 def test_everything_can_be_asked_at_once(folder, run_advisor):
     """A what-if is answered first, and the others answer for the changed question."""
     asked = ("--what-if", "slo.tpot_p95=30ms,demand=2x", "--why", "g6e.xlarge", "--pareto", "slo.tpot_p95")

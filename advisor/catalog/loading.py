@@ -4,7 +4,7 @@ from pathlib import Path
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.layered import LayeredCatalog, layered
-from advisor.catalog.layers.places import overlay_path, refreshed_dir
+from advisor.catalog.layers.places import imported_dir, overlay_path, refreshed_dir
 from advisor.catalog.layers.snapshot import current_names
 from advisor.data_files import data_dir
 from advisor.errors import InputError
@@ -29,10 +29,11 @@ def load_catalog(directory: Path | None = None) -> Catalog:
 
 def user_catalog() -> LayeredCatalog:
     """The catalog of this user with all its layers."""
-    shipped, refreshed, overlay = data_dir("instance_catalog"), refreshed_dir(), overlay_path()
+    shipped, refreshed, imported = data_dir("instance_catalog"), refreshed_dir(), imported_dir()
+    overlay = overlay_path()
     stamp = (overlay.stat().st_mtime_ns, overlay.stat().st_size) if overlay.is_file() else None
-    key = (shipped, refreshed, overlay, current_names(refreshed), stamp)
+    key = (shipped, refreshed, overlay, current_names(refreshed), current_names(imported), stamp)
     if key not in _loaded:
         _loaded.clear()
-        _loaded[key] = layered(shipped, refreshed, overlay)
+        _loaded[key] = layered(shipped, refreshed, overlay, imported=imported)
     return _loaded[key]

@@ -120,6 +120,16 @@ class DataPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class ServicePrice:
+    """USD for a unit of something that is sold beside machines."""
+
+    usd: float
+    unit: str
+    """GiB-month, hour, GB, ...; data is priced by the GB, whatever the provider counts."""
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
 class Serverless:
     """An accelerator that is paid for by the second while a container runs. None is unknown."""
 

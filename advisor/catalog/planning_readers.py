@@ -11,6 +11,7 @@ from advisor.catalog.planning import (
     Place,
     Quota,
     Serverless,
+    ServicePrice,
     SpotRisk,
     TokenPrice,
 )
@@ -103,6 +104,21 @@ def read_egress(directory: Path, sources: Sources) -> dict[Triple, DataPrice]:
         )
         for row in read_records(directory / "egress.csv")
     }
+
+
+def read_service_prices(directory: Path, sources: Sources) -> dict[Triple, ServicePrice]:
+    """USD for disks, gateways, load balancers and others, by provider, item and region ("" for all the others)."""
+    return {
+        (row.text("provider"), row.text("item"), row.optional_text("region")): _service_price(row, sources)
+        for row in read_records(directory / "service_prices.csv")
+    }
+
+
+def _service_price(row: Record, sources: Sources) -> ServicePrice:
+    unit, usd = row.text("unit"), row.number("usd")
+    if unit == "GiB":
+        return ServicePrice(usd * BYTES_PER_GB / BYTES_PER_GIB, "GB", sources.of(row))
+    return ServicePrice(usd, unit, sources.of(row))
 
 
 def read_serverless(directory: Path, sources: Sources) -> tuple[Serverless, ...]:

@@ -1,7 +1,7 @@
 """The tables of the catalog that plans ask for and single recommendations do not."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from advisor.catalog.planning import (
     Place,
     Quota,
     Serverless,
+    ServicePrice,
     SpotRisk,
     TokenPrice,
 )
-from advisor.catalog.values import InstanceType, Offer, Purchase, Region
+from advisor.catalog.values import InstanceType, Offer, Purchase, Quality, Region
 from advisor.errors import InputError
 from advisor.names import suggestion
 
@@ -102,6 +103,29 @@ class PlanningTables:
             return None
         keys = ((provider, from_region, to_region), (provider, from_region, "other_regions"))
         return next((self._egress[key] for key in keys if key in self._egress), None)
+
+    def service_price(self, provider: str, item: str, region: str) -> ServicePrice | None:
+        """Price of something beside the machines in a region; None where it is known nowhere.
+
+        In a region of which it is not known, it is that of the dearest region of the provider, as a derived one.
+        """
+        own = self.service_prices.get((provider, item, region)) or self.service_prices.get((provider, item, ""))
+        return own or self._dearest_services.get((provider, item))
+
+    @cached_property
+    def _dearest_services(self) -> dict[tuple[str, str], ServicePrice]:
+        dearest: dict[tuple[str, str], ServicePrice] = {}
+        for (provider, item, _), price in self.service_prices.items():
+            known = dearest.get((provider, item))
+            if known is None or price.usd > known.usd:
+                derived = replace(price.provenance, quality=Quality.DERIVED)
+                dearest[provider, item] = replace(price, provenance=derived)
+        return dearest
+
+    @cached_property
+    def service_prices(self) -> dict[planning_readers.Triple, ServicePrice]:
+        """What is sold beside machines, by provider, item and region ("" for all others)."""
+        return planning_readers.read_service_prices(self.directory, self._sources)
 
     @cached_property
     def cold_start(self) -> Facts:

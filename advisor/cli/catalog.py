@@ -12,6 +12,7 @@ import click
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import Serverless, TokenPrice
 from advisor.catalog.values import Accelerator, Offer
+from advisor.cli.catalog_import import command as import_command
 from advisor.cli.catalog_lock import lock_command
 from advisor.cli.catalog_refresh import command as refresh_command
 from advisor.cli.catalog_refresh import diff
@@ -20,6 +21,7 @@ from advisor.cli.output import deliver, output_option
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
+from advisor.report.words import SOLD_UNPRICED
 
 Cell = str | int | float | None
 Entry = Mapping[str, Cell]
@@ -28,6 +30,7 @@ _OFFER_KEYS = (
     "provider", "region", "instance_type", "accelerator", "accelerator_count", "accelerator_memory_gib",
     "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of",
 )  # fmt: skip
+_EMPTY = {"json": "null", "csv": "empty"}
 _format_option = click.option(
     "--format",
     "output_format",
@@ -55,6 +58,7 @@ def command() -> None:
 
 command.add_command(refresh_command)
 command.add_command(diff)
+command.add_command(import_command)
 command.add_command(lock_command)
 command.add_command(show_command)
 
@@ -84,8 +88,12 @@ def list_offers(
     entries = [_offer_entry(catalog, offer) for offer in offers]
     if output_format == "table":
         deliver(_offer_tables(entries, offers), output)
-    else:
-        deliver(_serialise(entries, _OFFER_KEYS, output_format), output)
+        return
+    unpriced = sum(map(_is_unpriced, entries))
+    if unpriced:
+        # The keys are a promise to other programs, so that null has to say it there.
+        click.echo(f"note: {_unpriced_words(unpriced)}: both prices are {_EMPTY[output_format]}", err=True)
+    deliver(_serialise(entries, _OFFER_KEYS, output_format), output)
 
 
 @command.command("accelerators")
@@ -252,18 +260,36 @@ def _offer_tables(entries: Sequence[Entry], offers: Sequence[Offer]) -> str:
     by_provider: dict[str, list[list[str]]] = {}
     for entry in entries:
         row = [_show(entry[key]) for key in ("region", "instance_type", "accelerator_count", "accelerator")]
-        row += [_show_price(entry["on_demand_usd_per_hour"]), _show_price(entry["spot_usd_per_hour"])]
+        row += [SOLD_UNPRICED] if _is_unpriced(entry) else [_show_price(entry["on_demand_usd_per_hour"])]
+        row += [_show_price(entry["spot_usd_per_hour"])]
         by_provider.setdefault(str(entry["provider"]), []).append(row)
+    tables = [f"{provider}\n{_offer_table(rows)}\n" for provider, rows in by_provider.items()]
+    return "\n".join([*tables, _summary(offers, sum(map(_is_unpriced, entries)))])
+
+
+def _offer_table(rows: Sequence[Sequence[str]]) -> str:
+    """The rows of one provider; prices stay aligned to the right where there are words among them."""
     headers = ("region", "instance type", "count", "accelerator", "USD/h", "spot")
-    tables = [f"{provider}\n{render_table(headers, rows)}\n" for provider, rows in by_provider.items()]
-    return "\n".join([*tables, _summary(offers)])
+    at = headers.index("USD/h")
+    width = max(len(row[at]) for row in rows)
+    cells = [[cell.rjust(width) if column == at else cell for column, cell in enumerate(row)] for row in rows]
+    return render_table(headers, cells)
 
 
-def _summary(offers: Sequence[Offer]) -> str:
+def _is_unpriced(entry: Entry) -> bool:
+    return entry["on_demand_usd_per_hour"] is None and entry["spot_usd_per_hour"] is None
+
+
+def _unpriced_words(count: int) -> str:
+    return f"{count:,} offer{'' if count == 1 else 's'}: {SOLD_UNPRICED}"
+
+
+def _summary(offers: Sequence[Offer], unpriced: int) -> str:
     prices = [price for offer in offers for price in (offer.on_demand, offer.spot) if price is not None]
     dates = [price.provenance.as_of for price in prices]
     age = f"prices from {min(dates)} to {max(dates)}" if dates else "no price is known"
-    return f"{len(offers):,} offer{'' if len(offers) == 1 else 's'}; {age}\n"
+    rest = f"; {_unpriced_words(unpriced)}" if unpriced else ""
+    return f"{len(offers):,} offer{'' if len(offers) == 1 else 's'}; {age}{rest}\n"
 
 
 def _accelerator_table(entries: Sequence[Entry]) -> str:

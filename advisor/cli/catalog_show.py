@@ -8,14 +8,16 @@ from typing import Any
 import click
 
 from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capacity_blocks, offers_of_snapshot
+from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
+from advisor.report.words import SOLD_UNPRICED
 
-_LAYERS = ("shipped", "refreshed", "negotiated")
+_LAYERS = ("shipped", "refreshed", "imported", "negotiated")
 
 
 @click.command("show")
@@ -29,8 +31,9 @@ def command(
 ) -> None:
     """Show what each layer of the catalog says of TYPE, and which one counts.
 
-    The layers are what came with the program, what `advisor catalog refresh` read on this machine, and what the overlay
-    file ($XDG_CONFIG_HOME/advisor/catalog.yaml) says was negotiated.
+    The layers are what came with the program, what `advisor catalog refresh` read on this machine, what
+    `advisor catalog import-gpuhunt` added, and what the overlay file ($XDG_CONFIG_HOME/advisor/catalog.yaml) says was
+    negotiated.
     """
     catalog = user_catalog()
     for warning in catalog.warnings:
@@ -68,33 +71,32 @@ def _rows(catalog: LayeredCatalog, machine: InstanceType) -> Iterator[dict[str, 
     """One row for each region, way of paying and layer."""
     layers = {
         "shipped": _by_region(catalog.shipped_offers, machine),
-        "refreshed": _by_region(
-            [
-                offer
-                for snapshot in catalog.snapshots
-                if snapshot.provider == machine.provider
-                for offer in offers_of_snapshot(snapshot)
-            ],
-            machine,
-        ),
+        "refreshed": _by_region(_offers(catalog.snapshots, machine), machine),
+        "imported": _by_region(_offers(catalog.imported, machine), machine),
         "negotiated": _by_region(catalog.offers, machine),
     }
     listed = _by_region(catalog.listed_offers, machine)
+    own = _by_region(catalog.as_listed().offers, machine)
     for region in sorted({region for offers in layers.values() for region in offers}):
         for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
-            yield from _of_region(layers, listed.get(region), region, purchase)
+            counts = _price(layers["negotiated"].get(region), purchase)
+            is_listed = counts == _price(listed.get(region), purchase)
+            is_own = counts == _price(own.get(region), purchase)
+            winner = "refreshed" if layers["refreshed"] else "shipped"
+            winner = "negotiated" if not is_listed else winner if is_own and region in own else "imported"
+            yield from _of_region(layers, winner, region, purchase)
+
+
+def _offers(snapshots: Sequence[Snapshot], machine: InstanceType) -> list[Offer]:
+    return [offer for one in snapshots if one.provider == machine.provider for offer in offers_of_snapshot(one)]
 
 
 def _of_region(
-    layers: Mapping[str, Mapping[str, Offer]], listed: Offer | None, region: str, purchase: Purchase
+    layers: Mapping[str, Mapping[str, Offer]], winner: str, region: str, purchase: Purchase
 ) -> Iterator[dict[str, Any]]:
-    counts = _price(layers["negotiated"].get(region), purchase)
-    is_negotiated = counts != _price(listed, purchase)
-    is_refreshed = region in layers["refreshed"] or bool(layers["refreshed"])
-    winner = "negotiated" if is_negotiated else "refreshed" if is_refreshed else "shipped"
     for layer in _LAYERS:
         offer = layers[layer].get(region)
-        if offer is None or (layer == "negotiated" and not is_negotiated):
+        if offer is None or (layer == "negotiated" and winner != layer):
             continue
         price = _price(offer, purchase)
         if price is None and (purchase is Purchase.SPOT or (purchase is Purchase.MANAGED and not offer.managed)):
@@ -152,7 +154,7 @@ def _table(
             "←" if row["counts"] else "",
             "unknown" if row["usd_per_hour"] is None else f"{row['usd_per_hour']:.5g}",
             row["as_of"] or "-",
-            row["source"] or "sold there, price unknown",
+            row["source"] or SOLD_UNPRICED,
         )
         for row in rows
     ]

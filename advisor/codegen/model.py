@@ -101,6 +101,8 @@ class Serves(Protocol):
     @property
     def weights_gib(self) -> float: ...  # noqa: D102
     @property
+    def checkpoint_gib(self) -> float | None: ...  # noqa: D102
+    @property
     def purchase(self) -> str: ...  # noqa: D102
 
 

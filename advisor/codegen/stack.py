@@ -18,6 +18,7 @@ from advisor.codegen.model import (
     Region,
     Runtime,
     Scaling,
+    Serves,
     Stack,
     Wanted,
 )
@@ -27,6 +28,7 @@ from advisor.codegen.selection import MANAGED, Choice, Member
 from advisor.codegen.serving import container_of
 from advisor.codegen.summary import summary_of
 from advisor.codegen.timetable import scheduled_sizes
+from advisor.cost.services import CHECKPOINT_MARGIN, root_volume_gib
 from advisor.errors import InputError
 from advisor.plan.document import digest, plan_document
 from advisor.plan.values import Plan
@@ -39,12 +41,6 @@ _LONGEST_KEY = 38
 _HASH_DIGITS = 6
 _HEADROOM = 0.25
 """Instances above the plan, as a share of it, that a rolling replacement may start."""
-_HOST_GIB = 100
-"""Machine image with drivers and system, and the logs of a year."""
-_SERVING_IMAGE_GIB = 40
-"""A serving image unpacked, and its layers while it is pulled."""
-_CHECKPOINT_MARGIN = 1.2
-_VOLUME_STEP_GIB = 10
 _START_SECONDS = 900
 """Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
 _COMPILE_SECONDS = 1800
@@ -169,9 +165,9 @@ def _usd_per_month(plan: Plan, choice: Choice) -> float:
 
 def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str], scaling: Scaling) -> ComputeGroup:
     serves = member.serves
-    checkpoint_gib = _checkpoint_gib(member)
+    on_disk_gib = _checkpoint_gib(serves)
     compile_seconds = _COMPILE_SECONDS if platform.runtime in _COMPILED else 0
-    start_seconds = _START_SECONDS + compile_seconds + checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND
+    start_seconds = _START_SECONDS + compile_seconds + on_disk_gib / _DOWNLOAD_GIB_PER_SECOND
     instances = max(member.hours)
     return ComputeGroup(
         key=keys[0],
@@ -192,27 +188,27 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         max_instances=most_instances(member),
         schedule=scheduled_sizes(member.hours, member.minutes_ahead) if scaling is Scaling.SCHEDULED else (),
         requests_per_second_per_instance=member.requests_per_second_per_replica * serves.replicas_per_instance,
-        root_volume_gib=_round_up(
-            _HOST_GIB + _SERVING_IMAGE_GIB + checkpoint_gib * _CHECKPOINT_MARGIN, _VOLUME_STEP_GIB
-        ),
+        root_volume_gib=root_volume_gib(on_disk_gib),
         start_seconds=_round_up(start_seconds, 60),
         usd_per_hour=member.usd_per_hour,
         replicas_per_instance=serves.replicas_per_instance,
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
-        checkpoint_gib=math.ceil(checkpoint_gib * _CHECKPOINT_MARGIN),
+        checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),
         concurrent_requests_per_instance=serves.max_concurrency * serves.replicas_per_instance,
     )
+
+
+def _checkpoint_gib(serves: Serves) -> float:
+    """Of plans that do not say it, no less than it can be: twice what is loaded as FP8."""
+    if serves.checkpoint_gib is not None:
+        return serves.checkpoint_gib
+    return serves.weights_gib * (2 if serves.precision == "fp8" else 1)
 
 
 def most_instances(member: Member) -> int:
     """The busiest hours' number and the room that a rolling replacement takes."""
     instances = max(member.hours)
     return instances + max(1, math.ceil(instances * _HEADROOM))
-
-
-def _checkpoint_gib(member: Member) -> float:
-    """Bytes on disk: FP8 is made from a 16-bit checkpoint while it loads, everything else is stored as it is served."""
-    return member.serves.weights_gib * (2 if member.serves.precision == "fp8" else 1)
 
 
 def _round_up(value: float, step: int) -> int:

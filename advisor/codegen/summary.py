@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from advisor.cost import NOT_INCLUDED
-from advisor.cost.transfer import not_included
+from advisor.cost import FLEET_LEAVES_OUT, NOT_INCLUDED
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Cost, Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH
@@ -56,7 +55,7 @@ def summary_of(plan: Plan, choice: "Choice", quotas: "Sequence[Quota]") -> Summa
         demand=tuple(_demand(plan.demand)),
         prediction=tuple(_prediction(plan.workload["slo"], option) if option else _confirmation(of_fleet)),
         cost=tuple(_option_cost(plan, option.cost, option.instances) if option else _fleet_cost(of_fleet)),
-        not_included=", ".join(not_included(of_fleet.cost.transfer_usd_per_month) if of_fleet else NOT_INCLUDED),
+        not_included=_not_included(of_fleet),
         quotas=tuple(dict.fromkeys(quotas)),
         commitments=tuple(_commitments(choice.members)),
         cautions=tuple(_cautions(plan, option)),
@@ -92,6 +91,12 @@ def _demand(demand: Mapping[str, Any]) -> Iterator[Row]:
     yield Row("Prompt tokens, median / 95th percentile", f"{sent['p50']:,.0f} / {sent['p95']:,.0f}")
     yield Row("Answer tokens, median / 95th percentile", f"{answered['p50']:,.0f} / {answered['p95']:,.0f}")
     yield Row("Source", str(demand.get("source") or _UNKNOWN))
+
+
+def _not_included(fleet: Fleet | None) -> str:
+    if fleet is None:
+        return ", ".join(NOT_INCLUDED)
+    return FLEET_LEAVES_OUT if fleet.cost.disks_usd_per_month is not None else f"disks, {FLEET_LEAVES_OUT}"
 
 
 def _prediction(slo: Mapping[str, Any], option: Option) -> Iterator[Row]:
@@ -159,10 +164,16 @@ def _fleet_cost(fleet: Fleet | None) -> Iterator[Row]:
         yield Row(what, f"{price}; {_price(group.price_source, group.price_as_of, group.price_quality)}")
     cost = fleet.cost
     yield Row("Compute", f"{usd(cost.compute_usd_per_month)} a month of {HOURS_PER_MONTH} hours")
+    if cost.disks_usd_per_month is not None and cost.starts_usd_per_month is not None:
+        yield Row("Disks", f"{usd(cost.disks_usd_per_month)} a month")
+        yield Row("Downloads of started instances", f"{usd(cost.starts_usd_per_month)} a month")
     yield Row("Expected spot interruptions", f"{usd(cost.interruptions_usd_per_month)} a month")
     yield Row("Data transfer to the users", f"{usd(cost.transfer_usd_per_month)} a month")
     yield Row("Putting new types into service", f"{usd(cost.switching_usd_per_month)} a month")
     yield Row("Total", f"{usd(cost.total_usd_per_month)} a month")
+    for one in fleet.standing:
+        amount = _UNKNOWN if one.usd_per_month is None else f"{usd(one.usd_per_month)} a month"
+        yield Row(f"Beside the total: {one.title}", amount)
     yield Row("Per million output tokens", usd(cost.usd_per_million_output_tokens))
     yield Row("Per 1,000 requests", f"${cost.usd_per_1000_requests:,.4f}")
 

@@ -6,8 +6,10 @@ from advisor.catalog.values import Price
 from advisor.demand.values import Demand
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_MONTH, TOKENS_PER_MILLION
 
-NOT_INCLUDED = ("disks", "load balancers", "data transfer", "taxes and support")
-"""What no total holds yet; said wherever a total is printed."""
+NOT_INCLUDED = ("disks", "load balancers and logs", "data transfer", "taxes and support")
+"""What the total of a single type does not hold; said wherever it is printed."""
+FLEET_LEAVES_OUT = "alarms, the hours of NAT gateways, taxes and support"
+"""What neither the total of a fleet nor its standing charges hold."""
 
 _REQUESTS_PER_THOUSAND = 1000
 

@@ -1,6 +1,5 @@
 """What the answers cost on their way to the users: data that leaves a region is paid for by the GB."""
 
-from advisor.cost.compute import NOT_INCLUDED
 from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
 
 BYTES_PER_TEXT_TOKEN = 4
@@ -21,6 +20,11 @@ def egress_gb(output_tokens: float, *, streamed: bool = True) -> float:
     return (BYTES_PER_ANSWER + output_tokens * per_token) / BYTES_PER_GB
 
 
+def request_gb(input_tokens: float) -> float:
+    """GB of one prompt on the wire: ``(headers and JSON + tokens × bytes per token) ÷ 10⁹``."""
+    return (BYTES_PER_ANSWER + input_tokens * BYTES_PER_TEXT_TOKEN) / BYTES_PER_GB
+
+
 def egress_usd_per_request(output_tokens: float, usd_per_gb: float | None, *, streamed: bool = True) -> float | None:
     """Price of one answer's way to the user at the region's first paid tier; None when that is unknown."""
     return None if usd_per_gb is None else egress_gb(output_tokens, streamed=streamed) * usd_per_gb
@@ -29,10 +33,3 @@ def egress_usd_per_request(output_tokens: float, usd_per_gb: float | None, *, st
 def egress_usd_per_month(requests_per_second: float, usd_per_request: float | None) -> float | None:
     """Data transfer of an average month, to the cent; None when its price is unknown."""
     return None if usd_per_request is None else round(requests_per_second * SECONDS_PER_MONTH * usd_per_request, 2)
-
-
-def not_included(transfer_usd_per_month: float | None) -> tuple[str, ...]:
-    """What a total leaves out: data transfer only where its price is not known."""
-    if transfer_usd_per_month is None:
-        return NOT_INCLUDED
-    return tuple(item for item in NOT_INCLUDED if item != "data transfer")

@@ -26,7 +26,7 @@ from advisor.models.kv_cache import (
 )
 from advisor.models.model import Model
 from advisor.models.precision import kv_bytes_per_element
-from advisor.models.weights import Split, rank_weight_bytes, replica_weight_bytes
+from advisor.models.weights import Split, rank_weight_bytes, replica_weight_bytes, weight_bytes
 from advisor.units import BYTES_PER_GIB
 
 _UNSTATED_CONTEXT = 2048
@@ -63,6 +63,8 @@ class MemoryFit:
     parameters_active: int
     weights_gib: float
     """As loaded: parts that every rank holds are counted as often."""
+    checkpoint_gib: float
+    """On disk: FP8 is made while 16 bits are loaded, unless there is a checkpoint of it; all else is as served."""
     workspace_gib: float
     runtime_gib: float
     kv_cache_gib_available: float
@@ -157,6 +159,7 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
         parameters_total=model.parameters_total,
         parameters_active=model.parameters_active,
         weights_gib=replica_weight_bytes(model, request.precision, split) / BYTES_PER_GIB,
+        checkpoint_gib=_checkpoint_bytes(model, request.precision) / BYTES_PER_GIB,
         workspace_gib=budget.workspace_gib * ranks,
         runtime_gib=budget.runtime_gib * ranks,
         kv_cache_gib_available=max(budget.cache_gib, 0.0) * ranks,
@@ -167,6 +170,11 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
         usable_gib=budget.usable_gib * ranks,
         reason=_reason(model, budget, cache, context, ranks),
     )
+
+
+def _checkpoint_bytes(model: Model, precision: str) -> float:
+    made_while_loading = precision == "fp8" and model.checkpoint.precision != "fp8"
+    return weight_bytes(model, "bf16" if made_while_loading else precision)
 
 
 def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None = None) -> MemoryRange:

@@ -209,6 +209,7 @@ def _option(rank: int, sized: Sized, latency: LoadLatency, requirements: Require
         evidence=sized.served.evidence.value,
         cost=sized.cost,
         partition=candidate.partition,
+        checkpoint_gib=candidate.memory.checkpoint_gib,
     )
 
 

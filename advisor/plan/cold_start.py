@@ -9,6 +9,7 @@ import numpy as np
 from advisor.candidates import Candidate
 from advisor.catalog.planning import Fact, Facts
 from advisor.catalog.values import InstanceType
+from advisor.cost.services import counted_gib
 from advisor.demand.values import Floats
 from advisor.performance.values import Interval
 from advisor.units import BITS_PER_BYTE, BYTES_PER_GB, BYTES_PER_GIB, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
@@ -83,13 +84,23 @@ def cold_start(candidate: Candidate, facts: Facts, source: WeightSource = Weight
     weights_gib = candidate.memory.weights_gib
     network = (machine.network_gbit_per_second or math.inf) / BITS_PER_BYTE
     launch = _range(facts[_launch(machine, vendor)])
-    size = _range(facts[_IMAGES.get(vendor, _IMAGES["nvidia"])])
+    size = _range(facts[_image(vendor)])
     image = _seconds(size, facts["pull"], min(network, DISK_GB_PER_SECOND))
     weights = _weights(weights_gib, candidate.tensor_parallel, network, facts, source)
     engine = _engine(weights_gib, vendor, facts, cached=False)
     kept = _weights(weights_gib, candidate.tensor_parallel, network, facts, WeightSource.VOLUME)
     resumed = (_range(facts["launch_vm"]), _fastest(kept, weights), _engine(weights_gib, vendor, facts, cached=True))
     return ColdStart(launch, image, weights, engine, _sum(launch, image, weights, engine), _sum(*resumed))
+
+
+def download_gb(candidate: Candidate, facts: Facts) -> float:
+    """Image and weights in whole steps, which a start from a hub fetches from outside the network."""
+    image_gb = facts[_image(candidate.accelerator.vendor)].value
+    return image_gb + counted_gib(candidate.memory.checkpoint_gib) * BYTES_PER_GIB / BYTES_PER_GB
+
+
+def _image(vendor: str) -> str:
+    return _IMAGES.get(vendor, _IMAGES["nvidia"])
 
 
 def _launch(machine: InstanceType, vendor: str) -> str:

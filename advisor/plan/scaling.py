@@ -96,7 +96,10 @@ def _reactive(
         max(one.warm_pool_total_s.high for one in starts) + METRIC_DELAY_S,
     )
     within = setting.requirements.workload.slo.within_ratio
-    cold, warm = (reactive_policy(load, fleet, delay_s, within) for delay_s in delays)
+    cold, warm = (
+        reactive_policy(load, fleet, delay_s, within, stopped=stopped)
+        for delay_s, stopped in zip(delays, (False, True), strict=True)
+    )
     if cold is None or warm is None:
         return "less of the load is known than the time that an instance takes to start"
     return cold, warm

@@ -40,6 +40,8 @@ class Exposure:
     """Price of the same capacity while it is missing: on demand where that is known."""
     cold_start_s: float
     """Until a new instance serves."""
+    start_usd: float = 0.0
+    """What that one downloads."""
 
 
 def hazard_per_hour(interrupted_ratio: float) -> float:
@@ -66,13 +68,13 @@ def _interval(low_ratio: float, high_ratio: float) -> Interval:
 def usd_per_interruption(exposure: Exposure) -> float:
     """Work done twice and capacity bought elsewhere, USD.
 
-    ``(running × ½ ÷ rate × price + cold start × replacement price) ÷ 3600``: at its capacity an instance spends
+    ``(running × ½ ÷ rate × price + cold start × replacement price) ÷ 3600 + start``: at its capacity an instance spends
     ``1 ÷ rate`` seconds on a request, half of which are lost for each that was running; until a new instance serves,
-    its capacity is bought elsewhere.
+    its capacity is bought elsewhere; and that one downloads image and weights.
     """
     lost_s = exposure.running_requests * MEAN_PROGRESS / exposure.requests_per_second
     missing_usd = exposure.cold_start_s * exposure.replacement_usd_per_hour
-    return (lost_s * exposure.usd_per_hour + missing_usd) / SECONDS_PER_HOUR
+    return (lost_s * exposure.usd_per_hour + missing_usd) / SECONDS_PER_HOUR + exposure.start_usd
 
 
 def interruption_usd_per_hour(interruptions_per_hour: float, exposure: Exposure) -> float:

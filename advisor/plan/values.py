@@ -76,6 +76,8 @@ class Option:
     cost: Cost
     partition: str = ""
     """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
+    checkpoint_gib: float | None = None
+    """What is downloaded and kept on disk; None: the plan is of a version that did not say it."""
 
 
 @dataclass(frozen=True, slots=True)

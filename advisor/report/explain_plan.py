@@ -11,7 +11,7 @@ from advisor.report.fleet_words import confirmation_words, constraint_words, fle
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.scaling_words import scaling_lines
 from advisor.report.sections import Section
-from advisor.report.words import hardware_words, milliseconds, purchase_words, usd
+from advisor.report.words import SOLD_UNPRICED, hardware_words, milliseconds, purchase_words, usd
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95"}
 _COUNT_SET_BY = {
@@ -145,13 +145,15 @@ def why_section(found: Why) -> Section:
 def _verdict(found: Why) -> str:
     if found.wins:
         return "wins"
-    return (
-        "does not win: it costs more" if found.contender and not found.obstacles else "cannot serve this as it is asked"
-    )
+    if found.contender is None:
+        return "cannot serve this as it is asked"
+    if found.contender.total_usd_per_month is None:
+        return f"cannot be compared: {SOLD_UNPRICED}"
+    return "cannot serve this as it is asked" if found.obstacles else "does not win: it costs more"
 
 
 def _contender_words(one: Contender) -> str:
-    cost = "price unknown" if one.total_usd_per_month is None else f"{usd(one.total_usd_per_month)} a month"
+    cost = SOLD_UNPRICED if one.total_usd_per_month is None else f"{usd(one.total_usd_per_month)} a month"
     return (
         f"{one.instances} × {one.instance_type} ({one.provider} {one.region}, {purchase_words(one.purchase)}, "
         f"{one.precision}, TP {one.tensor_parallel}): {cost}"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from string import ascii_uppercase
 
-from advisor.cost import NOT_INCLUDED
+from advisor.cost import FLEET_LEAVES_OUT
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
@@ -26,7 +26,6 @@ _FORECASTS = {
     DECLARED: "none, the declared demand at all hours",
 }
 _SAME = 0.005
-_NOT_IN_FLEET = ", ".join(one for one in NOT_INCLUDED if one != "data transfer")
 
 
 def letters(fleet: Fleet) -> list[str]:
@@ -126,7 +125,13 @@ def fleet_lines(fleet: Fleet, within_ratio: float) -> list[str]:
         fleet: the fleet.
         within_ratio: share of the requests that the workload wants within the SLO.
     """
-    lines = [cost_words(fleet), _search_words(fleet), *_static_words(fleet), confirmation_words(fleet, within_ratio)]
+    lines = [
+        cost_words(fleet),
+        *standing_lines(fleet),
+        _search_words(fleet),
+        *_static_words(fleet),
+        confirmation_words(fleet, within_ratio),
+    ]
     return [*lines, *constraint_words(fleet), *_commitment_words(fleet), *_spot_words(fleet)]
 
 
@@ -135,16 +140,32 @@ def cost_words(fleet: Fleet) -> str:
     cost = fleet.cost
     parts = (
         (cost.compute_usd_per_month, "compute"),
+        (cost.disks_usd_per_month, "disks"),
+        (cost.starts_usd_per_month, "downloads of started instances"),
         (cost.interruptions_usd_per_month, "expected interruptions"),
         (cost.transfer_usd_per_month, "data transfer"),
         (cost.switching_usd_per_month, "switching"),
     )
-    told = " + ".join(f"{usd(amount)} {what}" for amount, what in parts if amount or what == "compute")
+    told = " + ".join(f"{usd(amount or 0.0)} {what}" for amount, what in parts if amount or what == "compute")
     return (
         f"cost: {told} = {usd(cost.total_usd_per_month)} a month "
         f"(${cost.usd_per_million_output_tokens:,.3g} per 1M output tokens, "
-        f"${cost.usd_per_1000_requests:,.3g} per 1,000 requests), without {_NOT_IN_FLEET}"
+        f"${cost.usd_per_1000_requests:,.3g} per 1,000 requests), without {FLEET_LEAVES_OUT}"
     )
+
+
+def standing_lines(fleet: Fleet) -> Iterator[str]:
+    """What is paid in each region beside the total."""
+    if not fleet.standing:
+        return
+    told = [f"{one.title} {_known_usd(one.usd_per_month)}" for one in fleet.standing]
+    unknown = any(one.usd_per_month is None for one in fleet.standing)
+    total = f"{'at least ' if unknown else ''}{usd(fleet.cost.standing_usd_per_month or 0.0)} a month"
+    yield f"beside it, whatever the fleet is: {', '.join(told)} = {total}"
+
+
+def _known_usd(amount: float | None) -> str:
+    return "at an unknown price" if amount is None else usd(amount)
 
 
 def proof_words(fleet: Fleet) -> str:

@@ -35,7 +35,7 @@ def _reactive_words(found: ScalingPlan) -> Iterator[str]:
     if found.reactive is not None:
         yield f"reactive: {_policy_words(found.reactive)}"
     if found.warm_pool is not None:
-        yield f"reactive with stopped instances, whose disks are not priced: {_policy_words(found.warm_pool)}"
+        yield f"reactive with stopped instances that keep their disks: {_policy_words(found.warm_pool)}"
 
 
 def _policy_words(one: ReactivePolicy) -> str:

@@ -12,6 +12,9 @@ OPTION_HEADERS = (
     "TTFT p95", "TPOT p95", "req/s each", "USD/month", "USD/1M out",
 )  # fmt: skip
 
+SOLD_UNPRICED = "sold, price unknown"
+"""Of an offer that nobody prices: not absent, and not free."""
+
 CODE_WORDS = {
     "budget": "over the budget",
     "carbon_unknown": "carbon unknown",

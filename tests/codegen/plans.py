@@ -10,6 +10,7 @@ from advisor.codegen import Language, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import Target, target_of
+from advisor.cost.services import StandingCharge
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetCost, FleetGroup, ForecastUsed, PlannedHours
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ScalingPlan
@@ -195,6 +196,12 @@ _SHARED = (
 )  # fmt: skip
 
 
+STANDING = (
+    StandingCharge("aws", "us-east-1", "load_balancer", 730, "hour", 0.0225, 16.43, "a list", "2026-11-24", "listed"),
+    StandingCharge("aws", "us-east-1", "log_ingest", 1.2, "", None, None, "", "", "unpriced"),
+)
+
+
 def make_fleet(*groups: FleetGroup, policy: Policy = Policy.SCHEDULED, **changes: Any) -> Fleet:
     """A fleet of *groups* over two classes of hours; *changes* replace fields."""
     compute = round(sum(group.compute_usd_per_month for group in groups), 2)
@@ -206,7 +213,8 @@ def make_fleet(*groups: FleetGroup, policy: Policy = Policy.SCHEDULED, **changes
         "places": ("anywhere",),
         "place_shares": (1.0,),
         "bucket_max_input_tokens": (),
-        "cost": FleetCost(compute, interruptions, 0.0, 0.0, round(compute + interruptions, 2), 3.2, 0.64),
+        "cost": _cost(compute, interruptions),
+        "standing": STANDING,
         "constraints": (),
         "proven": True,
         "gap_ratio": 0.0,
@@ -218,6 +226,12 @@ def make_fleet(*groups: FleetGroup, policy: Policy = Policy.SCHEDULED, **changes
         "scaling": _scaling(groups, policy),
     }
     return Fleet(**(fields | changes))
+
+
+def _cost(compute: float, interruptions: float) -> FleetCost:
+    disks, starts = 24.0, 5.5
+    total = round(compute + interruptions + disks + starts, 2)
+    return FleetCost(compute, interruptions, 0.0, 0.0, total, 3.2, 0.64, disks, starts, 16.43)
 
 
 def _scaling(groups: Sequence[FleetGroup], policy: Policy) -> ScalingPlan:

@@ -39,14 +39,14 @@ def container(**changes):
 
 
 def test_volume_holds_image_and_weights():
-    """100 GiB host + 40 GiB serving image + 1.2 × 14.96 GiB = 157.95, in steps of ten: 160 GiB."""
-    assert group().root_volume_gib == 160
+    """100 GiB host + 40 GiB serving image + 1.2 × 20 GiB, in which 14.96 GiB are counted: 164 GiB."""
+    assert group().root_volume_gib == 164
 
 
 def test_fp8_is_made_from_a_checkpoint_of_twice_its_size():
-    """140 + 1.2 × 2 × 65.8 = 297.9 GiB: 300; start: 900 s + 131.6 / 0.1 = 2216 s, in minutes: 2220."""
+    """140 + 1.2 × 140 GiB, in which 2 × 65.8 are counted: 308; start: 900 s + 131.6 / 0.1 = 2216 s, in minutes: 2220."""
     fp8 = group(precision="fp8", weights_gib=65.8)
-    assert fp8.root_volume_gib == 300
+    assert fp8.root_volume_gib == 308
     assert fp8.start_seconds == 2220
 
 

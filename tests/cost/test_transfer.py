@@ -4,13 +4,11 @@ import json
 
 import pytest
 
-from advisor.cost import NOT_INCLUDED
 from advisor.cost.transfer import (
     BYTES_PER_STREAMED_TOKEN,
     egress_gb,
     egress_usd_per_month,
     egress_usd_per_request,
-    not_included,
 )
 
 
@@ -45,10 +43,8 @@ def test_whole_answers_are_smaller_than_streamed_ones():
 
 
 def test_an_unknown_price_is_no_zero():
-    """Where the price of data is not known neither is the cost, and the total is said to lack it."""
+    """Where the price of data is not known neither is the cost."""
     unknown = egress_usd_per_request(200, None)
 
     assert unknown is None
     assert egress_usd_per_month(2, unknown) is None
-    assert not_included(None) == NOT_INCLUDED
-    assert set(NOT_INCLUDED) - set(not_included(0.0)) == {"data transfer"}

@@ -125,7 +125,9 @@ def load_of(counts, peak=10.0, expected=1.0) -> ObservedLoad:
 
 def follows(instances=5, price=2.0, **changes) -> FollowingFleet:
     """Instances that carry 1 request/s each, all of which follow."""
-    alone = FollowingFleet(np.array([instances * 1.0]), np.array([price]), instances * 1.0, 0.0, 0.0, 0.0, 1, 1.0)
+    alone = FollowingFleet(
+        np.array([instances * 1.0]), np.array([price]), np.zeros(1), np.zeros(1), instances * 1.0, 0.0, 0.0, 0.0, 1, 1.0
+    )  # fmt: skip
     return replace(alone, **changes)
 
 
@@ -147,6 +149,26 @@ def test_instances_are_paid_from_their_order_on():
     found = reactive_policy(load_of(counts, expected=0.0), follows(), 300, 0.0)
     assert found.headroom_requests_per_second == 0
     assert found.usd_per_month == pytest.approx(2 / 55 / 168 * 2 * 730, abs=0.01)
+
+
+def test_a_start_downloads_and_a_stopped_instance_keeps_its_disk():
+    """Two instances more every half hour: 48 of them a day at 3 USD; stopped ones pay for disks as long as they stand by."""
+    hour = np.array(([1.0] * 15 + [3.0] * 15) * 2)
+    fleet = follows(disk_usd_per_hour=np.array([0.1]), start_usd=np.array([3.0]))
+    running = 2 * 2 * 730
+    fresh = fleet.usd_per_month(np.tile(hour, 24), 60, stopped=False)
+    kept = fleet.usd_per_month(np.tile(hour, 24), 60, stopped=True)
+    assert fresh.mean() == pytest.approx(running + 2 * 48 * 3.0 * 730 / 24)
+    assert kept.mean() == pytest.approx(running + (5 - 2) * 0.1 * 730)
+
+
+def test_a_short_dip_starts_nothing_anew():
+    """Less load for under a quarter of an hour takes no instance away, so none is started after it."""
+    dips = np.array(([3.0] * 20 + [1.0] * 14) * 10)
+    fleet = follows(start_usd=np.array([3.0]))
+    assert fleet.usd_per_month(dips, 60, stopped=False) == pytest.approx(
+        follows().usd_per_month(dips, 60, stopped=True)
+    )
 
 
 def test_what_runs_anyway_is_no_headroom_to_pay_for():
@@ -188,7 +210,7 @@ def test_a_fleet_follows_beside_what_is_committed():
     problem, found = two_classes(Allocation(pool, COMMITTED, (2, 2)), Allocation(pool, ON_DEMAND, (0, 3)))
     following = FollowingFleet.of(problem, found)
     assert (following.rate, following.steady_rate, following.replica_rate) == (3.0, 2.0, 1.0)
-    assert following.usd_per_month(np.array([0.0, 2.0, 2.1, 4.0, 9.0])) == pytest.approx(
+    assert following.usd_per_month(np.array([0.0, 2.0, 2.1, 4.0, 9.0]), 60, stopped=True) == pytest.approx(
         730 * (1.0 + np.array([0, 0, 1, 2, 3]))
     )
     problem, found = two_classes(Allocation(pool, COMMITTED, (2, 2)))
@@ -204,7 +226,7 @@ def test_zones_and_replicas_always_run():
         (Limits(min_replicas=6), Scaling(scale_to_zero=True), 0),
     ):
         problem, found = two_classes(one, limits=limits, scaling=scaling)
-        usd = FollowingFleet.of(problem, found).usd_per_month(np.zeros(1))
+        usd = FollowingFleet.of(problem, found).usd_per_month(np.zeros(1), 60, stopped=False)
         assert usd == pytest.approx(730 * least)
 
 
@@ -213,7 +235,9 @@ def test_what_stands_by_for_a_failure_stands_by_at_any_load():
     problem, found = two_classes(
         Allocation(pool_of("a", rate=1.0), ON_DEMAND, (2, 5)), limits=Limits(survive=Survive.INSTANCE)
     )
-    assert FollowingFleet.of(problem, found).usd_per_month(np.array([2.0, 4.0])) == pytest.approx([730 * 3, 730 * 5])
+    assert FollowingFleet.of(problem, found).usd_per_month(np.array([2.0, 4.0]), 60, stopped=False) == pytest.approx(
+        [730 * 3, 730 * 5]
+    )
 
 
 def forecast_with(mean) -> Forecast:

@@ -153,7 +153,7 @@ def test_every_precision_and_parallelism_is_accounted_for(work, sold):
 @few
 @given(workloads, offers)
 def test_the_printed_total_is_the_minimised_one(work, sold):
-    """Totals are sums to the cent: of an option instances × price × 730 h, of the fleet its four parts."""
+    """Totals are sums to the cent: of an option instances × price × 730 h, of the fleet its six parts."""
     plan = plan_from_json(plan_to_json(plan_for(work, catalog_of(*sold))))
     totals = [one.cost.total_usd_per_month for one in plan.options]
 
@@ -162,7 +162,7 @@ def test_the_printed_total_is_the_minimised_one(work, sold):
         assert one.cost.total_usd_per_month == round(one.instances * one.cost.instance_usd_per_hour * 730, 2)
     if plan.fleet is not None:
         told = dataclasses.asdict(plan.fleet.cost)
-        parts = ("compute", "interruptions", "transfer", "switching")
+        parts = ("compute", "interruptions", "transfer", "switching", "disks", "starts")
         assert plan.fleet.cost.total_usd_per_month == round(sum(told[f"{part}_usd_per_month"] for part in parts), 2)
 
 

@@ -1,4 +1,7 @@
-"""The catalog as its user sees it: what was shipped, over it what was refreshed, over that what was negotiated."""
+"""The catalog as its user sees it: what was shipped, over it what was refreshed, over that what was negotiated.
+
+Where those know no price, or none that is well founded, what was imported from another program's list counts.
+"""
 
 import datetime as dt
 import hashlib
@@ -9,6 +12,7 @@ from pathlib import Path
 
 from advisor.catalog import planning_readers, readers
 from advisor.catalog.catalog import Catalog
+from advisor.catalog.layers.importing import with_imported
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
 from advisor.catalog.planning import Commitment, Serverless
@@ -24,6 +28,8 @@ class LayeredCatalog(Catalog):
     """Facts of one directory of tables, with newer ones in their place."""
 
     snapshots: tuple[Snapshot, ...] = ()
+    imported: tuple[Snapshot, ...] = ()
+    """What another program lists of a provider."""
     overlay_file: Path | None = None
     today: dt.date = field(default_factory=lambda: dt.datetime.now(dt.UTC).date())
     problems: tuple[str, ...] = ()
@@ -31,9 +37,9 @@ class LayeredCatalog(Catalog):
 
     @cached_property
     def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
-        """Machines by (provider, name): refreshes add those that are new."""
+        """Machines by (provider, name): refreshes add those that are new, and so do imports."""
         found = dict(readers.read_instance_types(self.directory, self._sources))
-        for snapshot in self.snapshots:
+        for snapshot in (*self.snapshots, *self.imported):
             added = readers.read_instance_types(snapshot.directory, readers.Sources(snapshot.directory))
             found = {**added, **found}
         return found
@@ -50,11 +56,14 @@ class LayeredCatalog(Catalog):
 
     @cached_property
     def listed_offers(self) -> tuple[Offer, ...]:
-        """List prices: refreshed ones where there are any."""
+        """List prices: refreshed ones where there are any, and imported ones where they are as well founded."""
         refreshed = {one.provider for one in self.snapshots}
         shipped = [offer for offer in self.shipped_offers if offer.provider not in refreshed]
         newer = [offer for snapshot in self.snapshots for offer in offers_of_snapshot(snapshot)]
-        return tuple(sorted((*shipped, *newer), key=lambda one: one.provider)) if newer else tuple(shipped)
+        imported = [offer for snapshot in self.imported for offer in offers_of_snapshot(snapshot)]
+        if not newer and not imported:
+            return tuple(shipped)
+        return tuple(sorted(with_imported((*shipped, *newer), imported), key=lambda one: one.provider))
 
     @cached_property
     def overlay(self) -> Overlay:
@@ -67,15 +76,16 @@ class LayeredCatalog(Catalog):
             return Overlay()
         return read_overlay(self.overlay_path, self.instance_types.keys(), self.regions.keys())
 
-    def as_listed(self) -> Catalog:
-        """The same catalog at list prices: nothing that was negotiated may enter a refresh."""
-        return self.with_offers(self.listed_offers)
+    def as_listed(self) -> "LayeredCatalog":
+        """The same catalog at list prices: nothing that was negotiated or imported may enter a refresh."""
+        return replace(self, imported=(), overlay_file=None)
 
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 over all layers; that of the shipped tables where there is no other layer."""
         base = Catalog(self.directory).content_hash
         marks = [f"{one.provider}:{one.content_hash}" for one in self.snapshots]
+        marks += [f"gpuhunt:{one.provider}:{one.content_hash}" for one in self.imported]
         if self.overlay.content_hash:
             marks.append(f"overlay:{self.overlay.content_hash}")
         return hashlib.sha256("\n".join([base, *marks]).encode()).hexdigest() if marks else base
@@ -144,15 +154,29 @@ def account_limits(snapshot: Snapshot) -> tuple[Mapping[str, str], ...]:
     return tuple(read_rows(snapshot.directory / "quotas.csv"))
 
 
-def layered(shipped: Path, refreshed: Path, overlay: Path | None, today: dt.date | None = None) -> LayeredCatalog:
+def layered(
+    shipped: Path, refreshed: Path, overlay: Path | None, today: dt.date | None = None, imported: Path | None = None
+) -> LayeredCatalog:
     """The catalog of all layers; damaged snapshots are left out and named in its warnings."""
-    found = [current(refreshed, provider) for provider in providers(refreshed)]
-    snapshots = tuple(one for one in found if isinstance(one, Snapshot))
-    problems = tuple(
+    snapshots, damaged = _snapshots(refreshed)
+    others, damaged_others = _snapshots(imported)
+    problems = [
         f"the refreshed prices of {one.provider} are not used: {one.reason}; "
         f"run `advisor catalog refresh {one.provider}`"
-        for one in found
-        if isinstance(one, Damaged)
-    )
+        for one in damaged
+    ]
+    problems += [
+        f"the imported prices of {one.provider} are not used: {one.reason}; run `advisor catalog import-gpuhunt` again"
+        for one in damaged_others
+    ]
     day = today or dt.datetime.now(dt.UTC).date()
-    return LayeredCatalog(shipped, snapshots, overlay, day, problems)
+    return LayeredCatalog(shipped, snapshots, others, overlay, day, tuple(problems))
+
+
+def _snapshots(root: Path | None) -> tuple[tuple[Snapshot, ...], tuple[Damaged, ...]]:
+    """Those that hold, and those that are damaged."""
+    found = [] if root is None else [current(root, provider) for provider in providers(root)]
+    return (
+        tuple(one for one in found if isinstance(one, Snapshot)),
+        tuple(one for one in found if isinstance(one, Damaged)),
+    )

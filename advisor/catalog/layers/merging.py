@@ -1,12 +1,15 @@
 """What is known of a provider after a refresh: what was read, and what was known before where nothing was read."""
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.families import family_of
 from advisor.catalog.layers.snapshot import table_text
 from advisor.catalog.refresh.values import (
+    SAME_MEMORY_RATIO,
     BlockRow,
     CommittedRow,
     Found,
@@ -16,7 +19,7 @@ from advisor.catalog.refresh.values import (
     ServerlessRow,
     Sold,
 )
-from advisor.catalog.values import Offer, Price, Purchase, Quality
+from advisor.catalog.values import Accelerator, Offer, Price, Purchase, Quality
 
 PRICE_COLUMNS = (
     "instance_type", "region", "on_demand_usd_per_hour", "on_demand_source", "on_demand_as_of", "on_demand_quality",
@@ -50,6 +53,7 @@ _REFRESHED: Mapping[str, str] = {
 SAGEMAKER = "SageMaker real-time"
 """The one service whose prices for machines are asked for."""
 _SAME_DISCOUNT = 0.005
+_SHARES = (1 / 2, 1 / 4, 1 / 8)
 Place = tuple[str, str]
 
 
@@ -205,27 +209,60 @@ def _commitment_rows(catalog: Catalog, found: Found, sources: _Titles) -> Iterat
 def _machine_rows(
     catalog: Catalog, found: Found, read_on: str, sources: _Titles
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """New types of accelerators that the catalog knows, and new types of others."""
-    known, unknown = {}, {}
+    """New types of accelerators that the catalog knows, and new types that it cannot describe."""
+    known = {row["name"]: row for row in _added_before(catalog, found.provider, sources)}
+    unknown = {}
     for row in found.rows:
         if not isinstance(row, MachineRow) or (found.provider, row.instance_type) in catalog.instance_types:
             continue
         accelerator = accelerator_named(catalog, row.accelerator)
-        if accelerator is None:
+        machine = None if accelerator is None else true_to(accelerator, row)
+        if accelerator is None or machine is None:
             unknown[row.instance_type] = {"instance_type": row.instance_type, "accelerator": row.accelerator}
         else:
-            stated = {name: getattr(row, name) for name in INSTANCE_COLUMNS if hasattr(row, name)}
+            stated = {name: getattr(machine, name) for name in INSTANCE_COLUMNS if hasattr(machine, name)}
+            quality = Quality.LISTED if machine == row else Quality.DERIVED
             known[row.instance_type] = stated | {
-                "provider": found.provider, "name": row.instance_type, "accelerator": accelerator, "interconnect": "",
-                "source": sources.refreshed, "as_of": read_on, "quality": Quality.LISTED.value, "notes": "",
+                "provider": found.provider, "name": row.instance_type, "accelerator": accelerator.name,
+                "interconnect": "", "source": sources.refreshed, "as_of": read_on, "quality": quality.value,
+                "notes": "",
             }  # fmt: skip
     return [known[name] for name in sorted(known)], [unknown[name] for name in sorted(unknown)]
 
 
-def accelerator_named(catalog: Catalog, stated: str) -> str | None:
+def _added_before(catalog: Catalog, provider: str, sources: _Titles) -> Iterator[Mapping[str, Any]]:
+    """Types that an earlier refresh added to those that came with the program."""
+    shipped = Catalog(catalog.directory).instance_types
+    for (owner, name), machine in catalog.instance_types.items():
+        if owner == provider and (owner, name) not in shipped:
+            origin = machine.provenance
+            stated = {column: getattr(machine, column) for column in INSTANCE_COLUMNS if hasattr(machine, column)}
+            yield stated | {
+                "source": sources.of(origin.source), "as_of": origin.as_of, "quality": origin.quality.value,
+            }  # fmt: skip
+
+
+def true_to(accelerator: Accelerator, row: MachineRow) -> MachineRow | None:
+    """A machine with as many of an accelerator as its memory says; None where that contradicts the accelerator.
+
+    Without a count, an even part of the memory is such a share of one accelerator, whose memory is then that of the
+    whole. Without a memory it is the accelerator's.
+    """
+    whole, stated = accelerator.memory_gib, row.accelerator_memory_gib
+    if stated is None:
+        return replace(row, accelerator_memory_gib=whole)
+    if math.isclose(stated, whole, rel_tol=SAME_MEMORY_RATIO):
+        return row
+    share = next((one for one in _SHARES if math.isclose(stated, whole * one, rel_tol=SAME_MEMORY_RATIO)), None)
+    if row.accelerator_count or share is None:
+        return None
+    return replace(row, accelerator_count=share, accelerator_memory_gib=whole)
+
+
+def accelerator_named(catalog: Catalog, stated: str) -> Accelerator | None:
     """The accelerator that a provider calls *stated*, such as ``NVIDIA L4``; None where it is not known."""
     for words in (stated, stated.partition(" ")[2]):
         found = catalog.known_accelerator(words)
         if found is not None:
-            return found.name
+            return found
     return None

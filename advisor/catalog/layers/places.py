@@ -9,6 +9,11 @@ def refreshed_dir() -> Path:
     return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "catalog"
 
 
+def imported_dir() -> Path:
+    """Snapshots of what was imported from gpuhunt: ``$XDG_CACHE_HOME/advisor/gpuhunt``."""
+    return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "gpuhunt"
+
+
 def overlay_path() -> Path:
     """What the user knows better than any price list: ``$XDG_CONFIG_HOME/advisor/catalog.yaml``."""
     return _base("XDG_CONFIG_HOME", ".config") / "advisor" / "catalog.yaml"

@@ -67,6 +67,8 @@ _PLANS = {"EC2Instance": RESERVED["standard"], "Compute": RESERVED["convertible"
 _BLOCK_HOURS = 24
 _TRIES = 4
 _BLOCK_FAMILIES = ("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200", "trn1", "trn2")
+_MISSTATED_MIB: Mapping[str, int] = {"Trainium2": 512 * 1024}
+"""Memory of a device that EC2 states wrongly: the guide of AWS Neuron says 96 GiB, and so do the devices."""
 _SECONDS_PER_YEAR = 365 * 24 * 3600
 
 
@@ -327,7 +329,10 @@ def hours_of(unit: str, years: int) -> float:
 
 
 def machine_row(described: Mapping[str, Any]) -> MachineRow | None:
-    """Hardware of an accelerated type; None for another one."""
+    """Hardware of an accelerated type; None for another one.
+
+    A share of an accelerator has a count of 0 in EC2's answer: here it is unknown, beside the memory of the share.
+    """
     parts = _accelerators(described)
     if not parts:
         return None
@@ -335,6 +340,8 @@ def machine_row(described: Mapping[str, Any]) -> MachineRow | None:
     network = described.get("NetworkInfo", {}).get("NetworkCards", [])
     gbit = sum(card.get("BaselineBandwidthInGbps") or card.get("PeakBandwidthInGbps") or 0 for card in network)
     memory_mib = part.get("MemoryInfo", {}).get("SizeInMiB")
+    if memory_mib == _MISSTATED_MIB.get(part.get("Name", "")):
+        memory_mib = None
     architectures = described.get("ProcessorInfo", {}).get("SupportedArchitectures", ["x86_64"])
     maker = part.get("Manufacturer", "")
     return MachineRow(

@@ -13,6 +13,8 @@ MOST_MOVED_RATIO = 0.30
 MOST_SPOT_MOVED_RATIO = 5.0
 """Spot moves freely: only a jump to more than six times is held up."""
 _SPOT_TOLERANCE = 1e-6
+_LEAST_SPOT_RATIO = 0.05
+"""Of the on-demand price: 0.09 is the least in the facts; simulated clouds say 0.00001 for everything."""
 
 Place = tuple[str, str]
 """Region and instance type."""
@@ -25,6 +27,8 @@ class Guard(StrEnum):
     """Zero or less: nothing is free."""
     MOVED = "moved"
     SPOT_ABOVE_ON_DEMAND = "spot_above_on_demand"
+    SPOT_TOO_LOW = "spot_too_low"
+    """Less than a twentieth of on demand."""
     COMMITMENT_ABOVE_ON_DEMAND = "commitment_above_on_demand"
     FAMILY_GONE = "family_gone"
 
@@ -57,6 +61,8 @@ class Violation:
                 return f"{where}: ${self.before:g} → ${self.now:g} an hour ({ratio:+.0%})"
             case Guard.SPOT_ABOVE_ON_DEMAND:
                 return f"{where}: spot ${self.now:g} above on demand ${self.before:g}"
+            case Guard.SPOT_TOO_LOW:
+                return f"{where}: spot ${self.now:g} below a twentieth of on demand ${self.before:g}"
             case Guard.COMMITMENT_ABOVE_ON_DEMAND:
                 return f"{where}: ${self.now:g} an hour above on demand ${self.before:g}"
             case Guard.FAMILY_GONE:
@@ -75,7 +81,8 @@ def violations(
         most_moved: largest move of an on-demand price that needs nobody, as a share of it.
     """
     everything = (
-        *_not_positive(found), *_moved(found, before, most_moved), *_above(found), *_families_gone(found, before),
+        *_not_positive(found), *_moved(found, before, most_moved), *_above(found), *_too_low(found, before),
+        *_families_gone(found, before),
     )  # fmt: skip
     accepted = set(confirmed)
     held = [one for one in everything if one.key not in accepted and one.guard.value not in accepted]
@@ -142,6 +149,18 @@ def _above(found: Found) -> Iterator[Violation]:
         listed = by_the_hour.get((row.region, row.instance_type))
         if listed is not None and row.usd_per_hour > listed.usd_per_hour * (1 + _SPOT_TOLERANCE):
             yield Violation(guard, found.provider, row.region, what, row.usd_per_hour, listed.usd_per_hour)
+
+
+def _too_low(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
+    """Spot prices that cannot be, whether one was known before or not."""
+    by_the_hour = found.prices(Purchase.ON_DEMAND)
+    for place, row in found.prices(Purchase.SPOT).items():
+        known = before.get(place)
+        listed = by_the_hour.get(place) or (known.on_demand if known else None)
+        if listed is not None and 0 < row.usd_per_hour < listed.usd_per_hour * _LEAST_SPOT_RATIO:
+            yield Violation(
+                Guard.SPOT_TOO_LOW, found.provider, row.region, row.instance_type, row.usd_per_hour, listed.usd_per_hour
+            )
 
 
 def _commitment_words(row: CommittedRow) -> str:

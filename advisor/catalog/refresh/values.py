@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 
 from advisor.catalog.values import Purchase
 
+SAME_MEMORY_RATIO = 0.12
+"""Marketed and seen memory of one accelerator differ by so much at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sold:

@@ -9,6 +9,8 @@ import numpy as np
 from advisor.candidates import Rejection
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost.compute import hourly_to_monthly
+from advisor.cost.services import StandingCharge, standing_charges
+from advisor.cost.transfer import egress_gb, request_gb
 from advisor.demand.forecast import flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.performance.stage import Served
@@ -28,17 +30,19 @@ from advisor.plan.fleet.formulas import mix_rate
 from advisor.plan.fleet.hours import week_of
 from advisor.plan.fleet.optimise import (
     allocation_usd_per_month,
+    disks_usd_per_month,
     interruptions_usd_per_month,
+    starts_usd_per_month,
     switching_usd_per_month,
     transfer_usd_per_month,
 )
 from advisor.plan.fleet.shares import request_shares
 from advisor.plan.fleet.stage import Posed, Setting, pose
-from advisor.plan.fleet.values import Allocation, Floats, Infeasible, Paid
+from advisor.plan.fleet.values import Allocation, Floats, Infeasible, Paid, Tariff
 from advisor.plan.scaling import scaling_of
 from advisor.plan.spot import hazard
 from advisor.requirements import Requirements
-from advisor.units import SECONDS_PER_MONTH, TOKENS_PER_MILLION
+from advisor.units import HOURS_PER_WEEK, SECONDS_PER_MONTH, TOKENS_PER_MILLION
 
 _REQUESTS_PER_THOUSAND = 1000
 
@@ -90,7 +94,8 @@ def _fleet(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
     posed, solution = found.posed, found.solution
     shares = request_shares(posed.problem, solution)
     groups = tuple(_group(found, one, shares[one.pool.key], setting) for one in solution.allocations)
-    cost = _cost(found, groups, setting.requirements, expected)
+    standing = tuple(_standing(found, groups, setting))
+    cost = _cost(found, groups, standing, setting.requirements, expected)
     return Fleet(
         groups=groups,
         hour_classes=tuple(
@@ -113,6 +118,7 @@ def _fleet(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
             expected.method, expected.interval_level, expected.horizon_days, expected.backtest
         ),
         scaling=scaling_of(setting, _with_all_pools(found), solution, expected),
+        standing=standing,
     )  # fmt: skip
 
 
@@ -163,6 +169,7 @@ def _group(found: Confirmed, one: Allocation, share: Floats, setting: Setting) -
         price_source=tariff.source,
         price_as_of=tariff.as_of,
         price_quality=tariff.quality,
+        checkpoint_gib=candidate.memory.checkpoint_gib,
     )
 
 
@@ -171,18 +178,46 @@ def _bucket_weights(posed: Posed) -> Floats:
     return weights if len(weights) else np.ones(1)
 
 
-def _cost(found: Confirmed, groups: Sequence[FleetGroup], requirements: Requirements, expected: Forecast) -> FleetCost:
+def _standing(found: Confirmed, groups: Sequence[FleetGroup], setting: Setting) -> Iterator[StandingCharge]:
+    """What each region of the fleet pays for its mean load, in the order of the groups."""
+    hours, tokens = found.posed.problem.hours, setting.requirements.demand
+    gb_per_request = request_gb(tokens.input_tokens.mean) + egress_gb(tokens.output_tokens.mean)
+    rates: dict[tuple[str, str], float] = {}
+    for group in groups:
+        if group.purchase == Paid.MANAGED:
+            continue  # the service is its own entrance
+        own = [
+            share * hour.mean_rate * hour.hours_per_week
+            for share, hour in zip(group.request_shares, hours, strict=True)
+        ]
+        key = (group.provider, group.region)
+        rates[key] = rates.get(key, 0.0) + math.fsum(own) / HOURS_PER_WEEK
+    for (provider, region), rate in rates.items():
+        yield from standing_charges(setting.catalog, provider, region, rate, gb_per_request)
+
+
+def _cost(
+    found: Confirmed,
+    groups: Sequence[FleetGroup],
+    standing: Sequence[StandingCharge],
+    requirements: Requirements,
+    expected: Forecast,
+) -> FleetCost:
+    problem, allocations = found.posed.problem, found.solution.allocations
     total = found.solution.objective_usd_per_month
     requests = float(expected.mean.mean()) * SECONDS_PER_MONTH
     tokens = requests * requirements.demand.output_tokens.mean
     return FleetCost(
         compute_usd_per_month=round(math.fsum(group.compute_usd_per_month for group in groups), 2),
         interruptions_usd_per_month=round(math.fsum(group.interruptions_usd_per_month for group in groups), 2),
-        transfer_usd_per_month=transfer_usd_per_month(found.posed.problem, found.solution.shares),
-        switching_usd_per_month=switching_usd_per_month(found.posed.problem, found.solution.allocations),
+        transfer_usd_per_month=transfer_usd_per_month(problem, found.solution.shares),
+        switching_usd_per_month=switching_usd_per_month(problem, allocations),
         total_usd_per_month=total,
         usd_per_million_output_tokens=total / tokens * TOKENS_PER_MILLION,
         usd_per_1000_requests=total / requests * _REQUESTS_PER_THOUSAND,
+        disks_usd_per_month=round(math.fsum(disks_usd_per_month(problem, one) for one in allocations), 2),
+        starts_usd_per_month=round(math.fsum(starts_usd_per_month(problem, one) for one in allocations), 2),
+        standing_usd_per_month=round(math.fsum(one.usd_per_month or 0.0 for one in standing), 2),
     )
 
 
@@ -215,6 +250,10 @@ def _conflict(found: Infeasible) -> Conflict:
     )
 
 
+def _boots(tariff: Tariff) -> bool:
+    return tariff.paid not in (Paid.SERVERLESS, Paid.MANAGED)
+
+
 def _supply_notes(posed: Posed, requirements: Requirements) -> Iterator[str]:
     """What a reader must know of prices and risks that were not there."""
     wanted = requirements.workload.purchase
@@ -224,3 +263,5 @@ def _supply_notes(posed: Posed, requirements: Requirements) -> Iterator[str]:
             yield f"no price for {purchase.value.replace('_', ' ')} is known for anything that could serve"
     if any(pool.usd_per_request == 0 for pool in posed.problem.pools):
         yield "data transfer is left out for regions whose price for it is not known"
+    if any(tariff.disk_usd_per_hour == 0 for pool in posed.problem.pools for tariff in pool.tariffs if _boots(tariff)):
+        yield "disks and downloads are left out for providers whose prices for them are not known"

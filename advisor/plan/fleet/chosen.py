@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from advisor.cost.services import StandingCharge
 from advisor.demand.values import Backtest
 from advisor.performance.values import Interval
 from advisor.plan.fleet.scaling_values import ScalingPlan
@@ -68,6 +69,8 @@ class FleetGroup:
     price_source: str
     price_as_of: str
     price_quality: str
+    checkpoint_gib: float | None = None
+    """What is downloaded and kept on disk; None: the plan is of a version that did not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,12 @@ class FleetCost:
     """The number that is minimised and the number that is printed."""
     usd_per_million_output_tokens: float
     usd_per_1000_requests: float
+    disks_usd_per_month: float | None = None
+    """Volumes that instances boot from; None, here and below: the plan is of a version that did not count them."""
+    starts_usd_per_month: float | None = None
+    """Images and weights that instances started for busier hours download."""
+    standing_usd_per_month: float | None = None
+    """Known standing charges, beside the total: every fleet in these regions pays them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +175,8 @@ class Fleet:
     confirmed: Confirmation | None
     forecast: ForecastUsed
     scaling: ScalingPlan
+    standing: tuple[StandingCharge, ...] = ()
+    """What is paid in each region beside the total, whatever the fleet is."""
 
 
 @dataclass(frozen=True, slots=True)

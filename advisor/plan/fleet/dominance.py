@@ -98,8 +98,8 @@ def _items(problem: Problem) -> _Items:
         order=np.arange(len(rows), dtype=np.intp),
         paid=np.array([tariff.paid.value for *_, tariff in rows]),
         rates=np.array([[*pool.mix_rates, *pool.rates.ravel(), mix_rate(problem, pool)] for *_, pool, _ in rows]),
-        usd=np.array([tariff.usd_per_hour + tariff.interruption_usd_per_hour for *_, tariff in rows]),
-        costs=np.array([_costs(pool, tariff, quotas, problem.limits) for *_, pool, tariff in rows]),
+        usd=np.array([tariff.all_usd_per_hour for *_, tariff in rows]),
+        costs=np.array([_costs(pool, tariff, quotas, problem) for *_, pool, tariff in rows]),
         per_request=np.array([pool.usd_per_request for *_, pool, _ in rows]),
         break_even=np.array([tariff.break_even_ratio for *_, tariff in rows]),
         replicas=np.array([float(pool.replicas) for *_, pool, _ in rows]),
@@ -115,10 +115,11 @@ def _special(problem: Problem, pool: Pool, tariff: Tariff) -> str:
     return f"{pool.stand} {tariff.paid}" if tariff.paid is Paid.OWNED or problem.running.get(pool.stand) else ""
 
 
-def _costs(pool: Pool, tariff: Tariff, quotas: tuple[tuple[str, str], ...], limits: Limits) -> list[float]:
+def _costs(pool: Pool, tariff: Tariff, quotas: tuple[tuple[str, str], ...], problem: Problem) -> list[float]:
+    limits, started = problem.limits, len(problem.hours) > 1
     return [
         pool.switching_usd,
-        pool.lead_hours * (tariff.usd_per_hour + tariff.interruption_usd_per_hour),
+        pool.lead_hours * tariff.all_usd_per_hour + (pool.start_usd if started else 0.0),
         (pool.kg_co2e_per_hour or 0.0) if limits.max_kg_co2e_per_month is not None else 0.0,
         (pool.kw or 0.0) if limits.max_kw is not None else 0.0,
         *(pool.quotas.get(key, 0.0) if key[1] == tariff.paid.market else 0.0 for key in quotas),

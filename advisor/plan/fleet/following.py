@@ -9,14 +9,16 @@ from advisor.demand.clock import mean_by_hour_of_week
 from advisor.demand.values import DemandProfile, Floats, Forecast
 from advisor.plan.cold_start import minimum_warm_replicas, reactive
 from advisor.plan.fleet.formulas import mix_rate
-from advisor.plan.fleet.optimise import allocation_usd_per_month, interruptions_usd_per_month
+from advisor.plan.fleet.optimise import PARTS
 from advisor.plan.fleet.scaling_values import ReactivePolicy
 from advisor.plan.fleet.sizes import main_pool
 from advisor.plan.fleet.values import Allocation, FleetSolution, Paid, Problem
-from advisor.units import HOURS_PER_MONTH, SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, SECONDS_PER_MONTH
 from advisor.workload.values import Survive
 
 ROUNDING = 1e-9
+SCALE_IN_S = 900.0
+"""How long scalers see less load before they take instances away: a quarter of an hour at AWS."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +51,9 @@ class FollowingFleet:
     instances: Floats
     """Of each group that follows, in the busiest hours."""
     usd_per_hour: Floats
+    disk_usd_per_hour: Floats
+    start_usd: Floats
+    """What each start downloads."""
     """Of one instance of each group."""
     rate: float
     """Requests per second that all of them carry, beside what stands by."""
@@ -77,33 +82,52 @@ class FollowingFleet:
         least = 0 if problem.scaling.scale_to_zero else max(problem.limits.zones, problem.limits.min_replicas)
         return cls(
             instances=np.array([float(one.instances[-1]) for one in moving]),
-            usd_per_hour=np.array(
-                [one.tariff.usd_per_hour + one.tariff.interruption_usd_per_hour for one in moving]
-            ),
+            usd_per_hour=np.array([one.tariff.all_usd_per_hour for one in moving]),
+            disk_usd_per_hour=np.array([one.tariff.disk_usd_per_hour for one in moving]),
+            start_usd=np.array([one.pool.start_usd for one in moving]),
             rate=carried,
             steady_rate=beside,
             steady_usd_per_month=solution.objective_usd_per_month
-            - math.fsum(_compute_usd_per_month(problem, one) for one in moving),
+            - math.fsum(_usd_per_month(problem, one) for one in moving),
             least_ratio=_least_ratio(problem, moving, steady) if least else 0.0,
             least_replicas=least,
             replica_rate=mix_rate(problem, main) / main.replicas,
         )  # fmt: skip
 
-    def usd_per_month(self, rates: Floats) -> Floats:
-        """Cost of a month at each rate: of every group ``⌈its share of the busiest hours⌉``, never more than there."""
+    def usd_per_month(self, rates: Floats, step_s: float, *, stopped: bool) -> Floats:
+        """Cost of a month at each rate: of every group ``⌈its share of the busiest hours⌉``, never more than there.
+
+        Args:
+            rates: requests per second, one after the other; NaN where nobody knows.
+            step_s: time between two of them.
+            stopped: whether instances that are not needed are stopped and keep their disks; else each start downloads
+                image and weights again.
+        """
         above = np.maximum(rates - self.steady_rate, 0.0)
         share = np.divide(above, self.rate, out=np.ones_like(above), where=self.rate > 0)
         share = np.clip(share, self.least_ratio, 1.0)
         counts = np.ceil(share[:, None] * self.instances - ROUNDING)
-        return np.asarray(self.steady_usd_per_month + counts @ self.usd_per_hour * HOURS_PER_MONTH)
+        idle = (self.instances - counts) @ self.disk_usd_per_hour if stopped else 0.0
+        usd = self.steady_usd_per_month + (counts @ self.usd_per_hour + idle) * HOURS_PER_MONTH
+        return np.asarray(usd if stopped else usd + self._downloads(counts, step_s))
+
+    def _downloads(self, counts: Floats, step_s: float) -> Floats:
+        """USD a month, if every step were like each: what is started beyond all that ran shortly before."""
+        if not counts.size:
+            return np.zeros(0)
+        steps = max(round(SCALE_IN_S / step_s), 1)
+        recent = np.concatenate([np.repeat(counts[:1], steps - 1, axis=0), counts])
+        most = np.fmax.reduce(np.lib.stride_tricks.sliding_window_view(recent, steps, axis=0), axis=-1)
+        started = np.nan_to_num(np.maximum(np.diff(most, axis=0, prepend=most[:1]), 0.0))
+        return np.asarray(started @ self.start_usd * (SECONDS_PER_MONTH / step_s))
 
 
 def _steady(one: Allocation) -> bool:
     return one.tariff.paid.always or one.tariff.paid is Paid.SERVERLESS
 
 
-def _compute_usd_per_month(problem: Problem, one: Allocation) -> float:
-    return allocation_usd_per_month(problem, one) + interruptions_usd_per_month(problem, one)
+def _usd_per_month(problem: Problem, one: Allocation) -> float:
+    return math.fsum(part(problem, one) for part in PARTS)
 
 
 def _has_spare(problem: Problem, moving: list[Allocation]) -> bool:
@@ -125,9 +149,11 @@ def _least_ratio(problem: Problem, moving: list[Allocation], steady: list[Alloca
 
 
 def reactive_policy(
-    load: ObservedLoad, fleet: FollowingFleet, delay_s: float, within_ratio: float
+    load: ObservedLoad, fleet: FollowingFleet, delay_s: float, within_ratio: float, *, stopped: bool = False
 ) -> ReactivePolicy | None:
     """The fleet at ``r(t - delay) + headroom``, paid for from the order on: at the larger of r(t) and r(t - delay).
+
+    With *stopped* instances, those that do not run keep their disks, and download nothing when they start again.
 
     Hours of the week that were never observed count at their forecast; None where too little of the load is known.
     """
@@ -138,8 +164,9 @@ def reactive_policy(
     lag = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)
     counts = load.requests_per_minute
     rates = np.maximum(counts[lag:], counts[:-lag]) / SECONDS_PER_MINUTE + headroom
-    seen = mean_by_hour_of_week(fleet.usd_per_month(rates), load.start_seconds + lag * SECONDS_PER_MINUTE)
-    expected = fleet.usd_per_month(load.expected_rates + headroom)
+    by_minute = fleet.usd_per_month(rates, SECONDS_PER_MINUTE, stopped=stopped)
+    seen = mean_by_hour_of_week(by_minute, load.start_seconds + lag * SECONDS_PER_MINUTE)
+    expected = fleet.usd_per_month(load.expected_rates + headroom, SECONDS_PER_HOUR, stopped=stopped)
     usd = float(np.where(np.isnan(seen), expected, seen).mean())
     warm = minimum_warm_replicas(counts, delay_s, within_ratio, fleet.replica_rate, load.peak_rate)
     return ReactivePolicy(delay_s, found.missed_ratio, headroom, max(warm, fleet.least_replicas), round(usd, 2))

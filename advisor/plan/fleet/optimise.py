@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.plan.fleet.draft import Elastic
-from advisor.plan.fleet.formulas import billed_hours_per_month, mix_rate, requests_per_month
+from advisor.plan.fleet.formulas import billed_hours_per_month, mix_rate, requests_per_month, start_usd_per_month
 from advisor.plan.fleet.program import FleetProgram
 from advisor.plan.fleet.solver import DEFAULT_SECONDS, Outcome, Program, Solution
 from advisor.plan.fleet.values import (
@@ -102,7 +102,7 @@ def _promising(problem: Problem) -> list[int]:
     peak = max(hour.planned_rate for hour in problem.hours)
     for paid in Paid:
         offers = [
-            (tariff.usd_per_hour + tariff.interruption_usd_per_hour, mix_rate(problem, pool), g)
+            (tariff.all_usd_per_hour, mix_rate(problem, pool), g)
             for g, pool in enumerate(problem.pools)
             for tariff in pool.tariffs
             if tariff.paid is paid and mix_rate(problem, pool) > 0
@@ -178,6 +178,24 @@ def interruptions_usd_per_month(problem: Problem, allocation: Allocation) -> flo
     return round(math.fsum(_parts(problem, allocation, allocation.tariff.interruption_usd_per_hour)), 2)
 
 
+def disks_usd_per_month(problem: Problem, allocation: Allocation) -> float:
+    """Disks of one allocation, to the cent."""
+    return round(math.fsum(_parts(problem, allocation, allocation.tariff.disk_usd_per_hour)), 2)
+
+
+def starts_usd_per_month(problem: Problem, allocation: Allocation) -> float:
+    """What starting ahead of busier hours downloads for one allocation, to the cent."""
+    costs = [
+        count * start_usd_per_month(problem, allocation.pool, allocation.tariff, h)
+        for h, count in enumerate(allocation.instances)
+    ]
+    return round(math.fsum(costs), 2)
+
+
+PARTS = (allocation_usd_per_month, disks_usd_per_month, starts_usd_per_month, interruptions_usd_per_month)
+"""What an allocation costs."""
+
+
 def _parts(problem: Problem, allocation: Allocation, usd_per_hour: float) -> Iterator[float]:
     for h, count in enumerate(allocation.instances):
         yield count * usd_per_hour * billed_hours_per_month(problem, allocation.pool, allocation.tariff, h)
@@ -207,10 +225,9 @@ def objective_usd_per_month(
     problem: Problem, allocations: tuple[Allocation, ...], shares: Mapping[str, Floats]
 ) -> float:  # fmt: skip
     """The one number that is minimised and printed: the sum of its parts, each to the cent."""
-    compute = [allocation_usd_per_month(problem, one) for one in allocations]
-    lost = [interruptions_usd_per_month(problem, one) for one in allocations]
+    parts = [part(problem, one) for one in allocations for part in PARTS]
     rest = (transfer_usd_per_month(problem, shares), switching_usd_per_month(problem, allocations))
-    return round(math.fsum((*compute, *lost, *rest)), 2)
+    return round(math.fsum((*parts, *rest)), 2)
 
 
 def explain_conflict(problem: Problem) -> Infeasible:

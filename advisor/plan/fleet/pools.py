@@ -11,21 +11,25 @@ from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cost.commitments import break_even
+from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_gib
 from advisor.cost.transfer import egress_usd_per_request
 from advisor.performance.stage import Served
-from advisor.plan.cold_start import ColdStart
+from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.fleet.shortlist import useful_offers
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
 from advisor.plan.geography import Geography
 from advisor.plan.sizing import no_service
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.requirements import Requirements
-from advisor.units import DAYS_PER_MONTH, GRAMS_PER_KG, WATTS_PER_KW
+from advisor.units import DAYS_PER_MONTH, GRAMS_PER_KG, HOURS_PER_MONTH, WATTS_PER_KW
 from advisor.workload.values import QuotaLimit
 
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
 the time in which old and new run side by side while the new one is tried."""
+
+_DISKS_COMPARED_GIB = (150, 4000)
+"""Prices of disks are lines or rise in the same steps: a region that is no dearer at both ends is so between them."""
 
 Stand = tuple[str, str, str]
 
@@ -116,6 +120,7 @@ class _OfferFacts:
         self._supply = supply
         self._tariffs: dict[Stand, tuple[Tariff, ...]] = {}
         self._egress: dict[tuple[str, str], float] = {}
+        self._disks: dict[tuple[str, str, int], float] = {}
         self._useful: dict[tuple[str, str], dict[tuple[str, Purchase], Offer]] = {}
 
     def offers(self, machine: InstanceType) -> tuple[Offer, ...]:
@@ -128,11 +133,28 @@ class _OfferFacts:
     def _useful_of(self, provider: str, name: str) -> dict[tuple[str, Purchase], Offer]:
         if (provider, name) not in self._useful:
             workload, every = self._supply.requirements.workload, self._supply.offers[provider, name]
-            transfer = {one.region: self.egress_usd_per_request(one) for one in every}
+            others = {one.region: self._other_prices(one) for one in every}
             spread = workload.limits.fault_tolerant_ratio < 1
-            found = useful_offers(every, workload.purchase, transfer, spread=spread)
+            found = useful_offers(every, workload.purchase, others, spread=spread)
             self._useful[provider, name] = found
         return self._useful[provider, name]
+
+    def _other_prices(self, offer: Offer) -> tuple[float, ...]:
+        """What makes a region dear beside the price of machines: transfer, disks of two sizes, a GB downloaded."""
+        disks = (self.disk_usd_per_hour(offer, gib) for gib in _DISKS_COMPARED_GIB)
+        return (self.egress_usd_per_request(offer), *disks, self.start_usd(offer, 1.0))
+
+    def disk_usd_per_hour(self, offer: Offer, volume_gib: int) -> float:
+        """A host's disk; 0 where its price is not known, which the plan's notes say."""
+        key = (offer.provider, offer.region, volume_gib)
+        if key not in self._disks:
+            price = disk_usd_per_month(self._supply.catalog, *key)
+            self._disks[key] = (price or 0.0) / HOURS_PER_MONTH
+        return self._disks[key]
+
+    def start_usd(self, offer: Offer, download_gb: float) -> float:
+        """What a start downloads; 0 where its price is not known."""
+        return download_usd(self._supply.catalog, offer.provider, offer.region, download_gb) or 0.0
 
     def tariffs(self, offer: Offer) -> tuple[Tariff, ...]:
         """Ways of paying for the offer, without what depends on the candidate."""
@@ -171,6 +193,8 @@ def _pool(supply: Supply, places: _OfferFacts, at: int, offer: Offer) -> Pool | 
     kw, kg = factors
     stand = stand_of(offer.provider, offer.region, offer.instance_type)
     cold = supply.cold_starts[at]
+    start_usd = places.start_usd(offer, download_gb(candidate, supply.catalog.cold_start))
+    disk = places.disk_usd_per_hour(offer, root_volume_gib(candidate.memory.checkpoint_gib))
     return Pool(
         key=_key(offer, candidate),
         instance_type=f"{offer.provider}/{offer.instance_type}",
@@ -178,14 +202,22 @@ def _pool(supply: Supply, places: _OfferFacts, at: int, offer: Offer) -> Pool | 
         replicas=candidate.replicas_per_instance,
         mix_rates=mix,
         rates=buckets,
-        tariffs=tuple(_exposed(supply, at, offer, tariffs)),
+        tariffs=tuple(_with_disk(one, candidate, disk) for one in _exposed(supply, at, offer, tariffs, start_usd)),
         usd_per_request=places.egress_usd_per_request(offer),
         lead_hours=cold.lead_hours if cold else 0.0,
+        start_usd=start_usd,
         kw=kw,
         kg_co2e_per_hour=kg,
         quotas=_quotas(supply, candidate, offer),
         switching_usd=_switching_usd(supply, tariffs) if supply.running and stand not in supply.running else 0.0,
     )
+
+
+def _with_disk(tariff: Tariff, candidate: Candidate, usd_per_hour: float) -> Tariff:
+    """The tariff with the disk beside it; a managed endpoint uses the disks of its machine where it has any."""
+    if tariff.paid is Paid.MANAGED and candidate.instance_type.local_nvme_gb:
+        return tariff
+    return replace(tariff, disk_usd_per_hour=usd_per_hour)
 
 
 def _key(offer: Offer, candidate: Candidate) -> str:
@@ -239,7 +271,9 @@ def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Ta
         )
 
 
-def _exposed(supply: Supply, at: int, offer: Offer, tariffs: Sequence[Tariff]) -> Iterator[Tariff]:
+def _exposed(
+    supply: Supply, at: int, offer: Offer, tariffs: Sequence[Tariff], start_usd: float
+) -> Iterator[Tariff]:  # fmt: skip
     """The tariffs, the spot one with the expected cost of its interruptions."""
     served, cold = supply.served[at], supply.cold_starts[at]
     replicas = served.candidate.replicas_per_instance
@@ -253,6 +287,7 @@ def _exposed(supply: Supply, at: int, offer: Offer, tariffs: Sequence[Tariff]) -
             usd_per_hour=tariff.usd_per_hour,
             replacement_usd_per_hour=offer.on_demand.usd_per_hour if offer.on_demand else tariff.usd_per_hour,
             cold_start_s=cold.total_s.value if cold else 0.0,
+            start_usd=start_usd,
         )
         per_hour = hazard(supply.catalog.spot_risk(offer)).per_hour.value
         yield replace(tariff, interruption_usd_per_hour=interruption_usd_per_hour(per_hour, exposure))

@@ -88,7 +88,7 @@ class ScalingPlan:
     """Of the numbers of the busiest hours at all hours."""
     reactive: ReactivePolicy | None
     warm_pool: ReactivePolicy | None
-    """Reactive, with instances that were stopped with their disks; what those cost is not known and not in it."""
+    """Reactive, with instances that were stopped with their disks, which are paid for."""
     reactive_unknown: str
     """Why there is nothing to say of the two; "" where there is."""
     sizes: tuple[SizeAlternative, ...]

@@ -74,7 +74,7 @@ def _alone(problem: Problem, pool: Pool) -> float:
     if not rate or not (pool.mix_rates > 0).all():
         return math.inf
     floor = 0 if problem.scaling.scale_to_zero else problem.limits.zones
-    usd_per_hour = min(one.usd_per_hour + one.interruption_usd_per_hour for one in pool.tariffs)
+    usd_per_hour = min(one.all_usd_per_hour for one in pool.tariffs)
     return usd_per_hour * sum(
         hours_per_month(hour) * max(math.ceil(hour.planned_rate / rate), floor) for hour in problem.hours
     )
@@ -84,11 +84,11 @@ def lower_bound(problem: Problem) -> float:
     """USD a month that no fleet of the problem can be below, from its prices alone.
 
     In each hour class what so few whole instances as could carry the requests cost: one that is fast enough alone, or
-    several that are so together, at least one in each zone. Capacity that is owned costs nothing.
+    several that are so together, at least one in each zone. Capacity that is owned costs its disks.
     """
     tariffs = [(pool, tariff) for pool in problem.pools for tariff in pool.tariffs]
     fastest = np.array([max(pool.mix_rates.max(), pool.rates.max(initial=0.0)) for pool, _ in tariffs])
-    usd = np.array([tariff.usd_per_hour * min((1.0, *tariff.active_ratios)) for _, tariff in tariffs])
+    usd = np.array([tariff.all_usd_per_hour * min((1.0, *tariff.active_ratios)) for _, tariff in tariffs])
     if not fastest.any():
         return 0.0
     zones = 0 if problem.scaling.scale_to_zero else problem.limits.zones

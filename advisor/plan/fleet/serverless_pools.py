@@ -125,14 +125,17 @@ def _priced(
         if shortfall is not None:
             slow.append(reject_candidate(candidate, shortfall, offer.region))
             continue
-        pools.append(replace(pool, tariffs=tuple(_billed(tariff, service, duty) for tariff in pool.tariffs)))
+        billed = tuple(_billed(tariff, service, duty) for tariff in pool.tariffs)
+        pools.append(replace(pool, tariffs=billed, start_usd=0.0))
         sources[pool.key] = replace(source, cold_start=start)
     return PoolSet(tuple(pools), sources, (*rejected, *found.rejections, *slow))
 
 
 def _billed(tariff: Tariff, service: ServerlessOffer, duty: Duty) -> Tariff:
     ratios = tuple(duty.billed_ratio.tolist())
-    return replace(tariff, paid=Paid.SERVERLESS, label=service.service.service, active_ratios=ratios)
+    return replace(
+        tariff, paid=Paid.SERVERLESS, label=service.service.service, active_ratios=ratios, disk_usd_per_hour=0.0
+    )  # fmt: skip
 
 
 def _start(service: ServerlessOffer, replica: ColdStart) -> ColdStart:

@@ -88,11 +88,18 @@ class Tariff:
     """Commitments: share of the hours in which it must be in use to be cheaper than on demand."""
     interruption_usd_per_hour: float = 0.0
     """Spot: expected cost of the work that interruptions lose."""
+    disk_usd_per_hour: float = 0.0
+    """Of an instance that runs: the volume it boots from."""
     active_ratios: tuple[float, ...] = ()
     """Serverless: share of the time of each hour class in which a container runs and is paid for; empty: all of it."""
     source: str = ""
     as_of: str = ""
     quality: str = ""
+
+    @property
+    def all_usd_per_hour(self) -> float:
+        """Price, disk and expected interruptions of an instance that runs."""
+        return self.usd_per_hour + self.disk_usd_per_hour + self.interruption_usd_per_hour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +123,8 @@ class Pool:
     """Data transfer."""
     lead_hours: float = 0.0
     """Time that an instance runs, and is billed, before it serves."""
+    start_usd: float = 0.0
+    """What each start of an instance downloads, through the gateway of a private network."""
     kw: float | None = None
     kg_co2e_per_hour: float | None = None
     quotas: Mapping[tuple[str, str], float] = field(default_factory=dict)

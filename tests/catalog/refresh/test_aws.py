@@ -82,6 +82,17 @@ def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known
     assert catalog.content_hash != before.content_hash
 
 
+def test_a_second_refresh_keeps_the_new_types_of_the_first(cloud, known, root, manner):
+    """A type that no table of the program has stays known, whether the second refresh asks for machines or not."""
+    for parts in (aws.PARTS, aws.PARTS, ("prices", "sold")):
+        catalog = known()
+        result = refresh(
+            question(cloud.url, catalog, ("us-east-1",), parts), catalog, root, accepting(manner, *FAMILIES)
+        )
+        assert result.reason == ""
+        assert known().instance_type("aws", "g99.12xlarge").accelerator == "L4"
+
+
 def test_capacity_blocks_and_limits_are_kept(cloud, known, root, manner, run_advisor):
     """`catalog show` tells of both, and which layer counts."""
     catalog = known()

@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 
+from advisor.catalog import load_catalog
 from advisor.catalog.layers.changes import Kind, changes
+from advisor.catalog.layers.merging import true_to
 from advisor.catalog.refresh.guards import Guard, violations
-from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Sold
+from advisor.catalog.refresh.values import CommittedRow, Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Quality
 
 REGION, DAY = "us-east-1", "2026-11-26"
@@ -53,10 +55,11 @@ def test_sound_rows_pass():
         (price("g6.xlarge", 1.05), (Guard.MOVED, "g6.xlarge on_demand")),
         (price("g6.xlarge", 0.61), (Guard.MOVED, "g6.xlarge on_demand")),
         (price("g6.xlarge", 0.86, "spot"), (Guard.SPOT_ABOVE_ON_DEMAND, "g6.xlarge")),
+        (price("p5.48xlarge", 0.00001, "spot"), (Guard.SPOT_TOO_LOW, "p5.48xlarge")),
     ],
 )
 def test_each_guard_holds_up_its_row(row, expected):
-    """Zero, less, no number, a move of 30 percent, spot above on demand."""
+    """Zero, less, no number, a move of 30 percent, spot above on demand, spot of nearly nothing."""
     rows = [one for one in SOUND if (one.instance_type, one.purchase) != (row.instance_type, row.purchase)]
     assert expected in guards(*rows, row)
 
@@ -112,3 +115,23 @@ def test_changes_name_what_happened_to_each_offer():
     assert kinds[Kind.MOVED, "a.x"].moved_ratio == pytest.approx(0.1)
     assert changes(before, before) == ()
     assert changes(before, [dataclasses.replace(one) for one in before]) == ()
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "count", "memory_gib", "expected"),
+    [
+        ("L4", 1, 22.35, (1, 22.35)),
+        ("L4", 1, 24, (1, 24)),
+        ("L4", None, 2.79, (0.125, 22.35)),
+        ("L4", None, 11.18, (0.5, 22.35)),
+        ("Trainium2", 16, None, (16, 96)),
+        ("Trainium2", 16, 512, None),
+        ("V100-32GB", 8, 16, None),
+        ("L4", None, 8, None),
+    ],
+)
+def test_a_new_machine_is_true_to_its_accelerator_or_held_back(accelerator, count, memory_gib, expected):
+    """Shares are shares of the whole; a memory that the accelerator does not have describes another one."""
+    stated = MachineRow("new.large", accelerator, count, memory_gib, 4, 16, 10, 0, "x86_64")
+    row = true_to(load_catalog().accelerator(accelerator), stated)
+    assert (row and (row.accelerator_count, row.accelerator_memory_gib)) == expected

@@ -1,11 +1,12 @@
 """A run that is cut off at any point: nothing is lost, and the next run ends where an undisturbed one does."""
 
 import contextlib
-import multiprocessing
+import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -172,25 +173,37 @@ def test_change_during_the_run_is_noticed(monkeypatch, tmp_path):
     assert (tmp_path / "main.tf").read_text() == "saved meanwhile\n"
 
 
-def _run(directory: Path, files: dict[str, str], outcomes) -> None:
-    try:
-        write_files(code(files), directory)
-        outcomes.put("done")
-    except InputError as error:
-        outcomes.put(error.message)
+RUN = """
+import json, pathlib, sys
+from advisor.codegen import Generated
+from advisor.codegen.writing import write_files
+from advisor.errors import InputError
+files = json.loads(sys.stdin.read())
+code = Generated(files=files, roots=("",), targets=("ec2",), plan_digest="sha256:0", warnings=())
+try:
+    write_files(code, pathlib.Path(sys.argv[1]))
+    print("done")
+except InputError as error:
+    print(error.message)
+"""
 
 
 def test_runs_at_the_same_time_do_not_mix(tmp_path):
     """Each run is done or says that another is writing; the result is that of one of them."""
     prepare(tmp_path)
-    context = multiprocessing.get_context("spawn")
-    outcomes = context.Queue()
-    runs = [context.Process(target=_run, args=(tmp_path, files, outcomes)) for files in (NEW, NEWER)]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", RUN, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for run, files in zip(runs, (NEW, NEWER), strict=True):
+        run.stdin.write(json.dumps(files))
+        run.stdin.close()
+    told = []
     for run in runs:
-        run.start()
-    for run in runs:
-        run.join(60)
-    told = sorted(outcomes.get(timeout=5) for _ in runs)
+        with run:
+            told.append(run.stdout.read().strip())
     assert set(told) <= {"another run is writing here", "done"}
     assert "done" in told
     assert (tmp_path / "fleet.tf").read_text() in ("new\n", "newer\n")

@@ -54,7 +54,7 @@ def cost_of(problem: Problem, counts: Counts) -> float | None:
 
 
 def compute_of(problem: Problem, counts: Counts) -> float:
-    """Instances for their hours, those started ahead, and those of stands that do not run today."""
+    """Instances and disks for their hours, those started ahead, what starts download, and those of stands that do not run today."""
     cost = 0.0
     for (g, t), instances in counts.items():
         pool, tariff = problem.pools[g], problem.pools[g].tariffs[t]
@@ -64,8 +64,10 @@ def compute_of(problem: Problem, counts: Counts) -> float:
             for count, hour, active in zip(instances, problem.hours, tariff.active_ratios or ones, strict=True)
         )
         if not serverless:
-            hours += pool.lead_hours * _starts(problem, instances)
-        usd_per_hour = tariff.usd_per_hour + tariff.interruption_usd_per_hour
+            starts = _starts(problem, instances)
+            hours += pool.lead_hours * starts
+            cost += pool.start_usd * starts / HOURS_PER_WEEK * HOURS_PER_MONTH
+        usd_per_hour = tariff.usd_per_hour + tariff.disk_usd_per_hour + tariff.interruption_usd_per_hour
         cost += usd_per_hour * hours / HOURS_PER_WEEK * HOURS_PER_MONTH
         if problem.running and not problem.running.get(pool.stand):
             cost += instances[-1] * pool.switching_usd

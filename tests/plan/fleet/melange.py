@@ -20,7 +20,7 @@ def melange_usd_per_month(pools: Sequence[Pool], shares: Sequence[float], rate: 
     taken: list[list[tuple[int, float]]] = [[] for _ in shares]
     for pool in pools:
         count = program.variable(integer=True)
-        program.add_cost(count, pool.tariffs[0].usd_per_hour * HOURS_PER_MONTH)
+        program.add_cost(count, pool.tariffs[0].all_usd_per_hour * HOURS_PER_MONTH)
         load = [(count, -1.0)]
         for b, share in enumerate(shares):
             if pool.rates[0, b] > 0:
@@ -39,7 +39,7 @@ def single_usd_per_month(pools: Sequence[Pool], rate: float) -> float:
     """Cost of the cheapest single type on demand that takes all requests."""
     return min(
         (
-            math.ceil(rate / pool.mix_rates[0] - 1e-9) * pool.tariffs[0].usd_per_hour * HOURS_PER_MONTH
+            math.ceil(rate / pool.mix_rates[0] - 1e-9) * pool.tariffs[0].all_usd_per_hour * HOURS_PER_MONTH
             for pool in pools
             if pool.mix_rates[0] > 0
         ),

@@ -95,11 +95,16 @@ def _tariff(draw, paid: Paid, usd: float) -> Tariff:
             return Tariff(paid, usd * 1.2, LABELS[paid])
 
 
+def _with_disk(tariff: Tariff, usd_per_hour: float) -> Tariff:
+    """A container of a service has no disk to pay for."""
+    return tariff if tariff.paid is Paid.SERVERLESS else replace(tariff, disk_usd_per_hour=usd_per_hour)
+
+
 @st.composite
 def _pool(draw, at: int, paid: tuple[Paid, ...], places: int, buckets: int) -> Pool:
     kind = f"t{draw(st.integers(0, 1))}"
     stand = f"{kind}/r{draw(st.integers(0, 1))}"
-    usd = draw(cents)
+    usd, disk = draw(cents), draw(st.sampled_from((0.0, 0.02, 0.3)))
     some_place = st.lists(rates | st.just(0.0) if places > 1 else rates, min_size=places, max_size=places)
     mix = np.array(draw(some_place.filter(any)))
     factors = [draw(st.lists(st.sampled_from((0.0, 0.5, 1.0, 2.0)), min_size=buckets, max_size=buckets)) for _ in mix]
@@ -110,9 +115,10 @@ def _pool(draw, at: int, paid: tuple[Paid, ...], places: int, buckets: int) -> P
         replicas=draw(st.integers(1, 2)),
         mix_rates=mix,
         rates=mix[:, None] * np.array(factors).reshape(places, buckets),
-        tariffs=tuple(draw(_tariff(one, usd)) for one in paid),
+        tariffs=tuple(_with_disk(draw(_tariff(one, usd)), disk) for one in paid),
         usd_per_request=draw(st.sampled_from((0.0, 0.0, 1e-6, 1e-5))),
         lead_hours=draw(st.sampled_from((0.0, 0.25, 1.0))),
+        start_usd=draw(st.sampled_from((0.0, 0.5, 20.0))),
         kw=draw(st.integers(1, 9)) / 10,
         kg_co2e_per_hour=draw(st.integers(1, 9)) / 10,
         quotas={(QUOTA, market): float(draw(st.integers(1, 4))) for market in ("on_demand", "spot")},
@@ -186,6 +192,7 @@ def alike(problem: Problem) -> Problem:
     same = {
         "usd_per_request": 0.0,
         "lead_hours": 0.25,
+        "start_usd": 1.5,
         "kw": 0.4,
         "kg_co2e_per_hour": 0.3,
         "quotas": {(QUOTA, market): 1.0 for market in ("on_demand", "spot")},

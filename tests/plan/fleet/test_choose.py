@@ -13,6 +13,7 @@ from advisor.models import find_model
 from advisor.pipeline import measure_demand, plan_for, plan_question
 from advisor.plan.fleet.standing import running_of
 from advisor.plan.question import Question
+from advisor.report.fleet_words import fleet_lines
 from advisor.workload.values import DeclaredDemand, Limits, OwnedCommitment, QuotaLimit, Routing, Scaling, Slo
 from builders import catalog_of, offer, workload
 
@@ -36,17 +37,28 @@ def plan_of(asked, catalog, profile=None):
 
 
 def test_the_total_is_the_sum_of_its_parts():
-    """Compute, interruptions, transfer and switching add up to the total, to the cent."""
+    """Compute, disks, downloads, interruptions, transfer and switching add up to the total, to the cent."""
     asked = workload(limits=Limits(fault_tolerant_ratio=1.0))
     cost = plan_for(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86, spot=0.3))).fleet.cost
 
     parts = (
         cost.compute_usd_per_month, cost.interruptions_usd_per_month, cost.transfer_usd_per_month,
-        cost.switching_usd_per_month,
+        cost.switching_usd_per_month, cost.disks_usd_per_month, cost.starts_usd_per_month,
     )  # fmt: skip
     assert cost.total_usd_per_month == pytest.approx(sum(parts), abs=0.005)
     assert cost.interruptions_usd_per_month > 0
     assert cost.transfer_usd_per_month > 0
+    assert cost.disks_usd_per_month > 0
+
+
+def test_standing_charges_stand_beside_the_total():
+    """The load balancer and the logs of the region are priced, and are no part of what is minimised."""
+    fleet = plan_for(workload(), catalog_of(offer("g6e.xlarge", on_demand=1.86))).fleet
+
+    assert [one.item for one in fleet.standing] == ["load_balancer", "load_balancer_capacity", "log_ingest"]
+    known = sum(one.usd_per_month for one in fleet.standing)
+    assert fleet.cost.standing_usd_per_month == pytest.approx(known, abs=0.005) != 0
+    assert "beside it, whatever the fleet is: load balancer in us-east-1" in " ".join(fleet_lines(fleet, 0.99))
 
 
 def test_the_fleet_is_proven_and_confirmed():

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from advisor.plan.fleet.optimise import (
     NEGOTIABLE,
-    allocation_usd_per_month,
-    interruptions_usd_per_month,
+    PARTS,
     optimise,
     switching_usd_per_month,
     transfer_usd_per_month,
@@ -107,8 +106,7 @@ def test_total_is_the_sum_of_its_printed_parts(problem):
     if isinstance(found, Infeasible):
         return
     parts = [
-        *(allocation_usd_per_month(problem, one) for one in found.allocations),
-        *(interruptions_usd_per_month(problem, one) for one in found.allocations),
+        *(part(problem, one) for part in PARTS for one in found.allocations),
         transfer_usd_per_month(problem, found.shares),
         switching_usd_per_month(problem, found.allocations),
     ]

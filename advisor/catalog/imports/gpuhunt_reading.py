@@ -1,0 +1,203 @@
+"""Catalogs of gpuhunt, read by the package itself: from its own files, or from where it publishes them.
+
+Facts: the package gpuhunt 0.1.34 (MPL-2.0). A file is ``<provider>.csv``, alone or in ``<version>/catalog.zip``.
+"""
+
+import csv
+import datetime as dt
+import logging
+import os
+import re
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from advisor.errors import InputError
+
+EXTRA = "pip install 'advisor[gpuhunt]'"
+_DIRECTORY_VARIABLE = "GPUHUNT_CATALOG_DIR"
+"""Where the package looks for files in place of asking for them."""
+_READS = ("aws", "azure", "verda", "gcp", "lambdalabs", "nebius", "oci", "runpod", "cloudrift")
+"""Providers whose files the package reads; the others it asks anew each time."""
+_VERSION = re.compile(r"(20\d{2})(\d{2})(\d{2})(-\w+)?")
+_LARGEST_FILE_BYTES = 1_000_000_000
+_WANTED = "a catalog.zip of gpuhunt, a file such as aws.csv, or a directory of them"
+
+Item = Any
+"""A ``gpuhunt.CatalogItem``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What gpuhunt lists of one provider."""
+
+    provider: str
+    """As gpuhunt names it."""
+    items: tuple[Item, ...]
+    as_of: str
+    """ISO date of the catalog."""
+    source: str
+    """Title of the source."""
+    unreadable: tuple[str, ...]
+    """Rows that the package could not read, in its words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One ``<provider>.csv``."""
+
+    provider: str
+    text: bytes
+    as_of: str
+
+
+def read_files(paths: Sequence[Path], as_of: str | None = None) -> tuple[tuple[Listing, ...], tuple[str, ...]]:
+    """What the files list, and the providers whose files the package does not read.
+
+    Args:
+        paths: zip files, CSV files, or directories of them.
+        as_of: ISO date of the catalog; without it that of the version in the path, else that of the file.
+
+    Raises:
+        InputError: the package is not installed, or a file is none of its catalogs.
+    """
+    gpuhunt = _package()
+    files = [file for path in paths for file in _files_at(path)]
+    if not files:
+        raise InputError("there is no catalog of gpuhunt", where=str(paths[0]), hint=f"give {_WANTED}")
+    readable = [file for file in files if file.provider in _READS]
+    listings = tuple(_read(gpuhunt, file, as_of or file.as_of) for file in readable)
+    return listings, tuple(sorted({file.provider for file in files} - set(_READS)))
+
+
+def read_published(providers: Sequence[str]) -> tuple[tuple[Listing, ...], tuple[str, ...]]:
+    """What gpuhunt publishes today of these providers, and those whose catalog did not come.
+
+    Raises:
+        InputError: the package is not installed, or its catalogs cannot be reached.
+    """
+    gpuhunt = _package()
+    catalog = gpuhunt.Catalog(auto_reload=False)
+    with _heard() as words:
+        try:
+            catalog.load()
+        except (gpuhunt.GPUHuntError, OSError, ValueError) as error:
+            cause = error.__cause__ or error
+            raise InputError(
+                f"the catalogs of gpuhunt cannot be reached: {cause}",
+                hint="check the network, or give a catalog.zip that was downloaded elsewhere",
+            ) from error
+    known = {name: catalog.catalog[name] for name in providers if name in catalog.catalog}
+    listings = []
+    for name, one in known.items():
+        as_of = _date_in(str(one.version)) or f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+        unreadable = tuple(text for text in words if f"row in {name} catalog" in text)
+        listings.append(Listing(name, tuple(one.items), as_of, _title(as_of), unreadable))
+    return tuple(listings), tuple(sorted(set(providers) - set(known)))
+
+
+def _package() -> Any:  # noqa: ANN401 - a module without types
+    try:
+        import gpuhunt  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise InputError("gpuhunt is not installed", hint=EXTRA) from error
+    return gpuhunt
+
+
+def _files_at(path: Path) -> Iterator[_File]:
+    try:
+        if path.is_dir():
+            for inside in sorted((*path.glob("*.csv"), *path.rglob("*.zip"))):
+                yield from _files_at(inside)
+        elif path.suffix == ".zip":
+            yield from _files_in_zip(path)
+        else:
+            changed = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
+            yield _File(path.stem, path.read_bytes(), _date_in(path.parent.name) or f"{changed:%Y-%m-%d}")
+    except OSError as error:
+        raise InputError(f"cannot read it: {error.strerror}", where=str(path), hint=f"give {_WANTED}") from error
+    except zipfile.BadZipFile as error:
+        raise InputError("this is no zip file, or a damaged one", where=str(path), hint=f"give {_WANTED}") from error
+
+
+def _files_in_zip(path: Path) -> Iterator[_File]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if Path(member.filename).suffix != ".csv":
+                continue
+            if member.file_size > _LARGEST_FILE_BYTES:
+                raise InputError(f"{member.filename} is larger than any catalog", where=str(path))
+            written = "{:04}-{:02}-{:02}".format(*member.date_time[:3])
+            yield _File(Path(member.filename).stem, archive.read(member), _date_in(path.parent.name) or written)
+
+
+def _read(gpuhunt: Any, file: _File, as_of: str) -> Listing:  # noqa: ANN401 - as above
+    """The rows of a file; those that the package cannot read are kept in its words."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        _heard() as words,
+        _looking_in(directory),
+        warnings.catch_warnings(),
+    ):
+        # The package leaves closing its file to the collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        (Path(directory) / f"{file.provider}.csv").write_bytes(file.text)
+        try:
+            items = gpuhunt.Catalog(auto_reload=False).query(provider=file.provider)
+        except (ValueError, TypeError, KeyError, AttributeError, csv.Error, gpuhunt.GPUHuntError) as error:
+            raise InputError(f"gpuhunt cannot read it: {error}", where=f"{file.provider}.csv") from error
+    if not items:
+        reason = words[0] if words else "it has no row"
+        raise InputError(f"this is no catalog of gpuhunt: {reason}", where=f"{file.provider}.csv")
+    return Listing(file.provider, tuple(items), as_of, _title(as_of), tuple(words))
+
+
+@contextmanager
+def _looking_in(directory: str) -> Iterator[None]:
+    before = os.environ.get(_DIRECTORY_VARIABLE)
+    os.environ[_DIRECTORY_VARIABLE] = directory
+    try:
+        yield
+    finally:
+        del os.environ[_DIRECTORY_VARIABLE]
+        if before is not None:
+            os.environ[_DIRECTORY_VARIABLE] = before
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What the package warns of, kept from the terminal."""
+    words: list[str] = []
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            words.append(record.getMessage())
+
+    logger, keeper = logging.getLogger("gpuhunt"), Keeper(logging.WARNING)
+    propagated = logger.propagate
+    logger.addHandler(keeper)
+    logger.propagate = False
+    try:
+        yield words
+    finally:
+        logger.removeHandler(keeper)
+        logger.propagate = propagated
+
+
+def _date_in(text: str) -> str:
+    """The date that a version such as ``20260818-42`` begins with; "" where it is none."""
+    found = _VERSION.fullmatch(text)
+    try:
+        return dt.date(*map(int, found.groups()[:3])).isoformat() if found else ""
+    except ValueError:
+        return ""
+
+
+def _title(as_of: str) -> str:
+    return f"gpuhunt {version('gpuhunt')}, catalog of {as_of}"

@@ -1,0 +1,163 @@
+"""Prices of another program's list as a layer: which of two prices counts, and how the list is kept."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from advisor.catalog.catalog import Catalog
+from advisor.catalog.imports.gpuhunt_rows import LeftOut, Mapped, Reason
+from advisor.catalog.layers.merging import INSTANCE_COLUMNS, PRICE_COLUMNS, SOURCE_COLUMNS, offers_of
+from advisor.catalog.layers.snapshot import stage, table_text, take
+from advisor.catalog.refresh.guards import Guard, violations
+from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
+from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
+
+_SOURCE = "imported"
+_BETTER = (Quality.LISTED, Quality.DERIVED)
+_IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW)
+_DIFFERS_RATIO = 0.10
+_Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A price of the list beside ours."""
+
+    region: str
+    instance_type: str
+    purchase: Purchase
+    ours: Price | None
+    theirs: Price
+
+    @property
+    def counts(self) -> bool:
+        """The price of the list is the one that counts."""
+        return better(self.ours, self.theirs) is self.theirs
+
+    @property
+    def differs(self) -> bool:
+        """By more than a tenth of ours."""
+        ours = self.ours
+        return ours is not None and abs(self.theirs.usd_per_hour / ours.usd_per_hour - 1) > _DIFFERS_RATIO
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What came of importing the list of one provider."""
+
+    mapped: Mapped
+    left_out: tuple[LeftOut, ...]
+    beside: tuple[Beside, ...]
+    """Every price that was taken over, with ours."""
+    is_kept: bool
+    """False: it was a dry run, or there was nothing to keep."""
+
+
+def better(ours: Price | None, theirs: Price | None) -> Price | None:
+    """The better founded price: ours where it is listed or derived, the newer one of two that volunteers gathered."""
+    if ours is None or theirs is None:
+        return ours or theirs
+    quality = ours.provenance.quality
+    if quality in _BETTER:
+        return ours
+    if quality is Quality.COMMUNITY and ours.provenance.as_of >= theirs.provenance.as_of:
+        return ours
+    return theirs
+
+
+def with_imported(listed: Sequence[Offer], imported: Iterable[Offer]) -> Iterator[Offer]:
+    """Offers with the better founded of both prices, and those that only the import has."""
+    theirs = {_place(offer): offer for offer in imported}
+    for offer in listed:
+        other = theirs.pop(_place(offer), None)
+        if other is None:
+            yield offer
+        else:
+            yield replace(
+                offer, on_demand=better(offer.on_demand, other.on_demand), spot=better(offer.spot, other.spot)
+            )
+    yield from theirs.values()
+
+
+def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: bool = False) -> Imported:
+    """Keep a listing as the imported layer of its provider.
+
+    Args:
+        mapped: the listing in our words.
+        catalog: what is known without any import.
+        root: directory of the imported snapshots.
+        dry_run: compare only.
+
+    Raises:
+        InputError: it cannot be written; the import before it then still holds.
+    """
+    before = offers_of(catalog, mapped.provider)
+    found = Found(mapped.provider, mapped.rows, frozenset(), (), tells_absence=False)
+    wrong = [one for one in violations(found, before) if one.guard in _IMPLAUSIBLE]
+    refused = {(one.region, one.what) for one in wrong}
+    rows = tuple(row for row in mapped.rows if not _is_refused(row, refused))
+    sound = replace(found, rows=rows)
+    left_out = (*mapped.left_out, *(LeftOut(Reason.IMPLAUSIBLE, str(one)) for one in wrong))
+    beside = tuple(_beside(sound, before, mapped))
+    is_kept = bool(rows) and not dry_run
+    if is_kept:
+        take(root, stage(root, mapped.provider, _tables(sound, mapped), mapped.as_of, ()))
+    return Imported(mapped, left_out, beside, is_kept)
+
+
+def _is_refused(row: object, refused: set[tuple[str, str]]) -> bool:
+    return (
+        isinstance(row, PriceRow) and row.purchase == Purchase.SPOT.value and (row.region, row.instance_type) in refused
+    )
+
+
+def _beside(found: Found, before: Mapping[tuple[str, str], Offer], mapped: Mapped) -> Iterator[Beside]:
+    origin = Provenance(mapped.source, mapped.as_of, Quality.COMMUNITY)
+    for purchase in (Purchase.ON_DEMAND, Purchase.SPOT):
+        for place, row in sorted(found.prices(purchase).items()):
+            known = before.get(place)
+            ours = None if known is None else known.on_demand if purchase is Purchase.ON_DEMAND else known.spot
+            yield Beside(*place, purchase, ours, Price(row.usd_per_hour, origin))
+
+
+def _tables(found: Found, mapped: Mapped) -> Mapping[str, str]:
+    listed, spot = found.prices(Purchase.ON_DEMAND), found.prices(Purchase.SPOT)
+    places = {(row.region, row.instance_type) for row in found.rows if isinstance(row, Sold | PriceRow)}
+    prices = [
+        {"instance_type": name, "region": region}
+        | _cells("on_demand", listed.get((region, name)), mapped)
+        | _cells("spot", spot.get((region, name)), mapped)
+        for region, name in sorted(places, key=lambda one: (one[1], one[0]))
+    ]
+    machines = {row.instance_type: row for row in found.rows if isinstance(row, MachineRow)}
+    origin = {"source": _SOURCE, "as_of": mapped.as_of, "quality": Quality.COMMUNITY.value}
+    instances = [
+        {column: getattr(row, column) for column in INSTANCE_COLUMNS if hasattr(row, column)}
+        | {"provider": mapped.provider, "name": name}
+        | origin
+        for name, row in sorted(machines.items())
+    ]
+    source = {"source_id": _SOURCE, "title": mapped.source}
+    return {
+        "prices.csv": table_text(PRICE_COLUMNS, prices),
+        "instances.csv": table_text(INSTANCE_COLUMNS, instances),
+        "sources.csv": table_text(SOURCE_COLUMNS, [source]),
+    }
+
+
+def _cells(prefix: str, row: PriceRow | None, mapped: Mapped) -> dict[str, Any]:
+    values: tuple[Any, ...]
+    if row is not None:
+        values = (row.usd_per_hour, _SOURCE, row.as_of, Quality.COMMUNITY.value)
+    elif prefix == "on_demand":
+        # Sold, price unknown: the row says who says that it is sold.
+        values = (None, _SOURCE, mapped.as_of, Quality.UNPRICED.value)
+    else:
+        return {}
+    names = ("usd_per_hour", "source", "as_of", "quality")
+    return {f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def _place(offer: Offer) -> _Place:
+    return offer.provider, offer.region, offer.instance_type

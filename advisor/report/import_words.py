@@ -1,0 +1,111 @@
+"""What came of an import, for people and for programs."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from advisor.catalog.imports.gpuhunt_rows import Reason, counted
+from advisor.catalog.layers.importing import Beside, Imported
+from advisor.catalog.refresh.values import Sold
+from advisor.report.words import purchase_words
+
+_MOST_NAMED = 8
+_REASON_WORDS = {
+    Reason.PROVIDER: "provider that the catalog does not know",
+    Reason.REGION: "region that the catalog does not know",
+    Reason.ACCELERATOR: "accelerator that the catalog does not know, or several of that name",
+    Reason.TYPE: "type that the catalog does not know",
+    Reason.CONTRADICTION: "another number of accelerators than in the catalog",
+    Reason.OTHERWISE_PAID: "neither on demand nor spot",
+    Reason.NO_ACCELERATOR: "no accelerator",
+    Reason.IMPLAUSIBLE: "price that cannot be",
+    Reason.UNREADABLE: "not readable",
+}
+_NOT_NAMED = (Reason.NO_ACCELERATOR,)
+"""Of these rows nobody misses any."""
+
+
+def imports_words(results: Sequence[Imported], unread: Sequence[str]) -> str:
+    """What was read, what counts, where ours stays, and what is left out."""
+    blocks = ["\n".join(_lines(result)) for result in results]
+    if unread:
+        blocks.append(f"gpuhunt gave nothing of {', '.join(unread)}")
+    return "\n".join(blocks) + "\n"
+
+
+def _lines(result: Imported) -> Iterator[str]:
+    mapped = result.mapped
+    yield f"{mapped.provider}: {_rows(mapped.read)} of {mapped.source}"
+    theirs = [one for one in result.beside if one.counts]
+    if mapped.rows:
+        new = sum(one.ours is None for one in theirs)
+        when = "from now on" if result.is_kept else "after an import"
+        yield f"  prices that count {when}: {len(theirs):,}, {new:,} of them where none was known"
+    ours = [one for one in result.beside if not one.counts]
+    if ours:
+        different = [_beside_words(one) for one in ours if one.differs]
+        examples = f": {_named(different)}" if different else ""
+        yield f"  prices of ours that are better founded, and stay: {len(ours):,}"
+        yield f"  of these, other by more than a tenth: {len(different):,}{examples}"
+    unpriced = _unpriced(result)
+    if unpriced:
+        yield f"  sold at a price that is not stated: {_rows(unpriced)}"
+    for reason, count, names in counted(result.left_out):
+        named = "" if reason in _NOT_NAMED else f": {_named(names)}"
+        yield f"  left out: {_rows(count)}, {_REASON_WORDS[reason]}{named}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _unpriced(result: Imported) -> int:
+    return sum(isinstance(row, Sold) for row in result.mapped.rows)
+
+
+def _beside_words(one: Beside) -> str:
+    ours = one.ours.usd_per_hour if one.ours else 0.0
+    where = f"{one.instance_type} {one.region} {purchase_words(one.purchase.value)}"
+    return f"{where} ${ours:.5g}, gpuhunt ${one.theirs.usd_per_hour:.5g}"
+
+
+def _named(names: Sequence[str]) -> str:
+    rest = len(names) - _MOST_NAMED
+    more = f" and {rest:,} more; --format json has all" if rest > 0 else ""
+    return f"{'; '.join(names[:_MOST_NAMED])}{more}"
+
+
+def imports_json(results: Sequence[Imported], unread: Sequence[str]) -> str:
+    """The same with every name."""
+    document = {"imports": [_entry(one) for one in results], "not_given": list(unread)}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _entry(result: Imported) -> dict[str, Any]:
+    mapped = result.mapped
+    return {
+        "provider": mapped.provider,
+        "source": mapped.source,
+        "as_of": mapped.as_of,
+        "kept": result.is_kept,
+        "rows": mapped.read,
+        "counting": sum(one.counts for one in result.beside),
+        "new": sum(one.ours is None for one in result.beside),
+        "unpriced": _unpriced(result),
+        "left_out": [
+            {"reason": reason.value, "rows": count, "names": list(names)}
+            for reason, count, names in counted(result.left_out)
+        ],
+        "differing": [
+            {
+                "region": one.region,
+                "instance_type": one.instance_type,
+                "purchase": one.purchase.value,
+                "counts": one.counts,
+                "ours_usd_per_hour": one.ours.usd_per_hour if one.ours else None,
+                "gpuhunt_usd_per_hour": one.theirs.usd_per_hour,
+            }
+            for one in result.beside
+            if one.differs
+        ],
+    }

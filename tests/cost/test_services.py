@@ -1,0 +1,84 @@
+"""What is paid beside the hours of machines, by hand."""
+
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.catalog.values import Quality
+from advisor.cost.services import (
+    disk_usd_per_month,
+    download_usd,
+    root_volume_gib,
+    standing_charges,
+)
+from advisor.units import HOURS_PER_MONTH
+
+CATALOG = load_catalog()
+
+
+def test_the_disk_of_a_host():
+    """140 GiB and 1.2 × the weights, which count in steps of 20."""
+    assert root_volume_gib(8) == root_volume_gib(16) == 164
+    assert root_volume_gib(140) == 308
+
+
+def test_disks_by_hand():
+    """gp3: 160 × 0.08 + 375 × 0.04. Azure: the 256 GiB disk. Google: 160 × 0.10 in us-central1."""
+    assert disk_usd_per_month(CATALOG, "aws", "us-east-1", 160) == pytest.approx(160 * 0.08 + 375 * 0.04)
+    assert disk_usd_per_month(CATALOG, "azure", "eastus", 160) == disk_usd_per_month(CATALOG, "azure", "eastus", 256)
+    assert disk_usd_per_month(CATALOG, "azure", "eastus", 257) > disk_usd_per_month(CATALOG, "azure", "eastus", 256)
+    assert disk_usd_per_month(CATALOG, "gcp", "us-central1", 160) == pytest.approx(16.0)
+
+
+def test_an_unknown_disk_costs_nothing_known():
+    """A provider without prices of disks, and a disk larger than any, are unknown and not free."""
+    assert disk_usd_per_month(CATALOG, "lambda", "global", 160) is None
+    assert download_usd(CATALOG, "lambda", "global", 10) is None
+    assert disk_usd_per_month(CATALOG, "azure", "eastus", 10_000) is None
+
+
+def test_downloads_go_through_the_gateway():
+    """100 GB at 0.045 USD; Google counts GiB."""
+    assert download_usd(CATALOG, "aws", "us-east-1", 100) == pytest.approx(4.5)
+    assert download_usd(CATALOG, "gcp", "us-central1", 100) == pytest.approx(4.5 / 1.073741824)
+
+
+def test_a_region_of_unknown_price_pays_that_of_the_dearest():
+    """Nothing is cheaper for not being known, and it is said to be derived."""
+    known = CATALOG.service_price("aws", "nat_data", "sa-east-1")
+    unknown = CATALOG.service_price("aws", "nat_data", "af-south-1")
+
+    assert known.provenance.quality is Quality.RECALLED
+    assert (unknown.usd, unknown.provenance.quality) == (known.usd, Quality.DERIVED)
+    assert CATALOG.service_price("aws", "no such thing", "us-east-1") is None
+
+
+def test_standing_charges_by_hand():
+    """At 50 requests/s of 10 kB: 2 new connections' units beat 1.8 GB an hour; 26.28 GB of logs at 0.50 USD."""
+    balancer, capacity, logs = standing_charges(CATALOG, "aws", "us-east-1", 50.0, 10e-6)
+
+    assert balancer.usd_per_month == pytest.approx(0.0225 * HOURS_PER_MONTH, abs=0.005)
+    assert capacity.quantity == pytest.approx(2.0 * HOURS_PER_MONTH)
+    assert capacity.usd_per_month == pytest.approx(2.0 * 0.008 * HOURS_PER_MONTH)
+    assert logs.usd_per_month == pytest.approx(13.14)
+    assert (logs.title, logs.price_quality) == ("access logs in us-east-1", "recalled")
+
+
+def test_large_answers_fill_a_load_balancer_by_their_bytes():
+    """100 kB each at 50 requests/s are 18 GB an hour: 18 units."""
+    capacity = standing_charges(CATALOG, "aws", "us-east-1", 50.0, 100e-6)[1]
+
+    assert capacity.quantity == pytest.approx(18.0 * HOURS_PER_MONTH)
+
+
+@pytest.mark.parametrize(("provider", "region"), [("gcp", "us-central1"), ("azure", "eastus")])
+def test_other_clouds_charge_the_data(provider, region):
+    """By the hour, the byte and the log line, all priced."""
+    found = standing_charges(CATALOG, provider, region, 1.0, 10e-6)
+
+    assert [one.item for one in found] == ["load_balancer", "load_balancer_data", "log_ingest"]
+    assert all(one.usd_per_month > 0 for one in found)
+
+
+def test_nothing_is_known_of_others():
+    """No charge is made up for a provider without such services in the catalog."""
+    assert standing_charges(CATALOG, "lambda", "global", 1.0, 10e-6) == ()
