@@ -86,6 +86,8 @@ class Basis:
     """Directory of a calibration of one's own; None: the catalog's."""
     catalog: Catalog | None = None
     """What is sold, and at what price; None: the user's catalog with all its layers."""
+    compare: tuple[str, ...] = ()
+    """Models of token services to compare the fleet with, beside those that the workload names."""
 
 
 def recommend(
@@ -113,6 +115,7 @@ def recommend(
     basis = basis or Basis()
     model = load_model(basis.calibration)
     workload = read_workload(path, prometheus)
+    workload = replace(workload, compare=tuple(dict.fromkeys((*workload.compare, *basis.compare))))
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
     catalog = basis.catalog or load_catalog()

@@ -68,6 +68,15 @@ def check_names(workload: Workload, catalog: Catalog) -> None:
         _check(workload, f"regions[{index}]", f"region of {', '.join(workload.providers)}", region, known_regions)
     if workload.current is not None:
         _check_current(workload, workload.current, catalog)
+    for index, name in enumerate(workload.compare):
+        _check_compared(workload, f"compare[{index}]", name, catalog)
+
+
+def _check_compared(workload: Workload, field: str, name: str, catalog: Catalog) -> None:
+    try:
+        catalog.token_price(name)
+    except InputError as error:
+        raise InputError(error.message, where=workload.where(field), hint=error.hint) from error
 
 
 def _check_current(workload: Workload, current: Deployment, catalog: Catalog) -> None:

@@ -104,6 +104,8 @@ class Catalog(PlanningTables):
                 return offer.on_demand
             case Purchase.SPOT:
                 return offer.spot
+            case Purchase.MANAGED:
+                return offer.managed_price
             case Purchase.COMMITMENT:
                 return next(
                     (Price(each.usd_per_hour, each.provenance) for each in self.current_commitments(offer)), None

@@ -139,7 +139,7 @@ class Serverless:
     """Key of the accelerator table; the slowest one where the service hands out any of a pool."""
     regions: tuple[str, ...]
     """Where the price holds; empty: the service chooses."""
-    usd_per_hour: float
+    usd_per_hour: float | None
     """Of one container with the least processors and memory that it may have, where they are charged apart."""
     vcpus: float | None
     memory_gib: float | None
@@ -154,6 +154,8 @@ class Serverless:
 class TokenPrice:
     """What a service asks for the tokens of a model. None is unknown."""
 
+    model: str
+    """Name in the catalog of the weights behind it; "" where it has none, as of all closed models."""
     provider: str
     api_model: str
     """What the service calls the model."""
@@ -162,8 +164,13 @@ class TokenPrice:
     """Of input tokens that the service has in its cache."""
     output_usd_per_million: float
     context_tokens: int | None
-    """Longest request."""
+    """Longest request that costs this."""
     provenance: Provenance
+
+    @property
+    def name(self) -> str:
+        """The service and its model, as a workload file names them."""
+        return f"{self.provider}/{self.api_model}"
 
 
 Facts = Mapping[str, Fact]

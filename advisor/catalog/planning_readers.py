@@ -129,7 +129,7 @@ def read_serverless(directory: Path, sources: Sources) -> tuple[Serverless, ...]
             service=row.text("service"),
             accelerator=row.text("accelerator"),
             regions=_list(row, "regions"),
-            usd_per_hour=row.number("usd_per_hour"),
+            usd_per_hour=row.optional_number("usd_per_hour"),
             vcpus=row.optional_number("vcpus"),
             memory_gib=row.optional_number("memory_gib"),
             idle_seconds=row.optional_number("idle_seconds"),
@@ -140,11 +140,11 @@ def read_serverless(directory: Path, sources: Sources) -> tuple[Serverless, ...]
     )
 
 
-def read_token_prices(directory: Path, sources: Sources) -> dict[str, tuple[TokenPrice, ...]]:
-    """Prices of tokens by the name of the model, in the order of the file."""
-    found: dict[str, list[TokenPrice]] = {}
-    for row in read_records(directory / "token_prices.csv"):
-        price = TokenPrice(
+def read_token_prices(directory: Path, sources: Sources) -> tuple[TokenPrice, ...]:
+    """Prices of tokens, in the order of the file."""
+    return tuple(
+        TokenPrice(
+            model=row.optional_text("model") or "",
             provider=row.text("provider"),
             api_model=row.text("api_model"),
             input_usd_per_million=row.number("input_usd_per_million"),
@@ -153,8 +153,8 @@ def read_token_prices(directory: Path, sources: Sources) -> dict[str, tuple[Toke
             context_tokens=row.optional_integer("context_tokens"),
             provenance=sources.of(row),
         )
-        found.setdefault(row.text("model"), []).append(price)
-    return {model: tuple(prices) for model, prices in found.items()}
+        for row in read_records(directory / "token_prices.csv")
+    )
 
 
 def _quota(row: Record, sources: Sources) -> Quota:

@@ -24,6 +24,8 @@ from advisor.catalog.planning import (
     TokenPrice,
 )
 from advisor.catalog.values import InstanceType, Offer, Purchase, Quality, Region
+from advisor.errors import InputError
+from advisor.names import suggestion
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,10 +139,31 @@ class PlanningTables:
 
     def token_prices(self, model: str) -> tuple[TokenPrice, ...]:
         """What services ask for tokens of the weights that the catalog has under this name."""
-        return self._token_prices.get(model, ())
+        return tuple(price for price in self.every_token_price if model and price.model == model)
+
+    def token_price(self, name: str) -> TokenPrice:
+        """What a service asks for tokens of one of its models.
+
+        Args:
+            name: service and model, such as ``anthropic/claude-haiku-4.5``, in any case, versions with dots or hyphens.
+
+        Raises:
+            InputError: it is unknown, with the nearest names.
+        """
+        known = self._token_prices_by_name
+        if (key := _token_key(name)) not in known:
+            names = [price.name for price in known.values()]
+            hint = suggestion(name, names) or "`advisor catalog tokens` lists them"
+            raise InputError(f"unknown model of a token service: '{name}'", hint=hint)
+        return known[key]
 
     @cached_property
-    def _token_prices(self) -> dict[str, tuple[TokenPrice, ...]]:
+    def _token_prices_by_name(self) -> Mapping[str, TokenPrice]:
+        return {_token_key(price.name): price for price in self.every_token_price}
+
+    @cached_property
+    def every_token_price(self) -> tuple[TokenPrice, ...]:
+        """What services ask for tokens of all their models."""
         return planning_readers.read_token_prices(self.directory, self._sources)
 
     @cached_property
@@ -182,3 +205,8 @@ class PlanningTables:
     @cached_property
     def _egress(self) -> dict[planning_readers.Triple, DataPrice]:
         return planning_readers.read_egress(self.directory, self._sources)
+
+
+def _token_key(name: str) -> str:
+    """Versions are written with dots or with hyphens, by the same service."""
+    return name.strip().casefold().replace(".", "-").replace("_", "-")

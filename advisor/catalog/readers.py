@@ -1,12 +1,14 @@
 """The catalog's tables as values: one function for each table, one row for each value."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.values import (
     Accelerator,
     EngineSupport,
     InstanceType,
+    Managed,
     Offer,
     Price,
     Provenance,
@@ -16,6 +18,9 @@ from advisor.catalog.values import (
 )
 from advisor.names import normalised
 from advisor.tables import Record, read_records
+
+Place = tuple[str, str, str]
+"""Provider, region and instance type."""
 
 
 class Sources:
@@ -65,12 +70,40 @@ def read_instance_types(directory: Path, sources: Sources) -> dict[tuple[str, st
 def read_offers(directory: Path, sources: Sources) -> tuple[Offer, ...]:
     """What is sold where, in the order of the files: one file for each provider."""
     paths = sorted((directory / "prices").glob("*.csv"))
-    return tuple(offer for path in paths for offer in read_price_table(path, path.stem, sources))
+    managed = read_managed(directory / "managed.csv", sources)
+    return tuple(offer for path in paths for offer in read_price_table(path, path.stem, sources, managed))
 
 
-def read_price_table(path: Path, provider: str, sources: Sources) -> tuple[Offer, ...]:
-    """What one provider sells where, in the order of the file."""
-    return tuple(_offer(provider, row, sources) for row in read_records(path))
+def read_price_table(
+    path: Path, provider: str, sources: Sources, managed: Mapping[Place, Managed]
+) -> tuple[Offer, ...]:
+    """What one provider sells where, in the order of the file.
+
+    Args:
+        path: the file.
+        provider: whose it is.
+        sources: titles of what it names.
+        managed: what services that run endpoints ask for the same machines.
+    """
+    offers = (_offer(provider, row, sources) for row in read_records(path))
+    if not any(owner == provider for owner, _, _ in managed):
+        return tuple(offers)
+    return tuple(replace(offer, managed=_managed_of(offer, managed)) for offer in offers)
+
+
+def read_managed(path: Path, sources: Sources) -> dict[Place, Managed]:
+    """Services that run endpoints on machines, by provider, region ("": each that has none of its own) and type."""
+    return {
+        (row.text("provider"), row.optional_text("region"), row.text("instance_type")): Managed(
+            row.text("service"), _price(row, sources, "")
+        )
+        for row in read_records(path)
+    }
+
+
+def _managed_of(offer: Offer, managed: Mapping[Place, Managed]) -> Managed | None:
+    places = ((offer.provider, region, offer.instance_type) for region in (offer.region, ""))
+    return next((managed[place] for place in places if place in managed), None)
 
 
 def read_regions(directory: Path, sources: Sources) -> dict[tuple[str, str], Region]:

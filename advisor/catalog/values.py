@@ -28,6 +28,8 @@ class Purchase(StrEnum):
     SPOT = "spot"
     COMMITMENT = "commitment"
     """On demand at a discount for every hour of one or three years."""
+    MANAGED = "managed"
+    """By the hour from a service that runs the endpoint on it, such as SageMaker, at that service's own price."""
 
 
 class Support(StrEnum):
@@ -129,6 +131,15 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class Managed:
+    """A service that runs endpoints on a machine, and sells it by the hour at a price of its own."""
+
+    service: str
+    price: Price | None
+    """None: sold, price unknown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """An instance type in a region. A missing price is None and never 0."""
 
@@ -137,6 +148,13 @@ class Offer:
     instance_type: str
     on_demand: Price | None
     spot: Price | None
+    managed: Managed | None = None
+    """None: no such service is known for it."""
+
+    @property
+    def managed_price(self) -> Price | None:
+        """What the machine costs at the service that runs endpoints on it."""
+        return self.managed.price if self.managed else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import Catalog, load_catalog
+from advisor.catalog.planning import Serverless, TokenPrice
 from advisor.catalog.values import Accelerator, Offer
 from advisor.cli.catalog_import import command as import_command
 from advisor.cli.catalog_lock import lock_command
@@ -105,6 +106,65 @@ def list_accelerators(output_format: str, output: Path | None) -> None:
         deliver(_accelerator_table(entries), output)
     else:
         deliver(_serialise(entries, tuple(entries[0]), output_format), output)
+
+
+@command.command("serverless")
+@_format_option
+@output_option
+def list_serverless(output_format: str, output: Path | None) -> None:
+    """List services that run a container with an accelerator, with USD for an hour in which it runs."""
+    entries = [_serverless_entry(one) for one in load_catalog().serverless]
+    _deliver(entries, output_format, output)
+
+
+@command.command("tokens")
+@click.argument("name", default="")
+@_format_option
+@output_option
+def list_tokens(name: str, output_format: str, output: Path | None) -> None:
+    """List models that are sold by the token, in USD for a million of them; only those with NAME in theirs."""
+    found = [one for one in load_catalog().every_token_price if name.casefold() in one.name.casefold()]
+    if not found:
+        raise InputError(
+            f"no model that is sold by the token has '{name}' in its name", hint="ask without NAME for all"
+        )
+    _deliver([_token_entry(one) for one in found], output_format, output)
+
+
+def _deliver(entries: Sequence[Entry], output_format: str, output: Path | None) -> None:
+    """Entries with the same keys, in the format that is asked for."""
+    keys = tuple(entries[0])
+    if output_format == "table":
+        rows = [[_show(entry[key]) for key in keys] for entry in entries]
+        deliver(render_table(tuple(key.replace("_", " ") for key in keys), rows) + "\n", output)
+    else:
+        deliver(_serialise(entries, keys, output_format), output)
+
+
+def _serverless_entry(one: Serverless) -> Entry:
+    return {
+        "provider": one.provider,
+        "service": one.service,
+        "accelerator": one.accelerator,
+        "regions": ";".join(one.regions),
+        "usd_per_hour": one.usd_per_hour,
+        "vcpus": _whole(one.vcpus),
+        "memory_gib": _whole(one.memory_gib),
+        "quality": one.provenance.quality.value,
+        "as_of": one.provenance.as_of,
+    }
+
+
+def _token_entry(one: TokenPrice) -> Entry:
+    return {
+        "name": one.name,
+        "weights": one.model,
+        "input_usd_per_million": one.input_usd_per_million,
+        "cached_usd_per_million": one.cached_usd_per_million,
+        "output_usd_per_million": one.output_usd_per_million,
+        "context_tokens": one.context_tokens,
+        "as_of": one.provenance.as_of,
+    }
 
 
 def select(catalog: Catalog, filters: Filters) -> list[Offer]:

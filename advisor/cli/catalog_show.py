@@ -78,7 +78,7 @@ def _rows(catalog: LayeredCatalog, machine: InstanceType) -> Iterator[dict[str, 
     listed = _by_region(catalog.listed_offers, machine)
     own = _by_region(catalog.as_listed().offers, machine)
     for region in sorted({region for offers in layers.values() for region in offers}):
-        for purchase in (Purchase.ON_DEMAND, Purchase.SPOT):
+        for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
             counts = _price(layers["negotiated"].get(region), purchase)
             is_listed = counts == _price(listed.get(region), purchase)
             is_own = counts == _price(own.get(region), purchase)
@@ -99,7 +99,7 @@ def _of_region(
         if offer is None or (layer == "negotiated" and winner != layer):
             continue
         price = _price(offer, purchase)
-        if price is None and purchase is Purchase.SPOT:
+        if price is None and (purchase is Purchase.SPOT or (purchase is Purchase.MANAGED and not offer.managed)):
             continue
         yield {
             "region": region,
@@ -116,7 +116,8 @@ def _of_region(
 def _price(offer: Offer | None, purchase: Purchase) -> Price | None:
     if offer is None:
         return None
-    return offer.on_demand if purchase is Purchase.ON_DEMAND else offer.spot
+    by_purchase = {Purchase.SPOT: offer.spot, Purchase.MANAGED: offer.managed_price}
+    return by_purchase.get(purchase, offer.on_demand)
 
 
 def _by_region(offers: Sequence[Offer], machine: InstanceType) -> Mapping[str, Offer]:

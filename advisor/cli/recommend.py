@@ -72,6 +72,12 @@ _RELAX = {
     help="With --prometheus: PEM file of the authority that signed its certificate.",
 )
 @click.option(
+    "--compare",
+    multiple=True,
+    metavar="SERVICE/MODEL",
+    help="Compare the fleet with a model that is sold by the token, such as openai/gpt-5-mini. Repeatable.",
+)
+@click.option(
     "--terraform",
     "terraform_dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -103,6 +109,7 @@ def command(
     window: timedelta,
     token_file: Path | None,
     ca_file: Path | None,
+    compare: tuple[str, ...],
     terraform_dir: Path | None,
     max_price_age: int | None,
     lock: Path | None,
@@ -121,7 +128,7 @@ def command(
     if workload.is_dir():
         from advisor.cli.estate import recommend_estate  # noqa: PLC0415 - most runs plan one workload
 
-        _refuse_beside_directory(every_variant, (terraform_dir, previous, prometheus, max_price_age, lock))
+        _refuse_beside_directory(every_variant, (terraform_dir, previous, prometheus, max_price_age, lock, *compare))
         recommend_estate(workload, output_format, output, calibration, Spread(jobs, backend, scheduler))
         return
     if output is not None and output.is_dir():
@@ -132,7 +139,7 @@ def command(
             workload,
             every_variant=every_variant,
             progress=progress,
-            basis=Basis(calibration, locked_catalog(read_lock(lock)) if lock else None),
+            basis=Basis(calibration, locked_catalog(read_lock(lock)) if lock else None, compare),
             previous=running,
             prometheus=_watched(prometheus, selector, window, token_file, ca_file),
         )
@@ -148,7 +155,7 @@ def command(
 
 def _refuse_beside_directory(every_variant: bool, given: Sequence[object]) -> None:
     if every_variant or any(one is not None for one in given):
-        names = "--all, --previous, --prometheus, --terraform, --max-price-age and --lock"
+        names = "--all, --previous, --prometheus, --terraform, --max-price-age, --lock and --compare"
         raise click.UsageError(f"{names} are for one workload file")
 
 

@@ -222,6 +222,8 @@ class ComputeGroup:
     is_spot: bool
     is_serverless: bool
     """A service that runs and is paid for by the request, and may scale to zero."""
+    is_managed: bool
+    """A service that runs the endpoint on instances of its own, and sells them by the hour."""
     commitments: tuple[str, ...]
     """Instrument, term and payment of what the plan buys ahead for it; bought in the console, not by code."""
     committed_instances: int

@@ -24,7 +24,7 @@ from advisor.codegen.model import (
 )
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.quoting import slug
-from advisor.codegen.selection import Choice, Member
+from advisor.codegen.selection import MANAGED, Choice, Member
 from advisor.codegen.serving import container_of
 from advisor.codegen.summary import summary_of
 from advisor.codegen.timetable import scheduled_sizes
@@ -180,6 +180,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         platform=platform,
         is_spot=serves.purchase == "spot",
         is_serverless=serves.purchase == "serverless",
+        is_managed=serves.purchase == MANAGED,
         commitments=member.commitments,
         committed_instances=member.committed_instances,
         instances=instances,
@@ -252,7 +253,7 @@ def group_keys(members: Sequence[Member]) -> tuple[str, ...]:
 
 def _group_name(member: Member) -> str:
     purchase = member.serves.purchase
-    kind = purchase if purchase in ("spot", "serverless") else "on-demand"
+    kind = purchase if purchase in ("spot", "serverless", MANAGED) else "on-demand"
     return f"{member.serves.region} {member.serves.instance_type.removeprefix('Standard_')} {_split(member)} {kind}"
 
 
@@ -324,5 +325,6 @@ def _digest(plan: Plan, choice: Choice) -> str:
         replace(plan, options=options, rejected=(), nearest_misses=(), fleet=fleet, measure_first=None, question=None)
     )
     del document["token_apis"]  # a comparison: no code is made of it
+    document["workload"] = {key: one for key, one in plan.workload.items() if key != "compare"}
     interchangeable = [interchangeable_types(plan, member) for member in choice.members]
     return digest(document | {"interchangeable_types": interchangeable})

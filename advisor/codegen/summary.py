@@ -74,7 +74,7 @@ def _headline(member: "Member") -> str:
     if one.pipeline_parallel > 1:
         split += f", pipeline parallel {one.pipeline_parallel}"
     each = "1 replica" if one.replicas_per_instance == 1 else f"{one.replicas_per_instance} replicas"
-    purchase = one.purchase if one.purchase in ("spot", "serverless") else "on demand"
+    purchase = one.purchase if one.purchase in ("spot", "serverless", "managed") else "on demand"
     machine = f"{one.instance_type} ({one.accelerator_count:g} × {one.accelerator}, {purchase})"
     cache = "unquantised" if one.kv_precision == "auto" else one.kv_precision
     few, many = min(member.hours), max(member.hours)

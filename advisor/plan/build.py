@@ -18,7 +18,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.narrowing import measure_first
 from advisor.plan.question import question_document
 from advisor.plan.sizing import Sized
-from advisor.plan.token_apis import TokenApi, token_apis
+from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis, too_long_for
 from advisor.plan.values import CurrentCost, Option, Plan, PlanProvenance, Predicted, Savings
 from advisor.requirements import Requirements
 
@@ -71,19 +71,26 @@ def build_plan(
             calibration_version=calibration_version,
             input_digest=digest(question),
         ),
-        notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes))),
+        notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes, *_not_compared(requirements, catalog)))),
         measure_first=measure_first(options),
         fleet=choice.fleet,
         conflict=choice.conflict,
-        token_apis=_token_apis(requirements, catalog),
+        token_apis=_token_apis(requirements, choice.fleet, catalog),
         question=question,
     )
 
 
-def _token_apis(requirements: Requirements, catalog: Catalog) -> tuple[TokenApi, ...]:
-    demand, tokens = demand_document(requirements.demand), requirements.demand.tokens
-    name = catalogued_name(requirements.workload.model)
-    return token_apis(catalog, name, demand, tokens.prefix_cache_hit_ratio, requirements.context_tokens)
+def _token_apis(requirements: Requirements, fleet: Fleet | None, catalog: Catalog) -> tuple[TokenApi, ...]:
+    workload, tokens = requirements.workload, requirements.demand.tokens
+    demand = TokenDemand.of(
+        demand_document(requirements.demand), tokens.prefix_cache_hit_ratio, requirements.context_tokens
+    )
+    usd_per_month = None if fleet is None else fleet.cost.total_usd_per_month
+    return token_apis(catalog, catalogued_name(workload.model), demand, workload.compare, usd_per_month)
+
+
+def _not_compared(requirements: Requirements, catalog: Catalog) -> tuple[str, ...]:
+    return too_long_for(catalog, requirements.workload.compare, requirements.context_tokens)
 
 
 def nearest_misses(rejections: Sequence[Rejection]) -> tuple[Rejection, ...]:
@@ -134,6 +141,7 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "users": plain(dict(workload.users), "users"),
         "residency": list(workload.residency),
         "routing": workload.routing.value,
+        "compare": list(workload.compare),
         "scaling": plain(workload.scaling, "scaling"),
         "commitments": plain(workload.commitments, "commitments"),
         "as_of": plain(workload.as_of, "as_of"),

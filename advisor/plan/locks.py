@@ -13,7 +13,7 @@ from advisor.atomic_files import write_text
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.loading import load_catalog
 from advisor.catalog.planning import Commitment, CommitmentPrice
-from advisor.catalog.values import Offer, Price, Provenance, Quality
+from advisor.catalog.values import Managed, Offer, Price, Provenance, Quality
 from advisor.errors import InputError
 from advisor.plan.document import digest
 
@@ -77,7 +77,7 @@ class Lock:
     @property
     def _dates(self) -> list[str]:
         paid = [one for one in self.offers if place_of(one) in self.chosen] or self.offers
-        prices = (price for offer in paid for price in (offer.on_demand, offer.spot))
+        prices = (price for offer in paid for price in (offer.on_demand, offer.spot, offer.managed_price))
         return [price.provenance.as_of for price in prices if price is not None]
 
 
@@ -161,6 +161,7 @@ def _document(lock: Lock) -> dict[str, Any]:
                 "chosen": place_of(one) in lock.chosen,
                 "on_demand": _price_cells(one.on_demand),
                 "spot": _price_cells(one.spot),
+                "managed": one.managed and {"service": one.managed.service, "price": _price_cells(one.managed.price)},
                 "commitments": [_commitment_cells(price) for price in prices],
             }
             for one, prices in lock.commitments.items()
@@ -197,7 +198,13 @@ def _commitment_cells(price: CommitmentPrice) -> dict[str, Any]:
 
 
 def _offer(cells: Mapping[str, Any]) -> tuple[Offer, tuple[CommitmentPrice, ...]]:
-    offer = Offer(*_place(cells), on_demand=_price(cells["on_demand"]), spot=_price(cells["spot"]))
+    managed = cells.get("managed")  # locks of older versions have none
+    offer = Offer(
+        *_place(cells),
+        on_demand=_price(cells["on_demand"]),
+        spot=_price(cells["spot"]),
+        managed=Managed(managed["service"], _price(managed["price"])) if managed else None,
+    )
     return offer, tuple(_commitment(one, cells["provider"]) for one in cells["commitments"])
 
 

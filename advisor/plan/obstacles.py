@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 from advisor.candidates import ANY, Candidate, Matches, Rejection, judge
 from advisor.catalog import Catalog
+from advisor.catalog.values import Purchase
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import serve
-from advisor.plan.sizing import size_all
+from advisor.plan.sizing import SERVICE, size_all
 from advisor.requirements import Requirements
 from advisor.workload.values import PRECISIONS
 
@@ -109,6 +110,8 @@ def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalo
         return f"{_LIMITS[code]}={rejection.needed:.0f}"
     if code == "price_unknown":
         return f"price.{name}=USD per hour"
+    if code == "not_sold" and rejection.unit == SERVICE:
+        return f"purchase={Purchase.ON_DEMAND}"
     if code == "not_sold":
         return _sold_in(catalog, rejection.provider, name)
     return _other_precisions(rejection, requirements, catalog) if code in _FITTING else ""

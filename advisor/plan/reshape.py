@@ -10,7 +10,7 @@ from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.demand.values import ArrivalRate, Demand, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
 
-PRICED = (Purchase.ON_DEMAND, Purchase.SPOT)
+PRICED = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED)
 """Ways of buying that have a price of their own in an offer; those of commitments follow from it."""
 
 _SUPPOSED = Provenance("supposed", "", Quality.RECALLED)
@@ -87,14 +87,20 @@ def with_price(offer: Offer, text: str, kinds: Sequence[Purchase]) -> Offer:
             return price
         return Price(amount_of(text, price.usd_per_hour if price else 1.0), _SUPPOSED)
 
+    managed = offer.managed and replace(offer.managed, price=supposed(Purchase.MANAGED, offer.managed_price))
     return replace(
-        offer, on_demand=supposed(Purchase.ON_DEMAND, offer.on_demand), spot=supposed(Purchase.SPOT, offer.spot)
-    )  # fmt: skip
+        offer,
+        on_demand=supposed(Purchase.ON_DEMAND, offer.on_demand),
+        spot=supposed(Purchase.SPOT, offer.spot),
+        managed=managed,
+    )
 
 
 def known_prices(offers: Sequence[Offer], kinds: Sequence[Purchase]) -> list[float]:
     """USD per hour of each price of these kinds that is known."""
-    prices = [
-        offer.on_demand if kind is Purchase.ON_DEMAND else offer.spot for offer in offers for kind in kinds
-    ]  # fmt: skip
+    by_kind = [
+        {Purchase.ON_DEMAND: offer.on_demand, Purchase.SPOT: offer.spot, Purchase.MANAGED: offer.managed_price}
+        for offer in offers
+    ]
+    prices = [of_offer[kind] for of_offer in by_kind for kind in kinds]
     return [price.usd_per_hour for price in prices if price is not None]

@@ -61,6 +61,11 @@ def serverless_offers(
         if service.provider not in providers or not wanted:
             continue
         machine = _as_instance_type(service)
+        if service.usd_per_hour is None:
+            reason = f"{service.service} has it, and its price is not known"
+            shortfall = Shortfall("price_unknown", "USD/h", "a known price", None, reason)
+            yield from (reject(machine, shortfall, region=region) for region in wanted)
+            continue
         if service.cold_start_seconds is None:
             reason = "how long its containers take to start is not known"
             yield reject(machine, Shortfall("cold_start", "s", "a known start", None, reason))

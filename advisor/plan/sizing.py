@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from advisor.candidates import ANY, Candidate, Rejection, Shortfall, reject, reject_candidate
 from advisor.catalog import Catalog
-from advisor.catalog.values import Offer, Price, Purchase
+from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cost import Cost, cost_of
 from advisor.performance.stage import Served
 from advisor.requirements import Requirements
+
+SERVICE = "services"
+"""Unit of a rejection that a service is missing for, where others are about regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,15 @@ def _price(
     return Sized(served, offer, purchase, count.instances, count.replicas, cost)
 
 
+def no_service(machine: InstanceType, region: str) -> Rejection:
+    """Why a machine cannot be had as a managed endpoint."""
+    reason = "no service is known to run endpoints on it"
+    return reject(machine, Shortfall("not_sold", SERVICE, "a managed endpoint", 0, reason), region=region)
+
+
 def _no_price(candidate: Candidate, offer: Offer, purchase: Purchase) -> Rejection:
+    if purchase is Purchase.MANAGED and offer.managed is None:
+        return no_service(candidate.instance_type, offer.region)
     kind = purchase.value.replace("_", " ")
     shortfall = Shortfall(
         "price_unknown", "USD/h", f"{kind} price", None, f"sold there, but the {kind} price is not known"

@@ -3,11 +3,12 @@
 Such a service gives no latency target and no place: it is a comparison, and never an option.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from advisor.catalog import Catalog
+from advisor.catalog.planning import TokenPrice
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 _MILLION = 1e6
@@ -16,45 +17,123 @@ _MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class TokenApi:
-    """A service that serves the same weights."""
+    """A service that would answer the same requests."""
 
     provider: str
     api_model: str
-    """What the service calls them."""
+    """What the service calls the model."""
     total_usd_per_month: float
     """Mean demand × list price; no volume discount."""
     input_usd_per_million: float
     output_usd_per_million: float
     price_source: str
     price_as_of: str
+    same_weights: bool = True
+    """Whether it serves the weights of the workload; others answer otherwise."""
+    asked: bool = False
+    """Whether the workload names it."""
+    break_even_requests_per_second: float | None = None
+    """Mean rate from which the fleet as planned costs less, should it carry it; None without a fleet."""
+
+    @property
+    def name(self) -> str:
+        """The service and its model, as a workload file names them."""
+        return f"{self.provider}/{self.api_model}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDemand:
+    """A month of requests as a seller of tokens counts them."""
+
+    requests_per_second: float
+    input_tokens: float
+    """Of a request, on average."""
+    output_tokens: float
+    cached_ratio: float
+    """Share of the tokens sent that a cache holds."""
+    context_tokens: int
+    """Longest request."""
+
+    @classmethod
+    def of(cls, demand: Mapping[str, Any], cached_ratio: float, context_tokens: int) -> "TokenDemand":
+        """From the plan's document of the demand."""
+        mean = {key: demand[key]["mean"] for key in ("requests_per_second", "input_tokens", "output_tokens")}
+        return cls(**mean, cached_ratio=cached_ratio, context_tokens=context_tokens)
+
+    def fits(self, price: TokenPrice) -> bool:
+        """Whether the price holds for the longest request."""
+        return price.context_tokens is None or price.context_tokens >= self.context_tokens
+
+    def usd_per_request(self, price: TokenPrice) -> float:
+        """A mean request at list price."""
+        full, cached = price.input_usd_per_million, price.cached_usd_per_million
+        per_input = (1 - self.cached_ratio) * full + self.cached_ratio * (full if cached is None else cached)
+        return (self.input_tokens * per_input + self.output_tokens * price.output_usd_per_million) / _MILLION
 
 
 def token_apis(
-    catalog: Catalog, model: str, demand: Mapping[str, Any], cached_ratio: float, context_tokens: int
+    catalog: Catalog,
+    model: str,
+    demand: TokenDemand,
+    asked: Sequence[str] = (),
+    fleet_usd_per_month: float | None = None,
 ) -> tuple[TokenApi, ...]:
-    """The cheapest services for a month of the mean demand, one entry for each provider.
+    """A month of the mean demand at services that sell tokens, cheapest first.
+
+    Those that serve the same weights: the cheapest entry of each provider, five at most. Those that are asked for: all
+    whose price holds for the longest request.
 
     Args:
         catalog: prices of tokens.
         model: name of the weights in the catalog.
-        demand: the plan's document of the demand.
-        cached_ratio: share of the tokens sent that a cache holds.
-        context_tokens: longest request; services that take less are left out.
+        demand: what is asked of them.
+        asked: services and models that the user named.
+        fleet_usd_per_month: what they are compared with.
+
+    Raises:
+        InputError: a name that the catalog does not know.
     """
-    requests = demand["requests_per_second"]["mean"] * SECONDS_PER_HOUR * HOURS_PER_MONTH
-    sent, answered = (requests * demand[key]["mean"] / _MILLION for key in ("input_tokens", "output_tokens"))
-    cheapest: dict[str, TokenApi] = {}
-    for price in catalog.token_prices(model):
-        if price.context_tokens is not None and price.context_tokens < context_tokens:
-            continue
-        cached = price.input_usd_per_million if price.cached_usd_per_million is None else price.cached_usd_per_million
-        per_input = (1 - cached_ratio) * price.input_usd_per_million + cached_ratio * cached
-        total = round(sent * per_input + answered * price.output_usd_per_million, 2)
-        found = TokenApi(
-            price.provider, price.api_model, total, price.input_usd_per_million, price.output_usd_per_million,
-            price.provenance.source, price.provenance.as_of,
-        )  # fmt: skip
-        known = cheapest.get(price.provider)
-        if known is None or (total, found.api_model) < (known.total_usd_per_month, known.api_model):
-            cheapest[price.provider] = found
-    return tuple(sorted(cheapest.values(), key=lambda one: (one.total_usd_per_month, one.provider))[:_MOST])
+    named = {price.name: price for price in map(catalog.token_price, asked) if demand.fits(price)}
+    cheapest: dict[str, TokenPrice] = {}
+    for price in sorted(catalog.token_prices(model), key=lambda one: (demand.usd_per_request(one), one.api_model)):
+        if demand.fits(price):
+            cheapest.setdefault(price.provider, price)
+    by_price = sorted(cheapest.values(), key=lambda one: (demand.usd_per_request(one), one.provider))
+    chosen = named | {price.name: price for price in by_price[:_MOST]}
+    found = (
+        _priced(price, demand, fleet_usd_per_month, same_weights=price.model == model != "", asked=name in named)
+        for name, price in chosen.items()
+    )
+    return tuple(sorted(found, key=lambda one: (one.total_usd_per_month, one.name)))
+
+
+def too_long_for(catalog: Catalog, asked: Sequence[str], context_tokens: int) -> tuple[str, ...]:
+    """Notes on what is asked for and cannot be compared: the longest request costs more there, or is refused."""
+    prices = (catalog.token_price(name) for name in asked)
+    return tuple(
+        f"not compared with {price.name}: its price holds for requests of up to {price.context_tokens:,} tokens, and "
+        f"the longest here has {context_tokens:,}"
+        for price in prices
+        if price.context_tokens is not None and price.context_tokens < context_tokens
+    )
+
+
+def _priced(
+    price: TokenPrice, demand: TokenDemand, fleet_usd_per_month: float | None, *, same_weights: bool, asked: bool
+) -> TokenApi:  # fmt: skip
+    usd_per_request = demand.usd_per_request(price)
+    seconds = SECONDS_PER_HOUR * HOURS_PER_MONTH
+    return TokenApi(
+        provider=price.provider,
+        api_model=price.api_model,
+        total_usd_per_month=round(demand.requests_per_second * seconds * usd_per_request, 2),
+        input_usd_per_million=price.input_usd_per_million,
+        output_usd_per_million=price.output_usd_per_million,
+        price_source=price.provenance.source,
+        price_as_of=price.provenance.as_of,
+        same_weights=same_weights,
+        asked=asked,
+        break_even_requests_per_second=(
+            None if fleet_usd_per_month is None else fleet_usd_per_month / seconds / usd_per_request
+        ),
+    )

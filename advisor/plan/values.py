@@ -153,7 +153,8 @@ class Plan:
     conflict: Conflict | None = None
     """Why there is no fleet, where limits exclude each other."""
     token_apis: tuple[TokenApi, ...] = ()
-    """What services that sell tokens would ask for the same weights and demand: a comparison, no option."""
+    """What services that sell tokens would ask for the same weights, or another model that the workload names, and the
+    mean demand: a comparison, no option."""
     question: Mapping[str, Any] | None = None
     """What was asked, to the last bit: workload, model and demand, from which the same plan can be made again."""
     schema: str = SCHEMA

@@ -53,6 +53,8 @@ def _count(group: FleetGroup) -> str:
 
 
 def _purchase(group: FleetGroup) -> str:
+    if group.purchase == Paid.MANAGED:
+        return group.commitment
     if group.purchase != Paid.COMMITMENT:
         return purchase_words(group.purchase)
     _, term, _ = group.commitment.rsplit(", ", 2)
@@ -189,8 +191,9 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
         return
     same = abs(static.saved_ratio) < _SAME
     verb = f"saves {static.saved_ratio:.0%}" if static.saved_ratio > 0 else f"adds {-static.saved_ratio:.0%}"
+    paid = "as endpoints" if all(group.purchase == Paid.MANAGED for group in fleet.groups) else "on demand"
     yield (
-        f"static peak: {static.instances} × {static.instance_type} in {static.region}, on demand around the clock, "
+        f"static peak: {static.instances} × {static.instance_type} in {static.region}, {paid} around the clock, "
         f"would be {usd(static.compute_usd_per_month)} of compute; the fleet {'costs the same' if same else verb}"
     )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import MeasureFirst, Option, Plan
 from advisor.report.fleet_words import (
     fleet_words,
@@ -15,8 +14,6 @@ from advisor.report.fleet_words import (
 from advisor.report.limits_words import conflict_words
 from advisor.report.price_age import oldest_price
 from advisor.report.words import floor_words, savings_words, slo_words, usd
-
-_SHOWN_APIS = 3
 
 
 def heading(plan: Plan) -> list[str]:
@@ -69,18 +66,7 @@ def remarks(plan: Plan) -> list[str]:
         lines += _steady_words(plan.options)
     if plan.measure_first is not None:
         lines.append(_measure_words(plan.options, plan.measure_first))
-    if plan.token_apis:
-        lines.append(_token_words(plan.token_apis))
     return [*lines, *plan.notes]
-
-
-def _token_words(apis: Sequence[TokenApi]) -> str:
-    """What the same tokens would cost by the token."""
-    named = ", ".join(f"{usd(one.total_usd_per_month)} at {one.provider}" for one in apis[:_SHOWN_APIS])
-    return (
-        f"by the token, the same weights would be {named} a month (mean demand at the list prices of "
-        f"{apis[0].price_as_of}; no latency target, no volume discount)"
-    )
 
 
 def _steady_words(options: Sequence[Option]) -> list[str]:

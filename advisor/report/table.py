@@ -9,6 +9,7 @@ from advisor.report.plan_words import advice, heading, remarks
 from advisor.report.scaling_words import scaling_lines
 from advisor.report.sections import Section, markdown_list, sections_markdown, sections_text
 from advisor.report.text_table import escape_markdown
+from advisor.report.token_words import token_section
 from advisor.report.words import OPTION_HEADERS, option_cells, rejection_counts
 
 SHOWN_OPTIONS = 5
@@ -46,6 +47,8 @@ def _sections(plan: Plan, shown: int) -> list[Section]:
     if plan.options:
         rows = tuple(option_cells(option) for option in plan.options[:shown])
         sections.append(Section(*_options_title(plan, len(rows)), headers=OPTION_HEADERS, rows=rows))
+    if plan.token_apis:
+        sections.append(token_section(plan))
     if plan.nearest_misses:
         sections.append(Section("nearest misses", headers=_MISS_HEADERS, rows=_miss_rows(plan.nearest_misses)))
     if plan.rejected:

@@ -22,7 +22,7 @@ from advisor.yaml_fields import Field, read_document
 
 _KEYS = (
     "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",
-    "limits", "users", "residency", "commitments", "scaling", "routing", "as_of",
+    "limits", "users", "residency", "commitments", "scaling", "routing", "as_of", "compare",
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
 _WITHIN = "within_ratio"
@@ -79,6 +79,7 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
         scaling=read_scaling(fields.get("scaling")),
         routing=Routing(fields["routing"].choice(_ROUTINGS)) if "routing" in fields else Routing.WEIGHTED,
         as_of=fields["as_of"].date() if "as_of" in fields else None,
+        compare=fields["compare"].texts() if "compare" in fields else (),
     )
 
 

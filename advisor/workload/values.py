@@ -209,6 +209,8 @@ class Workload:
     routing: Routing = Routing.WEIGHTED
     as_of: dt.date | None = None
     """Day of planning, for what expires; None: today."""
+    compare: tuple[str, ...] = ()
+    """Models of services that sell tokens, to compare the fleet with: anthropic/claude-haiku-4-5."""
     running: tuple[tuple[str, int], ...] = ()
     """Fleet of a previous plan, which a new one has to pay for leaving: provider/region/type and instances."""
 

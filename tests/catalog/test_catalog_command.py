@@ -171,3 +171,21 @@ def test_the_result_can_go_to_a_file(tmp_path):
     result = run("list", "--accelerator", "L4", "--format", "json", "-o", str(path))
     assert result.stdout == ""
     assert {entry["accelerator"] for entry in json.loads(path.read_text())} == {"L4"}
+
+
+def test_services_by_the_second_show_unknown_prices():
+    """Null for programs, a quality that says so for people."""
+    entries = json.loads(run("serverless", "--format", "json").stdout)
+    assert len(entries) == len(load_catalog().serverless)
+    rtx = next(entry for entry in entries if entry["accelerator"] == "RTX-PRO-6000")
+    assert (rtx["usd_per_hour"], rtx["quality"]) == (None, "unpriced")
+    assert "unpriced" in run("serverless").stdout
+
+
+def test_models_by_the_token_are_found_by_a_part_of_their_name():
+    """As `compare` in a workload file names them; nothing found is told."""
+    entries = json.loads(run("tokens", "claude-haiku-4", "--format", "json").stdout)
+    assert {"anthropic/claude-haiku-4-5"} < {entry["name"] for entry in entries}
+    assert len(json.loads(run("tokens", "--format", "json").stdout)) == len(load_catalog().every_token_price)
+    with pytest.raises(InputError, match="no model that is sold by the token"):
+        run("tokens", "gpt-99")

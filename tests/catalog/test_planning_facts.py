@@ -239,14 +239,21 @@ def test_what_a_cold_start_is_made_of():
 
 def test_accelerators_by_the_second():
     """An L4 on Cloud Run comes with 4 processors and 16 GiB: 1.05 USD/h; what is not said is None."""
-    by_key = {(each.provider, each.service, each.accelerator): each for each in CATALOG.serverless}
+    by_key = {(each.provider, each.service, each.accelerator): each for each in CATALOG.serverless if each.usd_per_hour}
     cloud_run = by_key["gcp", "Cloud Run", "L4"]
     assert cloud_run.usd_per_hour == pytest.approx(1.05, abs=0.01)
     assert (cloud_run.vcpus, cloud_run.memory_gib, cloud_run.cold_start_seconds) == (4, 16, 5)
     assert cloud_run.idle_seconds is None
     assert by_key["runpod", "Serverless flex", "L4"].usd_per_hour == pytest.approx(0.684)
     assert by_key["modal", "Functions", "H100-SXM"].usd_per_hour == pytest.approx(3.9492)
-    assert not [each for each in CATALOG.serverless if each.provider == "azure"]
+    container_app = by_key["azure", "Container Apps", "A100-80GB-PCIe"]
+    assert container_app.usd_per_hour == pytest.approx(3600 * (0.000529 + 24 * 0.000024 + 220 * 0.000003))
+    assert (container_app.vcpus, container_app.memory_gib) == (24, 220)
+    unpriced = {(each.service, each.accelerator) for each in CATALOG.serverless if each.usd_per_hour is None}
+    assert unpriced == {
+        ("Cloud Run", "L4"), ("Cloud Run", "RTX-PRO-6000"), ("Container Apps", "T4"),
+        ("Container Apps", "A100-80GB-PCIe"),
+    }  # fmt: skip
 
 
 def test_no_table_is_read_before_it_is_asked_for(tmp_path):

@@ -140,6 +140,7 @@ def test_every_offer_has_a_machine_and_a_region():
         ("cold_start.csv", ["name"]),
         ("egress.csv", ["provider", "region", "destination"]),
         ("serverless.csv", ["provider", "service", "accelerator"]),
+        ("managed.csv", ["provider", "instance_type", "region"]),
         ("partitions.csv", ["accelerator", "profile"]),
         ("token_prices.csv", ["model", "provider", "api_model"]),
         *((f"prices/{provider}.csv", ["instance_type", "region"]) for provider in CATALOG.providers),

@@ -156,9 +156,12 @@ def test_a_service_is_a_column_with_the_speed_of_its_accelerator():
 
 
 def test_services_out_of_scope_are_left_out():
-    """Another provider's services, or those of other regions, are no offers; an unknown start is a rejection."""
+    """Another provider's services, or those of other regions, are no offers; an unknown start or price is a rejection."""
     assert not list(serverless_offers(CATALOG, ("aws",)))
-    assert not list(serverless_offers(CATALOG, ("gcp",), ("europe-west4",)))
+    assert not list(serverless_offers(CATALOG, ("gcp",), ("europe-west6",)))
+    (unpriced,) = serverless_offers(CATALOG, ("gcp",), ("europe-west4",))
+    assert (unpriced.code, unpriced.region) == ("price_unknown", "europe-west4")
+    assert "its price is not known" in unpriced.message
     outcomes = list(serverless_offers(CATALOG, ("runpod",)))
     assert outcomes
     assert all(isinstance(one, Rejection) and one.code == "cold_start" for one in outcomes)

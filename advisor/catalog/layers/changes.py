@@ -75,6 +75,7 @@ def _of(old: Offer | None, new: Offer | None, known_types: set[tuple[str, str]])
         return
     yield from _price(place, Purchase.ON_DEMAND, old.on_demand, new.on_demand)
     yield from _price(place, Purchase.SPOT, old.spot, new.spot)
+    yield from _price(place, Purchase.MANAGED, old.managed_price, new.managed_price)
 
 
 def _price(place: tuple[str, str, str], purchase: Purchase, old: Price | None, new: Price | None) -> Iterator[Change]:

@@ -5,7 +5,7 @@ Where those know no price, or none that is well founded, what was imported from 
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.importing import with_imported
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
-from advisor.catalog.planning import Commitment
+from advisor.catalog.planning import Commitment, Serverless
 from advisor.catalog.values import InstanceType, Offer
 from advisor.tables import read_rows
 
@@ -101,6 +101,19 @@ class LayeredCatalog(Catalog):
         return (*self.problems, *self.overlay.expired(self.today))
 
     @cached_property
+    def serverless(self) -> tuple[Serverless, ...]:
+        """A refreshed price takes the place of the shipped one for the same region."""
+        newer = [
+            one
+            for snapshot in self.snapshots
+            if (snapshot.directory / "serverless.csv").is_file()  # older versions wrote none
+            for one in planning_readers.read_serverless(snapshot.directory, readers.Sources(snapshot.directory))
+        ]
+        read = {(one.provider, one.service, one.accelerator, region) for one in newer for region in one.regions}
+        kept = (_without(one, read) for one in Catalog(self.directory).serverless)
+        return (*(one for one in kept if one is not None), *newer)
+
+    @cached_property
     def _commitments(self) -> dict[tuple[str, str], list[Commitment]]:
         """A refreshed discount takes the place of shipped ones for the same family."""
         newer: dict[tuple[str, str], list[Commitment]] = {}
@@ -113,10 +126,21 @@ class LayeredCatalog(Catalog):
         return shipped | {key: [*shipped.get(key, ()), *rows] for key, rows in newer.items()}
 
 
+def _without(service: Serverless, read: Collection[tuple[str, str, str, str]]) -> Serverless | None:
+    """What is left of a row where some of its regions have a newer one; None where all have."""
+    key = (service.provider, service.service, service.accelerator)
+    left = tuple(region for region in service.regions if (*key, region) not in read)
+    if left == service.regions:
+        return service
+    return replace(service, regions=left) if left else None
+
+
 def offers_of_snapshot(snapshot: Snapshot) -> tuple[Offer, ...]:
     """Offers of a snapshot, in the order of its table."""
     sources = readers.Sources(snapshot.directory)
-    return readers.read_price_table(snapshot.directory / "prices.csv", snapshot.provider, sources)
+    path = snapshot.directory / "managed.csv"
+    managed = readers.read_managed(path, sources) if path.is_file() else {}  # older versions wrote none
+    return readers.read_price_table(snapshot.directory / "prices.csv", snapshot.provider, sources, managed)
 
 
 def capacity_blocks(snapshot: Snapshot, instance_type: str) -> tuple[Mapping[str, str], ...]:

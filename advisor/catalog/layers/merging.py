@@ -16,6 +16,7 @@ from advisor.catalog.refresh.values import (
     MachineRow,
     PriceRow,
     QuotaRow,
+    ServerlessRow,
     Sold,
 )
 from advisor.catalog.values import Accelerator, Offer, Price, Purchase, Quality
@@ -33,6 +34,13 @@ INSTANCE_COLUMNS = (
     "network_gbit_per_second", "local_nvme_gb", "interconnect", "cpu_architecture", "source", "as_of", "quality",
     "notes",
 )  # fmt: skip
+MANAGED_COLUMNS = (
+    "provider", "service", "instance_type", "region", "usd_per_hour", "source", "as_of", "quality", "notes",
+)  # fmt: skip
+SERVERLESS_COLUMNS = (
+    "provider", "service", "accelerator", "regions", "usd_per_hour", "vcpus", "memory_gib", "idle_seconds",
+    "cold_start_seconds", "source", "as_of", "quality", "notes",
+)  # fmt: skip
 BLOCK_COLUMNS = ("instance_type", "region", "zone", "starts", "duration_hours", "usd_per_hour", "as_of")
 QUOTA_COLUMNS = ("region", "code", "limit", "as_of")
 UNKNOWN_COLUMNS = ("instance_type", "accelerator")
@@ -42,6 +50,8 @@ _REFRESHED: Mapping[str, str] = {
     "azure": "Azure Retail Prices, asked directly",
     "gcp": "Google Cloud Billing Catalog, asked directly: sum of the parts",
 }
+SAGEMAKER = "SageMaker real-time"
+"""The one service whose prices for machines are asked for."""
 _SAME_DISCOUNT = 0.005
 _SHARES = (1 / 2, 1 / 4, 1 / 8)
 Place = tuple[str, str]
@@ -69,6 +79,8 @@ def tables_after(catalog: Catalog, found: Found, read_on: str) -> Mapping[str, s
     }
     return {
         "prices.csv": table_text(PRICE_COLUMNS, [row for row in prices if row["instance_type"] in known]),
+        "managed.csv": table_text(MANAGED_COLUMNS, list(_managed_rows(catalog, found, read_on, sources))),
+        "serverless.csv": table_text(SERVERLESS_COLUMNS, list(_serverless_rows(catalog, found, sources))),
         "commitments.csv": table_text(COMMITMENT_COLUMNS, commitments),
         "instances.csv": table_text(INSTANCE_COLUMNS, machines),
         "capacity_blocks.csv": table_text(
@@ -134,7 +146,36 @@ def _cells_of_price(prefix: str, row: PriceRow | None, kept: Price | None, sourc
     else:
         return {}
     names = ("usd_per_hour", "source", "as_of", "quality")
-    return {f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)}
+    return {f"{prefix}_{name}" if prefix else name: value for name, value in zip(names, values, strict=True)}
+
+
+def _managed_rows(catalog: Catalog, found: Found, read_on: str, sources: _Titles) -> Iterator[Mapping[str, Any]]:
+    """What services that run endpoints ask, as read; what was known where a region was not read to its end."""
+    read = found.prices(Purchase.MANAGED)
+    before = {place: offer.managed for place, offer in offers_of(catalog, found.provider).items() if offer.managed}
+    for place in sorted({*before, *read}, key=lambda one: (one[1], one[0])):
+        region, name = place
+        old, row = before.get(place), read.get(place)
+        if old is not None and row is None and found.covers(region, "managed"):
+            continue  # not sold there any more
+        cells = {"provider": found.provider, "service": old.service if old else SAGEMAKER, "instance_type": name}
+        price = _cells_of_price("", row, old.price if old else None, sources)
+        unpriced = {"source": sources.refreshed, "as_of": read_on, "quality": Quality.UNPRICED.value}
+        yield cells | {"region": region, "notes": ""} | (price or unpriced)
+
+
+def _serverless_rows(catalog: Catalog, found: Found, sources: _Titles) -> Iterator[Mapping[str, Any]]:
+    """Prices that were read; how long a container starts and is kept is as it was known of the service."""
+    known = {(one.provider, one.service, one.accelerator): one for one in catalog.serverless}
+    for row in found.rows:
+        if isinstance(row, ServerlessRow):
+            old = known.get((found.provider, row.service, row.accelerator))
+            values = (
+                found.provider, row.service, row.accelerator, row.region, row.usd_per_hour, row.vcpus, row.memory_gib,
+                old.idle_seconds if old else None, old.cold_start_seconds if old else None, sources.refreshed,
+                row.as_of, Quality.LISTED.value, "",
+            )  # fmt: skip
+            yield dict(zip(SERVERLESS_COLUMNS, values, strict=True))
 
 
 def _commitment_rows(catalog: Catalog, found: Found, sources: _Titles) -> Iterator[Mapping[str, Any]]:

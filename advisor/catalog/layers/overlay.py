@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.catalog.families import family_of
-from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
+from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality
 from advisor.names import suggestion
 from advisor.yaml_fields import Field, read_document
 
@@ -19,7 +19,7 @@ VERSION = "advisor.overlay/v1"
 KEYS = ("version", "discounts", "private_offers", "regions", "commitments", "quotas")
 _DISCOUNT_KEYS = ("provider", "families", "discount_ratio", "regions", "purchase", "until", "note")
 _OFFER_KEYS = ("provider", "region", "instance_type", "purchase", "usd_per_hour", "until", "note")
-_PRICED = (Purchase.ON_DEMAND.value, Purchase.SPOT.value)
+_PRICED = (Purchase.ON_DEMAND.value, Purchase.SPOT.value, Purchase.MANAGED.value)
 _ANY = "*"
 
 
@@ -88,7 +88,14 @@ class Overlay:
             offer,
             on_demand=self._price(offer, Purchase.ON_DEMAND, offer.on_demand, today),
             spot=self._price(offer, Purchase.SPOT, offer.spot, today),
+            managed=self._managed(offer, today),
         )
+
+    def _managed(self, offer: Offer, today: dt.date) -> Managed | None:
+        price = self._price(offer, Purchase.MANAGED, offer.managed_price, today)
+        if price is None or offer.managed is None:
+            return offer.managed
+        return replace(offer.managed, price=price)
 
     def _price(self, offer: Offer, purchase: Purchase, listed: Price | None, today: dt.date) -> Price | None:
         key = (offer.provider, offer.region, offer.instance_type, purchase)

@@ -9,7 +9,7 @@ from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
 from advisor.catalog.layers.merging import offers_of, tables_after
 from advisor.catalog.layers.snapshot import Snapshot, discard, stage, take
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Violation, violations
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.journal import Journal, Progress, run_tasks
 from advisor.catalog.refresh.values import Found, Question
 from advisor.catalog.values import Offer
@@ -79,6 +79,8 @@ def refresh(
     nothing = Refreshed(provider, found, held, (), None, ())
     if found.failed or not any(part == "prices" for _, part in found.complete):
         return nothing
+    if any(one.guard is Guard.NO_PRICE for one in held):
+        return nothing  # no table holds such a price, so there is nothing to compare
     today = f"{manner.clock():%Y-%m-%d}"
     gaps = [f"{gap.part} {gap.region}: {gap.reason}".strip() for gap in found.gaps]
     staged = stage(root, provider, tables_after(catalog.as_listed(), found, today), today, gaps)

@@ -23,6 +23,7 @@ from advisor.catalog.refresh.values import (
     Task,
     Unreachable,
 )
+from advisor.catalog.values import Purchase
 
 Session = Any
 """A ``boto3.Session``, or what behaves like one."""
@@ -31,6 +32,7 @@ _PRICING_REGION = "us-east-1"
 """The price list and savings plans answer for every region there."""
 _ACTIONS: Mapping[str, tuple[str, ...]] = {
     "prices": ("pricing:GetProducts",),
+    "managed": ("pricing:GetProducts",),
     "sold": ("ec2:DescribeInstanceTypeOfferings",),
     "machines": ("ec2:DescribeInstanceTypes",),
     "spot": ("ec2:DescribeSpotPriceHistory",),
@@ -52,6 +54,8 @@ _LOGIN = (
     "SignatureDoesNotMatch",
 )
 _GENERIC = "Running On-Demand"
+_HOSTING = "hosting"
+"""SageMaker's word for real-time endpoints; notebooks, training and batch are priced beside them."""
 _LINUX = "Linux/UNIX"
 _HOURS_PER_YEAR = 8760
 PAYMENTS = {"No Upfront": "no_upfront", "Partial Upfront": "partial_upfront", "All Upfront": "all_upfront"}
@@ -70,7 +74,7 @@ _SECONDS_PER_YEAR = 365 * 24 * 3600
 
 def policy() -> Mapping[str, Any]:
     """The least IAM policy that a refresh needs; none of its calls takes a resource."""
-    actions = sorted(action for actions in _ACTIONS.values() for action in actions)
+    actions = sorted({action for actions in _ACTIONS.values() for action in actions})
     statement = {"Sid": "AdvisorCatalogRefresh", "Effect": "Allow", "Action": actions, "Resource": "*"}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
@@ -98,6 +102,7 @@ class _Asker:
             "machines": self._guarded("machines", self.machines),
             "sold": self._guarded("sold", self.sold),
             "prices": self._guarded("prices", self.prices),
+            "managed": self._guarded("managed", self.managed),
             "spot": self._guarded("spot", self.spot),
             "savings_plans": self._guarded("savings_plans", self.savings_plans),
             "capacity_blocks": self._guarded("capacity_blocks", self.capacity_blocks),
@@ -130,11 +135,20 @@ class _Asker:
             "regionCode": region, "operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA",
             "capacitystatus": "Used", "marketoption": "OnDemand",
         }  # fmt: skip
+        for product in self._products("AmazonEC2", wanted):
+            yield from product_rows(product, region, self._known)
+
+    def managed(self, region: str) -> Iterator[Row]:
+        """What SageMaker asks for known machines that run real-time endpoints."""
+        for product in self._products("AmazonSageMaker", {"regionCode": region, "productFamily": "ML Instance"}):
+            yield from hosting_rows(product, region, self._known)
+
+    def _products(self, service: str, wanted: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        """Products of the price list whose attributes are these."""
         filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
         pages = self._client("pricing", _PRICING_REGION).get_paginator("get_products")
-        for page in pages.paginate(ServiceCode="AmazonEC2", Filters=filters, PaginationConfig={"PageSize": 100}):
-            for text in page["PriceList"]:
-                yield from product_rows(json.loads(text), region, self._known)
+        for page in pages.paginate(ServiceCode=service, Filters=filters, PaginationConfig={"PageSize": 100}):
+            yield from map(json.loads, page["PriceList"])
 
     def machines(self, region: str) -> Iterator[Row]:
         """Hardware of the accelerated types."""
@@ -270,13 +284,29 @@ def product_rows(product: Mapping[str, Any], region: str, known: Collection[str]
     if not accelerated or attributes.get("regionCode") != region:
         return
     yield Sold(region, name)
+    yield from _by_the_hour(product, region, name, Purchase.ON_DEMAND)
+    for term in product["terms"].get("Reserved", {}).values():
+        yield from _reserved(term, region, name)
+
+
+def hosting_rows(product: Mapping[str, Any], region: str, known: Collection[str]) -> Iterator[Row]:
+    """Price of one product of SageMaker; nothing when it is no known machine that runs real-time endpoints there.
+
+    The price list says what a product is for in ``component``, older entries in ``platoinstancetype``.
+    """
+    attributes = product["product"]["attributes"]
+    name = attributes.get("instanceName", "").removeprefix("ml.")
+    component = attributes.get("component") or attributes.get("platoinstancetype") or ""
+    if component.casefold() == _HOSTING and name in known and attributes.get("regionCode") == region:
+        yield from _by_the_hour(product, region, name, Purchase.MANAGED)
+
+
+def _by_the_hour(product: Mapping[str, Any], region: str, name: str, purchase: Purchase) -> Iterator[Row]:
     for term in product["terms"].get("OnDemand", {}).values():
         for dimension in term["priceDimensions"].values():
             if dimension["unit"] == "Hrs":
                 price = float(dimension["pricePerUnit"]["USD"])
-                yield PriceRow(region, name, "on_demand", price, term["effectiveDate"][:10])
-    for term in product["terms"].get("Reserved", {}).values():
-        yield from _reserved(term, region, name)
+                yield PriceRow(region, name, purchase.value, price, term["effectiveDate"][:10])
 
 
 def _reserved(term: Mapping[str, Any], region: str, name: str) -> Iterator[Row]:

@@ -3,12 +3,13 @@
 Facts: https://learn.microsoft.com/rest/api/cost-management/retail-prices/azure-retail-prices, read in November 2026.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from advisor.catalog.refresh.http import Client, pages
-from advisor.catalog.refresh.values import CommittedRow, PriceRow, Row, Sold, Task
+from advisor.catalog.refresh.values import CommittedRow, PriceRow, Row, ServerlessRow, Sold, Task
+from advisor.units import SECONDS_PER_HOUR
 
 URL = "https://prices.azure.com/api/retail/prices"
 _VERSION = "2023-01-01-preview"
@@ -19,12 +20,20 @@ _NOT_FOR_SALE = ("Low Priority", "Expired")
 _SPOT = " Spot"
 _HOURS = {"1 Year": (1, 8760), "3 Years": (3, 26280), "5 Years": (5, 43800)}
 """Reservation term → years, and the hours that its price is for."""
+_CONTAINERS = "Azure Container Apps"
+_PROFILES = (
+    ("T4", "Standard NC T4 v3 GPU Usage", 8, 56),
+    ("A100-80GB-PCIe", "Standard NC A100 v4 GPU Usage", 24, 220),
+)
+"""Serverless profiles: accelerator, the meter of its GPU, and what it has in vCPU and GiB, which are metered too."""
+_VCPU, _GIB = "Standard vCPU Active Usage", "Standard Memory Active Usage"
 
 
 def tasks(regions: Sequence[str], client: Client, url: str = URL) -> Iterator[Task]:
-    """One task for each region: its prices tell what is sold there too."""
+    """Two tasks for each region, machines and containers: their prices tell what is sold there too."""
     for region in regions:
         yield Task(f"{region}/prices", region, "prices", partial(_read, region, client, url))
+        yield Task(f"{region}/serverless", region, "serverless", partial(_read_containers, region, client, url))
 
 
 def _read(region: str, client: Client, url: str) -> Iterator[Row]:
@@ -35,6 +44,33 @@ def _read(region: str, client: Client, url: str) -> Iterator[Row]:
     for page in pages(client, url, parameters, "NextPageLink"):
         for item in page.get("Items") or ():
             yield from rows_of(item, region)
+
+
+def _read_containers(region: str, client: Client, url: str) -> Iterator[Row]:
+    wanted = f"serviceName eq '{_CONTAINERS}' and armRegionName eq '{region}'"
+    parameters = {"api-version": _VERSION, "$filter": wanted}
+    items = [item for page in pages(client, url, parameters, "NextPageLink") for item in page.get("Items") or ()]
+    yield from container_rows(items, region)
+
+
+def container_rows(items: Iterable[Mapping[str, Any]], region: str) -> Iterator[Row]:
+    """Container Apps with a GPU: what its three meters add up to; nothing where one of them is not there.
+
+    Of several prices of a meter the newest counts, and of those the highest: others are what is granted for free.
+    """
+    meters: dict[str, tuple[str, float]] = {}
+    for item in items:
+        by_the_second = str(item.get("unitOfMeasure", "")) in ("1 Second", "1 GiB Second")
+        is_sold = item.get("type") == "Consumption" and item.get("currencyCode") == "USD"
+        if by_the_second and is_sold and item.get("armRegionName") == region:
+            found = str(item.get("effectiveStartDate", ""))[:10], float(item.get("unitPrice") or 0)
+            name = str(item.get("meterName", ""))
+            meters[name] = max(meters.get(name, found), found)
+    for accelerator, meter, vcpus, gib in _PROFILES:
+        if all(name in meters for name in (meter, _VCPU, _GIB)):
+            (_, gpu), (_, cpu), (_, memory) = (meters[name] for name in (meter, _VCPU, _GIB))
+            usd_per_hour = round(SECONDS_PER_HOUR * (gpu + vcpus * cpu + gib * memory), 6) if gpu > 0 else 0.0
+            yield ServerlessRow(region, "Container Apps", accelerator, usd_per_hour, vcpus, gib, meters[meter][0])
 
 
 def rows_of(item: Mapping[str, Any], region: str) -> Iterator[Row]:

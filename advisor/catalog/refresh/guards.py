@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.catalog.families import family_of
-from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow
-from advisor.catalog.values import Offer, Purchase
+from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, ServerlessRow
+from advisor.catalog.values import Offer, Price, Purchase
 
 MOST_MOVED_RATIO = 0.30
 """A price that moves by more is confirmed by a person. The largest cut of a list price in the facts is 44 percent."""
@@ -102,19 +102,31 @@ def _not_positive(found: Found) -> Iterator[Violation]:
                 row.usd_per_hour,
                 None,
             )
+        if isinstance(row, ServerlessRow) and not row.usd_per_hour > 0:
+            what = f"{row.service} {row.accelerator}"
+            yield Violation(Guard.NO_PRICE, found.provider, row.region, what, row.usd_per_hour, None)
         if isinstance(row, CommittedRow) and not row.usd_per_hour > 0:
             yield Violation(Guard.NO_PRICE, found.provider, row.region, _commitment_words(row), row.usd_per_hour, None)
 
 
 def _moved(found: Found, before: Mapping[Place, Offer], most_moved: float) -> Iterator[Violation]:
-    bounds = {Purchase.ON_DEMAND: most_moved, Purchase.SPOT: MOST_SPOT_MOVED_RATIO}
+    bounds = {
+        Purchase.ON_DEMAND: most_moved,
+        Purchase.SPOT: MOST_SPOT_MOVED_RATIO,
+        Purchase.MANAGED: most_moved,
+    }
     for purchase, bound in bounds.items():
         for place, row in found.prices(purchase).items():
             offer = before.get(place)
-            old = None if offer is None else offer.on_demand if purchase is Purchase.ON_DEMAND else offer.spot
+            old = None if offer is None else _listed(offer, purchase)
             if old is not None and row.usd_per_hour > 0 and not _within(row.usd_per_hour, old.usd_per_hour, bound):
                 what = f"{row.instance_type} {row.purchase}"
                 yield Violation(Guard.MOVED, found.provider, row.region, what, row.usd_per_hour, old.usd_per_hour)
+
+
+def _listed(offer: Offer, purchase: Purchase) -> Price | None:
+    by_purchase = {Purchase.SPOT: offer.spot, Purchase.MANAGED: offer.managed_price}
+    return by_purchase.get(purchase, offer.on_demand)
 
 
 def _within(now: float, before: float, bound: float) -> bool:
@@ -161,7 +173,11 @@ def _families_gone(found: Found, before: Mapping[Place, Offer]) -> Iterator[Viol
         return
     read = {region for region, part in found.complete if part == "prices"}
     everywhere = "" in read
-    here = {family_of(found.provider, row.instance_type) for row in found.rows if hasattr(row, "instance_type")}
+    here = {
+        family_of(found.provider, row.instance_type)
+        for row in found.rows
+        if hasattr(row, "instance_type") and not (isinstance(row, PriceRow) and row.purchase == Purchase.MANAGED)
+    }
     regions: dict[str, set[str]] = {}
     elsewhere = set()
     for (region, name), offer in before.items():

@@ -27,7 +27,7 @@ class PriceRow:
     region: str
     instance_type: str
     purchase: str
-    """on_demand or spot."""
+    """on_demand, spot or managed."""
     usd_per_hour: float
     as_of: str
     """ISO date: when the price became effective or, where that is not said, when it was read."""
@@ -46,6 +46,21 @@ class CommittedRow:
     payment: str
     """no_upfront, partial_upfront or all_upfront."""
     usd_per_hour: float
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerlessRow:
+    """USD for one container with an accelerator for one hour in which it runs."""
+
+    kind: ClassVar[str] = "serverless"
+    region: str
+    service: str
+    accelerator: str
+    """By the catalog's name."""
+    usd_per_hour: float
+    vcpus: float
+    memory_gib: float
     as_of: str
 
 
@@ -92,9 +107,9 @@ class QuotaRow:
     as_of: str
 
 
-Row = Sold | PriceRow | CommittedRow | MachineRow | BlockRow | QuotaRow
+Row = Sold | PriceRow | CommittedRow | ServerlessRow | MachineRow | BlockRow | QuotaRow
 _KINDS: Mapping[str, Callable[..., Row]] = {
-    kind.kind: kind for kind in (Sold, PriceRow, CommittedRow, MachineRow, BlockRow, QuotaRow)
+    kind.kind: kind for kind in (Sold, PriceRow, CommittedRow, ServerlessRow, MachineRow, BlockRow, QuotaRow)
 }
 
 
@@ -122,7 +137,7 @@ class Task:
     region: str
     """"" where it is asked once for all regions."""
     part: str
-    """prices, sold, machines, spot, savings_plans, capacity_blocks or quotas."""
+    """prices, managed, serverless, sold, machines, spot, savings_plans, capacity_blocks or quotas."""
     read: Callable[[], Iterable[Row]]
     """Raises :class:`Denied` or :class:`Unreachable`."""
 

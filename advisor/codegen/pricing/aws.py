@@ -64,10 +64,16 @@ def _node_group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
 
 def _endpoint(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     return tuple(
-        _use(resource, one.get("instance_type"), Purchase.ON_DEMAND, whole(one.get("initial_instance_count")))
+        _use(resource, _machine(one.get("instance_type")), Purchase.MANAGED, whole(one.get("initial_instance_count")))
         for one in resource.blocks("production_variants")
         if one.get("instance_type")
     )
+
+
+def _machine(kind: object) -> str | None:
+    """The EC2 type of an ``ml.`` type, which the catalog has SageMaker's price for."""
+    name = text(kind)
+    return name.removeprefix("ml.") if name else None
 
 
 def _market(resource: Resource) -> Purchase | None:

@@ -148,13 +148,14 @@ def _sold(use: Use) -> tuple[str, str | None, str | None]:
 def _service_price(use: Use, catalog: Catalog) -> Decimal | None:
     wanted = (use.provider, use.service, use.what)
     for one in catalog.serverless:
-        if (one.provider, one.service, one.accelerator) == wanted and use.region in one.regions:
+        here = (one.provider, one.service, one.accelerator) == wanted and use.region in one.regions
+        if here and one.usd_per_hour is not None:
             return Decimal(str(one.usd_per_hour))
     return None
 
 
 def _name(use: Use, *, found: bool) -> str:
-    words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot"}
+    words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot", Purchase.MANAGED: "SageMaker real-time"}
     kind = "Container usage" if use.service else "Instance usage"
     bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity"
     parts = [bought, use.what or "unknown type", use.region or "unknown region", use.remark]

@@ -44,9 +44,13 @@ def target_of(stack: Stack) -> Target:
             f"no code is generated for the target {name!r} on {stack.provider}",
             hint=f"its targets: {', '.join(of_provider) or 'none yet'}",
         )
-    obstacle = target.obstacle(stack)
+    obstacle = _against_paying(stack, target) or target.obstacle(stack)
     if obstacle:
-        others = [one.name for one in of_provider.values() if one is not target and not one.obstacle(stack)]
+        others = [
+            one.name
+            for one in of_provider.values()
+            if one is not target and not (_against_paying(stack, one) or one.obstacle(stack))
+        ]
         raise InputError(
             f"{target.title}: {obstacle}",
             hint=f"try --target {' or '.join(others)}" if others else "choose --option RANK",
@@ -54,8 +58,21 @@ def target_of(stack: Stack) -> Target:
     return target
 
 
+def _against_paying(stack: Stack, target: Target) -> str:
+    """Why a target cannot run what the plan pays a managed service for; empty when it can."""
+    managed = [group.key for group in stack.groups if group.is_managed]
+    if managed and target is not SAGEMAKER:
+        return f"the plan pays SageMaker for {', '.join(managed)}"
+    if managed and len(managed) < len(stack.groups):
+        rest = ", ".join(group.key for group in stack.groups if not group.is_managed)
+        return f"the plan pays SageMaker for {', '.join(managed)}, and EC2 for {rest}: one stack runs on one of them"
+    return ""
+
+
 def _default(stack: Stack) -> str:
     """Plain instances, unless the plan is for something else."""
+    if any(group.is_managed for group in stack.groups):
+        return SAGEMAKER.name
     if any(group.is_serverless for group in stack.groups):
         return {"gcp": "cloud-run", "azure": "container-apps"}.get(stack.provider, "sagemaker")
     if stack.provider == "gcp" and all(group.platform.runtime is Runtime.TPU for group in stack.groups):

@@ -174,13 +174,19 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             backend.key: _EXAMPLE_PREFIX for backend in stack.backends if backend.container.checkpoint.model_id is None
         },
         "serves_where": "on a SageMaker real-time endpoint in each region; each group is a production variant",
-        "cautions": (_PRICES, *stack.summary.cautions),
+        "is_priced": _is_priced(stack),
+        "cautions": stack.summary.cautions if _is_priced(stack) else (_PRICES, *stack.summary.cautions),
         "quotas": [
             Quota(f"{ml_type(name)} for endpoint usage", "SageMaker", "instances") for name in sorted(_types(stack))
         ],
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
     }
+
+
+def _is_priced(stack: Stack) -> bool:
+    """The plan's prices are those of SageMaker."""
+    return all(group.is_managed for group in stack.groups)
 
 
 def _types(stack: Stack) -> set[str]:

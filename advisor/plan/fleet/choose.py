@@ -184,6 +184,8 @@ def _standing(found: Confirmed, groups: Sequence[FleetGroup], setting: Setting) 
     gb_per_request = request_gb(tokens.input_tokens.mean) + egress_gb(tokens.output_tokens.mean)
     rates: dict[tuple[str, str], float] = {}
     for group in groups:
+        if group.purchase == Paid.MANAGED:
+            continue  # the service is its own entrance
         own = [
             share * hour.mean_rate * hour.hours_per_week
             for share, hour in zip(group.request_shares, hours, strict=True)
@@ -224,7 +226,8 @@ def _static_peak(found: Confirmed, cost: FleetCost, setting: Setting, expected: 
     solution, problem = found.solution, found.posed.problem
     main = max(solution.allocations, key=lambda one: sum(one.instances) * mix_rate(problem, one.pool))
     source = found.posed.pool_set.sources[main.pool.key]
-    price = setting.catalog.price(source.offer, Purchase.ON_DEMAND)
+    managed = all(one.tariff.paid is Paid.MANAGED for one in solution.allocations)
+    price = setting.catalog.price(source.offer, Purchase.MANAGED if managed else Purchase.ON_DEMAND)
     rate = mix_rate(problem, main.pool)
     if price is None or rate <= 0:
         return None
@@ -248,7 +251,7 @@ def _conflict(found: Infeasible) -> Conflict:
 
 
 def _boots(tariff: Tariff) -> bool:
-    return tariff.paid is not Paid.SERVERLESS
+    return tariff.paid not in (Paid.SERVERLESS, Paid.MANAGED)
 
 
 def _supply_notes(posed: Posed, requirements: Requirements) -> Iterator[str]:

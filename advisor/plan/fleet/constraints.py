@@ -67,8 +67,7 @@ def quota_detail(key: tuple[str, str]) -> str:
 
 
 def _units(one: Allocation, key: tuple[str, str]) -> float:
-    market = "spot" if one.tariff.paid is Paid.SPOT else "on_demand"
-    return one.pool.quotas.get(key, 0.0) if key[1] == market else 0.0
+    return one.pool.quotas.get(key, 0.0) if key[1] == one.tariff.paid.market else 0.0
 
 
 def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:

@@ -117,13 +117,12 @@ def _special(problem: Problem, pool: Pool, tariff: Tariff) -> str:
 
 def _costs(pool: Pool, tariff: Tariff, quotas: tuple[tuple[str, str], ...], problem: Problem) -> list[float]:
     limits, started = problem.limits, len(problem.hours) > 1
-    market = "spot" if tariff.paid is Paid.SPOT else "on_demand"
     return [
         pool.switching_usd,
         pool.lead_hours * tariff.all_usd_per_hour + (pool.start_usd if started else 0.0),
         (pool.kg_co2e_per_hour or 0.0) if limits.max_kg_co2e_per_month is not None else 0.0,
         (pool.kw or 0.0) if limits.max_kw is not None else 0.0,
-        *(pool.quotas.get(key, 0.0) if key[1] == market else 0.0 for key in quotas),
+        *(pool.quotas.get(key, 0.0) if key[1] == tariff.paid.market else 0.0 for key in quotas),
     ]
 
 

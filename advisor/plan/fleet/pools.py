@@ -18,6 +18,7 @@ from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.fleet.shortlist import useful_offers
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
 from advisor.plan.geography import Geography
+from advisor.plan.sizing import no_service
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.requirements import Requirements
 from advisor.units import DAYS_PER_MONTH, GRAMS_PER_KG, HOURS_PER_MONTH, WATTS_PER_KW
@@ -201,7 +202,7 @@ def _pool(supply: Supply, places: _OfferFacts, at: int, offer: Offer) -> Pool | 
         replicas=candidate.replicas_per_instance,
         mix_rates=mix,
         rates=buckets,
-        tariffs=tuple(replace(one, disk_usd_per_hour=disk) for one in _exposed(supply, at, offer, tariffs, start_usd)),
+        tariffs=tuple(_with_disk(one, candidate, disk) for one in _exposed(supply, at, offer, tariffs, start_usd)),
         usd_per_request=places.egress_usd_per_request(offer),
         lead_hours=cold.lead_hours if cold else 0.0,
         start_usd=start_usd,
@@ -210,6 +211,13 @@ def _pool(supply: Supply, places: _OfferFacts, at: int, offer: Offer) -> Pool | 
         quotas=_quotas(supply, candidate, offer),
         switching_usd=_switching_usd(supply, tariffs) if supply.running and stand not in supply.running else 0.0,
     )
+
+
+def _with_disk(tariff: Tariff, candidate: Candidate, usd_per_hour: float) -> Tariff:
+    """The tariff with the disk beside it; a managed endpoint uses the disks of its machine where it has any."""
+    if tariff.paid is Paid.MANAGED and candidate.instance_type.local_nvme_gb:
+        return tariff
+    return replace(tariff, disk_usd_per_hour=usd_per_hour)
 
 
 def _key(offer: Offer, candidate: Candidate) -> str:
@@ -236,13 +244,15 @@ def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
         yield _tariff(Paid.ON_DEMAND, offer.on_demand)
     if Purchase.SPOT in workload.purchase and offer.spot is not None:
         yield _tariff(Paid.SPOT, offer.spot)
+    if Purchase.MANAGED in workload.purchase and offer.managed is not None and offer.managed.price is not None:
+        yield _tariff(Paid.MANAGED, offer.managed.price, offer.managed.service)
     if Purchase.COMMITMENT in workload.purchase:
         yield from _commitments(supply.catalog.current_commitments(offer), offer)
 
 
-def _tariff(paid: Paid, price: Price) -> Tariff:
+def _tariff(paid: Paid, price: Price, label: str = "") -> Tariff:
     found = price.provenance
-    return Tariff(paid, price.usd_per_hour, source=found.source, as_of=found.as_of, quality=found.quality.value)
+    return Tariff(paid, price.usd_per_hour, label, source=found.source, as_of=found.as_of, quality=found.quality.value)
 
 
 def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Tariff]:
@@ -336,6 +346,8 @@ def _switching_usd(supply: Supply, tariffs: Sequence[Tariff]) -> float:
 
 
 def _no_price(candidate: Candidate, offer: Offer, purchase: Sequence[Purchase]) -> Rejection:
+    if tuple(purchase) == (Purchase.MANAGED,) and offer.managed is None:
+        return no_service(candidate.instance_type, offer.region)
     kinds = " or ".join(one.value.replace("_", " ") for one in purchase)
     reason = f"sold there, but no price for {kinds} is known"
     shortfall = Shortfall("price_unknown", "USD/h", f"{kinds} price", None, reason)

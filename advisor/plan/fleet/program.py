@@ -284,9 +284,7 @@ class FleetProgram(Draft):
 
     def _quota_units(self, g: int, t: int, key: tuple[str, str]) -> float:
         pool = self.problem.pools[g]
-        paid = pool.tariffs[t].paid
-        market = "spot" if paid is Paid.SPOT else "on_demand"
-        return 0.0 if paid is Paid.SERVERLESS or key[1] != market else pool.quotas.get(key, 0.0)
+        return pool.quotas.get(key, 0.0) if key[1] == pool.tariffs[t].paid.market else 0.0
 
     def _max_instance_types(self) -> None:
         most = self.problem.limits.max_instance_types

@@ -101,7 +101,8 @@ def _offers(services: Services) -> dict[tuple[str, str], tuple[Offer, ...]]:
     """The services as offers of their machines."""
     found: dict[tuple[str, str], tuple[Offer, ...]] = {}
     for (provider, region, name), one in services.items():
-        price = Price(one.service.usd_per_hour, one.service.provenance)
+        usd = one.service.usd_per_hour
+        price = None if usd is None else Price(usd, one.service.provenance)
         offer = Offer(provider, region, name, on_demand=price, spot=None)
         found[provider, name] = (*found.get((provider, name), ()), offer)
     return found

@@ -79,5 +79,6 @@ def _beats(prices: tuple[float, ...], at: int, others: tuple[float, ...], other_
 
 
 def _usd(offer: Offer, kind: Purchase) -> float | None:
-    price = offer.spot if kind is Purchase.SPOT else offer.on_demand
+    by_kind = {Purchase.SPOT: offer.spot, Purchase.MANAGED: offer.managed_price}
+    price = by_kind.get(kind, offer.on_demand)
     return price.usd_per_hour if price else None

@@ -48,6 +48,14 @@ class Paid(StrEnum):
     COMMITMENT = "commitment"
     OWNED = "owned"
     SERVERLESS = "serverless"
+    MANAGED = "managed"
+
+    @property
+    def market(self) -> str:
+        """Which limits of the account count it: those of spot, those of on demand, or none of them."""
+        if self in (Paid.SERVERLESS, Paid.MANAGED):
+            return ""
+        return "spot" if self is Paid.SPOT else "on_demand"
 
     @property
     def always(self) -> bool:
@@ -75,7 +83,7 @@ class Tariff:
     paid: Paid
     usd_per_hour: float
     label: str = ""
-    """Name of the commitment, of the serverless service."""
+    """Name of the commitment, of the serverless service, of the one that runs the endpoint."""
     break_even_ratio: float = 0.0
     """Commitments: share of the hours in which it must be in use to be cheaper than on demand."""
     interruption_usd_per_hour: float = 0.0

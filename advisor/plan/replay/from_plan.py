@@ -17,7 +17,7 @@ from advisor.plan.values import Option, Plan, PlanProvenance
 from advisor.requirements import Requirements
 from advisor.workload.values import Slo
 
-_PAID_BY_USE = ("on_demand", "spot")
+_PAID_BY_USE = ("on_demand", "spot", "managed")
 _AGAIN = "make the plan again with `advisor recommend … --format json -o plan.json`"
 
 

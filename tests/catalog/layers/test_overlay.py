@@ -129,3 +129,22 @@ def test_a_workload_outside_the_allowed_regions_is_refused(catalog, tmp_path):
     with pytest.raises(InputError, match="may be used") as caught:
         with_account(workload(tmp_path, "regions: [eu-west-1]\n"), made)
     assert "allows us-east-1" in caught.value.hint
+
+
+def test_what_a_managed_service_asks_can_be_negotiated(catalog):
+    """A discount off a price that is known, a private offer where none is; other ways of paying stay as they are."""
+
+    def managed(made, name, region):
+        return next(one for one in made.offers if (one.region, one.instance_type) == (region, name)).managed_price
+
+    made = catalog(
+        "discounts:\n- {provider: aws, families: [g6], discount_ratio: 0.5, purchase: [managed]}\n"
+        "private_offers:\n- {provider: aws, region: eu-west-1, instance_type: g5.xlarge, purchase: managed, "
+        "usd_per_hour: 1.2}\n"
+    )
+    listed = layered(data_dir("instance_catalog"), data_dir("none"), None, TODAY)
+    half = managed(listed, "g6.xlarge", "us-east-1").usd_per_hour / 2
+    assert managed(made, "g6.xlarge", "us-east-1").usd_per_hour == pytest.approx(half)
+    assert managed(listed, "g5.xlarge", "eu-west-1") is None
+    assert managed(made, "g5.xlarge", "eu-west-1").usd_per_hour == 1.2
+    assert on_demand(made) == on_demand(listed)

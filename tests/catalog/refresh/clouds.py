@@ -164,13 +164,21 @@ def azure_item(size: str, region: str, price: float, **changes):
     return item | changes
 
 
-def azure_pages(items_by_region, page: int = 2):
-    """Answers like the API: filtered by region, in pages that name the next one."""
+def container_item(meter: str, region: str, price: float, unit: str = "1 Second", **changes):
+    """One meter of Container Apps as the Retail Prices API returns it."""
+    named = {"productName": "Azure Container Apps", "serviceName": "Azure Container Apps", "skuName": "Standard"}
+    return azure_item("", region, price) | named | {"meterName": meter, "unitOfMeasure": unit} | changes
+
+
+def azure_pages(items_by_region, containers_by_region=None, page: int = 2):
+    """Answers like the API: filtered by service and region, in pages that name the next one."""
 
     def answer(asked: Asked) -> Reply:
         region = asked.query["$filter"].split("armRegionName eq '")[1].split("'")[0]
-        assert "contains(armSkuName, 'Standard_N')" in asked.query["$filter"]
-        items, skip = items_by_region.get(region, []), int(asked.query.get("$skip", 0))
+        of_containers = "serviceName eq 'Azure Container Apps'" in asked.query["$filter"]
+        assert of_containers or "contains(armSkuName, 'Standard_N')" in asked.query["$filter"]
+        listed = (containers_by_region or {}) if of_containers else items_by_region
+        items, skip = listed.get(region, []), int(asked.query.get("$skip", 0))
         link = None
         if skip + page < len(items):
             query = urllib.parse.urlencode(asked.query | {"$skip": str(skip + page)})
@@ -214,6 +222,19 @@ def product(name: str, region: str, price: float, family: str = "GPU instance", 
     return json.dumps({"product": {"productFamily": "Compute Instance", "attributes": attributes}, "terms": terms})
 
 
+def hosted(name: str, region: str, price: float, component: str = "Hosting"):
+    """One product of SageMaker as the price list holds it: a JSON text."""
+    made = json.loads(product(name, region, price))
+    made["product"] = {
+        "productFamily": "ML Instance",
+        "attributes": {
+            "instanceName": f"ml.{name}", "instanceType": f"ml.{name}-{component}", "component": component,
+            "regionCode": region, "servicecode": "AmazonSageMaker",
+        },
+    }  # fmt: skip
+    return json.dumps(made)
+
+
 def xml(operation: str, inside: str) -> Reply:
     """An answer of EC2."""
     text = f'<{operation}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId>{inside}</{operation}Response>'
@@ -235,6 +256,8 @@ class Aws:
     spot: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
     reserved: dict[str, tuple] = field(default_factory=dict)
     new_types: tuple[str, ...] = ()
+    managed: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(region, type) → what SageMaker asks for it."""
     page: int = 2
 
     def __call__(self, asked: Asked) -> Reply:
@@ -244,17 +267,28 @@ class Aws:
     def _getproducts(self, asked: Asked) -> Reply:
         filters = {one["Field"]: one["Value"] for one in asked.json["Filters"]}
         region = filters["regionCode"]
-        listed = [
-            product(name, region, price, reserved=self.reserved.get(name, ()))
-            for (where, name), price in sorted(self.prices.items())
-            if where == region
-        ]
-        listed.append(product("m7i.large", region, 0.1, "General purpose"))
+        listed = self._hosting(region) if asked.json["ServiceCode"] == "AmazonSageMaker" else self._machines(region)
         start = int(asked.json.get("NextToken") or 0)
         answer = {"FormatVersion": "aws_v1", "PriceList": listed[start : start + self.page]}
         if start + self.page < len(listed):
             answer["NextToken"] = str(start + self.page)
         return as_json(answer)
+
+    def _machines(self, region: str) -> list[str]:
+        listed = [
+            product(name, region, price, reserved=self.reserved.get(name, ()))
+            for (where, name), price in sorted(self.prices.items())
+            if where == region
+        ]
+        return [*listed, product("m7i.large", region, 0.1, "General purpose")]
+
+    def _hosting(self, region: str) -> list[str]:
+        found = [(name, price) for (where, name), price in sorted(self.managed.items()) if where == region]
+        return [
+            text
+            for name, price in found
+            for text in (hosted(name, region, price), hosted(name, region, price * 1.2, "Training"))
+        ]
 
     def _describeinstancetypes(self, _asked: Asked) -> Reply:
         items = "".join(

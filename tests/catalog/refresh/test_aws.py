@@ -6,6 +6,7 @@ import pytest
 from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.layers.snapshot import Snapshot, current
 from advisor.catalog.refresh import aws
+from advisor.catalog.refresh.guards import Guard
 from advisor.catalog.refresh.values import Question
 from advisor.catalog.values import Purchase
 from catalog.refresh.clouds import Aws, Cloud, Reply, as_json, first_times, serving, xml_error
@@ -42,6 +43,7 @@ def offers(catalog, provider="aws"):
     return {(one.region, one.instance_type): one for one in catalog.offers if one.provider == provider}
 
 
+NAMES = {"managed": "managed", "prices": "on_demand"}
 FAMILIES = ("family_gone", "moved:p5", "moved:g6")
 
 
@@ -192,3 +194,40 @@ def test_policy_names_the_action_of_every_call(cloud, known, root, manner):
     asked = {one.target.rpartition("/")[2] for one in cloud.asked}
     allowed = {action.partition(":")[2] for action in aws.policy()["Statement"][0]["Action"]}
     assert asked == allowed
+
+
+def test_what_sagemaker_asks_for_the_same_machines_is_read(cloud, known, root, manner):
+    """Its price of hosting, never of training; what it does not list any more is not sold, other regions stay."""
+    cloud.account.managed |= {("us-east-1", "g6.xlarge"): 1.13, ("us-east-1", "p5.48xlarge"): 63.3}
+    before = known()
+    result = refresh(question(cloud.url, before, ("us-east-1",)), before, root, accepting(manner, *FAMILIES))
+    assert result.reason == ""
+    found = offers(known())
+    read = found["us-east-1", "g6.xlarge"].managed
+    assert (read.service, read.price.usd_per_hour) == ("SageMaker real-time", 1.13)
+    assert read.price.provenance.as_of == "2026-11-01"
+    assert found["us-east-1", "p5.48xlarge"].managed_price.usd_per_hour == 63.3
+    assert found["us-east-1", "g6.2xlarge"].managed is None, "not in its list"
+    assert found["us-west-2", "g6.xlarge"].managed == offers(before)["us-west-2", "g6.xlarge"].managed
+    changed = {(one.instance_type, one.purchase) for one in result.changes if one.region == "us-east-1"}
+    assert ("p5.48xlarge", Purchase.MANAGED) in changed
+
+
+def test_prices_of_sagemaker_stay_where_they_may_not_be_read(cloud, known, root, manner):
+    """The shipped ones, with their own source and date."""
+    before = known()
+    parts = tuple(part for part in aws.PARTS if part != "managed")
+    refresh(question(cloud.url, before, ("us-east-1",), parts), before, root, accepting(manner, *FAMILIES))
+    place = ("us-east-1", "g6.xlarge")
+    assert offers(known())[place].managed_price == offers(before)[place].managed_price
+
+
+@pytest.mark.parametrize("paid", ["managed", "prices"])
+def test_a_price_of_zero_is_held_up(paid, cloud, known, root, manner):
+    """Whoever names it: the old prices hold, and the row is told."""
+    place = ("us-east-1", "g6.xlarge")
+    getattr(cloud.account, paid)[place] = 0.0
+    before = known()
+    held = refresh(question(cloud.url, before, ("us-east-1",)), before, root, accepting(manner, *FAMILIES)).held
+    assert {one.what for one in held if one.guard is Guard.NO_PRICE} >= {f"g6.xlarge {NAMES[paid]}"}
+    assert known().content_hash == before.content_hash

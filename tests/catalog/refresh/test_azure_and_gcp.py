@@ -2,11 +2,23 @@
 
 import pytest
 
+from advisor.catalog import load_catalog
 from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.refresh import azure, gcp
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import Question
-from catalog.refresh.clouds import Cloud, Reply, as_json, azure_item, azure_pages, first_times, gcp_pages, serving, sku
+from catalog.refresh.clouds import (
+    Cloud,
+    Reply,
+    as_json,
+    azure_item,
+    azure_pages,
+    container_item,
+    first_times,
+    gcp_pages,
+    serving,
+    sku,
+)
 
 T4, H100 = "Standard_NC4as_T4_v3", "Standard_NC40ads_H100_v5"
 ITEMS = {
@@ -43,7 +55,7 @@ def test_azure_takes_linux_spot_and_terms_and_leaves_the_rest(known, root, manne
     """Windows, low priority, other regions and other series do not enter; a term's price is by the hour."""
     with serving(Cloud(azure_pages(ITEMS))) as cloud:
         result = refresh(ask_azure(cloud), known(), root, accepted(manner))
-        assert len(cloud.asked) == 4, "pages are followed to their end"
+        assert len(cloud.asked) == 5, "pages are followed to their end, and containers asked for"
     assert result.reason == ""
     catalog = known()
     found = {(one.region, one.instance_type): one for one in catalog.offers if one.provider == "azure"}
@@ -59,6 +71,50 @@ def test_azure_takes_linux_spot_and_terms_and_leaves_the_rest(known, root, manne
         (one.commitment.instrument, one.commitment.term_years): one.usd_per_hour for one in catalog.commitments(h100)
     }
     assert rates["Savings plan for compute", 3] == pytest.approx(5.1, rel=1e-3)
+
+
+GPU_T4, CPU, MEMORY = "Standard NC T4 v3 GPU Usage", "Standard vCPU Active Usage", "Standard Memory Active Usage"
+
+
+def containers(gpu=0.00008):
+    """Meters of Container Apps in two regions: with a T4, and without a GPU."""
+    return {
+        region: [
+            container_item(GPU_T4, region, gpu) if region == "westus3" else azure_item("", region, 1.0),
+            container_item(CPU, region, 0.0, effectiveStartDate="2026-09-01T00:00:00Z"),
+            container_item(CPU, region, 0.00003),
+            container_item(CPU, region, 0.0),
+            container_item("Standard vCPU Idle Usage", region, 0.000001),
+            container_item(MEMORY, region, 0.000004, "1 GiB Second"),
+            container_item("Dedicated GPU Usage", region, 5.0, "1 Hour"),
+        ]
+        for region in ("eastus", "westus3")
+    }
+
+
+def test_azure_tells_what_containers_with_a_gpu_cost(known, root, manner):
+    """GPU, processors and memory of the profile by the second, added up; where no GPU is metered, what was known."""
+    before = {one.regions: one for one in known().serverless if (one.provider, one.accelerator) == ("azure", "T4")}
+    with serving(Cloud(azure_pages(ITEMS, containers()))) as cloud:
+        result = refresh(ask_azure(cloud, ("eastus", "westus3")), known(), root, accepted(manner))
+    assert result.reason == ""
+    found = {one.regions: one for one in known().serverless if (one.provider, one.accelerator) == ("azure", "T4")}
+    read = found["westus3",]
+    assert read.usd_per_hour == pytest.approx(3600 * (0.00008 + 8 * 0.00003 + 56 * 0.000004))
+    assert (read.vcpus, read.memory_gib, read.idle_seconds, read.cold_start_seconds) == (8, 56, 300, None)
+    assert read.provenance.as_of == "2026-10-01"
+    assert found["australiaeast", "swedencentral"].usd_per_hour is None, "these were not asked"
+    assert found["eastus",] == before["eastus",]
+    others = [one for one in known().serverless if one.provider != "azure"]
+    assert others == [one for one in load_catalog().serverless if one.provider != "azure"]
+
+
+def test_a_gpu_that_costs_nothing_is_held_up(known, root, manner):
+    """A free grant is no price."""
+    with serving(Cloud(azure_pages(ITEMS, containers(gpu=0.0)))) as cloud:
+        result = refresh(ask_azure(cloud, ("westus3",)), known(), root, accepted(manner))
+    assert "Container Apps T4" in {one.what for one in result.held}
+    assert result.snapshot is None
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_eks_node_group(capacity, purchase):
 
 
 def test_sagemaker_variants():
-    """One line for each variant; its types are priced apart from EC2's, and are not in the catalog."""
+    """One line for each variant, at the price that SageMaker asks for the machine."""
     values = {
         "region": "us-east-1",
         "production_variants": [
@@ -159,7 +159,7 @@ def test_sagemaker_variants():
         ],
     }
     found = used(plan(resource("aws_sagemaker_endpoint_configuration", values)), "aws_sagemaker_endpoint_configuration")
-    assert found == [("ml.g5.xlarge", "us-east-1", "on_demand", 2)]
+    assert found == [("g5.xlarge", "us-east-1", "managed", 2)]
 
 
 GOOGLE = {"google": {"name": "google", "expressions": {"region": {"constant_value": "us-central1"}}}}

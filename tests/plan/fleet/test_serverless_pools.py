@@ -28,7 +28,7 @@ from plan.fleet.problems import pool_of, problem_of
 
 CATALOG = load_catalog()
 CLOUD_RUN = "gcp/us-central1/Cloud Run L4/fp8/tp1"
-PRICE = next(one.usd_per_hour for one in CATALOG.serverless if one.service == "Cloud Run")
+PRICE = next(one.usd_per_hour for one in CATALOG.serverless if one.service == "Cloud Run" and one.usd_per_hour)
 PATIENT = Slo(tpot_p95_ms=100)
 RARE = declared_demand(1 / 3600, 2 / 3600, 800, 200)
 
@@ -115,8 +115,11 @@ def test_cold_starts_break_a_target_with_both_shares():
 def test_a_service_that_is_too_slow_says_so_like_an_instance():
     """Targets, memory and network reject a service with the same codes as an instance."""
     found = posed(slo=Slo(tpot_p95_ms=1))
-    reasons = {one.code for one in found.pool_set.rejections if one.instance_type.startswith("Cloud Run")}
-    assert reasons == {"slo_tpot"}
+    of_service = [one for one in found.pool_set.rejections if one.instance_type.startswith("Cloud Run")]
+    assert {one.code for one in of_service if one.region in ("*", "us-central1") and "RTX" not in one.message} == {
+        "slo_tpot"
+    }
+    assert {one.code for one in of_service if "RTX" in one.message} == {"price_unknown"}
 
 
 def test_observed_hours_count_as_observed():

@@ -1,0 +1,47 @@
+"""What services that sell tokens would ask for the same requests, beside the fleet."""
+
+from advisor.plan.token_apis import TokenApi
+from advisor.plan.values import Plan
+from advisor.report.sections import Section
+from advisor.report.words import usd
+
+_HEADERS = ("service", "model", "weights", "USD/month", "USD/1M in", "USD/1M out", "fleet cheaper from")
+_SHOWN = 3
+
+
+def token_section(plan: Plan) -> Section:
+    """The cheapest services with the same weights, and every model that the workload names."""
+    same = [one for one in plan.token_apis if one.same_weights and not one.asked][:_SHOWN]
+    shown = [one for one in plan.token_apis if one.asked or one in same]
+    dates = " and ".join(sorted({one.price_as_of for one in shown}))
+    lines = [f"the mean demand at list prices of {dates}: no latency target, no volume discount"]
+    if any(not one.same_weights for one in shown):
+        lines.append("other weights answer otherwise: their quality is not compared")
+    if plan.fleet is not None:
+        lines.append(_break_even_words(plan, shown[0]))
+    return Section("the same requests by the token, for comparison", tuple(lines), _HEADERS, tuple(map(_cells, shown)))
+
+
+def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:
+    """From which mean rate the fleet costs less than the cheapest service."""
+    rate, mean = cheapest.break_even_requests_per_second or 0.0, plan.demand["requests_per_second"]["mean"]
+    fleet = usd(plan.fleet.cost.total_usd_per_month) if plan.fleet else ""
+    if rate <= mean:
+        return f"at {fleet} the fleet costs less than each of them, and would from {rate:.3g} requests/s on average"
+    return (
+        f"the fleet at {fleet} would have to carry {rate:.3g} requests/s on average to cost less than {cheapest.name}; "
+        f"{mean:.3g} are expected"
+    )
+
+
+def _cells(api: TokenApi) -> tuple[str, ...]:
+    rate = api.break_even_requests_per_second
+    return (
+        api.provider,
+        api.api_model,
+        "the same" if api.same_weights else "other",
+        f"{api.total_usd_per_month:,.2f}",
+        f"{api.input_usd_per_million:g}",
+        f"{api.output_usd_per_million:g}",
+        "" if rate is None else f"{rate:.3g} requests/s",
+    )
