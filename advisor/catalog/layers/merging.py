@@ -1,8 +1,9 @@
 """What is known of a provider after a refresh: what was read, and what was known before where nothing was read."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from advisor.catalog.catalog import Catalog
@@ -20,6 +21,7 @@ from advisor.catalog.refresh.values import (
     Sold,
 )
 from advisor.catalog.values import Accelerator, Offer, Price, Purchase, Quality
+from advisor.tables import read_rows
 
 PRICE_COLUMNS = (
     "instance_type", "region", "on_demand_usd_per_hour", "on_demand_source", "on_demand_as_of", "on_demand_quality",
@@ -62,17 +64,19 @@ def offers_of(catalog: Catalog, provider: str) -> Mapping[Place, Offer]:
     return {(offer.region, offer.instance_type): offer for offer in catalog.offers if offer.provider == provider}
 
 
-def tables_after(catalog: Catalog, found: Found, read_on: str) -> Mapping[str, str]:
+def tables_after(catalog: Catalog, found: Found, read_on: str, before: Path | None = None) -> Mapping[str, str]:
     """File name → text of a snapshot: everything that is known of the provider once *found* is taken in.
 
     Args:
         catalog: what is known without it; its prices stay, with their own dates, where nothing was read.
         found: what was read.
         read_on: ISO date of the refresh.
+        before: directory of the snapshot that holds, for what no other layer has.
     """
     sources = _Titles(_REFRESHED.get(found.provider, f"{found.provider}, asked directly"))
     prices = list(_price_rows(offers_of(catalog, found.provider), found, read_on, sources))
-    commitments = list(_commitment_rows(catalog, found, sources))
+    commitments = [*_commitment_rows(catalog, found, sources)]
+    commitments += _kept_commitments(before, found, commitments, sources)
     machines, unknown = _machine_rows(catalog, found, read_on, sources)
     known = {name for owner, name in catalog.instance_types if owner == found.provider} | {
         row["name"] for row in machines
@@ -80,13 +84,13 @@ def tables_after(catalog: Catalog, found: Found, read_on: str) -> Mapping[str, s
     return {
         "prices.csv": table_text(PRICE_COLUMNS, [row for row in prices if row["instance_type"] in known]),
         "managed.csv": table_text(MANAGED_COLUMNS, list(_managed_rows(catalog, found, read_on, sources))),
-        "serverless.csv": table_text(SERVERLESS_COLUMNS, list(_serverless_rows(catalog, found, sources))),
-        "commitments.csv": table_text(COMMITMENT_COLUMNS, commitments),
+        "serverless.csv": table_text(SERVERLESS_COLUMNS, list(_serverless_rows(catalog, found, before, sources))),
+        "commitments.csv": table_text(COMMITMENT_COLUMNS, sorted(commitments, key=_commitment_key)),
         "instances.csv": table_text(INSTANCE_COLUMNS, machines),
         "capacity_blocks.csv": table_text(
-            BLOCK_COLUMNS, [_cells(row) for row in found.rows if isinstance(row, BlockRow)]
+            BLOCK_COLUMNS, list(_read_or_kept("capacity_blocks", BlockRow, found, before))
         ),
-        "quotas.csv": table_text(QUOTA_COLUMNS, [_cells(row) for row in found.rows if isinstance(row, QuotaRow)]),
+        "quotas.csv": table_text(QUOTA_COLUMNS, list(_read_or_kept("quotas", QuotaRow, found, before))),
         "unknown_types.csv": table_text(UNKNOWN_COLUMNS, unknown),
         "sources.csv": table_text(SOURCE_COLUMNS, sources.rows()),
     }
@@ -106,8 +110,41 @@ class _Titles:
         return [{"source_id": key, "title": title, "licence": "", "note": ""} for title, key in self._known.items()]
 
 
-def _cells(row: BlockRow | QuotaRow) -> Mapping[str, Any]:
-    return {name: getattr(row, name) for name in row.__dataclass_fields__}
+def _read_or_kept(
+    part: str, kind: type[BlockRow] | type[QuotaRow], found: Found, before: Path | None
+) -> Iterator[Mapping[str, Any]]:
+    """What was read, after what the snapshot before has of regions that were not read to their end."""
+    kept = read_rows(before / f"{part}.csv") if before else ()
+    yield from (row for row in kept if not found.covers(row["region"], part))
+    yield from (asdict(row) for row in found.rows if isinstance(row, kind) and found.covers(row.region, part))
+
+
+def _kept_commitments(
+    before: Path | None, found: Found, read: Sequence[Mapping[str, Any]], sources: _Titles
+) -> Iterator[Mapping[str, Any]]:
+    """Discounts of the snapshot before that were not read again, where not everything was read that has any."""
+    parts = ("prices", "savings_plans") if found.provider == "aws" else ("prices",)
+    newer = {_commitment_key(row) for row in read}
+
+    def stays(row: Mapping[str, str]) -> bool:
+        complete = all(found.covers(row["region"], part) for part in parts)
+        return not complete and _commitment_key(row) not in newer
+
+    yield from _kept("commitments.csv", before, sources, stays)
+
+
+def _kept(
+    table: str, before: Path | None, sources: _Titles, stays: Callable[[Mapping[str, str]], bool]
+) -> Iterator[Mapping[str, Any]]:
+    """Rows of the snapshot before that still hold, under the names that their sources have now."""
+    if before is None or not (before / table).is_file():
+        return
+    titles = {row["source_id"]: row["title"] for row in read_rows(before / "sources.csv")}
+    yield from ({**row, "source": sources.of(titles[row["source"]])} for row in read_rows(before / table) if stays(row))
+
+
+def _commitment_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in COMMITMENT_COLUMNS[1:6])
 
 
 def _price_rows(
@@ -164,8 +201,14 @@ def _managed_rows(catalog: Catalog, found: Found, read_on: str, sources: _Titles
         yield cells | {"region": region, "notes": ""} | (price or unpriced)
 
 
-def _serverless_rows(catalog: Catalog, found: Found, sources: _Titles) -> Iterator[Mapping[str, Any]]:
-    """Prices that were read; how long a container starts and is kept is as it was known of the service."""
+def _serverless_rows(
+    catalog: Catalog, found: Found, before: Path | None, sources: _Titles
+) -> Iterator[Mapping[str, Any]]:
+    """Prices that were read, after older ones of regions that were not.
+
+    How long a container starts and is kept is as it was known of the service.
+    """
+    yield from _kept("serverless.csv", before, sources, lambda row: not found.covers(row["regions"], "serverless"))
     known = {(one.provider, one.service, one.accelerator): one for one in catalog.serverless}
     for row in found.rows:
         if isinstance(row, ServerlessRow):

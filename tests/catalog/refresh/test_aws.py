@@ -9,6 +9,7 @@ from advisor.catalog.refresh import aws
 from advisor.catalog.refresh.guards import Guard
 from advisor.catalog.refresh.values import Question
 from advisor.catalog.values import Purchase
+from advisor.tables import read_rows
 from catalog.refresh.clouds import Aws, Cloud, Reply, as_json, first_times, serving, xml_error
 from catalog.refresh.conftest import NOW
 
@@ -105,6 +106,21 @@ def test_capacity_blocks_and_limits_are_kept(cloud, known, root, manner, run_adv
     ]
     shown = run_advisor("catalog", "show", "g6.xlarge", "--region", "us-east-1").stdout
     assert "limit of the account in us-east-1: 96 (L-DB2E81BA, 2026-11-26)" in shown
+
+
+def test_what_is_not_asked_again_stays(cloud, known, root, manner):
+    """After a refresh of one region without plans, limits and blocks those of the first refresh still hold."""
+    catalog = known()
+    refresh(question(cloud.url, catalog), catalog, root, accepting(manner, *FAMILIES))
+    names = ("commitments.csv", "quotas.csv", "capacity_blocks.csv")
+    first = {name: read_rows(current(root, "aws").directory / name) for name in names}
+    assert all(first.values())
+    catalog = known()
+    asked = question(cloud.url, catalog, ("us-east-1",), ("prices", "sold"))
+    assert refresh(asked, catalog, root, accepting(manner, *FAMILIES)).reason == ""
+    for name in names:
+        kept = read_rows(current(root, "aws").directory / name)
+        assert {tuple(row.values()) for row in kept} == {tuple(row.values()) for row in first[name]}
 
 
 def test_an_answer_of_ec2_that_breaks_off_is_asked_again(cloud, known, root, manner):
