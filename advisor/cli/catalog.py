@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import Catalog, load_catalog
-from advisor.catalog.planning import Serverless, TokenPrice
+from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.values import Accelerator, Offer
 from advisor.cli.catalog_import import command as import_command
 from advisor.cli.catalog_lock import lock_command
@@ -117,6 +117,35 @@ def list_serverless(output_format: str, output: Path | None) -> None:
     _deliver(entries, output_format, output)
 
 
+@command.command("services")
+@click.option("--provider", default="", help="aws, gcp or azure; all of them without it.")
+@click.option("--region", default="", help="Region as the provider spells it; all of them without it.")
+@_format_option
+@output_option
+def list_services(provider: str, region: str, output_format: str, output: Path | None) -> None:
+    """List what is sold beside machines: disks, NAT gateways, load balancers, logs, object storage, cache nodes.
+
+    A row without a region holds wherever no other one does.
+    """
+    catalog = load_catalog()
+    prices = catalog.service_prices
+    _check_known("--provider", "provider", (provider,) if provider else (), sorted({owner for owner, *_ in prices}))
+    found = [
+        _service_entry(key, price)
+        for key, price in prices.items()
+        if provider in ("", key[0]) and (not region or key[2] in ("", region))
+    ]
+    if region:
+        owners = (provider,) if provider else catalog.providers
+        _check_known(
+            "--region", "region", (region,), sorted({one for owner in owners for one in catalog.regions_of(owner)})
+        )
+        found = [one for one in found if region in catalog.regions_of(str(one["provider"]))]
+    if not found:
+        raise InputError(f"nothing beside machines is priced in {region}", hint="ask without --region for all")
+    _deliver(found, output_format, output)
+
+
 @command.command("tokens")
 @click.argument("name", default="")
 @_format_option
@@ -152,6 +181,19 @@ def _serverless_entry(one: Serverless) -> Entry:
         "memory_gib": _whole(one.memory_gib),
         "quality": one.provenance.quality.value,
         "as_of": one.provenance.as_of,
+    }
+
+
+def _service_entry(key: tuple[str, str, str], price: ServicePrice) -> Entry:
+    provider, item, region = key
+    return {
+        "provider": provider,
+        "item": item,
+        "region": region,
+        "usd": float(f"{price.usd:.6g}"),
+        "unit": price.unit,
+        "quality": price.provenance.quality.value,
+        "as_of": price.provenance.as_of,
     }
 
 

@@ -189,3 +189,14 @@ def test_models_by_the_token_are_found_by_a_part_of_their_name():
     assert len(json.loads(run("tokens", "--format", "json").stdout)) == len(load_catalog().every_token_price)
     with pytest.raises(InputError, match="no model that is sold by the token"):
         run("tokens", "gpt-99")
+
+
+def test_services_are_listed_by_place(run_advisor):
+    """What holds in a region: its own rows, and those of all regions; a misspelt place has its nearest names."""
+    rows = json.loads(run_advisor("catalog", "services", "--region", "us-east-1", "--format", "json").stdout)
+    known = {(row["provider"], row["item"]): row for row in rows}
+    assert {row["provider"] for row in rows} == {"aws"}
+    assert (known["aws", "disk_storage"]["usd"], known["aws", "disk_storage"]["unit"]) == (0.08, "GiB-month")
+    assert known["aws", "cluster"]["region"] == ""
+    assert "did you mean gcp?" in run_advisor("catalog", "services", "--provider", "gpc").stderr
+    assert "us-east-1" in run_advisor("catalog", "services", "--region", "us-eest-1").stderr

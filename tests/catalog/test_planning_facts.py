@@ -261,7 +261,7 @@ def test_no_table_is_read_before_it_is_asked_for(tmp_path):
     copy = Path(shutil.copytree(CATALOG.directory, tmp_path / "catalog"))
     for name in (
         "commitments", "spot_interruptions", "quotas", "region_latency", "user_places", "grid", "cold_start",
-        "egress", "serverless",
+        "egress", "serverless", "service_prices",
     ):  # fmt: skip
         (copy / f"{name}.csv").unlink()
     bare = load_catalog(copy)

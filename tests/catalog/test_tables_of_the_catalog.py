@@ -1,5 +1,6 @@
 """The shipped tables: every row against the schema, the facts against what is known to be right or wrong."""
 
+import itertools
 import shutil
 from itertools import pairwise
 
@@ -141,6 +142,7 @@ def test_every_offer_has_a_machine_and_a_region():
         ("egress.csv", ["provider", "region", "destination"]),
         ("serverless.csv", ["provider", "service", "accelerator"]),
         ("managed.csv", ["provider", "instance_type", "region"]),
+        ("service_prices.csv", ["provider", "item", "region"]),
         ("partitions.csv", ["accelerator", "profile"]),
         ("token_prices.csv", ["model", "provider", "api_model"]),
         *((f"prices/{provider}.csv", ["instance_type", "region"]) for provider in CATALOG.providers),
@@ -203,3 +205,12 @@ def test_regions_are_where_they_are():
             assert region.latitude_degrees < 0, region
         if region.continent in {"North America", "Europe"}:
             assert region.latitude_degrees > 0, region
+
+
+def test_services_are_priced_where_machines_are_sold():
+    """Each row is of a region that its provider has, and what every plan needs is priced for the three clouds."""
+    for row in rows("service_prices.csv"):
+        assert not row["region"] or row["region"] in CATALOG.regions_of(row["provider"]), row
+        assert float(row["usd"]) > 0
+    for provider, item in itertools.product(("aws", "gcp", "azure"), ("nat_data", "load_balancer", "log_ingest")):
+        assert all(CATALOG.service_price(provider, item, region) for region in CATALOG.regions_of(provider))
