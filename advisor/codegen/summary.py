@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from advisor.cost import FLEET_LEAVES_OUT, NOT_INCLUDED
+from advisor.cost import NOT_INCLUDED
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Cost, Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH
@@ -55,7 +55,7 @@ def summary_of(plan: Plan, choice: "Choice", quotas: "Sequence[Quota]") -> Summa
         demand=tuple(_demand(plan.demand)),
         prediction=tuple(_prediction(plan.workload["slo"], option) if option else _confirmation(of_fleet)),
         cost=tuple(_option_cost(plan, option.cost, option.instances) if option else _fleet_cost(of_fleet)),
-        not_included=_not_included(of_fleet),
+        not_included=of_fleet.cost.leaves_out if of_fleet else ", ".join(NOT_INCLUDED),
         quotas=tuple(dict.fromkeys(quotas)),
         commitments=tuple(_commitments(choice.members)),
         cautions=tuple(_cautions(plan, option)),
@@ -91,12 +91,6 @@ def _demand(demand: Mapping[str, Any]) -> Iterator[Row]:
     yield Row("Prompt tokens, median / 95th percentile", f"{sent['p50']:,.0f} / {sent['p95']:,.0f}")
     yield Row("Answer tokens, median / 95th percentile", f"{answered['p50']:,.0f} / {answered['p95']:,.0f}")
     yield Row("Source", str(demand.get("source") or _UNKNOWN))
-
-
-def _not_included(fleet: Fleet | None) -> str:
-    if fleet is None:
-        return ", ".join(NOT_INCLUDED)
-    return FLEET_LEAVES_OUT if fleet.cost.disks_usd_per_month is not None else f"disks, {FLEET_LEAVES_OUT}"
 
 
 def _prediction(slo: Mapping[str, Any], option: Option) -> Iterator[Row]:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from string import ascii_uppercase
 
-from advisor.cost import FLEET_LEAVES_OUT
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
@@ -150,7 +149,7 @@ def cost_words(fleet: Fleet) -> str:
     return (
         f"cost: {told} = {usd(cost.total_usd_per_month)} a month "
         f"(${cost.usd_per_million_output_tokens:,.3g} per 1M output tokens, "
-        f"${cost.usd_per_1000_requests:,.3g} per 1,000 requests), without {FLEET_LEAVES_OUT}"
+        f"${cost.usd_per_1000_requests:,.3g} per 1,000 requests), without {cost.leaves_out}"
     )
 
 

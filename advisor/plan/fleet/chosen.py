@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.services import StandingCharge
 from advisor.demand.values import Backtest
 from advisor.performance.values import Interval
@@ -94,6 +95,11 @@ class FleetCost:
     """Images and weights that instances started for busier hours download."""
     standing_usd_per_month: float | None = None
     """Known standing charges, beside the total: every fleet in these regions pays them."""
+
+    @property
+    def leaves_out(self) -> str:
+        """What neither the total nor the standing charges hold, in words."""
+        return FLEET_LEAVES_OUT if self.disks_usd_per_month is not None else f"disks, {FLEET_LEAVES_OUT}"
 
 
 @dataclass(frozen=True, slots=True)
