@@ -14,8 +14,8 @@ from advisor.errors import InputError
 from advisor.names import normalised
 
 PROVIDERS: Mapping[str, str] = {
-    "aws": "aws", "azure": "azure", "gcp": "gcp", "lambdalabs": "lambda", "nebius": "nebius", "runpod": "runpod",
-    "verda": "verda",
+    "aws": "aws", "azure": "azure", "gcp": "gcp", "lambdalabs": "lambda", "nebius": "nebius", "oci": "oracle",
+    "runpod": "runpod", "verda": "verda",
 }  # fmt: skip
 """gpuhunt's name → ours."""
 _NOWHERE = "global"

@@ -237,7 +237,7 @@ def test_google_is_listed_by_zone_and_by_what_is_attached(write):
 
 
 def test_smaller_providers_come_under_our_names(write):
-    """RunPod by its spelling of the accelerator, Lambda by the form in the type, Nebius with an underscore."""
+    """RunPod by its spelling of the accelerator, Lambda by the form in the type, Nebius with an underscore, OCI as Oracle."""
     directory = write("runpod", ("NVIDIA H100 PCIe", "EU-RO-1", 4.78, 2, "H100", 80.0)).parent
     write(
         "lambdalabs",
@@ -246,16 +246,18 @@ def test_smaller_providers_come_under_our_names(write):
     )
     write("nebius", ("gpu-h200-sxm 8gpu-128vcpu-1600gb", "eu-north1", 28.0, 8, "H200", 141.0))
     write("oci", ("BM.GPU.H100.8", "us-ashburn-1", 80.0, 8, "H100", 80.0))
+    write("cloudrift", ("rtx49-7c-kn.1", "us-east-nc-nr-1", 0.39, 1, "RTX4090", 24.0))
     write("vultr", ("vcg-a16", "ewr", 0.5, 1, "A16", 16.0))
     found = imported(directory)
-    assert set(found) == {"lambda", "nebius", "oci", "runpod"}
-    assert left_out(found["oci"]) == {"provider": (1, ["oci"])}
+    assert set(found) == {"cloudrift", "lambda", "nebius", "oracle", "runpod"}
+    assert left_out(found["cloudrift"]) == {"provider": (1, ["cloudrift"])}
     assert left_out(found["lambda"]) == {"accelerator": (1, ["A100 of 40 GB (gpu_1x_a100)"])}, "two forms are sold"
     assert "gpuhunt gave nothing of vultr" in run("import-gpuhunt", directory).stdout
     catalog = load_catalog()
     assert catalog.instance_type("runpod", "NVIDIA H100 PCIe 2x").accelerator == "H100-PCIe"
     assert catalog.instance_type("lambda", "gpu_8x_h100_sxm5").accelerator == "H100-SXM"
     assert offer("lambda", "global", "gpu_8x_h100_sxm5").on_demand.usd_per_hour == 23.92
+    assert offer("oracle", "global", "BM.GPU.H100.8").on_demand.usd_per_hour == 80.0
     assert offer("nebius", "eu-north1", "gpu-h200-sxm_8gpu-128vcpu-1600gb").on_demand is not None
 
 
