@@ -160,11 +160,11 @@ def _merge(members: Sequence[Member]) -> Member:
 
 
 def _warning(plan: Plan, first: Choice, option: Option, reason: str) -> str:
-    planned = plan.fleet.cost.total_usd_per_month if plan.fleet is not None else _total(first)
+    planned = plan.fleet.cost.compute_usd_per_month if plan.fleet is not None else _total(first)
     month = option.cost.total_usd_per_month
     return (
         f"the recommended {'fleet' if first.option is None else 'option'} is not what is generated ({reason}).\n"
-        f"  recommended: {'; '.join(named(one) for one in first.members)} at {usd(planned)} a month\n"
+        f"  recommended: {'; '.join(named(one) for one in first.members)} at {usd(planned)} a month of compute\n"
         f"  generated:   #{option.rank} {named(_single(option).members[0])} at {usd(month)} a month of compute "
         f"({usd(month - planned)} more)"
     )

@@ -22,13 +22,21 @@ AZURE_DISKS_GIB = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 """Sizes that premium disks are charged in, P4 to P60."""
 BYTES_PER_LOG_LINE = 200
 """What a server writes of a request into its access log."""
+BYTES_PER_BALANCER_ENTRY = 1000
+"""What Google's load balancer logs of a request, about: an entry of JSON, of every request as the code orders it."""
 CONNECTIONS_PER_LCU = 25
 """New connections per second in a capacity unit of AWS's application load balancers; a GB in an hour is one as well."""
+LEAST_PROXIES = 3
+"""Of an internal load balancer at Google, in each region; each is charged by the hour."""
+CONNECTIONS_PER_PROXY = 150
+"""New HTTPS connections per second, of which there are fewer than the 700 requests that it can also log."""
+GB_PER_PROXY_SECOND = 0.018
 
 _TITLES = {
     "load_balancer": "load balancer",
     "load_balancer_capacity": "its capacity units",
     "load_balancer_data": "its data",
+    "load_balancer_proxy": "its proxies",
     "log_ingest": "access logs",
 }
 
@@ -40,7 +48,7 @@ class StandingCharge:
     provider: str
     region: str
     item: str
-    """load_balancer, load_balancer_capacity, load_balancer_data or log_ingest."""
+    """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy or log_ingest."""
     quantity: float
     """Of an average month."""
     unit: str
@@ -92,8 +100,14 @@ def download_usd(catalog: Catalog, provider: str, region: str, download_gb: floa
 
 
 def standing_charges(
-    catalog: Catalog, provider: str, region: str, requests_per_second: float, gb_per_request: float
-) -> tuple[StandingCharge, ...]:  # fmt: skip
+    catalog: Catalog,
+    provider: str,
+    region: str,
+    requests_per_second: float,
+    gb_per_request: float,
+    *,
+    balanced_ratio: float = 1.0,
+) -> tuple[StandingCharge, ...]:
     """Load balancer and logs of a region of the three clouds for its mean load; nothing is known of others.
 
     Args:
@@ -102,25 +116,35 @@ def standing_charges(
         region: where.
         requests_per_second: mean.
         gb_per_request: prompt and answer on the wire.
+        balanced_ratio: share of the requests that a load balancer passes on; endpoints and containers of a service are
+            reached through the service.
     """
-    found = []
-    for item, quantity in _standing(provider, requests_per_second, gb_per_request):
-        price = catalog.service_price(provider, item, region)
-        found.append(_charge(provider, region, item, quantity, price))
-    return tuple(found)
-
-
-def _standing(provider: str, requests_per_second: float, gb_per_request: float) -> Iterator[tuple[str, float]]:
     if provider not in ("aws", "gcp", "azure"):
-        return
-    gb = requests_per_second * SECONDS_PER_MONTH * gb_per_request
+        return ()
+    balanced = requests_per_second * balanced_ratio
+    found: list[tuple[str, float]] = []
+    bytes_logged = requests_per_second * BYTES_PER_LOG_LINE
+    if balanced:
+        found += _balancer(provider, balanced, gb_per_request)
+        bytes_logged += balanced * BYTES_PER_BALANCER_ENTRY if provider == "gcp" else 0.0
+    found.append(("log_ingest", bytes_logged * SECONDS_PER_MONTH / BYTES_PER_GB))
+    return tuple(
+        _charge(provider, region, item, quantity, catalog.service_price(provider, item, region))
+        for item, quantity in found
+    )
+
+
+def _balancer(provider: str, requests_per_second: float, gb_per_request: float) -> Iterator[tuple[str, float]]:
+    gb_per_second = requests_per_second * gb_per_request
     yield "load_balancer", HOURS_PER_MONTH
     if provider == "aws":
-        gb_per_hour = requests_per_second * SECONDS_PER_HOUR * gb_per_request
-        yield "load_balancer_capacity", max(requests_per_second / CONNECTIONS_PER_LCU, gb_per_hour) * HOURS_PER_MONTH
-    else:
-        yield "load_balancer_data", gb
-    yield "log_ingest", requests_per_second * SECONDS_PER_MONTH * BYTES_PER_LOG_LINE / BYTES_PER_GB
+        units = max(requests_per_second / CONNECTIONS_PER_LCU, gb_per_second * SECONDS_PER_HOUR)
+        yield "load_balancer_capacity", units * HOURS_PER_MONTH
+        return
+    if provider == "gcp":
+        needed = max(requests_per_second / CONNECTIONS_PER_PROXY, gb_per_second / GB_PER_PROXY_SECOND)
+        yield "load_balancer_proxy", max(math.ceil(needed), LEAST_PROXIES) * HOURS_PER_MONTH
+    yield "load_balancer_data", gb_per_second * SECONDS_PER_MONTH
 
 
 def _charge(provider: str, region: str, item: str, quantity: float, price: ServicePrice | None) -> StandingCharge:

@@ -155,7 +155,7 @@ def test_recommendation_elsewhere_falls_back_loudly(advisor, write_plan, tmp_pat
     code, _, err = advisor("terraform", "plan.json", "--into", "infra")
     assert code == 0
     assert "warning: the recommended option is not what is generated" in err
-    assert "2 × VM.GPU.A10.1 on demand in us-ashburn-1 (oci) at $1,022.00 a month" in err
+    assert "2 × VM.GPU.A10.1 on demand in us-ashburn-1 (oci) at $1,022.00 a month of compute" in err
     assert "#3 2 × g6.xlarge on demand in us-east-1 (aws) at $1,175.01 a month of compute ($153.01 more)" in err
     assert '"2 g6.xlarge' in (tmp_path / "infra/fleet.yaml").read_text()
 

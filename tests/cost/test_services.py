@@ -1,6 +1,8 @@
 """What is paid beside the hours of machines, by hand."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Quality
@@ -70,13 +72,48 @@ def test_large_answers_fill_a_load_balancer_by_their_bytes():
     assert capacity.quantity == pytest.approx(18.0 * HOURS_PER_MONTH)
 
 
-@pytest.mark.parametrize(("provider", "region"), [("gcp", "us-central1"), ("azure", "eastus")])
-def test_other_clouds_charge_the_data(provider, region):
-    """By the hour, the byte and the log line, all priced."""
-    found = standing_charges(CATALOG, provider, region, 1.0, 10e-6)
+def test_azure_charges_the_data():
+    """1 request/s of 10 kB: 26.28 GB at 0.005 USD, and 0.5256 GB of logs at 2.30."""
+    balancer, data, logs = standing_charges(CATALOG, "azure", "eastus", 1.0, 10e-6)
 
-    assert [one.item for one in found] == ["load_balancer", "load_balancer_data", "log_ingest"]
-    assert all(one.usd_per_month > 0 for one in found)
+    assert [one.item for one in (balancer, data, logs)] == ["load_balancer", "load_balancer_data", "log_ingest"]
+    assert (balancer.usd_per_month, data.usd_per_month, logs.usd_per_month) == (18.25, 0.13, 1.21)
+
+
+def test_google_charges_three_proxies_at_least():
+    """One forwarding rule and three proxies; 600 new connections/s take a fourth, and 100 MB/s take six."""
+
+    def proxies(requests_per_second, gb_per_request):
+        found = standing_charges(CATALOG, "gcp", "us-central1", requests_per_second, gb_per_request)
+        assert [one.item for one in found] == [
+            "load_balancer", "load_balancer_proxy", "load_balancer_data", "log_ingest"
+        ]  # fmt: skip
+        assert found[1].usd_per_month == pytest.approx(found[1].quantity * 0.025)
+        return found[1].quantity / HOURS_PER_MONTH
+
+    assert [proxies(1, 10e-6), proxies(600, 10e-6), proxies(100, 1e-3)] == [3, 4, 6]
+
+
+def test_who_is_reached_through_a_service_pays_for_logs_alone():
+    """Containers and endpoints of a service have no load balancer; Google's logs each request that it passes on."""
+    (logs,) = standing_charges(CATALOG, "gcp", "us-central1", 10.0, 10e-6, balanced_ratio=0.0)
+    *_, half = standing_charges(CATALOG, "gcp", "us-central1", 10.0, 10e-6, balanced_ratio=0.5)
+
+    assert logs.quantity == pytest.approx(10 * 2_628_000 * 200 / 1e9)
+    assert half.quantity == pytest.approx(logs.quantity * (200 + 500) / 200)
+
+
+@given(st.floats(0.1, 500), st.floats(0.05, 0.95), st.sampled_from([("aws", "us-east-1"), ("azure", "eastus")]))
+def test_what_is_charged_by_use_adds_up(rate, part, where):
+    """Two halves of a load pay for their use what the whole pays, to a cent each, and a load balancer each."""
+    whole, one, two = (
+        {charge.item: charge.usd_per_month for charge in standing_charges(CATALOG, *where, share * rate, 50e-6)}
+        for share in (1.0, part, 1 - part)
+    )
+
+    assert one["load_balancer"] == two["load_balancer"] == whole["load_balancer"]
+    for item in whole.keys() - {"load_balancer"}:
+        assert one[item] + two[item] == pytest.approx(whole[item], abs=0.02)
 
 
 def test_nothing_is_known_of_others():

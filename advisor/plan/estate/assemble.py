@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from advisor import __version__
 from advisor.catalog import Catalog
+from advisor.cost.services import disk_usd_per_month, root_volume_gib
 from advisor.plan.document import digest, plain
 from advisor.plan.estate.commitments import SharedCommitment, shared_commitments
 from advisor.plan.estate.divide import Shares
@@ -77,7 +78,7 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
         catalog: where prices of shared commitments are from.
     """
     uses = {part.row.file: part.uses for part in parts}
-    machines = () if shares.excess else _machines(parts, terms)
+    machines = () if shares.excess else _machines(parts, terms, catalog)
     where = {file: at for at, machine in enumerate(machines) for file in machine.workloads}
     rows = tuple(replace(part.row, shared_machine=where.get(part.row.file)) for part in parts)
     alone = [part for part in parts if part.row.file not in where]
@@ -95,7 +96,7 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
     )
 
 
-def _machines(parts: Sequence[Part], terms: Terms) -> tuple[SharedMachine, ...]:
+def _machines(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> tuple[SharedMachine, ...]:
     guests = [
         Guest(part.row.file, part.usd_without_transfer, part.seating) for part in parts if part.seating is not None
     ]
@@ -105,7 +106,12 @@ def _machines(parts: Sequence[Part], terms: Terms) -> tuple[SharedMachine, ...]:
         part.row.file: {key: part.uses[_on_demand(key)] for key in room if _on_demand(key) in part.uses}
         for part in parts
     }
-    return share_machines(guests, room, freed)
+
+    def disk_usd(stand: str, weights_gib: float) -> float:
+        provider, region, _ = stand.split("/", 2)
+        return disk_usd_per_month(catalog, provider, region, root_volume_gib(weights_gib)) or 0.0
+
+    return share_machines(guests, room, freed, disk_usd)
 
 
 def _on_demand(key: str) -> tuple[str, str]:

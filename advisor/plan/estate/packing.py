@@ -1,10 +1,11 @@
 """Small workloads on shared machines, where that costs less than their own fleets."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.cost.compute import hourly_to_monthly
+from advisor.cost.services import counted_gib
 from advisor.plan.estate.resources import ENOUGH
 from advisor.plan.estate.seats import Seat, Seating
 from advisor.plan.sharing import pack_shared
@@ -12,6 +13,8 @@ from advisor.plan.tenants import Group, Host, Slice, Tenant
 from advisor.units import HOURS_PER_MONTH
 
 A_CENT = 0.01
+DiskPrice = Callable[[str, float], float]
+"""USD per month of the disk of a machine, by its stand and the GiB of all checkpoints on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class SharedMachine:
     accelerators: tuple[tuple[str, ...], ...]
     """Workloads on each accelerator."""
     usd_per_month: float
+    """Of all copies, with their disks."""
     alone_usd_per_month: float
     """What the fleets of these workloads cost, but for data transfer."""
     quotas: tuple[tuple[str, float], ...]
@@ -50,7 +54,10 @@ class Guest:
 
 
 def share_machines(
-    guests: Iterable[Guest], room: Mapping[str, float], freed: Mapping[str, Mapping[str, float]]
+    guests: Iterable[Guest],
+    room: Mapping[str, float],
+    freed: Mapping[str, Mapping[str, float]],
+    disk_usd_per_month: DiskPrice,
 ) -> tuple[SharedMachine, ...]:
     """Machines that cost less than the fleets of those who sit on them; what saves most first.
 
@@ -58,6 +65,7 @@ def share_machines(
         guests: in any order.
         room: units of each quota that nobody takes.
         freed: units that a workload gives back when it leaves its own fleet.
+        disk_usd_per_month: what a disk costs.
     """
     by_copies: dict[int, list[Guest]] = {}
     for guest in sorted(guests, key=lambda one: one.name):
@@ -68,7 +76,7 @@ def share_machines(
         machine
         for copies, group in by_copies.items()
         for neighbours in _neighbours(group)
-        for machine in _machines(copies, neighbours)
+        for machine in _machines(copies, neighbours, disk_usd_per_month)
     ]
     return tuple(_within(machines, dict(room), freed))
 
@@ -98,7 +106,7 @@ def _neighbours(guests: Sequence[Guest]) -> list[list[Guest]]:
     return [sorted(group, key=lambda one: one.name) for _, group in groups if len(group) > 1]
 
 
-def _machines(copies: int, guests: Sequence[Guest]) -> list[SharedMachine]:
+def _machines(copies: int, guests: Sequence[Guest], disk_usd_per_month: DiskPrice) -> list[SharedMachine]:
     alone = {guest.name: guest.usd_per_month for guest in guests}
     seats = {seat.stand: seat for guest in guests for seat in guest.seating.seats}
     packing = pack_shared([_tenant(guest) for guest in guests], _hosts(guests))
@@ -110,13 +118,27 @@ def _machines(copies: int, guests: Sequence[Guest]) -> list[SharedMachine]:
         size = seats[stand].accelerators
         groups.sort(key=lambda group: (group.slice, -sum(alone[name] for name in group.tenants), group.tenants))
         for at in range(0, len(groups), size):
-            machine = _machine(seats[stand], copies, groups[at : at + size], alone)
+            part = groups[at : at + size]
+            disk = disk_usd_per_month(stand, _weights_gib(guests, part))
+            machine = _machine(seats[stand], copies, part, alone, disk)
             if machine.usd_per_month < machine.alone_usd_per_month - A_CENT:
                 found.append(machine)
     return found
 
 
-def _machine(seat: Seat, copies: int, groups: Sequence[Group], alone: Mapping[str, float]) -> SharedMachine:
+def _weights_gib(guests: Sequence[Guest], groups: Sequence[Group]) -> float:
+    """Of all workloads on a machine: what each keeps on its disk, in whole steps."""
+    kept = {
+        (guest.name, seat.stand, seat.slice): counted_gib(seat.checkpoint_gib)
+        for guest in guests
+        for seat in guest.seating.seats
+    }
+    return float(sum(kept[name, group.host, group.slice] for group in groups for name in group.tenants))
+
+
+def _machine(
+    seat: Seat, copies: int, groups: Sequence[Group], alone: Mapping[str, float], disk_usd_per_month: float
+) -> SharedMachine:  # fmt: skip
     provider, region, name = seat.stand.split("/", 2)
     return SharedMachine(
         provider=provider,
@@ -125,7 +147,7 @@ def _machine(seat: Seat, copies: int, groups: Sequence[Group], alone: Mapping[st
         slice="+".join(dict.fromkeys(group.slice for group in groups)),
         copies=copies,
         accelerators=tuple(group.tenants for group in groups),
-        usd_per_month=hourly_to_monthly(seat.usd_per_hour, copies),
+        usd_per_month=round(hourly_to_monthly(seat.usd_per_hour, copies) + disk_usd_per_month * copies, 2),
         alone_usd_per_month=round(math.fsum(alone[name] for group in groups for name in group.tenants), 2),
         quotas=tuple((key, units * copies) for key, units in seat.quotas),
     )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Offer, Purchase
@@ -37,6 +37,8 @@ class Seat:
     need: Need
     quotas: tuple[tuple[str, float], ...]
     """Units of the estate's quotas that the machine takes."""
+    checkpoint_gib: float
+    """What the workload keeps on the machine's disk."""
 
     @property
     def share_usd_per_hour(self) -> float:
@@ -132,6 +134,7 @@ def _seat(search: SeatSearch, one: Served, offer: Offer, usd_per_hour: float, ne
         memory_gib=candidate.accelerator.memory_gib * utilization,
         need=need,
         quotas=tuple(_quotas(search, candidate.instance_type, offer)),
+        checkpoint_gib=candidate.memory.checkpoint_gib,
     )
 
 
@@ -166,7 +169,4 @@ def _with_steps(search: SeatSearch, found: list[tuple[Served, Seat]], carrying: 
     latencies = latencies_at_load(candidates, [carrying] * len(found), search.requirements, search.model)
     for (_, seat), latency in zip(found, latencies, strict=True):
         need = Need(seat.need.memory_gib, seat.need.busy_ratio, latency.tpot_p95_ms.value)
-        yield Seat(
-            seat.stand, seat.slice, seat.usd_per_hour, seat.accelerators, seat.per_accelerator, seat.memory_gib, need,
-            seat.quotas,
-        )  # fmt: skip
+        yield replace(seat, need=need)

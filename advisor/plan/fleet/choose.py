@@ -183,17 +183,19 @@ def _standing(found: Confirmed, groups: Sequence[FleetGroup], setting: Setting) 
     hours, tokens = found.posed.problem.hours, setting.requirements.demand
     gb_per_request = request_gb(tokens.input_tokens.mean) + egress_gb(tokens.output_tokens.mean)
     rates: dict[tuple[str, str], float] = {}
+    balanced: dict[tuple[str, str], float] = {}
     for group in groups:
-        if group.purchase == Paid.MANAGED:
-            continue  # the service is its own entrance
         own = [
             share * hour.mean_rate * hour.hours_per_week
             for share, hour in zip(group.request_shares, hours, strict=True)
         ]
-        key = (group.provider, group.region)
-        rates[key] = rates.get(key, 0.0) + math.fsum(own) / HOURS_PER_WEEK
+        key, rate = (group.provider, group.region), math.fsum(own) / HOURS_PER_WEEK
+        rates[key] = rates.get(key, 0.0) + rate
+        on_hosts = group.purchase not in (Paid.MANAGED, Paid.SERVERLESS)
+        balanced[key] = balanced.get(key, 0.0) + (rate if on_hosts else 0.0)
     for (provider, region), rate in rates.items():
-        yield from standing_charges(setting.catalog, provider, region, rate, gb_per_request)
+        ratio = balanced[provider, region] / rate if rate else 1.0
+        yield from standing_charges(setting.catalog, provider, region, rate, gb_per_request, balanced_ratio=ratio)
 
 
 def _cost(

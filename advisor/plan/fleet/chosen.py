@@ -99,7 +99,11 @@ class FleetCost:
     @property
     def leaves_out(self) -> str:
         """What neither the total nor the standing charges hold, in words."""
-        return FLEET_LEAVES_OUT if self.disks_usd_per_month is not None else f"disks, {FLEET_LEAVES_OUT}"
+        return (
+            FLEET_LEAVES_OUT
+            if self.disks_usd_per_month is not None
+            else f"disks, load balancers and logs, {FLEET_LEAVES_OUT}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ left out as `SPOT_STANDS` says. And a commitment that is cheaper and carries mor
 the low edge of the forecast where a smaller one is: then a fleet with the smaller one can be lost.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from advisor.plan.fleet.formulas import mix_rate
+from advisor.plan.fleet.formulas import hours_per_month, mix_rate, starts_per_month
 from advisor.plan.fleet.values import Floats, Paid, Pool, Problem, Tariff
 from advisor.workload.values import Limits, Survive
 
@@ -90,7 +91,7 @@ def _pools(pools: Sequence[Pool], items: _Items) -> tuple[Pool, ...]:
 
 
 def _items(problem: Problem) -> _Items:
-    quotas = tuple(problem.quota_limits)
+    quotas, run_hours = tuple(problem.quota_limits), shortest_run_hours(problem)
     rows = [(g, t, pool, tariff) for g, pool in enumerate(problem.pools) for t, tariff in enumerate(pool.tariffs)]
     return _Items(
         pool=np.array([g for g, *_ in rows], dtype=np.intp),
@@ -99,7 +100,7 @@ def _items(problem: Problem) -> _Items:
         paid=np.array([tariff.paid.value for *_, tariff in rows]),
         rates=np.array([[*pool.mix_rates, *pool.rates.ravel(), mix_rate(problem, pool)] for *_, pool, _ in rows]),
         usd=np.array([tariff.all_usd_per_hour for *_, tariff in rows]),
-        costs=np.array([_costs(pool, tariff, quotas, problem) for *_, pool, tariff in rows]),
+        costs=np.array([_costs(pool, tariff, quotas, run_hours, problem.limits) for *_, pool, tariff in rows]),
         per_request=np.array([pool.usd_per_request for *_, pool, _ in rows]),
         break_even=np.array([tariff.break_even_ratio for *_, tariff in rows]),
         replicas=np.array([float(pool.replicas) for *_, pool, _ in rows]),
@@ -115,15 +116,35 @@ def _special(problem: Problem, pool: Pool, tariff: Tariff) -> str:
     return f"{pool.stand} {tariff.paid}" if tariff.paid is Paid.OWNED or problem.running.get(pool.stand) else ""
 
 
-def _costs(pool: Pool, tariff: Tariff, quotas: tuple[tuple[str, str], ...], problem: Problem) -> list[float]:
-    limits, started = problem.limits, len(problem.hours) > 1
+def shortest_run_hours(problem: Problem) -> float:
+    """Hours that an instance runs for each of its starts, at the least; infinite where nothing is ever started."""
+    classes = range(len(problem.hours))
+    starts = [math.fsum(starts_per_month(problem, at) for at in classes[h:]) for h in classes]
+    hours = [math.fsum(hours_per_month(hour) for hour in problem.hours[h:]) for h in classes]
+    return min((run / count for run, count in zip(hours, starts, strict=True) if count > ROUNDING), default=math.inf)
+
+
+def _costs(
+    pool: Pool, tariff: Tariff, quotas: tuple[tuple[str, str], ...], run_hours: float, limits: Limits
+) -> list[float]:  # fmt: skip
     return [
         pool.switching_usd,
-        pool.lead_hours * tariff.all_usd_per_hour + (pool.start_usd if started else 0.0),
+        _start_and_run_usd(pool, tariff, run_hours),
         (pool.kg_co2e_per_hour or 0.0) if limits.max_kg_co2e_per_month is not None else 0.0,
         (pool.kw or 0.0) if limits.max_kw is not None else 0.0,
         *(pool.quotas.get(key, 0.0) if key[1] == tariff.paid.market else 0.0 for key in quotas),
     ]
+
+
+def _start_and_run_usd(pool: Pool, tariff: Tariff, run_hours: float) -> float:
+    """A start with the hours that follow it at the least.
+
+    Where neither this nor an hour costs more, no number of hours with their starts does. What runs at all hours is
+    never started, nor is what replaces it: anything would do.
+    """
+    if tariff.paid.always:
+        return math.inf
+    return 0.0 if math.isinf(run_hours) else (run_hours + pool.lead_hours) * tariff.all_usd_per_hour + pool.start_usd
 
 
 def _dominated(items: _Items, others: _Items, limits: Limits) -> Flags:

@@ -51,10 +51,10 @@ class FollowingFleet:
     instances: Floats
     """Of each group that follows, in the busiest hours."""
     usd_per_hour: Floats
+    """Of one instance of each group, with its disk and expected interruptions; below, its disk alone."""
     disk_usd_per_hour: Floats
     start_usd: Floats
     """What each start downloads."""
-    """Of one instance of each group."""
     rate: float
     """Requests per second that all of them carry, beside what stands by."""
     steady_rate: float

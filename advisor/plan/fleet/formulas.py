@@ -1,7 +1,5 @@
 """Hours, requests and money of a fleet problem: each formula once, for the program and for what is printed."""
 
-import numpy as np
-
 from advisor.plan.fleet.values import HourClass, Paid, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 
@@ -20,8 +18,7 @@ def starts_per_month(problem: Problem, at: int) -> float:
     Instances rise from class a to class b > a as often as an hour of b follows one of a; counts never fall from a
     class to a busier one, so the rises add up as plain differences.
     """
-    rises = np.triu(problem.transitions, 1)
-    net = rises[:, at].sum() - rises[at, :].sum()
+    net = problem.transitions[:at, at].sum() - problem.transitions[at, at + 1 :].sum()
     return float(net) / HOURS_PER_WEEK * HOURS_PER_MONTH
 
 

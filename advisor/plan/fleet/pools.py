@@ -9,13 +9,12 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.values import InstanceType, Offer, Price, Purchase
+from advisor.catalog.values import Offer, Price, Purchase
 from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_gib
 from advisor.cost.transfer import egress_usd_per_request
 from advisor.performance.stage import Served
 from advisor.plan.cold_start import ColdStart, download_gb
-from advisor.plan.fleet.shortlist import useful_offers
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
 from advisor.plan.geography import Geography
 from advisor.plan.sizing import no_service
@@ -27,9 +26,6 @@ from advisor.workload.values import QuotaLimit
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
 the time in which old and new run side by side while the new one is tried."""
-
-_DISKS_COMPARED_GIB = (150, 4000)
-"""Prices of disks are lines or rise in the same steps: a region that is no dearer at both ends is so between them."""
 
 Stand = tuple[str, str, str]
 
@@ -61,8 +57,6 @@ class Supply:
     geography: Geography
     cold_starts: Sequence[ColdStart | None]
     """Of each candidate; None where nothing depends on it."""
-    regional: bool
-    """Whether regions differ in more than prices, so that each of them is a place of its own."""
     owned: Mapping[str, int]
     running: Mapping[str, int]
 
@@ -102,7 +96,8 @@ def pools_of(supply: Supply) -> PoolSet:
     rejected: dict[Rejection, None] = {}
     places = _OfferFacts(supply)
     for at, served in enumerate(supply.served):
-        for offer in places.offers(served.candidate.instance_type):
+        machine = served.candidate.instance_type
+        for offer in supply.offers[machine.provider, machine.name]:
             outcome = _pool(supply, places, at, offer)
             if isinstance(outcome, Rejection):
                 rejected[outcome] = None
@@ -121,28 +116,6 @@ class _OfferFacts:
         self._tariffs: dict[Stand, tuple[Tariff, ...]] = {}
         self._egress: dict[tuple[str, str], float] = {}
         self._disks: dict[tuple[str, str, int], float] = {}
-        self._useful: dict[tuple[str, str], dict[tuple[str, Purchase], Offer]] = {}
-
-    def offers(self, machine: InstanceType) -> tuple[Offer, ...]:
-        """Offers of a type that are worth a pool."""
-        every = self._supply.offers[machine.provider, machine.name]
-        if self._supply.regional:
-            return every
-        return tuple(dict.fromkeys(self._useful_of(machine.provider, machine.name).values()))
-
-    def _useful_of(self, provider: str, name: str) -> dict[tuple[str, Purchase], Offer]:
-        if (provider, name) not in self._useful:
-            workload, every = self._supply.requirements.workload, self._supply.offers[provider, name]
-            others = {one.region: self._other_prices(one) for one in every}
-            spread = workload.limits.fault_tolerant_ratio < 1
-            found = useful_offers(every, workload.purchase, others, spread=spread)
-            self._useful[provider, name] = found
-        return self._useful[provider, name]
-
-    def _other_prices(self, offer: Offer) -> tuple[float, ...]:
-        """What makes a region dear beside the price of machines: transfer, disks of two sizes, a GB downloaded."""
-        disks = (self.disk_usd_per_hour(offer, gib) for gib in _DISKS_COMPARED_GIB)
-        return (self.egress_usd_per_request(offer), *disks, self.start_usd(offer, 1.0))
 
     def disk_usd_per_hour(self, offer: Offer, volume_gib: int) -> float:
         """A host's disk; 0 where its price is not known, which the plan's notes say."""
@@ -160,14 +133,8 @@ class _OfferFacts:
         """Ways of paying for the offer, without what depends on the candidate."""
         key = (offer.provider, offer.region, offer.instance_type)
         if key not in self._tariffs:
-            found = _tariffs(self._supply, offer)
-            self._tariffs[key] = tuple(one for one in found if self._worth(offer, one.paid))
+            self._tariffs[key] = tuple(_tariffs(self._supply, offer))
         return self._tariffs[key]
-
-    def _worth(self, offer: Offer, paid: Paid) -> bool:
-        if self._supply.regional:
-            return True
-        return (offer.region, Purchase(paid.value)) in self._useful_of(offer.provider, offer.instance_type)
 
     def egress_usd_per_request(self, offer: Offer) -> float:
         """Data transfer of one answer; 0 where its price is not known, which the plan's notes say."""

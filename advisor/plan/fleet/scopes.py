@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.plan.fleet.dominance import without_dominated
-from advisor.plan.fleet.formulas import hours_per_month, mix_rate
+from advisor.plan.fleet.formulas import hours_per_month, mix_rate, requests_per_month
 from advisor.plan.fleet.optimise import A_CENT, improved, optimise
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Pool, Problem
@@ -84,15 +84,33 @@ def lower_bound(problem: Problem) -> float:
     """USD a month that no fleet of the problem can be below, from its prices alone.
 
     In each hour class what so few whole instances as could carry the requests cost: one that is fast enough alone, or
-    several that are so together, at least one in each zone. Capacity that is owned costs its disks.
+    several that are so together, at least one in each zone; and all answers over the cheapest way to the users.
+    Capacity that is owned costs its disks.
     """
     tariffs = [(pool, tariff) for pool in problem.pools for tariff in pool.tariffs]
-    fastest = np.array([max(pool.mix_rates.max(), pool.rates.max(initial=0.0)) for pool, _ in tariffs])
+    work = _work(problem)
+    fastest = np.array([max(pool.mix_rates.max(), (pool.rates * work).max(initial=0.0)) for pool, _ in tariffs])
     usd = np.array([tariff.all_usd_per_hour * min((1.0, *tariff.active_ratios)) for _, tariff in tariffs])
     if not fastest.any():
         return 0.0
     zones = 0 if problem.scaling.scale_to_zero else problem.limits.zones
-    return sum(hours_per_month(hour) * _usd_per_hour(hour.planned_rate, zones, usd, fastest) for hour in problem.hours)
+    compute = sum(hours_per_month(one) * _usd_per_hour(one.planned_rate, zones, usd, fastest) for one in problem.hours)
+    return compute + min(pool.usd_per_request for pool in problem.pools) * sum(map(requests_per_month, problem.hours))
+
+
+def _work(problem: Problem) -> Floats:
+    """Work of a request of each bucket, that of all requests on average being 1: (buckets,).
+
+    As the cheapest pool that serves them all has it; a bound holds with any, and is close with one that is true.
+    """
+    able = [
+        one for one in problem.pools if one.tariffs and one.rates.size and min(one.mix_rates.max(), one.rates.min()) > 0
+    ]
+    if not able:
+        return np.ones_like(problem.bucket_shares)
+    usual = min(able, key=lambda one: min(tariff.all_usd_per_hour for tariff in one.tariffs) / one.mix_rates.max())
+    work: Floats = 1 / usual.rates.mean(axis=0)
+    return work / float(work @ problem.bucket_shares)
 
 
 def _usd_per_hour(rate: float, zones: int, usd: Floats, fastest: Floats) -> float:

@@ -76,7 +76,6 @@ def serverless_pools(
             offers=_offers(services),
             rates=rates(served),
             cold_starts=[None] * len(served),
-            regional=True,
             owned={},
             running={},
         )

@@ -27,7 +27,7 @@ def size_alternatives(problem: Problem, solution: FleetSolution) -> tuple[SizeAl
     """What the main pool of a fleet would cost alone, and the cheapest pools of which fewer or more would be needed.
 
     A pool is larger if fewer of its instances carry the busiest minute. Of each size the one that costs least at the
-    list price is taken, in the numbers that the hour classes need, and then bought as the optimiser would.
+    list price with its disk is taken, in the numbers that the hour classes need, and bought as the optimiser would.
     """
     main = main_pool(problem, solution)
     needed = _needed(problem, [main, *problem.pools])
@@ -54,9 +54,9 @@ def _needed(problem: Problem, pools: list[Pool]) -> Floats:
 
 
 def _usd_per_month(problem: Problem, pool: Pool, needed: Floats) -> float:
-    """At the lowest price without discount, and with no less than zones and replicas ask for."""
-    prices = [tariff.usd_per_hour for tariff in pool.tariffs if tariff.paid in (Paid.ON_DEMAND, Paid.SERVERLESS)]
-    prices = prices or [tariff.usd_per_hour for tariff in pool.tariffs if tariff.paid is not Paid.OWNED]
+    """At the lowest price without discount, its disk beside it, and with no less than zones and replicas ask for."""
+    prices = [one.all_usd_per_hour for one in pool.tariffs if one.paid in (Paid.ON_DEMAND, Paid.SERVERLESS)]
+    prices = prices or [one.all_usd_per_hour for one in pool.tariffs if one.paid is not Paid.OWNED]
     least = max(problem.limits.zones, np.ceil(problem.limits.min_replicas / pool.replicas))
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     return float(np.maximum(needed, least) @ hours) * min(prices, default=np.inf)

@@ -95,7 +95,6 @@ def pose(
         owned=standing.owned,
         running=standing.running,
         cold_starts=_cold_starts(layouts, catalog, workload.purchase, week),
-        regional=_regions_differ(workload, standing),
     )
     services = serverless_pools(
         supply, week, model, lambda found: _rate_table(_rates(requirements, found, model, where, lengths), where)
@@ -122,7 +121,7 @@ def pose(
         low_band=not workload.limits.commit_beyond_forecast,
     )
     edges = tuple(float(tokens.input_tokens.max()) for _, tokens in buckets)
-    everything = replace(supply, served=served, rates=_rate_table(rates, where), cold_starts=(), regional=True)
+    everything = replace(supply, served=served, rates=_rate_table(rates, where), cold_starts=())
     return Posed(problem, pool_set, week, where, edges, everything)
 
 
@@ -204,11 +203,3 @@ def _most_regions(workload: Workload) -> int | None:
     """As stated; else one, or as many as it takes where users are somewhere."""
     stated = workload.limits.max_regions
     return stated if stated is not None or workload.users else 1
-
-
-def _regions_differ(workload: Workload, standing: Standing) -> bool:
-    """Whether a region is more than its prices: one of few, near to users, limited, or where something runs."""
-    limits = workload.limits
-    tied = (workload.users, limits.quotas, standing.running, standing.owned)
-    few = _most_regions(workload) is not None or not limits.mix_providers
-    return few or any(tied) or limits.max_kg_co2e_per_month is not None

@@ -5,7 +5,7 @@ from hypothesis import given
 
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.scopes import lower_bound
-from advisor.plan.fleet.values import FleetSolution
+from advisor.plan.fleet.values import FleetSolution, Paid, Tariff
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Limits
 from plan.fleet.problems import everything, pool_of, problem_of, problems
@@ -28,3 +28,22 @@ def test_the_bound_knows_that_instances_are_whole():
 
     assert one == pytest.approx(1.9 * HOURS_PER_MONTH)
     assert two > 2.2 * HOURS_PER_MONTH
+
+
+def test_the_bound_counts_disks_and_the_way_to_the_users():
+    """An instance with its disk, for all hours; and 0.7 × 4 requests/s at the cheapest way out."""
+    tariff = Tariff(Paid.ON_DEMAND, 1.0, disk_usd_per_hour=0.05)
+    near, far = (pool_of(name, 4.0, tariffs=(tariff,), usd_per_request=usd) for name, usd in (("a", 2e-6), ("b", 3e-6)))
+    answers = 0.7 * 4.0 * HOURS_PER_MONTH * 3600
+
+    assert lower_bound(problem_of(near, far)) == pytest.approx(1.05 * HOURS_PER_MONTH + 2e-6 * answers)
+    assert optimise(problem_of(near, far)).objective_usd_per_month == pytest.approx(
+        1.05 * HOURS_PER_MONTH + 2e-6 * answers, abs=0.01
+    )
+
+
+def test_short_prompts_are_little_work():
+    """An instance that serves 8 short or 1 long prompts a second serves 1.78 of both: 4 requests/s take three."""
+    pool = pool_of("a", 1.78, 1.0, rates=[[8.0, 1.0]])
+
+    assert lower_bound(problem_of(pool, buckets=(0.5, 0.5))) > 2.2 * HOURS_PER_MONTH

@@ -15,31 +15,52 @@ HOURS = 730
 def guest(name, usd, *, copies=1, busy=0.5, stand=STAND, price=3.5, seats=7, quotas=(), part="mig-1g.10gb") -> Guest:
     """A workload that fits a slice."""
     need = Need(6.0, busy, 0.0)
-    seat = Seat(stand, part, price, 1, seats, 9.0, need, tuple(quotas))
+    seat = Seat(stand, part, price, 1, seats, 9.0, need, tuple(quotas), 16.0)
     return Guest(name, usd, Seating(copies, (seat,), 40.0))
+
+
+def free(_stand, _weights_gib) -> float:
+    """Disks that cost nothing."""
+    return 0.0
 
 
 def test_seven_slices_cost_less_than_seven_machines():
     """Workloads whose own fleets cost more together than the machine share it; the saving is the difference."""
     guests = [guest(f"w{at}", 588.0) for at in range(7)]
 
-    (machine,) = share_machines(guests, {}, {})
+    (machine,) = share_machines(guests, {}, {}, free)
 
     assert sorted(machine.workloads) == [f"w{at}" for at in range(7)]
     assert machine.usd_per_month == 3.5 * HOURS
     assert machine.alone_usd_per_month == 7 * 588
 
 
+def test_a_machine_keeps_the_weights_of_all_on_its_disk():
+    """Each of both copies has seven times 16 GiB, counted as 20, on a disk; where that eats the saving, nobody moves."""
+    guests = [guest(f"w{at}", 1000.0, copies=2) for at in range(7)]
+    asked = []
+
+    def a_dollar_a_gib(stand, weights_gib):
+        asked.append((stand, weights_gib))
+        return weights_gib
+
+    (machine,) = share_machines(guests, {}, {}, a_dollar_a_gib)
+
+    assert machine.usd_per_month == 2 * (3.5 * HOURS + 140.0)
+    assert asked == [(STAND, 140.0)]
+    assert share_machines(guests, {}, {}, lambda *_: 950.0) == ()
+
+
 def test_too_few_to_fill_a_machine_stay_alone():
     """Nobody moves where the machine costs more than the fleets that it replaces."""
-    assert share_machines([guest("a", 588.0), guest("b", 588.0)], {}, {}) == ()
+    assert share_machines([guest("a", 588.0), guest("b", 588.0)], {}, {}, free) == ()
 
 
 def test_copies_are_machines_of_their_own():
     """Workloads with two copies sit on two machines, and only with others that have two."""
     guests = [guest(f"two{at}", 1200.0, copies=2) for at in range(7)] + [guest("one", 588.0)]
 
-    (machine,) = share_machines(guests, {}, {})
+    (machine,) = share_machines(guests, {}, {}, free)
 
     assert machine.copies == 2
     assert machine.usd_per_month == 2 * 3.5 * HOURS
@@ -51,8 +72,8 @@ def test_a_quota_without_room_keeps_them_apart():
     guests = [guest(f"w{at}", 588.0, quotas=[(QUOTA, 24.0)]) for at in range(7)]
     freed = {f"w{at}": {QUOTA: 4.0} for at in range(7)}
 
-    assert share_machines(guests, {QUOTA: 10.0}, {}) == ()
-    assert len(share_machines(guests, {QUOTA: 10.0}, freed)) == 1
+    assert share_machines(guests, {QUOTA: 10.0}, {}, free) == ()
+    assert len(share_machines(guests, {QUOTA: 10.0}, freed, free)) == 1
 
 
 guests = st.lists(
@@ -71,12 +92,12 @@ def test_sharing_never_costs_more_and_seats_nobody_twice(drawn):
         for at, (usd, copies, busy, stand) in enumerate(drawn)
     ]
 
-    machines = share_machines(everyone, {}, {})
+    machines = share_machines(everyone, {}, {}, free)
 
     seated = [name for machine in machines for name in machine.workloads]
     costs = {one.name: one.usd_per_month for one in everyone}
     assert len(seated) == len(set(seated))
-    assert machines == share_machines(reversed(everyone), {}, {})
+    assert machines == share_machines(reversed(everyone), {}, {}, free)
     for machine in machines:
         assert machine.usd_per_month < sum(costs[name] for name in machine.workloads)
         assert all(len(group) <= 7 for group in machine.accelerators)

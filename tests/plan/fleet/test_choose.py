@@ -1,12 +1,15 @@
 """The fleet of a plan, from a workload and a catalog."""
 
 import datetime as dt
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
+from advisor.cost.services import BYTES_PER_LOG_LINE
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.errors import InputError
 from advisor.models import find_model
@@ -14,6 +17,7 @@ from advisor.pipeline import measure_demand, plan_for, plan_question
 from advisor.plan.fleet.standing import running_of
 from advisor.plan.question import Question
 from advisor.report.fleet_words import fleet_lines
+from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
 from advisor.workload.values import DeclaredDemand, Limits, OwnedCommitment, QuotaLimit, Routing, Scaling, Slo
 from builders import catalog_of, offer, workload
 
@@ -184,6 +188,46 @@ def test_users_far_away_are_served_from_near_them_when_the_target_is_tight():
 
     assert {group.region for group in near_one.groups} == {"us-east-1"}
     assert {group.region for group in near_both.groups} == {"us-east-1", "eu-central-1"}
+
+
+def test_a_fleet_of_two_regions_pays_a_load_balancer_in_each_and_logs_once():
+    """Parts and standing charges add up to the cent; requests are logged where they are served, and nowhere twice."""
+    catalog = catalog_of(
+        offer("g6e.xlarge", "us-east-1", on_demand=1.0), offer("g6e.xlarge", "eu-central-1", on_demand=2.0)
+    )
+    asked = workload(
+        purchase=ON_DEMAND, users=(("US-east", 0.5), ("DE", 0.5)), slo=Slo(ttft_p95_ms=190, tpot_p95_ms=60)
+    )
+
+    fleet = plan_for(asked, catalog).fleet
+
+    cost, items = fleet.cost, [one.item for one in fleet.standing]
+    parts = (
+        cost.compute_usd_per_month, cost.disks_usd_per_month, cost.starts_usd_per_month,
+        cost.interruptions_usd_per_month, cost.transfer_usd_per_month, cost.switching_usd_per_month,
+    )  # fmt: skip
+    rate = asked.demand.requests_per_second
+    assert {one.region for one in fleet.standing} == {"us-east-1", "eu-central-1"}
+    assert items.count("load_balancer") == items.count("log_ingest") == 2
+    assert sum(one.quantity for one in fleet.standing if one.item == "log_ingest") == pytest.approx(
+        rate * SECONDS_PER_MONTH * BYTES_PER_LOG_LINE / BYTES_PER_GB
+    )
+    assert round(math.fsum(parts), 2) == cost.total_usd_per_month
+    assert round(math.fsum(one.usd_per_month for one in fleet.standing), 2) == cost.standing_usd_per_month
+
+
+def test_containers_of_a_service_have_no_load_balancer():
+    """A fleet of containers alone is reached through their service, and has no disks and no downloads to pay."""
+    asked = workload(
+        providers=("gcp",), regions=("us-central1",), purchase=ON_DEMAND, slo=Slo(tpot_p95_ms=100),
+        demand=DeclaredDemand(1 / 3600, 2 / 3600, 800, 200), scaling=Scaling(scale_to_zero=True),
+    )  # fmt: skip
+
+    fleet = plan_for(asked, load_catalog()).fleet
+
+    assert {group.purchase for group in fleet.groups} == {"serverless"}
+    assert [one.item for one in fleet.standing] == ["log_ingest"]
+    assert (fleet.cost.disks_usd_per_month, fleet.cost.starts_usd_per_month) == (0, 0)
 
 
 def test_a_place_that_nobody_knows_is_refused():

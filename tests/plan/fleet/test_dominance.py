@@ -1,5 +1,6 @@
 """What is left out before the search: never what the cheapest fleet needs."""
 
+import math
 from dataclasses import replace
 from itertools import combinations
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.fleet.dominance import SPOT_STANDS, without_dominated
+from advisor.plan.fleet.dominance import SPOT_STANDS, shortest_run_hours, without_dominated
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.values import Infeasible, Paid, Tariff
 from advisor.workload.values import Limits, Survive
@@ -121,6 +122,29 @@ def test_near_and_far_pools_do_not_replace_each_other_where_failures_count():
     far = pool_of("far", (0.0, 4.0), 1.0)
     limits = Limits(survive=Survive.INSTANCE)
     same(problem_of(near, both, far, places=(0.5, 0.5), planned=(6.0,), limits=limits))
+
+
+def test_what_starts_download_is_weighed_against_the_hours_that_follow():
+    """Started once a day for 12 h, two small instances cost 25.00 USD with their downloads; a large one more, or less."""
+    small = pool_of("small", 1.0, 1.0, start_usd=0.5)
+    dear, cheap = (pool_of("large", 2.0, usd, start_usd=0.5) for usd in (2.05, 2.01))
+
+    assert shortest_run_hours(problem_of(small, planned=(1.0, 2.0))) == pytest.approx(12)
+    assert [pool.key for pool in without_dominated(problem_of(small, dear, planned=(1.0, 2.0))).pools] == ["small"]
+    assert len(without_dominated(problem_of(small, cheap, planned=(1.0, 2.0))).pools) == 2
+
+
+def test_what_runs_at_all_hours_is_never_started():
+    """Commitments are compared by their hours; where all hours are alike nothing is started at all."""
+    one, two = (
+        pool_of(name, rate, tariffs=(Tariff(Paid.COMMITMENT, usd, "1 y"),), lead_hours=1.0, start_usd=99.0)
+        for name, rate, usd in (("one", 1.0, 1.0), ("two", 2.0, 2.1))
+    )
+    bought = [replace(pool, tariffs=(Tariff(Paid.ON_DEMAND, 2.0 * pool.mix_rates[0]),)) for pool in (one, two)]
+
+    assert [pool.key for pool in without_dominated(problem_of(one, two, planned=(1.0, 2.0))).pools] == ["one"]
+    assert math.isinf(shortest_run_hours(problem_of(*bought)))
+    assert len(without_dominated(problem_of(*bought)).pools) == 1
 
 
 def test_most_of_many_pools_is_left_out():

@@ -234,7 +234,7 @@ variable "alert_emails" {
 }
 
 variable "budget_margin_ratio" {
-  description = "Share added to the planned cost before the budget warns: disks, load balancer and data transfer are not in the plan's total."
+  description = "Share added to the planned cost before the budget warns: what the plan's total leaves out."
   type        = number
   default     = 0.25
 
