@@ -136,7 +136,9 @@ def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -
 
 def _manner(groups: tuple[GoogleGroup, ...]) -> ClusterManner:
     return ClusterManner(
-        spot_taint=_SPOT_TAINT, node_labels={one.group.key: _accelerator_labels(one) for one in groups}
+        spot_taint=_SPOT_TAINT,
+        node_labels={one.group.key: _accelerator_labels(one) for one in groups},
+        has_google_gateways=True,
     )
 
 
