@@ -159,6 +159,7 @@ def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "has_flexible": any(one.interchangeable_types for one in groups),
         "has_on_demand": any(not one.group.is_spot for one in groups),
         "has_reserved": any(one.needs_reservation for one in groups),
+        "may_be_empty": [one.group.key for one in groups if one.min_instances == 0],
         "has_several_regions": len(stack.regions) > 1,
         "target_utilization": _TARGET_UTILIZATION,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
