@@ -7,6 +7,8 @@ from inference.plan import Backend, Fleet, Group, Region
 FLEET = Fleet(
     planned_usd_per_month=9222.5,
     memory_alarm_percent=95,
+    replica_alarm_window="PT30M",
+    restart_query='ContainerAppSystemLogs_CL | where ContainerAppName_s == "APP" and Reason_s == "ContainerTerminated" | where Log_s !has "ManuallyStopped" | summarize value = count()',
     regions={
         "eastus": Region(
             weight=70,

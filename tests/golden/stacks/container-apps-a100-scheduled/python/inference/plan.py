@@ -64,6 +64,10 @@ class Fleet:
     planned_usd_per_month: float
     """Total for a month of 730 hours."""
     memory_alarm_percent: float
+    replica_alarm_window: str
+    """Longer than a replica takes to start."""
+    restart_query: str
+    """Containers that ended without being asked to; APP stands for the name of the app."""
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
     groups: Mapping[str, Group]
