@@ -19,7 +19,7 @@ locals {
     us-east5-4xtpu-v6e-bf16-tp4-vllm = {
       region       = "us-east5"
       weight       = 100
-      image        = "vllm/vllm-tpu:v0.30.0"
+      image        = "vllm/vllm-tpu:v0.29.0"
       model        = "Qwen/Qwen3-32B"
       checkpoint   = "the planned model"
       entrypoint   = "vllm"
