@@ -58,6 +58,8 @@ _LONGEST_APP_NAME = 32
 _HASH_DIGITS = 6
 _MOST_PROBES = 30
 _LONGEST_PROBE_SECONDS = 240
+_IDLE_SECONDS = 300
+"""What Container Apps waits by default, and the catalog counts."""
 _WINDOWS_MINUTES = {15: "PT15M", 30: "PT30M", 60: "PT1H", 360: "PT6H"}
 """Of metric alerts; without the shorter and the longer ones."""
 _RESTARTS = (
@@ -170,12 +172,18 @@ def _group(group: ComputeGroup) -> Mapping[str, object]:
         "min_replicas": group.min_instances * each,
         "max_replicas": group.max_instances * each,
         "concurrent_requests": f"{max(1, group.concurrent_requests_per_instance // each)}",
+        "cooldown_seconds": _cooldown_seconds(group),
         "probe_seconds": math.ceil(group.start_seconds / _MOST_PROBES),
         "schedule": {
             f"{number}": {"start": one.start, "end": one.end, "desiredReplicas": f"{one.replicas}"}
             for number, one in enumerate(windows(group.schedule, group.min_instances, each))
         },
     }
+
+
+def _cooldown_seconds(group: ComputeGroup) -> int:
+    """How long the last replica stays, counted from when it is scheduled: a shorter time ends it in its start."""
+    return max(_IDLE_SECONDS, group.start_seconds)
 
 
 def app_name(group: ComputeGroup) -> str:
@@ -221,6 +229,12 @@ def _cautions(stack: Stack) -> Iterator[str]:
             yield (
                 f"{group.instance_type} in {group.region} was planned at the price of a machine; Container Apps has "
                 "prices of its own, by the second."
+            )
+        if group.min_instances == 0 and _cooldown_seconds(group) > _IDLE_SECONDS:
+            yield (
+                f"The last replica of {group.instance_type} in {group.region} stays for {_cooldown_seconds(group)} s "
+                f"after its last request, as long as a start may take, where a plan counts {_IDLE_SECONDS}: Container "
+                "Apps would otherwise end it before it answers."
             )
     yield (
         "Releases of the azurerm provider that send a minimum count with GPU profiles (its issue 31763, open in "

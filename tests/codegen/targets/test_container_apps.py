@@ -4,8 +4,8 @@ import pytest
 
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
-from codegen.plans import make_plan
-from codegen.scenarios.azure_vm_scale_set import azure_option
+from codegen.plans import make_fleet_plan, make_plan
+from codegen.scenarios.azure_vm_scale_set import azure_group, azure_option
 
 
 def fleet_of(**changes):
@@ -27,3 +27,13 @@ def test_replicas_that_scaling_stops_are_no_restarts():
     query = fleet_of()["restart_query"]
     assert 'Log_s !has "ManuallyStopped"' in query
     assert query.count("APP") == 1
+
+
+def test_a_replica_is_not_ended_while_it_starts():
+    """The autoscaler counts from when a replica is scheduled; what the plan does not pay for is said."""
+    far = azure_group(instances=(0, 2), request_shares=(1.0, 1.0))
+    files = generate(make_fleet_plan(far), Language.TERRAFORM, Wanted(target="container-apps")).files
+    (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
+    (group,) = literal(values.attributes["groups"].value.node).values()
+    assert group["cooldown_seconds"] == 1080
+    assert "stays for 1080 s after its last request" in files["README.md"]

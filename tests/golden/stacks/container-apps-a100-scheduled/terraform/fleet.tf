@@ -86,6 +86,7 @@ locals {
       min_replicas        = 2
       max_replicas        = 5
       concurrent_requests = "32"
+      cooldown_seconds    = 1080
       probe_seconds       = 36
       schedule = {
         "0" = {
@@ -105,6 +106,7 @@ locals {
       min_replicas        = 0
       max_replicas        = 3
       concurrent_requests = "32"
+      cooldown_seconds    = 1080
       probe_seconds       = 36
       schedule = {
         "0" = {

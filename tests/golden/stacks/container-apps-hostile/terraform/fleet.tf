@@ -56,6 +56,7 @@ locals {
       min_replicas        = 2
       max_replicas        = 3
       concurrent_requests = "32"
+      cooldown_seconds    = 1080
       probe_seconds       = 36
       schedule            = {}
     }

@@ -56,6 +56,7 @@ locals {
       min_replicas        = 8
       max_replicas        = 12
       concurrent_requests = "32"
+      cooldown_seconds    = 960
       probe_seconds       = 32
       schedule            = {}
     }

@@ -92,6 +92,7 @@ FLEET = Fleet(
             min_replicas=2,
             max_replicas=5,
             concurrent_requests="32",
+            cooldown_seconds=1080,
             probe_seconds=36,
             schedule={
                 "0": {
@@ -111,6 +112,7 @@ FLEET = Fleet(
             min_replicas=0,
             max_replicas=3,
             concurrent_requests="32",
+            cooldown_seconds=1080,
             probe_seconds=36,
             schedule={
                 "0": {

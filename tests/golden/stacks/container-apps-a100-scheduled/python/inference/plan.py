@@ -52,6 +52,8 @@ class Group:
     min_replicas: int
     max_replicas: int
     concurrent_requests: str
+    cooldown_seconds: int
+    """How long the last replica stays after its last request."""
     probe_seconds: int
     schedule: Mapping[str, Mapping[str, str]]
     """Times of the week (UTC) with more replicas than the fewest."""
