@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from advisor.cli.output import check_unedited
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     "--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Single type of the plan, by its rank."
 )
 @click.option("--dry-run", is_flag=True, help="Print the patch, and write nothing.")
-def command(directory: Path, address: str, plan_path: Path, key: str | None, rank: int | None, dry_run: bool) -> None:
+@click.option("--force", is_flag=True, help="Go on with a plan that was edited.")
+def command(
+    directory: Path, address: str, plan_path: Path, key: str | None, rank: int | None, dry_run: bool, force: bool
+) -> None:
     """Edit instance types and counts of the Terraform in DIR, and print the patch.
 
     The values are followed to where they are written: through variables, locals, maps, for_each and calls of local
@@ -39,7 +43,9 @@ def command(directory: Path, address: str, plan_path: Path, key: str | None, ran
     from advisor.codegen.applying import apply_to, targets_of, write_application  # noqa: PLC0415 - loads when used
     from advisor.plan.document import plan_from_json  # noqa: PLC0415 - as above
 
-    plan = plan_from_json(_read(plan_path), where=str(plan_path))
+    text = _read(plan_path)
+    plan = plan_from_json(text, where=str(plan_path))
+    check_unedited(text, str(plan_path), force=force)
     application = apply_to(directory, address, _pick(targets_of(plan, rank), address, key))
     if not dry_run:
         write_application(application)

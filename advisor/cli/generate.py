@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli.output import read_text
-from advisor.errors import InputError
+from advisor.cli.output import check_unedited, read_text
 
 if TYPE_CHECKING:
     from advisor.codegen import Generated, Language, WriteReport
@@ -133,18 +132,5 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
         image=asked["image"],
     )
     document = plan_from_json(text, where=str(plan))
-    _check_unedited(text, str(plan), force=asked["force"])
+    check_unedited(text, str(plan), force=asked["force"])
     return generate(document, language, wanted, load_catalog())
-
-
-def _check_unedited(text: str, where: str, *, force: bool) -> None:
-    """Code from a plan that somebody changed by hand is no longer what was found to be the cheapest."""
-    from advisor.plan.document import why_not_as_made  # noqa: PLC0415 - help shows without it
-
-    reason = why_not_as_made(text, where)
-    if reason and not force:
-        raise InputError(
-            reason, where=where, hint="make the plan again with `advisor recommend`, or go on as it is with --force"
-        )
-    if reason:
-        click.echo(f"warning: {where}: {reason}", err=True)

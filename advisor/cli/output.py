@@ -76,3 +76,20 @@ def read_text(path: Path, what: str) -> str:
         raise InputError(f"cannot read the {what}: {error.strerror}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise InputError(f"the {what} is no UTF-8 text", where=str(path)) from error
+
+
+def check_unedited(text: str, where: str, *, force: bool) -> None:
+    """Refuse code from a plan that somebody changed by hand: it is no longer what was found to be the cheapest.
+
+    Raises:
+        InputError: the plan is not as it was made, and *force* does not go on with it.
+    """
+    from advisor.plan.document import why_not_as_made  # noqa: PLC0415 - help shows without it
+
+    reason = why_not_as_made(text, where)
+    if reason and not force:
+        raise InputError(
+            reason, where=where, hint="make the plan again with `advisor recommend`, or go on as it is with --force"
+        )
+    if reason:
+        click.echo(f"warning: {where}: {reason}", err=True)

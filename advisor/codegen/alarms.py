@@ -82,6 +82,11 @@ class Alarm:
         return self.missing is Missing.RINGS
 
     @property
+    def needs_someone(self) -> bool:
+        """Cannot ring for what may be empty: it has no fewest hosts, and a load balancer without requests is silent."""
+        return self.per_instance or (self.source is Source.LOAD_BALANCER and self.rings_when_silent)
+
+    @property
     def is_ratio(self) -> bool:
         """Two metrics are divided."""
         return bool(self.ratio_of)

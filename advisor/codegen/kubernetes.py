@@ -3,7 +3,8 @@
 One pod serves one replica, so that the cluster places, replaces and counts replicas by themselves.
 
 Sources: the metrics pages of vLLM, SGLang and trtllm-serve; KEDA's documentation of its cron and Prometheus triggers;
-the device plugins' resource names; vLLM's image, whose unprivileged user is 2000. Read in November 2026.
+the device plugins' resource names; vLLM's image, whose unprivileged user is 2000; the reference of GKE's policies for
+Gateways (networking.gke.io/v1), and KServe's issue 5311 on routes that GKE refuses. Read in November 2026.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,10 @@ IGNORED_FINDINGS = ".trivyignore.yaml"
 """Path of the reasons why some findings of Trivy are accepted."""
 
 _FOLDER = "kubernetes"
+_OF_EACH_REGION = ("kustomization.yaml", "namespace.yaml", "pod-monitor.yaml", "route.yaml")
+_GOOGLE_GATEWAY = "google-gateway.yaml"
+_GOOGLE_RANGES = ("35.191.0.0/16", "130.211.0.0/22")
+"""Health checks of Google's load balancers come from there; the requests too where a Gateway is a global one."""
 _PORT = 8000
 _UNPRIVILEGED_USER = 2000
 _SHARED_MEMORY_GIB = 2
@@ -54,6 +59,8 @@ class ClusterManner:
     """Key of the taint on spot nodes; "": none."""
     node_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Key of a group → labels that its pods select beside :data:`NODE_LABEL`."""
+    has_google_gateways: bool = False
+    """GKE's own Gateways reach and probe the pods by themselves, and need policies of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +214,13 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         manner: of the cloud's clusters.
     """
     as_root = dict.fromkeys(DEVICES[one.runtime].needs_root for one in stack.backends)
-    whole = {"stack": stack, "by_load": stack.scaling is Scaling.REACTIVE, "as_root": [one for one in as_root if one]}
+    whole = {
+        "stack": stack,
+        "by_load": stack.scaling is Scaling.REACTIVE,
+        "as_root": [one for one in as_root if one],
+        "has_google_gateways": manner.has_google_gateways,
+        "port": _PORT,
+    }
     files = {
         IGNORED_FINDINGS: fill(_FOLDER, "trivyignore.yaml.j2", whole),
         f"{_FOLDER}/README.md": fill(_FOLDER, "README.md.j2", whole),
@@ -217,7 +230,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         known = whole | {
             "served": served,
             "repositories": sorted({repository(one.backend.container.image) for one in served}),
-            "port": _PORT,
+            "google_ranges": _GOOGLE_RANGES,
             "group_label": GROUP_LABEL,
             "is_restricted": not any(one.device.needs_root for one in served),
             "user": _UNPRIVILEGED_USER,
@@ -226,7 +239,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
             "grace_seconds": stack.load_balancer.drain_seconds + _GRACE_SECONDS,
         }
         folder = f"{_FOLDER}/{region.name}"
-        for name in ("kustomization.yaml", "namespace.yaml", "pod-monitor.yaml", "route.yaml"):
+        for name in (*_OF_EACH_REGION, *((_GOOGLE_GATEWAY,) if manner.has_google_gateways else ())):
             files[f"{folder}/{name}"] = fill(_FOLDER, f"{name}.j2", known)
         for one in served:
             files[f"{folder}/{one.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", known | {"one": one})

@@ -170,6 +170,8 @@ class Container:
     """Those of *arguments* that make one container serve all replicas of an instance; left out of a container that
     serves one replica."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    image_caution: str = ""
+    """How the image differs from what was planned; "": not that anybody knew."""
     health_path: str = "/health"
     shares_port: bool = False
     """Several replicas answer on one port."""

@@ -111,6 +111,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     has_gpu = any(group.has_gpu for group in groups)
     version = plan.provenance.advisor_version
     start_seconds = max(group.start_seconds for group in groups)
+    summary = summary_of(plan, choice, [platform.quota for platform in platforms])
+    of_images = [container.image_caution for container in containers]
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
         provider=choice.members[0].serves.provider,
@@ -127,7 +129,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         budget=Budget(_usd_per_month(plan, choice)),
         metrics_namespace="Inference/Hosts",
         tags={"ManagedBy": "advisor", "Project": "inference"},
-        summary=summary_of(plan, choice, [platform.quota for platform in platforms]),
+        summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_images)))),
     )
 
 

@@ -1,5 +1,7 @@
 """What GKE takes and refuses, and where its pods run."""
 
+import ipaddress
+
 import pytest
 import yaml
 
@@ -97,3 +99,50 @@ def test_serverless_groups_have_no_nodes():
     assert generated.targets == ("cloud-run",)
     with pytest.raises(InputError, match="serverless capacity has no nodes"):
         generate(make_fleet_plan(make_serverless()), Language.TERRAFORM, Wanted(target="gke"))
+
+
+def of_gateway(files, kind):
+    """The objects of a kind that a Gateway of Google's own needs, by name."""
+    objects = yaml.safe_load_all(files["kubernetes/us-central1/google-gateway.yaml"])
+    return {one["metadata"]["name"]: one["spec"] for one in objects if one["kind"] == kind}
+
+
+def test_google_s_gateway_probes_the_engines_where_they_answer():
+    """Each service has a health check of its own and time for long answers; without them Google asks for / in 30 s."""
+    files = files_of()
+    texts = [text for path, text in files.items() if path.startswith("kubernetes/us-central1/")]
+    services = {
+        one["metadata"]["name"]
+        for text in texts
+        for one in yaml.safe_load_all(text)
+        if one and one["kind"] == "Service"
+    }
+    checks, backends = of_gateway(files, "HealthCheckPolicy"), of_gateway(files, "GCPBackendPolicy")
+    assert services
+    assert {one["targetRef"]["name"] for one in checks.values()} == services
+    assert {one["targetRef"]["name"] for one in backends.values()} == services
+    (check,), (backend,) = checks.values(), backends.values()
+    probe = pod_of(files)["containers"][0]["readinessProbe"]["httpGet"]
+    assert check["default"]["config"]["httpHealthCheck"] == {
+        "portSpecification": "USE_SERVING_PORT",
+        "requestPath": probe["path"],
+    }
+    assert backend["default"] == {"timeoutSec": 600, "connectionDraining": {"drainingTimeoutSec": 120}}
+
+
+def test_google_s_proxies_and_probes_are_let_in():
+    """Both published ranges, and a third that the cluster refuses until somebody sets it."""
+    (policy,) = of_gateway(files_of(), "NetworkPolicy").values()
+    (rule,) = policy["ingress"]
+    *published, subnet = [one["ipBlock"]["cidr"] for one in rule["from"]]
+    assert published == ["35.191.0.0/16", "130.211.0.0/22"]
+    with pytest.raises(ValueError, match="does not appear to be"):
+        ipaddress.ip_network(subnet)
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8000}]
+    assert policy["policyTypes"] == ["Ingress"]
+
+
+def test_a_route_of_gke_has_no_timeouts():
+    """Google's Gateways refuse a route that has some; the policy of the backend holds them."""
+    route = yaml.safe_load(files_of()["kubernetes/us-central1/route.yaml"])
+    assert all("timeouts" not in rule for rule in route["spec"]["rules"])

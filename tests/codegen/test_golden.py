@@ -22,6 +22,7 @@ IN_PYTHON_TOO = (
     "cloud-run-two-regions",
     "mig-scheduled",
     "sagemaker-mixed-scheduled",
+    "sagemaker-managed",
     "eks-scheduled",
     "gke-scheduled",
     "eks-karpenter-neuron",

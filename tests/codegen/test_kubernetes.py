@@ -212,6 +212,8 @@ def test_requests_follow_the_weights():
     weights = {one["name"]: one["weight"] for one in route["spec"]["rules"][0]["backendRefs"]}
     assert sorted(weights.values()) == [25, 75]
     assert set(weights) == {one["metadata"]["name"] for one in of_kind(objects, "Service")}
+    assert route["spec"]["rules"][0]["timeouts"] == {"request": "600s"}
+    assert not of_kind(objects, "HealthCheckPolicy")
 
 
 def test_a_schedule_becomes_cron_windows():

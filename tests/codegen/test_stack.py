@@ -220,3 +220,11 @@ def test_interchangeable_types_serve_the_same_way():
     plan = make_plan(chosen, same, *others)
     (only,) = stack_of(plan).groups
     assert only.interchangeable_types == ("g6.4xlarge",)
+
+
+def test_alarms_on_missing_hosts_need_someone():
+    """Three compare with the hosts or the requests that are always there; the others see whoever runs."""
+    gpu = {alarm.name for alarm in stack().alarms if alarm.needs_someone}
+    assert gpu == {"unhealthy_hosts", "metrics_silent"}
+    model = stack(instance_type="inf2.xlarge", accelerator="Inferentia2")
+    assert {alarm.name for alarm in model.alarms if alarm.needs_someone} == gpu | {"no_requests"}

@@ -20,6 +20,7 @@ _LONGEST_NAMES = {
 }
 _HOURS = ("PT1H", "PT2H", "PT3H", "PT4H", "PT5H", "PT6H", "P1D")
 _FREQUENCIES = ("PT1M", "PT5M", "PT10M", "PT15M", "PT30M", "PT45M", *_HOURS)
+_METRIC_WINDOWS = ("PT1M", "PT5M", "PT15M", "PT30M", "PT1H", "PT6H", "PT12H", "P1D")
 Found = Iterator[tuple[str, str]]
 
 
@@ -105,6 +106,12 @@ def _alert(config: dict[str, Any]) -> Found:
                 yield "criteria", "several evaluations need a query that gives times"
 
 
+def _metric_alert(config: dict[str, Any]) -> Found:
+    window = config.get("window_size")
+    if isinstance(window, str) and window not in _METRIC_WINDOWS:
+        yield "window_size", f"{window} is none of {', '.join(_METRIC_WINDOWS)}"
+
+
 def _autoscale(config: dict[str, Any]) -> Found:
     profiles = _blocks(config, "profile")
     if len(profiles) > 20:
@@ -135,6 +142,7 @@ _RULES: dict[str, Callable[[dict[str, Any]], Found]] = {
     "azurerm_linux_virtual_machine_scale_set": _scale_set,
     "azurerm_kubernetes_cluster_node_pool": _node_pool,
     "azurerm_monitor_scheduled_query_rules_alert_v2": _alert,
+    "azurerm_monitor_metric_alert": _metric_alert,
     "azurerm_monitor_autoscale_setting": _autoscale,
     "azurerm_lb_rule": _load_balancer_rule,
     "azurerm_network_security_rule": _security_rule,

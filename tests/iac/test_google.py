@@ -7,7 +7,11 @@ import subprocess
 
 import pytest
 
-from iac import harness
+from advisor.codegen import Language, generate
+from advisor.codegen.selection import choose
+from advisor.codegen.stack import stacks_of
+from codegen.scenarios import SCENARIOS
+from iac import harness, parity
 from iac.modules import needs, resources
 
 RECORDER = '#!/bin/bash\nprintf "%s\\0" "${0##*/}" "$@" >>"$RECORD"; printf "\\n" >>"$RECORD"\n'
@@ -157,3 +161,32 @@ def test_rules_of_google_bite(name, before, after, complaint, start):
     planned = terraform("plan", "-no-color", "-input=false")
     assert planned.code == 1
     assert complaint in planned.out + planned.err
+
+
+@pytest.mark.parametrize("name", ["gke-scheduled", "mig-two-regions"])
+def test_spot_takes_no_reservation(name, start, tmp_path):
+    """Both languages refuse a reservation for a spot group before anything is planned, and name the group."""
+    scenario = SCENARIOS[name]()
+    (key,) = {group.key for group in of_scenario(scenario).groups if group.is_spot}
+    given = {"reservations": {key: "held"}}
+    refused = start(name, filled=True, **given)("plan", "-no-color", "-input=false")
+    assert refused.code == 1
+    told = " ".join(refused.err.replace("│", " ").split())
+    assert f"Spot capacity comes from no reservation; leave out {key}." in told
+    needs("pulumi")
+    program = generate(scenario.plan, Language.PYTHON, scenario.wanted).files
+    harness.write_module(program, tmp_path / "program")
+    job = {
+        "program": str(tmp_path / "program"),
+        "configuration": {**scenario.variables, **given},
+        "answers": parity.ANSWERS,
+    }
+    (tmp_path / "jobs.json").write_text(json.dumps([job]))
+    (found,) = harness.in_environment("pulumi", "run_pulumi.py", str(tmp_path / "jobs.json")).ok().json
+    assert f"reservations: spot capacity comes from none; leave out {key}" in found["error"]
+
+
+def of_scenario(scenario):
+    """The only stack of a scenario."""
+    (stack,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _choice: ""), scenario.wanted)
+    return stack

@@ -49,6 +49,23 @@ def test_kustomizations_build_valid_objects(root, kubectl):
             kubernetes_tools.validated(path.parent / "built.yaml", version).ok()
 
 
+@pytest.mark.parametrize("root", ["gke-scheduled"], indirect=True)
+def test_google_s_gateway_builds_with_the_rest(root, kubectl):
+    """Taken in as the files say, the route and what Google's Gateway needs build, and are valid once the range is set."""
+    for path in root.glob("kubernetes/*/kustomization.yaml"):
+        path.write_text(path.read_text().replace("# - route.yaml", "- route.yaml").replace("# - google-", "- google-"))
+        gateway = path.with_name("google-gateway.yaml")
+        gateway.write_text(gateway.read_text().replace("set-the-range-of-the-proxy-only-subnet", "10.129.0.0/23"))
+        built = kubernetes_tools.built(kubectl, path.parent).ok().out
+        objects = list(yaml.safe_load_all(built))
+        of_kind = {kind: [one for one in objects if one["kind"] == kind] for kind in ("Service", "HealthCheckPolicy")}
+        assert len(of_kind["Service"]) == len(of_kind["HealthCheckPolicy"]) > 0
+        assert "HTTPRoute" in {one["kind"] for one in objects}
+        assert {one["metadata"]["namespace"] for one in of_kind["HealthCheckPolicy"]} == {"support-chat"}
+        (path.parent / "built.yaml").write_text(built)
+        kubernetes_tools.validated(path.parent / "built.yaml", VERSIONS[-1]).ok()
+
+
 def test_a_mistake_does_not_pass(tmp_path):
     """The schemas are no rubber stamp: a misspelt property of a pod is an error."""
     needs("kubernetes")

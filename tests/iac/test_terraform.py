@@ -8,7 +8,7 @@ import pytest
 from advisor.codegen import Language
 from codegen.scenarios import SCENARIOS
 from iac import harness
-from iac.modules import of_today
+from iac.modules import of_today, resources
 
 NAMES = [name for name, make in SCENARIOS.items() if Language.TERRAFORM in make().languages]
 QUICK = "l4-spot"
@@ -60,6 +60,24 @@ def test_root_is_a_module_of_another_root(name, start):
     example.init()
     assert example("validate", "-json").ok().json["diagnostics"] == []
     assert example.plan()["resource_changes"]
+
+
+@pytest.mark.parametrize("name", ["scheduled-to-zero", "eks-scheduled", "vm-scale-set-two-regions"])
+def test_every_alarm_on_too_few_can_ring(name, start):
+    """None compares with fewer than nobody, and what always runs is watched."""
+    planned = resources(start(name, filled=True).plan())
+    below = [
+        alarm["threshold"]
+        for alarm in planned.get("aws_cloudwatch_metric_alarm", [])
+        if alarm["comparison_operator"] == "LessThanThreshold"
+    ] + [
+        one["threshold"]
+        for alarm in planned.get("azurerm_monitor_scheduled_query_rules_alert_v2", [])
+        for one in alarm["criteria"]
+        if one["operator"] == "LessThan"
+    ]
+    assert below
+    assert min(below) > 0
 
 
 def test_mistakes_do_not_pass(simulated_clouds, tmp_path):

@@ -7,7 +7,7 @@ image by digest.
 
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.request import Request, refusal
+from advisor.codegen.engines.request import Request, refusal, version_key
 from advisor.codegen.engines.support import computes_in_half, support_of
 from advisor.codegen.model import Container, Engine, Runtime, Serves
 
@@ -22,6 +22,11 @@ _REPOSITORIES = {
     Runtime.TPU: ("vllm/vllm-tpu", "0.27.0"),
 }
 """Repository, and the version where the plan names none."""
+_TPU_RELEASES = (
+    "0.11.1", "0.12.0", "0.18.0", "0.19.0", "0.21.0", "0.22.0", "0.25.0", "0.26.0", "0.27.0", "0.29.0",
+)  # fmt: skip
+"""Of the TPU image, which is not made of every release of vLLM: those that public repositories pin, read in November
+2026. Ascending."""
 _CATALOG_NAMES = {Runtime.GAUDI: "vLLM-Gaudi", Runtime.TPU: "vLLM-TPU"}
 _NEURON_PRECISIONS = ("bf16", "fp16")
 
@@ -39,6 +44,7 @@ def container(request: Request) -> Container:
     return Container(
         engine=Engine.VLLM,
         image=request.image or _image(request),
+        image_caution="" if request.image else _image_caution(request),
         checkpoint=checkpoint_of(request.model, serves.precision),
         entrypoint="vllm",
         command=("serve",),
@@ -68,7 +74,27 @@ def _image(request: Request) -> str:
     if runtime is Runtime.GAUDI:
         return _GAUDI_IMAGE
     repository, version = _REPOSITORIES[runtime]
+    if runtime is Runtime.TPU and request.version:
+        return f"{repository}:v{_tpu_release(request.version)}"
     return f"{repository}:v{request.version or version}"
+
+
+def _tpu_release(version: str) -> str:
+    """The release of the TPU image for a version of vLLM: the newest that is not newer, or the oldest."""
+    older = [one for one in _TPU_RELEASES if version_key(one) <= version_key(version)]
+    return older[-1] if older else _TPU_RELEASES[0]
+
+
+def _image_caution(request: Request) -> str:
+    if request.platform.runtime is not Runtime.TPU or not request.version:
+        return ""
+    release = _tpu_release(request.version)
+    if release == request.version:
+        return ""
+    return (
+        f"No TPU image of vLLM {request.version} is known, which the plan names: this code takes that of {release}. "
+        "Measure it, or name another image."
+    )
 
 
 def _check_neuron(serves: Serves) -> None:

@@ -157,6 +157,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             alarm.name: {"description": alarm.description, "threshold": alarm.threshold, "periods": alarm.periods}
             for alarm in stack.alarms
         },
+        "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "example_secret": _example_secret(stack.regions[0]),
         "example_models": {

@@ -153,6 +153,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "period_seconds": _PERIOD_SECONDS,
         "clusters": {one.name: _example_cluster(stack, one, is_karpenter=is_karpenter) for one in stack.regions},
         "block_group": on_demand[0] if on_demand else "",
+        "may_be_empty": [group.key for group in stack.groups if fewest_replicas(stack, group) == 0],
         "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
     }

@@ -93,21 +93,23 @@ def _python(stack: Stack) -> Files:
 
 def _known(stack: Stack) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
+    regions = {
+        region.name: {
+            "weight": region.weight,
+            "zones": region.subnets,
+            "min_replicas": sum(fewest_replicas(stack, one) for one in stack.groups if one.region == region.name),
+        }
+        for region in stack.regions
+    }
     return {
         "serves_where": "on node pools of existing AKS clusters, one in each region",
         "cautions": stack.summary.cautions,
         "has_rocm": any(group.platform.runtime is Runtime.ROCM for group in stack.groups),
-        "regions": {
-            region.name: {
-                "weight": region.weight,
-                "zones": region.subnets,
-                "min_replicas": sum(fewest_replicas(stack, one) for one in stack.groups if one.region == region.name),
-            }
-            for region in stack.regions
-        },
+        "regions": regions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "alarms": alarms_of_pods(stack),
         "clusters": {region.name: _example_cluster(region.name) for region in stack.regions},
+        "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
         "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
     }

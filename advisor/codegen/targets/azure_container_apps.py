@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from advisor.codegen.alarms import Alarm
 from advisor.codegen.kubernetes import windows
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.targets.azure_alerts import planned_alarm
 from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, EXAMPLE_VAULT, example_models, example_subnet
 from advisor.codegen.targets.target import Files, Target
 
@@ -56,6 +58,15 @@ _LONGEST_APP_NAME = 32
 _HASH_DIGITS = 6
 _MOST_PROBES = 30
 _LONGEST_PROBE_SECONDS = 240
+_IDLE_SECONDS = 300
+"""What Container Apps waits by default, and the catalog counts."""
+_WINDOWS_MINUTES = {15: "PT15M", 30: "PT30M", 60: "PT1H", 360: "PT6H"}
+"""Of metric alerts; without the shorter and the longer ones."""
+_RESTARTS = (
+    'ContainerAppSystemLogs_CL | where ContainerAppName_s == "APP" and Reason_s == "ContainerTerminated"'
+    ' | where Log_s !has "ManuallyStopped" | summarize value = count()'
+)
+"""Replicas that scaling or a new revision stops are logged as stopped on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,8 @@ def _python(stack: Stack) -> Files:
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
         "memory_alarm_percent": known["memory_percent"],
+        "replica_alarm_window": known["replica_window"],
+        "restart_query": known["restart_query"],
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
         "groups": calls("Group", known["groups"]),
@@ -123,11 +136,20 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region.name, region.weight) for region in stack.regions},
         "port": _PORT,
-        "memory_percent": next(one.threshold for one in stack.alarms if one.name == "host_memory"),
+        "memory_percent": planned_alarm(stack, "host_memory").threshold,
+        "replica_window": _window(planned_alarm(stack, "unhealthy_hosts")),
+        "restart_query": _RESTARTS,
+        "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
         "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
         "example_models": example_models(stack),
     }
+
+
+def _window(alarm: Alarm) -> str:
+    """The shortest that holds the periods of *alarm*, or the longest there is."""
+    minutes = alarm.periods * alarm.period_seconds / 60
+    return _WINDOWS_MINUTES[next((one for one in _WINDOWS_MINUTES if one >= minutes), max(_WINDOWS_MINUTES))]
 
 
 def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
@@ -150,12 +172,18 @@ def _group(group: ComputeGroup) -> Mapping[str, object]:
         "min_replicas": group.min_instances * each,
         "max_replicas": group.max_instances * each,
         "concurrent_requests": f"{max(1, group.concurrent_requests_per_instance // each)}",
+        "cooldown_seconds": _cooldown_seconds(group),
         "probe_seconds": math.ceil(group.start_seconds / _MOST_PROBES),
         "schedule": {
             f"{number}": {"start": one.start, "end": one.end, "desiredReplicas": f"{one.replicas}"}
             for number, one in enumerate(windows(group.schedule, group.min_instances, each))
         },
     }
+
+
+def _cooldown_seconds(group: ComputeGroup) -> int:
+    """How long the last replica stays, counted from when it is scheduled: a shorter time ends it in its start."""
+    return max(_IDLE_SECONDS, group.start_seconds)
 
 
 def app_name(group: ComputeGroup) -> str:
@@ -201,6 +229,12 @@ def _cautions(stack: Stack) -> Iterator[str]:
             yield (
                 f"{group.instance_type} in {group.region} was planned at the price of a machine; Container Apps has "
                 "prices of its own, by the second."
+            )
+        if group.min_instances == 0 and _cooldown_seconds(group) > _IDLE_SECONDS:
+            yield (
+                f"The last replica of {group.instance_type} in {group.region} stays for {_cooldown_seconds(group)} s "
+                f"after its last request, as long as a start may take, where a plan counts {_IDLE_SECONDS}: Container "
+                "Apps would otherwise end it before it answers."
             )
     yield (
         "Releases of the azurerm provider that send a minimum count with GPU profiles (its issue 31763, open in "

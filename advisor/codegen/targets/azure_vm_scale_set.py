@@ -137,19 +137,21 @@ def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, objec
 
 def _known(stack: Stack) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
+    regions = {
+        region.name: {
+            "weight": region.weight,
+            "zones": region.subnets,
+            "min_instances": sum(one.min_instances for one in stack.groups if one.region == region.name),
+        }
+        for region in stack.regions
+    }
     return {
         "serves_where": "on virtual machine scale sets behind internal load balancers; the engine itself speaks HTTPS",
         "cautions": stack.summary.cautions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack.load_balancer, backend) for backend in stack.backends},
-        "regions": {
-            region.name: {
-                "weight": region.weight,
-                "zones": region.subnets,
-                "min_instances": sum(one.min_instances for one in stack.groups if one.region == region.name),
-            }
-            for region in stack.regions
-        },
+        "regions": regions,
+        "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in stack.alarms},
         "program": PROGRAM,
         "idle_minutes": max(_FEWEST_IDLE_MINUTES, math.ceil(stack.load_balancer.idle_seconds / _SECONDS_PER_MINUTE)),

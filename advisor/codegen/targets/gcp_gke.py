@@ -136,7 +136,9 @@ def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -
 
 def _manner(groups: tuple[GoogleGroup, ...]) -> ClusterManner:
     return ClusterManner(
-        spot_taint=_SPOT_TAINT, node_labels={one.group.key: _accelerator_labels(one) for one in groups}
+        spot_taint=_SPOT_TAINT,
+        node_labels={one.group.key: _accelerator_labels(one) for one in groups},
+        has_google_gateways=True,
     )
 
 
@@ -152,9 +154,10 @@ def _accelerator_labels(one: GoogleGroup) -> Mapping[str, str]:
 
 def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
+    regions = {region.name: _region(stack, region) for region in stack.regions}
     return {
         "groups": {one.group.key: _group(stack, one) for one in groups},
-        "regions": {region.name: _region(stack, region) for region in stack.regions},
+        "regions": regions,
         "queries": _queries(stack),
         "node_label": NODE_LABEL,
         "spot_taint": _SPOT_TAINT,
@@ -166,6 +169,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
+        "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
         "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
     }
 
@@ -197,7 +201,7 @@ def _pool(one: GoogleGroup) -> str:
     return f"{slug(one.group.accelerator, _LONGEST_POOL - _HASH_DIGITS - 1, 'pool')}-{mark}"
 
 
-def _region(stack: Stack, region: Region) -> Mapping[str, object]:
+def _region(stack: Stack, region: Region) -> Mapping[str, int]:
     of_region = [group for group in stack.groups if group.region == region.name]
     return {
         "weight": region.weight,

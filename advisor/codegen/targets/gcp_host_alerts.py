@@ -23,6 +23,7 @@ _OF_EACH_GROUP = {"unhealthy_hosts": "sum", "metrics_silent": "count"}
 """The Ops Agent records 1 for each host whose engine answers and 0 for each whose engine does not."""
 _LINES = {"agent_silent": "advisor-agent.service: Failed"}
 """What systemd writes when a service ends, and the startup script when the agent cannot be installed."""
+_NO_REQUESTS = "No request for an hour that had some a week before: paid for and not used."
 _REQUESTS = "loadbalancing_googleapis_com:https_internal_request_count"
 
 
@@ -34,15 +35,25 @@ def metric_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:
             query = f"{_QUERIES[alarm.name]} {'<' if alarm.below else '>'} {alarm.threshold:g}"
             found[alarm.title] = {"description": alarm.description, "query": query, "seconds": _seconds(alarm)}
         elif alarm.name == "no_requests":
-            found[alarm.title] = {"description": alarm.description, "query": _no_requests(stack, alarm), "seconds": 0}
+            found[alarm.title] = {"description": _NO_REQUESTS, "query": _no_requests(stack, alarm), "seconds": 0}
     return found
 
 
+def descriptions(stack: Stack) -> Mapping[str, str]:
+    """Of every alarm, by title, as it is made here."""
+    return {alarm.title: _NO_REQUESTS if alarm.name == "no_requests" else alarm.description for alarm in stack.alarms}
+
+
 def _no_requests(stack: Stack, alarm: Alarm) -> str:
-    """A load balancer without requests has no series, which counts as none."""
+    """A load balancer without requests has no series, which counts as none.
+
+    Neither the first hours after an apply nor the quiet ones of every week are idleness: there were requests a week
+    before. Alerts on queries read up to two years of metrics.
+    """
     entrances = "|".join(region.name for region in stack.regions)
-    picked = f'monitored_resource="internal_http_lb_rule",url_map_name=~"NAME-({entrances})"'
-    return f"(sum(increase({_REQUESTS}{{{picked}}}[{_seconds(alarm)}s])) or vector(0)) < {alarm.threshold:g}"
+    picked = f'{_REQUESTS}{{monitored_resource="internal_http_lb_rule",url_map_name=~"NAME-({entrances})"}}'
+    now, before = (f"sum(increase({picked}[{_seconds(alarm)}s]{offset}))" for offset in ("", " offset 1w"))
+    return f"({now} or vector(0)) < {alarm.threshold:g} and {before} >= {alarm.threshold:g}"
 
 
 def host_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:

@@ -10,7 +10,7 @@ from typing import Any
 from advisor.codegen.model import Backend, Language, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.gcp_host_alerts import host_alerts, log_alerts, metric_alerts
+from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts
 from advisor.codegen.targets.gcp_values import GoogleGroup, google_groups, refusal_of_hosts
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
@@ -138,6 +138,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "metric_alerts": metric_alerts(stack),
         "host_alerts": host_alerts(stack),
         "log_alerts": log_alerts(stack),
+        "descriptions": descriptions(stack),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "example_models": {
             backend.key: "organisation/model"
@@ -159,6 +160,7 @@ def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "has_flexible": any(one.interchangeable_types for one in groups),
         "has_on_demand": any(not one.group.is_spot for one in groups),
         "has_reserved": any(one.needs_reservation for one in groups),
+        "may_be_empty": [one.group.key for one in groups if one.min_instances == 0],
         "has_several_regions": len(stack.regions) > 1,
         "target_utilization": _TARGET_UTILIZATION,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,

@@ -308,6 +308,24 @@ def test_command_prints_the_patch_and_writes_unless_it_is_a_dry_run(tmp_path):
     assert "everything is as planned already" in run(*arguments).stderr
 
 
+def test_an_edited_plan_is_refused_and_forced_with_a_warning(tmp_path):
+    """A number that was changed by hand is no longer the plan's; nothing is written before --force says so."""
+    write(tmp_path, main=PLAIN)
+    plan = tmp_path / "plan.json"
+    made = plan_to_json(make_plan(make_option(instance_type="g6e.xlarge", accelerator="L40S", instances=3)))
+    plan.write_text(made.replace("g6e.xlarge", "g6e.2xlarge"))
+    arguments = (tmp_path, "--address", "aws_launch_template.gpu", "--plan", plan)
+    refused = run(*arguments)
+    assert isinstance(refused.exception, InputError)
+    assert "its digest is another" in str(refused.exception)
+    assert "--force" in refused.exception.hint
+    assert (tmp_path / "main.tf").read_text() == PLAIN
+    forced = run(*arguments, "--force")
+    assert forced.exit_code == 0
+    assert "warning: " in forced.stderr
+    assert "g6e.2xlarge" in (tmp_path / "main.tf").read_text()
+
+
 def test_several_groups_are_named_and_one_is_chosen(tmp_path):
     """With several groups on the cloud of the address the command lists them, and --group takes one."""
     write(tmp_path, main=PLAIN)

@@ -151,6 +151,30 @@ def test_image_is_that_of_engine_and_release(engine, runtime, changes, image):
     assert container(engine, runtime=runtime, **changes).image.endswith(image)
 
 
+@pytest.mark.parametrize(
+    ("version", "release"),
+    [("0.30.0", "0.29.0"), ("0.29.0", "0.29.0"), ("0.28.1", "0.27.0"), ("0.9.2", "0.11.1")],
+)
+def test_tpu_image_is_of_a_release_that_has_one(version, release):
+    """The newest known one that is not newer, else the oldest; a difference is said, and not of the user's own image."""
+    made = container(runtime=Runtime.TPU, engine_version=version)
+    assert made.image == f"vllm/vllm-tpu:v{release}"
+    assert bool(made.image_caution) == (version != release)
+    assert not container(runtime=Runtime.TPU, engine_version=version, image=IMAGE).image_caution
+    assert not container(engine_version=version).image_caution
+
+
+def test_caution_about_an_image_is_in_the_readme():
+    """Once, however many groups share it."""
+    place = {"provider": "gcp", "region": "us-east5", "accelerator": "TPU-v6e", "engine_version": "0.30.0"}
+    groups = [
+        make_group(instance_type="ct6e-standard-1t", purchase=purchase, request_shares=(0.5, 0.5), **place)
+        for purchase in ("on_demand", "spot")
+    ]
+    readme = generate(make_fleet_plan(*groups)).files["README.md"]
+    assert readme.count("No TPU image of vLLM 0.30.0 is known") == 1
+
+
 def test_users_image_takes_the_place_of_the_default_one():
     """--image changes the image and nothing else."""
     assert container(image=IMAGE).image == IMAGE

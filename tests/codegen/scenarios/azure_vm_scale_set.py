@@ -134,7 +134,7 @@ def int4_replicas() -> Scenario:
 
 
 def two_regions() -> Scenario:
-    """A mixed fleet over two regions that follows the clock, part of it spot and part of it bought ahead."""
+    """A mixed fleet over two regions that follows the clock, part of it spot and part of it bought ahead; one region goes home at night."""
     groups = (
         azure_group(request_shares=(0.5, 0.5), purchase="commitment", commitment="savings plan, 1 year"),
         azure_group(request_shares=(0.2, 0.2), purchase="spot", instances=(0, 2), instance_usd_per_hour=0.74),
@@ -146,7 +146,7 @@ def two_regions() -> Scenario:
             kv_precision="fp8",
             weights_gib=8.1,
             request_shares=(0.3, 0.3),
-            instances=(1, 2),
+            instances=(0, 2),
             instance_usd_per_hour=6.98,
         ),
     )

@@ -49,6 +49,21 @@ def two_regions_reactive() -> Scenario:
     return _root(make_fleet_plan(near, far, policy=Policy.REACTIVE), "us-east-1", "eu-south-2")
 
 
+def managed_fleet() -> Scenario:
+    """A plan that is paid at SageMaker's own prices is an endpoint without being asked for one."""
+    paid = {"purchase": "managed", "price_source": "Amazon SageMaker AI price list"}
+    l4 = make_group(**paid, request_shares=(0.4, 0.4), instance_usd_per_hour=1.1267)
+    a10g = make_group(
+        **paid,
+        instance_type="g5.xlarge",
+        accelerator="A10G",
+        request_shares=(0.6, 0.6),
+        instances=(1, 3),
+        instance_usd_per_hour=1.408,
+    )
+    return Scenario(make_fleet_plan(l4, a10g, fleet={"standing": ()}), variables=variables("us-east-1"))
+
+
 def int4_weights() -> Scenario:
     """Four replicas on a machine, and weights that only the user can name, in S3."""
     option = make_option(
@@ -108,6 +123,7 @@ def hostile_names() -> Scenario:
 SCENARIOS: Mapping[str, Make] = {
     "sagemaker-l40s": l40s_static,
     "sagemaker-mixed-scheduled": mixed_scheduled,
+    "sagemaker-managed": managed_fleet,
     "sagemaker-two-regions": two_regions_reactive,
     "sagemaker-int4-weights": int4_weights,
     "sagemaker-sglang": h100_sglang,

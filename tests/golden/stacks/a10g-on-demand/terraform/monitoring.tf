@@ -199,7 +199,7 @@ resource "aws_cloudwatch_metric_alarm" "gpu_errors" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "unhealthy_hosts" {
-  for_each = local.backends
+  for_each = { for key, one in local.backends : key => one if one.min_instances > 0 }
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-unhealthy-hosts"
@@ -207,7 +207,7 @@ resource "aws_cloudwatch_metric_alarm" "unhealthy_hosts" {
   comparison_operator = "LessThanThreshold"
   threshold           = local.alarms.unhealthy_hosts.threshold * each.value.min_instances
   evaluation_periods  = local.alarms.unhealthy_hosts.periods
-  treat_missing_data  = each.value.min_instances > 0 ? "breaching" : "notBreaching"
+  treat_missing_data  = "breaching"
   alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
   ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
   statistic           = "Minimum"
@@ -222,7 +222,7 @@ resource "aws_cloudwatch_metric_alarm" "unhealthy_hosts" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
-  for_each = local.groups
+  for_each = { for key, one in local.groups : key => one if one.min_instances > 0 }
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-metrics-silent"
@@ -230,7 +230,7 @@ resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
   comparison_operator = "LessThanThreshold"
   threshold           = local.alarms.metrics_silent.threshold * each.value.min_instances
   evaluation_periods  = local.alarms.metrics_silent.periods
-  treat_missing_data  = each.value.min_instances > 0 ? "breaching" : "notBreaching"
+  treat_missing_data  = "breaching"
   alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
   ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
   statistic           = "SampleCount"

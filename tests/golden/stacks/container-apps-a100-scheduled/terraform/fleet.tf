@@ -86,6 +86,7 @@ locals {
       min_replicas        = 2
       max_replicas        = 5
       concurrent_requests = "32"
+      cooldown_seconds    = 1080
       probe_seconds       = 36
       schedule = {
         "0" = {
@@ -105,6 +106,7 @@ locals {
       min_replicas        = 0
       max_replicas        = 3
       concurrent_requests = "32"
+      cooldown_seconds    = 1080
       probe_seconds       = 36
       schedule = {
         "0" = {
@@ -118,4 +120,10 @@ locals {
 
   # Memory of a container, in percent of what it has.
   memory_alarm_percent = 95
+
+  # Longer than a replica takes to start.
+  replica_alarm_window = "PT30M"
+
+  # Containers that ended without being asked to; APP stands for the name of the app.
+  restart_query = "ContainerAppSystemLogs_CL | where ContainerAppName_s == \"APP\" and Reason_s == \"ContainerTerminated\" | where Log_s !has \"ManuallyStopped\" | summarize value = count()"
 }

@@ -56,6 +56,7 @@ locals {
       min_replicas        = 2
       max_replicas        = 3
       concurrent_requests = "32"
+      cooldown_seconds    = 1080
       probe_seconds       = 36
       schedule            = {}
     }
@@ -63,4 +64,10 @@ locals {
 
   # Memory of a container, in percent of what it has.
   memory_alarm_percent = 95
+
+  # Longer than a replica takes to start.
+  replica_alarm_window = "PT30M"
+
+  # Containers that ended without being asked to; APP stands for the name of the app.
+  restart_query = "ContainerAppSystemLogs_CL | where ContainerAppName_s == \"APP\" and Reason_s == \"ContainerTerminated\" | where Log_s !has \"ManuallyStopped\" | summarize value = count()"
 }

@@ -105,7 +105,7 @@ resource "azurerm_container_app" "this" {
   template {
     min_replicas                     = each.value.min_replicas
     max_replicas                     = each.value.max_replicas
-    cooldown_period_in_seconds       = 300
+    cooldown_period_in_seconds       = each.value.cooldown_seconds
     termination_grace_period_seconds = 120
 
     container {

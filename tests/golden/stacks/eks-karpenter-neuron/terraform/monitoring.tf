@@ -73,7 +73,7 @@ resource "aws_cloudwatch_metric_alarm" "host_memory" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
-  for_each = local.groups
+  for_each = { for key, group in local.groups : key => group if group.min_replicas > 0 }
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-metrics-silent"
@@ -85,7 +85,7 @@ resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
   comparison_operator = "LessThanThreshold"
   threshold           = local.alarms.metrics_silent.threshold
   evaluation_periods  = local.alarms.metrics_silent.periods
-  treat_missing_data  = each.value.min_replicas > 0 ? "breaching" : "notBreaching"
+  treat_missing_data  = "breaching"
   alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
   ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
 
@@ -121,7 +121,7 @@ resource "aws_cloudwatch_metric_alarm" "neuron_idle" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "unavailable_replicas" {
-  for_each = local.groups
+  for_each = { for key, group in local.groups : key => group if group.min_replicas > 0 }
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-unavailable-replicas"
@@ -133,7 +133,7 @@ resource "aws_cloudwatch_metric_alarm" "unavailable_replicas" {
   comparison_operator = "LessThanThreshold"
   threshold           = each.value.min_replicas
   evaluation_periods  = local.alarms.unavailable_replicas.periods
-  treat_missing_data  = each.value.min_replicas > 0 ? "breaching" : "notBreaching"
+  treat_missing_data  = "breaching"
   alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
   ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
 

@@ -83,6 +83,11 @@ variable "reservations" {
   }
 
   validation {
+    condition     = alltrue([for key, group in local.groups : !contains(keys(var.reservations), key) if group.spot])
+    error_message = "Spot capacity comes from no reservation; leave out ${join(", ", [for key, group in local.groups : key if group.spot])}."
+  }
+
+  validation {
     condition     = alltrue([for key, group in local.groups : !group.reserved || contains(keys(var.reservations), key)])
     error_message = "Google starts these machines from a reservation only; name one for each of ${join(", ", [for key, group in local.groups : key if group.reserved])}."
   }

@@ -47,7 +47,7 @@ locals {
     us-east5-1xtpu-v6e-bf16-tp1-vllm = {
       region       = "us-east5"
       weight       = 100
-      image        = "vllm/vllm-tpu:v0.30.0"
+      image        = "vllm/vllm-tpu:v0.29.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
       entrypoint   = "vllm"

@@ -125,6 +125,11 @@ variable "reservations" {
     condition     = alltrue([for key in keys(var.reservations) : contains(keys(local.groups), key)])
     error_message = "Each key must be a group of fleet.tf: ${join(", ", keys(local.groups))}."
   }
+
+  validation {
+    condition     = alltrue([for key, group in local.groups : !contains(keys(var.reservations), key) if group.provisioning_model == "SPOT"])
+    error_message = "Spot capacity comes from no reservation; leave out ${join(", ", [for key, group in local.groups : key if group.provisioning_model == "SPOT"])}."
+  }
 }
 
 variable "container_images" {

@@ -127,6 +127,11 @@ variable "reservations" {
   }
 
   validation {
+    condition     = alltrue([for key, group in local.groups : !contains(keys(var.reservations), key) if group.provisioning_model == "SPOT"])
+    error_message = "Spot capacity comes from no reservation; leave out ${join(", ", [for key, group in local.groups : key if group.provisioning_model == "SPOT"])}."
+  }
+
+  validation {
     condition     = alltrue([for key, group in local.groups : group.provisioning_model != "RESERVATION_BOUND" || contains(keys(var.reservations), key)])
     error_message = "Google starts these machines from a reservation only; name one for each of ${join(", ", [for key, group in local.groups : key if group.provisioning_model == "RESERVATION_BOUND"])}."
   }

@@ -19,7 +19,7 @@ locals {
     us-east5-4xtpu-v5p-bf16-tp4-vllm = {
       region       = "us-east5"
       weight       = 100
-      image        = "vllm/vllm-tpu:v0.30.0"
+      image        = "vllm/vllm-tpu:v0.29.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
       entrypoint   = "vllm"
@@ -73,8 +73,8 @@ locals {
   # Queries that ring while they have a result; HOSTS is what picks the hosts of this deployment.
   metric_alerts = {
     no-requests = {
-      description = "No request for an hour: paid for and not used."
-      query       = "(sum(increase(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-east5)\"}[3600s])) or vector(0)) < 1"
+      description = "No request for an hour that had some a week before: paid for and not used."
+      query       = "(sum(increase(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-east5)\"}[3600s])) or vector(0)) < 1 and sum(increase(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-east5)\"}[3600s] offset 1w)) >= 1"
       seconds     = 0
     }
     host-memory = {

@@ -18,7 +18,9 @@ def alarms(context: Context) -> None:
         group = _action_group(context, region)
         cluster = context.settings.clusters[region]
         for name, alarm in context.fleet.alarms.items():
-            _alarm(context, (region, name), alarm, cluster, group.id)
+            # A region that may be empty has no fewest.
+            if context.fleet.regions[region].min_replicas > 0 or not alarm.per_instance:
+                _alarm(context, (region, name), alarm, cluster, group.id)
 
 
 def _action_group(context: Context, region: str) -> azure.monitoring.ActionGroup:

@@ -70,7 +70,7 @@ def _app(context: Context, key: str, places: Mapping[str, Environment], identiti
         template=azure.containerapp.AppTemplateArgs(
             min_replicas=group.min_replicas,
             max_replicas=group.max_replicas,
-            cooldown_period_in_seconds=300,
+            cooldown_period_in_seconds=group.cooldown_seconds,
             termination_grace_period_seconds=DRAIN_SECONDS,
             containers=[_container(context, group)],
             http_scale_rules=[

@@ -63,7 +63,7 @@ class Deployment(pulumi.ComponentResource):
         logs = workspaces(context)
         places = environments(context, logs)
         found = apps(context, places, identities(context))
-        alarms(context, found)
+        alarms(context, found, logs)
         budget(context)
 
         domains = {key: places[group.region].default_domain for key, group in args.fleet.groups.items()}

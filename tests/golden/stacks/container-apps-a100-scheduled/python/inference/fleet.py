@@ -7,6 +7,8 @@ from inference.plan import Backend, Fleet, Group, Region
 FLEET = Fleet(
     planned_usd_per_month=9222.5,
     memory_alarm_percent=95,
+    replica_alarm_window="PT30M",
+    restart_query='ContainerAppSystemLogs_CL | where ContainerAppName_s == "APP" and Reason_s == "ContainerTerminated" | where Log_s !has "ManuallyStopped" | summarize value = count()',
     regions={
         "eastus": Region(
             weight=70,
@@ -90,6 +92,7 @@ FLEET = Fleet(
             min_replicas=2,
             max_replicas=5,
             concurrent_requests="32",
+            cooldown_seconds=1080,
             probe_seconds=36,
             schedule={
                 "0": {
@@ -109,6 +112,7 @@ FLEET = Fleet(
             min_replicas=0,
             max_replicas=3,
             concurrent_requests="32",
+            cooldown_seconds=1080,
             probe_seconds=36,
             schedule={
                 "0": {

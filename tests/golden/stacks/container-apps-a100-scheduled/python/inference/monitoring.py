@@ -12,7 +12,8 @@ from inference.compute import App
 from inference.context import Context
 
 FAILURES = "More than ten requests in five minutes fail: no container is free, or the engine fails."
-RESTARTS = "A container was started again: the engine failed, or did not answer in time."
+RESTARTS = "A container ended by itself and was started again: the engine failed, or did not answer in time."
+MISSING = "Fewer replicas run than the plan needs, for longer than one takes to start."
 MEMORY = "A container is nearly out of memory: the engine is about to be killed."
 
 Criteria = azure.monitoring.MetricAlertCriteriaArgs
@@ -35,25 +36,73 @@ def workspaces(context: Context) -> Mapping[str, azure.operationalinsights.Analy
     }
 
 
-def alarms(context: Context, apps: Mapping[str, App]) -> None:
+def alarms(
+    context: Context,
+    apps: Mapping[str, App],
+    logs: Mapping[str, azure.operationalinsights.AnalyticsWorkspace],
+) -> None:
     """On each app, told to the action group of its region."""
-    groups = {region: _action_group(context, region).id for region in context.fleet.regions}
+    fleet = context.fleet
+    groups = {region: _action_group(context, region).id for region in fleet.regions}
     for key, app in apps.items():
-        action_group_id = groups[context.fleet.groups[key].region]
-        memory = context.fleet.memory_alarm_percent
-        _alarm(context, (key, "restarts", RESTARTS), app, _above("RestartCount", "Maximum", 0), action_group_id)
-        peak = _above("MemoryPercentage", "Maximum", memory)
-        _alarm(context, (key, "container-memory", MEMORY), app, peak, action_group_id)
+        group = fleet.groups[key]
+        action_group_id = groups[group.region]
+        memory = _most("MemoryPercentage", "GreaterThan", fleet.memory_alarm_percent)
+        _alarm(context, (key, "container-memory", MEMORY), app, memory, action_group_id)
+        # A group that may be empty has no fewest.
+        if group.min_replicas > 0:
+            few = _most("Replicas", "LessThan", group.min_replicas)
+            window = fleet.replica_alarm_window
+            _alarm(context, (key, "missing-replicas", MISSING), app, few, action_group_id, window)
         _alarm(context, (key, "failures", FAILURES), app, _failures(), action_group_id)
+        _restarts(context, key, logs[group.region].id, action_group_id)
 
 
-def _above(metric: str, aggregation: str, threshold: float) -> Criteria:
+def _most(metric: str, operator: str, threshold: float) -> Criteria:
+    """The largest value of a metric against a threshold."""
     return Criteria(
         metric_namespace="Microsoft.App/containerapps",
         metric_name=metric,
-        aggregation=aggregation,
-        operator="GreaterThan",
+        aggregation="Maximum",
+        operator=operator,
         threshold=threshold,
+    )
+
+
+def _restarts(
+    context: Context, key: str, workspace_id: pulumi.Output[str], action_group_id: pulumi.Output[str]
+) -> None:
+    """From the log: the metric counts the restarts of a replica since it began, and would ring until the replica ends."""
+    group = context.fleet.groups[key]
+    azure.monitoring.ScheduledQueryRulesAlertV2(
+        context.named("alarm", key, "restarts"),
+        name=f"{context.settings.name}-{group.app}-restarts",
+        description=RESTARTS,
+        resource_group_name=context.resource_groups[group.region],
+        location=group.region,
+        scopes=workspace_id,
+        severity=2,
+        evaluation_frequency="PT5M",
+        window_duration="PT15M",
+        auto_mitigation_enabled=True,
+        # The table exists from its first line on.
+        skip_query_validation=True,
+        criterias=[
+            azure.monitoring.ScheduledQueryRulesAlertV2CriteriaArgs(
+                query=context.fleet.restart_query.replace("APP", group.app),
+                time_aggregation_method="Maximum",
+                metric_measure_column="value",
+                operator="GreaterThan",
+                threshold=0,
+                failing_periods=azure.monitoring.ScheduledQueryRulesAlertV2CriteriaFailingPeriodsArgs(
+                    number_of_evaluation_periods=1,
+                    minimum_failing_periods_to_trigger_alert=1,
+                ),
+            )
+        ],
+        action=azure.monitoring.ScheduledQueryRulesAlertV2ActionArgs(action_groups=[action_group_id]),
+        tags=context.tags,
+        opts=context.options(),
     )
 
 
@@ -90,7 +139,12 @@ def _action_group(context: Context, region: str) -> azure.monitoring.ActionGroup
 
 
 def _alarm(
-    context: Context, words: tuple[str, str, str], app: App, criteria: Criteria, action_group_id: pulumi.Output[str]
+    context: Context,
+    words: tuple[str, str, str],
+    app: App,
+    criteria: Criteria,
+    action_group_id: pulumi.Output[str],
+    window: str = "PT5M",
 ) -> None:
     key, name, description = words
     group = context.fleet.groups[key]
@@ -102,7 +156,7 @@ def _alarm(
         scopes=app.id,
         severity=2,
         frequency="PT5M",
-        window_size="PT5M",
+        window_size=window,
         criterias=[criteria],
         actions=[azure.monitoring.MetricAlertActionArgs(action_group_id=action_group_id)],
         tags=context.tags,

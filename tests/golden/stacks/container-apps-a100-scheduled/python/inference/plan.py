@@ -52,6 +52,8 @@ class Group:
     min_replicas: int
     max_replicas: int
     concurrent_requests: str
+    cooldown_seconds: int
+    """How long the last replica stays after its last request."""
     probe_seconds: int
     schedule: Mapping[str, Mapping[str, str]]
     """Times of the week (UTC) with more replicas than the fewest."""
@@ -64,6 +66,10 @@ class Fleet:
     planned_usd_per_month: float
     """Total for a month of 730 hours."""
     memory_alarm_percent: float
+    replica_alarm_window: str
+    """Longer than a replica takes to start."""
+    restart_query: str
+    """Containers that ended without being asked to; APP stands for the name of the app."""
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
     groups: Mapping[str, Group]

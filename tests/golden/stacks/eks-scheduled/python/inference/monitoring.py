@@ -60,10 +60,11 @@ def _publishers(context: Context, topic: aws.sns.Topic) -> pulumi.Output[str]:
 
 
 def alarms(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
-    """Every alarm of the plan for each group that publishes its metric."""
+    """Every alarm of the plan for each group that publishes its metric; silence says nothing of one that may be empty."""
     for name, alarm in context.fleet.alarms.items():
         for key, group in context.fleet.groups.items():
-            if alarm.accelerator in ("", group.accelerator):
+            is_heard = group.min_replicas > 0 or not alarm.rings_when_silent
+            if is_heard and alarm.accelerator in ("", group.accelerator):
                 _alarm(context, name, alarm, key, group, alerts[group.region])
 
 
@@ -82,7 +83,7 @@ def _alarm(context: Context, name: str, alarm: Alarm, key: str, group: Group, to
         comparison_operator="LessThanThreshold" if alarm.below else "GreaterThanThreshold",
         threshold=group.min_replicas if alarm.threshold is None else alarm.threshold,
         evaluation_periods=alarm.periods,
-        treat_missing_data="breaching" if alarm.rings_when_silent and group.min_replicas > 0 else "notBreaching",
+        treat_missing_data="breaching" if alarm.rings_when_silent else "notBreaching",
         alarm_actions=[topic],
         ok_actions=[topic],
         dimensions={

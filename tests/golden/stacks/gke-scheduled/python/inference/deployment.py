@@ -41,6 +41,8 @@ class DeploymentArgs:
         for key, group in fleet.groups.items():
             if group.reserved and key not in settings.reservations:
                 yield f"reservations: Google starts {group.machine_type} from a reservation only; name one for {key}"
+            if group.spot and key in settings.reservations:
+                yield f"reservations: spot capacity comes from none; leave out {key}"
         yield from _strangers("reservations", settings.reservations, fleet.groups)
 
 

@@ -38,6 +38,8 @@ class DeploymentArgs:
         for key, group in fleet.groups.items():
             if group.provisioning_model == "RESERVATION_BOUND" and key not in settings.reservations:
                 yield f"reservations: Google starts {group.machine_type} from a reservation only; name one for {key}"
+            if group.provisioning_model == "SPOT" and key in settings.reservations:
+                yield f"reservations: spot capacity comes from none; leave out {key}"
         yield from _strangers("reservations", settings.reservations, fleet.groups)
         yield from _strangers("machine_images", settings.machine_images, fleet.groups)
         for name in ("container_images", "model_ids", "model_revisions"):

@@ -144,9 +144,11 @@ def alarms(
     """Every alarm of the plan, for each group, backend or region that it is about."""
     for name, alarm in context.fleet.alarms.items():
         for watched in _watched(context, alarm, entrance, groups):
+            if watched.min_instances == 0 and _needs_someone(alarm):
+                continue
             title = context.named(watched.key, name.replace("_", "-"))
             actions = [alerts[watched.region]]
-            may_be_silent = alarm.source != "kernel_log" and watched.min_instances == 0
+            may_be_silent = alarm.source == "host" and watched.min_instances == 0
             aws.cloudwatch.MetricAlarm(
                 title,
                 region=watched.region,
@@ -161,6 +163,11 @@ def alarms(
                 **(_ratio(alarm, watched) if alarm.ratio_of else _single(alarm, watched)),
                 opts=context.options(),
             )
+
+
+def _needs_someone(alarm: Alarm) -> bool:
+    """Cannot ring for what may be empty: it has no fewest hosts, and a load balancer without requests is silent."""
+    return alarm.per_instance or (alarm.source == "load_balancer" and alarm.missing == "breaching")
 
 
 def _watched(

@@ -92,7 +92,9 @@ def alarms(context: Context, logs: Mapping[str, azure.operationalinsights.Analyt
     for region, workspace in logs.items():
         group = _action_group(context, region)
         for name, alarm in context.fleet.alarms.items():
-            _alarm(context, (region, name), alarm, workspace.id, group.id)
+            # A region that may be empty has no fewest.
+            if context.fleet.regions[region].min_instances > 0 or not alarm.per_instance:
+                _alarm(context, (region, name), alarm, workspace.id, group.id)
 
 
 def _action_group(context: Context, region: str) -> azure.monitoring.ActionGroup:

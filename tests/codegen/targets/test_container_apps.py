@@ -1,0 +1,39 @@
+"""Container Apps: what their alarms watch."""
+
+import pytest
+
+from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.hcl import literal, read_hcl
+from codegen.plans import make_fleet_plan, make_plan
+from codegen.scenarios.azure_vm_scale_set import azure_group, azure_option
+
+
+def fleet_of(**changes):
+    """The data of ``fleet.tf``."""
+    plan = make_plan(azure_option(**changes))
+    files = generate(plan, Language.TERRAFORM, Wanted(target="container-apps", rank=1)).files
+    (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
+    return {name: literal(one.value.node) for name, one in values.attributes.items()}
+
+
+@pytest.mark.parametrize(("weights_gib", "window"), [(14.96, "PT30M"), (150.0, "PT1H")])
+def test_missing_replicas_are_told_after_one_could_have_started(weights_gib, window):
+    """The window is one that Azure has, and holds the start of a replica."""
+    assert fleet_of(weights_gib=weights_gib)["replica_alarm_window"] == window
+
+
+def test_replicas_that_scaling_stops_are_no_restarts():
+    """Only containers that ended by themselves count, and the name of the app stands in once."""
+    query = fleet_of()["restart_query"]
+    assert 'Log_s !has "ManuallyStopped"' in query
+    assert query.count("APP") == 1
+
+
+def test_a_replica_is_not_ended_while_it_starts():
+    """The autoscaler counts from when a replica is scheduled; what the plan does not pay for is said."""
+    far = azure_group(instances=(0, 2), request_shares=(1.0, 1.0))
+    files = generate(make_fleet_plan(far), Language.TERRAFORM, Wanted(target="container-apps")).files
+    (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
+    (group,) = literal(values.attributes["groups"].value.node).values()
+    assert group["cooldown_seconds"] == 1080
+    assert "stays for 1080 s after its last request" in files["README.md"]
