@@ -1,6 +1,7 @@
 """JSON over HTTP for services without a client library of their own: patient with throttling, strict with answers."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ _DENIED = (401, 403)
 _LONGEST_WAIT_SECONDS = 120.0
 _MOST_PAGES = 20_000
 _SHOWN = 200
+_CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class Client:
         try:
             answer = self._pool.request("GET", address, headers={"Accept": "application/json"})
         except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"{host}: {_words(error)}", "check the network and run the command again") from error
+            raise Unreachable(f"{host}: {short_words(error)}", "check the network and run the command again") from error
         if answer.status in _DENIED:
             raise Denied(f"{host} answered {answer.status}: {_message(answer.data)}", remedy)
         if answer.status != 200:
@@ -104,7 +106,7 @@ def _message(body: bytes) -> str:
     return " ".join(text.split())[:_SHOWN] or "nothing"
 
 
-def _words(error: Exception) -> str:
-    """The reason at the bottom of a failed retry."""
+def short_words(error: Exception) -> str:
+    """The reason at the bottom of a failed retry, in one short line, without what a library puts before it."""
     reason = getattr(error, "reason", None) or error
-    return " ".join(str(reason).split())[:_SHOWN]
+    return _CONNECTION.sub("", " ".join(str(reason).split()))[:_SHOWN]

@@ -172,6 +172,57 @@ def test_a_package_brings_a_provider(monkeypatch):
     assert len(found) >= 10
 
 
+def test_one_provider_that_cannot_be_asked_does_not_stop_the_others(monkeypatch):
+    """No key for Google: Azure, which asks for none, is refreshed; the exit code and the hint tell of Google."""
+    items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.53)]}
+    with serving(Cloud(azure_pages(items))) as cloud:
+        monkeypatch.setattr("advisor.catalog.refresh.azure.URL", f"{cloud.url}/api/retail/prices")
+        result = CliRunner().invoke(
+            command,
+            ("refresh", "gcp", "azure", "--region", "us-central1", "--region", "eastus", "--confirm", "family_gone"),
+        )
+    assert "azure: prices of" in result.stdout
+    assert str(result.exception).startswith("gcp: the Cloud Billing Catalog asks for an API key; their old prices hold")
+    assert "gcp: make one in the console" in result.exception.hint
+
+
+def test_a_dead_network_is_not_asked_for_every_region():
+    """After eight failures and nothing else the rest is left out, and said so in a line."""
+    result = CliRunner().invoke(command, ("refresh", "azure", "--endpoint-url", "http://127.0.0.1:9/prices"))
+    assert result.exception.exit_code == 1
+    assert "not asked, since nothing before it could be read" in result.stdout
+    assert result.stdout.count("missing:") <= 3
+    assert "nothing changed" not in result.stdout
+    assert "kept for six hours" not in result.exception.hint
+
+
+def test_answers_of_one_address_are_not_taken_for_another():
+    """What a dry run read elsewhere is asked anew."""
+    items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.53)]}
+    arguments = ("refresh", "azure", "--region", "eastus", "--confirm", "family_gone")
+    with serving(Cloud(azure_pages(items))) as first, serving(Cloud(azure_pages(items))) as second:
+        result = run(*arguments, "--endpoint-url", f"{first.url}/prices", "--dry-run")
+        assert result.stdout.endswith("azure: this was a dry run, so the old prices hold\n")
+        assert run(*arguments, "--endpoint-url", f"{first.url}/prices", "--dry-run").exit_code == 0
+        assert len(first.asked) == 2, "its own answers are kept"
+        run(*arguments, "--endpoint-url", f"{second.url}/prices")
+        assert len(second.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("refresh", "azure", "--print-policy"), "--print-policy is for aws"),
+        (("refresh", "azure", "--forget", "--dry-run"), "exclude each other"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(arguments, words):
+    """Exit code 2, and nothing is forgotten."""
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert words in result.output
+
+
 def test_unknown_names_come_with_the_nearest():
     """Provider and region."""
     with pytest.raises(AdvisorError) as caught:
@@ -180,3 +231,10 @@ def test_unknown_names_come_with_the_nearest():
     with pytest.raises(AdvisorError) as caught:
         run("refresh", "azure", "--region", "eastuss")
     assert "eastus" in caught.value.hint
+    with pytest.raises(AdvisorError, match="nothing knows how to refresh 'azur'"):
+        run("diff", "azur")
+    with pytest.raises(AdvisorError, match="unknown provider: 'gpc'") as caught:
+        run("show", "g6.xlarge", "--provider", "gpc")
+    assert "gcp" in caught.value.hint
+    with pytest.raises(AdvisorError, match="not sold in eu-nope-1"):
+        run("show", "g6.xlarge", "--region", "us-east-1", "--region", "eu-nope-1")
