@@ -18,6 +18,7 @@ from advisor.cli.catalog_refresh import command as refresh_command
 from advisor.cli.catalog_refresh import diff
 from advisor.cli.catalog_show import command as show_command
 from advisor.cli.output import deliver, output_option
+from advisor.cli.price_age import warn_of_layers
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
@@ -81,6 +82,7 @@ def list_offers(
     output: Path | None,
 ) -> None:
     """List instance types by region with their prices in USD per hour."""
+    warn_of_layers()
     catalog = load_catalog()
     offers = select(catalog, Filters(providers, regions, instance_types, accelerators))
     if not offers:

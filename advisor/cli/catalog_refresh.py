@@ -13,7 +13,7 @@ from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
 from advisor.catalog.layers.places import refreshed_dir
 from advisor.catalog.layers.refreshing import Manner, Refreshed, refresh
-from advisor.catalog.layers.snapshot import Snapshot, current, forget, previous, providers
+from advisor.catalog.layers.snapshot import Damaged, current, forget, previous, providers
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.refresh import aws, aws_public, azure, gcp
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO
@@ -114,7 +114,12 @@ def diff(names: tuple[str, ...], shipped: bool, output_format: str, output: Path
     found: list[Change] = []
     for name in wanted:
         now = current(root, name)
-        if not isinstance(now, Snapshot):
+        if isinstance(now, Damaged):
+            raise InputError(
+                f"the refreshed prices of {name} are not used: {now.reason}",
+                hint=f"run `advisor catalog refresh {name}`",
+            )
+        if now is None:
             _wanted((name,))
             raise InputError(f"{name} was not refreshed", hint=f"run `advisor catalog refresh {name}`")
         before = None if shipped else previous(root, name)

@@ -12,6 +12,7 @@ from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cli.output import deliver, output_option, table_or_json_option
+from advisor.cli.price_age import warn_of_layers
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
@@ -36,8 +37,7 @@ def command(
     negotiated.
     """
     catalog = user_catalog()
-    for warning in catalog.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    warn_of_layers()
     machine = _machine(catalog, instance_type, provider)
     every = list(_rows(catalog, machine))
     if not every:

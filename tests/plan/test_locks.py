@@ -61,6 +61,7 @@ def test_a_plan_is_made_again_after_prices_moved(locked, tmp_path, run_advisor):
     first = json.loads((locked / "plan.json").read_text())
     second = json.loads(again.read_text())
     assert fleet(moved) != first["fleet"]
+    assert second["provenance"]["catalog_as_of"] == first["provenance"]["catalog_as_of"]
     assert (second["fleet"], second["options"]) == (first["fleet"], first["options"])
     assert second["provenance"]["catalog_hash"] == first["provenance"]["catalog_hash"]
 
@@ -91,8 +92,12 @@ def test_old_prices_fail_a_check_and_a_recommendation_that_limit_them(locked, ru
     assert "older than the limit" in old.stdout
     refused = run_advisor("recommend", WORKLOAD, "--max-price-age", "1")
     assert refused.returncode == 1
-    assert "days are the limit" in refused.stderr or "1 days" in refused.stderr
+    assert "1 days are the limit" in refused.stderr
+    assert "advisor catalog refresh" in old.stderr
     assert "advisor catalog refresh" in refused.stderr
+    for done in (run_advisor("recommend", WORKLOAD), run_advisor("explain", locked / "plan.json")):
+        assert "the oldest price used, of" in done.stderr
+        assert "days old" in done.stderr
 
 
 @pytest.mark.parametrize("damage", ["edited", "json", "schema", "missing"])

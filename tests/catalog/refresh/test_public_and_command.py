@@ -132,6 +132,19 @@ def test_dry_run_and_diff_and_forget():
     assert run("refresh", "azure", "--forget").stdout == "azure: back to the prices that came with the program\n"
 
 
+def test_a_damaged_refresh_is_named_wherever_prices_are_shown(root):
+    """List falls back to what was shipped and says so; diff does not call it absent."""
+    items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.53)]}
+    with serving(Cloud(azure_pages(items))) as cloud:
+        run("refresh", "azure", "--region", "eastus", "--endpoint-url", cloud.url, "--confirm", "family_gone")
+    holds = root / "azure" / (root / "azure" / "current").read_text().strip()
+    (holds / "prices.csv").write_text("")
+    listed = run("list", "--provider", "azure", "--region", "eastus")
+    assert "the refreshed prices of azure are not used" in listed.stderr
+    with pytest.raises(AdvisorError, match="the refreshed prices of azure are not used"):
+        run("diff", "azure")
+
+
 def test_json_of_a_refresh_has_its_gaps_and_changes():
     """Other programs read it."""
     items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.53)]}
