@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import make_directory, write_text
-from advisor.cli.price_age import tell_age, warn_of_layers
+from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.errors import InputError, NothingFeasible
 from advisor.estate import plan_estate
@@ -51,6 +51,7 @@ def recommend_estate(
 def _tell_age(estate: Estate, max_price_age: int | None) -> None:
     """Refuse prices that are older than accepted; say how old the oldest one is."""
     warn_of_layers()
+    warn_of_holdings()
     used = [PriceUsed(*astuple(price)) for one in estate.workloads for price in one.prices]
     if max_price_age is not None:
         check_age(used, datetime.now(UTC).date(), max_price_age)

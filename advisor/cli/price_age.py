@@ -6,11 +6,19 @@ import click
 
 from advisor.catalog import load_catalog
 from advisor.report.price_age import PriceUsed, age_sentence, is_old, refresh_hint
+from advisor.workload.negotiated import expired, holdings_of
 
 
 def warn_of_layers() -> None:
     """Name layers of the catalog that are damaged, and what was negotiated and has expired."""
     for warning in load_catalog().warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def warn_of_holdings() -> None:
+    """Name commitments of the overlay that have expired: they count no more."""
+    holdings = holdings_of(load_catalog())
+    for warning in expired(holdings, datetime.now(UTC).date()) if holdings else ():
         click.echo(f"warning: {warning}", err=True)
 
 

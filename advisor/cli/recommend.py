@@ -9,7 +9,7 @@ import click
 
 from advisor.cli.durations import duration_between
 from advisor.cli.output import calibration_option, deliver, format_option, read_text
-from advisor.cli.price_age import tell_age, warn_of_layers
+from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.errors import NothingFeasible
 from advisor.pipeline import Basis, recommend
@@ -162,6 +162,7 @@ def _refuse_beside_directory(every_variant: bool, given: Sequence[object]) -> No
 def _check_prices(plan: Plan, max_price_age: int | None) -> None:
     """Refuse prices that are older than accepted; say how old the oldest one is."""
     warn_of_layers()
+    warn_of_holdings()
     if max_price_age is not None:
         check_age(prices_used(plan), datetime.now(UTC).date(), max_price_age)
     tell_age(oldest_price(plan))
