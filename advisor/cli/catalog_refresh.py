@@ -2,8 +2,9 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from advisor.catalog.layers.refreshing import Manner, Refreshed, refresh
 from advisor.catalog.layers.snapshot import Damaged, current, forget, previous, providers
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.refresh import aws, aws_public, azure, gcp
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
 from advisor.catalog.refresh.values import Question
@@ -25,6 +26,8 @@ from advisor.cli.progress import Progress
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
 from advisor.report.refresh_words import change_words, changes_json, refresh_json, refresh_words
+
+_MOST_CONFIRMED = 6
 
 
 class NotPublished(AdvisorError):  # noqa: N818 - an outcome
@@ -275,13 +278,23 @@ def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Qu
 
 def _remedy(failed: Sequence[Refreshed]) -> str:
     """What to do; where there is more than one thing, it stands beside the parts that are missing."""
-    held = sorted({violation.key for one in failed for violation in one.held})
+    held = sorted({(one.guard.value, one.key) for refreshed in failed for one in refreshed.held})
+    free = any(guard == Guard.NO_PRICE for guard, _ in held)
     remedies = sorted({gap.remedy for one in failed for gap in one.found.gaps if gap.remedy})
     parts = []
-    if held:
-        parts.append(f"if these rows are right, run again with {' '.join(f'--confirm {key}' for key in held)}")
+    if free:
+        parts.append("a price of 0 or less cannot be accepted: ask the provider, or run the command again later")
+    elif held:
+        parts.append(f"if these rows are right, run again with {' '.join(_confirmations(held))}")
     elif remedies:
         parts.append(remedies[0] if len(remedies) == 1 else "see above what would mend each part")
     if any(one.found.complete for one in failed):
         parts.append("what was read is kept for six hours")
     return "; ".join(parts)
+
+
+def _confirmations(held: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Options that accept what is held up: by family, and of very many families all that a guard holds up."""
+    for guard, group in groupby(held, key=lambda one: one[0]):
+        keys = [key for _, key in group]
+        yield from (f"--confirm {key}" for key in (keys if len(keys) <= _MOST_CONFIRMED else [guard]))

@@ -46,9 +46,12 @@ class Client:
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(f"{host}: {short_words(error)}", "check the network and run the command again") from error
         if answer.status in _DENIED:
-            raise Denied(f"{host} answered {answer.status}: {_message(answer.data)}", remedy)
+            said = f"{host} answered {answer.status}: {_message(answer.data)}"
+            raise Denied(said, remedy or "check whether a proxy or a firewall answers in place of the service")
         if answer.status != 200:
-            raise Unreachable(f"{host} answered {answer.status}: {_message(answer.data)}", remedy)
+            later = answer.status in _PASSING or not remedy
+            said = f"{host} answered {answer.status}: {_message(answer.data)}"
+            raise Unreachable(said, "run the command again later" if later else remedy)
         try:
             document = json.loads(answer.data)
         except ValueError as error:
@@ -109,4 +112,6 @@ def _message(body: bytes) -> str:
 def short_words(error: Exception) -> str:
     """The reason at the bottom of a failed retry, in one short line, without what a library puts before it."""
     reason = getattr(error, "reason", None) or error
+    if isinstance(reason, Exception) and len(reason.args) > 1 and isinstance(reason.args[0], str):
+        reason = reason.args[0]  # the others repeat it
     return _CONNECTION.sub("", " ".join(str(reason).split()))[:_SHOWN]

@@ -117,6 +117,47 @@ def test_held_rows_are_listed_with_the_option_that_accepts_them():
         assert run(*arguments, "--endpoint-url", cloud.url, "--confirm", "moved:g6").exit_code == 0
 
 
+def test_a_price_of_zero_is_not_offered_for_confirmation():
+    """Nothing accepts it, so the hint says something else."""
+    items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.0)]}
+    with serving(Cloud(azure_pages(items))) as cloud, pytest.raises(AdvisorError) as caught:
+        run("refresh", "azure", "--region", "eastus", "--endpoint-url", cloud.url, "--confirm", "family_gone")
+    assert "--confirm" not in caught.value.hint
+    assert "cannot be accepted" in caught.value.hint
+
+
+def test_many_families_are_confirmed_with_one_option():
+    """A hint of twenty options is not read."""
+    families = (
+        "NC24ads_A100_v4",
+        "NC4as_T4_v3",
+        "NV6ads_A10_v5",
+        "NC6s_v3",
+        "ND96asr_v4",
+        "ND96isr_H100_v5",
+        "NC40ads_H100_v5",
+    )
+    items = {"eastus": [azure_item(f"Standard_{name}", "eastus", 900.0) for name in families]}
+    with serving(Cloud(azure_pages(items))) as cloud, pytest.raises(AdvisorError) as caught:
+        run("refresh", "azure", "--region", "eastus", "--endpoint-url", cloud.url, "--confirm", "family_gone")
+    assert caught.value.hint.count("--confirm") == 1
+    assert "--confirm moved;" in caught.value.hint
+
+
+def test_a_service_that_answers_no_price_list_is_told_with_what_to_do():
+    """A page of a proxy, and a refusal without words."""
+    arguments = ("refresh", "azure", "--region", "eastus", "--endpoint-url")
+    for reply, words in (
+        (Reply(b"<html>login</html>", 200, "text/html"), "answered what is no JSON"),
+        (Reply(b"", 403), "to mend it: check whether a proxy or a firewall answers"),
+        (Reply(b"no", 400), "to mend it: run the command again later"),
+    ):
+        with serving(Cloud(lambda _asked, reply=reply: reply)) as cloud:
+            result = CliRunner().invoke(command, (*arguments, cloud.url))
+        assert words in result.stdout
+        assert result.exception.exit_code == 1
+
+
 def test_dry_run_and_diff_and_forget():
     """A dry run keeps the old prices; diff tells what a refresh changed; forget goes back."""
     items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.60)]}
