@@ -44,7 +44,7 @@ def read_holdings(path: Path, catalog: Catalog) -> Holdings:
     Raises:
         InputError: with file, line and field; unknown names come with the nearest known ones.
     """
-    fields = read_document(path, "overlay", "docs/catalog.md shows one").mapping(KEYS)
+    fields = read_document(path, "overlay", "docs/refresh.md shows one").mapping(KEYS)
     known = Names(catalog.instance_types.keys(), catalog.regions.keys())
     commitments = read_commitments(fields.get("commitments"))
     for field, owned in zip(_items(fields, "commitments"), commitments, strict=True):

@@ -77,6 +77,7 @@ def test_expired_entries_count_no_more_and_are_said(catalog):
     ("text", "message"),
     [
         ("discounts:\n- {provider: aws, families: [g66], discount_ratio: 0.1}\n", "unknown family of aws: 'g66'"),
+        ("discounts:\n- {provider: gcp, families: [g6], discount_ratio: 0.1}\n", "unknown family of gcp: 'g6'"),
         ("discounts:\n- {provider: awss, families: [g6], discount_ratio: 0.1}\n", "unknown provider: 'awss'"),
         ("discounts:\n- {provider: aws, families: [g6], discount_ratio: 12}\n", "12 is out of range"),
         ("discount:\n- {}\n", "unknown key 'discount'"),
