@@ -81,7 +81,8 @@ def _check_compared(workload: Workload, field: str, name: str, catalog: Catalog)
     try:
         catalog.token_price(name)
     except InputError as error:
-        raise InputError(error.message, where=workload.where(field), hint=error.hint) from error
+        where = workload.where(field) if field in workload.lines else "--compare"
+        raise InputError(error.message, where=where, hint=error.hint) from error
 
 
 def _check_current(workload: Workload, current: Deployment, catalog: Catalog) -> None:

@@ -43,7 +43,7 @@ def test_first_day_of_a_day_is_itself():
 
 NEW, OLD, UNDATED = (
     PriceUsed("aws", "g6.xlarge", "us-east-1", "2026-11-20"),
-    PriceUsed("nebius", "gpu-h100", "eu-north1", "2025"),
+    PriceUsed("ibm", "gx3d-gaudi3", "eu-de", "2025"),
     PriceUsed("gcp", "g2-standard-4", "us-central1", ""),
 )
 
@@ -56,13 +56,14 @@ def test_oldest_price_is_named_with_its_age_and_what_brings_a_new_one():
     assert age_sentence(NEW, TODAY) == "the oldest price used, of g6.xlarge in us-east-1, is 6 days old (2026-11-20)"
     assert [is_old(one, TODAY) for one in (NEW, OLD, UNDATED)] == [False, True, True]
     assert refresh_hint("aws") == "`advisor catalog refresh aws` asks for today's"
-    assert "private_offers" in refresh_hint("nebius")
+    assert "import-gpuhunt" in refresh_hint("nebius")
+    assert "private_offers" in refresh_hint("ibm")
 
 
 def test_a_limit_refuses_older_prices_and_those_without_a_date():
     """The message names the price and the limit."""
     check_age([NEW], TODAY, 6)
-    with pytest.raises(InputError, match="of gpu-h100 in eu-north1 is up to 694 days old"):
+    with pytest.raises(InputError, match="of gx3d-gaudi3 in eu-de is up to 694 days old"):
         check_age([NEW, OLD], TODAY, 180)
     with pytest.raises(InputError, match="of unknown date"):
         check_age([UNDATED], TODAY, 10_000)

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from advisor.catalog.imports.gpuhunt_rows import PROVIDERS
 from advisor.catalog.refresh.providers import BUILT_IN, plugin_names
 from advisor.errors import InputError
 from advisor.plan.values import Plan
@@ -64,6 +65,8 @@ def refresh_hint(provider: str) -> str:
     """How to come by today's price of a provider."""
     if provider in (*BUILT_IN, *plugin_names()):
         return f"`advisor catalog refresh {provider}` asks for today's"
+    if provider in PROVIDERS.values():
+        return "`advisor catalog import-gpuhunt --live` looks for newer ones"
     return f"nothing can ask {provider}: `private_offers` in the overlay file states today's"
 
 
