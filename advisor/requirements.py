@@ -68,6 +68,11 @@ def check_names(workload: Workload, catalog: Catalog) -> None:
         _check(workload, f"regions[{index}]", f"region of {', '.join(workload.providers)}", region, known_regions)
     if workload.current is not None:
         _check_current(workload, workload.current, catalog)
+    for index, quota in enumerate(workload.limits.quotas):
+        field, owner = f"limits.quotas[{index}]", quota.provider
+        _check(workload, f"{field}.provider", "provider", owner, catalog.providers)
+        _check(workload, f"{field}.region", f"region of {owner}", quota.region, catalog.regions_of(owner))
+        _check(workload, f"{field}.code", f"limit of {owner}", quota.code, catalog.quota_codes(owner))
     for index, name in enumerate(workload.compare):
         _check_compared(workload, f"compare[{index}]", name, catalog)
 
@@ -76,7 +81,8 @@ def _check_compared(workload: Workload, field: str, name: str, catalog: Catalog)
     try:
         catalog.token_price(name)
     except InputError as error:
-        raise InputError(error.message, where=workload.where(field), hint=error.hint) from error
+        where = workload.where(field) if field in workload.lines else "--compare"
+        raise InputError(error.message, where=where, hint=error.hint) from error
 
 
 def _check_current(workload: Workload, current: Deployment, catalog: Catalog) -> None:

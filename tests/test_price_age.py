@@ -4,7 +4,17 @@ import datetime as dt
 
 import pytest
 
-from advisor.report.price_age import age_words, first_day
+from advisor.errors import InputError
+from advisor.report.price_age import (
+    PriceUsed,
+    age_sentence,
+    age_words,
+    check_age,
+    first_day,
+    is_old,
+    oldest_of,
+    refresh_hint,
+)
 
 TODAY = dt.date(2026, 11, 26)
 
@@ -29,3 +39,31 @@ def test_age_is_the_most_that_a_date_may_mean(as_of, words):
 def test_first_day_of_a_day_is_itself():
     """No rounding where nothing is missing."""
     assert first_day("2026-02-28") == dt.date(2026, 2, 28)
+
+
+NEW, OLD, UNDATED = (
+    PriceUsed("aws", "g6.xlarge", "us-east-1", "2026-11-20"),
+    PriceUsed("ibm", "gx3d-gaudi3", "eu-de", "2025"),
+    PriceUsed("gcp", "g2-standard-4", "us-central1", ""),
+)
+
+
+def test_oldest_price_is_named_with_its_age_and_what_brings_a_new_one():
+    """A price without a date is older than all; of none there is none."""
+    assert oldest_of([NEW, OLD]) == OLD
+    assert oldest_of([NEW, OLD, UNDATED]) == UNDATED
+    assert oldest_of([]) is None
+    assert age_sentence(NEW, TODAY) == "the oldest price used, of g6.xlarge in us-east-1, is 6 days old (2026-11-20)"
+    assert [is_old(one, TODAY) for one in (NEW, OLD, UNDATED)] == [False, True, True]
+    assert refresh_hint("aws") == "`advisor catalog refresh aws` asks for today's"
+    assert "import-gpuhunt" in refresh_hint("nebius")
+    assert "private_offers" in refresh_hint("ibm")
+
+
+def test_a_limit_refuses_older_prices_and_those_without_a_date():
+    """The message names the price and the limit."""
+    check_age([NEW], TODAY, 6)
+    with pytest.raises(InputError, match="of gx3d-gaudi3 in eu-de is up to 694 days old"):
+        check_age([NEW, OLD], TODAY, 180)
+    with pytest.raises(InputError, match="of unknown date"):
+        check_age([UNDATED], TODAY, 10_000)

@@ -120,13 +120,16 @@ class Catalog(PlanningTables):
         other = copy.copy(self)
         other.__dict__["offers"] = tuple(offers)
         other.__dict__.pop("_price_dates", None)
-        other.__dict__.pop("_price_dates", None)
         return other
 
-    def as_locked(self, commitments: Mapping[Offer, tuple[CommitmentPrice, ...]], content_hash: str) -> "Catalog":
-        """The same facts with these offers alone, at these commitments, under the hash of the catalog they are from."""
+    def as_locked(
+        self, commitments: Mapping[Offer, tuple[CommitmentPrice, ...]], content_hash: str, as_of: str
+    ) -> "Catalog":
+        """The same facts with these offers alone, at these commitments, under hash and date of their catalog."""
         other = self.with_offers(commitments)
-        other.__dict__.update(_commitment_prices=dict(commitments), content_hash=content_hash)
+        other.__dict__.update(
+            _commitment_prices=dict(commitments), content_hash=content_hash, _price_dates=frozenset({as_of})
+        )
         return other
 
     def regions_of(self, provider: str) -> tuple[str, ...]:

@@ -61,6 +61,10 @@ class PlanningTables:
         keys = [(machine.provider, market, key) for market in markets for key in (family, "*")]
         return next((self._quotas[key] for key in keys if key in self._quotas), None)
 
+    def quota_codes(self, provider: str) -> tuple[str, ...]:
+        """Codes of the provider's limits on accelerated machines, sorted."""
+        return tuple(sorted({quota.code for (owner, *_), quota in self._quotas.items() if owner == provider}))
+
     def quota_use(self, machine: InstanceType) -> float | None:
         """What one machine takes of its limit: processors or accelerators, as its provider counts; None if unknown."""
         quota = self.quota(machine, Purchase.ON_DEMAND)

@@ -18,6 +18,7 @@ from advisor.cli.catalog_refresh import command as refresh_command
 from advisor.cli.catalog_refresh import diff
 from advisor.cli.catalog_show import command as show_command
 from advisor.cli.output import deliver, output_option
+from advisor.cli.price_age import warn_of_layers
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
@@ -30,6 +31,7 @@ _OFFER_KEYS = (
     "provider", "region", "instance_type", "accelerator", "accelerator_count", "accelerator_memory_gib",
     "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of",
 )  # fmt: skip
+_PRICE = "usd_per_hour"
 _EMPTY = {"json": "null", "csv": "empty"}
 _format_option = click.option(
     "--format",
@@ -81,6 +83,7 @@ def list_offers(
     output: Path | None,
 ) -> None:
     """List instance types by region with their prices in USD per hour."""
+    warn_of_layers()
     catalog = load_catalog()
     offers = select(catalog, Filters(providers, regions, instance_types, accelerators))
     if not offers:
@@ -164,7 +167,9 @@ def _deliver(entries: Sequence[Entry], output_format: str, output: Path | None) 
     """Entries with the same keys, in the format that is asked for."""
     keys = tuple(entries[0])
     if output_format == "table":
-        rows = [[_show(entry[key]) for key in keys] for entry in entries]
+        rows = [[_cell(entry, key) for key in keys] for entry in entries]
+        if _PRICE in keys:
+            rows = _right(rows, keys.index(_PRICE))
         deliver(render_table(tuple(key.replace("_", " ") for key in keys), rows) + "\n", output)
     else:
         deliver(_serialise(entries, keys, output_format), output)
@@ -312,10 +317,18 @@ def _offer_tables(entries: Sequence[Entry], offers: Sequence[Offer]) -> str:
 def _offer_table(rows: Sequence[Sequence[str]]) -> str:
     """The rows of one provider; prices stay aligned to the right where there are words among them."""
     headers = ("region", "instance type", "count", "accelerator", "USD/h", "spot")
-    at = headers.index("USD/h")
+    return render_table(headers, _right(rows, headers.index("USD/h")))
+
+
+def _right(rows: Sequence[Sequence[str]], at: int) -> list[list[str]]:
+    """The rows with one column aligned to the right."""
     width = max(len(row[at]) for row in rows)
-    cells = [[cell.rjust(width) if column == at else cell for column, cell in enumerate(row)] for row in rows]
-    return render_table(headers, cells)
+    return [[cell.rjust(width) if column == at else cell for column, cell in enumerate(row)] for row in rows]
+
+
+def _cell(entry: Entry, key: str) -> str:
+    """A cell of a table; a price that nobody states is told in words."""
+    return SOLD_UNPRICED if key == _PRICE and entry[key] is None else _show(entry[key])
 
 
 def _is_unpriced(entry: Entry) -> bool:

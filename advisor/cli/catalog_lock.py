@@ -33,5 +33,6 @@ def lock_command(plan_file: Path, output: Path | None) -> None:
     chosen = frozenset(map(place_of, plan.fleet.groups if plan.fleet else plan.options[:1]))
     lock = lock_of(load_catalog(), PlanRows(plan_digest, plan.provenance.catalog_hash, compared, chosen))
     write_lock(lock, target)
-    dates = f", those that are paid of {lock.oldest_as_of} to {lock.newest_as_of}" if lock.oldest_as_of else ""
-    click.echo(f"{target}: prices of {len(lock.offers)} offer{'' if len(lock.offers) == 1 else 's'}{dates}")
+    dates = " to ".join(dict.fromkeys((lock.oldest_as_of, lock.newest_as_of)))
+    paid = f", those that are paid of {dates}" if dates else ""
+    click.echo(f"{target}: prices of {len(lock.offers)} offer{'' if len(lock.offers) == 1 else 's'}{paid}")

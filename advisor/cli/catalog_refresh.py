@@ -2,8 +2,9 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
 from advisor.catalog.layers.places import refreshed_dir
 from advisor.catalog.layers.refreshing import Manner, Refreshed, refresh
-from advisor.catalog.layers.snapshot import Snapshot, current, forget, previous, providers
+from advisor.catalog.layers.snapshot import Damaged, current, forget, previous, providers
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.refresh import aws, aws_public, azure, gcp
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
 from advisor.catalog.refresh.values import Question
@@ -25,6 +26,8 @@ from advisor.cli.progress import Progress
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
 from advisor.report.refresh_words import change_words, changes_json, refresh_json, refresh_words
+
+_MOST_CONFIRMED = 6
 
 
 class NotPublished(AdvisorError):  # noqa: N818 - an outcome
@@ -77,26 +80,27 @@ def command(
     family gone. `advisor catalog show TYPE` tells which price counts.
     """
     if print_policy:
+        if set(names) - {"aws", "all"}:
+            raise click.UsageError("--print-policy is for aws; no other provider asks for a policy")
         deliver(json.dumps(aws.policy(), indent=2) + "\n", output)
         return
     wanted = _wanted(names)
     if is_forgotten:
+        if dry_run:
+            raise click.UsageError("--forget and --dry-run exclude each other")
         _forget(wanted)
         return
+    regions_of = _regions_by_provider(wanted, regions)
     asks: dict[str, Callable[[LayeredCatalog], Question]] = {
-        "aws": lambda catalog: _ask_aws(catalog, regions, public, profile, endpoint_url),
-        "azure": lambda catalog: _ask_azure(catalog, regions, endpoint_url),
-        "gcp": lambda catalog: _ask_gcp(catalog, gcp_api_key_file, endpoint_url),
+        "aws": lambda catalog: _ask_aws(catalog, regions_of["aws"], public, profile, endpoint_url),
+        "azure": lambda catalog: _ask_azure(catalog, regions_of["azure"], endpoint_url),
+        "gcp": lambda catalog: _ask_gcp(catalog, regions_of["gcp"], gcp_api_key_file, endpoint_url),
     }
-    asks |= {name: partial(_ask_plugin, name, regions) for name in wanted if name not in BUILT_IN}
+    asks |= {name: partial(_ask_plugin, name, regions_of[name]) for name in regions_of if name not in BUILT_IN}
     manner = Manner(frozenset(confirmed), max_move, dry_run, jobs)
-    results = [_refresh(name, asks[name], manner) for name in wanted]
+    results, not_asked = _refresh_each({name: asks[name] for name in regions_of}, manner)
     deliver(refresh_json(results) if output_format == "json" else "\n".join(map(refresh_words, results)), output)
-    failed = [one for one in results if one.snapshot is None and not dry_run]
-    if failed:
-        raise NotPublished(
-            "; ".join(f"{one.provider}: {one.reason}" for one in failed) + "; the old prices hold", hint=_remedy(failed)
-        )
+    _check(results, not_asked)
 
 
 @click.command("diff")
@@ -107,13 +111,19 @@ def command(
 def diff(names: tuple[str, ...], shipped: bool, output_format: str, output: Path | None) -> None:
     """What the last refresh changed: new types, price moves, offers that are gone."""
     root = refreshed_dir()
-    wanted = names or providers(root)
+    wanted = names if names and "all" not in names else providers(root)
     if not wanted:
         raise InputError("nothing was refreshed yet", hint="run `advisor catalog refresh all`")
     found: list[Change] = []
     for name in wanted:
         now = current(root, name)
-        if not isinstance(now, Snapshot):
+        if isinstance(now, Damaged):
+            raise InputError(
+                f"the refreshed prices of {name} are not used: {now.reason}",
+                hint=f"run `advisor catalog refresh {name}`",
+            )
+        if now is None:
+            _wanted((name,))
             raise InputError(f"{name} was not refreshed", hint=f"run `advisor catalog refresh {name}`")
         before = None if shipped else previous(root, name)
         old = offers_of_snapshot(before) if before else _shipped(name)
@@ -126,13 +136,35 @@ def _shipped(provider: str) -> list[Any]:
 
 
 def _wanted(names: Sequence[str]) -> tuple[str, ...]:
-    known = (*BUILT_IN, *plugin_names())
+    known = tuple(dict.fromkeys((*BUILT_IN, *plugin_names(), *providers(refreshed_dir()))))
     if not names:
         raise click.UsageError(f"name a provider: {', '.join(known)} or all")
     for name in names:
         if name not in (*known, "all"):
             raise InputError(f"nothing knows how to refresh '{name}'", hint=suggestion(name, (*known, "all")))
     return known if "all" in names else tuple(dict.fromkeys(names))
+
+
+def _regions_by_provider(names: Sequence[str], regions: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Providers to ask, with the regions to ask for; of several those that have one of the regions.
+
+    Raises:
+        InputError: a provider that is asked alone, or all of them, do not know a region.
+    """
+    catalog = user_catalog()
+    known = {name: catalog.regions_of(name) for name in names}
+    everywhere = sorted({region for of_one in known.values() for region in of_one})
+    for region in regions:
+        if everywhere and region not in everywhere:
+            raise InputError(
+                f"unknown region of {', '.join(names)}: '{region}'",
+                where="--region",
+                hint=suggestion(region, everywhere),
+            )
+    if not regions or not everywhere:
+        return dict.fromkeys(names, tuple(regions))
+    found = {name: tuple(region for region in regions if region in of_one) for name, of_one in known.items()}
+    return {name: of_one for name, of_one in found.items() if of_one}
 
 
 def _forget(names: Sequence[str]) -> None:
@@ -150,11 +182,38 @@ def _refresh(name: str, ask: Callable[[LayeredCatalog], Question], manner: Manne
         )  # fmt: skip
 
 
+def _refresh_each(
+    asks: Mapping[str, Callable[[LayeredCatalog], Question]], manner: Manner
+) -> tuple[list[Refreshed], dict[str, InputError]]:
+    """What each provider's refresh came to, and why some could not be asked: of several, the others go on."""
+    results: list[Refreshed] = []
+    not_asked: dict[str, InputError] = {}
+    for name, ask in asks.items():
+        try:
+            results.append(_refresh(name, ask, manner))
+        except InputError as error:
+            if len(asks) == 1:
+                raise
+            not_asked[name] = error
+    return results, not_asked
+
+
+def _check(results: Sequence[Refreshed], not_asked: Mapping[str, InputError]) -> None:
+    """Refuse to call it done where a provider's prices were not taken."""
+    failed = [one for one in results if not one.is_sound]
+    reasons = {one.provider: one.reason for one in failed} | {name: one.message for name, one in not_asked.items()}
+    if not reasons:
+        return
+    whose = "the" if len(reasons) == len(results) + len(not_asked) else "their"
+    hints = [_remedy(failed), *(f"{name}: {error.hint}" for name, error in not_asked.items() if error.hint)]
+    raise NotPublished(
+        f"{'; '.join(f'{name}: {reason}' for name, reason in reasons.items())}; {whose} old prices hold",
+        hint="; ".join(filter(None, hints)),
+    )
+
+
 def _regions(catalog: LayeredCatalog, provider: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    known = catalog.regions_of(provider)
-    for name in wanted:
-        if name not in known:
-            raise InputError(f"unknown region of {provider}: '{name}'", where="--region", hint=suggestion(name, known))
+    """Those that are wanted, else those that sell anything."""
     sold_in = {offer.region for offer in catalog.listed_offers if offer.provider == provider}
     return tuple(wanted) or tuple(sorted(sold_in))
 
@@ -168,7 +227,9 @@ def _ask_aws(
 ) -> Question:
     regions, known = _regions(catalog, "aws", wanted), _known_types(catalog, "aws")
     if public:
-        return Question("aws", tuple(aws_public.tasks(regions, known, endpoint_url or aws_public.URL)))
+        return Question(
+            "aws", tuple(aws_public.tasks(regions, known, endpoint_url or aws_public.URL)), asker=endpoint_url or ""
+        )
     try:
         import boto3  # noqa: PLC0415 - an extra, and heavy
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
@@ -176,34 +237,39 @@ def _ask_aws(
         raise InputError("boto3 is not installed", hint="pip install 'advisor[aws]', or use --public") from error
     try:
         session = boto3.Session(profile_name=profile)
-        has_credentials = session.get_credentials() is not None
+        credentials = session.get_credentials()
     except BotoCoreError as error:
         raise InputError(f"cannot log in to AWS: {error}", hint="see `aws configure list-profiles`") from error
-    if not has_credentials:
+    if credentials is None:
         raise InputError(
             "there are no AWS credentials",
             hint="log in (aws sso login, AWS_PROFILE, a role), or read the public price files with --public",
         )
     now = dt.datetime.now(dt.UTC)
-    return Question("aws", tuple(aws.tasks(regions, session, known, lambda: now, endpoint_url)))
+    asker = f"{profile or session.profile_name} {endpoint_url or ''}"
+    return Question("aws", tuple(aws.tasks(regions, session, known, lambda: now, endpoint_url)), asker=asker)
 
 
 def _ask_azure(catalog: LayeredCatalog, wanted: Sequence[str], endpoint_url: str | None) -> Question:
     regions = _regions(catalog, "azure", wanted)
-    return Question("azure", tuple(azure.tasks(regions, Client(), endpoint_url or azure.URL)))
+    return Question("azure", tuple(azure.tasks(regions, Client(), endpoint_url or azure.URL)), asker=endpoint_url or "")
 
 
-def _ask_gcp(catalog: LayeredCatalog, key_file: Path | None, endpoint_url: str | None) -> Question:
+def _ask_gcp(
+    catalog: LayeredCatalog, wanted: Sequence[str], key_file: Path | None, endpoint_url: str | None
+) -> Question:
     if key_file is None:
         raise InputError(
             "the Cloud Billing Catalog asks for an API key",
             where="--gcp-api-key-file",
             hint="make one in the console for the Cloud Billing API, put it into a file, and name the file",
         )
+    if wanted:
+        click.echo("note: Google has one price list for all regions, so all of them are read", err=True)
     key = read_text(key_file, "API key").strip()
     machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == "gcp"]
     tasks = tuple(gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL))
-    return Question("gcp", tasks, tells_absence=False)
+    return Question("gcp", tasks, tells_absence=False, asker=endpoint_url or "")
 
 
 def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Question:
@@ -211,8 +277,24 @@ def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Qu
 
 
 def _remedy(failed: Sequence[Refreshed]) -> str:
-    held = sorted({violation.key for one in failed for violation in one.held})
-    if held:
-        return f"if these rows are right, run again with {' '.join(f'--confirm {key}' for key in held)}"
+    """What to do; where there is more than one thing, it stands beside the parts that are missing."""
+    held = sorted({(one.guard.value, one.key) for refreshed in failed for one in refreshed.held})
+    free = any(guard == Guard.NO_PRICE for guard, _ in held)
     remedies = sorted({gap.remedy for one in failed for gap in one.found.gaps if gap.remedy})
-    return f"{'; '.join(remedies)}; what was read is kept for six hours"
+    parts = []
+    if free:
+        parts.append("a price of 0 or less cannot be accepted: ask the provider, or run the command again later")
+    elif held:
+        parts.append(f"if these rows are right, run again with {' '.join(_confirmations(held))}")
+    elif remedies:
+        parts.append(remedies[0] if len(remedies) == 1 else "see above what would mend each part")
+    if any(one.found.complete for one in failed):
+        parts.append("what was read is kept for six hours")
+    return "; ".join(parts)
+
+
+def _confirmations(held: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Options that accept what is held up: by family, and of very many families all that a guard holds up."""
+    for guard, group in groupby(held, key=lambda one: one[0]):
+        keys = [key for _, key in group]
+        yield from (f"--confirm {key}" for key in (keys if len(keys) <= _MOST_CONFIRMED else [guard]))

@@ -12,6 +12,7 @@ from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cli.output import deliver, output_option, table_or_json_option
+from advisor.cli.price_age import warn_of_layers
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
@@ -36,17 +37,18 @@ def command(
     negotiated.
     """
     catalog = user_catalog()
-    for warning in catalog.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    warn_of_layers()
     machine = _machine(catalog, instance_type, provider)
-    rows = [row for row in _rows(catalog, machine) if not regions or row["region"] in regions]
-    if not rows:
-        known = sorted({row["region"] for row in _rows(catalog, machine)})
-        raise InputError(
-            f"{instance_type} is not sold in {' or '.join(regions)}" if regions else f"{instance_type} is sold nowhere",
-            where="--region",
-            hint=suggestion(regions[0], known) if regions else "it has hardware facts only",
-        )
+    every = list(_rows(catalog, machine))
+    if not every:
+        raise InputError(f"{instance_type} is sold nowhere", hint="the catalog has its hardware facts only")
+    known = sorted({row["region"] for row in every})
+    for region in regions:
+        if region not in known:
+            raise InputError(
+                f"{instance_type} is not sold in {region}", where="--region", hint=suggestion(region, known)
+            )
+    rows = [row for row in every if not regions or row["region"] in regions]
     extra = _of_the_account(catalog, machine, regions)
     if output_format == "json":
         document = {"provider": machine.provider, "instance_type": machine.name, "prices": rows} | extra
@@ -56,12 +58,18 @@ def command(
 
 
 def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> InstanceType:
+    if provider is not None and provider not in catalog.providers:
+        raise InputError(
+            f"unknown provider: '{provider}'", where="--provider", hint=suggestion(provider, catalog.providers)
+        )
     found = [
         one for (owner, known), one in catalog.instance_types.items() if known == name and provider in (None, owner)
     ]
     if not found:
         known = sorted({known for owner, known in catalog.instance_types if provider in (None, owner)})
-        raise InputError(f"unknown instance type: '{name}'", hint=suggestion(name, known))
+        whose = f" of {provider}" if provider else ""
+        hint = suggestion(name, known) or "`advisor catalog list` names all"
+        raise InputError(f"unknown instance type{whose}: '{name}'", hint=hint)
     if len(found) > 1:
         raise InputError(f"{name} is sold by {', '.join(one.provider for one in found)}", hint="choose with --provider")
     return found[0]

@@ -7,6 +7,7 @@ import click
 
 from advisor.catalog import load_catalog
 from advisor.cli.output import deliver, output_option, table_or_json_option
+from advisor.cli.price_age import warn_of_layers
 from advisor.errors import AdvisorError
 from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.report.drift import drift_json, drift_of, drift_words
@@ -38,11 +39,13 @@ def command(
     The file is what `advisor catalog lock` wrote; refresh the catalog first to compare with today's prices.
     """
     catalog, lock = load_catalog(), read_lock(lock_file)
-    for warning in catalog.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    warn_of_layers()
     today = dt.datetime.now(dt.UTC).date()
     drift = drift_of(lock, catalog, tolerance, today, max_price_age)
     deliver(drift_json(drift) if output_format == "json" else drift_words(drift, today), output)
     if not drift.holds:
-        counts = f"{len(drift.changes)} of {len(lock.offers)} offers changed" if drift.changes else "a price is too old"
-        raise NoLongerHolds(counts, where=str(lock_file), hint="run `advisor recommend`, then `advisor catalog lock`")
+        changed = {(one.provider, one.region, one.instance_type) for one in drift.changes}
+        counts = f"{len(changed)} of {len(lock.offers)} offers changed" if changed else "a price is too old"
+        before = "" if drift.changes else "`advisor catalog refresh`, then "
+        hint = f"run {before}`advisor recommend`, then `advisor catalog lock`"
+        raise NoLongerHolds(counts, where=str(lock_file), hint=hint)

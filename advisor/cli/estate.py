@@ -1,11 +1,14 @@
 """``advisor recommend DIRECTORY``: many workload files, one estate."""
 
 from collections.abc import Mapping
+from dataclasses import astuple
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from advisor.atomic_files import make_directory, write_text
+from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.errors import InputError, NothingFeasible
 from advisor.estate import plan_estate
@@ -13,17 +16,19 @@ from advisor.plan.estate.document import estate_to_json
 from advisor.plan.estate.spread import Spread
 from advisor.plan.estate.values import Estate
 from advisor.report.estate_table import estate_markdown, estate_table, obstacles, totals
+from advisor.report.price_age import PriceUsed, check_age, oldest_of
 
 ESTATE_FILE = "estate.json"
 
 
 def recommend_estate(
-    directory: Path, output_format: str, output: Path | None, calibration: Path | None, spread: Spread
+    directory: Path, output_format: str, output: Path | None, calibration: Path | None, spread: Spread,
+    max_price_age: int | None = None,
 ) -> None:  # fmt: skip
     """Plan a directory, show the estate, and write its plans.
 
     Raises:
-        InputError: some files have to be mended.
+        InputError: some files have to be mended, or a price is older than *max_price_age* days.
         NothingFeasible: some workloads, or all of them together, cannot be served within their limits.
     """
     if output is not None and output.is_file():
@@ -31,6 +36,7 @@ def recommend_estate(
     with Progress("workloads") as progress:
         planned = plan_estate(directory, spread, calibration=calibration, watch=progress.watch)
     estate = planned.estate
+    _tell_age(estate, max_price_age)
     if output is not None:
         _write(estate, planned.plans, output)
         click.echo(f"wrote {estate.totals.workloads - estate.totals.failed} plans and {output / ESTATE_FILE}", err=True)
@@ -40,6 +46,16 @@ def recommend_estate(
         render = estate_markdown if output_format == "markdown" else estate_table
         click.echo(render(estate), nl=False)
     _complain(estate, directory)
+
+
+def _tell_age(estate: Estate, max_price_age: int | None) -> None:
+    """Refuse prices that are older than accepted; say how old the oldest one is."""
+    warn_of_layers()
+    warn_of_holdings()
+    used = [PriceUsed(*astuple(price)) for one in estate.workloads for price in one.prices]
+    if max_price_age is not None:
+        check_age(used, datetime.now(UTC).date(), max_price_age)
+    tell_age(oldest_of(used))
 
 
 def _write(estate: Estate, plans: Mapping[str, str], output: Path) -> None:

@@ -9,6 +9,7 @@ import click
 
 from advisor.catalog import Catalog, load_catalog
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, read_text
+from advisor.cli.price_age import tell_age, warn_of_layers
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import plan_question
 from advisor.plan.document import plain, plan_from_json
@@ -19,6 +20,7 @@ from advisor.plan.values import Plan
 from advisor.plan.whatif import WhatIf, compare, what_if
 from advisor.plan.why import Why, why
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
+from advisor.report.price_age import oldest_price
 from advisor.report.sections import Section, sections_markdown, sections_text
 
 SCHEMA = "advisor.explanation/v1"
@@ -82,6 +84,8 @@ def command(
     asked = _Asked(changes, instance_type, region, fronts)
     read = plan_from_json(read_text(plan, "plan"), str(plan))
     catalog, model = load_catalog(), load_model(calibration)
+    warn_of_layers()
+    tell_age(oldest_price(read))
     _warn_of_other_facts(read, catalog, model)
     found = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
     deliver(_render(found, output_format), output)

@@ -25,7 +25,9 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
     no accelerator (load balancers, keys, logs) is counted and not priced.
     """
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
+    from advisor.cli.price_age import tell_age, warn_of_layers  # noqa: PLC0415 - as above
     from advisor.codegen.pricing import infracost_document, price_table, read_projects  # noqa: PLC0415
+    from advisor.report.price_age import PriceUsed, oldest_of  # noqa: PLC0415
 
     given = sys.stdin.read() if str(source) == "-" else None
     projects = read_projects(source, given, load_catalog())
@@ -33,6 +35,15 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
         text = json.dumps(infracost_document(projects, datetime.now(UTC)), indent=1, ensure_ascii=False) + "\n"
     else:
         text = "\n".join(price_table(one) for one in projects)
+    used = [
+        PriceUsed(*part.place, part.as_of)
+        for one in projects
+        for cost in one.now.costs
+        for part in cost.components
+        if part.as_of is not None
+    ]
+    warn_of_layers()
+    tell_age(oldest_of(used))
     deliver(text, output)
     unknown = [address for one in projects for address in one.now.unknown]
     if output_format == "json" and unknown:

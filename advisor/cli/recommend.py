@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from advisor.catalog import load_catalog
 from advisor.cli.durations import duration_between
 from advisor.cli.output import calibration_option, deliver, format_option, read_text
+from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.errors import NothingFeasible
 from advisor.pipeline import Basis, recommend
@@ -19,7 +19,7 @@ from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan
 from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words
-from advisor.report.price_age import check_age, stale_words
+from advisor.report.price_age import check_age, oldest_price, prices_used
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
 from advisor.samples.query.prometheus.access import shown_url
 from advisor.workload.values import PrometheusDemand
@@ -128,8 +128,8 @@ def command(
     if workload.is_dir():
         from advisor.cli.estate import recommend_estate  # noqa: PLC0415 - most runs plan one workload
 
-        _refuse_beside_directory(every_variant, (terraform_dir, previous, prometheus, max_price_age, lock, *compare))
-        recommend_estate(workload, output_format, output, calibration, Spread(jobs, backend, scheduler))
+        _refuse_beside_directory(every_variant, (terraform_dir, previous, prometheus, lock, *compare))
+        recommend_estate(workload, output_format, output, calibration, Spread(jobs, backend, scheduler), max_price_age)
         return
     if output is not None and output.is_dir():
         raise click.UsageError(f"--output {output} is a directory, and a workload file gives one plan")
@@ -155,17 +155,17 @@ def command(
 
 def _refuse_beside_directory(every_variant: bool, given: Sequence[object]) -> None:
     if every_variant or any(one is not None for one in given):
-        names = "--all, --previous, --prometheus, --terraform, --max-price-age, --lock and --compare"
+        names = "--all, --previous, --prometheus, --terraform, --lock and --compare"
         raise click.UsageError(f"{names} are for one workload file")
 
 
 def _check_prices(plan: Plan, max_price_age: int | None) -> None:
-    """Refuse prices that are older than accepted; say which ones are old."""
-    today = datetime.now(UTC).date()
+    """Refuse prices that are older than accepted; say how old the oldest one is."""
+    warn_of_layers()
+    warn_of_holdings()
     if max_price_age is not None:
-        check_age(plan, today, max_price_age)
-    for warning in filter(None, [*load_catalog().warnings, stale_words(plan, today)]):
-        click.echo(f"warning: {warning}", err=True)
+        check_age(prices_used(plan), datetime.now(UTC).date(), max_price_age)
+    tell_age(oldest_price(plan))
 
 
 def _write_terraform(plan: Plan, directory: Path) -> None:

@@ -122,7 +122,9 @@ def read_lock(path: Path) -> Lock:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
-            raise InputError(f"the schema is {document['schema']!r}, and this version reads {SCHEMA}", where=str(path))
+            raise InputError(
+                f"the schema is {document['schema']!r}, and this version reads {SCHEMA}", where=str(path), hint=_HINT
+            )
         stated = document.pop("digest")
         lock = Lock(
             document["catalog_hash"],
@@ -142,7 +144,7 @@ def read_lock(path: Path) -> Lock:
 
 def locked_catalog(lock: Lock) -> Catalog:
     """The catalog with nothing for sale but the rows of the lock, at their prices."""
-    return load_catalog().as_locked(lock.commitments, lock.catalog_hash)
+    return load_catalog().as_locked(lock.commitments, lock.catalog_hash, lock.catalog_as_of)
 
 
 def _document(lock: Lock) -> dict[str, Any]:

@@ -22,6 +22,8 @@ class Drift:
 
     changes: tuple[Change, ...]
     """Offers that are gone or unpriced, and prices that moved by more than is tolerated."""
+    paid_changed: int
+    """How many of the offers that the plan pays for are among them; the others were compared with these."""
     same_catalog: bool
     """Every row of the catalog is as it was, not only those that were used."""
     oldest_as_of: str
@@ -56,7 +58,8 @@ def drift_of(lock: Lock, catalog: Catalog, tolerated_ratio: float, today: dt.dat
     day = first_day(lock.oldest_as_of)
     age = None if day is None else max(0, (today - day).days)
     is_stale = most_days is not None and (age is None or age > most_days)
-    return Drift(found, catalog.content_hash == lock.catalog_hash, lock.oldest_as_of, age, is_stale)
+    paid = {(one.provider, one.region, one.instance_type) for one in found} & lock.chosen
+    return Drift(found, len(paid), catalog.content_hash == lock.catalog_hash, lock.oldest_as_of, age, is_stale)
 
 
 def _commitments(lock: Lock, catalog: Catalog, now: Sequence[Offer]) -> Iterator[Change]:
@@ -89,8 +92,13 @@ def drift_words(drift: Drift, today: dt.date) -> str:
             render_table(("change", "type", "region", "paid", "then", "now", ""), [_row(one) for one in drift.changes])
         )
     lines.append(f"the oldest price used {age}{', which is older than the limit' if drift.is_stale else ''}")
-    if drift.changes:
-        lines.append("the plan stands on prices that no longer hold: make it again with `advisor recommend`")
+    if drift.paid_changed:
+        lines.append("the plan pays prices that no longer hold: make it again with `advisor recommend`")
+    elif drift.changes:
+        lines.append(
+            "what the plan pays still holds, but not what it was compared with: "
+            "`advisor recommend` may find a cheaper one"
+        )
     else:
         lines.append(
             "the catalog is the one that the plan was made from"

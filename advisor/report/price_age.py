@@ -1,8 +1,11 @@
 """How old the prices are that a plan stands on."""
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from advisor.catalog.imports.gpuhunt_rows import PROVIDERS
+from advisor.catalog.refresh.providers import BUILT_IN, plugin_names
 from advisor.errors import InputError
 from advisor.plan.values import Plan
 
@@ -14,6 +17,7 @@ STALE_DAYS = 180
 class PriceUsed:
     """A price that the plan pays."""
 
+    provider: str
     instance_type: str
     region: str
     as_of: str
@@ -28,44 +32,58 @@ class PriceUsed:
 def prices_used(plan: Plan) -> tuple[PriceUsed, ...]:
     """Prices of the recommended fleet; of the best single type where there is none."""
     if plan.fleet is not None:
-        return tuple(PriceUsed(one.instance_type, one.region, one.price_as_of) for one in plan.fleet.groups)
+        return tuple(
+            PriceUsed(one.provider, one.instance_type, one.region, one.price_as_of) for one in plan.fleet.groups
+        )
     best = plan.recommended
-    return () if best is None else (PriceUsed(best.instance_type, best.region, best.cost.price_as_of),)
+    return () if best is None else (PriceUsed(best.provider, best.instance_type, best.region, best.cost.price_as_of),)
 
 
 def oldest_price(plan: Plan) -> PriceUsed | None:
     """The oldest price that the plan pays; one without a date is older than all."""
-    return min(prices_used(plan), key=lambda one: first_day(one.as_of) or dt.date.min, default=None)
+    return oldest_of(prices_used(plan))
 
 
-def stale_words(plan: Plan, today: dt.date) -> str:
-    """What to say of an old price; "" where none is old."""
-    oldest = oldest_price(plan)
-    if oldest is None:
-        return ""
-    age = oldest.age_days(today)
-    if age is not None and age <= STALE_DAYS:
-        return ""
-    return (
-        f"the price of {oldest.instance_type} in {oldest.region} is {age_words(oldest.as_of, today)}: "
-        "`advisor catalog refresh` asks for today's"
-    )
+def oldest_of(prices: Iterable[PriceUsed]) -> PriceUsed | None:
+    """The oldest of several; None of none."""
+    return min(prices, key=lambda one: first_day(one.as_of) or dt.date.min, default=None)
 
 
-def check_age(plan: Plan, today: dt.date, most_days: int) -> None:
-    """Refuse a plan that stands on older prices than its user accepts.
+def is_old(price: PriceUsed, today: dt.date) -> bool:
+    """So old that its user is warned, or without a date."""
+    age = price.age_days(today)
+    return age is None or age > STALE_DAYS
+
+
+def age_sentence(oldest: PriceUsed, today: dt.date) -> str:
+    """How old the oldest price is, and of what."""
+    where = f"{oldest.instance_type} in {oldest.region}"
+    return f"the oldest price used, of {where}, is {age_words(oldest.as_of, today)}"
+
+
+def refresh_hint(provider: str) -> str:
+    """How to come by today's price of a provider."""
+    if provider in (*BUILT_IN, *plugin_names()):
+        return f"`advisor catalog refresh {provider}` asks for today's"
+    if provider in PROVIDERS.values():
+        return "`advisor catalog import-gpuhunt --live` looks for newer ones"
+    return f"nothing can ask {provider}: `private_offers` in the overlay file states today's"
+
+
+def check_age(used: Iterable[PriceUsed], today: dt.date, most_days: int) -> None:
+    """Refuse what stands on older prices than its user accepts.
 
     Raises:
         InputError: a price is older, or has no date.
     """
-    for price in prices_used(plan):
+    for price in used:
         age = price.age_days(today)
         if age is None or age > most_days:
             how_old = age_words(price.as_of, today)
             raise InputError(
                 f"the price of {price.instance_type} in {price.region} is {how_old}; {most_days} days are the limit",
                 where="--max-price-age",
-                hint="run `advisor catalog refresh`, or raise the limit",
+                hint=f"{refresh_hint(price.provider)}; or raise the limit",
             )
 
 

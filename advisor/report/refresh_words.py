@@ -2,35 +2,65 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from advisor.catalog.layers.changes import Change, Kind
 from advisor.catalog.layers.refreshing import Refreshed
+from advisor.catalog.refresh.values import Gap
 from advisor.report.text_table import render_table
 
 _MOST_LISTED = 40
+_MOST_REGIONS = 6
+_KINDS = {
+    "block": ("capacity block", "capacity blocks"),
+    "committed": ("price under a commitment", "prices under commitments"),
+    "machine": ("machine", "machines"),
+    "price": ("price", "prices"),
+    "quota": ("limit", "limits"),
+    "serverless": ("price of containers", "prices of containers"),
+    "sold": ("offer", "offers"),
+}
+"""What a kind of row is called: one, and several."""
 
 
 def refresh_words(result: Refreshed) -> str:
     """What was read, what is missing or held up, and what changed."""
     rows = Counter(row.kind for row in result.found.rows)
-    counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted(rows.items())) or "nothing"
-    lines = [f"{result.provider}: read {counts}"]
-    lines += [
-        f"  missing: {gap.part} {gap.region}: {gap.reason}\n    to mend it: {gap.remedy}" for gap in result.found.gaps
-    ]
+    counts = ", ".join(_counted(number, kind) for kind, number in sorted(rows.items())) or "nothing"
+    lines = [f"{result.provider}: read {counts}", *_missing(result.found.gaps)]
     lines += [f"  held up: {violation}" for violation in result.held[:_MOST_LISTED]]
     if len(result.held) > _MOST_LISTED:
         lines.append(f"  and {len(result.held) - _MOST_LISTED} more")
     if result.unknown_types:
         lines.append(f"  types of accelerators that the catalog does not know: {', '.join(result.unknown_types)}")
-    if result.snapshot is not None or not result.held:
+    if result.is_sound:
         lines.append(change_words(result.changes).rstrip("\n"))
     if result.snapshot is not None:
         lines.append(f"{result.provider}: prices of {result.snapshot.read_on} count from now on")
+    elif result.is_sound:
+        lines.append(f"{result.provider}: this was a dry run, so the old prices hold")
     return "\n".join(lines) + "\n"
+
+
+def _counted(number: int, kind: str) -> str:
+    one, several = _KINDS[kind]
+    return f"{number:,} {one if number == 1 else several}"
+
+
+def _missing(gaps: Sequence[Gap]) -> Iterator[str]:
+    """One entry for all parts that are missing in the same regions for the same reason."""
+    regions: dict[tuple[str, str, str], list[str]] = {}
+    for gap in gaps:
+        regions.setdefault((gap.reason, gap.remedy, gap.part.replace("_", " ")), []).append(gap.region)
+    parts: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (reason, remedy, part), places in regions.items():
+        parts.setdefault((reason, remedy, tuple(places)), []).append(part)
+    for (reason, remedy, everywhere), names in parts.items():
+        where = f" in {', '.join(everywhere[:_MOST_REGIONS])}" if any(everywhere) else ""
+        more = f" and {len(everywhere) - _MOST_REGIONS} more regions" if len(everywhere) > _MOST_REGIONS else ""
+        yield f"  missing: {', '.join(names)}{where}{more}: {reason}\n    to mend it: {remedy}"
 
 
 def change_words(found: Sequence[Change]) -> str:

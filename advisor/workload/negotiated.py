@@ -11,6 +11,7 @@ from pathlib import Path
 from advisor.catalog import Catalog
 from advisor.catalog.layers.overlay import KEYS, Names
 from advisor.errors import InputError
+from advisor.names import suggestion
 from advisor.workload.planning_fields import read_commitments, read_quotas
 from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload
 from advisor.yaml_fields import Field, read_document
@@ -43,7 +44,7 @@ def read_holdings(path: Path, catalog: Catalog) -> Holdings:
     Raises:
         InputError: with file, line and field; unknown names come with the nearest known ones.
     """
-    fields = read_document(path, "overlay", "docs/catalog.md shows one").mapping(KEYS)
+    fields = read_document(path, "overlay", "docs/refresh.md shows one").mapping(KEYS)
     known = Names(catalog.instance_types.keys(), catalog.regions.keys())
     commitments = read_commitments(fields.get("commitments"))
     for field, owned in zip(_items(fields, "commitments"), commitments, strict=True):
@@ -51,7 +52,15 @@ def read_holdings(path: Path, catalog: Catalog) -> Holdings:
         known.provider(named["provider"])
         known.region(owned.provider, named["region"])
         known.instance_type(owned.provider, named["instance_type"])
-    return Holdings(path, _regions(fields.get("regions"), known), commitments, read_quotas(fields.get("quotas")))
+    quotas = read_quotas(fields.get("quotas"))
+    for field, quota in zip(_items(fields, "quotas"), quotas, strict=True):
+        named = field.mapping(("provider", "region", "code", "limit"))
+        known.provider(named["provider"])
+        known.region(quota.provider, named["region"])
+        codes = catalog.quota_codes(quota.provider)
+        if quota.code not in codes:
+            named["code"].fail(f"unknown limit of {quota.provider}: '{quota.code}'", suggestion(quota.code, codes))
+    return Holdings(path, _regions(fields.get("regions"), known), commitments, quotas)
 
 
 def with_holdings(workload: Workload, holdings: Holdings, catalog: Catalog, today: dt.date) -> Workload:
@@ -77,7 +86,7 @@ def with_holdings(workload: Workload, holdings: Holdings, catalog: Catalog, toda
 def expired(holdings: Holdings, today: dt.date) -> tuple[str, ...]:
     """Commitments whose term is over, in words."""
     return tuple(
-        f"{holdings.path}: the commitment for {one.count} × {one.instance_type} in {one.region} expired on "
+        f"{holdings.path}: the commitment to {one.count} × {one.instance_type} in {one.region} expired on "
         f"{one.expires}, so it counts no more"
         for one in holdings.commitments
         if one.expires < today

@@ -179,7 +179,7 @@ def test_services_by_the_second_show_unknown_prices():
     assert len(entries) == len(load_catalog().serverless)
     rtx = next(entry for entry in entries if entry["accelerator"] == "RTX-PRO-6000")
     assert (rtx["usd_per_hour"], rtx["quality"]) == (None, "unpriced")
-    assert "unpriced" in run("serverless").stdout
+    assert "sold, price unknown" in run("serverless").stdout
 
 
 def test_models_by_the_token_are_found_by_a_part_of_their_name():

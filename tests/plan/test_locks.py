@@ -61,6 +61,7 @@ def test_a_plan_is_made_again_after_prices_moved(locked, tmp_path, run_advisor):
     first = json.loads((locked / "plan.json").read_text())
     second = json.loads(again.read_text())
     assert fleet(moved) != first["fleet"]
+    assert second["provenance"]["catalog_as_of"] == first["provenance"]["catalog_as_of"]
     assert (second["fleet"], second["options"]) == (first["fleet"], first["options"])
     assert second["provenance"]["catalog_hash"] == first["provenance"]["catalog_hash"]
 
@@ -81,7 +82,19 @@ def test_check_says_what_moved_and_fails(locked, tmp_path, run_advisor):
     assert not document["holds"]
     assert {one["kind"] for one in document["changes"]} == {"moved"}
     assert all(one["moved_ratio"] == pytest.approx(-0.5) for one in document["changes"])
+    assert document["paid_changed"] == 1
     assert run_advisor("check", lock, "--tolerance", "0.6", **halved).returncode == 0
+
+
+def test_check_tells_what_is_paid_from_what_was_compared(locked, tmp_path, run_advisor):
+    """A rival is cheaper now: the plan's own price holds, and may not be the best any more."""
+    offers = json.loads((locked / "catalog.lock.json").read_text())["offers"]
+    paid = {one["provider"] for one in offers if one["chosen"]}
+    rival = next(one["provider"] for one in offers if one["provider"] not in paid)
+    cheaper = overlay(tmp_path, f"discounts:\n- {{provider: {rival}, families: ['*'], discount_ratio: 0.5}}\n")
+    done = run_advisor("check", locked / "catalog.lock.json", **cheaper)
+    assert done.returncode == 1
+    assert "what the plan pays still holds, but not what it was compared with" in done.stdout
 
 
 def test_old_prices_fail_a_check_and_a_recommendation_that_limit_them(locked, run_advisor):
@@ -91,8 +104,12 @@ def test_old_prices_fail_a_check_and_a_recommendation_that_limit_them(locked, ru
     assert "older than the limit" in old.stdout
     refused = run_advisor("recommend", WORKLOAD, "--max-price-age", "1")
     assert refused.returncode == 1
-    assert "days are the limit" in refused.stderr or "1 days" in refused.stderr
+    assert "1 days are the limit" in refused.stderr
+    assert "advisor catalog refresh" in old.stderr
     assert "advisor catalog refresh" in refused.stderr
+    for done in (run_advisor("recommend", WORKLOAD), run_advisor("explain", locked / "plan.json")):
+        assert "the oldest price used, of" in done.stderr
+        assert "days old" in done.stderr
 
 
 @pytest.mark.parametrize("damage", ["edited", "json", "schema", "missing"])

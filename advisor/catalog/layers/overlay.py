@@ -21,6 +21,7 @@ _DISCOUNT_KEYS = ("provider", "families", "discount_ratio", "regions", "purchase
 _OFFER_KEYS = ("provider", "region", "instance_type", "purchase", "usd_per_hour", "until", "note")
 _PRICED = (Purchase.ON_DEMAND.value, Purchase.SPOT.value, Purchase.MANAGED.value)
 _ANY = "*"
+_EXAMPLES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def read_overlay(path: Path, machines: Collection[tuple[str, str]], regions: Col
     Raises:
         InputError: with file, line and field; unknown names come with the nearest known ones.
     """
-    root = read_document(path, "overlay", "docs/catalog.md shows one")
+    root = read_document(path, "overlay", "docs/refresh.md shows one")
     fields = root.mapping(KEYS)
     if "version" not in fields:
         root.fail("the key 'version' is missing", f"add a line 'version: {VERSION}'")
@@ -220,5 +221,5 @@ def _note(fields: Mapping[str, Field]) -> str:
 def _known(field: Field, names: list[str], what: str) -> str:
     name = field.text()
     if name not in names:
-        field.fail(f"unknown {what}: '{name}'", suggestion(name, names))
+        field.fail(f"unknown {what}: '{name}'", suggestion(name, names) or f"such as {', '.join(names[:_EXAMPLES])}")
     return name

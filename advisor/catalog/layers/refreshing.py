@@ -15,6 +15,7 @@ from advisor.catalog.refresh.values import Found, Question
 from advisor.catalog.values import Offer
 
 _JOURNAL = "unfinished"
+_DRY_RUN = "dry run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,12 @@ class Refreshed:
             return f"{len(self.found.failed)} part{'s' if len(self.found.failed) > 1 else ''} could not be read"
         if not any(part == "prices" for _, part in self.found.complete):
             return "no price could be read"
-        return f"{len(self.held)} row{'s are' if len(self.held) > 1 else ' is'} held up" if self.held else "dry run"
+        return f"{len(self.held)} row{'s are' if len(self.held) > 1 else ' is'} held up" if self.held else _DRY_RUN
+
+    @property
+    def is_sound(self) -> bool:
+        """It was published, or would have been."""
+        return self.reason in ("", _DRY_RUN)
 
 
 def refresh(
@@ -72,7 +78,7 @@ def refresh(
         InputError: the result cannot be written; what was known before still holds.
     """
     provider = question.provider
-    journal = Journal(root / provider / _JOURNAL)
+    journal = Journal(root / provider / _JOURNAL, question.asker)
     found = run_tasks(question, journal, manner.clock, manner.at_once, progress)
     before = _listed(catalog, provider)
     held = violations(found, before, manner.confirmed, manner.most_moved_ratio)

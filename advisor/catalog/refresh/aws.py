@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from advisor.catalog.refresh.http import short_words
 from advisor.catalog.refresh.values import (
     BlockRow,
     CommittedRow,
@@ -44,8 +45,11 @@ PARTS = tuple(_ACTIONS)
 ACCELERATED_FAMILIES = ("GPU instance", "Machine Learning ASIC Instances")
 _DENIED = (
     "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedAccess", "OptInRequired",
-    "NotAuthorized", "AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId",
+    "NotAuthorized",
 )  # fmt: skip
+_UNKNOWN_KEY = ("AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId")
+"""What a region answers that the account has not enabled, and every region when the key is wrong."""
+_UNKNOWN_KEY_REMEDY = "check the credentials; where only some regions answer so, the account has not enabled them"
 _LOGIN = (
     "ExpiredToken",
     "ExpiredTokenException",
@@ -70,6 +74,7 @@ _BLOCK_FAMILIES = ("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6
 _MISSTATED_MIB: Mapping[str, int] = {"Trainium2": 512 * 1024}
 """Memory of a device that EC2 states wrongly: the guide of AWS Neuron says 96 GiB, and so do the devices."""
 _SECONDS_PER_YEAR = 365 * 24 * 3600
+_AGAIN = "check the network, and run the command again"
 
 
 def policy() -> Mapping[str, Any]:
@@ -118,8 +123,10 @@ class _Asker:
                 return _again_when_cut(lambda: tuple(read(region)))
             except ClientError as error:
                 raise _in_words(error.response.get("Error", {}), part, error) from error
-            except (BotoCoreError, ResponseParserError, ValueError, KeyError, TypeError) as error:
-                raise Unreachable(f"{part}: {error}", "check credentials and network, and run it again") from error
+            except KeyError as error:
+                raise Unreachable(f"the answer has no {error}", _AGAIN) from error
+            except (BotoCoreError, ResponseParserError, ValueError, TypeError) as error:
+                raise Unreachable(short_words(error), _AGAIN) from error
 
         return guarded
 
@@ -135,8 +142,12 @@ class _Asker:
             "regionCode": region, "operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA",
             "capacitystatus": "Used", "marketoption": "OnDemand",
         }  # fmt: skip
+        is_listed = False
         for product in self._products("AmazonEC2", wanted):
+            is_listed = True
             yield from product_rows(product, region, self._known)
+        if not is_listed:
+            raise Denied("the price list has no machine at all", "China's regions answer to accounts of China alone")
 
     def managed(self, region: str) -> Iterator[Row]:
         """What SageMaker asks for known machines that run real-time endpoints."""
@@ -372,6 +383,8 @@ def _in_words(error: Mapping[str, Any], part: str, cause: Exception) -> Denied:
     code, message = str(error.get("Code", "")), str(error.get("Message") or cause)
     if code in _LOGIN:
         return Unreachable(f"{code}: {message}", "log in again, and check the clock of this machine")
+    if code in _UNKNOWN_KEY:
+        return Denied(f"{code}: {message}", _UNKNOWN_KEY_REMEDY)
     if code in _DENIED:
         return Denied(f"{code}: {message}", f"allow {', '.join(_ACTIONS[part])} (see --print-policy)")
     return Unreachable(f"{code}: {message}", "run the command again")

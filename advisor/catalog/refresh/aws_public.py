@@ -12,6 +12,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from advisor.catalog.refresh.aws import ACCELERATED_FAMILIES, PAYMENTS, RESERVED, hours_of
+from advisor.catalog.refresh.http import short_words
 from advisor.catalog.refresh.values import CommittedRow, Denied, PriceRow, Row, Sold, Task, Unreachable
 
 URL = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonEC2/current"
@@ -62,7 +63,7 @@ def _rows_at(address: str, region: str, known: Collection[str]) -> Sequence[Row]
     try:
         answer = pool.request("GET", address, preload_content=False, timeout=_TIMEOUT_SECONDS)
     except urllib3.exceptions.HTTPError as error:
-        raise Unreachable(f"{host}: {error}", "check the network and run the command again") from error
+        raise Unreachable(f"{host}: {short_words(error)}", "check the network and run the command again") from error
     if answer.status in (403, 404):
         raise Denied(f"{host} answered {answer.status}", "there is no public price file for this region")
     if answer.status != 200:
@@ -70,7 +71,7 @@ def _rows_at(address: str, region: str, known: Collection[str]) -> Sequence[Row]
     try:
         return tuple(rows_of(_split(codecs.iterdecode(answer.stream(_CHUNK_BYTES), "utf-8")), region, known))
     except (urllib3.exceptions.HTTPError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise _Cut(f"{host}: the file breaks off, or is none: {error}", "run the command again") from error
+        raise _Cut(f"{host}: the file breaks off, or is none: {short_words(error)}", "run the command again") from error
     finally:
         answer.release_conn()
         pool.clear()

@@ -52,7 +52,8 @@ class Violation:
 
     def __str__(self) -> str:
         """One line for people."""
-        where = f"{self.what} in {self.region}" if self.region else self.what
+        what = self.what.replace(" on_demand", " on demand")
+        where = f"{what} in {self.region}" if self.region else what
         match self.guard:
             case Guard.NO_PRICE:
                 return f"{where}: a price of {self.now:g}"
@@ -164,7 +165,8 @@ def _too_low(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]
 
 
 def _commitment_words(row: CommittedRow) -> str:
-    return f"{row.instance_type} {row.instrument}, {row.term_years} years, {row.payment}"
+    years = f"{row.term_years} year{'' if row.term_years == 1 else 's'}"
+    return f"{row.instance_type} {row.instrument}, {years}, {row.payment.replace('_', ' ')}"
 
 
 def _families_gone(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:

@@ -1,6 +1,7 @@
 """JSON over HTTP for services without a client library of their own: patient with throttling, strict with answers."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ _DENIED = (401, 403)
 _LONGEST_WAIT_SECONDS = 120.0
 _MOST_PAGES = 20_000
 _SHOWN = 200
+_CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +44,14 @@ class Client:
         try:
             answer = self._pool.request("GET", address, headers={"Accept": "application/json"})
         except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"{host}: {_words(error)}", "check the network and run the command again") from error
+            raise Unreachable(f"{host}: {short_words(error)}", "check the network and run the command again") from error
         if answer.status in _DENIED:
-            raise Denied(f"{host} answered {answer.status}: {_message(answer.data)}", remedy)
+            said = f"{host} answered {answer.status}: {_message(answer.data)}"
+            raise Denied(said, remedy or "check whether a proxy or a firewall answers in place of the service")
         if answer.status != 200:
-            raise Unreachable(f"{host} answered {answer.status}: {_message(answer.data)}", remedy)
+            later = answer.status in _PASSING or not remedy
+            said = f"{host} answered {answer.status}: {_message(answer.data)}"
+            raise Unreachable(said, "run the command again later" if later else remedy)
         try:
             document = json.loads(answer.data)
         except ValueError as error:
@@ -104,7 +109,9 @@ def _message(body: bytes) -> str:
     return " ".join(text.split())[:_SHOWN] or "nothing"
 
 
-def _words(error: Exception) -> str:
-    """The reason at the bottom of a failed retry."""
+def short_words(error: Exception) -> str:
+    """The reason at the bottom of a failed retry, in one short line, without what a library puts before it."""
     reason = getattr(error, "reason", None) or error
-    return " ".join(str(reason).split())[:_SHOWN]
+    if isinstance(reason, Exception) and len(reason.args) > 1 and isinstance(reason.args[0], str):
+        reason = reason.args[0]  # the others repeat it
+    return _CONNECTION.sub("", " ".join(str(reason).split()))[:_SHOWN]

@@ -23,6 +23,9 @@ from advisor.catalog.refresh.values import (
     row_to_json,
 )
 
+_HOPELESS = 8
+"""After as many failures and nothing else, the network or the login is what is wrong, and the rest is not asked."""
+_NOT_ASKED = "not asked, since nothing before it could be read"
 Progress = Callable[[int, int, str], None]
 """Called with tasks done, tasks in all, and the name of the one just done."""
 
@@ -32,6 +35,8 @@ class Journal:
     """What earlier runs have read, for a while."""
 
     directory: Path
+    asker: str = ""
+    """Whose answers they are; those to another account or from another address are not taken."""
     keeps: dt.timedelta = dt.timedelta(hours=6)
     """Older answers are asked for anew: prices move."""
 
@@ -40,7 +45,9 @@ class Journal:
         try:
             document = json.loads(self._path(task).read_text(encoding="utf-8"))
             done = dt.datetime.fromisoformat(document["done"])
-            if document["task"] != task.name or not dt.timedelta(0) <= now - done <= self.keeps:
+            if (document["asker"], document["task"]) != (self.asker, task.name):
+                return None
+            if not dt.timedelta(0) <= now - done <= self.keeps:
                 return None
             return tuple(row_from_json(row) for row in document["rows"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -52,7 +59,12 @@ class Journal:
         Raises:
             InputError: the disk is full, or the directory cannot be written.
         """
-        document = {"task": task.name, "done": now.isoformat(), "rows": [row_to_json(row) for row in rows]}
+        document = {
+            "asker": self.asker,
+            "task": task.name,
+            "done": now.isoformat(),
+            "rows": [row_to_json(row) for row in rows],
+        }
         make_directory(self.directory)
         write_text(self._path(task), json.dumps(document))
 
@@ -79,15 +91,22 @@ def run_tasks(
     """
     wanted = question.tasks
     rows: list[Row] = []
-    complete, gaps = set(), []
+    complete: set[tuple[str, str]] = set()
+    gaps: list[Gap] = []
     pool = ThreadPoolExecutor(max_workers=at_once)
     try:
         pending = {pool.submit(_run, task, journal, clock): task for task in wanted}
         for done, future in enumerate(as_completed(pending), start=1):
             task = pending[future]
+            if future.cancelled():
+                gaps.append(Gap(task.region, task.part, _NOT_ASKED, gaps[0].remedy, denied=False))
+                continue
             found = future.result()
             if isinstance(found, Gap):
                 gaps.append(found)
+                if not complete and len(gaps) == max(at_once, _HOPELESS) and not any(gap.denied for gap in gaps):
+                    for other in pending:
+                        other.cancel()
             else:
                 rows.extend(found)
                 complete.add((task.region, task.part))

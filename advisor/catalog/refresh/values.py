@@ -150,6 +150,8 @@ class Question:
     tasks: tuple[Task, ...]
     tells_absence: bool = True
     """A type that is not in the answer is not sold; False where the answer does not price every type."""
+    asker: str = ""
+    """Account and address that are asked: what one of them answered is not kept for another."""
 
 
 @dataclass(frozen=True, slots=True)

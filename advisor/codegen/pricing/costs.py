@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from advisor.catalog import Catalog
-from advisor.catalog.values import Purchase
+from advisor.catalog.values import Price, Purchase
 from advisor.codegen.pricing import aws, azure, gcp
 from advisor.codegen.pricing.resources import Resource, Resources
 from advisor.codegen.pricing.uses import Rules, Use
@@ -46,6 +46,10 @@ class Component:
     """Machines, all the time."""
     usd_per_hour: Decimal | None
     """Of one."""
+    place: tuple[str, str, str] = ("", "", "")
+    """Provider, instance type or accelerator, and region."""
+    as_of: str | None = None
+    """Date of the price; None where there is no price."""
 
     @property
     def hourly(self) -> Decimal | None:
@@ -130,27 +134,30 @@ def cost_of(resource: Resource, uses: Iterable[Use], catalog: Catalog) -> Cost:
 def _component(use: Use, catalog: Catalog) -> Component:
     price = _service_price(use, catalog) if use.service else _machine_price(use, catalog)
     number = None if use.number is None else Decimal(str(use.number))
-    return Component(_name(use, found=price is not None), number, price)
+    name = _name(use, found=price is not None)
+    if price is None:
+        return Component(name, number, None)
+    place = (use.provider, use.what or "", use.region or "")
+    return Component(name, number, Decimal(str(price.usd_per_hour)), place, price.provenance.as_of)
 
 
-def _machine_price(use: Use, catalog: Catalog) -> Decimal | None:
+def _machine_price(use: Use, catalog: Catalog) -> Price | None:
     offer = next((one for one in catalog.offers if (one.provider, one.region, one.instance_type) == _sold(use)), None)
     if offer is None or use.purchase is None:
         return None
-    price = catalog.price(offer, use.purchase)
-    return None if price is None else Decimal(str(price.usd_per_hour))
+    return catalog.price(offer, use.purchase)
 
 
 def _sold(use: Use) -> tuple[str, str | None, str | None]:
     return use.provider, use.region, use.what
 
 
-def _service_price(use: Use, catalog: Catalog) -> Decimal | None:
+def _service_price(use: Use, catalog: Catalog) -> Price | None:
     wanted = (use.provider, use.service, use.what)
     for one in catalog.serverless:
         here = (one.provider, one.service, one.accelerator) == wanted and use.region in one.regions
         if here and one.usd_per_hour is not None:
-            return Decimal(str(one.usd_per_hour))
+            return Price(one.usd_per_hour, one.provenance)
     return None
 
 

@@ -20,6 +20,7 @@ from advisor.plan.estate.values import (
     Estate,
     EstateTotals,
     Part,
+    PriceDate,
     Together,
     WorkloadRow,
 )
@@ -47,6 +48,10 @@ def workload_row(file: str, plan: Plan) -> WorkloadRow:
         gap_ratio=fleet.gap_ratio if fleet else None,
         shared_machine=None,
         message="" if fleet else _obstacle(plan),
+        prices=tuple(
+            PriceDate(group.provider, group.instance_type, group.region, group.price_as_of)
+            for group in (fleet.groups if fleet else ())
+        ),
     )
 
 

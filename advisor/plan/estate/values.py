@@ -16,6 +16,17 @@ FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
+class PriceDate:
+    """When a price that is paid was true."""
+
+    provider: str
+    instance_type: str
+    region: str
+    as_of: str
+    """ISO date, month or year; "" when unknown."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadRow:
     """One workload file and its fleet."""
 
@@ -37,6 +48,8 @@ class WorkloadRow:
     """Position in ``shared_machines`` of where it sits instead of on its own fleet."""
     message: str
     """What stands against a fleet; "" for nothing."""
+    prices: tuple[PriceDate, ...] = ()
+    """Of each group of the fleet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

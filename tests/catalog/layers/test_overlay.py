@@ -1,6 +1,7 @@
 """What was negotiated counts before what is listed, until its day."""
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from advisor.catalog.layers.layered import layered
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.pipeline import with_account
+from advisor.requirements import check_names
 from advisor.workload.document import read_workload
 
 TODAY = dt.date(2026, 11, 26)
@@ -75,6 +77,7 @@ def test_expired_entries_count_no_more_and_are_said(catalog):
     ("text", "message"),
     [
         ("discounts:\n- {provider: aws, families: [g66], discount_ratio: 0.1}\n", "unknown family of aws: 'g66'"),
+        ("discounts:\n- {provider: gcp, families: [g6], discount_ratio: 0.1}\n", "unknown family of gcp: 'g6'"),
         ("discounts:\n- {provider: awss, families: [g6], discount_ratio: 0.1}\n", "unknown provider: 'awss'"),
         ("discounts:\n- {provider: aws, families: [g6], discount_ratio: 12}\n", "12 is out of range"),
         ("discount:\n- {}\n", "unknown key 'discount'"),
@@ -121,6 +124,39 @@ def test_the_account_joins_the_workload(catalog, tmp_path):
     joined = with_account(workload(tmp_path, own), made)
     assert joined.regions == ("us-west-2",)
     assert [one.limit for one in joined.limits.quotas] == [8]
+
+
+@pytest.mark.parametrize(
+    ("quota", "message"),
+    [
+        ("{provider: aws, region: us-east-1, code: L-DB2E81BB, limit: 96}", "unknown limit of aws: 'L-DB2E81BB'"),
+        ("{provider: aws, region: us-eest-1, code: L-DB2E81BA, limit: 96}", "unknown region of aws: 'us-eest-1'"),
+    ],
+)
+def test_a_limit_that_nothing_is_counted_against_is_refused(quota, message, catalog, tmp_path):
+    """In the overlay and in a workload file: it would be kept by every plan, and protect nobody."""
+    with pytest.raises(InputError) as caught:
+        with_account(workload(tmp_path), catalog(f"quotas:\n- {quota}\n"))
+    assert message in caught.value.message
+    assert "catalog.yaml:3" in caught.value.where
+    with pytest.raises(InputError) as caught:
+        check_names(workload(tmp_path, f"limits: {{quotas: [{quota}]}}\n"), catalog(""))
+    assert message in caught.value.message
+    assert "did you mean" in caught.value.hint
+
+
+def test_a_commitment_that_has_expired_is_said_by_a_recommendation(tmp_path, run_advisor):
+    """Beside what expired of the prices."""
+    path = tmp_path / "config/advisor/catalog.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "version: advisor.overlay/v1\ncommitments:\n"
+        "- {provider: aws, region: us-east-1, instance_type: g6.xlarge, count: 5, expires: 2020-01-01}\n"
+    )
+    example = Path(__file__).parents[3] / "examples/chat/workload.yaml"
+    done = run_advisor("recommend", example, XDG_CONFIG_HOME=str(tmp_path / "config"))
+    assert done.returncode == 0
+    assert "the commitment to 5 × g6.xlarge in us-east-1 expired on 2020-01-01, so it counts no more" in done.stderr
 
 
 def test_a_workload_outside_the_allowed_regions_is_refused(catalog, tmp_path):

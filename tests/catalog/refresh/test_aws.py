@@ -169,6 +169,34 @@ def test_denied_calls_leave_a_gap_with_the_action_that_would_allow_them(cloud, k
     assert "UnauthorizedOperation" in current(root, "aws").gaps[0]
 
 
+def test_a_region_that_is_not_enabled_leaves_gaps(cloud, known, root, manner):
+    """Its answer is that of a wrong key; no IAM action mends it, and the other region goes on."""
+    refused = xml_error("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+    cloud.faults.append(lambda asked: refused if asked.region == "us-west-2" and asked.form.get("Action") else None)
+    before = known()
+    result = refresh(question(cloud.url, before), before, root, accepting(manner, *FAMILIES))
+    assert result.reason == ""
+    denied = [gap for gap in result.found.gaps if "AuthFailure" in gap.reason]
+    assert {gap.region for gap in denied} == {"us-west-2"}
+    assert {gap.remedy for gap in denied} == {
+        "check the credentials; where only some regions answer so, the account has not enabled them"
+    }
+
+
+def test_a_price_list_without_machines_is_missing_not_empty(cloud, known, root, manner):
+    """The price list of the other regions has nothing of China: its machines are no less sold there."""
+    cloud.faults.append(
+        lambda asked: as_json({"FormatVersion": "aws_v1", "PriceList": []}) if b"cn-north-1" in asked.body else None
+    )
+    before = known()
+    parts = ("sold", "prices")
+    result = refresh(
+        question(cloud.url, before, ("us-east-1", "cn-north-1"), parts), before, root, accepting(manner, *FAMILIES)
+    )
+    assert [(gap.region, gap.part) for gap in result.found.gaps] == [("cn-north-1", "prices")]
+    assert {place for place in offers(before) if place[0] == "cn-north-1"} <= offers(known()).keys()
+
+
 @pytest.mark.parametrize(
     ("code", "hint"),
     [("ExpiredTokenException", "log in"), ("InvalidSignatureException", "clock")],

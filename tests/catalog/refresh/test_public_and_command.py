@@ -117,6 +117,47 @@ def test_held_rows_are_listed_with_the_option_that_accepts_them():
         assert run(*arguments, "--endpoint-url", cloud.url, "--confirm", "moved:g6").exit_code == 0
 
 
+def test_a_price_of_zero_is_not_offered_for_confirmation():
+    """Nothing accepts it, so the hint says something else."""
+    items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.0)]}
+    with serving(Cloud(azure_pages(items))) as cloud, pytest.raises(AdvisorError) as caught:
+        run("refresh", "azure", "--region", "eastus", "--endpoint-url", cloud.url, "--confirm", "family_gone")
+    assert "--confirm" not in caught.value.hint
+    assert "cannot be accepted" in caught.value.hint
+
+
+def test_many_families_are_confirmed_with_one_option():
+    """A hint of twenty options is not read."""
+    families = (
+        "NC24ads_A100_v4",
+        "NC4as_T4_v3",
+        "NV6ads_A10_v5",
+        "NC6s_v3",
+        "ND96asr_v4",
+        "ND96isr_H100_v5",
+        "NC40ads_H100_v5",
+    )
+    items = {"eastus": [azure_item(f"Standard_{name}", "eastus", 900.0) for name in families]}
+    with serving(Cloud(azure_pages(items))) as cloud, pytest.raises(AdvisorError) as caught:
+        run("refresh", "azure", "--region", "eastus", "--endpoint-url", cloud.url, "--confirm", "family_gone")
+    assert caught.value.hint.count("--confirm") == 1
+    assert "--confirm moved;" in caught.value.hint
+
+
+def test_a_service_that_answers_no_price_list_is_told_with_what_to_do():
+    """A page of a proxy, and a refusal without words."""
+    arguments = ("refresh", "azure", "--region", "eastus", "--endpoint-url")
+    for reply, words in (
+        (Reply(b"<html>login</html>", 200, "text/html"), "answered what is no JSON"),
+        (Reply(b"", 403), "to mend it: check whether a proxy or a firewall answers"),
+        (Reply(b"no", 400), "to mend it: run the command again later"),
+    ):
+        with serving(Cloud(lambda _asked, reply=reply: reply)) as cloud:
+            result = CliRunner().invoke(command, (*arguments, cloud.url))
+        assert words in result.stdout
+        assert result.exception.exit_code == 1
+
+
 def test_dry_run_and_diff_and_forget():
     """A dry run keeps the old prices; diff tells what a refresh changed; forget goes back."""
     items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.60)]}
@@ -130,6 +171,19 @@ def test_dry_run_and_diff_and_forget():
     found = json.loads(run("diff", "--format", "json").stdout)
     assert {"moved", "gone"} >= {one["kind"] for one in found} >= {"moved"}
     assert run("refresh", "azure", "--forget").stdout == "azure: back to the prices that came with the program\n"
+
+
+def test_a_damaged_refresh_is_named_wherever_prices_are_shown(root):
+    """List falls back to what was shipped and says so; diff does not call it absent."""
+    items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.53)]}
+    with serving(Cloud(azure_pages(items))) as cloud:
+        run("refresh", "azure", "--region", "eastus", "--endpoint-url", cloud.url, "--confirm", "family_gone")
+    holds = root / "azure" / (root / "azure" / "current").read_text().strip()
+    (holds / "prices.csv").write_text("")
+    listed = run("list", "--provider", "azure", "--region", "eastus")
+    assert "the refreshed prices of azure are not used" in listed.stderr
+    with pytest.raises(AdvisorError, match="the refreshed prices of azure are not used"):
+        run("diff", "azure")
 
 
 def test_json_of_a_refresh_has_its_gaps_and_changes():
@@ -172,6 +226,57 @@ def test_a_package_brings_a_provider(monkeypatch):
     assert len(found) >= 10
 
 
+def test_one_provider_that_cannot_be_asked_does_not_stop_the_others(monkeypatch):
+    """No key for Google: Azure, which asks for none, is refreshed; the exit code and the hint tell of Google."""
+    items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.53)]}
+    with serving(Cloud(azure_pages(items))) as cloud:
+        monkeypatch.setattr("advisor.catalog.refresh.azure.URL", f"{cloud.url}/api/retail/prices")
+        result = CliRunner().invoke(
+            command,
+            ("refresh", "gcp", "azure", "--region", "us-central1", "--region", "eastus", "--confirm", "family_gone"),
+        )
+    assert "azure: prices of" in result.stdout
+    assert str(result.exception).startswith("gcp: the Cloud Billing Catalog asks for an API key; their old prices hold")
+    assert "gcp: make one in the console" in result.exception.hint
+
+
+def test_a_dead_network_is_not_asked_for_every_region():
+    """After eight failures and nothing else the rest is left out, and said so in a line."""
+    result = CliRunner().invoke(command, ("refresh", "azure", "--endpoint-url", "http://127.0.0.1:9/prices"))
+    assert result.exception.exit_code == 1
+    assert "not asked, since nothing before it could be read" in result.stdout
+    assert result.stdout.count("missing:") <= 3
+    assert "nothing changed" not in result.stdout
+    assert "kept for six hours" not in result.exception.hint
+
+
+def test_answers_of_one_address_are_not_taken_for_another():
+    """What a dry run read elsewhere is asked anew."""
+    items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.53)]}
+    arguments = ("refresh", "azure", "--region", "eastus", "--confirm", "family_gone")
+    with serving(Cloud(azure_pages(items))) as first, serving(Cloud(azure_pages(items))) as second:
+        result = run(*arguments, "--endpoint-url", f"{first.url}/prices", "--dry-run")
+        assert result.stdout.endswith("azure: this was a dry run, so the old prices hold\n")
+        assert run(*arguments, "--endpoint-url", f"{first.url}/prices", "--dry-run").exit_code == 0
+        assert len(first.asked) == 2, "its own answers are kept"
+        run(*arguments, "--endpoint-url", f"{second.url}/prices")
+        assert len(second.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("refresh", "azure", "--print-policy"), "--print-policy is for aws"),
+        (("refresh", "azure", "--forget", "--dry-run"), "exclude each other"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(arguments, words):
+    """Exit code 2, and nothing is forgotten."""
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert words in result.output
+
+
 def test_unknown_names_come_with_the_nearest():
     """Provider and region."""
     with pytest.raises(AdvisorError) as caught:
@@ -180,3 +285,10 @@ def test_unknown_names_come_with_the_nearest():
     with pytest.raises(AdvisorError) as caught:
         run("refresh", "azure", "--region", "eastuss")
     assert "eastus" in caught.value.hint
+    with pytest.raises(AdvisorError, match="nothing knows how to refresh 'azur'"):
+        run("diff", "azur")
+    with pytest.raises(AdvisorError, match="unknown provider: 'gpc'") as caught:
+        run("show", "g6.xlarge", "--provider", "gpc")
+    assert "gcp" in caught.value.hint
+    with pytest.raises(AdvisorError, match="not sold in eu-nope-1"):
+        run("show", "g6.xlarge", "--region", "us-east-1", "--region", "eu-nope-1")

@@ -166,6 +166,7 @@ def test_unknown_is_null_and_never_zero(priced, price):
     assert found["totalMonthlyCost"] == known["monthlyCost"]
     _, out, err = price("plan.json", "--format", "json")
     assert "lacks what has no price: aws_instance.cpu" in err
+    assert "the oldest price used, of g6.xlarge in us-east-1, is" in err
     json.loads(out)
 
 

@@ -97,6 +97,16 @@ def test_a_file_that_fails_does_not_stop_the_others(tmp_path, run_advisor):
     assert estate["totals"]["total_usd_per_month"] == estate["workloads"][2]["usd_per_month"]
 
 
+def test_the_age_of_prices_is_told_and_limited(tmp_path, run_advisor):
+    """The oldest of all fleets, and a limit that refuses it."""
+    directory = estate_in(tmp_path, 2)
+    done = run_advisor("recommend", directory, "--jobs", "1")
+    assert done.stderr.count("the oldest price used, of") == 1
+    refused = run_advisor("recommend", directory, "--jobs", "1", "--max-price-age", "1")
+    assert refused.returncode == 1
+    assert "1 days are the limit" in refused.stderr
+
+
 def test_one_without_a_fleet_is_infeasible(tmp_path, run_advisor):
     """Where every file is right but one workload cannot be served, the exit code is 4 and the reason is shown."""
     done = run_advisor("recommend", estate_in(tmp_path, 1, impossible={"tpot": "1us"}), "--jobs", "1")
