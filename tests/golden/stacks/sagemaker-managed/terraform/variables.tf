@@ -156,7 +156,7 @@ variable "sagemaker_usd_per_month" {
 }
 
 variable "budget_margin_ratio" {
-  description = "Share added to the planned cost before the budget warns: logs and data transfer are not in the plan's total."
+  description = "Share added to the planned cost before the budget warns: what the plan's total leaves out."
   type        = number
   default     = 0.25
 

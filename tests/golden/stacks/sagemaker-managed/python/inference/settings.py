@@ -108,9 +108,7 @@ class Settings:
     )
     budget_margin_ratio: float = field(
         default=0.25,
-        metadata=about(
-            "Share added to the planned cost before the budget warns: logs and data transfer are not in the plan's total."
-        ),
+        metadata=about("Share added to the planned cost before the budget warns: what the plan's total leaves out."),
     )
 
     def __post_init__(self) -> None:
