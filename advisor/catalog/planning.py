@@ -120,6 +120,15 @@ class DataPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountLimit:
+    """A limit as it is set for the account that asked."""
+
+    limit: float
+    """In the unit of the :class:`Quota` of that code."""
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePrice:
     """USD for a unit of something that is sold beside machines."""
 

@@ -10,6 +10,7 @@ from advisor.catalog.commitments import commitment_prices
 from advisor.catalog.families import family_of
 from advisor.catalog.geography import Geography
 from advisor.catalog.planning import (
+    AccountLimit,
     Commitment,
     CommitmentPrice,
     DataPrice,
@@ -64,6 +65,11 @@ class PlanningTables:
     def quota_codes(self, provider: str) -> tuple[str, ...]:
         """Codes of the provider's limits on accelerated machines, sorted."""
         return tuple(sorted({quota.code for (owner, *_), quota in self._quotas.items() if owner == provider}))
+
+    @property
+    def account_limits(self) -> Mapping[planning_readers.Triple, AccountLimit]:
+        """Limits of the user's account by provider, region and code; nothing where it was never asked."""
+        return {}
 
     def quota_use(self, machine: InstanceType) -> float | None:
         """What one machine takes of its limit: processors or accelerators, as its provider counts; None if unknown."""

@@ -15,7 +15,7 @@ from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.importing import with_imported
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
-from advisor.catalog.planning import Commitment, Serverless
+from advisor.catalog.planning import AccountLimit, Commitment, Serverless
 from advisor.catalog.values import InstanceType, Offer
 from advisor.tables import read_rows
 
@@ -99,6 +99,15 @@ class LayeredCatalog(Catalog):
     def warnings(self) -> tuple[str, ...]:
         """What the user has to know of the layers."""
         return (*self.problems, *self.overlay.expired(self.today))
+
+    @cached_property
+    def account_limits(self) -> Mapping[planning_readers.Triple, AccountLimit]:
+        """As the last refresh found them."""
+        return {
+            (snapshot.provider, row["region"], row["code"]): AccountLimit(float(row["limit"]), row["as_of"])
+            for snapshot in self.snapshots
+            for row in account_limits(snapshot)
+        }
 
     @cached_property
     def serverless(self) -> tuple[Serverless, ...]:

@@ -78,7 +78,9 @@ def choose_fleet(
     found = Confirmer(posed, setting).confirmed()
     if isinstance(found, Infeasible):
         return Choice(None, _conflict(found), posed.pool_set.rejections, notes)
-    return Choice(_fleet(found, setting, expected), None, posed.pool_set.rejections, notes, found)
+    fleet = _fleet(found, setting, expected)
+    notes = (*notes, *_limit_notes(fleet.groups, setting))
+    return Choice(fleet, None, posed.pool_set.rejections, notes, found)
 
 
 def forecast_of(requirements: Requirements) -> Forecast:
@@ -250,6 +252,28 @@ def _conflict(found: Infeasible) -> Conflict:
             RelaxedLimit(one.constraint.value, one.detail, one.limit, one.needed, one.unit) for one in found.relaxations
         ),
     )
+
+
+def _limit_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[str]:
+    """Limits of the account, as the last refresh found them, that the fleet is beyond; stated ones it keeps to."""
+    stated = {(one.provider, one.region, one.code) for one in setting.requirements.workload.limits.quotas}
+    needed: dict[tuple[str, str, str, str], float] = {}
+    for group in groups:
+        market = Paid(group.purchase).market
+        machine = setting.catalog.instance_types.get((group.provider, group.instance_type))
+        quota = setting.catalog.quota(machine, Purchase(market)) if machine and market else None
+        if machine is None or quota is None:
+            continue
+        key = (group.provider, group.region, quota.code, "vCPUs" if quota.unit == "vcpu" else quota.unit)
+        units = setting.catalog.quota_use(machine) or 0.0
+        needed[key] = needed.get(key, 0.0) + max(group.instances) * units
+    for (provider, region, code, unit), amount in needed.items():
+        found = setting.catalog.account_limits.get((provider, region, code))
+        if found is not None and amount > found.limit and (provider, region, code) not in stated:
+            yield (
+                f"the account's limit {code} in {region} was {found.limit:g} {unit} on {found.as_of}, and the fleet "
+                f"takes up to {amount:g}: have it raised before the code is applied"
+            )
 
 
 def _boots(tariff: Tariff) -> bool:

@@ -369,6 +369,12 @@ class Aws:
                 "QuotaName": "Running On-Demand G and VT instances",
                 "Value": 96.0,
             },
+            {
+                "ServiceCode": "ec2",
+                "QuotaCode": "L-417A185B",
+                "QuotaName": "Running On-Demand P instances",
+                "Value": 16.0,
+            },
             {"ServiceCode": "ec2", "QuotaCode": "L-0263D0A3", "QuotaName": "EC2-VPC Elastic IPs", "Value": 5.0},
         ]
         return as_json({"Quotas": quotas})

@@ -1,5 +1,7 @@
 """The real boto3 against a price list, EC2, savings plans and limits on loopback."""
 
+from dataclasses import replace
+
 import boto3
 import pytest
 
@@ -9,7 +11,10 @@ from advisor.catalog.refresh import aws
 from advisor.catalog.refresh.guards import Guard
 from advisor.catalog.refresh.values import Question
 from advisor.catalog.values import Purchase
+from advisor.pipeline import plan_for
 from advisor.tables import read_rows
+from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit
+from builders import workload
 from catalog.refresh.clouds import Aws, Cloud, Reply, as_json, first_times, serving, xml_error
 from catalog.refresh.conftest import NOW
 
@@ -106,6 +111,22 @@ def test_capacity_blocks_and_limits_are_kept(cloud, known, root, manner, run_adv
     ]
     shown = run_advisor("catalog", "show", "g6.xlarge", "--region", "us-east-1").stdout
     assert "limit of the account in us-east-1: 96 (L-DB2E81BA, 2026-11-26)" in shown
+
+
+def test_a_plan_beyond_the_limits_of_the_account_says_so(cloud, known, root, manner):
+    """16 processors of P were allowed when the account was asked: a fleet that takes more has to have more."""
+    catalog = known()
+    refresh(question(cloud.url, catalog), catalog, root, accepting(manner, *FAMILIES))
+    small, large = (
+        workload(regions=("us-east-1",), purchase=(Purchase.ON_DEMAND,), demand=DeclaredDemand(rate, rate, 800, 200))
+        for rate in (1.0, 90.0)
+    )
+    told = [note for note in plan_for(large, known()).notes if "the account's limit" in note]
+    assert len(told) == 1
+    assert "L-417A185B in us-east-1 was 16 vCPUs on 2026-11-26" in told[0]
+    assert not [note for note in plan_for(small, known()).notes if "the account's limit" in note]
+    stated = replace(large, limits=Limits(quotas=(QuotaLimit("aws", "us-east-1", "L-417A185B", 5000),)))
+    assert not [note for note in plan_for(stated, known()).notes if "the account's limit" in note]
 
 
 def test_what_is_not_asked_again_stays(cloud, known, root, manner):
