@@ -4,7 +4,7 @@ Here the names in the workload meet the catalog: an unknown provider, region or 
 line and the nearest known names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from advisor.catalog import Catalog
@@ -46,7 +46,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         for provider in workload.providers
         if workload.regions and not set(workload.regions) & set(catalog.regions_of(provider))
     )
-    notes = (*demand.notes, *_prefix_cache_note(workload, demand), *regions)
+    notes = (*demand.notes, *_prefix_cache_note(workload, demand), *regions, *_idle_limits(workload, catalog))
     return Requirements(workload, model, demand, context_tokens, notes)
 
 
@@ -57,6 +57,16 @@ def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:
     is_measured = isinstance(workload.demand, PrometheusDemand) and not workload.demand.cache_is_stated
     how = "measured on today's; state prefix_cache_hit_ratio for another routing or size" if is_measured else "stated"
     return (f"{ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as {how}",)
+
+
+def _idle_limits(workload: Workload, catalog: Catalog) -> Iterator[str]:
+    """An account may be listed whole: limits of other services are no mistake, and a misspelt one protects nobody."""
+    for quota in workload.limits.quotas:
+        known = catalog.quota_codes(quota.provider)
+        if quota.code not in known:
+            near = suggestion(quota.code, known)
+            told = f"no accelerator of {quota.provider} is counted against the limit {quota.code} in {quota.region}"
+            yield f"{told} ({near})"
 
 
 def check_names(workload: Workload, catalog: Catalog) -> None:
@@ -72,7 +82,6 @@ def check_names(workload: Workload, catalog: Catalog) -> None:
         field, owner = f"limits.quotas[{index}]", quota.provider
         _check(workload, f"{field}.provider", "provider", owner, catalog.providers)
         _check(workload, f"{field}.region", f"region of {owner}", quota.region, catalog.regions_of(owner))
-        _check(workload, f"{field}.code", f"limit of {owner}", quota.code, catalog.quota_codes(owner))
     for index, name in enumerate(workload.compare):
         _check_compared(workload, f"compare[{index}]", name, catalog)
 

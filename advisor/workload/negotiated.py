@@ -11,7 +11,6 @@ from pathlib import Path
 from advisor.catalog import Catalog
 from advisor.catalog.layers.overlay import KEYS, Names
 from advisor.errors import InputError
-from advisor.names import suggestion
 from advisor.workload.planning_fields import read_commitments, read_quotas
 from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload
 from advisor.yaml_fields import Field, read_document
@@ -57,9 +56,6 @@ def read_holdings(path: Path, catalog: Catalog) -> Holdings:
         named = field.mapping(("provider", "region", "code", "limit"))
         known.provider(named["provider"])
         known.region(quota.provider, named["region"])
-        codes = catalog.quota_codes(quota.provider)
-        if quota.code not in codes:
-            named["code"].fail(f"unknown limit of {quota.provider}: '{quota.code}'", suggestion(quota.code, codes))
     return Holdings(path, _regions(fields.get("regions"), known), commitments, quotas)
 
 

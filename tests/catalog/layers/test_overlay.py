@@ -8,9 +8,11 @@ import pytest
 from advisor.catalog.layers.layered import layered
 from advisor.data_files import data_dir
 from advisor.errors import InputError
-from advisor.pipeline import with_account
+from advisor.pipeline import plan_for, with_account
 from advisor.requirements import check_names
 from advisor.workload.document import read_workload
+from advisor.workload.values import Limits, QuotaLimit
+from builders import workload as plain
 
 TODAY = dt.date(2026, 11, 26)
 HEAD = "version: advisor.overlay/v1\n"
@@ -126,23 +128,25 @@ def test_the_account_joins_the_workload(catalog, tmp_path):
     assert [one.limit for one in joined.limits.quotas] == [8]
 
 
-@pytest.mark.parametrize(
-    ("quota", "message"),
-    [
-        ("{provider: aws, region: us-east-1, code: L-DB2E81BB, limit: 96}", "unknown limit of aws: 'L-DB2E81BB'"),
-        ("{provider: aws, region: us-eest-1, code: L-DB2E81BA, limit: 96}", "unknown region of aws: 'us-eest-1'"),
-    ],
-)
-def test_a_limit_that_nothing_is_counted_against_is_refused(quota, message, catalog, tmp_path):
-    """In the overlay and in a workload file: it would be kept by every plan, and protect nobody."""
+def test_a_limit_in_an_unknown_region_is_refused(catalog, tmp_path):
+    """In the overlay and in a workload file: it would protect nobody."""
+    quota = "{provider: aws, region: us-eest-1, code: L-DB2E81BA, limit: 96}"
     with pytest.raises(InputError) as caught:
         with_account(workload(tmp_path), catalog(f"quotas:\n- {quota}\n"))
-    assert message in caught.value.message
+    assert "unknown region of aws: 'us-eest-1'" in caught.value.message
     assert "catalog.yaml:3" in caught.value.where
     with pytest.raises(InputError) as caught:
         check_names(workload(tmp_path, f"limits: {{quotas: [{quota}]}}\n"), catalog(""))
-    assert message in caught.value.message
     assert "did you mean" in caught.value.hint
+
+
+def test_a_limit_that_nothing_is_counted_against_is_noted(catalog):
+    """A whole account may be listed; a code that counts no accelerator is named, with the nearest that does."""
+    limits = Limits(
+        quotas=(QuotaLimit("aws", "us-east-1", "L-DB2E81BB", 96), QuotaLimit("aws", "us-east-1", "L-DB2E81BA", 96))
+    )
+    (note,) = [one for one in plan_for(plain(limits=limits), catalog("")).notes if "counted against" in one]
+    assert "the limit L-DB2E81BB in us-east-1 (did you mean L-DB2E81BA or" in note
 
 
 def test_a_commitment_that_has_expired_is_said_by_a_recommendation(tmp_path, run_advisor):
