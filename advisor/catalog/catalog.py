@@ -99,17 +99,9 @@ class Catalog(PlanningTables):
 
     def price(self, offer: Offer, purchase: Purchase) -> Price | None:
         """What an offer costs when paid for in this way; None when that is unknown."""
-        match purchase:
-            case Purchase.ON_DEMAND:
-                return offer.on_demand
-            case Purchase.SPOT:
-                return offer.spot
-            case Purchase.MANAGED:
-                return offer.managed_price
-            case Purchase.COMMITMENT:
-                return next(
-                    (Price(each.usd_per_hour, each.provenance) for each in self.current_commitments(offer)), None
-                )
+        if purchase is not Purchase.COMMITMENT:
+            return offer.price(purchase)
+        return next((Price(each.usd_per_hour, each.provenance) for each in self.current_commitments(offer)), None)
 
     def current_commitments(self, offer: Offer) -> tuple[CommitmentPrice, ...]:
         """Commitments that can be bought: discounts that are known to have changed since are no offer."""

@@ -156,6 +156,18 @@ class Offer:
         """What the machine costs at the service that runs endpoints on it."""
         return self.managed.price if self.managed else None
 
+    def price(self, purchase: Purchase) -> Price | None:
+        """What stands in the list for a way of paying; None where that is unknown, and for commitments, which do not."""
+        match purchase:
+            case Purchase.ON_DEMAND:
+                return self.on_demand
+            case Purchase.SPOT:
+                return self.spot
+            case Purchase.MANAGED:
+                return self.managed_price
+            case Purchase.COMMITMENT:
+                return None
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSupport:

@@ -122,10 +122,7 @@ def _of_region(
 
 
 def _price(offer: Offer | None, purchase: Purchase) -> Price | None:
-    if offer is None:
-        return None
-    by_purchase = {Purchase.SPOT: offer.spot, Purchase.MANAGED: offer.managed_price}
-    return by_purchase.get(purchase, offer.on_demand)
+    return None if offer is None else offer.price(purchase)
 
 
 def _by_region(offers: Sequence[Offer], machine: InstanceType) -> Mapping[str, Offer]:

@@ -98,9 +98,5 @@ def with_price(offer: Offer, text: str, kinds: Sequence[Purchase]) -> Offer:
 
 def known_prices(offers: Sequence[Offer], kinds: Sequence[Purchase]) -> list[float]:
     """USD per hour of each price of these kinds that is known."""
-    by_kind = [
-        {Purchase.ON_DEMAND: offer.on_demand, Purchase.SPOT: offer.spot, Purchase.MANAGED: offer.managed_price}
-        for offer in offers
-    ]
-    prices = [of_offer[kind] for of_offer in by_kind for kind in kinds]
+    prices = [offer.price(kind) for offer in offers for kind in kinds]
     return [price.usd_per_hour for price in prices if price is not None]

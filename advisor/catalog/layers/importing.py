@@ -117,7 +117,7 @@ def _beside(found: Found, before: Mapping[tuple[str, str], Offer], mapped: Mappe
     for purchase in (Purchase.ON_DEMAND, Purchase.SPOT):
         for place, row in sorted(found.prices(purchase).items()):
             known = before.get(place)
-            ours = None if known is None else known.on_demand if purchase is Purchase.ON_DEMAND else known.spot
+            ours = None if known is None else known.price(purchase)
             yield Beside(*place, purchase, ours, Price(row.usd_per_hour, origin))
 
 

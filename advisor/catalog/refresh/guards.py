@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from advisor.catalog.families import family_of
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, ServerlessRow
-from advisor.catalog.values import Offer, Price, Purchase
+from advisor.catalog.values import Offer, Purchase
 
 MOST_MOVED_RATIO = 0.30
 """A price that moves by more is confirmed by a person. The largest cut of a list price in the facts is 44 percent."""
@@ -119,15 +119,10 @@ def _moved(found: Found, before: Mapping[Place, Offer], most_moved: float) -> It
     for purchase, bound in bounds.items():
         for place, row in found.prices(purchase).items():
             offer = before.get(place)
-            old = None if offer is None else _listed(offer, purchase)
+            old = None if offer is None else offer.price(purchase)
             if old is not None and row.usd_per_hour > 0 and not _within(row.usd_per_hour, old.usd_per_hour, bound):
                 what = f"{row.instance_type} {row.purchase}"
                 yield Violation(Guard.MOVED, found.provider, row.region, what, row.usd_per_hour, old.usd_per_hour)
-
-
-def _listed(offer: Offer, purchase: Purchase) -> Price | None:
-    by_purchase = {Purchase.SPOT: offer.spot, Purchase.MANAGED: offer.managed_price}
-    return by_purchase.get(purchase, offer.on_demand)
 
 
 def _within(now: float, before: float, bound: float) -> bool:
