@@ -157,7 +157,7 @@ class Offer:
         return self.managed.price if self.managed else None
 
     def price(self, purchase: Purchase) -> Price | None:
-        """What stands in the list for a way of paying; None where that is unknown, and for commitments, which do not."""
+        """What is listed for a way of paying; None where that is unknown, and for commitments, which follow from it."""
         match purchase:
             case Purchase.ON_DEMAND:
                 return self.on_demand

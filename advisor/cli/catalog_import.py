@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
+from advisor.catalog.imports import PROVIDERS
 from advisor.catalog.imports.gpuhunt_reading import Listing, read_files, read_published
-from advisor.catalog.imports.gpuhunt_rows import PROVIDERS, mapped
+from advisor.catalog.imports.gpuhunt_rows import mapped
 from advisor.catalog.layers.importing import import_listing
 from advisor.catalog.layers.places import imported_dir
 from advisor.catalog.layers.snapshot import forget, providers

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from advisor.catalog.imports.gpuhunt_rows import PROVIDERS
+from advisor.catalog.imports import PROVIDERS
 from advisor.catalog.refresh.providers import BUILT_IN, plugin_names
 from advisor.errors import InputError
 from advisor.plan.values import Plan

@@ -2,22 +2,18 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.catalog.catalog import Catalog
+from advisor.catalog.imports import PROVIDERS
 from advisor.catalog.imports.gpuhunt_reading import Item, Listing
 from advisor.catalog.refresh.values import SAME_MEMORY_RATIO, MachineRow, PriceRow, Row, Sold
 from advisor.catalog.values import Accelerator, Purchase
 from advisor.errors import InputError
 from advisor.names import normalised
 
-PROVIDERS: Mapping[str, str] = {
-    "aws": "aws", "azure": "azure", "gcp": "gcp", "lambdalabs": "lambda", "nebius": "nebius", "oci": "oracle",
-    "runpod": "runpod", "verda": "verda",
-}  # fmt: skip
-"""gpuhunt's name → ours."""
 _NOWHERE = "global"
 """Region of providers of which the catalog knows no region."""
 _OTHERWISE_PAID = ("gcp-dws-calendar-mode", "runpod-cluster")

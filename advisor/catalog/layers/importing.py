@@ -1,12 +1,13 @@
-"""Prices of another program's list as a layer: which of two prices counts, and how the list is kept."""
+"""Another program's list as a layer: what is taken of it, and how it is kept."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.imports.gpuhunt_rows import LeftOut, Mapped, Reason
+from advisor.catalog.layers.imported import better
 from advisor.catalog.layers.merging import INSTANCE_COLUMNS, PRICE_COLUMNS, SOURCE_COLUMNS, offers_of
 from advisor.catalog.layers.snapshot import stage, table_text, take
 from advisor.catalog.refresh.guards import Guard, violations
@@ -14,10 +15,8 @@ from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 
 _SOURCE = "imported"
-_BETTER = (Quality.LISTED, Quality.DERIVED)
 _IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW)
 _DIFFERS_RATIO = 0.10
-_Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +51,6 @@ class Imported:
     """Every price that was taken over, with ours."""
     is_kept: bool
     """False: it was a dry run, or there was nothing to keep."""
-
-
-def better(ours: Price | None, theirs: Price | None) -> Price | None:
-    """The better founded price: ours where it is listed or derived, the newer one of two that volunteers gathered."""
-    if ours is None or theirs is None:
-        return ours or theirs
-    quality = ours.provenance.quality
-    if quality in _BETTER:
-        return ours
-    if quality is Quality.COMMUNITY and ours.provenance.as_of >= theirs.provenance.as_of:
-        return ours
-    return theirs
-
-
-def with_imported(listed: Sequence[Offer], imported: Iterable[Offer]) -> Iterator[Offer]:
-    """Offers with the better founded of both prices, and those that only the import has."""
-    theirs = {_place(offer): offer for offer in imported}
-    for offer in listed:
-        other = theirs.pop(_place(offer), None)
-        if other is None:
-            yield offer
-        else:
-            yield replace(
-                offer, on_demand=better(offer.on_demand, other.on_demand), spot=better(offer.spot, other.spot)
-            )
-    yield from theirs.values()
 
 
 def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: bool = False) -> Imported:
@@ -157,7 +130,3 @@ def _cells(prefix: str, row: PriceRow | None, mapped: Mapped) -> dict[str, Any]:
         return {}
     names = ("usd_per_hour", "source", "as_of", "quality")
     return {f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)}
-
-
-def _place(offer: Offer) -> _Place:
-    return offer.provider, offer.region, offer.instance_type

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from advisor.catalog import planning_readers, readers
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.layers.importing import with_imported
+from advisor.catalog.layers.imported import with_imported
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
 from advisor.catalog.planning import AccountLimit, Commitment, Serverless
@@ -50,6 +50,11 @@ class LayeredCatalog(Catalog):
         return tuple(self.overlay.priced(offer, self.today) for offer in self.listed_offers)
 
     @cached_property
+    def _shipped(self) -> Catalog:
+        """The lowest layer alone."""
+        return Catalog(self.directory)
+
+    @cached_property
     def shipped_offers(self) -> tuple[Offer, ...]:
         """The lowest layer."""
         return readers.read_offers(self.directory, self._sources)
@@ -83,7 +88,7 @@ class LayeredCatalog(Catalog):
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 over all layers; that of the shipped tables where there is no other layer."""
-        base = Catalog(self.directory).content_hash
+        base = self._shipped.content_hash
         marks = [f"{one.provider}:{one.content_hash}" for one in self.snapshots]
         marks += [f"gpuhunt:{one.provider}:{one.content_hash}" for one in self.imported]
         if self.overlay.content_hash:
@@ -119,7 +124,7 @@ class LayeredCatalog(Catalog):
             for one in planning_readers.read_serverless(snapshot.directory, readers.Sources(snapshot.directory))
         ]
         read = {(one.provider, one.service, one.accelerator, region) for one in newer for region in one.regions}
-        kept = (_without(one, read) for one in Catalog(self.directory).serverless)
+        kept = (_without(one, read) for one in self._shipped.serverless)
         return (*(one for one in kept if one is not None), *newer)
 
     @cached_property
@@ -131,7 +136,7 @@ class LayeredCatalog(Catalog):
             for commitment in planning_readers.read_commitments(snapshot.directory, sources):
                 for family in commitment.families:
                     newer.setdefault((commitment.provider, family), []).append(commitment)
-        shipped = dict(Catalog(self.directory)._commitments)  # noqa: SLF001 - the layer below of the same class
+        shipped = dict(self._shipped._commitments)  # noqa: SLF001 - the layer below of the same class
         return shipped | {key: [*shipped.get(key, ()), *rows] for key, rows in newer.items()}
 
 

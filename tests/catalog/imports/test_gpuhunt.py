@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
-from advisor.catalog.layers.importing import better
+from advisor.catalog.layers.imported import better
 from advisor.catalog.values import Price, Provenance, Quality
 from advisor.cli.catalog import command
 from advisor.errors import AdvisorError

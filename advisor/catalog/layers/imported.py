@@ -1,0 +1,39 @@
+"""Prices of another program's list beside ours: which of the two counts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from advisor.catalog.values import Offer, Price, Quality
+
+_BETTER = (Quality.LISTED, Quality.DERIVED)
+_Place = tuple[str, str, str]
+
+
+def better(ours: Price | None, theirs: Price | None) -> Price | None:
+    """The better founded price: ours where it is listed or derived, the newer one of two that volunteers gathered."""
+    if ours is None or theirs is None:
+        return ours or theirs
+    quality = ours.provenance.quality
+    if quality in _BETTER:
+        return ours
+    if quality is Quality.COMMUNITY and ours.provenance.as_of >= theirs.provenance.as_of:
+        return ours
+    return theirs
+
+
+def with_imported(listed: Sequence[Offer], imported: Iterable[Offer]) -> Iterator[Offer]:
+    """Offers with the better founded of both prices, and those that only the import has."""
+    theirs = {_place(offer): offer for offer in imported}
+    for offer in listed:
+        other = theirs.pop(_place(offer), None)
+        if other is None:
+            yield offer
+        else:
+            yield replace(
+                offer, on_demand=better(offer.on_demand, other.on_demand), spot=better(offer.spot, other.spot)
+            )
+    yield from theirs.values()
+
+
+def _place(offer: Offer) -> _Place:
+    return offer.provider, offer.region, offer.instance_type
