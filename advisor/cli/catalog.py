@@ -133,17 +133,16 @@ def list_services(provider: str, region: str, output_format: str, output: Path |
     catalog = load_catalog()
     prices = catalog.service_prices
     _check_known("--provider", "provider", (provider,) if provider else (), sorted({owner for owner, *_ in prices}))
+    owners = [one for one in catalog.providers if provider in ("", one)]
+    if region:
+        known = sorted({one for owner in owners for one in catalog.regions_of(owner)})
+        _check_known("--region", "region", (region,), known)
+        owners = [one for one in owners if region in catalog.regions_of(one)]
     found = [
         _service_entry(key, price)
         for key, price in prices.items()
-        if provider in ("", key[0]) and (not region or key[2] in ("", region))
+        if key[0] in owners and (not region or key[2] in ("", region))
     ]
-    if region:
-        owners = (provider,) if provider else catalog.providers
-        _check_known(
-            "--region", "region", (region,), sorted({one for owner in owners for one in catalog.regions_of(owner)})
-        )
-        found = [one for one in found if region in catalog.regions_of(str(one["provider"]))]
     if not found:
         raise InputError(f"nothing beside machines is priced in {region}", hint="ask without --region for all")
     _deliver(found, output_format, output)

@@ -9,12 +9,10 @@ from advisor.codegen.timetable import HOURS_PER_WEEK
 from advisor.errors import AdvisorError, InputError
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.fleet.values import Paid
 from advisor.plan.values import Option, Plan
 
 _SPOT = "spot"
-MANAGED = "managed"
-_APART = (_SPOT, "serverless", MANAGED)
-"""Ways of paying for instances that are not those on demand."""
 _BOUGHT_AHEAD = ("commitment", "owned")
 _PLAN_HINT = "make a plan that allows it, such as providers: [aws, gcp, azure] in the workload file"
 
@@ -89,7 +87,7 @@ def of_fleet(fleet: Fleet) -> Choice:
     merged: dict[str, list[Member]] = {}
     for group in fleet.groups:
         layout = group.name.rpartition("/")[0]
-        kind = group.purchase if group.purchase in _APART else "on_demand"
+        kind = Paid(group.purchase).ordered_as.value
         merged.setdefault(f"{layout}/{kind}", []).append(_member(fleet, group))
     return Choice(tuple(_merge(members) for _, members in sorted(merged.items())))
 

@@ -24,13 +24,14 @@ from advisor.codegen.model import (
 )
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.quoting import slug
-from advisor.codegen.selection import MANAGED, Choice, Member
+from advisor.codegen.selection import Choice, Member
 from advisor.codegen.serving import container_of
 from advisor.codegen.summary import summary_of
 from advisor.codegen.timetable import scheduled_sizes
 from advisor.cost.services import CHECKPOINT_MARGIN, root_volume_gib
 from advisor.errors import InputError
 from advisor.plan.document import digest, plan_document
+from advisor.plan.fleet.values import Paid
 from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH
 
@@ -182,7 +183,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         platform=platform,
         is_spot=serves.purchase == "spot",
         is_serverless=serves.purchase == "serverless",
-        is_managed=serves.purchase == MANAGED,
+        is_managed=serves.purchase == Paid.MANAGED,
         commitments=member.commitments,
         committed_instances=member.committed_instances,
         instances=instances,
@@ -254,8 +255,7 @@ def group_keys(members: Sequence[Member]) -> tuple[str, ...]:
 
 
 def _group_name(member: Member) -> str:
-    purchase = member.serves.purchase
-    kind = purchase if purchase in ("spot", "serverless", MANAGED) else "on-demand"
+    kind = Paid(member.serves.purchase).ordered_as.replace("_", "-")
     return f"{member.serves.region} {member.serves.instance_type.removeprefix('Standard_')} {_split(member)} {kind}"
 
 

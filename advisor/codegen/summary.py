@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.cost import NOT_INCLUDED
 from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.fleet.values import Paid
 from advisor.plan.values import Cost, Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH
 
@@ -74,7 +75,7 @@ def _headline(member: "Member") -> str:
     if one.pipeline_parallel > 1:
         split += f", pipeline parallel {one.pipeline_parallel}"
     each = "1 replica" if one.replicas_per_instance == 1 else f"{one.replicas_per_instance} replicas"
-    purchase = one.purchase if one.purchase in ("spot", "serverless", "managed") else "on demand"
+    purchase = Paid(one.purchase).ordered_as.replace("_", " ")
     machine = f"{one.instance_type} ({one.accelerator_count:g} × {one.accelerator}, {purchase})"
     cache = "unquantised" if one.kv_precision == "auto" else one.kv_precision
     few, many = min(member.hours), max(member.hours)

@@ -58,6 +58,11 @@ class Paid(StrEnum):
         return "spot" if self is Paid.SPOT else "on_demand"
 
     @property
+    def ordered_as(self) -> "Paid":
+        """How instances are ordered: what is committed or owned as on demand, whose price alone is another."""
+        return Paid.ON_DEMAND if self in (Paid.COMMITMENT, Paid.OWNED) else self
+
+    @property
     def always(self) -> bool:
         """Whether it runs, and is billed, at all hours."""
         return self in (Paid.COMMITMENT, Paid.OWNED)
