@@ -13,6 +13,7 @@ from advisor.catalog.values import Offer, Price, Purchase
 from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_gib
 from advisor.cost.transfer import egress_usd_per_request
+from advisor.demand.values import TokenHistogram
 from advisor.performance.stage import Served
 from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
@@ -44,6 +45,10 @@ class RateTable:
         mix = {ms: rates[list(at)] for ms, rates in self.mix.items()}
         return RateTable(mix, {ms: rates[:, list(at)] for ms, rates in self.buckets.items()})
 
+    def cases(self) -> Floats:
+        """Every level and kind of requests: (cases, candidates)."""
+        return np.concatenate([np.vstack([self.mix[ms][None, :], self.buckets[ms]]) for ms in self.mix])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Supply:
@@ -59,6 +64,24 @@ class Supply:
     """Of each candidate; None where nothing depends on it."""
     owned: Mapping[str, int]
     running: Mapping[str, int]
+    buckets: tuple[tuple[float, TokenHistogram], ...] = ()
+    """Share and lengths of each prompt-length bucket; empty where requests are not told apart."""
+
+    def take(
+        self,
+        at: Sequence[int],
+        offers: Mapping[tuple[str, str], tuple[Offer, ...]] | None = None,
+        requirements: Requirements | None = None,
+    ) -> "Supply":
+        """The candidates at some positions, with other offers and requirements where they are given."""
+        return replace(
+            self,
+            served=[self.served[index] for index in at],
+            rates=self.rates.take(at),
+            cold_starts=[self.cold_starts[index] for index in at],
+            offers=self.offers if offers is None else offers,
+            requirements=requirements or self.requirements,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,6 +255,7 @@ def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Ta
             price.usd_per_hour,
             label=f"{price.commitment.instrument}, {years} y, {price.commitment.payment.replace('_', ' ')}",
             break_even_ratio=min(even.utilization, 1.0) if even else 1.0,
+            term_years=float(years),
             source=price.provenance.source,
             as_of=price.provenance.as_of,
             quality=price.provenance.quality.value,
