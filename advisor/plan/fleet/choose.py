@@ -12,6 +12,7 @@ from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.services import StandingCharge, standing_charges
 from advisor.cost.transfer import egress_gb, request_gb
 from advisor.demand.forecast import flat_forecast, forecast
+from advisor.demand.growth import growth_factors, measured_growth
 from advisor.demand.values import Forecast
 from advisor.performance.stage import Served
 from advisor.plan.fleet.chosen import (
@@ -84,11 +85,14 @@ def choose_fleet(
 
 
 def forecast_of(requirements: Requirements) -> Forecast:
-    """What to expect of the demand; flat where only numbers were stated."""
+    """What to expect of the demand; where only numbers were stated, the same all week, with the stated growth."""
     workload, demand = requirements.workload, requirements.demand
     if demand.profile is None:
         rate = demand.requests_per_second
-        return flat_forecast(rate.mean, rate.peak, horizon_days=workload.horizon_days)
+        growth, notes = measured_growth(np.array([]), workload.growth_per_year)
+        low, mean, high = growth_factors(growth, workload.horizon_days)
+        flat = flat_forecast(rate.mean * mean, rate.peak * high, horizon_days=workload.horizon_days)
+        return replace(flat, low=flat.mean * (low / mean), high=flat.mean * (high / mean), notes=(*flat.notes, *notes))
     return forecast(demand.profile, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year)
 
 
