@@ -10,14 +10,13 @@ from functools import lru_cache
 
 from advisor.catalog import Catalog
 from advisor.catalog.partitions import Partition, share_of, slice_of
-from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Support
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer
 from advisor.models import FitRequest, MemoryFit, Model, fit_memory
 from advisor.requirements import Requirements
+from advisor.workload.scope import allows, allows_engine, engine_names, serving_engines
 
 ANY = "*"
 """In a rejection: whatever the region or precision."""
-
-_SERVES = (Support.NATIVE, Support.SUPPORTED, Support.EMULATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def match(requirements: Requirements, catalog: Catalog) -> Matches:
     found: list[Candidate] = []
     rejected: list[Rejection] = []
     for (provider, name), instance_type in catalog.instance_types.items():
-        if provider not in workload.providers:
+        if not allows(workload, instance_type):
             continue
         if (provider, name) not in offers:
             rejected.append(_not_sold(instance_type, workload.regions))
@@ -118,7 +117,7 @@ def judge(
     accelerator = catalog.accelerator(instance_type.accelerator)
     whole, slices = _seats(instance_type, accelerator, catalog)
     for precision in requirements.workload.precisions:
-        engine = _engine(instance_type, accelerator, precision, requirements.model, catalog)
+        engine = _engine(instance_type, accelerator, precision, requirements, catalog)
         if isinstance(engine, Rejection):
             yield engine
             continue
@@ -232,22 +231,28 @@ def _fit(model: Model, request: FitRequest) -> MemoryFit:
 
 
 def _engine(
-    instance_type: InstanceType, accelerator: Accelerator, precision: str, model: Model, catalog: Catalog
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
 ) -> EngineSupport | Rejection:
-    """The first engine that serves the precision and the model on the accelerator, or why none does."""
+    """The first allowed engine that serves the precision and the model on the accelerator, or why none does."""
+    model, workload = requirements.model, requirements.workload
     rows = catalog.engine_support(accelerator.name, precision)
-    serving = [row for row in rows if row.support in _SERVES]
+    serving = serving_engines(rows)
     if not serving:
         known = rows[0] if rows else None
         detail = known.detail if known and known.detail else "no engine of the catalog serves it"
         support = known.support.value if known else "no"
         shortfall = Shortfall("precision_unsupported", "support", precision, support, f"{accelerator.name}: {detail}")
         return reject(instance_type, shortfall, precision)
-    for row in serving:
+    allowed = [row for row in serving if allows_engine(workload, row.engine)]
+    if not allowed:
+        needed, available = (", ".join(names) for names in (workload.engines or ("any",), engine_names(serving)))
+        reason = f"it is served by {available}, which the workload leaves out"
+        return reject(instance_type, Shortfall("engine_excluded", "engines", needed, available, reason), precision)
+    for row in allowed:
         status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)
         if status in (None, "supported", "validated"):
             return row
-    reason = f"{serving[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
+    reason = f"{allowed[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
     return reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
 
 
@@ -256,7 +261,10 @@ def _offers_in_scope(requirements: Requirements, catalog: Catalog) -> dict[tuple
     grouped: dict[tuple[str, str], list[Offer]] = {}
     for offer in catalog.offers_in(workload.providers, workload.regions):
         grouped.setdefault((offer.provider, offer.instance_type), []).append(offer)
-    return {key: tuple(offers) for key, offers in grouped.items()}
+    machines = catalog.instance_types
+    return {
+        key: tuple(offers) for key, offers in grouped.items() if key not in machines or allows(workload, machines[key])
+    }
 
 
 def _not_sold(instance_type: InstanceType, regions: tuple[str, ...]) -> Rejection:

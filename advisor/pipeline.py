@@ -22,7 +22,7 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer
 from advisor.demand.busy_interval import interval_note
 from advisor.demand.counted import demand_from_counts
-from advisor.demand.declared import declared_demand, demand_from_busy
+from advisor.demand.declared import demand_from_busy
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand
 from advisor.errors import InputError
@@ -46,6 +46,7 @@ from advisor.plan.question import Question, requirements_of
 from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
+from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.document import read_workload
 from advisor.workload.negotiated import holdings_of, with_holdings
 from advisor.workload.values import DeclaredDemand, PrometheusDemand, SampleDemand, TraceDemand, Workload
@@ -88,6 +89,8 @@ class Basis:
     """What is sold, and at what price; None: the user's catalog with all its layers."""
     compare: tuple[str, ...] = ()
     """Models of token services to compare the fleet with, beside those that the workload names."""
+    listed_only: bool = False
+    """Use only prices that are listed and recent, whatever the workload says."""
 
 
 def recommend(
@@ -115,7 +118,11 @@ def recommend(
     basis = basis or Basis()
     model = load_model(basis.calibration)
     workload = read_workload(path, prometheus)
-    workload = replace(workload, compare=tuple(dict.fromkeys((*workload.compare, *basis.compare))))
+    workload = replace(
+        workload,
+        compare=tuple(dict.fromkeys((*workload.compare, *basis.compare))),
+        listed_only=workload.listed_only or basis.listed_only,
+    )
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
     catalog = basis.catalog or load_catalog()
@@ -210,9 +217,7 @@ def measure_demand(
     """Demand from whichever source the workload names."""
     match workload.demand:
         case DeclaredDemand() as stated:
-            return declared_demand(
-                stated.requests_per_second, stated.peak_requests_per_second, stated.input_tokens, stated.output_tokens
-            )
+            return demand_as_declared(stated, workload)
         case TraceDemand(path):
             return _demand_of_trace(path, progress)
         case SampleDemand() as sampled:

@@ -4,7 +4,7 @@ Here the names in the workload meet the catalog: an unknown provider, region or 
 line and the nearest known names.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from advisor.catalog import Catalog
@@ -12,6 +12,8 @@ from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.names import suggestion
+from advisor.workload.holds import check_holds, check_known, unsold_holds
+from advisor.workload.scope import in_scope, scope_notes
 from advisor.workload.values import Deployment, PrometheusDemand, Workload
 
 GENERATING_TASKS = ("llm", "vlm")
@@ -39,6 +41,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         InputError: a name that the catalog does not know, or requests longer than the model's context.
     """
     check_names(workload, catalog)
+    workload = in_scope(workload, catalog)
     _check_generates(workload, model)
     context_tokens = _context_tokens(workload, model, demand)
     regions = tuple(
@@ -46,7 +49,14 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         for provider in workload.providers
         if workload.regions and not set(workload.regions) & set(catalog.regions_of(provider))
     )
-    notes = (*demand.notes, *_prefix_cache_note(workload, demand), *regions, *_idle_limits(workload, catalog))
+    notes = (
+        *demand.notes,
+        *_prefix_cache_note(workload, demand),
+        *scope_notes(workload, catalog),
+        *regions,
+        *unsold_holds(workload, catalog),
+        *_idle_limits(workload, catalog),
+    )
     return Requirements(workload, model, demand, context_tokens, notes)
 
 
@@ -70,20 +80,21 @@ def _idle_limits(workload: Workload, catalog: Catalog) -> Iterator[str]:
 
 
 def check_names(workload: Workload, catalog: Catalog) -> None:
-    """Refuse providers, regions and instance types that the catalog does not know."""
+    """Refuse names that the catalog does not know, and holds that leave nothing to plan with."""
     for provider in workload.providers:
-        _check(workload, "providers", "provider", provider, catalog.providers)
+        check_known(workload, "providers", "provider", provider, catalog.providers)
     known_regions = sorted({region for provider in workload.providers for region in catalog.regions_of(provider)})
     for index, region in enumerate(workload.regions):
-        _check(workload, f"regions[{index}]", f"region of {', '.join(workload.providers)}", region, known_regions)
+        check_known(workload, f"regions[{index}]", f"region of {', '.join(workload.providers)}", region, known_regions)
     if workload.current is not None:
         _check_current(workload, workload.current, catalog)
     for index, quota in enumerate(workload.limits.quotas):
         field, owner = f"limits.quotas[{index}]", quota.provider
-        _check(workload, f"{field}.provider", "provider", owner, catalog.providers)
-        _check(workload, f"{field}.region", f"region of {owner}", quota.region, catalog.regions_of(owner))
+        check_known(workload, f"{field}.provider", "provider", owner, catalog.providers)
+        check_known(workload, f"{field}.region", f"region of {owner}", quota.region, catalog.regions_of(owner))
     for index, name in enumerate(workload.compare):
         _check_compared(workload, f"compare[{index}]", name, catalog)
+    check_holds(workload, catalog)
 
 
 def _check_compared(workload: Workload, field: str, name: str, catalog: Catalog) -> None:
@@ -95,8 +106,8 @@ def _check_compared(workload: Workload, field: str, name: str, catalog: Catalog)
 
 
 def _check_current(workload: Workload, current: Deployment, catalog: Catalog) -> None:
-    _check(workload, "current.provider", "provider", current.provider, catalog.providers)
-    _check(
+    check_known(workload, "current.provider", "provider", current.provider, catalog.providers)
+    check_known(
         workload,
         "current.region",
         f"region of {current.provider}",
@@ -104,14 +115,9 @@ def _check_current(workload: Workload, current: Deployment, catalog: Catalog) ->
         catalog.regions_of(current.provider),
     )
     types = [name for provider, name in catalog.instance_types if provider == current.provider]
-    _check(
+    check_known(
         workload, "current.instance_type", f"accelerated type of {current.provider}", current.instance_type, types
     )  # fmt: skip
-
-
-def _check(workload: Workload, field: str, what: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(f"unknown {what}: '{value}'", where=workload.where(field), hint=suggestion(value, known))
 
 
 def _check_generates(workload: Workload, model: Model) -> None:

@@ -2,9 +2,10 @@
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
 import yaml
@@ -50,8 +51,14 @@ class Field:
         place = f"{self.path}:{self.line}"
         raise InputError(message, where=f"{place}: {self.name}" if self.name else place, hint=hint)
 
-    def mapping(self, allowed: Sequence[str]) -> dict[str, "Field"]:
+    def mapping(
+        self, allowed: Sequence[str], elsewhere: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, "Field"]:
         """The fields of a mapping.
+
+        Args:
+            allowed: its keys.
+            elsewhere: keys of other levels of the document, with the level that each belongs to.
 
         Raises:
             InputError: it is no mapping, or has an unknown or a repeated key (the nearest known one is named).
@@ -66,7 +73,10 @@ class Field:
             if key in fields:
                 key_field.fail("the key is there twice", "keep one of them")
             if key not in allowed:
-                key_field.fail(f"unknown key '{key}'", suggestion(key, allowed))
+                level = elsewhere.get(key)
+                key_field.fail(
+                    f"unknown key '{key}'", f"it belongs {level}" if level is not None else suggestion(key, allowed)
+                )
             fields[key] = field
         return fields
 

@@ -140,6 +140,11 @@ class Catalog(PlanningTables):
         """What each engine does with a precision on an accelerator, the preferred engine first."""
         return self._engine_support.get((self.accelerator(accelerator).name, precision), ())
 
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Serving engines that the catalog knows, sorted."""
+        return tuple(sorted({row.engine for rows in self._engine_support.values() for row in rows}))
+
     def partitions(self, accelerator: str) -> tuple[Partition, ...]:
         """Profiles that an accelerator can be cut into, the least memory first; none where it cannot."""
         return self._partitions.get(accelerator, ())

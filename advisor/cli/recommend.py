@@ -83,6 +83,7 @@ _RELAX = {
     type=click.Path(file_okay=False, path_type=Path),
     help="Write Terraform for the recommended option into this directory too.",
 )
+@click.option("--listed-only", is_flag=True, help="Use only prices that are listed and recent.")
 @click.option("--max-price-age", type=click.IntRange(min=0), metavar="DAYS", help="Refuse a plan with an older price.")
 @click.option(
     "--lock",
@@ -111,6 +112,7 @@ def command(
     ca_file: Path | None,
     compare: tuple[str, ...],
     terraform_dir: Path | None,
+    listed_only: bool,
     max_price_age: int | None,
     lock: Path | None,
     jobs: int,
@@ -128,7 +130,7 @@ def command(
     if workload.is_dir():
         from advisor.cli.estate import recommend_estate  # noqa: PLC0415 - most runs plan one workload
 
-        _refuse_beside_directory(every_variant, (terraform_dir, previous, prometheus, lock, *compare))
+        _refuse_beside_directory(every_variant or listed_only, (terraform_dir, previous, prometheus, lock, *compare))
         recommend_estate(workload, output_format, output, calibration, Spread(jobs, backend, scheduler), max_price_age)
         return
     if output is not None and output.is_dir():
@@ -139,7 +141,7 @@ def command(
             workload,
             every_variant=every_variant,
             progress=progress,
-            basis=Basis(calibration, locked_catalog(read_lock(lock)) if lock else None, compare),
+            basis=Basis(calibration, locked_catalog(read_lock(lock)) if lock else None, compare, listed_only),
             previous=running,
             prometheus=_watched(prometheus, selector, window, token_file, ca_file),
         )
@@ -153,9 +155,9 @@ def command(
         _write_terraform(plan, terraform_dir)
 
 
-def _refuse_beside_directory(every_variant: bool, given: Sequence[object]) -> None:
-    if every_variant or any(one is not None for one in given):
-        names = "--all, --previous, --prometheus, --terraform, --lock and --compare"
+def _refuse_beside_directory(any_flag: bool, given: Sequence[object]) -> None:
+    if any_flag or any(one is not None for one in given):
+        names = "--all, --listed-only, --previous, --prometheus, --terraform, --lock and --compare"
         raise click.UsageError(f"{names} are for one workload file")
 
 

@@ -109,6 +109,10 @@ class Demand:
     profile: DemandProfile | None = None
     """None for declared demand."""
 
+    def with_notes(self, *notes: str) -> "Demand":
+        """The same demand, and more to know of it."""
+        return replace(self, notes=(*self.notes, *notes))
+
     def with_prefix_cache(self, hit_ratio: float) -> "Demand":
         """The same requests, with that share of their prompts' tokens in a prefix cache."""
         return replace(self, tokens=self.tokens.with_hits(hit_ratio))

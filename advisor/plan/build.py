@@ -1,6 +1,7 @@
 """Sized and priced candidates → the plan."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from advisor import __version__
@@ -15,6 +16,7 @@ from advisor.performance.stage import LoadLatency
 from advisor.plan.document import digest, plain
 from advisor.plan.fleet.choose import Choice
 from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.fleet.standing import by_stand
 from advisor.plan.narrowing import measure_first
 from advisor.plan.question import question_document
 from advisor.plan.sizing import Sized
@@ -137,7 +139,7 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "regions": list(workload.regions),
         "purchase": [purchase.value for purchase in workload.purchase],
         "context_tokens": requirements.context_tokens,
-        "limits": plain(workload.limits, "limits"),
+        "limits": plain(replace(workload.limits, survive=workload.limits.survival), "limits"),
         "users": plain(dict(workload.users), "users"),
         "residency": list(workload.residency),
         "routing": workload.routing.value,
@@ -145,10 +147,15 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "scaling": plain(workload.scaling, "scaling"),
         "commitments": plain(workload.commitments, "commitments"),
         "as_of": plain(workload.as_of, "as_of"),
-        "running": dict(workload.running),
+        "running": by_stand(dict(workload.running)),
         "growth_per_year": workload.growth_per_year,
         "horizon_days": workload.horizon_days,
         "prefix_cache_hit_ratio": workload.prefix_cache_hit_ratio,
+        "accelerators": list(workload.accelerators),
+        "instance_types": list(workload.instance_types),
+        "engines": list(workload.engines),
+        "exclude": plain(workload.exclude, "exclude"),
+        "listed_only": workload.listed_only,
     }
 
 

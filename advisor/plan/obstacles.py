@@ -4,15 +4,15 @@ from dataclasses import dataclass, replace
 
 from advisor.candidates import ANY, Candidate, Matches, Rejection, judge
 from advisor.catalog import Catalog
-from advisor.catalog.values import Purchase
+from advisor.catalog.values import InstanceType, Purchase
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import serve
 from advisor.plan.sizing import SERVICE, size_all
 from advisor.requirements import Requirements
-from advisor.workload.values import PRECISIONS
+from advisor.workload.values import PRECISIONS, Workload
 
 NOT_ASKED = "not_asked"
-"""The code of an instance type whose provider or region the workload leaves out."""
+"""The code of an instance type that the workload leaves out, or whose provider it leaves out."""
 _FITTING = ("memory", "parallelism", "precision_unsupported", "model_unsupported")
 _LIMITS = {"max_replicas": "limits.max_replicas", "budget": "limits.max_usd_per_month"}
 _TARGETS = {"slo_ttft": "slo.ttft_p95", "slo_tpot": "slo.tpot_p95", "slo_e2e": "slo.e2e_p95"}
@@ -132,9 +132,28 @@ def _sold_in(catalog: Catalog, provider: str, name: str) -> str:
 
 
 def _not_asked(requirements: Requirements, catalog: Catalog, name: str) -> Obstacle:
-    """No rejection at all: the workload leaves its provider out."""
+    """No rejection at all: the workload leaves its provider, its accelerator or the type itself out."""
+    workload = requirements.workload
     providers = [provider for provider, known in catalog.instance_types if known == name]
-    asked = requirements.workload.providers
+    machines = [catalog.instance_types[provider, name] for provider in providers if provider in workload.providers]
+    left_out = next((found for machine in machines if (found := _left_out(workload, machine)) is not None), None)
+    if left_out is not None:
+        return left_out
+    asked = workload.providers
     reason = f"{name} is of {', '.join(providers)}, and the workload asks for {', '.join(asked)}"
     lifted_by = f"providers={'+'.join((*asked, *providers))}"
     return Obstacle(NOT_ASKED, 1, "+".join(providers), "+".join(asked), "providers", reason, lifted_by)
+
+
+def _left_out(workload: Workload, machine: InstanceType) -> Obstacle | None:
+    """A type that the workload excludes, or that is none of those to plan with."""
+    for key, name in (("accelerators", machine.accelerator), ("instance_types", machine.name)):
+        asked, excluded = getattr(workload, key), getattr(workload.exclude, key)
+        if name in excluded:
+            left = "+".join(one for one in excluded if one != name) or "none"
+            reason = f"{machine.name} is left out: the workload excludes {name}"
+            return Obstacle(NOT_ASKED, 1, name, "excluded", key, reason, f"exclude.{key}={left}")
+        if asked and name not in asked:
+            reason = f"{machine.name} is left out: the workload asks for {', '.join(asked)}"
+            return Obstacle(NOT_ASKED, 1, name, "+".join(asked), key, reason, f"{key}={'+'.join((*asked, name))}")
+    return None

@@ -7,7 +7,7 @@ from string import ascii_uppercase
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.fleet.standing import running_of
+from advisor.plan.fleet.standing import by_stand, running_of
 from advisor.plan.fleet.values import Paid
 from advisor.plan.values import Plan
 from advisor.report.limits_words import use_words
@@ -278,7 +278,7 @@ def price_words(fleet: Fleet) -> str:
 
 def change_words(previous: Plan, plan: Plan) -> str:
     """What a new fleet changes of the one that runs, by stand, in the busiest hours."""
-    before, after = running_of(previous), running_of(plan)
+    before, after = by_stand(running_of(previous)), by_stand(running_of(plan))
     counts = {stand: (before.get(stand, 0), after.get(stand, 0)) for stand in (*before, *after)}
     told = [_change(stand, *count) for stand, count in counts.items() if count[0] != count[1]]
     if not told:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from advisor.candidates import Rejection
 from advisor.catalog.values import Purchase
 from advisor.demand.forecast import flat_forecast, forecast
+from advisor.demand.growth import growth_factors, measured_growth
 from advisor.demand.values import Forecast
 from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
 from advisor.plan.fleet.confirm import Confirmed, Confirmer
@@ -52,11 +53,14 @@ def choice_of(found: Confirmed | Infeasible | None, posed: Posed, setting: Setti
 
 
 def forecast_of(requirements: Requirements) -> Forecast:
-    """What to expect of the demand; flat where only numbers were stated."""
+    """What to expect of the demand; where only numbers were stated, the same all week, with the stated growth."""
     workload, demand = requirements.workload, requirements.demand
     if demand.profile is None:
         rate = demand.requests_per_second
-        return flat_forecast(rate.mean, rate.peak, horizon_days=workload.horizon_days)
+        growth, notes = measured_growth(np.array([]), workload.growth_per_year)
+        low, mean, high = growth_factors(growth, workload.horizon_days)
+        flat = flat_forecast(rate.mean * mean, rate.peak * high, horizon_days=workload.horizon_days)
+        return replace(flat, low=flat.mean * (low / mean), high=flat.mean * (high / mean), notes=(*flat.notes, *notes))
     return forecast(demand.profile, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year)
 
 

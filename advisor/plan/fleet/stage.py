@@ -1,7 +1,7 @@
 """From served candidates to the cheapest fleet: the stage of the pipeline that holds the optimiser together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class Standing:
 
     running: Mapping[str, int]
     owned: Mapping[str, int]
+    running_by_purchase: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Instances that run, by (stand, way of paying)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,6 +151,7 @@ def pose(setting: Setting, supply: Supply, week: Week) -> Posed:
             if any((quota_key(quota), market) in pool.quotas for pool in pool_set.pools)
         },
         running=standing.running,
+        running_by_purchase=standing.running_by_purchase,
         owned=standing.owned,
         max_regions=_most_regions(workload),
         mix_providers=workload.limits.mix_providers,

@@ -162,6 +162,8 @@ class Problem:
     quota_limits: Mapping[tuple[str, str], float] = field(default_factory=dict)
     running: Mapping[str, int] = field(default_factory=dict)
     """Instances of each stand that run today."""
+    running_by_purchase: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """The same by (stand, way of paying)."""
     owned: Mapping[str, int] = field(default_factory=dict)
     """Instances of each stand that are paid for already."""
     max_regions: int | None = None
