@@ -55,8 +55,14 @@ class Ranking:
     singles: tuple[Single, ...]
     rejections: tuple[Rejection, ...]
 
+    def first(self, most: int | None) -> "Ranking":
+        """The cheapest of them; all without a number."""
+        return Ranking(self.singles[:most], self.rejections)
 
-def rank(posed: Posed, confirmer: Confirmer, setting: Setting, found: Confirmed, shown: int) -> Ranking:
+
+def rank(
+    posed: Posed, confirmer: Confirmer, setting: Setting, found: Confirmed, shown: int, *, every_variant: bool = False
+) -> Ranking:
     """Every pool and way of paying as a fleet of its own; those that are shown, or cheaper than the fleet, replayed.
 
     Args:
@@ -65,9 +71,11 @@ def rank(posed: Posed, confirmer: Confirmer, setting: Setting, found: Confirmed,
         setting: requirements and catalog.
         found: the fleet to compare with.
         shown: so many of the cheapest are replayed.
+        every_variant: keep every precision and parallelism, not only the best of each offer and way of paying.
     """
     singles, rejections = _singles(posed)
-    kept = _best_of_each_offer(singles, posed, setting)
+    kept = singles if every_variant else _best_of_each_offer(singles, posed, setting)
+    kept = sorted(kept, key=lambda single: _preference(single, posed, setting))
     ranked, unconfirmed = _Replays(posed, confirmer, setting).replayed(kept, found, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed))
 
@@ -104,7 +112,7 @@ def _best_of_each_offer(singles: Sequence[Single], posed: Posed, setting: Settin
         key = (single.pool.stand, single.tariff.paid)
         if key not in best or _preference(single, posed, setting) < _preference(best[key], posed, setting):
             best[key] = single
-    return sorted(best.values(), key=lambda single: _preference(single, posed, setting))
+    return list(best.values())
 
 
 def _preference(single: Single, posed: Posed, setting: Setting) -> tuple[float, bool, int, float, str, str]:

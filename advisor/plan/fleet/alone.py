@@ -5,6 +5,7 @@ traded between hour classes, the fewest in each are the cheapest of all.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,11 +46,15 @@ def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Misse
             low = min(hour.low_rate for hour in problem.hours) / mix_rate(problem, pool)
             return Missed(Constraint.COMMITMENT_LOW_BAND, float(instances[-1]), low, "instances")
     allocations = (Allocation(pool, tariff, instances),)
-    shape = (len(problem.hours), len(problem.place_shares), max(len(problem.bucket_shares), 1))
-    shares = {pool.key: np.ones(shape)}
+    shares = whole_shares(problem, pool)
     usd = objective_usd_per_month(problem, allocations, shares)
     solution = FleetSolution(allocations, shares, usd, usd, proven=True)
     return _beyond(problem, solution) or solution
+
+
+def whole_shares(problem: Problem, pool: Pool) -> Mapping[str, Floats]:
+    """All requests to one pool: (classes, places, buckets or 1)."""
+    return {pool.key: np.ones((len(problem.hours), len(problem.place_shares), max(len(problem.bucket_shares), 1)))}
 
 
 def load_of(problem: Problem, pool: Pool, rate: float) -> float:

@@ -1,7 +1,9 @@
 """The fleet of a plan: forecast, problem, optimum, replay, and all of it as values."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Purchase

@@ -176,7 +176,7 @@ def cost_of(posed: Posed, solution: FleetSolution, setting: Setting, expected: F
     def summed(part: Callable[[Problem, Allocation], float]) -> float:
         return round(math.fsum(part(problem, allocation) for allocation in allocations), 2)
 
-    obligation, until = _obligation(allocations, setting)
+    obligation, until = obligation_of(allocations, setting)
     return FleetCost(
         compute_usd_per_month=summed(allocation_usd_per_month),
         interruptions_usd_per_month=summed(interruptions_usd_per_month),
@@ -198,7 +198,7 @@ def _with_standing(cost: FleetCost, standing: Sequence[StandingCharge]) -> Fleet
     return replace(cost, standing_usd_per_month=round(known, 2))
 
 
-def _obligation(allocations: Sequence[Allocation], setting: Setting) -> tuple[float, str | None]:
+def obligation_of(allocations: Sequence[Allocation], setting: Setting) -> tuple[float, str | None]:
     """USD that new commitments oblige to pay over their terms, and the day on which the last one ends."""
     committed = [one for one in allocations if one.tariff.paid is Paid.COMMITMENT]
     if not committed:

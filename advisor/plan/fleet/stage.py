@@ -22,6 +22,7 @@ from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Problem
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.requirements import Requirements
+from advisor.workload.scope import allows
 from advisor.workload.values import Routing, Workload
 
 LARGEST_DISPERSION = 10.0
@@ -98,39 +99,35 @@ def supply_of(
 
 
 def narrowed(supply: Supply, workload: Workload) -> Supply:
-    """The part of a supply that a workload allows: the same demand under other holds and ways of paying."""
+    """The part of a supply that a workload allows: the same demand under other holds and ways of paying.
+
+    Args:
+        supply: with all that the workload allows, and more.
+        workload: as :func:`advisor.workload.scope.in_scope` gives it.
+    """
+    machines = supply.catalog.instance_types
     offers = {
         key: kept
         for key, group in supply.offers.items()
-        if (kept := tuple(offer for offer in group if offer_allowed(offer, workload, supply.catalog)))
+        if allows(workload, machines[key])
+        and (kept := tuple(offer for offer in group if not workload.regions or offer.region in workload.regions))
     }
     at = [
         index
         for index, served in enumerate(supply.served)
         if (served.candidate.instance_type.provider, served.candidate.instance_type.name) in offers
         and served.candidate.precision in workload.precisions
-        and (not workload.engines or served.candidate.engine in workload.engines)
     ]
     return supply.take(at, offers, replace(supply.requirements, workload=workload))
 
 
-def offer_allowed(offer: Offer, workload: Workload, catalog: Catalog) -> bool:
-    """Whether a workload's holds allow an offer."""
-    if offer.provider not in workload.providers or (workload.regions and offer.region not in workload.regions):
-        return False
-    if workload.instance_types and offer.instance_type not in workload.instance_types:
-        return False
-    machine = catalog.instance_types.get((offer.provider, offer.instance_type))
-    return not workload.accelerators or (machine is not None and machine.accelerator in workload.accelerators)
-
-
-def pose(setting: Setting, supply: Supply, week: Week) -> Posed:
-    """Write the question down as a problem of the optimiser: the pools of the layouts that no other beats."""
+def pose(setting: Setting, supply: Supply, week: Week, *, every: bool = False) -> Posed:
+    """Write the question down as a problem of the optimiser: the pools of the layouts that no other beats, or of all."""
     requirements, model, standing = supply.requirements, setting.model, setting.standing
     workload, where = requirements.workload, supply.geography
     lengths = [tokens for _, tokens in supply.buckets]
-    kept = best_layouts(supply.served, supply.rates.cases(), workload.limits)
-    layouts = supply.take(kept)
+    unbeaten = best_layouts(supply.served, supply.rates.cases(), workload.limits)
+    layouts = supply if every else supply.take(unbeaten)
     layouts = replace(layouts, cold_starts=_cold_starts(layouts.served, supply.catalog, workload.purchase, week))
     services = serverless_pools(
         layouts, week, model, lambda served: _rate_table(_rates(requirements, served, model, where, lengths), where)
