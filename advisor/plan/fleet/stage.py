@@ -122,7 +122,7 @@ def narrowed(supply: Supply, workload: Workload) -> Supply:
 
 
 def pose(setting: Setting, supply: Supply, week: Week, *, every: bool = False) -> Posed:
-    """Write the question down as a problem of the optimiser: the pools of the layouts that no other beats, or of all."""
+    """Formulate a question: pools of the layouts that no other beats, or of every layout."""
     requirements, model, standing = supply.requirements, setting.model, setting.standing
     workload, where = requirements.workload, supply.geography
     lengths = [tokens for _, tokens in supply.buckets]
