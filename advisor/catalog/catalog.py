@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog import readers
+from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
 from advisor.catalog.partitions import Partition, read_partitions
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.planning_tables import PlanningTables
@@ -148,6 +149,11 @@ class Catalog(PlanningTables):
     def partitions(self, accelerator: str) -> tuple[Partition, ...]:
         """Profiles that an accelerator can be cut into, the least memory first; none where it cannot."""
         return self._partitions.get(accelerator, ())
+
+    @cached_property
+    def deployment(self) -> DeploymentFacts:
+        """What code can be generated for."""
+        return read_deployment_facts(self.directory, self._sources)
 
     def model_status(self, engine: str, accelerator: str, model_name: str, family: str) -> str | None:
         """What an engine's maintainers say of a model: supported, validated, untested or not_enough_memory.

@@ -8,6 +8,7 @@ from advisor.candidates import ANY, Candidate, Rejection, Shortfall, reject, rej
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cost import Cost, cost_of
+from advisor.deployable import purchase_shortfall
 from advisor.performance.stage import Served
 from advisor.requirements import Requirements
 
@@ -80,6 +81,10 @@ def _price_all(
     workload = requirements.workload
     for offer in offers:
         for purchase in workload.purchase:
+            refused = purchase_shortfall(served.candidate.setup, purchase.value, catalog)
+            if refused is not None and (purchase is not Purchase.MANAGED or offer.managed is not None):
+                yield reject_candidate(served.candidate, refused, offer.region)
+                continue
             price = catalog.price(offer, purchase)
             if price is None:
                 yield _no_price(served.candidate, offer, purchase)

@@ -14,6 +14,7 @@ from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_gib
 from advisor.cost.transfer import egress_usd_per_request
 from advisor.demand.values import TokenHistogram
+from advisor.deployable import purchase_shortfall
 from advisor.performance.stage import Served
 from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
@@ -121,7 +122,11 @@ def pools_of(supply: Supply) -> PoolSet:
     for at, served in enumerate(supply.served):
         machine = served.candidate.instance_type
         for offer in supply.offers[machine.provider, machine.name]:
-            outcome = _pool(supply, places, at, offer)
+            tariffs, refused = _payable(supply, served.candidate, offer, places.tariffs(offer))
+            rejected.update(dict.fromkeys(refused))
+            if refused and not tariffs:
+                continue
+            outcome = _pool(supply, places, at, offer, tariffs)
             if isinstance(outcome, Rejection):
                 rejected[outcome] = None
                 continue
@@ -169,9 +174,25 @@ class _OfferFacts:
         return self._egress[key]
 
 
-def _pool(supply: Supply, places: _OfferFacts, at: int, offer: Offer) -> Pool | Rejection:
+def _payable(
+    supply: Supply, candidate: Candidate, offer: Offer, tariffs: Sequence[Tariff]
+) -> tuple[tuple[Tariff, ...], tuple[Rejection, ...]]:  # fmt: skip
+    """The tariffs that generated code can order the candidate at, and rejections for the others."""
+    refused = {
+        tariff.paid: found
+        for tariff in tariffs
+        if (found := purchase_shortfall(candidate.setup, tariff.paid.value, supply.catalog)) is not None
+    }
+    if not refused:
+        return tuple(tariffs), ()
+    kept = tuple(tariff for tariff in tariffs if tariff.paid not in refused)
+    return kept, tuple(reject_candidate(candidate, found, offer.region) for found in refused.values())
+
+
+def _pool(
+    supply: Supply, places: _OfferFacts, at: int, offer: Offer, tariffs: Sequence[Tariff]
+) -> Pool | Rejection:  # fmt: skip
     candidate = supply.served[at].candidate
-    tariffs = places.tariffs(offer)
     if not tariffs:
         return _no_price(candidate, offer, supply.requirements.workload.purchase)
     mix, buckets = _rates(supply, at, offer)
