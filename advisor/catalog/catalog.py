@@ -124,12 +124,26 @@ class Catalog(PlanningTables):
         return other
 
     def as_locked(
-        self, commitments: Mapping[Offer, tuple[CommitmentPrice, ...]], content_hash: str, as_of: str
+        self,
+        commitments: Mapping[Offer, tuple[CommitmentPrice, ...]],
+        zones: Mapping[readers.Place, ZoneSupply],
+        content_hash: str,
+        as_of: str,
     ) -> "Catalog":
-        """The same facts with these offers alone, at these commitments, under hash and date of their catalog."""
+        """The same facts with these offers alone, at these commitments and in these zones.
+
+        Args:
+            commitments: the offers, each with its prices under commitments.
+            zones: availability zones of offers; for others, what this catalog says.
+            content_hash: of the catalog that they come from.
+            as_of: date of the catalog that they come from.
+        """
         other = self.with_offers(commitments)
         other.__dict__.update(
-            _commitment_prices=dict(commitments), content_hash=content_hash, _price_dates=frozenset({as_of})
+            _commitment_prices=dict(commitments),
+            _zone_supplies=dict(zones),
+            content_hash=content_hash,
+            _price_dates=frozenset({as_of}),
         )
         return other
 
