@@ -188,8 +188,8 @@ def answer(
     setting = Setting(requirements, catalog, model, standing, BRIEF_EFFORT if brief else Effort())
     asked = _asked(requirements, catalog, scope)
     own = in_reach(match(requirements, catalog), requirements.workload, catalog)
-    wide = requirements if asked.rungs is None else _widest(requirements, asked.rungs, catalog)
-    every = own if asked.rungs is None else in_reach(match(wide, catalog), wide.workload, catalog)
+    wide = _widest(requirements, asked.rungs, catalog) if asked.rungs else requirements
+    every = in_reach(match(wide, catalog), wide.workload, catalog) if asked.rungs else own
     served, too_slow = serve(every.candidates, wide, model)
     planned = plan_fleet(setting, wide, served, offers_in(every.offers, regions) if regions else every.offers, asked)
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
@@ -206,8 +206,8 @@ def _asked(requirements: Requirements, catalog: Catalog, scope: Scope) -> Asked:
     if scope is Scope.BRIEF:
         return Asked(options=BRIEF_OPTIONS, replayed=0)
     home = home_of(requirements, catalog)
-    rungs = None if home is None else rung_workloads(requirements, home, catalog)
-    return Asked(every_variant=scope is Scope.ALL, rungs=rungs, home=home)
+    rungs = rung_workloads(requirements, home, catalog)
+    return Asked(every_variant=scope is Scope.ALL, home=home, rungs=rungs)
 
 
 def _widest(requirements: Requirements, rungs: Mapping[Step, Workload], catalog: Catalog) -> Requirements:

@@ -172,7 +172,7 @@ def rates_by_target(
 
 
 def latencies_at_load(
-    candidates: Sequence[Candidate], replicas: Sequence[int], requirements: Requirements, model: PerformanceModel
+    candidates: Sequence[Candidate], replicas: Sequence[float], requirements: Requirements, model: PerformanceModel
 ) -> list[LoadLatency]:  # fmt: skip
     """Latency of each candidate in the busiest minute, when that many replicas share it evenly."""
     if not candidates:

@@ -24,7 +24,10 @@ from advisor.workload.values import Workload
 
 _CLOUDS = ("aws", "gcp", "azure")
 """Providers of the highest rung, beside those that the workload names: code is generated for them."""
+_MAIN_REGIONS = {"aws": "us-east-1", "gcp": "us-central1", "azure": "eastus"}
+"""Where most is sold: the first region where a workload names none."""
 _NVIDIA = "nvidia"
+_NO_CURRENT = "no `current` is stated"
 _EVIDENCE = ("measured", "calibrated", "roofline")
 """The strongest first."""
 
@@ -44,21 +47,27 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where the ladder starts: what runs today, or what is recommended where nothing does."""
+    """Where the ladder starts: what runs today, or the first provider and region where nothing is said to run."""
 
     provider: str
     region: str
     accelerator: str
+    """"" where nothing is said to run."""
     purchase: Purchase
 
 
-def home_of(requirements: Requirements, catalog: Catalog) -> Home | None:
-    """Today's deployment; None where nothing is said to run."""
-    current = requirements.workload.current
-    if current is None:
-        return None
-    machine = catalog.instance_type(current.provider, current.instance_type)
-    return Home(current.provider, current.region, machine.accelerator, current.purchase)
+def home_of(requirements: Requirements, catalog: Catalog) -> Home:
+    """Today's deployment; where none is stated, the provider and region that the workload names first."""
+    workload = requirements.workload
+    current = workload.current
+    if current is not None:
+        machine = catalog.instance_type(current.provider, current.instance_type)
+        return Home(current.provider, current.region, machine.accelerator, current.purchase)
+    provider = workload.providers[0]
+    known = catalog.regions_of(provider)
+    own = [region for region in workload.regions if region in known]
+    main = _MAIN_REGIONS.get(provider, known[0])
+    return Home(provider, own[0] if own else main, "", Purchase.ON_DEMAND)
 
 
 def rung_workloads(requirements: Requirements, home: Home, catalog: Catalog) -> Mapping[Step, Workload]:
@@ -79,7 +88,8 @@ def rung_workloads(requirements: Requirements, home: Home, catalog: Catalog) -> 
         near_current=False,
         listed_only=stated.listed_only,
     )
-    same_cloud = replace(resize, regions=here, accelerators=tuple(dict.fromkeys((home.accelerator, *nvidia))))
+    own = (home.accelerator,) if home.accelerator else ()
+    same_cloud = replace(resize, regions=here, accelerators=tuple(dict.fromkeys((*own, *nvidia))))
     commit = replace(same_cloud, purchase=tuple(dict.fromkeys((*on_demand, Purchase.COMMITMENT))))
     spot = replace(commit, purchase=tuple(dict.fromkeys((*commit.purchase, Purchase.SPOT))))
     precision = replace(spot, precisions=_known_precisions(requirements, catalog))
@@ -93,8 +103,8 @@ def rung_workloads(requirements: Requirements, home: Home, catalog: Catalog) -> 
         dict.fromkeys(region for one in clouds for region in _regions_of(one, home, stated, catalog))
     )  # fmt: skip
     any_cloud = replace(any_accelerator, providers=clouds, regions=everywhere)
-    return {
-        Step.RESIZE: resize,
+    first_rung = {Step.RESIZE: resize} if home.accelerator else {}
+    return first_rung | {
         Step.SAME_CLOUD: same_cloud,
         Step.COMMIT: commit,
         Step.SPOT: spot,
@@ -175,6 +185,8 @@ class Ladder:
     ) -> tuple[Rung, ...]:
         """Every rung with its fleet, or why it has none; none costs more than the one before."""
         rungs = [_as_is(current)]
+        if Step.RESIZE not in workloads:
+            rungs.append(_none(Step.RESIZE, _NO_CURRENT))
         below: _Reached | None = None
         for step, workload in workloads.items():
             reached, why_none = self._rung(workload)
@@ -202,7 +214,7 @@ class Ladder:
         self, step: Step, reached: _Reached | None, why_none: str, current: CurrentCost | None, home: Home
     ) -> Rung:  # fmt: skip
         if reached is None:
-            return Rung(step.value, None, None, (), (), (), "", why_none)
+            return _none(step, why_none)
         found, catalog = reached.found, self._setting.catalog
         words = _Words(found, reached.setting, catalog, home)
         evidence = {found.posed.pool_set.sources[one.pool.key].served.evidence.value for one in _used(found)}
@@ -221,20 +233,25 @@ class Ladder:
 def _as_is(current: CurrentCost | None) -> Rung:
     """Today's instances, where they keep the SLO and the limits."""
     if current is None:
-        return Rung(Step.AS_IS.value, None, None, (), (), (), "", "no `current` is stated")
+        return _none(Step.AS_IS, _NO_CURRENT)
     needed = current.instances_needed
     kept = current.within_slo_ratio
     if needed is None or kept is None:
-        return Rung(Step.AS_IS.value, None, None, (), (), (), "", current.not_judged, kept)
+        return _none(Step.AS_IS, current.not_judged, kept)
     if current.instances < needed:
         why = (
             f"{current.instances} × {current.instance_type} keep {kept:.2%} of the requests within the SLO; "
             f"{needed} are needed with failures covered"
         )
-        return Rung(Step.AS_IS.value, None, None, (), (), (), "", why, kept)
+        return _none(Step.AS_IS, why, kept)
     spare = current.instances - needed
     risks = (f"{spare} more than the demand takes",) if spare else ()
     return Rung(Step.AS_IS.value, current.total_usd_per_month, 0.0, (), risks, (), "", "", kept)
+
+
+def _none(step: Step, why: str, within_slo_ratio: float | None = None) -> Rung:
+    """A rung without a fleet."""
+    return Rung(step.value, None, None, (), (), (), "", why, within_slo_ratio)
 
 
 def _marked(rungs: Sequence[Rung], fleet: Fleet) -> Iterator[Rung]:

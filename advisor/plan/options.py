@@ -146,12 +146,10 @@ class _Replays:
             at = next((at for at, one in enumerate(ranked) if self._wanted(at, one, limit, shown)), None)
             if at is None:
                 break
-            single = self._replay(ranked.pop(at))
-            ranked += [single] if single else []
-            ranked = [self._with_headroom(one) for one in ranked]
-            ranked = sorted(
-                (one for one in ranked if one is not None), key=lambda one: _preference(one, self._posed, self._setting)
-            )
+            replayed = self._replay(ranked.pop(at))
+            known = (self._with_headroom(one) for one in ranked)
+            left = [one for one in (replayed, *known) if one is not None]
+            ranked = sorted(left, key=lambda one: _preference(one, self._posed, self._setting))
         return ranked, self._rejections
 
     def _wanted(self, at: int, single: Single, limit_usd: float, shown: int) -> bool:

@@ -1,7 +1,7 @@
 """One planner: fleet, options, rungs and today's fleet come from one formulation, one set of rates and one replay."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
@@ -30,9 +30,10 @@ class Asked:
     """So many of the cheapest options are replayed."""
     every_variant: bool = False
     """Every precision and parallelism, not only the best of each offer and way of paying."""
-    rungs: Mapping[Step, Workload] | None = None
-    """What each rung of the ladder allows; None: no ladder."""
     home: Home | None = None
+    """Where the ladder starts; None: no ladder."""
+    rungs: Mapping[Step, Workload] = field(default_factory=dict)
+    """What each rung of the ladder allows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,14 +83,15 @@ def plan_fleet(
         )  # fmt: skip
         found = _cheaper(found, ranking)
     choice = choice_of(found, posed, setting, expected)
-    options, best = (), None
+    options: tuple[Option, ...] = ()
+    best: Option | None = None
     if choice.fleet is not None and choice.found is not None:
         options = options_of(ranking.first(asked.options), market, setting, expected, choice.fleet)
         best = recommended(choice.found, setting, choice.fleet, options)
     current = priced_today(requirements, setting.catalog)
     stated = requirements.workload.current
     ladder: tuple[Rung, ...] = ()
-    if asked.rungs is not None and choice.fleet is not None:
+    if asked.home is not None and choice.fleet is not None:
         if current is not None and stated is not None:
             current = judged_today(current, stated, setting, supply, week, confirmer)
         ladder = Ladder(setting, supply, week, confirmer).climb(asked.rungs, current, choice.fleet, asked.home)

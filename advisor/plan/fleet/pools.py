@@ -9,7 +9,7 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.values import Offer, Price, Purchase
+from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_gib
 from advisor.cost.transfer import egress_usd_per_request
@@ -19,7 +19,6 @@ from advisor.performance.stage import Served
 from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
 from advisor.plan.geography import Geography
-from advisor.plan.sizing import no_service
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.requirements import Requirements
 from advisor.units import DAYS_PER_MONTH, GRAMS_PER_KG, HOURS_PER_MONTH, WATTS_PER_KW
@@ -28,6 +27,9 @@ from advisor.workload.values import QuotaLimit
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
 the time in which old and new run side by side while the new one is tried."""
+
+SERVICE = "services"
+"""Unit of a rejection that a service is missing for, where others are about regions."""
 
 Stand = tuple[str, str, str]
 
@@ -364,6 +366,12 @@ def _no_price(candidate: Candidate, offer: Offer, purchase: Sequence[Purchase]) 
     reason = f"sold there, but no price for {kinds} is known"
     shortfall = Shortfall("price_unknown", "USD/h", f"{kinds} price", None, reason)
     return reject(candidate.instance_type, shortfall, region=offer.region)
+
+
+def no_service(machine: InstanceType, region: str) -> Rejection:
+    """Why a machine cannot be had as a managed endpoint."""
+    reason = "no service is known to run endpoints on it"
+    return reject(machine, Shortfall("not_sold", SERVICE, "a managed endpoint", 0, reason), region=region)
 
 
 def _too_far(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
