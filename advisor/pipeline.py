@@ -41,7 +41,7 @@ from advisor.plan.fleet.stage import Effort, Setting
 from advisor.plan.fleet.standing import running_of, standing_of
 from advisor.plan.geography import in_reach
 from advisor.plan.ladder import Step, home_of, rung_workloads, widest
-from advisor.plan.planning import Asked, plan_fleet
+from advisor.plan.planning import Asked, market_of, plan_fleet
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
@@ -187,11 +187,12 @@ def answer(
     brief = scope is Scope.BRIEF
     setting = Setting(requirements, catalog, model, standing, BRIEF_EFFORT if brief else Effort())
     asked = _asked(requirements, catalog, scope)
-    own = in_reach(match(requirements, catalog), requirements.workload, catalog)
     wide = _widest(requirements, asked.rungs, catalog) if asked.rungs else requirements
+    own = in_reach(match(requirements, catalog), requirements.workload, catalog)
     every = in_reach(match(wide, catalog), wide.workload, catalog) if asked.rungs else own
     served, too_slow = serve(every.candidates, wide, model)
-    planned = plan_fleet(setting, wide, served, offers_in(every.offers, regions) if regions else every.offers, asked)
+    offers = offers_in(every.offers, regions) if regions else every.offers
+    planned = plan_fleet(market_of(setting, wide, served, offers), asked)
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if brief and planned.options:
         rejections = []

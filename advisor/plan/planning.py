@@ -5,11 +5,14 @@ from dataclasses import dataclass, field, replace
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
+from advisor.demand.values import Forecast
 from advisor.performance.stage import Served
-from advisor.plan.fleet.choose import Choice, choice_of, choose_fleet, forecast_of
+from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
 from advisor.plan.fleet.confirm import Confirmed, Confirmer
-from advisor.plan.fleet.hours import week_of
-from advisor.plan.fleet.stage import Setting, narrowed, pose, supply_of
+from advisor.plan.fleet.hours import Week, week_of
+from advisor.plan.fleet.pools import Supply
+from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose, supply_of
+from advisor.plan.fleet.values import Infeasible
 from advisor.plan.ladder import Home, Ladder, Step
 from advisor.plan.options import Ranking, options_of, rank, recommended
 from advisor.plan.today import judged_today, priced_today
@@ -37,6 +40,24 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Market:
+    """A question written down, with all that fleets are chosen from."""
+
+    setting: Setting
+    supply: Supply
+    """Of the question, and of whatever else a rung of the ladder allows."""
+    expected: Forecast
+    week: Week
+    posed: Posed
+    confirmer: Confirmer
+
+    @property
+    def workload(self) -> Workload:
+        """What is asked."""
+        return self.setting.requirements.workload
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Planned:
     """The answer in parts."""
 
@@ -48,54 +69,67 @@ class Planned:
     rejections: tuple[Rejection, ...]
 
 
-def plan_fleet(
-    setting: Setting,
-    wide: Requirements,
-    served: Sequence[Served],
-    offers: Mapping[tuple[str, str], tuple[Offer, ...]],
-    asked: Asked,
-) -> Planned:
-    """The cheapest confirmed fleet, and what it is compared with.
+def market_of(
+    setting: Setting, wide: Requirements, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+) -> Market:
+    """Write a question down.
 
     Args:
         setting: what is asked, the catalog, the performance model, and what runs or is owned.
         wide: the same requirements with all that any rung of the ladder allows.
         served: candidates of the wide requirements that keep the SLO.
         offers: of the wide requirements, by (provider, instance type).
-        asked: how much of an answer is wanted.
-
-    Raises:
-        InputError: the price of the current deployment is not known.
     """
     requirements = setting.requirements
     expected = forecast_of(requirements)
     week = week_of(expected, scheduled=requirements.workload.scaling.scheduled)
     supply = supply_of(replace(setting, requirements=wide), served, offers)
     posed = pose(setting, narrowed(supply, requirements.workload), week)
-    confirmer = Confirmer(posed, setting)
-    found = choose_fleet(posed, confirmer)
-    ranking, market = Ranking((), ()), posed
+    return Market(setting, supply, expected, week, posed, Confirmer(posed, setting))
+
+
+def cheapest_fleet(market: Market) -> Confirmed | Infeasible | None:
+    """The cheapest fleet that its replay confirms; None where nothing could serve."""
+    return market.confirmer.confirmed() if market.posed.problem.pools else None
+
+
+def plan_fleet(market: Market, asked: Asked) -> Planned:
+    """The cheapest confirmed fleet, and what it is compared with.
+
+    Raises:
+        InputError: the price of the current deployment is not known.
+    """
+    setting, posed = market.setting, market.posed
+    found = cheapest_fleet(market)
+    every = posed
+    ranking = Ranking((), ())
     if isinstance(found, Confirmed):
         if asked.every_variant:
-            market = pose(setting, narrowed(supply, requirements.workload), week, every=True)
+            every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
         ranking = rank(
-            market, confirmer, setting, found, asked.replayed, every_variant=asked.every_variant
+            every, market.confirmer, setting, found, asked.replayed, every_variant=asked.every_variant
         )  # fmt: skip
         found = _cheaper(found, ranking)
-    choice = choice_of(found, posed, setting, expected)
+    choice = choice_of(found, posed, setting, market.expected)
     options: tuple[Option, ...] = ()
     best: Option | None = None
     if choice.fleet is not None and choice.found is not None:
-        options = options_of(ranking.first(asked.options), market, setting, expected, choice.fleet)
+        options = options_of(ranking.first(asked.options), every, setting, market.expected, choice.fleet)
         best = recommended(choice.found, setting, choice.fleet, options)
-    current = priced_today(requirements, setting.catalog)
-    stated = requirements.workload.current
-    ladder: tuple[Rung, ...] = ()
-    if asked.home is not None and choice.fleet is not None:
-        if current is not None and stated is not None:
-            current = judged_today(current, stated, setting, supply, week, confirmer)
-        ladder = Ladder(setting, supply, week, confirmer).climb(asked.rungs, current, choice.fleet, asked.home)
+    current, ladder = _against_today(market, choice, asked)
     return Planned(choice, best, options, ladder, current, (*choice.rejections, *ranking.rejections))
+
+
+def _against_today(market: Market, choice: Choice, asked: Asked) -> tuple[CurrentCost | None, tuple[Rung, ...]]:
+    """What runs today, judged, and the ladder from there."""
+    setting, stated = market.setting, market.workload.current
+    current = priced_today(setting.requirements, setting.catalog)
+    if asked.home is None or choice.fleet is None:
+        return current, ()
+    if current is not None and stated is not None:
+        current = judged_today(current, stated, setting, market.supply, market.week, market.confirmer)
+    ladder = Ladder(setting, market.supply, market.week, market.confirmer)
+    return current, ladder.climb(asked.rungs, current, choice.fleet, asked.home)
 
 
 def _cheaper(found: Confirmed, ranking: Ranking) -> Confirmed:

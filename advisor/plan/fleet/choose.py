@@ -11,7 +11,7 @@ from advisor.demand.forecast import flat_forecast, forecast
 from advisor.demand.growth import growth_factors, measured_growth
 from advisor.demand.values import Forecast
 from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
-from advisor.plan.fleet.confirm import Confirmed, Confirmer
+from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.describe import fleet_of
 from advisor.plan.fleet.stage import Posed, Setting
 from advisor.plan.fleet.values import Infeasible, Paid, Tariff
@@ -28,11 +28,6 @@ class Choice:
     notes: tuple[str, ...]
     found: Confirmed | None = None
     """The fleet with its problem."""
-
-
-def choose_fleet(posed: Posed, confirmer: Confirmer) -> Confirmed | Infeasible | None:
-    """The cheapest fleet of a question that its replay confirms; None where nothing could serve."""
-    return confirmer.confirmed() if posed.problem.pools else None
 
 
 def choice_of(found: Confirmed | Infeasible | None, posed: Posed, setting: Setting, expected: Forecast) -> Choice:

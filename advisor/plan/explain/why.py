@@ -14,8 +14,8 @@ from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.performance.model import PerformanceModel
 from advisor.plan.geography import in_reach
-from advisor.plan.obstacles import Obstacle, obstacles_of
-from advisor.plan.outcome import usd_per_hour_for
+from advisor.plan.explain.obstacles import Obstacle, obstacles_of
+from advisor.plan.explain.outcome import usd_per_hour_for
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.race import (
     Finish,
@@ -29,8 +29,8 @@ from advisor.plan.race import (
     with_target,
     without_dominated,
 )
-from advisor.plan.reshape import scaled
-from advisor.plan.turning import Outcomes, first_turn, lost_after
+from advisor.plan.explain.reshape import scaled
+from advisor.plan.explain.turning import Outcomes, first_turn, lost_after
 from advisor.requirements import Requirements
 
 _CENT = 0.01
