@@ -15,10 +15,10 @@ from advisor.pipeline import plan_question
 from advisor.plan.document import plain, plan_from_json
 from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.pareto import TARGETS, Front, pareto_front
-from advisor.plan.question import Question, read_question
-from advisor.plan.values import Plan
 from advisor.plan.explain.whatif import WhatIf, compare, what_if
 from advisor.plan.explain.why import Why, why
+from advisor.plan.question import Question, read_question
+from advisor.plan.values import Plan
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
 from advisor.report.price_age import oldest_price
 from advisor.report.sections import Section, sections_markdown, sections_text

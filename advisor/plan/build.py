@@ -10,9 +10,9 @@ from advisor.catalog import Catalog
 from advisor.demand.values import Demand, TokenQuantiles
 from advisor.models import catalogued_name
 from advisor.plan.document import digest, plain
+from advisor.plan.explain.narrowing import measure_first
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.standing import by_stand
-from advisor.plan.explain.narrowing import measure_first
 from advisor.plan.planning import Planned
 from advisor.plan.question import question_document
 from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis, too_long_for

@@ -80,6 +80,11 @@ def rank(
     return Ranking(tuple(ranked), (*rejections, *unconfirmed))
 
 
+def rank_rejections(posed: Posed) -> tuple[Rejection, ...]:
+    """Why pools are no fleet of their own, in any way of paying."""
+    return tuple(_singles(posed)[1])
+
+
 def _singles(posed: Posed) -> tuple[list[Single], list[Rejection]]:
     singles: list[Single] = []
     rejections: dict[Rejection, None] = {}

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from advisor.plan.explain.outcome import Binding, Outcome, RunnerUp
 from advisor.plan.explain.pareto import Front
-from advisor.plan.values import Option
 from advisor.plan.explain.whatif import WhatIf
 from advisor.plan.explain.why import Contender, LoadRange, PriceChange, TargetChange, Why
+from advisor.plan.values import Option
 from advisor.report.fleet_words import confirmation_words, constraint_words, fleet_lines, fleet_tables, fleet_words
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.scaling_words import scaling_lines

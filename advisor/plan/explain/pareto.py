@@ -1,24 +1,19 @@
-"""What a tighter latency target costs: the cheapest plans from the loosest target down to what physics allows."""
+"""What a tighter latency target costs: the cheapest confirmed fleets from the loosest target to the fastest machine."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
-from advisor.candidates import match
-from advisor.catalog import Catalog
-from advisor.performance.model import PerformanceModel
-from advisor.performance.stage import latencies_at_load, serve
-from advisor.plan.geography import in_reach
-from advisor.plan.question import Question, requirements_of
-from advisor.plan.race import Finish, Runner, line_up, run, with_target
-from advisor.requirements import Requirements
-from advisor.workload.values import Slo
+from advisor.candidates import Rejection
+from advisor.plan.fleet.confirm import Confirmed
+from advisor.plan.fleet.optimise import allocation_usd_per_month
+from advisor.plan.planning import Market, cheapest_fleet
 
 TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
-STEPS = 12
-"""Parts, equal in the logarithm, that the way down to the fastest candidate is divided into."""
-_BATCH = 64
-_IMPOSSIBLE_MS = 1e-9
-_TIES = 8
+STEPS = 8
+"""Parts, equal in the logarithm, of the way from the loosest target down to the fastest candidate."""
+LOOSEST = 16.0
+"""The loosest target looked at ÷ the fastest latency, or ÷ the stated target where that is longer."""
+IMPOSSIBLE_MS = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +22,6 @@ class Fastest:
 
     latency_ms: float
     provider: str
-    region: str
     instance_type: str
     precision: str
     tensor_parallel: int
@@ -35,10 +29,10 @@ class Fastest:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The cheapest way to keep a target."""
+    """The cheapest fleet that keeps a target, by the type that serves most of it."""
 
     latency_ms: float
-    """Predicted at the busiest minute: the tightest target that this keeps."""
+    """The target that it was planned for and its replay keeps."""
     total_usd_per_month: float
     provider: str
     region: str
@@ -47,6 +41,9 @@ class Point:
     precision: str
     tensor_parallel: int
     instances: int
+    groups: int
+    stated: bool
+    """Whether it is the target of the workload: the point is the plan's fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,123 +57,73 @@ class Front:
     """Each costs more than the one before and is faster; between two of them the faster one's price holds."""
 
 
-def pareto_front(question: Question, catalog: Catalog, model: PerformanceModel, target: str) -> Front:
-    """The front of monthly cost against *target* (one of :data:`TARGETS`)."""
-    requirements = requirements_of(question, catalog)
-    matches = in_reach(match(requirements, catalog), question.workload, catalog)
-    runners = line_up(matches, requirements, catalog, lambda _: True)
-    name = f"{target}_ms"
-    priced = _cheapest_of_each_kind(runners)
-    fastest = _fastest(priced, requirements, model, target)
-    points = _descend(priced, requirements, model, name, fastest) if fastest else []
-    return Front(target, getattr(requirements.workload.slo, name), fastest, tuple(points))
+def pareto_front(
+    under: Callable[[Mapping[str, float]], Market],
+    too_slow: Callable[[Mapping[str, float]], tuple[Rejection, ...]],
+    target: str,
+    stated_ms: float | None,
+) -> Front:
+    """The front of monthly cost against *target* (one of :data:`TARGETS`).
 
-
-def _cheapest_of_each_kind(runners: Sequence[Runner]) -> list[Runner]:
-    """Of instances with the same replicas, and as many of them, the cheapest."""
-    best: dict[tuple[str, str, str, int, str, int], Runner] = {}
-    for one in sorted(
-        (one for one in runners if one.usd_per_hour is not None), key=lambda one: one.usd_per_hour or 0.0
-    ):
-        candidate = one.candidate
-        key = (
-            candidate.accelerator.name, candidate.precision, candidate.engine, candidate.tensor_parallel,
-            candidate.instance_type.interconnect, candidate.replicas_per_instance,
-        )  # fmt: skip
-        best.setdefault(key, one)
-    return list(best.values())
-
-
-def _descend(
-    runners: list[Runner], requirements: Requirements, model: PerformanceModel, name: str, fastest: Fastest
-) -> list[Point]:  # fmt: skip
-    """The cheapest plan without the target, then the cheapest that is a step faster, until there is none."""
-    points: list[Point] = []
-    bounds = dict.fromkeys(range(len(runners)), 0.0)
-    target: float | None = None
-    ratio = 1.0
-    while target is None or target > fastest.latency_ms:
-        found = _cheapest_at(runners, bounds, with_target(requirements, name, target), model)
-        if not found:
-            break
-        point = _fastest_of(found, requirements, model, name)
-        if points and points[-1].total_usd_per_month >= point.total_usd_per_month:
-            points.pop()
-        if target is None:
-            ratio = min((fastest.latency_ms / point.latency_ms) ** (1 / STEPS), 1 - 1e-6)
-        points.append(point)
-        target = point.latency_ms * ratio
-    return points
-
-
-def _cheapest_at(
-    runners: Sequence[Runner], bounds: dict[int, float], requirements: Requirements, model: PerformanceModel
-) -> list[Finish]:  # fmt: skip
-    """The equally cheapest plans.
-
-    A tighter target never makes anything cheaper. So what a runner cost at a looser one is a lower bound (*bounds*, by
-    index, kept up to date), and only those whose bound is not above the best found are asked, some at a time.
+    Args:
+        under: the market with latency targets set otherwise.
+        too_slow: candidates that miss such targets even without other load.
+        target: which one.
+        stated_ms: what the workload states of it.
     """
-    best: list[Finish] = []
-    total = float("inf")
-    order = sorted(bounds, key=lambda index: bounds[index])
-    index_of = {id(runner): index for index, runner in enumerate(runners)}
-    for start in range(0, len(order), _BATCH):
-        asked = order[start : start + _BATCH]
-        if bounds[asked[0]] > total:
-            break
-        finishes = run([runners[index] for index in asked], requirements, model)
-        for index in asked:
-            del bounds[index]
-        bounds.update({index_of[id(one.runner)]: one.total_usd_per_month or 0.0 for one in finishes})
-        total = min([total, *(one.total_usd_per_month or 0.0 for one in finishes)])
-        best = [one for one in [*best, *finishes] if one.total_usd_per_month == total]
-    return best
+    name = f"{target}_ms"
+    fastest = _fastest(too_slow({name: IMPOSSIBLE_MS}), target)
+    if fastest is None:
+        return Front(target, stated_ms, None, ())
+    loosest = max(fastest.latency_ms * LOOSEST, (stated_ms or 0.0) * 2)
+    grid = {loosest * (fastest.latency_ms / loosest) ** (step / STEPS) for step in range(STEPS)}
+    grid |= {stated_ms} if stated_ms else set()
+    planned = [
+        point
+        for limit_ms in sorted(grid, reverse=True)
+        if (point := _planned(under({name: limit_ms}), limit_ms, stated=limit_ms == stated_ms)) is not None
+    ]
+    return Front(target, stated_ms, fastest, tuple(_cheapest_first(planned)))
 
 
-def _fastest_of(
-    finishes: Sequence[Finish], requirements: Requirements, model: PerformanceModel, name: str
-) -> Point:  # fmt: skip
-    """Of equally cheap plans the one with the shortest latency at the busiest minute."""
-    few = finishes[:_TIES]
-    latencies = latencies_at_load(
-        [one.runner.candidate for one in few], [one.replicas for one in few], requirements, model
-    )  # fmt: skip
-    values = [getattr(latency, name).value for latency in latencies]
-    one = few[values.index(min(values))]
-    candidate = one.runner.candidate
+def _planned(market: Market, limit_ms: float, *, stated: bool) -> Point | None:
+    """The cheapest confirmed fleet at one target; None where there is none."""
+    found = cheapest_fleet(market)
+    if not isinstance(found, Confirmed) or not found.confirmation.reached:
+        return None
+    problem = found.posed.problem
+    main = max(found.solution.allocations, key=lambda one: (allocation_usd_per_month(problem, one), one.pool.key))
+    source = found.posed.pool_set.sources[main.pool.key]
     return Point(
-        latency_ms=min(values),
-        total_usd_per_month=one.total_usd_per_month or 0.0,
-        provider=candidate.instance_type.provider,
-        region=one.runner.region,
-        instance_type=candidate.instance_type.name,
-        purchase=one.runner.purchase,
-        precision=candidate.precision,
-        tensor_parallel=candidate.tensor_parallel,
-        instances=one.instances,
+        latency_ms=limit_ms,
+        total_usd_per_month=found.solution.objective_usd_per_month,
+        provider=source.offer.provider,
+        region=source.offer.region,
+        instance_type=source.offer.instance_type,
+        purchase=main.tariff.paid.value,
+        precision=source.served.candidate.precision,
+        tensor_parallel=source.served.candidate.tensor_parallel,
+        instances=main.instances[-1],
+        groups=len(found.solution.allocations),
+        stated=stated,
     )
 
 
-def _fastest(
-    runners: Sequence[Runner], requirements: Requirements, model: PerformanceModel, target: str
-) -> Fastest | None:  # fmt: skip
+def _cheapest_first(points: list[Point]) -> Iterator[Point]:
+    """Points, the loosest first, without those that a tighter one costs no more than; the stated one stays."""
+    cheapest_tighter: list[Point] = []
+    for point in reversed(points):
+        dearer = cheapest_tighter and cheapest_tighter[-1].total_usd_per_month <= point.total_usd_per_month
+        if not dearer or point.stated:
+            cheapest_tighter.append(point)
+    yield from reversed(cheapest_tighter)
+
+
+def _fastest(rejections: tuple[Rejection, ...], target: str) -> Fastest | None:
     """The physical minimum of all candidates: what a target that nobody keeps is answered with."""
-    name = f"{target}_ms"
-    slo = replace(Slo(), **{name: _IMPOSSIBLE_MS})
-    asked = replace(requirements, workload=replace(requirements.workload, slo=slo))
-    _, rejections = serve([one.candidate for one in runners], asked, model)
-    regions = {(one.candidate.instance_type.provider, one.candidate.instance_type.name): one.region for one in runners}
     floors = [
-        Fastest(
-            latency_ms=rejection.available,
-            provider=rejection.provider,
-            region=regions[rejection.provider, rejection.instance_type],
-            instance_type=rejection.instance_type,
-            precision=rejection.precision,
-            tensor_parallel=rejection.tensor_parallel or 1,
-        )
-        for rejection in rejections
-        if isinstance(rejection.available, float) and rejection.code == f"slo_{target.removesuffix('_p95')}"
+        Fastest(one.available, one.provider, one.instance_type, one.precision, one.tensor_parallel or 1)
+        for one in rejections
+        if isinstance(one.available, float) and one.code == f"slo_{target.removesuffix('_p95')}"
     ]
     return min(floors, key=lambda floor: floor.latency_ms, default=None)

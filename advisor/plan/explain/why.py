@@ -1,49 +1,36 @@
-"""What would have to change for an instance type to win: its price, a latency target, or the load.
+"""What would have to change for an instance type to be part of the cheapest fleet: its price, a target, or the load.
 
-Winning is being the cheapest single instance type. For one that wins already, it is what would make it lose.
+For one that is part of it already, it is what would make it leave. Every fleet is the planner's: of the type alone, and
+of all others without it.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from advisor.candidates import match
+from advisor.candidates import Matches, Rejection
 from advisor.catalog import Catalog
-from advisor.catalog.values import Offer
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.performance.model import PerformanceModel
-from advisor.plan.geography import in_reach
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
-from advisor.plan.explain.outcome import usd_per_hour_for
-from advisor.plan.question import Question, requirements_of
-from advisor.plan.race import (
-    Finish,
-    Runner,
-    cheapest,
-    line_up,
-    rates,
-    run,
-    run_each,
-    size,
-    with_target,
-    without_dominated,
-)
-from advisor.plan.explain.reshape import scaled
 from advisor.plan.explain.turning import Outcomes, first_turn, lost_after
-from advisor.requirements import Requirements
+from advisor.plan.fleet.confirm import Confirmed
+from advisor.plan.fleet.optimise import allocation_usd_per_month
+from advisor.plan.fleet.stage import Posed, solve
+from advisor.plan.fleet.values import Allocation, FleetSolution, HourClass, Pool, Problem
+from advisor.plan.options import rank_rejections
+from advisor.plan.planning import Market, cheapest_fleet
 
-_CENT = 0.01
 _PRICE_PLACES = 4
 _TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
-_STEPS = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0, 16.0)
-_LOAD_STEPS = tuple(2 ** (step / 24) for step in range(1, 97))
-_ROUNDS = 8
+_STEPS = (1.25, 1.6, 2.5, 5.0, 16.0)
+_LOAD_STEPS = tuple(2 ** (step / 2) for step in range(1, 9))
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """The cheapest way to serve the demand with one instance type."""
+    """A fleet in short, by the type that serves most of it."""
 
     provider: str
     instance_type: str
@@ -52,9 +39,12 @@ class Contender:
     precision: str
     tensor_parallel: int
     instances: int
-    usd_per_hour: float | None
-    """Of one instance; None: not known."""
-    total_usd_per_month: float | None
+    """Of that type and way of paying, in the busiest hours."""
+    usd_per_hour: float
+    """Of one of them."""
+    total_usd_per_month: float
+    """Of the whole fleet."""
+    groups: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +52,9 @@ class PriceChange:
     """The price up to which it wins, all else equal."""
 
     usd_per_hour: float
-    today_usd_per_hour: float | None
-    ratio: float | None
-    """To today's price."""
+    today_usd_per_hour: float
+    ratio: float
+    """To today's price: of every way of paying that the fleet uses."""
     instances: int
 
 
@@ -93,10 +83,11 @@ class Why:
     instance_type: str
     region: str | None
     wins: bool
+    """Whether the recommended fleet uses it."""
     contender: Contender | None
-    """The instance type in question; None where it cannot serve the demand."""
+    """The cheapest fleet of that type alone; None where it cannot serve the demand."""
     rival: Contender | None
-    """The cheapest of all others."""
+    """The cheapest fleet without it."""
     price: PriceChange | None
     targets: tuple[TargetChange, ...]
     load: tuple[LoadRange, ...]
@@ -104,57 +95,43 @@ class Why:
     """Where it cannot serve the demand: why not, and what would lift that."""
 
 
-def why(
-    question: Question, catalog: Catalog, model: PerformanceModel, instance_type: str, region: str | None = None
-) -> Why:  # fmt: skip
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A market, and the way to others: under other targets, with what was judged."""
+
+    market: Market
+    matches: Matches
+    too_slow: tuple[Rejection, ...]
+    model: PerformanceModel
+    under: Callable[[Mapping[str, float]], Market]
+    """The market with latency targets set otherwise."""
+
+
+def why(asked: Asked, catalog: Catalog, instance_type: str, region: str | None = None) -> Why:
     """What would have to change for *instance_type* (in *region*) to win, or to lose where it wins.
 
     Raises:
         InputError: the catalog knows no such instance type or region.
     """
     _check_names(catalog, instance_type, region)
-    requirements = requirements_of(question, catalog)
-    matches = in_reach(match(requirements, catalog), question.workload, catalog)
-
-    def is_meant(offer: Offer) -> bool:
-        return offer.instance_type == instance_type and region in (None, offer.region)
-
-    runners = line_up(matches, requirements, catalog, is_meant)
-    mine = rates(runners, requirements, model)
-    rest = line_up(matches, requirements, catalog, lambda offer: not is_meant(offer))
-    others = tuple(one for one in rest if one.usd_per_hour is not None)
-    field = rates(others, requirements, model)
-    finishes, rivals = list(size(mine, requirements)), sorted(size(field, requirements), key=_total)
-    ours, theirs = cheapest(finishes), cheapest(rivals)
-    wins = _ahead(ours, theirs, ties=True)
-    duel = _Duel(
-        requirements, model, runners, others,
-        _of_each_accelerator(rivals), wins,
-    )  # fmt: skip
+    market = asked.market
+    case = _Case(asked, instance_type, region)
+    recommended = cheapest_fleet(market)
+    ours = case.confirmed(market.posed, own=True)
+    found = recommended if isinstance(recommended, Confirmed) else None
+    wins = found is not None and case.uses(found.solution)
+    theirs = case.confirmed(market.posed, own=False) if wins else found
     return Why(
         instance_type=instance_type,
         region=region,
         wins=wins,
-        contender=_contender(ours or min(finishes, key=lambda one: one.instances, default=None)),
-        rival=_contender(theirs),
-        price=_price(finishes, ours, theirs, wins=wins),
-        targets=tuple(_target(duel, name) for name in _TARGETS if _stated(requirements, name) is not None),
-        load=_load(mine, field, requirements, wins=wins),
-        obstacles=() if ours else obstacles_of(requirements, matches, catalog, model, (instance_type, region)),
+        contender=_contender(ours) if ours else None,
+        rival=_contender(theirs) if theirs else None,
+        price=_price(found if wins else ours, theirs, case),
+        targets=tuple(case.target(name, wins=wins) for name in _TARGETS if case.stated(name) is not None),
+        load=case.load(wins=wins) if ours else (),
+        obstacles=() if ours else case.obstacles(catalog),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Duel:
-    """The instance type in question against all others."""
-
-    requirements: Requirements
-    model: PerformanceModel
-    mine: tuple[Runner, ...]
-    others: tuple[Runner, ...]
-    nearest: tuple[Runner, ...]
-    """The cheapest on each accelerator today: mostly it is enough to ask them."""
-    wins: bool
 
 
 def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> None:
@@ -171,142 +148,151 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
         )  # fmt: skip
 
 
-def _total(finish: Finish) -> float:
-    return float("inf") if finish.total_usd_per_month is None else finish.total_usd_per_month
+class _Case:
+    """One instance type against all others."""
+
+    def __init__(self, asked: Asked, instance_type: str, region: str | None) -> None:
+        self._asked, self._type, self._region = asked, instance_type, region
+
+    def is_meant(self, pool: Pool) -> bool:
+        """Whether a pool is of the type, in the region if one is named."""
+        _, region, name = pool.stand.split("/", 2)
+        return name == self._type and self._region in (None, region)
+
+    def uses(self, solution: FleetSolution) -> bool:
+        """Whether a fleet uses the type."""
+        return any(self.is_meant(allocation.pool) for allocation in solution.allocations)
+
+    def confirmed(self, posed: Posed, *, own: bool) -> Confirmed | None:
+        """The cheapest confirmed fleet of the type alone, or of all others."""
+        only = _only(posed, [pool for pool in posed.problem.pools if self.is_meant(pool) == own])
+        if not only.problem.pools:
+            return None
+        market = self._asked.market
+        found = market.confirmer.within(only, market.setting).confirmed()
+        return found if isinstance(found, Confirmed) and found.confirmation.reached else None
+
+    def stated(self, name: str) -> float | None:
+        """A latency target of the workload."""
+        value: float | None = getattr(self._asked.market.workload.slo, name)
+        return value
+
+    def target(self, name: str, *, wins: bool) -> TargetChange:
+        """The nearest looser and the nearest tighter value at which the outcome turns."""
+        stated = self.stated(name) or 0.0
+
+        def turns(factors: Sequence[float]) -> list[bool]:
+            return [self._wins(self._asked.under({name: stated * factor})) != wins for factor in factors]
+
+        _, looser = first_turn(_lazily(turns), _STEPS, refinements=1, parts=4)
+        _, tighter = first_turn(_lazily(turns), tuple(1 / step for step in _STEPS), refinements=1, parts=4)
+        return TargetChange(
+            target=name.removesuffix("_ms"),
+            stated_ms=stated,
+            looser_ms=stated * looser if looser else None,
+            tighter_ms=stated * tighter if tighter else None,
+        )
+
+    def _wins(self, market: Market) -> bool:
+        """Whether the cheapest fleet uses the type, at what replays have shown of each kind of replica."""
+        if not any(self.is_meant(pool) for pool in market.posed.problem.pools):
+            return False
+        found = solve(self._asked.market.confirmer.with_known_headroom(market.posed))
+        return isinstance(found, FleetSolution) and self.uses(found)
+
+    def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
+        """Where on the scale of demand it wins: around today's demand, or the nearest range below and above it."""
+        posed = self._asked.market.confirmer.with_known_headroom(self._asked.market.posed)
+
+        def wins_at(factors: Sequence[float]) -> list[bool]:
+            found = [solve(replace(posed, problem=_scaled(posed.problem, factor))) for factor in factors]
+            return [isinstance(one, FleetSolution) and self.uses(one) for one in found]
+
+        down = tuple(1 / step for step in _LOAD_STEPS)
+        if wins:
+            low, high = (lost_after(wins_at, 1.0, steps) for steps in (down, _LOAD_STEPS))
+            return (LoadRange(low, high),)
+        ranges = [_range(wins_at, steps) for steps in (down, _LOAD_STEPS)]
+        return tuple(one for one in ranges if one is not None)
+
+    def obstacles(self, catalog: Catalog) -> tuple[Obstacle, ...]:
+        """Why no fleet of the type serves the demand."""
+        market = self._asked.market
+        own = _only(market.posed, [pool for pool in market.posed.problem.pools if self.is_meant(pool)])
+        rejections = [
+            *self._asked.matches.rejections,
+            *self._asked.too_slow,
+            *market.posed.pool_set.rejections,
+            *rank_rejections(own),
+        ]
+        return obstacles_of(rejections, market.setting.requirements, catalog, (self._type, self._region))
 
 
-def _ahead(ours: Finish | None, theirs: Finish | None, *, ties: bool) -> bool:
-    """Whether ours is cheaper than theirs; *ties*: or as cheap."""
-    if ours is None:
-        return False
-    return theirs is None or _total(ours) < _total(theirs) or (ties and _total(ours) == _total(theirs))
+def _lazily(turns: Outcomes) -> Outcomes:
+    """One factor after the other, up to the first that turns; those after it are not asked."""
+
+    def asked(factors: Sequence[float]) -> list[bool]:
+        found: list[bool] = []
+        for factor in factors:
+            found.append(any(found) or turns([factor])[0])
+        return found
+
+    return asked
 
 
-def _contender(finish: Finish | None) -> Contender | None:
-    if finish is None:
-        return None
-    runner, candidate = finish.runner, finish.runner.candidate
+def _only(posed: Posed, pools: Sequence[Pool]) -> Posed:
+    return replace(posed, problem=replace(posed.problem, pools=tuple(pools)))
+
+
+def _scaled(problem: Problem, factor: float) -> Problem:
+    """The same hours with so many times as many requests."""
+    hours = tuple(
+        HourClass(hour.hours_per_week, hour.mean_rate * factor, hour.planned_rate * factor, hour.low_rate * factor)
+        for hour in problem.hours
+    )
+    return replace(problem, hours=hours)
+
+
+def _contender(found: Confirmed) -> Contender:
+    main = _main(found.solution.allocations, found.posed.problem)
+    source = found.posed.pool_set.sources[main.pool.key]
     return Contender(
-        provider=candidate.instance_type.provider,
-        instance_type=candidate.instance_type.name,
-        region=runner.region,
-        purchase=runner.purchase,
-        precision=candidate.precision,
-        tensor_parallel=candidate.tensor_parallel,
-        instances=finish.instances,
-        usd_per_hour=runner.usd_per_hour,
-        total_usd_per_month=finish.total_usd_per_month,
+        provider=source.offer.provider,
+        instance_type=source.offer.instance_type,
+        region=source.offer.region,
+        purchase=main.tariff.paid.value,
+        precision=source.served.candidate.precision,
+        tensor_parallel=source.served.candidate.tensor_parallel,
+        instances=main.instances[-1],
+        usd_per_hour=main.tariff.usd_per_hour,
+        total_usd_per_month=found.solution.objective_usd_per_month,
+        groups=len(found.solution.allocations),
     )
 
 
-def _price(mine: Sequence[Finish], ours: Finish | None, theirs: Finish | None, *, wins: bool) -> PriceChange | None:
-    """The price at which the fewest instances that do cost as much as the rival (a cent less, to overtake it)."""
-    if not mine or theirs is None:
+def _main(allocations: Sequence[Allocation], problem: Problem) -> Allocation:
+    return max(allocations, key=lambda one: (allocation_usd_per_month(problem, one), one.pool.key))
+
+
+def _price(fleet: Confirmed | None, theirs: Confirmed | None, case: _Case) -> PriceChange | None:
+    """The price of the type at which a fleet that uses it costs as much as the rival: ``1 + difference ÷ compute``."""
+    if fleet is None or theirs is None:
         return None
-    instances = min(one.instances for one in mine)
-    exact = usd_per_hour_for(_total(theirs) - (0 if wins else _CENT), instances)
-    usd_per_hour = math.floor(exact * 10**_PRICE_PLACES) / 10**_PRICE_PLACES
-    today = ours.runner.usd_per_hour if ours else None
-    return PriceChange(usd_per_hour, today, usd_per_hour / today if today else None, instances)
-
-
-def _stated(requirements: Requirements, name: str) -> float | None:
-    value: float | None = getattr(requirements.workload.slo, name)
-    return value
-
-
-def _target(duel: _Duel, name: str) -> TargetChange:
-    """The nearest looser and the nearest tighter value at which the outcome turns."""
-    stated = _stated(duel.requirements, name) or 0.0
-
-    def at(factor: float) -> Requirements:
-        return with_target(duel.requirements, name, stated * factor)
-
-    looser = _turn(duel, at, _STEPS)
-    tighter = _turn(duel, at, tuple(1 / step for step in _STEPS))
-    return TargetChange(
-        target=name.removesuffix("_ms"),
-        stated_ms=stated,
-        looser_ms=stated * looser if looser else None,
-        tighter_ms=stated * tighter if tighter else None,
-    )
-
-
-def _turn(duel: _Duel, at: Callable[[float], Requirements], steps: Sequence[float]) -> float | None:
-    """The factor nearest to 1 among *steps* (and between them) at which the outcome turns.
-
-    Few rivals are asked first. Where the type is said to win, all are asked; those that beat it there join the few, and
-    the search begins again.
-    """
-    rivals = list(duel.nearest)
-
-    def turns(factors: Sequence[float]) -> list[bool]:
-        return [wins != duel.wins for wins in _wins_at(duel, [at(factor) for factor in factors], rivals)]
-
-    for _ in range(_ROUNDS):
-        same, turned = first_turn(turns, steps)
-        victory = same if duel.wins else turned
-        newcomers = () if victory in (None, 1.0) else _beaten_by(duel, at(victory))
-        if not newcomers:
-            return turned
-        rivals.extend(newcomers)
-    return None
-
-
-def _wins_at(duel: _Duel, cases: Sequence[Requirements], rivals: Sequence[Runner]) -> list[bool]:
-    mine = {id(runner) for runner in duel.mine}
-    outcomes = []
-    for finishes in run_each([*duel.mine, *rivals], cases, duel.model):
-        ours = cheapest([one for one in finishes if id(one.runner) in mine])
-        theirs = cheapest([one for one in finishes if id(one.runner) not in mine])
-        outcomes.append(_ahead(ours, theirs, ties=duel.wins))
-    return outcomes
-
-
-def _beaten_by(duel: _Duel, requirements: Requirements) -> tuple[Runner, ...]:
-    """The cheapest on each accelerator that beat it, of all others."""
-    ours = cheapest(run(duel.mine, requirements, duel.model))
-    field = sorted(run(duel.others, requirements, duel.model), key=_total)
-    return _of_each_accelerator([one for one in field if not _ahead(ours, one, ties=duel.wins)])
-
-
-def _of_each_accelerator(finishes: Sequence[Finish]) -> tuple[Runner, ...]:
-    """The first on each accelerator."""
-    first: dict[str, Runner] = {}
-    for one in finishes:
-        first.setdefault(one.runner.candidate.accelerator.name, one.runner)
-    return tuple(first.values())
-
-
-def _load(
-    mine: Sequence[tuple[Runner, float]],
-    others: Sequence[tuple[Runner, float]],
-    requirements: Requirements,
-    *,
-    wins: bool,
-) -> tuple[LoadRange, ...]:
-    """Where on the scale of demand it wins: around today's demand, or the nearest range below and above it.
-
-    The rate of a replica does not depend on the demand, only the number of instances does, in whole steps.
-    """
-    demand = replace(requirements.demand, profile=None)
-    ours, theirs = without_dominated(mine), without_dominated(others)
-
-    def wins_at(factors: Sequence[float]) -> list[bool]:
-        cases = [replace(requirements, demand=scaled(demand, factor)) for factor in factors]
-        return [_ahead(cheapest(list(size(ours, one))), cheapest(list(size(theirs, one))), ties=wins) for one in cases]
-
-    down = tuple(1 / step for step in _LOAD_STEPS)
-    if wins:
-        low, high = (lost_after(wins_at, 1.0, steps) for steps in (down, _LOAD_STEPS))
-        return (LoadRange(low, high),)
-    ranges = [_range(wins_at, steps) for steps in (down, _LOAD_STEPS)]
-    return tuple(one for one in ranges if one is not None)
+    problem = fleet.posed.problem
+    own = [one for one in fleet.solution.allocations if case.is_meant(one.pool)]
+    compute = math.fsum(allocation_usd_per_month(problem, one) for one in own)
+    if compute <= 0:
+        return None
+    ratio = 1 + (theirs.solution.objective_usd_per_month - fleet.solution.objective_usd_per_month) / compute
+    main = _main(own, problem)
+    today = main.tariff.usd_per_hour
+    usd_per_hour = math.floor(max(ratio, 0.0) * today * 10**_PRICE_PLACES) / 10**_PRICE_PLACES
+    return PriceChange(usd_per_hour, today, usd_per_hour / today, main.instances[-1])
 
 
 def _range(wins_at: Outcomes, steps: Sequence[float]) -> LoadRange | None:
     """The first range of factors from 1 on in which it wins."""
-    _, first = first_turn(wins_at, steps)
+    _, first = first_turn(_lazily(wins_at), steps, refinements=1, parts=4)
     if first is None:
         return None
     last = lost_after(wins_at, first, [step for step in steps if abs(math.log(step)) > abs(math.log(first))])
