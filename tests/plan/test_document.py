@@ -66,7 +66,7 @@ def test_what_a_workload_says_of_places_and_time_is_repeated():
     owned = OwnedCommitment("aws", "us-east-1", "g6.xlarge", 1, dt.date(2027, 5, 31))
     asked = workload(
         users=(("US-east", 0.75), ("DE", 0.25)), residency=("US",), commitments=(owned,), as_of=dt.date(2026, 11, 24),
-        running=(("aws/us-east-1/g6.xlarge", 2),), horizon_days=90.0,
+        running=((("aws/us-east-1/g6.xlarge", "on_demand"), 2),), horizon_days=90.0,
     )  # fmt: skip
 
     told = json.loads(plan_to_json(plan_for(asked, catalog_of(offer()))))["workload"]
