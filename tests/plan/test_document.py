@@ -12,7 +12,7 @@ from advisor.pipeline import plan_for
 from advisor.plan import values
 from advisor.plan.document import SCHEMA_PATH, plan_from_json, plan_to_json, why_not_as_made
 from advisor.plan.fleet import chosen
-from advisor.workload.values import Limits, OwnedCommitment, Scaling, Slo
+from advisor.workload.values import Exclude, Limits, OwnedCommitment, Scaling, Slo
 from builders import catalog_of, offer, workload
 
 SCHEMA = json.loads(SCHEMA_PATH.read_text())
@@ -53,7 +53,9 @@ def test_schema_and_values_have_the_same_fields(name, kind):
     assert set(SCHEMA["$defs"][name]["required"]) >= {one.name for one in fields if one.default is dataclasses.MISSING}
 
 
-@pytest.mark.parametrize(("name", "kind"), [("limits", Limits), ("scaling", Scaling), ("slo", Slo)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("limits", Limits), ("scaling", Scaling), ("slo", Slo), ("exclude", Exclude)]
+)
 def test_a_plan_repeats_everything_that_the_workload_states(name, kind):
     """Each limit, target and choice of scaling stands in the plan under its own name."""
     described = SCHEMA["properties"]["workload"]["properties"][name]
