@@ -4,6 +4,7 @@ Here the names in the workload meet the catalog: an unknown provider, region or 
 line and the nearest known names.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ GENERATING_TASKS = ("llm", "vlm")
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""
 CONTEXT_STEP_TOKENS = 256
+MOST_REQUESTS_PER_SECOND = 10_000.0
+"""Busiest minute that is planned for: more requests than these 600,000 are not replayed one by one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +46,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     check_names(workload, catalog)
     workload = in_scope(workload, catalog)
     _check_generates(workload, model)
+    _check_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
     regions = tuple(
         f"{provider} has none of the regions given, so it is left out"
@@ -127,6 +131,19 @@ def _check_generates(workload: Workload, model: Model) -> None:
             f"{model.name} does not answer token by token (task: {model.task}), so TTFT and TPOT say nothing of it",
             where=workload.where("model"),
             hint="plan a language model; `advisor predict` gives the samples per second of this one",
+        )
+
+
+def _check_rate(workload: Workload, demand: Demand) -> None:
+    """Refuse more requests than a replay can confirm a fleet with."""
+    peak = demand.requests_per_second.peak
+    if peak > MOST_REQUESTS_PER_SECOND:
+        parts = math.ceil(peak / MOST_REQUESTS_PER_SECOND)
+        raise InputError(
+            f"{peak:,.0f} requests/s in the busiest minute are more than the {MOST_REQUESTS_PER_SECOND:,.0f} that a "
+            "fleet is confirmed for",
+            where=workload.where("demand"),
+            hint=f"plan {parts:,} equal parts as workloads of their own, of {peak / parts:,.0f} requests/s each",
         )
 
 

@@ -43,6 +43,8 @@ def rehearse(demand: Demand, most_requests: int = MOST_REQUESTS) -> Rehearsal:
         per_minute = demand.requests_per_second.peak * SECONDS_PER_MINUTE
         minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
         counts = generator.poisson(per_minute, min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1)))
+        if not counts.any():
+            counts[0] = 1
         profile = DemandProfile(MONDAY_SECONDS, counts.astype(np.float64))
         words = f"made up at random (Poisson) at the stated peak for {len(counts)} min"
     else:

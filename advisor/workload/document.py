@@ -50,9 +50,6 @@ _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
 _MAX_NAME_LENGTH = 100
 DEFAULT_HORIZON_DAYS = 30.0
-LOWEST_RATE, HIGHEST_RATE = 1e-6, 1e6
-"""Requests per second that can be planned for: from one in twelve days to 86 billion a day."""
-_MOST_USERS = 1e9
 _ELSEWHERE: Mapping[str, str] = {
     key: level
     for keys, level in (
@@ -205,14 +202,14 @@ def _declared(field: Field) -> DeclaredDemand:
         field.fail(f"demand.declared needs either {_RATE} or {_USERS}", "keep one of them")
     if "think_time" in fields and _USERS not in fields:
         fields["think_time"].fail(f"it goes with {_USERS}", f"take it out, or state {_USERS} in place of {_RATE}")
-    rate = fields[_RATE].number(LOWEST_RATE, maximum=HIGHEST_RATE) if _RATE in fields else None
+    rate = fields[_RATE].number(0, exclusive=True) if _RATE in fields else None
     peak_field = fields.get("peak_requests_per_second")
     return DeclaredDemand(
         requests_per_second=rate,
-        peak_requests_per_second=peak_field.number(rate or LOWEST_RATE, maximum=HIGHEST_RATE) if peak_field else rate,
+        peak_requests_per_second=peak_field.number(rate or 0.0) if peak_field else rate,
         input_tokens=fields["input_tokens"].number(1),
         output_tokens=fields["output_tokens"].number(1),
-        concurrent_users=fields[_USERS].number(1, maximum=_MOST_USERS) if _USERS in fields else None,
+        concurrent_users=fields[_USERS].number(0, exclusive=True) if _USERS in fields else None,
         think_time_seconds=fields["think_time"].duration_ms() / MS_PER_SECOND if "think_time" in fields else None,
     )
 

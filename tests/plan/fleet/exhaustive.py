@@ -191,10 +191,10 @@ def _failures(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
     rates = [usual_rate(problem, pool) for pool in problem.pools]
     instances = [_in_pool(problem, counts, g, h) for g in range(len(problem.pools))]
     whole = sum(rate * count for rate, count in zip(rates, instances, strict=True))
-    if limits.survive is Survive.INSTANCE:
+    if limits.survival is Survive.INSTANCE:
         lost = [rate for rate, count in zip(rates, instances, strict=True) if count]
         yield whole - max(lost, default=0.0) >= planned - SLIGHTLY
-    if limits.survive is Survive.ZONE:
+    if limits.survival is Survive.ZONE:
         yield all(count % limits.zones == 0 for count in instances)
         yield whole * (1 - 1 / limits.zones) >= planned - SLIGHTLY
     if limits.fault_tolerant_ratio < 1:
