@@ -36,6 +36,7 @@ from advisor.performance.stage import (
 )
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, BRIEF_OPTIONS, offers_in
+from advisor.plan.explain.why import Judged
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.stage import Effort, Setting
 from advisor.plan.fleet.standing import running_of, standing_of
@@ -54,6 +55,10 @@ if TYPE_CHECKING:
     from advisor.samples.summary import BusyProfile
 
 CountProgress = Callable[[int], None]
+
+
+EXPLAINED_EFFORT = Effort()
+"""As the plan itself, so that an explanation never contradicts it."""
 
 
 class Scope(StrEnum):
@@ -200,6 +205,22 @@ def answer(
     planned = replace(planned, choice=replace(planned.choice, notes=notes))
     plan = build_plan(requirements, planned, rejections, catalog, model.calibration.version)
     return Answer(plan, requirements, planned.choice.found, served, own.offers)
+
+
+def market_for(question: Question, catalog: Catalog, model: PerformanceModel) -> Judged:
+    """A question written down without answering it: what explanations ask again under other targets."""
+    requirements = requirements_of(question, catalog)
+    standing, _ = standing_of(requirements, catalog)
+    setting = Setting(requirements, catalog, model, standing, EXPLAINED_EFFORT)
+    matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
+    served, too_slow = serve(matches.candidates, requirements, model)
+    return Judged(market_of(setting, requirements, served, matches.offers), matches, tuple(too_slow))
+
+
+def under_targets(question: Question, targets_ms: Mapping[str, float]) -> Question:
+    """The question with latency targets (``tpot_p95_ms``) set otherwise."""
+    workload = question.workload
+    return replace(question, workload=replace(workload, slo=replace(workload.slo, **dict(targets_ms))))
 
 
 def _asked(requirements: Requirements, catalog: Catalog, scope: Scope) -> Asked:

@@ -348,7 +348,12 @@ def checkpoint_words(catalog: Catalog, model: str, precision: str) -> str:
     """Where weights of a precision come from, and how much quality they keep."""
     known, loss = catalog.checkpoint(model, precision), catalog.quality_loss(model, precision)
     where = f"{precision} weights: {known.repository}" if known else f"{precision} weights: quantise them yourself"
+    if known is not None and known.made_while_loading:
+        where = f"{precision} weights: made by the engine while loading"
     if loss is None:
         return f"{where}; quality loss not known"
-    of = "" if loss.of_model else " (of a model of the family)"
-    return f"{where}; keeps {loss.mean_ratio:.1%} of its benchmark scores{of}, {loss.source}, {loss.as_of}"
+    measured = f" (measured on {loss.of_model})" if loss.of_model else ""
+    return (
+        f"{where}; keeps {loss.recovery_ratio:.1%} of its benchmark scores{measured}, "
+        f"{loss.provenance.source}, {loss.provenance.as_of}"
+    )

@@ -1,9 +1,10 @@
 """What a tighter latency target costs: the cheapest confirmed fleets from the loosest target to the fastest machine."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from advisor.candidates import Rejection
+from advisor.plan.explain.why import Under
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.optimise import allocation_usd_per_month
 from advisor.plan.planning import Market, cheapest_fleet
@@ -57,22 +58,16 @@ class Front:
     """Each costs more than the one before and is faster; between two of them the faster one's price holds."""
 
 
-def pareto_front(
-    under: Callable[[Mapping[str, float]], Market],
-    too_slow: Callable[[Mapping[str, float]], tuple[Rejection, ...]],
-    target: str,
-    stated_ms: float | None,
-) -> Front:
+def pareto_front(under: Under, target: str, stated_ms: float | None) -> Front:
     """The front of monthly cost against *target* (one of :data:`TARGETS`).
 
     Args:
-        under: the market with latency targets set otherwise.
-        too_slow: candidates that miss such targets even without other load.
+        under: the question, with latency targets set otherwise.
         target: which one.
         stated_ms: what the workload states of it.
     """
     name = f"{target}_ms"
-    fastest = _fastest(too_slow({name: IMPOSSIBLE_MS}), target)
+    fastest = _fastest(under({name: IMPOSSIBLE_MS}).too_slow, target)
     if fastest is None:
         return Front(target, stated_ms, None, ())
     loosest = max(fastest.latency_ms * LOOSEST, (stated_ms or 0.0) * 2)
@@ -81,7 +76,7 @@ def pareto_front(
     planned = [
         point
         for limit_ms in sorted(grid, reverse=True)
-        if (point := _planned(under({name: limit_ms}), limit_ms, stated=limit_ms == stated_ms)) is not None
+        if (point := _planned(under({name: limit_ms}).market, limit_ms, stated=limit_ms == stated_ms)) is not None
     ]
     return Front(target, stated_ms, fastest, tuple(_cheapest_first(planned)))
 

@@ -12,7 +12,6 @@ from advisor.candidates import Matches, Rejection
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.names import suggestion
-from advisor.performance.model import PerformanceModel
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
 from advisor.plan.explain.turning import Outcomes, first_turn, lost_after
 from advisor.plan.fleet.confirm import Confirmed
@@ -96,26 +95,33 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """A market, and the way to others: under other targets, with what was judged."""
+class Judged:
+    """A market, with what was judged on the way to it."""
 
     market: Market
     matches: Matches
     too_slow: tuple[Rejection, ...]
-    model: PerformanceModel
-    under: Callable[[Mapping[str, float]], Market]
-    """The market with latency targets set otherwise."""
 
 
-def why(asked: Asked, catalog: Catalog, instance_type: str, region: str | None = None) -> Why:
+Under = Callable[[Mapping[str, float]], Judged]
+"""The question with latency targets set otherwise."""
+
+
+def why(under: Under, catalog: Catalog, instance_type: str, region: str | None = None) -> Why:
     """What would have to change for *instance_type* (in *region*) to win, or to lose where it wins.
+
+    Args:
+        under: the question, with latency targets set otherwise.
+        catalog: knows the names.
+        instance_type: the type in question.
+        region: where; any without.
 
     Raises:
         InputError: the catalog knows no such instance type or region.
     """
     _check_names(catalog, instance_type, region)
-    market = asked.market
-    case = _Case(asked, instance_type, region)
+    case = _Case(under, instance_type, region)
+    market = case.judged.market
     recommended = cheapest_fleet(market)
     ours = case.confirmed(market.posed, own=True)
     found = recommended if isinstance(recommended, Confirmed) else None
@@ -151,8 +157,10 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
 class _Case:
     """One instance type against all others."""
 
-    def __init__(self, asked: Asked, instance_type: str, region: str | None) -> None:
-        self._asked, self._type, self._region = asked, instance_type, region
+    def __init__(self, under: Under, instance_type: str, region: str | None) -> None:
+        """Write the question down as it is asked."""
+        self._under, self._type, self._region = under, instance_type, region
+        self.judged = under({})
 
     def is_meant(self, pool: Pool) -> bool:
         """Whether a pool is of the type, in the region if one is named."""
@@ -168,13 +176,13 @@ class _Case:
         only = _only(posed, [pool for pool in posed.problem.pools if self.is_meant(pool) == own])
         if not only.problem.pools:
             return None
-        market = self._asked.market
+        market = self.judged.market
         found = market.confirmer.within(only, market.setting).confirmed()
         return found if isinstance(found, Confirmed) and found.confirmation.reached else None
 
     def stated(self, name: str) -> float | None:
         """A latency target of the workload."""
-        value: float | None = getattr(self._asked.market.workload.slo, name)
+        value: float | None = getattr(self.judged.market.workload.slo, name)
         return value
 
     def target(self, name: str, *, wins: bool) -> TargetChange:
@@ -182,7 +190,7 @@ class _Case:
         stated = self.stated(name) or 0.0
 
         def turns(factors: Sequence[float]) -> list[bool]:
-            return [self._wins(self._asked.under({name: stated * factor})) != wins for factor in factors]
+            return [self._wins(self._under({name: stated * factor}).market) != wins for factor in factors]
 
         _, looser = first_turn(_lazily(turns), _STEPS, refinements=1, parts=4)
         _, tighter = first_turn(_lazily(turns), tuple(1 / step for step in _STEPS), refinements=1, parts=4)
@@ -197,12 +205,12 @@ class _Case:
         """Whether the cheapest fleet uses the type, at what replays have shown of each kind of replica."""
         if not any(self.is_meant(pool) for pool in market.posed.problem.pools):
             return False
-        found = solve(self._asked.market.confirmer.with_known_headroom(market.posed))
+        found = solve(self.judged.market.confirmer.with_known_headroom(market.posed))
         return isinstance(found, FleetSolution) and self.uses(found)
 
     def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
         """Where on the scale of demand it wins: around today's demand, or the nearest range below and above it."""
-        posed = self._asked.market.confirmer.with_known_headroom(self._asked.market.posed)
+        posed = self.judged.market.confirmer.with_known_headroom(self.judged.market.posed)
 
         def wins_at(factors: Sequence[float]) -> list[bool]:
             found = [solve(replace(posed, problem=_scaled(posed.problem, factor))) for factor in factors]
@@ -217,11 +225,11 @@ class _Case:
 
     def obstacles(self, catalog: Catalog) -> tuple[Obstacle, ...]:
         """Why no fleet of the type serves the demand."""
-        market = self._asked.market
+        market = self.judged.market
         own = _only(market.posed, [pool for pool in market.posed.problem.pools if self.is_meant(pool)])
         rejections = [
-            *self._asked.matches.rejections,
-            *self._asked.too_slow,
+            *self.judged.matches.rejections,
+            *self.judged.too_slow,
             *market.posed.pool_set.rejections,
             *rank_rejections(own),
         ]
