@@ -7,8 +7,10 @@ from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
 from advisor.demand.values import Forecast
 from advisor.performance.stage import Served
+from advisor.plan.doubts import doubtful_prices
 from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
 from advisor.plan.fleet.confirm import Confirmed, Confirmer
+from advisor.plan.fleet.describe import planning_day
 from advisor.plan.fleet.hours import Week, week_of
 from advisor.plan.fleet.pools import Supply
 from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose, supply_of
@@ -113,9 +115,11 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     choice = choice_of(found, posed, setting, market.expected)
     options: tuple[Option, ...] = ()
     best: Option | None = None
-    if choice.fleet is not None and choice.found is not None:
+    if choice.fleet is not None and isinstance(found, Confirmed):
         options = options_of(ranking.first(asked.options), every, setting, market.expected, choice.fleet)
-        best = recommended(choice.found, setting, choice.fleet, options)
+        doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(setting)))
+        choice = replace(choice, fleet=replace(choice.fleet, doubtful_prices=doubts))
+        best = recommended(found, setting, choice.fleet, options)
     current, ladder = _against_today(market, choice, asked)
     return Planned(choice, best, options, ladder, current, (*choice.rejections, *ranking.rejections))
 
