@@ -92,7 +92,7 @@ def list_offers(
     if not offers:
         click.echo("note: nothing in the catalog is sold that way", err=True)
     entries = [_offer_entry(catalog, offer) for offer in offers]
-    keys = _OFFER_KEYS
+    keys: tuple[str, ...] = _OFFER_KEYS
     if with_zones:
         entries = [{**entry, **_zone_entry(catalog, offer)} for entry, offer in zip(entries, offers, strict=True)]
         keys += _ZONE_KEYS

@@ -76,7 +76,7 @@ def _zones_by_name(project: Project, what: str, wanted: str) -> _Zones:
     zones: dict[str, set[str]] = {}
     token = ""
     for _ in range(_MOST_PAGES):
-        parameters = {"maxResults": str(_PAGE), "returnPartialSuccess": "true"}
+        parameters = {"maxResults": str(_PAGE)}
         parameters |= ({"filter": wanted} if wanted else {}) | ({"pageToken": token} if token else {})
         address = f"{project.url}/projects/{project.name}/aggregated/{what}"
         page = project.client.get(address, parameters, remedy=_REMEDY)
