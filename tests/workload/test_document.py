@@ -219,6 +219,8 @@ def test_users_stand_in_place_of_a_rate(tmp_path):
         (USERS.replace("40", "0"), "concurrent_users: 0 is out of range"),
         (MINIMAL.replace("200", "0"), "output_tokens: 0 is out of range"),
         (MINIMAL.replace("12", "12, peak_requests_per_second: 3"), "3 is out of range"),
+        (MINIMAL.replace("200", "1e300"), "output_tokens: 1e300 is out of range"),
+        (MINIMAL + f"limits: {{min_replicas: {10**21}}}\n", "a whole number of at least 1 and at most 10,000"),
         (MINIMAL + "limits: {survive: zone}\n", "survive: zone contradicts zones: 1"),
         (MINIMAL + "limits: {survive: instance, max_replicas: 1}\n", "max_replicas 1 contradicts survive: instance"),
         (MINIMAL + "limits: {commitment_years: [2]}\n", "commitment_years[0]: unknown value '2'"),

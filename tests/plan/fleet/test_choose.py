@@ -99,7 +99,17 @@ def test_rates_that_no_replay_confirms_are_refused():
         plan_for(workload(demand=DeclaredDemand(9e3, 25e3, 800, 200)), catalog_of(offer("g6e.xlarge")))
 
     assert caught.value.where.endswith("demand")
-    assert caught.value.hint == "plan 3 equal parts as workloads of their own, of 8,333 requests/s each"
+    assert caught.value.hint == "plan 3 equal workloads of 8,333.33 requests/s each"
+
+
+@pytest.mark.parametrize(("growth", "expected"), [(1e9, "are more than the 10,000"), (-0.999999, "are fewer than")])
+def test_growth_beyond_what_can_be_planned_is_refused(growth, expected):
+    """A hundred years of it leave neither a rate nor a traceback."""
+    with pytest.raises(InputError, match=expected) as caught:
+        plan_for(workload(growth_per_year=growth, horizon_days=36_500.0), catalog_of(offer("g6e.xlarge")))
+
+    assert caught.value.where.endswith("demand.growth_per_year")
+    assert caught.value.hint.startswith("state less growth or a shorter horizon, or ")
 
 
 def test_what_runs_is_told_apart_by_how_it_is_paid_for():
