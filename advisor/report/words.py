@@ -32,6 +32,7 @@ CODE_WORDS = {
     "parallelism": "heads cannot be split so",
     "power_unknown": "power unknown",
     "precision_unsupported": "precision not served there",
+    "engine_excluded": "engine left out by the workload",
     "prediction_abstained": "outside what can be predicted",
     "preview": "preview only",
     "price_unknown": "price unknown",
