@@ -41,10 +41,22 @@ def replay(
         groups: the fleet.
         requests: at least one, in the order of arrival.
         slo: each target that is given has to be kept by a request, by itself.
-        routes: groups by prompt length; every prompt to every group, by their weights, without.
+        routes: groups by place and prompt length; every request to every group, by their weights, without.
         seed: of the spot interruptions.
         progress: called with the number of requests served so far.
     """
+    return result_of(groups, requests, slo, simulate(groups, requests, routes=routes, seed=seed, progress=progress))
+
+
+def simulate(
+    groups: Sequence[ReplayGroup],
+    requests: Requests,
+    *,
+    routes: Sequence[Route] = (),
+    seed: int = 0,
+    progress: CountProgress | None = None,
+) -> Served:
+    """What became of each request; see :func:`replay`."""
     start = float(requests.seconds[0])
     window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
     sessions = [one for index, group in enumerate(groups) for one in sessions_of(index, group, window, seed)]
@@ -52,7 +64,7 @@ def replay(
     fleet = _Fleet(groups, sessions, requests, routes)
     fleet.route()
     fleet.serve(progress)
-    return result_of(groups, requests, slo, fleet.report(), window)
+    return fleet.report(window)
 
 
 class _Fleet:
@@ -68,6 +80,7 @@ class _Fleet:
         count = requests.seconds.size
         self._ttft, self._decode = np.full(count, np.nan), np.full(count, np.nan)
         self._group = np.full(count, NOWHERE, dtype=np.int32)
+        self._cut = np.zeros(count, dtype=np.bool_)
         self._members: list[list[Indices]] = [[] for _ in sessions]
         self._preemptions = [0 for _ in groups]
         self._busy: dict[tuple[int, tuple[int, int]], float] = {}
@@ -134,11 +147,22 @@ class _Fleet:
         if kept.size < members.size:
             lost = members[~done]
             self._arrival[lost] = session.end
+            self._cut[lost] = True
             self._send(lost, session.end)
         return int(kept.size)
 
-    def report(self) -> Served:
+    def report(self, window: Window) -> Served:
         """What came of each request and of each group."""
-        network = self._requests.network_ms
-        ttft = self._ttft if network is None else self._ttft + network / MS_PER_SECOND
-        return Served(Outcome(ttft, self._decode, self._group), self._sessions, self._preemptions, self._busy)
+        outcome = Outcome(self._ttft + self._network_s(), self._decode, self._group, self._cut)
+        return Served(outcome, self._sessions, self._preemptions, self._busy, window)
+
+    def _network_s(self) -> Floats:
+        """Round trip between the place of each request and the group that answers it."""
+        found = np.zeros(self._group.size)
+        places = self._requests.places
+        for index, group in enumerate(self._groups):
+            if group.network_ms:
+                here = self._group == index
+                of_place = np.array(group.network_ms) / MS_PER_SECOND
+                found[here] = of_place[0] if places is None else of_place[places[here]]
+        return found
