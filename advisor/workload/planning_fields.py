@@ -57,7 +57,7 @@ def _check_replicas(limits: Limits, fields: Mapping[str, Field]) -> None:
             f"max_replicas {limits.max_replicas} contradicts zones {limits.zones}: each zone needs a replica",
             "raise max_replicas or lower zones",
         )
-    if limits.survive is Survive.ZONE and limits.zones == 1:
+    if limits.survival is Survive.ZONE and limits.zones == 1:
         fields["survive"].fail("with one zone nothing survives its loss", "give zones: 2 or more")
 
 

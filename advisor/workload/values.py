@@ -67,7 +67,8 @@ class Limits:
     max_usd_per_month: float | None = None
     memory_utilization: float = 0.90
     """Share of an accelerator's memory that the engine may use."""
-    survive: Survive = Survive.NOTHING
+    survive: Survive | None = None
+    """None: follows from the replicas and zones asked for, see :attr:`survival`."""
     fault_tolerant_ratio: float = 0.0
     """Share of the requests that may wait or be sent again when spot capacity is withdrawn."""
     max_regions: int | None = None
@@ -85,6 +86,32 @@ class Limits:
     max_kg_co2e_per_month: float | None = None
     max_kw: float | None = None
     """Electrical power of the accelerators in use, at their limit."""
+    on_demand_base_ratio: float = 0.0
+    """Share of the planned load that is never served on spot."""
+    simplicity: float = 0.05
+    """Share above the cheapest cost that a fleet of fewer backends may cost and still be recommended."""
+    commitment_years: tuple[int, ...] = (1,)
+    """Terms of commitments that may be entered, in years."""
+    commit_without_history: bool = False
+    """Whether commitments may rest on declared demand, or on less than two weeks of history."""
+
+    @property
+    def survival(self) -> Survive:
+        """What may fail: as stated; else one instance where several replicas or zones are asked for, or nothing."""
+        if self.survive is not None:
+            return self.survive
+        return Survive.INSTANCE if self.min_replicas >= 2 or self.zones >= 2 else Survive.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Exclude:
+    """Names that a plan must not use; an empty tuple excludes nothing."""
+
+    providers: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    accelerators: tuple[str, ...] = ()
+    instance_types: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +150,16 @@ class Scaling:
 class DeclaredDemand:
     """Demand given as numbers."""
 
-    requests_per_second: float
-    peak_requests_per_second: float
-    """Rate of the busiest minute."""
+    requests_per_second: float | None
+    """Mean rate; None where ``concurrent_users`` is stated and the rate follows from it."""
+    peak_requests_per_second: float | None
+    """Rate of the busiest minute; None: the mean rate."""
     input_tokens: float
     output_tokens: float
+    concurrent_users: float | None = None
+    """Users with one request each, in place of a rate."""
+    think_time_seconds: float | None = None
+    """Time from an answer to the user's next request; None: 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +245,15 @@ class Workload:
     """Models of services that sell tokens, to compare the fleet with: anthropic/claude-haiku-4-5."""
     running: tuple[tuple[str, int], ...] = ()
     """Fleet of a previous plan, which a new one has to pay for leaving: provider/region/type and instances."""
+    accelerators: tuple[str, ...] = ()
+    """Accelerators to plan with; empty: any."""
+    instance_types: tuple[str, ...] = ()
+    """Instance types to plan with; empty: any."""
+    engines: tuple[str, ...] = ()
+    """Serving engines to plan with; empty: any."""
+    exclude: Exclude = Exclude()
+    listed_only: bool = False
+    """Whether only prices that are listed and recent may be used."""
 
     @property
     def model_reference(self) -> str:

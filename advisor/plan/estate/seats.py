@@ -59,9 +59,9 @@ class Seating:
 def copies_of(workload: Workload) -> tuple[int, int]:
     """Copies in all, and those that still have to carry everything when something fails."""
     limits = workload.limits
-    copies = max(limits.min_replicas, limits.zones, 1 if limits.survive is Survive.NOTHING else 2)
+    copies = max(limits.min_replicas, limits.zones, 1 if limits.survival is Survive.NOTHING else 2)
     lost = {Survive.NOTHING: 0, Survive.INSTANCE: 1, Survive.ZONE: math.ceil(copies / max(limits.zones, 1))}
-    return copies, copies - lost[limits.survive]
+    return copies, copies - lost[limits.survival]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

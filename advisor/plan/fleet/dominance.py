@@ -203,6 +203,6 @@ def _keeps_limits(items: _Items, others: _Items, count: Floats, limits: Limits) 
         fine &= others.types == items.types[:, None]
     if limits.max_changed_instances is not None:
         fine &= count == 1
-    if limits.survive is not Survive.NOTHING:
+    if limits.survival is not Survive.NOTHING:
         fine &= (count == 1) | (_replacements(others.rates, items.rates).T == 1)
     return fine

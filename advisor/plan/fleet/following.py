@@ -133,7 +133,7 @@ def _usd_per_month(problem: Problem, one: Allocation) -> float:
 def _has_spare(problem: Problem, moving: list[Allocation]) -> bool:
     """Whether instances stand by for others that may fail: they have to in every hour."""
     on_spot = any(one.tariff.paid is Paid.SPOT for one in moving)
-    return problem.limits.survive is not Survive.NOTHING or on_spot
+    return problem.limits.survival is not Survive.NOTHING or on_spot
 
 
 def _least_ratio(problem: Problem, moving: list[Allocation], steady: list[Allocation]) -> float:

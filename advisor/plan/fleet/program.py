@@ -107,7 +107,7 @@ class FleetProgram(Draft):
             self._at_least(Constraint.ZONES, self._each_instance(h, lambda _: 1.0), self.problem.limits.zones, "zones")
 
     def _survive(self) -> None:
-        match self.problem.limits.survive:
+        match self.problem.limits.survival:
             case Survive.NOTHING:
                 return
             case Survive.INSTANCE:
