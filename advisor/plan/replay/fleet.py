@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
 from advisor.plan.replay.engine import serve
-from advisor.plan.replay.result import Served, result_of
+from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
 from advisor.plan.replay.sessions import Session, Window, sessions_of
-from advisor.plan.replay.values import Outcome, ReplayGroup, ReplayResult, Route
+from advisor.plan.replay.values import Outcome, Patience, ReplayGroup, ReplayResult, Route
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import Slo
 
@@ -55,15 +55,19 @@ def simulate(
     routes: Sequence[Route] = (),
     seed: int = 0,
     progress: CountProgress | None = None,
+    patience: Patience | None = None,
 ) -> Served:
-    """What became of each request; see :func:`replay`."""
+    """What became of each request; see :func:`replay`.
+
+    With a patience the rest is left out as soon as more requests are late than it allows.
+    """
     start = float(requests.seconds[0])
     window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
     sessions = [one for index, group in enumerate(groups) for one in sessions_of(index, group, window, seed)]
     sessions.sort(key=lambda one: one.end)
     fleet = _Fleet(groups, sessions, requests, routes)
     fleet.route()
-    fleet.serve(progress)
+    fleet.serve(progress, patience)
     return fleet.report(window)
 
 
@@ -116,15 +120,30 @@ class _Fleet:
         for session, part in zip(used.tolist(), np.split(requests[order], first[1:]), strict=True):
             self._members[session].append(part)
 
-    def serve(self, progress: CountProgress | None) -> None:
+    def serve(self, progress: CountProgress | None, patience: Patience | None = None) -> None:
         """Simulate the sessions, those that end first before the others."""
-        served = 0
+        served, late = 0, 0
         for index, session in enumerate(self._sessions):
             parts, self._members[index] = self._members[index], []
             if parts:
                 served += self._serve(session, np.concatenate(parts))
             if progress:
                 progress(served)
+            if patience and parts:
+                late += self._late(np.concatenate(parts), patience.slo)
+                if late > patience.most_late:
+                    return
+
+    def _late(self, members: Indices, slo: Slo) -> int:
+        """Requests among these that are answered and late, without those that an interruption cut off."""
+        here = members[(self._group[members] != NOWHERE) & ~self._cut[members]]
+        requests = self._requests
+        places = None if requests.places is None else requests.places[here]
+        part = Requests(requests.seconds[here], requests.input_tokens[here], requests.output_tokens[here], places)
+        group = self._group[here]
+        ttft = self._ttft[here] + self._network_s(group, places)
+        kept = within(Outcome(ttft, self._decode[here], group, self._cut[here]), part, slo)
+        return int(np.count_nonzero(~kept))
 
     def _serve(self, session: Session, members: Indices) -> int:
         """One session; how many of its requests it answered."""
@@ -153,16 +172,16 @@ class _Fleet:
 
     def report(self, window: Window) -> Served:
         """What came of each request and of each group."""
-        outcome = Outcome(self._ttft + self._network_s(), self._decode, self._group, self._cut)
+        ttft = self._ttft + self._network_s(self._group, self._requests.places)
+        outcome = Outcome(ttft, self._decode, self._group, self._cut)
         return Served(outcome, self._sessions, self._preemptions, self._busy, window)
 
-    def _network_s(self) -> Floats:
+    def _network_s(self, groups: npt.NDArray[np.int32], places: npt.NDArray[np.int32] | None) -> Floats:
         """Round trip between the place of each request and the group that answers it."""
-        found = np.zeros(self._group.size)
-        places = self._requests.places
+        found = np.zeros(groups.size)
         for index, group in enumerate(self._groups):
             if group.network_ms:
-                here = self._group == index
+                here = groups == index
                 of_place = np.array(group.network_ms) / MS_PER_SECOND
                 found[here] = of_place[0] if places is None else of_place[places[here]]
         return found

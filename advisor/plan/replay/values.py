@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.performance.steps import StepTimes
+from advisor.workload.values import Slo
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,6 +57,14 @@ class Route:
     """By group; groups that are left out get none of these requests."""
     place: int = 0
     """Index of the place; each has routes of the same lengths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many late requests are enough to know that a fleet fails."""
+
+    slo: Slo
+    most_late: float
 
 
 @dataclass(frozen=True, slots=True)
