@@ -140,7 +140,7 @@ class Confirmation:
     busiest_within_slo_ratio: float | None = None
     """Of the busiest stretch; None, here and below: the plan is of a version that did not look."""
     without_one_within_slo_ratio: float | None = None
-    """Least share in the busiest stretch while one machine is gone, each in turn; None where none has to survive that."""
+    """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,6 @@ TOLERANCE = 1.02
 """Width of a bracket at which the bisection stops."""
 EXACT = 1.0005
 """The same where no number of instances lies between its ends."""
-MOST_ROUNDS = 8
-"""Optima with more and more brackets known that are replayed."""
 
 Kind = tuple[str, str, str, str, int, int]
 
@@ -130,7 +128,7 @@ class Confirmer:
         best: Confirmed | None = None
         closest: Confirmed | None = None
         tested: list[Kind] = []
-        for _ in range(MOST_ROUNDS):
+        while True:
             least = {kind: one.least for kind, one in self._brackets.items()}
             bound = self._optimum(self._posed, least, seconds)
             if isinstance(bound, Infeasible):
@@ -142,11 +140,10 @@ class Confirmer:
             closest = _closer(closest, bound)
             kinds = self._not_known(bound)[: self._effort.kinds_tried - len(tested)]
             if not kinds:
-                break
+                return self._raised_together(bound, best, closest, seconds)
             tested += kinds
             for kind in kinds:
                 best = _cheaper(best, self._bracketed(kind, best, seconds))
-        return self._raised_together(bound, best, closest, seconds)
 
     def _not_known(self, failed: Confirmed) -> list[Kind]:
         """Kinds that are late in a fleet and not known by themselves yet."""
@@ -155,7 +152,7 @@ class Confirmer:
         return [one for one in late if one not in self._brackets]
 
     def _bracketed(self, kind: Kind, best: Confirmed | None, seconds: float) -> Confirmed | Infeasible:
-        """Find the bracket of a kind by its cheapest pool at the planned load, as far as that is cheaper than the best."""
+        """Find the bracket of a kind by its cheapest pool at the planned load, below the cost of the best fleet."""
         problem = self._posed.problem
         pools = [pool for pool in problem.pools if self._kind(pool.key) == kind]
         first = min(pools, key=lambda pool: cheapest_alone(replace(problem, pools=(pool,))))
@@ -165,7 +162,7 @@ class Confirmer:
         return found
 
     def _raised_together(
-        self, bound: Confirmed, best: Confirmed | None, closest: Confirmed | None, seconds: float
+        self, bound: Confirmed, best: Confirmed | None, closest: Confirmed, seconds: float
     ) -> Confirmed:
         """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection."""
         seen = {self._kind(one.pool.key) for one in bound.solution.allocations} | self._brackets.keys()
@@ -176,7 +173,7 @@ class Confirmer:
         best = _cheaper(best, found)
         if isinstance(found, Confirmed):
             closest = _closer(closest, found)
-        return _bounded(best or closest or bound, bound)
+        return _bounded(best or closest, bound)
 
     def _bisected(
         self,

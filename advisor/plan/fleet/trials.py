@@ -112,7 +112,7 @@ class Trials:
         """Without each machine first, which most fleets that fail do; then whole, unless it is clear that it fails."""
         without_one, late = None, set[int]()
         if posed.problem.limits.survival is Survive.INSTANCE:
-            without_one, late = self._without_one(groups, routes, whole)
+            without_one, late = self._without_one(groups, routes, whole=whole)
             if without_one < self.wanted and not whole:
                 return Trial(0, without_one, without_one, without_one, None, None, tuple(sorted(late)), reached=False)
         requests, busiest = self._requests, self.rehearsal.busiest
@@ -147,7 +147,7 @@ class Trials:
         return Patience(self._slo, (1 - self.wanted) * requests.seconds.size) if one_target else None
 
     def _without_one(
-        self, groups: list[ReplayGroup], routes: tuple[Route, ...], whole: bool
+        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, whole: bool
     ) -> tuple[float, set[int]]:  # fmt: skip
         """Least share within the targets when one machine of each target in turn is gone, and the groups late then."""
         busiest = self.rehearsal.busiest
@@ -253,14 +253,14 @@ def _routes(posed: Posed, solution: FleetSolution) -> Iterator[Route]:
     """Where the requests of each place and bucket go: the weights that the generated code writes."""
     of_target, target_of = weights(posed.problem, solution), targets(solution)
     parts = {
-        name_of(one): (of_target[target_of[one.pool.key]], group_weight)
-        for one, group_weight in zip(solution.allocations, _parts_of_targets(solution, target_of), strict=True)
-        if target_of[one.pool.key] in of_target
+        name_of(one): (of_target[target_of[one.pool.key]], part)
+        for one, part in zip(solution.allocations, _parts_of_targets(solution, target_of), strict=True)
     }
     edges = (*posed.bucket_edges[:-1], math.inf)
     for place in range(len(posed.problem.place_shares)):
         for bucket, longest in enumerate(edges):
-            yield Route(longest, {name: float(share[place, bucket]) * part for name, (share, part) in parts.items()}, place)
+            shares = {name: float(share[place, bucket]) * part for name, (share, part) in parts.items()}
+            yield Route(longest, shares, place)
 
 
 def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> Iterator[float]:
