@@ -12,6 +12,7 @@ from advisor.catalog.partitions import Partition, read_partitions
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.planning_tables import PlanningTables
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Quality
+from advisor.catalog.zones import Zones, ZoneSupply, read_zones, supply_of
 from advisor.errors import InputError
 from advisor.names import architecture_key, normalised, suggestion
 
@@ -107,6 +108,13 @@ class Catalog(PlanningTables):
         """Commitments that can be bought: discounts that are known to have changed since are no offer."""
         return tuple(each for each in self.commitments(offer) if each.provenance.quality is not Quality.STALE)
 
+    def zones(self, provider: str, region: str, instance_type: str) -> ZoneSupply:
+        """Availability zones that sell a type in a region; those of the region, unverified, where that is unknown."""
+        place, known = (provider, region, instance_type), self._zone_supplies
+        if place not in known:
+            known[place] = supply_of(self._zone_table, *place)
+        return known[place]
+
     def with_offers(self, offers: Iterable[Offer]) -> "Catalog":
         """The same facts with other offers."""
         other = copy.copy(self)
@@ -179,6 +187,15 @@ class Catalog(PlanningTables):
     def _price_dates(self) -> frozenset[str]:
         prices = (price for offer in self.offers for price in (offer.on_demand, offer.spot))
         return frozenset(price.provenance.as_of for price in prices if price is not None)
+
+    @cached_property
+    def _zone_table(self) -> Zones:
+        return read_zones(self.directory / "zones.csv", self._sources)
+
+    @cached_property
+    def _zone_supplies(self) -> dict[readers.Place, ZoneSupply]:
+        """Supplies asked for so far."""
+        return {}
 
     @cached_property
     def _partitions(self) -> Mapping[str, tuple[Partition, ...]]:

@@ -144,6 +144,7 @@ def test_every_offer_has_a_machine_and_a_region():
         ("managed.csv", ["provider", "instance_type", "region"]),
         ("service_prices.csv", ["provider", "item", "region"]),
         ("partitions.csv", ["accelerator", "profile"]),
+        ("zones.csv", ["provider", "region", "instance_types"]),
         ("token_prices.csv", ["model", "provider", "api_model"]),
         *((f"prices/{provider}.csv", ["instance_type", "region"]) for provider in CATALOG.providers),
     ],
