@@ -92,11 +92,13 @@ class Confirmer:
     def within(self, posed: Posed, setting: Setting) -> "Confirmer":
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
         other = copy.copy(self)
-        other._posed = posed
-        other._effort = setting.effort
-        other._precisions = setting.requirements.workload.precisions
-        other._sources = self._sources | posed.pool_set.sources
-        other._brackets = {kind: one for kind, one in self._brackets.items() if one.least == one.held}
+        other.__dict__ |= {
+            "_posed": posed,
+            "_effort": setting.effort,
+            "_precisions": setting.requirements.workload.precisions,
+            "_sources": {**self._sources, **posed.pool_set.sources},
+            "_brackets": {kind: one for kind, one in self._brackets.items() if one.least == one.held},
+        }
         return other
 
     def with_known_headroom(self, posed: Posed) -> Posed:
