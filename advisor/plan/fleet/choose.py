@@ -13,6 +13,7 @@ from advisor.cost.services import StandingCharge, standing_charges
 from advisor.cost.transfer import egress_gb, request_gb
 from advisor.demand.forecast import flat_forecast, forecast
 from advisor.demand.values import Forecast
+from advisor.errors import InputError
 from advisor.performance.stage import Served
 from advisor.plan.fleet.chosen import (
     Conflict,
@@ -84,12 +85,25 @@ def choose_fleet(
 
 
 def forecast_of(requirements: Requirements) -> Forecast:
-    """What to expect of the demand; flat where only numbers were stated."""
+    """What to expect of the demand; flat where only numbers were stated.
+
+    Raises:
+        InputError: no request is to be expected.
+    """
     workload, demand = requirements.workload, requirements.demand
     if demand.profile is None:
         rate = demand.requests_per_second
-        return flat_forecast(rate.mean, rate.peak, horizon_days=workload.horizon_days)
-    return forecast(demand.profile, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year)
+        return flat_forecast(
+            rate.mean, rate.peak, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year
+        )
+    expected = forecast(demand.profile, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year)
+    if not expected.mean.any():
+        minutes = demand.profile.requests_per_minute.size
+        raise InputError(
+            f"the demand has 0 requests in its {minutes:,} minutes, the first and last of which do not count",
+            hint="give a longer trace, or state demand.declared",
+        )
+    return expected
 
 
 def _fleet(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
