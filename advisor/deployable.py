@@ -127,7 +127,7 @@ def _too_many_replicas(setup: Setup, catalog: Catalog) -> Shortfall | None:
     for subject in (setup.engine, _target(setup, catalog)):
         most = catalog.deployment.limits.get((subject, "replicas_per_machine"))
         if most is not None and replicas > float(most.value):
-            reason = f"{replicas} replicas on one machine: {most.notes}"
+            reason = f"{replicas} {most.notes}"
             return Shortfall(NOT_GENERATED, "replicas", replicas, float(most.value), reason)
     return None
 
@@ -159,7 +159,7 @@ def _without_image(setup: Setup, catalog: Catalog) -> Shortfall | None:
 def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
     """The host holds the engine, what loading and compiling take of the checkpoint, and files that lie in memory."""
     facts = catalog.deployment
-    most = facts.number(_target(setup, catalog), "most_memory_gib")
+    most = facts.number(_family(setup, catalog), "most_memory_gib")
     if most is not None:
         needed = float(math.ceil(setup.checkpoint_gib * CHECKPOINT_MARGIN) + _CONTAINER_ENGINE_GIB)
         reason = f"weights lie in memory beside the engine, {needed:.0f} GiB, and a container has {most:.0f} GiB"
@@ -205,3 +205,8 @@ def _managed(setup: Setup, catalog: Catalog) -> Shortfall | None:
 def _target(setup: Setup, catalog: Catalog) -> str:
     support = catalog.deployment.support(setup.provider, setup.instance_type)
     return "" if support is None else support.target
+
+
+def _family(setup: Setup, catalog: Catalog) -> str:
+    support = catalog.deployment.support(setup.provider, setup.instance_type)
+    return "" if support is None else support.family
