@@ -29,7 +29,7 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
         engine=engine,
         checkpoint_gib=checkpoint_gib(serves),
     )
-    found = deployable(setup, serves.purchase, load_catalog())
+    found = deployable(setup, serves.purchase, serves.region, load_catalog())
     if found is not None:
         raise NotDeployable(f"{serves.instance_type}: {found.reason}", hint=HINT)
 

@@ -81,7 +81,7 @@ def _price_all(
     workload = requirements.workload
     for offer in offers:
         for purchase in workload.purchase:
-            refused = purchase_shortfall(served.candidate.setup, purchase.value, catalog)
+            refused = purchase_shortfall(served.candidate.setup, purchase.value, offer.region, catalog)
             if refused is not None and (purchase is not Purchase.MANAGED or offer.managed is not None):
                 yield reject_candidate(served.candidate, refused, offer.region)
                 continue

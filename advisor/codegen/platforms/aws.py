@@ -32,7 +32,7 @@ _INF_SPOT = Quota("L-B5D1601B", "All Inf Spot Instance Requests")
 _TRN = Quota("L-2C3B7624", "Running On-Demand Trn instances")
 _TRN_SPOT = Quota("L-6B0D517C", "All Trn Spot Instance Requests")
 
-_FAMILIES = {
+FAMILIES = {
     "g": Family(Runtime.CUDA, 1, _G, _G_SPOT),
     "p5": Family(Runtime.CUDA, 1, _P, _P5_SPOT),
     "p": Family(Runtime.CUDA, 1, _P, _P_SPOT),
@@ -57,7 +57,7 @@ def platform_of(serves: Serves) -> Platform:
     named = _INSTANCE_TYPE.fullmatch(serves.instance_type)
     if named is None:
         raise InputError(f"{serves.instance_type!r} is no EC2 instance type", hint="expected something like g6.xlarge")
-    family = _FAMILIES[family_of(serves.provider, serves.instance_type)]
+    family = FAMILIES[family_of(serves.provider, serves.instance_type)]
     arm = _ARM_FAMILY.fullmatch(named["family"]) is not None
     architecture = "arm64" if arm else "x86_64"
     return Platform(

@@ -22,7 +22,7 @@ class Family:
     runtime: Runtime = Runtime.CUDA
 
 
-_FAMILIES = {
+FAMILIES = {
     "NCASv3_T4": Family("Standard NCASv3_T4 Family"),
     "NCADSA100v4": Family("StandardNCADSA100v4Family"),
     "NCadsH100v5": Family("StandardNCadsH100v5Family"),
@@ -54,7 +54,7 @@ def platform_of(serves: Serves) -> Platform:
             f"{serves.instance_type!r} is no accelerated Azure size",
             hint="expected something like Standard_NC4as_T4_v3",
         )
-    family = _FAMILIES[family_of(serves.provider, serves.instance_type)]
+    family = FAMILIES[family_of(serves.provider, serves.instance_type)]
     return Platform(
         runtime=family.runtime,
         cpu_architecture="x86_64",

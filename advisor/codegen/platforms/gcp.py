@@ -36,7 +36,7 @@ class Family:
     """Else only as spot or from a reservation."""
 
 
-_FAMILIES = {
+FAMILIES = {
     "g2-standard": Family("nvidia-l4", "NVIDIA_L4_GPUS"),
     "g4-standard": Family("nvidia-rtx-pro-6000", "GPUS_PER_GPU_FAMILY", _HYPERDISK),
     "a2-highgpu": Family("nvidia-tesla-a100", "NVIDIA_A100_GPUS"),
@@ -79,7 +79,7 @@ def machine_of(instance_type: str) -> Machine:
     named = _MACHINE_TYPE.fullmatch(instance_type)
     if named is None:
         raise InputError(f"{instance_type!r} is no machine type", hint="expected something like g2-standard-4")
-    family = _FAMILIES[family_of("gcp", instance_type)]
+    family = FAMILIES[family_of("gcp", instance_type)]
     return Machine(instance_type.partition("+")[0], family, int(named["count"] or 0))
 
 
