@@ -46,6 +46,7 @@ def generate(
 
     Raises:
         InputError: nothing that this program writes can serve the plan as it is wanted; the message says why.
+        NotDeployable: no generated code can start what is planned.
         UnsoundCode: the code does not pass its own check.
     """
     wanted = wanted or Wanted()
@@ -67,7 +68,7 @@ def generate(
         roots=("",) if len(rendered) == 1 else tuple(sorted(rendered)),
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
-        warnings=(*choice.warnings, *_engine_warnings(choice, wanted), *unknown),
+        warnings=(*_engine_warnings(choice, wanted), *unknown),
     )
 
 

@@ -62,6 +62,11 @@ class Wanted:
     image: str = ""
     """Container image in place of the default one."""
 
+    @property
+    def is_as_planned(self) -> bool:
+        """Whether target, engine and image are those of the plan."""
+        return not (self.target or self.engine or self.image)
+
 
 class Serves(Protocol):
     """How one instance serves: what an :class:`~advisor.plan.values.Option` and a ``FleetGroup`` have in common."""

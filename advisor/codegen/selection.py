@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from advisor.codegen.model import Serves, Wanted
-from advisor.codegen.summary import usd
 from advisor.codegen.timetable import HOURS_PER_WEEK
-from advisor.errors import AdvisorError, InputError
+from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.fleet.values import Paid
@@ -41,45 +40,62 @@ class Choice:
     members: tuple[Member, ...]
     option: Option | None = None
     """The single type that it is; None: the fleet of the plan."""
-    warnings: tuple[str, ...] = ()
-    """Why it is not the recommended one, for stderr; empty when it is, or when the user named it."""
 
 
-def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], str]) -> Choice:
-    """The single type that is wanted; without one the fleet, or else the cheapest single type without an obstacle.
+def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError | None]) -> Choice:
+    """The single type that is wanted; without one the fleet. No other is taken where it cannot be generated.
 
     Args:
         plan: what was planned.
         wanted: what the user asks for.
-        obstacle: why no code can be generated for a choice; empty when it can.
+        obstacle: why no code can be generated for a choice; None when it can.
 
     Raises:
-        InputError: there is no such option, or none that code can be generated for.
+        InputError: there is no such option, or none that code can be generated for as the user asks.
+        NotDeployable: no generated code can start it.
     """
     if wanted.rank is not None:
-        return _single(_with_rank(plan, wanted.rank))
-    first = of_fleet(plan.fleet) if plan.fleet is not None else _recommended(plan)
-    reason = obstacle(first)
-    if not reason:
-        return first
-    for option in sorted(plan.options, key=lambda one: (one.cost.total_usd_per_month, one.rank)):
-        other = _single(option)
-        if not obstacle(other):
-            return Choice(other.members, option, (_warning(plan, first, option, reason),))
-    raise InputError(f"nothing of the plan can be generated; the recommended: {reason}", hint=_PLAN_HINT)
+        choice = _single(_with_rank(plan, wanted.rank))
+    else:
+        choice = of_fleet(plan.fleet) if plan.fleet is not None else _recommended(plan)
+    error = obstacle(choice)
+    if not error:
+        return choice
+    if wanted.is_as_planned:
+        raise _not_deployable(plan, choice, error) from error
+    raise error
 
 
-def reason_against(check: Callable[[Choice], object]) -> Callable[[Choice], str]:
-    """What *check* raises for a choice, in words; empty when it raises nothing."""
+def reason_against(check: Callable[[Choice], object]) -> Callable[[Choice], AdvisorError | None]:
+    """What *check* raises for a choice; None when it raises nothing."""
 
-    def reason(choice: Choice) -> str:
+    def reason(choice: Choice) -> AdvisorError | None:
         try:
             check(choice)
         except AdvisorError as error:
-            return error.message
-        return ""
+            return error
+        return None
 
     return reason
+
+
+def _not_deployable(plan: Plan, choice: Choice, error: AdvisorError) -> NotDeployable:
+    """The refusal of what is planned: what it is, why, and which other options there are."""
+    what = "the fleet" if choice.option is None else f"option {choice.option.rank}"
+    others = [option.rank for option in plan.options if choice.option is None or option.rank != choice.option.rank]
+    hint = error.hint or _PLAN_HINT
+    if others:
+        how = "options" if "--option" in hint else "--option RANK takes another of its options"
+        hint = f"{hint}; {how}: {_ranks(others)}"
+    return NotDeployable(
+        f"{what} of the plan cannot be generated, {'; '.join(named(one) for one in choice.members)}: {error.message}",
+        where=error.where,
+        hint=hint,
+    )
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    return f"{ranks[0]}" if len(ranks) == 1 else f"{min(ranks)} to {max(ranks)}"
 
 
 def of_fleet(fleet: Fleet) -> Choice:
@@ -155,21 +171,6 @@ def _merge(members: Sequence[Member]) -> Member:
         requests_per_second_per_replica=last.requests_per_second_per_replica,
         usd_per_hour=last.usd_per_hour,
     )
-
-
-def _warning(plan: Plan, first: Choice, option: Option, reason: str) -> str:
-    planned = plan.fleet.cost.compute_usd_per_month if plan.fleet is not None else _total(first)
-    month = option.cost.total_usd_per_month
-    return (
-        f"the recommended {'fleet' if first.option is None else 'option'} is not what is generated ({reason}).\n"
-        f"  recommended: {'; '.join(named(one) for one in first.members)} at {usd(planned)} a month of compute\n"
-        f"  generated:   #{option.rank} {named(_single(option).members[0])} at {usd(month)} a month of compute "
-        f"({usd(month - planned)} more)"
-    )
-
-
-def _total(choice: Choice) -> float:
-    return choice.option.cost.total_usd_per_month if choice.option is not None else 0.0
 
 
 def named(member: Member) -> str:

@@ -29,7 +29,7 @@ PLAIN = ClusterManner()
 
 def stack_of(plan):
     """The only stack of a plan."""
-    (stack,) = stacks_of(plan, choose(plan, Wanted(), lambda _choice: ""), Wanted())
+    (stack,) = stacks_of(plan, choose(plan, Wanted(), lambda _choice: None), Wanted())
     return stack
 
 

@@ -17,7 +17,7 @@ from codegen.plans import make_cost, make_option, make_plan
 def stack_of(plan):
     """The only stack of the first option of *plan*."""
     wanted = Wanted(rank=1)
-    (stack,) = stacks_of(plan, choose(plan, wanted, lambda _choice: ""), wanted)
+    (stack,) = stacks_of(plan, choose(plan, wanted, lambda _choice: None), wanted)
     return stack
 
 
@@ -104,7 +104,7 @@ def test_neuron_counts_cores():
     [
         ({"engine_version": "0.31.1"}, "vllm-openai:v0.31.1"),
         ({"engine_version": "0.31"}, "vllm-openai:v0.30.0"),
-        ({"instance_type": "inf2.xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
+        ({"instance_type": "inf2.8xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
         ({"instance_type": "trn2.48xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
         ({"instance_type": "trn2.48xlarge", "engine": "vLLM-Neuron"}, ":0.24.0"),
     ],
@@ -205,7 +205,7 @@ def test_gpu_memory_alarm_rings_beyond_what_the_engine_takes():
 
 def test_neuron_alarms_do_without_gpu_metrics():
     """Without NVIDIA metrics idleness is told by requests, and nothing waits for an agent that is not there."""
-    model = stack(instance_type="inf2.xlarge", accelerator="Inferentia2")
+    model = stack(instance_type="inf2.8xlarge", accelerator="Inferentia2")
     assert {alarm.name for alarm in model.alarms} == {"no_requests", "unhealthy_hosts", "metrics_silent", "host_memory"}
     assert model.agent is None
 
@@ -229,5 +229,5 @@ def test_alarms_on_missing_hosts_need_someone():
     """Three compare with the hosts or the requests that are always there; the others see whoever runs."""
     gpu = {alarm.name for alarm in stack().alarms if alarm.needs_someone}
     assert gpu == {"unhealthy_hosts", "metrics_silent"}
-    model = stack(instance_type="inf2.xlarge", accelerator="Inferentia2")
+    model = stack(instance_type="inf2.8xlarge", accelerator="Inferentia2")
     assert {alarm.name for alarm in model.alarms if alarm.needs_someone} == gpu | {"no_requests"}
