@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.codegen import generate
 from advisor.codegen.model import Wanted
 from advisor.codegen.selection import choose
 from advisor.codegen.serving import checkpoint_of
@@ -189,6 +190,16 @@ def test_what_cannot_run_is_refused_with_a_reason_and_a_way_out(changes, reason)
 def test_checkpoint_is_the_model_only_where_it_exists(model, precision, expected):
     """Weights of the very model in the planned precision are the default; where none are known, the user names some."""
     assert checkpoint_of(model, precision).model_id == expected
+
+
+def test_quantised_weights_are_said_before_they_are_deployed():
+    """Whoever takes the catalogued repository reads its name; the published model needs no word."""
+    (said,) = generate(make_plan(make_option(precision="int4"))).warnings
+    assert said == (
+        "the weights come from RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16, quantised from "
+        "meta-llama/Llama-3.1-8B-Instruct: measure their answers, or name others"
+    )
+    assert generate(make_plan(make_option())).warnings == ()
 
 
 def test_budget_is_the_plans_total():
