@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from advisor.report.text_table import is_number
 
@@ -22,8 +22,8 @@ class Column:
     """Of sentences: they wrap, and columns are left out before they have fewer characters than this; 0: no sentences."""
 
 
-def fit_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> tuple[str, list[str]]:
-    """Rows under headers within a width, and the headers of the columns that were left out for it.
+def fit_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> tuple[str, list[int]]:
+    """Rows under headers within a width, and the positions of the columns that were left out for it.
 
     Args:
         columns: heads of the columns.
@@ -41,7 +41,22 @@ def fit_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: i
     right = [all(is_number(row[at]) for row in cells) for at in range(len(heads))]
     lines = [*_lines([head.header for head in heads], widths, right), GAP.join("-" * one for one in widths)]
     lines += [line for row in cells for line in _lines(row, widths, right)]
-    return "\n".join(lines), [columns[at].header for at in sorted(left_out) if columns[at].header]
+    return "\n".join(lines), sorted(left_out)
+
+
+def fold_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """As many tables as show every column within a width, each further one beginning with the column that names rows."""
+    table, left_out = fit_table(columns, rows, width)
+    tables = [table]
+    key = next((at for at in range(len(columns)) if all(row[at] for row in rows)), 0)
+    while left_out:
+        shown = [key, *(at for at in left_out if at != key)]
+        heads = [replace(columns[at], importance=rank) for rank, at in enumerate(shown)]
+        heads[1:2] = [replace(head, importance=0) for head in heads[1:2]]
+        table, still_out = fit_table(heads, [[row[at] for at in shown] for row in rows], width)
+        tables.append(table)
+        left_out = [shown[at] for at in still_out]
+    return tables
 
 
 def wrap(text: str, width: int | None, first: str = "", rest: str = "") -> list[str]:

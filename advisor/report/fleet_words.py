@@ -200,7 +200,11 @@ def proof_words(fleet: Fleet) -> str:
         return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
         return "no cheaper fleet exists (proven)"
-    return "the cheapest found that its replay confirms" if fleet.confirmed.reached else "no fleet that was tried keeps the SLO"
+    return (
+        "the cheapest found that its replay confirms"
+        if fleet.confirmed.reached
+        else "no fleet that was tried keeps the SLO"
+    )
 
 
 def _search_words(fleet: Fleet) -> str:

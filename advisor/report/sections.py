@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advisor.report.fitted_table import Column, fit_table, wrap
+from advisor.report.fitted_table import Column, fit_table, fold_table, wrap
 from advisor.report.text_table import escape_markdown, render_markdown_table
 
 _BULLET, _HANGING = "  - ", "    "
+_EMPTY = ("", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,31 +17,41 @@ class Section:
     title: str
     lines: tuple[str, ...] = ()
     headers: tuple[Column | str, ...] = ()
-    """Of the columns; those whose cells are all empty are not shown."""
+    """Of the columns; those whose cells are all empty or unknown are not shown."""
     rows: tuple[tuple[str, ...], ...] = ()
 
     @property
     def table(self) -> tuple[list[Column], list[list[str]]]:
         """Columns and cells, without the columns that hold nothing."""
-        filled = [at for at in range(len(self.headers)) if any(row[at] for row in self.rows)]
+        filled = [at for at in range(len(self.headers)) if any(row[at] not in _EMPTY for row in self.rows)]
         heads = [Column(head) if isinstance(head, str) else head for head in self.headers]
         return [heads[at] for at in filled], [[row[at] for at in filled] for row in self.rows]
 
 
-def sections_text(sections: Sequence[Section], width: int | None = None) -> str:
-    """For a terminal of that many columns; None: as wide as it gets."""
-    return "\n\n".join(block for section in sections for block in _text_blocks(section, width)) + "\n"
+def sections_text(sections: Sequence[Section], width: int | None = None, *, whole: bool = False) -> str:
+    """For a terminal.
+
+    Args:
+        sections: what is shown.
+        width: characters of a line; None: no limit.
+        whole: columns that do not fit follow in a further table; otherwise they are left out, and named.
+    """
+    return "\n\n".join(_text(section, width, whole=whole) for section in sections) + "\n"
 
 
-def _text_blocks(section: Section, width: int | None) -> Iterator[str]:
+def _text(section: Section, width: int | None, *, whole: bool) -> str:
     head = "\n".join([*wrap(section.title, width, rest=_HANGING), *bullets(section.lines, width)])
     if not section.rows:
-        yield head
-        return
-    table, left_out = fit_table(*section.table, width)
-    told = wrap(f"(--wide shows {', '.join(left_out)} too)", width, rest=" ") if left_out else []
+        return head
+    columns, rows = section.table
+    if whole:
+        tables = fold_table(columns, rows, width)
+    else:
+        table, left_out = fit_table(columns, rows, width)
+        names = ", ".join(columns[at].header for at in left_out)
+        tables = ["\n".join([table, *wrap(f"(--wide shows {names} too)", width, rest=" ")] if names else [table])]
     gap = "\n\n" if section.lines else "\n"
-    yield gap.join([head, "\n".join([table, *told])])
+    return gap.join([head, "\n\n".join(tables)])
 
 
 def bullets(lines: Sequence[str], width: int | None) -> list[str]:

@@ -34,7 +34,7 @@ def plan_table(plan: Plan, shown: int = SHOWN_OPTIONS, *, width: int | None = WI
     """
     verdict = [*wrap(headline(plan), width, rest="    "), *bullets(list(verdict_lines(plan)), width)]
     blocks = ["\n".join(verdict), "\n".join(wrap(question_words(plan), width, rest="    "))]
-    blocks.append(sections_text(list(_sections(plan, shown, verbose=verbose)), width).strip("\n"))
+    blocks.append(sections_text(list(_sections(plan, shown, verbose=verbose)), width, whole=verbose).strip("\n"))
     if not verbose:
         blocks.append("\n".join(wrap(_more_words(plan), width, rest="    ")))
     return "\n\n".join(block for block in blocks if block) + "\n"

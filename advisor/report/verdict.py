@@ -93,7 +93,9 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     latencies = (("TTFT", replay.ttft_p95_ms), ("TPOT", replay.tpot_p95_ms))
     p95s = "".join(f", {name} p95 {milliseconds(value)}" for name, value in latencies if value is not None)
     margin = "" if replay.reached else ", with less margin than is wanted"
-    return f"Replay: {kept} of {replay.requests:,} requests within the SLO ({wanted} asked{margin}){p95s}{_holds(fleet)}."
+    return (
+        f"Replay: {kept} of {replay.requests:,} requests within the SLO ({wanted} asked{margin}){p95s}{_holds(fleet)}."
+    )
 
 
 def _holds(fleet: Fleet) -> str:

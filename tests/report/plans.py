@@ -22,7 +22,7 @@ from advisor.plan.fleet.chosen import (
     Spare,
     StaticPeak,
 )
-from advisor.plan.fleet.scaling_values import Policy, ScalingPlan, Size, SizeAlternative
+from advisor.plan.fleet.scaling_values import GroupSchedule, Policy, ScalingPlan, Size, SizeAlternative
 from advisor.plan.layout import Layout
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import (
@@ -117,7 +117,7 @@ def make_fleet(*groups: FleetGroup, **changes: Any) -> Fleet:
         ),
         "forecast": ForecastUsed("hour-of-day shape × recent level", 0.8, 30.0, ()),
         "scaling": ScalingPlan(
-            Policy.STATIC, "the hours are alike", (), 5458.0, 5458.0, None, None, "",
+            Policy.STATIC, "the hours are alike", tuple(GroupSchedule(one.name, 12, ()) for one in groups), 5458.0, 5458.0, None, None, "",
             (SizeAlternative(Size.FEWER_LARGER, "", None, None, "one instance carries the busiest minute"),),
         ),
         "holds_up_to": HoldsUpTo(1.35, 2.0),
@@ -235,7 +235,10 @@ def spot_plan() -> Plan:
     fleet = make_fleet(
         spot,
         spare=(Spare(spot.name, 1, "spot_reroute"),),
-        failures=(Failure(f"one instance of {spot.name}", 0.88), Failure("spot of aws/us-east-1/L40S in one zone", 0.59)),
+        failures=(
+            Failure(f"one instance of {spot.name}", 0.88),
+            Failure("spot of aws/us-east-1/L40S in one zone", 0.59),
+        ),
         cost=make_cost(spot.compute_usd_per_month, interruptions_usd_per_month=4.2),
     )
     risky = ("spot g6e.xlarge: an instance is interrupted every 33 days",)
