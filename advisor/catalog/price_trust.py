@@ -63,6 +63,9 @@ class PriceTrust:
 def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
     """How far a price can be relied on.
 
+    A price under a commitment is always on demand less a discount, so that being derived is no doubt: judge its
+    on-demand price as well.
+
     Args:
         price: what is asked.
         purchase: how it is paid.
@@ -83,7 +86,7 @@ def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
 def _doubts(price: Price, purchase: Purchase, today: dt.date) -> Iterator[tuple[str, tuple[float, float]]]:
     """Reasons not to rely on a price, each with the bounds of a price that is not spot."""
     quality, as_of = price.provenance.quality, price.provenance.as_of
-    if quality in _UNFOUNDED:
+    if quality in _UNFOUNDED and (purchase, quality) != (Purchase.COMMITMENT, Quality.DERIVED):
         yield _UNFOUNDED[quality]
     day = first_day(as_of)
     if day is None:

@@ -57,6 +57,13 @@ def test_what_no_source_states_is_not_trusted_however_new(quality, listed):
     assert trust(price("2026-11-27", quality), Purchase.ON_DEMAND, TODAY).listed is listed
 
 
+def test_a_commitment_is_derived_by_its_nature():
+    """On demand less a discount is how it is sold; its age and a recalled discount are doubts as of any price."""
+    assert trust(price("2026-11-01", Quality.DERIVED), Purchase.COMMITMENT, TODAY).listed
+    assert not trust(price("2025-04-04", Quality.DERIVED), Purchase.COMMITMENT, TODAY).listed
+    assert not trust(price("2026-11-01", Quality.RECALLED), Purchase.COMMITMENT, TODAY).listed
+
+
 def test_bounds_are_those_that_were_measured():
     """Spot by AWS's spot, list prices by age, recalled ones by the wider of both sides."""
 
