@@ -2,19 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from advisor.plan.explain.outcome import Binding, Outcome
+from advisor.plan.explain.outcome import Outcome
 from advisor.plan.explain.pareto import Front
 from advisor.plan.explain.whatif import WhatIf
 from advisor.plan.explain.why import Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.plan.values import Option
-from advisor.report.fleet_words import (
-    confirmation_words,
-    constraint_words,
-    detail_sections,
-    fleet_lines,
-    fleet_words,
-    group_section,
-)
+from advisor.report.fleet_tables import detail_sections, group_section
+from advisor.report.fleet_words import confirmation_words, constraint_words, fleet_lines, fleet_words
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.scaling_words import scaling_lines
 from advisor.report.sections import Section
@@ -41,7 +35,7 @@ def outcome_sections(outcome: Outcome) -> list[Section]:
         return [Section(_nothing_words(outcome), (*_relaxations(outcome), *outcome.nearest_misses))]
     word = "cheapest" if fleet.cheapest is None else "recommended"
     title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month is the {word} fleet"
-    lines = [*fleet_lines(fleet, outcome.within_ratio), *_margin_words(outcome.binding), *_next_words(outcome)]
+    lines = [*fleet_lines(fleet, outcome.within_ratio), *_next_words(outcome)]
     scaling = Section("how it scales", tuple(scaling_lines(fleet)))
     return [Section(title, tuple(lines)), group_section(fleet), *detail_sections(fleet), scaling]
 
@@ -63,22 +57,15 @@ def _option_words(option: Option) -> str:
     )
 
 
-def _margin_words(binding: Binding | None) -> Iterator[str]:
-    """Predicted latencies at the busiest minute against their targets."""
-    for one in binding.margins if binding else ():
-        yield (
-            f"{_NAMES[one.target]} is predicted at {milliseconds(one.predicted_ms)} of {milliseconds(one.target_ms)} "
-            f"in the busiest minute ({one.used_ratio:.0%} of the target)"
-        )
-
-
 def _next_words(outcome: Outcome) -> Iterator[str]:
-    """The cheapest option on another instance type."""
+    """The cheapest option on an instance type that the fleet does not use."""
     following = outcome.runner_up
-    if following is not None:
-        more = following.usd_per_month_more
-        difference = f"{usd(abs(more))} {'more' if more >= 0 else 'less'} than the fleet"
-        yield f"next instance type: {_option_words(following.option)} (#{following.option.rank}), {difference}"
+    if following is None:
+        return
+    more, ratio = following.usd_per_month_more, following.price_ratio_to_draw
+    difference = f"{usd(abs(more))} {'more' if more >= 0 else 'less'} than the fleet"
+    draw = "" if ratio is None or ratio <= 0 else f"; equal at {ratio:.3g} × the prices of the fleet"
+    yield f"next instance type: {_option_words(following.option)} (#{following.option.rank}), {difference}{draw}"
 
 
 def what_if_section(found: WhatIf) -> Section:
@@ -133,18 +120,19 @@ def why_section(found: Why) -> Section:
 def _verdict(found: Why) -> str:
     if found.wins:
         return "wins"
-    if found.contender is None:
-        return "cannot serve this as it is asked"
-    if found.contender.total_usd_per_month is None:
+    if found.contender is None and any(obstacle.code == "price_unknown" for obstacle in found.obstacles):
         return f"cannot be compared: {SOLD_UNPRICED}"
-    return "cannot serve this as it is asked" if found.obstacles else "does not win: it costs more"
+    if found.contender is None or found.obstacles:
+        return "cannot serve this as it is asked"
+    return "does not win: it costs more"
 
 
 def _contender_words(one: Contender) -> str:
-    cost = SOLD_UNPRICED if one.total_usd_per_month is None else f"{usd(one.total_usd_per_month)} a month"
+    others = " and others" if one.groups > 1 else ""
+    cost = f"{usd(one.total_usd_per_month)} a month"
     return (
         f"{one.instances} × {one.instance_type} ({one.provider} {one.region}, {purchase_words(one.purchase)}, "
-        f"{one.precision}, TP {one.tensor_parallel}): {cost}"
+        f"{one.precision}, TP {one.tensor_parallel}){others}: {cost}"
     )
 
 
@@ -189,7 +177,7 @@ def front_section(front: Front) -> Section:
         return Section(f"Cost against {name} ({stated})", ("nothing can hold the model",))
     fastest = front.fastest
     floor = f"no candidate is faster than {milliseconds(fastest.latency_ms)} with no other load"
-    who = f"{fastest.instance_type} in {fastest.region}, {fastest.precision}, TP {fastest.tensor_parallel}"
+    who = f"{fastest.instance_type} on {fastest.provider}, {fastest.precision}, TP {fastest.tensor_parallel}"
     between = "a target between two rows takes the faster one of them; the other targets stay as they are"
     rows = tuple(
         (

@@ -19,7 +19,7 @@ class Column:
     importance: int = 0
     """Columns with the highest number are left out first; 0: never."""
     prose: int = 0
-    """Of sentences: they wrap, and columns are left out before they have fewer characters than this; 0: no sentences."""
+    """Characters that its sentences keep, which wrap, until other columns are left out; 0: it holds no sentences."""
 
 
 def fit_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> tuple[str, list[int]]:
@@ -45,7 +45,7 @@ def fit_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: i
 
 
 def fold_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """As many tables as show every column within a width, each further one beginning with the column that names rows."""
+    """Tables that show every column within a width; each further one begins with the column that names rows."""
     table, left_out = fit_table(columns, rows, width)
     tables = [table]
     key = next((at for at in range(len(columns)) if all(row[at] for row in rows)), 0)

@@ -1,7 +1,6 @@
-"""The fleet of a plan in tables and sentences; each phrase is made in one place for every format."""
+"""The fleet of a plan in sentences; each phrase is made in one place for every format."""
 
 from collections.abc import Iterator
-from string import ascii_uppercase
 
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
@@ -9,42 +8,16 @@ from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.standing import by_stand, running_of
 from advisor.plan.fleet.values import Paid
 from advisor.plan.values import Plan
-from advisor.report.fitted_table import Column
+from advisor.report.fleet_tables import letters
 from advisor.report.limits_words import use_words
-from advisor.report.sections import Section
 from advisor.report.words import count_words, hardware_words, milliseconds, paid_words, ratio_words, usd
 from advisor.units import HOURS_PER_DAY
 
-_GROUP_COLUMNS = (
-    Column(""),
-    Column("provider", importance=4),
-    Column("region", importance=1),
-    Column("instance type"),
-    Column("accelerator", importance=3),
-    Column("purchase"),
-    Column("precision"),
-    Column("TP", importance=8),
-    Column("engine", importance=7),
-    Column("replicas each", importance=9),
-    Column("zones", importance=11),
-    Column("instances"),
-    Column("requests", importance=5),
-    Column("planned req/s", importance=2),
-    Column("USD/hour each", importance=6),
-    Column("USD/month"),
-)
-_HOUR_HEADERS = ("hours a week", "requests/s on average", "busiest minute planned")
 _FORECASTS = {
     FLAT: "the observed level at all hours, since less than a day was seen",
     DECLARED: "none, the declared demand at all hours",
 }
 _SAME = 0.005
-
-
-def letters(fleet: Fleet) -> list[str]:
-    """What each group is called in tables and sentences: A, B, … and after Z: AA, BB and so on."""
-    turns = len(ascii_uppercase)
-    return [ascii_uppercase[at % turns] * (at // turns + 1) for at in range(len(fleet.groups))]
 
 
 def fleet_words(fleet: Fleet) -> str:
@@ -58,75 +31,6 @@ def _group_words(group: FleetGroup, *, with_place: bool) -> str:
     place = f"{group.provider} {group.region}, " if with_place else ""
     told = f"{hardware_words(group)}, {place}{paid_words(group)}, {group.precision}"
     return f"{count_words(group.instances)} × {group.instance_type} ({told})"
-
-
-def group_section(fleet: Fleet) -> Section:
-    """The groups: where, what, how many, at which price."""
-    return Section("fleet", headers=_GROUP_COLUMNS, rows=tuple(_group_rows(fleet)))
-
-
-def detail_sections(fleet: Fleet) -> list[Section]:
-    """Instances by hours, prompts by length, and what failures leave; each where there is something to say."""
-    tables = [
-        Section(
-            "instances by hours of the week (which hours: --format json)",
-            headers=(*_HOUR_HEADERS, *letters(fleet)),
-            rows=tuple(_hour_rows(fleet)),
-        ),
-        Section(
-            "routing of prompts in the busiest hours",
-            headers=("prompts up to", *letters(fleet)),
-            rows=tuple(_bucket_rows(fleet)),
-        ),
-        Section(
-            "what a failure leaves in the busiest hours",
-            headers=("failure", "left of the planned rate"),
-            rows=tuple((part_words(fleet, one.of), ratio_words(one.left_ratio)) for one in fleet.failures),
-        ),
-    ]
-    return [table for table in tables if table.rows]
-
-
-def names_of(fleet: Fleet) -> dict[str, str]:
-    """``g6e.xlarge spot`` for the name of each group."""
-    return {group.name: f"{group.instance_type} {paid_words(group)}" for group in fleet.groups}
-
-
-def part_words(fleet: Fleet, part: str) -> str:
-    """A part that fails, its group by instance type."""
-    for name, words in names_of(fleet).items():
-        part = part.replace(name, words)
-    return part
-
-
-def _group_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
-    for letter, group in zip(letters(fleet), fleet.groups, strict=True):
-        planned = group.planned_requests_per_second_per_instance
-        yield (
-            letter, group.provider, group.region, group.instance_type, hardware_words(group), paid_words(group),
-            group.precision, str(group.tensor_parallel), f"{group.engine} {group.engine_version}".strip(),
-            str(group.replicas_per_instance), str(group.zones), count_words(group.instances),
-            f"{_request_share(fleet, group):.0%}", "-" if planned is None else f"{planned:.3g}",
-            f"{group.instance_usd_per_hour:,.4f}", f"{group.compute_usd_per_month:,.2f}",
-        )  # fmt: skip
-
-
-def _request_share(fleet: Fleet, group: FleetGroup) -> float:
-    """Share of the week's requests."""
-    weights = [hour.mean_requests_per_second * hour.hours_per_week for hour in fleet.hour_classes]
-    served = [share * weight for share, weight in zip(group.request_shares, weights, strict=True)]
-    return sum(served) / sum(weights) if sum(weights) else 0.0
-
-
-def _hour_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
-    for at, hour in enumerate(fleet.hour_classes if len(fleet.hour_classes) > 1 else ()):
-        rates = (f"{hour.mean_requests_per_second:.3g}", f"{hour.planned_requests_per_second:.3g}")
-        yield (str(hour.hours_per_week), *rates, *(str(group.instances[at]) for group in fleet.groups))
-
-
-def _bucket_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
-    for at, longest in enumerate(fleet.bucket_max_input_tokens):
-        yield (f"{longest:,.0f} tokens", *(f"{group.bucket_shares[at]:.0%}" for group in fleet.groups))
 
 
 def forecast_words(fleet: Fleet) -> str:
@@ -195,7 +99,8 @@ def _known_usd(amount: float | None) -> str:
 def proof_words(fleet: Fleet) -> str:
     """How sure it is that nothing is cheaper."""
     if fleet.cheapest is not None:
-        return f"the simplest within limits.simplicity of the cheapest, which costs {usd(fleet.cheapest.usd_per_month_more)} less"
+        less = usd(fleet.cheapest.usd_per_month_more)
+        return f"the simplest within limits.simplicity of the cheapest, which costs {less} less"
     if not fleet.proven:
         return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
@@ -250,7 +155,8 @@ def holds_words(fleet: Fleet) -> Iterator[str]:
     """How far beyond its plan the fleet keeps the SLO."""
     holds = fleet.holds_up_to
     if holds is not None:
-        yield f"holds up to {holds.peak_ratio:.3g} × the busiest minute and {holds.dispersion_ratio:.3g} × its burstiness"
+        peak, dispersion = holds.peak_ratio, holds.dispersion_ratio
+        yield f"holds up to {peak:.3g} × the busiest minute and {dispersion:.3g} × its burstiness"
 
 
 def _capacity_words(fleet: Fleet) -> Iterator[str]:
@@ -296,8 +202,8 @@ def _spot_words(fleet: Fleet) -> Iterator[str]:
     ]
     if days:
         yield (
-            f"spot: expected interruption of an instance ({', '.join(days)}) at 30 s to 2 min notice; capacity at the start "
-            "is not guaranteed"
+            f"spot: expected interruption of an instance ({', '.join(days)}) at 30 s to 2 min notice; capacity at the "
+            "start is not guaranteed"
         )
 
 

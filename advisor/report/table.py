@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from advisor.plan.values import Plan, Rejection
 from advisor.report.fitted_table import Column, wrap
-from advisor.report.fleet_words import detail_sections, fleet_lines, group_section
+from advisor.report.fleet_tables import detail_sections, group_section
+from advisor.report.fleet_words import fleet_lines
 from advisor.report.ladder_words import ladder_section
 from advisor.report.limits_words import relaxation_words
 from advisor.report.option_words import option_section
@@ -34,7 +35,7 @@ def plan_table(plan: Plan, shown: int = SHOWN_OPTIONS, *, width: int | None = WI
     """
     verdict = [*wrap(headline(plan), width, rest="    "), *bullets(list(verdict_lines(plan)), width)]
     blocks = ["\n".join(verdict), "\n".join(wrap(question_words(plan), width, rest="    "))]
-    blocks.append(sections_text(list(_sections(plan, shown, verbose=verbose)), width, whole=verbose).strip("\n"))
+    blocks.append(sections_text(_sections(plan, shown, verbose=verbose), width, whole=verbose).strip("\n"))
     if not verbose:
         blocks.append("\n".join(wrap(_more_words(plan), width, rest="    ")))
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -44,31 +45,29 @@ def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = Fal
     """The same as Markdown, for a pull request or a wiki page; lines are not wrapped."""
     blocks = [f"## {escape_markdown(plan.workload['name'])}", f"**{escape_markdown(headline(plan))}**"]
     blocks += [markdown_list(list(verdict_lines(plan))), escape_markdown(question_words(plan))]
-    blocks.append(sections_markdown(list(_sections(plan, shown, verbose=verbose)), level=3))
+    blocks.append(sections_markdown(_sections(plan, shown, verbose=verbose), level=3))
     blocks += [] if verbose else [escape_markdown(_more_words(plan))]
     return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
 
 
-def _sections(plan: Plan, shown: int, *, verbose: bool) -> Iterator[Section]:
-    if plan.conflict is not None and (helps := tuple(relaxation_words(plan.conflict))):
-        yield Section("any one of these alone would help", helps)
-    if plan.ladder:
-        yield ladder_section(plan)
-    if plan.fleet is not None:
-        yield group_section(plan.fleet)
-    if verbose:
-        yield from _details(plan)
-    if plan.options:
-        yield option_section(plan, shown)
-    if plan.token_apis and (verbose or any(one.asked for one in plan.token_apis)):
-        yield token_section(plan)
-    if plan.nearest_misses:
-        yield Section("nearest misses", headers=_MISS_COLUMNS, rows=_miss_rows(plan.nearest_misses))
-    if plan.rejected and (verbose or plan.fleet is None):
-        yield Section("rejected", (rejection_counts(plan.rejected),))
+def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
+    """In the order in which they are read; each only where there is something to show."""
+    fleet, conflict = plan.fleet, plan.conflict
     notes = plan.notes if verbose else plan.notes[:_SHOWN_NOTES]
-    if notes:
-        yield Section("notes", tuple(notes))
+    with_tokens = verbose or any(one.asked for one in plan.token_apis)
+    rejected = rejection_counts(plan.rejected) if verbose or fleet is None else ""
+    sections = [
+        Section("any one of these alone would help", tuple(relaxation_words(conflict)) if conflict else ()),
+        ladder_section(plan),
+        *([group_section(fleet)] if fleet else []),
+        *(_details(plan) if verbose else []),
+        option_section(plan, shown),
+        *([token_section(plan)] if plan.token_apis and with_tokens else []),
+        Section("nearest misses", headers=_MISS_COLUMNS, rows=_miss_rows(plan.nearest_misses)),
+        Section("rejected", (rejected,) if rejected else ()),
+        Section("notes", tuple(notes)),
+    ]
+    return [section for section in sections if section.rows or (section.lines and not section.headers)]
 
 
 def _details(plan: Plan) -> Iterator[Section]:

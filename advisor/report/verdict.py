@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup
 from advisor.plan.values import CurrentCost, Plan
-from advisor.report.fleet_words import holds_words, names_of, part_words
+from advisor.report.fleet_tables import names_of, part_words
+from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.plan_words import close_call_words
@@ -140,8 +141,8 @@ def _spare_words(fleet: Fleet) -> Iterator[str]:
         of = f" of {count_words(counts[spare.group][-1:])}" if spare.group in counts else ""
         told = f"{spare.instances}{of} × {names.get(spare.group, spare.group)}"
         by_reason.setdefault(_WHY_SPARE.get(spare.why, spare.why), []).append(told)
-    for why, told in by_reason.items():
-        yield f"Spare: {' and '.join(told)} beyond the load of the busiest hours, {why}."
+    for why, instances in by_reason.items():
+        yield f"Spare: {' and '.join(instances)} beyond the load of the busiest hours, {why}."
 
 
 def _failure_words(fleet: Fleet) -> Iterator[str]:
