@@ -9,12 +9,12 @@ def render_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows under headers; a column of numbers is aligned to the right, any other to the left."""
     columns = list(zip(headers, *rows, strict=True))
     widths = [max(len(cell) for cell in column) for column in columns]
-    is_number = [all(is_number(cell) for cell in column[1:]) for column in columns]
+    right = [all(is_number(cell) for cell in column[1:]) for column in columns]
 
     def line(cells: Sequence[str]) -> str:
         padded = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(cells, widths, is_number, strict=True)
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(cells, widths, right, strict=True)
         ]
         return _GAP.join(padded).rstrip()
 
