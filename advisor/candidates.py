@@ -34,6 +34,7 @@ __all__ = [
 
 ANY = "*"
 """In a rejection: whatever the region or precision."""
+_REGIONS_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +308,8 @@ def _engine(
         return reject(instance_type, unserved, precision)
     allowed = [row for row in serving if allows_engine(workload, row.engine)]
     if not allowed:
-        needed, available = (", ".join(names) for names in (workload.engines or ("any",), engine_names(serving)))
+        needed = ", ".join(workload.engines) or f"other than {', '.join(workload.exclude.engines)}"
+        available = ", ".join(engine_names(serving))
         reason = f"it is served by {available}, which the workload leaves out"
         return reject(instance_type, Shortfall("engine_excluded", "engines", needed, available, reason), precision)
     for row in allowed:
@@ -330,7 +332,8 @@ def _offers_in_scope(requirements: Requirements, catalog: Catalog) -> dict[tuple
 
 
 def _not_sold(instance_type: InstanceType, regions: tuple[str, ...]) -> Rejection:
-    wanted = ", ".join(regions) or "any region"
+    wanted = ", ".join(regions) if len(regions) <= _REGIONS_NAMED else f"any of {len(regions)} regions"
+    wanted = wanted or "any region"
     return reject(instance_type, Shortfall("not_sold", "regions", wanted, 0, f"not known to be sold in {wanted}"))
 
 

@@ -13,6 +13,7 @@ from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.names import suggestion
+from advisor.units import DAYS_PER_YEAR
 from advisor.workload.holds import check_holds, check_known, unsold_holds
 from advisor.workload.scope import in_scope, scope_notes
 from advisor.workload.values import Deployment, PrometheusDemand, Workload
@@ -23,6 +24,9 @@ CONTEXT_MARGIN = 2.0
 CONTEXT_STEP_TOKENS = 256
 MOST_REQUESTS_PER_SECOND = 10_000.0
 """Busiest minute that is planned for: more requests than these 600,000 are not replayed one by one."""
+FEWEST_REQUESTS_PER_SECOND = 1e-9
+"""Mean rate that is planned for: costs per request stay numbers that can be read."""
+_LARGEST_EXPONENT = 300.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,16 +139,33 @@ def _check_generates(workload: Workload, model: Model) -> None:
 
 
 def _check_rate(workload: Workload, demand: Demand) -> None:
-    """Refuse more requests than a replay can confirm a fleet with."""
-    peak = demand.requests_per_second.peak
-    if peak > MOST_REQUESTS_PER_SECOND:
-        parts = math.ceil(peak / MOST_REQUESTS_PER_SECOND)
+    """Refuse more requests than a replay can confirm a fleet with, and fewer than costs can be stated for."""
+    rate, growth = demand.requests_per_second, workload.growth_per_year
+    where = workload.where("demand.growth_per_year" if growth else "demand")
+    grown = f" after growth of {growth:.4g} a year until the horizon" if growth else ""
+    slower = "state less growth or a shorter horizon, or " if growth else ""
+    lowest, highest = _grown(rate.mean, workload), _grown(rate.peak, workload)
+    if highest > MOST_REQUESTS_PER_SECOND:
+        parts = -(-highest // MOST_REQUESTS_PER_SECOND)
         raise InputError(
-            f"{peak:,.0f} requests/s in the busiest minute are more than the {MOST_REQUESTS_PER_SECOND:,.0f} that a "
-            "fleet is confirmed for",
-            where=workload.where("demand"),
-            hint=f"plan {parts:,} equal parts as workloads of their own, of {peak / parts:,.0f} requests/s each",
+            f"{highest:,.6g} requests/s in the busiest minute{grown} are more than the "
+            f"{MOST_REQUESTS_PER_SECOND:,.0f} that a fleet is confirmed for",
+            where=where,
+            hint=f"{slower}plan {parts:,.6g} equal workloads of {highest / parts:,.6g} requests/s each",
         )
+    if lowest < FEWEST_REQUESTS_PER_SECOND:
+        raise InputError(
+            f"{lowest:.4g} requests/s on average{grown} are fewer than the {FEWEST_REQUESTS_PER_SECOND:g} that can be "
+            "planned for",
+            where=where,
+            hint=f"{slower}state at least {FEWEST_REQUESTS_PER_SECOND:g} requests/s, one in 32 years",
+        )
+
+
+def _grown(rate: float, workload: Workload) -> float:
+    """The rate at the end of the horizon, with the growth that is stated; no more than numbers can hold."""
+    exponent = math.log1p(workload.growth_per_year or 0.0) * workload.horizon_days / DAYS_PER_YEAR
+    return rate * math.exp(min(exponent, _LARGEST_EXPONENT))
 
 
 def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:

@@ -16,6 +16,8 @@ from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 T = TypeVar("T")
 
+MOST = 10**9
+"""Largest count that is read."""
 SHARES_TOLERANCE = 0.005
 """Shares written with two decimals sum to one within this."""
 
@@ -130,12 +132,13 @@ class Field:
             self.fail(f"{text} is out of range", f"give a number {bound}{top}")
         return value
 
-    def count(self, minimum: int) -> int:
-        """A whole number of at least *minimum*."""
+    def count(self, minimum: int, maximum: int = MOST) -> int:
+        """A whole number from *minimum* to *maximum*."""
         text = self.text()
         value = self._parse(int, text, "a whole number")
-        if value < minimum:
-            self.fail(f"{text} is out of range", f"give a whole number of at least {minimum}")
+        if not minimum <= value <= maximum:
+            top = "" if maximum == MOST else f" and at most {maximum:,}"
+            self.fail(f"{text} is out of range", f"give a whole number of at least {minimum}{top}")
         return value
 
     def duration_ms(self) -> float:

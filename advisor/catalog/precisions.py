@@ -114,7 +114,7 @@ class Precisions:
         return tuple(precision for precision in _ORDER if self.checkpoints(model, precision))
 
     def quality_loss(self, model: str, precision: str) -> QualityLoss | None:
-        """What a model loses in a precision: measured on it, else on the nearest size of its family; None: unknown."""
+        """What a model loses in a precision, measured on it or on the nearest size of its family; None if unknown."""
         row = self._row(model)
         measured = self._scores.get(precision, {})
         if row is None:

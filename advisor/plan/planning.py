@@ -118,8 +118,9 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     if choice.fleet is not None and isinstance(found, Confirmed):
         options = options_of(ranking.first(asked.options), every, setting, market.expected, choice.fleet)
         doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(setting)))
-        choice = replace(choice, fleet=replace(choice.fleet, doubtful_prices=doubts))
-        best = recommended(found, setting, choice.fleet, options)
+        fleet = replace(choice.fleet, doubtful_prices=doubts)
+        choice = replace(choice, fleet=fleet)
+        best = recommended(found, setting, fleet, options)
     current, ladder = _against_today(market, choice, asked)
     return Planned(choice, best, options, ladder, current, (*choice.rejections, *ranking.rejections))
 

@@ -19,7 +19,7 @@ CODE_WORDS = {
     "commitment_low_band": "commitment above the forecast's low edge",
     "contiguous_kv": "too little memory for a contiguous KV cache",
     "demand": "demand not carried alone",
-    "engine_excluded": "engine excluded",
+    "engine_excluded": "engine left out by the workload",
     "host_memory": "too little host memory",
     "max_changed_instances": "too many instances changed",
     "max_instance_types": "too many instance types",

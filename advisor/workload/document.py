@@ -49,6 +49,7 @@ _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
 _MAX_NAME_LENGTH = 100
+_MOST_TOKENS = 1e9
 DEFAULT_HORIZON_DAYS = 30.0
 _ELSEWHERE: Mapping[str, str] = {
     key: level
@@ -207,8 +208,8 @@ def _declared(field: Field) -> DeclaredDemand:
     return DeclaredDemand(
         requests_per_second=rate,
         peak_requests_per_second=peak_field.number(rate or 0.0) if peak_field else rate,
-        input_tokens=fields["input_tokens"].number(1),
-        output_tokens=fields["output_tokens"].number(1),
+        input_tokens=fields["input_tokens"].number(1, maximum=_MOST_TOKENS),
+        output_tokens=fields["output_tokens"].number(1, maximum=_MOST_TOKENS),
         concurrent_users=fields[_USERS].number(0, exclusive=True) if _USERS in fields else None,
         think_time_seconds=fields["think_time"].duration_ms() / MS_PER_SECOND if "think_time" in fields else None,
     )
@@ -220,8 +221,8 @@ def _samples(field: Field) -> SampleDemand:
     return SampleDemand(
         path=_relative(fields["path"]),
         requests_per_day=volume.number(0, exclusive=True) if volume else None,
-        input_tokens=fields["input_tokens"].number(1),
-        output_tokens=fields["output_tokens"].number(1),
+        input_tokens=fields["input_tokens"].number(1, maximum=_MOST_TOKENS),
+        output_tokens=fields["output_tokens"].number(1, maximum=_MOST_TOKENS),
     )
 
 

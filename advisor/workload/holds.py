@@ -89,17 +89,24 @@ def _check_sold(key: str, scope: Workload, workload: Workload, catalog: Catalog)
     names = getattr(scope, key)
     if not names:
         return
-    sold = _offers_by_name(key, catalog.offers, catalog)
-    here = _offers_by_name(key, _offers_in_scope(scope, catalog), catalog)
-    if any(here.get(name) for name in names):
+    if set(names) & _offers_by_name(key, _offers_in_scope(scope, catalog), catalog).keys():
         return
+    here = _offers_by_name(key, catalog.offers_in(scope.providers, scope.regions), catalog)
+    left = sum(len(here.get(name, ())) for name in names)
+    if left:
+        raise InputError(
+            f"{left} offers of {', '.join(names)} are sold where the plan may run, and the other keys leave 0 of them",
+            where=workload.where(key),
+            hint="change accelerators, instance_types or exclude so that they have a machine in common",
+        )
+    sold = _offers_by_name(key, catalog.offers, catalog)
+    places = sorted({f"{offer.provider} {offer.region}" for name in names for offer in sold.get(name, ())})
+    shown = f"{', '.join(places[:_PLACES_SHOWN])}{' and others' if len(places) > _PLACES_SHOWN else ''}"
     total = sum(len(sold.get(name, ())) for name in names)
-    where = sorted({f"{offer.provider} {offer.region}" for name in names for offer in sold.get(name, ())})
-    shown = f"{', '.join(where[:_PLACES_SHOWN])}{' and others' if len(where) > _PLACES_SHOWN else ''}"
     raise InputError(
-        f"0 of the {total} offers of {', '.join(names)} are within the providers, regions and types to plan with",
+        f"0 of the {total} offers of {', '.join(names)} are within the providers and regions to plan with",
         where=workload.where(key),
-        hint=f"sold in {shown}: allow one of these, or name others" if where else f"sold nowhere: name other {key}",
+        hint=f"allow one of those that sell it: {shown}" if places else f"name other {key}: nobody sells these",
     )
 
 
@@ -121,12 +128,13 @@ def _offers_by_name(key: str, offers: Iterable[Offer], catalog: Catalog) -> dict
 
 
 def unsold_holds(scope: Workload, catalog: Catalog) -> Iterator[str]:
-    """Names to plan with that are not sold in scope, beside others that are."""
+    """Names to plan with that are not sold in scope, beside others that are; one variant of an accelerator suffices."""
     for key in ("accelerators", "instance_types"):
         if getattr(scope, key):
             here = _offers_by_name(key, _offers_in_scope(scope, catalog), catalog)
+            families = {name.split("-")[0] for name in here} if key == "accelerators" else set()
             for name in getattr(scope, key):
-                if name not in here:
+                if name not in here and name.split("-")[0] not in families:
                     yield f"{name} is not known to be sold where the plan may run, so it is left out"
 
 

@@ -19,6 +19,8 @@ LIMIT_KEYS = (
 _QUOTA_KEYS = ("provider", "region", "code", "limit")
 _COMMITMENT_KEYS = ("provider", "region", "instance_type", "count", "expires")
 SCALING_KEYS = ("scheduled", "scale_to_zero")
+_MOST_REPLICAS, _MOST_ZONES = 10_000, 100
+_MOST_USD, _MOST_SWITCHING_USD = 1e12, 1e6
 _COMMITMENT_YEARS = ("1", "3")
 _SURVIVES = tuple(survive.value for survive in Survive)
 
@@ -34,10 +36,10 @@ def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) ->
         return Limits()
     fields = field.mapping(LIMIT_KEYS, elsewhere)
     readers: dict[str, Callable[[Field], Any]] = {
-        "min_replicas": lambda one: one.count(1),
+        "min_replicas": lambda one: one.count(1, _MOST_REPLICAS),
         "max_replicas": lambda one: one.count(1),
-        "zones": lambda one: one.count(1),
-        "max_usd_per_month": lambda one: one.number(0, exclusive=True),
+        "zones": lambda one: one.count(1, _MOST_ZONES),
+        "max_usd_per_month": lambda one: one.number(0, exclusive=True, maximum=_MOST_USD),
         "memory_utilization": lambda one: one.number(0, exclusive=True, maximum=1),
         "survive": lambda one: Survive(one.choice(_SURVIVES)),
         "fault_tolerant_ratio": lambda one: one.number(0, maximum=1),
@@ -45,7 +47,7 @@ def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) ->
         "mix_providers": lambda one: one.truth(),
         "max_instance_types": lambda one: one.count(1),
         "max_changed_instances": lambda one: one.count(0),
-        "switching_usd_per_instance": lambda one: one.number(0),
+        "switching_usd_per_instance": lambda one: one.number(0, maximum=_MOST_SWITCHING_USD),
         "commit_beyond_forecast": lambda one: one.truth(),
         "quotas": read_quotas,
         "max_kg_co2e_per_month": lambda one: one.number(0, exclusive=True),

@@ -176,7 +176,10 @@ def test_what_cannot_run_is_refused_with_a_reason_and_a_way_out(changes, reason)
     [
         ("meta-llama/Llama-3.1-8B-Instruct", "bf16", "meta-llama/Llama-3.1-8B-Instruct"),
         ("meta-llama/Llama-3.1-8B-Instruct", "fp8", "meta-llama/Llama-3.1-8B-Instruct"),
-        ("meta-llama/Llama-3.1-8B-Instruct", "int4", None),
+        ("meta-llama/Llama-3.1-8B-Instruct", "int4", "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"),
+        ("meta-llama/Llama-3.1-8B", "int4", None),
+        ("organisation/Llama-3.1-8B-Instruct", "int4", None),
+        ("moonshotai/Kimi-K2.5", "int4", "moonshotai/Kimi-K2.5"),
         ("openai/gpt-oss-120b", "mxfp4", "openai/gpt-oss-120b"),
         ("./config.json", "bf16", None),
         ("a/b/c", "bf16", None),
@@ -184,7 +187,7 @@ def test_what_cannot_run_is_refused_with_a_reason_and_a_way_out(changes, reason)
     ],
 )
 def test_checkpoint_is_the_model_only_where_it_exists(model, precision, expected):
-    """A model that the hub does not hold in the planned precision has no default: the user has to name one."""
+    """Weights of the very model in the planned precision are the default; where none are known, the user names some."""
     assert checkpoint_of(model, precision).model_id == expected
 
 

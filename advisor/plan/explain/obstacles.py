@@ -83,8 +83,12 @@ def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalo
         return f"{_TARGETS[code]} above {rejection.available:,.4g} ms"
     if code in _LIMITS and isinstance(rejection.needed, int | float):
         return f"{_LIMITS[code]}={rejection.needed:.0f}"
-    if code == "price_unknown":
-        return f"price.{name}=USD per hour"
+    simple = {
+        "price_unknown": f"price.{name}=USD per hour",
+        "engine_excluded": "engines=all" if requirements.workload.engines else "exclude.engines=none",
+    }
+    if code in simple:
+        return simple[code]
     if code == "not_sold" and rejection.unit == SERVICE:
         return f"purchase={Purchase.ON_DEMAND}"
     if code == "not_sold":

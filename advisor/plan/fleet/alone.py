@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.plan.fleet.constraints import uses
-from advisor.plan.fleet.formulas import hours_per_month, mix_rate
+from advisor.plan.fleet.formulas import Part, hours_per_month, lost_in_zone, mix_rate, share_without
 from advisor.plan.fleet.optimise import objective_usd_per_month
 from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_MONTH
@@ -81,8 +81,19 @@ def _instances(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> int | M
 
 
 def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, load: float) -> int | Missed:
-    """The fewest instances that leave enough of the load served whichever of them fails."""
-    raise NotImplementedError
+    """The fewest instances that leave enough of the load served whichever machine, zone or spot supply fails."""
+    on_spot = tariff.paid is Paid.SPOT
+    if on_spot and problem.limits.on_demand_base_ratio > 0 and load > 0:
+        return Missed(Constraint.ON_DEMAND_BASE, problem.limits.on_demand_base_ratio, 0.0, "share of requests")
+    machine, zone, supply = (share_without(problem.limits, part) * load for part in Part)
+    count = max(fewest, math.ceil(machine - ROUNDING) + 1 if machine > 0 else 0)
+    left = max(zone, supply if on_spot else 0.0)
+    if left > 0 and pool.zones <= 1:
+        name = Constraint.SPOT_REROUTE if on_spot and supply >= zone else Constraint.ZONES
+        return Missed(name, 2.0, 1.0, "zones")
+    while left > 0 and count - lost_in_zone(count, pool.zones) < left - ROUNDING:
+        count += 1
+    return count
 
 
 def _used_long_enough(problem: Problem, pool: Pool, tariff: Tariff, committed: int) -> bool:

@@ -73,6 +73,7 @@ def fleet_of(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
         forecast=ForecastUsed(expected.method, expected.interval_level, expected.horizon_days, expected.backtest),
         scaling=scaling_of(setting, _with_all_pools(found), solution, expected),
         standing=standing,
+        holds_up_to=found.holds_up_to,
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),
     )
@@ -127,7 +128,7 @@ def _group(found: Confirmed, allocation: Allocation, share: Floats, setting: Set
         request_shares=tuple((share @ _bucket_weights(posed) * part).tolist()),
         bucket_shares=tuple((share[-1] * part[-1]).tolist()) if posed.bucket_edges else (),
         requests_per_second_per_replica=source.served.requests_per_second_per_replica,
-        planned_requests_per_second_per_instance=mix_rate(posed.problem, pool),
+        planned_requests_per_second_per_instance=found.planned_rates()[name_of(allocation)],
         cold_start_seconds=source.cold_start.total_s if source.cold_start else None,
         interruptions_per_instance_hour=(
             hazard(setting.catalog.spot_risk(source.offer)).per_hour.value if on_spot else 0.0

@@ -21,7 +21,14 @@ from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
 from advisor.plan.geography import Geography
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.requirements import Requirements
-from advisor.units import DAYS_PER_MONTH, GRAMS_PER_KG, HOURS_PER_MONTH, WATTS_PER_KW
+from advisor.units import (
+    DAYS_PER_MONTH,
+    GRAMS_PER_KG,
+    HOURS_PER_DAY,
+    HOURS_PER_MONTH,
+    MINUTES_PER_HOUR,
+    WATTS_PER_KW,
+)
 from advisor.workload.values import QuotaLimit
 
 SWITCHING_HOURS = 2.0
@@ -30,6 +37,9 @@ the time in which old and new run side by side while the new one is tried."""
 
 SERVICE = "services"
 """Unit of a rejection that a service is missing for, where others are about regions."""
+
+HISTORY_DAYS = 14
+"""Days that demand was observed for, from which commitments may rest on it."""
 
 Stand = tuple[str, str, str]
 
@@ -223,7 +233,15 @@ def _pool(
         kg_co2e_per_hour=kg,
         quotas=_quotas(supply, candidate, offer),
         switching_usd=_switching_usd(supply, tariffs) if supply.running and stand not in supply.running else 0.0,
+        zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
+        supply=_supply_name(candidate, offer),
+        backend=f"{_supply_name(candidate, offer)}/{candidate.engine}",
     )
+
+
+def _supply_name(candidate: Candidate, offer: Offer) -> str:
+    """Accelerators of one kind in a region, whatever the size of the machine."""
+    return f"{offer.provider}/{offer.region}/{candidate.accelerator.name}"
 
 
 def _with_disk(tariff: Tariff, candidate: Candidate, usd_per_hour: float) -> Tariff:
@@ -259,8 +277,18 @@ def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
         yield _tariff(Paid.SPOT, offer.spot)
     if Purchase.MANAGED in workload.purchase and offer.managed is not None and offer.managed.price is not None:
         yield _tariff(Paid.MANAGED, offer.managed.price, offer.managed.service)
-    if Purchase.COMMITMENT in workload.purchase:
-        yield from _commitments(supply.catalog.current_commitments(offer), offer)
+    if Purchase.COMMITMENT in workload.purchase and may_commit(supply.requirements):
+        years = workload.limits.commitment_years
+        prices = supply.catalog.current_commitments(offer)
+        yield from _commitments([price for price in prices if price.commitment.term_years in years], offer)
+
+
+def may_commit(requirements: Requirements) -> bool:
+    """Whether anything new may be committed: on two weeks of history or more, and never where zero is allowed."""
+    workload, profile = requirements.workload, requirements.demand.profile
+    days = 0.0 if profile is None else len(profile.requests_per_minute) / (HOURS_PER_DAY * MINUTES_PER_HOUR)
+    enough = days >= HISTORY_DAYS or workload.limits.commit_without_history
+    return enough and not workload.scaling.scale_to_zero
 
 
 def _tariff(paid: Paid, price: Price, label: str = "") -> Tariff:

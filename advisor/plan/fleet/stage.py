@@ -58,8 +58,10 @@ class Effort:
     """How much work a fleet is worth."""
 
     rehearsed_requests: int = MOST_REQUESTS
-    kinds_tried: int = 4
-    """Kinds of replicas that are tried by themselves where a mixed fleet needs headroom."""
+    kinds_tried: int = 8
+    """Kinds of replicas whose headroom is looked for by themselves."""
+    holds_up_to: bool = True
+    """Whether to look for how far beyond its plan the fleet holds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

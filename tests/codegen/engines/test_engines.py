@@ -210,10 +210,19 @@ def test_tensorrt_cuts_prompts_longer_than_a_step():
 
 
 def test_tensorrt_needs_a_quantised_checkpoint():
-    """It quantises nothing while it loads: for fp8 the user names a checkpoint, where vLLM takes the model itself."""
+    """It quantises nothing while it loads: for fp8 it takes NVIDIA's checkpoint, where vLLM takes the model itself."""
     changes = {"accelerator": "H100-SXM", "precision": "fp8"}
-    assert container(Engine.TENSORRT_LLM, **changes).checkpoint.model_id is None
+    assert container(Engine.TENSORRT_LLM, **changes).checkpoint.model_id == "nvidia/Llama-3.1-8B-Instruct-FP8"
     assert container(Engine.VLLM, **changes).checkpoint.model_id == MODEL
+
+
+def test_tensorrt_reads_no_checkpoint_of_another_format():
+    """Only compressed-tensors and AWQ checkpoints of 4 bit are known, so the user names one of Model Optimizer."""
+    changes = {"accelerator": "H100-SXM", "precision": "int4"}
+    assert container(Engine.TENSORRT_LLM, **changes).checkpoint.model_id is None
+    assert (
+        container(Engine.VLLM, **changes).checkpoint.model_id == "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
+    )
 
 
 def test_turing_widens_fp8_to_half():

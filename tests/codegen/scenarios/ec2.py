@@ -72,7 +72,7 @@ def h100_tp8() -> Scenario:
 
 
 def l40s_replicas() -> Scenario:
-    """Four replicas share an instance; the 4-bit checkpoint is for the user to name."""
+    """Four replicas share an instance; the 4-bit checkpoint is the catalogued one."""
     option = make_option(
         instance_type="g6e.24xlarge",
         accelerator="L40S",
