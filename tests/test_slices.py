@@ -13,7 +13,7 @@ from advisor.performance.stage import serve
 from advisor.performance.values import Evidence
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_from_json, plan_to_json
-from advisor.report.words import option_cells
+from advisor.report.option_words import option_cells
 from advisor.requirements import require
 from advisor.workload.values import DeclaredDemand, Slo
 from builders import catalog_of, offer, workload

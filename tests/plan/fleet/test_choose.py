@@ -140,7 +140,7 @@ def test_standing_charges_stand_beside_the_total():
     assert [one.item for one in fleet.standing] == ["load_balancer", "load_balancer_capacity", "log_ingest"]
     known = sum(one.usd_per_month for one in fleet.standing)
     assert fleet.cost.standing_usd_per_month == pytest.approx(known, abs=0.005) != 0
-    assert "beside it, whatever the fleet is: load balancer in us-east-1" in " ".join(fleet_lines(fleet, 0.99))
+    assert "not in the total, same for every fleet: load balancer in us-east-1" in " ".join(fleet_lines(fleet, 0.99))
 
 
 def test_the_fleet_is_proven_and_confirmed():
