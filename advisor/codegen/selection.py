@@ -55,7 +55,7 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
         NotDeployable: no generated code can start it.
     """
     if wanted.rank is not None:
-        choice = _single(_with_rank(plan, wanted.rank))
+        choice = _single(_with_rank(plan, wanted.rank), plan.fleet)
     else:
         choice = of_fleet(plan.fleet) if plan.fleet is not None else _recommended(plan)
     error = obstacle(choice)
@@ -108,24 +108,34 @@ def of_fleet(fleet: Fleet) -> Choice:
     return Choice(tuple(_merge(members) for _, members in sorted(merged.items())))
 
 
-def _single(option: Option) -> Choice:
+def _single(option: Option, fleet: Fleet | None) -> Choice:
+    by_class = option.instances_by_class
+    follows = fleet is not None and len(by_class) == len(fleet.hour_classes)
+    schedule = fleet.schedule if fleet is not None and follows else (0,) * HOURS_PER_WEEK
+    counts = by_class if follows else (option.instances,)
     member = Member(
         serves=option,
-        hours=(option.instances,) * HOURS_PER_WEEK,
-        minutes_ahead=0,
+        hours=tuple(counts[at] for at in schedule),
+        minutes_ahead=option.minutes_ahead,
         request_share=1.0,
-        commitments=(),
-        committed_instances=0,
-        requests_per_second_per_replica=option.predicted.requests_per_second_per_replica.value,
+        commitments=(option.commitment or option.purchase,) if option.purchase in _BOUGHT_AHEAD else (),
+        committed_instances=option.instances if option.purchase in _BOUGHT_AHEAD else 0,
+        requests_per_second_per_replica=_planned_rate(option, option.predicted.requests_per_second_per_replica.value),
         usd_per_hour=option.cost.instance_usd_per_hour,
     )
     return Choice((member,), option)
 
 
+def _planned_rate(serves: Serves, predicted: float) -> float:
+    """Requests per second that a replica is planned to carry; plans of older versions say the predicted rate only."""
+    planned = serves.planned_requests_per_second_per_instance
+    return predicted if planned is None else planned / serves.replicas_per_instance
+
+
 def _recommended(plan: Plan) -> Choice:
     if plan.recommended is None:
         raise InputError("the plan has nothing to generate code for", hint="see its rejected offers for the reasons")
-    return _single(plan.recommended)
+    return _single(plan.recommended, plan.fleet)
 
 
 def _with_rank(plan: Plan, rank: int) -> Option:
@@ -153,7 +163,7 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
         request_share=group.request_shares[-1],
         commitments=(group.commitment or group.purchase,) if bought_ahead else (),
         committed_instances=max(group.instances) if bought_ahead else 0,
-        requests_per_second_per_replica=group.requests_per_second_per_replica.value,
+        requests_per_second_per_replica=_planned_rate(group, group.requests_per_second_per_replica.value),
         usd_per_hour=group.instance_usd_per_hour,
     )
 

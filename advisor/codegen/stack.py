@@ -142,7 +142,8 @@ def _check_names(member: Member) -> None:
 
 def _scaling(plan: Plan, choice: Choice) -> Scaling:
     if choice.option is not None or plan.fleet is None:
-        return Scaling.STATIC
+        follows = any(len(set(member.hours)) > 1 for member in choice.members)
+        return Scaling.SCHEDULED if follows else Scaling.STATIC
     return Scaling(plan.fleet.scaling.recommended.value)
 
 

@@ -30,7 +30,7 @@ DECLARED = "declared"
 BEATS = 0.98
 """A method has to lose less than this times the naive baseline to replace it."""
 MOST_OF_SEEN = 1 + MOST_BEYOND
-"""No hour's mean is forecast, and no minute is planned for, above so many times the busiest one ever seen, before growth."""
+"""No mean of an hour is forecast, and no minute planned for, above so many times the busiest one seen, before growth."""
 _ROUNDING = 1e-5
 _DEFAULT_HORIZON_DAYS = 30.0
 _FLAT_BELOW_HOURS = HOURS_PER_DAY
@@ -131,7 +131,8 @@ def _flat_week(history: HourlyDemand, known_hours: int) -> _Week:
         "and days of the week differ, and growth, are unknown; the interval is how the minutes varied, and the planned "
         "minute is the busiest one"
     )
-    return _Week(*(np.full(HOURS_PER_WEEK, float(edge)) for edge in edges), FLAT, (), (note,))
+    mean, below, above, low_busiest, most = (np.full(HOURS_PER_WEEK, float(edge)) for edge in edges)
+    return _Week(mean, below, above, low_busiest, most, FLAT, (), (note,))
 
 
 def _seasonal_week(history: HourlyDemand) -> _Week:
