@@ -175,7 +175,7 @@ class Trials:
         on_spot = [at for at, one in enumerate(solution.allocations) if one.tariff.paid is Paid.SPOT]
         if on_spot and posed.problem.limits.fault_tolerant_ratio == 0:
             most = max(on_spot, key=lambda at: max(groups[at].instances_by_hour) * groups[at].weight)
-            groups[most] = replace(groups[most], lost_at=self.rehearsal.busiest_minute_seconds)
+            groups[most] = replace(groups[most], lost_at=self.rehearsal.busiest_seconds)
         return groups
 
     def _group(self, posed: Posed, one: Allocation, target: str) -> ReplayGroup:
