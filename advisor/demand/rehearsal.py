@@ -111,6 +111,8 @@ def _declared(demand: Demand, most_requests: int, generator: np.random.Generator
     per_minute = demand.requests_per_second.peak * SECONDS_PER_MINUTE
     minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
     counts = generator.poisson(per_minute, min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1)))
+    if not counts.any():
+        counts[0] = 1
     return DemandProfile(MONDAY_SECONDS, counts.astype(np.float64))
 
 

@@ -6,6 +6,7 @@ the smallest that was seen to hold. The optimum with every kind at the lower end
 confirmed fleet costs; where its own replay holds it is the answer, and proven.
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -91,6 +92,27 @@ class Confirmer:
         self._failing: dict[Kind, FleetSolution] = {}
         """Fleets of one kind at the lower ends of their brackets."""
         self._known: dict[frozenset[tuple[object, ...]], Confirmed | Infeasible] = {}
+
+    def within(self, posed: Posed, setting: Setting) -> "Confirmer":
+        """The same for another question about the same demand: what replays have shown of replicas is kept."""
+        other = copy.copy(self)
+        other.__dict__ |= {
+            "_posed": posed,
+            "_effort": setting.effort,
+            "_precisions": setting.requirements.workload.precisions,
+            "_sources": {**self._sources, **posed.pool_set.sources},
+            "_brackets": {kind: one for kind, one in self._brackets.items() if one.least == one.held},
+        }
+        return other
+
+    def with_known_headroom(self, posed: Posed) -> Posed:
+        """A question with what replays have shown so far of each kind of replica."""
+        self._sources |= posed.pool_set.sources
+        return self._with_headroom(posed, {kind: one.held for kind, one in self._brackets.items()})
+
+    def kind_of(self, pool: str) -> Kind:
+        """Kind of the replicas of a pool, by its key."""
+        return self._kind(pool)
 
     def confirmed(self, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
         """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest."""

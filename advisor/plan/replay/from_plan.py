@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from advisor.candidates import Candidate, judge
+from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel
@@ -118,7 +118,7 @@ def _candidate(option: Option | FleetGroup, requirements: Requirements, catalog:
     key = (option.provider, option.instance_type)
     wanted = (option.precision, option.tensor_parallel, option.engine, option.partition)
     if key in catalog.instance_types:
-        for one in judge(catalog.instance_types[key], requirements, catalog):
+        for one in judge_hardware(catalog.instance_types[key], requirements, catalog):
             if isinstance(one, Candidate) and wanted == (
                 one.precision, one.tensor_parallel, one.engine, one.partition,
             ):  # fmt: skip
