@@ -131,12 +131,6 @@ def test_a_type_that_cannot_hold_the_model_is_told_what_would_lift_that():
         ("g5.xlarge", asked(accelerators=("L4",)), "not_asked", "accelerators=L4+A10G"),
         ("g5.xlarge", asked(instance_types=("g6.xlarge",)), "not_asked", "instance_types=g6.xlarge+g5.xlarge"),
         ("g5.xlarge", asked(exclude=Exclude(accelerators=("A10G",))), "not_asked", "exclude.accelerators=none"),
-        (
-            "g5.xlarge",
-            asked(exclude=Exclude(engines=("vLLM", "SGLang", "TensorRT-LLM"))),
-            "engine_excluded",
-            "exclude.",
-        ),
         ("g4dn.xlarge", asked(slo=Slo(ttft_p95_ms=5.0)), "slo_ttft", "slo.ttft_p95 above"),
         ("g6.xlarge", asked(limits=Limits(max_replicas=1)), "max_replicas", "limits.max_replicas="),
         ("p5.48xlarge", asked(limits=Limits(max_usd_per_month=2000)), "budget", "limits.max_usd_per_month="),
