@@ -80,20 +80,20 @@ def shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
     return next((found for check in checks if (found := check(setup, catalog)) is not None), None)
 
 
-def purchase_shortfall(setup: Setup, purchase: str, catalog: Catalog) -> Shortfall | None:
-    """Why a machine that can be deployed so cannot be paid for in this way; None where it can."""
+def purchase_shortfall(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Shortfall | None:
+    """Why a machine that can be deployed so cannot be paid for in this way in a region; None where it can."""
     facts = catalog.deployment
     refusal = facts.refusal(setup.provider, setup.instance_type, purchase)
     if refusal is not None:
         return Shortfall(NOT_GENERATED, "purchase", purchase, _allowed(setup, catalog), refusal.reason)
-    return _managed(setup, catalog) if purchase == MANAGED else None
+    return _managed(setup, region, catalog) if purchase == MANAGED else None
 
 
-def deployable(setup: Setup, purchase: str, catalog: Catalog) -> Shortfall | None:
-    """Why generated code cannot start a machine so, paid for in this way; None where it can."""
+def deployable(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Shortfall | None:
+    """Why generated code cannot start a machine so in a region, paid for in this way; None where it can."""
     machine = catalog.instance_types.get((setup.provider, setup.instance_type))
     found = None if machine is None else machine_shortfall(machine, catalog)
-    return found or shortfall(setup, catalog) or purchase_shortfall(setup, purchase, catalog)
+    return found or shortfall(setup, catalog) or purchase_shortfall(setup, purchase, region, catalog)
 
 
 def start_seconds(checkpoint_gib: float, *, compiles: bool) -> float:
@@ -127,7 +127,7 @@ def _too_many_replicas(setup: Setup, catalog: Catalog) -> Shortfall | None:
     for subject in (setup.engine, _target(setup, catalog)):
         most = catalog.deployment.limits.get((subject, "replicas_per_machine"))
         if most is not None and replicas > float(most.value):
-            reason = f"{replicas} replicas on one machine: {most.notes}"
+            reason = f"{replicas} {most.notes}"
             return Shortfall(NOT_GENERATED, "replicas", replicas, float(most.value), reason)
     return None
 
@@ -159,7 +159,7 @@ def _without_image(setup: Setup, catalog: Catalog) -> Shortfall | None:
 def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
     """The host holds the engine, what loading and compiling take of the checkpoint, and files that lie in memory."""
     facts = catalog.deployment
-    most = facts.number(_target(setup, catalog), "most_memory_gib")
+    most = facts.number(_family(setup, catalog), "most_memory_gib")
     if most is not None:
         needed = float(math.ceil(setup.checkpoint_gib * CHECKPOINT_MARGIN) + _CONTAINER_ENGINE_GIB)
         reason = f"weights lie in memory beside the engine, {needed:.0f} GiB, and a container has {most:.0f} GiB"
@@ -192,8 +192,11 @@ def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | No
     return Shortfall(NOT_GENERATED, "s", needed, longest, reason)
 
 
-def _managed(setup: Setup, catalog: Catalog) -> Shortfall | None:
+def _managed(setup: Setup, region: str, catalog: Catalog) -> Shortfall | None:
     """Why SageMaker cannot run it as an endpoint."""
+    if region in catalog.deployment.words(SAGEMAKER, "regions_without_images"):
+        reason = f"no registry of SageMaker's images is known in {region}"
+        return Shortfall("no_image", "registries", 1, 0, reason)
     served = catalog.deployment.words(setup.engine, "managed_accelerators")
     if served and setup.accelerator not in served:
         known = "no accelerator" if served == _NO_MANAGED else ", ".join(served)
@@ -205,3 +208,8 @@ def _managed(setup: Setup, catalog: Catalog) -> Shortfall | None:
 def _target(setup: Setup, catalog: Catalog) -> str:
     support = catalog.deployment.support(setup.provider, setup.instance_type)
     return "" if support is None else support.target
+
+
+def _family(setup: Setup, catalog: Catalog) -> str:
+    support = catalog.deployment.support(setup.provider, setup.instance_type)
+    return "" if support is None else support.family

@@ -26,7 +26,7 @@ class MachineSupport:
     target: str
     """What runs the containers unless another target is asked for; "" for a refusal."""
     family: str
-    """Key of machine images and quotas in the generator; "" for services without hosts."""
+    """Key of machine images and quotas in the generator; of a service, what its limits stand under."""
     reason: str
     """Why no code is generated; "" where it is."""
     provenance: Provenance
@@ -34,7 +34,7 @@ class MachineSupport:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit of an engine or a target."""
+    """A limit of an engine, a target or a family."""
 
     value: str
     """A number, a word, or a list separated by semicolons."""
@@ -48,7 +48,7 @@ class DeploymentFacts:
 
     rows: Sequence[MachineSupport]
     limits: Mapping[tuple[str, str], Limit]
-    """By (engine or target, name of the limit)."""
+    """By (engine, target or family; name of the limit)."""
     _matching: dict[tuple[str, str], tuple[MachineSupport, ...]] = field(default_factory=dict)
 
     @property
@@ -72,7 +72,7 @@ class DeploymentFacts:
         return tuple(sorted({purchase for row in rows for purchase in row.purchases}))
 
     def number(self, subject: str, limit: str) -> float | None:
-        """A limit of an engine or target; None where there is none."""
+        """A limit that is a number; None where there is none."""
         known = self.limits.get((subject, limit))
         return None if known is None else float(known.value)
 

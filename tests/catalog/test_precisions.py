@@ -35,7 +35,7 @@ ANY_MODEL = st.sampled_from(sorted(MODELS))
 ANY_PRECISION = st.sampled_from(PRECISIONS)
 
 
-MARKS = r"-(fp8(-dynamic|-block|-kv)?|quantized\.w[48]a(8|16)|qat-w4a16-ct|w4a16|awq|gptq|(awq|gptq)-int4|int4-awq|nvfp4|fp4|mxfp4)"
+MARKS = r"(-hf)?-(fp8(-dynamic|-block|-kv)?|quantized\.w[48]a(8|16)|qat-w4a16-ct|w4a16|awq|gptq|(awq|gptq)-int4|int4-awq|nvfp4|fp4|mxfp4)"
 """What a quantised repository's name has behind that of its model."""
 
 
@@ -164,8 +164,8 @@ def billions(name):
     total = MODELS[name]["published_parameters_total"]
     if total:
         return int(total) / 1e9
-    found = re.search(r"(?:(\d+)x)?(\d+(?:\.\d+)?)b(?![a-z])", name.lower())
-    return float(found[1] or 1) * float(found[2]) if found else None
+    found = re.search(r"(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z])", name.lower())
+    return float(found[1] or 1) * float(found[2]) / {"b": 1, "m": 1000}[found[3]] if found else None
 
 
 @given(ANY_MODEL, ANY_PRECISION)
@@ -173,9 +173,10 @@ def test_loss_of_another_model_is_of_the_nearest_in_its_family(model, precision)
     """None of the family's measured models is nearer in size by more than a tenth."""
     loss = CATALOG.quality_loss(model, precision)
     measured = {row["model"] for row in SCORES if row["precision"] == precision}
-    relatives = {name for name in measured if MODELS[name]["family"] == MODELS[model]["family"]}
+    family = MODELS[model]["family"]
+    relatives = {name for name in measured if MODELS[name]["family"] == family and billions(name) is not None}
     if loss is None:
-        assert not relatives or billions(model) is None or billions(model) < 0.5
+        assert not relatives or billions(model) is None
     elif loss.of_model:
         distances = {name: abs(math.log(billions(name) / billions(model))) for name in relatives}
         assert loss.of_model in relatives

@@ -1,15 +1,13 @@
 """The fleet of a plan: forecast, problem, optimum, replay, and all of it as values."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Purchase
 from advisor.demand.forecast import flat_forecast, forecast
-from advisor.demand.growth import growth_factors, measured_growth
 from advisor.demand.values import Forecast
+from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.describe import fleet_of
@@ -50,15 +48,25 @@ def choice_of(found: Confirmed | Infeasible | None, posed: Posed, setting: Setti
 
 
 def forecast_of(requirements: Requirements) -> Forecast:
-    """What to expect of the demand; where only numbers were stated, the same all week, with the stated growth."""
+    """What to expect of the demand; flat where only numbers were stated.
+
+    Raises:
+        InputError: no request is to be expected.
+    """
     workload, demand = requirements.workload, requirements.demand
     if demand.profile is None:
         rate = demand.requests_per_second
-        growth, notes = measured_growth(np.array([]), workload.growth_per_year)
-        low, mean, high = growth_factors(growth, workload.horizon_days)
-        flat = flat_forecast(rate.mean * mean, rate.peak * high, horizon_days=workload.horizon_days)
-        return replace(flat, low=flat.mean * (low / mean), high=flat.mean * (high / mean), notes=(*flat.notes, *notes))
-    return forecast(demand.profile, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year)
+        return flat_forecast(
+            rate.mean, rate.peak, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year
+        )
+    expected = forecast(demand.profile, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year)
+    if not expected.mean.any():
+        minutes = demand.profile.requests_per_minute.size
+        raise InputError(
+            f"the demand has 0 requests in its {minutes:,} minutes, the first and last of which do not count",
+            hint="give a longer trace, or state demand.declared",
+        )
+    return expected
 
 
 def _conflict(found: Infeasible) -> Conflict:

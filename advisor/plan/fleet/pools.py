@@ -193,7 +193,7 @@ def _payable(
     refused = {
         tariff.paid: found
         for tariff in tariffs
-        if (found := purchase_shortfall(candidate.setup, tariff.paid.value, supply.catalog)) is not None
+        if (found := purchase_shortfall(candidate.setup, tariff.paid.value, offer.region, supply.catalog)) is not None
     }
     if not refused:
         return tuple(tariffs), ()

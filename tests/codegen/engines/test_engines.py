@@ -283,7 +283,13 @@ def test_neuron_counts_cores_and_chips():
 def test_neuron_refuses_what_it_has_no_way_to_run(changes, reason):
     """Three layouts that the plan may ask for and the plugin cannot do."""
     with pytest.raises(InputError, match=reason):
-        container(runtime=Runtime.NEURON, accelerator="Inferentia2", planned="vLLM-NxDI", **changes)
+        container(
+            runtime=Runtime.NEURON,
+            instance_type="inf2.48xlarge",
+            accelerator="Inferentia2",
+            planned="vLLM-NxDI",
+            **changes,
+        )
 
 
 def test_unknown_engine_is_to_be_chosen():

@@ -401,3 +401,11 @@ def test_of_equally_cheap_precisions_the_first_named_is_taken():
     ]
 
     assert precisions == ["bf16", "fp8"]
+
+
+def test_a_demand_without_a_request_is_refused():
+    """A profile whose minutes are all zero is an error with its length, not a fleet for nothing."""
+    asked = workload(horizon_days=30.0)
+    profile = DemandProfile(MONDAY, np.zeros(2880))
+    with pytest.raises(InputError, match="0 requests in its 2,880 minutes"):
+        plan_of(asked, load_catalog(), profile)
