@@ -196,7 +196,11 @@ class Ladder:
         return tuple(_marked(rungs, fleet))
 
     def _rung(self, workload: Workload) -> tuple[_Reached | None, str]:
-        setting = replace(self._setting, requirements=replace(self._setting.requirements, workload=workload))
+        setting = replace(
+            self._setting,
+            requirements=replace(self._setting.requirements, workload=workload),
+            effort=replace(self._setting.effort, holds_up_to=False),
+        )
         posed = pose(setting, narrowed(self._supply, workload), self._week)
         if not posed.problem.pools:
             return None, _why_no_pool(posed)

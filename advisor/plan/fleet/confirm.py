@@ -102,6 +102,7 @@ class Confirmer:
             "_precisions": setting.requirements.workload.precisions,
             "_sources": {**self._sources, **posed.pool_set.sources},
             "_brackets": {kind: one for kind, one in self._brackets.items() if one.least == one.held},
+            "_failing": {},
         }
         return other
 
