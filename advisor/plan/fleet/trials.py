@@ -128,9 +128,11 @@ class Trials:
         routes = tuple(_routes(posed, solution))
 
         def holds(**stress: float) -> bool:
-            requests = self._from_places(stressed(self._requirements.demand, STRESSED_REQUESTS, **stress))
+            made_up, scale = stressed(self._requirements.demand, STRESSED_REQUESTS, **stress)
+            requests = self._from_places(made_up)
             patience = Patience(self._slo, (1 - self._slo.within_ratio) * requests.seconds.size)
-            outcome = simulate(groups, requests, routes=routes, patience=patience).outcome
+            fewer, share, requests = scaled(groups, routes, requests, scale)
+            outcome = simulate(fewer, requests, routes=share, patience=patience).outcome
             return float(within(outcome, requests, self._slo).mean()) >= self._slo.within_ratio
 
         return HoldsUpTo(
@@ -166,10 +168,12 @@ class Trials:
     def _simulated(
         self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool, whole: bool
     ) -> _Seen:  # fmt: skip
-        busiest = self.rehearsal.busiest
-        requests = _part(self._requests, busiest) if stretch else self._requests
+        requests = _part(self._requests, self.rehearsal.busiest) if stretch else self._requests
+        until = self._requests.seconds[self.rehearsal.busiest.stop - 1]
+        groups, routes, requests = scaled(groups, routes, requests, self.rehearsal.scale)
         patience = Patience(self._slo, (1 - self.wanted) * requests.seconds.size)
         outcome = simulate(groups, requests, routes=routes, patience=None if whole else patience).outcome
+        busiest = slice(0, int(np.searchsorted(requests.seconds, until, side="right")))
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
         ended_early = bool(not whole and np.count_nonzero(~answered) > patience.most_late)
         judged = ~outcome.cut & answered if ended_early else ~outcome.cut
@@ -236,6 +240,35 @@ class Trials:
         return replace(requests, places=places.astype(np.int32))
 
 
+def scaled(
+    groups: list[ReplayGroup], routes: tuple[Route, ...], requests: Requests, scale: float
+) -> tuple[list[ReplayGroup], tuple[Route, ...], Requests]:
+    """A fleet with a share of its instances, under so many of the requests that each has its load in the busiest hours.
+
+    Args:
+        groups: the whole fleet.
+        routes: its weights.
+        requests: a share of the demand.
+        scale: that share.
+    """
+    if scale == 1:
+        return groups, routes, requests
+    fewer = [
+        replace(one, instances_by_hour=tuple(min(max(int(n * scale), 1), n) for n in one.instances_by_hour))
+        for one in groups
+    ]
+    left = {
+        one.name: max(few.instances_by_hour) / max(*one.instances_by_hour, 1)
+        for one, few in zip(groups, fewer, strict=True)
+    }
+    lighter = tuple(
+        replace(route, shares={name: share * left[name] for name, share in route.shares.items()}) for route in routes
+    )
+    kept = max(sum(route.shares.values()) for route in lighter) / scale
+    chosen = np.unique(np.arange(0, requests.seconds.size, max(1 / kept, 1.0)).astype(np.intp))
+    return fewer, lighter, _part(requests, chosen)
+
+
 def _share(kept: Flags, judged: Flags) -> float:
     return float(kept[judged].mean()) if judged.any() else 1.0
 
@@ -290,7 +323,7 @@ def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> 
         yield one.instances[-1] / count if count else 0.0
 
 
-def _part(requests: Requests, part: slice) -> Requests:
+def _part(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:
     places = None if requests.places is None else requests.places[part]
     return replace(
         requests,
