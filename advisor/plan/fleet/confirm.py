@@ -35,6 +35,9 @@ TOLERANCE = 1.02
 EXACT = 1.0005
 """The same where no number of instances lies between its ends."""
 
+CHEAP_KINDS = 3
+"""Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
+
 Kind = tuple[str, str, str, str, int, int]
 
 
@@ -108,7 +111,7 @@ class Confirmer:
         self._brackets: dict[Kind, Bracket] = {}
         self._failing: dict[Kind, FleetSolution] = {}
         """Fleets of one kind at the lower ends of their brackets."""
-        self._known: dict[frozenset[tuple[object, ...]], Confirmed | Infeasible] = {}
+        self._known: dict[tuple[object, ...], Confirmed | Infeasible] = {}
         self._found_alone: dict[tuple[object, ...], _Alone] = {}
 
     def within(self, posed: Posed, setting: Setting) -> "Confirmer":
@@ -155,7 +158,7 @@ class Confirmer:
 
         Where no headroom helps it is the fleet that came closest; why there is none at all where limits conflict.
         """
-        key = frozenset((pool.key, pool.tariffs) for pool in posed.problem.pools)
+        key = (posed.problem.limits, *sorted((pool.key, pool.tariffs) for pool in posed.problem.pools))
         if key not in self._known:
             self._sources |= posed.pool_set.sources
             kinds = {self._kind(pool.key) for pool in posed.problem.pools}
@@ -232,7 +235,19 @@ class Confirmer:
             closest = _closer(closest, found)
         if best is None:
             return _bounded(closest, bound)
-        return self._with_less(_bounded(best, bound), bound)
+        best = _bounded(best, bound)
+        for kind in self._cheap_kinds(best) if best.solution.gap_ratio > TOLERANCE - 1 else ():
+            best = _bounded(_cheaper(best, self._bracketed(kind, best, seconds)) or best, bound)
+        return self._with_less(best, bound)
+
+    def _cheap_kinds(self, best: Confirmed) -> list[Kind]:
+        """Kinds not tried by themselves whose cheapest pool would cost less than a fleet, the cheapest first."""
+        problem, prices = self._posed.problem, dict[Kind, float]()
+        for pool in problem.pools:
+            kind, usd = self._kind(pool.key), cheapest_alone(replace(problem, pools=(pool,)))
+            if kind not in self._brackets and usd < min(prices.get(kind, math.inf), best.usd_per_month):
+                prices[kind] = usd
+        return sorted(prices, key=lambda kind: (prices[kind], kind))[:CHEAP_KINDS]
 
     def _with_less(self, best: Confirmed, bound: Confirmed) -> Confirmed:
         """Neighbours of a confirmed fleet, as long as one holds that is cheaper and the bound leaves room for it."""

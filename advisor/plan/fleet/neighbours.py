@@ -84,6 +84,7 @@ def _changed(problem: Problem, own: tuple[Allocation, ...]) -> Iterator[tuple[Al
             continue
         others = (own[:at], own[at + 1 :])
         yield from _without(others, one, 1)
+        yield from _without(others, one, 2)
         for usd, pool in _others(problem, one):
             price = one.tariff.all_usd_per_hour
             taken = max(math.ceil(usd / price + ROUNDING), 1)
