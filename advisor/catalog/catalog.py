@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog import readers
+from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
 from advisor.catalog.partitions import Partition, read_partitions
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.planning_tables import PlanningTables
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Quality
+from advisor.catalog.zones import Zones, ZoneSupply, read_zones, supply_of
 from advisor.errors import InputError
 from advisor.names import architecture_key, normalised, suggestion
 
@@ -107,6 +109,13 @@ class Catalog(PlanningTables):
         """Commitments that can be bought: discounts that are known to have changed since are no offer."""
         return tuple(each for each in self.commitments(offer) if each.provenance.quality is not Quality.STALE)
 
+    def zones(self, provider: str, region: str, instance_type: str) -> ZoneSupply:
+        """Availability zones that sell a type in a region; those of the region, unverified, where that is unknown."""
+        place, known = (provider, region, instance_type), self._zone_supplies
+        if place not in known:
+            known[place] = supply_of(self._zone_table, *place)
+        return known[place]
+
     def with_offers(self, offers: Iterable[Offer]) -> "Catalog":
         """The same facts with other offers."""
         other = copy.copy(self)
@@ -115,12 +124,26 @@ class Catalog(PlanningTables):
         return other
 
     def as_locked(
-        self, commitments: Mapping[Offer, tuple[CommitmentPrice, ...]], content_hash: str, as_of: str
+        self,
+        commitments: Mapping[Offer, tuple[CommitmentPrice, ...]],
+        zones: Mapping[readers.Place, ZoneSupply],
+        content_hash: str,
+        as_of: str,
     ) -> "Catalog":
-        """The same facts with these offers alone, at these commitments, under hash and date of their catalog."""
+        """The same facts with these offers alone, at these commitments and in these zones.
+
+        Args:
+            commitments: the offers, each with its prices under commitments.
+            zones: availability zones of offers; for others, what this catalog says.
+            content_hash: of the catalog that they come from.
+            as_of: date of the catalog that they come from.
+        """
         other = self.with_offers(commitments)
         other.__dict__.update(
-            _commitment_prices=dict(commitments), content_hash=content_hash, _price_dates=frozenset({as_of})
+            _commitment_prices=dict(commitments),
+            _zone_supplies=dict(zones),
+            content_hash=content_hash,
+            _price_dates=frozenset({as_of}),
         )
         return other
 
@@ -140,6 +163,11 @@ class Catalog(PlanningTables):
     def partitions(self, accelerator: str) -> tuple[Partition, ...]:
         """Profiles that an accelerator can be cut into, the least memory first; none where it cannot."""
         return self._partitions.get(accelerator, ())
+
+    @cached_property
+    def deployment(self) -> DeploymentFacts:
+        """What code can be generated for."""
+        return read_deployment_facts(self.directory, self._sources)
 
     def model_status(self, engine: str, accelerator: str, model_name: str, family: str) -> str | None:
         """What an engine's maintainers say of a model: supported, validated, untested or not_enough_memory.
@@ -184,6 +212,15 @@ class Catalog(PlanningTables):
     def _price_dates(self) -> frozenset[str]:
         prices = (price for offer in self.offers for price in (offer.on_demand, offer.spot))
         return frozenset(price.provenance.as_of for price in prices if price is not None)
+
+    @cached_property
+    def _zone_table(self) -> Zones:
+        return read_zones(self.directory / "zones.csv", self._sources)
+
+    @cached_property
+    def _zone_supplies(self) -> dict[readers.Place, ZoneSupply]:
+        """Supplies asked for so far."""
+        return {}
 
     @cached_property
     def _partitions(self) -> Mapping[str, tuple[Partition, ...]]:

@@ -46,6 +46,7 @@ def generate(
 
     Raises:
         InputError: nothing that this program writes can serve the plan as it is wanted; the message says why.
+        NotDeployable: no generated code can start what is planned.
         UnsoundCode: the code does not pass its own check.
     """
     wanted = wanted or Wanted()
@@ -67,7 +68,7 @@ def generate(
         roots=("",) if len(rendered) == 1 else tuple(sorted(rendered)),
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
-        warnings=(*choice.warnings, *_engine_warnings(choice, wanted), *unknown),
+        warnings=(*_engine_warnings(choice, wanted), *_weights_warnings(stacks), *unknown),
     )
 
 
@@ -77,6 +78,20 @@ def _engine_warnings(choice: Choice, wanted: Wanted) -> tuple[str, ...]:
     if wanted.engine is None or all(planned_engine(one.serves) is wanted.engine for one in choice.members):
         return ()
     return (f"the plan predicts {' and '.join(planned)}; measure {wanted.engine.value} before relying on its numbers",)
+
+
+def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
+    """Repositories that the code takes quantised weights from: the plan knows their names, not their answers."""
+    checkpoints = {
+        (backend.container.checkpoint.model_id or stack.summary.model, stack.summary.model)
+        for stack in stacks
+        for backend in stack.backends
+    }
+    return tuple(
+        f"the weights come from {repository}, quantised from {model}: measure their answers, or name others"
+        for repository, model in sorted(checkpoints)
+        if repository != model
+    )
 
 
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:

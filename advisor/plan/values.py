@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from advisor.candidates import Rejection
-from advisor.cost import Cost
 from advisor.performance.values import Interval
-from advisor.plan.fleet.chosen import Conflict, Fleet
+from advisor.plan.fleet.chosen import Confirmation, Conflict, Fleet, FleetCost
+from advisor.plan.layout import Layout
 from advisor.plan.token_apis import TokenApi
 
 __all__ = [
     "SCHEMA",
-    "Cost",
     "CurrentCost",
     "Interval",
     "MeasureFirst",
     "Option",
+    "OptionCost",
     "Plan",
     "PlanProvenance",
     "Predicted",
     "Rejection",
+    "Rung",
+    "RungGroup",
     "Savings",
 ]
 
@@ -42,47 +44,48 @@ class Predicted:
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """One way to serve the whole demand: a number of equal instances."""
+class OptionCost(FleetCost):
+    """What an option costs, with the price of its instances."""
+
+    instance_usd_per_hour: float = 0.0
+    price_source: str = ""
+    price_as_of: str = ""
+    price_quality: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option(Layout):
+    """A fleet in short: of one type and way of paying; or the recommended one, by the group that serves most."""
 
     rank: int
-    provider: str
-    region: str
-    instance_type: str
-    accelerator: str
-    accelerator_count: float
-    """Accelerators of one instance."""
-    replicas_per_instance: int
-    tensor_parallel: int
-    pipeline_parallel: int
-    precision: str
-    kv_precision: str
-    engine: str
-    engine_version: str
-    purchase: str
+    """By cost, from 1."""
+    commitment: str = ""
+    """Instrument, term and payment of a commitment; "" for others."""
     instances: int
+    """In the busiest hours."""
     replicas: int
-    context_tokens: int
-    """Longest request served, prompt and answer together."""
-    max_concurrency: int
-    """Requests that one replica runs at the same time."""
-    memory_utilization: float
-    """Share of an accelerator's memory that the engine may use."""
-    weights_gib: float
-    """Weights of one replica as loaded."""
+    instances_by_class: tuple[int, ...] = ()
+    """In each of the fleet's hour classes; empty: the same at all hours."""
+    minutes_ahead: int = 0
+    """How long before its hour an instance has to be ordered."""
+    planned_requests_per_second_per_instance: float | None = None
+    """What one instance is planned to carry: after bursts, network and what the replay asked for."""
     predicted: Predicted
     evidence: str
     """measured, calibrated or roofline."""
-    cost: Cost
-    partition: str = ""
-    """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
-    checkpoint_gib: float | None = None
-    """What is downloaded and kept on disk; None: the plan is of a version that did not say it."""
+    cost: OptionCost
+    """Of the whole fleet."""
+    confirmed: Confirmation | None = None
+    """Replay of this option; None: not replayed."""
+    not_recommended: str = ""
+    """Why an option that is cheaper than the recommendation is not recommended; "" for others."""
+    groups: int = 1
+    """Groups of the fleet: more than one for a recommended mix, of which the largest is named."""
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentCost:
-    """What runs today, priced the same way."""
+    """What runs today, priced and judged the same way."""
 
     provider: str
     region: str
@@ -91,6 +94,52 @@ class CurrentCost:
     instances: int
     usd_per_hour: float
     total_usd_per_month: float
+    within_slo_ratio: float | None = None
+    """Share of the requests within every target, by the replay that confirms the fleet; None: cannot be judged."""
+    instances_needed: int | None = None
+    """Instances of the same type that the demand takes; None: no number of them does."""
+    not_judged: str = ""
+    """Why there is no judgement, or why no number of instances would do; "" where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RungGroup:
+    """Equal instances of a rung, in short."""
+
+    provider: str
+    region: str
+    instance_type: str
+    accelerator: str
+    purchase: str
+    commitment: str
+    precision: str
+    tensor_parallel: int
+    engine: str
+    instances: int
+    """In the busiest hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """The same question with more allowed than on the rung below."""
+
+    rung: str
+    """as_is, resize, same_cloud, commit, spot, precision, any_accelerator or any_cloud."""
+    total_usd_per_month: float | None
+    """None: no fleet; see ``why_none``."""
+    saving_ratio: float | None
+    """Share of today's cost that is saved; None where nothing runs today."""
+    groups: tuple[RungGroup, ...]
+    risks: tuple[str, ...]
+    requires: tuple[str, ...]
+    """What it takes against the rung below: checkpoint, image and driver, other cloud, ..."""
+    evidence: str
+    """Weakest evidence class of its groups; "" without a fleet."""
+    why_none: str = ""
+    within_slo_ratio: float | None = None
+    """By replay; None: not replayed."""
+    recommended: bool = False
+    """Whether the recommendation is this fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +156,7 @@ class MeasureFirst:
     """The cheapest measurement that could overturn the recommendation, when a rival is too close to call."""
 
     rank: int
-    """Option to measure: one instance of it under load."""
+    """Option to measure, one instance of it under load; 0: the main type of a recommended mix."""
     rival_rank: int
     """Option that may turn out cheaper than the recommended one."""
     usd: float
@@ -138,8 +187,9 @@ class Plan:
     """The workload as understood: name, model, slo, limits, ..."""
     demand: Mapping[str, Any]
     recommended: Option | None
-    """The cheapest single type in the number of the busiest minute; None where nothing serves the workload."""
+    """The fleet in short; None where there is none."""
     options: tuple[Option, ...]
+    """Fleets of one type and way of paying, the cheapest first."""
     rejected: tuple[Rejection, ...]
     nearest_misses: tuple[Rejection, ...]
     """When nothing is feasible: the rejections that were closest to being options."""
@@ -155,6 +205,7 @@ class Plan:
     token_apis: tuple[TokenApi, ...] = ()
     """What services that sell tokens would ask for the same weights, or another model that the workload names, and the
     mean demand: a comparison, no option."""
+    ladder: tuple[Rung, ...] = ()
     question: Mapping[str, Any] | None = None
     """What was asked, to the last bit: workload, model and demand, from which the same plan can be made again."""
     schema: str = SCHEMA

@@ -117,7 +117,7 @@ def _near(workload: Workload, catalog: Catalog) -> tuple[str, ...] | None:
         name
         for name in catalog.regions_of(current.provider)
         if catalog.regions[current.provider, name].continent == continent
-        and _is_restricted(name) == _is_restricted(current.region)
+        and is_restricted(name) == is_restricted(current.region)
         and _may_use(name, workload.regions, workload.exclude.regions)
     )
     found = tuple(near)
@@ -139,7 +139,7 @@ def _continent(workload: Workload, catalog: Catalog) -> str:
     return region.continent if region is not None and region.continent else ""
 
 
-def _is_restricted(region: str) -> bool:
+def is_restricted(region: str) -> bool:
     """Whether a region takes an account of its own: those for the United States' government, and those in China."""
     return "gov" in region or region.startswith(("cn-", "china"))
 

@@ -16,7 +16,7 @@ from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.fleet.values import Paid
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
 from advisor.plan.question import read_question
-from advisor.plan.whatif import what_if
+from advisor.plan.explain.whatif import what_if
 from advisor.report.table import plan_table
 from advisor.tables import read_rows
 from advisor.workload.values import Limits, QuotaLimit
@@ -50,7 +50,7 @@ def test_the_fleet_is_paid_at_the_price_of_the_service():
     assert {option.purchase for option in plan.options} == {"managed"}
     (read,) = plan_from_json(plan_to_json(plan)).fleet.groups
     assert (read.purchase, read.commitment) == (group.purchase, group.commitment)
-    shown = plan_table(plan)
+    shown = plan_table(plan, width=None, verbose=True)
     assert "SageMaker real-time" in shown
     assert "as endpoints around the clock" in shown
 

@@ -10,8 +10,8 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_question
 from advisor.plan.question import Question
-from advisor.plan.whatif import what_if
-from advisor.plan.why import why
+from advisor.plan.explain.whatif import what_if
+from advisor.plan.explain.why import why
 from advisor.workload.values import Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 

@@ -7,6 +7,7 @@ from advisor.cost.services import StandingCharge
 from advisor.demand.values import Backtest
 from advisor.performance.values import Interval
 from advisor.plan.fleet.scaling_values import ScalingPlan
+from advisor.plan.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,31 +23,12 @@ class PlannedHours:
     """The busiest minute at the lower edge, which commitments are held to."""
 
 
-@dataclass(frozen=True, slots=True)
-class FleetGroup:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetGroup(Layout):
     """Equal instances that are paid for in one way."""
 
     name: str
     """provider/region/type/precision/layout/purchase: stable from plan to plan."""
-    provider: str
-    region: str
-    instance_type: str
-    accelerator: str
-    accelerator_count: float
-    partition: str
-    replicas_per_instance: int
-    tensor_parallel: int
-    pipeline_parallel: int
-    precision: str
-    kv_precision: str
-    engine: str
-    engine_version: str
-    context_tokens: int
-    max_concurrency: int
-    memory_utilization: float
-    weights_gib: float
-    purchase: str
-    """on_demand, spot, commitment, owned or serverless."""
     commitment: str
     """Instrument, term and payment of a commitment; the service of serverless; "" for others."""
     break_even_ratio: float | None
@@ -54,11 +36,13 @@ class FleetGroup:
     instances: tuple[int, ...]
     """In each hour class."""
     request_shares: tuple[float, ...]
-    """Of all requests, in each hour class; what several purchases of one kind serve is split by their instances."""
+    """Of all requests, in each hour class: the weights by which they are routed."""
     bucket_shares: tuple[float, ...]
     """Of each prompt-length bucket in the busiest hours."""
     requests_per_second_per_replica: Interval
-    """Largest rate that one replica sustains within the SLO."""
+    """Largest rate that one replica sustains within the SLO under random arrivals."""
+    planned_requests_per_second_per_instance: float | None = None
+    """What one instance is planned to carry: after bursts, network and what the replay asked for."""
     cold_start_seconds: Interval | None
     """From the order to the first answer; None where nothing in the plan depends on it."""
     interruptions_per_instance_hour: float
@@ -70,8 +54,6 @@ class FleetGroup:
     price_source: str
     price_as_of: str
     price_quality: str
-    checkpoint_gib: float | None = None
-    """What is downloaded and kept on disk; None: the plan is of a version that did not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +76,13 @@ class FleetCost:
     starts_usd_per_month: float | None = None
     """Images and weights that instances started for busier hours download."""
     standing_usd_per_month: float | None = None
-    """Known standing charges, beside the total: every fleet in these regions pays them."""
+    """Known standing charges, not in the total: every fleet in these regions pays them."""
+    obligation_usd: float = 0.0
+    """What new commitments oblige to pay until they end, whatever the demand."""
+    obligation_until: str | None = None
+    """ISO date on which the last of them ends; None without."""
+    regret_usd_per_month: float | None = None
+    """What the same commitments cost beyond use if the demand falls by half; None without commitments."""
 
     @property
     def leaves_out(self) -> str:
@@ -134,20 +122,83 @@ class StaticPeak:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A replay of the fleet, request by request, over the busiest stretch of the demand."""
+    """A replay of the fleet, request by request, over a sample of the week that the busiest stretch is half of."""
 
     requests: int
     minutes: float
     within_slo_ratio: float
+    """Of the whole sample; requests that the rehearsed interruption of a spot instance cuts off are left out."""
     ttft_p95_ms: float | None
     tpot_p95_ms: float | None
     headroom_factor: float
     """By how much less a replica is taken to sustain than the closed form says, at most: raised until the replay finds
     enough of the requests within the SLO."""
     reached: bool
-    """Whether it finds ``slo.within_ratio`` of them within every target, and half of the rest: they are made up."""
+    """Whether each of these shares is ``slo.within_ratio`` and half of the rest: the requests are made up."""
     arrivals: str
     """What was replayed, in words."""
+    busiest_within_slo_ratio: float | None = None
+    """Of the busiest stretch; None, here and below: the plan is of a version that did not look."""
+    without_one_within_slo_ratio: float | None = None
+    """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldsUpTo:
+    """How far beyond its plan the fleet still keeps the SLO, found by replay."""
+
+    peak_ratio: float
+    """Times the busiest minute."""
+    dispersion_ratio: float
+    """Times the measured burstiness within a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """Instances of a group that the load alone does not need."""
+
+    group: str
+    instances: int
+    """In the busiest hours."""
+    why: str
+    """The rule that keeps them: survive, spot_reroute, min_replicas, zones, whole instances."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a failure leaves in the busiest hours."""
+
+    of: str
+    """The part that fails: one instance of a group, one zone of a region, one spot supply."""
+    left_ratio: float
+    """Rate that the rest sustains ÷ planned rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cheapest:
+    """The cheapest fleet where a simpler one is recommended."""
+
+    groups: tuple[str, ...]
+    """In words."""
+    total_usd_per_month: float
+    usd_per_month_more: float
+    """Recommended minus cheapest."""
+    backends: int
+    """Of the cheapest."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulPrice:
+    """A price that decides and is not listed, or old."""
+
+    group: str
+    reason: str
+    low_ratio: float
+    """Today's price may be this share of it."""
+    high_ratio: float
+    runner_up: tuple[str, ...]
+    """Fleet on listed prices alone, in words; empty where there is none."""
+    runner_up_usd_per_month: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +237,14 @@ class Fleet:
     forecast: ForecastUsed
     scaling: ScalingPlan
     standing: tuple[StandingCharge, ...] = ()
-    """What is paid in each region beside the total, whatever the fleet is."""
+    """Charges of each region that are not in the total, the same for every fleet there."""
+    holds_up_to: HoldsUpTo | None = None
+    """None: not looked for."""
+    spare: tuple[Spare, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    cheapest: Cheapest | None = None
+    """None: the recommended fleet is the cheapest."""
+    doubtful_prices: tuple[DoubtfulPrice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

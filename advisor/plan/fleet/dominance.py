@@ -2,9 +2,16 @@
 
 An instance of b is replaced by m instances of a, with m the most that any of its rates needs. Where those cost no more
 of anything that is counted (USD, carbon, power, quota units), a fleet without b is as good as any with it, and the
-program is solved over the rest: the optimum stays the optimum. There are two exceptions. Spot that has to be spread is
-left out as `SPOT_STANDS` says. And a commitment that is cheaper and carries more may not be in use for long enough at
-the low edge of the forecast where a smaller one is: then a fleet with the smaller one can be lost.
+program is solved over the rest: the optimum stays the optimum.
+
+Failures: without one machine, k instances of b leave k - 1 and those that replace them m k - 1, which sustain no less.
+Without one of z zones k instances leave ``k - ⌈k/z⌉``, and m times as many of a leave no less than m times that in the same
+region and no fewer zones. Spot is replaced by what is not on spot, by spot of the same supply in no fewer
+zones, or by twice as many instances of another supply in two zones or more, of which a shortage leaves half.
+
+There are two exceptions. Spot of other supplies stands in for spot, and what is in other regions where zones or regions
+are limited, as `PLACES` says. And a commitment that is cheaper and carries more may not be in use for long enough at the
+low edge of the forecast where a smaller one is: then a fleet with the smaller one can be lost.
 """
 
 import math
@@ -14,13 +21,13 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from advisor.plan.fleet.formulas import hours_per_month, mix_rate, starts_per_month
+from advisor.plan.fleet.formulas import Part, hours_per_month, mix_rate, share_without, starts_per_month
 from advisor.plan.fleet.values import Floats, Paid, Pool, Problem, Tariff
-from advisor.workload.values import Limits, Survive
+from advisor.workload.values import Limits
 
-SPOT_STANDS = 2
-"""A spot pool is left out only if so many others could stand in for it, so that the cheapest fleet of at most so many
-spot stands (types × regions, each over all zones) is never lost."""
+PLACES = 2
+"""Where failures count a pool is left out for the sake of other spot supplies, or other regions, only if pools in so many
+of them could stand in for it: the cheapest fleet of at most so many pools, each in a place of its own, is never lost."""
 CHAMPIONS = 64
 """Tariffs that are tried as replacements first: the cheapest per request, of every way of paying."""
 ROUNDING = 1e-9
@@ -48,7 +55,12 @@ class _Items:
     break_even: Floats
     replicas: Floats
     types: npt.NDArray[np.str_]
-    stands: npt.NDArray[np.str_]
+    regions: npt.NDArray[np.str_]
+    zones: Floats
+    supplies: npt.NDArray[np.str_]
+    backends: npt.NDArray[np.str_]
+    kinds: npt.NDArray[np.str_]
+    """Only what is of the same kind may stand in."""
     special: npt.NDArray[np.str_]
     """Of what runs today, is owned or is paid for by the second, which only its like can replace; "" for all else."""
 
@@ -56,9 +68,18 @@ class _Items:
         return _Items(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
 
-def without_dominated(problem: Problem) -> Problem:
-    """The same problem without the tariffs and pools that no cheapest fleet needs."""
+def without_dominated(problem: Problem, *, same_backend: bool = False) -> Problem:
+    """The same problem without the tariffs and pools that no cheapest fleet needs.
+
+    Args:
+        problem: of all pools.
+        same_backend: keep also what no cheapest fleet of the same backends and instance types needs.
+    """
     items = _items(problem)
+    if same_backend:
+        items = replace(items, kinds=np.char.add(np.char.add(items.backends, " "), items.types))
+    elif problem.limits.max_instance_types is not None:
+        items = replace(items, kinds=items.types)
     items = _without(items, _champions(items), problem)
     items = _without(items, items, problem)
     return replace(problem, pools=_pools(problem.pools, items))
@@ -78,7 +99,7 @@ def _champions(items: _Items) -> _Items:
 def _without(items: _Items, others: _Items, problem: Problem) -> _Items:
     """The items that not enough of the others could stand in for."""
     blocks = np.split(np.arange(items.usd.size), range(BLOCK, items.usd.size, BLOCK))
-    kept = [block[~_dominated(items.take(block), others, problem.limits)] for block in blocks]
+    kept = [block[~_dominated(items.take(block), others, problem)] for block in blocks]
     return items.take(np.concatenate(kept))
 
 
@@ -105,7 +126,11 @@ def _items(problem: Problem) -> _Items:
         break_even=np.array([tariff.break_even_ratio for *_, tariff in rows]),
         replicas=np.array([float(pool.replicas) for *_, pool, _ in rows]),
         types=np.array([pool.instance_type for *_, pool, _ in rows]),
-        stands=np.array([pool.stand for *_, pool, _ in rows]),
+        regions=np.array([pool.region for *_, pool, _ in rows]),
+        zones=np.array([float(pool.zones) for *_, pool, _ in rows]),
+        supplies=np.array([pool.spot_supply for *_, pool, _ in rows]),
+        backends=np.array([pool.backend or pool.key for *_, pool, _ in rows]),
+        kinds=np.full(len(rows), ""),
         special=np.array([_special(problem, pool, tariff) for *_, pool, tariff in rows]),
     )
 
@@ -147,22 +172,36 @@ def _start_and_run_usd(pool: Pool, tariff: Tariff, run_hours: float) -> float:
     return 0.0 if math.isinf(run_hours) else (run_hours + pool.lead_hours) * tariff.all_usd_per_hour + pool.start_usd
 
 
-def _dominated(items: _Items, others: _Items, limits: Limits) -> Flags:
+def _dominated(items: _Items, others: _Items, problem: Problem) -> Flags:
     """Whether enough of the others could stand in for each item."""
-    could = _could_stand_in(items, others, limits)
+    limits, count = problem.limits, _replacements(items.rates, others.rates)
+    could = _could_stand_in(items, others, count, problem)
     alike = items.paid[:, None] == others.paid
-    found: Flags = (could & (others.paid == Paid.ON_DEMAND)).any(axis=1)
-    steady = (items.paid != Paid.SPOT) | (limits.fault_tolerant_ratio == 1)
-    same_stand = items.stands[:, None] == others.stands
-    found |= (could & alike & (steady[:, None] | same_stand)).any(axis=1)
-    for at in np.flatnonzero(~found & ~steady):
-        found[at] = np.unique(others.stands[could[at] & alike[at]]).size >= SPOT_STANDS
+    on_spot = (items.paid == Paid.SPOT) & (share_without(limits, Part.SUPPLY) > 0)
+    steady = (others.paid == Paid.ON_DEMAND) | (alike & ~on_spot[:, None])
+    in_place = (items.regions[:, None] == others.regions) | (
+        share_without(limits, Part.ZONE) == 0 and problem.max_regions is None
+    )
+    same_supply = items.supplies[:, None] == others.supplies
+    spread = others.zones >= items.zones[:, None]
+    found: Flags = (could & in_place & (steady | (alike & spread & same_supply))).any(axis=1)
+    could &= steady | (alike & spread)
+    for at in np.flatnonzero(~found):
+        found[at] = _distinct(others.regions, could[at] & ~in_place[at]) >= PLACES or (
+            bool(on_spot[at]) and _distinct(others.supplies, could[at] & in_place[at]) >= PLACES
+        )
+    left = np.flatnonzero(~found & on_spot)
+    twice = _could_stand_in(items.take(left), others, 2 * count[left], problem)
+    found[left] = (twice & alike[left] & in_place[left] & (others.zones > 1)).any(axis=1)
     return found
 
 
-def _could_stand_in(items: _Items, others: _Items, limits: Limits) -> Flags:
-    """Which of the others could replace each item: (items, others)."""
-    count = _replacements(items.rates, others.rates)
+def _distinct(names: npt.NDArray[np.str_], chosen: Flags) -> int:
+    return np.unique(names[chosen]).size
+
+
+def _could_stand_in(items: _Items, others: _Items, count: Floats, problem: Problem) -> Flags:
+    """Which of the others could replace each item, in such numbers: (items, others)."""
     finite = np.where(np.isfinite(count), count, 1.0)
     usd = finite * others.usd
     could: Flags = (usd <= items.usd[:, None] + ROUNDING) & np.isfinite(count)
@@ -172,7 +211,8 @@ def _could_stand_in(items: _Items, others: _Items, limits: Limits) -> Flags:
     for column in range(items.costs.shape[1]):
         could &= finite * others.costs[:, column] <= items.costs[:, column, None] + ROUNDING
     could &= np.where(items.special[:, None] == "", others.paid != Paid.OWNED, items.special[:, None] == others.special)
-    could &= _keeps_limits(items, others, count, limits)
+    could &= items.kinds[:, None] == others.kinds
+    could &= _keeps_limits(items, others, count, problem)
     back = _replacements(others.rates, items.rates).T
     equal = (count == 1) & (back == 1) & (usd >= items.usd[:, None] - ROUNDING)
     could &= ~(equal & (others.order >= items.order[:, None]))
@@ -190,8 +230,9 @@ def _replacements(rates: Floats, others: Floats) -> Floats:
     return needed
 
 
-def _keeps_limits(items: _Items, others: _Items, count: Floats, limits: Limits) -> Flags:
-    """Whether a replacement also does what limits on replicas, types, changes and failures need."""
+def _keeps_limits(items: _Items, others: _Items, count: Floats, problem: Problem) -> Flags:
+    """Whether a replacement also does what limits on replicas, regions, changes and failures need."""
+    limits = problem.limits
     fine = np.ones(count.shape, dtype=np.bool_)
     if limits.min_replicas > 1:
         fine &= np.where(np.isfinite(count), count, 1.0) * others.replicas >= items.replicas[:, None]
@@ -199,10 +240,8 @@ def _keeps_limits(items: _Items, others: _Items, count: Floats, limits: Limits) 
         for column in range(items.rates.shape[1]):
             load = others.replicas * items.rates[:, column, None]
             fine &= load <= items.replicas[:, None] * others.rates[:, column] + ROUNDING
-    if limits.max_instance_types is not None:
-        fine &= others.types == items.types[:, None]
     if limits.max_changed_instances is not None:
         fine &= count == 1
-    if limits.survival is not Survive.NOTHING:
-        fine &= (count == 1) | (_replacements(others.rates, items.rates).T == 1)
+    if share_without(limits, Part.ZONE) > 0:
+        fine &= others.zones >= items.zones[:, None]
     return fine

@@ -1,9 +1,8 @@
 """The variables of a fleet's program with what they cost, and what its rows are made of."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from advisor.plan.fleet.formulas import instance_usd_per_month, mix_rate, requests_per_month
 from advisor.plan.fleet.solver import INFINITY, Program
@@ -50,7 +49,8 @@ class Draft:
     """Requests per second of one instance of each pool, over the places that it can serve."""
     whole: dict[tuple[int, float], int] = field(default_factory=dict)
     """What all instances sustain, each only as far as it is needed, by (hour class, requests per second needed)."""
-
+    lost: dict[tuple[int, int | None, int], int] = field(default_factory=dict)
+    """Instances that the loss of one zone takes, by (pool, tariff or all, hour class)."""
     room: dict[int, int] = field(default_factory=dict)
     """What all instances could take beside their load, by hour class."""
 
@@ -80,26 +80,29 @@ class Draft:
             self.program.add_cost(variable, cost)
 
     def _hourly_instances(self, g: int, t: int, tariff: Tariff, most: int) -> None:
-        pool, size = self.problem.pools[g], self._size(tariff)
+        pool = self.problem.pools[g]
         costs = [instance_usd_per_month(self.problem, pool, tariff, h) for h in range(len(self.problem.hours))]
         for h in range(len(costs)):
-            variable = self.program.variable(upper=-(-most // size), integer=True)
+            variable = self.program.variable(upper=most, integer=True)
             self.hourly[g, t, h] = variable
             runs = costs[h : h + 1] if tariff.paid is Paid.SERVERLESS else costs[h:]
-            self.program.add_cost(variable, size * sum(runs))
-
-    def _size(self, tariff: Tariff) -> int:
-        """Instances that come together: of spot as many in each zone, where what cannot wait has to be re-routed."""
-        limits = self.problem.limits
-        spread = limits.fault_tolerant_ratio < 1 and Constraint.SPOT_REROUTE not in self.left_out
-        return limits.zones if tariff.paid is Paid.SPOT and spread else 1
+            self.program.add_cost(variable, sum(runs))
 
     def _most_instances(self, pool: Pool) -> int:
-        """No fleet needs more of a pool: enough for everything, doubled for what may fail, and the floors."""
+        """No fleet needs more of a pool: enough for everything without one machine, or one zone, and the floors."""
         limits = self.problem.limits
         slowest = min([rate for rate in (*pool.mix_rates, *pool.rates.ravel()) if rate > 0], default=INFINITY)
-        whole = int(np.ceil(max(hour.planned_rate for hour in self.problem.hours) / slowest))
-        return 2 * whole + max(limits.zones, limits.min_replicas) + 1
+        whole = math.ceil(max(hour.planned_rate for hour in self.problem.hours) / slowest)
+        floors = max(limits.zones, limits.min_replicas, self.problem.running.get(pool.stand, 0))
+        if not self.all_alike:
+            return 2 * whole + floors + 1
+        spread = -(-whole * pool.zones // (pool.zones - 1)) if pool.zones > 1 else 0
+        return max(whole + 1, spread, floors)
+
+    @property
+    def all_alike(self) -> bool:
+        """Whether an instance of a pool sustains the same rate of any requests that it is sent."""
+        return len(self.problem.place_shares) == 1 and not len(self.problem.bucket_shares)
 
     def _shares(self) -> None:
         for g, pool in enumerate(self.problem.pools):
@@ -136,9 +139,8 @@ class Draft:
         """What runs in an hour class of one pool under one tariff."""
         if (g, t) in self.fixed:
             return [(self.fixed[g, t], 1.0)]
-        tariff = self.problem.pools[g].tariffs[t]
-        first, size = h if tariff.paid is Paid.SERVERLESS else 0, float(self._size(tariff))
-        return [(self.hourly[g, t, at], size) for at in range(first, h + 1)]
+        first = h if self.problem.pools[g].tariffs[t].paid is Paid.SERVERLESS else 0
+        return [(self.hourly[g, t, at], 1.0) for at in range(first, h + 1)]
 
     def _instances_at(self, h: int) -> Iterator[tuple[int, int, int, float]]:
         """(pool, tariff, variable, instances of each unit) of everything that runs in an hour class."""
@@ -150,6 +152,19 @@ class Draft:
     def _running(self, g: int, h: int) -> Terms:
         """Instances of a pool."""
         return [term for t in range(len(self.problem.pools[g].tariffs)) for term in self.instances(g, t, h)]
+
+    def _lost_in_zone(self, g: int, h: int, t: int | None = None) -> Terms:
+        """Instances of a pool (under one tariff) that the loss of one zone takes: at least their number ÷ zones."""
+        pool = self.problem.pools[g]
+        running = self._running(g, h) if t is None else self.instances(g, t, h)
+        if pool.zones == 1:
+            return running
+        key = (g, None if len(pool.tariffs) == 1 else t, h)
+        if key not in self.lost:
+            self.lost[key] = self.program.variable(integer=True)
+            terms = [(self.lost[key], float(pool.zones)), *((variable, -count) for variable, count in running)]
+            self.program.row("lost in zone", terms, lower=0.0)
+        return [(self.lost[key], 1.0)]
 
     def _each_instance(self, h: int, weight: Callable[[Pool], float]) -> Terms:
         return [(variable, count * weight(self.problem.pools[g])) for g, _, variable, count in self._instances_at(h)]

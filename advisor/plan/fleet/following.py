@@ -8,13 +8,12 @@ import numpy as np
 from advisor.demand.clock import mean_by_hour_of_week
 from advisor.demand.values import DemandProfile, Floats, Forecast
 from advisor.plan.cold_start import minimum_warm_replicas, reactive
-from advisor.plan.fleet.formulas import mix_rate
+from advisor.plan.fleet.formulas import Part, mix_rate, share_without
 from advisor.plan.fleet.optimise import PARTS
 from advisor.plan.fleet.scaling_values import ReactivePolicy
 from advisor.plan.fleet.sizes import main_pool
 from advisor.plan.fleet.values import Allocation, FleetSolution, Paid, Problem
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, SECONDS_PER_MONTH
-from advisor.workload.values import Survive
 
 ROUNDING = 1e-9
 SCALE_IN_S = 900.0
@@ -133,7 +132,7 @@ def _usd_per_month(problem: Problem, one: Allocation) -> float:
 def _has_spare(problem: Problem, moving: list[Allocation]) -> bool:
     """Whether instances stand by for others that may fail: they have to in every hour."""
     on_spot = any(one.tariff.paid is Paid.SPOT for one in moving)
-    return problem.limits.survival is not Survive.NOTHING or on_spot
+    return on_spot or max(share_without(problem.limits, part) for part in (Part.MACHINE, Part.ZONE)) > 0
 
 
 def _least_ratio(problem: Problem, moving: list[Allocation], steady: list[Allocation]) -> float:

@@ -1,10 +1,63 @@
-"""Hours, requests and money of a fleet problem: each formula once, for the program and for what is printed."""
+"""Hours, requests, money and failures of a fleet problem: each formula once, for the program and what is printed."""
 
-from advisor.plan.fleet.values import HourClass, Paid, Pool, Problem, Tariff
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+
+from advisor.plan.fleet.values import Constraint, HourClass, Paid, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
+from advisor.workload.values import Limits, Survive
+
+
+class Part(StrEnum):
+    """What may fail: any one of its kind at a time."""
+
+    MACHINE = "machine"
+    """An instance, with all its replicas."""
+    ZONE = "zone"
+    """A zone of a region, with its share of the instances of every pool there."""
+    SUPPLY = "supply"
+    """The instances on spot of one accelerator in one zone."""
+
+
+def shares_without(limits: Limits, part: Part) -> Mapping[Constraint, float]:
+    """Share of an hour's planned rate that has to be sustained without any one such part, by the limit that asks it.
+
+    The rule of redundancy: for every part u that may fail and every hour that is served,
+    ``Σ rates of the instances outside u ≥ share(u) · planned rate``, with the largest of the shares.
+    """
+    survival = limits.survival
+    match part:
+        case Part.MACHINE:
+            whole = float(survival is not Survive.NOTHING)
+            return {Constraint.MIN_REPLICAS: 1 - 1 / limits.min_replicas, Constraint.SURVIVE: whole}
+        case Part.ZONE:
+            return {Constraint.ZONES: 1 - 1 / limits.zones, Constraint.SURVIVE: float(survival is Survive.ZONE)}
+        case Part.SUPPLY:
+            return {Constraint.SPOT_REROUTE: 1 - limits.fault_tolerant_ratio}
+
+
+def share_without(limits: Limits, part: Part) -> float:
+    """The largest share of an hour's planned rate that has to be sustained without any one such part."""
+    return max(shares_without(limits, part).values())
+
+
+def lost_in_zone(instances: int, zones: int) -> int:
+    """Instances of a pool that the loss of one zone takes at most, spread evenly over the zones it is sold in."""
+    return -(-instances // zones)
 
 _NEVER_STARTED = (Paid.COMMITMENT, Paid.OWNED, Paid.SERVERLESS)
 """What runs at all hours, and what its service starts."""
+_ROUNDING = 1e-9
+
+
+def least_instances(problem: Problem, planned: float, rate: float) -> int:
+    """Instances that sustain no more than a rate each and carry an hour, also without one of them: at least so many."""
+    if problem.scaling.scale_to_zero and planned <= 0:
+        return 0
+    left = share_without(problem.limits, Part.MACHINE) * planned
+    spare = math.ceil(left / rate - _ROUNDING) + 1
+    return max(math.ceil(planned / rate - _ROUNDING), spare, problem.limits.zones)
 
 
 def hours_per_month(hour: HourClass) -> float:
@@ -54,3 +107,23 @@ def mix_rate(problem: Problem, pool: Pool) -> float:
         return 0.0
     shares = problem.place_shares[served]
     return float(shares.sum() / (shares / pool.mix_rates[served]).sum())
+
+
+Ordered = tuple[str, str]
+"""Stand, and how its instances are ordered; "" where that is not known of what runs today."""
+
+
+def ordered_as(problem: Problem, pool: Pool, tariff: Tariff) -> Ordered:
+    """What a change of counts as one: instances of a stand, on demand or on spot where that is known of what runs."""
+    return pool.stand, tariff.paid.ordered_as.value if problem.running_by_purchase else ""
+
+
+def running_as_ordered(problem: Problem) -> Mapping[Ordered, int]:
+    """Instances that run today, as :func:`ordered_as` tells them apart."""
+    if not problem.running_by_purchase:
+        return {(stand, ""): count for stand, count in problem.running.items()}
+    found: dict[Ordered, int] = {}
+    for (stand, paid), count in problem.running_by_purchase.items():
+        key = (stand, Paid(paid).ordered_as.value)
+        found[key] = found.get(key, 0) + count
+    return found

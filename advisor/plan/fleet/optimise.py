@@ -1,13 +1,20 @@
 """Solve a fleet problem, read the fleet out of the solution, or say which constraints conflict."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from advisor.plan.fleet.draft import Elastic
-from advisor.plan.fleet.formulas import billed_hours_per_month, mix_rate, requests_per_month, start_usd_per_month
+from advisor.plan.fleet.formulas import (
+    billed_hours_per_month,
+    least_instances,
+    mix_rate,
+    requests_per_month,
+    start_usd_per_month,
+)
 from advisor.plan.fleet.program import FleetProgram
 from advisor.plan.fleet.solver import DEFAULT_SECONDS, Outcome, Program, Solution
 from advisor.plan.fleet.values import (
@@ -23,14 +30,17 @@ from advisor.plan.fleet.values import (
 
 NEGOTIABLE = (
     Constraint.BUDGET, Constraint.MAX_REPLICAS, Constraint.MIN_REPLICAS, Constraint.ZONES, Constraint.SURVIVE,
-    Constraint.SPOT_REROUTE, Constraint.COMMITMENT_LOW_BAND, Constraint.QUOTA, Constraint.MAX_REGIONS,
-    Constraint.MAX_INSTANCE_TYPES, Constraint.MAX_CHANGED_INSTANCES, Constraint.CARBON, Constraint.POWER,
+    Constraint.SPOT_REROUTE, Constraint.ON_DEMAND_BASE, Constraint.COMMITMENT_LOW_BAND, Constraint.QUOTA,
+    Constraint.MAX_REGIONS, Constraint.MAX_INSTANCE_TYPES, Constraint.MAX_CHANGED_INSTANCES, Constraint.CARBON,
+    Constraint.POWER,
 )  # fmt: skip
 """What a user could give up; demand and capacity are what the fleet is for."""
 NOT_A_NUMBER = (Constraint.SURVIVE, Constraint.COMMITMENT_LOW_BAND)
+FLOORS = {Constraint.MIN_REPLICAS: "replicas", Constraint.ZONES: "zones"}
+"""Limits that also say how much of the load a failure has to leave."""
 STEPS_PER_UNIT = {
-    Constraint.BUDGET: 100, Constraint.MAX_REPLICAS: 1, Constraint.MIN_REPLICAS: 1, Constraint.ZONES: 1,
-    Constraint.MAX_REGIONS: 1, Constraint.MAX_INSTANCE_TYPES: 1, Constraint.MAX_CHANGED_INSTANCES: 1,
+    Constraint.BUDGET: 100, Constraint.MAX_REPLICAS: 1, Constraint.MAX_REGIONS: 1, Constraint.MAX_INSTANCE_TYPES: 1,
+    Constraint.MAX_CHANGED_INSTANCES: 1,
 }  # fmt: skip
 """Limits are stated in whole numbers, a budget in cents."""
 ROUNDING = 1e-3
@@ -108,7 +118,7 @@ def _promising(problem: Problem) -> list[int]:
             if tariff.paid is paid and mix_rate(problem, pool) > 0
         ]
         per_request = sorted((usd / rate, g) for usd, rate, g in offers)
-        alone = sorted((usd * max(math.ceil(peak / rate), problem.limits.zones), g) for usd, rate, g in offers)
+        alone = sorted((usd * least_instances(problem, peak, rate), g) for usd, rate, g in offers)
         chosen |= {g for _, g in (*per_request[:PROMISING], *alone[:PROMISING])}
     return sorted(chosen)
 
@@ -243,26 +253,40 @@ def explain_conflict(problem: Problem) -> Infeasible:
         if not _feasible(problem, frozenset(left_out | {constraint})):
             left_out.add(constraint)
     kept = tuple(one for one in stated if one not in left_out)
-    found = [relaxed for one in kept if _is_number(one, stated) for relaxed in _relax(problem, one)]
+    found = [relaxed for one in kept if one not in NOT_A_NUMBER for relaxed in _relaxed(problem, one)]
     return Infeasible(kept, tuple(sorted(found, key=_relative_change)))
-
-
-def _is_number(constraint: Constraint, stated: list[Constraint]) -> bool:
-    """Whether less of it is all that a smaller number asks for: zones are also what a failure takes one of."""
-    zones_fail = Constraint.SURVIVE in stated or Constraint.SPOT_REROUTE in stated
-    return constraint not in NOT_A_NUMBER and not (constraint is Constraint.ZONES and zones_fail)
 
 
 def _stated(problem: Problem, constraint: Constraint) -> bool:
     """Whether the problem has such a constraint at all."""
-    rows = FleetProgram(problem).build().program.row_names
-    return constraint in rows
+    others = frozenset(NEGOTIABLE) - {constraint}
+    return constraint in FleetProgram(problem, left_out=others).build().program.row_names
 
 
-def _feasible(problem: Problem, left_out: frozenset[Constraint]) -> bool:
+def _feasible(problem: Problem, left_out: frozenset[Constraint] = frozenset()) -> bool:
     program = FleetProgram(problem, left_out=left_out).build().program
     program.costs = [0.0] * len(program.costs)
     return program.solve(CONFLICT_SECONDS).outcome in (Outcome.OPTIMAL, Outcome.STOPPED)
+
+
+def _relaxed(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
+    return _lower_floor(problem, constraint) if constraint in FLOORS else _relax(problem, constraint)
+
+
+def _lower_floor(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
+    """The highest floor with which a fleet exists, by bisection: no lower one asks for more."""
+    limits = problem.limits
+    stated = limits.zones if constraint is Constraint.ZONES else limits.min_replicas
+    floors = range(stated - 1, 0, -1)
+    at = bisect_left(floors, True, key=lambda floor: _feasible(_with_floor(problem, constraint, floor)))
+    if at < len(floors):
+        yield Relaxation(constraint, "", stated, floors[at], FLOORS[constraint])
+
+
+def _with_floor(problem: Problem, constraint: Constraint, floor: int) -> Problem:
+    limits = problem.limits
+    lower = replace(limits, zones=floor) if constraint is Constraint.ZONES else replace(limits, min_replicas=floor)
+    return replace(problem, limits=lower)
 
 
 def _relax(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:

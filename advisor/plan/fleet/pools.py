@@ -9,23 +9,37 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.values import Offer, Price, Purchase
+from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_gib
 from advisor.cost.transfer import egress_usd_per_request
+from advisor.demand.values import TokenHistogram
+from advisor.deployable import purchase_shortfall
 from advisor.performance.stage import Served
 from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
 from advisor.plan.geography import Geography
-from advisor.plan.sizing import no_service
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.requirements import Requirements
-from advisor.units import DAYS_PER_MONTH, GRAMS_PER_KG, HOURS_PER_MONTH, WATTS_PER_KW
+from advisor.units import (
+    DAYS_PER_MONTH,
+    GRAMS_PER_KG,
+    HOURS_PER_DAY,
+    HOURS_PER_MONTH,
+    MINUTES_PER_HOUR,
+    WATTS_PER_KW,
+)
 from advisor.workload.values import QuotaLimit
 
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
 the time in which old and new run side by side while the new one is tried."""
+
+SERVICE = "services"
+"""Unit of a rejection that a service is missing for, where others are about regions."""
+
+HISTORY_DAYS = 14
+"""Days that demand was observed for, from which commitments may rest on it."""
 
 Stand = tuple[str, str, str]
 
@@ -44,6 +58,10 @@ class RateTable:
         mix = {ms: rates[list(at)] for ms, rates in self.mix.items()}
         return RateTable(mix, {ms: rates[:, list(at)] for ms, rates in self.buckets.items()})
 
+    def cases(self) -> Floats:
+        """Every level and kind of requests: (cases, candidates)."""
+        return np.concatenate([np.vstack([self.mix[ms][None, :], self.buckets[ms]]) for ms in self.mix])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Supply:
@@ -59,6 +77,24 @@ class Supply:
     """Of each candidate; None where nothing depends on it."""
     owned: Mapping[str, int]
     running: Mapping[str, int]
+    buckets: tuple[tuple[float, TokenHistogram], ...] = ()
+    """Share and lengths of each prompt-length bucket; empty where requests are not told apart."""
+
+    def take(
+        self,
+        at: Sequence[int],
+        offers: Mapping[tuple[str, str], tuple[Offer, ...]] | None = None,
+        requirements: Requirements | None = None,
+    ) -> "Supply":
+        """The candidates at some positions, with other offers and requirements where they are given."""
+        return replace(
+            self,
+            served=[self.served[index] for index in at],
+            rates=self.rates.take(at),
+            cold_starts=[self.cold_starts[index] for index in at],
+            offers=self.offers if offers is None else offers,
+            requirements=requirements or self.requirements,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +134,11 @@ def pools_of(supply: Supply) -> PoolSet:
     for at, served in enumerate(supply.served):
         machine = served.candidate.instance_type
         for offer in supply.offers[machine.provider, machine.name]:
-            outcome = _pool(supply, places, at, offer)
+            tariffs, refused = _payable(supply, served.candidate, offer, places.tariffs(offer))
+            rejected.update(dict.fromkeys(refused))
+            if refused and not tariffs:
+                continue
+            outcome = _pool(supply, places, at, offer, tariffs)
             if isinstance(outcome, Rejection):
                 rejected[outcome] = None
                 continue
@@ -146,9 +186,25 @@ class _OfferFacts:
         return self._egress[key]
 
 
-def _pool(supply: Supply, places: _OfferFacts, at: int, offer: Offer) -> Pool | Rejection:
+def _payable(
+    supply: Supply, candidate: Candidate, offer: Offer, tariffs: Sequence[Tariff]
+) -> tuple[tuple[Tariff, ...], tuple[Rejection, ...]]:  # fmt: skip
+    """The tariffs that generated code can order the candidate at, and rejections for the others."""
+    refused = {
+        tariff.paid: found
+        for tariff in tariffs
+        if (found := purchase_shortfall(candidate.setup, tariff.paid.value, offer.region, supply.catalog)) is not None
+    }
+    if not refused:
+        return tuple(tariffs), ()
+    kept = tuple(tariff for tariff in tariffs if tariff.paid not in refused)
+    return kept, tuple(reject_candidate(candidate, found, offer.region) for found in refused.values())
+
+
+def _pool(
+    supply: Supply, places: _OfferFacts, at: int, offer: Offer, tariffs: Sequence[Tariff]
+) -> Pool | Rejection:  # fmt: skip
     candidate = supply.served[at].candidate
-    tariffs = places.tariffs(offer)
     if not tariffs:
         return _no_price(candidate, offer, supply.requirements.workload.purchase)
     mix, buckets = _rates(supply, at, offer)
@@ -177,7 +233,15 @@ def _pool(supply: Supply, places: _OfferFacts, at: int, offer: Offer) -> Pool | 
         kg_co2e_per_hour=kg,
         quotas=_quotas(supply, candidate, offer),
         switching_usd=_switching_usd(supply, tariffs) if supply.running and stand not in supply.running else 0.0,
+        zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
+        supply=_supply_name(candidate, offer),
+        backend=f"{_supply_name(candidate, offer)}/{candidate.engine}",
     )
+
+
+def _supply_name(candidate: Candidate, offer: Offer) -> str:
+    """Accelerators of one kind in a region, whatever the size of the machine."""
+    return f"{offer.provider}/{offer.region}/{candidate.accelerator.name}"
 
 
 def _with_disk(tariff: Tariff, candidate: Candidate, usd_per_hour: float) -> Tariff:
@@ -213,8 +277,18 @@ def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
         yield _tariff(Paid.SPOT, offer.spot)
     if Purchase.MANAGED in workload.purchase and offer.managed is not None and offer.managed.price is not None:
         yield _tariff(Paid.MANAGED, offer.managed.price, offer.managed.service)
-    if Purchase.COMMITMENT in workload.purchase:
-        yield from _commitments(supply.catalog.current_commitments(offer), offer)
+    if Purchase.COMMITMENT in workload.purchase and may_commit(supply.requirements):
+        years = workload.limits.commitment_years
+        prices = supply.catalog.current_commitments(offer)
+        yield from _commitments([price for price in prices if price.commitment.term_years in years], offer)
+
+
+def may_commit(requirements: Requirements) -> bool:
+    """Whether anything new may be committed: on two weeks of history or more, and never where zero is allowed."""
+    workload, profile = requirements.workload, requirements.demand.profile
+    days = 0.0 if profile is None else len(profile.requests_per_minute) / (HOURS_PER_DAY * MINUTES_PER_HOUR)
+    enough = days >= HISTORY_DAYS or workload.limits.commit_without_history
+    return enough and not workload.scaling.scale_to_zero
 
 
 def _tariff(paid: Paid, price: Price, label: str = "") -> Tariff:
@@ -232,6 +306,7 @@ def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Ta
             price.usd_per_hour,
             label=f"{price.commitment.instrument}, {years} y, {price.commitment.payment.replace('_', ' ')}",
             break_even_ratio=min(even.utilization, 1.0) if even else 1.0,
+            term_years=float(years),
             source=price.provenance.source,
             as_of=price.provenance.as_of,
             quality=price.provenance.quality.value,
@@ -319,6 +394,12 @@ def _no_price(candidate: Candidate, offer: Offer, purchase: Sequence[Purchase]) 
     reason = f"sold there, but no price for {kinds} is known"
     shortfall = Shortfall("price_unknown", "USD/h", f"{kinds} price", None, reason)
     return reject(candidate.instance_type, shortfall, region=offer.region)
+
+
+def no_service(machine: InstanceType, region: str) -> Rejection:
+    """Why a machine cannot be had as a managed endpoint."""
+    reason = "no service is known to run endpoints on it"
+    return reject(machine, Shortfall("not_sold", SERVICE, "a managed endpoint", 0, reason), region=region)
 
 
 def _too_far(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:

@@ -7,6 +7,7 @@ slices and assigns each slice to one type: any of its mixes is a solution here, 
     minimise   Σ usd · hours · N  +  interruptions  +  transfer  +  starting ahead  +  switching
     demand     Σ_g (mix share + bucket share) = 1                       for each h, p, b
     capacity   Σ_p,b share · rate / rate of an instance ≤ Σ_t N         for each g, h
+    failures   Σ_g rate · (N - N in u) ≥ share(u) · planned rate        for each h and each part u that may fail
 
 A pool may take a share of all requests of a place (at the rate it sustains for that mix), or of a bucket's alone.
 """
@@ -16,11 +17,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from advisor.plan.fleet.draft import Draft, Terms
-from advisor.plan.fleet.formulas import hours_per_month
+from advisor.plan.fleet.formulas import (
+    Ordered,
+    Part,
+    hours_per_month,
+    ordered_as,
+    running_as_ordered,
+    shares_without,
+)
 from advisor.plan.fleet.values import Constraint, Paid, Pool
 from advisor.units import HOURS_PER_MONTH
-from advisor.workload.values import Survive
 
+Losses = list[tuple[int, tuple[int, float]]]
+"""Variables and instances, each with its pool."""
 ALMOST_ONE = 1 - 1e-6
 """What may be added to a number of instances without reaching the next whole one."""
 
@@ -40,6 +49,7 @@ class FleetProgram(Draft):
             Constraint.ZONES: self._zones,
             Constraint.SURVIVE: self._survive,
             Constraint.SPOT_REROUTE: self._spot_reroute,
+            Constraint.ON_DEMAND_BASE: self._on_demand_base,
             Constraint.COMMITMENT_LOW_BAND: self._commitment_low_band,
             Constraint.OWNED: self._owned,
             Constraint.QUOTA: self._quota,
@@ -92,7 +102,8 @@ class FleetProgram(Draft):
         least = self.problem.limits.min_replicas
         for h in self._served_hours():
             terms = self._each_instance(h, lambda pool: float(pool.replicas))
-            self._at_least(Constraint.MIN_REPLICAS, terms, least, "replicas")
+            self.program.row(Constraint.MIN_REPLICAS, terms, lower=least)
+        self._without_machine(Constraint.MIN_REPLICAS)
 
     def _max_replicas(self) -> None:
         most = self.problem.limits.max_replicas
@@ -104,26 +115,48 @@ class FleetProgram(Draft):
 
     def _zones(self) -> None:
         for h in self._served_hours():
-            self._at_least(Constraint.ZONES, self._each_instance(h, lambda _: 1.0), self.problem.limits.zones, "zones")
+            terms = self._each_instance(h, lambda _: 1.0)
+            self.program.row(Constraint.ZONES, terms, lower=self.problem.limits.zones)
+        self._without_zone(Constraint.ZONES)
 
     def _survive(self) -> None:
-        match self.problem.limits.survival:
-            case Survive.NOTHING:
-                return
-            case Survive.INSTANCE:
-                self._survive_instance()
-            case Survive.ZONE:
-                self._survive_zone()
+        self._without_machine(Constraint.SURVIVE)
+        self._without_zone(Constraint.SURVIVE)
 
-    def _survive_instance(self) -> None:
-        """Without one instance of any pool in use the others carry everything."""
-        for g, h in itertools.product(range(len(self.problem.pools)), self._served_hours()):
-            own, planned = self._running(g, h), self.problem.hours[h].planned_rate
-            one = min(self.usual[g], planned)
-            used = self._used(Constraint.SURVIVE, own, self._most_of(g))
-            rest = [(variable, count * one - min(count * self.usual[g], planned)) for variable, count in own]
-            terms = [(self._whole_rate(h, planned), 1.0), *rest, (used, -one)]
-            self.program.row(Constraint.SURVIVE, terms, lower=planned)
+    def _asked(self, part: Part) -> tuple[float, Constraint | None]:
+        """The largest share that has to be sustained without a part, and the limit that asks it."""
+        shares = shares_without(self.problem.limits, part)
+        asked = [(share, name) for name, share in shares.items() if share > 0 and name not in self.left_out]
+        return max(asked, default=(0.0, None))
+
+    def _without_machine(self, name: Constraint) -> None:
+        """Without one instance of any pool in use the others sustain the share; a zone takes no less than one."""
+        share, asked = self._asked(Part.MACHINE)
+        if asked is not name or self._asked(Part.ZONE)[0] >= share:
+            return
+        for h in self._served_hours():
+            needed = share * self.problem.hours[h].planned_rate
+            if needed > 0:
+                self._one_more_than_needed(name, h, needed, tuple(Paid))
+                for g in range(len(self.problem.pools)):
+                    used = self._used(name, self._running(g, h), self._most_of(g))
+                    terms = [(self._whole_rate(h, needed), 1.0), (used, -min(self.usual[g], needed))]
+                    self.program.row(name, terms, lower=needed)
+
+    def _one_more_than_needed(self, name: Constraint, h: int, needed: float, failing: tuple[Paid, ...]) -> None:
+        """Σ N · rate / (needed + rate) ≥ 1, which follows from the rows of whole machines and is tighter for parts.
+
+        No rate is above the largest of those that may fail, m, and all together are at least needed + m; what does not
+        fail has rate / needed, which is more.
+        """
+        if needed <= 0:
+            return
+        terms: Terms = []
+        for g, t, one, count in self._instances_at(h):
+            rate = min(self.usual[g], needed)
+            spare = rate if self.problem.pools[g].tariffs[t].paid in failing else 0.0
+            terms.append((one, count * rate / (needed + spare)))
+        self.program.row(name, terms, lower=1.0)
 
     def _used(self, name: Constraint, running: Terms, most: int) -> int:
         """A variable: 1 where any instance of these runs."""
@@ -131,83 +164,94 @@ class FleetProgram(Draft):
         self.program.row(name, [*running, (used, -float(most))], upper=0.0)
         return used
 
-    def _survive_zone(self) -> None:
-        """Without one zone the others, with as many instances of each pool, carry everything."""
-        zones = self.problem.limits.zones
-        for h in self._served_hours():
-            planned = self.problem.hours[h].planned_rate
-            terms: Terms = []
-            for g in range(len(self.problem.pools)):
-                in_zone = self.program.variable(integer=True)
-                spread = [(in_zone, float(zones)), *((variable, -count) for variable, count in self._running(g, h))]
-                self.program.row(Constraint.SURVIVE, spread, lower=0.0, upper=0.0)
-                terms.append((in_zone, min((zones - 1) * self.usual[g], planned)))
-            self.program.row(Constraint.SURVIVE, terms, lower=planned)
+    def _without_zone(self, name: Constraint) -> None:
+        """Without one zone of any region the other instances sustain the share."""
+        share, asked = self._asked(Part.ZONE)
+        if asked is not name:
+            return
+        for pools, h in itertools.product(self._pools_by(lambda pool: pool.region).values(), self._served_hours()):
+            needed = share * self.problem.hours[h].planned_rate
+            lost = [(g, term) for g in pools for term in self._lost_in_zone(g, h)]
+            self._sustained(name, h, needed, lost, [])
+
+    def _sustained(self, name: Constraint, h: int, needed: float, lost: Losses, slack: Terms) -> None:
+        """What all sustain without some instances is enough; what one sustains beyond that carries nothing."""
+        if needed <= 0:
+            return
+        terms = [(variable, -count * min(self.usual[g], needed)) for g, (variable, count) in lost]
+        self.program.row(name, [(self._whole_rate(h, needed), 1.0), *terms, *slack], lower=needed)
 
     def _spot_reroute(self) -> None:
-        """Whatever one spot pool (the instances of a type in a zone) leaves, the rest carries what cannot wait."""
-        if self.problem.limits.fault_tolerant_ratio == 1:
+        """Whatever one spot supply leaves in a zone, the rest carries what cannot wait; a zone takes no less."""
+        share, asked = self._asked(Part.SUPPLY)
+        if asked is None or (self.all_alike and self._asked(Part.ZONE)[0] >= share and self.elastic is not asked):
             return
-        for members, h in itertools.product(self._spot_stands().values(), self._served_hours()):
-            self._reroute(members, h)
+        supplies = self._spot_supplies()
+        if supplies and self.all_alike and self.elastic is not asked:
+            for h in self._served_hours():
+                needed = share * self.problem.hours[h].planned_rate
+                self._one_more_than_needed(asked, h, needed, (Paid.SPOT,))
+        for members, h in itertools.product(supplies.values(), self._served_hours()):
+            lost = [(g, term) for g, t in members for term in self._lost_in_zone(g, h, t)]
+            planned = self.problem.hours[h].planned_rate
+            tolerated = self._ratio_slack(asked, self.problem.limits.fault_tolerant_ratio, planned, 1.0)
+            if self.all_alike:
+                self._sustained(asked, h, share * planned, lost, tolerated)
+            else:
+                self._taken_over(asked, h, share * planned, lost, tolerated)
 
-    def _reroute(self, members: list[tuple[int, int]], h: int) -> None:
-        if self._all_alike():
-            self._reroute_by_rate(members, h)
-        else:
-            self._reroute_by_room(members, h)
-
-    def _reroute_by_rate(self, members: list[tuple[int, int]], h: int) -> None:
-        """What all sustain without the members in one zone is enough, as it is without spot: requests are alike."""
-        limits, planned = self.problem.limits, self.problem.hours[h].planned_rate
-        needed = (1 - limits.fault_tolerant_ratio) * planned
-        terms = [(self._whole_rate(h, needed), 1.0), *self._tolerated(planned)]
-        for g, t in members:
-            for variable, count in self.instances(g, t, h):
-                rate = count * self.usual[g]
-                left = rate * (1 - 1 / limits.zones)
-                terms.append((variable, min(left, needed) - min(rate, needed)))
-        self.program.row(Constraint.SPOT_REROUTE, terms, lower=needed)
-
-    def _reroute_by_room(self, members: list[tuple[int, int]], h: int) -> None:
-        """What is lost in one zone is no more than the room that all have beside their load, and what can wait.
+    def _taken_over(self, name: Constraint, h: int, needed: float, lost: Losses, slack: Terms) -> None:
+        """What is lost is no more than the room that all have beside their load, and what can wait.
 
         Where all requests are alike the room is what is sustained beyond the demand, and the row says the same.
         """
-        limits, planned = self.problem.limits, self.problem.hours[h].planned_rate
-        terms = [(self._room(h), 1.0), *self._tolerated(planned)]
-        for g, t in members:
-            in_zone = self.usual[g] / limits.zones
-            terms += [(variable, -count * in_zone) for variable, count in self.instances(g, t, h)]
-        self.program.row(Constraint.SPOT_REROUTE, terms, lower=-limits.fault_tolerant_ratio * planned)
+        terms = [(variable, -count * self.usual[g]) for g, (variable, count) in lost]
+        waits = needed - self.problem.hours[h].planned_rate
+        self.program.row(name, [(self._room(h), 1.0), *terms, *slack], lower=waits)
 
-    def _tolerated(self, planned: float) -> Terms:
-        """What more could wait, where the limit on it may be exceeded."""
-        slack = self._slack(
-            Constraint.SPOT_REROUTE, self.problem.limits.fault_tolerant_ratio, "share of requests", "", 1.0
-        )
-        return [(variable, -sign * planned) for variable, sign in slack]
+    def _on_demand_base(self) -> None:
+        """What is not on spot sustains its share of the load."""
+        ratio, name = self.problem.limits.on_demand_base_ratio, Constraint.ON_DEMAND_BASE
+        for h in self._served_hours() if ratio > 0 else ():
+            planned = self.problem.hours[h].planned_rate
+            steady = [
+                (variable, count * min(self.usual[g], ratio * planned))
+                for g, t, variable, count in self._instances_at(h)
+                if self.problem.pools[g].tariffs[t].paid is not Paid.SPOT
+            ]
+            slack = self._ratio_slack(name, ratio, planned, -1.0)
+            self.program.row(name, [*steady, *slack], lower=ratio * planned)
 
-    def _all_alike(self) -> bool:
-        """Whether an instance of a pool sustains the same rate of any requests that it is sent."""
-        return len(self.problem.place_shares) == 1 and not len(self.problem.bucket_shares)
+    def _ratio_slack(self, name: Constraint, ratio: float, planned: float, sign: float) -> Terms:
+        """Load that a looser ratio forgives, where the limit may be exceeded."""
+        slack = self._slack(name, ratio, "share of requests", "", sign)
+        return [(variable, planned) for variable, _ in slack]
 
-    def _spot_stands(self) -> dict[str, list[tuple[int, int]]]:
-        """(pool, tariff) of everything on spot, by what is withdrawn together."""
-        stands: dict[str, list[tuple[int, int]]] = {}
+    def _pools_by(self, key: Callable[[Pool], str]) -> dict[str, list[int]]:
+        groups: dict[str, list[int]] = {}
+        for g, pool in enumerate(self.problem.pools):
+            groups.setdefault(key(pool), []).append(g)
+        return groups
+
+    def _spot_supplies(self) -> dict[str, list[tuple[int, int]]]:
+        """(pool, tariff) of everything on spot, by what one shortage takes."""
+        supplies: dict[str, list[tuple[int, int]]] = {}
         for g, pool in enumerate(self.problem.pools):
             for t, tariff in enumerate(pool.tariffs):
                 if tariff.paid is Paid.SPOT:
-                    stands.setdefault(pool.stand, []).append((g, t))
-        return stands
+                    supplies.setdefault(pool.spot_supply, []).append((g, t))
+        return supplies
 
     # --- commitments, quotas, change
 
     def _commitment_low_band(self) -> None:
-        """What is committed is what the low edge needs, or what the floors keep running in one pool whatever comes."""
+        """What is committed is what the low edge needs, with the spare that the fleet keeps at any load.
+
+        No limit is part of the rule: a fleet that keeps to it does so whatever other limits are loosened.
+        """
         if not self.problem.low_band:
             return
-        kept: Terms = []
+        beyond: Terms = []
         for g, pool in enumerate(self.problem.pools):
             committed = [
                 (self.fixed[g, t], tariff.break_even_ratio)
@@ -215,43 +259,43 @@ class FleetProgram(Draft):
                 if tariff.paid is Paid.COMMITMENT
             ]
             if committed:
-                floor = self._floor(g)
-                own = self._kept_by_the_floor(g, committed, floor)
-                self._used_long_enough(g, committed, [(variable, -float(floor)) for variable, _ in own])
-                kept += own
-        if len(kept) > 1:
-            self.program.row(Constraint.COMMITMENT_LOW_BAND, kept, upper=1.0)
+                spare, floor = self._spare(g)
+                self._used_long_enough(g, committed, spare)
+                beyond += [(spare, 1.0), (floor, -1.0)]
+        if beyond:
+            self.program.row(Constraint.COMMITMENT_LOW_BAND, beyond, upper=1.0)
 
-    def _kept_by_the_floor(self, g: int, committed: Terms, floor: int) -> Terms:
-        """A variable: 1 where a pool's commitments are those that the floors keep running, and no more than those."""
-        if not floor:
-            return []
-        most = max(self._most_of(g), floor)
-        kept = self.program.variable(upper=1.0, integer=True)
-        terms = [*((variable, 1.0) for variable, _ in committed), (kept, float(most - floor))]
-        self.program.row(Constraint.COMMITMENT_LOW_BAND, terms, upper=most)
-        return [(kept, 1.0)]
+    def _spare(self, g: int) -> tuple[int, int]:
+        """Variables: whole instances of a pool beyond its planned load in every hour, and those kept by floors.
 
-    def _used_long_enough(self, g: int, committed: Terms, floor: Terms) -> None:
-        """Hours of use at the low edge ≥ break-even share × all hours; no more than ever run there, or the floor."""
+        One spare instance of the fleet stays at any load. Spare in proportion to the load, as a zone's loss asks,
+        shrinks with it; what runs beyond twice the load of the busiest hours does so because of floors, and stays.
+        """
+        name, most = Constraint.COMMITMENT_LOW_BAND, float(self._most_of(g))
+        spare, floor = self.program.variable(integer=True), self.program.variable()
+        ample = self.program.variable(upper=1.0, integer=True)
+        self.program.row(name, [(floor, 1.0), (spare, -1.0)], upper=0.0)
+        self.program.row(name, [(floor, 1.0), (ample, -most)], upper=0.0)
+        for h in range(len(self.problem.hours)):
+            load, running = self._load(g, h), [(variable, -count) for variable, count in self._running(g, h)]
+            self.program.row(name, [(spare, 1.0), *load, *running], upper=0.0)
+        twice = [(share, 2 * busy) for share, busy in load]
+        self.program.row(name, [(floor, 1.0), (ample, most), *twice, *running], upper=most)
+        return spare, floor
+
+    def _used_long_enough(self, g: int, committed: Terms, spare: int) -> None:
+        """Hours of use at the low edge ≥ break-even share × all hours; no more than ever run there."""
         name = Constraint.COMMITMENT_LOW_BAND
         hours: Terms = []
         for h, hour in enumerate(self.problem.hours):
             in_use = self.program.variable()
             hours.append((in_use, hours_per_month(hour)))
             self.program.row(name, [(in_use, 1.0), *((variable, -1.0) for variable, _ in committed)], upper=0.0)
-            low = [(variable, -load) for variable, load in self._load(g, h, hour.low_rate)] + floor
+            low = [(spare, -1.0), *((variable, -load) for variable, load in self._load(g, h, hour.low_rate))]
             self.program.row(name, [(in_use, 1.0), *low], upper=ALMOST_ONE)
         self.program.row(name, [*((variable, 1.0) for variable, _ in committed), *low], upper=ALMOST_ONE)
         needed = [(variable, -ratio * HOURS_PER_MONTH) for variable, ratio in committed]
         self.program.row(name, hours + needed, lower=0.0)
-
-    def _floor(self, g: int) -> int:
-        """Instances of a pool that run whatever the demand, if nothing else does."""
-        limits = self.problem.limits
-        if len(self._served_hours()) < len(self.problem.hours):
-            return 0
-        return max(limits.zones, -(-limits.min_replicas // self.problem.pools[g].replicas))
 
     def _owned(self) -> None:
         for stand, count in self.problem.owned.items():
@@ -313,26 +357,23 @@ class FleetProgram(Draft):
         return hours if serverless else hours[-1:]
 
     def _changed_instances(self) -> None:
-        """Instances started and stopped against what runs today, in the busiest hours."""
-        most, running = self.problem.limits.max_changed_instances, self.problem.running
+        """Instances started and stopped against what runs today, and how they are ordered, in the busiest hours."""
+        most, running = self.problem.limits.max_changed_instances, running_as_ordered(self.problem)
         if most is None or not running:
             return
+        busiest = len(self.problem.hours) - 1
+        planned: dict[Ordered, Terms] = {key: [] for key in running}
+        for g, t, variable, count in self._instances_at(busiest):
+            pool = self.problem.pools[g]
+            planned.setdefault(ordered_as(self.problem, pool, pool.tariffs[t]), []).append((variable, count))
         changed: Terms = []
-        for stand, pools in {**{stand: [] for stand in running}, **self._stands()}.items():
-            changed += self._started_and_stopped(pools, running.get(stand, 0))
+        for key, terms in planned.items():
+            changed += self._started_and_stopped(terms, running.get(key, 0))
         self._at_most(Constraint.MAX_CHANGED_INSTANCES, changed, most, "instances")
 
-    def _stands(self) -> dict[str, list[int]]:
-        stands: dict[str, list[int]] = {}
-        for g, pool in enumerate(self.problem.pools):
-            stands.setdefault(pool.stand, []).append(g)
-        return stands
-
-    def _started_and_stopped(self, pools: list[int], now: int) -> Terms:
-        busiest = len(self.problem.hours) - 1
-        running = [term for g in pools for term in self._running(g, busiest)]
+    def _started_and_stopped(self, planned: Terms, now: int) -> Terms:
         started, stopped = self.program.variable(), self.program.variable(upper=now)
-        balance = [*running, (started, -1.0), (stopped, 1.0)]
+        balance = [*planned, (started, -1.0), (stopped, 1.0)]
         self.program.row(Constraint.MAX_CHANGED_INSTANCES, balance, lower=now, upper=now)
         return [(started, 1.0), (stopped, 1.0)]
 

@@ -7,7 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.plan.fleet.dominance import without_dominated
-from advisor.plan.fleet.formulas import hours_per_month, mix_rate, requests_per_month
+from advisor.plan.fleet.formulas import (
+    Part,
+    hours_per_month,
+    least_instances,
+    mix_rate,
+    requests_per_month,
+    share_without,
+)
 from advisor.plan.fleet.optimise import A_CENT, improved, optimise
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Pool, Problem
@@ -73,19 +80,32 @@ def _alone(problem: Problem, pool: Pool) -> float:
     rate = mix_rate(problem, pool)
     if not rate or not (pool.mix_rates > 0).all():
         return math.inf
-    floor = 0 if problem.scaling.scale_to_zero else problem.limits.zones
     usd_per_hour = min(one.all_usd_per_hour for one in pool.tariffs)
     return usd_per_hour * sum(
-        hours_per_month(hour) * max(math.ceil(hour.planned_rate / rate), floor) for hour in problem.hours
+        hours_per_month(hour) * least_instances(problem, hour.planned_rate, rate) for hour in problem.hours
     )
+
+
+def _rate_with_spare(problem: Problem, rate: float) -> float:
+    """Requests per second that all instances sustain together, so that enough is left without the fullest zone."""
+    zones = sum(max(pools) for pools in _zones_by_region(problem).values())
+    left = share_without(problem.limits, Part.ZONE) * rate
+    return max(rate, left / (1 - 1 / zones) if zones > 1 else rate)
+
+
+def _zones_by_region(problem: Problem) -> dict[str, list[int]]:
+    zones: dict[str, list[int]] = {}
+    for pool in problem.pools:
+        zones.setdefault(pool.region, []).append(pool.zones)
+    return zones
 
 
 def lower_bound(problem: Problem) -> float:
     """USD a month that no fleet of the problem can be below, from its prices alone.
 
     In each hour class what so few whole instances as could carry the requests cost: one that is fast enough alone, or
-    several that are so together, at least one in each zone; and all answers over the cheapest way to the users.
-    Capacity that is owned costs its disks.
+    several that are so together, as many as failures ask for and at least one in each zone; and all answers over the
+    cheapest way to the users. Capacity that is owned costs its disks.
     """
     tariffs = [(pool, tariff) for pool in problem.pools for tariff in pool.tariffs]
     work = _work(problem)
@@ -93,8 +113,7 @@ def lower_bound(problem: Problem) -> float:
     usd = np.array([tariff.all_usd_per_hour * min((1.0, *tariff.active_ratios)) for _, tariff in tariffs])
     if not fastest.any():
         return 0.0
-    zones = 0 if problem.scaling.scale_to_zero else problem.limits.zones
-    compute = sum(hours_per_month(one) * _usd_per_hour(one.planned_rate, zones, usd, fastest) for one in problem.hours)
+    compute = sum(hours_per_month(hour) * _usd_per_hour(problem, hour.planned_rate, usd, fastest) for hour in problem.hours)
     return compute + min(pool.usd_per_request for pool in problem.pools) * sum(map(requests_per_month, problem.hours))
 
 
@@ -113,8 +132,9 @@ def _work(problem: Problem) -> Floats:
     return work / float(work @ problem.bucket_shares)
 
 
-def _usd_per_hour(rate: float, zones: int, usd: Floats, fastest: Floats) -> float:
-    least = max(zones, math.ceil(rate / float(fastest.max()) - ROUNDING))
+def _usd_per_hour(problem: Problem, planned: float, usd: Floats, fastest: Floats) -> float:
+    rate = _rate_with_spare(problem, planned)
+    least = least_instances(problem, planned, float(fastest.max()))
     if least > 1 or rate <= 0:
         return _together(rate, least, usd, fastest)
     alone = float(usd[fastest >= rate * (1 - ROUNDING)].min(initial=math.inf))

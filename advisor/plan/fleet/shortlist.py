@@ -11,7 +11,7 @@ from advisor.workload.values import Limits
 
 
 def best_layouts(served: Sequence[Served], rates: Floats, limits: Limits) -> list[int]:
-    """Positions of the candidates that no other layout of the same instance type beats.
+    """Positions of the candidates that no other layout of the same instance type and engine beats.
 
     Two layouts of a type cost the same but for their checkpoints, so the one whose instances sustain more of everything
     and whose checkpoint is no larger is as good; of two equals the earlier one, whose precision the workload prefers.
@@ -23,9 +23,10 @@ def best_layouts(served: Sequence[Served], rates: Floats, limits: Limits) -> lis
     """
     replicas = np.array([one.candidate.replicas_per_instance for one in served], dtype=np.float64)
     disks = np.array([counted_gib(one.candidate.memory.checkpoint_gib) for one in served])
-    by_type: dict[tuple[str, str], list[int]] = {}
+    by_type: dict[tuple[str, str, str], list[int]] = {}
     for at, one in enumerate(served):
-        by_type.setdefault((one.candidate.instance_type.provider, one.candidate.instance_type.name), []).append(at)
+        machine = one.candidate.instance_type
+        by_type.setdefault((machine.provider, machine.name, one.candidate.engine), []).append(at)
     kept: list[int] = []
     for members in by_type.values():
         kept += _unbeaten(np.array(members), rates, replicas, disks, limits)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from advisor.plan.fleet.formulas import hours_per_month, mix_rate
+from advisor.plan.fleet.formulas import Part, hours_per_month, mix_rate, share_without
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.scaling_values import Size, SizeAlternative
 from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Paid, Pool, Problem
@@ -54,12 +54,14 @@ def _needed(problem: Problem, pools: list[Pool]) -> Floats:
 
 
 def _usd_per_month(problem: Problem, pool: Pool, needed: Floats) -> float:
-    """At the lowest price without discount, its disk beside it, and with no less than zones and replicas ask for."""
+    """At the lowest price without discount, its disk beside it, and with no less than zones, replicas and failures ask for."""
     prices = [one.all_usd_per_hour for one in pool.tariffs if one.paid in (Paid.ON_DEMAND, Paid.SERVERLESS)]
     prices = prices or [one.all_usd_per_hour for one in pool.tariffs if one.paid is not Paid.OWNED]
     least = max(problem.limits.zones, np.ceil(problem.limits.min_replicas / pool.replicas))
+    left = share_without(problem.limits, Part.MACHINE)
+    with_spare = np.maximum(needed, np.ceil(left * needed) + 1)
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
-    return float(np.maximum(needed, least) @ hours) * min(prices, default=np.inf)
+    return float(np.maximum(with_spare, least) @ hours) * min(prices, default=np.inf)
 
 
 def _cheapest(problem: Problem, size: Size, usd: Floats, chosen: npt.NDArray[np.bool_]) -> SizeAlternative:

@@ -20,12 +20,16 @@ class Constraint(StrEnum):
     CAPACITY = "capacity"
     """No pool receives more than its instances sustain."""
     MIN_REPLICAS = "min_replicas"
+    """So many replicas run, and without any one machine the rest carries all but one of so many parts of the load."""
     MAX_REPLICAS = "max_replicas"
     ZONES = "zones"
+    """As many instances run, and without any one zone the rest carries all but one of so many parts of the load."""
     SURVIVE = "survive"
-    """What is left after a failure still carries everything."""
+    """Without any one machine, or zone, the rest carries everything."""
     SPOT_REROUTE = "spot_reroute"
-    """When one spot pool is withdrawn, the rest carries what cannot wait."""
+    """Without one spot supply in one zone the rest carries what cannot wait."""
+    ON_DEMAND_BASE = "on_demand_base"
+    """What is not on spot sustains its share of the load."""
     OWNED = "owned"
     """No more of an owned commitment is used than there is."""
     COMMITMENT_LOW_BAND = "commitment_low_band"
@@ -100,6 +104,8 @@ class Tariff:
     source: str = ""
     as_of: str = ""
     quality: str = ""
+    term_years: float = 0.0
+    """Commitments: how long they oblige."""
 
     @property
     def all_usd_per_hour(self) -> float:
@@ -136,11 +142,22 @@ class Pool:
     """Units of each quota (its key, on_demand or spot) that one instance uses."""
     switching_usd: float = 0.0
     """Cost of each instance where none of the stand runs today: one-off, spread over the horizon, USD/month."""
+    zones: int = 1
+    """Zones of the region that the type is sold in, over which its instances are spread evenly."""
+    supply: str = ""
+    """Provider, region and accelerator: instances on spot that one shortage takes; "": those of the stand."""
+    backend: str = ""
+    """Provider, region, accelerator and engine: what is built, rolled out and watched as one; "": the pool."""
 
     @property
     def region(self) -> str:
         """Provider and region."""
         return "/".join(self.stand.split("/")[:2])
+
+    @property
+    def spot_supply(self) -> str:
+        """Name of the instances on spot that one shortage takes."""
+        return self.supply or self.stand
 
 
 @dataclass(frozen=True, slots=True, eq=False)

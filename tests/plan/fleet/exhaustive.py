@@ -5,7 +5,7 @@ requests are left to a linear program.
 """
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations_with_replacement, product
+from itertools import chain, combinations, combinations_with_replacement, product
 
 from advisor.plan.fleet.program import ALMOST_ONE
 from advisor.plan.fleet.solver import Outcome, Program
@@ -133,14 +133,19 @@ def _types(problem: Problem, counts: Counts) -> bool:
 
 def _changed(problem: Problem, counts: Counts) -> bool:
     most = problem.limits.max_changed_instances
-    if most is None or not problem.running:
+    if most is None or not (problem.running or problem.running_by_purchase):
         return True
-    planned: dict[str, int] = {}
-    for (g, _), instances in counts.items():
-        stand = problem.pools[g].stand
-        planned[stand] = planned.get(stand, 0) + instances[-1]
-    stands = planned.keys() | problem.running.keys()
-    return sum(abs(planned.get(stand, 0) - problem.running.get(stand, 0)) for stand in stands) <= most
+    by_purchase = bool(problem.running_by_purchase)
+    change: dict[tuple[str, bool], int] = {}
+    for (g, t), instances in counts.items():
+        pool = problem.pools[g]
+        key = (pool.stand, by_purchase and pool.tariffs[t].paid is Paid.SPOT)
+        change[key] = change.get(key, 0) + instances[-1]
+    now = problem.running_by_purchase or {(stand, "on_demand"): count for stand, count in problem.running.items()}
+    for (stand, paid), count in now.items():
+        key = (stand, paid == "spot")
+        change[key] = change.get(key, 0) - count
+    return sum(map(abs, change.values())) <= most
 
 
 def _power(problem: Problem, counts: Counts) -> bool:
@@ -187,48 +192,57 @@ def usual_rate(problem: Problem, pool: Pool) -> float:
 
 
 def _failures(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
+    """Each part is taken away in turn: what is left sustains the share of the load that is asked for it."""
     limits, planned = problem.limits, problem.hours[h].planned_rate
     rates = [usual_rate(problem, pool) for pool in problem.pools]
     instances = [_in_pool(problem, counts, g, h) for g in range(len(problem.pools))]
     whole = sum(rate * count for rate, count in zip(rates, instances, strict=True))
-    if limits.survival is Survive.INSTANCE:
-        lost = [rate for rate, count in zip(rates, instances, strict=True) if count]
-        yield whole - max(lost, default=0.0) >= planned - SLIGHTLY
-    if limits.survival is Survive.ZONE:
-        yield all(count % limits.zones == 0 for count in instances)
-        yield whole * (1 - 1 / limits.zones) >= planned - SLIGHTLY
-    if limits.fault_tolerant_ratio < 1:
-        for (g, t), numbers in counts.items():
-            if problem.pools[g].tariffs[t].paid is Paid.SPOT:
-                yield numbers[h] % limits.zones == 0
+    survive = limits.survive
+    if survive is None and (limits.min_replicas > 1 or limits.zones > 1):
+        survive = Survive.INSTANCE
+    machine_share = 1.0 if survive in (Survive.INSTANCE, Survive.ZONE) else (limits.min_replicas - 1) / limits.min_replicas
+    for rate, count in zip(rates, instances, strict=True):
+        if count:
+            yield whole - rate >= machine_share * planned - SLIGHTLY
+    zone_share = 1.0 if survive is Survive.ZONE else (limits.zones - 1) / limits.zones
+    for region in {pool.region for pool in problem.pools}:
+        left = sum(
+            rate * (count - (_fullest_zone(count, pool.zones) if pool.region == region else 0))
+            for pool, rate, count in zip(problem.pools, rates, instances, strict=True)
+        )
+        yield left >= zone_share * planned - SLIGHTLY
+    steady = sum(
+        rates[g] * numbers[h] for (g, t), numbers in counts.items() if problem.pools[g].tariffs[t].paid is not Paid.SPOT
+    )
+    yield steady >= limits.on_demand_base_ratio * planned - SLIGHTLY
 
 
-def _lost_with_a_stand(problem: Problem, counts: Counts, h: int) -> float:
-    """The most that one zone of any stand on spot sustains."""
+def _fullest_zone(count: int, zones: int) -> int:
+    """Instances in the zone that has most of them, each new one going where there are fewest."""
+    placed = [0] * zones
+    for _ in range(count):
+        placed[placed.index(min(placed))] += 1
+    return max(placed)
+
+
+def _lost_with_a_supply(problem: Problem, counts: Counts, h: int) -> float:
+    """The most that one zone of any supply on spot sustains."""
     lost: dict[str, float] = {}
     for (g, t), instances in counts.items():
         pool = problem.pools[g]
         if pool.tariffs[t].paid is Paid.SPOT:
-            in_zone = usual_rate(problem, pool) * instances[h] / problem.limits.zones
-            lost[pool.stand] = lost.get(pool.stand, 0.0) + in_zone
+            in_zone = usual_rate(problem, pool) * _fullest_zone(instances[h], pool.zones)
+            name = pool.supply or pool.stand
+            lost[name] = lost.get(name, 0.0) + in_zone
     return max(lost.values(), default=0.0)
 
 
 def _transfer(problem: Problem, counts: Counts) -> float | None:
     """Least data transfer with which the instances carry everything; None if they cannot."""
-    solutions = [_Shares(problem, counts, kept).program.solve() for kept in _kept(problem, counts)]
+    pools = [g for g in range(len(problem.pools)) if sum(_committed(problem, counts, g).values())]
+    kept_by_floors = chain.from_iterable(combinations(pools, count) for count in range(len(pools) + 1))
+    solutions = [_Shares(problem, counts, ample).program.solve() for ample in kept_by_floors]
     return min((one.objective for one in solutions if one.outcome is Outcome.OPTIMAL), default=None)
-
-
-def _kept(problem: Problem, counts: Counts) -> Iterator[int | None]:
-    """No pool, or one whose commitments are no more than what the floors keep running there."""
-    yield None
-    if not problem.low_band or problem.scaling.scale_to_zero:
-        return
-    for g, pool in enumerate(problem.pools):
-        floor = max(problem.limits.zones, -(-problem.limits.min_replicas // pool.replicas))
-        if 0 < sum(_committed(problem, counts, g).values()) <= floor:
-            yield g
 
 
 def _committed(problem: Problem, counts: Counts, g: int) -> dict[Tariff, int]:
@@ -237,9 +251,9 @@ def _committed(problem: Problem, counts: Counts, g: int) -> dict[Tariff, int]:
 
 
 class _Shares:
-    """The linear program of the shares of a fleet that is given."""
+    """The program of the shares of a fleet that is given."""
 
-    def __init__(self, problem: Problem, counts: Counts, kept: int | None) -> None:
+    def __init__(self, problem: Problem, counts: Counts, ample: tuple[int, ...]) -> None:
         self.problem, self.counts, self.program = problem, counts, Program()
         self.parts = list(problem.bucket_shares) or [1.0]
         self.variables: dict[tuple[int, int, int, int], int] = {}
@@ -251,9 +265,8 @@ class _Shares:
             self._max_replicas(h)
             self._reroute(h)
         if problem.low_band:
-            for g in range(len(problem.pools)):
-                if g != kept:
-                    self._low_band(g)
+            beyond = [term for g in range(len(problem.pools)) for term in self._low_band(g, ample)]
+            self.program.row("one spare", beyond, upper=1.0)
 
     def _share_variables(self, h: int) -> None:
         requests = (
@@ -313,26 +326,34 @@ class _Shares:
             self.program.row("max replicas", terms, upper=most)
 
     def _reroute(self, h: int) -> None:
-        """What is lost with one zone of a stand on spot, the others have room for beside their own load."""
+        """What is lost with one zone of a supply on spot, the others have room for beside their own load."""
         tolerant, planned = self.problem.limits.fault_tolerant_ratio, self.problem.hours[h].planned_rate
         if tolerant == 1 or (planned == 0 and self.problem.scaling.scale_to_zero):
             return
         usual = [usual_rate(self.problem, pool) for pool in self.problem.pools]
         whole = sum(rate * _in_pool(self.problem, self.counts, g, h) for g, rate in enumerate(usual))
         load = [(share, busy * usual[g]) for g in range(len(usual)) for share, busy in self._load(g, h, planned)]
-        lost = _lost_with_a_stand(self.problem, self.counts, h)
+        lost = _lost_with_a_supply(self.problem, self.counts, h)
         self.program.row("reroute", load, upper=whole - lost + tolerant * planned)
 
-    def _low_band(self, g: int) -> None:
+    def _low_band(self, g: int, ample: tuple[int, ...]) -> list[tuple[int, float]]:
+        """Commitments need to be in use at the low edge, or to be spare; returns the spare that has to be counted."""
         committed = _committed(self.problem, self.counts, g)
         if not sum(committed.values()):
-            return
+            return []
+        spare, kept_by_floors = self.program.variable(integer=True), self.program.variable(upper=99.0 if g in ample else 0.0)
+        self.program.row("floors", [(spare, 1.0), (kept_by_floors, -1.0)], lower=0.0)
         use = []
         for h, hour in enumerate(self.problem.hours):
+            running, load = _in_pool(self.problem, self.counts, g, h), self._load(g, h, hour.planned_rate)
+            self.program.row("spare", [(spare, 1.0), *load], upper=running)
             in_use = self.program.variable(upper=sum(committed.values()))
-            low = [(variable, -load) for variable, load in self._load(g, h, hour.low_rate)]
+            low = [(spare, -1.0), *((variable, -busy) for variable, busy in self._load(g, h, hour.low_rate))]
             self.program.row("low band", [(in_use, 1.0), *low], upper=ALMOST_ONE)
             use.append((in_use, hour.hours_per_week / HOURS_PER_WEEK))
+        if g in ample:
+            self.program.row("floors", [(kept_by_floors, 0.5), *load], upper=running / 2)
         self.program.row("low band", low, upper=ALMOST_ONE - sum(committed.values()))
         needed = sum(tariff.break_even_ratio * count for tariff, count in committed.items())
         self.program.row("low band", use, lower=needed)
+        return [(spare, 1.0), (kept_by_floors, -1.0)]

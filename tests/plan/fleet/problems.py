@@ -103,7 +103,8 @@ def _with_disk(tariff: Tariff, usd_per_hour: float) -> Tariff:
 @st.composite
 def _pool(draw, at: int, paid: tuple[Paid, ...], places: int, buckets: int) -> Pool:
     kind = f"t{draw(st.integers(0, 1))}"
-    stand = f"{kind}/r{draw(st.integers(0, 1))}"
+    region = f"cloud/r{draw(st.integers(0, 1))}"
+    stand = f"{region}/{kind}"
     usd, disk = draw(cents), draw(st.sampled_from((0.0, 0.02, 0.3)))
     some_place = st.lists(rates | st.just(0.0) if places > 1 else rates, min_size=places, max_size=places)
     mix = np.array(draw(some_place.filter(any)))
@@ -123,6 +124,9 @@ def _pool(draw, at: int, paid: tuple[Paid, ...], places: int, buckets: int) -> P
         kg_co2e_per_hour=draw(st.integers(1, 9)) / 10,
         quotas={(QUOTA, market): float(draw(st.integers(1, 4))) for market in ("on_demand", "spot")},
         switching_usd=draw(st.sampled_from((0.0, 5.0, 200.0))),
+        zones=draw(st.integers(1, 3)),
+        supply=f"{region}/{draw(st.sampled_from('ab'))}",
+        backend=f"{region}/{draw(st.sampled_from('ab'))}",
     )
 
 
@@ -145,25 +149,36 @@ def problems(draw, limits=None, *, paid=BILLED, columns=3, places=(1, 2), bucket
         limits=draw(limits) if limits is not None else Limits(),
         places=(1.0,) if place_count == 1 else (0.25, 0.75),
         buckets=() if bucket_count == 0 else (0.75, 0.25),
-        running=draw(_some_of((*stands, "gone/r0"))) if held else {},
+        running=draw(_some_of((*stands, "cloud/r0/gone"))) if held else {},
         owned=draw(_some_of(stands)),
         quota_limits={},
     )
 
 
-def _some_of(stands):
-    return st.dictionaries(st.sampled_from(stands), st.integers(1, 3), max_size=2)
+def _some_of(names):
+    return st.dictionaries(st.sampled_from(names), st.integers(1, 3), max_size=2)
+
+
+def with_purchases(problem: Problem, on_spot: int) -> Problem:
+    """The same problem, of whose running instances so many of each stand are on spot."""
+    running = {}
+    for stand, count in problem.running.items():
+        running |= {(stand, "spot"): min(on_spot, count), (stand, "on_demand"): max(count - on_spot, 0)}
+    return replace(problem, running_by_purchase=running)
 
 
 small = st.integers(1, 3)
+survivals = st.none() | st.sampled_from(Survive)
+ratios = st.sampled_from((0.0, 0.3, 0.7, 1.0))
 LIMITS = {
     "nothing": st.builds(Limits),
-    "min_replicas": st.builds(Limits, min_replicas=st.integers(2, 5)),
+    "min_replicas": st.builds(Limits, min_replicas=st.integers(2, 5), survive=survivals),
     "max_replicas": st.builds(Limits, max_replicas=st.integers(1, 6)),
-    "zones": st.builds(Limits, zones=small),
+    "zones": st.builds(Limits, zones=small, survive=survivals),
     "survive_instance": st.builds(Limits, survive=st.just(Survive.INSTANCE), zones=small),
     "survive_zone": st.builds(Limits, survive=st.just(Survive.ZONE), zones=st.integers(2, 3)),
-    "spot_reroute": st.builds(Limits, fault_tolerant_ratio=st.sampled_from((0.0, 0.3, 0.7, 1.0)), zones=st.integers(1, 2)),
+    "spot_reroute": st.builds(Limits, fault_tolerant_ratio=ratios, zones=st.integers(1, 2)),
+    "on_demand_base": st.builds(Limits, on_demand_base_ratio=ratios, fault_tolerant_ratio=ratios),
     "max_instance_types": st.builds(Limits, max_instance_types=st.just(1), zones=small),
     "max_changed_instances": st.builds(Limits, max_changed_instances=st.integers(0, 4)),
     "budget": st.builds(Limits, max_usd_per_month=st.integers(2, 60).map(lambda hundreds: 100.0 * hundreds)),
@@ -177,8 +192,9 @@ everything = st.builds(
     min_replicas=small,
     max_replicas=st.none() | st.integers(3, 8),
     zones=st.integers(1, 2),
-    survive=st.sampled_from((Survive.NOTHING, Survive.INSTANCE)),
+    survive=st.none() | st.sampled_from((Survive.NOTHING, Survive.INSTANCE)),
     fault_tolerant_ratio=st.sampled_from((0.0, 0.5, 1.0)),
+    on_demand_base_ratio=st.sampled_from((0.0, 0.0, 0.5)),
     max_instance_types=st.none() | st.integers(1, 2),
     max_changed_instances=st.none() | st.integers(0, 6),
     max_kg_co2e_per_month=st.none() | st.integers(8, 30).map(lambda tenths: 73.0 * tenths),
@@ -198,5 +214,6 @@ def alike(problem: Problem) -> Problem:
         "quotas": {(QUOTA, market): 1.0 for market in ("on_demand", "spot")},
         "switching_usd": 5.0,
         "replicas": 1,
+        "zones": 2,
     }
     return replace(problem, pools=tuple(replace(pool, **same) for pool in problem.pools))

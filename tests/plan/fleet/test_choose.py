@@ -140,7 +140,7 @@ def test_standing_charges_stand_beside_the_total():
     assert [one.item for one in fleet.standing] == ["load_balancer", "load_balancer_capacity", "log_ingest"]
     known = sum(one.usd_per_month for one in fleet.standing)
     assert fleet.cost.standing_usd_per_month == pytest.approx(known, abs=0.005) != 0
-    assert "beside it, whatever the fleet is: load balancer in us-east-1" in " ".join(fleet_lines(fleet, 0.99))
+    assert "not in the total, same for every fleet: load balancer in us-east-1" in " ".join(fleet_lines(fleet, 0.99))
 
 
 def test_the_fleet_is_proven_and_confirmed():
@@ -401,3 +401,11 @@ def test_of_equally_cheap_precisions_the_first_named_is_taken():
     ]
 
     assert precisions == ["bf16", "fp8"]
+
+
+def test_a_demand_without_a_request_is_refused():
+    """A profile whose minutes are all zero is an error with its length, not a fleet for nothing."""
+    asked = workload(horizon_days=30.0)
+    profile = DemandProfile(MONDAY, np.zeros(2880))
+    with pytest.raises(InputError, match="0 requests in its 2,880 minutes"):
+        plan_of(asked, load_catalog(), profile)

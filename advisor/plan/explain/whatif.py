@@ -17,9 +17,9 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
-from advisor.plan.outcome import Outcome, outcome_of
+from advisor.plan.explain.outcome import Outcome, outcome_of
+from advisor.plan.explain.reshape import PRICED, amount_of, known_prices, scaled, with_price, with_token_lengths
 from advisor.plan.question import Question
-from advisor.plan.reshape import PRICED, amount_of, known_prices, scaled, with_price, with_token_lengths
 from advisor.plan.values import Plan
 from advisor.workload.planning_fields import read_exclude, read_limits, read_scaling
 from advisor.workload.scope import HELD

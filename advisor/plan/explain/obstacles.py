@@ -1,13 +1,12 @@
 """Why an instance type cannot serve a workload at all, and what would lift each reason."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from advisor.candidates import ANY, Candidate, Matches, Rejection, judge
+from advisor.candidates import ANY, Candidate, Rejection, judge
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Purchase
-from advisor.performance.model import PerformanceModel
-from advisor.performance.stage import serve
-from advisor.plan.sizing import SERVICE, size_all
+from advisor.plan.fleet.pools import SERVICE
 from advisor.requirements import Requirements
 from advisor.workload.values import PRECISIONS, Workload
 
@@ -35,50 +34,26 @@ class Obstacle:
 
 
 def obstacles_of(
-    requirements: Requirements,
-    matches: Matches,
-    catalog: Catalog,
-    model: PerformanceModel,
-    place: tuple[str, str | None],
+    rejections: Sequence[Rejection], requirements: Requirements, catalog: Catalog, place: tuple[str, str | None]
 ) -> tuple[Obstacle, ...]:
-    """Every reason why an instance type (in a region, or in any) is no option, the most frequent first.
+    """Every reason why an instance type (in a region, or in any) is in no fleet, the most frequent first.
 
     Args:
+        rejections: of any type and region.
         requirements: what is asked.
-        matches: every instance type judged.
         catalog: where it is sold.
-        model: what predicts.
         place: (instance type, region or None).
     """
-    by_code: dict[str, list[Rejection]] = {}
-    for one in _rejections(requirements, matches, catalog, model, place):
-        by_code.setdefault(one.code, []).append(one)
-    if not by_code:
-        return (_not_asked(requirements, catalog, place[0]),)
-    found = [_obstacle(code, ones, requirements, catalog) for code, ones in by_code.items()]
-    return tuple(sorted(found, key=lambda obstacle: -obstacle.count))
-
-
-def _rejections(
-    requirements: Requirements,
-    matches: Matches,
-    catalog: Catalog,
-    model: PerformanceModel,
-    place: tuple[str, str | None],
-) -> list[Rejection]:
-    """Those of hardware, of targets, and of limits and prices."""
     name, region = place
     places = (ANY, region) if region else None
-    hardware = [
-        one for one in matches.rejections if one.instance_type == name and (places is None or one.region in places)
-    ]
-    candidates = [one for one in matches.candidates if one.instance_type.name == name]
-    served, too_slow = serve(candidates, requirements, model)
-    offers = {
-        key: tuple(offer for offer in ones if region in (None, offer.region)) for key, ones in matches.offers.items()
-    }
-    _, unaffordable = size_all(served, offers, requirements, catalog)
-    return [*hardware, *too_slow, *unaffordable]
+    by_code: dict[str, list[Rejection]] = {}
+    for rejection in rejections:
+        if rejection.instance_type == name and (places is None or rejection.region in places):
+            by_code.setdefault(rejection.code, []).append(rejection)
+    if not by_code:
+        return (_not_asked(requirements, catalog, name),)
+    found = [_obstacle(code, ones, requirements, catalog) for code, ones in by_code.items()]
+    return tuple(sorted(found, key=lambda obstacle: -obstacle.count))
 
 
 def _obstacle(code: str, rejections: list[Rejection], requirements: Requirements, catalog: Catalog) -> Obstacle:

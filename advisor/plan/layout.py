@@ -1,0 +1,52 @@
+"""What one kind of replica runs on: the same fields wherever a plan names it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Place, machine, accelerator, precision, engine and parallelism of equal replicas."""
+
+    provider: str
+    region: str
+    instance_type: str
+    accelerator: str
+    accelerator_count: float
+    """Accelerators of one instance."""
+    partition: str = ""
+    """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
+    replicas_per_instance: int
+    tensor_parallel: int
+    pipeline_parallel: int
+    precision: str
+    kv_precision: str
+    engine: str
+    engine_version: str
+    context_tokens: int
+    """Longest request served, prompt and answer together."""
+    max_concurrency: int
+    """Requests that one replica runs at the same time."""
+    memory_utilization: float
+    """Share of an accelerator's memory that the engine may use."""
+    weights_gib: float
+    """Weights of one replica as loaded."""
+    checkpoint_gib: float | None = None
+    """What is downloaded and kept on disk; None: the plan is of a version that did not say it."""
+    purchase: str
+    """How it is paid for: on_demand, spot, commitment, owned, serverless or managed."""
+    zones: int = 1
+    """Availability zones that the instances spread over."""
+    zone_names: tuple[str, ...] = ()
+    """Zones of the region in which the type is sold; empty: not known by name."""
+    zones_verified: bool = False
+    """Whether a source lists the type in these zones; otherwise those of the region are assumed."""
+
+    @property
+    def stand(self) -> str:
+        """Provider, region and type."""
+        return f"{self.provider}/{self.region}/{self.instance_type}"
+
+    @property
+    def backend(self) -> tuple[str, str, str, str]:
+        """What an operator has to keep alive: provider, region, accelerator and engine."""
+        return self.provider, self.region, self.accelerator, self.engine
