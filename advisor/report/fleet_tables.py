@@ -6,7 +6,7 @@ from string import ascii_uppercase
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
-from advisor.report.words import count_words, hardware_words, paid_words, ratio_words
+from advisor.report.words import count_words, hardware_words, paid_words, whole_percent
 
 _GROUP_COLUMNS = (
     Column(""),
@@ -56,7 +56,7 @@ def detail_sections(fleet: Fleet) -> list[Section]:
         Section(
             "what a failure leaves in the busiest hours",
             headers=("failure", "left of the planned rate"),
-            rows=tuple((part_words(fleet, one.of), ratio_words(one.left_ratio)) for one in fleet.failures),
+            rows=tuple((part_words(fleet, one.of), whole_percent(one.left_ratio)) for one in fleet.failures),
         ),
     ]
     return [table for table in tables if table.rows]

@@ -1,6 +1,7 @@
 """The ladder of a plan as a table, and its neighbours of the recommendation in a sentence."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from advisor.plan.values import CurrentCost, Plan, Rung
 from advisor.report.fitted_table import Column
@@ -20,15 +21,25 @@ _TODAY = "as_is"
 _A_CENT = 0.01
 
 
-def ladder_section(plan: Plan) -> Section:
-    """Each rung on its row; what a rung takes and risks is said where the rung before does not."""
+def ladder_section(plan: Plan, *, verbose: bool = False) -> Section:
+    """Each rung on its row; what a rung takes and risks is said where the rung before does not.
+
+    Args:
+        plan: the plan.
+        verbose: with the source of what is known of a checkpoint's quality.
+    """
     rows, before = [], None
-    for rung in plan.ladder:
+    for rung in plan.ladder if verbose else map(_brief, plan.ladder):
         rows.append(_row(rung, before, plan.current))
         before = rung if rung.groups and not _same_fleet(rung, before) else before
     off = plan.fleet is not None and not any(rung.recommended for rung in plan.ladder)
     lines = ("the recommendation is on no rung: it keeps to what the workload allows",) if off else ()
     return Section("ladder: each rung allows more than the one before", lines, _COLUMNS, tuple(rows))
+
+
+def _brief(rung: Rung) -> Rung:
+    """A rung whose requirements end before their sources."""
+    return replace(rung, requires=tuple(text.split(", ")[0] for text in rung.requires))
 
 
 def _same_fleet(rung: Rung, before: Rung | None) -> bool:

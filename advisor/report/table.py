@@ -58,7 +58,7 @@ def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
     rejected = rejection_counts(plan.rejected) if verbose or fleet is None else ""
     sections = [
         Section("any one of these alone would help", tuple(relaxation_words(conflict)) if conflict else ()),
-        ladder_section(plan),
+        ladder_section(plan, verbose=verbose),
         *([group_section(fleet)] if fleet else []),
         *(_details(plan) if verbose else []),
         option_section(plan, shown),

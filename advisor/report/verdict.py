@@ -10,7 +10,7 @@ from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.plan_words import close_call_words
-from advisor.report.words import count_words, floor_words, milliseconds, ratio_words, short_words, usd
+from advisor.report.words import count_words, floor_words, milliseconds, ratio_words, short_words, usd, whole_percent
 
 _NOTHING = "Nothing in the catalog serves this workload within its limits."
 _SAME = 0.005
@@ -115,22 +115,26 @@ def _obligation_words(fleet: Fleet) -> Iterator[str]:
 
 def _price_words(fleet: Fleet) -> Iterator[str]:
     names, prices = names_of(fleet), {group.name: group.instance_usd_per_hour for group in fleet.groups}
+    by_rival: dict[str, list[str]] = {}
     for doubt in fleet.doubtful_prices:
         told = names.get(doubt.group, doubt.group)
         if doubt.group in prices:
             told += f" at ${prices[doubt.group]:,.4g} an hour{_range(doubt, prices[doubt.group])}"
-        yield f"Price: {told} decides and is in doubt, {doubt.reason}; {_runner_up(doubt)}."
+        by_rival.setdefault(_runner_up(doubt), []).append(f"{told} ({doubt.reason})")
+    for rival, doubted in by_rival.items():
+        verb = "decides and is" if len(doubted) == 1 else "decide and are"
+        yield f"Price: {' and '.join(doubted)} {verb} in doubt; {rival}."
 
 
 def _range(doubt: DoubtfulPrice, usd_per_hour: float) -> str:
     """What the price may be today; "" where nobody can say."""
     low, high = usd_per_hour * doubt.low_ratio, usd_per_hour * doubt.high_ratio
-    return f" (today {low:,.4g} to {high:,.4g})" if math.isfinite(high) else ""
+    return f", today ${low:,.4g} to ${high:,.4g}" if math.isfinite(high) else ""
 
 
 def _runner_up(doubt: DoubtfulPrice) -> str:
     if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
-        return "no fleet exists on listed prices alone"
+        return "no option rests on listed prices alone"
     return f"on listed prices alone: {' + '.join(doubt.runner_up)} at {usd(doubt.runner_up_usd_per_month)}"
 
 
@@ -150,7 +154,7 @@ def _failure_words(fleet: Fleet) -> Iterator[str]:
     worst = min(fleet.failures, key=lambda failure: failure.left_ratio, default=None)
     if worst is None or worst.left_ratio >= 1:
         return
-    left = f"{ratio_words(worst.left_ratio)} of the planned rate" if worst.left_ratio > 0 else "nothing"
+    left = f"{whole_percent(worst.left_ratio)} of the planned rate" if worst.left_ratio > 0 else "nothing"
     yield f"Failure: without {part_words(fleet, worst.of)} {left} is left in the busiest hours."
 
 
@@ -201,7 +205,7 @@ def _needed(current: CurrentCost) -> str:
     if needed is None:
         return current.not_judged or "no number of them would do"
     if needed == current.instances:
-        return "as many are needed"
+        return "that many are needed"
     return f"{needed} {'are needed' if needed > current.instances else 'would do'}"
 
 

@@ -70,6 +70,11 @@ def ratio_words(ratio: float) -> str:
     return f"{math.floor(ratio * 10_000 + 1e-9) / 100:g}%"
 
 
+def whole_percent(ratio: float) -> str:
+    """A share in whole percent, rounded down: ``81%``."""
+    return f"{math.floor(ratio * 100 + 1e-9)}%"
+
+
 def milliseconds(value_ms: float) -> str:
     """``35 ms`` or ``1.2 s``: three significant digits."""
     return f"{value_ms:.3g} ms" if value_ms < _SHOWN_AS_A_SECOND_MS else f"{value_ms / 1000:.3g} s"

@@ -147,7 +147,7 @@ def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():
     """Which price, what it may be today, why it is in doubt, and the runner-up."""
     told = lines_of(mixed_plan())["Price"]
 
-    assert "g6e.2xlarge spot at $0.9 an hour (today 0.558 to 1.26)" in told
+    assert "g6e.2xlarge spot at $0.9 an hour, today $0.558 to $1.26" in told
     assert "derived, 499 days old" in told
     assert "5 × g6e.xlarge on demand at $6,817.45" in told
 
@@ -163,7 +163,7 @@ def test_zones_that_no_source_lists_are_not_claimed():
     [
         ({"within_slo_ratio": 0.6123, "instances_needed": 17}, "keep 61.23% within the SLO; 17 are needed."),
         ({"within_slo_ratio": 0.9999, "instances_needed": 2}, "keep 99.99% within the SLO; 2 would do."),
-        ({"within_slo_ratio": 0.995, "instances_needed": 4}, "within the SLO; as many are needed."),
+        ({"within_slo_ratio": 0.995, "instances_needed": 4}, "within the SLO; that many are needed."),
         (
             {"within_slo_ratio": 0.1, "not_judged": "no number of them keeps the SLO"},
             "no number of them keeps the SLO.",
