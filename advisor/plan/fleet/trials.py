@@ -89,6 +89,7 @@ class Trials:
         """Share of the requests that have to be within every target."""
         self._shares = np.array(posed.geography.shares)
         self._requests = self._from_places(self.rehearsal.requests)
+        self._most_served = setting.effort.rehearsed_requests
         self._steps: dict[Key, StepTimes] = {}
         self._is_stretch = self.rehearsal.busiest.stop == self._requests.seconds.size
         self._known: dict[Key, _Seen] = {}
@@ -130,8 +131,10 @@ class Trials:
         def holds(**stress: float) -> bool:
             requests = self._from_places(stressed(self._requirements.demand, STRESSED_REQUESTS, **stress))
             patience = Patience(self._slo, (1 - self._slo.within_ratio) * requests.seconds.size)
-            outcome = simulate(groups, requests, routes=routes, patience=patience).outcome
-            return float(within(outcome, requests, self._slo).mean()) >= self._slo.within_ratio
+            outcome = simulate(
+                groups, requests, routes=routes, patience=patience, most_served=STRESSED_REQUESTS
+            ).outcome  # fmt: skip
+            return _share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
 
         return HoldsUpTo(
             peak_ratio=largest(lambda ratio: holds(peak_ratio=ratio)),
@@ -169,10 +172,12 @@ class Trials:
         busiest = self.rehearsal.busiest
         requests = _part(self._requests, busiest) if stretch else self._requests
         patience = Patience(self._slo, (1 - self.wanted) * requests.seconds.size)
-        outcome = simulate(groups, requests, routes=routes, patience=None if whole else patience).outcome
+        served = simulate(
+            groups, requests, routes=routes, patience=None if whole else patience, most_served=self._most_served
+        )  # fmt: skip
+        outcome = served.outcome
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
-        ended_early = bool(not whole and np.count_nonzero(~answered) > patience.most_late)
-        judged = ~outcome.cut & answered if ended_early else ~outcome.cut
+        judged = ~outcome.cut & answered if served.ended_early else ~outcome.cut
         steps = np.maximum(requests.output_tokens, 1) - 1
         several = answered & (steps > 0)
         return _Seen(
@@ -181,7 +186,7 @@ class Trials:
             ttft_p95_ms=p95_ms(outcome.ttft_s[answered]),
             tpot_p95_ms=p95_ms(outcome.decode_s[several] / steps[several]),
             late=tuple(self._late(outcome, kept, judged)),
-            ended_early=ended_early,
+            ended_early=served.ended_early,
         )
 
     def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:
