@@ -19,7 +19,7 @@ from advisor.plan.fleet.stage import Posed, Setting
 from advisor.plan.fleet.values import Allocation, FleetSolution, Paid
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
-from advisor.plan.replay.values import Billing, Outcome, Patience, ReplayGroup, Route
+from advisor.plan.replay.values import Billing, Outcome, Cutoff, ReplayGroup, Route
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
@@ -130,10 +130,9 @@ class Trials:
 
         def holds(**stress: float) -> bool:
             requests = self._from_places(stressed(self._requirements.demand, STRESSED_REQUESTS, **stress))
-            patience = Patience(self._slo, (1 - self._slo.within_ratio) * requests.seconds.size)
-            outcome = simulate(
-                groups, requests, routes=routes, patience=patience, most_served=STRESSED_REQUESTS
-            ).outcome  # fmt: skip
+            most_late = (1 - self._slo.within_ratio) * requests.seconds.size
+            cutoff = Cutoff(self._slo, most_late, STRESSED_REQUESTS)
+            outcome = simulate(groups, requests, routes=routes, cutoff=cutoff).outcome
             return _share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
 
         return HoldsUpTo(
@@ -171,10 +170,9 @@ class Trials:
     ) -> _Seen:  # fmt: skip
         busiest = self.rehearsal.busiest
         requests = _part(self._requests, busiest) if stretch else self._requests
-        patience = Patience(self._slo, (1 - self.wanted) * requests.seconds.size)
-        served = simulate(
-            groups, requests, routes=routes, patience=None if whole else patience, most_served=self._most_served
-        )  # fmt: skip
+        most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
+        cutoff = Cutoff(self._slo, most_late, self._most_served)
+        served = simulate(groups, requests, routes=routes, cutoff=cutoff)
         outcome = served.outcome
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
         judged = ~outcome.cut & answered if served.ended_early else ~outcome.cut

@@ -16,7 +16,7 @@ from advisor.plan.replay.engine import serve
 from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
 from advisor.plan.replay.sessions import Session, Window, sessions_of
-from advisor.plan.replay.values import Outcome, Patience, ReplayGroup, ReplayResult, Route
+from advisor.plan.replay.values import Outcome, Cutoff, ReplayGroup, ReplayResult, Route
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import Slo
 
@@ -56,8 +56,7 @@ def simulate(
     routes: Sequence[Route] = (),
     seed: int = 0,
     progress: CountProgress | None = None,
-    patience: Patience | None = None,
-    most_served: int | None = None,
+    cutoff: Cutoff | None = None,
 ) -> Served:
     """What became of each request; see :func:`replay`.
 
@@ -67,9 +66,7 @@ def simulate(
         routes: groups by place and prompt length.
         seed: of the spot interruptions.
         progress: called with the number of requests served so far.
-        patience: the rest is left out as soon as more requests are late than it allows.
-        most_served: about so many requests are simulated, on a sample of each group's replicas; replicas of a group
-            receive requests in turn, so that each shows what all of them would. The others count as cut off.
+        cutoff: how much is simulated; all without.
     """
     start = float(requests.seconds[0])
     window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
@@ -77,9 +74,9 @@ def simulate(
     sessions.sort(key=lambda one: one.end)
     fleet = _Fleet(groups, sessions, requests, routes)
     fleet.route()
-    if most_served is not None:
-        fleet.sample(most_served)
-    ended_early = fleet.serve(progress, patience)
+    if cutoff is not None and cutoff.most_served is not None:
+        fleet.sample(cutoff.most_served)
+    ended_early = fleet.serve(progress, cutoff)
     return fleet.report(window, ended_early=ended_early)
 
 
@@ -147,18 +144,18 @@ class _Fleet:
                 self._cut[np.concatenate(self._members[index])] = True
                 self._members[index] = []
 
-    def serve(self, progress: CountProgress | None, patience: Patience | None = None) -> bool:
-        """Simulate the sessions, those that end first before the others; whether the patience ended before them."""
+    def serve(self, progress: CountProgress | None, cutoff: Cutoff | None = None) -> bool:
+        """Simulate the sessions, those that end first before the others; whether so many were late that it ended."""
         served, late = 0, 0
-        most_late = math.inf if patience is None else patience.most_late * float((~self._cut).mean())
+        most_late = math.inf if cutoff is None else cutoff.most_late * float((~self._cut).mean())
         for index, session in enumerate(self._sessions):
             parts, self._members[index] = self._members[index], []
             if parts:
                 served += self._serve(session, np.concatenate(parts))
             if progress:
                 progress(served)
-            if patience and parts:
-                late += self._late(np.concatenate(parts), patience.slo)
+            if cutoff and parts:
+                late += self._late(np.concatenate(parts), cutoff.slo)
                 if late > most_late:
                     return True
         return False

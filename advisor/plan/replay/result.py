@@ -30,7 +30,7 @@ class Served:
     """End of the last answer, by group and run."""
     window: Window
     ended_early: bool = False
-    """Whether a patience ended before all was simulated."""
+    """whether a cutoff ended before all was simulated."""
 
 
 def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, served: Served) -> ReplayResult:
