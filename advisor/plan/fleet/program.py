@@ -138,7 +138,8 @@ class FleetProgram(Draft):
             needed = share * self.problem.hours[h].planned_rate
             if needed > 0:
                 self._one_more_than_needed(name, h, needed, tuple(Paid))
-                for g in range(len(self.problem.pools)):
+                self.incomplete |= self.relaxed
+                for g in range(len(self.problem.pools)) if not self.relaxed else ():
                     used = self._used(name, self._running(g, h), self._most_of(g))
                     terms = [(self._whole_rate(h, needed), 1.0), (used, -min(self.usual[g], needed))]
                     self.program.row(name, terms, lower=needed)
@@ -169,7 +170,10 @@ class FleetProgram(Draft):
         share, asked = self._asked(Part.ZONE)
         if asked is not name:
             return
-        for pools, h in itertools.product(self._pools_by(lambda pool: pool.region).values(), self._served_hours()):
+        slack = self.relaxed and share < 1
+        self.incomplete |= slack
+        regions = {} if slack else self._pools_by(lambda pool: pool.region)
+        for pools, h in itertools.product(regions.values(), self._served_hours()):
             needed = share * self.problem.hours[h].planned_rate
             lost = [(g, term) for g in pools for term in self._lost_in_zone(g, h)]
             self._sustained(name, h, needed, lost, [])
