@@ -69,7 +69,7 @@ def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
         known = replace(first, proven=True, bound_usd_per_month=first.objective_usd_per_month)
         return improved(known, problem, seconds)
     program, solution = _solved(problem, seconds)
-    return _fleet(problem, program, solution) if solution.found else explain_conflict(problem)
+    return read_fleet(problem, program, solution) if solution.found else explain_conflict(problem)
 
 
 def improved(known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution:
@@ -80,10 +80,17 @@ def improved(known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SE
     bound = min(known.bound_usd_per_month, solution.bound)
     if solution.outcome is Outcome.UNSOLVED:
         return replace(known, proven=False, bound_usd_per_month=bound)
-    found = _fleet(problem, program, solution)
+    found = read_fleet(problem, program, solution)
     best = found if found.objective_usd_per_month < known.objective_usd_per_month else known
     proven = known.proven and solution.outcome is Outcome.OPTIMAL
     return replace(best, proven=proven, bound_usd_per_month=best.objective_usd_per_month if proven else bound)
+
+
+def within(problem: Problem, most_usd: float, seconds: float = DEFAULT_SECONDS) -> FleetSolution | None:
+    """The cheapest fleet of at most a cost; None where none is found."""
+    program, solution = _solved(problem, seconds, most_usd)
+    fleet = read_fleet(problem, program, solution) if solution.found else None
+    return fleet if fleet is not None and fleet.objective_usd_per_month <= most_usd + A_CENT else None
 
 
 def _solved(problem: Problem, seconds: float, known_usd: float = INFINITY) -> tuple[FleetProgram, Solution]:
@@ -120,7 +127,7 @@ def _first_fleet(problem: Problem, seconds: float) -> FleetSolution | None:
         return None
     fewer = replace(problem, pools=tuple(problem.pools[g] for g in chosen))
     program, solution = _solved(fewer, seconds)
-    return _fleet(fewer, program, solution) if solution.found else None
+    return read_fleet(fewer, program, solution) if solution.found else None
 
 
 def _promising(problem: Problem) -> list[int]:
@@ -160,7 +167,8 @@ def exclude_dearer(program: Program, known_usd: float) -> bool:
     return True
 
 
-def _fleet(problem: Problem, program: FleetProgram, solution: Solution) -> FleetSolution:
+def read_fleet(problem: Problem, program: FleetProgram, solution: Solution) -> FleetSolution:
+    """The fleet of a solution, with its cost."""
     allocations = tuple(_allocations(problem, program, solution.values))
     shares = {
         pool.key: found
