@@ -1,7 +1,8 @@
 """Requirements × catalog → candidates that can hold the model, or rejections with the two numbers compared.
 
-Hardware is judged once for each instance type, precision and tensor parallelism, whatever the region; prices come
-later (:mod:`advisor.plan`), where a region plays its part.
+Hardware is judged once for each instance type, precision and tensor parallelism, whatever the region, and so is
+whether generated code can start it (:mod:`advisor.deployable`); prices come later (:mod:`advisor.plan`), where a region
+plays its part.
 """
 
 from collections.abc import Iterator
@@ -10,14 +11,30 @@ from functools import lru_cache
 
 from advisor.catalog import Catalog
 from advisor.catalog.partitions import Partition, share_of, slice_of
-from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Support
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer
+from advisor.deployable import TARGETS, Setup, Shortfall, machine_shortfall, shortfall
 from advisor.models import FitRequest, MemoryFit, Model, fit_memory
 from advisor.requirements import Requirements
+from advisor.workload.scope import allows, allows_engine, engine_names, serving_engines
+
+__all__ = [
+    "ANY",
+    "Candidate",
+    "Matches",
+    "Rejection",
+    "Shortfall",
+    "divides_heads",
+    "judge",
+    "judge_hardware",
+    "match",
+    "parallel_choices",
+    "reject",
+    "reject_candidate",
+]
 
 ANY = "*"
 """In a rejection: whatever the region or precision."""
-
-_SERVES = (Support.NATIVE, Support.SUPPORTED, Support.EMULATED)
+_REGIONS_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,22 @@ class Candidate:
     """Of one replica."""
     partition: str = ""
     """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
+    max_sequences: int | None = None
+    """Requests that an engine without paging has room for, each of the longest length; None: as the cache holds."""
+
+    @property
+    def setup(self) -> Setup:
+        """The machine as it would be deployed."""
+        return Setup(
+            provider=self.instance_type.provider,
+            instance_type=self.instance_type.name,
+            accelerator=self.instance_type.accelerator,
+            partition=self.partition,
+            replicas_per_instance=self.replicas_per_instance,
+            precision=self.precision,
+            engine=self.engine,
+            checkpoint_gib=self.memory.checkpoint_gib,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +100,6 @@ class _Seat:
     partition: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """What was needed, what there is, and what that means in words."""
-
-    code: str
-    unit: str
-    needed: float | str | None
-    available: float | str | None
-    reason: str
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
     """The outcome for every instance type in scope."""
@@ -95,7 +117,7 @@ def match(requirements: Requirements, catalog: Catalog) -> Matches:
     found: list[Candidate] = []
     rejected: list[Rejection] = []
     for (provider, name), instance_type in catalog.instance_types.items():
-        if provider not in workload.providers:
+        if not allows(workload, instance_type):
             continue
         if (provider, name) not in offers:
             rejected.append(_not_sold(instance_type, workload.regions))
@@ -111,37 +133,53 @@ def match(requirements: Requirements, catalog: Catalog) -> Matches:
 def judge(
     instance_type: InstanceType, requirements: Requirements, catalog: Catalog
 ) -> Iterator[Candidate | Rejection]:  # fmt: skip
-    """Each precision × tensor parallelism, and each precision × slice, as a candidate or a rejection."""
-    if (unknown := _unknown_hardware(instance_type)) is not None:
-        yield unknown
+    """Each precision × tensor parallelism, and each precision × slice, as a candidate or a rejection.
+
+    A candidate can be deployed by generated code for one way of paying at least.
+    """
+    if (refused := machine_shortfall(instance_type, catalog)) is not None:
+        yield reject(instance_type, refused)
+        return
+    refusals: set[tuple[str, str, int | None, bool]] = set()
+    for outcome in judge_hardware(instance_type, requirements, catalog):
+        found = shortfall(outcome.setup, catalog) if isinstance(outcome, Candidate) else None
+        if found is None or isinstance(outcome, Rejection):
+            yield outcome
+            continue
+        rejection = _undeployable(outcome, found)
+        key = (found.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
+        if key not in refusals:
+            yield rejection
+        refusals.add(key)
+
+
+def judge_hardware(
+    instance_type: InstanceType, requirements: Requirements, catalog: Catalog
+) -> Iterator[Candidate | Rejection]:  # fmt: skip
+    """The same of a machine that runs already: whatever started it, no generated code has to."""
+    if instance_type.accelerator_count is None:
+        reason = "how many accelerators it has is not known"
+        yield reject(instance_type, Shortfall("unknown_hardware", "accelerators", "a known number", None, reason))
         return
     accelerator = catalog.accelerator(instance_type.accelerator)
     whole, slices = _seats(instance_type, accelerator, catalog)
     for precision in requirements.workload.precisions:
-        engine = _engine(instance_type, accelerator, precision, requirements.model, catalog)
+        engine = _engine(instance_type, accelerator, precision, requirements, catalog)
         if isinstance(engine, Rejection):
             yield engine
             continue
         for tensor_parallel in parallel_choices(instance_type.accelerator_count or 0.0):
-            outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements)
+            outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements, catalog)
             yield outcome
             if tensor_parallel == 1 and isinstance(outcome, Candidate):
-                yield from _judge_slices(instance_type, slices, engine, requirements)
+                yield from _judge_slices(instance_type, slices, engine, requirements, catalog)
 
 
-_ATTACHED = "attach:"
-"""How the catalog names accelerators of Google that are added to a machine."""
-
-
-def _unknown_hardware(instance_type: InstanceType) -> Rejection | None:
-    """What is not a whole machine, or is too little known to be taken for one."""
-    if instance_type.accelerator_count is None:
-        reason = "how many accelerators it has is not known"
-        return reject(instance_type, Shortfall("unknown_hardware", "accelerators", "a known number", None, reason))
-    if instance_type.name.startswith(_ATTACHED):
-        reason = "it is an accelerator to attach, not a machine"
-        return reject(instance_type, Shortfall("unknown_hardware", "vCPUs", "a known number", None, reason))
-    return None
+def _undeployable(candidate: Candidate, found: Shortfall) -> Rejection:
+    """A rejection of the whole machine where no layout of it can be deployed."""
+    if found.unit == TARGETS and not candidate.partition:
+        return reject(candidate.instance_type, found)
+    return reject_candidate(candidate, found)
 
 
 def parallel_choices(accelerator_count: float) -> tuple[int, ...]:
@@ -174,22 +212,31 @@ def _cut(accelerator: Accelerator, partition: Partition, count: int) -> _Seat:
 
 
 def _judge_slices(
-    instance_type: InstanceType, slices: tuple[_Seat, ...], engine: EngineSupport, requirements: Requirements
-) -> Iterator[Candidate | Rejection]:  # fmt: skip
+    instance_type: InstanceType,
+    slices: tuple[_Seat, ...],
+    engine: EngineSupport,
+    requirements: Requirements,
+    catalog: Catalog,
+) -> Iterator[Candidate | Rejection]:
     """The slices that hold what one accelerator holds; where none does, the largest is rejected for all of them."""
-    outcomes = [_judge_one(instance_type, seat, engine, 1, requirements) for seat in slices]
+    outcomes = [_judge_one(instance_type, seat, engine, 1, requirements, catalog) for seat in slices]
     fitting = [outcome for outcome in outcomes if isinstance(outcome, Candidate)]
     yield from fitting or outcomes[-1:]
 
 
 def _judge_one(
-    instance_type: InstanceType, seat: _Seat, engine: EngineSupport, tensor_parallel: int, requirements: Requirements
-) -> Candidate | Rejection:  # fmt: skip
+    instance_type: InstanceType,
+    seat: _Seat,
+    engine: EngineSupport,
+    tensor_parallel: int,
+    requirements: Requirements,
+    catalog: Catalog,
+) -> Candidate | Rejection:
     if not divides_heads(requirements.model, tensor_parallel):
         heads = requirements.model.n_heads
         reason = f"{heads} attention heads cannot be split over {tensor_parallel} accelerators"
-        shortfall = Shortfall("parallelism", "attention heads", tensor_parallel, heads, reason)
-        return reject(instance_type, shortfall, engine.precision, tensor_parallel)
+        unsplit = Shortfall("parallelism", "attention heads", tensor_parallel, heads, reason)
+        return reject(instance_type, unsplit, engine.precision, tensor_parallel)
     memory = _fit(
         requirements.model,
         FitRequest(
@@ -207,9 +254,10 @@ def _judge_one(
             accelerator=seat.accelerator.name,
         ),
     )
+    is_contiguous = catalog.deployment.is_contiguous(engine.engine)
     if not memory.fits:
-        shortfall = Shortfall("memory", "GiB", memory.needed_gib, memory.usable_gib, memory.reason)
-        return reject(instance_type, shortfall, engine.precision, tensor_parallel, partition=seat.partition)
+        found = _memory_shortfall(memory, requirements.context_tokens, is_contiguous=is_contiguous)
+        return reject(instance_type, found, engine.precision, tensor_parallel, partition=seat.partition)
     return Candidate(
         instance_type=instance_type,
         accelerator=seat.accelerator,
@@ -222,7 +270,21 @@ def _judge_one(
         replicas_per_instance=seat.per_instance // tensor_parallel,
         memory=memory,
         partition=seat.partition,
+        max_sequences=memory.max_concurrency if is_contiguous else None,
     )
+
+
+def _memory_shortfall(memory: MemoryFit, context_tokens: int, *, is_contiguous: bool) -> Shortfall:
+    """What does not fit: weights and one request, or the range that an engine without paging reserves for it."""
+    beside_weights = memory.kv_cache_gib_available
+    if not is_contiguous or beside_weights <= 0:
+        return Shortfall("memory", "GiB", memory.needed_gib, memory.usable_gib, memory.reason)
+    one_sequence = memory.needed_gib - memory.usable_gib + beside_weights
+    reason = (
+        f"the engine reserves {one_sequence:.1f} GiB for each sequence ({context_tokens:,} tokens without paging), "
+        f"{beside_weights:.1f} GiB are left beside the weights"
+    )
+    return Shortfall("contiguous_kv", "GiB", one_sequence, beside_weights, reason)
 
 
 @lru_cache(maxsize=4096)
@@ -232,22 +294,29 @@ def _fit(model: Model, request: FitRequest) -> MemoryFit:
 
 
 def _engine(
-    instance_type: InstanceType, accelerator: Accelerator, precision: str, model: Model, catalog: Catalog
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
 ) -> EngineSupport | Rejection:
-    """The first engine that serves the precision and the model on the accelerator, or why none does."""
+    """The first allowed engine that serves the precision and the model on the accelerator, or why none does."""
+    model, workload = requirements.model, requirements.workload
     rows = catalog.engine_support(accelerator.name, precision)
-    serving = [row for row in rows if row.support in _SERVES]
+    serving = serving_engines(rows)
     if not serving:
         known = rows[0] if rows else None
         detail = known.detail if known and known.detail else "no engine of the catalog serves it"
         support = known.support.value if known else "no"
-        shortfall = Shortfall("precision_unsupported", "support", precision, support, f"{accelerator.name}: {detail}")
-        return reject(instance_type, shortfall, precision)
-    for row in serving:
+        unserved = Shortfall("precision_unsupported", "support", precision, support, f"{accelerator.name}: {detail}")
+        return reject(instance_type, unserved, precision)
+    allowed = [row for row in serving if allows_engine(workload, row.engine)]
+    if not allowed:
+        needed = ", ".join(workload.engines) or f"other than {', '.join(workload.exclude.engines)}"
+        available = ", ".join(engine_names(serving))
+        reason = f"it is served by {available}, which the workload leaves out"
+        return reject(instance_type, Shortfall("engine_excluded", "engines", needed, available, reason), precision)
+    for row in allowed:
         status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)
         if status in (None, "supported", "validated"):
             return row
-    reason = f"{serving[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
+    reason = f"{allowed[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
     return reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
 
 
@@ -256,17 +325,21 @@ def _offers_in_scope(requirements: Requirements, catalog: Catalog) -> dict[tuple
     grouped: dict[tuple[str, str], list[Offer]] = {}
     for offer in catalog.offers_in(workload.providers, workload.regions):
         grouped.setdefault((offer.provider, offer.instance_type), []).append(offer)
-    return {key: tuple(offers) for key, offers in grouped.items()}
+    machines = catalog.instance_types
+    return {
+        key: tuple(offers) for key, offers in grouped.items() if key not in machines or allows(workload, machines[key])
+    }
 
 
 def _not_sold(instance_type: InstanceType, regions: tuple[str, ...]) -> Rejection:
-    wanted = ", ".join(regions) or "any region"
+    wanted = ", ".join(regions) if len(regions) <= _REGIONS_NAMED else f"any of {len(regions)} regions"
+    wanted = wanted or "any region"
     return reject(instance_type, Shortfall("not_sold", "regions", wanted, 0, f"not known to be sold in {wanted}"))
 
 
 def reject(
     instance_type: InstanceType,
-    shortfall: Shortfall,
+    found: Shortfall,
     precision: str = ANY,
     tensor_parallel: int | None = None,
     region: str = ANY,
@@ -288,17 +361,17 @@ def reject(
         instance_type=instance_type.name,
         precision=precision,
         tensor_parallel=tensor_parallel,
-        code=shortfall.code,
-        needed=shortfall.needed,
-        available=shortfall.available,
-        unit=shortfall.unit,
-        message=f"{subject}: {shortfall.reason}",
+        code=found.code,
+        needed=found.needed,
+        available=found.available,
+        unit=found.unit,
+        message=f"{subject}: {found.reason}",
         partition=partition,
     )
 
 
-def reject_candidate(candidate: Candidate, shortfall: Shortfall, region: str = ANY) -> Rejection:
+def reject_candidate(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
     """The rejection of what had passed as a candidate."""
     return reject(
-        candidate.instance_type, shortfall, candidate.precision, candidate.tensor_parallel, region, candidate.partition
+        candidate.instance_type, found, candidate.precision, candidate.tensor_parallel, region, candidate.partition
     )

@@ -4,6 +4,7 @@
 
     AdvisorError            exit 1: the user can mend it
     ├── InputError          a file, a field or a name the user gave
+    │   └── NotDeployable   exit 4: instances of a plan that no generated code can start
     └── NothingFeasible     exit 4: valid input, but nothing in the catalog satisfies it
 
 Wrong usage of the command line is click's (exit 2); anything else that escapes is a bug of ours (exit 3).
@@ -40,5 +41,11 @@ class InputError(AdvisorError):
 
 class NothingFeasible(AdvisorError):  # noqa: N818 - the outcome is no error of the program's
     """The input is valid, but no offer of the catalog satisfies it."""
+
+    exit_code = 4
+
+
+class NotDeployable(InputError):  # noqa: N818 - as above
+    """What is planned cannot be started by generated code: no other option is taken in its place."""
 
     exit_code = 4

@@ -17,12 +17,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.candidates import match
+from advisor.candidates import Matches, Rejection, match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer
 from advisor.demand.busy_interval import interval_note
 from advisor.demand.counted import demand_from_counts
-from advisor.demand.declared import declared_demand, demand_from_busy
+from advisor.demand.declared import demand_from_busy
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand
 from advisor.errors import InputError
@@ -31,21 +31,22 @@ from advisor.performance.model import PerformanceModel, load_model, shipped_mode
 from advisor.performance.stage import (
     Served,
     busy_second_or_reason,
-    latencies_at_load,
     requests_per_busy_second,
     serve,
 )
 from advisor.plan.build import build_plan
-from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, BRIEF_OPTIONS, cheapest_offers, offers_in
-from advisor.plan.fleet.choose import choose_fleet
+from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, BRIEF_OPTIONS, offers_in
+from advisor.plan.explain.why import Judged
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.stage import Effort, Setting
 from advisor.plan.fleet.standing import running_of, standing_of
 from advisor.plan.geography import in_reach
+from advisor.plan.ladder import Step, home_of, rung_workloads, widest
+from advisor.plan.planning import Asked, market_of, plan_fleet
 from advisor.plan.question import Question, requirements_of
-from advisor.plan.sizing import best_of_each_offer, cheapest_first, size_all
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
+from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.document import read_workload
 from advisor.workload.negotiated import holdings_of, with_holdings
 from advisor.workload.values import DeclaredDemand, PrometheusDemand, SampleDemand, TraceDemand, Workload
@@ -54,6 +55,10 @@ if TYPE_CHECKING:
     from advisor.samples.summary import BusyProfile
 
 CountProgress = Callable[[int], None]
+
+
+EXPLAINED_EFFORT = Effort()
+"""As the plan itself, so that an explanation never contradicts it."""
 
 
 class Scope(StrEnum):
@@ -88,6 +93,8 @@ class Basis:
     """What is sold, and at what price; None: the user's catalog with all its layers."""
     compare: tuple[str, ...] = ()
     """Models of token services to compare the fleet with, beside those that the workload names."""
+    listed_only: bool = False
+    """Use only prices that are listed and recent, whatever the workload says."""
 
 
 def recommend(
@@ -115,7 +122,11 @@ def recommend(
     basis = basis or Basis()
     model = load_model(basis.calibration)
     workload = read_workload(path, prometheus)
-    workload = replace(workload, compare=tuple(dict.fromkeys((*workload.compare, *basis.compare))))
+    workload = replace(
+        workload,
+        compare=tuple(dict.fromkeys((*workload.compare, *basis.compare))),
+        listed_only=workload.listed_only or basis.listed_only,
+    )
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
     catalog = basis.catalog or load_catalog()
@@ -177,27 +188,66 @@ def answer(
         regions: provider/region where the cheapest fleet is known to be; anywhere without.
     """
     requirements = requirements_of(question, catalog)
-    matches = in_reach(match(requirements, catalog), question.workload, catalog)
-    served, too_slow = serve(matches.candidates, requirements, model)
     standing, standing_notes = standing_of(requirements, catalog)
-    effort = BRIEF_EFFORT if scope is Scope.BRIEF else Effort()
-    setting = Setting(requirements, catalog, model, standing, effort)
-    choice = choose_fleet(setting, served, offers_in(matches.offers, regions) if regions else matches.offers)
-    offers = cheapest_offers(matches.offers, question.workload, catalog) if scope is Scope.BRIEF else matches.offers
-    sized, unaffordable = size_all(served, offers, requirements, catalog)
-    kept = sized if scope is Scope.ALL else best_of_each_offer(sized, question.workload.precisions)
-    ranked = cheapest_first(kept, requirements)[: BRIEF_OPTIONS if scope is Scope.BRIEF else None]
-    latencies = latencies_at_load(
-        [one.served.candidate for one in ranked], [one.replicas for one in ranked], requirements, model
-    )
-    rejections = list(dict.fromkeys([*matches.rejections, *too_slow, *unaffordable, *choice.rejections]))
-    if scope is Scope.BRIEF and ranked:
+    brief = scope is Scope.BRIEF
+    setting = Setting(requirements, catalog, model, standing, BRIEF_EFFORT if brief else Effort())
+    asked = _asked(requirements, catalog, scope)
+    wide = _widest(requirements, asked.rungs, catalog) if asked.rungs else requirements
+    own = in_reach(match(requirements, catalog), requirements.workload, catalog)
+    every = in_reach(match(wide, catalog), wide.workload, catalog) if asked.rungs else own
+    served, too_slow = serve(every.candidates, wide, model)
+    offers = offers_in(every.offers, regions) if regions else every.offers
+    planned = plan_fleet(market_of(setting, wide, served, offers), asked)
+    rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
+    if brief and planned.options:
         rejections = []
-    notes = (*choice.notes, *standing_notes, *((BRIEF_NOTE,) if scope is Scope.BRIEF else ()))
-    choice = replace(choice, notes=notes)
-    options = list(zip(ranked, latencies, strict=True))
-    plan = build_plan(requirements, options, choice, rejections, catalog, model.calibration.version)
-    return Answer(plan, requirements, choice.found, served, matches.offers)
+    notes = (*planned.choice.notes, *standing_notes, *((BRIEF_NOTE,) if brief else ()))
+    planned = replace(planned, choice=replace(planned.choice, notes=notes))
+    plan = build_plan(requirements, planned, rejections, catalog, model.calibration.version)
+    return Answer(plan, requirements, planned.choice.found, served, own.offers)
+
+
+def market_for(question: Question, catalog: Catalog, model: PerformanceModel) -> Judged:
+    """A question written down without answering it: what explanations ask again under other targets."""
+    requirements = requirements_of(question, catalog)
+    standing, _ = standing_of(requirements, catalog)
+    setting = Setting(requirements, catalog, model, standing, EXPLAINED_EFFORT)
+    matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
+    served, too_slow = serve(matches.candidates, requirements, model)
+    return Judged(market_of(setting, requirements, served, matches.offers), matches, tuple(too_slow))
+
+
+def under_targets(question: Question, targets_ms: Mapping[str, float]) -> Question:
+    """The question with latency targets (``tpot_p95_ms``) set otherwise."""
+    workload = question.workload
+    return replace(question, workload=replace(workload, slo=replace(workload.slo, **dict(targets_ms))))
+
+
+def _asked(requirements: Requirements, catalog: Catalog, scope: Scope) -> Asked:
+    """What a plan of this scope holds."""
+    if scope is Scope.BRIEF:
+        return Asked(options=BRIEF_OPTIONS, replayed=0)
+    home = home_of(requirements, catalog)
+    rungs = rung_workloads(requirements, home, catalog)
+    return Asked(every_variant=scope is Scope.ALL, home=home, rungs=rungs)
+
+
+def _widest(requirements: Requirements, rungs: Mapping[Step, Workload], catalog: Catalog) -> Requirements:
+    """The requirements with all that any rung allows."""
+    return replace(requirements, workload=widest(requirements.workload, rungs, catalog))
+
+
+def _of(matches: Matches, rejections: Sequence[Rejection]) -> list[Rejection]:
+    """The rejections of candidates that the question itself has."""
+    own = {
+        (one.instance_type.provider, one.instance_type.name, one.precision, one.tensor_parallel, one.partition)
+        for one in matches.candidates
+    }
+    return [
+        one
+        for one in rejections
+        if (one.provider, one.instance_type, one.precision, one.tensor_parallel, one.partition) in own
+    ]
 
 
 def measure_demand(
@@ -210,9 +260,7 @@ def measure_demand(
     """Demand from whichever source the workload names."""
     match workload.demand:
         case DeclaredDemand() as stated:
-            return declared_demand(
-                stated.requests_per_second, stated.peak_requests_per_second, stated.input_tokens, stated.output_tokens
-            )
+            return demand_as_declared(stated, workload)
         case TraceDemand(path):
             return _demand_of_trace(path, progress)
         case SampleDemand() as sampled:

@@ -4,7 +4,8 @@ Here the names in the workload meet the catalog: an unknown provider, region or 
 line and the nearest known names.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from advisor.catalog import Catalog
@@ -12,12 +13,20 @@ from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.names import suggestion
+from advisor.units import DAYS_PER_YEAR
+from advisor.workload.holds import check_holds, check_known, unsold_holds
+from advisor.workload.scope import in_scope, scope_notes
 from advisor.workload.values import Deployment, PrometheusDemand, Workload
 
 GENERATING_TASKS = ("llm", "vlm")
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""
 CONTEXT_STEP_TOKENS = 256
+MOST_REQUESTS_PER_SECOND = 10_000.0
+"""Busiest minute that is planned for: more requests than these 600,000 are not replayed one by one."""
+FEWEST_REQUESTS_PER_SECOND = 1e-9
+"""Mean rate that is planned for: costs per request stay numbers that can be read."""
+_LARGEST_EXPONENT = 300.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,14 +48,23 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         InputError: a name that the catalog does not know, or requests longer than the model's context.
     """
     check_names(workload, catalog)
+    workload = in_scope(workload, catalog)
     _check_generates(workload, model)
+    _check_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
     regions = tuple(
         f"{provider} has none of the regions given, so it is left out"
         for provider in workload.providers
         if workload.regions and not set(workload.regions) & set(catalog.regions_of(provider))
     )
-    notes = (*demand.notes, *_prefix_cache_note(workload, demand), *regions, *_idle_limits(workload, catalog))
+    notes = (
+        *demand.notes,
+        *_prefix_cache_note(workload, demand),
+        *scope_notes(workload, catalog),
+        *regions,
+        *unsold_holds(workload, catalog),
+        *_idle_limits(workload, catalog),
+    )
     return Requirements(workload, model, demand, context_tokens, notes)
 
 
@@ -70,20 +88,21 @@ def _idle_limits(workload: Workload, catalog: Catalog) -> Iterator[str]:
 
 
 def check_names(workload: Workload, catalog: Catalog) -> None:
-    """Refuse providers, regions and instance types that the catalog does not know."""
+    """Refuse names that the catalog does not know, and holds that leave nothing to plan with."""
     for provider in workload.providers:
-        _check(workload, "providers", "provider", provider, catalog.providers)
+        check_known(workload, "providers", "provider", provider, catalog.providers)
     known_regions = sorted({region for provider in workload.providers for region in catalog.regions_of(provider)})
     for index, region in enumerate(workload.regions):
-        _check(workload, f"regions[{index}]", f"region of {', '.join(workload.providers)}", region, known_regions)
+        check_known(workload, f"regions[{index}]", f"region of {', '.join(workload.providers)}", region, known_regions)
     if workload.current is not None:
         _check_current(workload, workload.current, catalog)
     for index, quota in enumerate(workload.limits.quotas):
         field, owner = f"limits.quotas[{index}]", quota.provider
-        _check(workload, f"{field}.provider", "provider", owner, catalog.providers)
-        _check(workload, f"{field}.region", f"region of {owner}", quota.region, catalog.regions_of(owner))
+        check_known(workload, f"{field}.provider", "provider", owner, catalog.providers)
+        check_known(workload, f"{field}.region", f"region of {owner}", quota.region, catalog.regions_of(owner))
     for index, name in enumerate(workload.compare):
         _check_compared(workload, f"compare[{index}]", name, catalog)
+    check_holds(workload, catalog)
 
 
 def _check_compared(workload: Workload, field: str, name: str, catalog: Catalog) -> None:
@@ -95,8 +114,8 @@ def _check_compared(workload: Workload, field: str, name: str, catalog: Catalog)
 
 
 def _check_current(workload: Workload, current: Deployment, catalog: Catalog) -> None:
-    _check(workload, "current.provider", "provider", current.provider, catalog.providers)
-    _check(
+    check_known(workload, "current.provider", "provider", current.provider, catalog.providers)
+    check_known(
         workload,
         "current.region",
         f"region of {current.provider}",
@@ -104,14 +123,9 @@ def _check_current(workload: Workload, current: Deployment, catalog: Catalog) ->
         catalog.regions_of(current.provider),
     )
     types = [name for provider, name in catalog.instance_types if provider == current.provider]
-    _check(
+    check_known(
         workload, "current.instance_type", f"accelerated type of {current.provider}", current.instance_type, types
     )  # fmt: skip
-
-
-def _check(workload: Workload, field: str, what: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(f"unknown {what}: '{value}'", where=workload.where(field), hint=suggestion(value, known))
 
 
 def _check_generates(workload: Workload, model: Model) -> None:
@@ -122,6 +136,36 @@ def _check_generates(workload: Workload, model: Model) -> None:
             where=workload.where("model"),
             hint="plan a language model; `advisor predict` gives the samples per second of this one",
         )
+
+
+def _check_rate(workload: Workload, demand: Demand) -> None:
+    """Refuse more requests than a replay can confirm a fleet with, and fewer than costs can be stated for."""
+    rate, growth = demand.requests_per_second, workload.growth_per_year
+    where = workload.where("demand.growth_per_year" if growth else "demand")
+    grown = f" after growth of {growth:.4g} a year until the horizon" if growth else ""
+    slower = "state less growth or a shorter horizon, or " if growth else ""
+    lowest, highest = _grown(rate.mean, workload), _grown(rate.peak, workload)
+    if highest > MOST_REQUESTS_PER_SECOND:
+        parts = -(-highest // MOST_REQUESTS_PER_SECOND)
+        raise InputError(
+            f"{highest:,.6g} requests/s in the busiest minute{grown} are more than the "
+            f"{MOST_REQUESTS_PER_SECOND:,.0f} that a fleet is confirmed for",
+            where=where,
+            hint=f"{slower}plan {parts:,.6g} equal workloads of {highest / parts:,.6g} requests/s each",
+        )
+    if lowest < FEWEST_REQUESTS_PER_SECOND:
+        raise InputError(
+            f"{lowest:.4g} requests/s on average{grown} are fewer than the {FEWEST_REQUESTS_PER_SECOND:g} that can be "
+            "planned for",
+            where=where,
+            hint=f"{slower}state at least {FEWEST_REQUESTS_PER_SECOND:g} requests/s, one in 32 years",
+        )
+
+
+def _grown(rate: float, workload: Workload) -> float:
+    """The rate at the end of the horizon, with the growth that is stated; no more than numbers can hold."""
+    exponent = math.log1p(workload.growth_per_year or 0.0) * workload.horizon_days / DAYS_PER_YEAR
+    return rate * math.exp(min(exponent, _LARGEST_EXPONENT))
 
 
 def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:

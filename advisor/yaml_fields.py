@@ -2,9 +2,10 @@
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
 import yaml
@@ -15,6 +16,8 @@ from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 T = TypeVar("T")
 
+MOST = 10**9
+"""Largest count that is read."""
 SHARES_TOLERANCE = 0.005
 """Shares written with two decimals sum to one within this."""
 
@@ -50,8 +53,14 @@ class Field:
         place = f"{self.path}:{self.line}"
         raise InputError(message, where=f"{place}: {self.name}" if self.name else place, hint=hint)
 
-    def mapping(self, allowed: Sequence[str]) -> dict[str, "Field"]:
+    def mapping(
+        self, allowed: Sequence[str], elsewhere: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, "Field"]:
         """The fields of a mapping.
+
+        Args:
+            allowed: its keys.
+            elsewhere: keys of other levels of the document, with the level that each belongs to.
 
         Raises:
             InputError: it is no mapping, or has an unknown or a repeated key (the nearest known one is named).
@@ -66,7 +75,10 @@ class Field:
             if key in fields:
                 key_field.fail("the key is there twice", "keep one of them")
             if key not in allowed:
-                key_field.fail(f"unknown key '{key}'", suggestion(key, allowed))
+                level = elsewhere.get(key)
+                key_field.fail(
+                    f"unknown key '{key}'", f"it belongs {level}" if level is not None else suggestion(key, allowed)
+                )
             fields[key] = field
         return fields
 
@@ -120,12 +132,13 @@ class Field:
             self.fail(f"{text} is out of range", f"give a number {bound}{top}")
         return value
 
-    def count(self, minimum: int) -> int:
-        """A whole number of at least *minimum*."""
+    def count(self, minimum: int, maximum: int = MOST) -> int:
+        """A whole number from *minimum* to *maximum*."""
         text = self.text()
         value = self._parse(int, text, "a whole number")
-        if value < minimum:
-            self.fail(f"{text} is out of range", f"give a whole number of at least {minimum}")
+        if not minimum <= value <= maximum:
+            top = "" if maximum == MOST else f" and at most {maximum:,}"
+            self.fail(f"{text} is out of range", f"give a whole number of at least {minimum}{top}")
         return value
 
     def duration_ms(self) -> float:

@@ -100,7 +100,7 @@ def test_an_accelerator_without_a_machine_is_no_offer():
     """The price of a GPU to attach is never taken for the price of a machine."""
     (rejection,) = outcomes("attach:T4", provider="gcp", precisions=("fp16",))
 
-    assert rejection.code == "unknown_hardware"
+    assert rejection.code == "no_machine"
 
 
 def test_a_type_that_is_not_sold_there_says_so():

@@ -4,13 +4,13 @@ import datetime as dt
 
 import pytest
 
+from advisor.catalog.price_trust import first_day
 from advisor.errors import InputError
 from advisor.report.price_age import (
     PriceUsed,
     age_sentence,
     age_words,
     check_age,
-    first_day,
     is_old,
     oldest_of,
     refresh_hint,

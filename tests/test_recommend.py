@@ -53,6 +53,20 @@ def test_json_goes_to_a_file_and_markdown_to_stdout(tmp_path, run_advisor):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plan.json", "workload.yaml"]
 
 
+def test_holds_and_trusted_prices_are_part_of_the_plan(tmp_path, run_advisor):
+    """Keys of the file and the flag stand in the plan, and the fleet is of what is held."""
+    work = write(tmp_path, accelerators="[L4]", exclude="{instance_types: [g6.xlarge]}")
+
+    done = run_advisor("recommend", work, "--format", "json", "--listed-only")
+
+    plan = json.loads(done.stdout)
+    assert plan["workload"]["accelerators"] == ["L4"]
+    assert plan["workload"]["exclude"]["instance_types"] == ["g6.xlarge"]
+    assert plan["workload"]["listed_only"] is True
+    assert {group["accelerator"] for group in plan["fleet"]["groups"]} == {"L4"}
+    assert "g6.xlarge" not in {one["instance_type"] for one in (*plan["options"], *plan["rejected"])}
+
+
 def test_a_local_config_is_a_model(tmp_path, run_advisor):
     """A config.json beside the workload plans like the catalogued model it describes."""
     config = {

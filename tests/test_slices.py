@@ -1,10 +1,10 @@
-"""Slices and shares of accelerators among the candidates, and what is predicted, chosen and refused of them."""
+"""Slices and shares of accelerators: what they hold, what is predicted of them, and that none is planned."""
 
 from dataclasses import replace
 
 import pytest
 
-from advisor.candidates import Candidate, judge, match
+from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import load_catalog
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
@@ -13,7 +13,7 @@ from advisor.performance.stage import serve
 from advisor.performance.values import Evidence
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_from_json, plan_to_json
-from advisor.report.words import option_cells
+from advisor.report.option_words import option_cells
 from advisor.requirements import require
 from advisor.workload.values import DeclaredDemand, Slo
 from builders import catalog_of, offer, workload
@@ -31,7 +31,7 @@ def requirements(model=SMALL, **changes):
 
 def outcomes(provider, instance_type, model=SMALL):
     """What is said of an instance type."""
-    return list(judge(CATALOG.instance_type(provider, instance_type), requirements(model), CATALOG))
+    return list(judge_hardware(CATALOG.instance_type(provider, instance_type), requirements(model), CATALOG))
 
 
 def slices(found):
@@ -50,7 +50,7 @@ def slices(found):
         ("aws", "g6.xlarge", []),
     ],
 )
-def test_slices_that_hold_the_model_are_candidates(provider, instance_type, expected):
+def test_slices_that_hold_the_model_are_found(provider, instance_type, expected):
     """One replica a slice on every accelerator; not on shares, nor where the provider keeps the accelerator whole."""
     assert slices(outcomes(provider, instance_type)) == expected
 
@@ -76,9 +76,9 @@ def test_what_one_accelerator_cannot_hold_is_not_tried_in_slices():
 def test_a_slice_is_slower_than_the_whole_and_nothing_of_it_was_measured():
     """Each larger slice sustains more, the whole the most; slices and shares rest on the roofline alone."""
     asked = requirements(slo=Slo(ttft_p95_ms=2000, tpot_p95_ms=60))
-    machines = ((A100, "azure"), ("g6f.4xlarge", "aws"))
-    found = match(asked, catalog_of(*(offer(name, provider=provider) for name, provider in machines)))
-    served, _ = serve(found.candidates, asked, shipped_model())
+    machines = (CATALOG.instance_type("azure", A100), CATALOG.instance_type("aws", "g6f.4xlarge"))
+    found = [one for machine in machines for one in judge_hardware(machine, asked, CATALOG)]
+    served, _ = serve([one for one in found if isinstance(one, Candidate)], asked, shipped_model())
     rate = {
         (one.candidate.instance_type.name, one.candidate.partition): one.requests_per_second_per_replica.value
         for one in served
@@ -93,8 +93,8 @@ def test_a_slice_is_slower_than_the_whole_and_nothing_of_it_was_measured():
             assert one.evidence is Evidence.ROOFLINE
 
 
-def test_equally_cheap_accelerators_stay_uncut():
-    """Where one machine is enough either way, the plan leaves its accelerator whole; all variants show the slices."""
+def test_no_plan_holds_slices():
+    """No target of the generated code cuts accelerators: the plan leaves them whole, and says that it does."""
     work = workload(
         model=SMALL,
         precisions=("bf16",),
@@ -102,21 +102,18 @@ def test_equally_cheap_accelerators_stay_uncut():
         slo=Slo(tpot_p95_ms=60),
         demand=DeclaredDemand(0.5, 1, 600, 150),
     )
-    sold = catalog_of(offer(A100, "eastus", 3.673, provider="azure"))
+    plan = plan_for(work, catalog_of(offer(A100, "eastus", 3.673, provider="azure")), every_variant=True)
 
-    (option,) = plan_for(work, sold).options
-    every = plan_for(work, sold, every_variant=True).options
-
-    assert option.partition == ""
-    assert every[0].partition == ""
-    assert {one.partition for one in every} == {"", "mig-1g.10gb", "mig-1g.20gb", "mig-2g.20gb", "mig-3g.40gb"}
+    assert {one.partition for one in plan.options} == {""}
+    (rejection,) = [one for one in plan.rejected if one.partition and one.instance_type == A100]
+    assert (rejection.code, rejection.needed, rejection.available) == ("not_generated", 1, 0)
 
 
 def test_an_option_in_slices_says_so_and_survives_its_file():
     """The table counts slices and names what they are cut from; the JSON keeps them."""
     work = workload(model=SMALL, precisions=("bf16",), providers=("azure",), slo=Slo(tpot_p95_ms=60))
     plan = plan_for(work, catalog_of(offer(A100, "eastus", 3.673, provider="azure")), every_variant=True)
-    option = next(one for one in plan.options if one.partition == "mig-1g.20gb")
+    option = replace(plan.options[0], partition="mig-1g.20gb", replicas_per_instance=4)
 
     assert "4×1g.20gb of A100-80GB-PCIe" in option_cells(option)
     assert plan_from_json(plan_to_json(replace(plan, recommended=option))).recommended.partition == "mig-1g.20gb"

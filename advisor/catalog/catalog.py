@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog import readers
+from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
 from advisor.catalog.partitions import Partition, read_partitions
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.planning_tables import PlanningTables
@@ -123,12 +124,26 @@ class Catalog(PlanningTables):
         return other
 
     def as_locked(
-        self, commitments: Mapping[Offer, tuple[CommitmentPrice, ...]], content_hash: str, as_of: str
+        self,
+        commitments: Mapping[Offer, tuple[CommitmentPrice, ...]],
+        zones: Mapping[readers.Place, ZoneSupply],
+        content_hash: str,
+        as_of: str,
     ) -> "Catalog":
-        """The same facts with these offers alone, at these commitments, under hash and date of their catalog."""
+        """The same facts with these offers alone, at these commitments and in these zones.
+
+        Args:
+            commitments: the offers, each with its prices under commitments.
+            zones: availability zones of offers; for others, what this catalog says.
+            content_hash: of the catalog that they come from.
+            as_of: date of the catalog that they come from.
+        """
         other = self.with_offers(commitments)
         other.__dict__.update(
-            _commitment_prices=dict(commitments), content_hash=content_hash, _price_dates=frozenset({as_of})
+            _commitment_prices=dict(commitments),
+            _zone_supplies=dict(zones),
+            content_hash=content_hash,
+            _price_dates=frozenset({as_of}),
         )
         return other
 
@@ -140,9 +155,19 @@ class Catalog(PlanningTables):
         """What each engine does with a precision on an accelerator, the preferred engine first."""
         return self._engine_support.get((self.accelerator(accelerator).name, precision), ())
 
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Serving engines that the catalog knows, sorted."""
+        return tuple(sorted({row.engine for rows in self._engine_support.values() for row in rows}))
+
     def partitions(self, accelerator: str) -> tuple[Partition, ...]:
         """Profiles that an accelerator can be cut into, the least memory first; none where it cannot."""
         return self._partitions.get(accelerator, ())
+
+    @cached_property
+    def deployment(self) -> DeploymentFacts:
+        """What code can be generated for."""
+        return read_deployment_facts(self.directory, self._sources)
 
     def model_status(self, engine: str, accelerator: str, model_name: str, family: str) -> str | None:
         """What an engine's maintainers say of a model: supported, validated, untested or not_enough_memory.

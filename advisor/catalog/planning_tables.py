@@ -24,6 +24,7 @@ from advisor.catalog.planning import (
     SpotRisk,
     TokenPrice,
 )
+from advisor.catalog.precisions import KnownCheckpoint, Precisions, QualityLoss
 from advisor.catalog.values import InstanceType, Offer, Purchase, Quality, Region
 from advisor.errors import InputError
 from advisor.names import suggestion
@@ -175,6 +176,26 @@ class PlanningTables:
     def every_token_price(self) -> tuple[TokenPrice, ...]:
         """What services ask for tokens of all their models."""
         return planning_readers.read_token_prices(self.directory, self._sources)
+
+    def checkpoint(self, model: str, precision: str) -> KnownCheckpoint | None:
+        """The repository to take for a model in a precision; None where none is known: it has to be quantised first."""
+        return next(iter(self.checkpoints(model, precision)), None)
+
+    def checkpoints(self, model: str, precision: str) -> tuple[KnownCheckpoint, ...]:
+        """Every known repository with a model's weights in a precision, the preferred one first."""
+        return self._precisions.checkpoints(model, precision)
+
+    def known_precisions(self, model: str) -> tuple[str, ...]:
+        """Precisions that there are weights of a model in, or that an engine makes while loading, the widest first."""
+        return self._precisions.known(model)
+
+    def quality_loss(self, model: str, precision: str) -> QualityLoss | None:
+        """What a model's scores lose in a precision, or those of the nearest size of its family; None if unknown."""
+        return self._precisions.quality_loss(model, precision)
+
+    @cached_property
+    def _precisions(self) -> Precisions:
+        return Precisions(self.directory, self._sources)
 
     @cached_property
     def _sources(self) -> readers.Sources:

@@ -28,7 +28,7 @@ class ZoneSupply:
     """Availability zones of a region that sell an instance type."""
 
     names: tuple[str, ...]
-    """Sorted; empty where only their number is known."""
+    """Sorted; empty where only their number is known, or the region offers no choice of zone."""
     count: int
     """At least 1."""
     verified: bool
@@ -48,16 +48,16 @@ def read_zones(path: Path, sources: Sources) -> Zones:
     zones: Zones = {}
     for row in read_records(path):
         origin = sources.of(row)
-        supply = listed_zones(row.text("zones").split(SEPARATOR), origin.source, origin.as_of)
+        supply = listed_zones(filter(None, row.optional_text("zones").split(SEPARATOR)), origin.source, origin.as_of)
         types = row.text("instance_types").split(SEPARATOR)
         zones.setdefault((row.text("provider"), row.text("region")), {}).update(dict.fromkeys(types, supply))
     return zones
 
 
 def listed_zones(names: Iterable[str], source: str, as_of: str) -> ZoneSupply:
-    """Zones that a source lists."""
+    """Zones that a source lists; none where the region sells a type without a choice of zone, as if it were one."""
     known = tuple(sorted(names))
-    return ZoneSupply(known, len(known), verified=True, source=source, as_of=as_of)
+    return ZoneSupply(known, max(1, len(known)), verified=True, source=source, as_of=as_of)
 
 
 def supply_of(zones: Zones, provider: str, region: str, instance_type: str) -> ZoneSupply:

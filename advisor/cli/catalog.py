@@ -31,6 +31,7 @@ _OFFER_KEYS = (
     "provider", "region", "instance_type", "accelerator", "accelerator_count", "accelerator_memory_gib",
     "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of",
 )  # fmt: skip
+_ZONE_KEYS = ("zones", "zone_names", "zones_verified", "zones_source", "zones_as_of")
 _PRICE = "usd_per_hour"
 _EMPTY = {"json": "null", "csv": "empty"}
 _format_option = click.option(
@@ -72,6 +73,7 @@ command.add_command(show_command)
 @click.option(
     "--accelerator", "accelerators", multiple=True, help="For example L4; A100 lists every variant. (repeatable)"
 )
+@click.option("--zones", "with_zones", is_flag=True, help="Say in how many availability zones each type is sold.")
 @_format_option
 @output_option
 def list_offers(
@@ -79,24 +81,29 @@ def list_offers(
     regions: tuple[str, ...],
     instance_types: tuple[str, ...],
     accelerators: tuple[str, ...],
+    with_zones: bool,
     output_format: str,
     output: Path | None,
 ) -> None:
-    """List instance types by region with their prices in USD per hour."""
+    """List instance types by region with their prices in USD per hour, or with the zones that sell them."""
     warn_of_layers()
     catalog = load_catalog()
     offers = select(catalog, Filters(providers, regions, instance_types, accelerators))
     if not offers:
         click.echo("note: nothing in the catalog is sold that way", err=True)
     entries = [_offer_entry(catalog, offer) for offer in offers]
+    keys: tuple[str, ...] = _OFFER_KEYS
+    if with_zones:
+        entries = [{**entry, **_zone_entry(catalog, offer)} for entry, offer in zip(entries, offers, strict=True)]
+        keys += _ZONE_KEYS
     if output_format == "table":
-        deliver(_offer_tables(entries, offers), output)
+        deliver(_zone_tables(entries) if with_zones else _offer_tables(entries, offers), output)
         return
     unpriced = sum(map(_is_unpriced, entries))
     if unpriced:
         # The keys are a promise to other programs, so that null has to say it there.
         click.echo(f"note: {_unpriced_words(unpriced)}: both prices are {_EMPTY[output_format]}", err=True)
-    deliver(_serialise(entries, _OFFER_KEYS, output_format), output)
+    deliver(_serialise(entries, keys, output_format), output)
 
 
 @command.command("accelerators")
@@ -265,6 +272,12 @@ def _offer_entry(catalog: Catalog, offer: Offer) -> Entry:
     return dict(zip(_OFFER_KEYS, values, strict=True))
 
 
+def _zone_entry(catalog: Catalog, offer: Offer) -> Entry:
+    supply = catalog.zones(offer.provider, offer.region, offer.instance_type)
+    values = (supply.count, ";".join(supply.names), supply.verified, supply.source, supply.as_of or None)
+    return dict(zip(_ZONE_KEYS, values, strict=True))
+
+
 def _accelerator_entry(accelerator: Accelerator) -> Entry:
     return {
         "name": accelerator.name,
@@ -311,6 +324,20 @@ def _offer_tables(entries: Sequence[Entry], offers: Sequence[Offer]) -> str:
         by_provider.setdefault(str(entry["provider"]), []).append(row)
     tables = [f"{provider}\n{_offer_table(rows)}\n" for provider, rows in by_provider.items()]
     return "\n".join([*tables, _summary(offers, sum(map(_is_unpriced, entries)))])
+
+
+def _zone_tables(entries: Sequence[Entry]) -> str:
+    """One table for each provider, and a last line on how many offers have their zones listed."""
+    by_provider: dict[str, list[list[str]]] = {}
+    for entry in entries:
+        row = [_show(entry[key]) for key in ("region", "instance_type", "zones")]
+        row += ["yes" if entry["zones_verified"] else "no", _show(entry["zones_as_of"])]
+        by_provider.setdefault(str(entry["provider"]), []).append(row)
+    headers = ("region", "instance type", "zones", "verified", "as of")
+    tables = [f"{provider}\n{render_table(headers, rows)}\n" for provider, rows in by_provider.items()]
+    verified = sum(bool(entry["zones_verified"]) for entry in entries)
+    count = f"{len(entries):,} offer{'' if len(entries) == 1 else 's'}"
+    return "\n".join([*tables, f"{count}; zones of {verified:,} verified, of the others those of the region\n"])
 
 
 def _offer_table(rows: Sequence[Sequence[str]]) -> str:

@@ -3,10 +3,12 @@
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -16,7 +18,7 @@ from advisor.catalog.layers.places import refreshed_dir
 from advisor.catalog.layers.refreshing import Manner, Refreshed, refresh
 from advisor.catalog.layers.snapshot import Damaged, current, forget, previous, providers
 from advisor.catalog.loading import user_catalog
-from advisor.catalog.refresh import aws, aws_public, azure, gcp
+from advisor.catalog.refresh import aws, aws_public, azure, azure_zones, gcp, gcp_zones
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
@@ -41,6 +43,10 @@ class NotPublished(AdvisorError):  # noqa: N818 - an outcome
 @click.option("--profile", help="aws: named profile of the credentials.")
 @click.option("--endpoint-url", help="Ask this address instead of the provider's.")
 @click.option("--gcp-api-key-file", type=click.Path(path_type=Path), help="gcp: file that holds an API key.")
+@click.option("--gcp-project", help="gcp: project to ask for the zones of machine types; needs --gcp-token-file.")
+@click.option("--gcp-token-file", type=click.Path(path_type=Path), help="gcp: file that holds an access token.")
+@click.option("--azure-subscription", help="azure: subscription to ask for zones of sizes; needs --azure-token-file.")
+@click.option("--azure-token-file", type=click.Path(path_type=Path), help="azure: file that holds an access token.")
 @click.option(
     "--confirm", "confirmed", multiple=True, metavar="KEY", help="Accept rows that are held up: moved:g6. (repeatable)"
 )
@@ -64,6 +70,10 @@ def command(
     profile: str | None,
     endpoint_url: str | None,
     gcp_api_key_file: Path | None,
+    gcp_project: str | None,
+    gcp_token_file: Path | None,
+    azure_subscription: str | None,
+    azure_token_file: Path | None,
     confirmed: tuple[str, ...],
     max_move: float,
     jobs: int,
@@ -91,10 +101,12 @@ def command(
         _forget(wanted)
         return
     regions_of = _regions_by_provider(wanted, regions)
+    project = _Account(gcp_project, gcp_token_file, "--gcp-project", "--gcp-token-file")
+    subscription = _Account(azure_subscription, azure_token_file, "--azure-subscription", "--azure-token-file")
     asks: dict[str, Callable[[LayeredCatalog], Question]] = {
         "aws": lambda catalog: _ask_aws(catalog, regions_of["aws"], public, profile, endpoint_url),
-        "azure": lambda catalog: _ask_azure(catalog, regions_of["azure"], endpoint_url),
-        "gcp": lambda catalog: _ask_gcp(catalog, regions_of["gcp"], gcp_api_key_file, endpoint_url),
+        "azure": lambda catalog: _ask_azure(catalog, regions_of["azure"], subscription, endpoint_url),
+        "gcp": lambda catalog: _ask_gcp(catalog, regions_of["gcp"], gcp_api_key_file, project, endpoint_url),
     }
     asks |= {name: partial(_ask_plugin, name, regions_of[name]) for name in regions_of if name not in BUILT_IN}
     manner = Manner(frozenset(confirmed), max_move, dry_run, jobs)
@@ -250,13 +262,46 @@ def _ask_aws(
     return Question("aws", tuple(aws.tasks(regions, session, known, lambda: now, endpoint_url)), asker=asker)
 
 
-def _ask_azure(catalog: LayeredCatalog, wanted: Sequence[str], endpoint_url: str | None) -> Question:
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """Project or subscription that is asked for zones; price lists ask for none."""
+
+    name: str | None
+    token_file: Path | None
+    name_option: str
+    token_option: str
+
+    def client(self) -> tuple[str, Client] | None:
+        """Name of the account, and a client with its token; None where no account is given.
+
+        Raises:
+            InputError: only one of both options is given, or the file cannot be read.
+        """
+        if not self.name and self.token_file is None:
+            return None
+        if not self.name or self.token_file is None:
+            missing = self.token_option if self.name else self.name_option
+            raise InputError("zones are asked for with an account and its token", where=missing, hint="give both")
+        return self.name, Client(token=read_text(self.token_file, "access token").strip())
+
+
+def _ask_azure(catalog: LayeredCatalog, wanted: Sequence[str], account: _Account, endpoint_url: str | None) -> Question:
     regions = _regions(catalog, "azure", wanted)
-    return Question("azure", tuple(azure.tasks(regions, Client(), endpoint_url or azure.URL)), asker=endpoint_url or "")
+    tasks = [*azure.tasks(regions, Client(), endpoint_url or azure.URL)]
+    if (asked := account.client()) is not None:
+        address = _origin(endpoint_url) if endpoint_url else azure_zones.URL
+        tasks += azure_zones.tasks(regions, azure_zones.Subscription(*asked, address))
+    return Question("azure", tuple(tasks), asker=f"{endpoint_url or ''} {account.name or ''}".strip())
+
+
+def _origin(url: str) -> str:
+    """Scheme and host of an address."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _ask_gcp(
-    catalog: LayeredCatalog, wanted: Sequence[str], key_file: Path | None, endpoint_url: str | None
+    catalog: LayeredCatalog, wanted: Sequence[str], key_file: Path | None, account: _Account, endpoint_url: str | None
 ) -> Question:
     if key_file is None:
         raise InputError(
@@ -268,8 +313,11 @@ def _ask_gcp(
         click.echo("note: Google has one price list for all regions, so all of them are read", err=True)
     key = read_text(key_file, "API key").strip()
     machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == "gcp"]
-    tasks = tuple(gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL))
-    return Question("gcp", tasks, tells_absence=False, asker=endpoint_url or "")
+    tasks = [*gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL)]
+    if (asked := account.client()) is not None:
+        tasks += gcp_zones.tasks(machines, gcp_zones.Project(*asked, endpoint_url or gcp_zones.URL))
+    asker = f"{endpoint_url or ''} {account.name or ''}".strip()
+    return Question("gcp", tuple(tasks), tells_absence=False, asker=asker)
 
 
 def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Question:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ _LAYERS = ("shipped", "refreshed", "imported", "negotiated")
 def command(
     instance_type: str, provider: str | None, regions: tuple[str, ...], output_format: str, output: Path | None
 ) -> None:
-    """Show what each layer of the catalog says of TYPE, and which one counts.
+    """Show what each layer of the catalog says of TYPE and which one counts, and the zones that sell it.
 
     The layers are what came with the program, what `advisor catalog refresh` read on this machine, what
     `advisor catalog import-gpuhunt` added, and what the overlay file ($XDG_CONFIG_HOME/advisor/catalog.yaml) says was
@@ -49,12 +50,13 @@ def command(
                 f"{instance_type} is not sold in {region}", where="--region", hint=suggestion(region, known)
             )
     rows = [row for row in every if not regions or row["region"] in regions]
+    zones = [_zones_entry(catalog, machine, region) for region in known if not regions or region in regions]
     extra = _of_the_account(catalog, machine, regions)
     if output_format == "json":
-        document = {"provider": machine.provider, "instance_type": machine.name, "prices": rows} | extra
+        document = {"provider": machine.provider, "instance_type": machine.name, "prices": rows, "zones": zones} | extra
         deliver(json.dumps(document, indent=2, ensure_ascii=False) + "\n", output)
     else:
-        deliver(_table(machine, rows, extra), output)
+        deliver(_table(machine, rows, zones, extra), output)
 
 
 def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> InstanceType:
@@ -93,6 +95,27 @@ def _rows(catalog: LayeredCatalog, machine: InstanceType) -> Iterator[dict[str, 
             winner = "refreshed" if layers["refreshed"] else "shipped"
             winner = "negotiated" if not is_listed else winner if is_own and region in own else "imported"
             yield from _of_region(layers, winner, region, purchase)
+
+
+def _zones_entry(catalog: LayeredCatalog, machine: InstanceType, region: str) -> dict[str, Any]:
+    return {"region": region} | asdict(catalog.zones(machine.provider, region, machine.name))
+
+
+def _zones_table(zones: Sequence[Mapping[str, Any]]) -> str:
+    cells = [
+        (
+            row["region"],
+            str(row["count"]),
+            ", ".join(row["names"]) or "-",
+            "yes" if row["verified"] else "no",
+            row["as_of"] or "-",
+            row["source"],
+        )
+        for row in zones
+    ]
+    unverified = any(not row["verified"] for row in zones)
+    note = "\nnot verified: the region's zones; the type may be sold in fewer of them" if unverified else ""
+    return render_table(("region", "zones", "names", "verified", "as of", "source"), cells) + note
 
 
 def _offers(snapshots: Sequence[Snapshot], machine: InstanceType) -> list[Offer]:
@@ -147,7 +170,10 @@ def _of_the_account(
 
 
 def _table(
-    machine: InstanceType, rows: Sequence[Mapping[str, Any]], extra: Mapping[str, list[Mapping[str, str]]]
+    machine: InstanceType,
+    rows: Sequence[Mapping[str, Any]],
+    zones: Sequence[Mapping[str, Any]],
+    extra: Mapping[str, list[Mapping[str, str]]],
 ) -> str:
     count = "?" if machine.accelerator_count is None else f"{machine.accelerator_count:g}"
     head = f"{machine.provider} {machine.name}: {count} × {machine.accelerator}"
@@ -164,6 +190,7 @@ def _table(
         for row in rows
     ]
     lines = [head, render_table(("region", "paid", "layer", "counts", "USD/h", "as of", "source"), cells)]
+    lines += ["", _zones_table(zones)]
     lines += [_block_words(block) for block in extra["capacity_blocks"]]
     lines += [_limit_words(limit) for limit in extra["account_limits"]]
     return "\n".join(lines) + "\n"

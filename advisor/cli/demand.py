@@ -89,14 +89,15 @@ def _as_json(found: Forecast, notes: tuple[str, ...]) -> str:
         "horizon_days": found.horizon_days,
         "interval_level": found.interval_level,
         "requests_per_second_by_hour_of_week": {
-            name: getattr(found, name).tolist() for name in ("mean", "low", "high", "peak")
+            name: getattr(found, name).tolist() for name in ("mean", "low", "high", "low_peak", "peak")
         },
         "backtest": [
             {
                 "method": row.method,
                 "wape": round(row.wape, 4),
-                "p90_coverage_ratio": _rounded(row.p90_coverage_ratio),
-                "hours_short_ratio": _rounded(row.hours_short_ratio),
+                "pinball": round(row.pinball, 4),
+                "p90_coverage_ratio": round(row.p90_coverage_ratio, 4),
+                "hours_short_ratio": round(row.hours_short_ratio, 4),
                 "chosen": row.chosen,
             }
             for row in found.backtest
@@ -116,7 +117,7 @@ def _as_table(found: Forecast, notes: tuple[str, ...]) -> str:
         parts.append(
             "Back-test: each method from the past alone, on what came after\n"
             + render_table(
-                ("method", "error (WAPE)", "hours within p90", "hours short at peak", ""),
+                ("method", "error (WAPE)", "pinball loss", "hours within p90", "hours short at peak", ""),
                 [_backtest_row(row) for row in found.backtest],
             )
         )
@@ -142,8 +143,9 @@ def _backtest_row(row: Backtest) -> tuple[str, ...]:
     return (
         row.method,
         f"{row.wape:.1%}",
-        _percent(row.p90_coverage_ratio),
-        _percent(row.hours_short_ratio),
+        f"{row.pinball:.1%}",
+        f"{row.p90_coverage_ratio:.0%}",
+        f"{row.hours_short_ratio:.0%}",
         "chosen" if row.chosen else "",
     )
 
@@ -156,11 +158,3 @@ def _bars(rates: Floats, top: float) -> str:
 
 def _rate(rate: float) -> str:
     return f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
-
-
-def _percent(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.0%}"
-
-
-def _rounded(ratio: float | None) -> float | None:
-    return None if ratio is None else round(ratio, 4)

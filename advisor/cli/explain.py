@@ -1,6 +1,7 @@
 """``advisor explain``: why a plan is as it is, what would change it, and what a tighter target costs."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, read_text
 from advisor.cli.price_age import tell_age, warn_of_layers
 from advisor.performance.model import PerformanceModel, load_model
-from advisor.pipeline import plan_question
+from advisor.pipeline import market_for, plan_question, under_targets
 from advisor.plan.document import plain, plan_from_json
-from advisor.plan.outcome import Outcome, outcome_of
-from advisor.plan.pareto import TARGETS, Front, pareto_front
+from advisor.plan.explain.outcome import Outcome, outcome_of
+from advisor.plan.explain.pareto import TARGETS, Front, pareto_front
+from advisor.plan.explain.whatif import WhatIf, compare, what_if
+from advisor.plan.explain.why import Judged, Why, why
 from advisor.plan.question import Question, read_question
 from advisor.plan.values import Plan
-from advisor.plan.whatif import WhatIf, compare, what_if
-from advisor.plan.why import Why, why
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
 from advisor.report.price_age import oldest_price
 from advisor.report.sections import Section, sections_markdown, sections_text
@@ -105,12 +106,19 @@ def _explain(read: Plan, question: Question, catalog: Catalog, model: Performanc
         before = plan_question(question, catalog, model=model)
         question, catalog, changes = what_if(question, catalog, asked.changes)
         difference = compare(changes, before, plan_question(question, catalog, model=model))
+
+    def under(targets_ms: Mapping[str, float]) -> Judged:
+        return market_for(under_targets(question, targets_ms), catalog, model)
+
     nothing_asked = (asked.changes, asked.instance_type, asked.fronts) == (None, None, None)
     return _Explanation(
         plan=outcome_of(read) if nothing_asked else None,
         what_if=difference,
-        why=why(question, catalog, model, asked.instance_type, asked.region) if asked.instance_type else None,
-        pareto=tuple(pareto_front(question, catalog, model, target) for target in _targets(asked.fronts, question)),
+        why=why(under, catalog, asked.instance_type, asked.region) if asked.instance_type else None,
+        pareto=tuple(
+            pareto_front(under, target, getattr(question.workload.slo, f"{target}_ms"))
+            for target in _targets(asked.fronts, question)
+        ),
     )
 
 

@@ -61,8 +61,8 @@ def command() -> None:
 def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
     """Write a Terraform root that deploys PLAN.json (- for standard input).
 
-    The fleet of the plan is taken unless --option names a single type. Where code for it cannot be generated, the
-    cheapest single type that can be is taken, and a warning says so.
+    The fleet of the plan is taken unless --option names a single type. Where code for it cannot be generated, nothing
+    is written and the exit code is 4: no other option is taken in its place.
 
     DIR may hold files of your own. A second run changes nothing; after a new plan, what you edited is merged with the
     new code. Where both changed the same lines, nothing is written and both sides are shown.

@@ -1,5 +1,7 @@
 """Where results go: stdout, or a file that is replaced in one step."""
 
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +11,9 @@ import click
 from advisor.atomic_files import write_text
 from advisor.errors import InputError
 
+PLAIN_WIDTH = 80
+"""Characters of a line where no terminal says how wide it is."""
+_WIDEST, _NARROWEST = 120, 40
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -62,6 +67,16 @@ def deliver(text: str, output: Path | None) -> None:
         return
     write_text(output, text)
     click.echo(f"wrote {output}", err=True)
+
+
+def report_width(output: Path | None, *, wide: bool) -> int | None:
+    """Characters of a line of the result: the terminal's, up to 120; 80 in files and pipes; None: no limit."""
+    if wide:
+        return None
+    if output is not None or not sys.stdout.isatty():
+        return PLAIN_WIDTH
+    columns = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
+    return min(max(columns, _NARROWEST), _WIDEST)
 
 
 def read_text(path: Path, what: str) -> str:

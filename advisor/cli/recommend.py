@@ -1,14 +1,14 @@
 """``advisor recommend``: a workload file in, a ranked recommendation out."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
 from advisor.cli.durations import duration_between
-from advisor.cli.output import calibration_option, deliver, format_option, read_text
+from advisor.cli.output import calibration_option, deliver, format_option, read_text, report_width
 from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.errors import NothingFeasible
@@ -47,6 +47,8 @@ _RELAX = {
 @calibration_option
 @click.option("--all", "every_variant", is_flag=True, help="Every precision and parallelism, not only the best ones.")
 @click.option("--top", type=click.IntRange(1), default=SHOWN_OPTIONS, show_default=True, help="Options in a table.")
+@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@click.option("--verbose", is_flag=True, help="Every section: cost, proof, replay, limits, scaling, prices, notes.")
 @click.option(
     "--previous",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -83,6 +85,7 @@ _RELAX = {
     type=click.Path(file_okay=False, path_type=Path),
     help="Write Terraform for the recommended option into this directory too.",
 )
+@click.option("--listed-only", is_flag=True, help="Use only prices that are listed and recent.")
 @click.option("--max-price-age", type=click.IntRange(min=0), metavar="DAYS", help="Refuse a plan with an older price.")
 @click.option(
     "--lock",
@@ -103,6 +106,8 @@ def command(
     calibration: Path | None,
     every_variant: bool,
     top: int,
+    wide: bool,
+    verbose: bool,
     previous: Path | None,
     prometheus: str | None,
     selector: str,
@@ -111,13 +116,14 @@ def command(
     ca_file: Path | None,
     compare: tuple[str, ...],
     terraform_dir: Path | None,
+    listed_only: bool,
     max_price_age: int | None,
     lock: Path | None,
     jobs: int,
     backend: str,
     scheduler: str | None,
 ) -> None:
-    """Rank every way to serve WORKLOAD (a YAML file), cheapest first, and say what to do and why.
+    """Say what to run for WORKLOAD (a YAML file), what it costs and risks, and what else would do.
 
     A directory of workload files is planned together: quotas and owned commitments of its estate.yaml are divided
     where they save most, and small workloads share accelerators.
@@ -128,7 +134,7 @@ def command(
     if workload.is_dir():
         from advisor.cli.estate import recommend_estate  # noqa: PLC0415 - most runs plan one workload
 
-        _refuse_beside_directory(every_variant, (terraform_dir, previous, prometheus, lock, *compare))
+        _refuse_beside_directory(every_variant or listed_only, (terraform_dir, previous, prometheus, lock, *compare))
         recommend_estate(workload, output_format, output, calibration, Spread(jobs, backend, scheduler), max_price_age)
         return
     if output is not None and output.is_dir():
@@ -139,23 +145,24 @@ def command(
             workload,
             every_variant=every_variant,
             progress=progress,
-            basis=Basis(calibration, locked_catalog(read_lock(lock)) if lock else None, compare),
+            basis=Basis(calibration, locked_catalog(read_lock(lock)) if lock else None, compare, listed_only),
             previous=running,
             prometheus=_watched(prometheus, selector, window, token_file, ca_file),
         )
     _check_prices(plan, max_price_age)
     if running is not None and plan.fleet is not None:
         plan = replace(plan, notes=(change_words(running, plan), *plan.notes))
-    deliver(_render(plan, output_format, top), output)
+    width = report_width(output, wide=wide)
+    deliver(_render(plan, output_format, _Shown(top, width, verbose)), output)
     if plan.fleet is None:
         raise _nothing_feasible(plan, workload)
     if terraform_dir is not None:
         _write_terraform(plan, terraform_dir)
 
 
-def _refuse_beside_directory(every_variant: bool, given: Sequence[object]) -> None:
-    if every_variant or any(one is not None for one in given):
-        names = "--all, --previous, --prometheus, --terraform, --lock and --compare"
+def _refuse_beside_directory(any_flag: bool, given: Sequence[object]) -> None:
+    if any_flag or any(one is not None for one in given):
+        names = "--all, --listed-only, --previous, --prometheus, --terraform, --lock and --compare"
         raise click.UsageError(f"{names} are for one workload file")
 
 
@@ -202,7 +209,19 @@ def _nothing_feasible(plan: Plan, workload: Path) -> NothingFeasible:
     )
 
 
-def _render(plan: Plan, output_format: str, top: int) -> str:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How much of a plan is shown."""
+
+    options: int
+    width: int | None
+    """Characters of a line; None: no limit."""
+    verbose: bool
+
+
+def _render(plan: Plan, output_format: str, shown: _Shown) -> str:
     if output_format == "json":
         return plan_to_json(plan)
-    return plan_markdown(plan, top) if output_format == "markdown" else plan_table(plan, top)
+    if output_format == "markdown":
+        return plan_markdown(plan, shown.options, verbose=shown.verbose)
+    return plan_table(plan, shown.options, width=shown.width, verbose=shown.verbose)

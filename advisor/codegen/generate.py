@@ -1,5 +1,6 @@
 """The stages in order: plan → choice → stacks → code → check."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ class Generated:
     """Code for a plan."""
 
     files: Mapping[str, str]
-    """Relative path → text; with several clouds, each in a folder of its name."""
+    """Relative path → text; with several clouds or services, each in a folder of its name."""
     roots: tuple[str, ...]
     """Folders that hold a root; "": the directory itself."""
     targets: tuple[str, ...]
@@ -46,6 +47,7 @@ def generate(
 
     Raises:
         InputError: nothing that this program writes can serve the plan as it is wanted; the message says why.
+        NotDeployable: no generated code can start what is planned.
         UnsoundCode: the code does not pass its own check.
     """
     wanted = wanted or Wanted()
@@ -67,7 +69,7 @@ def generate(
         roots=("",) if len(rendered) == 1 else tuple(sorted(rendered)),
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
-        warnings=(*choice.warnings, *_engine_warnings(choice, wanted), *unknown),
+        warnings=(*_engine_warnings(choice, wanted), *_weights_warnings(stacks), *unknown),
     )
 
 
@@ -79,14 +81,28 @@ def _engine_warnings(choice: Choice, wanted: Wanted) -> tuple[str, ...]:
     return (f"the plan predicts {' and '.join(planned)}; measure {wanted.engine.value} before relying on its numbers",)
 
 
+def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
+    """Repositories that the code takes quantised weights from: the plan knows their names, not their answers."""
+    checkpoints = {
+        (backend.container.checkpoint.model_id or stack.summary.model, stack.summary.model)
+        for stack in stacks
+        for backend in stack.backends
+    }
+    return tuple(
+        f"the weights come from {repository}, quantised from {model}: measure their answers, or name others"
+        for repository, model in sorted(checkpoints)
+        if repository != model
+    )
+
+
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
     return tuple(replace(stack, target=target_of(stack).name) for stack in stacks_of(plan, choice, wanted))
 
 
 def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Mapping[str, str]]:
-    """Provider → files."""
+    """Name of the root → files."""
     rendered = {}
-    for stack in stacks:
+    for stack, name in zip(stacks, _root_names(stacks), strict=True):
         target = target_of(stack)
         render = target.renderers.get(language)
         if render is None:
@@ -94,11 +110,17 @@ def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Map
                 f"{target.title} is not written in {language.value}",
                 hint=f"it is in {', '.join(one.value for one in target.renderers)}",
             )
-        rendered[stack.provider] = render(stack)
+        rendered[name] = render(stack)
     return rendered
+
+
+def _root_names(stacks: tuple[Stack, ...]) -> list[str]:
+    """The clouds, with the target where a cloud has several."""
+    counts = Counter(stack.provider for stack in stacks)
+    return [f"{one.provider}-{one.target}" if counts[one.provider] > 1 else one.provider for one in stacks]
 
 
 def _joined(rendered: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
     if len(rendered) == 1:
         return next(iter(rendered.values()))
-    return {f"{provider}/{path}": text for provider, files in sorted(rendered.items()) for path, text in files.items()}
+    return {f"{root}/{path}": text for root, files in sorted(rendered.items()) for path, text in files.items()}

@@ -6,10 +6,11 @@ Generators only read these values, so that two languages can never disagree abou
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.summary import Summary
+from advisor.plan.fleet.chosen import FleetGroup
+from advisor.plan.values import Option
 
 
 class Language(StrEnum):
@@ -62,48 +63,14 @@ class Wanted:
     image: str = ""
     """Container image in place of the default one."""
 
+    @property
+    def is_as_planned(self) -> bool:
+        """Whether target, engine and image are those of the plan."""
+        return not (self.target or self.engine or self.image)
 
-class Serves(Protocol):
-    """How one instance serves: what an :class:`~advisor.plan.values.Option` and a ``FleetGroup`` have in common."""
 
-    @property
-    def provider(self) -> str: ...  # noqa: D102 - as in the plan
-    @property
-    def region(self) -> str: ...  # noqa: D102
-    @property
-    def instance_type(self) -> str: ...  # noqa: D102
-    @property
-    def accelerator(self) -> str: ...  # noqa: D102
-    @property
-    def accelerator_count(self) -> float: ...  # noqa: D102
-    @property
-    def partition(self) -> str: ...  # noqa: D102
-    @property
-    def replicas_per_instance(self) -> int: ...  # noqa: D102
-    @property
-    def tensor_parallel(self) -> int: ...  # noqa: D102
-    @property
-    def pipeline_parallel(self) -> int: ...  # noqa: D102
-    @property
-    def precision(self) -> str: ...  # noqa: D102
-    @property
-    def kv_precision(self) -> str: ...  # noqa: D102
-    @property
-    def engine(self) -> str: ...  # noqa: D102
-    @property
-    def engine_version(self) -> str: ...  # noqa: D102
-    @property
-    def context_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def max_concurrency(self) -> int: ...  # noqa: D102
-    @property
-    def memory_utilization(self) -> float: ...  # noqa: D102
-    @property
-    def weights_gib(self) -> float: ...  # noqa: D102
-    @property
-    def checkpoint_gib(self) -> float | None: ...  # noqa: D102
-    @property
-    def purchase(self) -> str: ...  # noqa: D102
+Serves = Option | FleetGroup
+"""How one instance serves."""
 
 
 @dataclass(frozen=True, slots=True)

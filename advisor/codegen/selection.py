@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from advisor.codegen.model import Serves, Wanted
-from advisor.codegen.summary import usd
 from advisor.codegen.timetable import HOURS_PER_WEEK
-from advisor.errors import AdvisorError, InputError
+from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.fleet.values import Paid
@@ -41,45 +40,62 @@ class Choice:
     members: tuple[Member, ...]
     option: Option | None = None
     """The single type that it is; None: the fleet of the plan."""
-    warnings: tuple[str, ...] = ()
-    """Why it is not the recommended one, for stderr; empty when it is, or when the user named it."""
 
 
-def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], str]) -> Choice:
-    """The single type that is wanted; without one the fleet, or else the cheapest single type without an obstacle.
+def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError | None]) -> Choice:
+    """The single type that is wanted; without one the fleet. No other is taken where it cannot be generated.
 
     Args:
         plan: what was planned.
         wanted: what the user asks for.
-        obstacle: why no code can be generated for a choice; empty when it can.
+        obstacle: why no code can be generated for a choice; None when it can.
 
     Raises:
-        InputError: there is no such option, or none that code can be generated for.
+        InputError: there is no such option, or none that code can be generated for as the user asks.
+        NotDeployable: no generated code can start it.
     """
     if wanted.rank is not None:
-        return _single(_with_rank(plan, wanted.rank))
-    first = of_fleet(plan.fleet) if plan.fleet is not None else _recommended(plan)
-    reason = obstacle(first)
-    if not reason:
-        return first
-    for option in sorted(plan.options, key=lambda one: (one.cost.total_usd_per_month, one.rank)):
-        other = _single(option)
-        if not obstacle(other):
-            return Choice(other.members, option, (_warning(plan, first, option, reason),))
-    raise InputError(f"nothing of the plan can be generated; the recommended: {reason}", hint=_PLAN_HINT)
+        choice = _single(_with_rank(plan, wanted.rank), plan.fleet)
+    else:
+        choice = of_fleet(plan.fleet) if plan.fleet is not None else _recommended(plan)
+    error = obstacle(choice)
+    if not error:
+        return choice
+    if wanted.is_as_planned:
+        raise _not_deployable(plan, choice, error) from error
+    raise error
 
 
-def reason_against(check: Callable[[Choice], object]) -> Callable[[Choice], str]:
-    """What *check* raises for a choice, in words; empty when it raises nothing."""
+def reason_against(check: Callable[[Choice], object]) -> Callable[[Choice], AdvisorError | None]:
+    """What *check* raises for a choice; None when it raises nothing."""
 
-    def reason(choice: Choice) -> str:
+    def reason(choice: Choice) -> AdvisorError | None:
         try:
             check(choice)
         except AdvisorError as error:
-            return error.message
-        return ""
+            return error
+        return None
 
     return reason
+
+
+def _not_deployable(plan: Plan, choice: Choice, error: AdvisorError) -> NotDeployable:
+    """The refusal of what is planned: what it is, why, and which other options there are."""
+    what = "the fleet" if choice.option is None else f"option {choice.option.rank}"
+    others = [option.rank for option in plan.options if choice.option is None or option.rank != choice.option.rank]
+    hint = error.hint or _PLAN_HINT
+    if others:
+        how = "options" if "--option" in hint else "--option RANK takes another of its options"
+        hint = f"{hint}; {how}: {_ranks(others)}"
+    return NotDeployable(
+        f"{what} of the plan cannot be generated, {'; '.join(named(one) for one in choice.members)}: {error.message}",
+        where=error.where,
+        hint=hint,
+    )
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    return f"{ranks[0]}" if len(ranks) == 1 else f"{min(ranks)} to {max(ranks)}"
 
 
 def of_fleet(fleet: Fleet) -> Choice:
@@ -92,24 +108,34 @@ def of_fleet(fleet: Fleet) -> Choice:
     return Choice(tuple(_merge(members) for _, members in sorted(merged.items())))
 
 
-def _single(option: Option) -> Choice:
+def _single(option: Option, fleet: Fleet | None) -> Choice:
+    by_class = option.instances_by_class
+    follows = fleet is not None and len(by_class) == len(fleet.hour_classes)
+    schedule = fleet.schedule if fleet is not None and follows else (0,) * HOURS_PER_WEEK
+    counts = by_class if follows else (option.instances,)
     member = Member(
         serves=option,
-        hours=(option.instances,) * HOURS_PER_WEEK,
-        minutes_ahead=0,
+        hours=tuple(counts[at] for at in schedule),
+        minutes_ahead=option.minutes_ahead,
         request_share=1.0,
-        commitments=(),
-        committed_instances=0,
-        requests_per_second_per_replica=option.predicted.requests_per_second_per_replica.value,
+        commitments=(option.commitment or option.purchase,) if option.purchase in _BOUGHT_AHEAD else (),
+        committed_instances=option.instances if option.purchase in _BOUGHT_AHEAD else 0,
+        requests_per_second_per_replica=_planned_rate(option, option.predicted.requests_per_second_per_replica.value),
         usd_per_hour=option.cost.instance_usd_per_hour,
     )
     return Choice((member,), option)
 
 
+def _planned_rate(serves: Serves, predicted: float) -> float:
+    """Requests per second that a replica is planned to carry; plans of older versions say the predicted rate only."""
+    planned = serves.planned_requests_per_second_per_instance
+    return predicted if planned is None else planned / serves.replicas_per_instance
+
+
 def _recommended(plan: Plan) -> Choice:
     if plan.recommended is None:
         raise InputError("the plan has nothing to generate code for", hint="see its rejected offers for the reasons")
-    return _single(plan.recommended)
+    return _single(plan.recommended, plan.fleet)
 
 
 def _with_rank(plan: Plan, rank: int) -> Option:
@@ -137,7 +163,7 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
         request_share=group.request_shares[-1],
         commitments=(group.commitment or group.purchase,) if bought_ahead else (),
         committed_instances=max(group.instances) if bought_ahead else 0,
-        requests_per_second_per_replica=group.requests_per_second_per_replica.value,
+        requests_per_second_per_replica=_planned_rate(group, group.requests_per_second_per_replica.value),
         usd_per_hour=group.instance_usd_per_hour,
     )
 
@@ -155,21 +181,6 @@ def _merge(members: Sequence[Member]) -> Member:
         requests_per_second_per_replica=last.requests_per_second_per_replica,
         usd_per_hour=last.usd_per_hour,
     )
-
-
-def _warning(plan: Plan, first: Choice, option: Option, reason: str) -> str:
-    planned = plan.fleet.cost.compute_usd_per_month if plan.fleet is not None else _total(first)
-    month = option.cost.total_usd_per_month
-    return (
-        f"the recommended {'fleet' if first.option is None else 'option'} is not what is generated ({reason}).\n"
-        f"  recommended: {'; '.join(named(one) for one in first.members)} at {usd(planned)} a month of compute\n"
-        f"  generated:   #{option.rank} {named(_single(option).members[0])} at {usd(month)} a month of compute "
-        f"({usd(month - planned)} more)"
-    )
-
-
-def _total(choice: Choice) -> float:
-    return choice.option.cost.total_usd_per_month if choice.option is not None else 0.0
 
 
 def named(member: Member) -> str:

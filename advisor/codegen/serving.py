@@ -1,6 +1,7 @@
 """The serving container of a group: which engine, and what it is told."""
 
-from advisor.codegen.engines import ENGINES, Request, exact_version
+from advisor.codegen.deployability import check_deployable
+from advisor.codegen.engines import ENGINES, Request, catalog_name, exact_version
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.model import Container, Engine, Platform, Serves, Wanted
 from advisor.codegen.quoting import image_reference
@@ -16,12 +17,16 @@ def container_of(serves: Serves, model: str, platform: Platform, wanted: Wanted)
 
     Raises:
         InputError: the engine does not serve this precision or layout on this accelerator; the message says why.
+        NotDeployable: no published image serves it so on this machine.
     """
     check_wanted(wanted)
     engine = engine_of(serves, wanted)
     # The version of another engine says nothing about this one.
     version = exact_version(serves.engine_version) if engine is planned_engine(serves) else ""
-    return ENGINES[engine](Request(serves, model, platform, wanted.image, version))
+    request = Request(serves, model, platform, wanted.image, version)
+    if not wanted.image:
+        check_deployable(serves, catalog_name(engine, request))
+    return ENGINES[engine](request)
 
 
 def check_wanted(wanted: Wanted) -> None:

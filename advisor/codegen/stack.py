@@ -3,10 +3,12 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from advisor.codegen.alarms import alarms_of
+from advisor.codegen.deployability import checkpoint_gib
 from advisor.codegen.model import (
     Agent,
     Backend,
@@ -18,7 +20,6 @@ from advisor.codegen.model import (
     Region,
     Runtime,
     Scaling,
-    Serves,
     Stack,
     Wanted,
 )
@@ -28,7 +29,8 @@ from advisor.codegen.selection import Choice, Member
 from advisor.codegen.serving import container_of
 from advisor.codegen.summary import summary_of
 from advisor.codegen.timetable import scheduled_sizes
-from advisor.cost.services import CHECKPOINT_MARGIN, root_volume_gib
+from advisor.cost.services import root_volume_gib
+from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
 from advisor.plan.document import digest, plan_document
 from advisor.plan.fleet.values import Paid
@@ -42,13 +44,7 @@ _LONGEST_KEY = 38
 _HASH_DIGITS = 6
 _HEADROOM = 0.25
 """Instances above the plan, as a share of it, that a rolling replacement may start."""
-_START_SECONDS = 900
-"""Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
-_COMPILE_SECONDS = 1800
-"""Ahead-of-time compilation for Neuron and TPU: more than 10 minutes for a 32 B model."""
 _COMPILED = (Runtime.NEURON, Runtime.TPU)
-_DOWNLOAD_GIB_PER_SECOND = 0.1
-"""Six times slower than measured from the hub on a p5.48xlarge (0.6 GiB/s): small instances have slower networks."""
 _DEAREST_ALTERNATIVE = 1.5
 """Times the price of the planned type: beyond it, waiting for the planned one is cheaper than another."""
 _FEWEST_SUBNETS = 2
@@ -58,7 +54,7 @@ _REGION = re.compile(r"[a-z]+[a-z0-9]*(-[a-z0-9]+)*")
 
 
 def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    """What has to be deployed for *choice*, by cloud; their target is still open unless it is wanted.
+    """What has to be deployed for *choice*, by cloud and service; their target is still open unless it is wanted.
 
     Raises:
         InputError: nothing that this program writes can serve it; the message says why.
@@ -68,13 +64,33 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
     for member in choice.members:
         _check_names(member)
     plan_digest = _digest(plan, choice)
-    providers = sorted({member.serves.provider for member in choice.members})
+    parts = _parts(choice.members, wanted)
     stacks = tuple(
-        _stack(plan, replace(choice, members=tuple(_of(provider, choice.members))), wanted, plan_digest)
-        for provider in providers
+        _stack(plan, replace(choice, members=members), wanted, plan_digest) for _, members in sorted(parts.items())
     )
     _check_image(stacks, wanted)
-    return stacks
+    return _with_names(stacks, [service for _, service in sorted(parts)])
+
+
+def _parts(members: Sequence[Member], wanted: Wanted) -> Mapping[tuple[str, str], tuple[Member, ...]]:
+    """What one root holds: the members on a cloud, those of a service apart unless one target is asked for."""
+    parts: dict[tuple[str, str], tuple[Member, ...]] = {}
+    for member in members:
+        service = "" if wanted.target else service_of(member.serves.purchase)
+        key = (member.serves.provider, service)
+        parts[key] = (*parts.get(key, ()), member)
+    return parts
+
+
+def _with_names(stacks: Sequence[Stack], services: Sequence[str]) -> tuple[Stack, ...]:
+    """Names that do not meet in one account: those of services are told apart where a cloud has several stacks."""
+    counts = Counter(stack.provider for stack in stacks)
+    return tuple(
+        replace(stack, name=slug(f"{service}-{stack.name}", _LONGEST_NAME, "inference"))
+        if service and counts[stack.provider] > 1
+        else stack
+        for stack, service in zip(stacks, services, strict=True)
+    )
 
 
 def _check_image(stacks: Sequence[Stack], wanted: Wanted) -> None:
@@ -86,10 +102,6 @@ def _check_image(stacks: Sequence[Stack], wanted: Wanted) -> None:
             where="--image",
             hint="leave --image out, or generate one type with --option RANK",
         )
-
-
-def _of(provider: str, members: Iterable[Member]) -> Iterable[Member]:
-    return (one for one in members if one.serves.provider == provider)
 
 
 def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stack:
@@ -111,7 +123,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     )
     has_gpu = any(group.has_gpu for group in groups)
     version = plan.provenance.advisor_version
-    start_seconds = max(group.start_seconds for group in groups)
+    slowest_start = max(group.start_seconds for group in groups)
     summary = summary_of(plan, choice, [platform.quota for platform in platforms])
     of_images = [container.image_caution for container in containers]
     return Stack(
@@ -125,7 +137,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         regions=_regions(plan, choice.members),
         scaling=scaling,
         load_balancer=LoadBalancer(),
-        alarms=alarms_of(max(one.serves.memory_utilization for one in choice.members), start_seconds, has_gpu=has_gpu),
+        alarms=alarms_of(max(one.serves.memory_utilization for one in choice.members), slowest_start, has_gpu=has_gpu),
         agent=_agent(version) if has_gpu else None,
         budget=Budget(_usd_per_month(plan, choice)),
         metrics_namespace="Inference/Hosts",
@@ -139,28 +151,24 @@ def _agent(version: str) -> Agent:
 
 
 def _check_names(member: Member) -> None:
-    """Names that are used as they are have to look like names; slices of accelerators are not cut by code."""
-    serves = member.serves
-    if serves.partition:
-        raise InputError(
-            f"no code is generated yet that cuts accelerators into {serves.partition} slices",
-            hint="take a whole accelerator with --option RANK, or make a plan with --all",
-        )
-    if _REGION.fullmatch(serves.region) is None:
-        raise InputError(f"{serves.region!r} is no region", hint="expected something like us-east-1")
+    """Names that are used as they are have to look like names."""
+    region = member.serves.region
+    if _REGION.fullmatch(region) is None:
+        raise InputError(f"{region!r} is no region", hint="expected something like us-east-1")
 
 
 def _scaling(plan: Plan, choice: Choice) -> Scaling:
     if choice.option is not None or plan.fleet is None:
-        return Scaling.STATIC
+        follows = any(len(set(member.hours)) > 1 for member in choice.members)
+        return Scaling.SCHEDULED if follows else Scaling.STATIC
     return Scaling(plan.fleet.scaling.recommended.value)
 
 
 def _usd_per_month(plan: Plan, choice: Choice) -> float:
-    """The plan's total; of a fleet over several clouds, this cloud's compute at the hours of the week."""
+    """The plan's total; of a fleet over several clouds or services, this part's compute at the hours of the week."""
     if choice.option is not None:
         return choice.option.cost.total_usd_per_month
-    if plan.fleet is not None and len({group.provider for group in plan.fleet.groups}) == 1:
+    if plan.fleet is not None and len({(one.provider, service_of(one.purchase)) for one in plan.fleet.groups}) == 1:
         return plan.fleet.cost.total_usd_per_month
     weekly = sum(sum(one.hours) * one.usd_per_hour for one in choice.members)
     return round(weekly * HOURS_PER_MONTH / len(choice.members[0].hours), 2)
@@ -168,9 +176,7 @@ def _usd_per_month(plan: Plan, choice: Choice) -> float:
 
 def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str], scaling: Scaling) -> ComputeGroup:
     serves = member.serves
-    on_disk_gib = _checkpoint_gib(serves)
-    compile_seconds = _COMPILE_SECONDS if platform.runtime in _COMPILED else 0
-    start_seconds = _START_SECONDS + compile_seconds + on_disk_gib / _DOWNLOAD_GIB_PER_SECOND
+    on_disk_gib = checkpoint_gib(serves)
     instances = max(member.hours)
     return ComputeGroup(
         key=keys[0],
@@ -192,20 +198,13 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         schedule=scheduled_sizes(member.hours, member.minutes_ahead) if scaling is Scaling.SCHEDULED else (),
         requests_per_second_per_instance=member.requests_per_second_per_replica * serves.replicas_per_instance,
         root_volume_gib=root_volume_gib(on_disk_gib),
-        start_seconds=_round_up(start_seconds, 60),
+        start_seconds=_round_up(start_seconds(on_disk_gib, compiles=platform.runtime in _COMPILED), 60),
         usd_per_hour=member.usd_per_hour,
         replicas_per_instance=serves.replicas_per_instance,
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
         checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),
         concurrent_requests_per_instance=serves.max_concurrency * serves.replicas_per_instance,
     )
-
-
-def _checkpoint_gib(serves: Serves) -> float:
-    """Of plans that do not say it, no less than it can be: twice what is loaded as FP8."""
-    if serves.checkpoint_gib is not None:
-        return serves.checkpoint_gib
-    return serves.weights_gib * (2 if serves.precision == "fp8" else 1)
 
 
 def most_instances(member: Member) -> int:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from advisor.cost import NOT_INCLUDED
-from advisor.plan.fleet.chosen import Fleet
+from advisor.deployable import service_of
+from advisor.plan.fleet.chosen import Fleet, FleetCost
 from advisor.plan.fleet.values import Paid
-from advisor.plan.values import Cost, Interval, Option, Plan
+from advisor.plan.values import Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def summary_of(plan: Plan, choice: "Choice", quotas: "Sequence[Quota]") -> Summa
         headlines=tuple(_headline(one) for one in choice.members),
         demand=tuple(_demand(plan.demand)),
         prediction=tuple(_prediction(plan.workload["slo"], option) if option else _confirmation(of_fleet)),
-        cost=tuple(_option_cost(plan, option.cost, option.instances) if option else _fleet_cost(of_fleet)),
-        not_included=of_fleet.cost.leaves_out if of_fleet else ", ".join(NOT_INCLUDED),
+        cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet)),
+        not_included=of_fleet.cost.leaves_out if of_fleet else option.cost.leaves_out if option else "",
         quotas=tuple(dict.fromkeys(quotas)),
         commitments=tuple(_commitments(choice.members)),
         cautions=tuple(_cautions(plan, option)),
@@ -136,14 +136,12 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= _WHOLE_ABOVE else f"{value:.3g}"
 
 
-def _option_cost(plan: Plan, cost: Cost, instances: int) -> Iterator[Row]:
-    price = f"${cost.instance_usd_per_hour:,.4f} an hour × {instances}"
-    yield Row("Instances", f"{price} = ${cost.usd_per_hour:,.4f} an hour")
-    yield Row(f"Compute, a month of {HOURS_PER_MONTH} hours", usd(cost.compute_usd_per_month))
-    yield Row(f"Total, a month of {HOURS_PER_MONTH} hours", usd(cost.total_usd_per_month))
-    yield Row("Per million output tokens", usd(cost.usd_per_million_output_tokens))
-    yield Row("Per 1,000 requests", f"${cost.usd_per_1000_requests:,.4f}")
-    yield Row("Price", _price(cost.price_source, cost.price_as_of, cost.price_quality))
+def _option_cost(plan: Plan, option: Option) -> Iterator[Row]:
+    cost = option.cost
+    what = f"{option.instance_type}, {option.purchase.replace('_', ' ')}, {option.region}"
+    price = f"${cost.instance_usd_per_hour:,.4f} an hour each"
+    yield Row(what, f"{price}; {_price(cost.price_source, cost.price_as_of, cost.price_quality)}")
+    yield from _parts(cost)
     if plan.current is not None:
         now = plan.current
         yield Row("Today", f"{now.instances} × {now.instance_type}: {usd(now.total_usd_per_month)} a month")
@@ -157,7 +155,14 @@ def _fleet_cost(fleet: Fleet | None) -> Iterator[Row]:
         what = f"{group.instance_type}, {group.purchase.replace('_', ' ')}, {group.region}"
         price = f"${group.instance_usd_per_hour:,.4f} an hour each, {usd(group.compute_usd_per_month)} a month"
         yield Row(what, f"{price}; {_price(group.price_source, group.price_as_of, group.price_quality)}")
-    cost = fleet.cost
+    yield from _parts(fleet.cost)
+    for one in fleet.standing:
+        amount = _UNKNOWN if one.usd_per_month is None else f"{usd(one.usd_per_month)} a month"
+        yield Row(f"Beside the total: {one.title}", amount)
+
+
+def _parts(cost: FleetCost) -> Iterator[Row]:
+    """The total and what it is made of."""
     yield Row("Compute", f"{usd(cost.compute_usd_per_month)} a month of {HOURS_PER_MONTH} hours")
     if cost.disks_usd_per_month is not None and cost.starts_usd_per_month is not None:
         yield Row("Disks", f"{usd(cost.disks_usd_per_month)} a month")
@@ -166,9 +171,8 @@ def _fleet_cost(fleet: Fleet | None) -> Iterator[Row]:
     yield Row("Data transfer to the users", f"{usd(cost.transfer_usd_per_month)} a month")
     yield Row("Putting new types into service", f"{usd(cost.switching_usd_per_month)} a month")
     yield Row("Total", f"{usd(cost.total_usd_per_month)} a month")
-    for one in fleet.standing:
-        amount = _UNKNOWN if one.usd_per_month is None else f"{usd(one.usd_per_month)} a month"
-        yield Row(f"Beside the total: {one.title}", amount)
+    if cost.obligation_until is not None:
+        yield Row("Obligation of new commitments", f"{usd(cost.obligation_usd)} until {cost.obligation_until}")
     yield Row("Per million output tokens", usd(cost.usd_per_million_output_tokens))
     yield Row("Per 1,000 requests", f"${cost.usd_per_1000_requests:,.4f}")
 
@@ -191,6 +195,8 @@ def _cautions(plan: Plan, option: Option | None) -> Iterator[str]:
         providers = {group.provider for group in fleet.groups}
         if len(providers) > 1:
             yield f"The fleet is on {', '.join(sorted(providers))}; this folder holds one cloud, the costs are of all."
+        elif len({service_of(group.purchase) for group in fleet.groups}) > 1:
+            yield "A service runs a part of the fleet; this folder holds one part, the costs are of all."
         if fleet.bucket_max_input_tokens:
             yield "The plan routes by prompt length: set a router in front that does; equal routing was not planned."
         if fleet.confirmed is not None and not fleet.confirmed.reached:
@@ -199,7 +205,8 @@ def _cautions(plan: Plan, option: Option | None) -> Iterator[str]:
     best = plan.recommended
     if fleet is not None and option is not None:
         planned = f"{usd(fleet.cost.total_usd_per_month)} a month"
-        yield f"The plan recommends its fleet at {planned}; this is a single type for the busiest minute."
+        own = usd(option.cost.total_usd_per_month)
+        yield f"The plan recommends its fleet at {planned}; this is option {option.rank}, at {own}."
     elif best is not None and option is not None and best.rank != option.rank:
         more = option.cost.total_usd_per_month - best.cost.total_usd_per_month
         where = f"{best.instances} × {best.instance_type} in {best.region} ({best.provider})"

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import ServicePrice
+from advisor.deployable import CHECKPOINT_MARGIN
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 
 HOST_GIB = 100
 """Machine image with drivers and system, and the logs of a year."""
 SERVING_IMAGE_GIB = 40
 """A serving image unpacked, and its layers while it is pulled."""
-CHECKPOINT_MARGIN = 1.2
 CHECKPOINT_STEP_GIB = 20
 """Weights are counted in such steps: precisions that differ by less cost the same, and neither is searched for it."""
 GP3_THROUGHPUT_MIB_PER_SECOND = 500

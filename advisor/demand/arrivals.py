@@ -17,7 +17,7 @@ class Requests:
     """Since 1970, UTC; ascending."""
     input_tokens: Integers
     output_tokens: Integers
-    network_ms: Floats | None = None
-    """Round trip between user and replica of each request; None: none counted."""
+    places: Integers | None = None
+    """Index of the users' place of each request; None: all come from the first."""
     notes: tuple[str, ...] = ()
     """What a reader must know before trusting them."""

@@ -1,16 +1,18 @@
 """Demand of the weeks to come, hour by hour of the week, with an interval and the back-test that earned it."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from advisor.demand import forecast_methods as methods
-from advisor.demand.backtest import HIGH, LEAST_RESIDUALS, LOW, Trial, interval, run_trials
+from advisor.demand.backtest import Bands, Trial, calibrated_bands, run_trials
 from advisor.demand.clock import hours_of_week
 from advisor.demand.growth import growth_factors, measured_growth
 from advisor.demand.hourly import HourlyDemand, by_hour
+from advisor.demand.spread import HIGH, LOW, MOST_BEYOND
 from advisor.demand.values import Backtest, DemandProfile, Floats, Forecast
 from advisor.errors import InputError
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
@@ -22,10 +24,14 @@ LAST = "last value"
 NAIVE = "seasonal-naive"
 SHAPE = "hour-of-week shape × recent level"
 DAY_SHAPE = "hour-of-day shape × recent level"
+TYPICAL_DAY = "typical day"
 RIDGE = "ridge on Fourier terms and last week"
 DECLARED = "declared"
 BEATS = 0.98
-"""A method has to err less than this times the naive baseline to replace it."""
+"""A method has to lose less than this times the naive baseline to replace it."""
+MOST_OF_SEEN = 1 + MOST_BEYOND
+"""No mean of an hour is forecast, and no minute planned for, above so many times the busiest one, before growth."""
+_ROUNDING = 1e-5
 _DEFAULT_HORIZON_DAYS = 30.0
 _FLAT_BELOW_HOURS = HOURS_PER_DAY
 _RIDGE_FROM_HOURS = 2 * HOURS_PER_WEEK
@@ -33,11 +39,13 @@ _RIDGE_FROM_HOURS = 2 * HOURS_PER_WEEK
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Week:
-    """The next 168 hours of the chosen method, before growth."""
+    """The next 168 hours before growth, from Monday."""
 
     mean: Floats
     low: Floats
     high: Floats
+    low_peak: Floats
+    peak: Floats
     method: str
     backtest: tuple[Backtest, ...]
     notes: tuple[str, ...]
@@ -48,9 +56,10 @@ def forecast(
 ) -> Forecast:
     """Requests per second in each hour of the week over the coming *horizon_days*.
 
-    The method that erred least in the back-test carries the history on, unless the seasonal-naive baseline is as good;
-    its own errors there are the interval; the mean grows to the middle of the horizon and the edges to its ends.
-    Unknown hours are left out. Twice the demand gives twice the forecast.
+    The method that lost least in the back-test carries the history on, unless the seasonal-naive baseline is as good.
+    Hours' mean rates and busiest minutes have an interval each, calibrated on the days before; the mean grows to the
+    middle of the horizon and the edges to its ends. Unknown hours are left out. Twice the demand gives twice the
+    forecast.
 
     Args:
         profile: the observed demand.
@@ -60,82 +69,106 @@ def forecast(
     Raises:
         InputError: nothing of the demand is known, or a number makes no sense.
     """
-    if not (math.isfinite(horizon_days) and horizon_days > 0):
-        raise InputError(f"a horizon of {horizon_days:g} days is no time to forecast")
+    _check_horizon(horizon_days)
     history = by_hour(profile)
     if not history.minutes.size:
         raise InputError(
-            "no minute of the demand is known, so there is nothing to forecast from",
+            f"no minute of the demand is known (0 of {len(profile.requests_per_minute):,}), so there is nothing to "
+            "forecast from",
             hint="give a trace or samples with at least one whole minute",
         )
     known_hours = int(np.count_nonzero(~np.isnan(history.mean)))
     week = _flat_week(history, known_hours) if known_hours < _FLAT_BELOW_HOURS else _seasonal_week(history)
     growth, growth_notes = measured_growth(history.mean, growth_per_year)
-    low_growth, mean_growth, high_growth = growth_factors(growth, horizon_days)
-    high = week.high * high_growth
+    found = _grown(week, growth, horizon_days)
+    notes = (*history.notes, *week.notes, *growth_notes, *_beyond_notes(history, week, found))
+    return replace(found, notes=notes)
+
+
+def flat_forecast(
+    mean: float, peak: float, *, horizon_days: float = _DEFAULT_HORIZON_DAYS, growth_per_year: float | None = None
+) -> Forecast:
+    """Declared demand as a forecast: the same in every hour, with no interval but that of stated growth."""
+    _check_horizon(horizon_days)
+    hours, busiest = np.full(HOURS_PER_WEEK, float(mean)), np.full(HOURS_PER_WEEK, float(peak))
+    note = "the demand is declared: it has no hours of the day and no interval; a trace of some weeks has both"
+    growth, growth_notes = measured_growth(hours[:0], growth_per_year)
+    week = _Week(hours, hours, hours, busiest, busiest, DECLARED, (), (note, *growth_notes))
+    return _grown(week, growth, horizon_days)
+
+
+def _check_horizon(horizon_days: float) -> None:
+    if not (math.isfinite(horizon_days) and horizon_days > 0):
+        raise InputError(f"a horizon of {horizon_days:g} days is no time to forecast")
+
+
+def _grown(week: _Week, growth_per_day: float, horizon_days: float) -> Forecast:
+    """The week over a horizon: its mean at the middle of it, its edges at its ends."""
+    low_growth, mean_growth, high_growth = growth_factors(growth_per_day, horizon_days)
     return Forecast(
         mean=_rounded(week.mean * mean_growth),
         low=_rounded(week.low * low_growth),
-        high=_rounded(high),
-        peak=_rounded(high * _minute_to_hour(history, week)),
+        high=_rounded(week.high * high_growth),
+        low_peak=_rounded(week.low_peak * low_growth),
+        peak=_rounded(week.peak * high_growth),
         interval_level=HIGH - LOW,
         horizon_days=horizon_days,
         method=week.method,
         backtest=week.backtest,
-        notes=(*week.notes, *growth_notes),
-    )
-
-
-def flat_forecast(mean: float, peak: float, *, horizon_days: float = _DEFAULT_HORIZON_DAYS) -> Forecast:
-    """Declared demand as a forecast: the same in every hour, with no interval."""
-    hours = np.full(HOURS_PER_WEEK, float(mean))
-    return Forecast(
-        mean=hours,
-        low=hours,
-        high=hours,
-        peak=np.full(HOURS_PER_WEEK, float(peak)),
-        interval_level=HIGH - LOW,
-        horizon_days=horizon_days,
-        method=DECLARED,
-        backtest=(),
-        notes=("the demand is declared: it has no hours of the day and no interval; a trace of some weeks has both",),
+        notes=week.notes,
     )
 
 
 def _flat_week(history: HourlyDemand, known_hours: int) -> _Week:
-    """Less than a day: the level, and how the minutes varied about it."""
-    mean = np.full(HOURS_PER_WEEK, history.minutes.mean())
-    low, high = _interval_of_minutes(mean, history.minutes)
+    """Less than a day: the level, how the minutes varied about it, and the busiest minute."""
+    level, busiest = history.minutes.mean(), history.minutes.max()
+    low, high = np.quantile(history.minutes, [LOW, HIGH])
+    busiest_of_hours = history.busiest_minute[~np.isnan(history.busiest_minute)]
+    low_peak = busiest_of_hours.min() if busiest_of_hours.size else low
+    edges = (level, min(low, level), max(high, level), low_peak, busiest)
     note = (
         f"less than a day is known ({known_hours} whole h): the forecast is its level all week; how hours of the day "
-        "and days of the week differ, and growth, are unknown; the interval is how the minutes varied"
+        "and days of the week differ, and growth, are unknown; the interval is how the minutes varied, and the planned "
+        "minute is the busiest one"
     )
-    return _Week(mean, low, high, FLAT, (), (note,))
+    mean, below, above, low_busiest, most = (np.full(HOURS_PER_WEEK, float(edge)) for edge in edges)
+    return _Week(mean, below, above, low_busiest, most, FLAT, (), (note,))
 
 
 def _seasonal_week(history: HourlyDemand) -> _Week:
     """A day and more: the method that the back-test prefers."""
     candidates = _candidates(history)
-    trials = run_trials(history, candidates)
+    bands = calibrated_bands(history)
+    trials = run_trials(history, candidates, bands)
     method, notes = _choose(trials, list(candidates))
-    mean = candidates[method](history.mean, history.first_hour, HOURS_PER_WEEK)
-    residuals = trials[method].residuals() if trials else np.array([])
-    if np.count_nonzero(~np.isnan(residuals)) >= LEAST_RESIDUALS:
-        low, high = interval(mean, residuals)
-    else:
-        low, high = _interval_of_minutes(mean, history.minute_ratios)
-        notes.append(
-            "there is too little history to test a forecast on: the interval is how minutes varied about their hour"
-        )
-    if np.count_nonzero(~np.isnan(history.mean)) < HOURS_PER_WEEK:
-        notes.append(
-            "less than a week is known: how days of the week differ, growth, and how errors grow with the horizon are "
-            "unknown"
-        )
-    order = np.argsort(hours_of_week(history.first_hour + len(history.mean), HOURS_PER_WEEK))
-    high, low, unseen = _widen_unseen(history, low[order], high[order])
+    notes.extend(_interval_notes(history, bands))
     backtest = tuple(_backtest(name, trial, chosen=name == method) for name, trial in trials.items())
-    return _Week(mean[order], low, high, method, backtest, (*notes, *unseen))
+    monday_first = np.argsort(hours_of_week(history.first_hour + len(history.mean), HOURS_PER_WEEK))
+    expected = candidates[method](history.mean, history.first_hour, HOURS_PER_WEEK)
+    mean = expected[monday_first]
+    low, high, low_peak, peak = (
+        edges[-1][monday_first] for band in (bands.mean, bands.peak) for edges in (band.low, band.high)
+    )
+    unseen, unseen_notes = _unseen_hours(history)
+    low, low_peak = (np.where(unseen, edge.min(), edge) for edge in (low, low_peak))
+    high, peak = (np.where(unseen, edge.max(), edge) for edge in (high, peak))
+    mean, peak = np.clip(mean, low, high), np.maximum(peak, high)
+    low_peak = np.clip(low_peak, low, peak)
+    week = _Week(mean, low, high, low_peak, peak, method, backtest, (*notes, *unseen_notes))
+    return week if mean.any() else _rare_week(history, week)
+
+
+def _rare_week(history: HourlyDemand, week: _Week) -> _Week:
+    """Requests in so few hours that each is expected to have none: the level of the past, and its busiest minute."""
+    if not history.minutes.any():
+        return week
+    level, busiest = (np.full(HOURS_PER_WEEK, rate) for rate in (history.minutes.mean(), history.minutes.max()))
+    note = (
+        f"requests came in {np.count_nonzero(np.nan_to_num(history.busiest_minute))} of "
+        f"{np.count_nonzero(~np.isnan(history.mean))} hours only, so when the next come is not known: the forecast is "
+        "the level of the past, planned for its busiest minute in every hour"
+    )
+    return replace(week, mean=level, high=np.maximum(week.high, level), peak=busiest, notes=(*week.notes, note))
 
 
 def _candidates(history: HourlyDemand) -> dict[str, methods.Method]:
@@ -146,6 +179,7 @@ def _candidates(history: HourlyDemand) -> dict[str, methods.Method]:
         LEVEL: methods.level,
         NAIVE: methods.seasonal_naive,
         shape: methods.shape_and_level,
+        TYPICAL_DAY: methods.typical_day,
     }
     if len(history.mean) >= _RIDGE_FROM_HOURS:
         candidates[RIDGE] = methods.ridge
@@ -153,45 +187,54 @@ def _candidates(history: HourlyDemand) -> dict[str, methods.Method]:
 
 
 def _choose(trials: Mapping[str, Trial], names: list[str]) -> tuple[str, list[str]]:
-    """Name of the method to use, and why.
+    """Name of the method to use, and why: the least pinball loss of those whose error is not above the baseline's.
 
     The last value is there to compare with: a week built on it would hang on the hour at which the history ends.
     """
     if not trials:
         return next(name for name in names if name in (SHAPE, DAY_SHAPE)), []
+    losses = {name: round(trial.pinball(), 4) for name, trial in trials.items()}
     errors = {name: round(trial.wape(), 4) for name, trial in trials.items()}
-    eligible = [name for name in names if name != LAST]
-    best = min(eligible, key=lambda name: (errors[name], eligible.index(name)))
-    erred = {name: f"{name} erred by {trial.wape():.1%}" for name, trial in trials.items()}
+    eligible = [name for name in names if name != LAST and errors[name] <= errors[NAIVE]]
+    best = min(eligible, key=lambda name: (losses[name], eligible.index(name)))
+    words = {name: f"{name} lost {losses[name]:.1%} (erred by {errors[name]:.1%})" for name in names}
     origins = len(trials[best].predicted)
     test = f"in a back-test from {origins} {'day' if origins == 1 else 'days'} on, of a week at most"
-    if errors[best] >= BEATS * errors[NAIVE]:
+    if losses[best] >= BEATS * losses[NAIVE]:
         verdict = f"no method beats {NAIVE} by {1 - BEATS:.0%}, so that baseline is used"
-        return NAIVE, [f"{verdict}: {test}, {erred[NAIVE]}, {erred[best]}, {erred[LAST]}"]
-    verdict = "beats both naive baselines" if errors[best] < errors[LAST] else f"beats {NAIVE}, not the {LAST}"
-    return best, [f"{best} {verdict}: {test}, {erred[best]}, {erred[NAIVE]}, {erred[LAST]}"]
+        return NAIVE, [f"{verdict}: {test}, {words[NAIVE]}, {words[LAST]}"]
+    verdict = "beats both naive baselines" if losses[best] < losses[LAST] else f"beats {NAIVE}, not the {LAST}"
+    return best, [f"{best} {verdict}: {test}, {words[best]}, {words[NAIVE]}, {words[LAST]}"]
 
 
 def _backtest(name: str, trial: Trial, *, chosen: bool) -> Backtest:
     coverage, short = trial.coverage()
-    return Backtest(name, trial.wape(), coverage, short, chosen)
+    return Backtest(name, trial.wape(), trial.pinball(), coverage, short, chosen)
 
 
-def _interval_of_minutes(mean: Floats, minutes: Floats) -> tuple[Floats, Floats]:
-    """The forecast × the 10th and 90th percentile of the minutes ÷ their mean."""
-    level = minutes.mean() if minutes.size else 0.0
-    if level <= 0:
-        return mean, mean
-    low, high = np.quantile(minutes, [LOW, HIGH]) / level
-    return mean * min(low, 1.0), mean * max(high, 1.0)
+def _interval_notes(history: HourlyDemand, bands: Bands) -> Iterator[str]:
+    """What the intervals rest on, and what too short a history leaves unknown."""
+    origins = len(bands.origins)
+    if origins:
+        alike = bands.mean.likeness, bands.peak.likeness
+        both = f"{alike[0]}; of busiest minutes: {alike[1]}" if alike[0] != alike[1] else alike[0]
+        yield f"interval calibrated on the last {origins} {'day' if origins == 1 else 'days'}, from {both}"
+    else:
+        yield (
+            "there is too little history to test a forecast on: the interval is how hours of about the same time varied"
+        )
+    if np.count_nonzero(~np.isnan(history.mean)) < HOURS_PER_WEEK:
+        yield (
+            "less than a week is known: how days of the week differ, growth, and how errors grow with the horizon are "
+            "unknown"
+        )
 
 
-def _widen_unseen(history: HourlyDemand, low: Floats, high: Floats) -> tuple[Floats, Floats, list[str]]:
-    """(high, low, notes): an hour of the day that nobody saw may be as busy, or as quiet, as any that was seen."""
+def _unseen_hours(history: HourlyDemand) -> tuple[npt.NDArray[np.bool_], list[str]]:
+    """Hours of the week at an hour of the day that nobody saw: they may be as busy, or as quiet, as any; and notes."""
     phases = hours_of_week(history.first_hour, len(history.mean))[~np.isnan(history.mean)]
     hours = np.setdiff1d(np.arange(HOURS_PER_DAY), phases % HOURS_PER_DAY)
     days = np.setdiff1d(np.arange(len(DAYS)), phases // HOURS_PER_DAY)
-    is_unseen = np.isin(np.arange(HOURS_PER_WEEK) % HOURS_PER_DAY, hours)
     notes = []
     if days.size:
         names = ", ".join(DAYS[day] for day in days)
@@ -199,18 +242,20 @@ def _widen_unseen(history: HourlyDemand, low: Floats, high: Floats) -> tuple[Flo
     if hours.size:
         names = ", ".join(f"{hour:02d}:00" for hour in hours)
         notes.append(f"nothing is known of {names} UTC on any day: between the quietest and the busiest hour elsewhere")
-    return np.where(is_unseen, high.max(), high), np.where(is_unseen, low.min(), low), notes
+    return np.isin(np.arange(HOURS_PER_WEEK) % HOURS_PER_DAY, hours), notes
 
 
-def _minute_to_hour(history: HourlyDemand, week: _Week) -> float:
-    """Busiest minute ÷ upper edge of its hour: where the edge is one of minutes, the busiest is not far above it."""
-    if week.method == FLAT:
-        return float(history.minutes.max() / week.high[0]) if week.high[0] > 0 else 1.0
-    factor = history.minute_to_hour()
-    busy = week.mean > 0
-    if not any(trial.p90_coverage_ratio is not None for trial in week.backtest) and busy.any():
-        factor /= float(np.median(week.high[busy] / week.mean[busy]))
-    return max(factor, 1.0)
+def _beyond_notes(history: HourlyDemand, week: _Week, grown: Forecast) -> Iterator[str]:
+    """A warning where what is planned for was never seen."""
+    planned, seen = float(grown.peak.max()), float(history.minutes.max())
+    if planned <= seen * (1 + _ROUNDING):
+        return
+    beyond = float(week.peak.max()) > seen * (1 + _ROUNDING)
+    cause = f"recent days left their interval, so its edge lies beyond them (at most {MOST_OF_SEEN:g} ×)"
+    yield (
+        f"planned for up to {planned:.4g} requests/s, above the busiest minute ever seen ({seen:.4g}): "
+        f"{cause if beyond else 'that is the growth over the horizon'}"
+    )
 
 
 def _rounded(rates: Floats) -> Floats:

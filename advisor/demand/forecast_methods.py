@@ -23,6 +23,7 @@ _HARMONICS = np.array([1, 2, 3, 4, 7, 14, 21])
 _ANGLES = 2 * np.pi * np.outer(np.arange(HOURS_PER_WEEK), _HARMONICS) / HOURS_PER_WEEK
 _FOURIER = np.column_stack([np.sin(_ANGLES), np.cos(_ANGLES)])
 _LEAST_RATIO = 0.05
+_DAYS_PER_WEEK = HOURS_PER_WEEK // HOURS_PER_DAY
 _ALPHA = 100.0
 
 
@@ -50,6 +51,20 @@ def shape_and_level(past: Floats, first_hour: int, ahead: int) -> Floats:
     expected = fitted[is_known].sum()
     factor = recent[is_known].sum() / expected if expected > 0 else 1.0
     return week[hours_of_week(first_hour + len(past), ahead)] * float(factor)
+
+
+def typical_day(past: Floats, _first_hour: int, ahead: int) -> Floats:
+    """Median of the same hour of the day over the last week, which a surge on one day does not move.
+
+    The mean instead, where medians hold less than half of the week's requests: then they are no measure of its volume.
+    """
+    hour_of_origin = len(past) % HOURS_PER_DAY
+    days = np.pad(past, (-hour_of_origin % HOURS_PER_DAY, 0), constant_values=np.nan).reshape(-1, HOURS_PER_DAY)
+    week = days[-_DAYS_PER_WEEK:]
+    unknown = np.nanmean(week) if not np.isnan(week).all() else np.nanmean(past)
+    mean, median = (np.where(np.isnan(day), unknown, day) for day in (_mean(week), _median(week)))
+    day = median if median.sum() >= mean.sum() / 2 else mean
+    return np.resize(day, ahead)
 
 
 def ridge(past: Floats, first_hour: int, ahead: int) -> Floats:
@@ -129,3 +144,11 @@ def _mean(folded: Floats) -> Floats:
     """The mean of the known values of each column; NaN where none is."""
     known = np.count_nonzero(~np.isnan(folded), axis=0)
     return np.where(known > 0, np.nansum(folded, axis=0) / np.maximum(known, 1), np.nan)
+
+
+def _median(folded: Floats) -> Floats:
+    """The median of the known values of each column; NaN where none is."""
+    ascending = np.sort(folded, axis=0)
+    last = np.maximum(np.count_nonzero(~np.isnan(folded), axis=0) - 1, 0)
+    columns = np.arange(folded.shape[1])
+    return np.asarray((ascending[last // 2, columns] + ascending[(last + 1) // 2, columns]) / 2)

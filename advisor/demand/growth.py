@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from advisor.demand.backtest import HIGH, LOW
+from advisor.demand.spread import HIGH, LOW
 from advisor.demand.values import Floats
 from advisor.errors import InputError
 from advisor.units import DAYS_PER_YEAR, HOURS_PER_DAY, HOURS_PER_WEEK

@@ -1,61 +1,196 @@
 """Requests made up after a demand: as many in each minute, as bursty, as long; the same ones every time."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
-from advisor.demand.clock import MONDAY_SECONDS, on_the_calendar
+from advisor.demand.clock import MONDAY_SECONDS, hours_of_week, on_the_calendar
 from advisor.demand.tally import bin_edges, token_bin
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats
-from advisor.units import SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 Integers = npt.NDArray[np.int64]
 
-MOST_REQUESTS = 20_000
-"""So many show 99 % to within 0.15 points (two standard errors of a share)."""
+MOST_REQUESTS = 8_000
+"""So many show 99 % to within 0.22 points (two standard errors of a share), half of what they are asked beyond it."""
 DECLARED_MINUTES = 20
 """Length of the busiest stretch of a demand of which nothing but numbers is known."""
+CHANGE_MINUTES = 30
+"""So long at most before and after an hour change."""
 SEED = 20_230_101
 _WINDOWS = (6, 10)
 """Ten seconds in a minute, single seconds in those."""
 
 
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """What is expected of the hours of a week, in groups of hours that are planned alike."""
+
+    schedule: tuple[int, ...]
+    """Class of each hour of the week, from Monday 00:00 UTC."""
+    mean_rates: tuple[float, ...]
+    """Requests per second expected in the hours of each class."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Rehearsal:
-    """Requests of the busiest stretch, and what they were made after."""
+    """Requests of a sample of the week, and what they were made after."""
 
     requests: Requests
+    busiest: slice
+    """Those of the busiest stretch."""
+    busiest_seconds: float
+    """Middle of the busiest minute, since 1970, UTC."""
     minutes: float
     words: str
 
 
-def rehearse(demand: Demand, most_requests: int = MOST_REQUESTS) -> Rehearsal:
-    """The busiest stretch of a demand, request by request.
+def rehearse(
+    demand: Demand, most_requests: int = MOST_REQUESTS, calendar: Calendar | None = None
+) -> Rehearsal:  # fmt: skip
+    """A sample of a demand, request by request: its busiest stretch, and an hour change of every other class of hours.
 
     Minutes are as counted; within a minute requests fall into windows of ten seconds and of one second as unevenly as
-    the measured dispersion says (a Dirichlet-multinomial split), and anywhere within a second.
+    the measured dispersion says (a Dirichlet-multinomial split), and anywhere within a second. Hours of a class that
+    was never observed have random arrivals at the rate that is expected of them.
+
+    Args:
+        demand: what is rehearsed.
+        most_requests: about so many at most; half of them for the other classes, as far as those have so many.
+        calendar: classes of the hours; the busiest stretch alone without, or with one class.
     """
     generator = np.random.default_rng(SEED)
+    profile = demand.profile or _declared(demand, most_requests, generator)
+    classes = len(calendar.mean_rates) if calendar else 1
+    others = list(_hour_changes(profile, calendar, most_requests // 2, generator)) if calendar and classes > 1 else []
+    in_others = sum(int(one.requests_per_minute.sum()) for one in others)
+    busiest = _busiest(profile, most_requests - in_others) if demand.profile else profile
+    stretches = [busiest, *_after(busiest, others)]
+    seconds = np.concatenate([_arrivals(one, generator) for one in stretches])
+    requests = _with_lengths(demand, seconds, generator)
+    peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
+    minutes = float(sum(one.requests_per_minute.size for one in stretches))
+    count = int(np.searchsorted(seconds, _end_of(busiest)))
+    return Rehearsal(requests, slice(0, count), peak, minutes, _words(demand, busiest, len(others)))
+
+
+def stressed(
+    demand: Demand, most_requests: int, *, peak_ratio: float = 1.0, dispersion_ratio: float = 1.0
+) -> Requests:  # fmt: skip
+    """The busiest stretch with more requests in each minute, or with more uneven arrivals.
+
+    Args:
+        demand: what is rehearsed.
+        most_requests: about so many.
+        peak_ratio: requests of a minute ÷ those of the demand.
+        dispersion_ratio: index of dispersion ÷ that of the demand.
+    """
+    generator = np.random.default_rng(SEED)
+    profile = demand.profile or _declared(demand, most_requests, generator)
+    busiest = _busiest(profile, int(most_requests / peak_ratio))
+    ten, one = (index * dispersion_ratio for index in _indices(profile.dispersion))
+    counts = busiest.requests_per_minute * peak_ratio
+    harder = DemandProfile(busiest.start_seconds, counts, Dispersion(one_second=one, ten_seconds=ten))
+    return _with_lengths(demand, _arrivals(harder, generator), generator)
+
+
+def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:
+    minutes = busiest.requests_per_minute.size
     if demand.profile is None:
-        per_minute = demand.requests_per_second.peak * SECONDS_PER_MINUTE
-        minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
-        counts = generator.poisson(per_minute, min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1)))
-        profile = DemandProfile(MONDAY_SECONDS, counts.astype(np.float64))
-        words = f"made up at random (Poisson) at the stated peak for {len(counts)} min"
-    else:
-        profile = _busiest(demand.profile, most_requests)
-        words = f"made up after the busiest {profile.requests_per_minute.size} min of the demand, as bursty as measured"
-    seconds = _arrivals(profile, generator)
+        return f"made up at random (Poisson) at the stated peak for {minutes} min"
+    more = f" and an hour change of each of {others} other kinds of hours" if others else ""
+    return f"made up after the busiest {minutes} min of the demand{more}, as bursty as measured"
+
+
+def _declared(demand: Demand, most_requests: int, generator: np.random.Generator) -> DemandProfile:
+    """Random arrivals at the stated peak."""
+    per_minute = demand.requests_per_second.peak * SECONDS_PER_MINUTE
+    minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
+    counts = generator.poisson(per_minute, min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1)))
+    if not counts.any():
+        counts[0] = 1
+    return DemandProfile(MONDAY_SECONDS, counts.astype(np.float64))
+
+
+def _with_lengths(demand: Demand, seconds: Floats, generator: np.random.Generator) -> Requests:
+    """Arrivals with prompts and answers as long as those of the demand."""
     cells = generator.choice(demand.tokens.probability.size, seconds.size, p=demand.tokens.probability)
     lengths = [demand.tokens.input_tokens[cells], demand.tokens.output_tokens[cells]]
     if demand.requests is not None:
         lengths = [_anywhere_in_its_bin(tokens, generator) for tokens in lengths]
         lengths[0] = np.minimum(lengths[0], demand.longest_request_tokens - np.ceil(lengths[1]))
     inputs, outputs = (np.round(tokens).astype(np.int32) for tokens in lengths)
-    return Rehearsal(Requests(seconds, inputs, outputs), float(profile.requests_per_minute.size), words)
+    return Requests(seconds, inputs, outputs)
+
+
+def _end_of(profile: DemandProfile) -> float:
+    return profile.start_seconds + SECONDS_PER_MINUTE * profile.requests_per_minute.size
+
+
+def _hour_changes(
+    profile: DemandProfile, calendar: Calendar, most_requests: int, generator: np.random.Generator
+) -> Iterator[DemandProfile]:
+    """The minutes about the start of an hour of each class but that of the busiest minute: the median one observed."""
+    counts = np.nan_to_num(profile.requests_per_minute)
+    start = on_the_calendar(profile.start_seconds)
+    first = math.ceil((start + CHANGE_MINUTES * SECONDS_PER_MINUTE) / SECONDS_PER_HOUR)
+    last = int((start + (counts.size - CHANGE_MINUTES) * SECONDS_PER_MINUTE) // SECONDS_PER_HOUR)
+    hours = np.arange(first, max(last + 1, first))
+    schedule = np.array(calendar.schedule)
+    classes = schedule[hours_of_week(first, hours.size)]
+    begins = schedule[hours_of_week(first - 1, hours.size)] != classes
+    minutes = ((hours * SECONDS_PER_HOUR - start) // SECONDS_PER_MINUTE).astype(np.intp)
+    busiest_hour = int((start + SECONDS_PER_MINUTE * int(np.argmax(counts))) // SECONDS_PER_HOUR)
+    own = schedule[hours_of_week(busiest_hour, 1)[0]]
+    each = max(most_requests // (len(calendar.mean_rates) - 1), 1)
+    for number in range(len(calendar.mean_rates)):
+        if number == own:
+            continue
+        here = np.flatnonzero((classes == number) & begins)
+        here = here if here.size else np.flatnonzero(classes == number)
+        if not here.size:
+            yield _expected(calendar, number, each, generator)
+            continue
+        totals = np.array([counts[at : at + CHANGE_MINUTES].sum() for at in minutes[here]])
+        median = here[np.argsort(totals, kind="stable")[here.size // 2]]
+        yield _about(counts, int(minutes[median]), each, start, profile.dispersion)
+
+
+def _about(counts: Floats, centre: int, most_requests: int, start: float, dispersion: Dispersion) -> DemandProfile:
+    """As many minutes before a minute as from it on, as many as hold so many requests."""
+    reach = 1
+    while reach < CHANGE_MINUTES and counts[centre - reach - 1 : centre + reach + 1].sum() <= most_requests:
+        reach += 1
+    low = centre - reach
+    return DemandProfile(start + low * SECONDS_PER_MINUTE, counts[low : centre + reach], dispersion)
+
+
+def _expected(
+    calendar: Calendar, number: int, most_requests: int, generator: np.random.Generator
+) -> DemandProfile:  # fmt: skip
+    """An hour change of a class that was not observed, with random arrivals at the expected rates."""
+    schedule = np.array(calendar.schedule)
+    here = np.flatnonzero(schedule == number)
+    begins = here[schedule[here - 1] != number]
+    hour = int(begins[0] if begins.size else here[0])
+    rates = np.array([calendar.mean_rates[schedule[hour - 1]], calendar.mean_rates[number]])
+    counts = generator.poisson(np.repeat(rates * SECONDS_PER_MINUTE, CHANGE_MINUTES)).astype(np.float64)
+    start = MONDAY_SECONDS + hour * SECONDS_PER_HOUR - CHANGE_MINUTES * SECONDS_PER_MINUTE
+    return _about(counts, CHANGE_MINUTES, most_requests, start, Dispersion())
+
+
+def _after(busiest: DemandProfile, others: Sequence[DemandProfile]) -> list[DemandProfile]:
+    """Stretches at their hours of the week, in the first week after the busiest stretch, in order."""
+    end, week = _end_of(busiest), HOURS_PER_WEEK * SECONDS_PER_HOUR
+    moved = [
+        replace(one, start_seconds=one.start_seconds + math.ceil((end - one.start_seconds) / week) * week)
+        for one in others
+    ]
+    return sorted(moved, key=lambda one: one.start_seconds)
 
 
 def _anywhere_in_its_bin(means: Floats, generator: np.random.Generator) -> Floats:

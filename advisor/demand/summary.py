@@ -117,7 +117,7 @@ def _profile(document: dict[str, Any], cells: Floats) -> DemandProfile:
     """Demand by the minute; without a start, the first minute opens a Monday."""
     counts = np.array(document["requests_per_minute"], dtype=np.float64)
     known = counts[~np.isnan(counts)]
-    if not (len(known) and (known >= 0).all() and known.sum() == document["requests"]):
+    if not (len(known) and np.isfinite(known).all() and (known >= 0).all() and known.sum() == document["requests"]):
         raise ValueError("requests_per_minute does not add up to requests")
     start = document.get("start")
     return DemandProfile(

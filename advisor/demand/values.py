@@ -109,6 +109,10 @@ class Demand:
     profile: DemandProfile | None = None
     """None for declared demand."""
 
+    def with_notes(self, *notes: str) -> "Demand":
+        """The same demand, and more to know of it."""
+        return replace(self, notes=(*self.notes, *notes))
+
     def with_prefix_cache(self, hit_ratio: float) -> "Demand":
         """The same requests, with that share of their prompts' tokens in a prefix cache."""
         return replace(self, tokens=self.tokens.with_hits(hit_ratio))
@@ -121,9 +125,11 @@ class Backtest:
     method: str
     wape: float
     """Sum of the absolute errors of the hours' mean rates ÷ sum of those rates."""
-    p90_coverage_ratio: float | None
-    """Share of hours whose mean rate stayed within the upper edge; None: too little history to say."""
-    hours_short_ratio: float | None
+    pinball: float
+    """Mean pinball loss of the hours' 10th percentile, mean and 90th percentile ÷ mean rate: it chooses the method."""
+    p90_coverage_ratio: float
+    """Share of hours whose mean rate stayed within the upper edge."""
+    hours_short_ratio: float
     """Share of hours whose busiest minute was above the forecast peak."""
     chosen: bool
 
@@ -134,11 +140,13 @@ class Forecast:
 
     mean: Floats
     low: Floats
-    """10th percentile of the hour's mean rate over the horizon."""
+    """10th percentile of the hour's mean rate over the horizon; at most the mean."""
     high: Floats
-    """90th percentile of the same."""
+    """90th percentile of the same; at least the mean."""
+    low_peak: Floats
+    """10th percentile of the hour's busiest minute: what is in use in nine of ten such hours."""
     peak: Floats
-    """Busiest minute to expect of the hour at its upper edge."""
+    """90th percentile of the hour's busiest minute: nine of ten such hours stay within it in every minute."""
     interval_level: float
     horizon_days: float
     method: str

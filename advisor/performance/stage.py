@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject_candidate
+from advisor.candidates import Candidate, Rejection, Shortfall, judge_hardware, reject_candidate
 from advisor.catalog import Catalog
 from advisor.demand.busy_interval import BusySecond
 from advisor.demand.declared import declared_demand
@@ -172,7 +172,7 @@ def rates_by_target(
 
 
 def latencies_at_load(
-    candidates: Sequence[Candidate], replicas: Sequence[int], requirements: Requirements, model: PerformanceModel
+    candidates: Sequence[Candidate], replicas: Sequence[float], requirements: Requirements, model: PerformanceModel
 ) -> list[LoadLatency]:  # fmt: skip
     """Latency of each candidate in the busiest minute, when that many replicas share it evenly."""
     if not candidates:
@@ -210,9 +210,14 @@ def _evidence(groups: "_Groups", tokens: TokenHistogram, running: Floats) -> Cod
 
 
 def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
-    """Requests of that mean length that a replica runs at a time: the engine's limit, or what the cache holds."""
-    held = candidate.memory.kv_cache_tokens / resident_tokens
-    return max(min(default_max_sequences(candidate.accelerator, candidate.engine), int(held)), 1)
+    """Requests of that mean length that a replica runs at a time: the engine's limit, or what the cache holds.
+
+    Without paging the cache holds as many as have room for the longest length, however short they are.
+    """
+    held = int(candidate.memory.kv_cache_tokens / resident_tokens)
+    if candidate.max_sequences is not None:
+        held = min(held, candidate.max_sequences)
+    return max(min(default_max_sequences(candidate.accelerator, candidate.engine), held), 1)
 
 
 def requests_per_busy_second(
@@ -250,7 +255,7 @@ def busy_second(
     demand = declared_demand(1.0, 1.0, *lengths).with_prefix_cache(workload.prefix_cache_hit_ratio)
     requirements = require(workload, model, demand, catalog)
     instance_type = catalog.instance_type(current.provider, current.instance_type)
-    found = judge(instance_type, requirements, catalog)
+    found = judge_hardware(instance_type, requirements, catalog)
     able = [one for one in found if isinstance(one, Candidate) and not one.partition]
     if not able:
         raise InputError(
@@ -296,7 +301,15 @@ def deployment_of(candidate: Candidate, model: Model) -> Deployment:
         tensor_parallel=candidate.tensor_parallel,
         pipeline_parallel=candidate.pipeline_parallel,
         interconnect=_interconnect(candidate),
+        max_sequences=_max_sequences(candidate),
     )
+
+
+def _max_sequences(candidate: Candidate) -> int | None:
+    """The engine's own limit, lowered to what an engine without paging has room for; None: the engine's own."""
+    if candidate.max_sequences is None:
+        return None
+    return max(min(default_max_sequences(candidate.accelerator, candidate.engine), candidate.max_sequences), 1)
 
 
 def _interconnect(candidate: Candidate) -> str:

@@ -1,25 +1,22 @@
-"""Sized and priced candidates → the plan."""
+"""What was planned → the plan as it is written."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from advisor import __version__
 from advisor.candidates import Rejection
 from advisor.catalog import Catalog
-from advisor.catalog.values import Purchase
-from advisor.cost import hourly_to_monthly
 from advisor.demand.values import Demand, TokenQuantiles
-from advisor.errors import InputError
 from advisor.models import catalogued_name
-from advisor.performance.stage import LoadLatency
 from advisor.plan.document import digest, plain
-from advisor.plan.fleet.choose import Choice
+from advisor.plan.explain.narrowing import measure_first
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.narrowing import measure_first
+from advisor.plan.fleet.standing import by_stand
+from advisor.plan.planning import Planned
 from advisor.plan.question import question_document
-from advisor.plan.sizing import Sized
 from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis, too_long_for
-from advisor.plan.values import CurrentCost, Option, Plan, PlanProvenance, Predicted, Savings
+from advisor.plan.values import CurrentCost, Plan, PlanProvenance, Savings
 from advisor.requirements import Requirements
 
 NEAREST_MISSES = 3
@@ -30,8 +27,7 @@ _LAST_JUDGED_FIRST = ("budget", "max_replicas", "slo_e2e", "slo_tpot", "slo_ttft
 
 def build_plan(
     requirements: Requirements,
-    ranked: Sequence[tuple[Sized, LoadLatency]],
-    choice: Choice,
+    planned: Planned,
     rejections: Sequence[Rejection],
     catalog: Catalog,
     calibration_version: str,
@@ -40,30 +36,22 @@ def build_plan(
 
     Args:
         requirements: what was asked.
-        ranked: the options, cheapest first, with their latency at the planned load.
-        choice: the fleet, or why there is none.
+        planned: the fleet, or why there is none, with all that it is compared with.
         rejections: everything that cannot be an option.
         catalog: where the prices are from.
         calibration_version: of what the predictions rest on.
-
-    Raises:
-        InputError: the price of the current deployment is not known.
     """
-    options = tuple(
-        _option(rank, sized, latency, requirements) for rank, (sized, latency) in enumerate(ranked, start=1)
-    )
-    recommended = options[0] if options and choice.fleet is not None else None
-    current = _current(requirements, catalog)
+    choice, options = planned.choice, planned.options
     question = question_document(requirements)
     return Plan(
         workload=workload_document(requirements),
         demand=demand_document(requirements.demand),
-        recommended=recommended,
+        recommended=planned.recommended,
         options=options,
         rejected=tuple(rejections),
         nearest_misses=() if choice.fleet or (options and choice.conflict) else nearest_misses(rejections),
-        current=current,
-        savings=_savings(current, choice.fleet),
+        current=planned.current,
+        savings=_savings(planned.current, choice.fleet),
         provenance=PlanProvenance(
             advisor_version=__version__,
             catalog_hash=catalog.content_hash,
@@ -72,7 +60,8 @@ def build_plan(
             input_digest=digest(question),
         ),
         notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes, *_not_compared(requirements, catalog)))),
-        measure_first=measure_first(options),
+        measure_first=measure_first(planned.recommended, options),
+        ladder=planned.ladder,
         fleet=choice.fleet,
         conflict=choice.conflict,
         token_apis=_token_apis(requirements, choice.fleet, catalog),
@@ -137,7 +126,7 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "regions": list(workload.regions),
         "purchase": [purchase.value for purchase in workload.purchase],
         "context_tokens": requirements.context_tokens,
-        "limits": plain(workload.limits, "limits"),
+        "limits": plain(replace(workload.limits, survive=workload.limits.survival), "limits"),
         "users": plain(dict(workload.users), "users"),
         "residency": list(workload.residency),
         "routing": workload.routing.value,
@@ -145,10 +134,15 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "scaling": plain(workload.scaling, "scaling"),
         "commitments": plain(workload.commitments, "commitments"),
         "as_of": plain(workload.as_of, "as_of"),
-        "running": dict(workload.running),
+        "running": by_stand(dict(workload.running)),
         "growth_per_year": workload.growth_per_year,
         "horizon_days": workload.horizon_days,
         "prefix_cache_hit_ratio": workload.prefix_cache_hit_ratio,
+        "accelerators": list(workload.accelerators),
+        "instance_types": list(workload.instance_types),
+        "engines": list(workload.engines),
+        "exclude": plain(workload.exclude, "exclude"),
+        "listed_only": workload.listed_only,
     }
 
 
@@ -177,77 +171,9 @@ def _quantiles(tokens: TokenQuantiles) -> dict[str, float]:
     return {"mean": tokens.mean, "p50": tokens.p50, "p95": tokens.p95, "p99": tokens.p99, "max": tokens.max}
 
 
-def _option(rank: int, sized: Sized, latency: LoadLatency, requirements: Requirements) -> Option:
-    candidate = sized.served.candidate
-    return Option(
-        rank=rank,
-        provider=sized.offer.provider,
-        region=sized.offer.region,
-        instance_type=sized.offer.instance_type,
-        accelerator=candidate.instance_type.accelerator,
-        accelerator_count=candidate.instance_type.accelerator_count or 0.0,
-        replicas_per_instance=candidate.replicas_per_instance,
-        tensor_parallel=candidate.tensor_parallel,
-        pipeline_parallel=candidate.pipeline_parallel,
-        precision=candidate.precision,
-        kv_precision="auto",
-        engine=candidate.engine,
-        engine_version=candidate.engine_version,
-        purchase=sized.purchase.value,
-        instances=sized.instances,
-        replicas=sized.replicas,
-        context_tokens=requirements.context_tokens,
-        max_concurrency=sized.served.max_concurrency,
-        memory_utilization=requirements.workload.limits.memory_utilization,
-        weights_gib=candidate.memory.weights_gib,
-        predicted=Predicted(
-            ttft_p95_ms=latency.ttft_p95_ms,
-            tpot_p95_ms=latency.tpot_p95_ms,
-            e2e_p95_ms=latency.e2e_p95_ms,
-            requests_per_second_per_replica=sized.served.requests_per_second_per_replica,
-        ),
-        evidence=sized.served.evidence.value,
-        cost=sized.cost,
-        partition=candidate.partition,
-        checkpoint_gib=candidate.memory.checkpoint_gib,
-    )
-
-
-def _current(requirements: Requirements, catalog: Catalog) -> CurrentCost | None:
-    """What runs today, at catalog prices."""
-    current = requirements.workload.current
-    if current is None:
-        return None
-    offer = next(
-        (
-            offer
-            for offer in catalog.offers_in((current.provider,), (current.region,))
-            if offer.instance_type == current.instance_type
-        ),
-        None,
-    )
-    price = catalog.price(offer, Purchase(current.purchase)) if offer else None
-    if price is None:
-        kind = current.purchase.value.replace("_", " ")
-        raise InputError(
-            f"the catalog has no {kind} price for {current.instance_type} in {current.region}",
-            where=requirements.workload.where("current"),
-            hint="correct the region or the purchase option, or take `current` out",
-        )
-    return CurrentCost(
-        provider=current.provider,
-        region=current.region,
-        instance_type=current.instance_type,
-        purchase=current.purchase.value,
-        instances=current.count,
-        usd_per_hour=price.usd_per_hour * current.count,
-        total_usd_per_month=hourly_to_monthly(price.usd_per_hour, current.count),
-    )
-
-
 def _savings(current: CurrentCost | None, fleet: Fleet | None) -> Savings | None:
-    """Compute against compute: what runs today is known by its instances alone."""
+    """Total against total."""
     if current is None or fleet is None:
         return None
-    saved = current.total_usd_per_month - fleet.cost.compute_usd_per_month
+    saved = current.total_usd_per_month - fleet.cost.total_usd_per_month
     return Savings(usd_per_month=saved, ratio=saved / current.total_usd_per_month)

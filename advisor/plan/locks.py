@@ -5,7 +5,7 @@ A plan can be made again from it years later, and :mod:`advisor.report.drift` co
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from advisor.catalog.catalog import Catalog
 from advisor.catalog.loading import load_catalog
 from advisor.catalog.planning import Commitment, CommitmentPrice
 from advisor.catalog.values import Managed, Offer, Price, Provenance, Quality
+from advisor.catalog.zones import ZoneSupply
 from advisor.errors import InputError
 from advisor.plan.document import digest
 
@@ -58,6 +59,8 @@ class Lock:
     """Each offer with what it costs under each commitment that could be bought."""
     chosen: frozenset[Place] = frozenset()
     """What the plan pays for; the others were compared with it."""
+    zones: Mapping[Place, ZoneSupply] = field(default_factory=dict)
+    """Availability zones of each offer; empty in locks of versions that did not choose zones."""
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -95,7 +98,8 @@ def lock_of(catalog: Catalog, plan: PlanRows) -> Lock:
     used = plan.compared | plan.chosen
     rows = sorted((one for one in catalog.offers if place_of(one) in used), key=lambda one: place_of(one)[::-1])
     priced = {one: catalog.current_commitments(one) for one in rows}
-    return Lock(plan.catalog_hash, catalog.as_of, plan.plan_digest, priced, plan.chosen)
+    zones = {place_of(one): catalog.zones(*place_of(one)) for one in rows}
+    return Lock(plan.catalog_hash, catalog.as_of, plan.plan_digest, priced, plan.chosen, zones)
 
 
 def lock_text(lock: Lock) -> str:
@@ -132,6 +136,7 @@ def read_lock(path: Path) -> Lock:
             document["plan_digest"],
             dict(map(_offer, document["offers"])),
             frozenset(_place(one) for one in document["offers"] if one["chosen"]),
+            {_place(one): _zones(one["zones"]) for one in document["offers"] if "zones" in one},
         )
     except OSError as error:
         raise InputError(f"cannot read the lock: {error.strerror}", where=str(path), hint=_HINT) from error
@@ -144,7 +149,7 @@ def read_lock(path: Path) -> Lock:
 
 def locked_catalog(lock: Lock) -> Catalog:
     """The catalog with nothing for sale but the rows of the lock, at their prices."""
-    return load_catalog().as_locked(lock.commitments, lock.catalog_hash, lock.catalog_as_of)
+    return load_catalog().as_locked(lock.commitments, lock.zones, lock.catalog_hash, lock.catalog_as_of)
 
 
 def _document(lock: Lock) -> dict[str, Any]:
@@ -166,6 +171,7 @@ def _document(lock: Lock) -> dict[str, Any]:
                 "managed": one.managed and {"service": one.managed.service, "price": _price_cells(one.managed.price)},
                 "commitments": [_commitment_cells(price) for price in prices],
             }
+            | ({"zones": asdict(lock.zones[place_of(one)])} if place_of(one) in lock.zones else {})
             for one, prices in lock.commitments.items()
         ],
     }
@@ -217,6 +223,13 @@ def _commitment(cells: Mapping[str, Any], provider: str) -> CommitmentPrice:
         cells["payment"], float(cells["discount_ratio"]), origin,
     )  # fmt: skip
     return CommitmentPrice(commitment, float(cells["usd_per_hour"]), origin)
+
+
+def _zones(cells: Mapping[str, Any]) -> ZoneSupply:
+    names, count = tuple(map(str, cells["names"])), int(cells["count"])
+    if count < 1 or (names and len(names) != count):
+        raise ValueError(count)
+    return ZoneSupply(names, count, bool(cells["verified"]), cells["source"], cells["as_of"])
 
 
 def _price(cells: Mapping[str, Any] | None) -> Price | None:

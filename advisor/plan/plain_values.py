@@ -97,7 +97,7 @@ def _generic(origin: Any, arguments: tuple[Any, ...], entry: Any) -> Any:  # noq
 
 
 def _of_union(members: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value
-    """The member that a document's keys are the fields of; what is no document is its own value."""
+    """The member with the fewest fields beside a document's keys; what is no document is its own value."""
     if entry is None:
         return None
     known = [member for member in members if member is not types.NoneType]
@@ -105,7 +105,8 @@ def _of_union(members: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - an
         return from_plain(known[0], entry)
     if isinstance(entry, dict):
         kinds = [member for member in known if dataclasses.is_dataclass(member)]
-        return from_plain(next(kind for kind in kinds if _names(kind) == set(entry)), entry)
+        fitting = [kind for kind in kinds if set(entry) <= _names(kind)]
+        return from_plain(min(fitting, key=lambda kind: len(_names(kind))), entry)
     return entry
 
 

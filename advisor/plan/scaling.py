@@ -30,7 +30,7 @@ def scaling_of(setting: Setting, posed: Posed, solution: FleetSolution, forecast
     static = static_usd_per_month(posed.problem, solution)
     found = _reactive(setting, posed, solution, forecast)
     reactive, warm_pool = (None, None) if isinstance(found, str) else found
-    recommended, reason = recommend(static, solution.objective_usd_per_month, reactive)
+    recommended, reason = recommend(solution, static, reactive)
     return ScalingPlan(
         recommended=recommended,
         reason=reason,
@@ -63,20 +63,19 @@ def static_usd_per_month(problem: Problem, solution: FleetSolution) -> float:
     return objective_usd_per_month(problem, fixed, shares)
 
 
-def recommend(static_usd: float, scheduled_usd: float, reactive: ReactivePolicy | None) -> tuple[Policy, str]:
-    """The cheapest policy, to the dollar, and why."""
-    costs = {Policy.STATIC: static_usd, Policy.SCHEDULED: scheduled_usd}
-    if reactive is not None:
-        costs[Policy.REACTIVE] = reactive.usd_per_month
-    best = min(costs, key=lambda policy: round(costs[policy]))
-    others = " and ".join(f"{usd:,.0f} {policy}" for policy, usd in costs.items() if policy is not best)
-    compared = f"USD {costs[best]:,.0f} a month against {others}"
-    if best is Policy.REACTIVE and reactive is not None:
-        headroom = f"{reactive.headroom_requests_per_second:.2g} requests/s of headroom"
-        return best, f"{compared}, with {headroom}, by the minutes that were observed; no replay has confirmed it"
-    if best is Policy.STATIC:
-        return best, f"{compared}: the hours are alike, or too few instances run for them to differ"
-    return best, f"{compared}: hours that are known ahead need no headroom"
+def recommend(
+    solution: FleetSolution, static_usd: float, reactive: ReactivePolicy | None
+) -> tuple[Policy, str]:  # fmt: skip
+    """The policy that is planned, replayed and priced: the clock where numbers differ by hour, else none; and why."""
+    planned = solution.objective_usd_per_month
+    follows = any(len(set(allocation.instances)) > 1 for allocation in solution.allocations)
+    others = [] if reactive is None else [f"{reactive.usd_per_month:,.0f} reactive, which no replay has confirmed"]
+    if not follows:
+        beside = f" (against {others[0]})" if others else ""
+        same = "the hours are alike, or too few instances run for them to differ"
+        return Policy.STATIC, f"USD {planned:,.0f} a month{beside}: {same}"
+    against = " and ".join([f"{static_usd:,.0f} static", *others])
+    return Policy.SCHEDULED, f"USD {planned:,.0f} a month against {against}: hours known ahead need no headroom"
 
 
 def _reactive(

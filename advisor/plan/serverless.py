@@ -1,7 +1,7 @@
 """Services that scale to zero and are paid for by the second: how long they run, and who meets a cold start."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,14 +53,17 @@ class Duty:
 
 
 def serverless_offers(
-    catalog: Catalog, providers: Collection[str], regions: Collection[str] = ()
+    catalog: Catalog,
+    providers: Collection[str],
+    regions: Collection[str] = (),
+    allowed: Callable[[InstanceType], bool] = lambda _: True,
 ) -> Iterator[ServerlessOffer | Rejection]:
-    """Services of these providers, in each of their regions that is asked for (all without)."""
+    """Services of these providers with an allowed machine, in each of their regions that is asked for (all without)."""
     for service in catalog.serverless:
         wanted = [region for region in service.regions or ("",) if not regions or region in regions]
-        if service.provider not in providers or not wanted:
-            continue
         machine = _as_instance_type(service)
+        if service.provider not in providers or not wanted or not allowed(machine):
+            continue
         if service.usd_per_hour is None:
             reason = f"{service.service} has it, and its price is not known"
             shortfall = Shortfall("price_unknown", "USD/h", "a known price", None, reason)

@@ -156,7 +156,7 @@ class MeasureFirst:
     """The cheapest measurement that could overturn the recommendation, when a rival is too close to call."""
 
     rank: int
-    """Option to measure: one instance of it under load."""
+    """Option to measure, one instance of it under load; 0: the main type of a recommended mix."""
     rival_rank: int
     """Option that may turn out cheaper than the recommended one."""
     usd: float

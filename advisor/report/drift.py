@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.changes import Change, Kind, changes
 from advisor.catalog.planning import CommitmentPrice
+from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Offer, Purchase
 from advisor.plan.locks import Lock
-from advisor.report.price_age import age_words, first_day
+from advisor.report.price_age import age_words
 from advisor.report.text_table import render_table
 
 _MATTERS = (Kind.GONE, Kind.UNPRICED, Kind.MOVED)

@@ -1,25 +1,20 @@
 """An explanation in words: sections of sentences and tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from advisor.plan.outcome import Binding, Outcome, RunnerUp
-from advisor.plan.pareto import Front
+from advisor.plan.explain.outcome import Outcome
+from advisor.plan.explain.pareto import Front
+from advisor.plan.explain.whatif import WhatIf
+from advisor.plan.explain.why import Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.plan.values import Option
-from advisor.plan.whatif import WhatIf
-from advisor.plan.why import Contender, LoadRange, PriceChange, TargetChange, Why
-from advisor.report.fleet_words import confirmation_words, constraint_words, fleet_lines, fleet_tables, fleet_words
+from advisor.report.fleet_tables import detail_sections, group_section
+from advisor.report.fleet_words import confirmation_words, constraint_words, fleet_lines, fleet_words
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.scaling_words import scaling_lines
 from advisor.report.sections import Section
 from advisor.report.words import SOLD_UNPRICED, hardware_words, milliseconds, purchase_words, usd
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95"}
-_COUNT_SET_BY = {
-    "demand": "the busiest minute needs {0} {1}",
-    "min_replicas": "the busiest minute needs {0} {1}, limits.min_replicas asks for more",
-    "zones": "the busiest minute needs {0} {1}, limits.zones asks for more instances",
-    "replicas_per_instance": "the busiest minute needs {0} {1}, and instances come whole",
-}
 _FRONT_HEADERS = (
     "at least",
     "USD/month",
@@ -34,19 +29,15 @@ _FRONT_HEADERS = (
 
 
 def outcome_sections(outcome: Outcome) -> list[Section]:
-    """Why the fleet is as it is, what binds, and how single types compare."""
-    fleet, winner, binding = outcome.fleet, outcome.winner, outcome.binding
+    """Why the fleet is as it is, what binds it, and which option comes next."""
+    fleet = outcome.fleet
     if fleet is None:
         return [Section(_nothing_words(outcome), (*_relaxations(outcome), *outcome.nearest_misses))]
-    title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month is the cheapest fleet"
-    sections = [Section(title, tuple(fleet_lines(fleet, outcome.within_ratio))), *fleet_tables(fleet)]
-    sections.append(Section("How it scales", tuple(scaling_lines(fleet))))
-    if winner is None or binding is None:
-        return sections
-    lines = [_count_words(winner, binding), *_margin_words(binding), _headroom_words(binding)]
-    if outcome.runner_up is not None:
-        lines.append(_runner_up_words(winner, outcome.runner_up))
-    return [*sections, Section(f"Of single types, {_option_words(winner)} wins", tuple(lines))]
+    word = "cheapest" if fleet.cheapest is None else "recommended"
+    title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month is the {word} fleet"
+    lines = [*fleet_lines(fleet, outcome.within_ratio), *_next_words(outcome)]
+    scaling = Section("how it scales", tuple(scaling_lines(fleet)))
+    return [Section(title, tuple(lines)), group_section(fleet), *detail_sections(fleet), scaling]
 
 
 def _nothing_words(outcome: Outcome) -> str:
@@ -66,31 +57,15 @@ def _option_words(option: Option) -> str:
     )
 
 
-def _count_words(winner: Option, binding: Binding) -> str:
-    noun = "replica" if binding.replicas_for_demand == 1 else "replicas"
-    why = _COUNT_SET_BY[binding.count_set_by].format(binding.replicas_for_demand, noun)
-    rate = winner.predicted.requests_per_second_per_replica.value
-    return f"{winner.instances} instances with {winner.replicas} replicas: at {rate:.3g} requests/s each {why}"
-
-
-def _margin_words(binding: Binding) -> list[str]:
-    return [
-        f"{_NAMES[one.target]} is {milliseconds(one.predicted_ms)} of {milliseconds(one.target_ms)} at the busiest "
-        f"minute ({one.used_ratio:.0%} of the target)"
-        for one in binding.margins
-    ]
-
-
-def _headroom_words(binding: Binding) -> str:
-    return f"it carries {binding.headroom_factor:.2f} times the busiest minute before a target is missed"
-
-
-def _runner_up_words(winner: Option, runner_up: RunnerUp) -> str:
-    return (
-        f"the next instance type is {_option_words(runner_up.option)} (#{runner_up.option.rank}), "
-        f"{usd(runner_up.usd_per_month_more)} more; {winner.instance_type} stays ahead of it up to "
-        f"${runner_up.instance_usd_per_hour_to_draw:,.4g} per hour (today ${winner.cost.instance_usd_per_hour:,.4g})"
-    )
+def _next_words(outcome: Outcome) -> Iterator[str]:
+    """The cheapest option on an instance type that the fleet does not use."""
+    following = outcome.runner_up
+    if following is None:
+        return
+    more, ratio = following.usd_per_month_more, following.price_ratio_to_draw
+    difference = f"{usd(abs(more))} {'more' if more >= 0 else 'less'} than the fleet"
+    draw = "" if ratio is None or ratio <= 0 else f"; equal at {ratio:.3g} × the prices of the fleet"
+    yield f"next instance type: {_option_words(following.option)} (#{following.option.rank}), {difference}{draw}"
 
 
 def what_if_section(found: WhatIf) -> Section:
@@ -145,18 +120,19 @@ def why_section(found: Why) -> Section:
 def _verdict(found: Why) -> str:
     if found.wins:
         return "wins"
-    if found.contender is None:
-        return "cannot serve this as it is asked"
-    if found.contender.total_usd_per_month is None:
+    if found.contender is None and any(obstacle.code == "price_unknown" for obstacle in found.obstacles):
         return f"cannot be compared: {SOLD_UNPRICED}"
-    return "cannot serve this as it is asked" if found.obstacles else "does not win: it costs more"
+    if found.contender is None or found.obstacles:
+        return "cannot serve this as it is asked"
+    return "does not win: it costs more"
 
 
 def _contender_words(one: Contender) -> str:
-    cost = SOLD_UNPRICED if one.total_usd_per_month is None else f"{usd(one.total_usd_per_month)} a month"
+    others = " and others" if one.groups > 1 else ""
+    cost = f"{usd(one.total_usd_per_month)} a month"
     return (
         f"{one.instances} × {one.instance_type} ({one.provider} {one.region}, {purchase_words(one.purchase)}, "
-        f"{one.precision}, TP {one.tensor_parallel}): {cost}"
+        f"{one.precision}, TP {one.tensor_parallel}){others}: {cost}"
     )
 
 
@@ -201,7 +177,7 @@ def front_section(front: Front) -> Section:
         return Section(f"Cost against {name} ({stated})", ("nothing can hold the model",))
     fastest = front.fastest
     floor = f"no candidate is faster than {milliseconds(fastest.latency_ms)} with no other load"
-    who = f"{fastest.instance_type} in {fastest.region}, {fastest.precision}, TP {fastest.tensor_parallel}"
+    who = f"{fastest.instance_type} on {fastest.provider}, {fastest.precision}, TP {fastest.tensor_parallel}"
     between = "a target between two rows takes the faster one of them; the other targets stay as they are"
     rows = tuple(
         (

@@ -1,36 +1,23 @@
-"""The fleet of a plan in tables and sentences; each phrase is made in one place for every format."""
+"""The fleet of a plan in sentences; each phrase is made in one place for every format."""
 
-import math
 from collections.abc import Iterator
-from string import ascii_uppercase
 
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.fleet.standing import running_of
+from advisor.plan.fleet.standing import by_stand, running_of
 from advisor.plan.fleet.values import Paid
 from advisor.plan.values import Plan
+from advisor.report.fleet_tables import letters
 from advisor.report.limits_words import use_words
-from advisor.report.sections import Section
-from advisor.report.words import hardware_words, milliseconds, purchase_words, usd
+from advisor.report.words import count_words, hardware_words, milliseconds, paid_words, ratio_words, usd
 from advisor.units import HOURS_PER_DAY
 
-_GROUP_HEADERS = (
-    "", "provider", "region", "instance type", "accelerator", "purchase", "precision", "TP", "replicas each",
-    "instances", "requests", "USD/hour each", "USD/month",
-)  # fmt: skip
-_HOUR_HEADERS = ("hours a week", "requests/s on average", "busiest minute planned")
 _FORECASTS = {
     FLAT: "the observed level at all hours, since less than a day was seen",
     DECLARED: "none, the declared demand at all hours",
 }
 _SAME = 0.005
-
-
-def letters(fleet: Fleet) -> list[str]:
-    """What each group is called in tables and sentences: A, B, … and after Z: AA, BB and so on."""
-    turns = len(ascii_uppercase)
-    return [ascii_uppercase[at % turns] * (at // turns + 1) for at in range(len(fleet.groups))]
 
 
 def fleet_words(fleet: Fleet) -> str:
@@ -42,68 +29,8 @@ def fleet_words(fleet: Fleet) -> str:
 
 def _group_words(group: FleetGroup, *, with_place: bool) -> str:
     place = f"{group.provider} {group.region}, " if with_place else ""
-    told = f"{hardware_words(group)}, {place}{_purchase(group)}, {group.precision}"
-    return f"{_count(group)} × {group.instance_type} ({told})"
-
-
-def _count(group: FleetGroup) -> str:
-    low, high = min(group.instances), max(group.instances)
-    return f"{high}" if low == high else f"{low}…{high}"
-
-
-def _purchase(group: FleetGroup) -> str:
-    if group.purchase == Paid.MANAGED:
-        return group.commitment
-    if group.purchase != Paid.COMMITMENT:
-        return purchase_words(group.purchase)
-    _, term, _ = group.commitment.rsplit(", ", 2)
-    return f"commitment of {term}"
-
-
-def fleet_tables(fleet: Fleet) -> list[Section]:
-    """The groups, their instances by hours, and the prompts they take; the latter two where there is a choice."""
-    tables = [
-        Section("the fleet", headers=_GROUP_HEADERS, rows=tuple(_group_rows(fleet))),
-        Section(
-            "its instances by hours of the week (which hours: --format json)",
-            headers=(*_HOUR_HEADERS, *letters(fleet)),
-            rows=tuple(_hour_rows(fleet)),
-        ),
-        Section(
-            "where prompts go in the busiest hours",
-            headers=("prompts up to", *letters(fleet)),
-            rows=tuple(_bucket_rows(fleet)),
-        ),
-    ]
-    return [table for table in tables if table.rows]
-
-
-def _group_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
-    for letter, group in zip(letters(fleet), fleet.groups, strict=True):
-        yield (
-            letter, group.provider, group.region, group.instance_type, hardware_words(group), _purchase(group),
-            group.precision, str(group.tensor_parallel), str(group.replicas_per_instance), _count(group),
-            f"{_request_share(fleet, group):.0%}", f"{group.instance_usd_per_hour:,.4f}",
-            f"{group.compute_usd_per_month:,.2f}",
-        )  # fmt: skip
-
-
-def _request_share(fleet: Fleet, group: FleetGroup) -> float:
-    """Share of the week's requests."""
-    weights = [hour.mean_requests_per_second * hour.hours_per_week for hour in fleet.hour_classes]
-    served = [share * weight for share, weight in zip(group.request_shares, weights, strict=True)]
-    return sum(served) / sum(weights) if sum(weights) else 0.0
-
-
-def _hour_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
-    for at, hour in enumerate(fleet.hour_classes if len(fleet.hour_classes) > 1 else ()):
-        rates = (f"{hour.mean_requests_per_second:.3g}", f"{hour.planned_requests_per_second:.3g}")
-        yield (str(hour.hours_per_week), *rates, *(str(group.instances[at]) for group in fleet.groups))
-
-
-def _bucket_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
-    for at, longest in enumerate(fleet.bucket_max_input_tokens):
-        yield (f"{longest:,.0f} tokens", *(f"{group.bucket_shares[at]:.0%}" for group in fleet.groups))
+    told = f"{hardware_words(group)}, {place}{paid_words(group)}, {group.precision}"
+    return f"{count_words(group.instances)} × {group.instance_type} ({told})"
 
 
 def forecast_words(fleet: Fleet) -> str:
@@ -130,6 +57,8 @@ def fleet_lines(fleet: Fleet, within_ratio: float) -> list[str]:
         _search_words(fleet),
         *_static_words(fleet),
         confirmation_words(fleet, within_ratio),
+        *(f"replay: {words}" for words in holds_words(fleet)),
+        *_capacity_words(fleet),
     ]
     return [*lines, *constraint_words(fleet), *_commitment_words(fleet), *_spot_words(fleet)]
 
@@ -154,13 +83,13 @@ def cost_words(fleet: Fleet) -> str:
 
 
 def standing_lines(fleet: Fleet) -> Iterator[str]:
-    """What is paid in each region beside the total."""
+    """Standing charges of each region, which are not in the total."""
     if not fleet.standing:
         return
     told = [f"{one.title} {_known_usd(one.usd_per_month)}" for one in fleet.standing]
     unknown = any(one.usd_per_month is None for one in fleet.standing)
     total = f"{'at least ' if unknown else ''}{usd(fleet.cost.standing_usd_per_month or 0.0)} a month"
-    yield f"beside it, whatever the fleet is: {', '.join(told)} = {total}"
+    yield f"not in the total, same for every fleet: {', '.join(told)} = {total}"
 
 
 def _known_usd(amount: float | None) -> str:
@@ -169,11 +98,18 @@ def _known_usd(amount: float | None) -> str:
 
 def proof_words(fleet: Fleet) -> str:
     """How sure it is that nothing is cheaper."""
+    if fleet.cheapest is not None:
+        less = usd(fleet.cheapest.usd_per_month_more)
+        return f"the simplest within limits.simplicity of the cheapest, which costs {less} less"
     if not fleet.proven:
         return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
         return "no cheaper fleet exists (proven)"
-    return "the cheapest found that its replay confirms" if fleet.confirmed.reached else "none that was tried holds"
+    return (
+        "the cheapest found that its replay confirms"
+        if fleet.confirmed.reached
+        else "no fleet that was tried keeps the SLO"
+    )
 
 
 def _search_words(fleet: Fleet) -> str:
@@ -215,14 +151,32 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     )
 
 
-def ratio_words(ratio: float) -> str:
-    """A share that is never rounded up to 100 %: ``99.98%``."""
-    return f"{math.floor(ratio * 10_000 + 1e-9) / 100:g}%"
+def holds_words(fleet: Fleet) -> Iterator[str]:
+    """How far beyond its plan the fleet keeps the SLO."""
+    holds = fleet.holds_up_to
+    if holds is not None:
+        peak, dispersion = holds.peak_ratio, holds.dispersion_ratio
+        yield f"holds up to {peak:.3g} × the busiest minute and {dispersion:.3g} × its burstiness"
+
+
+def _capacity_words(fleet: Fleet) -> Iterator[str]:
+    """Planned rates summed over the busiest hours' instances against the rate that they have to carry."""
+    planned = [group.planned_requests_per_second_per_instance for group in fleet.groups]
+    known = [rate for rate in planned if rate is not None]
+    if len(known) < len(planned):
+        return
+    terms = [
+        f"{letter} {group.instances[-1]} × {rate:.3g}"
+        for letter, group, rate in zip(letters(fleet), fleet.groups, known, strict=True)
+    ]
+    total = sum(group.instances[-1] * rate for group, rate in zip(fleet.groups, known, strict=True))
+    needed = fleet.hour_classes[-1].planned_requests_per_second
+    yield f"capacity in the busiest hours: {' + '.join(terms)} = {total:.3g} requests/s for {needed:.3g} planned"
 
 
 def constraint_words(fleet: Fleet) -> Iterator[str]:
     """Named limits: those that bind, then the others."""
-    for word, binding in (("binding", True), ("kept with room", False)):
+    for word, binding in (("binding limits", True), ("limits with room", False)):
         told = [use_words(use) for use in fleet.constraints if use.binding == binding]
         if told:
             yield f"{word}: {', '.join(told)}"
@@ -248,8 +202,8 @@ def _spot_words(fleet: Fleet) -> Iterator[str]:
     ]
     if days:
         yield (
-            f"spot: an instance is expected to be interrupted ({', '.join(days)}) at short notice (30 s to 2 min), and "
-            "there may be no capacity to start with"
+            f"spot: expected interruption of an instance ({', '.join(days)}) at 30 s to 2 min notice; capacity at the "
+            "start is not guaranteed"
         )
 
 
@@ -278,7 +232,7 @@ def price_words(fleet: Fleet) -> str:
 
 def change_words(previous: Plan, plan: Plan) -> str:
     """What a new fleet changes of the one that runs, by stand, in the busiest hours."""
-    before, after = running_of(previous), running_of(plan)
+    before, after = by_stand(running_of(previous)), by_stand(running_of(plan))
     counts = {stand: (before.get(stand, 0), after.get(stand, 0)) for stand in (*before, *after)}
     told = [_change(stand, *count) for stand, count in counts.items() if count[0] != count[1]]
     if not told:

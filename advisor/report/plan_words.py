@@ -1,27 +1,28 @@
-"""A plan in sentences: what was asked, what to do, what to know before doing it."""
+"""A plan in sentences: what was asked, what the answer rests on, and which decision is close."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from advisor.plan.values import MeasureFirst, Option, Plan
-from advisor.report.fleet_words import (
-    fleet_words,
-    forecast_words,
-    price_words,
-    proof_words,
-    rate_words,
-    ratio_words,
-)
-from advisor.report.limits_words import conflict_words
+from advisor.plan.values import Option, Plan
+from advisor.report.fleet_words import forecast_words, price_words, rate_words
 from advisor.report.price_age import oldest_price
-from advisor.report.words import floor_words, savings_words, slo_words, usd
+from advisor.report.words import slo_words, usd
 
 
-def heading(plan: Plan) -> list[str]:
-    """What was asked: workload, demand, SLO and what the answer rests on."""
+def question_words(plan: Plan) -> str:
+    """What was asked, in a line."""
+    rate = plan.demand["requests_per_second"]
+    return (
+        f"{plan.workload['name']}: {plan.workload['model']}, {rate['mean']:.3g} requests/s on average, "
+        f"{rate['peak']:.3g} in the busiest minute; {slo_words(plan.workload['slo'])}"
+    )
+
+
+def question_lines(plan: Plan) -> list[str]:
+    """Workload, demand, SLO, and the catalog and predictions that the answer rests on."""
     rate = plan.demand["requests_per_second"]
     tokens_in, tokens_out = plan.demand["input_tokens"], plan.demand["output_tokens"]
     return [
-        f"{plan.workload['name']}: {plan.workload['model']}",
+        f"model: {plan.workload['model']}",
         (
             f"demand: {rate['mean']:.3g} requests/s on average, {rate['peak']:.3g} in the busiest minute; "
             f"{tokens_in['mean']:,.0f} tokens in (p95 {tokens_in['p95']:,.0f}), "
@@ -39,53 +40,36 @@ def _oldest(plan: Plan) -> str:
     return "" if oldest is None else f" (oldest price used: {oldest.as_of or 'no date'})"
 
 
-def advice(plan: Plan) -> str:
-    """What to do and why, in a sentence or two."""
-    fleet = plan.fleet
-    if fleet is None:
-        told = conflict_words(plan.conflict) if plan.conflict else ""
-        return f"{told or 'Nothing in the catalog serves this workload within its limits.'}{floor_words(plan.rejected)}"
-    sentence = f"Run {fleet_words(fleet)}: {usd(fleet.cost.total_usd_per_month)} a month; {proof_words(fleet)}"
-    if plan.current is not None and plan.savings is not None:
-        saved = savings_words(plan.current, plan.savings.usd_per_month, plan.savings.ratio)
-        sentence += f"; its compute is {saved}"
-    wanted = plan.workload["slo"]["within_ratio"]
-    if fleet.confirmed is not None and fleet.confirmed.within_slo_ratio < wanted:
-        found = ratio_words(fleet.confirmed.within_slo_ratio)
-        return (
-            f"{sentence}. Do not rely on it: its replay finds {found} of the requests within the SLO, and "
-            f"{ratio_words(wanted)} are asked."
-        )
-    return f"{sentence}."
-
-
-def remarks(plan: Plan) -> list[str]:
-    """What a reader must know before acting on it."""
-    lines = [rate_words(plan.fleet), price_words(plan.fleet)] if plan.fleet else []
-    if plan.fleet is not None and any(group.purchase == "spot" for group in plan.fleet.groups):
-        lines += _steady_words(plan.options)
-    if plan.measure_first is not None:
-        lines.append(_measure_words(plan.options, plan.measure_first))
-    return [*lines, *plan.notes]
-
-
-def _steady_words(options: Sequence[Option]) -> list[str]:
-    """What would do without spot."""
-    steady = next((option for option in options if option.purchase == "on_demand"), None)
-    if steady is None:
+def evidence_lines(plan: Plan) -> list[str]:
+    """Rates and prices of the fleet, and the cheapest option without spot."""
+    if plan.fleet is None:
         return []
-    count = f"{steady.instances} × {steady.instance_type} in {steady.region}"
-    total = usd(steady.cost.total_usd_per_month)
-    return [f"without spot, the cheapest single type on demand is #{steady.rank}, {count} at {total} a month"]
+    on_spot = any(group.purchase == "spot" for group in plan.fleet.groups)
+    return [rate_words(plan.fleet), price_words(plan.fleet), *(_steady_words(plan.options) if on_spot else ())]
 
 
-def _measure_words(options: Sequence[Option], found: MeasureFirst) -> str:
+def _steady_words(options: Sequence[Option]) -> Iterator[str]:
+    """The cheapest option without spot."""
+    steady = next((option for option in options if option.purchase == "on_demand"), None)
+    if steady is not None:
+        count = f"{steady.instances} × {steady.instance_type} in {steady.region}"
+        total = usd(steady.cost.total_usd_per_month)
+        yield f"without spot, the cheapest option is #{steady.rank}, {count} on demand at {total} a month"
+
+
+def close_call_words(plan: Plan) -> Iterator[str]:
     """Which measurement would settle a close decision."""
-    rival, measured = options[found.rival_rank - 1], options[found.rank - 1]
-    return (
-        f"too close to call among single types: #1 may cost up to {usd(found.recommended_usd_per_month_high)} a month "
-        f"and #{rival.rank} ({rival.accelerator}, {rival.precision}) as little as "
-        f"{usd(found.rival_usd_per_month_low)}; the cheapest measurement that narrows it is {found.hours:g} h of load "
-        f"on one {measured.instance_type} ({measured.accelerator}, {measured.precision}, #{measured.rank}; "
-        f"{usd(found.usd)}), then `advisor calibrate`"
+    found = plan.measure_first
+    if found is None or plan.recommended is None:
+        return
+    rival = plan.options[found.rival_rank - 1]
+    measured = plan.options[found.rank - 1] if found.rank else plan.recommended
+    yield (
+        f"Close: the recommendation may cost up to {usd(found.recommended_usd_per_month_high)} a month and "
+        f"#{rival.rank} ({_told(rival)}) as little as {usd(found.rival_usd_per_month_low)}; {found.hours:g} h of load "
+        f"on one {measured.instance_type} ({_told(measured)}; {usd(found.usd)}), then `advisor calibrate`, would tell."
     )
+
+
+def _told(option: Option) -> str:
+    return f"{option.accelerator}, {option.precision}"

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from advisor.catalog.imports import PROVIDERS
+from advisor.catalog.price_trust import first_day
 from advisor.catalog.refresh.providers import BUILT_IN, plugin_names
 from advisor.errors import InputError
 from advisor.plan.values import Plan
@@ -85,22 +86,6 @@ def check_age(used: Iterable[PriceUsed], today: dt.date, most_days: int) -> None
                 where="--max-price-age",
                 hint=f"{refresh_hint(price.provider)}; or raise the limit",
             )
-
-
-def first_day(as_of: str) -> dt.date | None:
-    """The first day that a date of a price may mean: of a month or a year its first one; None where it says none."""
-    parts = as_of.split("-")
-    try:
-        match [int(part) for part in parts]:
-            case [year, month, day]:
-                return dt.date(year, month, day)
-            case [year, month]:
-                return dt.date(year, month, 1)
-            case [year]:
-                return dt.date(year, 1, 1)
-    except ValueError:
-        return None
-    return None
 
 
 def age_words(as_of: str, today: dt.date) -> str:

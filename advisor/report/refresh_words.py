@@ -21,6 +21,7 @@ _KINDS = {
     "quota": ("limit", "limits"),
     "serverless": ("price of containers", "prices of containers"),
     "sold": ("offer", "offers"),
+    "zone": ("zone of an offer", "zones of offers"),
 }
 """What a kind of row is called: one, and several."""
 

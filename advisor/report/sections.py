@@ -3,7 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advisor.report.text_table import escape_markdown, render_markdown_table, render_table
+from advisor.report.fitted_table import Column, fit_table, fold_table, wrap
+from advisor.report.text_table import escape_markdown, render_markdown_table
+
+_BULLET, _HANGING = "  - ", "    "
+_EMPTY = ("", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,19 +16,47 @@ class Section:
 
     title: str
     lines: tuple[str, ...] = ()
-    headers: tuple[str, ...] = ()
+    headers: tuple[Column | str, ...] = ()
+    """Of the columns; those whose cells are all empty or unknown are not shown."""
     rows: tuple[tuple[str, ...], ...] = ()
 
+    @property
+    def table(self) -> tuple[list[Column], list[list[str]]]:
+        """Columns and cells, without the columns that hold nothing."""
+        filled = [at for at in range(len(self.headers)) if any(row[at] not in _EMPTY for row in self.rows)]
+        heads = [Column(head) if isinstance(head, str) else head for head in self.headers]
+        return [heads[at] for at in filled], [[row[at] for at in filled] for row in self.rows]
 
-def sections_text(sections: Sequence[Section]) -> str:
-    """For a terminal."""
-    return "\n\n".join(block for section in sections for block in _text_blocks(section)) + "\n"
+
+def sections_text(sections: Sequence[Section], width: int | None = None, *, whole: bool = False) -> str:
+    """For a terminal.
+
+    Args:
+        sections: what is shown.
+        width: characters of a line; None: no limit.
+        whole: columns that do not fit follow in a further table; otherwise they are left out, and named.
+    """
+    return "\n\n".join(_text(section, width, whole=whole) for section in sections) + "\n"
 
 
-def _text_blocks(section: Section) -> Iterator[str]:
-    yield "\n".join([section.title, *(f"  - {line}" for line in section.lines)])
-    if section.rows:
-        yield render_table(section.headers, section.rows)
+def _text(section: Section, width: int | None, *, whole: bool) -> str:
+    head = "\n".join([*wrap(section.title, width, rest=_HANGING), *bullets(section.lines, width)])
+    if not section.rows:
+        return head
+    columns, rows = section.table
+    if whole:
+        tables = fold_table(columns, rows, width)
+    else:
+        table, left_out = fit_table(columns, rows, width)
+        names = ", ".join(columns[at].header for at in left_out)
+        tables = ["\n".join([table, *wrap(f"(--wide shows {names} too)", width, rest=" ")] if names else [table])]
+    gap = "\n\n" if section.lines else "\n"
+    return gap.join([head, "\n\n".join(tables)])
+
+
+def bullets(lines: Sequence[str], width: int | None) -> list[str]:
+    """Sentences under each other, each with a dash before it."""
+    return [one for line in lines for one in wrap(line, width, _BULLET, _HANGING)]
 
 
 def sections_markdown(sections: Sequence[Section], level: int = 2) -> str:
@@ -37,7 +69,9 @@ def _markdown_blocks(section: Section, level: int) -> Iterator[str]:
     yield f"{'#' * level} {escape_markdown(section.title)}"
     yield markdown_list(section.lines)
     if section.rows:
-        yield render_markdown_table(section.headers, section.rows)
+        columns, rows = section.table
+        cells = [["; ".join(cell.split("\n")) for cell in row] for row in rows]
+        yield render_markdown_table([column.header for column in columns], cells)
 
 
 def markdown_list(lines: Sequence[str]) -> str:

@@ -1,70 +1,100 @@
-"""The plan for a terminal and for Markdown."""
+"""The plan for a terminal and for Markdown: the verdict first, then the ladder, then the rest by section."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from advisor.plan.values import Plan, Rejection
-from advisor.report.fleet_words import fleet_lines, fleet_tables
+from advisor.report.fitted_table import Column, wrap
+from advisor.report.fleet_tables import detail_sections, group_section
+from advisor.report.fleet_words import fleet_lines
+from advisor.report.ladder_words import ladder_section
 from advisor.report.limits_words import relaxation_words
-from advisor.report.plan_words import advice, heading, remarks
+from advisor.report.option_words import option_section
+from advisor.report.plan_words import evidence_lines, question_lines, question_words
 from advisor.report.scaling_words import scaling_lines
-from advisor.report.sections import Section, markdown_list, sections_markdown, sections_text
+from advisor.report.sections import Section, bullets, markdown_list, sections_markdown, sections_text
 from advisor.report.text_table import escape_markdown
 from advisor.report.token_words import token_section
-from advisor.report.words import OPTION_HEADERS, option_cells, rejection_counts
+from advisor.report.verdict import headline, verdict_lines
+from advisor.report.words import rejection_counts, savings_words
 
 SHOWN_OPTIONS = 5
-_MISS_HEADERS = ("instance type", "precision", "why not")
+WIDTH = 80
+"""Characters of a line where the terminal does not say."""
+_SHOWN_NOTES = 3
+_MISS_COLUMNS = (Column("instance type"), Column("precision", importance=1), Column("why not", prose=40))
 
 
-def plan_table(plan: Plan, shown: int = SHOWN_OPTIONS) -> str:
-    """The fleet and the ranked single types as aligned text, then what to do and why.
+def plan_table(plan: Plan, shown: int = SHOWN_OPTIONS, *, width: int | None = WIDTH, verbose: bool = False) -> str:
+    """The plan as text.
 
     Args:
         plan: the plan.
         shown: how many options to list.
+        width: characters of a line; None: no limit.
+        verbose: every section, not only those that a decision needs.
     """
-    blocks = ["\n".join(heading(plan)), sections_text(_sections(plan, shown)).strip("\n")]
-    blocks += [advice(plan), "\n".join(f"  - {remark}" for remark in remarks(plan))]
+    verdict = [*wrap(headline(plan), width, rest="    "), *bullets(list(verdict_lines(plan)), width)]
+    blocks = ["\n".join(verdict), "\n".join(wrap(question_words(plan), width, rest="    "))]
+    blocks.append(sections_text(_sections(plan, shown, verbose=verbose), width, whole=verbose).strip("\n"))
+    if not verbose:
+        blocks.append("\n".join(wrap(_more_words(plan), width, rest="    ")))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS) -> str:
-    """The same as Markdown, for a pull request or a wiki page."""
-    title, *rest = heading(plan)
-    blocks = [f"## {escape_markdown(title)}", f"**{escape_markdown(advice(plan))}**"]
-    blocks += [markdown_list([*rest, *remarks(plan)]), sections_markdown(_sections(plan, shown), level=3)]
+def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = False) -> str:
+    """The same as Markdown, for a pull request or a wiki page; lines are not wrapped."""
+    blocks = [f"## {escape_markdown(plan.workload['name'])}", f"**{escape_markdown(headline(plan))}**"]
+    blocks += [markdown_list(list(verdict_lines(plan))), escape_markdown(question_words(plan))]
+    blocks.append(sections_markdown(_sections(plan, shown, verbose=verbose), level=3))
+    blocks += [] if verbose else [escape_markdown(_more_words(plan))]
     return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
 
 
-def _sections(plan: Plan, shown: int) -> list[Section]:
-    sections: list[Section] = []
-    if plan.fleet is not None:
-        lines = fleet_lines(plan.fleet, plan.workload["slo"]["within_ratio"])
-        sections += [*fleet_tables(plan.fleet), Section("why this fleet", tuple(lines))]
-        sections.append(Section("how it scales", tuple(scaling_lines(plan.fleet))))
-    if plan.conflict is not None and (helps := tuple(relaxation_words(plan.conflict))):
-        sections.append(Section("any one of these alone would help", helps))
-    if plan.options:
-        rows = tuple(option_cells(option) for option in plan.options[:shown])
-        sections.append(Section(*_options_title(plan, len(rows)), headers=OPTION_HEADERS, rows=rows))
-    if plan.token_apis:
-        sections.append(token_section(plan))
-    if plan.nearest_misses:
-        sections.append(Section("nearest misses", headers=_MISS_HEADERS, rows=_miss_rows(plan.nearest_misses)))
-    if plan.rejected:
-        sections.append(Section("rejected", (rejection_counts(plan.rejected),)))
-    return sections
+def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
+    """In the order in which they are read; each only where there is something to show."""
+    fleet, conflict = plan.fleet, plan.conflict
+    notes = plan.notes if verbose else plan.notes[:_SHOWN_NOTES]
+    with_tokens = verbose or any(one.asked for one in plan.token_apis)
+    rejected = rejection_counts(plan.rejected) if verbose or fleet is None else ""
+    sections = [
+        Section("any one of these alone would help", tuple(relaxation_words(conflict)) if conflict else ()),
+        ladder_section(plan, verbose=verbose),
+        *([group_section(fleet)] if fleet else []),
+        *(_details(plan) if verbose else []),
+        option_section(plan, shown),
+        *([token_section(plan)] if plan.token_apis and with_tokens else []),
+        Section("nearest misses", headers=_MISS_COLUMNS, rows=_miss_rows(plan.nearest_misses)),
+        Section("rejected", (rejected,) if rejected else ()),
+        Section("notes", tuple(notes)),
+    ]
+    return [section for section in sections if section.rows or (section.lines and not section.headers)]
 
 
-def _options_title(plan: Plan, shown: int) -> tuple[str, tuple[str, ...]]:
-    """What the single types are, and what they are not."""
-    every = len(plan.options)
-    of = f"the cheapest {shown} of {every:,} (all: --format json)" if shown < every else f"all {every:,}"
-    peak = plan.demand["requests_per_second"]["peak"]
-    return f"single types for comparison, {of}", (
-        f"each for the busiest minute so far ({peak:.3g} requests/s) around the clock, compute only",
-        "they keep to targets, replicas, zones and budget, to no other limit, and on spot nothing takes over",
-    )
+def _details(plan: Plan) -> Iterator[Section]:
+    """What stands behind the verdict."""
+    yield Section("question", tuple(question_lines(plan)))
+    if plan.fleet is None:
+        return
+    lines = fleet_lines(plan.fleet, plan.workload["slo"]["within_ratio"])
+    if plan.current is not None and plan.savings is not None:
+        lines.append(f"saving: {savings_words(plan.current, plan.savings.usd_per_month, plan.savings.ratio)}")
+    yield Section("why this fleet", tuple(lines))
+    yield from detail_sections(plan.fleet)
+    yield Section("how it scales", tuple(scaling_lines(plan.fleet)))
+    yield Section("predictions and prices", tuple(evidence_lines(plan)))
+
+
+def _more_words(plan: Plan) -> str:
+    """What --verbose shows beyond this."""
+    fleet = plan.fleet is not None
+    hidden = len(plan.notes) - _SHOWN_NOTES
+    parts = [
+        "cost, proof, replay, limits, scaling, prices" if fleet else "the question",
+        f"{len(plan.rejected):,} rejections by reason" if plan.rejected and fleet else "",
+        "services by the token" if plan.token_apis else "",
+        f"{hidden} more note{'' if hidden == 1 else 's'}" if hidden > 0 else "",
+    ]
+    return f"--verbose shows {', '.join(part for part in parts if part)}; --format json holds everything."
 
 
 def _miss_rows(misses: Sequence[Rejection]) -> tuple[tuple[str, str, str], ...]:

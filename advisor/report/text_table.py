@@ -9,12 +9,12 @@ def render_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows under headers; a column of numbers is aligned to the right, any other to the left."""
     columns = list(zip(headers, *rows, strict=True))
     widths = [max(len(cell) for cell in column) for column in columns]
-    is_number = [all(_is_number(cell) for cell in column[1:]) for column in columns]
+    right = [all(is_number(cell) for cell in column[1:]) for column in columns]
 
     def line(cells: Sequence[str]) -> str:
         padded = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(cells, widths, is_number, strict=True)
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(cells, widths, right, strict=True)
         ]
         return _GAP.join(padded).rstrip()
 
@@ -24,7 +24,7 @@ def render_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def render_markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The same as a Markdown table; cells are escaped so that none can break out of its column."""
     columns = list(zip(headers, *rows, strict=True))
-    rule = ["---:" if all(_is_number(cell) for cell in column[1:]) else "---" for column in columns]
+    rule = ["---:" if all(is_number(cell) for cell in column[1:]) else "---" for column in columns]
     lines = [[escape_markdown(cell) for cell in row] for row in [headers, *rows]]
     lines.insert(1, rule)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -37,7 +37,7 @@ def escape_markdown(text: str) -> str:
     return " ".join(text.split())
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
     """Whether a cell reads as a quantity: ``12``, ``$1,234.50``, ``35 ms``, ``-``."""
     first = cell.strip().lstrip("$-+~<>≤≥")
     return not first or first[0].isdigit()

@@ -1,16 +1,13 @@
 """Numbers, options and rejections in words; each phrase is made in one place for every format."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.plan.fleet.chosen import FleetGroup
-from advisor.plan.values import CurrentCost, Option, Rejection
-
-OPTION_HEADERS = (
-    "#", "provider", "region", "instance type", "accelerator", "purchase", "precision", "TP", "count", "replicas",
-    "TTFT p95", "TPOT p95", "req/s each", "USD/month", "USD/1M out",
-)  # fmt: skip
+from advisor.plan.fleet.values import Paid
+from advisor.plan.values import CurrentCost, Option, Rejection, RungGroup
 
 SOLD_UNPRICED = "sold, price unknown"
 """Of an offer that nobody prices: not absent, and not free."""
@@ -18,22 +15,42 @@ SOLD_UNPRICED = "sold, price unknown"
 CODE_WORDS = {
     "budget": "over the budget",
     "carbon_unknown": "carbon unknown",
-    "cold_start": "starts too slowly",
-    "max_replicas": "need more replicas than allowed",
+    "cold_start": "cold start too slow",
+    "commitment_low_band": "commitment above the forecast's low edge",
+    "contiguous_kv": "too little memory for a contiguous KV cache",
+    "demand": "demand not carried alone",
+    "engine_excluded": "engine left out by the workload",
+    "host_memory": "too little host memory",
+    "max_changed_instances": "too many instances changed",
+    "max_instance_types": "too many instance types",
+    "max_kg_co2e_per_month": "over the carbon cap",
+    "max_kw": "over the power cap",
+    "max_replicas": "more replicas than allowed",
     "memory": "too little memory",
-    "model_unsupported": "engine does not list the model",
+    "min_replicas": "fewer replicas than asked",
+    "model_unsupported": "model not listed by the engine",
     "network": "too far from the users",
+    "no_image": "no engine image",
+    "no_machine": "no machine shape known",
+    "not_generated": "no code generated for it",
     "not_sold": "not sold in these regions",
-    "parallelism": "heads cannot be split so",
+    "on_demand_base": "too little on demand",
+    "parallelism": "attention heads not divisible by TP",
     "power_unknown": "power unknown",
-    "precision_unsupported": "precision not served there",
-    "prediction_abstained": "outside what can be predicted",
+    "precision_unsupported": "precision not supported",
+    "prediction_abstained": "no prediction possible",
+    "preview": "preview only",
     "price_unknown": "price unknown",
-    "residency": "outside where requests may be processed",
-    "slo_e2e": "too slow end to end",
-    "slo_tpot": "too slow per token",
-    "slo_ttft": "too slow to the first token",
+    "quota": "over the quota",
+    "replay": "refused by its replay",
+    "residency": "outside the allowed countries",
+    "slo_e2e": "end-to-end latency over target",
+    "slo_tpot": "TPOT over target",
+    "slo_ttft": "TTFT over target",
+    "spot_reroute": "spot not replaceable alone",
+    "survive": "no failure survived alone",
     "unknown_hardware": "hardware facts unknown",
+    "zones": "sold in too few zones",
 }
 
 _SHOWN_AS_A_SECOND_MS = 999.5
@@ -46,6 +63,16 @@ _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "budget")
 def usd(amount: float) -> str:
     """``$1,234.50``; negative amounts keep their sign in front."""
     return f"-${-amount:,.2f}" if amount < 0 else f"${amount:,.2f}"
+
+
+def ratio_words(ratio: float) -> str:
+    """A share that is never rounded up to 100 %: ``99.98%``."""
+    return f"{math.floor(ratio * 10_000 + 1e-9) / 100:g}%"
+
+
+def whole_percent(ratio: float) -> str:
+    """A share in whole percent, rounded down: ``81%``."""
+    return f"{math.floor(ratio * 100 + 1e-9)}%"
 
 
 def milliseconds(value_ms: float) -> str:
@@ -65,17 +92,36 @@ def hardware_words(option: Option | FleetGroup) -> str:
     return f"{option.accelerator_count:g}×{option.accelerator}"
 
 
-def option_cells(option: Option) -> tuple[str, ...]:
-    """The cells of an option under :data:`OPTION_HEADERS`."""
-    predicted = option.predicted
-    return (
-        str(option.rank), option.provider, option.region, option.instance_type,
-        hardware_words(option), purchase_words(option.purchase), option.precision,
-        str(option.tensor_parallel), str(option.instances), str(option.replicas),
-        milliseconds(predicted.ttft_p95_ms.value), milliseconds(predicted.tpot_p95_ms.value),
-        f"{predicted.requests_per_second_per_replica.value:.3g}",
-        f"{option.cost.total_usd_per_month:,.2f}", f"{option.cost.usd_per_million_output_tokens:,.2f}",
-    )  # fmt: skip
+def paid_words(group: Option | FleetGroup | RungGroup) -> str:
+    """``on demand``, ``spot``, ``committed for 1 year``, or the service that runs the instances."""
+    if group.purchase == Paid.MANAGED and group.commitment:
+        return f"by {group.commitment}"
+    if group.purchase != Paid.COMMITMENT:
+        return purchase_words(group.purchase)
+    parts = group.commitment.rsplit(", ", 2)
+    if len(parts) < len(("instrument", "term", "payment")):
+        return "committed"
+    years = parts[1].split()[0]
+    return f"committed for {years} year{'' if years == '1' else 's'}"
+
+
+def count_words(instances: Sequence[int]) -> str:
+    """``4``, or ``2…4`` where the number follows the hours."""
+    low, high = min(instances), max(instances)
+    return f"{high}" if low == high else f"{low}…{high}"
+
+
+def short_words(groups: Sequence[FleetGroup | RungGroup], *, with_precision: bool = False) -> str:
+    """``4 × g6e.xlarge spot + 1 × p5.4xlarge on demand (aws us-east-1)``."""
+    places = [f"{group.provider} {group.region}" for group in groups]
+    same = len(set(places)) == 1
+    told = []
+    for group, place in zip(groups, places, strict=True):
+        instances = (group.instances,) if isinstance(group.instances, int) else group.instances
+        precision = f" {group.precision}" if with_precision else ""
+        where = "" if same else f" ({place})"
+        told.append(f"{count_words(instances)} × {group.instance_type} {paid_words(group)}{precision}{where}")
+    return " + ".join(told) + (f" ({places[0]})" if same else "")
 
 
 def slo_words(slo: Mapping[str, Any]) -> str:
@@ -109,7 +155,7 @@ def floor_words(rejected: Sequence[Rejection]) -> str:
 
 
 def savings_words(current: CurrentCost, usd_per_month: float, ratio: float) -> str:
-    """Compute of the fleet against that of what runs today."""
+    """Total of the fleet against that of what runs today."""
     today = f"{current.instances} × {current.instance_type} today ({usd(current.total_usd_per_month)})"
     if usd_per_month < 0:
         return f"{usd(-usd_per_month)} ({-ratio:.0%}) more than {today}"

@@ -1,10 +1,19 @@
 """Workload file → :class:`Workload`. The names that only the catalog knows are checked in ``requirements``."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
-from advisor.workload.planning_fields import read_commitments, read_limits, read_scaling
+from advisor.units import MS_PER_SECOND
+from advisor.workload.planning_fields import (
+    LIMIT_KEYS,
+    SCALING_KEYS,
+    read_commitments,
+    read_exclude,
+    read_limits,
+    read_scaling,
+)
 from advisor.workload.prometheus_fields import completed, read_prometheus
 from advisor.workload.values import (
     PRECISIONS,
@@ -22,21 +31,39 @@ from advisor.yaml_fields import Field, read_document
 
 _KEYS = (
     "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",
-    "limits", "users", "residency", "commitments", "scaling", "routing", "as_of", "compare",
+    "limits", "users", "residency", "commitments", "scaling", "routing", "as_of", "compare", "accelerators",
+    "instance_types", "engines", "exclude", "listed_only",
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
 _WITHIN = "within_ratio"
 _DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "prometheus")
 _HIT_RATIO = "prefix_cache_hit_ratio"
 _BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon")
-_DECLARED_KEYS = ("requests_per_second", "peak_requests_per_second", "input_tokens", "output_tokens")
+_RATE = "requests_per_second"
+_USERS = "concurrent_users"
+_DECLARED_OPTIONAL = (_RATE, "peak_requests_per_second", _USERS, "think_time")
+_DECLARED_KEYS = (*_DECLARED_OPTIONAL, "input_tokens", "output_tokens")
 _SAMPLE_KEYS = ("path", "requests_per_day", "input_tokens", "output_tokens")
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase")
 _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
 _MAX_NAME_LENGTH = 100
+_MOST_TOKENS = 1e9
 DEFAULT_HORIZON_DAYS = 30.0
+_ELSEWHERE: Mapping[str, str] = {
+    key: level
+    for keys, level in (
+        (_KEYS, "at the top level"),
+        ((*_SLO_KEYS, _WITHIN), "under slo"),
+        (_BESIDE_SOURCE, "under demand"),
+        (_DECLARED_KEYS, "under demand.declared"),
+        (SCALING_KEYS, "under scaling"),
+        (LIMIT_KEYS, "under limits"),
+    )
+    for key in keys
+}
+"""Where each key belongs, for whoever writes it at another level."""
 
 
 def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Workload:
@@ -50,24 +77,25 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
         InputError: with file, line, field, and how to mend it.
     """
     root = read_document(path)
-    fields = root.mapping(_KEYS)
+    fields = root.mapping(_KEYS, _ELSEWHERE)
     for required in ("name", "model", *(() if prometheus else ("demand",))):
         if required not in fields:
             root.fail(f"the key '{required}' is missing", f"add a line '{required}: …'")
     if len(fields["name"].text()) > _MAX_NAME_LENGTH:
         fields["name"].fail("the name is too long", f"use at most {_MAX_NAME_LENGTH} characters")
+    current = _current(fields["current"]) if "current" in fields else None
     return Workload(
         name=fields["name"].text(),
         model=fields["model"].text(),
         precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else ("bf16",),
         slo=_slo(fields.get("slo")),
         demand=_instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"]),
-        providers=fields["providers"].texts() if "providers" in fields else _DEFAULT_PROVIDERS,
+        providers=_providers(fields, current),
         regions=fields["regions"].texts() if "regions" in fields else (),
         purchase=_purchases(fields.get("purchase")),
         context_tokens=fields["context_tokens"].count(1) if "context_tokens" in fields else None,
-        current=_current(fields["current"]) if "current" in fields else None,
-        limits=read_limits(fields.get("limits")),
+        current=current,
+        limits=read_limits(fields.get("limits"), _ELSEWHERE),
         path=path,
         lines=_lines(fields),
         prefix_cache_hit_ratio=_hit_ratio(fields.get("demand")),
@@ -76,17 +104,30 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
         users=fields["users"].shares() if "users" in fields else (),
         residency=fields["residency"].texts() if "residency" in fields else (),
         commitments=read_commitments(fields.get("commitments")),
-        scaling=read_scaling(fields.get("scaling")),
+        scaling=read_scaling(fields.get("scaling"), _ELSEWHERE),
         routing=Routing(fields["routing"].choice(_ROUTINGS)) if "routing" in fields else Routing.WEIGHTED,
         as_of=fields["as_of"].date() if "as_of" in fields else None,
         compare=fields["compare"].texts() if "compare" in fields else (),
+        accelerators=fields["accelerators"].texts() if "accelerators" in fields else (),
+        instance_types=fields["instance_types"].texts() if "instance_types" in fields else (),
+        engines=fields["engines"].texts() if "engines" in fields else (),
+        exclude=read_exclude(fields.get("exclude"), _ELSEWHERE),
+        listed_only=fields["listed_only"].truth() if "listed_only" in fields else False,
+        near_current=current is not None and not {"providers", "regions"} & set(fields),
     )
+
+
+def _providers(fields: Mapping[str, Field], current: Deployment | None) -> tuple[str, ...]:
+    """As stated; else that of what runs today where no region is stated either, or the three largest."""
+    if "providers" in fields:
+        return fields["providers"].texts()
+    return (current.provider,) if current is not None and "regions" not in fields else _DEFAULT_PROVIDERS
 
 
 def _slo(field: Field | None) -> Slo:
     if field is None:
         return Slo()
-    fields = field.mapping((*_SLO_KEYS, _WITHIN))
+    fields = field.mapping((*_SLO_KEYS, _WITHIN), _ELSEWHERE)
     targets = {key: fields[key].duration_ms() if key in fields else None for key in _SLO_KEYS}
     return Slo(
         ttft_p95_ms=targets["ttft_p95"],
@@ -111,7 +152,7 @@ def _demand(field: Field) -> DemandSource:
 
 
 def _sources(field: Field) -> dict[str, Field]:
-    fields = field.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE))
+    fields = field.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE), _ELSEWHERE)
     return {kind: source for kind, source in fields.items() if kind not in _BESIDE_SOURCE}
 
 
@@ -157,14 +198,20 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
 
 
 def _declared(field: Field) -> DeclaredDemand:
-    fields = field.all_of(_DECLARED_KEYS, optional=("peak_requests_per_second",))
-    rate = fields["requests_per_second"].number(0, exclusive=True)
+    fields = field.all_of(_DECLARED_KEYS, optional=_DECLARED_OPTIONAL)
+    if (_RATE in fields) == (_USERS in fields):
+        field.fail(f"demand.declared needs either {_RATE} or {_USERS}", "keep one of them")
+    if "think_time" in fields and _USERS not in fields:
+        fields["think_time"].fail(f"it goes with {_USERS}", f"take it out, or state {_USERS} in place of {_RATE}")
+    rate = fields[_RATE].number(0, exclusive=True) if _RATE in fields else None
     peak_field = fields.get("peak_requests_per_second")
     return DeclaredDemand(
         requests_per_second=rate,
-        peak_requests_per_second=peak_field.number(rate) if peak_field else rate,
-        input_tokens=fields["input_tokens"].number(1),
-        output_tokens=fields["output_tokens"].number(1),
+        peak_requests_per_second=peak_field.number(rate or 0.0) if peak_field else rate,
+        input_tokens=fields["input_tokens"].number(1, maximum=_MOST_TOKENS),
+        output_tokens=fields["output_tokens"].number(1, maximum=_MOST_TOKENS),
+        concurrent_users=fields[_USERS].number(0, exclusive=True) if _USERS in fields else None,
+        think_time_seconds=fields["think_time"].duration_ms() / MS_PER_SECOND if "think_time" in fields else None,
     )
 
 
@@ -174,8 +221,8 @@ def _samples(field: Field) -> SampleDemand:
     return SampleDemand(
         path=_relative(fields["path"]),
         requests_per_day=volume.number(0, exclusive=True) if volume else None,
-        input_tokens=fields["input_tokens"].number(1),
-        output_tokens=fields["output_tokens"].number(1),
+        input_tokens=fields["input_tokens"].number(1, maximum=_MOST_TOKENS),
+        output_tokens=fields["output_tokens"].number(1, maximum=_MOST_TOKENS),
     )
 
 

@@ -1,32 +1,45 @@
 """Fields of the workload file that only the planner reads: limits, commitments owned, scaling."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from advisor.workload.values import Limits, OwnedCommitment, QuotaLimit, Scaling, Survive
+from advisor.workload.values import Exclude, Limits, OwnedCommitment, QuotaLimit, Scaling, Survive
 from advisor.yaml_fields import Field
 
-_LIMIT_KEYS = (
+_NOWHERE: Mapping[str, str] = MappingProxyType({})
+EXCLUDE_KEYS = tuple(one.name for one in dataclasses.fields(Exclude))
+LIMIT_KEYS = (
     "min_replicas", "max_replicas", "zones", "max_usd_per_month", "memory_utilization", "survive",
     "fault_tolerant_ratio", "max_regions", "mix_providers", "max_instance_types", "max_changed_instances",
     "switching_usd_per_instance", "commit_beyond_forecast", "quotas", "max_kg_co2e_per_month", "max_kw",
+    "on_demand_base_ratio", "simplicity", "commitment_years", "commit_without_history",
 )  # fmt: skip
 _QUOTA_KEYS = ("provider", "region", "code", "limit")
 _COMMITMENT_KEYS = ("provider", "region", "instance_type", "count", "expires")
-_SCALING_KEYS = ("scheduled", "scale_to_zero")
+SCALING_KEYS = ("scheduled", "scale_to_zero")
+_MOST_REPLICAS, _MOST_ZONES = 10_000, 100
+_MOST_USD, _MOST_SWITCHING_USD = 1e12, 1e6
+_COMMITMENT_YEARS = ("1", "3")
 _SURVIVES = tuple(survive.value for survive in Survive)
 
 
-def read_limits(field: Field | None) -> Limits:
-    """What a plan must keep to; the defaults where nothing is stated."""
+def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -> Limits:
+    """What a plan must keep to; the defaults where nothing is stated.
+
+    Args:
+        field: the key ``limits``.
+        elsewhere: keys of other levels of the document, with the level that each belongs to.
+    """
     if field is None:
         return Limits()
-    fields = field.mapping(_LIMIT_KEYS)
+    fields = field.mapping(LIMIT_KEYS, elsewhere)
     readers: dict[str, Callable[[Field], Any]] = {
-        "min_replicas": lambda one: one.count(1),
+        "min_replicas": lambda one: one.count(1, _MOST_REPLICAS),
         "max_replicas": lambda one: one.count(1),
-        "zones": lambda one: one.count(1),
-        "max_usd_per_month": lambda one: one.number(0, exclusive=True),
+        "zones": lambda one: one.count(1, _MOST_ZONES),
+        "max_usd_per_month": lambda one: one.number(0, exclusive=True, maximum=_MOST_USD),
         "memory_utilization": lambda one: one.number(0, exclusive=True, maximum=1),
         "survive": lambda one: Survive(one.choice(_SURVIVES)),
         "fault_tolerant_ratio": lambda one: one.number(0, maximum=1),
@@ -34,11 +47,15 @@ def read_limits(field: Field | None) -> Limits:
         "mix_providers": lambda one: one.truth(),
         "max_instance_types": lambda one: one.count(1),
         "max_changed_instances": lambda one: one.count(0),
-        "switching_usd_per_instance": lambda one: one.number(0),
+        "switching_usd_per_instance": lambda one: one.number(0, maximum=_MOST_SWITCHING_USD),
         "commit_beyond_forecast": lambda one: one.truth(),
         "quotas": read_quotas,
         "max_kg_co2e_per_month": lambda one: one.number(0, exclusive=True),
         "max_kw": lambda one: one.number(0, exclusive=True),
+        "on_demand_base_ratio": lambda one: one.number(0, maximum=1),
+        "simplicity": lambda one: one.number(0, maximum=1),
+        "commitment_years": lambda one: tuple(sorted(int(year) for year in one.choices(_COMMITMENT_YEARS))),
+        "commit_without_history": lambda one: one.truth(),
     }
     limits = Limits(**_read(fields, readers))
     _check_replicas(limits, fields)
@@ -58,7 +75,15 @@ def _check_replicas(limits: Limits, fields: Mapping[str, Field]) -> None:
             "raise max_replicas or lower zones",
         )
     if limits.survival is Survive.ZONE and limits.zones == 1:
-        fields["survive"].fail("with one zone nothing survives its loss", "give zones: 2 or more")
+        fields["survive"].fail(
+            "survive: zone contradicts zones: 1: with one zone nothing survives its loss",
+            "give zones: 2 or more, or survive: instance",
+        )
+    if limits.survival is not Survive.NOTHING and limits.max_replicas == 1:
+        fields["max_replicas"].fail(
+            f"max_replicas 1 contradicts survive: {limits.survival}: the loss of one replica has to leave another",
+            "raise max_replicas to 2 or more, or set survive: nothing",
+        )
 
 
 def read_commitments(field: Field | None) -> tuple[OwnedCommitment, ...]:
@@ -71,12 +96,20 @@ def read_quotas(field: Field | None) -> tuple[QuotaLimit, ...]:
     return () if field is None else tuple(_quota(item) for item in field.items())
 
 
-def read_scaling(field: Field | None) -> Scaling:
+def read_exclude(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -> Exclude:
+    """Names that a plan must not use."""
+    if field is None:
+        return Exclude()
+    fields = field.mapping(EXCLUDE_KEYS, elsewhere)
+    return Exclude(**_read(fields, {key: lambda one: one.texts() for key in EXCLUDE_KEYS}))
+
+
+def read_scaling(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -> Scaling:
     """How the fleet follows its demand."""
     if field is None:
         return Scaling()
-    fields = field.mapping(_SCALING_KEYS)
-    return Scaling(**_read(fields, {key: lambda one: one.truth() for key in _SCALING_KEYS}))
+    fields = field.mapping(SCALING_KEYS, elsewhere)
+    return Scaling(**_read(fields, {key: lambda one: one.truth() for key in SCALING_KEYS}))
 
 
 def _read(fields: Mapping[str, Field], readers: Mapping[str, Callable[[Field], Any]]) -> dict[str, Any]:

@@ -243,8 +243,9 @@ class Workload:
     """Day of planning, for what expires; None: today."""
     compare: tuple[str, ...] = ()
     """Models of services that sell tokens, to compare the fleet with: anthropic/claude-haiku-4-5."""
-    running: tuple[tuple[str, int], ...] = ()
-    """Fleet of a previous plan, which a new one has to pay for leaving: provider/region/type and instances."""
+    running: tuple[tuple[tuple[str, str], int], ...] = ()
+    """Fleet of a previous plan, which a new one has to pay for leaving: instances by (provider/region/type, way of
+    paying)."""
     accelerators: tuple[str, ...] = ()
     """Accelerators to plan with; empty: any."""
     instance_types: tuple[str, ...] = ()
@@ -254,6 +255,8 @@ class Workload:
     exclude: Exclude = Exclude()
     listed_only: bool = False
     """Whether only prices that are listed and recent may be used."""
+    near_current: bool = False
+    """Whether the plan stays within provider and continent of ``current``: the file names no provider and no region."""
 
     @property
     def model_reference(self) -> str:

@@ -142,6 +142,31 @@ def test_the_whole_table_fits_a_terminal():
         assert max(map(len, run(*arguments).stdout.splitlines())) <= 100
 
 
+def test_zones_are_listed_with_whether_they_are_verified():
+    """On request: number, names, source and date behind the promised keys, as a table without prices."""
+    arguments = ("list", "--zones", "--region", "us-central1", "--instance-type", "ct6e-standard-8t")
+    (entry,) = json.loads(run(*arguments, "--format", "json").stdout)
+    assert tuple(entry)[: len(KEYS)] == tuple(KEYS)
+    assert (entry["zones"], entry["zone_names"], entry["zones_verified"]) == (1, "us-central1-b", True)
+    assert entry["zones_as_of"] == "2025"
+    lines = run(*arguments).stdout.splitlines()
+    assert lines[1].split() == ["region", "instance", "type", "zones", "verified", "as", "of"]
+    assert lines[3].split() == ["us-central1", "ct6e-standard-8t", "1", "yes", "2025"]
+    whole = run("list", "--zones").stdout.splitlines()
+    assert max(map(len, whole)) <= 100
+    assert whole[-1] == "3,153 offers; zones of 1,365 verified, of the others those of the region"
+    assert run("list", "--zones", "--format", "csv").stdout.splitlines()[0].endswith(",zones_source,zones_as_of")
+
+
+def test_a_type_is_shown_with_its_zones():
+    """Names, and a note where they are the region's."""
+    listed_zones = run("show", "p6-b200.48xlarge", "--region", "us-east-1").stdout
+    assert "use1-az6" in listed_zones
+    assert "not verified" not in listed_zones
+    assumed = run("show", "Standard_NC24ads_A100_v4", "--region", "eastus").stdout
+    assert "not verified: the region's zones; the type may be sold in fewer of them" in assumed
+
+
 def test_csv_holds_the_same_as_json():
     """The two formats for programs agree, with empty cells for null."""
     arguments = ("--provider", "nebius")

@@ -145,6 +145,8 @@ def test_every_offer_has_a_machine_and_a_region():
         ("service_prices.csv", ["provider", "item", "region"]),
         ("partitions.csv", ["accelerator", "profile"]),
         ("zones.csv", ["provider", "region", "instance_types"]),
+        ("checkpoints.csv", ["model", "precision", "rank"]),
+        ("quality_loss.csv", ["model", "precision", "scheme", "benchmark"]),
         ("token_prices.csv", ["model", "provider", "api_model"]),
         *((f"prices/{provider}.csv", ["instance_type", "region"]) for provider in CATALOG.providers),
     ],

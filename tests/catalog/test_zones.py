@@ -1,10 +1,18 @@
 """Availability zones that types are sold in: what the shipped table says, and what is assumed where it says nothing."""
 
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor.catalog import Catalog, load_catalog
+from advisor.catalog.layers.merging import tables_after
+from advisor.catalog.readers import Sources
+from advisor.catalog.refresh.values import Found, ZoneRow
+from advisor.catalog.zones import read_zones, supply_of
 from advisor.tables import read_rows
 
 CATALOG = load_catalog()
@@ -140,3 +148,72 @@ def test_the_content_hash_covers_the_zones(catalog_of):
     """Other zones are another catalog."""
     catalog = catalog_of("aws,us-east-1,g5.xlarge,use1-az1,aws-zones-ec2,2026-10-27,listed")
     assert catalog.content_hash != CATALOG.content_hash
+
+
+NAMES = st.sets(st.sampled_from(["z1", "z2", "z3", "z4"]), min_size=1)
+LISTED = st.dictionaries(
+    st.tuples(
+        st.sampled_from(["aws", "azure", "gcp"]), st.sampled_from(["r1", "r2"]), st.sampled_from(["*", "a", "b"])
+    ),
+    NAMES,
+)
+
+
+def zones_by_hand(listed, provider, region, name):
+    """Zones of a type and whether they are verified, by looking at every listed place in turn; a number without names."""
+    for place, zones in listed.items():
+        if place == (provider, region, name):
+            return zones, True
+    for place, zones in listed.items():
+        if place == (provider, region, "*"):
+            return zones, False
+    seen = [zone for place, zones in listed.items() for zone in zones if place[0] == provider and place[1] == region]
+    return set(seen) or (1 if provider == "azure" else 3), False
+
+
+@given(listed=LISTED, provider=st.sampled_from(["aws", "azure", "gcp"]), name=st.sampled_from(["a", "b", "c"]))
+def test_zones_are_those_that_a_search_of_all_rows_finds(listed, provider, name):
+    """Own row, else the region's, else all that were seen there, else the least that the provider promises."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "sources.csv").write_text("source_id,title,licence,note\ns,S,,\n")
+        lines = [
+            f"{owner},{region},{one},{';'.join(sorted(zones))},s,2026-10,listed"
+            for (owner, region, one), zones in listed.items()
+        ]
+        (Path(folder) / "zones.csv").write_text("\n".join([HEADER, *lines]) + "\n")
+        table = read_zones(Path(folder) / "zones.csv", Sources(Path(folder)))
+    supply = supply_of(table, provider, "r1", name)
+    expected, verified = zones_by_hand(listed, provider, "r1", name)
+    assert supply.verified == verified
+    assert supply.count == (expected if isinstance(expected, int) else len(expected))
+    assert set(supply.names) == (set() if isinstance(expected, int) else expected)
+    assert list(supply.names) == sorted(supply.names)
+
+
+ROWS_READ = st.sets(
+    st.builds(
+        ZoneRow,
+        region=st.sampled_from(["us-east-1", "us-west-2"]),
+        instance_type=st.sampled_from(["g5.xlarge", "g6.xlarge", "g6.2xlarge"]),
+        zone=st.sampled_from(["z1", "z2", "z3"]),
+    )
+)
+
+
+@given(rows=ROWS_READ)
+def test_a_snapshot_keeps_every_zone_that_was_read(rows):
+    """Written grouped by zones and read back, each type has the zones of its rows, and no other type has any."""
+    catalog = Catalog(CATALOG.directory).with_offers(())
+    complete = frozenset({("us-east-1", "zones"), ("us-west-2", "zones")})
+    tables = tables_after(catalog, Found("aws", tuple(rows), complete, ()), "2026-11-26")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("zones.csv", "sources.csv"):
+            (Path(folder) / name).write_text(tables[name])
+        table = read_zones(Path(folder) / "zones.csv", Sources(Path(folder)))
+    read = {
+        (region, name, zone)
+        for (_, region), supplies in table.items()
+        for name, supply in supplies.items()
+        for zone in supply.names
+    }
+    assert read == {(row.region, row.instance_type, row.zone) for row in rows}

@@ -14,7 +14,7 @@ from advisor.cost.services import StandingCharge
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetCost, FleetGroup, ForecastUsed, PlannedHours
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ScalingPlan
-from advisor.plan.values import Cost, CurrentCost, Interval, Option, Plan, PlanProvenance, Predicted, Savings
+from advisor.plan.values import CurrentCost, Interval, Option, OptionCost, Plan, PlanProvenance, Predicted, Savings
 from advisor.workload.values import Limits, Scaling, Slo
 
 HOURS_PER_MONTH = 730
@@ -24,13 +24,15 @@ HOSTILE = (
 """Tries to leave every string that it could be put into."""
 
 
-def make_cost(usd_per_hour: float, instances: int) -> Cost:
+def make_cost(usd_per_hour: float, instances: int) -> OptionCost:
     """What *instances* machines cost; 2 requests per second with 200 answer tokens each."""
     month = round(usd_per_hour * instances * HOURS_PER_MONTH, 2)
-    return Cost(
+    return OptionCost(
         instance_usd_per_hour=usd_per_hour,
-        usd_per_hour=usd_per_hour * instances,
         compute_usd_per_month=month,
+        interruptions_usd_per_month=0.0,
+        transfer_usd_per_month=0.0,
+        switching_usd_per_month=0.0,
         total_usd_per_month=month,
         usd_per_million_output_tokens=month / 1051.2,
         usd_per_1000_requests=month / 5256,

@@ -4,7 +4,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.codegen import Wanted, generate
-from advisor.errors import InputError
+from advisor.errors import InputError, NotDeployable
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 
 
@@ -37,20 +37,23 @@ def test_a_region_without_the_type_is_refused_with_the_nearest_ones():
     assert far(first) == min(far(region) for region in sold)
 
 
-def test_the_cheapest_type_that_is_sold_is_taken_instead():
-    """Without a named option the next one is generated, and the warning says why."""
+def test_no_type_that_is_sold_is_taken_instead():
+    """Without a named option the recommended one is refused, and the hint names the ranks of the others."""
     nowhere = make_option(
         region="eu-south-1", instance_type="p5.48xlarge", accelerator="H100-SXM", accelerator_count=8.0
     )
-    said = warnings(nowhere, make_option(rank=2), rank=None)
-    assert "eu-south-1 does not have p5.48xlarge" in said[0]
+    with pytest.raises(NotDeployable, match=r"eu-south-1 does not have p5\.48xlarge") as caught:
+        warnings(nowhere, make_option(rank=2), rank=None)
+    assert "1 to 2" not in caught.value.hint
+    assert caught.value.hint.endswith(": 2")
 
 
 def test_one_group_of_a_fleet_is_enough():
-    """A fleet is refused for any of its groups; here nothing else can be generated either."""
+    """A fleet is refused for any of its groups, and the message names them all."""
     bad = make_group(instance_type="p5.48xlarge", region="eu-south-1", accelerator="H100-SXM", accelerator_count=8.0)
     plan = make_fleet_plan(make_group(), bad)
-    assert "eu-south-1 does not have" in generate(plan, catalog=load_catalog()).warnings[0]
+    with pytest.raises(NotDeployable, match=r"4 × p5\.48xlarge .* 4 × g6\.xlarge .* eu-south-1 does not have"):
+        generate(plan, catalog=load_catalog())
 
 
 @pytest.mark.parametrize(

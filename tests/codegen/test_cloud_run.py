@@ -4,7 +4,7 @@ import pytest
 
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
-from advisor.errors import InputError
+from advisor.errors import InputError, NotDeployable
 from codegen.plans import make_fleet_plan, make_option, make_plan
 from codegen.scenarios.cloud_run import make_serverless
 
@@ -92,7 +92,6 @@ def test_serverless_group_takes_cloud_run_by_itself():
     ],
 )
 def test_unknown_services_are_refused(changes, reason):
-    """A service or a GPU that Cloud Run has not leaves the fleet without code; a single type takes its place."""
-    generated = generate(make_fleet_plan(make_serverless(**changes)), Language.TERRAFORM)
-    assert generated.targets == ("ec2",)
-    assert reason in generated.warnings[0]
+    """A service or a GPU that Cloud Run has not leaves the fleet without code; no single type takes its place."""
+    with pytest.raises(NotDeployable, match=reason):
+        generate(make_fleet_plan(make_serverless(**changes)), Language.TERRAFORM)

@@ -10,12 +10,13 @@ from advisor.codegen.targets.aws_eks import EKS, alarms_of_pods, ami_type
 from advisor.plan.fleet.scaling_values import Policy
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 
-NEURON = {"accelerator": "Trainium1", "instance_type": "trn1.2xlarge", "engine": "vLLM-NxDI", "engine_version": "0.16"}
+NEURON = {"accelerator": "Trainium1", "instance_type": "trn1.2xlarge", "engine": "vLLM-NxDI", "engine_version": "0.16",
+          "weights_gib": 5.98}  # fmt: skip
 
 
-def stack_of(plan):
+def stack_of(plan, wanted=Wanted()):  # noqa: B008 - frozen
     """The only stack of a plan."""
-    (stack,) = stacks_of(plan, choose(plan, Wanted(), lambda _choice: ""), Wanted())
+    (stack,) = stacks_of(plan, choose(plan, wanted, lambda _choice: None), wanted)
     return stack
 
 
@@ -39,7 +40,8 @@ def pools_of(plan):
 )
 def test_nodes_boot_the_image_of_their_accelerator(fields, expected):
     """The names are those of the EKS API."""
-    (group,) = stack_of(make_plan(make_option(**fields))).groups
+    wanted = Wanted(image="registry.example.com/server:1")
+    (group,) = stack_of(make_plan(make_option(**fields)), wanted).groups
     assert ami_type(group) == expected
 
 

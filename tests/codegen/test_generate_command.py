@@ -148,15 +148,17 @@ def test_foreign_file_is_refused_by_name(advisor, write_plan, tmp_path):
     assert "mine.tf" not in err
 
 
-def test_recommendation_elsewhere_falls_back_loudly(advisor, write_plan, tmp_path):
-    """A recommendation without code yields the cheapest option that has some, and stderr gives both."""
+def test_recommendation_without_code_is_refused(advisor, write_plan, tmp_path):
+    """Nothing is written: exit code 4, what is refused and why, and the option that takes another one."""
     dear = make_option(rank=2, instance_type="g5.xlarge", accelerator="A10G", usd_per_hour=1.006)
     write_plan(make_option(**ELSEWHERE), dear, make_option(rank=3))
     code, _, err = advisor("terraform", "plan.json", "--into", "infra")
+    assert code == 4
+    assert "2 × VM.GPU.A10.1 on demand in us-ashburn-1 (oci): no code is generated for oci" in err
+    assert "options: 2 to 3" in err
+    assert not (tmp_path / "infra").exists()
+    code, _, _ = advisor("terraform", "plan.json", "--into", "infra", "--option", "3")
     assert code == 0
-    assert "warning: the recommended option is not what is generated" in err
-    assert "2 × VM.GPU.A10.1 on demand in us-ashburn-1 (oci) at $1,022.00 a month of compute" in err
-    assert "#3 2 × g6.xlarge on demand in us-east-1 (aws) at $1,175.01 a month of compute ($153.01 more)" in err
     assert '"2 g6.xlarge' in (tmp_path / "infra/fleet.yaml").read_text()
 
 
@@ -187,13 +189,11 @@ def test_fleet_is_generated(advisor, tmp_path):
 @pytest.mark.parametrize(
     ("options", "arguments", "message"),
     [
-        ([make_option(**ELSEWHERE)], [], "nothing of the plan can be generated"),
         ([make_option()], ["--option", "7"], "the plan has no option 7"),
         ([make_option()], ["--target", "moon"], "no code is generated for the target 'moon'"),
-        ([make_option(instance_type="dl1.24xlarge", accelerator="Gaudi")], ["--option", "1"], "Gaudi"),
         ([], [], "the plan has nothing to generate code for"),
     ],
-    ids=["elsewhere only", "no such rank", "no such target", "gaudi", "nothing feasible"],
+    ids=["no such rank", "no such target", "nothing feasible"],
 )
 def test_what_cannot_be_generated_is_one_error_with_a_hint(options, arguments, message, advisor, write_plan, tmp_path):
     """Exit code 1, one message, a hint, no traceback and no file."""
@@ -203,6 +203,34 @@ def test_what_cannot_be_generated_is_one_error_with_a_hint(options, arguments, m
     assert message in err
     assert "hint: " in err
     assert "Traceback" not in err
+    assert not (tmp_path / "infra").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "arguments", "message"),
+    [
+        (make_option(**ELSEWHERE), [], "no code is generated for oci"),
+        (make_option(instance_type="dl1.24xlarge", accelerator="Gaudi1"), ["--option", "1"], "Gaudi"),
+        (
+            make_option(instance_type="inf2.xlarge", accelerator="Inferentia2", engine="vLLM-NxDI"),
+            [],
+            "loading and compiling take 32.9 GiB of host memory",
+        ),
+        (
+            make_option(instance_type="g5g.xlarge", accelerator="T4G", precision="fp16"),
+            [],
+            "built for compute capability 8 and newer, T4G has 7.5",
+        ),
+    ],
+    ids=["elsewhere", "gaudi", "host memory", "image"],
+)
+def test_what_cannot_be_deployed_has_an_exit_code_of_its_own(option, arguments, message, advisor, write_plan, tmp_path):
+    """Exit code 4 with what is refused, the two numbers and a hint; nothing is written."""
+    write_plan(option)
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra", *arguments)
+    assert code == 4
+    assert message in err
+    assert "hint: " in err
     assert not (tmp_path / "infra").exists()
 
 

@@ -22,7 +22,7 @@ _SERIES = (
 def stack():
     """TPU hosts in one region."""
     scenario = SCENARIOS["tpu-vm-v6e"]()
-    (only,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _: ""), scenario.wanted)
+    (only,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _: None), scenario.wanted)
     return only
 
 

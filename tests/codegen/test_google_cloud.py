@@ -23,7 +23,7 @@ def option(instance_type, **changes):
 def google_group(instance_type, **changes):
     """The group of a plan of one option."""
     plan = make_plan(option(instance_type, **changes))
-    (stack,) = stacks_of(plan, choose(plan, Wanted(rank=1), lambda _: ""), Wanted())
+    (stack,) = stacks_of(plan, choose(plan, Wanted(rank=1), lambda _: None), Wanted())
     (group,) = google_groups(stack)
     return group
 
@@ -95,22 +95,36 @@ def test_repair_waits_until_the_model_answers_or_does_not_happen():
 
 
 @pytest.mark.parametrize(
-    ("instance_type", "changes", "reason"),
+    ("instance_type", "changes", "target", "reason"),
     [
         (
             "ct5lp-hightpu-4t",
             {"accelerator_count": 4.0, "tensor_parallel": 4},
+            "tpu-vm",
             "starts no TPU v5e: Google offers it in GKE",
         ),
-        ("ct6e-standard-4t", {"accelerator_count": 16.0, "tensor_parallel": 16}, "one of several hosts of a slice"),
-        ("g2-standard-4", {"engine": "tensorrt-llm", "accelerator": "L4"}, "speaks plain HTTP only"),
+        ("ct6e-standard-4t", {"accelerator_count": 16.0, "tensor_parallel": 16}, "", "one of several hosts of a slice"),
+        ("g2-standard-4", {"engine": "tensorrt-llm", "accelerator": "L4"}, "mig", "speaks plain HTTP only"),
     ],
 )
-def test_hosts_that_cannot_serve_are_refused_with_the_reason(instance_type, changes, reason):
+def test_hosts_that_cannot_serve_are_refused_with_the_reason(instance_type, changes, target, reason):
     """TPUs that Compute Engine does not start by themselves, and engines without TLS."""
     plan = make_plan(option(instance_type, **({"accelerator": "TPU-v6e"} | changes)))
     with pytest.raises(InputError, match=reason):
-        generate(plan, Language.TERRAFORM, Wanted(rank=1))
+        generate(plan, Language.TERRAFORM, Wanted(rank=1, target=target))
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "changes"),
+    [
+        ("ct5lp-hightpu-4t", {"accelerator": "TPU-v5e", "accelerator_count": 4.0, "tensor_parallel": 4}),
+        ("g2-standard-4", {"engine": "tensorrt-llm"}),
+    ],
+)
+def test_what_hosts_cannot_serve_is_generated_for_a_cluster(instance_type, changes):
+    """GKE is the default where it alone can serve what was planned."""
+    plan = make_plan(option(instance_type, **changes))
+    assert generate(plan, Language.TERRAFORM).targets == ("gke",)
 
 
 def test_share_of_the_requests_finds_someone_at_all_hours():

@@ -29,7 +29,7 @@ PLAIN = ClusterManner()
 
 def stack_of(plan):
     """The only stack of a plan."""
-    (stack,) = stacks_of(plan, choose(plan, Wanted(), lambda _choice: ""), Wanted())
+    (stack,) = stacks_of(plan, choose(plan, Wanted(), lambda _choice: None), Wanted())
     return stack
 
 
@@ -150,7 +150,7 @@ def test_the_token_is_referred_to_and_never_held():
 
 def test_a_model_that_only_the_user_can_name_is_asked_for():
     """The map has no model, so that pods wait for one, and the file says which."""
-    plan = make_plan(make_option(precision="int4"))
+    plan = make_plan(make_option(precision="int4"), model="organisation/tuned-8b")
     files = kubernetes_files(stack_of(plan), ClusterManner())
     text = files["kubernetes/us-east-1/kustomization.yaml"]
     assert not [

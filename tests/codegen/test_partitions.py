@@ -3,7 +3,7 @@
 import pytest
 
 from advisor.codegen import Wanted, generate
-from advisor.errors import InputError
+from advisor.errors import NotDeployable
 from codegen.plans import make_option, make_plan
 
 SLICED = make_option(
@@ -12,25 +12,20 @@ SLICED = make_option(
 )  # fmt: skip
 
 
-def test_the_cheapest_uncut_option_is_taken_instead():
-    """When the recommended option is in slices, the next one is generated and the notice says why."""
-    generated = generate(make_plan(SLICED, make_option(rank=2)))
+@pytest.mark.parametrize("rank", [None, 1])
+def test_no_other_option_is_taken_in_place_of_slices(rank):
+    """Recommended or asked for outright, it is refused with exit code 4 and the ranks of the others."""
+    with pytest.raises(NotDeployable, match=r"1 × p4d\.24xlarge .* mig-1g\.5gb slices") as error:
+        generate(make_plan(SLICED, make_option(rank=2)), wanted=Wanted(rank=rank))
 
-    assert '"g6.xlarge"' in generated.files["fleet.tf"]
-    assert "cuts accelerators into mig-1g.5gb slices" in generated.warnings[0]
-
-
-def test_an_option_in_slices_is_refused_by_name():
-    """Asked for outright it is refused, with a way out."""
-    with pytest.raises(InputError, match=r"mig-1g\.5gb slices") as error:
-        generate(make_plan(SLICED, make_option(rank=2)), wanted=Wanted(rank=1))
-
+    assert error.value.exit_code == 4
     assert "--option RANK" in error.value.hint
+    assert error.value.hint.endswith(": 2")
 
 
 def test_a_plan_with_slices_only_is_refused():
     """Where every option is cut, the message says so and the hint what to plan."""
-    with pytest.raises(InputError, match=r"mig-1g\.5gb slices") as error:
+    with pytest.raises(NotDeployable, match=r"mig-1g\.5gb slices") as error:
         generate(make_plan(SLICED))
 
-    assert error.value.hint
+    assert "make the plan again" in error.value.hint

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.codegen import generate
 from advisor.codegen.model import Wanted
 from advisor.codegen.selection import choose
 from advisor.codegen.serving import checkpoint_of
@@ -17,7 +18,7 @@ from codegen.plans import make_cost, make_option, make_plan
 def stack_of(plan):
     """The only stack of the first option of *plan*."""
     wanted = Wanted(rank=1)
-    (stack,) = stacks_of(plan, choose(plan, wanted, lambda _choice: ""), wanted)
+    (stack,) = stacks_of(plan, choose(plan, wanted, lambda _choice: None), wanted)
     return stack
 
 
@@ -104,7 +105,7 @@ def test_neuron_counts_cores():
     [
         ({"engine_version": "0.31.1"}, "vllm-openai:v0.31.1"),
         ({"engine_version": "0.31"}, "vllm-openai:v0.30.0"),
-        ({"instance_type": "inf2.xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
+        ({"instance_type": "inf2.8xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
         ({"instance_type": "trn2.48xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
         ({"instance_type": "trn2.48xlarge", "engine": "vLLM-Neuron"}, ":0.24.0"),
     ],
@@ -176,7 +177,10 @@ def test_what_cannot_run_is_refused_with_a_reason_and_a_way_out(changes, reason)
     [
         ("meta-llama/Llama-3.1-8B-Instruct", "bf16", "meta-llama/Llama-3.1-8B-Instruct"),
         ("meta-llama/Llama-3.1-8B-Instruct", "fp8", "meta-llama/Llama-3.1-8B-Instruct"),
-        ("meta-llama/Llama-3.1-8B-Instruct", "int4", None),
+        ("meta-llama/Llama-3.1-8B-Instruct", "int4", "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"),
+        ("meta-llama/Llama-3.1-8B", "int4", None),
+        ("organisation/Llama-3.1-8B-Instruct", "int4", None),
+        ("moonshotai/Kimi-K2.5", "int4", "moonshotai/Kimi-K2.5"),
         ("openai/gpt-oss-120b", "mxfp4", "openai/gpt-oss-120b"),
         ("./config.json", "bf16", None),
         ("a/b/c", "bf16", None),
@@ -184,8 +188,18 @@ def test_what_cannot_run_is_refused_with_a_reason_and_a_way_out(changes, reason)
     ],
 )
 def test_checkpoint_is_the_model_only_where_it_exists(model, precision, expected):
-    """A model that the hub does not hold in the planned precision has no default: the user has to name one."""
+    """Weights of the very model in the planned precision are the default; where none are known, the user names some."""
     assert checkpoint_of(model, precision).model_id == expected
+
+
+def test_quantised_weights_are_said_before_they_are_deployed():
+    """Whoever takes the catalogued repository reads its name; the published model needs no word."""
+    (said,) = generate(make_plan(make_option(precision="int4"))).warnings
+    assert said == (
+        "the weights come from RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16, quantised from "
+        "meta-llama/Llama-3.1-8B-Instruct: measure their answers, or name others"
+    )
+    assert generate(make_plan(make_option())).warnings == ()
 
 
 def test_budget_is_the_plans_total():
@@ -202,7 +216,7 @@ def test_gpu_memory_alarm_rings_beyond_what_the_engine_takes():
 
 def test_neuron_alarms_do_without_gpu_metrics():
     """Without NVIDIA metrics idleness is told by requests, and nothing waits for an agent that is not there."""
-    model = stack(instance_type="inf2.xlarge", accelerator="Inferentia2")
+    model = stack(instance_type="inf2.8xlarge", accelerator="Inferentia2")
     assert {alarm.name for alarm in model.alarms} == {"no_requests", "unhealthy_hosts", "metrics_silent", "host_memory"}
     assert model.agent is None
 
@@ -226,5 +240,5 @@ def test_alarms_on_missing_hosts_need_someone():
     """Three compare with the hosts or the requests that are always there; the others see whoever runs."""
     gpu = {alarm.name for alarm in stack().alarms if alarm.needs_someone}
     assert gpu == {"unhealthy_hosts", "metrics_silent"}
-    model = stack(instance_type="inf2.xlarge", accelerator="Inferentia2")
+    model = stack(instance_type="inf2.8xlarge", accelerator="Inferentia2")
     assert {alarm.name for alarm in model.alarms if alarm.needs_someone} == gpu | {"no_requests"}

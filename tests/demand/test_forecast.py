@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand.backtest import run_trials
+from advisor.demand.backtest import calibrated_bands, run_trials
 from advisor.demand.clock import MONDAY_SECONDS
-from advisor.demand.forecast import LAST, NAIVE, flat_forecast, forecast
-from advisor.demand.forecast_methods import last_value, level, ridge, seasonal_naive, shape_and_level
+from advisor.demand.forecast import LAST, MOST_OF_SEEN, NAIVE, flat_forecast, forecast
+from advisor.demand.forecast_methods import last_value, level, ridge, seasonal_naive, shape_and_level, typical_day
 from advisor.demand.hourly import HourlyDemand, by_hour
 from advisor.demand.values import DemandProfile
 from advisor.errors import InputError
 
 MONDAY_2026 = 1_767_571_200.0
 """5 January 2026, 00:00 UTC."""
-METHODS = [last_value, level, seasonal_naive, shape_and_level, ridge]
+METHODS = [last_value, level, seasonal_naive, shape_and_level, typical_day, ridge]
 
 
 def profile_of(rates_per_hour, start_seconds=MONDAY_2026) -> DemandProfile:
@@ -66,6 +66,8 @@ def test_noise_gives_an_interval_that_covers_what_comes():
     assert (found.low <= found.mean).all()
     assert (found.mean <= found.high).all()
     assert (found.high <= found.peak).all()
+    assert (found.low <= found.low_peak).all()
+    assert (found.low_peak <= found.peak).all()
 
 
 def test_the_back_test_prints_the_naive_baselines_and_marks_the_choice():
@@ -78,6 +80,7 @@ def test_the_back_test_prints_the_naive_baselines_and_marks_the_choice():
     assert rows[found.method].wape < rows[NAIVE].wape < rows[LAST].wape
     assert 0.7 <= rows[found.method].p90_coverage_ratio <= 1
     assert 0 <= rows[found.method].hours_short_ratio <= 0.3
+    assert rows[found.method].pinball < rows[NAIVE].pinball
     assert any("beats both naive baselines" in note for note in found.notes)
 
 
@@ -87,7 +90,8 @@ def test_the_back_test_sees_nothing_after_its_origin(method):
     rates = noisy(office_week(21), seed=5)
     spoiled = rates.copy()
     spoiled[18 * 24 :] = 1e6
-    trials = [run_trials(by_hour(profile_of(series)), {"one": method})["one"].predicted for series in (rates, spoiled)]
+    histories = [by_hour(profile_of(series)) for series in (rates, spoiled)]
+    trials = [run_trials(one, {"one": method}, calibrated_bands(one))["one"].predicted for one in histories]
     origins = 21 - len(trials[0]) + np.arange(len(trials[0]))
 
     assert (trials[0][origins <= 18] == trials[1][origins <= 18]).all()
@@ -124,7 +128,7 @@ def test_more_demand_never_forecasts_less(seed, days, more):
     found = forecast(DemandProfile(MONDAY_2026, minutes))
     busier = forecast(DemandProfile(MONDAY_2026, minutes * more))
 
-    for name in ("mean", "low", "high", "peak"):
+    for name in ("mean", "low", "high", "low_peak", "peak"):
         assert getattr(busier, name) == pytest.approx(getattr(found, name) * more, rel=1e-5)
         assert (getattr(busier, name) >= getattr(found, name)).all()
 
@@ -253,6 +257,108 @@ def test_the_peak_is_the_busiest_minute_of_busy_hours():
     assert found.peak / found.high == pytest.approx(np.full(168, 2 / (61 / 60)), rel=1e-3)
 
 
+def test_the_peak_counts_the_spread_of_hours_and_of_minutes_once():
+    """Where hours vary and minutes within them vary too, nine of ten hours to come stay within the peak, not all.
+
+    Upper edge of the hour times upper edge of the ratio of minute to hour would be beyond nearly every hour.
+    """
+    above, below, planned, products = [], [], [], []
+    for seed in range(12):
+        generator = np.random.default_rng(seed)
+        hours = generator.lognormal(0, 0.5, 28 * 24)
+        minutes = 600 * np.repeat(hours, 60) * generator.lognormal(0, 0.3, 28 * 1440)
+        found = forecast(DemandProfile(MONDAY_2026, minutes[: 21 * 1440]))
+        in_hours = minutes.reshape(-1, 60) / 60
+        busiest = in_hours.max(axis=1)
+        above.append(np.mean(busiest[21 * 24 :] > found.peak))
+        below.append(np.mean(busiest[21 * 24 :] < found.low_peak))
+        planned.append(found.peak.mean())
+        products.append((found.high * np.quantile(busiest / in_hours.mean(axis=1), 0.95)).mean())
+
+    assert 0.07 <= np.mean(above) <= 0.13
+    assert 0.07 <= np.mean(below) <= 0.13
+    assert np.mean(planned) < 0.9 * np.mean(products)
+
+
+@given(seed=st.integers(0, 1000), days=st.sampled_from([0.5, 1.5, 4, 13]))
+@settings(max_examples=20, deadline=None)
+def test_no_minute_is_planned_for_far_beyond_every_minute_seen(seed, days):
+    """However bursty the history, the planned minute is at most a quarter above its busiest, and a note says if it is."""
+    generator = np.random.default_rng(seed)
+    hours = generator.lognormal(0, 1.5, max(int(days * 24), 1))
+    minutes = generator.poisson(np.repeat(hours, 60) * generator.lognormal(0, 1.0, len(hours) * 60) * 10).astype(float)
+    minutes[len(minutes) // 2] = 10.0
+    found = forecast(DemandProfile(MONDAY_2026, minutes))
+    seen = minutes[1:-1].max() / 60
+
+    assert found.peak.max() <= MOST_OF_SEEN * seen * (1 + 1e-5)
+    assert any("above the busiest minute ever seen" in note for note in found.notes) == (
+        found.peak.max() > seen * (1 + 1e-5)
+    )
+
+
+def test_planned_rates_follow_the_hours_of_a_spiky_fortnight():
+    """Bursts of some hours at a time, by day only: nights are planned for nights, and the next day is covered."""
+    generator = np.random.default_rng(6)
+    hours = np.arange(14 * 24)
+    by_day = np.where((hours % 24 >= 8) & (hours % 24 < 20), 4.0, 0.5)
+    level = np.exp(np.repeat(generator.normal(0, 0.6, 14 * 4), 6))
+    rates = by_day * level * generator.lognormal(0, 0.3, len(hours))
+    minutes = generator.poisson(np.repeat(rates, 60) * 60).astype(float)
+    found = forecast(DemandProfile(MONDAY_2026, minutes[: 13 * 1440]))
+    nights, days = (found.peak[np.isin(np.arange(168) % 24, at)] for at in ((0, 1, 2, 3, 4, 5), (11, 12, 13, 14, 15)))
+    came = minutes[13 * 1440 :].reshape(24, 60) / 60
+
+    assert nights.max() < 0.5 * days.min()
+    assert found.peak.max() < 1.5 * minutes.max() / 60
+    assert np.mean(came <= found.peak[6 * 24 :, None]) >= 0.9
+
+
+def test_one_absurd_minute_is_cut_and_named():
+    """A counter's slip of a hundred thousand times moves no other hour's forecast, and the note has both numbers."""
+    minutes = np.random.default_rng(7).poisson(600, 14 * 1440).astype(float)
+    slipped = minutes.copy()
+    slipped[5000] *= 1e5
+    found, clean = (forecast(DemandProfile(MONDAY_2026, counts)) for counts in (slipped, minutes))
+
+    assert found.peak.max() < 1.5 * clean.peak.max()
+    assert found.mean == pytest.approx(clean.mean, rel=0.05)
+    assert any(note.startswith("1 of 20,158 minutes have up to 1e+06") and "at 11" in note for note in found.notes)
+
+
+def test_requests_in_a_few_hours_of_a_fortnight_are_no_demand_of_zero():
+    """One busy minute in two weeks is planned for, its time unknown, and the mean keeps its requests."""
+    minutes = np.zeros(14 * 1440)
+    minutes[7000] = 60.0
+    found = forecast(DemandProfile(MONDAY_2026, minutes))
+
+    assert found.mean == pytest.approx(np.full(168, 1 / (14 * 1440 - 2)), rel=1e-4)
+    assert set(found.peak) == {1.0}
+    assert any("1 of 336 hours only" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("unknown", [slice(0, 12 * 1440), slice(1440, 13 * 1440), slice(2 * 1440, 14 * 1440)])
+def test_long_gaps_leave_a_sound_forecast(unknown):
+    """Days without telemetry at the beginning, within or at the end: what is known is carried on."""
+    minutes = np.random.default_rng(8).poisson(600, 14 * 1440).astype(float)
+    minutes[unknown] = np.nan
+    found = forecast(DemandProfile(MONDAY_2026, minutes))
+
+    assert found.mean == pytest.approx(np.full(168, 10.0), rel=0.05)
+    assert (found.peak < 15).all()
+
+
+def test_a_typical_day_leaves_a_surge_out_unless_it_is_most_of_the_demand():
+    """One day of a hundredfold leaves the median as it was; where half of the requests are surges it is the mean."""
+    week = np.tile(np.where(np.arange(24) < 8, 1.0, 3.0), 7)
+    surged = week.copy()
+    surged[50] = 30.0
+    rare = np.where(np.arange(168) == 50, 100.0, 0.0)
+
+    assert (typical_day(surged, 0, 168) == week).all()
+    assert typical_day(rare, 0, 168).sum() == pytest.approx(100.0)
+
+
 def test_part_of_an_hour_speaks_for_it_from_half_an_hour_on():
     """Thirty known minutes make an hour known, twenty-nine do not."""
     minutes = np.full(180, 60.0)
@@ -274,10 +380,27 @@ def test_declared_demand_is_a_flat_forecast_without_an_interval():
     assert len(found.mean) == len(found.peak) == 168
 
 
+def test_stated_growth_is_applied_to_declared_demand():
+    """A declared demand that doubles in a year is planned for its rate near the end of a horizon of a year."""
+    found = flat_forecast(4.0, 9.0, horizon_days=365, growth_per_year=1.0)
+
+    assert found.mean == pytest.approx(np.full(168, 4.0 * 2**0.5), rel=1e-3)
+    assert found.peak == pytest.approx(np.full(168, 9.0 * 2**0.9), rel=1e-3)
+    assert found.low_peak == pytest.approx(np.full(168, 9.0 * 2**0.1), rel=1e-3)
+    assert any("growth of 100% a year, as stated" in note for note in found.notes)
+
+
 SERVEGEN = Path(__file__).parents[3] / "shared/data/traces/servegen/language"
+needs_servegen = pytest.mark.skipif(not SERVEGEN.is_dir(), reason="the ServeGen rates are not here")
 
 
-@pytest.mark.skipif(not SERVEGEN.is_dir(), reason="the ServeGen rates are not here")
+def client(path: Path, scale: float = 1.0) -> np.ndarray:
+    """Requests in each minute of a client whose rate is known every ten minutes, at random (Poisson) within those."""
+    rates = np.loadtxt(path, delimiter=",", usecols=1)
+    return np.random.default_rng(0).poisson(np.repeat(rates, 10) * 60 * scale).astype(float)
+
+
+@needs_servegen
 @pytest.mark.parametrize("category", ["m-large", "m-mid", "m-small"])
 def test_on_real_rates_the_choice_is_never_worse_than_the_baseline(category):
     """On two weeks of real rates every method is tested, and the one chosen errs no more than seasonal-naive."""
@@ -285,5 +408,37 @@ def test_on_real_rates_the_choice_is_never_worse_than_the_baseline(category):
     found = forecast(DemandProfile(MONDAY_SECONDS, np.repeat(np.sum(clients, axis=0), 10) * 60))
     errors = {row.method: row.wape for row in found.backtest}
 
-    assert len(errors) == 5
+    assert len(errors) == 6
     assert errors[found.method] <= errors[NAIVE]
+
+
+@needs_servegen
+def test_on_real_clients_the_interval_holds_what_it_promises():
+    """From the tenth day on, four fifths of the hours of the next day are within it, client by client."""
+    shares = []
+    for path in sorted(SERVEGEN.glob("*/*-trace.csv")):
+        minutes = client(path)
+        within = []
+        for day in range(10, 14):
+            found = forecast(DemandProfile(MONDAY_SECONDS, minutes[: day * 1440]))
+            hours = (day * 24 + np.arange(24)) % 168
+            came = minutes[day * 1440 : (day + 1) * 1440].reshape(24, 60).mean(axis=1) / 60
+            within.extend((came >= found.low[hours] * (1 - 1e-5)) & (came <= found.high[hours] * (1 + 1e-5)))
+        shares.append(np.mean(within))
+
+    assert len(shares) == 15
+    assert 0.75 <= np.mean(shares) <= 0.85
+    assert all(0.7 <= share <= 0.95 for share in shares)
+    assert sum(0.745 <= share <= 0.855 for share in shares) >= 10
+
+
+@needs_servegen
+def test_a_spiky_client_is_not_planned_for_what_it_never_had():
+    """m-large/chunk-20 at 0.3 of its rate: planned rates near its busiest minute, that differ, and cover the next day."""
+    minutes = client(SERVEGEN / "m-large/chunk-20-trace.csv", 0.3)
+    found = forecast(DemandProfile(MONDAY_SECONDS, minutes[: 13 * 1440]))
+    came = minutes[13 * 1440 :].reshape(24, 60) / 60
+
+    assert found.peak.max() <= MOST_OF_SEEN * minutes[: 13 * 1440].max() / 60
+    assert found.peak.min() < 0.95 * found.peak.max()
+    assert np.mean(came <= found.peak[6 * 24 :, None]) >= 0.9

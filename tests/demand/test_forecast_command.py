@@ -41,7 +41,7 @@ def test_a_trace_and_its_summary_give_the_same_forecast(traces, run_advisor):
 
     assert whole == short
     assert whole["schema"] == "advisor.forecast/v1"
-    assert [len(rates) for rates in whole["requests_per_second_by_hour_of_week"].values()] == [168] * 4
+    assert [len(rates) for rates in whole["requests_per_second_by_hour_of_week"].values()] == [168] * 5
     assert sum(row["chosen"] for row in whole["backtest"]) == 1
 
 

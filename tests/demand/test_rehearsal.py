@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.demand.clock import hours_of_week
 from advisor.demand.declared import declared_demand
-from advisor.demand.rehearsal import rehearse
+from advisor.demand.rehearsal import Calendar, rehearse, stressed
 from advisor.demand.values import DemandProfile, Dispersion
 
 MONDAY = 1_699_833_600.0
@@ -62,6 +63,89 @@ def test_declared_demand_comes_at_random_at_its_peak():
     assert found.requests.seconds.size / found.minutes / 60 == pytest.approx(6.0, rel=0.1)
     assert set(found.requests.input_tokens.tolist()) == {500}
     assert "stated peak" in found.words
+
+
+def three_classes():
+    """Nights, days, and one busy hour on Wednesday noon."""
+    hours = np.arange(168)
+    schedule = np.where((hours % 24 >= 8) & (hours % 24 < 20), 1, 0)
+    schedule[60] = 2
+    return Calendar(tuple(schedule.tolist()), (0.5, 2.0, 8.0))
+
+
+def counts_of(calendar, days):
+    """As many requests in each minute as the calendar expects, from Monday on."""
+    hours = np.arange(24 * days) % 168
+    return np.repeat(np.array(calendar.mean_rates)[np.array(calendar.schedule)[hours]] * 60, 60)
+
+
+def classes_of(calendar, requests):
+    """Hour class of each request."""
+    hours = hours_of_week(0, 1)[0] + (requests.seconds // 3600).astype(int)
+    return np.array(calendar.schedule)[hours % 168]
+
+
+def test_a_sample_spans_every_class_of_hours():
+    """The busiest stretch is about half; each other class comes at its level, with the hour change before it."""
+    calendar = three_classes()
+
+    found = rehearse(demand(counts_of(calendar, 7)), 20_000, calendar)
+
+    classes = classes_of(calendar, found.requests)
+    busiest = classes[found.busiest]
+    assert (busiest == 2).any()
+    assert found.busiest.stop >= found.requests.seconds.size / 2
+    others = set(classes[found.busiest.stop :].tolist())
+    assert others >= {0, 1}
+    assert (np.diff(found.requests.seconds) >= 0).all()
+    assert found.requests.seconds.size <= 20_500
+    assert "2 other kinds of hours" in found.words
+
+
+def test_hours_that_were_never_observed_come_at_the_rate_that_is_expected():
+    """Of one observed hour the other classes are made up, at their own hours of the week."""
+    calendar = three_classes()
+    hour = demand([480.0] * 60)
+    noon = replace(hour, profile=replace(hour.profile, start_seconds=MONDAY + 60 * 3600))
+
+    found = rehearse(noon, 40_000, calendar)
+
+    classes = classes_of(calendar, found.requests)[found.busiest.stop :]
+    night = found.requests.seconds[found.busiest.stop :][classes == 0]
+    assert set(classes.tolist()) >= {0, 1}
+    assert night.size == pytest.approx(0.5 * 3600, rel=0.2)
+
+
+def test_one_class_of_hours_is_its_busiest_stretch_alone():
+    """Where all hours are planned alike there is nothing else to look at."""
+    calendar = Calendar((0,) * 168, (3.0,))
+
+    found = rehearse(demand(counts_of(three_classes(), 7)), 5_000, calendar)
+    plain = rehearse(demand(counts_of(three_classes(), 7)), 5_000)
+
+    assert (found.requests.seconds == plain.requests.seconds).all()
+    assert found.busiest == slice(0, found.requests.seconds.size)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 3.0])
+def test_a_stressed_stretch_has_so_many_times_the_requests(ratio):
+    """The busiest minutes with more in each, at about the same number of requests."""
+    steady = demand([600] * 100)
+
+    found = stressed(steady, 6_000, peak_ratio=ratio)
+
+    seconds = found.seconds[-1] - found.seconds[0]
+    assert found.seconds.size / seconds == pytest.approx(10 * ratio, rel=0.1)
+    assert found.seconds.size <= 6_600 * max(ratio, 1.0)
+
+
+def test_a_stressed_stretch_is_so_many_times_as_bursty():
+    """Twice the index of dispersion of the seconds."""
+    steady = demand([600] * 100, Dispersion(one_second=2.0, ten_seconds=1.0))
+
+    seconds = stressed(steady, 60_000, dispersion_ratio=2.0).seconds
+
+    assert index_of_seconds(seconds) == pytest.approx(4.0, rel=0.15)
 
 
 def test_it_is_the_same_every_time():

@@ -188,5 +188,5 @@ def test_spot_takes_no_reservation(name, start, tmp_path):
 
 def of_scenario(scenario):
     """The only stack of a scenario."""
-    (stack,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _choice: ""), scenario.wanted)
+    (stack,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _choice: None), scenario.wanted)
     return stack

@@ -12,7 +12,7 @@ from advisor.pipeline import plan_for
 from advisor.plan import values
 from advisor.plan.document import SCHEMA_PATH, plan_from_json, plan_to_json, why_not_as_made
 from advisor.plan.fleet import chosen
-from advisor.workload.values import Limits, OwnedCommitment, Scaling, Slo
+from advisor.workload.values import Exclude, Limits, OwnedCommitment, Scaling, Slo
 from builders import catalog_of, offer, workload
 
 SCHEMA = json.loads(SCHEMA_PATH.read_text())
@@ -53,7 +53,9 @@ def test_schema_and_values_have_the_same_fields(name, kind):
     assert set(SCHEMA["$defs"][name]["required"]) >= {one.name for one in fields if one.default is dataclasses.MISSING}
 
 
-@pytest.mark.parametrize(("name", "kind"), [("limits", Limits), ("scaling", Scaling), ("slo", Slo)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("limits", Limits), ("scaling", Scaling), ("slo", Slo), ("exclude", Exclude)]
+)
 def test_a_plan_repeats_everything_that_the_workload_states(name, kind):
     """Each limit, target and choice of scaling stands in the plan under its own name."""
     described = SCHEMA["properties"]["workload"]["properties"][name]
@@ -66,7 +68,7 @@ def test_what_a_workload_says_of_places_and_time_is_repeated():
     owned = OwnedCommitment("aws", "us-east-1", "g6.xlarge", 1, dt.date(2027, 5, 31))
     asked = workload(
         users=(("US-east", 0.75), ("DE", 0.25)), residency=("US",), commitments=(owned,), as_of=dt.date(2026, 11, 24),
-        running=(("aws/us-east-1/g6.xlarge", 2),), horizon_days=90.0,
+        running=((("aws/us-east-1/g6.xlarge", "on_demand"), 2),), horizon_days=90.0,
     )  # fmt: skip
 
     told = json.loads(plan_to_json(plan_for(asked, catalog_of(offer()))))["workload"]

@@ -2,9 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from advisor.catalog import load_catalog
+from advisor.catalog.zones import ZoneSupply
+from advisor.errors import InputError
+from advisor.plan.document import digest
+from advisor.plan.locks import lock_text, locked_catalog, place_of, read_lock
 
 ROOT = Path(__file__).parents[2]
 WORKLOAD = ROOT / "examples/chat/workload.yaml"
@@ -139,3 +146,44 @@ def test_a_plan_of_another_catalog_cannot_be_locked(locked, tmp_path, run_adviso
     done = run_advisor("catalog", "lock", locked / "plan.json", "-o", tmp_path / "x.json", **other)
     assert done.returncode == 1
     assert "another catalog" in done.stderr
+
+
+def test_a_lock_keeps_the_zones_of_its_offers(locked):
+    """Each offer has the zones that the catalog told, and the catalog of the lock tells them whatever is known now."""
+    path = locked / "catalog.lock.json"
+    lock = read_lock(path)
+    now = load_catalog()
+    assert lock.zones == {place_of(offer): now.zones(*place_of(offer)) for offer in lock.offers}
+    assert any(supply.verified for supply in lock.zones.values())
+    place = place_of(lock.offers[0])
+    other = replace(lock, zones={**lock.zones, place: ZoneSupply(("z1",), 1, verified=True, source="x", as_of="2030")})
+    assert locked_catalog(other).zones(*place).names == ("z1",)
+    assert load_catalog().zones(*place) == lock.zones[place], "the catalog itself stays as it is"
+
+
+def test_a_lock_without_zones_is_read_and_has_those_of_the_catalog(locked, tmp_path):
+    """Versions that did not choose zones wrote none."""
+    document = json.loads((locked / "catalog.lock.json").read_text())
+    del document["digest"]
+    for offer in document["offers"]:
+        del offer["zones"]
+    path = tmp_path / "old.lock.json"
+    path.write_text(json.dumps(document | {"digest": digest(document)}))
+    lock = read_lock(path)
+    assert lock.zones == {}
+    place = place_of(lock.offers[0])
+    assert locked_catalog(lock).zones(*place) == load_catalog().zones(*place)
+    assert lock_text(lock).count('"zones"') == 0
+
+
+@pytest.mark.parametrize("zones", [{"count": 0, "names": []}, {"count": 2, "names": ["a"]}, {"names": ["a"]}, None])
+def test_a_lock_with_zones_that_cannot_be_is_refused(zones, locked, tmp_path):
+    """No zone, another number than there are names, or none stated."""
+    document = json.loads((locked / "catalog.lock.json").read_text())
+    del document["digest"]
+    stated = {"verified": True, "source": "x", "as_of": ""}
+    document["offers"][0]["zones"] = zones and stated | zones
+    path = tmp_path / "wrong.lock.json"
+    path.write_text(json.dumps(document | {"digest": digest(document)}))
+    with pytest.raises(InputError, match="no lock of the catalog"):
+        read_lock(path)

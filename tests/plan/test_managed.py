@@ -16,7 +16,7 @@ from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.fleet.values import Paid
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
 from advisor.plan.question import read_question
-from advisor.plan.whatif import what_if
+from advisor.plan.explain.whatif import what_if
 from advisor.report.table import plan_table
 from advisor.tables import read_rows
 from advisor.workload.values import Limits, QuotaLimit
@@ -50,7 +50,7 @@ def test_the_fleet_is_paid_at_the_price_of_the_service():
     assert {option.purchase for option in plan.options} == {"managed"}
     (read,) = plan_from_json(plan_to_json(plan)).fleet.groups
     assert (read.purchase, read.commitment) == (group.purchase, group.commitment)
-    shown = plan_table(plan)
+    shown = plan_table(plan, width=None, verbose=True)
     assert "SageMaker real-time" in shown
     assert "as endpoints around the clock" in shown
 
@@ -94,16 +94,19 @@ def test_code_is_that_of_an_endpoint():
         generate(plan, wanted=Wanted(target="ec2"))
 
 
-def test_a_mixed_fleet_becomes_the_part_that_one_stack_can_run():
-    """Endpoints beside machines are no single stack: the cheapest single type is taken, and the warning says why."""
+def test_a_mixed_fleet_becomes_a_root_for_each_part():
+    """Endpoints beside machines are two stacks whose names do not meet; asked for as one target it is refused."""
     plan = planned(managed("g6e.xlarge", 2.6, on_demand=1.9), purchase=(Purchase.ON_DEMAND, Purchase.MANAGED))
     (group,) = plan.fleet.groups
     endpoint = replace(group, name=group.name.replace("on_demand", "managed"), purchase="managed")
     halves = tuple(replace(one, request_shares=(0.5,) * len(one.request_shares)) for one in (group, endpoint))
     mixed = replace(plan, fleet=replace(plan.fleet, groups=halves))
     made = generate(mixed)
-    assert made.targets == ("ec2",)
-    assert "and EC2 for" in made.warnings[0]
+    assert (made.targets, made.roots) == (("ec2", "sagemaker"), ("aws-ec2", "aws-sagemaker"))
+    assert '"chat"' in made.files["aws-ec2/fleet.tf"]
+    assert '"managed-chat"' in made.files["aws-sagemaker/fleet.tf"]
+    with pytest.raises(InputError, match="and EC2 for"):
+        generate(mixed, wanted=Wanted(target="sagemaker"))
 
 
 def test_a_supposed_price_counts():

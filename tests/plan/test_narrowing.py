@@ -6,7 +6,7 @@ import pytest
 
 from advisor.performance.values import Interval
 from advisor.pipeline import plan_for
-from advisor.plan.narrowing import measure_first
+from advisor.plan.explain.narrowing import measure_first
 from builders import catalog_of, offer, workload
 
 

@@ -8,7 +8,7 @@ from advisor.demand.declared import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_question
-from advisor.plan.pareto import TARGETS, pareto_front
+from advisor.plan.explain.pareto import TARGETS, pareto_front
 from advisor.plan.question import Question
 from advisor.workload.values import Slo
 from builders import catalog_of, offer, workload

@@ -22,7 +22,9 @@ from advisor.plan.plain_values import from_plain, to_plain
 from advisor.plan.question import read_question
 from advisor.workload.values import (
     DeclaredDemand,
+    DemandSource,
     Deployment,
+    Exclude,
     Limits,
     OwnedCommitment,
     QuotaLimit,
@@ -49,6 +51,31 @@ def again(text: str, catalog=None) -> str:
     """The plan of a plan's question."""
     question = read_question(plan_from_json(text).question)
     return plan_to_json(plan_question(question, catalog or load_catalog()))
+
+
+def test_a_plan_within_a_scope_is_made_again_with_the_same_bytes():
+    """What the scope resolves to is kept: a continent, names of accelerators, what is excluded."""
+    catalog = catalog_of(offer(), offer("g6e.xlarge", on_demand=1.8), offer(region="eu-west-1", on_demand=0.1))
+    asked = workload(
+        current=Deployment("aws", "us-east-1", "g6.xlarge", 1, Purchase.ON_DEMAND),
+        near_current=True,
+        accelerators=("l4", "H100"),
+        exclude=Exclude(regions=("us-west-2",), engines=("sglang",)),
+    )
+    text = plan_to_json(plan_for(asked, catalog))
+
+    assert again(text, catalog) == text
+    assert {group["region"] for group in json.loads(text)["fleet"]["groups"]} == {"us-east-1"}
+
+
+def test_a_question_without_fields_that_came_later_is_read():
+    """A declared rate as it was kept before users could be stated."""
+    kept = to_plain(DeclaredDemand(5.0, 8.0, 800.0, 200.0))
+    old = {
+        key: kept[key] for key in ("requests_per_second", "peak_requests_per_second", "input_tokens", "output_tokens")
+    }
+
+    assert from_plain(DemandSource, old) == DeclaredDemand(5.0, 8.0, 800.0, 200.0)
 
 
 @pytest.mark.parametrize("example", ["chat", "gpu-samples"])

@@ -1,6 +1,7 @@
 """Services that scale to zero: how long they run, and who meets a cold start."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from advisor.plan.serverless import (
     serverless_offers,
 )
 from advisor.requirements import require
-from advisor.workload.values import Slo
+from advisor.workload.scope import allows, in_scope
+from advisor.workload.values import Exclude, Slo
 from builders import workload
 
 CATALOG = load_catalog()
@@ -153,6 +155,17 @@ def test_a_service_is_a_column_with_the_speed_of_its_accelerator():
 
     assert (offer.region, offer.idle_s, found.accelerator.name) == ("us-central1", LONGEST_IDLE_S, "L4")
     assert 60 < offer.first_request_s(cold_start(found, CATALOG.cold_start)) < 300
+
+
+def test_services_obey_what_the_workload_is_held_to():
+    """A service with an accelerator or a region that is left out is no column."""
+    free = list(serverless_offers(CATALOG, ("gcp",)))
+    assert free
+    held = workload(providers=("gcp",), exclude=Exclude(accelerators=("L4",)))
+    left = serverless_offers(CATALOG, ("gcp",), (), partial(allows, in_scope(held, CATALOG)))
+    assert all(one.instance_type.accelerator != "L4" for one in left if isinstance(one, ServerlessOffer))
+    types = workload(providers=("gcp",), instance_types=("g2-standard-4",))
+    assert not list(serverless_offers(CATALOG, ("gcp",), (), partial(allows, in_scope(types, CATALOG))))
 
 
 def test_services_out_of_scope_are_left_out():

@@ -14,9 +14,9 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import plan_question
 from advisor.plan.question import Question
-from advisor.plan.reshape import scaled, with_token_lengths
-from advisor.plan.whatif import compare, what_if
-from advisor.workload.values import Limits, QuotaLimit, Slo, Survive
+from advisor.plan.explain.reshape import scaled, with_token_lengths
+from advisor.plan.explain.whatif import compare, what_if
+from advisor.workload.values import Deployment, Exclude, Limits, QuotaLimit, Slo, Survive
 from builders import catalog_of, offer, workload
 
 CATALOG = catalog_of(
@@ -55,6 +55,13 @@ def asked(**changes) -> Question:
         ("limits.zones=3,limits.survive=zone", lambda one: one.workload.limits.survive, Survive.ZONE),
         ("limits.max_usd_per_month=900", lambda one: one.workload.limits.max_usd_per_month, 900),
         ("limits.commit_beyond_forecast=true", lambda one: one.workload.limits.commit_beyond_forecast, True),
+        ("limits.survive=nothing", lambda one: one.workload.limits.survival, Survive.NOTHING),
+        ("limits.commitment_years=1+3", lambda one: one.workload.limits.commitment_years, (1, 3)),
+        ("limits.simplicity=0.1", lambda one: one.workload.limits.simplicity, 0.1),
+        ("accelerators=L4+H100", lambda one: one.workload.accelerators, ("L4", "H100")),
+        ("engines=vLLM", lambda one: one.workload.engines, ("vLLM",)),
+        ("exclude.regions=us-east-1+us-east-2", lambda one: one.workload.exclude.regions, ("us-east-1", "us-east-2")),
+        ("listed_only=true", lambda one: one.workload.listed_only, True),
         ("scaling.scale_to_zero=true", lambda one: one.workload.scaling.scale_to_zero, True),
     ],
 )
@@ -73,6 +80,29 @@ def test_what_is_not_named_stays():
     question, _, _ = what_if(asked(limits=before), CATALOG, "limits.max_replicas=9")
 
     assert question.workload.limits == replace(before, max_replicas=9)
+
+
+def test_lists_stay_and_can_be_taken_back():
+    """Another limit leaves a list of years as it is; ``none`` and ``all`` take a list out."""
+    before = asked(limits=Limits(commitment_years=(1, 3)), exclude=Exclude(engines=("SGLang",), regions=("us-east-1",)))
+
+    question, _, _ = what_if(before, CATALOG, "limits.max_replicas=9,exclude.engines=none")
+    assert question.workload.limits == Limits(commitment_years=(1, 3), max_replicas=9)
+    assert question.workload.exclude == Exclude(regions=("us-east-1",))
+
+    question, _, (change,) = what_if(asked(accelerators=("L4",)), CATALOG, "accelerators=all")
+    assert question.workload.accelerators == ()
+    assert (change.before, change.after) == ("L4", "all")
+
+
+def test_another_provider_frees_a_plan_of_its_continent():
+    """Providers and regions that are named count in place of what runs today."""
+    current = Deployment("aws", "us-east-1", "g6.xlarge", 1, Purchase.ON_DEMAND)
+    near = asked(current=current, near_current=True, regions=("us-east-1", "us-east-2"))
+
+    question, _, _ = what_if(near, CATALOG, "providers=aws+gcp")
+
+    assert (question.workload.regions, question.workload.near_current) == ((), False)
 
 
 @pytest.mark.parametrize(

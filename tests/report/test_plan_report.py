@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from advisor.models import find_model
 from advisor.pipeline import measure_demand, plan_for, plan_question
 from advisor.plan.fleet.standing import running_of
 from advisor.plan.question import Question
-from advisor.report.fleet_words import change_words, fleet_lines, ratio_words
+from advisor.report.fleet_words import change_words, fleet_lines
 from advisor.report.limits_words import relaxation_words
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
+from advisor.report.words import ratio_words
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Routing, Survive
 from builders import catalog_of, offer, workload
 
@@ -43,14 +45,21 @@ def weekly():
     return plan_question(Question(asked, model, demand), CATALOG)
 
 
-@pytest.mark.parametrize("render", [plan_table, plan_markdown])
+def full(plan):
+    """Everything, in lines as long as they get."""
+    return plan_table(plan, width=None, verbose=True)
+
+
+@pytest.mark.parametrize("render", [full, partial(plan_markdown, verbose=True)])
 def test_the_fleet_comes_first_with_its_total(plan, render):
-    """The advice names the fleet and the total that was minimised; single types come after the fleet."""
-    text = render(plan)
+    """The verdict names the fleet and the total that was minimised; options come after the fleet and its proof."""
+    text = render(plan).replace("\\", "")
     total = f"${plan.fleet.cost.total_usd_per_month:,.2f} a month"
 
-    assert re.search(rf"Run \d+ × .*{re.escape(total)}; no cheaper fleet exists \(proven\)", text.replace("\\", ""))
-    assert text.index("the fleet") < text.index("single types for comparison")
+    assert re.search(rf"Run \d+ × .*: {re.escape(total)}.*; risk: ", text)
+    assert (
+        text.index("Run ") < text.index("no cheaper fleet exists (proven)") < text.index("options, fleets of one type")
+    )
     for group in plan.fleet.groups:
         assert group.instance_type in text
 
@@ -67,31 +76,31 @@ def test_the_parts_of_the_cost_add_up_as_printed(plan):
 
 def test_constraints_stand_under_their_names(plan):
     """What binds is told apart from what is kept with room, by the names of the constraints."""
-    text = plan_table(plan)
+    text = full(plan)
 
     for use in plan.fleet.constraints:
         line = next(line for line in text.splitlines() if f"{use.name} {use.used:g} of {use.limit:g}" in line)
-        assert line.strip().startswith("- binding:" if use.binding else "- kept with room:")
+        assert line.strip().startswith("- binding limits:" if use.binding else "- limits with room:")
 
 
 def test_hours_of_the_week_have_a_table_of_their_own(plan, weekly):
     """A fleet that follows the hours shows its instances in each class of them, and the span of each group."""
-    text = plan_table(weekly)
+    text = full(weekly)
     rows = re.findall(r"^ *(\d+) +[\d.]+ +[\d.]+ +\d", text.split("hours of the week")[1], re.MULTILINE)
 
     assert sum(map(int, rows)) == 168
     assert any(f"{min(group.instances)}…{max(group.instances)}" in text for group in weekly.fleet.groups)
-    assert "hours of the week" not in plan_table(plan)
+    assert "hours of the week" not in full(plan)
     assert "forecast: the observed level" not in text
 
 
 def test_the_policy_is_said_with_its_reason(plan, weekly):
     """How the fleet follows its load is said, and how far ahead instances are ordered where the hours differ."""
     for one in (plan, weekly):
-        assert f"policy: {one.fleet.scaling.recommended}, {one.fleet.scaling.reason}" in plan_table(one)
+        assert f"policy: {one.fleet.scaling.recommended}, {one.fleet.scaling.reason}" in full(one)
 
-    assert "min ahead of its hour" in plan_table(weekly)
-    assert "min ahead of its hour" not in plan_table(plan)
+    assert "min ahead of its hour" in full(weekly)
+    assert "min ahead of its hour" not in full(plan)
 
 
 def test_prompts_have_a_table_where_they_are_routed():
@@ -99,11 +108,11 @@ def test_prompts_have_a_table_where_they_are_routed():
     asked = workload(purchase=ON_DEMAND, routing=Routing.BY_PROMPT_LENGTH)
     plan = plan_for(asked, CATALOG)
 
-    assert ("prompts up to" in plan_table(plan)) == bool(plan.fleet.bucket_max_input_tokens)
+    assert ("prompts up to" in full(plan)) == bool(plan.fleet.bucket_max_input_tokens)
 
 
-def test_few_single_types_are_shown_and_the_rest_counted():
-    """The table lists a few single types and says how many there are."""
+def test_few_options_are_shown_and_the_rest_counted():
+    """The table lists a few options and says how many there are."""
     catalog = catalog_of(*(offer("g6e.xlarge", region, 1.86) for region in ("us-east-1", "us-east-2", "us-west-2")))
 
     assert "all 3" in plan_table(plan_for(workload(), catalog), SHOWN_OPTIONS)
@@ -121,7 +130,7 @@ def test_few_single_types_are_shown_and_the_rest_counted():
 def test_a_replay_that_falls_short_is_no_small_print(plan, found, reached, expected):
     """A fleet that its replay does not confirm is not recommended without saying so."""
     confirmed = replace(plan.fleet.confirmed, within_slo_ratio=found, reached=reached)
-    text = plan_table(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed)))
+    text = full(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed)))
 
     for words in expected:
         assert words in text
@@ -131,7 +140,7 @@ def test_a_replay_that_falls_short_is_no_small_print(plan, found, reached, expec
 def test_an_unproven_fleet_says_how_much_cheaper_another_may_be(plan):
     """The gap and the bound are printed where the search ran out of time."""
     fleet = replace(plan.fleet, proven=False, gap_ratio=0.031, bound_usd_per_month=1234.5)
-    text = plan_table(replace(plan, fleet=fleet))
+    text = full(replace(plan, fleet=fleet))
 
     assert "a fleet that is up to 3.1% cheaper may exist" in text
     assert "nothing below $1,234.50 exists" in text
@@ -167,8 +176,8 @@ def test_what_would_help_does(limits, relaxed):
     )
 
     assert plan.fleet is None
-    assert "No fleet keeps to limits." in plan_table(plan)
-    assert words[0] in plan_table(plan)
+    assert "No fleet keeps to limits." in full(plan)
+    assert words[0] in full(plan)
     assert plan_for(replace(asked, limits=relaxed(limits, needed)), CATALOG).fleet is not None
 
 
@@ -179,7 +188,7 @@ def test_a_limit_that_is_no_number_is_given_up_by_name():
 
     assert plan.conflict is not None
     assert "survive" in plan.conflict.constraints
-    assert "set limits.survive to nothing" in plan_table(plan)
+    assert "set limits.survive to nothing" in full(plan)
 
 
 def test_what_changes_against_a_previous_plan_is_said(plan):
@@ -198,7 +207,7 @@ def test_what_changes_against_a_previous_plan_is_said(plan):
 def test_headroom_takes_the_proof_back(plan):
     """Where a replay asked for headroom, the fleet is the cheapest that was confirmed, and no more is claimed."""
     confirmed = replace(plan.fleet.confirmed, headroom_factor=1.21)
-    text = plan_table(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed)))
+    text = full(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed)))
 
     assert "the cheapest found that its replay confirms" in text
     assert "replicas are planned at 1/1.21 of their predicted rate" in text

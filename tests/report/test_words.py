@@ -1,8 +1,12 @@
 """Numbers as people read them."""
 
+import json
+
 import pytest
 
-from advisor.report.words import milliseconds
+from advisor.plan.document import SCHEMA_PATH
+from advisor.report.words import CODE_WORDS, milliseconds, paid_words, short_words
+from report.plans import COMMITMENT, make_group
 
 
 @pytest.mark.parametrize(
@@ -12,3 +16,37 @@ from advisor.report.words import milliseconds
 def test_latencies_have_three_digits_and_no_powers_of_ten(value_ms, words):
     """Just below a second is a second, and never 1e+03 ms."""
     assert milliseconds(value_ms) == words
+
+
+def test_every_code_of_a_rejection_has_words():
+    """The codes of the schema and those of the report are the same; each has words of its own."""
+    codes = json.loads(SCHEMA_PATH.read_text())["$defs"]["rejection"]["properties"]["code"]["enum"]
+
+    assert set(CODE_WORDS) == set(codes)
+    assert len(set(CODE_WORDS.values())) == len(codes)
+
+
+@pytest.mark.parametrize(
+    ("purchase", "commitment", "words"),
+    [
+        ("on_demand", "", "on demand"),
+        ("commitment", COMMITMENT, "committed for 1 year"),
+        ("commitment", "CUD, 3 y, monthly", "committed for 3 years"),
+        ("commitment", "of some kind", "committed"),
+        ("managed", "SageMaker real-time", "by SageMaker real-time"),
+        ("serverless", "Cloud Run", "serverless"),
+    ],
+)
+def test_ways_of_paying_are_short(purchase, commitment, words):
+    """A commitment is named by its term, a managed endpoint by its service."""
+    assert paid_words(make_group(purchase=purchase, commitment=commitment)) == words
+
+
+def test_a_place_is_said_once():
+    """Groups of one region share its name; others carry their own."""
+    here, there = make_group((0, 3)), make_group(1, region="us-west-2")
+
+    assert short_words([here, here]) == "0…3 × g6e.xlarge on demand + 0…3 × g6e.xlarge on demand (aws us-east-1)"
+    assert short_words([here, there], with_precision=True) == (
+        "0…3 × g6e.xlarge on demand fp8 (aws us-east-1) + 1 × g6e.xlarge on demand fp8 (aws us-west-2)"
+    )

@@ -7,7 +7,7 @@ import pytest
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.workload.document import read_workload
-from advisor.workload.values import DeclaredDemand, SampleDemand, TraceDemand
+from advisor.workload.values import DeclaredDemand, Exclude, Limits, SampleDemand, Survive, TraceDemand
 
 MINIMAL = """\
 name: chat
@@ -137,3 +137,96 @@ def test_a_missing_file_is_no_traceback(tmp_path):
 def test_yaml_tags_build_no_objects(tmp_path):
     """A tag that asks for a Python object is only text: nothing is executed."""
     assert "contradict" not in complaint(tmp_path, "!!python/object/apply:os.system ['true']\n")
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("commitment_years: [3]", "hint: it belongs under limits"),
+        ("zones: 2", "hint: it belongs under limits"),
+        ("ttft_p95: 1s", "hint: it belongs under slo"),
+        ("horizon: 30d", "hint: it belongs under demand"),
+        ("scale_to_zero: true", "hint: it belongs under scaling"),
+        ("limits: {providers: [aws]}", "hint: it belongs at the top level"),
+        ("slo: {zones: 2}", "hint: it belongs under limits"),
+        ("exclude: {purchase: [spot]}", "hint: it belongs at the top level"),
+    ],
+)
+def test_a_key_at_the_wrong_level_is_told_where_it_belongs(tmp_path, stated, expected):
+    """A known key elsewhere names its own level and not its neighbours."""
+    assert expected in complaint(tmp_path, MINIMAL + stated + "\n")
+
+
+def test_what_a_plan_is_held_to_is_read(tmp_path):
+    """Lists to plan with and to exclude, limits of the planner, prices that count."""
+    read_as = read(
+        tmp_path,
+        MINIMAL
+        + """\
+accelerators: [L4, H100]
+instance_types: g6.xlarge
+engines: [vLLM]
+exclude: {providers: [gcp], regions: [us-east-1], accelerators: [T4], instance_types: [p5.48xlarge], engines: [SGLang]}
+listed_only: true
+limits: {on_demand_base_ratio: 0.3, simplicity: 0, commitment_years: [3, 1], commit_without_history: true, survive: nothing}
+""",
+    )
+
+    assert (read_as.accelerators, read_as.instance_types, read_as.engines) == (
+        ("L4", "H100"),
+        ("g6.xlarge",),
+        ("vLLM",),
+    )
+    assert read_as.exclude == Exclude(("gcp",), ("us-east-1",), ("T4",), ("p5.48xlarge",), ("SGLang",))
+    assert read_as.listed_only
+    limits = read_as.limits
+    assert (limits.on_demand_base_ratio, limits.simplicity, limits.commitment_years) == (0.3, 0, (1, 3))
+    assert limits.commit_without_history
+    assert limits.survive is Survive.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, Survive.NOTHING),
+        ({"min_replicas": 2}, Survive.INSTANCE),
+        ({"zones": 2}, Survive.INSTANCE),
+        ({"zones": 2, "survive": Survive.NOTHING}, Survive.NOTHING),
+        ({"survive": Survive.ZONE, "zones": 3}, Survive.ZONE),
+    ],
+)
+def test_several_replicas_or_zones_survive_an_instance(limits, expected):
+    """What may fail follows from what is asked for twice, unless it is stated."""
+    assert Limits(**limits).survival is expected
+
+
+USERS = MINIMAL.replace("requests_per_second: 12", "concurrent_users: 40")
+
+
+def test_users_stand_in_place_of_a_rate(tmp_path):
+    """With the time that they think, in seconds."""
+    assert read(tmp_path, USERS).demand == DeclaredDemand(None, None, 800, 200, 40, None)
+    thinking = USERS.replace("40", "40, think_time: 500ms, peak_requests_per_second: 9")
+    assert read(tmp_path, thinking).demand == DeclaredDemand(None, 9, 800, 200, 40, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (MINIMAL.replace("12", "12, concurrent_users: 4"), "either requests_per_second or concurrent_users"),
+        (MINIMAL.replace("requests_per_second: 12, ", ""), "either requests_per_second or concurrent_users"),
+        (MINIMAL.replace("12", "12, think_time: 4s"), "think_time: it goes with concurrent_users"),
+        (USERS.replace("40", "0"), "concurrent_users: 0 is out of range"),
+        (MINIMAL.replace("200", "0"), "output_tokens: 0 is out of range"),
+        (MINIMAL.replace("12", "12, peak_requests_per_second: 3"), "3 is out of range"),
+        (MINIMAL.replace("200", "1e300"), "output_tokens: 1e300 is out of range"),
+        (MINIMAL + f"limits: {{min_replicas: {10**21}}}\n", "a whole number of at least 1 and at most 10,000"),
+        (MINIMAL + "limits: {survive: zone}\n", "survive: zone contradicts zones: 1"),
+        (MINIMAL + "limits: {survive: instance, max_replicas: 1}\n", "max_replicas 1 contradicts survive: instance"),
+        (MINIMAL + "limits: {commitment_years: [2]}\n", "commitment_years[0]: unknown value '2'"),
+        (MINIMAL + "limits: {on_demand_base_ratio: 1.5}\n", "1.5 is out of range"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(tmp_path, text, expected):
+    """Each with its field and both sides."""
+    assert expected in complaint(tmp_path, text)

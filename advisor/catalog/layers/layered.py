@@ -17,6 +17,7 @@ from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
 from advisor.catalog.planning import AccountLimit, Commitment, Serverless
 from advisor.catalog.values import InstanceType, Offer
+from advisor.catalog.zones import Zones, read_zones
 from advisor.tables import read_rows
 
 Place = tuple[str, str, str]
@@ -126,6 +127,19 @@ class LayeredCatalog(Catalog):
         read = {(one.provider, one.service, one.accelerator, region) for one in newer for region in one.regions}
         kept = (_without(one, read) for one in self._shipped.serverless)
         return (*(one for one in kept if one is not None), *newer)
+
+    @cached_property
+    def _zone_table(self) -> Zones:
+        """A type has the zones that the overlay states, else those that a refresh listed, else those of the table."""
+        zones = {place: dict(supplies) for place, supplies in self._shipped._zone_table.items()}  # noqa: SLF001 - as below
+        for snapshot in self.snapshots:
+            path = snapshot.directory / "zones.csv"
+            newer = read_zones(path, readers.Sources(snapshot.directory)) if path.is_file() else {}  # older: none
+            for place, supplies in newer.items():
+                zones.setdefault(place, {}).update(supplies)
+        for (provider, region, instance_type), supply in self.overlay.zones.items():
+            zones.setdefault((provider, region), {})[instance_type] = supply
+        return zones
 
     @cached_property
     def _commitments(self) -> dict[tuple[str, str], list[Commitment]]:

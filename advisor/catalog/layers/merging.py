@@ -1,7 +1,7 @@
 """What is known of a provider after a refresh: what was read, and what was known before where nothing was read."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from advisor.catalog.refresh.values import (
     QuotaRow,
     ServerlessRow,
     Sold,
+    ZoneRow,
 )
 from advisor.catalog.values import Accelerator, Offer, Price, Purchase, Quality
+from advisor.catalog.zones import SEPARATOR
 from advisor.tables import read_rows
 
 PRICE_COLUMNS = (
@@ -45,12 +47,18 @@ SERVERLESS_COLUMNS = (
 )  # fmt: skip
 BLOCK_COLUMNS = ("instance_type", "region", "zone", "starts", "duration_hours", "usd_per_hour", "as_of")
 QUOTA_COLUMNS = ("region", "code", "limit", "as_of")
+ZONE_COLUMNS = ("provider", "region", "instance_types", "zones", "source", "as_of", "quality")
 UNKNOWN_COLUMNS = ("instance_type", "accelerator")
 SOURCE_COLUMNS = ("source_id", "title", "licence", "note")
 _REFRESHED: Mapping[str, str] = {
     "aws": "AWS price list and EC2 interfaces, asked directly",
     "azure": "Azure Retail Prices, asked directly",
     "gcp": "Google Cloud Billing Catalog, asked directly: sum of the parts",
+}
+_ZONES: Mapping[str, str] = {
+    "aws": "EC2 DescribeInstanceTypeOfferings, asked directly",
+    "azure": "Azure resource SKUs, asked directly",
+    "gcp": "Compute Engine machine and accelerator types, asked directly",
 }
 SAGEMAKER = "SageMaker real-time"
 """The one service whose prices for machines are asked for."""
@@ -91,6 +99,7 @@ def tables_after(catalog: Catalog, found: Found, read_on: str, before: Path | No
             BLOCK_COLUMNS, list(_read_or_kept("capacity_blocks", BlockRow, found, before))
         ),
         "quotas.csv": table_text(QUOTA_COLUMNS, list(_read_or_kept("quotas", QuotaRow, found, before))),
+        "zones.csv": table_text(ZONE_COLUMNS, list(_zone_rows(found, known, read_on, before, sources))),
         "unknown_types.csv": table_text(UNKNOWN_COLUMNS, unknown),
         "sources.csv": table_text(SOURCE_COLUMNS, sources.rows()),
     }
@@ -219,6 +228,27 @@ def _serverless_rows(
                 row.as_of, Quality.LISTED.value, "",
             )  # fmt: skip
             yield dict(zip(SERVERLESS_COLUMNS, values, strict=True))
+
+
+def _zone_rows(
+    found: Found, known: Collection[str], read_on: str, before: Path | None, sources: _Titles
+) -> Iterator[Mapping[str, Any]]:
+    """Zones that were read, after those of the snapshot before in regions that were not.
+
+    Types of a region that are sold in the same zones share a row.
+    """
+    yield from _kept("zones.csv", before, sources, lambda row: not found.covers(row["region"], "zones"))
+    zones: dict[Place, set[str]] = {}
+    for row in found.rows:
+        if isinstance(row, ZoneRow) and row.instance_type in known and found.covers(row.region, "zones"):
+            zones.setdefault((row.region, row.instance_type), set()).add(row.zone)
+    types: dict[tuple[str, str], list[str]] = {}
+    for (region, name), names in sorted(zones.items()):
+        types.setdefault((region, SEPARATOR.join(sorted(names))), []).append(name)
+    for (region, names_of_zones), names_of_types in types.items():
+        source = sources.of(_ZONES[found.provider]) if found.provider in _ZONES else sources.refreshed
+        place = (found.provider, region, SEPARATOR.join(names_of_types), names_of_zones)
+        yield dict(zip(ZONE_COLUMNS, (*place, source, read_on, Quality.LISTED.value), strict=True))
 
 
 def _commitment_rows(catalog: Catalog, found: Found, sources: _Titles) -> Iterator[Mapping[str, Any]]:

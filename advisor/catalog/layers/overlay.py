@@ -7,18 +7,20 @@ everything that no price list knows.
 import datetime as dt
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from advisor.catalog.families import family_of
 from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality
+from advisor.catalog.zones import ZoneSupply, listed_zones
 from advisor.names import suggestion
 from advisor.yaml_fields import Field, read_document
 
 VERSION = "advisor.overlay/v1"
-KEYS = ("version", "discounts", "private_offers", "regions", "commitments", "quotas")
+KEYS = ("version", "discounts", "private_offers", "regions", "commitments", "quotas", "zones")
 _DISCOUNT_KEYS = ("provider", "families", "discount_ratio", "regions", "purchase", "until", "note")
 _OFFER_KEYS = ("provider", "region", "instance_type", "purchase", "usd_per_hour", "until", "note")
+_ZONES_KEYS = ("provider", "region", "instance_type", "zones")
 _PRICED = (Purchase.ON_DEMAND.value, Purchase.SPOT.value, Purchase.MANAGED.value)
 _ANY = "*"
 _EXAMPLES = 6
@@ -67,11 +69,13 @@ class PrivateOffer:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """The prices of the file."""
+    """The prices of the file, and the zones that it states."""
 
     path: Path | None = None
     discounts: tuple[Discount, ...] = ()
     private_offers: tuple[PrivateOffer, ...] = ()
+    zones: Mapping[tuple[str, str, str], ZoneSupply] = field(default_factory=dict)
+    """By provider, region and instance type."""
     content_hash: str = ""
 
     def expired(self, today: dt.date) -> tuple[str, ...]:
@@ -108,7 +112,7 @@ class Overlay:
             return listed
         best = max(discounts, key=lambda one: one.discount_ratio)
         words = f"{100 * best.discount_ratio:g}% off {listed.provenance.source}"
-        provenance = _provenance(words, best.note, listed.provenance.as_of, Quality.DERIVED)
+        provenance = _provenance(words, best.note, listed.provenance.as_of, listed.provenance.quality)
         return Price(listed.usd_per_hour * (1 - best.discount_ratio), provenance)
 
 
@@ -145,6 +149,7 @@ def read_overlay(path: Path, machines: Collection[tuple[str, str]], regions: Col
         path=path,
         discounts=tuple(_discount(item, known) for item in _items(fields, "discounts")),
         private_offers=tuple(_private_offer(item, known) for item in _items(fields, "private_offers")),
+        zones=dict(_zones(item, known) for item in _items(fields, "zones")),
         content_hash=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
 
@@ -208,6 +213,13 @@ def _private_offer(field: Field, known: Names) -> PrivateOffer:
         note=_note(fields),
         where=f"{field.path}:{field.line}",
     )
+
+
+def _zones(item: Field, known: Names) -> tuple[tuple[str, str, str], ZoneSupply]:
+    fields = item.all_of(_ZONES_KEYS)
+    provider = known.provider(fields["provider"])
+    place = (provider, known.region(provider, fields["region"]), known.instance_type(provider, fields["instance_type"]))
+    return place, listed_zones(fields["zones"].texts(), "overlay file", "")
 
 
 def _until(fields: Mapping[str, Field]) -> dt.date | None:

@@ -5,10 +5,12 @@ Facts: the service models of botocore, and the AWS guides to the price list, EC2
 
 import datetime as dt
 import json
+import re
 import statistics
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from advisor.catalog.refresh.http import short_words
@@ -23,6 +25,7 @@ from advisor.catalog.refresh.values import (
     Sold,
     Task,
     Unreachable,
+    ZoneRow,
 )
 from advisor.catalog.values import Purchase
 
@@ -35,6 +38,7 @@ _ACTIONS: Mapping[str, tuple[str, ...]] = {
     "prices": ("pricing:GetProducts",),
     "managed": ("pricing:GetProducts",),
     "sold": ("ec2:DescribeInstanceTypeOfferings",),
+    "zones": ("ec2:DescribeInstanceTypeOfferings",),
     "machines": ("ec2:DescribeInstanceTypes",),
     "spot": ("ec2:DescribeSpotPriceHistory",),
     "savings_plans": ("savingsplans:DescribeSavingsPlansOfferingRates",),
@@ -68,6 +72,8 @@ RESERVED = {
     "convertible": "Convertible Reserved Instance or Compute Savings Plan",
 }
 _PLANS = {"EC2Instance": RESERVED["standard"], "Compute": RESERVED["convertible"]}
+_ZONE_ID = re.compile(r"[a-z]+\d+-az\d+")
+"""Id of an availability zone; that of a local zone has more parts, such as ``use1-atl2-az1``."""
 _BLOCK_HOURS = 24
 _TRIES = 4
 _BLOCK_FAMILIES = ("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200", "trn1", "trn2")
@@ -106,6 +112,7 @@ class _Asker:
         self.readers: Mapping[str, Callable[[str], Sequence[Row]]] = {
             "machines": self._guarded("machines", self.machines),
             "sold": self._guarded("sold", self.sold),
+            "zones": self._guarded("zones", self.zones),
             "prices": self._guarded("prices", self.prices),
             "managed": self._guarded("managed", self.managed),
             "spot": self._guarded("spot", self.spot),
@@ -173,11 +180,23 @@ class _Asker:
 
     def sold(self, region: str) -> Iterator[Row]:
         """Known types that the region offers."""
+        for offering in self._offerings(region, "region"):
+            if offering["InstanceType"] in self._known:
+                yield Sold(region, offering["InstanceType"])
+
+    def zones(self, region: str) -> Iterator[Row]:
+        """Availability zones, by id, that offer types of known series; local and Wavelength zones are left out."""
+        series = {_series(name) for name in self._known}
+        for offering in self._offerings(region, "availability-zone-id"):
+            name, zone = offering["InstanceType"], offering["Location"]
+            if _series(name) in series and _ZONE_ID.fullmatch(zone):
+                yield ZoneRow(region, name, zone)
+
+    def _offerings(self, region: str, location_type: str) -> Iterator[Mapping[str, Any]]:
+        """Types that the region offers, by location."""
         pages = self._client("ec2", region).get_paginator("describe_instance_type_offerings")
-        for page in pages.paginate(LocationType="region", PaginationConfig={"PageSize": 1000}):
-            for offering in page["InstanceTypeOfferings"]:
-                if offering["InstanceType"] in self._known:
-                    yield Sold(region, offering["InstanceType"])
+        for page in pages.paginate(LocationType=location_type, PaginationConfig={"PageSize": 1000}):
+            yield from page["InstanceTypeOfferings"]
 
     def spot(self, region: str) -> Iterator[Row]:
         """The median over the zones of today's spot price: one zone may have no spare capacity at its price."""
@@ -373,6 +392,11 @@ def _accelerators(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     gpus = described.get("GpuInfo", {}).get("Gpus") or []
     others = described.get("InferenceAcceleratorInfo", {}).get("Accelerators") or []
     return [*neuron, *gpus, *others]
+
+
+def _series(name: str) -> str:
+    """Letters that a type begins with, such as ``g``: types of a new generation share them with known ones."""
+    return "".join(takewhile(str.isalpha, name))
 
 
 def _gib(mib: float | None) -> float | None:

@@ -29,6 +29,8 @@ class Client:
     backoff_seconds: float = 1.0
     """First wait; it doubles from try to try."""
     timeout_seconds: float = 60.0
+    token: str = ""
+    """Sent as bearer token; "" for services that ask for none."""
 
     def get(self, url: str, parameters: Mapping[str, str] | None = None, remedy: str = "") -> Mapping[str, Any]:
         """The JSON object at *url*.
@@ -42,7 +44,7 @@ class Client:
         address = f"{url}?{urlencode(parameters)}" if parameters else url
         host = urlsplit(url).netloc
         try:
-            answer = self._pool.request("GET", address, headers={"Accept": "application/json"})
+            answer = self._pool.request("GET", address, headers=self._headers)
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(f"{host}: {short_words(error)}", "check the network and run the command again") from error
         if answer.status in _DENIED:
@@ -59,6 +61,11 @@ class Client:
         if not isinstance(document, dict):
             raise Unreachable(f"{host} answered no JSON object", "run the command again")
         return document
+
+    @property
+    def _headers(self) -> Mapping[str, str]:
+        accepted = {"Accept": "application/json"}
+        return accepted | {"Authorization": f"Bearer {self.token}"} if self.token else accepted
 
     @cached_property
     def _pool(self) -> "urllib3.PoolManager":
@@ -78,14 +85,16 @@ class Client:
         return urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16)
 
 
-def pages(client: Client, url: str, parameters: Mapping[str, str], next_link: str) -> Iterator[Mapping[str, Any]]:
+def pages(
+    client: Client, url: str, parameters: Mapping[str, str], next_link: str, remedy: str = ""
+) -> Iterator[Mapping[str, Any]]:
     """Pages that name the address of the next one in their field *next_link*.
 
     Raises:
         Denied, Unreachable: as of :meth:`Client.get`; a chain of links that does not end is unreachable too.
     """
     seen = set()
-    page = client.get(url, parameters)
+    page = client.get(url, parameters, remedy)
     for _ in range(_MOST_PAGES):
         yield page
         link = page.get(next_link)
@@ -94,7 +103,7 @@ def pages(client: Client, url: str, parameters: Mapping[str, str], next_link: st
         if link in seen or urlsplit(link).netloc != urlsplit(url).netloc:
             raise Unreachable(f"{urlsplit(url).netloc}: the link to the next page leads astray", "run it again later")
         seen.add(link)
-        page = client.get(link)
+        page = client.get(link, remedy=remedy)
     raise Unreachable(f"{urlsplit(url).netloc}: more than {_MOST_PAGES:,} pages", "this is no price list")
 
 

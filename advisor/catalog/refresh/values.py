@@ -107,9 +107,20 @@ class QuotaRow:
     as_of: str
 
 
-Row = Sold | PriceRow | CommittedRow | ServerlessRow | MachineRow | BlockRow | QuotaRow
+@dataclass(frozen=True, slots=True)
+class ZoneRow:
+    """A type that an availability zone sells."""
+
+    kind: ClassVar[str] = "zone"
+    region: str
+    instance_type: str
+    zone: str
+    """As in ``zones.csv``; "" where the region sells the type without a choice of zone."""
+
+
+Row = Sold | PriceRow | CommittedRow | ServerlessRow | MachineRow | BlockRow | QuotaRow | ZoneRow
 _KINDS: Mapping[str, Callable[..., Row]] = {
-    kind.kind: kind for kind in (Sold, PriceRow, CommittedRow, ServerlessRow, MachineRow, BlockRow, QuotaRow)
+    kind.kind: kind for kind in (Sold, PriceRow, CommittedRow, ServerlessRow, MachineRow, BlockRow, QuotaRow, ZoneRow)
 }
 
 
@@ -137,7 +148,7 @@ class Task:
     region: str
     """"" where it is asked once for all regions."""
     part: str
-    """prices, managed, serverless, sold, machines, spot, savings_plans, capacity_blocks or quotas."""
+    """prices, managed, serverless, sold, zones, machines, spot, savings_plans, capacity_blocks or quotas."""
     read: Callable[[], Iterable[Row]]
     """Raises :class:`Denied` or :class:`Unreachable`."""
 

@@ -33,7 +33,7 @@ def targets_of(plan: Plan, rank: int | None = None) -> tuple[Target, ...]:
     Raises:
         InputError: there is no such option.
     """
-    members = choose(plan, Wanted(rank=rank), lambda _: "").members
+    members = choose(plan, Wanted(rank=rank), lambda _: None).members
     return tuple(_target(plan, member, key) for member, key in zip(members, group_keys(members), strict=True))
 
 

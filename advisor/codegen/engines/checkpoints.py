@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from advisor.catalog import load_catalog
 from advisor.codegen.model import Checkpoint, Engine
 
 QUANTISED_CHECKPOINTS = {
@@ -18,20 +19,38 @@ _TENSORRT_CHECKPOINTS = QUANTISED_CHECKPOINTS | {
 """TensorRT-LLM reads quantised weights and quantises none while it loads."""
 _NATIVE_CHECKPOINTS = (("openai/gpt-oss-", "mxfp4"),)
 """Models that are published in a low precision only: (start of the name, precision)."""
+_TENSORRT_FORMATS = ("", "modelopt")
+"""Formats that TensorRT-LLM reads: published weights, and those of NVIDIA Model Optimizer."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 _LONGEST_HUB_ID = 200
 
 
 def checkpoint_of(model: str, precision: str, engine: Engine = Engine.VLLM) -> Checkpoint:
-    """The weights to download: the planned model where they exist in this precision, else the user names them."""
+    """The weights to download: the planned model in this precision, as far as the catalog knows where it is.
+
+    Where it knows no repository, the user names one.
+    """
     is_hub_id = len(model) <= _LONGEST_HUB_ID and _HUB_ID.fullmatch(model) is not None
     native = any(model.startswith(start) and precision == held for start, held in _NATIVE_CHECKPOINTS)
     quantised = _quantised(engine)
     if precision in quantised and not native:
-        return Checkpoint(None, f"{quantised[precision]} of the planned model")
+        return Checkpoint(_repository(model, precision, engine), f"{quantised[precision]} of the planned model")
     if not is_hub_id:
         return Checkpoint(None, "the hub name of the planned model")
     return Checkpoint(model, "the planned model")
+
+
+def _repository(model: str, precision: str, engine: Engine) -> str | None:
+    """The catalogued repository with the weights of this very model that the engine can read; None if unknown."""
+    return next(
+        (
+            checkpoint.repository
+            for checkpoint in load_catalog().checkpoints(model, precision)
+            if checkpoint.is_of(model) and not checkpoint.made_while_loading
+            if engine is not Engine.TENSORRT_LLM or checkpoint.format in _TENSORRT_FORMATS
+        ),
+        None,
+    )
 
 
 def _quantised(engine: Engine) -> Mapping[str, str]:

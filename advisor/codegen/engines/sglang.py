@@ -10,7 +10,7 @@ from advisor.codegen.engines.request import Request, refusal, version_key
 from advisor.codegen.engines.support import computes_in_half, support_of
 from advisor.codegen.model import Container, Engine, Runtime, Serves
 
-_NAME = "SGLang"
+NAME = "SGLang"
 _REPOSITORY = "lmsysorg/sglang"
 _DEFAULT_VERSION = "0.5.9"
 _FIRST_WITH_TLS = "0.5.10"
@@ -29,7 +29,7 @@ def container(request: Request) -> Container:
     serves = request.serves
     if request.platform.runtime not in (Runtime.CUDA, Runtime.ROCM):
         raise refusal(serves, f"SGLang has no image for {request.platform.runtime.value}", "--engine vllm has one")
-    half = computes_in_half(support_of(_NAME, request))
+    half = computes_in_half(support_of(NAME, request))
     has_tls = version_key(request.version or _DEFAULT_VERSION) >= version_key(_FIRST_WITH_TLS)
     return Container(
         engine=Engine.SGLANG,

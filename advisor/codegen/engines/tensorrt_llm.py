@@ -10,7 +10,7 @@ from advisor.codegen.engines.request import Request, refusal
 from advisor.codegen.engines.support import memory_gib, support_of
 from advisor.codegen.model import Container, Engine, Runtime, Serves
 
-_NAME = "TensorRT-LLM"
+NAME = "TensorRT-LLM"
 _REPOSITORY = "nvcr.io/nvidia/tensorrt-llm/release"
 _DEFAULT_VERSION = "1.2.1"
 _STEP_TOKENS = 8192
@@ -24,7 +24,7 @@ def container(request: Request) -> Container:
         InputError: TensorRT-LLM does not serve this precision or layout on this accelerator.
     """
     _check(request)
-    support_of(_NAME, request)
+    support_of(NAME, request)
     serves = request.serves
     return Container(
         engine=Engine.TENSORRT_LLM,
@@ -43,12 +43,6 @@ def _check(request: Request) -> None:
     serves, runtime = request.serves, request.platform.runtime
     if runtime is not Runtime.CUDA:
         raise refusal(serves, f"TensorRT-LLM runs on NVIDIA only, not on {runtime.value}", "--engine vllm may run here")
-    if serves.replicas_per_instance > 1:
-        raise refusal(
-            serves,
-            f"{serves.replicas_per_instance} replicas of trtllm-serve cannot share a port",
-            "take --engine vllm or sglang, which can, or an option with one replica on each instance",
-        )
     if serves.kv_precision == "fp8" and serves.precision != "fp8":
         raise refusal(serves, "trtllm-serve takes an fp8 KV cache from an fp8 checkpoint only, it has no option for it")
 

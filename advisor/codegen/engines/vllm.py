@@ -28,7 +28,6 @@ _TPU_RELEASES = (
 """Of the TPU image, which is not made of every release of vLLM: those that public repositories pin, read in November
 2026. Ascending."""
 _CATALOG_NAMES = {Runtime.GAUDI: "vLLM-Gaudi", Runtime.TPU: "vLLM-TPU"}
-_NEURON_PRECISIONS = ("bf16", "fp16")
 
 
 def container(request: Request) -> Container:
@@ -38,9 +37,9 @@ def container(request: Request) -> Container:
         InputError: vLLM does not serve this precision or layout on this accelerator.
     """
     serves, platform = request.serves, request.platform
-    if platform.runtime is Runtime.NEURON:
-        _check_neuron(serves)
-    half = computes_in_half(support_of(_catalog_name(request), request))
+    if platform.runtime is Runtime.NEURON and serves.pipeline_parallel > 1:
+        raise refusal(serves, "pipeline parallelism is not available on Neuron")
+    half = computes_in_half(support_of(catalog_name(request), request))
     return Container(
         engine=Engine.VLLM,
         image=request.image or _image(request),
@@ -61,7 +60,8 @@ def _is_plugin(request: Request) -> bool:
     return request.serves.instance_type.startswith("trn2") and "nxdi" not in request.serves.engine.lower()
 
 
-def _catalog_name(request: Request) -> str:
+def catalog_name(request: Request) -> str:
+    """The plugin that serves on the platform, as engine_support.csv names it."""
     if request.platform.runtime is Runtime.NEURON:
         return "vLLM-Neuron" if _is_plugin(request) else "vLLM-NxDI"
     return _CATALOG_NAMES.get(request.platform.runtime, "vLLM")
@@ -95,16 +95,6 @@ def _image_caution(request: Request) -> str:
         f"No TPU image of vLLM {request.version} is known, which the plan names: this code takes that of {release}. "
         "Measure it, or name another image."
     )
-
-
-def _check_neuron(serves: Serves) -> None:
-    """Refuse what vLLM on Neuron has no way to run."""
-    if serves.precision not in _NEURON_PRECISIONS:
-        raise refusal(serves, f"{serves.precision} on Neuron needs a checkpoint converted by hand")
-    if serves.pipeline_parallel > 1:
-        raise refusal(serves, "pipeline parallelism is not available on Neuron")
-    if serves.replicas_per_instance > 1:
-        raise refusal(serves, "several replicas on one Neuron instance cannot share a port")
 
 
 def _arguments(request: Request, *, half: bool) -> list[str]:

@@ -6,6 +6,7 @@ Sources: the AWS guides to Deep Learning AMIs, Neuron and EC2 quotas, read in No
 import re
 from dataclasses import dataclass
 
+from advisor.codegen.deployability import family_of
 from advisor.codegen.model import Platform, Quota, Runtime, Serves
 from advisor.errors import InputError
 
@@ -14,7 +15,6 @@ from advisor.errors import InputError
 class Family:
     """A group of EC2 instance families that boot and are limited alike."""
 
-    pattern: str
     runtime: Runtime
     cores_per_accelerator: int
     """NeuronCores that a chip shows to software (2 by default on Trainium2: logical cores); 1 for a GPU."""
@@ -32,21 +32,15 @@ _INF_SPOT = Quota("L-B5D1601B", "All Inf Spot Instance Requests")
 _TRN = Quota("L-2C3B7624", "Running On-Demand Trn instances")
 _TRN_SPOT = Quota("L-6B0D517C", "All Trn Spot Instance Requests")
 
-_FAMILIES = (
-    Family(r"gr?\d+[a-z]*", Runtime.CUDA, 1, _G, _G_SPOT),
-    Family(r"p5[a-z]*", Runtime.CUDA, 1, _P, _P5_SPOT),
-    Family(r"p\d+[a-z]*(-[a-z0-9]+)?", Runtime.CUDA, 1, _P, _P_SPOT),
-    Family(r"inf2", Runtime.NEURON, 2, _INF, _INF_SPOT),
-    Family(r"trn1n?", Runtime.NEURON, 2, _TRN, _TRN_SPOT),
-    Family(r"trn2u?", Runtime.NEURON, 4, _TRN, _TRN_SPOT),
-)
-
-_REFUSED = {
-    "dl1": "Gaudi (first generation) is not supported by the vLLM plugin, which serves Gaudi 2 and 3 only",
-    "dl2q": "Qualcomm AI100 needs a vLLM fork of its own, which is not generated",
-    "inf1": "Inferentia (first generation) is not supported by vLLM",
-    "g4ad": "AMD Radeon Pro is not supported by vLLM",
+FAMILIES = {
+    "g": Family(Runtime.CUDA, 1, _G, _G_SPOT),
+    "p5": Family(Runtime.CUDA, 1, _P, _P5_SPOT),
+    "p": Family(Runtime.CUDA, 1, _P, _P_SPOT),
+    "inf2": Family(Runtime.NEURON, 2, _INF, _INF_SPOT),
+    "trn1": Family(Runtime.NEURON, 2, _TRN, _TRN_SPOT),
+    "trn2": Family(Runtime.NEURON, 4, _TRN, _TRN_SPOT),
 }
+"""By the family of machine_support.csv."""
 
 _INSTANCE_TYPE = re.compile(r"(?P<family>[a-z][a-z0-9-]*)\.[a-z0-9-]+")
 _ARM_FAMILY = re.compile(r"[a-z]+\d+[a-z]*g[a-z]*|.*-gb\d+")
@@ -57,12 +51,13 @@ def platform_of(serves: Serves) -> Platform:
     """How the instances of *serves* boot.
 
     Raises:
-        InputError: the type is malformed, or no machine image is known for it.
+        InputError: the type is malformed.
+        NotDeployable: no machine image is known for it.
     """
     named = _INSTANCE_TYPE.fullmatch(serves.instance_type)
     if named is None:
         raise InputError(f"{serves.instance_type!r} is no EC2 instance type", hint="expected something like g6.xlarge")
-    family = _family(named["family"], serves.instance_type)
+    family = FAMILIES[family_of(serves.provider, serves.instance_type)]
     arm = _ARM_FAMILY.fullmatch(named["family"]) is not None
     architecture = "arm64" if arm else "x86_64"
     return Platform(
@@ -71,18 +66,6 @@ def platform_of(serves: Serves) -> Platform:
         machine_image=_ami_parameter(family.runtime, architecture),
         quota=family.spot if serves.purchase == "spot" else family.on_demand,
         cores_per_accelerator=family.cores_per_accelerator,
-    )
-
-
-def _family(name: str, instance_type: str) -> Family:
-    if name in _REFUSED:
-        raise InputError(f"{instance_type}: {_REFUSED[name]}", hint="generate another option with --option RANK")
-    for family in _FAMILIES:
-        if re.fullmatch(family.pattern, name):
-            return family
-    raise InputError(
-        f"{instance_type}: no machine image is known for this family",
-        hint="generate another option with --option RANK",
     )
 
 

@@ -8,6 +8,7 @@ are renamed often, so the generated variable takes another.
 import re
 from dataclasses import dataclass
 
+from advisor.codegen.deployability import family_of
 from advisor.codegen.model import Platform, Quota, Runtime, Serves
 from advisor.codegen.platforms import gcp_cloud_run
 from advisor.errors import InputError
@@ -17,7 +18,6 @@ _HYPERDISK = "hyperdisk-balanced"
 """Newer machines take no Persistent Disk."""
 _GPU_IMAGE = "deeplearning-platform-release/common-cu129-ubuntu-2404-nvidia-580"
 _TPU_IMAGE = "ubuntu-os-accelerator-images/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
-_HINT = "generate another option with --option RANK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,9 @@ FAMILIES = {
     "ct5lp-hightpu": Family("tpu-v5-lite-podslice", "TPU_LITE_PODSLICE_V5", runtime=Runtime.TPU),
     "ct5p-hightpu": Family("tpu-v5p-slice", "TPU_V5P", runtime=Runtime.TPU),
     "ct6e-standard": Family("tpu-v6e-slice", "TPUS_PER_TPU_FAMILY", _HYPERDISK, Runtime.TPU, "PREEMPTIBLE_TPU_V6E"),
+    "n1-standard+T4": Family("nvidia-tesla-t4", "NVIDIA_T4_GPUS"),
 }
-"""By the name of the machine type without its size."""
-_ATTACHED = {"T4": Family("nvidia-tesla-t4", "NVIDIA_T4_GPUS")}
-"""GPUs that are attached to an N1 machine, by the catalog's name."""
-_SPOT_ONLY = re.compile(r"a3-highgpu-[124]g")
-_REFUSED = (
-    (r"a4x-.*", "it starts only within an NVLink domain of several machines, which is not generated"),
-    (r"ct5l-.*", "no TPU runtime is known for this family"),
-    (r".*xV100", "the NVIDIA modules of the machine image need Turing or newer"),
-    (r".*x(P4|P100|K80)", "vLLM needs compute capability 7.0 or higher"),
-)
+"""By the family of machine_support.csv."""
 _MACHINE_TYPE = re.compile(
     r"(?P<family>[a-z][a-z0-9]*(?:-[a-z]+)?)-(?P<size>\d+[a-z]?(?:-[a-z]+)*)(?:\+(?P<count>\d+)x(?P<gpu>[A-Z][A-Za-z0-9]*))?"
 )
@@ -81,17 +73,13 @@ def machine_of(instance_type: str) -> Machine:
     """What a machine type of the catalog is, such as ``g2-standard-4`` or ``n1-standard-8+1xT4``.
 
     Raises:
-        InputError: the type is malformed, or code cannot be written for it; the message says why.
+        InputError: the type is malformed.
+        NotDeployable: code cannot be written for it; the message says why.
     """
     named = _MACHINE_TYPE.fullmatch(instance_type)
     if named is None:
         raise InputError(f"{instance_type!r} is no machine type", hint="expected something like g2-standard-4")
-    for pattern, reason in _REFUSED:
-        if re.fullmatch(pattern, instance_type):
-            raise InputError(f"{instance_type}: {reason}", hint=_HINT)
-    family = _ATTACHED.get(named["gpu"]) if named["gpu"] else FAMILIES.get(named["family"])
-    if family is None:
-        raise InputError(f"{instance_type}: no machine image is known for this family", hint=_HINT)
+    family = FAMILIES[family_of("gcp", instance_type)]
     return Machine(instance_type.partition("+")[0], family, int(named["count"] or 0))
 
 
@@ -99,18 +87,12 @@ def platform_of(serves: Serves) -> Platform:
     """How the instances of *serves* boot.
 
     Raises:
-        InputError: the type is malformed, or no machine image is known for it.
+        InputError: the type is malformed.
+        NotDeployable: no machine image is known for it.
     """
     if serves.purchase == "serverless":
         return gcp_cloud_run.platform_of(serves)
     machine = machine_of(serves.instance_type)
-    if serves.accelerator_count < 1:
-        raise InputError(
-            f"{serves.instance_type}: a share of a GPU needs NVIDIA's vGPU driver, which the machine image has not",
-            hint=_HINT,
-        )
-    if serves.purchase != "spot" and _SPOT_ONLY.fullmatch(machine.machine_type):
-        raise InputError(f"{serves.instance_type}: Google starts it as spot only", hint=_HINT)
     is_tpu = machine.family.runtime is Runtime.TPU
     return Platform(
         runtime=machine.family.runtime,

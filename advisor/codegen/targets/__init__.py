@@ -1,6 +1,7 @@
 """The ways of running containers that code is written for: one module each."""
 
-from advisor.codegen.model import Runtime, Stack
+from advisor.codegen.deployability import target_of_machine
+from advisor.codegen.model import Engine, Stack
 from advisor.codegen.targets.aws_ec2 import EC2
 from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
@@ -70,11 +71,24 @@ def _against_paying(stack: Stack, target: Target) -> str:
 
 
 def _default(stack: Stack) -> str:
-    """Plain instances, unless the plan is for something else."""
+    """Plain instances, unless the plan is for something else, or they cannot serve it and a cluster can."""
     if any(group.is_managed for group in stack.groups):
         return SAGEMAKER.name
     if any(group.is_serverless for group in stack.groups):
         return {"gcp": "cloud-run", "azure": "container-apps"}.get(stack.provider, "sagemaker")
-    if stack.provider == "gcp" and all(group.platform.runtime is Runtime.TPU for group in stack.groups):
-        return "tpu-vm"
-    return {"aws": "ec2", "gcp": "mig", "azure": "vm-scale-set"}[stack.provider]
+    targets = {target_of_machine(stack.provider, group.instance_type) for group in stack.groups}
+    if targets == {TPU_VM.name}:
+        return TPU_VM.name
+    if GKE.name in targets:
+        return GKE.name
+    hosts, cluster = _HOSTS_AND_CLUSTER[stack.provider]
+    return cluster.name if _needs_cluster(stack, hosts) else hosts.name
+
+
+def _needs_cluster(stack: Stack, hosts: Target) -> bool:
+    """Engines of a plan that speak plain HTTP only serve behind the encrypted way to a cluster, not to hosts."""
+    plain = [backend for backend in stack.backends if backend.container.tls_options is None]
+    return hosts is not EC2 and any(backend.container.engine is not Engine.CUSTOM for backend in plain)
+
+
+_HOSTS_AND_CLUSTER = {"aws": (EC2, EKS), "gcp": (MIG, GKE), "azure": (VM_SCALE_SET, AKS)}

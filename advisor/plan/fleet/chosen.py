@@ -122,20 +122,25 @@ class StaticPeak:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A replay of the fleet, request by request, over the busiest stretch of the demand."""
+    """A replay of the fleet, request by request, over a sample of the week that the busiest stretch is half of."""
 
     requests: int
     minutes: float
     within_slo_ratio: float
+    """Of the whole sample; requests that the rehearsed interruption of a spot instance cuts off are left out."""
     ttft_p95_ms: float | None
     tpot_p95_ms: float | None
     headroom_factor: float
     """By how much less a replica is taken to sustain than the closed form says, at most: raised until the replay finds
     enough of the requests within the SLO."""
     reached: bool
-    """Whether it finds ``slo.within_ratio`` of them within every target, and half of the rest: they are made up."""
+    """Whether each of these shares is ``slo.within_ratio`` and half of the rest: the requests are made up."""
     arrivals: str
     """What was replayed, in words."""
+    busiest_within_slo_ratio: float | None = None
+    """Of the busiest stretch; None, here and below: the plan is of a version that did not look."""
+    without_one_within_slo_ratio: float | None = None
+    """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
 
 
 @dataclass(frozen=True, slots=True)

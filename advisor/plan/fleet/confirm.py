@@ -1,39 +1,41 @@
-"""Does the fleet hold? Its busiest stretch is replayed; replicas that are late are given more room until it does."""
+"""Does the fleet hold? It is replayed; kinds of replicas that are late are taken to sustain less, as little as holds.
 
+A kind of replica has a *headroom*: by how much less it is taken to sustain than the closed form says. By bisection over
+replays of the cheapest fleet of that kind alone it lies in a bracket: the largest headroom that was seen to fail, and
+the smallest that was seen to hold. The optimum with every kind at the lower end of its bracket is a bound on what any
+confirmed fleet costs; where its own replay holds it is the answer, and proven.
+"""
+
+import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from advisor.demand.arrivals import Requests
-from advisor.demand.rehearsal import Rehearsal, rehearse
-from advisor.performance.stage import deployment_of
-from advisor.performance.steps import StepTimes, step_times
-from advisor.plan.fleet.chosen import Confirmation
+from advisor.candidates import Candidate
+from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
 from advisor.plan.fleet.dominance import without_dominated
+from advisor.plan.fleet.formulas import mix_rate
+from advisor.plan.fleet.neighbours import cheaper_neighbours, topped_up
 from advisor.plan.fleet.optimise import optimise
-from advisor.plan.fleet.scopes import lower_bound
-from advisor.plan.fleet.shares import request_shares
+from advisor.plan.fleet.scopes import cheapest_alone
+from advisor.plan.fleet.shares import group_part, planned_rates
 from advisor.plan.fleet.solver import DEFAULT_SECONDS, HALF_A_CENT
 from advisor.plan.fleet.stage import Posed, Setting, in_precisions
 from advisor.plan.fleet.stage import solve as solve_fleet
-from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Infeasible, Pool, Problem
-from advisor.plan.replay.fleet import replay
-from advisor.plan.replay.values import Billing, ReplayGroup, ReplayResult, Route
+from advisor.plan.fleet.trials import Trial, Trials, name_of
+from advisor.plan.fleet.values import FleetSolution, Infeasible, Problem
 
-STEP = 1.1
-LARGE_STEP = 1.3
-"""How much more capacity a kind of replica is given each time that its requests are not within the SLO often enough."""
-FAR_BELOW = 0.05
-"""Missing share of requests from which the large step is taken."""
-MADE_UP_MARGIN = 0.5
-"""Share of the allowed late requests that made-up ones may use: real ones come in other orders and lengths."""
-MOST_TRIALS = 24
-KINDS_COMPARED = 12
-"""Kinds of replicas of which the cheapest are tried by themselves."""
+__all__ = ["Confirmed", "Confirmer", "group_part", "name_of"]
 
-Kind = tuple[str, str, str, int]
+GROWTH = 1.5
+"""Steps in which a headroom that holds is looked for, before the bisection."""
+MOST_HEADROOM = 16.0
+TOLERANCE = 1.02
+"""Width of a bracket at which the bisection stops."""
+EXACT = 1.0005
+"""The same where no number of instances lies between its ends."""
+
+Kind = tuple[str, str, str, str, int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,218 +43,377 @@ class Confirmed:
     """A fleet and its replay."""
 
     solution: FleetSolution
+    """Its pools carry what they are planned to, after the headroom."""
     posed: Posed
     """With the headroom that was needed."""
     confirmation: Confirmation
     searched: Problem
     """All that it was chosen from, with the headroom; the question may hold less: the fleet's offers in a precision."""
+    holds_up_to: HoldsUpTo | None = None
+    """None where it was not looked for, or the fleet is not confirmed."""
+
+    @property
+    def usd_per_month(self) -> float:
+        """What it costs."""
+        return self.solution.objective_usd_per_month
+
+    def planned_rates(self) -> Mapping[str, float]:
+        """Requests per second that one instance of each group is planned to carry, by the group's name."""
+        of_pool = planned_rates(self.posed.problem, self.solution)
+        return {name_of(one): of_pool[one.pool.key] for one in self.solution.allocations}
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """Headroom of a kind of replica."""
+
+    failed: float
+    """Largest that was seen to fail; 1 where none was."""
+    held: float
+    """Smallest that was seen to hold, or to cost too much; infinite where none was."""
+
+    @property
+    def least(self) -> float:
+        """No fleet of the kind alone holds with less."""
+        return self.held if self.held <= self.failed * EXACT else self.failed
 
 
 class Confirmer:
-    """Replays fleets of one question; what is costly to prepare is kept between them."""
+    """Finds fleets of one question that their replays confirm; what is costly to prepare is kept between them."""
 
     def __init__(self, posed: Posed, setting: Setting) -> None:
         """Make up the requests that every fleet is tried with."""
         self._posed = posed
-        self._requirements = setting.requirements
-        self._model = setting.model
         self._effort = setting.effort
-        self._rehearsal: Rehearsal = rehearse(setting.requirements.demand, setting.effort.rehearsed_requests)
+        self._precisions = setting.requirements.workload.precisions
         self._sources = dict(posed.pool_set.sources)
-        self._steps: dict[str, StepTimes] = {}
-        self._results: dict[tuple[tuple[str, tuple[int, ...]], ...], ReplayResult] = {}
+        self._trials = Trials(posed, setting)
+        self._brackets: dict[Kind, Bracket] = {}
+        self._failing: dict[Kind, FleetSolution] = {}
+        """Fleets of one kind at the lower ends of their brackets."""
+        self._known: dict[frozenset[tuple[object, ...]], Confirmed | Infeasible] = {}
 
-    @property
-    def _wanted(self) -> float:
-        return 1 - (1 - self._requirements.workload.slo.within_ratio) * MADE_UP_MARGIN
+    def within(self, posed: Posed, setting: Setting) -> "Confirmer":
+        """The same for another question about the same demand: what replays have shown of replicas is kept."""
+        other = copy.copy(self)
+        other.__dict__ |= {
+            "_posed": posed,
+            "_effort": setting.effort,
+            "_precisions": setting.requirements.workload.precisions,
+            "_sources": {**self._sources, **posed.pool_set.sources},
+            "_brackets": {kind: one for kind, one in self._brackets.items() if one.least == one.held},
+            "_failing": {},
+        }
+        return other
+
+    def with_known_headroom(self, posed: Posed) -> Posed:
+        """A question with what replays have shown so far of each kind of replica."""
+        self._sources |= posed.pool_set.sources
+        return self._with_headroom(posed, {kind: one.held for kind, one in self._brackets.items()})
+
+    def kind_of(self, pool: str) -> Kind:
+        """Kind of the replicas of a pool, by its key."""
+        return self._kind(pool)
 
     def confirmed(self, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
-        """The cheapest fleet found that its replay confirms; where none is, the one that came closest.
-
-        A fleet that fails says something of its own replicas only: what they are taken to sustain is lowered, and the
-        cheapest fleet is searched again. Others stay as they are, so that a further or a cheaper offer makes no fleet
-        dearer that did not need it. Mixed fleets may fail where a single kind holds, so the kinds that are cheapest by
-        themselves are tried too.
-        """
-        found = self._search(self._posed, math.inf, seconds)
-        if isinstance(found, Infeasible) or found.confirmation.headroom_factor == 1 or not self._effort.kinds_tried:
+        """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest."""
+        found = self._search(seconds)
+        if isinstance(found, Infeasible):
             return found
-        for posed in self._single_kinds(seconds):
-            limit = found.solution.objective_usd_per_month if found.confirmation.reached else math.inf
-            tried = self._search(posed, limit, seconds)
-            if isinstance(tried, Confirmed) and tried.confirmation.reached:
-                found = tried
+        if not found.confirmation.reached:
+            trial = self._trials.of(found.posed, found.solution, whole=True)
+            return replace(found, confirmation=self._confirmation(trial, found.confirmation.headroom_factor))
+        found = self._in_preferred_precision(found, seconds)
+        if not self._effort.holds_up_to:
+            return found
+        return replace(found, holds_up_to=self._trials.holds_up_to(found.posed, found.solution))
+
+    def alone(self, posed: Posed, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
+        """The cheapest confirmed fleet of a question with one kind of replica, by bisection of its headroom.
+
+        Where no headroom helps it is the fleet that came closest; why there is none at all where limits conflict.
+        """
+        key = frozenset((pool.key, pool.tariffs) for pool in posed.problem.pools)
+        if key not in self._known:
+            self._sources |= posed.pool_set.sources
+            kinds = {self._kind(pool.key) for pool in posed.problem.pools}
+            hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
+            found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
+            self._known[key] = found
+            if len(kinds) == 1 and hint is None and bracket is not None:
+                self._brackets[kinds.pop()] = bracket
+        return self._known[key]
+
+    def replayed(self, posed: Posed, solution: FleetSolution) -> Confirmation:
+        """What a replay makes of a given fleet."""
+        return self._confirmation(self._trials.of(posed, solution, whole=True), 1.0)
+
+    # --- the search
+
+    def _search(self, seconds: float) -> Confirmed | Infeasible:
+        """Optima at the lower ends of the brackets, each replayed, until one holds or none can be cheaper."""
+        best: Confirmed | None = None
+        closest: Confirmed | None = None
+        tested: list[Kind] = []
+        while True:
+            least = {kind: one.least for kind, one in self._brackets.items()}
+            bound = self._optimum(self._posed, least, seconds)
+            if isinstance(bound, Infeasible):
+                return best or closest or bound
+            if best is not None and best.usd_per_month <= bound.usd_per_month + HALF_A_CENT:
+                return _bounded(best, bound)
+            if bound.confirmation.reached:
+                return bound
+            closest = _closer(closest, bound)
+            kinds = self._not_known(bound)[: self._effort.kinds_tried - len(tested)]
+            if not kinds:
+                return self._raised_together(bound, best, closest, seconds)
+            tested += kinds
+            for kind in kinds:
+                best = _cheaper(best, self._bracketed(kind, best, seconds))
+
+    def _not_known(self, failed: Confirmed) -> list[Kind]:
+        """Kinds that are late in a fleet and not known by themselves yet."""
+        trial = self._trials.of(failed.posed, failed.solution, whole=len(failed.solution.allocations) > 1)
+        late = dict.fromkeys(self._kind(failed.solution.allocations[at].pool.key) for at in trial.late)
+        return [one for one in late if one not in self._brackets]
+
+    def _bracketed(self, kind: Kind, best: Confirmed | None, seconds: float) -> Confirmed | Infeasible:
+        """Find the bracket of a kind by its cheapest pool at the planned load, below the cost of the best fleet."""
+        problem = self._posed.problem
+        pools = [pool for pool in problem.pools if self._kind(pool.key) == kind]
+        first = min(pools, key=lambda pool: cheapest_alone(replace(problem, pools=(pool,))))
+        posed = replace(self._posed, problem=replace(problem, pools=(first,)))
+        found, bracket = self._bisected(posed, {kind: 1.0}, None, seconds, _limit(best))
+        self._brackets[kind] = bracket or Bracket(1.0, 1.0)
+        failing = solve_fleet(self._with_headroom(posed, {kind: self._brackets[kind].failed}), seconds)
+        if isinstance(failing, FleetSolution):
+            self._failing[kind] = failing
         return found
 
-    def _single_kinds(self, seconds: float) -> list[Posed]:
-        """The question with one kind of replica at a time: those whose fleets cost least, the cheapest first."""
-        kinds: dict[Kind, list[Pool]] = {}
-        for pool in self._posed.problem.pools:
-            kinds.setdefault(self._kind(pool.key), []).append(pool)
-        posed = [
-            replace(self._posed, problem=replace(self._posed.problem, pools=tuple(pools))) for pools in kinds.values()
+    def _raised_together(
+        self, bound: Confirmed, best: Confirmed | None, closest: Confirmed, seconds: float
+    ) -> Confirmed:
+        """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection."""
+        seen = {self._kind(one.pool.key) for one in bound.solution.allocations} | self._brackets.keys()
+        pools = tuple(pool for pool in self._posed.problem.pools if self._kind(pool.key) in seen)
+        fewer = replace(self._posed, problem=replace(self._posed.problem, pools=pools))
+        least = dict.fromkeys(seen, 1.0) | {kind: one.least for kind, one in self._brackets.items()}
+        found, _ = self._bisected(fewer, least, None, seconds, _limit(best))
+        best = _cheaper(best, found)
+        if isinstance(found, Confirmed):
+            closest = _closer(closest, found)
+        if best is None:
+            return _bounded(closest, bound)
+        return self._with_less(_bounded(best, bound), bound)
+
+    def _with_less(self, best: Confirmed, bound: Confirmed) -> Confirmed:
+        """Neighbours of a confirmed fleet, as long as one holds that is cheaper and the bound leaves room for it."""
+        problem = self._posed.problem
+        others = [one for each in self._failing.values() for one in topped_up(problem, each, best.usd_per_month)]
+        while best.solution.gap_ratio > TOLERANCE - 1:
+            others += cheaper_neighbours(problem, best.solution)
+            tried = (self._planned_evenly(one) for one in others if one.objective_usd_per_month < best.usd_per_month)
+            holding = next((one for one in tried if one.confirmation.reached), None)
+            if holding is None:
+                return best
+            best, others = _bounded(holding, bound), []
+        return best
+
+    def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
+        """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity."""
+        rates = {pool.key: mix_rate(self._posed.problem, pool) for pool in self._posed.problem.pools}
+        spare = [
+            sum(one.instances[at] * rates[one.pool.key] for one in solution.allocations) / hour.planned_rate
+            for at, hour in enumerate(self._posed.problem.hours)
+            if hour.planned_rate > 0
         ]
-        cheapest = sorted(posed, key=lambda one: lower_bound(one.problem))[:KINDS_COMPARED]
-        solved = [(solve_fleet(one, seconds), one) for one in cheapest]
-        fleets = [(one.objective_usd_per_month, each) for one, each in solved if isinstance(one, FleetSolution)]
-        return [one for _, one in sorted(fleets, key=lambda entry: entry[0])[: self._effort.kinds_tried]]
+        kinds = {self._kind(one.pool.key) for one in solution.allocations}
+        headroom = dict.fromkeys(kinds, max(min(spare, default=1.0), 1.0))
+        posed = self._with_headroom(self._posed, headroom)
+        pools = {pool.key: pool for pool in posed.problem.pools}
+        allocations = tuple(replace(one, pool=pools[one.pool.key]) for one in solution.allocations)
+        return self._confirmed(posed, replace(solution, allocations=allocations), headroom, posed.problem)
 
-    def _search(self, posed: Posed, below_usd: float, seconds: float) -> Confirmed | Infeasible:
-        """The cheapest confirmed fleet of some pools; the closest one where none is confirmed below a cost."""
-        headroom: dict[Kind, float] = {}
-        closest: Confirmed | None = None
-        for _ in range(MOST_TRIALS):
-            roomier = self._with_headroom(posed, headroom)
-            solution = solve_fleet(roomier, seconds)
-            if isinstance(solution, Infeasible):
-                return closest or solution
-            searched = roomier.problem
-            roomier, solution = self._in_preferred_precision(roomier, solution, headroom, seconds)
-            result = self._replayed(roomier, solution)
-            found = Confirmed(solution, roomier, self._confirmation(solution, result, headroom), searched)
-            if solution.objective_usd_per_month >= below_usd:
-                return replace(found, confirmation=replace(found.confirmation, reached=False))
-            if found.confirmation.reached:
-                return found
-            if closest is None or found.confirmation.within_slo_ratio > closest.confirmation.within_slo_ratio:
-                closest = found
-            self._raise(headroom, solution, result)
-        return closest or found
+    def _bisected(
+        self,
+        posed: Posed,
+        least: Mapping[Kind, float],
+        hint: Bracket | None,
+        seconds: float,
+        limit: float = math.inf,
+    ) -> tuple[Confirmed | Infeasible, Bracket | None]:
+        """The fleet with the smallest headroom, as a multiple of the least of each kind, that its replay confirms.
 
-    def _in_preferred_precision(
-        self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float], seconds: float
-    ) -> tuple[Posed, FleetSolution]:
+        Args:
+            posed: what it is chosen from.
+            least: headroom of each kind to begin with.
+            hint: a bracket that is likely to be that of these pools.
+            seconds: time limit of each optimum.
+            limit: USD a month; nothing from there on is of interest.
+        """
+        tried: dict[float, Confirmed] = {}
+
+        def holds(factor: float) -> bool | None:
+            """None where there is no fleet, or none below the limit."""
+            found = self._optimum(posed, {kind: one * factor for kind, one in least.items()}, seconds)
+            if isinstance(found, Infeasible) or found.usd_per_month >= limit:
+                return None
+            tried[factor] = found
+            return found.confirmation.reached
+
+        first = holds(1.0)
+        if first is None:
+            return self._why_none(posed, least, seconds), None
+        if first:
+            return tried[1.0], Bracket(1.0, 1.0)
+        bracket = _narrowed(_bracket(holds, hint), holds, tried, exact=len(least) == 1)
+        if bracket.held in tried:
+            return tried[bracket.held], bracket
+        return max(tried.values(), key=_worst), bracket
+
+    def _why_none(self, posed: Posed, least: Mapping[Kind, float], seconds: float) -> Infeasible:
+        found = solve_fleet(self._with_headroom(posed, least), seconds)
+        return found if isinstance(found, Infeasible) else Infeasible((), ())
+
+    def _optimum(self, posed: Posed, headroom: Mapping[Kind, float], seconds: float) -> Confirmed | Infeasible:
+        """The cheapest fleet with some headroom, replayed; a mix that fails is tried once more with other weights.
+
+        Weights follow what replicas are planned to carry: with the headroom of each kind, or as the closed form has it.
+        """
+        roomier = self._with_headroom(posed, headroom)
+        solution = solve_fleet(roomier, seconds)
+        if isinstance(solution, Infeasible):
+            return solution
+        found = self._confirmed(roomier, solution, headroom, roomier.problem)
+        kinds = {self._kind(one.pool.key) for one in solution.allocations}
+        if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
+            return found
+        other = self._planned_evenly(solution)
+        return other if other.confirmation.reached else found
+
+    def _confirmed(
+        self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float], searched: Problem
+    ) -> Confirmed:
+        factor = max(headroom.get(self._kind(one.pool.key), 1.0) for one in solution.allocations)
+        return Confirmed(solution, posed, self._confirmation(self._trials.of(posed, solution), factor), searched)
+
+    def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
+        rehearsal = self._trials.rehearsal
+        return Confirmation(
+            requests=trial.requests,
+            minutes=rehearsal.minutes,
+            within_slo_ratio=trial.within_slo_ratio,
+            busiest_within_slo_ratio=trial.busiest_ratio,
+            without_one_within_slo_ratio=trial.without_one_ratio,
+            ttft_p95_ms=trial.ttft_p95_ms,
+            tpot_p95_ms=trial.tpot_p95_ms,
+            headroom_factor=factor,
+            reached=trial.reached,
+            arrivals=rehearsal.words,
+        )
+
+    def _in_preferred_precision(self, found: Confirmed, seconds: float) -> Confirmed:
         """The same offers in the precision named first with which they cost no more; as found where there is none."""
-        order = self._requirements.workload.precisions
-        sources = posed.pool_set.sources
-        last = max(order.index(sources[one.pool.key].served.candidate.precision) for one in solution.allocations)
-        for count in range(1, last + 1):
-            fewer = in_precisions(posed, solution, order[:count])
+        order, sources = self._precisions, found.posed.pool_set.sources
+        used = [sources[one.pool.key].served.candidate.precision for one in found.solution.allocations]
+        headroom = {kind: one.held for kind, one in self._brackets.items()}
+        for count in range(1, max(order.index(one) for one in used) + 1):
+            fewer = in_precisions(replace(found.posed, problem=self._posed.problem), found.solution, order[:count])
             if fewer is None:
                 continue
             self._sources |= fewer.pool_set.sources
             roomier = self._with_headroom(fewer, headroom)
-            found = optimise(without_dominated(roomier.problem), seconds)
-            if isinstance(found, FleetSolution) and found.objective_usd_per_month <= (
-                solution.objective_usd_per_month + HALF_A_CENT
+            solution = optimise(without_dominated(roomier.problem), seconds) if roomier.problem.pools else None
+            if not isinstance(solution, FleetSolution) or (
+                solution.objective_usd_per_month > found.usd_per_month + HALF_A_CENT
             ):  # fmt: skip
-                proof = (solution.proven, solution.bound_usd_per_month)
-                return roomier, replace(found, proven=proof[0], bound_usd_per_month=proof[1])
-        return posed, solution
+                continue
+            again = self._confirmed(roomier, solution, headroom, found.searched)
+            if again.confirmation.reached:
+                proof = found.solution
+                kept = replace(solution, proven=proof.proven, bound_usd_per_month=proof.bound_usd_per_month)
+                return replace(again, solution=kept)
+        return found
 
     def _with_headroom(self, posed: Posed, headroom: Mapping[Kind, float]) -> Posed:
-        """The question with what each kind of replica is taken to sustain by now."""
+        """The question with what each kind of replica is taken to sustain; without those that never hold."""
         pools = tuple(
             replace(pool, mix_rates=pool.mix_rates / factor, rates=pool.rates / factor) if factor != 1 else pool
             for pool in posed.problem.pools
             for factor in (headroom.get(self._kind(pool.key), 1.0),)
+            if math.isfinite(factor)
         )
         return replace(posed, problem=replace(posed.problem, pools=pools))
 
-    def _raise(self, headroom: dict[Kind, float], solution: FleetSolution, result: ReplayResult) -> None:
-        """More room for the replicas whose requests were late; for all of them where none stands out."""
-        ratios = {group.name: group.within_slo_ratio for group in result.by_group}
-        late = [one for one in solution.allocations if (ratios.get(name_of(one)) or 0.0) < self._wanted]
-        factor = LARGE_STEP if self._wanted - result.within_slo_ratio > FAR_BELOW else STEP
-        for kind in {self._kind(one.pool.key) for one in late or solution.allocations}:
-            headroom[kind] = headroom.get(kind, 1.0) * factor
-
     def _kind(self, key: str) -> Kind:
-        """What replicas of a pool are: those that are alike in this are equally fast anywhere."""
-        candidate = self._sources[key].served.candidate
-        return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.tensor_parallel
-
-    def _confirmation(
-        self, solution: FleetSolution, result: ReplayResult, headroom: Mapping[Kind, float]
-    ) -> Confirmation:  # fmt: skip
-        factors = [headroom.get(self._kind(one.pool.key), 1.0) for one in solution.allocations]
-        return Confirmation(
-            requests=result.requests,
-            minutes=self._rehearsal.minutes,
-            within_slo_ratio=result.within_slo_ratio,
-            ttft_p95_ms=result.ttft_p95_ms,
-            tpot_p95_ms=result.tpot_p95_ms,
-            headroom_factor=max(factors),
-            reached=result.within_slo_ratio >= self._wanted,
-            arrivals=self._rehearsal.words,
-        )
-
-    def _replayed(self, posed: Posed, solution: FleetSolution) -> ReplayResult:
-        key = tuple((name_of(one), one.instances) for one in solution.allocations)
-        if key in self._results and not posed.bucket_edges:
-            return self._results[key]
-        requests = self._with_network(posed, solution)
-        groups = [self._group(posed, one) for one in solution.allocations]
-        routes = tuple(_routes(posed, solution))
-        self._results[key] = replay(groups, requests, self._requirements.workload.slo, routes=routes)
-        return self._results[key]
-
-    def _group(self, posed: Posed, one: Allocation) -> ReplayGroup:
-        by_hour = tuple(one.instances[at] for at in posed.week.schedule)
-        return ReplayGroup(
-            name=name_of(one),
-            steps=self._steps_of(posed, one.pool.key),
-            instances_by_hour=by_hour,
-            usd_per_hour=one.tariff.usd_per_hour,
-            replicas_per_instance=one.pool.replicas,
-            billing=Billing.ALWAYS if one.tariff.paid.always else Billing.USED,
-            weight=posed.pool_set.sources[one.pool.key].served.requests_per_second_per_replica.value,
-        )
-
-    def _steps_of(self, posed: Posed, key: str) -> StepTimes:
-        if key not in self._steps:
-            deployment = deployment_of(posed.pool_set.sources[key].served.candidate, self._requirements.model)
-            tokens = self._requirements.demand.tokens
-            self._steps[key] = step_times(deployment, self._model, tokens, self._requirements.context_tokens)
-        return self._steps[key]
-
-    def _with_network(self, posed: Posed, solution: FleetSolution) -> Requests:
-        """Each request with the round trip between its place and a region that serves it, in their proportions."""
-        requests = self._rehearsal.requests
-        if len(posed.geography.places) == 1 and not self._requirements.workload.users:
-            return requests
-        pairs = list(_round_trips(posed, solution))
-        weights = np.array([weight for weight, _ in pairs])
-        generator = np.random.default_rng(requests.seconds.size)
-        chosen = generator.choice(len(pairs), requests.seconds.size, p=weights / weights.sum())
-        return replace(requests, network_ms=np.array([ms for _, ms in pairs])[chosen])
+        return kind_of(self._sources[key].served.candidate)
 
 
-def name_of(one: Allocation) -> str:
-    """Name of a group: its pool and how it is paid for."""
-    label = f"/{one.tariff.label}" if one.tariff.label else ""
-    return f"{one.pool.key}/{one.tariff.paid}{label}"
+def kind_of(candidate: Candidate) -> Kind:
+    """What replicas are: those that are alike in this are equally fast anywhere."""
+    layout = (candidate.tensor_parallel, candidate.pipeline_parallel)
+    return candidate.accelerator.name, candidate.partition, candidate.precision, candidate.engine, *layout
 
 
-def _routes(posed: Posed, solution: FleetSolution) -> Iterator[Route]:
-    """Where prompts of each bucket go in the busiest hours; none where they are not told apart."""
-    for bucket, longest in enumerate(posed.bucket_edges):
-        last = bucket == len(posed.bucket_edges) - 1
-        shares: Mapping[str, Floats] = request_shares(posed.problem, solution)
-        found = {name: float(share[-1, bucket]) for name, share in _by_group(solution, shares) if share[-1, bucket] > 0}
-        yield Route(float("inf") if last else longest, found)
+def _bracket(holds: Callable[[float], bool | None], hint: Bracket | None) -> Bracket:
+    """Between a headroom that fails and one that holds or is too much, in large steps; infinite where there is none."""
+    failed = 1.0
+    if hint is not None and math.isfinite(hint.held) and hint.failed > 1:
+        failed = hint.failed if holds(hint.failed) is False else failed
+        if holds(hint.held) is not False:
+            return Bracket(failed, hint.held)
+        failed = hint.held
+    while failed < MOST_HEADROOM:
+        if holds(failed * GROWTH) is not False:
+            return Bracket(failed, failed * GROWTH)
+        failed *= GROWTH
+    return Bracket(failed, math.inf)
 
 
-def _by_group(solution: FleetSolution, shares: Mapping[str, Floats]) -> Iterator[tuple[str, Floats]]:
-    for one in solution.allocations:
-        if one.pool.key in shares:
-            yield name_of(one), shares[one.pool.key] * group_part(solution, one)[:, None]
+def _narrowed(
+    bracket: Bracket, holds: Callable[[float], bool | None], tried: Mapping[float, Confirmed], *, exact: bool
+) -> Bracket:
+    """Bisect to 2 %; on to where the fleet changes, where it has to be exact and no other fleet lies between."""
+    failed, held = bracket.failed, bracket.held
+    while math.isfinite(held) and held > failed * (EXACT if exact else TOLERANCE):
+        middle = math.sqrt(failed * held)
+        kept = holds(middle)
+        if held <= failed * TOLERANCE and kept is not None:
+            exact = any(_same(tried[middle], tried[end]) for end in (failed, held) if end in tried)
+        failed, held = (middle, held) if kept is False else (failed, middle)
+    return Bracket(failed, held)
 
 
-def group_part(solution: FleetSolution, one: Allocation) -> Floats:
-    """Share of its pool's instances that a group has, in each hour class."""
-    own = np.array(one.instances, dtype=np.float64)
-    whole = sum(np.array(other.instances) for other in solution.allocations if other.pool.key == one.pool.key)
-    found: Floats = np.divide(own, whole, out=np.zeros(own.size), where=np.asarray(whole) > 0)
-    return found
+def _same(one: Confirmed, other: Confirmed) -> bool:
+    """Whether two fleets have the same instances."""
+    counts = [{name_of(each): each.instances for each in found.solution.allocations} for found in (one, other)]
+    return counts[0] == counts[1]
 
 
-def _round_trips(posed: Posed, solution: FleetSolution) -> Iterator[tuple[float, float]]:
-    """Share of the requests and round trip of each place and region, in the busiest hours."""
-    for key, share in solution.shares.items():
-        offer = posed.pool_set.sources[key].offer
-        network = posed.geography.network_ms[offer.provider, offer.region]
-        for place, ms in enumerate(network):
-            weight = float(share[-1, place].mean()) * posed.geography.shares[place]
-            if weight > 0:
-                yield weight, ms
+def _worst(found: Confirmed) -> float:
+    one = found.confirmation
+    return min(one.within_slo_ratio, one.busiest_within_slo_ratio or 1.0, one.without_one_within_slo_ratio or 1.0)
+
+
+def _closer(one: Confirmed | None, other: Confirmed) -> Confirmed:
+    return other if one is None or _worst(other) > _worst(one) else one
+
+
+def _limit(best: Confirmed | None) -> float:
+    return math.inf if best is None else best.usd_per_month
+
+
+def _cheaper(best: Confirmed | None, other: Confirmed | Infeasible) -> Confirmed | None:
+    """The cheaper of two fleets, as far as they are confirmed."""
+    if isinstance(other, Infeasible) or not other.confirmation.reached:
+        return best
+    return other if other.usd_per_month < _limit(best) else best
+
+
+def _bounded(found: Confirmed, bound: Confirmed) -> Confirmed:
+    """A fleet with the bound that the lower ends of all brackets give."""
+    least = min(bound.solution.bound_usd_per_month, found.usd_per_month)
+    proven = found.confirmation.reached and bound.solution.proven and found.usd_per_month <= least + HALF_A_CENT
+    solution = replace(found.solution, bound_usd_per_month=least, proven=proven)
+    return replace(found, solution=solution)

@@ -57,13 +57,11 @@ def _merge_equal(groups: list[npt.NDArray[np.intp]], peak: Floats) -> list[npt.N
 
 
 def _class_of(forecast: Forecast, group: npt.NDArray[np.intp]) -> HourClass:
-    high = forecast.high[group]
-    burst = np.divide(forecast.peak[group], high, out=np.ones(len(group)), where=high > 0)
     return HourClass(
         hours_per_week=len(group),
         mean_rate=float(forecast.mean[group].mean()),
         planned_rate=float(forecast.peak[group].max()),
-        low_rate=float((forecast.low[group] * burst).mean()),
+        low_rate=float(forecast.low_peak[group].mean()),
     )
 
 

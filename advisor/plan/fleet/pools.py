@@ -9,15 +9,16 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.values import Offer, Price, Purchase
+from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_gib
 from advisor.cost.transfer import egress_usd_per_request
+from advisor.demand.values import TokenHistogram
+from advisor.deployable import purchase_shortfall
 from advisor.performance.stage import Served
 from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
 from advisor.plan.geography import Geography
-from advisor.plan.sizing import no_service
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.requirements import Requirements
 from advisor.units import (
@@ -33,6 +34,9 @@ from advisor.workload.values import QuotaLimit
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
 the time in which old and new run side by side while the new one is tried."""
+
+SERVICE = "services"
+"""Unit of a rejection that a service is missing for, where others are about regions."""
 
 HISTORY_DAYS = 14
 """Days that demand was observed for, from which commitments may rest on it."""
@@ -54,6 +58,10 @@ class RateTable:
         mix = {ms: rates[list(at)] for ms, rates in self.mix.items()}
         return RateTable(mix, {ms: rates[:, list(at)] for ms, rates in self.buckets.items()})
 
+    def cases(self) -> Floats:
+        """Every level and kind of requests: (cases, candidates)."""
+        return np.concatenate([np.vstack([self.mix[ms][None, :], self.buckets[ms]]) for ms in self.mix])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Supply:
@@ -69,6 +77,24 @@ class Supply:
     """Of each candidate; None where nothing depends on it."""
     owned: Mapping[str, int]
     running: Mapping[str, int]
+    buckets: tuple[tuple[float, TokenHistogram], ...] = ()
+    """Share and lengths of each prompt-length bucket; empty where requests are not told apart."""
+
+    def take(
+        self,
+        at: Sequence[int],
+        offers: Mapping[tuple[str, str], tuple[Offer, ...]] | None = None,
+        requirements: Requirements | None = None,
+    ) -> "Supply":
+        """The candidates at some positions, with other offers and requirements where they are given."""
+        return replace(
+            self,
+            served=[self.served[index] for index in at],
+            rates=self.rates.take(at),
+            cold_starts=[self.cold_starts[index] for index in at],
+            offers=self.offers if offers is None else offers,
+            requirements=requirements or self.requirements,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +134,11 @@ def pools_of(supply: Supply) -> PoolSet:
     for at, served in enumerate(supply.served):
         machine = served.candidate.instance_type
         for offer in supply.offers[machine.provider, machine.name]:
-            outcome = _pool(supply, places, at, offer)
+            tariffs, refused = _payable(supply, served.candidate, offer, places.tariffs(offer))
+            rejected.update(dict.fromkeys(refused))
+            if refused and not tariffs:
+                continue
+            outcome = _pool(supply, places, at, offer, tariffs)
             if isinstance(outcome, Rejection):
                 rejected[outcome] = None
                 continue
@@ -156,9 +186,25 @@ class _OfferFacts:
         return self._egress[key]
 
 
-def _pool(supply: Supply, places: _OfferFacts, at: int, offer: Offer) -> Pool | Rejection:
+def _payable(
+    supply: Supply, candidate: Candidate, offer: Offer, tariffs: Sequence[Tariff]
+) -> tuple[tuple[Tariff, ...], tuple[Rejection, ...]]:  # fmt: skip
+    """The tariffs that generated code can order the candidate at, and rejections for the others."""
+    refused = {
+        tariff.paid: found
+        for tariff in tariffs
+        if (found := purchase_shortfall(candidate.setup, tariff.paid.value, offer.region, supply.catalog)) is not None
+    }
+    if not refused:
+        return tuple(tariffs), ()
+    kept = tuple(tariff for tariff in tariffs if tariff.paid not in refused)
+    return kept, tuple(reject_candidate(candidate, found, offer.region) for found in refused.values())
+
+
+def _pool(
+    supply: Supply, places: _OfferFacts, at: int, offer: Offer, tariffs: Sequence[Tariff]
+) -> Pool | Rejection:  # fmt: skip
     candidate = supply.served[at].candidate
-    tariffs = places.tariffs(offer)
     if not tariffs:
         return _no_price(candidate, offer, supply.requirements.workload.purchase)
     mix, buckets = _rates(supply, at, offer)
@@ -260,6 +306,7 @@ def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Ta
             price.usd_per_hour,
             label=f"{price.commitment.instrument}, {years} y, {price.commitment.payment.replace('_', ' ')}",
             break_even_ratio=min(even.utilization, 1.0) if even else 1.0,
+            term_years=float(years),
             source=price.provenance.source,
             as_of=price.provenance.as_of,
             quality=price.provenance.quality.value,
@@ -347,6 +394,12 @@ def _no_price(candidate: Candidate, offer: Offer, purchase: Sequence[Purchase]) 
     reason = f"sold there, but no price for {kinds} is known"
     shortfall = Shortfall("price_unknown", "USD/h", f"{kinds} price", None, reason)
     return reject(candidate.instance_type, shortfall, region=offer.region)
+
+
+def no_service(machine: InstanceType, region: str) -> Rejection:
+    """Why a machine cannot be had as a managed endpoint."""
+    reason = "no service is known to run endpoints on it"
+    return reject(machine, Shortfall("not_sold", SERVICE, "a managed endpoint", 0, reason), region=region)
 
 
 def _too_far(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:

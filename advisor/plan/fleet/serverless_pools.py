@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from advisor.plan.serverless import (
     serverless_offers,
 )
 from advisor.requirements import Requirements
+from advisor.workload.scope import allows
 from advisor.workload.values import Workload
 
 Services = Mapping[tuple[str, str, str], ServerlessOffer]
@@ -86,7 +88,8 @@ def serverless_pools(
 def _outcomes(workload: Workload, catalog: Catalog) -> Sequence[ServerlessOffer | Rejection]:
     if not workload.scaling.scale_to_zero or Purchase.ON_DEMAND not in workload.purchase:
         return ()
-    return tuple(serverless_offers(catalog, workload.providers, workload.regions))
+    allowed = partial(allows, workload)
+    return tuple(serverless_offers(catalog, workload.providers, workload.regions, allowed))
 
 
 def _as_used(requirements: Requirements) -> Requirements:

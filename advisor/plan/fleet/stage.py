@@ -1,7 +1,7 @@
 """From served candidates to the cheapest fleet: the stage of the pipeline that holds the optimiser together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Problem
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.requirements import Requirements
+from advisor.workload.scope import allows
 from advisor.workload.values import Routing, Workload
 
 LARGEST_DISPERSION = 10.0
@@ -34,6 +35,8 @@ class Standing:
 
     running: Mapping[str, int]
     owned: Mapping[str, int]
+    running_by_purchase: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Instances that run, by (stand, way of paying)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,8 +58,10 @@ class Effort:
     """How much work a fleet is worth."""
 
     rehearsed_requests: int = MOST_REQUESTS
-    kinds_tried: int = 4
-    """Kinds of replicas that are tried by themselves where a mixed fleet needs headroom."""
+    kinds_tried: int = 8
+    """Kinds of replicas whose headroom is looked for by themselves."""
+    holds_up_to: bool = True
+    """Whether to look for how far beyond its plan the fleet holds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,41 +75,71 @@ class Setting:
     effort: Effort = Effort()
 
 
-def pose(
-    setting: Setting, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]], week: Week
-) -> Posed:  # fmt: skip
-    """Write the question down as a problem of the optimiser."""
-    requirements, catalog, model, standing = setting.requirements, setting.catalog, setting.model, setting.standing
+def supply_of(
+    setting: Setting, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+) -> Supply:  # fmt: skip
+    """Every layout that serves with its rates: what any question about the same demand chooses from."""
+    requirements, catalog, model = setting.requirements, setting.catalog, setting.model
     workload = requirements.workload
     regions = {(offer.provider, offer.region) for group in offers.values() for offer in group}
     where = geography(workload, catalog, sorted(regions | serverless_regions(workload, catalog)))
     buckets = prompt_buckets(requirements.demand.tokens) if workload.routing is Routing.BY_PROMPT_LENGTH else ()
-    if len(buckets) == 1:
-        buckets = ()
-    lengths = [tokens for _, tokens in buckets]
-    rates = _rates(requirements, served, model, where, lengths)
-    kept = best_layouts(served, rates.reshape(rates.shape[0] * rates.shape[1], len(served)), workload.limits)
-    layouts = [served[at] for at in kept]
-    supply = Supply(
+    lengths = buckets if len(buckets) > 1 else ()
+    rates = _rates(requirements, served, model, where, [tokens for _, tokens in lengths])
+    return Supply(
         requirements=requirements,
         catalog=catalog,
-        served=layouts,
+        served=served,
         offers=offers,
-        rates=_rate_table(rates[:, :, kept], where),
+        rates=_rate_table(rates, where),
         geography=where,
-        owned=standing.owned,
-        running=standing.running,
-        cold_starts=_cold_starts(layouts, catalog, workload.purchase, week),
+        owned=setting.standing.owned,
+        running=setting.standing.running,
+        cold_starts=[None] * len(served),
+        buckets=tuple(lengths),
     )
+
+
+def narrowed(supply: Supply, workload: Workload) -> Supply:
+    """The part of a supply that a workload allows: the same demand under other holds and ways of paying.
+
+    Args:
+        supply: with all that the workload allows, and more.
+        workload: as :func:`advisor.workload.scope.in_scope` gives it.
+    """
+    machines = supply.catalog.instance_types
+    offers = {
+        key: kept
+        for key, group in supply.offers.items()
+        if allows(workload, machines[key])
+        and (kept := tuple(offer for offer in group if not workload.regions or offer.region in workload.regions))
+    }
+    at = [
+        index
+        for index, served in enumerate(supply.served)
+        if (served.candidate.instance_type.provider, served.candidate.instance_type.name) in offers
+        and served.candidate.precision in workload.precisions
+    ]
+    return supply.take(at, offers, replace(supply.requirements, workload=workload))
+
+
+def pose(setting: Setting, supply: Supply, week: Week, *, every: bool = False) -> Posed:
+    """Formulate a question: pools of the layouts that no other beats, or of every layout."""
+    requirements, model, standing = supply.requirements, setting.model, setting.standing
+    workload, where = requirements.workload, supply.geography
+    lengths = [tokens for _, tokens in supply.buckets]
+    unbeaten = best_layouts(supply.served, supply.rates.cases(), workload.limits)
+    layouts = supply if every else supply.take(unbeaten)
+    layouts = replace(layouts, cold_starts=_cold_starts(layouts.served, supply.catalog, workload.purchase, week))
     services = serverless_pools(
-        supply, week, model, lambda found: _rate_table(_rates(requirements, found, model, where, lengths), where)
+        layouts, week, model, lambda served: _rate_table(_rates(requirements, served, model, where, lengths), where)
     )
-    pool_set = pools_of(supply).plus(services)
+    pool_set = pools_of(layouts).plus(services)
     problem = Problem(
         hours=week.classes,
         pools=pool_set.pools,
         place_shares=np.array(where.shares),
-        bucket_shares=np.array([share for share, _ in buckets]),
+        bucket_shares=np.array([share for share, _ in supply.buckets]),
         transitions=week.transitions,
         limits=workload.limits,
         scaling=workload.scaling,
@@ -115,14 +150,14 @@ def pose(
             if any((quota_key(quota), market) in pool.quotas for pool in pool_set.pools)
         },
         running=standing.running,
+        running_by_purchase=standing.running_by_purchase,
         owned=standing.owned,
         max_regions=_most_regions(workload),
         mix_providers=workload.limits.mix_providers,
         low_band=not workload.limits.commit_beyond_forecast,
     )
-    edges = tuple(float(tokens.input_tokens.max()) for _, tokens in buckets)
-    everything = replace(supply, served=served, rates=_rate_table(rates, where), cold_starts=())
-    return Posed(problem, pool_set, week, where, edges, everything)
+    edges = tuple(float(tokens.input_tokens.max()) for tokens in lengths)
+    return Posed(problem, pool_set, week, where, edges, supply)
 
 
 def in_precisions(posed: Posed, solution: FleetSolution, precisions: Sequence[str]) -> Posed | None:
@@ -139,10 +174,7 @@ def in_precisions(posed: Posed, solution: FleetSolution, precisions: Sequence[st
     cold = any(source.cold_start for source in used)
     catalog = posed.supply.catalog
     supply = replace(
-        posed.supply,
-        served=served,
-        offers=offers,
-        rates=posed.supply.rates.take(at),
+        posed.supply.take(at, offers),
         cold_starts=[cold_start(one.candidate, catalog.cold_start) if cold else None for one in served],
     )
     found = pools_of(supply)

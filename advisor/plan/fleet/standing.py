@@ -20,23 +20,33 @@ def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[Standing,
     """
     workload = requirements.workload
     current = workload.current
-    running = dict(workload.running)
-    if not running and current is not None:
-        running = {stand_of(current.provider, current.region, current.instance_type): current.count}
+    paid = dict(workload.running)
+    if not paid and current is not None:
+        stand = stand_of(current.provider, current.region, current.instance_type)
+        paid = {(stand, current.purchase.value): current.count}
+    running = by_stand(paid)
     if not workload.commitments or workload.as_of is None:
-        return Standing(running, {}), ()
+        return Standing(running, {}, paid), ()
     found = owned_commitments(workload, catalog, workload.as_of)
     owned: dict[str, int] = {}
     for one in found.valid:
         stand = stand_of(one.provider, one.region, one.instance_type)
         owned[stand] = owned.get(stand, 0) + one.count
-    return Standing(running, owned), found.notes
+    return Standing(running, owned, paid), found.notes
 
 
-def running_of(plan: Plan) -> Mapping[str, int]:
-    """Instances of each stand that a plan runs in its busiest hours."""
-    running: dict[str, int] = {}
+def running_of(plan: Plan) -> Mapping[tuple[str, str], int]:
+    """Instances that a plan runs in its busiest hours, by (stand, way of paying)."""
+    running: dict[tuple[str, str], int] = {}
     for group in plan.fleet.groups if plan.fleet else ():
-        stand = stand_of(group.provider, group.region, group.instance_type)
-        running[stand] = running.get(stand, 0) + group.instances[-1]
+        key = (stand_of(group.provider, group.region, group.instance_type), group.purchase)
+        running[key] = running.get(key, 0) + group.instances[-1]
     return running
+
+
+def by_stand(running: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """Instances of each stand, however they are paid for."""
+    found: dict[str, int] = {}
+    for (stand, _), count in running.items():
+        found[stand] = found.get(stand, 0) + count
+    return found

@@ -104,6 +104,8 @@ class Tariff:
     source: str = ""
     as_of: str = ""
     quality: str = ""
+    term_years: float = 0.0
+    """Commitments: how long they oblige."""
 
     @property
     def all_usd_per_hour(self) -> float:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
 from advisor.plan.replay.engine import serve
-from advisor.plan.replay.result import Served, result_of
+from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
 from advisor.plan.replay.sessions import Session, Window, sessions_of
-from advisor.plan.replay.values import Outcome, ReplayGroup, ReplayResult, Route
+from advisor.plan.replay.values import Outcome, Patience, ReplayGroup, ReplayResult, Route
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import Slo
 
@@ -41,9 +41,25 @@ def replay(
         groups: the fleet.
         requests: at least one, in the order of arrival.
         slo: each target that is given has to be kept by a request, by itself.
-        routes: groups by prompt length; every prompt to every group, by their weights, without.
+        routes: groups by place and prompt length; every request to every group, by their weights, without.
         seed: of the spot interruptions.
         progress: called with the number of requests served so far.
+    """
+    return result_of(groups, requests, slo, simulate(groups, requests, routes=routes, seed=seed, progress=progress))
+
+
+def simulate(
+    groups: Sequence[ReplayGroup],
+    requests: Requests,
+    *,
+    routes: Sequence[Route] = (),
+    seed: int = 0,
+    progress: CountProgress | None = None,
+    patience: Patience | None = None,
+) -> Served:
+    """What became of each request; see :func:`replay`.
+
+    With a patience the rest is left out as soon as more requests are late than it allows.
     """
     start = float(requests.seconds[0])
     window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
@@ -51,8 +67,8 @@ def replay(
     sessions.sort(key=lambda one: one.end)
     fleet = _Fleet(groups, sessions, requests, routes)
     fleet.route()
-    fleet.serve(progress)
-    return result_of(groups, requests, slo, fleet.report(), window)
+    fleet.serve(progress, patience)
+    return fleet.report(window)
 
 
 class _Fleet:
@@ -68,6 +84,7 @@ class _Fleet:
         count = requests.seconds.size
         self._ttft, self._decode = np.full(count, np.nan), np.full(count, np.nan)
         self._group = np.full(count, NOWHERE, dtype=np.int32)
+        self._cut = np.zeros(count, dtype=np.bool_)
         self._members: list[list[Indices]] = [[] for _ in sessions]
         self._preemptions = [0 for _ in groups]
         self._busy: dict[tuple[int, tuple[int, int]], float] = {}
@@ -103,15 +120,30 @@ class _Fleet:
         for session, part in zip(used.tolist(), np.split(requests[order], first[1:]), strict=True):
             self._members[session].append(part)
 
-    def serve(self, progress: CountProgress | None) -> None:
+    def serve(self, progress: CountProgress | None, patience: Patience | None = None) -> None:
         """Simulate the sessions, those that end first before the others."""
-        served = 0
+        served, late = 0, 0
         for index, session in enumerate(self._sessions):
             parts, self._members[index] = self._members[index], []
             if parts:
                 served += self._serve(session, np.concatenate(parts))
             if progress:
                 progress(served)
+            if patience and parts:
+                late += self._late(np.concatenate(parts), patience.slo)
+                if late > patience.most_late:
+                    return
+
+    def _late(self, members: Indices, slo: Slo) -> int:
+        """Requests among these that are answered and late, without those that an interruption cut off."""
+        here = members[(self._group[members] != NOWHERE) & ~self._cut[members]]
+        requests = self._requests
+        places = None if requests.places is None else requests.places[here]
+        part = Requests(requests.seconds[here], requests.input_tokens[here], requests.output_tokens[here], places)
+        group = self._group[here]
+        ttft = self._ttft[here] + self._network_s(group, places)
+        kept = within(Outcome(ttft, self._decode[here], group, self._cut[here]), part, slo)
+        return int(np.count_nonzero(~kept))
 
     def _serve(self, session: Session, members: Indices) -> int:
         """One session; how many of its requests it answered."""
@@ -134,11 +166,22 @@ class _Fleet:
         if kept.size < members.size:
             lost = members[~done]
             self._arrival[lost] = session.end
+            self._cut[lost] = True
             self._send(lost, session.end)
         return int(kept.size)
 
-    def report(self) -> Served:
+    def report(self, window: Window) -> Served:
         """What came of each request and of each group."""
-        network = self._requests.network_ms
-        ttft = self._ttft if network is None else self._ttft + network / MS_PER_SECOND
-        return Served(Outcome(ttft, self._decode, self._group), self._sessions, self._preemptions, self._busy)
+        ttft = self._ttft + self._network_s(self._group, self._requests.places)
+        outcome = Outcome(ttft, self._decode, self._group, self._cut)
+        return Served(outcome, self._sessions, self._preemptions, self._busy, window)
+
+    def _network_s(self, groups: npt.NDArray[np.int32], places: npt.NDArray[np.int32] | None) -> Floats:
+        """Round trip between the place of each request and the group that answers it."""
+        found = np.zeros(groups.size)
+        for index, group in enumerate(self._groups):
+            if group.network_ms:
+                here = groups == index
+                of_place = np.array(group.network_ms) / MS_PER_SECOND
+                found[here] = of_place[0] if places is None else of_place[places[here]]
+        return found

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from advisor.candidates import Candidate, judge
+from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel
@@ -31,7 +31,7 @@ class Planned:
     notes: tuple[str, ...]
     """Where the plan was made from something else than it is replayed with."""
     routes: tuple[Route, ...]
-    """Where prompts of each length go; empty where requests are not told apart."""
+    """Where prompts of each length go: the weights of the plan."""
 
 
 def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | None = None, where: str = "") -> Planned:
@@ -76,13 +76,26 @@ def _fleet_group(
         replicas_per_instance=group.replicas_per_instance,
         billing=Billing.USED if group.purchase in _PAID_BY_USE else Billing.ALWAYS,
         weight=group.requests_per_second_per_replica.value,
-        lead_seconds=cold.high if cold is not None and len(set(group.instances)) > 1 else 0.0,
+        lead_seconds=cold.high if cold is not None else 0.0,
         interruptions_per_instance_hour=group.interruptions_per_instance_hour,
+        target=target_of(group.region, candidate),
+    )
+
+
+def target_of(region: str, candidate: Candidate) -> str:
+    """Replicas of one region that serve alike: what a load balancer takes for one target, whatever is paid for them."""
+    machine = candidate.instance_type
+    return (
+        f"{machine.provider}/{region}/{machine.accelerator_count:g}x{machine.accelerator}/{candidate.precision}/"
+        f"tp{candidate.tensor_parallel}pp{candidate.pipeline_parallel}x{candidate.replicas_per_instance}/"
+        f"{candidate.engine}"
     )
 
 
 def _routes(fleet: Fleet) -> Iterator[Route]:
-    """Where the prompts of each bucket go in the busiest hours."""
+    """Where the prompts of each bucket go: the shares of the busiest hours, which the generated code writes."""
+    if not fleet.bucket_max_input_tokens:
+        yield Route(math.inf, {one.name: one.request_shares[-1] for one in fleet.groups})
     last = len(fleet.bucket_max_input_tokens) - 1
     for bucket, longest in enumerate(fleet.bucket_max_input_tokens):
         shares = {one.name: one.bucket_shares[bucket] for one in fleet.groups if one.bucket_shares[bucket] > 0}
@@ -105,7 +118,7 @@ def _candidate(option: Option | FleetGroup, requirements: Requirements, catalog:
     key = (option.provider, option.instance_type)
     wanted = (option.precision, option.tensor_parallel, option.engine, option.partition)
     if key in catalog.instance_types:
-        for one in judge(catalog.instance_types[key], requirements, catalog):
+        for one in judge_hardware(catalog.instance_types[key], requirements, catalog):
             if isinstance(one, Candidate) and wanted == (
                 one.precision, one.tensor_parallel, one.engine, one.partition,
             ):  # fmt: skip

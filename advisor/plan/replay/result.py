@@ -28,25 +28,24 @@ class Served:
     """Of each group."""
     busy_until: Mapping[tuple[int, tuple[int, int]], float]
     """End of the last answer, by group and run."""
+    window: Window
 
 
-def result_of(
-    groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, served: Served, window: Window
-) -> ReplayResult:  # fmt: skip
+def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, served: Served) -> ReplayResult:
     """Put the result together."""
-    outcome = served.outcome
+    outcome, window = served.outcome, served.window
     kept = within(outcome, requests, slo)
     answered = outcome.group >= 0
     steps = np.maximum(requests.output_tokens, 1) - 1
     several = answered & (steps > 0)
-    by_group = tuple(_group(index, group, served, kept, window) for index, group in enumerate(groups))
+    by_group = tuple(_group(index, group, served, kept) for index, group in enumerate(groups))
     cost = sum(one.cost_usd for one in by_group)
     return ReplayResult(
         requests=requests.seconds.size,
         within_slo_ratio=float(kept.mean()),
-        ttft_p95_ms=_p95_ms(outcome.ttft_s[answered]),
-        tpot_p95_ms=_p95_ms(outcome.decode_s[several] / steps[several]),
-        e2e_p95_ms=_p95_ms((outcome.ttft_s + outcome.decode_s)[answered]),
+        ttft_p95_ms=p95_ms(outcome.ttft_s[answered]),
+        tpot_p95_ms=p95_ms(outcome.decode_s[several] / steps[several]),
+        e2e_p95_ms=p95_ms((outcome.ttft_s + outcome.decode_s)[answered]),
         refused=int(np.count_nonzero(~answered)),
         preemptions=sum(served.preemptions),
         interruptions=sum(one.interruptions for one in by_group),
@@ -73,11 +72,11 @@ def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
     return kept
 
 
-def _group(index: int, group: ReplayGroup, served: Served, kept: Flags, window: Window) -> GroupResult:
+def _group(index: int, group: ReplayGroup, served: Served, kept: Flags) -> GroupResult:
     here = served.outcome.group == index
     sessions = [one for one in served.sessions if one.group == index]
     busy = {run: until for (of, run), until in served.busy_until.items() if of == index}
-    hours = billed_hours(group, sessions, busy, window)
+    hours = billed_hours(group, sessions, busy, served.window)
     return GroupResult(
         name=group.name,
         requests=int(here.sum()),
@@ -89,5 +88,6 @@ def _group(index: int, group: ReplayGroup, served: Served, kept: Flags, window: 
     )
 
 
-def _p95_ms(seconds: Floats) -> float | None:
+def p95_ms(seconds: Floats) -> float | None:
+    """95th percentile of seconds in ms; None where there are none."""
     return float(np.quantile(seconds, PERCENTILE)) * MS_PER_SECOND if seconds.size else None

@@ -31,22 +31,28 @@ class Router:
     """Sends requests to sessions; what it knows of a request is its length."""
 
     def __init__(self, groups: Sequence[ReplayGroup], sessions: Sequence[Session], routes: Sequence[Route]) -> None:
-        """Know the groups, their sessions, and the routes by prompt length (none: all groups by their weights)."""
+        """Know the groups, their sessions, and the routes (none: all groups by their weights)."""
         self._group = np.array([one.group for one in sessions], dtype=np.intp)
         self._start = np.array([one.start for one in sessions])
         self._end = np.array([one.end for one in sessions])
         self._weight = np.array([group.weight for group in groups])
         self._held = np.array([min(group.steps.context_tokens, group.steps.kv_tokens) for group in groups])
         self._limits = np.unique(self._held)
-        ordered = sorted(routes, key=lambda route: route.max_input_tokens)
-        self._edges = np.array([route.max_input_tokens for route in ordered[:-1]])
-        self._shares = np.array([[route.shares.get(group.name, 0.0) for group in groups] for route in ordered])
+        targets = {group.target or group.name: None for group in groups}
+        self._target = np.array([list(targets).index(group.target or group.name) for group in groups], dtype=np.intp)
+        ordered = sorted(routes, key=lambda route: (route.place, route.max_input_tokens))
+        self._lengths = np.unique([route.max_input_tokens for route in ordered])
+        self._shares = np.zeros((len(ordered), len(targets)))
+        for at, route in enumerate(ordered):
+            np.add.at(self._shares[at], self._target, [route.shares.get(group.name, 0.0) for group in groups])
 
     def kinds(self, requests: Requests) -> Indices:
-        """The kind of each request: its route, and how many replicas can hold it; NOWHERE if none can."""
+        """The kind of each request: its route, and how many groups can hold it; NOWHERE if none can."""
         total = np.maximum(requests.input_tokens, 1) + np.maximum(requests.output_tokens, 1)
         tier = np.searchsorted(self._limits, total)
-        route = np.searchsorted(self._edges, requests.input_tokens)
+        route = np.searchsorted(self._lengths[:-1], requests.input_tokens)
+        if requests.places is not None:
+            route = route + requests.places * self._lengths.size
         return np.where(tier < self._limits.size, route * self._limits.size + tier, NOWHERE)
 
     def boundaries(self) -> Floats:
@@ -70,11 +76,12 @@ class Router:
         return np.asarray(up[interleave(self._weights(kind // self._limits.size, up), count)], dtype=np.intp)
 
     def _weights(self, route: int, up: Indices) -> Floats:
-        """Of each replica that is up: its part of its group's share, else its group's weight."""
+        """Of each replica that is up: its part of its target's share, else its group's weight."""
         groups = self._group[up]
         found: Floats = self._weight[groups]
         if self._shares.size:
-            shares = self._shares[route] / np.maximum(np.bincount(groups, minlength=self._weight.size), 1)
-            if shares[groups].any():
-                found = np.maximum(shares[groups], LEAST_SHARE)
+            targets = self._target[groups]
+            shares = self._shares[route] / np.maximum(np.bincount(targets, minlength=self._shares.shape[1]), 1)
+            if shares[targets].any():
+                found = np.maximum(shares[targets], LEAST_SHARE)
         return found

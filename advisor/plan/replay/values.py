@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.performance.steps import StepTimes
+from advisor.workload.values import Slo
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,16 +39,32 @@ class ReplayGroup:
     lead_seconds: float = 0.0
     """From the start of an instance to its first request: it is started so much before its hour."""
     interruptions_per_instance_hour: float = 0.0
+    lost_at: float | None = None
+    """When one instance is interrupted, beside those that are at random; seconds since 1970."""
+    target: str = ""
+    """Groups of one target share its requests evenly, replica by replica; empty: a target of its own."""
+    network_ms: tuple[float, ...] = ()
+    """Round trip to each place of users; empty: none counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where prompts up to a length go."""
+    """Where requests of a place with prompts up to a length go."""
 
     max_input_tokens: float
     """Inclusive; infinite for the rest."""
     shares: Mapping[str, float]
     """By group; groups that are left out get none of these requests."""
+    place: int = 0
+    """Index of the place; each has routes of the same lengths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many late requests are enough to know that a fleet fails."""
+
+    slo: Slo
+    most_late: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +117,5 @@ class Outcome:
     """From the first token to the last."""
     group: npt.NDArray[np.int32]
     """Of its answer; -1 for those refused."""
+    cut: npt.NDArray[np.bool_]
+    """Whether an interruption made it start again."""

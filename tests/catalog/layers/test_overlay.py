@@ -55,6 +55,48 @@ def test_a_discount_is_off_the_list_price_of_its_families(catalog):
     assert made.content_hash != listed.content_hash
 
 
+def test_a_discounted_price_is_founded_as_well_as_its_list_price(catalog):
+    """A discount that is agreed on takes nothing from the list price: quality and date stay."""
+    listed = layered(data_dir("instance_catalog"), data_dir("none"), None, TODAY)
+    made = catalog("discounts:\n- {provider: aws, families: [g6, g6f], discount_ratio: 0.12}\n")
+    for place in (("g6.xlarge", "us-east-1"), ("g6f.large", "us-west-2")):
+        was, now = on_demand(listed, *place).provenance, on_demand(made, *place).provenance
+        assert (now.quality, now.as_of) == (was.quality, was.as_of)
+
+
+def test_stated_zones_count_before_all_lists(catalog):
+    """Of one type in one region; the others are as they were."""
+    listed = layered(data_dir("instance_catalog"), data_dir("none"), None, TODAY)
+    made = catalog(
+        "zones:\n"
+        "- {provider: azure, region: eastus, instance_type: Standard_NC24ads_A100_v4, zones: [3, 1]}\n"
+        "- {provider: aws, region: us-east-1, instance_type: g6.xlarge, zones: [use1-az1]}\n"
+    )
+    found = made.zones("azure", "eastus", "Standard_NC24ads_A100_v4")
+    assert (found.names, found.count, found.verified, found.source) == (("1", "3"), 2, True, "overlay file")
+    assert made.zones("aws", "us-east-1", "g6.xlarge").count == 1
+    assert made.zones("aws", "us-east-1", "g6.2xlarge") == listed.zones("aws", "us-east-1", "g6.2xlarge")
+    other = ("azure", "eastus", "Standard_ND96isr_H100_v5")
+    assert made.zones(*other) == listed.zones(*other)
+    assert made.content_hash != listed.content_hash
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("{provider: aws, region: us-east-1, instance_type: g6.xlarg, zones: [use1-az1]}", "g6.xlarge"),
+        ("{provider: aws, region: us-east-9, instance_type: g6.xlarge, zones: [use1-az1]}", "us-east-"),
+        ("{provider: aws, region: us-east-1, instance_type: g6.xlarge, zones: []}", "the list is empty"),
+        ("{provider: aws, region: us-east-1, instance_type: g6.xlarge}", "missing: zones"),
+    ],
+)
+def test_stated_zones_are_checked(catalog, entry, words):
+    """Unknown names come with the nearest known ones; no zone at all is no statement."""
+    with pytest.raises(InputError) as raised:
+        catalog(f"zones:\n- {entry}\n").zones("aws", "us-east-1", "g6.xlarge")
+    assert words in f"{raised.value.message} {raised.value.hint}"
+
+
 def test_a_private_offer_is_the_price_itself(catalog):
     """It counts before a discount."""
     made = catalog(

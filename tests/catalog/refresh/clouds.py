@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -42,6 +43,8 @@ class Asked:
     region: str = ""
     """Of the signature of an AWS request."""
     host: str = ""
+    token: str = ""
+    """Bearer token of the request."""
 
     @property
     def json(self):
@@ -87,7 +90,10 @@ def serving(cloud: Cloud) -> Iterator[Cloud]:
                 target = dict(urllib.parse.parse_qsl(body.decode())).get("Action", "")
             signature = self.headers.get("Authorization", "").split("/")
             region = signature[2] if len(signature) > 2 else ""
-            asked = Asked(self.command, split.path, query, target or split.path.strip("/"), body, region, cloud.url)
+            token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+            asked = Asked(
+                self.command, split.path, query, target or split.path.strip("/"), body, region, cloud.url, token
+            )
             reply = cloud.reply(asked)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self.send_response(reply.status)
@@ -258,6 +264,8 @@ class Aws:
     new_types: tuple[str, ...] = ()
     managed: dict[tuple[str, str], float] = field(default_factory=dict)
     """(region, type) → what SageMaker asks for it."""
+    zones: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """(region, type) → ids of zones that offer it."""
     page: int = 2
 
     def __call__(self, asked: Asked) -> Reply:
@@ -303,13 +311,19 @@ class Aws:
         return xml("DescribeInstanceTypes", f"<instanceTypeSet>{items}{cpu}</instanceTypeSet>")
 
     def _describeinstancetypeofferings(self, asked: Asked) -> Reply:
-        region = self._region(asked)
+        region, kind = self._region(asked), asked.form["LocationType"]
+        assert kind in {"region", "availability-zone-id"}
+        offered = [(name, region) for where, name in sorted(self.prices) if where == region]
+        if kind != "region":
+            known = {(where, name): zones for (where, name), zones in self.zones.items() if where == region}
+            offered = [(name, zone) for (_, name), zones in sorted(known.items()) for zone in zones]
+        start = int(asked.form.get("NextToken") or 0)
         items = "".join(
-            f"<item><instanceType>{name}</instanceType><locationType>region</locationType><location>{region}</location></item>"
-            for where, name in sorted(self.prices)
-            if where == region
+            f"<item><instanceType>{name}</instanceType><locationType>{kind}</locationType><location>{where}</location></item>"
+            for name, where in offered[start : start + self.page]
         )
-        return xml("DescribeInstanceTypeOfferings", f"<instanceTypeOfferingSet>{items}</instanceTypeOfferingSet>")
+        more = f"<nextToken>{start + self.page}</nextToken>" if start + self.page < len(offered) else ""
+        return xml("DescribeInstanceTypeOfferings", f"<instanceTypeOfferingSet>{items}</instanceTypeOfferingSet>{more}")
 
     def _describespotpricehistory(self, asked: Asked) -> Reply:
         region = self._region(asked)
@@ -436,5 +450,59 @@ def gcp_pages(skus, tpu_skus=(), page: int = 3):
         start = int(asked.query.get("pageToken") or 0)
         token = str(start + page) if start + page < len(items) else ""
         return as_json({"skus": items[start : start + page], "nextPageToken": token})
+
+    return answer
+
+
+def compute_pages(machine_types, accelerator_types=(), page: int = 2):
+    """Answers like the Compute Engine API: aggregated by zone, to a token; both lists are (name, zone)."""
+
+    def answer(asked: Asked) -> Reply:
+        if asked.token != "secret-token":
+            return as_json({"error": {"code": 401, "message": "Invalid Credentials"}}, 401)
+        what = asked.path.rpartition("/")[2]
+        listed = machine_types if what == "machineTypes" else accelerator_types
+        if "filter" in asked.query:
+            pattern = asked.query["filter"].removeprefix('name eq "').removesuffix('"')
+            listed = [one for one in listed if re.fullmatch(pattern, one[0])]
+        start = int(asked.query.get("pageToken") or 0)
+        items: dict[str, dict] = {"zones/nowhere1-a": {"warning": {"code": "NO_RESULTS_ON_PAGE"}}}
+        for name, zone in listed[start : start + page]:
+            items.setdefault(f"zones/{zone}", {what: []})[what].append(
+                {"name": name, "zone": f"https://x/zones/{zone}"}
+            )
+        more = {"nextPageToken": str(start + page)} if start + page < len(listed) else {}
+        return as_json({"kind": "compute#aggregatedList", "items": items} | more)
+
+    return answer
+
+
+def resource_sku(name: str, region: str, zones=(), closed=(), *, location_closed=False, kind: str = "virtualMachines"):
+    """One resource SKU as Azure's compute API lists it."""
+    restrictions = []
+    if closed:
+        restrictions.append({"type": "Zone", "restrictionInfo": {"zones": list(closed), "locations": [region]}})
+    if location_closed:
+        restrictions.append({"type": "Location", "restrictionInfo": {"locations": [region]}})
+    return {
+        "resourceType": kind, "name": name, "locations": [region], "restrictions": restrictions,
+        "locationInfo": [{"location": region, "zones": list(zones), "zoneDetails": []}],
+    }  # fmt: skip
+
+
+def sku_pages(items, page: int = 2):
+    """Answers like the resource SKUs of a subscription: filtered by region, in pages, to a token."""
+
+    def answer(asked: Asked) -> Reply:
+        if asked.token != "secret-token":
+            return as_json({"error": {"code": "AuthenticationFailed", "message": "Authentication failed."}}, 401)
+        region = asked.query["$filter"].split("location eq '")[1].split("'")[0]
+        listed = [item for item in items if region in item["locations"]]
+        start = int(asked.query.get("$skiptoken") or 0)
+        answered = {"value": listed[start : start + page]}
+        if start + page < len(listed):
+            query = urllib.parse.urlencode(asked.query | {"$skiptoken": str(start + page)})
+            answered["nextLink"] = f"{asked.host}{asked.path}?{query}"
+        return as_json(answered)
 
     return answer

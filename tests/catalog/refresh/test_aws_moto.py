@@ -14,7 +14,7 @@ from advisor.catalog.layers.layered import layered
 from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.refresh import aws
 from advisor.catalog.refresh.guards import Guard
-from advisor.catalog.refresh.values import MachineRow, PriceRow, Question, Sold, Task
+from advisor.catalog.refresh.values import MachineRow, PriceRow, Question, Sold, Task, ZoneRow
 from catalog.refresh.conftest import NOW
 from iac import harness
 from iac.modules import needs
@@ -127,6 +127,22 @@ def test_offerings_name_known_types_only(ec2, known):
     names = [row.instance_type for row in rows]
     assert len(names) == len(set(names)) > 50
     assert {"g6.xlarge", "p5.48xlarge", "inf2.xlarge"} <= set(names) <= set(types_of(catalog))
+
+
+def test_offerings_by_zone_name_availability_zones_of_the_region(ec2, known):
+    """Ids of the region's availability zones alone, those that our own table has for the same types."""
+    catalog = known()
+    rows = read(ec2, catalog, "zones")
+    assert {type(row) for row in rows} == {ZoneRow}
+    assert {row.zone for row in rows} == {f"use1-az{number}" for number in range(1, 7)}
+    zones = {}
+    for row in rows:
+        zones.setdefault(row.instance_type, set()).add(row.zone)
+    shipped = {name: catalog.zones("aws", REGION, name) for name in zones if ("aws", name) in catalog.instance_types}
+    listed = {name: supply for name, supply in shipped.items() if supply.verified}
+    assert len(listed) > 50
+    same = [name for name, supply in listed.items() if set(supply.names) == zones[name]]
+    assert len(same) > 0.9 * len(listed), "moto's copy is older than ours"
 
 
 def test_spot_of_nearly_nothing_is_held_up(ec2, known, root, manner):

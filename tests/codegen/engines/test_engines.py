@@ -210,10 +210,19 @@ def test_tensorrt_cuts_prompts_longer_than_a_step():
 
 
 def test_tensorrt_needs_a_quantised_checkpoint():
-    """It quantises nothing while it loads: for fp8 the user names a checkpoint, where vLLM takes the model itself."""
+    """It quantises nothing while it loads: for fp8 it takes NVIDIA's checkpoint, where vLLM takes the model itself."""
     changes = {"accelerator": "H100-SXM", "precision": "fp8"}
-    assert container(Engine.TENSORRT_LLM, **changes).checkpoint.model_id is None
+    assert container(Engine.TENSORRT_LLM, **changes).checkpoint.model_id == "nvidia/Llama-3.1-8B-Instruct-FP8"
     assert container(Engine.VLLM, **changes).checkpoint.model_id == MODEL
+
+
+def test_tensorrt_reads_no_checkpoint_of_another_format():
+    """Only compressed-tensors and AWQ checkpoints of 4 bit are known, so the user names one of Model Optimizer."""
+    changes = {"accelerator": "H100-SXM", "precision": "int4"}
+    assert container(Engine.TENSORRT_LLM, **changes).checkpoint.model_id is None
+    assert (
+        container(Engine.VLLM, **changes).checkpoint.model_id == "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
+    )
 
 
 def test_turing_widens_fp8_to_half():
@@ -274,7 +283,13 @@ def test_neuron_counts_cores_and_chips():
 def test_neuron_refuses_what_it_has_no_way_to_run(changes, reason):
     """Three layouts that the plan may ask for and the plugin cannot do."""
     with pytest.raises(InputError, match=reason):
-        container(runtime=Runtime.NEURON, accelerator="Inferentia2", planned="vLLM-NxDI", **changes)
+        container(
+            runtime=Runtime.NEURON,
+            instance_type="inf2.48xlarge",
+            accelerator="Inferentia2",
+            planned="vLLM-NxDI",
+            **changes,
+        )
 
 
 def test_unknown_engine_is_to_be_chosen():

@@ -18,7 +18,7 @@ def _apps(plan: Plan, *regions: str, rank: int | None = None) -> Scenario:
 
 
 def t4_replicas() -> Scenario:
-    """A machine with four T4, moved to Container Apps on request; the 4-bit checkpoint is for the user to name."""
+    """A machine with four T4, moved to Container Apps on request; the 4-bit checkpoint is the catalogued one."""
     option = azure_option(
         instance_type="Standard_NC64as_T4_v3",
         accelerator_count=4.0,

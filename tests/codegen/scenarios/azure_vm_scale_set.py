@@ -118,7 +118,7 @@ def mi300x() -> Scenario:
 
 
 def int4_replicas() -> Scenario:
-    """Four replicas share an instance; the 4-bit checkpoint is for the user to name."""
+    """Four replicas share an instance; the user names another 4-bit checkpoint than the catalogued one."""
     option = azure_option(
         instance_type="Standard_NC64as_T4_v3",
         accelerator_count=4.0,

@@ -50,7 +50,7 @@ def l4_to_zero() -> Scenario:
 
 
 def l4_of_machines() -> Scenario:
-    """A machine with one L4, moved to Cloud Run on request; the 4-bit checkpoint is for the user to name."""
+    """A machine with one L4, moved to Cloud Run on request; the 4-bit checkpoint is the catalogued one."""
     option = make_option(
         provider="gcp",
         region="europe-west4",

@@ -34,6 +34,9 @@ PARTITIONS = {"us-gov-west-1": "aws-us-gov", "cn-north-1": "aws-cn"}
 AGENT = {"advisor_package": "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"}
 
 
+OWN_IMAGE = "registry.example.com/vllm-arm64@sha256:" + "c" * 64
+
+
 def _alone(option: Option, *, filled: Mapping[str, Any] = AGENT, **changes: Any) -> Scenario:
     return Scenario(make_plan(option, **changes), Wanted(rank=option.rank), variables(option.region, **filled))
 
@@ -72,7 +75,7 @@ def h100_tp8() -> Scenario:
 
 
 def l40s_replicas() -> Scenario:
-    """Four replicas share an instance; the 4-bit checkpoint is for the user to name."""
+    """Four replicas share an instance; the 4-bit checkpoint is the catalogued one."""
     option = make_option(
         instance_type="g6e.24xlarge",
         accelerator="L40S",
@@ -99,8 +102,9 @@ def inferentia2() -> Scenario:
         instances=3,
         max_concurrency=8,
         context_tokens=4096,
+        weights_gib=5.98,
     )
-    return _alone(option, filled={})
+    return _alone(option, filled={}, model="meta-llama/Llama-3.2-3B-Instruct")
 
 
 def t4_fp16() -> Scenario:
@@ -185,8 +189,8 @@ def gpu_and_neuron() -> Scenario:
     """Hosts with and without NVIDIA metrics in one fleet."""
     return _fleet(
         make_group(instances=(2, 2), request_shares=(0.5, 0.5)),
-        make_group(instance_type="inf2.xlarge", accelerator="Inferentia2", engine="vLLM-NxDI", engine_version="0.16",
-                   instances=(2, 2), instance_usd_per_hour=0.7582, request_shares=(0.5, 0.5), max_concurrency=8,
+        make_group(instance_type="inf2.8xlarge", accelerator="Inferentia2", engine="vLLM-NxDI", engine_version="0.16",
+                   instances=(2, 2), instance_usd_per_hour=1.9679, request_shares=(0.5, 0.5), max_concurrency=8,
                    context_tokens=4096),
         policy=Policy.STATIC,
     )  # fmt: skip
@@ -262,7 +266,7 @@ def trainium2() -> Scenario:
 
 
 def g5g_arm64() -> Scenario:
-    """Graviton hosts boot the arm64 image."""
+    """Graviton hosts boot the arm64 machine image; the user's container is built for their GPU, which no public one is."""
     option = make_option(
         instance_type="g5g.xlarge",
         accelerator="T4G",
@@ -272,7 +276,8 @@ def g5g_arm64() -> Scenario:
         usd_per_hour=0.42,
         max_concurrency=16,
     )
-    return _alone(option, model="meta-llama/Llama-3.2-3B-Instruct")
+    scenario = _alone(option, model="meta-llama/Llama-3.2-3B-Instruct")
+    return dataclasses.replace(scenario, wanted=dataclasses.replace(scenario.wanted, image=OWN_IMAGE))
 
 
 def gpt_oss_mxfp4() -> Scenario:

@@ -41,7 +41,7 @@ def sglang_beside_vllm() -> Scenario:
 
 
 def tensorrt_llm() -> Scenario:
-    """Long prompts on trtllm-serve, whose fp8 checkpoint is for the user to name."""
+    """Long prompts on trtllm-serve, whose fp8 checkpoint is NVIDIA's."""
     option = make_option(
         instance_type="g6e.12xlarge",
         accelerator="L40S",

@@ -73,7 +73,7 @@ def inferentia2() -> Scenario:
 
 
 def l40s_replicas() -> Scenario:
-    """Four pods on each node; the 4-bit checkpoint is for the user to name."""
+    """Four pods on each node; nobody knows a 4-bit checkpoint of this model, so the user names it."""
     option = make_option(
         instance_type="g6e.12xlarge",
         accelerator="L40S",
@@ -85,7 +85,7 @@ def l40s_replicas() -> Scenario:
         usd_per_hour=10.49,
         region="eu-west-1",
     )
-    return _managed(make_plan(option), "eu-west-1", rank=1)
+    return _managed(make_plan(option, model="organisation/tuned-8b"), "eu-west-1", rank=1)
 
 
 def scheduled() -> Scenario:
@@ -120,11 +120,13 @@ def sglang_replicas() -> Scenario:
 
 
 def graviton() -> Scenario:
-    """An Arm node with a T4G."""
+    """An Arm node with a T4G, and an image of the user's own, which no public one serves on."""
     option = make_option(
         instance_type="g5g.xlarge", accelerator="T4G", precision="fp16", kv_precision="fp16", usd_per_hour=0.42
     )
-    return _managed(make_plan(option), rank=1)
+    scenario = _managed(make_plan(option), rank=1)
+    image = "registry.example.com/vllm-arm64@sha256:" + "c" * 64
+    return dataclasses.replace(scenario, wanted=dataclasses.replace(scenario.wanted, image=image))
 
 
 def hostile_names() -> Scenario:
@@ -144,9 +146,10 @@ def karpenter_neuron() -> Scenario:
     """Trainium nodes in two regions, one replica each."""
     fields = {
         "instance_type": "trn1.2xlarge", "accelerator": "Trainium1", "engine": "vLLM-NxDI", "engine_version": "0.16",
-        "instance_usd_per_hour": 1.34, "instances": (1, 2), "request_shares": (0.5, 0.5),
+        "instance_usd_per_hour": 1.34, "instances": (1, 2), "request_shares": (0.5, 0.5), "weights_gib": 5.98,
     }  # fmt: skip
-    plan = make_fleet_plan(make_group(**fields), make_group(**fields, region="us-west-2"), policy=Policy.REACTIVE)
+    plan = make_fleet_plan(make_group(**fields), make_group(**fields, region="us-west-2"), policy=Policy.REACTIVE,
+                           model="meta-llama/Llama-3.2-3B-Instruct")  # fmt: skip
     return _karpenter(plan, "us-east-1", "us-west-2")
 
 

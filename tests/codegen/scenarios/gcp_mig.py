@@ -116,7 +116,7 @@ def t4_attached() -> Scenario:
 
 
 def rtx_pro_6000() -> Scenario:
-    """A machine that takes no Persistent Disk; the 4-bit checkpoint is for the user to name."""
+    """A machine that takes no Persistent Disk; the 4-bit checkpoint is the catalogued one."""
     option = _option(
         instance_type="g4-standard-48",
         accelerator="RTX-PRO-6000",

@@ -32,6 +32,6 @@ def test_pods_select_nodes_that_are_there(name):
 def test_deployments_share_no_pool():
     """Equal groups of two deployments may run in one cluster."""
     scenario = SCENARIOS["aks-a100-spot"]()
-    (one,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _: ""), scenario.wanted)
+    (one,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _: None), scenario.wanted)
     (group,) = one.groups
     assert pool_name(one, group) != pool_name(replace(one, name="search"), group)

@@ -22,7 +22,7 @@ def stack(plan=None, **wanted):
     """The stack of a plan for SageMaker; one L40S machine without one."""
     plan = plan or make_plan(make_option(instance_type="g6e.xlarge", accelerator="L40S"))
     asked = Wanted(target="sagemaker", **wanted)
-    (found,) = stacks_of(plan, choose(plan, asked, lambda _: ""), asked)
+    (found,) = stacks_of(plan, choose(plan, asked, lambda _: None), asked)
     return found
 
 
@@ -62,7 +62,7 @@ def test_host_images_are_those_of_the_api():
         (alone(instance_type="p5.48xlarge", weights_gib=300.0), "3900 s to start"),
         (alone(instance_type="g6e.xlarge", accelerator="L40S", engine="SGLang"), "Hopper and Blackwell, not for L40S"),
         (alone(engine="TensorRT-LLM", engine_version="1.2"), "no image of tensorrt-llm"),
-        (alone(instance_type="inf2.xlarge", accelerator="Inferentia2", engine="vLLM-NxDI"), "no image of vllm"),
+        (alone(instance_type="inf2.8xlarge", accelerator="Inferentia2", engine="vLLM-NxDI"), "no image of vllm"),
         (alone(region="us-gov-west-1"), "no registry of its images is known in us-gov-west-1"),
         (stack(image="ghcr.io/someone/vllm:1"), "copy ghcr.io/someone/vllm:1 there"),
         (stack(make_fleet_plan(make_group(instances=(0, 4)))), "down to no instance"),

@@ -61,8 +61,8 @@ def daily_forecast(peak: float) -> Forecast:
     shape = (0.2 + 0.8 * day) * np.where(at >= 5 * HOURS_PER_DAY, 0.6, 1.0)
     rate = peak * shape / 1.4
     return Forecast(
-        mean=rate, low=rate * 0.8, high=rate * 1.2, peak=peak * shape, interval_level=0.8, horizon_days=30.0,
-        method="stated", backtest=(), notes=(),
+        mean=rate, low=rate * 0.8, high=rate * 1.2, low_peak=peak * shape * 0.8 / 1.2, peak=peak * shape,
+        interval_level=0.8, horizon_days=30.0, method="stated", backtest=(), notes=(),
     )  # fmt: skip
 
 

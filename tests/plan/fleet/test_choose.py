@@ -14,11 +14,20 @@ from advisor.demand.values import DemandProfile, Dispersion
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import measure_demand, plan_for, plan_question
-from advisor.plan.fleet.standing import running_of
-from advisor.plan.question import Question
+from advisor.plan.fleet.standing import running_of, standing_of
+from advisor.plan.question import Question, requirements_of
 from advisor.report.fleet_words import fleet_lines
 from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
-from advisor.workload.values import DeclaredDemand, Limits, OwnedCommitment, QuotaLimit, Routing, Scaling, Slo
+from advisor.workload.values import (
+    DeclaredDemand,
+    Deployment,
+    Limits,
+    OwnedCommitment,
+    QuotaLimit,
+    Routing,
+    Scaling,
+    Slo,
+)
 from builders import catalog_of, offer, workload
 
 MONDAY = 1_699_833_600.0
@@ -55,6 +64,75 @@ def test_the_total_is_the_sum_of_its_parts():
     assert cost.disks_usd_per_month > 0
 
 
+def test_stated_growth_of_declared_demand_is_planned_for():
+    """The peak grows to nine tenths of the horizon, the mean to half of it, and a note says so."""
+    still = workload(horizon_days=365.0)
+    grown = plan_for(replace(still, growth_per_year=1.0), catalog_of(offer("g6e.xlarge", on_demand=1.86)))
+    (hours,) = grown.fleet.hour_classes
+
+    assert hours.planned_requests_per_second == pytest.approx(8 * 2**0.9)
+    assert hours.mean_requests_per_second == pytest.approx(5 * 2**0.5)
+    assert "growth of 100% a year, as stated" in grown.notes
+    assert plan_for(still, catalog_of(offer("g6e.xlarge"))).fleet.hour_classes[0].planned_requests_per_second == 8
+
+
+def test_shrinking_demand_is_planned_for_at_its_beginning():
+    """Half in a year: the peak is that of a tenth of the horizon."""
+    asked = workload(horizon_days=365.0, growth_per_year=-0.5)
+    (hours,) = plan_for(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86))).fleet.hour_classes
+
+    assert hours.planned_requests_per_second == pytest.approx(8 * 0.5**0.1)
+    assert hours.low_requests_per_second < hours.planned_requests_per_second
+
+
+@pytest.mark.parametrize("rate", [1e-9, 1e-6, 1e-3])
+def test_the_rarest_requests_get_one_replica(rate):
+    """A request in years is planned for like one in minutes."""
+    plan = plan_for(workload(demand=DeclaredDemand(rate, rate, 800, 200)), catalog_of(offer("g6e.xlarge")))
+
+    assert [group.instances for group in plan.fleet.groups] == [(1,)]
+
+
+def test_rates_that_no_replay_confirms_are_refused():
+    """Field, both numbers, and into how many parts the workload can be split."""
+    with pytest.raises(InputError, match="25,000 requests/s in the busiest minute are more than the 10,000") as caught:
+        plan_for(workload(demand=DeclaredDemand(9e3, 25e3, 800, 200)), catalog_of(offer("g6e.xlarge")))
+
+    assert caught.value.where.endswith("demand")
+    assert caught.value.hint == "plan 3 equal workloads of 8,333.33 requests/s each"
+
+
+@pytest.mark.parametrize(("growth", "expected"), [(1e9, "are more than the 10,000"), (-0.999999, "are fewer than")])
+def test_growth_beyond_what_can_be_planned_is_refused(growth, expected):
+    """A hundred years of it leave neither a rate nor a traceback."""
+    with pytest.raises(InputError, match=expected) as caught:
+        plan_for(workload(growth_per_year=growth, horizon_days=36_500.0), catalog_of(offer("g6e.xlarge")))
+
+    assert caught.value.where.endswith("demand.growth_per_year")
+    assert caught.value.hint.startswith("state less growth or a shorter horizon, or ")
+
+
+def test_what_runs_is_told_apart_by_how_it_is_paid_for():
+    """The current deployment by its purchase; a previous plan by that of each of its groups."""
+    current = Deployment("aws", "us-east-1", "g6.xlarge", 3, Purchase.SPOT)
+    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8, spot=0.3))
+
+    standing = standing_of(requirements_of(question_of(workload(current=current)), catalog), catalog)[0]
+    assert standing.running == {"aws/us-east-1/g6.xlarge": 3}
+    assert standing.running_by_purchase == {("aws/us-east-1/g6.xlarge", "spot"): 3}
+
+    before = (("aws/us-east-1/g6.xlarge", "spot"), 1), (("aws/us-east-1/g6.xlarge", "on_demand"), 2)
+    standing = standing_of(requirements_of(question_of(workload(running=before)), catalog), catalog)[0]
+    assert standing.running == {"aws/us-east-1/g6.xlarge": 3}
+    assert standing.running_by_purchase == dict(before)
+
+
+def question_of(asked):
+    """A workload with its model and demand."""
+    model = find_model(asked.model_reference)
+    return Question(asked, model, measure_demand(asked, model, None, None))
+
+
 def test_standing_charges_stand_beside_the_total():
     """The load balancer and the logs of the region are priced, and are no part of what is minimised."""
     fleet = plan_for(workload(), catalog_of(offer("g6e.xlarge", on_demand=1.86))).fleet
@@ -62,7 +140,7 @@ def test_standing_charges_stand_beside_the_total():
     assert [one.item for one in fleet.standing] == ["load_balancer", "load_balancer_capacity", "log_ingest"]
     known = sum(one.usd_per_month for one in fleet.standing)
     assert fleet.cost.standing_usd_per_month == pytest.approx(known, abs=0.005) != 0
-    assert "beside it, whatever the fleet is: load balancer in us-east-1" in " ".join(fleet_lines(fleet, 0.99))
+    assert "not in the total, same for every fleet: load balancer in us-east-1" in " ".join(fleet_lines(fleet, 0.99))
 
 
 def test_the_fleet_is_proven_and_confirmed():
@@ -323,3 +401,11 @@ def test_of_equally_cheap_precisions_the_first_named_is_taken():
     ]
 
     assert precisions == ["bf16", "fp8"]
+
+
+def test_a_demand_without_a_request_is_refused():
+    """A profile whose minutes are all zero is an error with its length, not a fleet for nothing."""
+    asked = workload(horizon_days=30.0)
+    profile = DemandProfile(MONDAY, np.zeros(2880))
+    with pytest.raises(InputError, match="0 requests in its 2,880 minutes"):
+        plan_of(asked, load_catalog(), profile)

@@ -1,6 +1,7 @@
 """Hours of the week in classes: all of them, in the order of their load."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -16,7 +17,7 @@ peaks = arrays(np.float64, HOURS_PER_WEEK, elements=st.integers(0, 40).map(float
 def forecast(peak) -> Forecast:
     """Any week with these busiest minutes."""
     return Forecast(
-        mean=peak * 0.5, low=peak * 0.4, high=peak * 0.7, peak=peak, interval_level=0.8, horizon_days=30.0,
+        mean=peak * 0.5, low=peak * 0.4, high=peak * 0.7, low_peak=peak * 0.5, peak=peak, interval_level=0.8, horizon_days=30.0,
         method="stated", backtest=(), notes=(),
     )  # fmt: skip
 
@@ -53,3 +54,11 @@ def test_a_fleet_of_one_size_has_one_class():
     week = week_of(forecast(np.arange(HOURS_PER_WEEK, dtype=float)), scheduled=False)
     assert [(hour.hours_per_week, hour.planned_rate) for hour in week.classes] == [(HOURS_PER_WEEK, 167.0)]
     assert sum(CLASS_HOURS) == HOURS_PER_WEEK
+
+
+def test_the_low_rate_is_the_busiest_minute_at_its_own_low_edge():
+    """Commitments are held to what busy minutes are at least, by the hour, and to nothing made of other edges."""
+    hours = np.arange(HOURS_PER_WEEK, dtype=float)
+    week = week_of(forecast(hours), scheduled=True)
+    lows = [hours[np.array(week.schedule) == at].mean() * 0.5 for at in range(len(week.classes))]
+    assert [hour.low_rate for hour in week.classes] == pytest.approx(lows)

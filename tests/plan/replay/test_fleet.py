@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from advisor.demand.arrivals import Requests
 from advisor.demand.clock import MONDAY_SECONDS
-from advisor.plan.replay.fleet import replay
+from advisor.plan.replay.fleet import replay, simulate
 from advisor.plan.replay.routing import interleave
-from advisor.plan.replay.values import Billing, ReplayGroup, Route
+from advisor.plan.replay.values import Billing, Patience, ReplayGroup, Route
 from advisor.workload.values import Slo
 from plan.replay.reference import make_steps
 
@@ -155,10 +155,91 @@ def test_an_answer_of_one_token_has_no_time_per_token_to_miss():
 def test_the_network_adds_its_round_trip_to_the_first_token():
     """80 ms more to the first token and to the last, none between."""
     near = replay([group()], EVEN, LOOSE)
-    far = replay([group()], replace(EVEN, network_ms=np.full(EVEN.seconds.size, 80.0)), LOOSE)
+    far = replay([group(network_ms=(80.0,))], EVEN, LOOSE)
     assert far.ttft_p95_ms - near.ttft_p95_ms == pytest.approx(80.0)
     assert far.e2e_p95_ms - near.e2e_p95_ms == pytest.approx(80.0)
     assert far.tpot_p95_ms == near.tpot_p95_ms
+
+
+def test_requests_of_a_place_go_where_its_route_says_over_the_network_to_there():
+    """Each place has its own group; the round trip of a request is that between its place and the group it went to."""
+    fleet = [group("east", network_ms=(10.0, 90.0)), group("west", network_ms=(90.0, 10.0))]
+    routes = [Route(inf, {"east": 1.0}, place=0), Route(inf, {"west": 1.0}, place=1)]
+    crossed = [Route(inf, {"west": 1.0}, place=0), Route(inf, {"east": 1.0}, place=1)]
+    load = replace(EVEN, places=(np.arange(EVEN.seconds.size) % 3 == 0).astype(np.int32))
+
+    near = replay(fleet, load, LOOSE, routes=routes)
+    far = replay(fleet, load, LOOSE, routes=crossed)
+
+    assert [one.requests for one in near.by_group] == [int((load.places == 0).sum()), int((load.places == 1).sum())]
+    assert [one.requests for one in far.by_group] == [int((load.places == 1).sum()), int((load.places == 0).sum())]
+    assert far.ttft_p95_ms - near.ttft_p95_ms == pytest.approx(80.0, abs=1.0)
+
+
+def test_places_and_lengths_are_told_apart_together():
+    """A route is of one place and one length of prompts."""
+    fleet = [group(name) for name in "abcd"]
+    routes = [
+        Route(100, {"a": 1.0}, place=0), Route(inf, {"b": 1.0}, place=0),
+        Route(100, {"c": 1.0}, place=1), Route(inf, {"d": 1.0}, place=1),
+    ]  # fmt: skip
+    load = replace(
+        EVEN,
+        input_tokens=np.resize(np.array([50, 150], dtype=np.int32), EVEN.seconds.size),
+        places=np.resize(np.array([0, 0, 1, 1], dtype=np.int32), EVEN.seconds.size),
+    )
+
+    found = replay(fleet, load, LOOSE, routes=routes).by_group
+
+    assert [one.requests for one in found] == [EVEN.seconds.size // 4] * 4
+
+
+def test_groups_of_one_target_share_its_requests_replica_by_replica():
+    """Two groups of one target: whatever their own shares, each replica that is up gets as much as any other."""
+    fleet = [group("a", (3,), target="t"), group("b", (1,), target="t"), group("c", (1,))]
+
+    found = replay(fleet, EVEN, LOOSE, routes=[Route(inf, {"a": 0.1, "b": 0.7, "c": 0.2})]).by_group
+
+    share = [one.requests / EVEN.seconds.size for one in found]
+    assert share == pytest.approx([0.6, 0.2, 0.2], abs=0.01)
+
+
+def test_a_target_without_replicas_leaves_its_part_to_the_others():
+    """Weights are the same in every hour: what is down gets nothing, and the others keep to their proportion."""
+    fleet = [group("a", week(1, 1)), group("b", week(1, 1)), group("c", week(0, 1))]
+    load = requests(np.arange(0, 2 * HOUR, 5.0))
+
+    found = replay(fleet, load, LOOSE, routes=[Route(inf, {"a": 0.2, "b": 0.2, "c": 0.6})]).by_group
+
+    half = load.seconds.size / 2
+    expected = [half * 0.5 + half * 0.2, half * 0.5 + half * 0.2, half * 0.6]
+    assert [one.requests for one in found] == pytest.approx(expected, abs=3)
+
+
+def test_an_instance_lost_at_a_given_time_comes_back_after_its_start_up():
+    """The other one takes all until then, and what was cut off is answered later."""
+    lost_at, lead = MONDAY_SECONDS + HOUR, 600.0
+    fleet = [group(instances=(2,), lost_at=lost_at, lead_seconds=lead)]
+
+    outcome = simulate(fleet, EVEN, seed=3).outcome
+    found = replay(fleet, EVEN, LOOSE)
+
+    assert found.interruptions == 1
+    assert found.refused == 0
+    assert (outcome.group >= 0).all()
+    assert (EVEN.seconds[outcome.cut] <= lost_at).all()
+
+
+def test_a_patience_ends_when_more_are_late_than_it_allows():
+    """What is left out is not answered; a fleet that holds is simulated to its end."""
+    fleet = [group(instances=(4,))]
+    impossible = Slo(ttft_p95_ms=1e-6)
+
+    stopped = simulate(fleet, EVEN, patience=Patience(impossible, 10)).outcome
+    whole = simulate(fleet, EVEN, patience=Patience(LOOSE, 10)).outcome
+
+    assert 0 < (stopped.group >= 0).sum() < EVEN.seconds.size
+    assert (whole.group >= 0).all()
 
 
 def test_more_instances_never_keep_fewer_requests():

@@ -16,7 +16,7 @@ locals {
     europe-west4-1xl4-int4-tp1-vllm = {
       weight          = 100
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
-      model           = null
+      model           = "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
       checkpoint      = "a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model"
       entrypoint      = ["vllm"]
       command         = ["serve"]

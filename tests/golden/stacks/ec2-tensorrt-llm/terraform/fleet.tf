@@ -20,7 +20,7 @@ locals {
       region       = "us-west-2"
       weight       = 100
       image        = "nvcr.io/nvidia/tensorrt-llm/release:1.2.1"
-      model        = null
+      model        = "nvidia/Llama-3.3-70B-Instruct-FP8"
       checkpoint   = "an FP8 checkpoint made with NVIDIA Model Optimizer of the planned model"
       entrypoint   = "trtllm-serve"
       command      = ["serve"]

@@ -19,7 +19,7 @@ locals {
     us-east-1-1xt4g-fp16-tp1-vllm = {
       region       = "us-east-1"
       weight       = 100
-      image        = "vllm/vllm-openai:v0.30.0"
+      image        = "registry.example.com/vllm-arm64@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
       model        = "meta-llama/Llama-3.2-3B-Instruct"
       checkpoint   = "the planned model"
       entrypoint   = "vllm"

@@ -132,6 +132,7 @@ variable "container_images" {
 variable "model_ids" {
   description = "Model on the hub in place of the planned one, by the key of the backend."
   type        = map(string)
+  default     = {}
 
   validation {
     condition     = alltrue([for key, model in var.model_ids : contains(keys(local.backends), key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", model))])

@@ -20,7 +20,7 @@ locals {
       region       = "us-central1"
       weight       = 100
       image        = "vllm/vllm-openai:v0.30.0"
-      model        = null
+      model        = "RedHatAI/Llama-3.3-70B-Instruct-NVFP4"
       checkpoint   = "an NVFP4 checkpoint of the planned model"
       entrypoint   = "vllm"
       command      = ["serve"]

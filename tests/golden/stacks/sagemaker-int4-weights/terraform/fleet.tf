@@ -20,7 +20,7 @@ locals {
     eu-west-1-4xl40s-int4-tp1x4-vllm = {
       region            = "eu-west-1"
       image             = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/vllm:server-sagemaker-cuda-v1.1"
-      model             = null
+      model             = "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
       checkpoint        = "a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model"
       model_variable    = "SM_VLLM_MODEL"
       model_prefix      = ""

@@ -84,6 +84,7 @@ variable "model_ids" {
 variable "model_data" {
   description = "S3 prefix that holds the weights, by the key of the backend; they are mounted in place of a download from the hub. Gated models need it, because a hub token would stand in clear text in the model's environment."
   type        = map(string)
+  default     = {}
 
   validation {
     condition     = alltrue([for key, uri in var.model_data : contains(keys(local.backends), key) && can(regex("^s3://[a-z0-9][a-z0-9.-]+/([A-Za-z0-9._-]+/)+$", uri))])

@@ -21,7 +21,7 @@ locals {
       region       = "eastus"
       weight       = 100
       image        = "vllm/vllm-openai:v0.30.0"
-      model        = null
+      model        = "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
       checkpoint   = "a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model"
       entrypoint   = "vllm"
       command      = ["serve"]

@@ -28,10 +28,6 @@ variables {
       subnet_id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/eastus/subnets/inference"
     }
   }
-
-  model_ids = {
-    eastus-4xt4-int4-tp1x4-vllm = "organisation/model"
-  }
 }
 
 run "follows_the_plan" {

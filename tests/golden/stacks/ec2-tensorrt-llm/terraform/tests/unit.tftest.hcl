@@ -48,10 +48,6 @@ variables {
   }
 
   advisor_package = "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"
-
-  model_ids = {
-    us-west-2-4xl40s-fp8-tp4-tensorrt-llm = "organisation/model"
-  }
 }
 
 run "follows_the_plan" {

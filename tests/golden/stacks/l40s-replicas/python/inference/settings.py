@@ -72,9 +72,12 @@ class Settings:
         )
     )
     model_ids: Mapping[str, str] = field(
+        default_factory=dict,
         metadata=about(
-            "Model on the hub, by the key of the backend.", HUB_NAME, "a hub name such as organisation/model"
-        )
+            "Model on the hub in place of the planned one, by the key of the backend.",
+            HUB_NAME,
+            "a hub name such as organisation/model",
+        ),
     )
     name: str = field(
         default="support-chat",

@@ -48,10 +48,6 @@ variables {
   }
 
   advisor_package = "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"
-
-  model_ids = {
-    eu-west-1-4xl40s-int4-tp1x4-vllm = "organisation/model"
-  }
 }
 
 run "follows_the_plan" {

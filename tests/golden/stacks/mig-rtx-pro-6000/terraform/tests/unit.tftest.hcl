@@ -30,10 +30,6 @@ variables {
       ssl_certificate = "projects/my-project/regions/us-central1/sslCertificates/inference"
     }
   }
-
-  model_ids = {
-    us-central1-1xrtx-pro-6000-nvfp-eacea5 = "organisation/model"
-  }
 }
 
 run "follows_the_plan" {

@@ -41,10 +41,6 @@ variables {
       private_subnet_ids = ["subnet-00000000000000010", "subnet-00000000000000011"]
     }
   }
-
-  model_data = {
-    eu-west-1-4xl40s-int4-tp1x4-vllm = "s3://weights/model/"
-  }
 }
 
 run "follows_the_plan" {

@@ -46,10 +46,6 @@ variables {
   admin_ssh_public_key  = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE"
 
   advisor_package = "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"
-
-  model_ids = {
-    eastus-4xt4-int4-tp1x4-vllm = "organisation/model"
-  }
 }
 
 run "follows_the_plan" {

@@ -12,10 +12,6 @@ module "inference" {
   subnetworks = {
     europe-west4 = "projects/my-project/regions/europe-west4/subnetworks/inference"
   }
-
-  model_ids = {
-    europe-west4-1xl4-int4-tp1-vllm = "organisation/model"
-  }
 }
 
 output "endpoints" {

@@ -15,10 +15,6 @@ module "inference" {
   }
 
   alert_emails = ["oncall@example.com"]
-
-  model_ids = {
-    eastus-4xt4-int4-tp1x4-vllm = "organisation/model"
-  }
 }
 
 output "endpoints" {

@@ -20,10 +20,6 @@ module "inference" {
   alert_emails = ["oncall@example.com"]
 
   advisor_package = "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"
-
-  model_ids = {
-    us-west-2-4xl40s-fp8-tp4-tensorrt-llm = "organisation/model"
-  }
 }
 
 output "endpoints" {

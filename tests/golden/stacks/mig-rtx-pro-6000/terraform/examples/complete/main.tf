@@ -16,10 +16,6 @@ module "inference" {
       ssl_certificate = "projects/my-project/regions/us-central1/sslCertificates/inference"
     }
   }
-
-  model_ids = {
-    us-central1-1xrtx-pro-6000-nvfp-eacea5 = "organisation/model"
-  }
 }
 
 output "endpoints" {

@@ -16,10 +16,6 @@ module "inference" {
   }
 
   alert_emails = ["oncall@example.com"]
-
-  model_data = {
-    eu-west-1-4xl40s-int4-tp1x4-vllm = "s3://weights/model/"
-  }
 }
 
 output "endpoints" {

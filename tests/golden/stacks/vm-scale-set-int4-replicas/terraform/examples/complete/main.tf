@@ -20,10 +20,6 @@ module "inference" {
   alert_emails          = ["oncall@example.com"]
 
   advisor_package = "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"
-
-  model_ids = {
-    eastus-4xt4-int4-tp1x4-vllm = "organisation/model"
-  }
 }
 
 output "endpoints" {

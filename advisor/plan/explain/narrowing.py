@@ -9,17 +9,20 @@ HOURS = 1
 """How long a load test of one instance takes, with the loading of the model."""
 
 
-def measure_first(options: Sequence[Option]) -> MeasureFirst | None:
+def measure_first(chosen: Option | None, options: Sequence[Option]) -> MeasureFirst | None:
     """The cheapest measurement that could overturn the recommendation; None where none could, or nothing is unsure.
 
     An option may cost as little as its instances at the upper end of a replica's rate, and as much as at the lower
     end. The closest rival runs on another accelerator or in another precision, and may be cheaper than the
     recommendation may be dear.
+
+    Args:
+        chosen: the recommended fleet in short; None where there is none.
+        options: fleets of one type.
     """
-    if not options:
+    if chosen is None:
         return None
-    chosen = options[0]
-    rivals = [one for one in options[1:] if _kind(one) != _kind(chosen)]
+    rivals = [one for one in options if _kind(one) != _kind(chosen)]
     rival = min(rivals, key=_least_usd, default=None)
     if rival is None or _least_usd(rival) >= _most_usd(chosen):
         return None

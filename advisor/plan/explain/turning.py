@@ -5,9 +5,6 @@ from collections.abc import Callable, Sequence
 Outcomes = Callable[[Sequence[float]], list[bool]]
 """Factors → what is so at each."""
 
-_PARTS = 16
-_REFINEMENTS = 2
-
 
 def lost_after(wins_at: Outcomes, factor: float, steps: Sequence[float]) -> float | None:
     """The last factor at which it still wins; None: it wins as far as was looked."""
@@ -15,13 +12,23 @@ def lost_after(wins_at: Outcomes, factor: float, steps: Sequence[float]) -> floa
     return None if lost is None else same
 
 
-def first_turn(turns: Outcomes, steps: Sequence[float], start: float = 1.0) -> tuple[float, float | None]:
-    """The last factor as at *start* and the first that is not, to a 256th of a step; None where there is none."""
+def first_turn(
+    turns: Outcomes, steps: Sequence[float], start: float = 1.0, *, refinements: int = 1, parts: int = 4
+) -> tuple[float, float | None]:
+    """The last factor as at *start* and the first that is not; None where there is none.
+
+    Args:
+        turns: whether the outcome is another one at each factor.
+        steps: factors to look at, away from the start.
+        start: where the outcome is as it is.
+        refinements: how often the step of the turn is divided.
+        parts: into so many parts, equal in the logarithm.
+    """
     same, turned = _first(start, steps, turns(steps))
-    for _ in range(_REFINEMENTS):
+    for _ in range(refinements):
         if turned is None:
             break
-        inner = [same * (turned / same) ** (part / _PARTS) for part in range(1, _PARTS)]
+        inner = [same * (turned / same) ** (part / parts) for part in range(1, parts)]
         same, turned = _first(same, [*inner, turned], [*turns(inner), True])
     return same, turned
 

@@ -17,12 +17,13 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
-from advisor.plan.outcome import Outcome, outcome_of
+from advisor.plan.explain.outcome import Outcome, outcome_of
+from advisor.plan.explain.reshape import PRICED, amount_of, known_prices, scaled, with_price, with_token_lengths
 from advisor.plan.question import Question
-from advisor.plan.reshape import PRICED, amount_of, known_prices, scaled, with_price, with_token_lengths
 from advisor.plan.values import Plan
-from advisor.workload.planning_fields import read_limits, read_scaling
-from advisor.workload.values import PRECISIONS, Limits, Scaling
+from advisor.workload.planning_fields import read_exclude, read_limits, read_scaling
+from advisor.workload.scope import HELD
+from advisor.workload.values import PRECISIONS, Exclude, Limits, Scaling
 from advisor.yaml_fields import Field
 
 _NONE = "none"
@@ -121,7 +122,7 @@ def _known() -> dict[str, _Setting]:
         | {key: _Setting(partial(_change_field, key), partial(_show_field, key)) for key in _WORKLOAD_FIELDS}
         | {
             f"{part}.{one.name}": _Setting(partial(_change_part, part, one.name), partial(_show_part, part, one.name))
-            for part, kind in (("limits", Limits), ("scaling", Scaling))
+            for part, kind in (("limits", Limits), ("scaling", Scaling), ("exclude", Exclude))
             for one in fields(kind)
             if one.name != "quotas"
         }
@@ -165,29 +166,32 @@ _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
     "context_tokens": lambda one: one.count(1),
     "prefix_cache_hit_ratio": lambda one: one.number(0, maximum=0.999),
     "growth_per_year": lambda one: one.number(-1, exclusive=True),
+    "listed_only": lambda one: one.truth(),
+    **{key: lambda one: () if one.texts() == ("all",) else one.texts() for key in HELD[2:]},
 }
 """Keys of the workload file whose value is a field of the workload, and how it is read."""
 
 
 def _change_field(name: str, question: Question, value: str) -> Question:
-    return replace(
-        question, workload=replace(question.workload, **{name: _WORKLOAD_FIELDS[name](_field(value, name))})
-    )  # fmt: skip
+    changed: dict[str, Any] = {name: _WORKLOAD_FIELDS[name](_field(value, name))}
+    if name in ("providers", "regions") and question.workload.near_current:
+        changed = {"regions": (), "near_current": False, **changed}
+    return replace(question, workload=replace(question.workload, **changed))
 
 
 def _show_field(name: str, question: Question) -> str:
     return _shown(getattr(question.workload, name))
 
 
-_PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling": read_scaling}
+_PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling": read_scaling, "exclude": read_exclude}
 """Keys of the workload file with fields of their own, and how each is read."""
 
 
 def _change_part(part: str, name: str, question: Question, value: str) -> Question:
-    """A field of ``limits`` or ``scaling``: the whole part is read again, so that contradictions are found."""
+    """A field of a part of the workload: the whole part is read again, so that contradictions are found."""
     present = getattr(question.workload, part)
     stated = {one.name: getattr(present, one.name) for one in fields(present) if one.name != "quotas"}
-    texts = {key: _plain_text(entry) for key, entry in stated.items() if entry is not None} | {name: value}
+    texts = {key: _shown(entry) for key, entry in stated.items() if entry is not None and entry != ()} | {name: value}
     document = _mapping({key: text for key, text in texts.items() if text != _NONE}, part)
     kept = {"quotas": present.quotas} if part == "limits" else {}
     changed: dict[str, Any] = {part: replace(_PARTS[part](document), **kept)}
@@ -195,7 +199,8 @@ def _change_part(part: str, name: str, question: Question, value: str) -> Questi
 
 
 def _show_part(part: str, name: str, question: Question) -> str:
-    return _shown(getattr(getattr(question.workload, part), name))
+    value = getattr(getattr(question.workload, part), name)
+    return _NONE if value == () else _shown(value)
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - any field
@@ -239,12 +244,16 @@ def _price_range(prices: list[float]) -> str:
 
 def _field(value: str, name: str) -> Field:
     """A value as it would stand in the workload file; a list is joined by ``+``."""
-    return Field(_scalar(value) if "+" not in value else _sequence(value), name, Path())
+    return Field(_node(value), name, Path())
 
 
 def _mapping(entries: Mapping[str, str], name: str) -> Field:
-    pairs = [(_scalar(key), _scalar(value)) for key, value in entries.items()]
+    pairs = [(_scalar(key), _node(value)) for key, value in entries.items()]
     return Field(yaml.MappingNode("tag:yaml.org,2002:map", pairs, start_mark=_START), name, Path())
+
+
+def _node(value: str) -> yaml.Node:
+    return _sequence(value) if "+" in value else _scalar(value)
 
 
 def _sequence(value: str) -> yaml.Node:

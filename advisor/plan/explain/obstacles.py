@@ -1,18 +1,17 @@
 """Why an instance type cannot serve a workload at all, and what would lift each reason."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from advisor.candidates import ANY, Candidate, Matches, Rejection, judge
+from advisor.candidates import ANY, Candidate, Rejection, judge
 from advisor.catalog import Catalog
-from advisor.catalog.values import Purchase
-from advisor.performance.model import PerformanceModel
-from advisor.performance.stage import serve
-from advisor.plan.sizing import SERVICE, size_all
+from advisor.catalog.values import InstanceType, Purchase
+from advisor.plan.fleet.pools import SERVICE
 from advisor.requirements import Requirements
-from advisor.workload.values import PRECISIONS
+from advisor.workload.values import PRECISIONS, Workload
 
 NOT_ASKED = "not_asked"
-"""The code of an instance type whose provider or region the workload leaves out."""
+"""The code of an instance type that the workload leaves out, or whose provider it leaves out."""
 _FITTING = ("memory", "parallelism", "precision_unsupported", "model_unsupported")
 _LIMITS = {"max_replicas": "limits.max_replicas", "budget": "limits.max_usd_per_month"}
 _TARGETS = {"slo_ttft": "slo.ttft_p95", "slo_tpot": "slo.tpot_p95", "slo_e2e": "slo.e2e_p95"}
@@ -35,50 +34,26 @@ class Obstacle:
 
 
 def obstacles_of(
-    requirements: Requirements,
-    matches: Matches,
-    catalog: Catalog,
-    model: PerformanceModel,
-    place: tuple[str, str | None],
+    rejections: Sequence[Rejection], requirements: Requirements, catalog: Catalog, place: tuple[str, str | None]
 ) -> tuple[Obstacle, ...]:
-    """Every reason why an instance type (in a region, or in any) is no option, the most frequent first.
+    """Every reason why an instance type (in a region, or in any) is in no fleet, the most frequent first.
 
     Args:
+        rejections: of any type and region.
         requirements: what is asked.
-        matches: every instance type judged.
         catalog: where it is sold.
-        model: what predicts.
         place: (instance type, region or None).
     """
-    by_code: dict[str, list[Rejection]] = {}
-    for one in _rejections(requirements, matches, catalog, model, place):
-        by_code.setdefault(one.code, []).append(one)
-    if not by_code:
-        return (_not_asked(requirements, catalog, place[0]),)
-    found = [_obstacle(code, ones, requirements, catalog) for code, ones in by_code.items()]
-    return tuple(sorted(found, key=lambda obstacle: -obstacle.count))
-
-
-def _rejections(
-    requirements: Requirements,
-    matches: Matches,
-    catalog: Catalog,
-    model: PerformanceModel,
-    place: tuple[str, str | None],
-) -> list[Rejection]:
-    """Those of hardware, of targets, and of limits and prices."""
     name, region = place
     places = (ANY, region) if region else None
-    hardware = [
-        one for one in matches.rejections if one.instance_type == name and (places is None or one.region in places)
-    ]
-    candidates = [one for one in matches.candidates if one.instance_type.name == name]
-    served, too_slow = serve(candidates, requirements, model)
-    offers = {
-        key: tuple(offer for offer in ones if region in (None, offer.region)) for key, ones in matches.offers.items()
-    }
-    _, unaffordable = size_all(served, offers, requirements, catalog)
-    return [*hardware, *too_slow, *unaffordable]
+    by_code: dict[str, list[Rejection]] = {}
+    for rejection in rejections:
+        if rejection.instance_type == name and (places is None or rejection.region in places):
+            by_code.setdefault(rejection.code, []).append(rejection)
+    if not by_code:
+        return (_not_asked(requirements, catalog, name),)
+    found = [_obstacle(code, ones, requirements, catalog) for code, ones in by_code.items()]
+    return tuple(sorted(found, key=lambda obstacle: -obstacle.count))
 
 
 def _obstacle(code: str, rejections: list[Rejection], requirements: Requirements, catalog: Catalog) -> Obstacle:
@@ -108,8 +83,12 @@ def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalo
         return f"{_TARGETS[code]} above {rejection.available:,.4g} ms"
     if code in _LIMITS and isinstance(rejection.needed, int | float):
         return f"{_LIMITS[code]}={rejection.needed:.0f}"
-    if code == "price_unknown":
-        return f"price.{name}=USD per hour"
+    simple = {
+        "price_unknown": f"price.{name}=USD per hour",
+        "engine_excluded": "engines=all" if requirements.workload.engines else "exclude.engines=none",
+    }
+    if code in simple:
+        return simple[code]
     if code == "not_sold" and rejection.unit == SERVICE:
         return f"purchase={Purchase.ON_DEMAND}"
     if code == "not_sold":
@@ -132,9 +111,28 @@ def _sold_in(catalog: Catalog, provider: str, name: str) -> str:
 
 
 def _not_asked(requirements: Requirements, catalog: Catalog, name: str) -> Obstacle:
-    """No rejection at all: the workload leaves its provider out."""
+    """No rejection at all: the workload leaves its provider, its accelerator or the type itself out."""
+    workload = requirements.workload
     providers = [provider for provider, known in catalog.instance_types if known == name]
-    asked = requirements.workload.providers
+    machines = [catalog.instance_types[provider, name] for provider in providers if provider in workload.providers]
+    left_out = next((found for machine in machines if (found := _left_out(workload, machine)) is not None), None)
+    if left_out is not None:
+        return left_out
+    asked = workload.providers
     reason = f"{name} is of {', '.join(providers)}, and the workload asks for {', '.join(asked)}"
     lifted_by = f"providers={'+'.join((*asked, *providers))}"
     return Obstacle(NOT_ASKED, 1, "+".join(providers), "+".join(asked), "providers", reason, lifted_by)
+
+
+def _left_out(workload: Workload, machine: InstanceType) -> Obstacle | None:
+    """A type that the workload excludes, or that is none of those to plan with."""
+    for key, name in (("accelerators", machine.accelerator), ("instance_types", machine.name)):
+        asked, excluded = getattr(workload, key), getattr(workload.exclude, key)
+        if name in excluded:
+            left = "+".join(one for one in excluded if one != name) or "none"
+            reason = f"{machine.name} is left out: the workload excludes {name}"
+            return Obstacle(NOT_ASKED, 1, name, "excluded", key, reason, f"exclude.{key}={left}")
+        if asked and name not in asked:
+            reason = f"{machine.name} is left out: the workload asks for {', '.join(asked)}"
+            return Obstacle(NOT_ASKED, 1, name, "+".join(asked), key, reason, f"{key}={'+'.join((*asked, name))}")
+    return None

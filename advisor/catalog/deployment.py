@@ -1,0 +1,116 @@
+"""What code can be generated for: machines by pattern, and limits of engines and targets."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from advisor.catalog.readers import Sources
+from advisor.catalog.values import Provenance
+from advisor.tables import Record, read_records
+
+GENERATED = "generated"
+"""Status of a machine that code is generated for; any other is the code of a rejection."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSupport:
+    """Whether code is generated for the instance types of a provider that match a pattern."""
+
+    provider: str
+    pattern: re.Pattern[str]
+    purchases: tuple[str, ...]
+    """Ways of paying that a refusal holds for; empty: all of them."""
+    status: str
+    """``generated``, or the code of the rejection."""
+    target: str
+    """What runs the containers unless another target is asked for; "" for a refusal."""
+    family: str
+    """Key of machine images and quotas in the generator; of a service, what its limits stand under."""
+    reason: str
+    """Why no code is generated; "" where it is."""
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of an engine, a target or a family."""
+
+    value: str
+    """A number, a word, or a list separated by semicolons."""
+    notes: str
+    """What it comes from, in words."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeploymentFacts:
+    """Machines that code is generated for, and limits of engines and targets."""
+
+    rows: Sequence[MachineSupport]
+    limits: Mapping[tuple[str, str], Limit]
+    """By (engine, target or family; name of the limit)."""
+    _matching: dict[tuple[str, str], tuple[MachineSupport, ...]] = field(default_factory=dict)
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Providers that code is generated for."""
+        return tuple(dict.fromkeys(row.provider for row in self.rows))
+
+    def support(self, provider: str, instance_type: str) -> MachineSupport | None:
+        """The row that holds for an instance type whatever is paid for it; None where no row speaks of it."""
+        rows = [row for row in self._of(provider, instance_type) if not row.purchases]
+        return next((row for row in rows if row.status != GENERATED), rows[0] if rows else None)
+
+    def refusal(self, provider: str, instance_type: str, purchase: str) -> MachineSupport | None:
+        """The row that refuses a way of paying for an instance type; None where none does."""
+        rows = (row for row in self._of(provider, instance_type) if purchase in row.purchases)
+        return next(rows, None)
+
+    def purchases(self, provider: str, instance_type: str) -> tuple[str, ...]:
+        """Ways of paying that are refused for an instance type, sorted."""
+        rows = self._of(provider, instance_type)
+        return tuple(sorted({purchase for row in rows for purchase in row.purchases}))
+
+    def number(self, subject: str, limit: str) -> float | None:
+        """A limit that is a number; None where there is none."""
+        known = self.limits.get((subject, limit))
+        return None if known is None else float(known.value)
+
+    def words(self, subject: str, limit: str) -> tuple[str, ...]:
+        """A limit that is a list of words; empty where there is none."""
+        known = self.limits.get((subject, limit))
+        return () if known is None else tuple(known.value.split(";"))
+
+    def is_contiguous(self, engine: str) -> bool:
+        """Whether the engine reserves one range of the longest length for each sequence: it has no paging."""
+        return self.words(engine, "kv_layout") == ("contiguous",)
+
+    def _of(self, provider: str, instance_type: str) -> tuple[MachineSupport, ...]:
+        key = (provider, instance_type)
+        if key not in self._matching:
+            rows = (row for row in self.rows if row.provider == provider and row.pattern.fullmatch(instance_type))
+            self._matching[key] = tuple(rows)
+        return self._matching[key]
+
+
+def read_deployment_facts(directory: Path, sources: Sources) -> DeploymentFacts:
+    """Both tables of a catalog."""
+    rows = tuple(_machine_support(row, sources) for row in read_records(directory / "machine_support.csv"))
+    limits = {
+        (row.text("subject"), row.text("limit")): Limit(row.text("value"), row.optional_text("notes"))
+        for row in read_records(directory / "deployment_limits.csv")
+    }
+    return DeploymentFacts(rows, limits)
+
+
+def _machine_support(row: Record, sources: Sources) -> MachineSupport:
+    return MachineSupport(
+        provider=row.text("provider"),
+        pattern=re.compile(row.text("pattern"), re.ASCII),
+        purchases=tuple(filter(None, row.optional_text("purchases").split(";"))),
+        status=row.text("status"),
+        target=row.optional_text("target"),
+        family=row.optional_text("family"),
+        reason=row.optional_text("reason"),
+        provenance=sources.of(row),
+    )

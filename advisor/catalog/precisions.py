@@ -1,0 +1,273 @@
+"""Precisions that a model can be served in: which repository holds the weights, and what quality they lose."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+
+from advisor.catalog.readers import Sources
+from advisor.catalog.values import Provenance, Quality
+from advisor.names import architecture_key
+from advisor.tables import Record, Row, read_records, read_rows
+
+_ORDER = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
+_SIXTEEN_BIT = ("bf16", "fp16")
+_WIDE = ("fp32", *_SIXTEEN_BIT)
+_QUANTISED_WHILE_LOADING = ("llm", "vlm", "embedding")
+"""Tasks of models that vLLM and SGLang serve."""
+_AS_PUBLISHED = "as published"
+_CAST = "cast by the engine while loading"
+_TRAINED = "quantisation-aware"
+"""Schemes that train the weights again: not what a quantised repository usually holds."""
+_BILLIONS = re.compile(r"(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z])")
+_WORST_FIRST = (Quality.RECALLED, Quality.COMMUNITY, Quality.STALE, Quality.DERIVED)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCheckpoint:
+    """A repository with the weights of a model in one precision."""
+
+    weights: str
+    """Model in models.csv whose weights these are; another tuning than asked for where only that one is known."""
+    precision: str
+    repository: str
+    """On the hub; that of the published weights where the engine makes the precision while loading."""
+    scheme: str
+    """How the weights were quantised, such as ``W8A8 INT8``."""
+    format: str
+    """How they are stored: compressed-tensors, modelopt, awq, gptq, fp8, quark; "" for published weights."""
+    made_while_loading: bool
+    """The engine casts or quantises the published weights: TensorRT-LLM quantises none."""
+    provenance: Provenance
+
+    def is_of(self, model: str) -> bool:
+        """Whether these are the weights of that model, not of another tuning of it."""
+        return weights_key(self.weights) == weights_key(model)
+
+
+@dataclass(frozen=True, slots=True)
+class QualityLoss:
+    """What is left of a model's scores in a lower precision: quantised score ÷ published score."""
+
+    recovery_ratio: float
+    """Mean over benchmarks; above 1 is noise, not gain."""
+    low_ratio: float
+    """Of the benchmark that loses most."""
+    high_ratio: float
+    """Of the benchmark that loses least."""
+    benchmarks: int
+    of_model: str
+    """Model of the same family that was measured in place of this one; "" where this one was."""
+    schemes: tuple[str, ...]
+    """How the measured weights were quantised."""
+    provenance: Provenance
+    """All sources; date of the newest, quality of the weakest."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """One benchmark of a quantised model."""
+
+    model: str
+    precision: str
+    scheme: str
+    recovery_ratio: float
+    provenance: Provenance
+
+
+def weights_key(model: str) -> str:
+    """What tells weights apart: owner and repository, in any case, with or without ``Meta-`` in front."""
+    owner, _, repository = model.strip().casefold().rpartition("/")
+    return f"{owner}/{repository.removeprefix('meta-')}"
+
+
+class Precisions:
+    """Checkpoints and quality losses of one directory of tables, each table read when it is first asked for."""
+
+    def __init__(self, directory: Path, sources: Sources) -> None:
+        """Remember where the tables are."""
+        self._directory = directory
+        self._sources = sources
+
+    def checkpoints(self, model: str, precision: str) -> tuple[KnownCheckpoint, ...]:
+        """Repositories with a model's weights in a precision, the preferred one first.
+
+        A name in models.csv may stand for several tunings (model_aliases.csv): weights of the others come last.
+        """
+        row = self._row(model)
+        if row is None:
+            return ()
+        own = weights_key(row["name"])
+        others = (key for key in self._other_names(row["name"]) if key != own)
+        return (
+            *self._published(model, row, precision),
+            *self._listed.get((own, precision), ()),
+            *self._made_while_loading(model, row, precision),
+            *(each for key in others for each in self._listed.get((key, precision), ())),
+        )
+
+    def known(self, model: str) -> tuple[str, ...]:
+        """Precisions that there are weights for, or that an engine makes while loading, the widest first."""
+        return tuple(precision for precision in _ORDER if self.checkpoints(model, precision))
+
+    def quality_loss(self, model: str, precision: str) -> QualityLoss | None:
+        """What a model loses in a precision, measured on it or on the nearest size of its family; None if unknown."""
+        row = self._row(model)
+        measured = self._scores.get(precision, {})
+        if row is None:
+            return None
+        name = row["name"] if row["name"] in measured else self._nearest(row, measured)
+        if name is None:
+            return None
+        return _quality_loss(measured[name], "" if name == row["name"] else name)
+
+    def _row(self, model: str) -> Row | None:
+        """The row of models.csv for a name or another name of it."""
+        key = model.strip().casefold()
+        exact = self._models.get(key) or self._by_weights.get(weights_key(model))
+        return exact or self._models.get(self._aliases.get(key, "").casefold())
+
+    def _is_row(self, model: str, row: Row) -> bool:
+        """Whether the name is that of the row's own weights, not of another tuning of them."""
+        return weights_key(model) == weights_key(row["name"])
+
+    def _repository(self, model: str, row: Row) -> str:
+        """The published weights, under the name that was asked for."""
+        return model.strip() if self._is_row(model, row) and "/" in model else row["name"]
+
+    def _published(self, model: str, row: Row, precision: str) -> tuple[KnownCheckpoint, ...]:
+        published = row["checkpoint_precision"]
+        is_cast = published in _WIDE and precision in _SIXTEEN_BIT and precision != published
+        if precision != published and not is_cast:
+            return ()
+        scheme = _CAST if is_cast else _AS_PUBLISHED
+        provenance = Provenance(row["source"], row["as_of"], Quality(row["quality"]))
+        repository = self._repository(model, row)
+        return (KnownCheckpoint(row["name"], precision, repository, scheme, "", is_cast, provenance),)
+
+    def _made_while_loading(self, model: str, row: Row, precision: str) -> tuple[KnownCheckpoint, ...]:
+        if row["checkpoint_precision"] not in _WIDE or row["task"] not in _QUANTISED_WHILE_LOADING:
+            return ()
+        repository = self._repository(model, row)
+        return tuple(
+            KnownCheckpoint(row["name"], precision, repository, scheme, "", made_while_loading=True, provenance=origin)
+            for scheme, origin in self._loading.get(precision, ())
+        )
+
+    def _nearest(self, row: Row, measured: Iterable[str]) -> str | None:
+        """The measured model of the same family whose size is nearest, of equals one with the same architecture."""
+        size = _size_billions(row)
+        if size is None:
+            return None
+        ranked = []
+        for name in measured:
+            other = self._models[name.casefold()]
+            other_size = _size_billions(other)
+            if other["family"] == row["family"] and other_size is not None:
+                is_other_architecture = architecture_key(name) != architecture_key(row["name"])
+                distance = round(abs(math.log(other_size / size)), 1)
+                ranked.append((distance, is_other_architecture, name))
+        return min(ranked)[-1] if ranked else None
+
+    def _other_names(self, name: str) -> tuple[str, ...]:
+        return tuple(weights_key(alias) for alias, model in self._aliases.items() if model == name)
+
+    @cached_property
+    def _models(self) -> Mapping[str, Row]:
+        return {row["name"].casefold(): row for row in read_rows(self._directory / "models.csv")}
+
+    @cached_property
+    def _by_weights(self) -> Mapping[str, Row]:
+        return {weights_key(row["name"]): row for row in self._models.values()}
+
+    @cached_property
+    def _aliases(self) -> Mapping[str, str]:
+        """Name in models.csv by other name."""
+        return {row["alias"].casefold(): row["model"] for row in read_rows(self._directory / "model_aliases.csv")}
+
+    @cached_property
+    def _table(self) -> tuple[Record, ...]:
+        return tuple(read_records(self._directory / "checkpoints.csv"))
+
+    @cached_property
+    def _listed(self) -> Mapping[tuple[str, str], tuple[KnownCheckpoint, ...]]:
+        """Repositories by weights and precision, in the order of their rank."""
+        listed: dict[tuple[str, str], list[KnownCheckpoint]] = {}
+        for row in sorted(self._table, key=lambda row: row.number("rank")):
+            if model := row.optional_text("model"):
+                checkpoint = KnownCheckpoint(
+                    weights=model,
+                    precision=row.text("precision"),
+                    repository=row.text("repository"),
+                    scheme=row.text("scheme"),
+                    format=row.text("format"),
+                    made_while_loading=False,
+                    provenance=self._sources.of(row),
+                )
+                listed.setdefault((weights_key(model), checkpoint.precision), []).append(checkpoint)
+        return {key: tuple(checkpoints) for key, checkpoints in listed.items()}
+
+    @cached_property
+    def _loading(self) -> Mapping[str, tuple[tuple[str, Provenance], ...]]:
+        """Scheme and origin by precision that engines make of published weights."""
+        made: dict[str, list[tuple[str, Provenance]]] = {}
+        for row in self._table:
+            if not row.optional_text("model"):
+                made.setdefault(row.text("precision"), []).append((row.text("scheme"), self._sources.of(row)))
+        return {precision: tuple(schemes) for precision, schemes in made.items()}
+
+    @cached_property
+    def _scores(self) -> Mapping[str, Mapping[str, tuple[_Score, ...]]]:
+        """Scores by precision and model; those of weights trained again only where there are no others."""
+        found: dict[str, dict[str, list[_Score]]] = {}
+        for row in read_records(self._directory / "quality_loss.csv"):
+            score = _Score(
+                model=row.text("model"),
+                precision=row.text("precision"),
+                scheme=row.text("scheme"),
+                recovery_ratio=row.number("recovery_ratio"),
+                provenance=self._sources.of(row),
+            )
+            found.setdefault(score.precision, {}).setdefault(score.model, []).append(score)
+        return {
+            precision: {model: _usual(scores) for model, scores in models.items()}
+            for precision, models in found.items()
+        }
+
+
+def _usual(scores: list[_Score]) -> tuple[_Score, ...]:
+    """Those of weights that were quantised without training them again, where there are such."""
+    return tuple(score for score in scores if _TRAINED not in score.scheme) or tuple(scores)
+
+
+def _quality_loss(scores: tuple[_Score, ...], of_model: str) -> QualityLoss:
+    ratios = [score.recovery_ratio for score in scores]
+    origins = [score.provenance for score in scores]
+    qualities = {origin.quality for origin in origins}
+    return QualityLoss(
+        recovery_ratio=fmean(ratios),
+        low_ratio=min(ratios),
+        high_ratio=max(ratios),
+        benchmarks=len(ratios),
+        of_model=of_model,
+        schemes=tuple(dict.fromkeys(score.scheme for score in scores)),
+        provenance=Provenance(
+            source="; ".join(dict.fromkeys(origin.source for origin in origins)),
+            as_of=max(origin.as_of for origin in origins),
+            quality=next((quality for quality in _WORST_FIRST if quality in qualities), Quality.LISTED),
+        ),
+    )
+
+
+def _size_billions(row: Row) -> float | None:
+    """Parameters of a model: as published, else as its name says; None where neither does."""
+    if row["published_parameters_total"]:
+        return float(row["published_parameters_total"]) / 1e9
+    named = _BILLIONS.search(row["name"].casefold())
+    if named is None:
+        return None
+    experts, number, unit = named.groups()
+    return float(experts or 1) * float(number) / (1 if unit == "b" else 1000)

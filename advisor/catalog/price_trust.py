@@ -1,0 +1,113 @@
+"""Whether a price may decide by itself, and within which bounds today's price lies otherwise.
+
+The bounds are the 5th and the 95th percentile of newer price ÷ older price, each pair of region and type counted once
+at its longest interval. The middle 80 % of list prices did not move, so that narrower bounds would hide the cuts.
+
+================= ======================================== ===== ============================ ==========
+price             measured on                              pairs 5th, 50th, 95th percentile   extremes
+================= ======================================== ===== ============================ ==========
+listed, to 1 year price lists in karpenter-provider-aws      166 0.81, 1.00, 1.00; 92 % same  0.54, 1.00
+                  @6fc13b5 and -azure @2b431da, 2023-10 to
+                  2026-07, 91 to 365 days apart
+listed, older     the same lists, 1 to 3 years apart         130 0.69, 1.00, 1.00; 93 % same  0.54, 1.00
+listed, to 1 year shipped prices against azure-pricing-      211 1.00, 1.00, 1.00; 99 % same  1.00, 1.16
+                  radar @cf741f2 and skypilot-catalog
+                  @2c3d7ea, 2 to 11 months apart
+spot              shipped AWS spot against skypilot-catalog   67 0.36, 1.00, 2.04; 7 % same   0.24, 3.25
+                  @2c3d7ea, 2 to 11 months apart
+derived           AWS rules where a list price is known too  134 1.00, 1.00, 1.00; all same   1.00, 1.00
+recalled          Azure's reservations against its savings    55 1.06, 1.30, 1.30             1.06, 1.30
+                  plans of 2026-08: another instrument
+================= ======================================== ===== ============================ ==========
+
+List prices only fell: P4d and P4de by a third, P5 by 44 %, P5en by a quarter (June 2025); on Azure H200 by 28 %,
+MI300X by 46 %, RTX PRO 6000 by 19 %. Derived prices have the bounds of list prices: the rules of Google and of prices
+after a cut could not be checked. Recalled ones have the wider of both sides. Spot outside AWS was not measured and
+has the bounds of AWS.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from advisor.catalog.values import Price, Purchase, Quality
+
+MOST_DAYS = 90
+MOST_SPOT_DAYS = 30
+_YEAR_DAYS = 365
+_WITHIN_A_YEAR = (0.81, 1.00)
+_OLDER = (0.69, 1.00)
+_RECALLED = (0.69, 1.30)
+_SPOT = (0.36, 2.04)
+_UNFOUNDED = {
+    Quality.DERIVED: ("derived from other prices", _WITHIN_A_YEAR),
+    Quality.RECALLED: ("recalled, no source was read", _RECALLED),
+    Quality.STALE: ("changed since it was listed", _RECALLED),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTrust:
+    """How far a price can be relied on."""
+
+    listed: bool
+    """It may decide by itself: it stands in a source, and that source is not old."""
+    low_ratio: float
+    """Today's price is at least this × the price, in 19 of 20 cases; 1 where it is listed."""
+    high_ratio: float
+    """Today's price is at most this × the price, in 19 of 20 cases; 1 where it is listed."""
+    reason: str
+    """Why it is not listed; "" where it is."""
+
+
+def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
+    """How far a price can be relied on.
+
+    A price under a commitment is always on demand less a discount, so that being derived is no doubt: judge its
+    on-demand price as well.
+
+    Args:
+        price: what is asked.
+        purchase: how it is paid.
+        today: the day of the plan, so that it can be made again.
+    """
+    doubts = list(_doubts(price, purchase, today))
+    if not doubts:
+        return PriceTrust(listed=True, low_ratio=1.0, high_ratio=1.0, reason="")
+    bounds = [_SPOT] if purchase is Purchase.SPOT else [ratios for _, ratios in doubts]
+    return PriceTrust(
+        listed=False,
+        low_ratio=min(low for low, _ in bounds),
+        high_ratio=max(high for _, high in bounds),
+        reason="; ".join(words for words, _ in doubts),
+    )
+
+
+def _doubts(price: Price, purchase: Purchase, today: dt.date) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Reasons not to rely on a price, each with the bounds of a price that is not spot."""
+    quality, as_of = price.provenance.quality, price.provenance.as_of
+    if quality in _UNFOUNDED and (purchase, quality) != (Purchase.COMMITMENT, Quality.DERIVED):
+        yield _UNFOUNDED[quality]
+    day = first_day(as_of)
+    if day is None:
+        yield "without a date", _OLDER
+        return
+    most_days = MOST_SPOT_DAYS if purchase is Purchase.SPOT else MOST_DAYS
+    age_days = (today - day).days
+    if age_days > most_days:
+        yield f"of {as_of}, older than {most_days} days", _WITHIN_A_YEAR if age_days <= _YEAR_DAYS else _OLDER
+
+
+def first_day(as_of: str) -> dt.date | None:
+    """The first day that a date of a price may mean: of a month or a year its first one; None where it says none."""
+    try:
+        match [int(part) for part in as_of.split("-")]:
+            case [year, month, day]:
+                return dt.date(year, month, day)
+            case [year, month]:
+                return dt.date(year, month, 1)
+            case [year]:
+                return dt.date(year, 1, 1)
+    except ValueError:
+        return None
+    return None

@@ -1,0 +1,61 @@
+"""What the plan's own predicate says of instances that code is generated for."""
+
+from advisor.catalog import load_catalog
+from advisor.catalog.deployment import GENERATED
+from advisor.codegen.model import Serves
+from advisor.deployable import Setup, deployable
+from advisor.errors import NotDeployable
+
+HINT = "take another option of the plan with --option RANK, or make the plan again"
+
+
+def check_deployable(serves: Serves, engine: str = "") -> None:
+    """Refuse instances that generated code cannot start.
+
+    Args:
+        serves: how an instance serves.
+        engine: as engine_support.csv names it; "": an image of the user's own.
+
+    Raises:
+        NotDeployable: the message says what is missing, with the numbers compared.
+    """
+    setup = Setup(
+        provider=serves.provider,
+        instance_type=serves.instance_type,
+        accelerator=serves.accelerator,
+        partition=serves.partition,
+        replicas_per_instance=serves.replicas_per_instance,
+        precision=serves.precision,
+        engine=engine,
+        checkpoint_gib=checkpoint_gib(serves),
+    )
+    found = deployable(setup, serves.purchase, serves.region, load_catalog())
+    if found is not None:
+        raise NotDeployable(f"{serves.instance_type}: {found.reason}", hint=HINT)
+
+
+def checkpoint_gib(serves: Serves) -> float:
+    """Of plans that do not say it, no less than it can be: twice what is loaded as FP8."""
+    if serves.checkpoint_gib is not None:
+        return serves.checkpoint_gib
+    return serves.weights_gib * (2 if serves.precision == "fp8" else 1)
+
+
+def family_of(provider: str, instance_type: str) -> str:
+    """The key under which the machine images and quotas of an instance type stand.
+
+    Raises:
+        NotDeployable: no code is generated for the type; the message says why.
+    """
+    support = load_catalog().deployment.support(provider, instance_type)
+    if support is None:
+        raise NotDeployable(f"{instance_type}: no machine image is known for this family", hint=HINT)
+    if support.status != GENERATED:
+        raise NotDeployable(f"{instance_type}: {support.reason}", hint=HINT)
+    return support.family
+
+
+def target_of_machine(provider: str, instance_type: str) -> str:
+    """What runs an instance type unless another target is asked for; "" where that is not known."""
+    support = load_catalog().deployment.support(provider, instance_type)
+    return "" if support is None else support.target

@@ -1,0 +1,221 @@
+"""Whether generated code can start what is planned; the plan and the generator both ask here.
+
+Facts are ``machine_support.csv`` and ``deployment_limits.csv``. Providers that no code is generated for are not judged:
+a workload names them, and their machines are started by hand.
+"""
+
+import math
+from dataclasses import dataclass
+
+from advisor.catalog import Catalog
+from advisor.catalog.deployment import GENERATED
+from advisor.catalog.values import InstanceType
+
+CHECKPOINT_MARGIN = 1.2
+"""Disk or memory for a checkpoint ÷ its size."""
+NOT_GENERATED = "not_generated"
+TARGETS = "targets"
+"""Unit of a shortfall that holds for a whole machine: no target generates it."""
+MANAGED = "managed"
+SERVERLESS = "serverless"
+SAGEMAKER = "sagemaker"
+"""The target of what is paid as managed."""
+_ARM = "arm64"
+_NO_MANAGED = ("none",)
+_CONTAINER_ENGINE_GIB = 6
+"""Memory of the engine in a container whose files lie in memory too: an estimate."""
+_START_SECONDS = 900
+"""Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
+_COMPILE_SECONDS = 1800
+"""Ahead-of-time compilation for Neuron and TPU: more than 10 minutes for a 32 B model."""
+_DOWNLOAD_GIB_PER_SECOND = 0.1
+"""Six times slower than measured from the hub on a p5.48xlarge (0.6 GiB/s): small instances have slower networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What was needed, what there is, and what that means in words."""
+
+    code: str
+    unit: str
+    needed: float | str | None
+    available: float | str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One machine as it is planned to serve."""
+
+    provider: str
+    instance_type: str
+    accelerator: str
+    """The whole one, whatever a rank has of it."""
+    partition: str
+    """Slices that its accelerators are cut into; "" for none."""
+    replicas_per_instance: int
+    precision: str
+    engine: str
+    """As engine_support.csv names it; "" for an image of the user's own."""
+    checkpoint_gib: float
+
+
+def machine_shortfall(machine: InstanceType, catalog: Catalog) -> Shortfall | None:
+    """Why nothing can be deployed on a machine, whatever serves on it: it is a preview, or has no known shape."""
+    if machine.provider not in catalog.deployment.providers:
+        return None
+    support = catalog.deployment.support(machine.provider, machine.name)
+    if support is not None and support.status not in (GENERATED, NOT_GENERATED):
+        return Shortfall(support.status, "release", "generally available", support.status, support.reason)
+    if machine.vcpus is None and machine.memory_gib is None:
+        reason = "neither its vCPUs nor its memory are known: there is a price, and no machine to order"
+        return Shortfall("no_machine", "vCPUs", "a known number", None, reason)
+    return None
+
+
+def shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    """Why a machine cannot be deployed so, whatever is paid for it; None where it can."""
+    if setup.provider not in catalog.deployment.providers:
+        return None
+    checks = (_ungenerated, _partitioned, _too_many_replicas, _other_precision, _without_image, _host_memory, _in_time)
+    return next((found for check in checks if (found := check(setup, catalog)) is not None), None)
+
+
+def purchase_shortfall(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Shortfall | None:
+    """Why a machine that can be deployed so cannot be paid for in this way in a region; None where it can."""
+    facts = catalog.deployment
+    refusal = facts.refusal(setup.provider, setup.instance_type, purchase)
+    if refusal is not None:
+        return Shortfall(NOT_GENERATED, "purchase", purchase, _allowed(setup, catalog), refusal.reason)
+    return _managed(setup, region, catalog) if purchase == MANAGED else None
+
+
+def deployable(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Shortfall | None:
+    """Why generated code cannot start a machine so in a region, paid for in this way; None where it can."""
+    machine = catalog.instance_types.get((setup.provider, setup.instance_type))
+    found = None if machine is None else machine_shortfall(machine, catalog)
+    return found or shortfall(setup, catalog) or purchase_shortfall(setup, purchase, region, catalog)
+
+
+def service_of(purchase: str) -> str:
+    """What runs machines that are paid for so, as the purchase names it; "" for plain machines."""
+    return purchase if purchase in (MANAGED, SERVERLESS) else ""
+
+
+def start_seconds(checkpoint_gib: float, *, compiles: bool) -> float:
+    """Seconds from the order of an instance until the model answers, on the safe side."""
+    return _START_SECONDS + (_COMPILE_SECONDS if compiles else 0) + checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND
+
+
+def _allowed(setup: Setup, catalog: Catalog) -> str:
+    refused = catalog.deployment.purchases(setup.provider, setup.instance_type)
+    return " or ".join(one for one in ("on_demand", "spot") if one not in refused)
+
+
+def _ungenerated(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    support = catalog.deployment.support(setup.provider, setup.instance_type)
+    if support is None:
+        return Shortfall(NOT_GENERATED, TARGETS, 1, 0, "no machine image is known for this family")
+    if support.status == GENERATED:
+        return None
+    return Shortfall(support.status, TARGETS, 1, 0, support.reason)
+
+
+def _partitioned(setup: Setup, _catalog: Catalog) -> Shortfall | None:
+    if not setup.partition:
+        return None
+    reason = f"no code is generated that cuts accelerators into {setup.partition} slices"
+    return Shortfall(NOT_GENERATED, TARGETS, 1, 0, reason)
+
+
+def _too_many_replicas(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    replicas = setup.replicas_per_instance
+    for subject in (setup.engine, _target(setup, catalog)):
+        most = catalog.deployment.limits.get((subject, "replicas_per_machine"))
+        if most is not None and replicas > float(most.value):
+            reason = f"{replicas} {most.notes}"
+            return Shortfall(NOT_GENERATED, "replicas", replicas, float(most.value), reason)
+    return None
+
+
+def _other_precision(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    known = catalog.deployment.words(setup.engine, "precisions")
+    if not known or setup.precision in known:
+        return None
+    reason = f"{setup.precision} on {setup.engine} needs a checkpoint that is converted by hand"
+    return Shortfall(NOT_GENERATED, "precision", setup.precision, " or ".join(known), reason)
+
+
+def _without_image(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    """Published images for arm64 are built for newer GPUs than those for x86_64."""
+    machine = catalog.instance_types.get((setup.provider, setup.instance_type))
+    if machine is None or machine.cpu_architecture != _ARM:
+        return None
+    least = catalog.deployment.number(setup.engine, "arm64_compute_capability")
+    capability = catalog.accelerator(setup.accelerator).compute_capability
+    if least is None or capability is None or capability >= least:
+        return None
+    reason = (
+        f"the arm64 images of {setup.engine} are built for compute capability {least:g} and newer, "
+        f"{setup.accelerator} has {capability:g}"
+    )
+    return Shortfall("no_image", "compute capability", least, capability, reason)
+
+
+def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    """The host holds the engine, what loading and compiling take of the checkpoint, and files that lie in memory."""
+    facts = catalog.deployment
+    most = facts.number(_family(setup, catalog), "most_memory_gib")
+    if most is not None:
+        needed = float(math.ceil(setup.checkpoint_gib * CHECKPOINT_MARGIN) + _CONTAINER_ENGINE_GIB)
+        reason = f"weights lie in memory beside the engine, {needed:.0f} GiB, and a container has {most:.0f} GiB"
+        return Shortfall("host_memory", "GiB", needed, most, reason) if needed > most else None
+    machine = catalog.instance_types.get((setup.provider, setup.instance_type))
+    base = facts.number(setup.engine, "host_gib")
+    if machine is None or machine.memory_gib is None or base is None:
+        return None
+    ratio = facts.number(setup.engine, "host_checkpoint_ratio") or 0.0
+    needed = base + ratio * setup.checkpoint_gib
+    if needed <= machine.memory_gib:
+        return None
+    reason = (
+        f"loading and compiling take {needed:.1f} GiB of host memory ({base:g} GiB and {ratio:g} × the checkpoint of "
+        f"{setup.checkpoint_gib:.1f} GiB), the machine has {machine.memory_gib:g} GiB"
+    )
+    return Shortfall("host_memory", "GiB", needed, machine.memory_gib, reason)
+
+
+def _in_time(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    return _start_within(setup, _target(setup, catalog), catalog)
+
+
+def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | None:
+    longest = catalog.deployment.number(target, "longest_start_seconds")
+    needed = start_seconds(setup.checkpoint_gib, compiles=False)
+    if longest is None or needed <= longest:
+        return None
+    reason = f"{needed:.0f} s until the model answers, and {target} waits {longest:.0f} s"
+    return Shortfall(NOT_GENERATED, "s", needed, longest, reason)
+
+
+def _managed(setup: Setup, region: str, catalog: Catalog) -> Shortfall | None:
+    """Why SageMaker cannot run it as an endpoint."""
+    if region in catalog.deployment.words(SAGEMAKER, "regions_without_images"):
+        reason = f"no registry of SageMaker's images is known in {region}"
+        return Shortfall("no_image", "registries", 1, 0, reason)
+    served = catalog.deployment.words(setup.engine, "managed_accelerators")
+    if served and setup.accelerator not in served:
+        known = "no accelerator" if served == _NO_MANAGED else ", ".join(served)
+        reason = f"the image of {setup.engine} for SageMaker serves on {known}"
+        return Shortfall("no_image", "accelerator", setup.accelerator, known, reason)
+    return _start_within(setup, SAGEMAKER, catalog)
+
+
+def _target(setup: Setup, catalog: Catalog) -> str:
+    support = catalog.deployment.support(setup.provider, setup.instance_type)
+    return "" if support is None else support.target
+
+
+def _family(setup: Setup, catalog: Catalog) -> str:
+    support = catalog.deployment.support(setup.provider, setup.instance_type)
+    return "" if support is None else support.family

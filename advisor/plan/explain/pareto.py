@@ -1,0 +1,124 @@
+"""What a tighter latency target costs: the cheapest confirmed fleets from the loosest target to the fastest machine."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from advisor.candidates import Rejection
+from advisor.plan.explain.why import Under
+from advisor.plan.fleet.confirm import Confirmed
+from advisor.plan.fleet.optimise import allocation_usd_per_month
+from advisor.plan.planning import Market, cheapest_fleet
+
+TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
+STEPS = 8
+"""Parts, equal in the logarithm, of the way from the loosest target down to the fastest candidate."""
+LOOSEST = 16.0
+"""The loosest target looked at ÷ the fastest latency, or ÷ the stated target where that is longer."""
+IMPOSSIBLE_MS = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Fastest:
+    """The shortest latency that any candidate reaches, with no other load."""
+
+    latency_ms: float
+    provider: str
+    instance_type: str
+    precision: str
+    tensor_parallel: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The cheapest fleet that keeps a target, by the type that serves most of it."""
+
+    latency_ms: float
+    """The target that it was planned for and its replay keeps."""
+    total_usd_per_month: float
+    provider: str
+    region: str
+    instance_type: str
+    purchase: str
+    precision: str
+    tensor_parallel: int
+    instances: int
+    groups: int
+    stated: bool
+    """Whether it is the target of the workload: the point is the plan's fleet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Cost against one target, the other targets as stated; the loosest and cheapest point first."""
+
+    target: str
+    stated_ms: float | None
+    fastest: Fastest | None
+    points: tuple[Point, ...]
+    """Each costs more than the one before and is faster; between two of them the faster one's price holds."""
+
+
+def pareto_front(under: Under, target: str, stated_ms: float | None) -> Front:
+    """The front of monthly cost against *target* (one of :data:`TARGETS`).
+
+    Args:
+        under: the question, with latency targets set otherwise.
+        target: which one.
+        stated_ms: what the workload states of it.
+    """
+    name = f"{target}_ms"
+    fastest = _fastest(under({name: IMPOSSIBLE_MS}).too_slow, target)
+    if fastest is None:
+        return Front(target, stated_ms, None, ())
+    loosest = max(fastest.latency_ms * LOOSEST, (stated_ms or 0.0) * 2)
+    grid = {loosest * (fastest.latency_ms / loosest) ** (step / STEPS) for step in range(STEPS)}
+    grid |= {stated_ms} if stated_ms else set()
+    planned = [
+        point
+        for limit_ms in sorted(grid, reverse=True)
+        if (point := _planned(under({name: limit_ms}).market, limit_ms, stated=limit_ms == stated_ms)) is not None
+    ]
+    return Front(target, stated_ms, fastest, tuple(_cheapest_first(planned)))
+
+
+def _planned(market: Market, limit_ms: float, *, stated: bool) -> Point | None:
+    """The cheapest confirmed fleet at one target; None where there is none."""
+    found = cheapest_fleet(market)
+    if not isinstance(found, Confirmed) or not found.confirmation.reached:
+        return None
+    problem = found.posed.problem
+    main = max(found.solution.allocations, key=lambda one: (allocation_usd_per_month(problem, one), one.pool.key))
+    source = found.posed.pool_set.sources[main.pool.key]
+    return Point(
+        latency_ms=limit_ms,
+        total_usd_per_month=found.solution.objective_usd_per_month,
+        provider=source.offer.provider,
+        region=source.offer.region,
+        instance_type=source.offer.instance_type,
+        purchase=main.tariff.paid.value,
+        precision=source.served.candidate.precision,
+        tensor_parallel=source.served.candidate.tensor_parallel,
+        instances=main.instances[-1],
+        groups=len(found.solution.allocations),
+        stated=stated,
+    )
+
+
+def _cheapest_first(points: list[Point]) -> Iterator[Point]:
+    """Points, the loosest first, without those that a tighter one costs no more than; the stated one stays."""
+    cheapest_tighter: list[Point] = []
+    for point in reversed(points):
+        dearer = cheapest_tighter and cheapest_tighter[-1].total_usd_per_month <= point.total_usd_per_month
+        if not dearer or point.stated:
+            cheapest_tighter.append(point)
+    yield from reversed(cheapest_tighter)
+
+
+def _fastest(rejections: tuple[Rejection, ...], target: str) -> Fastest | None:
+    """The physical minimum of all candidates: what a target that nobody keeps is answered with."""
+    floors = [
+        Fastest(one.available, one.provider, one.instance_type, one.precision, one.tensor_parallel or 1)
+        for one in rejections
+        if isinstance(one.available, float) and one.code == f"slo_{target.removesuffix('_p95')}"
+    ]
+    return min(floors, key=lambda floor: floor.latency_ms, default=None)

@@ -1,0 +1,307 @@
+"""What would have to change for an instance type to be part of the cheapest fleet: its price, a target, or the load.
+
+For one that is part of it already, it is what would make it leave. Every fleet is the planner's: of the type alone, and
+of all others without it.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from advisor.candidates import Matches, Rejection
+from advisor.catalog import Catalog
+from advisor.errors import InputError
+from advisor.names import suggestion
+from advisor.plan.explain.obstacles import Obstacle, obstacles_of
+from advisor.plan.explain.turning import Outcomes, first_turn, lost_after
+from advisor.plan.fleet.confirm import Confirmed
+from advisor.plan.fleet.optimise import allocation_usd_per_month
+from advisor.plan.fleet.stage import Posed, solve
+from advisor.plan.fleet.values import Allocation, FleetSolution, HourClass, Pool, Problem
+from advisor.plan.options import rank_rejections
+from advisor.plan.planning import Market, cheapest_fleet
+
+_PRICE_PLACES = 4
+_TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
+_STEPS = (1.25, 1.6, 2.5, 5.0, 16.0)
+_LOAD_STEPS = tuple(2 ** (step / 2) for step in range(1, 9))
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A fleet in short, by the type that serves most of it."""
+
+    provider: str
+    instance_type: str
+    region: str
+    purchase: str
+    precision: str
+    tensor_parallel: int
+    instances: int
+    """Of that type and way of paying, in the busiest hours."""
+    usd_per_hour: float
+    """Of one of them."""
+    total_usd_per_month: float
+    """Of the whole fleet."""
+    groups: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PriceChange:
+    """The price up to which it wins, all else equal."""
+
+    usd_per_hour: float
+    today_usd_per_hour: float
+    ratio: float
+    """To today's price: of every way of paying that the fleet uses."""
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetChange:
+    """Values of one latency target at which the outcome turns; None: at none up to 16 times looser (or tighter)."""
+
+    target: str
+    stated_ms: float
+    looser_ms: float | None
+    tighter_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRange:
+    """Factors on the demand between which it wins; None: up to the end of what was looked at (1/16 to 16)."""
+
+    low_factor: float | None
+    high_factor: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why an instance type wins or does not, and what would turn that."""
+
+    instance_type: str
+    region: str | None
+    wins: bool
+    """Whether the recommended fleet uses it."""
+    contender: Contender | None
+    """The cheapest fleet of that type alone; None where it cannot serve the demand."""
+    rival: Contender | None
+    """The cheapest fleet without it."""
+    price: PriceChange | None
+    targets: tuple[TargetChange, ...]
+    load: tuple[LoadRange, ...]
+    obstacles: tuple[Obstacle, ...]
+    """Where it cannot serve the demand: why not, and what would lift that."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A market, with what was judged on the way to it."""
+
+    market: Market
+    matches: Matches
+    too_slow: tuple[Rejection, ...]
+
+
+Under = Callable[[Mapping[str, float]], Judged]
+"""The question with latency targets set otherwise."""
+
+
+def why(under: Under, catalog: Catalog, instance_type: str, region: str | None = None) -> Why:
+    """What would have to change for *instance_type* (in *region*) to win, or to lose where it wins.
+
+    Args:
+        under: the question, with latency targets set otherwise.
+        catalog: knows the names.
+        instance_type: the type in question.
+        region: where; any without.
+
+    Raises:
+        InputError: the catalog knows no such instance type or region.
+    """
+    _check_names(catalog, instance_type, region)
+    case = _Case(under, instance_type, region)
+    market = case.judged.market
+    recommended = cheapest_fleet(market)
+    ours = case.confirmed(market.posed, own=True)
+    found = recommended if isinstance(recommended, Confirmed) else None
+    wins = found is not None and case.uses(found.solution)
+    theirs = case.confirmed(market.posed, own=False) if wins else found
+    return Why(
+        instance_type=instance_type,
+        region=region,
+        wins=wins,
+        contender=_contender(ours) if ours else None,
+        rival=_contender(theirs) if theirs else None,
+        price=_price(found if wins else ours, theirs, case),
+        targets=tuple(case.target(name, wins=wins) for name in _TARGETS if case.stated(name) is not None),
+        load=case.load(wins=wins) if ours else (),
+        obstacles=() if ours else case.obstacles(catalog),
+    )
+
+
+def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> None:
+    providers = [provider for provider, name in catalog.instance_types if name == instance_type]
+    if not providers:
+        known = [name for _, name in catalog.instance_types]
+        raise InputError(
+            f"unknown instance type: '{instance_type}'", where="--why", hint=suggestion(instance_type, known)
+        )  # fmt: skip
+    regions = [name for provider in providers for name in catalog.regions_of(provider)]
+    if region is not None and region not in regions:
+        raise InputError(
+            f"unknown region of {providers[0]}: '{region}'", where="--region", hint=suggestion(region, regions)
+        )  # fmt: skip
+
+
+class _Case:
+    """One instance type against all others."""
+
+    def __init__(self, under: Under, instance_type: str, region: str | None) -> None:
+        """Write the question down as it is asked."""
+        self._under, self._type, self._region = under, instance_type, region
+        self.judged = under({})
+
+    def is_meant(self, pool: Pool) -> bool:
+        """Whether a pool is of the type, in the region if one is named."""
+        _, region, name = pool.stand.split("/", 2)
+        return name == self._type and self._region in (None, region)
+
+    def uses(self, solution: FleetSolution) -> bool:
+        """Whether a fleet uses the type."""
+        return any(self.is_meant(allocation.pool) for allocation in solution.allocations)
+
+    def confirmed(self, posed: Posed, *, own: bool) -> Confirmed | None:
+        """The cheapest confirmed fleet of the type alone, or of all others."""
+        only = _only(posed, [pool for pool in posed.problem.pools if self.is_meant(pool) == own])
+        if not only.problem.pools:
+            return None
+        market = self.judged.market
+        found = market.confirmer.within(only, market.setting).confirmed()
+        return found if isinstance(found, Confirmed) and found.confirmation.reached else None
+
+    def stated(self, name: str) -> float | None:
+        """A latency target of the workload."""
+        value: float | None = getattr(self.judged.market.workload.slo, name)
+        return value
+
+    def target(self, name: str, *, wins: bool) -> TargetChange:
+        """The nearest looser and the nearest tighter value at which the outcome turns."""
+        stated = self.stated(name) or 0.0
+
+        def turns(factors: Sequence[float]) -> list[bool]:
+            return [self._wins(self._under({name: stated * factor}).market) != wins for factor in factors]
+
+        _, looser = first_turn(_lazily(turns), _STEPS, refinements=1, parts=4)
+        _, tighter = first_turn(_lazily(turns), tuple(1 / step for step in _STEPS), refinements=1, parts=4)
+        return TargetChange(
+            target=name.removesuffix("_ms"),
+            stated_ms=stated,
+            looser_ms=stated * looser if looser else None,
+            tighter_ms=stated * tighter if tighter else None,
+        )
+
+    def _wins(self, market: Market) -> bool:
+        """Whether the cheapest fleet uses the type, at what replays have shown of each kind of replica."""
+        if not any(self.is_meant(pool) for pool in market.posed.problem.pools):
+            return False
+        found = solve(self.judged.market.confirmer.with_known_headroom(market.posed))
+        return isinstance(found, FleetSolution) and self.uses(found)
+
+    def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
+        """Where on the scale of demand it wins: around today's demand, or the nearest range below and above it."""
+        posed = self.judged.market.confirmer.with_known_headroom(self.judged.market.posed)
+
+        def wins_at(factors: Sequence[float]) -> list[bool]:
+            found = [solve(replace(posed, problem=_scaled(posed.problem, factor))) for factor in factors]
+            return [isinstance(one, FleetSolution) and self.uses(one) for one in found]
+
+        down = tuple(1 / step for step in _LOAD_STEPS)
+        if wins:
+            low, high = (lost_after(wins_at, 1.0, steps) for steps in (down, _LOAD_STEPS))
+            return (LoadRange(low, high),)
+        ranges = [_range(wins_at, steps) for steps in (down, _LOAD_STEPS)]
+        return tuple(one for one in ranges if one is not None)
+
+    def obstacles(self, catalog: Catalog) -> tuple[Obstacle, ...]:
+        """Why no fleet of the type serves the demand."""
+        market = self.judged.market
+        own = _only(market.posed, [pool for pool in market.posed.problem.pools if self.is_meant(pool)])
+        rejections = [
+            *self.judged.matches.rejections,
+            *self.judged.too_slow,
+            *market.posed.pool_set.rejections,
+            *rank_rejections(own),
+        ]
+        return obstacles_of(rejections, market.setting.requirements, catalog, (self._type, self._region))
+
+
+def _lazily(turns: Outcomes) -> Outcomes:
+    """One factor after the other, up to the first that turns; those after it are not asked."""
+
+    def asked(factors: Sequence[float]) -> list[bool]:
+        found: list[bool] = []
+        for factor in factors:
+            found.append(any(found) or turns([factor])[0])
+        return found
+
+    return asked
+
+
+def _only(posed: Posed, pools: Sequence[Pool]) -> Posed:
+    return replace(posed, problem=replace(posed.problem, pools=tuple(pools)))
+
+
+def _scaled(problem: Problem, factor: float) -> Problem:
+    """The same hours with so many times as many requests."""
+    hours = tuple(
+        HourClass(hour.hours_per_week, hour.mean_rate * factor, hour.planned_rate * factor, hour.low_rate * factor)
+        for hour in problem.hours
+    )
+    return replace(problem, hours=hours)
+
+
+def _contender(found: Confirmed) -> Contender:
+    main = _main(found.solution.allocations, found.posed.problem)
+    source = found.posed.pool_set.sources[main.pool.key]
+    return Contender(
+        provider=source.offer.provider,
+        instance_type=source.offer.instance_type,
+        region=source.offer.region,
+        purchase=main.tariff.paid.value,
+        precision=source.served.candidate.precision,
+        tensor_parallel=source.served.candidate.tensor_parallel,
+        instances=main.instances[-1],
+        usd_per_hour=main.tariff.usd_per_hour,
+        total_usd_per_month=found.solution.objective_usd_per_month,
+        groups=len(found.solution.allocations),
+    )
+
+
+def _main(allocations: Sequence[Allocation], problem: Problem) -> Allocation:
+    return max(allocations, key=lambda one: (allocation_usd_per_month(problem, one), one.pool.key))
+
+
+def _price(fleet: Confirmed | None, theirs: Confirmed | None, case: _Case) -> PriceChange | None:
+    """The price of the type at which a fleet that uses it costs as much as the rival: ``1 + difference ÷ compute``."""
+    if fleet is None or theirs is None:
+        return None
+    problem = fleet.posed.problem
+    own = [one for one in fleet.solution.allocations if case.is_meant(one.pool)]
+    compute = math.fsum(allocation_usd_per_month(problem, one) for one in own)
+    if compute <= 0:
+        return None
+    ratio = 1 + (theirs.solution.objective_usd_per_month - fleet.solution.objective_usd_per_month) / compute
+    main = _main(own, problem)
+    today = main.tariff.usd_per_hour
+    usd_per_hour = math.floor(max(ratio, 0.0) * today * 10**_PRICE_PLACES) / 10**_PRICE_PLACES
+    return PriceChange(usd_per_hour, today, usd_per_hour / today, main.instances[-1])
+
+
+def _range(wins_at: Outcomes, steps: Sequence[float]) -> LoadRange | None:
+    """The first range of factors from 1 on in which it wins."""
+    _, first = first_turn(_lazily(wins_at), steps, refinements=1, parts=4)
+    if first is None:
+        return None
+    last = lost_after(wins_at, first, [step for step in steps if abs(math.log(step)) > abs(math.log(first))])
+    return LoadRange(last, first) if first < 1 else LoadRange(first, last)

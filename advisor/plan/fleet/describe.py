@@ -1,0 +1,309 @@
+"""A chosen fleet as values: groups, cost, spare, what failures leave; every number is read from the solved problem."""
+
+import datetime as dt
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from advisor.catalog.values import Purchase
+from advisor.cost.compute import hourly_to_monthly
+from advisor.cost.services import StandingCharge, standing_charges
+from advisor.cost.transfer import egress_gb, request_gb
+from advisor.demand.values import Forecast
+from advisor.plan.fleet.chosen import (
+    Failure,
+    Fleet,
+    FleetCost,
+    FleetGroup,
+    ForecastUsed,
+    PlannedHours,
+    Spare,
+    StaticPeak,
+)
+from advisor.plan.fleet.confirm import Confirmed, group_part, name_of
+from advisor.plan.fleet.constraints import uses
+from advisor.plan.fleet.formulas import hours_per_month, mix_rate
+from advisor.plan.fleet.optimise import (
+    allocation_usd_per_month,
+    disks_usd_per_month,
+    interruptions_usd_per_month,
+    starts_usd_per_month,
+    switching_usd_per_month,
+    transfer_usd_per_month,
+)
+from advisor.plan.fleet.shares import request_shares
+from advisor.plan.fleet.stage import Posed, Setting
+from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Paid, Problem
+from advisor.plan.scaling import scaling_of
+from advisor.plan.spot import hazard
+from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_MONTH, TOKENS_PER_MILLION
+from advisor.workload.values import Survive
+
+_REQUESTS_PER_THOUSAND = 1000
+HOURS_PER_YEAR = HOURS_PER_MONTH * 12
+
+
+def fleet_of(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
+    """The fleet that was found, with all that a plan says of it."""
+    posed, solution, problem = found.posed, found.solution, found.posed.problem
+    shares = request_shares(problem, solution)
+    groups = tuple(_group(found, one, shares[one.pool.key], setting) for one in solution.allocations)
+    standing = tuple(_standing(found, groups, setting))
+    return Fleet(
+        groups=groups,
+        hour_classes=tuple(
+            PlannedHours(hour.hours_per_week, hour.mean_rate, hour.planned_rate, hour.low_rate)
+            for hour in problem.hours
+        ),
+        schedule=posed.week.schedule,
+        places=posed.geography.places,
+        place_shares=posed.geography.shares,
+        bucket_max_input_tokens=posed.bucket_edges,
+        cost=_with_standing(cost_of(posed, solution, setting, expected), standing),
+        constraints=tuple(uses(problem, solution)),
+        proven=solution.proven,
+        gap_ratio=solution.gap_ratio,
+        bound_usd_per_month=solution.bound_usd_per_month,
+        pools_considered=len(posed.pool_set.pools),
+        static_peak=_static_peak(found, setting, expected),
+        confirmed=found.confirmation,
+        forecast=ForecastUsed(expected.method, expected.interval_level, expected.horizon_days, expected.backtest),
+        scaling=scaling_of(setting, _with_all_pools(found), solution, expected),
+        standing=standing,
+        holds_up_to=found.holds_up_to,
+        spare=tuple(spare_of(problem, solution)),
+        failures=tuple(failures_of(problem, solution)),
+    )
+
+
+def _with_all_pools(found: Confirmed) -> Posed:
+    """The question with the pools of the fleet and all that it was chosen from."""
+    known = {pool.key: pool for pool in (*found.searched.pools, *found.posed.problem.pools)}
+    return replace(found.posed, problem=replace(found.posed.problem, pools=tuple(known.values())))
+
+
+def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[str, Any]:
+    """The fields of a :class:`~advisor.plan.layout.Layout` for an allocation."""
+    pool, tariff = allocation.pool, allocation.tariff
+    source = posed.pool_set.sources[pool.key]
+    candidate, offer = source.served.candidate, source.offer
+    zones = setting.catalog.zones(offer.provider, offer.region, offer.instance_type)
+    return {
+        "provider": offer.provider,
+        "region": offer.region,
+        "instance_type": offer.instance_type,
+        "accelerator": candidate.instance_type.accelerator,
+        "accelerator_count": candidate.instance_type.accelerator_count or 0.0,
+        "partition": candidate.partition,
+        "replicas_per_instance": candidate.replicas_per_instance,
+        "tensor_parallel": candidate.tensor_parallel,
+        "pipeline_parallel": candidate.pipeline_parallel,
+        "precision": candidate.precision,
+        "kv_precision": "auto",
+        "engine": candidate.engine,
+        "engine_version": candidate.engine_version,
+        "context_tokens": setting.requirements.context_tokens,
+        "max_concurrency": source.served.max_concurrency,
+        "memory_utilization": setting.requirements.workload.limits.memory_utilization,
+        "weights_gib": candidate.memory.weights_gib,
+        "checkpoint_gib": candidate.memory.checkpoint_gib,
+        "purchase": tariff.paid.value,
+        "zones": max(min(pool.zones, max(allocation.instances)), 1),
+        "zone_names": zones.names,
+        "zones_verified": zones.verified,
+    }
+
+
+def _group(found: Confirmed, allocation: Allocation, share: Floats, setting: Setting) -> FleetGroup:
+    posed, tariff, pool = found.posed, allocation.tariff, allocation.pool
+    source = posed.pool_set.sources[pool.key]
+    part = group_part(found.solution, allocation)
+    on_spot = tariff.paid is Paid.SPOT
+    return FleetGroup(
+        **layout_of(posed, allocation, setting),
+        name=name_of(allocation),
+        commitment=tariff.label if tariff.paid is not Paid.OWNED else "",
+        break_even_ratio=tariff.break_even_ratio if tariff.paid is Paid.COMMITMENT else None,
+        instances=allocation.instances,
+        request_shares=tuple((share @ _bucket_weights(posed) * part).tolist()),
+        bucket_shares=tuple((share[-1] * part[-1]).tolist()) if posed.bucket_edges else (),
+        requests_per_second_per_replica=source.served.requests_per_second_per_replica,
+        planned_requests_per_second_per_instance=found.planned_rates()[name_of(allocation)],
+        cold_start_seconds=source.cold_start.total_s if source.cold_start else None,
+        interruptions_per_instance_hour=(
+            hazard(setting.catalog.spot_risk(source.offer)).per_hour.value if on_spot else 0.0
+        ),
+        evidence=source.served.evidence.value,
+        instance_usd_per_hour=tariff.usd_per_hour,
+        compute_usd_per_month=allocation_usd_per_month(posed.problem, allocation),
+        interruptions_usd_per_month=interruptions_usd_per_month(posed.problem, allocation),
+        price_source=tariff.source,
+        price_as_of=tariff.as_of,
+        price_quality=tariff.quality,
+    )
+
+
+def _bucket_weights(posed: Posed) -> Floats:
+    weights = posed.problem.bucket_shares
+    return weights if len(weights) else np.ones(1)
+
+
+def _standing(found: Confirmed, groups: Sequence[FleetGroup], setting: Setting) -> Iterator[StandingCharge]:
+    """What each region of the fleet pays for its mean load, in the order of the groups."""
+    hours, tokens = found.posed.problem.hours, setting.requirements.demand
+    gb_per_request = request_gb(tokens.input_tokens.mean) + egress_gb(tokens.output_tokens.mean)
+    rates: dict[tuple[str, str], float] = {}
+    balanced: dict[tuple[str, str], float] = {}
+    for group in groups:
+        own = [
+            share * hour.mean_rate * hour.hours_per_week
+            for share, hour in zip(group.request_shares, hours, strict=True)
+        ]
+        key, rate = (group.provider, group.region), math.fsum(own) / HOURS_PER_WEEK
+        rates[key] = rates.get(key, 0.0) + rate
+        on_hosts = group.purchase not in (Paid.MANAGED, Paid.SERVERLESS)
+        balanced[key] = balanced.get(key, 0.0) + (rate if on_hosts else 0.0)
+    for (provider, region), rate in rates.items():
+        ratio = balanced[provider, region] / rate if rate else 1.0
+        yield from standing_charges(setting.catalog, provider, region, rate, gb_per_request, balanced_ratio=ratio)
+
+
+def cost_of(posed: Posed, solution: FleetSolution, setting: Setting, expected: Forecast) -> FleetCost:
+    """What a solution costs, part by part; the total is what was minimised."""
+    problem, allocations, total = posed.problem, solution.allocations, solution.objective_usd_per_month
+    requests = float(expected.mean.mean()) * SECONDS_PER_MONTH
+    tokens = requests * setting.requirements.demand.output_tokens.mean
+
+    def summed(part: Callable[[Problem, Allocation], float]) -> float:
+        return round(math.fsum(part(problem, allocation) for allocation in allocations), 2)
+
+    obligation, until = obligation_of(allocations, setting)
+    return FleetCost(
+        compute_usd_per_month=summed(allocation_usd_per_month),
+        interruptions_usd_per_month=summed(interruptions_usd_per_month),
+        transfer_usd_per_month=transfer_usd_per_month(problem, solution.shares),
+        switching_usd_per_month=switching_usd_per_month(problem, allocations),
+        total_usd_per_month=total,
+        usd_per_million_output_tokens=total / tokens * TOKENS_PER_MILLION,
+        usd_per_1000_requests=total / requests * _REQUESTS_PER_THOUSAND,
+        disks_usd_per_month=summed(disks_usd_per_month),
+        starts_usd_per_month=summed(starts_usd_per_month),
+        obligation_usd=obligation,
+        obligation_until=until,
+        regret_usd_per_month=_regret(problem, allocations) if obligation else None,
+    )
+
+
+def _with_standing(cost: FleetCost, standing: Sequence[StandingCharge]) -> FleetCost:
+    known = math.fsum(charge.usd_per_month or 0.0 for charge in standing)
+    return replace(cost, standing_usd_per_month=round(known, 2))
+
+
+def obligation_of(allocations: Sequence[Allocation], setting: Setting) -> tuple[float, str | None]:
+    """USD that new commitments oblige to pay over their terms, and the day on which the last one ends."""
+    committed = [one for one in allocations if one.tariff.paid is Paid.COMMITMENT]
+    if not committed:
+        return 0.0, None
+    usd = math.fsum(
+        max(one.instances) * one.tariff.usd_per_hour * one.tariff.term_years * HOURS_PER_YEAR for one in committed
+    )
+    start = planning_day(setting)
+    years = max(one.tariff.term_years for one in committed)
+    return round(usd, 2), (start + dt.timedelta(days=round(years * DAYS_PER_YEAR))).isoformat()
+
+
+def planning_day(setting: Setting) -> dt.date:
+    """The day that a plan is made for: as stated, else that of the catalog, so that the same input gives the same."""
+    return setting.requirements.workload.as_of or dt.date.fromisoformat(setting.catalog.as_of)
+
+
+def _regret(problem: Problem, allocations: Sequence[Allocation]) -> float:
+    """USD a month paid for committed capacity that half of the planned rate would leave idle."""
+    committed = [one for one in allocations if one.tariff.paid is Paid.COMMITMENT]
+    rate = math.fsum(max(one.instances) * mix_rate(problem, one.pool) for one in committed)
+    usd_per_hour = math.fsum(max(one.instances) * one.tariff.usd_per_hour for one in committed)
+    idle_hours = math.fsum(
+        max(1 - hour.planned_rate / 2 / rate, 0.0) * hours_per_month(hour) for hour in problem.hours if rate > 0
+    )
+    return round(usd_per_hour * idle_hours, 2)
+
+
+def spare_of(problem: Problem, solution: FleetSolution) -> Iterator[Spare]:
+    """Instances that the planned load of the busiest hours does not need, and the rule that keeps them.
+
+    Of each group as many as could go at once while the others carry the load, the dearest capacity first.
+    """
+    planned, rates = problem.hours[-1].planned_rate, {}
+    for allocation in solution.allocations:
+        rates[name_of(allocation)] = mix_rate(problem, allocation.pool)
+    room = math.fsum(one.instances[-1] * rates[name_of(one)] for one in solution.allocations) - planned
+    by_price = sorted(
+        solution.allocations,
+        key=lambda one: (-one.tariff.all_usd_per_hour / max(rates[name_of(one)], 1e-12), name_of(one)),
+    )
+    for allocation in by_price:
+        rate = rates[name_of(allocation)]
+        count = min(math.floor(room / rate + 1e-9), allocation.instances[-1]) if rate > 0 else 0
+        if count > 0:
+            room -= count * rate
+            yield Spare(name_of(allocation), count, _why_spare(problem, solution))
+
+
+def _why_spare(problem: Problem, solution: FleetSolution) -> str:
+    limits = problem.limits
+    if limits.survival is not Survive.NOTHING:
+        return f"survive: {limits.survival.value}"
+    if limits.fault_tolerant_ratio < 1 and any(one.tariff.paid is Paid.SPOT for one in solution.allocations):
+        return "spot_reroute"
+    if limits.min_replicas > 1 or limits.zones > 1:
+        return "min_replicas" if limits.min_replicas > 1 else "zones"
+    return "whole instances"
+
+
+def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
+    """What is left of the planned rate of the busiest hours when a part fails: an instance, a zone, a spot supply."""
+    planned = problem.hours[-1].planned_rate
+    if planned <= 0:
+        return
+    counts = {name_of(one): one.instances[-1] for one in solution.allocations}
+    whole = math.fsum(one.instances[-1] * mix_rate(problem, one.pool) for one in solution.allocations)
+
+    def left(lost: float) -> float:
+        return max(whole - lost, 0.0) / planned
+
+    for one in solution.allocations:
+        if counts[name_of(one)]:
+            yield Failure(f"one instance of {name_of(one)}", left(mix_rate(problem, one.pool)))
+    zones: dict[str, float] = {}
+    supplies: dict[str, float] = {}
+    for one in solution.allocations:
+        lost = math.ceil(one.instances[-1] / max(one.pool.zones, 1)) * mix_rate(problem, one.pool)
+        zones[one.pool.region] = zones.get(one.pool.region, 0.0) + lost
+        if one.tariff.paid is Paid.SPOT:
+            supplies[one.pool.supply] = supplies.get(one.pool.supply, 0.0) + lost
+    yield from (Failure(f"one zone of {region}", left(lost)) for region, lost in zones.items())
+    yield from (Failure(f"spot of {supply} in one zone", left(lost)) for supply, lost in supplies.items())
+
+
+def _static_peak(found: Confirmed, setting: Setting, expected: Forecast) -> StaticPeak | None:
+    """What the same type would cost without schedule, commitments and spot; None without a price on demand."""
+    solution, problem = found.solution, found.posed.problem
+    main = max(solution.allocations, key=lambda one: sum(one.instances) * mix_rate(problem, one.pool))
+    source = found.posed.pool_set.sources[main.pool.key]
+    managed = all(one.tariff.paid is Paid.MANAGED for one in solution.allocations)
+    price = setting.catalog.price(source.offer, Purchase.MANAGED if managed else Purchase.ON_DEMAND)
+    rate = mix_rate(problem, main.pool)
+    if price is None or rate <= 0:
+        return None
+    limits = setting.requirements.workload.limits
+    needed = max(
+        math.ceil(float(expected.peak.max()) / rate), limits.zones, math.ceil(limits.min_replicas / main.pool.replicas)
+    )
+    usd = hourly_to_monthly(price.usd_per_hour, needed)
+    compute = math.fsum(allocation_usd_per_month(problem, one) for one in solution.allocations)
+    return StaticPeak(source.offer.instance_type, source.offer.region, needed, usd, 1 - compute / usd)
+
+

@@ -1,0 +1,299 @@
+"""What a replay makes of a fleet: the sample of the week, a failure of each kind of machine, and how far it holds."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.candidates import Candidate
+from advisor.demand.arrivals import Requests
+from advisor.demand.rehearsal import Calendar, Rehearsal, rehearse, stressed
+from advisor.performance.stage import deployment_of
+from advisor.performance.steps import StepTimes, step_times
+from advisor.plan.fleet.chosen import HoldsUpTo
+from advisor.plan.fleet.pools import PoolSource
+from advisor.plan.fleet.shares import targets, weights
+from advisor.plan.fleet.stage import Posed, Setting
+from advisor.plan.fleet.values import Allocation, FleetSolution, Paid
+from advisor.plan.replay.fleet import simulate
+from advisor.plan.replay.result import p95_ms, within
+from advisor.plan.replay.values import Billing, Outcome, Patience, ReplayGroup, Route
+from advisor.workload.values import Survive
+
+Flags = npt.NDArray[np.bool_]
+
+MADE_UP_MARGIN = 0.5
+"""Share of the allowed late requests that made-up ones may use: real ones come in other orders and lengths."""
+STRESSED_REQUESTS = 6_000
+LARGEST_RATIO = 4.0
+"""How far beyond its plan a fleet is tried."""
+BISECTIONS = 5
+PLACE_SEED = 20_230_102
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of the requests of a rehearsal on one fleet."""
+
+    requests: int
+    within_slo_ratio: float
+    """Of the whole sample, without those that the interruption itself cut off."""
+    busiest_ratio: float
+    """The same of the busiest stretch."""
+    without_one_ratio: float | None
+    """Least share within the targets in the busiest stretch while one machine is gone; None: not asked."""
+    ttft_p95_ms: float | None
+    tpot_p95_ms: float | None
+    late: tuple[int, ...]
+    """Positions of the groups whose requests are late too often; all of them where none stands out."""
+    reached: bool
+
+    @property
+    def worst_ratio(self) -> float:
+        """The least of the shares."""
+        return min(self.within_slo_ratio, self.busiest_ratio, self.without_one_ratio or 1.0)
+
+
+class Trials:
+    """Replays fleets of one question; what is costly to prepare is kept between them."""
+
+    def __init__(self, posed: Posed, setting: Setting) -> None:
+        """Make up the requests that every fleet is tried with."""
+        self._requirements = setting.requirements
+        self._model = setting.model
+        self._slo = setting.requirements.workload.slo
+        calendar = Calendar(posed.week.schedule, tuple(hour.mean_rate for hour in posed.week.classes))
+        self.rehearsal: Rehearsal = rehearse(
+            setting.requirements.demand, setting.effort.rehearsed_requests, calendar
+        )  # fmt: skip
+        self.wanted = 1 - (1 - self._slo.within_ratio) * MADE_UP_MARGIN
+        """Share of the requests that have to be within every target."""
+        self._shares = np.array(posed.geography.shares)
+        self._requests = self._from_places(self.rehearsal.requests)
+        self._steps: dict[Key, StepTimes] = {}
+        self._known: dict[Key, Trial] = {}
+
+    def of(self, posed: Posed, solution: FleetSolution, *, whole: bool = False) -> Trial:
+        """A fleet under the whole sample, one interruption of spot included, and without each of its machines.
+
+        Args:
+            posed: the question.
+            solution: the fleet.
+            whole: whether to go on where it is clear that the fleet fails; shares, and which groups are late, are
+                estimates otherwise.
+        """
+        groups, routes = self._groups(posed, solution), tuple(_routes(posed, solution))
+        key = (whole, *_key(groups, routes))
+        if key not in self._known:
+            self._known[key] = self._tried(posed, groups, routes, whole=whole)
+        return self._known[key]
+
+    def holds_up_to(self, posed: Posed, solution: FleetSolution) -> HoldsUpTo:
+        """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
+        groups, routes = self._groups(posed, solution), tuple(_routes(posed, solution))
+
+        groups = [replace(one, lost_at=None) for one in groups]
+
+        def holds(**stress: float) -> bool:
+            requests = self._from_places(stressed(self._requirements.demand, STRESSED_REQUESTS, **stress))
+            patience = Patience(self._slo, (1 - self._slo.within_ratio) * requests.seconds.size)
+            outcome = simulate(groups, requests, routes=routes, patience=patience).outcome
+            return float(within(outcome, requests, self._slo).mean()) >= self._slo.within_ratio
+
+        return HoldsUpTo(
+            peak_ratio=largest(lambda ratio: holds(peak_ratio=ratio)),
+            dispersion_ratio=largest(lambda ratio: holds(dispersion_ratio=ratio)),
+        )
+
+    def _tried(self, posed: Posed, groups: list[ReplayGroup], routes: tuple[Route, ...], *, whole: bool) -> Trial:
+        """Without each machine first, which most fleets that fail do; then whole, unless it is clear that it fails."""
+        without_one, late = None, set[int]()
+        if posed.problem.limits.survival is Survive.INSTANCE:
+            without_one, late = self._without_one(groups, routes, whole=whole)
+            if without_one < self.wanted and not whole:
+                return Trial(0, without_one, without_one, without_one, None, None, tuple(sorted(late)), reached=False)
+        requests, busiest = self._requests, self.rehearsal.busiest
+        patience = None if whole else self._patience(requests)
+        outcome = simulate(groups, requests, routes=routes, patience=patience).outcome
+        kept, judged = within(outcome, requests, self._slo), _judged(outcome, patience)
+        late |= set(self._late(outcome, kept, judged))
+        share, stretch = _share(kept, judged), _share(kept[busiest], judged[busiest])
+        answered = outcome.group >= 0
+        steps = np.maximum(requests.output_tokens, 1) - 1
+        several = answered & (steps > 0)
+        return Trial(
+            requests=requests.seconds.size,
+            within_slo_ratio=share,
+            busiest_ratio=stretch,
+            without_one_ratio=without_one,
+            ttft_p95_ms=p95_ms(outcome.ttft_s[answered]),
+            tpot_p95_ms=p95_ms(outcome.decode_s[several] / steps[several]),
+            late=tuple(sorted(late)) or tuple(range(len(groups))),
+            reached=min(share, stretch, 1.0 if without_one is None else without_one) >= self.wanted,
+        )
+
+    def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:
+        for index in np.unique(outcome.group[outcome.group >= 0]).tolist():
+            here = judged & (outcome.group == index)
+            if here.any() and float(kept[here].mean()) < self.wanted:
+                yield index
+
+    def _patience(self, requests: Requests) -> Patience:
+        return Patience(self._slo, (1 - self.wanted) * requests.seconds.size)
+
+    def _without_one(
+        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, whole: bool
+    ) -> tuple[float, set[int]]:  # fmt: skip
+        """Least share within the targets when one machine of each target in turn is gone, and the groups late then."""
+        busiest = self.rehearsal.busiest
+        requests = _part(self._requests, busiest)
+        least, late = 1.0, set[int]()
+        for index in {one.target: at for at, one in reversed(list(enumerate(groups)))}.values():
+            fewer = tuple(max(count - 1, 0) for count in groups[index].instances_by_hour)
+            steady = [replace(one, lost_at=None) for one in groups]
+            steady[index] = replace(steady[index], instances_by_hour=fewer)
+            patience = None if whole else self._patience(requests)
+            outcome = simulate(steady, requests, routes=routes, patience=patience).outcome
+            kept, judged = within(outcome, requests, self._slo), _judged(outcome, patience)
+            least = min(least, _share(kept, judged))
+            late |= set(self._late(outcome, kept, judged))
+            if least < self.wanted and not whole:
+                break
+        return least, late
+
+    def _groups(self, posed: Posed, solution: FleetSolution) -> list[ReplayGroup]:
+        """The groups of a fleet; the one with the most capacity on spot loses an instance in the busiest minute.
+
+        It is replaced after its start-up. Nothing is lost where requests may wait for that.
+        """
+        target_of = targets(solution)
+        groups = [self._group(posed, one, target_of[one.pool.key]) for one in solution.allocations]
+        on_spot = [at for at, one in enumerate(solution.allocations) if one.tariff.paid is Paid.SPOT]
+        if on_spot and posed.problem.limits.fault_tolerant_ratio == 0:
+            most = max(on_spot, key=lambda at: max(groups[at].instances_by_hour) * groups[at].weight)
+            groups[most] = replace(groups[most], lost_at=self.rehearsal.busiest_seconds)
+        return groups
+
+    def _group(self, posed: Posed, one: Allocation, target: str) -> ReplayGroup:
+        source = posed.pool_set.sources[one.pool.key]
+        network = posed.geography.network_ms[source.offer.provider, source.offer.region]
+        return ReplayGroup(
+            name=name_of(one),
+            steps=self._steps_of(source),
+            instances_by_hour=tuple(one.instances[at] for at in posed.week.schedule),
+            usd_per_hour=one.tariff.usd_per_hour,
+            replicas_per_instance=one.pool.replicas,
+            billing=Billing.ALWAYS if one.tariff.paid.always else Billing.USED,
+            weight=source.served.requests_per_second_per_replica.value,
+            lead_seconds=source.cold_start.total_s.high if source.cold_start else 0.0,
+            target=target,
+            network_ms=network if any(network) else (),
+        )
+
+    def _steps_of(self, source: PoolSource) -> StepTimes:
+        key = deployment_key(source.served.candidate)
+        if key not in self._steps:
+            deployment = deployment_of(source.served.candidate, self._requirements.model)
+            tokens = self._requirements.demand.tokens
+            self._steps[key] = step_times(deployment, self._model, tokens, self._requirements.context_tokens)
+        return self._steps[key]
+
+    def _from_places(self, requests: Requests) -> Requests:
+        """Each request with the place of its user."""
+        if self._shares.size == 1:
+            return requests
+        generator = np.random.default_rng(PLACE_SEED)
+        places = generator.choice(self._shares.size, requests.seconds.size, p=self._shares / self._shares.sum())
+        return replace(requests, places=places.astype(np.int32))
+
+
+def _judged(outcome: Outcome, patience: Patience | None) -> Flags:
+    """Requests that count: not those cut off, nor those left out once it was clear that the fleet fails."""
+    answered = outcome.group >= 0
+    late_enough = patience is not None and np.count_nonzero(~answered) > patience.most_late
+    judged: Flags = ~outcome.cut & answered if late_enough else ~outcome.cut
+    return judged
+
+
+def _share(kept: Flags, judged: Flags) -> float:
+    return float(kept[judged].mean()) if judged.any() else 1.0
+
+
+def largest(holds: Callable[[float], bool]) -> float:
+    """The largest ratio from 1 to the largest tried that holds, to a sixteenth of the range; 1 where none does."""
+    if holds(LARGEST_RATIO):
+        return LARGEST_RATIO
+    low, high = 1.0, LARGEST_RATIO
+    for _ in range(BISECTIONS):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def name_of(one: Allocation) -> str:
+    """Name of a group: its pool and how it is paid for."""
+    label = f"/{one.tariff.label}" if one.tariff.label else ""
+    return f"{one.pool.key}/{one.tariff.paid}{label}"
+
+
+def deployment_key(candidate: Candidate) -> Key:
+    """What replicas have in common that are equally fast and hold as much."""
+    machine = "" if candidate.partition else candidate.instance_type.interconnect
+    memory = round(candidate.memory.kv_cache_gib_available, 6)
+    layout = (candidate.tensor_parallel, candidate.pipeline_parallel, candidate.partition, machine)
+    return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.engine_version, memory, *layout
+
+
+def _routes(posed: Posed, solution: FleetSolution) -> Iterator[Route]:
+    """Where the requests of each place and bucket go: the weights that the generated code writes."""
+    of_target, target_of = weights(posed.problem, solution), targets(solution)
+    parts = {
+        name_of(one): (of_target[target_of[one.pool.key]], part)
+        for one, part in zip(solution.allocations, _parts_of_targets(solution, target_of), strict=True)
+    }
+    edges = (*posed.bucket_edges[:-1], math.inf)
+    for place in range(len(posed.problem.place_shares)):
+        for bucket, longest in enumerate(edges):
+            shares = {name: float(share[place, bucket]) * part for name, (share, part) in parts.items()}
+            yield Route(longest, shares, place)
+
+
+def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> Iterator[float]:
+    """Share of its target's instances that each group has in the busiest hours."""
+    whole: dict[str, int] = {}
+    for one in solution.allocations:
+        target = target_of[one.pool.key]
+        whole[target] = whole.get(target, 0) + one.instances[-1]
+    for one in solution.allocations:
+        count = whole[target_of[one.pool.key]]
+        yield one.instances[-1] / count if count else 0.0
+
+
+def _part(requests: Requests, part: slice) -> Requests:
+    places = None if requests.places is None else requests.places[part]
+    return replace(
+        requests,
+        seconds=requests.seconds[part],
+        input_tokens=requests.input_tokens[part],
+        output_tokens=requests.output_tokens[part],
+        places=places,
+    )
+
+
+def _key(groups: list[ReplayGroup], routes: tuple[Route, ...]) -> Key:
+    """What decides the outcome of a replay: machines, their numbers and their weights, not their names and prices."""
+    names = {one.target: at for at, one in enumerate(groups)}
+    machines = tuple(
+        (id(one.steps), one.instances_by_hour, one.replicas_per_instance, one.network_ms, names[one.target],
+         one.lost_at is not None and one.lead_seconds)
+        for one in groups
+    )  # fmt: skip
+    shares = tuple(
+        (route.place, route.max_input_tokens, *(round(route.shares.get(one.name, 0.0), 9) for one in groups))
+        for route in routes
+    )
+    return machines, shares

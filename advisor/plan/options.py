@@ -1,0 +1,267 @@
+"""Fleets of one instance type and way of paying, ranked: the same pools, rates and replay as the recommended fleet."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+from advisor.candidates import Rejection, Shortfall, reject_candidate
+from advisor.demand.values import Forecast
+from advisor.performance.stage import LoadLatency, latencies_at_load
+from advisor.plan.fleet.alone import Missed, alone
+from advisor.plan.fleet.chosen import Fleet, FleetCost
+from advisor.plan.fleet.confirm import Confirmed, Confirmer, Kind, name_of
+from advisor.plan.fleet.describe import cost_of, layout_of
+from advisor.plan.fleet.formulas import mix_rate
+from advisor.plan.fleet.stage import Posed, Setting
+from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Paid, Pool, Tariff
+from advisor.plan.values import Option, OptionCost, Predicted
+from advisor.units import MINUTES_PER_HOUR
+
+MOST_REPLAYED = 24
+"""Options that are replayed at most: those that are shown first, and those that would be cheaper than the fleet."""
+A_CENT = 0.01
+_CODES = {Constraint.BUDGET: "budget"}
+"""Codes of rejections that are not named as the constraint."""
+_NOT_ALONE = (Paid.OWNED, Paid.SERVERLESS)
+"""Ways of paying that no option is of: what is owned is limited, and a service is part of a fleet."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Single:
+    """An option before it is ranked."""
+
+    pool: Pool
+    """As planned, with the headroom that its replay asked for."""
+    tariff: Tariff
+    solution: FleetSolution
+    confirmed: Confirmed | None = None
+    """None: not replayed."""
+
+    @property
+    def usd_per_month(self) -> float:
+        """Its total."""
+        return self.solution.objective_usd_per_month
+
+    @property
+    def instances(self) -> tuple[int, ...]:
+        """In each hour class."""
+        return self.solution.allocations[0].instances
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """Options in the order of their cost, and why others are none."""
+
+    singles: tuple[Single, ...]
+    rejections: tuple[Rejection, ...]
+
+    def first(self, most: int | None) -> "Ranking":
+        """The cheapest of them; all without a number."""
+        return Ranking(self.singles[:most], self.rejections)
+
+
+def rank(
+    posed: Posed, confirmer: Confirmer, setting: Setting, found: Confirmed, shown: int, *, every_variant: bool = False
+) -> Ranking:
+    """Every pool and way of paying as a fleet of its own; those that are shown, or cheaper than the fleet, replayed.
+
+    Args:
+        posed: the question, with the pools to choose from.
+        confirmer: replays fleets; it remembers what each kind of replica was found to need.
+        setting: requirements and catalog.
+        found: the fleet to compare with.
+        shown: so many of the cheapest are replayed.
+        every_variant: keep every precision and parallelism, not only the best of each offer and way of paying.
+    """
+    singles, rejections = _singles(posed)
+    kept = singles if every_variant else _best_of_each_offer(singles, posed, setting)
+    kept = sorted(kept, key=lambda single: _preference(single, posed, setting))
+    ranked, unconfirmed = _Replays(posed, confirmer, setting).replayed(kept, found, shown)
+    return Ranking(tuple(ranked), (*rejections, *unconfirmed))
+
+
+def rank_rejections(posed: Posed) -> tuple[Rejection, ...]:
+    """Why pools are no fleet of their own, in any way of paying."""
+    return tuple(_singles(posed)[1])
+
+
+def _singles(posed: Posed) -> tuple[list[Single], list[Rejection]]:
+    singles: list[Single] = []
+    rejections: dict[Rejection, None] = {}
+    for pool in posed.problem.pools:
+        for tariff in pool.tariffs:
+            if tariff.paid in _NOT_ALONE:
+                continue
+            fleet = alone(posed.problem, pool, tariff)
+            if isinstance(fleet, Missed):
+                rejections[_rejection(posed, pool, tariff, fleet)] = None
+            else:
+                singles.append(Single(pool, tariff, fleet))
+    return singles, list(rejections)
+
+
+def _rejection(posed: Posed, pool: Pool, tariff: Tariff, missed: Missed) -> Rejection:
+    source = posed.pool_set.sources[pool.key]
+    paid = tariff.paid.value.replace("_", " ")
+    needed = "any number of" if math.isinf(missed.needed) else f"{missed.needed:,.6g}"
+    reason = f"alone on {paid} it takes {needed} {missed.unit} of {missed.constraint}, {missed.available:,.6g} allowed"
+    code = _CODES.get(missed.constraint, missed.constraint.value)
+    shortfall = Shortfall(code, missed.unit, missed.needed, missed.available, reason)
+    return reject_candidate(source.served.candidate, shortfall, source.offer.region)
+
+
+def _best_of_each_offer(singles: Sequence[Single], posed: Posed, setting: Setting) -> list[Single]:
+    """The cheapest of each provider × region × instance type × way of paying."""
+    best: dict[tuple[str, Paid], Single] = {}
+    for single in singles:
+        key = (single.pool.stand, single.tariff.paid)
+        if key not in best or _preference(single, posed, setting) < _preference(best[key], posed, setting):
+            best[key] = single
+    return list(best.values())
+
+
+def _preference(single: Single, posed: Posed, setting: Setting) -> tuple[float, bool, int, float, str, str]:
+    """By cost; of equals uncut accelerators, the precision named first, the most spare capacity, then the name."""
+    candidate = posed.pool_set.sources[single.pool.key].served.candidate
+    order = setting.requirements.workload.precisions
+    capacity = single.instances[-1] * mix_rate(posed.problem, single.pool)
+    return (
+        single.usd_per_month, candidate.partition != "", order.index(candidate.precision), -capacity,
+        single.pool.key, single.tariff.paid.value,
+    )  # fmt: skip
+
+
+class _Replays:
+    """Replays of options, the cheapest first; what one shows of a kind of replica holds for all of its kind."""
+
+    def __init__(self, posed: Posed, confirmer: Confirmer, setting: Setting) -> None:
+        """Know nothing of any kind yet."""
+        self._posed, self._confirmer, self._setting = posed, confirmer, setting
+        self._headroom: dict[Kind, float] = {}
+        self._left = MOST_REPLAYED
+        self._rejections: list[Rejection] = []
+
+    def replayed(
+        self, singles: Sequence[Single], found: Confirmed, shown: int
+    ) -> tuple[list[Single], list[Rejection]]:  # fmt: skip
+        """The options in the order of their cost, with the headroom that replays asked for."""
+        ranked = list(singles)
+        limit = found.solution.objective_usd_per_month - A_CENT
+        while self._left:
+            at = next((at for at, one in enumerate(ranked) if self._wanted(at, one, limit, shown)), None)
+            if at is None:
+                break
+            replayed = self._replay(ranked.pop(at))
+            known = (self._with_headroom(one) for one in ranked)
+            left = [one for one in (replayed, *known) if one is not None]
+            ranked = sorted(left, key=lambda one: _preference(one, self._posed, self._setting))
+        return ranked, self._rejections
+
+    def _wanted(self, at: int, single: Single, limit_usd: float, shown: int) -> bool:
+        return single.confirmed is None and (at < shown or single.usd_per_month < limit_usd)
+
+    def _replay(self, single: Single) -> Single | None:
+        """The option as its replay confirms it; None, and a rejection, where no number of instances is confirmed."""
+        self._left -= 1
+        pool = next(pool for pool in self._posed.problem.pools if pool.key == single.pool.key)
+        only = replace(self._posed.problem, pools=(replace(pool, tariffs=(single.tariff,)),))
+        found = self._confirmer.alone(replace(self._posed, problem=only))
+        if isinstance(found, Confirmed) and found.confirmation.reached and len(found.solution.allocations) == 1:
+            self._headroom[self._confirmer.kind_of(pool.key)] = found.confirmation.headroom_factor
+            planned = found.solution.allocations[0].pool
+            return Single(planned, single.tariff, found.solution, found)
+        ratio = found.confirmation.within_slo_ratio if isinstance(found, Confirmed) else 0.0
+        wanted = self._setting.requirements.workload.slo.within_ratio
+        reason = f"a replay finds {ratio:.2%} of the requests within the SLO whatever their number, {wanted:.2%} asked"
+        source = self._posed.pool_set.sources[pool.key]
+        shortfall = Shortfall("replay", "share of requests", wanted, ratio, reason)
+        self._rejections.append(reject_candidate(source.served.candidate, shortfall, source.offer.region))
+        return None
+
+    def _with_headroom(self, single: Single) -> Single | None:
+        """An option that was not replayed, at what replays of its kind have shown."""
+        factor = self._headroom.get(self._confirmer.kind_of(single.pool.key))
+        if single.confirmed is not None or factor is None:
+            return single
+        pool = next(pool for pool in self._posed.problem.pools if pool.key == single.pool.key)
+        planned = replace(pool, mix_rates=pool.mix_rates / factor, rates=pool.rates / factor)
+        fleet = alone(self._posed.problem, planned, single.tariff)
+        return None if isinstance(fleet, Missed) else Single(planned, single.tariff, fleet)
+
+
+def options_of(
+    ranking: Ranking, posed: Posed, setting: Setting, expected: Forecast, fleet: Fleet
+) -> tuple[Option, ...]:  # fmt: skip
+    """The ranked options as values of a plan."""
+    candidates = [posed.pool_set.sources[one.pool.key].served.candidate for one in ranking.singles]
+    replicas = [one.instances[-1] * one.pool.replicas for one in ranking.singles]
+    latencies = latencies_at_load(candidates, replicas, setting.requirements, setting.model)
+    found: list[Option] = []
+    for number, (single, latency) in enumerate(zip(ranking.singles, latencies, strict=True), start=1):
+        confirmation = single.confirmed.confirmation if single.confirmed else None
+        cost = cost_of(posed, single.solution, setting, expected)
+        option = _option(posed, single.solution.allocations[0], setting, latency, cost)
+        why_not = _why_not(single, fleet)
+        found.append(replace(option, rank=number, confirmed=confirmation, not_recommended=why_not))
+    return tuple(found)
+
+
+def recommended(found: Confirmed, setting: Setting, fleet: Fleet, options: Sequence[Option]) -> Option:
+    """The fleet in short, named by the group that serves most in the busiest hours; ranked where it is an option."""
+    posed = found.posed
+    shares = {group.name: group.request_shares[-1] for group in fleet.groups}
+    main = max(found.solution.allocations, key=lambda one: (shares[name_of(one)], one.instances[-1], name_of(one)))
+    share = shares[name_of(main)] or 1.0
+    candidate = posed.pool_set.sources[main.pool.key].served.candidate
+    replicas = max(main.instances[-1] * main.pool.replicas, 1) / share
+    (latency,) = latencies_at_load([candidate], [replicas], setting.requirements, setting.model)
+    option = _option(posed, main, setting, latency, fleet.cost)
+    same = next((one.rank for one in options if _alike(one, option)), 0) if len(fleet.groups) == 1 else 0
+    return replace(option, rank=same, confirmed=fleet.confirmed, groups=len(fleet.groups))
+
+
+def _alike(one: Option, other: Option) -> bool:
+    """Whether two options are the same instances, paid for alike."""
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("stand", "purchase", "precision", "tensor_parallel", "partition", "engine", "instances_by_class")
+    )
+
+
+def _option(posed: Posed, allocation: Allocation, setting: Setting, latency: LoadLatency, cost: FleetCost) -> Option:
+    pool, tariff = allocation.pool, allocation.tariff
+    served = posed.pool_set.sources[pool.key].served
+    scheduled = len(set(allocation.instances)) > 1
+    return Option(
+        **layout_of(posed, allocation, setting),
+        rank=0,
+        commitment=tariff.label if tariff.paid in (Paid.COMMITMENT, Paid.MANAGED) else "",
+        instances=allocation.instances[-1],
+        replicas=allocation.instances[-1] * pool.replicas,
+        instances_by_class=allocation.instances,
+        minutes_ahead=math.ceil(pool.lead_hours * MINUTES_PER_HOUR) if scheduled else 0,
+        planned_requests_per_second_per_instance=mix_rate(posed.problem, pool),
+        predicted=Predicted(
+            ttft_p95_ms=latency.ttft_p95_ms,
+            tpot_p95_ms=latency.tpot_p95_ms,
+            e2e_p95_ms=latency.e2e_p95_ms,
+            requests_per_second_per_replica=served.requests_per_second_per_replica,
+        ),
+        evidence=served.evidence.value,
+        cost=OptionCost(
+            **{field.name: getattr(cost, field.name) for field in fields(FleetCost)},
+            instance_usd_per_hour=tariff.usd_per_hour,
+            price_source=tariff.source,
+            price_as_of=tariff.as_of,
+            price_quality=tariff.quality,
+        ),
+    )
+
+
+def _why_not(single: Single, fleet: Fleet) -> str:
+    """Why an option that costs less than the fleet is not recommended."""
+    if single.usd_per_month >= fleet.cost.total_usd_per_month - A_CENT:
+        return ""
+    if single.confirmed is None:
+        return "not replayed: options as cheap were refused by their replay"
+    return "within limits.simplicity of the recommended fleet, which takes fewer backends or types"

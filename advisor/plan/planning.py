@@ -1,0 +1,147 @@
+"""One planner: fleet, options, rungs and today's fleet come from one formulation, one set of rates and one replay."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from advisor.candidates import Rejection
+from advisor.catalog.values import Offer
+from advisor.demand.values import Forecast
+from advisor.performance.stage import Served
+from advisor.plan.doubts import doubtful_prices
+from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
+from advisor.plan.fleet.confirm import Confirmed, Confirmer
+from advisor.plan.fleet.describe import planning_day
+from advisor.plan.fleet.hours import Week, week_of
+from advisor.plan.fleet.pools import Supply
+from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose, supply_of
+from advisor.plan.fleet.values import Infeasible
+from advisor.plan.ladder import Home, Ladder, Step
+from advisor.plan.options import Ranking, options_of, rank, recommended
+from advisor.plan.today import judged_today, priced_today
+from advisor.plan.values import CurrentCost, Option, Rung
+from advisor.requirements import Requirements
+from advisor.workload.values import Workload
+
+A_CENT = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How much of an answer is wanted."""
+
+    options: int | None = None
+    """Options that the plan holds at most, the cheapest; None: all."""
+    replayed: int = 5
+    """So many of the cheapest options are replayed."""
+    every_variant: bool = False
+    """Every precision and parallelism, not only the best of each offer and way of paying."""
+    home: Home | None = None
+    """Where the ladder starts; None: no ladder."""
+    rungs: Mapping[Step, Workload] = field(default_factory=dict)
+    """What each rung of the ladder allows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Market:
+    """A question written down, with all that fleets are chosen from."""
+
+    setting: Setting
+    supply: Supply
+    """Of the question, and of whatever else a rung of the ladder allows."""
+    expected: Forecast
+    week: Week
+    posed: Posed
+    confirmer: Confirmer
+
+    @property
+    def workload(self) -> Workload:
+        """What is asked."""
+        return self.setting.requirements.workload
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planned:
+    """The answer in parts."""
+
+    choice: Choice
+    recommended: Option | None
+    options: tuple[Option, ...]
+    ladder: tuple[Rung, ...]
+    current: CurrentCost | None
+    rejections: tuple[Rejection, ...]
+
+
+def market_of(
+    setting: Setting, wide: Requirements, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+) -> Market:
+    """Write a question down.
+
+    Args:
+        setting: what is asked, the catalog, the performance model, and what runs or is owned.
+        wide: the same requirements with all that any rung of the ladder allows.
+        served: candidates of the wide requirements that keep the SLO.
+        offers: of the wide requirements, by (provider, instance type).
+    """
+    requirements = setting.requirements
+    expected = forecast_of(requirements)
+    week = week_of(expected, scheduled=requirements.workload.scaling.scheduled)
+    supply = supply_of(replace(setting, requirements=wide), served, offers)
+    posed = pose(setting, narrowed(supply, requirements.workload), week)
+    return Market(setting, supply, expected, week, posed, Confirmer(posed, setting))
+
+
+def cheapest_fleet(market: Market) -> Confirmed | Infeasible | None:
+    """The cheapest fleet that its replay confirms; None where nothing could serve."""
+    return market.confirmer.confirmed() if market.posed.problem.pools else None
+
+
+def plan_fleet(market: Market, asked: Asked) -> Planned:
+    """The cheapest confirmed fleet, and what it is compared with.
+
+    Raises:
+        InputError: the price of the current deployment is not known.
+    """
+    setting, posed = market.setting, market.posed
+    found = cheapest_fleet(market)
+    every = posed
+    ranking = Ranking((), ())
+    if isinstance(found, Confirmed):
+        if asked.every_variant:
+            every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
+        ranking = rank(
+            every, market.confirmer, setting, found, asked.replayed, every_variant=asked.every_variant
+        )  # fmt: skip
+        found = _cheaper(found, ranking)
+    choice = choice_of(found, posed, setting, market.expected)
+    options: tuple[Option, ...] = ()
+    best: Option | None = None
+    if choice.fleet is not None and isinstance(found, Confirmed):
+        options = options_of(ranking.first(asked.options), every, setting, market.expected, choice.fleet)
+        doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(setting)))
+        fleet = replace(choice.fleet, doubtful_prices=doubts)
+        choice = replace(choice, fleet=fleet)
+        best = recommended(found, setting, fleet, options)
+    current, ladder = _against_today(market, choice, asked)
+    return Planned(choice, best, options, ladder, current, (*choice.rejections, *ranking.rejections))
+
+
+def _against_today(market: Market, choice: Choice, asked: Asked) -> tuple[CurrentCost | None, tuple[Rung, ...]]:
+    """What runs today, judged, and the ladder from there."""
+    setting, stated = market.setting, market.workload.current
+    current = priced_today(setting.requirements, setting.catalog)
+    if asked.home is None or choice.fleet is None:
+        return current, ()
+    if current is not None and stated is not None:
+        current = judged_today(current, stated, setting, market.supply, market.week, market.confirmer)
+    ladder = Ladder(setting, market.supply, market.week, market.confirmer)
+    return current, ladder.climb(asked.rungs, current, choice.fleet, asked.home)
+
+
+def _cheaper(found: Confirmed, ranking: Ranking) -> Confirmed:
+    """The fleet, or an option that its replay confirms at less."""
+    confirmed = [one.confirmed for one in ranking.singles if one.confirmed is not None]
+    best = min(confirmed, key=lambda one: one.solution.objective_usd_per_month, default=found)
+    if not found.confirmation.reached:
+        return best
+    cheaper = best.solution.objective_usd_per_month < found.solution.objective_usd_per_month - A_CENT
+    return best if cheaper else found

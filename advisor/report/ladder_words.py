@@ -1,0 +1,112 @@
+"""The ladder of a plan as a table, and its neighbours of the recommendation in a sentence."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from advisor.plan.values import CurrentCost, Plan, Rung
+from advisor.report.fitted_table import Column
+from advisor.report.sections import Section
+from advisor.report.words import ratio_words, short_words, usd
+
+_COLUMNS = (
+    Column(""),
+    Column("rung"),
+    Column("USD/month"),
+    Column("saving", importance=1),
+    Column("within SLO", importance=3),
+    Column("evidence", importance=2),
+    Column("fleet, what it takes and what it risks", prose=40),
+)
+_TODAY = "as_is"
+_A_CENT = 0.01
+
+
+def ladder_section(plan: Plan, *, verbose: bool = False) -> Section:
+    """Each rung on its row; what a rung takes and risks is said where the rung before does not.
+
+    Args:
+        plan: the plan.
+        verbose: with the source of what is known of a checkpoint's quality.
+    """
+    rows, before = [], None
+    for rung in plan.ladder if verbose else map(_brief, plan.ladder):
+        rows.append(_row(rung, before, plan.current))
+        before = rung if rung.groups and not _same_fleet(rung, before) else before
+    off = plan.fleet is not None and not any(rung.recommended for rung in plan.ladder)
+    lines = ("the recommendation is on no rung: it keeps to what the workload allows",) if off else ()
+    return Section("ladder: each rung allows more than the one before", lines, _COLUMNS, tuple(rows))
+
+
+def _brief(rung: Rung) -> Rung:
+    """A rung whose requirements end before their sources."""
+    return replace(rung, requires=tuple(text.split(", ")[0] for text in rung.requires))
+
+
+def _same_fleet(rung: Rung, before: Rung | None) -> bool:
+    return before is not None and rung.groups == before.groups
+
+
+def neighbour_words(plan: Plan) -> Iterator[str]:
+    """The nearest rung that allows less and costs more, and the nearest that allows more and costs less."""
+    if plan.fleet is None or not plan.ladder:
+        return
+    total = plan.fleet.cost.total_usd_per_month
+    cheapest = plan.fleet.cheapest.total_usd_per_month if plan.fleet.cheapest else total
+    at = next((number for number, rung in enumerate(plan.ladder) if rung.recommended), None)
+    lower, higher = plan.ladder[:at], plan.ladder[0 if at is None else at + 1 :]
+    below = next((rung for rung in reversed(lower) if _usd(rung, -1.0) > total + _A_CENT), None)
+    above = next((rung for rung in higher if _usd(rung, total) < cheapest - _A_CENT), None)
+    told = []
+    if below is not None:
+        told.append(f"allowing less ({rung_words(below)}) costs {usd(_usd(below, 0.0))}")
+    if above is not None:
+        told.append(f"allowing more ({rung_words(above)}) costs {usd(_usd(above, 0.0))}")
+    elif at is not None and higher:
+        told.append(f"allowing more (up to {rung_words(higher[-1])}) saves nothing")
+    if told:
+        yield f"Ladder: {'; '.join(told)}."
+
+
+def rung_words(rung: Rung) -> str:
+    """``any cloud``."""
+    return rung.rung.replace("_", " ")
+
+
+def _usd(rung: Rung, none: float) -> float:
+    return none if rung.total_usd_per_month is None else rung.total_usd_per_month
+
+
+def _row(rung: Rung, before: Rung | None, current: CurrentCost | None) -> tuple[str, ...]:
+    total, saving, kept = rung.total_usd_per_month, rung.saving_ratio, rung.within_slo_ratio
+    if total is None and rung.rung == _TODAY and current is not None:
+        total = current.total_usd_per_month
+    return (
+        "→" if rung.recommended else "",
+        rung_words(rung),
+        "-" if total is None else f"{total:,.2f}",
+        "-" if saving is None else f"{saving:.0%}",
+        "-" if kept is None else ratio_words(kept),
+        rung.evidence,
+        _told(rung, before, current),
+    )
+
+
+def _told(rung: Rung, before: Rung | None, current: CurrentCost | None) -> str:
+    if rung.total_usd_per_month is None:
+        return rung.why_none
+    if before is not None and _same_fleet(rung, before):
+        return f"the same as {rung_words(before)}"
+    fleet = short_words(rung.groups, with_precision=True) if rung.groups else _today(current)
+    takes = _new("takes", rung.requires, before.requires if before else ())
+    risks = _new("risks", rung.risks, before.risks if before else ())
+    return f"{fleet}{takes}{risks}"
+
+
+def _today(current: CurrentCost | None) -> str:
+    return f"{current.instances} × {current.instance_type}, as today" if current else ""
+
+
+def _new(word: str, told: Sequence[str], before: Sequence[str]) -> str:
+    """What is said of this rung and not of the one before, on a line of its own."""
+    fresh = [one for one in told if one not in before]
+    return f"\n{word}: {'; '.join(fresh)}" if fresh else ""

@@ -1,0 +1,49 @@
+"""Options of a plan as a table."""
+
+from advisor.plan.values import Option, Plan
+from advisor.report.fitted_table import Column
+from advisor.report.sections import Section
+from advisor.report.words import hardware_words, milliseconds, paid_words, ratio_words
+
+OPTION_COLUMNS = (
+    Column("#"),
+    Column("provider", importance=5),
+    Column("region", importance=1),
+    Column("instance type"),
+    Column("accelerator", importance=4),
+    Column("purchase"),
+    Column("precision", importance=2),
+    Column("TP", importance=8),
+    Column("count"),
+    Column("replicas", importance=9),
+    Column("TTFT p95", importance=6),
+    Column("TPOT p95", importance=6),
+    Column("planned req/s", importance=7),
+    Column("within SLO", importance=3),
+    Column("USD/month"),
+    Column("USD/1M out", importance=10),
+    Column("why not", prose=26),
+)
+
+
+def option_section(plan: Plan, shown: int) -> Section:
+    """The cheapest options, and how they were made."""
+    every, rows = len(plan.options), tuple(option_cells(option) for option in plan.options[:shown])
+    of = f"the cheapest {len(rows)} of {every:,} (all: --format json)" if len(rows) < every else f"all {every:,}"
+    made = "each made by the same planner as the fleet: same limits, rates, replay and parts of the cost"
+    return Section(f"options, fleets of one type and way of paying: {of}", (made,), OPTION_COLUMNS, rows)
+
+
+def option_cells(option: Option) -> tuple[str, ...]:
+    """The cells of an option under :data:`OPTION_COLUMNS`."""
+    predicted, planned = option.predicted, option.planned_requests_per_second_per_instance
+    return (
+        str(option.rank), option.provider, option.region, option.instance_type,
+        hardware_words(option), paid_words(option), option.precision,
+        str(option.tensor_parallel), str(option.instances), str(option.replicas),
+        milliseconds(predicted.ttft_p95_ms.value), milliseconds(predicted.tpot_p95_ms.value),
+        "-" if planned is None else f"{planned:.3g}",
+        "-" if option.confirmed is None else ratio_words(option.confirmed.within_slo_ratio),
+        f"{option.cost.total_usd_per_month:,.2f}", f"{option.cost.usd_per_million_output_tokens:,.2f}",
+        option.not_recommended,
+    )  # fmt: skip

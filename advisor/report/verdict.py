@@ -1,0 +1,225 @@
+"""The verdict of a plan: what to run in one line, then what to know before running it."""
+
+import math
+from collections.abc import Iterator
+
+from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup
+from advisor.plan.values import CurrentCost, Plan
+from advisor.report.fleet_tables import names_of, part_words
+from advisor.report.fleet_words import holds_words
+from advisor.report.ladder_words import neighbour_words
+from advisor.report.limits_words import conflict_words
+from advisor.report.plan_words import close_call_words
+from advisor.report.words import count_words, floor_words, milliseconds, ratio_words, short_words, usd, whole_percent
+
+_NOTHING = "Nothing in the catalog serves this workload within its limits."
+_SAME = 0.005
+"""Savings below this are none."""
+_WHY_SPARE = {
+    "survive: instance": "so that any one instance may fail (limits.survive)",
+    "survive: zone": "so that any one zone may fail (limits.survive)",
+    "spot_reroute": "so that others take over where spot is withdrawn (limits.fault_tolerant_ratio)",
+    "min_replicas": "for limits.min_replicas",
+    "zones": "for limits.zones",
+    "whole instances": "since instances come whole",
+}
+
+
+def headline(plan: Plan) -> str:
+    """What to run, USD a month, saving and risk; or why there is nothing to run."""
+    fleet = plan.fleet
+    if fleet is None:
+        told = conflict_words(plan.conflict) if plan.conflict else _NOTHING
+        return f"{told}{floor_words(plan.rejected)}"
+    total = usd(fleet.cost.total_usd_per_month)
+    return f"Run {short_words(fleet.groups)}: {total} a month{_saved(plan)}; risk: {risk_word(plan)}"
+
+
+def _saved(plan: Plan) -> str:
+    if plan.savings is None:
+        return ""
+    ratio = plan.savings.ratio
+    if abs(ratio) < _SAME:
+        return ", as much as today"
+    return f", {abs(ratio):.0%} {'less' if ratio > 0 else 'more'} than today"
+
+
+def risk_word(plan: Plan) -> str:
+    """The worst risk that applies: replay, prediction, price, commitment, spot or none."""
+    fleet = plan.fleet
+    if fleet is None:
+        return "none"
+    applies = {
+        "replay": fleet.confirmed is None or _falls_short(plan, fleet),
+        "prediction": any(group.evidence == "roofline" for group in fleet.groups),
+        "price": bool(fleet.doubtful_prices),
+        "commitment": fleet.cost.obligation_usd > 0,
+        "spot": any(group.purchase == "spot" for group in fleet.groups),
+    }
+    return next((word for word, holds in applies.items() if holds), "none")
+
+
+def verdict_lines(plan: Plan) -> Iterator[str]:
+    """What to know before acting on the first line, the gravest first."""
+    fleet = plan.fleet
+    if fleet is not None:
+        yield _replay_words(plan, fleet)
+        yield from _obligation_words(fleet)
+        yield from _price_words(fleet)
+        yield from _spare_words(fleet)
+        yield from _failure_words(fleet)
+        yield from _cheapest_words(fleet)
+        yield from _zone_words(fleet)
+    yield from _today_words(plan)
+    yield from neighbour_words(plan)
+    yield from _token_words(plan)
+    yield from close_call_words(plan)
+
+
+def _wanted(plan: Plan) -> float:
+    return float(plan.workload["slo"]["within_ratio"])
+
+
+def _falls_short(plan: Plan, fleet: Fleet) -> bool:
+    return fleet.confirmed is not None and fleet.confirmed.within_slo_ratio < _wanted(plan)
+
+
+def _replay_words(plan: Plan, fleet: Fleet) -> str:
+    replay, wanted = fleet.confirmed, ratio_words(_wanted(plan))
+    if replay is None:
+        return "Not replayed: only the closed form says that it keeps the SLO."
+    kept = ratio_words(replay.within_slo_ratio)
+    if _falls_short(plan, fleet):
+        return f"Do not rely on it: its replay finds {kept} of the requests within the SLO, {wanted} are asked."
+    latencies = (("TTFT", replay.ttft_p95_ms), ("TPOT", replay.tpot_p95_ms))
+    p95s = "".join(f", {name} p95 {milliseconds(value)}" for name, value in latencies if value is not None)
+    margin = "" if replay.reached else ", with less margin than is wanted"
+    return (
+        f"Replay: {kept} of {replay.requests:,} requests within the SLO ({wanted} asked{margin}){p95s}{_holds(fleet)}."
+    )
+
+
+def _holds(fleet: Fleet) -> str:
+    return "".join(f"; {words}" for words in holds_words(fleet))
+
+
+def _obligation_words(fleet: Fleet) -> Iterator[str]:
+    cost = fleet.cost
+    if cost.obligation_usd <= 0:
+        return
+    until = f" until {cost.obligation_until}" if cost.obligation_until else ""
+    regret = cost.regret_usd_per_month
+    idle = "" if regret is None else f"; if demand falls by half, {usd(regret)} a month of it is paid for idle capacity"
+    yield f"Obligation: {usd(cost.obligation_usd)}{until}, whatever the demand{idle}."
+
+
+def _price_words(fleet: Fleet) -> Iterator[str]:
+    names, prices = names_of(fleet), {group.name: group.instance_usd_per_hour for group in fleet.groups}
+    by_rival: dict[str, list[str]] = {}
+    for doubt in fleet.doubtful_prices:
+        told = names.get(doubt.group, doubt.group)
+        if doubt.group in prices:
+            told += f" at ${prices[doubt.group]:,.4g} an hour{_range(doubt, prices[doubt.group])}"
+        by_rival.setdefault(_runner_up(doubt), []).append(f"{told} ({doubt.reason})")
+    for rival, doubted in by_rival.items():
+        verb = "decides and is" if len(doubted) == 1 else "decide and are"
+        yield f"Price: {' and '.join(doubted)} {verb} in doubt; {rival}."
+
+
+def _range(doubt: DoubtfulPrice, usd_per_hour: float) -> str:
+    """What the price may be today; "" where nobody can say."""
+    low, high = usd_per_hour * doubt.low_ratio, usd_per_hour * doubt.high_ratio
+    return f", today ${low:,.4g} to ${high:,.4g}" if math.isfinite(high) else ""
+
+
+def _runner_up(doubt: DoubtfulPrice) -> str:
+    if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
+        return "no option rests on listed prices alone"
+    return f"on listed prices alone: {' + '.join(doubt.runner_up)} at {usd(doubt.runner_up_usd_per_month)}"
+
+
+def _spare_words(fleet: Fleet) -> Iterator[str]:
+    counts = {group.name: group.instances for group in fleet.groups}
+    names, by_reason = names_of(fleet), dict[str, list[str]]()
+    for spare in fleet.spare:
+        of = f" of {count_words(counts[spare.group][-1:])}" if spare.group in counts else ""
+        told = f"{spare.instances}{of} × {names.get(spare.group, spare.group)}"
+        by_reason.setdefault(_WHY_SPARE.get(spare.why, spare.why), []).append(told)
+    for why, instances in by_reason.items():
+        yield f"Spare: {' and '.join(instances)} beyond the load of the busiest hours, {why}."
+
+
+def _failure_words(fleet: Fleet) -> Iterator[str]:
+    """The failure that leaves least, where it leaves less than the load."""
+    worst = min(fleet.failures, key=lambda failure: failure.left_ratio, default=None)
+    if worst is None or worst.left_ratio >= 1:
+        return
+    left = f"{whole_percent(worst.left_ratio)} of the planned rate" if worst.left_ratio > 0 else "nothing"
+    yield f"Failure: without {part_words(fleet, worst.of)} {left} is left in the busiest hours."
+
+
+def _cheapest_words(fleet: Fleet) -> Iterator[str]:
+    cheapest = fleet.cheapest
+    if cheapest is None:
+        return
+    backends = len({group.backend for group in fleet.groups})
+    yield (
+        f"Cheapest: {' + '.join(cheapest.groups)} costs {usd(cheapest.usd_per_month_more)} less and takes "
+        f"{_counted(cheapest.backends, 'backend')} in place of {backends}: the simpler fleet is recommended "
+        "(limits.simplicity)."
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _zone_words(fleet: Fleet) -> Iterator[str]:
+    assumed = [_zones(group) for group in fleet.groups if group.zones > 1 and not group.zones_verified]
+    if assumed:
+        yield f"Zones: not verified that {' and '.join(dict.fromkeys(assumed))}."
+
+
+def _zones(group: FleetGroup) -> str:
+    return f"{group.instance_type} is sold in {group.zones} zones of {group.region}"
+
+
+def _today_words(plan: Plan) -> Iterator[str]:
+    current = plan.current
+    if current is None:
+        return
+    running = f"{current.instances} × {current.instance_type} at {usd(current.total_usd_per_month)} a month"
+    if current.within_slo_ratio is None:
+        yield f"Today: {running}, not judged{_reason(current.not_judged)}."
+        return
+    verb = "keeps" if current.instances == 1 else "keep"
+    yield f"Today: {running} {verb} {ratio_words(current.within_slo_ratio)} within the SLO; {_needed(current)}."
+
+
+def _reason(text: str) -> str:
+    return "" if not text or text == "not judged" else f": {text}"
+
+
+def _needed(current: CurrentCost) -> str:
+    needed = current.instances_needed
+    if needed is None:
+        return current.not_judged or "no number of them would do"
+    if needed == current.instances:
+        return "that many are needed"
+    return f"{needed} {'are needed' if needed > current.instances else 'would do'}"
+
+
+def _token_words(plan: Plan) -> Iterator[str]:
+    """The cheapest service with the same weights, where it costs less than the fleet."""
+    if plan.fleet is None:
+        return
+    same = [one for one in plan.token_apis if one.same_weights]
+    cheapest = min(same, key=lambda one: one.total_usd_per_month, default=None)
+    if cheapest is None or cheapest.total_usd_per_month >= plan.fleet.cost.total_usd_per_month:
+        return
+    rate = cheapest.break_even_requests_per_second
+    more = "" if rate is None else f"; the fleet costs less from {rate:.3g} requests/s on average"
+    yield (
+        f"By the token: {cheapest.name} asks {usd(cheapest.total_usd_per_month)} for the same weights, without a "
+        f"latency target{more}."
+    )

@@ -1,0 +1,60 @@
+"""Declared demand → requests per second, of users who wait for each answer too."""
+
+from advisor.demand.declared import declared_demand
+from advisor.demand.values import Demand
+from advisor.errors import InputError
+from advisor.units import MS_PER_SECOND
+from advisor.workload.values import DeclaredDemand, Slo, Workload
+
+
+def demand_as_declared(declared: DeclaredDemand, workload: Workload) -> Demand:
+    """The demand that a workload states in numbers.
+
+    Concurrent users send one request each, wait for its answer, think, and send the next one. By Little's law their
+    rate is ``users ÷ (response time + think time)``. The response time is that of the targets, at which the plan has
+    to hold: a fleet that sustains this rate within them settles at answers no slower than they allow.
+
+    Raises:
+        InputError: no target states the response time, or the stated peak is below the mean rate.
+    """
+    mean, note = declared.requests_per_second, ""
+    if mean is None:
+        mean, note = _closed_loop_rate(declared, workload)
+    peak = mean if declared.peak_requests_per_second is None else declared.peak_requests_per_second
+    if peak < mean:
+        raise InputError(
+            f"a peak of {peak:g} requests/s is below the mean of {mean:.4g} requests/s that the users send",
+            where=workload.where("demand.declared"),
+            hint=f"give peak_requests_per_second: {mean:.4g} or more, or take it out",
+        )
+    demand = declared_demand(mean, peak, declared.input_tokens, declared.output_tokens)
+    return demand.with_notes(note) if note else demand
+
+
+def response_seconds(slo: Slo, output_tokens: float) -> float | None:
+    """Longest response that the targets allow, in seconds; None where they do not limit it.
+
+    ``min(E2E, TTFT + TPOT × (output tokens - 1))`` of what is stated; TTFT and TPOT limit it only together.
+    """
+    bounds_ms = [] if slo.e2e_p95_ms is None else [slo.e2e_p95_ms]
+    if slo.ttft_p95_ms is not None and slo.tpot_p95_ms is not None:
+        bounds_ms.append(slo.ttft_p95_ms + slo.tpot_p95_ms * max(output_tokens - 1, 0.0))
+    return min(bounds_ms) / MS_PER_SECOND if bounds_ms else None
+
+
+def _closed_loop_rate(declared: DeclaredDemand, workload: Workload) -> tuple[float, str]:
+    """Requests per second of the users, and how they follow in words."""
+    users, think = declared.concurrent_users or 0.0, declared.think_time_seconds or 0.0
+    response = response_seconds(workload.slo, declared.output_tokens)
+    if response is None:
+        raise InputError(
+            "concurrent_users gives no rate without a response time, and no target states one",
+            where=workload.where("demand.declared"),
+            hint="add slo.e2e_p95, or slo.ttft_p95 and slo.tpot_p95; or state requests_per_second",
+        )
+    rate = users / (response + think)
+    note = (
+        f"{users:,g} concurrent users send {rate:.4g} requests/s: users ÷ ({response:.3g} s response at the targets + "
+        f"{think:.3g} s think time); faster answers raise it"
+    )
+    return rate, note

@@ -1,0 +1,154 @@
+"""What a workload asks for and excludes, against the catalog: unknown names and contradictions are refused."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NoReturn
+
+from advisor.catalog import Catalog
+from advisor.catalog.values import Offer
+from advisor.errors import InputError
+from advisor.names import normalised, suggestion
+from advisor.workload.scope import (
+    accelerator_names,
+    allows,
+    allows_engine,
+    engine_names,
+    excluded_and_asked,
+    in_scope,
+    serving_engines,
+)
+from advisor.workload.values import Workload
+
+_PLACES_SHOWN = 6
+
+
+def check_holds(workload: Workload, catalog: Catalog) -> None:
+    """Refuse accelerators, instance types, engines and exclusions that nobody knows, or that leave nothing.
+
+    Raises:
+        InputError: with the field, the numbers that contradict each other and how to mend it.
+    """
+    _check_names(workload, catalog)
+    scope = in_scope(workload, catalog)
+    _check_exclusions(scope, workload)
+    for key in ("accelerators", "instance_types"):
+        _check_sold(key, scope, workload, catalog)
+    if scope.engines or scope.exclude.engines:
+        _check_served(scope, workload, catalog)
+
+
+def check_known(workload: Workload, field: str, what: str, value: str, known: Sequence[str]) -> None:
+    """Refuse a name that is not known, with the nearest ones."""
+    if value not in known:
+        raise InputError(f"unknown {what}: '{value}'", where=workload.where(field), hint=suggestion(value, known))
+
+
+def _check_names(workload: Workload, catalog: Catalog) -> None:
+    """Refuse accelerators, instance types and engines to use, and anything to exclude, that nobody knows."""
+    types = sorted({name for _, name in catalog.instance_types})
+    engines = {normalised(engine): engine for engine in catalog.engines}
+    regions = sorted({region for provider in catalog.providers for region in catalog.regions_of(provider)})
+    for prefix, stated in (("", workload), ("exclude.", workload.exclude)):
+        for field, name in _each_name(workload, prefix, "accelerators", stated.accelerators):
+            if accelerator_names((name,), catalog) == (name,) and catalog.known_accelerator(name) is None:
+                check_known(workload, field, "accelerator", name, tuple(catalog.accelerators))
+        for field, name in _each_name(workload, prefix, "instance_types", stated.instance_types):
+            check_known(workload, field, "accelerated instance type", name, types)
+        for field, name in _each_name(workload, prefix, "engines", stated.engines):
+            check_known(workload, field, "engine", engines.get(normalised(name), name), catalog.engines)
+    for field, name in _each_name(workload, "exclude.", "providers", workload.exclude.providers):
+        check_known(workload, field, "provider", name, catalog.providers)
+    for field, name in _each_name(workload, "exclude.", "regions", workload.exclude.regions):
+        check_known(workload, field, "region", name, regions)
+
+
+def _each_name(workload: Workload, prefix: str, key: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Field and name of each entry of a list."""
+    for index, name in enumerate(names):
+        field = f"{prefix}{key}[{index}]"
+        yield field if field in workload.lines else f"{prefix}{key}", name
+
+
+def _check_exclusions(scope: Workload, workload: Workload) -> None:
+    """Refuse exclusions that leave nothing, or of what is asked for."""
+    if not scope.providers:
+        _contradict(workload, "exclude.providers", f"0 of {len(workload.providers)} providers are left", "providers")
+    both = excluded_and_asked(scope)
+    if both is not None:
+        key, name = both
+        _contradict(workload, f"exclude.{key}", f"{name} is asked for under {key} and excluded", key)
+    if scope.exclude.regions and not scope.regions:
+        _contradict(workload, "exclude.regions", "0 regions of the providers are left", "regions")
+
+
+def _contradict(workload: Workload, field: str, message: str, key: str) -> NoReturn:
+    raise InputError(message, where=workload.where(field), hint=f"take a name out of {field}, or change {key}")
+
+
+def _check_sold(key: str, scope: Workload, workload: Workload, catalog: Catalog) -> None:
+    """Refuse a list of which no provider and region in scope sells anything."""
+    names = getattr(scope, key)
+    if not names:
+        return
+    if set(names) & _offers_by_name(key, _offers_in_scope(scope, catalog), catalog).keys():
+        return
+    here = _offers_by_name(key, catalog.offers_in(scope.providers, scope.regions), catalog)
+    left = sum(len(here.get(name, ())) for name in names)
+    if left:
+        raise InputError(
+            f"{left} offers of {', '.join(names)} are sold where the plan may run, and the other keys leave 0 of them",
+            where=workload.where(key),
+            hint="change accelerators, instance_types or exclude so that they have a machine in common",
+        )
+    sold = _offers_by_name(key, catalog.offers, catalog)
+    places = sorted({f"{offer.provider} {offer.region}" for name in names for offer in sold.get(name, ())})
+    shown = f"{', '.join(places[:_PLACES_SHOWN])}{' and others' if len(places) > _PLACES_SHOWN else ''}"
+    total = sum(len(sold.get(name, ())) for name in names)
+    raise InputError(
+        f"0 of the {total} offers of {', '.join(names)} are within the providers and regions to plan with",
+        where=workload.where(key),
+        hint=f"allow one of those that sell it: {shown}" if places else f"name other {key}: nobody sells these",
+    )
+
+
+def _offers_in_scope(scope: Workload, catalog: Catalog) -> list[Offer]:
+    machines = catalog.instance_types
+    offers = catalog.offers_in(scope.providers, scope.regions)
+    known = ((offer, machines.get((offer.provider, offer.instance_type))) for offer in offers)
+    return [offer for offer, machine in known if machine is not None and allows(scope, machine)]
+
+
+def _offers_by_name(key: str, offers: Iterable[Offer], catalog: Catalog) -> dict[str, list[Offer]]:
+    """Offers by accelerator or by instance type."""
+    found: dict[str, list[Offer]] = {}
+    for offer in offers:
+        machine = catalog.instance_types.get((offer.provider, offer.instance_type))
+        if machine is not None:
+            found.setdefault(machine.accelerator if key == "accelerators" else machine.name, []).append(offer)
+    return found
+
+
+def unsold_holds(scope: Workload, catalog: Catalog) -> Iterator[str]:
+    """Names to plan with that are not sold in scope, beside others that are; one variant of an accelerator suffices."""
+    for key in ("accelerators", "instance_types"):
+        if getattr(scope, key):
+            here = _offers_by_name(key, _offers_in_scope(scope, catalog), catalog)
+            families = {name.split("-")[0] for name in here} if key == "accelerators" else set()
+            for name in getattr(scope, key):
+                if name not in here and name.split("-")[0] not in families:
+                    yield f"{name} is not known to be sold where the plan may run, so it is left out"
+
+
+def _check_served(scope: Workload, workload: Workload, catalog: Catalog) -> None:
+    """Refuse engines of which none serves a precision on an accelerator in scope."""
+    used = _offers_by_name("accelerators", _offers_in_scope(scope, catalog), catalog)
+    rows = [row for name in used for precision in scope.precisions for row in catalog.engine_support(name, precision)]
+    serving = serving_engines(rows)
+    if not serving or any(allows_engine(scope, row.engine) for row in serving):
+        return
+    key = "engines" if scope.engines else "exclude.engines"
+    precisions = " or ".join(scope.precisions)
+    raise InputError(
+        f"the engines left serve {precisions} on 0 of the {len(used)} accelerators to plan with",
+        where=workload.where(key),
+        hint=f"these would serve it: {', '.join(engine_names(serving))}",
+    )

@@ -1,0 +1,152 @@
+"""What a workload holds its plan to: providers, regions, accelerators, instance types and engines."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from advisor.catalog import Catalog
+from advisor.catalog.values import EngineSupport, InstanceType, Support
+from advisor.errors import InputError
+from advisor.names import normalised
+from advisor.workload.values import Workload
+
+_SERVES = (Support.NATIVE, Support.SUPPORTED, Support.EMULATED)
+HELD = ("providers", "regions", "accelerators", "instance_types", "engines")
+"""Keys that name what a plan may use; ``exclude`` has the same ones."""
+
+
+def in_scope(workload: Workload, catalog: Catalog) -> Workload:
+    """The workload with its holds in the catalog's names, and providers and regions without what is excluded.
+
+    Names that the catalog does not know stay as they are: :func:`advisor.requirements.check_names` refuses them.
+
+    Raises:
+        InputError: no region of the current one's continent may be used.
+    """
+    exclude = workload.exclude
+    named = replace(
+        workload,
+        providers=_without(workload.providers, exclude.providers),
+        accelerators=accelerator_names(workload.accelerators, catalog),
+        engines=_engine_names(workload.engines, catalog),
+        exclude=replace(
+            exclude,
+            accelerators=accelerator_names(exclude.accelerators, catalog),
+            engines=_engine_names(exclude.engines, catalog),
+        ),
+    )
+    return replace(named, regions=_regions(named, catalog))
+
+
+def allows(workload: Workload, machine: InstanceType) -> bool:
+    """Whether a workload from :func:`in_scope` may be planned with a machine."""
+    exclude = workload.exclude
+    return (
+        machine.provider in workload.providers
+        and _may_use(machine.accelerator, workload.accelerators, exclude.accelerators)
+        and _may_use(machine.name, workload.instance_types, exclude.instance_types)
+    )
+
+
+def allows_engine(workload: Workload, engine: str) -> bool:
+    """Whether a workload from :func:`in_scope` may be served by an engine."""
+    return _may_use(engine, workload.engines, workload.exclude.engines)
+
+
+def scope_notes(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
+    """What a reader must know of a scope that the workload does not state."""
+    current = workload.current
+    if not workload.near_current or current is None:
+        return ()
+    continent = _continent(workload, catalog)
+    where = f"{current.provider} in {continent}" if continent else current.provider
+    return (f"planned within {where}, where `current` runs; name providers or regions to plan with others",)
+
+
+def accelerator_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
+    """The catalog's names of accelerators; a bare ``H100`` is every variant of it."""
+    found: dict[str, None] = {}
+    for name in names:
+        try:
+            found |= dict.fromkeys(part.name for part in catalog.accelerator_variants(name))
+        except InputError:
+            found[name] = None
+    return tuple(found)
+
+
+def serving_engines(rows: Iterable[EngineSupport]) -> list[EngineSupport]:
+    """The engines that serve a precision on an accelerator."""
+    return [row for row in rows if row.support in _SERVES]
+
+
+def engine_names(rows: Iterable[EngineSupport]) -> tuple[str, ...]:
+    """Engines by name, each once."""
+    return tuple(dict.fromkeys(row.engine for row in rows))
+
+
+def excluded_and_asked(workload: Workload) -> tuple[str, str] | None:
+    """Key and name of what a workload from :func:`in_scope` asks for and excludes."""
+    for key in HELD[1:]:
+        both = set(getattr(workload, key)) & set(getattr(workload.exclude, key))
+        if both:
+            return key, min(both)
+    return None
+
+
+def _engine_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
+    known = {normalised(engine): engine for engine in catalog.engines}
+    return tuple(dict.fromkeys(known.get(normalised(name), name) for name in names))
+
+
+def _regions(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
+    """Regions to plan in; empty: all of the providers'."""
+    near, excluded = _near(workload, catalog), workload.exclude.regions
+    if near is not None:
+        return near
+    if not excluded:
+        return workload.regions
+    every = (name for provider in workload.providers for name in catalog.regions_of(provider))
+    return _without(workload.regions or tuple(dict.fromkeys(every)), excluded)
+
+
+def _near(workload: Workload, catalog: Catalog) -> tuple[str, ...] | None:
+    """Regions on the continent of what runs today; None where others may be used."""
+    current, continent = workload.current, _continent(workload, catalog)
+    if not workload.near_current or current is None or not continent:
+        return None
+    near = (
+        name
+        for name in catalog.regions_of(current.provider)
+        if catalog.regions[current.provider, name].continent == continent
+        and is_restricted(name) == is_restricted(current.region)
+        and _may_use(name, workload.regions, workload.exclude.regions)
+    )
+    found = tuple(near)
+    if not found:
+        raise InputError(
+            f"no region of {current.provider} in {continent} may be used, and the plan stays where `current` runs",
+            where=workload.where("current"),
+            hint="name the regions to plan in under regions",
+        )
+    return found
+
+
+def _continent(workload: Workload, catalog: Catalog) -> str:
+    """Continent of what runs today; "" where it is unknown, or users and residency say where to plan."""
+    current = workload.current
+    if current is None or workload.users or workload.residency:
+        return ""
+    region = catalog.regions.get((current.provider, current.region))
+    return region.continent if region is not None and region.continent else ""
+
+
+def is_restricted(region: str) -> bool:
+    """Whether a region takes an account of its own: those for the United States' government, and those in China."""
+    return "gov" in region or region.startswith(("cn-", "china"))
+
+
+def _may_use(name: str, asked: tuple[str, ...], excluded: tuple[str, ...]) -> bool:
+    return (not asked or name in asked) and name not in excluded
+
+
+def _without(names: tuple[str, ...], excluded: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in excluded)

@@ -1,0 +1,29 @@
+"""How wide a report is printed."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from advisor.cli.output import report_width
+
+
+@pytest.mark.parametrize(
+    ("columns", "output", "wide", "expected"),
+    [
+        (100, None, False, 100),
+        (200, None, False, 120),
+        (10, None, False, 40),
+        (100, Path("plan.txt"), False, 80),
+        (None, None, False, 80),
+        (100, None, True, None),
+        (None, Path("plan.txt"), True, None),
+    ],
+)
+def test_a_report_is_as_wide_as_the_terminal(monkeypatch, columns, output, wide, expected):
+    """Up to 120 characters in a terminal, 80 in a pipe or a file, without a limit where it is asked for."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: columns is not None, raising=False)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda fallback: os.terminal_size((columns or fallback[0], 24)))
+
+    assert report_width(output, wide=wide) == expected

@@ -1,0 +1,142 @@
+"""Intervals are quantiles of like hours at proven levels: what they promise is what comes, and no more than was seen."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.demand.spread import (
+    DAY,
+    HIGH,
+    LIKENESSES,
+    LOW,
+    MOST_BEYOND,
+    WEEKDAY,
+    WIDEST,
+    WORKDAY,
+    calibrated,
+    pinball,
+)
+
+FIRST_HOUR = 490_992
+"""Monday 5 January 2026, 00:00 UTC, in hours since 1970."""
+
+
+def ends_of_days(hours: int) -> list[int]:
+    """Origins a day apart, from the first day on."""
+    return list(range(hours % 24 + 24, hours, 24))
+
+
+def hazen(values: np.ndarray, level: float) -> float:
+    """Quantile by its definition: linear between (k - 0.5) ÷ n."""
+    return float(np.quantile(values, level, method="hazen"))
+
+
+@pytest.mark.parametrize(("likeness", "days"), [(DAY, [range(7)] * 7), (WORKDAY, [range(5)] * 5 + [(5, 6)] * 2)])
+@pytest.mark.parametrize("starts", [0, 5, 31])
+def test_quantiles_are_those_of_the_like_hours(likeness, days, starts):
+    """Every hour of the week has the quantile of the hours of like days at most so far from it, wherever it begins."""
+    generator = np.random.default_rng(starts)
+    past = generator.gamma(2.0, 3.0, 20 * 24 - starts)
+    past[generator.random(len(past)) < 0.1] = np.nan
+    at = starts + np.arange(len(past))
+    ranked = likeness.ranked(past, FIRST_HOUR + starts)
+
+    for hour_of_week in (0, 23, 80, 167):
+        day, hour = divmod(hour_of_week, 24)
+        apart = np.minimum((at - hour) % 24, (hour - at) % 24)
+        like = past[np.isin(at // 24 % 7, days[day]) & (apart <= likeness.reach_hours) & ~np.isnan(past)]
+        for level in (0.03, LOW, 0.5, HIGH):
+            assert ranked.quantile(level)[hour_of_week] == pytest.approx(hazen(like, level))
+
+
+def test_pinball_loss_is_least_at_the_quantile():
+    """No constant forecast loses less than the quantile itself."""
+    values = np.random.default_rng(1).gamma(2.0, 3.0, 500)
+    losses = {level: pinball(values, np.array(hazen(values, level)), level).sum() for level in (LOW, HIGH)}
+
+    for level, loss in losses.items():
+        assert all(loss <= pinball(values, np.array(other), level).sum() + 1e-9 for other in np.linspace(0, 20, 300))
+
+
+@pytest.mark.parametrize("days", [10, 14, 28])
+def test_eight_of_ten_hours_come_within_the_band(days):
+    """Over many series of correlated noise, four fifths of the hours of the next day come between the edges."""
+    within = []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        noise = np.zeros((days + 1) * 24)
+        for hour in range(1, len(noise)):
+            noise[hour] = 0.8 * noise[hour - 1] + generator.normal(0, 0.2)
+        rates = (10 + 5 * np.sin(np.arange(len(noise)) / 24 * 2 * np.pi)) * np.exp(noise)
+        past, came = rates[:-24], rates[-24:]
+        band = calibrated(past, FIRST_HOUR, ends_of_days(len(past)))
+        within.append(((came >= band.low[-1][:24]) & (came <= band.high[-1][:24])).mean())
+
+    assert 0.75 <= np.mean(within) <= 0.85
+
+
+def test_nothing_after_an_origin_has_a_part_in_its_band():
+    """Spoiling every hour after the tenth day changes no edge at that origin or before."""
+    rates = np.random.default_rng(2).gamma(2.0, 3.0, 20 * 24)
+    spoiled = rates.copy()
+    spoiled[10 * 24 :] = 1e6
+    origins = ends_of_days(len(rates))
+    one, other = (calibrated(series, FIRST_HOUR, origins) for series in (rates, spoiled))
+    before = [row for row, origin in enumerate(origins) if origin <= 10 * 24]
+
+    assert len(before) == 10
+    assert (one.low[before] == other.low[before]).all()
+    assert (one.high[before] == other.high[before]).all()
+
+
+def test_a_day_outside_the_band_widens_it_and_calm_days_narrow_it_again():
+    """After a day well above its edge the edge rises, beyond what would be the quantile; days within lower it."""
+    calm = np.random.default_rng(3).uniform(9, 11, 14 * 24)
+    surprised = np.concatenate([calm, np.full(24, 14.0)])
+    settled = np.concatenate([surprised, calm[: 7 * 24]])
+    highs = [
+        calibrated(series, FIRST_HOUR, ends_of_days(len(series))).high[-1].mean()
+        for series in (calm, surprised, settled)
+    ]
+
+    assert highs[0] < highs[2] < highs[1]
+    assert highs[1] > hazen(surprised, HIGH)
+
+
+def test_one_surge_a_fortnight_is_not_what_a_drift_widens_to():
+    """A thousandfold hour leaves the edge where it was, also when the level drifts out of the band every day."""
+    rates = 1.0 * 1.02 ** np.repeat(np.arange(14), 24)
+    rates[100:103] = 1000.0
+    high = calibrated(rates, FIRST_HOUR, ends_of_days(len(rates))).high[-1]
+
+    assert high.max() <= WIDEST * 1.02**14 + rates.mean()
+
+
+@given(seed=st.integers(0, 10_000), days=st.integers(1, 40), scale=st.floats(0.01, 1000))
+@settings(max_examples=25, deadline=None)
+def test_a_band_scales_is_ordered_and_stays_near_what_was_seen(seed, days, scale):
+    """Rates k times as high give k times the edges; edges are known, in order, and at most a quarter beyond the past."""
+    generator = np.random.default_rng(seed)
+    rates = generator.gamma(0.5, 2.0, days * 24) * (generator.random(days * 24) < 0.8)
+    rates[generator.random(len(rates)) < 0.2] = np.nan
+    rates[-1] = 1.0
+    origins = [origin for origin in ends_of_days(len(rates)) if not np.isnan(rates[:origin]).all()]
+    band = calibrated(rates, FIRST_HOUR, origins)
+    scaled = calibrated(rates * scale, FIRST_HOUR, origins)
+
+    assert scaled.low == pytest.approx(band.low * scale, rel=1e-9)
+    assert scaled.high == pytest.approx(band.high * scale, rel=1e-9)
+    assert (band.low >= 0).all()
+    assert (band.low <= band.high).all()
+    assert (band.high <= (1 + MOST_BEYOND) * np.nanmax(rates) * (1 + 1e-9)).all()
+
+
+def test_days_of_the_week_count_only_where_each_was_seen_often_enough():
+    """Two weeks feed no day of the week by itself, four do; weekdays against weekends take two weeks."""
+    rates = np.ones(28 * 24)
+
+    assert not WEEKDAY.is_fed(rates[: 14 * 24], FIRST_HOUR)
+    assert WORKDAY.is_fed(rates[: 14 * 24], FIRST_HOUR)
+    assert not WORKDAY.is_fed(rates[: 7 * 24], FIRST_HOUR)
+    assert all(likeness.is_fed(rates, FIRST_HOUR) for likeness in LIKENESSES)

@@ -1,0 +1,261 @@
+"""The first screen of a plan: what to run, what it risks, and what to know before running it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.plan.fleet.chosen import Failure, Spare
+from advisor.plan.token_apis import TokenApi
+from advisor.plan.values import CurrentCost
+from advisor.report.table import plan_markdown, plan_table
+from advisor.report.verdict import headline, risk_word, verdict_lines
+from report.plans import (
+    make_fleet,
+    make_group,
+    make_option,
+    make_plan,
+    make_rung,
+    mixed_plan,
+    no_plan,
+    no_rung,
+    spot_plan,
+    with_today,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+SHAPES = {"spot": spot_plan, "mixed": mixed_plan, "infeasible": no_plan}
+
+
+def lines_of(plan):
+    """The lines of a verdict after the first one, by their first word."""
+    return {line.split(":")[0]: line for line in verdict_lines(plan)}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_report_reads_as_it_did(golden, shape):
+    """The default report and the verbose one of three plans, as a user sees them in a terminal of 80 columns."""
+    golden(GOLDEN / f"{shape}.txt", plan_table(SHAPES[shape]()))
+    golden(GOLDEN / f"{shape}-verbose.txt", plan_table(SHAPES[shape](), verbose=True))
+
+
+def test_the_first_line_says_what_to_run():
+    """Fleet, USD a month, saving and risk stand in the first line of text and in bold in Markdown."""
+    expected = "Run 4 × g6e.xlarge spot (aws us-east-1): $2,197.06 a month, 87% less than today; risk: spot"
+
+    assert headline(spot_plan()) == expected
+    assert plan_table(spot_plan(), width=None).splitlines()[0] == expected
+    assert f"**{expected}**" in plan_markdown(spot_plan())
+
+
+def test_the_verdict_comes_before_the_ladder_and_the_ladder_before_the_options():
+    """A reader who stops early has read the most important part."""
+    text = plan_table(spot_plan())
+
+    assert text.startswith("Run ")
+    assert text.index("Replay:") < text.index("ladder:") < text.index("options,") < text.index("--verbose shows")
+
+
+@pytest.mark.parametrize(
+    ("fleet", "risk"),
+    [
+        (make_fleet(make_group()), "none"),
+        (make_fleet(make_group(purchase="spot")), "spot"),
+        (mixed_plan().fleet, "price"),
+        (replace(mixed_plan().fleet, doubtful_prices=()), "commitment"),
+        (make_fleet(make_group(purchase="spot", evidence="roofline")), "prediction"),
+        (make_fleet(make_group(evidence="roofline"), confirmed=None), "replay"),
+    ],
+    ids=["none", "spot", "price", "commitment", "prediction", "replay"],
+)
+def test_the_risk_is_the_worst_that_applies(fleet, risk):
+    """A replay that falls short outweighs predictions, those prices, those commitments, and those spot."""
+    assert risk_word(make_plan(fleet)) == risk
+
+
+def test_a_replay_that_falls_short_is_said_first():
+    """It is the first sentence after the headline, whatever else there is to say."""
+    plan = spot_plan()
+    short = replace(plan, fleet=replace(plan.fleet, confirmed=replace(plan.fleet.confirmed, within_slo_ratio=0.9731)))
+
+    assert next(verdict_lines(short)) == (
+        "Do not rely on it: its replay finds 97.31% of the requests within the SLO, 99% are asked."
+    )
+    assert headline(short).endswith("risk: replay")
+
+
+def test_what_does_not_matter_is_not_said():
+    """Without obligation, spare, doubts, ladder or rivals there is one line: the replay."""
+    assert list(lines_of(make_plan(make_fleet(make_group())))) == ["Replay"]
+
+
+def test_an_obligation_has_its_sum_its_end_and_its_regret():
+    """What is owed until when, and what half of the demand would leave idle."""
+    told = lines_of(mixed_plan())["Obligation"]
+
+    assert "$21,199.20 until 2027-11-09" in told
+    assert "if demand falls by half, $412.33 a month" in told
+
+
+def test_a_spare_names_its_machines_and_its_rule():
+    """How many of how many, and which key of the workload file keeps them."""
+    told = lines_of(spot_plan())["Spare"]
+
+    assert "1 of 4 × g6e.xlarge spot" in told
+    assert "limits.fault_tolerant_ratio" in told
+
+
+def test_spares_of_one_rule_stand_in_one_line():
+    """Two groups, one reason, one sentence."""
+    first, second = make_group(), make_group(2, instance_type="g7e.2xlarge")
+    spare = (Spare(first.name, 1, "survive: zone"), Spare(second.name, 2, "survive: zone"))
+    plan = make_plan(make_fleet(first, second, spare=spare))
+
+    told = [line for line in verdict_lines(plan) if line.startswith("Spare")]
+    assert len(told) == 1
+    assert "1 of 4 × g6e.xlarge on demand and 2 of 2 × g7e.2xlarge on demand" in told[0]
+
+
+def test_only_the_worst_failure_is_in_the_verdict():
+    """Where every failure leaves enough nothing is said; otherwise the failure that leaves least."""
+    group = make_group()
+    enough = (Failure(f"one instance of {group.name}", 1.0),)
+    some = (*enough, Failure("one zone of us-east-1", 0.5), Failure("spot of x in one zone", 0.0))
+
+    assert "Failure" not in lines_of(make_plan(make_fleet(group, failures=enough)))
+    assert (
+        "without one zone of us-east-1 50% of the planned rate"
+        in (lines_of(make_plan(make_fleet(group, failures=some[:2])))["Failure"])
+    )
+    assert (
+        "without spot of x in one zone nothing is left"
+        in (lines_of(make_plan(make_fleet(group, failures=some)))["Failure"])
+    )
+
+
+def test_a_cheaper_fleet_that_is_not_recommended_is_named():
+    """With its difference and what it takes more."""
+    told = lines_of(mixed_plan())["Cheapest"]
+
+    assert "2 × g6e.xlarge committed for 1 year + 1 × inf2.8xlarge spot costs $111.60 less" in told
+    assert "no cheaper fleet exists" not in plan_table(mixed_plan(), width=None, verbose=True)
+
+
+def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():
+    """Which price, what it may be today, why it is in doubt, and the runner-up."""
+    told = lines_of(mixed_plan())["Price"]
+
+    assert "g6e.2xlarge spot at $0.9 an hour, today $0.558 to $1.26" in told
+    assert "derived, 499 days old" in told
+    assert "5 × g6e.xlarge on demand at $6,817.45" in told
+
+
+def test_zones_that_no_source_lists_are_not_claimed():
+    """An assumed zone is said to be one; a verified one is not mentioned."""
+    assert "g6e.xlarge is sold in 3 zones of us-east-1" in lines_of(spot_plan())["Zones"]
+    assert "Zones" not in lines_of(mixed_plan())
+
+
+@pytest.mark.parametrize(
+    ("current", "expected"),
+    [
+        ({"within_slo_ratio": 0.6123, "instances_needed": 17}, "keep 61.23% within the SLO; 17 are needed."),
+        ({"within_slo_ratio": 0.9999, "instances_needed": 2}, "keep 99.99% within the SLO; 2 would do."),
+        ({"within_slo_ratio": 0.995, "instances_needed": 4}, "within the SLO; that many are needed."),
+        (
+            {"within_slo_ratio": 0.1, "not_judged": "no number of them keeps the SLO"},
+            "no number of them keeps the SLO.",
+        ),
+        ({"not_judged": "too little memory"}, "not judged: too little memory."),
+    ],
+)
+def test_what_runs_today_is_judged(current, expected):
+    """Share within the SLO and the number that the demand takes, or why neither is known."""
+    today = CurrentCost("aws", "us-east-1", "g5.12xlarge", "on_demand", 4, 22.69, 16_562.24, **current)
+    told = lines_of(with_today(make_plan(make_fleet(make_group())), today))["Today"]
+
+    assert told.startswith("Today: 4 × g5.12xlarge at $16,562.24 a month")
+    assert told.endswith(expected)
+
+
+def test_the_rungs_beside_the_recommendation_are_named():
+    """The nearest rung that costs more below, the nearest that costs less above; or that more saves nothing."""
+    assert lines_of(spot_plan())["Ladder"] == (
+        "Ladder: allowing less (commit) costs $5,458.12; allowing more (any cloud) costs $818.53."
+    )
+    ladder = (make_rung("same_cloud", make_group(), recommended=True), make_rung("any_cloud", make_group()))
+    plan = make_plan(make_fleet(make_group()), ladder=ladder)
+    assert lines_of(plan)["Ladder"] == "Ladder: allowing more (up to any cloud) saves nothing."
+
+
+@pytest.mark.parametrize(("usd", "told"), [(612.4, True), (99_999.0, False)])
+def test_a_service_by_the_token_is_named_where_it_costs_less(usd, told):
+    """The same weights for less than the fleet are worth a line; for more they are not."""
+    services = (
+        TokenApi("openai", "other", 1.0, 0.1, 0.1, "list", "2026-11", same_weights=False, asked=True),
+        TokenApi("deepinfra", "qwen", usd, 0.1, 0.1, "list", "2026-11", break_even_requests_per_second=9.2),
+    )
+    found = lines_of(make_plan(make_fleet(make_group()), token_apis=services))
+
+    assert ("By the token" in found) == told
+    if told:
+        assert "deepinfra/qwen asks $612.40" in found["By the token"]
+
+
+def test_a_rung_without_a_fleet_says_why_on_its_row():
+    """The reason stands where the fleet would."""
+    plan = make_plan(make_fleet(make_group()), ladder=(no_rung("commit", "no commitment is sold here"),))
+    row = next(line for line in plan_table(plan).splitlines() if line.strip().startswith("commit"))
+
+    assert "no commitment is sold here" in row
+
+
+def test_a_cheaper_option_says_on_its_row_why_it_is_not_recommended():
+    """The reason is in the option's own row, at any width."""
+    option = make_option(make_group(2), not_recommended="fewer backends are recommended")
+    plan = make_plan(make_fleet(make_group()), option)
+
+    for width in (60, 80, None):
+        assert "fewer backends" in next(
+            line for line in plan_table(plan, width=width).splitlines() if line.startswith("1  ")
+        )
+
+
+def test_nothing_feasible_says_what_stands_against_it():
+    """The first line names the limits; what would help, the nearest misses and all rejections follow."""
+    text = plan_table(no_plan(), width=None)
+
+    assert text.startswith("No fleet keeps to limits.zones and limits.max_usd_per_month together")
+    assert "raise limits.max_usd_per_month from 500 to 1,358.53 USD/month" in text
+    assert "2 TPOT over target, 1 over the budget, 1 preview only" in text
+
+
+def test_verbose_leaves_nothing_out():
+    """Every column and every note that a wide terminal shows is there in 80 columns too."""
+    text = plan_table(spot_plan(), verbose=True)
+
+    for words in ("TTFT p95", "engine", "vLLM 0.30.0", "USD/1M out", "less than a day is known", "attention heads"):
+        assert words in text
+    assert "--wide" not in text
+
+
+NAME = st.text(st.characters(categories=("L", "N"), include_characters="-._/ "), min_size=1, max_size=90)
+
+
+@settings(max_examples=60)
+@given(NAME, NAME, NAME, st.integers(40, 120), st.booleans())
+def test_no_line_is_wider_than_the_terminal(instance_type, region, name, width, verbose):
+    """Whatever things are called: only words that hold no space stand beyond the width, alone on their line."""
+    group = make_group(3, instance_type=instance_type, region=region, zones_verified=False)
+    second = make_group(1, instance_type=f"{instance_type}2", purchase="spot", region=region)
+    fleet = make_fleet(
+        group, second, spare=(Spare(group.name, 1, "zones"),), failures=(Failure(f"x {group.name}", 0.5),)
+    )
+    rungs = (no_rung("as_is", name), make_rung("spot", group, second, requires=(name,), risks=(instance_type, region)))
+    option = make_option(group, not_recommended=name)
+    plan = make_plan(fleet, option, ladder=rungs, name=name, model=instance_type, notes=(name,))
+
+    for line in plan_table(plan, width=width, verbose=verbose).splitlines():
+        assert len(line) <= width or len(line.removeprefix("  - ").split()) == 1, line

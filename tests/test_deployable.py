@@ -1,0 +1,324 @@
+"""What the plan takes for deployable is generated, and what code refuses is rejected with two numbers."""
+
+from dataclasses import replace
+
+import pytest
+
+from advisor.candidates import Candidate, Rejection, judge, judge_hardware, match
+from advisor.catalog import load_catalog
+from advisor.catalog.deployment import GENERATED
+from advisor.catalog.values import Support
+from advisor.codegen import Wanted, generate
+from advisor.codegen.platforms import aws, azure, gcp
+from advisor.codegen.selection import choose
+from advisor.codegen.stack import stacks_of
+from advisor.codegen.targets import TARGETS, target_of
+from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
+from advisor.demand.declared import declared_demand
+from advisor.deployable import Setup, deployable, machine_shortfall, purchase_shortfall, shortfall, start_seconds
+from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.plan.serverless import ServerlessOffer, serverless_offers
+from advisor.requirements import require
+from advisor.units import BYTES_PER_GIB
+from builders import catalog_of, offer, workload
+from codegen.plans import make_option, make_plan
+
+CATALOG = load_catalog()
+FACTS = CATALOG.deployment
+SMALL, LARGE = "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.3-70B-Instruct"
+PRECISIONS = ("bf16", "fp16", "fp8", "int8", "int4", "mxfp4")
+SERVING = (Support.NATIVE, Support.SUPPORTED, Support.EMULATED)
+FIRST_SLICES = tuple({found[0].name for name in CATALOG.accelerators if (found := CATALOG.partitions(name))})
+CODES = {"contiguous_kv", "host_memory", "no_image", "no_machine", "not_generated", "preview"}
+MACHINES = [one for one in CATALOG.instance_types.values() if one.provider in FACTS.providers]
+ACCELERATORS = sorted({one.accelerator for one in MACHINES})
+REGIONS = {(one.provider, one.instance_type): one.region for one in CATALOG.offers}
+MANAGED = {(one.provider, one.instance_type) for one in CATALOG.offers if one.managed is not None}
+
+
+def requirements(model=SMALL, precisions=PRECISIONS, **changes):
+    """A model with short requests on all the providers that code is generated for."""
+    work = workload(model=model, precisions=precisions, providers=FACTS.providers, **changes)
+    return require(work, find_model(model), declared_demand(5, 8, 800, 200), CATALOG)
+
+
+def every_engine(candidate):
+    """The candidate with each engine that serves its precision on its accelerator."""
+    for row in CATALOG.engine_support(candidate.instance_type.accelerator, candidate.precision):
+        if row.support in SERVING:
+            yield replace(candidate, engine=row.engine, engine_version=row.engine_version)
+
+
+def candidates(accelerator, model):
+    """Every layout and engine that holds the model on the machines with an accelerator."""
+    asked = requirements(model)
+    for machine in MACHINES:
+        if machine.accelerator == accelerator and (machine.provider, machine.name) in REGIONS:
+            for outcome in judge_hardware(machine, asked, CATALOG):
+                if isinstance(outcome, Candidate) and outcome.partition in ("", *FIRST_SLICES):
+                    yield from every_engine(outcome)
+
+
+def plan_of(candidate, purchase, region):
+    """A plan of one instance of a candidate."""
+    machine = candidate.instance_type
+    option = make_option(
+        provider=machine.provider,
+        region=region,
+        instance_type=machine.name,
+        accelerator=machine.accelerator,
+        accelerator_count=machine.accelerator_count,
+        partition=candidate.partition,
+        replicas_per_instance=candidate.replicas_per_instance,
+        tensor_parallel=candidate.tensor_parallel,
+        precision=candidate.precision,
+        kv_precision="auto",
+        engine=candidate.engine,
+        engine_version=candidate.engine_version,
+        weights_gib=candidate.memory.weights_gib,
+        checkpoint_gib=candidate.memory.checkpoint_gib,
+        purchase=purchase,
+        instances=2,
+    )
+    return make_plan(option)
+
+
+def targets_of(plan):
+    """The default targets of a plan's code, without writing it."""
+    wanted = Wanted(rank=1)
+    stacks = stacks_of(plan, choose(plan, wanted, lambda _: None), wanted)
+    return [target_of(stack) for stack in stacks]
+
+
+def purchases_of(machine):
+    """Ways of paying for a machine."""
+    managed = ("managed",) if (machine.provider, machine.name) in MANAGED else ()
+    return ("on_demand", "spot", *managed)
+
+
+@pytest.mark.parametrize("model", [SMALL, LARGE], ids=["8B", "70B"])
+@pytest.mark.parametrize("accelerator", ACCELERATORS)
+def test_code_is_refused_where_the_plan_rejects_and_nowhere_else(accelerator, model):
+    """Every machine × layout × engine × way of paying of the shipped catalog: both sides agree."""
+    for candidate in candidates(accelerator, model):
+        machine = candidate.instance_type
+        for purchase in purchases_of(machine):
+            region = REGIONS[machine.provider, machine.name]
+            found = deployable(candidate.setup, purchase, region, CATALOG)
+            plan = plan_of(candidate, purchase, region)
+            if found is None:
+                assert targets_of(plan)
+            else:
+                assert found.code in CODES
+                assert found.needed is not None
+                with pytest.raises(InputError):
+                    targets_of(plan)
+
+
+@pytest.mark.parametrize("model", [SMALL, LARGE], ids=["8B", "70B"])
+def test_services_that_scale_to_zero_agree_too(model):
+    """Each service × region × engine: weights that do not fit a container are refused on both sides."""
+    codes = set()
+    sold = catalog_of()
+    sold.__dict__["serverless"] = [
+        replace(one, usd_per_hour=1.0, cold_start_seconds=5.0, regions=one.regions or ("us-central1",))
+        for one in CATALOG.serverless
+    ]
+    for service in serverless_offers(sold, FACTS.providers):
+        assert isinstance(service, ServerlessOffer)
+        for outcome in judge_hardware(service.instance_type, requirements(model), CATALOG):
+            if not isinstance(outcome, Candidate) or outcome.partition:
+                continue
+            found = deployable(outcome.setup, "serverless", service.region, CATALOG)
+            plan = plan_of(outcome, "serverless", service.region)
+            if found is None:
+                codes.add(targets_of(plan)[0].name)
+            else:
+                codes.add(found.code)
+                with pytest.raises(InputError):
+                    targets_of(plan)
+    assert codes >= ({"cloud-run", "not_generated"} if model == SMALL else {"cloud-run", "host_memory"})
+
+
+def test_every_region_that_sells_endpoints_has_images_for_them():
+    """SageMaker's own registries are known in each region of the catalog, and it hosts each type."""
+    for sold in CATALOG.offers:
+        if sold.managed is None:
+            continue
+        machine = CATALOG.instance_type(sold.provider, sold.instance_type)
+        found = [one for one in judge(machine, requirements(SMALL), CATALOG) if isinstance(one, Candidate)]
+        for one in found[:1]:
+            plan = plan_of(one, "managed", sold.region)
+            if deployable(one.setup, "managed", sold.region, CATALOG) is None:
+                assert targets_of(plan) == [SAGEMAKER]
+            else:
+                with pytest.raises(InputError):
+                    targets_of(plan)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "provider", "instance_type", "tensor_parallel", "precision", "target"),
+    [
+        ("L4", "aws", "g6.xlarge", 1, "fp8", "ec2"),
+        ("Inferentia2", "aws", "inf2.8xlarge", 1, "bf16", "ec2"),
+        ("TPU-v6e", "gcp", "ct6e-standard-1t", 1, "bf16", "tpu-vm"),
+        ("H200", "gcp", "a3-ultragpu-8g", 8, "bf16", "mig"),
+        ("MI300X", "azure", "Standard_ND96isr_MI300X_v5", 1, "bf16", "vm-scale-set"),
+    ],
+)
+def test_what_is_deployable_is_written(accelerator, provider, instance_type, tensor_parallel, precision, target):
+    """A whole root for a machine of each kind, on its default target."""
+    machine = CATALOG.instance_type(provider, instance_type)
+    assert machine.accelerator == accelerator
+    found = judge(machine, requirements(precisions=(precision,)), CATALOG)
+    (candidate,) = [one for one in found if getattr(one, "tensor_parallel", None) == tensor_parallel]
+    generated = generate(plan_of(candidate, "on_demand", REGIONS[provider, instance_type]))
+    assert generated.targets == (target,)
+    assert generated.warnings == ()
+
+
+def rejections(provider, instance_type, model=SMALL, **changes):
+    """Why layouts of a machine are no candidates: (code, needed, available)."""
+    found = judge(CATALOG.instance_type(provider, instance_type), requirements(model, **changes), CATALOG)
+    return [(one.code, one.needed, one.available) for one in found if isinstance(one, Rejection)]
+
+
+@pytest.mark.parametrize(
+    ("provider", "instance_type", "precision", "expected"),
+    [
+        ("aws", "g5g.2xlarge", "int8", ("no_image", 8.0, 7.5)),
+        ("aws", "g6f.4xlarge", "int4", ("not_generated", 1, 0)),
+        ("gcp", "g4-standard-24", "bf16", ("not_generated", 1, 0)),
+        ("azure", "Standard_NC144ds_xl_RTXPRO6000BSE_v6", "bf16", ("preview", "generally available", "preview")),
+        ("azure", "Standard_NC320ds_xl_RTXPRO6000BSE_v6", "bf16", ("preview", "generally available", "preview")),
+        ("gcp", "a4x-maxgpu-4g-metal", "bf16", ("no_machine", "a known number", None)),
+        ("gcp", "attach:T4", "fp16", ("no_machine", "a known number", None)),
+        ("gcp", "a4x-highgpu-4g", "bf16", ("not_generated", 1, 0)),
+        ("azure", "Standard_NV36ads_A10_v5", "int4", ("not_generated", 1, 0)),
+    ],
+)
+def test_a_machine_that_no_code_starts_is_rejected_once(provider, instance_type, precision, expected):
+    """One rejection for the machine with a code and what was compared."""
+    assert rejections(provider, instance_type, precisions=(precision,)) == [expected]
+
+
+def test_neuron_serves_one_replica_on_a_machine():
+    """Six chips serve a replica of four and no more of one or two: they cannot share a port."""
+    machine = CATALOG.instance_type("aws", "inf2.24xlarge")
+    found = list(judge(machine, requirements(precisions=("bf16",)), CATALOG))
+    fitting = [one for one in found if isinstance(one, Candidate)]
+    assert [(one.tensor_parallel, one.replicas_per_instance) for one in fitting] == [(4, 1)]
+    assert ("not_generated", 6, 1.0) in [(one.code, one.needed, one.available) for one in found if one not in fitting]
+
+
+@pytest.mark.parametrize(("instance_type", "available"), [("inf2.xlarge", 16), ("trn1.2xlarge", 32)])
+def test_the_host_has_to_hold_what_compiling_takes(instance_type, available):
+    """Twice 15 GiB of weights and 3 GiB do not fit; a model of 3 billion parameters does."""
+    ((code, needed, had),) = rejections("aws", instance_type, precisions=("bf16",), context_tokens=2048)
+    assert (code, had) == ("host_memory", available)
+    assert needed == pytest.approx(3 + 2 * 14.96, rel=0.01)
+    small = "meta-llama/Llama-3.2-3B-Instruct"
+    assert rejections("aws", instance_type, small, precisions=("bf16",), context_tokens=2048) == []
+
+
+def test_slices_are_rejected_by_the_machine_and_precision():
+    """No target cuts accelerators: one rejection for all profiles, the whole accelerator stays a candidate."""
+    found = rejections("azure", "Standard_NC24ads_A100_v4", precisions=("bf16",))
+    assert found == [("not_generated", 1, 0)]
+
+
+def test_without_paging_every_sequence_takes_the_longest_length():
+    """Room for whole requests of the longest length, not for as many tokens as are in them on average."""
+    (candidate,) = [
+        one
+        for one in judge(CATALOG.instance_type("aws", "inf2.8xlarge"), requirements(precisions=("bf16",)), CATALOG)
+        if isinstance(one, Candidate)
+    ]
+    per_sequence_gib = 4096 * candidate.memory.kv_bytes_per_token / BYTES_PER_GIB
+    assert candidate.max_sequences == int(candidate.memory.kv_cache_gib_available / per_sequence_gib)
+    paged = next(judge(CATALOG.instance_type("aws", "g6.xlarge"), requirements(precisions=("bf16",)), CATALOG))
+    assert paged.max_sequences is None
+
+
+def test_one_sequence_that_does_not_fit_beside_the_weights_is_named():
+    """The range of one sequence against what is left, where an engine with paging would lack memory in all."""
+    found = rejections("aws", "inf2.8xlarge", precisions=("bf16",), context_tokens=131_072)
+    ((code, needed, available),) = found
+    assert code == "contiguous_kv"
+    assert needed == pytest.approx(131_072 * 131_072 / BYTES_PER_GIB, rel=0.01)
+    assert 0 < available < needed
+
+
+def test_a_way_of_paying_that_cannot_be_ordered_is_refused_alone():
+    """Google starts small H100 machines as spot only; SageMaker has no image for Neuron."""
+    (h100,) = [
+        one for one in judge(CATALOG.instance_type("gcp", "a3-highgpu-1g"), requirements(precisions=("bf16",)), CATALOG)
+        if isinstance(one, Candidate)
+    ]  # fmt: skip
+    assert purchase_shortfall(h100.setup, "spot", "us-central1", CATALOG) is None
+    refused = purchase_shortfall(h100.setup, "on_demand", "us-central1", CATALOG)
+    assert (refused.code, refused.needed, refused.available) == ("not_generated", "on_demand", "spot")
+
+    inferentia = Setup("aws", "inf2.8xlarge", "Inferentia2", "", 1, "bf16", "vLLM-NxDI", 14.96)
+    refused = purchase_shortfall(inferentia, "managed", "us-east-1", CATALOG)
+    assert (refused.code, refused.needed, refused.available) == ("no_image", "Inferentia2", "no accelerator")
+    l4 = Setup("aws", "g6.xlarge", "L4", "", 1, "bf16", "vLLM", 14.96)
+    assert purchase_shortfall(l4, "managed", "us-east-1", CATALOG) is None
+    refused = purchase_shortfall(l4, "managed", "us-gov-west-1", CATALOG)
+    assert (refused.code, refused.needed, refused.available) == ("no_image", 1, 0)
+
+
+def test_other_providers_are_not_judged():
+    """No code is generated for them, which a workload that names them accepts."""
+    machine = next(one for one in CATALOG.instance_types.values() if one.provider == "lambda")
+    assert machine_shortfall(machine, CATALOG) is None
+    setup = Setup("lambda", machine.name, machine.accelerator, "", 1, "bf16", "vLLM", 15.0)
+    assert shortfall(setup, CATALOG) is None
+
+
+def test_machines_of_a_match_can_be_deployed():
+    """Whatever a plan starts from passes the predicate for one way of paying at least."""
+    sold = [offer(name, provider="aws") for name in ("g6.xlarge", "g5g.xlarge", "inf2.xlarge", "inf2.24xlarge")]
+    found = match(requirements(), catalog_of(*sold))
+    assert {one.instance_type.name for one in found.candidates} == {"g6.xlarge", "inf2.24xlarge"}
+    for one in found.candidates:
+        assert any(deployable(one.setup, purchase, "us-east-1", CATALOG) is None for purchase in ("on_demand", "spot"))
+
+
+def test_every_machine_of_these_providers_is_spoken_of():
+    """A row of the table for each, but for what is no machine."""
+    silent = {one.name for one in MACHINES if FACTS.support(one.provider, one.name) is None}
+    assert silent == {"attach:P100", "attach:P4", "attach:T4", "attach:V100"}
+
+
+def test_rows_name_what_the_generator_knows():
+    """Targets and families of what is generated; a reason for what is not."""
+    targets = {(one.provider, one.name) for one in TARGETS}
+    families = {("aws", name) for name in aws.FAMILIES} | {("gcp", name) for name in gcp.FAMILIES}
+    families |= {("azure", name) for name in azure.FAMILIES}
+    hosts = [row for row in FACTS.rows if row.target not in ("", "cloud-run")]
+    assert {(row.provider, row.family) for row in hosts} == families
+    for row in FACTS.rows:
+        assert ((row.provider, row.target) in targets) == (row.status == GENERATED)
+        assert bool(row.reason) == (row.status != GENERATED)
+
+
+@pytest.mark.parametrize(
+    ("target", "limit", "value"),
+    [
+        ("cloud-run", "longest_start_seconds", 1800),
+        ("cloud-run-l4", "most_memory_gib", gcp.gcp_cloud_run.GPUS["L4"].sizes[-1].memory_gib),
+        ("cloud-run-rtx", "most_memory_gib", gcp.gcp_cloud_run.GPUS["RTX-PRO-6000"].sizes[-1].memory_gib),
+        ("sagemaker", "longest_start_seconds", 3600),
+    ],
+)
+def test_limits_are_those_of_the_generator(target, limit, value):
+    """What the services allow stands in the table and in the generator alike."""
+    assert FACTS.number(target, limit) == value
+
+
+def test_a_start_takes_longer_with_more_weights_and_with_compilation():
+    """900 s, half an hour to compile, ten seconds for each GiB."""
+    assert start_seconds(15.0, compiles=False) == 1050
+    assert start_seconds(15.0, compiles=True) == 2850

@@ -1,0 +1,197 @@
+"""What a workload holds its plan to is all that is planned with, and contradictions are named."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.catalog import load_catalog
+from advisor.catalog.values import Purchase
+from advisor.errors import InputError
+from advisor.pipeline import plan_for
+from advisor.requirements import check_names
+from advisor.workload.document import read_workload
+from advisor.workload.scope import allows, in_scope, scope_notes
+from advisor.workload.values import Deployment, Exclude
+from builders import catalog_of, offer, workload
+
+CATALOG = load_catalog()
+TYPES = ("g5.xlarge", "g6.xlarge", "g6e.xlarge", "p4d.24xlarge")
+ACCELERATORS = {"g5.xlarge": "A10G", "g6.xlarge": "L4", "g6e.xlarge": "L40S", "p4d.24xlarge": "A100-40GB"}
+SOLD = [offer(name, on_demand=1.0 + at) for at, name in enumerate(TYPES)]
+ALL = ("aws", "gcp", "azure")
+
+
+def refusal(**changes) -> str:
+    """What is said of holds that leave nothing."""
+    with pytest.raises(InputError) as caught:
+        check_names(workload(**changes), CATALOG)
+    return str(caught.value)
+
+
+def types_of(plan) -> set[str]:
+    """Every instance type that a plan names."""
+    groups = plan.fleet.groups if plan.fleet else ()
+    return {one.instance_type for one in (*plan.options, *plan.rejected, *groups)}
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.sampled_from(TYPES), min_size=1, unique=True),
+    st.sampled_from(("instance_types", "accelerators")),
+    st.booleans(),
+)
+def test_nothing_outside_the_hold_is_named(names, key, excluded):
+    """Options, fleet and rejections are of the types left, all of which are accounted for, and cost no less."""
+    held = tuple(names if key == "instance_types" else [ACCELERATORS[name] for name in names])
+    left = {name for name in TYPES if (name in names) != excluded}
+    asked = workload(exclude=Exclude(**{key: held})) if excluded else workload(**{key: held})
+
+    plan, free = plan_for(asked, catalog_of(*SOLD)), plan_for(workload(), catalog_of(*SOLD))
+
+    machines = {machine.name: machine for machine in CATALOG.instance_types.values() if machine.provider == "aws"}
+    assert left <= types_of(plan)
+    assert all(allows(in_scope(asked, CATALOG), machines[name]) for name in types_of(plan))
+    if plan.fleet is not None:
+        assert plan.fleet.cost.total_usd_per_month >= free.fleet.cost.total_usd_per_month - 0.01
+
+
+def test_holds_stand_in_the_plan_in_the_catalogs_names():
+    """However an accelerator or an engine is spelled, the plan names it as the catalog does."""
+    plan = plan_for(workload(accelerators=("l4",), engines=("vllm",)), catalog_of(*SOLD))
+
+    assert plan.workload["accelerators"] == ["L4"]
+    assert plan.workload["engines"] == ["vLLM"]
+    assert {group.engine for group in plan.fleet.groups} == {"vLLM"}
+
+
+def test_a_bare_name_is_every_variant_of_an_accelerator():
+    """H100 without its form factor stands for all of them."""
+    assert set(in_scope(workload(accelerators=("H100",)), CATALOG).accelerators) >= {"H100-SXM", "H100-NVL"}
+
+
+def test_an_engine_that_is_left_out_is_a_rejection_with_both_names():
+    """A machine that only another engine serves says which, and the next engine in order is taken elsewhere."""
+    plan = plan_for(workload(exclude=Exclude(engines=("vLLM",))), catalog_of(*SOLD, offer("inf2.8xlarge")))
+
+    assert "vLLM" not in {group.engine for group in plan.fleet.groups}
+    neuron = plan_for(workload(engines=("vLLM",)), catalog_of(*SOLD, offer("inf2.8xlarge")))
+    rejected = [one for one in neuron.rejected if one.code == "engine_excluded"]
+    assert {one.instance_type for one in rejected} == {"inf2.8xlarge"}
+    assert {(one.needed, one.available[:6]) for one in rejected} == {("vLLM", "vLLM-N")}
+
+
+def test_excluded_providers_and_regions_sell_nothing():
+    """What is excluded is neither planned with nor reported."""
+    sold = [offer(), offer(region="us-west-2", on_demand=0.1), offer("a2-highgpu-1g", "us-central1", 0.1, None, "gcp")]
+    asked = workload(providers=ALL, exclude=Exclude(providers=("gcp",), regions=("us-west-2",)))
+
+    plan = plan_for(asked, catalog_of(*sold))
+
+    assert {(group.provider, group.region) for group in plan.fleet.groups} == {("aws", "us-east-1")}
+    assert {one.provider for one in plan.rejected} <= {"aws", "azure"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"accelerators": ("H1000",)}, ("accelerators", "unknown accelerator: 'H1000'", "did you mean")),
+        ({"instance_types": ("g6.xlarg",)}, ("instance_types", "unknown accelerated instance type", "g6.xlarge")),
+        ({"engines": ("vllmm",)}, ("engines", "unknown engine: 'vllmm'", "did you mean vLLM")),
+        ({"exclude": Exclude(providers=("awz",))}, ("exclude.providers", "unknown provider", "aws")),
+        ({"exclude": Exclude(regions=("us-est-1",))}, ("exclude.regions", "unknown region", "us-east-1")),
+        ({"exclude": Exclude(providers=("aws",))}, ("exclude.providers", "0 of 1 providers are left", "providers")),
+        (
+            {"regions": ("us-east-1",), "exclude": Exclude(regions=("us-east-1",))},
+            ("exclude.regions", "0 regions", "change regions"),
+        ),
+        (
+            {"instance_types": ("g6.xlarge",), "exclude": Exclude(instance_types=("g6.xlarge",))},
+            ("exclude.instance_types", "g6.xlarge is asked for under instance_types and excluded", "change"),
+        ),
+        (
+            {"accelerators": ("TPU-v6e",)},
+            ("accelerators", "0 of the ", "allow one of those that sell it: gcp "),
+        ),
+        (
+            {"accelerators": ("H100-SXM",), "instance_types": ("g6.xlarge",)},
+            ("accelerators", "the other keys leave 0 of them", "a machine in common"),
+        ),
+        (
+            {"accelerators": ("L4",), "engines": ("vLLM-TPU",)},
+            ("engines", "serve bf16 or fp8 on 0 of the 1 accelerators", "vLLM"),
+        ),
+    ],
+)  # fmt: skip
+def test_holds_that_leave_nothing_are_refused(changes, expected):
+    """The field, the two numbers and the remedy are named."""
+    said = refusal(**changes)
+    assert all(part in said for part in expected), said
+
+
+def test_a_hold_that_is_sold_in_part_says_what_is_left_out():
+    """One of two accelerators that is not sold there is a note, not an error."""
+    plan = plan_for(workload(accelerators=("L4", "TPU-v6e")), catalog_of(*SOLD))
+
+    assert plan.fleet is not None
+    assert "TPU-v6e is not known to be sold where the plan may run, so it is left out" in plan.notes
+
+
+RUNNING = Deployment("aws", "eu-central-1", "g5.12xlarge", 2, Purchase.ON_DEMAND)
+
+
+def test_a_plan_stays_near_what_runs():
+    """Without providers and regions stated, it is the provider and the continent of the current deployment."""
+    near = workload(current=RUNNING, near_current=True)
+
+    regions = in_scope(near, CATALOG).regions
+
+    assert "eu-west-1" in regions
+    assert {CATALOG.regions["aws", name].continent for name in regions} == {"Europe"}
+    (note,) = scope_notes(near, CATALOG)
+    assert note.startswith("planned within aws in Europe")
+
+
+def test_government_regions_are_near_no_other():
+    """Regions that take an account of their own are left out beside a common one."""
+    current = replace(RUNNING, region="us-east-1")
+    assert not [
+        name for name in in_scope(workload(current=current, near_current=True), CATALOG).regions if "gov" in name
+    ]
+
+
+@pytest.mark.parametrize("stated", [{"users": (("IN-west", 1.0),)}, {"residency": ("IN",)}])
+def test_users_and_residency_say_where_to_plan(stated):
+    """They free the plan of the continent, not of the provider."""
+    free = workload(current=RUNNING, near_current=True, **stated)
+
+    assert in_scope(free, CATALOG).regions == ()
+    (note,) = scope_notes(free, CATALOG)
+    assert note.startswith("planned within aws, where")
+
+
+CURRENT = "current: {provider: gcp, region: europe-west4, instance_type: a2-highgpu-1g, count: 1}\n"
+
+
+@pytest.mark.parametrize(
+    ("stated", "providers", "near"),
+    [
+        (CURRENT, ("gcp",), True),
+        (CURRENT + "regions: [us-central1]\n", ALL, False),
+        (CURRENT + "providers: [aws]\n", ("aws",), False),
+        ("", ALL, False),
+    ],
+)
+def test_the_file_says_whether_the_plan_stays(tmp_path: Path, stated, providers, near):
+    """A stated provider or region sets it free."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        "name: chat\nmodel: meta-llama/Llama-3.1-8B-Instruct\n"
+        "demand: {declared: {requests_per_second: 1, input_tokens: 8, output_tokens: 8}}\n" + stated
+    )
+
+    read = read_workload(path)
+
+    assert (read.providers, read.near_current) == (providers, near)
