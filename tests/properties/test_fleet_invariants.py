@@ -172,9 +172,7 @@ def test_a_looser_limit_never_costs_more(name, stated, data, quota, on_spot):
 TIGHT = {
     "min_replicas": st.builds(Limits, min_replicas=st.integers(2, 4), survive=survivals),
     "zones": st.builds(Limits, zones=st.integers(2, 3), survive=survivals),
-    "survive": st.builds(
-        Limits, survive=survivals, zones=st.integers(1, 3), min_replicas=st.integers(1, 3)
-    ),
+    "survive": st.builds(Limits, survive=survivals, zones=st.integers(1, 3), min_replicas=st.integers(1, 3)),
     **LIMITS,
     "max_usd_per_month": LIMITS["budget"],
     "max_kg_co2e_per_month": LIMITS["carbon"],

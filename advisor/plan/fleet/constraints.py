@@ -34,7 +34,7 @@ class FailureLeft:
 
 
 def failures(problem: Problem, solution: FleetSolution) -> Iterator[FailureLeft]:
-    """What the loss of one machine, one zone, and one spot supply in a zone leaves; of supplies only where any is used."""
+    """What is left without one machine, one zone, and one spot supply in a zone; the last only where spot is used."""
     for part in Part:
         needed = share_without(problem.limits, part)
         left = [

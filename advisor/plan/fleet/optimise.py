@@ -97,7 +97,11 @@ def _solved(problem: Problem, seconds: float, known_usd: float = INFINITY) -> tu
     """The cheapest fleet below a cost, first without the rows of failures that it most often keeps to anyway."""
     program = FleetProgram(problem, relaxed=True).build()
     solution = _below(program, seconds, known_usd)
-    if program.incomplete and solution.found and not _withstands(problem, tuple(_allocations(problem, program, solution.values))):
+    if (
+        program.incomplete
+        and solution.found
+        and not _withstands(problem, tuple(_allocations(problem, program, solution.values)))
+    ):
         program = FleetProgram(problem).build()
         solution = _below(program, seconds, known_usd)
     return program, solution
@@ -307,7 +311,7 @@ def _lower_floor(problem: Problem, constraint: Constraint) -> Iterator[Relaxatio
     limits = problem.limits
     stated = limits.zones if constraint is Constraint.ZONES else limits.min_replicas
     floors = range(stated - 1, 0, -1)
-    at = bisect_left(floors, True, key=lambda floor: _feasible(_with_floor(problem, constraint, floor)))
+    at = bisect_left(floors, x=True, key=lambda floor: _feasible(_with_floor(problem, constraint, floor)))
     if at < len(floors):
         yield Relaxation(constraint, "", stated, floors[at], FLOORS[constraint])
 

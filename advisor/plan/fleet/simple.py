@@ -1,4 +1,4 @@
-"""The simplest of the fleets that cost little more than the cheapest: fewest backends, then instance types, then cost."""
+"""The simplest fleet that costs little more than the cheapest: fewest backends, then instance types, then cost."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -46,8 +46,8 @@ def simplest(problem: Problem, cheapest: FleetSolution, seconds: float = SECONDS
     for fleet in _of_one_type(parts, limit, seconds):
         best = min(best, fleet, key=complexity)
     if complexity(best)[:2] > (1, 2):
-        for part in [each for part in parts for each in _split(part, backend_of) if lower_bound(each) <= limit]:
-            best = min(best, within(part, limit, seconds) or best, key=complexity)
+        for of_one in [each for part in parts for each in _split(part, backend_of) if lower_bound(each) <= limit]:
+            best = min(best, within(of_one, limit, seconds) or best, key=complexity)
     backends, types, _ = complexity(best)
     if backends > 2 or types > 2:
         pools = tuple(pool for part in parts for pool in part.pools if _kind(pool) in _kinds(best))
