@@ -14,6 +14,7 @@ SET_BY: Mapping[str, str] = {
     Constraint.ZONES: "limits.zones",
     Constraint.SURVIVE: "limits.survive",
     Constraint.SPOT_REROUTE: "limits.fault_tolerant_ratio",
+    Constraint.ON_DEMAND_BASE: "limits.on_demand_base_ratio",
     Constraint.OWNED: "commitments",
     Constraint.COMMITMENT_LOW_BAND: "limits.commit_beyond_forecast",
     Constraint.QUOTA: "limits.quotas",

@@ -30,7 +30,7 @@ from advisor.units import (
     MINUTES_PER_HOUR,
     WATTS_PER_KW,
 )
-from advisor.workload.values import QuotaLimit, Workload
+from advisor.workload.values import Limits, QuotaLimit, Workload
 
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
@@ -146,6 +146,26 @@ def pools_of(supply: Supply) -> PoolSet:
             pools.append(outcome)
             sources[outcome.key] = PoolSource(served, offer, supply.cold_starts[at])
     return PoolSet(tuple(pools), sources, tuple(rejected))
+
+
+def in_zones(found: PoolSet, limits: Limits, most_regions: int | None) -> PoolSet:
+    """The pools without those of regions in which no fleet can be in more than one zone, where it has to be."""
+    if limits.zones == 1 or most_regions != 1:
+        return found
+    zones: dict[str, int] = {}
+    for pool in found.pools:
+        zones[pool.region] = max(pool.zones, zones.get(pool.region, 0))
+    kept = tuple(pool for pool in found.pools if zones[pool.region] > 1)
+    lone = (found.sources[pool.key] for pool in found.pools if zones[pool.region] == 1)
+    rejected = dict.fromkeys(_in_one_zone(source, limits.zones) for source in lone)
+    return replace(found, pools=kept, rejections=(*found.rejections, *rejected))
+
+
+def _in_one_zone(source: PoolSource, zones: int) -> Rejection:
+    offer = source.offer
+    reason = f"sold in one zone of {offer.region}, and limits.zones asks for {zones}: its loss leaves nothing"
+    shortfall = Shortfall("zones", "zones", zones, 1, reason)
+    return reject(source.served.candidate.instance_type, shortfall, region=offer.region)
 
 
 class _OfferFacts:
@@ -272,16 +292,27 @@ def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
     workload = supply.requirements.workload
     if supply.owned.get(stand_of(offer.provider, offer.region, offer.instance_type)):
         yield Tariff(Paid.OWNED, 0.0, "owned")
-    if Purchase.ON_DEMAND in workload.purchase and offer.on_demand is not None:
-        yield _tariff(Paid.ON_DEMAND, offer.on_demand)
-    if Purchase.SPOT in workload.purchase and offer.spot is not None:
-        yield _tariff(Paid.SPOT, offer.spot)
-    if Purchase.MANAGED in workload.purchase and offer.managed is not None and offer.managed.price is not None:
-        yield _tariff(Paid.MANAGED, offer.managed.price, offer.managed.service)
+    service, managed = (offer.managed.service, offer.managed.price) if offer.managed else ("", None)
+    for paid, price, label in (
+        (Paid.ON_DEMAND, offer.on_demand, ""),
+        (Paid.SPOT, offer.spot, ""),
+        (Paid.MANAGED, managed, service),
+    ):
+        purchase = Purchase(paid.value)
+        if purchase in workload.purchase and price is not None:
+            yield _tariff(paid, price, label)
     if Purchase.COMMITMENT in workload.purchase and may_commit(supply.requirements):
-        years = workload.limits.commitment_years
-        prices = supply.catalog.current_commitments(offer)
-        yield from _commitments([price for price in prices if price.commitment.term_years in years], offer)
+        yield from _commitments(_allowed_commitments(supply, offer), offer)
+
+
+def _allowed_commitments(supply: Supply, offer: Offer) -> Sequence[CommitmentPrice]:
+    """Prices of commitments of the terms that may be entered."""
+    years = supply.requirements.workload.limits.commitment_years
+    return [
+        one
+        for one in supply.catalog.current_commitments(offer)
+        if one.commitment.term_years in years
+    ]
 
 
 def _usable(tariffs: Iterable[Tariff], offer: Offer, supply: Supply) -> Iterator[Tariff]:

@@ -19,7 +19,7 @@ from advisor.plan.fleet.stage import Posed, Setting
 from advisor.plan.fleet.values import Allocation, FleetSolution, Paid
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
-from advisor.plan.replay.values import Billing, Outcome, Cutoff, ReplayGroup, Route
+from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]

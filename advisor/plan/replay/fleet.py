@@ -16,7 +16,7 @@ from advisor.plan.replay.engine import serve
 from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
 from advisor.plan.replay.sessions import Session, Window, sessions_of
-from advisor.plan.replay.values import Outcome, Cutoff, ReplayGroup, ReplayResult, Route
+from advisor.plan.replay.values import Cutoff, Outcome, ReplayGroup, ReplayResult, Route
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import Slo
 
