@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advisor.candidates import ANY, Candidate, Rejection, Shortfall, reject, reject_candidate
+from advisor.candidates import ANY, Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.cost import Cost, cost_of
@@ -83,7 +83,7 @@ def _price_all(
         for purchase in workload.purchase:
             refused = purchase_shortfall(served.candidate.setup, purchase.value, offer.region, catalog)
             if refused is not None and (purchase is not Purchase.MANAGED or offer.managed is not None):
-                yield reject_candidate(served.candidate, refused, offer.region)
+                yield reject_undeployable(served.candidate, refused, offer.region)
                 continue
             price = catalog.price(offer, purchase)
             if price is None:
