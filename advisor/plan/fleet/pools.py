@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate
+from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.price_trust import first_day, trust
@@ -219,7 +219,7 @@ def _payable(
     if not refused:
         return tuple(tariffs), ()
     kept = tuple(tariff for tariff in tariffs if tariff.paid not in refused)
-    return kept, tuple(reject_candidate(candidate, found, offer.region) for found in refused.values())
+    return kept, tuple(reject_undeployable(candidate, found, offer.region) for found in refused.values())
 
 
 def _pool(
