@@ -17,6 +17,7 @@ NOT_GENERATED = "not_generated"
 TARGETS = "targets"
 """Unit of a shortfall that holds for a whole machine: no target generates it."""
 MANAGED = "managed"
+SERVERLESS = "serverless"
 SAGEMAKER = "sagemaker"
 """The target of what is paid as managed."""
 _ARM = "arm64"
@@ -94,6 +95,11 @@ def deployable(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Sh
     machine = catalog.instance_types.get((setup.provider, setup.instance_type))
     found = None if machine is None else machine_shortfall(machine, catalog)
     return found or shortfall(setup, catalog) or purchase_shortfall(setup, purchase, region, catalog)
+
+
+def service_of(purchase: str) -> str:
+    """What runs machines that are paid for so, as the purchase names it; "" for plain machines."""
+    return purchase if purchase in (MANAGED, SERVERLESS) else ""
 
 
 def start_seconds(checkpoint_gib: float, *, compiles: bool) -> float:

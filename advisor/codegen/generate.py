@@ -1,5 +1,6 @@
 """The stages in order: plan → choice → stacks → code → check."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ class Generated:
     """Code for a plan."""
 
     files: Mapping[str, str]
-    """Relative path → text; with several clouds, each in a folder of its name."""
+    """Relative path → text; with several clouds or services, each in a folder of its name."""
     roots: tuple[str, ...]
     """Folders that hold a root; "": the directory itself."""
     targets: tuple[str, ...]
@@ -99,9 +100,9 @@ def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 
 
 def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Mapping[str, str]]:
-    """Provider → files."""
+    """Name of the root → files."""
     rendered = {}
-    for stack in stacks:
+    for stack, name in zip(stacks, _root_names(stacks), strict=True):
         target = target_of(stack)
         render = target.renderers.get(language)
         if render is None:
@@ -109,11 +110,17 @@ def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Map
                 f"{target.title} is not written in {language.value}",
                 hint=f"it is in {', '.join(one.value for one in target.renderers)}",
             )
-        rendered[stack.provider] = render(stack)
+        rendered[name] = render(stack)
     return rendered
+
+
+def _root_names(stacks: tuple[Stack, ...]) -> list[str]:
+    """The clouds, with the target where a cloud has several."""
+    counts = Counter(stack.provider for stack in stacks)
+    return [f"{one.provider}-{one.target}" if counts[one.provider] > 1 else one.provider for one in stacks]
 
 
 def _joined(rendered: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
     if len(rendered) == 1:
         return next(iter(rendered.values()))
-    return {f"{provider}/{path}": text for provider, files in sorted(rendered.items()) for path, text in files.items()}
+    return {f"{root}/{path}": text for root, files in sorted(rendered.items()) for path, text in files.items()}

@@ -3,7 +3,8 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from advisor.codegen.alarms import alarms_of
@@ -29,7 +30,7 @@ from advisor.codegen.serving import container_of
 from advisor.codegen.summary import summary_of
 from advisor.codegen.timetable import scheduled_sizes
 from advisor.cost.services import root_volume_gib
-from advisor.deployable import CHECKPOINT_MARGIN, start_seconds
+from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
 from advisor.plan.document import digest, plan_document
 from advisor.plan.fleet.values import Paid
@@ -53,7 +54,7 @@ _REGION = re.compile(r"[a-z]+[a-z0-9]*(-[a-z0-9]+)*")
 
 
 def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    """What has to be deployed for *choice*, by cloud; their target is still open unless it is wanted.
+    """What has to be deployed for *choice*, by cloud and service; their target is still open unless it is wanted.
 
     Raises:
         InputError: nothing that this program writes can serve it; the message says why.
@@ -63,13 +64,33 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
     for member in choice.members:
         _check_names(member)
     plan_digest = _digest(plan, choice)
-    providers = sorted({member.serves.provider for member in choice.members})
+    parts = _parts(choice.members, wanted)
     stacks = tuple(
-        _stack(plan, replace(choice, members=tuple(_of(provider, choice.members))), wanted, plan_digest)
-        for provider in providers
+        _stack(plan, replace(choice, members=members), wanted, plan_digest) for _, members in sorted(parts.items())
     )
     _check_image(stacks, wanted)
-    return stacks
+    return _with_names(stacks, [service for _, service in sorted(parts)])
+
+
+def _parts(members: Sequence[Member], wanted: Wanted) -> Mapping[tuple[str, str], tuple[Member, ...]]:
+    """What one root holds: the members on a cloud, those of a service apart unless one target is asked for."""
+    parts: dict[tuple[str, str], tuple[Member, ...]] = {}
+    for member in members:
+        service = "" if wanted.target else service_of(member.serves.purchase)
+        key = (member.serves.provider, service)
+        parts[key] = (*parts.get(key, ()), member)
+    return parts
+
+
+def _with_names(stacks: Sequence[Stack], services: Sequence[str]) -> tuple[Stack, ...]:
+    """Names that do not meet in one account: those of services are told apart where a cloud has several stacks."""
+    counts = Counter(stack.provider for stack in stacks)
+    return tuple(
+        replace(stack, name=slug(f"{service}-{stack.name}", _LONGEST_NAME, "inference"))
+        if service and counts[stack.provider] > 1
+        else stack
+        for stack, service in zip(stacks, services, strict=True)
+    )
 
 
 def _check_image(stacks: Sequence[Stack], wanted: Wanted) -> None:
@@ -81,10 +102,6 @@ def _check_image(stacks: Sequence[Stack], wanted: Wanted) -> None:
             where="--image",
             hint="leave --image out, or generate one type with --option RANK",
         )
-
-
-def _of(provider: str, members: Iterable[Member]) -> Iterable[Member]:
-    return (one for one in members if one.serves.provider == provider)
 
 
 def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stack:
@@ -148,10 +165,10 @@ def _scaling(plan: Plan, choice: Choice) -> Scaling:
 
 
 def _usd_per_month(plan: Plan, choice: Choice) -> float:
-    """The plan's total; of a fleet over several clouds, this cloud's compute at the hours of the week."""
+    """The plan's total; of a fleet over several clouds or services, this part's compute at the hours of the week."""
     if choice.option is not None:
         return choice.option.cost.total_usd_per_month
-    if plan.fleet is not None and len({group.provider for group in plan.fleet.groups}) == 1:
+    if plan.fleet is not None and len({(one.provider, service_of(one.purchase)) for one in plan.fleet.groups}) == 1:
         return plan.fleet.cost.total_usd_per_month
     weekly = sum(sum(one.hours) * one.usd_per_hour for one in choice.members)
     return round(weekly * HOURS_PER_MONTH / len(choice.members[0].hours), 2)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from advisor.deployable import service_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost
 from advisor.plan.fleet.values import Paid
 from advisor.plan.values import Interval, Option, Plan
@@ -194,6 +195,8 @@ def _cautions(plan: Plan, option: Option | None) -> Iterator[str]:
         providers = {group.provider for group in fleet.groups}
         if len(providers) > 1:
             yield f"The fleet is on {', '.join(sorted(providers))}; this folder holds one cloud, the costs are of all."
+        elif len({service_of(group.purchase) for group in fleet.groups}) > 1:
+            yield "A service runs a part of the fleet; this folder holds one part, the costs are of all."
         if fleet.bucket_max_input_tokens:
             yield "The plan routes by prompt length: set a router in front that does; equal routing was not planned."
         if fleet.confirmed is not None and not fleet.confirmed.reached:

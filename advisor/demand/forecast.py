@@ -30,7 +30,7 @@ DECLARED = "declared"
 BEATS = 0.98
 """A method has to lose less than this times the naive baseline to replace it."""
 MOST_OF_SEEN = 1 + MOST_BEYOND
-"""No mean of an hour is forecast, and no minute planned for, above so many times the busiest one seen, before growth."""
+"""No mean of an hour is forecast, and no minute planned for, above so many times the busiest one, before growth."""
 _ROUNDING = 1e-5
 _DEFAULT_HORIZON_DAYS = 30.0
 _FLAT_BELOW_HOURS = HOURS_PER_DAY

@@ -64,7 +64,8 @@ def _without_absurd(grid: Floats, is_known: npt.NDArray[np.bool_]) -> tuple[Floa
         return grid, ()
     note = (
         f"{int(is_absurd.sum()):,} of {int(is_known.sum()):,} minutes have up to "
-        f"{grid[is_absurd].max():.3g} requests/s, more than {ABSURD:g} × what 99.9% of the minutes stay within: the forecast counts them at {most:.3g}; "
+        f"{grid[is_absurd].max():.3g} requests/s, more than {ABSURD:g} × what 99.9% of the minutes stay within: the "
+        f"forecast counts them at {most:.3g}; "
         "correct them in the trace if they are no requests"
     )
     return np.where(is_absurd, most, grid), (note,)

@@ -43,8 +43,8 @@ class Rehearsal:
     requests: Requests
     busiest: slice
     """Those of the busiest stretch."""
-    busiest_minute_seconds: float
-    """Start of the busiest minute, since 1970, UTC."""
+    busiest_seconds: float
+    """Middle of the busiest minute, since 1970, UTC."""
     minutes: float
     words: str
 
@@ -72,7 +72,7 @@ def rehearse(
     stretches = [busiest, *_after(busiest, others)]
     seconds = np.concatenate([_arrivals(one, generator) for one in stretches])
     requests = _with_lengths(demand, seconds, generator)
-    peak = busiest.start_seconds + SECONDS_PER_MINUTE * int(np.argmax(busiest.requests_per_minute))
+    peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
     minutes = float(sum(one.requests_per_minute.size for one in stretches))
     count = int(np.searchsorted(seconds, _end_of(busiest)))
     return Rehearsal(requests, slice(0, count), peak, minutes, _words(demand, busiest, len(others)))

@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
-from advisor.models import catalogued_name
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.confirm import Confirmed, Confirmer
 from advisor.plan.fleet.describe import obligation_of
@@ -142,7 +141,7 @@ def _published(precisions: Sequence[str]) -> tuple[str, ...]:
 
 def _known_precisions(requirements: Requirements, catalog: Catalog) -> tuple[str, ...]:
     """Those stated, then every other one that a checkpoint of the model is known for."""
-    known = catalog.known_precisions(catalogued_name(requirements.workload.model))
+    known = catalog.known_precisions(requirements.workload.model)
     return tuple(dict.fromkeys((*requirements.workload.precisions, *known)))
 
 
@@ -197,7 +196,11 @@ class Ladder:
         return tuple(_marked(rungs, fleet))
 
     def _rung(self, workload: Workload) -> tuple[_Reached | None, str]:
-        setting = replace(self._setting, requirements=replace(self._setting.requirements, workload=workload))
+        setting = replace(
+            self._setting,
+            requirements=replace(self._setting.requirements, workload=workload),
+            effort=replace(self._setting.effort, holds_up_to=False),
+        )
         posed = pose(setting, narrowed(self._supply, workload), self._week)
         if not posed.problem.pools:
             return None, _why_no_pool(posed)
@@ -341,19 +344,21 @@ class _Words:
         stated = self.setting.requirements.workload.precisions
         if precision == stated[0]:
             return ""
-        return checkpoint_words(self.catalog, catalogued_name(self.setting.requirements.workload.model), precision)
+        return checkpoint_words(self.catalog, self.setting.requirements.workload.model, precision)
 
 
 def checkpoint_words(catalog: Catalog, model: str, precision: str) -> str:
     """Where weights of a precision come from, and how much quality they keep."""
     known, loss = catalog.checkpoint(model, precision), catalog.quality_loss(model, precision)
-    where = f"{precision} weights: {known.repository}" if known else f"{precision} weights: quantise them yourself"
+    where = f"{precision} weights: quantise them yourself"
+    if known is not None and known.is_of(model):
+        where = f"{precision} weights: {known.repository}"
     if known is not None and known.made_while_loading:
         where = f"{precision} weights: made by the engine while loading"
     if loss is None:
         return f"{where}; quality loss not known"
     measured = f" (measured on {loss.of_model})" if loss.of_model else ""
     return (
-        f"{where}; keeps {loss.recovery_ratio:.1%} of its benchmark scores{measured}, "
-        f"{loss.provenance.source}, {loss.provenance.as_of}"
+        f"{where}; keeps {min(loss.recovery_ratio, 1.0):.1%} of its benchmark scores{measured}, "
+        f"{loss.provenance.source.partition(' (')[0]}, {loss.provenance.as_of}"
     )

@@ -1,32 +1,77 @@
-"""Back-tests of the forecast on real and made-up rates of several days; prints, asserts nothing.
+"""What forecasts promise and what came: hours and minutes of days held out; prints, asserts nothing.
 
-Every method forecasts the week after each of the last third of the days (four weeks at most) from what came before.
-ServeGen's clients have their rate every ten minutes for two weeks (language model serving at Alibaba, Apache-2.0).
-The made-up series has 35 days: a day, a week, 0.6 % growth a day, correlated noise and six surges.
+    python tests/benchmarks/bench_forecast.py [DIRECTORY]
+
+The directory holds ServeGen's clients, one ``CATEGORY/*-trace.csv`` each: start in seconds and requests per second of
+windows of ten minutes, for two weeks (language model serving at Alibaba, Apache-2.0). Within a window requests come at
+random (Poisson). Each client is forecast from the end of its 10th to 13th day. Then the back-tests of made-up series: a
+day, a week, 0.6 % growth a day, correlated noise and six surges.
 """
 
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from advisor.demand.clock import MONDAY_SECONDS
 from advisor.demand.forecast import forecast
-from advisor.demand.values import DemandProfile
+from advisor.demand.forecast_methods import seasonal_naive
+from advisor.demand.spread import HIGH, LOW, pinball
+from advisor.demand.values import DemandProfile, Floats
 
 SERVEGEN = Path(__file__).parents[3] / "shared/data/traces/servegen/language"
 WINDOW_MINUTES = 10
+DAY_MINUTES = 1440
+FIRST_DAY = 10
+SPIKY = ("m-large/chunk-20", 0.3)
 
 
-def servegen(category: Path) -> DemandProfile:
-    """All clients of a category together, minute by minute."""
-    rates: dict[float, float] = {}
-    for client in sorted(category.glob("*-trace.csv")):
-        for line in client.read_text().splitlines():
-            start, rate = line.split(",")[:2]
-            rates[float(start)] = rates.get(float(start), 0.0) + float(rate)
-    windows = np.array([rates[start] for start in sorted(rates)])
-    return DemandProfile(MONDAY_SECONDS, np.repeat(windows, WINDOW_MINUTES) * 60)
+@dataclass(frozen=True)
+class HeldOut:
+    """Forecasts of hours that were held out, and what came; all of shape ``(hours,)`` but *minutes*: ``(hours, 60)``."""
+
+    mean: Floats
+    low: Floats
+    high: Floats
+    peak: Floats
+    naive: Floats
+    minutes: Floats
+
+    def row(self) -> str:
+        """Shares within, errors and losses."""
+        came, busiest = self.minutes.mean(axis=1), self.minutes.max(axis=1)
+        edges = ((self.low, LOW), (self.mean, 0.5), (self.high, HIGH))
+        loss = sum(pinball(came, edge, level).sum() for edge, level in edges) / 3 / came.sum()
+        within = (came >= self.low * (1 - 1e-5)) & (came <= self.high * (1 + 1e-5))
+        wape, naive = (np.abs(came - rates).sum() / came.sum() for rates in (self.mean, self.naive))
+        return (
+            f"{within.mean():8.0%} {wape:7.1%} {naive:7.1%} {loss:8.1%} "
+            f"{(self.minutes <= self.peak[:, None] * (1 + 1e-5)).mean():8.1%} {(busiest <= self.peak).mean():7.0%} "
+            f"{self.peak.mean():8.3g} {self.peak.min():8.3g} {self.peak.max():8.3g} {busiest.max():8.3g}"
+        )
+
+
+def client(path: Path, scale: float = 1.0) -> Floats:
+    """Requests in each minute of a client."""
+    rates = np.loadtxt(path, delimiter=",", usecols=1)
+    return np.random.default_rng(0).poisson(np.repeat(rates, WINDOW_MINUTES) * 60 * scale).astype(np.float64)
+
+
+def held_out(minutes: Floats, days: range, ahead: int) -> HeldOut:
+    """Each day's forecast of the days after it, as many as there are up to *ahead*."""
+    parts: dict[str, list[Floats]] = {name: [] for name in HeldOut.__dataclass_fields__}
+    for day in days:
+        found = forecast(DemandProfile(MONDAY_SECONDS, minutes[: day * DAY_MINUTES]))
+        came = minutes[day * DAY_MINUTES : (day + ahead) * DAY_MINUTES].reshape(-1, 60) / 60
+        past = minutes[: day * DAY_MINUTES].reshape(-1, 60).mean(axis=1) / 60
+        hours = (day * 24 + np.arange(len(came))) % 168
+        for name in ("mean", "low", "high", "peak"):
+            parts[name].append(getattr(found, name)[hours])
+        parts["naive"].append(seasonal_naive(past, round(MONDAY_SECONDS / 3600), len(came)))
+        parts["minutes"].append(came)
+    return HeldOut(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
 
 
 def made_up(days: int = 35) -> DemandProfile:
@@ -41,33 +86,56 @@ def made_up(days: int = 35) -> DemandProfile:
     rates *= np.exp(noise)
     for surge in generator.choice(len(hours), 6, replace=False):
         rates[surge : surge + 3] *= 1.8
-    return DemandProfile(MONDAY_SECONDS, generator.poisson(np.repeat(rates, 60) / 60).astype(float))
+    return DemandProfile(MONDAY_SECONDS, generator.poisson(np.repeat(rates, 60) / 60).astype(np.float64))
 
 
-def main() -> None:
-    """Print one table for each series."""
-    series = {f"made up, {days} days": made_up(days) for days in (3, 10, 35, 90)}
-    if SERVEGEN.is_dir():
-        series |= {f"ServeGen {folder.name}, 14 days": servegen(folder) for folder in sorted(SERVEGEN.iterdir())}
-    else:
-        print(f"no {SERVEGEN}: only made-up series")
+def print_clients(directory: Path) -> None:
+    """One row for each client and horizon, and the next day of the spiky one at part of its rate."""
+    paths = {f"{path.parent.name}/{path.stem.removesuffix('-trace')}": path for path in directory.glob("*/*-trace.csv")}
+    series = {name: client(path) for name, path in sorted(paths.items())}
+    heads = "within    wape   naive  pinball  minutes   hours  planned      min      max     came"
+    for ahead in (1, 4):
+        print(f"\n{'next day' if ahead == 1 else f'next {ahead} days':18} {heads}")
+        for name, minutes in series.items():
+            days = range(FIRST_DAY, len(minutes) // DAY_MINUTES)
+            print(f"{name:18} {held_out(minutes, days, ahead).row()}")
+    name, scale = SPIKY
+    if name in paths:
+        minutes = client(paths[name], scale)
+        last = len(minutes) // DAY_MINUTES - 1
+        seen = minutes[: last * DAY_MINUTES]
+        print(
+            f"\n{name} × {scale}: busiest minute {seen.max() / 60:.3g}/s, mean {seen.mean() / 60:.3g}/s in {last} days"
+        )
+        print(f"{'its last day':18} {held_out(minutes, range(last, last + 1), 1).row()}")
+
+
+def print_backtests() -> None:
+    """One table for each made-up series."""
     forecast(made_up(15))
-    for name, profile in series.items():
+    for days in (3, 10, 14, 35, 90):
+        profile = made_up(days)
         started = time.perf_counter()
         found = forecast(profile)
         taken = time.perf_counter() - started
-        print(f"\n{name} ({taken:.2f} s)\n{'method':38}  WAPE  within p90  hours short  chosen")
+        print(f"\nmade up, {days} days ({taken:.2f} s)\n{'method':38}  WAPE  pinball  within p90  hours short  chosen")
         for row in found.backtest:
             print(
-                f"{row.method:38}  {row.wape:4.0%}  {_share(row.p90_coverage_ratio):>10}  "
-                f"{_share(row.hours_short_ratio):>11}  {'yes' if row.chosen else ''}"
+                f"{row.method:38}  {row.wape:4.0%}  {row.pinball:7.1%}  {row.p90_coverage_ratio:10.0%}  "
+                f"{row.hours_short_ratio:11.0%}  {'yes' if row.chosen else ''}"
             )
         for note in found.notes:
             print(f"  {note}")
 
 
-def _share(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.0%}"
+def main() -> None:
+    """Print the clients of a directory, then the made-up series."""
+    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else SERVEGEN
+    if directory.is_dir():
+        print_clients(directory)
+    else:
+        print(f"no {directory}: only made-up series")
+    print_backtests()
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def test_one_surge_a_fortnight_is_not_what_a_drift_widens_to():
 @given(seed=st.integers(0, 10_000), days=st.integers(1, 40), scale=st.floats(0.01, 1000))
 @settings(max_examples=25, deadline=None)
 def test_a_band_scales_is_ordered_and_stays_near_what_was_seen(seed, days, scale):
-    """k times the rates give k times the edges; edges are known, in order, and at most a quarter beyond the past."""
+    """Rates k times as high give k times the edges; edges are known, in order, and at most a quarter beyond the past."""
     generator = np.random.default_rng(seed)
     rates = generator.gamma(0.5, 2.0, days * 24) * (generator.random(days * 24) < 0.8)
     rates[generator.random(len(rates)) < 0.2] = np.nan

@@ -105,7 +105,7 @@ def test_whole_boards_launch_slowly():
 
 @pytest.mark.parametrize(
     ("provider", "name", "compiles_s", "cached_s"),
-    [("aws", "inf2.xlarge", 600, 0), ("gcp", "ct6e-standard-1t", 1500, 300)],
+    [("aws", "inf2.8xlarge", 600, 0), ("gcp", "ct6e-standard-1t", 1500, 300)],
 )
 def test_other_accelerators_compile_first(provider, name, compiles_s, cached_s):
     """Neuron and TPU compile the model before they serve; a warm pool keeps what was compiled."""

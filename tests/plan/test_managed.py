@@ -94,16 +94,19 @@ def test_code_is_that_of_an_endpoint():
         generate(plan, wanted=Wanted(target="ec2"))
 
 
-def test_a_mixed_fleet_becomes_the_part_that_one_stack_can_run():
-    """Endpoints beside machines are no single stack: the cheapest single type is taken, and the warning says why."""
+def test_a_mixed_fleet_becomes_a_root_for_each_part():
+    """Endpoints beside machines are two stacks whose names do not meet; asked for as one target it is refused."""
     plan = planned(managed("g6e.xlarge", 2.6, on_demand=1.9), purchase=(Purchase.ON_DEMAND, Purchase.MANAGED))
     (group,) = plan.fleet.groups
     endpoint = replace(group, name=group.name.replace("on_demand", "managed"), purchase="managed")
     halves = tuple(replace(one, request_shares=(0.5,) * len(one.request_shares)) for one in (group, endpoint))
     mixed = replace(plan, fleet=replace(plan.fleet, groups=halves))
     made = generate(mixed)
-    assert made.targets == ("ec2",)
-    assert "and EC2 for" in made.warnings[0]
+    assert (made.targets, made.roots) == (("ec2", "sagemaker"), ("aws-ec2", "aws-sagemaker"))
+    assert '"chat"' in made.files["aws-ec2/fleet.tf"]
+    assert '"managed-chat"' in made.files["aws-sagemaker/fleet.tf"]
+    with pytest.raises(InputError, match="and EC2 for"):
+        generate(mixed, wanted=Wanted(target="sagemaker"))
 
 
 def test_a_supposed_price_counts():

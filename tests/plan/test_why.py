@@ -12,7 +12,7 @@ from advisor.pipeline import plan_question
 from advisor.plan.question import Question
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.explain.why import why
-from advisor.workload.values import Limits, Slo
+from advisor.workload.values import Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
 CATALOG = catalog_of(
@@ -128,6 +128,9 @@ def test_a_type_that_cannot_hold_the_model_is_told_what_would_lift_that():
         ("g5.12xlarge", asked(), "price_unknown", "price.g5.12xlarge="),
         ("g5.12xlarge", asked(regions=("us-west-2",)), "not_sold", "regions=us-east-1"),
         ("a2-highgpu-1g", asked(), "not_asked", "providers=aws+gcp"),
+        ("g5.xlarge", asked(accelerators=("L4",)), "not_asked", "accelerators=L4+A10G"),
+        ("g5.xlarge", asked(instance_types=("g6.xlarge",)), "not_asked", "instance_types=g6.xlarge+g5.xlarge"),
+        ("g5.xlarge", asked(exclude=Exclude(accelerators=("A10G",))), "not_asked", "exclude.accelerators=none"),
         ("g4dn.xlarge", asked(slo=Slo(ttft_p95_ms=5.0)), "slo_ttft", "slo.ttft_p95 above"),
         ("g6.xlarge", asked(limits=Limits(max_replicas=1)), "max_replicas", "limits.max_replicas="),
         ("p5.48xlarge", asked(limits=Limits(max_usd_per_month=2000)), "budget", "limits.max_usd_per_month="),

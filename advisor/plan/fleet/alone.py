@@ -109,6 +109,8 @@ def _used_long_enough(problem: Problem, pool: Pool, tariff: Tariff, committed: i
 def _beyond(problem: Problem, solution: FleetSolution) -> Missed | None:
     """The first cap that a fleet is beyond."""
     for use in uses(problem, solution):
-        if Constraint(use.name) in _CEILINGS and use.used > use.limit + ROUNDING:
+        name = Constraint(use.name)
+        idle = name is Constraint.MAX_CHANGED_INSTANCES and not problem.running
+        if name in _CEILINGS and not idle and use.used > use.limit + ROUNDING:
             return Missed(Constraint(use.name), use.used, use.limit, use.unit)
     return None

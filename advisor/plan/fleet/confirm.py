@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from advisor.candidates import Candidate
 from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
 from advisor.plan.fleet.dominance import without_dominated
+from advisor.plan.fleet.formulas import mix_rate
+from advisor.plan.fleet.neighbours import cheaper_neighbours, topped_up
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.scopes import cheapest_alone
 from advisor.plan.fleet.shares import group_part, planned_rates
@@ -87,6 +89,8 @@ class Confirmer:
         self._sources = dict(posed.pool_set.sources)
         self._trials = Trials(posed, setting)
         self._brackets: dict[Kind, Bracket] = {}
+        self._failing: dict[Kind, FleetSolution] = {}
+        """Fleets of one kind at the lower ends of their brackets."""
         self._known: dict[frozenset[tuple[object, ...]], Confirmed | Infeasible] = {}
 
     def within(self, posed: Posed, setting: Setting) -> "Confirmer":
@@ -98,6 +102,7 @@ class Confirmer:
             "_precisions": setting.requirements.workload.precisions,
             "_sources": {**self._sources, **posed.pool_set.sources},
             "_brackets": {kind: one for kind, one in self._brackets.items() if one.least == one.held},
+            "_failing": {},
         }
         return other
 
@@ -169,7 +174,7 @@ class Confirmer:
 
     def _not_known(self, failed: Confirmed) -> list[Kind]:
         """Kinds that are late in a fleet and not known by themselves yet."""
-        trial = self._trials.of(failed.posed, failed.solution)
+        trial = self._trials.of(failed.posed, failed.solution, whole=len(failed.solution.allocations) > 1)
         late = dict.fromkeys(self._kind(failed.solution.allocations[at].pool.key) for at in trial.late)
         return [one for one in late if one not in self._brackets]
 
@@ -181,6 +186,9 @@ class Confirmer:
         posed = replace(self._posed, problem=replace(problem, pools=(first,)))
         found, bracket = self._bisected(posed, {kind: 1.0}, None, seconds, _limit(best))
         self._brackets[kind] = bracket or Bracket(1.0, 1.0)
+        failing = solve_fleet(self._with_headroom(posed, {kind: self._brackets[kind].failed}), seconds)
+        if isinstance(failing, FleetSolution):
+            self._failing[kind] = failing
         return found
 
     def _raised_together(
@@ -195,7 +203,37 @@ class Confirmer:
         best = _cheaper(best, found)
         if isinstance(found, Confirmed):
             closest = _closer(closest, found)
-        return _bounded(best or closest, bound)
+        if best is None:
+            return _bounded(closest, bound)
+        return self._with_less(_bounded(best, bound), bound)
+
+    def _with_less(self, best: Confirmed, bound: Confirmed) -> Confirmed:
+        """Neighbours of a confirmed fleet, as long as one holds that is cheaper and the bound leaves room for it."""
+        problem = self._posed.problem
+        others = [one for each in self._failing.values() for one in topped_up(problem, each, best.usd_per_month)]
+        while best.solution.gap_ratio > TOLERANCE - 1:
+            others += cheaper_neighbours(problem, best.solution)
+            tried = (self._planned_evenly(one) for one in others if one.objective_usd_per_month < best.usd_per_month)
+            holding = next((one for one in tried if one.confirmation.reached), None)
+            if holding is None:
+                return best
+            best, others = _bounded(holding, bound), []
+        return best
+
+    def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
+        """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity."""
+        rates = {pool.key: mix_rate(self._posed.problem, pool) for pool in self._posed.problem.pools}
+        spare = [
+            sum(one.instances[at] * rates[one.pool.key] for one in solution.allocations) / hour.planned_rate
+            for at, hour in enumerate(self._posed.problem.hours)
+            if hour.planned_rate > 0
+        ]
+        kinds = {self._kind(one.pool.key) for one in solution.allocations}
+        headroom = dict.fromkeys(kinds, max(min(spare, default=1.0), 1.0))
+        posed = self._with_headroom(self._posed, headroom)
+        pools = {pool.key: pool for pool in posed.problem.pools}
+        allocations = tuple(replace(one, pool=pools[one.pool.key]) for one in solution.allocations)
+        return self._confirmed(posed, replace(solution, allocations=allocations), headroom, posed.problem)
 
     def _bisected(
         self,
@@ -239,12 +277,20 @@ class Confirmer:
         return found if isinstance(found, Infeasible) else Infeasible((), ())
 
     def _optimum(self, posed: Posed, headroom: Mapping[Kind, float], seconds: float) -> Confirmed | Infeasible:
-        """The cheapest fleet with some headroom, replayed."""
+        """The cheapest fleet with some headroom, replayed; a mix that fails is tried once more with other weights.
+
+        Weights follow what replicas are planned to carry: with the headroom of each kind, or as the closed form has it.
+        """
         roomier = self._with_headroom(posed, headroom)
         solution = solve_fleet(roomier, seconds)
         if isinstance(solution, Infeasible):
             return solution
-        return self._confirmed(roomier, solution, headroom, roomier.problem)
+        found = self._confirmed(roomier, solution, headroom, roomier.problem)
+        kinds = {self._kind(one.pool.key) for one in solution.allocations}
+        if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
+            return found
+        other = self._planned_evenly(solution)
+        return other if other.confirmation.reached else found
 
     def _confirmed(
         self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float], searched: Problem

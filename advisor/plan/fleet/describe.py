@@ -90,6 +90,7 @@ def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[st
     pool, tariff = allocation.pool, allocation.tariff
     source = posed.pool_set.sources[pool.key]
     candidate, offer = source.served.candidate, source.offer
+    zones = setting.catalog.zones(offer.provider, offer.region, offer.instance_type)
     return {
         "provider": offer.provider,
         "region": offer.region,
@@ -110,7 +111,9 @@ def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[st
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,
         "purchase": tariff.paid.value,
-        "zones": min(pool.zones, max(allocation.instances)),
+        "zones": max(min(pool.zones, max(allocation.instances)), 1),
+        "zone_names": zones.names,
+        "zones_verified": zones.verified,
     }
 
 

@@ -83,7 +83,8 @@ class Trials:
         Args:
             posed: the question.
             solution: the fleet.
-            whole: whether to go on where it is clear that the fleet fails; its shares are estimates otherwise.
+            whole: whether to go on where it is clear that the fleet fails; shares, and which groups are late, are
+                estimates otherwise.
         """
         groups, routes = self._groups(posed, solution), tuple(_routes(posed, solution))
         key = (whole, *_key(groups, routes))
@@ -116,7 +117,7 @@ class Trials:
             if without_one < self.wanted and not whole:
                 return Trial(0, without_one, without_one, without_one, None, None, tuple(sorted(late)), reached=False)
         requests, busiest = self._requests, self.rehearsal.busiest
-        patience = None if whole else self._patience(groups, requests)
+        patience = None if whole else self._patience(requests)
         outcome = simulate(groups, requests, routes=routes, patience=patience).outcome
         kept, judged = within(outcome, requests, self._slo), _judged(outcome, patience)
         late |= set(self._late(outcome, kept, judged))
@@ -141,10 +142,8 @@ class Trials:
             if here.any() and float(kept[here].mean()) < self.wanted:
                 yield index
 
-    def _patience(self, groups: list[ReplayGroup], requests: Requests) -> Patience | None:
-        """None for a mixed fleet: which of its groups are late shows at the end only."""
-        one_target = len({one.target for one in groups}) == 1
-        return Patience(self._slo, (1 - self.wanted) * requests.seconds.size) if one_target else None
+    def _patience(self, requests: Requests) -> Patience:
+        return Patience(self._slo, (1 - self.wanted) * requests.seconds.size)
 
     def _without_one(
         self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, whole: bool
@@ -157,7 +156,7 @@ class Trials:
             fewer = tuple(max(count - 1, 0) for count in groups[index].instances_by_hour)
             steady = [replace(one, lost_at=None) for one in groups]
             steady[index] = replace(steady[index], instances_by_hour=fewer)
-            patience = None if whole else self._patience(groups, requests)
+            patience = None if whole else self._patience(requests)
             outcome = simulate(steady, requests, routes=routes, patience=patience).outcome
             kept, judged = within(outcome, requests, self._slo), _judged(outcome, patience)
             least = min(least, _share(kept, judged))
@@ -176,7 +175,7 @@ class Trials:
         on_spot = [at for at, one in enumerate(solution.allocations) if one.tariff.paid is Paid.SPOT]
         if on_spot and posed.problem.limits.fault_tolerant_ratio == 0:
             most = max(on_spot, key=lambda at: max(groups[at].instances_by_hour) * groups[at].weight)
-            groups[most] = replace(groups[most], lost_at=self.rehearsal.busiest_minute_seconds)
+            groups[most] = replace(groups[most], lost_at=self.rehearsal.busiest_seconds)
         return groups
 
     def _group(self, posed: Posed, one: Allocation, target: str) -> ReplayGroup:

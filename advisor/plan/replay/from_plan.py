@@ -76,7 +76,7 @@ def _fleet_group(
         replicas_per_instance=group.replicas_per_instance,
         billing=Billing.USED if group.purchase in _PAID_BY_USE else Billing.ALWAYS,
         weight=group.requests_per_second_per_replica.value,
-        lead_seconds=cold.high if cold is not None and len(set(group.instances)) > 1 else 0.0,
+        lead_seconds=cold.high if cold is not None else 0.0,
         interruptions_per_instance_hour=group.interruptions_per_instance_hour,
         target=target_of(group.region, candidate),
     )

@@ -18,7 +18,7 @@ few = settings(max_examples=60, deadline=None, suppress_health_check=list(Health
 def fleet_of(*groups, shares=None):
     """A fleet of (pool, instances in each hour class), each on demand unless it says how it is paid."""
     allocations = tuple(Allocation(pool, paid[0] if paid else ON_DEMAND, counts) for pool, counts, *paid in groups)
-    return FleetSolution(allocations, shares or {}, 0.0, 0.0, True)
+    return FleetSolution(allocations, shares or {}, 0.0, 0.0, proven=True)
 
 
 def utilisations(problem, fleet):
@@ -80,7 +80,9 @@ def test_pools_that_serve_alike_are_one_target_whatever_is_paid():
 
 def test_weights_stay_the_same_as_instances_come_and_go():
     """A router has one weight for each target: half of the instances away leave the share of their target."""
-    one, other, third = (pool_of(name, rate, stand=f"a/r/{name}") for name, rate in (("x", 2.0), ("y", 3.0), ("z", 5.0)))
+    one, other, third = (
+        pool_of(name, rate, stand=f"a/r/{name}") for name, rate in (("x", 2.0), ("y", 3.0), ("z", 5.0))
+    )
     fleet = fleet_of((one, (2, 2, 2)), (other, (0, 1, 2)), (third, (0, 0, 1)))
     problem = problem_of(one, other, third, planned=(3.0, 6.0, 14.0))
 
