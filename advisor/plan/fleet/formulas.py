@@ -46,6 +46,7 @@ def lost_in_zone(instances: int, zones: int) -> int:
     """Instances of a pool that the loss of one zone takes at most, spread evenly over the zones it is sold in."""
     return -(-instances // zones)
 
+
 _NEVER_STARTED = (Paid.COMMITMENT, Paid.OWNED, Paid.SERVERLESS)
 """What runs at all hours, and what its service starts."""
 _ROUNDING = 1e-9

@@ -113,7 +113,9 @@ def lower_bound(problem: Problem) -> float:
     usd = np.array([tariff.all_usd_per_hour * min((1.0, *tariff.active_ratios)) for _, tariff in tariffs])
     if not fastest.any():
         return 0.0
-    compute = sum(hours_per_month(hour) * _usd_per_hour(problem, hour.planned_rate, usd, fastest) for hour in problem.hours)
+    compute = sum(
+        hours_per_month(hour) * _usd_per_hour(problem, hour.planned_rate, usd, fastest) for hour in problem.hours
+    )
     return compute + min(pool.usd_per_request for pool in problem.pools) * sum(map(requests_per_month, problem.hours))
 
 
