@@ -129,10 +129,11 @@ class Trials:
         routes = tuple(_routes(posed, solution))
 
         def holds(**stress: float) -> bool:
-            requests = self._from_places(stressed(self._requirements.demand, STRESSED_REQUESTS, **stress))
+            made_up, scale = stressed(self._requirements.demand, STRESSED_REQUESTS, **stress)
+            fewer, share, requests = scaled(groups, routes, self._from_places(made_up), scale)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
             cutoff = Cutoff(self._slo, most_late, STRESSED_REQUESTS)
-            outcome = simulate(groups, requests, routes=routes, cutoff=cutoff).outcome
+            outcome = simulate(fewer, requests, routes=share, cutoff=cutoff).outcome
             return _share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
 
         return HoldsUpTo(
@@ -168,12 +169,14 @@ class Trials:
     def _simulated(
         self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool, whole: bool
     ) -> _Seen:  # fmt: skip
-        busiest = self.rehearsal.busiest
-        requests = _part(self._requests, busiest) if stretch else self._requests
+        requests = _part(self._requests, self.rehearsal.busiest) if stretch else self._requests
+        until = self._requests.seconds[self.rehearsal.busiest.stop - 1]
+        groups, routes, requests = scaled(groups, routes, requests, self.rehearsal.scale)
         most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
         cutoff = Cutoff(self._slo, most_late, self._most_served)
         served = simulate(groups, requests, routes=routes, cutoff=cutoff)
         outcome = served.outcome
+        busiest = slice(0, int(np.searchsorted(requests.seconds, until, side="right")))
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
         judged = ~outcome.cut & answered if served.ended_early else ~outcome.cut
         steps = np.maximum(requests.output_tokens, 1) - 1
@@ -239,6 +242,35 @@ class Trials:
         return replace(requests, places=places.astype(np.int32))
 
 
+def scaled(
+    groups: list[ReplayGroup], routes: tuple[Route, ...], requests: Requests, scale: float
+) -> tuple[list[ReplayGroup], tuple[Route, ...], Requests]:
+    """A fleet with a share of its instances, under so many of the requests that each has its load in the busiest hours.
+
+    Args:
+        groups: the whole fleet.
+        routes: its weights.
+        requests: a share of the demand.
+        scale: that share.
+    """
+    if scale == 1:
+        return groups, routes, requests
+    fewer = [
+        replace(one, instances_by_hour=tuple(min(max(int(n * scale), 1), n) for n in one.instances_by_hour))
+        for one in groups
+    ]
+    left = {
+        one.name: max(few.instances_by_hour) / max(*one.instances_by_hour, 1)
+        for one, few in zip(groups, fewer, strict=True)
+    }
+    lighter = tuple(
+        replace(route, shares={name: share * left[name] for name, share in route.shares.items()}) for route in routes
+    )
+    kept = max(sum(route.shares.values()) for route in lighter) / scale
+    chosen = np.unique(np.arange(0, requests.seconds.size, max(1 / kept, 1.0)).astype(np.intp))
+    return fewer, lighter, _part(requests, chosen)
+
+
 def _share(kept: Flags, judged: Flags) -> float:
     return float(kept[judged].mean()) if judged.any() else 1.0
 
@@ -293,7 +325,7 @@ def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> 
         yield one.instances[-1] / count if count else 0.0
 
 
-def _part(requests: Requests, part: slice) -> Requests:
+def _part(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:
     places = None if requests.places is None else requests.places[part]
     return replace(
         requests,
