@@ -7,15 +7,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.fleet.optimise import optimise
-from advisor.plan.fleet.values import Infeasible, Paid
-from advisor.workload.values import Survive
-from plan.fleet.problems import QUOTA, everything, limited, problems, scaled
+from advisor.plan.fleet.scopes import scopes
+from advisor.plan.fleet.values import Infeasible, Paid, Tariff
+from advisor.workload.values import Limits, Survive
+from plan.fleet.problems import (
+    LIMITS,
+    QUOTA,
+    everything,
+    limited,
+    pool_of,
+    problem_of,
+    problems,
+    scaled,
+    survivals,
+    with_purchases,
+)
 
 CENTS = 0.12
 """Both costs are sums of parts that are rounded to the cent."""
 few = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 questions = problems(everything, columns=6, held=True)
-NO_SPOT = (Paid.ON_DEMAND, Paid.COMMITMENT)
 
 
 def usd(problem) -> float:
@@ -97,18 +108,40 @@ def test_a_faster_pool_never_costs_more(problem, at, factor):
     assert usd(faster) <= usd(free) + CENTS
 
 
+@few
+@given(questions, st.integers(0, 9))
+def test_one_more_zone_sold_never_costs_more(problem, at):
+    """A zone more that sells a type never makes the fleet dearer."""
+    zones = problem.pools[at % len(problem.pools)].zones
+    assert usd(with_pool(problem, at, zones=zones + 1)) <= usd(problem) + CENTS
+
+
 def _more(name, by):
     return lambda problem: limited(
         problem, **{name: None if (at := getattr(problem.limits, name)) is None else at + by}
     )
 
 
+def _fewer(name):
+    return lambda problem: limited(problem, **{name: max(getattr(problem.limits, name) - 1, 1)})
+
+
+def _survives_less(problem):
+    """What was to survive a zone survives an instance, and that nothing."""
+    less = {Survive.ZONE: Survive.INSTANCE, Survive.INSTANCE: Survive.NOTHING, Survive.NOTHING: Survive.NOTHING}
+    return limited(problem, survive=less[problem.limits.survival])
+
+
 LOOSER = {
-    "min_replicas": lambda problem: limited(problem, min_replicas=1),
+    "min_replicas": _fewer("min_replicas"),
     "max_replicas": _more("max_replicas", 1),
-    "survive": lambda problem: limited(problem, survive=Survive.NOTHING),
+    "zones": _fewer("zones"),
+    "survive": _survives_less,
     "fault_tolerant_ratio": lambda problem: limited(
         problem, fault_tolerant_ratio=(1 + problem.limits.fault_tolerant_ratio) / 2
+    ),
+    "on_demand_base_ratio": lambda problem: limited(
+        problem, on_demand_base_ratio=problem.limits.on_demand_base_ratio / 2
     ),
     "max_instance_types": _more("max_instance_types", 1),
     "max_changed_instances": _more("max_changed_instances", 1),
@@ -117,28 +150,58 @@ LOOSER = {
     "max_kw": _more("max_kw", 0.3),
     "low_band": lambda problem: replace(problem, low_band=False),
     "quota": lambda problem: replace(problem, quota_limits={key: 2 * one for key, one in problem.quota_limits.items()}),
+    "max_regions": lambda problem: replace(problem, max_regions=problem.max_regions + 1),
 }
 
 
 @pytest.mark.parametrize("name", LOOSER)
+@pytest.mark.parametrize("stated", ["alone", "together"])
 @few
-@given(problem=questions, quota=st.integers(3, 12))
-def test_a_looser_limit_never_costs_more(name, problem, quota):
-    """Whatever limit is loosened, the fleet never becomes dearer.
+@given(data=st.data(), quota=st.integers(3, 12), on_spot=st.integers(0, 3))
+def test_a_looser_limit_never_costs_more(name, stated, data, quota, on_spot):
+    """Whatever limit is loosened, with others beside it or without, the fleet never becomes dearer."""
+    limits = everything if stated == "together" else TIGHT.get(name, st.builds(Limits))
+    drawn = data.draw(problems(limits, columns=5, held=True))
+    quotas = {(QUOTA, market): float(quota) for market in ("on_demand", "spot")} if name == "quota" else {}
+    problem = replace(with_purchases(drawn, on_spot), quota_limits=quotas)
+    if name == "max_regions":
+        problem = replace(problem, max_regions=1)
+    assert usd(LOOSER[name](problem)) <= usd(problem) + CENTS
 
-    What a floor keeps running may be committed, so for a lower floor commitments are not held to the low edge.
-    """
-    quotas = {(QUOTA, market): float(quota) for market in ("on_demand", "spot")}
-    within = replace(problem, quota_limits=quotas, low_band=name != "min_replicas")
-    assert usd(LOOSER[name](within)) <= usd(within) + CENTS
+
+TIGHT = {
+    "min_replicas": st.builds(Limits, min_replicas=st.integers(2, 4), survive=survivals),
+    "zones": st.builds(Limits, zones=st.integers(2, 3), survive=survivals),
+    "survive": st.builds(Limits, survive=survivals, zones=st.integers(1, 3), min_replicas=st.integers(1, 3)),
+    **LIMITS,
+    "max_usd_per_month": LIMITS["budget"],
+    "max_kg_co2e_per_month": LIMITS["carbon"],
+    "max_kw": LIMITS["power"],
+    "fault_tolerant_ratio": LIMITS["spot_reroute"],
+    "on_demand_base_ratio": LIMITS["on_demand_base"],
+}
+"""A limit with what it is meant for, and nothing else."""
 
 
 @few
-@given(problems(everything, columns=6, paid=NO_SPOT))
-def test_fewer_zones_never_cost_more(problem):
-    """Fewer zones never make the fleet dearer where nothing is on spot, which needs zones to be spread over.
+@given(questions)
+def test_several_clouds_never_cost_more(problem):
+    """A fleet that may be on several clouds is never dearer than the cheapest on one."""
+    on_one = scopes(replace(problem, mix_providers=False, max_regions=None))
+    assert usd(problem) <= min(usd(part) for part in on_one) + CENTS
 
-    As with other floors, what they keep running may be committed, so commitments are not held to the low edge here.
-    """
-    free = replace(problem, low_band=False)
-    assert usd(limited(free, zones=1)) <= usd(free) + CENTS
+
+def test_more_zones_never_make_spot_cheaper():
+    """Spot is spread over the zones that sell it whatever is asked, so that asking for more zones is not cheaper."""
+    tariffs = (Tariff(Paid.ON_DEMAND, 1.0), Tariff(Paid.SPOT, 0.3))
+    problem = problem_of(pool_of("a", 1.0, tariffs=tariffs, zones=3), planned=(2.0, 6.0), limits=Limits())
+    costs = [usd(limited(problem, zones=zones, survive=Survive.NOTHING)) for zones in (1, 2, 3)]
+    assert costs == sorted(costs)
+
+
+def test_replicas_beside_a_reserve_are_not_cheaper():
+    """min_replicas: 2 beside N+1 costs what N+1 costs, with commitments that keep to the low edge."""
+    tariffs = (Tariff(Paid.ON_DEMAND, 1.0), Tariff(Paid.COMMITMENT, 0.4, "1 y", break_even_ratio=0.4))
+    reserve = Limits(survive=Survive.INSTANCE)
+    problem = problem_of(pool_of("a", 2.0, tariffs=tariffs), planned=(1.0,), limits=reserve)
+    assert usd(problem) == usd(limited(problem, min_replicas=2)) == pytest.approx(2 * 0.4 * 730)

@@ -1,12 +1,56 @@
-"""What a fleet takes of each limit that was stated."""
+"""What a fleet takes of each limit that was stated, and what failures leave of it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from advisor.plan.fleet.chosen import ConstraintUse
-from advisor.plan.fleet.formulas import hours_per_month
+from advisor.plan.fleet.formulas import (
+    Ordered,
+    Part,
+    hours_per_month,
+    lost_with,
+    mix_rate,
+    ordered_as,
+    running_as_ordered,
+    share_without,
+)
 from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Paid, Problem
 
 NEARLY = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLeft:
+    """What is left of the planned load without the part whose loss takes most, in the hours that it hits hardest."""
+
+    part: Part
+    name: str
+    """Pool, region or spot supply of the part."""
+    hour_class: int
+    left_ratio: float
+    """Rate that the other instances sustain ÷ planned rate."""
+    needed_ratio: float
+    """What the limits ask for; 0: nothing."""
+
+
+def failures(problem: Problem, solution: FleetSolution) -> Iterator[FailureLeft]:
+    """What is left without one machine, one zone, and one spot supply in a zone; the last only where spot is used."""
+    for part in Part:
+        needed = share_without(problem.limits, part)
+        left = [
+            FailureLeft(part, name, at, (_sustained(problem, solution, at) - rate) / hour.planned_rate, needed)
+            for at, hour in enumerate(problem.hours)
+            if hour.planned_rate > 0
+            for name, rate in lost_with(problem, solution.allocations, part, at).items()
+        ]
+        if left:
+            yield min(left, key=lambda one: one.left_ratio)
+
+
+def _sustained(problem: Problem, solution: FleetSolution, at: int, *, without: Paid | None = None) -> float:
+    """Requests per second of all instances in an hour class, but those paid for in one way."""
+    kept = (one for one in solution.allocations if one.tariff.paid is not without)
+    return sum(one.instances[at] * mix_rate(problem, one.pool) for one in kept)
 
 
 def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
@@ -33,9 +77,29 @@ def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     if limits.max_changed_instances is not None:
         changed = _changed(problem, solution, busiest)
         yield _ceiling(Constraint.MAX_CHANGED_INSTANCES, limits.max_changed_instances, changed, "instances")
+    yield from _reserves(problem, solution)
     yield from _physical(problem, solution, busiest)
     yield from _quotas(problem, solution)
     yield from _owned(problem, solution)
+
+
+def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
+    """What failures leave and what is not on spot, as shares of the planned load.
+
+    Where requests differ, what spot leaves is compared with the room beside the load, which is no share of it.
+    """
+    alike = len(problem.place_shares) == 1 and not len(problem.bucket_shares)
+    for left in failures(problem, solution):
+        if left.part is Part.SUPPLY and left.needed_ratio > 0 and alike:
+            yield _floor(Constraint.SPOT_REROUTE, left.needed_ratio, left.left_ratio, "share of requests")
+        if left.part is not Part.SUPPLY and left.needed_ratio == 1:
+            detail = f"without one {left.part.value}"
+            yield _floor(Constraint.SURVIVE, left.needed_ratio, left.left_ratio, "share of requests", detail)
+    ratio = problem.limits.on_demand_base_ratio
+    planned = [(at, hour.planned_rate) for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
+    if ratio > 0 and planned:
+        base = min(_sustained(problem, solution, at, without=Paid.SPOT) / rate for at, rate in planned)
+        yield _floor(Constraint.ON_DEMAND_BASE, ratio, base, "share of requests")
 
 
 def _physical(problem: Problem, solution: FleetSolution, busiest: int) -> Iterator[ConstraintUse]:
@@ -81,16 +145,17 @@ def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]
 
 
 def _changed(problem: Problem, solution: FleetSolution, busiest: int) -> float:
-    now = dict(problem.running)
-    planned: dict[str, int] = {}
+    now = running_as_ordered(problem)
+    planned: dict[Ordered, int] = {}
     for one in solution.allocations:
-        planned[one.pool.stand] = planned.get(one.pool.stand, 0) + one.instances[busiest]
-    return sum(abs(planned.get(stand, 0) - now.get(stand, 0)) for stand in planned.keys() | now.keys())
+        key = ordered_as(problem, one.pool, one.tariff)
+        planned[key] = planned.get(key, 0) + one.instances[busiest]
+    return sum(abs(planned.get(key, 0) - now.get(key, 0)) for key in planned.keys() | now.keys())
 
 
 def _ceiling(name: Constraint, limit: float, used: float, unit: str, detail: str = "") -> ConstraintUse:
     return ConstraintUse(name.value, detail, limit, used, unit, binding=used >= limit - NEARLY)
 
 
-def _floor(name: Constraint, limit: float, used: float, unit: str) -> ConstraintUse:
-    return ConstraintUse(name.value, "", limit, used, unit, binding=used <= limit + NEARLY)
+def _floor(name: Constraint, limit: float, used: float, unit: str, detail: str = "") -> ConstraintUse:
+    return ConstraintUse(name.value, detail, limit, used, unit, binding=used <= limit + NEARLY)

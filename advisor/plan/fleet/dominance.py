@@ -5,13 +5,13 @@ of anything that is counted (USD, carbon, power, quota units), a fleet without b
 program is solved over the rest: the optimum stays the optimum.
 
 Failures: without one machine, k instances of b leave k - 1 and those that replace them m k - 1, which sustain no less.
-Without one of z zones k instances leave ``k - ⌈k/z⌉``, and m times as many of a leave no less than m times that in the same
-region and no fewer zones. Spot is replaced by what is not on spot, by spot of the same supply in no fewer
-zones, or by twice as many instances of another supply in two zones or more, of which a shortage leaves half.
+Without one of z zones k instances leave ``k - ⌈k/z⌉``, and m times as many of a leave no less than m times that in the
+same region and no fewer zones. Spot is replaced by what is not on spot, by spot of the same supply in no fewer zones,
+or by twice as many instances of another supply in two zones or more, of which a shortage leaves half.
 
 There are two exceptions. Spot of other supplies stands in for spot, and what is in other regions where zones or regions
-are limited, as `PLACES` says. And a commitment that is cheaper and carries more may not be in use for long enough at the
-low edge of the forecast where a smaller one is: then a fleet with the smaller one can be lost.
+are limited, as `PLACES` says. And a commitment that is cheaper and carries more may not be in use for long enough at
+the low edge of the forecast where a smaller one is: then a fleet with the smaller one can be lost.
 """
 
 import math
@@ -26,8 +26,9 @@ from advisor.plan.fleet.values import Floats, Paid, Pool, Problem, Tariff
 from advisor.workload.values import Limits
 
 PLACES = 2
-"""Where failures count a pool is left out for the sake of other spot supplies, or other regions, only if pools in so many
-of them could stand in for it: the cheapest fleet of at most so many pools, each in a place of its own, is never lost."""
+"""Where failures count a pool is left out for the sake of other spot supplies, or other regions, only if pools in so
+many of them could stand in for it: the cheapest fleet of at most so many pools, each in a place of its own, is never
+lost."""
 CHAMPIONS = 64
 """Tariffs that are tried as replacements first: the cheapest per request, of every way of paying."""
 ROUNDING = 1e-9

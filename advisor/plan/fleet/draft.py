@@ -34,6 +34,10 @@ class Draft:
     problem: Problem
     left_out: frozenset[Constraint] = frozenset()
     elastic: Constraint | None = None
+    relaxed: bool = False
+    """Leave out rows of failures that a fleet keeps to most often without them, so that it has to be seen to."""
+    incomplete: bool = False
+    """Whether any such rows were left out."""
     program: Program = field(default_factory=Program)
     hourly: dict[tuple[int, int, int], int] = field(default_factory=dict)
     """Instances by (pool, tariff, hour class), of tariffs billed while they run: those that run in this class and all

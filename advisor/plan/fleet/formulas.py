@@ -1,10 +1,10 @@
 """Hours, requests, money and failures of a fleet problem: each formula once, for the program and what is printed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from advisor.plan.fleet.values import Constraint, HourClass, Paid, Pool, Problem, Tariff
+from advisor.plan.fleet.values import Allocation, Constraint, HourClass, Paid, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from advisor.workload.values import Limits, Survive
 
@@ -50,6 +50,21 @@ def lost_in_zone(instances: int, zones: int) -> int:
 _NEVER_STARTED = (Paid.COMMITMENT, Paid.OWNED, Paid.SERVERLESS)
 """What runs at all hours, and what its service starts."""
 _ROUNDING = 1e-9
+
+
+def lost_with(problem: Problem, allocations: Iterable[Allocation], part: Part, at: int) -> Mapping[str, float]:
+    """Requests per second that the loss of each such part takes in hour class *at*, by its name."""
+    running: dict[str, tuple[Pool, int]] = {}
+    for one in allocations:
+        if one.instances[at] and (part is not Part.SUPPLY or one.tariff.paid is Paid.SPOT):
+            before = running.get(one.pool.key, (one.pool, 0))[1]
+            running[one.pool.key] = one.pool, before + one.instances[at]
+    lost: dict[str, float] = {}
+    for pool, count in running.values():
+        name = {Part.MACHINE: pool.key, Part.ZONE: pool.region, Part.SUPPLY: pool.spot_supply}[part]
+        instances = 1 if part is Part.MACHINE else lost_in_zone(count, pool.zones)
+        lost[name] = lost.get(name, 0.0) + instances * mix_rate(problem, pool)
+    return lost
 
 
 def least_instances(problem: Problem, planned: float, rate: float) -> int:

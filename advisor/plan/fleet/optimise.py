@@ -9,14 +9,17 @@ import numpy as np
 
 from advisor.plan.fleet.draft import Elastic
 from advisor.plan.fleet.formulas import (
+    Part,
     billed_hours_per_month,
     least_instances,
+    lost_with,
     mix_rate,
     requests_per_month,
+    share_without,
     start_usd_per_month,
 )
 from advisor.plan.fleet.program import FleetProgram
-from advisor.plan.fleet.solver import DEFAULT_SECONDS, Outcome, Program, Solution
+from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
 from advisor.plan.fleet.values import (
     Allocation,
     Constraint,
@@ -51,6 +54,7 @@ PROMISING = 4
 A_CENT = 0.01
 TRACE_SHARE = 1e-9
 """A smaller share of the requests is a rounding of the solver."""
+NOTHING_CHEAPER = Solution(Outcome.INFEASIBLE, np.zeros(0), INFINITY, INFINITY, np.zeros(0))
 
 
 def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
@@ -64,29 +68,60 @@ def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
     if first is not None:
         known = replace(first, proven=True, bound_usd_per_month=first.objective_usd_per_month)
         return improved(known, problem, seconds)
-    program = FleetProgram(problem).build()
-    solution = program.program.solve(seconds)
-    if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED):
-        return _fleet(problem, program, solution)
-    return explain_conflict(problem)
+    program, solution = _solved(problem, seconds)
+    return read_fleet(problem, program, solution) if solution.found else explain_conflict(problem)
 
 
 def improved(known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution:
     """The cheapest fleet of a problem if it is cheaper than a known one, else the known one; proven if both are."""
-    program = FleetProgram(problem).build()
-    limit = known.objective_usd_per_month
-    if not exclude_dearer(program.program, limit):
-        return known
-    solution = program.program.solve(seconds, below=limit + A_CENT)
+    program, solution = _solved(problem, seconds, known.objective_usd_per_month)
     if solution.outcome is Outcome.INFEASIBLE:
         return known
     bound = min(known.bound_usd_per_month, solution.bound)
     if solution.outcome is Outcome.UNSOLVED:
         return replace(known, proven=False, bound_usd_per_month=bound)
-    found = _fleet(problem, program, solution)
+    found = read_fleet(problem, program, solution)
     best = found if found.objective_usd_per_month < known.objective_usd_per_month else known
     proven = known.proven and solution.outcome is Outcome.OPTIMAL
     return replace(best, proven=proven, bound_usd_per_month=best.objective_usd_per_month if proven else bound)
+
+
+def within(problem: Problem, most_usd: float, seconds: float = DEFAULT_SECONDS) -> FleetSolution | None:
+    """The cheapest fleet of at most a cost; None where none is found."""
+    program, solution = _solved(problem, seconds, most_usd)
+    fleet = read_fleet(problem, program, solution) if solution.found else None
+    return fleet if fleet is not None and fleet.objective_usd_per_month <= most_usd + A_CENT else None
+
+
+def _solved(problem: Problem, seconds: float, known_usd: float = INFINITY) -> tuple[FleetProgram, Solution]:
+    """The cheapest fleet below a cost, first without the rows of failures that it most often keeps to anyway."""
+    program = FleetProgram(problem, relaxed=True).build()
+    solution = _below(program, seconds, known_usd)
+    if (
+        program.incomplete
+        and solution.found
+        and not _withstands(problem, tuple(_allocations(problem, program, solution.values)))
+    ):
+        program = FleetProgram(problem).build()
+        solution = _below(program, seconds, known_usd)
+    return program, solution
+
+
+def _below(program: FleetProgram, seconds: float, known_usd: float) -> Solution:
+    if known_usd < INFINITY and not exclude_dearer(program.program, known_usd):
+        return NOTHING_CHEAPER
+    return program.program.solve(seconds, below=known_usd + A_CENT)
+
+
+def _withstands(problem: Problem, allocations: tuple[Allocation, ...]) -> bool:
+    """Whether the loss of any machine and of any zone leaves the share of the load that the limits ask for."""
+    for h, hour in enumerate(problem.hours):
+        whole = sum(one.instances[h] * mix_rate(problem, one.pool) for one in allocations)
+        for part in (Part.MACHINE, Part.ZONE):
+            lost = max(lost_with(problem, allocations, part, h).values(), default=0.0)
+            if whole - lost < share_without(problem.limits, part) * hour.planned_rate * (1 - TRACE_SHARE):
+                return False
+    return True
 
 
 def _first_fleet(problem: Problem, seconds: float) -> FleetSolution | None:
@@ -95,16 +130,13 @@ def _first_fleet(problem: Problem, seconds: float) -> FleetSolution | None:
     if len(chosen) == len(problem.pools):
         return None
     fewer = replace(problem, pools=tuple(problem.pools[g] for g in chosen))
-    program = FleetProgram(fewer).build()
-    solution = program.program.solve(seconds)
-    if solution.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
-        return None
-    return _fleet(fewer, program, solution)
+    program, solution = _solved(fewer, seconds)
+    return read_fleet(fewer, program, solution) if solution.found else None
 
 
 def _promising(problem: Problem) -> list[int]:
     """Pools of the linear relaxation, and the cheapest of each way of paying: per request, and for all of them."""
-    program = FleetProgram(problem).build()
+    program = FleetProgram(problem, relaxed=True).build()
     values = program.program.solve(whole=False).values
     chosen = {g for (g, _, _), variable in program.hourly.items() if values[variable] > TRACE_SHARE}
     chosen |= {g for (g, _), variable in program.fixed.items() if values[variable] > TRACE_SHARE}
@@ -139,7 +171,8 @@ def exclude_dearer(program: Program, known_usd: float) -> bool:
     return True
 
 
-def _fleet(problem: Problem, program: FleetProgram, solution: Solution) -> FleetSolution:
+def read_fleet(problem: Problem, program: FleetProgram, solution: Solution) -> FleetSolution:
+    """The fleet of a solution, with its cost."""
     allocations = tuple(_allocations(problem, program, solution.values))
     shares = {
         pool.key: found
@@ -278,7 +311,7 @@ def _lower_floor(problem: Problem, constraint: Constraint) -> Iterator[Relaxatio
     limits = problem.limits
     stated = limits.zones if constraint is Constraint.ZONES else limits.min_replicas
     floors = range(stated - 1, 0, -1)
-    at = bisect_left(floors, True, key=lambda floor: _feasible(_with_floor(problem, constraint, floor)))
+    at = bisect_left(floors, x=True, key=lambda floor: _feasible(_with_floor(problem, constraint, floor)))
     if at < len(floors):
         yield Relaxation(constraint, "", stated, floors[at], FLOORS[constraint])
 

@@ -138,7 +138,8 @@ class FleetProgram(Draft):
             needed = share * self.problem.hours[h].planned_rate
             if needed > 0:
                 self._one_more_than_needed(name, h, needed, tuple(Paid))
-                for g in range(len(self.problem.pools)):
+                self.incomplete |= self.relaxed
+                for g in range(len(self.problem.pools)) if not self.relaxed else ():
                     used = self._used(name, self._running(g, h), self._most_of(g))
                     terms = [(self._whole_rate(h, needed), 1.0), (used, -min(self.usual[g], needed))]
                     self.program.row(name, terms, lower=needed)
@@ -169,7 +170,10 @@ class FleetProgram(Draft):
         share, asked = self._asked(Part.ZONE)
         if asked is not name:
             return
-        for pools, h in itertools.product(self._pools_by(lambda pool: pool.region).values(), self._served_hours()):
+        slack = self.relaxed and share < 1
+        self.incomplete |= slack
+        regions = {} if slack else self._pools_by(lambda pool: pool.region)
+        for pools, h in itertools.product(regions.values(), self._served_hours()):
             needed = share * self.problem.hours[h].planned_rate
             lost = [(g, term) for g in pools for term in self._lost_in_zone(g, h)]
             self._sustained(name, h, needed, lost, [])
@@ -342,13 +346,17 @@ class FleetProgram(Draft):
 
     def _at_most_kinds(self, name: Constraint, kind_of: Callable[[Pool], str], most: int, unit: str) -> None:
         """No more kinds of pools than so many have instances."""
+        self._at_most(name, [(used, 1.0) for used in self.use_of_kinds(name, kind_of).values()], most, unit)
+
+    def use_of_kinds(self, name: Constraint, kind_of: Callable[[Pool], str]) -> Mapping[str, int]:
+        """Variables by kind of pool: 1 where any instance of the kind runs."""
         kinds = dict.fromkeys(kind_of(pool) for pool in self.problem.pools)
         used = {kind: self.program.variable(upper=1.0, integer=True) for kind in kinds}
         for g, pool in enumerate(self.problem.pools):
             kind = (used[kind_of(pool)], -float(self._most_of(g)))
             for h in self._hours_of_most(pool):
                 self.program.row(name, [*self._running(g, h), kind], upper=0.0)
-        self._at_most(name, [(one, 1.0) for one in used.values()], most, unit)
+        return used
 
     def _hours_of_most(self, pool: Pool) -> range:
         """Hour classes in one of which a pool has its most instances: the busiest, but any one for serverless."""

@@ -54,7 +54,7 @@ def _needed(problem: Problem, pools: list[Pool]) -> Floats:
 
 
 def _usd_per_month(problem: Problem, pool: Pool, needed: Floats) -> float:
-    """At the lowest price without discount, its disk beside it, and with no less than zones, replicas and failures ask for."""
+    """At the lowest price without discount, with its disk, and no fewer than zones, replicas and failures ask for."""
     prices = [one.all_usd_per_hour for one in pool.tariffs if one.paid in (Paid.ON_DEMAND, Paid.SERVERLESS)]
     prices = prices or [one.all_usd_per_hour for one in pool.tariffs if one.paid is not Paid.OWNED]
     least = max(problem.limits.zones, np.ceil(problem.limits.min_replicas / pool.replicas))

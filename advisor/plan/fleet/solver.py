@@ -53,6 +53,11 @@ class Solution:
     reduced_costs: Floats
     """Without whole numbers: by how much the objective rises at least for each unit of a variable that is 0."""
 
+    @property
+    def found(self) -> bool:
+        """Whether there are values that keep to everything."""
+        return self.outcome in (Outcome.OPTIMAL, Outcome.STOPPED)
+
 
 @dataclass(slots=True)
 class Program:

@@ -14,7 +14,7 @@ from advisor.performance.stage import Served, rates_within
 from advisor.plan.cold_start import ColdStart, cold_start
 from advisor.plan.fleet.buckets import prompt_buckets
 from advisor.plan.fleet.hours import Week
-from advisor.plan.fleet.pools import PoolSet, RateTable, Supply, pools_of, quota_key
+from advisor.plan.fleet.pools import PoolSet, RateTable, Supply, in_zones, pools_of, quota_key
 from advisor.plan.fleet.scopes import cheapest
 from advisor.plan.fleet.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.fleet.shortlist import best_layouts
@@ -134,7 +134,8 @@ def pose(setting: Setting, supply: Supply, week: Week, *, every: bool = False) -
     services = serverless_pools(
         layouts, week, model, lambda served: _rate_table(_rates(requirements, served, model, where, lengths), where)
     )
-    pool_set = pools_of(layouts).plus(services)
+    most_regions = _most_regions(workload)
+    pool_set = in_zones(pools_of(layouts).plus(services), workload.limits, most_regions)
     problem = Problem(
         hours=week.classes,
         pools=pool_set.pools,
@@ -152,7 +153,7 @@ def pose(setting: Setting, supply: Supply, week: Week, *, every: bool = False) -
         running=standing.running,
         running_by_purchase=standing.running_by_purchase,
         owned=standing.owned,
-        max_regions=_most_regions(workload),
+        max_regions=most_regions,
         mix_providers=workload.limits.mix_providers,
         low_band=not workload.limits.commit_beyond_forecast,
     )

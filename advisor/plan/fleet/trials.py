@@ -19,7 +19,7 @@ from advisor.plan.fleet.stage import Posed, Setting
 from advisor.plan.fleet.values import Allocation, FleetSolution, Paid
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
-from advisor.plan.replay.values import Billing, Outcome, Patience, ReplayGroup, Route
+from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
@@ -89,6 +89,7 @@ class Trials:
         """Share of the requests that have to be within every target."""
         self._shares = np.array(posed.geography.shares)
         self._requests = self._from_places(self.rehearsal.requests)
+        self._most_served = setting.effort.rehearsed_requests
         self._steps: dict[Key, StepTimes] = {}
         self._is_stretch = self.rehearsal.busiest.stop == self._requests.seconds.size
         self._known: dict[Key, _Seen] = {}
@@ -129,11 +130,11 @@ class Trials:
 
         def holds(**stress: float) -> bool:
             made_up, scale = stressed(self._requirements.demand, STRESSED_REQUESTS, **stress)
-            requests = self._from_places(made_up)
-            patience = Patience(self._slo, (1 - self._slo.within_ratio) * requests.seconds.size)
-            fewer, share, requests = scaled(groups, routes, requests, scale)
-            outcome = simulate(fewer, requests, routes=share, patience=patience).outcome
-            return float(within(outcome, requests, self._slo).mean()) >= self._slo.within_ratio
+            fewer, share, requests = scaled(groups, routes, self._from_places(made_up), scale)
+            most_late = (1 - self._slo.within_ratio) * requests.seconds.size
+            cutoff = Cutoff(self._slo, most_late, STRESSED_REQUESTS)
+            outcome = simulate(fewer, requests, routes=share, cutoff=cutoff).outcome
+            return _share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
 
         return HoldsUpTo(
             peak_ratio=largest(lambda ratio: holds(peak_ratio=ratio)),
@@ -171,12 +172,13 @@ class Trials:
         requests = _part(self._requests, self.rehearsal.busiest) if stretch else self._requests
         until = self._requests.seconds[self.rehearsal.busiest.stop - 1]
         groups, routes, requests = scaled(groups, routes, requests, self.rehearsal.scale)
-        patience = Patience(self._slo, (1 - self.wanted) * requests.seconds.size)
-        outcome = simulate(groups, requests, routes=routes, patience=None if whole else patience).outcome
+        most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
+        cutoff = Cutoff(self._slo, most_late, self._most_served)
+        served = simulate(groups, requests, routes=routes, cutoff=cutoff)
+        outcome = served.outcome
         busiest = slice(0, int(np.searchsorted(requests.seconds, until, side="right")))
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
-        ended_early = bool(not whole and np.count_nonzero(~answered) > patience.most_late)
-        judged = ~outcome.cut & answered if ended_early else ~outcome.cut
+        judged = ~outcome.cut & answered if served.ended_early else ~outcome.cut
         steps = np.maximum(requests.output_tokens, 1) - 1
         several = answered & (steps > 0)
         return _Seen(
@@ -185,7 +187,7 @@ class Trials:
             ttft_p95_ms=p95_ms(outcome.ttft_s[answered]),
             tpot_p95_ms=p95_ms(outcome.decode_s[several] / steps[several]),
             late=tuple(self._late(outcome, kept, judged)),
-            ended_early=ended_early,
+            ended_early=served.ended_early,
         )
 
     def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:

@@ -200,7 +200,9 @@ def _failures(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
     survive = limits.survive
     if survive is None and (limits.min_replicas > 1 or limits.zones > 1):
         survive = Survive.INSTANCE
-    machine_share = 1.0 if survive in (Survive.INSTANCE, Survive.ZONE) else (limits.min_replicas - 1) / limits.min_replicas
+    machine_share = (
+        1.0 if survive in (Survive.INSTANCE, Survive.ZONE) else (limits.min_replicas - 1) / limits.min_replicas
+    )
     for rate, count in zip(rates, instances, strict=True):
         if count:
             yield whole - rate >= machine_share * planned - SLIGHTLY
@@ -341,7 +343,10 @@ class _Shares:
         committed = _committed(self.problem, self.counts, g)
         if not sum(committed.values()):
             return []
-        spare, kept_by_floors = self.program.variable(integer=True), self.program.variable(upper=99.0 if g in ample else 0.0)
+        spare, kept_by_floors = (
+            self.program.variable(integer=True),
+            self.program.variable(upper=99.0 if g in ample else 0.0),
+        )
         self.program.row("floors", [(spare, 1.0), (kept_by_floors, -1.0)], lower=0.0)
         use = []
         for h, hour in enumerate(self.problem.hours):

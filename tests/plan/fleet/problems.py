@@ -11,6 +11,7 @@ from advisor.workload.values import Limits, Survive
 
 LABELS = {Paid.COMMITMENT: "1 y", Paid.SERVERLESS: "functions", Paid.OWNED: "owned"}
 QUOTA = "provider/region/family"
+REGIONS = ("here/r0", "here/r0", "here/r1", "there/r2")
 BILLED = (Paid.ON_DEMAND, Paid.SPOT, Paid.COMMITMENT)
 
 
@@ -103,7 +104,7 @@ def _with_disk(tariff: Tariff, usd_per_hour: float) -> Tariff:
 @st.composite
 def _pool(draw, at: int, paid: tuple[Paid, ...], places: int, buckets: int) -> Pool:
     kind = f"t{draw(st.integers(0, 1))}"
-    region = f"cloud/r{draw(st.integers(0, 1))}"
+    region = draw(st.sampled_from(REGIONS))
     stand = f"{region}/{kind}"
     usd, disk = draw(cents), draw(st.sampled_from((0.0, 0.02, 0.3)))
     some_place = st.lists(rates | st.just(0.0) if places > 1 else rates, min_size=places, max_size=places)
@@ -126,7 +127,7 @@ def _pool(draw, at: int, paid: tuple[Paid, ...], places: int, buckets: int) -> P
         switching_usd=draw(st.sampled_from((0.0, 5.0, 200.0))),
         zones=draw(st.integers(1, 3)),
         supply=f"{region}/{draw(st.sampled_from('ab'))}",
-        backend=f"{region}/{draw(st.sampled_from('ab'))}",
+        backend=f"{region}/{draw(st.sampled_from('ab'))}/engine",
     )
 
 
@@ -149,7 +150,7 @@ def problems(draw, limits=None, *, paid=BILLED, columns=3, places=(1, 2), bucket
         limits=draw(limits) if limits is not None else Limits(),
         places=(1.0,) if place_count == 1 else (0.25, 0.75),
         buckets=() if bucket_count == 0 else (0.75, 0.25),
-        running=draw(_some_of((*stands, "cloud/r0/gone"))) if held else {},
+        running=draw(_some_of((*stands, "here/r0/gone"))) if held else {},
         owned=draw(_some_of(stands)),
         quota_limits={},
     )

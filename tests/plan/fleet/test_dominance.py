@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.fleet.dominance import SPOT_STANDS, shortest_run_hours, without_dominated
+from advisor.plan.fleet.dominance import PLACES, shortest_run_hours, without_dominated
+from advisor.plan.fleet.formulas import Part, share_without
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.values import Infeasible, Paid, Tariff
 from advisor.workload.values import Limits, Survive
@@ -25,8 +26,20 @@ def usd(problem) -> float:
     return float("inf") if isinstance(found, Infeasible) else found.objective_usd_per_month
 
 
+def one_region(problem):
+    """The same problem with all pools in one region where zones count, as most are that the search is for."""
+    if share_without(problem.limits, Part.ZONE) == 0:
+        return problem
+    pools = (
+        replace(pool, stand=f"here/r0/{pool.instance_type}", supply=f"here/r0/{pool.supply[-1]}")
+        for pool in problem.pools
+    )
+    return replace(problem, pools=tuple(pools))
+
+
 def same(problem):
     """Whether leaving out what is dominated keeps the optimum."""
+    problem = one_region(problem)
     assert usd(without_dominated(problem)) == pytest.approx(usd(problem), abs=CENTS)
 
 
@@ -62,25 +75,61 @@ def test_optimum_stays_where_spot_may_be_lost(problem):
     same(replace(alike(problem), low_band=False))
 
 
-def of_few_stands(problem):
-    """The same problem with each choice of as many stands as are promised on spot."""
-    stands = sorted({pool.stand for pool in problem.pools})
-    for chosen in combinations(stands, min(SPOT_STANDS, len(stands))):
-        pools = (
-            replace(pool, tariffs=tuple(t for t in pool.tariffs if t.paid is not Paid.SPOT or pool.stand in chosen))
-            for pool in problem.pools
-        )
-        yield replace(problem, pools=tuple(pool for pool in pools if pool.tariffs))
+def of_few_places(problem, place_of):
+    """The same problem with each choice of as many pools as are promised, each in a place of its own."""
+    places = {pool.key: place_of(pool) for pool in problem.pools}
+    for chosen in combinations(places, min(PLACES, len(places))):
+        if len({places[key] for key in chosen}) == len(chosen):
+            yield chosen
 
 
 @few
 @given(problems(LIMITS["spot_reroute"], paid=(Paid.SPOT, Paid.SPOT, Paid.ON_DEMAND), columns=7))
-def test_no_fleet_of_few_spot_stands_is_cheaper(problem):
-    """Where spot has to be spread, no fleet of all pools that uses two stands on spot at most is cheaper."""
-    problem = alike(problem)
+def test_no_fleet_of_few_spot_supplies_is_cheaper(problem):
+    """Where spot has to be spread, no fleet of all pools with two on spot at most, each of its supply, is cheaper."""
+    problem = limited(alike(problem), zones=1)
     kept = usd(without_dominated(problem))
     assert kept >= usd(problem) - CENTS
-    assert kept <= min(map(usd, of_few_stands(problem))) + CENTS
+    for chosen in of_few_places(problem, lambda pool: pool.spot_supply):
+        pools = (
+            replace(pool, tariffs=tuple(t for t in pool.tariffs if t.paid is not Paid.SPOT or pool.key in chosen))
+            for pool in problem.pools
+        )
+        fewer = replace(problem, pools=tuple(pool for pool in pools if pool.tariffs))
+        assert kept <= usd(fewer) + CENTS
+
+
+@few
+@given(problems(LIMITS["zones"], paid=NOT_SPOT, columns=7))
+def test_no_fleet_of_few_regions_is_cheaper(problem):
+    """Where zones fail, no fleet of two pools at most, each in a region of its own, is cheaper."""
+    problem = replace(alike(problem), low_band=False, owned={})
+    kept = usd(without_dominated(problem))
+    assert kept >= usd(problem) - CENTS
+    for chosen in of_few_places(problem, lambda pool: pool.region):
+        fewer = replace(problem, pools=tuple(pool for pool in problem.pools if pool.key in chosen))
+        assert kept <= usd(fewer) + CENTS
+
+
+@few
+@given(problems(LIMITS["spot_reroute"], paid=(Paid.SPOT, Paid.SPOT, Paid.ON_DEMAND), columns=7))
+def test_optimum_stays_where_spot_is_of_one_supply(problem):
+    """Where all spot is lost together, the cheapest fleet of the pools that are kept costs what that of all costs."""
+    same(replace(problem, pools=tuple(replace(pool, supply="one") for pool in problem.pools)))
+
+
+@few
+@given(problems(everything, paid=NOT_SPOT, columns=7), st.booleans())
+def test_optimum_of_few_backends_stays(problem, plain):
+    """What is kept for the sake of fewer backends holds the cheapest fleet of each backend and type too."""
+    problem = one_region(replace(alike(problem) if plain else problem, low_band=False))
+    kept = without_dominated(problem, same_backend=True)
+    for kind in {(pool.backend, pool.instance_type) for pool in problem.pools}:
+        all_of, kept_of = (
+            replace(one, pools=tuple(pool for pool in one.pools if (pool.backend, pool.instance_type) == kind))
+            for one in (problem, kept)
+        )
+        assert usd(kept_of) == pytest.approx(usd(all_of), abs=CENTS)
 
 
 @few
@@ -150,7 +199,7 @@ def test_what_runs_at_all_hours_is_never_started():
 def test_most_of_many_pools_is_left_out():
     """Of pools that differ in price alone the cheapest is kept, and of spot as many as it is spread over."""
     tariffs = [(Tariff(Paid.ON_DEMAND, 1.0 + at), Tariff(Paid.SPOT, 0.3 + at / 9)) for at in range(9)]
-    pools = [pool_of(f"p{at}", 2.0, tariffs=pair) for at, pair in enumerate(tariffs)]
+    pools = [pool_of(f"p{at}", 2.0, tariffs=pair, zones=2) for at, pair in enumerate(tariffs)]
     kept = without_dominated(problem_of(*pools))
     assert [(pool.key, [one.paid for one in pool.tariffs]) for pool in kept.pools] == [
         ("p0", [Paid.ON_DEMAND, Paid.SPOT]),

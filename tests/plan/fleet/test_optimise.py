@@ -172,7 +172,9 @@ def relaxed(problem, relaxation):
             for key, limit in problem.quota_limits.items()
         }
         return replace(problem, quota_limits=limits)
-    name = {"spot_reroute": "fault_tolerant_ratio", "on_demand_base": "on_demand_base_ratio"}.get(relaxation.constraint, relaxation.constraint.value)
+    name = {"spot_reroute": "fault_tolerant_ratio", "on_demand_base": "on_demand_base_ratio"}.get(
+        relaxation.constraint, relaxation.constraint.value
+    )
     whole = isinstance(getattr(problem.limits, name), int)
     needed = int(relaxation.needed) if whole else relaxation.needed
     assert needed == relaxation.needed
