@@ -12,7 +12,7 @@ from advisor.demand.arrivals import Requests
 from advisor.demand.clock import MONDAY_SECONDS
 from advisor.plan.replay.fleet import replay, simulate
 from advisor.plan.replay.routing import interleave
-from advisor.plan.replay.values import Billing, Patience, ReplayGroup, Route
+from advisor.plan.replay.values import Billing, Cutoff, ReplayGroup, Route
 from advisor.workload.values import Slo
 from plan.replay.reference import make_steps
 
@@ -230,13 +230,13 @@ def test_an_instance_lost_at_a_given_time_comes_back_after_its_start_up():
     assert (EVEN.seconds[outcome.cut] <= lost_at).all()
 
 
-def test_a_patience_ends_when_more_are_late_than_it_allows():
+def test_a_cutoff_ends_when_more_are_late_than_it_allows():
     """What is left out is not answered; a fleet that holds is simulated to its end."""
     fleet = [group(instances=(4,))]
     impossible = Slo(ttft_p95_ms=1e-6)
 
-    stopped = simulate(fleet, EVEN, patience=Patience(impossible, 10)).outcome
-    whole = simulate(fleet, EVEN, patience=Patience(LOOSE, 10)).outcome
+    stopped = simulate(fleet, EVEN, cutoff=Cutoff(impossible, 10)).outcome
+    whole = simulate(fleet, EVEN, cutoff=Cutoff(LOOSE, 10)).outcome
 
     assert 0 < (stopped.group >= 0).sum() < EVEN.seconds.size
     assert (whole.group >= 0).all()
