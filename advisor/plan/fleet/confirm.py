@@ -19,6 +19,7 @@ from advisor.plan.fleet.neighbours import cheaper_neighbours, topped_up
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.scopes import cheapest_alone
 from advisor.plan.fleet.shares import group_part, planned_rates
+from advisor.plan.fleet.simple import complexity, simplest
 from advisor.plan.fleet.solver import DEFAULT_SECONDS, HALF_A_CENT
 from advisor.plan.fleet.stage import Posed, Setting, in_precisions
 from advisor.plan.fleet.stage import solve as solve_fleet
@@ -54,6 +55,8 @@ class Confirmed:
     """All that it was chosen from, with the headroom; the question may hold less: the fleet's offers in a precision."""
     holds_up_to: HoldsUpTo | None = None
     """None where it was not looked for, or the fleet is not confirmed."""
+    cheapest: "Confirmed | None" = None
+    """The cheapest fleet where this is a simpler one; None where it is this one."""
 
     @property
     def usd_per_month(self) -> float:
@@ -144,6 +147,34 @@ class Confirmer:
         if found.confirmation.reached:
             found = self._in_preferred_precision(found, seconds)
         found = self._in_full(found)
+        return self._with_limits(found)
+
+    def simplest(self, found: Confirmed, seconds: float = DEFAULT_SECONDS) -> Confirmed:
+        """The simplest confirmed fleet that costs no more than ``limits.simplicity`` above the cheapest confirmed one.
+
+        Args:
+            found: the cheapest one; the answer where none simpler is confirmed.
+            seconds: time limit of each optimum.
+        """
+        if not found.confirmation.reached or not self._posed.problem.limits.simplicity:
+            return found
+        headroom = {kind: one.held for kind, one in self._brackets.items()}
+        posed = self._with_headroom(self._posed, headroom)
+        solution = simplest(posed.problem, found.solution)
+        limit = found.usd_per_month * (1 + self._posed.problem.limits.simplicity)
+        others = [one.found for one in self._found_alone.values() if isinstance(one.found, Confirmed)]
+        if solution.allocations != found.solution.allocations:
+            others.append(self._confirmed(posed, solution, headroom, posed.problem))
+        holding = [one for one in others if one.confirmation.reached and one.usd_per_month <= limit]
+        best = min((found, *holding), key=lambda one: complexity(one.solution))
+        if best is found:
+            return found
+        best = self._in_full(self._in_preferred_precision(best, seconds))
+        kept = replace(best.solution, proven=False, bound_usd_per_month=found.solution.bound_usd_per_month)
+        return self._with_limits(replace(best, solution=kept, cheapest=found)) if best.confirmation.reached else found
+
+    def _with_limits(self, found: Confirmed) -> Confirmed:
+        """The fleet with how far it holds, where that is asked for."""
         if not self._effort.holds_up_to or not found.confirmation.reached:
             return found
         return replace(found, holds_up_to=self._trials.holds_up_to(found.posed, found.solution))

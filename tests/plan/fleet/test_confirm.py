@@ -13,6 +13,7 @@ from advisor.demand.values import Dispersion
 from advisor.plan.fleet.confirm import Confirmed, Confirmer
 from advisor.plan.fleet.formulas import mix_rate
 from advisor.plan.fleet.optimise import objective_usd_per_month, optimise
+from advisor.plan.fleet.simple import complexity
 from advisor.plan.fleet.trials import Trials, largest, name_of, scaled
 from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Infeasible
 from advisor.plan.replay.values import ReplayGroup, Route
@@ -288,3 +289,20 @@ def test_a_very_large_demand_is_confirmed_in_little_time():
     assert found.confirmation.requests < 20_000
     assert "at a scale of" in found.confirmation.arrivals
     assert found.confirmation.reached
+
+
+def test_of_confirmed_fleets_that_cost_about_the_same_the_simplest_is_taken():
+    """One backend in place of two for little more, confirmed as well; the cheapest is kept beside it."""
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g5.xlarge", on_demand=0.9))
+    limits = Limits(simplicity=0.3)
+    posed, setting = posed_of(asked_of(9.0, limits=limits), catalog, flat(9.0, Dispersion()), **SHORT)
+    confirmer = Confirmer(posed, setting)
+    cheapest = confirmer.confirmed()
+
+    found = confirmer.simplest(cheapest)
+
+    assert complexity(found.solution) <= complexity(cheapest.solution)
+    assert found.confirmation.reached
+    assert found.usd_per_month <= 1.3 * cheapest.usd_per_month
+    assert found is cheapest or found.cheapest is cheapest
+    assert confirmer.simplest(found).solution.allocations == found.solution.allocations
