@@ -8,17 +8,18 @@ confirmed fleet costs; where its own replay holds it is the answer, and proven.
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from advisor.candidates import Candidate
-from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
+from advisor.plan.fleet.chosen import Confirmation
+from advisor.plan.fleet.confirmed import Confirmed, bounded, cheaper, closer, usd_of, worst_share
 from advisor.plan.fleet.dominance import without_dominated
 from advisor.plan.fleet.formulas import mix_rate
+from advisor.plan.fleet.headroom import TOLERANCE, Bracket, Kind, bracket_of, kind_of, narrowed
 from advisor.plan.fleet.neighbours import cheaper_neighbours, topped_up
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.scopes import cheapest_alone
-from advisor.plan.fleet.shares import group_part, planned_rates
+from advisor.plan.fleet.shares import group_part
 from advisor.plan.fleet.simple import complexity, simplest
 from advisor.plan.fleet.solver import DEFAULT_SECONDS, HALF_A_CENT
 from advisor.plan.fleet.stage import Posed, Setting, in_precisions
@@ -26,62 +27,10 @@ from advisor.plan.fleet.stage import solve as solve_fleet
 from advisor.plan.fleet.trials import Trial, Trials, name_of
 from advisor.plan.fleet.values import FleetSolution, Infeasible, Problem
 
-__all__ = ["Confirmed", "Confirmer", "group_part", "name_of"]
-
-GROWTH = 1.5
-"""Steps in which a headroom that holds is looked for, before the bisection."""
-MOST_HEADROOM = 16.0
-TOLERANCE = 1.02
-"""Width of a bracket at which the bisection stops."""
-EXACT = 1.0005
-"""The same where no number of instances lies between its ends."""
+__all__ = ["Confirmed", "Confirmer", "Kind", "group_part", "name_of"]
 
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
-
-Kind = tuple[str, str, str, str, int, int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Confirmed:
-    """A fleet and its replay."""
-
-    solution: FleetSolution
-    """Its pools carry what they are planned to, after the headroom."""
-    posed: Posed
-    """With the headroom that was needed."""
-    confirmation: Confirmation
-    searched: Problem
-    """All that it was chosen from, with the headroom; the question may hold less: the fleet's offers in a precision."""
-    holds_up_to: HoldsUpTo | None = None
-    """None where it was not looked for, or the fleet is not confirmed."""
-    cheapest: "Confirmed | None" = None
-    """The cheapest fleet where this is a simpler one; None where it is this one."""
-
-    @property
-    def usd_per_month(self) -> float:
-        """What it costs."""
-        return self.solution.objective_usd_per_month
-
-    def planned_rates(self) -> Mapping[str, float]:
-        """Requests per second that one instance of each group is planned to carry, by the group's name."""
-        of_pool = planned_rates(self.posed.problem, self.solution)
-        return {name_of(one): of_pool[one.pool.key] for one in self.solution.allocations}
-
-
-@dataclass(frozen=True, slots=True)
-class Bracket:
-    """Headroom of a kind of replica."""
-
-    failed: float
-    """Largest that was seen to fail; 1 where none was."""
-    held: float
-    """Smallest that was seen to hold, or to cost too much; infinite where none was."""
-
-    @property
-    def least(self) -> float:
-        """No fleet of the kind alone holds with less."""
-        return self.held if self.held <= self.failed * EXACT else self.failed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,16 +166,16 @@ class Confirmer:
             if isinstance(bound, Infeasible):
                 return best or closest or bound
             if best is not None and best.usd_per_month <= bound.usd_per_month + HALF_A_CENT:
-                return _bounded(best, bound)
+                return bounded(best, bound)
             if bound.confirmation.reached:
                 return bound
-            closest = _closer(closest, bound)
+            closest = closer(closest, bound)
             kinds = self._not_known(bound)[: self._effort.kinds_tried - len(tested)]
             if not kinds:
                 return self._raised_together(bound, best, closest, seconds)
             tested += kinds
             for kind in kinds:
-                best = _cheaper(best, self._bracketed(kind, best, seconds))
+                best = cheaper(best, self._bracketed(kind, best, seconds))
 
     def _not_known(self, failed: Confirmed) -> list[Kind]:
         """Kinds that are late in a fleet and not known by themselves yet."""
@@ -241,12 +190,12 @@ class Confirmer:
         first = min(pools, key=lambda pool: cheapest_alone(replace(problem, pools=(pool,))))
         key = (first.key, first.tariffs, problem.limits, *sorted(problem.running.items()))
         known = self._found_alone.get(key)
-        if known is None or not known.settles(_limit(best)):
+        if known is None or not known.settles(usd_of(best)):
             posed = replace(self._posed, problem=replace(problem, pools=(first,)))
-            found, bracket = self._bisected(posed, {kind: 1.0}, None, seconds, _limit(best))
+            found, bracket = self._bisected(posed, {kind: 1.0}, None, seconds, usd_of(best))
             bracket = bracket or Bracket(1.0, 1.0)
             failing = solve_fleet(self._with_headroom(posed, {kind: bracket.failed}), seconds)
-            known = self._found_alone[key] = _Alone(found, bracket, failing, _limit(best))
+            known = self._found_alone[key] = _Alone(found, bracket, failing, usd_of(best))
         self._brackets[kind] = known.bracket
         if isinstance(known.failing, FleetSolution):
             self._failing[kind] = known.failing
@@ -260,15 +209,15 @@ class Confirmer:
         pools = tuple(pool for pool in self._posed.problem.pools if self._kind(pool.key) in seen)
         fewer = replace(self._posed, problem=replace(self._posed.problem, pools=pools))
         least = dict.fromkeys(seen, 1.0) | {kind: one.least for kind, one in self._brackets.items()}
-        found, _ = self._bisected(fewer, least, None, seconds, _limit(best))
-        best = _cheaper(best, found)
+        found, _ = self._bisected(fewer, least, None, seconds, usd_of(best))
+        best = cheaper(best, found)
         if isinstance(found, Confirmed):
-            closest = _closer(closest, found)
+            closest = closer(closest, found)
         if best is None:
-            return _bounded(closest, bound)
-        best = _bounded(best, bound)
+            return bounded(closest, bound)
+        best = bounded(best, bound)
         for kind in self._cheap_kinds(best) if best.solution.gap_ratio > TOLERANCE - 1 else ():
-            best = _bounded(_cheaper(best, self._bracketed(kind, best, seconds)) or best, bound)
+            best = bounded(cheaper(best, self._bracketed(kind, best, seconds)) or best, bound)
         return self._with_less(best, bound)
 
     def _cheap_kinds(self, best: Confirmed) -> list[Kind]:
@@ -290,7 +239,7 @@ class Confirmer:
             holding = next((one for one in tried if one.confirmation.reached), None)
             if holding is None:
                 return best
-            best, others = _bounded(holding, bound), []
+            best, others = bounded(holding, bound), []
         return best
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
@@ -340,10 +289,10 @@ class Confirmer:
             return self._why_none(posed, least, seconds), None
         if first:
             return tried[1.0], Bracket(1.0, 1.0)
-        bracket = _narrowed(_bracket(holds, hint), holds, tried, exact=len(least) == 1)
+        bracket = narrowed(bracket_of(holds, hint), holds, tried, exact=len(least) == 1)
         if bracket.held in tried:
             return tried[bracket.held], bracket
-        return max(tried.values(), key=_worst), bracket
+        return max(tried.values(), key=worst_share), bracket
 
     def _why_none(self, posed: Posed, least: Mapping[Kind, float], seconds: float) -> Infeasible:
         found = solve_fleet(self._with_headroom(posed, least), seconds)
@@ -421,72 +370,3 @@ class Confirmer:
 
     def _kind(self, key: str) -> Kind:
         return kind_of(self._sources[key].served.candidate)
-
-
-def kind_of(candidate: Candidate) -> Kind:
-    """What replicas are: those that are alike in this are equally fast anywhere."""
-    layout = (candidate.tensor_parallel, candidate.pipeline_parallel)
-    return candidate.accelerator.name, candidate.partition, candidate.precision, candidate.engine, *layout
-
-
-def _bracket(holds: Callable[[float], bool | None], hint: Bracket | None) -> Bracket:
-    """Between a headroom that fails and one that holds or is too much, in large steps; infinite where there is none."""
-    failed = 1.0
-    if hint is not None and math.isfinite(hint.held) and hint.failed > 1:
-        failed = hint.failed if holds(hint.failed) is False else failed
-        if holds(hint.held) is not False:
-            return Bracket(failed, hint.held)
-        failed = hint.held
-    while failed < MOST_HEADROOM:
-        if holds(failed * GROWTH) is not False:
-            return Bracket(failed, failed * GROWTH)
-        failed *= GROWTH
-    return Bracket(failed, math.inf)
-
-
-def _narrowed(
-    bracket: Bracket, holds: Callable[[float], bool | None], tried: Mapping[float, Confirmed], *, exact: bool
-) -> Bracket:
-    """Bisect to 2 %; on to where the fleet changes, where it has to be exact and no other fleet lies between."""
-    failed, held = bracket.failed, bracket.held
-    while math.isfinite(held) and held > failed * (EXACT if exact else TOLERANCE):
-        middle = math.sqrt(failed * held)
-        kept = holds(middle)
-        if held <= failed * TOLERANCE and kept is not None:
-            exact = any(_same(tried[middle], tried[end]) for end in (failed, held) if end in tried)
-        failed, held = (middle, held) if kept is False else (failed, middle)
-    return Bracket(failed, held)
-
-
-def _same(one: Confirmed, other: Confirmed) -> bool:
-    """Whether two fleets have the same instances."""
-    counts = [{name_of(each): each.instances for each in found.solution.allocations} for found in (one, other)]
-    return counts[0] == counts[1]
-
-
-def _worst(found: Confirmed) -> float:
-    one = found.confirmation
-    return min(one.within_slo_ratio, one.busiest_within_slo_ratio or 1.0, one.without_one_within_slo_ratio or 1.0)
-
-
-def _closer(one: Confirmed | None, other: Confirmed) -> Confirmed:
-    return other if one is None or _worst(other) > _worst(one) else one
-
-
-def _limit(best: Confirmed | None) -> float:
-    return math.inf if best is None else best.usd_per_month
-
-
-def _cheaper(best: Confirmed | None, other: Confirmed | Infeasible) -> Confirmed | None:
-    """The cheaper of two fleets, as far as they are confirmed."""
-    if isinstance(other, Infeasible) or not other.confirmation.reached:
-        return best
-    return other if other.usd_per_month < _limit(best) else best
-
-
-def _bounded(found: Confirmed, bound: Confirmed) -> Confirmed:
-    """A fleet with the bound that the lower ends of all brackets give."""
-    least = min(bound.solution.bound_usd_per_month, found.usd_per_month)
-    proven = found.confirmation.reached and bound.solution.proven and found.usd_per_month <= least + HALF_A_CENT
-    solution = replace(found.solution, bound_usd_per_month=least, proven=proven)
-    return replace(found, solution=solution)
