@@ -24,7 +24,7 @@ from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
 
-MADE_UP_MARGIN = 0.5
+MADE_UP_MARGIN = 0.75
 """Share of the allowed late requests that made-up ones may use: real ones come in other orders and lengths."""
 STRESSED_REQUESTS = 6_000
 LARGEST_RATIO = 4.0
