@@ -90,19 +90,21 @@ def stressed(
 ) -> tuple[Requests, float]:
     """The busiest stretch with more requests in each minute, or with more uneven arrivals; and its scale.
 
+    The minutes are those of a rehearsal of so many requests, whatever the ratios.
+
     Args:
         demand: what is rehearsed.
-        most_requests: about so many.
+        most_requests: about so many at ratio 1.
         peak_ratio: requests of a minute ÷ those of the demand.
         dispersion_ratio: index of dispersion ÷ that of the demand.
     """
     generator = np.random.default_rng(SEED)
-    profile = demand.profile or _declared(demand, most_requests, generator)
-    ten, one = (index * dispersion_ratio for index in _indices(profile.dispersion))
-    counts = profile.requests_per_minute * peak_ratio
-    harder = DemandProfile(profile.start_seconds, counts, Dispersion(one_second=one, ten_seconds=ten))
-    thinned, scale = _thinned(harder, most_requests)
-    return _with_lengths(demand, _arrivals(_busiest(thinned, most_requests), generator), generator), scale
+    thinned, scale = _thinned(demand.profile or _declared(demand, most_requests, generator), most_requests)
+    stretch = _busiest(thinned, most_requests) if demand.profile else thinned
+    ten, one = (index * dispersion_ratio for index in _indices(stretch.dispersion))
+    counts = stretch.requests_per_minute * peak_ratio
+    harder = DemandProfile(stretch.start_seconds, counts, Dispersion(one_second=one, ten_seconds=ten))
+    return _with_lengths(demand, _arrivals(harder, generator), generator), scale
 
 
 def _thinned(profile: DemandProfile, most_requests: int) -> tuple[DemandProfile, float]:

@@ -14,6 +14,7 @@ from advisor.cost.services import StandingCharge, standing_charges
 from advisor.cost.transfer import egress_gb, request_gb
 from advisor.demand.values import Forecast
 from advisor.plan.fleet.chosen import (
+    Cheapest,
     Failure,
     Fleet,
     FleetCost,
@@ -35,6 +36,7 @@ from advisor.plan.fleet.optimise import (
     transfer_usd_per_month,
 )
 from advisor.plan.fleet.shares import request_shares
+from advisor.plan.fleet.simple import backend_of
 from advisor.plan.fleet.stage import Posed, Setting
 from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Paid, Problem
 from advisor.plan.scaling import scaling_of
@@ -74,6 +76,7 @@ def fleet_of(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
         scaling=scaling_of(setting, _with_all_pools(found), solution, expected),
         standing=standing,
         holds_up_to=found.holds_up_to,
+        cheapest=_cheapest(found),
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),
     )
@@ -83,6 +86,23 @@ def _with_all_pools(found: Confirmed) -> Posed:
     """The question with the pools of the fleet and all that it was chosen from."""
     known = {pool.key: pool for pool in (*found.searched.pools, *found.posed.problem.pools)}
     return replace(found.posed, problem=replace(found.posed.problem, pools=tuple(known.values())))
+
+
+def _cheapest(found: Confirmed) -> Cheapest | None:
+    """The cheapest fleet, where a simpler one was taken."""
+    if found.cheapest is None:
+        return None
+    return Cheapest(
+        groups=tuple(_words(one) for one in found.cheapest.solution.allocations),
+        total_usd_per_month=found.cheapest.usd_per_month,
+        usd_per_month_more=round(found.usd_per_month - found.cheapest.usd_per_month, 2),
+        backends=len({backend_of(one.pool) for one in found.cheapest.solution.allocations}),
+    )
+
+
+def _words(allocation: Allocation) -> str:
+    machine = allocation.pool.instance_type.partition("/")[2]
+    return f"{max(allocation.instances)} × {machine} {allocation.tariff.paid.value.replace('_', ' ')}"
 
 
 def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[str, Any]:

@@ -24,9 +24,8 @@ from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
 
-MADE_UP_MARGIN = 0.5
-"""Share of the allowed late requests that made-up ones may use: real ones come in other orders and lengths."""
-STRESSED_REQUESTS = 6_000
+MADE_UP_MARGIN = 0.75
+"""Share of the allowed late requests that made-up ones may use: two standard errors of 99 % are left for others."""
 LARGEST_RATIO = 4.0
 """How far beyond its plan a fleet is tried."""
 BISECTIONS = 5
@@ -129,10 +128,10 @@ class Trials:
         routes = tuple(_routes(posed, solution))
 
         def holds(**stress: float) -> bool:
-            made_up, scale = stressed(self._requirements.demand, STRESSED_REQUESTS, **stress)
+            made_up, scale = stressed(self._requirements.demand, self.rehearsal.busiest.stop, **stress)
             fewer, share, requests = scaled(groups, routes, self._from_places(made_up), scale)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
-            cutoff = Cutoff(self._slo, most_late, STRESSED_REQUESTS)
+            cutoff = Cutoff(self._slo, most_late, self._most_served)
             outcome = simulate(fewer, requests, routes=share, cutoff=cutoff).outcome
             return _share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
 
