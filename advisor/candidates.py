@@ -12,7 +12,7 @@ from functools import lru_cache
 from advisor.catalog import Catalog
 from advisor.catalog.partitions import Partition, share_of, slice_of
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer
-from advisor.deployable import TARGETS, Setup, Shortfall, machine_shortfall, shortfall
+from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall, machine_shortfall, shortfall
 from advisor.models import FitRequest, MemoryFit, Model, fit_memory
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows, allows_engine, engine_names, serving_engines
@@ -30,6 +30,7 @@ __all__ = [
     "parallel_choices",
     "reject",
     "reject_candidate",
+    "reject_undeployable",
 ]
 
 ANY = "*"
@@ -146,7 +147,7 @@ def judge(
         if found is None or isinstance(outcome, Rejection):
             yield outcome
             continue
-        rejection = _undeployable(outcome, found)
+        rejection = reject_undeployable(outcome, found)
         key = (found.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
         if key not in refusals:
             yield rejection
@@ -175,11 +176,12 @@ def judge_hardware(
                 yield from _judge_slices(instance_type, slices, engine, requirements, catalog)
 
 
-def _undeployable(candidate: Candidate, found: Shortfall) -> Rejection:
-    """A rejection of the whole machine where no layout of it can be deployed."""
-    if found.unit == TARGETS and not candidate.partition:
-        return reject(candidate.instance_type, found)
-    return reject_candidate(candidate, found)
+def reject_undeployable(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
+    """The rejection of what generated code cannot start: of the whole machine where its layout plays no part."""
+    if found.unit in (TARGETS, PURCHASE):
+        partition = candidate.partition if found.unit == TARGETS else ""
+        return reject(candidate.instance_type, found, region=region, partition=partition)
+    return reject_candidate(candidate, found, region)
 
 
 def parallel_choices(accelerator_count: float) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ CHECKPOINT_MARGIN = 1.2
 NOT_GENERATED = "not_generated"
 TARGETS = "targets"
 """Unit of a shortfall that holds for a whole machine: no target generates it."""
+PURCHASE = "purchase"
+"""Unit of a shortfall that holds for a way of paying, however the machine serves."""
 MANAGED = "managed"
 SERVERLESS = "serverless"
 SAGEMAKER = "sagemaker"
@@ -86,7 +88,7 @@ def purchase_shortfall(setup: Setup, purchase: str, region: str, catalog: Catalo
     facts = catalog.deployment
     refusal = facts.refusal(setup.provider, setup.instance_type, purchase)
     if refusal is not None:
-        return Shortfall(NOT_GENERATED, "purchase", purchase, _allowed(setup, catalog), refusal.reason)
+        return Shortfall(NOT_GENERATED, PURCHASE, purchase, _allowed(setup, catalog), refusal.reason)
     return _managed(setup, region, catalog) if purchase == MANAGED else None
 
 

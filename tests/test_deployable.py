@@ -7,7 +7,7 @@ import pytest
 from advisor.candidates import Candidate, Rejection, judge, judge_hardware, match
 from advisor.catalog import load_catalog
 from advisor.catalog.deployment import GENERATED
-from advisor.catalog.values import Support
+from advisor.catalog.values import Purchase, Support
 from advisor.codegen import Wanted, generate
 from advisor.codegen.platforms import aws, azure, gcp
 from advisor.codegen.selection import choose
@@ -18,9 +18,11 @@ from advisor.demand.declared import declared_demand
 from advisor.deployable import Setup, deployable, machine_shortfall, purchase_shortfall, shortfall, start_seconds
 from advisor.errors import InputError
 from advisor.models import find_model
+from advisor.pipeline import plan_for
 from advisor.plan.serverless import ServerlessOffer, serverless_offers
 from advisor.requirements import require
 from advisor.units import BYTES_PER_GIB
+from advisor.workload.values import Limits, Slo
 from builders import catalog_of, offer, workload
 from codegen.plans import make_option, make_plan
 
@@ -267,6 +269,32 @@ def test_a_way_of_paying_that_cannot_be_ordered_is_refused_alone():
     assert purchase_shortfall(l4, "managed", "us-east-1", CATALOG) is None
     refused = purchase_shortfall(l4, "managed", "us-gov-west-1", CATALOG)
     assert (refused.code, refused.needed, refused.available) == ("no_image", 1, 0)
+
+
+def test_a_plan_takes_the_other_ways_of_paying():
+    """Small H100 machines of Google: spot in the fleet and the options, on demand a rejection for the region."""
+    work = workload(
+        precisions=("bf16",),
+        providers=("gcp",),
+        purchase=(Purchase.ON_DEMAND, Purchase.SPOT),
+        limits=Limits(fault_tolerant_ratio=1.0),
+    )
+    plan = plan_for(work, catalog_of(offer("a3-highgpu-1g", "us-central1", 3.0, 1.0, provider="gcp")))
+    assert {one.purchase for one in plan.options} == {"spot"}
+    assert {one.purchase for one in plan.fleet.groups} == {"spot"}
+    refused = [one for one in plan.rejected if one.code == "not_generated" and one.unit == "purchase"]
+    assert {(one.region, one.needed, one.available) for one in refused} == {("us-central1", "on_demand", "spot")}
+    assert generate(plan).targets == ("mig",)
+
+
+def test_the_planned_concurrency_on_neuron_is_what_fits_in_whole_requests():
+    """No more sequences than have room for the longest length each, in the plan and in the code."""
+    work = workload(precisions=("bf16",), purchase=(Purchase.ON_DEMAND,), slo=Slo(tpot_p95_ms=200))
+    plan = plan_for(work, catalog_of(offer("inf2.8xlarge", "us-east-1", 1.97)))
+    (group,) = plan.fleet.groups
+    per_sequence_gib = 4096 * 131_072 / BYTES_PER_GIB
+    assert group.max_concurrency <= 32 * 0.9 / per_sequence_gib - group.weights_gib / per_sequence_gib
+    assert f"--max-num-seqs={group.max_concurrency}" in generate(plan).files["fleet.tf"]
 
 
 def test_other_providers_are_not_judged():

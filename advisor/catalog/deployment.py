@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog.readers import Sources
@@ -42,7 +43,7 @@ class Limit:
     """What it comes from, in words."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class DeploymentFacts:
     """Machines that code is generated for, and limits of engines and targets."""
 
@@ -50,16 +51,20 @@ class DeploymentFacts:
     limits: Mapping[tuple[str, str], Limit]
     """By (engine, target or family; name of the limit)."""
     _matching: dict[tuple[str, str], tuple[MachineSupport, ...]] = field(default_factory=dict)
+    _support: dict[tuple[str, str], MachineSupport | None] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def providers(self) -> tuple[str, ...]:
         """Providers that code is generated for."""
         return tuple(dict.fromkeys(row.provider for row in self.rows))
 
     def support(self, provider: str, instance_type: str) -> MachineSupport | None:
         """The row that holds for an instance type whatever is paid for it; None where no row speaks of it."""
-        rows = [row for row in self._of(provider, instance_type) if not row.purchases]
-        return next((row for row in rows if row.status != GENERATED), rows[0] if rows else None)
+        key = (provider, instance_type)
+        if key not in self._support:
+            rows = [row for row in self._of(*key) if not row.purchases]
+            self._support[key] = next((row for row in rows if row.status != GENERATED), rows[0] if rows else None)
+        return self._support[key]
 
     def refusal(self, provider: str, instance_type: str, purchase: str) -> MachineSupport | None:
         """The row that refuses a way of paying for an instance type; None where none does."""

@@ -48,7 +48,7 @@ _RELAX = {
 @click.option("--all", "every_variant", is_flag=True, help="Every precision and parallelism, not only the best ones.")
 @click.option("--top", type=click.IntRange(1), default=SHOWN_OPTIONS, show_default=True, help="Options in a table.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
-@click.option("--verbose", is_flag=True, help="Every section: cost, proof, replay, limits, scaling, prices, notes.")
+@click.option("--verbose", is_flag=True, help="Every section: cost, proof, replay, limits, failures, scaling, prices.")
 @click.option(
     "--previous",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -30,7 +30,7 @@ DECLARED = "declared"
 BEATS = 0.98
 """A method has to lose less than this times the naive baseline to replace it."""
 MOST_OF_SEEN = 1 + MOST_BEYOND
-"""No mean of an hour is forecast, and no minute planned for, above so many times the busiest one, before growth."""
+"""Before growth, no hour and no minute is expected to be busier than so many times the busiest one ever seen."""
 _ROUNDING = 1e-5
 _DEFAULT_HORIZON_DAYS = 30.0
 _FLAT_BELOW_HOURS = HOURS_PER_DAY
@@ -120,19 +120,19 @@ def _grown(week: _Week, growth_per_day: float, horizon_days: float) -> Forecast:
 
 
 def _flat_week(history: HourlyDemand, known_hours: int) -> _Week:
-    """Less than a day: the level, how the minutes varied about it, and the busiest minute."""
+    """Less than a day: the level, how the minutes varied about it, and the busiest minute.
+
+    How much lower the busiest minutes of other hours are is not known: their low edge is that of the minutes.
+    """
     level, busiest = history.minutes.mean(), history.minutes.max()
     low, high = np.quantile(history.minutes, [LOW, HIGH])
-    busiest_of_hours = history.busiest_minute[~np.isnan(history.busiest_minute)]
-    low_peak = busiest_of_hours.min() if busiest_of_hours.size else low
-    edges = (level, min(low, level), max(high, level), low_peak, busiest)
     note = (
         f"less than a day is known ({known_hours} whole h): the forecast is its level all week; how hours of the day "
-        "and days of the week differ, and growth, are unknown; the interval is how the minutes varied, and the planned "
-        "minute is the busiest one"
+        "and days of the week differ, and growth, are unknown; the interval is how the minutes varied"
     )
-    mean, below, above, low_busiest, most = (np.full(HOURS_PER_WEEK, float(edge)) for edge in edges)
-    return _Week(mean, below, above, low_busiest, most, FLAT, (), (note,))
+    edges = (level, min(low, level), max(high, level), busiest)
+    mean, low, high, peak = (np.full(HOURS_PER_WEEK, float(edge)) for edge in edges)
+    return _Week(mean, low, high, low, peak, FLAT, (), (note,))
 
 
 def _seasonal_week(history: HourlyDemand) -> _Week:

@@ -79,11 +79,17 @@ def ridge(past: Floats, first_hour: int, ahead: int) -> Floats:
     now = _features(past, first_hour, len(past), ahead)
     if not rows or now is None:
         return shape_and_level(past, first_hour, ahead)
-    from sklearn.linear_model import Ridge  # noqa: PLC0415 - a second and a half that short histories need not pay
-
-    model = Ridge(_ALPHA).fit(np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows]))
     features, now_level = now
-    return np.asarray(np.maximum(np.exp(model.predict(features)) - _LEAST_RATIO, 0.0) * now_level)
+    logs = _ridge(np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows]), features)
+    return np.asarray(np.maximum(np.exp(logs) - _LEAST_RATIO, 0.0) * now_level)
+
+
+def _ridge(features: Floats, targets: Floats, wanted: Floats) -> Floats:
+    """Predictions of a ridge regression, whose intercept is not penalised, for the wanted rows."""
+    means, mean = features.mean(axis=0), targets.mean()
+    centred = features - means
+    weights = np.linalg.solve(centred.T @ centred + _ALPHA * np.eye(features.shape[1]), centred.T @ (targets - mean))
+    return np.asarray((wanted - means) @ weights + mean)
 
 
 def _training_rows(past: Floats, first_hour: int, ahead: int) -> Iterator[tuple[Floats, Floats]]:

@@ -63,9 +63,8 @@ def _without_absurd(grid: Floats, is_known: npt.NDArray[np.bool_]) -> tuple[Floa
     if most <= 0 or not is_absurd.any():
         return grid, ()
     note = (
-        f"{int(is_absurd.sum()):,} of {int(is_known.sum()):,} minutes have up to "
-        f"{grid[is_absurd].max():.3g} requests/s, more than {ABSURD:g} × what 99.9% of the minutes stay within: the "
-        f"forecast counts them at {most:.3g}; "
-        "correct them in the trace if they are no requests"
+        f"{int(is_absurd.sum()):,} of {int(is_known.sum()):,} minutes have up to {grid[is_absurd].max():.3g} "
+        f"requests/s, more than {ABSURD:g} × what 99.9% of the minutes stay within: the forecast "
+        f"counts them at {most:.3g}; correct them in the trace if they are no requests"
     )
     return np.where(is_absurd, most, grid), (note,)

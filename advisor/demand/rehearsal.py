@@ -19,6 +19,8 @@ MOST_REQUESTS = 8_000
 """So many show 99 % to within 0.22 points (two standard errors of a share), half of what they are asked beyond it."""
 DECLARED_MINUTES = 20
 """Length of the busiest stretch of a demand of which nothing but numbers is known."""
+MOST_IN_A_MINUTE = 3
+"""Times the requests that are asked for: of a demand with more in its busiest minute a share is rehearsed."""
 CHANGE_MINUTES = 30
 """So long at most before and after an hour change."""
 SEED = 20_230_101
@@ -47,6 +49,8 @@ class Rehearsal:
     """Middle of the busiest minute, since 1970, UTC."""
     minutes: float
     words: str
+    scale: float = 1.0
+    """Share of the demand that these requests are; a fleet is replayed with that share of its instances."""
 
 
 def rehearse(
@@ -64,7 +68,9 @@ def rehearse(
         calendar: classes of the hours; the busiest stretch alone without, or with one class.
     """
     generator = np.random.default_rng(SEED)
-    profile = demand.profile or _declared(demand, most_requests, generator)
+    profile, scale = _thinned(demand.profile or _declared(demand, most_requests, generator), most_requests)
+    if calendar is not None:
+        calendar = replace(calendar, mean_rates=tuple(rate * scale for rate in calendar.mean_rates))
     classes = len(calendar.mean_rates) if calendar else 1
     others = list(_hour_changes(profile, calendar, most_requests // 2, generator)) if calendar and classes > 1 else []
     in_others = sum(int(one.requests_per_minute.sum()) for one in others)
@@ -75,13 +81,14 @@ def rehearse(
     peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
     minutes = float(sum(one.requests_per_minute.size for one in stretches))
     count = int(np.searchsorted(seconds, _end_of(busiest)))
-    return Rehearsal(requests, slice(0, count), peak, minutes, _words(demand, busiest, len(others)))
+    words = _words(demand, busiest, len(others)) + (f", at a scale of {scale:.2g}" if scale < 1 else "")
+    return Rehearsal(requests, slice(0, count), peak, minutes, words, scale)
 
 
 def stressed(
     demand: Demand, most_requests: int, *, peak_ratio: float = 1.0, dispersion_ratio: float = 1.0
-) -> Requests:  # fmt: skip
-    """The busiest stretch with more requests in each minute, or with more uneven arrivals.
+) -> tuple[Requests, float]:
+    """The busiest stretch with more requests in each minute, or with more uneven arrivals; and its scale.
 
     Args:
         demand: what is rehearsed.
@@ -91,11 +98,26 @@ def stressed(
     """
     generator = np.random.default_rng(SEED)
     profile = demand.profile or _declared(demand, most_requests, generator)
-    busiest = _busiest(profile, int(most_requests / peak_ratio))
     ten, one = (index * dispersion_ratio for index in _indices(profile.dispersion))
-    counts = busiest.requests_per_minute * peak_ratio
-    harder = DemandProfile(busiest.start_seconds, counts, Dispersion(one_second=one, ten_seconds=ten))
-    return _with_lengths(demand, _arrivals(harder, generator), generator)
+    counts = profile.requests_per_minute * peak_ratio
+    harder = DemandProfile(profile.start_seconds, counts, Dispersion(one_second=one, ten_seconds=ten))
+    thinned, scale = _thinned(harder, most_requests)
+    return _with_lengths(demand, _arrivals(_busiest(thinned, most_requests), generator), generator), scale
+
+
+def _thinned(profile: DemandProfile, most_requests: int) -> tuple[DemandProfile, float]:
+    """A demand whose busiest minute has no more than three times so many requests, and its share of the whole one.
+
+    Of a large fleet's requests a replica in a smaller one sees the same: its load is the same, and the excess of the
+    index of dispersion over 1, of which each of n replicas in turn receives one n-th, shrinks with the number.
+    """
+    busiest = float(np.nanmax(profile.requests_per_minute))
+    scale = min(MOST_IN_A_MINUTE * most_requests / max(busiest, 1.0), 1.0)
+    if scale == 1:
+        return profile, 1.0
+    ten, one = (1 + (index - 1) * scale for index in _indices(profile.dispersion))
+    dispersion = Dispersion(one_second=one, ten_seconds=ten)
+    return replace(profile, requests_per_minute=profile.requests_per_minute * scale, dispersion=dispersion), scale
 
 
 def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:

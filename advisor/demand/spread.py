@@ -16,7 +16,7 @@ from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
 
 LOW, HIGH = 0.1, 0.9
 STEP = 0.5
-"""Change of a tail after a day ÷ how far its share outside the edge was off (gamma of Gibbs & Candès)."""
+"""Change of a tail after a day ÷ by how much the share beyond the edge was off that day (Gibbs & Candès 2021)."""
 LEAST_TAIL = 0.03
 """Smallest share of the past hours beyond an edge: of some fifty hours it leaves out the most extreme one."""
 MOST_BEYOND = 0.25

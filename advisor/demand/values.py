@@ -126,7 +126,7 @@ class Backtest:
     wape: float
     """Sum of the absolute errors of the hours' mean rates ÷ sum of those rates."""
     pinball: float
-    """Mean pinball loss of the hours' 10th percentile, mean and 90th percentile ÷ mean rate: it chooses the method."""
+    """Mean pinball loss of the hours' low edge, mean and high edge ÷ mean rate: what the method is chosen by."""
     p90_coverage_ratio: float
     """Share of hours whose mean rate stayed within the upper edge."""
     hours_short_ratio: float

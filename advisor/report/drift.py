@@ -19,7 +19,7 @@ _MATTERS = (Kind.GONE, Kind.UNPRICED, Kind.MOVED)
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What no longer holds."""
+    """Prices and offers of a plan that have changed since."""
 
     changes: tuple[Change, ...]
     """Offers that are gone or unpriced, and prices that moved by more than is tolerated."""
@@ -29,22 +29,22 @@ class Drift:
     """Every row of the catalog is as it was, not only those that were used."""
     oldest_as_of: str
     age_days: int | None
-    """Of the oldest price that is used; None when it has no date."""
+    """Age of the oldest price used; None when it has no date."""
     is_stale: bool
-    """It is older than its user accepts."""
+    """Whether that is older than the user accepts."""
 
     @property
     def holds(self) -> bool:
-        """Nothing has changed that matters."""
+        """Whether the plan's prices still hold."""
         return not self.changes and not self.is_stale
 
 
 def drift_of(lock: Lock, catalog: Catalog, tolerated_ratio: float, today: dt.date, most_days: int | None) -> Drift:
-    """Compare what was used with what is sold today.
+    """Changes between the prices that a plan used and those of today.
 
     Args:
-        lock: what was used.
-        catalog: what holds today.
+        lock: offers and prices that the plan used.
+        catalog: offers and prices of today.
         tolerated_ratio: a price may move by as much, up or down.
         today: for the age of prices.
         most_days: oldest price that is accepted; None: any.
@@ -64,7 +64,7 @@ def drift_of(lock: Lock, catalog: Catalog, tolerated_ratio: float, today: dt.dat
 
 
 def _commitments(lock: Lock, catalog: Catalog, now: Sequence[Offer]) -> Iterator[Change]:
-    """Prices under commitments; those that could not be bought then are no loss."""
+    """Changed prices of commitments; those that were not sold then are left out."""
     by_place = {(one.provider, one.region, one.instance_type): one for one in now}
     for offer, then in lock.commitments.items():
         place = (offer.provider, offer.region, offer.instance_type)
@@ -85,7 +85,7 @@ def _instrument(price: CommitmentPrice) -> tuple[str, int, str]:
 
 
 def drift_words(drift: Drift, today: dt.date) -> str:
-    """For people."""
+    """Changes as a table, and what they mean for the plan."""
     age = f"is {age_words(drift.oldest_as_of, today)}"
     lines = []
     if drift.changes:
@@ -110,7 +110,7 @@ def drift_words(drift: Drift, today: dt.date) -> str:
 
 
 def drift_json(drift: Drift) -> str:
-    """For programs."""
+    """Changes as JSON."""
     moved = [asdict(one) | {"moved_ratio": one.moved_ratio} for one in drift.changes]
     return json.dumps(asdict(drift) | {"changes": moved, "holds": drift.holds}, indent=2) + "\n"
 

@@ -15,7 +15,7 @@ Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
 def estate_table(estate: Estate) -> str:
-    """One line for each workload, then what is shared, then the sums."""
+    """Workloads, shared machines, commitments and limits as tables, then the sums."""
     return "\n\n".join([*_blocks(estate, render_table), "\n".join(totals(estate))]) + "\n"
 
 
@@ -35,7 +35,7 @@ def totals(estate: Estate) -> list[str]:
         lines.append(f"shared commitments save {usd(sums.commitments_saved_usd_per_month)} a month")
     if together.workloads:
         proof = "proven optimal" if together.gap_ratio == 0 else f"at most {together.gap_ratio:.2%} from the optimum"
-        lines.append(f"{len(together.workloads)} workloads want more of something than there is; divided, {proof}")
+        lines.append(f"{len(together.workloads)} workloads compete for shared limits; allocation {proof}")
     lines += [
         f"{' '.join(filter(None, (one.constraint, one.detail)))}: {one.limit:,g} {one.unit} are too few, "
         f"{one.used:,g} would do"
@@ -45,7 +45,7 @@ def totals(estate: Estate) -> list[str]:
 
 
 def obstacles(estate: Estate) -> list[str]:
-    """What stands against a plan, file by file."""
+    """Why workloads have no plan, file by file."""
     return [
         one.message if one.status == FAILED else f"{one.file}: {one.message}"
         for one in estate.workloads

@@ -16,6 +16,7 @@ from advisor.report.words import SOLD_UNPRICED, hardware_words, milliseconds, pu
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95"}
 _FRONT_HEADERS = (
+    "",
     "at least",
     "USD/month",
     "provider",
@@ -33,8 +34,7 @@ def outcome_sections(outcome: Outcome) -> list[Section]:
     fleet = outcome.fleet
     if fleet is None:
         return [Section(_nothing_words(outcome), (*_relaxations(outcome), *outcome.nearest_misses))]
-    word = "cheapest" if fleet.cheapest is None else "recommended"
-    title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month is the {word} fleet"
+    title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month is recommended"
     lines = [*fleet_lines(fleet, outcome.within_ratio), *_next_words(outcome)]
     scaling = Section("how it scales", tuple(scaling_lines(fleet)))
     return [Section(title, tuple(lines)), group_section(fleet), *detail_sections(fleet), scaling]
@@ -181,10 +181,10 @@ def front_section(front: Front) -> Section:
     between = "a target between two rows takes the faster one of them; the other targets stay as they are"
     rows = tuple(
         (
-            milliseconds(one.latency_ms), f"{one.total_usd_per_month:,.2f}", one.provider, one.region,
-            one.instance_type, purchase_words(one.purchase), one.precision, str(one.tensor_parallel),
-            str(one.instances),
+            "→" if point.stated else "", milliseconds(point.latency_ms), f"{point.total_usd_per_month:,.2f}",
+            point.provider, point.region, f"{point.instance_type}{' and others' if point.groups > 1 else ''}",
+            purchase_words(point.purchase), point.precision, str(point.tensor_parallel), str(point.instances),
         )
-        for one in front.points
+        for point in front.points
     )  # fmt: skip
     return Section(f"Cost against {name} ({stated})", (f"{floor}: {who}", between), _FRONT_HEADERS, rows)

@@ -67,7 +67,7 @@ def wrap(text: str, width: int | None, first: str = "", rest: str = "") -> list[
     if width is None:
         return [f"{first}{text}".rstrip()]
     return textwrap.wrap(
-        text,
+        " ".join(text.split()),
         width,
         initial_indent=first,
         subsequent_indent=rest,

@@ -1,4 +1,4 @@
-"""What came of an import, for people and for programs."""
+"""Result of an import, as text and as JSON."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _REASON_WORDS = {
     Reason.UNREADABLE: "not readable",
 }
 _NOT_NAMED = (Reason.NO_ACCELERATOR,)
-"""Of these rows nobody misses any."""
+"""Reasons whose rows are counted and not named."""
 
 
 def imports_words(results: Sequence[Imported], unread: Sequence[str]) -> str:

@@ -58,11 +58,11 @@ def neighbour_words(plan: Plan) -> Iterator[str]:
     above = next((rung for rung in higher if _usd(rung, total) < cheapest - _A_CENT), None)
     told = []
     if below is not None:
-        told.append(f"allowing less ({rung_words(below)}) costs {usd(_usd(below, 0.0))}")
+        told.append(f"the rung below ({rung_words(below)}) costs {usd(_usd(below, 0.0))}")
     if above is not None:
-        told.append(f"allowing more ({rung_words(above)}) costs {usd(_usd(above, 0.0))}")
+        told.append(f"the rung above ({rung_words(above)}) costs {usd(_usd(above, 0.0))}")
     elif at is not None and higher:
-        told.append(f"allowing more (up to {rung_words(higher[-1])}) saves nothing")
+        told.append(f"no rung above (up to {rung_words(higher[-1])}) saves more")
     if told:
         yield f"Ladder: {'; '.join(told)}."
 

@@ -31,9 +31,9 @@ _GIVE_UP: Mapping[str, str] = {
     Constraint.SURVIVE: "set limits.survive to nothing",
     Constraint.COMMITMENT_LOW_BAND: "set limits.commit_beyond_forecast to true",
 }
-"""Of those that are no number."""
+"""Non-numeric limits: what to set in their place."""
 _DECIMALS = {"USD/month": 2, "share of requests": 4, "kW": 3, "kg CO2e/month": 1}
-"""Of a relaxed limit; anything else is counted in whole units."""
+"""Digits of a relaxed limit after the point, by unit; 0 for all others."""
 
 
 def use_words(use: ConstraintUse) -> str:

@@ -1,4 +1,4 @@
-"""A refresh, and what it changed, for people and for programs."""
+"""Result of a refresh and the changes it made, as text and as JSON."""
 
 import json
 from collections import Counter
@@ -23,7 +23,7 @@ _KINDS = {
     "sold": ("offer", "offers"),
     "zone": ("zone of an offer", "zones of offers"),
 }
-"""What a kind of row is called: one, and several."""
+"""Singular and plural of each kind of row."""
 
 
 def refresh_words(result: Refreshed) -> str:

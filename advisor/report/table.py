@@ -20,7 +20,6 @@ from advisor.report.words import rejection_counts, savings_words
 SHOWN_OPTIONS = 5
 WIDTH = 80
 """Characters of a line where the terminal does not say."""
-_SHOWN_NOTES = 3
 _MISS_COLUMNS = (Column("instance type"), Column("precision", importance=1), Column("why not", prose=40))
 
 
@@ -53,7 +52,6 @@ def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = Fal
 def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
     """In the order in which they are read; each only where there is something to show."""
     fleet, conflict = plan.fleet, plan.conflict
-    notes = plan.notes if verbose else plan.notes[:_SHOWN_NOTES]
     with_tokens = verbose or any(one.asked for one in plan.token_apis)
     rejected = rejection_counts(plan.rejected) if verbose or fleet is None else ""
     sections = [
@@ -65,7 +63,7 @@ def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
         *([token_section(plan)] if plan.token_apis and with_tokens else []),
         Section("nearest misses", headers=_MISS_COLUMNS, rows=_miss_rows(plan.nearest_misses)),
         Section("rejected", (rejected,) if rejected else ()),
-        Section("notes", tuple(notes)),
+        Section("notes", plan.notes),
     ]
     return [section for section in sections if section.rows or (section.lines and not section.headers)]
 
@@ -87,12 +85,10 @@ def _details(plan: Plan) -> Iterator[Section]:
 def _more_words(plan: Plan) -> str:
     """What --verbose shows beyond this."""
     fleet = plan.fleet is not None
-    hidden = len(plan.notes) - _SHOWN_NOTES
     parts = [
-        "cost, proof, replay, limits, scaling, prices" if fleet else "the question",
+        "cost, proof, replay, limits, failures, scaling, prices" if fleet else "the question",
         f"{len(plan.rejected):,} rejections by reason" if plan.rejected and fleet else "",
         "services by the token" if plan.token_apis else "",
-        f"{hidden} more note{'' if hidden == 1 else 's'}" if hidden > 0 else "",
     ]
     return f"--verbose shows {', '.join(part for part in parts if part)}; --format json holds everything."
 

@@ -22,7 +22,7 @@ def render_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def render_markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same as a Markdown table; cells are escaped so that none can break out of its column."""
+    """Rows under headers as a Markdown table; cells are escaped, so none can break out of its column."""
     columns = list(zip(headers, *rows, strict=True))
     rule = ["---:" if all(is_number(cell) for cell in column[1:]) else "---" for column in columns]
     lines = [[escape_markdown(cell) for cell in row] for row in [headers, *rows]]

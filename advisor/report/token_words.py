@@ -1,11 +1,20 @@
-"""What services that sell tokens would ask for the same requests, beside the fleet."""
+"""Monthly cost of the same requests at services that sell tokens, compared with the fleet."""
 
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import Plan
+from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import usd
 
-_HEADERS = ("service", "model", "weights", "USD/month", "USD/1M in", "USD/1M out", "fleet cheaper from")
+_HEADERS = (
+    Column("service"),
+    Column("model"),
+    Column("weights", importance=4),
+    Column("USD/month"),
+    Column("USD/1M in", importance=2),
+    Column("USD/1M out", importance=3),
+    Column("fleet cheaper from", importance=1),
+)
 _SHOWN = 3
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup
+from advisor.plan.fleet.values import Constraint
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import names_of, part_words
 from advisor.report.fleet_words import holds_words
@@ -13,6 +14,8 @@ from advisor.report.plan_words import close_call_words
 from advisor.report.words import count_words, floor_words, milliseconds, ratio_words, short_words, usd, whole_percent
 
 _NOTHING = "Nothing in the catalog serves this workload within its limits."
+_OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}
+"""Constraints that a latency target below every candidate's may be behind."""
 _SAME = 0.005
 """Savings below this are none."""
 _WHY_SPARE = {
@@ -29,8 +32,9 @@ def headline(plan: Plan) -> str:
     """What to run, USD a month, saving and risk; or why there is nothing to run."""
     fleet = plan.fleet
     if fleet is None:
-        told = conflict_words(plan.conflict) if plan.conflict else _NOTHING
-        return f"{told}{floor_words(plan.rejected)}"
+        if plan.conflict is None or set(plan.conflict.constraints) <= _OF_THE_SLO:
+            return f"{conflict_words(plan.conflict) if plan.conflict else _NOTHING}{floor_words(plan.rejected)}"
+        return conflict_words(plan.conflict)
     total = usd(fleet.cost.total_usd_per_month)
     return f"Run {short_words(fleet.groups)}: {total} a month{_saved(plan)}; risk: {risk_word(plan)}"
 

@@ -158,6 +158,7 @@ def test_less_than_a_day_is_flat_and_its_peak_is_the_busiest_minute():
 
     assert found.mean == pytest.approx(np.full(168, 2.0), rel=0.01)
     assert (found.low[0], found.high[0], found.peak[0]) == pytest.approx((1.0, 3.0, 3.0), rel=0.01)
+    assert (found.low_peak == found.low).all()
     assert any("less than a day is known" in note for note in found.notes)
 
 

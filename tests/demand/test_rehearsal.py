@@ -132,20 +132,38 @@ def test_a_stressed_stretch_has_so_many_times_the_requests(ratio):
     """The busiest minutes with more in each, at about the same number of requests."""
     steady = demand([600] * 100)
 
-    found = stressed(steady, 6_000, peak_ratio=ratio)
+    found, scale = stressed(steady, 6_000, peak_ratio=ratio)
 
     seconds = found.seconds[-1] - found.seconds[0]
+    assert scale == 1
     assert found.seconds.size / seconds == pytest.approx(10 * ratio, rel=0.1)
-    assert found.seconds.size <= 6_600 * max(ratio, 1.0)
+    assert found.seconds.size <= 6_000 + 600 * ratio
 
 
 def test_a_stressed_stretch_is_so_many_times_as_bursty():
     """Twice the index of dispersion of the seconds."""
     steady = demand([600] * 100, Dispersion(one_second=2.0, ten_seconds=1.0))
 
-    seconds = stressed(steady, 60_000, dispersion_ratio=2.0).seconds
+    seconds = stressed(steady, 60_000, dispersion_ratio=2.0)[0].seconds
 
     assert index_of_seconds(seconds) == pytest.approx(4.0, rel=0.15)
+
+
+@pytest.mark.parametrize("rate", [2e3, 1e4, 1e6])
+def test_a_large_demand_is_rehearsed_at_a_scale(rate):
+    """A minute of three times the requests asked for; the scale says which share of the demand they are."""
+    declared, counted = declared_demand(rate, rate, 500, 100), demand([rate * 60] * 30, Dispersion(5.0, 9.0))
+
+    for large in (declared, counted):
+        found = rehearse(large, 20_000)
+        stress, scale = stressed(large, 6_000, peak_ratio=2.0)
+
+        assert found.requests.seconds.size == pytest.approx(60_000, rel=0.1)
+        assert found.scale == pytest.approx(60_000 / (rate * 60), rel=0.1)
+        assert found.minutes >= 1
+        assert "at a scale of" in found.words
+        assert stress.seconds.size == pytest.approx(18_000, rel=0.1)
+        assert scale == pytest.approx(18_000 / (rate * 60 * 2), rel=0.1)
 
 
 def test_it_is_the_same_every_time():

@@ -103,8 +103,8 @@ def test_a_mixed_fleet_becomes_a_root_for_each_part():
     mixed = replace(plan, fleet=replace(plan.fleet, groups=halves))
     made = generate(mixed)
     assert (made.targets, made.roots) == (("ec2", "sagemaker"), ("aws-ec2", "aws-sagemaker"))
-    assert '"chat"' in made.files["aws-ec2/fleet.tf"]
-    assert '"managed-chat"' in made.files["aws-sagemaker/fleet.tf"]
+    assert '"chat"' in made.files["aws-ec2/variables.tf"]
+    assert '"managed-chat"' in made.files["aws-sagemaker/variables.tf"]
     with pytest.raises(InputError, match="and EC2 for"):
         generate(mixed, wanted=Wanted(target="sagemaker"))
 

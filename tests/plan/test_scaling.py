@@ -256,6 +256,14 @@ def test_the_observed_load_grows_as_the_forecast_does():
     assert found.peak_rate == 9.0
 
 
+def test_a_surge_that_is_not_expected_again_makes_the_other_minutes_no_smaller():
+    """A day at a level of 1 with one hour at 100 is replayed as it was where 1 is forecast for every hour."""
+    counts = np.full(1440, 60.0)
+    counts[600:660] = 6000.0
+    found = ObservedLoad.of(DemandProfile(MONDAY_SECONDS, counts), forecast_with(np.ones(168)))
+    assert (found.requests_per_minute == counts).all()
+
+
 def test_minutes_are_folded_into_the_hours_of_the_week():
     """Sunday's last minute and Monday's first are hours 167 and 0; what is unknown counts in neither."""
     found = mean_by_hour_of_week(np.array([4.0, 1.0, math.nan, 2.0]), MONDAY_SECONDS - 60)

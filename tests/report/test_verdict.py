@@ -183,11 +183,11 @@ def test_what_runs_today_is_judged(current, expected):
 def test_the_rungs_beside_the_recommendation_are_named():
     """The nearest rung that costs more below, the nearest that costs less above; or that more saves nothing."""
     assert lines_of(spot_plan())["Ladder"] == (
-        "Ladder: allowing less (commit) costs $5,458.12; allowing more (any cloud) costs $818.53."
+        "Ladder: the rung below (commit) costs $5,458.12; the rung above (any cloud) costs $818.53."
     )
     ladder = (make_rung("same_cloud", make_group(), recommended=True), make_rung("any_cloud", make_group()))
     plan = make_plan(make_fleet(make_group()), ladder=ladder)
-    assert lines_of(plan)["Ladder"] == "Ladder: allowing more (up to any cloud) saves nothing."
+    assert lines_of(plan)["Ladder"] == "Ladder: no rung above (up to any cloud) saves more."
 
 
 @pytest.mark.parametrize(("usd", "told"), [(612.4, True), (99_999.0, False)])

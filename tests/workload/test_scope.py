@@ -7,11 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from advisor.candidates import match
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
+from advisor.demand.declared import declared_demand
 from advisor.errors import InputError
+from advisor.models import find_model
 from advisor.pipeline import plan_for
-from advisor.requirements import check_names
+from advisor.requirements import check_names, require
 from advisor.workload.document import read_workload
 from advisor.workload.scope import allows, in_scope, scope_notes
 from advisor.workload.values import Deployment, Exclude
@@ -37,25 +40,37 @@ def types_of(plan) -> set[str]:
     return {one.instance_type for one in (*plan.options, *plan.rejected, *groups)}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.sampled_from(TYPES), min_size=1, unique=True),
     st.sampled_from(("instance_types", "accelerators")),
     st.booleans(),
 )
-def test_nothing_outside_the_hold_is_named(names, key, excluded):
-    """Options, fleet and rejections are of the types left, all of which are accounted for, and cost no less."""
+def test_nothing_outside_the_hold_is_judged(names, key, excluded):
+    """Candidates and rejections are of the types left, all of which are accounted for."""
     held = tuple(names if key == "instance_types" else [ACCELERATORS[name] for name in names])
     left = {name for name in TYPES if (name in names) != excluded}
     asked = workload(exclude=Exclude(**{key: held})) if excluded else workload(**{key: held})
+    catalog = catalog_of(*SOLD)
+    model = find_model(asked.model)
 
-    plan, free = plan_for(asked, catalog_of(*SOLD)), plan_for(workload(), catalog_of(*SOLD))
+    matches = match(require(asked, model, declared_demand(5, 8, 800, 200), catalog), catalog)
 
+    judged = {one.instance_type.name for one in matches.candidates} | {one.instance_type for one in matches.rejections}
+    scope = in_scope(asked, CATALOG)
     machines = {machine.name: machine for machine in CATALOG.instance_types.values() if machine.provider == "aws"}
-    assert left <= types_of(plan)
-    assert all(allows(in_scope(asked, CATALOG), machines[name]) for name in types_of(plan))
-    if plan.fleet is not None:
-        assert plan.fleet.cost.total_usd_per_month >= free.fleet.cost.total_usd_per_month - 0.01
+    assert left <= judged
+    assert all(allows(scope, machines[name]) for name in judged)
+    assert {name for _, name in matches.offers} == left
+
+
+@pytest.mark.parametrize("held", [{"accelerators": ("L40S",)}, {"exclude": Exclude(accelerators=("L4",))}])
+def test_a_hold_never_makes_a_fleet_cheaper(held):
+    """The plan names nothing that is left out, and costs no less than without the hold."""
+    free, plan = plan_for(workload(), catalog_of(*SOLD)), plan_for(workload(**held), catalog_of(*SOLD))
+
+    assert "g6.xlarge" not in types_of(plan)
+    assert plan.fleet.cost.total_usd_per_month >= free.fleet.cost.total_usd_per_month - 0.01
 
 
 def test_holds_stand_in_the_plan_in_the_catalogs_names():

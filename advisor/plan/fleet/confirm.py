@@ -78,6 +78,23 @@ class Bracket:
         return self.held if self.held <= self.failed * EXACT else self.failed
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Alone:
+    """What is known of a pool by itself."""
+
+    found: Confirmed | Infeasible
+    bracket: Bracket
+    failing: FleetSolution | Infeasible
+    """At the lower end of the bracket."""
+    limit_usd: float
+    """Nothing was looked for from there on."""
+
+    def settles(self, limit_usd: float) -> bool:
+        """Whether a search up to another limit would find the same."""
+        holds = isinstance(self.found, Confirmed) and self.found.confirmation.reached
+        return holds or limit_usd <= self.limit_usd
+
+
 class Confirmer:
     """Finds fleets of one question that their replays confirm; what is costly to prepare is kept between them."""
 
@@ -92,6 +109,7 @@ class Confirmer:
         self._failing: dict[Kind, FleetSolution] = {}
         """Fleets of one kind at the lower ends of their brackets."""
         self._known: dict[frozenset[tuple[object, ...]], Confirmed | Infeasible] = {}
+        self._found_alone: dict[tuple[object, ...], _Alone] = {}
 
     def within(self, posed: Posed, setting: Setting) -> "Confirmer":
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
@@ -120,13 +138,17 @@ class Confirmer:
         found = self._search(seconds)
         if isinstance(found, Infeasible):
             return found
-        if not found.confirmation.reached:
-            trial = self._trials.of(found.posed, found.solution, whole=True)
-            return replace(found, confirmation=self._confirmation(trial, found.confirmation.headroom_factor))
-        found = self._in_preferred_precision(found, seconds)
-        if not self._effort.holds_up_to:
+        if found.confirmation.reached:
+            found = self._in_preferred_precision(found, seconds)
+        found = self._in_full(found)
+        if not self._effort.holds_up_to or not found.confirmation.reached:
             return found
         return replace(found, holds_up_to=self._trials.holds_up_to(found.posed, found.solution))
+
+    def _in_full(self, found: Confirmed) -> Confirmed:
+        """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
+        trial = self._trials.of(found.posed, found.solution, whole=True)
+        return replace(found, confirmation=self._confirmation(trial, found.confirmation.headroom_factor))
 
     def alone(self, posed: Posed, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
         """The cheapest confirmed fleet of a question with one kind of replica, by bisection of its headroom.
@@ -139,7 +161,7 @@ class Confirmer:
             kinds = {self._kind(pool.key) for pool in posed.problem.pools}
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
             found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
-            self._known[key] = found
+            self._known[key] = self._in_full(found) if isinstance(found, Confirmed) else found
             if len(kinds) == 1 and hint is None and bracket is not None:
                 self._brackets[kinds.pop()] = bracket
         return self._known[key]
@@ -183,13 +205,18 @@ class Confirmer:
         problem = self._posed.problem
         pools = [pool for pool in problem.pools if self._kind(pool.key) == kind]
         first = min(pools, key=lambda pool: cheapest_alone(replace(problem, pools=(pool,))))
-        posed = replace(self._posed, problem=replace(problem, pools=(first,)))
-        found, bracket = self._bisected(posed, {kind: 1.0}, None, seconds, _limit(best))
-        self._brackets[kind] = bracket or Bracket(1.0, 1.0)
-        failing = solve_fleet(self._with_headroom(posed, {kind: self._brackets[kind].failed}), seconds)
-        if isinstance(failing, FleetSolution):
-            self._failing[kind] = failing
-        return found
+        key = (first.key, first.tariffs, problem.limits, *sorted(problem.running.items()))
+        known = self._found_alone.get(key)
+        if known is None or not known.settles(_limit(best)):
+            posed = replace(self._posed, problem=replace(problem, pools=(first,)))
+            found, bracket = self._bisected(posed, {kind: 1.0}, None, seconds, _limit(best))
+            bracket = bracket or Bracket(1.0, 1.0)
+            failing = solve_fleet(self._with_headroom(posed, {kind: bracket.failed}), seconds)
+            known = self._found_alone[key] = _Alone(found, bracket, failing, _limit(best))
+        self._brackets[kind] = known.bracket
+        if isinstance(known.failing, FleetSolution):
+            self._failing[kind] = known.failing
+        return known.found
 
     def _raised_together(
         self, bound: Confirmed, best: Confirmed | None, closest: Confirmed, seconds: float

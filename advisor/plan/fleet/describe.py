@@ -305,5 +305,3 @@ def _static_peak(found: Confirmed, setting: Setting, expected: Forecast) -> Stat
     usd = hourly_to_monthly(price.usd_per_hour, needed)
     compute = math.fsum(allocation_usd_per_month(problem, one) for one in solution.allocations)
     return StaticPeak(source.offer.instance_type, source.offer.region, needed, usd, 1 - compute / usd)
-
-

@@ -34,12 +34,14 @@ class ObservedLoad:
 
     @classmethod
     def of(cls, profile: DemandProfile, forecast: Forecast) -> "ObservedLoad":
-        """A profile, grown (or shrunk) as much as the forecast of the hours that it shows."""
+        """A profile, grown (or shrunk) as much as the forecast of the hours that it shows, in their median.
+
+        Surges that the forecast does not expect again make the rest of the load no smaller.
+        """
         counts = np.asarray(profile.requests_per_minute, dtype=np.float64)
         seen = mean_by_hour_of_week(counts, profile.start_seconds) / SECONDS_PER_MINUTE
-        known = ~np.isnan(seen)
-        observed = float(seen[known].sum())
-        growth = float(forecast.mean[known].sum()) / observed if observed > 0 else 1.0
+        busy = np.nan_to_num(seen) > 0
+        growth = float(np.median(forecast.mean[busy] / seen[busy])) if busy.any() else 1.0
         return cls(counts * growth, profile.start_seconds, forecast.mean, float(forecast.peak.max()))
 
 

@@ -1,17 +1,16 @@
 """Served candidates × offers × ways of paying → the pools that the optimiser chooses from."""
 
-import datetime as dt
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate
+from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.price_trust import trust
-from advisor.catalog.values import InstanceType, Offer, Price, Purchase
+from advisor.catalog.price_trust import first_day, trust
+from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_gib
 from advisor.cost.transfer import egress_usd_per_request
@@ -31,7 +30,7 @@ from advisor.units import (
     MINUTES_PER_HOUR,
     WATTS_PER_KW,
 )
-from advisor.workload.values import Limits, QuotaLimit
+from advisor.workload.values import Limits, QuotaLimit, Workload
 
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
@@ -195,7 +194,7 @@ class _OfferFacts:
         """Ways of paying for the offer, without what depends on the candidate."""
         key = (offer.provider, offer.region, offer.instance_type)
         if key not in self._tariffs:
-            self._tariffs[key] = tuple(_tariffs(self._supply, offer))
+            self._tariffs[key] = tuple(_usable(_tariffs(self._supply, offer), offer, self._supply))
         return self._tariffs[key]
 
     def egress_usd_per_request(self, offer: Offer) -> float:
@@ -220,7 +219,7 @@ def _payable(
     if not refused:
         return tuple(tariffs), ()
     kept = tuple(tariff for tariff in tariffs if tariff.paid not in refused)
-    return kept, tuple(reject_candidate(candidate, found, offer.region) for found in refused.values())
+    return kept, tuple(reject_undeployable(candidate, found, offer.region) for found in refused.values())
 
 
 def _pool(
@@ -228,7 +227,7 @@ def _pool(
 ) -> Pool | Rejection:  # fmt: skip
     candidate = supply.served[at].candidate
     if not tariffs:
-        return _no_price(candidate, offer, supply.requirements.workload.purchase)
+        return _no_price(candidate, offer, supply.requirements.workload)
     mix, buckets = _rates(supply, at, offer)
     if not mix.any():
         return _too_far(supply, candidate, offer)
@@ -300,17 +299,10 @@ def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
         (Paid.MANAGED, managed, service),
     ):
         purchase = Purchase(paid.value)
-        if purchase in workload.purchase and price is not None and _may_decide(supply, price, purchase):
+        if purchase in workload.purchase and price is not None:
             yield _tariff(paid, price, label)
     if Purchase.COMMITMENT in workload.purchase and may_commit(supply.requirements):
         yield from _commitments(_allowed_commitments(supply, offer), offer)
-
-
-def _may_decide(supply: Supply, price: Price, purchase: Purchase) -> bool:
-    """Whether a price may be used: any, or only those that are listed and recent."""
-    workload = supply.requirements.workload
-    today = workload.as_of or dt.date.fromisoformat(supply.catalog.as_of)
-    return not workload.listed_only or trust(price, purchase, today).listed
 
 
 def _allowed_commitments(supply: Supply, offer: Offer) -> Sequence[CommitmentPrice]:
@@ -320,8 +312,27 @@ def _allowed_commitments(supply: Supply, offer: Offer) -> Sequence[CommitmentPri
         one
         for one in supply.catalog.current_commitments(offer)
         if one.commitment.term_years in years
-        and _may_decide(supply, Price(one.usd_per_hour, one.provenance), Purchase.COMMITMENT)
     ]
+
+
+def _usable(tariffs: Iterable[Tariff], offer: Offer, supply: Supply) -> Iterator[Tariff]:
+    """The tariffs whose prices may be used: all of them, or those that are listed and recent."""
+    workload, catalog = supply.requirements.workload, supply.catalog
+    day = workload.as_of or first_day(catalog.as_of)
+    if not workload.listed_only or day is None:
+        yield from tariffs
+        return
+    for tariff in tariffs:
+        prices = [] if tariff.paid is Paid.OWNED else [(_price_of(tariff), Purchase(tariff.paid.value))]
+        if tariff.paid is Paid.COMMITMENT and offer.on_demand is not None:
+            prices.append((offer.on_demand, Purchase.ON_DEMAND))
+        if all(trust(price, purchase, day).listed for price, purchase in prices):
+            yield tariff
+
+
+def _price_of(tariff: Tariff) -> Price:
+    """The price of a tariff with where it is from."""
+    return Price(tariff.usd_per_hour, Provenance(tariff.source, tariff.as_of, Quality(tariff.quality)))
 
 
 def may_commit(requirements: Requirements) -> bool:
@@ -428,11 +439,13 @@ def _switching_usd(supply: Supply, tariffs: Sequence[Tariff]) -> float:
     return once / max(workload.horizon_days / DAYS_PER_MONTH, 1.0)
 
 
-def _no_price(candidate: Candidate, offer: Offer, purchase: Sequence[Purchase]) -> Rejection:
+def _no_price(candidate: Candidate, offer: Offer, workload: Workload) -> Rejection:
+    purchase = workload.purchase
     if tuple(purchase) == (Purchase.MANAGED,) and offer.managed is None:
         return no_service(candidate.instance_type, offer.region)
     kinds = " or ".join(one.value.replace("_", " ") for one in purchase)
-    reason = f"sold there, but no price for {kinds} is known"
+    listed = "listed and recent " if workload.listed_only else ""
+    reason = f"sold there, but no {listed}price for {kinds} is known"
     shortfall = Shortfall("price_unknown", "USD/h", f"{kinds} price", None, reason)
     return reject(candidate.instance_type, shortfall, region=offer.region)
 

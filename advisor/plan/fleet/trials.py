@@ -19,7 +19,7 @@ from advisor.plan.fleet.stage import Posed, Setting
 from advisor.plan.fleet.values import Allocation, FleetSolution, Paid
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
-from advisor.plan.replay.values import Billing, Outcome, Patience, ReplayGroup, Route
+from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
@@ -58,6 +58,21 @@ class Trial:
         return min(self.within_slo_ratio, self.busiest_ratio, self.without_one_ratio or 1.0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one replay shows."""
+
+    share: float
+    """Of the requests within every target, without those that an interruption cut off."""
+    busiest_share: float
+    ttft_p95_ms: float | None
+    tpot_p95_ms: float | None
+    late: tuple[int, ...]
+    """Positions of groups whose requests are late too often."""
+    ended_early: bool
+    """Whether more were late than are allowed before all were simulated: then these are estimates."""
+
+
 class Trials:
     """Replays fleets of one question; what is costly to prepare is kept between them."""
 
@@ -74,66 +89,105 @@ class Trials:
         """Share of the requests that have to be within every target."""
         self._shares = np.array(posed.geography.shares)
         self._requests = self._from_places(self.rehearsal.requests)
+        self._most_served = setting.effort.rehearsed_requests
         self._steps: dict[Key, StepTimes] = {}
-        self._known: dict[Key, Trial] = {}
+        self._is_stretch = self.rehearsal.busiest.stop == self._requests.seconds.size
+        self._known: dict[Key, _Seen] = {}
 
     def of(self, posed: Posed, solution: FleetSolution, *, whole: bool = False) -> Trial:
-        """A fleet under the whole sample, one interruption of spot included, and without each of its machines.
+        """A fleet without each of its machines, and under the whole sample with one interruption of spot included.
 
         Args:
             posed: the question.
             solution: the fleet.
-            whole: whether to go on where it is clear that the fleet fails; shares, and which groups are late, are
+            whole: whether to go on where it is clear whether the fleet holds; shares, and which groups are late, are
                 estimates otherwise.
         """
         groups, routes = self._groups(posed, solution), tuple(_routes(posed, solution))
-        key = (whole, *_key(groups, routes))
-        if key not in self._known:
-            self._known[key] = self._tried(posed, groups, routes, whole=whole)
-        return self._known[key]
+        survives = posed.problem.limits.survival is Survive.INSTANCE
+        failures = self._failures(groups, routes, whole=whole) if survives else []
+        least = min((one.share for one in failures), default=None)
+        if whole or least is None or (least >= self.wanted and not self._implied(groups)):
+            sample = self._seen(groups, routes, whole=whole)
+        else:
+            sample = min(failures, key=lambda one: one.share)
+        late = {at for one in (*failures, sample) for at in one.late}
+        return Trial(
+            requests=self._requests.seconds.size,
+            within_slo_ratio=sample.share,
+            busiest_ratio=sample.busiest_share,
+            without_one_ratio=least,
+            ttft_p95_ms=sample.ttft_p95_ms,
+            tpot_p95_ms=sample.tpot_p95_ms,
+            late=tuple(sorted(late)) or tuple(range(len(groups))),
+            reached=min(sample.share, sample.busiest_share, 1.0 if least is None else least) >= self.wanted,
+        )
 
     def holds_up_to(self, posed: Posed, solution: FleetSolution) -> HoldsUpTo:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
-        groups, routes = self._groups(posed, solution), tuple(_routes(posed, solution))
-
-        groups = [replace(one, lost_at=None) for one in groups]
+        groups = [replace(one, lost_at=None) for one in self._groups(posed, solution)]
+        routes = tuple(_routes(posed, solution))
 
         def holds(**stress: float) -> bool:
-            requests = self._from_places(stressed(self._requirements.demand, STRESSED_REQUESTS, **stress))
-            patience = Patience(self._slo, (1 - self._slo.within_ratio) * requests.seconds.size)
-            outcome = simulate(groups, requests, routes=routes, patience=patience).outcome
-            return float(within(outcome, requests, self._slo).mean()) >= self._slo.within_ratio
+            made_up, scale = stressed(self._requirements.demand, STRESSED_REQUESTS, **stress)
+            fewer, share, requests = scaled(groups, routes, self._from_places(made_up), scale)
+            most_late = (1 - self._slo.within_ratio) * requests.seconds.size
+            cutoff = Cutoff(self._slo, most_late, STRESSED_REQUESTS)
+            outcome = simulate(fewer, requests, routes=share, cutoff=cutoff).outcome
+            return _share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
 
         return HoldsUpTo(
             peak_ratio=largest(lambda ratio: holds(peak_ratio=ratio)),
             dispersion_ratio=largest(lambda ratio: holds(dispersion_ratio=ratio)),
         )
 
-    def _tried(self, posed: Posed, groups: list[ReplayGroup], routes: tuple[Route, ...], *, whole: bool) -> Trial:
-        """Without each machine first, which most fleets that fail do; then whole, unless it is clear that it fails."""
-        without_one, late = None, set[int]()
-        if posed.problem.limits.survival is Survive.INSTANCE:
-            without_one, late = self._without_one(groups, routes, whole=whole)
-            if without_one < self.wanted and not whole:
-                return Trial(0, without_one, without_one, without_one, None, None, tuple(sorted(late)), reached=False)
-        requests, busiest = self._requests, self.rehearsal.busiest
-        patience = None if whole else self._patience(requests)
-        outcome = simulate(groups, requests, routes=routes, patience=patience).outcome
-        kept, judged = within(outcome, requests, self._slo), _judged(outcome, patience)
-        late |= set(self._late(outcome, kept, judged))
-        share, stretch = _share(kept, judged), _share(kept[busiest], judged[busiest])
-        answered = outcome.group >= 0
+    def _failures(self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, whole: bool) -> list[_Seen]:
+        """The busiest stretch without one machine of each target in turn; up to the first that fails unless whole."""
+        found: list[_Seen] = []
+        for index in {one.target: at for at, one in reversed(list(enumerate(groups)))}.values():
+            fewer = tuple(max(count - 1, 0) for count in groups[index].instances_by_hour)
+            left = [replace(one, lost_at=None) for one in groups]
+            left[index] = replace(left[index], instances_by_hour=fewer)
+            found.append(self._seen(left, routes, stretch=True, whole=whole))
+            if found[-1].share < self.wanted and not whole:
+                break
+        return found
+
+    def _implied(self, groups: list[ReplayGroup]) -> bool:
+        """Whether a fleet that holds without each of its machines holds with all of them: the sample is the same."""
+        return self._is_stretch and all(one.lost_at is None for one in groups)
+
+    def _seen(
+        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool = False, whole: bool
+    ) -> _Seen:  # fmt: skip
+        """One replay; what is known is not simulated again, unless it was ended early and is needed whole."""
+        key = (stretch and not self._is_stretch, *_key(groups, routes))
+        if key not in self._known or (whole and self._known[key].ended_early):
+            self._known[key] = self._simulated(groups, routes, stretch=stretch, whole=whole)
+        return self._known[key]
+
+    def _simulated(
+        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool, whole: bool
+    ) -> _Seen:  # fmt: skip
+        requests = _part(self._requests, self.rehearsal.busiest) if stretch else self._requests
+        until = self._requests.seconds[self.rehearsal.busiest.stop - 1]
+        groups, routes, requests = scaled(groups, routes, requests, self.rehearsal.scale)
+        most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
+        cutoff = Cutoff(self._slo, most_late, self._most_served)
+        served = simulate(groups, requests, routes=routes, cutoff=cutoff)
+        outcome = served.outcome
+        busiest = slice(0, int(np.searchsorted(requests.seconds, until, side="right")))
+        kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
+        judged = ~outcome.cut & answered if served.ended_early else ~outcome.cut
         steps = np.maximum(requests.output_tokens, 1) - 1
         several = answered & (steps > 0)
-        return Trial(
-            requests=requests.seconds.size,
-            within_slo_ratio=share,
-            busiest_ratio=stretch,
-            without_one_ratio=without_one,
+        return _Seen(
+            share=_share(kept, judged),
+            busiest_share=_share(kept[busiest], judged[busiest]),
             ttft_p95_ms=p95_ms(outcome.ttft_s[answered]),
             tpot_p95_ms=p95_ms(outcome.decode_s[several] / steps[several]),
-            late=tuple(sorted(late)) or tuple(range(len(groups))),
-            reached=min(share, stretch, 1.0 if without_one is None else without_one) >= self.wanted,
+            late=tuple(self._late(outcome, kept, judged)),
+            ended_early=served.ended_early,
         )
 
     def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:
@@ -141,29 +195,6 @@ class Trials:
             here = judged & (outcome.group == index)
             if here.any() and float(kept[here].mean()) < self.wanted:
                 yield index
-
-    def _patience(self, requests: Requests) -> Patience:
-        return Patience(self._slo, (1 - self.wanted) * requests.seconds.size)
-
-    def _without_one(
-        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, whole: bool
-    ) -> tuple[float, set[int]]:  # fmt: skip
-        """Least share within the targets when one machine of each target in turn is gone, and the groups late then."""
-        busiest = self.rehearsal.busiest
-        requests = _part(self._requests, busiest)
-        least, late = 1.0, set[int]()
-        for index in {one.target: at for at, one in reversed(list(enumerate(groups)))}.values():
-            fewer = tuple(max(count - 1, 0) for count in groups[index].instances_by_hour)
-            steady = [replace(one, lost_at=None) for one in groups]
-            steady[index] = replace(steady[index], instances_by_hour=fewer)
-            patience = None if whole else self._patience(requests)
-            outcome = simulate(steady, requests, routes=routes, patience=patience).outcome
-            kept, judged = within(outcome, requests, self._slo), _judged(outcome, patience)
-            least = min(least, _share(kept, judged))
-            late |= set(self._late(outcome, kept, judged))
-            if least < self.wanted and not whole:
-                break
-        return least, late
 
     def _groups(self, posed: Posed, solution: FleetSolution) -> list[ReplayGroup]:
         """The groups of a fleet; the one with the most capacity on spot loses an instance in the busiest minute.
@@ -211,12 +242,33 @@ class Trials:
         return replace(requests, places=places.astype(np.int32))
 
 
-def _judged(outcome: Outcome, patience: Patience | None) -> Flags:
-    """Requests that count: not those cut off, nor those left out once it was clear that the fleet fails."""
-    answered = outcome.group >= 0
-    late_enough = patience is not None and np.count_nonzero(~answered) > patience.most_late
-    judged: Flags = ~outcome.cut & answered if late_enough else ~outcome.cut
-    return judged
+def scaled(
+    groups: list[ReplayGroup], routes: tuple[Route, ...], requests: Requests, scale: float
+) -> tuple[list[ReplayGroup], tuple[Route, ...], Requests]:
+    """A fleet with a share of its instances, under so many of the requests that each has its load in the busiest hours.
+
+    Args:
+        groups: the whole fleet.
+        routes: its weights.
+        requests: a share of the demand.
+        scale: that share.
+    """
+    if scale == 1:
+        return groups, routes, requests
+    fewer = [
+        replace(one, instances_by_hour=tuple(min(max(int(n * scale), 1), n) for n in one.instances_by_hour))
+        for one in groups
+    ]
+    left = {
+        one.name: max(few.instances_by_hour) / max(*one.instances_by_hour, 1)
+        for one, few in zip(groups, fewer, strict=True)
+    }
+    lighter = tuple(
+        replace(route, shares={name: share * left[name] for name, share in route.shares.items()}) for route in routes
+    )
+    kept = max(sum(route.shares.values()) for route in lighter) / scale
+    chosen = np.unique(np.arange(0, requests.seconds.size, max(1 / kept, 1.0)).astype(np.intp))
+    return fewer, lighter, _part(requests, chosen)
 
 
 def _share(kept: Flags, judged: Flags) -> float:
@@ -273,7 +325,7 @@ def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> 
         yield one.instances[-1] / count if count else 0.0
 
 
-def _part(requests: Requests, part: slice) -> Requests:
+def _part(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:
     places = None if requests.places is None else requests.places[part]
     return replace(
         requests,

@@ -5,6 +5,7 @@ go first: what a spot interruption cuts short is routed anew, always to replicas
 the interruptions, and those follow from the seed.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from advisor.plan.replay.engine import serve
 from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
 from advisor.plan.replay.sessions import Session, Window, sessions_of
-from advisor.plan.replay.values import Outcome, Patience, ReplayGroup, ReplayResult, Route
+from advisor.plan.replay.values import Cutoff, Outcome, ReplayGroup, ReplayResult, Route
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import Slo
 
@@ -55,11 +56,17 @@ def simulate(
     routes: Sequence[Route] = (),
     seed: int = 0,
     progress: CountProgress | None = None,
-    patience: Patience | None = None,
+    cutoff: Cutoff | None = None,
 ) -> Served:
     """What became of each request; see :func:`replay`.
 
-    With a patience the rest is left out as soon as more requests are late than it allows.
+    Args:
+        groups: the fleet.
+        requests: at least one, in the order of arrival.
+        routes: groups by place and prompt length.
+        seed: of the spot interruptions.
+        progress: called with the number of requests served so far.
+        cutoff: how much is simulated; all without.
     """
     start = float(requests.seconds[0])
     window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
@@ -67,8 +74,10 @@ def simulate(
     sessions.sort(key=lambda one: one.end)
     fleet = _Fleet(groups, sessions, requests, routes)
     fleet.route()
-    fleet.serve(progress, patience)
-    return fleet.report(window)
+    if cutoff is not None and cutoff.most_served is not None:
+        fleet.sample(cutoff.most_served)
+    ended_early = fleet.serve(progress, cutoff)
+    return fleet.report(window, ended_early=ended_early)
 
 
 class _Fleet:
@@ -120,19 +129,36 @@ class _Fleet:
         for session, part in zip(used.tolist(), np.split(requests[order], first[1:]), strict=True):
             self._members[session].append(part)
 
-    def serve(self, progress: CountProgress | None, patience: Patience | None = None) -> None:
-        """Simulate the sessions, those that end first before the others."""
+    def sample(self, most: int) -> None:
+        """Keep so many requests at about, on every k-th replica of each group; the others are cut off."""
+        keep_every = max(self._requests.seconds.size // max(most, 1), 1)
+        if keep_every == 1:
+            return
+        seen = [0 for _ in self._groups]
+        for index, session in enumerate(self._sessions):
+            if not self._members[index]:
+                continue
+            turn = seen[session.group]
+            seen[session.group] += 1
+            if turn % keep_every and not session.interrupted:
+                self._cut[np.concatenate(self._members[index])] = True
+                self._members[index] = []
+
+    def serve(self, progress: CountProgress | None, cutoff: Cutoff | None = None) -> bool:
+        """Simulate the sessions, those that end first before the others; whether so many were late that it ended."""
         served, late = 0, 0
+        most_late = math.inf if cutoff is None else cutoff.most_late * float((~self._cut).mean())
         for index, session in enumerate(self._sessions):
             parts, self._members[index] = self._members[index], []
             if parts:
                 served += self._serve(session, np.concatenate(parts))
             if progress:
                 progress(served)
-            if patience and parts:
-                late += self._late(np.concatenate(parts), patience.slo)
-                if late > patience.most_late:
-                    return
+            if cutoff and parts:
+                late += self._late(np.concatenate(parts), cutoff.slo)
+                if late > most_late:
+                    return True
+        return False
 
     def _late(self, members: Indices, slo: Slo) -> int:
         """Requests among these that are answered and late, without those that an interruption cut off."""
@@ -170,11 +196,11 @@ class _Fleet:
             self._send(lost, session.end)
         return int(kept.size)
 
-    def report(self, window: Window) -> Served:
+    def report(self, window: Window, *, ended_early: bool) -> Served:
         """What came of each request and of each group."""
         ttft = self._ttft + self._network_s(self._group, self._requests.places)
         outcome = Outcome(ttft, self._decode, self._group, self._cut)
-        return Served(outcome, self._sessions, self._preemptions, self._busy, window)
+        return Served(outcome, self._sessions, self._preemptions, self._busy, window, ended_early)
 
     def _network_s(self, groups: npt.NDArray[np.int32], places: npt.NDArray[np.int32] | None) -> Floats:
         """Round trip between the place of each request and the group that answers it."""

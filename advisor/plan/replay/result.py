@@ -29,6 +29,8 @@ class Served:
     busy_until: Mapping[tuple[int, tuple[int, int]], float]
     """End of the last answer, by group and run."""
     window: Window
+    ended_early: bool = False
+    """whether a cutoff ended before all was simulated."""
 
 
 def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, served: Served) -> ReplayResult:

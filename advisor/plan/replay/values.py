@@ -1,5 +1,6 @@
 """What is replayed, and what came of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -60,11 +61,15 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How many late requests are enough to know that a fleet fails."""
+class Cutoff:
+    """How much of a replay has to be simulated to know whether a fleet holds."""
 
     slo: Slo
-    most_late: float
+    most_late: float = math.inf
+    """Late requests from which on the rest is left out."""
+    most_served: int | None = None
+    """About so many requests are simulated, on a sample of each group's replicas: those of a group receive requests in
+    turn, so that each shows what all of them would. The others count as cut off. None: all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from advisor.performance.stage import serve
 from advisor.pipeline import measure_demand
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.fleet.hours import week_of
-from advisor.plan.fleet.stage import Effort, Posed, Setting, pose
+from advisor.plan.fleet.stage import Effort, Posed, Setting, pose, supply_of
 from advisor.plan.fleet.standing import standing_of
 from advisor.plan.geography import in_reach
 from advisor.plan.question import Question, requirements_of
@@ -26,7 +26,7 @@ def posed_of(asked, catalog, profile=None, **effort) -> tuple[Posed, Setting]:
     standing, _ = standing_of(requirements, catalog)
     setting = Setting(requirements, catalog, shipped_model(), standing, Effort(**effort))
     week = week_of(forecast_of(requirements), scheduled=asked.scaling.scheduled)
-    return pose(setting, served, matches.offers, week), setting
+    return pose(setting, supply_of(setting, served, matches.offers), week), setting
 
 
 def with_pools(posed: Posed, keep) -> Posed:

@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 
 from advisor.catalog.values import Purchase
+from advisor.demand.arrivals import Requests
 from advisor.demand.values import Dispersion
 from advisor.plan.fleet.confirm import Confirmed, Confirmer
 from advisor.plan.fleet.formulas import mix_rate
 from advisor.plan.fleet.optimise import objective_usd_per_month, optimise
-from advisor.plan.fleet.trials import Trials, largest, name_of
+from advisor.plan.fleet.trials import Trials, largest, name_of, scaled
 from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Infeasible
+from advisor.plan.replay.values import ReplayGroup, Route
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of, with_pools
 from plan.fleet.test_choose import week_of_days
+from plan.replay.reference import make_steps
 
 ON_DEMAND = (Purchase.ON_DEMAND,)
 MOST = 5
@@ -257,3 +260,31 @@ def test_what_each_instance_is_planned_to_carry_covers_the_busiest_hour():
     predicted = {one.pool.key: mix_rate(posed.problem, one.pool) for one in found.solution.allocations}
     usual = {pool.key: mix_rate(posed.problem, pool) for pool in posed.problem.pools}
     assert all(rate <= usual[key] for key, rate in predicted.items())
+
+
+def test_a_large_fleet_is_replayed_at_a_scale_with_the_load_of_each_instance():
+    """A share of the instances under as many requests as keep each of them as busy as in the whole fleet."""
+    steps = make_steps()
+    groups = [ReplayGroup("a", steps, (45,), 1.0), ReplayGroup("b", steps, (7,), 1.0)]
+    routes = (Route(math.inf, {"a": 0.8, "b": 0.2}),)
+    seconds = np.sort(np.random.default_rng(1).random(10_000)) * 60
+    lengths = np.full(10_000, 10, dtype=np.int32)
+
+    fewer, lighter, kept = scaled(groups, routes, Requests(seconds, lengths, lengths), 0.25)
+
+    assert [one.instances_by_hour for one in fewer] == [(11,), (1,)]
+    whole = 10_000 / 0.25
+    share = {name: one / sum(lighter[0].shares.values()) for name, one in lighter[0].shares.items()}
+    assert share["a"] * kept.seconds.size / 11 == pytest.approx(0.8 * whole / 45, rel=0.02)
+    assert share["b"] * kept.seconds.size / 1 == pytest.approx(0.2 * whole / 7, rel=0.02)
+
+
+def test_a_very_large_demand_is_confirmed_in_little_time():
+    """Ten thousand requests a second: a share of them on a share of the instances."""
+    posed, setting = posed_of(asked_of(1e4, ttft_ms=1000), CATALOG, None, **SHORT)
+
+    found = Confirmer(posed, setting).confirmed()
+
+    assert found.confirmation.requests < 20_000
+    assert "at a scale of" in found.confirmation.arrivals
+    assert found.confirmation.reached

@@ -54,8 +54,9 @@ def test_it_tells_what_was_kept_and_what_it_cost(plan, trace, run_advisor):
     assert set(found) >= KEYS
     assert (found["requests"], found["refused"]) == (1000, 1)
     assert found["within_slo_ratio"] == pytest.approx(0.999)
-    assert found["usd_per_month"] == pytest.approx(option["cost"]["total_usd_per_month"], abs=0.02)
-    assert found["cost_usd"] == pytest.approx(option["cost"]["usd_per_hour"] * found["hours"], rel=1e-4)
+    assert found["usd_per_month"] == pytest.approx(option["cost"]["compute_usd_per_month"], abs=0.02)
+    usd_per_hour = option["cost"]["instance_usd_per_hour"] * option["instances"]
+    assert found["cost_usd"] == pytest.approx(usd_per_hour * found["hours"], rel=1e-4)
     assert 0 < found["tpot_p95_ms"] <= 60
 
 
@@ -63,7 +64,7 @@ def test_another_option_is_replayed_by_its_rank(plan, trace, run_advisor):
     """Its own instances at its own price."""
     option = json.loads(plan.read_text())["options"][-1]
     found = replay(run_advisor, plan, trace, "--option", option["rank"])
-    assert found["usd_per_month"] == pytest.approx(option["cost"]["total_usd_per_month"], rel=1e-4)
+    assert found["usd_per_month"] == pytest.approx(option["cost"]["compute_usd_per_month"], rel=1e-4)
 
 
 def test_the_table_shows_targets_beside_what_was_replayed(plan, trace, run_advisor, tmp_path):
