@@ -90,7 +90,8 @@ def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, at
         return Missed(Constraint.ON_DEMAND_BASE, problem.limits.on_demand_base_ratio, 0.0, "share of requests")
     usual = planned / mix_rate(problem, pool)
     machine, zone = (share_without(problem.limits, part) * usual for part in (Part.MACHINE, Part.ZONE))
-    supply = load - (1 - share_without(problem.limits, Part.SUPPLY)) * usual
+    share = share_without(problem.limits, Part.SUPPLY)
+    supply = load - (1 - share) * usual if share > 0 else 0.0
     count = max(fewest, math.ceil(machine - ROUNDING) + 1 if machine > 0 else 0)
     left = max(zone, supply if on_spot else 0.0)
     if left > 0 and pool.zones <= 1:
