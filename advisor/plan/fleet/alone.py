@@ -13,6 +13,7 @@ import numpy as np
 from advisor.plan.fleet.constraints import uses
 from advisor.plan.fleet.formulas import Part, hours_per_month, lost_in_zone, mix_rate, share_without
 from advisor.plan.fleet.optimise import objective_usd_per_month
+from advisor.plan.fleet.program import ALMOST_ONE
 from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_MONTH
 
@@ -77,15 +78,20 @@ def _instances(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> int | M
     if limits.max_replicas is not None and load * pool.replicas > limits.max_replicas + ROUNDING:
         return Missed(Constraint.MAX_REPLICAS, math.ceil(load * pool.replicas), limits.max_replicas, "replicas")
     fewest = max(math.ceil(load - ROUNDING), limits.zones, math.ceil(limits.min_replicas / pool.replicas))
-    return _with_failures(problem, pool, tariff, fewest, load)
+    return _with_failures(problem, pool, tariff, fewest, at)
 
 
-def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, load: float) -> int | Missed:
+def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, at: int) -> int | Missed:
     """The fewest instances that leave enough of the load served whichever machine, zone or spot supply fails."""
+    planned = problem.hours[at].planned_rate
+    load = load_of(problem, pool, planned)
     on_spot = tariff.paid is Paid.SPOT
     if on_spot and problem.limits.on_demand_base_ratio > 0 and load > 0:
         return Missed(Constraint.ON_DEMAND_BASE, problem.limits.on_demand_base_ratio, 0.0, "share of requests")
-    machine, zone, supply = (share_without(problem.limits, part) * load for part in Part)
+    usual = planned / mix_rate(problem, pool)
+    machine, zone = (share_without(problem.limits, part) * usual for part in (Part.MACHINE, Part.ZONE))
+    share = share_without(problem.limits, Part.SUPPLY)
+    supply = load - (1 - share) * usual if share > 0 else 0.0
     count = max(fewest, math.ceil(machine - ROUNDING) + 1 if machine > 0 else 0)
     left = max(zone, supply if on_spot else 0.0)
     if left > 0 and pool.zones <= 1:
@@ -97,13 +103,18 @@ def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, lo
 
 
 def _used_long_enough(problem: Problem, pool: Pool, tariff: Tariff, committed: int) -> bool:
-    """Whether commitments are in use for their break-even time at the low edge of the forecast."""
+    """Whether what is committed beyond the spare is in use for its break-even time at the forecast's low edge."""
     if not problem.low_band:
         return True
-    loads = [load_of(problem, pool, hour.low_rate) for hour in problem.hours]
-    whole = [min(math.ceil(load - ROUNDING), committed) for load in loads]
-    used = sum(count * hours_per_month(hour) for count, hour in zip(whole, problem.hours, strict=True))
-    return max(whole) >= committed and used >= tariff.break_even_ratio * committed * HOURS_PER_MONTH - ROUNDING
+    beyond = committed - _spare(committed, load_of(problem, pool, problem.hours[-1].planned_rate))
+    loads = [load_of(problem, pool, hour.low_rate) + ALMOST_ONE for hour in problem.hours]
+    used = sum(min(load, beyond) * hours_per_month(hour) for load, hour in zip(loads, problem.hours, strict=True))
+    return loads[-1] >= beyond and used >= tariff.break_even_ratio * beyond * HOURS_PER_MONTH - ROUNDING
+
+
+def _spare(instances: int, load: float) -> int:
+    """Instances that stay at any load: one beyond the planned load, and those beyond twice that load."""
+    return math.floor(min(instances - load, 1 + max(instances - 2 * load, 0.0)) + ROUNDING)
 
 
 def _beyond(problem: Problem, solution: FleetSolution) -> Missed | None:

@@ -288,18 +288,20 @@ class FleetProgram(Draft):
         return spare, floor
 
     def _used_long_enough(self, g: int, committed: Terms, spare: int) -> None:
-        """Hours of use at the low edge ≥ break-even share × all hours; no more than ever run there."""
+        """Of what is committed beyond the spare: hours of use at the low edge ≥ break-even share × all hours."""
         name = Constraint.COMMITMENT_LOW_BAND
+        beyond: Terms = [*((variable, 1.0) for variable, _ in committed), (spare, -1.0)]
         hours: Terms = []
         for h, hour in enumerate(self.problem.hours):
             in_use = self.program.variable()
             hours.append((in_use, hours_per_month(hour)))
-            self.program.row(name, [(in_use, 1.0), *((variable, -1.0) for variable, _ in committed)], upper=0.0)
-            low = [(spare, -1.0), *((variable, -load) for variable, load in self._load(g, h, hour.low_rate))]
+            self.program.row(name, [(in_use, -1.0), *beyond], lower=0.0)
+            low = [(variable, -load) for variable, load in self._load(g, h, hour.low_rate)]
             self.program.row(name, [(in_use, 1.0), *low], upper=ALMOST_ONE)
-        self.program.row(name, [*((variable, 1.0) for variable, _ in committed), *low], upper=ALMOST_ONE)
+        self.program.row(name, [*beyond, *low], upper=ALMOST_ONE)
         needed = [(variable, -ratio * HOURS_PER_MONTH) for variable, ratio in committed]
-        self.program.row(name, hours + needed, lower=0.0)
+        least = min(ratio for _, ratio in committed)
+        self.program.row(name, [*hours, *needed, (spare, least * HOURS_PER_MONTH)], lower=0.0)
 
     def _owned(self) -> None:
         for stand, count in self.problem.owned.items():

@@ -59,7 +59,7 @@ def _usd_per_month(problem: Problem, pool: Pool, needed: Floats) -> float:
     prices = prices or [one.all_usd_per_hour for one in pool.tariffs if one.paid is not Paid.OWNED]
     least = max(problem.limits.zones, np.ceil(problem.limits.min_replicas / pool.replicas))
     left = share_without(problem.limits, Part.MACHINE)
-    with_spare = np.maximum(needed, np.ceil(left * needed) + 1)
+    with_spare = np.maximum(needed, np.ceil(left * needed) + 1) if left else needed
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     return float(np.maximum(with_spare, least) @ hours) * min(prices, default=np.inf)
 

@@ -17,7 +17,7 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import measure_demand, read_workload
 from advisor.plan.fleet.hours import week_of
-from advisor.plan.fleet.stage import Posed, Setting, Standing, pose
+from advisor.plan.fleet.stage import Posed, Setting, Standing, pose, supply_of
 from advisor.requirements import require
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Workload
@@ -47,7 +47,7 @@ def made_up(model: str, rate: float, tokens: tuple[float, float], slo: Slo, **ch
             purchase=(Purchase.ON_DEMAND, Purchase.SPOT, Purchase.COMMITMENT),
             context_tokens=None,
             current=None,
-            limits=Limits(min_replicas=2, zones=2),
+            limits=Limits(min_replicas=2, zones=2, commit_without_history=True),
             path=Path("workload.yaml"),
         ),
         **changes,
@@ -86,4 +86,5 @@ def posed(workload: Workload, scale: float = 1.0, *, weekly: bool = False, stand
         else flat_forecast(rate.mean * scale, rate.peak * scale, horizon_days=30.0)
     )
     setting = Setting(requirements, catalog(), performance(), standing)
-    return pose(setting, served, matched.offers, week_of(expected, scheduled=True))
+    supply = supply_of(setting, served, matched.offers)
+    return pose(setting, supply, week_of(expected, scheduled=True))

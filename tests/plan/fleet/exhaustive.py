@@ -348,17 +348,19 @@ class _Shares:
             self.program.variable(upper=99.0 if g in ample else 0.0),
         )
         self.program.row("floors", [(spare, 1.0), (kept_by_floors, -1.0)], lower=0.0)
-        use = []
+        count, use = sum(committed.values()), []
         for h, hour in enumerate(self.problem.hours):
             running, load = _in_pool(self.problem, self.counts, g, h), self._load(g, h, hour.planned_rate)
             self.program.row("spare", [(spare, 1.0), *load], upper=running)
-            in_use = self.program.variable(upper=sum(committed.values()))
-            low = [(spare, -1.0), *((variable, -busy) for variable, busy in self._load(g, h, hour.low_rate))]
+            in_use = self.program.variable()
+            self.program.row("low band", [(in_use, 1.0), (spare, 1.0)], upper=count)
+            low = [(variable, -busy) for variable, busy in self._load(g, h, hour.low_rate)]
             self.program.row("low band", [(in_use, 1.0), *low], upper=ALMOST_ONE)
             use.append((in_use, hour.hours_per_week / HOURS_PER_WEEK))
         if g in ample:
             self.program.row("floors", [(kept_by_floors, 0.5), *load], upper=running / 2)
-        self.program.row("low band", low, upper=ALMOST_ONE - sum(committed.values()))
+        self.program.row("low band", [*low, (spare, -1.0)], upper=ALMOST_ONE - count)
         needed = sum(tariff.break_even_ratio * count for tariff, count in committed.items())
-        self.program.row("low band", use, lower=needed)
+        least = min(tariff.break_even_ratio for tariff in committed)
+        self.program.row("low band", [*use, (spare, least)], lower=needed)
         return [(spare, 1.0), (kept_by_floors, -1.0)]

@@ -18,7 +18,7 @@ from advisor.performance.stage import serve
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.fleet.hours import week_of
 from advisor.plan.fleet.optimise import optimise
-from advisor.plan.fleet.stage import Posed, Setting, Standing, pose, solve
+from advisor.plan.fleet.stage import Posed, Setting, Standing, pose, solve, supply_of
 from advisor.plan.fleet.values import Paid, Tariff
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.serverless import LONGEST_IDLE_S, duty_of_rate
@@ -49,7 +49,7 @@ def posed(demand: Demand = RARE, **changes) -> Posed:
     served, _ = serve(matches.candidates, requirements, shipped_model())
     setting = Setting(requirements, CATALOG, shipped_model(), Standing({}, {}))
     week = week_of(forecast_of(requirements), scheduled=asked.scaling.scheduled)
-    return pose(setting, served, matches.offers, week)
+    return pose(setting, supply_of(setting, served, matches.offers), week)
 
 
 def services(found: Posed) -> dict[str, Tariff]:
