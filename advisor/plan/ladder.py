@@ -204,14 +204,15 @@ class Ladder:
         posed = pose(setting, narrowed(self._supply, workload), self._week)
         if not posed.problem.pools:
             return None, _why_no_pool(posed)
-        found = self._confirmer.within(posed, setting).confirmed()
+        confirmer = self._confirmer.within(posed, setting)
+        found = confirmer.confirmed()
         if isinstance(found, Infeasible):
             limits = " and ".join(constraint.value for constraint in found.conflict)
             return None, f"no fleet keeps to {limits or 'the demand'} with what this rung allows"
         if not found.confirmation.reached:
             ratio = found.confirmation.within_slo_ratio
             return None, f"the best fleet keeps {ratio:.2%} of the requests within the SLO"
-        return _Reached(found, setting), ""
+        return _Reached(confirmer.simplest(found), setting), ""
 
     def _described(
         self, step: Step, reached: _Reached | None, why_none: str, current: CurrentCost | None, home: Home

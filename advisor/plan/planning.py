@@ -111,7 +111,7 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
         ranking = rank(
             every, market.confirmer, setting, found, asked.replayed, every_variant=asked.every_variant
         )  # fmt: skip
-        found = _cheaper(found, ranking)
+        found = market.confirmer.with_limits(market.confirmer.simplest(_cheaper(found, ranking)))
     choice = choice_of(found, posed, setting, market.expected)
     options: tuple[Option, ...] = ()
     best: Option | None = None

@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.confirmed import Confirmed, bounded, cheaper, closer, usd_of, worst_share
@@ -95,8 +96,7 @@ class Confirmer:
             return found
         if found.confirmation.reached:
             found = self._in_preferred_precision(found, seconds)
-        found = self._in_full(found)
-        return self._with_limits(found)
+        return self._in_full(found)
 
     def simplest(self, found: Confirmed, seconds: float = DEFAULT_SECONDS) -> Confirmed:
         """The simplest confirmed fleet that costs no more than ``limits.simplicity`` above the cheapest confirmed one.
@@ -111,7 +111,7 @@ class Confirmer:
         posed = self._with_headroom(self._posed, headroom)
         solution = simplest(posed.problem, found.solution)
         limit = found.usd_per_month * (1 + self._posed.problem.limits.simplicity)
-        others = [one.found for one in self._found_alone.values() if isinstance(one.found, Confirmed)]
+        others = [one.found for one in self._found_alone.values() if self._is_allowed(one.found)]
         if solution.allocations != found.solution.allocations:
             others.append(self._confirmed(posed, solution, headroom, posed.problem))
         holding = [one for one in others if one.confirmation.reached and one.usd_per_month <= limit]
@@ -120,9 +120,16 @@ class Confirmer:
             return found
         best = self._in_full(self._in_preferred_precision(best, seconds))
         kept = replace(best.solution, proven=False, bound_usd_per_month=found.solution.bound_usd_per_month)
-        return self._with_limits(replace(best, solution=kept, cheapest=found)) if best.confirmation.reached else found
+        return replace(best, solution=kept, cheapest=found) if best.confirmation.reached else found
 
-    def _with_limits(self, found: Confirmed) -> Confirmed:
+    def _is_allowed(self, found: Confirmed | Infeasible) -> TypeGuard[Confirmed]:
+        """Whether a fleet of another question is one of this question too."""
+        if isinstance(found, Infeasible):
+            return False
+        tariffs = {pool.key: pool.tariffs for pool in self._posed.problem.pools}
+        return all(one.tariff in tariffs.get(one.pool.key, ()) for one in found.solution.allocations)
+
+    def with_limits(self, found: Confirmed) -> Confirmed:
         """The fleet with how far it holds, where that is asked for."""
         if not self._effort.holds_up_to or not found.confirmation.reached:
             return found
