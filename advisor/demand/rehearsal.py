@@ -90,7 +90,8 @@ def stressed(
 ) -> tuple[Requests, float]:
     """The busiest stretch with more requests in each minute, or with more uneven arrivals; and its scale.
 
-    The minutes are those of a rehearsal of so many requests, whatever the ratios.
+    The minutes are those of a rehearsal of so many requests, whatever the ratios. More of the same requests come in
+    the same bursts: the excess of the index of dispersion over 1 grows with the number.
 
     Args:
         demand: what is rehearsed.
@@ -101,7 +102,9 @@ def stressed(
     generator = np.random.default_rng(SEED)
     thinned, scale = _thinned(demand.profile or _declared(demand, most_requests, generator), most_requests)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
-    ten, one = (index * dispersion_ratio for index in _indices(stretch.dispersion))
+    ten, one = (
+        (1 + (index - 1) * peak_ratio) * dispersion_ratio for index in _indices(stretch.dispersion)
+    )  # fmt: skip
     counts = stretch.requests_per_minute * peak_ratio
     harder = DemandProfile(stretch.start_seconds, counts, Dispersion(one_second=one, ten_seconds=ten))
     return _with_lengths(demand, _arrivals(harder, generator), generator), scale
