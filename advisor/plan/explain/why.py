@@ -16,15 +16,16 @@ from advisor.plan.explain.obstacles import Obstacle, obstacles_of
 from advisor.plan.explain.turning import Outcomes, first_turn, lost_after
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.optimise import allocation_usd_per_month
+from advisor.plan.fleet.simple import complexity, simplest
 from advisor.plan.fleet.stage import Posed, solve
 from advisor.plan.fleet.values import Allocation, FleetSolution, HourClass, Pool, Problem
 from advisor.plan.options import rank_rejections
-from advisor.plan.planning import Market, cheapest_fleet
+from advisor.plan.planning import Market, recommended_fleet
 
 _PRICE_PLACES = 4
 _TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
-_STEPS = (1.25, 1.6, 2.5, 5.0, 16.0)
-_LOAD_STEPS = tuple(2 ** (step / 2) for step in range(1, 9))
+_STEPS = (1.5, 4.0, 16.0)
+_LOAD_STEPS = (1.5, 4.0, 16.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """The price up to which it wins, all else equal."""
+    """The price up to which it wins, all else equal; a simpler fleet wins up to ``limits.simplicity`` above its rival."""
 
     usd_per_hour: float
     today_usd_per_hour: float
@@ -84,7 +85,7 @@ class Why:
     wins: bool
     """Whether the recommended fleet uses it."""
     contender: Contender | None
-    """The cheapest fleet of that type alone; None where it cannot serve the demand."""
+    """The cheapest fleet of that type alone, or the recommended one; None where it cannot serve the demand."""
     rival: Contender | None
     """The cheapest fleet without it."""
     price: PriceChange | None
@@ -122,10 +123,10 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
     _check_names(catalog, instance_type, region)
     case = _Case(under, instance_type, region)
     market = case.judged.market
-    recommended = cheapest_fleet(market)
-    ours = case.confirmed(market.posed, own=True)
+    recommended = recommended_fleet(market)
     found = recommended if isinstance(recommended, Confirmed) else None
     wins = found is not None and case.uses(found.solution)
+    ours = found if found and case.is_of(found.solution) else case.confirmed(market.posed, own=True)
     theirs = case.confirmed(market.posed, own=False) if wins else found
     return Why(
         instance_type=instance_type,
@@ -171,6 +172,10 @@ class _Case:
         """Whether a fleet uses the type."""
         return any(self.is_meant(allocation.pool) for allocation in solution.allocations)
 
+    def is_of(self, solution: FleetSolution) -> bool:
+        """Whether a fleet uses the type and no other."""
+        return all(self.is_meant(allocation.pool) for allocation in solution.allocations)
+
     def confirmed(self, posed: Posed, *, own: bool) -> Confirmed | None:
         """The cheapest confirmed fleet of the type alone, or of all others."""
         only = _only(posed, [pool for pool in posed.problem.pools if self.is_meant(pool) == own])
@@ -202,19 +207,22 @@ class _Case:
         )
 
     def _wins(self, market: Market) -> bool:
-        """Whether the cheapest fleet uses the type, at what replays have shown of each kind of replica."""
+        """Whether the fleet to recommend uses the type, at what replays have shown of each kind of replica."""
         if not any(self.is_meant(pool) for pool in market.posed.problem.pools):
             return False
-        found = solve(self.judged.market.confirmer.with_known_headroom(market.posed))
-        return isinstance(found, FleetSolution) and self.uses(found)
+        return self._uses_it(self.judged.market.confirmer.with_known_headroom(market.posed))
+
+    def _uses_it(self, posed: Posed) -> bool:
+        """Whether the simplest of the cheapest fleets uses the type."""
+        found = solve(posed)
+        return isinstance(found, FleetSolution) and self.uses(simplest(posed.problem, found))
 
     def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
         """Where on the scale of demand it wins: around today's demand, or the nearest range below and above it."""
         posed = self.judged.market.confirmer.with_known_headroom(self.judged.market.posed)
 
         def wins_at(factors: Sequence[float]) -> list[bool]:
-            found = [solve(replace(posed, problem=_scaled(posed.problem, factor))) for factor in factors]
-            return [isinstance(one, FleetSolution) and self.uses(one) for one in found]
+            return [self._uses_it(replace(posed, problem=_scaled(posed.problem, factor))) for factor in factors]
 
         down = tuple(1 / step for step in _LOAD_STEPS)
         if wins:
@@ -283,19 +291,28 @@ def _main(allocations: Sequence[Allocation], problem: Problem) -> Allocation:
 
 
 def _price(fleet: Confirmed | None, theirs: Confirmed | None, case: _Case) -> PriceChange | None:
-    """The price of the type at which a fleet that uses it costs as much as the rival: ``1 + difference ÷ compute``."""
+    """The price of the type up to which a fleet that uses it is recommended: ``1 + difference ÷ compute``."""
     if fleet is None or theirs is None:
         return None
     problem = fleet.posed.problem
+    wanted = theirs.usd_per_month * _leeway(fleet.solution, theirs.solution, problem.limits.simplicity)
     own = [one for one in fleet.solution.allocations if case.is_meant(one.pool)]
     compute = math.fsum(allocation_usd_per_month(problem, one) for one in own)
     if compute <= 0:
         return None
-    ratio = 1 + (theirs.solution.objective_usd_per_month - fleet.solution.objective_usd_per_month) / compute
+    ratio = 1 + (wanted - fleet.usd_per_month) / compute
     main = _main(own, problem)
     today = main.tariff.usd_per_hour
     usd_per_hour = math.floor(max(ratio, 0.0) * today * 10**_PRICE_PLACES) / 10**_PRICE_PLACES
     return PriceChange(usd_per_hour, today, usd_per_hour / today, main.instances[-1])
+
+
+def _leeway(fleet: FleetSolution, rival: FleetSolution, simplicity: float) -> float:
+    """What a fleet may cost and still be recommended ÷ what its rival costs."""
+    own, other = complexity(fleet)[:2], complexity(rival)[:2]
+    if own == other:
+        return 1.0
+    return 1 + simplicity if own < other else 1 / (1 + simplicity)
 
 
 def _range(wins_at: Outcomes, steps: Sequence[float]) -> LoadRange | None:
