@@ -16,7 +16,7 @@ from advisor.plan.fleet.pools import Supply
 from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.fleet.values import Infeasible
 from advisor.plan.ladder import Home, Ladder, Step
-from advisor.plan.options import Ranking, options_of, rank, recommended
+from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
 from advisor.plan.today import judged_today, priced_today
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements
@@ -109,7 +109,7 @@ def _chosen(market: Market, asked: Asked) -> _Chosen:
     setting, posed = market.setting, market.posed
     found = market.confirmer.confirmed() if posed.problem.pools else None
     if not isinstance(found, Confirmed):
-        return _Chosen(found, posed, Ranking((), ()))
+        return _Chosen(found, posed, Ranking((), rank_rejections(posed)))
     every = posed
     if asked.every_variant:
         every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
