@@ -109,8 +109,8 @@ def _explain(read: Plan, question: Question, catalog: Catalog, model: Performanc
         question, catalog, changes = what_if(question, catalog, asked.changes)
         difference = compare(changes, before, plan_question(question, catalog, model=model))
 
-    def under(targets_ms: Mapping[str, float]) -> Judged:
-        return market_for(under_targets(question, targets_ms), catalog, model)
+    def under(targets_ms: Mapping[str, float], sold: Catalog = catalog) -> Judged:
+        return market_for(under_targets(question, targets_ms), sold, model)
 
     nothing_asked = (asked.changes, asked.instance_type, asked.fronts) == (None, None, None)
     return _Explanation(

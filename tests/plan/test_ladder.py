@@ -11,6 +11,7 @@ from advisor.pipeline import plan_for
 from advisor.plan.ladder import Step, home_of, rung_workloads, widest
 from advisor.models import find_model
 from advisor.demand.declared import declared_demand
+from advisor.report.ladder_words import ladder_section
 from advisor.requirements import require
 from advisor.workload.values import DeclaredDemand, Deployment, Limits
 from builders import catalog_of, offer, workload
@@ -108,12 +109,21 @@ def test_every_fleet_keeps_to_the_share_within_the_slo(plan):
             assert rung.saving_ratio == pytest.approx(1 - rung.total_usd_per_month / plan.current.total_usd_per_month)
 
 
-def test_the_first_rung_with_the_recommended_fleet_is_marked(plan):
-    """At most one rung is the recommendation, and it has its cost."""
-    marked = [rung for rung in plan.ladder if rung.recommended]
+def test_the_first_rung_with_the_recommended_fleet_is_marked():
+    """Where a workload allows what a rung allows, that rung is the recommendation, and it has its cost."""
+    plan = plan_for(asked(regions=("us-east-1", "us-east-2")), catalog_of(*OFFERS))
+    (marked,) = [rung for rung in plan.ladder if rung.recommended]
 
-    assert len(marked) == 1
-    assert marked[0].total_usd_per_month == pytest.approx(plan.fleet.cost.total_usd_per_month, abs=0.02)
+    assert marked.rung == "same_cloud"
+    assert marked.total_usd_per_month == pytest.approx(plan.fleet.cost.total_usd_per_month, abs=0.02)
+
+
+def test_a_recommendation_between_two_rungs_is_none_of_them(plan):
+    """A workload of one region is below the rung that allows the continent: no rung is marked, the table shows it."""
+    assert not any(rung.recommended for rung in plan.ladder)
+    (row,) = [row for row in ladder_section(plan).rows if row[0] == "→"]
+    assert row[1] == "as stated"
+    assert row[2] == f"{plan.fleet.cost.total_usd_per_month:,.2f}"
 
 
 def test_limits_hold_on_every_rung():

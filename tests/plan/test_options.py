@@ -24,7 +24,7 @@ def test_instances_follow_the_busiest_minute():
         plan = plan_with(offer("g6e.xlarge"), demand=DeclaredDemand(5, peak, 800, 200))
         for one in (plan.recommended, *plan.options):
             planned = one.planned_requests_per_second_per_instance
-            assert one.instances == math.ceil(plan.fleet.hours[-1].planned_requests_per_second / planned)
+            assert one.instances == math.ceil(plan.fleet.hour_classes[-1].planned_requests_per_second / planned)
             assert planned <= one.predicted.requests_per_second_per_replica.value * one.replicas_per_instance * 1.0001
 
 
@@ -181,4 +181,4 @@ def test_redundancy_is_capacity_for_options_too():
 
     for one in plan.options:
         planned = one.planned_requests_per_second_per_instance
-        assert (one.instances - 1) * planned >= plan.fleet.hours[-1].planned_requests_per_second * (1 - 1e-6)
+        assert (one.instances - 1) * planned >= plan.fleet.hour_classes[-1].planned_requests_per_second * (1 - 1e-6)

@@ -36,8 +36,8 @@ def explained(instance_type, question=None, catalog=CATALOG, region=None):
     """Why, with the shipped calibration."""
     question = question or asked()
 
-    def under(targets_ms):
-        return market_for(under_targets(question, targets_ms), catalog, shipped_model())
+    def under(targets_ms, sold):
+        return market_for(under_targets(question, targets_ms), sold, shipped_model())
 
     return why(under, catalog, instance_type, region)
 

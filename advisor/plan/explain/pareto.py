@@ -1,10 +1,10 @@
 """What a tighter latency target costs: the cheapest confirmed fleets from the loosest target to the fastest machine."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from advisor.candidates import Rejection
-from advisor.plan.explain.why import Under
+from advisor.plan.explain.why import Judged
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.optimise import allocation_usd_per_month
 from advisor.plan.planning import Market, recommended_fleet
@@ -58,7 +58,7 @@ class Front:
     """Each costs more than the one before and is faster; between two of them the faster one's price holds."""
 
 
-def pareto_front(under: Under, target: str, stated_ms: float | None) -> Front:
+def pareto_front(under: Callable[[Mapping[str, float]], Judged], target: str, stated_ms: float | None) -> Front:
     """The front of monthly cost against *target* (one of :data:`TARGETS`).
 
     Args:

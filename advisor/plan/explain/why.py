@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 
 from advisor.candidates import Matches, Rejection
 from advisor.catalog import Catalog
+from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
+from advisor.plan.explain.reshape import with_price
 from advisor.plan.explain.turning import Outcomes, first_turn, lost_after
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.optimise import allocation_usd_per_month
@@ -22,6 +24,9 @@ from advisor.plan.fleet.values import Allocation, FleetSolution, HourClass, Pool
 from advisor.plan.options import rank_rejections
 from advisor.plan.planning import Market, recommended_fleet
 
+PRICE_UNKNOWN = "price_unknown"
+_SUPPOSED_USD = "1"
+"""Per hour, of what is sold at an unknown price."""
 _PRICE_PLACES = 4
 _TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
 _STEPS = (1.5, 4.0, 16.0)
@@ -52,9 +57,10 @@ class PriceChange:
     """The price up to which it wins, all else equal; a simpler fleet wins up to ``limits.simplicity`` above its rival."""
 
     usd_per_hour: float
-    today_usd_per_hour: float
-    ratio: float
-    """To today's price: of every way of paying that the fleet uses."""
+    today_usd_per_hour: float | None
+    """None: not known."""
+    ratio: float | None
+    """To today's price: of every way of paying that the fleet uses; None where that is not known."""
     instances: int
 
 
@@ -104,8 +110,8 @@ class Judged:
     too_slow: tuple[Rejection, ...]
 
 
-Under = Callable[[Mapping[str, float]], Judged]
-"""The question with latency targets set otherwise."""
+Under = Callable[[Mapping[str, float], Catalog], Judged]
+"""The question with latency targets set otherwise, of a catalog."""
 
 
 def why(under: Under, catalog: Catalog, instance_type: str, region: str | None = None) -> Why:
@@ -113,7 +119,7 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
 
     Args:
         under: the question, with latency targets set otherwise.
-        catalog: knows the names.
+        catalog: what is sold.
         instance_type: the type in question.
         region: where; any without.
 
@@ -121,24 +127,36 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
         InputError: the catalog knows no such instance type or region.
     """
     _check_names(catalog, instance_type, region)
-    case = _Case(under, instance_type, region)
-    market = case.judged.market
-    recommended = recommended_fleet(market)
-    found = recommended if isinstance(recommended, Confirmed) else None
-    wins = found is not None and case.uses(found.solution)
-    ours = found if found and case.is_of(found.solution) else case.confirmed(market.posed, own=True)
-    theirs = case.confirmed(market.posed, own=False) if wins else found
+    case = _Case(under, catalog, instance_type, region)
+    fleets = case.fleets()
+    obstacles = () if fleets.ours else case.obstacles()
+    price = case.price(fleets)
+    if any(obstacle.code == PRICE_UNKNOWN for obstacle in obstacles):
+        price = _price_to_win(under, catalog, instance_type, region)
     return Why(
         instance_type=instance_type,
         region=region,
-        wins=wins,
-        contender=_contender(ours) if ours else None,
-        rival=_contender(theirs) if theirs else None,
-        price=_price(found if wins else ours, theirs, case),
-        targets=tuple(case.target(name, wins=wins) for name in _TARGETS if case.stated(name) is not None),
-        load=case.load(wins=wins) if ours else (),
-        obstacles=() if ours else case.obstacles(catalog),
+        wins=fleets.wins,
+        contender=_contender(fleets.ours) if fleets.ours else None,
+        rival=_contender(fleets.theirs) if fleets.theirs else None,
+        price=price,
+        targets=tuple(case.target(name, wins=fleets.wins) for name in _TARGETS if case.stated(name) is not None),
+        load=case.load(wins=fleets.wins) if fleets.ours else (),
+        obstacles=obstacles,
     )
+
+
+def _price_to_win(under: Under, catalog: Catalog, instance_type: str, region: str | None) -> PriceChange | None:
+    """The price up to which a type whose price is not known would win."""
+    supposed = catalog.with_offers(
+        with_price(offer, _SUPPOSED_USD, (Purchase.ON_DEMAND,))
+        if offer.instance_type == instance_type and offer.on_demand is None
+        else offer
+        for offer in catalog.offers
+    )
+    case = _Case(under, supposed, instance_type, region)
+    price = case.price(case.fleets())
+    return None if price is None else replace(price, today_usd_per_hour=None, ratio=None)
 
 
 def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> None:
@@ -155,13 +173,42 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fleets:
+    """Confirmed fleets with a type and without it."""
+
+    wins: bool
+    recommended: Confirmed | None
+    ours: Confirmed | None
+    """Of the type alone."""
+    theirs: Confirmed | None
+    """Of all others."""
+
+
 class _Case:
     """One instance type against all others."""
 
-    def __init__(self, under: Under, instance_type: str, region: str | None) -> None:
+    def __init__(self, under: Under, catalog: Catalog, instance_type: str, region: str | None) -> None:
         """Write the question down as it is asked."""
-        self._under, self._type, self._region = under, instance_type, region
-        self.judged = under({})
+        self._under, self._catalog, self._type, self._region = under, catalog, instance_type, region
+        self.judged = under({}, catalog)
+
+    def fleets(self) -> _Fleets:
+        """The fleets that are compared."""
+        market = self.judged.market
+        recommended = recommended_fleet(market)
+        found = recommended if isinstance(recommended, Confirmed) else None
+        wins = found is not None and self.uses(found.solution)
+        ours = found if found and self.is_of(found.solution) else self.confirmed(market.posed, own=True)
+        theirs = self.confirmed(market.posed, own=False) if wins else found
+        return _Fleets(wins, found, ours, theirs)
+
+    def price(self, fleets: _Fleets) -> PriceChange | None:
+        """The price up to which it wins; None where nothing is to be compared."""
+        fleet = fleets.recommended if fleets.wins else fleets.ours
+        if fleet is None or fleets.theirs is None:
+            return None
+        return _price(fleet, fleets.theirs, [one for one in fleet.solution.allocations if self.is_meant(one.pool)])
 
     def is_meant(self, pool: Pool) -> bool:
         """Whether a pool is of the type, in the region if one is named."""
@@ -195,7 +242,7 @@ class _Case:
         stated = self.stated(name) or 0.0
 
         def turns(factors: Sequence[float]) -> list[bool]:
-            return [self._wins(self._under({name: stated * factor}).market) != wins for factor in factors]
+            return [self._wins(self._under({name: stated * factor}, self._catalog).market) != wins for factor in factors]
 
         _, looser = first_turn(_lazily(turns), _STEPS, refinements=1, parts=4)
         _, tighter = first_turn(_lazily(turns), tuple(1 / step for step in _STEPS), refinements=1, parts=4)
@@ -231,7 +278,7 @@ class _Case:
         ranges = [_range(wins_at, steps) for steps in (down, _LOAD_STEPS)]
         return tuple(one for one in ranges if one is not None)
 
-    def obstacles(self, catalog: Catalog) -> tuple[Obstacle, ...]:
+    def obstacles(self) -> tuple[Obstacle, ...]:
         """Why no fleet of the type serves the demand."""
         market = self.judged.market
         own = _only(market.posed, [pool for pool in market.posed.problem.pools if self.is_meant(pool)])
@@ -241,7 +288,7 @@ class _Case:
             *market.posed.pool_set.rejections,
             *rank_rejections(own),
         ]
-        return obstacles_of(rejections, market.setting.requirements, catalog, (self._type, self._region))
+        return obstacles_of(rejections, market.setting.requirements, self._catalog, (self._type, self._region))
 
 
 def _lazily(turns: Outcomes) -> Outcomes:
@@ -290,13 +337,10 @@ def _main(allocations: Sequence[Allocation], problem: Problem) -> Allocation:
     return max(allocations, key=lambda one: (allocation_usd_per_month(problem, one), one.pool.key))
 
 
-def _price(fleet: Confirmed | None, theirs: Confirmed | None, case: _Case) -> PriceChange | None:
+def _price(fleet: Confirmed, theirs: Confirmed, own: Sequence[Allocation]) -> PriceChange | None:
     """The price of the type up to which a fleet that uses it is recommended: ``1 + difference ÷ compute``."""
-    if fleet is None or theirs is None:
-        return None
     problem = fleet.posed.problem
     wanted = theirs.usd_per_month * _leeway(fleet.solution, theirs.solution, problem.limits.simplicity)
-    own = [one for one in fleet.solution.allocations if case.is_meant(one.pool)]
     compute = math.fsum(allocation_usd_per_month(problem, one) for one in own)
     if compute <= 0:
         return None
