@@ -92,7 +92,7 @@ def test_below_the_physical_minimum_nothing_serves(target):
 def test_a_model_that_nothing_holds_has_no_front():
     """Where no candidate holds the model there is neither a minimum nor a point."""
     nothing = catalog_of(offer("g4dn.xlarge", region="us-west-2", on_demand=None))
-    front = front_of(asked(), "ttft_p95", nothing)
+    front = front_of(asked(precisions=("bf16",)), "ttft_p95", nothing)
 
     assert front.fastest is None
     assert front.points == ()
