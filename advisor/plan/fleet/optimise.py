@@ -50,7 +50,7 @@ ROUNDING = 1e-3
 CONFLICT_SECONDS = 5.0
 FEW_POOLS = 12
 """So few are searched at once."""
-PROMISING = 4
+PROMISING = 2
 A_CENT = 0.01
 TRACE_SHARE = 1e-9
 """A smaller share of the requests is a rounding of the solver."""
