@@ -96,7 +96,13 @@ class Confirmer:
             return found
         if found.confirmation.reached:
             found = self._in_preferred_precision(found, seconds)
-        return self._in_full(found)
+        in_full = self._in_full(found)
+        if in_full.confirmation.reached == found.confirmation.reached:
+            return in_full
+        self._trials.without_estimates()
+        for known in (self._brackets, self._failing, self._known, self._found_alone):
+            known.clear()
+        return self.confirmed(seconds)
 
     def simplest(self, found: Confirmed, seconds: float = DEFAULT_SECONDS) -> Confirmed:
         """The simplest confirmed fleet that costs no more than ``limits.simplicity`` above the cheapest confirmed one.
@@ -131,12 +137,17 @@ class Confirmer:
 
     def with_limits(self, found: Confirmed) -> Confirmed:
         """The fleet with how far it holds, where that is asked for."""
-        if not self._effort.holds_up_to or not found.confirmation.reached:
+        if not found.confirmation.reached:
+            return found
+        found = self._in_full(found)
+        if not self._effort.holds_up_to:
             return found
         return replace(found, holds_up_to=self._trials.holds_up_to(found.posed, found.solution))
 
     def _in_full(self, found: Confirmed) -> Confirmed:
         """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
+        if not self._effort.in_full:
+            return found
         trial = self._trials.of(found.posed, found.solution, whole=True)
         return replace(found, confirmation=self._confirmation(trial, found.confirmation.headroom_factor))
 
@@ -151,7 +162,7 @@ class Confirmer:
             kinds = {self._kind(pool.key) for pool in posed.problem.pools}
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
             found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
-            self._known[key] = self._in_full(found) if isinstance(found, Confirmed) else found
+            self._known[key] = found
             if len(kinds) == 1 and hint is None and bracket is not None:
                 self._brackets[kinds.pop()] = bracket
         return self._known[key]
@@ -186,7 +197,7 @@ class Confirmer:
 
     def _not_known(self, failed: Confirmed) -> list[Kind]:
         """Kinds that are late in a fleet and not known by themselves yet."""
-        trial = self._trials.of(failed.posed, failed.solution, whole=len(failed.solution.allocations) > 1)
+        trial = self._trials.of(failed.posed, failed.solution, every=len(failed.solution.allocations) > 1)
         late = dict.fromkeys(self._kind(failed.solution.allocations[at].pool.key) for at in trial.late)
         return [one for one in late if one not in self._brackets]
 
