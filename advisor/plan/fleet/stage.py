@@ -63,7 +63,7 @@ class Effort:
     holds_up_to: bool = True
     """Whether to look for how far beyond its plan the fleet holds."""
     in_full: bool = True
-    """Whether the fleet that is chosen is replayed to the end; as far as it takes to be sure that it holds otherwise."""
+    """Whether the fleet that is chosen is replayed to the end; otherwise until it is clear that it holds."""
     options: int | None = None
     """Options that are looked for, the cheapest; None: all."""
     other_sizes: bool = True

@@ -109,8 +109,8 @@ class Trials:
             posed: the question.
             solution: the fleet.
             every: whether to go on with the loss of other machines where one makes the fleet fail.
-            whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups are
-                late, are estimates otherwise.
+            whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
+                are late, are estimates otherwise.
         """
         groups, routes = self._groups(posed, solution), tuple(_routes(posed, solution))
         survives = posed.problem.limits.survival is Survive.INSTANCE
