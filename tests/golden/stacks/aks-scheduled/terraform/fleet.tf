@@ -6,10 +6,10 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 7886.08
 
-  # Weight: percent of all requests in the busiest hours; replicas: in the quietest.
+  # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
     eastus = {
-      weight       = 100
+      weight       = 1000
       zones        = 2
       min_replicas = 2
     }

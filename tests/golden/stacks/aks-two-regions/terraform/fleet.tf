@@ -6,15 +6,15 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 14222.48
 
-  # Weight: percent of all requests in the busiest hours; replicas: in the quietest.
+  # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
     eastus = {
-      weight       = 70
+      weight       = 700
       zones        = 2
       min_replicas = 2
     }
     westeurope = {
-      weight       = 30
+      weight       = 300
       zones        = 2
       min_replicas = 1
     }

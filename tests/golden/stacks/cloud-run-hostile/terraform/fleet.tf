@@ -4,17 +4,17 @@
 locals {
   planned_usd_per_month = 1175.01
 
-  # Percent of all requests in the busiest hours.
+  # Per mille of all requests in the busiest hours.
   regions = {
     us-central1 = {
-      weight = 100
+      weight = 1000
     }
   }
 
-  # What answers alike; weight: percent of the region's requests in the busiest hours.
+  # What answers alike; weight: per mille of all requests in the busiest hours.
   backends = {
     us-central1-1xl4-bf16-tp1-vllm = {
-      weight          = 100
+      weight          = 1000
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = null
       checkpoint      = "the hub name of the planned model"

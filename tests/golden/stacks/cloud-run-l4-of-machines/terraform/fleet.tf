@@ -4,17 +4,17 @@
 locals {
   planned_usd_per_month = 1138.8
 
-  # Percent of all requests in the busiest hours.
+  # Per mille of all requests in the busiest hours.
   regions = {
     europe-west4 = {
-      weight = 100
+      weight = 1000
     }
   }
 
-  # What answers alike; weight: percent of the region's requests in the busiest hours.
+  # What answers alike; weight: per mille of all requests in the busiest hours.
   backends = {
     europe-west4-1xl4-int4-tp1-vllm = {
-      weight          = 100
+      weight          = 1000
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
       checkpoint      = "a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model"

@@ -4,17 +4,17 @@
 locals {
   planned_usd_per_month = 1066.3
 
-  # Percent of all requests in the busiest hours.
+  # Per mille of all requests in the busiest hours.
   regions = {
     us-central1 = {
-      weight = 100
+      weight = 1000
     }
   }
 
-  # What answers alike; weight: percent of the region's requests in the busiest hours.
+  # What answers alike; weight: per mille of all requests in the busiest hours.
   backends = {
     us-central1-1xl4-bf16-tp1-vllm = {
-      weight          = 100
+      weight          = 1000
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint      = "the planned model"
@@ -50,7 +50,7 @@ locals {
       min_instances       = 0
       max_instances       = 3
       concurrent_requests = 32
-      probe_failures      = 108
+      probe_failures      = 72
       downloading = {
         cpu              = "6"
         memory           = "24Gi"

@@ -4,17 +4,17 @@
 locals {
   planned_usd_per_month = 1175.01
 
-  # Percent of all requests in the busiest hours.
+  # Per mille of all requests in the busiest hours.
   regions = {
     us-east4 = {
-      weight = 100
+      weight = 1000
     }
   }
 
-  # What answers alike; weight: percent of the region's requests in the busiest hours.
+  # What answers alike; weight: per mille of all requests in the busiest hours.
   backends = {
     us-east4-1xl4-bf16-tp1-custom = {
-      weight            = 100
+      weight            = 1000
       image             = "nvcr.io/nim/meta/llama-3.2-3b-instruct:1.10.1"
       model             = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint        = "the planned model"

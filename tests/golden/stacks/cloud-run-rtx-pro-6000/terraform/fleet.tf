@@ -4,17 +4,17 @@
 locals {
   planned_usd_per_month = 6570
 
-  # Percent of all requests in the busiest hours.
+  # Per mille of all requests in the busiest hours.
   regions = {
     us-central1 = {
-      weight = 100
+      weight = 1000
     }
   }
 
-  # What answers alike; weight: percent of the region's requests in the busiest hours.
+  # What answers alike; weight: per mille of all requests in the busiest hours.
   backends = {
     us-central1-1xrtx-pro-6000-fp8-102dae = {
-      weight          = 100
+      weight          = 1000
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "Qwen/Qwen3-32B"
       checkpoint      = "the planned model"

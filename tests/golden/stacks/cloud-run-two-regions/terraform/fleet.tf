@@ -4,20 +4,20 @@
 locals {
   planned_usd_per_month = 3412.75
 
-  # Percent of all requests in the busiest hours.
+  # Per mille of all requests in the busiest hours.
   regions = {
     europe-west4 = {
-      weight = 70
+      weight = 700
     }
     us-central1 = {
-      weight = 30
+      weight = 300
     }
   }
 
-  # What answers alike; weight: percent of the region's requests in the busiest hours.
+  # What answers alike; weight: per mille of all requests in the busiest hours.
   backends = {
     europe-west4-1xl4-bf16-tp1-vllm = {
-      weight          = 71
+      weight          = 500
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint      = "the planned model"
@@ -41,7 +41,7 @@ locals {
       health_path       = "/health"
     }
     europe-west4-1xl4-fp8-tp1-vllm = {
-      weight          = 29
+      weight          = 200
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint      = "the planned model"
@@ -66,7 +66,7 @@ locals {
       health_path       = "/health"
     }
     us-central1-1xl4-bf16-tp1-vllm = {
-      weight          = 100
+      weight          = 300
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint      = "the planned model"
@@ -102,7 +102,7 @@ locals {
       min_instances       = 0
       max_instances       = 4
       concurrent_requests = 32
-      probe_failures      = 108
+      probe_failures      = 72
       downloading = {
         cpu              = "6"
         memory           = "24Gi"
@@ -123,7 +123,7 @@ locals {
       min_instances       = 0
       max_instances       = 3
       concurrent_requests = 32
-      probe_failures      = 108
+      probe_failures      = 72
       downloading = {
         cpu              = "8"
         memory           = "32Gi"
@@ -144,7 +144,7 @@ locals {
       min_instances       = 0
       max_instances       = 3
       concurrent_requests = 32
-      probe_failures      = 108
+      probe_failures      = 72
       downloading = {
         cpu              = "6"
         memory           = "24Gi"

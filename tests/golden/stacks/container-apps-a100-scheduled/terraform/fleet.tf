@@ -6,27 +6,27 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 9222.5
 
-  # Weight: percent of all requests in the busiest hours; profiles: with one GPU each.
+  # Weight: per mille of all requests in the busiest hours; profiles: with one GPU each.
   regions = {
     eastus = {
-      weight = 70
+      weight = 700
       profiles = {
         gpu-a100 = "Consumption-GPU-NC24-A100"
       }
     }
     swedencentral = {
-      weight = 30
+      weight = 300
       profiles = {
         gpu-a100 = "Consumption-GPU-NC24-A100"
       }
     }
   }
 
-  # Containers that serve alike. Weight: percent of the region's requests.
+  # Containers that serve alike. Weight: per mille of all requests.
   backends = {
     eastus-1xa100-80gb-pcie-bf16-tp1-vllm = {
       region       = "eastus"
-      weight       = 100
+      weight       = 700
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -50,7 +50,7 @@ locals {
     }
     swedencentral-1xa100-80gb-pcie-542c6a = {
       region       = "swedencentral"
-      weight       = 100
+      weight       = 300
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -86,8 +86,8 @@ locals {
       min_replicas        = 2
       max_replicas        = 5
       concurrent_requests = "32"
-      cooldown_seconds    = 1080
-      probe_seconds       = 36
+      cooldown_seconds    = 720
+      probe_seconds       = 24
       schedule = {
         "0" = {
           start           = "45 6 * * 1,2,3,4,5"
@@ -106,8 +106,8 @@ locals {
       min_replicas        = 0
       max_replicas        = 3
       concurrent_requests = "32"
-      cooldown_seconds    = 1080
-      probe_seconds       = 36
+      cooldown_seconds    = 720
+      probe_seconds       = 24
       schedule = {
         "0" = {
           start           = "45 6 * * 1,2,3,4,5"

@@ -6,21 +6,21 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 767.96
 
-  # Weight: percent of all requests in the busiest hours; profiles: with one GPU each.
+  # Weight: per mille of all requests in the busiest hours; profiles: with one GPU each.
   regions = {
     eastus = {
-      weight = 100
+      weight = 1000
       profiles = {
         gpu-t4 = "Consumption-GPU-NC8as-T4"
       }
     }
   }
 
-  # Containers that serve alike. Weight: percent of the region's requests.
+  # Containers that serve alike. Weight: per mille of all requests.
   backends = {
     eastus-1xt4-fp16-tp1-vllm = {
       region       = "eastus"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = null
       checkpoint   = "the hub name of the planned model"

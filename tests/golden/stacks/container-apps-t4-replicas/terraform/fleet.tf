@@ -6,21 +6,21 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 6353.92
 
-  # Weight: percent of all requests in the busiest hours; profiles: with one GPU each.
+  # Weight: per mille of all requests in the busiest hours; profiles: with one GPU each.
   regions = {
     eastus = {
-      weight = 100
+      weight = 1000
       profiles = {
         gpu-t4 = "Consumption-GPU-NC8as-T4"
       }
     }
   }
 
-  # Containers that serve alike. Weight: percent of the region's requests.
+  # Containers that serve alike. Weight: per mille of all requests.
   backends = {
     eastus-4xt4-int4-tp1x4-vllm = {
       region       = "eastus"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
       checkpoint   = "a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model"

@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 15315.4
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     us-west-2 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
     }
   }
 
-  # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one target group. Weight: per mille of all requests.
   backends = {
     us-west-2-4xl40s-fp8-tp4-tensorrt-llm = {
       region       = "us-west-2"
-      weight       = 100
+      weight       = 1000
       image        = "nvcr.io/nvidia/tensorrt-llm/release:1.2.1"
       model        = "nvidia/Llama-3.3-70B-Instruct-FP8"
       checkpoint   = "an FP8 checkpoint made with NVIDIA Model Optimizer of the planned model"

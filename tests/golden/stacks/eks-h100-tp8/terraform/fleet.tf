@@ -9,10 +9,10 @@ locals {
   # Of the objects in kubernetes/.
   namespace = "long-documents"
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     us-west-2 = {
-      weight  = 100
+      weight  = 1000
       subnets = 3
     }
   }

@@ -9,10 +9,10 @@ locals {
   # Of the objects in kubernetes/.
   namespace = "support-chat"
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     us-east-1 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
     }
   }

@@ -9,14 +9,14 @@ locals {
   # Of the objects in kubernetes/.
   namespace = "support-chat"
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     us-east-1 = {
-      weight  = 50
+      weight  = 500
       subnets = 2
     }
     us-west-2 = {
-      weight  = 50
+      weight  = 500
       subnets = 2
     }
   }
@@ -45,7 +45,7 @@ locals {
     metrics_silent = {
       description = "Container Insights publishes nothing of the pods: the other alarms do not see them."
       threshold   = 1
-      periods     = 11
+      periods     = 4
     }
     neuron_idle = {
       description = "NeuronCores below 10 percent for an hour: paid for and not used."
@@ -54,7 +54,7 @@ locals {
     }
     unavailable_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      periods     = 11
+      periods     = 4
     }
   }
 }

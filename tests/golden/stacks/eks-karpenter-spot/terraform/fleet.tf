@@ -9,10 +9,10 @@ locals {
   # Of the objects in kubernetes/.
   namespace = "support-chat"
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     us-east-1 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
     }
   }
@@ -51,11 +51,11 @@ locals {
     metrics_silent = {
       description = "Container Insights publishes nothing of the pods: the other alarms do not see them."
       threshold   = 1
-      periods     = 5
+      periods     = 4
     }
     unavailable_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      periods     = 5
+      periods     = 4
     }
   }
 }

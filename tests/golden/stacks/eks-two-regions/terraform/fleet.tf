@@ -9,14 +9,14 @@ locals {
   # Of the objects in kubernetes/.
   namespace = "support-chat"
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     eu-west-1 = {
-      weight  = 30
+      weight  = 300
       subnets = 2
     }
     us-east-1 = {
-      weight  = 70
+      weight  = 700
       subnets = 2
     }
   }
@@ -96,11 +96,11 @@ locals {
     metrics_silent = {
       description = "Container Insights publishes nothing of the pods: the other alarms do not see them."
       threshold   = 1
-      periods     = 5
+      periods     = 4
     }
     unavailable_replicas = {
       description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
-      periods     = 5
+      periods     = 4
     }
   }
 }

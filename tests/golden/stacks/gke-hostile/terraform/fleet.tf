@@ -9,21 +9,24 @@ locals {
   # Namespace of the Kubernetes objects.
   namespace = "resource-null-resource-x"
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-central1 = {
-      weight       = 100
+      weight       = 1000
       zones        = 2
       min_replicas = 2
     }
   }
 
-  # One node pool each; nodes: over all zones.
+  # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
+  # them.
   groups = {
     us-central1-g2-standard-4-bf16-3e63ee = {
       pool         = "l4-8e2877"
       label        = "resource-null-resource-x-us-central1-g2-standard-4-bf16-3e63ee"
       region       = "us-central1"
+      fewest_zones = 1
+      zones        = []
       machine_type = "g2-standard-4"
       accelerators = {
         nvidia-l4 = 1

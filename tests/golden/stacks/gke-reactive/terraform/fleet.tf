@@ -9,21 +9,24 @@ locals {
   # Namespace of the Kubernetes objects.
   namespace = "support-chat"
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-central1 = {
-      weight       = 100
+      weight       = 1000
       zones        = 2
       min_replicas = 2
     }
   }
 
-  # One node pool each; nodes: over all zones.
+  # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
+  # them.
   groups = {
     us-central1-g2-standard-8-bf16-a715f1 = {
       pool         = "l4-3561d9"
       label        = "support-chat-us-central1-g2-standard-8-bf16-a715f1"
       region       = "us-central1"
+      fewest_zones = 1
+      zones        = []
       machine_type = "g2-standard-8"
       accelerators = {
         nvidia-l4 = 1
@@ -66,7 +69,7 @@ locals {
     missing_replicas = {
       description = "Fewer replicas run than the plan needs, for longer than one takes to start."
       query       = "(count(kubernetes_io:container_uptime{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\",container_name=\"engine\"}) or vector(0))"
-      seconds     = 1500
+      seconds     = 1200
     }
   }
 }

@@ -9,26 +9,29 @@ locals {
   # Namespace of the Kubernetes objects.
   namespace = "support-chat"
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     europe-west4 = {
-      weight       = 30
+      weight       = 300
       zones        = 2
       min_replicas = 2
     }
     us-central1 = {
-      weight       = 70
+      weight       = 700
       zones        = 2
       min_replicas = 2
     }
   }
 
-  # One node pool each; nodes: over all zones.
+  # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
+  # them.
   groups = {
     europe-west4-a2-ultragpu-1g-bf1-eb2c72 = {
       pool         = "a100-80g-ff2dc1"
       label        = "support-chat-europe-west4-a2-ultragpu-1g-bf1-eb2c72"
       region       = "europe-west4"
+      fewest_zones = 1
+      zones        = []
       machine_type = "a2-ultragpu-1g"
       accelerators = {
         nvidia-a100-80gb = 1
@@ -48,6 +51,8 @@ locals {
       pool         = "l4-8e2877"
       label        = "support-chat-us-central1-g2-standard-4-bf16-3e63ee"
       region       = "us-central1"
+      fewest_zones = 1
+      zones        = []
       machine_type = "g2-standard-4"
       accelerators = {
         nvidia-l4 = 1
@@ -67,6 +72,8 @@ locals {
       pool         = "l4-05f5bd"
       label        = "support-chat-us-central1-g2-standard-4-bf16-4b3c3c"
       region       = "us-central1"
+      fewest_zones = 1
+      zones        = []
       machine_type = "g2-standard-4"
       accelerators = {
         nvidia-l4 = 1
@@ -109,7 +116,7 @@ locals {
     missing_replicas = {
       description = "Fewer replicas run than the plan needs, for longer than one takes to start."
       query       = "(count(kubernetes_io:container_uptime{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\",container_name=\"engine\"}) or vector(0))"
-      seconds     = 1500
+      seconds     = 1200
     }
   }
 }

@@ -9,21 +9,24 @@ locals {
   # Namespace of the Kubernetes objects.
   namespace = "support-chat"
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-east5 = {
-      weight       = 100
+      weight       = 1000
       zones        = 2
       min_replicas = 2
     }
   }
 
-  # One node pool each; nodes: over all zones.
+  # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
+  # them.
   groups = {
     us-east5-ct6e-standard-4t-bf16-6cb001 = {
       pool            = "tpu-v6e-a7af7c"
       label           = "support-chat-us-east5-ct6e-standard-4t-bf16-6cb001"
       region          = "us-east5"
+      fewest_zones    = 1
+      zones           = []
       machine_type    = "ct6e-standard-4t"
       accelerators    = {}
       taints          = {}

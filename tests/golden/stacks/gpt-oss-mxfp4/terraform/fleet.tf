@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 15315.4
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     us-east-1 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
     }
   }
 
-  # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one target group. Weight: per mille of all requests.
   backends = {
     us-east-1-4xl40s-mxfp4-tp4-vllm = {
       region       = "us-east-1"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "openai/gpt-oss-120b"
       checkpoint   = "the planned model"

@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 4077.64
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     us-east-1 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
     }
   }
 
-  # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one target group. Weight: per mille of all requests.
   backends = {
     us-east-1-1xinferentia2-bf16-tp-5fba0f = {
       region       = "us-east-1"
-      weight       = 50
+      weight       = 500
       image        = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -42,7 +42,7 @@ locals {
     }
     us-east-1-1xl4-bf16-tp1-vllm = {
       region       = "us-east-1"
-      weight       = 50
+      weight       = 500
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -79,7 +79,7 @@ locals {
       instances       = 2
       min_instances   = 2
       max_instances   = 3
-      start_seconds   = 1080
+      start_seconds   = 720
       root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -92,7 +92,7 @@ locals {
       instances       = 2
       min_instances   = 2
       max_instances   = 3
-      start_seconds   = 2880
+      start_seconds   = 720
       root_volume_gib = 164
       ami_parameter   = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }
@@ -118,12 +118,12 @@ locals {
     unhealthy_hosts = {
       description = "Fewer hosts answer than the plan needs, for longer than one takes to start."
       threshold   = 1
-      periods     = 11
+      periods     = 4
     }
     metrics_silent = {
       description = "A host sends no metrics: the other alarms do not see it."
       threshold   = 4
-      periods     = 11
+      periods     = 4
     }
     host_memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."
@@ -133,7 +133,7 @@ locals {
     agent_silent = {
       description = "The advisor agent does not run on a host: its samples are missing."
       threshold   = 1
-      periods     = 11
+      periods     = 4
     }
   }
 }

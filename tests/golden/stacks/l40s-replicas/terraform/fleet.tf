@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 11001.1
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     eu-west-1 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
     }
   }
 
-  # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one target group. Weight: per mille of all requests.
   backends = {
     eu-west-1-4xl40s-int4-tp1x4-vllm = {
       region       = "eu-west-1"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
       checkpoint   = "a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model"

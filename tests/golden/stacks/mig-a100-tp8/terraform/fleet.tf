@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 88804.5
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-east4 = {
-      weight = 100
+      weight = 1000
       zones  = 3
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
   backends = {
     us-east4-8xa100-80gb-sxm-bf16-tp8-vllm = {
       region       = "us-east4"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-405B-Instruct"
       checkpoint   = "the planned model"
@@ -42,11 +42,14 @@ locals {
     }
   }
 
-  # Instances that start, scale and are bought together; instances: in the busiest hours.
+  # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
+  # machine type, [] where the plan does not know them.
   groups = {
     us-east4-a2-ultragpu-8g-bf16-tp-96e7f1 = {
       region              = "us-east4"
       backend             = "us-east4-8xa100-80gb-sxm-bf16-tp8-vllm"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "a2-ultragpu-8g"
       other_machine_types = []
       provisioning_model  = "STANDARD"

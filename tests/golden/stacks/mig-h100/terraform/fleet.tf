@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 128845
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     europe-west4 = {
-      weight = 100
+      weight = 1000
       zones  = 2
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
   backends = {
     europe-west4-8xh100-sxm-fp8-tp2x4-vllm = {
       region       = "europe-west4"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.3-70B-Instruct"
       checkpoint   = "the planned model"
@@ -44,11 +44,14 @@ locals {
     }
   }
 
-  # Instances that start, scale and are bought together; instances: in the busiest hours.
+  # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
+  # machine type, [] where the plan does not know them.
   groups = {
     europe-west4-a3-highgpu-8g-fp8-a5b368 = {
       region              = "europe-west4"
       backend             = "europe-west4-8xh100-sxm-fp8-tp2x4-vllm"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "a3-highgpu-8g"
       other_machine_types = []
       provisioning_model  = "STANDARD"

@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 61904
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-east5 = {
-      weight = 100
+      weight = 1000
       zones  = 1
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
   backends = {
     us-east5-8xh200-bf16-tp8-vllm = {
       region       = "us-east5"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.3-70B-Instruct"
       checkpoint   = "the planned model"
@@ -42,11 +42,14 @@ locals {
     }
   }
 
-  # Instances that start, scale and are bought together; instances: in the busiest hours.
+  # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
+  # machine type, [] where the plan does not know them.
   groups = {
     us-east5-a3-ultragpu-8g-bf16-tp-242cf5 = {
       region              = "us-east5"
       backend             = "us-east5-8xh200-bf16-tp8-vllm"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "a3-ultragpu-8g"
       other_machine_types = []
       provisioning_model  = "RESERVATION_BOUND"

@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 496.4
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-central1 = {
-      weight = 100
+      weight = 1000
       zones  = 2
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
   backends = {
     us-central1-1xl4-fp8-tp1-vllm = {
       region       = "us-central1"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -43,11 +43,14 @@ locals {
     }
   }
 
-  # Instances that start, scale and are bought together; instances: in the busiest hours.
+  # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
+  # machine type, [] where the plan does not know them.
   groups = {
     us-central1-g2-standard-8-fp8-tp1-spot = {
       region              = "us-central1"
       backend             = "us-central1-1xl4-fp8-tp1-vllm"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "g2-standard-8"
       other_machine_types = ["g2-standard-12"]
       provisioning_model  = "SPOT"

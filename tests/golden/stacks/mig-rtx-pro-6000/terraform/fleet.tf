@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 6570
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-central1 = {
-      weight = 100
+      weight = 1000
       zones  = 2
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
   backends = {
     us-central1-1xrtx-pro-6000-nvfp-eacea5 = {
       region       = "us-central1"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "RedHatAI/Llama-3.3-70B-Instruct-NVFP4"
       checkpoint   = "an NVFP4 checkpoint of the planned model"
@@ -42,11 +42,14 @@ locals {
     }
   }
 
-  # Instances that start, scale and are bought together; instances: in the busiest hours.
+  # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
+  # machine type, [] where the plan does not know them.
   groups = {
     us-central1-g4-standard-48-nvfp-1dde87 = {
       region              = "us-central1"
       backend             = "us-central1-1xrtx-pro-6000-nvfp-eacea5"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "g4-standard-48"
       other_machine_types = []
       provisioning_model  = "STANDARD"

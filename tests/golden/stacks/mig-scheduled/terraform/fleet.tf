@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 2421.48
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-central1 = {
-      weight = 100
+      weight = 1000
       zones  = 2
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
   backends = {
     us-central1-1xl4-bf16-tp1-vllm = {
       region       = "us-central1"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -42,11 +42,14 @@ locals {
     }
   }
 
-  # Instances that start, scale and are bought together; instances: in the busiest hours.
+  # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
+  # machine type, [] where the plan does not know them.
   groups = {
     us-central1-g2-standard-8-bf16-47934b = {
       region              = "us-central1"
       backend             = "us-central1-1xl4-bf16-tp1-vllm"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "g2-standard-8"
       other_machine_types = []
       provisioning_model  = "SPOT"
@@ -56,7 +59,7 @@ locals {
       instances           = 4
       min_instances       = 1
       max_instances       = 4
-      warmup_seconds      = 1080
+      warmup_seconds      = 720
       windows = {
         from-0645-12345-for-735m = {
           cron             = "45 6 * * 1,2,3,4,5"
@@ -65,12 +68,14 @@ locals {
         }
       }
       requests_per_second = 1.35
-      start_seconds       = 1080
+      start_seconds       = 720
       heals               = true
     }
     us-central1-g2-standard-8-bf16-a715f1 = {
       region              = "us-central1"
       backend             = "us-central1-1xl4-bf16-tp1-vllm"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "g2-standard-8"
       other_machine_types = []
       provisioning_model  = "STANDARD"
@@ -80,10 +85,10 @@ locals {
       instances           = 2
       min_instances       = 2
       max_instances       = 2
-      warmup_seconds      = 1080
+      warmup_seconds      = 720
       windows             = {}
       requests_per_second = 1.35
-      start_seconds       = 1080
+      start_seconds       = 720
       heals               = true
     }
   }
@@ -112,12 +117,12 @@ locals {
     unhealthy-hosts = {
       description = "Fewer hosts answer than the plan needs, for longer than one takes to start."
       function    = "sum"
-      seconds     = 1500
+      seconds     = 1200
     }
     metrics-silent = {
       description = "A host sends no metrics: the other alarms do not see it."
       function    = "count"
-      seconds     = 1500
+      seconds     = 1200
     }
   }
 

@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 1065.8
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     asia-east1 = {
-      weight = 100
+      weight = 1000
       zones  = 2
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
   backends = {
     asia-east1-1xt4-fp16-tp1-vllm = {
       region       = "asia-east1"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -42,11 +42,14 @@ locals {
     }
   }
 
-  # Instances that start, scale and are bought together; instances: in the busiest hours.
+  # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
+  # machine type, [] where the plan does not know them.
   groups = {
     asia-east1-n1-standard-8-1xt4-f-980c2f = {
       region       = "asia-east1"
       backend      = "asia-east1-1xt4-fp16-tp1-vllm"
+      fewest_zones = 1
+      zones        = []
       machine_type = "n1-standard-8"
       attached = {
         type  = "nvidia-tesla-t4"

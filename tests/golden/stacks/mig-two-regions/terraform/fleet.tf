@@ -6,23 +6,23 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 6233.63
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     europe-west4 = {
-      weight = 30
+      weight = 300
       zones  = 2
     }
     us-central1 = {
-      weight = 70
+      weight = 700
       zones  = 2
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
   backends = {
     europe-west4-1xa100-40gb-sxm-bf-64a53b = {
       region       = "europe-west4"
-      weight       = 100
+      weight       = 300
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -46,7 +46,7 @@ locals {
     }
     us-central1-1xl4-bf16-tp1-vllm = {
       region       = "us-central1"
-      weight       = 100
+      weight       = 700
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -70,11 +70,14 @@ locals {
     }
   }
 
-  # Instances that start, scale and are bought together; instances: in the busiest hours.
+  # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
+  # machine type, [] where the plan does not know them.
   groups = {
     europe-west4-a2-highgpu-1g-bf16-249e2e = {
       region              = "europe-west4"
       backend             = "europe-west4-1xa100-40gb-sxm-bf-64a53b"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "a2-highgpu-1g"
       other_machine_types = []
       provisioning_model  = "STANDARD"
@@ -84,12 +87,14 @@ locals {
       instances           = 1
       min_instances       = 1
       requests_per_second = 1.35
-      start_seconds       = 1080
+      start_seconds       = 720
       heals               = true
     }
     us-central1-g2-standard-8-bf16-47934b = {
       region              = "us-central1"
       backend             = "us-central1-1xl4-bf16-tp1-vllm"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "g2-standard-8"
       other_machine_types = []
       provisioning_model  = "SPOT"
@@ -99,12 +104,14 @@ locals {
       instances           = 4
       min_instances       = 4
       requests_per_second = 1.35
-      start_seconds       = 1080
+      start_seconds       = 720
       heals               = true
     }
     us-central1-g2-standard-8-bf16-a715f1 = {
       region              = "us-central1"
       backend             = "us-central1-1xl4-bf16-tp1-vllm"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "g2-standard-8"
       other_machine_types = []
       provisioning_model  = "STANDARD"
@@ -114,7 +121,7 @@ locals {
       instances           = 2
       min_instances       = 2
       requests_per_second = 1.35
-      start_seconds       = 1080
+      start_seconds       = 720
       heals               = true
     }
   }
@@ -143,12 +150,12 @@ locals {
     unhealthy-hosts = {
       description = "Fewer hosts answer than the plan needs, for longer than one takes to start."
       function    = "sum"
-      seconds     = 1500
+      seconds     = 1200
     }
     metrics-silent = {
       description = "A host sends no metrics: the other alarms do not see it."
       function    = "count"
-      seconds     = 1500
+      seconds     = 1200
     }
   }
 

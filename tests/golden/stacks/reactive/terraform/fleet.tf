@@ -6,23 +6,23 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 2466.77
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     us-east-1 = {
-      weight  = 50
+      weight  = 500
       subnets = 2
     }
     us-west-2 = {
-      weight  = 50
+      weight  = 500
       subnets = 2
     }
   }
 
-  # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one target group. Weight: per mille of all requests.
   backends = {
     us-east-1-1xl4-bf16-tp1-vllm = {
       region       = "us-east-1"
-      weight       = 100
+      weight       = 500
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -48,7 +48,7 @@ locals {
     }
     us-west-2-1xl4-bf16-tp1-vllm = {
       region       = "us-west-2"
-      weight       = 100
+      weight       = 500
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -86,10 +86,10 @@ locals {
       min_instances        = 2
       max_instances        = 5
       warm_pool            = true
-      ready_seconds        = 1080
+      ready_seconds        = 720
       requests_per_minute  = 81
       launch_ahead_seconds = null
-      start_seconds        = 1080
+      start_seconds        = 720
       root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -103,10 +103,10 @@ locals {
       min_instances        = 1
       max_instances        = 3
       warm_pool            = false
-      ready_seconds        = 1080
+      ready_seconds        = 720
       requests_per_minute  = 81
       launch_ahead_seconds = null
-      start_seconds        = 1080
+      start_seconds        = 720
       root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -120,10 +120,10 @@ locals {
       min_instances        = 1
       max_instances        = 7
       warm_pool            = false
-      ready_seconds        = 1080
+      ready_seconds        = 720
       requests_per_minute  = 81
-      launch_ahead_seconds = 1080
-      start_seconds        = 1080
+      launch_ahead_seconds = 720
+      start_seconds        = 720
       root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -149,12 +149,12 @@ locals {
     unhealthy_hosts = {
       description = "Fewer hosts answer than the plan needs, for longer than one takes to start."
       threshold   = 1
-      periods     = 5
+      periods     = 4
     }
     metrics_silent = {
       description = "A host sends no metrics: the other alarms do not see it."
       threshold   = 4
-      periods     = 5
+      periods     = 4
     }
     host_memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."
@@ -164,7 +164,7 @@ locals {
     agent_silent = {
       description = "The advisor agent does not run on a host: its samples are missing."
       threshold   = 1
-      periods     = 5
+      periods     = 4
     }
   }
 }

@@ -6,10 +6,10 @@ locals {
   # Total of the plan for a month of 730 hours, in USD, at the prices of EC2.
   planned_usd_per_month = 1762.51
 
-  # Weight: percent of all requests in the busiest hours. Rolling: an update replaces instances step by step.
+  # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
     us-east-1 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
       rolling = true
     }
@@ -31,7 +31,7 @@ locals {
     }
   }
 
-  # Production variants. Weight: percent of the region's requests; instances: in the busiest hours.
+  # Production variants. Weight: per mille of all requests; instances: in the busiest hours.
   groups = {
     us-east-1-inf2-xlarge-bf16-tp1-8b817d = {
       region        = "us-east-1"
@@ -40,7 +40,7 @@ locals {
       accelerators  = 1
       gpu           = false
       instances     = 3
-      weight        = 100
+      weight        = 1000
       start_seconds = 2880
       volume_gib    = 164
       host_image    = "al2-ami-sagemaker-inference-neuron-2"

@@ -6,10 +6,10 @@ locals {
   # Total of the plan for a month of 730 hours, in USD, at the prices of EC2.
   planned_usd_per_month = 11001.1
 
-  # Weight: percent of all requests in the busiest hours. Rolling: an update replaces instances step by step.
+  # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
     eu-west-1 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
       rolling = false
     }
@@ -37,7 +37,7 @@ locals {
     }
   }
 
-  # Production variants. Weight: percent of the region's requests; instances: in the busiest hours.
+  # Production variants. Weight: per mille of all requests; instances: in the busiest hours.
   groups = {
     eu-west-1-g6e-24xlarge-int4-tp1-cfaf28 = {
       region        = "eu-west-1"
@@ -46,7 +46,7 @@ locals {
       accelerators  = 4
       gpu           = true
       instances     = 1
-      weight        = 100
+      weight        = 1000
       start_seconds = 960
       volume_gib    = null
       host_image    = "al2-ami-sagemaker-inference-gpu-3-1"

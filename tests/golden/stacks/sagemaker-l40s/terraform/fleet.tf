@@ -6,10 +6,10 @@ locals {
   # Total of the plan for a month of 730 hours, in USD, at the prices of EC2.
   planned_usd_per_month = 2717.06
 
-  # Weight: percent of all requests in the busiest hours. Rolling: an update replaces instances step by step.
+  # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
     us-east-1 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
       rolling = true
     }
@@ -36,7 +36,7 @@ locals {
     }
   }
 
-  # Production variants. Weight: percent of the region's requests; instances: in the busiest hours.
+  # Production variants. Weight: per mille of all requests; instances: in the busiest hours.
   groups = {
     us-east-1-g6e-xlarge-bf16-tp1-o-f0e802 = {
       region        = "us-east-1"
@@ -45,7 +45,7 @@ locals {
       accelerators  = 1
       gpu           = true
       instances     = 2
-      weight        = 100
+      weight        = 1000
       start_seconds = 1080
       volume_gib    = null
       host_image    = "al2023-ami-sagemaker-inference-gpu-4-1"

@@ -6,10 +6,10 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 4023.99
 
-  # Weight: percent of all requests in the busiest hours. Rolling: an update replaces instances step by step.
+  # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
     us-east-1 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
       rolling = false
     }
@@ -53,7 +53,7 @@ locals {
     }
   }
 
-  # Production variants. Weight: percent of the region's requests; instances: in the busiest hours.
+  # Production variants. Weight: per mille of all requests; instances: in the busiest hours.
   groups = {
     us-east-1-g5-xlarge-bf16-tp1-managed = {
       region        = "us-east-1"
@@ -62,7 +62,7 @@ locals {
       accelerators  = 1
       gpu           = true
       instances     = 3
-      weight        = 60
+      weight        = 600
       min_instances = 1
       max_instances = 3
       schedule = {
@@ -75,7 +75,7 @@ locals {
           instances  = 1
         }
       }
-      start_seconds = 1080
+      start_seconds = 720
       volume_gib    = null
       host_image    = "al2023-ami-sagemaker-inference-gpu-4-1"
     }
@@ -86,7 +86,7 @@ locals {
       accelerators  = 1
       gpu           = true
       instances     = 4
-      weight        = 40
+      weight        = 400
       min_instances = 2
       max_instances = 4
       schedule = {
@@ -99,7 +99,7 @@ locals {
           instances  = 2
         }
       }
-      start_seconds = 1080
+      start_seconds = 720
       volume_gib    = null
       host_image    = "al2023-ami-sagemaker-inference-gpu-4-1"
     }
@@ -125,7 +125,7 @@ locals {
     metrics_silent = {
       description = "A host sends no metrics: the other alarms do not see it."
       threshold   = 1
-      periods     = 5
+      periods     = 4
     }
     host_memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."

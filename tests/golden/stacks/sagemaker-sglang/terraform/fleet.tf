@@ -6,10 +6,10 @@ locals {
   # Total of the plan for a month of 730 hours, in USD, at the prices of EC2.
   planned_usd_per_month = 80358.4
 
-  # Weight: percent of all requests in the busiest hours. Rolling: an update replaces instances step by step.
+  # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
     us-west-2 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
       rolling = true
     }
@@ -38,7 +38,7 @@ locals {
     }
   }
 
-  # Production variants. Weight: percent of the region's requests; instances: in the busiest hours.
+  # Production variants. Weight: per mille of all requests; instances: in the busiest hours.
   groups = {
     us-west-2-p5-48xlarge-fp8-tp8-o-c7b12b = {
       region        = "us-west-2"
@@ -47,7 +47,7 @@ locals {
       accelerators  = 8
       gpu           = true
       instances     = 2
-      weight        = 100
+      weight        = 1000
       start_seconds = 2220
       volume_gib    = null
       host_image    = "al2023-ami-sagemaker-inference-gpu-4-1"

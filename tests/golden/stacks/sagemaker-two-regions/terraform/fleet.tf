@@ -6,15 +6,15 @@ locals {
   # Total of the plan for a month of 730 hours, in USD, at the prices of EC2.
   planned_usd_per_month = 2799.16
 
-  # Weight: percent of all requests in the busiest hours. Rolling: an update replaces instances step by step.
+  # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
     eu-south-2 = {
-      weight  = 30
+      weight  = 300
       subnets = 2
       rolling = true
     }
     us-east-1 = {
-      weight  = 70
+      weight  = 700
       subnets = 2
       rolling = true
     }
@@ -58,7 +58,7 @@ locals {
     }
   }
 
-  # Production variants. Weight: percent of the region's requests; instances: in the busiest hours.
+  # Production variants. Weight: per mille of all requests; instances: in the busiest hours.
   groups = {
     eu-south-2-g6-xlarge-bf16-tp1-o-c46c2a = {
       region              = "eu-south-2"
@@ -67,11 +67,11 @@ locals {
       accelerators        = 1
       gpu                 = true
       instances           = 2
-      weight              = 100
+      weight              = 300
       min_instances       = 2
       max_instances       = 3
       requests_per_minute = 81
-      start_seconds       = 1080
+      start_seconds       = 720
       volume_gib          = null
       host_image          = "al2023-ami-sagemaker-inference-gpu-4-1"
     }
@@ -82,11 +82,11 @@ locals {
       accelerators        = 1
       gpu                 = true
       instances           = 4
-      weight              = 100
+      weight              = 700
       min_instances       = 2
       max_instances       = 5
       requests_per_minute = 81
-      start_seconds       = 1080
+      start_seconds       = 720
       volume_gib          = null
       host_image          = "al2023-ami-sagemaker-inference-gpu-4-1"
     }
@@ -112,7 +112,7 @@ locals {
     metrics_silent = {
       description = "A host sends no metrics: the other alarms do not see it."
       threshold   = 1
-      periods     = 5
+      periods     = 4
     }
     host_memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."

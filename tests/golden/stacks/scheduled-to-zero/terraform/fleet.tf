@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 658.97
 
-  # Weight: percent of all requests in the busiest hours.
+  # Weight: per mille of all requests in the busiest hours.
   regions = {
     us-east-1 = {
-      weight  = 100
+      weight  = 1000
       subnets = 2
     }
   }
 
-  # Instances that serve alike, behind one target group. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one target group. Weight: per mille of all requests.
   backends = {
     us-east-1-1xl4-bf16-tp1-vllm = {
       region       = "us-east-1"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -56,7 +56,7 @@ locals {
       min_instances  = 0
       max_instances  = 4
       warm_pool      = true
-      ready_seconds  = 1080
+      ready_seconds  = 720
       schedule = {
         "0645-12345" = {
           recurrence = "45 6 * * 1,2,3,4,5"
@@ -67,7 +67,7 @@ locals {
           instances  = 0
         }
       }
-      start_seconds   = 1080
+      start_seconds   = 720
       root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -93,12 +93,12 @@ locals {
     unhealthy_hosts = {
       description = "Fewer hosts answer than the plan needs, for longer than one takes to start."
       threshold   = 1
-      periods     = 5
+      periods     = 4
     }
     metrics_silent = {
       description = "A host sends no metrics: the other alarms do not see it."
       threshold   = 4
-      periods     = 5
+      periods     = 4
     }
     host_memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."
@@ -108,7 +108,7 @@ locals {
     agent_silent = {
       description = "The advisor agent does not run on a host: its samples are missing."
       threshold   = 1
-      periods     = 5
+      periods     = 4
     }
   }
 }

@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 16673.5
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-east5 = {
-      weight = 100
+      weight = 1000
       zones  = 2
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
   backends = {
     us-east5-4xtpu-v5p-bf16-tp4-vllm = {
       region       = "us-east5"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-tpu:v0.29.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -42,11 +42,14 @@ locals {
     }
   }
 
-  # Instances that start, scale and are bought together; instances: in the busiest hours.
+  # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
+  # machine type, [] where the plan does not know them.
   groups = {
     us-east5-ct5p-hightpu-4t-bf16-t-4e27bb = {
       region              = "us-east5"
       backend             = "us-east5-4xtpu-v5p-bf16-tp4-vllm"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "ct5p-hightpu-4t"
       other_machine_types = []
       provisioning_model  = "STANDARD"
@@ -56,7 +59,7 @@ locals {
       instances           = 2
       min_instances       = 1
       max_instances       = 2
-      warmup_seconds      = 2880
+      warmup_seconds      = 720
       windows = {
         from-0645-12345-for-735m = {
           cron             = "45 6 * * 1,2,3,4,5"
@@ -65,7 +68,7 @@ locals {
         }
       }
       requests_per_second = 1.35
-      start_seconds       = 2880
+      start_seconds       = 720
       heals               = true
     }
   }
@@ -89,12 +92,12 @@ locals {
     unhealthy-hosts = {
       description = "Fewer hosts answer than the plan needs, for longer than one takes to start."
       function    = "sum"
-      seconds     = 3300
+      seconds     = 1200
     }
     metrics-silent = {
       description = "A host sends no metrics: the other alarms do not see it."
       function    = "count"
-      seconds     = 3300
+      seconds     = 1200
     }
   }
 }

@@ -6,19 +6,19 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 15768
 
-  # Weight: percent of all requests in the busiest hours. Zones: fewest that the workload asks for.
+  # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-east5 = {
-      weight = 100
+      weight = 1000
       zones  = 1
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
   backends = {
     us-east5-4xtpu-v6e-bf16-tp4-vllm = {
       region       = "us-east5"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-tpu:v0.29.0"
       model        = "Qwen/Qwen3-32B"
       checkpoint   = "the planned model"
@@ -42,11 +42,14 @@ locals {
     }
   }
 
-  # Instances that start, scale and are bought together; instances: in the busiest hours.
+  # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
+  # machine type, [] where the plan does not know them.
   groups = {
     us-east5-ct6e-standard-4t-bf16-6cb001 = {
       region              = "us-east5"
       backend             = "us-east5-4xtpu-v6e-bf16-tp4-vllm"
+      fewest_zones        = 1
+      zones               = []
       machine_type        = "ct6e-standard-4t"
       other_machine_types = []
       provisioning_model  = "STANDARD"

@@ -6,20 +6,20 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 1080.4
 
-  # Weight: percent of all requests in the busiest hours; instances: in the quietest.
+  # Weight: per mille of all requests in the busiest hours; instances: in the quietest.
   regions = {
     westeurope = {
-      weight        = 100
+      weight        = 1000
       zones         = 2
       min_instances = 2
     }
   }
 
-  # Instances that serve alike, behind one load balancer. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one load balancer. Weight: per mille of all requests.
   backends = {
     westeurope-1xa100-80gb-pcie-bf1-e8d32a = {
       region       = "westeurope"
-      weight       = 100
+      weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"

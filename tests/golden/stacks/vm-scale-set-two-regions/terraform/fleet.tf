@@ -6,25 +6,25 @@ locals {
   # Total of the plan for a month of 730 hours, in USD.
   planned_usd_per_month = 11332.72
 
-  # Weight: percent of all requests in the busiest hours; instances: in the quietest.
+  # Weight: per mille of all requests in the busiest hours; instances: in the quietest.
   regions = {
     eastus = {
-      weight        = 70
+      weight        = 700
       zones         = 2
       min_instances = 2
     }
     westeurope = {
-      weight        = 30
+      weight        = 300
       zones         = 2
       min_instances = 0
     }
   }
 
-  # Instances that serve alike, behind one load balancer. Weight: percent of the region's requests.
+  # Instances that serve alike, behind one load balancer. Weight: per mille of all requests.
   backends = {
     eastus-1xa100-80gb-pcie-bf16-tp1-vllm = {
       region       = "eastus"
-      weight       = 100
+      weight       = 700
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -49,7 +49,7 @@ locals {
     }
     westeurope-1xh100-nvl-fp8-tp1-vllm = {
       region       = "westeurope"
-      weight       = 100
+      weight       = 300
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
       checkpoint   = "the planned model"
@@ -84,7 +84,7 @@ locals {
       size         = "Standard_NC24ads_A100_v4"
       priority     = "Regular"
       os_disk_gib  = 164
-      repair_grace = "PT18M"
+      repair_grace = "PT12M"
       image = {
         publisher = "microsoft-dsvm"
         offer     = "ubuntu-hpc"
@@ -126,7 +126,7 @@ locals {
       size         = "Standard_NC24ads_A100_v4"
       priority     = "Spot"
       os_disk_gib  = 164
-      repair_grace = "PT18M"
+      repair_grace = "PT12M"
       image = {
         publisher = "microsoft-dsvm"
         offer     = "ubuntu-hpc"
@@ -168,7 +168,7 @@ locals {
       size         = "Standard_NC40ads_H100_v5"
       priority     = "Regular"
       os_disk_gib  = 164
-      repair_grace = "PT18M"
+      repair_grace = "PT12M"
       image = {
         publisher = "microsoft-dsvm"
         offer     = "ubuntu-hpc"

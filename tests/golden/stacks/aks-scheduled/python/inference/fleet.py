@@ -8,7 +8,7 @@ FLEET = Fleet(
     planned_usd_per_month=7886.08,
     regions={
         "eastus": Region(
-            weight=100,
+            weight=1000,
             zones=2,
             min_replicas=2,
         ),

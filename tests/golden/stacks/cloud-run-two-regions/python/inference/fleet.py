@@ -8,15 +8,15 @@ FLEET = Fleet(
     planned_usd_per_month=3412.75,
     regions={
         "europe-west4": Region(
-            weight=70,
+            weight=700,
         ),
         "us-central1": Region(
-            weight=30,
+            weight=300,
         ),
     },
     backends={
         "europe-west4-1xl4-bf16-tp1-vllm": Backend(
-            weight=71,
+            weight=500,
             image="docker.io/vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -44,7 +44,7 @@ FLEET = Fleet(
             health_path="/health",
         ),
         "europe-west4-1xl4-fp8-tp1-vllm": Backend(
-            weight=29,
+            weight=200,
             image="docker.io/vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -73,7 +73,7 @@ FLEET = Fleet(
             health_path="/health",
         ),
         "us-central1-1xl4-bf16-tp1-vllm": Backend(
-            weight=100,
+            weight=300,
             image="docker.io/vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -111,7 +111,7 @@ FLEET = Fleet(
             min_instances=0,
             max_instances=4,
             concurrent_requests=32,
-            probe_failures=108,
+            probe_failures=72,
             downloading={
                 "cpu": "6",
                 "memory": "24Gi",
@@ -132,7 +132,7 @@ FLEET = Fleet(
             min_instances=0,
             max_instances=3,
             concurrent_requests=32,
-            probe_failures=108,
+            probe_failures=72,
             downloading={
                 "cpu": "8",
                 "memory": "32Gi",
@@ -153,7 +153,7 @@ FLEET = Fleet(
             min_instances=0,
             max_instances=3,
             concurrent_requests=32,
-            probe_failures=108,
+            probe_failures=72,
             downloading={
                 "cpu": "6",
                 "memory": "24Gi",

@@ -11,13 +11,13 @@ FLEET = Fleet(
     restart_query='ContainerAppSystemLogs_CL | where ContainerAppName_s == "APP" and Reason_s == "ContainerTerminated" | where Log_s !has "ManuallyStopped" | summarize value = count()',
     regions={
         "eastus": Region(
-            weight=70,
+            weight=700,
             profiles={
                 "gpu-a100": "Consumption-GPU-NC24-A100",
             },
         ),
         "swedencentral": Region(
-            weight=30,
+            weight=300,
             profiles={
                 "gpu-a100": "Consumption-GPU-NC24-A100",
             },
@@ -26,7 +26,7 @@ FLEET = Fleet(
     backends={
         "eastus-1xa100-80gb-pcie-bf16-tp1-vllm": Backend(
             region="eastus",
-            weight=100,
+            weight=700,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -54,7 +54,7 @@ FLEET = Fleet(
         ),
         "swedencentral-1xa100-80gb-pcie-542c6a": Backend(
             region="swedencentral",
-            weight=100,
+            weight=300,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -92,8 +92,8 @@ FLEET = Fleet(
             min_replicas=2,
             max_replicas=5,
             concurrent_requests="32",
-            cooldown_seconds=1080,
-            probe_seconds=36,
+            cooldown_seconds=720,
+            probe_seconds=24,
             schedule={
                 "0": {
                     "start": "45 6 * * 1,2,3,4,5",
@@ -112,8 +112,8 @@ FLEET = Fleet(
             min_replicas=0,
             max_replicas=3,
             concurrent_requests="32",
-            cooldown_seconds=1080,
-            probe_seconds=36,
+            cooldown_seconds=720,
+            probe_seconds=24,
             schedule={
                 "0": {
                     "start": "45 6 * * 1,2,3,4,5",

@@ -9,11 +9,11 @@ FLEET = Fleet(
     namespace="support-chat",
     regions={
         "us-east-1": Region(
-            weight=50,
+            weight=500,
             subnets=2,
         ),
         "us-west-2": Region(
-            weight=50,
+            weight=500,
             subnets=2,
         ),
     },
@@ -46,7 +46,7 @@ FLEET = Fleet(
             statistic="SampleCount",
             below=True,
             threshold=1,
-            periods=11,
+            periods=4,
             rings_when_silent=True,
             accelerator="",
         ),
@@ -66,7 +66,7 @@ FLEET = Fleet(
             statistic="Minimum",
             below=True,
             threshold=None,
-            periods=11,
+            periods=4,
             rings_when_silent=True,
             accelerator="",
         ),

@@ -9,7 +9,7 @@ FLEET = Fleet(
     namespace="support-chat",
     regions={
         "us-east-1": Region(
-            weight=100,
+            weight=1000,
             subnets=2,
         ),
     },
@@ -90,7 +90,7 @@ FLEET = Fleet(
             statistic="SampleCount",
             below=True,
             threshold=1,
-            periods=5,
+            periods=4,
             rings_when_silent=True,
             accelerator="",
         ),
@@ -100,7 +100,7 @@ FLEET = Fleet(
             statistic="Minimum",
             below=True,
             threshold=None,
-            periods=5,
+            periods=4,
             rings_when_silent=True,
             accelerator="",
         ),

@@ -9,12 +9,12 @@ FLEET = Fleet(
     namespace="support-chat",
     regions={
         "europe-west4": Region(
-            weight=30,
+            weight=300,
             zones=2,
             min_replicas=2,
         ),
         "us-central1": Region(
-            weight=70,
+            weight=700,
             zones=2,
             min_replicas=2,
         ),
@@ -24,6 +24,8 @@ FLEET = Fleet(
             pool="a100-80g-ff2dc1",
             label="support-chat-europe-west4-a2-ultragpu-1g-bf1-eb2c72",
             region="europe-west4",
+            fewest_zones=1,
+            zones=[],
             machine_type="a2-ultragpu-1g",
             accelerators={
                 "nvidia-a100-80gb": 1,
@@ -43,6 +45,8 @@ FLEET = Fleet(
             pool="l4-8e2877",
             label="support-chat-us-central1-g2-standard-4-bf16-3e63ee",
             region="us-central1",
+            fewest_zones=1,
+            zones=[],
             machine_type="g2-standard-4",
             accelerators={
                 "nvidia-l4": 1,
@@ -62,6 +66,8 @@ FLEET = Fleet(
             pool="l4-05f5bd",
             label="support-chat-us-central1-g2-standard-4-bf16-4b3c3c",
             region="us-central1",
+            fewest_zones=1,
+            zones=[],
             machine_type="g2-standard-4",
             accelerators={
                 "nvidia-l4": 1,
@@ -102,7 +108,7 @@ FLEET = Fleet(
         "missing_replicas": Query(
             description="Fewer replicas run than the plan needs, for longer than one takes to start.",
             query='(count(kubernetes_io:container_uptime{monitored_resource="k8s_container",location=~"LOCATIONS",cluster_name=~"CLUSTERS",namespace_name="NAMESPACE",container_name="engine"}) or vector(0))',
-            seconds=1500,
+            seconds=1200,
         ),
     },
 )

@@ -8,14 +8,14 @@ FLEET = Fleet(
     planned_usd_per_month=1175.01,
     regions={
         "us-east-1": Region(
-            weight=100,
+            weight=1000,
             subnets=2,
         ),
     },
     backends={
         "us-east-1-1x-resource-null-reso-8c9bb3": Backend(
             region="us-east-1",
-            weight=100,
+            weight=1000,
             image="vllm/vllm-openai:v0.30.0",
             model=None,
             checkpoint="the hub name of the planned model",

@@ -8,14 +8,14 @@ FLEET = Fleet(
     planned_usd_per_month=1660.46,
     regions={
         "us-east-1": Region(
-            weight=100,
+            weight=1000,
             subnets=2,
         ),
     },
     backends={
         "us-east-1-1xinferentia2-bf16-tp-5fba0f": Backend(
             region="us-east-1",
-            weight=100,
+            weight=1000,
             image="public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04",
             model="meta-llama/Llama-3.2-3B-Instruct",
             checkpoint="the planned model",

@@ -8,14 +8,14 @@ FLEET = Fleet(
     planned_usd_per_month=455.08,
     regions={
         "us-east-1": Region(
-            weight=100,
+            weight=1000,
             subnets=2,
         ),
     },
     backends={
         "us-east-1-1xl4-fp8-tp1-vllm": Backend(
             region="us-east-1",
-            weight=100,
+            weight=1000,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",

@@ -8,14 +8,14 @@ FLEET = Fleet(
     planned_usd_per_month=11001.1,
     regions={
         "eu-west-1": Region(
-            weight=100,
+            weight=1000,
             subnets=2,
         ),
     },
     backends={
         "eu-west-1-4xl40s-int4-tp1x4-vllm": Backend(
             region="eu-west-1",
-            weight=100,
+            weight=1000,
             image="vllm/vllm-openai:v0.30.0",
             model="RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16",
             checkpoint="a 4-bit (AWQ, GPTQ or compressed-tensors) checkpoint of the planned model",

@@ -8,14 +8,14 @@ FLEET = Fleet(
     planned_usd_per_month=2421.48,
     regions={
         "us-central1": Region(
-            weight=100,
+            weight=1000,
             zones=2,
         ),
     },
     backends={
         "us-central1-1xl4-bf16-tp1-vllm": Backend(
             region="us-central1",
-            weight=100,
+            weight=1000,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -46,6 +46,8 @@ FLEET = Fleet(
         "us-central1-g2-standard-8-bf16-47934b": Group(
             region="us-central1",
             backend="us-central1-1xl4-bf16-tp1-vllm",
+            fewest_zones=1,
+            zones=[],
             machine_type="g2-standard-8",
             other_machine_types=[],
             provisioning_model="SPOT",
@@ -55,7 +57,7 @@ FLEET = Fleet(
             instances=4,
             min_instances=1,
             max_instances=4,
-            warmup_seconds=1080,
+            warmup_seconds=720,
             windows={
                 "from-0645-12345-for-735m": Window(
                     cron="45 6 * * 1,2,3,4,5",
@@ -64,12 +66,14 @@ FLEET = Fleet(
                 ),
             },
             requests_per_second=1.35,
-            start_seconds=1080,
+            start_seconds=720,
             heals=True,
         ),
         "us-central1-g2-standard-8-bf16-a715f1": Group(
             region="us-central1",
             backend="us-central1-1xl4-bf16-tp1-vllm",
+            fewest_zones=1,
+            zones=[],
             machine_type="g2-standard-8",
             other_machine_types=[],
             provisioning_model="STANDARD",
@@ -79,10 +83,10 @@ FLEET = Fleet(
             instances=2,
             min_instances=2,
             max_instances=2,
-            warmup_seconds=1080,
+            warmup_seconds=720,
             windows={},
             requests_per_second=1.35,
-            start_seconds=1080,
+            start_seconds=720,
             heals=True,
         ),
     },
@@ -107,12 +111,12 @@ FLEET = Fleet(
         "unhealthy-hosts": HostAlert(
             description="Fewer hosts answer than the plan needs, for longer than one takes to start.",
             function="sum",
-            seconds=1500,
+            seconds=1200,
         ),
         "metrics-silent": HostAlert(
             description="A host sends no metrics: the other alarms do not see it.",
             function="count",
-            seconds=1500,
+            seconds=1200,
         ),
     },
     log_alerts={

@@ -8,7 +8,7 @@ FLEET = Fleet(
     planned_usd_per_month=4023.99,
     regions={
         "us-east-1": Region(
-            weight=100,
+            weight=1000,
             subnets=2,
             rolling=False,
         ),
@@ -57,7 +57,7 @@ FLEET = Fleet(
             accelerators=1,
             gpu=True,
             instances=3,
-            weight=60,
+            weight=600,
             min_instances=1,
             max_instances=3,
             schedule={
@@ -70,7 +70,7 @@ FLEET = Fleet(
                     instances=1,
                 ),
             },
-            start_seconds=1080,
+            start_seconds=720,
             volume_gib=None,
             host_image="al2023-ami-sagemaker-inference-gpu-4-1",
         ),
@@ -81,7 +81,7 @@ FLEET = Fleet(
             accelerators=1,
             gpu=True,
             instances=4,
-            weight=40,
+            weight=400,
             min_instances=2,
             max_instances=4,
             schedule={
@@ -94,7 +94,7 @@ FLEET = Fleet(
                     instances=2,
                 ),
             },
-            start_seconds=1080,
+            start_seconds=720,
             volume_gib=None,
             host_image="al2023-ami-sagemaker-inference-gpu-4-1",
         ),
@@ -147,7 +147,7 @@ FLEET = Fleet(
             below=True,
             threshold=1,
             per_accelerator=False,
-            periods=5,
+            periods=4,
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,

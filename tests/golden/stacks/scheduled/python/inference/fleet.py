@@ -8,14 +8,14 @@ FLEET = Fleet(
     planned_usd_per_month=2237.35,
     regions={
         "us-east-1": Region(
-            weight=100,
+            weight=1000,
             subnets=2,
         ),
     },
     backends={
         "us-east-1-1xa10g-bf16-tp1-vllm": Backend(
             region="us-east-1",
-            weight=30,
+            weight=300,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -45,7 +45,7 @@ FLEET = Fleet(
         ),
         "us-east-1-1xl4-bf16-tp1-vllm": Backend(
             region="us-east-1",
-            weight=70,
+            weight=700,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -87,14 +87,14 @@ FLEET = Fleet(
             min_instances=2,
             max_instances=3,
             warm_pool=False,
-            ready_seconds=1080,
+            ready_seconds=720,
             schedule={
                 "daily": ScheduledSize(
                     recurrence="0 0 * * *",
                     instances=2,
                 ),
             },
-            start_seconds=1080,
+            start_seconds=720,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -110,7 +110,7 @@ FLEET = Fleet(
             min_instances=2,
             max_instances=5,
             warm_pool=True,
-            ready_seconds=1080,
+            ready_seconds=720,
             schedule={
                 "0645-12345": ScheduledSize(
                     recurrence="45 6 * * 1,2,3,4,5",
@@ -121,7 +121,7 @@ FLEET = Fleet(
                     instances=2,
                 ),
             },
-            start_seconds=1080,
+            start_seconds=720,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -181,7 +181,7 @@ FLEET = Fleet(
             below=True,
             threshold=1,
             per_instance=True,
-            periods=5,
+            periods=4,
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
@@ -196,7 +196,7 @@ FLEET = Fleet(
             below=True,
             threshold=4,
             per_instance=True,
-            periods=5,
+            periods=4,
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
@@ -226,7 +226,7 @@ FLEET = Fleet(
             below=True,
             threshold=1,
             per_instance=False,
-            periods=5,
+            periods=4,
             period_seconds=300,
             missing="breaching",
             needs_gpu=True,

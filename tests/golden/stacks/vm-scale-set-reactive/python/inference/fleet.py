@@ -8,7 +8,7 @@ FLEET = Fleet(
     planned_usd_per_month=7307.29,
     regions={
         "eastus": Region(
-            weight=100,
+            weight=1000,
             zones=2,
             min_instances=2,
         ),
@@ -16,7 +16,7 @@ FLEET = Fleet(
     backends={
         "eastus-1xa100-80gb-pcie-bf16-tp1-vllm": Backend(
             region="eastus",
-            weight=100,
+            weight=1000,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -51,7 +51,7 @@ FLEET = Fleet(
             size="Standard_NC24ads_A100_v4",
             priority="Regular",
             os_disk_gib=164,
-            repair_grace="PT18M",
+            repair_grace="PT12M",
             image=Image(
                 publisher="microsoft-dsvm",
                 offer="ubuntu-hpc",
