@@ -35,7 +35,7 @@ from advisor.performance.stage import (
     serve,
 )
 from advisor.plan.build import build_plan
-from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, BRIEF_OPTIONS, offers_in
+from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.explain.why import Judged
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.stage import Effort, Setting
@@ -226,7 +226,7 @@ def under_targets(question: Question, targets_ms: Mapping[str, float]) -> Questi
 def _asked(requirements: Requirements, catalog: Catalog, scope: Scope) -> Asked:
     """What a plan of this scope holds."""
     if scope is Scope.BRIEF:
-        return Asked(options=BRIEF_OPTIONS, replayed=0)
+        return Asked(replayed=0)
     home = home_of(requirements, catalog)
     rungs = rung_workloads(requirements, home, catalog)
     return Asked(every_variant=scope is Scope.ALL, home=home, rungs=rungs)

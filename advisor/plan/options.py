@@ -3,17 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from heapq import nsmallest
+
+import numpy as np
 
 from advisor.candidates import Rejection, Shortfall, reject_candidate
 from advisor.demand.values import Forecast
 from advisor.performance.stage import LoadLatency, latencies_at_load
-from advisor.plan.fleet.alone import Missed, alone
+from advisor.plan.fleet.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost
 from advisor.plan.fleet.confirm import Confirmed, Confirmer, Kind, name_of
 from advisor.plan.fleet.describe import cost_of, layout_of
-from advisor.plan.fleet.formulas import mix_rate
+from advisor.plan.fleet.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
 from advisor.plan.fleet.stage import Posed, Setting
-from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Paid, Pool, Tariff
+from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
 from advisor.plan.values import Option, OptionCost, Predicted
 from advisor.units import MINUTES_PER_HOUR
 
@@ -73,7 +76,8 @@ def rank(
         shown: so many of the cheapest are replayed.
         every_variant: keep every precision and parallelism, not only the best of each offer and way of paying.
     """
-    singles, rejections = _singles(posed)
+    most = setting.effort.options
+    singles, rejections = _singles(posed, None if most is None else most + MOST_REPLAYED)
     kept = singles if every_variant else _best_of_each_offer(singles, posed, setting)
     kept = sorted(kept, key=lambda single: _preference(single, posed, setting))
     ranked, unconfirmed = _Replays(posed, confirmer, setting).replayed(kept, found, shown)
@@ -85,19 +89,56 @@ def rank_rejections(posed: Posed) -> tuple[Rejection, ...]:
     return tuple(_singles(posed)[1])
 
 
-def _singles(posed: Posed) -> tuple[list[Single], list[Rejection]]:
+def _singles(posed: Posed, most: int | None = None) -> tuple[list[Single], list[Rejection]]:
+    """Every pool and way of paying by itself, or what no number of its instances keeps to.
+
+    Args:
+        posed: the question.
+        most: so many offers and ways of paying are enough, the cheapest: what cannot be among them is left out.
+    """
     singles: list[Single] = []
     rejections: dict[Rejection, None] = {}
-    for pool in posed.problem.pools:
-        for tariff in pool.tariffs:
-            if tariff.paid in _NOT_ALONE:
-                continue
-            fleet = alone(posed.problem, pool, tariff)
-            if isinstance(fleet, Missed):
-                rejections[_rejection(posed, pool, tariff, fleet)] = None
-            else:
-                singles.append(Single(pool, tariff, fleet))
+    best: dict[tuple[str, Paid], float] = {}
+    for least_usd, pool, tariff in _by_least_cost(posed.problem):
+        if most is not None and len(best) >= most and nsmallest(most, best.values())[-1] < least_usd - A_CENT:
+            break
+        fleet = alone(posed.problem, pool, tariff)
+        if isinstance(fleet, Missed):
+            rejections[_rejection(posed, pool, tariff, fleet)] = None
+            continue
+        singles.append(Single(pool, tariff, fleet))
+        key = (pool.stand, tariff.paid)
+        best[key] = min(fleet.objective_usd_per_month, best.get(key, math.inf))
     return singles, list(rejections)
+
+
+def _by_least_cost(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
+    """Pools and ways of paying with USD a month that no fleet of them is below, the least first: hours and answers."""
+    hours = np.array([hours_per_month(hour) for hour in problem.hours])
+    answers = sum(map(requests_per_month, problem.hours))
+    found: list[tuple[float, Pool, Tariff]] = []
+    for pool in problem.pools:
+        counts = _least_counts(problem, pool)
+        running, always = float(counts @ hours), float(counts.max() * hours.sum())
+        for tariff in pool.tariffs:
+            if tariff.paid not in _NOT_ALONE:
+                usd = tariff.all_usd_per_hour * (always if tariff.paid.always else running)
+                found.append((usd + pool.usd_per_request * answers, pool, tariff))
+    return sorted(found, key=lambda one: one[0])
+
+
+def _least_counts(problem: Problem, pool: Pool) -> Floats:
+    """Instances of each hour class at least: for its load, and beside one that fails; infinite where none will do."""
+    planned = np.array([hour.planned_rate for hour in problem.hours])
+    load = load_of(problem, pool, 1.0)
+    if not math.isfinite(load):
+        return np.full(planned.size, math.inf)
+    counts = np.ceil(planned * load - ROUNDING)
+    share = share_without(problem.limits, Part.MACHINE)
+    if share > 0:
+        spare = np.ceil(planned * share / mix_rate(problem, pool) - ROUNDING) + 1
+        counts = np.maximum(counts, np.where(planned > 0, spare, 0.0))
+    return counts
 
 
 def _rejection(posed: Posed, pool: Pool, tariff: Tariff, missed: Missed) -> Rejection:

@@ -29,8 +29,6 @@ A_CENT = 0.01
 class Asked:
     """How much of an answer is wanted."""
 
-    options: int | None = None
-    """Options that the plan holds at most, the cheapest; None: all."""
     replayed: int = 5
     """So many of the cheapest options are replayed."""
     every_variant: bool = False
@@ -116,7 +114,7 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     options: tuple[Option, ...] = ()
     best: Option | None = None
     if choice.fleet is not None and isinstance(found, Confirmed):
-        options = options_of(ranking.first(asked.options), every, setting, market.expected, choice.fleet)
+        options = options_of(ranking.first(setting.effort.options), every, setting, market.expected, choice.fleet)
         doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(setting)))
         fleet = replace(choice.fleet, doubtful_prices=doubts)
         choice = replace(choice, fleet=fleet)

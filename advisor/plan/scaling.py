@@ -40,7 +40,7 @@ def scaling_of(setting: Setting, posed: Posed, solution: FleetSolution, forecast
         reactive=reactive,
         warm_pool=warm_pool,
         reactive_unknown=found if isinstance(found, str) else "",
-        sizes=size_alternatives(posed.problem, solution),
+        sizes=size_alternatives(posed.problem, solution) if setting.effort.other_sizes else (),
     )
 
 

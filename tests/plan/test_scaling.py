@@ -25,7 +25,7 @@ from advisor.plan.fleet.hours import week_of
 from advisor.plan.fleet.optimise import objective_usd_per_month, optimise
 from advisor.plan.fleet.scaling_values import Change, Policy, ReactivePolicy, ScalingPlan, Size
 from advisor.plan.fleet.sizes import main_pool, size_alternatives
-from advisor.plan.fleet.stage import Setting, Standing, pose, solve
+from advisor.plan.fleet.stage import Setting, Standing, pose, solve, supply_of
 from advisor.plan.fleet.values import Allocation, FleetSolution, Paid, Problem, Tariff
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.scaling import group_schedule, recommend, scaling_of, static_usd_per_month
@@ -356,7 +356,8 @@ def planned(demand: Demand, **changes) -> tuple[ScalingPlan, FleetSolution, Sett
     served, _ = serve(matches.candidates, requirements, shipped_model())
     setting = Setting(requirements, CATALOG, shipped_model(), Standing({}, {}))
     expected = forecast_of(requirements)
-    posed = pose(setting, served, matches.offers, week_of(expected, scheduled=asked.scaling.scheduled))
+    supply = supply_of(setting, served, matches.offers)
+    posed = pose(setting, supply, week_of(expected, scheduled=asked.scaling.scheduled))
     solution = solve(posed)
     main = posed.pool_set.sources[main_pool(posed.problem, solution).key].served.candidate
     assert cold_start(main, CATALOG.cold_start).total_s.high > METRIC_DELAY_S

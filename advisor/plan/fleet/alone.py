@@ -1,17 +1,24 @@
 """A fleet of one pool paid for in one way, in closed form: what the program finds for that pool alone.
 
-Instances of an hour class are the fewest that carry its load and keep to every floor and failure rule; since nothing is
-traded between hour classes, the fewest in each are the cheapest of all.
+Each hour class has a fewest number of instances that carries its load and keeps to every floor and failure rule. Where
+starts cost more than running through quieter hours, those have as many as busier ones.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from advisor.plan.fleet.constraints import uses
-from advisor.plan.fleet.formulas import Part, hours_per_month, lost_in_zone, mix_rate, share_without
+from advisor.plan.fleet.formulas import (
+    Part,
+    hours_per_month,
+    instance_usd_per_month,
+    lost_in_zone,
+    mix_rate,
+    share_without,
+)
 from advisor.plan.fleet.optimise import objective_usd_per_month
 from advisor.plan.fleet.program import ALMOST_ONE
 from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
@@ -40,9 +47,12 @@ def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Misse
     missed = next((count for count in counts if isinstance(count, Missed)), None)
     if missed is not None:
         return missed
-    instances = tuple(count for count in counts if isinstance(count, int))
-    if tariff.paid.always:
-        instances = (max(instances),) * len(instances)
+    fewest = [count for count in counts if isinstance(count, int)]
+    if not tariff.paid.always:
+        usd_by_class = [instance_usd_per_month(problem, pool, tariff, at) for at in range(len(fewest))]
+        instances = cheapest_counts(fewest, usd_by_class)
+    else:
+        instances = (max(fewest),) * len(fewest)
         if tariff.paid is Paid.COMMITMENT and not _used_long_enough(problem, pool, tariff, instances[-1]):
             low = min(hour.low_rate for hour in problem.hours) / mix_rate(problem, pool)
             return Missed(Constraint.COMMITMENT_LOW_BAND, float(instances[-1]), low, "instances")
@@ -51,6 +61,28 @@ def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Misse
     usd = objective_usd_per_month(problem, allocations, shares)
     solution = FleetSolution(allocations, shares, usd, usd, proven=True)
     return _beyond(problem, solution) or solution
+
+
+def cheapest_counts(fewest: Sequence[int], usd: Sequence[float]) -> tuple[int, ...]:
+    """Counts that never fall from a class to a busier one, none below the fewest, at least ``Σ usd · count``.
+
+    By dynamic programming over the classes: each has one of the fewest numbers of all.
+
+    Args:
+        fewest: instances of each class at least.
+        usd: what one instance costs for running in each class, starts included; it may be negative.
+    """
+    levels = sorted(set(fewest))
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
+    for least, cost in zip(fewest, usd, strict=True):
+        best = {
+            level: min(
+                (total + cost * level, (*counts, level)) for before, (total, counts) in best.items() if before <= level
+            )
+            for level in levels
+            if level >= least and any(before <= level for before in best)
+        }
+    return min(best.values())[1]
 
 
 def whole_shares(problem: Problem, pool: Pool) -> Mapping[str, Floats]:
@@ -103,18 +135,18 @@ def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, at
 
 
 def _used_long_enough(problem: Problem, pool: Pool, tariff: Tariff, committed: int) -> bool:
-    """Whether what is committed beyond the spare is in use for its break-even time at the forecast's low edge."""
+    """Whether what is committed beyond the spare is in use for its break-even time at the low edge of the forecast.
+
+    One instance is spare at any load, and so is what runs beyond twice the load of the busiest hours.
+    """
     if not problem.low_band:
         return True
-    beyond = committed - _spare(committed, load_of(problem, pool, problem.hours[-1].planned_rate))
-    loads = [load_of(problem, pool, hour.low_rate) + ALMOST_ONE for hour in problem.hours]
-    used = sum(min(load, beyond) * hours_per_month(hour) for load, hour in zip(loads, problem.hours, strict=True))
-    return loads[-1] >= beyond and used >= tariff.break_even_ratio * beyond * HOURS_PER_MONTH - ROUNDING
-
-
-def _spare(instances: int, load: float) -> int:
-    """Instances that stay at any load: one beyond the planned load, and those beyond twice that load."""
-    return math.floor(min(instances - load, 1 + max(instances - 2 * load, 0.0)) + ROUNDING)
+    busiest = max(load_of(problem, pool, hour.planned_rate) for hour in problem.hours)
+    kept = 1 + max(math.floor(committed - 2 * busiest + ROUNDING), 0)
+    beyond = committed - max(min(math.floor(committed - busiest + ROUNDING), kept), 0)
+    low = [load_of(problem, pool, hour.low_rate) + ALMOST_ONE for hour in problem.hours]
+    used = sum(min(beyond, most) * hours_per_month(hour) for most, hour in zip(low, problem.hours, strict=True))
+    return beyond <= low[-1] and used >= tariff.break_even_ratio * beyond * HOURS_PER_MONTH - ROUNDING
 
 
 def _beyond(problem: Problem, solution: FleetSolution) -> Missed | None:

@@ -50,7 +50,7 @@ ROUNDING = 1e-3
 CONFLICT_SECONDS = 5.0
 FEW_POOLS = 12
 """So few are searched at once."""
-PROMISING = 4
+PROMISING = 2
 A_CENT = 0.01
 TRACE_SHARE = 1e-9
 """A smaller share of the requests is a rounding of the solver."""
@@ -64,12 +64,17 @@ def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
     linear relaxation shows to cost more (reduced-cost fixing; Dantzig, Fulkerson and Johnson 1954), and the rest is
     searched to the end.
     """
+    return fleet_if_any(problem, seconds) or explain_conflict(problem)
+
+
+def fleet_if_any(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | None:
+    """The same; None where there is no fleet."""
     first = _first_fleet(problem, seconds) if len(problem.pools) > FEW_POOLS else None
     if first is not None:
         known = replace(first, proven=True, bound_usd_per_month=first.objective_usd_per_month)
         return improved(known, problem, seconds)
     program, solution = _solved(problem, seconds)
-    return read_fleet(problem, program, solution) if solution.found else explain_conflict(problem)
+    return read_fleet(problem, program, solution) if solution.found else None
 
 
 def improved(known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution:

@@ -308,11 +308,7 @@ def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
 def _allowed_commitments(supply: Supply, offer: Offer) -> Sequence[CommitmentPrice]:
     """Prices of commitments of the terms that may be entered."""
     years = supply.requirements.workload.limits.commitment_years
-    return [
-        one
-        for one in supply.catalog.current_commitments(offer)
-        if one.commitment.term_years in years
-    ]
+    return [one for one in supply.catalog.current_commitments(offer) if one.commitment.term_years in years]
 
 
 def _usable(tariffs: Iterable[Tariff], offer: Offer, supply: Supply) -> Iterator[Tariff]:

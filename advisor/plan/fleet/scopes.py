@@ -15,11 +15,13 @@ from advisor.plan.fleet.formulas import (
     requests_per_month,
     share_without,
 )
-from advisor.plan.fleet.optimise import A_CENT, improved, optimise
+from advisor.plan.fleet.optimise import A_CENT, explain_conflict, fleet_if_any, improved, optimise
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
 from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Pool, Problem
 
 ROUNDING = 1e-9
+EXPLAINED = 3
+"""Scopes without a fleet whose conflict is looked for, from the one that promises most on: each takes many solves."""
 PRICES = 33
 
 
@@ -55,7 +57,7 @@ def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
     first = alone.index(min(alone))
     bounded = sorted((-math.inf if at == first else lower_bound(part), at) for at, part in enumerate(parts))
     best: FleetSolution | None = None
-    conflicts: list[Infeasible] = []
+    without: list[Problem] = []
     for bound, at in bounded:
         if best is not None and bound > best.objective_usd_per_month + A_CENT:
             break
@@ -63,12 +65,10 @@ def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
         if best is not None:
             best = improved(best, part, seconds)
             continue
-        found = optimise(part, seconds)
-        if isinstance(found, Infeasible):
-            conflicts.append(found)
-        else:
-            best = found
-    return best or min(conflicts, key=_distance)
+        best = fleet_if_any(part, seconds)
+        if best is None:
+            without.append(part)
+    return best or min((explain_conflict(part) for part in without[:EXPLAINED]), key=_distance)
 
 
 def cheapest_alone(problem: Problem) -> float:

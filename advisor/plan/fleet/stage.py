@@ -62,6 +62,10 @@ class Effort:
     """Kinds of replicas whose headroom is looked for by themselves."""
     holds_up_to: bool = True
     """Whether to look for how far beyond its plan the fleet holds."""
+    options: int | None = None
+    """Options that are looked for, the cheapest; None: all."""
+    other_sizes: bool = True
+    """Whether to price the fleet's load on fewer larger and on more smaller instances."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
