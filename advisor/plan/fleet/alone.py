@@ -49,8 +49,8 @@ def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Misse
         return missed
     fewest = [count for count in counts if isinstance(count, int)]
     if not tariff.paid.always:
-        usd = [instance_usd_per_month(problem, pool, tariff, at) for at in range(len(fewest))]
-        instances = cheapest_counts(fewest, usd)
+        usd_by_class = [instance_usd_per_month(problem, pool, tariff, at) for at in range(len(fewest))]
+        instances = cheapest_counts(fewest, usd_by_class)
     else:
         instances = (max(fewest),) * len(fewest)
         if tariff.paid is Paid.COMMITMENT and not _used_long_enough(problem, pool, tariff, instances[-1]):

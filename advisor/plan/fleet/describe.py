@@ -26,7 +26,7 @@ from advisor.plan.fleet.chosen import (
 )
 from advisor.plan.fleet.confirm import Confirmed, group_part, name_of
 from advisor.plan.fleet.constraints import uses
-from advisor.plan.fleet.formulas import hours_per_month, mix_rate
+from advisor.plan.fleet.formulas import Part, hours_per_month, lost_with, mix_rate
 from advisor.plan.fleet.optimise import (
     allocation_usd_per_month,
     disks_usd_per_month,
@@ -46,6 +46,11 @@ from advisor.workload.values import Survive
 
 _REQUESTS_PER_THOUSAND = 1000
 HOURS_PER_YEAR = HOURS_PER_MONTH * 12
+_PARTS = {
+    Part.MACHINE: "one instance of {}",
+    Part.ZONE: "one zone of {}",
+    Part.SUPPLY: "spot of {} in one zone",
+}
 
 
 def fleet_of(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
@@ -284,28 +289,16 @@ def _why_spare(problem: Problem, solution: FleetSolution) -> str:
 
 
 def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
-    """What is left of the planned rate of the busiest hours when a part fails: an instance, a zone, a spot supply."""
-    planned = problem.hours[-1].planned_rate
-    if planned <= 0:
-        return
-    counts = {name_of(one): one.instances[-1] for one in solution.allocations}
-    whole = math.fsum(one.instances[-1] * mix_rate(problem, one.pool) for one in solution.allocations)
-
-    def left(lost: float) -> float:
-        return max(whole - lost, 0.0) / planned
-
-    for one in solution.allocations:
-        if counts[name_of(one)]:
-            yield Failure(f"one instance of {name_of(one)}", left(mix_rate(problem, one.pool)))
-    zones: dict[str, float] = {}
-    supplies: dict[str, float] = {}
-    for one in solution.allocations:
-        lost = math.ceil(one.instances[-1] / max(one.pool.zones, 1)) * mix_rate(problem, one.pool)
-        zones[one.pool.region] = zones.get(one.pool.region, 0.0) + lost
-        if one.tariff.paid is Paid.SPOT:
-            supplies[one.pool.supply] = supplies.get(one.pool.supply, 0.0) + lost
-    yield from (Failure(f"one zone of {region}", left(lost)) for region, lost in zones.items())
-    yield from (Failure(f"spot of {supply} in one zone", left(lost)) for supply, lost in supplies.items())
+    """What is left of the planned rate when a part fails, in the hours that it hits hardest."""
+    for part, words in _PARTS.items():
+        left: dict[str, float] = {}
+        for at, hour in enumerate(problem.hours):
+            whole = math.fsum(one.instances[at] * mix_rate(problem, one.pool) for one in solution.allocations)
+            for name, rate in lost_with(problem, solution.allocations, part, at).items():
+                if hour.planned_rate > 0:
+                    ratio = max(whole - rate, 0.0) / hour.planned_rate
+                    left[name] = min(left.get(name, math.inf), ratio)
+        yield from (Failure(words.format(name), ratio) for name, ratio in left.items())
 
 
 def _static_peak(found: Confirmed, setting: Setting, expected: Forecast) -> StaticPeak | None:

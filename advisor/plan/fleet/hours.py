@@ -16,6 +16,10 @@ The classes are cut by rank and not by rate, so that a busier hour never makes a
 """
 
 
+ROUNDING = 1e-6
+"""Rates that differ by less are one."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Week:
     """A week of hour classes, in the order of their load."""
@@ -49,7 +53,7 @@ def _merge_equal(groups: list[npt.NDArray[np.intp]], peak: Floats) -> list[npt.N
     """Neighbouring classes of one planned rate as one class."""
     merged: list[npt.NDArray[np.intp]] = []
     for group in groups:
-        if merged and peak[merged[-1]].max() >= peak[group].max():
+        if merged and peak[merged[-1]].max() >= peak[group].max() * (1 - ROUNDING):
             merged[-1] = np.concatenate([merged[-1], group])
         else:
             merged.append(group)

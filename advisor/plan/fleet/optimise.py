@@ -64,12 +64,17 @@ def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
     linear relaxation shows to cost more (reduced-cost fixing; Dantzig, Fulkerson and Johnson 1954), and the rest is
     searched to the end.
     """
+    return fleet_if_any(problem, seconds) or explain_conflict(problem)
+
+
+def fleet_if_any(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | None:
+    """The same; None where there is no fleet."""
     first = _first_fleet(problem, seconds) if len(problem.pools) > FEW_POOLS else None
     if first is not None:
         known = replace(first, proven=True, bound_usd_per_month=first.objective_usd_per_month)
         return improved(known, problem, seconds)
     program, solution = _solved(problem, seconds)
-    return read_fleet(problem, program, solution) if solution.found else explain_conflict(problem)
+    return read_fleet(problem, program, solution) if solution.found else None
 
 
 def improved(known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution:
@@ -150,7 +155,8 @@ def _promising(problem: Problem) -> list[int]:
             if tariff.paid is paid and mix_rate(problem, pool) > 0
         ]
         per_request = sorted((usd / rate, g) for usd, rate, g in offers)
-        alone = sorted((usd * least_instances(problem, peak, rate), g) for usd, rate, g in offers)
+        counts = least_instances(problem, np.array([peak]), np.array([rate for _, rate, _ in offers]))
+        alone = sorted((usd * float(count), g) for (usd, _, g), count in zip(offers, counts[:, 0], strict=True))
         chosen |= {g for _, g in (*per_request[:PROMISING], *alone[:PROMISING])}
     return sorted(chosen)
 
