@@ -6,6 +6,7 @@
 import statistics
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +55,7 @@ def figures(plans: list[Plan]) -> Iterator[tuple[str, str]]:
 
 def _rises(plan: Plan) -> Iterator[bool]:
     costs = [one.total_usd_per_month for one in plan.ladder if one.total_usd_per_month is not None]
-    yield from (after > before + A_CENT for before, after in zip(costs, costs[1:], strict=False))
+    yield from (after > before + A_CENT for before, after in pairwise(costs))
 
 
 def main(numbers: list[int]) -> None:

@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def test_the_code_starts_the_fleet(workload):
 
     generated = generate(plan, catalog=load_catalog())
 
-    stacks = stacks_of(plan, choose(plan, Wanted(), lambda choice: None), Wanted())
+    stacks = stacks_of(plan, choose(plan, Wanted(), lambda _: None), Wanted())
     coded, of_plan = Counter(), Counter()
     for stack in stacks:
         for group in stack.groups:
@@ -273,7 +274,7 @@ def test_costs_never_rise_from_rung_to_rung(workload):
     assert list(rungs) == [
         "as_is", "resize", "same_cloud", "commit", "spot", "precision", "any_accelerator", "any_cloud"
     ]  # fmt: skip
-    assert all(before >= after - A_CENT for before, after in zip(costs, costs[1:], strict=False)), costs
+    assert all(before >= after - A_CENT for before, after in pairwise(costs)), costs
     for one in plan.ladder:
         assert (one.total_usd_per_month is None) == bool(one.why_none), one.rung
         assert one.rung == "as_is" or bool(one.groups) == (one.total_usd_per_month is not None)

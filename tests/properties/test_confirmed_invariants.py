@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -107,7 +108,7 @@ def test_a_tighter_limit_never_costs_less(limit, sold, demand):
     costs = [usd(sold, demand, limits=replace(LOOSE, **changes), purchase=(ON_DEMAND, SPOT, COMMITMENT))
              for changes in ({}, *TIGHTER[limit])]  # fmt: skip
 
-    for looser, tighter in zip(costs, costs[1:], strict=False):
+    for looser, tighter in pairwise(costs):
         assert tighter >= WITHIN * looser, costs
 
 
@@ -118,7 +119,7 @@ def test_more_to_choose_from_never_costs_more(allowance, sold, demand):
     """Purchases, precisions, regions and types are added one by one."""
     costs = [usd(sold, demand, **changes) for changes in WIDER[allowance]]
 
-    for narrower, wider in zip(costs, costs[1:], strict=False):
+    for narrower, wider in pairwise(costs):
         assert WITHIN * wider <= narrower, costs
 
 
