@@ -90,10 +90,17 @@ class Confirmer:
         """Kind of the replicas of a pool, by its key."""
         return self._kind(pool)
 
-    def confirmed(self, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
-        """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest."""
-        found = self._search(seconds)
-        if isinstance(found, Infeasible):
+    def confirmed(
+        self, seconds: float = DEFAULT_SECONDS, known: Confirmed | None = None
+    ) -> Confirmed | Infeasible:  # fmt: skip
+        """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
+
+        Args:
+            seconds: time limit of each optimum.
+            known: a confirmed fleet, which is the answer where none is found that is cheaper by 1 %.
+        """
+        found = self._search(seconds, known)
+        if isinstance(found, Infeasible) or found is known:
             return found
         if found.confirmation.reached:
             found = self._in_preferred_precision(found, seconds)
@@ -101,9 +108,9 @@ class Confirmer:
         if in_full.confirmation.reached == found.confirmation.reached:
             return in_full
         self._trials.without_estimates()
-        for known in (self._brackets, self._failing, self._known, self._found_alone):
-            known.clear()
-        return self.confirmed(seconds)
+        for kept in (self._brackets, self._failing, self._known, self._found_alone):
+            kept.clear()
+        return self.confirmed(seconds, known)
 
     def simplest(self, found: Confirmed, seconds: float = DEFAULT_SECONDS) -> Confirmed:
         """The simplest confirmed fleet that costs no more than ``limits.simplicity`` above the cheapest confirmed one.
@@ -174,18 +181,20 @@ class Confirmer:
 
     # --- the search
 
-    def _search(self, seconds: float) -> Confirmed | Infeasible:
+    def _search(self, seconds: float, known: Confirmed | None) -> Confirmed | Infeasible:
         """Optima at the lower ends of the brackets, each replayed, until one holds or none can be cheaper."""
-        best: Confirmed | None = None
+        best = known
         closest: Confirmed | None = None
         tested: list[Kind] = []
         while True:
             least = {kind: one.least for kind, one in self._brackets.items()}
-            bound = self._optimum(self._posed, least, seconds)
+            bound = self._optimum(self._posed, least, seconds, known)
+            if bound is known and best is not None:
+                return best
             if isinstance(bound, Infeasible):
                 return best or closest or bound
             if best is not None and not worthwhile(best.usd_per_month, bound):
-                return bounded(best, bound)
+                return best if best is known else bounded(best, bound)
             if bound.confirmation.reached:
                 return bound
             closest = closer(closest, bound)
@@ -319,15 +328,20 @@ class Confirmer:
         found = self._solve(self._with_headroom(posed, least), seconds)
         return found if isinstance(found, Infeasible) else Infeasible((), ())
 
-    def _optimum(self, posed: Posed, headroom: Mapping[Kind, float], seconds: float) -> Confirmed | Infeasible:
+    def _optimum(
+        self, posed: Posed, headroom: Mapping[Kind, float], seconds: float, known: Confirmed | None = None
+    ) -> Confirmed | Infeasible:
         """The cheapest fleet with some headroom, replayed; a mix that fails is tried once more with other weights.
 
         Weights follow what replicas are planned to carry: with the headroom of each kind, or as the closed form has it.
+        A known fleet where none is cheaper.
         """
         roomier = self._with_headroom(posed, headroom)
-        solution = self._solve(roomier, seconds)
+        solution = self._solve(roomier, seconds, known)
         if isinstance(solution, Infeasible):
             return solution
+        if known is not None and solution.allocations is known.solution.allocations:
+            return known
         found = self._confirmed(roomier, solution, headroom, roomier.problem)
         kinds = {self._kind(one.pool.key) for one in solution.allocations}
         if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
@@ -335,11 +349,13 @@ class Confirmer:
         other = self._planned_evenly(solution)
         return other if other.confirmation.reached else found
 
-    def _solve(self, posed: Posed, seconds: float) -> FleetSolution | Infeasible:
+    def _solve(
+        self, posed: Posed, seconds: float, known: Confirmed | None = None
+    ) -> FleetSolution | Infeasible:  # fmt: skip
         """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
-        key = content(posed.problem)
+        key = (usd_of(known), *content(posed.problem))
         if key not in self._solved:
-            self._solved[key] = solve_fleet(posed, seconds)
+            self._solved[key] = solve_fleet(posed, seconds, known and known.solution)
         return self._solved[key]
 
     def _confirmed(

@@ -37,7 +37,7 @@ class Bracket:
 
 def worthwhile(usd: float, bound: Confirmed) -> bool:
     """Whether a fleet that is as cheap as a bound would be much cheaper than what is known."""
-    return usd - bound.usd_per_month > WORTH_RATIO * usd
+    return bound.usd_per_month < (1 - WORTH_RATIO) * usd
 
 
 def kind_of(candidate: Candidate) -> Kind:
