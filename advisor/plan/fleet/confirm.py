@@ -16,7 +16,16 @@ from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.confirmed import Confirmed, bounded, cheaper, closer, usd_of, worst_share
 from advisor.plan.fleet.dominance import without_dominated
 from advisor.plan.fleet.formulas import mix_rate
-from advisor.plan.fleet.headroom import TOLERANCE, Bracket, Kind, bracket_of, kind_of, narrowed, worthwhile
+from advisor.plan.fleet.headroom import (
+    MOST_HEADROOM,
+    TOLERANCE,
+    Bracket,
+    Kind,
+    bracket_of,
+    kind_of,
+    narrowed,
+    worthwhile,
+)
 from advisor.plan.fleet.neighbours import cheaper_neighbours, topped_up
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.scopes import cheapest_alone
@@ -152,11 +161,14 @@ class Confirmer:
             return found
         return replace(found, holds_up_to=self._trials.holds_up_to(found.posed, found.solution))
 
-    def _in_full(self, found: Confirmed) -> Confirmed:
+    def as_shown(self, found: Confirmed) -> Confirmed:
+        """The fleet with its shares after every failure and without any, as exact as they are known."""
+        return self._in_full(found, whole=False)
+
+    def _in_full(self, found: Confirmed, *, whole: bool = True) -> Confirmed:
         """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
-        if not self._effort.in_full:
-            return found
-        trial = self._trials.of(found.posed, found.solution, whole=True)
+        whole = whole and self._effort.in_full
+        trial = self._trials.of(found.posed, found.solution, every=True, whole=whole)
         return replace(found, confirmation=self._confirmation(trial, found.confirmation.headroom_factor))
 
     def alone(self, posed: Posed, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
@@ -170,7 +182,7 @@ class Confirmer:
             kinds = {self._kind(pool.key) for pool in posed.problem.pools}
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
             found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
-            self._known[key] = found
+            self._known[key] = self.as_shown(found) if isinstance(found, Confirmed) else found
             if len(kinds) == 1 and hint is None and bracket is not None:
                 self._brackets[kinds.pop()] = bracket
         return self._known[key]
@@ -317,8 +329,9 @@ class Confirmer:
             return self._why_none(posed, least, seconds), None
         if first:
             return tried[1.0], Bracket(1.0, 1.0)
-        if len(least) > 1 and not worthwhile(limit, tried[1.0]):
-            return tried[1.0], Bracket(1.0, math.inf)
+        hopeless = len(least) > 1 and not worthwhile(limit, tried[1.0])
+        if hopeless or not self._trials.hold_idle(posed, tried[1.0].solution):
+            return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
         bracket = narrowed(bracket_of(holds, hint), holds, tried, limit, exact=len(least) == 1)
         if bracket.held in tried:
             return tried[bracket.held], bracket
