@@ -87,11 +87,11 @@ def cheapest(
 
 def cheapest_single(problem: Problem) -> FleetSolution | None:
     """The cheapest fleet of one pool paid for in one way, of the pools that promise most; None where none is one."""
-    promising = sorted((usd, pool.key, pool) for pool in problem.pools if (usd := _alone(problem, pool)) < math.inf)
+    able, usd = _each_alone(problem)
     fleets = [
-        alone(problem, pool, tariff)
-        for _, _, pool in promising[:PROMISING]
-        for tariff in pool.tariffs
+        alone(problem, able[at], tariff)
+        for at in np.argsort(usd, kind="stable")[:PROMISING].tolist()
+        for tariff in able[at].tariffs
         if tariff.paid not in (Paid.OWNED, Paid.SERVERLESS)
     ]
     return min((one for one in fleets if isinstance(one, FleetSolution)), key=_usd, default=None)
@@ -103,13 +103,19 @@ def _usd(fleet: FleetSolution) -> float:
 
 def cheapest_alone(problem: Problem) -> float:
     """About what the cheapest pool would cost a month if it served everything, bought in its cheapest way."""
+    return float(_each_alone(problem)[1].min(initial=math.inf))
+
+
+def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
+    """Pools that could serve everything, and about what each would cost a month, bought in its cheapest way."""
     able = [pool for pool in problem.pools if pool.tariffs and (pool.mix_rates > 0).all()]
     if not able:
-        return math.inf
+        return [], np.zeros(0)
     rates = np.array([mix_rate(problem, pool) for pool in able])
     usd_per_hour = np.array([min(one.all_usd_per_hour for one in pool.tariffs) for pool in able])
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
-    return float((usd_per_hour * (least_instances(problem, _planned(problem), rates) @ hours)).min())
+    usd: Floats = usd_per_hour * (least_instances(problem, _planned(problem), rates) @ hours)
+    return able, usd
 
 
 def _planned(problem: Problem) -> Floats:
