@@ -27,7 +27,7 @@ from advisor.plan.fleet.headroom import (
     worthwhile,
 )
 from advisor.plan.fleet.neighbours import cheaper_neighbours, topped_up
-from advisor.plan.fleet.optimise import optimise
+from advisor.plan.fleet.optimise import as_optimum, optimise
 from advisor.plan.fleet.scopes import cheapest_alone
 from advisor.plan.fleet.shares import group_part
 from advisor.plan.fleet.simple import complexity, simplest
@@ -106,7 +106,8 @@ class Confirmer:
 
         Args:
             seconds: time limit of each optimum.
-            known: a confirmed fleet, which is the answer where none is found that is cheaper by 1 %.
+            known: a confirmed fleet of a part of the question, which is the answer where none is found that is cheaper
+                by 1 %, or the bound is no lower by that than it was for the part.
         """
         found = self._search(seconds, known)
         if isinstance(found, Infeasible) or found is known:
@@ -201,12 +202,12 @@ class Confirmer:
         while True:
             least = {kind: one.least for kind, one in self._brackets.items()}
             bound = self._optimum(self._posed, least, seconds, known)
-            if bound is known and best is not None:
-                return best
             if isinstance(bound, Infeasible):
                 return best or closest or bound
+            if known is not None and best is known and not _promises_more(bound, known):
+                return known
             if best is not None and not worthwhile(best.usd_per_month, bound):
-                return best if best is known else bounded(best, bound)
+                return bounded(best, bound)
             if bound.confirmation.reached:
                 return bound
             closest = closer(closest, bound)
@@ -329,8 +330,9 @@ class Confirmer:
             return self._why_none(posed, least, seconds), None
         if first:
             return tried[1.0], Bracket(1.0, 1.0)
-        hopeless = len(least) > 1 and not worthwhile(limit, tried[1.0])
-        if hopeless or not self._trials.hold_idle(posed, tried[1.0].solution):
+        if not (
+            worthwhile(limit, tried[1.0]) if len(least) > 1 else self._trials.hold_idle(posed, tried[1.0].solution)
+        ):  # fmt: skip
             return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
         bracket = narrowed(bracket_of(holds, hint), holds, tried, limit, exact=len(least) == 1)
         if bracket.held in tried:
@@ -368,7 +370,7 @@ class Confirmer:
         """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
         key = (usd_of(known), *content(posed.problem))
         if key not in self._solved:
-            self._solved[key] = solve_fleet(posed, seconds, known and known.solution)
+            self._solved[key] = solve_fleet(posed, seconds, None if known is None else as_optimum(known.solution))
         return self._solved[key]
 
     def _confirmed(
@@ -427,3 +429,8 @@ class Confirmer:
 
     def _kind(self, key: str) -> Kind:
         return kind_of(self._sources[key].served.candidate)
+
+
+def _promises_more(bound: Confirmed, known: Confirmed) -> bool:
+    """Whether a bound leaves more to be found than was left where a fleet comes from."""
+    return bound is not known and worthwhile(min(known.usd_per_month, known.solution.bound_usd_per_month), bound)
