@@ -130,6 +130,7 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     found, ranking, every = chosen.found, chosen.ranking, chosen.every
     if isinstance(found, Confirmed):
         found = market.confirmer.with_limits(found)
+        ranking = _as_shown(ranking, market.confirmer)
     choice = choice_of(found, posed, setting, market.expected)
     options: tuple[Option, ...] = ()
     best: Option | None = None
@@ -141,6 +142,15 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
         best = recommended(found, setting, fleet, options)
     current, ladder = _against_today(market, choice, asked)
     return Planned(choice, best, options, ladder, current, (*choice.rejections, *ranking.rejections))
+
+
+def _as_shown(ranking: Ranking, confirmer: Confirmer) -> Ranking:
+    """The options with what is known of their fleets by now."""
+    singles = tuple(
+        replace(one, confirmed=None if one.confirmed is None else confirmer.as_shown(one.confirmed))
+        for one in ranking.singles
+    )
+    return replace(ranking, singles=singles)
 
 
 def _against_today(market: Market, choice: Choice, asked: Asked) -> tuple[CurrentCost | None, tuple[Rung, ...]]:

@@ -30,6 +30,8 @@ LARGEST_RATIO = 4.0
 """How far beyond its plan a fleet is tried."""
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
+IDLE_SECONDS = 3_600.0
+"""Between two requests, so that none waits for another."""
 FIRST_SERVED = 2_000
 """Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
@@ -131,6 +133,20 @@ class Trials:
             late=tuple(sorted(late)) or tuple(range(len(groups))),
             reached=min(sample.share, sample.busiest_share, 1.0 if least is None else least) >= self.wanted,
         )
+
+    def hold_idle(self, posed: Posed, solution: FleetSolution) -> bool:
+        """Whether enough requests are within the targets on replicas that serve one at a time; more is never."""
+        return all(self._holds_idle(group) for group in self._groups(posed, solution))
+
+    def _holds_idle(self, group: ReplayGroup) -> bool:
+        key = ("idle", id(group.steps), group.network_ms)
+        if key not in self._known:
+            requests = replace(self._requests, seconds=IDLE_SECONDS * np.arange(self._requests.seconds.size))
+            idle = replace(group, instances_by_hour=(1,), replicas_per_instance=1, lost_at=None, target="")
+            outcome = simulate([idle], requests).outcome
+            share = _share(within(outcome, requests, self._slo), ~outcome.cut)
+            self._known[key] = _Seen(share, share, None, None, (), ended_early=False)
+        return self._known[key].share >= self.wanted
 
     def holds_up_to(self, posed: Posed, solution: FleetSolution) -> HoldsUpTo:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
