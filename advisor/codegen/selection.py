@@ -107,7 +107,7 @@ def of_fleet(fleet: Fleet) -> Choice:
     """The groups of a fleet: what is bought ahead runs as on-demand instances beside them."""
     merged: dict[str, list[Member]] = {}
     for group in fleet.groups:
-        layout = group.name.rpartition("/")[0]
+        layout = group.name.partition(f"/{group.purchase}")[0]
         kind = Paid(group.purchase).ordered_as.value
         merged.setdefault(f"{layout}/{kind}", []).append(_member(fleet, group))
     return Choice(tuple(_merge(members) for _, members in sorted(merged.items())))

@@ -209,7 +209,7 @@ def zone_names(provider: str, region: str) -> tuple[str, ...]:
     """Two zones that sell a type: ids on AWS, letters on Google Cloud, the region's numbers on Azure."""
     return {
         "aws": (f"{region}-az1", f"{region}-az4"),
-        "gcp": (f"{region}-a", f"{region}-c"),
+        "gcp": (f"{region}-a", f"{region}-b"),
         "azure": ("1", "2", "3"),
     }.get(provider, ())
 

@@ -272,6 +272,23 @@ def test_instances_that_differ_in_what_is_paid_share_their_zones():
     assert group.zone_names == names
 
 
+def test_what_is_committed_runs_beside_what_is_on_demand():
+    """Names of groups end with their commitment: two of them committed and two to four on demand are one group."""
+    pool = "aws/us-east-1/g6.xlarge/bf16/tp1"
+    label = "Compute Savings Plan, 1 y, no upfront"
+    groups = [
+        make_group(name=f"{pool}/on_demand", request_shares=(0.5, 2 / 3)),
+        make_group(
+            name=f"{pool}/commitment/{label}", purchase="commitment", commitment=label, instances=(2, 2),
+            request_shares=(0.5, 1 / 3),
+        ),
+    ]  # fmt: skip
+    (stack,) = stacks(make_fleet_plan(*groups))
+    (group,) = stack.groups
+    assert (group.min_instances, group.instances, group.committed_instances) == (4, 6, 2)
+    assert (group.weight, group.commitments) == (1000, (label,))
+
+
 def test_reactive_plans_of_older_files_still_generate():
     """Nothing recommends reactive scaling any more; a file that does is generated as it says."""
     (stack,) = stacks(make_fleet_plan(make_group(), policy=Policy.REACTIVE))
