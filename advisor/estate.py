@@ -25,7 +25,7 @@ from advisor.plan.estate.divide import Shares, divide
 from advisor.plan.estate.resources import allotment, limits_of, uses_of
 from advisor.plan.estate.seats import Seating, SeatSearch, seating
 from advisor.plan.estate.spread import Run, Spread
-from advisor.plan.estate.terms import FILE_NAME, Terms, may_commit, read_terms, under_terms
+from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
 from advisor.plan.question import Question
 from advisor.requirements import check_names
@@ -140,16 +140,15 @@ def plan_one(task: Task) -> Part:
         message = f"{error} " if not error.hint else f"{error.where}: {error.message} ({error.hint})"
         row = WorkloadRow(task.file, task.path.stem, FAILED, "", None, None, None, None, None, None, message.strip())
         return Part(row, "", {}, None, (), None, 0.0, None)
-    plan, workload = found.plan, found.requirements.workload
+    plan = found.plan
     row, fleet = workload_row(task.file, plan), plan.fleet
     uses = uses_of(fleet, task.shared) if fleet else {}
-    beyond = workload.limits.commit_beyond_forecast
     return Part(
         row=row,
         plan_text=plan_to_json(plan),
         uses=uses,
         contest=_contest(task, found) if uses and not task.regions else None,
-        hourly=hourly_uses(fleet, beyond_forecast=beyond) if fleet and may_commit(workload) else (),
+        hourly=hourly_uses(fleet, found.requirements) if fleet else (),
         seating=_seating(task, found) if row.status == PLANNED else None,
         usd_without_transfer=fleet.cost.total_usd_per_month - fleet.cost.transfer_usd_per_month if fleet else 0.0,
         provenance=plan.provenance,
@@ -167,14 +166,12 @@ def _answer(task: Task) -> Answer:
     return answer(question, catalog, model, Scope.BRIEF, task.regions)
 
 
-def _contest(task: Task, found: Answer) -> Contest | None:
-    return contest_of(found.found.searched, limits_of(task.shared)) if found.found else None
+def _contest(task: Task, found: Answer) -> Contest:
+    return contest_of(found.problem, limits_of(task.shared))
 
 
 def _seating(task: Task, found: Answer) -> Seating | None:
-    if found.found is None:
-        return None
-    peak = max(hour.planned_rate for hour in found.found.posed.problem.hours)
+    peak = max(hour.planned_rate for hour in found.problem.hours)
     search = SeatSearch(
         found.requirements, load_catalog(), _model(task.calibration), task.shared.sharing, task.shared.quotas, peak
     )  # fmt: skip

@@ -37,9 +37,9 @@ from advisor.performance.stage import (
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.explain.why import Judged
-from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.stage import Effort, Setting
 from advisor.plan.fleet.standing import running_of, standing_of
+from advisor.plan.fleet.values import Problem
 from advisor.plan.geography import in_reach
 from advisor.plan.ladder import Step, home_of, rung_workloads, widest
 from advisor.plan.planning import Asked, market_of, plan_fleet
@@ -78,7 +78,8 @@ class Answer:
 
     plan: Plan
     requirements: Requirements
-    found: Confirmed | None
+    problem: Problem
+    """All that the fleet was chosen from, with what its replays have shown of replicas."""
     served: Sequence[Served]
     offers: Mapping[tuple[str, str], tuple[Offer, ...]]
 
@@ -197,14 +198,16 @@ def answer(
     every = in_reach(match(wide, catalog), wide.workload, catalog) if asked.rungs else own
     served, too_slow = serve(every.candidates, wide, model)
     offers = offers_in(every.offers, regions) if regions else every.offers
-    planned = plan_fleet(market_of(setting, wide, served, offers), asked)
+    market = market_of(setting, wide, served, offers)
+    planned = plan_fleet(market, asked)
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if brief and planned.options:
         rejections = []
     notes = (*planned.choice.notes, *standing_notes, *((BRIEF_NOTE,) if brief else ()))
     planned = replace(planned, choice=replace(planned.choice, notes=notes))
     plan = build_plan(requirements, planned, rejections, catalog, model.calibration.version)
-    return Answer(plan, requirements, planned.choice.found, served, own.offers)
+    problem = market.confirmer.with_known_headroom(market.posed).problem
+    return Answer(plan, requirements, problem, served, own.offers)
 
 
 def market_for(question: Question, catalog: Catalog, model: PerformanceModel) -> Judged:

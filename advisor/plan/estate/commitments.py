@@ -9,7 +9,7 @@ falls with k, and as many are worth having as save anything. Where the forecast'
 hours counted at that edge have to reach the break-even share too.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.values import Offer
+from advisor.catalog.values import Offer, Purchase
 from advisor.cost.commitments import break_even
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.fleet.pools import stand_of
+from advisor.plan.fleet.pools import may_commit, stand_of
 from advisor.plan.fleet.values import Paid
+from advisor.requirements import Requirements
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
 Counts = npt.NDArray[np.int64]
@@ -39,6 +40,8 @@ class HourlyUse:
     instances: Counts
     low: Counts
     """As many as are in use at the lower edge of the forecast."""
+    years: tuple[int, ...]
+    """Terms of commitments that may take their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,16 @@ class SharedCommitment:
     price_quality: str
 
 
-def hourly_uses(fleet: Fleet, *, beyond_forecast: bool) -> tuple[HourlyUse, ...]:
-    """What a fleet runs on demand, as far as commitments may take its place.
+def hourly_uses(fleet: Fleet, requirements: Requirements) -> tuple[HourlyUse, ...]:
+    """What a fleet runs on demand where commitments may take its place: by the same rules as in a fleet.
 
     Args:
         fleet: of one workload.
-        beyond_forecast: whether commitments may exceed what the lower edge of the forecast needs.
+        requirements: what that states of commitments, and the history that they may rest on.
     """
+    limits = requirements.workload.limits
+    if Purchase.COMMITMENT not in requirements.workload.purchase or not may_commit(requirements):
+        return ()
     schedule = np.array(fleet.schedule)
     ratio = np.array(
         [
@@ -78,13 +84,15 @@ def hourly_uses(fleet: Fleet, *, beyond_forecast: bool) -> tuple[HourlyUse, ...]
         ]
     )
     return tuple(
-        _use(group, schedule, np.ones(ratio.size) if beyond_forecast else ratio)
+        _use(group, schedule, np.ones(ratio.size) if limits.commit_beyond_forecast else ratio, limits.commitment_years)
         for group in fleet.groups
         if group.purchase == Paid.ON_DEMAND
     )
 
 
-def _use(group: FleetGroup, schedule: Counts, ratio: npt.NDArray[np.float64]) -> HourlyUse:
+def _use(
+    group: FleetGroup, schedule: Counts, ratio: npt.NDArray[np.float64], years: tuple[int, ...]
+) -> HourlyUse:  # fmt: skip
     counts = np.array(group.instances, dtype=np.int64)
     low = np.ceil(counts * ratio - ROUNDING).astype(np.int64)
     return HourlyUse(
@@ -94,6 +102,7 @@ def _use(group: FleetGroup, schedule: Counts, ratio: npt.NDArray[np.float64]) ->
         usd_per_hour=group.instance_usd_per_hour,
         instances=counts[schedule],
         low=low[schedule],
+        years=years,
     )
 
 
@@ -117,14 +126,18 @@ def _offers(stands: Iterable[str], catalog: Catalog) -> Mapping[str, Offer]:
 
 
 def _best(uses: list[HourlyUse], offer: Offer, catalog: Catalog) -> SharedCommitment | None:
-    instances, low = sum(use.instances for use in uses), sum(use.low for use in uses)
-    prices = catalog.current_commitments(offer)
-    found = [_committed(price, uses[0], np.asarray(instances), np.asarray(low)) for price in prices]
+    found = [
+        _committed(price, allowed)
+        for price in catalog.current_commitments(offer)
+        if (allowed := [use for use in uses if price.commitment.term_years in use.years])
+    ]
     return max((one for one in found if one.count), key=lambda one: one.saved_usd_per_month, default=None)
 
 
-def _committed(price: CommitmentPrice, use: HourlyUse, instances: Counts, low: Counts) -> SharedCommitment:
-    """As many commitments at one price as save anything."""
+def _committed(price: CommitmentPrice, uses: Sequence[HourlyUse]) -> SharedCommitment:
+    """As many commitments at one price as save anything for those who may enter its term."""
+    use = uses[0]
+    instances, low = np.sum([one.instances for one in uses], axis=0), np.sum([one.low for one in uses], axis=0)
     levels = np.arange(1, int(instances.max()) + 1)[:, None]
     in_use = (instances >= levels).sum(axis=1) / HOURS_PER_WEEK
     at_low = (low >= levels).sum(axis=1) / HOURS_PER_WEEK

@@ -10,10 +10,11 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.points import length_points
 from advisor.performance.stage import Served, latencies_at_load
 from advisor.plan.estate.terms import Sharing
+from advisor.plan.fleet.formulas import Part, lost_in_zone, share_without
 from advisor.plan.fleet.pools import quota_key, stand_of
 from advisor.plan.tenants import Need
 from advisor.requirements import Requirements
-from advisor.workload.values import QuotaLimit, Survive, Workload
+from advisor.workload.values import Limits, QuotaLimit
 
 MOST_SEATS = 6
 """Of each kind, the cheapest: a workload is packed on one of few machines, so that many find each other there."""
@@ -56,12 +57,24 @@ class Seating:
     tpot_ms: float | None
 
 
-def copies_of(workload: Workload) -> tuple[int, int]:
-    """Copies in all, and those that still have to carry everything when something fails."""
-    limits = workload.limits
-    copies = max(limits.min_replicas, limits.zones, 1 if limits.survival is Survive.NOTHING else 2)
-    lost = {Survive.NOTHING: 0, Survive.INSTANCE: 1, Survive.ZONE: math.ceil(copies / max(limits.zones, 1))}
-    return copies, copies - lost[limits.survival]
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """How often a workload runs, each time on another machine."""
+
+    count: int
+    zones: int
+    """That they are spread over."""
+    carrying: float
+    """The load is so many times what each copy sustains: whichever fails, the others carry what the limits ask for."""
+
+
+def copies_of(limits: Limits) -> Copies:
+    """As many copies as the limits ask for, by the rule of redundancy of fleets (see ``formulas.shares_without``)."""
+    machine, zone = share_without(limits, Part.MACHINE), share_without(limits, Part.ZONE)
+    zones = max(limits.zones, 2 if zone > 0 else 1)
+    count = max(limits.min_replicas, zones, 2 if machine > 0 else 1)
+    left = ((machine, count - 1), (zone, count - lost_in_zone(count, zones)))
+    return Copies(count, zones, min([float(count), *(others / share for share, others in left if share > 0)]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,16 +98,15 @@ def seating(
     Whoever names where users are, or where requests may be processed, stays alone: a seat is chosen by its price.
     """
     workload = search.requirements.workload
-    copies, carrying = copies_of(workload)
+    copies = copies_of(workload.limits)
     alone = search.sharing is Sharing.NONE or workload.users or workload.residency
-    if alone or Purchase.ON_DEMAND not in workload.purchase or carrying < 1:
+    if alone or Purchase.ON_DEMAND not in workload.purchase:
         return None
-    rate = search.peak_rate / carrying
     slices = [one for one in served if one.candidate.partition]
     wholes = [one for one in served if _takes_turns(one)] if search.sharing is Sharing.ALL else []
-    found = [_cheapest(list(_seats(search, group, offers, rate))) for group in (slices, wholes)]
-    seats = [*(seat for _, seat in found[0]), *_with_steps(search, found[1], carrying)]
-    return Seating(copies, tuple(seats), workload.slo.tpot_p95_ms) if seats else None
+    found = [_cheapest(list(_seats(search, group, offers, copies))) for group in (slices, wholes)]
+    seats = [*(seat for _, seat in found[0]), *_with_steps(search, found[1], copies.carrying)]
+    return Seating(copies.count, tuple(seats), workload.slo.tpot_p95_ms) if seats else None
 
 
 def _takes_turns(one: Served) -> bool:
@@ -104,16 +116,17 @@ def _takes_turns(one: Served) -> bool:
 
 
 def _seats(
-    search: SeatSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]], rate: float
+    search: SeatSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]], copies: Copies
 ) -> Iterator[tuple[Served, Seat]]:
     resident = length_points(search.requirements.demand.tokens).resident_tokens
     for one in served:
-        busy = rate / one.requests_per_second_per_replica.value
+        busy = search.peak_rate / copies.carrying / one.requests_per_second_per_replica.value
         machine = one.candidate.instance_type
         priced = [
             (price.usd_per_hour, offer)
             for offer in offers[machine.provider, machine.name]
             if (price := search.catalog.price(offer, Purchase.ON_DEMAND)) is not None
+            and search.catalog.zones(offer.provider, offer.region, offer.instance_type).count >= copies.zones
         ]
         if busy > 1 or not priced:
             continue
@@ -163,7 +176,7 @@ def _cheapest(found: list[tuple[Served, Seat]]) -> list[tuple[Served, Seat]]:
     return list(by_stand.values())[:MOST_SEATS]
 
 
-def _with_steps(search: SeatSearch, found: list[tuple[Served, Seat]], carrying: int) -> Iterator[Seat]:
+def _with_steps(search: SeatSearch, found: list[tuple[Served, Seat]], carrying: float) -> Iterator[Seat]:
     """Where turns are taken, with the time of a token at the load."""
     candidates = [one.candidate for one, _ in found]
     latencies = latencies_at_load(candidates, [carrying] * len(found), search.requirements, search.model)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.plan.fleet.pools import quota_key, stand_of
 from advisor.workload.planning_fields import read_commitments, read_limits
@@ -111,8 +110,3 @@ def under_terms(workload: Workload, terms: Terms) -> Workload:
         limits=replace(workload.limits, quotas=tuple(quotas.values())),
         commitments=(*workload.commitments, *terms.commitments),
     )
-
-
-def may_commit(workload: Workload) -> bool:
-    """Whether instances of the workload may be bought for years."""
-    return Purchase.COMMITMENT in workload.purchase

@@ -301,7 +301,6 @@ def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
         yield from (Failure(words.format(name), ratio) for name, ratio in left.items())
 
 
-
 def _static_peak(found: Confirmed, setting: Setting, expected: Forecast) -> StaticPeak | None:
     """What the same type would cost without schedule, commitments and spot; None without a price on demand."""
     solution, problem = found.solution, found.posed.problem

@@ -1,10 +1,11 @@
 """Hours, requests, money and failures of a fleet problem: each formula once, for the program and what is printed."""
 
-import math
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from advisor.plan.fleet.values import Allocation, Constraint, HourClass, Paid, Pool, Problem, Tariff
+import numpy as np
+
+from advisor.plan.fleet.values import Allocation, Constraint, Floats, HourClass, Paid, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from advisor.workload.values import Limits, Survive
 
@@ -67,13 +68,18 @@ def lost_with(problem: Problem, allocations: Iterable[Allocation], part: Part, a
     return lost
 
 
-def least_instances(problem: Problem, planned: float, rate: float) -> int:
-    """Instances that sustain no more than a rate each and carry an hour, also without one of them: at least so many."""
-    if problem.scaling.scale_to_zero and planned <= 0:
-        return 0
-    left = share_without(problem.limits, Part.MACHINE) * planned
-    spare = math.ceil(left / rate - _ROUNDING) + 1
-    return max(math.ceil(planned / rate - _ROUNDING), spare, problem.limits.zones)
+def least_instances(problem: Problem, planned: Floats, rates: Floats) -> Floats:
+    """Instances that carry an hour, also without one of them: at least so many, (rates, hours).
+
+    Args:
+        problem: whose limits count.
+        planned: requests per second of the hours.
+        rates: requests per second that no instance sustains more than.
+    """
+    load = planned / rates[:, None]
+    spare = np.ceil(share_without(problem.limits, Part.MACHINE) * load - _ROUNDING) + 1
+    least: Floats = np.maximum(np.maximum(np.ceil(load - _ROUNDING), spare), problem.limits.zones)
+    return np.where(planned <= 0, 0.0, least) if problem.scaling.scale_to_zero else least
 
 
 def hours_per_month(hour: HourClass) -> float:
@@ -118,6 +124,8 @@ def requests_per_month(hour: HourClass) -> float:
 
 def mix_rate(problem: Problem, pool: Pool) -> float:
     """Requests per second of one instance over the places that it can serve, in their proportion."""
+    if pool.mix_rates.size == 1:
+        return float(pool.mix_rates[0])
     served = pool.mix_rates > 0
     if not served.any():
         return 0.0

@@ -155,7 +155,8 @@ def _promising(problem: Problem) -> list[int]:
             if tariff.paid is paid and mix_rate(problem, pool) > 0
         ]
         per_request = sorted((usd / rate, g) for usd, rate, g in offers)
-        alone = sorted((usd * least_instances(problem, peak, rate), g) for usd, rate, g in offers)
+        counts = least_instances(problem, np.array([peak]), np.array([rate for _, rate, _ in offers]))
+        alone = sorted((usd * float(count), g) for (usd, _, g), count in zip(offers, counts[:, 0], strict=True))
         chosen |= {g for _, g in (*per_request[:PROMISING], *alone[:PROMISING])}
     return sorted(chosen)
 

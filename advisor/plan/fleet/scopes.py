@@ -73,24 +73,24 @@ def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
 
 def cheapest_alone(problem: Problem) -> float:
     """About what the cheapest pool would cost a month if it served everything, bought in its cheapest way."""
-    return min((_alone(problem, pool) for pool in problem.pools), default=math.inf)
-
-
-def _alone(problem: Problem, pool: Pool) -> float:
-    rate = mix_rate(problem, pool)
-    if not rate or not (pool.mix_rates > 0).all():
+    able = [pool for pool in problem.pools if pool.tariffs and (pool.mix_rates > 0).all()]
+    if not able:
         return math.inf
-    usd_per_hour = min(one.all_usd_per_hour for one in pool.tariffs)
-    return usd_per_hour * sum(
-        hours_per_month(hour) * least_instances(problem, hour.planned_rate, rate) for hour in problem.hours
-    )
+    rates = np.array([mix_rate(problem, pool) for pool in able])
+    usd_per_hour = np.array([min(one.all_usd_per_hour for one in pool.tariffs) for pool in able])
+    hours = np.array([hours_per_month(hour) for hour in problem.hours])
+    return float((usd_per_hour * (least_instances(problem, _planned(problem), rates) @ hours)).min())
 
 
-def _rate_with_spare(problem: Problem, rate: float) -> float:
+def _planned(problem: Problem) -> Floats:
+    return np.array([hour.planned_rate for hour in problem.hours])
+
+
+def _rates_with_spare(problem: Problem) -> Floats:
     """Requests per second that all instances sustain together, so that enough is left without the fullest zone."""
-    zones = sum(max(pools) for pools in _zones_by_region(problem).values())
-    left = share_without(problem.limits, Part.ZONE) * rate
-    return max(rate, left / (1 - 1 / zones) if zones > 1 else rate)
+    planned, zones = _planned(problem), sum(max(pools) for pools in _zones_by_region(problem).values())
+    left = share_without(problem.limits, Part.ZONE) * planned
+    return np.maximum(planned, left / (1 - 1 / zones)) if zones > 1 else planned
 
 
 def _zones_by_region(problem: Problem) -> dict[str, list[int]]:
@@ -113,8 +113,11 @@ def lower_bound(problem: Problem) -> float:
     usd = np.array([tariff.all_usd_per_hour * min((1.0, *tariff.active_ratios)) for _, tariff in tariffs])
     if not fastest.any():
         return 0.0
+    least = least_instances(problem, _planned(problem), fastest.max(keepdims=True))[0]
+    rates = _rates_with_spare(problem)
     compute = sum(
-        hours_per_month(hour) * _usd_per_hour(problem, hour.planned_rate, usd, fastest) for hour in problem.hours
+        hours_per_month(hour) * _usd_per_hour(float(rates[at]), float(least[at]), usd, fastest)
+        for at, hour in enumerate(problem.hours)
     )
     return compute + min(pool.usd_per_request for pool in problem.pools) * sum(map(requests_per_month, problem.hours))
 
@@ -134,16 +137,14 @@ def _work(problem: Problem) -> Floats:
     return work / float(work @ problem.bucket_shares)
 
 
-def _usd_per_hour(problem: Problem, planned: float, usd: Floats, fastest: Floats) -> float:
-    rate = _rate_with_spare(problem, planned)
-    least = least_instances(problem, planned, float(fastest.max()))
+def _usd_per_hour(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
     if least > 1 or rate <= 0:
         return _together(rate, least, usd, fastest)
     alone = float(usd[fastest >= rate * (1 - ROUNDING)].min(initial=math.inf))
     return min(alone, _together(rate, 2, usd, fastest))
 
 
-def _together(rate: float, least: int, usd: Floats, fastest: Floats) -> float:
+def _together(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
     """At least so many instances that carry a rate, ``max over p of p · rate + least · min(usd - p · fastest)``.
 
     The requests may have any price p at which no instance earns more than it costs (Lagrange).

@@ -1,16 +1,21 @@
 """Commitments that several workloads use together."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
-from advisor.plan.estate.commitments import HourlyUse, shared_commitments
+from advisor.catalog.values import Purchase
+from advisor.plan.estate.commitments import HourlyUse, hourly_uses, shared_commitments
 from advisor.units import HOURS_PER_DAY, HOURS_PER_MONTH, HOURS_PER_WEEK
-from builders import LISTED, catalog_of, offer
+from advisor.workload.values import Limits
+from builders import LISTED, catalog_of, offer, workload
 
 HOURS = np.arange(HOURS_PER_WEEK)
+ON_DEMAND_AND_COMMITMENT = (Purchase.ON_DEMAND, Purchase.COMMITMENT)
 DAY = (HOURS % HOURS_PER_DAY >= 8) & (HOURS % HOURS_PER_DAY < 20)
 
 
@@ -21,11 +26,11 @@ def world(on_demand=1.0):
     return catalog
 
 
-def use(instances, low=None, usd=1.0) -> HourlyUse:
+def use(instances, low=None, usd=1.0, years=(1, 3)) -> HourlyUse:
     """Instances of the type in each hour, as many of them at the lower edge where nothing else is said."""
     counts = np.broadcast_to(np.asarray(instances), HOURS.shape).astype(np.int64)
     edge = counts if low is None else np.broadcast_to(np.asarray(low), HOURS.shape).astype(np.int64)
-    return HourlyUse("aws", "us-east-1", "g6.xlarge", usd, counts, edge)
+    return HourlyUse("aws", "us-east-1", "g6.xlarge", usd, counts, edge, years)
 
 
 def test_day_and_night_share_what_neither_would_commit_to():
@@ -46,10 +51,60 @@ def test_the_lower_edge_of_the_forecast_bounds_them():
     assert shared_commitments([use(5, low=0)], world()) == ()
 
 
+def test_a_term_is_entered_for_those_who_may_enter_it():
+    """Three years cost less an hour than one, and are counted on the instances of those who state them only."""
+    one_year, three_years = use(3, years=(1,)), use(2, years=(1, 3))
+
+    (of_one,) = shared_commitments([one_year], world())
+    (of_three,) = shared_commitments([three_years], world())
+    (together,) = shared_commitments([one_year, use(1, years=(1, 3))], world())
+
+    assert (", 1 y," in of_one.commitment, of_one.count) == (True, 3)
+    assert (", 3 y," in of_three.commitment, of_three.count) == (True, 2)
+    assert of_three.usd_per_hour < of_one.usd_per_hour
+    assert (", 1 y," in together.commitment, together.count) == (True, 4)
+
+
+def fleet_of(planned=2.0, low=1.0):
+    """Four instances on demand at all hours, and two on spot."""
+    group = {"provider": "aws", "region": "us-east-1", "instance_type": "g6.xlarge", "instance_usd_per_hour": 1.0}
+    return SimpleNamespace(
+        schedule=(0,) * HOURS_PER_WEEK,
+        hour_classes=(SimpleNamespace(low_requests_per_second=low, planned_requests_per_second=planned),),
+        groups=(
+            SimpleNamespace(**group, purchase="on_demand", instances=(4,)),
+            SimpleNamespace(**group, purchase="spot", instances=(2,)),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "limits", "purchase", "counted"),
+    [
+        (14, Limits(), ON_DEMAND_AND_COMMITMENT, [(4, 2, (1,))]),
+        (14, Limits(commitment_years=(1, 3), commit_beyond_forecast=True), ON_DEMAND_AND_COMMITMENT, [(4, 4, (1, 3))]),
+        (13, Limits(), ON_DEMAND_AND_COMMITMENT, []),
+        (0, Limits(), ON_DEMAND_AND_COMMITMENT, []),
+        (0, Limits(commit_without_history=True), ON_DEMAND_AND_COMMITMENT, [(4, 2, (1,))]),
+        (14, Limits(), (Purchase.ON_DEMAND,), []),
+    ],
+)
+def test_an_estate_commits_where_a_fleet_may(days, limits, purchase, counted):
+    """History, terms and ways of paying count as in a fleet of one workload; what is not on demand stays as it is."""
+    profile = SimpleNamespace(requests_per_minute=np.ones(days * 1440)) if days else None
+    stated = SimpleNamespace(
+        workload=workload(limits=limits, purchase=purchase), demand=SimpleNamespace(profile=profile)
+    )  # fmt: skip
+
+    found = hourly_uses(fleet_of(), stated)
+
+    assert [(int(one.instances[0]), int(one.low[0]), one.years) for one in found] == counted
+
+
 def test_other_regions_are_other_commitments():
     """Instances are added up by type and region only."""
     half = np.where(DAY, 2, 0)
-    here, there = use(half), HourlyUse("aws", "us-west-2", "g6.xlarge", 1.0, 2 - half, 2 - half)
+    here, there = use(half), HourlyUse("aws", "us-west-2", "g6.xlarge", 1.0, 2 - half, 2 - half, (1, 3))
     catalog = catalog_of(offer("g6.xlarge", on_demand=1.0), offer("g6.xlarge", "us-west-2", on_demand=1.0))
     catalog.__dict__["_commitments"] = load_catalog()._commitments
 

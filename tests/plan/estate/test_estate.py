@@ -6,6 +6,7 @@ import json
 import pytest
 
 from advisor.estate import plan_estate, workload_files
+from advisor.pipeline import recommend
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_to_json
 from advisor.plan.estate.spread import Spread
@@ -65,6 +66,21 @@ def test_what_is_shared_is_within_its_limits(tmp_path):
     assert sum(group.instances[-1] for group in groups if group.purchase == "owned") == 1
     total = sum(plan.fleet.cost.total_usd_per_month for plan in plans)
     assert planned.estate.totals.fleets_usd_per_month == pytest.approx(total, abs=0.01)
+
+
+def test_without_a_contest_each_is_planned_as_alone(tmp_path):
+    """Where the quota holds for all, and where there is none, fleets and totals are those of each file by itself."""
+    for name, terms in (("without", ""), ("enough", ESTATE.partition("commitments")[0].replace("8", "800"))):
+        directory = estate_in(tmp_path / name, 2, terms=terms, slow={"tpot": "90ms"}, busy={"rate": 60})
+
+        planned = plan_estate(directory)
+
+        assert planned.estate.together.workloads == ()
+        for path in workload_files(directory):
+            brief, whole = plan_from_json(planned.plans[path.name]).fleet, recommend(path).fleet
+            assert [group.name for group in brief.groups] == [group.name for group in whole.groups]
+            assert [group.instances for group in brief.groups] == [group.instances for group in whole.groups]
+            assert brief.cost == whole.cost
 
 
 def test_a_division_takes_from_nobody_what_he_could_do_without(tmp_path):

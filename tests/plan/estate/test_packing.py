@@ -1,11 +1,16 @@
 """Small workloads on shared machines."""
 
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.plan.estate.packing import Guest, share_machines
-from advisor.plan.estate.seats import Seat, Seating
+from advisor.plan.estate.seats import Seat, Seating, copies_of
+from advisor.plan.fleet.formulas import Part, share_without
 from advisor.plan.tenants import Need
+from advisor.workload.values import Limits, Survive
 
 STAND = "azure/eastus/Standard_NC24ads_A100_v4"
 QUOTA = "azure/eastus/A100"
@@ -65,6 +70,41 @@ def test_copies_are_machines_of_their_own():
     assert machine.copies == 2
     assert machine.usd_per_month == 2 * 3.5 * HOURS
     assert "one" not in machine.workloads
+
+
+@pytest.mark.parametrize(
+    ("limits", "count", "zones", "carrying"),
+    [
+        (Limits(), 1, 1, 1),
+        (Limits(min_replicas=2), 2, 1, 1),
+        (Limits(min_replicas=2, survive=Survive.NOTHING), 2, 1, 2),
+        (Limits(min_replicas=3, zones=3), 3, 3, 2),
+        (Limits(min_replicas=4, zones=2, survive=Survive.ZONE), 4, 2, 2),
+        (Limits(survive=Survive.ZONE), 2, 2, 1),
+    ],
+)
+def test_copies_leave_what_the_limits_ask_for(limits, count, zones, carrying):
+    """As many copies as replicas, zones and failures ask for; each sustains enough for the others to carry the load."""
+    copies = copies_of(limits)
+
+    assert (copies.count, copies.zones, copies.carrying) == (count, zones, pytest.approx(carrying))
+
+
+any_limits = st.builds(
+    Limits, min_replicas=st.integers(1, 7), zones=st.integers(1, 4), survive=st.sampled_from([None, *Survive])
+)
+
+
+@given(any_limits)
+def test_copies_keep_to_the_rule_of_fleets(limits):
+    """Without one copy, and without one zone, the rest sustains the share of the load that a fleet would have to."""
+    copies = copies_of(limits)
+    each = 1 / copies.carrying
+    in_a_zone = math.ceil(copies.count / copies.zones)
+
+    assert copies.count * each >= 1 - 1e-9
+    assert (copies.count - 1) * each >= share_without(limits, Part.MACHINE) - 1e-9
+    assert (copies.count - in_a_zone) * each >= share_without(limits, Part.ZONE) - 1e-9
 
 
 def test_a_quota_without_room_keeps_them_apart():
