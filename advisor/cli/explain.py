@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from advisor.catalog import Catalog, load_catalog
-from advisor.cli.output import calibration_option, deliver, format_option, output_option, read_text
+from advisor.cli.output import calibration_option, deliver, format_option, output_option, read_text, report_width
 from advisor.cli.price_age import tell_age, warn_of_layers
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import market_for, plan_question, under_targets
@@ -62,6 +62,7 @@ class _Explanation:
     metavar="[TARGETS]",
     help="Cost against latency targets, such as slo.tpot_p95,slo.ttft_p95.  [default: those stated, else all]",
 )
+@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @format_option
 @output_option
 @calibration_option
@@ -71,6 +72,7 @@ def command(
     region: str | None,
     changes: str | None,
     fronts: str | None,
+    wide: bool,
     output_format: str,
     output: Path | None,
     calibration: Path | None,
@@ -89,7 +91,7 @@ def command(
     tell_age(oldest_price(read))
     _warn_of_other_facts(read, catalog, model)
     found = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
-    deliver(_render(found, output_format), output)
+    deliver(_render(found, output_format, report_width(output, wide=wide)), output)
 
 
 def _warn_of_other_facts(plan: Plan, catalog: Catalog, model: PerformanceModel) -> None:
@@ -107,8 +109,8 @@ def _explain(read: Plan, question: Question, catalog: Catalog, model: Performanc
         question, catalog, changes = what_if(question, catalog, asked.changes)
         difference = compare(changes, before, plan_question(question, catalog, model=model))
 
-    def under(targets_ms: Mapping[str, float]) -> Judged:
-        return market_for(under_targets(question, targets_ms), catalog, model)
+    def under(targets_ms: Mapping[str, float], sold: Catalog = catalog) -> Judged:
+        return market_for(under_targets(question, targets_ms), sold, model)
 
     nothing_asked = (asked.changes, asked.instance_type, asked.fronts) == (None, None, None)
     return _Explanation(
@@ -137,12 +139,12 @@ def _targets(text: str | None, question: Question) -> tuple[str, ...]:
     return names
 
 
-def _render(found: _Explanation, output_format: str) -> str:
+def _render(found: _Explanation, output_format: str, width: int | None) -> str:
     if output_format == "json":
         answered: dict[str, Any] = {name: one for name, one in plain(found, "explanation").items() if one}
         return json.dumps({"schema": SCHEMA} | answered, indent=1, ensure_ascii=False) + "\n"
     sections = _sections(found)
-    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections)
+    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
 
 
 def _sections(found: _Explanation) -> list[Section]:

@@ -182,6 +182,14 @@ class ComputeGroup:
     region: str
     backend: str
     """Key of the :class:`Backend` that its instances answer for."""
+    weight: int
+    """Per mille of all requests of the stack in the busiest hours; at least 1, and 1000 together."""
+    zones: int
+    """Fewest zones that its instances are spread over."""
+    zone_names: tuple[str, ...]
+    """Zones of the region that sell the type; empty: not known by name."""
+    zones_verified: bool
+    """A source lists the type in these zones; otherwise they are those of the region."""
     instance_type: str
     interchangeable_types: tuple[str, ...]
     """Other types of the plan that serve the same way: a wider choice of capacity."""
@@ -209,7 +217,7 @@ class ComputeGroup:
     """Sustained within the SLO: what target tracking aims at."""
     root_volume_gib: int
     start_seconds: int
-    """From launch until the model answers, generously."""
+    """From the order until the model answers, at the upper edge: what the plan orders ahead by, where it does."""
     usd_per_hour: float
     """Of one instance."""
     replicas_per_instance: int
@@ -233,7 +241,7 @@ class Backend:
     region: str
     container: Container
     weight: int
-    """Percent of the region's requests in the busiest hours; at least 1, and 100 together."""
+    """Per mille of all requests in the busiest hours: those of its groups together."""
     runtime: Runtime
 
 
@@ -243,11 +251,11 @@ class Region:
 
     name: str
     weight: int
-    """Percent of all requests in the busiest hours; at least 1, and 100 together."""
+    """Per mille of all requests in the busiest hours: those of its groups together."""
     subnets: int
     """Fewest subnets or zones."""
     zones: int = 1
-    """Fewest zones that the workload asks for."""
+    """Most zones that one of its groups is spread over, and no fewer than the workload asks for."""
 
 
 @dataclass(frozen=True, slots=True)

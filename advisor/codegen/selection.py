@@ -10,6 +10,7 @@ from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.fleet.values import Paid
 from advisor.plan.values import Option, Plan
+from advisor.units import SECONDS_PER_MINUTE
 
 _SPOT = "spot"
 _BOUGHT_AHEAD = ("commitment", "owned")
@@ -25,6 +26,8 @@ class Member:
     """Instances in each hour of the week, from Monday 00:00 UTC (168)."""
     minutes_ahead: int
     """How long before its hour an instance has to be ordered."""
+    cold_start_seconds: float | None
+    """From the order to the first answer, at the upper edge of the plan; None: nothing in the plan depends on it."""
     request_share: float
     """Of all requests, in the busiest hours."""
     commitments: tuple[str, ...]
@@ -117,6 +120,7 @@ def _single(option: Option, fleet: Fleet | None) -> Choice:
         serves=option,
         hours=tuple(counts[at] for at in schedule),
         minutes_ahead=option.minutes_ahead,
+        cold_start_seconds=option.minutes_ahead * SECONDS_PER_MINUTE or None,
         request_share=1.0,
         commitments=(option.commitment or option.purchase,) if option.purchase in _BOUGHT_AHEAD else (),
         committed_instances=option.instances if option.purchase in _BOUGHT_AHEAD else 0,
@@ -160,6 +164,7 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
         serves=group,
         hours=hours,
         minutes_ahead=ahead,
+        cold_start_seconds=None if group.cold_start_seconds is None else group.cold_start_seconds.high,
         request_share=group.request_shares[-1],
         commitments=(group.commitment or group.purchase,) if bought_ahead else (),
         committed_instances=max(group.instances) if bought_ahead else 0,
@@ -175,6 +180,7 @@ def _merge(members: Sequence[Member]) -> Member:
         serves=last.serves,
         hours=tuple(sum(at) for at in zip(*(one.hours for one in members), strict=True)),
         minutes_ahead=max(one.minutes_ahead for one in members),
+        cold_start_seconds=max(one.cold_start_seconds or 0.0 for one in members) or None,
         request_share=sum(one.request_share for one in members),
         commitments=tuple(name for one in members for name in one.commitments),
         committed_instances=sum(one.committed_instances for one in members),

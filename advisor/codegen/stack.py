@@ -20,6 +20,7 @@ from advisor.codegen.model import (
     Region,
     Runtime,
     Scaling,
+    Serves,
     Stack,
     Wanted,
 )
@@ -36,9 +37,11 @@ from advisor.plan.document import digest, plan_document
 from advisor.plan.fleet.values import Paid
 from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH
+from advisor.workload.values import Survive
 
 _LONGEST_NAME = 24
 """A load balancer's name may have 32 characters, and a suffix has to fit."""
+_MILLE = 1000
 _LONGEST_KEY = 38
 """With the name and a hyphen within the 63 characters of a host name."""
 _HASH_DIGITS = 6
@@ -113,13 +116,13 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     ]
     names = [_backend_name(one, wanted) for one in choice.members]
     keys = _unique(names)
-    backends = _backends(choice.members, [keys[name] for name in names], containers, platforms)
     scaling = _scaling(plan, choice)
+    group_names = group_keys(choice.members)
+    shares = {key: one.request_share for key, one in zip(group_names, choice.members, strict=True)}
+    weights = per_mille(shares)
     groups = tuple(
-        _group(plan, member, platform, (key, keys[name]), scaling)
-        for member, platform, key, name in zip(
-            choice.members, platforms, group_keys(choice.members), names, strict=True
-        )
+        replace(_group(plan, member, platform, (key, keys[name]), scaling), weight=weights[key])
+        for member, platform, key, name in zip(choice.members, platforms, group_names, names, strict=True)
     )
     has_gpu = any(group.has_gpu for group in groups)
     version = plan.provenance.advisor_version
@@ -133,8 +136,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         advisor_version=version,
         plan_digest=plan_digest,
         groups=tuple(sorted(groups, key=lambda one: one.key)),
-        backends=backends,
-        regions=_regions(plan, choice.members),
+        backends=_backends(groups, containers, platforms),
+        regions=_regions(plan, groups),
         scaling=scaling,
         load_balancer=LoadBalancer(),
         alarms=alarms_of(max(one.serves.memory_utilization for one in choice.members), slowest_start, has_gpu=has_gpu),
@@ -182,6 +185,10 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         key=keys[0],
         region=serves.region,
         backend=keys[1],
+        weight=0,
+        zones=_zones(plan, serves),
+        zone_names=serves.zone_names,
+        zones_verified=serves.zones_verified,
         instance_type=serves.instance_type,
         interchangeable_types=interchangeable_types(plan, member),
         accelerator=serves.accelerator,
@@ -198,13 +205,20 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         schedule=scheduled_sizes(member.hours, member.minutes_ahead) if scaling is Scaling.SCHEDULED else (),
         requests_per_second_per_instance=member.requests_per_second_per_replica * serves.replicas_per_instance,
         root_volume_gib=root_volume_gib(on_disk_gib),
-        start_seconds=_round_up(start_seconds(on_disk_gib, compiles=platform.runtime in _COMPILED), 60),
+        start_seconds=_round_up(_start_seconds(member, platform, on_disk_gib), 60),
         usd_per_hour=member.usd_per_hour,
         replicas_per_instance=serves.replicas_per_instance,
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
         checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),
         concurrent_requests_per_instance=serves.max_concurrency * serves.replicas_per_instance,
     )
+
+
+def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> float:
+    """The time that the plan orders instances ahead by; an estimate on the safe side where it knows none."""
+    if member.cold_start_seconds is not None:
+        return member.cold_start_seconds
+    return start_seconds(on_disk_gib, compiles=platform.runtime in _COMPILED)
 
 
 def most_instances(member: Member) -> int:
@@ -280,40 +294,48 @@ def _cut(name: str, text: str) -> str:
 
 
 def _backends(
-    members: Sequence[Member],
-    keys: Sequence[str],
-    containers: Sequence[Container],
-    platforms: Sequence[Platform],
+    groups: Sequence[ComputeGroup], containers: Sequence[Container], platforms: Sequence[Platform]
 ) -> tuple[Backend, ...]:
-    found: dict[str, Backend] = {}
-    shares: dict[str, dict[str, float]] = {}
-    for member, key, container, platform in zip(members, keys, containers, platforms, strict=True):
-        region = member.serves.region
-        found.setdefault(key, Backend(key, region, container, 0, platform.runtime))
-        of_region = shares.setdefault(region, {})
-        of_region[key] = of_region.get(key, 0.0) + member.request_share
-    weights = {key: weight for of_region in shares.values() for key, weight in percents(of_region).items()}
-    return tuple(replace(found[key], weight=weights[key]) for key in sorted(found))
+    """What the groups answer for, in the order of their keys; *containers* and *platforms* are those of the groups."""
+    backends: dict[str, Backend] = {}
+    for group, container, platform in zip(groups, containers, platforms, strict=True):
+        known = backends.setdefault(group.backend, Backend(group.backend, group.region, container, 0, platform.runtime))
+        backends[group.backend] = replace(known, weight=known.weight + group.weight)
+    return tuple(backends[key] for key in sorted(backends))
 
 
-def _regions(plan: Plan, members: Sequence[Member]) -> tuple[Region, ...]:
-    shares: dict[str, float] = {}
-    for member in members:
-        shares[member.serves.region] = shares.get(member.serves.region, 0.0) + member.request_share
-    zones = int(plan.workload["limits"]["zones"])
-    subnets = max(_FEWEST_SUBNETS, zones)
-    return tuple(Region(name, weight, subnets, zones) for name, weight in sorted(percents(shares).items()))
+def _regions(plan: Plan, groups: Sequence[ComputeGroup]) -> tuple[Region, ...]:
+    weights: dict[str, int] = {}
+    zones: dict[str, int] = {}
+    asked = int(plan.workload["limits"]["zones"])
+    for group in groups:
+        weights[group.region] = weights.get(group.region, 0) + group.weight
+        zones[group.region] = max(group.zones, zones.get(group.region, asked))
+    return tuple(
+        Region(name, weight, max(_FEWEST_SUBNETS, zones[name]), zones[name]) for name, weight in sorted(weights.items())
+    )
 
 
-def percents(shares: Mapping[str, float]) -> Mapping[str, int]:
-    """Shares as whole percents that add up to 100, each at least 1 (largest remainders)."""
+def _zones(plan: Plan, serves: Serves) -> int:
+    """Zones that a group has to be spread over: those of the plan where it counts on them, else those asked for.
+
+    A plan counts on zones where the loss of one must leave something, and where spot may vanish zone by zone.
+    """
+    limits = plan.workload["limits"]
+    asked = int(limits["zones"])
+    counts_on = asked > 1 or limits["survive"] == Survive.ZONE or serves.purchase == Paid.SPOT
+    return serves.zones if counts_on else min(asked, serves.zones)
+
+
+def per_mille(shares: Mapping[str, float]) -> Mapping[str, int]:
+    """Shares as whole per mille that add up to 1000, each at least 1 (largest remainders)."""
     total = sum(shares.values())
-    exact = {key: 100 * share / total if total > 0 else 100 / len(shares) for key, share in shares.items()}
+    exact = {key: _MILLE * share / total if total > 0 else _MILLE / len(shares) for key, share in shares.items()}
     whole = {key: max(1, math.floor(value)) for key, value in exact.items()}
     by_remainder = sorted(exact, key=lambda key: (whole[key] - exact[key], key))
-    step = 1 if sum(whole.values()) < 100 else -1
+    step = 1 if sum(whole.values()) < _MILLE else -1
     order = by_remainder if step > 0 else [key for key in reversed(by_remainder) if whole[key] > 1]
-    for key in (order * 100)[: abs(100 - sum(whole.values()))]:
+    for key in (order * _MILLE)[: abs(_MILLE - sum(whole.values()))]:
         whole[key] += step
     return whole
 

@@ -11,7 +11,7 @@ from advisor.plan.values import Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
-    from advisor.codegen.model import Quota
+    from advisor.codegen.model import Quota, Serves
     from advisor.codegen.selection import Choice, Member
 
 _UNKNOWN = "unknown"
@@ -81,7 +81,15 @@ def _headline(member: "Member") -> str:
     few, many = min(member.hours), max(member.hours)
     count = f"{few} to {many}" if few != many else f"{many}"
     weights = f"{one.precision} weights, {cache} KV cache"
-    return f"{count} × {machine} in {one.region}: {each} an instance, {split}, {weights}"
+    return f"{count} × {machine} in {one.region}{_zones(one)}: {each} an instance, {split}, {weights}"
+
+
+def _zones(serves: "Serves") -> str:
+    """Over how many zones the instances spread, and which sell the type; "" where the plan does not say so."""
+    if service_of(serves.purchase) or not serves.zone_names:
+        return ""
+    names = "sold in" if serves.zones_verified else "perhaps not sold in all of"
+    return f", over {serves.zones} of {len(serves.zone_names)} zones ({names} {', '.join(serves.zone_names)})"
 
 
 def _demand(demand: Mapping[str, Any]) -> Iterator[Row]:

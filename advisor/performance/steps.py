@@ -8,6 +8,7 @@ whole prefill of its prompts. The first token is later than its step by the fixe
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,7 +33,7 @@ SIMULATED_STEPS = 1.5
 Table = tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class StepTimes:
     """What one replica's steps take and what it can hold; tables by the number of sequences that decode."""
 
@@ -67,6 +68,12 @@ class StepTimes:
     def context_tokens(self) -> int:
         """The longest request served."""
         return len(self.prompt_s) - 1
+
+    @cached_property
+    def budgets(self) -> tuple[int, ...]:
+        """Prompt tokens that a step takes in, by the number of sequences that decode."""
+        fewer = self.step_tokens_per_sequence
+        return tuple(max(self.step_tokens - fewer * batch, 1) for batch in range(self.max_sequences + 1))
 
 
 def step_times(

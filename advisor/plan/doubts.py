@@ -22,12 +22,18 @@ _OF_PURCHASE = {
 def doubtful_prices(fleet: Fleet, options: Sequence[Option], today: dt.date) -> Iterator[DoubtfulPrice]:
     """Prices of a fleet that decide: at the upper end of their intervals an option on listed prices is cheaper.
 
+    A price that can only have fallen since decides nothing: the fleet is the cheapest all the more.
+
     Args:
         fleet: the recommended one.
         options: fleets of one type, the cheapest first.
         today: the day that ages are counted to.
     """
-    doubted = [(group, found) for group in fleet.groups if (found := _trust_of_group(group, today)) is not None]
+    doubted = [
+        (group, found)
+        for group in fleet.groups
+        if (found := _trust_of_group(group, today)) is not None and found.high_ratio > 1
+    ]
     if not doubted:
         return
     rival = next((option for option in options if _is_listed(option, today)), None)

@@ -16,7 +16,7 @@ from advisor.plan.fleet.pools import Supply
 from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.fleet.values import Infeasible
 from advisor.plan.ladder import Home, Ladder, Step
-from advisor.plan.options import Ranking, options_of, rank, recommended
+from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
 from advisor.plan.today import judged_today, priced_today
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements
@@ -88,28 +88,48 @@ def market_of(
     return Market(setting, supply, expected, week, posed, Confirmer(posed, setting))
 
 
-def cheapest_fleet(market: Market) -> Confirmed | Infeasible | None:
-    """The cheapest fleet that its replay confirms; None where nothing could serve."""
-    return market.confirmer.confirmed() if market.posed.problem.pools else None
+@dataclass(frozen=True, slots=True, eq=False)
+class _Chosen:
+    """The fleet to recommend, and the options that it was chosen beside."""
+
+    found: Confirmed | Infeasible | None
+    """None: nothing could serve."""
+    every: Posed
+    """What the options are chosen from."""
+    ranking: Ranking
+
+
+def recommended_fleet(market: Market) -> Confirmed | Infeasible | None:
+    """The fleet that a plan recommends; None where nothing could serve."""
+    return _chosen(market, Asked()).found
+
+
+def _chosen(market: Market, asked: Asked) -> _Chosen:
+    """The simplest of the cheapest fleets that their replays confirm, options among them."""
+    setting, posed = market.setting, market.posed
+    found = market.confirmer.confirmed() if posed.problem.pools else None
+    if not isinstance(found, Confirmed):
+        return _Chosen(found, posed, Ranking((), rank_rejections(posed)))
+    every = posed
+    if asked.every_variant:
+        every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
+    ranking = rank(
+        every, market.confirmer, setting, found, asked.replayed, every_variant=asked.every_variant
+    )  # fmt: skip
+    return _Chosen(market.confirmer.simplest(_cheaper(found, ranking)), every, ranking)
 
 
 def plan_fleet(market: Market, asked: Asked) -> Planned:
-    """The cheapest confirmed fleet, and what it is compared with.
+    """The fleet to recommend, and what it is compared with.
 
     Raises:
         InputError: the price of the current deployment is not known.
     """
     setting, posed = market.setting, market.posed
-    found = cheapest_fleet(market)
-    every = posed
-    ranking = Ranking((), ())
+    chosen = _chosen(market, asked)
+    found, ranking, every = chosen.found, chosen.ranking, chosen.every
     if isinstance(found, Confirmed):
-        if asked.every_variant:
-            every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
-        ranking = rank(
-            every, market.confirmer, setting, found, asked.replayed, every_variant=asked.every_variant
-        )  # fmt: skip
-        found = market.confirmer.with_limits(market.confirmer.simplest(_cheaper(found, ranking)))
+        found = market.confirmer.with_limits(found)
     choice = choice_of(found, posed, setting, market.expected)
     options: tuple[Option, ...] = ()
     best: Option | None = None

@@ -7,6 +7,7 @@ from advisor.plan.explain.pareto import Front
 from advisor.plan.explain.whatif import WhatIf
 from advisor.plan.explain.why import Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.plan.values import Option
+from advisor.report.fitted_table import Column
 from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import confirmation_words, constraint_words, fleet_lines, fleet_words
 from advisor.report.limits_words import conflict_words, relaxation_words
@@ -15,17 +16,17 @@ from advisor.report.sections import Section
 from advisor.report.words import SOLD_UNPRICED, hardware_words, milliseconds, purchase_words, usd
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95"}
-_FRONT_HEADERS = (
-    "",
-    "at least",
-    "USD/month",
-    "provider",
-    "region",
-    "instance type",
-    "purchase",
-    "precision",
-    "TP",
-    "count",
+_FRONT_COLUMNS = (
+    Column(""),
+    Column("target"),
+    Column("USD/month"),
+    Column("provider", importance=2),
+    Column("region", importance=1),
+    Column("instance type"),
+    Column("purchase"),
+    Column("precision", importance=3),
+    Column("TP", importance=4),
+    Column("count"),
 )
 
 
@@ -124,6 +125,9 @@ def _verdict(found: Why) -> str:
         return f"cannot be compared: {SOLD_UNPRICED}"
     if found.contender is None or found.obstacles:
         return "cannot serve this as it is asked"
+    rival = found.rival
+    if rival is not None and found.contender.total_usd_per_month < rival.total_usd_per_month:
+        return "does not win: the search ends within 2% of the cheapest"
     return "does not win: it costs more"
 
 
@@ -139,7 +143,7 @@ def _contender_words(one: Contender) -> str:
 def _price_words(price: PriceChange, *, wins: bool) -> str:
     today = "not known" if price.today_usd_per_hour is None else f"${price.today_usd_per_hour:,.4g}"
     ratio = "" if price.ratio is None else f", {price.ratio:.0%} of that"
-    verb = "it stays the cheapest up to" if wins else "price: it would win at"
+    verb = "it stays recommended up to" if wins else "price: it would win at"
     return f"{verb} ${price.usd_per_hour:,.4f} per hour (today {today}{ratio})"
 
 
@@ -178,7 +182,7 @@ def front_section(front: Front) -> Section:
     fastest = front.fastest
     floor = f"no candidate is faster than {milliseconds(fastest.latency_ms)} with no other load"
     who = f"{fastest.instance_type} on {fastest.provider}, {fastest.precision}, TP {fastest.tensor_parallel}"
-    between = "a target between two rows takes the faster one of them; the other targets stay as they are"
+    between = "a target between two rows takes the fleet of the tighter one; the other targets stay as they are"
     rows = tuple(
         (
             "→" if point.stated else "", milliseconds(point.latency_ms), f"{point.total_usd_per_month:,.2f}",
@@ -187,4 +191,4 @@ def front_section(front: Front) -> Section:
         )
         for point in front.points
     )  # fmt: skip
-    return Section(f"Cost against {name} ({stated})", (f"{floor}: {who}", between), _FRONT_HEADERS, rows)
+    return Section(f"Cost against {name} ({stated})", (f"{floor}: {who}", between), _FRONT_COLUMNS, rows)

@@ -1,8 +1,10 @@
 """The ladder of a plan as a table, and its neighbours of the recommendation in a sentence."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import CurrentCost, Plan, Rung
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
@@ -19,6 +21,8 @@ _COLUMNS = (
 )
 _TODAY = "as_is"
 _A_CENT = 0.01
+_EVIDENCE = ("measured", "calibrated", "roofline")
+"""The strongest first."""
 
 
 def ladder_section(plan: Plan, *, verbose: bool = False) -> Section:
@@ -32,9 +36,25 @@ def ladder_section(plan: Plan, *, verbose: bool = False) -> Section:
     for rung in plan.ladder if verbose else map(_brief, plan.ladder):
         rows.append(_row(rung, before, plan.current))
         before = rung if rung.groups and not _same_fleet(rung, before) else before
-    off = plan.fleet is not None and not any(rung.recommended for rung in plan.ladder)
-    lines = ("the recommendation is on no rung: it keeps to what the workload allows",) if off else ()
-    return Section("ladder: each rung allows more than the one before", lines, _COLUMNS, tuple(rows))
+    if plan.fleet is not None and rows and not any(rung.recommended for rung in plan.ladder):
+        total = plan.fleet.cost.total_usd_per_month
+        at = next((at for at, rung in enumerate(plan.ladder) if _usd(rung, math.inf) < total), len(rows))
+        rows.insert(max(at, 1), _stated_row(plan, plan.fleet))
+    return Section("ladder: each rung allows more than the one before", (), _COLUMNS, tuple(rows))
+
+
+def _stated_row(plan: Plan, fleet: Fleet) -> tuple[str, ...]:
+    """The recommendation, where what the workload allows lies between two rungs."""
+    kept, evidence = fleet.confirmed, {group.evidence for group in fleet.groups}
+    return (
+        "→",
+        "as stated",
+        f"{fleet.cost.total_usd_per_month:,.2f}",
+        "-" if plan.savings is None else f"{plan.savings.ratio:.0%}",
+        "-" if kept is None else ratio_words(kept.within_slo_ratio),
+        max(evidence, key=_EVIDENCE.index),
+        f"{short_words(fleet.groups, with_precision=True)}, within what the workload allows",
+    )
 
 
 def _brief(rung: Rung) -> Rung:

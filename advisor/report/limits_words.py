@@ -39,7 +39,12 @@ _DECIMALS = {"USD/month": 2, "share of requests": 4, "kW": 3, "kg CO2e/month": 1
 def use_words(use: ConstraintUse) -> str:
     """``min_replicas 2 of 2 replicas``."""
     detail = f" of {use.detail}" if use.detail else ""
-    return f"{use.name}{detail} {use.used:,.6g} of {use.limit:,.6g} {use.unit}"
+    return f"{use.name}{detail} {_amount(use.used)} of {_amount(use.limit)} {use.unit}"
+
+
+def _amount(value: float) -> str:
+    """A count in full, any other number in three digits."""
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:,.3g}"
 
 
 def conflict_words(conflict: Conflict) -> str:

@@ -45,7 +45,9 @@ def _saved(plan: Plan) -> str:
     ratio = plan.savings.ratio
     if abs(ratio) < _SAME:
         return ", as much as today"
-    return f", {abs(ratio):.0%} {'less' if ratio > 0 else 'more'} than today"
+    kept = None if plan.current is None else plan.current.within_slo_ratio
+    misses = ", which misses the SLO" if kept is not None and kept < _wanted(plan) else ""
+    return f", {abs(ratio):.0%} {'less' if ratio > 0 else 'more'} than today{misses}"
 
 
 def risk_word(plan: Plan) -> str:

@@ -15,7 +15,7 @@ from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetCost, FleetGroup, ForecastUsed, PlannedHours
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ScalingPlan
 from advisor.plan.values import CurrentCost, Interval, Option, OptionCost, Plan, PlanProvenance, Predicted, Savings
-from advisor.workload.values import Limits, Scaling, Slo
+from advisor.workload.values import Exclude, Limits, Scaling, Slo, Survive
 
 HOURS_PER_MONTH = 730
 HOSTILE = (
@@ -111,7 +111,7 @@ def _workload(name: str, model: str, zones: int) -> Mapping[str, Any]:
         "regions": ["us-east-1"],
         "purchase": ["on_demand", "spot"],
         "context_tokens": 8192,
-        "limits": plain(Limits(min_replicas=2, zones=zones), "limits"),
+        "limits": plain(Limits(min_replicas=2, zones=zones, survive=Survive.INSTANCE), "limits"),
         "users": {},
         "residency": [],
         "routing": "weighted",
@@ -122,6 +122,11 @@ def _workload(name: str, model: str, zones: int) -> Mapping[str, Any]:
         "growth_per_year": None,
         "horizon_days": 30.0,
         "prefix_cache_hit_ratio": 0.0,
+        "accelerators": [],
+        "instance_types": [],
+        "engines": [],
+        "exclude": plain(Exclude(), "exclude"),
+        "listed_only": False,
     }
 
 

@@ -28,8 +28,9 @@ def text():
     ("name", "kind"),
     [
         ("option", values.Option),
-        ("cost", values.Cost),
+        ("option_cost", values.OptionCost),
         ("predicted", values.Predicted),
+        ("rung", values.Rung),
         ("interval", values.Interval),
         ("rejection", values.Rejection),
         ("fleet", chosen.Fleet),
@@ -49,7 +50,7 @@ def test_schema_and_values_have_the_same_fields(name, kind):
     that plans of older versions lack.
     """
     fields = dataclasses.fields(kind)
-    assert list(SCHEMA["$defs"][name]["properties"]) == [field.name for field in fields]
+    assert set(SCHEMA["$defs"][name]["properties"]) == {field.name for field in fields}
     assert set(SCHEMA["$defs"][name]["required"]) >= {one.name for one in fields if one.default is dataclasses.MISSING}
 
 
@@ -96,7 +97,13 @@ def test_the_names_other_programs_read_are_there(text):
     assert set(plan["provenance"]) == {
         "advisor_version", "catalog_hash", "catalog_as_of", "calibration_version", "input_digest",
     }  # fmt: skip
-    assert plan["recommended"] == plan["options"][0]
+    standing = plan["fleet"]["cost"]["standing_usd_per_month"]
+    same = plan["options"][0] | {"cost": plan["options"][0]["cost"] | {"standing_usd_per_month": standing}}
+    assert plan["recommended"] == same
+    assert plan["recommended"]["cost"]["total_usd_per_month"] == plan["fleet"]["cost"]["total_usd_per_month"]
+    assert set(plan["ladder"][0]) >= {
+        "rung", "total_usd_per_month", "saving_ratio", "groups", "risks", "requires", "evidence", "why_none",
+    }  # fmt: skip
 
 
 def test_it_reads_back_as_it_was_written(text):
@@ -110,7 +117,7 @@ def test_it_reads_back_as_it_was_written(text):
         (lambda plan: plan.update(schema="advisor.plan/v0"), "the schema is 'advisor.plan/v0'"),
         (lambda plan: plan.pop("options"), "options"),
         (lambda plan: plan["options"][0].update(instances=0), "options.0.instances"),
-        (lambda plan: plan["options"][0]["cost"].update(total_usd_per_month=0), "total_usd_per_month"),
+        (lambda plan: plan["options"][0]["cost"].update(total_usd_per_month=-1), "total_usd_per_month"),
         (lambda plan: plan.update(surprise=1), "surprise"),
     ],
 )

@@ -27,16 +27,21 @@ def changed(option, *, usd=1000.0, spread=0.0, hourly=1.0, evidence="roofline"):
     return replace(option, cost=cost, predicted=predicted, evidence=evidence)
 
 
+def compared(*options):
+    """The measurement to make where the first of the options is recommended."""
+    return measure_first(options[0], options)
+
+
 def test_options_far_apart_need_no_measurement(two_options):
     """A rival that is dearer at its best than the recommendation at its worst changes nothing."""
     first, second = two_options
-    assert measure_first([changed(first, spread=0.2), changed(second, usd=2000.0, spread=0.2)]) is None
+    assert compared(changed(first, spread=0.2), changed(second, usd=2000.0, spread=0.2)) is None
 
 
 def test_the_cheaper_machine_is_measured(two_options):
     """Of two options too close to call the one that costs less by the hour is put under load."""
     first, second = two_options
-    found = measure_first([changed(first, spread=0.3, hourly=3.0), changed(second, usd=1200.0, spread=0.3, hourly=2.0)])
+    found = compared(changed(first, spread=0.3, hourly=3.0), changed(second, usd=1200.0, spread=0.3, hourly=2.0))
     assert (found.rank, found.rival_rank, found.usd) == (2, 2, 2.0)
     assert found.rival_usd_per_month_low < found.recommended_usd_per_month_high
 
@@ -45,13 +50,21 @@ def test_what_was_measured_is_not_measured_again(two_options):
     """The one whose own set-up was measured stands; with both measured there is nothing to do."""
     first, second = two_options
     pair = [changed(first, spread=0.3, hourly=3.0), changed(second, spread=0.3, hourly=2.0, evidence="measured")]
-    assert measure_first(pair).rank == 1
-    assert measure_first([replace(one, evidence="measured") for one in pair]) is None
+    assert compared(*pair).rank == 1
+    assert compared(*(replace(one, evidence="measured") for one in pair)) is None
 
 
 def test_another_machine_with_the_same_accelerator_is_no_rival(two_options):
     """One accelerator in one precision is one measurement, whatever machine it sits in."""
     first, second = two_options
     same = replace(second, accelerator=first.accelerator)
-    assert measure_first([changed(first, spread=0.3), changed(same, spread=0.3)]) is None
-    assert measure_first([]) is None
+    assert compared(changed(first, spread=0.3), changed(same, spread=0.3)) is None
+    assert measure_first(None, []) is None
+
+
+def test_a_mix_is_measured_by_its_main_type(two_options):
+    """Rank 0 is the main type of a recommended mix, which no option of the table stands for."""
+    first, second = two_options
+    mix = replace(changed(first, spread=0.3), rank=0, groups=2)
+    found = measure_first(mix, [changed(second, usd=1200.0, spread=0.3, hourly=2.0)])
+    assert (found.rank, found.rival_rank) == (0, 2)

@@ -7,7 +7,7 @@ import pytest
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.pipeline import plan_question
+from advisor.pipeline import market_for, plan_question, under_targets
 from advisor.plan.explain.pareto import TARGETS, pareto_front
 from advisor.plan.question import Question
 from advisor.workload.values import Slo
@@ -28,31 +28,51 @@ def asked(**changes) -> Question:
     return Question(one, find_model(one.model), declared_demand(5, 8, 800, 200))
 
 
+def front_of(question: Question, target: str, catalog=CATALOG):
+    """Cost against a target, with the shipped calibration."""
+
+    def under(targets_ms):
+        return market_for(under_targets(question, targets_ms), catalog, shipped_model())
+
+    return pareto_front(under, target, getattr(question.workload.slo, f"{target}_ms"))
+
+
 def total(question: Question, target: str, target_ms: float) -> float:
     """What the recommendation costs with a target; infinite when there is none."""
-    slo = replace(question.workload.slo, **{f"{target}_ms": target_ms})
-    plan = plan_question(replace(question, workload=replace(question.workload, slo=slo)), CATALOG)
-    return plan.recommended.cost.total_usd_per_month if plan.recommended else float("inf")
+    plan = plan_question(under_targets(question, {f"{target}_ms": target_ms}), CATALOG)
+    return plan.fleet.cost.total_usd_per_month if plan.fleet else float("inf")
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_point_is_what_a_plan_costs(target):
-    """A plan with a point's latency as its target costs what the point says, and just below it no less."""
+    """A plan with a point's latency as its target costs what the point says, to the cent."""
     question = asked()
-    front = pareto_front(question, CATALOG, shipped_model(), target)
+    front = front_of(question, target)
 
     assert len(front.points) > 2
     for point in front.points:
-        assert total(question, target, point.latency_ms * 1.00001) == point.total_usd_per_month
-        assert total(question, target, point.latency_ms * 0.99) >= point.total_usd_per_month
+        assert total(question, target, point.latency_ms) == pytest.approx(point.total_usd_per_month, abs=0.01)
+
+
+@pytest.mark.parametrize("target", ["ttft_p95", "tpot_p95"])
+def test_the_stated_target_is_the_plan(target):
+    """One point is marked as the workload's own target, and it is the fleet that the plan recommends."""
+    question = asked()
+    (stated,) = [point for point in front_of(question, target).points if point.stated]
+    plan = plan_question(question, CATALOG)
+
+    assert stated.latency_ms == getattr(question.workload.slo, f"{target}_ms")
+    assert stated.total_usd_per_month == pytest.approx(plan.fleet.cost.total_usd_per_month, abs=0.01)
+    assert stated.groups == len(plan.fleet.groups)
+    assert stated.instance_type in {group.instance_type for group in plan.fleet.groups}
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_point_is_dominated(target):
-    """Each point is faster and dearer than the one before, and slower than physics allows."""
-    front = pareto_front(asked(), CATALOG, shipped_model(), target)
+    """Each point is tighter and dearer than the one before, beside the stated one, which may be as cheap as a tighter."""
+    front = front_of(asked(), target)
     latencies = [point.latency_ms for point in front.points]
-    totals = [point.total_usd_per_month for point in front.points]
+    totals = [point.total_usd_per_month for point in front.points if not point.stated]
 
     assert latencies == sorted(set(latencies), reverse=True)
     assert totals == sorted(set(totals))
@@ -63,7 +83,7 @@ def test_no_point_is_dominated(target):
 def test_below_the_physical_minimum_nothing_serves(target):
     """The minimum named is the shortest latency of all candidates: less cannot be had at any price."""
     question = replace(asked(), workload=workload(slo=Slo()))
-    front = pareto_front(question, CATALOG, shipped_model(), target)
+    front = front_of(question, target)
 
     assert total(question, target, front.fastest.latency_ms * 0.999) == float("inf")
     assert total(question, target, front.fastest.latency_ms * 1.2) < float("inf")
@@ -71,9 +91,8 @@ def test_below_the_physical_minimum_nothing_serves(target):
 
 def test_a_model_that_nothing_holds_has_no_front():
     """Where no candidate holds the model there is neither a minimum nor a point."""
-    front = pareto_front(
-        asked(), catalog_of(offer("g4dn.xlarge", region="us-west-2", on_demand=None)), shipped_model(), "ttft_p95"
-    )
+    nothing = catalog_of(offer("g4dn.xlarge", region="us-west-2", on_demand=None))
+    front = front_of(asked(precisions=("bf16",)), "ttft_p95", nothing)
 
     assert front.fastest is None
     assert front.points == ()
@@ -82,6 +101,6 @@ def test_a_model_that_nothing_holds_has_no_front():
 def test_the_front_keeps_to_the_residency():
     """A cheaper offer in a country that may not process the requests is on no point of the front."""
     catalog = catalog_of(offer("g6.xlarge", on_demand=0.8), offer("g5.xlarge", region="ap-southeast-1", on_demand=0.1))
-    front = pareto_front(asked(residency=("US",)), catalog, shipped_model(), "tpot_p95")
+    front = front_of(asked(residency=("US",)), "tpot_p95", catalog)
 
     assert {point.instance_type for point in front.points} == {"g6.xlarge"}

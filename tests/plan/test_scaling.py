@@ -274,15 +274,19 @@ def test_minutes_are_folded_into_the_hours_of_the_week():
 # --- which of them
 
 
-def test_the_cheapest_policy_is_recommended_with_its_figures():
-    """Of equal ones to the dollar the one with the fewest moving parts; the reason holds what it was compared with."""
+def test_the_policy_that_is_planned_is_recommended_with_its_figures():
+    """What was planned, replayed and priced: by the clock where numbers differ by hour; the reason holds the others."""
     reacts = ReactivePolicy(600, 0.1, 2.5, 3, 800.0)
-    assert recommend(1000, 1000, None)[0] is Policy.STATIC
-    assert recommend(1000, 900, None)[0] is Policy.SCHEDULED
-    assert recommend(1000, 800.2, reacts)[0] is Policy.SCHEDULED
-    policy, reason = recommend(1000, 900, reacts)
-    assert policy is Policy.REACTIVE
-    assert reason.startswith("USD 800 a month against 1,000 static and 900 scheduled, with 2.5 requests/s of headroom")
+    pool = pool_of("only", 2.0)
+    same, follows = (
+        FleetSolution((Allocation(pool, ON_DEMAND, instances),), {}, 900.0, 900.0, proven=True)
+        for instances in ((3, 3), (1, 3))
+    )
+    assert recommend(same, 900, None)[0] is Policy.STATIC
+    assert recommend(follows, 1000, None)[0] is Policy.SCHEDULED
+    policy, reason = recommend(follows, 1000, reacts)
+    assert policy is Policy.SCHEDULED
+    assert reason.startswith("USD 900 a month against 1,000 static and 800 reactive, which no replay has confirmed")
 
 
 # --- horizontal against vertical

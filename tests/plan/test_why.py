@@ -8,7 +8,7 @@ from advisor.demand.declared import declared_demand
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.pipeline import plan_question
+from advisor.pipeline import market_for, plan_question, under_targets
 from advisor.plan.question import Question
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.explain.why import why
@@ -23,7 +23,7 @@ CATALOG = catalog_of(
     offer("g5.12xlarge", on_demand=None),
     offer("g4dn.xlarge", region="us-west-2", on_demand=0.5),
 )
-few = settings(max_examples=8, deadline=None)
+few = settings(max_examples=5, deadline=None)
 
 
 def asked(rate=5.0, **changes) -> Question:
@@ -34,7 +34,12 @@ def asked(rate=5.0, **changes) -> Question:
 
 def explained(instance_type, question=None, catalog=CATALOG, region=None):
     """Why, with the shipped calibration."""
-    return why(question or asked(), catalog, shipped_model(), instance_type, region)
+    question = question or asked()
+
+    def under(targets_ms, sold):
+        return market_for(under_targets(question, targets_ms), sold, shipped_model())
+
+    return why(under, catalog, instance_type, region)
 
 
 def winner(question: Question, catalog, text: str) -> str | None:

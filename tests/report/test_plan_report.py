@@ -79,7 +79,7 @@ def test_constraints_stand_under_their_names(plan):
     text = full(plan)
 
     for use in plan.fleet.constraints:
-        line = next(line for line in text.splitlines() if f"{use.name} {use.used:g} of {use.limit:g}" in line)
+        line = next(line for line in text.splitlines() if re.search(rf"{use.name} (of [^,]+ )?{use.used:,.3g} of {use.limit:,.3g} ", line))
         assert line.strip().startswith("- binding limits:" if use.binding else "- limits with room:")
 
 

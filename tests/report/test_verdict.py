@@ -43,7 +43,10 @@ def test_the_report_reads_as_it_did(golden, shape):
 
 def test_the_first_line_says_what_to_run():
     """Fleet, USD a month, saving and risk stand in the first line of text and in bold in Markdown."""
-    expected = "Run 4 × g6e.xlarge spot (aws us-east-1): $2,197.06 a month, 87% less than today; risk: spot"
+    expected = (
+        "Run 4 × g6e.xlarge spot (aws us-east-1): $2,197.06 a month, 87% less than today, "
+        "which misses the SLO; risk: spot"
+    )
 
     assert headline(spot_plan()) == expected
     assert plan_table(spot_plan(), width=None).splitlines()[0] == expected

@@ -11,7 +11,6 @@ from typing import Any
 from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Quota, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.stack import percents
 from advisor.codegen.targets import aws_sagemaker_images as images
 from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
 from advisor.codegen.targets.aws_sagemaker_types import has_own_disk, is_sold, ml_type
@@ -158,9 +157,8 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
 def _known(stack: Stack) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
     alarms = monitoring.alarms_of(stack)
-    weights = _weights(stack)
     return {
-        "groups": {group.key: _group(stack, group, weights[group.key]) for group in stack.groups},
+        "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region) for region in stack.regions},
         "alarms": alarms,
@@ -193,26 +191,7 @@ def _types(stack: Stack) -> set[str]:
     return {group.instance_type for group in stack.groups}
 
 
-def _weights(stack: Stack) -> Mapping[str, int]:
-    """Group → percent of its region's requests: its backend's, by what its instances of the busiest hours sustain."""
-    sustained = {group.key: group.instances * group.requests_per_second_per_instance for group in stack.groups}
-    of_backend = {
-        backend.key: sum(sustained[group.key] for group in stack.groups if group.backend == backend.key)
-        for backend in stack.backends
-    }
-    weights: dict[str, int] = {}
-    for region in stack.regions:
-        of_region = [group for group in stack.groups if group.region == region.name]
-        weights |= percents(
-            {
-                group.key: stack.backend_of(group).weight * sustained[group.key] / of_backend[group.backend]
-                for group in of_region
-            }
-        )
-    return weights
-
-
-def _group(stack: Stack, group: ComputeGroup, weight: int) -> Mapping[str, object]:
+def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     return {
         "region": group.region,
         "backend": group.backend,
@@ -220,7 +199,7 @@ def _group(stack: Stack, group: ComputeGroup, weight: int) -> Mapping[str, objec
         "accelerators": int(group.accelerator_count),
         "gpu": group.has_gpu,
         "instances": group.instances,
-        "weight": weight,
+        "weight": group.weight,
         **_scaling(stack, group),
         "start_seconds": group.start_seconds,
         "volume_gib": None if has_own_disk(group.instance_type) else group.root_volume_gib,

@@ -23,7 +23,7 @@ from advisor.codegen.model import Language, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.gcp_values import GoogleGroup, google_groups
+from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/gcp-gke"
@@ -163,7 +163,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "spot_taint": _SPOT_TAINT,
         "cautions": stack.summary.cautions,
         "serves_where": "on node pools of existing GKE clusters",
-        "clusters": {region.name: _example_cluster(region) for region in stack.regions},
+        "clusters": {region.name: _example_cluster(stack, region) for region in stack.regions},
         "example_reservations": {one.group.key: "my-reservation" for one in groups if one.needs_reservation},
         "has_gpu": any(one.group.platform.runtime is not Runtime.TPU for one in groups),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
@@ -181,6 +181,8 @@ def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
         "pool": _pool(one),
         "label": node_pool_name(stack, group),
         "region": group.region,
+        "fewest_zones": group.zones,
+        "zones": list(one.zones),
         "machine_type": one.machine_type,
         # GKE knows the chips of a TPU by the machine type, and taints their nodes by itself.
         "accelerators": {} if is_tpu else {one.accelerator_type: one.accelerator_count},
@@ -237,9 +239,8 @@ def _query(alarm: Alarm) -> Mapping[str, object]:
     }
 
 
-def _example_cluster(region: Region) -> Mapping[str, object]:
-    zones = [f"{region.name}-{letter}" for letter in "abcdef"[: region.zones]]
-    return {"name": f"inference-{region.name}", "location": region.name, "zones": zones}
+def _example_cluster(stack: Stack, region: Region) -> Mapping[str, object]:
+    return {"name": f"inference-{region.name}", "location": region.name, "zones": example_zones(stack, region)}
 
 
 GKE = Target(

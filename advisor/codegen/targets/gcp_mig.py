@@ -11,7 +11,7 @@ from advisor.codegen.model import Backend, Language, Region, Runtime, Scaling, S
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts
-from advisor.codegen.targets.gcp_values import GoogleGroup, google_groups, refusal_of_hosts
+from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups, refusal_of_hosts
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 
@@ -186,6 +186,8 @@ def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
     return {
         "region": group.region,
         "backend": group.backend,
+        "fewest_zones": group.zones,
+        "zones": list(one.zones),
         "machine_type": one.machine_type,
         **(attached or flexible),
         "provisioning_model": one.provisioning_model,
@@ -231,7 +233,7 @@ def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
     return {
         "subnetwork": f"{place}/subnetworks/inference",
         "proxy_only_cidr": f"10.129.{2 * number}.0/23",
-        "zones": [f"{region.name}-{letter}" for letter in "abcdef"[: region.zones]],
+        "zones": example_zones(stack, region),
         "ssl_certificate": f"{place}/sslCertificates/inference",
     }
 

@@ -7,7 +7,7 @@ provider's reference, read in November 2026.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import ComputeGroup, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
 
 _LONGEST_WAIT_SECONDS = 3600
@@ -60,6 +60,11 @@ class GoogleGroup:
     """In the quietest hours, and enough for its share of the requests to find someone."""
 
     @property
+    def zones(self) -> tuple[str, ...]:
+        """Zones that sell the machine type; empty where they are not known."""
+        return self.group.zone_names if self.group.zones_verified else ()
+
+    @property
     def needs_reservation(self) -> bool:
         """Google starts it from a reservation only."""
         return self.provisioning_model == "RESERVATION_BOUND"
@@ -109,6 +114,13 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
         image=f"projects/{project}/global/images/family/{family}",
         min_instances=min_instances,
     )
+
+
+def example_zones(stack: Stack, region: Region) -> list[str]:
+    """Zones of a region that sell what its groups run on; letters of the alphabet where they are not known."""
+    known = [set(group.zone_names) for group in stack.groups if group.region == region.name and group.zone_names]
+    names = sorted(set.union(*known)) if known else []
+    return names if len(names) >= region.zones else [f"{region.name}-{letter}" for letter in "abcdef"[: region.zones]]
 
 
 def _provisioning_model(group: ComputeGroup, *, starts_on_demand: bool) -> str:

@@ -1,16 +1,16 @@
 """What a tighter latency target costs: the cheapest confirmed fleets from the loosest target to the fastest machine."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from advisor.candidates import Rejection
-from advisor.plan.explain.why import Under
+from advisor.plan.explain.why import Judged
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.optimise import allocation_usd_per_month
-from advisor.plan.planning import Market, cheapest_fleet
+from advisor.plan.planning import Market, recommended_fleet
 
 TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
-STEPS = 8
+STEPS = 6
 """Parts, equal in the logarithm, of the way from the loosest target down to the fastest candidate."""
 LOOSEST = 16.0
 """The loosest target looked at ÷ the fastest latency, or ÷ the stated target where that is longer."""
@@ -30,7 +30,7 @@ class Fastest:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The cheapest fleet that keeps a target, by the type that serves most of it."""
+    """The fleet recommended for a target, by the type that serves most of it."""
 
     latency_ms: float
     """The target that it was planned for and its replay keeps."""
@@ -58,7 +58,7 @@ class Front:
     """Each costs more than the one before and is faster; between two of them the faster one's price holds."""
 
 
-def pareto_front(under: Under, target: str, stated_ms: float | None) -> Front:
+def pareto_front(under: Callable[[Mapping[str, float]], Judged], target: str, stated_ms: float | None) -> Front:
     """The front of monthly cost against *target* (one of :data:`TARGETS`).
 
     Args:
@@ -82,8 +82,8 @@ def pareto_front(under: Under, target: str, stated_ms: float | None) -> Front:
 
 
 def _planned(market: Market, limit_ms: float, *, stated: bool) -> Point | None:
-    """The cheapest confirmed fleet at one target; None where there is none."""
-    found = cheapest_fleet(market)
+    """The recommended fleet at one target; None where there is none."""
+    found = recommended_fleet(market)
     if not isinstance(found, Confirmed) or not found.confirmation.reached:
         return None
     problem = found.posed.problem

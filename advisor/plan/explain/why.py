@@ -10,21 +10,27 @@ from dataclasses import dataclass, replace
 
 from advisor.candidates import Matches, Rejection
 from advisor.catalog import Catalog
+from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
+from advisor.plan.explain.reshape import with_price
 from advisor.plan.explain.turning import Outcomes, first_turn, lost_after
 from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.optimise import allocation_usd_per_month
+from advisor.plan.fleet.simple import complexity, simplest
 from advisor.plan.fleet.stage import Posed, solve
 from advisor.plan.fleet.values import Allocation, FleetSolution, HourClass, Pool, Problem
 from advisor.plan.options import rank_rejections
-from advisor.plan.planning import Market, cheapest_fleet
+from advisor.plan.planning import Market, recommended_fleet
 
+PRICE_UNKNOWN = "price_unknown"
+_SUPPOSED_USD = "1"
+"""Per hour, of what is sold at an unknown price."""
 _PRICE_PLACES = 4
 _TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
-_STEPS = (1.25, 1.6, 2.5, 5.0, 16.0)
-_LOAD_STEPS = tuple(2 ** (step / 2) for step in range(1, 9))
+_STEPS = (1.5, 4.0, 16.0)
+_LOAD_STEPS = (1.5, 4.0, 16.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +54,13 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """The price up to which it wins, all else equal."""
+    """The price up to which it wins, all else equal; a simpler fleet wins up to ``limits.simplicity`` above its rival."""
 
     usd_per_hour: float
-    today_usd_per_hour: float
-    ratio: float
-    """To today's price: of every way of paying that the fleet uses."""
+    today_usd_per_hour: float | None
+    """None: not known."""
+    ratio: float | None
+    """To today's price: of every way of paying that the fleet uses; None where that is not known."""
     instances: int
 
 
@@ -84,7 +91,7 @@ class Why:
     wins: bool
     """Whether the recommended fleet uses it."""
     contender: Contender | None
-    """The cheapest fleet of that type alone; None where it cannot serve the demand."""
+    """The cheapest fleet of that type alone, or the recommended one; None where it cannot serve the demand."""
     rival: Contender | None
     """The cheapest fleet without it."""
     price: PriceChange | None
@@ -103,8 +110,8 @@ class Judged:
     too_slow: tuple[Rejection, ...]
 
 
-Under = Callable[[Mapping[str, float]], Judged]
-"""The question with latency targets set otherwise."""
+Under = Callable[[Mapping[str, float], Catalog], Judged]
+"""The question with latency targets set otherwise, of a catalog."""
 
 
 def why(under: Under, catalog: Catalog, instance_type: str, region: str | None = None) -> Why:
@@ -112,7 +119,7 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
 
     Args:
         under: the question, with latency targets set otherwise.
-        catalog: knows the names.
+        catalog: what is sold.
         instance_type: the type in question.
         region: where; any without.
 
@@ -120,24 +127,36 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
         InputError: the catalog knows no such instance type or region.
     """
     _check_names(catalog, instance_type, region)
-    case = _Case(under, instance_type, region)
-    market = case.judged.market
-    recommended = cheapest_fleet(market)
-    ours = case.confirmed(market.posed, own=True)
-    found = recommended if isinstance(recommended, Confirmed) else None
-    wins = found is not None and case.uses(found.solution)
-    theirs = case.confirmed(market.posed, own=False) if wins else found
+    case = _Case(under, catalog, instance_type, region)
+    fleets = case.fleets()
+    obstacles = () if fleets.ours else case.obstacles()
+    price = case.price(fleets)
+    if any(obstacle.code == PRICE_UNKNOWN for obstacle in obstacles):
+        price = _price_to_win(under, catalog, instance_type, region)
     return Why(
         instance_type=instance_type,
         region=region,
-        wins=wins,
-        contender=_contender(ours) if ours else None,
-        rival=_contender(theirs) if theirs else None,
-        price=_price(found if wins else ours, theirs, case),
-        targets=tuple(case.target(name, wins=wins) for name in _TARGETS if case.stated(name) is not None),
-        load=case.load(wins=wins) if ours else (),
-        obstacles=() if ours else case.obstacles(catalog),
+        wins=fleets.wins,
+        contender=_contender(fleets.ours) if fleets.ours else None,
+        rival=_contender(fleets.theirs) if fleets.theirs else None,
+        price=price,
+        targets=tuple(case.target(name, wins=fleets.wins) for name in _TARGETS if case.stated(name) is not None),
+        load=case.load(wins=fleets.wins) if fleets.ours else (),
+        obstacles=obstacles,
     )
+
+
+def _price_to_win(under: Under, catalog: Catalog, instance_type: str, region: str | None) -> PriceChange | None:
+    """The price up to which a type whose price is not known would win."""
+    supposed = catalog.with_offers(
+        with_price(offer, _SUPPOSED_USD, (Purchase.ON_DEMAND,))
+        if offer.instance_type == instance_type and offer.on_demand is None
+        else offer
+        for offer in catalog.offers
+    )
+    case = _Case(under, supposed, instance_type, region)
+    price = case.price(case.fleets())
+    return None if price is None else replace(price, today_usd_per_hour=None, ratio=None)
 
 
 def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> None:
@@ -154,13 +173,42 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fleets:
+    """Confirmed fleets with a type and without it."""
+
+    wins: bool
+    recommended: Confirmed | None
+    ours: Confirmed | None
+    """Of the type alone."""
+    theirs: Confirmed | None
+    """Of all others."""
+
+
 class _Case:
     """One instance type against all others."""
 
-    def __init__(self, under: Under, instance_type: str, region: str | None) -> None:
+    def __init__(self, under: Under, catalog: Catalog, instance_type: str, region: str | None) -> None:
         """Write the question down as it is asked."""
-        self._under, self._type, self._region = under, instance_type, region
-        self.judged = under({})
+        self._under, self._catalog, self._type, self._region = under, catalog, instance_type, region
+        self.judged = under({}, catalog)
+
+    def fleets(self) -> _Fleets:
+        """The fleets that are compared."""
+        market = self.judged.market
+        recommended = recommended_fleet(market)
+        found = recommended if isinstance(recommended, Confirmed) else None
+        wins = found is not None and self.uses(found.solution)
+        ours = found if found and self.is_of(found.solution) else self.confirmed(market.posed, own=True)
+        theirs = self.confirmed(market.posed, own=False) if wins else found
+        return _Fleets(wins, found, ours, theirs)
+
+    def price(self, fleets: _Fleets) -> PriceChange | None:
+        """The price up to which it wins; None where nothing is to be compared."""
+        fleet = fleets.recommended if fleets.wins else fleets.ours
+        if fleet is None or fleets.theirs is None:
+            return None
+        return _price(fleet, fleets.theirs, [one for one in fleet.solution.allocations if self.is_meant(one.pool)])
 
     def is_meant(self, pool: Pool) -> bool:
         """Whether a pool is of the type, in the region if one is named."""
@@ -170,6 +218,10 @@ class _Case:
     def uses(self, solution: FleetSolution) -> bool:
         """Whether a fleet uses the type."""
         return any(self.is_meant(allocation.pool) for allocation in solution.allocations)
+
+    def is_of(self, solution: FleetSolution) -> bool:
+        """Whether a fleet uses the type and no other."""
+        return all(self.is_meant(allocation.pool) for allocation in solution.allocations)
 
     def confirmed(self, posed: Posed, *, own: bool) -> Confirmed | None:
         """The cheapest confirmed fleet of the type alone, or of all others."""
@@ -190,7 +242,7 @@ class _Case:
         stated = self.stated(name) or 0.0
 
         def turns(factors: Sequence[float]) -> list[bool]:
-            return [self._wins(self._under({name: stated * factor}).market) != wins for factor in factors]
+            return [self._wins(self._under({name: stated * factor}, self._catalog).market) != wins for factor in factors]
 
         _, looser = first_turn(_lazily(turns), _STEPS, refinements=1, parts=4)
         _, tighter = first_turn(_lazily(turns), tuple(1 / step for step in _STEPS), refinements=1, parts=4)
@@ -202,19 +254,22 @@ class _Case:
         )
 
     def _wins(self, market: Market) -> bool:
-        """Whether the cheapest fleet uses the type, at what replays have shown of each kind of replica."""
+        """Whether the fleet to recommend uses the type, at what replays have shown of each kind of replica."""
         if not any(self.is_meant(pool) for pool in market.posed.problem.pools):
             return False
-        found = solve(self.judged.market.confirmer.with_known_headroom(market.posed))
-        return isinstance(found, FleetSolution) and self.uses(found)
+        return self._uses_it(self.judged.market.confirmer.with_known_headroom(market.posed))
+
+    def _uses_it(self, posed: Posed) -> bool:
+        """Whether the simplest of the cheapest fleets uses the type."""
+        found = solve(posed)
+        return isinstance(found, FleetSolution) and self.uses(simplest(posed.problem, found))
 
     def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
         """Where on the scale of demand it wins: around today's demand, or the nearest range below and above it."""
         posed = self.judged.market.confirmer.with_known_headroom(self.judged.market.posed)
 
         def wins_at(factors: Sequence[float]) -> list[bool]:
-            found = [solve(replace(posed, problem=_scaled(posed.problem, factor))) for factor in factors]
-            return [isinstance(one, FleetSolution) and self.uses(one) for one in found]
+            return [self._uses_it(replace(posed, problem=_scaled(posed.problem, factor))) for factor in factors]
 
         down = tuple(1 / step for step in _LOAD_STEPS)
         if wins:
@@ -223,7 +278,7 @@ class _Case:
         ranges = [_range(wins_at, steps) for steps in (down, _LOAD_STEPS)]
         return tuple(one for one in ranges if one is not None)
 
-    def obstacles(self, catalog: Catalog) -> tuple[Obstacle, ...]:
+    def obstacles(self) -> tuple[Obstacle, ...]:
         """Why no fleet of the type serves the demand."""
         market = self.judged.market
         own = _only(market.posed, [pool for pool in market.posed.problem.pools if self.is_meant(pool)])
@@ -233,7 +288,7 @@ class _Case:
             *market.posed.pool_set.rejections,
             *rank_rejections(own),
         ]
-        return obstacles_of(rejections, market.setting.requirements, catalog, (self._type, self._region))
+        return obstacles_of(rejections, market.setting.requirements, self._catalog, (self._type, self._region))
 
 
 def _lazily(turns: Outcomes) -> Outcomes:
@@ -282,20 +337,26 @@ def _main(allocations: Sequence[Allocation], problem: Problem) -> Allocation:
     return max(allocations, key=lambda one: (allocation_usd_per_month(problem, one), one.pool.key))
 
 
-def _price(fleet: Confirmed | None, theirs: Confirmed | None, case: _Case) -> PriceChange | None:
-    """The price of the type at which a fleet that uses it costs as much as the rival: ``1 + difference ÷ compute``."""
-    if fleet is None or theirs is None:
-        return None
+def _price(fleet: Confirmed, theirs: Confirmed, own: Sequence[Allocation]) -> PriceChange | None:
+    """The price of the type up to which a fleet that uses it is recommended: ``1 + difference ÷ compute``."""
     problem = fleet.posed.problem
-    own = [one for one in fleet.solution.allocations if case.is_meant(one.pool)]
+    wanted = theirs.usd_per_month * _leeway(fleet.solution, theirs.solution, problem.limits.simplicity)
     compute = math.fsum(allocation_usd_per_month(problem, one) for one in own)
     if compute <= 0:
         return None
-    ratio = 1 + (theirs.solution.objective_usd_per_month - fleet.solution.objective_usd_per_month) / compute
+    ratio = 1 + (wanted - fleet.usd_per_month) / compute
     main = _main(own, problem)
     today = main.tariff.usd_per_hour
     usd_per_hour = math.floor(max(ratio, 0.0) * today * 10**_PRICE_PLACES) / 10**_PRICE_PLACES
     return PriceChange(usd_per_hour, today, usd_per_hour / today, main.instances[-1])
+
+
+def _leeway(fleet: FleetSolution, rival: FleetSolution, simplicity: float) -> float:
+    """What a fleet may cost and still be recommended ÷ what its rival costs."""
+    own, other = complexity(fleet)[:2], complexity(rival)[:2]
+    if own == other:
+        return 1.0
+    return 1 + simplicity if own < other else 1 / (1 + simplicity)
 
 
 def _range(wins_at: Outcomes, steps: Sequence[float]) -> LoadRange | None:

@@ -16,7 +16,7 @@ from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.confirmed import Confirmed, bounded, cheaper, closer, usd_of, worst_share
 from advisor.plan.fleet.dominance import without_dominated
 from advisor.plan.fleet.formulas import mix_rate
-from advisor.plan.fleet.headroom import TOLERANCE, Bracket, Kind, bracket_of, kind_of, narrowed
+from advisor.plan.fleet.headroom import TOLERANCE, Bracket, Kind, bracket_of, kind_of, narrowed, worthwhile
 from advisor.plan.fleet.neighbours import cheaper_neighbours, topped_up
 from advisor.plan.fleet.optimise import optimise
 from advisor.plan.fleet.scopes import cheapest_alone
@@ -26,7 +26,7 @@ from advisor.plan.fleet.solver import DEFAULT_SECONDS, HALF_A_CENT
 from advisor.plan.fleet.stage import Posed, Setting, in_precisions
 from advisor.plan.fleet.stage import solve as solve_fleet
 from advisor.plan.fleet.trials import Trial, Trials, name_of
-from advisor.plan.fleet.values import FleetSolution, Infeasible, Problem
+from advisor.plan.fleet.values import FleetSolution, Infeasible, Problem, content
 
 __all__ = ["Confirmed", "Confirmer", "Kind", "group_part", "name_of"]
 
@@ -65,6 +65,7 @@ class Confirmer:
         self._failing: dict[Kind, FleetSolution] = {}
         """Fleets of one kind at the lower ends of their brackets."""
         self._known: dict[tuple[object, ...], Confirmed | Infeasible] = {}
+        self._solved: dict[tuple[object, ...], FleetSolution | Infeasible] = {}
         self._found_alone: dict[tuple[object, ...], _Alone] = {}
 
     def within(self, posed: Posed, setting: Setting) -> "Confirmer":
@@ -96,7 +97,13 @@ class Confirmer:
             return found
         if found.confirmation.reached:
             found = self._in_preferred_precision(found, seconds)
-        return self._in_full(found)
+        in_full = self._in_full(found)
+        if in_full.confirmation.reached == found.confirmation.reached:
+            return in_full
+        self._trials.without_estimates()
+        for known in (self._brackets, self._failing, self._known, self._found_alone):
+            known.clear()
+        return self.confirmed(seconds)
 
     def simplest(self, found: Confirmed, seconds: float = DEFAULT_SECONDS) -> Confirmed:
         """The simplest confirmed fleet that costs no more than ``limits.simplicity`` above the cheapest confirmed one.
@@ -131,12 +138,17 @@ class Confirmer:
 
     def with_limits(self, found: Confirmed) -> Confirmed:
         """The fleet with how far it holds, where that is asked for."""
-        if not self._effort.holds_up_to or not found.confirmation.reached:
+        if not found.confirmation.reached:
+            return found
+        found = self._in_full(found)
+        if not self._effort.holds_up_to:
             return found
         return replace(found, holds_up_to=self._trials.holds_up_to(found.posed, found.solution))
 
     def _in_full(self, found: Confirmed) -> Confirmed:
         """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
+        if not self._effort.in_full:
+            return found
         trial = self._trials.of(found.posed, found.solution, whole=True)
         return replace(found, confirmation=self._confirmation(trial, found.confirmation.headroom_factor))
 
@@ -151,7 +163,7 @@ class Confirmer:
             kinds = {self._kind(pool.key) for pool in posed.problem.pools}
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
             found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
-            self._known[key] = self._in_full(found) if isinstance(found, Confirmed) else found
+            self._known[key] = found
             if len(kinds) == 1 and hint is None and bracket is not None:
                 self._brackets[kinds.pop()] = bracket
         return self._known[key]
@@ -172,7 +184,7 @@ class Confirmer:
             bound = self._optimum(self._posed, least, seconds)
             if isinstance(bound, Infeasible):
                 return best or closest or bound
-            if best is not None and best.usd_per_month <= bound.usd_per_month + HALF_A_CENT:
+            if best is not None and not worthwhile(best.usd_per_month, bound):
                 return bounded(best, bound)
             if bound.confirmation.reached:
                 return bound
@@ -186,7 +198,7 @@ class Confirmer:
 
     def _not_known(self, failed: Confirmed) -> list[Kind]:
         """Kinds that are late in a fleet and not known by themselves yet."""
-        trial = self._trials.of(failed.posed, failed.solution, whole=len(failed.solution.allocations) > 1)
+        trial = self._trials.of(failed.posed, failed.solution, every=len(failed.solution.allocations) > 1)
         late = dict.fromkeys(self._kind(failed.solution.allocations[at].pool.key) for at in trial.late)
         return [one for one in late if one not in self._brackets]
 
@@ -201,7 +213,7 @@ class Confirmer:
             posed = replace(self._posed, problem=replace(problem, pools=(first,)))
             found, bracket = self._bisected(posed, {kind: 1.0}, None, seconds, usd_of(best))
             bracket = bracket or Bracket(1.0, 1.0)
-            failing = solve_fleet(self._with_headroom(posed, {kind: bracket.failed}), seconds)
+            failing = self._solve(self._with_headroom(posed, {kind: bracket.failed}), seconds)
             known = self._found_alone[key] = _Alone(found, bracket, failing, usd_of(best))
         self._brackets[kind] = known.bracket
         if isinstance(known.failing, FleetSolution):
@@ -296,13 +308,15 @@ class Confirmer:
             return self._why_none(posed, least, seconds), None
         if first:
             return tried[1.0], Bracket(1.0, 1.0)
-        bracket = narrowed(bracket_of(holds, hint), holds, tried, exact=len(least) == 1)
+        if len(least) > 1 and not worthwhile(limit, tried[1.0]):
+            return tried[1.0], Bracket(1.0, math.inf)
+        bracket = narrowed(bracket_of(holds, hint), holds, tried, limit, exact=len(least) == 1)
         if bracket.held in tried:
             return tried[bracket.held], bracket
         return max(tried.values(), key=worst_share), bracket
 
     def _why_none(self, posed: Posed, least: Mapping[Kind, float], seconds: float) -> Infeasible:
-        found = solve_fleet(self._with_headroom(posed, least), seconds)
+        found = self._solve(self._with_headroom(posed, least), seconds)
         return found if isinstance(found, Infeasible) else Infeasible((), ())
 
     def _optimum(self, posed: Posed, headroom: Mapping[Kind, float], seconds: float) -> Confirmed | Infeasible:
@@ -311,7 +325,7 @@ class Confirmer:
         Weights follow what replicas are planned to carry: with the headroom of each kind, or as the closed form has it.
         """
         roomier = self._with_headroom(posed, headroom)
-        solution = solve_fleet(roomier, seconds)
+        solution = self._solve(roomier, seconds)
         if isinstance(solution, Infeasible):
             return solution
         found = self._confirmed(roomier, solution, headroom, roomier.problem)
@@ -320,6 +334,13 @@ class Confirmer:
             return found
         other = self._planned_evenly(solution)
         return other if other.confirmation.reached else found
+
+    def _solve(self, posed: Posed, seconds: float) -> FleetSolution | Infeasible:
+        """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
+        key = content(posed.problem)
+        if key not in self._solved:
+            self._solved[key] = solve_fleet(posed, seconds)
+        return self._solved[key]
 
     def _confirmed(
         self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float], searched: Problem

@@ -12,6 +12,8 @@ GROWTH = 1.5
 MOST_HEADROOM = 16.0
 TOLERANCE = 1.02
 """Width of a bracket at which the bisection stops."""
+WORTH_RATIO = 0.01
+"""A fleet that could be cheaper by less than this is not looked for."""
 EXACT = 1.0005
 """The same where no number of instances lies between its ends."""
 
@@ -31,6 +33,11 @@ class Bracket:
     def least(self) -> float:
         """No fleet of the kind alone holds with less."""
         return self.held if self.held <= self.failed * EXACT else self.failed
+
+
+def worthwhile(usd: float, bound: Confirmed) -> bool:
+    """Whether a fleet that is as cheap as a bound would be much cheaper than what is known."""
+    return usd - bound.usd_per_month > WORTH_RATIO * usd
 
 
 def kind_of(candidate: Candidate) -> Kind:
@@ -55,11 +62,26 @@ def bracket_of(holds: Callable[[float], bool | None], hint: Bracket | None) -> B
 
 
 def narrowed(
-    bracket: Bracket, holds: Callable[[float], bool | None], tried: Mapping[float, Confirmed], *, exact: bool
+    bracket: Bracket,
+    holds: Callable[[float], bool | None],
+    tried: Mapping[float, Confirmed],
+    limit_usd: float,
+    *,
+    exact: bool,
 ) -> Bracket:
-    """Bisect to 2 %; on to where the fleet changes, where it has to be exact and no other fleet lies between."""
+    """Bisect to 2 %, or to 1 % of the cost; on to where the fleet changes where it has to be exact.
+
+    Args:
+        bracket: what is bisected.
+        holds: whether the cheapest fleet with a headroom holds; None where it costs too much.
+        tried: the fleets so far.
+        limit_usd: nothing from there on is of interest.
+        exact: whether to go on, as long as no other fleet lies between.
+    """
     failed, held = bracket.failed, bracket.held
     while math.isfinite(held) and held > failed * (EXACT if exact else TOLERANCE):
+        if not exact and not worthwhile(tried[held].usd_per_month if held in tried else limit_usd, tried[failed]):
+            break
         middle = math.sqrt(failed * held)
         kept = holds(middle)
         if held <= failed * TOLERANCE and kept is not None:

@@ -21,6 +21,10 @@ OPTIONS = {
     "threads": 1,
     "random_seed": 0,
     "mip_allow_restart": False,
+    # these heuristics take longer than the search that they are meant to shorten
+    "mip_heuristic_run_feasibility_jump": False,
+    "mip_heuristic_run_rins": False,
+    "mip_heuristic_run_rens": False,
     "mip_rel_gap": 0.0,
     "mip_abs_gap": HALF_A_CENT,
     "mip_feasibility_tolerance": INTEGER_TOLERANCE,

@@ -62,6 +62,8 @@ class Effort:
     """Kinds of replicas whose headroom is looked for by themselves."""
     holds_up_to: bool = True
     """Whether to look for how far beyond its plan the fleet holds."""
+    in_full: bool = True
+    """Whether the fleet that is chosen is replayed to the end; otherwise until it is clear that it holds."""
     options: int | None = None
     """Options that are looked for, the cheapest; None: all."""
     other_sizes: bool = True

@@ -30,6 +30,8 @@ LARGEST_RATIO = 4.0
 """How far beyond its plan a fleet is tried."""
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
+FIRST_SERVED = 2_000
+"""Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
 Key = tuple[object, ...]
 
@@ -69,7 +71,7 @@ class _Seen:
     late: tuple[int, ...]
     """Positions of groups whose requests are late too often."""
     ended_early: bool
-    """Whether more were late than are allowed before all were simulated: then these are estimates."""
+    """Whether it was clear before all were simulated whether the fleet holds: then these are estimates."""
 
 
 class Trials:
@@ -92,21 +94,29 @@ class Trials:
         self._steps: dict[Key, StepTimes] = {}
         self._is_stretch = self.rehearsal.busiest.stop == self._requests.seconds.size
         self._known: dict[Key, _Seen] = {}
+        self.is_exact = False
+        """Whether every replay is of all requests."""
 
-    def of(self, posed: Posed, solution: FleetSolution, *, whole: bool = False) -> Trial:
+    def without_estimates(self) -> None:
+        """Simulate all requests from here on."""
+        self.is_exact = True
+        self._known = {key: seen for key, seen in self._known.items() if not seen.ended_early}
+
+    def of(self, posed: Posed, solution: FleetSolution, *, every: bool = False, whole: bool = False) -> Trial:
         """A fleet without each of its machines, and under the whole sample with one interruption of spot included.
 
         Args:
             posed: the question.
             solution: the fleet.
-            whole: whether to go on where it is clear whether the fleet holds; shares, and which groups are late, are
-                estimates otherwise.
+            every: whether to go on with the loss of other machines where one makes the fleet fail.
+            whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
+                are late, are estimates otherwise.
         """
         groups, routes = self._groups(posed, solution), tuple(_routes(posed, solution))
         survives = posed.problem.limits.survival is Survive.INSTANCE
-        failures = self._failures(groups, routes, whole=whole) if survives else []
+        failures = self._failures(groups, routes, every=every, whole=whole) if survives else []
         least = min((one.share for one in failures), default=None)
-        if whole or least is None or (least >= self.wanted and not self._implied(groups)):
+        if every or whole or least is None or (least >= self.wanted and not self._implied(groups)):
             sample = self._seen(groups, routes, whole=whole)
         else:
             sample = min(failures, key=lambda one: one.share)
@@ -131,8 +141,11 @@ class Trials:
             made_up, scale = stressed(self._requirements.demand, self.rehearsal.busiest.stop, **stress)
             fewer, share, requests = scaled(groups, routes, self._from_places(made_up), scale)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
-            cutoff = Cutoff(self._slo, most_late, self._most_served)
-            outcome = simulate(fewer, requests, routes=share, cutoff=cutoff).outcome
+            cutoff = Cutoff(self._slo, most_late, self._most_served, None if self.is_exact else FIRST_SERVED)
+            served = simulate(fewer, requests, routes=share, cutoff=cutoff)
+            outcome = served.outcome
+            if served.early is not None:
+                return served.early.holds
             return _share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
 
         return HoldsUpTo(
@@ -140,15 +153,17 @@ class Trials:
             dispersion_ratio=largest(lambda ratio: holds(dispersion_ratio=ratio)),
         )
 
-    def _failures(self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, whole: bool) -> list[_Seen]:
-        """The busiest stretch without one machine of each target in turn; up to the first that fails unless whole."""
+    def _failures(
+        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, every: bool, whole: bool
+    ) -> list[_Seen]:  # fmt: skip
+        """The busiest stretch without one machine of each target in turn; up to the first that fails unless every."""
         found: list[_Seen] = []
         for index in {one.target: at for at, one in reversed(list(enumerate(groups)))}.values():
             fewer = tuple(max(count - 1, 0) for count in groups[index].instances_by_hour)
             left = [replace(one, lost_at=None) for one in groups]
             left[index] = replace(left[index], instances_by_hour=fewer)
             found.append(self._seen(left, routes, stretch=True, whole=whole))
-            if found[-1].share < self.wanted and not whole:
+            if found[-1].share < self.wanted and not (every or whole):
                 break
         return found
 
@@ -172,21 +187,22 @@ class Trials:
         until = self._requests.seconds[self.rehearsal.busiest.stop - 1]
         groups, routes, requests = scaled(groups, routes, requests, self.rehearsal.scale)
         most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
-        cutoff = Cutoff(self._slo, most_late, self._most_served)
+        count = int(np.searchsorted(requests.seconds, until, side="right"))
+        first = None if whole or self.is_exact else FIRST_SERVED
+        cutoff = Cutoff(self._slo, most_late, self._most_served, first, count)
         served = simulate(groups, requests, routes=routes, cutoff=cutoff)
-        outcome = served.outcome
-        busiest = slice(0, int(np.searchsorted(requests.seconds, until, side="right")))
+        outcome, early = served.outcome, served.early
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
-        judged = ~outcome.cut & answered if served.ended_early else ~outcome.cut
+        judged = ~outcome.cut & answered if early else ~outcome.cut
         steps = np.maximum(requests.output_tokens, 1) - 1
         several = answered & (steps > 0)
         return _Seen(
-            share=_share(kept, judged),
-            busiest_share=_share(kept[busiest], judged[busiest]),
+            share=early.share if early else _share(kept, judged),
+            busiest_share=early.busiest_share if early else _share(kept[:count], judged[:count]),
             ttft_p95_ms=p95_ms(outcome.ttft_s[answered]),
             tpot_p95_ms=p95_ms(outcome.decode_s[several] / steps[several]),
             late=tuple(self._late(outcome, kept, judged)),
-            ended_early=served.ended_early,
+            ended_early=early is not None,
         )
 
     def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:

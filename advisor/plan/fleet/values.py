@@ -188,6 +188,17 @@ class Problem:
     """Whether commitments are held to the low edge of the forecast."""
 
 
+def content(problem: Problem) -> tuple[object, ...]:
+    """What tells problems of one demand and catalog apart: pools, how they are paid for, and what they are held to."""
+    pools = tuple(
+        (pool.key, pool.tariffs, pool.mix_rates.tobytes(), pool.rates.tobytes(), pool.lead_hours, pool.start_usd)
+        for pool in problem.pools
+    )
+    held_to = (problem.limits, problem.scaling, problem.max_regions, problem.mix_providers, problem.low_band)
+    stated = (tuple(sorted(problem.quota_limits.items())), tuple(sorted(problem.running.items())))
+    return pools, held_to, stated, tuple(hour.planned_rate for hour in problem.hours)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Allocation:
     """Instances of one pool under one tariff."""

@@ -40,24 +40,30 @@ def serve(times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Inte
         prompts: tokens, at least 1.
         answers: tokens, at least 1; with the prompt no more than context and cache hold.
     """
-    replica = _Replica(times, arrivals_s.tolist(), prompts.tolist(), (prompts + answers).tolist())
+    replica = _Replica(times, arrivals_s, prompts, answers)
     replica.run()
     lag = np.asarray(times.lag_s)[np.asarray(replica.beside, dtype=np.intp)]
     return Timeline(np.asarray(replica.first), np.asarray(replica.last), lag, replica.preemptions)
 
 
 class _Replica:
-    """The state between two steps; every method works on local copies, because attributes are slow."""
+    """The state between two steps."""
 
     __slots__ = (
-        "again", "arrivals", "beside", "cached", "count", "ends", "first", "head", "last", "now", "partial",
-        "preemptions", "prompts", "reserved", "step", "times", "totals",
+        "again", "arrivals", "beside", "budgets", "cached", "count", "ends", "first", "head", "held", "last", "now",
+        "partial", "preemptions", "prompts", "reserved", "step", "times", "totals",
     )  # fmt: skip
 
-    def __init__(self, times: StepTimes, arrivals: list[float], prompts: list[int], totals: list[int]) -> None:
-        count = len(arrivals)
-        arrivals.append(inf)
-        self.times, self.arrivals, self.prompts, self.totals, self.count = times, arrivals, prompts, totals, count
+    def __init__(self, times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers) -> None:
+        count = len(arrivals_s)
+        self.times, self.count = times, count
+        self.arrivals: list[float] = [*arrivals_s.tolist(), inf]
+        self.prompts: list[int] = prompts.tolist()
+        self.totals: list[int] = (prompts + answers).tolist()
+        held = np.minimum((times.prefix_cache_hit_ratio * prompts).astype(np.int64), prompts - 1)
+        self.held: list[int] = held.tolist()
+        """Tokens of each prompt that the prefix cache holds."""
+        self.budgets = times.budgets
         self.first, self.last, self.beside = [0.0] * count, [0.0] * count, [0] * count
         self.now, self.step, self.head, self.preemptions = 0.0, 0, 0, 0
         self.cached = 0
@@ -71,57 +77,117 @@ class _Replica:
         self.ends: list[int] = []
         """Heap of step of the last token × requests + request, of the running ones."""
 
-    def run(self) -> None:
-        """Until every request has its last token."""
-        arrivals = self.arrivals
-        limit = self.times.kv_tokens
+    def run(self) -> None:  # noqa: C901, PLR0912, PLR0915 - calls and attributes would cost as much as the work
+        """Until every request has its last token.
+
+        What almost every step does is written out here, on local names: prompts that nothing was computed of yet, and
+        stretches of decodes. Only steps that go on with a prompt or compute one again are taken elsewhere.
+        """
+        times, arrivals, prompts, totals, held = self.times, self.arrivals, self.prompts, self.totals, self.held
+        first, last, beside, ends, budgets = self.first, self.last, self.beside, self.ends, self.budgets
+        base_s, per_token_s, learned = times.base_s, times.per_token_s, times.learned
+        prompt_s, alone_s, begin_s, cached_token_s = times.prompt_s, times.alone_s, times.begin_s, times.cached_token_s
+        limit, most, count = times.kv_tokens, times.max_sequences, self.count
+        now, step, head, cached, batch = 0.0, 0, 0, 0, 0
         while True:
-            if self.cached + self.reserved > limit:
+            if cached + self.reserved > limit:
+                self.cached, self.step = cached, step
                 self._preempt()
-            until = arrivals[self.head]
-            if until <= self.now or self.partial is not None or self.again:
+                cached, batch = self.cached, len(ends)
+            until = arrivals[head]
+            if self.partial is not None or self.again:
+                self.now, self.step, self.head, self.cached = now, step, head, cached
                 if self._take_prompts():
+                    now, step, head, cached, batch = self.now, self.step, self.head, self.cached, len(ends)
                     continue
                 until = inf
-            if self.ends:
-                self._decode(until)
+            elif until <= now:
+                budget = left = budgets[batch]
+                room = limit - cached - batch
+                stop = head + most - batch
+                begun, seconds = head, 0.0
+                while head < stop and arrivals[head] <= now:
+                    goal = prompts[head]
+                    if goal >= room:
+                        break
+                    done = held[head]
+                    room -= goal + 1
+                    seconds += begin_s + cached_token_s * done
+                    if goal - done > left:
+                        self.partial, self.reserved = (head, done + left, goal), goal + 1
+                        seconds += prompt_s[done + left] - prompt_s[done]
+                        left = 0
+                        head += 1
+                        break
+                    seconds += prompt_s[goal] - prompt_s[done]
+                    left -= goal - done
+                    head += 1
+                    if not left:
+                        break
+                if head == begun:
+                    until = inf
+                else:
+                    if batch:
+                        now += base_s[batch] + per_token_s[batch] * cached + seconds * learned[batch]
+                        cached += batch
+                    else:
+                        now += alone_s[budget - left] + seconds
+                    step += 1
+                    running = batch
+                    beyond = (step + 1) * count
+                    while ends and ends[0] < beyond:
+                        one = heappop(ends) % count
+                        last[one] = now
+                        cached -= totals[one]
+                        batch -= 1
+                    for one in range(begun, head if self.partial is None else head - 1):
+                        first[one] = now
+                        beside[one] = running
+                        to_come = totals[one] - prompts[one] - 1
+                        if to_come:
+                            heappush(ends, (step + to_come) * count + one)
+                            cached += prompts[one] + 1
+                            batch += 1
+                        else:
+                            last[one] = now
+                    continue
+            if batch:
+                slope = per_token_s[batch]
+                growth = 0.5 * slope * batch
+                current = base_s[batch] + slope * cached
+                steps = ends[0] // count - step
+                room = (limit - cached) // batch + 1
+                if room < steps:  # noqa: PLR1730 - min() costs a call in the innermost loop
+                    steps = room
+                after = now + steps * (current + growth * (steps - 1))
+                if after > until:
+                    half = current - growth
+                    wait = until - now
+                    fewer = ceil(2 * wait / (half + sqrt(half * half + 4 * growth * wait)))
+                    if fewer < steps:
+                        steps = fewer
+                        after = now + steps * (current + growth * (steps - 1))
+                now = after
+                step += steps
+                cached += steps * batch
+                beyond = (step + 1) * count
+                while ends and ends[0] < beyond:
+                    one = heappop(ends) % count
+                    last[one] = now
+                    cached -= totals[one]
+                    batch -= 1
             elif until < inf:
-                self.now = until
+                now = until
             else:
                 return
 
-    def _decode(self, until: float) -> None:
-        """Steps without prompts, up to the first completion, a full cache, or the first end at or after *until*."""
-        times, ends, cached = self.times, self.ends, self.cached
-        batch = len(ends)
-        slope = times.per_token_s[batch]
-        growth = 0.5 * slope * batch
-        current = times.base_s[batch] + slope * cached
-        steps = ends[0] // self.count - self.step
-        room = (times.kv_tokens - cached) // batch + 1
-        if room < steps:  # noqa: PLR1730 - min() costs a call in the innermost loop
-            steps = room
-        now = self.now
-        after = now + steps * (current + growth * (steps - 1))
-        if after > until:
-            half = current - growth
-            wait = until - now
-            steps = min(ceil(2 * wait / (half + sqrt(half * half + 4 * growth * wait))), steps)
-            after = now + steps * (current + growth * (steps - 1))
-        self.now = after
-        self.step += steps
-        self.cached = cached + steps * batch
-        if ends[0] < (self.step + 1) * self.count:
-            self._complete()
-
     def _complete(self) -> None:
         """Let go of the requests whose last token this step brought."""
-        ends, count, totals, last, now = self.ends, self.count, self.totals, self.last, self.now
-        beyond = (self.step + 1) * count
-        while ends and ends[0] < beyond:
-            one = heappop(ends) % count
-            last[one] = now
-            self.cached -= totals[one]
+        beyond = (self.step + 1) * self.count
+        while self.ends and self.ends[0] < beyond:
+            one = heappop(self.ends) % self.count
+            self.last[one] = self.now
+            self.cached -= self.totals[one]
 
     def _take_prompts(self) -> bool:
         """One step that takes in prompts beside the decodes; False, and no step, if none of the waiting fits."""
@@ -148,7 +214,7 @@ class _Replica:
         """Prompt tokens of one step and what they add; prompts that are done with go to *begun*."""
         times, partial = self.times, self.partial
         prompt_s = times.prompt_s
-        budget = left = max(times.step_tokens - times.step_tokens_per_sequence * batch, 1)
+        budget = left = self.budgets[batch]
         room = times.kv_tokens - self.cached - self.reserved - batch
         places = times.max_sequences - batch
         seconds = 0.0
@@ -186,7 +252,7 @@ class _Replica:
             again.pop()
         else:
             self.head = one + 1
-        return one, min(int(self.times.prefix_cache_hit_ratio * self.prompts[one]), goal - 1), goal
+        return one, min(self.held[one], goal - 1), goal
 
     def _start(self, one: int, goal: int, batch: int) -> None:
         """The first token of a request, or its next one after a preemption; it then runs."""

@@ -5,13 +5,13 @@ go first: what a spot interruption cuts short is routed anew, always to replicas
 the interruptions, and those follow from the seed.
 """
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
+from advisor.plan.replay.early import EarlyEnd, Estimate
 from advisor.plan.replay.engine import serve
 from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
@@ -76,8 +76,7 @@ def simulate(
     fleet.route()
     if cutoff is not None and cutoff.most_served is not None:
         fleet.sample(cutoff.most_served)
-    ended_early = fleet.serve(progress, cutoff)
-    return fleet.report(window, ended_early=ended_early)
+    return fleet.report(window, fleet.serve(progress, cutoff))
 
 
 class _Fleet:
@@ -144,23 +143,38 @@ class _Fleet:
                 self._cut[np.concatenate(self._members[index])] = True
                 self._members[index] = []
 
-    def serve(self, progress: CountProgress | None, cutoff: Cutoff | None = None) -> bool:
-        """Simulate the sessions, those that end first before the others; whether so many were late that it ended."""
-        served, late = 0, 0
-        most_late = math.inf if cutoff is None else cutoff.most_late * float((~self._cut).mean())
-        for index, session in enumerate(self._sessions):
-            parts, self._members[index] = self._members[index], []
-            if parts:
-                served += self._serve(session, np.concatenate(parts))
+    def serve(self, progress: CountProgress | None, cutoff: Cutoff | None = None) -> Estimate | None:
+        """Simulate the sessions, those that end first before the others.
+
+        Returns:
+            What was clear before all were simulated; None where all were.
+        """
+        if cutoff is not None:
+            return self._serve_until_clear(cutoff)
+        served = 0
+        for index in range(len(self._sessions)):
+            served += self._serve_members(index).size
             if progress:
                 progress(served)
-            if cutoff and parts:
-                late += self._late(np.concatenate(parts), cutoff.slo)
-                if late > most_late:
-                    return True
-        return False
+        return None
 
-    def _late(self, members: Indices, slo: Slo) -> int:
+    def _serve_until_clear(self, cutoff: Cutoff) -> Estimate | None:
+        count, cut = self._requests.seconds.size, int(np.count_nonzero(self._cut))
+        end = EarlyEnd(cutoff, self._sessions, self._members, count, cut)
+        stages = list(end.stages())
+        for number, stage in enumerate(stages, start=1):
+            for index in stage:
+                members = self._serve_members(index)
+                if not members.size:
+                    continue
+                end.add(index, members.size, self._late(members, cutoff.slo))
+                if end.is_too_late():
+                    return end.estimate()
+            if number < len(stages) and end.is_clear():
+                return end.estimate()
+        return None
+
+    def _late(self, members: Indices, slo: Slo) -> Indices:
         """Requests among these that are answered and late, without those that an interruption cut off."""
         here = members[(self._group[members] != NOWHERE) & ~self._cut[members]]
         requests = self._requests
@@ -169,10 +183,19 @@ class _Fleet:
         group = self._group[here]
         ttft = self._ttft[here] + self._network_s(group, places)
         kept = within(Outcome(ttft, self._decode[here], group, self._cut[here]), part, slo)
-        return int(np.count_nonzero(~kept))
+        return here[~kept]
 
-    def _serve(self, session: Session, members: Indices) -> int:
-        """One session; how many of its requests it answered."""
+    def _serve_members(self, index: int) -> Indices:
+        """Simulate one session; its requests."""
+        parts, self._members[index] = self._members[index], []
+        if not parts:
+            return np.zeros(0, dtype=np.intp)
+        members = np.concatenate(parts)
+        self._serve(self._sessions[index], members)
+        return members
+
+    def _serve(self, session: Session, members: Indices) -> None:
+        """One session."""
         steps = self._groups[session.group].steps
         members = members[np.argsort(self._arrival[members], kind="stable")]
         begin = float(self._arrival[members[0]])
@@ -194,13 +217,12 @@ class _Fleet:
             self._arrival[lost] = session.end
             self._cut[lost] = True
             self._send(lost, session.end)
-        return int(kept.size)
 
-    def report(self, window: Window, *, ended_early: bool) -> Served:
+    def report(self, window: Window, early: Estimate | None) -> Served:
         """What came of each request and of each group."""
         ttft = self._ttft + self._network_s(self._group, self._requests.places)
         outcome = Outcome(ttft, self._decode, self._group, self._cut)
-        return Served(outcome, self._sessions, self._preemptions, self._busy, window, ended_early)
+        return Served(outcome, self._sessions, self._preemptions, self._busy, window, early)
 
     def _network_s(self, groups: npt.NDArray[np.int32], places: npt.NDArray[np.int32] | None) -> Floats:
         """Round trip between the place of each request and the group that answers it."""

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
+from advisor.plan.replay.early import Estimate
 from advisor.plan.replay.sessions import Session, Window, billed_hours
 from advisor.plan.replay.values import GroupResult, Outcome, ReplayGroup, ReplayResult
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MONTH
@@ -29,8 +30,8 @@ class Served:
     busy_until: Mapping[tuple[int, tuple[int, int]], float]
     """End of the last answer, by group and run."""
     window: Window
-    ended_early: bool = False
-    """whether a cutoff ended before all was simulated."""
+    early: Estimate | None = None
+    """What was clear where a cutoff ended before all was simulated."""
 
 
 def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, served: Served) -> ReplayResult:

@@ -11,6 +11,6 @@ output "cluster_ids" {
 }
 
 output "region_weights" {
-  description = "Share of all requests that each region is planned for, in percent."
+  description = "Share of all requests that each region is planned for, in per mille."
   value       = { for name, region in local.regions : name => region.weight }
 }

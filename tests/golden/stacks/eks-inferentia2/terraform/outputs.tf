@@ -6,7 +6,7 @@ output "cluster_names" {
 }
 
 output "region_weights" {
-  description = "Percent of the requests that the plan sends to each region."
+  description = "Per mille of the requests that the plan sends to each region."
   value       = { for region, facts in local.regions : region => facts.weight }
 }
 

@@ -6,7 +6,7 @@ resource "google_container_node_pool" "this" {
   name           = local.node_pools[each.key]
   cluster        = var.clusters[each.value.region].name
   location       = var.clusters[each.value.region].location
-  node_locations = var.clusters[each.value.region].zones
+  node_locations = local.zones[each.key]
 
   # The first nodes come with the first pods.
   initial_node_count = 0

@@ -7,6 +7,13 @@ locals {
     project    = "inference"
   })
 
+  # Zones of the clusters that sell the machine type.
+  zones = {
+    for key, group in local.groups : key => [
+      for zone in var.clusters[group.region].zones : zone if length(group.zones) == 0 || contains(group.zones, zone)
+    ]
+  }
+
   node_pools = { for key, group in local.groups : key => "${var.name}-${group.pool}" }
 
   taints = {

@@ -59,6 +59,15 @@ variable "clusters" {
     condition     = alltrue([for region, cluster in var.clusters : length(distinct(cluster.zones)) >= try(local.regions[region].zones, 1) && alltrue([for zone in cluster.zones : startswith(zone, region)])])
     error_message = "Give the plan's number of different zones, each in the region: ${join(", ", [for region, one in local.regions : "${one.zones} in ${region}"])}."
   }
+
+  validation {
+    condition = alltrue([
+      for group in values(local.groups) : length(distinct([
+        for zone in var.clusters[group.region].zones : zone if length(group.zones) == 0 || contains(group.zones, zone)
+      ])) >= group.fewest_zones if contains(keys(var.clusters), group.region)
+    ])
+    error_message = "Not every zone sells every machine type; the plan needs ${join(", ", [for key, group in local.groups : "${group.fewest_zones} of ${join(" ", group.zones)} for ${key}" if length(group.zones) > 0])}."
+  }
 }
 
 variable "gpu_driver_version" {

@@ -158,7 +158,7 @@ resource "aws_lb_listener" "https" {
 
         content {
           arn    = aws_lb_target_group.this[target_group.key].arn
-          weight = target_group.value.weight
+          weight = min(target_group.value.weight, 999)
         }
       }
     }
@@ -181,6 +181,6 @@ resource "aws_route53_record" "this" {
   }
 
   weighted_routing_policy {
-    weight = each.value.weight
+    weight = ceil(each.value.weight * 255 / 1000)
   }
 }

@@ -10,6 +10,13 @@ locals {
     project    = "inference"
   })
 
+  # Zones of the networks that sell the machine type.
+  zones = {
+    for key, group in local.groups : key => [
+      for zone in var.networks[group.region].zones : zone if length(group.zones) == 0 || contains(group.zones, zone)
+    ]
+  }
+
   models = { for key, backend in local.backends : key => lookup(var.model_ids, key, coalesce(backend.model, "-")) }
 
   # The words of docker run after those that are the same everywhere; of the engine's options, the last one of a kind wins.

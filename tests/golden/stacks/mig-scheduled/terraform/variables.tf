@@ -54,7 +54,16 @@ variable "networks" {
 
   validation {
     condition     = alltrue([for region, facts in local.regions : length(distinct(var.networks[region].zones)) >= facts.zones if contains(keys(var.networks), region)])
-    error_message = "Give as many different zones as the workload asks for: ${join(", ", [for region, facts in local.regions : "${region} ${facts.zones}"])}."
+    error_message = "Give as many different zones as the plan spreads over: ${join(", ", [for region, facts in local.regions : "${region} ${facts.zones}"])}."
+  }
+
+  validation {
+    condition = alltrue([
+      for group in values(local.groups) : length(distinct([
+        for zone in var.networks[group.region].zones : zone if length(group.zones) == 0 || contains(group.zones, zone)
+      ])) >= group.fewest_zones if contains(keys(var.networks), group.region)
+    ])
+    error_message = "Not every zone sells every machine type; the plan needs ${join(", ", [for key, group in local.groups : "${group.fewest_zones} of ${join(" ", group.zones)} for ${key}" if length(group.zones) > 0])}."
   }
 
   validation {

@@ -14,7 +14,7 @@ output "endpoint_arns" {
 }
 
 output "region_weights" {
-  description = "Percent of the requests that the plan sends to each region; the callers choose the region."
+  description = "Per mille of the requests that the plan sends to each region; the callers choose the region."
   value       = { for region, facts in local.regions : region => facts.weight }
 }
 

@@ -107,7 +107,7 @@ resource "google_compute_region_instance_group_manager" "this" {
   name                             = "${var.name}-${each.key}"
   description                      = "Inference hosts of ${var.name}"
   base_instance_name               = var.name
-  distribution_policy_zones        = var.networks[each.value.region].zones
+  distribution_policy_zones        = local.zones[each.key]
   distribution_policy_target_shape = "BALANCED"
 
   version {
@@ -135,8 +135,8 @@ resource "google_compute_region_instance_group_manager" "this" {
     minimal_action               = "REPLACE"
     replacement_method           = "SUBSTITUTE"
     instance_redistribution_type = "NONE"
-    max_surge_fixed              = contains(keys(var.reservations), each.key) ? 0 : length(var.networks[each.value.region].zones)
-    max_unavailable_fixed        = contains(keys(var.reservations), each.key) ? length(var.networks[each.value.region].zones) : 0
+    max_surge_fixed              = contains(keys(var.reservations), each.key) ? 0 : length(local.zones[each.key])
+    max_unavailable_fixed        = contains(keys(var.reservations), each.key) ? length(local.zones[each.key]) : 0
   }
 
   # The hosts need their rights and the way out from their first second.

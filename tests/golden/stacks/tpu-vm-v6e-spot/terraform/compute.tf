@@ -94,7 +94,7 @@ resource "google_compute_region_instance_group_manager" "this" {
   name                             = "${var.name}-${each.key}"
   description                      = "Inference hosts of ${var.name}"
   base_instance_name               = var.name
-  distribution_policy_zones        = var.networks[each.value.region].zones
+  distribution_policy_zones        = local.zones[each.key]
   distribution_policy_target_shape = "BALANCED"
   target_size                      = each.value.instances
 
@@ -123,7 +123,7 @@ resource "google_compute_region_instance_group_manager" "this" {
     minimal_action               = "REPLACE"
     replacement_method           = "SUBSTITUTE"
     instance_redistribution_type = "NONE"
-    max_surge_fixed              = length(var.networks[each.value.region].zones)
+    max_surge_fixed              = length(local.zones[each.key])
     max_unavailable_fixed        = 0
   }
 

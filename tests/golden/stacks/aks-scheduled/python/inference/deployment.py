@@ -51,7 +51,7 @@ class Deployment(pulumi.ComponentResource):
     cluster_ids: Mapping[str, str]
     """Cluster of each region; apply kubernetes/<region> to it."""
     region_weights: Mapping[str, int]
-    """Percent of all requests that each region is planned for."""
+    """Per mille of all requests that each region is planned for."""
 
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""

@@ -10,7 +10,7 @@ class Region:
     """A region of the fleet."""
 
     weight: int
-    """Percent of all requests in the busiest hours."""
+    """Per mille of all requests in the busiest hours."""
     zones: int
     """Fewest availability zones, where the region has any."""
     min_replicas: int

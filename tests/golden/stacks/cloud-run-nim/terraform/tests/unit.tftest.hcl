@@ -83,7 +83,7 @@ run "mounts_weights_and_reads_the_token" {
   variables {
     weights_buckets = { for region, weight in {
       us-east4 = {
-        weight = 100
+        weight = 1000
       }
     } : region => "weights-${region}" }
     hf_token_secret = "projects/my-project/secrets/hub-token"

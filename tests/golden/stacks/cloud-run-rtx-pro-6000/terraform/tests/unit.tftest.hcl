@@ -79,7 +79,7 @@ run "mounts_weights_and_reads_the_token" {
   variables {
     weights_buckets = { for region, weight in {
       us-central1 = {
-        weight = 100
+        weight = 1000
       }
     } : region => "weights-${region}" }
     hf_token_secret = "projects/my-project/secrets/hub-token"

@@ -10,7 +10,7 @@ class Region:
     """A region of the plan."""
 
     weight: int
-    """Percent of all requests in the busiest hours."""
+    """Per mille of all requests in the busiest hours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Backend:
     """What answers alike."""
 
     weight: int
-    """Percent of the region's requests."""
+    """Per mille of all requests in the busiest hours."""
     image: str
     model: str | None
     """None: only the user knows where the weights are."""

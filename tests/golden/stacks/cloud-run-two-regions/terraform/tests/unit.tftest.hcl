@@ -80,10 +80,10 @@ run "mounts_weights_and_reads_the_token" {
   variables {
     weights_buckets = { for region, weight in {
       europe-west4 = {
-        weight = 70
+        weight = 700
       }
       us-central1 = {
-        weight = 30
+        weight = 300
       }
     } : region => "weights-${region}" }
     hf_token_secret = "projects/my-project/secrets/hub-token"

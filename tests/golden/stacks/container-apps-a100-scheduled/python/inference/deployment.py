@@ -50,9 +50,9 @@ class Deployment(pulumi.ComponentResource):
     endpoints: pulumi.Output[Mapping[str, str]]
     """OpenAI-compatible endpoint of each group inside the network."""
     backend_weights: Mapping[str, int]
-    """Percent of its region's requests that each backend is planned for."""
+    """Per mille of all requests that each backend is planned for."""
     region_weights: Mapping[str, int]
-    """Percent of all requests that each region is planned for."""
+    """Per mille of all requests that each region is planned for."""
     log_analytics_workspace_ids: pulumi.Output[Mapping[str, str]]
     """Logs of each region."""
 

@@ -10,7 +10,7 @@ class Region:
     """A region with an environment of its own."""
 
     weight: int
-    """Percent of all requests in the busiest hours."""
+    """Per mille of all requests in the busiest hours."""
     profiles: Mapping[str, str]
     """Workload profiles with one GPU each: name and type."""
 
@@ -21,7 +21,7 @@ class Backend:
 
     region: str
     weight: int
-    """Percent of the region's requests."""
+    """Per mille of all requests in the busiest hours."""
     image: str
     model: str | None
     """None: only the user knows where the weights are."""

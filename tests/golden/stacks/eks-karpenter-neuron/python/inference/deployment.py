@@ -44,7 +44,7 @@ class Deployment(pulumi.ComponentResource):
     cluster_names: pulumi.Output[Mapping[str, str]]
     """Cluster of each region; apply kubernetes/<region> to it."""
     region_weights: Mapping[str, int]
-    """Percent of the requests that the plan sends to each region."""
+    """Per mille of the requests that the plan sends to each region."""
     node_role_name: pulumi.Output[str]
     """Role of the nodes, for the settings of the manifests in kubernetes/karpenter."""
     alerts_topic_arns: pulumi.Output[Mapping[str, str]]

@@ -51,7 +51,7 @@ class Deployment(pulumi.ComponentResource):
     cluster_names: pulumi.Output[Mapping[str, str]]
     """Cluster of each region; apply kubernetes/<region> to it."""
     region_weights: Mapping[str, int]
-    """Percent of the requests that the plan sends to each region."""
+    """Per mille of the requests that the plan sends to each region."""
     node_group_names: pulumi.Output[Mapping[str, str]]
     """Managed node group of each group of the plan."""
     node_role_arn: pulumi.Output[str]

@@ -10,7 +10,7 @@ class Region:
     """A region with a cluster of its own."""
 
     weight: int
-    """Percent of all requests in the busiest hours."""
+    """Per mille of all requests in the busiest hours."""
     subnets: int
     """Fewest private subnets, each in a zone of its own."""
 

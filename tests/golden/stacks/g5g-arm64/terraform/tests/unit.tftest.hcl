@@ -74,7 +74,7 @@ run "follows_the_plan" {
   }
 
   assert {
-    condition     = sum([for region in values(local.regions) : region.weight]) == 100
+    condition     = sum([for region in values(local.regions) : region.weight]) == 1000
     error_message = "The regions together must take all requests."
   }
 

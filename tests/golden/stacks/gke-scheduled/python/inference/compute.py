@@ -26,7 +26,7 @@ def _node_pool(context: Context, key: str, identity: Identity) -> gcp.container.
         name=context.pool(key),
         cluster=cluster.name,
         location=cluster.location,
-        node_locations=list(cluster.zones),
+        node_locations=group.zones_among(cluster.zones),
         # The first nodes come with the first pods.
         initial_node_count=0,
         autoscaling=gcp.container.NodePoolAutoscalingArgs(

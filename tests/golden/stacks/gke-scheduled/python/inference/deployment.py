@@ -35,7 +35,10 @@ class DeploymentArgs:
                 yield f"clusters lacks {name}: give the name, location and zones of a GKE Standard cluster"
                 continue
             if len(set(cluster.zones)) < region.zones:
-                yield f"clusters.{name}.zones: give {region.zones} different ones, as the workload asks for"
+                yield f"clusters.{name}.zones: give {region.zones} different ones, as the plan spreads over"
+            for key, group in fleet.groups.items():
+                if group.region == name and len(set(group.zones_among(cluster.zones))) < group.fewest_zones:
+                    yield f"clusters.{name}.zones: give {group.fewest_zones} of {' '.join(group.zones)} for {key}"
             if not all(place.startswith(name) for place in (cluster.location, *cluster.zones)):
                 yield f"clusters.{name}: give a location and zones of the region {name}"
         for key, group in fleet.groups.items():
@@ -55,7 +58,7 @@ class Deployment(pulumi.ComponentResource):
     """The node pools of a plan."""
 
     node_pools: pulumi.Output[Mapping[str, Any]]
-    """Node pools by group, with the region of their cluster and the percent of all requests planned for it."""
+    """Node pools by group, with the region of their cluster and the per mille of all requests planned for it."""
     node_service_account_email: pulumi.Output[str]
     """Identity of the nodes; let it read the repositories of Artifact Registry that hold the images."""
 

@@ -58,7 +58,7 @@ def record(context: Context, entrance: Entrances) -> None:
                     name=balancer.dns_name, zone_id=balancer.zone_id, evaluate_target_health=True
                 )
             ],
-            weighted_routing_policies=[aws.route53.RecordWeightedRoutingPolicyArgs(weight=region.weight)],
+            weighted_routing_policies=[aws.route53.RecordWeightedRoutingPolicyArgs(weight=-(-region.weight * 255 // 1000))],
             opts=context.options(),
         )
 
@@ -184,7 +184,7 @@ def _listener(
     context: Context, region: str, balancer: aws.lb.LoadBalancer, targets: Mapping[str, aws.lb.TargetGroup]
 ) -> aws.lb.Listener:
     shares = [
-        aws.lb.ListenerDefaultActionForwardTargetGroupArgs(arn=targets[key].arn, weight=backend.weight)
+        aws.lb.ListenerDefaultActionForwardTargetGroupArgs(arn=targets[key].arn, weight=min(backend.weight, 999))
         for key, backend in context.fleet.backends.items()
         if backend.region == region
     ]

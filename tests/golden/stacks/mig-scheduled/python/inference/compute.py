@@ -150,19 +150,20 @@ def _manager(
     needed: list[pulumi.Resource],
 ) -> gcp.compute.RegionInstanceGroupManager:
     settings, group = context.settings, context.fleet.groups[key]
+    zones = group.zones_among(settings.networks[group.region].zones)
     return gcp.compute.RegionInstanceGroupManager(
         context.named(key),
         region=group.region,
         name=context.named(key),
         description=f"Inference hosts of {settings.name}",
         base_instance_name=settings.name,
-        distribution_policy_zones=list(settings.networks[group.region].zones),
+        distribution_policy_zones=zones,
         distribution_policy_target_shape="BALANCED",
         versions=[gcp.compute.RegionInstanceGroupManagerVersionArgs(instance_template=template.self_link)],
         instance_flexibility_policy=_flexibility(group),
         named_ports=[gcp.compute.RegionInstanceGroupManagerNamedPortArgs(name="https", port=HOST_PORT)],
         auto_healing_policies=_healing(group, check),
-        update_policy=_update(len(settings.networks[group.region].zones), key in settings.reservations),
+        update_policy=_update(len(zones), key in settings.reservations),
         # The hosts need their rights and the way out from their first second.
         opts=context.options(depends_on=needed),
     )

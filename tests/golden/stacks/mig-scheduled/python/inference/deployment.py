@@ -52,7 +52,10 @@ class DeploymentArgs:
                 yield f"networks lacks {name}: give its subnetwork, proxy_only_cidr, zones and ssl_certificate"
                 continue
             if len(set(network.zones)) < region.zones:
-                yield f"networks.{name}.zones: give {region.zones} different ones, as the workload asks for"
+                yield f"networks.{name}.zones: give {region.zones} different ones, as the plan spreads over"
+            for key, group in self.fleet.groups.items():
+                if group.region == name and len(set(group.zones_among(network.zones))) < group.fewest_zones:
+                    yield f"networks.{name}.zones: give {group.fewest_zones} of {' '.join(group.zones)} for {key}"
             yield from _misplaced(name, network)
 
 
@@ -76,7 +79,7 @@ class Deployment(pulumi.ComponentResource):
     endpoints: pulumi.Output[Mapping[str, str]]
     """OpenAI-compatible endpoint of each region, reachable inside the network; the certificate is for another name."""
     region_weights: Mapping[str, int]
-    """Percent of the requests that the plan sends to each region; the record of the setting dns does."""
+    """Per mille of the requests that the plan sends to each region; the record of the setting dns does."""
     instance_group_names: pulumi.Output[Mapping[str, str]]
     """Managed instance group of each group of the plan."""
     service_account_email: pulumi.Output[str]

@@ -10,9 +10,9 @@ class Region:
     """A region with an entrance of its own."""
 
     weight: int
-    """Percent of all requests in the busiest hours."""
+    """Per mille of all requests in the busiest hours."""
     zones: int
-    """Fewest zones that the workload asks for."""
+    """Fewest zones that the plan spreads over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Backend:
 
     region: str
     weight: int
-    """Percent of the region's requests."""
+    """Per mille of all requests in the busiest hours."""
     image: str
     model: str | None
     """None: only the user knows where the weights are."""
@@ -60,6 +60,9 @@ class Group:
 
     region: str
     backend: str
+    fewest_zones: int
+    zones: Sequence[str]
+    """Those that sell the machine type; empty where the plan does not know them."""
     machine_type: str
     other_machine_types: Sequence[str] = ()
     """Those that the plan rates alike."""
@@ -82,6 +85,10 @@ class Group:
     """Longest time from launch until the model answers."""
     heals: bool
     """Repair can wait for an hour at most: what starts for longer would never come to serve."""
+
+    def zones_among(self, given: Sequence[str]) -> list[str]:
+        """Those of the zones *given* that sell the machine type."""
+        return [zone for zone in given if not self.zones or zone in self.zones]
 
 
 @dataclass(frozen=True, kw_only=True)

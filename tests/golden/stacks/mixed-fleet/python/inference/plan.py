@@ -10,7 +10,7 @@ class Region:
     """A region with an entrance of its own."""
 
     weight: int
-    """Percent of all requests in the busiest hours."""
+    """Per mille of all requests in the busiest hours."""
     subnets: int
     """Fewest private subnets, each in a zone of its own."""
 
@@ -21,7 +21,7 @@ class Backend:
 
     region: str
     weight: int
-    """Percent of the region's requests."""
+    """Per mille of all requests in the busiest hours."""
     min_instances: int
     image: str
     model: str | None

@@ -65,7 +65,7 @@ class Deployment(pulumi.ComponentResource):
     endpoint_arns: pulumi.Output[Mapping[str, str]]
     """ARN of each region's endpoint."""
     region_weights: Mapping[str, int]
-    """Percent of the requests that the plan sends to each region; the callers choose the region."""
+    """Per mille of the requests that the plan sends to each region; the callers choose the region."""
     invoke_policy_json: pulumi.Output[str]
     """Policy for the roles of the callers: it lets them invoke the endpoints, and nothing else."""
     role_arn: pulumi.Output[str]

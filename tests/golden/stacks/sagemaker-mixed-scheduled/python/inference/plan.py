@@ -10,7 +10,7 @@ class Region:
     """A region with an endpoint of its own."""
 
     weight: int
-    """Percent of all requests in the busiest hours."""
+    """Per mille of all requests in the busiest hours."""
     subnets: int
     """Fewest private subnets, each in a zone of its own."""
     rolling: bool
@@ -55,7 +55,7 @@ class Group:
     instances: int
     """In the busiest hours."""
     weight: int
-    """Percent of the region's requests."""
+    """Per mille of all requests in the busiest hours."""
     start_seconds: int
     """Longest time that a container takes to answer."""
     volume_gib: int | None

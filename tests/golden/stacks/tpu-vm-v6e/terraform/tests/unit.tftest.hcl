@@ -63,11 +63,11 @@ run "follows_the_plan" {
 
   assert {
     condition = alltrue([
-      for region in keys(local.regions) : sum([
+      for region, facts in local.regions : sum([
         for backend in local.backends : backend.weight if backend.region == region
-      ]) == 100
+      ]) == facts.weight
     ])
-    error_message = "The weights of a region's backends must add up to 100 percent."
+    error_message = "The weights of a region's backends must add up to that of the region."
   }
 }
 

@@ -65,8 +65,8 @@ run "follows_the_plan" {
   }
 
   assert {
-    condition     = sum([for region in values(local.regions) : region.weight]) == 100
-    error_message = "The weights of the regions must be percents."
+    condition     = sum([for region in values(local.regions) : region.weight]) == 1000
+    error_message = "The weights of the regions must be per mille."
   }
 }
 

@@ -59,9 +59,9 @@ class Deployment(pulumi.ComponentResource):
     endpoints: pulumi.Output[Mapping[str, str]]
     """OpenAI-compatible endpoint of each backend inside the network."""
     backend_weights: Mapping[str, int]
-    """Percent of its region's requests that each backend is planned for."""
+    """Per mille of all requests that each backend is planned for."""
     region_weights: Mapping[str, int]
-    """Percent of all requests that each region is planned for."""
+    """Per mille of all requests that each region is planned for."""
     scale_set_ids: pulumi.Output[Mapping[str, str]]
     """Scale set of each group."""
     identity_principal_ids: pulumi.Output[Mapping[str, str]]

@@ -10,7 +10,7 @@ class Region:
     """A region of the fleet."""
 
     weight: int
-    """Percent of all requests in the busiest hours."""
+    """Per mille of all requests in the busiest hours."""
     zones: int
     """Fewest availability zones, where the region has any."""
     min_instances: int
@@ -23,7 +23,7 @@ class Backend:
 
     region: str
     weight: int
-    """Percent of the region's requests."""
+    """Per mille of all requests in the busiest hours."""
     image: str
     model: str | None
     """None: only the user knows where the weights are."""

@@ -1,0 +1,122 @@
+"""Whether a fleet holds, as soon as a part of its replicas shows it: a sequential test.
+
+Replicas of a group that are up at the same time receive requests in turn, so that a few of them show what all would.
+Their late requests are scaled up, and the error of that is allowed for; where it leaves a doubt more are simulated.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.plan.replay.sessions import Session
+from advisor.plan.replay.values import Cutoff
+
+STANDARD_ERRORS = 3.0
+LATE_TOGETHER = 4.0
+"""Variance of the number of late requests of a replica ÷ its mean: one late request often makes others late."""
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a part of the replicas shows of all of them."""
+
+    share: float
+    """Of the requests within every target."""
+    busiest_share: float
+    """Of those that are judged by themselves; of all of them without."""
+    holds: bool
+    """No more are late than are allowed."""
+
+
+class EarlyEnd:
+    """Counts late requests, replica by replica, until it is clear whether too many are late."""
+
+    def __init__(
+        self, cutoff: Cutoff, sessions: Sequence[Session], members: Sequence[Sequence[Indices]], count: int, cut: int
+    ) -> None:
+        """Know where requests were sent.
+
+        Args:
+            cutoff: how many may be late.
+            sessions: in the order in which they are simulated.
+            members: requests of each.
+            count: of all requests.
+            cut: requests that are not simulated at all.
+        """
+        self._first = cutoff.busiest
+        self._allowed_ratio = cutoff.most_late / count
+        strata: dict[tuple[int, float], int] = {}
+        self._stratum = [strata.setdefault((one.group, one.start), len(strata)) for one in sessions]
+        self._sent, self._served = np.zeros(len(strata)), np.zeros(len(strata))
+        self._late = np.zeros((2, len(strata)))
+        for at, parts in enumerate(members):
+            self._sent[self._stratum[at]] += sum(part.size for part in parts)
+        self._judged = np.array([count - cut, min(cutoff.busiest or count, count - cut)], dtype=np.float64)
+        self._nowhere = count - cut - float(self._sent.sum())
+        self._stages = _stages(sessions, self._stratum, members, _keep_every(self._judged[0], cutoff.first_served))
+
+    def stages(self) -> Iterator[list[int]]:
+        """Positions of sessions that are simulated together before it is asked whether that suffices."""
+        yield from self._stages
+
+    def add(self, at: int, served: int, late: Indices) -> None:
+        """Count the requests of one session and those of them that are late."""
+        stratum = self._stratum[at]
+        self._served[stratum] += served
+        self._late[0, stratum] += late.size
+        self._late[1, stratum] += late.size if self._first is None else np.count_nonzero(late < self._first)
+
+    def is_too_late(self) -> bool:
+        """Whether more are late already than are allowed."""
+        return bool((self._late.sum(axis=1) + self._nowhere > self._allowed_ratio * self._judged).any())
+
+    def is_clear(self) -> bool:
+        """Whether the rest would not change the answer."""
+        weights = self._weights()
+        error = STANDARD_ERRORS * np.sqrt(
+            ((self._late + 1) * LATE_TOGETHER * weights**2 * (1 - 1 / weights)).sum(axis=1)
+        )  # fmt: skip
+        room = self._allowed_ratio * self._judged - self._estimated()
+        return bool((room >= error).all() or (room < -error).any())
+
+    def estimate(self) -> Estimate:
+        """What is known so far."""
+        late = self._estimated()
+        share, busiest_share = np.maximum(1 - late / np.maximum(self._judged, 1), 0.0).tolist()
+        return Estimate(share, busiest_share, holds=bool((late <= self._allowed_ratio * self._judged).all()))
+
+    def _estimated(self) -> Floats:
+        found: Floats = (self._late * self._weights()).sum(axis=1) + self._nowhere
+        return found
+
+    def _weights(self) -> Floats:
+        served = np.maximum(self._served, 1)
+        return np.maximum(self._sent, served) / served
+
+
+def _keep_every(count: float, first_served: int | None) -> int:
+    """Of so many replicas one is simulated at first: a power of two."""
+    if first_served is None:
+        return 1
+    return 1 << max(int(math.log2(max(count / first_served, 1))), 0)
+
+
+def _stages(
+    sessions: Sequence[Session], strata: Sequence[int], members: Sequence[Sequence[Indices]], keep_every: int
+) -> list[list[int]]:  # fmt: skip
+    """Every k-th replica of those alike, then those half way between, and so on; interrupted ones at first."""
+    found: list[list[int]] = [[] for _ in range(keep_every.bit_length())]
+    seen: dict[int, int] = {}
+    for at, session in enumerate(sessions):
+        turn = 0
+        if members[at] and not session.interrupted:
+            turn = seen.get(strata[at], 0) % keep_every
+            seen[strata[at]] = seen.get(strata[at], 0) + 1
+        found[keep_every.bit_length() - (turn & -turn).bit_length() if turn else 0].append(at)
+    return found

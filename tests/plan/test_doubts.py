@@ -1,0 +1,73 @@
+"""Prices that decide a plan and cannot be relied on."""
+
+import datetime as dt
+
+import pytest
+
+from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
+from advisor.pipeline import plan_for
+from builders import LISTED, catalog_of, workload
+
+TODAY = dt.date(2026, 1, 2)
+OLD = Provenance("a price list", "2024-08-01", Quality.LISTED)
+RECALLED = Provenance("memory", "2026-01-01", Quality.RECALLED)
+
+
+def sold(name, usd, provenance=LISTED, spot=None) -> Offer:
+    """An offer in us-east-1 whose prices are from somewhere."""
+    on_demand = None if usd is None else Price(usd, provenance)
+    return Offer("aws", "us-east-1", name, on_demand, None if spot is None else Price(spot, provenance))
+
+
+def planned(*offers, **changes):
+    """A plan of 2 January 2026, a day after the listed prices."""
+    work = workload(purchase=(Purchase.ON_DEMAND,), as_of=TODAY, **changes)
+    return plan_for(work, catalog_of(*offers))
+
+
+def test_listed_and_recent_prices_are_not_in_doubt():
+    """Nothing is said of a price that stands in a list of yesterday."""
+    assert planned(sold("g6e.xlarge", 1.86), sold("g5.xlarge", 3.0)).fleet.doubtful_prices == ()
+
+
+def test_a_price_that_decides_names_the_runner_up():
+    """A recalled price that makes the difference is named, with the cheapest option on listed prices."""
+    plan = planned(sold("g6e.xlarge", 1.0, RECALLED), sold("g6e.2xlarge", 1.2))
+    (doubt,) = plan.fleet.doubtful_prices
+
+    assert "recalled" in doubt.reason
+    assert doubt.group == plan.fleet.groups[0].name
+    assert "g6e.2xlarge" in doubt.runner_up[0]
+    assert doubt.runner_up_usd_per_month >= plan.fleet.cost.total_usd_per_month
+    assert doubt.low_ratio <= 1 <= doubt.high_ratio
+
+
+def test_a_price_that_may_only_have_fallen_decides_nothing():
+    """List prices of a year ago are not higher today: the fleet stays the cheapest, and nothing has to be said."""
+    assert planned(sold("g6e.xlarge", 1.0, OLD), sold("g6e.2xlarge", 1.2)).fleet.doubtful_prices == ()
+    assert planned(sold("g6e.xlarge", 1.0, OLD)).fleet.doubtful_prices == ()
+
+
+def test_an_old_price_that_cannot_rise_over_the_runner_up_does_not_decide():
+    """Where the dearest that it may be today is still the cheapest, the price decides nothing."""
+    plan = planned(sold("g6e.xlarge", 0.5, RECALLED), sold("p5.48xlarge", 55.0))
+
+    assert plan.fleet.groups[0].instance_type == "g6e.xlarge"
+    assert plan.fleet.doubtful_prices == ()
+
+
+def test_without_an_option_on_listed_prices_every_doubt_decides():
+    """Nothing to compare with: the doubt is told, and that there is no runner-up."""
+    (doubt,) = planned(sold("g6e.xlarge", 1.86, RECALLED)).fleet.doubtful_prices
+
+    assert doubt.runner_up == ()
+    assert doubt.runner_up_usd_per_month is None
+
+
+def test_listed_only_plans_without_them():
+    """With ``listed_only`` what is in doubt is not sold, and its rejection says why."""
+    plan = planned(sold("g6e.xlarge", 0.5, OLD), sold("g5.xlarge", 1.0), listed_only=True)
+
+    assert {group.instance_type for group in plan.fleet.groups} == {"g5.xlarge"}
+    assert plan.fleet.doubtful_prices == ()
+    assert any(one.instance_type == "g6e.xlarge" and "no listed and recent price" in one.message for one in plan.rejected)

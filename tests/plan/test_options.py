@@ -1,0 +1,184 @@
+"""Options: fleets of one type and way of paying, by the planner of the fleet; how many instances, at what total."""
+
+import math
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.errors import InputError
+from advisor.pipeline import plan_for
+from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, SampleDemand, Slo
+from builders import catalog_of, offer, workload
+from samples.building import sample, write
+
+
+def plan_with(*offers, **changes):
+    """A plan over a few offers."""
+    return plan_for(workload(**changes), catalog_of(*offers))
+
+
+def test_instances_follow_the_busiest_minute():
+    """Instances are the peak over what one is planned to carry, rounded up: a reader can check it by hand."""
+    for peak in (40, 80):
+        plan = plan_with(offer("g6e.xlarge"), demand=DeclaredDemand(5, peak, 800, 200))
+        for one in (plan.recommended, *plan.options):
+            planned = one.planned_requests_per_second_per_instance
+            assert one.instances == math.ceil(plan.fleet.hour_classes[-1].planned_requests_per_second / planned)
+            assert planned <= one.predicted.requests_per_second_per_replica.value * one.replicas_per_instance * 1.0001
+
+
+def test_zones_and_replicas_are_kept():
+    """Three zones take three instances although one would do; whole machines are filled with replicas."""
+    calm = DeclaredDemand(0.1, 0.1, 800, 200)
+    zones = plan_with(offer("g6e.xlarge"), demand=calm, limits=Limits(zones=3)).recommended
+    filled = plan_with(offer("g6.48xlarge"), demand=calm, precisions=("fp8",)).recommended
+
+    assert (zones.instances, zones.replicas) == (3, 3)
+    assert filled.instances == 1
+    assert filled.replicas == filled.replicas_per_instance
+
+
+def test_of_equally_cheap_ones_the_precision_named_first_wins():
+    """One instance is enough in either precision: the order in the workload decides."""
+    calm = DeclaredDemand(0.1, 0.1, 100, 20)
+    first = plan_with(offer("g6e.xlarge"), demand=calm, precisions=("bf16", "fp8")).recommended
+    second = plan_with(offer("g6e.xlarge"), demand=calm, precisions=("fp8", "bf16")).recommended
+
+    assert (first.precision, second.precision) == ("bf16", "fp8")
+    assert first.cost.total_usd_per_month == second.cost.total_usd_per_month
+
+
+def test_the_best_of_each_offer_is_ranked_by_total():
+    """One option for each region and purchase option, the cheapest first, ranks from 1."""
+    plan = plan_with(
+        offer("g6e.xlarge", "us-east-1", 2.0, 0.9), offer("g6e.xlarge", "us-west-2", 1.9, None), offer("g6.xlarge", "us-east-1", 0.1)
+    )  # fmt: skip
+
+    totals = [one.cost.total_usd_per_month for one in plan.options]
+    assert totals == sorted(totals)
+    assert [one.rank for one in plan.options] == list(range(1, len(totals) + 1))
+    assert len({(one.region, one.instance_type, one.purchase) for one in plan.options}) == len(totals)
+
+
+def test_current_is_priced_the_same_way():
+    """Both totals are compute, disks and traffic by the same formula; savings are their difference."""
+    today = Deployment("aws", "us-east-1", "p4d.24xlarge", 2, Purchase.ON_DEMAND)
+    plan = plan_with(offer("g6e.xlarge", on_demand=2.0), offer("p4d.24xlarge", on_demand=20.0), current=today)
+
+    beside = plan.current.total_usd_per_month - 2 * 20 * 730
+    fleet = plan.fleet.cost
+    assert beside == pytest.approx(
+        fleet.transfer_usd_per_month + fleet.disks_usd_per_month / plan.recommended.instances * 2, rel=0.2
+    )
+    assert plan.savings.usd_per_month == pytest.approx(
+        plan.current.total_usd_per_month - plan.fleet.cost.total_usd_per_month
+    )
+    assert plan.savings.ratio == pytest.approx(plan.savings.usd_per_month / plan.current.total_usd_per_month)
+
+
+def test_an_unknown_current_price_is_said():
+    """A current deployment that cannot be priced is an error, not a saving of everything."""
+    today = Deployment("aws", "us-east-1", "p4d.24xlarge", 2, Purchase.SPOT)
+
+    with pytest.raises(InputError, match="no spot price for p4d"):
+        plan_with(offer("g6e.xlarge"), offer("p4d.24xlarge", on_demand=20.0), current=today)
+
+
+def test_a_budget_rejects_with_both_totals():
+    """What costs more than the budget is rejected with what it costs and what is allowed."""
+    plan = plan_with(offer("g6e.xlarge", on_demand=2.0), limits=Limits(max_usd_per_month=100))
+
+    assert plan.recommended is None
+    miss = plan.nearest_misses[0]
+    assert (miss.code, miss.available, miss.region) == ("budget", 100, "us-east-1")
+    assert miss.needed >= 1460
+
+
+def test_a_target_below_the_floor_rejects_with_both_latencies():
+    """A target that even a lone request misses is rejected with the target and the floor."""
+    plan = plan_with(offer("g6e.xlarge"), slo=Slo(tpot_p95_ms=1.0), precisions=("bf16",))
+
+    (rejection,) = [one for one in plan.rejected if one.code == "slo_tpot"]
+    assert rejection.needed == 1.0
+    assert rejection.available > 15
+
+
+def test_samples_without_a_volume_bound_the_demand(tmp_path):
+    """With nothing but utilisation the capacity of the current machines turns busy time into requests."""
+    write(tmp_path, [sample(second, busy_ratio=0.5) for second in range(1, 181)])
+    demand = SampleDemand(tmp_path, None, 800, 200)
+    today = Deployment("aws", "us-east-1", "p4d.24xlarge", 1, Purchase.ON_DEMAND)
+    offers = (offer("g6e.xlarge", on_demand=2.0), offer("p4d.24xlarge", on_demand=20.0))
+    plan = plan_with(*offers, demand=demand, current=today)
+
+    assert plan.demand["requests_per_second"]["mean"] > 1
+    assert any("upper bound" in note for note in plan.notes)
+    with pytest.raises(InputError, match="requests_per_day"):
+        plan_with(*offers, demand=demand)
+
+
+OFFERS = (
+    offer("g6.xlarge", on_demand=0.8, spot=0.35),
+    offer("g6e.xlarge", on_demand=1.86, spot=0.9),
+    offer("g5.xlarge", region="us-west-2", on_demand=1.0),
+    offer("p5.48xlarge", on_demand=55.0),
+)
+
+
+def test_the_recommendation_is_the_fleet():
+    """What is recommended in short costs what the fleet costs, to the bit, and is its main group."""
+    plan = plan_with(*OFFERS)
+
+    assert plan.recommended.cost.total_usd_per_month == plan.fleet.cost.total_usd_per_month
+    assert plan.recommended.confirmed == plan.fleet.confirmed
+    main = max(plan.fleet.groups, key=lambda group: group.request_shares[-1])
+    assert (plan.recommended.stand, plan.recommended.purchase) == (main.stand, main.purchase)
+    assert plan.recommended.groups == len(plan.fleet.groups)
+
+
+def test_an_option_that_is_the_fleet_has_its_numbers():
+    """The recommended fleet of one type stands in the table at its rank, with the same cost and replay."""
+    plan = plan_with(offer("g6e.xlarge", on_demand=2.0), offer("p5.48xlarge", on_demand=55.0))
+
+    option = plan.options[plan.recommended.rank - 1]
+    assert plan.recommended.rank > 0
+    assert option.cost.total_usd_per_month == plan.fleet.cost.total_usd_per_month
+    assert option.planned_requests_per_second_per_instance == pytest.approx(
+        plan.recommended.planned_requests_per_second_per_instance
+    )
+
+
+def test_shown_options_are_replayed():
+    """The five cheapest carry their replay, and each keeps the share of requests that is asked."""
+    plan = plan_with(*OFFERS, purchase=(Purchase.ON_DEMAND, Purchase.SPOT))
+
+    for one in plan.options[:5]:
+        assert one.confirmed is not None
+        assert one.confirmed.within_slo_ratio >= 0.99
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.floats(0.5, 40),
+    st.lists(st.sampled_from(OFFERS), min_size=1, max_size=4, unique=True),
+    st.sampled_from((Limits(), Limits(min_replicas=2, zones=2), Limits(simplicity=0.0), Limits(max_replicas=30))),
+)
+def test_no_option_is_cheaper_without_saying_why(rate, offers, limits):
+    """An option below the recommendation's cost says in its own row why it is not recommended; no other does."""
+    plan = plan_with(*offers, demand=DeclaredDemand(rate, rate * 1.6, 800, 200), limits=limits)
+    if plan.fleet is None:
+        return
+    for one in plan.options:
+        cheaper = one.cost.total_usd_per_month < plan.fleet.cost.total_usd_per_month - 0.01
+        assert bool(one.not_recommended) == cheaper
+        assert one.replicas >= limits.min_replicas
+
+
+def test_redundancy_is_capacity_for_options_too():
+    """With two replicas asked, an option without any one of its machines still carries the planned load."""
+    plan = plan_with(*OFFERS, limits=Limits(min_replicas=2), demand=DeclaredDemand(10, 30, 800, 200))
+
+    for one in plan.options:
+        planned = one.planned_requests_per_second_per_instance
+        assert (one.instances - 1) * planned >= plan.fleet.hour_classes[-1].planned_requests_per_second * (1 - 1e-6)

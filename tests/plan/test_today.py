@@ -1,0 +1,77 @@
+"""What runs today, judged by the replay that confirms the fleet."""
+
+from dataclasses import replace
+
+import pytest
+
+from advisor.catalog.values import Purchase
+from advisor.errors import InputError
+from advisor.pipeline import plan_for
+from advisor.workload.values import DeclaredDemand, Deployment, Limits
+from builders import catalog_of, offer, workload
+
+TODAY = Deployment("aws", "us-east-1", "g6e.xlarge", 2, Purchase.ON_DEMAND)
+OFFERS = (offer("g6e.xlarge", on_demand=1.86, spot=0.9), offer("g4dn.xlarge", on_demand=0.5))
+
+
+def judged(count=2, rate=5.0, today=TODAY, **changes):
+    """What a plan says of so many instances today."""
+    work = workload(
+        current=replace(today, count=count), demand=DeclaredDemand(rate, rate * 1.6, 800, 200), **changes
+    )  # fmt: skip
+    return plan_for(work, catalog_of(*OFFERS)).current
+
+
+def test_more_instances_keep_more_within_the_slo():
+    """The share never falls with their number, and as many as are needed keep what is asked."""
+    needed = judged(1, rate=40.0).instances_needed
+    shares = [judged(count, rate=40.0).within_slo_ratio for count in (1, needed // 2, needed, needed + 2)]
+
+    assert shares == sorted(shares)
+    assert shares[0] < 0.99 <= shares[-1]
+
+
+def test_as_many_as_are_needed_would_be_enough():
+    """The number named keeps the SLO; one instance less keeps less than is asked, or leaves no spare that is asked."""
+    needed = judged(1, rate=40.0).instances_needed
+
+    assert judged(needed, rate=40.0).within_slo_ratio >= 0.99
+    assert judged(needed, rate=40.0).instances_needed == needed
+    assert judged(max(needed - 2, 1), rate=40.0).within_slo_ratio < 0.99
+
+
+def test_spare_is_what_runs_beyond_the_need():
+    """Ten instances for a load of one: the plan says how many would do."""
+    current = judged(10, rate=0.5)
+
+    assert current.within_slo_ratio == pytest.approx(1.0, abs=0.001)
+    assert current.instances_needed == 1
+
+
+def test_what_is_needed_keeps_to_the_limits():
+    """Two replicas in two zones are needed however small the load is."""
+    assert judged(10, rate=0.5, limits=Limits(min_replicas=2, zones=2)).instances_needed == 2
+
+
+def test_a_type_that_cannot_serve_is_not_judged():
+    """Where the machine cannot hold the model in the precision asked, the reason stands in place of a share."""
+    current = judged(2, today=replace(TODAY, instance_type="g4dn.xlarge"), precisions=("bf16",))
+
+    assert current.within_slo_ratio is None
+    assert current.instances_needed is None
+    assert "g4dn.xlarge" in current.not_judged
+
+
+def test_its_total_is_that_of_the_same_fleet():
+    """Today's instances cost what a recommended fleet of as many costs, all parts included."""
+    work = workload(current=TODAY, demand=DeclaredDemand(5, 8, 800, 200), purchase=(Purchase.ON_DEMAND,))
+    plan = plan_for(work, catalog_of(OFFERS[0]))
+    same = plan_for(replace(work, current=replace(TODAY, count=plan.recommended.instances)), catalog_of(OFFERS[0]))
+
+    assert same.current.total_usd_per_month == pytest.approx(same.fleet.cost.total_usd_per_month, abs=0.02)
+
+
+def test_an_unknown_price_is_said():
+    """A deployment that cannot be priced is an error, not a saving of everything."""
+    with pytest.raises(InputError, match="no spot price for g4dn"):
+        judged(2, today=replace(TODAY, instance_type="g4dn.xlarge", purchase=Purchase.SPOT))
