@@ -117,7 +117,7 @@ def _search_words(fleet: Fleet) -> str:
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
     if fleet.proven:
         return pools
-    return f"{pools}: the search ran out of time, and nothing below {usd(fleet.bound_usd_per_month)} exists"
+    return f"{pools}; nothing below {usd(fleet.bound_usd_per_month)} can hold, by replays of each kind of replica"
 
 
 def _static_words(fleet: Fleet) -> Iterator[str]:

@@ -2,8 +2,6 @@
 
 import datetime as dt
 
-import pytest
-
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.pipeline import plan_for
 from builders import LISTED, catalog_of, workload

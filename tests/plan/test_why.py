@@ -9,9 +9,9 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets
-from advisor.plan.question import Question
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.explain.why import why
+from advisor.plan.question import Question
 from advisor.workload.values import Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 

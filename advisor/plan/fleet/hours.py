@@ -1,5 +1,6 @@
 """The hours of a week to come, grouped by how busy they are: a fleet has one size for each group."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,9 @@ The classes are cut by rank and not by rate, so that a busier hour never makes a
 """
 
 
+STEP = 1.03
+"""Ratio of neighbouring rates that quieter hours are planned for."""
 ROUNDING = 1e-6
-"""Rates that differ by less are one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,30 +43,38 @@ def week_of(forecast: Forecast, *, scheduled: bool) -> Week:
     order = np.argsort(forecast.peak, kind="stable")
     sizes = CLASS_HOURS if scheduled else (HOURS_PER_WEEK,)
     groups = np.split(order, np.cumsum(sizes)[:-1])
-    merged = _merge_equal(groups, forecast.peak)
+    merged = _merge_equal(groups, _planned_rates(groups, forecast.peak))
     schedule = np.empty(HOURS_PER_WEEK, dtype=np.intp)
     for at, group in enumerate(merged):
         schedule[group] = at
-    classes = tuple(_class_of(forecast, group) for group in merged)
+    rates = _planned_rates(merged, forecast.peak)
+    classes = tuple(_class_of(forecast, *pair) for pair in zip(merged, rates, strict=True))
     return Week(classes, tuple(schedule.tolist()), _transitions(schedule, len(merged)))
 
 
-def _merge_equal(groups: list[npt.NDArray[np.intp]], peak: Floats) -> list[npt.NDArray[np.intp]]:
+def _planned_rates(groups: list[npt.NDArray[np.intp]], peak: Floats) -> list[float]:
+    """Rate of each class: its busiest minute, rounded up to a step where a busier class is planned for no less.
+
+    Hours that hardly differ are so planned alike, and a busier hour makes no class quieter.
+    """
+    busiest = [float(peak[group].max()) for group in groups]
+    steps = [STEP ** math.ceil(math.log(rate, STEP) - ROUNDING) if rate > 0 else 0.0 for rate in busiest]
+    return [min(step, busiest[-1]) for step in steps]
+
+
+def _merge_equal(groups: list[npt.NDArray[np.intp]], rates: list[float]) -> list[npt.NDArray[np.intp]]:
     """Neighbouring classes of one planned rate as one class."""
-    merged: list[npt.NDArray[np.intp]] = []
-    for group in groups:
-        if merged and peak[merged[-1]].max() >= peak[group].max() * (1 - ROUNDING):
-            merged[-1] = np.concatenate([merged[-1], group])
-        else:
-            merged.append(group)
-    return merged
+    merged: dict[float, list[npt.NDArray[np.intp]]] = {}
+    for group, rate in zip(groups, rates, strict=True):
+        merged.setdefault(rate, []).append(group)
+    return [np.concatenate(alike) for alike in merged.values()]
 
 
-def _class_of(forecast: Forecast, group: npt.NDArray[np.intp]) -> HourClass:
+def _class_of(forecast: Forecast, group: npt.NDArray[np.intp], planned_rate: float) -> HourClass:
     return HourClass(
         hours_per_week=len(group),
         mean_rate=float(forecast.mean[group].mean()),
-        planned_rate=float(forecast.peak[group].max()),
+        planned_rate=planned_rate,
         low_rate=float(forecast.low_peak[group].mean()),
     )
 
