@@ -99,7 +99,7 @@ def _singles(posed: Posed, most: int | None = None) -> tuple[list[Single], list[
     singles: list[Single] = []
     rejections: dict[Rejection, None] = {}
     best: dict[tuple[str, Paid], float] = {}
-    for least_usd, pool, tariff in _by_least_cost(posed.problem):
+    for least_usd, pool, tariff in least_costs(posed.problem):
         if most is not None and len(best) >= most and nsmallest(most, best.values())[-1] < least_usd - A_CENT:
             break
         fleet = alone(posed.problem, pool, tariff)
@@ -112,7 +112,7 @@ def _singles(posed: Posed, most: int | None = None) -> tuple[list[Single], list[
     return singles, list(rejections)
 
 
-def _by_least_cost(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
+def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     """Pools and ways of paying with USD a month that no fleet of them is below, the least first: hours and answers."""
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     answers = sum(map(requests_per_month, problem.hours))
