@@ -141,7 +141,8 @@ class Trials:
     def _holds_idle(self, group: ReplayGroup) -> bool:
         key = ("idle", id(group.steps), group.network_ms)
         if key not in self._known:
-            requests = replace(self._requests, seconds=IDLE_SECONDS * np.arange(self._requests.seconds.size))
+            seconds = IDLE_SECONDS * np.arange(self._requests.seconds.size, dtype=np.float64)
+            requests = replace(self._requests, seconds=seconds)
             idle = replace(group, instances_by_hour=(1,), replicas_per_instance=1, lost_at=None, target="")
             outcome = simulate([idle], requests).outcome
             share = _share(within(outcome, requests, self._slo), ~outcome.cut)
