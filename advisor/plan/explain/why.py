@@ -242,9 +242,7 @@ class _Case:
         stated = self.stated(name) or 0.0
 
         def turns(factors: Sequence[float]) -> list[bool]:
-            return [
-                self._wins(self._under({name: stated * factor}, self._catalog).market) != wins for factor in factors
-            ]
+            return [self._wins(self._under({name: stated * factor}, self._catalog).market) != wins for factor in factors]
 
         _, looser = first_turn(_lazily(turns), _STEPS, refinements=1, parts=4)
         _, tighter = first_turn(_lazily(turns), tuple(1 / step for step in _STEPS), refinements=1, parts=4)
