@@ -20,7 +20,7 @@ SETTINGS = Settings(
             location="europe-west4",
             zones=[
                 "europe-west4-a",
-                "europe-west4-c",
+                "europe-west4-b",
             ],
         ),
         "us-central1": Cluster(
@@ -28,7 +28,7 @@ SETTINGS = Settings(
             location="us-central1",
             zones=[
                 "us-central1-a",
-                "us-central1-c",
+                "us-central1-b",
             ],
         ),
     },

@@ -19,12 +19,12 @@ variables {
     europe-west4 = {
       name     = "inference-europe-west4"
       location = "europe-west4"
-      zones    = ["europe-west4-a", "europe-west4-c"]
+      zones    = ["europe-west4-a", "europe-west4-b"]
     }
     us-central1 = {
       name     = "inference-us-central1"
       location = "us-central1"
-      zones    = ["us-central1-a", "us-central1-c"]
+      zones    = ["us-central1-a", "us-central1-b"]
     }
   }
 }

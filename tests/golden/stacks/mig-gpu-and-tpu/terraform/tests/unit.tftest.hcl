@@ -26,13 +26,13 @@ variables {
     us-central1 = {
       subnetwork      = "projects/my-project/regions/us-central1/subnetworks/inference"
       proxy_only_cidr = "10.129.0.0/23"
-      zones           = ["us-central1-a", "us-central1-c"]
+      zones           = ["us-central1-a", "us-central1-b"]
       ssl_certificate = "projects/my-project/regions/us-central1/sslCertificates/inference"
     }
     us-east5 = {
       subnetwork      = "projects/my-project/regions/us-east5/subnetworks/inference"
       proxy_only_cidr = "10.129.2.0/23"
-      zones           = ["us-east5-a", "us-east5-c"]
+      zones           = ["us-east5-a", "us-east5-b"]
       ssl_certificate = "projects/my-project/regions/us-east5/sslCertificates/inference"
     }
   }

@@ -20,7 +20,7 @@ SETTINGS = Settings(
             proxy_only_cidr="10.129.0.0/23",
             zones=[
                 "us-central1-a",
-                "us-central1-c",
+                "us-central1-b",
             ],
             ssl_certificate="projects/my-project/regions/us-central1/sslCertificates/inference",
         ),

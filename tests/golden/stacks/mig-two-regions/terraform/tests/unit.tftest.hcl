@@ -26,13 +26,13 @@ variables {
     europe-west4 = {
       subnetwork      = "projects/my-project/regions/europe-west4/subnetworks/inference"
       proxy_only_cidr = "10.129.0.0/23"
-      zones           = ["europe-west4-a", "europe-west4-c"]
+      zones           = ["europe-west4-a", "europe-west4-b"]
       ssl_certificate = "projects/my-project/regions/europe-west4/sslCertificates/inference"
     }
     us-central1 = {
       subnetwork      = "projects/my-project/regions/us-central1/subnetworks/inference"
       proxy_only_cidr = "10.129.2.0/23"
-      zones           = ["us-central1-a", "us-central1-c"]
+      zones           = ["us-central1-a", "us-central1-b"]
       ssl_certificate = "projects/my-project/regions/us-central1/sslCertificates/inference"
     }
   }

@@ -11,7 +11,7 @@ module "inference" {
     us-central1 = {
       name     = "inference-us-central1"
       location = "us-central1"
-      zones    = ["us-central1-a", "us-central1-c"]
+      zones    = ["us-central1-a", "us-central1-b"]
     }
   }
 }

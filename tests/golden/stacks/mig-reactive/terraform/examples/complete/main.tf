@@ -12,7 +12,7 @@ module "inference" {
     us-central1 = {
       subnetwork      = "projects/my-project/regions/us-central1/subnetworks/inference"
       proxy_only_cidr = "10.129.0.0/23"
-      zones           = ["us-central1-a", "us-central1-c"]
+      zones           = ["us-central1-a", "us-central1-b"]
       ssl_certificate = "projects/my-project/regions/us-central1/sslCertificates/inference"
     }
   }

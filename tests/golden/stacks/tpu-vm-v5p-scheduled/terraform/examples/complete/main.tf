@@ -11,7 +11,7 @@ module "inference" {
     us-east5 = {
       subnetwork      = "projects/my-project/regions/us-east5/subnetworks/inference"
       proxy_only_cidr = "10.129.0.0/23"
-      zones           = ["us-east5-a", "us-east5-c"]
+      zones           = ["us-east5-a", "us-east5-b"]
       ssl_certificate = "projects/my-project/regions/us-east5/sslCertificates/inference"
     }
   }
