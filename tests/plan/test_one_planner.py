@@ -136,7 +136,7 @@ def test_the_code_starts_the_fleet(workload):
     for stack in stacks:
         whole = sum(share for (provider, _), share in shares.items() if provider == stack.provider)
         for region in stack.regions:
-            assert region.weight == pytest.approx(100 * shares[stack.provider, region.name] / whole, abs=1.01)
+            assert region.weight == pytest.approx(1000 * shares[stack.provider, region.name] / whole, abs=1.01)
     assert sum(shares.values()) == pytest.approx(1, abs=ROUNDED)
 
 
