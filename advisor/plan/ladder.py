@@ -166,6 +166,8 @@ class _Reached:
 
     found: Confirmed
     setting: Setting
+    cheapest: Confirmed
+    """The same, or what a simpler one was preferred to."""
 
     @property
     def usd_per_month(self) -> float:
@@ -188,14 +190,14 @@ class Ladder:
             rungs.append(_none(Step.RESIZE, _NO_CURRENT))
         below: _Reached | None = None
         for step, workload in workloads.items():
-            reached, why_none = self._rung(workload)
+            reached, why_none = self._rung(workload, below)
             if below is not None and (reached is None or reached.usd_per_month > below.usd_per_month):
                 reached = below
             rungs.append(self._described(step, reached, why_none, current, home))
             below = reached
         return tuple(_marked(rungs, fleet))
 
-    def _rung(self, workload: Workload) -> tuple[_Reached | None, str]:
+    def _rung(self, workload: Workload, below: _Reached | None) -> tuple[_Reached | None, str]:
         setting = replace(
             self._setting,
             requirements=replace(self._setting.requirements, workload=workload),
@@ -205,14 +207,17 @@ class Ladder:
         if not posed.problem.pools:
             return None, _why_no_pool(posed)
         confirmer = self._confirmer.within(posed, setting)
-        found = confirmer.confirmed()
+        known = None if below is None else below.cheapest
+        found = confirmer.confirmed(known=known)
+        if found is known:
+            return below, ""
         if isinstance(found, Infeasible):
             limits = " and ".join(constraint.value for constraint in found.conflict)
             return None, f"no fleet keeps to {limits or 'the demand'} with what this rung allows"
         if not found.confirmation.reached:
             ratio = found.confirmation.within_slo_ratio
             return None, f"the best fleet keeps {ratio:.2%} of the requests within the SLO"
-        return _Reached(confirmer.simplest(found), setting), ""
+        return _Reached(confirmer.simplest(found), setting, found), ""
 
     def _described(
         self, step: Step, reached: _Reached | None, why_none: str, current: CurrentCost | None, home: Home

@@ -12,7 +12,7 @@ from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
 from advisor.plan.fleet.confirm import Confirmed, Confirmer
 from advisor.plan.fleet.describe import planning_day
 from advisor.plan.fleet.hours import Week, week_of
-from advisor.plan.fleet.pools import Supply
+from advisor.plan.fleet.pools import Supply, check_purchase
 from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.fleet.values import Infeasible
 from advisor.plan.ladder import Home, Ladder, Step
@@ -79,8 +79,12 @@ def market_of(
         wide: the same requirements with all that any rung of the ladder allows.
         served: candidates of the wide requirements that keep the SLO.
         offers: of the wide requirements, by (provider, instance type).
+
+    Raises:
+        InputError: nothing that is allowed can be bought.
     """
     requirements = setting.requirements
+    check_purchase(requirements)
     expected = forecast_of(requirements)
     week = week_of(expected, scheduled=requirements.workload.scaling.scheduled)
     supply = supply_of(replace(setting, requirements=wide), served, offers)
@@ -130,6 +134,7 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     found, ranking, every = chosen.found, chosen.ranking, chosen.every
     if isinstance(found, Confirmed):
         found = market.confirmer.with_limits(found)
+        ranking = _as_shown(ranking, market.confirmer)
     choice = choice_of(found, posed, setting, market.expected)
     options: tuple[Option, ...] = ()
     best: Option | None = None
@@ -141,6 +146,15 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
         best = recommended(found, setting, fleet, options)
     current, ladder = _against_today(market, choice, asked)
     return Planned(choice, best, options, ladder, current, (*choice.rejections, *ranking.rejections))
+
+
+def _as_shown(ranking: Ranking, confirmer: Confirmer) -> Ranking:
+    """The options with what is known of their fleets by now."""
+    singles = tuple(
+        replace(one, confirmed=None if one.confirmed is None else confirmer.as_shown(one.confirmed))
+        for one in ranking.singles
+    )
+    return replace(ranking, singles=singles)
 
 
 def _against_today(market: Market, choice: Choice, asked: Asked) -> tuple[CurrentCost | None, tuple[Rung, ...]]:

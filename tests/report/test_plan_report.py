@@ -147,7 +147,7 @@ def test_an_unproven_fleet_says_how_much_cheaper_another_may_be(plan):
     text = full(replace(plan, fleet=fleet))
 
     assert "a fleet that is up to 3.1% cheaper may exist" in text
-    assert "nothing below $1,234.50 exists" in text
+    assert "nothing below $1,234.50 can hold" in text
     assert "proven" not in text
 
 

@@ -14,11 +14,20 @@ from typing import TypeGuard
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.confirmed import Confirmed, bounded, cheaper, closer, usd_of, worst_share
+from advisor.plan.fleet.constraints import most_headroom
 from advisor.plan.fleet.dominance import without_dominated
-from advisor.plan.fleet.formulas import mix_rate
-from advisor.plan.fleet.headroom import TOLERANCE, Bracket, Kind, bracket_of, kind_of, narrowed, worthwhile
+from advisor.plan.fleet.headroom import (
+    MOST_HEADROOM,
+    TOLERANCE,
+    Bracket,
+    Kind,
+    bracket_of,
+    kind_of,
+    narrowed,
+    worthwhile,
+)
 from advisor.plan.fleet.neighbours import cheaper_neighbours, topped_up
-from advisor.plan.fleet.optimise import optimise
+from advisor.plan.fleet.optimise import as_optimum, optimise
 from advisor.plan.fleet.scopes import cheapest_alone
 from advisor.plan.fleet.shares import group_part
 from advisor.plan.fleet.simple import complexity, simplest
@@ -90,10 +99,18 @@ class Confirmer:
         """Kind of the replicas of a pool, by its key."""
         return self._kind(pool)
 
-    def confirmed(self, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
-        """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest."""
-        found = self._search(seconds)
-        if isinstance(found, Infeasible):
+    def confirmed(
+        self, seconds: float = DEFAULT_SECONDS, known: Confirmed | None = None
+    ) -> Confirmed | Infeasible:  # fmt: skip
+        """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
+
+        Args:
+            seconds: time limit of each optimum.
+            known: a confirmed fleet of a part of the question, which is the answer where none is found that is cheaper
+                by 1 %, or the bound is no lower by that than it was for the part.
+        """
+        found = self._search(seconds, known)
+        if isinstance(found, Infeasible) or found is known:
             return found
         if found.confirmation.reached:
             found = self._in_preferred_precision(found, seconds)
@@ -101,9 +118,9 @@ class Confirmer:
         if in_full.confirmation.reached == found.confirmation.reached:
             return in_full
         self._trials.without_estimates()
-        for known in (self._brackets, self._failing, self._known, self._found_alone):
-            known.clear()
-        return self.confirmed(seconds)
+        for kept in (self._brackets, self._failing, self._known, self._found_alone):
+            kept.clear()
+        return self.confirmed(seconds, known)
 
     def simplest(self, found: Confirmed, seconds: float = DEFAULT_SECONDS) -> Confirmed:
         """The simplest confirmed fleet that costs no more than ``limits.simplicity`` above the cheapest confirmed one.
@@ -145,11 +162,14 @@ class Confirmer:
             return found
         return replace(found, holds_up_to=self._trials.holds_up_to(found.posed, found.solution))
 
-    def _in_full(self, found: Confirmed) -> Confirmed:
+    def as_shown(self, found: Confirmed) -> Confirmed:
+        """The fleet with its shares after every failure and without any, as exact as they are known."""
+        return self._in_full(found, whole=False)
+
+    def _in_full(self, found: Confirmed, *, whole: bool = True) -> Confirmed:
         """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
-        if not self._effort.in_full:
-            return found
-        trial = self._trials.of(found.posed, found.solution, whole=True)
+        whole = whole and self._effort.in_full
+        trial = self._trials.of(found.posed, found.solution, every=True, whole=whole)
         return replace(found, confirmation=self._confirmation(trial, found.confirmation.headroom_factor))
 
     def alone(self, posed: Posed, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
@@ -163,7 +183,7 @@ class Confirmer:
             kinds = {self._kind(pool.key) for pool in posed.problem.pools}
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
             found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
-            self._known[key] = found
+            self._known[key] = self.as_shown(found) if isinstance(found, Confirmed) else found
             if len(kinds) == 1 and hint is None and bracket is not None:
                 self._brackets[kinds.pop()] = bracket
         return self._known[key]
@@ -174,16 +194,18 @@ class Confirmer:
 
     # --- the search
 
-    def _search(self, seconds: float) -> Confirmed | Infeasible:
+    def _search(self, seconds: float, known: Confirmed | None) -> Confirmed | Infeasible:
         """Optima at the lower ends of the brackets, each replayed, until one holds or none can be cheaper."""
-        best: Confirmed | None = None
+        best = known
         closest: Confirmed | None = None
         tested: list[Kind] = []
         while True:
             least = {kind: one.least for kind, one in self._brackets.items()}
-            bound = self._optimum(self._posed, least, seconds)
+            bound = self._optimum(self._posed, least, seconds, known)
             if isinstance(bound, Infeasible):
                 return best or closest or bound
+            if known is not None and best is known and not _promises_more(bound, known):
+                return known
             if best is not None and not worthwhile(best.usd_per_month, bound):
                 return bounded(best, bound)
             if bound.confirmation.reached:
@@ -262,15 +284,15 @@ class Confirmer:
         return best
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
-        """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity."""
-        rates = {pool.key: mix_rate(self._posed.problem, pool) for pool in self._posed.problem.pools}
-        spare = [
-            sum(one.instances[at] * rates[one.pool.key] for one in solution.allocations) / hour.planned_rate
-            for at, hour in enumerate(self._posed.problem.hours)
-            if hour.planned_rate > 0
-        ]
+        """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.
+
+        What any failure leaves carries its share of that hour too.
+        """
+        usual = {pool.key: pool for pool in self._posed.problem.pools}
+        plain = tuple(replace(one, pool=usual[one.pool.key]) for one in solution.allocations)
+        room = most_headroom(self._posed.problem, replace(solution, allocations=plain))
         kinds = {self._kind(one.pool.key) for one in solution.allocations}
-        headroom = dict.fromkeys(kinds, max(min(spare, default=1.0), 1.0))
+        headroom = dict.fromkeys(kinds, max(room, 1.0))
         posed = self._with_headroom(self._posed, headroom)
         pools = {pool.key: pool for pool in posed.problem.pools}
         allocations = tuple(replace(one, pool=pools[one.pool.key]) for one in solution.allocations)
@@ -308,8 +330,10 @@ class Confirmer:
             return self._why_none(posed, least, seconds), None
         if first:
             return tried[1.0], Bracket(1.0, 1.0)
-        if len(least) > 1 and not worthwhile(limit, tried[1.0]):
-            return tried[1.0], Bracket(1.0, math.inf)
+        if not (
+            worthwhile(limit, tried[1.0]) if len(least) > 1 else self._trials.hold_idle(posed, tried[1.0].solution)
+        ):  # fmt: skip
+            return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
         bracket = narrowed(bracket_of(holds, hint), holds, tried, limit, exact=len(least) == 1)
         if bracket.held in tried:
             return tried[bracket.held], bracket
@@ -319,15 +343,20 @@ class Confirmer:
         found = self._solve(self._with_headroom(posed, least), seconds)
         return found if isinstance(found, Infeasible) else Infeasible((), ())
 
-    def _optimum(self, posed: Posed, headroom: Mapping[Kind, float], seconds: float) -> Confirmed | Infeasible:
+    def _optimum(
+        self, posed: Posed, headroom: Mapping[Kind, float], seconds: float, known: Confirmed | None = None
+    ) -> Confirmed | Infeasible:
         """The cheapest fleet with some headroom, replayed; a mix that fails is tried once more with other weights.
 
         Weights follow what replicas are planned to carry: with the headroom of each kind, or as the closed form has it.
+        A known fleet where none is cheaper.
         """
         roomier = self._with_headroom(posed, headroom)
-        solution = self._solve(roomier, seconds)
+        solution = self._solve(roomier, seconds, known)
         if isinstance(solution, Infeasible):
             return solution
+        if known is not None and solution.allocations is known.solution.allocations:
+            return known
         found = self._confirmed(roomier, solution, headroom, roomier.problem)
         kinds = {self._kind(one.pool.key) for one in solution.allocations}
         if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
@@ -335,11 +364,13 @@ class Confirmer:
         other = self._planned_evenly(solution)
         return other if other.confirmation.reached else found
 
-    def _solve(self, posed: Posed, seconds: float) -> FleetSolution | Infeasible:
+    def _solve(
+        self, posed: Posed, seconds: float, known: Confirmed | None = None
+    ) -> FleetSolution | Infeasible:  # fmt: skip
         """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
-        key = content(posed.problem)
+        key = (usd_of(known), *content(posed.problem))
         if key not in self._solved:
-            self._solved[key] = solve_fleet(posed, seconds)
+            self._solved[key] = solve_fleet(posed, seconds, None if known is None else as_optimum(known.solution))
         return self._solved[key]
 
     def _confirmed(
@@ -398,3 +429,8 @@ class Confirmer:
 
     def _kind(self, key: str) -> Kind:
         return kind_of(self._sources[key].served.candidate)
+
+
+def _promises_more(bound: Confirmed, known: Confirmed) -> bool:
+    """Whether a bound leaves more to be found than was left where a fleet comes from."""
+    return bound is not known and worthwhile(min(known.usd_per_month, known.solution.bound_usd_per_month), bound)

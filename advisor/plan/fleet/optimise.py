@@ -71,10 +71,14 @@ def fleet_if_any(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSol
     """The same; None where there is no fleet."""
     first = _first_fleet(problem, seconds) if len(problem.pools) > FEW_POOLS else None
     if first is not None:
-        known = replace(first, proven=True, bound_usd_per_month=first.objective_usd_per_month)
-        return improved(known, problem, seconds)
+        return improved(as_optimum(first), problem, seconds)
     program, solution = _solved(problem, seconds)
     return read_fleet(problem, program, solution) if solution.found else None
+
+
+def as_optimum(fleet: FleetSolution) -> FleetSolution:
+    """A fleet as the optimum of a search that begins with it."""
+    return replace(fleet, proven=True, bound_usd_per_month=fleet.objective_usd_per_month)
 
 
 def improved(known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution:

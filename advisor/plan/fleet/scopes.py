@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from advisor.plan.fleet.alone import alone
 from advisor.plan.fleet.dominance import without_dominated
 from advisor.plan.fleet.formulas import (
     Part,
@@ -17,12 +18,14 @@ from advisor.plan.fleet.formulas import (
 )
 from advisor.plan.fleet.optimise import A_CENT, explain_conflict, fleet_if_any, improved, optimise
 from advisor.plan.fleet.solver import DEFAULT_SECONDS
-from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Pool, Problem
+from advisor.plan.fleet.values import FleetSolution, Floats, Infeasible, Paid, Pool, Problem
 
 ROUNDING = 1e-9
 EXPLAINED = 3
 """Scopes without a fleet whose conflict is looked for, from the one that promises most on: each takes many solves."""
 PRICES = 33
+PROMISING = 4
+"""Pools that are tried by themselves before any program is solved."""
 
 
 def scopes(problem: Problem) -> tuple[Problem, ...]:
@@ -44,19 +47,30 @@ def _by(problem: Problem, key: Callable[[Pool], str]) -> tuple[Problem, ...]:
     return tuple(replace(problem, pools=tuple(pools)) for pools in groups.values())
 
 
-def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
+def cheapest(
+    problem: Problem, seconds: float = DEFAULT_SECONDS, known: FleetSolution | None = None
+) -> FleetSolution | Infeasible:
     """The cheapest fleet of all scopes, or why none of them has one.
 
     The scope with the cheapest single pool is searched first, then the others from the lowest bound on; one in which no
     fleet can be as cheap as one found elsewhere is not searched.
+
+    Args:
+        problem: with all scopes.
+        seconds: time limit of each.
+        known: a fleet that is the answer where none is cheaper.
     """
     parts = scopes(problem)
+    single = cheapest_single(problem)
+    if single is not None and known is None and [len(pool.tariffs) for pool in problem.pools] == [1]:
+        return single
+    best = min((one for one in (known, single) if one is not None), key=_usd, default=None)
     if len(parts) == 1:
-        return optimise(without_dominated(parts[0]), seconds)
-    alone = [cheapest_alone(part) for part in parts]
-    first = alone.index(min(alone))
+        part = without_dominated(parts[0])
+        return optimise(part, seconds) if best is None else improved(best, part, seconds)
+    singles = [cheapest_alone(part) for part in parts]
+    first = singles.index(min(singles))
     bounded = sorted((-math.inf if at == first else lower_bound(part), at) for at, part in enumerate(parts))
-    best: FleetSolution | None = None
     without: list[Problem] = []
     for bound, at in bounded:
         if best is not None and bound > best.objective_usd_per_month + A_CENT:
@@ -71,15 +85,37 @@ def cheapest(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolutio
     return best or min((explain_conflict(part) for part in without[:EXPLAINED]), key=_distance)
 
 
+def cheapest_single(problem: Problem) -> FleetSolution | None:
+    """The cheapest fleet of one pool paid for in one way, of the pools that promise most; None where none is one."""
+    able, usd = _each_alone(problem)
+    fleets = [
+        alone(problem, able[at], tariff)
+        for at in np.argsort(usd, kind="stable")[:PROMISING].tolist()
+        for tariff in able[at].tariffs
+        if tariff.paid not in (Paid.OWNED, Paid.SERVERLESS)
+    ]
+    return min((one for one in fleets if isinstance(one, FleetSolution)), key=_usd, default=None)
+
+
+def _usd(fleet: FleetSolution) -> float:
+    return fleet.objective_usd_per_month
+
+
 def cheapest_alone(problem: Problem) -> float:
     """About what the cheapest pool would cost a month if it served everything, bought in its cheapest way."""
+    return float(_each_alone(problem)[1].min(initial=math.inf))
+
+
+def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
+    """Pools that could serve everything, and about what each would cost a month, bought in its cheapest way."""
     able = [pool for pool in problem.pools if pool.tariffs and (pool.mix_rates > 0).all()]
     if not able:
-        return math.inf
+        return [], np.zeros(0)
     rates = np.array([mix_rate(problem, pool) for pool in able])
     usd_per_hour = np.array([min(one.all_usd_per_hour for one in pool.tariffs) for pool in able])
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
-    return float((usd_per_hour * (least_instances(problem, _planned(problem), rates) @ hours)).min())
+    usd: Floats = usd_per_hour * (least_instances(problem, _planned(problem), rates) @ hours)
+    return able, usd
 
 
 def _planned(problem: Problem) -> Floats:

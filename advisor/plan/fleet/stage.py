@@ -196,9 +196,11 @@ def _is_one_of(
     return (machine.provider, machine.name) in offers and one.candidate.precision in precisions
 
 
-def solve(posed: Posed, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
-    """The cheapest fleet of all pools, found among those that could be part of it."""
-    return cheapest(posed.problem, seconds)
+def solve(
+    posed: Posed, seconds: float = DEFAULT_SECONDS, known: FleetSolution | None = None
+) -> FleetSolution | Infeasible:  # fmt: skip
+    """The cheapest fleet of all pools, of those that could be part of it; a known one where none is cheaper."""
+    return cheapest(posed.problem, seconds, known)
 
 
 def _rates(

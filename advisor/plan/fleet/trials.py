@@ -30,6 +30,8 @@ LARGEST_RATIO = 4.0
 """How far beyond its plan a fleet is tried."""
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
+IDLE_SECONDS = 3_600.0
+"""Between two requests, so that none waits for another."""
 FIRST_SERVED = 2_000
 """Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
@@ -112,7 +114,7 @@ class Trials:
             whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
                 are late, are estimates otherwise.
         """
-        groups, routes = self._groups(posed, solution), tuple(_routes(posed, solution))
+        groups, routes = self._groups(posed, solution), tuple(routes_of(posed, solution))
         survives = posed.problem.limits.survival is Survive.INSTANCE
         failures = self._failures(groups, routes, every=every, whole=whole) if survives else []
         least = min((one.share for one in failures), default=None)
@@ -132,10 +134,25 @@ class Trials:
             reached=min(sample.share, sample.busiest_share, 1.0 if least is None else least) >= self.wanted,
         )
 
+    def hold_idle(self, posed: Posed, solution: FleetSolution) -> bool:
+        """Whether enough requests are within the targets on replicas that serve one at a time; more is never."""
+        return all(self._holds_idle(group) for group in self._groups(posed, solution))
+
+    def _holds_idle(self, group: ReplayGroup) -> bool:
+        key = ("idle", id(group.steps), group.network_ms)
+        if key not in self._known:
+            seconds = IDLE_SECONDS * np.arange(self._requests.seconds.size, dtype=np.float64)
+            requests = replace(self._requests, seconds=seconds)
+            idle = replace(group, instances_by_hour=(1,), replicas_per_instance=1, lost_at=None, target="")
+            outcome = simulate([idle], requests).outcome
+            share = _share(within(outcome, requests, self._slo), ~outcome.cut)
+            self._known[key] = _Seen(share, share, None, None, (), ended_early=False)
+        return self._known[key].share >= self.wanted
+
     def holds_up_to(self, posed: Posed, solution: FleetSolution) -> HoldsUpTo:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
         groups = [replace(one, lost_at=None) for one in self._groups(posed, solution)]
-        routes = tuple(_routes(posed, solution))
+        routes = tuple(routes_of(posed, solution))
 
         def holds(**stress: float) -> bool:
             made_up, scale = stressed(self._requirements.demand, self.rehearsal.busiest.stop, **stress)
@@ -315,7 +332,7 @@ def deployment_key(candidate: Candidate) -> Key:
     return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.engine_version, memory, *layout
 
 
-def _routes(posed: Posed, solution: FleetSolution) -> Iterator[Route]:
+def routes_of(posed: Posed, solution: FleetSolution) -> Iterator[Route]:
     """Where the requests of each place and bucket go: the weights that the generated code writes."""
     of_target, target_of = weights(posed.problem, solution), targets(solution)
     parts = {
