@@ -164,21 +164,20 @@ def _rates(
 
 
 def latencies_at_load(
-    candidates: Sequence[Candidate], replicas: Sequence[float], requirements: Requirements, model: PerformanceModel
+    candidates: Sequence[Candidate], rates: Sequence[float], requirements: Requirements, model: PerformanceModel
 ) -> list[LoadLatency]:  # fmt: skip
-    """Latency of each candidate in the busiest minute, when that many replicas share it evenly."""
+    """Latency of each candidate when one replica receives that many requests per second."""
     if not candidates:
         return []
-    peak = requirements.demand.requests_per_second.peak
-    keys = [(_key(candidate), count) for candidate, count in zip(candidates, replicas, strict=True)]
+    keys = [(_key(candidate), rate) for candidate, rate in zip(candidates, rates, strict=True)]
     position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
     first = {position[key]: (candidate, key[1]) for candidate, key in zip(candidates, keys, strict=True)}
     ordered = [first[index] for index in range(len(position))]
     groups = _Groups.for_each([deployment_of(candidate, requirements.model) for candidate, _ in ordered], model)
-    rates = np.array([peak / count for _, count in ordered])
+    loads = np.array([rate for _, rate in ordered])
     tokens = requirements.demand.tokens
-    found = latency_at_rate(groups.packed, tokens, rates, model.open_loop(groups.packed, tokens))
-    evidence = _evidence(groups, tokens, rates * tokens.mean_output_tokens() * found.tpot_p95_ms / MS_PER_SECOND)
+    found = latency_at_rate(groups.packed, tokens, loads, model.open_loop(groups.packed, tokens))
+    evidence = _evidence(groups, tokens, loads * tokens.mean_output_tokens() * found.tpot_p95_ms / MS_PER_SECOND)
     quantities = (
         (Quantity.TTFT, found.ttft_p95_ms),
         (Quantity.TPOT, found.tpot_p95_ms),

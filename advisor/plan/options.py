@@ -99,7 +99,7 @@ def _singles(posed: Posed, most: int | None = None) -> tuple[list[Single], list[
     singles: list[Single] = []
     rejections: dict[Rejection, None] = {}
     best: dict[tuple[str, Paid], float] = {}
-    for least_usd, pool, tariff in _by_least_cost(posed.problem):
+    for least_usd, pool, tariff in least_costs(posed.problem):
         if most is not None and len(best) >= most and nsmallest(most, best.values())[-1] < least_usd - A_CENT:
             break
         fleet = alone(posed.problem, pool, tariff)
@@ -112,7 +112,7 @@ def _singles(posed: Posed, most: int | None = None) -> tuple[list[Single], list[
     return singles, list(rejections)
 
 
-def _by_least_cost(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
+def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     """Pools and ways of paying with USD a month that no fleet of them is below, the least first: hours and answers."""
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     answers = sum(map(requests_per_month, problem.hours))
@@ -235,8 +235,8 @@ def options_of(
 ) -> tuple[Option, ...]:  # fmt: skip
     """The ranked options as values of a plan."""
     candidates = [posed.pool_set.sources[one.pool.key].served.candidate for one in ranking.singles]
-    replicas = [one.instances[-1] * one.pool.replicas for one in ranking.singles]
-    latencies = latencies_at_load(candidates, replicas, setting.requirements, setting.model)
+    loads = [_load_of_replica(posed, one.solution.allocations[0], 1.0) for one in ranking.singles]
+    latencies = latencies_at_load(candidates, loads, setting.requirements, setting.model)
     found: list[Option] = []
     for number, (single, latency) in enumerate(zip(ranking.singles, latencies, strict=True), start=1):
         confirmation = single.confirmed.confirmation if single.confirmed else None
@@ -252,13 +252,22 @@ def recommended(found: Confirmed, setting: Setting, fleet: Fleet, options: Seque
     posed = found.posed
     shares = {group.name: group.request_shares[-1] for group in fleet.groups}
     main = max(found.solution.allocations, key=lambda one: (shares[name_of(one)], one.instances[-1], name_of(one)))
-    share = shares[name_of(main)] or 1.0
     candidate = posed.pool_set.sources[main.pool.key].served.candidate
-    replicas = max(main.instances[-1] * main.pool.replicas, 1) / share
-    (latency,) = latencies_at_load([candidate], [replicas], setting.requirements, setting.model)
+    load = _load_of_replica(posed, main, shares[name_of(main)] or 1.0)
+    (latency,) = latencies_at_load([candidate], [load], setting.requirements, setting.model)
     option = _option(posed, main, setting, latency, fleet.cost)
     same = next((one.rank for one in options if _alike(one, option)), 0) if len(fleet.groups) == 1 else 0
     return replace(option, rank=same, confirmed=fleet.confirmed, groups=len(fleet.groups))
+
+
+def _load_of_replica(posed: Posed, allocation: Allocation, share: float) -> float:
+    """Requests per second that a replica receives of a share of the busiest hours' planned rate.
+
+    No more than it sustains of the whole mix, where it is kept to requests that are easier.
+    """
+    replicas = max(allocation.instances[-1] * allocation.pool.replicas, 1)
+    sustained = posed.pool_set.sources[allocation.pool.key].served.requests_per_second_per_replica.value
+    return min(posed.problem.hours[-1].planned_rate * share / replicas, sustained)
 
 
 def _alike(one: Option, other: Option) -> bool:

@@ -12,7 +12,7 @@ from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
 from advisor.plan.fleet.confirm import Confirmed, Confirmer
 from advisor.plan.fleet.describe import planning_day
 from advisor.plan.fleet.hours import Week, week_of
-from advisor.plan.fleet.pools import Supply
+from advisor.plan.fleet.pools import Supply, check_purchase
 from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.fleet.values import Infeasible
 from advisor.plan.ladder import Home, Ladder, Step
@@ -79,8 +79,12 @@ def market_of(
         wide: the same requirements with all that any rung of the ladder allows.
         served: candidates of the wide requirements that keep the SLO.
         offers: of the wide requirements, by (provider, instance type).
+
+    Raises:
+        InputError: nothing that is allowed can be bought.
     """
     requirements = setting.requirements
+    check_purchase(requirements)
     expected = forecast_of(requirements)
     week = week_of(expected, scheduled=requirements.workload.scaling.scheduled)
     supply = supply_of(replace(setting, requirements=wide), served, offers)

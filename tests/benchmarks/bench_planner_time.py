@@ -52,7 +52,9 @@ def seconds(command: list[str], runs: int, environment: dict[str, str]) -> tuple
     clock, processor = [], []
     for _ in range(runs):
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        subprocess.run(
+            command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         clock.append(time.perf_counter() - started)
         processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

@@ -49,7 +49,8 @@ def seats(catalog: Catalog, peak: float) -> dict[tuple[str, str], tuple[Served, 
     names = {name for _, _, name in MACHINES}
     known = [one for one in match(asked, catalog).candidates if one.instance_type.name in names]
     served, _ = serve(known, asked, shipped_model())
-    found = latencies_at_load([one.candidate for one in served], [1] * len(served), asked, shipped_model())
+    rates = [asked.demand.requests_per_second.peak] * len(served)
+    found = latencies_at_load([one.candidate for one in served], rates, asked, shipped_model())
     return {
         (one.candidate.instance_type.name, one.candidate.partition): (one, at.ttft_p95_ms.value, at.tpot_p95_ms.value)
         for one, at in zip(served, found, strict=True)

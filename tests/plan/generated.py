@@ -21,6 +21,8 @@ MODELS = (
     "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen2.5-7B-Instruct", "mistralai/Ministral-3-14B-Instruct-2512",
     "Qwen/Qwen3-32B", "meta-llama/Llama-3.3-70B-Instruct",
 )  # fmt: skip
+PEAK_TO_MEAN = 1.9254783484390736
+"""Of the days that demand is seen on."""
 PLACES = {
     "aws": ("us-east-1", "us-west-2", "eu-west-1"),
     "gcp": ("us-central1", "europe-west4"),
@@ -52,7 +54,7 @@ class Made:
         model = find_model(self.workload.model_reference)
         demand = measure_demand(self.workload, model, None, None)
         if self.days is not None:
-            rate = self.workload.demand.requests_per_second
+            rate = self.workload.demand.peak_requests_per_second
             demand = replace(demand, profile=week_of_days(rate, self.days, self.dispersion))
         return Question(self.workload, model, demand)
 
@@ -65,7 +67,8 @@ def made(number: int) -> Made:
     if draw.random() < 0.3:
         regions = tuple(dict.fromkeys((*regions, draw.choice(PLACES[providers[0]]))))
     days = draw.choice((None, None, 1, 5, 15))
-    rate = round(0.2 * 250 ** draw.random(), 3)
+    peak = round(0.2 * 250 ** draw.random(), 3)
+    peak_to_mean = draw.choice((1.0, 1.5, 3.0)) if days is None else PEAK_TO_MEAN
     model = draw.choice(MODELS)
     here = [one for one in TODAY if one.provider in providers and one.region in regions]
     workload = Workload(
@@ -74,7 +77,7 @@ def made(number: int) -> Made:
         precisions=draw.choice((("bf16",), ("bf16", "fp8"), ("fp8", "bf16"), ("bf16", "fp8", "int4"))),
         slo=draw.choice((Slo(2000, 60), Slo(1000, 50), Slo(3000, None), Slo(None, 80), Slo(1500, 80, 60_000))),
         demand=DeclaredDemand(
-            rate, round(rate * draw.choice((1.0, 1.5, 3.0)), 3), draw.choice((200, 800, 2000)), draw.choice((50, 200, 400))
+            round(peak / peak_to_mean, 3), peak, draw.choice((200, 800, 2000)), draw.choice((50, 200, 400))
         ),
         providers=providers,
         regions=regions,

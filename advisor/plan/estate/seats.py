@@ -179,7 +179,8 @@ def _cheapest(found: list[tuple[Served, Seat]]) -> list[tuple[Served, Seat]]:
 def _with_steps(search: SeatSearch, found: list[tuple[Served, Seat]], carrying: float) -> Iterator[Seat]:
     """Where turns are taken, with the time of a token at the load."""
     candidates = [one.candidate for one, _ in found]
-    latencies = latencies_at_load(candidates, [carrying] * len(found), search.requirements, search.model)
+    rate = search.requirements.demand.requests_per_second.peak / carrying
+    latencies = latencies_at_load(candidates, [rate] * len(found), search.requirements, search.model)
     for (_, seat), latency in zip(found, latencies, strict=True):
         need = Need(seat.need.memory_gib, seat.need.busy_ratio, latency.tpot_p95_ms.value)
         yield replace(seat, need=need)

@@ -14,8 +14,8 @@ from typing import TypeGuard
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.confirmed import Confirmed, bounded, cheaper, closer, usd_of, worst_share
+from advisor.plan.fleet.constraints import most_headroom
 from advisor.plan.fleet.dominance import without_dominated
-from advisor.plan.fleet.formulas import mix_rate
 from advisor.plan.fleet.headroom import (
     MOST_HEADROOM,
     TOLERANCE,
@@ -284,15 +284,15 @@ class Confirmer:
         return best
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
-        """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity."""
-        rates = {pool.key: mix_rate(self._posed.problem, pool) for pool in self._posed.problem.pools}
-        spare = [
-            sum(one.instances[at] * rates[one.pool.key] for one in solution.allocations) / hour.planned_rate
-            for at, hour in enumerate(self._posed.problem.hours)
-            if hour.planned_rate > 0
-        ]
+        """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.
+
+        What any failure leaves carries its share of that hour too.
+        """
+        usual = {pool.key: pool for pool in self._posed.problem.pools}
+        plain = tuple(replace(one, pool=usual[one.pool.key]) for one in solution.allocations)
+        room = most_headroom(self._posed.problem, replace(solution, allocations=plain))
         kinds = {self._kind(one.pool.key) for one in solution.allocations}
-        headroom = dict.fromkeys(kinds, max(min(spare, default=1.0), 1.0))
+        headroom = dict.fromkeys(kinds, max(room, 1.0))
         posed = self._with_headroom(self._posed, headroom)
         pools = {pool.key: pool for pool in posed.problem.pools}
         allocations = tuple(replace(one, pool=pools[one.pool.key]) for one in solution.allocations)

@@ -47,6 +47,16 @@ def failures(problem: Problem, solution: FleetSolution) -> Iterator[FailureLeft]
             yield min(left, key=lambda one: one.left_ratio)
 
 
+def most_headroom(problem: Problem, solution: FleetSolution) -> float:
+    """By how much less every instance may sustain while all still carry each hour, and what is left its share of it."""
+    planned = [(at, hour.planned_rate) for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
+    whole = [_sustained(problem, solution, at) / rate for at, rate in planned]
+    left = [one.left_ratio / one.needed_ratio for one in failures(problem, solution) if one.needed_ratio > 0]
+    base = problem.limits.on_demand_base_ratio
+    steady = [_sustained(problem, solution, at, without=Paid.SPOT) / rate / base for at, rate in planned if base > 0]
+    return min((*whole, *left, *steady), default=1.0)
+
+
 def _sustained(problem: Problem, solution: FleetSolution, at: int, *, without: Paid | None = None) -> float:
     """Requests per second of all instances in an hour class, but those paid for in one way."""
     kept = (one for one in solution.allocations if one.tariff.paid is not without)

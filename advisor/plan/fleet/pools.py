@@ -16,6 +16,7 @@ from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_
 from advisor.cost.transfer import egress_usd_per_request
 from advisor.demand.values import TokenHistogram
 from advisor.deployable import purchase_shortfall
+from advisor.errors import InputError
 from advisor.performance.stage import Served
 from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.fleet.values import Floats, Paid, Pool, Tariff
@@ -149,22 +150,26 @@ def pools_of(supply: Supply) -> PoolSet:
 
 
 def in_zones(found: PoolSet, limits: Limits, most_regions: int | None) -> PoolSet:
-    """The pools without those of regions in which no fleet can be in more than one zone, where it has to be."""
+    """The pools without those of regions that sell no type in as many zones as a fleet has to be in."""
     if limits.zones == 1 or most_regions != 1:
         return found
     zones: dict[str, int] = {}
     for pool in found.pools:
         zones[pool.region] = max(pool.zones, zones.get(pool.region, 0))
-    kept = tuple(pool for pool in found.pools if zones[pool.region] > 1)
-    lone = (found.sources[pool.key] for pool in found.pools if zones[pool.region] == 1)
-    rejected = dict.fromkeys(_in_one_zone(source, limits.zones) for source in lone)
+    kept = tuple(pool for pool in found.pools if zones[pool.region] >= limits.zones)
+    rejected = dict.fromkeys(
+        _in_few_zones(found.sources[pool.key], pool.zones, limits.zones)
+        for pool in found.pools
+        if zones[pool.region] < limits.zones
+    )
     return replace(found, pools=kept, rejections=(*found.rejections, *rejected))
 
 
-def _in_one_zone(source: PoolSource, zones: int) -> Rejection:
+def _in_few_zones(source: PoolSource, sold: int, zones: int) -> Rejection:
     offer = source.offer
-    reason = f"sold in one zone of {offer.region}, and limits.zones asks for {zones}: its loss leaves nothing"
-    shortfall = Shortfall("zones", "zones", zones, 1, reason)
+    told = "one zone" if sold == 1 else f"{sold} zones"
+    reason = f"sold in {told} of {offer.region}, and limits.zones asks for {zones}"
+    shortfall = Shortfall("zones", "zones", zones, sold, reason)
     return reject(source.served.candidate.instance_type, shortfall, region=offer.region)
 
 
@@ -333,10 +338,31 @@ def _price_of(tariff: Tariff) -> Price:
 
 def may_commit(requirements: Requirements) -> bool:
     """Whether anything new may be committed: on two weeks of history or more, and never where zero is allowed."""
-    workload, profile = requirements.workload, requirements.demand.profile
-    days = 0.0 if profile is None else len(profile.requests_per_minute) / (HOURS_PER_DAY * MINUTES_PER_HOUR)
-    enough = days >= HISTORY_DAYS or workload.limits.commit_without_history
+    workload = requirements.workload
+    enough = _days_of_history(requirements) >= HISTORY_DAYS or workload.limits.commit_without_history
     return enough and not workload.scaling.scale_to_zero
+
+
+def check_purchase(requirements: Requirements) -> None:
+    """Refuse a workload that may only be paid for by commitments that it may not enter.
+
+    Raises:
+        InputError: nothing could be bought.
+    """
+    workload = requirements.workload
+    if workload.purchase != (Purchase.COMMITMENT,) or workload.commitments or may_commit(requirements):
+        return
+    days = _days_of_history(requirements)
+    why = f"commitments rest on {HISTORY_DAYS} days of history, and the demand has {days:.3g}"
+    hint = "allow on_demand too, give a longer history, or set limits.commit_without_history: true"
+    if workload.scaling.scale_to_zero:
+        why, hint = "scale_to_zero never ends in a commitment", "allow on_demand too, or leave scale_to_zero out"
+    raise InputError(f"nothing can be bought: {why}", where=workload.where("purchase"), hint=hint)
+
+
+def _days_of_history(requirements: Requirements) -> float:
+    profile = requirements.demand.profile
+    return 0.0 if profile is None else len(profile.requests_per_minute) / (HOURS_PER_DAY * MINUTES_PER_HOUR)
 
 
 def _tariff(paid: Paid, price: Price, label: str = "") -> Tariff:

@@ -114,7 +114,7 @@ class Trials:
             whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
                 are late, are estimates otherwise.
         """
-        groups, routes = self._groups(posed, solution), tuple(_routes(posed, solution))
+        groups, routes = self._groups(posed, solution), tuple(routes_of(posed, solution))
         survives = posed.problem.limits.survival is Survive.INSTANCE
         failures = self._failures(groups, routes, every=every, whole=whole) if survives else []
         least = min((one.share for one in failures), default=None)
@@ -141,7 +141,8 @@ class Trials:
     def _holds_idle(self, group: ReplayGroup) -> bool:
         key = ("idle", id(group.steps), group.network_ms)
         if key not in self._known:
-            requests = replace(self._requests, seconds=IDLE_SECONDS * np.arange(self._requests.seconds.size))
+            seconds = IDLE_SECONDS * np.arange(self._requests.seconds.size, dtype=np.float64)
+            requests = replace(self._requests, seconds=seconds)
             idle = replace(group, instances_by_hour=(1,), replicas_per_instance=1, lost_at=None, target="")
             outcome = simulate([idle], requests).outcome
             share = _share(within(outcome, requests, self._slo), ~outcome.cut)
@@ -151,7 +152,7 @@ class Trials:
     def holds_up_to(self, posed: Posed, solution: FleetSolution) -> HoldsUpTo:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
         groups = [replace(one, lost_at=None) for one in self._groups(posed, solution)]
-        routes = tuple(_routes(posed, solution))
+        routes = tuple(routes_of(posed, solution))
 
         def holds(**stress: float) -> bool:
             made_up, scale = stressed(self._requirements.demand, self.rehearsal.busiest.stop, **stress)
@@ -331,7 +332,7 @@ def deployment_key(candidate: Candidate) -> Key:
     return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.engine_version, memory, *layout
 
 
-def _routes(posed: Posed, solution: FleetSolution) -> Iterator[Route]:
+def routes_of(posed: Posed, solution: FleetSolution) -> Iterator[Route]:
     """Where the requests of each place and bucket go: the weights that the generated code writes."""
     of_target, target_of = weights(posed.problem, solution), targets(solution)
     parts = {

@@ -1,0 +1,147 @@
+"""What must hold for plans whose fleets are replayed: tighter limits never cost less, more to choose from never more."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.candidates import match
+from advisor.catalog.values import Purchase
+from advisor.demand.values import Dispersion
+from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.performance.model import shipped_model
+from advisor.performance.stage import serve
+from advisor.pipeline import measure_demand
+from advisor.plan.fleet.stage import Effort, Setting
+from advisor.plan.fleet.standing import standing_of
+from advisor.plan.geography import in_reach
+from advisor.plan.planning import Asked, market_of, plan_fleet
+from advisor.plan.question import Question, requirements_of
+from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
+from builders import catalog_of, offer, workload
+from plan.fleet.test_confirm import flat
+
+WITHIN = 0.98
+"""Confirmed fleets are found to 2 % of the cheapest one."""
+TYPES = ("g4dn.xlarge", "g5.xlarge", "g6.xlarge", "g6e.xlarge", "g5.12xlarge", "p5.4xlarge")
+few = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+
+prices = st.integers(40, 700).map(lambda cents: cents / 100)
+offers = st.lists(
+    st.builds(
+        lambda name, region, on_demand, share: offer(name, region, on_demand, round(on_demand * share, 3)),
+        st.sampled_from(TYPES),
+        st.sampled_from(("us-east-1", "us-west-2")),
+        prices,
+        st.sampled_from((0.3, 0.6, 0.9)),
+    ),
+    min_size=2,
+    max_size=4,
+    unique_by=lambda one: (one.instance_type, one.region),
+)
+rates = st.floats(0.5, 20.0)
+dispersions = st.sampled_from((Dispersion(), Dispersion(3.0, 6.0), Dispersion(8.0, 30.0)))
+demands = st.tuples(rates, dispersions)
+
+LOOSE = Limits(
+    simplicity=0.0, survive=Survive.NOTHING, fault_tolerant_ratio=1.0, max_regions=2, commit_without_history=True,
+    commit_beyond_forecast=True, commitment_years=(1, 3),
+)  # fmt: skip
+TIGHTER = {
+    "min_replicas": [{"min_replicas": count} for count in (2, 3)],
+    "zones": [{"zones": count} for count in (2, 3)],
+    "survive": [{"zones": 2}, {"zones": 2, "survive": Survive.INSTANCE}, {"zones": 2, "survive": Survive.ZONE}],
+    "fault_tolerant_ratio": [{"fault_tolerant_ratio": share} for share in (0.5, 0.0)],
+    "on_demand_base_ratio": [{"on_demand_base_ratio": share} for share in (0.3, 0.9)],
+    "max_regions": [{"max_regions": 1}],
+    "max_instance_types": [{"max_instance_types": count} for count in (2, 1)],
+    "max_replicas": [{"max_replicas": count} for count in (20, 4)],
+    "max_usd_per_month": [{"max_usd_per_month": usd} for usd in (20_000.0, 4_000.0)],
+    "max_kw": [{"max_kw": kw} for kw in (3.0, 0.6)],
+    "commitment_years": [{"commitment_years": (1,)}],
+    "commit_without_history": [{"commit_without_history": False}],
+    "commit_beyond_forecast": [{"commit_beyond_forecast": False}],
+}
+ON_DEMAND, SPOT, COMMITMENT = Purchase.ON_DEMAND, Purchase.SPOT, Purchase.COMMITMENT
+WIDER = {
+    "purchase": [{"purchase": (ON_DEMAND,)}, {"purchase": (ON_DEMAND, SPOT)},
+                 {"purchase": (ON_DEMAND, SPOT, COMMITMENT)}],
+    "precisions": [{"precisions": ("bf16",)}, {"precisions": ("bf16", "fp8")}, {"precisions": ("bf16", "fp8", "int4")}],
+    "regions": [{"regions": ("us-east-1",)}, {"regions": ("us-east-1", "us-west-2")}],
+    "instance_types": [{"instance_types": TYPES[2:3]}, {"instance_types": TYPES[:4]}, {"instance_types": ()}],
+}  # fmt: skip
+
+
+def usd(sold, demand, **changes):
+    """Cost of the cheapest fleet that its replay confirms; infinite where there is none."""
+    rate, dispersion = demand
+    default = {
+        "limits": LOOSE,
+        "precisions": ("bf16", "fp8"),
+        "slo": Slo(ttft_p95_ms=1000, tpot_p95_ms=60),
+        "demand": DeclaredDemand(rate, rate, 800, 200),
+    }
+    asked, catalog, model = workload(**(default | changes)), catalog_of(*sold), find_model(workload().model_reference)
+    demanded = replace(measure_demand(asked, model, catalog, None), profile=flat(rate, dispersion))
+    try:
+        requirements = requirements_of(Question(asked, model, demanded), catalog)
+        matches = in_reach(match(requirements, catalog), asked, catalog)
+        served, _ = serve(matches.candidates, requirements, shipped_model())
+        standing, _ = standing_of(requirements, catalog)
+        effort = Effort(rehearsed_requests=3_000, holds_up_to=False)
+        setting = Setting(requirements, catalog, shipped_model(), standing, effort)
+        fleet = plan_fleet(market_of(setting, requirements, served, matches.offers), Asked(replayed=0)).choice.fleet
+    except InputError:
+        return math.inf
+    return fleet.cost.total_usd_per_month if fleet is not None and fleet.confirmed.reached else math.inf
+
+
+@pytest.mark.parametrize("limit", TIGHTER)
+@few
+@given(sold=offers, demand=demands)
+def test_a_tighter_limit_never_costs_less(limit, sold, demand):
+    """Each limit from its loosest value to tighter ones."""
+    costs = [usd(sold, demand, limits=replace(LOOSE, **changes), purchase=(ON_DEMAND, SPOT, COMMITMENT))
+             for changes in ({}, *TIGHTER[limit])]  # fmt: skip
+
+    for looser, tighter in itertools.pairwise(costs):
+        assert tighter >= WITHIN * looser, costs
+
+
+@pytest.mark.parametrize("allowance", WIDER)
+@few
+@given(sold=offers, demand=demands)
+def test_more_to_choose_from_never_costs_more(allowance, sold, demand):
+    """Purchases, precisions, regions and types are added one by one."""
+    costs = [usd(sold, demand, **changes) for changes in WIDER[allowance]]
+
+    for narrower, wider in itertools.pairwise(costs):
+        assert WITHIN * wider <= narrower, costs
+
+
+@few
+@given(sold=offers, demand=demands)
+def test_one_more_offer_never_costs_more(sold, demand):
+    """A type or a provider more."""
+    other = offer("g2-standard-8", "us-central1", 0.7, 0.3, provider="gcp")
+    both = {"providers": ("aws", "gcp")}
+
+    fewer, all_of_one, of_both = (
+        usd(sold[1:], demand), usd(sold, demand), usd([*sold, other], demand, **both)
+    )  # fmt: skip
+
+    assert WITHIN * all_of_one <= fewer
+    assert WITHIN * of_both <= all_of_one
+
+
+@few
+@given(sold=offers, demand=demands, factor=st.floats(1.02, 4))
+def test_more_demand_never_costs_less(sold, demand, factor):
+    """The same burstiness at more requests per second."""
+    rate, dispersion = demand
+
+    assert usd(sold, (rate * factor, dispersion)) >= WITHIN * usd(sold, demand)
