@@ -175,7 +175,9 @@ def _start_and_run_usd(pool: Pool, tariff: Tariff, run_hours: float) -> float:
 
 def _dominated(items: _Items, others: _Items, problem: Problem) -> Flags:
     """Whether enough of the others could stand in for each item."""
-    limits, count = problem.limits, _replacements(items.rates, others.rates)
+    limits = problem.limits
+    cheap_enough = (others.usd <= items.usd[:, None] + ROUNDING) & (items.kinds[:, None] == others.kinds)
+    count = _replacements(items.rates, others.rates, cheap_enough)
     could = _could_stand_in(items, others, count, problem)
     alike = items.paid[:, None] == others.paid
     on_spot = (items.paid == Paid.SPOT) & (share_without(limits, Part.SUPPLY) > 0)
@@ -212,22 +214,27 @@ def _could_stand_in(items: _Items, others: _Items, count: Floats, problem: Probl
     for column in range(items.costs.shape[1]):
         could &= finite * others.costs[:, column] <= items.costs[:, column, None] + ROUNDING
     could &= np.where(items.special[:, None] == "", others.paid != Paid.OWNED, items.special[:, None] == others.special)
-    could &= items.kinds[:, None] == others.kinds
     could &= _keeps_limits(items, others, count, problem)
-    back = _replacements(others.rates, items.rates).T
-    equal = (count == 1) & (back == 1) & (usd >= items.usd[:, None] - ROUNDING)
+    equal = could & (count == 1) & (usd >= items.usd[:, None] - ROUNDING)
+    equal &= _replacements(others.rates, items.rates, equal.T).T == 1
     could &= ~(equal & (others.order >= items.order[:, None]))
     return could
 
 
-def _replacements(rates: Floats, others: Floats) -> Floats:
-    """Instances of each other that carry what one of each item carries; infinite where they cannot: (items, others)."""
-    needed = np.ones((len(rates), len(others)))
+def _replacements(rates: Floats, others: Floats, asked: Flags) -> Floats:
+    """Instances of each other that carry what one of each item carries: (items, others).
+
+    Infinite where they cannot, and where it is not asked.
+    """
+    needed = np.full(asked.shape, np.inf)
+    at, of = np.nonzero(asked)
+    fewest = np.ones(at.size)
     for column in range(rates.shape[1]):
-        wanted, given = rates[:, column, None], others[:, column]
+        wanted, given = rates[at, column], others[of, column]
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(wanted > 0, wanted / given, 0.0)
-        needed = np.maximum(needed, np.ceil(ratio - ROUNDING))
+        fewest = np.maximum(fewest, np.ceil(ratio - ROUNDING))
+    needed[at, of] = fewest
     return needed
 
 
