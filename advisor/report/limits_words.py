@@ -38,7 +38,7 @@ _DECIMALS = {"USD/month": 2, "share of requests": 4, "kW": 3, "kg CO2e/month": 1
 
 def use_words(use: ConstraintUse) -> str:
     """``min_replicas 2 of 2 replicas``."""
-    detail = f" of {use.detail}" if use.detail else ""
+    detail = f" ({use.detail})" if use.detail else ""
     return f"{use.name}{detail} {_amount(use.used)} of {_amount(use.limit)} {use.unit}"
 
 

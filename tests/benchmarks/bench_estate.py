@@ -2,9 +2,9 @@
 
     python tests/benchmarks/bench_estate.py [COUNT [JOBS [BACKEND]]]
 
-20 workloads without COUNT (1,000 take some minutes): catalogued models of 0.5B to 120B, rates from 0.2 to 60 requests a
+20 workloads without COUNT (200 take a minute): catalogued models of 0.5B to 120B, rates from 0.2 to 60 requests a
 second, stated or from two weeks of a made-up trace with day and night, every provider and region, on demand, spot and
-commitments; two quotas that they contest, and owned instances that many of them want. Of 200 two thirds contest something.
+commitments; two quotas that they contest, and owned instances that many of them want. Of 200 half contest something.
 Times of a machine that is shared with others are also given for a loop of 0.2 s, at which `docs/estate.md` states them.
 """
 

@@ -56,7 +56,7 @@ def winners(question: Question, catalog, text: str) -> set[str]:
 @few
 @given(st.integers(10, 900).map(lambda cents: cents / 100), st.floats(0.5, 40))
 def test_below_the_price_named_it_wins(usd, rate):
-    """Just below the break-even price, within the 2 % of the search, a plan recommends the instance type."""
+    """Below the break-even price, by more than the 2 % of the search, a plan recommends the instance type."""
     catalog = catalog_of(
         offer("g6.xlarge", on_demand=0.8), offer("g5.xlarge", on_demand=usd), offer("g6e.xlarge", on_demand=1.86)
     )
@@ -64,7 +64,7 @@ def test_below_the_price_named_it_wins(usd, rate):
     found = explained("g5.xlarge", question, catalog)
 
     assert found.price.ratio == pytest.approx(found.price.usd_per_hour / usd)
-    assert "g5.xlarge" in winners(question, catalog, f"price.g5.xlarge={found.price.usd_per_hour * 0.98:.4f}")
+    assert "g5.xlarge" in winners(question, catalog, f"price.g5.xlarge={found.price.usd_per_hour * 0.95:.4f}")
     if not found.wins:
         assert found.contender.total_usd_per_month >= found.rival.total_usd_per_month * 0.98
 
@@ -112,7 +112,7 @@ def test_the_winner_is_told_what_it_can_bear(text):
     price, tighter = found.price.usd_per_hour, tpot.tighter_ms
 
     assert found.wins
-    inside = text.format(price=price * 0.98, tighter=tighter * 1.5)
+    inside = text.format(price=price * 0.95, tighter=tighter * 1.5)
     assert "g6e.xlarge" in winners(question, CATALOG, inside)
     beyond = text.format(price=price * 1.03, tighter=tighter * 0.9999)
     assert winners(question, CATALOG, beyond) != {"g6e.xlarge"}
@@ -160,7 +160,7 @@ def test_an_unknown_price_has_a_break_even_all_the_same():
     found = explained("g5.12xlarge", question)
 
     assert found.price.today_usd_per_hour is None
-    assert "g5.12xlarge" in winners(question, CATALOG, f"price.g5.12xlarge={found.price.usd_per_hour * 0.98:.4f}")
+    assert "g5.12xlarge" in winners(question, CATALOG, f"price.g5.12xlarge={found.price.usd_per_hour * 0.95:.4f}")
 
 
 def test_a_region_is_a_competitor_of_its_own():

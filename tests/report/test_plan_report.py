@@ -82,7 +82,7 @@ def test_constraints_stand_under_their_names(plan):
         line = next(
             line
             for line in text.splitlines()
-            if re.search(rf"{use.name} (of [^,]+ )?{use.used:,.3g} of {use.limit:,.3g} ", line)
+            if re.search(rf"{use.name} (\([^)]+\) )?{use.used:,.3g} of {use.limit:,.3g} ", line)
         )
         assert line.strip().startswith("- binding limits:" if use.binding else "- limits with room:")
 

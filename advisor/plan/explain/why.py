@@ -225,13 +225,16 @@ class _Case:
         return all(self.is_meant(allocation.pool) for allocation in solution.allocations)
 
     def confirmed(self, posed: Posed, *, own: bool) -> Confirmed | None:
-        """The cheapest confirmed fleet of the type alone, or of all others."""
+        """The fleet to recommend of the type alone, or of all others."""
         only = _only(posed, [pool for pool in posed.problem.pools if self.is_meant(pool) == own])
         if not only.problem.pools:
             return None
         market = self.judged.market
-        found = market.confirmer.within(only, market.setting).confirmed()
-        return found if isinstance(found, Confirmed) and found.confirmation.reached else None
+        confirmer = market.confirmer.within(only, market.setting)
+        found = confirmer.confirmed()
+        if not isinstance(found, Confirmed) or not found.confirmation.reached:
+            return None
+        return confirmer.simplest(found)
 
     def stated(self, name: str) -> float | None:
         """A latency target of the workload."""

@@ -4,6 +4,7 @@ The rules are written down a second time here, for whole numbers of instances th
 requests are left to a linear program.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import chain, combinations, combinations_with_replacement, product
 
@@ -21,7 +22,7 @@ Counts = Mapping[tuple[int, int], tuple[int, ...]]
 def cheapest(problem: Problem, most: int) -> float | None:
     """Cost of the cheapest fleet of at most so many instances under each tariff; None if there is none."""
     best: float | None = None
-    for compute, counts in sorted(_all_counts(problem, most), key=lambda pair: pair[0]):
+    for compute, counts in sorted(all_counts(problem, most), key=lambda pair: pair[0]):
         if best is not None and compute >= best:
             break
         cost = cost_of(problem, counts)
@@ -82,7 +83,8 @@ def _starts(problem: Problem, instances: tuple[int, ...]) -> float:
     )  # fmt: skip
 
 
-def _all_counts(problem: Problem, most: int) -> Iterator[tuple[float, Counts]]:
+def all_counts(problem: Problem, most: int, below: float = math.inf) -> Iterator[tuple[float, Counts]]:
+    """Every fleet of at most so many instances under each tariff whose instances cost less than that a month."""
     hours = len(problem.hours)
     columns = [(g, t) for g, pool in enumerate(problem.pools) for t in range(len(pool.tariffs))]
     choices = []
@@ -95,7 +97,9 @@ def _all_counts(problem: Problem, most: int) -> Iterator[tuple[float, Counts]]:
             choices.append(list(combinations_with_replacement(range(most + 1), hours)))
     for chosen in product(*choices):
         counts = dict(zip(columns, chosen, strict=True))
-        yield compute_of(problem, counts), counts
+        cost = compute_of(problem, counts)
+        if cost < below:
+            yield cost, counts
 
 
 def _whole_rules(problem: Problem, counts: Counts) -> Iterator[bool]:

@@ -1,0 +1,119 @@
+"""A referee of the whole question: every fleet of few instances, its limits by rules of their own, each one replayed."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advisor.candidates import match
+from advisor.catalog.values import Purchase
+from advisor.demand.values import Dispersion
+from advisor.models import find_model
+from advisor.performance.model import shipped_model
+from advisor.performance.stage import serve
+from advisor.pipeline import measure_demand
+from advisor.plan.fleet.confirm import Confirmer
+from advisor.plan.fleet.formulas import mix_rate
+from advisor.plan.fleet.optimise import objective_usd_per_month
+from advisor.plan.fleet.stage import Effort, Setting
+from advisor.plan.fleet.standing import standing_of
+from advisor.plan.fleet.values import Allocation, FleetSolution
+from advisor.plan.geography import in_reach
+from advisor.plan.planning import Asked, market_of, plan_fleet
+from advisor.plan.question import Question, requirements_of
+from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
+from builders import catalog_of, offer, workload
+from plan.fleet.exhaustive import all_counts, cost_of
+from plan.fleet.test_confirm import few_pools, flat
+
+MOST = 4
+"""Instances of a pool under a tariff."""
+WITHIN = 0.98
+SOLD = (
+    offer("g6e.xlarge", on_demand=1.86, spot=0.9), offer("g6.xlarge", on_demand=0.8, spot=0.35),
+    offer("g5.xlarge", on_demand=1.0, spot=0.6),
+)  # fmt: skip
+ELSEWHERE = (offer("g6e.xlarge", "us-west-2", on_demand=1.7, spot=0.8), SOLD[1])
+ON_DEMAND, SPOT, COMMITMENT = (Purchase.ON_DEMAND,), (Purchase.SPOT,), (Purchase.COMMITMENT,)
+BURSTY, SHARP = Dispersion(4.0, 8.0), Dispersion(8.0, 20.0)
+CASES = {
+    "on demand and spot": (5.0, BURSTY, SOLD[:2], ON_DEMAND + SPOT, {}),
+    "requests that may wait": (5.0, BURSTY, SOLD[:2], ON_DEMAND + SPOT, {"fault_tolerant_ratio": 1.0}),
+    "n + 1": (4.0, SHARP, SOLD, ON_DEMAND, {"min_replicas": 2}),
+    "n + 1 on spot too": (3.0, BURSTY, SOLD[:2], ON_DEMAND + SPOT, {"min_replicas": 2}),
+    "two zones": (4.0, BURSTY, SOLD[:2], ON_DEMAND + SPOT, {"min_replicas": 2, "zones": 2}),
+    "a zone may fail": (3.0, BURSTY, SOLD[:2], ON_DEMAND, {"zones": 2, "survive": Survive.ZONE}),
+    "half on demand": (5.0, BURSTY, SOLD[:2], ON_DEMAND + SPOT, {"on_demand_base_ratio": 0.5}),
+    "one type": (5.0, SHARP, SOLD, ON_DEMAND, {"max_instance_types": 1}),
+    "two regions": (5.0, BURSTY, ELSEWHERE, ON_DEMAND, {"max_regions": 2}),
+    "one of two regions": (5.0, BURSTY, ELSEWHERE, ON_DEMAND, {}),
+    "a commitment": (5.0, BURSTY, SOLD[:1], ON_DEMAND + COMMITMENT, {"commit_without_history": True}),
+    "smooth, little": (0.8, Dispersion(), SOLD, ON_DEMAND + SPOT, {"min_replicas": 2}),
+}
+
+
+def market_for(rate, dispersion, sold, purchase, limits):
+    """The question of a case, with the pools that are cheapest for what they carry."""
+    asked = workload(
+        purchase=purchase,
+        precisions=("fp8", "bf16"),
+        slo=Slo(ttft_p95_ms=1200, tpot_p95_ms=60),
+        demand=DeclaredDemand(rate, rate, 1200, 200),
+        limits=Limits(**limits),
+    )
+    catalog, model = catalog_of(*sold), find_model(asked.model_reference)
+    demand = replace(measure_demand(asked, model, catalog, None), profile=flat(rate, dispersion))
+    requirements = requirements_of(Question(asked, model, demand), catalog)
+    matches = in_reach(match(requirements, catalog), asked, catalog)
+    served, _ = serve(matches.candidates, requirements, shipped_model())
+    standing, _ = standing_of(requirements, catalog)
+    effort = Effort(rehearsed_requests=3_000, holds_up_to=False)
+    setting = Setting(requirements, catalog, shipped_model(), standing, effort)
+    market = market_of(setting, requirements, served, matches.offers)
+    posed = few_pools(market.posed, 3)
+    return replace(market, posed=posed, confirmer=Confirmer(posed, setting))
+
+
+def as_solution(problem, counts):
+    """A fleet as the planner has it, loaded by capacity."""
+    allocations = tuple(
+        Allocation(problem.pools[g], problem.pools[g].tariffs[t], instances)
+        for (g, t), instances in counts.items()
+        if any(instances)
+    )
+    capacity: dict[str, float] = {}
+    for one in allocations:
+        capacity[one.pool.key] = capacity.get(one.pool.key, 0.0) + mix_rate(problem, one.pool) * one.instances[-1]
+    whole = sum(capacity.values())
+    shares = {key: np.full((len(problem.hours), 1, 1), rate / whole) for key, rate in capacity.items()}
+    usd = objective_usd_per_month(problem, allocations, shares)
+    return FleetSolution(allocations, shares, usd, usd, proven=False)
+
+
+def cheaper_that_holds(market, below):
+    """The cheapest fleet below a cost that keeps to the limits and whose replay holds; None without."""
+    problem = market.posed.problem
+    for compute, counts in sorted(all_counts(problem, MOST, below), key=lambda pair: pair[0]):
+        cost = cost_of(problem, counts)
+        if cost is None or cost >= below:
+            continue
+        solution = as_solution(problem, counts)
+        if market.confirmer.replayed(market.posed, solution).reached:
+            return compute, [(one.pool.key, one.tariff.paid.value, one.instances) for one in solution.allocations]
+    return None
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_fleet_that_keeps_to_everything_is_cheaper_by_more_than_2_percent(case):
+    """Limits, prices and the replay decide; the planner's fleet costs no more than 2 % above the cheapest that holds."""
+    market = market_for(*CASES[case])
+
+    planned = plan_fleet(market, Asked(replayed=0))
+
+    fleet = planned.choice.fleet
+    assert fleet is not None
+    assert fleet.confirmed.reached
+    cheapest = fleet.cheapest.total_usd_per_month if fleet.cheapest else fleet.cost.total_usd_per_month
+    assert cheapest < math.inf
+    assert cheaper_that_holds(market, WITHIN * cheapest) is None
