@@ -206,7 +206,7 @@ class Confirmer:
                 return best or closest or bound
             if known is not None and best is known and not _promises_more(bound, known):
                 return known
-            if best is not None and not worthwhile(best.usd_per_month, bound):
+            if best is not None and self._suffices(best, bound):
                 return bounded(best, bound)
             if bound.confirmation.reached:
                 return bound
@@ -217,6 +217,17 @@ class Confirmer:
             tested += kinds
             for kind in kinds:
                 best = cheaper(best, self._bracketed(kind, best, seconds))
+
+    def _suffices(self, best: Confirmed, bound: Confirmed) -> bool:
+        """Whether nothing is worth looking for below a fleet: nothing much cheaper, or nothing that would be preferred.
+
+        Where only the answer counts, and not how cheap the cheapest is, that is so of the simplest fleets that cost
+        little more than the bound.
+        """
+        if not worthwhile(best.usd_per_month, bound):
+            return True
+        most = bound.usd_per_month * (1 + self._posed.problem.limits.simplicity)
+        return not self._effort.in_full and complexity(best.solution)[:2] == (1, 1) and best.usd_per_month <= most
 
     def _not_known(self, failed: Confirmed) -> list[Kind]:
         """Kinds that are late in a fleet and not known by themselves yet."""

@@ -63,7 +63,10 @@ class Effort:
     holds_up_to: bool = True
     """Whether to look for how far beyond its plan the fleet holds."""
     in_full: bool = True
-    """Whether the fleet that is chosen is replayed to the end; otherwise until it is clear that it holds."""
+    """Whether the fleet that is chosen is replayed to the end, and the cheapest one looked for beside the simplest.
+
+    Otherwise it is replayed until it is clear that it holds, and the simplest one is enough where it is preferred.
+    """
     options: int | None = None
     """Options that are looked for, the cheapest; None: all."""
     other_sizes: bool = True
