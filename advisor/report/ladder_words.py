@@ -48,7 +48,7 @@ def _stated_row(plan: Plan, fleet: Fleet) -> tuple[str, ...]:
     return (
         "→",
         "as stated",
-        _cost(fleet.cost.total_usd_per_month, plan.savings and plan.savings.ratio),
+        _cost(fleet.cost.total_usd_per_month, None if plan.savings is None else plan.savings.ratio),
         "-" if kept is None else ratio_words(kept.within_slo_ratio),
         max(evidence, key=_EVIDENCE.index),
         f"{short_words(fleet.groups, with_precision=True)}, within what the workload allows",
