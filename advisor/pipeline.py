@@ -36,13 +36,13 @@ from advisor.performance.stage import (
 )
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
-from advisor.plan.fleet.stage import Effort, Setting
-from advisor.plan.fleet.standing import running_of, standing_of
-from advisor.plan.fleet.values import Problem
 from advisor.plan.geography import in_reach
 from advisor.plan.ladder import Step, home_of, rung_workloads, widest
 from advisor.plan.planning import Asked, market_of, plan_fleet
+from advisor.plan.problem.values import Problem
 from advisor.plan.question import Question, requirements_of
+from advisor.plan.solve.stage import Effort, Setting
+from advisor.plan.solve.standing import running_of, standing_of
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
 from advisor.workload.closed_loop import demand_as_declared

@@ -8,7 +8,7 @@ from advisor.codegen.timetable import HOURS_PER_WEEK
 from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
-from advisor.plan.fleet.values import Paid
+from advisor.plan.problem.values import Paid
 from advisor.plan.values import Option, Plan
 from advisor.units import SECONDS_PER_MINUTE
 

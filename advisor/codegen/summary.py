@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.deployable import service_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost
-from advisor.plan.fleet.values import Paid
+from advisor.plan.problem.values import Paid
 from advisor.plan.values import Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH
 

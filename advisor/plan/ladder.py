@@ -8,12 +8,12 @@ from enum import StrEnum
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.confirm import Confirmed, Confirmer
 from advisor.plan.fleet.describe import obligation_of
-from advisor.plan.fleet.hours import Week
-from advisor.plan.fleet.pools import Supply, why_no_commitment
-from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose
-from advisor.plan.fleet.values import Allocation, Infeasible, Paid
+from advisor.plan.problem.hours import Week
+from advisor.plan.problem.pools import Supply, why_no_commitment
+from advisor.plan.problem.values import Allocation, Infeasible, Paid
+from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.solve.stage import Posed, Setting, narrowed, pose
 from advisor.plan.spot import hazard
 from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.requirements import Requirements

@@ -10,13 +10,13 @@ import numpy as np
 from advisor.candidates import Rejection, Shortfall, reject_candidate
 from advisor.demand.values import Forecast
 from advisor.performance.stage import LoadLatency, latencies_at_load
-from advisor.plan.fleet.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost
-from advisor.plan.fleet.confirm import Confirmed, Confirmer, Kind, name_of
 from advisor.plan.fleet.describe import cost_of, layout_of
-from advisor.plan.fleet.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
-from advisor.plan.fleet.stage import Posed, Setting
-from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
+from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
+from advisor.plan.replay.confirm import Confirmed, Confirmer, Kind, name_of
+from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
+from advisor.plan.solve.stage import Posed, Setting
 from advisor.plan.values import Option, OptionCost, Predicted
 from advisor.units import MINUTES_PER_HOUR
 

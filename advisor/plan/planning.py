@@ -9,14 +9,14 @@ from advisor.demand.values import Forecast
 from advisor.performance.stage import Served
 from advisor.plan.doubts import doubtful_prices
 from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
-from advisor.plan.fleet.confirm import Confirmed, Confirmer
 from advisor.plan.fleet.describe import planning_day
-from advisor.plan.fleet.hours import Week, week_of
-from advisor.plan.fleet.pools import Supply, check_purchase
-from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose, supply_of
-from advisor.plan.fleet.values import Infeasible
 from advisor.plan.ladder import Home, Ladder, Step
 from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
+from advisor.plan.problem.hours import Week, week_of
+from advisor.plan.problem.pools import Supply, check_purchase
+from advisor.plan.problem.values import Infeasible
+from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.today import judged_today, priced_today
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements

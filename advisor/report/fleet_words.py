@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.fleet.standing import by_stand, running_of
-from advisor.plan.fleet.values import Paid
+from advisor.plan.problem.values import Paid
+from advisor.plan.solve.standing import by_stand, running_of
 from advisor.plan.values import Plan
 from advisor.report.fleet_tables import letters
 from advisor.report.limits_words import use_words

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from advisor.plan.fleet.chosen import Conflict, ConstraintUse, RelaxedLimit
-from advisor.plan.fleet.values import Constraint
+from advisor.plan.problem.values import Constraint
 
 SET_BY: Mapping[str, str] = {
     Constraint.DEMAND: "demand",

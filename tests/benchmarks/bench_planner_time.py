@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from advisor.catalog.values import Purchase  # noqa: E402 - the tests' parts are found by the line above
-from advisor.plan.fleet.scopes import cheapest  # noqa: E402
-from advisor.plan.fleet.values import FleetSolution, Pool, Problem  # noqa: E402
+from advisor.plan.problem.values import FleetSolution, Pool, Problem  # noqa: E402
+from advisor.plan.solve.scopes import cheapest  # noqa: E402
 from plan.fleet.catalogued import example, posed  # noqa: E402
 
 RUNS = 3

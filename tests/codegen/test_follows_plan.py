@@ -13,22 +13,22 @@ from advisor.codegen.selection import choose
 from advisor.codegen.stack import per_mille, stacks_of
 from advisor.performance.model import shipped_model
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.fleet.confirm import Confirmer
-from advisor.plan.fleet.confirmed import Confirmed
 from advisor.plan.fleet.describe import fleet_of
-from advisor.plan.fleet.formulas import mix_rate
-from advisor.plan.fleet.optimise import objective_usd_per_month
 from advisor.plan.fleet.scaling_values import Policy
-from advisor.plan.fleet.trials import routes_of
-from advisor.plan.fleet.values import Allocation, FleetSolution
+from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.values import Allocation, FleetSolution
+from advisor.plan.replay.confirm import Confirmer
+from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.from_plan import planned
+from advisor.plan.replay.trials import routes_of
+from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.units import HOURS_PER_WEEK
 from advisor.workload.values import DeclaredDemand, Limits
 from builders import catalog_of, offer, workload
 from codegen.plans import NIGHTS_AND_WEEKENDS, make_fleet_plan, make_group, make_option, make_plan
 from plan.fleet.posing import posed_of
 from plan.fleet.test_choose import plan_of, week_of_days
-from plan.fleet.test_confirm import ON_DEMAND, SHORT, asked_of
+from plan.replay.test_confirm import ON_DEMAND, SHORT, asked_of
 
 ONE_POINT = 0.01
 ROUNDING = 0.001 + 1e-6

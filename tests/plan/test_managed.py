@@ -14,8 +14,8 @@ from advisor.errors import InputError
 from advisor.pipeline import plan_for, plan_question
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
-from advisor.plan.fleet.values import Paid
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
+from advisor.plan.problem.values import Paid
 from advisor.plan.question import read_question
 from advisor.report.table import plan_table
 from advisor.tables import read_rows

@@ -11,8 +11,8 @@ from advisor.catalog.values import Purchase
 from advisor.demand.values import DemandProfile
 from advisor.models import find_model
 from advisor.pipeline import measure_demand, plan_for, plan_question
-from advisor.plan.fleet.standing import running_of
 from advisor.plan.question import Question
+from advisor.plan.solve.standing import running_of
 from advisor.report.fleet_words import change_words, fleet_lines
 from advisor.report.limits_words import relaxation_words
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table

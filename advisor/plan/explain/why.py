@@ -16,13 +16,13 @@ from advisor.names import suggestion
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
 from advisor.plan.explain.reshape import with_price
 from advisor.plan.explain.turning import Outcomes, first_turn, lazily, lost_after
-from advisor.plan.fleet.confirm import Confirmed
-from advisor.plan.fleet.optimise import allocation_usd_per_month
-from advisor.plan.fleet.simple import complexity, simplest
-from advisor.plan.fleet.stage import Posed, solve
-from advisor.plan.fleet.values import Allocation, FleetSolution, Pool, Problem
 from advisor.plan.options import rank_rejections
 from advisor.plan.planning import Market, recommended_fleet
+from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem
+from advisor.plan.replay.confirm import Confirmed
+from advisor.plan.solve.optimise import allocation_usd_per_month
+from advisor.plan.solve.simple import complexity, simplest
+from advisor.plan.solve.stage import Posed, solve
 
 PRICE_UNKNOWN = "price_unknown"
 _SUPPOSED_USD = "1"

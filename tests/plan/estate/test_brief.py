@@ -2,9 +2,9 @@
 
 from hypothesis import given
 
-from advisor.plan.fleet.alone import Missed, alone
-from advisor.plan.fleet.values import Paid
 from advisor.plan.options import least_costs
+from advisor.plan.problem.values import Paid
+from advisor.plan.solve.alone import Missed, alone
 from plan.fleet.problems import everything, problems
 
 A_CENT = 0.01
