@@ -36,14 +36,13 @@ from advisor.performance.stage import (
 )
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
-from advisor.plan.explain.why import Judged
-from advisor.plan.fleet.stage import Effort, Setting
-from advisor.plan.fleet.standing import running_of, standing_of
-from advisor.plan.fleet.values import Problem
 from advisor.plan.geography import in_reach
 from advisor.plan.ladder import Step, home_of, rung_workloads, widest
 from advisor.plan.planning import Asked, market_of, plan_fleet
+from advisor.plan.problem.values import Problem
 from advisor.plan.question import Question, requirements_of
+from advisor.plan.solve.stage import Effort, Setting
+from advisor.plan.solve.standing import running_of, standing_of
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
 from advisor.workload.closed_loop import demand_as_declared
@@ -52,6 +51,7 @@ from advisor.workload.negotiated import holdings_of, with_holdings
 from advisor.workload.values import DeclaredDemand, PrometheusDemand, SampleDemand, TraceDemand, Workload
 
 if TYPE_CHECKING:
+    from advisor.plan.explain.why import Judged
     from advisor.samples.summary import BusyProfile
 
 CountProgress = Callable[[int], None]
@@ -210,8 +210,10 @@ def answer(
     return Answer(plan, requirements, problem, served, own.offers)
 
 
-def market_for(question: Question, catalog: Catalog, model: PerformanceModel) -> Judged:
+def market_for(question: Question, catalog: Catalog, model: PerformanceModel) -> "Judged":
     """A question written down without answering it: what explanations ask again under other targets."""
+    from advisor.plan.explain.why import Judged
+
     requirements = requirements_of(question, catalog)
     standing, _ = standing_of(requirements, catalog)
     setting = Setting(requirements, catalog, model, standing, EXPLAINED_EFFORT)

@@ -9,7 +9,7 @@ import pytest
 
 from advisor.cli.app import COMMANDS
 from advisor.plan.document import SCHEMA_PATH
-from advisor.plan.fleet.values import Constraint
+from advisor.plan.problem.values import Constraint
 from advisor.report.limits_words import SET_BY
 from advisor.report.words import CODE_WORDS
 from advisor.units import HOURS_PER_MONTH

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from advisor.pipeline import market_for, plan_question, under_targets
 from advisor.plan.document import plain, plan_from_json
 from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.pareto import TARGETS, Front, pareto_front
+from advisor.plan.explain.reshape import scaled
 from advisor.plan.explain.whatif import WhatIf, compare, what_if
 from advisor.plan.explain.why import Judged, Why, why
 from advisor.plan.question import Question, read_question
@@ -109,8 +110,9 @@ def _explain(read: Plan, question: Question, catalog: Catalog, model: Performanc
         question, catalog, changes = what_if(question, catalog, asked.changes)
         difference = compare(changes, before, plan_question(question, catalog, model=model))
 
-    def under(targets_ms: Mapping[str, float], sold: Catalog = catalog) -> Judged:
-        return market_for(under_targets(question, targets_ms), sold, model)
+    def under(targets_ms: Mapping[str, float], sold: Catalog = catalog, demand_factor: float = 1.0) -> Judged:
+        other = under_targets(question, targets_ms)
+        return market_for(replace(other, demand=scaled(other.demand, demand_factor)), sold, model)
 
     nothing_asked = (asked.changes, asked.instance_type, asked.fronts) == (None, None, None)
     return _Explanation(

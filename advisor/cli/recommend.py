@@ -21,7 +21,6 @@ from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.price_age import check_age, oldest_price, prices_used
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
-from advisor.samples.query.prometheus.access import shown_url
 from advisor.workload.values import PrometheusDemand
 
 _RELAX = {
@@ -193,6 +192,8 @@ def _watched(
     if url is None:
         return None
     days = window / timedelta(days=1)
+    from advisor.samples.query.prometheus.access import shown_url  # noqa: PLC0415 - only servers take its time to load
+
     return PrometheusDemand(shown_url(url), days, selector, token_file=token_file, ca_file=ca_file)
 
 

@@ -8,7 +8,7 @@ from advisor.codegen.timetable import HOURS_PER_WEEK
 from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
-from advisor.plan.fleet.values import Paid
+from advisor.plan.problem.values import Paid
 from advisor.plan.values import Option, Plan
 from advisor.units import SECONDS_PER_MINUTE
 
@@ -28,6 +28,8 @@ class Member:
     """How long before its hour an instance has to be ordered."""
     cold_start_seconds: float | None
     """From the order to the first answer, at the upper edge of the plan; None: nothing in the plan depends on it."""
+    zones: int
+    """Over which the plan spreads them."""
     request_share: float
     """Of all requests, in the busiest hours."""
     commitments: tuple[str, ...]
@@ -105,7 +107,7 @@ def of_fleet(fleet: Fleet) -> Choice:
     """The groups of a fleet: what is bought ahead runs as on-demand instances beside them."""
     merged: dict[str, list[Member]] = {}
     for group in fleet.groups:
-        layout = group.name.rpartition("/")[0]
+        layout = group.name.partition(f"/{group.purchase}")[0]
         kind = Paid(group.purchase).ordered_as.value
         merged.setdefault(f"{layout}/{kind}", []).append(_member(fleet, group))
     return Choice(tuple(_merge(members) for _, members in sorted(merged.items())))
@@ -121,6 +123,7 @@ def _single(option: Option, fleet: Fleet | None) -> Choice:
         hours=tuple(counts[at] for at in schedule),
         minutes_ahead=option.minutes_ahead,
         cold_start_seconds=option.minutes_ahead * SECONDS_PER_MINUTE or None,
+        zones=option.zones,
         request_share=1.0,
         commitments=(option.commitment or option.purchase,) if option.purchase in _BOUGHT_AHEAD else (),
         committed_instances=option.instances if option.purchase in _BOUGHT_AHEAD else 0,
@@ -165,6 +168,7 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
         hours=hours,
         minutes_ahead=ahead,
         cold_start_seconds=None if group.cold_start_seconds is None else group.cold_start_seconds.high,
+        zones=group.zones,
         request_share=group.request_shares[-1],
         commitments=(group.commitment or group.purchase,) if bought_ahead else (),
         committed_instances=max(group.instances) if bought_ahead else 0,
@@ -181,6 +185,7 @@ def _merge(members: Sequence[Member]) -> Member:
         hours=tuple(sum(at) for at in zip(*(one.hours for one in members), strict=True)),
         minutes_ahead=max(one.minutes_ahead for one in members),
         cold_start_seconds=max(one.cold_start_seconds or 0.0 for one in members) or None,
+        zones=min(sum(one.zones for one in members), max(len(last.serves.zone_names), last.zones)),
         request_share=sum(one.request_share for one in members),
         commitments=tuple(name for one in members for name in one.commitments),
         committed_instances=sum(one.committed_instances for one in members),

@@ -20,7 +20,6 @@ from advisor.codegen.model import (
     Region,
     Runtime,
     Scaling,
-    Serves,
     Stack,
     Wanted,
 )
@@ -34,7 +33,7 @@ from advisor.cost.services import root_volume_gib
 from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
 from advisor.plan.document import digest, plan_document
-from advisor.plan.fleet.values import Paid
+from advisor.plan.problem.values import Paid
 from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive
@@ -108,6 +107,7 @@ def _check_image(stacks: Sequence[Stack], wanted: Wanted) -> None:
 
 
 def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stack:
+    choice = replace(choice, members=tuple(replace(one, zones=_zones(plan, one)) for one in choice.members))
     model = str(plan.workload["model"])
     platforms = [platform_of(one.serves) for one in choice.members]
     containers = [
@@ -186,7 +186,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         region=serves.region,
         backend=keys[1],
         weight=0,
-        zones=_zones(plan, serves),
+        zones=member.zones,
         zone_names=serves.zone_names,
         zones_verified=serves.zones_verified,
         instance_type=serves.instance_type,
@@ -316,15 +316,15 @@ def _regions(plan: Plan, groups: Sequence[ComputeGroup]) -> tuple[Region, ...]:
     )
 
 
-def _zones(plan: Plan, serves: Serves) -> int:
+def _zones(plan: Plan, member: Member) -> int:
     """Zones that a group has to be spread over: those of the plan where it counts on them, else those asked for.
 
     A plan counts on zones where the loss of one must leave something, and where spot may vanish zone by zone.
     """
     limits = plan.workload["limits"]
     asked = int(limits["zones"])
-    counts_on = asked > 1 or limits["survive"] == Survive.ZONE or serves.purchase == Paid.SPOT
-    return serves.zones if counts_on else min(asked, serves.zones)
+    counts_on = asked > 1 or limits["survive"] == Survive.ZONE or member.serves.purchase == Paid.SPOT
+    return member.zones if counts_on else min(asked, member.zones)
 
 
 def per_mille(shares: Mapping[str, float]) -> Mapping[str, int]:

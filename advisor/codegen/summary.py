@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.deployable import service_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost
-from advisor.plan.fleet.values import Paid
+from advisor.plan.problem.values import Paid
 from advisor.plan.values import Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
-    from advisor.codegen.model import Quota, Serves
+    from advisor.codegen.model import Quota
     from advisor.codegen.selection import Choice, Member
 
 _UNKNOWN = "unknown"
@@ -59,7 +59,7 @@ def summary_of(plan: Plan, choice: "Choice", quotas: "Sequence[Quota]") -> Summa
         not_included=of_fleet.cost.leaves_out if of_fleet else option.cost.leaves_out if option else "",
         quotas=tuple(dict.fromkeys(quotas)),
         commitments=tuple(_commitments(choice.members)),
-        cautions=tuple(_cautions(plan, option)),
+        cautions=tuple(_cautions(plan, choice)),
     )
 
 
@@ -81,15 +81,17 @@ def _headline(member: "Member") -> str:
     few, many = min(member.hours), max(member.hours)
     count = f"{few} to {many}" if few != many else f"{many}"
     weights = f"{one.precision} weights, {cache} KV cache"
-    return f"{count} × {machine} in {one.region}{_zones(one)}: {each} an instance, {split}, {weights}"
+    return f"{count} × {machine} in {one.region}{_zones(member)}: {each} an instance, {split}, {weights}"
 
 
-def _zones(serves: "Serves") -> str:
+def _zones(member: "Member") -> str:
     """Over how many zones the instances spread, and which sell the type; "" where the plan does not say so."""
+    serves = member.serves
     if service_of(serves.purchase) or not serves.zone_names:
         return ""
     names = "sold in" if serves.zones_verified else "perhaps not sold in all of"
-    return f", over {serves.zones} of {len(serves.zone_names)} zones ({names} {', '.join(serves.zone_names)})"
+    over = f"over {member.zones} of {len(serves.zone_names)} zones" if member.zones > 1 else "in any zone"
+    return f", {over} ({names} {', '.join(serves.zone_names)})"
 
 
 def _demand(demand: Mapping[str, Any]) -> Iterator[Row]:
@@ -197,14 +199,17 @@ def _commitments(members: "Sequence[Member]") -> Iterator[str]:
             yield f"{what} for {member.committed_instances} × {one.instance_type} in {one.region}"
 
 
-def _cautions(plan: Plan, option: Option | None) -> Iterator[str]:
-    fleet = plan.fleet
+def _cautions(plan: Plan, choice: "Choice") -> Iterator[str]:
+    fleet, option = plan.fleet, choice.option
     if option is None and fleet is not None:
         providers = {group.provider for group in fleet.groups}
+        part = f"{sum(member.request_share for member in choice.members):.1%}"
         if len(providers) > 1:
-            yield f"The fleet is on {', '.join(sorted(providers))}; this folder holds one cloud, the costs are of all."
+            held = f"one cloud, for {part} of the requests; the costs are of all"
+            yield f"The fleet is on {', '.join(sorted(providers))}; this folder holds {held}."
         elif len({service_of(group.purchase) for group in fleet.groups}) > 1:
-            yield "A service runs a part of the fleet; this folder holds one part, the costs are of all."
+            held = f"one part, for {part} of the requests; the costs are of all"
+            yield f"A service runs a part of the fleet; this folder holds {held}."
         if fleet.bucket_max_input_tokens:
             yield "The plan routes by prompt length: set a router in front that does; equal routing was not planned."
         if fleet.confirmed is not None and not fleet.confirmed.reached:

@@ -116,8 +116,14 @@ def rates_within(
     if not candidates or not cases:
         return np.zeros((len(cases), len(candidates)))
     groups = _Groups.of(candidates, requirements.model, model)
-    found = [_rates(groups, model, tokens, slo, requirements, dispersion) for tokens, slo in cases]
-    return _settled(np.array(found).reshape(len(cases), -1)[:, groups.index])
+    alike: dict[int, list[int]] = {}
+    for at, (tokens, _) in enumerate(cases):
+        alike.setdefault(id(tokens), []).append(at)
+    found = np.zeros((len(cases), max(groups.index) + 1))
+    for rows in alike.values():
+        slos = [cases[at][1] for at in rows]
+        found[rows] = _rates(groups, model, cases[rows[0]][0], slos, requirements, dispersion)
+    return _settled(found[:, groups.index])
 
 
 def _settled(rates: Floats) -> Floats:
@@ -125,19 +131,6 @@ def _settled(rates: Floats) -> Floats:
     per_step = 10.0 ** (_RATE_DIGITS - 1 - np.floor(np.log10(np.maximum(rates, LEAST_RATE))))
     cut: Floats = np.floor(rates * per_step) / per_step
     return cut
-
-
-def _rates(
-    groups: "_Groups", model: PerformanceModel, tokens: TokenHistogram, slo: Slo, requirements: Requirements,
-    dispersion: float,
-) -> Floats:  # fmt: skip
-    learned = model.open_loop(groups.packed, tokens)
-    smooth = capacity_at_slo(groups.packed, tokens, slo, learned).requests_per_second
-    if dispersion <= 1:
-        return smooth
-    replicas = np.maximum(requirements.demand.requests_per_second.peak / np.maximum(smooth, LEAST_RATE), 1.0)
-    seen = 1 + (dispersion - 1) / replicas
-    return capacity_at_slo(groups.packed, tokens, slo, learned, seen).requests_per_second
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,16 +142,12 @@ class _TargetRows:
     e2e_p95_ms: Floats | None
 
 
-def rates_by_target(
-    candidates: Sequence[Candidate], requirements: Requirements, model: PerformanceModel, slos: Sequence[Slo]
+def _rates(
+    groups: "_Groups", model: PerformanceModel, tokens: TokenHistogram, slos: Sequence[Slo],
+    requirements: Requirements, dispersion: float,
 ) -> Floats:  # fmt: skip
-    """The same as :func:`rates_within` for one histogram and many targets, all at once: shape (slos, candidates).
-
-    The targets are the same ones in every SLO, with other limits.
-    """
-    tokens = requirements.demand.tokens
-    groups = _Groups.of(candidates, requirements.model, model)
-    count = max(groups.index, default=-1) + 1
+    """Rates of each group under the same targets with other limits, all at once: (slos, groups)."""
+    count = max(groups.index) + 1
     rows = np.tile(np.arange(count), len(slos))
 
     def limits(name: str) -> Floats | None:
@@ -166,9 +155,12 @@ def rates_by_target(
         return None if None in values else np.repeat(np.array(values, dtype=np.float64), count)
 
     targets = _TargetRows(limits("ttft_p95_ms"), limits("tpot_p95_ms"), limits("e2e_p95_ms"))
-    learned = model.open_loop(groups.packed, tokens).take(rows)
-    rates = rates_at_slo(groups.packed.take(rows), tokens, targets, learned)
-    return _settled(rates.reshape(len(slos), count)[:, groups.index])
+    packed, learned = groups.packed.take(rows), model.open_loop(groups.packed, tokens).take(rows)
+    rates = rates_at_slo(packed, tokens, targets, learned)
+    if dispersion > 1:
+        replicas = np.maximum(requirements.demand.requests_per_second.peak / np.maximum(rates, LEAST_RATE), 1.0)
+        rates = rates_at_slo(packed, tokens, targets, learned, 1 + (dispersion - 1) / replicas)
+    return rates.reshape(len(slos), count)
 
 
 def latencies_at_load(

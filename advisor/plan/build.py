@@ -12,9 +12,9 @@ from advisor.models import catalogued_name
 from advisor.plan.document import digest, plain
 from advisor.plan.explain.narrowing import measure_first
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.standing import by_stand
 from advisor.plan.planning import Planned
 from advisor.plan.question import question_document
+from advisor.plan.solve.standing import by_stand
 from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis, too_long_for
 from advisor.plan.values import CurrentCost, Plan, PlanProvenance, Savings
 from advisor.requirements import Requirements

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from advisor.catalog.price_trust import PriceTrust, trust
 from advisor.catalog.values import Price, Provenance, Purchase, Quality
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup
-from advisor.plan.fleet.values import Paid
+from advisor.plan.problem.values import Paid
 from advisor.plan.values import Option
 
 _OF_PURCHASE = {

@@ -8,12 +8,12 @@ from enum import StrEnum
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.confirm import Confirmed, Confirmer
 from advisor.plan.fleet.describe import obligation_of
-from advisor.plan.fleet.hours import Week
-from advisor.plan.fleet.pools import Supply
-from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose
-from advisor.plan.fleet.values import Allocation, Infeasible, Paid
+from advisor.plan.problem.hours import Week
+from advisor.plan.problem.pools import Supply, why_no_commitment
+from advisor.plan.problem.values import Allocation, Infeasible, Paid
+from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.solve.stage import Posed, Setting, narrowed, pose
 from advisor.plan.spot import hazard
 from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.requirements import Requirements
@@ -26,6 +26,7 @@ _CLOUDS = ("aws", "gcp", "azure")
 _MAIN_REGIONS = {"aws": "us-east-1", "gcp": "us-central1", "azure": "eastus"}
 """Where most is sold: the first region where a workload names none."""
 _NVIDIA = "nvidia"
+A_CENT = 0.01
 _NO_CURRENT = "no `current` is stated"
 _EVIDENCE = ("measured", "calibrated", "roofline")
 """The strongest first."""
@@ -166,6 +167,8 @@ class _Reached:
 
     found: Confirmed
     setting: Setting
+    cheapest: Confirmed
+    """The same, or what a simpler one was preferred to."""
 
     @property
     def usd_per_month(self) -> float:
@@ -188,14 +191,14 @@ class Ladder:
             rungs.append(_none(Step.RESIZE, _NO_CURRENT))
         below: _Reached | None = None
         for step, workload in workloads.items():
-            reached, why_none = self._rung(workload)
+            reached, why_none = self._rung(workload, below)
             if below is not None and (reached is None or reached.usd_per_month > below.usd_per_month):
                 reached = below
-            rungs.append(self._described(step, reached, why_none, current, home))
+            rungs.append(_as_today(self._described(step, reached, why_none, current, home), rungs[0], current))
             below = reached
         return tuple(_marked(rungs, fleet))
 
-    def _rung(self, workload: Workload) -> tuple[_Reached | None, str]:
+    def _rung(self, workload: Workload, below: _Reached | None) -> tuple[_Reached | None, str]:
         setting = replace(
             self._setting,
             requirements=replace(self._setting.requirements, workload=workload),
@@ -205,14 +208,17 @@ class Ladder:
         if not posed.problem.pools:
             return None, _why_no_pool(posed)
         confirmer = self._confirmer.within(posed, setting)
-        found = confirmer.confirmed()
+        known = None if below is None else below.cheapest
+        found = confirmer.confirmed(known=known)
+        if found is known:
+            return below, ""
         if isinstance(found, Infeasible):
             limits = " and ".join(constraint.value for constraint in found.conflict)
             return None, f"no fleet keeps to {limits or 'the demand'} with what this rung allows"
         if not found.confirmation.reached:
             ratio = found.confirmation.within_slo_ratio
             return None, f"the best fleet keeps {ratio:.2%} of the requests within the SLO"
-        return _Reached(confirmer.simplest(found), setting), ""
+        return _Reached(confirmer.simplest(found), setting, found), ""
 
     def _described(
         self, step: Step, reached: _Reached | None, why_none: str, current: CurrentCost | None, home: Home
@@ -221,6 +227,7 @@ class Ladder:
             return _none(step, why_none)
         found, catalog = reached.found, self._setting.catalog
         words = _Words(found, reached.setting, catalog, home)
+        history = why_no_commitment(reached.setting.requirements) if step is Step.COMMIT else ""
         evidence = {found.posed.pool_set.sources[one.pool.key].served.evidence.value for one in _used(found)}
         return Rung(
             rung=step.value,
@@ -228,7 +235,7 @@ class Ladder:
             saving_ratio=None if current is None else 1 - reached.usd_per_month / current.total_usd_per_month,
             groups=tuple(_group(found, one) for one in _used(found)),
             risks=tuple(words.risks()),
-            requires=tuple(words.requires()),
+            requires=(*words.requires(), *([history] if history else ())),
             evidence=max(evidence, key=_EVIDENCE.index),
             within_slo_ratio=found.confirmation.within_slo_ratio,
         )
@@ -258,8 +265,20 @@ def _none(step: Step, why: str, within_slo_ratio: float | None = None) -> Rung:
     return Rung(step.value, None, None, (), (), (), "", why, within_slo_ratio)
 
 
+def _as_today(rung: Rung, today: Rung, current: CurrentCost | None) -> Rung:
+    """The rung at today's cost where it is today's machines: how they run the model, and so their disks, is not known."""
+    if current is None or today.total_usd_per_month is None or rung.total_usd_per_month is None:
+        return rung
+    running = (current.region, current.instance_type, current.purchase, current.instances)
+    same = [(one.region, one.instance_type, one.purchase, one.instances) for one in rung.groups] == [running]
+    if not same or rung.total_usd_per_month <= today.total_usd_per_month:
+        return rung
+    return replace(rung, total_usd_per_month=today.total_usd_per_month, saving_ratio=today.saving_ratio)
+
+
 def _marked(rungs: Sequence[Rung], fleet: Fleet) -> Iterator[Rung]:
     """The rungs, the first one with the recommended fleet marked."""
+    usd = fleet.cost.total_usd_per_month
     wanted = sorted((one.stand, one.purchase, one.precision, max(one.instances)) for one in fleet.groups)
     marked = False
     for rung in rungs:
@@ -267,7 +286,8 @@ def _marked(rungs: Sequence[Rung], fleet: Fleet) -> Iterator[Rung]:
             (f"{one.provider}/{one.region}/{one.instance_type}", one.purchase, one.precision, one.instances)
             for one in rung.groups
         )
-        is_it = not marked and own == wanted
+        costs_as_much = rung.total_usd_per_month is not None and abs(rung.total_usd_per_month - usd) < A_CENT
+        is_it = not marked and own == wanted and costs_as_much
         marked |= is_it
         yield replace(rung, recommended=is_it)
 

@@ -10,13 +10,13 @@ import numpy as np
 from advisor.candidates import Rejection, Shortfall, reject_candidate
 from advisor.demand.values import Forecast
 from advisor.performance.stage import LoadLatency, latencies_at_load
-from advisor.plan.fleet.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost
-from advisor.plan.fleet.confirm import Confirmed, Confirmer, Kind, name_of
 from advisor.plan.fleet.describe import cost_of, layout_of
-from advisor.plan.fleet.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
-from advisor.plan.fleet.stage import Posed, Setting
-from advisor.plan.fleet.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
+from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
+from advisor.plan.replay.confirm import Confirmed, Confirmer, Kind, name_of
+from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
+from advisor.plan.solve.stage import Posed, Setting
 from advisor.plan.values import Option, OptionCost, Predicted
 from advisor.units import MINUTES_PER_HOUR
 
@@ -99,7 +99,7 @@ def _singles(posed: Posed, most: int | None = None) -> tuple[list[Single], list[
     singles: list[Single] = []
     rejections: dict[Rejection, None] = {}
     best: dict[tuple[str, Paid], float] = {}
-    for least_usd, pool, tariff in _by_least_cost(posed.problem):
+    for least_usd, pool, tariff in least_costs(posed.problem):
         if most is not None and len(best) >= most and nsmallest(most, best.values())[-1] < least_usd - A_CENT:
             break
         fleet = alone(posed.problem, pool, tariff)
@@ -112,7 +112,7 @@ def _singles(posed: Posed, most: int | None = None) -> tuple[list[Single], list[
     return singles, list(rejections)
 
 
-def _by_least_cost(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
+def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     """Pools and ways of paying with USD a month that no fleet of them is below, the least first: hours and answers."""
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     answers = sum(map(requests_per_month, problem.hours))

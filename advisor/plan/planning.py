@@ -9,14 +9,14 @@ from advisor.demand.values import Forecast
 from advisor.performance.stage import Served
 from advisor.plan.doubts import doubtful_prices
 from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
-from advisor.plan.fleet.confirm import Confirmed, Confirmer
 from advisor.plan.fleet.describe import planning_day
-from advisor.plan.fleet.hours import Week, week_of
-from advisor.plan.fleet.pools import Supply, check_purchase
-from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose, supply_of
-from advisor.plan.fleet.values import Infeasible
 from advisor.plan.ladder import Home, Ladder, Step
 from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
+from advisor.plan.problem.hours import Week, week_of
+from advisor.plan.problem.pools import Supply, check_purchase
+from advisor.plan.problem.values import Infeasible
+from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.today import judged_today, priced_today
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements
@@ -134,6 +134,7 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     found, ranking, every = chosen.found, chosen.ranking, chosen.every
     if isinstance(found, Confirmed):
         found = market.confirmer.with_limits(found)
+        ranking = _as_shown(ranking, market.confirmer)
     choice = choice_of(found, posed, setting, market.expected)
     options: tuple[Option, ...] = ()
     best: Option | None = None
@@ -145,6 +146,15 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
         best = recommended(found, setting, fleet, options)
     current, ladder = _against_today(market, choice, asked)
     return Planned(choice, best, options, ladder, current, (*choice.rejections, *ranking.rejections))
+
+
+def _as_shown(ranking: Ranking, confirmer: Confirmer) -> Ranking:
+    """The options with what is known of their fleets by now."""
+    singles = tuple(
+        replace(one, confirmed=None if one.confirmed is None else confirmer.as_shown(one.confirmed))
+        for one in ranking.singles
+    )
+    return replace(ranking, singles=singles)
 
 
 def _against_today(market: Market, choice: Choice, asked: Asked) -> tuple[CurrentCost | None, tuple[Rung, ...]]:

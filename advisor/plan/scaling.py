@@ -8,13 +8,13 @@ import numpy as np
 
 from advisor.demand.values import Forecast
 from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, cold_start
-from advisor.plan.fleet.confirm import name_of
-from advisor.plan.fleet.following import FollowingFleet, ObservedLoad, reactive_policy
-from advisor.plan.fleet.optimise import objective_usd_per_month
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ReactivePolicy, ScalingPlan
-from advisor.plan.fleet.sizes import size_alternatives
-from advisor.plan.fleet.stage import Posed, Setting
-from advisor.plan.fleet.values import Allocation, FleetSolution, Paid, Problem
+from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Problem
+from advisor.plan.replay.confirm import name_of
+from advisor.plan.solve.following import FollowingFleet, ObservedLoad, reactive_policy
+from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.sizes import size_alternatives
+from advisor.plan.solve.stage import Posed, Setting
 from advisor.units import MINUTES_PER_HOUR
 
 

@@ -6,14 +6,14 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.cost import hourly_to_monthly
 from advisor.errors import InputError
-from advisor.plan.fleet.alone import whole_shares
-from advisor.plan.fleet.confirm import Confirmed, Confirmer
-from advisor.plan.fleet.formulas import mix_rate
-from advisor.plan.fleet.hours import Week
-from advisor.plan.fleet.optimise import objective_usd_per_month
-from advisor.plan.fleet.pools import Supply
-from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose
-from advisor.plan.fleet.values import Allocation, FleetSolution
+from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.hours import Week
+from advisor.plan.problem.pools import Supply
+from advisor.plan.problem.values import Allocation, FleetSolution
+from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.solve.alone import whole_shares
+from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.stage import Posed, Setting, narrowed, pose
 from advisor.plan.values import CurrentCost
 from advisor.requirements import Requirements
 from advisor.workload.values import Deployment

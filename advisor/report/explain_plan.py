@@ -100,7 +100,8 @@ def why_section(found: Why) -> Section:
     """What would have to change for an instance type to win, or to lose."""
     place = f" in {found.region}" if found.region else ""
     name = f"{found.instance_type}{place}"
-    lines = [f"it would take {_contender_words(found.contender)}"] if found.contender else []
+    verb = "it takes" if found.wins else "it would take"
+    lines = [f"{verb} {_contender_words(found.contender)}"] if found.contender else []
     if found.rival is not None:
         lines.append(f"the cheapest of all others is {_contender_words(found.rival)}")
     if found.price is not None:

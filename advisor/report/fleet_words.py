@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.fleet.standing import by_stand, running_of
-from advisor.plan.fleet.values import Paid
+from advisor.plan.problem.values import Paid
+from advisor.plan.solve.standing import by_stand, running_of
 from advisor.plan.values import Plan
 from advisor.report.fleet_tables import letters
 from advisor.report.limits_words import use_words
@@ -117,7 +117,7 @@ def _search_words(fleet: Fleet) -> str:
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
     if fleet.proven:
         return pools
-    return f"{pools}: the search ran out of time, and nothing below {usd(fleet.bound_usd_per_month)} exists"
+    return f"{pools}; nothing below {usd(fleet.bound_usd_per_month)} can hold, by replays of each kind of replica"
 
 
 def _static_words(fleet: Fleet) -> Iterator[str]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from advisor.plan.fleet.chosen import Conflict, ConstraintUse, RelaxedLimit
-from advisor.plan.fleet.values import Constraint
+from advisor.plan.problem.values import Constraint
 
 SET_BY: Mapping[str, str] = {
     Constraint.DEMAND: "demand",
@@ -38,7 +38,7 @@ _DECIMALS = {"USD/month": 2, "share of requests": 4, "kW": 3, "kg CO2e/month": 1
 
 def use_words(use: ConstraintUse) -> str:
     """``min_replicas 2 of 2 replicas``."""
-    detail = f" of {use.detail}" if use.detail else ""
+    detail = f" ({use.detail})" if use.detail else ""
     return f"{use.name}{detail} {_amount(use.used)} of {_amount(use.limit)} {use.unit}"
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from advisor.catalog.imports import PROVIDERS
 from advisor.catalog.price_trust import first_day
-from advisor.catalog.refresh.providers import BUILT_IN, plugin_names
 from advisor.errors import InputError
 from advisor.plan.values import Plan
 
@@ -64,6 +63,8 @@ def age_sentence(oldest: PriceUsed, today: dt.date) -> str:
 
 def refresh_hint(provider: str) -> str:
     """How to come by today's price of a provider."""
+    from advisor.catalog.refresh.providers import BUILT_IN, plugin_names  # noqa: PLC0415 - most plans need no hint
+
     if provider in (*BUILT_IN, *plugin_names()):
         return f"`advisor catalog refresh {provider}` asks for today's"
     if provider in PROVIDERS.values():

@@ -24,7 +24,8 @@ def scaling_lines(fleet: Fleet) -> Iterator[str]:
         yield from _reactive_words(found)
     elif found.reactive_unknown:
         yield f"reactive: {found.reactive_unknown}"
-    yield "; ".join(_size_words(one) for one in found.sizes)
+    if found.sizes:
+        yield "; ".join(_size_words(one) for one in found.sizes)
 
 
 def _span(low: int, high: int) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup
-from advisor.plan.fleet.values import Constraint
+from advisor.plan.problem.values import Constraint
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import names_of, part_words
 from advisor.report.fleet_words import holds_words

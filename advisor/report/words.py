@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.plan.fleet.chosen import FleetGroup
-from advisor.plan.fleet.values import Paid
+from advisor.plan.problem.values import Paid
 from advisor.plan.values import CurrentCost, Option, Rejection, RungGroup
 
 SOLD_UNPRICED = "sold, price unknown"

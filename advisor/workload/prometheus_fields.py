@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor.errors import InputError
-from advisor.samples.query.prometheus.access import shown_url
 from advisor.workload.values import PrometheusDemand
 from advisor.yaml_fields import Field
 
@@ -47,6 +46,8 @@ def completed(given: PrometheusDemand, stated: PrometheusDemand) -> PrometheusDe
 
 
 def _address(field: Field) -> str:
+    from advisor.samples.query.prometheus.access import shown_url  # noqa: PLC0415 - only servers take its time to load
+
     try:
         return shown_url(field.text())
     except InputError as error:

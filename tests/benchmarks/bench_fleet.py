@@ -15,11 +15,11 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from advisor.catalog.values import Purchase  # noqa: E402 - the tests' parts are found by the line above
-from advisor.plan.fleet.dominance import without_dominated  # noqa: E402
-from advisor.plan.fleet.optimise import optimise  # noqa: E402
-from advisor.plan.fleet.scopes import cheapest, scopes  # noqa: E402
-from advisor.plan.fleet.stage import Posed, Standing  # noqa: E402
-from advisor.plan.fleet.values import FleetSolution, Infeasible  # noqa: E402
+from advisor.plan.problem.values import FleetSolution, Infeasible  # noqa: E402
+from advisor.plan.solve.dominance import without_dominated  # noqa: E402
+from advisor.plan.solve.optimise import optimise  # noqa: E402
+from advisor.plan.solve.scopes import cheapest, scopes  # noqa: E402
+from advisor.plan.solve.stage import Posed, Standing  # noqa: E402
 from advisor.workload.values import Limits, Routing, Slo, Survive, Workload  # noqa: E402
 from plan.fleet.catalogued import example, made_up, posed  # noqa: E402
 from plan.fleet.melange import melange_usd_per_month, single_usd_per_month  # noqa: E402

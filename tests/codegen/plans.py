@@ -24,6 +24,10 @@ HOSTILE = (
 """Tries to leave every string that it could be put into."""
 
 
+PLANNED_RATE = 1.2
+"""Requests per second of a replica after bursts: fewer than the 1.35 that it sustains."""
+
+
 def make_cost(usd_per_hour: float, instances: int) -> OptionCost:
     """What *instances* machines cost; 2 requests per second with 200 answer tokens each."""
     month = round(usd_per_hour * instances * HOURS_PER_MONTH, 2)
@@ -67,6 +71,7 @@ def make_option(**changes: Any) -> Option:
         "max_concurrency": 32,
         "memory_utilization": 0.9,
         "weights_gib": 14.96,
+        "planned_requests_per_second_per_instance": PLANNED_RATE * changes.get("replicas_per_instance", 1),
         "predicted": Predicted(
             ttft_p95_ms=Interval(310.0, 210.0, 450.0),
             tpot_p95_ms=Interval(41.5, 33.0, 52.0),
@@ -179,6 +184,10 @@ def make_group(**changes: Any) -> FleetGroup:
         "request_shares": (1.0, 1.0),
         "bucket_shares": (),
         "requests_per_second_per_replica": Interval(1.35, 1.0, 1.7),
+        "planned_requests_per_second_per_instance": PLANNED_RATE * changes.get("replicas_per_instance", 1),
+        "zones": 2,
+        "zone_names": zone_names(changes.get("provider", "aws"), changes.get("region", "us-east-1")),
+        "zones_verified": changes.get("provider") != "azure",
         "cold_start_seconds": Interval(420.0, 300.0, 700.0),
         "interruptions_per_instance_hour": 0.0,
         "instance_usd_per_hour": 0.8048,
@@ -194,6 +203,15 @@ def make_group(**changes: Any) -> FleetGroup:
     month = round(fields["instance_usd_per_hour"] * hours * HOURS_PER_MONTH / 168, 2)
     fields.setdefault("compute_usd_per_month", month)
     return FleetGroup(**fields)
+
+
+def zone_names(provider: str, region: str) -> tuple[str, ...]:
+    """Two zones that sell a type: ids on AWS, letters on Google Cloud, the region's numbers on Azure."""
+    return {
+        "aws": (f"{region}-az1", f"{region}-az4"),
+        "gcp": (f"{region}-a", f"{region}-b"),
+        "azure": ("1", "2", "3"),
+    }.get(provider, ())
 
 
 _SHARED = (
@@ -242,7 +260,7 @@ def _cost(compute: float, interruptions: float) -> FleetCost:
 
 
 def _scaling(groups: Sequence[FleetGroup], policy: Policy) -> ScalingPlan:
-    schedules = tuple(GroupSchedule(group.name, 15, _changes(group.instances)) for group in groups)
+    schedules = tuple(GroupSchedule(group.name, 12, _changes(group.instances)) for group in groups)
     return ScalingPlan(policy, "the hours differ", schedules, 1000.0, 1500.0, None, None, "not measured", ())
 
 

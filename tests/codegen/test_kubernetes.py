@@ -204,20 +204,20 @@ def test_labels_of_a_cloud_are_selected_too():
 
 
 def test_requests_follow_the_weights():
-    """The route names each service of the region with its percentage."""
+    """The route names each service of the region with its per mille of all requests."""
     busy = make_group(request_shares=(0.75, 0.75))
     other = make_group(instance_type="g5.xlarge", accelerator="A10G", request_shares=(0.25, 0.25))
     objects = objects_of(make_fleet_plan(busy, other))
     (route,) = of_kind(objects, "HTTPRoute")
     weights = {one["name"]: one["weight"] for one in route["spec"]["rules"][0]["backendRefs"]}
-    assert sorted(weights.values()) == [25, 75]
+    assert sorted(weights.values()) == [250, 750]
     assert set(weights) == {one["metadata"]["name"] for one in of_kind(objects, "Service")}
     assert route["spec"]["rules"][0]["timeouts"] == {"request": "600s"}
     assert not of_kind(objects, "HealthCheckPolicy")
 
 
 def test_a_schedule_becomes_cron_windows():
-    """Four from 06:45 (15 minutes ahead) to 19:00 on weekdays, two otherwise."""
+    """Four from 06:48 (12 minutes ahead) to 19:00 on weekdays, two otherwise."""
     objects = objects_of(make_fleet_plan(make_group()))
     (deployment,), (scaled,) = of_kind(objects, "Deployment"), of_kind(objects, "ScaledObject")
     assert "replicas" not in deployment["spec"]
@@ -226,7 +226,7 @@ def test_a_schedule_becomes_cron_windows():
         {
             "type": "cron",
             "metadata": {
-                "timezone": "Etc/UTC", "start": "45 6 * * 1,2,3,4,5", "end": "0 19 * * 1,2,3,4,5", "desiredReplicas": "4",
+                "timezone": "Etc/UTC", "start": "48 6 * * 1,2,3,4,5", "end": "0 19 * * 1,2,3,4,5", "desiredReplicas": "4",
             },
         }
     ]  # fmt: skip
@@ -247,7 +247,7 @@ def test_load_scales_between_the_plan_s_numbers():
     assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (1, 5)
     assert scaled["spec"]["fallback"] == {"failureThreshold": 3, "replicas": 4}
     triggers = [one["metadata"] for one in scaled["spec"]["triggers"]]
-    assert [one["threshold"] for one in triggers] == ["1.35", "4", "0.8"]
+    assert [one["threshold"] for one in triggers] == ["1.2", "4", "0.8"]
     assert [one["query"].split("{")[0].rpartition("(")[2] for one in triggers] == [
         "vllm:request_success_total", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc",
     ]  # fmt: skip

@@ -144,7 +144,7 @@ def test_token_is_read_at_start_and_kept_in_memory_only(script, tmp_path):
         ("mig-l4-spot", '"NONE"', '"PROACTIVE"', "only an even group"),
         (
             "mig-l4-spot",
-            "= length(var.networks[each.value.region].zones)",
+            "= length(local.zones[each.key])",
             "= 1",
             "0 or at least the number of its zones",
         ),

@@ -97,4 +97,4 @@ def test_groups_of_a_scheduled_fleet_scale_as_planned(start, cloud):
     assert on_demand["WarmPoolConfiguration"]["MaxGroupPreparedCapacity"] == 4
     assert "WarmPoolConfiguration" not in spot
     sizes = {one["Recurrence"]: one["DesiredCapacity"] for one in world["schedules"]}
-    assert sizes == {"0 0 * * *": 2, "45 6 * * 1,2,3,4,5": 4, "0 19 * * 1,2,3,4,5": 2}
+    assert sizes == {"0 0 * * *": 2, "48 6 * * 1,2,3,4,5": 4, "0 19 * * 1,2,3,4,5": 2}

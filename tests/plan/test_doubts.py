@@ -2,8 +2,6 @@
 
 import datetime as dt
 
-import pytest
-
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.pipeline import plan_for
 from builders import LISTED, catalog_of, workload
@@ -70,4 +68,6 @@ def test_listed_only_plans_without_them():
 
     assert {group.instance_type for group in plan.fleet.groups} == {"g5.xlarge"}
     assert plan.fleet.doubtful_prices == ()
-    assert any(one.instance_type == "g6e.xlarge" and "no listed and recent price" in one.message for one in plan.rejected)
+    assert any(
+        one.instance_type == "g6e.xlarge" and "no listed and recent price" in one.message for one in plan.rejected
+    )

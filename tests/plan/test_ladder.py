@@ -7,10 +7,10 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
+from advisor.demand.declared import declared_demand
+from advisor.models import find_model
 from advisor.pipeline import plan_for
 from advisor.plan.ladder import Step, home_of, rung_workloads, widest
-from advisor.models import find_model
-from advisor.demand.declared import declared_demand
 from advisor.report.ladder_words import ladder_section
 from advisor.requirements import require
 from advisor.workload.values import DeclaredDemand, Deployment, Limits

@@ -13,10 +13,10 @@ from advisor.codegen.targets.aws_sagemaker_types import SIZES, is_sold
 from advisor.errors import InputError
 from advisor.pipeline import plan_for, plan_question
 from advisor.plan.document import plan_from_json, plan_to_json
-from advisor.plan.fleet.values import Paid
-from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
-from advisor.plan.question import read_question
 from advisor.plan.explain.whatif import what_if
+from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
+from advisor.plan.problem.values import Paid
+from advisor.plan.question import read_question
 from advisor.report.table import plan_table
 from advisor.tables import read_rows
 from advisor.workload.values import Limits, QuotaLimit

@@ -13,19 +13,19 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import measure_demand
-from advisor.plan.fleet.confirm import Confirmer
-from advisor.plan.fleet.formulas import mix_rate
-from advisor.plan.fleet.optimise import objective_usd_per_month
-from advisor.plan.fleet.stage import Effort, Setting
-from advisor.plan.fleet.standing import standing_of
-from advisor.plan.fleet.values import Allocation, FleetSolution
 from advisor.plan.geography import in_reach
 from advisor.plan.planning import Asked, market_of, plan_fleet
+from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.question import Question, requirements_of
+from advisor.plan.replay.confirm import Confirmer
+from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.stage import Effort, Setting
+from advisor.plan.solve.standing import standing_of
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.exhaustive import all_counts, cost_of
-from plan.fleet.test_confirm import few_pools, flat
+from plan.replay.test_confirm import few_pools, flat
 
 MOST = 4
 """Instances of a pool under a tariff."""

@@ -20,15 +20,15 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.plan.cold_start import METRIC_DELAY_S, cold_start
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.fleet.following import FollowingFleet, ObservedLoad, reactive_policy
-from advisor.plan.fleet.hours import week_of
-from advisor.plan.fleet.optimise import objective_usd_per_month, optimise
 from advisor.plan.fleet.scaling_values import Change, Policy, ReactivePolicy, ScalingPlan, Size
-from advisor.plan.fleet.sizes import main_pool, size_alternatives
-from advisor.plan.fleet.stage import Setting, Standing, pose, solve, supply_of
-from advisor.plan.fleet.values import Allocation, FleetSolution, Paid, Problem, Tariff
+from advisor.plan.problem.hours import week_of
+from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Problem, Tariff
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.scaling import group_schedule, recommend, scaling_of, static_usd_per_month
+from advisor.plan.solve.following import FollowingFleet, ObservedLoad, reactive_policy
+from advisor.plan.solve.optimise import objective_usd_per_month, optimise
+from advisor.plan.solve.sizes import main_pool, size_alternatives
+from advisor.plan.solve.stage import Setting, Standing, pose, solve, supply_of
 from advisor.workload.values import Limits, Scaling, Survive
 from builders import workload
 from plan.fleet.problems import pool_of, problem_of

@@ -13,9 +13,9 @@ from advisor.demand.values import DemandProfile
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import plan_question
-from advisor.plan.question import Question
 from advisor.plan.explain.reshape import scaled, with_token_lengths
 from advisor.plan.explain.whatif import compare, what_if
+from advisor.plan.question import Question
 from advisor.workload.values import Deployment, Exclude, Limits, QuotaLimit, Slo, Survive
 from builders import catalog_of, offer, workload
 

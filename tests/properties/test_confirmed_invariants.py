@@ -16,14 +16,14 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import measure_demand
-from advisor.plan.fleet.stage import Effort, Setting
-from advisor.plan.fleet.standing import standing_of
 from advisor.plan.geography import in_reach
 from advisor.plan.planning import Asked, market_of, plan_fleet
 from advisor.plan.question import Question, requirements_of
+from advisor.plan.solve.stage import Effort, Setting
+from advisor.plan.solve.standing import standing_of
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
-from plan.fleet.test_confirm import flat
+from plan.replay.test_confirm import flat
 
 WITHIN = 0.98
 """Confirmed fleets are found to 2 % of the cheapest one."""

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.fleet.optimise import optimise
-from advisor.plan.fleet.scopes import scopes
-from advisor.plan.fleet.values import Infeasible, Paid, Tariff
+from advisor.plan.problem.values import Infeasible, Paid, Tariff
+from advisor.plan.solve.optimise import optimise
+from advisor.plan.solve.scopes import scopes
 from advisor.workload.values import Limits, Survive
 from plan.fleet.problems import (
     LIMITS,

@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -45,15 +46,18 @@ demands = st.builds(
 slos = st.builds(
     Slo, st.none() | st.floats(100, 5000), st.none() | st.floats(8, 200), st.none() | st.floats(2000, 60_000)
 )
-limits = st.builds(Limits, min_replicas=st.integers(1, 3), zones=st.integers(1, 3))
+limits = st.builds(Limits, min_replicas=st.integers(1, 3), zones=st.integers(1, 3), simplicity=st.just(0.0))
 workloads = st.builds(lambda demand, slo, limit: workload(demand=demand, slo=slo, limits=limit), demands, slos, limits)
 
-few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+WITHIN = 1.02
+"""The search ends within 2 % of the cheapest fleet that its replay confirms."""
+
+few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def cost(plan) -> float:
-    """Total of the recommendation; infinite when there is none."""
-    return plan.recommended.cost.total_usd_per_month if plan.recommended else float("inf")
+    """Total of the fleet; infinite when there is none."""
+    return plan.fleet.cost.total_usd_per_month if plan.fleet else float("inf")
 
 
 @few
@@ -61,7 +65,7 @@ def cost(plan) -> float:
 def test_cached_prompts_never_make_the_plan_dearer(work, sold, hit_ratio):
     """A stated prefix-cache hit ratio lowers the total or leaves it, and the notes repeat it."""
     cached = plan_for(replace(work, prefix_cache_hit_ratio=hit_ratio), catalog_of(*sold))
-    assert cost(cached) <= cost(plan_for(work, catalog_of(*sold))) * (1 + 1e-9)
+    assert cost(cached) <= cost(plan_for(work, catalog_of(*sold))) * WITHIN
     assert any("prefix caches" in note for note in cached.notes) == (hit_ratio > 0)
 
 
@@ -80,14 +84,14 @@ def test_a_cheaper_offer_never_makes_the_plan_dearer(work, sold, which, factor):
 
     after = cost(plan_for(work, catalog_of(*(lowered if one is chosen else one for one in sold))))
 
-    assert after <= before
+    assert after <= before * WITHIN
 
 
 @few
 @given(workloads, offers)
 def test_one_more_offer_never_makes_the_plan_worse(work, sold):
     """The whole catalog is at least as good as all of it but one offer."""
-    assert cost(plan_for(work, catalog_of(*sold))) <= cost(plan_for(work, catalog_of(*sold[1:])))
+    assert cost(plan_for(work, catalog_of(*sold))) <= cost(plan_for(work, catalog_of(*sold[1:]))) * WITHIN
 
 
 @few
@@ -102,7 +106,7 @@ def test_more_demand_never_costs_less(work, sold, busier, longer_prompts):
     )
     catalog = catalog_of(*sold)
 
-    assert cost(plan_for(replace(work, demand=more), catalog)) >= cost(plan_for(work, catalog))
+    assert cost(plan_for(replace(work, demand=more), catalog)) * WITHIN >= cost(plan_for(work, catalog))
 
 
 @few
@@ -113,7 +117,7 @@ def test_a_looser_target_never_costs_more(work, sold, factor, target):
     looser = replace(work, slo=replace(work.slo, **{target: strict and strict * factor}))
     catalog = catalog_of(*sold)
 
-    assert cost(plan_for(looser, catalog)) <= cost(plan_for(work, catalog))
+    assert cost(plan_for(looser, catalog)) <= cost(plan_for(work, catalog)) * WITHIN
 
 
 @few
@@ -153,17 +157,24 @@ def test_every_precision_and_parallelism_is_accounted_for(work, sold):
 @few
 @given(workloads, offers)
 def test_the_printed_total_is_the_minimised_one(work, sold):
-    """Totals are sums to the cent: of an option instances × price × 730 h, of the fleet its six parts."""
+    """Totals are sums of their parts to the cent, of an option as of the fleet; the recommendation's is the fleet's."""
     plan = plan_from_json(plan_to_json(plan_for(work, catalog_of(*sold))))
     totals = [one.cost.total_usd_per_month for one in plan.options]
 
     assert totals == sorted(totals)
-    for one in plan.options:
-        assert one.cost.total_usd_per_month == round(one.instances * one.cost.instance_usd_per_hour * 730, 2)
-    if plan.fleet is not None:
-        told = dataclasses.asdict(plan.fleet.cost)
+    costs = [one.cost for one in plan.options] + ([plan.fleet.cost] if plan.fleet else [])
+    for cost_of in costs:
+        told = dataclasses.asdict(cost_of)
         parts = ("compute", "interruptions", "transfer", "switching", "disks", "starts")
-        assert plan.fleet.cost.total_usd_per_month == round(sum(told[f"{part}_usd_per_month"] for part in parts), 2)
+        assert cost_of.total_usd_per_month == pytest.approx(
+            sum(told[f"{part}_usd_per_month"] for part in parts), abs=0.011
+        )
+    for one in plan.options:
+        if len(set(one.instances_by_class)) == 1:
+            compute = one.instances * one.cost.instance_usd_per_hour * 730
+            assert one.cost.compute_usd_per_month == pytest.approx(compute, abs=0.011)
+    if plan.fleet is not None:
+        assert plan.recommended.cost.total_usd_per_month == plan.fleet.cost.total_usd_per_month
 
 
 @few

@@ -11,8 +11,8 @@ from advisor.catalog.values import Purchase
 from advisor.demand.values import DemandProfile
 from advisor.models import find_model
 from advisor.pipeline import measure_demand, plan_for, plan_question
-from advisor.plan.fleet.standing import running_of
 from advisor.plan.question import Question
+from advisor.plan.solve.standing import running_of
 from advisor.report.fleet_words import change_words, fleet_lines
 from advisor.report.limits_words import relaxation_words
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
@@ -79,7 +79,11 @@ def test_constraints_stand_under_their_names(plan):
     text = full(plan)
 
     for use in plan.fleet.constraints:
-        line = next(line for line in text.splitlines() if re.search(rf"{use.name} (of [^,]+ )?{use.used:,.3g} of {use.limit:,.3g} ", line))
+        line = next(
+            line
+            for line in text.splitlines()
+            if re.search(rf"{use.name} (\([^)]+\) )?{use.used:,.3g} of {use.limit:,.3g} ", line)
+        )
         assert line.strip().startswith("- binding limits:" if use.binding else "- limits with room:")
 
 
@@ -143,7 +147,7 @@ def test_an_unproven_fleet_says_how_much_cheaper_another_may_be(plan):
     text = full(replace(plan, fleet=fleet))
 
     assert "a fleet that is up to 3.1% cheaper may exist" in text
-    assert "nothing below $1,234.50 exists" in text
+    assert "nothing below $1,234.50 can hold" in text
     assert "proven" not in text
 
 

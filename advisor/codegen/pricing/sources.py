@@ -21,6 +21,8 @@ _GROUPS = "groups"
 _PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
 """How types of resources begin → provider in the catalog."""
 _TYPES = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
+_MANAGED = "ml."
+"""How the types of SageMaker begin, which are those of EC2."""
 _PLACES = ("region", "location", "zone")
 _MARKETS = ("spot", "capacity_type", "provisioning_model", "priority")
 _PURCHASES: Mapping[Any, Purchase] = {
@@ -147,6 +149,8 @@ def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
         return container(region, str(group.get("accelerator")), least, redundant=redundant)
     types = _first(group, _TYPES)
     machine = text(types[0] if isinstance(types, list) and types else types)
+    if machine is not None and machine.startswith(_MANAGED):
+        return Use(provider, region, machine.removeprefix(_MANAGED), Purchase.MANAGED, _number(group))
     return Use(
         provider=provider,
         region=region,

@@ -24,9 +24,9 @@ from advisor.plan.estate.values import (
     Together,
     WorkloadRow,
 )
-from advisor.plan.fleet.constraints import quota_detail
-from advisor.plan.fleet.pools import quota_key
-from advisor.plan.fleet.values import Constraint
+from advisor.plan.problem.constraints import quota_detail
+from advisor.plan.problem.pools import quota_key
+from advisor.plan.problem.values import Constraint
 from advisor.plan.values import Plan, PlanProvenance
 
 _UNITS = {Constraint.QUOTA.value: "units", Constraint.OWNED.value: "instances"}

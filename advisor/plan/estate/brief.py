@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from advisor.catalog.values import Offer
-from advisor.plan.fleet.stage import Effort
+from advisor.plan.solve.stage import Effort
 
 BRIEF_OPTIONS = 10
 BRIEF_EFFORT = Effort(

@@ -20,8 +20,8 @@ from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost.commitments import break_even
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.fleet.pools import may_commit, stand_of
-from advisor.plan.fleet.values import Paid
+from advisor.plan.problem.pools import may_commit, stand_of
+from advisor.plan.problem.values import Paid
 from advisor.requirements import Requirements
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 

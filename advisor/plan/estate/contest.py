@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from advisor.plan.estate.resources import Resource, pool_resources
-from advisor.plan.fleet.dominance import without_dominated
-from advisor.plan.fleet.scopes import cheapest, scopes
-from advisor.plan.fleet.solver import INFINITY
-from advisor.plan.fleet.values import FleetSolution, Problem
+from advisor.plan.problem.values import FleetSolution, Problem
+from advisor.plan.solve.dominance import without_dominated
+from advisor.plan.solve.scopes import cheapest, scopes
+from advisor.plan.solve.solver import INFINITY
 
 
 @dataclass(frozen=True, slots=True, eq=False)

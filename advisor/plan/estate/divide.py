@@ -13,9 +13,9 @@ from advisor.plan.estate.contest import Contest, regions_of
 from advisor.plan.estate.prices import A_CENT, Division, divide_by_prices, taken
 from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of, totals
 from advisor.plan.estate.spread import Run
-from advisor.plan.fleet.optimise import exclude_dearer
-from advisor.plan.fleet.program import FleetProgram
-from advisor.plan.fleet.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
+from advisor.plan.solve.optimise import exclude_dearer
+from advisor.plan.solve.program import FleetProgram
+from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
 
 MOST_VARIABLES = 20_000
 """Size up to which the choices of a group are also solved as one program."""

@@ -19,9 +19,9 @@ import numpy as np
 from advisor.plan.estate.contest import Contest, regions_of
 from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of
 from advisor.plan.estate.spread import Run
-from advisor.plan.fleet.program import FleetProgram
-from advisor.plan.fleet.solver import INFINITY, Outcome, Program
-from advisor.plan.fleet.values import Problem
+from advisor.plan.problem.values import Problem
+from advisor.plan.solve.program import FleetProgram
+from advisor.plan.solve.solver import INFINITY, Outcome, Program
 
 ROUNDS = 25
 ANSWER_SECONDS = 10.0

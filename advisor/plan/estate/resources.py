@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from advisor.plan.estate.terms import Terms, owned_stand
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.constraints import quota_detail
-from advisor.plan.fleet.pools import quota_key
-from advisor.plan.fleet.program import FleetProgram
-from advisor.plan.fleet.values import Constraint, Pool, Problem
+from advisor.plan.problem.constraints import quota_detail
+from advisor.plan.problem.pools import quota_key
+from advisor.plan.problem.values import Constraint, Pool, Problem
+from advisor.plan.solve.program import FleetProgram
 
 MARKETS = ("on_demand", "spot")
 Resource = tuple[str, str]

@@ -10,8 +10,8 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.points import length_points
 from advisor.performance.stage import Served, latencies_at_load
 from advisor.plan.estate.terms import Sharing
-from advisor.plan.fleet.formulas import Part, lost_in_zone, share_without
-from advisor.plan.fleet.pools import quota_key, stand_of
+from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
+from advisor.plan.problem.pools import quota_key, stand_of
 from advisor.plan.tenants import Need
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits, QuotaLimit

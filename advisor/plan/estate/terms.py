@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from advisor.errors import InputError
-from advisor.plan.fleet.pools import quota_key, stand_of
+from advisor.plan.problem.pools import quota_key, stand_of
 from advisor.workload.planning_fields import read_commitments, read_limits
 from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload
 from advisor.yaml_fields import Field, read_document

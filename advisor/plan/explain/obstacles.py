@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from advisor.candidates import ANY, Candidate, Rejection, judge
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Purchase
-from advisor.plan.fleet.pools import SERVICE
+from advisor.plan.problem.pools import SERVICE
 from advisor.requirements import Requirements
 from advisor.workload.values import PRECISIONS, Workload
 

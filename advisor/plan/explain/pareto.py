@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from advisor.candidates import Rejection
 from advisor.plan.explain.why import Judged
-from advisor.plan.fleet.confirm import Confirmed
-from advisor.plan.fleet.optimise import allocation_usd_per_month
 from advisor.plan.planning import Market, recommended_fleet
+from advisor.plan.replay.confirm import Confirmed
+from advisor.plan.solve.optimise import allocation_usd_per_month
 
 TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
 STEPS = 6

@@ -6,9 +6,21 @@ Outcomes = Callable[[Sequence[float]], list[bool]]
 """Factors → what is so at each."""
 
 
+def lazily(turns: Outcomes) -> Outcomes:
+    """One factor after the other, up to the first that turns; those after it are not asked."""
+
+    def asked(factors: Sequence[float]) -> list[bool]:
+        found: list[bool] = []
+        for factor in factors:
+            found.append(any(found) or turns([factor])[0])
+        return found
+
+    return asked
+
+
 def lost_after(wins_at: Outcomes, factor: float, steps: Sequence[float]) -> float | None:
     """The last factor at which it still wins; None: it wins as far as was looked."""
-    same, lost = first_turn(lambda factors: [not wins for wins in wins_at(factors)], steps, factor)
+    same, lost = first_turn(lazily(lambda factors: [not wins for wins in wins_at(factors)]), steps, factor)
     return None if lost is None else same
 
 

@@ -15,14 +15,14 @@ from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
 from advisor.plan.explain.reshape import with_price
-from advisor.plan.explain.turning import Outcomes, first_turn, lost_after
-from advisor.plan.fleet.confirm import Confirmed
-from advisor.plan.fleet.optimise import allocation_usd_per_month
-from advisor.plan.fleet.simple import complexity, simplest
-from advisor.plan.fleet.stage import Posed, solve
-from advisor.plan.fleet.values import Allocation, FleetSolution, HourClass, Pool, Problem
+from advisor.plan.explain.turning import Outcomes, first_turn, lazily, lost_after
 from advisor.plan.options import rank_rejections
 from advisor.plan.planning import Market, recommended_fleet
+from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem
+from advisor.plan.replay.confirm import Confirmed
+from advisor.plan.solve.optimise import allocation_usd_per_month
+from advisor.plan.solve.simple import complexity, simplest
+from advisor.plan.solve.stage import Posed, solve
 
 PRICE_UNKNOWN = "price_unknown"
 _SUPPOSED_USD = "1"
@@ -54,7 +54,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """The price up to which it wins, all else equal; a simpler fleet wins up to ``limits.simplicity`` above its rival."""
+    """The price up to which it wins, all else equal; ``limits.simplicity`` above a less simple rival."""
 
     usd_per_hour: float
     today_usd_per_hour: float | None
@@ -110,15 +110,15 @@ class Judged:
     too_slow: tuple[Rejection, ...]
 
 
-Under = Callable[[Mapping[str, float], Catalog], Judged]
-"""The question with latency targets set otherwise, of a catalog."""
+Under = Callable[[Mapping[str, float], Catalog, float], Judged]
+"""The question with latency targets set otherwise, of a catalog, with so many times the demand."""
 
 
 def why(under: Under, catalog: Catalog, instance_type: str, region: str | None = None) -> Why:
     """What would have to change for *instance_type* (in *region*) to win, or to lose where it wins.
 
     Args:
-        under: the question, with latency targets set otherwise.
+        under: the question, with latency targets or demand set otherwise.
         catalog: what is sold.
         instance_type: the type in question.
         region: where; any without.
@@ -191,14 +191,15 @@ class _Case:
     def __init__(self, under: Under, catalog: Catalog, instance_type: str, region: str | None) -> None:
         """Write the question down as it is asked."""
         self._under, self._catalog, self._type, self._region = under, catalog, instance_type, region
-        self.judged = under({}, catalog)
+        self.judged = under({}, catalog, 1.0)
+        self._wins_now = False
 
     def fleets(self) -> _Fleets:
         """The fleets that are compared."""
         market = self.judged.market
         recommended = recommended_fleet(market)
         found = recommended if isinstance(recommended, Confirmed) else None
-        wins = found is not None and self.uses(found.solution)
+        wins = self._wins_now = found is not None and self.uses(found.solution)
         ours = found if found and self.is_of(found.solution) else self.confirmed(market.posed, own=True)
         theirs = self.confirmed(market.posed, own=False) if wins else found
         return _Fleets(wins, found, ours, theirs)
@@ -224,13 +225,16 @@ class _Case:
         return all(self.is_meant(allocation.pool) for allocation in solution.allocations)
 
     def confirmed(self, posed: Posed, *, own: bool) -> Confirmed | None:
-        """The cheapest confirmed fleet of the type alone, or of all others."""
+        """The fleet to recommend of the type alone, or of all others."""
         only = _only(posed, [pool for pool in posed.problem.pools if self.is_meant(pool) == own])
         if not only.problem.pools:
             return None
         market = self.judged.market
-        found = market.confirmer.within(only, market.setting).confirmed()
-        return found if isinstance(found, Confirmed) and found.confirmation.reached else None
+        confirmer = market.confirmer.within(only, market.setting)
+        found = confirmer.confirmed()
+        if not isinstance(found, Confirmed) or not found.confirmation.reached:
+            return None
+        return confirmer.simplest(found)
 
     def stated(self, name: str) -> float | None:
         """A latency target of the workload."""
@@ -242,10 +246,10 @@ class _Case:
         stated = self.stated(name) or 0.0
 
         def turns(factors: Sequence[float]) -> list[bool]:
-            return [self._wins(self._under({name: stated * factor}, self._catalog).market) != wins for factor in factors]
+            return [self._wins({name: stated * factor}, 1.0) != wins for factor in factors]
 
-        _, looser = first_turn(_lazily(turns), _STEPS, refinements=1, parts=4)
-        _, tighter = first_turn(_lazily(turns), tuple(1 / step for step in _STEPS), refinements=1, parts=4)
+        _, looser = first_turn(lazily(turns), _STEPS, refinements=1, parts=4)
+        _, tighter = first_turn(lazily(turns), tuple(1 / step for step in _STEPS), refinements=1, parts=4)
         return TargetChange(
             target=name.removesuffix("_ms"),
             stated_ms=stated,
@@ -253,23 +257,24 @@ class _Case:
             tighter_ms=stated * tighter if tighter else None,
         )
 
-    def _wins(self, market: Market) -> bool:
-        """Whether the fleet to recommend uses the type, at what replays have shown of each kind of replica."""
+    def _wins(self, targets_ms: Mapping[str, float], demand_factor: float) -> bool:
+        """Whether the recommended fleet uses the type: planned in full where the closed form sees it turn."""
+        market = self._under(targets_ms, self._catalog, demand_factor).market
         if not any(self.is_meant(pool) for pool in market.posed.problem.pools):
             return False
-        return self._uses_it(self.judged.market.confirmer.with_known_headroom(market.posed))
-
-    def _uses_it(self, posed: Posed) -> bool:
-        """Whether the simplest of the cheapest fleets uses the type."""
-        found = solve(posed)
-        return isinstance(found, FleetSolution) and self.uses(simplest(posed.problem, found))
+        posed = self.judged.market.confirmer.with_known_headroom(market.posed)
+        likely = solve(posed)
+        uses = isinstance(likely, FleetSolution) and self.uses(simplest(posed.problem, likely))
+        if uses == self._wins_now:
+            return uses
+        found = recommended_fleet(market)
+        return isinstance(found, Confirmed) and self.uses(found.solution)
 
     def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
         """Where on the scale of demand it wins: around today's demand, or the nearest range below and above it."""
-        posed = self.judged.market.confirmer.with_known_headroom(self.judged.market.posed)
 
         def wins_at(factors: Sequence[float]) -> list[bool]:
-            return [self._uses_it(replace(posed, problem=_scaled(posed.problem, factor))) for factor in factors]
+            return [self._wins({}, factor) for factor in factors]
 
         down = tuple(1 / step for step in _LOAD_STEPS)
         if wins:
@@ -291,29 +296,8 @@ class _Case:
         return obstacles_of(rejections, market.setting.requirements, self._catalog, (self._type, self._region))
 
 
-def _lazily(turns: Outcomes) -> Outcomes:
-    """One factor after the other, up to the first that turns; those after it are not asked."""
-
-    def asked(factors: Sequence[float]) -> list[bool]:
-        found: list[bool] = []
-        for factor in factors:
-            found.append(any(found) or turns([factor])[0])
-        return found
-
-    return asked
-
-
 def _only(posed: Posed, pools: Sequence[Pool]) -> Posed:
     return replace(posed, problem=replace(posed.problem, pools=tuple(pools)))
-
-
-def _scaled(problem: Problem, factor: float) -> Problem:
-    """The same hours with so many times as many requests."""
-    hours = tuple(
-        HourClass(hour.hours_per_week, hour.mean_rate * factor, hour.planned_rate * factor, hour.low_rate * factor)
-        for hour in problem.hours
-    )
-    return replace(problem, hours=hours)
 
 
 def _contender(found: Confirmed) -> Contender:
@@ -361,7 +345,7 @@ def _leeway(fleet: FleetSolution, rival: FleetSolution, simplicity: float) -> fl
 
 def _range(wins_at: Outcomes, steps: Sequence[float]) -> LoadRange | None:
     """The first range of factors from 1 on in which it wins."""
-    _, first = first_turn(_lazily(wins_at), steps, refinements=1, parts=4)
+    _, first = first_turn(lazily(wins_at), steps, refinements=1, parts=4)
     if first is None:
         return None
     last = lost_after(wins_at, first, [step for step in steps if abs(math.log(step)) > abs(math.log(first))])

@@ -1,1 +1,1 @@
-"""Demand by hour, pools and limits in; the cheapest fleet out, with the proof of how cheap one could be."""
+"""The chosen fleet as values, as a plan holds it."""

@@ -9,10 +9,10 @@ from advisor.demand.forecast import flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
-from advisor.plan.fleet.confirm import Confirmed
 from advisor.plan.fleet.describe import fleet_of
-from advisor.plan.fleet.stage import Posed, Setting
-from advisor.plan.fleet.values import Infeasible, Paid, Tariff
+from advisor.plan.problem.values import Infeasible, Paid, Tariff
+from advisor.plan.replay.confirm import Confirmed
+from advisor.plan.solve.stage import Posed, Setting
 from advisor.requirements import Requirements
 
 

@@ -24,10 +24,12 @@ from advisor.plan.fleet.chosen import (
     Spare,
     StaticPeak,
 )
-from advisor.plan.fleet.confirm import Confirmed, group_part, name_of
-from advisor.plan.fleet.constraints import uses
-from advisor.plan.fleet.formulas import Part, hours_per_month, lost_with, mix_rate
-from advisor.plan.fleet.optimise import (
+from advisor.plan.problem.constraints import uses
+from advisor.plan.problem.formulas import Part, hours_per_month, lost_with, mix_rate
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Paid, Problem
+from advisor.plan.replay.confirm import Confirmed, group_part, name_of
+from advisor.plan.scaling import scaling_of
+from advisor.plan.solve.optimise import (
     allocation_usd_per_month,
     disks_usd_per_month,
     interruptions_usd_per_month,
@@ -35,11 +37,9 @@ from advisor.plan.fleet.optimise import (
     switching_usd_per_month,
     transfer_usd_per_month,
 )
-from advisor.plan.fleet.shares import request_shares
-from advisor.plan.fleet.simple import backend_of
-from advisor.plan.fleet.stage import Posed, Setting
-from advisor.plan.fleet.values import Allocation, FleetSolution, Floats, Paid, Problem
-from advisor.plan.scaling import scaling_of
+from advisor.plan.solve.shares import request_shares
+from advisor.plan.solve.simple import backend_of
+from advisor.plan.solve.stage import Posed, Setting
 from advisor.plan.spot import hazard
 from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_MONTH, TOKENS_PER_MILLION
 from advisor.workload.values import Survive

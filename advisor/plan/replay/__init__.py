@@ -1,1 +1,1 @@
-"""What a plan does to a trace, request by request: continuous batching on replicas that come and go."""
+"""What a fleet does to requests one by one, continuous batching on replicas that come and go; and whether it holds."""

@@ -183,7 +183,8 @@ class _Fleet:
         group = self._group[here]
         ttft = self._ttft[here] + self._network_s(group, places)
         kept = within(Outcome(ttft, self._decode[here], group, self._cut[here]), part, slo)
-        return here[~kept]
+        late: Indices = here[~kept]
+        return late
 
     def _serve_members(self, index: int) -> Indices:
         """Simulate one session; its requests."""

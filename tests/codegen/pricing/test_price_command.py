@@ -8,9 +8,10 @@ import jsonschema_rs
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.catalog.values import Purchase
 from advisor.cli.app import main
-from advisor.codegen import generate, write_files
-from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+from advisor.codegen import Wanted, generate, write_files
+from codegen.plans import make_fleet, make_fleet_plan, make_group, make_option, make_plan
 from codegen.pricing.plan_documents import configured, plan, resource
 
 MONEY = {"type": ["string", "null"], "pattern": r"^-?\d+(\.\d+)?$"}
@@ -240,6 +241,32 @@ def test_generated_directory_costs_what_the_plan_says(price, tmp_path):
     code, out, _ = price("infra", "--format", "json")
     assert code == 0
     assert f"{Decimal(json.loads(out)['totalMonthlyCost']):.2f}" == f"{option.cost.compute_usd_per_month:.2f}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sold_as"),
+    [
+        ({"purchase": "spot"}, "spot"),
+        ({"purchase": "managed"}, "managed"),
+        ({"instances_by_class": (1, 3), "minutes_ahead": 12}, "on_demand"),
+        ({"purchase": "commitment", "commitment": "Compute Savings Plan, 1 y, no upfront"}, "on_demand"),
+    ],
+    ids=["spot", "managed", "hours", "commitment"],
+)
+def test_options_of_each_kind_are_priced_as_planned(changes, sold_as, price, tmp_path):
+    """Three instances at the price of their purchase; a commitment is no resource, and its machines run on demand."""
+    (offer,) = [
+        one
+        for one in load_catalog().offers
+        if (one.provider, one.region, one.instance_type) == ("aws", "us-east-1", "g6.xlarge")
+    ]
+    usd_per_hour = load_catalog().price(offer, Purchase(sold_as)).usd_per_hour
+    option = make_option(usd_per_hour=usd_per_hour, instances=3, **changes)
+    plan = make_plan(option, fleet=make_fleet(make_group()))
+    write_files(generate(plan, wanted=Wanted(rank=1)), tmp_path / "infra")
+    code, out, _ = price("infra", "--format", "json")
+    assert code == 0
+    assert Decimal(json.loads(out)["totalHourlyCost"]) == 3 * Decimal(str(usd_per_hour))
 
 
 def test_generated_fleet_has_a_line_for_each_group(price, tmp_path):

@@ -35,5 +35,5 @@ def test_a_replica_is_not_ended_while_it_starts():
     files = generate(make_fleet_plan(far), Language.TERRAFORM, Wanted(target="container-apps")).files
     (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
     (group,) = literal(values.attributes["groups"].value.node).values()
-    assert group["cooldown_seconds"] == 1080
-    assert "stays for 1080 s after its last request" in files["README.md"]
+    assert group["cooldown_seconds"] == 720
+    assert "stays for 720 s after its last request" in files["README.md"]

@@ -134,7 +134,7 @@ def test_weights_follow_the_plans_shares():
     plan = make_fleet_plan(l4, a10g, policy=Policy.REACTIVE)
     fleet = generate(plan, wanted=Wanted(target="sagemaker")).files["fleet.tf"]
     weights = [int(line.split("=")[1]) for line in fleet.splitlines() if line.strip().startswith("weight")]
-    assert weights == [100, 60, 40]
+    assert weights == [1000, 600, 400]
 
 
 def test_no_secret_can_be_given():

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 
-from advisor.plan.fleet.optimise import optimise
-from advisor.plan.fleet.scopes import lower_bound
-from advisor.plan.fleet.values import FleetSolution, Paid, Tariff
+from advisor.plan.problem.values import FleetSolution, Paid, Tariff
+from advisor.plan.solve.optimise import optimise
+from advisor.plan.solve.scopes import lower_bound
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Limits
 from plan.fleet.problems import everything, pool_of, problem_of, problems

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from advisor.plan.estate.contest import contest_of
 from advisor.plan.estate.divide import divide
 from advisor.plan.estate.resources import rows_of
-from advisor.plan.fleet.optimise import optimise
-from advisor.plan.fleet.program import FleetProgram
-from advisor.plan.fleet.scopes import cheapest
-from advisor.plan.fleet.values import FleetSolution, Paid, Problem, Tariff
+from advisor.plan.problem.values import FleetSolution, Paid, Problem, Tariff
+from advisor.plan.solve.optimise import optimise
+from advisor.plan.solve.program import FleetProgram
+from advisor.plan.solve.scopes import cheapest
 from plan.fleet.problems import pool_of, problem_of
 
 KEY = ("aws/here/G", "on_demand")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from advisor.plan.estate.packing import Guest, share_machines
 from advisor.plan.estate.seats import Seat, Seating, copies_of
-from advisor.plan.fleet.formulas import Part, share_without
+from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.tenants import Need
 from advisor.workload.values import Limits, Survive
 

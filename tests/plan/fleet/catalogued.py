@@ -16,8 +16,8 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import measure_demand, read_workload
-from advisor.plan.fleet.hours import week_of
-from advisor.plan.fleet.stage import Posed, Setting, Standing, pose, supply_of
+from advisor.plan.problem.hours import week_of
+from advisor.plan.solve.stage import Posed, Setting, Standing, pose, supply_of
 from advisor.requirements import require
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Workload

@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterator, Mapping
 from itertools import chain, combinations, combinations_with_replacement, product
 
-from advisor.plan.fleet.program import ALMOST_ONE
-from advisor.plan.fleet.solver import Outcome, Program
-from advisor.plan.fleet.values import FleetSolution, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.values import FleetSolution, Paid, Pool, Problem, Tariff
+from advisor.plan.solve.program import ALMOST_ONE
+from advisor.plan.solve.solver import Outcome, Program
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from advisor.workload.values import Survive
 

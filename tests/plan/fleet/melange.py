@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from advisor.plan.fleet.solver import Outcome, Program
-from advisor.plan.fleet.values import Pool
+from advisor.plan.problem.values import Pool
+from advisor.plan.solve.solver import Outcome, Program
 from advisor.units import HOURS_PER_MONTH
 
 SLICES = 8

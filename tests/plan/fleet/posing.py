@@ -8,11 +8,11 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import measure_demand
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.fleet.hours import week_of
-from advisor.plan.fleet.stage import Effort, Posed, Setting, pose, supply_of
-from advisor.plan.fleet.standing import standing_of
 from advisor.plan.geography import in_reach
+from advisor.plan.problem.hours import week_of
 from advisor.plan.question import Question, requirements_of
+from advisor.plan.solve.stage import Effort, Posed, Setting, pose, supply_of
+from advisor.plan.solve.standing import standing_of
 
 
 def posed_of(asked, catalog, profile=None, **effort) -> tuple[Posed, Setting]:

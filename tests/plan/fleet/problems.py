@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from advisor.plan.fleet.values import HourClass, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.values import HourClass, Paid, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_WEEK
 from advisor.workload.values import Limits, Survive
 

@@ -14,8 +14,8 @@ from advisor.demand.values import DemandProfile, Dispersion
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import measure_demand, plan_for, plan_question
-from advisor.plan.fleet.standing import running_of, standing_of
 from advisor.plan.question import Question, requirements_of
+from advisor.plan.solve.standing import running_of, standing_of
 from advisor.report.fleet_words import fleet_lines
 from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
 from advisor.workload.values import (

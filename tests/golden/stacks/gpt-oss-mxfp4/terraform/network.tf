@@ -157,7 +157,8 @@ resource "aws_lb_listener" "https" {
         for_each = { for key, backend in local.backends : key => backend if backend.region == each.key }
 
         content {
-          arn    = aws_lb_target_group.this[target_group.key].arn
+          arn = aws_lb_target_group.this[target_group.key].arn
+          # At most what a load balancer takes.
           weight = min(target_group.value.weight, 999)
         }
       }
@@ -180,6 +181,7 @@ resource "aws_route53_record" "this" {
     evaluate_target_health = true
   }
 
+  # Route 53 takes weights up to 255.
   weighted_routing_policy {
     weight = ceil(each.value.weight * 255 / 1000)
   }

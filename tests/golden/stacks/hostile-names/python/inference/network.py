@@ -58,7 +58,10 @@ def record(context: Context, entrance: Entrances) -> None:
                     name=balancer.dns_name, zone_id=balancer.zone_id, evaluate_target_health=True
                 )
             ],
-            weighted_routing_policies=[aws.route53.RecordWeightedRoutingPolicyArgs(weight=-(-region.weight * 255 // 1000))],
+            # Route 53 takes weights up to 255.
+            weighted_routing_policies=[
+                aws.route53.RecordWeightedRoutingPolicyArgs(weight=-(-region.weight * 255 // 1000))
+            ],
             opts=context.options(),
         )
 

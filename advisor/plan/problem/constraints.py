@@ -1,0 +1,171 @@
+"""What a fleet takes of each limit that was stated, and what failures leave of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from advisor.plan.fleet.chosen import ConstraintUse
+from advisor.plan.problem.formulas import (
+    Ordered,
+    Part,
+    hours_per_month,
+    lost_with,
+    mix_rate,
+    ordered_as,
+    running_as_ordered,
+    share_without,
+)
+from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Paid, Problem
+
+NEARLY = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLeft:
+    """What is left of the planned load without the part whose loss takes most, in the hours that it hits hardest."""
+
+    part: Part
+    name: str
+    """Pool, region or spot supply of the part."""
+    hour_class: int
+    left_ratio: float
+    """Rate that the other instances sustain ÷ planned rate."""
+    needed_ratio: float
+    """What the limits ask for; 0: nothing."""
+
+
+def failures(problem: Problem, solution: FleetSolution) -> Iterator[FailureLeft]:
+    """What is left without one machine, one zone, and one spot supply in a zone; the last only where spot is used."""
+    for part in Part:
+        needed = share_without(problem.limits, part)
+        left = [
+            FailureLeft(part, name, at, (_sustained(problem, solution, at) - rate) / hour.planned_rate, needed)
+            for at, hour in enumerate(problem.hours)
+            if hour.planned_rate > 0
+            for name, rate in lost_with(problem, solution.allocations, part, at).items()
+        ]
+        if left:
+            yield min(left, key=lambda one: one.left_ratio)
+
+
+def most_headroom(problem: Problem, solution: FleetSolution) -> float:
+    """By how much less every instance may sustain while all still carry each hour, and what is left its share of it."""
+    planned = [(at, hour.planned_rate) for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
+    whole = [_sustained(problem, solution, at) / rate for at, rate in planned]
+    left = [one.left_ratio / one.needed_ratio for one in failures(problem, solution) if one.needed_ratio > 0]
+    base = problem.limits.on_demand_base_ratio
+    steady = [_sustained(problem, solution, at, without=Paid.SPOT) / rate / base for at, rate in planned if base > 0]
+    return min((*whole, *left, *steady), default=1.0)
+
+
+def _sustained(problem: Problem, solution: FleetSolution, at: int, *, without: Paid | None = None) -> float:
+    """Requests per second of all instances in an hour class, but those paid for in one way."""
+    kept = (one for one in solution.allocations if one.tariff.paid is not without)
+    return sum(one.instances[at] * mix_rate(problem, one.pool) for one in kept)
+
+
+def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
+    """Each stated limit with its number and what the fleet takes."""
+    limits, busiest = problem.limits, len(problem.hours) - 1
+    instances = [sum(one.instances[at] for one in solution.allocations) for at in range(len(problem.hours))]
+    replicas = [
+        sum(one.instances[at] * one.pool.replicas for one in solution.allocations) for at in range(len(problem.hours))
+    ]
+    if limits.min_replicas > 1:
+        yield _floor(Constraint.MIN_REPLICAS, limits.min_replicas, min(replicas), "replicas")
+    if limits.zones > 1:
+        yield _floor(Constraint.ZONES, limits.zones, min(instances), "instances")
+    if limits.max_replicas is not None:
+        yield _ceiling(
+            Constraint.MAX_REPLICAS, limits.max_replicas, min(replicas[busiest], limits.max_replicas), "replicas"
+        )
+    if limits.max_instance_types is not None:
+        types = {one.pool.instance_type for one in solution.allocations}
+        yield _ceiling(Constraint.MAX_INSTANCE_TYPES, limits.max_instance_types, len(types), "types")
+    if limits.max_usd_per_month is not None:
+        used = solution.objective_usd_per_month
+        yield _ceiling(Constraint.BUDGET, limits.max_usd_per_month, used, "USD/month")
+    if limits.max_changed_instances is not None:
+        changed = _changed(problem, solution, busiest)
+        yield _ceiling(Constraint.MAX_CHANGED_INSTANCES, limits.max_changed_instances, changed, "instances")
+    yield from _reserves(problem, solution)
+    yield from _physical(problem, solution, busiest)
+    yield from _quotas(problem, solution)
+    yield from _owned(problem, solution)
+
+
+def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
+    """What failures leave and what is not on spot, as shares of the planned load.
+
+    Where requests differ, what spot leaves is compared with the room beside the load, which is no share of it.
+    """
+    alike = len(problem.place_shares) == 1 and not len(problem.bucket_shares)
+    for left in failures(problem, solution):
+        if left.part is Part.SUPPLY and left.needed_ratio > 0 and alike:
+            yield _floor(Constraint.SPOT_REROUTE, left.needed_ratio, left.left_ratio, "share of requests")
+        if left.part is not Part.SUPPLY and left.needed_ratio == 1:
+            detail = f"without one {left.part.value}"
+            yield _floor(Constraint.SURVIVE, left.needed_ratio, left.left_ratio, "share of requests", detail)
+    ratio = problem.limits.on_demand_base_ratio
+    planned = [(at, hour.planned_rate) for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
+    if ratio > 0 and planned:
+        base = min(_sustained(problem, solution, at, without=Paid.SPOT) / rate for at, rate in planned)
+        yield _floor(Constraint.ON_DEMAND_BASE, ratio, base, "share of requests")
+
+
+def _physical(problem: Problem, solution: FleetSolution, busiest: int) -> Iterator[ConstraintUse]:
+    limits = problem.limits
+    if limits.max_kw is not None:
+        kw = sum(one.instances[busiest] * (one.pool.kw or 0.0) for one in solution.allocations)
+        yield _ceiling(Constraint.POWER, limits.max_kw, kw, "kW")
+    if limits.max_kg_co2e_per_month is not None:
+        kg = sum(
+            count * (one.pool.kg_co2e_per_hour or 0.0) * hours_per_month(hour)
+            for one in solution.allocations
+            for count, hour in zip(one.instances, problem.hours, strict=True)
+        )
+        yield _ceiling(Constraint.CARBON, limits.max_kg_co2e_per_month, kg, "kg CO2e/month")
+
+
+def _quotas(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
+    for key, limit in problem.quota_limits.items():
+        used = [
+            sum(one.instances[at] * _units(one, key) for one in solution.allocations)
+            for at in range(len(problem.hours))
+        ]
+        yield _ceiling(Constraint.QUOTA, limit, max(used), "units", quota_detail(key))
+
+
+def quota_detail(key: tuple[str, str]) -> str:
+    """A quota and its market in words."""
+    return f"{key[0]} ({key[1].replace('_', ' ')})"
+
+
+def _units(one: Allocation, key: tuple[str, str]) -> float:
+    return one.pool.quotas.get(key, 0.0) if key[1] == one.tariff.paid.market else 0.0
+
+
+def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
+    for stand, count in problem.owned.items():
+        used = sum(
+            one.instances[-1]
+            for one in solution.allocations
+            if one.pool.stand == stand and one.tariff.paid is Paid.OWNED
+        )
+        yield _ceiling(Constraint.OWNED, count, used, "instances", stand)
+
+
+def _changed(problem: Problem, solution: FleetSolution, busiest: int) -> float:
+    now = running_as_ordered(problem)
+    planned: dict[Ordered, int] = {}
+    for one in solution.allocations:
+        key = ordered_as(problem, one.pool, one.tariff)
+        planned[key] = planned.get(key, 0) + one.instances[busiest]
+    return sum(abs(planned.get(key, 0) - now.get(key, 0)) for key in planned.keys() | now.keys())
+
+
+def _ceiling(name: Constraint, limit: float, used: float, unit: str, detail: str = "") -> ConstraintUse:
+    return ConstraintUse(name.value, detail, limit, used, unit, binding=used >= limit - NEARLY)
+
+
+def _floor(name: Constraint, limit: float, used: float, unit: str, detail: str = "") -> ConstraintUse:
+    return ConstraintUse(name.value, detail, limit, used, unit, binding=used <= limit + NEARLY)

@@ -1,0 +1,153 @@
+"""Hours, requests, money and failures of a fleet problem: each formula once, for the program and what is printed."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+import numpy as np
+
+from advisor.plan.problem.values import Allocation, Constraint, Floats, HourClass, Paid, Pool, Problem, Tariff
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
+from advisor.workload.values import Limits, Survive
+
+
+class Part(StrEnum):
+    """What may fail: any one of its kind at a time."""
+
+    MACHINE = "machine"
+    """An instance, with all its replicas."""
+    ZONE = "zone"
+    """A zone of a region, with its share of the instances of every pool there."""
+    SUPPLY = "supply"
+    """The instances on spot of one accelerator in one zone."""
+
+
+def shares_without(limits: Limits, part: Part) -> Mapping[Constraint, float]:
+    """Share of an hour's planned rate that has to be sustained without any one such part, by the limit that asks it.
+
+    The rule of redundancy: for every part u that may fail and every hour that is served,
+    ``Σ rates of the instances outside u ≥ share(u) · planned rate``, with the largest of the shares.
+    """
+    survival = limits.survival
+    match part:
+        case Part.MACHINE:
+            whole = float(survival is not Survive.NOTHING)
+            return {Constraint.MIN_REPLICAS: 1 - 1 / limits.min_replicas, Constraint.SURVIVE: whole}
+        case Part.ZONE:
+            return {Constraint.ZONES: 1 - 1 / limits.zones, Constraint.SURVIVE: float(survival is Survive.ZONE)}
+        case Part.SUPPLY:
+            return {Constraint.SPOT_REROUTE: 1 - limits.fault_tolerant_ratio}
+
+
+def share_without(limits: Limits, part: Part) -> float:
+    """The largest share of an hour's planned rate that has to be sustained without any one such part."""
+    return max(shares_without(limits, part).values())
+
+
+def lost_in_zone(instances: int, zones: int) -> int:
+    """Instances of a pool that the loss of one zone takes at most, spread evenly over the zones it is sold in."""
+    return -(-instances // zones)
+
+
+_NEVER_STARTED = (Paid.COMMITMENT, Paid.OWNED, Paid.SERVERLESS)
+"""What runs at all hours, and what its service starts."""
+_ROUNDING = 1e-9
+
+
+def lost_with(problem: Problem, allocations: Iterable[Allocation], part: Part, at: int) -> Mapping[str, float]:
+    """Requests per second that the loss of each such part takes in hour class *at*, by its name."""
+    running: dict[str, tuple[Pool, int]] = {}
+    for one in allocations:
+        if one.instances[at] and (part is not Part.SUPPLY or one.tariff.paid is Paid.SPOT):
+            before = running.get(one.pool.key, (one.pool, 0))[1]
+            running[one.pool.key] = one.pool, before + one.instances[at]
+    lost: dict[str, float] = {}
+    for pool, count in running.values():
+        name = {Part.MACHINE: pool.key, Part.ZONE: pool.region, Part.SUPPLY: pool.spot_supply}[part]
+        instances = 1 if part is Part.MACHINE else lost_in_zone(count, pool.zones)
+        lost[name] = lost.get(name, 0.0) + instances * mix_rate(problem, pool)
+    return lost
+
+
+def least_instances(problem: Problem, planned: Floats, rates: Floats) -> Floats:
+    """Instances that carry an hour, also without one of them: at least so many, (rates, hours).
+
+    Args:
+        problem: whose limits count.
+        planned: requests per second of the hours.
+        rates: requests per second that no instance sustains more than.
+    """
+    load = planned / rates[:, None]
+    spare = np.ceil(share_without(problem.limits, Part.MACHINE) * load - _ROUNDING) + 1
+    least: Floats = np.maximum(np.maximum(np.ceil(load - _ROUNDING), spare), problem.limits.zones)
+    return np.where(planned <= 0, 0.0, least) if problem.scaling.scale_to_zero else least
+
+
+def hours_per_month(hour: HourClass) -> float:
+    """Hours of an average month that belong to a class."""
+    return hour.hours_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
+
+
+def starts_per_month(problem: Problem, at: int) -> float:
+    """Starts of an instance of hour class *at* in an average month, less those of the classes above it.
+
+    Instances rise from class a to class b > a as often as an hour of b follows one of a; counts never fall from a
+    class to a busier one, so the rises add up as plain differences.
+    """
+    net = problem.transitions[:at, at].sum() - problem.transitions[at, at + 1 :].sum()
+    return float(net) / HOURS_PER_WEEK * HOURS_PER_MONTH
+
+
+def instance_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
+    """What one instance costs a month for running in hour class *at*."""
+    hours = billed_hours_per_month(problem, pool, tariff, at)
+    return tariff.all_usd_per_hour * hours + start_usd_per_month(problem, pool, tariff, at)
+
+
+def start_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
+    """What the starts of one instance of hour class *at* download a month."""
+    starts = 0.0 if tariff.paid in _NEVER_STARTED else starts_per_month(problem, at)
+    return starts * pool.start_usd
+
+
+def billed_hours_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
+    """Hours a month that an instance of hour class *at* is paid for, with those that it is started ahead."""
+    if tariff.paid is Paid.SERVERLESS:
+        return hours_per_month(problem.hours[at]) * (tariff.active_ratios[at] if tariff.active_ratios else 1.0)
+    started = 0.0 if tariff.paid.always else starts_per_month(problem, at) * pool.lead_hours
+    return hours_per_month(problem.hours[at]) + started
+
+
+def requests_per_month(hour: HourClass) -> float:
+    """Requests of an average month that arrive in the hours of a class."""
+    return hour.mean_rate * hours_per_month(hour) * SECONDS_PER_HOUR
+
+
+def mix_rate(problem: Problem, pool: Pool) -> float:
+    """Requests per second of one instance over the places that it can serve, in their proportion."""
+    if pool.mix_rates.size == 1:
+        return float(pool.mix_rates[0])
+    served = pool.mix_rates > 0
+    if not served.any():
+        return 0.0
+    shares = problem.place_shares[served]
+    return float(shares.sum() / (shares / pool.mix_rates[served]).sum())
+
+
+Ordered = tuple[str, str]
+"""Stand, and how its instances are ordered; "" where that is not known of what runs today."""
+
+
+def ordered_as(problem: Problem, pool: Pool, tariff: Tariff) -> Ordered:
+    """What a change of counts as one: instances of a stand, on demand or on spot where that is known of what runs."""
+    return pool.stand, tariff.paid.ordered_as.value if problem.running_by_purchase else ""
+
+
+def running_as_ordered(problem: Problem) -> Mapping[Ordered, int]:
+    """Instances that run today, as :func:`ordered_as` tells them apart."""
+    if not problem.running_by_purchase:
+        return {(stand, ""): count for stand, count in problem.running.items()}
+    found: dict[Ordered, int] = {}
+    for (stand, paid), count in problem.running_by_purchase.items():
+        key = (stand, Paid(paid).ordered_as.value)
+        found[key] = found.get(key, 0) + count
+    return found

@@ -1,0 +1,184 @@
+"""Services that scale to zero, as pools: as fast as an instance with their accelerator, paid for while one runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from advisor.candidates import Candidate, Rejection, judge, reject_candidate
+from advisor.catalog import Catalog
+from advisor.catalog.values import Offer, Price, Purchase
+from advisor.demand.clock import mean_by_hour_of_week
+from advisor.demand.values import DemandProfile, Floats
+from advisor.performance.model import PerformanceModel
+from advisor.performance.stage import Served, serve
+from advisor.performance.values import Interval
+from advisor.plan.cold_start import ColdStart, cold_start
+from advisor.plan.problem.hours import Week
+from advisor.plan.problem.pools import PoolSet, PoolSource, RateTable, Supply, pools_of
+from advisor.plan.problem.values import Paid, Pool, Tariff
+from advisor.plan.serverless import (
+    Duty,
+    ServerlessOffer,
+    cold_start_shortfall,
+    duty_of_minutes,
+    duty_of_rate,
+    serverless_offers,
+)
+from advisor.requirements import Requirements
+from advisor.workload.scope import allows
+from advisor.workload.values import Workload
+
+Services = Mapping[tuple[str, str, str], ServerlessOffer]
+"""By provider, region and name of the service."""
+
+
+def serverless_regions(workload: Workload, catalog: Catalog) -> set[tuple[str, str]]:
+    """(provider, region) of the services that a workload may use."""
+    found = _outcomes(workload, catalog)
+    return {(one.service.provider, one.region) for one in found if isinstance(one, ServerlessOffer)}
+
+
+def serverless_pools(
+    supply: Supply, week: Week, model: PerformanceModel, rates: Callable[[Sequence[Served]], RateTable]
+) -> PoolSet:  # fmt: skip
+    """A pool for each service and precision that keeps the SLO, cold starts included.
+
+    Only where ``scaling.scale_to_zero`` allows that nothing runs between two requests, as is the case, whatever
+    ``min_replicas`` says, in a service that is paid for a part of the time; kept running for all of it, it would be an
+    instance at a higher price. It is paid for as it is used, so ``purchase`` has to hold on_demand.
+
+    Args:
+        supply: of the instances; its geography knows :func:`serverless_regions` too.
+        week: the hours that are planned.
+        model: what predicts.
+        rates: requests per second of a replica of other candidates than the supply's.
+    """
+    workload, catalog = supply.requirements.workload, supply.catalog
+    outcomes = _outcomes(workload, catalog)
+    services = {
+        (one.service.provider, one.region, one.instance_type.name): one
+        for one in outcomes
+        if isinstance(one, ServerlessOffer)
+    }
+    requirements = _as_used(supply.requirements)
+    machines = {(key[0], key[2]): one.instance_type for key, one in services.items()}
+    judged = [outcome for machine in machines.values() for outcome in judge(machine, requirements, catalog)]
+    whole = [one for one in judged if isinstance(one, Candidate) and not one.partition]
+    served, too_slow = serve(whole, requirements, model)
+    rejected = [*(one for one in (*outcomes, *judged) if isinstance(one, Rejection)), *too_slow]
+    if not served:
+        return PoolSet((), {}, tuple(rejected))
+    found = pools_of(
+        replace(
+            supply,
+            requirements=requirements,
+            served=served,
+            offers=_offers(services),
+            rates=rates(served),
+            cold_starts=[None] * len(served),
+            owned={},
+            running={},
+        )
+    )
+    return _priced(found, services, _Load.of(week, requirements.demand.profile), supply, rejected)
+
+
+def _outcomes(workload: Workload, catalog: Catalog) -> Sequence[ServerlessOffer | Rejection]:
+    if not workload.scaling.scale_to_zero or Purchase.ON_DEMAND not in workload.purchase:
+        return ()
+    allowed = partial(allows, workload)
+    return tuple(serverless_offers(catalog, workload.providers, workload.regions, allowed))
+
+
+def _as_used(requirements: Requirements) -> Requirements:
+    """The same without what only instances have: discounts, spot prices, quotas."""
+    workload = requirements.workload
+    limits = replace(workload.limits, quotas=())
+    return replace(requirements, workload=replace(workload, purchase=(Purchase.ON_DEMAND,), limits=limits))
+
+
+def _offers(services: Services) -> dict[tuple[str, str], tuple[Offer, ...]]:
+    """The services as offers of their machines."""
+    found: dict[tuple[str, str], tuple[Offer, ...]] = {}
+    for (provider, region, name), one in services.items():
+        usd = one.service.usd_per_hour
+        price = None if usd is None else Price(usd, one.service.provenance)
+        offer = Offer(provider, region, name, on_demand=price, spot=None)
+        found[provider, name] = (*found.get((provider, name), ()), offer)
+    return found
+
+
+def _priced(
+    found: PoolSet, services: Services, load: "_Load", supply: Supply, rejected: Sequence[Rejection]
+) -> PoolSet:  # fmt: skip
+    """The pools at the price of the time in which they run; without those whose cold starts break the SLO."""
+    pools: list[Pool] = []
+    sources: dict[str, PoolSource] = {}
+    slow: list[Rejection] = []
+    for pool in found.pools:
+        source = found.sources[pool.key]
+        offer, candidate = source.offer, source.served.candidate
+        service = services[offer.provider, offer.region, offer.instance_type]
+        start = _start(service, cold_start(candidate, supply.catalog.cold_start))
+        duty = load.duty(_service_s(source.served) + service.idle_s, start.total_s.value)
+        shortfall = cold_start_shortfall(duty, start.total_s.value, supply.requirements.workload.slo)
+        if shortfall is not None:
+            slow.append(reject_candidate(candidate, shortfall, offer.region))
+            continue
+        billed = tuple(_billed(tariff, service, duty) for tariff in pool.tariffs)
+        pools.append(replace(pool, tariffs=billed, start_usd=0.0))
+        sources[pool.key] = replace(source, cold_start=start)
+    return PoolSet(tuple(pools), sources, (*rejected, *found.rejections, *slow))
+
+
+def _billed(tariff: Tariff, service: ServerlessOffer, duty: Duty) -> Tariff:
+    ratios = tuple(duty.billed_ratio.tolist())
+    return replace(
+        tariff, paid=Paid.SERVERLESS, label=service.service.service, active_ratios=ratios, disk_usd_per_hour=0.0
+    )  # fmt: skip
+
+
+def _start(service: ServerlessOffer, replica: ColdStart) -> ColdStart:
+    """Cold start of a container: a start in place of machine and image."""
+    start, none = (Interval(seconds, seconds, seconds) for seconds in (service.container_start_s, 0.0))
+    weights, engine = replica.weights_s, replica.engine_s
+    total = Interval(
+        service.first_request_s(replica),
+        service.container_start_s + weights.low + engine.low,
+        service.container_start_s + weights.high + engine.high,
+    )
+    return ColdStart(start, none, weights, engine, total, total)
+
+
+def _service_s(served: Served) -> float:
+    """Time that a request is in a replica at its largest rate (Little's law): no longer at any other."""
+    return served.mean_concurrency / served.requests_per_second_per_replica.value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Load:
+    """Requests as they were observed, and as they are expected in the hours of the week."""
+
+    schedule: Sequence[int]
+    """Class of each hour."""
+    expected_rates: Floats
+    """Requests per second in each hour of the week."""
+    profile: DemandProfile | None
+
+    @classmethod
+    def of(cls, week: Week, profile: DemandProfile | None) -> "_Load":
+        return cls(week.schedule, np.array([week.classes[at].mean_rate for at in week.schedule]), profile)
+
+    def duty(self, awake_s: float, cold_start_s: float) -> Duty:
+        """Billed share of each hour class: as observed, and as Poisson arrivals give it in hours never observed."""
+        expected = duty_of_rate(self.expected_rates, awake_s, cold_start_s)
+        by_hour, cold_ratio = expected.billed_ratio, expected.cold_request_ratio
+        if self.profile is not None:
+            observed = duty_of_minutes(self.profile.requests_per_minute, awake_s, cold_start_s)
+            seen = mean_by_hour_of_week(observed.billed_ratio, self.profile.start_seconds)
+            by_hour = np.where(np.isnan(seen), by_hour, seen)
+            cold_ratio = cold_ratio if np.isnan(observed.cold_request_ratio) else observed.cold_request_ratio
+        hours = np.bincount(self.schedule)
+        return Duty(np.bincount(self.schedule, weights=by_hour) / hours, cold_ratio)

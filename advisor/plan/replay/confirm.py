@@ -1,0 +1,447 @@
+"""Does the fleet hold? It is replayed; kinds of replicas that are late are taken to sustain less, as little as holds.
+
+A kind of replica has a *headroom*: by how much less it is taken to sustain than the closed form says. By bisection over
+replays of the cheapest fleet of that kind alone it lies in a bracket: the largest headroom that was seen to fail, and
+the smallest that was seen to hold. The optimum with every kind at the lower end of its bracket is a bound on what any
+confirmed fleet costs; where its own replay holds it is the answer, and proven.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeGuard
+
+from advisor.plan.fleet.chosen import Confirmation
+from advisor.plan.problem.constraints import most_headroom
+from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, content
+from advisor.plan.replay.confirmed import Confirmed, bounded, cheaper, closer, usd_of, worst_share
+from advisor.plan.replay.headroom import (
+    MOST_HEADROOM,
+    TOLERANCE,
+    Bracket,
+    Kind,
+    bracket_of,
+    kind_of,
+    narrowed,
+    worthwhile,
+)
+from advisor.plan.replay.trials import Trial, Trials, name_of
+from advisor.plan.solve.dominance import without_dominated
+from advisor.plan.solve.neighbours import cheaper_neighbours, topped_up
+from advisor.plan.solve.optimise import as_optimum, optimise
+from advisor.plan.solve.scopes import cheapest_alone
+from advisor.plan.solve.shares import group_part
+from advisor.plan.solve.simple import complexity, simplest
+from advisor.plan.solve.solver import DEFAULT_SECONDS, HALF_A_CENT
+from advisor.plan.solve.stage import Posed, Setting, in_precisions
+from advisor.plan.solve.stage import solve as solve_fleet
+
+__all__ = ["Confirmed", "Confirmer", "Kind", "group_part", "name_of"]
+
+CHEAP_KINDS = 3
+"""Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Alone:
+    """What is known of a pool by itself."""
+
+    found: Confirmed | Infeasible
+    bracket: Bracket
+    failing: FleetSolution | Infeasible
+    """At the lower end of the bracket."""
+    limit_usd: float
+    """Nothing was looked for from there on."""
+
+    def settles(self, limit_usd: float) -> bool:
+        """Whether a search up to another limit would find the same."""
+        holds = isinstance(self.found, Confirmed) and self.found.confirmation.reached
+        return holds or limit_usd <= self.limit_usd
+
+
+class Confirmer:
+    """Finds fleets of one question that their replays confirm; what is costly to prepare is kept between them."""
+
+    def __init__(self, posed: Posed, setting: Setting) -> None:
+        """Make up the requests that every fleet is tried with."""
+        self._posed = posed
+        self._effort = setting.effort
+        self._precisions = setting.requirements.workload.precisions
+        self._sources = dict(posed.pool_set.sources)
+        self._trials = Trials(posed, setting)
+        self._brackets: dict[Kind, Bracket] = {}
+        self._failing: dict[Kind, FleetSolution] = {}
+        """Fleets of one kind at the lower ends of their brackets."""
+        self._known: dict[tuple[object, ...], Confirmed | Infeasible] = {}
+        self._solved: dict[tuple[object, ...], FleetSolution | Infeasible] = {}
+        self._found_alone: dict[tuple[object, ...], _Alone] = {}
+
+    def within(self, posed: Posed, setting: Setting) -> "Confirmer":
+        """The same for another question about the same demand: what replays have shown of replicas is kept."""
+        other = copy.copy(self)
+        other.__dict__ |= {
+            "_posed": posed,
+            "_effort": setting.effort,
+            "_precisions": setting.requirements.workload.precisions,
+            "_sources": {**self._sources, **posed.pool_set.sources},
+            "_brackets": {kind: one for kind, one in self._brackets.items() if one.least == one.held},
+            "_failing": {},
+        }
+        return other
+
+    def with_known_headroom(self, posed: Posed) -> Posed:
+        """A question with what replays have shown so far of each kind of replica."""
+        self._sources |= posed.pool_set.sources
+        return self._with_headroom(posed, {kind: one.held for kind, one in self._brackets.items()})
+
+    def kind_of(self, pool: str) -> Kind:
+        """Kind of the replicas of a pool, by its key."""
+        return self._kind(pool)
+
+    def confirmed(
+        self, seconds: float = DEFAULT_SECONDS, known: Confirmed | None = None
+    ) -> Confirmed | Infeasible:  # fmt: skip
+        """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
+
+        Args:
+            seconds: time limit of each optimum.
+            known: a confirmed fleet of a part of the question, which is the answer where none is found that is cheaper
+                by 1 %, or the bound is no lower by that than it was for the part.
+        """
+        found = self._search(seconds, known)
+        if isinstance(found, Infeasible) or found is known:
+            return found
+        if found.confirmation.reached:
+            found = self._in_preferred_precision(found, seconds)
+        in_full = self._in_full(found)
+        if in_full.confirmation.reached == found.confirmation.reached:
+            return in_full
+        self._trials.without_estimates()
+        for kept in (self._brackets, self._failing, self._known, self._found_alone):
+            kept.clear()
+        return self.confirmed(seconds, known)
+
+    def simplest(self, found: Confirmed, seconds: float = DEFAULT_SECONDS) -> Confirmed:
+        """The simplest confirmed fleet that costs no more than ``limits.simplicity`` above the cheapest confirmed one.
+
+        Args:
+            found: the cheapest one; the answer where none simpler is confirmed.
+            seconds: time limit of each optimum.
+        """
+        if not found.confirmation.reached or not self._posed.problem.limits.simplicity:
+            return found
+        headroom = {kind: one.held for kind, one in self._brackets.items()}
+        posed = self._with_headroom(self._posed, headroom)
+        solution = simplest(posed.problem, found.solution)
+        limit = found.usd_per_month * (1 + self._posed.problem.limits.simplicity)
+        others = [one.found for one in self._found_alone.values() if self._is_allowed(one.found)]
+        if solution.allocations != found.solution.allocations:
+            others.append(self._confirmed(posed, solution, headroom, posed.problem))
+        holding = [one for one in others if one.confirmation.reached and one.usd_per_month <= limit]
+        best = min((found, *holding), key=lambda one: complexity(one.solution))
+        if best is found:
+            return found
+        best = self._in_full(self._in_preferred_precision(best, seconds))
+        kept = replace(best.solution, proven=False, bound_usd_per_month=found.solution.bound_usd_per_month)
+        return replace(best, solution=kept, cheapest=found) if best.confirmation.reached else found
+
+    def _is_allowed(self, found: Confirmed | Infeasible) -> TypeGuard[Confirmed]:
+        """Whether a fleet of another question is one of this question too."""
+        if isinstance(found, Infeasible):
+            return False
+        tariffs = {pool.key: pool.tariffs for pool in self._posed.problem.pools}
+        return all(one.tariff in tariffs.get(one.pool.key, ()) for one in found.solution.allocations)
+
+    def with_limits(self, found: Confirmed) -> Confirmed:
+        """The fleet with how far it holds, where that is asked for."""
+        if not found.confirmation.reached:
+            return found
+        found = self._in_full(found)
+        if not self._effort.holds_up_to:
+            return found
+        return replace(found, holds_up_to=self._trials.holds_up_to(found.posed, found.solution))
+
+    def as_shown(self, found: Confirmed) -> Confirmed:
+        """The fleet with its shares after every failure and without any, as exact as they are known."""
+        return self._in_full(found, whole=False)
+
+    def _in_full(self, found: Confirmed, *, whole: bool = True) -> Confirmed:
+        """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
+        whole = whole and self._effort.in_full
+        trial = self._trials.of(found.posed, found.solution, every=True, whole=whole)
+        return replace(found, confirmation=self._confirmation(trial, found.confirmation.headroom_factor))
+
+    def alone(self, posed: Posed, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
+        """The cheapest confirmed fleet of a question with one kind of replica, by bisection of its headroom.
+
+        Where no headroom helps it is the fleet that came closest; why there is none at all where limits conflict.
+        """
+        key = (posed.problem.limits, *sorted((pool.key, pool.tariffs) for pool in posed.problem.pools))
+        if key not in self._known:
+            self._sources |= posed.pool_set.sources
+            kinds = {self._kind(pool.key) for pool in posed.problem.pools}
+            hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
+            found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
+            self._known[key] = self.as_shown(found) if isinstance(found, Confirmed) else found
+            if len(kinds) == 1 and hint is None and bracket is not None:
+                self._brackets[kinds.pop()] = bracket
+        return self._known[key]
+
+    def replayed(self, posed: Posed, solution: FleetSolution) -> Confirmation:
+        """What a replay makes of a given fleet."""
+        return self._confirmation(self._trials.of(posed, solution, whole=True), 1.0)
+
+    # --- the search
+
+    def _search(self, seconds: float, known: Confirmed | None) -> Confirmed | Infeasible:
+        """Optima at the lower ends of the brackets, each replayed, until one holds or none can be cheaper."""
+        best = known
+        closest: Confirmed | None = None
+        tested: list[Kind] = []
+        while True:
+            least = {kind: one.least for kind, one in self._brackets.items()}
+            bound = self._optimum(self._posed, least, seconds, known)
+            if isinstance(bound, Infeasible):
+                return best or closest or bound
+            if known is not None and best is known and not _promises_more(bound, known):
+                return known
+            if best is not None and self._suffices(best, bound):
+                return bounded(best, bound)
+            if bound.confirmation.reached:
+                return bound
+            closest = closer(closest, bound)
+            kinds = self._not_known(bound)[: self._effort.kinds_tried - len(tested)]
+            if not kinds:
+                return self._raised_together(bound, best, closest, seconds)
+            tested += kinds
+            for kind in kinds:
+                best = cheaper(best, self._bracketed(kind, best, seconds))
+
+    def _suffices(self, best: Confirmed, bound: Confirmed) -> bool:
+        """Whether nothing is worth looking for below a fleet: nothing much cheaper, or nothing that would be preferred.
+
+        Where only the answer counts, and not how cheap the cheapest is, that is so of the simplest fleets that cost
+        little more than the bound.
+        """
+        if not worthwhile(best.usd_per_month, bound):
+            return True
+        most = bound.usd_per_month * (1 + self._posed.problem.limits.simplicity)
+        return not self._effort.in_full and complexity(best.solution)[:2] == (1, 1) and best.usd_per_month <= most
+
+    def _not_known(self, failed: Confirmed) -> list[Kind]:
+        """Kinds that are late in a fleet and not known by themselves yet."""
+        trial = self._trials.of(failed.posed, failed.solution, every=len(failed.solution.allocations) > 1)
+        late = dict.fromkeys(self._kind(failed.solution.allocations[at].pool.key) for at in trial.late)
+        return [one for one in late if one not in self._brackets]
+
+    def _bracketed(self, kind: Kind, best: Confirmed | None, seconds: float) -> Confirmed | Infeasible:
+        """Find the bracket of a kind by its cheapest pool at the planned load, below the cost of the best fleet."""
+        problem = self._posed.problem
+        pools = [pool for pool in problem.pools if self._kind(pool.key) == kind]
+        first = min(pools, key=lambda pool: cheapest_alone(replace(problem, pools=(pool,))))
+        key = (first.key, first.tariffs, problem.limits, *sorted(problem.running.items()))
+        known = self._found_alone.get(key)
+        if known is None or not known.settles(usd_of(best)):
+            posed = replace(self._posed, problem=replace(problem, pools=(first,)))
+            found, bracket = self._bisected(posed, {kind: 1.0}, None, seconds, usd_of(best))
+            bracket = bracket or Bracket(1.0, 1.0)
+            failing = self._solve(self._with_headroom(posed, {kind: bracket.failed}), seconds)
+            known = self._found_alone[key] = _Alone(found, bracket, failing, usd_of(best))
+        self._brackets[kind] = known.bracket
+        if isinstance(known.failing, FleetSolution):
+            self._failing[kind] = known.failing
+        return known.found
+
+    def _raised_together(
+        self, bound: Confirmed, best: Confirmed | None, closest: Confirmed, seconds: float
+    ) -> Confirmed:
+        """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection."""
+        seen = {self._kind(one.pool.key) for one in bound.solution.allocations} | self._brackets.keys()
+        pools = tuple(pool for pool in self._posed.problem.pools if self._kind(pool.key) in seen)
+        fewer = replace(self._posed, problem=replace(self._posed.problem, pools=pools))
+        least = dict.fromkeys(seen, 1.0) | {kind: one.least for kind, one in self._brackets.items()}
+        found, _ = self._bisected(fewer, least, None, seconds, usd_of(best))
+        best = cheaper(best, found)
+        if isinstance(found, Confirmed):
+            closest = closer(closest, found)
+        if best is None:
+            return bounded(closest, bound)
+        best = bounded(best, bound)
+        for kind in self._cheap_kinds(best) if best.solution.gap_ratio > TOLERANCE - 1 else ():
+            best = bounded(cheaper(best, self._bracketed(kind, best, seconds)) or best, bound)
+        return self._with_less(best, bound)
+
+    def _cheap_kinds(self, best: Confirmed) -> list[Kind]:
+        """Kinds not tried by themselves whose cheapest pool would cost less than a fleet, the cheapest first."""
+        problem, prices = self._posed.problem, dict[Kind, float]()
+        for pool in problem.pools:
+            kind, usd = self._kind(pool.key), cheapest_alone(replace(problem, pools=(pool,)))
+            if kind not in self._brackets and usd < min(prices.get(kind, math.inf), best.usd_per_month):
+                prices[kind] = usd
+        return sorted(prices, key=lambda kind: (prices[kind], kind))[:CHEAP_KINDS]
+
+    def _with_less(self, best: Confirmed, bound: Confirmed) -> Confirmed:
+        """Neighbours of a confirmed fleet, as long as one holds that is cheaper and the bound leaves room for it."""
+        problem = self._posed.problem
+        others = [one for each in self._failing.values() for one in topped_up(problem, each, best.usd_per_month)]
+        while best.solution.gap_ratio > TOLERANCE - 1:
+            others += cheaper_neighbours(problem, best.solution)
+            tried = (self._planned_evenly(one) for one in others if one.objective_usd_per_month < best.usd_per_month)
+            holding = next((one for one in tried if one.confirmation.reached), None)
+            if holding is None:
+                return best
+            best, others = bounded(holding, bound), []
+        return best
+
+    def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
+        """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.
+
+        What any failure leaves carries its share of that hour too.
+        """
+        usual = {pool.key: pool for pool in self._posed.problem.pools}
+        plain = tuple(replace(one, pool=usual[one.pool.key]) for one in solution.allocations)
+        room = most_headroom(self._posed.problem, replace(solution, allocations=plain))
+        kinds = {self._kind(one.pool.key) for one in solution.allocations}
+        headroom = dict.fromkeys(kinds, max(room, 1.0))
+        posed = self._with_headroom(self._posed, headroom)
+        pools = {pool.key: pool for pool in posed.problem.pools}
+        allocations = tuple(replace(one, pool=pools[one.pool.key]) for one in solution.allocations)
+        return self._confirmed(posed, replace(solution, allocations=allocations), headroom, posed.problem)
+
+    def _bisected(
+        self,
+        posed: Posed,
+        least: Mapping[Kind, float],
+        hint: Bracket | None,
+        seconds: float,
+        limit: float = math.inf,
+    ) -> tuple[Confirmed | Infeasible, Bracket | None]:
+        """The fleet with the smallest headroom, as a multiple of the least of each kind, that its replay confirms.
+
+        Args:
+            posed: what it is chosen from.
+            least: headroom of each kind to begin with.
+            hint: a bracket that is likely to be that of these pools.
+            seconds: time limit of each optimum.
+            limit: USD a month; nothing from there on is of interest.
+        """
+        tried: dict[float, Confirmed] = {}
+
+        def holds(factor: float) -> bool | None:
+            """None where there is no fleet, or none below the limit."""
+            found = self._optimum(posed, {kind: one * factor for kind, one in least.items()}, seconds)
+            if isinstance(found, Infeasible) or found.usd_per_month >= limit:
+                return None
+            tried[factor] = found
+            return found.confirmation.reached
+
+        first = holds(1.0)
+        if first is None:
+            return self._why_none(posed, least, seconds), None
+        if first:
+            return tried[1.0], Bracket(1.0, 1.0)
+        if not (
+            worthwhile(limit, tried[1.0]) if len(least) > 1 else self._trials.hold_idle(posed, tried[1.0].solution)
+        ):  # fmt: skip
+            return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
+        bracket = narrowed(bracket_of(holds, hint), holds, tried, limit, exact=len(least) == 1)
+        if bracket.held in tried:
+            return tried[bracket.held], bracket
+        return max(tried.values(), key=worst_share), bracket
+
+    def _why_none(self, posed: Posed, least: Mapping[Kind, float], seconds: float) -> Infeasible:
+        found = self._solve(self._with_headroom(posed, least), seconds)
+        return found if isinstance(found, Infeasible) else Infeasible((), ())
+
+    def _optimum(
+        self, posed: Posed, headroom: Mapping[Kind, float], seconds: float, known: Confirmed | None = None
+    ) -> Confirmed | Infeasible:
+        """The cheapest fleet with some headroom, replayed; a mix that fails is tried once more with other weights.
+
+        Weights follow what replicas are planned to carry: with the headroom of each kind, or as the closed form has it.
+        A known fleet where none is cheaper.
+        """
+        roomier = self._with_headroom(posed, headroom)
+        solution = self._solve(roomier, seconds, known)
+        if isinstance(solution, Infeasible):
+            return solution
+        if known is not None and solution.allocations is known.solution.allocations:
+            return known
+        found = self._confirmed(roomier, solution, headroom, roomier.problem)
+        kinds = {self._kind(one.pool.key) for one in solution.allocations}
+        if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
+            return found
+        other = self._planned_evenly(solution)
+        return other if other.confirmation.reached else found
+
+    def _solve(
+        self, posed: Posed, seconds: float, known: Confirmed | None = None
+    ) -> FleetSolution | Infeasible:  # fmt: skip
+        """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
+        key = (usd_of(known), *content(posed.problem))
+        if key not in self._solved:
+            self._solved[key] = solve_fleet(posed, seconds, None if known is None else as_optimum(known.solution))
+        return self._solved[key]
+
+    def _confirmed(
+        self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float], searched: Problem
+    ) -> Confirmed:
+        factor = max(headroom.get(self._kind(one.pool.key), 1.0) for one in solution.allocations)
+        return Confirmed(solution, posed, self._confirmation(self._trials.of(posed, solution), factor), searched)
+
+    def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
+        rehearsal = self._trials.rehearsal
+        return Confirmation(
+            requests=trial.requests,
+            minutes=rehearsal.minutes,
+            within_slo_ratio=trial.within_slo_ratio,
+            busiest_within_slo_ratio=trial.busiest_ratio,
+            without_one_within_slo_ratio=trial.without_one_ratio,
+            ttft_p95_ms=trial.ttft_p95_ms,
+            tpot_p95_ms=trial.tpot_p95_ms,
+            headroom_factor=factor,
+            reached=trial.reached,
+            arrivals=rehearsal.words,
+        )
+
+    def _in_preferred_precision(self, found: Confirmed, seconds: float) -> Confirmed:
+        """The same offers in the precision named first with which they cost no more; as found where there is none."""
+        order, sources = self._precisions, found.posed.pool_set.sources
+        used = [sources[one.pool.key].served.candidate.precision for one in found.solution.allocations]
+        headroom = {kind: one.held for kind, one in self._brackets.items()}
+        for count in range(1, max(order.index(one) for one in used) + 1):
+            fewer = in_precisions(replace(found.posed, problem=self._posed.problem), found.solution, order[:count])
+            if fewer is None:
+                continue
+            self._sources |= fewer.pool_set.sources
+            roomier = self._with_headroom(fewer, headroom)
+            solution = optimise(without_dominated(roomier.problem), seconds) if roomier.problem.pools else None
+            if not isinstance(solution, FleetSolution) or (
+                solution.objective_usd_per_month > found.usd_per_month + HALF_A_CENT
+            ):  # fmt: skip
+                continue
+            again = self._confirmed(roomier, solution, headroom, found.searched)
+            if again.confirmation.reached:
+                proof = found.solution
+                kept = replace(solution, proven=proof.proven, bound_usd_per_month=proof.bound_usd_per_month)
+                return replace(again, solution=kept)
+        return found
+
+    def _with_headroom(self, posed: Posed, headroom: Mapping[Kind, float]) -> Posed:
+        """The question with what each kind of replica is taken to sustain; without those that never hold."""
+        pools = tuple(
+            replace(pool, mix_rates=pool.mix_rates / factor, rates=pool.rates / factor) if factor != 1 else pool
+            for pool in posed.problem.pools
+            for factor in (headroom.get(self._kind(pool.key), 1.0),)
+            if math.isfinite(factor)
+        )
+        return replace(posed, problem=replace(posed.problem, pools=pools))
+
+    def _kind(self, key: str) -> Kind:
+        return kind_of(self._sources[key].served.candidate)
+
+
+def _promises_more(bound: Confirmed, known: Confirmed) -> bool:
+    """Whether a bound leaves more to be found than was left where a fleet comes from."""
+    return bound is not known and worthwhile(min(known.usd_per_month, known.solution.bound_usd_per_month), bound)

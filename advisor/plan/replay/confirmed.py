@@ -1,0 +1,76 @@
+"""A fleet with its replay, and which of two is the better one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
+from advisor.plan.problem.values import FleetSolution, Infeasible, Problem
+from advisor.plan.replay.trials import name_of
+from advisor.plan.solve.shares import planned_rates
+from advisor.plan.solve.solver import HALF_A_CENT
+from advisor.plan.solve.stage import Posed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Confirmed:
+    """A fleet and its replay."""
+
+    solution: FleetSolution
+    """Its pools carry what they are planned to, after the headroom."""
+    posed: Posed
+    """With the headroom that was needed."""
+    confirmation: Confirmation
+    searched: Problem
+    """All that it was chosen from, with the headroom; the question may hold less: the fleet's offers in a precision."""
+    holds_up_to: HoldsUpTo | None = None
+    """None where it was not looked for, or the fleet is not confirmed."""
+    cheapest: "Confirmed | None" = None
+    """The cheapest fleet where this is a simpler one; None where it is this one."""
+
+    @property
+    def usd_per_month(self) -> float:
+        """What it costs."""
+        return self.solution.objective_usd_per_month
+
+    def planned_rates(self) -> Mapping[str, float]:
+        """Requests per second that one instance of each group is planned to carry, by the group's name."""
+        of_pool = planned_rates(self.posed.problem, self.solution)
+        return {name_of(one): of_pool[one.pool.key] for one in self.solution.allocations}
+
+
+def same(one: Confirmed, other: Confirmed) -> bool:
+    """Whether two fleets have the same instances."""
+    counts = [{name_of(each): each.instances for each in found.solution.allocations} for found in (one, other)]
+    return counts[0] == counts[1]
+
+
+def worst_share(found: Confirmed) -> float:
+    """The least of the shares of requests that its replays find within every target."""
+    one = found.confirmation
+    return min(one.within_slo_ratio, one.busiest_within_slo_ratio or 1.0, one.without_one_within_slo_ratio or 1.0)
+
+
+def closer(one: Confirmed | None, other: Confirmed) -> Confirmed:
+    """The fleet that comes closer to holding."""
+    return other if one is None or worst_share(other) > worst_share(one) else one
+
+
+def usd_of(best: Confirmed | None) -> float:
+    """What the best fleet so far costs; infinite where there is none."""
+    return math.inf if best is None else best.usd_per_month
+
+
+def cheaper(best: Confirmed | None, other: Confirmed | Infeasible) -> Confirmed | None:
+    """The cheaper of two fleets, as far as they are confirmed."""
+    if isinstance(other, Infeasible) or not other.confirmation.reached:
+        return best
+    return other if other.usd_per_month < usd_of(best) else best
+
+
+def bounded(found: Confirmed, bound: Confirmed) -> Confirmed:
+    """A fleet with the bound that the lower ends of all brackets give."""
+    least = min(bound.solution.bound_usd_per_month, found.usd_per_month)
+    proven = found.confirmation.reached and bound.solution.proven and found.usd_per_month <= least + HALF_A_CENT
+    solution = replace(found.solution, bound_usd_per_month=least, proven=proven)
+    return replace(found, solution=solution)

@@ -1,0 +1,383 @@
+"""What a replay makes of a fleet: the sample of the week, a failure of each kind of machine, and how far it holds."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.candidates import Candidate
+from advisor.demand.arrivals import Requests
+from advisor.demand.rehearsal import Calendar, Rehearsal, rehearse, stressed
+from advisor.performance.stage import deployment_of
+from advisor.performance.steps import StepTimes, step_times
+from advisor.plan.fleet.chosen import HoldsUpTo
+from advisor.plan.problem.pools import PoolSource
+from advisor.plan.problem.values import Allocation, FleetSolution, Paid
+from advisor.plan.replay.fleet import simulate
+from advisor.plan.replay.result import p95_ms, within
+from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
+from advisor.plan.solve.shares import targets, weights
+from advisor.plan.solve.stage import Posed, Setting
+from advisor.workload.values import Survive
+
+Flags = npt.NDArray[np.bool_]
+
+MADE_UP_MARGIN = 0.75
+"""Share of the allowed late requests that made-up ones may use: two standard errors of 99 % are left for others."""
+LARGEST_RATIO = 4.0
+"""How far beyond its plan a fleet is tried."""
+BISECTIONS = 5
+PLACE_SEED = 20_230_102
+IDLE_SECONDS = 3_600.0
+"""Between two requests, so that none waits for another."""
+FIRST_SERVED = 2_000
+"""Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of the requests of a rehearsal on one fleet."""
+
+    requests: int
+    within_slo_ratio: float
+    """Of the whole sample, without those that the interruption itself cut off."""
+    busiest_ratio: float
+    """The same of the busiest stretch."""
+    without_one_ratio: float | None
+    """Least share within the targets in the busiest stretch while one machine is gone; None: not asked."""
+    ttft_p95_ms: float | None
+    tpot_p95_ms: float | None
+    late: tuple[int, ...]
+    """Positions of the groups whose requests are late too often; all of them where none stands out."""
+    reached: bool
+
+    @property
+    def worst_ratio(self) -> float:
+        """The least of the shares."""
+        return min(self.within_slo_ratio, self.busiest_ratio, self.without_one_ratio or 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one replay shows."""
+
+    share: float
+    """Of the requests within every target, without those that an interruption cut off."""
+    busiest_share: float
+    ttft_p95_ms: float | None
+    tpot_p95_ms: float | None
+    late: tuple[int, ...]
+    """Positions of groups whose requests are late too often."""
+    ended_early: bool
+    """Whether it was clear before all were simulated whether the fleet holds: then these are estimates."""
+
+
+class Trials:
+    """Replays fleets of one question; what is costly to prepare is kept between them."""
+
+    def __init__(self, posed: Posed, setting: Setting) -> None:
+        """Make up the requests that every fleet is tried with."""
+        self._requirements = setting.requirements
+        self._model = setting.model
+        self._slo = setting.requirements.workload.slo
+        calendar = Calendar(posed.week.schedule, tuple(hour.mean_rate for hour in posed.week.classes))
+        self.rehearsal: Rehearsal = rehearse(
+            setting.requirements.demand, setting.effort.rehearsed_requests, calendar
+        )  # fmt: skip
+        self.wanted = 1 - (1 - self._slo.within_ratio) * MADE_UP_MARGIN
+        """Share of the requests that have to be within every target."""
+        self._shares = np.array(posed.geography.shares)
+        self._requests = self._from_places(self.rehearsal.requests)
+        self._most_served = setting.effort.rehearsed_requests
+        self._steps: dict[Key, StepTimes] = {}
+        self._is_stretch = self.rehearsal.busiest.stop == self._requests.seconds.size
+        self._known: dict[Key, _Seen] = {}
+        self.is_exact = False
+        """Whether every replay is of all requests."""
+
+    def without_estimates(self) -> None:
+        """Simulate all requests from here on."""
+        self.is_exact = True
+        self._known = {key: seen for key, seen in self._known.items() if not seen.ended_early}
+
+    def of(self, posed: Posed, solution: FleetSolution, *, every: bool = False, whole: bool = False) -> Trial:
+        """A fleet without each of its machines, and under the whole sample with one interruption of spot included.
+
+        Args:
+            posed: the question.
+            solution: the fleet.
+            every: whether to go on with the loss of other machines where one makes the fleet fail.
+            whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
+                are late, are estimates otherwise.
+        """
+        groups, routes = self._groups(posed, solution), tuple(routes_of(posed, solution))
+        survives = posed.problem.limits.survival is Survive.INSTANCE
+        failures = self._failures(groups, routes, every=every, whole=whole) if survives else []
+        least = min((one.share for one in failures), default=None)
+        if every or whole or least is None or (least >= self.wanted and not self._implied(groups)):
+            sample = self._seen(groups, routes, whole=whole)
+        else:
+            sample = min(failures, key=lambda one: one.share)
+        late = {at for one in (*failures, sample) for at in one.late}
+        return Trial(
+            requests=self._requests.seconds.size,
+            within_slo_ratio=sample.share,
+            busiest_ratio=sample.busiest_share,
+            without_one_ratio=least,
+            ttft_p95_ms=sample.ttft_p95_ms,
+            tpot_p95_ms=sample.tpot_p95_ms,
+            late=tuple(sorted(late)) or tuple(range(len(groups))),
+            reached=min(sample.share, sample.busiest_share, 1.0 if least is None else least) >= self.wanted,
+        )
+
+    def hold_idle(self, posed: Posed, solution: FleetSolution) -> bool:
+        """Whether enough requests are within the targets on replicas that serve one at a time; more is never."""
+        return all(self._holds_idle(group) for group in self._groups(posed, solution))
+
+    def _holds_idle(self, group: ReplayGroup) -> bool:
+        key = ("idle", id(group.steps), group.network_ms)
+        if key not in self._known:
+            seconds = IDLE_SECONDS * np.arange(self._requests.seconds.size, dtype=np.float64)
+            requests = replace(self._requests, seconds=seconds)
+            idle = replace(group, instances_by_hour=(1,), replicas_per_instance=1, lost_at=None, target="")
+            outcome = simulate([idle], requests).outcome
+            share = _share(within(outcome, requests, self._slo), ~outcome.cut)
+            self._known[key] = _Seen(share, share, None, None, (), ended_early=False)
+        return self._known[key].share >= self.wanted
+
+    def holds_up_to(self, posed: Posed, solution: FleetSolution) -> HoldsUpTo:
+        """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
+        groups = [replace(one, lost_at=None) for one in self._groups(posed, solution)]
+        routes = tuple(routes_of(posed, solution))
+
+        def holds(**stress: float) -> bool:
+            made_up, scale = stressed(self._requirements.demand, self.rehearsal.busiest.stop, **stress)
+            fewer, share, requests = scaled(groups, routes, self._from_places(made_up), scale)
+            most_late = (1 - self._slo.within_ratio) * requests.seconds.size
+            cutoff = Cutoff(self._slo, most_late, self._most_served, None if self.is_exact else FIRST_SERVED)
+            served = simulate(fewer, requests, routes=share, cutoff=cutoff)
+            outcome = served.outcome
+            if served.early is not None:
+                return served.early.holds
+            return _share(within(outcome, requests, self._slo), ~outcome.cut) >= self._slo.within_ratio
+
+        return HoldsUpTo(
+            peak_ratio=largest(lambda ratio: holds(peak_ratio=ratio)),
+            dispersion_ratio=largest(lambda ratio: holds(dispersion_ratio=ratio)),
+        )
+
+    def _failures(
+        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, every: bool, whole: bool
+    ) -> list[_Seen]:  # fmt: skip
+        """The busiest stretch without one machine of each target in turn; up to the first that fails unless every."""
+        found: list[_Seen] = []
+        for index in {one.target: at for at, one in reversed(list(enumerate(groups)))}.values():
+            fewer = tuple(max(count - 1, 0) for count in groups[index].instances_by_hour)
+            left = [replace(one, lost_at=None) for one in groups]
+            left[index] = replace(left[index], instances_by_hour=fewer)
+            found.append(self._seen(left, routes, stretch=True, whole=whole))
+            if found[-1].share < self.wanted and not (every or whole):
+                break
+        return found
+
+    def _implied(self, groups: list[ReplayGroup]) -> bool:
+        """Whether a fleet that holds without each of its machines holds with all of them: the sample is the same."""
+        return self._is_stretch and all(one.lost_at is None for one in groups)
+
+    def _seen(
+        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool = False, whole: bool
+    ) -> _Seen:  # fmt: skip
+        """One replay; what is known is not simulated again, unless it was ended early and is needed whole."""
+        key = (stretch and not self._is_stretch, *_key(groups, routes))
+        if key not in self._known or (whole and self._known[key].ended_early):
+            self._known[key] = self._simulated(groups, routes, stretch=stretch, whole=whole)
+        return self._known[key]
+
+    def _simulated(
+        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool, whole: bool
+    ) -> _Seen:  # fmt: skip
+        requests = _part(self._requests, self.rehearsal.busiest) if stretch else self._requests
+        until = self._requests.seconds[self.rehearsal.busiest.stop - 1]
+        groups, routes, requests = scaled(groups, routes, requests, self.rehearsal.scale)
+        most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
+        count = int(np.searchsorted(requests.seconds, until, side="right"))
+        first = None if whole or self.is_exact else FIRST_SERVED
+        cutoff = Cutoff(self._slo, most_late, self._most_served, first, count)
+        served = simulate(groups, requests, routes=routes, cutoff=cutoff)
+        outcome, early = served.outcome, served.early
+        kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
+        judged = ~outcome.cut & answered if early else ~outcome.cut
+        steps = np.maximum(requests.output_tokens, 1) - 1
+        several = answered & (steps > 0)
+        return _Seen(
+            share=early.share if early else _share(kept, judged),
+            busiest_share=early.busiest_share if early else _share(kept[:count], judged[:count]),
+            ttft_p95_ms=p95_ms(outcome.ttft_s[answered]),
+            tpot_p95_ms=p95_ms(outcome.decode_s[several] / steps[several]),
+            late=tuple(self._late(outcome, kept, judged)),
+            ended_early=early is not None,
+        )
+
+    def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:
+        for index in np.unique(outcome.group[outcome.group >= 0]).tolist():
+            here = judged & (outcome.group == index)
+            if here.any() and float(kept[here].mean()) < self.wanted:
+                yield index
+
+    def _groups(self, posed: Posed, solution: FleetSolution) -> list[ReplayGroup]:
+        """The groups of a fleet; the one with the most capacity on spot loses an instance in the busiest minute.
+
+        It is replaced after its start-up. Nothing is lost where requests may wait for that.
+        """
+        target_of = targets(solution)
+        groups = [self._group(posed, one, target_of[one.pool.key]) for one in solution.allocations]
+        on_spot = [at for at, one in enumerate(solution.allocations) if one.tariff.paid is Paid.SPOT]
+        if on_spot and posed.problem.limits.fault_tolerant_ratio == 0:
+            most = max(on_spot, key=lambda at: max(groups[at].instances_by_hour) * groups[at].weight)
+            groups[most] = replace(groups[most], lost_at=self.rehearsal.busiest_seconds)
+        return groups
+
+    def _group(self, posed: Posed, one: Allocation, target: str) -> ReplayGroup:
+        source = posed.pool_set.sources[one.pool.key]
+        network = posed.geography.network_ms[source.offer.provider, source.offer.region]
+        return ReplayGroup(
+            name=name_of(one),
+            steps=self._steps_of(source),
+            instances_by_hour=tuple(one.instances[at] for at in posed.week.schedule),
+            usd_per_hour=one.tariff.usd_per_hour,
+            replicas_per_instance=one.pool.replicas,
+            billing=Billing.ALWAYS if one.tariff.paid.always else Billing.USED,
+            weight=source.served.requests_per_second_per_replica.value,
+            lead_seconds=source.cold_start.total_s.high if source.cold_start else 0.0,
+            target=target,
+            network_ms=network if any(network) else (),
+        )
+
+    def _steps_of(self, source: PoolSource) -> StepTimes:
+        key = deployment_key(source.served.candidate)
+        if key not in self._steps:
+            deployment = deployment_of(source.served.candidate, self._requirements.model)
+            tokens = self._requirements.demand.tokens
+            self._steps[key] = step_times(deployment, self._model, tokens, self._requirements.context_tokens)
+        return self._steps[key]
+
+    def _from_places(self, requests: Requests) -> Requests:
+        """Each request with the place of its user."""
+        if self._shares.size == 1:
+            return requests
+        generator = np.random.default_rng(PLACE_SEED)
+        places = generator.choice(self._shares.size, requests.seconds.size, p=self._shares / self._shares.sum())
+        return replace(requests, places=places.astype(np.int32))
+
+
+def scaled(
+    groups: list[ReplayGroup], routes: tuple[Route, ...], requests: Requests, scale: float
+) -> tuple[list[ReplayGroup], tuple[Route, ...], Requests]:
+    """A fleet with a share of its instances, under so many of the requests that each has its load in the busiest hours.
+
+    Args:
+        groups: the whole fleet.
+        routes: its weights.
+        requests: a share of the demand.
+        scale: that share.
+    """
+    if scale == 1:
+        return groups, routes, requests
+    fewer = [
+        replace(one, instances_by_hour=tuple(min(max(int(n * scale), 1), n) for n in one.instances_by_hour))
+        for one in groups
+    ]
+    left = {
+        one.name: max(few.instances_by_hour) / max(*one.instances_by_hour, 1)
+        for one, few in zip(groups, fewer, strict=True)
+    }
+    lighter = tuple(
+        replace(route, shares={name: share * left[name] for name, share in route.shares.items()}) for route in routes
+    )
+    kept = max(sum(route.shares.values()) for route in lighter) / scale
+    chosen = np.unique(np.arange(0, requests.seconds.size, max(1 / kept, 1.0)).astype(np.intp))
+    return fewer, lighter, _part(requests, chosen)
+
+
+def _share(kept: Flags, judged: Flags) -> float:
+    return float(kept[judged].mean()) if judged.any() else 1.0
+
+
+def largest(holds: Callable[[float], bool]) -> float:
+    """The largest ratio from 1 to the largest tried that holds, to a sixteenth of the range; 1 where none does."""
+    if holds(LARGEST_RATIO):
+        return LARGEST_RATIO
+    low, high = 1.0, LARGEST_RATIO
+    for _ in range(BISECTIONS):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def name_of(one: Allocation) -> str:
+    """Name of a group: its pool and how it is paid for."""
+    label = f"/{one.tariff.label}" if one.tariff.label else ""
+    return f"{one.pool.key}/{one.tariff.paid}{label}"
+
+
+def deployment_key(candidate: Candidate) -> Key:
+    """What replicas have in common that are equally fast and hold as much."""
+    machine = "" if candidate.partition else candidate.instance_type.interconnect
+    memory = round(candidate.memory.kv_cache_gib_available, 6)
+    layout = (candidate.tensor_parallel, candidate.pipeline_parallel, candidate.partition, machine)
+    return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.engine_version, memory, *layout
+
+
+def routes_of(posed: Posed, solution: FleetSolution) -> Iterator[Route]:
+    """Where the requests of each place and bucket go: the weights that the generated code writes."""
+    of_target, target_of = weights(posed.problem, solution), targets(solution)
+    parts = {
+        name_of(one): (of_target[target_of[one.pool.key]], part)
+        for one, part in zip(solution.allocations, _parts_of_targets(solution, target_of), strict=True)
+    }
+    edges = (*posed.bucket_edges[:-1], math.inf)
+    for place in range(len(posed.problem.place_shares)):
+        for bucket, longest in enumerate(edges):
+            shares = {name: float(share[place, bucket]) * part for name, (share, part) in parts.items()}
+            yield Route(longest, shares, place)
+
+
+def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> Iterator[float]:
+    """Share of its target's instances that each group has in the busiest hours."""
+    whole: dict[str, int] = {}
+    for one in solution.allocations:
+        target = target_of[one.pool.key]
+        whole[target] = whole.get(target, 0) + one.instances[-1]
+    for one in solution.allocations:
+        count = whole[target_of[one.pool.key]]
+        yield one.instances[-1] / count if count else 0.0
+
+
+def _part(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:
+    places = None if requests.places is None else requests.places[part]
+    return replace(
+        requests,
+        seconds=requests.seconds[part],
+        input_tokens=requests.input_tokens[part],
+        output_tokens=requests.output_tokens[part],
+        places=places,
+    )
+
+
+def _key(groups: list[ReplayGroup], routes: tuple[Route, ...]) -> Key:
+    """What decides the outcome of a replay: machines, their numbers and their weights, not their names and prices."""
+    names = {one.target: at for at, one in enumerate(groups)}
+    machines = tuple(
+        (id(one.steps), one.instances_by_hour, one.replicas_per_instance, one.network_ms, names[one.target],
+         one.lost_at is not None and one.lead_seconds)
+        for one in groups
+    )  # fmt: skip
+    shares = tuple(
+        (route.place, route.max_input_tokens, *(round(route.shares.get(one.name, 0.0), 9) for one in groups))
+        for route in routes
+    )
+    return machines, shares

@@ -1,0 +1,159 @@
+"""A fleet of one pool paid for in one way, in closed form: what the program finds for that pool alone.
+
+Each hour class has a fewest number of instances that carries its load and keeps to every floor and failure rule. Where
+starts cost more than running through quieter hours, those have as many as busier ones.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.plan.problem.constraints import uses
+from advisor.plan.problem.formulas import (
+    Part,
+    hours_per_month,
+    instance_usd_per_month,
+    lost_in_zone,
+    mix_rate,
+    share_without,
+)
+from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
+from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.program import ALMOST_ONE
+from advisor.units import HOURS_PER_MONTH
+
+ROUNDING = 1e-6
+_CEILINGS = frozenset({
+    Constraint.BUDGET, Constraint.QUOTA, Constraint.CARBON, Constraint.POWER, Constraint.MAX_CHANGED_INSTANCES,
+    Constraint.MAX_INSTANCE_TYPES,
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The limit that no number of instances keeps to."""
+
+    constraint: Constraint
+    needed: float
+    available: float
+    unit: str
+
+
+def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Missed:
+    """The cheapest fleet of a pool under a tariff, or the limit that it cannot keep."""
+    counts = [_instances(problem, pool, tariff, at) for at in range(len(problem.hours))]
+    missed = next((count for count in counts if isinstance(count, Missed)), None)
+    if missed is not None:
+        return missed
+    fewest = [count for count in counts if isinstance(count, int)]
+    if not tariff.paid.always:
+        usd_by_class = [instance_usd_per_month(problem, pool, tariff, at) for at in range(len(fewest))]
+        instances = cheapest_counts(fewest, usd_by_class)
+    else:
+        instances = (max(fewest),) * len(fewest)
+        if tariff.paid is Paid.COMMITMENT and not _used_long_enough(problem, pool, tariff, instances[-1]):
+            low = min(hour.low_rate for hour in problem.hours) / mix_rate(problem, pool)
+            return Missed(Constraint.COMMITMENT_LOW_BAND, float(instances[-1]), low, "instances")
+    allocations = (Allocation(pool, tariff, instances),)
+    shares = whole_shares(problem, pool)
+    usd = objective_usd_per_month(problem, allocations, shares)
+    solution = FleetSolution(allocations, shares, usd, usd, proven=True)
+    return _beyond(problem, solution) or solution
+
+
+def cheapest_counts(fewest: Sequence[int], usd: Sequence[float]) -> tuple[int, ...]:
+    """Counts that never fall from a class to a busier one, none below the fewest, at least ``Σ usd · count``.
+
+    By dynamic programming over the classes: each has one of the fewest numbers of all.
+
+    Args:
+        fewest: instances of each class at least.
+        usd: what one instance costs for running in each class, starts included; it may be negative.
+    """
+    levels = sorted(set(fewest))
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
+    for least, cost in zip(fewest, usd, strict=True):
+        best = {
+            level: min(
+                (total + cost * level, (*counts, level)) for before, (total, counts) in best.items() if before <= level
+            )
+            for level in levels
+            if level >= least and any(before <= level for before in best)
+        }
+    return min(best.values())[1]
+
+
+def whole_shares(problem: Problem, pool: Pool) -> Mapping[str, Floats]:
+    """All requests to one pool: (classes, places, buckets or 1)."""
+    return {pool.key: np.ones((len(problem.hours), len(problem.place_shares), max(len(problem.bucket_shares), 1)))}
+
+
+def load_of(problem: Problem, pool: Pool, rate: float) -> float:
+    """Instances of a pool that a rate of all requests keeps busy; infinite where some users are too far."""
+    if not len(problem.bucket_shares):
+        return rate / mix_rate(problem, pool) if (pool.mix_rates > 0).all() else math.inf
+    with np.errstate(divide="ignore"):
+        mixed: Floats = 1 / pool.mix_rates
+        apart: Floats = (problem.bucket_shares / pool.rates).sum(axis=1)
+    return rate * float(problem.place_shares @ np.minimum(mixed, apart))
+
+
+def _instances(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> int | Missed:
+    limits, planned = problem.limits, problem.hours[at].planned_rate
+    load = load_of(problem, pool, planned)
+    if not math.isfinite(load):
+        return Missed(Constraint.DEMAND, planned, 0.0, "requests/s")
+    if planned <= 0 and problem.scaling.scale_to_zero:
+        return 0
+    if limits.max_replicas is not None and load * pool.replicas > limits.max_replicas + ROUNDING:
+        return Missed(Constraint.MAX_REPLICAS, math.ceil(load * pool.replicas), limits.max_replicas, "replicas")
+    fewest = max(math.ceil(load - ROUNDING), limits.zones, math.ceil(limits.min_replicas / pool.replicas))
+    return _with_failures(problem, pool, tariff, fewest, at)
+
+
+def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, at: int) -> int | Missed:
+    """The fewest instances that leave enough of the load served whichever machine, zone or spot supply fails."""
+    planned = problem.hours[at].planned_rate
+    load = load_of(problem, pool, planned)
+    on_spot = tariff.paid is Paid.SPOT
+    if on_spot and problem.limits.on_demand_base_ratio > 0 and load > 0:
+        return Missed(Constraint.ON_DEMAND_BASE, problem.limits.on_demand_base_ratio, 0.0, "share of requests")
+    usual = planned / mix_rate(problem, pool)
+    machine, zone = (share_without(problem.limits, part) * usual for part in (Part.MACHINE, Part.ZONE))
+    share = share_without(problem.limits, Part.SUPPLY)
+    supply = load - (1 - share) * usual if share > 0 else 0.0
+    count = max(fewest, math.ceil(machine - ROUNDING) + 1 if machine > 0 else 0)
+    left = max(zone, supply if on_spot else 0.0)
+    if left > 0 and pool.zones <= 1:
+        name = Constraint.SPOT_REROUTE if on_spot and supply >= zone else Constraint.ZONES
+        return Missed(name, 2.0, 1.0, "zones")
+    while left > 0 and count - lost_in_zone(count, pool.zones) < left - ROUNDING:
+        count += 1
+    return count
+
+
+def _used_long_enough(problem: Problem, pool: Pool, tariff: Tariff, committed: int) -> bool:
+    """Whether what is committed beyond the spare is in use for its break-even time at the low edge of the forecast.
+
+    One instance is spare at any load, and so is what runs beyond twice the load of the busiest hours.
+    """
+    if not problem.low_band:
+        return True
+    busiest = max(load_of(problem, pool, hour.planned_rate) for hour in problem.hours)
+    kept = 1 + max(math.floor(committed - 2 * busiest + ROUNDING), 0)
+    beyond = committed - max(min(math.floor(committed - busiest + ROUNDING), kept), 0)
+    low = [load_of(problem, pool, hour.low_rate) + ALMOST_ONE for hour in problem.hours]
+    used = sum(min(beyond, most) * hours_per_month(hour) for most, hour in zip(low, problem.hours, strict=True))
+    return beyond <= low[-1] and used >= tariff.break_even_ratio * beyond * HOURS_PER_MONTH - ROUNDING
+
+
+def _beyond(problem: Problem, solution: FleetSolution) -> Missed | None:
+    """The first cap that a fleet is beyond."""
+    for use in uses(problem, solution):
+        name = Constraint(use.name)
+        idle = name is Constraint.MAX_CHANGED_INSTANCES and not problem.running
+        if name in _CEILINGS and not idle and use.used > use.limit + ROUNDING:
+            return Missed(Constraint(use.name), use.used, use.limit, use.unit)
+    return None

@@ -1,0 +1,234 @@
+"""The variables of a fleet's program with what they cost, and what its rows are made of."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from advisor.plan.problem.formulas import instance_usd_per_month, mix_rate, requests_per_month
+from advisor.plan.problem.values import Constraint, Paid, Pool, Problem, Tariff
+from advisor.plan.solve.solver import INFINITY, Program
+
+SLACK_USD = 1000.0
+"""Cost of each unit beyond a limit, so that half a cent is little of any unit."""
+Terms = list[tuple[int, float]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Elastic:
+    """A limit that may be exceeded, to find by how much it has to be."""
+
+    constraint: Constraint
+    limit: float
+    detail: str
+    slack: int
+    """Variable: how far the limit is exceeded."""
+    sign: float
+    """+1 for a limit from above, -1 for one from below."""
+    unit: str
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """Instances and shares of one problem as variables."""
+
+    problem: Problem
+    left_out: frozenset[Constraint] = frozenset()
+    elastic: Constraint | None = None
+    relaxed: bool = False
+    """Leave out rows of failures that a fleet keeps to most often without them, so that it has to be seen to."""
+    incomplete: bool = False
+    """Whether any such rows were left out."""
+    program: Program = field(default_factory=Program)
+    hourly: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    """Instances by (pool, tariff, hour class), of tariffs billed while they run: those that run in this class and all
+    busier ones, but in no quieter one; of serverless those of this class."""
+    fixed: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Instances by (pool, tariff), of tariffs billed at all hours."""
+    mix: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    """Share of all requests of a place by (pool, hour class, place)."""
+    bucket: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
+    """Share of the requests of a bucket by (pool, hour class, place, bucket)."""
+    slacks: list[Elastic] = field(default_factory=list)
+    usual: list[float] = field(default_factory=list)
+    """Requests per second of one instance of each pool, over the places that it can serve."""
+    whole: dict[tuple[int, float], int] = field(default_factory=dict)
+    """What all instances sustain, each only as far as it is needed, by (hour class, requests per second needed)."""
+    lost: dict[tuple[int, int | None, int], int] = field(default_factory=dict)
+    """Instances that the loss of one zone takes, by (pool, tariff or all, hour class)."""
+    room: dict[int, int] = field(default_factory=dict)
+    """What all instances could take beside their load, by hour class."""
+
+    def write_variables(self) -> None:
+        """Instances and shares, with what each of them costs."""
+        self.usual = [mix_rate(self.problem, pool) for pool in self.problem.pools]
+        self._instances()
+        self._switching()
+        self._shares()
+
+    def _instances(self) -> None:
+        for g, pool in enumerate(self.problem.pools):
+            most = self._most_instances(pool)
+            for t, tariff in enumerate(pool.tariffs):
+                if tariff.paid.always:
+                    self._fixed_instances(g, t, tariff, most)
+                else:
+                    self._hourly_instances(g, t, tariff, most)
+
+    def _fixed_instances(self, g: int, t: int, tariff: Tariff, most: int) -> None:
+        owned = self.problem.owned.get(self.problem.pools[g].stand, 0)
+        count = owned if tariff.paid is Paid.OWNED else most
+        variable = self.program.variable(upper=count, integer=True)
+        self.fixed[g, t] = variable
+        for h in range(len(self.problem.hours)):
+            cost = instance_usd_per_month(self.problem, self.problem.pools[g], tariff, h)
+            self.program.add_cost(variable, cost)
+
+    def _hourly_instances(self, g: int, t: int, tariff: Tariff, most: int) -> None:
+        pool = self.problem.pools[g]
+        costs = [instance_usd_per_month(self.problem, pool, tariff, h) for h in range(len(self.problem.hours))]
+        for h in range(len(costs)):
+            variable = self.program.variable(upper=most, integer=True)
+            self.hourly[g, t, h] = variable
+            runs = costs[h : h + 1] if tariff.paid is Paid.SERVERLESS else costs[h:]
+            self.program.add_cost(variable, sum(runs))
+
+    def _most_instances(self, pool: Pool) -> int:
+        """No fleet needs more of a pool: enough for everything without one machine, or one zone, and the floors."""
+        limits = self.problem.limits
+        slowest = min([rate for rate in (*pool.mix_rates, *pool.rates.ravel()) if rate > 0], default=INFINITY)
+        whole = math.ceil(max(hour.planned_rate for hour in self.problem.hours) / slowest)
+        floors = max(limits.zones, limits.min_replicas, self.problem.running.get(pool.stand, 0))
+        if not self.all_alike:
+            return 2 * whole + floors + 1
+        spread = -(-whole * pool.zones // (pool.zones - 1)) if pool.zones > 1 else 0
+        return max(whole + 1, spread, floors)
+
+    @property
+    def all_alike(self) -> bool:
+        """Whether an instance of a pool sustains the same rate of any requests that it is sent."""
+        return len(self.problem.place_shares) == 1 and not len(self.problem.bucket_shares)
+
+    def _shares(self) -> None:
+        for g, pool in enumerate(self.problem.pools):
+            for h in range(len(self.problem.hours)):
+                for p, share in enumerate(self.problem.place_shares):
+                    self.mix[g, h, p] = self._share(pool, h, pool.mix_rates[p], share)
+                    for b, part in enumerate(self.problem.bucket_shares):
+                        self.bucket[g, h, p, b] = self._share(pool, h, pool.rates[p, b], share * part)
+
+    def _switching(self) -> None:
+        """Each instance of a stand of which nothing runs today has its cost, in the busiest hours."""
+        running = self.problem.running
+        for g, pool in enumerate(self.problem.pools if running else ()):
+            if not running.get(pool.stand):
+                for variable, count in self._running(g, len(self.problem.hours) - 1):
+                    self.program.add_cost(variable, count * pool.switching_usd)
+
+    def _share(self, pool: Pool, h: int, rate: float, share: float) -> int:
+        variable = self.program.variable(upper=1.0 if rate > 0 else 0.0)
+        cost = pool.usd_per_request * share * requests_per_month(self.problem.hours[h])
+        if cost:
+            self.program.add_cost(variable, cost)
+        return variable
+
+    def _pool_hours(self) -> Iterator[tuple[int, int]]:
+        return ((g, h) for g in range(len(self.problem.pools)) for h in range(len(self.problem.hours)))
+
+    def _served_hours(self) -> list[int]:
+        """Hour classes in which something has to run: all of them, or those with requests where zero is allowed."""
+        to_zero = self.problem.scaling.scale_to_zero
+        return [h for h, hour in enumerate(self.problem.hours) if hour.planned_rate > 0 or not to_zero]
+
+    def instances(self, g: int, t: int, h: int) -> Terms:
+        """What runs in an hour class of one pool under one tariff."""
+        if (g, t) in self.fixed:
+            return [(self.fixed[g, t], 1.0)]
+        first = h if self.problem.pools[g].tariffs[t].paid is Paid.SERVERLESS else 0
+        return [(self.hourly[g, t, at], 1.0) for at in range(first, h + 1)]
+
+    def _instances_at(self, h: int) -> Iterator[tuple[int, int, int, float]]:
+        """(pool, tariff, variable, instances of each unit) of everything that runs in an hour class."""
+        for g, pool in enumerate(self.problem.pools):
+            for t in range(len(pool.tariffs)):
+                for variable, count in self.instances(g, t, h):
+                    yield g, t, variable, count
+
+    def _running(self, g: int, h: int) -> Terms:
+        """Instances of a pool."""
+        return [term for t in range(len(self.problem.pools[g].tariffs)) for term in self.instances(g, t, h)]
+
+    def _lost_in_zone(self, g: int, h: int, t: int | None = None) -> Terms:
+        """Instances of a pool (under one tariff) that the loss of one zone takes: at least their number ÷ zones."""
+        pool = self.problem.pools[g]
+        running = self._running(g, h) if t is None else self.instances(g, t, h)
+        if pool.zones == 1:
+            return running
+        key = (g, None if len(pool.tariffs) == 1 else t, h)
+        if key not in self.lost:
+            self.lost[key] = self.program.variable(integer=True)
+            terms = [(self.lost[key], float(pool.zones)), *((variable, -count) for variable, count in running)]
+            self.program.row("lost in zone", terms, lower=0.0)
+        return [(self.lost[key], 1.0)]
+
+    def _each_instance(self, h: int, weight: Callable[[Pool], float]) -> Terms:
+        return [(variable, count * weight(self.problem.pools[g])) for g, _, variable, count in self._instances_at(h)]
+
+    def _whole_rate(self, h: int, needed: float) -> int:
+        """A variable: what all instances sustain, each only as far as it is needed.
+
+        What one sustains beyond carries nothing: whole instances keep to the same without it, and parts to more.
+        """
+        if (h, needed) not in self.whole:
+            variable = self.whole[h, needed] = self.program.variable()
+            terms = [(one, min(count * self.usual[g], needed)) for g, _, one, count in self._instances_at(h)]
+            self.program.row("whole rate", [*terms, (variable, -1.0)], lower=0.0)
+        return self.whole[h, needed]
+
+    def _room(self, h: int) -> int:
+        """A variable: requests per second that all instances could take beside their load in an hour class."""
+        if h not in self.room:
+            variable = self.room[h] = self.program.variable()
+            pools = range(len(self.problem.pools))
+            terms = [(one, count * self.usual[g]) for g, _, one, count in self._instances_at(h)]
+            terms += [(share, -load * self.usual[g]) for g in pools for share, load in self._load(g, h)]
+            self.program.row("room", [*terms, (variable, -1.0)], lower=0.0)
+        return self.room[h]
+
+    def _most_of(self, g: int) -> int:
+        pool = self.problem.pools[g]
+        return self._most_instances(pool) * len(pool.tariffs)
+
+    def _at_most(self, constraint: Constraint, terms: Terms, limit: float, unit: str, detail: str = "") -> None:
+        self.program.row(constraint, terms + self._slack(constraint, limit, unit, detail, 1.0), upper=limit)
+
+    def _at_least(self, constraint: Constraint, terms: Terms, limit: float, unit: str) -> None:
+        self.program.row(constraint, terms + self._slack(constraint, limit, unit, "", -1.0), lower=limit)
+
+    def _slack(self, constraint: Constraint, limit: float, unit: str, detail: str, sign: float) -> Terms:
+        if constraint is not self.elastic:
+            return []
+        slack = self.program.variable()
+        self.slacks.append(Elastic(constraint, limit, detail, slack, sign, unit))
+        return [(slack, -sign)]
+
+    def _price_only_slack(self) -> None:
+        """Minimise how far the one limit is exceeded at its worst row, whatever the fleet costs."""
+        self.program.costs = [0.0] * len(self.program.costs)
+        worst: dict[str, int] = {}
+        for one in self.slacks:
+            if one.detail not in worst:
+                worst[one.detail] = self.program.variable()
+                self.program.add_cost(worst[one.detail], SLACK_USD)
+            self.program.row("worst excess", [(worst[one.detail], 1.0), (one.slack, -1.0)], lower=0.0)
+
+    def _load(self, g: int, h: int, rate: float | None = None) -> Terms:
+        """Instances that a pool's share of the requests keeps busy, at a rate (the planned one)."""
+        pool, total = self.problem.pools[g], self.problem.hours[h].planned_rate if rate is None else rate
+        terms: Terms = []
+        for p, share in enumerate(self.problem.place_shares):
+            if pool.mix_rates[p] > 0:
+                terms.append((self.mix[g, h, p], total * share / pool.mix_rates[p]))
+            for b, part in enumerate(self.problem.bucket_shares):
+                if pool.rates[p, b] > 0:
+                    terms.append((self.bucket[g, h, p, b], total * share * part / pool.rates[p, b]))
+        return terms

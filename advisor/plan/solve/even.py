@@ -1,0 +1,105 @@
+"""The most even load of a fleet whose pools serve some requests faster than others: two linear programs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.plan.problem.formulas import requests_per_month
+from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
+from advisor.plan.solve.solver import INFINITY, Outcome, Program
+
+ROUNDING = 1e-9
+ROOM = 1e-7
+"""Relative slack of a bound that one program hands to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Requests that a pool may take a share of: all of a place, or those of one bucket."""
+
+    pool: int
+    place: int
+    buckets: tuple[int, ...]
+    variable: int
+    load: float
+    """Instances that all of them keep busy."""
+    usd: float
+    """Data transfer of all of them, USD a month at the rate of the busiest hours."""
+
+
+def even_shares(
+    problem: Problem, solution: FleetSolution, pools: Sequence[Pool], counts: Sequence[float]
+) -> Mapping[str, Floats]:
+    """Shares of the busiest hours that load a fleet as evenly as its rates allow: (places, buckets or 1), by pool.
+
+    The highest utilisation is the least possible, then the lowest is the highest possible, at no more data transfer
+    than the optimiser's own shares cost, which are the answer where there are no others.
+
+    Args:
+        problem: rates and the requests of each place and bucket.
+        solution: the fleet.
+        pools: those that have instances in the busiest hours.
+        counts: how many.
+    """
+    highest = _solved(problem, solution, pools, counts, None)
+    even = highest and _solved(problem, solution, pools, counts, float(highest[0][0]) * (1 + ROOM) + ROUNDING)
+    if not even:
+        return {key: share[-1] for key, share in solution.shares.items()}
+    values, parts = even
+    found = {pool.key: np.zeros(_shape(problem)) for pool in pools}
+    for part in parts:
+        found[pools[part.pool].key][part.place, list(part.buckets)] += max(float(values[part.variable]), 0.0)
+    return found
+
+
+def _shape(problem: Problem) -> tuple[int, int]:
+    return len(problem.place_shares), max(len(problem.bucket_shares), 1)
+
+
+def _solved(
+    problem: Problem, solution: FleetSolution, pools: Sequence[Pool], counts: Sequence[float], level: float | None
+) -> tuple[Floats, list[_Part]] | None:
+    """Least highest utilisation (variable 0); with a level that it may have, the highest lowest one (variable 1)."""
+    program = Program()
+    high, low = program.variable(upper=INFINITY if level is None else level), program.variable()
+    program.add_cost(high if level is None else low, 1.0 if level is None else -1.0)
+    parts = [part for at, pool in enumerate(pools) for part in _parts(problem, program, at, pool)]
+    for place, bucket in np.ndindex(_shape(problem)):
+        terms = [(one.variable, 1.0) for one in parts if one.place == place and bucket in one.buckets]
+        program.row("demand", terms, lower=1.0, upper=1.0)
+    for at, count in enumerate(counts):
+        load = [(one.variable, one.load) for one in parts if one.pool == at]
+        program.row("highest", [*load, (high, -count)], upper=0.0)
+        program.row("lowest", [*load, (low, -count)], lower=0.0)
+    transfer = [(one.variable, one.usd) for one in parts if one.usd]
+    if transfer:
+        program.row("transfer", transfer, upper=_transfer_usd(problem, solution, pools) * (1 + ROOM) + ROUNDING)
+    found = program.solve(whole=False)
+    return (found.values, parts) if found.outcome is Outcome.OPTIMAL else None
+
+
+def _parts(problem: Problem, program: Program, at: int, pool: Pool) -> Iterator[_Part]:
+    hour = problem.hours[-1]
+    every = tuple(range(_shape(problem)[1]))
+    for place, share in enumerate(problem.place_shares.tolist()):
+        shares = [(every, share, pool.mix_rates[place])]
+        shares += [
+            ((b,), share * part, pool.rates[place, b]) for b, part in enumerate(problem.bucket_shares.tolist())
+        ]  # fmt: skip
+        for buckets, requests, rate in shares:
+            if rate > 0:
+                usd = pool.usd_per_request * requests * requests_per_month(hour)
+                load = float(hour.planned_rate * requests / rate)
+                yield _Part(at, place, buckets, program.variable(upper=1.0), load, usd)
+
+
+def _transfer_usd(problem: Problem, solution: FleetSolution, pools: Sequence[Pool]) -> float:
+    """What the shares of the optimiser take in these hours."""
+    buckets = problem.bucket_shares if len(problem.bucket_shares) else np.ones(1)
+    usd = [
+        pool.usd_per_request * float(solution.shares[pool.key][-1].T @ problem.place_shares @ buckets)
+        for pool in pools
+        if pool.key in solution.shares
+    ]
+    return sum(usd) * requests_per_month(problem.hours[-1])

@@ -1,0 +1,363 @@
+"""Solve a fleet problem, read the fleet out of the solution, or say which constraints conflict."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from advisor.plan.problem.formulas import (
+    Part,
+    billed_hours_per_month,
+    least_instances,
+    lost_with,
+    mix_rate,
+    requests_per_month,
+    share_without,
+    start_usd_per_month,
+)
+from advisor.plan.problem.values import (
+    Allocation,
+    Constraint,
+    FleetSolution,
+    Floats,
+    Infeasible,
+    Paid,
+    Problem,
+    Relaxation,
+)
+from advisor.plan.solve.draft import Elastic
+from advisor.plan.solve.program import FleetProgram
+from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
+
+NEGOTIABLE = (
+    Constraint.BUDGET, Constraint.MAX_REPLICAS, Constraint.MIN_REPLICAS, Constraint.ZONES, Constraint.SURVIVE,
+    Constraint.SPOT_REROUTE, Constraint.ON_DEMAND_BASE, Constraint.COMMITMENT_LOW_BAND, Constraint.QUOTA,
+    Constraint.MAX_REGIONS, Constraint.MAX_INSTANCE_TYPES, Constraint.MAX_CHANGED_INSTANCES, Constraint.CARBON,
+    Constraint.POWER,
+)  # fmt: skip
+"""What a user could give up; demand and capacity are what the fleet is for."""
+NOT_A_NUMBER = (Constraint.SURVIVE, Constraint.COMMITMENT_LOW_BAND)
+FLOORS = {Constraint.MIN_REPLICAS: "replicas", Constraint.ZONES: "zones"}
+"""Limits that also say how much of the load a failure has to leave."""
+STEPS_PER_UNIT = {
+    Constraint.BUDGET: 100, Constraint.MAX_REPLICAS: 1, Constraint.MAX_REGIONS: 1, Constraint.MAX_INSTANCE_TYPES: 1,
+    Constraint.MAX_CHANGED_INSTANCES: 1,
+}  # fmt: skip
+"""Limits are stated in whole numbers, a budget in cents."""
+ROUNDING = 1e-3
+CONFLICT_SECONDS = 5.0
+FEW_POOLS = 12
+"""So few are searched at once."""
+PROMISING = 2
+A_CENT = 0.01
+TRACE_SHARE = 1e-9
+"""A smaller share of the requests is a rounding of the solver."""
+NOTHING_CHEAPER = Solution(Outcome.INFEASIBLE, np.zeros(0), INFINITY, INFINITY, np.zeros(0))
+
+
+def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
+    """The cheapest fleet, proven or with its gap, or the constraints that exclude each other.
+
+    First a fleet of the few pools that promise most. What it costs then excludes every number of instances that the
+    linear relaxation shows to cost more (reduced-cost fixing; Dantzig, Fulkerson and Johnson 1954), and the rest is
+    searched to the end.
+    """
+    return fleet_if_any(problem, seconds) or explain_conflict(problem)
+
+
+def fleet_if_any(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | None:
+    """The same; None where there is no fleet."""
+    first = _first_fleet(problem, seconds) if len(problem.pools) > FEW_POOLS else None
+    if first is not None:
+        return improved(as_optimum(first), problem, seconds)
+    program, solution = _solved(problem, seconds)
+    return read_fleet(problem, program, solution) if solution.found else None
+
+
+def as_optimum(fleet: FleetSolution) -> FleetSolution:
+    """A fleet as the optimum of a search that begins with it."""
+    return replace(fleet, proven=True, bound_usd_per_month=fleet.objective_usd_per_month)
+
+
+def improved(known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution:
+    """The cheapest fleet of a problem if it is cheaper than a known one, else the known one; proven if both are."""
+    program, solution = _solved(problem, seconds, known.objective_usd_per_month)
+    if solution.outcome is Outcome.INFEASIBLE:
+        return known
+    bound = min(known.bound_usd_per_month, solution.bound)
+    if solution.outcome is Outcome.UNSOLVED:
+        return replace(known, proven=False, bound_usd_per_month=bound)
+    found = read_fleet(problem, program, solution)
+    best = found if found.objective_usd_per_month < known.objective_usd_per_month else known
+    proven = known.proven and solution.outcome is Outcome.OPTIMAL
+    return replace(best, proven=proven, bound_usd_per_month=best.objective_usd_per_month if proven else bound)
+
+
+def within(problem: Problem, most_usd: float, seconds: float = DEFAULT_SECONDS) -> FleetSolution | None:
+    """The cheapest fleet of at most a cost; None where none is found."""
+    program, solution = _solved(problem, seconds, most_usd)
+    fleet = read_fleet(problem, program, solution) if solution.found else None
+    return fleet if fleet is not None and fleet.objective_usd_per_month <= most_usd + A_CENT else None
+
+
+def _solved(problem: Problem, seconds: float, known_usd: float = INFINITY) -> tuple[FleetProgram, Solution]:
+    """The cheapest fleet below a cost, first without the rows of failures that it most often keeps to anyway."""
+    program = FleetProgram(problem, relaxed=True).build()
+    solution = _below(program, seconds, known_usd)
+    if (
+        program.incomplete
+        and solution.found
+        and not _withstands(problem, tuple(_allocations(problem, program, solution.values)))
+    ):
+        program = FleetProgram(problem).build()
+        solution = _below(program, seconds, known_usd)
+    return program, solution
+
+
+def _below(program: FleetProgram, seconds: float, known_usd: float) -> Solution:
+    if known_usd < INFINITY and not exclude_dearer(program.program, known_usd):
+        return NOTHING_CHEAPER
+    return program.program.solve(seconds, below=known_usd + A_CENT)
+
+
+def _withstands(problem: Problem, allocations: tuple[Allocation, ...]) -> bool:
+    """Whether the loss of any machine and of any zone leaves the share of the load that the limits ask for."""
+    for h, hour in enumerate(problem.hours):
+        whole = sum(one.instances[h] * mix_rate(problem, one.pool) for one in allocations)
+        for part in (Part.MACHINE, Part.ZONE):
+            lost = max(lost_with(problem, allocations, part, h).values(), default=0.0)
+            if whole - lost < share_without(problem.limits, part) * hour.planned_rate * (1 - TRACE_SHARE):
+                return False
+    return True
+
+
+def _first_fleet(problem: Problem, seconds: float) -> FleetSolution | None:
+    """The cheapest fleet of the pools that promise most; None if there is none, or all of them promise much."""
+    chosen = _promising(problem)
+    if len(chosen) == len(problem.pools):
+        return None
+    fewer = replace(problem, pools=tuple(problem.pools[g] for g in chosen))
+    program, solution = _solved(fewer, seconds)
+    return read_fleet(fewer, program, solution) if solution.found else None
+
+
+def _promising(problem: Problem) -> list[int]:
+    """Pools of the linear relaxation, and the cheapest of each way of paying: per request, and for all of them."""
+    program = FleetProgram(problem, relaxed=True).build()
+    values = program.program.solve(whole=False).values
+    chosen = {g for (g, _, _), variable in program.hourly.items() if values[variable] > TRACE_SHARE}
+    chosen |= {g for (g, _), variable in program.fixed.items() if values[variable] > TRACE_SHARE}
+    chosen |= {g for g, pool in enumerate(problem.pools) if problem.running.get(pool.stand)}
+    peak = max(hour.planned_rate for hour in problem.hours)
+    for paid in Paid:
+        offers = [
+            (tariff.all_usd_per_hour, mix_rate(problem, pool), g)
+            for g, pool in enumerate(problem.pools)
+            for tariff in pool.tariffs
+            if tariff.paid is paid and mix_rate(problem, pool) > 0
+        ]
+        per_request = sorted((usd / rate, g) for usd, rate, g in offers)
+        counts = least_instances(problem, np.array([peak]), np.array([rate for _, rate, _ in offers]))
+        alone = sorted((usd * float(count), g) for (usd, _, g), count in zip(offers, counts[:, 0], strict=True))
+        chosen |= {g for _, g in (*per_request[:PROMISING], *alone[:PROMISING])}
+    return sorted(chosen)
+
+
+def exclude_dearer(program: Program, known_usd: float) -> bool:
+    """Fix at zero what no solution cheaper than a known one has; whether there may be any."""
+    relaxed = program.solve(whole=False)
+    if relaxed.outcome is Outcome.INFEASIBLE:
+        return False
+    if relaxed.outcome is not Outcome.OPTIMAL:
+        return True
+    room = known_usd - relaxed.objective + A_CENT
+    if room < 0:
+        return False
+    for variable, whole in enumerate(program.integers):
+        if whole and relaxed.values[variable] < TRACE_SHARE and relaxed.reduced_costs[variable] > room:
+            program.uppers[variable] = 0.0
+    return True
+
+
+def read_fleet(problem: Problem, program: FleetProgram, solution: Solution) -> FleetSolution:
+    """The fleet of a solution, with its cost."""
+    allocations = tuple(_allocations(problem, program, solution.values))
+    shares = {
+        pool.key: found
+        for g, pool in enumerate(problem.pools)
+        if (found := _shares_of(problem, program, g, solution.values)).max() > TRACE_SHARE
+    }
+    objective = objective_usd_per_month(problem, allocations, shares)
+    return FleetSolution(
+        allocations=allocations,
+        shares=shares,
+        objective_usd_per_month=objective,
+        bound_usd_per_month=objective if solution.outcome is Outcome.OPTIMAL else solution.bound,
+        proven=solution.outcome is Outcome.OPTIMAL,
+    )
+
+
+def _allocations(problem: Problem, program: FleetProgram, values: Floats) -> Iterator[Allocation]:
+    hours = range(len(problem.hours))
+    for g, pool in enumerate(problem.pools):
+        for t, tariff in enumerate(pool.tariffs):
+            terms = [program.instances(g, t, h) for h in hours]
+            instances = tuple(round(sum(count * float(values[variable]) for variable, count in at)) for at in terms)
+            if any(instances):
+                yield Allocation(pool, tariff, instances)
+
+
+def _shares_of(problem: Problem, program: FleetProgram, g: int, values: Floats) -> Floats:
+    """Share of each bucket's requests that a pool receives: what it takes of the mix and of the bucket alone."""
+    buckets = max(len(problem.bucket_shares), 1)
+    found = np.zeros((len(problem.hours), len(problem.place_shares), buckets))
+    for h in range(len(problem.hours)):
+        for p in range(len(problem.place_shares)):
+            found[h, p, :] = values[program.mix[g, h, p]]
+            for b in range(len(problem.bucket_shares)):
+                found[h, p, b] += values[program.bucket[g, h, p, b]]
+    return np.clip(found, 0.0, 1.0)
+
+
+def allocation_usd_per_month(problem: Problem, allocation: Allocation) -> float:
+    """Compute of one allocation, to the cent."""
+    return round(math.fsum(_parts(problem, allocation, allocation.tariff.usd_per_hour)), 2)
+
+
+def interruptions_usd_per_month(problem: Problem, allocation: Allocation) -> float:
+    """What spot interruptions of one allocation are expected to cost, to the cent."""
+    return round(math.fsum(_parts(problem, allocation, allocation.tariff.interruption_usd_per_hour)), 2)
+
+
+def disks_usd_per_month(problem: Problem, allocation: Allocation) -> float:
+    """Disks of one allocation, to the cent."""
+    return round(math.fsum(_parts(problem, allocation, allocation.tariff.disk_usd_per_hour)), 2)
+
+
+def starts_usd_per_month(problem: Problem, allocation: Allocation) -> float:
+    """What starting ahead of busier hours downloads for one allocation, to the cent."""
+    costs = [
+        count * start_usd_per_month(problem, allocation.pool, allocation.tariff, h)
+        for h, count in enumerate(allocation.instances)
+    ]
+    return round(math.fsum(costs), 2)
+
+
+PARTS = (allocation_usd_per_month, disks_usd_per_month, starts_usd_per_month, interruptions_usd_per_month)
+"""What an allocation costs."""
+
+
+def _parts(problem: Problem, allocation: Allocation, usd_per_hour: float) -> Iterator[float]:
+    for h, count in enumerate(allocation.instances):
+        yield count * usd_per_hour * billed_hours_per_month(problem, allocation.pool, allocation.tariff, h)
+
+
+def transfer_usd_per_month(problem: Problem, shares: Mapping[str, Floats]) -> float:
+    """Data transfer of all pools, to the cent."""
+    parts = problem.bucket_shares if len(problem.bucket_shares) else np.ones(1)
+    costs = [
+        pool.usd_per_request * requests_per_month(hour) * float(shares[pool.key][h].T @ problem.place_shares @ parts)
+        for pool in problem.pools
+        if pool.key in shares and pool.usd_per_request
+        for h, hour in enumerate(problem.hours)
+    ]
+    return round(math.fsum(costs), 2)
+
+
+def switching_usd_per_month(problem: Problem, allocations: tuple[Allocation, ...]) -> float:
+    """Putting stands into service of which nothing runs today, spread over the horizon, to the cent."""
+    if not problem.running:
+        return 0.0
+    new = [one for one in allocations if not problem.running.get(one.pool.stand)]
+    return round(math.fsum(one.instances[-1] * one.pool.switching_usd for one in new), 2)
+
+
+def objective_usd_per_month(
+    problem: Problem, allocations: tuple[Allocation, ...], shares: Mapping[str, Floats]
+) -> float:  # fmt: skip
+    """The one number that is minimised and printed: the sum of its parts, each to the cent."""
+    parts = [part(problem, one) for one in allocations for part in PARTS]
+    rest = (transfer_usd_per_month(problem, shares), switching_usd_per_month(problem, allocations))
+    return round(math.fsum((*parts, *rest)), 2)
+
+
+def explain_conflict(problem: Problem) -> Infeasible:
+    """A smallest set of named constraints that cannot hold together, and what each would have to be.
+
+    One constraint after the other is left out for good if nothing holds without it either (deletion filter; Chinneck
+    and Dravnieks 1991), so that those kept conflict, and do not once any of them is left out. Where several sets
+    conflict it is one of them.
+    """
+    left_out: set[Constraint] = set()
+    stated = [one for one in NEGOTIABLE if _stated(problem, one)]
+    for constraint in stated:
+        if not _feasible(problem, frozenset(left_out | {constraint})):
+            left_out.add(constraint)
+    kept = tuple(one for one in stated if one not in left_out)
+    found = [relaxed for one in kept if one not in NOT_A_NUMBER for relaxed in _relaxed(problem, one)]
+    return Infeasible(kept, tuple(sorted(found, key=_relative_change)))
+
+
+def _stated(problem: Problem, constraint: Constraint) -> bool:
+    """Whether the problem has such a constraint at all."""
+    others = frozenset(NEGOTIABLE) - {constraint}
+    return constraint in FleetProgram(problem, left_out=others).build().program.row_names
+
+
+def _feasible(problem: Problem, left_out: frozenset[Constraint] = frozenset()) -> bool:
+    program = FleetProgram(problem, left_out=left_out).build().program
+    program.costs = [0.0] * len(program.costs)
+    return program.solve(CONFLICT_SECONDS).outcome in (Outcome.OPTIMAL, Outcome.STOPPED)
+
+
+def _relaxed(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
+    return _lower_floor(problem, constraint) if constraint in FLOORS else _relax(problem, constraint)
+
+
+def _lower_floor(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
+    """The highest floor with which a fleet exists, by bisection: no lower one asks for more."""
+    limits = problem.limits
+    stated = limits.zones if constraint is Constraint.ZONES else limits.min_replicas
+    floors = range(stated - 1, 0, -1)
+    at = bisect_left(floors, x=True, key=lambda floor: _feasible(_with_floor(problem, constraint, floor)))
+    if at < len(floors):
+        yield Relaxation(constraint, "", stated, floors[at], FLOORS[constraint])
+
+
+def _with_floor(problem: Problem, constraint: Constraint, floor: int) -> Problem:
+    limits = problem.limits
+    lower = replace(limits, zones=floor) if constraint is Constraint.ZONES else replace(limits, min_replicas=floor)
+    return replace(problem, limits=lower)
+
+
+def _relax(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
+    """The least excess over one limit with which a fleet exists."""
+    program = FleetProgram(problem, elastic=constraint).build()
+    solution = program.program.solve(CONFLICT_SECONDS)
+    if solution.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
+        return
+    worst: dict[str, tuple[float, Elastic]] = {}
+    for one in program.slacks:
+        excess = float(solution.values[one.slack])
+        if excess > 1e-6 and excess > worst.get(one.detail, (0.0, one))[0]:
+            worst[one.detail] = (excess, one)
+    for excess, one in worst.values():
+        yield Relaxation(constraint, one.detail, one.limit, _rounded(constraint, one, excess), one.unit)
+
+
+def _rounded(constraint: Constraint, one: Elastic, excess: float) -> float:
+    """The limit that is needed, in the steps in which it is stated, never short of it."""
+    steps = STEPS_PER_UNIT.get(constraint, 1e4)
+    return one.limit + one.sign * math.ceil(excess * steps - ROUNDING) / steps
+
+
+def _relative_change(relaxation: Relaxation) -> float:
+    return abs(relaxation.needed - relaxation.limit) / max(abs(relaxation.limit), 1e-9)
+
+
+def paid_share(solution: FleetSolution, paid: Paid) -> float:
+    """Share of the instance-hours that are paid in one way."""
+    hours = sum(sum(one.instances) for one in solution.allocations)
+    return sum(sum(one.instances) for one in solution.allocations if one.tariff.paid is paid) / max(hours, 1)

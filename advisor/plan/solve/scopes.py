@@ -1,0 +1,196 @@
+"""One region, or one cloud: the parts of a problem in which a fleet may be, and the cheapest fleet of them all."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from advisor.plan.problem.formulas import (
+    Part,
+    hours_per_month,
+    least_instances,
+    mix_rate,
+    requests_per_month,
+    share_without,
+)
+from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Paid, Pool, Problem
+from advisor.plan.solve.alone import alone
+from advisor.plan.solve.dominance import without_dominated
+from advisor.plan.solve.optimise import A_CENT, explain_conflict, fleet_if_any, improved, optimise
+from advisor.plan.solve.solver import DEFAULT_SECONDS
+
+ROUNDING = 1e-9
+EXPLAINED = 3
+"""Scopes without a fleet whose conflict is looked for, from the one that promises most on: each takes many solves."""
+PRICES = 33
+PROMISING = 4
+"""Pools that are tried by themselves before any program is solved."""
+
+
+def scopes(problem: Problem) -> tuple[Problem, ...]:
+    """The problem in each region where a fleet has one, on each cloud where it has several; else as it is.
+
+    Where all that limits regions is that there is one, no program has to choose between them.
+    """
+    if problem.max_regions == 1:
+        return _by(problem, lambda pool: pool.region)
+    if not problem.mix_providers:
+        return _by(problem, lambda pool: pool.region.split("/")[0])
+    return (problem,)
+
+
+def _by(problem: Problem, key: Callable[[Pool], str]) -> tuple[Problem, ...]:
+    groups: dict[str, list[Pool]] = {}
+    for pool in problem.pools:
+        groups.setdefault(key(pool), []).append(pool)
+    return tuple(replace(problem, pools=tuple(pools)) for pools in groups.values())
+
+
+def cheapest(
+    problem: Problem, seconds: float = DEFAULT_SECONDS, known: FleetSolution | None = None
+) -> FleetSolution | Infeasible:
+    """The cheapest fleet of all scopes, or why none of them has one.
+
+    The scope with the cheapest single pool is searched first, then the others from the lowest bound on; one in which no
+    fleet can be as cheap as one found elsewhere is not searched.
+
+    Args:
+        problem: with all scopes.
+        seconds: time limit of each.
+        known: a fleet that is the answer where none is cheaper.
+    """
+    parts = scopes(problem)
+    single = cheapest_single(problem)
+    if single is not None and known is None and [len(pool.tariffs) for pool in problem.pools] == [1]:
+        return single
+    best = min((one for one in (known, single) if one is not None), key=_usd, default=None)
+    if len(parts) == 1:
+        part = without_dominated(parts[0])
+        return optimise(part, seconds) if best is None else improved(best, part, seconds)
+    singles = [cheapest_alone(part) for part in parts]
+    first = singles.index(min(singles))
+    bounded = sorted((-math.inf if at == first else lower_bound(part), at) for at, part in enumerate(parts))
+    without: list[Problem] = []
+    for bound, at in bounded:
+        if best is not None and bound > best.objective_usd_per_month + A_CENT:
+            break
+        part = without_dominated(parts[at])
+        if best is not None:
+            best = improved(best, part, seconds)
+            continue
+        best = fleet_if_any(part, seconds)
+        if best is None:
+            without.append(part)
+    return best or min((explain_conflict(part) for part in without[:EXPLAINED]), key=_distance)
+
+
+def cheapest_single(problem: Problem) -> FleetSolution | None:
+    """The cheapest fleet of one pool paid for in one way, of the pools that promise most; None where none is one."""
+    able, usd = _each_alone(problem)
+    fleets = [
+        alone(problem, able[at], tariff)
+        for at in np.argsort(usd, kind="stable")[:PROMISING].tolist()
+        for tariff in able[at].tariffs
+        if tariff.paid not in (Paid.OWNED, Paid.SERVERLESS)
+    ]
+    return min((one for one in fleets if isinstance(one, FleetSolution)), key=_usd, default=None)
+
+
+def _usd(fleet: FleetSolution) -> float:
+    return fleet.objective_usd_per_month
+
+
+def cheapest_alone(problem: Problem) -> float:
+    """About what the cheapest pool would cost a month if it served everything, bought in its cheapest way."""
+    return float(_each_alone(problem)[1].min(initial=math.inf))
+
+
+def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
+    """Pools that could serve everything, and about what each would cost a month, bought in its cheapest way."""
+    able = [pool for pool in problem.pools if pool.tariffs and (pool.mix_rates > 0).all()]
+    if not able:
+        return [], np.zeros(0)
+    rates = np.array([mix_rate(problem, pool) for pool in able])
+    usd_per_hour = np.array([min(one.all_usd_per_hour for one in pool.tariffs) for pool in able])
+    hours = np.array([hours_per_month(hour) for hour in problem.hours])
+    usd: Floats = usd_per_hour * (least_instances(problem, _planned(problem), rates) @ hours)
+    return able, usd
+
+
+def _planned(problem: Problem) -> Floats:
+    return np.array([hour.planned_rate for hour in problem.hours])
+
+
+def _rates_with_spare(problem: Problem) -> Floats:
+    """Requests per second that all instances sustain together, so that enough is left without the fullest zone."""
+    planned, zones = _planned(problem), sum(max(pools) for pools in _zones_by_region(problem).values())
+    left = share_without(problem.limits, Part.ZONE) * planned
+    return np.maximum(planned, left / (1 - 1 / zones)) if zones > 1 else planned
+
+
+def _zones_by_region(problem: Problem) -> dict[str, list[int]]:
+    zones: dict[str, list[int]] = {}
+    for pool in problem.pools:
+        zones.setdefault(pool.region, []).append(pool.zones)
+    return zones
+
+
+def lower_bound(problem: Problem) -> float:
+    """USD a month that no fleet of the problem can be below, from its prices alone.
+
+    In each hour class what so few whole instances as could carry the requests cost: one that is fast enough alone, or
+    several that are so together, as many as failures ask for and at least one in each zone; and all answers over the
+    cheapest way to the users. Capacity that is owned costs its disks.
+    """
+    tariffs = [(pool, tariff) for pool in problem.pools for tariff in pool.tariffs]
+    work = _work(problem)
+    fastest = np.array([max(pool.mix_rates.max(), (pool.rates * work).max(initial=0.0)) for pool, _ in tariffs])
+    usd = np.array([tariff.all_usd_per_hour * min((1.0, *tariff.active_ratios)) for _, tariff in tariffs])
+    if not fastest.any():
+        return 0.0
+    least = least_instances(problem, _planned(problem), fastest.max(keepdims=True))[0]
+    rates = _rates_with_spare(problem)
+    compute = sum(
+        hours_per_month(hour) * _usd_per_hour(float(rates[at]), float(least[at]), usd, fastest)
+        for at, hour in enumerate(problem.hours)
+    )
+    return compute + min(pool.usd_per_request for pool in problem.pools) * sum(map(requests_per_month, problem.hours))
+
+
+def _work(problem: Problem) -> Floats:
+    """Work of a request of each bucket, that of all requests on average being 1: (buckets,).
+
+    As the cheapest pool that serves them all has it; a bound holds with any, and is close with one that is true.
+    """
+    able = [
+        one for one in problem.pools if one.tariffs and one.rates.size and min(one.mix_rates.max(), one.rates.min()) > 0
+    ]
+    if not able:
+        return np.ones_like(problem.bucket_shares)
+    usual = min(able, key=lambda one: min(tariff.all_usd_per_hour for tariff in one.tariffs) / one.mix_rates.max())
+    work: Floats = 1 / usual.rates.mean(axis=0)
+    return work / float(work @ problem.bucket_shares)
+
+
+def _usd_per_hour(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
+    if least > 1 or rate <= 0:
+        return _together(rate, least, usd, fastest)
+    alone = float(usd[fastest >= rate * (1 - ROUNDING)].min(initial=math.inf))
+    return min(alone, _together(rate, 2, usd, fastest))
+
+
+def _together(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
+    """At least so many instances that carry a rate, ``max over p of p · rate + least · min(usd - p · fastest)``.
+
+    The requests may have any price p at which no instance earns more than it costs (Lagrange).
+    """
+    highest = float((usd[fastest > 0] / fastest[fastest > 0]).min())
+    prices = np.linspace(0.0, highest, PRICES)
+    return float((prices * rate + least * (usd - prices[:, None] * fastest).min(axis=1)).max())
+
+
+def _distance(conflict: Infeasible) -> float:
+    """How far the nearest relaxation of a conflict is."""
+    changes = [abs(one.needed - one.limit) / max(abs(one.limit), 1e-9) for one in conflict.relaxations]
+    return min(changes, default=float("inf"))

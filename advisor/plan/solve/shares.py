@@ -1,0 +1,115 @@
+"""How requests are split over the pools of a fleet: the weights that are planned, replayed and generated.
+
+Pools of one region whose instances serve alike are one *target*: a load balancer splits what a target receives evenly
+over its instances. A router has one weight for each target, the same in every hour; where a target has no instance up,
+the others take its part in proportion to their own weights.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
+from advisor.plan.solve.even import even_shares
+
+
+def targets(solution: FleetSolution) -> Mapping[str, str]:
+    """Target of each pool of a fleet, named after the first pool that serves like it."""
+    first: dict[tuple[object, ...], str] = {}
+    return {
+        pool.key: first.setdefault(
+            (pool.region, pool.replicas, pool.mix_rates.tobytes(), pool.rates.tobytes()), pool.key
+        )
+        for pool in _pools(solution)
+    }  # fmt: skip
+
+
+def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
+    """Share of each place's bucket that each target receives: (places, buckets or 1), by target.
+
+    In proportion to capacity where requests are alike to the router and cost the same to answer from anywhere;
+    otherwise as even as the rates allow.
+    """
+    shape = (len(problem.place_shares), max(len(problem.bucket_shares), 1))
+    counts, target_of = _instances(solution), targets(solution)
+    pools = [one for one in _pools(solution) if counts[one.key][-1] > 0]
+    if _alike(problem, solution):
+        of_pool = {one.key: np.full(shape, counts[one.key][-1] * mix_rate(problem, one)) for one in pools}
+    else:
+        of_pool = dict(even_shares(problem, solution, pools, [float(counts[one.key][-1]) for one in pools]))
+    found = {target: np.zeros(shape) for target in target_of.values()}
+    for key, share in of_pool.items():
+        found[target_of[key]] = found[target_of[key]] + share
+    whole = np.sum(list(found.values()), axis=0)
+    return {target: _ratio(share, whole) for target, share in found.items()}
+
+
+def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
+    """Share of each bucket's requests (of all without buckets), over all places: (classes, buckets or 1), by pool.
+
+    What the :func:`weights` of the targets come to with the instances that are up in each hour class; by capacity where
+    none of those has a weight.
+    """
+    of_target, counts, target_of = weights(problem, solution), _instances(solution), targets(solution)
+    rates = {one.key: mix_rate(problem, one) for one in _pools(solution)}
+    up = {
+        target: np.sum([counts[key] for key in counts if target_of[key] == target], axis=0) for target in of_target
+    }  # fmt: skip
+    weighted = {target: (up[target] > 0)[:, None, None] * share for target, share in of_target.items()}
+    usual = {target: (up[target] * rates[target])[:, None, None] for target in of_target}
+    whole, capacity = (np.sum(list(one.values()), axis=0) for one in (weighted, usual))
+    found: dict[str, Floats] = {}
+    for key, target in target_of.items():
+        share = np.where(whole > 0, _ratio(weighted[target], whole), _ratio(usual[target], capacity))
+        own = _ratio(counts[key], up[target])[:, None, None] * share
+        found[key] = np.einsum("hpb,p->hb", own, problem.place_shares)
+    return found
+
+
+def planned_rates(problem: Problem, solution: FleetSolution) -> Mapping[str, float]:
+    """Requests per second that an instance of each pool is planned to carry, of the requests that it is sent.
+
+    What all instances of the busiest hours carry together is no less than the planned rate.
+    """
+    return {pool.key: _planned_rate(problem, solution, pool) for pool in _pools(solution)}
+
+
+def _planned_rate(problem: Problem, solution: FleetSolution, pool: Pool) -> float:
+    usual, share = mix_rate(problem, pool), solution.shares.get(pool.key)
+    if share is None or not share[-1].any() or _alike(problem, solution):
+        return usual
+    buckets = problem.bucket_shares if len(problem.bucket_shares) else np.ones(1)
+    requests = share[-1] * problem.place_shares[:, None] * buckets
+    rates = np.maximum(pool.rates, pool.mix_rates[:, None]) if pool.rates.size else pool.mix_rates[:, None]
+    return float(requests.sum() / _ratio(requests, rates + np.zeros_like(requests)).sum())
+
+
+def group_part(solution: FleetSolution, allocation: Allocation) -> Floats:
+    """Share of its pool's instances that a group has, in each hour class."""
+    return _ratio(np.array(allocation.instances, dtype=np.float64), _instances(solution)[allocation.pool.key])
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    found: Floats = np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=whole > 0)
+    return found
+
+
+def _pools(solution: FleetSolution) -> list[Pool]:
+    return list({one.pool.key: one.pool for one in solution.allocations}.values())
+
+
+def _instances(solution: FleetSolution) -> dict[str, Floats]:
+    """Instances of each pool in each hour class, however they are paid for."""
+    found: dict[str, Floats] = {}
+    for one in solution.allocations:
+        own = np.array(one.instances, dtype=np.float64)
+        found[one.pool.key] = found.get(one.pool.key, np.zeros(own.size)) + own
+    return found
+
+
+def _alike(problem: Problem, solution: FleetSolution) -> bool:
+    """Whether it makes no difference to the router which request a pool receives, nor to the cost."""
+    transfer = {one.usd_per_request for one in _pools(solution)}
+    one_kind = len(problem.place_shares) == 1 and not len(problem.bucket_shares)
+    return (one_kind and len(transfer) == 1) or problem.hours[-1].planned_rate == 0

@@ -1,0 +1,95 @@
+"""The simplest fleet that costs little more than the cheapest: fewest backends, then instance types, then cost."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from advisor.plan.problem.values import Constraint, FleetSolution, Pool, Problem
+from advisor.plan.solve.dominance import without_dominated
+from advisor.plan.solve.optimise import read_fleet, within
+from advisor.plan.solve.program import FleetProgram
+from advisor.plan.solve.scopes import lower_bound, scopes
+
+SECONDS = 5.0
+"""Time for each search; what is not found by then is not recommended."""
+
+Complexity = tuple[int, int, float]
+
+
+def complexity(solution: FleetSolution) -> Complexity:
+    """What is compared: backends, instance types, and USD a month."""
+    backends = {backend_of(one.pool) for one in solution.allocations}
+    types = {one.pool.instance_type for one in solution.allocations}
+    return len(backends), len(types), solution.objective_usd_per_month
+
+
+def backend_of(pool: Pool) -> str:
+    """Provider, region, accelerator and engine of a pool."""
+    return pool.backend or pool.key
+
+
+def simplest(problem: Problem, cheapest: FleetSolution, seconds: float = SECONDS) -> FleetSolution:
+    """The fleet to recommend: the simplest within ``limits.simplicity`` of the cheapest one's cost.
+
+    Fleets of one backend and one type are searched kind by kind, then the cheapest of each backend, then those of some
+    of the backends and types of the fleets found so far. What was proven of the cheapest fleet, and its bound, stays.
+
+    Args:
+        problem: what the cheapest fleet was chosen from.
+        cheapest: its cheapest fleet.
+        seconds: time for each search.
+    """
+    limit = cheapest.objective_usd_per_month * (1 + problem.limits.simplicity)
+    best = cheapest
+    if complexity(best)[:2] == (1, 1) or not problem.limits.simplicity:
+        return best
+    parts = [without_dominated(part, same_backend=True) for part in scopes(problem) if lower_bound(part) <= limit]
+    for fleet in _of_one_type(parts, limit, seconds):
+        best = min(best, fleet, key=complexity)
+    if complexity(best)[:2] > (1, 2):
+        for of_one in [each for part in parts for each in _split(part, backend_of) if lower_bound(each) <= limit]:
+            best = min(best, within(of_one, limit, seconds) or best, key=complexity)
+    backends, types, _ = complexity(best)
+    if backends > 2 or types > 2:
+        pools = tuple(pool for part in parts for pool in part.pools if _kind(pool) in _kinds(best))
+        best = min(best, _fewest_kinds(replace(problem, pools=pools), limit, seconds) or best, key=complexity)
+    return replace(best, proven=cheapest.proven, bound_usd_per_month=cheapest.bound_usd_per_month)
+
+
+def _kinds(solution: FleetSolution) -> set[str]:
+    return {_kind(one.pool) for one in solution.allocations}
+
+
+def _kind(pool: Pool) -> str:
+    return f"{backend_of(pool)} {pool.instance_type}"
+
+
+def _of_one_type(parts: list[Problem], limit: float, seconds: float) -> Iterator[FleetSolution]:
+    """The cheapest fleets of one backend and type, each below all before it."""
+    kinds = [kind for part in parts for kind in _split(part, _kind)]
+    for bound, at in sorted((lower_bound(kind), at) for at, kind in enumerate(kinds)):
+        fleet = within(kinds[at], limit, seconds) if bound <= limit else None
+        if fleet is not None:
+            limit = fleet.objective_usd_per_month
+            yield fleet
+
+
+def _split(problem: Problem, key: Callable[[Pool], str]) -> Iterator[Problem]:
+    groups: dict[str, list[Pool]] = {}
+    for pool in problem.pools:
+        groups.setdefault(key(pool), []).append(pool)
+    return (replace(problem, pools=tuple(pools)) for pools in groups.values())
+
+
+def _fewest_kinds(problem: Problem, limit: float, seconds: float) -> FleetSolution | None:
+    """The fleet of fewest backends, then types, then least cost, of those within a limit; None where none is found."""
+    program = FleetProgram(problem).build()
+    costs = [(variable, cost) for variable, cost in enumerate(program.program.costs) if cost]
+    program.program.row(Constraint.BUDGET, costs, upper=limit)
+    types = program.use_of_kinds(Constraint.MAX_INSTANCE_TYPES, lambda pool: pool.instance_type)
+    backends = program.use_of_kinds(Constraint.MAX_INSTANCE_TYPES, backend_of)
+    for variable in types.values():
+        program.program.add_cost(variable, limit)
+    for variable in backends.values():
+        program.program.add_cost(variable, limit * (len(types) + 1))
+    solution = program.program.solve(seconds)
+    return read_fleet(problem, program, solution) if solution.found else None

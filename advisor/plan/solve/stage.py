@@ -1,0 +1,249 @@
+"""From served candidates to the cheapest fleet: the stage of the pipeline that holds the optimiser together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from advisor.catalog import Catalog
+from advisor.catalog.values import Offer, Purchase
+from advisor.demand.rehearsal import MOST_REQUESTS
+from advisor.demand.values import Demand, TokenHistogram
+from advisor.performance.model import PerformanceModel
+from advisor.performance.stage import Served, rates_within
+from advisor.plan.cold_start import ColdStart, cold_start
+from advisor.plan.geography import Geography, geography, slo_after_network
+from advisor.plan.problem.buckets import prompt_buckets
+from advisor.plan.problem.hours import Week
+from advisor.plan.problem.pools import PoolSet, RateTable, Supply, in_zones, pools_of, quota_key
+from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
+from advisor.plan.problem.shortlist import best_layouts
+from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Problem
+from advisor.plan.solve.scopes import cheapest
+from advisor.plan.solve.solver import DEFAULT_SECONDS
+from advisor.requirements import Requirements
+from advisor.workload.scope import allows
+from advisor.workload.values import Routing, Workload
+
+LARGEST_DISPERSION = 10.0
+"""Up to this index of dispersion the closed form was compared with the replay."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What is there before anything is planned, by stand: instances that run, instances that are paid for."""
+
+    running: Mapping[str, int]
+    owned: Mapping[str, int]
+    running_by_purchase: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Instances that run, by (stand, way of paying)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Posed:
+    """The problem as it was solved, and where its parts come from."""
+
+    problem: Problem
+    pool_set: PoolSet
+    week: Week
+    geography: Geography
+    bucket_edges: tuple[float, ...]
+    """Longest prompt of each bucket, in tokens."""
+    supply: Supply
+    """Every layout, of which the pools are the fastest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much work a fleet is worth."""
+
+    rehearsed_requests: int = MOST_REQUESTS
+    kinds_tried: int = 8
+    """Kinds of replicas whose headroom is looked for by themselves."""
+    holds_up_to: bool = True
+    """Whether to look for how far beyond its plan the fleet holds."""
+    in_full: bool = True
+    """Whether the fleet that is chosen is replayed to the end, and the cheapest one looked for beside the simplest.
+
+    Otherwise it is replayed until it is clear that it holds, and the simplest one is enough where it is preferred.
+    """
+    options: int | None = None
+    """Options that are looked for, the cheapest; None: all."""
+    other_sizes: bool = True
+    """Whether to price the fleet's load on fewer larger and on more smaller instances."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """What a question is posed in."""
+
+    requirements: Requirements
+    catalog: Catalog
+    model: PerformanceModel
+    standing: Standing
+    effort: Effort = Effort()
+
+
+def supply_of(
+    setting: Setting, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+) -> Supply:  # fmt: skip
+    """Every layout that serves with its rates: what any question about the same demand chooses from."""
+    requirements, catalog, model = setting.requirements, setting.catalog, setting.model
+    workload = requirements.workload
+    regions = {(offer.provider, offer.region) for group in offers.values() for offer in group}
+    where = geography(workload, catalog, sorted(regions | serverless_regions(workload, catalog)))
+    buckets = prompt_buckets(requirements.demand.tokens) if workload.routing is Routing.BY_PROMPT_LENGTH else ()
+    lengths = buckets if len(buckets) > 1 else ()
+    rates = _rates(requirements, served, model, where, [tokens for _, tokens in lengths])
+    return Supply(
+        requirements=requirements,
+        catalog=catalog,
+        served=served,
+        offers=offers,
+        rates=_rate_table(rates, where),
+        geography=where,
+        owned=setting.standing.owned,
+        running=setting.standing.running,
+        cold_starts=[None] * len(served),
+        buckets=tuple(lengths),
+    )
+
+
+def narrowed(supply: Supply, workload: Workload) -> Supply:
+    """The part of a supply that a workload allows: the same demand under other holds and ways of paying.
+
+    Args:
+        supply: with all that the workload allows, and more.
+        workload: as :func:`advisor.workload.scope.in_scope` gives it.
+    """
+    machines = supply.catalog.instance_types
+    offers = {
+        key: kept
+        for key, group in supply.offers.items()
+        if allows(workload, machines[key])
+        and (kept := tuple(offer for offer in group if not workload.regions or offer.region in workload.regions))
+    }
+    at = [
+        index
+        for index, served in enumerate(supply.served)
+        if (served.candidate.instance_type.provider, served.candidate.instance_type.name) in offers
+        and served.candidate.precision in workload.precisions
+    ]
+    return supply.take(at, offers, replace(supply.requirements, workload=workload))
+
+
+def pose(setting: Setting, supply: Supply, week: Week, *, every: bool = False) -> Posed:
+    """Formulate a question: pools of the layouts that no other beats, or of every layout."""
+    requirements, model, standing = supply.requirements, setting.model, setting.standing
+    workload, where = requirements.workload, supply.geography
+    lengths = [tokens for _, tokens in supply.buckets]
+    unbeaten = best_layouts(supply.served, supply.rates.cases(), workload.limits)
+    layouts = supply if every else supply.take(unbeaten)
+    layouts = replace(layouts, cold_starts=_cold_starts(layouts.served, supply.catalog, workload.purchase, week))
+    services = serverless_pools(
+        layouts, week, model, lambda served: _rate_table(_rates(requirements, served, model, where, lengths), where)
+    )
+    most_regions = _most_regions(workload)
+    pool_set = in_zones(pools_of(layouts).plus(services), workload.limits, most_regions)
+    problem = Problem(
+        hours=week.classes,
+        pools=pool_set.pools,
+        place_shares=np.array(where.shares),
+        bucket_shares=np.array([share for share, _ in supply.buckets]),
+        transitions=week.transitions,
+        limits=workload.limits,
+        scaling=workload.scaling,
+        quota_limits={
+            (quota_key(quota), market): quota.limit
+            for quota in workload.limits.quotas
+            for market in ("on_demand", "spot")
+            if any((quota_key(quota), market) in pool.quotas for pool in pool_set.pools)
+        },
+        running=standing.running,
+        running_by_purchase=standing.running_by_purchase,
+        owned=standing.owned,
+        max_regions=most_regions,
+        mix_providers=workload.limits.mix_providers,
+        low_band=not workload.limits.commit_beyond_forecast,
+    )
+    edges = tuple(float(tokens.input_tokens.max()) for tokens in lengths)
+    return Posed(problem, pool_set, week, where, edges, supply)
+
+
+def in_precisions(posed: Posed, solution: FleetSolution, precisions: Sequence[str]) -> Posed | None:
+    """The question with the offers of a fleet alone, in some precisions; None where one of its types has none."""
+    used = [posed.pool_set.sources[one.pool.key] for one in solution.allocations]
+    offers: dict[tuple[str, str], tuple[Offer, ...]] = {}
+    for source in used:
+        key = (source.offer.provider, source.offer.instance_type)
+        offers[key] = tuple(dict.fromkeys((*offers.get(key, ()), source.offer)))
+    at = [at for at, one in enumerate(posed.supply.served) if _is_one_of(one, offers, precisions)]
+    served = [posed.supply.served[each] for each in at]
+    if {(one.candidate.instance_type.provider, one.candidate.instance_type.name) for one in served} != offers.keys():
+        return None
+    cold = any(source.cold_start for source in used)
+    catalog = posed.supply.catalog
+    supply = replace(
+        posed.supply.take(at, offers),
+        cold_starts=[cold_start(one.candidate, catalog.cold_start) if cold else None for one in served],
+    )
+    found = pools_of(supply)
+    known = replace(posed.pool_set, sources={**posed.pool_set.sources, **found.sources})
+    return replace(posed, problem=replace(posed.problem, pools=found.pools), pool_set=known)
+
+
+def _is_one_of(
+    one: Served, offers: Mapping[tuple[str, str], tuple[Offer, ...]], precisions: Sequence[str]
+) -> bool:  # fmt: skip
+    machine = one.candidate.instance_type
+    return (machine.provider, machine.name) in offers and one.candidate.precision in precisions
+
+
+def solve(
+    posed: Posed, seconds: float = DEFAULT_SECONDS, known: FleetSolution | None = None
+) -> FleetSolution | Infeasible:  # fmt: skip
+    """The cheapest fleet of all pools, of those that could be part of it; a known one where none is cheaper."""
+    return cheapest(posed.problem, seconds, known)
+
+
+def _rates(
+    requirements: Requirements,
+    served: Sequence[Served],
+    model: PerformanceModel,
+    where: Geography,
+    buckets: Sequence[TokenHistogram],
+) -> Floats:
+    """Requests per second of a replica: (network levels, all requests and each bucket, candidates)."""
+    slo, demand = requirements.workload.slo, requirements.demand
+    histograms = [demand.tokens, *buckets]
+    cases = [(tokens, slo_after_network(slo, ms)) for ms in where.levels_ms for tokens in histograms]
+    candidates = [one.candidate for one in served]
+    found = rates_within(candidates, requirements, model, cases, _dispersion(demand))
+    return found.reshape(len(where.levels_ms), len(histograms), len(served))
+
+
+def _dispersion(demand: Demand) -> float:
+    """Burstiness at the scale of seconds, as far as the closed form is good for it; the replay finds the rest."""
+    measured = demand.profile.dispersion.one_second if demand.profile else None
+    return min(max(measured or 1.0, 1.0), LARGEST_DISPERSION)
+
+
+def _rate_table(rates: Floats, where: Geography) -> RateTable:
+    return RateTable(
+        mix={ms: rates[at, 0] for at, ms in enumerate(where.levels_ms)},
+        buckets={ms: rates[at, 1:] for at, ms in enumerate(where.levels_ms)},
+    )
+
+
+def _cold_starts(
+    served: Sequence[Served], catalog: Catalog, purchase: Sequence[Purchase], week: Week
+) -> list[ColdStart | None]:  # fmt: skip
+    if len(week.classes) == 1 and Purchase.SPOT not in purchase:
+        return [None] * len(served)
+    return [cold_start(one.candidate, catalog.cold_start) for one in served]
+
+
+def _most_regions(workload: Workload) -> int | None:
+    """As stated; else one, or as many as it takes where users are somewhere."""
+    stated = workload.limits.max_regions
+    return stated if stated is not None or workload.users else 1

@@ -1,0 +1,52 @@
+"""What is there before anything is planned: instances that run, and instances that are paid for."""
+
+from collections.abc import Mapping
+
+from advisor.catalog import Catalog
+from advisor.cost.commitments import owned_commitments
+from advisor.plan.problem.pools import stand_of
+from advisor.plan.solve.stage import Standing
+from advisor.plan.values import Plan
+from advisor.requirements import Requirements
+
+
+def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[Standing, tuple[str, ...]]:
+    """What a workload names as running or owned, and notes on what is left out.
+
+    A previous plan's fleet counts before the one deployment that the workload file names.
+
+    Raises:
+        InputError: a commitment names something that the catalog does not know.
+    """
+    workload = requirements.workload
+    current = workload.current
+    paid = dict(workload.running)
+    if not paid and current is not None:
+        stand = stand_of(current.provider, current.region, current.instance_type)
+        paid = {(stand, current.purchase.value): current.count}
+    running = by_stand(paid)
+    if not workload.commitments or workload.as_of is None:
+        return Standing(running, {}, paid), ()
+    found = owned_commitments(workload, catalog, workload.as_of)
+    owned: dict[str, int] = {}
+    for one in found.valid:
+        stand = stand_of(one.provider, one.region, one.instance_type)
+        owned[stand] = owned.get(stand, 0) + one.count
+    return Standing(running, owned, paid), found.notes
+
+
+def running_of(plan: Plan) -> Mapping[tuple[str, str], int]:
+    """Instances that a plan runs in its busiest hours, by (stand, way of paying)."""
+    running: dict[tuple[str, str], int] = {}
+    for group in plan.fleet.groups if plan.fleet else ():
+        key = (stand_of(group.provider, group.region, group.instance_type), group.purchase)
+        running[key] = running.get(key, 0) + group.instances[-1]
+    return running
+
+
+def by_stand(running: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """Instances of each stand, however they are paid for."""
+    found: dict[str, int] = {}
+    for (stand, _), count in running.items():
+        found[stand] = found.get(stand, 0) + count
+    return found

@@ -1,0 +1,138 @@
+"""Redundancy means capacity: what counts as a replica, a zone and a reserve is what a failure leaves of the load."""
+
+import pytest
+
+from advisor.plan.problem.constraints import failures, uses
+from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
+from advisor.plan.problem.values import FleetSolution, Infeasible, Paid, Tariff
+from advisor.plan.solve.optimise import optimise
+from advisor.workload.values import Limits, Survive
+from plan.fleet.problems import limited, pool_of, problem_of
+
+ON_DEMAND = Tariff(Paid.ON_DEMAND, 1.0)
+SPOT = Tariff(Paid.SPOT, 0.3)
+
+
+def fleet(problem) -> dict[tuple[str, str], int]:
+    """Instances of the busiest hours by pool and way of paying."""
+    found = optimise(problem)
+    assert isinstance(found, FleetSolution)
+    return {(one.pool.key, one.tariff.paid.value): one.instances[-1] for one in found.allocations}
+
+
+@pytest.mark.parametrize(
+    ("limits", "machine", "zone"),
+    [
+        (Limits(), 0.0, 0.0),
+        (Limits(min_replicas=4, survive=Survive.NOTHING), 0.75, 0.0),
+        (Limits(min_replicas=2), 1.0, 0.0),
+        (Limits(zones=3), 1.0, 2 / 3),
+        (Limits(zones=3, survive=Survive.ZONE), 1.0, 1.0),
+        (Limits(min_replicas=2, zones=2, survive=Survive.NOTHING), 0.5, 0.5),
+    ],
+)
+def test_share_that_a_failure_has_to_leave(limits, machine, zone):
+    """What has to be left without a machine or a zone follows from replicas, zones and what is to survive."""
+    assert share_without(limits, Part.MACHINE) == pytest.approx(machine)
+    assert share_without(limits, Part.ZONE) == pytest.approx(zone)
+
+
+def test_spot_has_to_leave_what_cannot_wait():
+    """A spot supply leaves all but the share of the requests that may wait."""
+    assert share_without(Limits(fault_tolerant_ratio=0.3), Part.SUPPLY) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(("instances", "zones", "lost"), [(0, 3, 0), (1, 3, 1), (3, 3, 1), (4, 3, 2), (5, 1, 5)])
+def test_a_zone_takes_its_even_share(instances, zones, lost):
+    """Instances are spread evenly, and the zone that is lost is the fullest."""
+    assert lost_in_zone(instances, zones) == lost
+
+
+def test_a_small_second_machine_is_no_second_replica():
+    """97 % of the load on one machine and 3 % on another do not make two replicas: half the load has to be left."""
+    large, small = pool_of("large", 10.0, 3.0), pool_of("small", 0.4, 1.0)
+    limits = Limits(min_replicas=2, survive=Survive.NOTHING)
+    chosen = fleet(problem_of(large, small, planned=(10.0,), limits=limits))
+    assert chosen["large", "on_demand"] == 2
+
+
+def test_slices_of_one_machine_are_one_machine():
+    """Several replicas on one machine are lost together, so two replicas need a second machine."""
+    sliced = pool_of("sliced", 7.0, 3.0, replicas=7)
+    assert fleet(problem_of(sliced, planned=(3.0,), limits=Limits(min_replicas=2))) == {("sliced", "on_demand"): 2}
+
+
+def test_a_type_of_one_zone_needs_another_beside_it():
+    """What is sold in one zone alone carries no zone's loss; beside what is sold in several, it may carry the rest."""
+    lone, spread = pool_of("lone", 1.0, 0.5, stand="a/r/lone"), pool_of("spread", 1.0, 1.0, stand="a/r/spread", zones=2)
+    limits = Limits(zones=2, survive=Survive.NOTHING)
+    found = optimise(problem_of(lone, planned=(4.0,), limits=limits))
+    assert isinstance(found, Infeasible)
+    assert [one.value for one in found.conflict] == ["zones"]
+    assert found.relaxations[0].needed == 1
+    both = fleet(problem_of(lone, spread, planned=(4.0,), limits=limits))
+    assert both["spread", "on_demand"] == 4
+
+
+def test_another_region_does_not_fail_with_a_zone():
+    """Two types of one zone each, in two regions, carry each other's loss."""
+    here, there = (pool_of(name, 1.0, 1.0, stand=f"a/{name}/t") for name in ("here", "there"))
+    chosen = fleet(problem_of(here, there, planned=(3.0,), limits=Limits(zones=2, survive=Survive.ZONE)))
+    assert chosen == {("here", "on_demand"): 3, ("there", "on_demand"): 3}
+
+
+def test_zones_are_no_multiples():
+    """Five instances over three zones lose two at most: nobody has to order six."""
+    pool = pool_of("a", 1.0, 1.0, zones=3)
+    limits = Limits(zones=3, survive=Survive.ZONE)
+    assert fleet(problem_of(pool, planned=(3.0,), limits=limits)) == {("a", "on_demand"): 5}
+
+
+def test_sizes_of_one_accelerator_are_one_supply():
+    """Spot of one accelerator in two sizes is lost together; of another accelerator it is not."""
+    tariffs = (SPOT,)
+    small = pool_of("small", 1.0, tariffs=tariffs, supply="a/r/L4")
+    large = pool_of("large", 1.0, tariffs=tariffs, supply="a/r/L4")
+    other = pool_of("other", 1.0, tariffs=(Tariff(Paid.SPOT, 0.4),), supply="a/r/T4")
+    assert isinstance(optimise(problem_of(small, large, planned=(2.0,))), Infeasible)
+    chosen = fleet(problem_of(small, other, planned=(2.0,)))
+    assert chosen == {("small", "spot"): 2, ("other", "spot"): 2}
+
+
+def test_base_on_demand_is_never_on_spot():
+    """A share of the planned load is carried by what is not on spot, and reported with what it is."""
+    pool = pool_of("a", 1.0, tariffs=(ON_DEMAND, SPOT), zones=3)
+    limits = Limits(on_demand_base_ratio=0.5)
+    problem = problem_of(pool, planned=(6.0,), limits=limits)
+    assert fleet(problem)["a", "on_demand"] == 3
+    found = {one.name: one for one in uses(problem, optimise(problem))}
+    assert (found["on_demand_base"].limit, found["on_demand_base"].used) == (0.5, 0.5)
+
+
+def test_what_failures_leave_is_told():
+    """Without one machine, one zone and one supply: the share of the load that is left and what was asked for."""
+    pool = pool_of("a", 1.0, tariffs=(ON_DEMAND, SPOT), zones=2, stand="x/r/a")
+    problem = problem_of(pool, planned=(2.0,), limits=Limits(min_replicas=2))
+    told = {one.part: one for one in failures(problem, optimise(problem))}
+    assert told[Part.MACHINE].left_ratio >= told[Part.MACHINE].needed_ratio == 1
+    assert told[Part.SUPPLY].left_ratio >= told[Part.SUPPLY].needed_ratio == 1
+    assert told[Part.ZONE].needed_ratio == 0
+    assert told[Part.ZONE].name == "x/r"
+
+
+def test_other_ways_of_paying_are_changes():
+    """Where nothing may change, what runs on demand stays on demand, although spot is cheaper."""
+    pool = pool_of("a", 1.0, tariffs=(ON_DEMAND, SPOT), zones=3)
+    held = {"running": {"a": 4}, "running_by_purchase": {("a", "on_demand"): 4}}
+    problem = problem_of(pool, planned=(4.0,), limits=Limits(max_changed_instances=0), **held)
+    assert fleet(problem) == {("a", "on_demand"): 4}
+    assert fleet(limited(problem, max_changed_instances=None)) == {("a", "spot"): 6}
+
+
+def test_what_is_committed_is_ordered_on_demand():
+    """A commitment for an instance that runs on demand changes nothing that is ordered."""
+    tariffs = (ON_DEMAND, Tariff(Paid.COMMITMENT, 0.4, "1 y", break_even_ratio=0.4))
+    held = {"running": {"a": 4}, "running_by_purchase": {("a", "on_demand"): 4}}
+    pool = pool_of("a", 1.0, tariffs=tariffs)
+    problem = problem_of(pool, planned=(4.0,), limits=Limits(max_changed_instances=0), low_band=False, **held)
+    assert fleet(problem) == {("a", "commitment"): 4}

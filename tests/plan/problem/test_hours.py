@@ -1,0 +1,64 @@
+"""Hours of the week in classes: all of them, in the order of their load."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from advisor.demand.values import Forecast
+from advisor.plan.problem.hours import CLASS_HOURS, week_of
+from advisor.units import HOURS_PER_WEEK
+
+few = settings(max_examples=50)
+peaks = arrays(np.float64, HOURS_PER_WEEK, elements=st.integers(0, 40).map(float))
+
+
+def forecast(peak) -> Forecast:
+    """Any week with these busiest minutes."""
+    return Forecast(
+        mean=peak * 0.5, low=peak * 0.4, high=peak * 0.7, low_peak=peak * 0.5, peak=peak, interval_level=0.8, horizon_days=30.0,
+        method="stated", backtest=(), notes=(),
+    )  # fmt: skip
+
+
+@few
+@given(peaks)
+def test_every_hour_has_a_class_that_carries_it(peak):
+    """Each hour is in one class, which is planned for at least its busiest minute, and classes rise."""
+    week = week_of(forecast(peak), scheduled=True)
+    planned = np.array([hour.planned_rate for hour in week.classes])
+    assert (planned[list(week.schedule)] >= peak).all()
+    assert (np.diff(planned) > 0).all()
+    assert [hour.hours_per_week for hour in week.classes] == np.bincount(week.schedule).tolist()
+    assert week.transitions.sum() == HOURS_PER_WEEK
+    assert np.allclose(week.transitions.sum(axis=0), week.transitions.sum(axis=1))
+
+
+@few
+@given(peaks, st.integers(0, HOURS_PER_WEEK - 1), st.integers(1, 40))
+def test_a_busier_hour_makes_no_hour_class_quieter(peak, at, more):
+    """Where one hour becomes busier, the k-th busiest hour is planned for no less, whatever k."""
+    busier = peak.copy()
+    busier[at] += more
+
+    def planned(rates):
+        week = week_of(forecast(rates), scheduled=True)
+        return np.sort([week.classes[one].planned_rate for one in week.schedule])
+
+    assert (planned(busier) >= planned(peak)).all()
+
+
+def test_a_fleet_of_one_size_has_one_class():
+    """Where counts do not follow the hours, all hours are one class at the week's busiest minute."""
+    week = week_of(forecast(np.arange(HOURS_PER_WEEK, dtype=float)), scheduled=False)
+    assert [(hour.hours_per_week, hour.planned_rate) for hour in week.classes] == [(HOURS_PER_WEEK, 167.0)]
+    assert sum(CLASS_HOURS) == HOURS_PER_WEEK
+
+
+def test_the_low_rate_is_the_busiest_minute_at_its_own_low_edge():
+    """Commitments are held to what busy minutes are at least, by the hour, and to nothing made of other edges."""
+    hours = np.arange(HOURS_PER_WEEK, dtype=float)
+    week = week_of(forecast(hours), scheduled=True)
+    lows = [hours[np.array(week.schedule) == at].mean() * 0.5 for at in range(len(week.classes))]
+    assert [hour.low_rate for hour in week.classes] == pytest.approx(lows)

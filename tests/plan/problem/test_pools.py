@@ -1,0 +1,82 @@
+"""What pools are made of: zones that sell a type, what fails together, and which commitments are offered."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.catalog.values import Purchase
+from advisor.demand.values import DemandProfile
+from advisor.plan.problem.pools import HISTORY_DAYS
+from advisor.plan.problem.values import Paid
+from advisor.workload.values import Limits, Scaling
+from builders import catalog_of, offer, workload
+from plan.fleet.posing import posed_of
+
+SHIPPED = load_catalog()
+BOUGHT = (Purchase.ON_DEMAND, Purchase.COMMITMENT)
+MINUTES_PER_DAY = 1440
+
+
+def terms(days=0.0, **changes) -> set[float]:
+    """Years of the commitments that a workload is offered for AWS machines with one L40S, after so many days."""
+    catalog = SHIPPED.with_offers(one for one in SHIPPED.offers if one.instance_type == "g6e.xlarge")
+    profile = DemandProfile(0.0, np.full(round(days * MINUTES_PER_DAY), 60.0)) if days else None
+    asked = workload(regions=("us-east-1",), purchase=BOUGHT, **changes)
+    posed, _ = posed_of(asked, catalog, profile)
+    return {
+        tariff.term_years for pool in posed.problem.pools for tariff in pool.tariffs if tariff.paid is Paid.COMMITMENT
+    }
+
+
+@pytest.mark.parametrize(
+    ("days", "limits", "years"),
+    [
+        (0.0, Limits(), set()),
+        (HISTORY_DAYS - 1, Limits(), set()),
+        (HISTORY_DAYS, Limits(), {1.0}),
+        (0.0, Limits(commit_without_history=True), {1.0}),
+        (HISTORY_DAYS, Limits(commitment_years=(1, 3)), {1.0, 3.0}),
+        (HISTORY_DAYS, Limits(commitment_years=(3,)), {3.0}),
+    ],
+)
+def test_commitments_need_history_and_a_term_that_is_allowed(days, limits, years):
+    """New commitments are offered on two weeks of history, or with leave, for the terms that are allowed."""
+    assert terms(days, limits=limits) == years
+
+
+def test_what_may_stop_is_never_committed():
+    """Where nothing may run between requests, no commitment is offered, with leave or without."""
+    limits = Limits(commit_without_history=True)
+    assert terms(limits=limits, scaling=Scaling(scale_to_zero=True)) == set()
+
+
+def test_a_pool_knows_what_it_fails_with():
+    """Zones are those that sell the type; sizes of one accelerator are one supply and, with one engine, one backend."""
+    catalog = catalog_of(offer("g6.xlarge"), offer("g6.12xlarge", on_demand=4.6), offer("g6e.xlarge", on_demand=1.9))
+    posed, _ = posed_of(workload(regions=("us-east-1",)), catalog)
+    pools = {pool.instance_type: pool for pool in posed.problem.pools}
+    small, large, other = (pools[f"aws/{name}"] for name in ("g6.xlarge", "g6.12xlarge", "g6e.xlarge"))
+    assert small.supply == large.supply == "aws/us-east-1/L4"
+    assert small.backend == large.backend
+    assert small.backend.startswith("aws/us-east-1/L4/")
+    assert other.supply != small.supply
+    assert small.zones == catalog.zones("aws", "us-east-1", "g6.xlarge").count > 1
+
+
+def test_one_zone_is_rejected_where_two_are_asked():
+    """A type that a region sells in one zone, with nothing beside it, is rejected with both numbers."""
+    catalog = SHIPPED.with_offers(
+        one for one in SHIPPED.offers if (one.region, one.instance_type) == ("us-central1", "ct6e-standard-1t")
+    )
+    asked = workload(
+        providers=("gcp",), regions=("us-central1",), purchase=(Purchase.ON_DEMAND,), limits=Limits(zones=2)
+    )
+    assert catalog.zones("gcp", "us-central1", "ct6e-standard-1t").count == 1
+    posed, _ = posed_of(asked, catalog)
+    assert posed.problem.pools == ()
+    rejected = [one for one in posed.pool_set.rejections if one.code == "zones"]
+    assert [(one.needed, one.available, one.region) for one in rejected] == [(2, 1, "us-central1")]
+    several, _ = posed_of(replace(asked, limits=Limits(zones=2, max_regions=2)), catalog)
+    assert several.problem.pools

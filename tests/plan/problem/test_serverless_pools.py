@@ -1,0 +1,179 @@
+"""Services that scale to zero beside instances: when they may serve, and at what price."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advisor.candidates import match
+from advisor.catalog import load_catalog
+from advisor.catalog.values import Purchase
+from advisor.demand.clock import MONDAY_SECONDS
+from advisor.demand.declared import declared_demand
+from advisor.demand.values import Demand, DemandProfile
+from advisor.models import find_model
+from advisor.performance.model import shipped_model
+from advisor.performance.stage import serve
+from advisor.plan.fleet.choose import forecast_of
+from advisor.plan.problem.hours import week_of
+from advisor.plan.problem.values import Paid, Tariff
+from advisor.plan.question import Question, requirements_of
+from advisor.plan.serverless import LONGEST_IDLE_S, duty_of_rate
+from advisor.plan.solve.optimise import optimise
+from advisor.plan.solve.stage import Posed, Setting, Standing, pose, solve, supply_of
+from advisor.workload.values import Limits, QuotaLimit, Scaling, Slo
+from builders import workload
+from plan.fleet.problems import pool_of, problem_of
+
+CATALOG = load_catalog()
+CLOUD_RUN = "gcp/us-central1/Cloud Run L4/fp8/tp1"
+PRICE = next(one.usd_per_hour for one in CATALOG.serverless if one.service == "Cloud Run" and one.usd_per_hour)
+PATIENT = Slo(tpot_p95_ms=100)
+RARE = declared_demand(1 / 3600, 2 / 3600, 800, 200)
+
+
+def posed(demand: Demand = RARE, **changes) -> Posed:
+    """A question of one region that has Cloud Run, where nothing has to run between requests."""
+    defaults = {
+        "providers": ("gcp",),
+        "regions": ("us-central1",),
+        "purchase": (Purchase.ON_DEMAND,),
+        "slo": PATIENT,
+        "precisions": ("fp8",),
+        "scaling": Scaling(scale_to_zero=True),
+    }
+    asked = workload(**{**defaults, **changes})
+    requirements = requirements_of(Question(asked, find_model(asked.model), demand), CATALOG)
+    matches = match(requirements, CATALOG)
+    served, _ = serve(matches.candidates, requirements, shipped_model())
+    setting = Setting(requirements, CATALOG, shipped_model(), Standing({}, {}))
+    week = week_of(forecast_of(requirements), scheduled=asked.scaling.scheduled)
+    return pose(setting, supply_of(setting, served, matches.offers), week)
+
+
+def services(found: Posed) -> dict[str, Tariff]:
+    """Tariffs of the serverless pools."""
+    tariffs = {pool.key: pool.tariffs for pool in found.problem.pools}
+    return {key: one[0] for key, one in tariffs.items() if one[0].paid is Paid.SERVERLESS}
+
+
+def test_a_service_is_billed_for_the_time_in_which_it_runs():
+    """One request an hour bills the share of time within 15 minutes of one, and the cold start; the rest is free."""
+    found = posed()
+    tariff = services(found)[CLOUD_RUN]
+    source = found.pool_set.sources[CLOUD_RUN]
+    lasts_s = source.served.mean_concurrency / source.served.requests_per_second_per_replica.value
+    start_s = source.cold_start.total_s.value
+    expected = duty_of_rate(np.array([1 / 3600]), LONGEST_IDLE_S + lasts_s, start_s).billed_ratio[0]
+    assert (tariff.usd_per_hour, tariff.label) == (PRICE, "Cloud Run")
+    assert tariff.active_ratios == pytest.approx((expected,))
+    assert expected == pytest.approx(1 - math.exp(-(900 + lasts_s) / 3600) + start_s / 3600 * 0.78, rel=0.02)
+    assert source.cold_start.image_s.value == 0
+
+
+def test_it_wins_where_the_duty_is_low():
+    """For one request an hour the optimum is one container at its share of the time, far below any instance."""
+    found = posed()
+    solution = solve(found)
+    (one,) = solution.allocations
+    assert (one.pool.key, one.instances) == (CLOUD_RUN, (1,))
+    ratio = services(found)[CLOUD_RUN].active_ratios[0]
+    assert solution.objective_usd_per_month == pytest.approx(730 * PRICE * ratio, abs=0.02)
+
+
+def test_it_loses_where_it_would_always_run():
+    """At a request every few seconds a container never stops, and an instance with the same accelerator is cheaper."""
+    found = posed(declared_demand(0.4, 0.6, 800, 200))
+    assert services(found)[CLOUD_RUN].active_ratios == pytest.approx((1.0,))
+    assert all(one.tariff.paid is Paid.ON_DEMAND for one in solve(found).allocations)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scaling": Scaling()},
+        {"purchase": (Purchase.SPOT,)},
+        {"providers": ("aws",), "regions": ("us-east-1",)},
+        {"regions": ("europe-west4",)},
+    ],
+)
+def test_it_needs_leave_to_stop_and_to_be_paid_as_used(changes):
+    """No service is a candidate without scale_to_zero, without on demand, or out of scope."""
+    assert services(posed(**changes)) == {}
+
+
+def test_cold_starts_break_a_target_with_both_shares():
+    """With a target for the first token rare requests reject the service: most of them wait, one in twenty may."""
+    found = posed(slo=Slo(ttft_p95_ms=3000))
+    rejected = [one for one in found.pool_set.rejections if one.code == "cold_start"]
+    assert services(found) == {}
+    assert {one.region for one in rejected} == {"us-central1"}
+    assert all(one.needed == pytest.approx(0.05) and one.available > 0.5 for one in rejected)
+
+
+def test_a_service_that_is_too_slow_says_so_like_an_instance():
+    """Targets, memory and network reject a service with the same codes as an instance."""
+    found = posed(slo=Slo(tpot_p95_ms=1))
+    of_service = [one for one in found.pool_set.rejections if one.instance_type.startswith("Cloud Run")]
+    assert {one.code for one in of_service if one.region in ("*", "us-central1") and "RTX" not in one.message} == {
+        "slo_tpot"
+    }
+    assert {one.code for one in of_service if "RTX" in one.message} == {"price_unknown"}
+
+
+def test_observed_hours_count_as_observed():
+    """Of two days with bursts at noon the noon hours are billed as seen, and hours never seen by the rate forecast."""
+    minutes = np.zeros(2 * 24 * 60)
+    minutes[[12 * 60, 12 * 60 + 1, 36 * 60]] = 30.0
+    profile = DemandProfile(MONDAY_SECONDS, minutes)
+    demand = replace(declared_demand(91 / 172_800, 0.5, 800, 200), profile=profile)
+    found = posed(demand)
+    ratios = services(found)[CLOUD_RUN].active_ratios
+    assert len(ratios) == len(found.week.classes)
+    assert all(0 <= ratio <= 1 for ratio in ratios)
+    noon, night = (found.week.schedule[hour] for hour in (12, 3))
+    assert ratios[noon] > ratios[night]
+
+
+def test_rare_bursts_meet_few_cold_starts():
+    """Thirty requests a minute for eight hours a day: one in 14,400 waits, so even a short target is kept."""
+    minutes = np.tile(np.repeat([0.0, 30.0, 0.0], 480), 14)
+    rate = minutes / 60
+    demand = declared_demand(float(rate.mean()), 0.5, 800, 200)
+    found = posed(replace(demand, profile=DemandProfile(MONDAY_SECONDS, minutes)), slo=Slo(ttft_p95_ms=3000))
+    assert CLOUD_RUN in services(found)
+
+
+def test_quotas_of_instances_do_not_bind_a_service():
+    """A quota for the accelerator of an instance counts nothing of a service with the same accelerator."""
+    machine = CATALOG.instance_type("gcp", "g2-standard-4")
+    code = CATALOG.quota(machine, Purchase.ON_DEMAND).code
+    found = posed(limits=Limits(quotas=(QuotaLimit("gcp", "us-central1", code, 1),)))
+    uses = {pool.key: sum(pool.quotas.values()) for pool in found.problem.pools}
+    assert uses[CLOUD_RUN] == 0
+    assert max(usage for key, usage in uses.items() if "g2-standard-4" in key) > 0
+
+
+NIGHT = Tariff(Paid.SERVERLESS, 2.0, "functions", active_ratios=(0.1, 1.0))
+
+
+def night_and_day(**limits):
+    """Functions at 2 USD beside instances at 1 USD; at night functions run for a tenth of the time."""
+    pools = (pool_of("instance", 1.0, 1.0), pool_of("functions", 1.0, tariffs=(NIGHT,)))
+    return optimise(
+        problem_of(*pools, planned=(1.0, 3.0), limits=Limits(**limits), scaling=Scaling(scale_to_zero=True))
+    )
+
+
+def test_functions_at_night_and_instances_by_day():
+    """Each serves its hours: 365 h of a tenth of 2 USD, and 365 h of three instances."""
+    found = night_and_day()
+    assert {one.pool.key: one.instances for one in found.allocations} == {"instance": (0, 3), "functions": (1, 0)}
+    assert found.objective_usd_per_month == pytest.approx(365 * 0.2 + 365 * 3)
+
+
+def test_functions_of_any_hour_count_as_a_type():
+    """With one type allowed instances serve the night too, although functions would do nothing in the busiest hours."""
+    found = night_and_day(max_instance_types=1)
+    assert {one.pool.key: one.instances for one in found.allocations} == {"instance": (1, 3)}

@@ -1,0 +1,310 @@
+"""Fleets that their replays confirm, against every fleet of few instances, each replayed."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advisor.catalog.values import Purchase
+from advisor.demand.arrivals import Requests
+from advisor.demand.values import Dispersion
+from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Infeasible
+from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.replay.trials import Trials, largest, name_of, scaled
+from advisor.plan.replay.values import ReplayGroup, Route
+from advisor.plan.solve.optimise import objective_usd_per_month, optimise
+from advisor.plan.solve.simple import complexity
+from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
+from builders import catalog_of, offer, workload
+from plan.fleet.posing import posed_of, with_pools
+from plan.fleet.test_choose import week_of_days
+from plan.replay.reference import make_steps
+
+ON_DEMAND = (Purchase.ON_DEMAND,)
+MOST = 5
+CATALOG = catalog_of(
+    offer("g6e.xlarge", on_demand=1.86), offer("g6.xlarge", on_demand=0.8), offer("p5.4xlarge", on_demand=6.9),
+    offer("g5.xlarge", on_demand=1.0),
+)  # fmt: skip
+SHORT = {"rehearsed_requests": 3_000, "holds_up_to": False}
+
+
+def asked_of(rate=8.0, ttft_ms=700, **changes):
+    """A chat workload on demand in one precision, so that there are few pools."""
+    default = {
+        "purchase": ON_DEMAND,
+        "precisions": ("fp8", "bf16"),
+        "slo": Slo(ttft_p95_ms=ttft_ms, tpot_p95_ms=60),
+        "demand": DeclaredDemand(rate, rate, 1200, 200),
+    }
+    return workload(**(default | changes))
+
+
+def flat(rate, dispersion, minutes=60):
+    """A profile of equal minutes, as bursty as said."""
+    profile = week_of_days(rate)
+    return replace(profile, requests_per_minute=np.full(minutes, round(rate * 60.0)), dispersion=dispersion)
+
+
+def fleet(problem, counts):
+    """A fleet of so many instances of each pool, on demand, at all hours, loaded by capacity."""
+    allocations = tuple(
+        Allocation(pool, pool.tariffs[0], (count,) * len(problem.hours))
+        for pool, count in zip(problem.pools, counts, strict=True)
+        if count
+    )
+    whole = sum(mix_rate(problem, one.pool) * one.instances[-1] for one in allocations)
+    shares = {
+        one.pool.key: np.full((len(problem.hours), 1, 1), mix_rate(problem, one.pool) * one.instances[-1] / whole)
+        for one in allocations
+    }
+    usd = objective_usd_per_month(problem, allocations, shares)
+    return FleetSolution(allocations, shares, usd, usd, proven=True)
+
+
+def carries(problem, counts):
+    """Whether the closed form lets such a fleet carry the busiest minute, without any one instance where one may fail."""
+    rates = [mix_rate(problem, pool) for pool in problem.pools]
+    planned = problem.hours[-1].planned_rate
+    lost = max(rate for rate, count in zip(rates, counts, strict=True) if count)
+    spare = lost if problem.limits.survival is Survive.INSTANCE else 0.0
+    return sum(rate * count for rate, count in zip(rates, counts, strict=True)) - spare >= planned * (1 - 1e-9)
+
+
+def cheapest_by_replay(posed, setting, below):
+    """The cheapest fleet below a cost that carries the load and whose replay holds; infinite if there is none."""
+    trials, problem = Trials(posed, setting), posed.problem
+    fleets = [counts for counts in itertools.product(range(MOST + 1), repeat=len(problem.pools)) if any(counts)]
+    priced = sorted((fleet(problem, counts).objective_usd_per_month, counts) for counts in fleets)
+    for usd, counts in priced:
+        if usd >= below:
+            break
+        enough = carries(problem, counts) and sum(counts) >= problem.limits.min_replicas
+        if enough and trials.of(posed, fleet(problem, counts)).reached:
+            return usd
+    return math.inf
+
+
+def few_pools(posed, most=4):
+    """The question with its pools that are cheapest for what they carry: one of each type and precision."""
+    order = sorted(
+        posed.problem.pools,
+        key=lambda pool: min(one.all_usd_per_hour for one in pool.tariffs) / mix_rate(posed.problem, pool),
+    )
+    kept = {pool.key for pool in order[:most]}
+    return with_pools(posed, lambda pool: pool.key in kept)
+
+
+CASES = {
+    "smooth": (6.0, Dispersion(), Limits()),
+    "bursty": (6.0, Dispersion(6.0, 20.0), Limits()),
+    "n + 1": (6.0, Dispersion(3.0, 6.0), Limits(min_replicas=2)),
+    "small": (1.5, Dispersion(4.0, 8.0), Limits()),
+    "large": (14.0, Dispersion(4.0, 8.0), Limits()),
+    "in sharp bursts": (9.0, Dispersion(12.0, 30.0), Limits()),
+    "in sharper bursts": (14.0, Dispersion(20.0, 60.0), Limits()),
+    "in bursts of minutes, n + 1": (20.0, Dispersion(8.0, 200.0), Limits(min_replicas=2)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_fleet_that_its_replay_confirms_is_cheaper_by_more_than_2_percent(case):
+    """Every fleet of few instances is priced and replayed: none that holds costs less than 98 % of the answer."""
+    rate, dispersion, limits = CASES[case]
+    posed, setting = posed_of(asked_of(rate, limits=limits), CATALOG, flat(rate, dispersion), **SHORT)
+    posed = few_pools(posed)
+
+    found = Confirmer(posed, setting).confirmed()
+
+    assert isinstance(found, Confirmed)
+    assert found.confirmation.reached
+    cheapest = cheapest_by_replay(posed, setting, 0.98 * found.usd_per_month)
+    assert cheapest == math.inf
+    assert found.solution.bound_usd_per_month <= found.usd_per_month
+    if found.solution.proven:
+        assert found.solution.bound_usd_per_month == pytest.approx(found.usd_per_month, abs=0.01)
+
+
+def confirmed_of(rate, dispersion, **changes):
+    """The confirmed fleet of a chat workload with flat bursty demand, its question and its confirmer."""
+    effort = {"holds_up_to": changes.pop("holds_up_to", False)}
+    posed, setting = posed_of(asked_of(rate, **changes), CATALOG, flat(rate, dispersion), **(SHORT | effort))
+    confirmer = Confirmer(posed, setting)
+    return confirmer.confirmed(), posed, confirmer
+
+
+def test_what_is_proven_is_the_confirmed_problem():
+    """A fleet dearer than what the closed form alone would take is proven only if the cheaper ones fail their replays."""
+    found, posed, confirmer = confirmed_of(14.0, Dispersion(20.0, 60.0))
+    plain = optimise(posed.problem)
+
+    assert found.confirmation.headroom_factor > 1
+    assert plain.objective_usd_per_month < found.usd_per_month
+    assert not confirmer.replayed(posed, plain).reached
+    assert plain.objective_usd_per_month <= found.solution.bound_usd_per_month <= found.usd_per_month
+    assert found.solution.proven == (found.solution.bound_usd_per_month >= found.usd_per_month - 0.005)
+
+
+def test_one_kind_by_itself_has_as_few_instances_as_hold():
+    """The fleet of one type holds, and with one instance fewer it does not."""
+    _, posed, confirmer = confirmed_of(14.0, Dispersion(20.0, 60.0))
+    alone = with_pools(posed, lambda pool: pool.key == "aws/us-east-1/g6e.xlarge/fp8/tp1")
+
+    found = confirmer.alone(alone)
+    (group,) = found.solution.allocations
+    fewer = replace(group, instances=tuple(count - 1 for count in group.instances))
+
+    assert found.confirmation.reached
+    assert not confirmer.replayed(alone, replace(found.solution, allocations=(fewer,))).reached
+    assert confirmer.alone(alone) is found
+
+
+def test_a_kind_that_no_fleet_can_be_of_says_why():
+    """A budget that one type cannot keep to is a conflict, for its fleet alone."""
+    _, posed, confirmer = confirmed_of(6.0, Dispersion(), limits=Limits(max_usd_per_month=3_000.0))
+    alone = with_pools(posed, lambda pool: "p5.4xlarge" in pool.key)
+
+    found = confirmer.alone(alone)
+
+    assert isinstance(found, Infeasible)
+    assert found.conflict == (Constraint.BUDGET,)
+
+
+def test_a_fleet_that_one_machine_may_leave_is_replayed_without_it():
+    """Where an instance may fail, the fleet holds without one of its machines too."""
+    found, _, _ = confirmed_of(6.0, Dispersion(3.0, 6.0), limits=Limits(min_replicas=2))
+    careless, posed, confirmer = confirmed_of(6.0, Dispersion(3.0, 6.0))
+    strict = replace(posed, problem=replace(posed.problem, limits=Limits(survive=Survive.INSTANCE)))
+
+    assert found.confirmation.without_one_within_slo_ratio >= 0.995
+    assert careless.confirmation.without_one_within_slo_ratio is None
+    assert careless.usd_per_month <= found.usd_per_month
+    assert confirmer.replayed(strict, careless.solution).without_one_within_slo_ratio < 0.995
+
+
+def test_it_says_how_far_a_fleet_holds():
+    """At the multiples that are told the replay still holds; a larger fleet holds further."""
+    found, posed, _ = confirmed_of(6.0, Dispersion(3.0, 6.0), holds_up_to=True)
+    (group,) = found.solution.allocations
+    twice = replace(found.solution, allocations=(replace(group, instances=tuple(2 * n for n in group.instances)),))
+    _, setting = posed_of(asked_of(6.0), CATALOG, flat(6.0, Dispersion(3.0, 6.0)), **SHORT)
+
+    more = Trials(posed, setting).holds_up_to(found.posed, twice)
+
+    assert 1 <= found.holds_up_to.peak_ratio < more.peak_ratio <= 4
+    assert 1 <= found.holds_up_to.dispersion_ratio <= more.dispersion_ratio <= 4
+
+
+@pytest.mark.parametrize("edge", [0.5, 1.0, 1.3, 2.9, 4.0, 9.0])
+def test_the_largest_ratio_that_holds_is_found_from_below(edge):
+    """By bisection between 1 and 4, to 5 %, never above what holds."""
+    found = largest(lambda ratio: ratio <= edge)
+
+    assert 1 <= found <= max(edge, 1.0)
+    assert found >= min(edge, 4.0) / 1.05
+
+
+def test_a_spot_instance_is_lost_in_the_busiest_minute():
+    """On spot the rest carries the load while one instance is replaced; where requests may wait nothing is lost."""
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=None, spot=0.7))
+    asked = asked_of(6.0, purchase=(Purchase.SPOT,), ttft_ms=1000)
+    posed, setting = posed_of(asked, catalog, flat(6.0, Dispersion()), **SHORT)
+    patient = replace(posed, problem=replace(posed.problem, limits=Limits(fault_tolerant_ratio=1.0)))
+    (pool,) = [one for one in posed.problem.pools if one.key.endswith("fp8/tp1")]
+    confirmer = Confirmer(posed, setting)
+
+    shares = [
+        confirmer.replayed(
+            question, FleetSolution((Allocation(pool, pool.tariffs[0], (count,)),), {}, 0.0, 0.0, proven=True)
+        )
+        for question in (posed, patient)
+        for count in (2, 6)
+    ]
+
+    few, many, few_waiting, many_waiting = (one.within_slo_ratio for one in shares)
+    assert few < many
+    assert few < few_waiting
+    assert many == pytest.approx(many_waiting, abs=0.01)
+
+
+def test_requests_of_each_place_are_served_over_the_network_to_their_region():
+    """Users far from the only region see its distance; with a region at each of them they do not."""
+    far = catalog_of(offer("g6e.xlarge", "us-east-1", on_demand=1.0))
+    both = catalog_of(
+        offer("g6e.xlarge", "us-east-1", on_demand=1.0), offer("g6e.xlarge", "eu-central-1", on_demand=1.0)
+    )
+    users = (("US-east", 0.5), ("DE", 0.5))
+    near_slo, loose = Slo(ttft_p95_ms=190, tpot_p95_ms=60), Slo(ttft_p95_ms=5000, tpot_p95_ms=60)
+
+    alone, spread = (
+        Confirmer(*posed_of(asked_of(6.0, users=users, slo=slo), catalog, None, **SHORT)).confirmed()
+        for catalog, slo in ((far, loose), (both, near_slo))
+    )
+
+    assert {one.pool.region for one in spread.solution.allocations} == {"aws/us-east-1", "aws/eu-central-1"}
+    assert spread.confirmation.reached
+    assert alone.confirmation.ttft_p95_ms > 100
+    assert spread.confirmation.ttft_p95_ms < alone.confirmation.ttft_p95_ms
+
+
+def test_what_each_instance_is_planned_to_carry_covers_the_busiest_hour():
+    """After the headroom that the replay asked for, the sum over all instances is at least the planned rate."""
+    found, posed, _ = confirmed_of(14.0, Dispersion(20.0, 60.0))
+
+    rates = found.planned_rates()
+    carried = sum(max(one.instances) * rates[name_of(one)] for one in found.solution.allocations)
+
+    assert carried >= posed.problem.hours[-1].planned_rate * (1 - 1e-9)
+    predicted = {one.pool.key: mix_rate(posed.problem, one.pool) for one in found.solution.allocations}
+    usual = {pool.key: mix_rate(posed.problem, pool) for pool in posed.problem.pools}
+    assert all(rate <= usual[key] for key, rate in predicted.items())
+
+
+def test_a_large_fleet_is_replayed_at_a_scale_with_the_load_of_each_instance():
+    """A share of the instances under as many requests as keep each of them as busy as in the whole fleet."""
+    steps = make_steps()
+    groups = [ReplayGroup("a", steps, (45,), 1.0), ReplayGroup("b", steps, (7,), 1.0)]
+    routes = (Route(math.inf, {"a": 0.8, "b": 0.2}),)
+    seconds = np.sort(np.random.default_rng(1).random(10_000)) * 60
+    lengths = np.full(10_000, 10, dtype=np.int32)
+
+    fewer, lighter, kept = scaled(groups, routes, Requests(seconds, lengths, lengths), 0.25)
+
+    assert [one.instances_by_hour for one in fewer] == [(11,), (1,)]
+    whole = 10_000 / 0.25
+    share = {name: one / sum(lighter[0].shares.values()) for name, one in lighter[0].shares.items()}
+    assert share["a"] * kept.seconds.size / 11 == pytest.approx(0.8 * whole / 45, rel=0.02)
+    assert share["b"] * kept.seconds.size / 1 == pytest.approx(0.2 * whole / 7, rel=0.02)
+
+
+def test_a_very_large_demand_is_confirmed_in_little_time():
+    """Ten thousand requests a second: a share of them on a share of the instances."""
+    posed, setting = posed_of(asked_of(1e4, ttft_ms=1000), CATALOG, None, **SHORT)
+
+    found = Confirmer(posed, setting).confirmed()
+
+    assert found.confirmation.requests < 20_000
+    assert "at a scale of" in found.confirmation.arrivals
+    assert found.confirmation.reached
+
+
+def test_of_confirmed_fleets_that_cost_about_the_same_the_simplest_is_taken():
+    """One backend in place of two for little more, confirmed as well; the cheapest is kept beside it."""
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g5.xlarge", on_demand=0.9))
+    limits = Limits(simplicity=0.3)
+    posed, setting = posed_of(asked_of(9.0, limits=limits), catalog, flat(9.0, Dispersion()), **SHORT)
+    confirmer = Confirmer(posed, setting)
+    cheapest = confirmer.confirmed()
+
+    found = confirmer.simplest(cheapest)
+
+    assert complexity(cheapest.solution)[:2] == (2, 2)
+    assert complexity(found.solution)[:2] == (1, 1)
+    assert found.confirmation.reached
+    assert found.usd_per_month <= 1.3 * cheapest.usd_per_month
+    assert found.cheapest is cheapest
+    assert found.solution.bound_usd_per_month <= cheapest.usd_per_month
+    assert confirmer.simplest(found) is found

@@ -1,0 +1,103 @@
+"""A replay ends as soon as a part of the replicas shows clearly what all would."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.demand.arrivals import Requests
+from advisor.demand.clock import MONDAY_SECONDS
+from advisor.plan.replay.early import EarlyEnd
+from advisor.plan.replay.fleet import simulate
+from advisor.plan.replay.result import within
+from advisor.plan.replay.sessions import Session
+from advisor.plan.replay.values import Cutoff, ReplayGroup
+from advisor.workload.values import Slo
+from plan.replay.reference import make_steps
+
+COUNT = 4_000
+ALLOWED = 0.01 * COUNT
+
+
+def load(seconds):
+    """So many random arrivals in so long."""
+    generator = np.random.default_rng(5)
+    arrivals = MONDAY_SECONDS + np.sort(generator.random(COUNT)) * seconds
+    lengths = generator.integers(20, 150, (2, COUNT)).astype(np.int32)
+    return Requests(arrivals, lengths[0], lengths[1])
+
+
+def fleet(instances):
+    """One group."""
+    return [ReplayGroup("a", make_steps(), (instances,), 1.0)]
+
+
+def judged(instances, requests, slo, **cutoff):
+    """What is clear early, and the share of a whole replay."""
+    early = simulate(fleet(instances), requests, cutoff=Cutoff(slo, ALLOWED, **cutoff)).early
+    outcome = simulate(fleet(instances), requests).outcome
+    return early, float(within(outcome, requests, slo).mean())
+
+
+@given(instances=st.integers(2, 24), seconds=st.floats(200, 8000), ttft_ms=st.floats(50, 2000))
+@settings(max_examples=40, deadline=None)
+def test_what_is_clear_early_is_what_the_whole_shows(instances, seconds, ttft_ms):
+    """Wherever a replay ends early, all requests give the same answer, and about the same share where they hold."""
+    slo = Slo(ttft_p95_ms=ttft_ms)
+
+    early, share = judged(instances, load(seconds), slo, first_served=COUNT // 8)
+
+    if early is not None:
+        assert early.holds == (share >= 0.99)
+        assert early.holds == (early.share >= 0.99)
+        if early.holds:
+            assert early.share == pytest.approx(share, abs=0.01)
+
+
+def test_a_fleet_that_clearly_holds_is_simulated_in_part():
+    """No more than a quarter of the replicas, each with its requests."""
+    served = simulate(
+        fleet(16), load(8000), cutoff=Cutoff(Slo(ttft_p95_ms=5000), ALLOWED, first_served=COUNT // 4)
+    )  # fmt: skip
+
+    assert served.early is not None
+    assert served.early.holds
+    assert (served.outcome.group >= 0).sum() == pytest.approx(COUNT / 4, rel=0.05)
+
+
+def test_without_a_first_part_all_is_simulated():
+    """Only too many late requests end it then."""
+    early, share = judged(16, load(8000), Slo(ttft_p95_ms=5000))
+
+    assert early is None
+    assert share == 1
+
+
+def test_the_busiest_requests_are_judged_by_themselves():
+    """As large a share of late ones is allowed among them as among all."""
+    requests = load(4000)
+    burst = replace(requests, seconds=np.concatenate([MONDAY_SECONDS + np.arange(400) * 0.01, requests.seconds[400:]]))
+    few_late = Cutoff(Slo(ttft_p95_ms=2000), 0.2 * COUNT, busiest=400)
+
+    found = simulate(fleet(2), replace(burst, seconds=np.sort(burst.seconds)), cutoff=few_late).early
+    all_alike = simulate(
+        fleet(2), replace(burst, seconds=np.sort(burst.seconds)), cutoff=replace(few_late, busiest=None)
+    ).early  # fmt: skip
+
+    assert found is not None
+    assert not found.holds
+    assert found.busiest_share < 0.8
+    assert all_alike is None
+
+
+def test_stages_take_every_replica_once_and_interrupted_ones_first():
+    """Each session is in one stage; the first has every fourth of those alike."""
+    sessions = [Session(0, (at, 0), 0.0, np.inf, interrupted=False) for at in range(8)]
+    sessions.append(Session(0, (8, 0), 0.0, 50.0, interrupted=True))
+    members = [[np.arange(at * 10, at * 10 + 10)] for at in range(9)]
+
+    stages = list(EarlyEnd(Cutoff(Slo(), 1.0, first_served=22), sessions, members, 90, 0).stages())
+
+    assert stages == [[0, 4, 8], [2, 6], [1, 3, 5, 7]]

@@ -1,0 +1,44 @@
+"""A fleet of one pool in closed form: what the program finds for that pool and tariff alone."""
+
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.plan.problem.values import FleetSolution, Paid
+from advisor.plan.solve.alone import Missed, alone
+from advisor.plan.solve.optimise import optimise
+from plan.fleet.problems import LIMITS, everything, problems
+
+CENTS = 0.06
+"""Every part is rounded to the cent, and the search stops half a cent before the end."""
+many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def check(problem):
+    """Each pool and tariff alone costs what the program says of it, or is infeasible there too."""
+    for pool in problem.pools:
+        for tariff in pool.tariffs:
+            if tariff.paid in (Paid.OWNED, Paid.SERVERLESS):
+                continue
+            only = replace(problem, pools=(replace(pool, tariffs=(tariff,)),))
+            found, expected = alone(problem, pool, tariff), optimise(only)
+            assert isinstance(found, FleetSolution) == isinstance(expected, FleetSolution), (pool, tariff, found)
+            if isinstance(found, FleetSolution) and isinstance(expected, FleetSolution):
+                assert abs(found.objective_usd_per_month - expected.objective_usd_per_month) <= CENTS
+                assert not isinstance(found, Missed)
+
+
+@many
+@given(data=st.data())
+def test_equals_the_program_under_each_limit(data):
+    """Whatever the limit, the closed form gives the optimum of the pool alone."""
+    family = data.draw(st.sampled_from(sorted(LIMITS)))
+    check(data.draw(problems(LIMITS[family])))
+
+
+@many
+@given(problems(everything))
+def test_equals_the_program_under_all_limits(problem):
+    """All limits together."""
+    check(problem)

@@ -1,0 +1,69 @@
+"""Fleets next to a given one: cheaper, and within every limit."""
+
+import math
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.plan.problem.values import Infeasible
+from advisor.plan.solve.neighbours import cheaper_neighbours, topped_up
+from advisor.plan.solve.optimise import optimise
+from advisor.workload.values import Limits
+from plan.fleet.exhaustive import cost_of, counts_of
+from plan.fleet.problems import LIMITS, limited, pool_of, problem_of, problems, scaled
+
+CENTS = 0.06
+few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("family", ["nothing", "min_replicas", "zones", "survive_instance", "budget", "power"])
+@few
+@given(data=st.data())
+def test_neighbours_are_cheaper_and_keep_to_every_limit(family, data):
+    """Of a fleet with room, for half as many requests again: an independent check prices each of them the same."""
+    problem = data.draw(problems(LIMITS[family], places=(1,), buckets=(0,)))
+    fleet = optimise(limited(scaled(problem, 1.5), max_usd_per_month=None, max_kw=None))
+    if isinstance(fleet, Infeasible):
+        return
+    for found in cheaper_neighbours(problem, fleet):
+        cost = cost_of(problem, counts_of(problem, found))
+        assert cost is not None
+        assert math.isclose(cost, found.objective_usd_per_month, abs_tol=CENTS)
+        assert cost < fleet.objective_usd_per_month
+
+
+def test_instances_are_left_out_and_exchanged():
+    """Of four large ones: three or two, or one exchanged for as many smaller ones as still cost less."""
+    large, small = pool_of("a/r/large", 3.0, 3.0, stand="a/r/large"), pool_of("a/r/small", 1.0, 1.1, stand="a/r/small")
+    fleet = optimise(problem_of(large, planned=(12.0,)))
+    problem = problem_of(large, small, planned=(5.0,))
+
+    found = [
+        {one.pool.key: one.instances for one in each.allocations} for each in cheaper_neighbours(problem, fleet)
+    ]  # fmt: skip
+
+    assert {"a/r/large": (3,)} in found
+    assert {"a/r/large": (2,)} in found
+    assert {"a/r/large": (3,), "a/r/small": (2,)} in found
+
+
+def test_a_fleet_that_fails_is_topped_up_below_the_cost_of_one_that_holds():
+    """As many of another pool as the difference pays for, and a few fewer."""
+    large, small = pool_of("a/r/large", 3.0, 3.0, stand="a/r/large"), pool_of("a/r/small", 1.0, 0.5, stand="a/r/small")
+    problem = problem_of(large, small, planned=(3.0,))
+    fleet = optimise(problem_of(large, planned=(3.0,)))
+    below = fleet.objective_usd_per_month + 2.1 * 0.5 * 730
+
+    found = topped_up(problem, fleet, below)
+
+    assert [one.allocations[1].instances for one in found] == [(2,), (1,)]
+    assert all(one.objective_usd_per_month < below for one in found)
+
+
+def test_nothing_is_next_to_a_fleet_whose_changes_are_counted():
+    """Limits on changes and on types leave the search to the optimiser."""
+    pool = pool_of("a/r/large", 1.0, 1.0, stand="a/r/large")
+    problem = problem_of(pool, planned=(4.0,), limits=Limits(max_changed_instances=2), running={"a/r/large": 4})
+
+    assert cheaper_neighbours(problem, optimise(limited(problem, max_changed_instances=None))) == []

@@ -1,0 +1,150 @@
+"""Weights: one set for the plan, the replay and the generated code."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, Paid, Tariff
+from advisor.plan.solve.optimise import optimise, transfer_usd_per_month
+from advisor.plan.solve.shares import planned_rates, request_shares, targets, weights
+from plan.fleet.problems import hours_of, limited, pool_of, problem_of, problems
+
+ON_DEMAND = Tariff(Paid.ON_DEMAND, 1.0)
+few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def fleet_of(*groups, shares=None):
+    """A fleet of (pool, instances in each hour class), each on demand unless it says how it is paid."""
+    allocations = tuple(Allocation(pool, paid[0] if paid else ON_DEMAND, counts) for pool, counts, *paid in groups)
+    return FleetSolution(allocations, shares or {}, 0.0, 0.0, proven=True)
+
+
+def utilisations(problem, fleet):
+    """Busy share of each pool in the busiest hours, from the shares of each place and bucket."""
+    of_target, target_of = weights(problem, fleet), targets(fleet)
+    buckets = problem.bucket_shares if len(problem.bucket_shares) else np.ones(1)
+    found = {}
+    for target in set(target_of.values()):
+        pools = [one.pool for one in fleet.allocations if target_of[one.pool.key] == target]
+        count = sum(one.instances[-1] for one in fleet.allocations if target_of[one.pool.key] == target)
+        rates = pools[0].rates if pools[0].rates.size else pools[0].mix_rates[:, None]
+        requests = of_target[target] * problem.place_shares[:, None] * buckets * problem.hours[-1].planned_rate
+        work = np.divide(requests, rates, out=np.zeros(requests.shape), where=rates > 0).sum()
+        found[target] = work / count if count else 0.0
+    return found
+
+
+@few
+@given(problems())
+def test_shares_are_of_all_requests_wherever_anything_runs(problem):
+    """In every hour class with instances the shares of each bucket add up to one, and none is negative."""
+    fleet = optimise(problem)
+    if isinstance(fleet, Infeasible):
+        return
+    shares = request_shares(problem, fleet)
+    up = np.sum([one.instances for one in fleet.allocations], axis=0) > 0
+
+    assert (np.sum(list(shares.values()), axis=0)[up] == pytest.approx(1.0, abs=1e-6)) or not up.any()
+    assert all((share >= 0).all() for share in shares.values())
+
+
+@few
+@given(problems(places=(1,), buckets=(0,)))
+def test_the_busiest_hours_are_split_by_capacity_where_requests_are_alike(problem):
+    """With one place, no buckets and one price of transfer every instance is equally busy."""
+    problem = replace(problem, pools=tuple(replace(pool, usd_per_request=0.0) for pool in problem.pools))
+    fleet = optimise(problem)
+    if isinstance(fleet, Infeasible) or not any(one.instances[-1] for one in fleet.allocations):
+        return
+    busy = [one for target, one in utilisations(problem, fleet).items()]
+
+    assert max(busy) - min(one for one in busy if one > 0) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_pools_that_serve_alike_are_one_target_whatever_is_paid():
+    """Sizes of machine and ways of paying do not matter to a load balancer; rates and regions do."""
+    small, large = pool_of("a/r/small", 2.0, stand="a/r/small"), pool_of("a/r/large", 2.0, stand="a/r/large")
+    fast, away = pool_of("a/r/fast", 4.0, stand="a/r/fast"), pool_of("a/s/small", 2.0, stand="a/s/small")
+    spot = Tariff(Paid.SPOT, 0.3)
+    fleet = fleet_of((small, (1,)), (small, (3,), spot), (large, (1,)), (fast, (1,)), (away, (1,)))
+    problem = problem_of(small, large, fast, away, planned=(8.0,))
+
+    assert targets(fleet)["a/r/large"] == "a/r/small"
+    assert len(set(targets(fleet).values())) == 3
+    shares = request_shares(problem, fleet)
+    assert shares["a/r/small"][0, 0] == pytest.approx(8 / 16)
+    assert shares["a/r/large"][0, 0] == pytest.approx(2 / 16)
+
+
+def test_weights_stay_the_same_as_instances_come_and_go():
+    """A router has one weight for each target: half of the instances away leave the share of their target."""
+    one, other, third = (
+        pool_of(name, rate, stand=f"a/r/{name}") for name, rate in (("x", 2.0), ("y", 3.0), ("z", 5.0))
+    )
+    fleet = fleet_of((one, (2, 2, 2)), (other, (0, 1, 2)), (third, (0, 0, 1)))
+    problem = problem_of(one, other, third, planned=(3.0, 6.0, 14.0))
+
+    shares = request_shares(problem, fleet)
+
+    assert shares["x"][:, 0] == pytest.approx([1.0, 4 / 10, 4 / 15])
+    assert shares["y"][:, 0] == pytest.approx([0.0, 6 / 10, 6 / 15])
+    assert shares["z"][:, 0] == pytest.approx([0.0, 0.0, 5 / 15])
+
+
+def test_no_paid_group_is_without_load_where_places_differ():
+    """What stands by for a failure takes its part too: the least busy is as busy as it can be."""
+    near, far = pool_of("n", (4.0, 2.0), stand="a/n/t"), pool_of("f", (2.0, 4.0), stand="a/f/t")
+    problem = problem_of(near, far, planned=(4.0,), places=(0.5, 0.5))
+    lazy = {"n": np.array([[[1.0], [1.0]]])}
+    fleet = fleet_of((near, (2,)), (far, (2,)), shares=lazy)
+
+    busy = utilisations(problem, fleet)
+
+    assert busy["n"] == pytest.approx(0.25)
+    assert busy["f"] == pytest.approx(0.25)
+
+
+def test_a_pool_that_is_too_slow_for_a_place_gets_none_of_it():
+    """Requests go only where they can be served in time."""
+    near, far = pool_of("n", (4.0, 0.0), stand="a/n/t"), pool_of("f", (0.0, 4.0), stand="a/f/t")
+    problem = problem_of(near, far, planned=(4.0,), places=(0.75, 0.25))
+    fleet = fleet_of((near, (1,)), (far, (1,)), shares={})
+
+    found = weights(problem, fleet)
+
+    assert found["n"][:, 0] == pytest.approx([1.0, 0.0])
+    assert found["f"][:, 0] == pytest.approx([0.0, 1.0])
+
+
+@few
+@given(problems(places=(2,), buckets=(0, 2)))
+def test_even_shares_cost_no_more_transfer(problem):
+    """Evening out never sends more answers the dear way than the optimiser does in the busiest hours."""
+    fleet = optimise(limited(problem))
+    if isinstance(fleet, Infeasible) or len({one.pool.key for one in fleet.allocations}) < 2:
+        return
+    of_target, target_of = weights(problem, fleet), targets(fleet)
+    if len(set(target_of.values())) < len(target_of):
+        return
+    even = {key: np.repeat(of_target[key][None], len(problem.hours), axis=0) for key in target_of}
+    busiest = replace(problem, hours=problem.hours[-1:])
+    spent, known = (
+        transfer_usd_per_month(busiest, {key: share[-1:] for key, share in shares.items()})
+        for shares in (even, fleet.shares)
+    )
+
+    assert spent <= known + 0.02
+    assert all(share.min() >= 0 for share in of_target.values())
+
+
+def test_what_instances_are_planned_to_carry_covers_the_planned_rate():
+    """The sum over running instances is no less than the busiest minute."""
+    near, far = pool_of("n", (4.0, 2.0), stand="a/n/t"), pool_of("f", (2.0, 4.0), stand="a/f/t")
+    problem = problem_of(near, far, hours=hours_of(3.0, 11.0), places=(0.5, 0.5))
+    fleet = optimise(problem)
+
+    rates = planned_rates(problem, fleet)
+
+    assert sum(one.instances[-1] * rates[one.pool.key] for one in fleet.allocations) >= 11.0 - 1e-6
