@@ -266,7 +266,7 @@ def _none(step: Step, why: str, within_slo_ratio: float | None = None) -> Rung:
 
 
 def _as_today(rung: Rung, today: Rung, current: CurrentCost | None) -> Rung:
-    """The rung at today's cost where it is today's machines: how they run the model, and so their disks, is not known."""
+    """The rung at today's cost where it is today's machines: how these run the model, so their disks, is unknown."""
     if current is None or today.total_usd_per_month is None or rung.total_usd_per_month is None:
         return rung
     running = (current.region, current.instance_type, current.purchase, current.instances)
