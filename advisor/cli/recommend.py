@@ -29,6 +29,7 @@ _RELAX = {
     "slo_tpot": "relax slo.tpot_p95",
     "slo_e2e": "relax slo.e2e_p95",
     "max_replicas": "raise limits.max_replicas",
+    "zones": "lower limits.zones, or allow regions and types that are sold in more zones",
     "budget": "raise limits.max_usd_per_month",
     "network": "relax slo.ttft_p95 and slo.e2e_p95, or allow regions nearer to the users",
 }

@@ -21,7 +21,7 @@ from advisor.requirements import Requirements
 
 NEAREST_MISSES = 3
 
-_LAST_JUDGED_FIRST = ("budget", "max_replicas", "slo_e2e", "slo_tpot", "slo_ttft", "memory", "network")
+_LAST_JUDGED_FIRST = ("budget", "max_replicas", "zones", "slo_e2e", "slo_tpot", "slo_ttft", "memory", "network")
 """Codes whose two numbers can be compared: how near a rejection was to being an option."""
 
 

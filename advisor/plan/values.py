@@ -31,7 +31,7 @@ SCHEMA = "advisor.plan/v1"
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """Latency at the planned load (the planned rate of the busiest hours over all), and a replica's capacity."""
+    """Latency at the planned load (that of the busiest hours over all replicas), and a replica's capacity."""
 
     ttft_p95_ms: Interval
     """Time to first token."""

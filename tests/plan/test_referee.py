@@ -96,7 +96,8 @@ def cheaper_that_holds(market, below):
     problem = market.posed.problem
     for compute, counts in sorted(all_counts(problem, MOST, below), key=lambda pair: pair[0]):
         cost = cost_of(problem, counts)
-        if cost is None or cost >= below:
+        regions = {problem.pools[g].region for (g, _), instances in counts.items() if any(instances)}
+        if cost is None or cost >= below or len(regions) > (problem.max_regions or len(regions)):
             continue
         solution = as_solution(problem, counts)
         if market.confirmer.replayed(market.posed, solution).reached:
