@@ -57,12 +57,13 @@ def test_holds_and_trusted_prices_are_part_of_the_plan(tmp_path, run_advisor):
     """Keys of the file and the flag stand in the plan, and the fleet is of what is held."""
     work = write(tmp_path, accelerators="[L4]", exclude="{instance_types: [g6.xlarge]}")
 
-    done = run_advisor("recommend", work, "--format", "json", "--listed-only")
+    listed = json.loads(run_advisor("recommend", work, "--format", "json", "--listed-only").stdout)
+    plan = json.loads(run_advisor("recommend", work, "--format", "json").stdout)
 
-    plan = json.loads(done.stdout)
     assert plan["workload"]["accelerators"] == ["L4"]
     assert plan["workload"]["exclude"]["instance_types"] == ["g6.xlarge"]
-    assert plan["workload"]["listed_only"] is True
+    assert (plan["workload"]["listed_only"], listed["workload"]["listed_only"]) == (False, True)
+    assert len(listed["options"]) <= len(plan["options"])
     assert {group["accelerator"] for group in plan["fleet"]["groups"]} == {"L4"}
     assert "g6.xlarge" not in {one["instance_type"] for one in (*plan["options"], *plan["rejected"])}
 

@@ -11,7 +11,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.confirm import Confirmed, Confirmer
 from advisor.plan.fleet.describe import obligation_of
 from advisor.plan.fleet.hours import Week
-from advisor.plan.fleet.pools import Supply
+from advisor.plan.fleet.pools import Supply, why_no_commitment
 from advisor.plan.fleet.stage import Posed, Setting, narrowed, pose
 from advisor.plan.fleet.values import Allocation, Infeasible, Paid
 from advisor.plan.spot import hazard
@@ -226,6 +226,7 @@ class Ladder:
             return _none(step, why_none)
         found, catalog = reached.found, self._setting.catalog
         words = _Words(found, reached.setting, catalog, home)
+        history = why_no_commitment(reached.setting.requirements) if step is Step.COMMIT else ""
         evidence = {found.posed.pool_set.sources[one.pool.key].served.evidence.value for one in _used(found)}
         return Rung(
             rung=step.value,
@@ -233,7 +234,7 @@ class Ladder:
             saving_ratio=None if current is None else 1 - reached.usd_per_month / current.total_usd_per_month,
             groups=tuple(_group(found, one) for one in _used(found)),
             risks=tuple(words.risks()),
-            requires=tuple(words.requires()),
+            requires=(*words.requires(), *([history] if history else ())),
             evidence=max(evidence, key=_EVIDENCE.index),
             within_slo_ratio=found.confirmation.within_slo_ratio,
         )

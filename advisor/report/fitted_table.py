@@ -1,5 +1,6 @@
 """Tables and sentences that fit a width: columns are left out, cells and lines are wrapped."""
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,8 @@ from advisor.report.text_table import is_number
 GAP = "  "
 _LEAST = 4
 """Characters that any column keeps where nothing else is left to give."""
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:ms|s|h|days?|months?|req/s|requests/s|GB|GiB)\b|×)")
+_NO_BREAK_SPACE = "\u00a0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,19 @@ def fold_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: 
 def wrap(text: str, width: int | None, first: str = "", rest: str = "") -> list[str]:
     """A sentence in lines of a width, with what stands before the first line and before the others.
 
-    What holds no space is never broken: it stands alone on a line, however long.
+    What holds no space is never broken: it stands alone on a line, however long. A number stays with its unit.
     """
     if width is None:
         return [f"{first}{text}".rstrip()]
-    return textwrap.wrap(
-        " ".join(text.split()),
+    lines = textwrap.wrap(
+        _BEFORE_UNIT.sub(_NO_BREAK_SPACE, " ".join(text.split())),
         width,
         initial_indent=first,
         subsequent_indent=rest,
         break_long_words=False,
         break_on_hyphens=False,
-    ) or [first.rstrip()]
+    )
+    return [line.replace(_NO_BREAK_SPACE, " ") for line in lines] or [first.rstrip()]
 
 
 def _natural(column: Column, cells: Sequence[str]) -> int:

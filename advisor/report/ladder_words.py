@@ -13,8 +13,7 @@ from advisor.report.words import ratio_words, short_words, usd
 _COLUMNS = (
     Column(""),
     Column("rung"),
-    Column("USD/month"),
-    Column("saving", importance=1),
+    Column("USD/month, saving"),
     Column("within SLO", importance=3),
     Column("evidence", importance=2),
     Column("fleet, what it takes and what it risks", prose=40),
@@ -49,8 +48,7 @@ def _stated_row(plan: Plan, fleet: Fleet) -> tuple[str, ...]:
     return (
         "→",
         "as stated",
-        f"{fleet.cost.total_usd_per_month:,.2f}",
-        "-" if plan.savings is None else f"{plan.savings.ratio:.0%}",
+        _cost(fleet.cost.total_usd_per_month, None if plan.savings is None else plan.savings.ratio),
         "-" if kept is None else ratio_words(kept.within_slo_ratio),
         max(evidence, key=_EVIDENCE.index),
         f"{short_words(fleet.groups, with_precision=True)}, within what the workload allows",
@@ -97,26 +95,34 @@ def _usd(rung: Rung, none: float) -> float:
 
 
 def _row(rung: Rung, before: Rung | None, current: CurrentCost | None) -> tuple[str, ...]:
-    total, saving, kept = rung.total_usd_per_month, rung.saving_ratio, rung.within_slo_ratio
+    total, kept = rung.total_usd_per_month, rung.within_slo_ratio
     if total is None and rung.rung == _TODAY and current is not None:
         total = current.total_usd_per_month
     return (
         "→" if rung.recommended else "",
         rung_words(rung),
-        "-" if total is None else f"{total:,.2f}",
-        "-" if saving is None else f"{saving:.0%}",
+        _cost(total, None if before is not None and _same_fleet(rung, before) else rung.saving_ratio),
         "-" if kept is None else ratio_words(kept),
         rung.evidence,
         _told(rung, before, current),
     )
 
 
+def _cost(usd_per_month: float | None, saving_ratio: float | None) -> str:
+    """USD a month, and under it how much that saves or adds."""
+    if usd_per_month is None:
+        return "-"
+    change = f"{abs(saving_ratio or 0.0):.0%}"
+    told = "" if change == "0%" else f"\n{change} {'less' if (saving_ratio or 0.0) > 0 else 'more'}"
+    return f"{usd_per_month:,.2f}{told}"
+
+
 def _told(rung: Rung, before: Rung | None, current: CurrentCost | None) -> str:
     if rung.total_usd_per_month is None:
         return rung.why_none
-    if before is not None and _same_fleet(rung, before):
-        return f"the same as {rung_words(before)}"
     fleet = short_words(rung.groups, with_precision=True) if rung.groups else _today(current)
+    if before is not None and _same_fleet(rung, before):
+        fleet = f"the same as {rung_words(before)}"
     takes = _new("takes", rung.requires, before.requires if before else ())
     risks = _new("risks", rung.risks, before.risks if before else ())
     return f"{fleet}{takes}{risks}"

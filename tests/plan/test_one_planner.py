@@ -212,7 +212,9 @@ def test_spare_failures_and_obligation_follow_from_the_groups(workload):
     assert all(left < rates[name] + planned_rate * ROUNDED for name in kept)
     assert all(0 < one.instances <= groups[one.group].instances[-1] and one.why for one in fleet.spare)
     for one in fleet.failures:
-        rate = next((rate for name, rate in rates.items() if name.startswith(one.of.removeprefix("one instance of "))), 0)
+        rate = next(
+            (rate for name, rate in rates.items() if name.startswith(one.of.removeprefix("one instance of "))), 0
+        )
         if one.of.startswith("one instance of "):
             assert one.left_ratio == pytest.approx(least_without(fleet, rate, one.of), rel=1e-4)
     assert len([one for one in fleet.failures if one.of.startswith("one instance of ")]) == len(

@@ -338,9 +338,17 @@ def _price_of(tariff: Tariff) -> Price:
 
 def may_commit(requirements: Requirements) -> bool:
     """Whether anything new may be committed: on two weeks of history or more, and never where zero is allowed."""
-    workload = requirements.workload
-    enough = _days_of_history(requirements) >= HISTORY_DAYS or workload.limits.commit_without_history
-    return enough and not workload.scaling.scale_to_zero
+    return not why_no_commitment(requirements)
+
+
+def why_no_commitment(requirements: Requirements) -> str:
+    """Why nothing new may be committed; "" where it may."""
+    workload, days = requirements.workload, _days_of_history(requirements)
+    if workload.scaling.scale_to_zero:
+        return "scale_to_zero never ends in a commitment"
+    if days >= HISTORY_DAYS or workload.limits.commit_without_history:
+        return ""
+    return f"{HISTORY_DAYS} days of history for a commitment, and the demand has {days:.3g}"
 
 
 def check_purchase(requirements: Requirements) -> None:
@@ -349,15 +357,17 @@ def check_purchase(requirements: Requirements) -> None:
     Raises:
         InputError: nothing could be bought.
     """
-    workload = requirements.workload
-    if workload.purchase != (Purchase.COMMITMENT,) or workload.commitments or may_commit(requirements):
+    workload, why = requirements.workload, why_no_commitment(requirements)
+    if workload.purchase != (Purchase.COMMITMENT,) or workload.commitments or not why:
         return
-    days = _days_of_history(requirements)
-    why = f"commitments rest on {HISTORY_DAYS} days of history, and the demand has {days:.3g}"
     hint = "allow on_demand too, give a longer history, or set limits.commit_without_history: true"
     if workload.scaling.scale_to_zero:
-        why, hint = "scale_to_zero never ends in a commitment", "allow on_demand too, or leave scale_to_zero out"
-    raise InputError(f"nothing can be bought: {why}", where=workload.where("purchase"), hint=hint)
+        hint = "allow on_demand too, or leave scale_to_zero out"
+    raise InputError(
+        f"nothing can be bought: a commitment is all that is allowed ({why})",
+        where=workload.where("purchase"),
+        hint=hint,
+    )
 
 
 def _days_of_history(requirements: Requirements) -> float:
