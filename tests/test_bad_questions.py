@@ -1,7 +1,7 @@
 """Questions that cannot be answered as they are asked: each names its field, the two numbers and what to do."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -105,8 +105,8 @@ def test_extreme_rates_are_answered(tmp_path, run_advisor, rate):
 
 def trace(folder, seconds):
     """A trace with a request at each of these seconds."""
-    path, start = folder / "trace.csv", datetime(2026, 11, 2)
-    lines = [f"{(start + timedelta(seconds=one)).isoformat()}Z,800,200" for one in seconds]
+    path, start = folder / "trace.csv", datetime(2026, 11, 2, tzinfo=UTC)
+    lines = [f"{(start + timedelta(seconds=one)).isoformat()},800,200" for one in seconds]
     path.write_text("\n".join(["timestamp,input_tokens,output_tokens", *lines]) + "\n")
     return path
 

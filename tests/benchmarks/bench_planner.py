@@ -3,6 +3,7 @@
 ``python tests/benchmarks/bench_planner.py [NUMBER …]``: numbers of :func:`plan.generated.made`; those of today without.
 """
 
+import itertools
 import statistics
 import sys
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def figures(plans: list[Plan]) -> Iterator[tuple[str, str]]:
 
 def _rises(plan: Plan) -> Iterator[bool]:
     costs = [one.total_usd_per_month for one in plan.ladder if one.total_usd_per_month is not None]
-    yield from (after > before + A_CENT for before, after in zip(costs, costs[1:], strict=False))
+    yield from (after > before + A_CENT for before, after in itertools.pairwise(costs))
 
 
 def main(numbers: list[int]) -> None:
