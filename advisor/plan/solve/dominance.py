@@ -176,16 +176,16 @@ def _start_and_run_usd(pool: Pool, tariff: Tariff, run_hours: float) -> float:
 def _dominated(items: _Items, others: _Items, problem: Problem) -> Flags:
     """Whether enough of the others could stand in for each item."""
     limits = problem.limits
-    cheap_enough = (others.usd <= items.usd[:, None] + ROUNDING) & (items.kinds[:, None] == others.kinds)
+    cheap_enough = (others.usd <= items.usd[:, None] + ROUNDING) & _same(items.kinds, others.kinds)
     count = _replacements(items.rates, others.rates, cheap_enough)
     could = _could_stand_in(items, others, count, problem)
-    alike = items.paid[:, None] == others.paid
+    alike = _same(items.paid, others.paid)
     on_spot = (items.paid == Paid.SPOT) & (share_without(limits, Part.SUPPLY) > 0)
     steady = (others.paid == Paid.ON_DEMAND) | (alike & ~on_spot[:, None])
-    in_place = (items.regions[:, None] == others.regions) | (
+    in_place = _same(items.regions, others.regions) | (
         share_without(limits, Part.ZONE) == 0 and problem.max_regions is None
     )
-    same_supply = items.supplies[:, None] == others.supplies
+    same_supply = _same(items.supplies, others.supplies)
     spread = others.zones >= items.zones[:, None]
     found: Flags = (could & in_place & (steady | (alike & spread & same_supply))).any(axis=1)
     could &= steady | (alike & spread)
@@ -196,6 +196,13 @@ def _dominated(items: _Items, others: _Items, problem: Problem) -> Flags:
     left = np.flatnonzero(~found & on_spot)
     twice = _could_stand_in(items.take(left), others, 2 * count[left], problem)
     found[left] = (twice & alike[left] & in_place[left] & (others.zones > 1)).any(axis=1)
+    return found
+
+
+def _same(names: npt.NDArray[np.str_], others: npt.NDArray[np.str_]) -> Flags:
+    """Which names are equal: (names, others); numbers are compared, since text takes several times as long."""
+    codes = np.unique(np.concatenate([names, others]), return_inverse=True)[1]
+    found: Flags = codes[: names.size, None] == codes[names.size :]
     return found
 
 
@@ -213,7 +220,8 @@ def _could_stand_in(items: _Items, others: _Items, count: Floats, problem: Probl
     could &= others.break_even <= items.break_even[:, None]
     for column in range(items.costs.shape[1]):
         could &= finite * others.costs[:, column] <= items.costs[:, column, None] + ROUNDING
-    could &= np.where(items.special[:, None] == "", others.paid != Paid.OWNED, items.special[:, None] == others.special)
+    plain = (items.special == "")[:, None]
+    could &= np.where(plain, others.paid != Paid.OWNED, _same(items.special, others.special))
     could &= _keeps_limits(items, others, count, problem)
     equal = could & (count == 1) & (usd >= items.usd[:, None] - ROUNDING)
     equal &= _replacements(others.rates, items.rates, equal.T).T == 1

@@ -187,7 +187,8 @@ def test_a_fleet_that_one_machine_may_leave_is_replayed_without_it():
 
 def test_it_says_how_far_a_fleet_holds():
     """At the multiples that are told the replay still holds; a larger fleet holds further."""
-    found, posed, _ = confirmed_of(6.0, Dispersion(3.0, 6.0), holds_up_to=True)
+    found, posed, confirmer = confirmed_of(6.0, Dispersion(3.0, 6.0), holds_up_to=True)
+    found = confirmer.with_limits(found)
     (group,) = found.solution.allocations
     twice = replace(found.solution, allocations=(replace(group, instances=tuple(2 * n for n in group.instances)),))
     _, setting = posed_of(asked_of(6.0), CATALOG, flat(6.0, Dispersion(3.0, 6.0)), **SHORT)
