@@ -10,7 +10,7 @@ from advisor.report.text_table import is_number
 GAP = "  "
 _LEAST = 4
 """Characters that any column keeps where nothing else is left to give."""
-_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:ms|s|h|days?|months?|req/s|requests/s|GB|GiB)\b|×)")
+_BOUND = re.compile(r"(?<=\d) (?=(?:ms|s|h|days?|months?|req/s|requests/s|GB|GiB)\b|×)|(?<=\d ×) (?=\w)")
 _NO_BREAK_SPACE = "\u00a0"
 
 
@@ -65,12 +65,12 @@ def fold_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: 
 def wrap(text: str, width: int | None, first: str = "", rest: str = "") -> list[str]:
     """A sentence in lines of a width, with what stands before the first line and before the others.
 
-    What holds no space is never broken: it stands alone on a line, however long. A number stays with its unit.
+    What holds no space is never broken: it stands alone on a line, however long. A number stays with what it counts.
     """
     if width is None:
         return [f"{first}{text}".rstrip()]
     lines = textwrap.wrap(
-        _BEFORE_UNIT.sub(_NO_BREAK_SPACE, " ".join(text.split())),
+        _BOUND.sub(_NO_BREAK_SPACE, " ".join(text.split())),
         width,
         initial_indent=first,
         subsequent_indent=rest,

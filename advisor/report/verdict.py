@@ -51,7 +51,7 @@ def _saved(plan: Plan) -> str:
 
 
 def risk_word(plan: Plan) -> str:
-    """The worst risk that applies: replay, prediction, price, commitment, spot or none."""
+    """The worst risk that applies: replay, prediction, price, commitment, failure, spot or none."""
     fleet = plan.fleet
     if fleet is None:
         return "none"
@@ -60,6 +60,7 @@ def risk_word(plan: Plan) -> str:
         "prediction": any(group.evidence == "roofline" for group in fleet.groups),
         "price": bool(fleet.doubtful_prices),
         "commitment": fleet.cost.obligation_usd > 0,
+        "failure": any(failure.left_ratio <= 0 for failure in fleet.failures),
         "spot": any(group.purchase == "spot" for group in fleet.groups),
     }
     return next((word for word, holds in applies.items() if holds), "none")

@@ -68,13 +68,14 @@ def test_the_verdict_comes_before_the_ladder_and_the_ladder_before_the_options()
         (make_fleet(make_group(purchase="spot")), "spot"),
         (mixed_plan().fleet, "price"),
         (replace(mixed_plan().fleet, doubtful_prices=()), "commitment"),
+        (replace(make_fleet(make_group()), failures=(Failure("one instance of it", 0.0),)), "failure"),
         (make_fleet(make_group(purchase="spot", evidence="roofline")), "prediction"),
         (make_fleet(make_group(evidence="roofline"), confirmed=None), "replay"),
     ],
-    ids=["none", "spot", "price", "commitment", "prediction", "replay"],
+    ids=["none", "spot", "price", "commitment", "failure", "prediction", "replay"],
 )
 def test_the_risk_is_the_worst_that_applies(fleet, risk):
-    """A replay that falls short outweighs predictions, those prices, those commitments, and those spot."""
+    """A replay that falls short outweighs predictions, those prices, those commitments, those failures, and those spot."""
     assert risk_word(make_plan(fleet)) == risk
 
 
