@@ -62,6 +62,8 @@ class RateTable:
 
     def cases(self) -> Floats:
         """Every level and kind of requests: (cases, candidates)."""
+        if not self.mix:
+            return np.zeros((0, 0))
         return np.concatenate([np.vstack([self.mix[ms][None, :], self.buckets[ms]]) for ms in self.mix])
 
 
