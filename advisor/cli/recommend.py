@@ -23,6 +23,7 @@ from advisor.report.price_age import check_age, oldest_price, prices_used
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
 from advisor.workload.values import PrometheusDemand
 
+_SEVERAL = "none of these alone would help: relax several together, or allow more providers, regions or accelerators"
 _RELAX = {
     "memory": "allow a lower precision, a shorter context_tokens, or more providers and regions",
     "slo_ttft": "relax slo.ttft_p95",
@@ -202,7 +203,8 @@ def _nothing_feasible(plan: Plan, workload: Path) -> NothingFeasible:
     message, hint = "no offer of the catalog serves this workload within its limits", ""
     if plan.conflict is not None:
         message = conflict_words(plan.conflict).rstrip(".")
-        hint = "\n    ".join(["any one of these alone would help:", *relaxation_words(plan.conflict)])
+        relaxed = tuple(relaxation_words(plan.conflict))
+        hint = "\n    ".join(["any one of these alone would help:", *relaxed] if relaxed else [_SEVERAL])
     elif plan.nearest_misses:
         misses = [f"{miss.message} → {_RELAX[miss.code]}" for miss in plan.nearest_misses]
         hint = "\n    ".join(["nearest misses:", *misses])

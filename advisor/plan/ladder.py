@@ -9,6 +9,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import obligation_of
+from advisor.plan.geography import residency_shortfall
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import Supply, why_no_commitment
 from advisor.plan.problem.values import Allocation, Infeasible, Paid
@@ -64,9 +65,11 @@ def home_of(requirements: Requirements, catalog: Catalog) -> Home:
         machine = catalog.instance_type(current.provider, current.instance_type)
         return Home(current.provider, current.region, machine.accelerator, current.purchase)
     provider = workload.providers[0]
-    known = catalog.regions_of(provider)
+    known = [name for name in catalog.regions_of(provider) if _may_process(provider, name, workload, catalog)]
+    known = known or list(catalog.regions_of(provider))
     own = [region for region in workload.regions if region in known]
     main = _MAIN_REGIONS.get(provider, known[0])
+    main = main if main in known else known[0]
     return Home(provider, own[0] if own else main, "", Purchase.ON_DEMAND)
 
 
@@ -147,18 +150,29 @@ def _known_precisions(requirements: Requirements, catalog: Catalog) -> tuple[str
 
 
 def _regions_of(provider: str, home: Home, stated: Workload, catalog: Catalog) -> tuple[str, ...]:
-    """Regions of a provider on the continent of the home, with those that the workload names."""
+    """Regions of a provider on the continent of the home, with those that the workload names.
+
+    Where users or a residency say where to plan, those of every continent: what they rule out is left out later.
+    """
+    anywhere = not stated.regions and bool(stated.users or stated.residency)
     continent = catalog.regions[home.provider, home.region].continent
     own = tuple(region for region in stated.regions if (provider, region) in catalog.regions)
     near = tuple(
         region
         for region in catalog.regions_of(provider)
         if (known := catalog.regions.get((provider, region))) is not None
-        and known.continent == continent
+        and (anywhere or known.continent == continent)
         and is_restricted(region) == is_restricted(home.region)
         and region not in stated.exclude.regions
+        and _may_process(provider, region, stated, catalog)
     )
     return tuple(dict.fromkeys((home.region, *own, *near) if provider == home.provider else (*own, *near)))
+
+
+def _may_process(provider: str, region: str, stated: Workload, catalog: Catalog) -> bool:
+    """Whether the residency of a workload allows a region."""
+    known = catalog.regions.get((provider, region))
+    return not stated.residency or (known is not None and residency_shortfall(known, stated.residency) is None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,6 +43,14 @@ def share_without(limits: Limits, part: Part) -> float:
     return max(shares_without(limits, part).values())
 
 
+def asks_for_what_is_left(problem: Problem) -> bool:
+    """Whether some share of the load has to be sustained without a part of the fleet."""
+    on_spot = any(one.paid is Paid.SPOT for pool in problem.pools for one in pool.tariffs)
+    parts = (Part.MACHINE, Part.ZONE, *((Part.SUPPLY,) if on_spot else ()))
+    asked = any(share_without(problem.limits, part) > 0 for part in parts)
+    return asked or problem.limits.on_demand_base_ratio > 0
+
+
 def lost_in_zone(instances: int, zones: int) -> int:
     """Instances of a pool that the loss of one zone takes at most, spread evenly over the zones it is sold in."""
     return -(-instances // zones)

@@ -14,8 +14,9 @@ from typing import TypeGuard
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.problem.constraints import most_headroom
+from advisor.plan.problem.formulas import asks_for_what_is_left
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, content
-from advisor.plan.replay.confirmed import Confirmed, bounded, cheaper, closer, usd_of, worst_share
+from advisor.plan.replay.confirmed import Confirmed, bounded, cheaper, closer, held_to, usd_of, worst_share
 from advisor.plan.replay.headroom import (
     MOST_HEADROOM,
     TOLERANCE,
@@ -112,6 +113,7 @@ class Confirmer:
         found = self._search(seconds, known)
         if isinstance(found, Infeasible) or found is known:
             return found
+        found = self._held_to_what_is_left(found, seconds)
         if found.confirmation.reached:
             found = self._in_preferred_precision(found, seconds)
         in_full = self._in_full(found)
@@ -217,6 +219,19 @@ class Confirmer:
             tested += kinds
             for kind in kinds:
                 best = cheaper(best, self._bracketed(kind, best, seconds))
+
+    def _held_to_what_is_left(self, found: Confirmed, seconds: float) -> Confirmed:
+        """A fleet with a bound that holds where something may fail too.
+
+        The lower ends of the brackets say what kinds carry while all run. What is left after a failure may carry more,
+        so where that is asked for a bound takes every kind at what the closed form says.
+        """
+        raised = any(one.least > 1 for one in self._brackets.values())
+        if not raised or not asks_for_what_is_left(self._posed.problem):
+            return found
+        plain = self._solve(self._posed, seconds)
+        least = plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0
+        return held_to(found, least)
 
     def _suffices(self, best: Confirmed, bound: Confirmed) -> bool:
         """Whether nothing is worth looking for below a fleet: nothing much cheaper, or nothing that would be preferred.

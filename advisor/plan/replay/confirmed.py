@@ -74,3 +74,11 @@ def bounded(found: Confirmed, bound: Confirmed) -> Confirmed:
     proven = found.confirmation.reached and bound.solution.proven and found.usd_per_month <= least + HALF_A_CENT
     solution = replace(found.solution, bound_usd_per_month=least, proven=proven)
     return replace(found, solution=solution)
+
+
+def held_to(found: Confirmed, least_usd_per_month: float) -> Confirmed:
+    """A fleet with a bound no higher than this, and proven only where it costs no more."""
+    solution = found.solution
+    least = min(solution.bound_usd_per_month, least_usd_per_month)
+    proven = solution.proven and found.usd_per_month <= least + HALF_A_CENT
+    return replace(found, solution=replace(solution, bound_usd_per_month=least, proven=proven))

@@ -115,7 +115,7 @@ class Trials:
                 are late, are estimates otherwise.
         """
         groups, routes = self._groups(posed, solution), tuple(routes_of(posed, solution))
-        survives = posed.problem.limits.survival is Survive.INSTANCE
+        survives = posed.problem.limits.survival is not Survive.NOTHING
         failures = self._failures(groups, routes, every=every, whole=whole) if survives else []
         least = min((one.share for one in failures), default=None)
         if every or whole or least is None or (least >= self.wanted and not self._implied(groups)):
