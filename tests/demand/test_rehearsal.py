@@ -129,7 +129,7 @@ def test_one_class_of_hours_is_its_busiest_stretch_alone():
 
 @pytest.mark.parametrize("ratio", [1.0, 1.5, 3.0])
 def test_a_stressed_stretch_has_so_many_times_the_requests(ratio):
-    """The busiest minutes with more in each, at about the same number of requests."""
+    """The same minutes with more in each."""
     steady = demand([600] * 100)
 
     found, scale = stressed(steady, 6_000, peak_ratio=ratio)
@@ -137,7 +137,7 @@ def test_a_stressed_stretch_has_so_many_times_the_requests(ratio):
     seconds = found.seconds[-1] - found.seconds[0]
     assert scale == 1
     assert found.seconds.size / seconds == pytest.approx(10 * ratio, rel=0.1)
-    assert found.seconds.size <= 6_000 + 600 * ratio
+    assert found.seconds.size == pytest.approx(6_000 * ratio, rel=0.1)
 
 
 def test_a_stressed_stretch_is_so_many_times_as_bursty():
@@ -162,8 +162,8 @@ def test_a_large_demand_is_rehearsed_at_a_scale(rate):
         assert found.scale == pytest.approx(60_000 / (rate * 60), rel=0.1)
         assert found.minutes >= 1
         assert "at a scale of" in found.words
-        assert stress.seconds.size == pytest.approx(18_000, rel=0.1)
-        assert scale == pytest.approx(18_000 / (rate * 60 * 2), rel=0.1)
+        assert stress.seconds.size == pytest.approx(2 * 18_000, rel=0.1)
+        assert scale == pytest.approx(18_000 / (rate * 60), rel=0.1)
 
 
 def test_it_is_the_same_every_time():
