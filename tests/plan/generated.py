@@ -15,7 +15,7 @@ from advisor.workload.values import DeclaredDemand, Deployment, Limits, Scaling,
 from plan.fleet.test_choose import week_of_days
 
 MADE = 200
-SAMPLED = 8
+SAMPLED = 4
 """So many are tried at a run that does not ask for all."""
 MODELS = (
     "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen2.5-7B-Instruct", "mistralai/Ministral-3-14B-Instruct-2512",
