@@ -1,7 +1,6 @@
 """What a spot instance costs beyond its price: interruptions lose work and capacity."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.catalog.planning import SpotRisk
@@ -80,20 +79,3 @@ def usd_per_interruption(exposure: Exposure) -> float:
 def interruption_usd_per_hour(interruptions_per_hour: float, exposure: Exposure) -> float:
     """Expected cost of interruptions, USD per instance-hour: what the optimiser adds to the spot price."""
     return interruptions_per_hour * usd_per_interruption(exposure)
-
-
-def largest_pool_ratio(instances: Sequence[int], requests_per_second: Sequence[float], zones: int) -> float:
-    """Share of the spot capacity that goes when the largest pool is withdrawn.
-
-    A pool is an instance type in a zone: ``⌈instances ÷ zones⌉`` of the type, which a provider takes back together.
-
-    Args:
-        instances: spot instances of each type.
-        requests_per_second: capacity of one instance of each type.
-        zones: over which every type is spread evenly.
-    """
-    total = sum(count * rate for count, rate in zip(instances, requests_per_second, strict=True))
-    if total == 0:
-        return 0.0
-    pools = (math.ceil(count / zones) * rate for count, rate in zip(instances, requests_per_second, strict=True))
-    return max(pools) / total

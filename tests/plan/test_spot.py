@@ -13,7 +13,6 @@ from advisor.plan.spot import (
     hazard,
     hazard_per_hour,
     interruption_usd_per_hour,
-    largest_pool_ratio,
     usd_per_interruption,
 )
 from builders import LISTED
@@ -68,18 +67,3 @@ def test_more_at_stake_costs_more(field):
     assert usd_per_interruption(replace(EXPOSURE, **{field: 2 * getattr(EXPOSURE, field)})) > usd_per_interruption(
         EXPOSURE
     )
-
-
-@pytest.mark.parametrize(
-    ("instances", "rates", "zones", "lost"),
-    [
-        ([4], [1.0], 1, 1.0),
-        ([4], [1.0], 2, 0.5),
-        ([3], [1.0], 2, 2 / 3),
-        ([4, 4], [1.0, 3.0], 2, 6 / 16),
-        ([], [], 3, 0),
-    ],
-)
-def test_the_largest_pool_is_what_a_withdrawal_takes(instances, rates, zones, lost):
-    """One instance type in one zone goes at a time: spreading over types and zones leaves the rest."""
-    assert largest_pool_ratio(instances, rates, zones) == pytest.approx(lost)

@@ -26,7 +26,6 @@ class FailureLeft:
     part: Part
     name: str
     """Pool, region or spot supply of the part."""
-    hour_class: int
     left_ratio: float
     """Rate that the other instances sustain ÷ planned rate."""
     needed_ratio: float
@@ -38,7 +37,7 @@ def failures(problem: Problem, solution: FleetSolution) -> Iterator[FailureLeft]
     for part in Part:
         needed = share_without(problem.limits, part)
         left = [
-            FailureLeft(part, name, at, (_sustained(problem, solution, at) - rate) / hour.planned_rate, needed)
+            FailureLeft(part, name, (_sustained(problem, solution, at) - rate) / hour.planned_rate, needed)
             for at, hour in enumerate(problem.hours)
             if hour.planned_rate > 0
             for name, rate in lost_with(problem, solution.allocations, part, at).items()

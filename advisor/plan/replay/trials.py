@@ -55,11 +55,6 @@ class Trial:
     """Positions of the groups whose requests are late too often; all of them where none stands out."""
     reached: bool
 
-    @property
-    def worst_ratio(self) -> float:
-        """The least of the shares."""
-        return min(self.within_slo_ratio, self.busiest_ratio, self.without_one_ratio or 1.0)
-
 
 @dataclass(frozen=True, slots=True)
 class _Seen:

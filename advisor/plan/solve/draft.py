@@ -201,9 +201,6 @@ class Draft:
     def _at_most(self, constraint: Constraint, terms: Terms, limit: float, unit: str, detail: str = "") -> None:
         self.program.row(constraint, terms + self._slack(constraint, limit, unit, detail, 1.0), upper=limit)
 
-    def _at_least(self, constraint: Constraint, terms: Terms, limit: float, unit: str) -> None:
-        self.program.row(constraint, terms + self._slack(constraint, limit, unit, "", -1.0), lower=limit)
-
     def _slack(self, constraint: Constraint, limit: float, unit: str, detail: str, sign: float) -> Terms:
         if constraint is not self.elastic:
             return []

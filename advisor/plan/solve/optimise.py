@@ -355,9 +355,3 @@ def _rounded(constraint: Constraint, one: Elastic, excess: float) -> float:
 
 def _relative_change(relaxation: Relaxation) -> float:
     return abs(relaxation.needed - relaxation.limit) / max(abs(relaxation.limit), 1e-9)
-
-
-def paid_share(solution: FleetSolution, paid: Paid) -> float:
-    """Share of the instance-hours that are paid in one way."""
-    hours = sum(sum(one.instances) for one in solution.allocations)
-    return sum(sum(one.instances) for one in solution.allocations if one.tariff.paid is paid) / max(hours, 1)
