@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from advisor.candidates import Matches, Rejection, match
 from advisor.catalog import Catalog, load_catalog
-from advisor.catalog.values import Offer
+from advisor.catalog.values import Offer, Purchase
 from advisor.demand.busy_interval import interval_note
 from advisor.demand.counted import demand_from_counts
 from advisor.demand.declared import demand_from_busy
@@ -132,7 +132,7 @@ def recommend(
         workload = replace(workload, running=tuple(running_of(previous).items()))
     catalog = basis.catalog or load_catalog()
     workload = with_account(workload, catalog)
-    if workload.commitments and workload.as_of is None:
+    if workload.as_of is None and (workload.commitments or Purchase.COMMITMENT in workload.purchase):
         workload = replace(workload, as_of=dt.datetime.now(dt.UTC).date())
     return plan_for(workload, catalog, every_variant=every_variant, progress=progress, model=model)
 

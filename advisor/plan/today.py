@@ -55,11 +55,15 @@ def judged_today(
 ) -> CurrentCost:  # fmt: skip
     """The same with the share of requests that it keeps within the SLO, and the instances that the demand takes.
 
-    How it runs the model is not stated: the layout with the highest rate is taken, of the workload's precisions.
+    How it runs the model is not stated: the layout with the highest rate is taken, in the first of the workload's
+    precisions that it can serve, as the ladder begins with the first.
     """
-    posed = _posed(current, setting, supply, week)
+    every = [
+        _posed(current, precision, setting, supply, week) for precision in setting.requirements.workload.precisions
+    ]
+    posed = next((one for one in every if one.problem.pools), every[0])
     if not posed.problem.pools:
-        reasons = [one.message for one in posed.pool_set.rejections]
+        reasons = [rejection.message for one in every for rejection in one.pool_set.rejections]
         return replace(priced, not_judged=(reasons or [_cannot(current, setting)])[0])
     pool = max(posed.problem.pools, key=lambda one: mix_rate(posed.problem, one))
     allocation = Allocation(pool, pool.tariffs[0], (current.count,) * len(posed.problem.hours))
@@ -68,13 +72,19 @@ def judged_today(
     running = FleetSolution((allocation,), shares, usd, usd, proven=False)
     replay = confirmer.replayed(posed, running)
     needed = confirmer.alone(replace(posed, problem=replace(posed.problem, pools=(pool,))))
-    judged = replace(priced, total_usd_per_month=usd, within_slo_ratio=replay.within_slo_ratio, not_judged="")
+    judged = replace(
+        priced,
+        total_usd_per_month=usd,
+        precision=posed.pool_set.sources[pool.key].served.candidate.precision,
+        within_slo_ratio=replay.within_slo_ratio,
+        not_judged="",
+    )
     if isinstance(needed, Confirmed) and needed.confirmation.reached:
         return replace(judged, instances_needed=sum(one.instances[-1] for one in needed.solution.allocations))
     return replace(judged, not_judged=f"no number of {current.instance_type} keeps the SLO and the limits")
 
 
-def _posed(current: Deployment, setting: Setting, supply: Supply, week: Week) -> Posed:
+def _posed(current: Deployment, precision: str, setting: Setting, supply: Supply, week: Week) -> Posed:
     stated = setting.requirements.workload
     workload = replace(
         stated,
@@ -82,6 +92,7 @@ def _posed(current: Deployment, setting: Setting, supply: Supply, week: Week) ->
         regions=(current.region,),
         accelerators=(),
         instance_types=(current.instance_type,),
+        precisions=(precision,),
         purchase=(current.purchase,),
         listed_only=False,
     )

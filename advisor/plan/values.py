@@ -100,6 +100,8 @@ class CurrentCost:
     """Instances of the same type that the demand takes; None: no number of them does."""
     not_judged: str = ""
     """Why there is no judgement, or why no number of instances would do; "" where there is one."""
+    precision: str = ""
+    """That it is judged in: the first of the workload's that it can serve."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,8 @@ def _today_words(plan: Plan) -> Iterator[str]:
         yield f"Today: {running}, not judged{_reason(current.not_judged)}."
         return
     verb = "keeps" if current.instances == 1 else "keep"
-    yield f"Today: {running} {verb} {ratio_words(current.within_slo_ratio)} within the SLO; {_needed(current)}."
+    kept = f"{ratio_words(current.within_slo_ratio)} within the SLO{current.precision and f' in {current.precision}'}"
+    yield f"Today: {running} {verb} {kept}; {_needed(current)}."
 
 
 def _reason(text: str) -> str:

@@ -33,11 +33,11 @@ def test_more_instances_keep_more_within_the_slo():
 
 def test_as_many_as_are_needed_would_be_enough():
     """The number named keeps the SLO; one instance less keeps less than is asked, or leaves no spare that is asked."""
-    needed = judged(1, rate=40.0).instances_needed
+    needed = judged(1, rate=40.0, precisions=("fp8",)).instances_needed
 
-    assert judged(needed, rate=40.0).within_slo_ratio >= 0.99
-    assert judged(needed, rate=40.0).instances_needed == needed
-    assert judged(max(needed - 2, 1), rate=40.0).within_slo_ratio < 0.99
+    assert judged(needed, rate=40.0, precisions=("fp8",)).within_slo_ratio >= 0.99
+    assert judged(needed, rate=40.0, precisions=("fp8",)).instances_needed == needed
+    assert judged(max(needed - 2, 1), rate=40.0, precisions=("fp8",)).within_slo_ratio < 0.99
 
 
 def test_spare_is_what_runs_beyond_the_need():
@@ -75,3 +75,13 @@ def test_an_unknown_price_is_said():
     """A deployment that cannot be priced is an error, not a saving of everything."""
     with pytest.raises(InputError, match="no spot price for g4dn"):
         judged(2, today=replace(TODAY, instance_type="g4dn.xlarge", purchase=Purchase.SPOT))
+
+
+def test_it_is_judged_in_the_precision_that_the_ladder_begins_with():
+    """A faster precision that is allowed too makes today's machines no better: what they need is what `resize` has."""
+    work = workload(current=TODAY, precisions=("bf16", "fp8"), demand=DeclaredDemand(40, 64, 800, 200))
+    plan = plan_for(work, catalog_of(OFFERS[0]))
+    resize = next(rung for rung in plan.ladder if rung.rung == "resize")
+
+    assert plan.current.precision == "bf16"
+    assert plan.current.instances_needed == sum(group.instances for group in resize.groups)
