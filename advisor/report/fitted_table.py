@@ -119,7 +119,7 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
         [_least_width(*one) for one in by_column],
         [max(map(_longest_word, (column.header, *cells))) for column, cells in by_column],
     )
-    least = next((widths for widths in choices if sum(widths) <= room), [_LEAST] * len(columns))
+    least = next((widths for widths in choices if sum(widths) <= room), [min(_LEAST, width) for width in natural])
     return _shared(least, natural, room)
 
 

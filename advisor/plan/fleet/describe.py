@@ -24,9 +24,9 @@ from advisor.plan.fleet.chosen import (
     Spare,
     StaticPeak,
 )
-from advisor.plan.problem.constraints import uses
-from advisor.plan.problem.formulas import Part, hours_per_month, lost_with, mix_rate
-from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Paid, Problem
+from advisor.plan.problem.constraints import failures, uses
+from advisor.plan.problem.formulas import Part, hours_per_month, lost_with, mix_rate, shares_without
+from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Floats, Paid, Problem
 from advisor.plan.replay.confirm import Confirmed, group_part, name_of
 from advisor.plan.scaling import scaling_of
 from advisor.plan.solve.optimise import (
@@ -42,7 +42,6 @@ from advisor.plan.solve.simple import backend_of
 from advisor.plan.solve.stage import Posed, Setting
 from advisor.plan.spot import hazard
 from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_MONTH, TOKENS_PER_MILLION
-from advisor.workload.values import Survive
 
 _REQUESTS_PER_THOUSAND = 1000
 HOURS_PER_YEAR = HOURS_PER_MONTH * 12
@@ -278,14 +277,14 @@ def spare_of(problem: Problem, solution: FleetSolution) -> Iterator[Spare]:
 
 
 def _why_spare(problem: Problem, solution: FleetSolution) -> str:
-    limits = problem.limits
-    if limits.survival is not Survive.NOTHING:
-        return f"survive: {limits.survival.value}"
-    if limits.fault_tolerant_ratio < 1 and any(one.tariff.paid is Paid.SPOT for one in solution.allocations):
-        return "spot_reroute"
-    if limits.min_replicas > 1 or limits.zones > 1:
-        return "min_replicas" if limits.min_replicas > 1 else "zones"
-    return "whole instances"
+    """The rule of redundancy that leaves least beyond what it asks for."""
+    asked = [left for left in failures(problem, solution) if left.needed_ratio > 0]
+    if not asked:
+        return "whole instances"
+    tightest = min(asked, key=lambda left: left.left_ratio - left.needed_ratio)
+    shares = shares_without(problem.limits, tightest.part)
+    rule = max(shares, key=lambda constraint: shares[constraint])
+    return f"survive: {problem.limits.survival.value}" if rule is Constraint.SURVIVE else rule.value
 
 
 def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from advisor.plan.fleet.describe import spare_of
 from advisor.plan.problem.constraints import failures, uses
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.values import FleetSolution, Infeasible, Paid, Tariff
@@ -136,3 +137,15 @@ def test_what_is_committed_is_ordered_on_demand():
     pool = pool_of("a", 1.0, tariffs=tariffs)
     problem = problem_of(pool, planned=(4.0,), limits=Limits(max_changed_instances=0), low_band=False, **held)
     assert fleet(problem) == {("a", "commitment"): 4}
+
+
+@pytest.mark.parametrize(
+    ("tariff", "count", "why"), [(ON_DEMAND, 1, "survive: instance"), (SPOT, 2, "spot_reroute")], ids=["demand", "spot"]
+)
+def test_spare_is_there_for_the_rule_that_asks_most(tariff, count, why):
+    """On demand one more is kept for any instance that fails; on spot two, for those of a zone are withdrawn together."""
+    pool = pool_of("x", 1.0, tariff.usd_per_hour, zones=3, tariffs=(tariff,))
+    problem = problem_of(pool, planned=(4.0,), limits=Limits(min_replicas=2))
+    (spare,) = spare_of(problem, optimise(problem))
+
+    assert (spare.instances, spare.why) == (count, why)
