@@ -3,6 +3,8 @@
 A GiB is 2**30 bytes, a GB is 10**9 bytes; bandwidth and FLOP rates are decimal, as vendors print them.
 """
 
+import math
+
 BYTES_PER_GIB = 1024**3
 BYTES_PER_MIB = 1024**2
 BYTES_PER_GB = 1e9
@@ -35,3 +37,8 @@ def bytes_to_gib(size_bytes: float) -> float:
 def gib_to_bytes(size_gib: float) -> float:
     """GiB as bytes."""
     return size_gib * BYTES_PER_GIB
+
+
+def ratio_words(ratio: float) -> str:
+    """A share in percent, rounded down: ``99.98%`` is never 100 %."""
+    return f"{math.floor(ratio * 10_000 + 1e-9) / 100:g}%"

@@ -8,7 +8,7 @@ from advisor.deployable import service_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost
 from advisor.plan.problem.values import Paid
 from advisor.plan.values import Interval, Option, Plan
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_MONTH, ratio_words
 
 if TYPE_CHECKING:
     from advisor.codegen.model import Quota
@@ -122,7 +122,7 @@ def _confirmation(fleet: Fleet | None) -> Iterator[Row]:
         yield Row(f"Requests per second of one replica, {group.instance_type}", f"{rate}; {group.evidence}")
     replay = fleet.confirmed
     if replay is not None:
-        share = f"{100 * replay.within_slo_ratio:.4g}% of {replay.requests:,} requests within the SLO"
+        share = f"{ratio_words(replay.within_slo_ratio)} of {replay.requests:,} requests within the SLO"
         yield Row("Replayed", f"{share} ({replay.arrivals})")
         yield Row("Time to first token, p95, replayed", _milliseconds(replay.ttft_p95_ms))
         yield Row("Time per output token after the first, p95, replayed", _milliseconds(replay.tpot_p95_ms))

@@ -19,7 +19,7 @@ _DIGEST = "digest"
 """Field that holds the digest of all others, in canonical form."""
 SCHEMA_PATH = Path(__file__).with_name("plan-v1.schema.json")
 _SIGNIFICANT_DIGITS = 6
-_DECIMALS = {"usd_per_month": 2, "usd_per_hour": 6}
+_DECIMALS = {"usd_per_month": 2, "usd_per_hour": 6, "obligation_usd": 2}
 """Money is rounded by place, everything else to significant digits."""
 
 

@@ -8,7 +8,8 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import CurrentCost, Plan, Rung
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
-from advisor.report.words import ratio_words, short_words, usd
+from advisor.report.words import short_words, usd
+from advisor.units import ratio_words
 
 _COLUMNS = (
     Column(""),

@@ -11,7 +11,8 @@ from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.plan_words import close_call_words
-from advisor.report.words import count_words, floor_words, milliseconds, ratio_words, short_words, usd, whole_percent
+from advisor.report.words import count_words, floor_words, milliseconds, short_words, usd, whole_percent
+from advisor.units import ratio_words
 
 _NOTHING = "Nothing in the catalog serves this workload within its limits."
 _OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}

@@ -65,11 +65,6 @@ def usd(amount: float) -> str:
     return f"-${-amount:,.2f}" if amount < 0 else f"${amount:,.2f}"
 
 
-def ratio_words(ratio: float) -> str:
-    """A share that is never rounded up to 100 %: ``99.98%``."""
-    return f"{math.floor(ratio * 10_000 + 1e-9) / 100:g}%"
-
-
 def whole_percent(ratio: float) -> str:
     """A share in whole percent, rounded down: ``81%``."""
     return f"{math.floor(ratio * 100 + 1e-9)}%"

@@ -16,7 +16,7 @@ from advisor.plan.solve.standing import running_of
 from advisor.report.fleet_words import change_words, fleet_lines
 from advisor.report.limits_words import relaxation_words
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
-from advisor.report.words import ratio_words
+from advisor.units import ratio_words
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Routing, Survive
 from builders import catalog_of, offer, workload
 
