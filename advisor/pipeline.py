@@ -57,10 +57,6 @@ if TYPE_CHECKING:
 CountProgress = Callable[[int], None]
 
 
-EXPLAINED_EFFORT = Effort()
-"""As the plan itself, so that an explanation never contradicts it."""
-
-
 class Scope(StrEnum):
     """How much of what was looked at a plan holds."""
 
@@ -216,7 +212,7 @@ def market_for(question: Question, catalog: Catalog, model: PerformanceModel) ->
 
     requirements = requirements_of(question, catalog)
     standing, _ = standing_of(requirements, catalog)
-    setting = Setting(requirements, catalog, model, standing, EXPLAINED_EFFORT)
+    setting = Setting(requirements, catalog, model, standing)
     matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
     return Judged(market_of(setting, requirements, served, matches.offers), matches, tuple(too_slow))

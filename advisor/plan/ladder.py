@@ -76,7 +76,7 @@ def home_of(requirements: Requirements, catalog: Catalog) -> Home:
 def rung_workloads(requirements: Requirements, home: Home, catalog: Catalog) -> Mapping[Step, Workload]:
     """What each rung but the first allows; every one allows all that the one before allows."""
     stated = requirements.workload
-    first = _published(stated.precisions)
+    first = stated.precisions[:1]
     here = _regions_of(home.provider, home, stated, catalog)
     on_demand = tuple(dict.fromkeys((Purchase.ON_DEMAND, home.purchase)))
     nvidia = tuple(name for name, one in catalog.accelerators.items() if one.vendor.casefold() == _NVIDIA)
@@ -89,7 +89,6 @@ def rung_workloads(requirements: Requirements, home: Home, catalog: Catalog) -> 
         precisions=first,
         purchase=on_demand,
         near_current=False,
-        listed_only=stated.listed_only,
     )
     own = (home.accelerator,) if home.accelerator else ()
     same_cloud = replace(resize, regions=here, accelerators=tuple(dict.fromkeys((*own, *nvidia))))
@@ -136,11 +135,6 @@ def widest(stated: Workload, rungs: Mapping[Step, Workload], catalog: Catalog) -
         purchase=tuple(dict.fromkeys(name for one in every for name in one.purchase)),
         near_current=False,
     )
-
-
-def _published(precisions: Sequence[str]) -> tuple[str, ...]:
-    """The precision that the workload names first."""
-    return tuple(precisions[:1])
 
 
 def _known_precisions(requirements: Requirements, catalog: Catalog) -> tuple[str, ...]:

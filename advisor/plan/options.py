@@ -14,7 +14,8 @@ from advisor.plan.fleet.chosen import Fleet, FleetCost
 from advisor.plan.fleet.describe import cost_of, layout_of
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
-from advisor.plan.replay.confirm import Confirmed, Confirmer, Kind, name_of
+from advisor.plan.replay.confirm import Confirmed, Confirmer, Kind
+from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.solve.stage import Posed, Setting
 from advisor.plan.values import Option, OptionCost, Predicted

@@ -10,7 +10,7 @@ from advisor.demand.values import Forecast
 from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, cold_start
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Problem
-from advisor.plan.replay.confirm import name_of
+from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.following import FollowingFleet, ObservedLoad, reactive_policy
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.sizes import size_alternatives

@@ -27,8 +27,9 @@ from advisor.plan.question import Question, requirements_of
 from advisor.plan.scaling import group_schedule, recommend, scaling_of, static_usd_per_month
 from advisor.plan.solve.following import FollowingFleet, ObservedLoad, reactive_policy
 from advisor.plan.solve.optimise import objective_usd_per_month, optimise
+from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.sizes import main_pool, size_alternatives
-from advisor.plan.solve.stage import Setting, Standing, pose, solve, supply_of
+from advisor.plan.solve.stage import Setting, Standing, pose, supply_of
 from advisor.workload.values import Limits, Scaling, Survive
 from builders import workload
 from plan.fleet.problems import pool_of, problem_of
@@ -362,7 +363,7 @@ def planned(demand: Demand, **changes) -> tuple[ScalingPlan, FleetSolution, Sett
     expected = forecast_of(requirements)
     supply = supply_of(setting, served, matches.offers)
     posed = pose(setting, supply, week_of(expected, scheduled=asked.scaling.scheduled))
-    solution = solve(posed)
+    solution = cheapest(posed.problem)
     main = posed.pool_set.sources[main_pool(posed.problem, solution).key].served.candidate
     assert cold_start(main, CATALOG.cold_start).total_s.high > METRIC_DELAY_S
     return scaling_of(setting, posed, solution, expected), solution, setting

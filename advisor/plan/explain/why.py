@@ -7,6 +7,7 @@ of all others without it.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from advisor.candidates import Matches, Rejection
 from advisor.catalog import Catalog
@@ -15,14 +16,15 @@ from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
 from advisor.plan.explain.reshape import with_price
-from advisor.plan.explain.turning import Outcomes, first_turn, lazily, lost_after
+from advisor.plan.explain.turning import Outcome, first_turn, lost_after
 from advisor.plan.options import rank_rejections
 from advisor.plan.planning import Market, recommended_fleet
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem
 from advisor.plan.replay.confirm import Confirmed
 from advisor.plan.solve.optimise import allocation_usd_per_month
+from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import complexity, simplest
-from advisor.plan.solve.stage import Posed, solve
+from advisor.plan.solve.stage import Posed
 
 PRICE_UNKNOWN = "price_unknown"
 _SUPPOSED_USD = "1"
@@ -30,7 +32,7 @@ _SUPPOSED_USD = "1"
 _PRICE_PLACES = 4
 _TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
 _STEPS = (1.5, 4.0, 16.0)
-_LOAD_STEPS = (1.5, 4.0, 16.0)
+_DOWN = tuple(1 / step for step in _STEPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +247,10 @@ class _Case:
         """The nearest looser and the nearest tighter value at which the outcome turns."""
         stated = self.stated(name) or 0.0
 
-        def turns(factors: Sequence[float]) -> list[bool]:
-            return [self._wins({name: stated * factor}, 1.0) != wins for factor in factors]
+        def turns(factor: float) -> bool:
+            return self._wins({name: stated * factor}, 1.0) != wins
 
-        _, looser = first_turn(lazily(turns), _STEPS, refinements=1, parts=4)
-        _, tighter = first_turn(lazily(turns), tuple(1 / step for step in _STEPS), refinements=1, parts=4)
+        (_, looser), (_, tighter) = (first_turn(turns, steps) for steps in (_STEPS, _DOWN))
         return TargetChange(
             target=name.removesuffix("_ms"),
             stated_ms=stated,
@@ -263,7 +264,7 @@ class _Case:
         if not any(self.is_meant(pool) for pool in market.posed.problem.pools):
             return False
         posed = self.judged.market.confirmer.with_known_headroom(market.posed)
-        likely = solve(posed)
+        likely = cheapest(posed.problem)
         uses = isinstance(likely, FleetSolution) and self.uses(simplest(posed.problem, likely))
         if uses == self._wins_now:
             return uses
@@ -272,15 +273,11 @@ class _Case:
 
     def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
         """Where on the scale of demand it wins: around today's demand, or the nearest range below and above it."""
-
-        def wins_at(factors: Sequence[float]) -> list[bool]:
-            return [self._wins({}, factor) for factor in factors]
-
-        down = tuple(1 / step for step in _LOAD_STEPS)
+        wins_at = partial(self._wins, {})
         if wins:
-            low, high = (lost_after(wins_at, 1.0, steps) for steps in (down, _LOAD_STEPS))
+            low, high = (lost_after(wins_at, 1.0, steps) for steps in (_DOWN, _STEPS))
             return (LoadRange(low, high),)
-        ranges = [_range(wins_at, steps) for steps in (down, _LOAD_STEPS)]
+        ranges = [_range(wins_at, steps) for steps in (_DOWN, _STEPS)]
         return tuple(one for one in ranges if one is not None)
 
     def obstacles(self) -> tuple[Obstacle, ...]:
@@ -343,9 +340,9 @@ def _leeway(fleet: FleetSolution, rival: FleetSolution, simplicity: float) -> fl
     return 1 + simplicity if own < other else 1 / (1 + simplicity)
 
 
-def _range(wins_at: Outcomes, steps: Sequence[float]) -> LoadRange | None:
+def _range(wins_at: Outcome, steps: Sequence[float]) -> LoadRange | None:
     """The first range of factors from 1 on in which it wins."""
-    _, first = first_turn(lazily(wins_at), steps, refinements=1, parts=4)
+    _, first = first_turn(wins_at, steps)
     if first is None:
         return None
     last = lost_after(wins_at, first, [step for step in steps if abs(math.log(step)) > abs(math.log(first))])

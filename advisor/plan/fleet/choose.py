@@ -24,8 +24,6 @@ class Choice:
     conflict: Conflict | None
     rejections: tuple[Rejection, ...]
     notes: tuple[str, ...]
-    found: Confirmed | None = None
-    """The fleet with its problem."""
 
 
 def choice_of(found: Confirmed | Infeasible | None, posed: Posed, setting: Setting, expected: Forecast) -> Choice:
@@ -44,7 +42,7 @@ def choice_of(found: Confirmed | Infeasible | None, posed: Posed, setting: Setti
         return Choice(None, _conflict(found), posed.pool_set.rejections, notes)
     fleet = fleet_of(found, setting, expected)
     notes = (*notes, *_limit_notes(fleet.groups, setting))
-    return Choice(fleet, None, posed.pool_set.rejections, notes, found)
+    return Choice(fleet, None, posed.pool_set.rejections, notes)
 
 
 def forecast_of(requirements: Requirements) -> Forecast:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.services import StandingCharge, standing_charges
@@ -25,9 +26,10 @@ from advisor.plan.fleet.chosen import (
     StaticPeak,
 )
 from advisor.plan.problem.constraints import failures, uses
-from advisor.plan.problem.formulas import Part, hours_per_month, lost_with, mix_rate, shares_without
+from advisor.plan.problem.formulas import Part, hours_per_month, left_without, mix_rate, shares_without
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Floats, Paid, Problem
-from advisor.plan.replay.confirm import Confirmed, group_part, name_of
+from advisor.plan.replay.confirmed import Confirmed
+from advisor.plan.replay.trials import name_of
 from advisor.plan.scaling import scaling_of
 from advisor.plan.solve.optimise import (
     allocation_usd_per_month,
@@ -37,7 +39,7 @@ from advisor.plan.solve.optimise import (
     switching_usd_per_month,
     transfer_usd_per_month,
 )
-from advisor.plan.solve.shares import request_shares
+from advisor.plan.solve.shares import group_part, request_shares
 from advisor.plan.solve.simple import backend_of
 from advisor.plan.solve.stage import Posed, Setting
 from advisor.plan.spot import hazard
@@ -208,7 +210,7 @@ def cost_of(posed: Posed, solution: FleetSolution, setting: Setting, expected: F
     return FleetCost(
         compute_usd_per_month=summed(allocation_usd_per_month),
         interruptions_usd_per_month=summed(interruptions_usd_per_month),
-        transfer_usd_per_month=transfer_usd_per_month(problem, solution.shares),
+        transfer_usd_per_month=transfer_usd_per_month(problem, allocations, solution.shares),
         switching_usd_per_month=switching_usd_per_month(problem, allocations),
         total_usd_per_month=total,
         usd_per_million_output_tokens=total / tokens * TOKENS_PER_MILLION,
@@ -241,7 +243,8 @@ def obligation_of(allocations: Sequence[Allocation], setting: Setting) -> tuple[
 
 def planning_day(setting: Setting) -> dt.date:
     """The day that a plan is made for: as stated, else that of the catalog, so that the same input gives the same."""
-    return setting.requirements.workload.as_of or dt.date.fromisoformat(setting.catalog.as_of)
+    stated = setting.requirements.workload.as_of
+    return stated or first_day(setting.catalog.as_of) or dt.datetime.now(dt.UTC).date()
 
 
 def _regret(problem: Problem, allocations: Sequence[Allocation]) -> float:
@@ -290,14 +293,8 @@ def _why_spare(problem: Problem, solution: FleetSolution) -> str:
 def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
     """What is left of the planned rate when a part fails, in the hours that it hits hardest."""
     for part, words in _PARTS.items():
-        left: dict[str, float] = {}
-        for at, hour in enumerate(problem.hours):
-            whole = math.fsum(one.instances[at] * mix_rate(problem, one.pool) for one in solution.allocations)
-            for name, rate in lost_with(problem, solution.allocations, part, at).items():
-                if hour.planned_rate > 0:
-                    ratio = max(whole - rate, 0.0) / hour.planned_rate
-                    left[name] = min(left.get(name, math.inf), ratio)
-        yield from (Failure(words.format(name), ratio) for name, ratio in left.items())
+        left = left_without(problem, solution.allocations, part)
+        yield from (Failure(words.format(name), max(ratio, 0.0)) for name, ratio in left.items())
 
 
 def _static_peak(found: Confirmed, setting: Setting, expected: Forecast) -> StaticPeak | None:

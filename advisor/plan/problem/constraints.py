@@ -8,13 +8,14 @@ from advisor.plan.problem.formulas import (
     Ordered,
     Part,
     hours_per_month,
-    lost_with,
+    left_without,
     mix_rate,
     ordered_as,
+    quota_units,
     running_as_ordered,
     share_without,
 )
-from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Paid, Problem
+from advisor.plan.problem.values import Constraint, FleetSolution, Paid, Problem
 
 NEARLY = 1e-6
 
@@ -35,15 +36,10 @@ class FailureLeft:
 def failures(problem: Problem, solution: FleetSolution) -> Iterator[FailureLeft]:
     """What is left without one machine, one zone, and one spot supply in a zone; the last only where spot is used."""
     for part in Part:
-        needed = share_without(problem.limits, part)
-        left = [
-            FailureLeft(part, name, (_sustained(problem, solution, at) - rate) / hour.planned_rate, needed)
-            for at, hour in enumerate(problem.hours)
-            if hour.planned_rate > 0
-            for name, rate in lost_with(problem, solution.allocations, part, at).items()
-        ]
+        left = left_without(problem, solution.allocations, part)
         if left:
-            yield min(left, key=lambda one: one.left_ratio)
+            name = min(left, key=lambda failed: left[failed])
+            yield FailureLeft(part, name, left[name], share_without(problem.limits, part))
 
 
 def most_headroom(problem: Problem, solution: FleetSolution) -> float:
@@ -128,7 +124,7 @@ def _physical(problem: Problem, solution: FleetSolution, busiest: int) -> Iterat
 def _quotas(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     for key, limit in problem.quota_limits.items():
         used = [
-            sum(one.instances[at] * _units(one, key) for one in solution.allocations)
+            sum(one.instances[at] * quota_units(one.pool, one.tariff, key) for one in solution.allocations)
             for at in range(len(problem.hours))
         ]
         yield _ceiling(Constraint.QUOTA, limit, max(used), "units", quota_detail(key))
@@ -137,10 +133,6 @@ def _quotas(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse
 def quota_detail(key: tuple[str, str]) -> str:
     """A quota and its market in words."""
     return f"{key[0]} ({key[1].replace('_', ' ')})"
-
-
-def _units(one: Allocation, key: tuple[str, str]) -> float:
-    return one.pool.quotas.get(key, 0.0) if key[1] == one.tariff.paid.market else 0.0
 
 
 def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:

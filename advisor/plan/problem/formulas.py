@@ -1,6 +1,7 @@
 """Hours, requests, money and failures of a fleet problem: each formula once, for the program and what is printed."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -139,6 +140,22 @@ def mix_rate(problem: Problem, pool: Pool) -> float:
         return 0.0
     shares = problem.place_shares[served]
     return float(shares.sum() / (shares / pool.mix_rates[served]).sum())
+
+
+def left_without(problem: Problem, allocations: Sequence[Allocation], part: Part) -> Mapping[str, float]:
+    """What the others sustain without each such part ÷ planned rate, in the hours that its loss hits hardest."""
+    left: dict[str, float] = {}
+    for at, hour in enumerate(problem.hours):
+        if hour.planned_rate > 0:
+            whole = sum(allocation.instances[at] * mix_rate(problem, allocation.pool) for allocation in allocations)
+            for name, rate in lost_with(problem, allocations, part, at).items():
+                left[name] = min(left.get(name, math.inf), (whole - rate) / hour.planned_rate)
+    return left
+
+
+def quota_units(pool: Pool, tariff: Tariff, key: tuple[str, str]) -> float:
+    """Units of a quota, its code and market, that one instance takes."""
+    return pool.quotas.get(key, 0.0) if key[1] == tariff.paid.market else 0.0
 
 
 Ordered = tuple[str, str]

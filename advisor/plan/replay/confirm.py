@@ -27,18 +27,16 @@ from advisor.plan.replay.headroom import (
     narrowed,
     worthwhile,
 )
-from advisor.plan.replay.trials import Trial, Trials, name_of
+from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.neighbours import cheaper_neighbours, topped_up
 from advisor.plan.solve.optimise import as_optimum, optimise
-from advisor.plan.solve.scopes import cheapest_alone
-from advisor.plan.solve.shares import group_part
+from advisor.plan.solve.scopes import cheapest, cheapest_alone
 from advisor.plan.solve.simple import complexity, simplest
 from advisor.plan.solve.solver import DEFAULT_SECONDS, HALF_A_CENT
 from advisor.plan.solve.stage import Posed, Setting, in_precisions
-from advisor.plan.solve.stage import solve as solve_fleet
 
-__all__ = ["Confirmed", "Confirmer", "Kind", "group_part", "name_of"]
+__all__ = ["Confirmed", "Confirmer", "Kind"]
 
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
@@ -117,7 +115,7 @@ class Confirmer:
         if found.confirmation.reached:
             found = self._in_preferred_precision(found, seconds)
         in_full = self._in_full(found)
-        if in_full.confirmation.reached == found.confirmation.reached:
+        if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
             return in_full
         self._trials.without_estimates()
         for kept in (self._brackets, self._failing, self._known, self._found_alone):
@@ -396,7 +394,7 @@ class Confirmer:
         """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
         key = (usd_of(known), *content(posed.problem))
         if key not in self._solved:
-            self._solved[key] = solve_fleet(posed, seconds, None if known is None else as_optimum(known.solution))
+            self._solved[key] = cheapest(posed.problem, seconds, None if known is None else as_optimum(known.solution))
         return self._solved[key]
 
     def _confirmed(

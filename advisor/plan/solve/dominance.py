@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, share_without, starts_per_month
+from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, quota_units, share_without, starts_per_month
 from advisor.plan.problem.values import Floats, Paid, Pool, Problem, Tariff
 from advisor.workload.values import Limits
 
@@ -158,7 +158,7 @@ def _costs(
         _start_and_run_usd(pool, tariff, run_hours),
         (pool.kg_co2e_per_hour or 0.0) if limits.max_kg_co2e_per_month is not None else 0.0,
         (pool.kw or 0.0) if limits.max_kw is not None else 0.0,
-        *(pool.quotas.get(key, 0.0) if key[1] == tariff.paid.market else 0.0 for key in quotas),
+        *(quota_units(pool, tariff, key) for key in quotas),
     ]
 
 

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from advisor.plan.problem.formulas import (
     Part,
     billed_hours_per_month,
     least_instances,
-    lost_with,
+    left_without,
     mix_rate,
     requests_per_month,
     share_without,
@@ -124,13 +124,11 @@ def _below(program: FleetProgram, seconds: float, known_usd: float) -> Solution:
 
 def _withstands(problem: Problem, allocations: tuple[Allocation, ...]) -> bool:
     """Whether the loss of any machine and of any zone leaves the share of the load that the limits ask for."""
-    for h, hour in enumerate(problem.hours):
-        whole = sum(one.instances[h] * mix_rate(problem, one.pool) for one in allocations)
-        for part in (Part.MACHINE, Part.ZONE):
-            lost = max(lost_with(problem, allocations, part, h).values(), default=0.0)
-            if whole - lost < share_without(problem.limits, part) * hour.planned_rate * (1 - TRACE_SHARE):
-                return False
-    return True
+    return all(
+        left >= share_without(problem.limits, part) * (1 - TRACE_SHARE)
+        for part in (Part.MACHINE, Part.ZONE)
+        for left in left_without(problem, allocations, part).values()
+    )
 
 
 def _first_fleet(problem: Problem, seconds: float) -> FleetSolution | None:
@@ -254,12 +252,14 @@ def _parts(problem: Problem, allocation: Allocation, usd_per_hour: float) -> Ite
         yield count * usd_per_hour * billed_hours_per_month(problem, allocation.pool, allocation.tariff, h)
 
 
-def transfer_usd_per_month(problem: Problem, shares: Mapping[str, Floats]) -> float:
-    """Data transfer of all pools, to the cent."""
+def transfer_usd_per_month(
+    problem: Problem, allocations: Iterable[Allocation], shares: Mapping[str, Floats]
+) -> float:  # fmt: skip
+    """Data transfer of all that run, to the cent."""
     parts = problem.bucket_shares if len(problem.bucket_shares) else np.ones(1)
     costs = [
         pool.usd_per_request * requests_per_month(hour) * float(shares[pool.key][h].T @ problem.place_shares @ parts)
-        for pool in problem.pools
+        for pool in {one.pool.key: one.pool for one in allocations}.values()
         if pool.key in shares and pool.usd_per_request
         for h, hour in enumerate(problem.hours)
     ]
@@ -279,7 +279,7 @@ def objective_usd_per_month(
 ) -> float:  # fmt: skip
     """The one number that is minimised and printed: the sum of its parts, each to the cent."""
     parts = [part(problem, one) for one in allocations for part in PARTS]
-    rest = (transfer_usd_per_month(problem, shares), switching_usd_per_month(problem, allocations))
+    rest = (transfer_usd_per_month(problem, allocations, shares), switching_usd_per_month(problem, allocations))
     return round(math.fsum((*parts, *rest)), 2)
 
 
@@ -297,7 +297,7 @@ def explain_conflict(problem: Problem) -> Infeasible:
             left_out.add(constraint)
     kept = tuple(one for one in stated if one not in left_out)
     found = [relaxed for one in kept if one not in NOT_A_NUMBER for relaxed in _relaxed(problem, one)]
-    return Infeasible(kept, tuple(sorted(found, key=_relative_change)))
+    return Infeasible(kept, tuple(sorted(found, key=relative_change)))
 
 
 def _stated(problem: Problem, constraint: Constraint) -> bool:
@@ -353,5 +353,6 @@ def _rounded(constraint: Constraint, one: Elastic, excess: float) -> float:
     return one.limit + one.sign * math.ceil(excess * steps - ROUNDING) / steps
 
 
-def _relative_change(relaxation: Relaxation) -> float:
+def relative_change(relaxation: Relaxation) -> float:
+    """How far a limit has to move, as a share of it."""
     return abs(relaxation.needed - relaxation.limit) / max(abs(relaxation.limit), 1e-9)

@@ -21,6 +21,7 @@ from advisor.plan.problem.formulas import (
     Part,
     hours_per_month,
     ordered_as,
+    quota_units,
     running_as_ordered,
     shares_without,
 )
@@ -329,12 +330,8 @@ class FleetProgram(Draft):
         return [
             (variable, count * units)
             for g, t, variable, count in self._instances_at(h)
-            if (units := self._quota_units(g, t, key)) > 0
+            if (units := quota_units(self.problem.pools[g], self.problem.pools[g].tariffs[t], key)) > 0
         ]
-
-    def _quota_units(self, g: int, t: int, key: tuple[str, str]) -> float:
-        pool = self.problem.pools[g]
-        return pool.quotas.get(key, 0.0) if key[1] == pool.tariffs[t].paid.market else 0.0
 
     def _max_instance_types(self) -> None:
         most = self.problem.limits.max_instance_types

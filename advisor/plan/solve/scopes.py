@@ -17,7 +17,7 @@ from advisor.plan.problem.formulas import (
 from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Paid, Pool, Problem
 from advisor.plan.solve.alone import alone
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.optimise import A_CENT, explain_conflict, fleet_if_any, improved, optimise
+from advisor.plan.solve.optimise import A_CENT, explain_conflict, fleet_if_any, improved, optimise, relative_change
 from advisor.plan.solve.solver import DEFAULT_SECONDS
 
 ROUNDING = 1e-9
@@ -34,13 +34,14 @@ def scopes(problem: Problem) -> tuple[Problem, ...]:
     Where all that limits regions is that there is one, no program has to choose between them.
     """
     if problem.max_regions == 1:
-        return _by(problem, lambda pool: pool.region)
+        return split(problem, lambda pool: pool.region)
     if not problem.mix_providers:
-        return _by(problem, lambda pool: pool.region.split("/")[0])
+        return split(problem, lambda pool: pool.region.split("/")[0])
     return (problem,)
 
 
-def _by(problem: Problem, key: Callable[[Pool], str]) -> tuple[Problem, ...]:
+def split(problem: Problem, key: Callable[[Pool], str]) -> tuple[Problem, ...]:
+    """The problem by a property of its pools."""
     groups: dict[str, list[Pool]] = {}
     for pool in problem.pools:
         groups.setdefault(key(pool), []).append(pool)
@@ -192,5 +193,4 @@ def _together(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
 
 def _distance(conflict: Infeasible) -> float:
     """How far the nearest relaxation of a conflict is."""
-    changes = [abs(one.needed - one.limit) / max(abs(one.limit), 1e-9) for one in conflict.relaxations]
-    return min(changes, default=float("inf"))
+    return min(map(relative_change, conflict.relaxations), default=math.inf)

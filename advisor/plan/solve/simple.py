@@ -1,13 +1,13 @@
 """The simplest fleet that costs little more than the cheapest: fewest backends, then instance types, then cost."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from advisor.plan.problem.values import Constraint, FleetSolution, Pool, Problem
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import read_fleet, within
 from advisor.plan.solve.program import FleetProgram
-from advisor.plan.solve.scopes import lower_bound, scopes
+from advisor.plan.solve.scopes import lower_bound, scopes, split
 
 SECONDS = 5.0
 """Time for each search; what is not found by then is not recommended."""
@@ -46,7 +46,7 @@ def simplest(problem: Problem, cheapest: FleetSolution, seconds: float = SECONDS
     for fleet in _of_one_type(parts, limit, seconds):
         best = min(best, fleet, key=complexity)
     if complexity(best)[:2] > (1, 2):
-        for of_one in [each for part in parts for each in _split(part, backend_of) if lower_bound(each) <= limit]:
+        for of_one in [each for part in parts for each in split(part, backend_of) if lower_bound(each) <= limit]:
             best = min(best, within(of_one, limit, seconds) or best, key=complexity)
     backends, types, _ = complexity(best)
     if backends > 2 or types > 2:
@@ -65,19 +65,12 @@ def _kind(pool: Pool) -> str:
 
 def _of_one_type(parts: list[Problem], limit: float, seconds: float) -> Iterator[FleetSolution]:
     """The cheapest fleets of one backend and type, each below all before it."""
-    kinds = [kind for part in parts for kind in _split(part, _kind)]
+    kinds = [kind for part in parts for kind in split(part, _kind)]
     for bound, at in sorted((lower_bound(kind), at) for at, kind in enumerate(kinds)):
         fleet = within(kinds[at], limit, seconds) if bound <= limit else None
         if fleet is not None:
             limit = fleet.objective_usd_per_month
             yield fleet
-
-
-def _split(problem: Problem, key: Callable[[Pool], str]) -> Iterator[Problem]:
-    groups: dict[str, list[Pool]] = {}
-    for pool in problem.pools:
-        groups.setdefault(key(pool), []).append(pool)
-    return (replace(problem, pools=tuple(pools)) for pools in groups.values())
 
 
 def _fewest_kinds(problem: Problem, limit: float, seconds: float) -> FleetSolution | None:

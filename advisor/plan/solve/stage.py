@@ -18,9 +18,7 @@ from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import PoolSet, RateTable, Supply, in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.problem.shortlist import best_layouts
-from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Problem
-from advisor.plan.solve.scopes import cheapest
-from advisor.plan.solve.solver import DEFAULT_SECONDS
+from advisor.plan.problem.values import FleetSolution, Floats, Problem
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows
 from advisor.workload.values import Routing, Workload
@@ -197,13 +195,6 @@ def _is_one_of(
 ) -> bool:  # fmt: skip
     machine = one.candidate.instance_type
     return (machine.provider, machine.name) in offers and one.candidate.precision in precisions
-
-
-def solve(
-    posed: Posed, seconds: float = DEFAULT_SECONDS, known: FleetSolution | None = None
-) -> FleetSolution | Infeasible:  # fmt: skip
-    """The cheapest fleet of all pools, of those that could be part of it; a known one where none is cheaper."""
-    return cheapest(posed.problem, seconds, known)
 
 
 def _rates(

@@ -21,7 +21,8 @@ from advisor.plan.problem.values import Paid, Tariff
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.serverless import LONGEST_IDLE_S, duty_of_rate
 from advisor.plan.solve.optimise import optimise
-from advisor.plan.solve.stage import Posed, Setting, Standing, pose, solve, supply_of
+from advisor.plan.solve.scopes import cheapest
+from advisor.plan.solve.stage import Posed, Setting, Standing, pose, supply_of
 from advisor.workload.values import Limits, QuotaLimit, Scaling, Slo
 from builders import workload
 from plan.fleet.problems import pool_of, problem_of
@@ -75,7 +76,7 @@ def test_a_service_is_billed_for_the_time_in_which_it_runs():
 def test_it_wins_where_the_duty_is_low():
     """For one request an hour the optimum is one container at its share of the time, far below any instance."""
     found = posed()
-    solution = solve(found)
+    solution = cheapest(found.problem)
     (one,) = solution.allocations
     assert (one.pool.key, one.instances) == (CLOUD_RUN, (1,))
     ratio = services(found)[CLOUD_RUN].active_ratios[0]
@@ -86,7 +87,7 @@ def test_it_loses_where_it_would_always_run():
     """At a request every few seconds a container never stops, and an instance with the same accelerator is cheaper."""
     found = posed(declared_demand(0.4, 0.6, 800, 200))
     assert services(found)[CLOUD_RUN].active_ratios == pytest.approx((1.0,))
-    assert all(one.tariff.paid is Paid.ON_DEMAND for one in solve(found).allocations)
+    assert all(one.tariff.paid is Paid.ON_DEMAND for one in cheapest(found.problem).allocations)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_total_is_the_sum_of_its_printed_parts(problem):
         return
     parts = [
         *(part(problem, one) for part in PARTS for one in found.allocations),
-        transfer_usd_per_month(problem, found.shares),
+        transfer_usd_per_month(problem, found.allocations, found.shares),
         switching_usd_per_month(problem, found.allocations),
     ]
     assert found.objective_usd_per_month == round(math.fsum(parts), 2)

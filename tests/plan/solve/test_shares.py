@@ -131,7 +131,7 @@ def test_even_shares_cost_no_more_transfer(problem):
     even = {key: np.repeat(of_target[key][None], len(problem.hours), axis=0) for key in target_of}
     busiest = replace(problem, hours=problem.hours[-1:])
     spent, known = (
-        transfer_usd_per_month(busiest, {key: share[-1:] for key, share in shares.items()})
+        transfer_usd_per_month(busiest, fleet.allocations, {key: share[-1:] for key, share in shares.items()})
         for shares in (even, fleet.shares)
     )
 
