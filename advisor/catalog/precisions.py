@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance, Quality
@@ -248,7 +247,7 @@ def _quality_loss(scores: tuple[_Score, ...], of_model: str) -> QualityLoss:
     origins = [score.provenance for score in scores]
     qualities = {origin.quality for origin in origins}
     return QualityLoss(
-        recovery_ratio=fmean(ratios),
+        recovery_ratio=math.fsum(ratios) / len(ratios),
         low_ratio=min(ratios),
         high_ratio=max(ratios),
         benchmarks=len(ratios),

@@ -88,7 +88,7 @@ def _more_words(plan: Plan) -> str:
     parts = [
         "cost, proof, replay, limits, failures, scaling, prices" if fleet else "the question",
         f"{len(plan.rejected):,} rejections by reason" if plan.rejected and fleet else "",
-        "services by the token" if plan.token_apis else "",
+        "services by the token" if plan.token_apis and not any(one.asked for one in plan.token_apis) else "",
     ]
     return f"--verbose shows {', '.join(part for part in parts if part)}; --format json holds everything."
 

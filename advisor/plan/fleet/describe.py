@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.compute import hourly_to_monthly
@@ -154,7 +152,7 @@ def _group(found: Confirmed, allocation: Allocation, share: Floats, setting: Set
         commitment=tariff.label if tariff.paid is not Paid.OWNED else "",
         break_even_ratio=tariff.break_even_ratio if tariff.paid is Paid.COMMITMENT else None,
         instances=allocation.instances,
-        request_shares=tuple((share @ _bucket_weights(posed) * part).tolist()),
+        request_shares=tuple((share @ posed.problem.parts * part).tolist()),
         bucket_shares=tuple((share[-1] * part[-1]).tolist()) if posed.bucket_edges else (),
         requests_per_second_per_replica=source.served.requests_per_second_per_replica,
         planned_requests_per_second_per_instance=found.planned_rates()[name_of(allocation)],
@@ -170,11 +168,6 @@ def _group(found: Confirmed, allocation: Allocation, share: Floats, setting: Set
         price_as_of=tariff.as_of,
         price_quality=tariff.quality,
     )
-
-
-def _bucket_weights(posed: Posed) -> Floats:
-    weights = posed.problem.bucket_shares
-    return weights if len(weights) else np.ones(1)
 
 
 def _standing(found: Confirmed, groups: Sequence[FleetGroup], setting: Setting) -> Iterator[StandingCharge]:

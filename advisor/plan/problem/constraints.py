@@ -93,9 +93,8 @@ def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintU
 
     Where requests differ, what spot leaves is compared with the room beside the load, which is no share of it.
     """
-    alike = len(problem.place_shares) == 1 and not len(problem.bucket_shares)
     for left in failures(problem, solution):
-        if left.part is Part.SUPPLY and left.needed_ratio > 0 and alike:
+        if left.part is Part.SUPPLY and left.needed_ratio > 0 and problem.all_alike:
             yield _floor(Constraint.SPOT_REROUTE, left.needed_ratio, left.left_ratio, "share of requests")
         if left.part is not Part.SUPPLY and left.needed_ratio == 1:
             detail = f"without one {left.part.value}"

@@ -187,6 +187,16 @@ class Problem:
     low_band: bool = True
     """Whether commitments are held to the low edge of the forecast."""
 
+    @property
+    def all_alike(self) -> bool:
+        """Whether an instance of a pool sustains the same rate of any requests that it is sent."""
+        return len(self.place_shares) == 1 and not len(self.bucket_shares)
+
+    @property
+    def parts(self) -> Floats:
+        """Share of each bucket; one part where requests are not told apart by length."""
+        return self.bucket_shares if len(self.bucket_shares) else np.ones(1)
+
 
 def content(problem: Problem) -> tuple[object, ...]:
     """What tells problems of one demand and catalog apart: pools, how they are paid for, and what they are held to."""

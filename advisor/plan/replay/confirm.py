@@ -94,10 +94,6 @@ class Confirmer:
         self._sources |= posed.pool_set.sources
         return self._with_headroom(posed, {kind: one.held for kind, one in self._brackets.items()})
 
-    def kind_of(self, pool: str) -> Kind:
-        """Kind of the replicas of a pool, by its key."""
-        return self._kind(pool)
-
     def confirmed(
         self, seconds: float = DEFAULT_SECONDS, known: Confirmed | None = None
     ) -> Confirmed | Infeasible:  # fmt: skip
@@ -180,7 +176,7 @@ class Confirmer:
         key = (posed.problem.limits, *sorted((pool.key, pool.tariffs) for pool in posed.problem.pools))
         if key not in self._known:
             self._sources |= posed.pool_set.sources
-            kinds = {self._kind(pool.key) for pool in posed.problem.pools}
+            kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
             found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
             self._known[key] = self.as_shown(found) if isinstance(found, Confirmed) else found
@@ -245,13 +241,13 @@ class Confirmer:
     def _not_known(self, failed: Confirmed) -> list[Kind]:
         """Kinds that are late in a fleet and not known by themselves yet."""
         trial = self._trials.of(failed.posed, failed.solution, every=len(failed.solution.allocations) > 1)
-        late = dict.fromkeys(self._kind(failed.solution.allocations[at].pool.key) for at in trial.late)
+        late = dict.fromkeys(self.kind_of(failed.solution.allocations[at].pool.key) for at in trial.late)
         return [one for one in late if one not in self._brackets]
 
     def _bracketed(self, kind: Kind, best: Confirmed | None, seconds: float) -> Confirmed | Infeasible:
         """Find the bracket of a kind by its cheapest pool at the planned load, below the cost of the best fleet."""
         problem = self._posed.problem
-        pools = [pool for pool in problem.pools if self._kind(pool.key) == kind]
+        pools = [pool for pool in problem.pools if self.kind_of(pool.key) == kind]
         first = min(pools, key=lambda pool: cheapest_alone(replace(problem, pools=(pool,))))
         key = (first.key, first.tariffs, problem.limits, *sorted(problem.running.items()))
         known = self._found_alone.get(key)
@@ -270,8 +266,8 @@ class Confirmer:
         self, bound: Confirmed, best: Confirmed | None, closest: Confirmed, seconds: float
     ) -> Confirmed:
         """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection."""
-        seen = {self._kind(one.pool.key) for one in bound.solution.allocations} | self._brackets.keys()
-        pools = tuple(pool for pool in self._posed.problem.pools if self._kind(pool.key) in seen)
+        seen = {self.kind_of(one.pool.key) for one in bound.solution.allocations} | self._brackets.keys()
+        pools = tuple(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
         fewer = replace(self._posed, problem=replace(self._posed.problem, pools=pools))
         least = dict.fromkeys(seen, 1.0) | {kind: one.least for kind, one in self._brackets.items()}
         found, _ = self._bisected(fewer, least, None, seconds, usd_of(best))
@@ -289,7 +285,7 @@ class Confirmer:
         """Kinds not tried by themselves whose cheapest pool would cost less than a fleet, the cheapest first."""
         problem, prices = self._posed.problem, dict[Kind, float]()
         for pool in problem.pools:
-            kind, usd = self._kind(pool.key), cheapest_alone(replace(problem, pools=(pool,)))
+            kind, usd = self.kind_of(pool.key), cheapest_alone(replace(problem, pools=(pool,)))
             if kind not in self._brackets and usd < min(prices.get(kind, math.inf), best.usd_per_month):
                 prices[kind] = usd
         return sorted(prices, key=lambda kind: (prices[kind], kind))[:CHEAP_KINDS]
@@ -315,7 +311,7 @@ class Confirmer:
         usual = {pool.key: pool for pool in self._posed.problem.pools}
         plain = tuple(replace(one, pool=usual[one.pool.key]) for one in solution.allocations)
         room = most_headroom(self._posed.problem, replace(solution, allocations=plain))
-        kinds = {self._kind(one.pool.key) for one in solution.allocations}
+        kinds = {self.kind_of(one.pool.key) for one in solution.allocations}
         headroom = dict.fromkeys(kinds, max(room, 1.0))
         posed = self._with_headroom(self._posed, headroom)
         pools = {pool.key: pool for pool in posed.problem.pools}
@@ -382,7 +378,7 @@ class Confirmer:
         if known is not None and solution.allocations is known.solution.allocations:
             return known
         found = self._confirmed(roomier, solution, headroom, roomier.problem)
-        kinds = {self._kind(one.pool.key) for one in solution.allocations}
+        kinds = {self.kind_of(one.pool.key) for one in solution.allocations}
         if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
             return found
         other = self._planned_evenly(solution)
@@ -400,7 +396,7 @@ class Confirmer:
     def _confirmed(
         self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float], searched: Problem
     ) -> Confirmed:
-        factor = max(headroom.get(self._kind(one.pool.key), 1.0) for one in solution.allocations)
+        factor = max(headroom.get(self.kind_of(one.pool.key), 1.0) for one in solution.allocations)
         return Confirmed(solution, posed, self._confirmation(self._trials.of(posed, solution), factor), searched)
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
@@ -446,12 +442,13 @@ class Confirmer:
         pools = tuple(
             replace(pool, mix_rates=pool.mix_rates / factor, rates=pool.rates / factor) if factor != 1 else pool
             for pool in posed.problem.pools
-            for factor in (headroom.get(self._kind(pool.key), 1.0),)
+            for factor in (headroom.get(self.kind_of(pool.key), 1.0),)
             if math.isfinite(factor)
         )
         return replace(posed, problem=replace(posed.problem, pools=pools))
 
-    def _kind(self, key: str) -> Kind:
+    def kind_of(self, key: str) -> Kind:
+        """Kind of the replicas of a pool, by its key."""
         return kind_of(self._sources[key].served.candidate)
 
 

@@ -87,7 +87,7 @@ def cheapest_counts(fewest: Sequence[int], usd: Sequence[float]) -> tuple[int, .
 
 def whole_shares(problem: Problem, pool: Pool) -> Mapping[str, Floats]:
     """All requests to one pool: (classes, places, buckets or 1)."""
-    return {pool.key: np.ones((len(problem.hours), len(problem.place_shares), max(len(problem.bucket_shares), 1)))}
+    return {pool.key: np.ones((len(problem.hours), len(problem.place_shares), problem.parts.size))}
 
 
 def load_of(problem: Problem, pool: Pool, rate: float) -> float:

@@ -98,15 +98,10 @@ class Draft:
         slowest = min([rate for rate in (*pool.mix_rates, *pool.rates.ravel()) if rate > 0], default=INFINITY)
         whole = math.ceil(max(hour.planned_rate for hour in self.problem.hours) / slowest)
         floors = max(limits.zones, limits.min_replicas, self.problem.running.get(pool.stand, 0))
-        if not self.all_alike:
+        if not self.problem.all_alike:
             return 2 * whole + floors + 1
         spread = -(-whole * pool.zones // (pool.zones - 1)) if pool.zones > 1 else 0
         return max(whole + 1, spread, floors)
-
-    @property
-    def all_alike(self) -> bool:
-        """Whether an instance of a pool sustains the same rate of any requests that it is sent."""
-        return len(self.problem.place_shares) == 1 and not len(self.problem.bucket_shares)
 
     def _shares(self) -> None:
         for g, pool in enumerate(self.problem.pools):

@@ -54,7 +54,7 @@ def even_shares(
 
 
 def _shape(problem: Problem) -> tuple[int, int]:
-    return len(problem.place_shares), max(len(problem.bucket_shares), 1)
+    return len(problem.place_shares), problem.parts.size
 
 
 def _solved(
@@ -96,7 +96,7 @@ def _parts(problem: Problem, program: Program, at: int, pool: Pool) -> Iterator[
 
 def _transfer_usd(problem: Problem, solution: FleetSolution, pools: Sequence[Pool]) -> float:
     """What the shares of the optimiser take in these hours."""
-    buckets = problem.bucket_shares if len(problem.bucket_shares) else np.ones(1)
+    buckets = problem.parts
     usd = [
         pool.usd_per_request * float(solution.shares[pool.key][-1].T @ problem.place_shares @ buckets)
         for pool in pools

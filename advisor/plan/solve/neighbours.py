@@ -68,8 +68,7 @@ def topped_up(problem: Problem, solution: FleetSolution, below_usd: float) -> li
 
 def _simple(problem: Problem) -> bool:
     limits = problem.limits
-    told_apart = len(problem.place_shares) > 1 or len(problem.bucket_shares) > 0
-    return not told_apart and limits.max_changed_instances is None and limits.max_instance_types is None
+    return problem.all_alike and limits.max_changed_instances is None and limits.max_instance_types is None
 
 
 def _own(problem: Problem, solution: FleetSolution) -> tuple[Allocation, ...]:

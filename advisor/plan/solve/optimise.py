@@ -209,7 +209,7 @@ def _allocations(problem: Problem, program: FleetProgram, values: Floats) -> Ite
 
 def _shares_of(problem: Problem, program: FleetProgram, g: int, values: Floats) -> Floats:
     """Share of each bucket's requests that a pool receives: what it takes of the mix and of the bucket alone."""
-    buckets = max(len(problem.bucket_shares), 1)
+    buckets = problem.parts.size
     found = np.zeros((len(problem.hours), len(problem.place_shares), buckets))
     for h in range(len(problem.hours)):
         for p in range(len(problem.place_shares)):
@@ -256,9 +256,10 @@ def transfer_usd_per_month(
     problem: Problem, allocations: Iterable[Allocation], shares: Mapping[str, Floats]
 ) -> float:  # fmt: skip
     """Data transfer of all that run, to the cent."""
-    parts = problem.bucket_shares if len(problem.bucket_shares) else np.ones(1)
     costs = [
-        pool.usd_per_request * requests_per_month(hour) * float(shares[pool.key][h].T @ problem.place_shares @ parts)
+        pool.usd_per_request
+        * requests_per_month(hour)
+        * float(shares[pool.key][h].T @ problem.place_shares @ problem.parts)
         for pool in {one.pool.key: one.pool for one in allocations}.values()
         if pool.key in shares and pool.usd_per_request
         for h, hour in enumerate(problem.hours)

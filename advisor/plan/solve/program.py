@@ -189,10 +189,12 @@ class FleetProgram(Draft):
     def _spot_reroute(self) -> None:
         """Whatever one spot supply leaves in a zone, the rest carries what cannot wait; a zone takes no less."""
         share, asked = self._asked(Part.SUPPLY)
-        if asked is None or (self.all_alike and self._asked(Part.ZONE)[0] >= share and self.elastic is not asked):
+        if asked is None or (
+            self.problem.all_alike and self._asked(Part.ZONE)[0] >= share and self.elastic is not asked
+        ):
             return
         supplies = self._spot_supplies()
-        if supplies and self.all_alike and self.elastic is not asked:
+        if supplies and self.problem.all_alike and self.elastic is not asked:
             for h in self._served_hours():
                 needed = share * self.problem.hours[h].planned_rate
                 self._one_more_than_needed(asked, h, needed, (Paid.SPOT,))
@@ -200,7 +202,7 @@ class FleetProgram(Draft):
             lost = [(g, term) for g, t in members for term in self._lost_in_zone(g, h, t)]
             planned = self.problem.hours[h].planned_rate
             tolerated = self._ratio_slack(asked, self.problem.limits.fault_tolerant_ratio, planned, 1.0)
-            if self.all_alike:
+            if self.problem.all_alike:
                 self._sustained(asked, h, share * planned, lost, tolerated)
             else:
                 self._taken_over(asked, h, share * planned, lost, tolerated)

@@ -31,7 +31,7 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     In proportion to capacity where requests are alike to the router and cost the same to answer from anywhere;
     otherwise as even as the rates allow.
     """
-    shape = (len(problem.place_shares), max(len(problem.bucket_shares), 1))
+    shape = (len(problem.place_shares), problem.parts.size)
     counts, target_of = _instances(solution), targets(solution)
     pools = [one for one in _pools(solution) if counts[one.key][-1] > 0]
     if _alike(problem, solution):
@@ -79,7 +79,7 @@ def _planned_rate(problem: Problem, solution: FleetSolution, pool: Pool) -> floa
     usual, share = mix_rate(problem, pool), solution.shares.get(pool.key)
     if share is None or not share[-1].any() or _alike(problem, solution):
         return usual
-    buckets = problem.bucket_shares if len(problem.bucket_shares) else np.ones(1)
+    buckets = problem.parts
     requests = share[-1] * problem.place_shares[:, None] * buckets
     rates = np.maximum(pool.rates, pool.mix_rates[:, None]) if pool.rates.size else pool.mix_rates[:, None]
     return float(requests.sum() / _ratio(requests, rates + np.zeros_like(requests)).sum())
@@ -111,5 +111,4 @@ def _instances(solution: FleetSolution) -> dict[str, Floats]:
 def _alike(problem: Problem, solution: FleetSolution) -> bool:
     """Whether it makes no difference to the router which request a pool receives, nor to the cost."""
     transfer = {one.usd_per_request for one in _pools(solution)}
-    one_kind = len(problem.place_shares) == 1 and not len(problem.bucket_shares)
-    return (one_kind and len(transfer) == 1) or problem.hours[-1].planned_rate == 0
+    return (problem.all_alike and len(transfer) == 1) or problem.hours[-1].planned_rate == 0
