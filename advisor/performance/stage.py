@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from advisor.candidates import Candidate, Rejection, Shortfall, judge_hardware, reject_candidate
 from advisor.catalog import Catalog
@@ -33,6 +34,9 @@ _LIKE = Scenario.FIXED_CONCURRENCY
 
 LEAST_RATE = 1e-9
 """Requests per second below which nothing is served."""
+_MORE_REPLICAS = 1.5
+"""Growth of the number of replicas that bursts are spread over, where fewer are too slow whatever they are sent."""
+_MOST_SPREADS = 20
 _RATE_DIGITS = 5
 """Significant digits of a rate: the last bits differ between processors, and must not decide between equals."""
 
@@ -108,7 +112,8 @@ def rates_within(
         model: what predicts.
         cases: lengths of the requests and targets, one for each row of the result.
         dispersion: variance over mean of all arrivals in short windows. A replica among n sees 1 + (I - 1) / n of it,
-            with n as many as the busiest minute would need of it without bursts.
+            with n as many as the busiest minute would need of it without bursts; where bursts alone are too much for
+            those, as many more as thin them enough, each with its part of the busiest minute.
 
     Returns:
         Shape (cases, candidates).
@@ -141,6 +146,11 @@ class _TargetRows:
     tpot_p95_ms: Floats | None
     e2e_p95_ms: Floats | None
 
+    def take(self, rows: npt.NDArray[np.intp]) -> "_TargetRows":
+        """Those of some rows."""
+        columns = (self.ttft_p95_ms, self.tpot_p95_ms, self.e2e_p95_ms)
+        return _TargetRows(*(None if column is None else column[rows] for column in columns))
+
 
 def _rates(
     groups: "_Groups", model: PerformanceModel, tokens: TokenHistogram, slos: Sequence[Slo],
@@ -158,8 +168,19 @@ def _rates(
     packed, learned = groups.packed.take(rows), model.open_loop(groups.packed, tokens).take(rows)
     rates = rates_at_slo(packed, tokens, targets, learned)
     if dispersion > 1:
-        replicas = np.maximum(requirements.demand.requests_per_second.peak / np.maximum(rates, LEAST_RATE), 1.0)
+        able, peak = rates > 0, requirements.demand.requests_per_second.peak
+        replicas = np.maximum(peak / np.maximum(rates, LEAST_RATE), 1.0)
         rates = rates_at_slo(packed, tokens, targets, learned, 1 + (dispersion - 1) / replicas)
+        for _ in range(_MOST_SPREADS):
+            late = np.flatnonzero(able & (rates == 0))
+            if not late.size:
+                break
+            replicas[late] *= _MORE_REPLICAS
+            thinned = 1 + (dispersion - 1) / replicas[late]
+            rates[late] = np.minimum(
+                rates_at_slo(packed.take(late), tokens, targets.take(late), learned.take(late), thinned),
+                peak / replicas[late],
+            )
     return rates.reshape(len(slos), count)
 
 

@@ -145,3 +145,11 @@ def test_more_demand_never_costs_less(sold, demand, factor):
     rate, dispersion = demand
 
     assert usd(sold, (rate * factor, dispersion)) >= WITHIN * usd(sold, demand)
+
+
+def test_bursts_that_are_too_much_for_few_are_spread_over_more():
+    """Where one clump of requests makes a replica late, more replicas take a part of it each; less load takes no more."""
+    sold = [offer("g4dn.xlarge", "us-east-1", 0.4, 0.12), offer("g5.12xlarge", "us-east-1", 0.4, 0.12)]
+    costs = [usd(sold, (rate, Dispersion(one_second=8.0, ten_seconds=30.0))) for rate in (2.0, 6.0)]
+
+    assert costs[0] <= costs[1] < math.inf
