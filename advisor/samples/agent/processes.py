@@ -94,9 +94,9 @@ class Process:
             os.close(self.read_end)
         self.read_end = None
 
-    def be_nice(self) -> None:
-        """Let everything else on this machine go first."""
-        os.setpriority(os.PRIO_PROCESS, self.pid, 19)
+    def be_nice(self, niceness: int) -> None:
+        """Let everything else on this machine go before it, the more the nicer: 19 is the most."""
+        os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
 
 
 def in_words(exit_status: int) -> str:
