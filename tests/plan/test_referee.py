@@ -1,6 +1,7 @@
 """A referee of the whole question: every fleet of few instances, its limits by rules of their own, each one replayed."""
 
 import math
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +37,14 @@ SOLD = (
 )  # fmt: skip
 ELSEWHERE = (offer("g6e.xlarge", "us-west-2", on_demand=1.7, spot=0.8), SOLD[1])
 ON_DEMAND, SPOT, COMMITMENT = (Purchase.ON_DEMAND,), (Purchase.SPOT,), (Purchase.COMMITMENT,)
-BURSTY, SHARP = Dispersion(4.0, 8.0), Dispersion(8.0, 20.0)
+SMOOTHER, BURSTY, SHARP = Dispersion(2.0, 3.0), Dispersion(4.0, 8.0), Dispersion(8.0, 20.0)
+
+
+def priced(*types):
+    """Offers of types in one region, by their prices on demand and on spot."""
+    return tuple(offer(name, on_demand=usd, spot=spot_usd) for name, usd, spot_usd in types)
+
+
 CASES = {
     "on demand and spot": (5.0, BURSTY, SOLD[:2], ON_DEMAND + SPOT, {}),
     "requests that may wait": (5.0, BURSTY, SOLD[:2], ON_DEMAND + SPOT, {"fault_tolerant_ratio": 1.0}),
@@ -50,7 +58,52 @@ CASES = {
     "one of two regions": (5.0, BURSTY, ELSEWHERE, ON_DEMAND, {}),
     "a commitment": (5.0, BURSTY, SOLD[:1], ON_DEMAND + COMMITMENT, {"commit_without_history": True}),
     "smooth, little": (0.8, Dispersion(), SOLD, ON_DEMAND + SPOT, {"min_replicas": 2}),
-}
+    # Fleets up to 28 % cheaper than the planner's were found in these.
+    "a supply of one": (1.55, SMOOTHER, priced(("g6.2xlarge", 1.07, 0.85), ("g6.xlarge", 2.8, 1.85)),
+                        ON_DEMAND + SPOT, {"zones": 2, "survive": Survive.NOTHING}),
+    "two that are late alone": (1.4, SHARP, priced(("g6e.xlarge", 4.03, 2.02), ("g5.2xlarge", 4.21, 1.53)),
+                                ON_DEMAND + SPOT, {}),
+    "half on demand, three": (1.32, SHARP, priced(("g6.xlarge", 1.58, 1.16), ("g5.2xlarge", 1.58, 0.87)),
+                              ON_DEMAND + SPOT, {"min_replicas": 3, "on_demand_base_ratio": 0.5}),
+    "half may wait": (1.21, SHARP, priced(("g6.xlarge", 0.84, 0.55), ("g6e.xlarge", 2.32, 1.28)), SPOT,
+                      {"min_replicas": 2, "survive": Survive.NOTHING, "fault_tolerant_ratio": 0.5}),
+    "half on demand, a zone": (0.9, SMOOTHER, priced(("g6.2xlarge", 2.55, 1.62), ("g6.xlarge", 1.45, 0.47)),
+                               ON_DEMAND + SPOT, {"zones": 2, "survive": Survive.ZONE, "on_demand_base_ratio": 0.5}),
+    "all on spot": (1.52, SMOOTHER, priced(("g6.2xlarge", 3.82, 3.09), ("g5.2xlarge", 2.89, 2.15)),
+                    ON_DEMAND + SPOT, {}),
+    "one of each": (1.46, SHARP, priced(("g6.xlarge", 3.24, 1.86), ("g6e.xlarge", 4.55, 3.68)), ON_DEMAND + SPOT, {}),
+}  # fmt: skip
+
+
+RANDOM_QUESTIONS = int(os.environ.get("ADVISOR_RANDOM_QUESTIONS", "40"))
+
+
+def random_case(seed):
+    """A question of one to three types at any prices, with limits that are drawn too."""
+    draw = np.random.default_rng(seed)
+    sold = {}
+    for _ in range(int(draw.integers(1, 4))):
+        kind = str(draw.choice(["g6e.xlarge", "g6.xlarge", "g6.2xlarge", "g5.xlarge", "g5.2xlarge"]))
+        region = "us-west-2" if draw.random() < 0.3 else "us-east-1"
+        usd = round(float(draw.uniform(0.5, 5.0)), 2)
+        spot_usd = round(usd * float(draw.uniform(0.3, 0.9)), 2)
+        sold.setdefault((kind, region), offer(kind, region, on_demand=usd, spot=spot_usd))
+    purchase = (ON_DEMAND, ON_DEMAND + SPOT, SPOT)[draw.choice(3, p=[0.3, 0.55, 0.15])]
+    rate = round(float(np.exp(draw.uniform(np.log(0.5), np.log(14)))), 2)
+    dispersion = (Dispersion(), SMOOTHER, BURSTY, SHARP)[draw.integers(4)]
+    survive = Survive(draw.choice(list(Survive)))
+    limits = {
+        "min_replicas": (0.6, int(draw.integers(1, 4))),
+        "zones": (0.35, 2),
+        "survive": (0.5, survive),
+        "on_demand_base_ratio": (0.3 if purchase == ON_DEMAND + SPOT else 0.0, round(float(draw.uniform(0.1, 0.8)), 1)),
+        "fault_tolerant_ratio": (0.3, round(float(draw.uniform(0.1, 1.0)), 1)),
+        "max_regions": (0.3, 2),
+    }
+    stated = {name: value for name, (chance, value) in limits.items() if draw.random() < chance}
+    if stated.get("survive") is Survive.ZONE:
+        stated["zones"] = 2
+    return rate, dispersion, tuple(sold.values()), purchase, stated
 
 
 def market_for(rate, dispersion, sold, purchase, limits):
@@ -105,16 +158,24 @@ def cheaper_that_holds(market, below):
     return None
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_no_fleet_that_keeps_to_everything_is_cheaper_by_more_than_2_percent(case):
-    """Limits, prices and the replay decide; the planner's fleet costs no more than 2 % above the cheapest that holds."""
-    market = market_for(*CASES[case])
+def assert_nothing_cheaper(market):
+    """The planner's fleet costs no more than 2 % above the cheapest that keeps to everything and whose replay holds."""
+    fleet = plan_fleet(market, Asked(replayed=0)).choice.fleet
 
-    planned = plan_fleet(market, Asked(replayed=0))
-
-    fleet = planned.choice.fleet
     assert fleet is not None
     assert fleet.confirmed.reached
     cheapest = fleet.cheapest.total_usd_per_month if fleet.cheapest else fleet.cost.total_usd_per_month
     assert cheapest < math.inf
     assert cheaper_that_holds(market, WITHIN * cheapest) is None
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_fleet_that_keeps_to_everything_is_cheaper_by_more_than_2_percent(case):
+    """Limits, prices and the replay decide."""
+    assert_nothing_cheaper(market_for(*CASES[case]))
+
+
+@pytest.mark.parametrize("seed", range(RANDOM_QUESTIONS))
+def test_nor_is_one_of_a_question_that_nobody_chose(seed):
+    """Types, prices, demand and limits are drawn."""
+    assert_nothing_cheaper(market_for(*random_case(seed)))

@@ -16,7 +16,16 @@ from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import asks_for_what_is_left
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, content
-from advisor.plan.replay.confirmed import Confirmed, bounded, cheaper, closer, held_to, usd_of, worst_share
+from advisor.plan.replay.confirmed import (
+    Confirmed,
+    bounded,
+    cheaper,
+    closer,
+    held_to,
+    instances_of,
+    usd_of,
+    worst_share,
+)
 from advisor.plan.replay.headroom import (
     MOST_HEADROOM,
     TOLERANCE,
@@ -109,7 +118,7 @@ class Confirmer:
             return found
         found = self._held_to_what_is_left(found, seconds)
         if found.confirmation.reached:
-            found = self._in_preferred_precision(found, seconds)
+            found = self._in_preferred_precision(self._with_less(found), seconds)
         in_full = self._in_full(found)
         if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
             return in_full
@@ -277,9 +286,9 @@ class Confirmer:
         if best is None:
             return bounded(closest, bound)
         best = bounded(best, bound)
-        for kind in self._cheap_kinds(best) if best.solution.gap_ratio > TOLERANCE - 1 else ():
+        for kind in self._cheap_kinds(best) if _has_room(best) else ():
             best = bounded(cheaper(best, self._bracketed(kind, best, seconds)) or best, bound)
-        return self._with_less(best, bound)
+        return best
 
     def _cheap_kinds(self, best: Confirmed) -> list[Kind]:
         """Kinds not tried by themselves whose cheapest pool would cost less than a fleet, the cheapest first."""
@@ -290,17 +299,22 @@ class Confirmer:
                 prices[kind] = usd
         return sorted(prices, key=lambda kind: (prices[kind], kind))[:CHEAP_KINDS]
 
-    def _with_less(self, best: Confirmed, bound: Confirmed) -> Confirmed:
-        """Neighbours of a confirmed fleet, as long as one holds that is cheaper and the bound leaves room for it."""
+    def _with_less(self, best: Confirmed) -> Confirmed:
+        """Fleets next to a confirmed one, as long as one holds that is cheaper and the bound leaves room for it."""
         problem = self._posed.problem
-        others = [one for each in self._failing.values() for one in topped_up(problem, each, best.usd_per_month)]
-        while best.solution.gap_ratio > TOLERANCE - 1:
-            others += cheaper_neighbours(problem, best.solution)
-            tried = (self._planned_evenly(one) for one in others if one.objective_usd_per_month < best.usd_per_month)
-            holding = next((one for one in tried if one.confirmation.reached), None)
-            if holding is None:
+        starts = (None, *self._failing.values()) if asks_for_what_is_left(problem) else self._failing.values()
+        more = [
+            one for each in starts if _has_room(best) for one in topped_up(problem, each, best.usd_per_month)
+        ]  # fmt: skip
+        while _has_room(best):
+            others = {instances_of(one): one for one in (*more, *cheaper_neighbours(problem, best.solution))}
+            cheapest_first = sorted(others.values(), key=lambda one: one.objective_usd_per_month)
+            cheaper_ones = (one for one in cheapest_first if one.objective_usd_per_month < best.usd_per_month)
+            holding = (each for each in map(self._planned_evenly, cheaper_ones) if each.confirmation.reached)
+            found = next(holding, None)
+            if found is None:
                 return best
-            best, others = bounded(holding, bound), []
+            best = bounded(found, best)
         return best
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
@@ -450,6 +464,11 @@ class Confirmer:
     def kind_of(self, key: str) -> Kind:
         """Kind of the replicas of a pool, by its key."""
         return kind_of(self._sources[key].served.candidate)
+
+
+def _has_room(best: Confirmed) -> bool:
+    """Whether a bound leaves room for a fleet that is worth looking for."""
+    return best.solution.gap_ratio > TOLERANCE - 1
 
 
 def _promises_more(bound: Confirmed, known: Confirmed) -> bool:

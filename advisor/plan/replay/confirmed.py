@@ -41,8 +41,12 @@ class Confirmed:
 
 def same(one: Confirmed, other: Confirmed) -> bool:
     """Whether two fleets have the same instances."""
-    counts = [{name_of(each): each.instances for each in found.solution.allocations} for found in (one, other)]
-    return counts[0] == counts[1]
+    return instances_of(one.solution) == instances_of(other.solution)
+
+
+def instances_of(solution: FleetSolution) -> frozenset[tuple[str, tuple[int, ...]]]:
+    """Names of the groups of a fleet with the instances of each: what tells fleets apart."""
+    return frozenset((name_of(one), one.instances) for one in solution.allocations)
 
 
 def worst_share(found: Confirmed) -> float:

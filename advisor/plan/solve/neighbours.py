@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from advisor.plan.problem.formulas import mix_rate
-from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, Paid, Pool, Problem
+from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, Paid, Pool, Problem, Tariff
 from advisor.plan.solve.optimise import objective_usd_per_month, optimise
 from advisor.plan.solve.solver import DEFAULT_SECONDS
 from advisor.units import HOURS_PER_MONTH
@@ -17,8 +18,30 @@ MOST = 10
 OTHERS = 3
 """Cheaper pools, and dearer ones, that instances may be exchanged for."""
 ROUNDING = 1e-9
-_COUNTED = (Paid.ON_DEMAND, Paid.COMMITMENT, Paid.OWNED)
-"""What is bought one by one, where spot comes in multiples of zones."""
+_COUNTED = (Paid.ON_DEMAND, Paid.SPOT, Paid.COMMITMENT, Paid.OWNED)
+"""What is bought one by one."""
+_ADDED = (Paid.ON_DEMAND, Paid.SPOT)
+"""What instances may be exchanged for."""
+
+
+class _Way(NamedTuple):
+    """What instances can be added: a pool, and how it is paid for."""
+
+    pool: Pool
+    tariff: Tariff
+
+    @property
+    def usd_per_hour(self) -> float:
+        return self.tariff.all_usd_per_hour
+
+    @property
+    def usd_per_month(self) -> float:
+        """Of one instance that always runs."""
+        return self.usd_per_hour * HOURS_PER_MONTH
+
+    def usd_per_request(self, problem: Problem) -> float:
+        """In proportion to it."""
+        return self.usd_per_hour / mix_rate(problem, self.pool)
 
 
 def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
@@ -34,34 +57,31 @@ def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetS
     return [one for one in dearest if _keeps_to_all(problem, one)]
 
 
-def topped_up(problem: Problem, solution: FleetSolution, below_usd: float) -> list[FleetSolution]:
-    """A fleet that fails, with about as many instances of another pool as cost less than a fleet that holds.
+def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float) -> list[FleetSolution]:
+    """A fleet that fails, with about as many instances more of one pool as cost less than a fleet that holds.
 
     Args:
         problem: pools and limits.
-        solution: the fleet that fails.
+        solution: the fleet that fails; None: no instances at all.
         below_usd: USD a month of the other.
     """
-    left = below_usd - solution.objective_usd_per_month
+    left = below_usd - (solution.objective_usd_per_month if solution else 0.0)
     if not _simple(problem) or left <= 0:
         return []
-    own = _own(problem, solution)
-    regions, kinds = {one.pool.region for one in own}, {one.pool.key for one in own}
-    prices = sorted(
-        (tariff.all_usd_per_hour / mix_rate(problem, pool), tariff.all_usd_per_hour, pool.key, pool)
-        for pool in problem.pools
-        for tariff in pool.tariffs
-        if tariff.paid is Paid.ON_DEMAND
-        and pool.region in regions
-        and pool.key not in kinds
-        and mix_rate(problem, pool) > 0
-    )
-    affordable = [price for price in prices if price[1] * HOURS_PER_MONTH < left][:OTHERS]
-    fleets = [
-        _fleet(problem, _joined(own, pool, (count,) * len(problem.hours)))
-        for _, usd, _, pool in affordable
-        for count in range(int(left / (usd * HOURS_PER_MONTH)), 0, -1)[:OTHERS]
-    ]
+    own = _own(problem, solution) if solution else ()
+    regions, groups = {one.pool.region for one in own}, {(one.pool.key, one.tariff) for one in own}
+    fleets = []
+    for paid in _ADDED:
+        affordable = [
+            way
+            for way in _sold(problem, paid)
+            if (not regions or way.pool.region in regions)
+            and (way.pool.key, way.tariff) not in groups
+            and way.usd_per_month < left
+        ]
+        for way in sorted(affordable, key=lambda way: way.usd_per_request(problem))[:OTHERS]:
+            counts = range(int(left / way.usd_per_month), 0, -1)[:OTHERS]
+            fleets += [_fleet(problem, _joined(own, way, (count,) * len(problem.hours))) for count in counts]
     below = [one for one in fleets if one.objective_usd_per_month < below_usd]
     return [one for one in below if _keeps_to_all(problem, one)]
 
@@ -84,12 +104,12 @@ def _changed(problem: Problem, own: tuple[Allocation, ...]) -> Iterator[tuple[Al
         others = (own[:at], own[at + 1 :])
         yield from _without(others, one, 1)
         yield from _without(others, one, 2)
-        for usd, pool in _others(problem, one):
-            price = one.tariff.all_usd_per_hour
+        for way in _others(problem, one):
+            usd, price = way.usd_per_hour, one.tariff.all_usd_per_hour
             taken = max(math.ceil(usd / price + ROUNDING), 1)
             given = max(math.ceil(price * taken / usd - ROUNDING) - 1, 1)
             for rest in _without(others, one, taken):
-                yield _joined(rest, pool, tuple(min(count, taken) * given // taken for count in one.instances))
+                yield _joined(rest, way, tuple(min(count, taken) * given // taken for count in one.instances))
 
 
 def _without(
@@ -101,28 +121,32 @@ def _without(
         yield (*others[0], *((fewer,) if any(fewer.instances) else ()), *others[1])
 
 
-def _others(problem: Problem, one: Allocation) -> list[tuple[float, Pool]]:
-    """The next cheaper and the next dearer pools in the region on demand, with their prices."""
+def _others(problem: Problem, one: Allocation) -> Iterator[_Way]:
+    """The next cheaper and the next dearer ways in the region, on demand and on spot each."""
     usd = one.tariff.all_usd_per_hour
-    prices = sorted(
-        (tariff.all_usd_per_hour, pool.key, pool)
-        for pool in problem.pools
-        for tariff in pool.tariffs
-        if tariff.paid is Paid.ON_DEMAND and pool.region == one.pool.region and mix_rate(problem, pool) > 0
-    )
-    cheaper = [(price, pool) for price, _, pool in prices if price < usd]
-    dearer = [(price, pool) for price, _, pool in prices if price > usd]
-    return [*cheaper[-OTHERS:], *dearer[:OTHERS]]
+    for paid in _ADDED:
+        sold = sorted(
+            (way for way in _sold(problem, paid) if way.pool.region == one.pool.region),
+            key=lambda way: (way.usd_per_hour, way.pool.key),
+        )
+        yield from [way for way in sold if way.usd_per_hour < usd][-OTHERS:]
+        yield from [way for way in sold if way.usd_per_hour > usd][:OTHERS]
 
 
-def _joined(rest: tuple[Allocation, ...], pool: Pool, more: tuple[int, ...]) -> tuple[Allocation, ...]:
-    """A fleet with so many more instances of a pool, on demand."""
-    tariff = next(one for one in pool.tariffs if one.paid is Paid.ON_DEMAND)
+def _sold(problem: Problem, paid: Paid) -> Iterator[_Way]:
+    """What serves and is paid for in one way."""
+    for pool in problem.pools:
+        if mix_rate(problem, pool) > 0:
+            yield from (_Way(pool, tariff) for tariff in pool.tariffs if tariff.paid is paid)
+
+
+def _joined(rest: tuple[Allocation, ...], way: _Way, more: tuple[int, ...]) -> tuple[Allocation, ...]:
+    """A fleet with so many more instances."""
     for at, one in enumerate(rest):
-        if (one.pool.key, one.tariff) == (pool.key, tariff):
+        if (one.pool.key, one.tariff) == (way.pool.key, way.tariff):
             counts = tuple(a + b for a, b in zip(one.instances, more, strict=True))
             return (*rest[:at], replace(one, instances=counts), *rest[at + 1 :])
-    return (*rest, Allocation(pool, tariff, more))
+    return (*rest, Allocation(way.pool, way.tariff, more))
 
 
 def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSolution:
