@@ -117,14 +117,14 @@ def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, at
     """The fewest instances that leave enough of the load served whichever machine, zone or spot supply fails."""
     planned = problem.hours[at].planned_rate
     load = load_of(problem, pool, planned)
-    on_spot = tariff.paid is Paid.SPOT
-    if on_spot and problem.limits.on_demand_base_ratio > 0 and load > 0:
-        return Missed(Constraint.ON_DEMAND_BASE, problem.limits.on_demand_base_ratio, 0.0, "share of requests")
+    on_spot, base = tariff.paid is Paid.SPOT, problem.limits.on_demand_base_ratio
+    if on_spot and base > 0 and load > 0:
+        return Missed(Constraint.ON_DEMAND_BASE, base, 0.0, "share of requests")
     usual = planned / mix_rate(problem, pool)
     machine, zone = (share_without(problem.limits, part) * usual for part in (Part.MACHINE, Part.ZONE))
     share = share_without(problem.limits, Part.SUPPLY)
     supply = load - (1 - share) * usual if share > 0 else 0.0
-    count = max(fewest, math.ceil(machine - ROUNDING) + 1 if machine > 0 else 0)
+    count = max(fewest, math.ceil(base * usual - ROUNDING), math.ceil(machine - ROUNDING) + 1 if machine > 0 else 0)
     left = max(zone, supply if on_spot else 0.0)
     if left > 0 and pool.zones <= 1:
         name = Constraint.SPOT_REROUTE if on_spot and supply >= zone else Constraint.ZONES
