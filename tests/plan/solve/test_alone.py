@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.values import FleetSolution, Paid
-from advisor.plan.solve.alone import Missed, alone
+from advisor.plan.solve.alone import ROUNDING, Missed, alone
 from advisor.plan.solve.optimise import optimise
 from plan.fleet.problems import LIMITS, everything, problems
 
@@ -15,11 +16,20 @@ CENTS = 0.06
 many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+def may_be_kept_busy(problem, pool):
+    """Whether routing by length would sustain less: the program alone commits to more by keeping instances busy so."""
+    with np.errstate(divide="ignore"):
+        apart = (problem.bucket_shares / pool.rates).sum(axis=1) if pool.rates.size else np.zeros(1)
+        return bool((apart > 1 / pool.mix_rates + ROUNDING).any())
+
+
 def check(problem):
     """Each pool and tariff alone costs what the program says of it, or is infeasible there too."""
     for pool in problem.pools:
         for tariff in pool.tariffs:
-            if tariff.paid in (Paid.OWNED, Paid.SERVERLESS):
+            if tariff.paid in (Paid.OWNED, Paid.SERVERLESS) or (
+                tariff.paid is Paid.COMMITMENT and may_be_kept_busy(problem, pool)
+            ):
                 continue
             only = replace(problem, pools=(replace(pool, tariffs=(tariff,)),))
             found, expected = alone(problem, pool, tariff), optimise(only)
