@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import mix_rate
-from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, Paid, Pool, Problem, Tariff
-from advisor.plan.solve.optimise import objective_usd_per_month, optimise
-from advisor.plan.solve.solver import DEFAULT_SECONDS
+from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Pool, Problem, Tariff
+from advisor.plan.solve.optimise import fleet_if_any, objective_usd_per_month
 from advisor.units import HOURS_PER_MONTH
 
 MOST = 10
@@ -165,6 +165,8 @@ def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSoluti
 
 def _keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
     """Whether so many instances at most allow a fleet; they are quotas of a smaller problem."""
+    if most_headroom(problem, fleet) < 1 - ROUNDING:
+        return False
     most: dict[tuple[str, str], float] = {}
     for one in fleet.allocations:
         key = (f"most of {one.pool.key}", one.tariff.paid.market)
@@ -178,4 +180,4 @@ def _keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
     )
     limits = {key: 0.0 for pool in pools for key in pool.quotas if key not in problem.quota_limits}
     capped = replace(problem, pools=pools, quota_limits={**problem.quota_limits, **limits, **most})
-    return not isinstance(optimise(capped, DEFAULT_SECONDS), Infeasible)
+    return fleet_if_any(capped) is not None
