@@ -24,7 +24,7 @@ SAGEMAKER = "sagemaker"
 """The target of what is paid as managed."""
 _ARM = "arm64"
 _NO_MANAGED = ("none",)
-_CONTAINER_ENGINE_GIB = 6
+CONTAINER_ENGINE_GIB = 6
 """Memory of the engine in a container whose files lie in memory too: an estimate."""
 _START_SECONDS = 900
 """Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
@@ -132,7 +132,7 @@ def _partitioned(setup: Setup, _catalog: Catalog) -> Shortfall | None:
 
 def _too_many_replicas(setup: Setup, catalog: Catalog) -> Shortfall | None:
     replicas = setup.replicas_per_instance
-    for subject in (setup.engine, _target(setup, catalog)):
+    for subject in (setup.engine, catalog.deployment.target(setup.provider, setup.instance_type)):
         most = catalog.deployment.limits.get((subject, "replicas_per_machine"))
         if most is not None and replicas > float(most.value):
             reason = f"{replicas} {most.notes}"
@@ -167,9 +167,9 @@ def _without_image(setup: Setup, catalog: Catalog) -> Shortfall | None:
 def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
     """The host holds the engine, what loading and compiling take of the checkpoint, and files that lie in memory."""
     facts = catalog.deployment
-    most = facts.number(_family(setup, catalog), "most_memory_gib")
+    most = facts.number(catalog.deployment.family(setup.provider, setup.instance_type), "most_memory_gib")
     if most is not None:
-        needed = float(math.ceil(setup.checkpoint_gib * CHECKPOINT_MARGIN) + _CONTAINER_ENGINE_GIB)
+        needed = float(math.ceil(setup.checkpoint_gib * CHECKPOINT_MARGIN) + CONTAINER_ENGINE_GIB)
         reason = f"weights lie in memory beside the engine, {needed:.0f} GiB, and a container has {most:.0f} GiB"
         return Shortfall("host_memory", "GiB", needed, most, reason) if needed > most else None
     machine = catalog.instance_types.get((setup.provider, setup.instance_type))
@@ -188,7 +188,7 @@ def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
 
 
 def _in_time(setup: Setup, catalog: Catalog) -> Shortfall | None:
-    return _start_within(setup, _target(setup, catalog), catalog)
+    return _start_within(setup, catalog.deployment.target(setup.provider, setup.instance_type), catalog)
 
 
 def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | None:
@@ -211,13 +211,3 @@ def _managed(setup: Setup, region: str, catalog: Catalog) -> Shortfall | None:
         reason = f"the image of {setup.engine} for SageMaker serves on {known}"
         return Shortfall("no_image", "accelerator", setup.accelerator, known, reason)
     return _start_within(setup, SAGEMAKER, catalog)
-
-
-def _target(setup: Setup, catalog: Catalog) -> str:
-    support = catalog.deployment.support(setup.provider, setup.instance_type)
-    return "" if support is None else support.target
-
-
-def _family(setup: Setup, catalog: Catalog) -> str:
-    support = catalog.deployment.support(setup.provider, setup.instance_type)
-    return "" if support is None else support.family

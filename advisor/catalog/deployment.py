@@ -66,6 +66,16 @@ class DeploymentFacts:
             self._support[key] = next((row for row in rows if row.status != GENERATED), rows[0] if rows else None)
         return self._support[key]
 
+    def target(self, provider: str, instance_type: str) -> str:
+        """What runs an instance type unless another target is asked for; "" where that is not known."""
+        support = self.support(provider, instance_type)
+        return "" if support is None else support.target
+
+    def family(self, provider: str, instance_type: str) -> str:
+        """The key under which its images and quotas stand; "" where that is not known."""
+        support = self.support(provider, instance_type)
+        return "" if support is None else support.family
+
     def refusal(self, provider: str, instance_type: str, purchase: str) -> MachineSupport | None:
         """The row that refuses a way of paying for an instance type; None where none does."""
         rows = (row for row in self._of(provider, instance_type) if purchase in row.purchases)

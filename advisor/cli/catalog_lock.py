@@ -7,7 +7,7 @@ import click
 
 from advisor.catalog import load_catalog
 from advisor.cli.output import read_text
-from advisor.plan.document import digest, plan_from_json
+from advisor.plan.digests import digest
 from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, write_lock
 
 
@@ -24,6 +24,8 @@ def lock_command(plan_file: Path, output: Path | None) -> None:
 
     `advisor recommend WORKLOAD --lock FILE` plans with them years later; `advisor check FILE` says what has changed.
     """
+    from advisor.plan.document import plan_from_json  # noqa: PLC0415 - commands beside this one read no plan
+
     text = read_text(plan_file, "plan")
     plan = plan_from_json(text, str(plan_file))
     target = output or plan_file.parent / DEFAULT_NAME

@@ -53,9 +53,3 @@ def family_of(provider: str, instance_type: str) -> str:
     if support.status != GENERATED:
         raise NotDeployable(f"{instance_type}: {support.reason}", hint=HINT)
     return support.family
-
-
-def target_of_machine(provider: str, instance_type: str) -> str:
-    """What runs an instance type unless another target is asked for; "" where that is not known."""
-    support = load_catalog().deployment.support(provider, instance_type)
-    return "" if support is None else support.target

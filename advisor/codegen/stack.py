@@ -32,7 +32,8 @@ from advisor.codegen.timetable import scheduled_sizes
 from advisor.cost.services import root_volume_gib
 from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
-from advisor.plan.document import digest, plan_document
+from advisor.plan.digests import digest
+from advisor.plan.document import plan_document
 from advisor.plan.problem.values import Paid
 from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH

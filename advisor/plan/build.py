@@ -9,7 +9,8 @@ from advisor.candidates import Rejection
 from advisor.catalog import Catalog
 from advisor.demand.values import Demand, TokenQuantiles
 from advisor.models import catalogued_name
-from advisor.plan.document import digest, plain
+from advisor.plan.digests import digest
+from advisor.plan.document import plain
 from advisor.plan.explain.narrowing import measure_first
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.planning import Planned

@@ -1,7 +1,6 @@
 """The plan as ``advisor.plan/v1`` JSON and back: same plan, same bytes, and every document is validated."""
 
 import dataclasses
-import hashlib
 import json
 import typing
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import jsonschema_rs
 
 from advisor.errors import InputError
+from advisor.plan.digests import digest
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.plan.values import SCHEMA, Plan
 
@@ -105,12 +105,6 @@ def _other_schema(found: object) -> str:
     if str(found).startswith("advisor.estate/"):
         return "an estate holds a plan for each of its workloads: give one of those"
     return "make the plan again with `advisor recommend … --format json -o plan.json`"
-
-
-def digest(document: Mapping[str, Any]) -> str:
-    """SHA-256 of a document in canonical form (sorted keys, no spaces)."""
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
 @cache

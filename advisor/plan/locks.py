@@ -16,7 +16,7 @@ from advisor.catalog.planning import Commitment, CommitmentPrice
 from advisor.catalog.values import Managed, Offer, Price, Provenance, Quality
 from advisor.catalog.zones import ZoneSupply
 from advisor.errors import InputError
-from advisor.plan.document import digest
+from advisor.plan.digests import digest
 
 SCHEMA = "advisor.catalog-lock/v1"
 DEFAULT_NAME = "catalog.lock.json"

@@ -46,7 +46,6 @@ def priced_today(requirements: Requirements, catalog: Catalog) -> CurrentCost | 
         instances=current.count,
         usd_per_hour=price.usd_per_hour * current.count,
         total_usd_per_month=hourly_to_monthly(price.usd_per_hour, current.count),
-        not_judged="not judged",
     )
 
 
@@ -77,7 +76,6 @@ def judged_today(
         total_usd_per_month=usd,
         precision=posed.pool_set.sources[pool.key].served.candidate.precision,
         within_slo_ratio=replay.within_slo_ratio,
-        not_judged="",
     )
     if isinstance(needed, Confirmed) and needed.confirmation.reached:
         return replace(judged, instances_needed=sum(one.instances[-1] for one in needed.solution.allocations))

@@ -3,14 +3,14 @@
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from advisor.catalog.imports import PROVIDERS
-from advisor.catalog.price_trust import first_day
+from advisor.catalog.price_trust import MOST_DAYS, first_day
 from advisor.errors import InputError
-from advisor.plan.values import Plan
 
-STALE_DAYS = 180
-"""Prices of accelerators fell by a third to a half within a year (p4d, p5, p5en in 2025): half a year is old."""
+if TYPE_CHECKING:
+    from advisor.plan.values import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class PriceUsed:
         return None if day is None else max(0, (today - day).days)
 
 
-def prices_used(plan: Plan) -> tuple[PriceUsed, ...]:
+def prices_used(plan: "Plan") -> tuple[PriceUsed, ...]:
     """Prices of the recommended fleet; of the best single type where there is none."""
     if plan.fleet is not None:
         return tuple(
@@ -39,7 +39,7 @@ def prices_used(plan: Plan) -> tuple[PriceUsed, ...]:
     return () if best is None else (PriceUsed(best.provider, best.instance_type, best.region, best.cost.price_as_of),)
 
 
-def oldest_price(plan: Plan) -> PriceUsed | None:
+def oldest_price(plan: "Plan") -> PriceUsed | None:
     """The oldest price that the plan pays; one without a date is older than all."""
     return oldest_of(prices_used(plan))
 
@@ -50,9 +50,9 @@ def oldest_of(prices: Iterable[PriceUsed]) -> PriceUsed | None:
 
 
 def is_old(price: PriceUsed, today: dt.date) -> bool:
-    """So old that its user is warned, or without a date."""
+    """So old that it may not decide by itself, or without a date: its user is warned."""
     age = price.age_days(today)
-    return age is None or age > STALE_DAYS
+    return age is None or age > MOST_DAYS
 
 
 def age_sentence(oldest: PriceUsed, today: dt.date) -> str:

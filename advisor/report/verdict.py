@@ -198,15 +198,11 @@ def _today_words(plan: Plan) -> Iterator[str]:
         return
     running = f"{current.instances} × {current.instance_type} at {usd(current.total_usd_per_month)} a month"
     if current.within_slo_ratio is None:
-        yield f"Today: {running}, not judged{_reason(current.not_judged)}."
+        yield f"Today: {running}, not judged{current.not_judged and f': {current.not_judged}'}."
         return
     verb = "keeps" if current.instances == 1 else "keep"
     kept = f"{ratio_words(current.within_slo_ratio)} within the SLO{current.precision and f' in {current.precision}'}"
     yield f"Today: {running} {verb} {kept}; {_needed(current)}."
-
-
-def _reason(text: str) -> str:
-    return "" if not text or text == "not judged" else f": {text}"
 
 
 def _needed(current: CurrentCost) -> str:

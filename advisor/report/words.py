@@ -3,11 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from advisor.plan.fleet.chosen import FleetGroup
-from advisor.plan.problem.values import Paid
-from advisor.plan.values import CurrentCost, Option, Rejection, RungGroup
+from advisor.catalog.values import Purchase
+
+if TYPE_CHECKING:  # what says something of a catalog needs no planner
+    from advisor.plan.fleet.chosen import FleetGroup
+    from advisor.plan.values import CurrentCost, Option, Rejection, RungGroup
 
 SOLD_UNPRICED = "sold, price unknown"
 """Of an offer that nobody prices: not absent, and not free."""
@@ -80,18 +82,18 @@ def purchase_words(purchase: str) -> str:
     return purchase.replace("_", " ")
 
 
-def hardware_words(option: Option | FleetGroup) -> str:
+def hardware_words(option: "Option | FleetGroup") -> str:
     """``8×A100-40GB-SXM``, or ``56×1g.5gb of A100-40GB-SXM`` where the accelerators are cut."""
     if option.partition:
         return f"{option.replicas_per_instance}×{option.partition.removeprefix('mig-')} of {option.accelerator}"
     return f"{option.accelerator_count:g}×{option.accelerator}"
 
 
-def paid_words(group: Option | FleetGroup | RungGroup) -> str:
+def paid_words(group: "Option | FleetGroup | RungGroup") -> str:
     """``on demand``, ``spot``, ``committed for 1 year``, or the service that runs the instances."""
-    if group.purchase == Paid.MANAGED and group.commitment:
+    if group.purchase == Purchase.MANAGED and group.commitment:
         return f"by {group.commitment}"
-    if group.purchase != Paid.COMMITMENT:
+    if group.purchase != Purchase.COMMITMENT:
         return purchase_words(group.purchase)
     parts = group.commitment.rsplit(", ", 2)
     if len(parts) < len(("instrument", "term", "payment")):
@@ -106,7 +108,7 @@ def count_words(instances: Sequence[int]) -> str:
     return f"{high}" if low == high else f"{low}…{high}"
 
 
-def short_words(groups: Sequence[FleetGroup | RungGroup], *, with_precision: bool = False) -> str:
+def short_words(groups: "Sequence[FleetGroup | RungGroup]", *, with_precision: bool = False) -> str:
     """``4 × g6e.xlarge spot + 1 × p5.4xlarge on demand (aws us-east-1)``."""
     places = [f"{group.provider} {group.region}" for group in groups]
     same = len(set(places)) == 1
@@ -130,7 +132,7 @@ def slo_words(slo: Mapping[str, Any]) -> str:
     return ", ".join(targets) or "none stated"
 
 
-def floor_words(rejected: Sequence[Rejection]) -> str:
+def floor_words(rejected: "Sequence[Rejection]") -> str:
     """The shortest latency of all candidates, where a target is below it; "" where something else stands in the way."""
     judged = [code for code in _JUDGED if any(one.code == code for one in rejected)]
     if not judged or judged[-1] not in _FLOORS:
@@ -149,7 +151,7 @@ def floor_words(rejected: Sequence[Rejection]) -> str:
     )
 
 
-def savings_words(current: CurrentCost, usd_per_month: float, ratio: float) -> str:
+def savings_words(current: "CurrentCost", usd_per_month: float, ratio: float) -> str:
     """Total of the fleet against that of what runs today."""
     today = f"{current.instances} × {current.instance_type} today ({usd(current.total_usd_per_month)})"
     if usd_per_month < 0:
@@ -157,7 +159,7 @@ def savings_words(current: CurrentCost, usd_per_month: float, ratio: float) -> s
     return f"{usd(usd_per_month)} ({ratio:.0%}) less than {today}"
 
 
-def rejection_counts(rejected: Sequence[Rejection]) -> str:
+def rejection_counts(rejected: "Sequence[Rejection]") -> str:
     """``412 too little memory, 30 price unknown``: most frequent first."""
     counts = Counter(rejection.code for rejection in rejected)
     return ", ".join(f"{count} {CODE_WORDS[code]}" for code, count in counts.most_common())

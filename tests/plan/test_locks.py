@@ -10,7 +10,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.zones import ZoneSupply
 from advisor.errors import InputError
-from advisor.plan.document import digest
+from advisor.plan.digests import digest
 from advisor.plan.locks import lock_text, locked_catalog, place_of, read_lock
 
 ROOT = Path(__file__).parents[2]

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from advisor.catalog.refresh.http import Client
-from advisor.catalog.refresh.values import CommittedRow, PriceRow, Row, Sold, Task, Unreachable
+from advisor.catalog.refresh.http import Client, token_pages
+from advisor.catalog.refresh.values import CommittedRow, PriceRow, Row, Sold, Task
 from advisor.catalog.values import InstanceType
 from advisor.units import HOURS_PER_MONTH
 
 URL = "https://cloudbilling.googleapis.com/v1"
 _COMPUTE = "services/6F81-5844-456A"
 _PAGE = 5000
-_MOST_PAGES = 5000
 _REMEDY = "give an API key that may call the Cloud Billing API: --gcp-api-key-file FILE"
 _INSTRUMENT = "Committed use discount"
 _MARKETS = {"OnDemand": "on_demand", "Preemptible": "spot", "Commit1Yr": "1", "Commit3Yr": "3"}
@@ -118,15 +117,8 @@ def _services(client: Client, key: str, url: str) -> Iterator[str]:
 
 def _items(client: Client, key: str, url: str, parent: str, what: str) -> Iterator[Mapping[str, Any]]:
     address = f"{url}/{parent}/{what}" if parent else f"{url}/{what}"
-    token = ""
-    for _ in range(_MOST_PAGES):
-        parameters = {"pageSize": str(_PAGE), "key": key} | ({"pageToken": token} if token else {})
-        page = client.get(address, parameters, remedy=_REMEDY)
+    for page in token_pages(client, address, {"pageSize": str(_PAGE), "key": key}, _REMEDY):
         yield from page.get(what, ())
-        token = page.get("nextPageToken") or ""
-        if not token:
-            return
-    raise Unreachable(f"{what}: more than {_MOST_PAGES:,} pages", "this is no price list")
 
 
 def parts_of(item: Mapping[str, Any]) -> Iterator[Sku]:

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from advisor.catalog.refresh.http import Client
-from advisor.catalog.refresh.values import Row, Task, Unreachable, ZoneRow
+from advisor.catalog.refresh.http import Client, token_pages
+from advisor.catalog.refresh.values import Row, Task, ZoneRow
 from advisor.catalog.values import InstanceType
 
 URL = "https://compute.googleapis.com/compute/v1"
 _PAGE = 500
-_MOST_PAGES = 5000
 _ATTACHED = "+"
 """Between the machine and the accelerators that are attached to it, as in ``n1-standard-8+1xT4``."""
 _ACCELERATORS: Mapping[str, str] = {
@@ -74,16 +73,10 @@ def _region_of(zone: str) -> str:
 def _zones_by_name(project: Project, what: str, wanted: str) -> _Zones:
     """Name of a type → zones that have it."""
     zones: dict[str, set[str]] = {}
-    token = ""
-    for _ in range(_MOST_PAGES):
-        parameters = {"maxResults": str(_PAGE)}
-        parameters |= ({"filter": wanted} if wanted else {}) | ({"pageToken": token} if token else {})
-        address = f"{project.url}/projects/{project.name}/aggregated/{what}"
-        page = project.client.get(address, parameters, remedy=_REMEDY)
+    parameters = {"maxResults": str(_PAGE)} | ({"filter": wanted} if wanted else {})
+    address = f"{project.url}/projects/{project.name}/aggregated/{what}"
+    for page in token_pages(project.client, address, parameters, _REMEDY):
         for scope, listed in page.get("items", {}).items():
             for item in listed.get(what, ()):
                 zones.setdefault(item["name"], set()).add(scope.rpartition("/")[2])
-        token = page.get("nextPageToken") or ""
-        if not token:
-            return {name: frozenset(found) for name, found in zones.items()}
-    raise Unreachable(f"{what}: more than {_MOST_PAGES:,} pages", "run the command again later")
+    return {name: frozenset(found) for name, found in zones.items()}

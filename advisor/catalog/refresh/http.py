@@ -107,6 +107,24 @@ def pages(
     raise Unreachable(f"{urlsplit(url).netloc}: more than {_MOST_PAGES:,} pages", "this is no price list")
 
 
+def token_pages(
+    client: Client, url: str, parameters: Mapping[str, str], remedy: str = ""
+) -> Iterator[Mapping[str, Any]]:  # fmt: skip
+    """Pages that name the token of the next one in ``nextPageToken``, which is sent as ``pageToken``.
+
+    Raises:
+        Denied, Unreachable: as of :meth:`Client.get`; a chain of tokens that does not end is unreachable too.
+    """
+    token = ""
+    for _ in range(_MOST_PAGES):
+        page = client.get(url, {**parameters, "pageToken": token} if token else parameters, remedy)
+        yield page
+        token = page.get("nextPageToken") or ""
+        if not token:
+            return
+    raise Unreachable(f"{urlsplit(url).netloc}: more than {_MOST_PAGES:,} pages", "this is no list of what is sold")
+
+
 def _message(body: bytes) -> str:
     """What an error's body says, in one short line."""
     try:

@@ -1,6 +1,6 @@
 """The ways of running containers that code is written for: one module each."""
 
-from advisor.codegen.deployability import target_of_machine
+from advisor.catalog import load_catalog
 from advisor.codegen.model import Engine, Stack
 from advisor.codegen.targets.aws_ec2 import EC2
 from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
@@ -76,7 +76,8 @@ def _default(stack: Stack) -> str:
         return SAGEMAKER.name
     if any(group.is_serverless for group in stack.groups):
         return {"gcp": "cloud-run", "azure": "container-apps"}.get(stack.provider, "sagemaker")
-    targets = {target_of_machine(stack.provider, group.instance_type) for group in stack.groups}
+    facts = load_catalog().deployment
+    targets = {facts.target(stack.provider, group.instance_type) for group in stack.groups}
     if targets == {TPU_VM.name}:
         return TPU_VM.name
     if GKE.name in targets:

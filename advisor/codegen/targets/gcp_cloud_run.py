@@ -18,6 +18,7 @@ from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
 from advisor.codegen.targets.target import Files, Target
+from advisor.deployable import CONTAINER_ENGINE_GIB
 
 _TERRAFORM = "terraform/gcp-cloud-run"
 _TEMPLATES = {
@@ -60,8 +61,6 @@ _LONGEST_SERVICE = 24
 _HASH_DIGITS = 6
 _MOST_CONCURRENT_REQUESTS = 1000
 """Of one container (Cloud Run's limit)."""
-_ENGINE_GIB = 6
-"""Host memory of the engine beside the files: an estimate."""
 _PROBE_SECONDS = 10
 _REGISTRY = "docker.io/"
 """What an image without a registry means."""
@@ -128,7 +127,7 @@ def _refusal(group: ComputeGroup) -> str:
 
 def _size(gpu: Gpu, files_gib: int) -> Size | None:
     """The smallest container that holds the engine and so many GiB of files; None where there is none."""
-    return next((size for size in gpu.sizes if size.memory_gib >= files_gib + _ENGINE_GIB), None)
+    return next((size for size in gpu.sizes if size.memory_gib >= files_gib + CONTAINER_ENGINE_GIB), None)
 
 
 def _terraform(stack: Stack) -> Files:

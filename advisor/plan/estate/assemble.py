@@ -7,7 +7,8 @@ from dataclasses import replace
 from advisor import __version__
 from advisor.catalog import Catalog
 from advisor.cost.services import disk_usd_per_month, root_volume_gib
-from advisor.plan.document import digest, plain
+from advisor.plan.digests import digest
+from advisor.plan.document import plain
 from advisor.plan.estate.commitments import SharedCommitment, shared_commitments
 from advisor.plan.estate.divide import Shares
 from advisor.plan.estate.packing import Guest, SharedMachine, share_machines
