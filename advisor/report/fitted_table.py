@@ -5,9 +5,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from advisor.report.text_table import is_number
+from advisor.report.text_table import GAP, aligned, is_number
 
-GAP = "  "
 _LEAST = 4
 """Characters that any column keeps where nothing else is left to give."""
 _BOUND = re.compile(r"(?<=\d) (?=(?:ms|s|h|days?|months?|req/s|requests/s|GB|GiB)\b|×)|(?<=\d ×) (?=\w)")
@@ -149,13 +148,7 @@ def _lines(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -
     columns = [list(_cell_lines(cell, width)) for cell, width in zip(cells, widths, strict=True)]
     height = max(len(lines) for lines in columns)
     filled = [lines + [""] * (height - len(lines)) for lines in columns]
-    return [
-        GAP.join(
-            text.rjust(width) if to_right else text.ljust(width)
-            for text, width, to_right in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in zip(*filled, strict=True)
-    ]
+    return [aligned(line, widths, right) for line in zip(*filled, strict=True)]
 
 
 def _cell_lines(cell: str, width: int) -> Iterator[str]:

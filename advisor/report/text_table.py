@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-_GAP = "  "
+GAP = "  "
 
 
 def render_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -11,14 +11,17 @@ def render_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in columns]
     right = [all(is_number(cell) for cell in column[1:]) for column in columns]
 
-    def line(cells: Sequence[str]) -> str:
-        padded = [
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(cells, widths, right, strict=True)
-        ]
-        return _GAP.join(padded).rstrip()
+    rule = ["-" * width for width in widths]
+    return "\n".join(aligned(line, widths, right) for line in (headers, rule, *rows))
 
-    return "\n".join([line(headers), line(["-" * width for width in widths]), *(line(row) for row in rows)])
+
+def aligned(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    """Cells in columns of these widths, numbers at the right."""
+    padded = (
+        cell.rjust(width) if to_right else cell.ljust(width)
+        for cell, width, to_right in zip(cells, widths, right, strict=True)
+    )
+    return GAP.join(padded).rstrip()
 
 
 def render_markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
