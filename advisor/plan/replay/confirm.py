@@ -300,7 +300,12 @@ class Confirmer:
         return sorted(prices, key=lambda kind: (prices[kind], kind))[:CHEAP_KINDS]
 
     def _with_less(self, best: Confirmed) -> Confirmed:
-        """Fleets next to a confirmed one, as long as one holds that is cheaper and the bound leaves room for it."""
+        """Fleets next to a confirmed one, as long as one holds that is cheaper and the bound leaves room for it.
+
+        One that is known from a part of the question stays as it is where its pools are none of this question.
+        """
+        if not self._is_allowed(best):
+            return best
         problem = self._posed.problem
         starts = (None, *self._failing.values()) if asks_for_what_is_left(problem) else self._failing.values()
         more = [
