@@ -126,9 +126,13 @@ def _limits(draw: random.Random) -> Limits:
     return Limits(**limits)
 
 
+ONCE_FAILED = (44,)
+"""A rung's fleet came from pools that the next rung has not."""
+
+
 def tried() -> list[int]:
-    """The numbers that this run tries: others every day; all with ADVISOR_EVERY_WORKLOAD=1."""
+    """The numbers that this run tries: others every day, and what once failed; all with ADVISOR_EVERY_WORKLOAD=1."""
     if os.environ.get("ADVISOR_EVERY_WORKLOAD") == "1":
         return list(range(MADE))
     parts = MADE // SAMPLED
-    return list(range(dt.datetime.now(dt.UTC).toordinal() % parts, MADE, parts))
+    return sorted({*ONCE_FAILED, *range(dt.datetime.now(dt.UTC).toordinal() % parts, MADE, parts)})
