@@ -1,6 +1,6 @@
 """The stage between candidates and cost: which candidates keep the SLO, at what rate, how fast at the planned load."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ from advisor.requirements import Requirements, require
 from advisor.units import MS_PER_SECOND, gib_to_bytes
 from advisor.workload.values import Slo, Workload
 
+Rows = npt.NDArray[np.intp]
 _LIKE = Scenario.FIXED_CONCURRENCY
 """A loaded replica under random arrivals errs as one with so many users does: by the same physics of the same steps."""
 
@@ -37,6 +38,7 @@ LEAST_RATE = 1e-9
 _MORE_REPLICAS = 1.5
 """Growth of the number of replicas that bursts are spread over, where fewer are too slow whatever they are sent."""
 _MOST_SPREADS = 20
+_SPREAD_TOLERANCE = 1.005
 _RATE_DIGITS = 5
 """Significant digits of a rate: the last bits differ between processors, and must not decide between equals."""
 
@@ -112,8 +114,7 @@ def rates_within(
         model: what predicts.
         cases: lengths of the requests and targets, one for each row of the result.
         dispersion: variance over mean of all arrivals in short windows. A replica among n sees 1 + (I - 1) / n of it,
-            with n as many as the busiest minute would need of it without bursts; where bursts alone are too much for
-            those, as many more as thin them enough, each with its part of the busiest minute.
+            with n as few as carry the busiest minute so.
 
     Returns:
         Shape (cases, candidates).
@@ -146,7 +147,7 @@ class _TargetRows:
     tpot_p95_ms: Floats | None
     e2e_p95_ms: Floats | None
 
-    def take(self, rows: npt.NDArray[np.intp]) -> "_TargetRows":
+    def take(self, rows: Rows) -> "_TargetRows":
         """Those of some rows."""
         columns = (self.ttft_p95_ms, self.tpot_p95_ms, self.e2e_p95_ms)
         return _TargetRows(*(None if column is None else column[rows] for column in columns))
@@ -168,20 +169,52 @@ def _rates(
     packed, learned = groups.packed.take(rows), model.open_loop(groups.packed, tokens).take(rows)
     rates = rates_at_slo(packed, tokens, targets, learned)
     if dispersion > 1:
-        able, peak = rates > 0, requirements.demand.requests_per_second.peak
-        replicas = np.maximum(peak / np.maximum(rates, LEAST_RATE), 1.0)
-        rates = rates_at_slo(packed, tokens, targets, learned, 1 + (dispersion - 1) / replicas)
-        for _ in range(_MOST_SPREADS):
-            late = np.flatnonzero(able & (rates == 0))
-            if not late.size:
-                break
-            replicas[late] *= _MORE_REPLICAS
-            thinned = 1 + (dispersion - 1) / replicas[late]
-            rates[late] = np.minimum(
-                rates_at_slo(packed.take(late), tokens, targets.take(late), learned.take(late), thinned),
-                peak / replicas[late],
-            )
+        peak = requirements.demand.requests_per_second.peak
+        rates = _spread(
+            lambda few, thinned: rates_at_slo(packed.take(few), tokens, targets.take(few), learned.take(few), thinned),
+            rates,
+            peak,
+            dispersion,
+        )
     return rates.reshape(len(slos), count)
+
+
+def _spread(rates_of: Callable[[Rows, Floats], Floats], smooth: Floats, peak: float, dispersion: float) -> Floats:
+    """Rates with bursts, which the more replicas thin the more: of as few as carry the busiest minute so.
+
+    The least n with ``n · rate(1 + (I - 1) / n) ≥ peak``, by bisection: both factors rise with n. The rate is peak ÷ n,
+    so that planning with it asks for n replicas; where one is enough, its own.
+
+    Args:
+        rates_of: rates of some rows at the dispersion of each.
+        smooth: rates without bursts; 0 stays 0.
+        peak: requests per second of the busiest minute.
+        dispersion: of all arrivals.
+    """
+    found = np.zeros_like(smooth)
+    able = np.flatnonzero(smooth > 0)
+    least = np.maximum(peak / smooth[able], 1.0)
+    rates = rates_of(able, 1 + (dispersion - 1) / least)
+    enough = least * rates >= peak
+    found[able[enough]] = rates[enough]
+    few, low, reached = able[~enough], least[~enough], rates[~enough]
+    high = np.where(reached > 0, peak / np.maximum(reached, LEAST_RATE), low)
+    late = np.flatnonzero(reached == 0)
+    for _ in range(_MOST_SPREADS):
+        if not late.size:
+            break
+        low[late], high[late] = high[late], high[late] * _MORE_REPLICAS
+        late = late[high[late] * rates_of(few[late], 1 + (dispersion - 1) / high[late]) < peak]
+    kept = np.ones(few.size, dtype=bool)
+    kept[late] = False
+    few, low, high = few[kept], low[kept], high[kept]
+    while (wide := np.flatnonzero(high > low * _SPREAD_TOLERANCE)).size:
+        middle = np.sqrt(low[wide] * high[wide])
+        carries = middle * rates_of(few[wide], 1 + (dispersion - 1) / middle) >= peak
+        high[wide] = np.where(carries, middle, high[wide])
+        low[wide] = np.where(carries, low[wide], middle)
+    found[few] = peak / high
+    return found
 
 
 def latencies_at_load(

@@ -38,7 +38,7 @@ from advisor.plan.replay.headroom import (
 )
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.neighbours import cheaper_neighbours, topped_up
+from advisor.plan.solve.neighbours import cheaper_neighbours, parts_of, topped_up
 from advisor.plan.solve.optimise import as_optimum, optimise
 from advisor.plan.solve.scopes import cheapest, cheapest_alone
 from advisor.plan.solve.simple import complexity, simplest
@@ -307,10 +307,12 @@ class Confirmer:
         if not self._is_allowed(best):
             return best
         problem = self._posed.problem
-        starts = (None, *self._failing.values()) if asks_for_what_is_left(problem) else self._failing.values()
-        more = [
-            one for each in starts if _has_room(best) for one in topped_up(problem, each, best.usd_per_month)
-        ]  # fmt: skip
+        starts: list[FleetSolution | None] = (
+            [*self._failing.values(), *parts_of(problem, best.solution)] if _has_room(best) else []
+        )
+        if starts and asks_for_what_is_left(problem):
+            starts.append(None)
+        more = [one for each in starts for one in topped_up(problem, each, best.usd_per_month)]
         while _has_room(best):
             others = {instances_of(one): one for one in (*more, *cheaper_neighbours(problem, best.solution))}
             cheapest_first = sorted(others.values(), key=lambda one: one.objective_usd_per_month)

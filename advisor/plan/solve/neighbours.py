@@ -1,7 +1,7 @@
 """Fleets that are a little cheaper than a given one: one instance fewer, or some exchanged for others."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from advisor.units import HOURS_PER_MONTH
 
 MOST = 10
 """Neighbours that are looked at, those that cost the most first left."""
+BACKENDS = 5
+"""Backends that a fleet may be topped up with."""
 OTHERS = 3
 """Cheaper pools, and dearer ones, that instances may be exchanged for."""
 ROUNDING = 1e-9
@@ -79,11 +81,27 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
             and (way.pool.key, way.tariff) not in groups
             and way.usd_per_month < left
         ]
-        for way in sorted(affordable, key=lambda way: way.usd_per_request(problem))[:OTHERS]:
+        for way in _one_of_each(sorted(affordable, key=lambda way: way.usd_per_request(problem))):
             counts = range(int(left / way.usd_per_month), 0, -1)[:OTHERS]
             fleets += [_fleet(problem, _joined(own, way, (count,) * len(problem.hours))) for count in counts]
     below = [one for one in fleets if one.objective_usd_per_month < below_usd]
     return [one for one in below if _keeps_to_all(problem, one)]
+
+
+def parts_of(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
+    """What a fleet of several groups leaves without each of them, and each of them alone."""
+    own = _own(problem, solution) if _simple(problem) else ()
+    without = [(*own[:at], *own[at + 1 :]) for at in range(len(own))] if len(own) > 1 else []
+    alone = [(one,) for one in own] if len(own) > 2 else []
+    return [_fleet(problem, part) for part in (*without, *alone)]
+
+
+def _one_of_each(ways: Iterable[_Way]) -> list[_Way]:
+    """The first way of each backend."""
+    first: dict[str, _Way] = {}
+    for way in ways:
+        first.setdefault(way.pool.backend or way.pool.key, way)
+    return list(first.values())[:BACKENDS]
 
 
 def _simple(problem: Problem) -> bool:
