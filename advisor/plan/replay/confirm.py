@@ -116,7 +116,7 @@ class Confirmer:
         found = self._search(seconds, known)
         if isinstance(found, Infeasible) or found is known:
             return found
-        found = self._held_to_what_is_left(found, seconds)
+        found = self._held_to_the_closed_form(found, seconds)
         if found.confirmation.reached:
             found = self._in_preferred_precision(self._with_less(found), seconds)
         in_full = self._in_full(found)
@@ -223,14 +223,15 @@ class Confirmer:
             for kind in kinds:
                 best = cheaper(best, self._bracketed(kind, best, seconds))
 
-    def _held_to_what_is_left(self, found: Confirmed, seconds: float) -> Confirmed:
-        """A fleet with a bound that holds where something may fail too.
+    def _held_to_the_closed_form(self, found: Confirmed, seconds: float) -> Confirmed:
+        """A fleet with a bound that holds in every hour, place and failure.
 
-        The lower ends of the brackets say what kinds carry while all run. What is left after a failure may carry more,
-        so where that is asked for a bound takes every kind at what the closed form says.
+        The lower end of a bracket says what a kind carries where it carries least. In other hours, for other places, or
+        after a failure it may carry more, so where there are several a bound takes every kind as the closed form does.
         """
-        raised = any(one.least > 1 for one in self._brackets.values())
-        if not raised or not asks_for_what_is_left(self._posed.problem):
+        problem = self._posed.problem
+        is_one_row = len(problem.hours) == 1 and problem.all_alike and not asks_for_what_is_left(problem)
+        if is_one_row or all(one.least <= 1 for one in self._brackets.values()):
             return found
         plain = self._solve(self._posed, seconds)
         least = plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0

@@ -22,7 +22,7 @@ OTHERS = 3
 ROUNDING = 1e-9
 _COUNTED = (Paid.ON_DEMAND, Paid.SPOT, Paid.COMMITMENT, Paid.OWNED)
 """What is bought one by one."""
-_ADDED = (Paid.ON_DEMAND, Paid.SPOT)
+_ADDED = (Paid.ON_DEMAND, Paid.SPOT, Paid.COMMITMENT)
 """What instances may be exchanged for."""
 
 
@@ -49,13 +49,14 @@ class _Way(NamedTuple):
 def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
     """Neighbours of a fleet that carry the load at their pools' rates and keep to every limit, the cheapest first.
 
-    None where requests are not alike to the router, or where changes or types are counted.
+    None where the router tells lengths apart, where changes are counted, or where a pool is too far from some users.
     """
     if not _simple(problem):
         return []
     priced = [_fleet(problem, one) for one in _changed(problem, _own(problem, solution)) if one]
     below = [one for one in priced if one.objective_usd_per_month < solution.objective_usd_per_month]
-    dearest = sorted(below, key=lambda one: one.objective_usd_per_month)[-MOST:]
+    able = [one for one in below if _is_able(problem, one)]
+    dearest = sorted(able, key=lambda one: one.objective_usd_per_month)[-MOST:]
     return [one for one in dearest if _keeps_to_all(problem, one)]
 
 
@@ -71,7 +72,8 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
     if not _simple(problem) or left <= 0:
         return []
     own = _own(problem, solution) if solution else ()
-    regions, groups = {one.pool.region for one in own}, {(one.pool.key, one.tariff) for one in own}
+    groups = {(one.pool.key, one.tariff) for one in own}
+    regions = {one.pool.region for one in own} if problem.max_regions == 1 else set()
     fleets = []
     for paid in _ADDED:
         affordable = [
@@ -84,8 +86,10 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
         for way in _one_of_each(sorted(affordable, key=lambda way: way.usd_per_request(problem))):
             counts = range(int(left / way.usd_per_month), 0, -1)[:OTHERS]
             fleets += [_fleet(problem, _joined(own, way, (count,) * len(problem.hours))) for count in counts]
-    below = [one for one in fleets if one.objective_usd_per_month < below_usd]
-    return [one for one in below if _keeps_to_all(problem, one)]
+    able = [
+        one for one in fleets if one.objective_usd_per_month < below_usd and most_headroom(problem, one) >= 1 - ROUNDING
+    ]
+    return [one for one in able if _keeps_to_all(problem, one)]
 
 
 def parts_of(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
@@ -105,8 +109,17 @@ def _one_of_each(ways: Iterable[_Way]) -> list[_Way]:
 
 
 def _simple(problem: Problem) -> bool:
-    limits = problem.limits
-    return problem.all_alike and limits.max_changed_instances is None and limits.max_instance_types is None
+    """Whether every request may be sent to any pool, and fewer instances never break a limit on changes."""
+    return not len(problem.bucket_shares) and problem.limits.max_changed_instances is None
+
+
+def _is_able(problem: Problem, fleet: FleetSolution) -> bool:
+    """Whether a fleet carries all users' load, also after what may fail, with no more types than are allowed."""
+    if not all((one.pool.mix_rates > 0).all() for one in fleet.allocations):
+        return False
+    types = {one.pool.instance_type for one in fleet.allocations}
+    most = problem.limits.max_instance_types
+    return (most is None or len(types) <= most) and most_headroom(problem, fleet) >= 1 - ROUNDING
 
 
 def _own(problem: Problem, solution: FleetSolution) -> tuple[Allocation, ...]:
@@ -122,6 +135,7 @@ def _changed(problem: Problem, own: tuple[Allocation, ...]) -> Iterator[tuple[Al
         others = (own[:at], own[at + 1 :])
         yield from _without(others, one, 1)
         yield from _without(others, one, 2)
+        yield from _without_at_times(others, one)
         for way in _others(problem, one):
             usd, price = way.usd_per_hour, one.tariff.all_usd_per_hour
             taken = max(math.ceil(usd / price + ROUNDING), 1)
@@ -139,8 +153,21 @@ def _without(
         yield (*others[0], *((fewer,) if any(fewer.instances) else ()), *others[1])
 
 
+def _without_at_times(
+    others: tuple[tuple[Allocation, ...], tuple[Allocation, ...]], one: Allocation
+) -> Iterator[tuple[Allocation, ...]]:  # fmt: skip
+    """The fleet with fewer instances of a group in some hours: those of a class, and of quieter ones with as many."""
+    if one.tariff.paid.always or len(one.instances) == 1:
+        return
+    for at, count in enumerate(one.instances):
+        for left in sorted({count - 1, count * 7 // 8} - {count}, reverse=True):
+            instances = (*(min(fewer, left) for fewer in one.instances[: at + 1]), *one.instances[at + 1 :])
+            if left >= 0 and any(instances):
+                yield (*others[0], replace(one, instances=instances), *others[1])
+
+
 def _others(problem: Problem, one: Allocation) -> Iterator[_Way]:
-    """The next cheaper and the next dearer ways in the region, on demand and on spot each."""
+    """The next cheaper and the next dearer ways in the region, of each way of paying."""
     usd = one.tariff.all_usd_per_hour
     for paid in _ADDED:
         sold = sorted(
@@ -154,12 +181,13 @@ def _others(problem: Problem, one: Allocation) -> Iterator[_Way]:
 def _sold(problem: Problem, paid: Paid) -> Iterator[_Way]:
     """What serves and is paid for in one way."""
     for pool in problem.pools:
-        if mix_rate(problem, pool) > 0:
+        if (pool.mix_rates > 0).all():
             yield from (_Way(pool, tariff) for tariff in pool.tariffs if tariff.paid is paid)
 
 
 def _joined(rest: tuple[Allocation, ...], way: _Way, more: tuple[int, ...]) -> tuple[Allocation, ...]:
-    """A fleet with so many more instances."""
+    """A fleet with so many more instances; at all hours where they are paid for at all hours."""
+    more = (max(more),) * len(more) if way.tariff.paid.always else more
     for at, one in enumerate(rest):
         if (one.pool.key, one.tariff) == (way.pool.key, way.tariff):
             counts = tuple(a + b for a, b in zip(one.instances, more, strict=True))
@@ -172,9 +200,9 @@ def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSoluti
     rates = {one.pool.key: np.zeros(len(problem.hours)) for one in allocations}
     for one in allocations:
         rates[one.pool.key] += np.array(one.instances) * mix_rate(problem, one.pool)
-    whole = np.sum(list(rates.values()), axis=0)
+    whole, places = np.sum(list(rates.values()), axis=0), np.ones((1, len(problem.place_shares), 1))
     shares = {
-        key: np.divide(rate, whole, out=np.zeros(whole.size), where=whole > 0)[:, None, None]
+        key: np.divide(rate, whole, out=np.zeros(whole.size), where=whole > 0)[:, None, None] * places
         for key, rate in rates.items()
     }
     usd = objective_usd_per_month(problem, allocations, shares)
@@ -183,8 +211,6 @@ def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSoluti
 
 def _keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
     """Whether so many instances at most allow a fleet; they are quotas of a smaller problem."""
-    if most_headroom(problem, fleet) < 1 - ROUNDING:
-        return False
     most: dict[tuple[str, str], float] = {}
     for one in fleet.allocations:
         key = (f"most of {one.pool.key}", one.tariff.paid.market)
