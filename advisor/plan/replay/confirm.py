@@ -308,13 +308,12 @@ class Confirmer:
         if not self._is_allowed(best):
             return best
         problem = self._posed.problem
-        starts: list[FleetSolution | None] = (
-            [*self._failing.values(), *parts_of(problem, best.solution)] if _has_room(best) else []
-        )
-        if starts and asks_for_what_is_left(problem):
+        starts: list[FleetSolution | None] = [*self._failing.values()]
+        if asks_for_what_is_left(problem):
             starts.append(None)
-        more = [one for each in starts for one in topped_up(problem, each, best.usd_per_month)]
         while _has_room(best):
+            starts += parts_of(problem, best.solution)
+            more = [one for each in starts for one in topped_up(problem, each, best.usd_per_month)]
             others = {instances_of(one): one for one in (*more, *cheaper_neighbours(problem, best.solution))}
             cheapest_first = sorted(others.values(), key=lambda one: one.objective_usd_per_month)
             cheaper_ones = (one for one in cheapest_first if one.objective_usd_per_month < best.usd_per_month)
@@ -322,7 +321,7 @@ class Confirmer:
             found = next(holding, None)
             if found is None:
                 return best
-            best = bounded(found, best)
+            best, starts = bounded(found, best), []
         return best
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:

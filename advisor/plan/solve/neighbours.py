@@ -15,7 +15,7 @@ from advisor.units import HOURS_PER_MONTH
 
 MOST = 10
 """Neighbours that are looked at, those that cost the most first left."""
-BACKENDS = 5
+BACKENDS = 8
 """Backends that a fleet may be topped up with."""
 OTHERS = 3
 """Cheaper pools, and dearer ones, that instances may be exchanged for."""
