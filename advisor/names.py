@@ -15,7 +15,7 @@ def normalised(name: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Known names that look like *name*: those that begin like it, else the most similar ones."""
-    candidates = list(known)
+    candidates = list(dict.fromkeys(known))
     wanted = normalised(name)
     beginning = [candidate for candidate in candidates if wanted and normalised(candidate).startswith(wanted)]
     if beginning:

@@ -179,6 +179,13 @@ def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:
                 where=workload.where("context_tokens"),
                 hint=f"give at most {limit}",
             )
+        mean = demand.tokens.mean_input_tokens() + demand.tokens.mean_output_tokens()
+        if workload.context_tokens < mean:
+            raise InputError(
+                f"{workload.context_tokens:,} tokens hold no request: a mean one has {mean:,.0f}, prompt and answer",
+                where=workload.where("context_tokens"),
+                hint=f"give {math.ceil(mean)} or more, or leave it out: then it follows from the demand",
+            )
         return workload.context_tokens
     if limit is not None and longest > limit:
         raise InputError(

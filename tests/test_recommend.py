@@ -102,6 +102,7 @@ def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
         ({"regions": "[us-east-11]"}, "did you mean us-east-1"),
         ({"providers": "[awz]"}, "did you mean aws"),
         ({"context_tokens": "10000000"}, "more than the 131,072"),
+        ({"context_tokens": "100"}, "100 tokens hold no request: a mean one has 1,000"),
         ({"current": "{provider: aws, region: us-east-1, instance_type: p4d.24xlargo, count: 1}"}, "p4d.24xlarge"),
         (
             {"current": "{provider: aws, region: af-south-1, instance_type: p4d.24xlarge, count: 1}"},

@@ -102,9 +102,9 @@ def token_apis(
     chosen = named | {price.name: price for price in by_price[:_MOST]}
     found = (
         _priced(price, demand, fleet_usd_per_month, same_weights=price.model == model != "", asked=name in named)
-        for name, price in chosen.items()
+        for name, price in sorted(chosen.items(), key=lambda pair: (demand.usd_per_request(pair[1]), pair[0]))
     )
-    return tuple(sorted(found, key=lambda one: (one.total_usd_per_month, one.name)))
+    return tuple(found)
 
 
 def too_long_for(catalog: Catalog, asked: Sequence[str], context_tokens: int) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def why_section(found: Why) -> Section:
     """What would have to change for an instance type to win, or to lose."""
     place = f" in {found.region}" if found.region else ""
     name = f"{found.instance_type}{place}"
-    verb = "it takes" if found.wins else "it would take"
+    verb = "it takes" if found.wins and not _is_part(found) else "alone it would take"
     lines = [f"{verb} {_contender_words(found.contender)}"] if found.contender else []
     if found.rival is not None:
         lines.append(f"the cheapest of all others is {_contender_words(found.rival)}")
@@ -119,7 +119,17 @@ def why_section(found: Why) -> Section:
     return Section(f"{name} {_verdict(found)}", tuple(lines))
 
 
+def _is_part(found: Why) -> bool:
+    """Whether the recommended fleet has it beside others, which without it would cost less than it alone."""
+    ours, theirs = found.contender, found.rival
+    if not found.wins or ours is None or theirs is None:
+        return False
+    return ours.total_usd_per_month > theirs.total_usd_per_month
+
+
 def _verdict(found: Why) -> str:
+    if _is_part(found):
+        return "is part of the recommended fleet, and alone it would cost more"
     if found.wins:
         return "wins"
     if found.contender is None and any(obstacle.code == "price_unknown" for obstacle in found.obstacles):

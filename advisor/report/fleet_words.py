@@ -77,9 +77,14 @@ def cost_words(fleet: Fleet) -> str:
     told = " + ".join(f"{usd(amount or 0.0)} {what}" for amount, what in parts if amount or what == "compute")
     return (
         f"cost: {told} = {usd(cost.total_usd_per_month)} a month "
-        f"(${cost.usd_per_million_output_tokens:,.3g} per 1M output tokens, "
-        f"${cost.usd_per_1000_requests:,.3g} per 1,000 requests), without {cost.leaves_out}"
+        f"(${_rounded(cost.usd_per_million_output_tokens)} per 1M output tokens, "
+        f"${_rounded(cost.usd_per_1000_requests)} per 1,000 requests), without {cost.leaves_out}"
     )
+
+
+def _rounded(value: float) -> str:
+    """In three digits, never fewer than those before the point."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:,.3g}"
 
 
 def standing_lines(fleet: Fleet) -> Iterator[str]:

@@ -107,8 +107,10 @@ def _supply_notes(posed: Posed, requirements: Requirements) -> Iterator[str]:
     wanted = requirements.workload.purchase
     paid = {tariff.paid for pool in posed.problem.pools for tariff in pool.tariffs}
     for purchase in wanted:
-        if Paid(purchase.value) not in paid:
+        if paid and Paid(purchase.value) not in paid:
             yield f"no price for {purchase.value.replace('_', ' ')} is known for anything that could serve"
+    if requirements.workload.listed_only and not paid:
+        yield "prices that are not listed, or are old, are left out (listed_only): without it more can serve"
     if any(pool.usd_per_request == 0 for pool in posed.problem.pools):
         yield "data transfer is left out for regions whose price for it is not known"
     if any(tariff.disk_usd_per_hour == 0 for pool in posed.problem.pools for tariff in pool.tariffs if _boots(tariff)):
