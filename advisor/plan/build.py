@@ -61,13 +61,20 @@ def build_plan(
             input_digest=digest(question),
         ),
         notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes, *_not_compared(requirements, catalog)))),
-        measure_first=measure_first(planned.recommended, options),
+        measure_first=measure_first(
+            planned.recommended, options, requirements.workload.limits, _planned_rate(choice.fleet)
+        ),
         ladder=planned.ladder,
         fleet=choice.fleet,
         conflict=choice.conflict,
         token_apis=_token_apis(requirements, choice.fleet, catalog),
         question=question,
     )
+
+
+def _planned_rate(fleet: Fleet | None) -> float:
+    """Requests per second of the busiest hours."""
+    return 0.0 if fleet is None else fleet.hour_classes[-1].planned_requests_per_second
 
 
 def _token_apis(requirements: Requirements, fleet: Fleet | None, catalog: Catalog) -> tuple[TokenApi, ...]:

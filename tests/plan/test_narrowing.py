@@ -7,7 +7,11 @@ import pytest
 from advisor.performance.values import Interval
 from advisor.pipeline import plan_for
 from advisor.plan.explain.narrowing import measure_first
+from advisor.workload.values import Limits, Survive
 from builders import catalog_of, offer, workload
+
+RATE = 100.0
+"""Requests per second of the busiest hours, which ten instances carry."""
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +28,15 @@ def changed(option, *, usd=1000.0, spread=0.0, hourly=1.0, evidence="roofline"):
     rate = Interval(10.0, 10.0 * (1 - spread), 10.0 * (1 + spread))
     cost = replace(option.cost, total_usd_per_month=usd, instance_usd_per_hour=hourly)
     predicted = replace(option.predicted, requests_per_second_per_replica=rate)
-    return replace(option, cost=cost, predicted=predicted, evidence=evidence)
+    return replace(
+        option, instances=10, cost=cost, predicted=predicted, evidence=evidence,
+        planned_requests_per_second_per_instance=RATE / 10,
+    )  # fmt: skip
 
 
 def compared(*options):
     """The measurement to make where the first of the options is recommended."""
-    return measure_first(options[0], options)
+    return measure_first(options[0], options, Limits(), RATE)
 
 
 def test_options_far_apart_need_no_measurement(two_options):
@@ -46,6 +53,16 @@ def test_the_cheaper_machine_is_measured(two_options):
     assert found.rival_usd_per_month_low < found.recommended_usd_per_month_high
 
 
+@pytest.mark.parametrize("limits", [Limits(), Limits(min_replicas=2, survive=Survive.INSTANCE)])
+def test_one_instance_is_the_least_and_the_spare_one_stays(two_options, limits):
+    """However fast a replica may be, a fleet has whole instances, and as many as failures ask for."""
+    first, second = two_options
+    few = 1 if limits.survive is None else 2
+    pair = [replace(changed(one, usd=usd, spread=0.3), instances=few) for one, usd in ((first, 1000), (second, 1200))]
+    found = measure_first(pair[0], pair, limits, RATE * 0.1)
+    assert found is None or found.rival_usd_per_month_low == 1200
+
+
 def test_what_was_measured_is_not_measured_again(two_options):
     """The one whose own set-up was measured stands; with both measured there is nothing to do."""
     first, second = two_options
@@ -59,12 +76,12 @@ def test_another_machine_with_the_same_accelerator_is_no_rival(two_options):
     first, second = two_options
     same = replace(second, accelerator=first.accelerator)
     assert compared(changed(first, spread=0.3), changed(same, spread=0.3)) is None
-    assert measure_first(None, []) is None
+    assert measure_first(None, [], Limits(), RATE) is None
 
 
 def test_a_mix_is_measured_by_its_main_type(two_options):
     """Rank 0 is the main type of a recommended mix, which no option of the table stands for."""
     first, second = two_options
     mix = replace(changed(first, spread=0.3), rank=0, groups=2)
-    found = measure_first(mix, [changed(second, usd=1200.0, spread=0.3, hourly=2.0)])
+    found = measure_first(mix, [changed(second, usd=1200.0, spread=0.3, hourly=2.0)], Limits(), RATE)
     assert (found.rank, found.rival_rank) == (0, 2)

@@ -1,42 +1,53 @@
 """When two options are too close to call: which cheap measurement would tell them apart."""
 
+import math
 from collections.abc import Sequence
 
 from advisor.performance.values import Evidence
 from advisor.plan.values import MeasureFirst, Option
+from advisor.workload.values import Limits, Survive
 
+ROUNDING = 1e-9
 HOURS = 1
 """How long a load test of one instance takes, with the loading of the model."""
 
 
-def measure_first(chosen: Option | None, options: Sequence[Option]) -> MeasureFirst | None:
+def measure_first(
+    chosen: Option | None, options: Sequence[Option], limits: Limits, planned_rate: float
+) -> MeasureFirst | None:  # fmt: skip
     """The cheapest measurement that could overturn the recommendation; None where none could, or nothing is unsure.
 
-    An option may cost as little as its instances at the upper end of a replica's rate, and as much as at the lower
-    end. The closest rival runs on another accelerator or in another precision, and may be cheaper than the
-    recommendation may be dear.
+    An option may cost as little as the whole instances that it takes at the upper end of a replica's rate, and as much
+    as at the lower end; what failures and floors ask for stays. The closest rival runs on another accelerator or in
+    another precision, and may be cheaper than the recommendation may be dear.
 
     Args:
         chosen: the recommended fleet in short; None where there is none.
         options: fleets of one type.
+        limits: what every fleet keeps to.
+        planned_rate: requests per second of the busiest hours.
     """
-    if chosen is None:
+    bounds = [_bounds_usd(one, limits, planned_rate) for one in options]
+    rivals = [(least, at) for at, (least, _) in enumerate(bounds) if chosen and _kind(options[at]) != _kind(chosen)]
+    if chosen is None or not rivals:
         return None
-    rivals = [one for one in options if _kind(one) != _kind(chosen)]
-    rival = min(rivals, key=_least_usd, default=None)
-    if rival is None or _least_usd(rival) >= _most_usd(chosen):
+    least, at = min(rivals)
+    _, most = _bounds_usd(chosen, limits, planned_rate)
+    if least >= most:
         return None
-    unmeasured = [one for one in (chosen, rival) if one.evidence != Evidence.MEASURED and not one.partition]
+    unmeasured = [
+        one for one in (chosen, options[at]) if one.evidence != Evidence.MEASURED and not one.partition
+    ]  # fmt: skip
     if not unmeasured:
         return None
     measured = min(unmeasured, key=lambda one: one.cost.instance_usd_per_hour)
     return MeasureFirst(
         rank=measured.rank,
-        rival_rank=rival.rank,
+        rival_rank=options[at].rank,
         usd=round(measured.cost.instance_usd_per_hour * HOURS, 2),
         hours=HOURS,
-        recommended_usd_per_month_high=round(_most_usd(chosen), 2),
-        rival_usd_per_month_low=round(_least_usd(rival), 2),
+        recommended_usd_per_month_high=round(most, 2),
+        rival_usd_per_month_low=round(least, 2),
     )
 
 
@@ -44,11 +55,13 @@ def _kind(option: Option) -> tuple[str, str]:
     return option.accelerator, option.precision
 
 
-def _least_usd(option: Option) -> float:
-    rate = option.predicted.requests_per_second_per_replica
-    return option.cost.total_usd_per_month * rate.value / rate.high
-
-
-def _most_usd(option: Option) -> float:
-    rate = option.predicted.requests_per_second_per_replica
-    return option.cost.total_usd_per_month * rate.value / rate.low
+def _bounds_usd(option: Option, limits: Limits, planned_rate: float) -> tuple[float, float]:
+    """What it costs where a replica sustains as much, and as little, as its rate may be."""
+    rate, count = option.predicted.requests_per_second_per_replica, option.instances
+    spare = int(limits.survival is not Survive.NOTHING and option.groups == 1)
+    planned = option.planned_requests_per_second_per_instance
+    loaded = min(planned_rate / planned, count) if planned and option.groups == 1 else float(max(count - spare, 1))
+    floor = max(limits.zones, math.ceil(limits.min_replicas / option.replicas_per_instance), 1 + spare)
+    fewest, most = (math.ceil(loaded * rate.value / end - ROUNDING) + spare for end in (rate.high, rate.low))
+    usd = option.cost.total_usd_per_month / count
+    return usd * min(max(fewest, floor), count), usd * max(most, count)
