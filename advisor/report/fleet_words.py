@@ -109,7 +109,7 @@ def proof_words(fleet: Fleet) -> str:
     if not fleet.proven:
         return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
-        return "no cheaper fleet exists (proven)"
+        return "no cheaper fleet that carries the planned rates exists (proven)"
     return (
         "the cheapest found that its replay confirms"
         if fleet.confirmed.reached
@@ -122,7 +122,7 @@ def _search_words(fleet: Fleet) -> str:
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
     if fleet.proven:
         return pools
-    return f"{pools}; nothing below {usd(fleet.bound_usd_per_month)} can hold, by replays of each kind of replica"
+    return f"{pools}; nothing below {usd(fleet.bound_usd_per_month)} carries the planned rates, by replays of each kind of replica"
 
 
 def _static_words(fleet: Fleet) -> Iterator[str]:

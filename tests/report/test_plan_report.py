@@ -58,7 +58,7 @@ def test_the_fleet_comes_first_with_its_total(plan, render):
 
     assert re.search(rf"Run \d+ × .*: {re.escape(total)}.*; risk: ", text)
     assert (
-        text.index("Run ") < text.index("no cheaper fleet exists (proven)") < text.index("options, fleets of one type")
+        text.index("Run ") < text.index("no cheaper fleet that carries the planned rates exists (proven)") < text.index("options, fleets of one type")
     )
     for group in plan.fleet.groups:
         assert group.instance_type in text
@@ -147,7 +147,7 @@ def test_an_unproven_fleet_says_how_much_cheaper_another_may_be(plan):
     text = full(replace(plan, fleet=fleet))
 
     assert "a fleet that is up to 3.1% cheaper may exist" in text
-    assert "nothing below $1,234.50 can hold" in text
+    assert "nothing below $1,234.50 carries the planned rates" in text
     assert "proven" not in text
 
 

@@ -144,7 +144,7 @@ def test_a_cheaper_fleet_that_is_not_recommended_is_named():
     told = lines_of(mixed_plan())["Cheapest"]
 
     assert "2 × g6e.xlarge committed for 1 year + 1 × inf2.8xlarge spot costs $111.60 less" in told
-    assert "no cheaper fleet exists" not in plan_table(mixed_plan(), width=None, verbose=True)
+    assert "(proven)" not in plan_table(mixed_plan(), width=None, verbose=True)
 
 
 def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():

@@ -226,7 +226,7 @@ class Fleet:
     cost: FleetCost
     constraints: tuple[ConstraintUse, ...]
     proven: bool
-    """Whether no cheaper fleet exists."""
+    """Whether no cheaper fleet exists that carries the planned rates, as the closed form and the replays have them."""
     gap_ratio: float
     """How much cheaper one could be at most."""
     bound_usd_per_month: float
