@@ -122,7 +122,8 @@ def _search_words(fleet: Fleet) -> str:
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
     if fleet.proven:
         return pools
-    return f"{pools}; nothing below {usd(fleet.bound_usd_per_month)} carries the planned rates, by replays of each kind of replica"
+    least = usd(fleet.bound_usd_per_month)
+    return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica"
 
 
 def _static_words(fleet: Fleet) -> Iterator[str]:

@@ -27,6 +27,8 @@ from advisor.plan.replay.confirmed import (
     worst_share,
 )
 from advisor.plan.replay.headroom import (
+    LEAST_HEADROOM,
+    LOOSER,
     MOST_HEADROOM,
     TOLERANCE,
     Bracket,
@@ -119,6 +121,7 @@ class Confirmer:
         found = self._held_to_the_closed_form(found, seconds)
         if found.confirmation.reached:
             found = self._in_preferred_precision(self._with_less(found), seconds)
+            found = self._looser(self._posed, found, seconds) if self._is_allowed(found) else found
         in_full = self._in_full(found)
         if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
             return in_full
@@ -188,6 +191,8 @@ class Confirmer:
             kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
             found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
+            if isinstance(found, Confirmed) and found.confirmation.reached:
+                found = self._looser(posed, found, seconds)
             self._known[key] = self.as_shown(found) if isinstance(found, Confirmed) else found
             if len(kinds) == 1 and hint is None and bracket is not None:
                 self._brackets[kinds.pop()] = bracket
@@ -323,6 +328,33 @@ class Confirmer:
                 return best
             best, starts = bounded(found, best), []
         return best
+
+    def _looser(self, posed: Posed, found: Confirmed, seconds: float) -> Confirmed:
+        """A fleet of the same kinds that carries less by the closed form, as long as its replay confirms it.
+
+        Where a kind was seen to carry less than that, there is nothing to look for.
+        """
+        kinds = {self.kind_of(one.pool.key) for one in found.solution.allocations}
+        seen = [self._brackets[kind].least for kind in kinds if kind in self._brackets]
+        pools = tuple(pool for pool in posed.problem.pools if self.kind_of(pool.key) in kinds)
+        if not pools or max(found.confirmation.headroom_factor, *seen, 1.0) > 1:
+            return found
+        fewer = replace(posed, problem=replace(posed.problem, pools=pools))
+        tried = {1.0: found}
+
+        def holds(factor: float) -> bool | None:
+            one = self._optimum(fewer, dict.fromkeys(kinds, factor), seconds)
+            if isinstance(one, Infeasible):
+                return False
+            tried[factor] = one
+            return one.confirmation.reached
+
+        held = 1.0
+        while held > LEAST_HEADROOM and holds(held / LOOSER):
+            held /= LOOSER
+        held = narrowed(Bracket(held / LOOSER, held), holds, tried, found.usd_per_month, exact=True).held
+        best = tried[held]
+        return bounded(best, found) if best.usd_per_month < found.usd_per_month - HALF_A_CENT else found
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
         """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.

@@ -292,11 +292,28 @@ def test_a_very_large_demand_is_confirmed_in_little_time():
     assert found.confirmation.reached
 
 
+def test_a_fleet_that_carries_less_by_the_closed_form_is_taken_where_its_replay_holds():
+    """With a target near what an idle replica takes the closed form is careful; one instance fewer still fails."""
+    posed, setting = posed_of(
+        asked_of(8.68, ttft_ms=713), catalog_of(offer("g5.xlarge", on_demand=1.0)), flat(8.68, Dispersion()), **SHORT
+    )
+    confirmer = Confirmer(posed, setting)
+
+    found = confirmer.confirmed()
+
+    (group,) = found.solution.allocations
+    planned = optimise(posed.problem)
+    assert found.confirmation.headroom_factor < 1
+    assert group.instances[-1] < 0.6 * sum(one.instances[-1] for one in planned.allocations)
+    few = fleet(replace(posed.problem, pools=(group.pool,)), [group.instances[-1] - 1])
+    assert not confirmer.replayed(found.posed, few).reached
+
+
 def test_of_confirmed_fleets_that_cost_about_the_same_the_simplest_is_taken():
     """One backend in place of two for little more, confirmed as well; the cheapest is kept beside it."""
-    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g5.xlarge", on_demand=0.9))
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g6.xlarge", on_demand=0.6))
     limits = Limits(simplicity=0.3)
-    posed, setting = posed_of(asked_of(9.0, limits=limits), catalog, flat(9.0, Dispersion()), **SHORT)
+    posed, setting = posed_of(asked_of(5.0, limits=limits), catalog, flat(5.0, Dispersion()), **SHORT)
     confirmer = Confirmer(posed, setting)
     cheapest = confirmer.confirmed()
 
