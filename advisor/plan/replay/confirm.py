@@ -344,10 +344,8 @@ class Confirmer:
 
         def holds(factor: float) -> bool | None:
             one = self._optimum(fewer, dict.fromkeys(kinds, factor), seconds)
-            if isinstance(one, Infeasible):
-                return False
-            tried[factor] = one
-            return one.confirmation.reached
+            tried[factor] = found if isinstance(one, Infeasible) else one
+            return isinstance(one, Confirmed) and one.confirmation.reached
 
         held = 1.0
         while held > LEAST_HEADROOM and holds(held / LOOSER):
