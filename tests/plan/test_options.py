@@ -25,7 +25,8 @@ def test_instances_follow_the_busiest_minute():
         for one in (plan.recommended, *plan.options):
             planned = one.planned_requests_per_second_per_instance
             assert one.instances == math.ceil(plan.fleet.hour_classes[-1].planned_requests_per_second / planned)
-            assert planned <= one.predicted.requests_per_second_per_replica.value * one.replicas_per_instance * 1.0001
+            sustained = one.predicted.requests_per_second_per_replica.value * one.replicas_per_instance
+            assert planned <= sustained / min(one.confirmed.headroom_factor, 1) * 1.0001
 
 
 def test_zones_and_replicas_are_kept():
