@@ -350,9 +350,12 @@ class Confirmer:
         held = 1.0
         while held > LEAST_HEADROOM and holds(held / LOOSER):
             held /= LOOSER
-        held = narrowed(Bracket(held / LOOSER, held), holds, tried, found.usd_per_month, exact=True).held
-        best = tried[held]
-        return bounded(best, found) if best.usd_per_month < found.usd_per_month - HALF_A_CENT else found
+        narrowed(Bracket(held / LOOSER, held), holds, tried, found.usd_per_month, exact=True)
+        cheaper_ones = [one for one in tried.values() if one.usd_per_month < found.usd_per_month - HALF_A_CENT]
+        for one in sorted(cheaper_ones, key=lambda one: one.usd_per_month):
+            if one.confirmation.reached and (in_full := self._in_full(one)).confirmation.reached:
+                return bounded(in_full, found)
+        return found
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
         """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.
