@@ -58,7 +58,9 @@ def test_the_fleet_comes_first_with_its_total(plan, render):
 
     assert re.search(rf"Run \d+ × .*: {re.escape(total)}.*; risk: ", text)
     assert (
-        text.index("Run ") < text.index("no cheaper fleet that carries the planned rates exists (proven)") < text.index("options, fleets of one type")
+        text.index("Run ")
+        < text.index("no cheaper fleet that carries the planned rates exists (proven)")
+        < text.index("options, fleets of one type")
     )
     for group in plan.fleet.groups:
         assert group.instance_type in text
