@@ -24,7 +24,7 @@ from advisor.plan.problem.values import FleetSolution, Pool, Problem  # noqa: E4
 from advisor.plan.solve.scopes import cheapest  # noqa: E402
 from plan.fleet.catalogued import example, posed  # noqa: E402
 
-RUNS = 3
+RUNS = 1
 TIMES = (1, 4, 16)
 DEARER_RATIO = 0.002
 """By how much each copy of a region is dearer than the one before."""
