@@ -107,6 +107,9 @@ def show_seats(hosts: list[Host], found: dict[tuple[str, str], tuple[Served, flo
     for machine in hosts:
         per = {"": 1} | {one.name: one.per_accelerator for one in machine.slices}
         for part, count in per.items():
+            if (machine.name, part) not in found:
+                print(f"{machine.name} {part or 'whole'}: no seat, the model is too slow there or no code is generated")
+                continue
             served, ttft_ms, tpot_ms = found[machine.name, part]
             rate = served.requests_per_second_per_replica.value
             print(
