@@ -86,10 +86,8 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
         for way in _one_of_each(sorted(affordable, key=lambda way: way.usd_per_request(problem))):
             counts = range(int(left / way.usd_per_month), 0, -1)[:OTHERS]
             fleets += [_fleet(problem, _joined(own, way, (count,) * len(problem.hours))) for count in counts]
-    able = [
-        one for one in fleets if one.objective_usd_per_month < below_usd and most_headroom(problem, one) >= 1 - ROUNDING
-    ]
-    return [one for one in able if _keeps_to_all(problem, one)]
+    able = [fleet for fleet in fleets if fleet.objective_usd_per_month < below_usd and _is_able(problem, fleet)]
+    return [fleet for fleet in able if _keeps_to_all(problem, fleet)]
 
 
 def parts_of(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:

@@ -1,7 +1,9 @@
 """Fleets next to a given one: cheaper, and within every limit."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -59,6 +61,20 @@ def test_a_fleet_that_fails_is_topped_up_below_the_cost_of_one_that_holds():
 
     assert [one.allocations[1].instances for one in found] == [(2,), (1,)]
     assert all(one.objective_usd_per_month < below for one in found)
+
+
+def test_a_fleet_is_topped_up_with_no_type_too_many_and_with_nothing_too_far_from_users():
+    """Where one type is allowed it stays one; a pool that some users cannot be served from is no part of a fleet."""
+    large, small = pool_of("a/r/large", 3.0, 3.0, stand="a/r/large"), pool_of("a/r/small", 1.0, 0.5, stand="a/r/small")
+    fleet = optimise(problem_of(large, planned=(3.0,)))
+    below = fleet.objective_usd_per_month + 2.1 * 0.5 * 730
+    one_type = problem_of(large, small, planned=(3.0,), limits=Limits(max_instance_types=1))
+    far = replace(small, mix_rates=np.array([1.0, 0.0]))
+    near = replace(large, mix_rates=np.array([3.0, 3.0]))
+    places = replace(problem_of(near, far, planned=(3.0,)), place_shares=np.array([0.5, 0.5]))
+
+    assert topped_up(one_type, fleet, below) == []
+    assert topped_up(places, optimise(replace(places, pools=(near,))), below) == []
 
 
 def test_nothing_is_next_to_a_fleet_whose_changes_are_counted():
