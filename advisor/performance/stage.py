@@ -1,10 +1,9 @@
 """The stage between candidates and cost: which candidates keep the SLO, at what rate, how fast at the planned load."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from advisor.candidates import Candidate, Rejection, Shortfall, judge_hardware, reject_candidate
 from advisor.catalog import Catalog
@@ -14,6 +13,7 @@ from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.model import Model
+from advisor.performance.bursts import LEAST_RATE, Rows, rates_with_bursts
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
 from advisor.performance.grounds import CLASSES, Codes, Grounds
@@ -28,17 +28,10 @@ from advisor.requirements import Requirements, require
 from advisor.units import MS_PER_SECOND, gib_to_bytes
 from advisor.workload.values import Slo, Workload
 
-Rows = npt.NDArray[np.intp]
 _LIKE = Scenario.FIXED_CONCURRENCY
 """A loaded replica under random arrivals errs as one with so many users does: by the same physics of the same steps."""
 
 
-LEAST_RATE = 1e-9
-"""Requests per second below which nothing is served."""
-_MORE_REPLICAS = 1.5
-"""Growth of the number of replicas that bursts are spread over, where fewer are too slow whatever they are sent."""
-_MOST_SPREADS = 20
-_SPREAD_TOLERANCE = 1.005
 _RATE_DIGITS = 5
 """Significant digits of a rate: the last bits differ between processors, and must not decide between equals."""
 
@@ -169,52 +162,11 @@ def _rates(
     packed, learned = groups.packed.take(rows), model.open_loop(groups.packed, tokens).take(rows)
     rates = rates_at_slo(packed, tokens, targets, learned)
     if dispersion > 1:
-        peak = requirements.demand.requests_per_second.peak
-        rates = _spread(
+        rates = rates_with_bursts(
             lambda few, thinned: rates_at_slo(packed.take(few), tokens, targets.take(few), learned.take(few), thinned),
-            rates,
-            peak,
-            dispersion,
-        )
+            rates, requirements.demand.requests_per_second.peak, dispersion,
+        )  # fmt: skip
     return rates.reshape(len(slos), count)
-
-
-def _spread(rates_of: Callable[[Rows, Floats], Floats], smooth: Floats, peak: float, dispersion: float) -> Floats:
-    """Rates with bursts, which the more replicas thin the more: of as few as carry the busiest minute so.
-
-    The least n with ``n · rate(1 + (I - 1) / n) ≥ peak``, by bisection: both factors rise with n. The rate is peak ÷ n,
-    so that planning with it asks for n replicas; where one is enough, its own.
-
-    Args:
-        rates_of: rates of some rows at the dispersion of each.
-        smooth: rates without bursts; 0 stays 0.
-        peak: requests per second of the busiest minute.
-        dispersion: of all arrivals.
-    """
-    found = np.zeros_like(smooth)
-    able = np.flatnonzero(smooth > 0)
-    least = np.maximum(peak / smooth[able], 1.0)
-    rates = rates_of(able, 1 + (dispersion - 1) / least)
-    enough = least * rates >= peak
-    found[able[enough]] = rates[enough]
-    few, low, reached = able[~enough], least[~enough], rates[~enough]
-    high = np.where(reached > 0, peak / np.maximum(reached, LEAST_RATE), low)
-    late = np.flatnonzero(reached == 0)
-    for _ in range(_MOST_SPREADS):
-        if not late.size:
-            break
-        low[late], high[late] = high[late], high[late] * _MORE_REPLICAS
-        late = late[high[late] * rates_of(few[late], 1 + (dispersion - 1) / high[late]) < peak]
-    kept = np.ones(few.size, dtype=bool)
-    kept[late] = False
-    few, low, high = few[kept], low[kept], high[kept]
-    while (wide := np.flatnonzero(high > low * _SPREAD_TOLERANCE)).size:
-        middle = np.sqrt(low[wide] * high[wide])
-        carries = middle * rates_of(few[wide], 1 + (dispersion - 1) / middle) >= peak
-        high[wide] = np.where(carries, middle, high[wide])
-        low[wide] = np.where(carries, low[wide], middle)
-    found[few] = peak / high
-    return found
 
 
 def latencies_at_load(

@@ -22,15 +22,11 @@ from advisor.plan.replay.confirmed import (
     cheaper,
     closer,
     held_to,
-    instances_of,
     usd_of,
     worst_share,
 )
 from advisor.plan.replay.headroom import (
-    LEAST_HEADROOM,
-    LOOSER,
     MOST_HEADROOM,
-    TOLERANCE,
     Bracket,
     Kind,
     bracket_of,
@@ -38,9 +34,9 @@ from advisor.plan.replay.headroom import (
     narrowed,
     worthwhile,
 )
+from advisor.plan.replay.nearby import cheapest_nearby, has_room, with_fewer
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.neighbours import cheaper_neighbours, parts_of, topped_up
 from advisor.plan.solve.optimise import as_optimum, optimise
 from advisor.plan.solve.scopes import cheapest, cheapest_alone
 from advisor.plan.solve.simple import complexity, simplest
@@ -120,8 +116,8 @@ class Confirmer:
             return found
         found = self._held_to_the_closed_form(found, seconds)
         if found.confirmation.reached:
-            found = self._in_preferred_precision(self._with_less(found), seconds)
-            found = self._looser(self._posed, found, seconds) if self._is_allowed(found) else found
+            found = self._in_preferred_precision(self._nearby(found), seconds)
+            found = self._with_fewer(self._posed, found, seconds) if self._is_allowed(found) else found
         in_full = self._in_full(found)
         if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
             return in_full
@@ -192,7 +188,7 @@ class Confirmer:
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
             found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
             if isinstance(found, Confirmed) and found.confirmation.reached:
-                found = self._looser(posed, found, seconds)
+                found = self._with_fewer(posed, found, seconds)
             self._known[key] = self.as_shown(found) if isinstance(found, Confirmed) else found
             if len(kinds) == 1 and hint is None and bracket is not None:
                 self._brackets[kinds.pop()] = bracket
@@ -292,7 +288,7 @@ class Confirmer:
         if best is None:
             return bounded(closest, bound)
         best = bounded(best, bound)
-        for kind in self._cheap_kinds(best) if _has_room(best) else ():
+        for kind in self._cheap_kinds(best) if has_room(best) else ():
             best = bounded(cheaper(best, self._bracketed(kind, best, seconds)) or best, bound)
         return best
 
@@ -305,57 +301,23 @@ class Confirmer:
                 prices[kind] = usd
         return sorted(prices, key=lambda kind: (prices[kind], kind))[:CHEAP_KINDS]
 
-    def _with_less(self, best: Confirmed) -> Confirmed:
-        """Fleets next to a confirmed one, as long as one holds that is cheaper and the bound leaves room for it.
-
-        One that is known from a part of the question stays as it is where its pools are none of this question.
-        """
+    def _nearby(self, best: Confirmed) -> Confirmed:
+        """The cheapest fleet near a confirmed one; one that is known from other pools than these stays as it is."""
         if not self._is_allowed(best):
             return best
-        problem = self._posed.problem
-        starts: list[FleetSolution | None] = [*self._failing.values()]
-        if asks_for_what_is_left(problem):
-            starts.append(None)
-        while _has_room(best):
-            starts += parts_of(problem, best.solution)
-            more = [one for each in starts for one in topped_up(problem, each, best.usd_per_month)]
-            others = {instances_of(one): one for one in (*more, *cheaper_neighbours(problem, best.solution))}
-            cheapest_first = sorted(others.values(), key=lambda one: one.objective_usd_per_month)
-            cheaper_ones = (one for one in cheapest_first if one.objective_usd_per_month < best.usd_per_month)
-            holding = (each for each in map(self._planned_evenly, cheaper_ones) if each.confirmation.reached)
-            found = next(holding, None)
-            if found is None:
-                return best
-            best, starts = bounded(found, best), []
-        return best
+        return cheapest_nearby(self._posed.problem, best, self._failing.values(), self._planned_evenly)
 
-    def _looser(self, posed: Posed, found: Confirmed, seconds: float) -> Confirmed:
-        """A fleet of the same kinds that carries less by the closed form, as long as its replay confirms it.
-
-        Where a kind was seen to carry less than that, there is nothing to look for.
-        """
-        kinds = {self.kind_of(one.pool.key) for one in found.solution.allocations}
-        seen = [self._brackets[kind].least for kind in kinds if kind in self._brackets]
+    def _with_fewer(self, posed: Posed, best: Confirmed, seconds: float) -> Confirmed:
+        """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""
+        kinds = {self.kind_of(allocation.pool.key) for allocation in best.solution.allocations}
+        needed = [self._brackets[kind].least for kind in kinds if kind in self._brackets]
+        if max(best.confirmation.headroom_factor, *needed, 1.0) > 1:
+            return best
         pools = tuple(pool for pool in posed.problem.pools if self.kind_of(pool.key) in kinds)
-        if not pools or max(found.confirmation.headroom_factor, *seen, 1.0) > 1:
-            return found
-        fewer = replace(posed, problem=replace(posed.problem, pools=pools))
-        tried = {1.0: found}
-
-        def holds(factor: float) -> bool | None:
-            one = self._optimum(fewer, dict.fromkeys(kinds, factor), seconds)
-            tried[factor] = found if isinstance(one, Infeasible) else one
-            return isinstance(one, Confirmed) and one.confirmation.reached
-
-        held = 1.0
-        while held > LEAST_HEADROOM and holds(held / LOOSER):
-            held /= LOOSER
-        narrowed(Bracket(held / LOOSER, held), holds, tried, found.usd_per_month, exact=True)
-        cheaper_ones = [one for one in tried.values() if one.usd_per_month < found.usd_per_month - HALF_A_CENT]
-        for one in sorted(cheaper_ones, key=lambda one: one.usd_per_month):
-            if one.confirmation.reached and (in_full := self._in_full(one)).confirmation.reached:
-                return bounded(in_full, found)
-        return found
+        of_kinds = replace(posed, problem=replace(posed.problem, pools=pools))
+        return with_fewer(
+            best, lambda headroom: self._optimum(of_kinds, dict.fromkeys(kinds, headroom), seconds), self._in_full
+        )
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
         """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.
@@ -504,11 +466,6 @@ class Confirmer:
     def kind_of(self, key: str) -> Kind:
         """Kind of the replicas of a pool, by its key."""
         return kind_of(self._sources[key].served.candidate)
-
-
-def _has_room(best: Confirmed) -> bool:
-    """Whether a bound leaves room for a fleet that is worth looking for."""
-    return best.solution.gap_ratio > TOLERANCE - 1
 
 
 def _promises_more(bound: Confirmed, known: Confirmed) -> bool:

@@ -74,15 +74,17 @@ def cheaper(best: Confirmed | None, other: Confirmed | Infeasible) -> Confirmed 
 
 def bounded(found: Confirmed, bound: Confirmed) -> Confirmed:
     """A fleet with the bound that the lower ends of all brackets give."""
-    least = min(bound.solution.bound_usd_per_month, found.usd_per_month)
-    proven = found.confirmation.reached and bound.solution.proven and found.usd_per_month <= least + HALF_A_CENT
-    solution = replace(found.solution, bound_usd_per_month=least, proven=proven)
-    return replace(found, solution=solution)
+    may_be_proven = found.confirmation.reached and bound.solution.proven
+    return _with_bound(found, bound.solution.bound_usd_per_month, may_be_proven=may_be_proven)
 
 
 def held_to(found: Confirmed, least_usd_per_month: float) -> Confirmed:
     """A fleet with a bound no higher than this, and proven only where it costs no more."""
-    solution = found.solution
-    least = min(solution.bound_usd_per_month, least_usd_per_month)
-    proven = solution.proven and found.usd_per_month <= least + HALF_A_CENT
-    return replace(found, solution=replace(solution, bound_usd_per_month=least, proven=proven))
+    least = min(found.solution.bound_usd_per_month, least_usd_per_month)
+    return _with_bound(found, least, may_be_proven=found.solution.proven)
+
+
+def _with_bound(found: Confirmed, bound_usd_per_month: float, *, may_be_proven: bool) -> Confirmed:
+    least = min(bound_usd_per_month, found.usd_per_month)
+    proven = may_be_proven and found.usd_per_month <= least + HALF_A_CENT
+    return replace(found, solution=replace(found.solution, bound_usd_per_month=least, proven=proven))

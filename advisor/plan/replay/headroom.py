@@ -10,9 +10,6 @@ from advisor.plan.replay.confirmed import Confirmed, same
 GROWTH = 1.5
 """Steps in which a headroom that holds is looked for, before the bisection."""
 MOST_HEADROOM = 16.0
-LEAST_HEADROOM = 0.125
-LOOSER = 1.15
-"""Steps in which a headroom below 1 is looked for, as long as replays confirm it."""
 TOLERANCE = 1.02
 """Width of a bracket at which the bisection stops."""
 WORTH_RATIO = 0.01

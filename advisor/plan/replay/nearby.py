@@ -1,0 +1,75 @@
+"""Cheaper fleets near a confirmed one: its neighbours, and fewer instances than the closed form asks for."""
+
+from collections.abc import Callable, Iterable
+
+from advisor.plan.problem.formulas import asks_for_what_is_left
+from advisor.plan.problem.values import FleetSolution, Infeasible, Problem
+from advisor.plan.replay.confirmed import Confirmed, bounded, instances_of
+from advisor.plan.replay.headroom import TOLERANCE, Bracket, narrowed
+from advisor.plan.solve.neighbours import cheaper_neighbours, parts_of, topped_up
+from advisor.plan.solve.solver import HALF_A_CENT
+
+LEAST_HEADROOM = 0.125
+STEP = 1.15
+"""Steps in which a headroom below 1 is looked for, as long as replays confirm it."""
+
+
+def has_room(best: Confirmed) -> bool:
+    """Whether a bound leaves room for a fleet that is worth looking for."""
+    return best.solution.gap_ratio > TOLERANCE - 1
+
+
+def cheapest_nearby(
+    problem: Problem, best: Confirmed, failing: Iterable[FleetSolution], replay: Callable[[FleetSolution], Confirmed]
+) -> Confirmed:
+    """A confirmed fleet, or the last of its neighbours and theirs that hold, each cheaper than the one before.
+
+    Args:
+        problem: pools and limits; the fleet's pools are among them.
+        best: the fleet to begin with.
+        failing: fleets of one kind that narrowly fail, to be topped up.
+        replay: plans and replays a neighbour.
+    """
+    starts: list[FleetSolution | None] = [*failing]
+    if asks_for_what_is_left(problem):
+        starts.append(None)
+    while has_room(best):
+        starts += parts_of(problem, best.solution)
+        near = [fleet for start in starts for fleet in topped_up(problem, start, best.usd_per_month)]
+        near += cheaper_neighbours(problem, best.solution)
+        distinct = {instances_of(fleet): fleet for fleet in near}.values()
+        replays = map(replay, sorted(distinct, key=lambda fleet: fleet.objective_usd_per_month))
+        holding = next((fleet for fleet in replays if fleet.confirmation.reached), None)
+        if holding is None:
+            return best
+        best, starts = bounded(holding, best), []
+    return best
+
+
+def with_fewer(
+    best: Confirmed, replay_at: Callable[[float], Confirmed | Infeasible], in_full: Callable[[Confirmed], Confirmed]
+) -> Confirmed:
+    """The cheapest fleet of the same kinds whose whole replay holds, however little the closed form has it carry.
+
+    Args:
+        best: a confirmed fleet with a headroom of 1.
+        replay_at: the cheapest fleet of its kinds with a headroom below 1, replayed.
+        in_full: the same fleet with its whole replay.
+    """
+    tried = {1.0: best}
+
+    def holds(headroom: float) -> bool | None:
+        fleet = replay_at(headroom)
+        tried[headroom] = best if isinstance(fleet, Infeasible) else fleet
+        return isinstance(fleet, Confirmed) and fleet.confirmation.reached
+
+    held = 1.0
+    while held > LEAST_HEADROOM and holds(held / STEP):
+        held /= STEP
+    narrowed(Bracket(held / STEP, held), holds, tried, best.usd_per_month, exact=True)
+    for fleet in sorted(tried.values(), key=lambda fleet: fleet.usd_per_month):
+        if fleet.usd_per_month >= best.usd_per_month - HALF_A_CENT:
+            return best
+        if fleet.confirmation.reached and (whole := in_full(fleet)).confirmation.reached:
+            return bounded(whole, best)
+    return best
