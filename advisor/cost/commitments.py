@@ -40,17 +40,6 @@ def break_even(committed_usd_per_hour: float, alternative_usd_per_hour: float | 
     return BreakEven(utilization, utilization * HOURS_PER_MONTH)
 
 
-def usd_per_useful_hour(committed_usd_per_hour: float, utilization: float) -> float:
-    """``committed ÷ utilization``: what an hour in use costs when the others are paid as well.
-
-    Raises:
-        ValueError: the utilization is not a positive share.
-    """
-    if not 0 < utilization <= 1:
-        raise ValueError(f"a utilization is above 0 and at most 1, not {utilization}")
-    return committed_usd_per_hour / utilization
-
-
 def owned_commitments(workload: Workload, catalog: Catalog, today: dt.date) -> Owned:
     """The workload's commitments that hold on its ``as_of`` day, or *today* where it names none.
 

@@ -1,6 +1,6 @@
 """What the answers cost on their way to the users: data that leaves a region is paid for by the GB."""
 
-from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
+from advisor.units import BYTES_PER_GB
 
 BYTES_PER_TEXT_TOKEN = 4
 """UTF-8 bytes of an average English token (OpenAI's rule of thumb: a token is four characters)."""
@@ -28,8 +28,3 @@ def request_gb(input_tokens: float) -> float:
 def egress_usd_per_request(output_tokens: float, usd_per_gb: float | None, *, streamed: bool = True) -> float | None:
     """Price of one answer's way to the user at the region's first paid tier; None when that is unknown."""
     return None if usd_per_gb is None else egress_gb(output_tokens, streamed=streamed) * usd_per_gb
-
-
-def egress_usd_per_month(requests_per_second: float, usd_per_request: float | None) -> float | None:
-    """Data transfer of an average month, to the cent; None when its price is unknown."""
-    return None if usd_per_request is None else round(requests_per_second * SECONDS_PER_MONTH * usd_per_request, 2)

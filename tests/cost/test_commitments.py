@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.cost.commitments import break_even, owned_commitments, usd_per_useful_hour
+from advisor.cost.commitments import break_even, owned_commitments
 from advisor.errors import InputError
 from advisor.workload.values import OwnedCommitment
 from builders import catalog_of, workload
@@ -40,13 +40,7 @@ def test_both_sides_cost_the_same_at_the_break_even(committed, alternative):
     found = break_even(committed, alternative)
 
     if found.utilization <= 1:
-        assert usd_per_useful_hour(committed, found.utilization) == pytest.approx(alternative)
-
-
-def test_an_unused_commitment_has_no_price_per_useful_hour():
-    """A utilization of zero is refused instead of divided by."""
-    with pytest.raises(ValueError, match="utilization"):
-        usd_per_useful_hour(0.6, 0)
+        assert committed / found.utilization == pytest.approx(alternative)
 
 
 def test_expired_commitments_are_left_out_and_named():
