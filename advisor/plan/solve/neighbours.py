@@ -53,11 +53,11 @@ def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetS
     """
     if not _simple(problem):
         return []
-    priced = [_fleet(problem, one) for one in _changed(problem, _own(problem, solution)) if one]
-    below = [one for one in priced if one.objective_usd_per_month < solution.objective_usd_per_month]
-    able = [one for one in below if _is_able(problem, one)]
-    dearest = sorted(able, key=lambda one: one.objective_usd_per_month)[-MOST:]
-    return [one for one in dearest if _keeps_to_all(problem, one)]
+    priced = [_fleet(problem, groups) for groups in _changed(problem, _own(problem, solution)) if groups]
+    below = [fleet for fleet in priced if fleet.objective_usd_per_month < solution.objective_usd_per_month]
+    able = [fleet for fleet in below if _is_able(problem, fleet)]
+    dearest = sorted(able, key=lambda fleet: fleet.objective_usd_per_month)[-MOST:]
+    return [fleet for fleet in dearest if _keeps_to_all(problem, fleet)]
 
 
 def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float) -> list[FleetSolution]:
@@ -72,8 +72,8 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
     if not _simple(problem) or left <= 0:
         return []
     own = _own(problem, solution) if solution else ()
-    groups = {(one.pool.key, one.tariff) for one in own}
-    regions = {one.pool.region for one in own} if problem.max_regions == 1 else set()
+    groups = {(group.pool.key, group.tariff) for group in own}
+    regions = {group.pool.region for group in own} if problem.max_regions == 1 else set()
     fleets = []
     for paid in _ADDED:
         affordable = [
@@ -94,7 +94,7 @@ def parts_of(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
     """What a fleet of several groups leaves without each of them, and each of them alone."""
     own = _own(problem, solution) if _simple(problem) else ()
     without = [(*own[:at], *own[at + 1 :]) for at in range(len(own))] if len(own) > 1 else []
-    alone = [(one,) for one in own] if len(own) > 2 else []
+    alone = [(group,) for group in own] if len(own) > 2 else []
     return [_fleet(problem, part) for part in (*without, *alone)]
 
 
@@ -113,9 +113,9 @@ def _simple(problem: Problem) -> bool:
 
 def _is_able(problem: Problem, fleet: FleetSolution) -> bool:
     """Whether a fleet carries all users' load, also after what may fail, with no more types than are allowed."""
-    if not all((one.pool.mix_rates > 0).all() for one in fleet.allocations):
+    if not all((group.pool.mix_rates > 0).all() for group in fleet.allocations):
         return False
-    types = {one.pool.instance_type for one in fleet.allocations}
+    types = {group.pool.instance_type for group in fleet.allocations}
     most = problem.limits.max_instance_types
     return (most is None or len(types) <= most) and most_headroom(problem, fleet) >= 1 - ROUNDING
 
@@ -123,53 +123,53 @@ def _is_able(problem: Problem, fleet: FleetSolution) -> bool:
 def _own(problem: Problem, solution: FleetSolution) -> tuple[Allocation, ...]:
     """The groups of a fleet with the rates that the closed form has for their pools."""
     pools = {pool.key: pool for pool in problem.pools}
-    return tuple(replace(one, pool=pools[one.pool.key]) for one in solution.allocations)
+    return tuple(replace(group, pool=pools[group.pool.key]) for group in solution.allocations)
 
 
 def _changed(problem: Problem, own: tuple[Allocation, ...]) -> Iterator[tuple[Allocation, ...]]:
-    for at, one in enumerate(own):
-        if one.tariff.paid not in _COUNTED:
+    for at, group in enumerate(own):
+        if group.tariff.paid not in _COUNTED:
             continue
         others = (own[:at], own[at + 1 :])
-        yield from _without(others, one, 1)
-        yield from _without(others, one, 2)
-        yield from _without_at_times(others, one)
-        for way in _others(problem, one):
-            usd, price = way.usd_per_hour, one.tariff.all_usd_per_hour
+        yield from _without(others, group, 1)
+        yield from _without(others, group, 2)
+        yield from _without_at_times(others, group)
+        for way in _others(problem, group):
+            usd, price = way.usd_per_hour, group.tariff.all_usd_per_hour
             taken = max(math.ceil(usd / price + ROUNDING), 1)
             given = max(math.ceil(price * taken / usd - ROUNDING) - 1, 1)
-            for rest in _without(others, one, taken):
-                yield _joined(rest, way, tuple(min(count, taken) * given // taken for count in one.instances))
+            for rest in _without(others, group, taken):
+                yield _joined(rest, way, tuple(min(count, taken) * given // taken for count in group.instances))
 
 
 def _without(
-    others: tuple[tuple[Allocation, ...], tuple[Allocation, ...]], one: Allocation, taken: int
+    others: tuple[tuple[Allocation, ...], tuple[Allocation, ...]], group: Allocation, taken: int
 ) -> Iterator[tuple[Allocation, ...]]:  # fmt: skip
     """The fleet with so many instances of a group fewer; nothing where it has fewer than that in its busiest hours."""
-    if max(one.instances) >= taken:
-        fewer = replace(one, instances=tuple(max(count - taken, 0) for count in one.instances))
+    if max(group.instances) >= taken:
+        fewer = replace(group, instances=tuple(max(count - taken, 0) for count in group.instances))
         yield (*others[0], *((fewer,) if any(fewer.instances) else ()), *others[1])
 
 
 def _without_at_times(
-    others: tuple[tuple[Allocation, ...], tuple[Allocation, ...]], one: Allocation
+    others: tuple[tuple[Allocation, ...], tuple[Allocation, ...]], group: Allocation
 ) -> Iterator[tuple[Allocation, ...]]:  # fmt: skip
     """The fleet with fewer instances of a group in some hours: those of a class, and of quieter ones with as many."""
-    if one.tariff.paid.always or len(one.instances) == 1:
+    if group.tariff.paid.always or len(group.instances) == 1:
         return
-    for at, count in enumerate(one.instances):
+    for at, count in enumerate(group.instances):
         for left in sorted({count - 1, count * 7 // 8} - {count}, reverse=True):
-            instances = (*(min(fewer, left) for fewer in one.instances[: at + 1]), *one.instances[at + 1 :])
+            instances = (*(min(fewer, left) for fewer in group.instances[: at + 1]), *group.instances[at + 1 :])
             if left >= 0 and any(instances):
-                yield (*others[0], replace(one, instances=instances), *others[1])
+                yield (*others[0], replace(group, instances=instances), *others[1])
 
 
-def _others(problem: Problem, one: Allocation) -> Iterator[_Way]:
+def _others(problem: Problem, group: Allocation) -> Iterator[_Way]:
     """The next cheaper and the next dearer ways in the region, of each way of paying."""
-    usd = one.tariff.all_usd_per_hour
+    usd = group.tariff.all_usd_per_hour
     for paid in _ADDED:
         sold = sorted(
-            (way for way in _sold(problem, paid) if way.pool.region == one.pool.region),
+            (way for way in _sold(problem, paid) if way.pool.region == group.pool.region),
             key=lambda way: (way.usd_per_hour, way.pool.key),
         )
         yield from [way for way in sold if way.usd_per_hour < usd][-OTHERS:]
@@ -186,18 +186,18 @@ def _sold(problem: Problem, paid: Paid) -> Iterator[_Way]:
 def _joined(rest: tuple[Allocation, ...], way: _Way, more: tuple[int, ...]) -> tuple[Allocation, ...]:
     """A fleet with so many more instances; at all hours where they are paid for at all hours."""
     more = (max(more),) * len(more) if way.tariff.paid.always else more
-    for at, one in enumerate(rest):
-        if (one.pool.key, one.tariff) == (way.pool.key, way.tariff):
-            counts = tuple(a + b for a, b in zip(one.instances, more, strict=True))
-            return (*rest[:at], replace(one, instances=counts), *rest[at + 1 :])
+    for at, group in enumerate(rest):
+        if (group.pool.key, group.tariff) == (way.pool.key, way.tariff):
+            counts = tuple(a + b for a, b in zip(group.instances, more, strict=True))
+            return (*rest[:at], replace(group, instances=counts), *rest[at + 1 :])
     return (*rest, Allocation(way.pool, way.tariff, more))
 
 
 def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSolution:
     """A fleet loaded by capacity."""
-    rates = {one.pool.key: np.zeros(len(problem.hours)) for one in allocations}
-    for one in allocations:
-        rates[one.pool.key] += np.array(one.instances) * mix_rate(problem, one.pool)
+    rates = {group.pool.key: np.zeros(len(problem.hours)) for group in allocations}
+    for group in allocations:
+        rates[group.pool.key] += np.array(group.instances) * mix_rate(problem, group.pool)
     whole, places = np.sum(list(rates.values()), axis=0), np.ones((1, len(problem.place_shares), 1))
     shares = {
         key: np.divide(rate, whole, out=np.zeros(whole.size), where=whole > 0)[:, None, None] * places
@@ -210,10 +210,10 @@ def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSoluti
 def _keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
     """Whether so many instances at most allow a fleet; they are quotas of a smaller problem."""
     most: dict[tuple[str, str], float] = {}
-    for one in fleet.allocations:
-        key = (f"most of {one.pool.key}", one.tariff.paid.market)
-        most[key] = most.get(key, 0.0) + max(one.instances)
-    used = {one.pool.key: one.pool for one in fleet.allocations}
+    for group in fleet.allocations:
+        key = (f"most of {group.pool.key}", group.tariff.paid.market)
+        most[key] = most.get(key, 0.0) + max(group.instances)
+    used = {group.pool.key: group.pool for group in fleet.allocations}
     pools = tuple(
         replace(
             pool, quotas={**pool.quotas, **{(f"most of {pool.key}", market): 1.0 for market in ("on_demand", "spot")}}
