@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-RUNS = 5
+RUNS = 3
 
 WHOLE_CATALOG = """\
 name: everywhere
