@@ -13,7 +13,6 @@ from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Problem
 from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.following import FollowingFleet, ObservedLoad, reactive_policy
 from advisor.plan.solve.optimise import objective_usd_per_month
-from advisor.plan.solve.sizes import size_alternatives
 from advisor.plan.solve.stage import Posed, Setting
 from advisor.units import MINUTES_PER_HOUR
 
@@ -40,7 +39,6 @@ def scaling_of(setting: Setting, posed: Posed, solution: FleetSolution, forecast
         reactive=reactive,
         warm_pool=warm_pool,
         reactive_unknown=found if isinstance(found, str) else "",
-        sizes=size_alternatives(posed.problem, solution) if setting.effort.other_sizes else (),
     )
 
 

@@ -1,31 +1,21 @@
 """How a fleet follows its load, in sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.scaling_values import Policy, ReactivePolicy, ScalingPlan, Size, SizeAlternative
-from advisor.report.words import usd
-
-_SIZES = {
-    Size.AS_PLANNED: "its main type alone",
-    Size.FEWER_LARGER: "fewer larger instances",
-    Size.MORE_SMALLER: "more smaller ones",
-}
+from advisor.plan.fleet.scaling_values import ReactivePolicy, ScalingPlan
+from advisor.plan.values import Option
+from advisor.report.words import paid_words, usd
 
 
 def scaling_lines(fleet: Fleet) -> Iterator[str]:
-    """The policy, what it takes, and larger against smaller instances."""
+    """The policy that is planned, and what a reactive one would take."""
     found = fleet.scaling
     yield f"policy: {found.recommended}, {found.reason}"
     if len(fleet.hour_classes) > 1:
         ahead = [group.ordered_minutes_ahead for group in found.schedule]
         yield f"by schedule, an instance is ordered {_span(min(ahead), max(ahead))} min ahead of its hour"
-    if found.recommended is Policy.REACTIVE:
-        yield from _reactive_words(found)
-    elif found.reactive_unknown:
-        yield f"reactive: {found.reactive_unknown}"
-    if found.sizes:
-        yield "; ".join(_size_words(one) for one in found.sizes)
+    yield from _reactive_words(found)
 
 
 def _span(low: int, high: int) -> str:
@@ -33,6 +23,8 @@ def _span(low: int, high: int) -> str:
 
 
 def _reactive_words(found: ScalingPlan) -> Iterator[str]:
+    if found.reactive_unknown:
+        yield f"reactive: {found.reactive_unknown}"
     if found.reactive is not None:
         yield f"reactive: {_policy_words(found.reactive)}"
     if found.warm_pool is not None:
@@ -47,8 +39,17 @@ def _policy_words(one: ReactivePolicy) -> str:
     )
 
 
-def _size_words(one: SizeAlternative) -> str:
-    name = _SIZES[one.size]
-    if one.usd_per_month is None:
-        return f"{name}: none, {one.reason}"
-    return f"{name}: {one.instances} × {one.pool} at {usd(one.usd_per_month)}"
+def size_lines(fleet: Fleet, options: Sequence[Option]) -> Iterator[str]:
+    """Horizontal against vertical: the cheapest option of fewer, and of more, instances in the busiest hours."""
+    instances = sum(group.instances[-1] for group in fleet.groups)
+    fewer = next((option for option in options if option.instances < instances), None)
+    more = next((option for option in options if option.instances > instances), None)
+    if fewer is not None or more is not None:
+        yield f"fewer instances: {_option_words(fewer)}; more: {_option_words(more)}"
+
+
+def _option_words(option: Option | None) -> str:
+    if option is None:
+        return "no option"
+    count = f"{option.instances} × {option.instance_type} {paid_words(option)} in {option.region}"
+    return f"#{option.rank}, {count} at {usd(option.cost.total_usd_per_month)} a month"

@@ -10,7 +10,7 @@ from advisor.report.ladder_words import ladder_section
 from advisor.report.limits_words import relaxation_words
 from advisor.report.option_words import option_section
 from advisor.report.plan_words import evidence_lines, question_lines, question_words
-from advisor.report.scaling_words import scaling_lines
+from advisor.report.scaling_words import scaling_lines, size_lines
 from advisor.report.sections import Section, bullets, markdown_list, sections_markdown, sections_text
 from advisor.report.text_table import escape_markdown
 from advisor.report.token_words import token_section
@@ -78,7 +78,7 @@ def _details(plan: Plan) -> Iterator[Section]:
         lines.append(f"saving: {savings_words(plan.current, plan.savings.usd_per_month, plan.savings.ratio)}")
     yield Section("why this fleet", tuple(lines))
     yield from detail_sections(plan.fleet)
-    yield Section("how it scales", tuple(scaling_lines(plan.fleet)))
+    yield Section("how it scales", (*scaling_lines(plan.fleet), *size_lines(plan.fleet, plan.options)))
     yield Section("predictions and prices", tuple(evidence_lines(plan)))
 
 

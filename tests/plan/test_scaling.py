@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -20,15 +20,14 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.plan.cold_start import METRIC_DELAY_S, cold_start
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.fleet.scaling_values import Change, Policy, ReactivePolicy, ScalingPlan, Size
+from advisor.plan.fleet.scaling_values import Change, Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.problem.hours import week_of
 from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Problem, Tariff
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.scaling import group_schedule, recommend, scaling_of, static_usd_per_month
-from advisor.plan.solve.following import FollowingFleet, ObservedLoad, reactive_policy
-from advisor.plan.solve.optimise import objective_usd_per_month, optimise
+from advisor.plan.solve.following import FollowingFleet, ObservedLoad, main_pool, reactive_policy
+from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.scopes import cheapest
-from advisor.plan.solve.sizes import main_pool, size_alternatives
 from advisor.plan.solve.stage import Setting, Standing, pose, supply_of
 from advisor.workload.values import Limits, Scaling, Survive
 from builders import workload
@@ -288,54 +287,6 @@ def test_the_policy_that_is_planned_is_recommended_with_its_figures():
     policy, reason = recommend(follows, 1000, reacts)
     assert policy is Policy.SCHEDULED
     assert reason.startswith("USD 900 a month against 1,000 static and 800 reactive, which no replay has confirmed")
-
-
-# --- horizontal against vertical
-
-
-def sizes(*pools, **more):
-    """Alternatives to the cheapest fleet of these pools, by size."""
-    problem = problem_of(*pools, planned=more.pop("planned", (8.0,)), **more)
-    found = optimise(problem)
-    return {one.size: one for one in size_alternatives(problem, found)}, main_pool(problem, found)
-
-
-def test_sizes_by_hand():
-    """8 requests/s: four of 2/s at 1 USD win over eight of 1/s at 0.60, two of 4/s at 2.50 and one of 8/s at 6 USD."""
-    pools = (pool_of("mid", 2.0, 1.0), pool_of("small", 1.0, 0.6), pool_of("big", 4.0, 2.5), pool_of("huge", 8.0, 6.0))
-    found, main = sizes(*pools)
-    assert main.key == "mid"
-    assert {size: (one.pool, one.instances, one.usd_per_month) for size, one in found.items()} == {
-        Size.AS_PLANNED: ("mid", 4, 4 * 730.0),
-        Size.FEWER_LARGER: ("big", 2, 5 * 730.0),
-        Size.MORE_SMALLER: ("small", 8, pytest.approx(4.8 * 730)),
-    }
-
-
-def test_no_size_is_smaller_than_one_instance():
-    """Where one instance is enough there is no larger one, and where nothing else is sold no smaller one: both say so."""
-    found, _ = sizes(pool_of("only", 9.0))
-    assert found[Size.FEWER_LARGER].reason == "one instance carries the busiest minute"
-    assert found[Size.MORE_SMALLER].usd_per_month is None
-    assert found[Size.MORE_SMALLER].reason == "no type in scope is of that size"
-
-
-def test_a_size_that_cannot_keep_a_limit_names_it():
-    """More smaller instances than max_replicas allows have no cost but the limit's name."""
-    found, _ = sizes(pool_of("mid", 4.0), pool_of("small", 1.0, 0.1), limits=Limits(max_replicas=3))
-    assert found[Size.MORE_SMALLER].usd_per_month is None
-    assert "max_replicas" in found[Size.MORE_SMALLER].reason
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=4))
-def test_no_size_alone_beats_the_fleet(drawn):
-    """The fleet is an optimum over all pools, so no pool alone costs less."""
-    pools = tuple(pool_of(f"p{at}", rate * 1.0, usd * 1.0) for at, (rate, usd) in enumerate(drawn))
-    problem = problem_of(*pools, planned=(3.0, 11.0))
-    found = optimise(problem)
-    for one in size_alternatives(problem, found):
-        assert one.usd_per_month is None or one.usd_per_month >= found.objective_usd_per_month - 0.01
 
 
 # --- all of it, on the shipped catalog

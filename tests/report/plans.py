@@ -22,7 +22,7 @@ from advisor.plan.fleet.chosen import (
     Spare,
     StaticPeak,
 )
-from advisor.plan.fleet.scaling_values import GroupSchedule, Policy, ScalingPlan, Size, SizeAlternative
+from advisor.plan.fleet.scaling_values import GroupSchedule, Policy, ScalingPlan
 from advisor.plan.layout import Layout
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import (
@@ -117,8 +117,7 @@ def make_fleet(*groups: FleetGroup, **changes: Any) -> Fleet:
         ),
         "forecast": ForecastUsed("hour-of-day shape × recent level", 0.8, 30.0, ()),
         "scaling": ScalingPlan(
-            Policy.STATIC, "the hours are alike", tuple(GroupSchedule(one.name, 12, ()) for one in groups), 5458.0, 5458.0, None, None, "",
-            (SizeAlternative(Size.FEWER_LARGER, "", None, None, "one instance carries the busiest minute"),),
+            Policy.STATIC, "the hours are alike", tuple(GroupSchedule(one.name, 12, ()) for one in groups), 5458.0, 5458.0, None, None, ""
         ),
         "holds_up_to": HoldsUpTo(1.35, 2.0),
     }  # fmt: skip

@@ -15,6 +15,7 @@ from advisor.plan.question import Question
 from advisor.plan.solve.standing import running_of
 from advisor.report.fleet_words import change_words, fleet_lines
 from advisor.report.limits_words import relaxation_words
+from advisor.report.scaling_words import size_lines
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
 from advisor.units import ratio_words
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Routing, Survive
@@ -218,3 +219,15 @@ def test_headroom_takes_the_proof_back(plan):
     assert "the cheapest found that its replay confirms" in text
     assert "replicas are planned at 1/1.21 of their predicted rate" in text
     assert "proven" not in text
+
+
+def test_fewer_and_more_instances_are_options_of_the_plan(plan):
+    """Larger and smaller instances are read from the options: no second number is computed for them."""
+    fewer, more = (replace(plan.options[0], rank=rank, instances=count) for rank, count in ((7, 1), (9, 50)))
+    (line,) = size_lines(plan.fleet, (plan.recommended, fewer, more))
+
+    total = f"at ${fewer.cost.total_usd_per_month:,.2f} a month"
+    assert f"fewer instances: #7, 1 × {fewer.instance_type}" in line
+    assert f"more: #9, 50 × {more.instance_type}" in line
+    assert line.count(total) == 2
+    assert tuple(size_lines(plan.fleet, (plan.recommended,))) == ()

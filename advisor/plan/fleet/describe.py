@@ -77,19 +77,13 @@ def fleet_of(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
         static_peak=_static_peak(found, setting, expected),
         confirmed=found.confirmation,
         forecast=ForecastUsed(expected.method, expected.interval_level, expected.horizon_days, expected.backtest),
-        scaling=scaling_of(setting, _with_all_pools(found), solution, expected),
+        scaling=scaling_of(setting, posed, solution, expected),
         standing=standing,
         holds_up_to=found.holds_up_to,
         cheapest=_cheapest(found),
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),
     )
-
-
-def _with_all_pools(found: Confirmed) -> Posed:
-    """The question with the pools of the fleet and all that it was chosen from."""
-    known = {pool.key: pool for pool in (*found.searched.pools, *found.posed.problem.pools)}
-    return replace(found.posed, problem=replace(found.posed.problem, pools=tuple(known.values())))
 
 
 def _cheapest(found: Confirmed) -> Cheapest | None:

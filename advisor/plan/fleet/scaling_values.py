@@ -52,29 +52,6 @@ class ReactivePolicy:
     """Expected; headroom, and instances from their order on, are paid for."""
 
 
-class Size(StrEnum):
-    """An instance against the one that serves most of the plan."""
-
-    AS_PLANNED = "as_planned"
-    FEWER_LARGER = "fewer_larger"
-    MORE_SMALLER = "more_smaller"
-
-
-@dataclass(frozen=True, slots=True)
-class SizeAlternative:
-    """A fleet of one kind of instance."""
-
-    size: Size
-    pool: str
-    """provider/region/type/precision/layout; "" where there is none of that size."""
-    instances: int | None
-    """In the busiest hours."""
-    usd_per_month: float | None
-    """By the same objective as the plan, and not replayed; None where no such fleet keeps to everything."""
-    reason: str
-    """Why there is no cost; "" where there is one."""
-
-
 @dataclass(frozen=True, slots=True)
 class ScalingPlan:
     """The policies side by side, for the same fleet."""
@@ -91,5 +68,3 @@ class ScalingPlan:
     """Reactive, with instances that were stopped with their disks, which are paid for."""
     reactive_unknown: str
     """Why there is nothing to say of the two; "" where there is."""
-    sizes: tuple[SizeAlternative, ...]
-    """Horizontal against vertical."""

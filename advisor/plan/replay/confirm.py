@@ -15,7 +15,7 @@ from typing import TypeGuard
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import asks_for_what_is_left
-from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, content
+from advisor.plan.problem.values import FleetSolution, Infeasible, content
 from advisor.plan.replay.confirmed import (
     Confirmed,
     bounded,
@@ -141,7 +141,7 @@ class Confirmer:
         limit = found.usd_per_month * (1 + self._posed.problem.limits.simplicity)
         others = [one.found for one in self._found_alone.values() if self._is_allowed(one.found)]
         if solution.allocations != found.solution.allocations:
-            others.append(self._confirmed(posed, solution, headroom, posed.problem))
+            others.append(self._confirmed(posed, solution, headroom))
         holding = [one for one in others if one.confirmation.reached and one.usd_per_month <= limit]
         best = min((found, *holding), key=lambda one: complexity(one.solution))
         if best is found:
@@ -332,7 +332,7 @@ class Confirmer:
         posed = self._with_headroom(self._posed, headroom)
         pools = {pool.key: pool for pool in posed.problem.pools}
         allocations = tuple(replace(one, pool=pools[one.pool.key]) for one in solution.allocations)
-        return self._confirmed(posed, replace(solution, allocations=allocations), headroom, posed.problem)
+        return self._confirmed(posed, replace(solution, allocations=allocations), headroom)
 
     def _bisected(
         self,
@@ -393,7 +393,7 @@ class Confirmer:
             return solution
         if known is not None and solution.allocations is known.solution.allocations:
             return known
-        found = self._confirmed(roomier, solution, headroom, roomier.problem)
+        found = self._confirmed(roomier, solution, headroom)
         kinds = {self.kind_of(one.pool.key) for one in solution.allocations}
         if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
             return found
@@ -409,11 +409,9 @@ class Confirmer:
             self._solved[key] = cheapest(posed.problem, seconds, None if known is None else as_optimum(known.solution))
         return self._solved[key]
 
-    def _confirmed(
-        self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float], searched: Problem
-    ) -> Confirmed:
+    def _confirmed(self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float]) -> Confirmed:
         factor = max(headroom.get(self.kind_of(one.pool.key), 1.0) for one in solution.allocations)
-        return Confirmed(solution, posed, self._confirmation(self._trials.of(posed, solution), factor), searched)
+        return Confirmed(solution, posed, self._confirmation(self._trials.of(posed, solution), factor))
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
         rehearsal = self._trials.rehearsal
@@ -446,7 +444,7 @@ class Confirmer:
                 solution.objective_usd_per_month > found.usd_per_month + HALF_A_CENT
             ):  # fmt: skip
                 continue
-            again = self._confirmed(roomier, solution, headroom, found.searched)
+            again = self._confirmed(roomier, solution, headroom)
             if again.confirmation.reached:
                 proof = found.solution
                 kept = replace(solution, proven=proof.proven, bound_usd_per_month=proof.bound_usd_per_month)

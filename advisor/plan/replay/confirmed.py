@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
-from advisor.plan.problem.values import FleetSolution, Infeasible, Problem
+from advisor.plan.problem.values import FleetSolution, Infeasible
 from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.shares import planned_rates
 from advisor.plan.solve.solver import HALF_A_CENT
@@ -21,8 +21,6 @@ class Confirmed:
     posed: Posed
     """With the headroom that was needed."""
     confirmation: Confirmation
-    searched: Problem
-    """All that it was chosen from, with the headroom; the question may hold less: the fleet's offers in a precision."""
     holds_up_to: HoldsUpTo | None = None
     """None where it was not looked for, or the fleet is not confirmed."""
     cheapest: "Confirmed | None" = None

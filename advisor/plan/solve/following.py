@@ -10,9 +10,8 @@ from advisor.demand.values import DemandProfile, Floats, Forecast
 from advisor.plan.cold_start import minimum_warm_replicas, reactive
 from advisor.plan.fleet.scaling_values import ReactivePolicy
 from advisor.plan.problem.formulas import Part, mix_rate, share_without
-from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Problem
+from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Pool, Problem
 from advisor.plan.solve.optimise import PARTS
-from advisor.plan.solve.sizes import main_pool
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, SECONDS_PER_MONTH
 
 ROUNDING = 1e-9
@@ -43,6 +42,16 @@ class ObservedLoad:
         busy = np.nan_to_num(seen) > 0
         growth = float(np.median(forecast.mean[busy] / seen[busy])) if busy.any() else 1.0
         return cls(counts * growth, profile.start_seconds, forecast.mean, float(forecast.peak.max()))
+
+
+def main_pool(problem: Problem, solution: FleetSolution) -> Pool:
+    """The pool with the most capacity in the busiest hours."""
+    rates: dict[str, float] = {}
+    pools: dict[str, Pool] = {}
+    for one in solution.allocations:
+        pools[one.pool.key] = one.pool
+        rates[one.pool.key] = rates.get(one.pool.key, 0.0) + one.instances[-1] * mix_rate(problem, one.pool)
+    return pools[max(rates, key=lambda key: rates[key])]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

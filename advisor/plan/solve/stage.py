@@ -67,8 +67,6 @@ class Effort:
     """
     options: int | None = None
     """Options that are looked for, the cheapest; None: all."""
-    other_sizes: bool = True
-    """Whether to price the fleet's load on fewer larger and on more smaller instances."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
