@@ -9,8 +9,7 @@ import pytest
 
 from advisor.cli.app import COMMANDS
 from advisor.plan.document import SCHEMA_PATH
-from advisor.plan.problem.values import Constraint
-from advisor.report.limits_words import SET_BY
+from advisor.plan.problem.values import SET_BY, Constraint
 from advisor.report.words import CODE_WORDS
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.document import read_workload

@@ -16,14 +16,14 @@ from advisor.pipeline import Basis, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.spread import BACKENDS, Spread
 from advisor.plan.locks import locked_catalog, read_lock
-from advisor.plan.values import Plan
+from advisor.plan.values import Plan, Rejection
 from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.price_age import check_age, oldest_price, prices_used
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
 from advisor.workload.values import PrometheusDemand
 
-_SEVERAL = "none of these alone would help: relax several together, or allow more providers, regions or accelerators"
+_SEVERAL = "none of them alone would help: relax several together, or allow more providers, regions or accelerators"
 _RELAX = {
     "memory": "allow a lower precision, a shorter context_tokens, or more providers and regions",
     "slo_ttft": "relax slo.ttft_p95",
@@ -33,7 +33,12 @@ _RELAX = {
     "zones": "lower limits.zones, or allow regions and types that are sold in more zones",
     "budget": "raise limits.max_usd_per_month",
     "network": "relax slo.ttft_p95 and slo.e2e_p95, or allow regions nearer to the users",
+    "residency": "widen residency, or allow providers and regions that are in it",
+    "not_listed": "leave listed_only out, or ask for today's prices with `advisor catalog refresh`",
+    "price_unknown": "allow other ways of paying, providers or regions",
+    "replay": "relax slo, or lower slo.within_ratio",
 }
+"""What helps against a code; "" against others."""
 
 
 @click.command(name="recommend")
@@ -204,13 +209,18 @@ def _nothing_feasible(plan: Plan, workload: Path) -> NothingFeasible:
     if plan.conflict is not None:
         message = conflict_words(plan.conflict).rstrip(".")
         relaxed = tuple(relaxation_words(plan.conflict))
-        hint = "\n    ".join(["any one of these alone would help:", *relaxed] if relaxed else [_SEVERAL])
+        hint = "\n    ".join(["what would help by itself:", *relaxed] if relaxed else [_SEVERAL])
     elif plan.nearest_misses:
-        misses = [f"{miss.message} → {_RELAX[miss.code]}" for miss in plan.nearest_misses]
+        misses = [_miss_words(miss) for miss in plan.nearest_misses]
         hint = "\n    ".join(["nearest misses:", *misses])
     return NothingFeasible(
         message, where=str(workload), hint=hint or "choose more providers, regions, precisions or purchase options"
     )
+
+
+def _miss_words(miss: Rejection) -> str:
+    helps = _RELAX.get(miss.code, "")
+    return f"{miss.message} → {helps}" if helps else miss.message
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,17 +13,13 @@ from advisor.plan.digests import digest
 from advisor.plan.document import plain
 from advisor.plan.explain.narrowing import measure_first
 from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.misses import nearest_misses
 from advisor.plan.planning import Planned
 from advisor.plan.question import question_document
 from advisor.plan.solve.standing import by_stand
 from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis, too_long_for
 from advisor.plan.values import CurrentCost, Plan, PlanProvenance, Savings
 from advisor.requirements import Requirements
-
-NEAREST_MISSES = 3
-
-_LAST_JUDGED_FIRST = ("budget", "max_replicas", "zones", "slo_e2e", "slo_tpot", "slo_ttft", "memory", "network")
-"""Codes whose two numbers can be compared: how near a rejection was to being an option."""
 
 
 def build_plan(
@@ -50,7 +46,7 @@ def build_plan(
         recommended=planned.recommended,
         options=options,
         rejected=tuple(rejections),
-        nearest_misses=() if choice.fleet or (options and choice.conflict) else nearest_misses(rejections),
+        nearest_misses=() if choice.fleet else nearest_misses(rejections, choice.conflict),
         current=planned.current,
         savings=_savings(planned.current, choice.fleet),
         provenance=PlanProvenance(
@@ -88,38 +84,6 @@ def _token_apis(requirements: Requirements, fleet: Fleet | None, catalog: Catalo
 
 def _not_compared(requirements: Requirements, catalog: Catalog) -> tuple[str, ...]:
     return too_long_for(catalog, requirements.workload.compare, requirements.context_tokens)
-
-
-def nearest_misses(rejections: Sequence[Rejection]) -> tuple[Rejection, ...]:
-    """The rejections that came closest to being options.
-
-    First the closest of each kind, the kind that is judged last first (what misses only the budget passed everything
-    else); then, up to three, the next closest of any kind. An instance type is named once.
-    """
-    comparable = [(_distance(rejection), rejection) for rejection in rejections]
-    ordered = sorted(
-        ((distance, rejection) for distance, rejection in comparable if distance is not None),
-        key=lambda entry: (entry[0], entry[1].instance_type, entry[1].region, entry[1].precision),
-    )
-    closest_of_kind = [
-        next((rejection for _, rejection in ordered if rejection.code == code), None) for code in _LAST_JUDGED_FIRST
-    ]
-    chosen: dict[tuple[str, str], Rejection] = {}
-    for rejection in [*closest_of_kind, *(rejection for _, rejection in ordered)]:
-        if rejection is not None:
-            chosen.setdefault((rejection.provider, rejection.instance_type), rejection)
-    return tuple(chosen.values())[:NEAREST_MISSES]
-
-
-def _distance(rejection: Rejection) -> float | None:
-    needed, available = rejection.needed, rejection.available
-    if rejection.code not in _LAST_JUDGED_FIRST or not (
-        isinstance(needed, int | float) and isinstance(available, int | float)
-    ):
-        return None
-    if min(needed, available) <= 0:
-        return None
-    return max(needed / available, available / needed)
 
 
 def workload_document(requirements: Requirements) -> dict[str, Any]:

@@ -160,11 +160,12 @@ def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
     regions = sorted({(offer.provider, offer.region) for offers in matches.offers.values() for offer in offers})
     where = geography(workload, catalog, regions)
     shortfalls = {key: _region_shortfall(key, where, workload, catalog) for key in regions}
+    held = {(one.instance_type.provider, one.instance_type.name) for one in matches.candidates}
     offers, rejected = {}, []
     for (provider, name), every in matches.offers.items():
         kept = tuple(one for one in every if shortfalls[one.provider, one.region] is None)
         machine = catalog.instance_type(provider, name)
-        for one in every:
+        for one in every if (provider, name) in held else ():
             missing = shortfalls[one.provider, one.region]
             if missing is not None:
                 rejected.append(reject(machine, missing, region=one.region))

@@ -13,19 +13,33 @@ from advisor.performance.stage import LoadLatency, latencies_at_load
 from advisor.plan.fleet.chosen import Fleet, FleetCost
 from advisor.plan.fleet.describe import cost_of, layout_of
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
-from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.values import (
+    SET_BY,
+    Allocation,
+    Constraint,
+    FleetSolution,
+    Floats,
+    Paid,
+    Pool,
+    Problem,
+    Tariff,
+)
 from advisor.plan.replay.confirm import Confirmed, Confirmer, Kind
-from advisor.plan.replay.trials import name_of
+from advisor.plan.replay.confirmed import worst_share
+from advisor.plan.replay.trials import MADE_UP_MARGIN, name_of
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.solve.stage import Posed, Setting
 from advisor.plan.values import Option, OptionCost, Predicted
-from advisor.units import MINUTES_PER_HOUR
+from advisor.units import MINUTES_PER_HOUR, ratio_words
 
 MOST_REPLAYED = 24
 """Options that are replayed at most: those that are shown first, and those that would be cheaper than the fleet."""
 A_CENT = 0.01
-_CODES = {Constraint.BUDGET: "budget"}
+CODES = {Constraint.BUDGET: "budget"}
 """Codes of rejections that are not named as the constraint."""
+_FLOORS = (Constraint.DEMAND, Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE, Constraint.ZONES)
+"""What a fleet has to have so much of; of other limits it takes too much."""
+_BOUGHT = {Paid.ON_DEMAND: "on demand", Paid.SPOT: "on spot", Paid.COMMITMENT: "committed", Paid.MANAGED: "managed"}
 _NOT_ALONE = (Paid.OWNED, Paid.SERVERLESS)
 """Ways of paying that no option is of: what is owned is limited, and a service is part of a fleet."""
 
@@ -62,6 +76,24 @@ class Ranking:
     def first(self, most: int | None) -> "Ranking":
         """The cheapest of them; all without a number."""
         return Ranking(self.singles[:most], self.rejections)
+
+    def with_fleet(self, found: Confirmed) -> "Ranking":
+        """The same with a confirmed fleet of one type and way of paying, which is an option, at what it costs."""
+        first, *others = found.solution.allocations
+        if others or not found.confirmation.reached or first.tariff.paid in _NOT_ALONE:
+            return self
+        offer = (first.pool.stand, first.tariff.paid)
+        same = sorted(
+            (one for one in self.singles if (one.pool.stand, one.tariff.paid) == offer),
+            key=lambda one: one.pool.key != first.pool.key,
+        )[:1]
+        if same and same[0].usd_per_month <= found.usd_per_month + A_CENT:
+            return self
+        own = Single(first.pool, first.tariff, found.solution, found)
+        singles = sorted((own, *(one for one in self.singles if one not in same)), key=lambda one: one.usd_per_month)
+        refused = _replay_refusal(found.posed, first.pool, 0.0, 0.0)
+        rejections = (one for one in self.rejections if not _is_of(one, refused))
+        return Ranking(tuple(singles), tuple(rejections))
 
 
 def rank(
@@ -144,10 +176,13 @@ def _least_counts(problem: Problem, pool: Pool) -> Floats:
 
 def _rejection(posed: Posed, pool: Pool, tariff: Tariff, missed: Missed) -> Rejection:
     source = posed.pool_set.sources[pool.key]
-    paid = tariff.paid.value.replace("_", " ")
-    needed = "any number of" if math.isinf(missed.needed) else f"{missed.needed:,.6g}"
-    reason = f"alone on {paid} it takes {needed} {missed.unit} of {missed.constraint}, {missed.available:,.6g} allowed"
-    code = _CODES.get(missed.constraint, missed.constraint.value)
+    unit = "" if missed.unit.startswith("share") else f" {missed.unit}"
+    needed, available = (f"{one:,.6g}{unit}" for one in (missed.needed, missed.available))
+    alone_so, limit = f"alone {_BOUGHT.get(tariff.paid, tariff.paid.value)}", SET_BY[missed.constraint]
+    reason = f"{alone_so} it takes {needed}, and {limit} allows {available}"
+    if missed.constraint in _FLOORS:
+        reason = f"{alone_so} it gives {available}, and {limit} asks for {needed}"
+    code = CODES.get(missed.constraint, missed.constraint.value)
     shortfall = Shortfall(code, missed.unit, missed.needed, missed.available, reason)
     return reject_candidate(source.served.candidate, shortfall, source.offer.region)
 
@@ -212,12 +247,9 @@ class _Replays:
             self._headroom[self._confirmer.kind_of(pool.key)] = found.confirmation.headroom_factor
             planned = found.solution.allocations[0].pool
             return Single(planned, single.tariff, found.solution, found)
-        ratio = found.confirmation.within_slo_ratio if isinstance(found, Confirmed) else 0.0
-        wanted = self._setting.requirements.workload.slo.within_ratio
-        reason = f"a replay finds {ratio:.2%} of the requests within the SLO whatever their number, {wanted:.2%} asked"
-        source = self._posed.pool_set.sources[pool.key]
-        shortfall = Shortfall("replay", "share of requests", wanted, ratio, reason)
-        self._rejections.append(reject_candidate(source.served.candidate, shortfall, source.offer.region))
+        kept = worst_share(found) if isinstance(found, Confirmed) else 0.0
+        within_ratio = self._setting.requirements.workload.slo.within_ratio
+        self._rejections.append(_replay_refusal(self._posed, pool, within_ratio, kept))
         return None
 
     def _with_headroom(self, single: Single) -> Single | None:
@@ -228,7 +260,29 @@ class _Replays:
         pool = next(pool for pool in self._posed.problem.pools if pool.key == single.pool.key)
         planned = replace(pool, mix_rates=pool.mix_rates / factor, rates=pool.rates / factor)
         fleet = alone(self._posed.problem, planned, single.tariff)
-        return None if isinstance(fleet, Missed) else Single(planned, single.tariff, fleet)
+        if isinstance(fleet, Missed):
+            self._rejections.append(_rejection(self._posed, pool, single.tariff, fleet))
+            return None
+        return Single(planned, single.tariff, fleet)
+
+
+def _replay_refusal(posed: Posed, pool: Pool, within_ratio: float, kept: float) -> Rejection:
+    """Why a pool is no option: no allowed number of its instances keeps enough of the requests within the SLO."""
+    needed = 1 - (1 - within_ratio) * MADE_UP_MARGIN
+    reason = (
+        f"a replay of no allowed number of instances finds more than {ratio_words(kept)} of the requests within the "
+        f"SLO, and {ratio_words(needed)} are wanted of it, {ratio_words(within_ratio)} and a margin"
+    )
+    source = posed.pool_set.sources[pool.key]
+    shortfall = Shortfall("replay", "share of requests", needed, kept, reason)
+    return reject_candidate(source.served.candidate, shortfall, source.offer.region)
+
+
+def _is_of(one: Rejection, other: Rejection) -> bool:
+    """Whether two rejections are for one reason and of one candidate in one region."""
+    return replace(one, needed=None, available=None, message="") == replace(
+        other, needed=None, available=None, message=""
+    )
 
 
 def options_of(

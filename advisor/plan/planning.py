@@ -15,6 +15,7 @@ from advisor.plan.options import Ranking, options_of, rank, rank_rejections, rec
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.pools import Supply, check_purchase
 from advisor.plan.problem.values import Infeasible
+from advisor.plan.remedies import purchase_remedies, with_confirmed_budget
 from advisor.plan.replay.confirm import Confirmed, Confirmer
 from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.today import judged_today, priced_today
@@ -112,6 +113,8 @@ def _chosen(market: Market, asked: Asked) -> _Chosen:
     """The simplest of the cheapest fleets that their replays confirm, options among them."""
     setting, posed = market.setting, market.posed
     found = market.confirmer.confirmed() if posed.problem.pools else None
+    if found is not None:
+        found = with_confirmed_budget(found, posed, setting, market.confirmer)
     if not isinstance(found, Confirmed):
         return _Chosen(found, posed, Ranking((), rank_rejections(posed)))
     every = posed
@@ -120,7 +123,8 @@ def _chosen(market: Market, asked: Asked) -> _Chosen:
     ranking = rank(
         every, market.confirmer, setting, found, asked.replayed, every_variant=asked.every_variant
     )  # fmt: skip
-    return _Chosen(market.confirmer.simplest(_cheaper(found, ranking)), every, ranking)
+    best = market.confirmer.simplest(_cheaper(found, ranking))
+    return _Chosen(best, every, ranking.with_fleet(best))
 
 
 def plan_fleet(market: Market, asked: Asked) -> Planned:
@@ -136,6 +140,9 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
         found = market.confirmer.with_limits(found)
         ranking = _as_shown(ranking, market.confirmer)
     choice = choice_of(found, posed, setting, market.expected)
+    if choice.conflict is not None and isinstance(found, Infeasible):
+        bought = purchase_remedies(found, market.supply, market.week, setting, market.confirmer)
+        choice = replace(choice, conflict=replace(choice.conflict, remedies=(*choice.conflict.remedies, *bought)))
     options: tuple[Option, ...] = ()
     best: Option | None = None
     if choice.fleet is not None and isinstance(found, Confirmed):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.scaling_values import ReactivePolicy, ScalingPlan
+from advisor.plan.fleet.scaling_values import Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.values import Option
 from advisor.report.words import paid_words, usd
 
@@ -12,7 +12,7 @@ def scaling_lines(fleet: Fleet) -> Iterator[str]:
     """The policy that is planned, and what a reactive one would take."""
     found = fleet.scaling
     yield f"policy: {found.recommended}, {found.reason}"
-    if len(fleet.hour_classes) > 1:
+    if found.recommended is Policy.SCHEDULED:
         ahead = [group.ordered_minutes_ahead for group in found.schedule]
         yield f"by schedule, an instance is ordered {_span(min(ahead), max(ahead))} min ahead of its hour"
     yield from _reactive_words(found)

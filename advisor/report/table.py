@@ -55,7 +55,7 @@ def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
     with_tokens = verbose or any(one.asked for one in plan.token_apis)
     rejected = rejection_counts(plan.rejected) if verbose or fleet is None else ""
     sections = [
-        Section("any one of these alone would help", tuple(relaxation_words(conflict)) if conflict else ()),
+        Section("what would help by itself", tuple(relaxation_words(conflict)) if conflict else ()),
         ladder_section(plan, verbose=verbose),
         *([group_section(fleet)] if fleet else []),
         *(_details(plan) if verbose else []),

@@ -11,7 +11,15 @@ from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.plan_words import close_call_words
-from advisor.report.words import count_words, floor_words, milliseconds, short_words, usd, whole_percent
+from advisor.report.words import (
+    count_words,
+    floor_words,
+    milliseconds,
+    rejection_counts,
+    short_words,
+    usd,
+    whole_percent,
+)
 from advisor.units import ratio_words
 
 _NOTHING = "Nothing in the catalog serves this workload within its limits."
@@ -34,10 +42,18 @@ def headline(plan: Plan) -> str:
     fleet = plan.fleet
     if fleet is None:
         if plan.conflict is None or set(plan.conflict.constraints) <= _OF_THE_SLO:
-            return f"{conflict_words(plan.conflict) if plan.conflict else _NOTHING}{floor_words(plan.rejected)}"
+            why = _nothing_words(plan) if plan.conflict is None else conflict_words(plan.conflict)
+            return f"{why}{floor_words(plan.rejected)}"
         return conflict_words(plan.conflict)
     total = usd(fleet.cost.total_usd_per_month)
     return f"Run {short_words(fleet.groups)}: {total} a month{_saved(plan)}; risk: {risk_word(plan)}"
+
+
+def _nothing_words(plan: Plan) -> str:
+    """That nothing serves, and what stands against what came closest, where that is no latency."""
+    codes = {one.code for one in plan.nearest_misses}
+    closest = rejection_counts([one for one in plan.rejected if one.code in codes])
+    return f"{_NOTHING} Closest: {closest}." if codes and not floor_words(plan.rejected) else _NOTHING
 
 
 def _saved(plan: Plan) -> str:

@@ -35,6 +35,7 @@ CODE_WORDS = {
     "no_image": "no engine image",
     "no_machine": "no machine shape known",
     "not_generated": "no code generated for it",
+    "not_listed": "no listed and recent price",
     "not_sold": "not sold in these regions",
     "on_demand_base": "too little on demand",
     "parallelism": "attention heads not divisible by TP",
@@ -58,7 +59,7 @@ CODE_WORDS = {
 _SHOWN_AS_A_SECOND_MS = 999.5
 """From here on three digits of milliseconds would be written as a power of ten."""
 _FLOORS = {"slo_ttft": "TTFT p95", "slo_tpot": "TPOT p95", "slo_e2e": "end-to-end p95"}
-_JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "budget")
+_JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 """What is judged of those that can hold the model, in that order."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from advisor.candidates import ANY, Candidate, Rejection, judge
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Purchase
+from advisor.plan.misses import distance
 from advisor.plan.problem.pools import SERVICE
 from advisor.requirements import Requirements
 from advisor.workload.values import PRECISIONS, Workload
@@ -57,7 +58,7 @@ def obstacles_of(
 
 
 def _obstacle(code: str, rejections: list[Rejection], requirements: Requirements, catalog: Catalog) -> Obstacle:
-    closest = min(rejections, key=_shortfall)
+    closest = min(rejections, key=distance)
     return Obstacle(
         code=code,
         count=len(rejections),
@@ -69,14 +70,6 @@ def _obstacle(code: str, rejections: list[Rejection], requirements: Requirements
     )
 
 
-def _shortfall(rejection: Rejection) -> float:
-    """How far from being an option, as a ratio; infinite where there are no two numbers."""
-    needed, available = rejection.needed, rejection.available
-    if not (isinstance(needed, int | float) and isinstance(available, int | float)) or min(needed, available) <= 0:
-        return float("inf")
-    return max(needed / available, available / needed)
-
-
 def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:
     code, name = rejection.code, rejection.instance_type
     if code in _TARGETS and isinstance(rejection.available, int | float):
@@ -85,6 +78,7 @@ def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalo
         return f"{_LIMITS[code]}={rejection.needed:.0f}"
     simple = {
         "price_unknown": f"price.{name}=USD per hour",
+        "not_listed": "listed_only=false",
         "engine_excluded": "engines=all" if requirements.workload.engines else "exclude.engines=none",
     }
     if code in simple:

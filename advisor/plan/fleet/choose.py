@@ -1,6 +1,6 @@
 """The fleet of a plan: forecast, problem, optimum, replay, and all of it as values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.candidates import Rejection
@@ -10,10 +10,17 @@ from advisor.demand.values import Forecast
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
 from advisor.plan.fleet.describe import fleet_of
-from advisor.plan.problem.values import Infeasible, Paid, Tariff
+from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, Paid, Tariff
 from advisor.plan.replay.confirm import Confirmed
 from advisor.plan.solve.stage import Posed, Setting
 from advisor.requirements import Requirements
+from advisor.workload.values import Limits
+
+_GIVE_UP: Mapping[Constraint, str] = {
+    Constraint.SURVIVE: "set limits.survive to nothing",
+    Constraint.COMMITMENT_LOW_BAND: "set limits.commit_beyond_forecast to true",
+}
+"""Non-numeric limits: what to set in their place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +46,8 @@ def choice_of(found: Confirmed | Infeasible | None, posed: Posed, setting: Setti
     if found is None:
         return Choice(None, None, posed.pool_set.rejections, notes)
     if isinstance(found, Infeasible):
-        return Choice(None, _conflict(found), posed.pool_set.rejections, notes)
+        limits = setting.requirements.workload.limits
+        return Choice(None, conflict_of(found, limits), posed.pool_set.rejections, notes)
     fleet = fleet_of(found, setting, expected)
     notes = (*notes, *_limit_notes(fleet.groups, setting))
     return Choice(fleet, None, posed.pool_set.rejections, notes)
@@ -67,13 +75,36 @@ def forecast_of(requirements: Requirements) -> Forecast:
     return expected
 
 
-def _conflict(found: Infeasible) -> Conflict:
+def conflict_of(found: Infeasible, limits: Limits) -> Conflict:
+    """Limits that exclude each other, with what is asked of each and what would help."""
     return Conflict(
-        tuple(one.value for one in found.conflict),
-        tuple(
+        constraints=tuple(one.value for one in found.conflict),
+        relaxations=tuple(
             RelaxedLimit(one.constraint.value, one.detail, one.limit, one.needed, one.unit) for one in found.relaxations
         ),
+        asked=tuple(_asked(one, limits) for one in found.conflict),
+        remedies=tuple(_GIVE_UP[one] for one in found.given_up),
     )
+
+
+def _asked(constraint: Constraint, limits: Limits) -> str:
+    """What a limit says, as it is stated or by default; "" where it is no one value."""
+    if constraint is Constraint.SURVIVE:
+        usual = f", the default with {_several(limits)}" if limits.survive is None else ""
+        return f"{limits.survival.value}{usual}"
+    name = SET_BY[constraint].removeprefix("limits.")
+    value = getattr(limits, name, ())
+    if isinstance(value, tuple):
+        return ""
+    told = "1" if value is None else str(value).lower() if isinstance(value, bool) else f"{value:,.10g}"
+    return f"{told}, the default" if value == getattr(Limits(), name) else told
+
+
+def _several(limits: Limits) -> str:
+    """The limit that several replicas follow from."""
+    if limits.min_replicas > 1:
+        return f"limits.min_replicas {limits.min_replicas}"
+    return f"limits.zones {limits.zones}"
 
 
 def _limit_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[str]:
@@ -108,7 +139,8 @@ def _supply_notes(posed: Posed, requirements: Requirements) -> Iterator[str]:
     paid = {tariff.paid for pool in posed.problem.pools for tariff in pool.tariffs}
     for purchase in wanted:
         if paid and Paid(purchase.value) not in paid:
-            yield f"no price for {purchase.value.replace('_', ' ')} is known for anything that could serve"
+            listed = "listed and recent " if requirements.workload.listed_only else ""
+            yield f"no {listed}price for {purchase.value.replace('_', ' ')} is known for anything that could serve"
     if requirements.workload.listed_only and not paid:
         yield "prices that are not listed, or are old, are left out (listed_only): without it more can serve"
     if any(pool.usd_per_request == 0 for pool in posed.problem.pools):

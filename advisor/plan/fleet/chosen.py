@@ -266,3 +266,7 @@ class Conflict:
     """Leaving out any one of them would help."""
     relaxations: tuple[RelaxedLimit, ...]
     """Of each that is a number: the smallest change that helps by itself, the smallest share first."""
+    asked: tuple[str, ...] = ()
+    """What the workload asks of each constraint: 2,000, or "1, the default"; "" where that is no one value."""
+    remedies: tuple[str, ...] = ()
+    """What else would help by itself, in words."""

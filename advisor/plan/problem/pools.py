@@ -1,5 +1,6 @@
 """Served candidates × offers × ways of paying → the pools that the optimiser chooses from."""
 
+import datetime as dt
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from advisor.units import (
     MINUTES_PER_HOUR,
     WATTS_PER_KW,
 )
-from advisor.workload.values import Limits, QuotaLimit, Workload
+from advisor.workload.values import Limits, QuotaLimit
 
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
@@ -234,7 +235,7 @@ def _pool(
 ) -> Pool | Rejection:  # fmt: skip
     candidate = supply.served[at].candidate
     if not tariffs:
-        return _no_price(candidate, offer, supply.requirements.workload)
+        return _no_price(supply, candidate, offer)
     mix, buckets = _rates(supply, at, offer)
     if not mix.any():
         return _too_far(supply, candidate, offer)
@@ -473,15 +474,27 @@ def _switching_usd(supply: Supply, tariffs: Sequence[Tariff]) -> float:
     return once / max(workload.horizon_days / DAYS_PER_MONTH, 1.0)
 
 
-def _no_price(candidate: Candidate, offer: Offer, workload: Workload) -> Rejection:
-    purchase = workload.purchase
-    if tuple(purchase) == (Purchase.MANAGED,) and offer.managed is None:
+def _no_price(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
+    workload = supply.requirements.workload
+    if tuple(workload.purchase) == (Purchase.MANAGED,) and offer.managed is None:
         return no_service(candidate.instance_type, offer.region)
-    kinds = " or ".join(one.value.replace("_", " ") for one in purchase)
-    listed = "listed and recent " if workload.listed_only else ""
-    reason = f"sold there, but no {listed}price for {kinds} is known"
-    shortfall = Shortfall("price_unknown", "USD/h", f"{kinds} price", None, reason)
+    unlisted = next(_tariffs(supply, offer), None)
+    kinds = " or ".join(one.value.replace("_", " ") for one in workload.purchase)
+    shortfall = Shortfall(
+        "price_unknown", "USD/h", f"{kinds} price", None, f"sold there, but no price for {kinds} is known"
+    )
+    if unlisted is not None:
+        shortfall = _not_listed(unlisted, workload.as_of or first_day(supply.catalog.as_of))
     return reject(candidate.instance_type, shortfall, region=offer.region)
+
+
+def _not_listed(tariff: Tariff, day: dt.date | None) -> Shortfall:
+    """What is wrong with a price that ``listed_only`` leaves out."""
+    paid = tariff.paid.value.replace("_", " ")
+    doubt = trust(_price_of(tariff), Purchase(tariff.paid.value), day).reason if day else ""
+    found = doubt or "derived from a price on demand that is not listed"
+    reason = f"its {paid} price of ${tariff.usd_per_hour:,.4g} an hour is left out by listed_only: {found}"
+    return Shortfall("not_listed", "price", "listed and recent", found, reason)
 
 
 def no_service(machine: InstanceType, region: str) -> Rejection:

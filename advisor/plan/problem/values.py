@@ -44,6 +44,28 @@ class Constraint(StrEnum):
     POWER = "max_kw"
 
 
+SET_BY: Mapping[str, str] = {
+    Constraint.DEMAND: "demand",
+    Constraint.CAPACITY: "slo",
+    Constraint.MIN_REPLICAS: "limits.min_replicas",
+    Constraint.MAX_REPLICAS: "limits.max_replicas",
+    Constraint.ZONES: "limits.zones",
+    Constraint.SURVIVE: "limits.survive",
+    Constraint.SPOT_REROUTE: "limits.fault_tolerant_ratio",
+    Constraint.ON_DEMAND_BASE: "limits.on_demand_base_ratio",
+    Constraint.OWNED: "commitments",
+    Constraint.COMMITMENT_LOW_BAND: "limits.commit_beyond_forecast",
+    Constraint.QUOTA: "limits.quotas",
+    Constraint.MAX_REGIONS: "limits.max_regions",
+    Constraint.MAX_INSTANCE_TYPES: "limits.max_instance_types",
+    Constraint.MAX_CHANGED_INSTANCES: "limits.max_changed_instances",
+    Constraint.BUDGET: "limits.max_usd_per_month",
+    Constraint.CARBON: "limits.max_kg_co2e_per_month",
+    Constraint.POWER: "limits.max_kw",
+}
+"""The key of the workload file that decides each constraint."""
+
+
 class Paid(StrEnum):
     """How instances are paid for, as the optimiser sees it."""
 
@@ -258,3 +280,5 @@ class Infeasible:
     """Named constraints that cannot hold together, while those left after giving up any one of them can."""
     relaxations: tuple[Relaxation, ...]
     """For each of them that is a number: the smallest change that helps by itself, the smallest share first."""
+    given_up: tuple[Constraint, ...] = ()
+    """Of the others: those without which alone there is a fleet."""

@@ -30,6 +30,7 @@ from advisor.plan.problem.values import (
 from advisor.plan.solve.draft import Elastic
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
+from advisor.workload.values import Limits
 
 NEGOTIABLE = (
     Constraint.BUDGET, Constraint.MAX_REPLICAS, Constraint.MIN_REPLICAS, Constraint.ZONES, Constraint.SURVIVE,
@@ -289,16 +290,28 @@ def explain_conflict(problem: Problem) -> Infeasible:
 
     One constraint after the other is left out for good if nothing holds without it either (deletion filter; Chinneck
     and Dravnieks 1991), so that those kept conflict, and do not once any of them is left out. Where several sets
-    conflict it is one of them.
+    conflict it is one of them: defaults are left out first, so that a limit that is stated is named before them.
     """
     left_out: set[Constraint] = set()
     stated = [one for one in NEGOTIABLE if _stated(problem, one)]
-    for constraint in stated:
+    for constraint in dict.fromkeys((*filter(stated.__contains__, _by_default(problem.limits)), *stated)):
         if not _feasible(problem, frozenset(left_out | {constraint})):
             left_out.add(constraint)
     kept = tuple(one for one in stated if one not in left_out)
     found = [relaxed for one in kept if one not in NOT_A_NUMBER for relaxed in _relaxed(problem, one)]
-    return Infeasible(kept, tuple(sorted(found, key=relative_change)))
+    given_up = tuple(one for one in kept if one in NOT_A_NUMBER and _feasible(problem, frozenset({one})))
+    return Infeasible(kept, tuple(sorted(found, key=relative_change)), given_up)
+
+
+def _by_default(limits: Limits) -> list[Constraint]:
+    """Constraints that no limit states; last the one that follows from another limit."""
+    usual = {
+        Constraint.SPOT_REROUTE: limits.fault_tolerant_ratio == 0,
+        Constraint.COMMITMENT_LOW_BAND: not limits.commit_beyond_forecast,
+        Constraint.MAX_REGIONS: limits.max_regions is None,
+        Constraint.SURVIVE: limits.survive is None,
+    }
+    return [constraint for constraint, is_default in usual.items() if is_default]
 
 
 def _stated(problem: Problem, constraint: Constraint) -> bool:

@@ -1,0 +1,80 @@
+"""A refusal names what is judged last, since that alone stands between the offers and an option."""
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+
+from advisor.candidates import Rejection
+from advisor.catalog.values import Purchase, Quality
+from advisor.pipeline import plan_for
+from advisor.plan.fleet.chosen import Conflict
+from advisor.plan.misses import nearest_misses
+from advisor.report.verdict import headline
+from advisor.workload.values import Limits
+from builders import LISTED, catalog_of, offer, workload
+
+OFFERS = (offer("g6e.xlarge", on_demand=1.86, spot=0.7), offer("g6f.4xlarge", on_demand=1.0))
+"""The second one has too little memory, whatever is asked."""
+
+
+def rejected(code, needed, available, name="g6.xlarge"):
+    """A rejection of a type."""
+    return Rejection("aws", "us-east-1", name, "*", None, code, needed, available, "", f"{name}: {code}")
+
+
+def test_what_is_judged_last_comes_before_what_is_nearer():
+    """An offer in the wrong country holds the model; one with almost enough memory does not."""
+    near, far = rejected("memory", 16.0, 15.9, "near"), rejected("residency", "DE", "US", "far")
+
+    assert nearest_misses([near, far]) == (far,)
+    assert nearest_misses([near]) == (near,)
+
+
+def test_the_closest_of_each_code_comes_first_and_nothing_is_said_twice():
+    """Two types with the same two numbers are one miss; a further code comes before the next closest."""
+    spot, again = (rejected("budget", 300.0, 200.0, name) for name in ("a", "b"))
+    next_closest, zones = rejected("budget", 400.0, 200.0, "c"), rejected("zones", 4, 2, "d")
+
+    assert nearest_misses([next_closest, zones, again, spot]) == (spot, zones, next_closest)
+
+
+def test_misses_are_about_the_limits_that_conflict():
+    """Where a budget excludes a fleet, a type that is sold in too few zones is none of its reasons."""
+    budget, zones = rejected("budget", 300.0, 200.0), rejected("zones", 4, 3, "d")
+
+    assert nearest_misses([budget, zones], Conflict(("max_usd_per_month",), ())) == (budget,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "told"),
+    [
+        ({"residency": ("DE",)}, "residency", "requests stay in DE"),
+        ({"limits": Limits(zones=8)}, "zones", "limits.zones asks for 8"),
+        ({"listed_only": True, "purchase": (Purchase.SPOT,)}, "not_listed", "left out by listed_only: recalled"),
+        ({"users": (("AU", 1.0),)}, "network", "alone takes"),
+    ],
+)
+def test_the_real_reason_is_named_not_memory(changes, code, told):
+    """Every candidate that holds the model is stopped by one thing: it is the headline and the only kind of miss."""
+    recalled = replace(LISTED, as_of="2026-11-20", quality=Quality.RECALLED)
+    offers = [replace(one, spot=one.spot and replace(one.spot, provenance=recalled)) for one in OFFERS]
+    asked = workload(**{"as_of": dt.date(2026, 11, 24), "slo": workload().slo, **changes})
+    if "users" in changes:
+        asked = replace(asked, slo=replace(asked.slo, ttft_p95_ms=150.0))
+    plan = plan_for(asked, catalog_of(*offers))
+
+    assert plan.fleet is None
+    assert {one.code for one in plan.nearest_misses} == {code}
+    assert told in plan.nearest_misses[0].message
+    assert "memory" in {one.code for one in plan.rejected}
+    assert "Closest: " in headline(plan)
+
+
+def test_a_type_that_cannot_hold_the_model_is_not_rejected_for_its_country_too():
+    """What no region could change has one reason."""
+    plan = plan_for(workload(residency=("DE",)), catalog_of(*OFFERS))
+
+    codes = {one.code for one in plan.rejected if one.instance_type == "g6f.4xlarge"}
+    assert codes == {"memory", "not_generated"}
+    assert "residency" in {one.code for one in plan.rejected if one.instance_type == "g6e.xlarge"}

@@ -1,0 +1,80 @@
+"""What is said to help does: a budget that a replay confirms, and another way of paying."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from advisor.catalog.values import Purchase
+from advisor.demand.values import Dispersion
+from advisor.models import find_model
+from advisor.pipeline import measure_demand, plan_for, plan_question
+from advisor.plan.question import Question
+from advisor.report.limits_words import conflict_words, relaxation_words
+from advisor.workload.values import Limits, Survive
+from builders import catalog_of, offer, workload
+from plan.fleet.test_choose import week_of_days
+
+ON_DEMAND, SPOT = (Purchase.ON_DEMAND,), (Purchase.SPOT,)
+CATALOG = catalog_of(offer("g6e.xlarge", on_demand=1.86, spot=0.7), offer("g6.xlarge", on_demand=0.8, spot=0.3))
+
+
+def without_spare(purchase):
+    """What a fleet costs that keeps nothing for failures."""
+    asked = workload(limits=Limits(fault_tolerant_ratio=1.0), purchase=purchase)
+    return plan_for(asked, CATALOG).fleet.cost.total_usd_per_month
+
+
+def test_a_budget_conflicts_with_what_is_stated():
+    """Spot and replicas both ask for a spare machine: the default of neither is named, but what the file says."""
+    limits = Limits(min_replicas=2, max_usd_per_month=without_spare(SPOT))
+    plan = plan_for(workload(limits=limits), CATALOG)
+
+    assert plan.conflict.constraints == ("max_usd_per_month", "survive")
+    assert conflict_words(plan.conflict) == (
+        f"No fleet keeps to limits.max_usd_per_month ({limits.max_usd_per_month:,}) and limits.survive (instance, the default with "
+        "limits.min_replicas 2) together."
+    )
+
+
+def test_a_constraint_is_only_given_up_where_that_helps():
+    """Spot asks for the same spare as N+1, so that giving up one of them is no remedy."""
+    limits = Limits(survive=Survive.INSTANCE)
+    spot, steady = (
+        plan_for(
+            workload(limits=replace(limits, max_usd_per_month=without_spare(purchase)), purchase=purchase), CATALOG
+        )
+        for purchase in (SPOT, ON_DEMAND)
+    )
+
+    assert spot.conflict.constraints == ("max_usd_per_month", "survive")
+    assert spot.conflict.remedies == ()
+    assert steady.conflict.remedies == ("set limits.survive to nothing",)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.97])
+def test_the_budget_that_is_named_is_confirmed(share):
+    """Bursts take more than the closed form says: the budget that is asked for buys a fleet that its replay confirms."""
+    asked = workload(purchase=ON_DEMAND)
+    model = find_model(asked.model_reference)
+    demand = replace(measure_demand(asked, model, CATALOG, None), profile=week_of_days(6.0, 1, Dispersion(20.0, 60.0)))
+    free = plan_question(Question(asked, model, demand), CATALOG)
+    limits = Limits(max_usd_per_month=round(share * free.fleet.cost.total_usd_per_month, 2))
+    plan = plan_question(Question(replace(asked, limits=limits), model, demand), CATALOG)
+    needed = float(re.search(r"to ([\d,.]+) USD", next(relaxation_words(plan.conflict)))[1].replace(",", ""))
+    raised = replace(asked, limits=Limits(max_usd_per_month=needed))
+    again = plan_question(Question(raised, model, demand), CATALOG)
+
+    assert again.fleet.confirmed.reached
+    assert again.fleet.cost.total_usd_per_month <= needed
+
+
+def test_spot_alone_keeps_no_base_on_demand():
+    """The way of paying that is missing is named with what a fleet costs then."""
+    asked = workload(purchase=SPOT, limits=Limits(on_demand_base_ratio=0.3))
+    plan = plan_for(asked, CATALOG)
+    (remedy,) = plan.conflict.remedies
+    bought = plan_for(replace(asked, purchase=(*SPOT, *ON_DEMAND), limits=replace(asked.limits, simplicity=0)), CATALOG)
+
+    assert conflict_words(plan.conflict) == "No fleet keeps to limits.on_demand_base_ratio (0.3)."
+    assert remedy == f"add on_demand to purchase: from {bought.fleet.cost.total_usd_per_month:,.2f} USD/month"
