@@ -42,3 +42,8 @@ def gib_to_bytes(size_gib: float) -> float:
 def ratio_words(ratio: float) -> str:
     """A share in percent, rounded down: ``99.98%`` is never 100 %."""
     return f"{math.floor(ratio * 10_000 + 1e-9) / 100:g}%"
+
+
+def times_words(ratio: float) -> str:
+    """A multiple, rounded down: ``1.17``, so that no more is said to hold than does."""
+    return f"{math.floor(ratio * 100 + 1e-9) / 100:g}"

@@ -6,6 +6,7 @@ from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
 from advisor.report.text_table import escape_markdown, render_markdown_table, render_table
 from advisor.report.words import usd
+from advisor.units import ratio_words
 
 _HEADERS = ("workload", "fleet", "USD/month", "within SLO", "proven")
 _MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
@@ -84,9 +85,15 @@ def _cells(row: WorkloadRow, machines: Sequence[SharedMachine]) -> tuple[str, ..
         row.file,
         fleet,
         f"{row.usd_per_month or 0.0:,.2f}" if at is None else "shared",
-        "–" if row.within_slo_ratio is None else f"{row.within_slo_ratio:.2%}{'' if row.slo_kept else ' (too few)'}",
+        _kept(row),
         "yes" if row.proven else f"gap {row.gap_ratio or 0.0:.2%}",
     )
+
+
+def _kept(row: WorkloadRow) -> str:
+    if row.within_slo_ratio is None:
+        return "–"
+    return f"{ratio_words(row.within_slo_ratio)}{'' if row.slo_kept else ' (too few)'}"
 
 
 def _machine_cells(position: int, machine: SharedMachine) -> tuple[str, ...]:

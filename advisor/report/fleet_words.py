@@ -11,7 +11,7 @@ from advisor.plan.values import Plan
 from advisor.report.fleet_tables import letters
 from advisor.report.limits_words import use_words
 from advisor.report.words import count_words, hardware_words, milliseconds, paid_words, usd
-from advisor.units import HOURS_PER_DAY, ratio_words
+from advisor.units import HOURS_PER_DAY, ratio_words, times_words
 
 _FORECASTS = {
     FLAT: "the observed level at all hours, since less than a day was seen",
@@ -161,8 +161,8 @@ def holds_words(fleet: Fleet) -> Iterator[str]:
     """How far beyond its plan the fleet keeps the SLO."""
     holds = fleet.holds_up_to
     if holds is not None:
-        peak, dispersion = holds.peak_ratio, holds.dispersion_ratio
-        yield f"holds up to {peak:.3g} × the busiest minute and {dispersion:.3g} × its burstiness"
+        peak, dispersion = times_words(holds.peak_ratio), times_words(holds.dispersion_ratio)
+        yield f"holds up to {peak} × the busiest minute and {dispersion} × its burstiness"
 
 
 def _capacity_words(fleet: Fleet) -> Iterator[str]:

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 
 from advisor.plan.fleet.chosen import Conflict, ConstraintUse, RelaxedLimit
 from advisor.plan.problem.values import SET_BY
+from advisor.report.words import whole_percent
 
 _DECIMALS = {"USD/month": 2, "share of requests": 4, "kW": 3, "kg CO2e/month": 1}
 """Digits of a relaxed limit after the point, by unit; 0 for all others."""
 
 
 def use_words(use: ConstraintUse) -> str:
-    """``min_replicas 2 of 2 replicas``."""
+    """``min_replicas 2 of 2 replicas``; shares of the load as what failures leave of it: ``survive 139% of 100%``."""
     detail = f" ({use.detail})" if use.detail else ""
+    if use.unit == "share of requests":
+        return f"{use.name}{detail} {whole_percent(use.used)} of {whole_percent(use.limit)}"
     return f"{use.name}{detail} {_amount(use.used)} of {_amount(use.limit)} {use.unit}"
 
 

@@ -2,6 +2,7 @@
 
 from advisor.plan.replay.values import ReplayResult
 from advisor.report.text_table import render_table
+from advisor.units import ratio_words
 from advisor.workload.values import Slo
 
 _GROUP_COLUMNS = ("group", "requests", "within", "instance hours", "cost")
@@ -33,7 +34,7 @@ def _ms(value: float | None) -> str:
 
 
 def _share(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.2%}"
+    return "-" if ratio is None else ratio_words(ratio)
 
 
 def _usd(value: float) -> str:

@@ -33,6 +33,7 @@ _WHY_SPARE = {
     "spot_reroute": "so that others take over where spot is withdrawn (limits.fault_tolerant_ratio)",
     "min_replicas": "for limits.min_replicas",
     "zones": "for limits.zones",
+    "max_changed_instances": "since no more of what runs may change (limits.max_changed_instances)",
     "whole instances": "since instances come whole",
 }
 

@@ -209,7 +209,12 @@ def test_spare_failures_and_obligation_follow_from_the_groups(workload):
     assert whole - spare >= planned_rate * (1 - ROUNDED)
     left, gone = whole - spare - planned_rate, {one.group: one.instances for one in fleet.spare}
     kept = [name for name, one in groups.items() if one.instances[-1] > gone.get(name, 0)]
-    assert all(left < rates[name] + planned_rate * ROUNDED for name in kept)
+    steady = math.fsum(
+        rates[name] * (one.instances[-1] - gone.get(name, 0)) for name, one in groups.items() if one.purchase != "spot"
+    )
+    base = steady - planned_rate * planned(workload).workload["limits"]["on_demand_base_ratio"]
+    room = {name: left if groups[name].purchase == "spot" else min(left, base) for name in kept}
+    assert all(room[name] < rates[name] + planned_rate * ROUNDED for name in kept)
     assert all(0 < one.instances <= groups[one.group].instances[-1] and one.why for one in fleet.spare)
     for one in fleet.failures:
         rate = next(

@@ -11,10 +11,11 @@ from advisor.catalog.values import Purchase
 from advisor.demand.values import DemandProfile
 from advisor.models import find_model
 from advisor.pipeline import measure_demand, plan_for, plan_question
+from advisor.plan.fleet.chosen import ConstraintUse, Failure, HoldsUpTo
 from advisor.plan.question import Question
 from advisor.plan.solve.standing import running_of
 from advisor.report.fleet_words import change_words, fleet_lines
-from advisor.report.limits_words import relaxation_words
+from advisor.report.limits_words import relaxation_words, use_words
 from advisor.report.scaling_words import size_lines
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
 from advisor.units import ratio_words
@@ -82,12 +83,24 @@ def test_constraints_stand_under_their_names(plan):
     text = full(plan)
 
     for use in plan.fleet.constraints:
-        line = next(
-            line
-            for line in text.splitlines()
-            if re.search(rf"{use.name} (\([^)]+\) )?{use.used:,.3g} of {use.limit:,.3g} ", line)
-        )
+        line = next(line for line in text.splitlines() if use_words(use) in line)
         assert line.strip().startswith("- binding limits:" if use.binding else "- limits with room:")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "percent", "times"), [(1.1781, "117%", "1.17"), (1.2, "120%", "1.2"), (0.8179, "81%", "0.81")]
+)
+def test_what_holds_is_rounded_down_everywhere(plan, ratio, percent, times):
+    """A limit, a failure and how far a fleet holds say one number of one share, and none more than it is."""
+    use = ConstraintUse("survive", "without one machine", 1.0, ratio, "share of requests", binding=False)
+    fleet = replace(
+        plan.fleet, failures=(Failure("one zone of x", ratio),), holds_up_to=HoldsUpTo(ratio, ratio), constraints=(use,)
+    )
+    text = full(replace(plan, fleet=fleet))
+
+    assert f"survive (without one machine) {percent} of 100%" in text
+    assert re.search(rf"one zone of x +{percent}\n", text)
+    assert f"holds up to {times} × the busiest minute and {times} × its burstiness" in text
 
 
 def test_hours_of_the_week_have_a_table_of_their_own(plan, weekly):

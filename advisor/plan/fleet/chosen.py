@@ -161,7 +161,7 @@ class Spare:
     instances: int
     """In the busiest hours."""
     why: str
-    """The rule that keeps them: survive, spot_reroute, min_replicas, zones, whole instances."""
+    """The rule that keeps them: survive, spot_reroute, min_replicas, zones, max_changed_instances, whole instances."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ from advisor.plan.fleet.chosen import (
     FleetGroup,
     ForecastUsed,
     PlannedHours,
-    Spare,
     StaticPeak,
 )
-from advisor.plan.problem.constraints import failures, uses
-from advisor.plan.problem.formulas import Part, hours_per_month, left_without, mix_rate, shares_without
-from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Floats, Paid, Problem
+from advisor.plan.fleet.spare import spare_of
+from advisor.plan.problem.constraints import uses
+from advisor.plan.problem.formulas import Part, hours_per_month, left_without, mix_rate
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Paid, Problem
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.trials import name_of
 from advisor.plan.scaling import scaling_of
@@ -243,38 +243,6 @@ def _regret(problem: Problem, allocations: Sequence[Allocation]) -> float:
         max(1 - hour.planned_rate / 2 / rate, 0.0) * hours_per_month(hour) for hour in problem.hours if rate > 0
     )
     return round(usd_per_hour * idle_hours, 2)
-
-
-def spare_of(problem: Problem, solution: FleetSolution) -> Iterator[Spare]:
-    """Instances that the planned load of the busiest hours does not need, and the rule that keeps them.
-
-    Of each group as many as could go at once while the others carry the load, the dearest capacity first.
-    """
-    planned, rates = problem.hours[-1].planned_rate, {}
-    for allocation in solution.allocations:
-        rates[name_of(allocation)] = mix_rate(problem, allocation.pool)
-    room = math.fsum(one.instances[-1] * rates[name_of(one)] for one in solution.allocations) - planned
-    by_price = sorted(
-        solution.allocations,
-        key=lambda one: (-one.tariff.all_usd_per_hour / max(rates[name_of(one)], 1e-12), name_of(one)),
-    )
-    for allocation in by_price:
-        rate = rates[name_of(allocation)]
-        count = min(math.floor(room / rate + 1e-9), allocation.instances[-1]) if rate > 0 else 0
-        if count > 0:
-            room -= count * rate
-            yield Spare(name_of(allocation), count, _why_spare(problem, solution))
-
-
-def _why_spare(problem: Problem, solution: FleetSolution) -> str:
-    """The rule of redundancy that leaves least beyond what it asks for."""
-    asked = [left for left in failures(problem, solution) if left.needed_ratio > 0]
-    if not asked:
-        return "whole instances"
-    tightest = min(asked, key=lambda left: left.left_ratio - left.needed_ratio)
-    shares = shares_without(problem.limits, tightest.part)
-    rule = max(shares, key=lambda constraint: shares[constraint])
-    return f"survive: {problem.limits.survival.value}" if rule is Constraint.SURVIVE else rule.value
 
 
 def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.plan.problem.formulas import requests_per_month
-from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
 from advisor.plan.solve.solver import INFINITY, Outcome, Program
 
 ROUNDING = 1e-9
@@ -42,8 +42,10 @@ def even_shares(
         pools: those that have instances in the busiest hours.
         counts: how many.
     """
-    highest = _solved(problem, solution, pools, counts, None)
-    even = highest and _solved(problem, solution, pools, counts, float(highest[0][0]) * (1 + ROOM) + ROUNDING)
+    transfer_usd = _transfer_usd(problem, solution, pools)
+    highest = _solved(problem, pools, counts, None, transfer_usd)
+    level = highest and float(highest[0][0]) * (1 + ROOM) + ROUNDING
+    even = highest and _solved(problem, pools, counts, level, transfer_usd)
     if not even:
         return {key: share[-1] for key, share in solution.shares.items()}
     values, parts = even
@@ -53,12 +55,26 @@ def even_shares(
     return found
 
 
+def can_carry(problem: Problem, allocations: Sequence[Allocation]) -> bool:
+    """Whether the instances of the busiest hours carry their planned load, wherever its requests come from."""
+    counts: dict[str, int] = {}
+    for one in allocations:
+        counts[one.pool.key] = counts.get(one.pool.key, 0) + one.instances[-1]
+    pools = {one.pool.key: one.pool for one in allocations if counts[one.pool.key]}
+    found = _solved(problem, list(pools.values()), [float(counts[key]) for key in pools])
+    return found is not None and float(found[0][0]) <= 1 + ROOM
+
+
 def _shape(problem: Problem) -> tuple[int, int]:
     return len(problem.place_shares), problem.parts.size
 
 
 def _solved(
-    problem: Problem, solution: FleetSolution, pools: Sequence[Pool], counts: Sequence[float], level: float | None
+    problem: Problem,
+    pools: Sequence[Pool],
+    counts: Sequence[float],
+    level: float | None = None,
+    transfer_usd: float = INFINITY,
 ) -> tuple[Floats, list[_Part]] | None:
     """Least highest utilisation (variable 0); with a level that it may have, the highest lowest one (variable 1)."""
     program = Program()
@@ -73,8 +89,8 @@ def _solved(
         program.row("highest", [*load, (high, -count)], upper=0.0)
         program.row("lowest", [*load, (low, -count)], lower=0.0)
     transfer = [(one.variable, one.usd) for one in parts if one.usd]
-    if transfer:
-        program.row("transfer", transfer, upper=_transfer_usd(problem, solution, pools) * (1 + ROOM) + ROUNDING)
+    if transfer and transfer_usd < INFINITY:
+        program.row("transfer", transfer, upper=transfer_usd * (1 + ROOM) + ROUNDING)
     found = program.solve(whole=False)
     return (found.values, parts) if found.outcome is Outcome.OPTIMAL else None
 

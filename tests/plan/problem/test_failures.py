@@ -2,7 +2,7 @@
 
 import pytest
 
-from advisor.plan.fleet.describe import spare_of
+from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import failures, uses
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.values import FleetSolution, Infeasible, Paid, Tariff

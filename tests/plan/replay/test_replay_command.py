@@ -72,7 +72,7 @@ def test_the_table_shows_targets_beside_what_was_replayed(plan, trace, run_advis
     done = run_advisor("replay", plan, trace, "-o", tmp_path / "table.txt")
     text = (tmp_path / "table.txt").read_text()
     assert done.returncode == 0
-    assert "99.90% of 1,000 requests kept every target" in text
+    assert "99.9% of 1,000 requests kept every target" in text
     assert "time to first token" in text
     assert "1,000 ms" in text
 

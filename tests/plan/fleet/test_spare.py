@@ -1,0 +1,97 @@
+"""Spare: what is named may go while the busiest hours are carried, nothing beside it may, and its limit is the reason."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+
+from advisor.plan.fleet.spare import spare_of
+from advisor.plan.problem.values import FleetSolution, Paid, Tariff
+from advisor.plan.replay.trials import name_of
+from advisor.plan.solve.optimise import optimise
+from advisor.workload.values import Limits, Survive
+from plan.fleet.exhaustive import cost_of, counts_of
+from plan.fleet.problems import everything, pool_of, problem_of, problems
+
+ON_DEMAND, SPOT = Tariff(Paid.ON_DEMAND, 1.0), Tariff(Paid.SPOT, 0.3)
+
+
+def without(solution, gone):
+    """The fleet without so many instances of each group in the busiest hours, and no more than that in others."""
+    fewer = (
+        replace(
+            one, instances=tuple(min(count, one.instances[-1] - gone.get(name_of(one), 0)) for count in one.instances)
+        )
+        for one in solution.allocations
+    )
+    return replace(solution, allocations=tuple(fewer))
+
+
+def carries(problem, solution):
+    """Whether the busiest hours are carried, gone through by rules that are written down a second time."""
+    limits = Limits(fault_tolerant_ratio=1.0, on_demand_base_ratio=problem.limits.on_demand_base_ratio)
+    alone = replace(
+        problem,
+        hours=problem.hours[-1:],
+        transitions=np.zeros((1, 1)),
+        limits=limits,
+        low_band=False,
+        owned={pool.stand: 99 for pool in problem.pools},
+    )
+    counts = {key: instances[-1:] for key, instances in counts_of(problem, solution).items()}
+    return cost_of(alone, counts) is not None
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(problems(everything, buckets=(0,), held=True))
+def test_spare_may_go_and_nothing_more(problem):
+    """Mixes of types, prices, places and limits: without the spare the load is carried, with one fewer it is not."""
+    solution = optimise(problem)
+    if not isinstance(solution, FleetSolution):
+        return
+    gone = {one.group: one.instances for one in spare_of(problem, solution)}
+
+    assert carries(problem, without(solution, gone))
+    for one in without(solution, gone).allocations:
+        if one.instances[-1] and problem.all_alike:
+            more = gone | {name_of(one): gone.get(name_of(one), 0) + 1}
+            assert not carries(problem, without(solution, more)), name_of(one)
+    for spare in spare_of(problem, solution):
+        left = counts_of(problem, without(solution, {spare.group: spare.instances}))
+        assert spare.why == "whole instances" or cost_of(problem, left) is None
+
+
+def test_what_carries_the_base_on_demand_is_not_spare():
+    """A third is never on spot: the spare machine is one on spot, though one on demand is the dearest."""
+    pool = pool_of("x", 1.0, zones=4, tariffs=(ON_DEMAND, SPOT))
+    limits = Limits(survive=Survive.INSTANCE, on_demand_base_ratio=0.3)
+    problem = problem_of(pool, planned=(3.0,), limits=limits)
+    (spare,) = spare_of(problem, optimise(problem))
+
+    assert (spare.group, spare.instances, spare.why) == ("x/spot", 1, "survive: instance")
+
+
+def test_the_only_pool_near_a_place_is_not_spare():
+    """Room in one region is none for users whom only the other one reaches, however dear it is."""
+    near = pool_of("near", (8.0, 0.0), 1.0, stand="a/here/t")
+    far = pool_of("far", (0.0, 8.0), 9.0, stand="a/there/t")
+    problem = problem_of(near, far, planned=(2.0,), places=(0.5, 0.5), max_regions=2)
+
+    assert list(spare_of(problem, optimise(problem))) == []
+
+
+def test_replicas_that_are_counted_are_the_reason_before_failures():
+    """Five replicas for the load of one: without one of them four carry any failure, so it is their number that counts."""
+    problem = problem_of(pool_of("x", 4.0), planned=(3.0,), limits=Limits(min_replicas=5))
+    (spare,) = spare_of(problem, optimise(problem))
+
+    assert (spare.instances, spare.why) == (4, "min_replicas")
+
+
+def test_what_may_not_be_stopped_is_kept_for_the_limit_of_changes():
+    """Six run and nothing may change: what the load does not need stays for that."""
+    pool = pool_of("x", 1.0)
+    problem = problem_of(pool, planned=(4.0,), limits=Limits(max_changed_instances=0), running={"x": 6})
+    (spare,) = spare_of(problem, optimise(problem))
+
+    assert (spare.instances, spare.why) == (2, "max_changed_instances")
