@@ -39,9 +39,12 @@ CODES = {Constraint.BUDGET: "budget"}
 """Codes of rejections that are not named as the constraint."""
 _FLOORS = (Constraint.DEMAND, Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE, Constraint.ZONES)
 """What a fleet has to have so much of; of other limits it takes too much."""
-_BOUGHT = {Paid.ON_DEMAND: "on demand", Paid.SPOT: "on spot", Paid.COMMITMENT: "committed", Paid.MANAGED: "managed"}
-_NOT_ALONE = (Paid.OWNED, Paid.SERVERLESS)
-"""Ways of paying that no option is of: what is owned is limited, and a service is part of a fleet."""
+_BOUGHT = {
+    Paid.ON_DEMAND: "on demand", Paid.SPOT: "on spot", Paid.COMMITMENT: "committed", Paid.MANAGED: "as endpoints",
+    Paid.SERVERLESS: "as a service",
+}  # fmt: skip
+_NAMED = (Paid.COMMITMENT, Paid.MANAGED, Paid.SERVERLESS)
+"""Ways of paying with a name of their own: of the commitment, or of the service."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +83,7 @@ class Ranking:
     def with_fleet(self, found: Confirmed) -> "Ranking":
         """The same with a confirmed fleet of one type and way of paying, which is an option, at what it costs."""
         first, *others = found.solution.allocations
-        if others or not found.confirmation.reached or first.tariff.paid in _NOT_ALONE:
+        if others or not found.confirmation.reached or first.tariff.paid is Paid.OWNED:
             return self
         offer = (first.pool.stand, first.tariff.paid)
         same = sorted(
@@ -152,10 +155,11 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     found: list[tuple[float, Pool, Tariff]] = []
     for pool in problem.pools:
         counts = _least_counts(problem, pool)
-        running, always = float(counts @ hours), float(counts.max() * hours.sum())
+        always = float(counts.max() * hours.sum())
         for tariff in pool.tariffs:
-            if tariff.paid not in _NOT_ALONE:
-                usd = tariff.all_usd_per_hour * (always if tariff.paid.always else running)
+            if tariff.paid is not Paid.OWNED:
+                active = np.array(tariff.active_ratios or 1.0)
+                usd = tariff.all_usd_per_hour * (always if tariff.paid.always else float(counts @ (hours * active)))
                 found.append((usd + pool.usd_per_request * answers, pool, tariff))
     return sorted(found, key=lambda one: one[0])
 
@@ -340,7 +344,7 @@ def _option(posed: Posed, allocation: Allocation, setting: Setting, latency: Loa
     return Option(
         **layout_of(posed, allocation, setting),
         rank=0,
-        commitment=tariff.label if tariff.paid in (Paid.COMMITMENT, Paid.MANAGED) else "",
+        commitment=tariff.label if tariff.paid in _NAMED else "",
         instances=allocation.instances[-1],
         replicas=allocation.instances[-1] * pool.replicas,
         instances_by_class=allocation.instances,

@@ -48,7 +48,9 @@ def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Misse
     if missed is not None:
         return missed
     fewest = [count for count in counts if isinstance(count, int)]
-    if not tariff.paid.always:
+    if tariff.paid is Paid.SERVERLESS:
+        instances = tuple(fewest)
+    elif not tariff.paid.always:
         usd_by_class = [instance_usd_per_month(problem, pool, tariff, at) for at in range(len(fewest))]
         instances = cheapest_counts(fewest, usd_by_class)
     else:

@@ -15,6 +15,7 @@ from advisor.demand.values import Demand, DemandProfile
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
+from advisor.pipeline import plan_for
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.problem.hours import week_of
 from advisor.plan.problem.values import Paid, Tariff
@@ -23,7 +24,7 @@ from advisor.plan.serverless import LONGEST_IDLE_S, duty_of_rate
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.stage import Posed, Setting, Standing, pose, supply_of
-from advisor.workload.values import Limits, QuotaLimit, Scaling, Slo
+from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Scaling, Slo
 from builders import workload
 from plan.fleet.problems import pool_of, problem_of
 
@@ -102,6 +103,29 @@ def test_it_loses_where_it_would_always_run():
 def test_it_needs_leave_to_stop_and_to_be_paid_as_used(changes):
     """No service is a candidate without scale_to_zero, without on demand, or out of scope."""
     assert services(posed(**changes)) == {}
+
+
+@pytest.mark.parametrize("rate", [1 / 3600, 2.0], ids=["serves all", "loses"])
+def test_every_service_is_an_option_or_rejected(rate):
+    """Whether a service wins or loses, it is ranked at the fleet's own cost, or rejected with its reason."""
+    asked = workload(
+        providers=("gcp",), regions=("us-central1",), purchase=(Purchase.ON_DEMAND,), slo=PATIENT,
+        demand=DeclaredDemand(rate, 2 * rate, 800, 200), scaling=Scaling(scale_to_zero=True),
+    )  # fmt: skip
+    plan = plan_for(asked, CATALOG)
+    ranked = {one.instance_type for one in plan.options if one.purchase == "serverless"}
+    rejected = {one.instance_type for one in plan.rejected}
+    here = {
+        f"{one.service} {one.accelerator}"
+        for one in CATALOG.serverless
+        if one.provider == "gcp" and "us-central1" in (one.regions or ("us-central1",))
+    }
+
+    assert here == {name for name in ranked | rejected if name.startswith("Cloud Run")}
+    assert ranked
+    assert (plan.recommended.purchase == "serverless") == (rate < 1)
+    assert plan.recommended.rank == (1 if rate < 1 else plan.recommended.rank)
+    assert all(one.commitment.startswith("Cloud Run") for one in plan.options if one.purchase == "serverless")
 
 
 def test_cold_starts_break_a_target_with_both_shares():

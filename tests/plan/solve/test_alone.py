@@ -27,9 +27,7 @@ def check(problem):
     """Each pool and tariff alone costs what the program says of it, or is infeasible there too."""
     for pool in problem.pools:
         for tariff in pool.tariffs:
-            if tariff.paid in (Paid.OWNED, Paid.SERVERLESS) or (
-                tariff.paid is Paid.COMMITMENT and may_be_kept_busy(problem, pool)
-            ):
+            if tariff.paid is Paid.OWNED or (tariff.paid is Paid.COMMITMENT and may_be_kept_busy(problem, pool)):
                 continue
             only = replace(problem, pools=(replace(pool, tariffs=(tariff,)),))
             found, expected = alone(problem, pool, tariff), optimise(only)
@@ -52,3 +50,20 @@ def test_equals_the_program_under_each_limit(data):
 def test_equals_the_program_under_all_limits(problem):
     """All limits together."""
     check(problem)
+
+
+@many
+@given(problems(everything, paid=(Paid.ON_DEMAND, Paid.SERVERLESS)), st.sampled_from((0.1, 0.5)))
+def test_a_service_equals_the_program_too(problem, active):
+    """What is paid for the share of the time in which it runs, with hours without requests."""
+    ratios = tuple(active * (at + 1) / len(problem.hours) for at in range(len(problem.hours)))
+    pools = tuple(
+        replace(
+            pool,
+            tariffs=tuple(
+                replace(one, active_ratios=ratios) if one.paid is Paid.SERVERLESS else one for one in pool.tariffs
+            ),
+        )
+        for pool in problem.pools
+    )
+    check(replace(problem, pools=pools))
