@@ -21,8 +21,8 @@ class Hazard:
 
     per_hour: Interval
     """Interruptions per instance-hour."""
-    reason: str
-    """Why it was assumed; empty when it was published."""
+    source: str
+    """What was published of it, by whom and when; or what is assumed, since nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,12 @@ def hazard_per_hour(interrupted_ratio: float) -> float:
 def hazard(risk: SpotRisk | None) -> Hazard:
     """Hazard at the middle and the ends of the published bucket; of the highest bucket where nothing is published."""
     if risk is None:
-        reason = "how often it is interrupted is not published: taken as the highest published frequency, over 20 %"
-        return Hazard(_interval(TOP_BUCKET_RATIO, 1.0), reason)
-    return Hazard(_interval(risk.interrupted_low_ratio, risk.interrupted_high_ratio), "")
+        source = f"not published, taken as the most that is: over {TOP_BUCKET_RATIO:.0%} of instances in a month"
+        return Hazard(_interval(TOP_BUCKET_RATIO, 1.0), source)
+    low, high = risk.interrupted_low_ratio, risk.interrupted_high_ratio
+    published = f"{risk.provenance.source.partition(' (')[0]} of {risk.provenance.as_of}"
+    share = f"over {low:.0%}" if high == 1 else f"{low:.0%} to {high:.0%}"
+    return Hazard(_interval(low, high), f"{published}: {share} of instances in a month")
 
 
 def _interval(low_ratio: float, high_ratio: float) -> Interval:

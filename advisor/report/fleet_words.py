@@ -201,16 +201,27 @@ def _commitment_words(fleet: Fleet) -> Iterator[str]:
 
 
 def _spot_words(fleet: Fleet) -> Iterator[str]:
-    days = [
-        f"{letter} every {1 / (group.interruptions_per_instance_hour * HOURS_PER_DAY):,.0f} days"
+    """How often an instance is interrupted, and whether one is to be had, each with what is known of it."""
+    on_spot = [
+        (letter, group)
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
         if group.interruptions_per_instance_hour > 0
     ]
-    if days:
-        yield (
-            f"spot: expected interruption of an instance ({', '.join(days)}) at 30 s to 2 min notice; capacity at the "
-            "start is not guaranteed"
-        )
+    by_source: dict[str, list[str]] = {}
+    for letter, group in on_spot:
+        days = 1 / (group.interruptions_per_instance_hour * HOURS_PER_DAY)
+        by_source.setdefault(group.interruptions_source, []).append(f"{letter} every {days:,.0f} days")
+    for source, told in by_source.items():
+        founded = f" ({source})" if source else ""
+        yield f"spot: an instance is interrupted at 30 s to 2 min notice, {', '.join(told)} on average{founded}"
+    if on_spot:
+        unfilled = ", ".join(f"{letter} {_unfilled(group)}" for letter, group in on_spot)
+        yield f"spot: share of orders that meet insufficient capacity: {unfilled}"
+
+
+def _unfilled(group: FleetGroup) -> str:
+    ratio = group.insufficient_capacity_ratio
+    return "unknown (no provider publishes it)" if ratio is None else f"{ratio:.0%}"
 
 
 def rate_words(fleet: Fleet) -> str:

@@ -41,8 +41,8 @@ def test_an_unpublished_risk_is_the_highest_published_one():
     unknown = hazard(None)
 
     assert unknown.per_hour == hazard(SpotRisk(0.20, 1.0, LISTED)).per_hour
-    assert "not published" in unknown.reason
-    assert hazard(SpotRisk(0.0, 0.05, LISTED)).reason == ""
+    assert "not published" in unknown.source
+    assert hazard(SpotRisk(0.0, 0.05, LISTED)).source == "a price list of 2026-01-01: 0% to 5% of instances in a month"
 
 
 @given(RATIOS, RATIOS)

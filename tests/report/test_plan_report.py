@@ -123,6 +123,16 @@ def test_the_policy_is_said_with_its_reason(plan, weekly):
     assert "min ahead of its hour" not in full(plan)
 
 
+def test_the_risks_of_spot_have_a_source_or_are_unknown(plan):
+    """How often an instance is interrupted comes with its source; whether one is to be had is known to nobody."""
+    (group,) = (one for one in plan.fleet.groups if one.purchase == "spot")
+    days = 1 / group.interruptions_per_instance_hour / 24
+
+    assert group.insufficient_capacity_ratio is None
+    assert f"every {days:,.0f} days on average ({group.interruptions_source})" in full(plan)
+    assert "insufficient capacity: A unknown" in full(plan)
+
+
 def test_prompts_have_a_table_where_they_are_routed():
     """With routing by prompt length, the share of each bucket that each group takes is shown."""
     asked = workload(purchase=ON_DEMAND, routing=Routing.BY_PROMPT_LENGTH)

@@ -47,6 +47,10 @@ class FleetGroup(Layout):
     """From the order to the first answer; None where nothing in the plan depends on it."""
     interruptions_per_instance_hour: float
     """Expected; 0 for everything but spot."""
+    interruptions_source: str = ""
+    """Spot: what is published of interruptions, by whom and when, or what is assumed; "" for others."""
+    insufficient_capacity_ratio: float | None = None
+    """Share of orders on spot that are not filled; None: unknown, since no provider publishes it."""
     evidence: str
     instance_usd_per_hour: float
     compute_usd_per_month: float

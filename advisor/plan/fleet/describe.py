@@ -139,7 +139,7 @@ def _group(found: Confirmed, allocation: Allocation, share: Floats, setting: Set
     posed, tariff, pool = found.posed, allocation.tariff, allocation.pool
     source = posed.pool_set.sources[pool.key]
     part = group_part(found.solution, allocation)
-    on_spot = tariff.paid is Paid.SPOT
+    risk = hazard(setting.catalog.spot_risk(source.offer)) if tariff.paid is Paid.SPOT else None
     return FleetGroup(
         **layout_of(posed, allocation, setting),
         name=name_of(allocation),
@@ -151,9 +151,8 @@ def _group(found: Confirmed, allocation: Allocation, share: Floats, setting: Set
         requests_per_second_per_replica=source.served.requests_per_second_per_replica,
         planned_requests_per_second_per_instance=found.planned_rates()[name_of(allocation)],
         cold_start_seconds=source.cold_start.total_s if source.cold_start else None,
-        interruptions_per_instance_hour=(
-            hazard(setting.catalog.spot_risk(source.offer)).per_hour.value if on_spot else 0.0
-        ),
+        interruptions_per_instance_hour=risk.per_hour.value if risk else 0.0,
+        interruptions_source=risk.source if risk else "",
         evidence=source.served.evidence.value,
         instance_usd_per_hour=tariff.usd_per_hour,
         compute_usd_per_month=allocation_usd_per_month(posed.problem, allocation),
