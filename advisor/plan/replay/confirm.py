@@ -370,7 +370,8 @@ class Confirmer:
             worthwhile(limit, tried[1.0]) if len(least) > 1 else self._trials.hold_idle(posed, tried[1.0].solution)
         ):  # fmt: skip
             return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
-        bracket = narrowed(bracket_of(holds, hint), holds, tried, limit, exact=len(least) == 1)
+        outer = bracket_of(holds, hint, limit / tried[1.0].usd_per_month)
+        bracket = narrowed(outer, holds, tried, limit, exact=len(least) == 1)
         if bracket.held in tried:
             return tried[bracket.held], bracket
         return max(tried.values(), key=worst_share), bracket

@@ -32,7 +32,7 @@ BISECTIONS = 5
 PLACE_SEED = 20_230_102
 IDLE_SECONDS = 3_600.0
 """Between two requests, so that none waits for another."""
-FIRST_SERVED = 2_000
+FIRST_SERVED = 1_000
 """Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
 Key = tuple[object, ...]
