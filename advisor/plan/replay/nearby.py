@@ -6,7 +6,7 @@ from advisor.plan.problem.formulas import asks_for_what_is_left
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem
 from advisor.plan.replay.confirmed import Confirmed, bounded, instances_of
 from advisor.plan.replay.headroom import TOLERANCE, Bracket, narrowed, worthwhile
-from advisor.plan.solve.neighbours import cheaper_neighbours, parts_of, topped_up
+from advisor.plan.solve.neighbours import cheaper_neighbours, keeps_to_all, parts_of, topped_up
 from advisor.plan.solve.solver import HALF_A_CENT
 
 LEAST_HEADROOM = 0.125
@@ -37,7 +37,8 @@ def cheapest_nearby(
         near = [fleet for start in starts for fleet in topped_up(problem, start, best.usd_per_month)]
         near += cheaper_neighbours(problem, best.solution)
         distinct = {instances_of(fleet): fleet for fleet in near}.values()
-        replays = map(replay, sorted(distinct, key=lambda fleet: fleet.objective_usd_per_month))
+        cheap_first = sorted(distinct, key=lambda fleet: fleet.objective_usd_per_month)
+        replays = (replay(fleet) for fleet in cheap_first if keeps_to_all(problem, fleet))
         holding = next((fleet for fleet in replays if fleet.confirmation.reached), None)
         if holding is None:
             return best
