@@ -229,15 +229,15 @@ class Trials:
         )
 
     def _small(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> "_Small":
-        """A fleet at the smallest scale, from the usual one on, at which there are requests enough for it."""
+        """A fleet at the usual scale, with a rehearsal that has requests enough for it."""
         scale = self.rehearsal.scale
-        if scale < 1:
-            groups = [_without_lost(group) for group in groups]
-        small = _scaled(groups, routes, self.rehearsal)
-        while small.share > 1:
-            scale = min(scale * 2 ** math.ceil(math.log2(small.share)), 1.0)
-            small = _scaled(groups, routes, self._rehearsed(scale))
-        return small
+        if scale == 1:
+            return _Small(self.rehearsal, groups, routes, 1.0)
+        groups, routes = _scaled([_without_lost(group) for group in groups], routes, scale)
+        wanted = max(sum(route.shares.values()) for route in routes)
+        larger = min(scale * 2 ** math.ceil(math.log2(max(wanted / scale, 1.0))), 1.0)
+        rehearsal = self.rehearsal if larger == scale else self._rehearsed(larger)
+        return _Small(rehearsal, groups, routes, wanted / rehearsal.scale)
 
     def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:
         for index in np.unique(outcome.group[outcome.group >= 0]).tolist():
@@ -293,36 +293,38 @@ class Trials:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Small:
-    """A share of a fleet's instances, each as busy as in the whole fleet."""
+    """A share of a fleet's replicas, each as busy as in the whole fleet."""
 
     rehearsal: Rehearsal
     groups: Sequence[ReplayGroup]
     routes: tuple[Route, ...]
     share: float
-    """Of the rehearsal's requests that keep them so; more than 1 where those are too few."""
+    """Of the rehearsal's requests, that keeps them so."""
 
 
-def _scaled(groups: Sequence[ReplayGroup], routes: tuple[Route, ...], rehearsal: Rehearsal) -> _Small:
-    """The share of a fleet that a rehearsal of a share of the demand is for.
+def _scaled(
+    groups: Sequence[ReplayGroup], routes: tuple[Route, ...], scale: float
+) -> tuple[Sequence[ReplayGroup], tuple[Route, ...]]:
+    """About such a share of a fleet's replicas, and the share of all requests that each group receives.
 
-    A group keeps a whole number of instances in its quietest hours, and as large a share of them in all others.
+    A group keeps a whole number of replicas in its quietest hours, and as large a share of them in all others.
     """
-    if rehearsal.scale == 1:
-        return _Small(rehearsal, groups, routes, 1.0)
-    kept = {group.name: _kept_ratio(group, rehearsal.scale) for group in groups}
+    kept = {group.name: _kept_ratio(group, scale) for group in groups}
     fewer = [
-        replace(group, instances_by_hour=tuple(int(n * kept[group.name] + ROUNDING) for n in group.instances_by_hour))
+        replace(group, replicas_per_instance=1, instances_by_hour=tuple(
+            int(count * group.replicas_per_instance * kept[group.name] + ROUNDING) for count in group.instances_by_hour
+        ))
         for group in groups
-    ]
+    ]  # fmt: skip
     lighter = tuple(
         replace(route, shares={name: share * kept[name] for name, share in route.shares.items()}) for route in routes
     )
-    return _Small(rehearsal, fewer, lighter, max(sum(route.shares.values()) for route in lighter) / rehearsal.scale)
+    return fewer, lighter
 
 
 def _kept_ratio(group: ReplayGroup, scale: float) -> float:
-    """The least share of a group's instances from a scale on of which there are whole ones in its quietest hours."""
-    fewest = min((count for count in group.instances_by_hour if count), default=1)
+    """The least share of a group's replicas from a scale on of which there are whole ones in its quietest hours."""
+    fewest = min((count for count in group.instances_by_hour if count), default=1) * group.replicas_per_instance
     return math.ceil(scale * fewest - ROUNDING) / fewest
 
 
