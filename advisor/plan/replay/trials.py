@@ -1,4 +1,4 @@
-"""What a replay makes of a fleet: the sample of the week, a failure of each kind of machine, and how far it holds."""
+"""What a replay makes of a fleet: the sample of the week, what may fail, and how far it holds."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,8 +13,10 @@ from advisor.demand.rehearsal import Calendar, Rehearsal, rehearse, stressed
 from advisor.performance.stage import deployment_of
 from advisor.performance.steps import StepTimes, step_times
 from advisor.plan.fleet.chosen import HoldsUpTo
+from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.pools import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, Paid
+from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
@@ -106,7 +108,9 @@ class Trials:
         self.is_exact = True
         self._known = {key: seen for key, seen in self._known.items() if not seen.ended_early}
 
-    def of(self, posed: Posed, solution: FleetSolution, *, every: bool = False, whole: bool = False) -> Trial:
+    def of(
+        self, posed: Posed, solution: FleetSolution, *, every: bool = False, whole: bool = False, parts: bool = False
+    ) -> Trial:
         """A fleet without each of its machines, and under the whole sample with one interruption of spot included.
 
         Args:
@@ -115,12 +119,17 @@ class Trials:
             every: whether to go on with the loss of other machines where one makes the fleet fail.
             whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
                 are late, are estimates otherwise.
+            parts: whether the loss of a zone or a spot supply is replayed too, as the limits ask for it; the closed
+                form answers for them where replicas carry no more than it says.
         """
         groups, routes = self._groups(posed, solution), tuple(routes_of(posed, solution))
         survives = posed.problem.limits.survival is not Survive.NOTHING
         failures = self._failures(groups, routes, every=every, whole=whole) if survives else []
         least = min((one.share for one in failures), default=None)
-        if every or whole or least is None or (least >= self.wanted and not self._implied(groups)):
+        if parts and (least is None or least >= self.wanted):
+            failures += self._part_failures(posed, solution, groups, routes)
+        worst = min((one.share for one in failures), default=1.0)
+        if every or whole or not failures or (worst >= self.wanted and not self._implied(groups)):
             sample = self._seen(groups, routes, whole=whole)
         else:
             sample = min(failures, key=lambda one: one.share)
@@ -133,7 +142,7 @@ class Trials:
             ttft_p95_ms=sample.ttft_p95_ms,
             tpot_p95_ms=sample.tpot_p95_ms,
             late=tuple(sorted(late)) or tuple(range(len(groups))),
-            reached=min(sample.share, sample.busiest_share, 1.0 if least is None else least) >= self.wanted,
+            reached=min(sample.share, sample.busiest_share, worst) >= self.wanted,
         )
 
     def hold_idle(self, posed: Posed, solution: FleetSolution) -> bool:
@@ -188,27 +197,49 @@ class Trials:
                 break
         return found
 
+    def _part_failures(
+        self, posed: Posed, solution: FleetSolution, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]
+    ) -> list[_Seen]:
+        """The busiest stretch without each zone and each spot supply, at the share of the load that is asked for."""
+        found: list[_Seen] = []
+        for part in (Part.ZONE, Part.SUPPLY):
+            share = share_without(posed.problem.limits, part)
+            for counts in left_after(solution.allocations, part) if share > 0 else ():
+                left = [
+                    replace(group, lost_at=None, instances_by_hour=tuple(own[at] for at in posed.week.schedule))
+                    for group, own in zip(groups, counts, strict=True)
+                ]
+                found.append(self._seen(left, routes, stretch=True, whole=False, share=share))
+        return found
+
     def _implied(self, groups: list[ReplayGroup]) -> bool:
         """Whether a fleet that holds without each of its machines holds with all of them: the sample is the same."""
         return self._is_stretch and all(one.lost_at is None for one in groups)
 
     def _seen(
-        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool = False, whole: bool
-    ) -> _Seen:  # fmt: skip
+        self,
+        groups: list[ReplayGroup],
+        routes: tuple[Route, ...],
+        *,
+        stretch: bool = False,
+        whole: bool,
+        share: float = 1.0,
+    ) -> _Seen:
         """One replay; what is known is not simulated again, unless it was ended early and is needed whole."""
-        key = (stretch and not self._is_stretch, *_key(groups, routes))
+        key = (stretch and not self._is_stretch, share, *_key(groups, routes))
         if key not in self._known or (whole and self._known[key].ended_early):
-            self._known[key] = self._simulated(groups, routes, stretch=stretch, whole=whole)
+            self._known[key] = self._simulated(groups, routes, stretch=stretch, whole=whole, share=share)
         return self._known[key]
 
     def _simulated(
-        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool, whole: bool
+        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool, whole: bool, share: float
     ) -> _Seen:  # fmt: skip
+        """Replay a share of the requests, those of the busiest stretch or all."""
         small = self._small(groups, routes)
         rehearsal = small.rehearsal
         until = rehearsal.requests.seconds[rehearsal.busiest.stop - 1]
         requests = _part(rehearsal.requests, rehearsal.busiest) if stretch else rehearsal.requests
-        requests = _thinned(requests, small.share)
+        requests = _thinned(requests, small.share * share)
         most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
         count = int(np.searchsorted(requests.seconds, until, side="right"))
         first = None if whole or self.is_exact else FIRST_SERVED
