@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from advisor.samples.exporters import Exporter, Name, NameTable, table_with
 from advisor.samples.query.prometheus.api import PrometheusApi, Series, TooMuchError, quoted
 from advisor.samples.query.prometheus.fleet import Fleet, matcher
-from advisor.samples.query.prometheus.names import Exporter, Name
 from advisor.samples.query.prometheus.notes import Notes
 from advisor.samples.query.prometheus.timing import Rhythm, rhythm
 from advisor.samples.query.values import Window
@@ -24,11 +24,14 @@ class Questions:
     hosts_at_once: int
     """Becomes less where the server's limits ask for it."""
     notes: Notes = field(default_factory=Notes)
+    table: NameTable = field(default_factory=table_with)
     _rhythms: dict[tuple[Exporter, Window], Rhythm] = field(default_factory=dict)
 
-    def select(self, name: str, *parts: str) -> str:
+    def select(self, name: Name | str, *parts: str) -> str:
         """A selector of one name, with some more matchers."""
-        matchers = (f"__name__={quoted(name)}", self.selector, *parts)
+        label, values = ("", ()) if isinstance(name, str) else name.only
+        own = matcher(label, values) if label else ""
+        matchers = (f"__name__={quoted(str(name))}", own, self.selector, *parts)
         return f"{{{', '.join(part for part in matchers if part)}}}"
 
     def names(self, window: Window) -> frozenset[str]:
@@ -64,7 +67,7 @@ class Questions:
         """How often an exporter's series are sampled in a window."""
         key = (name.exporter, window)
         if key not in self._rhythms:
-            found = rhythm(self.api, self.select(name.name, narrowed), window)
+            found = rhythm(self.api, self.select(name, narrowed), window)
             least_us = round((name.exporter.row_seconds or 0) * 1_000_000)
             if least_us and (found is None or found.interval_us <= least_us):
                 self._rhythms[key] = Rhythm(least_us)

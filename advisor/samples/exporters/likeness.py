@@ -1,0 +1,47 @@
+"""Names on a server that no row of the table has and that look as if they were meant."""
+
+import re
+from collections.abc import Iterable
+
+from advisor.samples.exporters.table import NameTable
+
+_MOST = 8
+_LEAST_LIKENESS = 0.4
+_PART = re.compile(r"_(bucket|sum|count|total|created|info)$")
+_EVERYBODYS = frozenset({"total", "seconds", "bytes", "ratio", "metric", "current", "node", "count", "number", "num"})
+_TELLING = frozenset(
+    {"gpu", "vllm", "sglang", "dcgm", "hpu", "npu", "tpu", "neuron", "llm", "accelerator", "kv", "token", "tokens"}
+)
+_ON_A_PAGE = re.compile(r"^[a-zA-Z_:][\w:]*", re.MULTILINE | re.ASCII)
+
+
+def near_misses(table: NameTable, present: Iterable[str]) -> list[str]:
+    """Unknown names among those *present* that share words with known ones, the likest first; eight at most."""
+    known = {_PART.sub("", name.name) for name in table.every}
+    vocabularies = {_words(name) for name in known}
+    likeness = {
+        name: _likeness(_words(name), vocabularies) for name in {_PART.sub("", each) for each in present} - known
+    }
+    likest = sorted(likeness, key=lambda name: (-likeness[name], name))
+    return [name for name in likest if likeness[name] >= _LEAST_LIKENESS][:_MOST]
+
+
+def near_miss_words(table: NameTable, present: Iterable[str]) -> str:
+    """The near misses in words, to be put behind a hint; "" where there are none."""
+    names = near_misses(table, present)
+    return f"names there that look alike: {', '.join(names)}; map them in a file (docs/metrics.md)" if names else ""
+
+
+def names_on_page(text: str) -> set[str]:
+    """Names of the series on a page in the text format."""
+    return set(_ON_A_PAGE.findall(text))
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(re.split(r"[_:]+", name.lower())) - _EVERYBODYS - {""}
+
+
+def _likeness(words: frozenset[str], vocabularies: Iterable[frozenset[str]]) -> float:
+    """Share of the words that a name has in common with the likest known one; a telling word counts as likeness too."""
+    most = max((len(words & known) / len(words | known) for known in vocabularies if words & known), default=0.0)
+    return max(most, _LEAST_LIKENESS) if words & _TELLING else most if most > 0.5 else 0.0

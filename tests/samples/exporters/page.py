@@ -1,0 +1,45 @@
+"""The list of names in docs/metrics.md: ``python tests/samples/exporters/page.py`` writes it anew from the table."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from advisor.tables import read_rows
+
+ROOT = Path(__file__).parents[3]
+_FOLDER = ROOT / "advisor" / "samples" / "exporters"
+PAGE = ROOT / "docs" / "metrics.md"
+_BEGIN, _END = "<!-- names: begin -->\n", "<!-- names: end -->\n"
+GENERATED = re.compile(f"{_BEGIN}.*{_END}", re.DOTALL)
+
+
+def rendered():
+    """The part of the page that is made from the table."""
+    names = defaultdict(list)
+    for row in read_rows(_FOLDER / "names.csv"):
+        names[row["exporter"]].append(row)
+    sections = [_section(exporter, names) for exporter in read_rows(_FOLDER / "exporters.csv")]
+    return _BEGIN + "\n".join(sections) + _END
+
+
+def _section(exporter, names):
+    lines = [f"### {exporter['title']} (`{exporter['exporter']}`)", ""]
+    lines += [f"{exporter['note']}.", ""] if exporter["note"] else []
+    if exporter["names_of"]:
+        lines += [f"The names of `{exporter['names_of']}`, beginning with `{exporter['prefixes']}`.", ""]
+    elif len(exporter["prefixes"].split()) > 1:
+        lines += [f"Names begin with {' or '.join(f'`{one}`' for one in exporter['prefixes'].split())}.", ""]
+    if names[exporter["exporter"]]:
+        lines += ["| metric | names, the best first | unit | source |", "|---|---|---|---|"]
+        lines += [_line(row) for row in names[exporter["exporter"]]] + [""]
+    return "\n".join(lines)
+
+
+def _line(row):
+    only = f" with {row['only'].replace('|', ' or ')}" if row["only"] else ""
+    return f"| `{row['metric']}` | `{row['name']}`{only} | {row['unit']} | {row['source']} |"
+
+
+if __name__ == "__main__":
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(GENERATED.sub(lambda _: rendered(), text), encoding="utf-8")
