@@ -40,6 +40,9 @@ class Shows(StrEnum):
     CLOUDWATCH = "cloudwatch"
 
 
+_SERVING = frozenset({Shows.ENGINE, Shows.GATEWAY})
+
+
 @dataclass(frozen=True, slots=True)
 class Exporter:
     """Something that exports metrics; the labels by which its series tell accelerators or replicas apart.
@@ -51,7 +54,7 @@ class Exporter:
     name: str
     """In notes and errors."""
     shows: Shows
-    host: tuple[str, ...] = _SCRAPED
+    host: tuple[str, ...] = ()
     index: tuple[str, ...] = ()
     uuid: tuple[str, ...] = ()
     mig: tuple[str, ...] = ()
@@ -70,7 +73,7 @@ class Exporter:
     @property
     def serves(self) -> bool:
         """Whether it is a serving engine or stands before some, and shows no accelerators."""
-        return self.shows in {Shows.ENGINE, Shows.GATEWAY}
+        return self.shows in _SERVING
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -132,11 +135,17 @@ class NameTable:
     @cached_property
     def names(self) -> Mapping[str, tuple[Name, ...]]:
         """Names on servers by metric, the best first."""
-        found: dict[str, list[Name]] = {metric: [] for metric in MEANINGS}
-        for name in self.every:
-            if name.exporter.shows is not Shows.CLOUDWATCH:
-                found[name.metric.name].append(name)
-        return {metric: tuple(names) for metric, names in found.items()}
+        return {metric: self._named(metric, in_cloudwatch=False) for metric in MEANINGS}
+
+    @cached_property
+    def in_cloudwatch(self) -> Mapping[str, tuple[Name, ...]]:
+        """Names in CloudWatch by metric, of those that have any there."""
+        found = {metric: self._named(metric, in_cloudwatch=True) for metric in MEANINGS}
+        return {metric: names for metric, names in found.items() if names}
+
+    def _named(self, metric: str, *, in_cloudwatch: bool) -> tuple[Name, ...]:
+        names = (name for name in self.every if name.metric.name == metric)
+        return tuple(name for name in names if (name.exporter.shows is Shows.CLOUDWATCH) == in_cloudwatch)
 
     def of(self, exporter: Exporter) -> tuple[Name, ...]:
         """Names of one exporter, the best first."""
@@ -166,7 +175,8 @@ class NameTable:
 @cache
 def shipped() -> NameTable:
     """The table that comes with the program."""
-    exporters = {row.text("exporter"): _exporter(row) for row in _rows(_HERE / "exporters.csv")}
+    rows = _rows(_HERE / "exporters.csv")
+    exporters = {(key := row.text("exporter")): _exporter(row, key, Shows(row.text("kind"))) for row in rows}
     listed: dict[str, list[Name]] = {key: _own(one) for key, one in exporters.items()}
     for row in sorted(_rows(_HERE / "names.csv"), key=lambda row: int(row.text("order"))):
         key = row.text("exporter")
@@ -207,7 +217,7 @@ class _Row:
         """A cell that is one of some words."""
         cell, choices = self.text(column), tuple(allowed)
         if cell not in choices:
-            self.fail(column, f"'{cell}' is not known here", f"one of {', '.join(choices)}")
+            self.fail(column, f"'{cell}' is not known here", f"one of {', '.join(filter(None, choices))}")
         return cell
 
     def condition(self, column: str) -> Condition:
@@ -237,15 +247,16 @@ def _rows(path: Path) -> Iterator[_Row]:
         raise InputError(f"no CSV table in UTF-8: {error}", where=str(path)) from error
 
 
-def _exporter(row: _Row) -> Exporter:
-    key, shows = row.text("exporter"), Shows(row.text("kind"))
+def _exporter(row: _Row, key: str, shows: Shows) -> Exporter:
+    """What the row says of an exporter; a label that every scrape has names the host, and tells engines apart."""
+    scraped = () if key in _OWN or shows is Shows.CLOUDWATCH else _SCRAPED
     return Exporter(
         key,
-        row.text("title"),
+        row.text("title") or key,
         shows,
-        host=row.words("host") if key in _OWN or shows is Shows.CLOUDWATCH else (*row.words("host"), *_SCRAPED),
+        host=(*row.words("host"), *scraped),
         index=row.words("index"),
-        uuid=row.words("uuid") or (_SCRAPED if shows in {Shows.ENGINE, Shows.GATEWAY} else ()),
+        uuid=row.words("uuid") or (scraped if shows in _SERVING else ()),
         mig=row.words("mig"),
         product=row.words("product"),
         row_seconds=float(ROW_SECONDS) if key in _OWN else None,
@@ -299,18 +310,9 @@ def _users_exporter(row: _Row, known: Mapping[str, Exporter]) -> Exporter:
     if missing:
         row.fail(missing[0], "there is no such column", f"needed are {', '.join(_NEEDED_COLUMNS)}")
     serves = MEANINGS[row.one_of("metric", MEANINGS)].scope is Scope.ENGINE
-    key = row.text("exporter") or ("my engine" if serves else "my exporter")
-    if key in known:
-        if known[key].serves != serves:
-            row.fail("exporter", f"{key} shows {'engines' if known[key].serves else 'accelerators'}", "name another")
-        return known[key]
-    return Exporter(
-        key,
-        key,
-        Shows.ENGINE if serves else Shows.ACCELERATOR,
-        host=(*row.words("host"), *_SCRAPED),
-        index=row.words("index"),
-        uuid=row.words("uuid") or (_SCRAPED if serves else ()),
-        mig=row.words("mig"),
-        product=row.words("product"),
-    )
+    key = row.text("exporter") or ("custom_engine" if serves else "custom")
+    if key not in known:
+        return _exporter(row, key, Shows.ENGINE if serves else Shows.ACCELERATOR)
+    if known[key].serves != serves:
+        row.fail("exporter", f"{key} shows {'engines' if known[key].serves else 'accelerators'}", "name another")
+    return known[key]

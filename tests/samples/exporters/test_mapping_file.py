@@ -80,7 +80,7 @@ def test_an_engine_of_ones_own_on_a_page(tmp_path, monkeypatch):
         (reading,) = source.read()
         source.close()
     assert (reading.target.source, reading.target.name, reading.values) == (
-        "my engine",
+        "custom_engine",
         "llama",
         {"requests_running": 4},
     )
@@ -94,10 +94,8 @@ def test_names_that_look_alike_on_a_page():
         source = EngineSource("host", [server.url])
         (missed,) = source.read()
         source.close()
-    assert missed.reason.startswith(
-        "its page has no metric of a serving engine that is known here; names there that look"
-    )
-    assert "alike: my_vllm:num_requests_running; map them" in missed.reason
+    assert missed.reason.startswith("its page has no metrics of a serving engine that is known here; names there")
+    assert "look alike: my_vllm:num_requests_running; map them" in missed.reason
 
 
 def test_a_further_name_for_a_known_exporter(tmp_path):

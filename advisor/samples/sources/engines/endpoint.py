@@ -14,7 +14,7 @@ from advisor.samples.sources.engines.pages import EngineValues, Page, PageReader
 
 UNKNOWN_ENGINE = "engines"
 """Source of an endpoint that has not answered yet."""
-NO_ENGINE = "its page has no metric of a serving engine that is known here"
+NO_ENGINE = "its page has no metrics of a serving engine that is known here"
 GONE = "its page does not name this model and rank any more"
 _READ, _END = "read", "end"
 _REMEMBERED_READS = 900

@@ -5,9 +5,11 @@ once and remembered from page to page: each series has a slot.
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from advisor.samples.exporters import Exporter, Name
@@ -75,11 +77,17 @@ class PageReader:
         self._exporter = exporter
         self._names = [name for name in names if name.metric.name in needed]
         self._starts = exporter.prefixes or tuple(dict.fromkeys(name.name for name in self._names))
-        self._wanted = _names_on_page(self._names)
-        self._lines = line_pattern(exporter.prefixes, self._wanted)
         self._slots: list[_Slot] = []
         self._numbers: dict[_Slot, int] = {}
         self._known: dict[tuple[str, str], Sequence[int] | None] = {}
+
+    @cached_property
+    def _wanted(self) -> Mapping[str, Sequence[tuple[int, str]]]:
+        return _names_on_page(self._names)
+
+    @cached_property
+    def _lines(self) -> re.Pattern[str]:
+        return line_pattern(self._exporter.prefixes, self._wanted)
 
     def speaks(self, text: str) -> bool:
         """Whether the page has series of this engine."""
