@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from advisor.samples.exporters import Exporter, Name, NameTable
+from advisor.samples.exporters.table import Shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,14 @@ class Engine:
     cache_hits: tuple[Name, ...]
     """Counters of prompt tokens found in the prefix cache, and, as many, of those looked up in it."""
     cache_queries: tuple[Name, ...]
+    is_gateway: bool
+    """Whether it stands before engines and counts what they count too."""
 
 
 def engines_of(table: NameTable) -> list[Engine]:
-    """Serving engines before what stands before them, and last those that the agent scrapes."""
-    return [_engine(table, exporter) for exporter in (*table.engines(), table.exporters["agent_engines"])]
+    """Serving engines, then those that the agent scrapes, and last what stands before engines."""
+    exporters = (*table.engines(), table.exporters["agent_engines"])
+    return sorted((_engine(table, exporter) for exporter in exporters), key=lambda engine: engine.is_gateway)
 
 
 def _engine(table: NameTable, exporter: Exporter) -> Engine:
@@ -47,4 +51,5 @@ def _engine(table: NameTable, exporter: Exporter) -> Engine:
         answer_tokens=named("generated_tokens"),
         cache_hits=named("prefix_cache_hits"),
         cache_queries=named("prefix_cache_queries"),
+        is_gateway=exporter.shows is Shows.GATEWAY,
     )

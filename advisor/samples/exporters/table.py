@@ -69,6 +69,8 @@ class Exporter:
     """Exporter whose names it has too."""
     same_work: tuple[str, ...] = ()
     """Labels of ranks that work on the same requests."""
+    sign: str = ""
+    """Metric without which its names are somebody else's."""
 
     @property
     def serves(self) -> bool:
@@ -150,6 +152,11 @@ class NameTable:
     def of(self, exporter: Exporter) -> tuple[Name, ...]:
         """Names of one exporter, the best first."""
         return tuple(name for name in self.every if name.exporter == exporter)
+
+    def signed(self, present: frozenset[str]) -> frozenset[str]:
+        """Names on a server without those that are taken for an exporter's whose sign is not among them."""
+        signs = {one.sign for one in self.exporters.values()} - present - {""}
+        return present - {name.name for name in self.every if name.exporter.sign in signs}
 
     def engines(self) -> list[Exporter]:
         """Serving engines and what stands before them, in the order in which they are looked for; the agent's apart."""
@@ -264,6 +271,7 @@ def _exporter(row: _Row, key: str, shows: Shows) -> Exporter:
         prefixes=row.words("prefixes"),
         names_of=row.text("names_of"),
         same_work=row.words("same_work"),
+        sign=row.text("sign"),
     )
 
 

@@ -29,6 +29,8 @@ def _section(exporter, names):
         lines += [f"The names of `{exporter['names_of']}`, beginning with `{exporter['prefixes']}`.", ""]
     elif len(exporter["prefixes"].split()) > 1:
         lines += [f"Names begin with {' or '.join(f'`{one}`' for one in exporter['prefixes'].split())}.", ""]
+    if exporter["sign"]:
+        lines += [f"Only where `{exporter['sign']}` is there too.", ""]
     if names[exporter["exporter"]]:
         lines += ["| metric | names, the best first | unit | source |", "|---|---|---|---|"]
         lines += [_line(row) for row in names[exporter["exporter"]]] + [""]

@@ -150,6 +150,7 @@ trtllm_generation_tokens_total{engine_type="trtllm",model_name="llama"} 24000
     "nim": """\
 num_requests_running{model_name="llama"} 3
 num_requests_waiting{model_name="llama"} 2
+num_request_max{model_name="llama"} 256
 gpu_cache_usage_perc{model_name="llama"} 0.25
 prompt_tokens_total{model_name="llama"} 168000
 generation_tokens_total{model_name="llama"} 24000

@@ -137,6 +137,26 @@ def test_demand_of_engines(server_url, engine, hits, has_spread):
     assert (demand.input_tokens.max == 700) == has_spread, "a bucket of a histogram ends there"
 
 
+def test_a_gateway_before_an_engine_counts_nothing_twice(victoria_metrics_url):
+    """Where engines are scraped, what stands before them is left out: both count the same requests."""
+    page = ENGINES["litellm"] + ENGINES["dynamo"] + ENGINES["ray_vllm"]
+    access, selector = served(victoria_metrics_url, page, "both-count", grows=True)
+    demand = engine_demand(Monitored.at(access, WINDOW, selector), "llama")
+    assert demand.source.startswith("vLLM on Ray metrics at")
+    assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
+
+
+def test_names_that_could_be_anybodys(victoria_metrics_url):
+    """Names without a prefix are NVIDIA NIM's only where its sign is; a shop that counts tokens is no engine."""
+    page = 'prompt_tokens_total{shop="a"} 9\nrequest_success_total{shop="a"} 9\nnum_requests_running{shop="a"} 1\n'
+    access, selector = served(victoria_metrics_url, page, "a-shop", grows=True)
+    server = Monitored.at(access, WINDOW, selector)
+    assert engine_demand(server, "llama") is None
+    assert token_demand(server, (700.0, 100.0)) is None
+    table = shipped()
+    assert not any(PageReader(one, table.of(one)).speaks(page) for one in table.engines())
+
+
 def test_tokens_without_requests(server_url):
     """llama.cpp counts tokens alone: with stated lengths they are requests, and the notes say so."""
     access, selector = served(server_url, ENGINES["llamacpp"], "tokens-only", grows=True)

@@ -76,7 +76,8 @@ class PageReader:
         self.engine = exporter.key
         self._exporter = exporter
         self._names = [name for name in names if name.metric.name in needed]
-        self._starts = exporter.prefixes or tuple(dict.fromkeys(name.name for name in self._names))
+        signs = (exporter.sign,) if exporter.sign else exporter.prefixes
+        self._starts = signs or tuple(dict.fromkeys(name.name for name in self._names))
         self._slots: list[_Slot] = []
         self._numbers: dict[_Slot, int] = {}
         self._known: dict[tuple[str, str], Sequence[int] | None] = {}
