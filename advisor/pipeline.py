@@ -331,6 +331,7 @@ def _demand_of_server(
     watched: PrometheusDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
     from advisor.demand.monitored import Monitored, busy_demand, engine_demand, token_demand
+    from advisor.samples.exporters import near_miss_words
     from advisor.samples.query.prometheus import Access
 
     access = Access.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file)
@@ -339,10 +340,11 @@ def _demand_of_server(
     if counted is not None:
         return counted
     if watched.input_tokens is None or watched.output_tokens is None:
+        add = "add input_tokens and output_tokens under demand.prometheus, or scrape an engine of docs/metrics.md"
         raise InputError(
             "no serving engine counts requests and tokens there, and the workload states no token lengths",
             where=watched.url,
-            hint="add input_tokens and output_tokens under demand.prometheus, or scrape an engine of docs/metrics.md",
+            hint="; ".join(filter(None, (add, near_miss_words(server.questions.table, server.names)))),
         )
     lengths = (watched.input_tokens, watched.output_tokens)
     if (counted := token_demand(server, lengths)) is not None:

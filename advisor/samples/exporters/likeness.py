@@ -16,12 +16,15 @@ _ON_A_PAGE = re.compile(r"^[a-zA-Z_:][\w:]*", re.MULTILINE | re.ASCII)
 
 
 def near_misses(table: NameTable, present: Iterable[str]) -> list[str]:
-    """Unknown names among those *present* that share words with known ones, the likest first; eight at most."""
-    known = {_PART.sub("", name.name) for name in table.every}
+    """Unknown names among those *present* that share words with known ones, the likest first; eight at most.
+
+    What else an exporter shows of which something is known is left out: it was not meant.
+    """
+    bare, known = {_PART.sub("", name) for name in present}, {_PART.sub("", name.name) for name in table.every}
+    seen = {_split(name)[0] for name in bare & known}
     vocabularies = {_words(name) for name in known}
-    likeness = {
-        name: _likeness(_words(name), vocabularies) for name in {_PART.sub("", each) for each in present} - known
-    }
+    unknown = (name for name in bare - known if _split(name)[0] not in seen)
+    likeness = {name: _likeness(_words(name), vocabularies) for name in unknown}
     likest = sorted(likeness, key=lambda name: (-likeness[name], name))
     return [name for name in likest if likeness[name] >= _LEAST_LIKENESS][:_MOST]
 
@@ -37,8 +40,12 @@ def names_on_page(text: str) -> set[str]:
     return set(_ON_A_PAGE.findall(text))
 
 
+def _split(name: str) -> list[str]:
+    return re.split(r"[_:]+", name.lower())
+
+
 def _words(name: str) -> frozenset[str]:
-    return frozenset(re.split(r"[_:]+", name.lower())) - _EVERYBODYS - {""}
+    return frozenset(_split(name)) - _EVERYBODYS - {""}
 
 
 def _likeness(words: frozenset[str], vocabularies: Iterable[frozenset[str]]) -> float:

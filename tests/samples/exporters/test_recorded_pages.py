@@ -6,6 +6,7 @@ import pytest
 from advisor.demand.monitored import Monitored, busy_demand, engine_demand, token_demand
 from advisor.errors import InputError
 from advisor.samples.exporters import shipped
+from advisor.samples.exporters.likeness import near_misses
 from advisor.samples.query.prometheus import Access, PrometheusBackend
 from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.sources.engines.pages import PageReader
@@ -183,6 +184,12 @@ def test_busy_accelerators_of_any_exporter(victoria_metrics_url):
     demand = busy_demand(Monitored.at(access, WINDOW, selector), None, 2.0, (800, 200))
     assert demand.requests_per_second.mean == pytest.approx(0.84, rel=1e-6)
     assert "busy accelerators are habanalabs_utilization of Intel Gaudi metric exporter" in demand.notes
+
+
+def test_what_a_known_exporter_also_shows_is_no_near_miss():
+    """Of an exporter that is read, the names that nothing needs are not taken for what was meant."""
+    present = ["DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_ENC_UTIL", "vllm:num_requests_running", "vllm:num_requests_swapped"]
+    assert near_misses(shipped(), [*present, "acme_vllm:num_requests_running"]) == ["acme_vllm:num_requests_running"]
 
 
 def test_names_that_look_alike_are_named(victoria_metrics_url):
