@@ -31,15 +31,22 @@ def _section(exporter, names):
         lines += [f"Names begin with {' or '.join(f'`{one}`' for one in exporter['prefixes'].split())}.", ""]
     if exporter["sign"]:
         lines += [f"Only where `{exporter['sign']}` is there too.", ""]
-    if names[exporter["exporter"]]:
-        lines += ["| metric | names, the best first | unit | source |", "|---|---|---|---|"]
-        lines += [_line(row) for row in names[exporter["exporter"]]] + [""]
+    if rows := names[exporter["exporter"]]:
+        metrics = dict.fromkeys(row["metric"] for row in rows)
+        lines += ["| metric | names, the best first |", "|---|---|"]
+        lines += [f"| `{metric}` | {_names(rows, metric)} |" for metric in metrics]
+        lines += ["", f"Sources: {', '.join(dict.fromkeys(row['source'] for row in rows))}", ""]
     return "\n".join(lines)
 
 
-def _line(row):
-    only = f" with {row['only'].replace('|', ' or ')}" if row["only"] else ""
-    return f"| `{row['metric']}` | `{row['name']}`{only} | {row['unit']} | {row['source']} |"
+def _names(rows, metric):
+    mine = sorted((row for row in rows if row["metric"] == metric), key=lambda row: int(row["order"]))
+    return ", ".join(f"`{row['name']}`{_only(row)} ({row['unit']})" for row in mine)
+
+
+def _only(row):
+    label, _, values = row["only"].partition("=")
+    return f" with {label} {' or '.join(value or 'absent' for value in values.split('|'))}" if label else ""
 
 
 if __name__ == "__main__":
