@@ -1,7 +1,8 @@
 """Names on a server that no row of the table has and that look as if they were meant."""
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 from advisor.samples.exporters.table import NameTable
 
@@ -22,9 +23,12 @@ def near_misses(table: NameTable, present: Iterable[str]) -> list[str]:
     """
     bare, known = {_PART.sub("", name) for name in present}, {_PART.sub("", name.name) for name in table.every}
     seen = {_split(name)[0] for name in bare & known}
-    vocabularies = {_words(name) for name in known}
+    by_word: defaultdict[str, set[frozenset[str]]] = defaultdict(set)
+    for words in map(_words, known):
+        for word in words:
+            by_word[word].add(words)
     unknown = (name for name in bare - known if _split(name)[0] not in seen)
-    likeness = {name: _likeness(_words(name), vocabularies) for name in unknown}
+    likeness = {name: _likeness(_words(name), by_word) for name in unknown}
     likest = sorted(likeness, key=lambda name: (-likeness[name], name))
     return [name for name in likest if likeness[name] >= _LEAST_LIKENESS][:_MOST]
 
@@ -48,7 +52,10 @@ def _words(name: str) -> frozenset[str]:
     return frozenset(_split(name)) - _EVERYBODYS - {""}
 
 
-def _likeness(words: frozenset[str], vocabularies: Iterable[frozenset[str]]) -> float:
+def _likeness(words: frozenset[str], by_word: Mapping[str, set[frozenset[str]]]) -> float:
     """Share of the words that a name has in common with the likest known one; a telling word counts as likeness too."""
-    most = max((len(words & known) / len(words | known) for known in vocabularies if words & known), default=0.0)
-    return max(most, _LEAST_LIKENESS) if words & _TELLING else most if most > 0.5 else 0.0
+    close = frozenset().union(*(by_word.get(word, ()) for word in words))
+    most = max((len(words & known) / len(words | known) for known in close), default=0.0)
+    if words & _TELLING:
+        return max(most, _LEAST_LIKENESS)
+    return most if most > 0.5 else 0.0

@@ -47,6 +47,9 @@ class Endpoint:
         self._asked: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Page | str] = queue.SimpleQueue()
         self._engine = UNKNOWN_ENGINE
+        self._strange: set[str] = set()
+        """Names of the last page that no reader knew."""
+        self._reason = NO_ENGINE
         self._pending = False
         threading.Thread(target=self._serve, name=f"engine {address.shown}", daemon=True).start()
 
@@ -113,8 +116,10 @@ class Endpoint:
             if reader.speaks(text):
                 self._engine = reader.engine
                 return reader.read(text)
-        alike = near_miss_words(self._table, names_on_page(text))
-        return f"{NO_ENGINE}; {alike}" if alike else NO_ENGINE
+        if (names := names_on_page(text)) != self._strange:
+            alike = near_miss_words(self._table, names)
+            self._strange, self._reason = names, f"{NO_ENGINE}; {alike}" if alike else NO_ENGINE
+        return self._reason
 
     def _readings(self, page: Page) -> list[Reading | Missed]:
         note = _note(page)
