@@ -1,4 +1,4 @@
-"""What serving engines call what demand is made of."""
+"""Names of the counters and histograms that demand is made of, by serving engine."""
 
 from dataclasses import dataclass
 

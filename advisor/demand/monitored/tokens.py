@@ -1,4 +1,4 @@
-"""Demand where an engine counts tokens and no requests: tokens of answers over the stated length of one."""
+"""Demand from token counters alone: tokens of answers over the stated length of one."""
 
 import numpy as np
 
@@ -38,10 +38,10 @@ def token_demand(server: Monitored, lengths: tuple[float, float]) -> Demand | No
 def _tokens_per_minute(server: Monitored, engine: Engine, tokens: Name) -> Floats:
     """Shape ``(minutes,)``; NaN where a replica was not scraped."""
     selector = server.questions.select(tokens)
-    found = rhythm(server.questions.api, selector, server.window)
-    if found is None:
+    cadence = rhythm(server.questions.api, selector, server.window)
+    if cadence is None:
         return np.full(1, np.nan)
-    step_us = server.step_us(found.interval_us)
+    step_us = server.step_us(cadence.interval_us)
     row, by = f"{selector}[{step_us // 1000}ms]", ", ".join(engine.replica)
     grown = server.over_time(f"sum(rate({row}))", step_us) * SECONDS_PER_MINUTE
     present = server.over_time(f"count(count by ({by}) (last_over_time({row})))", step_us)

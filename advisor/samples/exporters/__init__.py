@@ -1,4 +1,4 @@
-"""What exporters and serving engines call what is measured: one table for every reader, and what a user adds to it."""
+"""Names of metrics by exporter and serving engine: one table for every reader, which a user's file extends."""
 
 from advisor.samples.exporters.likeness import near_miss_words
 from advisor.samples.exporters.table import Exporter, Name, NameTable, shipped, table_with

@@ -1,4 +1,4 @@
-"""Names on a server that no row of the table has and that look as if they were meant."""
+"""Near misses: unknown names on a server that resemble known ones."""
 
 import re
 from collections import defaultdict
@@ -19,7 +19,7 @@ _ON_A_PAGE = re.compile(r"^[a-zA-Z_:][\w:]*", re.MULTILINE | re.ASCII)
 def near_misses(table: NameTable, present: Iterable[str]) -> list[str]:
     """Unknown names among those *present* that share words with known ones, the likest first; eight at most.
 
-    What else an exporter shows of which something is known is left out: it was not meant.
+    Names with the first word of a known name that is present are left out: that exporter is read already.
     """
     bare, known = {_PART.sub("", name) for name in present}, {_PART.sub("", name.name) for name in table.every}
     seen = {_split(name)[0] for name in bare & known}

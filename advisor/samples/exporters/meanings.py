@@ -1,4 +1,4 @@
-"""What a name of an exporter can mean, and in which units."""
+"""Meanings and units that a name in the table can have."""
 
 from collections.abc import Mapping
 
@@ -13,12 +13,12 @@ _READ_ONLY = (
     Metric("kv_cache_used_blocks", Kind.GAUGE, Scope.ENGINE, "blocks", 0, "blocks of the KV cache in use"),
     Metric("kv_cache_blocks", Kind.GAUGE, Scope.ENGINE, "blocks", 0, "blocks of the KV cache"),
 )
-"""What others count and the agent keeps nothing of."""
+"""Metrics that exporters count and the agent does not keep."""
 MEANINGS: Mapping[str, Metric] = {**METRICS, **{metric.name: metric for metric in _READ_ONLY}}
 GAUGES = tuple(metric.name for metric in METRICS.values() if metric.kind is Kind.GAUGE)
-"""What servers are asked levels of: of counters and histograms a level says nothing."""
+"""Metrics with a level to ask a server for: counters and histograms have none."""
 QUOTIENTS: Mapping[str, tuple[str, str]] = {"kv_cache_used_ratio": ("kv_cache_used_blocks", "kv_cache_blocks")}
-"""By metric: two others whose quotient it is, where it has no name of its own."""
+"""Dividend and divisor of a metric that has no name of its own, by metric."""
 _UNITS: Mapping[str, Mapping[str, float]] = {
     "bytes": {
         "bytes": 1.0, "KiB": float(BYTES_PER_KIB), "MiB": float(BYTES_PER_MIB), "GiB": float(BYTES_PER_GIB),

@@ -1,4 +1,4 @@
-"""The table of metric names: ``exporters.csv`` and ``names.csv`` beside this module, and what a user adds to them.
+"""The table of metric names: ``exporters.csv`` and ``names.csv`` beside this module, and a user's mapping file.
 
 Standard library only: the agent reads it on inference hosts.
 """
@@ -32,7 +32,7 @@ Condition = tuple[str, tuple[str, ...]]
 
 
 class Shows(StrEnum):
-    """What an exporter shows."""
+    """Kind of thing that an exporter shows."""
 
     ACCELERATOR = "accelerator"
     ENGINE = "engine"
@@ -64,7 +64,7 @@ class Exporter:
     info: str | None = None
     """Metric whose labels hold index and product, by uuid."""
     prefixes: tuple[str, ...] = ()
-    """What its names can begin with, the usual first."""
+    """Beginnings of its names, the usual first."""
     names_of: str = ""
     """Exporter whose names it has too."""
     same_work: tuple[str, ...] = ()
@@ -142,8 +142,8 @@ class NameTable:
     @cached_property
     def in_cloudwatch(self) -> Mapping[str, tuple[Name, ...]]:
         """Names in CloudWatch by metric, of those that have any there."""
-        found = {metric: self._named(metric, in_cloudwatch=True) for metric in MEANINGS}
-        return {metric: names for metric, names in found.items() if names}
+        names_by_metric = {metric: self._named(metric, in_cloudwatch=True) for metric in MEANINGS}
+        return {metric: names for metric, names in names_by_metric.items() if names}
 
     def _named(self, metric: str, *, in_cloudwatch: bool) -> tuple[Name, ...]:
         names = (name for name in self.every if name.metric.name == metric)
@@ -155,12 +155,12 @@ class NameTable:
 
     def signed(self, present: frozenset[str]) -> frozenset[str]:
         """Names on a server without those that are taken for an exporter's whose sign is not among them."""
-        signs = {one.sign for one in self.exporters.values()} - present - {""}
+        signs = {exporter.sign for exporter in self.exporters.values()} - present - {""}
         return present - {name.name for name in self.every if name.exporter.sign in signs}
 
     def engines(self) -> list[Exporter]:
         """Serving engines and what stands before them, in the order in which they are looked for; the agent's apart."""
-        return [one for one in self.exporters.values() if one.serves and one.key not in _OWN]
+        return [exporter for exporter in self.exporters.values() if exporter.serves and exporter.key not in _OWN]
 
     def with_file(self, path: Path | None) -> "NameTable":
         """The same with the rows of a user's mapping file before all others; None: the same.
@@ -184,7 +184,7 @@ def shipped() -> NameTable:
     """The table that comes with the program."""
     rows = _rows(_HERE / "exporters.csv")
     exporters = {(key := row.text("exporter")): _exporter(row, key, Shows(row.text("kind"))) for row in rows}
-    listed: dict[str, list[Name]] = {key: _own(one) for key, one in exporters.items()}
+    listed: dict[str, list[Name]] = {key: _own(exporter) for key, exporter in exporters.items()}
     for row in sorted(_rows(_HERE / "names.csv"), key=lambda row: int(row.text("order"))):
         key = row.text("exporter")
         for exporter in exporters.values():
@@ -255,7 +255,7 @@ def _rows(path: Path) -> Iterator[_Row]:
 
 
 def _exporter(row: _Row, key: str, shows: Shows) -> Exporter:
-    """What the row says of an exporter; a label that every scrape has names the host, and tells engines apart."""
+    """Exporter of a row, with the label of every scrape behind those that name the host or tell engines apart."""
     scraped = () if key in _OWN or shows is Shows.CLOUDWATCH else _SCRAPED
     return Exporter(
         key,
@@ -309,7 +309,7 @@ def _with_total(name: str, metric: Metric) -> tuple[str, ...]:
     return (name, name.removesuffix("_total") if name.endswith("_total") else f"{name}_total")
 
 
-def _users_exporter(row: _Row, known: Mapping[str, Exporter]) -> Exporter:
+def _users_exporter(row: _Row, exporters: Mapping[str, Exporter]) -> Exporter:
     """The exporter that a user's row names; one of the user's own has the labels of the row."""
     for column in row.cells:
         if column not in USER_COLUMNS:
@@ -319,8 +319,9 @@ def _users_exporter(row: _Row, known: Mapping[str, Exporter]) -> Exporter:
         row.fail(missing[0], "there is no such column", f"needed are {', '.join(_NEEDED_COLUMNS)}")
     serves = MEANINGS[row.one_of("metric", MEANINGS)].scope is Scope.ENGINE
     key = row.text("exporter") or ("custom_engine" if serves else "custom")
-    if key not in known:
+    if key not in exporters:
         return _exporter(row, key, Shows.ENGINE if serves else Shows.ACCELERATOR)
-    if known[key].serves != serves:
-        row.fail("exporter", f"{key} shows {'engines' if known[key].serves else 'accelerators'}", "name another")
-    return known[key]
+    if exporters[key].serves != serves:
+        shown = "accelerators" if serves else "engines"
+        row.fail("exporter", f"{key} shows {shown}", "name another")
+    return exporters[key]

@@ -37,8 +37,8 @@ class Questions:
     def names(self, window: Window) -> frozenset[str]:
         """Names that have samples in a window, of series that are asked for at all; none that could be anybody's."""
         match = f'{{__name__=~".+", {self.selector}}}' if self.selector else ""
-        found = self.api.label_values("__name__", window.start_us, window.end_us, match)
-        return self.table.signed(frozenset(found))
+        names = self.api.label_values("__name__", window.start_us, window.end_us, match)
+        return self.table.signed(frozenset(names))
 
     def in_chunks(self, query: Callable[[Sequence[str]], str], hosts: Sequence[str], at_us: int) -> list[Series]:
         """Answers for all hosts, halving how many are asked for where a limit of the server's asks for it."""
