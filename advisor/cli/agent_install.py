@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import make_directory, write_text
-from advisor.cli.durations import duration_between, format_duration
+from advisor.cli.durations import duration_between
 from advisor.codegen.agent_files import (
     ACCELERATORS,
     DEFAULT_BASE_IMAGE,
@@ -21,6 +21,7 @@ from advisor.codegen.agent_files import (
     kubernetes_files,
     systemd_files,
 )
+from advisor.durations import format_duration
 from advisor.errors import InputError
 
 _INTERVALS = duration_between(timedelta(milliseconds=100), timedelta(hours=1))

@@ -35,12 +35,12 @@ def test_from_an_engine_to_a_monitor(tmp_path):
     port, samples = free_port(), tmp_path / "samples"
     with scripted(always(answer(vllm_page("llama")))) as engine, running_prometheus(tmp_path) as server:
         outlets = (
-            f"{sys.executable} -m advisor.samples.agent.listener --bind 127.0.0.1:{port}",
-            f"{sys.executable} -m advisor.samples.agent.remote_write --url {server} --directory {samples} --host node-1",
+            f"listener --bind 127.0.0.1:{port}",
+            f"remote-write --url {server}",
         )
         agent = subprocess.Popen(
             [sys.executable, "-m", "advisor", "agent", "run", "--output", samples, "--host", "node-1",
-             "--source", f"engines={engine.url}", *(f"--outlet={outlet}" for outlet in outlets)],
+             "--label", "team=search", "--source", f"engines={engine.url}", *(f"--outlet={outlet}" for outlet in outlets)],
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
@@ -53,8 +53,12 @@ def test_from_an_engine_to_a_monitor(tmp_path):
         finally:
             agent.terminate()
             agent.wait(30)
-    assert 'model="llama",rank="0"} 65432.0' in page
+    assert 'model="llama",rank="0",team="search"} 65432.0' in page
+    assert 'advisor_agent_build_info{host="node-1",team="search",version="' in page
+    assert 'advisor_agent_remote_write_failing{host="node-1",team="search",url="' in page
     tokens = {
         value for (labels, _), value in found.items() if ("__name__", "advisor_engine_generated_tokens_total") in labels
     }
     assert tokens == {65432.0}
+    sent = {dict(labels).get("__name__") for labels, _ in found if ("team", "search") in labels}
+    assert {"advisor_engine_generated_tokens_total", "advisor_agent_build_info"} <= sent
