@@ -7,8 +7,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from advisor import __version__
 from advisor.errors import AdvisorError
@@ -18,8 +17,7 @@ _EXIT_BUG = 3
 _EXIT_INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command."""
 
     module: str
