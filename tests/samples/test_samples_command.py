@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from samples.building import gap, sample, write
+from samples.records import ENGINE_ROW, spool
 
 GIB = 1024**3
 TABLE = """\
@@ -115,6 +116,15 @@ def test_an_empty_directory_is_answered_with_what_to_do(tmp_path):
         f"error: {tmp_path}: no samples here\n"
         "  hint: collect some on an inference host: `advisor agent run --output DIR`\n"
     )
+
+
+def test_a_directory_of_engines_alone_says_who_reads_it(tmp_path):
+    """Where only engines were watched there is no accelerator to show: the commands that take engines are named."""
+    spool(tmp_path, [ENGINE_ROW])
+    result = show(tmp_path)
+    assert result.returncode == 1
+    assert "serving engines were watched here, and no accelerators" in result.stderr
+    assert "samples summary" in result.stderr
 
 
 @pytest.mark.parametrize(("suffix", "begin"), [(".html", b"<!doctype html>"), (".svg", b"<svg"), (".png", b"\x89PNG")])
