@@ -15,6 +15,7 @@ from advisor.errors import InputError
 from advisor.samples.agent.kept import Asked
 from advisor.samples.agent.labels import HELP as LABEL_HELP
 from advisor.samples.agent.labels import Label, parse_labels
+from advisor.samples.agent.outlets import OUTLETS
 from advisor.samples.agent.processes import bare_interpreter
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.status_files import runtime_status_path, status_path
@@ -25,8 +26,6 @@ _SHORTEST_INTERVAL = timedelta(milliseconds=100)
 """Drivers renew their counters about six times a second."""
 _LONGEST_INTERVAL = timedelta(hours=1)
 _AUTO = "auto"
-OUTLETS = {"listener": "advisor.samples.agent.listener", "remote-write": "advisor.samples.agent.remote_write"}
-"""Outlets that come with the agent, by the first word of ``--outlet``."""
 
 
 def main(arguments: Sequence[str], program: str) -> int:

@@ -20,11 +20,24 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError
+from advisor.samples.agent.outlets import outlet_name
 from advisor.samples.agent.status_files import RUNTIME_PATTERN, STALE_SECONDS, runtime_folder
 from advisor.samples.places import SPOOL
 
 _KNOWN = ("name", "state", "describes", "targets", "silent_targets", "last_reading", "restarts", "gap_ticks", "trouble")
-_SHOWN = ("host", "pid", "state", "started", "written", "version", "interval_seconds", "sources", "schema", "output")
+_SHOWN = (
+    "host",
+    "pid",
+    "state",
+    "started",
+    "written",
+    "version",
+    "interval_seconds",
+    "sources",
+    "schema",
+    "output",
+    "outlets",
+)
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -126,6 +139,8 @@ def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
         yield from _source_lines(source)
     if not sources:
         yield "  sources unknown"
+    for outlet in _objects(entry.get("outlets")):
+        yield f"  outlet {_outlet_words(outlet)}"
     for progress in entry["remote_write"]:
         yield f"  remote write to {_known(progress, 'url')}: {_progress_words(progress)}"
     skipped = (*_SHOWN, "file", "trouble", "age_seconds", "is_running", "remote_write")
@@ -147,7 +162,11 @@ def _sources(sources: object) -> Sequence[Mapping[str, Any]]:
     """Sources as a list, or as a table by name."""
     if isinstance(sources, dict):
         return [{"name": name, **source} for name, source in sources.items() if isinstance(source, dict)]
-    return [source for source in sources if isinstance(source, dict)] if isinstance(sources, list) else []
+    return _objects(sources)
+
+
+def _objects(value: object) -> Sequence[Mapping[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _source_lines(source: Mapping[str, Any]) -> Iterator[str]:
@@ -166,6 +185,14 @@ def _source_lines(source: Mapping[str, Any]) -> Iterator[str]:
     for name, value in source.items():
         if name not in _KNOWN and value not in (None, [], {}):
             yield f"    {name}: {_plain(value)}"
+
+
+def _outlet_words(outlet: Mapping[str, Any]) -> str:
+    command = outlet.get("command")
+    name = outlet_name([str(word) for word in command]) if isinstance(command, list) else "unknown"
+    fed, dropped, restarts = (_known(outlet, key) for key in ("fed", "dropped", "restarts"))
+    words = f"{_plain(name)}: {fed} records, {dropped} dropped, {restarts} restarts"
+    return words if outlet.get("pid") is not None else f"{words}; not running"
 
 
 def _progress_words(progress: Mapping[str, Any]) -> str:
