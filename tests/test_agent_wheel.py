@@ -6,13 +6,16 @@ import shutil
 import subprocess
 import sys
 import venv
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
 import pynvml
 import pytest
 
+from advisor.samples.agent.spool import segments
 from fakenvml.build import build_library, compiler
+from samples.records import row, spool
 from samples.sources.engines.exhibits import vllm_page
 from services.scripted import always, answer, scripted
 
@@ -20,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "advisor/samples/standalone"
 FOLDER = "inference_advisor_agent/"
 MOST_BYTES = 5_000_000
+LONG_AGO_US = 1_580_000_010_000_000
+"""A moment in January 2020, the end of a row."""
 OFFLINE = {
     "PIP_NO_INDEX": "1",
     "PIP_CONFIG_FILE": os.devnull,
@@ -134,12 +139,15 @@ def test_the_installed_agent_is_read_by_the_whole_package(installed, tmp_path):
         "RUNTIME_DIRECTORY": str(tmp_path / "run"),
     }  # fmt: skip
     program, samples = installed / "inference-advisor-agent", tmp_path / "samples"
+    spool(samples, [replace(row(1), end_us=LONG_AGO_US)], host="node-1")
+    assert len(segments(samples)) == 1
     with scripted(always(answer(vllm_page("llama")))) as engine:
         run(
             program, "run", "--output", samples, "--host", "node-1", "--engine", engine.url, "--source", "nvml",
-            "--interval", "100ms", "--duration", "2s", "--label", "team=search", cwd=tmp_path, **environment,
+            "--interval", "100ms", "--duration", "2s", "--label", "team=search", "--keep-days", "1", cwd=tmp_path, **environment,
         )  # fmt: skip
     assert not list(samples.rglob("*.parquet"))
+    assert not [path for path in segments(samples) if path.name.startswith("2020")]
     summary = json.loads(
         run(sys.executable, "-m", "advisor", "samples", "summary", samples, "--format", "json", cwd=ROOT)
     )

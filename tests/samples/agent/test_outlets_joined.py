@@ -1,5 +1,7 @@
 """The agent with its outlets, from an engine's page to a monitor; and what none of its processes may load."""
 
+import contextlib
+import socket
 import subprocess
 import sys
 import time
@@ -28,6 +30,16 @@ def test_nothing_heavy_is_loaded(module):
     assert HEAVY & set(loaded) == set()
 
 
+def wait_until_it_listens(port, seconds=60):
+    """Wait for somebody to take a connection."""
+    end = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(prometheus.PROGRAM is None, reason=prometheus.ABSENT)
 def test_from_an_engine_to_a_monitor(tmp_path):
@@ -44,7 +56,7 @@ def test_from_an_engine_to_a_monitor(tmp_path):
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            time.sleep(2)
+            wait_until_it_listens(port)
             page = wait_for(f"http://127.0.0.1:{port}/metrics", "advisor_engine_generated_tokens_total", seconds=40)
             end = time.monotonic() + 20
             while not (found := stored(server)):
