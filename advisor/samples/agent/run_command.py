@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from advisor.durations import LONGEST, parse_duration_between
 from advisor.errors import InputError
+from advisor.samples.agent.clock import STOP_SIGNALS
 from advisor.samples.agent.kept import Asked
 from advisor.samples.agent.labels import HELP as LABEL_HELP
 from advisor.samples.agent.labels import Label, parse_labels
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str], program: str) -> int:
     command = bare_interpreter("advisor.samples.agent.__main__", _settings(arguments, program).as_argument())
     sys.stdout.flush()
     sys.stderr.flush()
+    # A signal to stop that comes while the interpreter starts waits until the agent can end in order.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     # The agent stays for weeks: it goes on without what the command line needed.
     os.execv(command[0], command)  # noqa: S606 - the interpreter that runs this
 
