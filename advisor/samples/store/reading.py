@@ -20,6 +20,10 @@ from advisor.samples.store.tick_files import VALUE_COLUMNS
 Progress = Callable[[int], None]
 
 
+class OnlyEnginesError(InputError):
+    """A directory has rows of serving engines, and none of accelerators."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EngineRows:
     """Rows and gaps of serving engines."""
@@ -154,11 +158,11 @@ def _check_directory(directory: Path) -> None:
         )
 
 
-def _only_engines(directory: Path) -> InputError:
-    return InputError(
+def _only_engines(directory: Path) -> OnlyEnginesError:
+    return OnlyEnginesError(
         "serving engines were watched here, and no accelerators",
         where=str(directory),
-        hint="`advisor samples summary` shows engines, and `advisor recommend` plans from them",
+        hint="`advisor samples summary` shows engines",
     )
 
 
