@@ -7,7 +7,7 @@ from advisor.errors import InputError
 
 Label = tuple[str, str]
 """Name and value."""
-HELP = "kept in every file and on every series, such as team=search; repeatable"
+HELP = "kept in every file of rows and on every series, such as team=search; repeatable"
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OURS = {
     "accelerator", "endpoint", "engine", "host", "le", "mig", "model", "outlet", "product", "rank", "reason", "source",
