@@ -40,6 +40,7 @@ from advisor.samples.need.bounds import Bounds
 from advisor.samples.need.fleet import fleet_of
 from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
 from advisor.samples.need.memory import Fixed, MemoryNeed
+from advisor.samples.store import OnlyEnginesError
 from advisor.units import bytes_to_gib, gib_to_bytes
 
 _HEADERS = (
@@ -112,7 +113,7 @@ def _assess(
 ) -> Sequence[AcceleratorNeed]:  # fmt: skip
     """From the rows of a directory, or from the summaries of an address."""
     if "://" not in place and window is None:
-        return fleet_of(read_directory(place), Path(place), fixed).needs
+        return _assess_rows(place, fixed)
     from advisor.samples.query.open import open_backend  # noqa: PLC0415 - each reader loads what it needs
 
     backend = open_backend(place, metrics=metrics)
@@ -122,6 +123,15 @@ def _assess(
     for note in backend.notes():
         click.echo(f"note: {note}", err=True)
     return found
+
+
+def _assess_rows(place: str, fixed: Fixed | None) -> Sequence[AcceleratorNeed]:
+    """Of a directory, from its rows; of none where only engines were watched."""
+    try:
+        return fleet_of(read_directory(place), Path(place), fixed).needs
+    except OnlyEnginesError as alone:
+        click.echo(f"note: {alone.message}; `advisor samples summary` shows engines", err=True)
+        return ()
 
 
 def _rendered(found: Sequence[AcceleratorNeed], output_format: str) -> str:

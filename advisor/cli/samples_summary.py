@@ -24,9 +24,10 @@ from typing import Any
 
 import click
 
-from advisor.cli.durations import LONGEST, duration_between
+from advisor.cli.durations import duration_between
 from advisor.cli.output import deliver, format_option, output_option
 from advisor.cli.progress import Progress
+from advisor.durations import LONGEST
 from advisor.errors import InputError
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.metrics import METRICS, Kind
