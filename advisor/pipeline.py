@@ -330,21 +330,25 @@ def _demand_of_busy(
 def _demand_of_server(
     watched: PrometheusDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
-    from advisor.demand.monitored import Monitored, busy_demand, engine_demand
+    from advisor.demand.monitored import Monitored, busy_demand, engine_demand, token_demand
+    from advisor.samples.exporters import near_miss_words
     from advisor.samples.query.prometheus import Access
 
     access = Access.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file)
-    server = Monitored.last_days(access, watched.window_days, watched.selector)
+    server = Monitored.last_days(access, watched.window_days, watched.selector, watched.metrics_file)
     counted = engine_demand(server, model.name, model.max_context_tokens)
     if counted is not None:
         return counted
     if watched.input_tokens is None or watched.output_tokens is None:
+        add = "add input_tokens and output_tokens under demand.prometheus, or scrape an engine of docs/metrics.md"
         raise InputError(
             "no serving engine counts requests and tokens there, and the workload states no token lengths",
             where=watched.url,
-            hint="add input_tokens and output_tokens under demand.prometheus, or scrape vLLM, SGLang or TGI",
+            hint="; ".join(filter(None, (add, near_miss_words(server.questions.table, server.names)))),
         )
     lengths = (watched.input_tokens, watched.output_tokens)
+    if (counted := token_demand(server, lengths)) is not None:
+        return counted
     capacity = None
     if watched.requests_per_day is None:
         capacity = requests_per_busy_second(workload, model, catalog, lengths, performance)

@@ -7,7 +7,9 @@ import math
 
 BYTES_PER_GIB = 1024**3
 BYTES_PER_MIB = 1024**2
+BYTES_PER_KIB = 1024
 BYTES_PER_GB = 1e9
+BYTES_PER_MB = 1e6
 FLOP_PER_TFLOP = 1e12
 HOURS_PER_MONTH = 730
 """Average month (8,760 h a year / 12), the convention of cloud price calculators."""

@@ -1,7 +1,5 @@
 """``advisor agent install``: what runs the agent on a host, in a cluster or in a container."""
 
-import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from difflib import unified_diff
@@ -11,18 +9,27 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import make_directory, write_text
-from advisor.cli.durations import duration_between, format_duration
+from advisor.cli.durations import duration_between
 from advisor.codegen.agent_files import (
     ACCELERATORS,
     DEFAULT_BASE_IMAGE,
     DEFAULT_DIRECTORY,
+    DEFAULT_PROGRAM,
     AgentRun,
+    Pods,
+    alert_files,
     container_files,
+    hiding_folder,
     kubernetes_files,
     systemd_files,
 )
+from advisor.durations import format_duration
 from advisor.errors import InputError
+from advisor.samples.agent.labels import HELP as LABEL_HELP
 
+_NONE = "none"
+_LONGEST_FIRST_LINE = 256
+"""Bytes of a script's first line that the kernel looks at."""
 _INTERVALS = duration_between(timedelta(milliseconds=100), timedelta(hours=1))
 
 
@@ -56,6 +63,8 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
         "--engine", "engines", multiple=True, metavar="URL", help="Metrics page of a serving engine, repeatable."
     )
     @click.option("--outlet", "outlets", multiple=True, metavar="COMMAND", help="Gets every record, repeatable.")
+    @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help=f"{LABEL_HELP.capitalize()}.")
+    @click.option("--keep-days", type=click.IntRange(1), metavar="DAYS", help="Days that are kept; default: all.")
     @wraps(command)
     def run(
         output: Path | None,
@@ -65,10 +74,14 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
         interval: timedelta,
         engines: Sequence[str],
         outlets: Sequence[str],
+        labels: Sequence[str],
+        keep_days: int | None,
         host: str | None = None,
         **options: object,
     ) -> None:
-        agent = AgentRun(directory, format_duration(interval), tuple(engines), tuple(outlets), host)
+        agent = AgentRun(
+            directory, format_duration(interval), tuple(engines), tuple(outlets), host, tuple(labels), keep_days
+        )
         _deliver(command(agent, **options), output, dry_run=dry_run, force=force)
 
     return run
@@ -76,14 +89,16 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
 
 @install.command()
 @_writes_files
-@click.option("--program", metavar="PATH", help="Path of advisor there; default: that of this one.")
+@click.option(
+    "--program", default=DEFAULT_PROGRAM, show_default=True, metavar="PATH", help="The agent on the host, or advisor."
+)
 @click.option(
     "--accelerator",
     "accelerators",
     multiple=True,
     default=["nvidia"],
     show_default=True,
-    type=click.Choice([*ACCELERATORS, "none"]),
+    type=click.Choice([*ACCELERATORS, _NONE]),
     help="Whose devices it may open, repeatable.",
 )
 @click.option("--user", metavar="NAME", help="Existing user to run as; default: one that systemd makes up.")
@@ -92,27 +107,64 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
 )
 @click.option("--host", metavar="NAME", help="Name to record; default: that of the host.")
 def systemd(
-    agent: AgentRun, program: str | None, accelerators: Sequence[str], user: str | None, networks: Sequence[str]
+    agent: AgentRun, program: str, accelerators: Sequence[str], user: str | None, networks: Sequence[str]
 ) -> Mapping[str, str]:
     """A hardened systemd unit: no root, no privileges, no devices but the accelerators'."""
-    vendors = [accelerator for accelerator in accelerators if accelerator != "none"]
-    return systemd_files(agent, program or _this_program(), vendors, user, networks)
+    vendors = [accelerator for accelerator in accelerators if accelerator != _NONE]
+    files = systemd_files(agent, program, vendors, user, networks)
+    for trouble in program_troubles(Path(program)):
+        click.echo(f"warning: {program}: {trouble}", err=True)
+    return files
 
 
 @install.command()
 @_writes_files
 @click.option("--image", required=True, metavar="NAME", help="Container image with the agent.")
+@click.option("--program", default=DEFAULT_PROGRAM, show_default=True, metavar="PATH", help="The agent in the image.")
 @click.option("--claim", metavar="NAME", help="ReadWriteMany claim for samples; default: a directory of the node.")
 @click.option(
     "--accelerator",
-    type=click.Choice(["nvidia", "none"]),
+    type=click.Choice(["nvidia", _NONE]),
     default="nvidia",
     show_default=True,
-    help="What nodes have; none: only engines are read.",
+    help="What nodes have; none: one pod reads the engines that are named.",
 )
-def kubernetes(agent: AgentRun, image: str, claim: str | None, accelerator: str) -> Mapping[str, str]:
-    """A DaemonSet: no root, no privileges, nothing of the API."""
-    return kubernetes_files(agent, image, claim, accelerators=accelerator != "none")
+@click.option(
+    "--runtime-class",
+    default="nvidia",
+    show_default=True,
+    metavar="NAME",
+    help="Gives pods the driver; none: the node's runtime does.",
+)
+@click.option(
+    "--node-selector",
+    "selectors",
+    multiple=True,
+    default=["nvidia.com/gpu.present=true"],
+    show_default=True,
+    metavar="KEY=VALUE",
+    help="Nodes to run on, repeatable; none: every node.",
+)
+@click.option("--host", metavar="NAME", help="Name that a pod for engines records.")
+def kubernetes(
+    agent: AgentRun,
+    image: str,
+    program: str,
+    claim: str | None,
+    accelerator: str,
+    runtime_class: str,
+    selectors: Sequence[str],
+) -> Mapping[str, str]:
+    """A DaemonSet for accelerators, or one pod for engines: nothing of the API, no privileges."""
+    pods = Pods(
+        image,
+        program,
+        claim,
+        accelerator != _NONE,
+        None if runtime_class == _NONE else runtime_class,
+        tuple(_selector(text) for text in selectors if text != _NONE),
+    )
+    return kubernetes_files(agent, pods)
 
 
 @install.command()
@@ -124,13 +176,46 @@ def container(agent: AgentRun, base_image: str) -> Mapping[str, str]:
     return container_files(agent, base_image)
 
 
-def _this_program() -> str:
-    found = shutil.which("advisor", path=str(Path(sys.executable).parent)) or shutil.which("advisor")
-    if found is None:
-        raise InputError(
-            "this advisor is not installed as a program", where="--program", hint="give its path on the host"
-        )
-    return found
+@install.command()
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), help="Directory to write to; default: print."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@click.option("--force", is_flag=True, help="Replace files that were changed.")
+def alerts(output: Path | None, dry_run: bool, force: bool) -> None:
+    """Prometheus rules for agents that are gone, lose rows, cannot write or fall behind."""
+    _deliver(alert_files(), output, dry_run=dry_run, force=force)
+
+
+def program_troubles(program: Path) -> list[str]:
+    """Why the unit could not run a program that is on this machine; nothing where it is not here.
+
+    A program of a virtual environment is run by an interpreter elsewhere, which the unit must reach too.
+    """
+    try:
+        begin = program.open("rb").readline(_LONGEST_FIRST_LINE)
+    except OSError:
+        return []
+    needed = [program, *([Path(begin[2:].decode(errors="replace").strip())] if begin.startswith(b"#!/") else [])]
+    folders = {path.resolve(): folder for path in needed if (folder := hiding_folder(str(path.resolve())))}
+    hidden = [f"it needs {path}, and the unit hides {folder} from itself" for path, folder in folders.items()]
+    closed = [path.resolve() for path in needed if not _is_open_to_all(path.resolve())]
+    return hidden + [f"only some users may run {path}; the unit's is another" for path in closed]
+
+
+def _is_open_to_all(path: Path) -> bool:
+    """Whether any user may run a program and go through the folders to it."""
+    try:
+        return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
+    except OSError:
+        return False
+
+
+def _selector(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise InputError(f"{text!r} selects no nodes", where="--node-selector", hint="write KEY=VALUE, or none")
+    return key, value
 
 
 def _deliver(files: Mapping[str, str], output: Path | None, *, dry_run: bool, force: bool) -> None:

@@ -1,41 +1,11 @@
-"""Spans of time as people write them: ``500ms``, ``1s``, ``2m``, ``1.5h``."""
+"""Spans of time as options of the command line."""
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 
 import click
 
-_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-_MS_OF_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-LONGEST = timedelta(days=3650)
-
-
-def parse_duration(text: str) -> timedelta:
-    """A number with its unit (ms, s, m, h, d) as a span longer than zero.
-
-    Raises:
-        ValueError: it is no such thing; the message says what is.
-    """
-    match = _PATTERN.fullmatch(text.strip())
-    if not match:
-        raise ValueError(f"{text!r} is no span of time: write a number and its unit, such as 500ms, 1s, 2m or 1.5h")
-    milliseconds = float(match[1]) * _MS_OF_UNIT[match[2]]
-    if milliseconds > LONGEST.total_seconds() * 1_000:
-        raise ValueError(f"{text!r} is longer than ten years")
-    span = timedelta(milliseconds=milliseconds)
-    if not span:
-        raise ValueError(f"{text!r} is no time at all")
-    return span
-
-
-def format_duration(span: timedelta) -> str:
-    """The span in the largest unit that leaves a whole number: ``90s`` is ``90s``, ``120s`` is ``2m``."""
-    milliseconds = round(span / timedelta(milliseconds=1))
-    for unit, size in reversed(_MS_OF_UNIT.items()):
-        if milliseconds >= size and milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms"
+from advisor.durations import parse_duration_between
 
 
 def duration_between(shortest: timedelta, longest: timedelta) -> Callable[[str], timedelta]:
@@ -43,13 +13,8 @@ def duration_between(shortest: timedelta, longest: timedelta) -> Callable[[str],
 
     def duration(value: str) -> timedelta:
         try:
-            span = parse_duration(value)
+            return parse_duration_between(value, shortest, longest)
         except ValueError as error:
             raise click.BadParameter(str(error)) from error
-        if not shortest <= span <= longest:
-            raise click.BadParameter(
-                f"{value} is not between {format_duration(shortest)} and {format_duration(longest)}"
-            )
-        return span
 
     return duration

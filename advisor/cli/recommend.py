@@ -80,6 +80,12 @@ _RELAX = {
     help="With --prometheus: PEM file of the authority that signed its certificate.",
 )
 @click.option(
+    "--metrics",
+    "metrics_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --prometheus: CSV file that maps further names of metrics (docs/metrics.md).",
+)
+@click.option(
     "--compare",
     multiple=True,
     metavar="SERVICE/MODEL",
@@ -120,6 +126,7 @@ def command(
     window: timedelta,
     token_file: Path | None,
     ca_file: Path | None,
+    metrics_file: Path | None,
     compare: tuple[str, ...],
     terraform_dir: Path | None,
     listed_only: bool,
@@ -153,7 +160,7 @@ def command(
             progress=progress,
             basis=Basis(calibration, locked_catalog(read_lock(lock)) if lock else None, compare, listed_only),
             previous=running,
-            prometheus=_watched(prometheus, selector, window, token_file, ca_file),
+            prometheus=_watched(prometheus, selector, window, token_file, ca_file, metrics_file),
         )
     _check_prices(plan, max_price_age)
     if running is not None and plan.fleet is not None:
@@ -192,15 +199,22 @@ def _write_terraform(plan: Plan, directory: Path) -> None:
 
 
 def _watched(
-    url: str | None, selector: str, window: timedelta, token_file: Path | None, ca_file: Path | None
-) -> PrometheusDemand | None:  # fmt: skip
+    url: str | None,
+    selector: str,
+    window: timedelta,
+    token_file: Path | None,
+    ca_file: Path | None,
+    metrics_file: Path | None,
+) -> PrometheusDemand | None:
     """The server that demand is taken from; None: the workload file says where it is from."""
     if url is None:
         return None
     days = window / timedelta(days=1)
     from advisor.samples.query.prometheus.access import shown_url  # noqa: PLC0415 - only servers take its time to load
 
-    return PrometheusDemand(shown_url(url), days, selector, token_file=token_file, ca_file=ca_file)
+    return PrometheusDemand(
+        shown_url(url), days, selector, token_file=token_file, ca_file=ca_file, metrics_file=metrics_file
+    )
 
 
 def _nothing_feasible(plan: Plan, workload: Path) -> NothingFeasible:

@@ -30,7 +30,7 @@ import click
 
 from advisor.cli.output import deliver, format_option, output_option
 from advisor.cli.samples_read import read_directory
-from advisor.cli.samples_summary import summaries, window_of, window_option
+from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
 from advisor.report.samples_words import percent, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
@@ -40,6 +40,7 @@ from advisor.samples.need.bounds import Bounds
 from advisor.samples.need.fleet import fleet_of
 from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
 from advisor.samples.need.memory import Fixed, MemoryNeed
+from advisor.samples.store import OnlyEnginesError
 from advisor.units import bytes_to_gib, gib_to_bytes
 
 _HEADERS = (
@@ -51,6 +52,7 @@ _HEADERS = (
 @click.command()
 @click.argument("place")
 @window_option
+@metrics_option
 @click.option("--model", help="What the engines serve: a catalogued name, or the path of a config.json.")
 @click.option("--precision", help="Of its weights.  [default: the checkpoint's own]")
 @click.option("--accelerators", type=click.IntRange(1), default=1, show_default=True, help="That share one replica.")
@@ -62,6 +64,7 @@ _HEADERS = (
 def need(
     place: str,
     window: timedelta | None,
+    metrics_file: Path | None,
     model: str | None,
     precision: str | None,
     accelerators: int,
@@ -75,11 +78,11 @@ def need(
     from summaries: what happened at the same time is then unknown. With --model the memory that an engine takes besides
     its KV cache is known, and the need is a number; without, it is an interval.
     """
-    found = _assess(place, window, None)
+    found = _assess(place, window, metrics_file, None)
     if model is not None:
         sizes = [one.memory.total_bytes for one in found if one.memory is not None and one.memory.total_bytes]
         size = memory_gib or bytes_to_gib(max(sizes, default=gib_to_bytes(80)))
-        found = _assess(place, window, fixed_of(model, precision, accelerators, size))
+        found = _assess(place, window, metrics_file, fixed_of(model, precision, accelerators, size))
     deliver(_rendered(found, output_format), output)
 
 
@@ -105,19 +108,30 @@ def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: fl
     return Fixed(gib_to_bytes(low), gib_to_bytes(high))
 
 
-def _assess(place: str, window: timedelta | None, fixed: Fixed | None) -> Sequence[AcceleratorNeed]:
+def _assess(
+    place: str, window: timedelta | None, metrics: Path | None, fixed: Fixed | None
+) -> Sequence[AcceleratorNeed]:  # fmt: skip
     """From the rows of a directory, or from the summaries of an address."""
     if "://" not in place and window is None:
-        return fleet_of(read_directory(place), Path(place), fixed).needs
+        return _assess_rows(place, fixed)
     from advisor.samples.query.open import open_backend  # noqa: PLC0415 - each reader loads what it needs
 
-    backend = open_backend(place)
+    backend = open_backend(place, metrics=metrics)
     asked = window_of(backend, place, window)
     known = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
     found = tuple(assess_summaries(list(summaries(backend, asked, known)), fixed))
     for note in backend.notes():
         click.echo(f"note: {note}", err=True)
     return found
+
+
+def _assess_rows(place: str, fixed: Fixed | None) -> Sequence[AcceleratorNeed]:
+    """Of a directory, from its rows; of none where only engines were watched."""
+    try:
+        return fleet_of(read_directory(place), Path(place), fixed).needs
+    except OnlyEnginesError as alone:
+        click.echo(f"note: {alone.message}; `advisor samples summary` shows engines", err=True)
+        return ()
 
 
 def _rendered(found: Sequence[AcceleratorNeed], output_format: str) -> str:

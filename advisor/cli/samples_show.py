@@ -32,10 +32,13 @@ from advisor.cli.samples_chart import CHARTS, terminal_chart, write_chart
 from advisor.cli.samples_need import advice_lines, place_of
 from advisor.cli.samples_need import entry as need_entry
 from advisor.cli.samples_read import read_directory
+from advisor.cli.samples_summary import render_summary
 from advisor.report.samples_words import need_words, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.fleet import Fleet, fleet_of
+from advisor.samples.query.open import open_backend
+from advisor.samples.store import OnlyEnginesError
 from advisor.samples.summary import AcceleratorSummary, MetricSummary, summarise
 from advisor.units import SECONDS_PER_HOUR, bytes_to_gib
 
@@ -61,7 +64,13 @@ def show(place: str, output_format: str, output: Path | None) -> None:
     Of each accelerator, from what `advisor agent run --output DIRECTORY` wrote. With -o FILE.html, .svg or .png it is
     drawn into that file (PNG: pip install 'advisor[charts]').
     """
-    frame = read_directory(place)
+    try:
+        frame = read_directory(place)
+    except OnlyEnginesError as alone:
+        if output is not None and output.suffix.lower() in CHARTS:
+            raise
+        deliver(_engines_alone(place, alone, output_format), output)
+        return
     fleet = fleet_of(frame, Path(place))
     if output is not None and output.suffix.lower() in CHARTS:
         write_chart(fleet, output)
@@ -72,6 +81,12 @@ def show(place: str, output_format: str, output: Path | None) -> None:
     else:
         text = _tables(summaries, fleet, output_format)
     deliver(f"{text}\n", output)
+
+
+def _engines_alone(place: str, alone: OnlyEnginesError, output_format: str) -> str:
+    """What there is of engines where no accelerator was watched; in JSON, which is of accelerators, nothing."""
+    click.echo(f"note: {alone.message}", err=True)
+    return "[]\n" if output_format == "json" else render_summary(open_backend(place), place, None, output_format)[0]
 
 
 def _tables(summaries: Sequence[AcceleratorSummary], fleet: Fleet, output_format: str) -> str:

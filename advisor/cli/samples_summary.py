@@ -24,9 +24,10 @@ from typing import Any
 
 import click
 
-from advisor.cli.durations import LONGEST, duration_between
+from advisor.cli.durations import duration_between
 from advisor.cli.output import deliver, format_option, output_option
 from advisor.cli.progress import Progress
+from advisor.durations import LONGEST
 from advisor.errors import InputError
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.metrics import METRICS, Kind
@@ -42,21 +43,37 @@ window_option = click.option(
     help="Only so long before the newest sample, such as 24h or 14d.  [default: all there is]",
 )
 
+metrics_option = click.option(
+    "--metrics",
+    "metrics_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Of a Prometheus-compatible server: CSV file that maps further names of metrics (docs/metrics.md).",
+)
+
 
 @click.command()
 @click.argument("place")
 @window_option
+@metrics_option
 @click.option("--exact", is_flag=True, help="From the rows themselves, even where daily summaries would do.")
 @format_option
 @output_option
-def summary(place: str, window: timedelta | None, exact: bool, output_format: str, output: Path | None) -> None:
+def summary(
+    place: str,
+    window: timedelta | None,
+    metrics_file: Path | None,
+    exact: bool,
+    output_format: str,
+    output: Path | None,
+) -> None:
     """Quantiles, peak and mean of each metric.
 
     PLACE is a directory of samples, or the URL of what keeps them.
     """
     from advisor.samples.query.open import open_backend  # noqa: PLC0415 - each reader loads what it needs
 
-    text, notes = render_summary(open_backend(place, exact=exact), place, window, output_format)
+    backend = open_backend(place, exact=exact, metrics=metrics_file)
+    text, notes = render_summary(backend, place, window, output_format)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     deliver(text, output)

@@ -2,15 +2,20 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from advisor.codegen.quoting import image_reference, ip_network
+from advisor.codegen.quoting import image_reference, ip_network, label_key
 from advisor.codegen.templates import fill
 from advisor.errors import InputError
+from advisor.samples.agent.labels import parse_labels
 from advisor.samples.bounded_http import parse_address
 
 UNIT = "advisor-agent"
+HOME = "/opt/advisor-agent"
+"""Where the documentation installs the agent, and a container has it."""
+DEFAULT_PROGRAM = f"{HOME}/bin/inference-advisor-agent"
+RUNTIME_DIRECTORY = "/run/advisor-agent"
 DEFAULT_DIRECTORY = "/var/lib/advisor-agent"
 CONTAINER_UID = "65532"
 """A user that no base image has."""
@@ -24,9 +29,14 @@ ACCELERATORS: Mapping[str, Sequence[str]] = {
 }
 """Kinds of devices (names as in ``/proc/devices``) that a vendor's library opens."""
 _GROUPS: Mapping[str, Sequence[str]] = {"amd": ("video", "render")}
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - the unit hides them
+"""What ``ProtectHome`` and ``PrivateTmp`` hide from a unit."""
+_MAKE_DIRECTORY = 'test -d "$1" || exec install --directory --owner="$2" --mode=0750 "$1"'
+_WHOLE_PROGRAM = "advisor"
+"""Name of the program that has the agent as ``advisor agent``."""
 _FOLDER = "agent"
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_CLAIM = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+_OBJECT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,10 @@ class AgentRun:
     """Command lines that get every record."""
     host: str | None = None
     """Name to record; None: that of the machine."""
+    labels: tuple[str, ...] = ()
+    """Static labels, as ``NAME=VALUE``."""
+    keep_days: int | None = None
+    """Whole days before today that are kept; None: all."""
 
     def arguments(self) -> tuple[str, ...]:
         """Of ``advisor agent run``."""
@@ -50,9 +64,32 @@ class AgentRun:
             f"--interval={self.interval}",
             *(f"--engine={engine}" for engine in self.engines),
             *(f"--outlet={outlet}" for outlet in self.outlets),
+            *(f"--label={label}" for label in self.labels),
+            *([f"--keep-days={self.keep_days}"] if self.keep_days is not None else []),
             *([f"--host={self.host}"] if self.host is not None else []),
             "--quiet",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """How the agent runs in a cluster."""
+
+    image: str
+    program: str = DEFAULT_PROGRAM
+    """Path of the agent in the image."""
+    claim: str | None = None
+    """Name of a ReadWriteMany claim for the samples; None: the directory of the node."""
+    accelerators: bool = True
+    """Whether nodes have NVIDIA accelerators; else only engines are read, by one pod."""
+    runtime_class: str | None = "nvidia"
+    """None: the runtime of the node is NVIDIA's by default."""
+    node_selector: tuple[tuple[str, str], ...] = (("nvidia.com/gpu.present", "true"),)
+
+
+def hiding_folder(path: str) -> str | None:
+    """The folder that the unit hides, and that a path lies in; None: it can be reached."""
+    return next((folder for folder in _HIDDEN if PurePosixPath(path).is_relative_to(folder)), None)
 
 
 def systemd_files(
@@ -62,7 +99,7 @@ def systemd_files(
 
     Args:
         run: what it does.
-        program: path of ``advisor``.
+        program: path of ``inference-advisor-agent``, or of ``advisor``.
         accelerators: vendors whose devices it may open.
         user: existing user to run as; None: one that systemd makes up.
         networks: what it may reach beside this machine, such as ``10.0.0.0/8``.
@@ -78,11 +115,14 @@ def systemd_files(
         )
     if user is not None and (not _USER.fullmatch(user) or user == "root"):
         raise InputError(f"'{user}' is no name of an unprivileged user", where="--user")
+    words = ("agent", "run") if PurePosixPath(program).name == _WHOLE_PROGRAM else ("run",)
     known = {
         "unit": UNIT,
-        "command": (_absolute(program, "--program"), "agent", "run", *_checked(run).arguments()),
+        "program": _reachable(_absolute(program, "--program"), "--program"),
+        "command": (program, *words, *_checked(run).arguments()),
+        "make_directory": ("/bin/sh", "-c", _MAKE_DIRECTORY, "sh", run.directory, user or ""),
         "user": user,
-        "directory": run.directory,
+        "directory": _reachable(run.directory, "--directory"),
         "groups": sorted({group for accelerator in accelerators for group in _GROUPS.get(accelerator, ())}),
         "devices": sorted({device for accelerator in accelerators for device in ACCELERATORS[accelerator]}),
         "networks": _checked_networks(networks),
@@ -90,34 +130,71 @@ def systemd_files(
     return {f"{UNIT}.service": fill(_FOLDER, "systemd.service.j2", known)}
 
 
-def kubernetes_files(run: AgentRun, image: str, claim: str | None, *, accelerators: bool) -> Mapping[str, str]:
-    """The manifest, as name → text.
+def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
+    """The manifest, as name → text: a DaemonSet for accelerators, a Deployment of one pod for engines.
 
     Args:
-        run: what it does; the host is always the name of the node.
-        image: to run.
-        claim: name of a ReadWriteMany claim for the samples; None: the directory of the node.
-        accelerators: whether nodes have NVIDIA accelerators; else only engines are read.
+        run: what it does; the host of an accelerator is always the name of its node.
+        pods: how.
 
     Raises:
-        InputError: a value cannot stand in a manifest.
+        InputError: a value cannot stand in a manifest, or engines would be read by more than one pod.
     """
-    if claim is not None and not _CLAIM.fullmatch(claim):
-        raise InputError(f"'{claim}' is no name of a claim", where="--claim")
-    if run.host is not None:
-        raise InputError("each pod records the name of its node", where="--host", hint="leave it out")
-    if not accelerators and not run.engines:
-        raise InputError("there is nothing to read", where="--accelerator", hint="name an engine: --engine URL")
+    _check_pods(pods)
+    (_check_node_run if pods.accelerators else _check_engine_run)(run, pods)
+    if not pods.accelerators:
+        run = replace(run, host=run.host or f"{UNIT}-engines")
     known = {
-        "unit": UNIT,
+        "unit": UNIT if pods.accelerators else f"{UNIT}-engines",
         "uid": CONTAINER_UID,
-        "image": _image(image, "--image"),
-        "claim": claim,
-        "accelerators": accelerators,
+        "image": _image(pods.image, "--image"),
+        "program": _absolute(pods.program, "--program"),
+        "claim": pods.claim,
+        "accelerators": pods.accelerators,
+        "runtime_class": pods.runtime_class if pods.accelerators else None,
+        "node_selector": pods.node_selector if pods.accelerators else (),
         "arguments": _checked(run).arguments(),
         "directory": run.directory,
+        "runtime": RUNTIME_DIRECTORY,
     }
-    return {f"{UNIT}.yaml": fill(_FOLDER, "daemonset.yaml.j2", known)}
+    return {f"{known['unit']}.yaml": fill(_FOLDER, "kubernetes.yaml.j2", known)}
+
+
+def _check_pods(pods: Pods) -> None:
+    for name, option, what in (
+        (pods.claim, "--claim", "a claim"),
+        (pods.runtime_class, "--runtime-class", "a runtime class"),
+    ):
+        if name is not None and not _OBJECT.fullmatch(name):
+            raise InputError(f"'{name}' is no name of {what}", where=option)
+    for key, _ in pods.node_selector:
+        try:
+            label_key(key)
+        except ValueError as error:
+            raise InputError(str(error), where="--node-selector", hint="write KEY=VALUE") from error
+
+
+def _check_node_run(run: AgentRun, _: Pods) -> None:
+    if run.host is not None:
+        raise InputError("each pod records the name of its node", where="--host", hint="leave it out")
+    if run.engines:
+        raise InputError(
+            "every node would read this engine, and its requests would count once for each node",
+            where="--engine",
+            hint="read engines through the Prometheus that scrapes them (demand.prometheus), or by one pod: "
+            "--accelerator none --engine URL",
+        )
+
+
+def _check_engine_run(run: AgentRun, pods: Pods) -> None:
+    if not run.engines:
+        raise InputError("there is nothing to read", where="--accelerator", hint="name an engine: --engine URL")
+    if pods.claim is None:
+        raise InputError(
+            "this pod runs on one node now and on another later, and samples in a directory of a node stay behind",
+            where="--accelerator none",
+            hint="name a claim for them: --claim NAME",
+        )
 
 
 def container_files(run: AgentRun, base_image: str) -> Mapping[str, str]:
@@ -130,14 +207,23 @@ def container_files(run: AgentRun, base_image: str) -> Mapping[str, str]:
         "uid": CONTAINER_UID,
         "make_directory": ("install", "--directory", f"--owner={CONTAINER_UID}", "--mode=0750", run.directory),
         "base_image": _image(base_image, "--base-image"),
+        "entry_point": (DEFAULT_PROGRAM, "run"),
+        "home": HOME,
+        "runtime": RUNTIME_DIRECTORY,
         "arguments": _checked(run).arguments(),
         "directory": run.directory,
     }
     return {"Containerfile": fill(_FOLDER, "Containerfile.j2", known)}
 
 
+def alert_files() -> Mapping[str, str]:
+    """Prometheus rules that tell of agents in trouble, as name → text."""
+    return {f"{UNIT}-alerts.yaml": fill(_FOLDER, "alerts.yaml.j2", {})}
+
+
 def _checked(run: AgentRun) -> AgentRun:
     _absolute(run.directory, "--directory")
+    parse_labels(run.labels)
     for engine in run.engines:
         if parse_address(engine, "/metrics").authorization is not None:
             raise InputError("a password in this file could be read by others", where="--engine", hint="leave it out")
@@ -152,6 +238,17 @@ def _absolute(path: str, where: str) -> str:
     pure = PurePosixPath(path)
     if not pure.is_absolute() or ".." in pure.parts or not path.isprintable() or set(path) & set("\"'\\"):
         raise InputError(f"{path!r} is no absolute path without quotes and backslashes", where=where)
+    return path
+
+
+def _reachable(path: str, where: str) -> str:
+    """*path* itself; the unit sees no home and no temporary files of others."""
+    if (folder := hiding_folder(path)) is not None:
+        raise InputError(
+            f"{path} lies in {folder}, which the unit hides from itself (ProtectHome, PrivateTmp)",
+            where=where,
+            hint=f"install it at {HOME}, and keep samples below /var/lib or /srv",
+        )
     return path
 
 

@@ -198,6 +198,17 @@ def systemd_value(text: str) -> Quoted:
     return Quoted(f'"{"".join(_systemd_character(c) for c in text)}"')
 
 
+def systemd_path(text: str) -> Quoted:
+    """*text* itself as a path in a setting that takes no quotes; no specifier acts in it.
+
+    Raises:
+        ValueError: it is no absolute path, or holds what such a setting cannot.
+    """
+    if not text.startswith("/") or not text.isprintable() or text != text.strip() or set(text) & set("\"'\\"):
+        raise ValueError(f"{text!r} is no path that a systemd unit can hold without quotes")
+    return Quoted(text.replace("%", "%%"))
+
+
 def systemd_command(arguments: Iterable[str]) -> Quoted:
     """A command line of a unit, in which variables are not replaced either."""
     return Quoted(" ".join(systemd_value(argument).replace("$", "$$") for argument in arguments))

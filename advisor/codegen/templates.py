@@ -28,6 +28,7 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "number_range": quoting.number_range,
     "python_value": python_value,
     "systemd_command": quoting.systemd_command,
+    "systemd_path": quoting.systemd_path,
     "systemd_value": quoting.systemd_value,
     "yaml_integer": quoting.yaml_integer,
     "yaml_string": quoting.yaml_string,

@@ -54,7 +54,7 @@ class Rehearsal:
 
 
 def rehearse(
-    demand: Demand, most_requests: int = MOST_REQUESTS, calendar: Calendar | None = None
+    demand: Demand, most_requests: int = MOST_REQUESTS, calendar: Calendar | None = None, scale: float | None = None
 ) -> Rehearsal:  # fmt: skip
     """A sample of a demand, request by request: its busiest stretch, and an hour change of every other class of hours.
 
@@ -66,9 +66,12 @@ def rehearse(
         demand: what is rehearsed.
         most_requests: about so many at most; half of them for the other classes, as far as those have so many.
         calendar: classes of the hours; the busiest stretch alone without, or with one class.
+        scale: share of the demand; without, as much as has three times so many requests in its busiest minute.
     """
     generator = np.random.default_rng(SEED)
-    profile, scale = _thinned(demand.profile or _declared(demand, most_requests, generator), most_requests)
+    whole = demand.profile or _declared(demand, most_requests, generator)
+    scale = _usual_scale(whole, most_requests) if scale is None else scale
+    profile = _thinned(whole, scale)
     if calendar is not None:
         calendar = replace(calendar, mean_rates=tuple(rate * scale for rate in calendar.mean_rates))
     classes = len(calendar.mean_rates) if calendar else 1
@@ -86,9 +89,9 @@ def rehearse(
 
 
 def stressed(
-    demand: Demand, most_requests: int, *, peak_ratio: float = 1.0, dispersion_ratio: float = 1.0
-) -> tuple[Requests, float]:
-    """The busiest stretch with more requests in each minute, or with more uneven arrivals; and its scale.
+    demand: Demand, most_requests: int, scale: float, *, peak_ratio: float = 1.0, dispersion_ratio: float = 1.0
+) -> Requests:
+    """The busiest stretch with more requests in each minute, or with more uneven arrivals.
 
     The minutes are those of a rehearsal of so many requests, whatever the ratios. More of the same requests come in
     the same bursts: the excess of the index of dispersion over 1 grows with the number.
@@ -96,33 +99,38 @@ def stressed(
     Args:
         demand: what is rehearsed.
         most_requests: about so many at ratio 1.
+        scale: share of the demand.
         peak_ratio: requests of a minute ÷ those of the demand.
         dispersion_ratio: index of dispersion ÷ that of the demand.
     """
     generator = np.random.default_rng(SEED)
-    thinned, scale = _thinned(demand.profile or _declared(demand, most_requests, generator), most_requests)
+    thinned = _thinned(demand.profile or _declared(demand, most_requests, generator), scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
     ten, one = (
         (1 + (index - 1) * peak_ratio) * dispersion_ratio for index in _indices(stretch.dispersion)
     )  # fmt: skip
     counts = stretch.requests_per_minute * peak_ratio
     harder = DemandProfile(stretch.start_seconds, counts, Dispersion(one_second=one, ten_seconds=ten))
-    return _with_lengths(demand, _arrivals(harder, generator), generator), scale
+    return _with_lengths(demand, _arrivals(harder, generator), generator)
 
 
-def _thinned(profile: DemandProfile, most_requests: int) -> tuple[DemandProfile, float]:
-    """A demand whose busiest minute has no more than three times so many requests, and its share of the whole one.
+def _usual_scale(profile: DemandProfile, most_requests: int) -> float:
+    """Share of a demand whose busiest minute has no more than three times so many requests."""
+    busiest = float(np.nanmax(profile.requests_per_minute))
+    return min(MOST_IN_A_MINUTE * most_requests / max(busiest, 1.0), 1.0)
+
+
+def _thinned(profile: DemandProfile, scale: float) -> DemandProfile:
+    """A share of a demand.
 
     Of a large fleet's requests a replica in a smaller one sees the same: its load is the same, and the excess of the
     index of dispersion over 1, of which each of n replicas in turn receives one n-th, shrinks with the number.
     """
-    busiest = float(np.nanmax(profile.requests_per_minute))
-    scale = min(MOST_IN_A_MINUTE * most_requests / max(busiest, 1.0), 1.0)
     if scale == 1:
-        return profile, 1.0
+        return profile
     ten, one = (1 + (index - 1) * scale for index in _indices(profile.dispersion))
     dispersion = Dispersion(one_second=one, ten_seconds=ten)
-    return replace(profile, requests_per_minute=profile.requests_per_minute * scale, dispersion=dispersion), scale
+    return replace(profile, requests_per_minute=profile.requests_per_minute * scale, dispersion=dispersion)
 
 
 def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram
+from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.deployments import Packed
 from advisor.performance.physics import (
     FloatLike,
@@ -59,7 +60,6 @@ class Service:
     """Prefill seconds of each point in a busy replica, (n, points)."""
     mean_marginal: Floats
     mean_square_marginal: Floats
-    """Of the prompts of a second over their number; more than the mean square where they come in bursts."""
     largest_batch: Floats
     """Requests that KV cache and engine can hold."""
     saturated_rate: Floats
@@ -68,8 +68,7 @@ class Service:
     """Log seconds per token at the nodes of the users axis: by the physics, and as learned and monotone; (n, nodes)."""
     ttft_factor: Floats
     """Learned factor of the time to first token."""
-    dispersion: FloatLike
-    """Variance over mean of the arrivals in a window; 1 at random (Poisson), more in bursts."""
+    bursts: Bursts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,16 +83,14 @@ class State:
     """Seconds of a step without prompts; several tokens each with speculation."""
     high_batch: Floats
     """95th percentile of the running requests."""
+    dispersion: FloatLike
+    """Variance over mean of the arrivals in a window; 1 at random (Poisson), more in bursts."""
 
 
 def offer(
-    packed: Packed, tokens: TokenHistogram, learned: Learned | None = None, dispersion: FloatLike = 1.0
+    packed: Packed, tokens: TokenHistogram, learned: Learned | None = None, bursts: Bursts = RANDOM
 ) -> Service:  # fmt: skip
-    """Work out what requests of these lengths cost each deployment; by the physics alone where nothing is learned.
-
-    The work of the prompts that arrive in a second has the variance R (E[P²] + (I - 1) E[P]²) at an index of
-    dispersion I.
-    """
+    """Work out what requests of these lengths cost each deployment; by the physics alone where nothing is learned."""
     points = length_points(tokens)
     wide = packed.column()
     lengths, cached = points.input_tokens[None, :], points.cached_tokens[None, :]
@@ -113,13 +110,13 @@ def offer(
         alone=alone,
         marginal=marginal,
         mean_marginal=mean_marginal,
-        mean_square_marginal=marginal**2 @ points.probability + (dispersion - 1.0) * mean_marginal**2,
+        mean_square_marginal=marginal**2 @ points.probability,
         largest_batch=np.minimum(fitting, replicas.max_sequences),
         saturated_rate=SATURATED_BATCH
         / ((points.mean_output * endless + SATURATED_BATCH * mean_marginal) * endless_factor),
         log_token=(plain, corrected),
         ttft_factor=np.ones_like(mean_marginal) if learned is None else learned.ttft,
-        dispersion=dispersion,
+        bursts=bursts,
     )
 
 
@@ -138,8 +135,9 @@ def state_at(service: Service, batch: Floats) -> State:
     token = _learned(service, plain)
     rate = batch / (service.points.mean_output * token)
     spare = np.maximum(1.0 - rate / service.saturated_rate, 1e-9)
-    spread = np.sqrt(batch * service.dispersion / spare)
-    return State(batch, rate, token, step * token / plain, batch + Z95 * spread)
+    dispersion = service.bursts.seen_at(rate)
+    spread = np.sqrt(batch * dispersion / spare)
+    return State(batch, rate, token, step * token / plain, batch + Z95 * spread, dispersion)
 
 
 def _step(service: Service, batch: Floats) -> Floats:
@@ -166,7 +164,11 @@ def _plain_token_seconds(service: Service, step: Floats, batch: Floats) -> Float
 
 
 def _token_times(service: Service, state: State) -> tuple[Floats, Floats]:
-    """Mean seconds per token of each point, and the spread of their logarithm: both (n, points)."""
+    """Mean seconds per token of each point, and the spread of their logarithm: both (n, points).
+
+    The work of the prompts that arrive in a second has the variance R (E[P²] + (I - 1) E[P]²) at an index of
+    dispersion I.
+    """
     busy, mean_wait = _queue(service, state)
     idle_share = np.maximum(1 - state.rate * service.mean_marginal, 1e-6)[:, None]
     outputs = service.points.output_tokens
@@ -175,7 +177,8 @@ def _token_times(service: Service, state: State) -> tuple[Floats, Floats]:
     prompt_share = (state.rate * service.mean_marginal)[:, None]
     mean = token + prompt_share * behind / (idle_share * outputs)
     exposed = outputs * token + behind / idle_share
-    from_prompts = (state.rate * service.mean_square_marginal)[:, None] * exposed / (idle_share * outputs) ** 2
+    mean_square = service.mean_square_marginal + (state.dispersion - 1.0) * service.mean_marginal**2
+    from_prompts = (state.rate * mean_square)[:, None] * exposed / (idle_share * outputs) ** 2
     high = _token_seconds(service, state.high_batch)
     from_batch = ((high - state.token_s) / Z95)[:, None] ** 2
     return mean, np.sqrt(np.log1p(np.minimum((from_prompts + from_batch) / mean**2, MAX_VARIANCE)))
@@ -183,9 +186,9 @@ def _token_times(service: Service, state: State) -> tuple[Floats, Floats]:
 
 def _met_token_seconds(service: Service, state: State) -> Floats:
     """Mean seconds per token that a request meets: beside those that it came with, I - 1, half of them on average."""
-    if np.all(service.dispersion == 1):
+    if np.all(state.dispersion == 1):
         return state.token_s
-    return _token_seconds(service, state.batch + (service.dispersion - 1) / 2)
+    return _token_seconds(service, state.batch + (state.dispersion - 1) / 2)
 
 
 def _slower_than(service: Service, state: State, token_s: Floats) -> Floats:
@@ -240,7 +243,7 @@ def _queue(service: Service, state: State) -> tuple[Floats, Floats]:
     served = service.marginal + _shared_seconds(service, state)
     busy = np.minimum(state.rate * (served @ service.points.probability), 1.0)
     mean_service = np.maximum(served @ service.points.probability, 1e-12)
-    excess = service.dispersion - 1.0
+    excess = state.dispersion - 1.0
     waiting = busy + (1 - busy) * (excess / (excess + 2))
     mean_square = served**2 @ service.points.probability * (busy / waiting) + excess * mean_service**2 / waiting
     in_same_step = 1 + busy

@@ -22,13 +22,14 @@ At a given rate a faster part or a shorter prompt gives a smaller B, T and wait:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram
+from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.deployments import Packed
 from advisor.performance.physics import FloatLike, Floats
 from advisor.performance.queueing import (
@@ -103,13 +104,18 @@ class Capacity:
 
 
 def capacity_at_slo(
-    packed: Packed, tokens: TokenHistogram, slo: Slo, learned: Learned | None = None, dispersion: FloatLike = 1.0
+    packed: Packed, tokens: TokenHistogram, slo: Slo, learned: Learned | None = None, bursts: Bursts = RANDOM
 ) -> Capacity:  # fmt: skip
     """Largest request rate that each deployment sustains with every given percentile within the SLO.
 
-    *dispersion* is the variance over the mean of the arrivals at one replica in a window: 1 at random.
+    Args:
+        packed: the deployments.
+        tokens: lengths of the requests.
+        slo: targets.
+        learned: what measurements say beyond the physics.
+        bursts: how unevenly requests arrive.
     """
-    service = offer(packed, tokens, learned, dispersion)
+    service = offer(packed, tokens, learned, bursts)
     feasible, low, high = _largest_batch(service, slo)
     full = state_at(service, _fastest_batch(service, low))
     beyond = _within(service, state_at(service, high), slo)
@@ -123,12 +129,17 @@ def capacity_at_slo(
 
 
 def rates_at_slo(
-    packed: Packed, tokens: TokenHistogram, slo: Targets, learned: Learned | None = None, dispersion: FloatLike = 1.0
+    packed: Packed, tokens: TokenHistogram, slo: Targets, learned: Learned | None = None, bursts: Bursts = RANDOM
 ) -> Floats:  # fmt: skip
-    """The rates of :func:`capacity_at_slo` alone; targets may differ from deployment to deployment."""
-    service = offer(packed, tokens, learned, dispersion)
+    """The rates of :func:`capacity_at_slo` alone; targets may differ from deployment to deployment.
+
+    Where replicas share the bursts, those of a larger rate are fewer and see more of them: a rate within the SLO is
+    one of ``n = peak / rate`` replicas that carry the busiest minute, and the largest is that of the fewest.
+    """
+    service = offer(packed, tokens, learned, bursts)
+    service = replace(service, largest_batch=_fastest_batch(service, service.largest_batch))
     feasible, low, _ = _largest_batch(service, slo)
-    return np.where(feasible, state_at(service, _fastest_batch(service, low)).rate, 0.0)
+    return np.where(feasible, state_at(service, low).rate, 0.0)
 
 
 def _largest_batch(service: Service, slo: Targets) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:
@@ -168,8 +179,7 @@ def _floor(
     slow = np.flatnonzero(~feasible)
     columns = [np.full(feasible.shape, np.nan) for _ in fields(Latency)]
     if slow.size:
-        seen = np.broadcast_to(whole.dispersion, feasible.shape)[slow]
-        service = offer(whole.packed.take(slow), tokens, learned.take(slow) if learned else None, seen)
+        service = offer(whole.packed.take(slow), tokens, learned.take(slow) if learned else None, whole.bursts)
         found = _latency(service, state_at(service, np.full(slow.shape, MIN_BATCH)))
         for column, percentile in zip(columns, (found.ttft_p95_ms, found.tpot_p95_ms, found.e2e_p95_ms), strict=True):
             column[slow] = percentile
@@ -177,13 +187,13 @@ def _floor(
 
 
 def latency_at_rate(
-    packed: Packed, tokens: TokenHistogram, rates: Floats, learned: Learned | None = None, dispersion: FloatLike = 1.0
+    packed: Packed, tokens: TokenHistogram, rates: Floats, learned: Learned | None = None, bursts: Bursts = RANDOM
 ) -> Latency:  # fmt: skip
     """Latency of each deployment at a given rate of requests per second; see :func:`capacity_at_slo`.
 
     Of two batches that serve the same rate, one on each side of the peak of the throughput curve, it is the smaller.
     """
-    service = offer(packed, tokens, learned, dispersion)
+    service = offer(packed, tokens, learned, bursts)
     low = np.full_like(service.mean_marginal, MIN_BATCH)
     _, largest, _ = _largest_batch(service, Slo())
     high = _fastest_batch(service, largest)

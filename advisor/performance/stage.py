@@ -13,7 +13,7 @@ from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.model import Model
-from advisor.performance.bursts import LEAST_RATE, Rows, rates_with_bursts
+from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
 from advisor.performance.grounds import CLASSES, Codes, Grounds
@@ -34,6 +34,8 @@ _LIKE = Scenario.FIXED_CONCURRENCY
 
 _RATE_DIGITS = 5
 """Significant digits of a rate: the last bits differ between processors, and must not decide between equals."""
+_LEAST_RATE = 1e-9
+"""Requests per second below which nothing is served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +99,16 @@ def rates_within(
     requirements: Requirements,
     model: PerformanceModel,
     cases: Sequence[tuple[TokenHistogram, Slo]],
-    dispersion: float = 1.0,
+    bursts: Bursts = RANDOM,
 ) -> Floats:
     """Requests per second that one replica of each candidate sustains in each case, 0 where it is too slow.
 
     Args:
         candidates: all with a known peak, as :func:`serve` returns them.
-        requirements: names the model and the busiest minute.
+        requirements: names the model.
         model: what predicts.
         cases: lengths of the requests and targets, one for each row of the result.
-        dispersion: variance over mean of all arrivals in short windows. A replica among n sees 1 + (I - 1) / n of it,
-            with n as few as carry the busiest minute so.
+        bursts: how unevenly requests arrive, at as few replicas as carry the busiest minute so.
 
     Returns:
         Shape (cases, candidates).
@@ -121,13 +122,13 @@ def rates_within(
     found = np.zeros((len(cases), max(groups.index) + 1))
     for rows in alike.values():
         slos = [cases[at][1] for at in rows]
-        found[rows] = _rates(groups, model, cases[rows[0]][0], slos, requirements, dispersion)
+        found[rows] = _rates(groups, model, cases[rows[0]][0], slos, bursts)
     return _settled(found[:, groups.index])
 
 
 def _settled(rates: Floats) -> Floats:
     """Rates cut to so many significant digits, never above what they were."""
-    per_step = 10.0 ** (_RATE_DIGITS - 1 - np.floor(np.log10(np.maximum(rates, LEAST_RATE))))
+    per_step = 10.0 ** (_RATE_DIGITS - 1 - np.floor(np.log10(np.maximum(rates, _LEAST_RATE))))
     cut: Floats = np.floor(rates * per_step) / per_step
     return cut
 
@@ -140,15 +141,10 @@ class _TargetRows:
     tpot_p95_ms: Floats | None
     e2e_p95_ms: Floats | None
 
-    def take(self, rows: Rows) -> "_TargetRows":
-        """Those of some rows."""
-        columns = (self.ttft_p95_ms, self.tpot_p95_ms, self.e2e_p95_ms)
-        return _TargetRows(*(None if column is None else column[rows] for column in columns))
-
 
 def _rates(
     groups: "_Groups", model: PerformanceModel, tokens: TokenHistogram, slos: Sequence[Slo],
-    requirements: Requirements, dispersion: float,
+    bursts: Bursts,
 ) -> Floats:  # fmt: skip
     """Rates of each group under the same targets with other limits, all at once: (slos, groups)."""
     count = max(groups.index) + 1
@@ -160,12 +156,7 @@ def _rates(
 
     targets = _TargetRows(limits("ttft_p95_ms"), limits("tpot_p95_ms"), limits("e2e_p95_ms"))
     packed, learned = groups.packed.take(rows), model.open_loop(groups.packed, tokens).take(rows)
-    rates = rates_at_slo(packed, tokens, targets, learned)
-    if dispersion > 1:
-        rates = rates_with_bursts(
-            lambda few, thinned: rates_at_slo(packed.take(few), tokens, targets.take(few), learned.take(few), thinned),
-            rates, requirements.demand.requests_per_second.peak, dispersion,
-        )  # fmt: skip
+    rates = rates_at_slo(packed, tokens, targets, learned, bursts)
     return rates.reshape(len(slos), count)
 
 

@@ -16,7 +16,7 @@ class Target:
 
     host: str
     source: str
-    """Who reads it: nvml, neuron, gaudi, amd, tpu, or an engine (vllm, sglang, tgi, triton)."""
+    """Who reads it: nvml, neuron, gaudi, amd, tpu, or an engine by its key in exporters.csv (vllm, sglang, …)."""
     index: int | None
     """Number on the host, as the driver counts; of an engine its rank; None for a source that names nothing yet."""
     mig_index: int | None = None

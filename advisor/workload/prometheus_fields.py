@@ -9,6 +9,7 @@ from advisor.yaml_fields import Field
 
 _KEYS = (
     "url", "window", "selector", "requests_per_day", "input_tokens", "output_tokens", "token_file", "ca_file",
+    "metrics",
 )  # fmt: skip
 
 
@@ -29,6 +30,7 @@ def read_prometheus(field: Field, *, cache_is_stated: bool) -> PrometheusDemand:
         cache_is_stated=cache_is_stated,
         token_file=_file(fields.get("token_file")),
         ca_file=_file(fields.get("ca_file")),
+        metrics_file=_file(fields.get("metrics")),
     )
 
 
@@ -42,6 +44,7 @@ def completed(given: PrometheusDemand, stated: PrometheusDemand) -> PrometheusDe
         selector=given.selector or stated.selector,
         token_file=given.token_file or stated.token_file,
         ca_file=given.ca_file or stated.ca_file,
+        metrics_file=given.metrics_file or stated.metrics_file,
     )
 
 

@@ -199,6 +199,8 @@ class PrometheusDemand:
     """Whether the workload states a prefix-cache hit ratio, which then counts instead of the measured one."""
     token_file: Path | None = field(default=None, compare=False)
     ca_file: Path | None = field(default=None, compare=False)
+    metrics_file: Path | None = field(default=None, compare=False)
+    """Further names of metrics (docs/metrics.md); None: those that the program knows."""
 
 
 DemandSource = DeclaredDemand | TraceDemand | SampleDemand | PrometheusDemand

@@ -1,7 +1,7 @@
 """What the agent costs its host: ``PYTHONPATH=tests python tests/benchmarks/bench_agent.py [SECONDS]``.
 
-Eight accelerators with every counter (those of Hopper included) once a second, on the fake driver, whose calls take no
-time: this is the cost of the agent and the binding, not of a real driver. All processes of the agent are counted. The
+Eight accelerators with every counter (those of Hopper included) and two serving engines once a second, on the fake driver,
+whose calls take no time: this is the cost of the agent and the binding, not of a real driver. All processes of the agent are counted. The
 baseline of the same run is a bare interpreter that wakes up once a second and does nothing.
 """
 
@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -20,8 +22,11 @@ from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.spool import read_segment, segments
 from advisor.samples.rows import Gap, Row
 from fakenvml.build import build_library, compiler
+from samples.sources.engines.exhibits import vllm_page
+from services.scripted import always, answer, scripted
 
 GPUS = 8
+ENGINES = 2
 SCENARIO = f"""gpus,{GPUS}
 set,*,name,NVIDIA H100 80GB HBM3
 set,*,mem_total,85520809984
@@ -88,9 +93,9 @@ def measured(processes: list[int], seconds: float) -> tuple[float, list[dict[str
     return share, [memory_mib(process) for process in processes]
 
 
-def agent_command(output: Path) -> list[str]:
+def agent_command(output: Path, engines: Sequence[str]) -> list[str]:
     """The agent, as `advisor agent run` starts it, without compaction."""
-    settings = Settings(str(output), "bench", (Asked("nvml"),), compact=False)
+    settings = Settings(str(output), "bench", (Asked("nvml"), Asked("engines", tuple(engines))), compact=False)
     return bare_interpreter("advisor.samples.agent.__main__", settings.as_argument())
 
 
@@ -101,6 +106,7 @@ def report_kept(output: Path) -> None:
         records += read_segment(path).records
         size += path.stat().st_size
     rows = [record for record in records if isinstance(record, Row)]
+    rows = [row for row in rows if row.target.source == "nvml"]
     kept = sum(row.stats["power_watts"].n for row in rows)
     missed = sum(record.missed_ticks for record in records if isinstance(record, Gap))
     print(f"ticks             {kept} of {kept + missed} kept, over all accelerators")
@@ -113,7 +119,9 @@ def main() -> None:
         print("skipped: no C compiler (cc) to build the fake NVIDIA driver with")
         return
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 12.0
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as servers:
+        page = always(answer(vllm_page("llama")))
+        engines = [servers.enter_context(scripted(page)).url for _ in range(ENGINES)]
         folder = Path(name)
         build_library(folder)
         (folder / "scenario.csv").write_text(SCENARIO)
@@ -121,7 +129,7 @@ def main() -> None:
             **os.environ, "LD_LIBRARY_PATH": name, "FAKE_NVML_SCENARIO": str(folder / "scenario.csv"),
             "PYTHONPATH": str(Path(__file__).parents[1]),
         }  # fmt: skip
-        command = agent_command(folder / "samples")
+        command = agent_command(folder / "samples", engines)
         agent = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         bare = subprocess.Popen([sys.executable, "-I", "-S", "-c", BARE_LOOP])
         time.sleep(SETTLING_SECONDS)
@@ -155,11 +163,13 @@ def measured_with_baseline(
 def report(shares: list[float], memory: list[dict[str, float]], seconds: float) -> None:
     """Print what was measured."""
     agent, bare = shares
-    print(f"steady            {agent:.3%} of a core, {GPUS} accelerators at 1 Hz over {seconds:.0f} s, all processes")
+    print(
+        f"steady            {agent:.3%} of a core, {GPUS} accelerators and {ENGINES} engines at 1 Hz over {seconds:.0f} s, all processes"
+    )
     print(
         f"baseline          {bare:.3%} of a core, a bare interpreter that wakes up at 1 Hz: {agent / bare:.1f} × that"
     )
-    for name, each in zip(("supervisor", "nvml", "bare interpreter"), memory, strict=True):
+    for name, each in zip(("supervisor", "nvml", "engines", "bare interpreter"), memory, strict=True):
         print(f"memory            {each['RSS']:.1f} MiB RSS, {each['PSS']:.1f} MiB PSS: {name}")
     print(
         f"memory            {sum(each['RSS'] for each in memory[:-1]):.1f} MiB RSS, "

@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from advisor.samples.exporters import shipped
 from advisor.samples.sources.engines import EngineSource
-from advisor.samples.sources.engines.dialects import VLLM
 from advisor.samples.sources.engines.pages import PageReader
 from samples.sources.engines.exhibits import vllm_page
 from services.scripted import always, answer, scripted
@@ -30,9 +30,11 @@ def main():
     rounds = parser.parse_args().rounds
     page = vllm_page()
     print(f"page: {len(page) / 1024:.1f} KiB, {page.count(chr(10))} lines; {rounds} rounds in {BATCHES} batches")
-    reader = PageReader(VLLM)
+    vllm = shipped().exporters["vllm"]
+    names = shipped().of(vllm)
+    reader = PageReader(vllm, names)
     own = show("parse: wanted series, by this program", rounds, lambda: reader.read(page))
-    show("parse: of a page never seen before", rounds // 4, lambda: PageReader(VLLM).read(page))
+    show("parse: of a page never seen before", rounds // 4, lambda: PageReader(vllm, names).read(page))
     lines = show(
         "baseline: lines and their last words", rounds, lambda: [line.rpartition(" ") for line in page.splitlines()]
     )

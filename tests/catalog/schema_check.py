@@ -63,10 +63,15 @@ def tables(directory: Path, pattern: str) -> dict[str, list[Row]]:
     return {path.relative_to(directory).as_posix(): list(read_rows(path)) for path in sorted(directory.glob(pattern))}
 
 
-def violations(directory: Path) -> Iterator[str]:
-    """Every cell, key and column that is not as the schema says."""
+def described(directory: Path) -> set[str]:
+    """Files that the schema speaks of."""
+    return {name for pattern in read_schema(directory) for name in tables(directory, pattern)}
+
+
+def violations(directory: Path, references: dict[str, set[str]] | None = None) -> Iterator[str]:
+    """Every cell, key and column that is not as the schema says; references are those of the catalog if not given."""
     schema = read_schema(directory)
-    references = {
+    references = references or {
         "sources.source_id": {row["source_id"] for row in read_rows(directory / "sources.csv")},
         "accelerators.name": {row["name"] for row in read_rows(directory / "accelerators.csv")},
         "models.name": {row["name"] for row in read_rows(directory / "models.csv")},

@@ -1,7 +1,11 @@
 """`advisor agent install` as a program."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 
 def advisor(*arguments):
@@ -14,9 +18,9 @@ def advisor(*arguments):
 
 def test_it_prints_unless_told_where_to_write(tmp_path):
     """Without a directory the file goes to stdout, and nothing is written."""
-    result = advisor("systemd", "--program", "/opt/advisor")
+    result = advisor("systemd", "--program", "/opt/bin/advisor")
     assert (result.returncode, result.stderr) == (0, "")
-    assert 'ExecStart="/opt/advisor" "agent" "run"' in result.stdout
+    assert 'ExecStart="/opt/bin/advisor" "agent" "run"' in result.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -50,3 +54,37 @@ def test_a_mistake_is_an_error_and_no_traceback(tmp_path):
     assert result.returncode == 1
     assert result.stderr.startswith("error: --network: 'everything' is no network")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_that_the_unit_cannot_reach_is_warned_of(tmp_path):
+    """A program whose interpreter lies in a folder that the unit hides is named, with that folder."""
+    folder = tmp_path / "bin"
+    folder.mkdir(mode=0o755)
+    program = folder / "inference-advisor-agent"
+    program.write_text("#!/tmp/python\n")
+    program.chmod(0o755)
+    linked = Path("/var/lib") / f"advisor-test-{os.getpid()}"
+    try:
+        linked.symlink_to(program)
+    except OSError:
+        pytest.skip("a link in /var/lib needs root")
+    try:
+        result = advisor("systemd", "--program", linked)
+    finally:
+        linked.unlink()
+    assert result.returncode == 0
+    assert "it needs /tmp/python, and the unit hides /tmp from itself" in result.stderr
+
+
+def test_alerts_are_written(tmp_path):
+    """The rules are written like any other file."""
+    assert advisor("alerts", "--output", tmp_path).returncode == 0
+    assert (tmp_path / "advisor-agent-alerts.yaml").read_text().startswith("# Rules for Prometheus")
+
+
+def test_nodes_are_selected_as_they_are_labelled():
+    """Selector and runtime class can be others or none; a text that selects nothing is refused."""
+    result = advisor("kubernetes", "--image", "x:1", "--node-selector", "pool=gpu", "--runtime-class", "none")
+    assert 'pool: "gpu"' in result.stdout
+    assert "runtimeClassName" not in result.stdout
+    assert "--node-selector" in advisor("kubernetes", "--image", "x:1", "--node-selector", "pool").stderr

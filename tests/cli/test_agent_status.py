@@ -109,6 +109,18 @@ def test_remote_write_is_shown(tmp_path):
     assert "  remote write to http://p/write: 7 samples sent, 2 parked; failing: HTTP 503\n" in status(tmp_path).stdout
 
 
+def test_outlets_have_names(tmp_path):
+    """An outlet of the agent's own is called as on the command line, any other by its program."""
+    outlets = [
+        {"command": ["python", "-c", "…", "advisor.samples.agent.listener", "/p"], "pid": 7, "fed": 5, "dropped": 1, "restarts": 0},
+        {"command": ["/usr/bin/tee"], "pid": None, "fed": 0, "dropped": 6},
+    ]  # fmt: skip
+    write(tmp_path, {**STATUS, "written": ago(seconds=1), "outlets": outlets})
+    shown = status(tmp_path).stdout.splitlines()
+    assert "  outlet listener: 5 records, 1 dropped, 0 restarts" in shown
+    assert "  outlet /usr/bin/tee: 0 records, 6 dropped, unknown restarts; not running" in shown
+
+
 def test_json(tmp_path):
     """The JSON has the files as they are, with what can be seen beside them."""
     path = write(tmp_path, {**STATUS, "written": ago(seconds=1), "future": True})

@@ -1,6 +1,8 @@
 """What installs the agent: units, manifests and Containerfiles that nothing from outside can change the structure of."""
 
 import json
+import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -15,12 +17,17 @@ from advisor.codegen.agent_files import (
     ACCELERATORS,
     DEFAULT_BASE_IMAGE,
     DEFAULT_DIRECTORY,
+    DEFAULT_PROGRAM,
     AgentRun,
+    Pods,
+    alert_files,
     container_files,
     kubernetes_files,
     systemd_files,
 )
 from advisor.errors import InputError
+from advisor.samples.agent.signals import FAMILIES
+from advisor.samples.metrics import Kind
 
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(
@@ -35,17 +42,65 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def unit_of(run=RUN, program="/opt/advisor/bin/advisor", accelerators=("nvidia",), user=None, networks=()):
+def _alert(name, series, at, *fires, **labels):
+    """A test of one alert on host a: series and values, when it is asked, and the summaries that it then has."""
+    return {
+        "interval": "1m",
+        "input_series": [{"series": of, "values": values} for of, values in series.items()],
+        "alert_rule_test": [
+            {"alertname": name, "eval_time": at, "exp_alerts": [
+                {"exp_labels": {"host": "a", **labels}, "exp_annotations": annotations} for annotations in fires
+            ]}
+        ],
+    }  # fmt: skip
+
+
+ALERT_TESTS = {
+    "rule_files": ["advisor-agent-alerts.yaml"],
+    "evaluation_interval": "1m",
+    "tests": [
+        _alert(
+            "AdvisorAgentLosesRows", {'advisor_agent_lost_rows_total{host="a"}': "0x10 30x10"}, "12m",
+            {"summary": "a: 30 rows were lost",
+             "description": "They could not be written for longer than memory holds them, and became gaps."},
+            severity="critical",
+        ),
+        _alert("AdvisorAgentLosesRows", {'advisor_agent_lost_rows_total{host="a"}': "30x30"}, "25m"),
+        _alert(
+            "AdvisorAgentGone", {'advisor_agent_build_info{host="a",version="1"}': "1x10 stale"}, "20m",
+            {"summary": "a: the agent says nothing",
+             "description": "It was there in the last six hours. Its host is down, it ended, or nothing scrapes it any more."},
+            severity="warning", version="1",
+        ),
+        _alert("AdvisorAgentGone", {'advisor_agent_build_info{host="a",version="1"}': "1x60"}, "30m"),
+        _alert(
+            "AdvisorAgentCannotWrite", {'advisor_agent_spool_failing{host="a"}': "0x5 1x10"}, "10m",
+            {"summary": "a: rows cannot be written",
+             "description": "They wait in memory for a few minutes. `status` of the agent says why: a full disk, a lost mount."},
+            severity="critical",
+        ),
+        _alert("AdvisorAgentCannotWrite", {'advisor_agent_spool_failing{host="a"}': "0 1 0x10"}, "5m"),
+        _alert(
+            "AdvisorAgentSourceHangs", {'advisor_agent_source_hanging{host="a",source="nvml"}': "1x20"}, "10m",
+            {"summary": "a: nvml hangs in its driver",
+             "description": "Look for Xid messages in the kernel's log; reset the accelerator or restart the host."},
+            severity="critical", source="nvml",
+        ),
+    ],
+}  # fmt: skip
+
+
+def unit_of(run=RUN, program=DEFAULT_PROGRAM, accelerators=("nvidia",), user=None, networks=()):
     """The text of the unit."""
     return systemd_files(run, program, accelerators, user, networks)["advisor-agent.service"]
 
 
-def manifest_of(run=PLAIN, image="registry.example/advisor:1", claim=None, *, accelerators=True):
-    """The DaemonSet, as Kubernetes reads it."""
-    files = kubernetes_files(run, image, claim, accelerators=accelerators)
-    account, daemon_set = yaml.safe_load_all(files["advisor-agent.yaml"])
+def manifest_of(run=PLAIN, image="registry.example/advisor:1", **pods):
+    """The DaemonSet or Deployment, as Kubernetes reads it."""
+    (text,) = kubernetes_files(run, Pods(image, **pods)).values()
+    account, workload = yaml.safe_load_all(text)
     assert (account["kind"], account["automountServiceAccountToken"]) == ("ServiceAccount", False)
-    return daemon_set
+    return workload
 
 
 def command_of(unit):
@@ -67,9 +122,37 @@ def _unescaped(word):
 def test_the_unit_runs_the_agent():
     """The command line of the unit is the agent with what was asked for."""
     assert command_of(unit_of()) == [
-        "/opt/advisor/bin/advisor", "agent", "run", f"--output={DEFAULT_DIRECTORY}", "--interval=1s",
+        DEFAULT_PROGRAM, "run", f"--output={DEFAULT_DIRECTORY}", "--interval=1s",
         "--engine=http://127.0.0.1:8000", "--outlet=/usr/bin/tee /dev/null", "--host=node-1", "--quiet",
     ]  # fmt: skip
+    assert command_of(unit_of(program="/opt/advisor/bin/advisor"))[:3] == ["/opt/advisor/bin/advisor", "agent", "run"]
+    kept = command_of(unit_of(replace(RUN, labels=("team=search",), keep_days=30)))
+    assert {"--label=team=search", "--keep-days=30"} < set(kept)
+
+
+def test_the_unit_works_on_a_host_that_it_was_not_made_on():
+    """It waits for the mount of its directory, says what program is missing, and makes a user's directory."""
+    lines = unit_of(AgentRun(directory="/srv/gpu samples"), user="gpu").splitlines()
+    assert 'RequiresMountsFor="/srv/gpu samples"' in lines
+    assert f"AssertFileIsExecutable={DEFAULT_PROGRAM}" in lines
+    assert "RuntimeDirectory=advisor-agent" in lines
+    assert "StateDirectory=advisor-agent" not in lines
+    (made,) = [line for line in lines if line.startswith("ExecStartPre=+")]
+    assert made.endswith('"sh" "/srv/gpu samples" "gpu"')
+    assert "StateDirectory=advisor-agent" in unit_of().splitlines()
+
+
+def test_making_the_directory(tmp_path):
+    """What makes a user's directory does so once, and leaves one that is there as it is."""
+    path, user = tmp_path / "gpu samples", pwd.getpwuid(os.getuid()).pw_name
+    (line,) = [
+        line for line in unit_of(AgentRun(directory="/srv/x"), user="gpu").splitlines() if "ExecStartPre" in line
+    ]
+    words = command_of(line.replace("ExecStartPre=+", "ExecStart="))
+    for _ in range(2):
+        subprocess.run([*words[:-2], path, user], check=True)
+        assert path.stat().st_mode & 0o777 == 0o750
+        path.chmod(0o750)
 
 
 @pytest.fixture
@@ -77,11 +160,8 @@ def verified(tmp_path):
     """Checks a unit with the real systemd-analyze; gives its exposure."""
 
     def check(**options):
-        program = tmp_path / "advisor"
-        program.write_text("#!/bin/sh\n")
-        program.chmod(0o755)
         path = tmp_path / "advisor-agent.service"
-        path.write_text(unit_of(program=str(program), **options))
+        path.write_text(unit_of(program=shutil.which("true"), **options))
         verify = subprocess.run([ANALYZE, "verify", path], capture_output=True, text=True, check=False, timeout=60)
         assert (verify.returncode, verify.stdout + verify.stderr) == (0, "")
         security = subprocess.run(
@@ -169,7 +249,10 @@ def test_the_manifest_takes_no_accelerator_away():
     assert pod["runtimeClassName"] == "nvidia"
     assert not [name for part in container["resources"].values() for name in part if name.startswith("nvidia.com")]
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
-    assert environment == {"NODE_NAME": None, "NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "utility"}
+    assert environment == {
+        "RUNTIME_DIRECTORY": "/run/advisor-agent", "NODE_NAME": None, "NVIDIA_VISIBLE_DEVICES": "all",
+        "NVIDIA_DRIVER_CAPABILITIES": "utility",
+    }  # fmt: skip
     assert container["args"][-1] == "--host=$(NODE_NAME)"
     labels = daemon_set["spec"]["template"]["metadata"]["labels"]
     assert daemon_set["spec"]["selector"]["matchLabels"] == labels
@@ -185,12 +268,81 @@ def test_every_mount_has_its_volume():
         assert list(volumes["samples"]) == [kind]
 
 
-def test_engines_alone():
-    """Without accelerators a pod runs anywhere, and only with an engine to read."""
-    pod = manifest_of(AgentRun(engines=("http://vllm:8000",)), accelerators=False)["spec"]["template"]["spec"]
-    assert not {"runtimeClassName", "nodeSelector", "tolerations"} & set(pod)
+def test_the_directory_of_a_node_gets_its_owner():
+    """It is made where there is none, by an init container that may change owners and nothing else."""
+    pod = manifest_of()["spec"]["template"]["spec"]
+    (samples,) = [volume for volume in pod["volumes"] if volume["name"] == "samples"]
+    assert samples["hostPath"] == {"path": DEFAULT_DIRECTORY, "type": "DirectoryOrCreate"}
+    (init,) = pod["initContainers"]
+    assert init["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN", "FOWNER"]}
+    assert [mount["mountPath"] for mount in init["volumeMounts"]] == init["args"] == [DEFAULT_DIRECTORY]
+    assert "initContainers" not in manifest_of(claim="samples")["spec"]["template"]["spec"]
+
+
+def test_probes_ask_the_agent():
+    """Probes run the program of the container, which reads a status in memory; readiness alone needs a source."""
+    pod = manifest_of(program="/agent")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"] == ["/agent", "run"]
+    commands = {name: container[f"{name}Probe"]["exec"]["command"] for name in ("startup", "liveness", "readiness")}
+    assert commands == {
+        "startup": ["/agent", "alive"], "liveness": ["/agent", "alive"], "readiness": ["/agent", "alive", "--ready"],
+    }  # fmt: skip
+    (status,) = [volume for volume in pod["volumes"] if volume["name"] == "status"]
+    assert status["emptyDir"]["medium"] == "Memory"
+
+
+def test_runtime_class_and_selector_are_optional():
+    """Nodes may be selected by any labels, and need no runtime class where NVIDIA's is the default."""
+    pod = manifest_of(runtime_class=None, node_selector=(("pool", "gpu: true"),))["spec"]["template"]["spec"]
+    assert "runtimeClassName" not in pod
+    assert pod["nodeSelector"] == {"pool": "gpu: true"}
+    assert "nodeSelector" not in manifest_of(node_selector=())["spec"]["template"]["spec"]
+
+
+def test_engines_are_read_by_one_pod():
+    """Engines have a Deployment of one pod with a name and a claim of its own, wherever it runs."""
+    run = AgentRun(engines=("http://vllm:8000",))
+    deployment = manifest_of(run, accelerators=False, claim="samples")
+    pod = deployment["spec"]["template"]["spec"]
+    assert (deployment["kind"], deployment["spec"]["replicas"]) == ("Deployment", 1)
+    assert not {"runtimeClassName", "nodeSelector", "tolerations", "initContainers"} & set(pod)
+    assert "--host=advisor-agent-engines" in pod["containers"][0]["args"]
+    assert deployment["metadata"]["name"] != manifest_of()["metadata"]["name"]
     with pytest.raises(InputError, match="nothing to read"):
-        manifest_of(accelerators=False)
+        manifest_of(accelerators=False, claim="samples")
+    with pytest.raises(InputError, match="stay behind"):
+        manifest_of(run, accelerators=False)
+
+
+def test_an_engine_is_not_read_by_every_node():
+    """One address in a DaemonSet would count an engine once for each node: refused with both ways out."""
+    with pytest.raises(InputError, match="once for each node") as caught:
+        manifest_of(AgentRun(engines=("http://vllm:8000",)))
+    assert "demand.prometheus" in caught.value.hint
+    assert "--accelerator none" in caught.value.hint
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool on this machine (apt-get install prometheus)")
+def test_the_alerts_are_rules_that_fire(tmp_path):
+    """Prometheus's own tool finds no fault in the rules, and each of those tried fires when it should, and only then."""
+    (tmp_path / "advisor-agent-alerts.yaml").write_text(alert_files()["advisor-agent-alerts.yaml"])
+    (tmp_path / "test.yaml").write_text(json.dumps(ALERT_TESTS))
+    for words in (("check", "rules", "advisor-agent-alerts.yaml"), ("test", "rules", "test.yaml")):
+        done = subprocess.run(
+            ["promtool", *words], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_alerts_ask_for_series_that_there_are():
+    """Every series that a rule names is one that the listener shows; every alert has a severity and says what to do."""
+    (group,) = yaml.safe_load(alert_files()["advisor-agent-alerts.yaml"])["groups"]
+    shown = {f"{family.name}_total" if family.kind is Kind.COUNTER else family.name for family in FAMILIES.values()}
+    for rule in group["rules"]:
+        assert set(re.findall(r"advisor_agent_\w+", rule["expr"])) <= shown | {"advisor_agent_missed_ticks_total"}
+        assert rule["labels"]["severity"] in {"info", "warning", "critical"}
+        assert set(rule["annotations"]) >= {"summary", "description"}
 
 
 def test_the_container():
@@ -201,11 +353,19 @@ def test_the_container():
     assert [value for name, value in instructions if name == "FROM"] == ["${BASE_IMAGE} AS build", "${BASE_IMAGE}"]
     assert ["USER", "65532:65532"] in instructions
     entry = next(json.loads(value) for name, value in instructions if name == "ENTRYPOINT")
-    assert entry == ["/opt/advisor/bin/advisor", "agent", "run"]
+    assert entry == [DEFAULT_PROGRAM, "run"]
+    assert "--no-index" in text
     assert not re.search("password|token|secret", text, re.IGNORECASE)
 
 
 def _refusals():
+    yield "program in a home", lambda: unit_of(program="/home/ann/venv/bin/inference-advisor-agent")
+    yield "program of root", lambda: unit_of(program="/root/.local/bin/advisor")
+    yield "temporary program", lambda: unit_of(program="/tmp/advisor")
+    yield "directory in a home", lambda: unit_of(AgentRun(directory="/home/ann/samples"), user="ann")
+    yield "label", lambda: unit_of(AgentRun(labels=("host=x",)))
+    yield "runtime class", lambda: manifest_of(runtime_class="a b")
+    yield "selector", lambda: manifest_of(node_selector=(("a b", "c"),))
     yield "directory", lambda: unit_of(AgentRun(directory="/srv/samples"))
     yield "relative", lambda: unit_of(AgentRun(directory="samples"), user="gpu")
     yield "dots", lambda: unit_of(AgentRun(directory="/srv/../etc"), user="gpu")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from advisor.data_files import data_dir
 from advisor.demand.summary import read_summary
 from advisor.demand.values import TokenHistogram
+from advisor.performance.bursts import Bursts
 from advisor.performance.model import shipped_model
 from advisor.performance.serving import capacity_at_slo, latency_at_rate
 from advisor.performance.speculation import head_draft
@@ -48,14 +49,14 @@ def closed(deployment, tokens, rate, dispersion=1.0):
     """(TTFT, TPOT) p95 in ms by the closed forms."""
     packed = pack([deployment])
     learned = shipped_model().open_loop(packed, tokens)
-    found = latency_at_rate(packed, tokens, np.array([rate]), learned, dispersion)
+    found = latency_at_rate(packed, tokens, np.array([rate]), learned, Bursts(dispersion))
     return np.array([found.ttft_p95_ms[0], found.tpot_p95_ms[0]])
 
 
 def capacity(deployment, tokens, slo=SLO, dispersion=1.0):
     """Requests per second within the targets by the closed forms."""
     packed = pack([deployment])
-    found = capacity_at_slo(packed, tokens, slo, shipped_model().open_loop(packed, tokens), dispersion)
+    found = capacity_at_slo(packed, tokens, slo, shipped_model().open_loop(packed, tokens), Bursts(dispersion))
     return float(found.requests_per_second[0])
 
 

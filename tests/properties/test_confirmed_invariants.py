@@ -153,3 +153,16 @@ def test_bursts_that_are_too_much_for_few_are_spread_over_more():
     costs = [usd(sold, (rate, Dispersion(one_second=8.0, ten_seconds=30.0))) for rate in (2.0, 6.0)]
 
     assert costs[0] <= costs[1] < math.inf
+
+
+def test_another_precision_does_not_end_the_search_for_fewer_instances():
+    """Layouts that others beat are no pools, and a fleet in one of them was taken for one of another question."""
+    sold = [
+        offer("g4dn.xlarge", "us-east-1", 2.36, 2.124), offer("g5.xlarge", "us-east-1", 5.09, 1.527),
+        offer("g5.xlarge", "us-west-2", 6.6, 3.96), offer("g6.xlarge", "us-east-1", 3.38, 3.042),
+    ]  # fmt: skip
+    demand = (18.795642956311443, Dispersion(3.0, 6.0))
+
+    costs = [usd(sold, demand, **changes) for changes in WIDER["precisions"]]
+
+    assert costs[2] * WITHIN <= costs[1] <= costs[0] / WITHIN

@@ -17,7 +17,7 @@ import pytest
 from advisor.samples.agent.kept import Asked, Patience
 from advisor.samples.agent.processes import bare_interpreter
 from advisor.samples.agent.settings import Settings
-from advisor.samples.agent.status import status_path
+from advisor.samples.agent.status_files import status_path
 from fakenvml.build import build_library, compiler
 
 TESTS = Path(__file__).parents[1]

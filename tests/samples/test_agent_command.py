@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cli.agent import asked_sources
 from advisor.errors import InputError
 from advisor.samples.agent.kept import Asked
+from advisor.samples.agent.run_command import asked_sources
 from advisor.samples.agent.spool import read_segment, segments
 from advisor.samples.rows import Row
 

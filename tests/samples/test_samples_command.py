@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from samples.building import gap, sample, write
+from samples.records import ENGINE_ROW, spool
 
 GIB = 1024**3
 TABLE = """\
@@ -115,6 +116,15 @@ def test_an_empty_directory_is_answered_with_what_to_do(tmp_path):
         f"error: {tmp_path}: no samples here\n"
         "  hint: collect some on an inference host: `advisor agent run --output DIR`\n"
     )
+
+
+def test_a_directory_of_engines_alone_is_shown(tmp_path):
+    """Where only engines were watched their metrics are shown, with a note that nothing is known of accelerators."""
+    spool(tmp_path, [ENGINE_ROW])
+    result = show(tmp_path)
+    assert (result.returncode, result.stderr) == (0, "note: serving engines were watched here, and no accelerators\n")
+    assert "requests_running" in result.stdout
+    assert json.loads(show(tmp_path, "--format", "json").stdout) == []
 
 
 @pytest.mark.parametrize(("suffix", "begin"), [(".html", b"<!doctype html>"), (".svg", b"<svg"), (".png", b"\x89PNG")])

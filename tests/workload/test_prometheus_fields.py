@@ -25,13 +25,14 @@ def test_every_key(tmp_path):
     workload = read(
         tmp_path,
         "demand:\n  prometheus:\n    url: https://a/prometheus/\n    window: 4w\n    selector: job=\"dcgm\"\n"
-        "    requests_per_day: 1000\n    input_tokens: 800\n    output_tokens: 200\n    token_file: token\n    ca_file: ca.pem\n"
+        "    requests_per_day: 1000\n    input_tokens: 800\n    output_tokens: 200\n    token_file: token\n    ca_file: ca.pem\n    metrics: names.csv\n"
         "  prefix_cache_hit_ratio: 0.5\n",
     )  # fmt: skip
     assert workload.demand == PrometheusDemand(
         "https://a/prometheus", 28.0, 'job="dcgm"', 1000.0, 800.0, 200.0, cache_is_stated=True
     )
     assert (workload.demand.token_file, workload.demand.ca_file) == (tmp_path / "token", tmp_path / "ca.pem")
+    assert workload.demand.metrics_file == tmp_path / "names.csv"
     assert read(tmp_path, "demand: {prometheus: {url: 'http://a'}}\n").demand == PrometheusDemand("http://a")
 
 

@@ -9,7 +9,7 @@ from advisor.demand.monitored.presence import LEAST_COVERAGE, expected_over_time
 from advisor.demand.monitored.server import Floats, Monitored
 from advisor.demand.values import Demand
 from advisor.errors import InputError
-from advisor.samples.query.prometheus.names import NAMES, Name
+from advisor.samples.exporters import Name, near_miss_words
 from advisor.samples.query.prometheus.timing import rhythm
 
 
@@ -41,7 +41,7 @@ def busy_over_time(server: Monitored) -> tuple[Floats, float]:
     Raises:
         InputError: it cannot be asked, or no series says how busy an accelerator is.
     """
-    for name in NAMES["busy_ratio"]:
+    for name in server.questions.table.names["busy_ratio"]:
         if name.name in server.names and not name.has_two_scales:
             found = _busy(server, name)
             if found is not None:
@@ -50,13 +50,13 @@ def busy_over_time(server: Monitored) -> tuple[Floats, float]:
     raise InputError(
         "no serving engine's request counter there, and no series says how busy an accelerator is",
         where=server.questions.api.access.url,
-        hint="check the selector and the window; dcgm-exporter, nvidia_gpu_exporter, nvitop, all-smi, vLLM, SGLang and "
-        "TGI are known",
+        hint=near_miss_words(server.questions.table, server.names)
+        or "check the selector and the window; docs/metrics.md lists what is read from vLLM, DCGM and others",
     )
 
 
 def _busy(server: Monitored, name: Name) -> tuple[Floats, float] | None:
-    selector = server.questions.select(name.name)
+    selector = server.questions.select(name)
     found = rhythm(server.questions.api, selector, server.window)
     if found is None:
         return None

@@ -1,17 +1,19 @@
 """Demand from the counters and histograms of serving engines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from advisor.demand.clock import on_the_calendar
-from advisor.demand.monitored.engines import ENGINES, Engine
+from advisor.demand.monitored.engines import Engine, engines_of
 from advisor.demand.monitored.lengths import Lengths, histogram_lengths, joint, one_length
 from advisor.demand.monitored.presence import expected_over_time, is_observed
 from advisor.demand.monitored.server import Floats, Monitored
 from advisor.demand.tally import arrival_rate, profile_notes
 from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
 from advisor.errors import InputError
+from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted
 from advisor.samples.query.prometheus.timing import rhythm
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
@@ -47,7 +49,7 @@ def engine_demand(server: Monitored, model: str, context_tokens: int | None = No
         InputError: it cannot be asked, several models are served and none is named, or nothing was served.
     """
     idle = []
-    for engine in ENGINES:
+    for engine in engines_of(server.questions.table):
         requests = server.first(engine.requests)
         if requests is None:
             continue
@@ -65,8 +67,10 @@ def engine_demand(server: Monitored, model: str, context_tokens: int | None = No
     return None
 
 
-def _of_one_model(server: Monitored, engine: Engine, requests: str, model: str) -> Monitored:
+def _of_one_model(server: Monitored, engine: Engine, requests: Name, model: str) -> Monitored:
     """The server with a matcher for the one model that is in question."""
+    if not engine.model:
+        return server
     window, api = server.window, server.questions.api
     names = api.label_values(engine.model, window.start_us, window.end_us, server.questions.select(requests))
     served = sorted(name for name in names if name)
@@ -82,7 +86,7 @@ def _of_one_model(server: Monitored, engine: Engine, requests: str, model: str) 
     return server.matching(f"{engine.model}={quoted(wanted[0])}")
 
 
-def _arrivals(server: Monitored, engine: Engine, requests: str) -> _Arrivals | None:
+def _arrivals(server: Monitored, engine: Engine, requests: Name) -> _Arrivals | None:
     """Requests in each minute; None where the counter has too few samples that match."""
     selector = server.questions.select(requests)
     found = rhythm(server.questions.api, selector, server.window)
@@ -130,10 +134,10 @@ def _demand(server: Monitored, engine: Engine, arrivals: _Arrivals, context_toke
 
 
 def _lengths(
-    server: Monitored, histograms: tuple[str, ...], counters: tuple[str, ...], requests: tuple[str, ...]
+    server: Monitored, histograms: Sequence[Name], counters: Sequence[Name], requests: Sequence[Name]
 ) -> Lengths | None:  # fmt: skip
     """From a histogram where there is one, else the mean by counters."""
-    histogram = next((name for name in histograms if f"{name}_bucket" in server.names), None)
+    histogram = server.first(histograms)
     if histogram is not None and (found := histogram_lengths(server, histogram)) is not None:
         return found
     tokens, count = server.first(counters), server.first(requests)
@@ -148,7 +152,7 @@ def _hit_ratio(server: Monitored, engine: Engine) -> float:
     return min(max(ratio, 0.0), 0.999) if ratio else 0.0
 
 
-def _ratio(server: Monitored, above: str, below: str) -> float | None:
+def _ratio(server: Monitored, above: Name, below: Name) -> float | None:
     """Growth of one counter over that of another in the window; None where the other did not grow."""
     window = f"[{(server.window.end_us - server.window.start_us) // 1000}ms]"
     grown = [

@@ -1,6 +1,9 @@
-"""What serving engines call what demand is made of."""
+"""Names of the counters and histograms that demand is made of, by serving engine."""
 
 from dataclasses import dataclass
+
+from advisor.samples.exporters import Exporter, Name, NameTable
+from advisor.samples.exporters.table import Shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,71 +11,45 @@ class Engine:
     """One engine's names, each a list of which the first that is there counts."""
 
     name: str
-    requests: tuple[str, ...]
+    requests: tuple[Name, ...]
     """Counters of requests: as they arrive where there is one, else as they end."""
     replica: tuple[str, ...]
     """Labels that tell replicas apart."""
     model: str
-    """Label that names the model."""
-    prompt_lengths: tuple[str, ...] = ()
-    """Histograms of the tokens of prompts, without ``_bucket``."""
-    answer_lengths: tuple[str, ...] = ()
-    prompt_tokens: tuple[str, ...] = ()
+    """Label that names the model; "" where none does."""
+    prompt_lengths: tuple[Name, ...]
+    """Histograms of the tokens of prompts."""
+    answer_lengths: tuple[Name, ...]
+    prompt_tokens: tuple[Name, ...]
     """Counters of the tokens of prompts."""
-    answer_tokens: tuple[str, ...] = ()
-    cache_hits: tuple[str, ...] = ()
+    answer_tokens: tuple[Name, ...]
+    cache_hits: tuple[Name, ...]
     """Counters of prompt tokens found in the prefix cache, and, as many, of those looked up in it."""
-    cache_queries: tuple[str, ...] = ()
+    cache_queries: tuple[Name, ...]
+    is_gateway: bool
+    """Whether it stands before engines and counts what they count too."""
 
 
-def _both(*names: str) -> tuple[str, ...]:
-    """SGLang's names with a colon, and with the underscore that newer versions and some relays write."""
-    return tuple(f"sglang{mark}{name}" for mark in (":", "_") for name in names)
+def engines_of(table: NameTable) -> list[Engine]:
+    """Serving engines, then those that the agent scrapes, and last what stands before engines."""
+    exporters = (*table.engines(), table.exporters["agent_engines"])
+    return sorted((_engine(table, exporter) for exporter in exporters), key=lambda engine: engine.is_gateway)
 
 
-ENGINES = (
-    Engine(
-        "vLLM",
-        requests=("vllm:request_success_total", "vllm:e2e_request_latency_seconds_count"),
-        replica=("instance", "engine"),
-        model="model_name",
-        prompt_lengths=("vllm:request_prompt_tokens",),
-        answer_lengths=("vllm:request_generation_tokens",),
-        prompt_tokens=("vllm:prompt_tokens_total",),
-        answer_tokens=("vllm:generation_tokens_total",),
-        cache_hits=("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
-        cache_queries=("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
-    ),
-    Engine(
-        "SGLang",
-        requests=_both("num_requests_received_total", "num_requests_total"),
-        replica=("instance",),
-        model="model_name",
-        prompt_lengths=_both("prompt_tokens_histogram"),
-        answer_lengths=_both("generation_tokens_histogram"),
-        prompt_tokens=_both("prompt_tokens_total"),
-        answer_tokens=_both("generation_tokens_total"),
-        cache_hits=_both("cached_tokens_total"),
-        cache_queries=_both("prompt_tokens_total"),
-    ),
-    Engine(
-        "TGI",
-        requests=("tgi_request_count", "tgi_request_count_total", "tgi_request_success"),
-        replica=("instance",),
-        model="model_id",
-        prompt_lengths=("tgi_request_input_length",),
-        answer_lengths=("tgi_request_generated_tokens",),
-        prompt_tokens=("tgi_request_input_length_sum",),
-        answer_tokens=("tgi_request_generated_tokens_sum",),
-    ),
-    Engine(
-        "engines that the agent scrapes",
-        requests=("advisor_engine_requests_finished_total",),
-        replica=("host", "endpoint", "rank"),
-        model="model",
-        prompt_tokens=("advisor_engine_prompt_tokens_total",),
-        answer_tokens=("advisor_engine_generated_tokens_total",),
-        cache_hits=("advisor_engine_prefix_cache_hits_total",),
-        cache_queries=("advisor_engine_prefix_cache_queries_total",),
-    ),
-)
+def _engine(table: NameTable, exporter: Exporter) -> Engine:
+    def named(*metrics: str) -> tuple[Name, ...]:
+        return tuple(name for metric in metrics for name in table.names[metric] if name.exporter == exporter)
+
+    return Engine(
+        exporter.name,
+        requests=named("requests_arrived", "requests_finished"),
+        replica=exporter.replica,
+        model=next(iter(exporter.product), ""),
+        prompt_lengths=named("prompt_length_tokens"),
+        answer_lengths=named("answer_length_tokens"),
+        prompt_tokens=named("prompt_tokens"),
+        answer_tokens=named("generated_tokens"),
+        cache_hits=named("prefix_cache_hits"),
+        cache_queries=named("prefix_cache_queries"),
+        is_gateway=exporter.shows is Shows.GATEWAY,
+    )

@@ -6,6 +6,7 @@ import numpy as np
 
 from advisor.demand.monitored.server import Floats, Monitored
 from advisor.demand.values import TokenHistogram, TokenQuantiles
+from advisor.samples.exporters import Name
 
 _BEYOND = 2.0
 """The last bucket has no end: it is taken to reach this many times its beginning."""
@@ -39,13 +40,15 @@ class Lengths:
         return TokenQuantiles(self.mean, float(p50), float(p95), float(p99), float(self.high[-1]))
 
 
-def histogram_lengths(server: Monitored, name: str) -> Lengths | None:
+def histogram_lengths(server: Monitored, name: Name) -> Lengths | None:
     """Lengths of a histogram's requests in the window; None where it counted none."""
     window_ms = (server.window.end_us - server.window.start_us) // 1000
     select, end_us = server.questions.select, server.window.end_us
-    series = server.questions.api.instant(f"sum by (le) (increase({select(f'{name}_bucket')}[{window_ms}ms]))", end_us)
+    series = server.questions.api.instant(
+        f"sum by (le) (increase({select(name.part('bucket'))}[{window_ms}ms]))", end_us
+    )
     whole = {
-        part: server.questions.api.instant(f"sum(increase({select(f'{name}_{part}')}[{window_ms}ms]))", end_us)
+        part: server.questions.api.instant(f"sum(increase({select(name.part(part))}[{window_ms}ms]))", end_us)
         for part in ("sum", "count")
     }
     bounds = sorted((float(one.labels["le"].replace("Inf", "inf")), one.value) for one in series if "le" in one.labels)

@@ -1,12 +1,14 @@
 """A server, a window and what series have to match; values over time in as many questions as its limits ask for."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from advisor.samples.exporters import Name, table_with
 from advisor.samples.query.prometheus.access import Access
 from advisor.samples.query.prometheus.api import MOST_POINTS, PrometheusApi, TooMuchError
 from advisor.samples.query.prometheus.questions import Questions
@@ -31,25 +33,34 @@ class Monitored:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def at(cls, access: Access, window: Window, selector: str = "") -> "Monitored":
+    def at(cls, access: Access, window: Window, selector: str = "", metrics: Path | None = None) -> "Monitored":
         """A server in a window, which is cut to whole minutes.
 
+        Args:
+            access: the server.
+            window: when.
+            selector: label matchers that every series has to meet.
+            metrics: file that maps further names; None: the environment may name one.
+
         Raises:
-            InputError: it cannot be asked.
+            InputError: it cannot be asked, or a row of that file makes no sense.
         """
         whole = Window(window.start_us // _MINUTE_US * _MINUTE_US, window.end_us // _MINUTE_US * _MINUTE_US)
-        questions = Questions(PrometheusApi(access), selector.strip().removeprefix("{").removesuffix("}"), 50)
+        matchers = selector.strip().removeprefix("{").removesuffix("}")
+        questions = Questions(PrometheusApi(access), matchers, 50, table=table_with(metrics))
         return cls(questions, whole, questions.names(whole))
 
     @classmethod
-    def last_days(cls, access: Access, days: float, selector: str = "") -> "Monitored":
+    def last_days(
+        cls, access: Access, days: float, selector: str = "", metrics: Path | None = None
+    ) -> "Monitored":  # fmt: skip
         """A server in the days up to now.
 
         Raises:
             InputError: it cannot be asked.
         """
         now_us = time.time_ns() // 1000
-        return cls.at(access, Window(now_us - round(days * SECONDS_PER_DAY * 1e6), now_us), selector)
+        return cls.at(access, Window(now_us - round(days * SECONDS_PER_DAY * 1e6), now_us), selector, metrics)
 
     @property
     def source(self) -> str:
@@ -58,14 +69,14 @@ class Monitored:
         length = f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} h"
         return f"{self.questions.api.access.url}, {length}"
 
-    def first(self, names: tuple[str, ...]) -> str | None:
-        """The first of some names that the window has samples of."""
-        return next((name for name in names if name in self.names), None)
+    def first(self, names: Sequence[Name]) -> Name | None:
+        """The first of some names that the window has samples of; of a histogram as soon as it has buckets."""
+        return next((name for name in names if not self.names.isdisjoint({name.name, f"{name}_bucket"})), None)
 
     def matching(self, *parts: str) -> "Monitored":
         """The same with more matchers."""
         matchers = ", ".join(part for part in (self.questions.selector, *parts) if part)
-        narrowed = Questions(self.questions.api, matchers, self.questions.hosts_at_once)
+        narrowed = replace(self.questions, selector=matchers)
         return Monitored(narrowed, self.window, self.names, self.notes)
 
     def step_us(self, interval_us: int) -> int:

@@ -102,8 +102,7 @@ def starts_per_month(problem: Problem, at: int) -> float:
     Instances rise from class a to class b > a as often as an hour of b follows one of a; counts never fall from a
     class to a busier one, so the rises add up as plain differences.
     """
-    net = problem.transitions[:at, at].sum() - problem.transitions[at, at + 1 :].sum()
-    return float(net) / HOURS_PER_WEEK * HOURS_PER_MONTH
+    return problem.starts_per_week[at] / HOURS_PER_WEEK * HOURS_PER_MONTH
 
 
 def instance_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
@@ -135,11 +134,11 @@ def mix_rate(problem: Problem, pool: Pool) -> float:
     """Requests per second of one instance over the places that it can serve, in their proportion."""
     if pool.mix_rates.size == 1:
         return float(pool.mix_rates[0])
-    served = pool.mix_rates > 0
-    if not served.any():
+    places = zip(problem.place_shares.tolist(), pool.mix_rates.tolist(), strict=True)
+    served = [(share, rate) for share, rate in places if rate > 0]
+    if not served:
         return 0.0
-    shares = problem.place_shares[served]
-    return float(shares.sum() / (shares / pool.mix_rates[served]).sum())
+    return float(sum(share for share, _ in served) / sum(share / rate for share, rate in served))
 
 
 def left_without(problem: Problem, allocations: Sequence[Allocation], part: Part) -> Mapping[str, float]:

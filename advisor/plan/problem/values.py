@@ -208,6 +208,13 @@ class Problem:
     mix_providers: bool = True
     low_band: bool = True
     """Whether commitments are held to the low edge of the forecast."""
+    starts_per_week: tuple[float, ...] = field(init=False)
+    """Hours of each class that follow one of a lower class, less those of a higher one that follow it."""
+
+    def __post_init__(self) -> None:
+        """Count the starts."""
+        upward = np.triu(self.transitions, 1)
+        object.__setattr__(self, "starts_per_week", tuple((upward.sum(axis=0) - upward.sum(axis=1)).tolist()))
 
     @property
     def all_alike(self) -> bool:

@@ -116,8 +116,9 @@ class Confirmer:
             return found
         found = self._held_to_the_closed_form(found, seconds)
         if found.confirmation.reached:
-            found = self._in_preferred_precision(self._nearby(found), seconds)
+            found = self._nearby(found)
             found = self._with_fewer(self._posed, found, seconds) if self._is_allowed(found) else found
+            found = self._in_preferred_precision(found, seconds)
         in_full = self._in_full(found)
         if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
             return in_full
@@ -173,8 +174,9 @@ class Confirmer:
     def _in_full(self, found: Confirmed, *, whole: bool = True) -> Confirmed:
         """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
         whole = whole and self._effort.in_full
-        trial = self._trials.of(found.posed, found.solution, every=True, whole=whole)
-        return replace(found, confirmation=self._confirmation(trial, found.confirmation.headroom_factor))
+        factor = found.confirmation.headroom_factor
+        trial = self._trials.of(found.posed, found.solution, every=True, whole=whole, parts=factor < 1)
+        return replace(found, confirmation=self._confirmation(trial, factor))
 
     def alone(self, posed: Posed, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
         """The cheapest confirmed fleet of a question with one kind of replica, by bisection of its headroom.
@@ -370,7 +372,8 @@ class Confirmer:
             worthwhile(limit, tried[1.0]) if len(least) > 1 else self._trials.hold_idle(posed, tried[1.0].solution)
         ):  # fmt: skip
             return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
-        bracket = narrowed(bracket_of(holds, hint), holds, tried, limit, exact=len(least) == 1)
+        outer = bracket_of(holds, hint, limit / tried[1.0].usd_per_month)
+        bracket = narrowed(outer, holds, tried, limit, exact=len(least) == 1)
         if bracket.held in tried:
             return tried[bracket.held], bracket
         return max(tried.values(), key=worst_share), bracket
@@ -411,7 +414,8 @@ class Confirmer:
 
     def _confirmed(self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float]) -> Confirmed:
         factor = max(headroom.get(self.kind_of(one.pool.key), 1.0) for one in solution.allocations)
-        return Confirmed(solution, posed, self._confirmation(self._trials.of(posed, solution), factor))
+        trial = self._trials.of(posed, solution, parts=factor < 1)
+        return Confirmed(solution, posed, self._confirmation(trial, factor))
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
         rehearsal = self._trials.rehearsal
@@ -429,19 +433,26 @@ class Confirmer:
         )
 
     def _in_preferred_precision(self, found: Confirmed, seconds: float) -> Confirmed:
-        """The same offers in the precision named first with which they cost no more; as found where there is none."""
+        """The same offers in the precision named first with which they cost no more, in no more groups.
+
+        As found where there is none. Replicas of other precisions are taken to carry as much beyond the closed form as
+        those of the fleet.
+        """
         order, sources = self._precisions, found.posed.pool_set.sources
         used = [sources[one.pool.key].served.candidate.precision for one in found.solution.allocations]
-        headroom = {kind: one.held for kind, one in self._brackets.items()}
+        usual = min(found.confirmation.headroom_factor, 1.0)
         for count in range(1, max(order.index(one) for one in used) + 1):
             fewer = in_precisions(replace(found.posed, problem=self._posed.problem), found.solution, order[:count])
             if fewer is None:
                 continue
             self._sources |= fewer.pool_set.sources
+            kinds = {self.kind_of(pool.key) for pool in fewer.problem.pools}
+            headroom = {kind: self._brackets[kind].held if kind in self._brackets else usual for kind in kinds}
             roomier = self._with_headroom(fewer, headroom)
             solution = optimise(without_dominated(roomier.problem), seconds) if roomier.problem.pools else None
             if not isinstance(solution, FleetSolution) or (
                 solution.objective_usd_per_month > found.usd_per_month + HALF_A_CENT
+                or len(solution.allocations) > len(used)
             ):  # fmt: skip
                 continue
             again = self._confirmed(roomier, solution, headroom)

@@ -1,11 +1,11 @@
-"""Whether a fleet holds, as soon as a part of its replicas shows it: a sequential test.
+"""Whether a fleet holds, as soon as a part of its replicas shows it: a sequential test on a stratified sample.
 
 Replicas of a group that are up at the same time receive requests in turn, so that a few of them show what all would.
 Their late requests are scaled up, and the error of that is allowed for; where it leaves a doubt more are simulated.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ class EarlyEnd:
     """Counts late requests, replica by replica, until it is clear whether too many are late."""
 
     def __init__(
-        self, cutoff: Cutoff, sessions: Sequence[Session], members: Sequence[Sequence[Indices]], count: int, cut: int
+        self, cutoff: Cutoff, sessions: Sequence[Session], members: Sequence[Sequence[Indices]], count: int
     ) -> None:
         """Know where requests were sent.
 
@@ -47,7 +47,6 @@ class EarlyEnd:
             sessions: in the order in which they are simulated.
             members: requests of each.
             count: of all requests.
-            cut: requests that are not simulated at all.
         """
         self._first = cutoff.busiest
         self._allowed_ratio = cutoff.most_late / count
@@ -57,13 +56,15 @@ class EarlyEnd:
         self._late = np.zeros((2, len(strata)))
         for at, parts in enumerate(members):
             self._sent[self._stratum[at]] += sum(part.size for part in parts)
-        self._judged = np.array([count - cut, min(cutoff.busiest or count, count - cut)], dtype=np.float64)
-        self._nowhere = count - cut - float(self._sent.sum())
-        self._stages = _stages(sessions, self._stratum, members, _keep_every(self._judged[0], cutoff.first_served))
-
-    def stages(self) -> Iterator[list[int]]:
+        self._judged = np.array([count, min(cutoff.busiest or count, count)], dtype=np.float64)
+        self._nowhere = count - float(self._sent.sum())
+        at_last = _keep_every(count, cutoff.most_served)
+        at_first = at_last if cutoff.first_served is None else max(_keep_every(count, cutoff.first_served), at_last)
+        every = _stages(sessions, self._stratum, members, at_first)
+        self.stages = every[: (at_first // at_last).bit_length()]
         """Positions of sessions that are simulated together before it is asked whether that suffices."""
-        yield from self._stages
+        self.is_whole = at_last == 1
+        """Whether the stages together are all sessions."""
 
     def add(self, at: int, served: int, late: Indices) -> None:
         """Count the requests of one session and those of them that are late."""
@@ -100,11 +101,9 @@ class EarlyEnd:
         return np.maximum(self._sent, served) / served
 
 
-def _keep_every(count: float, first_served: int | None) -> int:
-    """Of so many replicas one is simulated at first: a power of two."""
-    if first_served is None:
-        return 1
-    return 1 << max(int(math.log2(max(count / first_served, 1))), 0)
+def _keep_every(count: int, served: int | None) -> int:
+    """Of so many replicas one is simulated, so that about so many requests are: a power of two."""
+    return 1 if served is None else 1 << int(math.log2(max(count / served, 1)))
 
 
 def _stages(

@@ -74,8 +74,6 @@ def simulate(
     sessions.sort(key=lambda one: one.end)
     fleet = _Fleet(groups, sessions, requests, routes)
     fleet.route()
-    if cutoff is not None and cutoff.most_served is not None:
-        fleet.sample(cutoff.most_served)
     return fleet.report(window, fleet.serve(progress, cutoff))
 
 
@@ -128,26 +126,11 @@ class _Fleet:
         for session, part in zip(used.tolist(), np.split(requests[order], first[1:]), strict=True):
             self._members[session].append(part)
 
-    def sample(self, most: int) -> None:
-        """Keep so many requests at about, on every k-th replica of each group; the others are cut off."""
-        keep_every = max(self._requests.seconds.size // max(most, 1), 1)
-        if keep_every == 1:
-            return
-        seen = [0 for _ in self._groups]
-        for index, session in enumerate(self._sessions):
-            if not self._members[index]:
-                continue
-            turn = seen[session.group]
-            seen[session.group] += 1
-            if turn % keep_every and not session.interrupted:
-                self._cut[np.concatenate(self._members[index])] = True
-                self._members[index] = []
-
     def serve(self, progress: CountProgress | None, cutoff: Cutoff | None = None) -> Estimate | None:
         """Simulate the sessions, those that end first before the others.
 
         Returns:
-            What was clear before all were simulated; None where all were.
+            What a part of them shows; None where all were simulated.
         """
         if cutoff is not None:
             return self._serve_until_clear(cutoff)
@@ -159,10 +142,8 @@ class _Fleet:
         return None
 
     def _serve_until_clear(self, cutoff: Cutoff) -> Estimate | None:
-        count, cut = self._requests.seconds.size, int(np.count_nonzero(self._cut))
-        end = EarlyEnd(cutoff, self._sessions, self._members, count, cut)
-        stages = list(end.stages())
-        for number, stage in enumerate(stages, start=1):
+        end = EarlyEnd(cutoff, self._sessions, self._members, self._requests.seconds.size)
+        for number, stage in enumerate(end.stages, start=1):
             for index in stage:
                 members = self._serve_members(index)
                 if not members.size:
@@ -170,9 +151,9 @@ class _Fleet:
                 end.add(index, members.size, self._late(members, cutoff.slo))
                 if end.is_too_late():
                     return end.estimate()
-            if number < len(stages) and end.is_clear():
+            if number < len(end.stages) and end.is_clear():
                 return end.estimate()
-        return None
+        return None if end.is_whole else end.estimate()
 
     def _late(self, members: Indices, slo: Slo) -> Indices:
         """Requests among these that are answered and late, without those that an interruption cut off."""

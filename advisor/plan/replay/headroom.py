@@ -46,18 +46,25 @@ def kind_of(candidate: Candidate) -> Kind:
     return candidate.accelerator.name, candidate.partition, candidate.precision, candidate.engine, *layout
 
 
-def bracket_of(holds: Callable[[float], bool | None], hint: Bracket | None) -> Bracket:
-    """Between a headroom that fails and one that holds or is too much, in large steps; infinite where there is none."""
+def bracket_of(holds: Callable[[float], bool | None], hint: Bracket | None, room: float = math.inf) -> Bracket:
+    """Between a headroom that fails and one that holds or is too much, in large steps; infinite where there is none.
+
+    Args:
+        holds: whether the cheapest fleet with a headroom holds; None where it costs too much.
+        hint: a bracket that is likely to be the one.
+        room: how many times what the fleet without headroom costs is too much.
+    """
     failed = 1.0
     if hint is not None and math.isfinite(hint.held) and hint.failed > 1:
         failed = hint.failed if holds(hint.failed) is False else failed
         if holds(hint.held) is not False:
             return Bracket(failed, hint.held)
         failed = hint.held
+    growth = min(max(room, TOLERANCE), GROWTH)
     while failed < MOST_HEADROOM:
-        if holds(failed * GROWTH) is not False:
-            return Bracket(failed, failed * GROWTH)
-        failed *= GROWTH
+        if holds(failed * growth) is not False:
+            return Bracket(failed, failed * growth)
+        failed, growth = failed * growth, GROWTH
     return Bracket(failed, math.inf)
 
 

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterable
 from advisor.plan.problem.formulas import asks_for_what_is_left
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem
 from advisor.plan.replay.confirmed import Confirmed, bounded, instances_of
-from advisor.plan.replay.headroom import TOLERANCE, Bracket, narrowed
-from advisor.plan.solve.neighbours import cheaper_neighbours, parts_of, topped_up
+from advisor.plan.replay.headroom import TOLERANCE, Bracket, narrowed, worthwhile
+from advisor.plan.solve.neighbours import cheaper_neighbours, keeps_to_all, parts_of, topped_up
 from advisor.plan.solve.solver import HALF_A_CENT
 
 LEAST_HEADROOM = 0.125
-STEP = 1.15
-"""Steps in which a headroom below 1 is looked for, as long as replays confirm it."""
+"""No replica is taken to carry more than eight times what the closed form says."""
 
 
 def has_room(best: Confirmed) -> bool:
@@ -38,7 +37,8 @@ def cheapest_nearby(
         near = [fleet for start in starts for fleet in topped_up(problem, start, best.usd_per_month)]
         near += cheaper_neighbours(problem, best.solution)
         distinct = {instances_of(fleet): fleet for fleet in near}.values()
-        replays = map(replay, sorted(distinct, key=lambda fleet: fleet.objective_usd_per_month))
+        cheap_first = sorted(distinct, key=lambda fleet: fleet.objective_usd_per_month)
+        replays = (replay(fleet) for fleet in cheap_first if keeps_to_all(problem, fleet))
         holding = next((fleet for fleet in replays if fleet.confirmation.reached), None)
         if holding is None:
             return best
@@ -63,10 +63,8 @@ def with_fewer(
         tried[headroom] = best if isinstance(fleet, Infeasible) else fleet
         return isinstance(fleet, Confirmed) and fleet.confirmation.reached
 
-    held = 1.0
-    while held > LEAST_HEADROOM and holds(held / STEP):
-        held /= STEP
-    narrowed(Bracket(held / STEP, held), holds, tried, best.usd_per_month, exact=True)
+    if not holds(LEAST_HEADROOM) and worthwhile(best.usd_per_month, tried[LEAST_HEADROOM]):
+        narrowed(Bracket(LEAST_HEADROOM, 1.0), holds, tried, best.usd_per_month, exact=False)
     for fleet in sorted(tried.values(), key=lambda fleet: fleet.usd_per_month):
         if fleet.usd_per_month >= best.usd_per_month - HALF_A_CENT:
             return best

@@ -1,7 +1,7 @@
-"""What a replay makes of a fleet: the sample of the week, a failure of each kind of machine, and how far it holds."""
+"""What a replay makes of a fleet: the sample of the week, what may fail, and how far it holds."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,8 +13,10 @@ from advisor.demand.rehearsal import Calendar, Rehearsal, rehearse, stressed
 from advisor.performance.stage import deployment_of
 from advisor.performance.steps import StepTimes, step_times
 from advisor.plan.fleet.chosen import HoldsUpTo
+from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.pools import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, Paid
+from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
@@ -30,9 +32,10 @@ LARGEST_RATIO = 4.0
 """How far beyond its plan a fleet is tried."""
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
+ROUNDING = 1e-9
 IDLE_SECONDS = 3_600.0
 """Between two requests, so that none waits for another."""
-FIRST_SERVED = 2_000
+FIRST_SERVED = 1_000
 """Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
 Key = tuple[object, ...]
@@ -79,27 +82,35 @@ class Trials:
         self._requirements = setting.requirements
         self._model = setting.model
         self._slo = setting.requirements.workload.slo
-        calendar = Calendar(posed.week.schedule, tuple(hour.mean_rate for hour in posed.week.classes))
-        self.rehearsal: Rehearsal = rehearse(
-            setting.requirements.demand, setting.effort.rehearsed_requests, calendar
-        )  # fmt: skip
+        self._calendar = Calendar(posed.week.schedule, tuple(hour.mean_rate for hour in posed.week.classes))
         self.wanted = 1 - (1 - self._slo.within_ratio) * MADE_UP_MARGIN
         """Share of the requests that have to be within every target."""
         self._shares = np.array(posed.geography.shares)
-        self._requests = self._from_places(self.rehearsal.requests)
         self._most_served = setting.effort.rehearsed_requests
+        self._rehearsals: dict[float | None, Rehearsal] = {}
+        """By their scale."""
+        self.rehearsal = self._rehearsed(None)
         self._steps: dict[Key, StepTimes] = {}
-        self._is_stretch = self.rehearsal.busiest.stop == self._requests.seconds.size
+        self._is_stretch = self.rehearsal.busiest.stop == self.rehearsal.requests.seconds.size
         self._known: dict[Key, _Seen] = {}
         self.is_exact = False
         """Whether every replay is of all requests."""
+
+    def _rehearsed(self, scale: float | None) -> Rehearsal:
+        """Requests made up after a share of the demand, each with the place of its user; at the usual scale without."""
+        if scale not in self._rehearsals:
+            rehearsal = rehearse(self._requirements.demand, self._most_served, self._calendar, scale)
+            self._rehearsals[scale] = replace(rehearsal, requests=self._from_places(rehearsal.requests))
+        return self._rehearsals[scale]
 
     def without_estimates(self) -> None:
         """Simulate all requests from here on."""
         self.is_exact = True
         self._known = {key: seen for key, seen in self._known.items() if not seen.ended_early}
 
-    def of(self, posed: Posed, solution: FleetSolution, *, every: bool = False, whole: bool = False) -> Trial:
+    def of(
+        self, posed: Posed, solution: FleetSolution, *, every: bool = False, whole: bool = False, parts: bool = False
+    ) -> Trial:
         """A fleet without each of its machines, and under the whole sample with one interruption of spot included.
 
         Args:
@@ -108,25 +119,30 @@ class Trials:
             every: whether to go on with the loss of other machines where one makes the fleet fail.
             whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
                 are late, are estimates otherwise.
+            parts: whether the loss of a zone or a spot supply is replayed too, as the limits ask for it; the closed
+                form answers for them where replicas carry no more than it says.
         """
         groups, routes = self._groups(posed, solution), tuple(routes_of(posed, solution))
         survives = posed.problem.limits.survival is not Survive.NOTHING
         failures = self._failures(groups, routes, every=every, whole=whole) if survives else []
         least = min((one.share for one in failures), default=None)
-        if every or whole or least is None or (least >= self.wanted and not self._implied(groups)):
+        if parts and (least is None or least >= self.wanted):
+            failures += self._part_failures(posed, solution, groups, routes)
+        worst = min((one.share for one in failures), default=1.0)
+        if every or whole or not failures or (worst >= self.wanted and not self._implied(groups)):
             sample = self._seen(groups, routes, whole=whole)
         else:
             sample = min(failures, key=lambda one: one.share)
         late = {at for one in (*failures, sample) for at in one.late}
         return Trial(
-            requests=self._requests.seconds.size,
+            requests=self.rehearsal.requests.seconds.size,
             within_slo_ratio=sample.share,
             busiest_ratio=sample.busiest_share,
             without_one_ratio=least,
             ttft_p95_ms=sample.ttft_p95_ms,
             tpot_p95_ms=sample.tpot_p95_ms,
             late=tuple(sorted(late)) or tuple(range(len(groups))),
-            reached=min(sample.share, sample.busiest_share, 1.0 if least is None else least) >= self.wanted,
+            reached=min(sample.share, sample.busiest_share, worst) >= self.wanted,
         )
 
     def hold_idle(self, posed: Posed, solution: FleetSolution) -> bool:
@@ -136,8 +152,8 @@ class Trials:
     def _holds_idle(self, group: ReplayGroup) -> bool:
         key = ("idle", id(group.steps), group.network_ms)
         if key not in self._known:
-            seconds = IDLE_SECONDS * np.arange(self._requests.seconds.size, dtype=np.float64)
-            requests = replace(self._requests, seconds=seconds)
+            seconds = IDLE_SECONDS * np.arange(self.rehearsal.requests.seconds.size, dtype=np.float64)
+            requests = replace(self.rehearsal.requests, seconds=seconds)
             idle = replace(group, instances_by_hour=(1,), replicas_per_instance=1, lost_at=None, target="")
             outcome = simulate([idle], requests).outcome
             share = _share(within(outcome, requests, self._slo), ~outcome.cut)
@@ -146,15 +162,17 @@ class Trials:
 
     def holds_up_to(self, posed: Posed, solution: FleetSolution) -> HoldsUpTo:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
-        groups = [replace(one, lost_at=None) for one in self._groups(posed, solution)]
-        routes = tuple(routes_of(posed, solution))
+        whole = [replace(one, lost_at=None) for one in self._groups(posed, solution)]
+        small = self._small(whole, tuple(routes_of(posed, solution)))
 
         def holds(**stress: float) -> bool:
-            made_up, scale = stressed(self._requirements.demand, self.rehearsal.busiest.stop, **stress)
-            fewer, share, requests = scaled(groups, routes, self._from_places(made_up), scale)
+            made_up = stressed(
+                self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, **stress
+            )  # fmt: skip
+            requests = _thinned(self._from_places(made_up), small.share)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
             cutoff = Cutoff(self._slo, most_late, self._most_served, None if self.is_exact else FIRST_SERVED)
-            served = simulate(fewer, requests, routes=share, cutoff=cutoff)
+            served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
             outcome = served.outcome
             if served.early is not None:
                 return served.early.holds
@@ -179,30 +197,54 @@ class Trials:
                 break
         return found
 
+    def _part_failures(
+        self, posed: Posed, solution: FleetSolution, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]
+    ) -> list[_Seen]:
+        """The busiest stretch without each zone and each spot supply, at the share of the load that is asked for."""
+        found: list[_Seen] = []
+        for part in (Part.ZONE, Part.SUPPLY):
+            share = share_without(posed.problem.limits, part)
+            for counts in left_after(solution.allocations, part) if share > 0 else ():
+                left = [
+                    replace(group, lost_at=None, instances_by_hour=tuple(own[at] for at in posed.week.schedule))
+                    for group, own in zip(groups, counts, strict=True)
+                ]
+                found.append(self._seen(left, routes, stretch=True, whole=False, share=share))
+        return found
+
     def _implied(self, groups: list[ReplayGroup]) -> bool:
         """Whether a fleet that holds without each of its machines holds with all of them: the sample is the same."""
         return self._is_stretch and all(one.lost_at is None for one in groups)
 
     def _seen(
-        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool = False, whole: bool
-    ) -> _Seen:  # fmt: skip
+        self,
+        groups: list[ReplayGroup],
+        routes: tuple[Route, ...],
+        *,
+        stretch: bool = False,
+        whole: bool,
+        share: float = 1.0,
+    ) -> _Seen:
         """One replay; what is known is not simulated again, unless it was ended early and is needed whole."""
-        key = (stretch and not self._is_stretch, *_key(groups, routes))
+        key = (stretch and not self._is_stretch, share, *_key(groups, routes))
         if key not in self._known or (whole and self._known[key].ended_early):
-            self._known[key] = self._simulated(groups, routes, stretch=stretch, whole=whole)
+            self._known[key] = self._simulated(groups, routes, stretch=stretch, whole=whole, share=share)
         return self._known[key]
 
     def _simulated(
-        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool, whole: bool
+        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, stretch: bool, whole: bool, share: float
     ) -> _Seen:  # fmt: skip
-        requests = _part(self._requests, self.rehearsal.busiest) if stretch else self._requests
-        until = self._requests.seconds[self.rehearsal.busiest.stop - 1]
-        groups, routes, requests = scaled(groups, routes, requests, self.rehearsal.scale)
+        """Replay a share of the requests, those of the busiest stretch or all."""
+        small = self._small(groups, routes)
+        rehearsal = small.rehearsal
+        until = rehearsal.requests.seconds[rehearsal.busiest.stop - 1]
+        requests = _part(rehearsal.requests, rehearsal.busiest) if stretch else rehearsal.requests
+        requests = _thinned(requests, small.share * share)
         most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
         count = int(np.searchsorted(requests.seconds, until, side="right"))
         first = None if whole or self.is_exact else FIRST_SERVED
         cutoff = Cutoff(self._slo, most_late, self._most_served, first, count)
-        served = simulate(groups, requests, routes=routes, cutoff=cutoff)
+        served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
         outcome, early = served.outcome, served.early
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
         judged = ~outcome.cut & answered if early else ~outcome.cut
@@ -214,8 +256,19 @@ class Trials:
             ttft_p95_ms=p95_ms(outcome.ttft_s[answered]),
             tpot_p95_ms=p95_ms(outcome.decode_s[several] / steps[several]),
             late=tuple(self._late(outcome, kept, judged)),
-            ended_early=early is not None,
+            ended_early=early is not None and not whole,
         )
+
+    def _small(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> "_Small":
+        """A fleet at the usual scale, with a rehearsal that has requests enough for it."""
+        scale = self.rehearsal.scale
+        if scale == 1:
+            return _Small(self.rehearsal, groups, routes, 1.0)
+        groups, routes = _scaled([_without_lost(group) for group in groups], routes, scale)
+        wanted = max(sum(route.shares.values()) for route in routes)
+        larger = min(scale * 2 ** math.ceil(math.log2(max(wanted / scale, 1.0))), 1.0)
+        rehearsal = self.rehearsal if larger == scale else self._rehearsed(larger)
+        return _Small(rehearsal, groups, routes, wanted / rehearsal.scale)
 
     def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:
         for index in np.unique(outcome.group[outcome.group >= 0]).tolist():
@@ -269,33 +322,56 @@ class Trials:
         return replace(requests, places=places.astype(np.int32))
 
 
-def scaled(
-    groups: list[ReplayGroup], routes: tuple[Route, ...], requests: Requests, scale: float
-) -> tuple[list[ReplayGroup], tuple[Route, ...], Requests]:
-    """A fleet with a share of its instances, under so many of the requests that each has its load in the busiest hours.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Small:
+    """A share of a fleet's replicas, each as busy as in the whole fleet."""
 
-    Args:
-        groups: the whole fleet.
-        routes: its weights.
-        requests: a share of the demand.
-        scale: that share.
+    rehearsal: Rehearsal
+    groups: Sequence[ReplayGroup]
+    routes: tuple[Route, ...]
+    share: float
+    """Of the rehearsal's requests, that keeps them so."""
+
+
+def _scaled(
+    groups: Sequence[ReplayGroup], routes: tuple[Route, ...], scale: float
+) -> tuple[Sequence[ReplayGroup], tuple[Route, ...]]:
+    """About such a share of a fleet's replicas, and the share of all requests that each group receives.
+
+    A group keeps a whole number of replicas in its quietest hours, and as large a share of them in all others.
     """
-    if scale == 1:
-        return groups, routes, requests
+    kept = {group.name: _kept_ratio(group, scale) for group in groups}
     fewer = [
-        replace(one, instances_by_hour=tuple(min(max(int(n * scale), 1), n) for n in one.instances_by_hour))
-        for one in groups
-    ]
-    left = {
-        one.name: max(few.instances_by_hour) / max(*one.instances_by_hour, 1)
-        for one, few in zip(groups, fewer, strict=True)
-    }
+        replace(group, replicas_per_instance=1, instances_by_hour=tuple(
+            int(count * group.replicas_per_instance * kept[group.name] + ROUNDING) for count in group.instances_by_hour
+        ))
+        for group in groups
+    ]  # fmt: skip
     lighter = tuple(
-        replace(route, shares={name: share * left[name] for name, share in route.shares.items()}) for route in routes
+        replace(route, shares={name: share * kept[name] for name, share in route.shares.items()}) for route in routes
     )
-    kept = max(sum(route.shares.values()) for route in lighter) / scale
-    chosen = np.unique(np.arange(0, requests.seconds.size, max(1 / kept, 1.0)).astype(np.intp))
-    return fewer, lighter, _part(requests, chosen)
+    return fewer, lighter
+
+
+def _kept_ratio(group: ReplayGroup, scale: float) -> float:
+    """The least share of a group's replicas from a scale on of which there are whole ones in its quietest hours."""
+    fewest = min((count for count in group.instances_by_hour if count), default=1) * group.replicas_per_instance
+    return math.ceil(scale * fewest - ROUNDING) / fewest
+
+
+def _thinned(requests: Requests, share: float) -> Requests:
+    """A share of requests, evenly spread over them."""
+    if share >= 1:
+        return requests
+    return _part(requests, np.unique(np.arange(0, requests.seconds.size, 1 / share).astype(np.intp)))
+
+
+def _without_lost(group: ReplayGroup) -> ReplayGroup:
+    """A group that loses an instance, without it at any time: at a scale an instance stands for several."""
+    if group.lost_at is None:
+        return group
+    fewer = tuple(max(count - 1, 0) for count in group.instances_by_hour)
+    return replace(group, lost_at=None, instances_by_hour=fewer)
 
 
 def _share(kept: Flags, judged: Flags) -> float:

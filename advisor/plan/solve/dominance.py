@@ -9,13 +9,14 @@ Without one of z zones k instances leave ``k - ⌈k/z⌉``, and m times as many 
 same region and no fewer zones. Spot is replaced by what is not on spot, by spot of the same supply in no fewer zones,
 or by twice as many instances of another supply in two zones or more, of which a shortage leaves half.
 
-There are two exceptions. Spot of other supplies stands in for spot, and what is in other regions where zones or regions
-are limited, as `PLACES` says. And a commitment that is cheaper and carries more may not be in use for long enough at
+There are two exceptions. Where failures count, a pool is left out for the sake of spot of other supplies, or of other
+regions, only if pools in two of them could stand in for it: the cheapest fleet of at most two pools, each in a place of
+its own, is never lost. And a commitment that is cheaper and carries more may not be in use for long enough at
 the low edge of the forecast where a smaller one is: then a fleet with the smaller one can be lost.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -25,17 +26,17 @@ from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, quota
 from advisor.plan.problem.values import Floats, Paid, Pool, Problem, Tariff
 from advisor.workload.values import Limits
 
-PLACES = 2
-"""Where failures count a pool is left out for the sake of other spot supplies, or other regions, only if pools in so
-many of them could stand in for it: the cheapest fleet of at most so many pools, each in a place of its own, is never
-lost."""
 CHAMPIONS = 64
 """Tariffs that are tried as replacements first: the cheapest per request, of every way of paying."""
 ROUNDING = 1e-9
+_PAID = tuple(Paid)
+_ON_DEMAND, _SPOT, _OWNED = (_PAID.index(paid) for paid in (Paid.ON_DEMAND, Paid.SPOT, Paid.OWNED))
 BLOCK = 512
 """Items compared with the others at a time, to bound the memory."""
 
 Flags = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.intp]
+"""Numbers that stand for names: numbers are compared in a fraction of the time that text takes."""
 Positions = npt.NDArray[np.intp]
 
 
@@ -46,7 +47,7 @@ class _Items:
     pool: Positions
     tariff: Positions
     order: Positions
-    paid: npt.NDArray[np.str_]
+    paid: Codes
     rates: Floats
     """(items, places and buckets, and what counts where others fail)"""
     usd: Floats
@@ -55,15 +56,15 @@ class _Items:
     per_request: Floats
     break_even: Floats
     replicas: Floats
-    types: npt.NDArray[np.str_]
-    regions: npt.NDArray[np.str_]
+    types: Codes
+    regions: Codes
     zones: Floats
-    supplies: npt.NDArray[np.str_]
-    backends: npt.NDArray[np.str_]
-    kinds: npt.NDArray[np.str_]
+    supplies: Codes
+    backends: Codes
+    kinds: Codes
     """Only what is of the same kind may stand in."""
-    special: npt.NDArray[np.str_]
-    """Of what runs today, is owned or is paid for by the second, which only its like can replace; "" for all else."""
+    special: Codes
+    """Of what runs today, is owned or is paid for by the second, which only its like can replace; 0 for all else."""
 
     def take(self, index: Positions) -> "_Items":
         return _Items(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
@@ -78,7 +79,7 @@ def without_dominated(problem: Problem, *, same_backend: bool = False) -> Proble
     """
     items = _items(problem)
     if same_backend:
-        items = replace(items, kinds=np.char.add(np.char.add(items.backends, " "), items.types))
+        items = replace(items, kinds=items.backends * (items.types.max(initial=0) + 1) + items.types)
     elif problem.limits.max_instance_types is not None:
         items = replace(items, kinds=items.types)
     items = _without(items, _champions(items), problem)
@@ -119,21 +120,27 @@ def _items(problem: Problem) -> _Items:
         pool=np.array([g for g, *_ in rows], dtype=np.intp),
         tariff=np.array([t for _, t, *_ in rows], dtype=np.intp),
         order=np.arange(len(rows), dtype=np.intp),
-        paid=np.array([tariff.paid.value for *_, tariff in rows]),
+        paid=np.array([_PAID.index(tariff.paid) for *_, tariff in rows], dtype=np.intp),
         rates=np.array([[*pool.mix_rates, *pool.rates.ravel(), mix_rate(problem, pool)] for *_, pool, _ in rows]),
         usd=np.array([tariff.all_usd_per_hour for *_, tariff in rows]),
         costs=np.array([_costs(pool, tariff, quotas, run_hours, problem.limits) for *_, pool, tariff in rows]),
         per_request=np.array([pool.usd_per_request for *_, pool, _ in rows]),
         break_even=np.array([tariff.break_even_ratio for *_, tariff in rows]),
         replicas=np.array([float(pool.replicas) for *_, pool, _ in rows]),
-        types=np.array([pool.instance_type for *_, pool, _ in rows]),
-        regions=np.array([pool.region for *_, pool, _ in rows]),
+        types=_codes(pool.instance_type for *_, pool, _ in rows),
+        regions=_codes(pool.region for *_, pool, _ in rows),
         zones=np.array([float(pool.zones) for *_, pool, _ in rows]),
-        supplies=np.array([pool.spot_supply for *_, pool, _ in rows]),
-        backends=np.array([pool.backend or pool.key for *_, pool, _ in rows]),
-        kinds=np.full(len(rows), ""),
-        special=np.array([_special(problem, pool, tariff) for *_, pool, tariff in rows]),
+        supplies=_codes(pool.spot_supply for *_, pool, _ in rows),
+        backends=_codes(pool.backend or pool.key for *_, pool, _ in rows),
+        kinds=np.zeros(len(rows), dtype=np.intp),
+        special=_codes(_special(problem, pool, tariff) for *_, pool, tariff in rows),
     )
+
+
+def _codes(names: Iterable[str]) -> Codes:
+    """A number for each name, 0 for no name."""
+    numbers = {"": 0}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.intp)
 
 
 def _special(problem: Problem, pool: Pool, tariff: Tariff) -> str:
@@ -173,91 +180,106 @@ def _start_and_run_usd(pool: Pool, tariff: Tariff, run_hours: float) -> float:
     return 0.0 if math.isinf(run_hours) else (run_hours + pool.lead_hours) * tariff.all_usd_per_hour + pool.start_usd
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """Items and others that could replace them, one entry each."""
+
+    item: Positions
+    other: Positions
+    count: Floats
+    """Instances of the other that carry what one of the item carries."""
+
+    def take(self, chosen: Flags) -> "_Pairs":
+        return _Pairs(self.item[chosen], self.other[chosen], self.count[chosen])
+
+
 def _dominated(items: _Items, others: _Items, problem: Problem) -> Flags:
     """Whether enough of the others could stand in for each item."""
     limits = problem.limits
-    cheap_enough = (others.usd <= items.usd[:, None] + ROUNDING) & _same(items.kinds, others.kinds)
-    count = _replacements(items.rates, others.rates, cheap_enough)
-    could = _could_stand_in(items, others, count, problem)
-    alike = _same(items.paid, others.paid)
-    on_spot = (items.paid == Paid.SPOT) & (share_without(limits, Part.SUPPLY) > 0)
-    steady = (others.paid == Paid.ON_DEMAND) | (alike & ~on_spot[:, None])
-    in_place = _same(items.regions, others.regions) | (
-        share_without(limits, Part.ZONE) == 0 and problem.max_regions is None
-    )
-    same_supply = _same(items.supplies, others.supplies)
-    spread = others.zones >= items.zones[:, None]
-    found: Flags = (could & in_place & (steady | (alike & spread & same_supply))).any(axis=1)
-    could &= steady | (alike & spread)
-    for at in np.flatnonzero(~found):
-        found[at] = _distinct(others.regions, could[at] & ~in_place[at]) >= PLACES or (
-            bool(on_spot[at]) and _distinct(others.supplies, could[at] & in_place[at]) >= PLACES
-        )
-    left = np.flatnonzero(~found & on_spot)
-    twice = _could_stand_in(items.take(left), others, 2 * count[left], problem)
-    found[left] = (twice & alike[left] & in_place[left] & (others.zones > 1)).any(axis=1)
+    affordable = _affordable(items, others)
+    pairs = affordable.take(_could_stand_in(items, others, affordable, problem))
+    item, other = pairs.item, pairs.other
+    alike = items.paid[item] == others.paid[other]
+    on_spot = (items.paid == _SPOT) & (share_without(limits, Part.SUPPLY) > 0)
+    steady = (others.paid[other] == _ON_DEMAND) | (alike & ~on_spot[item])
+    any_place = share_without(limits, Part.ZONE) == 0 and problem.max_regions is None
+    in_place = any_place | (items.regions[item] == others.regions[other])
+    same_supply = items.supplies[item] == others.supplies[other]
+    spread = alike & (others.zones[other] >= items.zones[item])
+    found = np.zeros(items.usd.size, dtype=np.bool_)
+    found[item[in_place & (steady | (spread & same_supply))]] = True
+    could = steady | spread
+    found |= _have_several(found.size, pairs.take(could & ~in_place), others.regions)
+    found |= on_spot & _have_several(found.size, pairs.take(could & in_place), others.supplies)
+    left = affordable.take((on_spot & ~found)[affordable.item])
+    twice = replace(left, count=2 * left.count)
+    two = twice.take(_could_stand_in(items, others, twice, problem))
+    near = any_place | (items.regions[two.item] == others.regions[two.other])
+    alike = items.paid[two.item] == others.paid[two.other]
+    found[two.item[alike & near & (others.zones[two.other] > 1)]] = True
     return found
 
 
-def _same(names: npt.NDArray[np.str_], others: npt.NDArray[np.str_]) -> Flags:
-    """Which names are equal: (names, others); numbers are compared, since text takes several times as long."""
-    codes = np.unique(np.concatenate([names, others]), return_inverse=True)[1]
-    found: Flags = codes[: names.size, None] == codes[names.size :]
-    return found
+def _affordable(items: _Items, others: _Items) -> _Pairs:
+    """Pairs of one kind in which the others that carry an item's requests cost no more than it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_rate, of_item = others.usd / others.rates[:, 0], items.usd / items.rates[:, 0]
+    cheap = (others.usd <= items.usd[:, None] + ROUNDING) & (items.kinds[:, None] == others.kinds)
+    cheap &= ~(per_rate > of_item[:, None] * (1 + ROUNDING) + ROUNDING)
+    item, other = np.nonzero(cheap)
+    pairs = _Pairs(item, other, np.ones(item.size))
+    for column in range(items.rates.shape[1]):
+        wanted, given = items.rates[pairs.item, column], others.rates[pairs.other, column]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(wanted > 0, wanted / given, 0.0)
+        pairs = replace(pairs, count=np.maximum(pairs.count, np.ceil(ratio - ROUNDING)))
+        pairs = pairs.take(np.isfinite(pairs.count) & _costs_no_more(items, others, pairs))
+    return pairs
 
 
-def _distinct(names: npt.NDArray[np.str_], chosen: Flags) -> int:
-    return np.unique(names[chosen]).size
+def _costs_no_more(items: _Items, others: _Items, pairs: _Pairs) -> Flags:
+    usd = np.where(np.isfinite(pairs.count), pairs.count, 1.0) * others.usd[pairs.other]
+    cheap: Flags = usd <= items.usd[pairs.item] + ROUNDING
+    return cheap
 
 
-def _could_stand_in(items: _Items, others: _Items, count: Floats, problem: Problem) -> Flags:
-    """Which of the others could replace each item, in such numbers: (items, others)."""
-    finite = np.where(np.isfinite(count), count, 1.0)
-    usd = finite * others.usd
-    could: Flags = (usd <= items.usd[:, None] + ROUNDING) & np.isfinite(count)
-    could &= (others.paid != Paid.OWNED) | (count == 1)
-    could &= others.per_request <= items.per_request[:, None] + ROUNDING
-    could &= others.break_even <= items.break_even[:, None]
-    for column in range(items.costs.shape[1]):
-        could &= finite * others.costs[:, column] <= items.costs[:, column, None] + ROUNDING
-    plain = (items.special == "")[:, None]
-    could &= np.where(plain, others.paid != Paid.OWNED, _same(items.special, others.special))
-    could &= _keeps_limits(items, others, count, problem)
-    equal = could & (count == 1) & (usd >= items.usd[:, None] - ROUNDING)
-    equal &= _replacements(others.rates, items.rates, equal.T).T == 1
-    could &= ~(equal & (others.order >= items.order[:, None]))
+def _have_several(size: int, pairs: _Pairs, names: Codes) -> Flags:
+    """Which items have others of two names or more."""
+    first, last = np.full(size, names.max(initial=0) + 1), np.full(size, -1)
+    np.minimum.at(first, pairs.item, names[pairs.other])
+    np.maximum.at(last, pairs.item, names[pairs.other])
+    several: Flags = first < last
+    return several
+
+
+def _could_stand_in(items: _Items, others: _Items, pairs: _Pairs, problem: Problem) -> Flags:
+    """In which pairs the others could replace the item, in such numbers."""
+    item, other, count = pairs.item, pairs.other, pairs.count
+    could = _costs_no_more(items, others, pairs)
+    could &= others.per_request[other] <= items.per_request[item] + ROUNDING
+    could &= others.break_even[other] <= items.break_even[item]
+    could &= (count[:, None] * others.costs[other] <= items.costs[item] + ROUNDING).all(axis=1)
+    owned = others.paid[other] == _OWNED
+    same_special = items.special[item] == others.special[other]
+    could &= np.where(items.special[item] == 0, ~owned, same_special & (~owned | (count == 1)))
+    could &= _keeps_limits(items, others, pairs, problem)
+    equal = (count == 1) & (others.usd[other] >= items.usd[item] - ROUNDING)
+    equal &= (others.rates[other] <= items.rates[item] * (1 + ROUNDING)).all(axis=1)
+    could &= ~(equal & (others.order[other] >= items.order[item]))
     return could
 
 
-def _replacements(rates: Floats, others: Floats, asked: Flags) -> Floats:
-    """Instances of each other that carry what one of each item carries: (items, others).
-
-    Infinite where they cannot, and where it is not asked.
-    """
-    needed = np.full(asked.shape, np.inf)
-    at, of = np.nonzero(asked)
-    fewest = np.ones(at.size)
-    for column in range(rates.shape[1]):
-        wanted, given = rates[at, column], others[of, column]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(wanted > 0, wanted / given, 0.0)
-        fewest = np.maximum(fewest, np.ceil(ratio - ROUNDING))
-    needed[at, of] = fewest
-    return needed
-
-
-def _keeps_limits(items: _Items, others: _Items, count: Floats, problem: Problem) -> Flags:
+def _keeps_limits(items: _Items, others: _Items, pairs: _Pairs, problem: Problem) -> Flags:
     """Whether a replacement also does what limits on replicas, regions, changes and failures need."""
-    limits = problem.limits
+    limits, item, other, count = problem.limits, pairs.item, pairs.other, pairs.count
     fine = np.ones(count.shape, dtype=np.bool_)
     if limits.min_replicas > 1:
-        fine &= np.where(np.isfinite(count), count, 1.0) * others.replicas >= items.replicas[:, None]
+        fine &= count * others.replicas[other] >= items.replicas[item]
     if limits.max_replicas is not None:
-        for column in range(items.rates.shape[1]):
-            load = others.replicas * items.rates[:, column, None]
-            fine &= load <= items.replicas[:, None] * others.rates[:, column] + ROUNDING
+        load = others.replicas[other, None] * items.rates[item]
+        fine &= (load <= items.replicas[item, None] * others.rates[other] + ROUNDING).all(axis=1)
     if limits.max_changed_instances is not None:
         fine &= count == 1
     if share_without(limits, Part.ZONE) > 0:
-        fine &= others.zones >= items.zones[:, None]
+        fine &= others.zones[other] >= items.zones[item]
     return fine

@@ -47,7 +47,7 @@ class _Way(NamedTuple):
 
 
 def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
-    """Neighbours of a fleet that carry the load at their pools' rates and keep to every limit, the cheapest first.
+    """Neighbours of a fleet that carry the load at their pools' rates, the cheapest first; see :func:`keeps_to_all`.
 
     None where the router tells lengths apart, where changes are counted, or where a pool is too far from some users.
     """
@@ -56,8 +56,7 @@ def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetS
     priced = [_fleet(problem, groups) for groups in _changed(problem, _own(problem, solution)) if groups]
     below = [fleet for fleet in priced if fleet.objective_usd_per_month < solution.objective_usd_per_month]
     able = [fleet for fleet in below if _is_able(problem, fleet)]
-    dearest = sorted(able, key=lambda fleet: fleet.objective_usd_per_month)[-MOST:]
-    return [fleet for fleet in dearest if _keeps_to_all(problem, fleet)]
+    return sorted(able, key=lambda fleet: fleet.objective_usd_per_month)[-MOST:]
 
 
 def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float) -> list[FleetSolution]:
@@ -86,8 +85,7 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
         for way in _one_of_each(sorted(affordable, key=lambda way: way.usd_per_request(problem))):
             counts = range(int(left / way.usd_per_month), 0, -1)[:OTHERS]
             fleets += [_fleet(problem, _joined(own, way, (count,) * len(problem.hours))) for count in counts]
-    able = [fleet for fleet in fleets if fleet.objective_usd_per_month < below_usd and _is_able(problem, fleet)]
-    return [fleet for fleet in able if _keeps_to_all(problem, fleet)]
+    return [fleet for fleet in fleets if fleet.objective_usd_per_month < below_usd and _is_able(problem, fleet)]
 
 
 def parts_of(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
@@ -207,8 +205,8 @@ def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSoluti
     return FleetSolution(allocations, shares, usd, 0.0, proven=False)
 
 
-def _keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
-    """Whether so many instances at most allow a fleet; they are quotas of a smaller problem."""
+def keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
+    """Whether every limit allows a fleet of so many instances at most; they are quotas of a smaller problem."""
     most: dict[tuple[str, str], float] = {}
     for group in fleet.allocations:
         key = (f"most of {group.pool.key}", group.tariff.paid.market)

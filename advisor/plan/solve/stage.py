@@ -9,6 +9,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.demand.rehearsal import MOST_REQUESTS
 from advisor.demand.values import Demand, TokenHistogram
+from advisor.performance.bursts import Bursts
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import Served, rates_within
 from advisor.plan.cold_start import ColdStart, cold_start
@@ -207,14 +208,15 @@ def _rates(
     histograms = [demand.tokens, *buckets]
     cases = [(tokens, slo_after_network(slo, ms)) for ms in where.levels_ms for tokens in histograms]
     candidates = [one.candidate for one in served]
-    found = rates_within(candidates, requirements, model, cases, _dispersion(demand))
+    found = rates_within(candidates, requirements, model, cases, _bursts(demand))
     return found.reshape(len(where.levels_ms), len(histograms), len(served))
 
 
-def _dispersion(demand: Demand) -> float:
+def _bursts(demand: Demand) -> Bursts:
     """Burstiness at the scale of seconds, as far as the closed form is good for it; the replay finds the rest."""
     measured = demand.profile.dispersion.one_second if demand.profile else None
-    return min(max(measured or 1.0, 1.0), LARGEST_DISPERSION)
+    dispersion = min(max(measured or 1.0, 1.0), LARGEST_DISPERSION)
+    return Bursts(dispersion, demand.requests_per_second.peak)
 
 
 def _rate_table(rates: Floats, where: Geography) -> RateTable:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_STOP = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NOTICED_SECONDS = 0.5
 
 
@@ -72,7 +72,8 @@ def stop_signals() -> Iterator[StopSignal]:
     """
     stop = StopSignal()
     wakeup_before = signal.set_wakeup_fd(stop.write_end, warn_on_full_buffer=False)
-    before = [(number, signal.signal(number, stop.stop)) for number in _STOP]
+    before = [(number, signal.signal(number, stop.stop)) for number in STOP_SIGNALS]
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # whoever started this may have held them back
     try:
         yield stop
     finally:

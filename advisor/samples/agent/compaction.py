@@ -1,12 +1,11 @@
 """Rows become Parquet in a short-lived process of a low priority: every hour, and once at the end."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.machinery import PathFinder
 
-from advisor.samples.agent.processes import Process
+from advisor.samples.agent.processes import Process, bare_interpreter
 
 EVERY_SECONDS = 3600.0
 _AFTER_FAILURE_SECONDS = 300.0
@@ -17,9 +16,11 @@ _NICENESS_AT_END = 5
 _POLL_SECONDS = 0.05
 
 
-def compaction_command(directory: str, host: str) -> list[str]:
-    """The program that does it."""
-    return [sys.executable, "-m", "advisor.samples.store.compact", directory, "--host", host]
+def compaction_command(directory: str, host: str, keep_days: int | None) -> list[str]:
+    """The program that does it; without pyarrow one that only removes what is too old."""
+    module = "advisor.samples.store.compact" if can_compact() else "advisor.samples.agent.tidy"
+    bound = [] if keep_days is None else [f"--keep-days={keep_days}"]
+    return bare_interpreter(module, directory, f"--host={host}", *bound)
 
 
 def can_compact() -> bool:

@@ -9,7 +9,9 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from advisor.samples.agent.labels import with_labels
 from advisor.samples.agent.series import Family, Labels, Point, covers, number_text, points_of
+from advisor.samples.agent.signals import NO_SIGNALS, Signals
 from advisor.samples.metrics import Kind
 from advisor.samples.rows import Gap, Record, Row, Target
 
@@ -31,8 +33,9 @@ _MISSED = Family(
 class Latest:
     """The newest rows; written by one thread, read by another."""
 
-    def __init__(self) -> None:
-        """Nothing is known yet."""
+    def __init__(self, signals: Signals = NO_SIGNALS) -> None:
+        """Nothing is known yet. *signals* are what the agent says of itself."""
+        self._signals = signals
         self._lock = threading.Lock()
         self._rows: dict[Target, Row] = {}
         self._newest_us: dict[tuple[str, str], int] = {}
@@ -75,19 +78,19 @@ class Latest:
             del self._rows[target]
         fresh = {(target.host, target.source) for target in self._rows}
         for source, newest_us in sorted(self._newest_us.items()):
-            labels = _labels(*source)
+            labels = self._labels(*source)
             yield Point(_UP, _UP.name, labels, float(source in fresh))
             if newest_us:
                 yield Point(_AGE, _AGE.name, labels, newest_us / _US_PER_SECOND)
         for (host, name, reason), missed in sorted(self._missed.items()):
-            labels = tuple(sorted((*_labels(host, name), ("reason", reason))))
+            labels = with_labels(self._labels(host, name), (("reason", reason),))
             yield Point(_MISSED, f"{_MISSED.name}_total", labels, missed)
         for row in self._rows.values():
-            yield from points_of(row)
+            yield from points_of(row, self._signals.labels)
+        yield from self._signals.points()
 
-
-def _labels(host: str, source: str) -> Labels:
-    return (("host", host), ("source", source))
+    def _labels(self, host: str, source: str) -> Labels:
+        return with_labels((("host", host), ("source", source)), self._signals.labels)
 
 
 def _render(points: Iterator[Point]) -> bytes:

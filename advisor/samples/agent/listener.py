@@ -1,4 +1,4 @@
-"""``python -m advisor.samples.agent.listener``: the newest rows for a monitor to fetch. Off unless it is started.
+"""``--outlet "listener …"``: the newest rows for a monitor to fetch. Off unless it is asked for.
 
 It reads the agent's frames from its standard input and answers ``GET /metrics`` with OpenMetrics, and nothing else.
 Beyond this machine it answers only who proves to be allowed: by a certificate, or by a token over TLS.
@@ -15,7 +15,9 @@ from pathlib import Path
 from advisor.errors import AdvisorError, InputError
 from advisor.samples.agent.access import Access, Certificates, read_digests
 from advisor.samples.agent.frames import read_frames
+from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.latest import Latest
+from advisor.samples.agent.signals import Signals, add_signal_options
 from advisor.samples.agent.web import Server
 from advisor.samples.bounded_http import is_loopback
 
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         host, port = parse_bind(options.bind)
         access = _access(options)
         check_exposure(host, access)
-        latest = Latest()
+        latest = Latest(Signals(options.status, parse_labels(options.labels)))
         server = Server((host, port), latest.page, access)
     except AdvisorError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -111,7 +113,7 @@ def _feed(server: Server, latest: Latest) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m advisor.samples.agent.listener", description=__doc__)
+    parser = argparse.ArgumentParser(prog="listener", description=__doc__)
     parser.add_argument("--bind", default=_DEFAULT_BIND, metavar="ADDRESS:PORT", help="default: %(default)s")
     parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate with its chain")
     parser.add_argument("--tls-key", type=Path, metavar="PEM", help="its key")
@@ -122,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="SHA-256 (hexadecimal) of each token that is allowed, one a line",
     )
+    add_signal_options(parser)
     return parser
 
 

@@ -9,9 +9,16 @@ from collections.abc import Callable, Sequence
 
 from advisor.samples.agent.processes import Process
 
+OUTLETS = {"listener": "advisor.samples.agent.listener", "remote-write": "advisor.samples.agent.remote_write"}
+"""Outlets that come with the agent: module by the first word of ``--outlet``."""
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _HEALTHY_SECONDS = 60.0
+
+
+def outlet_name(command: Sequence[str]) -> str:
+    """What a person calls an outlet: its word, or the path of its program."""
+    return next((name for name, module in OUTLETS.items() if module in command), command[0] if command else "")
 
 
 class Outlet:
@@ -93,6 +100,6 @@ class Outlet:
     def _pause(self, now: float, how: str) -> None:
         if now - self._started_at > _HEALTHY_SECONDS:
             self._pause_seconds = _FIRST_PAUSE_SECONDS
-        self._report(f"outlet {self.command[0]} {how}; started again in {self._pause_seconds:.0f} s")
+        self._report(f"outlet {outlet_name(self.command)} {how}; started again in {self._pause_seconds:.0f} s")
         self._start_at = now + self._pause_seconds
         self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)

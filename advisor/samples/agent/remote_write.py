@@ -1,4 +1,4 @@
-"""``python -m advisor.samples.agent.remote_write``: rows to a Prometheus server as they are made. Off unless started.
+"""``--outlet "remote-write …"``: rows to a Prometheus server as they are made. Off unless it is asked for.
 
 It reads the agent's frames from its standard input and sends them by remote write 1.0. What cannot be sent waits on
 disk in a backlog of its own, and what the agent's spool has of the time in which this program did not run joins it.
@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 
 from advisor.errors import AdvisorError, InputError
 from advisor.samples.agent.frames import read_frames
+from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.outbox.backlog import Backlog, MemoryBacklog
 from advisor.samples.agent.outbox.courier import Courier
 from advisor.samples.agent.outbox.destination import Credentials, Destination
+from advisor.samples.agent.signals import Signals, add_signal_options
 from advisor.samples.agent.spool import read_segment, segments
 from advisor.samples.bounded_http import parse_address
 from advisor.samples.places import spool_folder
@@ -165,13 +167,14 @@ def _pause(courier: Courier) -> float:
 def _prepare(options: argparse.Namespace) -> Courier:
     address = parse_address(options.url, DEFAULT_PATH)
     destination = Destination(address, Credentials(options.bearer_file, options.basic_file), _tls(options.ca))
+    signals = Signals(options.status, parse_labels(options.labels))
     if options.directory is None:
-        return Courier(destination, MemoryBacklog(address.shown), _say)
+        return Courier(destination, MemoryBacklog(address.shown), _say, signals)
     if not options.host:
         raise InputError("a backlog is of one host", where="--directory", hint="give --host as the agent has it")
     digest = hashlib.sha256(address.shown.encode()).hexdigest()[:12]
     backlog = Backlog(spool_folder(options.directory, options.host) / f"{FOLDER_PREFIX}{digest}", address.shown)
-    courier = Courier(destination, backlog, _say)
+    courier = Courier(destination, backlog, _say, signals)
     if backlog.progress.taken_us:
         taken_us = backlog.progress.taken_us
         words = replay(courier, options.directory, options.host, taken_us).words(taken_us)
@@ -207,7 +210,7 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m advisor.samples.agent.remote_write", description=__doc__)
+    parser = argparse.ArgumentParser(prog="remote-write", description=__doc__)
     parser.add_argument("--url", required=True, help=f"of the server; {DEFAULT_PATH} is added where there is no path")
     secrets = parser.add_mutually_exclusive_group()
     secrets.add_argument("--bearer-file", type=Path, metavar="FILE", help="token to send")
@@ -216,7 +219,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--directory", type=Path, metavar="DIR", help="where the agent writes: keeps the backlog on disk"
     )
-    parser.add_argument("--host", help="name of this host, as the agent has it")
+    parser.add_argument("--host", help="name of this host, as the agent has it; the agent gives both")
+    add_signal_options(parser)
     return parser
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from advisor.samples.agent.labels import Label, with_labels
 from advisor.samples.metrics import METRICS, Kind, Metric, exposition_name
 from advisor.samples.rows import Buckets, Row, Stats, Target
 
@@ -38,9 +39,9 @@ class Point:
     value: float
 
 
-def points_of(row: Row) -> Iterator[Point]:
-    """The series of a row."""
-    labels = labels_of(row.target)
+def points_of(row: Row, static: tuple[Label, ...] = ()) -> Iterator[Point]:
+    """The series of a row, with the static labels of its host."""
+    labels = labels_of(row.target, static)
     for name, stats in row.stats.items():
         if name in METRICS:
             yield from _stats_points(METRICS[name], stats, labels)
@@ -50,15 +51,15 @@ def points_of(row: Row) -> Iterator[Point]:
 
 
 @lru_cache(maxsize=4096)
-def labels_of(target: Target) -> Labels:
-    """Who it is: host, source and what the source calls it; what is not known is left out."""
+def labels_of(target: Target, static: tuple[Label, ...] = ()) -> Labels:
+    """Who it is: host, source and what the source calls it, and static labels; what is not known is left out."""
     named: dict[str, object] = {"host": target.host}
     if target.endpoint is None:
         named |= {"source": target.source, "accelerator": target.index, "mig": target.mig_index}
         named |= {"uuid": target.uuid, "product": target.name}
     else:
         named |= {"engine": target.source, "endpoint": target.endpoint, "rank": target.index, "model": target.name}
-    return tuple(sorted((name, str(value)) for name, value in named.items() if value not in (None, "")))
+    return with_labels([(name, str(value)) for name, value in named.items() if value not in (None, "")], static)
 
 
 @lru_cache(maxsize=1024)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from advisor.samples.agent.kept import Asked, Patience
+from advisor.samples.agent.labels import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,10 @@ class Settings:
     """Commands that get every record on their standard input."""
     compact: bool = True
     """Whether rows become Parquet every hour, and at the end."""
+    keep_days: int | None = None
+    """Whole days before today that are kept; None: all."""
+    labels: tuple[Label, ...] = ()
+    """Static labels of this host."""
     patience: Patience = field(default_factory=Patience)
     sink: str = "advisor.samples.agent.spool:SpoolWriter"
     """``module:class`` of what keeps records; takes the directory and the host."""
@@ -42,6 +47,7 @@ class Settings:
                 **given,
                 "sources": tuple(sources),
                 "outlets": tuple(tuple(command) for command in given["outlets"]),
+                "labels": tuple((name, value) for name, value in given["labels"]),
                 "patience": Patience(**given["patience"]),
             }
         )

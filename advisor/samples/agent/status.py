@@ -1,8 +1,13 @@
 """``status.json``: what a running agent is doing, for ``advisor agent status``; replaced as a whole with every row.
 
+It stands beside the spool, and in ``$RUNTIME_DIRECTORY`` where systemd or a manifest names one: that is memory, so that
+a full disk cannot hide itself.
+
 - ``schema``: ``advisor.agent.status/v1``
 - ``pid``, ``host``: the supervisor's process; the name that is recorded
 - ``version``: of advisor
+- ``output``: directory of the samples
+- ``labels``: static labels, value by name
 - ``state``: ``running``, or ``stopped`` after an orderly end
 - ``started``, ``written``: ISO 8601, UTC
 - ``interval_seconds``: between two readings
@@ -28,6 +33,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +43,9 @@ from advisor.samples.agent.keeping import Keeper
 from advisor.samples.agent.kept import KeptSource, in_words
 from advisor.samples.agent.outlets import Outlet
 from advisor.samples.agent.settings import Settings
-from advisor.samples.places import spool_folder
+from advisor.samples.agent.status_files import ISO, STATUS_NAME, runtime_status_path, status_path
 
 SCHEMA = "advisor.agent.status/v1"
-
-
-def status_path(directory: Path, host: str) -> Path:
-    """Where the status of an agent is."""
-    return spool_folder(directory, host) / "status.json"
 
 
 class StatusFile:
@@ -52,13 +53,15 @@ class StatusFile:
 
     def __init__(self, settings: Settings) -> None:
         """Started now."""
-        self._path = status_path(Path(settings.output), settings.host)
-        self._beside = self._path.with_name(f".status.json.{os.getpid()}")
+        in_memory = runtime_status_path(settings.host)
+        self._paths = [status_path(Path(settings.output), settings.host), *([in_memory] if in_memory else [])]
         self._fixed = {
             "schema": SCHEMA,
             "pid": os.getpid(),
             "host": settings.host,
             "version": __version__,
+            "output": str(Path(settings.output).absolute()),
+            "labels": dict(settings.labels),
             "started": iso(time.time()),
             "interval_seconds": settings.interval_us / 1e6,
         }
@@ -71,7 +74,7 @@ class StatusFile:
         outlets: Sequence[Outlet],
         compaction: Compaction | None,
     ) -> None:
-        """Replace it; a disk that takes nothing leaves the old one."""
+        """Replace it; a disk that takes nothing leaves the old one there."""
         content = {
             **self._fixed,
             "state": state,
@@ -86,17 +89,25 @@ class StatusFile:
             "compaction": _of_compaction(compaction),
             "outlets": [_of_outlet(outlet) for outlet in outlets],
         }
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._beside.write_text(json.dumps(content))
-            self._beside.replace(self._path)
-        except OSError:
-            return  # the spool speaks of it, on the same disk
+        for path in self._paths:
+            with suppress(OSError):  # the spool speaks of it, on the same disk
+                _replace(path, json.dumps(content))
 
 
 def iso(seconds: float) -> str:
     """A moment as ISO 8601 in UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return time.strftime(ISO, time.gmtime(seconds))
+
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_name(f".{STATUS_NAME}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _of_source(source: KeptSource) -> dict[str, Any]:

@@ -119,8 +119,9 @@ class Supervisor:
     def _compaction_here(self) -> Compaction | None:
         if not can_compact():
             self._report("rows stay in the spool: pyarrow, which turns them into Parquet, is not installed here")
-            return None
-        command = compaction_command(self._settings.output, self._settings.host)
+            if self._settings.keep_days is None:
+                return None
+        command = compaction_command(self._settings.output, self._settings.host, self._settings.keep_days)
         return Compaction(command, self._report, time.monotonic())
 
     def _go_on(self) -> None:

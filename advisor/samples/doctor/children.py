@@ -2,10 +2,11 @@
 
 import json
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from advisor.samples.agent.processes import bare_interpreter
 
 LIMIT_SECONDS = 10.0
 _LONGEST_WORDS = 300
@@ -21,10 +22,10 @@ class Seen:
     """Why there is no answer."""
 
 
-def look(module: str, arguments: Sequence[str] = (), limit_seconds: float = LIMIT_SECONDS) -> Seen:
-    """Run ``python -m module``, which prints one line of JSON; whatever else it prints does not matter."""
+def look(module: str, limit_seconds: float = LIMIT_SECONDS) -> Seen:
+    """Run ``main`` of a module, which prints one line of JSON; whatever else it prints does not matter."""
     process = subprocess.Popen(  # noqa: S603 - this interpreter, on a module of this program
-        [sys.executable, "-m", module, *arguments],
+        bare_interpreter(module),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
         start_new_session=True,
     )  # fmt: skip

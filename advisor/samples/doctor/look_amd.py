@@ -1,14 +1,16 @@
-"""``python -m advisor.samples.doctor.look_amd``: what AMD's library shows, as a line of JSON."""
+"""A process of its own: what AMD's library shows, as a line of JSON."""
 
 import importlib
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 
-def main() -> None:
-    """Print what there is."""
+def main(_: Sequence[str]) -> int:
+    """Print what there is; the exit status."""
     sys.stdout.write(json.dumps(_look()) + "\n")
+    return 0
 
 
 def _look() -> dict[str, Any]:
@@ -20,7 +22,3 @@ def _look() -> dict[str, Any]:
         return {"error": "no_binding"}
     except Exception as error:  # noqa: BLE001 - this library raises anything, and this process is here to be broken
         return {"error": "other", "words": f"{type(error).__name__}: {error}"[:200]}
-
-
-if __name__ == "__main__":
-    main()

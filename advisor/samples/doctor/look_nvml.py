@@ -1,8 +1,8 @@
-"""``python -m advisor.samples.doctor.look_nvml``: what the NVIDIA driver shows, as a line of JSON."""
+"""A process of its own: what the NVIDIA driver shows, as a line of JSON."""
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pynvml
@@ -15,9 +15,10 @@ _NAMES = {
 }
 
 
-def main() -> None:
-    """Print what there is."""
+def main(_: Sequence[str]) -> int:
+    """Print what there is; the exit status."""
     sys.stdout.write(json.dumps(_look()) + "\n")
+    return 0
 
 
 def _look() -> dict[str, Any]:
@@ -52,7 +53,3 @@ def _try(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the driver 
         return call()
     except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError, AttributeError):
         return None
-
-
-if __name__ == "__main__":
-    main()

@@ -15,57 +15,18 @@ from urllib.parse import parse_qs
 import numpy as np
 
 from advisor.errors import InputError
+from advisor.samples.exporters import Name, NameTable, shipped
 from advisor.samples.query.values import Accelerator, Summary, Window
-from advisor.units import BYTES_PER_MIB, SECONDS_PER_DAY
+from advisor.units import SECONDS_PER_DAY
 
 MOST_QUERIES = 500
 MOST_POINTS = 100_800
 RETENTION = ((60, 15), (300, 63), (3600, 455))
 """Period in seconds, and for how many days CloudWatch keeps points that close together."""
 _US = 1_000_000
-_PERCENT = 0.01
 _AT_ONCE = 50
 """Accelerators whose points are held in memory."""
 _STATISTICS = ("Average", "Maximum")
-_HOSTS = ("InstanceId", "host", "NodeName")
-_INDEXES = ("index", "GpuDevice", "NeuronCore")
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """A metric of CloudWatch that carries one of ours."""
-
-    namespace: str
-    name: str
-    scale: float = 1.0
-    """Times this is our unit."""
-
-
-def _agent(name: str, scale: float = 1.0) -> Name:
-    return Name("CWAgent", f"nvidia_smi_{name}", scale)
-
-
-def _insights(name: str, scale: float = 1.0) -> Name:
-    return Name("ContainerInsights", f"node_{name}", scale)
-
-
-NAMES: dict[str, tuple[Name, ...]] = {
-    "memory_total_bytes": (_agent("memory_total", float(BYTES_PER_MIB)), _insights("gpu_memory_total")),
-    "memory_used_bytes": (
-        _agent("memory_used", float(BYTES_PER_MIB)),
-        _insights("gpu_memory_used"),
-        _insights("neuroncore_memory_usage_total"),
-    ),
-    "busy_ratio": (
-        _agent("utilization_gpu", _PERCENT),
-        _insights("gpu_utilization", _PERCENT),
-        _insights("neuroncore_utilization", _PERCENT),
-    ),
-    "memory_busy_ratio": (_agent("utilization_memory", _PERCENT),),
-    "power_watts": (_agent("power_draw"), _insights("gpu_power_draw")),
-    "sm_clock_mhz": (_agent("clocks_current_sm"),),
-    "temperature_celsius": (_agent("temperature_gpu"), _insights("gpu_temperature")),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,13 +49,20 @@ class _Points:
 class CloudWatchBackend:
     """Asks CloudWatch of one region; see :class:`~advisor.samples.query.values.QueryBackend`."""
 
-    def __init__(self, client: Any, now_seconds: Callable[[], float] = time.time) -> None:  # noqa: ANN401 - boto3's
+    def __init__(
+        self,
+        client: Any,  # noqa: ANN401 - boto3's
+        now_seconds: Callable[[], float] = time.time,
+        table: NameTable | None = None,
+    ) -> None:
         """Nothing is asked yet.
 
         Args:
             client: boto3's client of CloudWatch.
             now_seconds: the time, on which depends how close together points are kept.
+            table: names of metrics; None: those that are shipped.
         """
+        self._names = (table or shipped()).in_cloudwatch
         self._client = client
         self._now_seconds = now_seconds
         self._listed: dict[str, list[_Series]] = {}
@@ -128,7 +96,9 @@ class CloudWatchBackend:
         """From the first to the last hour of the last fifteen days that any accelerator has a point in."""
         now = int(self._now_seconds())
         whole = Window((now - RETENTION[0][1] * SECONDS_PER_DAY) * _US, now * _US)
-        every = [series for metric in NAMES for series in self._series(metric)][: MOST_QUERIES // len(_STATISTICS)]
+        every = [series for metric in self._names for series in self._series(metric)][
+            : MOST_QUERIES // len(_STATISTICS)
+        ]
         found = self._points(every, whole, 3600)
         seconds = [second for points in found.values() for second in points.seconds]
         if not seconds:
@@ -137,11 +107,11 @@ class CloudWatchBackend:
 
     def accelerators(self, window: Window) -> Sequence[Accelerator]:  # noqa: ARG002 - CloudWatch lists without a time
         """Accelerators that CloudWatch lists: those with points in the last two weeks."""
-        return sorted({one.accelerator for metric in NAMES for one in self._series(metric)}, key=_order)
+        return sorted({one.accelerator for metric in self._names for one in self._series(metric)}, key=_order)
 
     def metrics(self, window: Window) -> Sequence[str]:  # noqa: ARG002 - as above
         """Metrics that CloudWatch lists."""
-        return [metric for metric in NAMES if self._series(metric)]
+        return [metric for metric in self._names if self._series(metric)]
 
     def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
         """One metric of one accelerator."""
@@ -168,9 +138,9 @@ class CloudWatchBackend:
         """Series of a metric, of each accelerator the first name that it has."""
         if metric not in self._listed:
             known: dict[Accelerator, _Series] = {}
-            for name in NAMES.get(metric, ()):
+            for name in self._names.get(metric, ()):
                 for dimensions in self._list(name):
-                    accelerator = _accelerator(dimensions)
+                    accelerator = _accelerator(name, dimensions)
                     if accelerator is not None:
                         known.setdefault(accelerator, _Series(name, accelerator, dimensions))
             self._listed[metric] = list(known.values())
@@ -179,7 +149,7 @@ class CloudWatchBackend:
     def _list(self, name: Name) -> Iterator[Sequence[Mapping[str, str]]]:
         token: dict[str, str] = {}
         while True:
-            page = self._call("list_metrics", Namespace=name.namespace, MetricName=name.name, **token)
+            page = self._call("list_metrics", Namespace=name.exporter.name, MetricName=name.name, **token)
             for one in page.get("Metrics", ()):
                 yield one.get("Dimensions", ())
             if not page.get("NextToken"):
@@ -196,7 +166,7 @@ class CloudWatchBackend:
             means = np.array(points[number, "Average"].values)[inside] * one.name.scale
             if not means.size:
                 continue
-            self._notes[f"{metric} is {one.name.name} of {one.name.namespace}"] = None
+            self._notes[f"{metric} is {one.name.name} of {one.name.exporter.name}"] = None
             ends_us = np.array(points[number, "Maximum"].seconds) * _US + period * _US
             inside = (ends_us > window.start_us) & (ends_us <= window.end_us)
             maxima = np.array(points[number, "Maximum"].values)[inside] * one.name.scale
@@ -290,7 +260,7 @@ class CloudWatchBackend:
 
 
 def _query(number: int, one: _Series, statistic: str, period: int) -> dict[str, Any]:
-    metric = {"Namespace": one.name.namespace, "MetricName": one.name.name, "Dimensions": list(one.dimensions)}
+    metric = {"Namespace": one.name.exporter.name, "MetricName": one.name.name, "Dimensions": list(one.dimensions)}
     return {
         "Id": f"q{number}_{statistic.lower()}",
         "MetricStat": {"Metric": metric, "Period": period, "Stat": statistic},
@@ -298,15 +268,17 @@ def _query(number: int, one: _Series, statistic: str, period: int) -> dict[str, 
     }
 
 
-def _accelerator(dimensions: Sequence[Mapping[str, str]]) -> Accelerator | None:
+def _accelerator(name: Name, dimensions: Sequence[Mapping[str, str]]) -> Accelerator | None:
     """Who a metric is of; None for a sum over several."""
     known = {one["Name"]: one["Value"] for one in dimensions}
-    host = next((known[name] for name in _HOSTS if known.get(name)), "")
-    place = next((known[name] for name in _INDEXES if known.get(name)), "")
+    host, place, product = (
+        next((known[label] for label in labels if known.get(label)), "")
+        for labels in (name.exporter.host, name.exporter.index, name.exporter.product)
+    )
     digits = place.lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-")
     if not host or not digits.isdecimal():
         return None
-    return Accelerator(host, int(digits), None, None, known.get("name"))
+    return Accelerator(host, int(digits), None, None, product or None)
 
 
 def _order(accelerator: Accelerator) -> tuple[str, int, str]:

@@ -12,12 +12,13 @@ _HINT = (
 )
 
 
-def open_backend(place: str, *, exact: bool = False) -> QueryBackend:
+def open_backend(place: str, *, exact: bool = False, metrics: Path | None = None) -> QueryBackend:
     """The backend for a directory or an address; what carries large libraries loads only when it is asked for.
 
     Args:
         place: a directory of samples, or the URL of what keeps them.
         exact: from the rows themselves, even where daily summaries would do.
+        metrics: file that maps further names of metrics, for Prometheus-compatible servers.
 
     Raises:
         InputError: nothing can answer for it, or what can is not installed.
@@ -25,7 +26,7 @@ def open_backend(place: str, *, exact: bool = False) -> QueryBackend:
     if place.startswith(("http://", "https://")):
         from advisor.samples.query.prometheus import PrometheusBackend  # noqa: PLC0415 - one backend of several
 
-        return PrometheusBackend.at(place)
+        return PrometheusBackend.at(place, metrics=metrics)
     if place.startswith("cloudwatch://"):
         from advisor.samples.query.cloudwatch import CloudWatchBackend  # noqa: PLC0415 - one backend of several
 

@@ -5,6 +5,6 @@ for each hour, then one for each day, with the counts of every value beside it. 
 one directory.
 """
 
-from advisor.samples.store.reading import EngineRows, read_engines, read_samples
+from advisor.samples.store.reading import EngineRows, OnlyEnginesError, read_engines, read_samples
 
-__all__ = ["EngineRows", "read_engines", "read_samples"]
+__all__ = ["EngineRows", "OnlyEnginesError", "read_engines", "read_samples"]

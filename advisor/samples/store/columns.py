@@ -13,6 +13,8 @@ SCHEMA_V2 = "advisor.samples/v2"
 HISTOGRAM_SCHEMA = "advisor.histograms/v1"
 SCHEMA_KEY = b"advisor.samples.schema"
 INTERVAL_KEY = b"advisor.samples.interval_seconds"
+LABELS_KEY = b"advisor.samples.labels"
+"""Static labels of the host, as a JSON object; absent without any."""
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 TIMESTAMP = pa.timestamp("us", tz="UTC")

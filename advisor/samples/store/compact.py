@@ -24,6 +24,7 @@ from advisor.atomic_files import write_bytes
 from advisor.errors import AdvisorError, InputError
 from advisor.samples.agent.frames import MAGIC
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
+from advisor.samples.agent.status_files import read_object, status_path
 from advisor.samples.frame import SkippedFile, UnreadableError
 from advisor.samples.metrics import Scope
 from advisor.samples.places import (
@@ -38,7 +39,7 @@ from advisor.samples.places import (
 )
 from advisor.samples.rows import Record
 from advisor.samples.store.histograms import encode_histograms
-from advisor.samples.store.row_files import content_digest, encode_table, read_table
+from advisor.samples.store.row_files import content_digest, encode_table, read_labels, read_table
 from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
 
 _NAMES = {Scope.ACCELERATOR: ROWS, Scope.ENGINE: ENGINES}
@@ -112,6 +113,8 @@ class _HostStore:
         self._directory = directory
         self._host = host
         self._done = done
+        self._labels = read_object(status_path(directory, host)).get("labels") or {}
+        """Static labels that the agent has now."""
 
     def days(self) -> list[date]:
         """Dates of which there is something, oldest first."""
@@ -142,7 +145,7 @@ class _HostStore:
                 self._done.skipped.append(SkippedFile(path, reason))
             for day, records in _by_day(segment.records):
                 for scope, table in tables_of(records).items():
-                    content = encode_table(merged([table], scope))
+                    content = encode_table(merged([table], scope), self._labels)
                     self._write(day, f"{_NAMES[scope]}-{path.stem}.parquet", content)
             path.unlink()
             self._done.segments += 1
@@ -171,14 +174,16 @@ class _HostStore:
         if len(paths) == 1 and paths[0].name.startswith(f"{_NAMES[scope]}-{_DAY}-"):
             return paths[0].name
         read = {}
+        labels: dict[str, str] = {}
         for path in paths:
             try:
                 read[path] = read_table(path, columns_of_scope(scope))
+                labels |= read_labels(path)
             except UnreadableError as error:
                 self._done.skipped.append(SkippedFile(path, str(error)))
         if not read:
             return None
-        content = encode_table(merged(list(read.values()), scope))
+        content = encode_table(merged(list(read.values()), scope), labels)
         name = f"{_NAMES[scope]}-{_DAY}-{content_digest(content)}.parquet"
         self._write(day, name, content)
         for path in read:
@@ -275,11 +280,9 @@ def _cannot_write(folder: Path, error: OSError) -> InputError:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str], program: str = "python -m advisor.samples.store.compact") -> int:
     """Compact what the arguments say; what was done goes to stderr."""
-    parser = argparse.ArgumentParser(
-        prog="python -m advisor.samples.store.compact", description="Compact what the agents of a host wrote."
-    )
+    parser = argparse.ArgumentParser(prog=program, description="Compact what the agents of a host wrote.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--host", required=True)
     parser.add_argument("--keep-days", type=int)
@@ -300,4 +303,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -20,6 +20,10 @@ from advisor.samples.store.tick_files import VALUE_COLUMNS
 Progress = Callable[[int], None]
 
 
+class OnlyEnginesError(InputError):
+    """A directory has rows of serving engines, and none of accelerators."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EngineRows:
     """Rows and gaps of serving engines."""
@@ -52,7 +56,8 @@ def read_samples(
     if Scope.ACCELERATOR in spooled:
         rows.append(frame_rows(spooled[Scope.ACCELERATOR], columns))
     if not any(file.table.num_rows for file in rows):
-        raise _nothing_read(directory, found.skipped)
+        has_engines = Scope.ENGINE in spooled or next(found.files(_is_of_engines), None) is not None
+        raise _only_engines(directory) if has_engines else _nothing_read(directory, found.skipped)
     return build_frame(rows, columns, tuple(found.skipped))
 
 
@@ -151,6 +156,14 @@ def _check_directory(directory: Path) -> None:
             where=str(directory),
             hint="give the directory that `advisor agent run --output` writes to",
         )
+
+
+def _only_engines(directory: Path) -> OnlyEnginesError:
+    return OnlyEnginesError(
+        "serving engines were watched here, and no accelerators",
+        where=str(directory),
+        hint="`advisor samples summary` shows engines",
+    )
 
 
 def _nothing_read(directory: Path, skipped: Sequence[SkippedFile]) -> InputError:

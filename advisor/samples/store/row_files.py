@@ -5,6 +5,7 @@ differences where they are whole numbers.
 """
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -21,6 +22,7 @@ from advisor.samples.store.columns import (
     ACCELERATOR_KEYS,
     ENGINE_COLUMNS,
     INTERVAL_KEY,
+    LABELS_KEY,
     SCHEMA_KEY,
     SCHEMA_V1,
     SCHEMA_V2,
@@ -36,12 +38,13 @@ _US_PER_SECOND = 1_000_000
 _DIGEST_BYTES = 8
 
 
-def encode_table(table: pa.Table) -> bytes:
-    """A table of rows as the content of a file; the same table gives the same bytes."""
+def encode_table(table: pa.Table, labels: Mapping[str, str] | None = None) -> bytes:
+    """A table of rows as the content of a file, with static labels; the same of both gives the same bytes."""
     plain = [field.name for field in table.schema if _is_plain(field)]
     coded = [field.name for field in table.schema if not _is_plain(field) and not pa.types.is_list(field.type)]
     encodings = {name: _encoding_of(table.schema.field(name).type) for name in plain}
-    return encode_parquet(table, coded, encodings, METADATA)
+    named = {LABELS_KEY: json.dumps(labels, sort_keys=True).encode()} if labels else {}
+    return encode_parquet(table, coded, encodings, {**METADATA, **named})
 
 
 def encode_parquet(
@@ -86,6 +89,16 @@ def read_table(path: Path, columns: pa.Schema) -> pa.Table:
             return _fitted(file, there, columns)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(error) from error
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """Static labels of the host that a file of rows is of; none where it has none.
+
+    Raises:
+        UnreadableError: it was cut short or damaged.
+    """
+    labels = json.loads((_metadata_of(path).metadata or {}).get(LABELS_KEY, b"{}"))
+    return {str(name): str(value) for name, value in labels.items()}
 
 
 def decode(path: Path, columns: Sequence[str]) -> FileRows:

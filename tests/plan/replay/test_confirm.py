@@ -9,11 +9,13 @@ import pytest
 
 from advisor.catalog.values import Purchase
 from advisor.demand.arrivals import Requests
+from advisor.demand.clock import MONDAY_SECONDS
 from advisor.demand.values import Dispersion
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Infeasible
 from advisor.plan.replay.confirm import Confirmed, Confirmer
-from advisor.plan.replay.trials import Trials, largest, name_of, scaled
+from advisor.plan.replay.fleet import replay
+from advisor.plan.replay.trials import Trials, largest, name_of, routes_of
 from advisor.plan.replay.values import ReplayGroup, Route
 from advisor.plan.solve.optimise import objective_usd_per_month, optimise
 from advisor.plan.solve.simple import complexity
@@ -264,21 +266,43 @@ def test_what_each_instance_is_planned_to_carry_covers_the_busiest_hour():
     assert all(rate <= usual[key] for key, rate in predicted.items())
 
 
-def test_a_large_fleet_is_replayed_at_a_scale_with_the_load_of_each_instance():
-    """A share of the instances under as many requests as keep each of them as busy as in the whole fleet."""
-    steps = make_steps()
-    groups = [ReplayGroup("a", steps, (45,), 1.0), ReplayGroup("b", steps, (7,), 1.0)]
-    routes = (Route(math.inf, {"a": 0.8, "b": 0.2}),)
-    seconds = np.sort(np.random.default_rng(1).random(10_000)) * 60
-    lengths = np.full(10_000, 10, dtype=np.int32)
+@pytest.mark.parametrize("counts", [((45,), (7,)), ((2,), (1,)), ((4, 45), (1, 7)), ((30, 90), (50, 50))])
+def test_a_large_fleet_is_replayed_at_a_scale_with_the_load_of_each_instance(counts):
+    """A share of the instances of each hour, under as many requests as keep each of them as busy as in the whole."""
+    posed, setting = posed_of(asked_of(4_000, ttft_ms=1000), CATALOG, None, **SHORT)
+    groups = [ReplayGroup(name, make_steps(), count, 1.0) for name, count in zip("ab", counts, strict=True)]
 
-    fewer, lighter, kept = scaled(groups, routes, Requests(seconds, lengths, lengths), 0.25)
+    small = Trials(posed, setting)._small(groups, (Route(math.inf, {"a": 0.8, "b": 0.2}),))
 
-    assert [one.instances_by_hour for one in fewer] == [(11,), (1,)]
-    whole = 10_000 / 0.25
-    share = {name: one / sum(lighter[0].shares.values()) for name, one in lighter[0].shares.items()}
-    assert share["a"] * kept.seconds.size / 11 == pytest.approx(0.8 * whole / 45, rel=0.02)
-    assert share["b"] * kept.seconds.size / 1 == pytest.approx(0.2 * whole / 7, rel=0.02)
+    assert small.share <= 1
+    requests = small.rehearsal.requests.seconds.size * small.share
+    whole = small.rehearsal.requests.seconds.size / small.rehearsal.scale
+    for group, part, share in zip(groups, small.groups, (0.8, 0.2), strict=True):
+        sent = small.routes[0].shares[group.name] / sum(small.routes[0].shares.values())
+        for count, kept in zip(group.instances_by_hour, part.instances_by_hour, strict=True):
+            assert sent * requests / kept == pytest.approx(share * whole / count, rel=0.15)
+            assert kept <= count
+
+
+@pytest.mark.parametrize("rate", [700.0, 3_000.0])
+def test_a_large_mixed_fleet_holds_under_the_whole_demand(rate):
+    """What is confirmed at a scale holds request by request too, with spot of few large instances among it."""
+    catalog = catalog_of(
+        offer("g6e.xlarge", on_demand=1.86, spot=0.7), offer("p5.48xlarge", on_demand=55.0, spot=15.0),
+        offer("g6.xlarge", on_demand=0.8, spot=0.3),
+    )  # fmt: skip
+    asked = asked_of(rate, ttft_ms=1000, purchase=(Purchase.ON_DEMAND, Purchase.SPOT))
+    posed, setting = posed_of(asked, catalog, None, **SHORT)
+    found = Confirmer(posed, setting).confirmed()
+    generator = np.random.default_rng(3)
+    seconds = MONDAY_SECONDS + np.sort(generator.random(int(rate * 30))) * 30
+    requests = Requests(seconds, *(np.full(seconds.size, tokens, dtype=np.int32) for tokens in (1200, 200)))
+
+    groups = Trials(posed, setting)._groups(found.posed, found.solution)
+    whole = replay(groups, requests, asked.slo, routes=tuple(routes_of(found.posed, found.solution)))
+
+    assert found.confirmation.reached
+    assert whole.within_slo_ratio >= 0.99
 
 
 def test_a_very_large_demand_is_confirmed_in_little_time():

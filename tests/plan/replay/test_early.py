@@ -1,5 +1,6 @@
 """A replay ends as soon as a part of the replicas shows clearly what all would."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from advisor.plan.replay.early import EarlyEnd
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import within
 from advisor.plan.replay.sessions import Session
-from advisor.plan.replay.values import Cutoff, ReplayGroup
+from advisor.plan.replay.values import Cutoff, ReplayGroup, Route
 from advisor.workload.values import Slo
 from plan.replay.reference import make_steps
 
@@ -98,6 +99,22 @@ def test_stages_take_every_replica_once_and_interrupted_ones_first():
     sessions.append(Session(0, (8, 0), 0.0, 50.0, interrupted=True))
     members = [[np.arange(at * 10, at * 10 + 10)] for at in range(9)]
 
-    stages = list(EarlyEnd(Cutoff(Slo(), 1.0, first_served=22), sessions, members, 90, 0).stages())
+    stages = EarlyEnd(Cutoff(Slo(), 1.0, first_served=22), sessions, members, 90).stages
 
     assert stages == [[0, 4, 8], [2, 6], [1, 3, 5, 7]]
+
+
+def test_a_sample_of_the_replicas_stands_for_all_of_each_group():
+    """At most so many requests are simulated; a small group counts as much as its requests, however many are."""
+    slow, fast = (ReplayGroup(name, make_steps(), (count,), 1.0) for name, count in (("a", 1), ("b", 31)))
+    routes = (Route(math.inf, {"a": 0.25, "b": 0.75}),)
+    cutoff = Cutoff(Slo(ttft_p95_ms=100), most_served=COUNT // 8)
+
+    sampled = simulate([slow, fast], load(500), routes=routes, cutoff=cutoff)
+    whole = simulate([slow, fast], load(500), routes=routes).outcome
+
+    assert sampled.early is not None
+    assert (sampled.outcome.group >= 0).sum() < COUNT / 2
+    share = float(within(whole, load(500), cutoff.slo).mean())
+    assert 0.1 < share < 0.99
+    assert sampled.early.share == pytest.approx(share, abs=0.03)

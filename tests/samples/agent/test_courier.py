@@ -72,7 +72,7 @@ def courier_to(url, folder, said, **secrets):
     """A courier with a backlog of its own."""
     address = parse_address(url, "/api/v1/write")
     return Courier(
-        Destination(address, Credentials(**secrets)), Backlog(folder / "backlog", address.shown), said.append, 7
+        Destination(address, Credentials(**secrets)), Backlog(folder / "backlog", address.shown), said.append, seed=7
     )
 
 

@@ -112,7 +112,7 @@ def test_the_cursor_tells_how_far_it_is(tmp_path):
     """The cursor file holds what a person wants to know, and no credentials."""
     Backlog(tmp_path, URL).close()
     assert json.loads((tmp_path / CURSOR_FILE).read_text())["url"] == URL
-    assert set(json.loads((tmp_path / CURSOR_FILE).read_text())) == set(Progress.__slots__)
+    assert set(json.loads((tmp_path / CURSOR_FILE).read_text())) == {*Progress.__slots__, "backlog_bytes"}
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

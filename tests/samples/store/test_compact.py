@@ -1,11 +1,13 @@
 """Compaction: spool to files to days with counts, and nothing lost or doubled whatever ends it."""
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,10 +17,13 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.samples.agent.spool import SpoolWriter, segments
+from advisor.samples.agent.status_files import status_path
+from advisor.samples.agent.tidy import tidy
 from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.query.values import Window
 from advisor.samples.store import read_engines, read_samples
 from advisor.samples.store.compact import compact
+from advisor.samples.store.row_files import read_labels
 from samples.records import DAY, ENGINE_ROW, gap, row, spool, target, us
 
 MOMENTS = int(os.environ.get("COMPACTION_KILL_MOMENTS", "12"))
@@ -310,3 +315,28 @@ def test_a_reader_is_not_confused_by_a_compaction(tmp_path):
         (summary,) = backend.summaries(["busy_ratio"], THE_DAY)
         assert summary.rows == 3
         assert list(backend.notes()) == []
+
+
+def test_labels_of_the_host_are_in_every_file(tmp_path):
+    """Static labels that the agent has are in the files of its hours and days; later ones win when both are of a day."""
+    for number, labels in ((1, {"team": "chat", "env": "test"}), (241, {"team": "search"})):
+        spool(tmp_path, [row(number), replace(ENGINE_ROW, end_us=us(number))])
+        status_path(tmp_path, "host-a").write_text(json.dumps({"labels": labels}))
+        compact(tmp_path, "host-a", now=DAY)
+    hours = sorted(tmp_path.rglob("*.parquet"), key=lambda path: path.name)
+    assert [read_labels(path) for path in hours] == 2 * [{"team": "chat", "env": "test"}, {"team": "search"}]
+    compact(tmp_path, "host-a", now=TOMORROW)
+    days = {path.name.split("-day-")[0]: read_labels(path) for path in tmp_path.rglob("*-day-*.parquet")}
+    assert days["rows"] == days["engines"] == {"team": "search", "env": "test"}
+
+
+def test_old_segments_go_where_nothing_compacts(tmp_path):
+    """Without Parquet the spool keeps so many whole days, and the segment that is being written."""
+    for day in range(4):
+        spool(tmp_path, [row(1, day=day)])
+    writer = SpoolWriter(tmp_path, "host-a")
+    writer.append([row(2)])
+    removed = tidy(tmp_path, "host-a", 1, (DAY + timedelta(days=3)).date())
+    assert [path.name[:8] for path in removed] == ["20261014", "20261015"]
+    assert [path.name[:8] for path in segments(tmp_path)] == ["20261014", "20261016", "20261017"]
+    writer.close()

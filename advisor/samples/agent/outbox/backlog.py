@@ -74,8 +74,8 @@ class Backlog:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder / _LOCK_FILE)
             self.progress = replace(_read_progress(folder / CURSOR_FILE), url=url)
-            self.save()
             self._files = {number: self._path(number).stat().st_size for number in self._numbers()}
+            self.save()
         except OSError as error:
             raise InputError(f"cannot write here: {error.strerror}", where=str(folder)) from error
 
@@ -131,7 +131,7 @@ class Backlog:
         path = self._folder / CURSOR_FILE
         fresh = path.with_suffix(".new")
         with fresh.open("w", encoding="utf-8") as stream:
-            json.dump(asdict(self.progress), stream)
+            json.dump({**asdict(self.progress), "backlog_bytes": self.size_bytes}, stream)
             stream.flush()
             os.fdatasync(stream.fileno())
         fresh.replace(path)

@@ -15,6 +15,7 @@ from advisor.samples.agent.outbox.backlog import Backlog, MemoryBacklog
 from advisor.samples.agent.outbox.destination import Destination, Later, Rejected
 from advisor.samples.agent.outbox.encoding import Sample, end_markers, samples_of
 from advisor.samples.agent.series import covers
+from advisor.samples.agent.signals import NO_SIGNALS, Signals
 from advisor.samples.rows import Gap, Record, Row, Target
 
 SAMPLES_A_REQUEST = 2000
@@ -24,6 +25,8 @@ _BACKLOG_RECORDS = 200
 _MOST_TARGETS = 4096
 _SHORTEST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
+_SIGNALS_EVERY_SECONDS = 10.0
+"""Less often than that: once for the rows that all sources end at the same moment."""
 
 Say = Callable[[str], None]
 
@@ -40,9 +43,16 @@ class Courier:
     """Sends rows to one destination."""
 
     def __init__(
-        self, destination: Destination, backlog: Backlog | MemoryBacklog, say: Say, seed: int | None = None
+        self,
+        destination: Destination,
+        backlog: Backlog | MemoryBacklog,
+        say: Say,
+        signals: Signals = NO_SIGNALS,
+        seed: int | None = None,
     ) -> None:
-        """Nothing is sent yet. *seed* is that of the jitter."""
+        """Nothing is sent yet. *signals* are what the agent says of itself, *seed* is that of the jitter."""
+        self._signals = signals
+        self._signalled_at = -_SIGNALS_EVERY_SECONDS
         self._destination, self._backlog, self._say = destination, backlog, say
         self._random = random.Random(seed)  # noqa: S311 - jitter, no secret
         self._failures = 0
@@ -65,6 +75,8 @@ class Courier:
             while waiting and not self.wait_seconds:
                 self._send(waiting[0])
                 self._shown |= {row.target: row for row in waiting.popleft()}
+            if rows and not self.wait_seconds:
+                self._send_signals(time.monotonic())
             if not self.wait_seconds:
                 self._end_series([record for record in records if isinstance(record, Gap)])
         except _PostponedError as postponed:
@@ -119,11 +131,21 @@ class Courier:
             for target, row in list(self._shown.items())
             if covers(gap.target, target) and self._seen_us.get(target, 0) < gap.end_us
         ]
-        samples = [sample for gap, row in ended for sample in end_markers(row, gap.end_us)]
+        samples = [sample for gap, row in ended for sample in end_markers(row, gap.end_us, self._signals.labels)]
         if samples:
             self._deliver(samples)
         for _, row in ended:
             self._shown.pop(row.target, None)
+
+    def _send_signals(self, now: float) -> None:
+        """Say how the agent is, beside its rows; raises :class:`_PostponedError`."""
+        if now - self._signalled_at < _SIGNALS_EVERY_SECONDS:
+            return
+        time_ms = time.time_ns() // 1_000_000
+        samples = [Sample(point.name, point.labels, time_ms, point.value) for point in self._signals.points()]
+        if samples:
+            self._deliver(samples)
+        self._signalled_at = now
 
     def _take(self, rows: Sequence[Row]) -> None:
         """Write down until when everything was taken care of."""
@@ -140,7 +162,7 @@ class Courier:
 
     def _send(self, rows: Sequence[Row]) -> None:
         """Send rows of one request; raises :class:`_PostponedError` when none of it can be sent now."""
-        self._deliver(samples_of(rows))
+        self._deliver(samples_of(rows, self._signals.labels))
         if self._failures or self._backlog.progress.failing:
             self._say(f"{self._destination.address.shown} takes samples again")
         self._failures, self._not_before = 0, 0.0

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from advisor.samples.agent.labels import Label
 from advisor.samples.agent.outbox.snappy import SnappyBlock, varint
 from advisor.samples.agent.series import Labels, points_of
 from advisor.samples.rows import Row
@@ -34,18 +35,20 @@ class Sample:
     value: float
 
 
-def samples_of(rows: Iterable[Row]) -> list[Sample]:
-    """The samples of rows, at the ends of their rows, in the order of time."""
+def samples_of(rows: Iterable[Row], static: tuple[Label, ...] = ()) -> list[Sample]:
+    """The samples of rows, at the ends of their rows, in the order of time, with the static labels of their host."""
     samples = [
-        Sample(point.name, point.labels, row.end_us // 1000, point.value) for row in rows for point in points_of(row)
+        Sample(point.name, point.labels, row.end_us // 1000, point.value)
+        for row in rows
+        for point in points_of(row, static)
     ]
     samples.sort(key=lambda sample: sample.time_ms)
     return samples
 
 
-def end_markers(row: Row, end_us: int) -> list[Sample]:
+def end_markers(row: Row, end_us: int, static: tuple[Label, ...] = ()) -> list[Sample]:
     """For each series of a row the value with which remote write says that it has ended."""
-    return [Sample(point.name, point.labels, end_us // 1000, ENDED) for point in points_of(row)]
+    return [Sample(point.name, point.labels, end_us // 1000, ENDED) for point in points_of(row, static)]
 
 
 def write_request(samples: Sequence[Sample]) -> bytes:

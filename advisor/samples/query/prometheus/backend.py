@@ -3,54 +3,73 @@
 import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 
+from advisor.errors import InputError
+from advisor.samples.exporters import Name, near_miss_words, table_with
+from advisor.samples.exporters.meanings import GAUGES
 from advisor.samples.query.prometheus.access import Access
 from advisor.samples.query.prometheus.api import PrometheusApi
 from advisor.samples.query.prometheus.belief import believed
 from advisor.samples.query.prometheus.discovery import anchors, discover
 from advisor.samples.query.prometheus.fleet import Fleet, Found
-from advisor.samples.query.prometheus.names import DCGM, FB_PARTS, GAUGES, NAMES, Name
 from advisor.samples.query.prometheus.over_time import Stats, read_statistics
 from advisor.samples.query.prometheus.questions import Questions
 from advisor.samples.query.prometheus.timing import LOOK_BACK_US, edges
 from advisor.samples.query.values import Accelerator, Summary, Window
-from advisor.units import BYTES_PER_MIB
 
 HOSTS_AT_ONCE = 50
-_MIB = float(BYTES_PER_MIB)
+_PARTS = ("memory_used_bytes", "memory_free_bytes", "memory_reserved_bytes")
+"""What an exporter may give in place of the memory in all; the last is not everywhere known."""
 _DAY_US = 86_400_000_000
 
 
 class PrometheusBackend:
     """Asks a Prometheus-compatible server; see :class:`~advisor.samples.query.values.QueryBackend`."""
 
-    def __init__(self, access: Access, selector: str = "", hosts_at_once: int = HOSTS_AT_ONCE) -> None:
+    def __init__(
+        self, access: Access, selector: str = "", hosts_at_once: int = HOSTS_AT_ONCE, metrics: Path | None = None
+    ) -> None:  # fmt: skip
         """Nothing is asked yet.
 
         Args:
             access: the server.
             selector: label matchers that every series has to meet, such as ``cluster="a", job="dcgm"``.
             hosts_at_once: hosts in one question; fewer where the server's limits ask for it.
+            metrics: file that maps further names; None: the environment may name one.
+
+        Raises:
+            InputError: a row of that file makes no sense.
         """
         matchers = selector.strip().removeprefix("{").removesuffix("}").strip().rstrip(",")
-        self.questions = Questions(PrometheusApi(access), matchers, hosts_at_once)
+        self.questions = Questions(PrometheusApi(access), matchers, hosts_at_once, table=table_with(metrics))
         self._fleets: dict[Window, Fleet] = {}
 
     @classmethod
-    def at(cls, url: str, selector: str = "") -> "PrometheusBackend":
+    def at(cls, url: str, selector: str = "", metrics: Path | None = None) -> "PrometheusBackend":
         """A backend for an address, with what the environment holds of tokens.
 
         Raises:
-            InputError: it is no address.
+            InputError: it is no address, or the file of further names makes no sense.
         """
-        return cls(Access.of(url), selector)
+        return cls(Access.of(url), selector, metrics=metrics)
 
     def window(self) -> Window | None:
-        """From the first to the last sample of the last three months; None where there is none."""
+        """From the first to the last sample of the last three months; None where there is none.
+
+        Raises:
+            InputError: no name that the server has is known, but some look alike.
+        """
         now_us = time.time_ns() // 1000
         names = self.questions.names(Window(now_us - LOOK_BACK_US, now_us))
-        spans = [span for name in anchors(names) if (span := self._span(name, now_us)) is not None]
-        return Window(min(span.start_us for span in spans), max(span.end_us for span in spans)) if spans else None
+        spans = [
+            span for name in anchors(self.questions.table, names) if (span := self._span(name, now_us)) is not None
+        ]
+        if not spans and (alike := near_miss_words(self.questions.table, names)):
+            raise InputError("no metric that is known here", where=self.questions.api.access.url, hint=alike)
+        if not spans:
+            return None
+        return Window(min(span.start_us for span in spans), max(span.end_us for span in spans))
 
     def accelerators(self, window: Window) -> Sequence[Accelerator]:
         """Accelerators and engines that have samples in a window."""
@@ -59,8 +78,10 @@ class PrometheusBackend:
     def metrics(self, window: Window) -> Sequence[str]:
         """Gauges that have samples under any name that exporters give them."""
         names = self._fleet(window).names
-        in_parts = {"memory_total_bytes"} if names.issuperset(FB_PARTS[:2]) else set()
-        return [one for one in GAUGES if one in in_parts or any(name.name in names for name in NAMES[one])]
+        known = self.questions.table.names
+        found = {metric for metric, each in known.items() if any(name.name in names for name in each)}
+        in_parts = {"memory_total_bytes"} if found.issuperset(_PARTS[:2]) else set()
+        return [one for one in GAUGES if one in found | in_parts]
 
     def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
         """One metric of one accelerator."""
@@ -89,7 +110,7 @@ class PrometheusBackend:
 
     def _span(self, name: Name, now_us: int) -> Window | None:
         """From the begin of the first to the end of the last row under a name."""
-        ends = edges(self.questions.api, self.questions.select(name.name), now_us)
+        ends = edges(self.questions.api, self.questions.select(name), now_us)
         if ends is None:
             return None
         last_day = Window(max(ends[0], ends[1] - _DAY_US) - 1_000_000, ends[1])
@@ -98,7 +119,7 @@ class PrometheusBackend:
     def _metric(self, fleet: Fleet, metric: str, chunk: Sequence[Found]) -> dict[Accelerator, Summary]:
         """Summaries of one metric, each from the first name that has samples of the accelerator."""
         answers: dict[Accelerator, Summary] = {}
-        for name in NAMES.get(metric, ()):
+        for name in self.questions.table.names.get(metric, ()):
             waiting = [one for one in chunk if one.accelerator not in answers and one.hosts(name.exporter)]
             if name.name not in fleet.names or not waiting:
                 continue
@@ -118,11 +139,21 @@ class PrometheusBackend:
 
     def _memory_in_parts(self, fleet: Fleet, chunk: Sequence[Found]) -> dict[Accelerator, Summary]:
         """Memory in all as the sum of its parts, which hardly changes: its mean stands for all of it."""
-        waiting = [one for one in chunk if one.hosts(DCGM)]
-        names = [Name(part, DCGM, _MIB) for part in FB_PARTS if part in fleet.names]
-        if not waiting or not fleet.names.issuperset(FB_PARTS[:2]):
-            return {}
-        self.questions.notes.say(f"memory_total_bytes is the sum of {', '.join(name.name for name in names)}")
+        answers: dict[Accelerator, Summary] = {}
+        for free in self.questions.table.names["memory_free_bytes"]:
+            names = [self._part(fleet, part, free) for part in _PARTS]
+            waiting = [one for one in chunk if one.accelerator not in answers and one.hosts(free.exporter)]
+            if waiting and names[0] and names[1]:
+                answers |= self._sums(fleet, [name for name in names if name], waiting)
+        return answers
+
+    def _part(self, fleet: Fleet, metric: str, free: Name) -> Name | None:
+        names = self.questions.table.names[metric]
+        return next((name for name in names if name.exporter == free.exporter and name.name in fleet.names), None)
+
+    def _sums(self, fleet: Fleet, names: Sequence[Name], waiting: Sequence[Found]) -> dict[Accelerator, Summary]:
+        spelled = ", ".join(dict.fromkeys(name.name for name in names))
+        self.questions.notes.say(f"memory_total_bytes is the sum of {spelled}")
         parts = [read_statistics(self.questions, fleet, name, waiting) for name in names]
         answers = {}
         for one in waiting:

@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted
 from advisor.samples.query.prometheus.fleet import Fleet, Found, Identity, matcher
-from advisor.samples.query.prometheus.names import NAMES, Name
 from advisor.samples.query.prometheus.over_time import GREATEST, ByIdentity, series_of
 from advisor.samples.query.prometheus.questions import Questions
 
@@ -38,17 +38,18 @@ def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[F
 
     Tensor cores may rest while an accelerator is busy: they are stuck only where every profiling counter is.
     """
-    busy = {name for name in NAMES["busy_ratio"] if not name.profiles and not name.has_two_scales}
+    busy = {name for name in questions.table.names["busy_ratio"] if not name.profiles and not name.has_two_scales}
     stuck = _above(questions, fleet, suspects, busy, _BUSY_AT_LEAST)
     if metric == "tensor_active_ratio":
-        others = {name for other in _NEVER_ZERO_WHEN_BUSY for name in NAMES[other] if name.profiles}
+        others = {name for other in _NEVER_ZERO_WHEN_BUSY for name in questions.table.names[other] if name.profiles}
         stuck -= _above(questions, fleet, suspects, others, 0.0)
     return stuck
 
 
 def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found]) -> None:
     """Say of how many accelerators a counter stood at 0 for a part of the time in which they were busy."""
-    busy = next((one for one in NAMES["busy_ratio"] if _sees_it_work(one, name) and one.name in fleet.names), None)
+    seeing = (one for one in questions.table.names["busy_ratio"] if _sees_it_work(one, name))
+    busy = next((one for one in seeing if one.name in fleet.names), None)
     if busy is None or not chunk:
         return
     step_us = max(_LOOK_EVERY_US, questions.interval_us(fleet, name))
@@ -72,7 +73,8 @@ def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Seq
 
 
 def _sees_it_work(busy: Name, name: Name) -> bool:
-    return busy.exporter == name.exporter and not busy.profiles and not busy.has_two_scales
+    unlike = busy.profiles or busy.has_two_scales or busy.only != name.only
+    return busy.exporter == name.exporter and not unlike
 
 
 def _above(
@@ -119,7 +121,7 @@ def _scale(
         return 1.0
     rows = f"[{fleet.range(fleet.length_us)}:{questions.interval_us(fleet, name) // 1000}ms]"
     for label, value in sorted({host for one in here for host in one.hosts(name.exporter)}):
-        selector = questions.select(name.name, matcher(label, [value]) if label else "")
+        selector = questions.select(name, matcher(label, [value]) if label else "")
         fractions = questions.api.instant(f"max(max_over_time(({selector} % 1){rows}))", fleet.window.end_us)
         if fractions and fractions[0].value > 0:
             return 1.0

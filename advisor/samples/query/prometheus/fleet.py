@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from advisor.samples.exporters import Exporter
 from advisor.samples.query.prometheus.api import quoted
-from advisor.samples.query.prometheus.names import Exporter
 from advisor.samples.query.values import Accelerator, Window
 
 Identity = tuple[object, ...]

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from advisor.samples.exporters import Exporter, Name
 from advisor.samples.query.prometheus.api import Series
 from advisor.samples.query.prometheus.fleet import Fleet, Found, Identity, identity_of, matcher
-from advisor.samples.query.prometheus.names import Exporter, Name
 from advisor.samples.query.prometheus.questions import Questions
 
 GREATEST = "max_over_time({})"
@@ -83,7 +83,7 @@ def series_of(
 
         def query(some: Sequence[str], label: str = label) -> str:
             narrowed = (matcher(label, some),) if label else ()
-            selector = questions.select(name.name, *narrowed)
+            selector = questions.select(name, *narrowed)
             return function.format(f"{selector}{fleet.whole}") if isinstance(function, str) else function(selector)
 
         answers += questions.in_chunks(query, sorted(values), fleet.window.end_us)
@@ -162,7 +162,7 @@ def _merged_rows(
     step_us = questions.interval_us(fleet, name)
     shift_us = fleet.window.end_us % step_us
     offset = f" offset -{shift_us // 1000}ms" if shift_us else ""
-    row = f"last_over_time({questions.select(name.name, *narrowed)}[{fleet.range(step_us)}]{offset})"
+    row = f"last_over_time({questions.select(name, *narrowed)}[{fleet.range(step_us)}]{offset})"
     length = fleet.range(fleet.length_us // step_us * step_us)
     rows = f"(max by ({', '.join(labels)}) ({row}))[{length}:{step_us // 1000}ms]"
     answers = {

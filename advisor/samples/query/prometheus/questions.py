@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from advisor.samples.exporters import Exporter, Name, NameTable, table_with
 from advisor.samples.query.prometheus.api import PrometheusApi, Series, TooMuchError, quoted
 from advisor.samples.query.prometheus.fleet import Fleet, matcher
-from advisor.samples.query.prometheus.names import Exporter, Name
 from advisor.samples.query.prometheus.notes import Notes
 from advisor.samples.query.prometheus.timing import Rhythm, rhythm
 from advisor.samples.query.values import Window
@@ -24,17 +24,21 @@ class Questions:
     hosts_at_once: int
     """Becomes less where the server's limits ask for it."""
     notes: Notes = field(default_factory=Notes)
+    table: NameTable = field(default_factory=table_with)
     _rhythms: dict[tuple[Exporter, Window], Rhythm] = field(default_factory=dict)
 
-    def select(self, name: str, *parts: str) -> str:
+    def select(self, name: Name | str, *parts: str) -> str:
         """A selector of one name, with some more matchers."""
-        matchers = (f"__name__={quoted(name)}", self.selector, *parts)
+        label, values = ("", ()) if isinstance(name, str) else name.only
+        own = matcher(label, values) if label else ""
+        matchers = (f"__name__={quoted(str(name))}", own, self.selector, *parts)
         return f"{{{', '.join(part for part in matchers if part)}}}"
 
     def names(self, window: Window) -> frozenset[str]:
-        """Names that have samples in a window, of series that are asked for at all."""
+        """Names that have samples in a window, of series that are asked for at all; none that could be anybody's."""
         match = f'{{__name__=~".+", {self.selector}}}' if self.selector else ""
-        return frozenset(self.api.label_values("__name__", window.start_us, window.end_us, match))
+        names = self.api.label_values("__name__", window.start_us, window.end_us, match)
+        return self.table.signed(frozenset(names))
 
     def in_chunks(self, query: Callable[[Sequence[str]], str], hosts: Sequence[str], at_us: int) -> list[Series]:
         """Answers for all hosts, halving how many are asked for where a limit of the server's asks for it."""
@@ -64,7 +68,7 @@ class Questions:
         """How often an exporter's series are sampled in a window."""
         key = (name.exporter, window)
         if key not in self._rhythms:
-            found = rhythm(self.api, self.select(name.name, narrowed), window)
+            found = rhythm(self.api, self.select(name, narrowed), window)
             least_us = round((name.exporter.row_seconds or 0) * 1_000_000)
             if least_us and (found is None or found.interval_us <= least_us):
                 self._rhythms[key] = Rhythm(least_us)

@@ -1,4 +1,4 @@
-"""Serving engines, through the metrics page that each of them has: vLLM, SGLang, TGI and Triton."""
+"""Serving engines, through their metrics pages; advisor/samples/exporters says which names are read."""
 
 from advisor.samples.sources.engines.source import EngineSource
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from advisor.samples.bounded_http import Address, Answer, Connection, ExchangeError, Limits
+from advisor.samples.exporters import NameTable, near_miss_words
+from advisor.samples.exporters.likeness import names_on_page
 from advisor.samples.rows import Missed, Reading, Target
-from advisor.samples.sources.engines.dialects import DIALECTS
 from advisor.samples.sources.engines.pages import EngineValues, Page, PageReader
 
 UNKNOWN_ENGINE = "engines"
 """Source of an endpoint that has not answered yet."""
-NO_ENGINE = "its page has no metrics of vLLM, SGLang, TGI or Triton"
+NO_ENGINE = "its page has no metrics of a serving engine that is known here"
 GONE = "its page does not name this model and rank any more"
 _READ, _END = "read", "end"
 _REMEMBERED_READS = 900
@@ -33,18 +34,22 @@ _HINTS = {
 class Endpoint:
     """What is known of one address, and the thread that asks it."""
 
-    def __init__(self, host: str, address: Address, limits: Limits) -> None:
+    def __init__(self, host: str, address: Address, limits: Limits, table: NameTable) -> None:
         """Start the thread; it ends with the process, or when it is closed."""
         self.address = address
         self._limits = limits
         self._connection = Connection(address, limits)
-        self._readers = [(dialect.engine, PageReader(dialect)) for dialect in DIALECTS]
+        self._table = table
+        self._readers = [PageReader(exporter, table.of(exporter)) for exporter in table.engines()]
         self._unknown = Target(host, UNKNOWN_ENGINE, None, endpoint=address.shown)
         self._absent: dict[Target, int] = {}
         """Targets seen so far, and for how many pages in a row they were not named."""
         self._asked: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Page | str] = queue.SimpleQueue()
         self._engine = UNKNOWN_ENGINE
+        self._strange: set[str] = set()
+        """Names of the last page that no reader knew."""
+        self._reason = NO_ENGINE
         self._pending = False
         threading.Thread(target=self._serve, name=f"engine {address.shown}", daemon=True).start()
 
@@ -107,11 +112,14 @@ class Endpoint:
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
             return "its answer is compressed, although that was not asked for"
         text = answer.body.decode("utf-8", "replace")
-        for engine, reader in self._readers:
+        for reader in self._readers:
             if reader.speaks(text):
-                self._engine = engine
+                self._engine = reader.engine
                 return reader.read(text)
-        return NO_ENGINE
+        if (names := names_on_page(text)) != self._strange:
+            alike = near_miss_words(self._table, names)
+            self._strange, self._reason = names, f"{NO_ENGINE}; {alike}" if alike else NO_ENGINE
+        return self._reason
 
     def _readings(self, page: Page) -> list[Reading | Missed]:
         note = _note(page)

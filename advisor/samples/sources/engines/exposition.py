@@ -1,28 +1,43 @@
 """Lines of the Prometheus text format and of OpenMetrics, as far as wanted series need them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 _LABEL = re.compile(r'[ \t]*([a-zA-Z_]\w*)[ \t]*=[ \t]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t]*(?:,|$)')
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n"}
 
 
-def line_pattern(prefix: str, names: Iterable[str]) -> re.Pattern[str]:
+def line_pattern(prefixes: Sequence[str], names: Iterable[str]) -> re.Pattern[str]:
     """Finds lines of wanted series in a page with a line feed put before it.
 
-    Groups: the name without its prefix; labels with their braces; the value; what stands there instead, where the line
+    Groups: the name; labels with their braces; the value; what stands there instead, where the line
     does not follow the format. Timestamps and exemplars are allowed and left out. A last line without an end is not
     found: it may have been cut.
 
     Args:
-        prefix: regular expression of what names begin with.
-        names: what follows the prefix.
+        prefixes: what names can begin with; it is looked for first.
+        names: whole names.
     """
-    choice = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+    choice = "|".join(_choice(prefix, rest) for prefix, rest in _by_prefix((*prefixes, ""), names).items())
     labels = r'\{(?:[^"\n}]*+"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+")*+[^"\n}]*+\}'
     rest = r"(?:[ \t]+-?\d[\d.]*)?[ \t]*(?:#[^\n]*)?\r?(?=\n)"
-    return re.compile(rf"\n{prefix}({choice})(?![\w:])(?:({labels})?[ \t]+([^\s#]+){rest}|([^\n]*)(?=\n))")
+    return re.compile(rf"\n({choice})(?![\w:])(?:({labels})?[ \t]+([^\s#]+){rest}|([^\n]*)(?=\n))")
+
+
+def _by_prefix(prefixes: Sequence[str], names: Iterable[str]) -> Mapping[str, list[str]]:
+    """What follows each prefix, of the names that begin with it."""
+    rests: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        prefix = next(prefix for prefix in prefixes if name.startswith(prefix))
+        rests[prefix].append(name[len(prefix) :])
+    return rests
+
+
+def _choice(prefix: str, rests: Iterable[str]) -> str:
+    longest_first = sorted(map(re.escape, rests), key=len, reverse=True)
+    return f"{re.escape(prefix)}(?:{'|'.join(longest_first)})"
 
 
 def read_labels(text: str) -> Mapping[str, str] | None:

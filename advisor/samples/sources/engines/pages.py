@@ -5,14 +5,17 @@ once and remembered from page to page: each series has a slot.
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
+from advisor.samples.exporters import Exporter, Name
+from advisor.samples.exporters.meanings import QUOTIENTS
 from advisor.samples.metrics import METRICS, Kind
 from advisor.samples.rows import Buckets
-from advisor.samples.sources.engines.dialects import Dialect, Series
 from advisor.samples.sources.engines.exposition import line_pattern, read_labels, read_number
 
 MOST_TARGETS = 64
@@ -21,6 +24,8 @@ _MOST_REMEMBERED = 8192
 _UNNAMED = -1
 """Rank of a series that does not name it."""
 _LONGEST_RANK = 6
+_MODEL_LABELS = ("model_name", "model")
+"""Labels that name the model on any page."""
 
 _Target = tuple[str | None, int]
 """Model and rank."""
@@ -65,19 +70,29 @@ class _Slot:
 class PageReader:
     """Reads pages of one engine."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        """Prepare for the names of *dialect*."""
-        self._dialect = dialect
-        self._series = (*dialect.series, *(part for pair in dialect.quotients.values() for part in pair))
-        self._wanted = _names_on_page(self._series)
-        self._lines = line_pattern(dialect.prefix, self._wanted)
+    def __init__(self, exporter: Exporter, names: Sequence[Name]) -> None:
+        """Prepare for the names of an engine, the best first."""
+        needed = {*METRICS, *(part for parts in QUOTIENTS.values() for part in parts)}
+        self.engine = exporter.key
+        self._exporter = exporter
+        self._names = [name for name in names if name.metric.name in needed]
+        signs = (exporter.sign,) if exporter.sign else exporter.prefixes
+        self._starts = signs or tuple(dict.fromkeys(name.name for name in self._names))
         self._slots: list[_Slot] = []
         self._numbers: dict[_Slot, int] = {}
         self._known: dict[tuple[str, str], Sequence[int] | None] = {}
 
+    @cached_property
+    def _wanted(self) -> Mapping[str, Sequence[tuple[int, str]]]:
+        return _names_on_page(self._names)
+
+    @cached_property
+    def _lines(self) -> re.Pattern[str]:
+        return line_pattern(self._exporter.prefixes, self._wanted)
+
     def speaks(self, text: str) -> bool:
         """Whether the page has series of this engine."""
-        return any(text.startswith(start) or f"\n{start}" in text for start in self._dialect.starts)
+        return any(text.startswith(start) or f"\n{start}" in text for start in self._starts)
 
     def read(self, text: str) -> Page:
         """The wanted series of a page; a line of one that does not follow the format is counted and skipped."""
@@ -114,19 +129,19 @@ class PageReader:
         if bound is None or math.isnan(bound):
             return None
         target = self._target(labels)
-        for follower in self._dialect.follower_labels:
+        for follower in self._exporter.same_work:
             labels.pop(follower, None)
         others = tuple(sorted(labels.items()))
         return [
-            self._number(_Slot(target, series, part, bound, others))
-            for series, part in self._wanted[name]
-            if _counts(self._series[series], labels)
+            self._number(_Slot(target, number, part, bound, others))
+            for number, part in self._wanted[name]
+            if self._names[number].counts(labels)
         ]
 
     def _target(self, labels: dict[str, str]) -> _Target:
         """Model and rank; takes their labels away."""
-        models = [labels.pop(label, "") for label in self._dialect.model_labels]
-        rank = labels.pop(self._dialect.rank_label, "")
+        models = [labels.pop(label, "") for label in (*self._exporter.product, *_MODEL_LABELS)]
+        rank = next((labels.pop(label) for label in self._exporter.index if label in labels), "")
         named = rank.isascii() and rank.isdigit() and len(rank) <= _LONGEST_RANK
         return next(filter(None, models), None), int(rank) if named else _UNNAMED
 
@@ -143,7 +158,7 @@ class PageReader:
             slot = self._slots[number]
             parts = found[homes[slot.target]][slot.series]
             key = (slot.part, slot.bound)
-            ratio = METRICS[self._series[slot.series].metric].unit == "ratio"
+            ratio = self._names[slot.series].metric.unit == "ratio"
             parts[key] = max(parts.get(key, value), value) if ratio else parts.get(key, 0.0) + value
         targets = sorted(found, key=lambda target: (target[0] or "", target[1]))
         remarks: list[str] = []
@@ -155,39 +170,33 @@ class PageReader:
     def _engine(self, target: _Target, found: Mapping[int, _Parts], remarks: list[str]) -> EngineValues:
         values: dict[str, float] = {}
         buckets: dict[str, Buckets] = {}
-        for number, series in enumerate(self._dialect.series):
-            if number not in found or series.metric in values or series.metric in buckets:
+        for number, name in enumerate(self._names):
+            metric = name.metric.name
+            if number not in found or metric in values or metric in buckets:
                 continue
-            if series.kind is Kind.HISTOGRAM:
-                _add_histogram(series, found[number], buckets, remarks)
+            if name.metric.kind is Kind.HISTOGRAM:
+                _add_histogram(name, found[number], buckets, remarks)
             elif math.isfinite(value := found[number]["", 0.0]):
-                values[series.metric] = value
-        self._add_quotients(found, values)
-        return EngineValues(target[0], target[1], values, buckets)
-
-    def _add_quotients(self, found: Mapping[int, _Parts], values: dict[str, float]) -> None:
-        number = len(self._dialect.series)
-        for metric in self._dialect.quotients:
-            part, whole = (found.get(n, {}).get(("", 0.0), math.nan) for n in (number, number + 1))
-            number += 2
-            if metric not in values and math.isfinite(part) and math.isfinite(whole) and whole > 0:
-                values[metric] = part / whole
+                values[metric] = value * name.scale
+        return EngineValues(target[0], target[1], _with_quotients(values), buckets)
 
 
-def _names_on_page(series: Sequence[Series]) -> Mapping[str, Sequence[tuple[int, str]]]:
-    """By name as it stands on a page: the numbers of the series that want it, and the part that it is."""
+def _with_quotients(values: Mapping[str, float]) -> dict[str, float]:
+    """Metrics alone, those that are quotients of other values among them."""
+    kept = {metric: value for metric, value in values.items() if metric in METRICS}
+    for metric, (part, whole) in QUOTIENTS.items():
+        if metric not in values and part in values and values.get(whole, 0) > 0:
+            kept[metric] = values[part] / values[whole]
+    return kept
+
+
+def _names_on_page(names: Sequence[Name]) -> Mapping[str, Sequence[tuple[int, str]]]:
+    """By name as it stands on a page: the numbers of the names that want it, and the part that it is."""
     wanted: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for number, one in enumerate(series):
-        for part in ("_bucket", "_sum", "_count") if one.kind is Kind.HISTOGRAM else ("",):
-            wanted[one.name + part].append((number, part))
-        if one.kind is Kind.COUNTER:
-            wanted[f"{one.name}_total"].append((number, ""))
+    for number, name in enumerate(names):
+        for part in ("_bucket", "_sum", "_count") if name.metric.kind is Kind.HISTOGRAM else ("",):
+            wanted[name.name + part].append((number, part))
     return wanted
-
-
-def _counts(series: Series, labels: Mapping[str, str]) -> bool:
-    label, refused = series.never
-    return (series.only is None or labels.get(series.only[0]) == series.only[1]) and labels.get(label) not in refused
 
 
 def _homes(targets: Collection[_Target]) -> Mapping[_Target, _Target]:
@@ -199,7 +208,7 @@ def _homes(targets: Collection[_Target]) -> Mapping[_Target, _Target]:
     return {(model, rank): (model, first.get(model, 0) if rank == _UNNAMED else rank) for model, rank in targets}
 
 
-def _add_histogram(series: Series, parts: _Parts, buckets: dict[str, Buckets], remarks: list[str]) -> None:
+def _add_histogram(name: Name, parts: _Parts, buckets: dict[str, Buckets], remarks: list[str]) -> None:
     """A histogram with the bounds that the page has; one that is not whole is left out with a remark."""
     bounds = sorted(bound for part, bound in parts if part == "_bucket")
     counts = [parts["_bucket", bound] for bound in bounds]
@@ -208,6 +217,7 @@ def _add_histogram(series: Series, parts: _Parts, buckets: dict[str, Buckets], r
     total = parts.get(("_sum", 0.0), math.nan)
     rising = all(math.isfinite(n) for n in counts) and all(a <= b for a, b in pairwise(counts))
     if not counts or not math.isinf(bounds[-1]) or not rising or not math.isfinite(total):
-        remarks.append(f"histogram {series.name} is not whole")
+        remarks.append(f"histogram {name.name} is not whole")
         return
-    buckets[series.metric] = Buckets(tuple(b * series.scale for b in bounds), tuple(counts), total * series.scale)
+    scaled = tuple(bound * name.scale for bound in bounds)
+    buckets[name.metric.name] = Buckets(scaled, tuple(counts), total * name.scale)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from advisor.errors import InputError
 from advisor.samples.bounded_http import Limits, parse_address
+from advisor.samples.exporters import table_with
 from advisor.samples.rows import Missed, Reading
 from advisor.samples.sources.engines.endpoint import UNKNOWN_ENGINE, Endpoint
 
@@ -25,7 +26,7 @@ class EngineSource:
             limits: what one reading may take.
 
         Raises:
-            InputError: there is no endpoint, one is no URL, or one is given twice.
+            InputError: there is no endpoint, one is no URL or given twice, or the file of further names makes no sense.
         """
         addresses = [parse_address(endpoint, "/metrics") for endpoint in endpoints]
         if not addresses:
@@ -35,7 +36,8 @@ class EngineSource:
         if twice:
             raise InputError("this address is given twice", where=twice[0])
         self._limits = limits
-        self._endpoints = [Endpoint(host, address, limits) for address in addresses]
+        table = table_with()
+        self._endpoints = [Endpoint(host, address, limits, table) for address in addresses]
 
     def read(self) -> Sequence[Reading | Missed]:
         """One reading or miss of each model on each rank; ends within the limits, whatever the engines do."""

@@ -6,21 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.samples.exporters import shipped
 from advisor.samples.rows import Buckets
-from advisor.samples.sources.engines.dialects import DIALECTS, SGLANG, TGI, TRITON, VLLM
 from advisor.samples.sources.engines.pages import MOST_TARGETS, PageReader
 from samples.sources.engines.exhibits import MODEL, SGLANG_PAGE, TGI_PAGE, VLLM_LATENCY_BOUNDS, triton_page, vllm_page
 
+VLLM, SGLANG, TGI, TRITON = "vllm", "sglang", "tgi", "triton"
 
-def read(dialect, text):
+
+def reader_of(engine):
+    """A reader that has not seen a page yet."""
+    exporter = shipped().exporters[engine]
+    return PageReader(exporter, shipped().of(exporter))
+
+
+def read(engine, text):
     """The page, by a reader that has not seen one yet."""
-    return PageReader(dialect).read(text)
+    return reader_of(engine).read(text)
 
 
-def only(dialect, text):
+def only(engine, text):
     """The one model and rank of a page."""
-    (engine,) = read(dialect, text).engines
-    return engine
+    (values,) = read(engine, text).engines
+    return values
 
 
 def vllm_line(rest, name="num_requests_running"):
@@ -29,12 +37,12 @@ def vllm_line(rest, name="num_requests_running"):
 
 
 def test_vllm():
-    """Every wanted value of a vLLM page is found, aborted and failed requests are not counted as answered."""
+    """Every wanted value of a vLLM page is found; requests that were aborted or failed ended too."""
     engine = only(VLLM, vllm_page())
     assert (engine.model, engine.rank) == (MODEL, 0)
     assert engine.values == {
         "requests_running": 3, "requests_waiting": 2, "kv_cache_used_ratio": 0.25, "prompt_tokens": 123456,
-        "generated_tokens": 65432, "requests_finished": 40, "preemptions": 5, "prefix_cache_queries": 100000,
+        "generated_tokens": 65432, "requests_finished": 48, "preemptions": 5, "prefix_cache_queries": 100000,
         "prefix_cache_hits": 60000,
     }  # fmt: skip
     assert set(engine.buckets) == {"ttft_seconds", "tpot_seconds", "e2e_seconds"}
@@ -139,7 +147,7 @@ def test_no_quotient_without_both_readings(kinds):
 )
 def test_whose_page_it_is(text, speakers):
     """A page is known by what its names begin with."""
-    assert [dialect.engine for dialect in DIALECTS if PageReader(dialect).speaks(text)] == speakers
+    assert [one.key for one in shipped().engines() if reader_of(one.key).speaks(text)] == speakers
 
 
 @pytest.mark.parametrize(
@@ -236,7 +244,7 @@ def test_a_histogram_that_is_not_whole_is_left_out(text):
     """Half a histogram is none, and the page says so."""
     page = read(VLLM, text)
     assert [e.buckets for e in page.engines] == [{}]
-    assert page.remarks == ("histogram time_to_first_token_seconds is not whole",)
+    assert page.remarks == ("histogram vllm:time_to_first_token_seconds is not whole",)
 
 
 def test_a_page_of_many_models_is_bounded():
@@ -251,7 +259,7 @@ def test_a_page_of_many_models_is_bounded():
 
 def test_what_is_remembered_is_bounded():
     """A page whose labels change each time does not fill the memory."""
-    reader = PageReader(VLLM)
+    reader = reader_of(VLLM)
     for page in range(40):
         reader.read("".join(vllm_line(f'{{x="{page}-{n}"}} 1') for n in range(500)))
     assert len(reader._known) < 10_000

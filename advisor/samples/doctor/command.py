@@ -10,12 +10,11 @@ The JSON is an object::
         troubles  list of {what, mend}; mend is "" where nothing can be done
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import click
 
 from advisor.samples.doctor.accelerators import accelerator_findings
 from advisor.samples.doctor.surroundings import clock, directory, engine_findings
@@ -24,33 +23,34 @@ from advisor.samples.doctor.values import Finding, Machine, State, Trouble
 SCHEMA = "advisor.agent.doctor/v1"
 
 
-@click.command()
-@click.option("--engine", "engines", multiple=True, metavar="URL", help="Metrics page of a serving engine, repeatable.")
-@click.option(
-    "--directory",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=Path("samples"),
-    show_default=True,
-    help="Where the agent is to write.",
-)
-@click.option(
-    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True,
-    help="How to show the result.",
-)  # fmt: skip
-@click.option(
-    "--root", type=click.Path(path_type=Path), default=Path("/"), hidden=True, help="Where the system's files are."
-)
-def doctor(engines: Sequence[str], folder: Path, output_format: str, root: Path) -> None:
-    """Say what each source can see, what it cannot see, and how to mend it.
+def main(arguments: Sequence[str], program: str) -> int:
+    """Print the findings; the exit status: 1 where something is broken.
 
-    A driver that hangs does not hold it up. Exit code 1: something is broken.
+    Raises:
+        InputError: an address is no URL.
     """
-    sources = [*accelerator_findings(Machine(root)), *engine_findings(engines)]
-    findings = [*sources, *_nothing_to_read(sources), directory(folder), clock()]
-    click.echo(_as_json(findings) if output_format == "json" else _as_text(findings))
-    if any(finding.state is State.BROKEN for finding in findings):
-        sys.exit(1)
+    given = _parser(program).parse_args(arguments)
+    sources = [*accelerator_findings(Machine(given.root)), *engine_findings(given.engines)]
+    findings = [*sources, *_nothing_to_read(sources), directory(given.directory), clock()]
+    sys.stdout.write(f"{_as_json(findings) if given.format == 'json' else _as_text(findings)}\n")
+    return int(any(finding.state is State.BROKEN for finding in findings))
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Say what each source can see, what it cannot see, and how to mend it. A driver that hangs does "
+        "not hold it up. Exit code 1: something is broken.",
+    )
+    add = parser.add_argument
+    add(
+        "--engine", action="append", default=[], dest="engines", metavar="URL",
+        help="metrics page of a serving engine, repeatable",
+    )  # fmt: skip
+    add("--directory", type=Path, default=Path("samples"), metavar="DIR", help="where the agent is to write")
+    add("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    add("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
+    return parser
 
 
 def _nothing_to_read(sources: Sequence[Finding]) -> list[Finding]:

@@ -9,6 +9,7 @@ The JSON is a list with the status file of each host as its agent wrote it, and 
     remote_write   list of how far each remote write is: url, sent_samples, parked_samples, failing, ...
 """
 
+import argparse
 import json
 import os
 import socket
@@ -18,49 +19,74 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import click
-
 from advisor.errors import InputError
+from advisor.samples.agent.outlets import outlet_name
+from advisor.samples.agent.status_files import RUNTIME_PATTERN, STALE_SECONDS, runtime_folder
+from advisor.samples.places import SPOOL
 
-STALE_SECONDS = 60.0
-"""A running agent writes its status with each row."""
 _KNOWN = ("name", "state", "describes", "targets", "silent_targets", "last_reading", "restarts", "gap_ticks", "trouble")
-_SHOWN = ("host", "pid", "state", "started", "written", "version", "interval_seconds", "sources", "schema")
+_SHOWN = (
+    "host",
+    "pid",
+    "state",
+    "started",
+    "written",
+    "version",
+    "interval_seconds",
+    "sources",
+    "schema",
+    "output",
+    "outlets",
+)
 
 
-@click.command()
-@click.argument("directory", type=click.Path(path_type=Path), default=Path("samples"))
-@click.option(
-    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True,
-    help="How to show the result.",
-)  # fmt: skip
-def status(directory: Path, output_format: str) -> None:
-    """Say what the agents that write to DIRECTORY are doing: sources, last readings, gaps, restarts.
+def main(arguments: Sequence[str], program: str) -> int:
+    """Print it; the exit status: 1 where one of them is not running, or its state cannot be read.
 
-    Exit code 1: one of them is not running, or its state cannot be read.
+    Raises:
+        InputError: no agent has written its status there.
     """
-    files = sorted((directory / "spool").glob("host=*/status.json"))
-    if not files:
+    given = _parser(program).parse_args(arguments)
+    entries = [_entry(path, given.directory) for path in _status_files(given.directory)]
+    if not entries:
         raise InputError(
             "no agent has written its status here",
-            where=str(directory),
+            where=str(given.directory),
             hint="start one: advisor agent run --output DIR",
         )
-    entries = [_entry(path) for path in files]
-    if output_format == "json":
-        click.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+    if given.format == "json":
+        sys.stdout.write(f"{json.dumps(entries, indent=2, ensure_ascii=False)}\n")
     else:
-        click.echo("\n".join(line for entry in entries for line in _lines(entry)))
-    if any("trouble" in entry or entry["is_running"] is False for entry in entries):
-        sys.exit(1)
+        sys.stdout.writelines(f"{line}\n" for entry in entries for line in _lines(entry))
+    return int(any("trouble" in entry or entry["is_running"] is False for entry in entries))
 
 
-def _entry(path: Path) -> dict[str, Any]:
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Say what the agents that write to DIRECTORY are doing: sources, last readings, gaps, restarts. "
+        "Exit code 1: one of them is not running, or its state cannot be read.",
+    )
+    parser.add_argument("directory", type=Path, nargs="?", default=Path("samples"), metavar="DIRECTORY")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    return parser
+
+
+def _status_files(directory: Path) -> list[Path]:
+    """Of each host that writes to a directory; the one in memory where this machine has one that is newer."""
+    files = {path.parent.name: path for path in directory.glob(f"{SPOOL}/{RUNTIME_PATTERN}")}
+    for path in runtime_folder().glob(RUNTIME_PATTERN):
+        there, beside = _content(path), files.get(path.parent.name)
+        is_newer = beside is None or str(there.get("written")) > str(_content(beside).get("written"))
+        if is_newer and there.get("output") == str(directory.absolute()):
+            files[path.parent.name] = path
+    return [files[name] for name in sorted(files)]
+
+
+def _entry(path: Path, directory: Path) -> dict[str, Any]:
     """A status file, and what can be seen beside it."""
-    beside = {
-        "file": str(path),
-        "remote_write": [_content(cursor) for cursor in sorted(path.parent.glob("*/cursor.json"))],
-    }
+    cursors = sorted((directory / SPOOL / path.parent.name).glob("*/cursor.json"))
+    beside = {"file": str(path), "remote_write": [_content(cursor) for cursor in cursors]}
     content = _content(path)
     if "trouble" in content and len(content) == 1:
         return {**content, **beside, "age_seconds": None, "is_running": None}
@@ -113,11 +139,13 @@ def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
         yield from _source_lines(source)
     if not sources:
         yield "  sources unknown"
+    for outlet in _objects(entry.get("outlets")):
+        yield f"  outlet {_outlet_words(outlet)}"
     for progress in entry["remote_write"]:
         yield f"  remote write to {_known(progress, 'url')}: {_progress_words(progress)}"
     skipped = (*_SHOWN, "file", "trouble", "age_seconds", "is_running", "remote_write")
     for name, value in entry.items():
-        if name not in skipped:
+        if name not in skipped and value not in (None, {}, []):
             yield f"  {name}: {json.dumps(value, ensure_ascii=False)}"
 
 
@@ -134,7 +162,11 @@ def _sources(sources: object) -> Sequence[Mapping[str, Any]]:
     """Sources as a list, or as a table by name."""
     if isinstance(sources, dict):
         return [{"name": name, **source} for name, source in sources.items() if isinstance(source, dict)]
-    return [source for source in sources if isinstance(source, dict)] if isinstance(sources, list) else []
+    return _objects(sources)
+
+
+def _objects(value: object) -> Sequence[Mapping[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _source_lines(source: Mapping[str, Any]) -> Iterator[str]:
@@ -153,6 +185,14 @@ def _source_lines(source: Mapping[str, Any]) -> Iterator[str]:
     for name, value in source.items():
         if name not in _KNOWN and value not in (None, [], {}):
             yield f"    {name}: {_plain(value)}"
+
+
+def _outlet_words(outlet: Mapping[str, Any]) -> str:
+    command = outlet.get("command")
+    name = outlet_name([str(word) for word in command]) if isinstance(command, list) else "unknown"
+    fed, dropped, restarts = (_known(outlet, key) for key in ("fed", "dropped", "restarts"))
+    words = f"{_plain(name)}: {fed} records, {dropped} dropped, {restarts} restarts"
+    return words if outlet.get("pid") is not None else f"{words}; not running"
 
 
 def _progress_words(progress: Mapping[str, Any]) -> str:

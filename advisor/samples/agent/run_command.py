@@ -1,0 +1,166 @@
+"""``advisor agent run``: samples of this host's accelerators and serving engines, for as long as it runs."""
+
+import argparse
+import os
+import shlex
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from advisor.durations import LONGEST, parse_duration_between
+from advisor.errors import InputError
+from advisor.samples.agent.clock import STOP_SIGNALS
+from advisor.samples.agent.kept import Asked
+from advisor.samples.agent.labels import HELP as LABEL_HELP
+from advisor.samples.agent.labels import Label, parse_labels
+from advisor.samples.agent.outlets import OUTLETS
+from advisor.samples.agent.processes import bare_interpreter
+from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.status_files import runtime_status_path, status_path
+from advisor.samples.sources.detect import detect
+from advisor.samples.sources.table import SOURCES
+
+_SHORTEST_INTERVAL = timedelta(milliseconds=100)
+"""Drivers renew their counters about six times a second."""
+_LONGEST_INTERVAL = timedelta(hours=1)
+_AUTO = "auto"
+
+
+def main(arguments: Sequence[str], program: str) -> int:
+    """Turn into the agent; returns only when that is impossible.
+
+    Raises:
+        InputError: there is nothing to read, or a value cannot be used.
+    """
+    command = bare_interpreter("advisor.samples.agent.__main__", _settings(arguments, program).as_argument())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A signal to stop that comes while the interpreter starts waits until the agent can end in order.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    # The agent stays for weeks: it goes on without what the command line needed.
+    os.execv(command[0], command)  # noqa: S606 - the interpreter that runs this
+
+
+def _settings(arguments: Sequence[str], program: str) -> Settings:
+    given = _parser(program).parse_args(arguments)
+    labels = parse_labels(given.labels)
+    return Settings(
+        output=str(given.output),
+        host=given.host,
+        sources=asked_sources(given.sources or [_AUTO], given.engines),
+        interval_us=_microseconds(given.interval),
+        duration_us=None if given.duration is None else _microseconds(given.duration),
+        quiet=given.quiet,
+        outlets=tuple(outlet_command(text, given.output, given.host, labels) for text in given.outlets),
+        keep_days=given.keep_days,
+        labels=labels,
+    )
+
+
+def asked_sources(sources: Sequence[str], engines: Sequence[str]) -> tuple[Asked, ...]:
+    """What ``--source`` and ``--engine`` ask for, each source once.
+
+    Raises:
+        InputError: there is no such source, or this host has none.
+    """
+    addresses: dict[str, list[str]] = {}
+    for text in sources:
+        name, _, address = text.partition("=")
+        for each in detect() if name == _AUTO else [name]:
+            addresses.setdefault(each, []).extend([address] if address else [])
+    for url in engines:
+        addresses.setdefault("engines", []).append(url)
+    for name in addresses:
+        if name not in SOURCES:
+            raise InputError(f"{name!r} is no source", where="--source", hint=f"one of {_AUTO}, {', '.join(SOURCES)}")
+    if "engines" in addresses and not addresses["engines"]:
+        raise InputError("the source engines needs an address", where="--source", hint="write engines=URL")
+    if not addresses:
+        raise InputError(
+            "no driver of an accelerator on this host (NVIDIA: libnvidia-ml.so.1)",
+            hint="install the driver; in a container, start it with GPU access (docker run --gpus all); or name a "
+            "serving engine with --engine URL",
+        )
+    return tuple(Asked(name, tuple(dict.fromkeys(urls))) for name, urls in addresses.items())
+
+
+def outlet_command(text: str, output: Path, host: str, labels: Sequence[Label]) -> tuple[str, ...]:
+    """Command of an outlet as the system starts it: one of ours, told what this run knows, or a program by its path.
+
+    Raises:
+        InputError: there is no such program.
+    """
+    word, *arguments = shlex.split(text) or [""]
+    if word in OUTLETS:
+        status = runtime_status_path(host) or status_path(output, host)
+        told = [f"--status={status}", *(f"--label={name}={value}" for name, value in labels)]
+        if word == "remote-write":
+            told += [f"--directory={output}", f"--host={host}"]
+        return tuple(bare_interpreter(OUTLETS[word], *told, *arguments))
+    path = shutil.which(word)
+    if path is None:
+        raise InputError(
+            f"no program {word!r}",
+            where="--outlet",
+            hint=f"write {' or '.join(OUTLETS)} with its options, or a command such as '/usr/bin/tee out'",
+        )
+    return (path, *arguments)
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        allow_abbrev=False,
+        description="Read every accelerator, and every serving engine named, at a steady interval; keep rows of "
+        "fifteen seconds. Stops on Ctrl-C or SIGTERM with everything written. A missed reading is a gap, never zero.",
+    )
+    add = parser.add_argument
+    add("--output", type=Path, default=Path("samples"), metavar="DIR", help="where to write; hosts may share one")
+    add("--interval", type=_interval, default=timedelta(seconds=1), metavar="SPAN", help="between readings: 500ms, 1s")
+    add("--duration", type=_whole_span, metavar="SPAN", help="stop after it, such as 10m; default: run until stopped")
+    add("--host", default=socket.gethostname(), metavar="NAME", help="name to record; default: that of this host")
+    add(
+        "--source", action="append", default=[], dest="sources", metavar="NAME[=ADDRESS]",
+        help=f"what to read, repeatable: {_AUTO} (default: what this host has), {', '.join(SOURCES)}; engines=URL",
+    )  # fmt: skip
+    add(
+        "--engine", action="append", default=[], dest="engines", metavar="URL",
+        help="metrics page of a serving engine, repeatable",
+    )  # fmt: skip
+    add(
+        "--outlet", action="append", default=[], dest="outlets", metavar="COMMAND",
+        help=f"gets every record, repeatable: {', '.join(OUTLETS)} with options, or a program",
+    )  # fmt: skip
+    add("--label", action="append", default=[], dest="labels", metavar="NAME=VALUE", help=LABEL_HELP)
+    add("--keep-days", type=_days, metavar="DAYS", help="whole days before today that are kept; default: all")
+    add("--quiet", action="store_true", help="say nothing but errors")
+    return parser
+
+
+def _interval(text: str) -> timedelta:
+    return _span(text, _SHORTEST_INTERVAL, _LONGEST_INTERVAL)
+
+
+def _whole_span(text: str) -> timedelta:
+    return _span(text, _SHORTEST_INTERVAL, LONGEST)
+
+
+def _span(text: str, shortest: timedelta, longest: timedelta) -> timedelta:
+    try:
+        return parse_duration_between(text, shortest, longest)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= LONGEST.days:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to {LONGEST.days}")
+    return int(text)
+
+
+def _microseconds(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)

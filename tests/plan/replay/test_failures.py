@@ -1,0 +1,36 @@
+"""What a failure leaves of a fleet is what the closed form counts as lost."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.plan.problem.formulas import Part, lost_with, mix_rate
+from advisor.plan.problem.values import Allocation, FleetSolution
+from advisor.plan.replay.failures import left_after
+from advisor.plan.solve.optimise import optimise
+from plan.fleet.problems import LIMITS, problems
+
+
+@pytest.mark.parametrize("part", [Part.ZONE, Part.SUPPLY])
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_each_loss_takes_the_rate_that_the_closed_form_says(part, data):
+    """Of every zone and every spot supply, in every hour; nothing else is lost."""
+    problem = data.draw(problems(LIMITS["spot_reroute"]))
+    fleet = optimise(problem)
+    allocations = fleet.allocations if isinstance(fleet, FleetSolution) else ()
+    several = tuple(
+        Allocation(one.pool, tariff, one.instances) for one in allocations for tariff in one.pool.tariffs[:2]
+    )
+
+    for fleet_of in (allocations, several):
+        for at in range(len(problem.hours)):
+            rates = sorted(
+                sum(
+                    (one.instances[at] - left[at]) * mix_rate(problem, one.pool)
+                    for one, left in zip(fleet_of, counts, strict=True)
+                )
+                for counts in left_after(fleet_of, part)
+            )
+            expected = sorted(lost_with(problem, fleet_of, part, at).values())
+            assert [rate for rate in rates if rate > 0] == pytest.approx([rate for rate in expected if rate > 0])
