@@ -37,10 +37,10 @@ from advisor.performance.stage import (
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
-from advisor.plan.ladder import Step, home_of, rung_workloads, widest
 from advisor.plan.planning import Asked, market_of, plan_fleet
 from advisor.plan.problem.values import Problem
 from advisor.plan.question import Question, requirements_of
+from advisor.plan.rungs import RungScope, rungs_of, widest
 from advisor.plan.solve.stage import Effort, Setting
 from advisor.plan.solve.standing import running_of, standing_of
 from advisor.plan.values import Plan
@@ -228,12 +228,10 @@ def _asked(requirements: Requirements, catalog: Catalog, scope: Scope) -> Asked:
     """What a plan of this scope holds."""
     if scope is Scope.BRIEF:
         return Asked(replayed=0)
-    home = home_of(requirements, catalog)
-    rungs = rung_workloads(requirements, home, catalog)
-    return Asked(every_variant=scope is Scope.ALL, home=home, rungs=rungs)
+    return Asked(every_variant=scope is Scope.ALL, rungs=rungs_of(requirements, catalog))
 
 
-def _widest(requirements: Requirements, rungs: Mapping[Step, Workload], catalog: Catalog) -> Requirements:
+def _widest(requirements: Requirements, rungs: Sequence[RungScope], catalog: Catalog) -> Requirements:
     """The requirements with all that any rung allows."""
     return replace(requirements, workload=widest(requirements.workload, rungs, catalog))
 

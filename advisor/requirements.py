@@ -16,7 +16,7 @@ from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR
 from advisor.workload.holds import check_holds, check_known, unsold_holds
 from advisor.workload.scope import in_scope, scope_notes
-from advisor.workload.values import Deployment, PrometheusDemand, Workload
+from advisor.workload.values import WIDE_PRECISIONS, Deployment, PrometheusDemand, Workload
 
 GENERATING_TASKS = ("llm", "vlm")
 CONTEXT_MARGIN = 2.0
@@ -39,6 +39,20 @@ class Requirements:
     context_tokens: int
     """Longest request to serve, prompt and answer together."""
     notes: tuple[str, ...]
+
+    @property
+    def lossy_precisions(self) -> tuple[str, ...]:
+        """Precisions that the workload names after the published one, and that keep less of the model's quality."""
+        own = self.model.checkpoint.precision
+        published = WIDE_PRECISIONS if own in WIDE_PRECISIONS else (own,)
+        order = self.workload.precisions
+        first = next((at for at, name in enumerate(order) if name in published), len(order))
+        return tuple(name for name in order[first:] if name not in (*published, *WIDE_PRECISIONS))
+
+    def loss_rank(self, precision: str) -> int:
+        """Where a precision stands among the lossy ones, from 1; 0: it is none."""
+        lossy = self.lossy_precisions
+        return lossy.index(precision) + 1 if precision in lossy else 0
 
 
 def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) -> Requirements:

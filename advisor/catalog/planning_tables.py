@@ -24,7 +24,7 @@ from advisor.catalog.planning import (
     SpotRisk,
     TokenPrice,
 )
-from advisor.catalog.precisions import KnownCheckpoint, Precisions, QualityLoss
+from advisor.catalog.precisions import KnownCheckpoint, LoadedWeights, Precisions, QualityLoss
 from advisor.catalog.values import InstanceType, Offer, Purchase, Quality, Region
 from advisor.errors import InputError
 from advisor.names import suggestion
@@ -189,9 +189,13 @@ class PlanningTables:
         """Precisions that there are weights of a model in, or that an engine makes while loading, the widest first."""
         return self._precisions.known(model)
 
-    def quality_loss(self, model: str, precision: str) -> QualityLoss | None:
+    def loaded_weights(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
+        """The weights that an engine loads for a model in a precision; None where the user has to name a repository."""
+        return self._precisions.loaded(model, precision, engine)
+
+    def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
         """What a model's scores lose in a precision, or those of the nearest size of its family; None if unknown."""
-        return self._precisions.quality_loss(model, precision)
+        return self._precisions.quality_loss(model, precision, scheme)
 
     @cached_property
     def _precisions(self) -> Precisions:

@@ -17,6 +17,13 @@ _SIXTEEN_BIT = ("bf16", "fp16")
 _WIDE = ("fp32", *_SIXTEEN_BIT)
 _QUANTISED_WHILE_LOADING = ("llm", "vlm", "embedding")
 """Tasks of models that vLLM and SGLang serve."""
+_ON_LOAD = "fp8"
+_QUANTISED_ON_LOAD = "FP8 dynamic, quantised by the engine while loading"
+_TENSORRT = "tensorrt"
+_TENSORRT_FORMATS = ("", "modelopt")
+"""Formats that TensorRT-LLM reads: published weights, and those of NVIDIA Model Optimizer."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
+_LONGEST_HUB_ID = 200
 _AS_PUBLISHED = "as published"
 _CAST = "cast by the engine while loading"
 _TRAINED = "quantisation-aware"
@@ -45,6 +52,18 @@ class KnownCheckpoint:
     def is_of(self, model: str) -> bool:
         """Whether these are the weights of that model, not of another tuning of it."""
         return weights_key(self.weights) == weights_key(model)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWeights:
+    """The weights that an engine loads."""
+
+    repository: str
+    """On the hub."""
+    scheme: str
+    """How they were quantised, or are while they are loaded; "" for published weights."""
+    made_while_loading: bool = False
+    """The engine casts or quantises the published weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +127,43 @@ class Precisions:
             *(each for key in others for each in self._listed.get((key, precision), ())),
         )
 
+    def loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
+        """The weights that an engine loads for a model in a precision; None where the user has to name a repository.
+
+        vLLM and SGLang cast published weights, and quantise them to FP8, while they load; TensorRT-LLM quantises none,
+        and reads checkpoints of NVIDIA Model Optimizer.
+
+        Args:
+            model: name on the hub, known or not.
+            precision: what they are served in.
+            engine: as engine_support.csv names it; "" for an image of the user's own, which is given the model itself.
+        """
+        is_hub_id = len(model) <= _LONGEST_HUB_ID and _HUB_ID.fullmatch(model) is not None
+        is_tensorrt = engine.casefold().startswith(_TENSORRT)
+        own = [one for one in self.checkpoints(model, precision) if one.is_of(model)]
+        published = [one for one in own if not one.format and not one.made_while_loading]
+        quantises = precision not in _WIDE and bool(engine) and not published
+        if not quantises and is_hub_id:
+            return LoadedWeights(model, "")
+        if precision == _ON_LOAD and is_hub_id and not is_tensorrt:
+            made = next((one.scheme for one in own if one.made_while_loading), _QUANTISED_ON_LOAD)
+            return LoadedWeights(model, made, made_while_loading=True)
+        stored = (one for one in own if not one.made_while_loading)
+        readable = (one for one in stored if not is_tensorrt or one.format in _TENSORRT_FORMATS)
+        return next((LoadedWeights(one.repository, one.scheme) for one in readable), None)
+
     def known(self, model: str) -> tuple[str, ...]:
         """Precisions that there are weights for, or that an engine makes while loading, the widest first."""
         return tuple(precision for precision in _ORDER if self.checkpoints(model, precision))
 
-    def quality_loss(self, model: str, precision: str) -> QualityLoss | None:
-        """What a model loses in a precision, measured on it or on the nearest size of its family; None if unknown."""
+    def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
+        """What a model loses in a precision, measured on it or on the nearest size of its family; None if unknown.
+
+        Args:
+            model: name of the model.
+            precision: what its weights are served in.
+            scheme: how they are quantised: scores of that scheme alone, where there are any.
+        """
         row = self._row(model)
         measured = self._scores.get(precision, {})
         if row is None:
@@ -121,7 +171,8 @@ class Precisions:
         name = row["name"] if row["name"] in measured else self._nearest(row, measured)
         if name is None:
             return None
-        return _quality_loss(measured[name], "" if name == row["name"] else name)
+        alike = tuple(one for one in measured[name] if one.scheme == scheme.partition(",")[0])
+        return _quality_loss(alike or measured[name], "" if name == row["name"] else name)
 
     def _row(self, model: str) -> Row | None:
         """The row of models.csv for a name or another name of it."""

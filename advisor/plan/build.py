@@ -61,6 +61,7 @@ def build_plan(
             planned.recommended, options, requirements.workload.limits, _planned_rate(choice.fleet)
         ),
         ladder=planned.ladder,
+        as_stated=planned.as_stated,
         fleet=choice.fleet,
         conflict=choice.conflict,
         token_apis=_token_apis(requirements, choice.fleet, catalog),

@@ -32,6 +32,12 @@ class Layout:
     """Weights of one replica as loaded."""
     checkpoint_gib: float | None = None
     """What is downloaded and kept on disk; None: the plan is of a version that did not say it."""
+    weights: str = ""
+    """Repository on the hub that its engine loads; "" where the user has to name one, or the plan is an older one."""
+    weights_scheme: str = ""
+    """How the weights are quantised; "" for published ones."""
+    weights_quality_ratio: float | None = None
+    """Share of the benchmark scores of published weights that they keep; None where it is not known."""
     purchase: str
     """How it is paid for: on_demand, spot, commitment, owned, serverless or managed."""
     zones: int = 1

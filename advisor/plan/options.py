@@ -373,4 +373,4 @@ def _why_not(single: Single, fleet: Fleet) -> str:
         return ""
     if single.confirmed is None:
         return "not replayed: options as cheap were refused by their replay"
-    return "within limits.simplicity of the recommended fleet, which takes fewer backends or types"
+    return "within limits.simplicity of the recommended fleet, which has published weights, or fewer backends or types"

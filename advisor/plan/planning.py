@@ -1,7 +1,7 @@
 """One planner: fleet, options, rungs and today's fleet come from one formulation, one set of rates and one replay."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
@@ -9,14 +9,16 @@ from advisor.demand.values import Forecast
 from advisor.performance.stage import Served
 from advisor.plan.doubts import doubtful_prices
 from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import planning_day
-from advisor.plan.ladder import Home, Ladder, Step
+from advisor.plan.ladder import Ladder
 from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.pools import Supply, check_purchase
 from advisor.plan.problem.values import Infeasible
 from advisor.plan.remedies import purchase_remedies, with_confirmed_budget
 from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.today import judged_today, priced_today
 from advisor.plan.values import CurrentCost, Option, Rung
@@ -34,10 +36,8 @@ class Asked:
     """So many of the cheapest options are replayed."""
     every_variant: bool = False
     """Every precision and parallelism, not only the best of each offer and way of paying."""
-    home: Home | None = None
-    """Where the ladder starts; None: no ladder."""
-    rungs: Mapping[Step, Workload] = field(default_factory=dict)
-    """What each rung of the ladder allows."""
+    rungs: tuple[RungScope, ...] = ()
+    """What each rung of the ladder allows; empty: no ladder."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +66,8 @@ class Planned:
     recommended: Option | None
     options: tuple[Option, ...]
     ladder: tuple[Rung, ...]
+    as_stated: Rung | None
+    """The recommendation as a rung; None without a ladder."""
     current: CurrentCost | None
     rejections: tuple[Rejection, ...]
 
@@ -151,8 +153,8 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
         fleet = replace(choice.fleet, doubtful_prices=doubts)
         choice = replace(choice, fleet=fleet)
         best = recommended(found, setting, fleet, options)
-    current, ladder = _against_today(market, choice, asked)
-    return Planned(choice, best, options, ladder, current, (*choice.rejections, *ranking.rejections))
+    current, ladder, as_stated = _against_today(market, found, choice.fleet, asked)
+    return Planned(choice, best, options, ladder, as_stated, current, (*choice.rejections, *ranking.rejections))
 
 
 def _as_shown(ranking: Ranking, confirmer: Confirmer) -> Ranking:
@@ -164,16 +166,18 @@ def _as_shown(ranking: Ranking, confirmer: Confirmer) -> Ranking:
     return replace(ranking, singles=singles)
 
 
-def _against_today(market: Market, choice: Choice, asked: Asked) -> tuple[CurrentCost | None, tuple[Rung, ...]]:
-    """What runs today, judged, and the ladder from there."""
+def _against_today(
+    market: Market, found: Confirmed | Infeasible | None, fleet: Fleet | None, asked: Asked
+) -> tuple[CurrentCost | None, tuple[Rung, ...], Rung | None]:
+    """What runs today, judged, and the ladder from there with the recommendation as a rung."""
     setting, stated = market.setting, market.workload.current
     current = priced_today(setting.requirements, setting.catalog)
-    if asked.home is None or choice.fleet is None:
-        return current, ()
+    if not asked.rungs or fleet is None or not isinstance(found, Confirmed):
+        return current, (), None
     if current is not None and stated is not None:
         current = judged_today(current, stated, setting, market.supply, market.week, market.confirmer)
     ladder = Ladder(setting, market.supply, market.week, market.confirmer)
-    return current, ladder.climb(asked.rungs, current, choice.fleet, asked.home)
+    return current, *ladder.climb(asked.rungs, found, current, fleet)
 
 
 def _cheaper(found: Confirmed, ranking: Ranking) -> Confirmed:

@@ -11,6 +11,7 @@ from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import Supply
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.rungs import excluded_today
 from advisor.plan.solve.alone import whole_shares
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.stage import Posed, Setting, narrowed, pose
@@ -57,6 +58,8 @@ def judged_today(
     How it runs the model is not stated: the layout with the highest rate is taken, in the first of the workload's
     precisions that it can serve, as the ladder begins with the first.
     """
+    if why := excluded_today(setting.requirements.workload, setting.catalog):
+        return replace(priced, not_judged=why)
     every = [
         _posed(current, precision, setting, supply, week) for precision in setting.requirements.workload.precisions
     ]

@@ -119,6 +119,8 @@ class RungGroup:
     engine: str
     instances: int
     """In the busiest hours."""
+    weights: str = ""
+    """Repository on the hub that its engine loads; "" where the user has to name one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class Rung:
     """The same question with more allowed than on the rung below."""
 
     rung: str
-    """as_is, resize, same_cloud, commit, spot, precision, any_accelerator or any_cloud."""
+    """as_is, resize, same_cloud, commit, spot, precision, any_accelerator or any_cloud; as_stated."""
     total_usd_per_month: float | None
     """None: no fleet; see ``why_none``."""
     saving_ratio: float | None
@@ -134,7 +136,7 @@ class Rung:
     groups: tuple[RungGroup, ...]
     risks: tuple[str, ...]
     requires: tuple[str, ...]
-    """What it takes against the rung below: checkpoint, image and driver, other cloud, ..."""
+    """What it takes beyond what runs today, or beyond what the workload states: cloud, region, image, weights, ..."""
     evidence: str
     """Weakest evidence class of its groups; "" without a fleet."""
     why_none: str = ""
@@ -142,6 +144,10 @@ class Rung:
     """By replay; None: not replayed."""
     recommended: bool = False
     """Whether the recommendation is this fleet."""
+    beyond_stated: bool = False
+    """Whether it allows all that the workload states, and more; otherwise no more than that."""
+    where: str = ""
+    """Regions that it allows, in words; "" where nothing is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +214,8 @@ class Plan:
     """What services that sell tokens would ask for the same weights, or another model that the workload names, and the
     mean demand: a comparison, no option."""
     ladder: tuple[Rung, ...] = ()
+    as_stated: Rung | None = None
+    """The recommendation as a rung, which stands below those that are ``beyond_stated``; None without a ladder."""
     question: Mapping[str, Any] | None = None
     """What was asked, to the last bit: workload, model and demand, from which the same plan can be made again."""
     schema: str = SCHEMA

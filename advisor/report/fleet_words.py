@@ -105,7 +105,7 @@ def proof_words(fleet: Fleet) -> str:
     """How sure it is that nothing is cheaper."""
     if fleet.cheapest is not None:
         less = usd(fleet.cheapest.usd_per_month_more)
-        return f"the simplest within limits.simplicity of the cheapest, which costs {less} less"
+        return f"preferred within limits.simplicity of the cheapest, which costs {less} less"
     if not fleet.proven:
         return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:

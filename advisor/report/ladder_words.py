@@ -1,10 +1,8 @@
 """The ladder of a plan as a table, and its neighbours of the recommendation in a sentence."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import CurrentCost, Plan, Rung
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
@@ -21,39 +19,41 @@ _COLUMNS = (
 )
 _TODAY = "as_is"
 _A_CENT = 0.01
-_EVIDENCE = ("measured", "calibrated", "roofline")
-"""The strongest first."""
+_STATED = "as_stated"
 
 
 def ladder_section(plan: Plan, *, verbose: bool = False) -> Section:
     """Each rung on its row; what a rung takes and risks is said where the rung before does not.
 
+    The recommendation stands above the first rung that allows more than the workload states.
+
     Args:
         plan: the plan.
         verbose: with the source of what is known of a checkpoint's quality.
     """
+    rungs = (
+        *plan.ladder[: _beyond(plan)],
+        *([plan.as_stated] if plan.as_stated else []),
+        *plan.ladder[_beyond(plan) :],
+    )
     rows, before = [], None
-    for rung in plan.ladder if verbose else map(_brief, plan.ladder):
+    for rung in rungs if verbose else map(_brief, rungs):
         rows.append(_row(rung, before, plan.current))
         before = rung if rung.groups and not _same_fleet(rung, before) else before
-    if plan.fleet is not None and rows and not any(rung.recommended for rung in plan.ladder):
-        total = plan.fleet.cost.total_usd_per_month
-        at = next((at for at, rung in enumerate(plan.ladder) if _usd(rung, math.inf) < total), len(rows))
-        rows.insert(max(at, 1), _stated_row(plan, plan.fleet))
-    return Section("ladder: each rung allows more than the one before", (), _COLUMNS, tuple(rows))
+    lines = tuple(_where_words(plan)) if rows else ()
+    return Section("ladder: each rung allows more than the one before", lines, _COLUMNS, tuple(rows))
 
 
-def _stated_row(plan: Plan, fleet: Fleet) -> tuple[str, ...]:
-    """The recommendation, where what the workload allows lies between two rungs."""
-    kept, evidence = fleet.confirmed, {group.evidence for group in fleet.groups}
-    return (
-        "→",
-        "as stated",
-        _cost(fleet.cost.total_usd_per_month, None if plan.savings is None else plan.savings.ratio),
-        "-" if kept is None else ratio_words(kept.within_slo_ratio),
-        max(evidence, key=_EVIDENCE.index),
-        f"{short_words(fleet.groups, with_precision=True)}, within what the workload allows",
-    )
+def _beyond(plan: Plan) -> int:
+    """Number of the rungs that allow no more than the workload states."""
+    return next((number for number, rung in enumerate(plan.ladder) if rung.beyond_stated), len(plan.ladder))
+
+
+def _where_words(plan: Plan) -> Iterator[str]:
+    """How far the regions of the highest rung go."""
+    last = plan.ladder[-1]
+    if last.where:
+        yield f"up to {rung_words(last)}, {last.where}; exclusions, residency and named regions hold on every rung"
 
 
 def _brief(rung: Rung) -> Rung:
@@ -70,17 +70,15 @@ def neighbour_words(plan: Plan) -> Iterator[str]:
     if plan.fleet is None or not plan.ladder:
         return
     total = plan.fleet.cost.total_usd_per_month
-    cheapest = plan.fleet.cheapest.total_usd_per_month if plan.fleet.cheapest else total
-    at = next((number for number, rung in enumerate(plan.ladder) if rung.recommended), None)
-    lower, higher = plan.ladder[:at], plan.ladder[0 if at is None else at + 1 :]
+    lower, higher = plan.ladder[: _beyond(plan)], plan.ladder[_beyond(plan) :]
     below = next((rung for rung in reversed(lower) if _usd(rung, -1.0) > total + _A_CENT), None)
-    above = next((rung for rung in higher if _usd(rung, total) < cheapest - _A_CENT), None)
+    above = next((rung for rung in higher if _usd(rung, total) < total - _A_CENT), None)
     told = []
     if below is not None:
         told.append(f"the rung below ({rung_words(below)}) costs {usd(_usd(below, 0.0))}")
     if above is not None:
         told.append(f"the rung above ({rung_words(above)}) costs {usd(_usd(above, 0.0))}")
-    elif at is not None and higher:
+    elif higher:
         told.append(f"no rung above (up to {rung_words(higher[-1])}) saves more")
     if told:
         yield f"Ladder: {'; '.join(told)}."
@@ -100,7 +98,7 @@ def _row(rung: Rung, before: Rung | None, current: CurrentCost | None) -> tuple[
     if total is None and rung.rung == _TODAY and current is not None:
         total = current.total_usd_per_month
     return (
-        "→" if rung.recommended else "",
+        "→" if rung.rung == _STATED else "",
         rung_words(rung),
         _cost(total, None if before is not None and _same_fleet(rung, before) else rung.saving_ratio),
         "-" if kept is None else ratio_words(kept),
@@ -123,7 +121,7 @@ def _told(rung: Rung, before: Rung | None, current: CurrentCost | None) -> str:
         return rung.why_none
     fleet = short_words(rung.groups, with_precision=True) if rung.groups else _today(current)
     if before is not None and _same_fleet(rung, before):
-        fleet = f"the same as {rung_words(before)}"
+        fleet = "the same as stated" if before.rung == _STATED else f"the same as {rung_words(before)}"
     takes = _new("takes", rung.requires, before.requires if before else ())
     risks = _new("risks", rung.risks, before.risks if before else ())
     return f"{fleet}{takes}{risks}"

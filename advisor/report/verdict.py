@@ -94,6 +94,7 @@ def verdict_lines(plan: Plan) -> Iterator[str]:
         yield from _spare_words(fleet)
         yield from _failure_words(fleet)
         yield from _cheapest_words(fleet)
+        yield from _weight_words(fleet)
         yield from _zone_words(fleet)
     yield from _today_words(plan)
     yield from neighbour_words(plan)
@@ -187,16 +188,33 @@ def _cheapest_words(fleet: Fleet) -> Iterator[str]:
     cheapest = fleet.cheapest
     if cheapest is None:
         return
+    told = f"Cheapest: {' + '.join(cheapest.groups)} costs {usd(cheapest.usd_per_month_more)} less"
+    if cheapest.lossy_precisions:
+        lossy = " and ".join(cheapest.lossy_precisions)
+        yield f"{told} in {lossy}: the published weights are recommended (limits.simplicity)."
+        return
     backends = len({group.backend for group in fleet.groups})
-    yield (
-        f"Cheapest: {' + '.join(cheapest.groups)} costs {usd(cheapest.usd_per_month_more)} less and takes "
-        f"{_counted(cheapest.backends, 'backend')} in place of {backends}: the simpler fleet is recommended "
-        "(limits.simplicity)."
-    )
+    takes = f"takes {_counted(cheapest.backends, 'backend')} in place of {backends}"
+    if cheapest.backends == backends:
+        takes = f"takes {_counted(len(cheapest.groups), 'group')} in place of {len(fleet.groups)}"
+    yield f"{told} and {takes}: the simpler fleet is recommended (limits.simplicity)."
 
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _weight_words(fleet: Fleet) -> Iterator[str]:
+    """Weights other than the published ones, and how much quality they keep."""
+    lossy = dict.fromkeys(_weights(group) for group in fleet.groups if group.weights_scheme)
+    if lossy:
+        yield f"Weights: {'; '.join(lossy)}."
+
+
+def _weights(group: FleetGroup) -> str:
+    ratio = group.weights_quality_ratio
+    kept = "quality loss not known" if ratio is None else f"keep {ratio:.1%} of the benchmark scores"
+    return f"{group.weights} in {group.precision} ({group.weights_scheme}), {kept}"
 
 
 def _zone_words(fleet: Fleet) -> Iterator[str]:

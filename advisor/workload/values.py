@@ -9,6 +9,8 @@ from advisor.catalog.values import Purchase
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 """Every precision that weights can be served in."""
+WIDE_PRECISIONS = ("fp32", "bf16", "fp16")
+"""Of 16 bit or more: engines cast one into another while they load, at no loss of quality."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class Limits:
     on_demand_base_ratio: float = 0.0
     """Share of the planned load that is never served on spot."""
     simplicity: float = 0.05
-    """Share above the cheapest cost that a fleet of fewer backends may cost and still be recommended."""
+    """Share above the cheapest cost that a fleet may cost and still be recommended, where it has published weights or
+    fewer backends."""
     commitment_years: tuple[int, ...] = (1,)
     """Terms of commitments that may be entered, in years."""
     commit_without_history: bool = False

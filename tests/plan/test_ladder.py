@@ -1,6 +1,7 @@
 """The ladder: the same question with more allowed on each rung, answered by the same planner."""
 
 import itertools
+import random
 from dataclasses import replace
 
 import pytest
@@ -10,10 +11,10 @@ from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
 from advisor.pipeline import plan_for
-from advisor.plan.ladder import Step, home_of, rung_workloads, widest
+from advisor.plan.rungs import Step, rungs_of, widest
 from advisor.report.ladder_words import ladder_section
 from advisor.requirements import require
-from advisor.workload.values import DeclaredDemand, Deployment, Limits
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits
 from builders import catalog_of, offer, workload
 
 CATALOG = load_catalog()
@@ -46,38 +47,164 @@ def plan():
     return plan_for(asked(), catalog_of(*OFFERS))
 
 
-def within(narrow, wide) -> bool:
-    """Whether an empty list, which means any, or a longer list allows all that another one does."""
-    return not wide or (bool(narrow) and set(narrow) <= set(wide))
+KEYS = ("providers", "regions", "accelerators", "instance_types", "purchase", "precisions")
+COSTLY = DeclaredDemand(20, 32, 800, 200)
 
 
-@pytest.mark.parametrize("current", [TODAY, None])
-def test_each_rung_allows_all_that_the_one_before_allows(current):
-    """Providers, regions, accelerators, types, purchases and precisions only grow; limits and targets stay."""
-    need = requirements(current=current)
-    rungs = rung_workloads(need, home_of(need, CATALOG), CATALOG)
-
-    assert list(rungs) == [step for step in Step if step in rungs]
-    for lower, higher in itertools.pairwise(rungs.values()):
-        for name in ("providers", "regions", "accelerators", "instance_types", "purchase", "precisions"):
-            assert within(getattr(lower, name), getattr(higher, name)), name
-        assert (lower.limits, lower.slo, lower.exclude) == (higher.limits, higher.slo, higher.exclude)
+def regions_of(work) -> set[str]:
+    """Regions that a workload allows, written out."""
+    return set(work.regions or (name for owner in work.providers for name in CATALOG.regions_of(owner)))
 
 
-def test_the_widest_allows_what_every_rung_and_the_workload_allow():
+def within(name, narrow, wide) -> bool:
+    """Whether a workload allows under a key no more than another; an empty list means any."""
+    if name == "regions":
+        return regions_of(narrow) <= regions_of(wide)
+    less, more = getattr(narrow, name), getattr(wide, name)
+    return not more or (bool(less) and set(less) <= set(more))
+
+
+def asked_at_random(number):
+    """Any combination of what a workload may state of where and on what to run."""
+    draw = random.Random(number)
+    providers = draw.choice((("aws",), ("gcp",), ("aws", "gcp"), ("aws", "gcp", "azure")))
+    regions = draw.choice(((), (), ("us-east-1", "us-central1"), ("eu-west-1", "europe-west4", "westeurope")))
+    regions = tuple(name for name in regions if any(name in CATALOG.regions_of(provider) for provider in providers))
+    current = draw.choice(
+        (None, None, TODAY, replace(TODAY, region="eu-west-1"), replace(TODAY, purchase=Purchase.SPOT))
+    )
+    accelerators = draw.choice(((), (), ("A10G", "L4"), ("L4", "A100-SXM4-40GB")))
+    excluded = draw.choice(((), ("A100-SXM4-40GB",), ("A10G",))) if not accelerators else ()
+    return workload(
+        current=current,
+        providers=providers,
+        near_current=current is not None and not regions and providers == ("aws",),
+        regions=regions,
+        accelerators=accelerators,
+        precisions=draw.choice((("bf16",), ("bf16", "fp8"), ("fp8", "bf16"), ("bf16", "fp8", "int8", "int4"))),
+        purchase=draw.choice(((Purchase.ON_DEMAND,), (Purchase.SPOT,), tuple(Purchase)[:3])),
+        residency=draw.choice(((), (), ("US",), ("EU",))),
+        users=draw.choice(((), (), (("DE", 0.5), ("FR", 0.5)))),
+        limits=Limits(commit_without_history=draw.random() < 0.5),
+        exclude=Exclude(
+            regions=draw.choice(((), ("us-east-1",), ("us-west-2", "europe-west1"))) if not regions else (),
+            accelerators=excluded,
+            providers=draw.choice(((), ("azure",))) if "azure" not in providers else (),
+        ),
+    )
+
+
+@pytest.mark.parametrize("number", range(150))
+def test_each_rung_allows_all_that_the_one_before_allows(number):
+    """Up to a rung no more than is stated, from there on all that is stated and more; whatever is ruled out stays so."""
+    work = asked_at_random(number)
+    need = require(work, find_model(work.model), declared_demand(5, 8, 800, 200), CATALOG)
+    rungs = rungs_of(need, CATALOG)
+    asked = [rung.workload for rung in rungs if rung.workload is not None]
+    allowed = [rung.workload for rung in rungs if rung.workload is not None and not rung.beyond_stated]
+
+    assert [rung.step for rung in rungs] == list(Step)[:-1]
+    assert [rung.beyond_stated for rung in rungs] == sorted(rung.beyond_stated for rung in rungs)
+    for lower, higher in itertools.pairwise([*allowed, need.workload, *asked[len(allowed) :]]):
+        assert not [name for name in KEYS if not within(name, lower, higher)]
+    for one in asked:
+        assert (one.limits, one.slo, one.exclude, one.residency, one.users) == (
+            need.workload.limits, need.workload.slo, need.workload.exclude, work.residency, work.users,
+        )  # fmt: skip
+        assert not set(one.regions) & set(work.exclude.regions)
+        assert not set(one.providers) & set(work.exclude.providers)
+    for rung in rungs[:3]:
+        assert bool(rung.why_none) or rung.step is Step.AS_IS or rung.workload is not None
+
+
+@pytest.mark.parametrize("number", range(0, 150, 10))
+def test_the_widest_allows_what_every_rung_and_the_workload_allow(number):
     """One supply serves them all."""
-    need = requirements()
-    rungs = rung_workloads(need, home_of(need, CATALOG), CATALOG)
+    work = asked_at_random(number)
+    need = require(work, find_model(work.model), declared_demand(5, 8, 800, 200), CATALOG)
+    rungs = rungs_of(need, CATALOG)
     wide = widest(need.workload, rungs, CATALOG)
 
-    for one in (need.workload, *rungs.values()):
-        for name in ("providers", "regions", "accelerators", "instance_types", "purchase", "precisions"):
-            assert within(getattr(one, name), getattr(wide, name)), name
+    for one in (need.workload, *(rung.workload for rung in rungs if rung.workload is not None)):
+        assert not [name for name in KEYS if not within(name, one, wide)]
+
+
+def test_named_regions_hold_on_every_rung():
+    """Clouds that the workload does not name are planned in the countries of the regions that it names."""
+    need = requirements(regions=("us-east-1", "us-west-2"))
+    rungs = {rung.step: rung.workload for rung in rungs_of(need, CATALOG)}
+    own = set(CATALOG.regions_of("aws")) & regions_of(rungs[Step.ANY_CLOUD])
+    others = regions_of(rungs[Step.ANY_CLOUD]) - own
+
+    assert regions_of(rungs[Step.ANY_ACCELERATOR]) == own == {"us-east-1", "us-west-2"}
+    assert {"us-central1", "eastus"} <= others
+    assert {region.country_iso2 for key, region in CATALOG.regions.items() if key[1] in others} == {"US"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"current": TODAY, "regions": (), "near_current": True}, "in North America"),
+        ({"current": None, "regions": ()}, "on any continent"),
+        ({"current": None, "regions": (), "residency": ("EU",)}, "wherever users and residency allow"),
+        ({"current": TODAY, "regions": ("us-east-1",)}, "in the regions that the workload names, and those of"),
+    ],
+    ids=["near today", "anywhere", "residency", "named"],
+)
+def test_a_rung_says_where_its_regions_are(changes, where):
+    """Nobody has to guess whether another continent was looked at."""
+    assert rungs_of(requirements(**changes), CATALOG)[-1].where.startswith(where)
+
+
+def test_the_report_says_how_far_the_regions_go(plan):
+    """It stands below the heading of the ladder."""
+    (line,) = ladder_section(plan).lines
+
+    assert line == (
+        "up to any cloud, in the regions that the workload names, and those of gcp, azure in US; exclusions, residency "
+        "and named regions hold on every rung"
+    )
+
+
+@pytest.mark.parametrize(
+    "exclude",
+    [
+        Exclude(accelerators=("L40S", "L4")),
+        Exclude(providers=("gcp",)),
+        Exclude(instance_types=("g6.xlarge", "g6e.xlarge")),
+        Exclude(engines=("vLLM",)),
+        Exclude(regions=("us-east-2", "us-central1")),
+    ],
+    ids=["accelerators", "providers", "instance_types", "engines", "regions"],
+)
+def test_what_a_workload_excludes_is_on_no_rung(exclude):
+    """Rungs allow more of what is listed, never what is ruled out."""
+    regions = () if exclude.regions else ("us-east-1", "us-east-2", "us-central1")
+    plan = plan_for(
+        asked(exclude=exclude, providers=("aws", "gcp"), regions=regions, demand=COSTLY), catalog_of(*OFFERS)
+    )
+    used = [group for rung in plan.ladder for group in rung.groups]
+
+    assert used
+    for group in used:
+        assert group.accelerator not in exclude.accelerators
+        assert group.provider not in exclude.providers
+        assert group.instance_type not in exclude.instance_types
+        assert group.engine not in exclude.engines
+        assert group.region not in exclude.regions
+
+
+def test_requests_stay_where_residency_allows_on_every_rung():
+    """A cheaper cloud elsewhere is no rung."""
+    sold = (offer("g6e.xlarge", "eu-west-1", 2.0, 1.0), offer("g2-standard-4", "us-central1", 0.2, 0.1, "gcp"))
+    plan = plan_for(asked(current=None, regions=(), residency=("EU",)), catalog_of(*sold))
+
+    assert {group.region for rung in plan.ladder for group in rung.groups} == {"eu-west-1"}
 
 
 def test_every_rung_is_there_and_costs_never_rise(plan):
     """All eight in their order; none costs more than one below it."""
-    assert [rung.rung for rung in plan.ladder] == [step.value for step in Step]
+    assert [rung.rung for rung in plan.ladder] == [step.value for step in Step][:-1]
     totals = [rung.total_usd_per_month for rung in plan.ladder[1:] if rung.total_usd_per_month is not None]
     assert totals == sorted(totals, reverse=True)
     assert len(totals) >= 6
@@ -94,6 +221,7 @@ def test_a_rung_says_what_it_takes_and_risks(plan):
         assert any("interrupted" in risk for risk in by_name["spot"].risks)
     for rung in plan.ladder:
         for group in rung.groups:
+            assert group.weights == "meta-llama/Llama-3.1-8B-Instruct" or group.precision in ("int8", "int4", "nvfp4")
             if group.accelerator != "A10G":
                 assert any(group.accelerator in text for text in rung.requires)
             if group.precision != "bf16":
@@ -118,12 +246,48 @@ def test_the_first_rung_with_the_recommended_fleet_is_marked():
     assert marked.total_usd_per_month == pytest.approx(plan.fleet.cost.total_usd_per_month, abs=0.02)
 
 
-def test_a_recommendation_between_two_rungs_is_none_of_them(plan):
-    """A workload of one region is below the rung that allows the continent: no rung is marked, the table shows it."""
-    assert not any(rung.recommended for rung in plan.ladder)
-    (row,) = [row for row in ladder_section(plan).rows if row[0] == "→"]
-    assert row[1] == "as stated"
-    assert row[2].partition("\n")[0] == f"{plan.fleet.cost.total_usd_per_month:,.2f}"
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"current": None},
+        {"purchase": (Purchase.SPOT,), "precisions": ("bf16", "fp8")},
+        {"accelerators": ("L40S",), "regions": ("us-east-1", "us-east-2")},
+        {"providers": ("aws", "gcp"), "regions": ("us-east-1", "us-central1"), "precisions": ("fp8",)},
+    ],
+    ids=["today", "no today", "spot", "L40S", "two clouds"],
+)
+def test_the_recommendation_stands_where_its_allowances_put_it(changes):
+    """No rung that allows less costs less than it, none that allows more costs more; its row stands between them."""
+    plan = plan_for(asked(demand=COSTLY, **changes), catalog_of(*OFFERS))
+    total = plan.fleet.cost.total_usd_per_month
+    less = [rung for rung in plan.ladder if not rung.beyond_stated and rung.total_usd_per_month is not None]
+    more = [rung for rung in plan.ladder if rung.beyond_stated]
+
+    assert plan.as_stated.total_usd_per_month == total
+    assert all(rung.total_usd_per_month >= total - 0.01 for rung in less)
+    assert more
+    assert all(rung.total_usd_per_month <= total + 0.01 for rung in more)
+    rows = [row[1] for row in ladder_section(plan).rows]
+    assert rows.index("as stated") == len(plan.ladder) - len(more)
+    assert [row[1] for row in ladder_section(plan).rows if row[0] == "→"] == ["as stated"]
+
+
+def test_a_simpler_recommendation_leaves_no_cheaper_rung_below_it():
+    """A fleet that allows less and costs less than a simpler one that is recommended is named in place of its rung."""
+    sold = (offer("g6e.xlarge", on_demand=1.0), offer("g6.xlarge", on_demand=0.42), offer("p5.4xlarge", on_demand=4.1))
+    plan = plan_for(
+        asked(limits=Limits(simplicity=1.0), demand=COSTLY), catalog_of(*sold, offer("g5.12xlarge", on_demand=9.0))
+    )
+    costs = [rung.total_usd_per_month for rung in plan.ladder if rung.total_usd_per_month is not None]
+
+    assert costs == sorted(costs, reverse=True)
+    for rung in plan.ladder[1:]:
+        assert (
+            rung.beyond_stated
+            or rung.total_usd_per_month is None
+            or (rung.total_usd_per_month >= plan.as_stated.total_usd_per_month - 0.01)
+        )
 
 
 def test_limits_hold_on_every_rung():
@@ -149,14 +313,49 @@ def test_a_rung_without_a_fleet_says_why():
     assert by_name["same_cloud"].total_usd_per_month is not None
 
 
-def test_without_anything_running_the_ladder_starts_at_the_first_region():
-    """The first two rungs say that nothing is stated to run; no saving is known."""
+def test_without_anything_running_no_rung_keeps_it():
+    """The first three rungs say that nothing is stated to run; no saving is known."""
     plan = plan_for(asked(current=None), catalog_of(*OFFERS))
-    first, second, *others = plan.ladder
 
-    assert [first.rung, second.rung] == ["as_is", "resize"]
-    assert first.why_none == second.why_none == "no `current` is stated"
-    assert {rung.saving_ratio for rung in others} == {None}
+    assert [rung.rung for rung in plan.ladder[:3]] == ["as_is", "resize", "same_cloud"]
+    assert {rung.why_none for rung in plan.ladder[:3]} == {"no `current` is stated"}
+    assert {rung.saving_ratio for rung in plan.ladder[3:]} == {None}
+
+
+def test_without_anything_running_a_rung_takes_what_is_not_stated():
+    """What the workload allows anyway is no requirement: clouds, regions, accelerators, precisions."""
+    sold = (offer("g6e.xlarge", on_demand=9.0), offer("a2-highgpu-1g", "us-central1", 0.7, 0.2, "gcp"))
+    open_to_all = asked(current=None, providers=("aws", "gcp"), regions=(), precisions=("bf16", "fp8", "int8", "int4"))
+    only_aws = replace(open_to_all, providers=("aws",), accelerators=("L40S",), precisions=("bf16",))
+    told = {one.rung: one.requires for one in plan_for(open_to_all, catalog_of(*sold)).ladder}
+    beyond = {one.rung: one for one in plan_for(only_aws, catalog_of(*sold)).ladder}
+
+    history = tuple(one for one in told.pop("commit") if "history" not in one)
+    assert history == ()
+    assert set(told.values()) == {()}
+    assert beyond["spot"].requires == ()
+    assert "an account on gcp" in beyond["any_cloud"].requires
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"exclude": Exclude(accelerators=("A10G",))}, "exclude.accelerators names A10G, which runs today"),
+        (
+            {"exclude": Exclude(regions=("us-east-1",)), "regions": ()},
+            "exclude.regions names us-east-1, which runs today",
+        ),
+        ({"regions": ("us-east-2",)}, "regions does not name us-east-1, which runs today"),
+        ({"accelerators": ("L40S",), "regions": ()}, "accelerators does not name A10G, which runs today"),
+    ],
+    ids=["excluded", "excluded region", "other regions", "other accelerators"],
+)
+def test_what_runs_today_and_is_not_allowed_is_no_rung(changes, why):
+    """The rungs that keep it say which key leaves it out."""
+    plan = plan_for(asked(**changes), catalog_of(*OFFERS))
+
+    assert [rung.why_none for rung in plan.ladder[:2]] == [why, why]
+    assert plan.as_stated.total_usd_per_month is not None
 
 
 def test_too_few_instances_today_are_no_rung():

@@ -247,20 +247,22 @@ def spot_plan() -> Plan:
         make_rung("same_cloud", on_demand, today=today, requires=takes),
         make_rung("commit", on_demand, today=today, requires=takes),
         make_rung("spot", spot, today=today, requires=takes, risks=risky, recommended=True),
-        make_rung("precision", spot, today=today, requires=takes, risks=risky),
-        make_rung("any_accelerator", spot, today=today, requires=takes, risks=risky),
+        make_rung("precision", spot, today=today, requires=takes, risks=risky, beyond_stated=True),
+        make_rung("any_accelerator", spot, today=today, requires=takes, risks=risky, beyond_stated=True),
         make_rung(
-            "any_cloud", tpu, today=today, evidence="roofline",
+            "any_cloud", tpu, today=today, evidence="roofline", beyond_stated=True, where="in North America",
             requires=("an account on gcp", "driver and image for TPU-v6e (vLLM-TPU)",
                       "int8 weights: quantise them yourself; quality loss not known"),
             risks=("ct6e-standard-1t: predicted from its data sheet alone",),
         ),
     )  # fmt: skip
+    as_stated = make_rung("as_stated", spot, today=today, requires=takes, risks=risky, recommended=True)
     options = (make_option(spot), make_option(on_demand, 2), make_option(large, 3))
     plan = make_plan(
         fleet,
         *options,
         ladder=ladder,
+        as_stated=as_stated,
         rejected=(rejection("slo_ttft", "TTFT"), rejection("parallelism", "TP"), rejection("memory", "GiB")),
         token_apis=(TokenApi("deepinfra", "Qwen/Qwen2.5-7B-Instruct", 612.4, 0.04, 0.1, "list", "2026-11",
                              break_even_requests_per_second=9.2),),
@@ -302,9 +304,10 @@ def mixed_plan() -> Plan:
         make_option(make_group(5), 2, confirmed=None),
     )
     main = replace(make_option(busy, 0), groups=2, cost=replace(options[0].cost, total_usd_per_month=3761.6))
-    ladder = (no_rung("as_is", "no `current` is stated"), no_rung("resize", "no `current` is stated"))
-    ladder += (make_rung("same_cloud", make_group(5)), make_rung("commit", base, busy, recommended=True))
-    return make_plan(fleet, *options, recommended=main, ladder=ladder, name="assistant")
+    ladder = tuple(no_rung(rung, "no `current` is stated") for rung in ("as_is", "resize", "same_cloud"))
+    ladder += (make_rung("commit", make_group(5)), make_rung("spot", base, busy, recommended=True))
+    as_stated = make_rung("as_stated", base, busy, recommended=True)
+    return make_plan(fleet, *options, recommended=main, ladder=ladder, as_stated=as_stated, name="assistant")
 
 
 def no_plan() -> Plan:

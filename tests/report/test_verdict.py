@@ -189,7 +189,10 @@ def test_the_rungs_beside_the_recommendation_are_named():
     assert lines_of(spot_plan())["Ladder"] == (
         "Ladder: the rung below (commit) costs $5,458.12; the rung above (any cloud) costs $818.53."
     )
-    ladder = (make_rung("same_cloud", make_group(), recommended=True), make_rung("any_cloud", make_group()))
+    ladder = (
+        make_rung("same_cloud", make_group(), recommended=True),
+        make_rung("any_cloud", make_group(), beyond_stated=True),
+    )
     plan = make_plan(make_fleet(make_group()), ladder=ladder)
     assert lines_of(plan)["Ladder"] == "Ladder: no rung above (up to any cloud) saves more."
 

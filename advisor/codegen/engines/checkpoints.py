@@ -1,6 +1,5 @@
 """Which weights an engine can load in which precision."""
 
-import re
 from collections.abc import Mapping
 
 from advisor.catalog import load_catalog
@@ -16,13 +15,8 @@ _TENSORRT_CHECKPOINTS = QUANTISED_CHECKPOINTS | {
     "fp8": "an FP8 checkpoint made with NVIDIA Model Optimizer",
     "int4": "a 4-bit AWQ checkpoint made with NVIDIA Model Optimizer",
 }
-"""TensorRT-LLM reads quantised weights and quantises none while it loads."""
-_NATIVE_CHECKPOINTS = (("openai/gpt-oss-", "mxfp4"),)
-"""Models that are published in a low precision only: (start of the name, precision)."""
-_TENSORRT_FORMATS = ("", "modelopt")
-"""Formats that TensorRT-LLM reads: published weights, and those of NVIDIA Model Optimizer."""
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
-_LONGEST_HUB_ID = 200
+_NAMES = {Engine.VLLM: "vLLM", Engine.SGLANG: "SGLang", Engine.TENSORRT_LLM: "TensorRT-LLM", Engine.CUSTOM: ""}
+"""Engines as the catalog names them."""
 
 
 def checkpoint_of(model: str, precision: str, engine: Engine = Engine.VLLM) -> Checkpoint:
@@ -30,27 +24,13 @@ def checkpoint_of(model: str, precision: str, engine: Engine = Engine.VLLM) -> C
 
     Where it knows no repository, the user names one.
     """
-    is_hub_id = len(model) <= _LONGEST_HUB_ID and _HUB_ID.fullmatch(model) is not None
-    native = any(model.startswith(start) and precision == held for start, held in _NATIVE_CHECKPOINTS)
-    quantised = _quantised(engine)
-    if precision in quantised and not native:
-        return Checkpoint(_repository(model, precision, engine), f"{quantised[precision]} of the planned model")
-    if not is_hub_id:
-        return Checkpoint(None, "the hub name of the planned model")
-    return Checkpoint(model, "the planned model")
-
-
-def _repository(model: str, precision: str, engine: Engine) -> str | None:
-    """The catalogued repository with the weights of this very model that the engine can read; None if unknown."""
-    return next(
-        (
-            checkpoint.repository
-            for checkpoint in load_catalog().checkpoints(model, precision)
-            if checkpoint.is_of(model) and not checkpoint.made_while_loading
-            if engine is not Engine.TENSORRT_LLM or checkpoint.format in _TENSORRT_FORMATS
-        ),
-        None,
-    )
+    weights = load_catalog().loaded_weights(model, precision, _NAMES[engine])
+    if weights is None:
+        kind = _quantised(engine).get(precision)
+        return Checkpoint(None, f"{kind} of the planned model" if kind else "the hub name of the planned model")
+    if weights.repository == model:
+        return Checkpoint(model, "the planned model")
+    return Checkpoint(weights.repository, f"{_quantised(engine)[precision]} of the planned model")
 
 
 def _quantised(engine: Engine) -> Mapping[str, str]:

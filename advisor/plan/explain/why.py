@@ -23,7 +23,7 @@ from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem
 from advisor.plan.replay.confirm import Confirmed
 from advisor.plan.solve.optimise import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
-from advisor.plan.solve.simple import complexity, simplest
+from advisor.plan.solve.simple import preference, simplest
 from advisor.plan.solve.stage import Posed
 
 PRICE_UNKNOWN = "price_unknown"
@@ -334,7 +334,7 @@ def _price(fleet: Confirmed, theirs: Confirmed, own: Sequence[Allocation]) -> Pr
 
 def _leeway(fleet: FleetSolution, rival: FleetSolution, simplicity: float) -> float:
     """What a fleet may cost and still be recommended ÷ what its rival costs."""
-    own, other = complexity(fleet)[:2], complexity(rival)[:2]
+    own, other = map(preference, (fleet, rival))
     if own == other:
         return 1.0
     return 1 + simplicity if own < other else 1 / (1 + simplicity)

@@ -189,6 +189,8 @@ class Cheapest:
     """Recommended minus cheapest."""
     backends: int
     """Of the cheapest."""
+    lossy_precisions: tuple[str, ...] = ()
+    """Precisions of the cheapest that lose quality, named by the workload after those of the recommended fleet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,10 @@ from advisor.plan.solve.optimise import (
     transfer_usd_per_month,
 )
 from advisor.plan.solve.shares import group_part, request_shares
-from advisor.plan.solve.simple import backend_of
+from advisor.plan.solve.simple import backend_of, loss_rank
 from advisor.plan.solve.stage import Posed, Setting
 from advisor.plan.spot import hazard
+from advisor.plan.weights import weights_of
 from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_MONTH, TOKENS_PER_MILLION
 
 _REQUESTS_PER_THOUSAND = 1000
@@ -95,7 +96,14 @@ def _cheapest(found: Confirmed) -> Cheapest | None:
         total_usd_per_month=found.cheapest.usd_per_month,
         usd_per_month_more=round(found.usd_per_month - found.cheapest.usd_per_month, 2),
         backends=len({backend_of(one.pool) for one in found.cheapest.solution.allocations}),
+        lossy_precisions=tuple(_lossier_precisions(found.cheapest, loss_rank(found.solution))),
     )
+
+
+def _lossier_precisions(found: Confirmed, rank: int) -> Iterator[str]:
+    sources = found.posed.pool_set.sources
+    lossy = (one.pool.key for one in found.solution.allocations if one.pool.loss_rank > rank)
+    yield from dict.fromkeys(sources[key].served.candidate.precision for key in lossy)
 
 
 def _words(allocation: Allocation) -> str:
@@ -109,6 +117,7 @@ def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[st
     source = posed.pool_set.sources[pool.key]
     candidate, offer = source.served.candidate, source.offer
     zones = setting.catalog.zones(offer.provider, offer.region, offer.instance_type)
+    weights = weights_of(setting.catalog, setting.requirements.model.name, candidate.precision, candidate.engine)
     return {
         "provider": offer.provider,
         "region": offer.region,
@@ -128,6 +137,9 @@ def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[st
         "memory_utilization": setting.requirements.workload.limits.memory_utilization,
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,
+        "weights": weights.repository,
+        "weights_scheme": weights.scheme,
+        "weights_quality_ratio": weights.quality_ratio,
         "purchase": tariff.paid.value,
         "zones": max(min(pool.zones, max(allocation.instances)), 1),
         "zone_names": zones.names,

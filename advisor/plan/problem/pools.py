@@ -265,6 +265,7 @@ def _pool(
         zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
         supply=_supply_name(candidate, offer),
         backend=f"{_supply_name(candidate, offer)}/{candidate.engine}",
+        loss_rank=supply.requirements.loss_rank(candidate.precision),
     )
 
 

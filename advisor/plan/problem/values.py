@@ -170,6 +170,9 @@ class Pool:
     """Provider, region and accelerator: instances on spot that one shortage takes; "": those of the stand."""
     backend: str = ""
     """Provider, region, accelerator and engine: what is built, rolled out and watched as one; "": the pool."""
+    loss_rank: int = 0
+    """Where its precision stands among those that keep less of the model's quality than the published one, in the order
+    of the workload; 0: not among them."""
 
     @property
     def region(self) -> str:

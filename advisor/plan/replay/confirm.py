@@ -38,10 +38,11 @@ from advisor.plan.replay.nearby import cheapest_nearby, has_room, with_fewer
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import as_optimum, optimise
-from advisor.plan.solve.scopes import cheapest, cheapest_alone
-from advisor.plan.solve.simple import complexity, simplest
+from advisor.plan.solve.scopes import cheapest, cheapest_alone, lower_bound, scopes
+from advisor.plan.solve.simple import complexity, loss_rank, simplest
 from advisor.plan.solve.solver import DEFAULT_SECONDS, HALF_A_CENT
-from advisor.plan.solve.stage import Posed, Setting, in_precisions
+from advisor.plan.solve.stage import Posed, Setting, in_precisions, pose
+from advisor.plan.solve.stage import narrowed as narrowed_supply
 
 __all__ = ["Confirmed", "Confirmer", "Kind"]
 
@@ -73,6 +74,7 @@ class Confirmer:
         """Make up the requests that every fleet is tried with."""
         self._posed = posed
         self._effort = setting.effort
+        self._setting = setting
         self._precisions = setting.requirements.workload.precisions
         self._sources = dict(posed.pool_set.sources)
         self._trials = Trials(posed, setting)
@@ -88,6 +90,7 @@ class Confirmer:
         other = copy.copy(self)
         other.__dict__ |= {
             "_posed": posed,
+            "_setting": setting,
             "_effort": setting.effort,
             "_precisions": setting.requirements.workload.precisions,
             "_sources": {**self._sources, **posed.pool_set.sources},
@@ -128,18 +131,61 @@ class Confirmer:
         return self.confirmed(seconds, known)
 
     def simplest(self, found: Confirmed, seconds: float = DEFAULT_SECONDS) -> Confirmed:
-        """The simplest confirmed fleet that costs no more than ``limits.simplicity`` above the cheapest confirmed one.
+        """The fleet to prefer of all that cost no more than ``limits.simplicity`` above the cheapest confirmed one.
+
+        One with the published weights comes first, then one in the precision that the workload names next; of those in
+        the same precisions the simplest.
 
         Args:
-            found: the cheapest one; the answer where none simpler is confirmed.
+            found: the cheapest one; the answer where none is preferred to it.
             seconds: time limit of each optimum.
         """
-        if not found.confirmation.reached or not self._posed.problem.limits.simplicity:
+        simplicity = self._posed.problem.limits.simplicity
+        if not found.confirmation.reached or not simplicity:
             return found
+        limit = found.usd_per_month * (1 + simplicity)
+        for rank in range(loss_rank(found.solution)):
+            if (kept := self._within_rank(found, rank, limit, seconds)) is not None:
+                return kept
+        if _is_simplest(found):
+            return found
+        return self._of_rank(loss_rank(found.solution)).simplest_within(found, limit, seconds)
+
+    def _within_rank(self, found: Confirmed, rank: int, limit: float, seconds: float) -> Confirmed | None:
+        """The fleet to prefer of those in precisions that lose less quality; None where none is within a cost."""
+        other = self._of_rank(rank)
+        parts = scopes(other.problem) if other.problem.pools else ()
+        if min(map(lower_bound, parts), default=math.inf) > limit:
+            return None
+        cheapest = other.confirmed(seconds)
+        if isinstance(cheapest, Infeasible) or not cheapest.confirmation.reached or cheapest.usd_per_month > limit:
+            return None
+        return _preferred(other.simplest_within(cheapest, limit, seconds), found)
+
+    def _of_rank(self, rank: int) -> "Confirmer":
+        """The same for the precisions up to a rank alone, whose layouts are no pools where others outdo them."""
+        requirements = self._setting.requirements
+        named = requirements.workload.precisions
+        kept = tuple(one for one in named if requirements.loss_rank(one) <= rank)
+        if kept == named:
+            return self
+        workload = replace(requirements.workload, precisions=kept)
+        setting = replace(self._setting, requirements=replace(requirements, workload=workload))
+        posed = pose(setting, narrowed_supply(self._posed.supply, workload), self._posed.week)
+        stands = {pool.stand for pool in self.problem.pools}
+        pools = tuple(pool for pool in posed.problem.pools if pool.stand in stands)
+        return self.within(replace(posed, problem=replace(posed.problem, pools=pools)), setting)
+
+    @property
+    def problem(self) -> Problem:
+        """What fleets are chosen from."""
+        return self._posed.problem
+
+    def simplest_within(self, found: Confirmed, limit: float, seconds: float) -> Confirmed:
+        """The fleet of fewest backends, then types, within a cost."""
         headroom = {kind: one.held for kind, one in self._brackets.items()}
         posed = self._with_headroom(self._posed, headroom)
-        solution = simplest(posed.problem, found.solution)
-        limit = found.usd_per_month * (1 + self._posed.problem.limits.simplicity)
+        solution = simplest(posed.problem, found.solution, most_usd=limit)
         others = [one.found for one in self._found_alone.values() if self._is_allowed(one.found)]
         if solution.allocations != found.solution.allocations:
             others.append(self._confirmed(posed, solution, headroom))
@@ -148,8 +194,7 @@ class Confirmer:
         if best is found:
             return found
         best = self._in_full(self._in_preferred_precision(best, seconds))
-        kept = replace(best.solution, proven=False, bound_usd_per_month=found.solution.bound_usd_per_month)
-        return replace(best, solution=kept, cheapest=found) if best.confirmation.reached else found
+        return _preferred(best, found) if best.confirmation.reached else found
 
     def _is_allowed(self, found: Confirmed | Infeasible) -> TypeGuard[Confirmed]:
         """Whether a fleet of another question is one of this question too."""
@@ -215,7 +260,7 @@ class Confirmer:
             if known is not None and best is known and not _promises_more(bound, known):
                 return known
             if best is not None and self._suffices(best, bound):
-                return bounded(best, bound)
+                return best if best is known else bounded(best, bound)
             if bound.confirmation.reached:
                 return bound
             closest = closer(closest, bound)
@@ -249,7 +294,7 @@ class Confirmer:
         if not worthwhile(best.usd_per_month, bound):
             return True
         most = bound.usd_per_month * (1 + self._posed.problem.limits.simplicity)
-        return not self._effort.in_full and complexity(best.solution)[:2] == (1, 1) and best.usd_per_month <= most
+        return not self._effort.in_full and _is_simplest(best) and best.usd_per_month <= most
 
     def _not_known(self, failed: Confirmed) -> list[Kind]:
         """Kinds that are late in a fleet and not known by themselves yet."""
@@ -475,6 +520,17 @@ class Confirmer:
     def kind_of(self, key: str) -> Kind:
         """Kind of the replicas of a pool, by its key."""
         return kind_of(self._sources[key].served.candidate)
+
+
+def _is_simplest(found: Confirmed) -> bool:
+    """Whether no fleet has fewer backends or types."""
+    return complexity(found.solution)[:2] == (1, 1)
+
+
+def _preferred(best: Confirmed, cheapest: Confirmed) -> Confirmed:
+    """A fleet that is recommended in place of the cheapest one."""
+    kept = replace(best.solution, proven=False, bound_usd_per_month=cheapest.solution.bound_usd_per_month)
+    return replace(best, solution=kept, cheapest=cheapest, searched=cheapest.searched)
 
 
 def _promises_more(bound: Confirmed, known: Confirmed) -> bool:

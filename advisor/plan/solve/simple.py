@@ -22,12 +22,24 @@ def complexity(solution: FleetSolution) -> Complexity:
     return len(backends), len(types), solution.objective_usd_per_month
 
 
+def loss_rank(solution: FleetSolution) -> int:
+    """Where the last named precision of a fleet stands among those that lose quality; 0: none of its loses any."""
+    return max(one.pool.loss_rank for one in solution.allocations)
+
+
+def preference(solution: FleetSolution) -> tuple[int, int, int]:
+    """What is compared before the cost: the precision, backends, instance types; the least is preferred."""
+    return loss_rank(solution), *complexity(solution)[:2]
+
+
 def backend_of(pool: Pool) -> str:
     """Provider, region, accelerator and engine of a pool."""
     return pool.backend or pool.key
 
 
-def simplest(problem: Problem, cheapest: FleetSolution, seconds: float = SECONDS) -> FleetSolution:
+def simplest(
+    problem: Problem, cheapest: FleetSolution, seconds: float = SECONDS, most_usd: float | None = None
+) -> FleetSolution:  # fmt: skip
     """The fleet to recommend: the simplest within ``limits.simplicity`` of the cheapest one's cost.
 
     Fleets of one backend and one type are searched kind by kind, then the cheapest of each backend, then those of some
@@ -37,8 +49,9 @@ def simplest(problem: Problem, cheapest: FleetSolution, seconds: float = SECONDS
         problem: what the cheapest fleet was chosen from.
         cheapest: its cheapest fleet.
         seconds: time for each search.
+        most_usd: what it may cost a month; None: ``limits.simplicity`` more than the cheapest.
     """
-    limit = cheapest.objective_usd_per_month * (1 + problem.limits.simplicity)
+    limit = cheapest.objective_usd_per_month * (1 + problem.limits.simplicity) if most_usd is None else most_usd
     best = cheapest
     if complexity(best)[:2] == (1, 1) or not problem.limits.simplicity:
         return best

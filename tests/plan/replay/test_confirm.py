@@ -350,3 +350,30 @@ def test_of_confirmed_fleets_that_cost_about_the_same_the_simplest_is_taken():
     assert found.cheapest is cheapest
     assert found.solution.bound_usd_per_month <= cheapest.usd_per_month
     assert confirmer.simplest(found) is found
+
+
+@pytest.mark.parametrize(
+    ("precisions", "simplicity", "kept"),
+    [(("bf16", "fp8"), 1.0, "bf16"), (("bf16", "fp8"), 0.05, "fp8"), (("fp8", "bf16"), 1.0, "fp8")],
+    ids=["little dearer", "much dearer", "fp8 named first"],
+)
+def test_published_weights_are_preferred_to_a_lower_precision_that_saves_little(precisions, simplicity, kept):
+    """FP8 is taken where it saves more than simplicity is worth, or where the workload names it before bf16."""
+    limits = Limits(simplicity=simplicity)
+    question = asked_of(12.0, limits=limits, precisions=precisions)
+    posed, setting = posed_of(
+        question, catalog_of(offer("g6e.xlarge", on_demand=1.86)), flat(12.0, Dispersion()), **SHORT
+    )
+    confirmer = Confirmer(posed, setting)
+    cheapest = confirmer.confirmed()
+
+    found = confirmer.simplest(cheapest)
+
+    used = {found.posed.pool_set.sources[one.pool.key].served.candidate.precision for one in found.solution.allocations}
+    assert used == {kept}
+    assert {one.pool.key.split("/")[3] for one in cheapest.solution.allocations} == {"fp8"}
+    assert found.confirmation.reached
+    if kept == "bf16":
+        assert found.cheapest is cheapest
+        assert cheapest.usd_per_month < found.usd_per_month <= 2 * cheapest.usd_per_month
+        assert not found.solution.proven

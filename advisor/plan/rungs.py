@@ -1,0 +1,347 @@
+"""What each rung of the ladder allows: less than the workload states, as far as that goes, then more and more.
+
+A rung keeps to the workload's limits, targets, users, residency, exclusions, engines and named regions. What it lists
+as allowed is widened step by step: accelerators and instance types, ways of paying, precisions, providers.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import TypeVar
+
+from advisor.catalog import Catalog
+from advisor.catalog.values import Purchase
+from advisor.plan.geography import residency_shortfall
+from advisor.plan.problem.pools import why_no_commitment
+from advisor.requirements import Requirements
+from advisor.workload.scope import is_restricted
+from advisor.workload.values import Deployment, Exclude, Workload
+
+_CLOUDS = ("aws", "gcp", "azure")
+"""Providers of the highest rung, beside those that the workload names: code is generated for them."""
+_NVIDIA = "nvidia"
+_NO_CURRENT = "no `current` is stated"
+_WIDENED = ("providers", "regions", "accelerators", "instance_types", "precisions", "purchase")
+"""Keys of a workload that differ between rungs."""
+_ANY_IF_EMPTY = ("accelerators", "instance_types")
+
+
+class Step(StrEnum):
+    """Rungs, the one that changes least first."""
+
+    AS_IS = "as_is"
+    RESIZE = "resize"
+    SAME_CLOUD = "same_cloud"
+    COMMIT = "commit"
+    SPOT = "spot"
+    PRECISION = "precision"
+    ANY_ACCELERATOR = "any_accelerator"
+    ANY_CLOUD = "any_cloud"
+    AS_STATED = "as_stated"
+    """The recommendation, wherever it stands among the others."""
+
+
+_TODAY: Mapping[Step, tuple[str, ...]] = {
+    Step.AS_IS: ("providers", "regions", "accelerators", "instance_types", "purchase"),
+    Step.RESIZE: ("providers", "regions", "accelerators"),
+    Step.SAME_CLOUD: ("providers",),
+}
+"""Rungs that keep something of today, with the keys under which the workload has to allow it."""
+
+Place = tuple[str, str]
+"""Provider and region."""
+_Name = TypeVar("_Name", bound=str)
+
+
+@dataclass(frozen=True, slots=True)
+class RungScope:
+    """What a rung allows."""
+
+    step: Step
+    workload: Workload | None
+    """None: nothing is asked, because of ``why_none``, or because today's instances are judged as they are."""
+    why_none: str = ""
+    beyond_stated: bool = False
+    """Whether it allows all that the workload states, and more."""
+    where: str = ""
+    """Where its regions are, in words."""
+
+
+def rungs_of(requirements: Requirements, catalog: Catalog) -> tuple[RungScope, ...]:
+    """The rungs in their order; each allows all that the one before allows.
+
+    Up to the first that would allow something that the workload does not, rungs allow no more than it. From there on
+    each allows all that the workload states too, so that no rung can cost more than what is recommended.
+    """
+    return _Scopes(requirements, catalog).rungs()
+
+
+def widest(stated: Workload, rungs: Iterable[RungScope], catalog: Catalog) -> Workload:
+    """What a workload and all of its rungs allow together, with what runs today."""
+    wide = _with_regions(stated, catalog)
+    for rung in rungs:
+        if rung.workload is not None:
+            wide = _union(wide, rung.workload)
+    current = stated.current
+    if current is not None:
+        wide = replace(
+            wide,
+            providers=_joined(wide.providers, (current.provider,)),
+            regions=_joined(wide.regions, (current.region,)),
+            purchase=_joined(wide.purchase, (current.purchase,)),
+        )
+    return replace(wide, accelerators=(), instance_types=(), near_current=False)
+
+
+def excluded_today(workload: Workload, catalog: Catalog) -> str:
+    """Why the workload rules out what runs today, whatever else it lists; "" where it does not.
+
+    Args:
+        workload: as :func:`advisor.workload.scope.in_scope` gives it.
+        catalog: where the accelerator and the country of the region are from.
+    """
+    every = tuple(field.name for field in fields(Exclude))
+    return _excluded(workload, catalog, every)
+
+
+def _excluded(workload: Workload, catalog: Catalog, keys: Sequence[str]) -> str:
+    """The same by some keys alone; residency goes with the regions."""
+    current = workload.current
+    if current is None:
+        return ""
+    for key, name in _keys_of(current, catalog):
+        if key in keys and name in getattr(workload.exclude, key, ()):
+            return f"exclude.{key} names {name}, which runs today"
+    if "regions" in keys and not _may_process((current.provider, current.region), workload, catalog):
+        return f"residency rules out {current.region}, where `current` runs"
+    return ""
+
+
+def _keys_of(current: Deployment, catalog: Catalog) -> Iterator[tuple[str, str]]:
+    """What runs today under the keys of a workload that may name or exclude it."""
+    yield "providers", current.provider
+    yield "regions", current.region
+    yield "accelerators", catalog.instance_type(current.provider, current.instance_type).accelerator
+    yield "instance_types", current.instance_type
+    yield "purchase", current.purchase
+
+
+def _may_process(place: Place, stated: Workload, catalog: Catalog) -> bool:
+    """Whether the residency of a workload allows a region."""
+    region = catalog.regions.get(place)
+    return not stated.residency or (region is not None and residency_shortfall(region, stated.residency) is None)
+
+
+class _Scopes:
+    """Makes the rungs of one workload."""
+
+    def __init__(self, requirements: Requirements, catalog: Catalog) -> None:
+        """Write the workload's regions out."""
+        workload = requirements.workload
+        self._catalog, self._given = catalog, workload
+        self._stated = replace(_with_regions(workload, catalog), near_current=False)
+        self._may_commit = not why_no_commitment(requirements)
+        self._known = catalog.known_precisions(requirements.model.name)
+        self._places = _places(workload, catalog)
+
+    def rungs(self) -> tuple[RungScope, ...]:
+        """Every rung."""
+        stays = {step: self._why_not_today(step) for step in _TODAY}
+        found = [RungScope(Step.AS_IS, None, stays[Step.AS_IS])]
+        beyond = False
+        base = self._base(stays[Step.SAME_CLOUD])
+        for step in list(Step)[1:-1]:
+            base = self._allowing(step, base)
+            if stays.get(step):
+                found.append(RungScope(step, None, stays[step]))
+                continue
+            asked = self._resized(base) if step is Step.RESIZE else base
+            beyond = beyond or not _is_within(asked, self._stated)
+            workload = _union(self._stated, asked) if beyond else asked
+            found.append(RungScope(step, workload, "", beyond, self._where(workload)))
+        return tuple(found)
+
+    def _base(self, why_not_same_cloud: str) -> Workload:
+        """What all rungs from the second on allow: today's cloud on the continent of today, or the stated places."""
+        stated, current = self._stated, self._stated.current
+        on_demand = self._paid(Purchase.ON_DEMAND)
+        if current is None or why_not_same_cloud:
+            chips = stated.accelerators or self._nvidia()
+            return replace(stated, accelerators=chips, precisions=stated.precisions[:1], purchase=on_demand)
+        regions = tuple(region for _, region in self._near(current))
+        return replace(
+            stated,
+            providers=(current.provider,),
+            regions=regions,
+            precisions=stated.precisions[:1],
+            purchase=self._paid(Purchase.ON_DEMAND, current.purchase),
+        )
+
+    def _paid(self, *wanted: Purchase) -> tuple[Purchase, ...]:
+        """Those of some ways of paying that the workload lists, or all that it lists."""
+        listed = tuple(dict.fromkeys(one for one in wanted if one in self._stated.purchase))
+        return listed or self._stated.purchase
+
+    def _resized(self, base: Workload) -> Workload:
+        """Today's region and accelerator alone, in any size that the workload allows."""
+        current = self._stated.current
+        if current is None:
+            return base
+        accelerator = self._catalog.instance_type(current.provider, current.instance_type).accelerator
+        return replace(base, regions=(current.region,), accelerators=(accelerator,))
+
+    def _allowing(self, step: Step, base: Workload) -> Workload:
+        """What a rung allows, given what the one before allows."""
+        match step:
+            case Step.SAME_CLOUD:
+                base = self._with_nvidia(base)
+            case Step.COMMIT if self._may_commit:
+                base = replace(base, purchase=_joined(base.purchase, (Purchase.COMMITMENT,)))
+            case Step.SPOT:
+                base = replace(base, purchase=_joined(base.purchase, (Purchase.SPOT,)))
+            case Step.PRECISION:
+                base = replace(base, precisions=_joined(self._stated.precisions, self._known))
+            case Step.ANY_ACCELERATOR:
+                base = replace(base, accelerators=(), instance_types=())
+            case Step.ANY_CLOUD:
+                base = self._anywhere(base)
+        return base
+
+    def _with_nvidia(self, base: Workload) -> Workload:
+        """Any accelerator of NVIDIA, and today's; as the workload lists them where it leaves today's cloud."""
+        current = self._stated.current
+        if current is None or base.providers != (current.provider,):
+            return base
+        own = self._catalog.instance_type(current.provider, current.instance_type).accelerator
+        return replace(base, accelerators=_joined((own,), self._nvidia()), instance_types=())
+
+    def _nvidia(self) -> tuple[str, ...]:
+        return tuple(name for name, one in self._catalog.accelerators.items() if one.vendor.casefold() == _NVIDIA)
+
+    def _anywhere(self, base: Workload) -> Workload:
+        """The stated places, and other clouds in the countries or on the continents of those."""
+        stated = self._stated
+        clouds = tuple(
+            name
+            for name in dict.fromkeys((*stated.providers, *_CLOUDS))
+            if name not in stated.exclude.providers and name in self._catalog.providers
+        )
+        others = [place for name in clouds if name not in stated.providers for place in self._elsewhere(name)]
+        regions = _joined(stated.regions, tuple(region for _, region in others))
+        return replace(base, providers=clouds, regions=regions)
+
+    def _near(self, current: Deployment) -> list[Place]:
+        """Stated places of today's cloud, on the continent of today where users and residency do not say where."""
+        own = [place for place in self._places if place[0] == current.provider]
+        own = [place for place in own if is_restricted(place[1]) == is_restricted(current.region)] or own
+        if self._is_placed_by_users:
+            return own
+        continent = self._continent((current.provider, current.region))
+        return [place for place in own if self._continent(place) == continent] or own
+
+    @property
+    def _is_placed_by_users(self) -> bool:
+        """Whether users or a residency say where to plan, and no region is named."""
+        return bool(self._given.users or self._given.residency) and not self._names_regions
+
+    @property
+    def _names_regions(self) -> bool:
+        """Whether the workload names regions; what exclusions and today's continent leave is no such list."""
+        given = self._given
+        left = {place for place in _all_places(given.providers, self._catalog) if place[1] not in given.exclude.regions}
+        return bool(given.regions) and not given.near_current and set(self._places) != left
+
+    def _elsewhere(self, provider: str) -> Iterator[Place]:
+        """Places of a cloud that the workload does not name: in its countries, on its continents, or for its users."""
+        area = self._country if self._names_regions else self._continent
+        areas = {area(place) for place in self._places} - {""}
+        for place in _all_places((provider,), self._catalog):
+            is_open = not is_restricted(place[1]) and place[1] not in self._stated.exclude.regions
+            is_near = self._is_placed_by_users or area(place) in areas
+            if is_open and is_near and _may_process(place, self._stated, self._catalog):
+                yield place
+
+    def _country(self, place: Place) -> str:
+        region = self._catalog.regions.get(place)
+        return "" if region is None else region.country_iso2
+
+    def _continent(self, place: Place) -> str:
+        region = self._catalog.regions.get(place)
+        return "" if region is None else region.continent
+
+    def _why_not_today(self, step: Step) -> str:
+        """Why a rung makes no sense beside what the workload states; "" where it does."""
+        current, keys = self._stated.current, _TODAY[step]
+        if current is None:
+            return _NO_CURRENT
+        if why := _excluded(self._stated, self._catalog, keys):
+            return why
+        for key, name in _keys_of(current, self._catalog):
+            listed = getattr(self._stated, key)
+            if key in keys and listed and name not in listed:
+                return f"{key} does not name {name}, {'as today is paid' if key == 'purchase' else 'which runs today'}"
+        if not any(place[0] == current.provider for place in self._places):
+            return f"regions names none of {current.provider}, where `current` runs"
+        return ""
+
+    def _where(self, workload: Workload) -> str:
+        """Where the regions of a rung are: by name, or how far they go."""
+        if len(workload.regions) == 1:
+            return f"in {workload.regions[0]}"
+        if self._names_regions:
+            named = "in the regions that the workload names"
+            others = [name for name in workload.providers if name not in self._given.providers]
+            countries = sorted({self._country(place) for place in self._places} - {""})
+            return f"{named}, and those of {', '.join(others)} in {', '.join(countries)}" if others else named
+        if self._is_placed_by_users:
+            return "wherever users and residency allow"
+        here = {self._continent(place) for place in _places(workload, self._catalog)} - {""}
+        every = {self._continent(place) for place in _all_places(workload.providers, self._catalog)} - {""}
+        return "on any continent" if here == every else f"in {', '.join(sorted(here))}"
+
+
+def _with_regions(workload: Workload, catalog: Catalog) -> Workload:
+    """The workload with its regions written out; without where the catalog knows none."""
+    return replace(workload, regions=tuple(dict.fromkeys(region for _, region in _places(workload, catalog))))
+
+
+def _places(workload: Workload, catalog: Catalog) -> list[Place]:
+    """Places that a workload allows."""
+    every = _all_places(workload.providers, catalog)
+    return [place for place in every if not workload.regions or place[1] in workload.regions]
+
+
+def _all_places(providers: Sequence[str], catalog: Catalog) -> list[Place]:
+    return [(provider, region) for provider in providers for region in catalog.regions_of(provider)]
+
+
+def _is_within(narrow: Workload, wide: Workload) -> bool:
+    """Whether a workload allows no more than another."""
+    return all(_fits(key, getattr(narrow, key), getattr(wide, key)) for key in _WIDENED)
+
+
+def _fits(key: str, narrow: tuple[str, ...], wide: tuple[str, ...]) -> bool:
+    is_any = key in _ANY_IF_EMPTY
+    return (is_any and not wide) or (set(narrow) <= set(wide) and not (is_any and not narrow))
+
+
+def _union(stated: Workload, rung: Workload) -> Workload:
+    """What either of two workloads allows."""
+    return replace(
+        stated,
+        providers=_joined(stated.providers, rung.providers),
+        regions=_joined(stated.regions, rung.regions),
+        accelerators=_joined_or_any(stated.accelerators, rung.accelerators),
+        instance_types=_joined_or_any(stated.instance_types, rung.instance_types),
+        precisions=_joined(stated.precisions, rung.precisions),
+        purchase=_joined(stated.purchase, rung.purchase),
+    )
+
+
+def _joined(some: tuple[_Name, ...], others: tuple[_Name, ...]) -> tuple[_Name, ...]:
+    return tuple(dict.fromkeys((*some, *others)))
+
+
+def _joined_or_any(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    """The same where an empty list means any."""
+    return _joined(some, others) if some and others else ()
