@@ -15,7 +15,7 @@ from typing import TypeGuard
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import asks_for_what_is_left
-from advisor.plan.problem.values import FleetSolution, Infeasible, content
+from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, content
 from advisor.plan.replay.confirmed import (
     Confirmed,
     bounded,
@@ -530,7 +530,7 @@ def _is_simplest(found: Confirmed) -> bool:
 def _preferred(best: Confirmed, cheapest: Confirmed) -> Confirmed:
     """A fleet that is recommended in place of the cheapest one."""
     kept = replace(best.solution, proven=False, bound_usd_per_month=cheapest.solution.bound_usd_per_month)
-    return replace(best, solution=kept, cheapest=cheapest, searched=cheapest.searched)
+    return replace(best, solution=kept, cheapest=cheapest)
 
 
 def _promises_more(bound: Confirmed, known: Confirmed) -> bool:
