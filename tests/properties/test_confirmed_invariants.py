@@ -94,7 +94,7 @@ def usd(sold, demand, **changes):
         standing, _ = standing_of(requirements, catalog)
         effort = Effort(rehearsed_requests=3_000, holds_up_to=False)
         setting = Setting(requirements, catalog, shipped_model(), standing, effort)
-        fleet = plan_fleet(market_of(setting, requirements, served, matches.offers), Asked(replayed=0)).choice.fleet
+        fleet = plan_fleet(market_of(setting, requirements, served, matches.offers), Asked()).choice.fleet
     except InputError:
         return math.inf
     return fleet.cost.total_usd_per_month if fleet is not None and fleet.confirmed.reached else math.inf

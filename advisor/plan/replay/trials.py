@@ -129,7 +129,7 @@ class Trials:
         if parts and (least is None or least >= self.wanted):
             failures += self._part_failures(posed, solution, groups, routes)
         worst = min((one.share for one in failures), default=1.0)
-        if every or whole or not failures or (worst >= self.wanted and not self._implied(groups)):
+        if every or whole or least is None or (worst >= self.wanted and not self._implied(groups)):
             sample = self._seen(groups, routes, whole=whole)
         else:
             sample = min(failures, key=lambda one: one.share)
