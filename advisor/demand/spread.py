@@ -18,7 +18,7 @@ LOW, HIGH = 0.1, 0.9
 OWN = 0.25
 """Part that an edge's own misses have in the move of its tail; the rest is that of the misses of both edges."""
 RAMP_DAYS = 7
-"""From then on a day moves the tails by all that it was off; each day before, by one part in so many more."""
+"""The first day moves the tails by one of so many parts of what it was off, the second by two: little is known yet."""
 LEAST_TAIL = 0.03
 """Smallest share of the past hours beyond an edge: of some fifty hours it leaves out the most extreme one."""
 OUTWARDS = 3.0
@@ -145,9 +145,10 @@ def pinball(actual: Floats, quantile: Floats, level: float) -> Floats:
 def calibrated(series: Floats, first_hour: int, origins: Sequence[int]) -> Band:
     """At each origin the band that has lost least so far; of equal ones that of the same time on any day.
 
-    Adaptive conformal inference: each day moves the tails by how far the share beyond the edges was off. A day beyond
-    one edge shows that the demand moves more than it did, either way: so both tails take part of it. Nothing after an
-    origin has a part in its band.
+    Adaptive conformal inference (Gibbs & Candès 2021): each day moves the tails by how far the share beyond the edges
+    was off. A day beyond one edge shows that the demand moves more than it did, either way: so both tails take part of
+    it. The next day has the tails of now, later days their mean over the last week. Nothing after an origin has a part
+    in its band.
 
     Args:
         series: hourly rates, NaN where unknown.
@@ -155,18 +156,18 @@ def calibrated(series: Floats, first_hour: int, origins: Sequence[int]) -> Band:
         origins: ascending, in hours from the first.
     """
     fed = [DAY, *(likeness for likeness in LIKENESSES if likeness.is_fed(series, first_hour))]
-    moves = [np.full(2, LEAST_TAIL)]
+    daily_tails = [np.full(2, LEAST_TAIL)]
     lost: list[list[Floats]] = [[] for _ in fed]
     chosen = []
     for came, origin in zip(weeks_after(series, (*origins, len(series))), (*origins, len(series)), strict=True):
         best = int(np.argmin([_known_loss(losses, origins, origin) for losses in lost]))
-        tails = np.array([moves[-1], np.mean(moves[-RAMP_DAYS:], axis=0)])
+        tails = np.array([daily_tails[-1], np.mean(daily_tails[-RAMP_DAYS:], axis=0)])
         edges = [_edges(likeness, series[:origin], first_hour, tails) for likeness in fed]
         chosen.append(edges[best])
         for losses, (low, high) in zip(lost, edges, strict=True):
             losses.append(np.nan_to_num(pinball(came, low, LOW) + pinball(came, high, HIGH)))
         share = min(len(chosen) / RAMP_DAYS, 1.0)
-        moves.append(_moved(moves[-1], came[:HOURS_PER_DAY], *edges[best], share=share))
+        daily_tails.append(_moved(daily_tails[-1], came[:HOURS_PER_DAY], *edges[best], share=share))
     low, high = (np.array(rows) for rows in zip(*chosen, strict=True))
     return Band(fed[best].name, low, high)
 
@@ -196,7 +197,7 @@ def _moved(tails: Floats, came: Floats, low: Floats, high: Floats, *, share: flo
 
 
 def _edges(likeness: Likeness, past: Floats, first_hour: int, tails: Floats) -> tuple[Floats, Floats]:
-    """Lower and upper edge of the 168 hours after the past, for the tails beyond each.
+    """Lower and upper edge of the 168 hours after the past; *tails* beyond each: row 0 for the next day, 1 for later.
 
     The upper one is at most ``WIDEST`` × the 90th percentile + the mean: a rare surge, as high as it may have been, is
     not what a small drift of the level widens an interval to. Nor is it further than ``MOST_BEYOND`` above all seen.
@@ -212,10 +213,10 @@ def _edges(likeness: Likeness, past: Floats, first_hour: int, tails: Floats) -> 
     level = 0.0 if np.isnan(recent).all() else float(np.nanmean(recent))
     most = np.minimum(WIDEST * edges[-1] + level, (1 + MOST_BEYOND) * np.nanmax(past))
     low_beyond, high_beyond = OUTWARDS * np.maximum(LEAST_TAIL - tails, 0.0).T[:, :, None]
-    ahead = np.arange(HOURS_PER_WEEK)
-    hours, is_later = hours_of_week(first_hour + len(past), HOURS_PER_WEEK), (ahead >= HOURS_PER_DAY).astype(np.intp)
     lows, highs = edges[:2] * (1 - low_beyond), np.minimum(edges[2:4] * (1 + high_beyond), most)
-    return lows[is_later, hours], highs[is_later, hours]
+    hours = hours_of_week(first_hour + len(past), HOURS_PER_WEEK)
+    row = np.minimum(np.arange(HOURS_PER_WEEK) // HOURS_PER_DAY, 1)
+    return lows[row, hours], highs[row, hours]
 
 
 def _ever_wider(likeness: Likeness, past: Floats, first_hour: int) -> Iterator[Ranked]:

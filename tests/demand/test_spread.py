@@ -118,6 +118,22 @@ def test_a_day_beyond_one_edge_widens_the_other_too():
     assert lows[1] < lows[0]
 
 
+def test_later_days_have_the_level_of_a_week_and_the_next_day_that_of_now():
+    """After one day well above its edge the next day's edge is above that of the days after it."""
+    rates = np.concatenate([np.random.default_rng(3).uniform(9, 11, 14 * 24), np.full(24, 14.0)])
+    high = calibrated(rates, FIRST_HOUR, ends_of_days(len(rates))).high[-1]
+
+    assert high[:24].mean() > 1.05 * high[24:].mean()
+
+
+def test_a_first_day_has_a_wide_band():
+    """Of a single day the edges leave out no more than three of a hundred hours: what others are like is unknown."""
+    rates = np.random.default_rng(5).uniform(9, 11, 24)
+    band = calibrated(rates, FIRST_HOUR, [])
+
+    assert np.mean((rates >= band.low[-1][:24] * 0.99) & (rates <= band.high[-1][:24] * 1.01)) >= 0.95
+
+
 def test_quiet_hours_beside_busy_ones_have_an_edge_of_their_own():
     """An hour at a ninth of the rate of those about it is allowed for at a third of theirs, not at their own."""
     rates = 9.0 * np.random.default_rng(4).lognormal(0, 0.1, 14 * 24)
