@@ -323,15 +323,19 @@ class Confirmer:
     def _raised_together(
         self, bound: Confirmed, best: Confirmed | None, closest: Confirmed, seconds: float
     ) -> Confirmed:
-        """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection."""
+        """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection.
+
+        Of a rung only where no kind holds by itself: mixes near the best fleet are looked for in any case.
+        """
         seen = {self.kind_of(one.pool.key) for one in bound.solution.allocations} | self._brackets.keys()
         pools = tuple(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
         fewer = replace(self._posed, problem=replace(self._posed.problem, pools=pools))
         least = dict.fromkeys(seen, 1.0) | {kind: one.least for kind, one in self._brackets.items()}
-        found, _ = self._bisected(fewer, least, None, seconds, usd_of(best))
-        best = cheaper(best, found)
-        if isinstance(found, Confirmed):
-            closest = closer(closest, found)
+        if self._effort.in_full or best is None:
+            found, _ = self._bisected(fewer, least, None, seconds, usd_of(best))
+            best = cheaper(best, found)
+            if isinstance(found, Confirmed):
+                closest = closer(closest, found)
         if best is None:
             return bounded(closest, bound)
         best = bounded(best, bound)
