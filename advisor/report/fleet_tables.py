@@ -68,9 +68,12 @@ def names_of(fleet: Fleet) -> dict[str, str]:
 
 
 def part_words(fleet: Fleet, part: str) -> str:
-    """A part that fails, its group by instance type."""
-    for name, words in names_of(fleet).items():
-        part = part.replace(name, words)
+    """A part that fails, an instance by its type: with its region where groups are in several."""
+    several = len({group.region for group in fleet.groups}) > 1
+    for group in fleet.groups:
+        pool = group.name.rpartition("/")[0]
+        place = f" in {group.region}" if several else ""
+        part = f"one instance of {group.instance_type}{place}" if part == f"one instance of {pool}" else part
     return part
 
 
