@@ -261,7 +261,7 @@ def _cost(compute: float, interruptions: float) -> FleetCost:
 
 def _scaling(groups: Sequence[FleetGroup], policy: Policy) -> ScalingPlan:
     schedules = tuple(GroupSchedule(group.name, 12, _changes(group.instances)) for group in groups)
-    return ScalingPlan(policy, "the hours differ", schedules, 1000.0, 1500.0, None, None, "not measured", ())
+    return ScalingPlan(policy, "the hours differ", schedules, 1000.0, 1500.0, None, None, "not measured")
 
 
 def _changes(instances: Sequence[int]) -> tuple[Change, ...]:
