@@ -50,8 +50,6 @@ class Dialect:
     """By metric: two series whose quotient it is, where it has none of its own."""
 
 
-_UNANSWERED = ("finished_reason", ("abort", "error"))
-
 VLLM = Dialect(
     engine="vllm",
     prefix="vllm[:_]",
@@ -64,7 +62,7 @@ VLLM = Dialect(
         Series("kv_cache_used_ratio", "gpu_cache_usage_perc"),
         Series("prompt_tokens", "prompt_tokens"),
         Series("generated_tokens", "generation_tokens"),
-        Series("requests_finished", "request_success", never=_UNANSWERED),
+        Series("requests_finished", "request_success"),
         Series("preemptions", "num_preemptions"),
         Series("prefix_cache_queries", "prefix_cache_queries"),
         Series("prefix_cache_queries", "gpu_prefix_cache_queries"),
@@ -75,6 +73,8 @@ VLLM = Dialect(
         Series("tpot_seconds", "inter_token_latency_seconds"),
         Series("tpot_seconds", "time_per_output_token_seconds"),
         Series("e2e_seconds", "e2e_request_latency_seconds"),
+        Series("prompt_length_tokens", "request_prompt_tokens"),
+        Series("answer_length_tokens", "request_generation_tokens"),
     ),
 )
 SGLANG = Dialect(
@@ -98,6 +98,8 @@ SGLANG = Dialect(
         Series("tpot_seconds", "inter_token_latency_seconds"),
         Series("tpot_seconds", "time_per_output_token_seconds"),
         Series("e2e_seconds", "e2e_request_latency_seconds"),
+        Series("prompt_length_tokens", "prompt_tokens_histogram"),
+        Series("answer_length_tokens", "generation_tokens_histogram"),
     ),
 )
 TGI = Dialect(
@@ -113,6 +115,8 @@ TGI = Dialect(
         # NOTE: request_mean_time_per_token_duration counts the prompt's time in; a step of decoding does not.
         Series("tpot_seconds", "batch_inference_duration", only=("method", "decode")),
         Series("e2e_seconds", "request_duration"),
+        Series("prompt_length_tokens", "request_input_length"),
+        Series("answer_length_tokens", "request_generated_tokens"),
     ),
 )
 TRITON = Dialect(

@@ -29,15 +29,16 @@ def vllm_line(rest, name="num_requests_running"):
 
 
 def test_vllm():
-    """Every wanted value of a vLLM page is found, aborted and failed requests are not counted as answered."""
+    """Every wanted value of a vLLM page is found, aborted and failed requests are counted too: they were sent."""
     engine = only(VLLM, vllm_page())
     assert (engine.model, engine.rank) == (MODEL, 0)
     assert engine.values == {
         "requests_running": 3, "requests_waiting": 2, "kv_cache_used_ratio": 0.25, "prompt_tokens": 123456,
-        "generated_tokens": 65432, "requests_finished": 40, "preemptions": 5, "prefix_cache_queries": 100000,
+        "generated_tokens": 65432, "requests_finished": 48, "preemptions": 5, "prefix_cache_queries": 100000,
         "prefix_cache_hits": 60000,
     }  # fmt: skip
-    assert set(engine.buckets) == {"ttft_seconds", "tpot_seconds", "e2e_seconds"}
+    lengths = {"prompt_length_tokens", "answer_length_tokens"}
+    assert set(engine.buckets) == {"ttft_seconds", "tpot_seconds", "e2e_seconds"} | lengths
     ttft = engine.buckets["ttft_seconds"]
     assert ttft.bounds == (*VLLM_LATENCY_BOUNDS, math.inf)
     assert (ttft.counts[0], ttft.counts[-1], ttft.total) == (2, 40, 12.5)
