@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from advisor.samples.agent.series import points_of
 from advisor.samples.metrics import METRICS, Kind, Scope
 from advisor.samples.places import day_folder
 from advisor.samples.rows import Row, Stats, Target
@@ -182,3 +183,17 @@ def scraped(engine_at, seconds, *, job, instance, phase=4.0, interval=15, missed
 def _labels(text, **more):
     name, _, rest = text.partition("{")
     return {"__name__": name, **read_labels("{" + rest), **more}
+
+
+def listened(engine, seconds, *, host, phase=3.0, interval=15, **labels):
+    """Series of a server that scrapes an agent's listener, which shows the last row of the engine on its host."""
+    reader = PageReader(VLLM)
+    series = {}
+    for second in np.arange(START + phase, START + seconds, interval):
+        (values,) = reader.read(engine.page(second // ROW * ROW)).engines
+        target = Target(host, "vllm", values.rank, name=values.model, endpoint="http://127.0.0.1:8000/metrics")
+        stats = {metric: Stats(value, value, value, value, 15) for metric, value in values.values.items()}
+        for point in points_of(Row(target, int(second) * 1_000_000, stats, values.buckets)):
+            series.setdefault((point.name, point.labels), []).append((int(second * 1000), point.value))
+    more = {"job": "advisor-agent", "instance": f"{host}:9400", **labels}
+    return [({"__name__": name, **dict(known), **more}, points) for (name, known), points in series.items()]

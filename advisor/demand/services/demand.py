@@ -25,6 +25,8 @@ from advisor.errors import InputError
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 _SHOWN = 5
+_SHARP_SECONDS = 20.0
+"""Readings that are no further apart show single minutes as they were."""
 _MOST_HIT = 0.999
 _BY_MEANS = "only mean token lengths are known, so every request is taken to be as long: a spread needs more"
 
@@ -255,8 +257,11 @@ def _service_notes(service: _Service, steps: int) -> Iterator[str]:
     anew = sum(restarts(one) for one in service.replicas)
     if anew:
         yield f"engines were restarted {anew} times: what they counted just before is lost"
+    apart = max((one.readings.interval_seconds for one in service.replicas if not one.takes_turns), default=0.0)
     if steps > 1:
         yield f"requests are counted every {steps} minutes: busier single minutes are unseen"
+    elif apart > _SHARP_SECONDS:
+        yield f"engines were read every {apart:.3g} s: in traffic that comes in bursts the busiest minute is blurred"
 
 
 def _place(view: EngineView) -> str:
