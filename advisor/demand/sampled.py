@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ from advisor.demand.services import EngineView, Grown, LengthCounts, Readings
 from advisor.demand.services.readings import Floats, Integers, growth, replicas_at
 from advisor.demand.services.views import CLOCK_SKEW_SECONDS
 from advisor.samples.frame import Booleans
+from advisor.samples.store.row_tables import target_codes
 
 _IDENTITY = ("engine", "host", "endpoint", "rank", "model")
 _COUNTERS = {
@@ -30,19 +32,15 @@ def views_of_rows(table: pa.Table) -> list[EngineView]:
     read = table.filter(table["requests_finished"].is_valid())
     if not read.num_rows:
         return []
-    keys = list(zip(*(read[name].to_pylist() for name in _IDENTITY), strict=True))
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    target = np.array([numbers[key] for key in keys])
+    target = target_codes(read, _IDENTITY)
     seconds = read["timestamp"].cast(pa.int64()).to_numpy() / _US
     order = np.lexsort((seconds, target))
-    edges = np.searchsorted(target[order], np.arange(len(numbers) + 1))
-    return [
-        _view(read.take(pa.array(order[edges[number] : edges[number + 1]])), key) for key, number in numbers.items()
-    ]
+    edges = np.append(np.flatnonzero(np.diff(target[order], prepend=-1)), order.size)
+    return [_view(read.take(pa.array(order[begin:end]))) for begin, end in pairwise(edges.tolist())]
 
 
-def _view(rows: pa.Table, key: tuple[str, str, str, int | None, str | None]) -> EngineView:
-    engine, host, endpoint, rank, model = key
+def _view(rows: pa.Table) -> EngineView:
+    engine, host, endpoint, rank, model = (rows[name][0].as_py() for name in _IDENTITY)
     seconds = rows["timestamp"].cast(pa.int64()).to_numpy() / _US
     is_new = np.append(True, np.diff(seconds) > 0)
     rows = rows.filter(pa.array(is_new))
@@ -88,8 +86,10 @@ class _Life:
 def _lives(readings: Readings) -> list[_Life]:
     """Rows between restarts, for each replica that answers at the address."""
     lives = []
-    for chain in replicas_at(readings):
-        parts = np.split(chain, np.flatnonzero(growth(readings.at(chain))[1]) + 1)
+    chains = replicas_at(readings)
+    for chain in chains:
+        is_start = growth(readings.at(chain), takes_turns=len(chains) > 1)[1]
+        parts = np.split(chain, np.flatnonzero(is_start) + 1)
         lives += [_Life(part, is_first=not number) for number, part in enumerate(parts)]
     return lives
 

@@ -112,6 +112,40 @@ def test_an_observer_that_saw_the_other_half_completes_the_first():
     np.testing.assert_allclose(found.profile.requests_per_minute, 16)
 
 
+def read_by(times, lengths, address, *, first=3.0, interval=15.0, ahead=0.0, skew=0.0):
+    """An engine that ended requests of those lengths at those times, as an observer reads it."""
+    at = np.arange(first, times[-1], interval)
+    counted = np.searchsorted(times, at).astype(float)
+    tokens = np.concatenate(([0.0], np.cumsum(lengths)))[counted.astype(int)]
+    readings = Readings(START + at + ahead, counted, tokens)
+    grown = Grown(counted[-1] - counted[0], 700.0, 80.0)
+    return EngineView("vllm", LLAMA, "0", address, address, "", readings, grown, skew_seconds=skew)
+
+
+@pytest.mark.parametrize("skew", [0.0, 150.0])
+@pytest.mark.parametrize(("rate", "minutes"), [(0.2, 30), (1.0, 10), (5.0, 30)])
+def test_twins_are_told_from_engines_that_share_a_load_evenly(rate, minutes, skew):
+    """A strict round robin gives two engines equal counts from the start; their tokens drift apart, one engine's do not."""
+    for seed in range(5):
+        chance = np.random.default_rng(seed)
+        times = np.sort(60.0 * minutes * chance.random(chance.poisson(2 * rate * 60 * minutes)))
+        lengths = np.round(900 * chance.lognormal(-0.4, 0.9, times.size))
+        first = read_by(times[::2], lengths[::2], "a", skew=skew)
+        second = read_by(times[1::2], lengths[1::2], "b", first=7.0, ahead=0.7 * skew, skew=skew)
+        again = read_by(times[::2], lengths[::2], "c", first=9.0, interval=30.0, ahead=-0.6 * skew, skew=skew)
+        found = demand(first, second, again)
+        assert found.requests_per_second.mean == pytest.approx(2 * rate, rel=0.15)
+        assert any("count once" in note for note in found.notes)
+
+
+def test_a_restart_into_a_backlog_is_a_restart():
+    """An engine that ends more requests right after it started than ever before was still started anew."""
+    counter = np.concatenate((steady(4, 121, begin=9000), 300 + steady(4, 120)))
+    found = demand(view(counter))
+    assert found.requests_per_second.mean * 240 * 15 == pytest.approx(480 + 300 + 476, rel=0.01)
+    assert not any("jump back" in note for note in found.notes)
+
+
 def test_lengths_are_stated_where_no_engine_counts_them():
     """And without them the error says so."""
     found = demand(view(steady(), tokens=None), input_tokens=700, output_tokens=80)

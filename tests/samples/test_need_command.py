@@ -128,6 +128,17 @@ def test_hosts_and_times_narrow_what_counts(tmp_path):
     assert "host-a" in caught.value.hint
 
 
+def test_engines_alone_make_a_plan(tmp_path):
+    """Where only engines were watched, no accelerator is missed and no length has to be stated."""
+    served_store(tmp_path)
+    accelerators = [path for path in tmp_path.rglob("*.parquet") if not path.name.startswith("engines-")]
+    assert accelerators
+    for path in accelerators:
+        path.unlink()
+    demand = demand_of(tmp_path, input_tokens=None, output_tokens=None)
+    assert demand.requests_per_second.mean == pytest.approx(2.0)
+
+
 def test_another_models_engines_make_no_plan(tmp_path, run_advisor):
     """A workload for one model over engines that serve another: exit 1, the rates of what is there, and a remedy."""
     served_store(tmp_path / "samples", model="Qwen/Qwen3-32B")

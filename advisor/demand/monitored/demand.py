@@ -71,6 +71,7 @@ def _views(server: Monitored, engine: Engine, requests: str) -> list[EngineView]
             read,
             Grown(**{what: _of(values, labels) for what, values in grown.items()}),
             (_of(prompts, labels), _of(answers, labels)),
+            0.0 if len(readings) <= _MOST_WITH_TIMES else step_us / 1e6,
         )
         for labels, read in readings.items()
     ]
@@ -90,6 +91,7 @@ def _view(
     readings: Readings,
     grown: Grown,
     lengths: tuple[LengthCounts | None, LengthCounts | None],
+    late_seconds: float,
 ) -> EngineView:
     labels = dict(key)
     host = _first(labels, _HOSTS)
@@ -105,6 +107,7 @@ def _view(
         prompts=lengths[0],
         answers=lengths[1],
         skew_seconds=CLOCK_SKEW_SECONDS if host else 0.0,
+        late_seconds=late_seconds,
     )
 
 

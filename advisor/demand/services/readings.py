@@ -77,15 +77,17 @@ def allowance(seconds: Floats, signal: Floats) -> Allowance:
     return Allowance(_MARGIN * float(np.quantile(rates, _USUAL)), _MARGIN * float(np.quantile(grown[grows], _USUAL)))
 
 
-def growth(readings: Readings) -> tuple[Floats, Booleans]:
+def growth(readings: Readings, *, takes_turns: bool = False) -> tuple[Floats, Booleans]:
     """What the requests grew by from each reading to the next, and where the process was started anew between them.
 
-    After a start the new value was counted since; what was counted between the last reading and the end is lost. A step
-    down to more than that is no start, but readings in the wrong order, and goes in as it is: sums stay right.
+    After a start the new value was counted since; what was counted between the last reading and the end is lost. Where
+    replicas take turns, a step down to more than a process can have counted is no start, but a reading of another one,
+    and goes in as it is: sums stay right.
     """
     change, elapsed = np.diff(readings.requests), np.diff(readings.seconds)
-    may_grow = allowance(readings.seconds, readings.requests)
-    is_start = (change < 0) & (readings.requests[1:] <= may_grow.after(elapsed))
+    is_start = change < 0
+    if takes_turns:
+        is_start &= readings.requests[1:] <= allowance(readings.seconds, readings.requests).after(elapsed)
     return np.where(is_start, readings.requests[1:], change), is_start
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.demand.services.readings import Floats, Readings, allowance, growth, replicas_at
+from advisor.demand.services.readings import Booleans, Floats, Readings, allowance, growth, replicas_at
 from advisor.demand.services.views import EngineView
 from advisor.units import SECONDS_PER_MINUTE
 
@@ -34,6 +34,10 @@ class Replica:
         end = mine[-1] if not self.takes_turns or all_there[-1] - mine[-1] < SPREAD_SECONDS else all_there[-1]
         return float(begin), float(end)
 
+    def growth(self) -> tuple[Floats, Booleans]:
+        """Requests from each reading to the next, and where it was started anew between them."""
+        return growth(self.readings, takes_turns=self.takes_turns)
+
     @property
     def slack_seconds(self) -> float:
         """How far two observers' readings of it may lie apart."""
@@ -60,7 +64,7 @@ def replicas_of(view: EngineView) -> list[Replica]:
 
 def _told_apart(readings: Readings) -> Readings:
     """One reading in five minutes where counters of replicas cross: whose a reading is stays open until they part."""
-    grown, is_start = growth(readings)
+    grown, is_start = growth(readings, takes_turns=True)
     if np.all(is_start | (grown >= 0)):
         return readings
     number = np.floor(readings.seconds / SPREAD_SECONDS)
@@ -80,8 +84,8 @@ def minutes_of(replicas: Sequence[Replica], spread_seconds: float = SPREAD_SECON
     if last <= first:
         return None
     marks: Floats = step * np.arange(first, last + 1, dtype=np.float64)
-    parts = [_laid(one, marks - lag, spread_seconds) for one, lag in zip(replicas, lags, strict=True)]
-    counted, known, present = np.sum(parts, axis=0)
+    parts = (_laid(one, marks - lag, spread_seconds) for one, lag in zip(replicas, lags, strict=True))
+    counted, known, present = sum(parts, np.zeros((3, last - first)))
     coverage = np.divide(known, present, out=np.zeros(last - first), where=present > 0)
     requests = np.divide(counted, coverage, out=np.full(last - first, np.nan), where=coverage >= _LEAST_COVERAGE)
     return Minutes(first * step, step, requests)
@@ -111,7 +115,7 @@ def _laid(replica: Replica, marks: Floats, spread_seconds: float) -> Floats:
     Shape ``(3, marks - 1)``.
     """
     seconds, elapsed = replica.readings.seconds, np.diff(replica.readings.seconds)
-    grown, is_start = growth(replica.readings)
+    grown, is_start = replica.growth()
     is_long = elapsed > max(SPREAD_SECONDS, 2 * replica.readings.interval_seconds)
     usual = allowance(seconds, replica.readings.requests).after(np.full(grown.size, SPREAD_SECONDS))
     was_down = is_start & is_long & (grown <= usual)
@@ -125,7 +129,7 @@ def _laid(replica: Replica, marks: Floats, spread_seconds: float) -> Floats:
 
 def restarts(replica: Replica) -> int:
     """How often it started anew."""
-    return int(np.count_nonzero(growth(replica.readings)[1]))
+    return int(np.count_nonzero(replica.growth()[1]))
 
 
 def with_starts(replicas: Sequence[Replica]) -> list[Replica]:

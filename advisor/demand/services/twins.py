@@ -1,16 +1,18 @@
 """Engines that several observers read: told by their counters, and counted once."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.demand.services.readings import Floats, Readings
+from advisor.demand.services.readings import Booleans, Floats, Readings
 from advisor.demand.services.replicas import Replica
 
 _COMPARED = 300
 """Readings of one replica that are held against another's."""
 _AGREES = 0.95
+_CLOSE = 0.2
+"""Share of the time between readings within which half of them agree: counters grow almost evenly over it."""
 _SHIFT_SECONDS = 5.0
 _COARSE = 64
 _COARSE_AGREES = 0.8
@@ -88,8 +90,9 @@ def _twin(replica: Replica, others: Sequence[Replica]) -> tuple[Replica, float] 
 def _agreement(replica: Replica, other: Replica) -> float | None:
     """Seconds by which the other's clock is ahead where both read one engine; None: they are two.
 
-    Each reading has to lie between what the other counted an interval before and an interval after it, requests and
-    tokens alike. Two engines with the same load drift apart by the square root of their requests, and soon further.
+    At one shift of the clocks each reading has to lie between what the other counted before and after it, and half of
+    them close to the line between the two; requests and tokens alike. Two engines with the same load drift apart by
+    the square root of their requests.
     """
     mine, theirs = replica.readings, other.readings
     reach = replica.view.skew_seconds + other.view.skew_seconds
@@ -98,27 +101,77 @@ def _agreement(replica: Replica, other: Replica) -> float | None:
     if inside.size < _FEWEST:
         return None
     some = mine.at(inside[np.linspace(0, inside.size - 1, min(inside.size, _COMPARED)).astype(np.intp)])
+    late = max(replica.view.late_seconds, other.view.late_seconds)
     width = max(mine.interval_seconds, theirs.interval_seconds, 1.0)
-    shifts = sorted(np.arange(-reach, reach + _SHIFT_SECONDS / 2, _SHIFT_SECONDS).tolist() if reach else [0.0], key=abs)
-    shares = [_share_within(some, theirs, shift, width) for shift in shifts]
-    best = int(np.argmax(shares))
-    return shifts[best] if shares[best] >= _AGREES else None
+    shift = 0.0
+    for step, span in ((_SHIFT_SECONDS, reach), (_SHIFT_SECONDS / 10, _SHIFT_SECONDS if reach else 0.0)):
+        pairs = [_Pair(some, theirs, at) for at in (shift + np.arange(-span, span + step / 2, step)).tolist()]
+        agreeing = [pair for pair in pairs if _share_within(pair, width, late + step) >= _AGREES]
+        if not agreeing:
+            return None
+        shift = min(agreeing, key=_off).shift
+    return shift if _is_close(_Pair(some, theirs, shift), _CLOSE * width + late) else None
 
 
-def _share_within(some: Readings, theirs: Readings, shift: float, width: float) -> float:
-    """Share of the readings that the other's counters can have had; only where it was read at about that time."""
-    at = some.seconds + shift
-    after = np.clip(np.searchsorted(theirs.seconds, at), 1, theirs.seconds.size - 1)
-    is_read = (at >= theirs.seconds[0]) & (at <= theirs.seconds[-1])
-    is_read &= theirs.seconds[after] - theirs.seconds[after - 1] <= 3 * width
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """Readings of one observer against all of another's, whose clock is so much ahead."""
+
+    some: Readings
+    theirs: Readings
+    shift: float
+
+    @property
+    def at(self) -> Floats:
+        """When the readings were taken, by the other's clock."""
+        return self.some.seconds + self.shift
+
+    @property
+    def counters(self) -> list[tuple[Floats, Floats]]:
+        """Both sides of each counter that both have."""
+        pairs = [(self.some.requests, self.theirs.requests), (self.some.tokens, self.theirs.tokens)]
+        return [pair for pair in pairs if not any(np.isnan(values).any() for values in pair)]
+
+    def is_read(self, width: float) -> Booleans:
+        """Whether the other was read at about that time too."""
+        seconds = self.theirs.seconds
+        after = np.clip(np.searchsorted(seconds, self.at), 1, seconds.size - 1)
+        is_near = seconds[after] - seconds[after - 1] <= 3 * width
+        return np.asarray(is_near & (self.at >= seconds[0]) & (self.at <= seconds[-1]))
+
+    def counted(self, other: Floats, later_seconds: float) -> Floats:
+        """What the other counted so much later, between its readings."""
+        return np.interp(self.at + later_seconds, self.theirs.seconds, other)
+
+
+def _share_within(pair: _Pair, width: float, slack: float) -> float:
+    """Share of the readings that lie between the other's reading before and after them."""
+    is_read = pair.is_read(width)
     if np.count_nonzero(is_read) < _FEWEST:
         return 0.0
-    agrees = np.ones(some.seconds.size, dtype=bool)
-    for mine, other in ((some.requests, theirs.requests), (some.tokens, theirs.tokens)):
-        low, high = (np.interp(at + sign * width, theirs.seconds, other) for sign in (-1, 1))
-        is_unknown = np.isnan(mine) | np.isnan(low) | np.isnan(high)
-        agrees &= is_unknown | ((mine >= low - 0.5) & (mine <= high + 0.5))
-    return float(agrees[is_read].mean())
+    seconds = pair.theirs.seconds
+    before = np.maximum(np.searchsorted(seconds, pair.at - slack, side="right") - 1, 0)
+    after = np.minimum(np.searchsorted(seconds, pair.at + slack), seconds.size - 1)
+    agrees = [(mine >= other[before] - 0.5) & (mine <= other[after] + 0.5) for mine, other in pair.counters]
+    return float(np.all(agrees, axis=0)[is_read].mean())
+
+
+def _off(pair: _Pair) -> float:
+    """How far half of the readings are at most off the other's, in the counter that tells most."""
+    mine, other = pair.counters[-1]
+    return float(np.median(np.abs(mine - pair.counted(other, 0.0))[pair.is_read(np.inf)]))
+
+
+def _is_close(pair: _Pair, seconds: float) -> bool:
+    """Whether half of the readings are no further off the other's than it counts in so many seconds, and a request."""
+    is_read = pair.is_read(np.inf)
+    requests = max(float(np.ptp(pair.some.requests)), 1.0)
+    for mine, other in pair.counters:
+        off = np.median(np.abs(mine - pair.counted(other, 0.0))[is_read])
+        grown = np.mean((pair.counted(other, seconds) - pair.counted(other, 0.0))[is_read])
+        if off > grown + float(np.ptp(mine)) / requests:
+            return False
+    return True
 
 
 def _completed(kept: Replica, twin: Replica, shift: float) -> Replica:

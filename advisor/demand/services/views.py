@@ -44,6 +44,8 @@ class EngineView:
     answers: LengthCounts | None = None
     skew_seconds: float = 0.0
     """How far the observer's clock may be off others'."""
+    late_seconds: float = 0.0
+    """How much older a reading may be than its time says."""
 
     @property
     def is_local(self) -> bool:
