@@ -98,8 +98,8 @@ def test_tgi():
     assert engine.buckets == {
         "tpot_seconds": Buckets((0.01, 0.02, math.inf), (2, 4, 4), 0.05),
         "e2e_seconds": Buckets((0.5, 1.0, 2.0, math.inf), (2, 4, 6, 6), 7.5),
-        "prompt_length_tokens": Buckets((100.0, math.inf), (300, 500), 51200),
-        "answer_length_tokens": Buckets((100.0, math.inf), (300, 500), 25600),
+        "prompt_length_tokens": Buckets((100.0, math.inf), (2, 500), 51200),
+        "answer_length_tokens": Buckets((100.0, math.inf), (2, 500), 25600),
     }
 
 
