@@ -100,6 +100,11 @@ class DemandInterval:
     contradiction: str = ""
     """Why a stated volume cannot be true of the samples; empty when it can."""
 
+    def times(self, factor: float) -> "DemandInterval":
+        """The same of so many times the demand."""
+        mean_low, mean_high = self.mean_low * factor, self.mean_high * factor
+        return DemandInterval(mean_low, mean_high, self.peak_low * factor, self.peak_high * factor, self.contradiction)
+
     def words(self) -> str:
         """Such as ``1 to 20 requests/s on average and 2 to 30 in the busiest minute``."""
         same = self.mean_low == self.mean_high

@@ -23,6 +23,15 @@ def test_without_a_volume_the_bounds_are_one_at_a_time_and_saturated():
     assert found.words() == "1 to 20 requests/s on average and 1.5 to 30 in the busiest minute"
 
 
+def test_twice_the_demand_has_twice_the_interval():
+    """Every edge grows alike, and what contradicts a volume still does."""
+    busy = np.array([1.0, 3.0])
+    found = demand_interval(busy, busy, SERVES, 30.0)
+    twice = found.times(2.0)
+    assert (twice.mean_low, twice.mean_high, twice.peak_low, twice.peak_high) == (2.0, 40.0, 3.0, 60.0)
+    assert twice.contradiction == found.contradiction
+
+
 def test_profiling_signals_narrow_the_upper_edge_alone():
     """Half as saturated as busy, the accelerators can have served half as much at most, and no less at least."""
     busy = np.array([1.0, 3.0])

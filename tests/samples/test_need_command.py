@@ -148,4 +148,6 @@ def test_another_models_engines_make_no_plan(tmp_path, run_advisor):
     done = run_advisor("recommend", workload)
     assert done.returncode == 1
     assert "they serve Qwen/Qwen3-32B (2 requests/s)" in done.stderr
-    assert "hint: if one of them is this workload's model, write its name (model: Qwen/Qwen3-32B)" in done.stderr
+    assert (
+        "hint: if one of them is this workload's model, write its name as `model` under demand.samples" in done.stderr
+    )

@@ -17,9 +17,10 @@ _PARTS = ("finished_reason", "finish_reason", "reason", "status", "code", "err",
 """Labels that divide the requests of one engine."""
 _FOLLOWERS = ("tp_rank", "pp_rank", "moe_ep_rank")
 """Labels of ranks that work on the same requests: the greatest of their values is that of all."""
-_RANKS = ("rank", "engine", "dp_rank", "dp")
+_RANKS = ("rank", "dp_rank", "dp")
 _HOSTS = ("host", "exported_host")
 _ADDRESSES = ("endpoint", "instance", "exported_instance", "pod")
+_PLACES = (*_HOSTS, *_ADDRESSES)
 _MOST_READINGS = 4e6
 _MOST_WITH_TIMES = 100
 """Engines for which the very moment of each scrape is asked for; of more, single late scrapes do not matter."""
@@ -98,7 +99,7 @@ def _view(
     return EngineView(
         engine=engine.name,
         model=labels.get(engine.model),
-        rank=_first(labels, _RANKS) or "0",
+        rank=_first(labels, [name for name in engine.replica if name not in _PLACES] or _RANKS) or "0",
         host=host,
         address=_first(labels, _ADDRESSES) or engine.name,
         observer=f"read on {host}" if host else f"job {labels['job']}" if "job" in labels else "",

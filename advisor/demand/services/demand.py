@@ -121,7 +121,7 @@ def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tu
     if asked.served_as is None and len(served) == 1 and is_alias(served[0], asked.known_models):
         told = f"write model: {served[0]} under {asked.field} if it is, or a selector if it is not"
         return (served[0],), [f"the engines call their model {served[0]}: it is taken to be {asked.model}; {told}"]
-    told = f"if one of them is this workload's model, write its name (model: {served[0]}) under {asked.field}"
+    told = f"if one of them is this workload's model, write its name as `model` under {asked.field}"
     raise InputError(
         f"no engine there serves {wanted}: they serve {_rates_words(by_name)}",
         where=asked.where,

@@ -93,7 +93,7 @@ def test_several_models_have_to_be_told_apart(server_url):
     assert any(note.startswith("other models are served there and not counted: qwen (9") for note in demand.notes)
     with pytest.raises(InputError, match=r"no engine there serves mistral: they serve qwen \(9") as caught:
         engine_demand(server, asked("mistral"))
-    assert "model: " in caught.value.hint
+    assert "`model` under demand.prometheus" in caught.value.hint
     named = engine_demand(server, asked("mistral", served_as="qwen"))
     assert named.requests_per_second.mean == pytest.approx(9.0, rel=0.1)
 
