@@ -71,7 +71,7 @@ def scrape(url, tag, fleet):
         labels = {"job": "vllm", "instance": f"10.0.0.{number}:8000", "fleet": tag}
         at = {"phase": 2.0 + 2.6 * number, "missed": (150 + number, 400, 401)}
         series += scraped(lambda _, engine=engine: engine, SECONDS, **labels, **at)
-    pods = {"job": "pods", "instance": "llama-0:8000", "fleet": tag}
+    pods = {"job": "pods", "instance": "llama-0:8000", "endpoint": "http", "namespace": "chat", "fleet": tag}
     series += scraped(lambda _: fleet.llama[0], SECONDS, **pods, phase=9.5, interval=30)
     write(url, series)
 

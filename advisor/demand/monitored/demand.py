@@ -19,8 +19,8 @@ _FOLLOWERS = ("tp_rank", "pp_rank", "moe_ep_rank")
 """Labels of ranks that work on the same requests: the greatest of their values is that of all."""
 _RANKS = ("rank", "dp_rank", "dp")
 _HOSTS = ("host", "exported_host")
-_ADDRESSES = ("endpoint", "instance", "exported_instance", "pod")
-_PLACES = (*_HOSTS, *_ADDRESSES)
+_ADDRESSES = ("instance", "exported_instance", "pod")
+_PLACES = ("endpoint", *_HOSTS, *_ADDRESSES)
 _MOST_READINGS = 4e6
 _MOST_WITH_TIMES = 100
 """Engines for which the very moment of each scrape is asked for; of more, single late scrapes do not matter."""
@@ -101,7 +101,7 @@ def _view(
         model=labels.get(engine.model),
         rank=_first(labels, [name for name in engine.replica if name not in _PLACES] or _RANKS) or "0",
         host=host,
-        address=_first(labels, _ADDRESSES) or engine.name,
+        address=_address(labels) or engine.name,
         observer=f"read on {host}" if host else f"job {labels['job']}" if "job" in labels else "",
         readings=readings,
         grown=grown,
@@ -110,6 +110,12 @@ def _view(
         skew_seconds=CLOCK_SKEW_SECONDS if host else 0.0,
         late_seconds=late_seconds,
     )
+
+
+def _address(labels: Mapping[str, str]) -> str:
+    """Of the metrics page: what an agent was given, else the target; Prometheus' operator calls its port an endpoint."""
+    given = labels.get("endpoint", "")
+    return given if "://" in given else _first(labels, _ADDRESSES)
 
 
 def _first(labels: Mapping[str, str], names: Sequence[str]) -> str:
