@@ -141,7 +141,7 @@ class Truth:
                    np.concatenate([one.prompts for one in engines]), np.concatenate([one.answers for one in engines]))  # fmt: skip
 
 
-def record(directory, host, engine_at, endpoint, seconds, *, skew=0, name="engines-a"):
+def record(directory, host, engine_at, endpoint, seconds, *, skew=0, name="engines-a", kind="vllm"):
     """Rows of an agent that reads one endpoint, whichever engine answers there at each time.
 
     Args:
@@ -152,12 +152,13 @@ def record(directory, host, engine_at, endpoint, seconds, *, skew=0, name="engin
         seconds: how long.
         skew: seconds by which its clock is ahead.
         name: of the file.
+        kind: of the engine.
     """
-    reader = vllm_reader()
+    reader = reader_of(kind)
     rows = []
     for second in range(START, START + seconds + 1, ROW):
         for values in reader.read(engine_at(second).page(second)).engines:
-            target = Target(host, "vllm", values.rank, name=values.model, endpoint=endpoint)
+            target = Target(host, kind, values.rank, name=values.model, endpoint=endpoint)
             stats = {metric: Stats(value, value, value, value, 15) for metric, value in values.values.items()}
             assert set(stats) <= {one for one, metric in METRICS.items() if metric.kind is not Kind.HISTOGRAM}
             rows.append(Row(target, (second + skew) // ROW * ROW * 1_000_000, stats, values.buckets))
@@ -185,15 +186,15 @@ def _labels(text, **more):
     return {"__name__": name, **read_labels("{" + rest), **more}
 
 
-def vllm_reader():
-    """A reader of vLLM's pages."""
-    vllm = shipped().exporters["vllm"]
-    return PageReader(vllm, shipped().of(vllm))
+def reader_of(kind):
+    """A reader of an engine's pages."""
+    exporter = shipped().exporters[kind]
+    return PageReader(exporter, shipped().of(exporter))
 
 
 def listened(engine, seconds, *, host, phase=3.0, interval=15, **labels):
     """Series of a server that scrapes an agent's listener, which shows the last row of the engine on its host."""
-    reader = vllm_reader()
+    reader = reader_of("vllm")
     series = {}
     for second in np.arange(START + phase, START + seconds, interval):
         (values,) = reader.read(engine.page(second // ROW * ROW)).engines

@@ -13,6 +13,7 @@ from advisor.samples.query.prometheus import Access
 from advisor.samples.query.values import Window
 from advisor.samples.store import read_engines
 from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, processes, record, scraped
+from samples.exporters.recorded import ENGINES, samples
 from samples.query.conftest import prometheus_url, server_url, victoria_metrics_url
 from samples.query.remote_writing import write
 
@@ -164,3 +165,55 @@ def test_agents_that_reach_different_replicas_at_one_address(tmp_path):
         record(tmp_path, f"cpu-{number}", lambda _, engine=engine: engine, "http://vllm:8000/metrics", SECONDS)
     demand = of_rows(tmp_path)
     assert demand.requests_per_second.mean == pytest.approx(Truth.of(engines, SECONDS).mean, rel=0.01)
+
+
+class Growing:
+    """An engine or gateway whose page grows from nothing to what it shows in the end."""
+
+    def __init__(self, page):
+        self.series = list(samples(page))
+
+    def page(self, second):
+        """The metrics page at a time."""
+        share = (second - START) / SECONDS
+        texts = [
+            (name, ",".join(f'{key}="{value}"' for key, value in labels.items())) for name, labels, _ in self.series
+        ]
+        return "\n".join(
+            f"{name}{{{labels}}} {value * share}"
+            for (name, labels), (_, _, value) in zip(texts, self.series, strict=True)
+        )
+
+
+def of_pages(directory, kinds, **asked):
+    """Demand from the rows of an agent that reads one page of each kind."""
+    for kind in kinds:
+        engine = Growing(ENGINES[kind])
+        record(
+            directory,
+            "cpu-0",
+            lambda _, engine=engine: engine,
+            f"http://{kind}/metrics",
+            SECONDS,
+            name=f"engines-{kind}",
+            kind=kind,
+        )
+    wanted = Wanted("llama", str(directory), "demand.samples", **asked)
+    return demand_of_views(views_of_rows(read_engines(directory).table), wanted, "rows")
+
+
+@pytest.mark.parametrize("kinds", [("dynamo", "trtllm"), ("dynamo",)], ids=["beside an engine", "alone"])
+def test_a_gateway_that_an_agent_reads_counts_nothing_twice(tmp_path, kinds):
+    """Requests of a gateway are those of the engines behind it: they count where no engine is read."""
+    demand = of_pages(tmp_path, kinds)
+    assert demand.requests_per_second.mean == pytest.approx(240 / SECONDS, rel=0.02)
+    assert (demand.input_tokens.mean, demand.output_tokens.mean) == pytest.approx((700, 100), rel=0.02)
+
+
+def test_an_engine_that_counts_tokens_alone(tmp_path):
+    """Rows of llama.cpp are requests by the stated length of an answer, as its series on a server are."""
+    demand = of_pages(tmp_path, ("llamacpp",), input_tokens=700, output_tokens=100)
+    assert demand.requests_per_second.mean == pytest.approx(240 / SECONDS, rel=0.02)
+    assert (demand.input_tokens.mean, demand.output_tokens.mean) == (700, 100)
+    assert any("llama.cpp counts tokens and no requests" in note for note in demand.notes)
+    assert of_pages(tmp_path, ()) is None, "no lengths are stated"

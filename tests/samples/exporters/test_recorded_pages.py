@@ -152,6 +152,21 @@ def test_a_gateway_before_an_engine_counts_nothing_twice(victoria_metrics_url):
     assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
 
 
+def test_a_gateway_that_serves_hosted_models_too(victoria_metrics_url):
+    """Requests for other models are not the workload's, whoever asked for them; without its model the rates are named."""
+    hosted = ENGINES["litellm"].replace('requested_model="llama"', 'requested_model="gpt-5"')
+    elsewhere = ENGINES["litellm"].replace('"u"', '"v"').replace('"hosted_vllm/llama"', '"other/llama"')
+    page = ENGINES["litellm"] + hosted + elsewhere
+    access, selector = served(victoria_metrics_url, page, "hosted", grows=True)
+    server = Monitored.at(access, WINDOW, selector)
+    demand = engine_demand(server, ASKED)
+    assert demand.requests_per_second.mean == pytest.approx(480 / 7275, rel=0.02)
+    assert (demand.input_tokens.mean, demand.output_tokens.mean) == pytest.approx((700, 100), rel=1e-3)
+    assert any("not counted: gpt-5 (0.03" in note for note in demand.notes)
+    with pytest.raises(InputError, match=r"no engine there serves qwen: they serve llama \(0.06.*, gpt-5 \(0.03"):
+        engine_demand(server, Wanted("qwen", "the server", "demand.prometheus"))
+
+
 def test_names_that_could_be_anybodys(victoria_metrics_url):
     """Names without a prefix are NVIDIA NIM's only where its sign is; a shop that counts tokens is no engine."""
     page = 'prompt_tokens_total{shop="a"} 9\nrequest_success_total{shop="a"} 9\nnum_requests_running{shop="a"} 1\n'
@@ -179,6 +194,9 @@ def test_requests_without_tokens(victoria_metrics_url, engine):
     access, selector = served(victoria_metrics_url, page, f"requests-{engine}", grows=True)
     with pytest.raises(InputError, match="counts requests there, but not their tokens"):
         engine_demand(Monitored.at(access, WINDOW, selector), ASKED)
+    demand = engine_demand(Monitored.at(access, WINDOW, selector), STATED)
+    assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
+    assert (demand.input_tokens.mean, demand.output_tokens.mean) == pytest.approx((700, 100), rel=1e-3)
 
 
 def test_busy_accelerators_of_any_exporter(victoria_metrics_url):
