@@ -251,7 +251,7 @@ def _beyond_notes(history: HourlyDemand, week: _Week, grown: Forecast) -> Iterat
     if planned <= seen * (1 + _ROUNDING):
         return
     beyond = float(week.peak.max()) > seen * (1 + _ROUNDING)
-    cause = f"recent days left their interval, so its edge lies beyond them (at most {MOST_OF_SEEN:g} ×)"
+    cause = f"the interval of busy hours reaches beyond what came (at most {MOST_OF_SEEN:g} ×)"
     yield (
         f"planned for up to {planned:.4g} requests/s, above the busiest minute ever seen ({seen:.4g}): "
         f"{cause if beyond else 'that is the growth over the horizon'}"

@@ -15,15 +15,21 @@ from advisor.demand.values import Floats
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
 
 LOW, HIGH = 0.1, 0.9
-STEP = 0.5
-"""Change of a tail after a day ÷ by how much the share beyond the edge was off that day (Gibbs & Candès 2021)."""
+OWN = 0.25
+"""Part that an edge's own misses have in the move of its tail; the rest is that of the misses of both edges."""
+RAMP_DAYS = 7
+"""The first day moves the tails by one of so many parts of what it was off, the second by two: little is known yet."""
 LEAST_TAIL = 0.03
 """Smallest share of the past hours beyond an edge: of some fifty hours it leaves out the most extreme one."""
+OUTWARDS = 3.0
+"""A tail below :data:`LEAST_TAIL` moves the edge outwards, by so many times what it lacks..."""
 MOST_BEYOND = 0.25
-"""A tail below :data:`LEAST_TAIL` moves the edge outwards, by this share of it at most."""
+"""... and by this share of it at most."""
 MOST_TAIL = 0.4
 WIDEST = 2.0
 """The upper edge is at most so many times the 90th percentile, plus the mean."""
+LEAST_USUAL = 0.2
+"""An hour of the day is taken to be as busy as this share of all hours at least (of their square roots)."""
 _ROUNDING = 1e-9
 _DAYS_PER_WEEK = HOURS_PER_WEEK // HOURS_PER_DAY
 
@@ -44,39 +50,57 @@ class Likeness:
 
     def is_fed(self, past: Floats, first_hour: int) -> bool:
         """Whether enough days of each group are known."""
-        folded, groups = self._by_day(past, first_hour)
-        known = np.bincount(groups[~np.isnan(folded).all(axis=1)], minlength=max(self.day_groups) + 1)
-        return bool(known.min() >= self.least_days)
+        _, groups = self._by_day(past, first_hour)
+        return bool(np.bincount(groups, minlength=max(self.day_groups) + 1).min() >= self.least_days)
 
     def ranked(self, past: Floats, first_hour: int) -> "Ranked":
         """The like hours of every hour of the week, in ascending order."""
         folded, groups = self._by_day(past, first_hour)
-        reach = range(-self.reach_hours, self.reach_hours + 1)
-        pooled = np.concatenate([np.roll(folded, shift, axis=1) for shift in reach])
-        groups = np.tile(groups, len(reach))
-        ascending = tuple(np.sort(pooled[groups == group], axis=0) for group in range(max(self.day_groups) + 1))
-        return Ranked(ascending, self.day_groups)
+        usual = _usual(folded)
+        apart = np.arange(-self.reach_hours, self.reach_hours + 1)
+        neighbours = (np.arange(HOURS_PER_DAY) + apart[:, None]) % HOURS_PER_DAY
+        pooled = (folded / usual)[:, neighbours]
+        ascending = tuple(
+            np.sort(pooled[groups == group].reshape(-1, HOURS_PER_DAY), axis=0)
+            for group in range(max(self.day_groups) + 1)
+        )
+        return Ranked(ascending, self.day_groups, usual)
 
     def _by_day(self, past: Floats, first_hour: int) -> tuple[Floats, npt.NDArray[np.intp]]:
-        """One row for each day of the window, and the group of each."""
-        recent = past[-self.days * HOURS_PER_DAY :]
-        day, hour = divmod(int(hours_of_week(first_hour + len(past) - len(recent), 1)[0]), HOURS_PER_DAY)
-        after = -(hour + len(recent)) % HOURS_PER_DAY
-        folded = np.pad(recent, (hour, after), constant_values=np.nan).reshape(-1, HOURS_PER_DAY)
-        return folded, np.array(self.day_groups)[(day + np.arange(len(folded))) % _DAYS_PER_WEEK]
+        """One row for each of the last days of which anything is known, and the group of each."""
+        day, hour = divmod(int(hours_of_week(first_hour, 1)[0]), HOURS_PER_DAY)
+        after = -(hour + len(past)) % HOURS_PER_DAY
+        folded = np.pad(past, (hour, after), constant_values=np.nan).reshape(-1, HOURS_PER_DAY)
+        last = np.flatnonzero(~np.isnan(folded).all(axis=1))[-self.days :]
+        return folded[last], np.array(self.day_groups)[(day + last) % _DAYS_PER_WEEK]
+
+
+def _usual(days: Floats) -> Floats:
+    """Mean square root of the rate at each hour of the day, which a surge moves less than the mean.
+
+    A neighbouring hour's rate ÷ its own root × that of the hour to come is half way, in ratio, between the rate as it
+    was and the rate relative to its hour's. Idle and unknown hours count as a share of, or as, the mean of all.
+    """
+    roots = np.sqrt(days)
+    known = np.count_nonzero(~np.isnan(roots), axis=0)
+    level = np.nansum(roots) / max(known.sum(), 1)
+    mean = np.where(known > 0, np.nansum(roots, axis=0) / np.maximum(known, 1), level)
+    return np.maximum(mean, LEAST_USUAL * level) if level > 0 else np.ones(HOURS_PER_DAY)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
-    """Past rates of each group of days, in ascending order for each hour of the day."""
+    """Past rates, each ÷ what is usual at its own hour, in ascending order about each hour of the day."""
 
     ascending: tuple[Floats, ...]
-    """Of each group: ``(hours, 24)``, NaN last."""
+    """Of each group of days: ``(rates, 24)``, NaN last."""
     day_groups: tuple[int, ...]
+    usual: Floats
+    """``(24,)``."""
 
     def quantile(self, level: float) -> Floats:
-        """Quantile (Hazen's) of each hour of the week; NaN where no like hour is known."""
-        by_group = [_quantile(ascending, level) for ascending in self.ascending]
+        """Quantile (Hazen's) of the rate in each hour of the week; NaN where no like hour is known."""
+        by_group = [_quantile(ascending, level) * self.usual for ascending in self.ascending]
         return np.concatenate([by_group[group] for group in self.day_groups])
 
 
@@ -94,9 +118,9 @@ def _quantile(ascending: Floats, level: float) -> Floats:
 
 _ANY_DAY = (0,) * _DAYS_PER_WEEK
 _EACH_DAY = tuple(range(_DAYS_PER_WEEK))
-DAY = Likeness("hours within two of it on any of the last 28 days", _ANY_DAY, 2, 28, 0)
-WORKDAY = Likeness("hours within one of it, weekdays and weekends apart", (0, 0, 0, 0, 0, 1, 1), 1, 28, 4)
-WEEKDAY = Likeness("hours within one of it on the same day of the week", _EACH_DAY, 1, 56, 3)
+DAY = Likeness("hours within four of it on any of the last seven days", _ANY_DAY, 4, _DAYS_PER_WEEK, 0)
+WORKDAY = Likeness("hours within three of it, weekdays and weekends apart", (0, 0, 0, 0, 0, 1, 1), 3, 28, 4)
+WEEKDAY = Likeness("hours within three of it on the same day of the week", _EACH_DAY, 3, 56, 3)
 EXACT = Likeness("the same hour of the week", _EACH_DAY, 0, 56, 3)
 LIKENESSES = (WORKDAY, WEEKDAY, EXACT)
 
@@ -121,22 +145,31 @@ def pinball(actual: Floats, quantile: Floats, level: float) -> Floats:
 def calibrated(series: Floats, first_hour: int, origins: Sequence[int]) -> Band:
     """At each origin the band that has lost least so far; of equal ones that of the same time on any day.
 
+    Adaptive conformal inference (Gibbs & Candès 2021): each day moves the tails by how far the share beyond the edges
+    was off. A day beyond one edge shows that the demand moves more than it did, either way: so both tails take part of
+    it. The next day has the tails of now, later days their mean over the last week. Nothing after an origin has a part
+    in its band.
+
     Args:
         series: hourly rates, NaN where unknown.
         first_hour: the first of them, in hours since 1970.
         origins: ascending, in hours from the first.
     """
     fed = [DAY, *(likeness for likeness in LIKENESSES if likeness.is_fed(series, first_hour))]
-    bands = [_band(likeness, series, first_hour, origins) for likeness in fed]
-    actual = weeks_after(series, origins)
-    losses = [
-        np.nan_to_num(pinball(actual, band.low[:-1], LOW) + pinball(actual, band.high[:-1], HIGH)) for band in bands
-    ]
-    best = [int(np.argmin([_known_loss(loss, origins, now) for loss in losses])) for now in (*origins, len(series))]
-    low, high = (
-        np.array([getattr(bands[chosen], edge)[row] for row, chosen in enumerate(best)]) for edge in ("low", "high")
-    )
-    return Band(bands[best[-1]].likeness, low, high)
+    daily_tails = [np.full(2, LEAST_TAIL)]
+    lost: list[list[Floats]] = [[] for _ in fed]
+    chosen = []
+    for came, origin in zip(weeks_after(series, (*origins, len(series))), (*origins, len(series)), strict=True):
+        best = int(np.argmin([_known_loss(losses, origins, origin) for losses in lost]))
+        tails = np.array([daily_tails[-1], np.mean(daily_tails[-RAMP_DAYS:], axis=0)])
+        edges = [_edges(likeness, series[:origin], first_hour, tails) for likeness in fed]
+        chosen.append(edges[best])
+        for losses, (low, high) in zip(lost, edges, strict=True):
+            losses.append(np.nan_to_num(pinball(came, low, LOW) + pinball(came, high, HIGH)))
+        share = min(len(chosen) / RAMP_DAYS, 1.0)
+        daily_tails.append(_moved(daily_tails[-1], came[:HOURS_PER_DAY], *edges[best], share=share))
+    low, high = (np.array(rows) for rows in zip(*chosen, strict=True))
+    return Band(fed[best].name, low, high)
 
 
 def weeks_after(series: Floats, origins: Sequence[int]) -> Floats:
@@ -145,55 +178,50 @@ def weeks_after(series: Floats, origins: Sequence[int]) -> Floats:
     return np.array([padded[origin : origin + HOURS_PER_WEEK] for origin in origins]).reshape(-1, HOURS_PER_WEEK)
 
 
-def _known_loss(loss: Floats, origins: Sequence[int], now: int) -> float:
-    """Loss at the origins before now, of the hours that had come by now."""
-    return float(sum(row[: now - origin].sum() for row, origin in zip(loss, origins, strict=True) if origin < now))
+def _known_loss(losses: Sequence[Floats], origins: Sequence[int], now: int) -> float:
+    """Loss of the weeks from the origins before now, of the hours that had come by now."""
+    return float(sum(loss[: now - origin].sum() for loss, origin in zip(losses, origins, strict=False)))
 
 
-def _band(likeness: Likeness, series: Floats, first_hour: int, origins: Sequence[int]) -> Band:
-    """Adaptive conformal inference: each day moves the tails by how far the share beyond the edges was off.
-
-    Nothing after an origin has a part in its band.
-    """
-    tails = np.array([LOW, 1 - HIGH])
-    bands = []
-    for origin in (*origins, len(series)):
-        low, high = _edges(likeness, series[:origin], first_hour, tails)
-        bands.append((low, high))
-        came = series[origin : origin + HOURS_PER_DAY]
-        known = ~np.isnan(came)
-        if known.any():
-            came, low, high = came[known], low[: len(known)][known], high[: len(known)][known]
-            beyond = np.array([(came < low * (1 - _ROUNDING)).mean(), (came > high * (1 + _ROUNDING)).mean()])
-            tails = np.clip(tails + STEP * (LOW - beyond), LEAST_TAIL - MOST_BEYOND, MOST_TAIL)
-    lows, highs = (np.array(edges) for edges in zip(*bands, strict=True))
-    return Band(likeness.name, lows, highs)
+def _moved(tails: Floats, came: Floats, low: Floats, high: Floats, *, share: float) -> Floats:
+    """The tails after a day: moved by a share of how far its known hours beyond the edges were off."""
+    low, high = low[: len(came)], high[: len(came)]
+    misses = np.count_nonzero([came < low * (1 - _ROUNDING), came > high * (1 + _ROUNDING)], axis=1)
+    known = np.count_nonzero(~np.isnan(came))
+    if not known:
+        return tails
+    beyond = misses / known
+    missed = OWN * beyond + (1 - OWN) * beyond.mean()
+    moved: Floats = np.clip(tails + share * (LOW - missed), LEAST_TAIL - MOST_BEYOND / OUTWARDS, MOST_TAIL)
+    return moved
 
 
 def _edges(likeness: Likeness, past: Floats, first_hour: int, tails: Floats) -> tuple[Floats, Floats]:
-    """Lower and upper edge of the 168 hours after the past, for the tails beyond each.
+    """Lower and upper edge of the 168 hours after the past; *tails* beyond each: row 0 for the next day, 1 for later.
 
     The upper one is at most ``WIDEST`` × the 90th percentile + the mean: a rare surge, as high as it may have been, is
-    not what a small drift of the level widens an interval to.
+    not what a small drift of the level widens an interval to. Nor is it further than ``MOST_BEYOND`` above all seen.
     """
-    low_tail, high_tail = np.maximum(tails, LEAST_TAIL).tolist()
-    low, high, nominal = np.full((3, HOURS_PER_WEEK), np.nan)
+    low_tails, high_tails = np.maximum(tails, LEAST_TAIL).T
+    levels = (*low_tails, *(1 - high_tails), HIGH)
+    edges = np.full((len(levels), HOURS_PER_WEEK), np.nan)
     for ranked in _ever_wider(likeness, past, first_hour):
-        low = np.where(np.isnan(low), ranked.quantile(low_tail), low)
-        high = np.where(np.isnan(high), ranked.quantile(1 - high_tail), high)
-        nominal = np.where(np.isnan(nominal), ranked.quantile(HIGH), nominal)
-        if not np.isnan(high).any():
+        edges = np.where(np.isnan(edges), [ranked.quantile(level) for level in levels], edges)
+        if not np.isnan(edges).any():
             break
-    low_beyond, high_beyond = np.maximum(LEAST_TAIL - tails, 0.0)
     recent = past[-DAY.days * HOURS_PER_DAY :]
     level = 0.0 if np.isnan(recent).all() else float(np.nanmean(recent))
-    high = np.minimum(high * (1 + high_beyond), WIDEST * nominal + level)
-    ahead = hours_of_week(first_hour + len(past), HOURS_PER_WEEK)
-    return low[ahead] * (1 - low_beyond), high[ahead]
+    most = np.minimum(WIDEST * edges[-1] + level, (1 + MOST_BEYOND) * np.nanmax(past))
+    low_beyond, high_beyond = OUTWARDS * np.maximum(LEAST_TAIL - tails, 0.0).T[:, :, None]
+    lows, highs = edges[:2] * (1 - low_beyond), np.minimum(edges[2:4] * (1 + high_beyond), most)
+    hours = hours_of_week(first_hour + len(past), HOURS_PER_WEEK)
+    row = np.minimum(np.arange(HOURS_PER_WEEK) // HOURS_PER_DAY, 1)
+    return lows[row, hours], highs[row, hours]
 
 
 def _ever_wider(likeness: Likeness, past: Floats, first_hour: int) -> Iterator[Ranked]:
     """Like hours, then those of any day, then all: for hours of which none like them is known."""
     yield likeness.ranked(past, first_hour)
     yield DAY.ranked(past, first_hour)
-    yield Ranked((np.repeat(np.sort(past)[:, None], HOURS_PER_DAY, axis=1),), _ANY_DAY)
+    any_hour = np.repeat(np.sort(past)[:, None], HOURS_PER_DAY, axis=1)
+    yield Ranked((any_hour,), _ANY_DAY, np.ones(HOURS_PER_DAY))

@@ -4,8 +4,8 @@
 
 The directory holds ServeGen's clients, one ``CATEGORY/*-trace.csv`` each: start in seconds and requests per second of
 windows of ten minutes, for two weeks (language model serving at Alibaba, Apache-2.0). Within a window requests come at
-random (Poisson). Each client is forecast from the end of its 10th to 13th day. Then the back-tests of made-up series: a
-day, a week, 0.6 % growth a day, correlated noise and six surges.
+random (Poisson). Each client is forecast from the end of its 7th to 13th day, and of its 10th to 13th. Then the back-tests
+of made-up series: a day, a week, 0.6 % growth a day, correlated noise and six surges.
 """
 
 import sys
@@ -24,7 +24,8 @@ from advisor.demand.values import DemandProfile, Floats
 SERVEGEN = Path(__file__).parents[3] / "shared/data/traces/servegen/language"
 WINDOW_MINUTES = 10
 DAY_MINUTES = 1440
-FIRST_DAY = 10
+FORECASTS = {"day after 7 to 13": (7, 1), "day after 10 to 13": (10, 1), "4 days after 10…": (10, 4)}
+"""First day to forecast from, and how many days ahead."""
 SPIKY = ("m-large/chunk-20", 0.3)
 
 
@@ -90,14 +91,14 @@ def made_up(days: int = 35) -> DemandProfile:
 
 
 def print_clients(directory: Path) -> None:
-    """One row for each client and horizon, and the next day of the spiky one at part of its rate."""
+    """One row for each client and set of days, and the next day of the spiky one at part of its rate."""
     paths = {f"{path.parent.name}/{path.stem.removesuffix('-trace')}": path for path in directory.glob("*/*-trace.csv")}
     series = {name: client(path) for name, path in sorted(paths.items())}
     heads = "within    wape   naive  pinball  minutes   hours  planned      min      max     came"
-    for ahead in (1, 4):
-        print(f"\n{'next day' if ahead == 1 else f'next {ahead} days':18} {heads}")
+    for title, (first, ahead) in FORECASTS.items():
+        print(f"\n{title:18} {heads}")
         for name, minutes in series.items():
-            days = range(FIRST_DAY, len(minutes) // DAY_MINUTES)
+            days = range(first, len(minutes) // DAY_MINUTES)
             print(f"{name:18} {held_out(minutes, days, ahead).row()}")
     name, scale = SPIKY
     if name in paths:
