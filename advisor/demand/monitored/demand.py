@@ -113,7 +113,7 @@ def _view(
 
 
 def _address(labels: Mapping[str, str]) -> str:
-    """Of the metrics page: what an agent was given, else the target; Prometheus' operator calls its port an endpoint."""
+    """Of the metrics page: what an agent was given, else the target (an operator's ``endpoint`` is its port)."""
     given = labels.get("endpoint", "")
     return given if "://" in given else _first(labels, _ADDRESSES)
 
