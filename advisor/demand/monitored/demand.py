@@ -111,7 +111,7 @@ def _view(server: Monitored, engine: Engine, key: Labels, readings: Readings) ->
 
 
 def _address(labels: Mapping[str, str]) -> str:
-    """Of the metrics page: what an agent was given, else the target; Prometheus' operator calls ports endpoints."""
+    """Of the metrics page: what an agent was given, else the target (an operator's ``endpoint`` is its port)."""
     given = labels.get("endpoint", "")
     return given if "://" in given else _first(labels, _ADDRESSES)
 

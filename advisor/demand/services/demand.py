@@ -12,10 +12,10 @@ from advisor.demand.services.readings import Floats
 from advisor.demand.services.replicas import (
     Minutes,
     Replica,
+    begun,
     minutes_of,
     replicas_of,
     restarts,
-    with_starts,
 )
 from advisor.demand.services.twins import distinct
 from advisor.demand.services.views import EngineView, Grown, total
@@ -172,8 +172,11 @@ def _rate_words(mean: float | None) -> str:
 def _service(views: Sequence[EngineView]) -> _Service:
     """Replicas of one model, each counted once whoever read it."""
     kept, twins = distinct([replica for view in views for replica in replicas_of(view)])
-    replicas = with_starts(kept)
-    return _Service(replicas, twins, minutes_of(replicas), minutes_of(replicas, np.inf))
+    replicas = begun(kept)
+    level = minutes_of(replicas, np.inf)
+    if level is not None and np.isnan(level.requests).all():
+        level = minutes_of(replicas, np.inf, with_starts=True)
+    return _Service(replicas, twins, minutes_of(replicas), level)
 
 
 def _nothing_counted(service: _Service, asked: Wanted) -> InputError:

@@ -71,10 +71,17 @@ def _told_apart(readings: Readings) -> Readings:
     return readings.at(np.flatnonzero(np.append(np.diff(number) > 0, True)))
 
 
-def minutes_of(replicas: Sequence[Replica], spread_seconds: float = SPREAD_SECONDS) -> Minutes | None:
+def minutes_of(
+    replicas: Sequence[Replica], spread_seconds: float = SPREAD_SECONDS, *, with_starts: bool = False
+) -> Minutes | None:  # fmt: skip
     """Requests in each step that lies wholly in the observed time; None where there is none.
 
     A step counts where nine tenths of the time of the replicas that were there are known, and is scaled up by the rest.
+
+    Args:
+        replicas: of one service.
+        spread_seconds: growth is laid evenly over gaps up to so long.
+        with_starts: whether what a process counted since it started is all that came since the last reading.
     """
     step = _step_seconds(replicas)
     lags = [_lag(replica.readings, step) for replica in replicas]
@@ -84,7 +91,8 @@ def minutes_of(replicas: Sequence[Replica], spread_seconds: float = SPREAD_SECON
     if last <= first:
         return None
     marks: Floats = step * np.arange(first, last + 1, dtype=np.float64)
-    parts = (_laid(one, marks - lag, spread_seconds) for one, lag in zip(replicas, lags, strict=True))
+    pairs = zip(replicas, lags, strict=True)
+    parts = (_laid(one, marks - lag, spread_seconds, with_starts=with_starts) for one, lag in pairs)
     counted, known, present = sum(parts, np.zeros((3, last - first)))
     coverage = np.divide(known, present, out=np.zeros(last - first), where=present > 0)
     requests = np.divide(counted, coverage, out=np.full(last - first, np.nan), where=coverage >= _LEAST_COVERAGE)
@@ -109,7 +117,7 @@ def _lag(readings: Readings, step: float) -> float:
     return float(np.median(number[is_last] * step - readings.seconds[is_last]))
 
 
-def _laid(replica: Replica, marks: Floats, spread_seconds: float) -> Floats:
+def _laid(replica: Replica, marks: Floats, spread_seconds: float, *, with_starts: bool) -> Floats:
     """Requests, seconds that are known and seconds in which the replica was there, between consecutive marks.
 
     Shape ``(3, marks - 1)``.
@@ -119,7 +127,7 @@ def _laid(replica: Replica, marks: Floats, spread_seconds: float) -> Floats:
     is_long = elapsed > max(SPREAD_SECONDS, 2 * replica.readings.interval_seconds)
     usual = allowance(seconds, replica.readings.requests).after(np.full(grown.size, SPREAD_SECONDS))
     was_down = is_start & is_long & (grown <= usual)
-    is_known = ~(is_start & is_long)
+    is_known = ~(is_start & (is_long | (not with_starts)))
     if np.isfinite(spread_seconds) and not replica.takes_turns:
         is_known &= ~is_long
     parts = (np.where(is_known, grown, 0.0), np.where(is_known, elapsed, 0.0), np.where(was_down, elapsed, 0.0))
@@ -132,7 +140,7 @@ def restarts(replica: Replica) -> int:
     return int(np.count_nonzero(replica.growth()[1]))
 
 
-def with_starts(replicas: Sequence[Replica]) -> list[Replica]:
+def begun(replicas: Sequence[Replica]) -> list[Replica]:
     """Replicas that came after the others began at nothing: what they counted before their first reading is theirs."""
     first = min(one.readings.seconds[0] for one in replicas)
     return [_with_start(one) if one.readings.seconds[0] > first + SPREAD_SECONDS else one for one in replicas]
