@@ -152,6 +152,22 @@ def test_a_gateway_before_an_engine_counts_nothing_twice(victoria_metrics_url):
     assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
 
 
+def test_a_gateway_that_an_agent_shows_counts_nothing_twice(victoria_metrics_url):
+    """Series of an agent that reads a gateway and the engine behind it: the engine's requests count."""
+    page = "".join(
+        f'advisor_engine_{name}_total{{host="h",engine="{engine}",endpoint="http://{engine}/metrics",model="llama",rank="0"}} {value}\n'
+        for engine, requests in (("dynamo", 240), ("trtllm", 200))
+        for name, value in (
+            ("requests_finished", requests),
+            ("prompt_tokens", 700 * requests),
+            ("generated_tokens", 100 * requests),
+        )
+    )
+    access, selector = served(victoria_metrics_url, page, "agent-both", grows=True)
+    demand = engine_demand(Monitored.at(access, WINDOW, selector), ASKED)
+    assert demand.requests_per_second.mean == pytest.approx(200 / 7275, rel=0.02)
+
+
 def test_a_gateway_that_serves_hosted_models_too(victoria_metrics_url):
     """Requests for other models are not the workload's, whoever asked for them; without its model the rates are named."""
     hosted = ENGINES["litellm"].replace('requested_model="llama"', 'requested_model="gpt-5"')
