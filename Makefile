@@ -10,7 +10,7 @@ PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses $
 DEMO := build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check bench golden tools services clean
+.PHONY: help demo test test-fast check bench bench-today golden tools services clean
 
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -42,6 +42,10 @@ check: $(READY) ## Lint, types and the import contract.
 
 bench: $(READY) ## Print the benchmarks.
 	@for program in tests/benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program; done
+
+bench-today: $(READY) ## Print a third of the benchmarks, others every day.
+	@ls tests/benchmarks/bench_*.py | awk -v day="$$(( $$(date +%s) / 86400 ))" '(NR + day) % 3 == 0' \
+	| while read -r program; do echo "== $$program"; $(BIN)/python $$program; done
 
 golden: $(READY) ## Write the golden files anew; read the difference before you commit it.
 	$(BIN)/python -m pytest --quiet tests/codegen --update-golden

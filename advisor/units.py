@@ -22,6 +22,8 @@ SECONDS_PER_HOUR = 3600
 SECONDS_PER_DAY = 86_400
 SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
 MS_PER_SECOND = 1000.0
+_SHOWN_AS_A_SECOND_MS = 999.5
+"""From here on three digits of milliseconds would be written as a power of ten."""
 MICROSECONDS_PER_MS = 1000.0
 NANOSECONDS_PER_MS = 1e6
 TOKENS_PER_MILLION = 1_000_000
@@ -49,3 +51,8 @@ def ratio_words(ratio: float) -> str:
 def times_words(ratio: float) -> str:
     """A multiple, rounded down: ``1.17``, so that no more is said to hold than does."""
     return f"{math.floor(ratio * 100 + 1e-9) / 100:g}"
+
+
+def milliseconds(value_ms: float) -> str:
+    """``35 ms`` or ``1.2 s``: three significant digits."""
+    return f"{value_ms:.3g} ms" if value_ms < _SHOWN_AS_A_SECOND_MS else f"{value_ms / MS_PER_SECOND:.3g} s"

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from advisor.pipeline import plan_for
+from advisor.plan.fleet.chosen import ConstraintUse
+from advisor.report.limits_words import use_words
 from advisor.report.table import plan_table
 from advisor.workload.values import Limits, Slo
 from builders import catalog_of, offer, workload
@@ -39,7 +41,7 @@ def test_a_plan_explains_itself(folder, plan, run_advisor):
     assert done.returncode == 0, done.stderr
     assert plan["fleet"]["groups"][0]["instance_type"] in done.stdout
     for use in plan["fleet"]["constraints"]:
-        assert f"{use['used']:.3g} of {use['limit']:.3g} {use['unit']}" in told_text
+        assert use_words(ConstraintUse(**use)) in told_text
     assert told["total_usd_per_month"] == plan["fleet"]["cost"]["total_usd_per_month"]
     assert told["fleet"] == plan["fleet"]
     assert told["runner_up"]["option"]["instance_type"] != plan["recommended"]["instance_type"]
@@ -123,7 +125,7 @@ def test_the_commands_of_the_page_run(folder, run_advisor):
             {"slo": Slo(tpot_p95_ms=0.5)},
             r"The fastest candidate, g6e.xlarge fp8, has TPOT p95 [\d.]+ ms with no other load",
         ),
-        ({"limits": Limits(max_usd_per_month=1)}, r"No fleet keeps to limits\.max_usd_per_month\.\n"),
+        ({"limits": Limits(max_usd_per_month=1)}, r"No fleet keeps to limits\.max_usd_per_month \(1\)\.\n"),
     ],
 )
 def test_a_target_below_the_physical_minimum_is_answered_with_it(changes, expected):

@@ -25,7 +25,7 @@ from advisor.performance.regimes import Load
 from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate, rates_at_slo
 from advisor.performance.values import Deployment, Evidence, Interval, Scenario
 from advisor.requirements import Requirements, require
-from advisor.units import MS_PER_SECOND, gib_to_bytes
+from advisor.units import MS_PER_SECOND, gib_to_bytes, milliseconds
 from advisor.workload.values import Slo, Workload
 
 _LIKE = Scenario.FIXED_CONCURRENCY
@@ -347,7 +347,7 @@ def _too_slow(candidate: Candidate, capacity: Capacity, group: int, slo: Slo) ->
     for code, words, target, floor_ms in targets:
         floor = float(floor_ms[group])
         if target is not None and floor > target:
-            reason = f"{words} p95 is {floor:,.0f} ms with no other load, {target:,.0f} ms wanted"
+            reason = f"{words} p95 is {milliseconds(floor)} with no other load, {milliseconds(target)} wanted"
             shortfall = Shortfall(code, "ms", target, floor, reason)
             return reject_candidate(candidate, shortfall)
     memory = candidate.memory

@@ -109,7 +109,7 @@ class Ladder:
         for scope in reversed(scopes):
             workload = scope.workload
             if workload is not None and not (isinstance(answer, _Reached) and _allows(workload, answer.found)):
-                answer = _cheaper(self._solved(workload, stated), stated)
+                answer = _cheaper(self._solved(workload, stated, lossier_only=scope.lossier_only), stated)
             answers[scope.step] = answer
         below = stated
         for scope in scopes:
@@ -117,7 +117,11 @@ class Ladder:
             below = answer if isinstance(answer, _Reached) else below
         return answers
 
-    def _solved(self, workload: Workload, below: _Reached | None) -> _Answer:
+    def _solved(self, workload: Workload, below: _Reached | None, *, lossier_only: bool = False) -> _Answer:
+        """The cheapest fleet that a workload allows; that of the rung below where none is preferred to it.
+
+        Fleets in a precision that loses more quality are preferred only from ``limits.simplicity`` below it on.
+        """
         setting = replace(
             self._setting,
             requirements=replace(self._setting.requirements, workload=workload),
@@ -127,11 +131,14 @@ class Ladder:
         if not posed.problem.pools:
             return _why_no_pool(posed)
         confirmer = self._confirmer.within(posed, setting)
-        found = confirmer.confirmed(known=None if below is None else below.found)
+        known = None if below is None else below.found
+        if known is not None and lossier_only:
+            known = known.as_if_at(known.usd_per_month / (1 + workload.limits.simplicity))
+        found = confirmer.confirmed(known=known)
         if isinstance(found, Infeasible):
             limits = " and ".join(constraint.value for constraint in found.conflict)
             return f"no fleet keeps to {limits or 'the demand'} with what this rung allows"
-        if below is not None and found is below.found:
+        if below is not None and found is known:
             return below
         if not found.confirmation.reached:
             ratio = found.confirmation.within_slo_ratio
@@ -196,7 +203,7 @@ def _no_cheaper(reached: _Reached, stated: _Reached) -> _Answer:
         for one in _groups(reached.found, reached.setting)
     )
     theirs, ours = map(preference, (stated.found.solution, reached.found.solution))
-    why = "a simpler fleet is (limits.simplicity)" if theirs < ours else "less than the search tells apart"
+    why = "a simpler fleet is (limits.simplicity)" if theirs < ours else "found among fewer choices alone"
     return f"{fleet} would save ${less:,.2f} a month on what is recommended: {why}"
 
 

@@ -100,15 +100,15 @@ class Ranking:
 
 
 def rank(
-    posed: Posed, confirmer: Confirmer, setting: Setting, found: Confirmed, shown: int, *, every_variant: bool = False
+    posed: Posed, confirmer: Confirmer, setting: Setting, limit_usd: float, shown: int, *, every_variant: bool = False
 ) -> Ranking:
-    """Every pool and way of paying as a fleet of its own; those that are shown, or cheaper than the fleet, replayed.
+    """Every pool and way of paying as a fleet of its own; those that are shown, or below a limit, replayed.
 
     Args:
         posed: the question, with the pools to choose from.
         confirmer: replays fleets; it remembers what each kind of replica was found to need.
         setting: requirements and catalog.
-        found: the fleet to compare with.
+        limit_usd: USD a month; what costs less is replayed.
         shown: so many of the cheapest are replayed.
         every_variant: keep every precision and parallelism, not only the best of each offer and way of paying.
     """
@@ -116,7 +116,7 @@ def rank(
     singles, rejections = _singles(posed, None if most is None else most + MOST_REPLAYED)
     kept = singles if every_variant else _best_of_each_offer(singles, posed, setting)
     kept = sorted(kept, key=lambda single: _preference(single, posed, setting))
-    ranked, unconfirmed = _Replays(posed, confirmer, setting).replayed(kept, found, shown)
+    ranked, unconfirmed = _Replays(posed, confirmer, setting).replayed(kept, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed))
 
 
@@ -223,13 +223,12 @@ class _Replays:
         self._rejections: list[Rejection] = []
 
     def replayed(
-        self, singles: Sequence[Single], found: Confirmed, shown: int
+        self, singles: Sequence[Single], limit_usd: float, shown: int
     ) -> tuple[list[Single], list[Rejection]]:  # fmt: skip
         """The options in the order of their cost, with the headroom that replays asked for."""
         ranked = list(singles)
-        limit = found.solution.objective_usd_per_month - A_CENT
         while self._left:
-            at = next((at for at, one in enumerate(ranked) if self._wanted(at, one, limit, shown)), None)
+            at = next((at for at, one in enumerate(ranked) if self._wanted(at, one, limit_usd, shown)), None)
             if at is None:
                 break
             replayed = self._replay(ranked.pop(at))

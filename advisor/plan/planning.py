@@ -111,6 +111,21 @@ def recommended_fleet(market: Market) -> Confirmed | Infeasible | None:
     return _chosen(market, Asked()).found
 
 
+def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
+    """What a plan is likely to recommend, in a fraction of the time: for comparisons, never to be run.
+
+    The best of the cheapest fleets of one type, or a mix that is cheaper by 1 % at the headroom which these have shown;
+    neighbours of it are not looked at.
+    """
+    if not market.posed.problem.pools:
+        return None
+    ranking = rank(market.posed, market.confirmer, market.setting, 0.0, Asked().replayed)
+    confirmed = (one.confirmed for one in ranking.singles if one.confirmed is not None)
+    known = min(confirmed, key=lambda one: one.usd_per_month, default=None)
+    found = market.confirmer.confirmed(known=known)
+    return market.confirmer.simplest(found) if isinstance(found, Confirmed) else found
+
+
 def _chosen(market: Market, asked: Asked) -> _Chosen:
     """The simplest of the cheapest fleets that their replays confirm, options among them."""
     setting, posed = market.setting, market.posed
@@ -123,8 +138,13 @@ def _chosen(market: Market, asked: Asked) -> _Chosen:
     if asked.every_variant:
         every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
     ranking = rank(
-        every, market.confirmer, setting, found, asked.replayed, every_variant=asked.every_variant
-    )  # fmt: skip
+        every,
+        market.confirmer,
+        setting,
+        found.usd_per_month - A_CENT,
+        asked.replayed,
+        every_variant=asked.every_variant,
+    )
     best = market.confirmer.simplest(_cheaper(found, ranking))
     return _Chosen(best, every, ranking.with_fleet(best))
 

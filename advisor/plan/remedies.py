@@ -6,7 +6,7 @@ from dataclasses import replace
 from advisor.catalog.values import Purchase
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import Supply
-from advisor.plan.problem.values import Constraint, Infeasible, Relaxation
+from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, Relaxation
 from advisor.plan.replay.confirm import Confirmed, Confirmer
 from advisor.plan.solve.optimise import relative_change
 from advisor.plan.solve.stage import Posed, Setting, narrowed, pose
@@ -61,6 +61,12 @@ def purchase_remedies(
     workload = replace(workload, purchase=(*workload.purchase, Purchase.ON_DEMAND))
     other = replace(setting, requirements=replace(setting.requirements, workload=workload))
     posed = pose(other, narrowed(supply, workload), week)
-    fleet = confirmer.within(posed, other).confirmed()
-    if isinstance(fleet, Confirmed) and fleet.confirmation.reached:
-        yield f"add on_demand to purchase: from {fleet.usd_per_month:,.2f} USD/month"
+    fleet = with_confirmed_budget(confirmer.within(posed, other).confirmed(), posed, other, confirmer)
+    if isinstance(fleet, Confirmed):
+        if fleet.confirmation.reached:
+            yield f"add on_demand to purchase: from {fleet.usd_per_month:,.2f} USD/month"
+        return
+    for one in fleet.relaxations:
+        if one.constraint is Constraint.BUDGET:
+            key = SET_BY[one.constraint]
+            yield f"add on_demand to purchase, and raise {key} from {one.limit:,.10g} to {one.needed:,.2f} USD/month"

@@ -15,7 +15,7 @@ from advisor.plan.geography import residency_shortfall
 from advisor.plan.problem.pools import why_no_commitment
 from advisor.requirements import Requirements
 from advisor.workload.scope import is_restricted
-from advisor.workload.values import Deployment, Exclude, Workload
+from advisor.workload.values import WIDE_PRECISIONS, Deployment, Exclude, Workload
 
 _CLOUDS = ("aws", "gcp", "azure")
 """Providers of the highest rung, beside those that the workload names: code is generated for them."""
@@ -63,6 +63,8 @@ class RungScope:
     why_none: str = ""
     beyond_stated: bool = False
     """Whether it allows all that the workload states, and more."""
+    lossier_only: bool = False
+    """Whether all that it allows beyond what is stated is precisions that lose more quality than the stated ones."""
     where: str = ""
     """Where its regions are, in words."""
 
@@ -138,15 +140,17 @@ class _Scopes:
     def __init__(self, requirements: Requirements, catalog: Catalog) -> None:
         """Write the workload's regions out."""
         workload = requirements.workload
-        self._catalog, self._given = catalog, workload
+        self._catalog, self._requirements, self._given = catalog, requirements, workload
         self._stated = replace(_with_regions(workload, catalog), near_current=False)
-        self._may_commit = not why_no_commitment(requirements)
+        self._why_no_commitment = why_no_commitment(requirements)
         self._known = catalog.known_precisions(requirements.model.name)
         self._places = _places(workload, catalog)
 
     def rungs(self) -> tuple[RungScope, ...]:
         """Every rung."""
         stays = {step: self._why_not_today(step) for step in _TODAY}
+        if stays[Step.SAME_CLOUD]:
+            stays[Step.COMMIT] = self._why_no_commitment
         found = [RungScope(Step.AS_IS, None, stays[Step.AS_IS])]
         beyond = False
         base = self._base(stays[Step.SAME_CLOUD])
@@ -158,8 +162,17 @@ class _Scopes:
             asked = self._resized(base) if step is Step.RESIZE else base
             beyond = beyond or not _is_within(asked, self._stated)
             workload = _union(self._stated, asked) if beyond else asked
-            found.append(RungScope(step, workload, "", beyond, self._where(workload)))
+            lossier = beyond and self._is_lossier_only(workload)
+            found.append(RungScope(step, workload, "", beyond, lossier, self._where(workload)))
         return tuple(found)
+
+    def _is_lossier_only(self, workload: Workload) -> bool:
+        """Whether a workload allows beyond what is stated nothing but precisions that are no match for the stated."""
+        if not _is_within(replace(workload, precisions=self._stated.precisions), self._stated):
+            return False
+        lossy = replace(self._requirements, workload=workload).lossy_precisions
+        as_wide = WIDE_PRECISIONS if set(WIDE_PRECISIONS) & set(self._stated.precisions) else ()
+        return all(name in (*lossy, *as_wide) for name in workload.precisions if name not in self._stated.precisions)
 
     def _base(self, why_not_same_cloud: str) -> Workload:
         """What all rungs from the second on allow: today's cloud on the continent of today, or the stated places."""
@@ -195,7 +208,7 @@ class _Scopes:
         match step:
             case Step.SAME_CLOUD:
                 base = self._with_nvidia(base)
-            case Step.COMMIT if self._may_commit:
+            case Step.COMMIT if not self._why_no_commitment:
                 base = replace(base, purchase=_joined(base.purchase, (Purchase.COMMITMENT,)))
             case Step.SPOT:
                 base = replace(base, purchase=_joined(base.purchase, (Purchase.SPOT,)))

@@ -26,6 +26,7 @@ _GROUP_COLUMNS = (
     Column("USD/hour each", importance=6),
     Column("USD/month"),
 )
+_MACHINE = "one instance of "
 _HOUR_HEADERS = ("hours a week", "requests/s on average", "busiest minute planned")
 
 
@@ -68,10 +69,13 @@ def names_of(fleet: Fleet) -> dict[str, str]:
 
 
 def part_words(fleet: Fleet, part: str) -> str:
-    """A part that fails, its group by instance type."""
-    for name, words in names_of(fleet).items():
-        part = part.replace(name, words)
-    return part
+    """A part that fails, an instance by its type: with its region where groups are in several."""
+    pool = part.removeprefix(_MACHINE)
+    own = next((group for group in fleet.groups if group.name.startswith(f"{pool}/")), None)
+    if own is None or pool == part:
+        return part
+    several = len({group.region for group in fleet.groups}) > 1
+    return f"{_MACHINE}{own.instance_type}{f' in {own.region}' if several else ''}"
 
 
 def _group_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:

@@ -10,8 +10,8 @@ from advisor.plan.solve.standing import by_stand, running_of
 from advisor.plan.values import Plan
 from advisor.report.fleet_tables import letters
 from advisor.report.limits_words import use_words
-from advisor.report.words import count_words, hardware_words, milliseconds, paid_words, usd
-from advisor.units import HOURS_PER_DAY, ratio_words, times_words
+from advisor.report.words import count_words, hardware_words, paid_words, usd
+from advisor.units import HOURS_PER_DAY, milliseconds, ratio_words, times_words
 
 _FORECASTS = {
     FLAT: "the observed level at all hours, since less than a day was seen",

@@ -3,8 +3,8 @@
 from advisor.plan.values import Option, Plan
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
-from advisor.report.words import hardware_words, milliseconds, paid_words
-from advisor.units import ratio_words
+from advisor.report.words import hardware_words, paid_words
+from advisor.units import milliseconds, ratio_words
 
 OPTION_COLUMNS = (
     Column("#"),

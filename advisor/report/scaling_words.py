@@ -32,9 +32,10 @@ def _reactive_words(found: ScalingPlan) -> Iterator[str]:
 
 
 def _policy_words(one: ReactivePolicy) -> str:
+    replicas = f"{one.minimum_warm_replicas} replica{'' if one.minimum_warm_replicas == 1 else 's'}"
     return (
         f"new capacity {one.delay_s:,.0f} s after a rise, {one.headroom_requests_per_second:.3g} requests/s of "
-        f"headroom, at least {one.minimum_warm_replicas} replicas, {usd(one.usd_per_month)} a month; without headroom "
+        f"headroom, at least {replicas}, {usd(one.usd_per_month)} a month; without headroom "
         f"{one.missed_ratio:.1%} of the requests would come too early"
     )
 

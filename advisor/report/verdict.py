@@ -15,13 +15,12 @@ from advisor.report.plan_words import close_call_words
 from advisor.report.words import (
     count_words,
     floor_words,
-    milliseconds,
     rejection_counts,
     short_words,
     usd,
     whole_percent,
 )
-from advisor.units import ratio_words
+from advisor.units import milliseconds, ratio_words
 
 _NOTHING = "Nothing in the catalog serves this workload within its limits."
 _OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from advisor.catalog.values import Purchase
+from advisor.units import milliseconds
 
 if TYPE_CHECKING:  # what says something of a catalog needs no planner
     from advisor.plan.fleet.chosen import FleetGroup
@@ -56,8 +57,6 @@ CODE_WORDS = {
     "zones": "sold in too few zones",
 }
 
-_SHOWN_AS_A_SECOND_MS = 999.5
-"""From here on three digits of milliseconds would be written as a power of ten."""
 _FLOORS = {"slo_ttft": "TTFT p95", "slo_tpot": "TPOT p95", "slo_e2e": "end-to-end p95"}
 _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 """What is judged of those that can hold the model, in that order."""
@@ -71,11 +70,6 @@ def usd(amount: float) -> str:
 def whole_percent(ratio: float) -> str:
     """A share in whole percent, rounded down: ``81%``."""
     return f"{math.floor(ratio * 100 + 1e-9)}%"
-
-
-def milliseconds(value_ms: float) -> str:
-    """``35 ms`` or ``1.2 s``: three significant digits."""
-    return f"{value_ms:.3g} ms" if value_ms < _SHOWN_AS_A_SECOND_MS else f"{value_ms / 1000:.3g} s"
 
 
 def purchase_words(purchase: str) -> str:

@@ -70,7 +70,7 @@ def confirmed_and_planned(asked, catalog, counts):
     posed, setting = posed_of(asked, catalog, **SHORT)
     each = [counts.pop(0) if counts else 0 for _ in posed.problem.pools]
     solution = given_fleet(posed.problem, each)
-    found = Confirmed(solution, posed, Confirmer(posed, setting).replayed(posed, solution), posed.problem)
+    found = Confirmed(solution, posed, Confirmer(posed, setting).replayed(posed, solution))
     return found, fleet_of(found, setting, forecast_of(setting.requirements))
 
 

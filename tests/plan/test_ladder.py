@@ -290,6 +290,17 @@ def test_a_simpler_recommendation_leaves_no_cheaper_rung_below_it():
         )
 
 
+@pytest.mark.parametrize(("simplicity", "same"), [(1.0, True), (0.0, False)])
+def test_a_precision_that_saves_little_is_no_step(simplicity, same):
+    """A rung takes weights that lose more quality only where they save more than simplicity is worth."""
+    question = asked(limits=Limits(simplicity=simplicity), precisions=("bf16",), demand=COSTLY)
+    plan = plan_for(question, catalog_of(offer("g5.12xlarge", on_demand=9.0), offer("g6e.xlarge", on_demand=1.5)))
+    (rung,) = [rung for rung in plan.ladder if rung.rung == "precision"]
+
+    assert (rung.groups == plan.as_stated.groups) == same
+    assert ({group.precision for group in rung.groups} == {"bf16"}) == same
+
+
 def test_limits_hold_on_every_rung():
     """Two replicas in two zones and a bound on instance types hold for the fleets of rungs as for the plan's."""
     plan = plan_for(asked(limits=Limits(min_replicas=2, zones=2, max_instance_types=1)), catalog_of(*OFFERS))
@@ -319,6 +330,7 @@ def test_without_anything_running_no_rung_keeps_it():
 
     assert [rung.rung for rung in plan.ladder[:3]] == ["as_is", "resize", "same_cloud"]
     assert {rung.why_none for rung in plan.ladder[:3]} == {"no `current` is stated"}
+    assert "14 days of history" in plan.ladder[3].why_none
     assert {rung.saving_ratio for rung in plan.ladder[3:]} == {None}
 
 

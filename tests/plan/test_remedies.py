@@ -76,5 +76,10 @@ def test_spot_alone_keeps_no_base_on_demand():
     (remedy,) = plan.conflict.remedies
     bought = plan_for(replace(asked, purchase=(*SPOT, *ON_DEMAND), limits=replace(asked.limits, simplicity=0)), CATALOG)
 
+    poor = replace(asked, limits=replace(asked.limits, max_usd_per_month=100.0))
+
+    assert plan_for(poor, CATALOG).conflict.remedies == (
+        f"{remedy.partition(':')[0]}, and raise limits.max_usd_per_month from 100 to{remedy.partition('from')[2]}",
+    )
     assert conflict_words(plan.conflict) == "No fleet keeps to limits.on_demand_base_ratio (0.3)."
     assert remedy == f"add on_demand to purchase: from {bought.fleet.cost.total_usd_per_month:,.2f} USD/month"

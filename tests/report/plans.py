@@ -89,6 +89,11 @@ def make_group(instances: int | tuple[int, ...] = 4, usd_per_hour: float = 1.861
     return FleetGroup(**{"name": "/".join(values[part] for part in parts)} | values)
 
 
+def pool_of(group: FleetGroup) -> str:
+    """What of a group's name says nothing of how it is paid for."""
+    return group.name.rpartition("/")[0]
+
+
 def make_cost(compute: float, **changes: Any) -> FleetCost:
     """So much compute and $24 of disks."""
     total = round(compute + 24.0, 2)
@@ -235,7 +240,7 @@ def spot_plan() -> Plan:
         spot,
         spare=(Spare(spot.name, 1, "spot_reroute"),),
         failures=(
-            Failure(f"one instance of {spot.name}", 0.88),
+            Failure(f"one instance of {pool_of(spot)}", 0.88),
             Failure("spot of aws/us-east-1/L40S in one zone", 0.59),
         ),
         cost=make_cost(spot.compute_usd_per_month, interruptions_usd_per_month=4.2),
@@ -294,7 +299,7 @@ def mixed_plan() -> Plan:
         schedule=((0,) * 12 + (1,) * 12) * 7,
         cost=cost,
         spare=(Spare(busy.name, 1, "survive: instance"),),
-        failures=(Failure(f"one instance of {base.name}", 1.17), Failure(f"one instance of {busy.name}", 1.17)),
+        failures=(Failure(f"one instance of {pool_of(base)}", 1.17), Failure(f"one instance of {pool_of(busy)}", 1.17)),
         cheapest=Cheapest(("2 × g6e.xlarge committed for 1 year", "1 × inf2.8xlarge spot"), 3650.0, 111.6, 2),
         doubtful_prices=(DoubtfulPrice(busy.name, "derived, 499 days old", 0.62, 1.4,
                                        ("5 × g6e.xlarge on demand",), 6817.45),),

@@ -254,3 +254,11 @@ def test_fewer_and_more_instances_are_options_of_the_plan(plan):
     assert f"more: #9, 50 × {more.instance_type}" in line
     assert line.count(total) == 2
     assert tuple(size_lines(plan.fleet, (plan.recommended,))) == ()
+
+
+def test_a_machine_that_fails_is_named_by_its_type(plan):
+    """The key of a pool is for programs; people read the instance type."""
+    machine = next(one for one in plan.fleet.failures if one.of.startswith("one instance of "))
+
+    assert machine.of.removeprefix("one instance of ") not in full(plan)
+    assert f"one instance of {plan.fleet.groups[0].instance_type} " in full(plan)

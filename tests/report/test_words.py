@@ -5,7 +5,8 @@ import json
 import pytest
 
 from advisor.plan.document import SCHEMA_PATH
-from advisor.report.words import CODE_WORDS, milliseconds, paid_words, short_words
+from advisor.report.words import CODE_WORDS, paid_words, short_words
+from advisor.units import milliseconds
 from report.plans import COMMITMENT, make_group
 
 

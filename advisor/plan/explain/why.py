@@ -18,8 +18,8 @@ from advisor.plan.explain.obstacles import Obstacle, obstacles_of
 from advisor.plan.explain.reshape import with_price
 from advisor.plan.explain.turning import Outcome, first_turn, lost_after
 from advisor.plan.options import rank_rejections
-from advisor.plan.planning import Market, recommended_fleet
-from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem
+from advisor.plan.planning import Market, likely_fleet, recommended_fleet
+from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
 from advisor.plan.replay.confirm import Confirmed
 from advisor.plan.solve.optimise import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
@@ -259,8 +259,10 @@ class _Case:
         )
 
     def _wins(self, targets_ms: Mapping[str, float], demand_factor: float) -> bool:
-        """Whether the recommended fleet uses the type: planned in full where the closed form sees it turn."""
+        """Whether the fleet that is likely to be recommended uses the type: replayed where the closed form turns."""
         market = self._under(targets_ms, self._catalog, demand_factor).market
+        if content(market.posed.problem) == content(self.judged.market.posed.problem):
+            return self._wins_now
         if not any(self.is_meant(pool) for pool in market.posed.problem.pools):
             return False
         posed = self.judged.market.confirmer.with_known_headroom(market.posed)
@@ -268,7 +270,7 @@ class _Case:
         uses = isinstance(likely, FleetSolution) and self.uses(simplest(posed.problem, likely))
         if uses == self._wins_now:
             return uses
-        found = recommended_fleet(market)
+        found = likely_fleet(market)
         return isinstance(found, Confirmed) and self.uses(found.solution)
 
     def load(self, *, wins: bool) -> tuple[LoadRange, ...]:

@@ -46,6 +46,8 @@ from advisor.plan.solve.stage import narrowed as narrowed_supply
 
 __all__ = ["Confirmed", "Confirmer", "Kind"]
 
+CAREFUL = 1.2
+"""By how much the closed form may ask for more than a replay confirms."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
 
@@ -115,8 +117,10 @@ class Confirmer:
                 by 1 %, or the bound is no lower by that than it was for the part.
         """
         found = self._search(seconds, known)
-        if isinstance(found, Infeasible) or found is known:
+        if isinstance(found, Infeasible):
             return found
+        if known is not None and found.solution.allocations is known.solution.allocations:
+            return known
         found = self._held_to_the_closed_form(found, seconds)
         if found.confirmation.reached:
             found = self._nearby(found)
@@ -144,9 +148,11 @@ class Confirmer:
         if not found.confirmation.reached or not simplicity:
             return found
         limit = found.usd_per_month * (1 + simplicity)
-        for rank in range(loss_rank(found.solution)):
-            if (kept := self._within_rank(found, rank, limit, seconds)) is not None:
-                return kept
+        kept, rank = None, loss_rank(found.solution)
+        while rank and (less := self._within_rank(found, rank - 1, limit, seconds)) is not None:
+            kept, rank = less, loss_rank(less.solution)
+        if kept is not None:
+            return kept
         if _is_simplest(found):
             return found
         return self._of_rank(loss_rank(found.solution)).simplest_within(found, limit, seconds)
@@ -154,13 +160,34 @@ class Confirmer:
     def _within_rank(self, found: Confirmed, rank: int, limit: float, seconds: float) -> Confirmed | None:
         """The fleet to prefer of those in precisions that lose less quality; None where none is within a cost."""
         other = self._of_rank(rank)
-        parts = scopes(other.problem) if other.problem.pools else ()
-        if min(map(lower_bound, parts), default=math.inf) > limit:
+        cheapest = other.on_the_same_machines(found, limit, seconds) or other.cheaper_than(found, limit, seconds)
+        return None if cheapest is None else _preferred(other.simplest_within(cheapest, limit, seconds), found)
+
+    def on_the_same_machines(self, found: Confirmed, limit: float, seconds: float) -> Confirmed | None:
+        """The cheapest confirmed fleet within a cost of the offers of another fleet; None where there is none."""
+        stands = {one.pool.stand for one in found.solution.allocations}
+        pools = tuple(pool for pool in self.problem.pools if pool.stand in stands)
+        if not pools or lower_bound(replace(self.problem, pools=pools)) > limit * CAREFUL:
             return None
-        cheapest = other.confirmed(seconds)
-        if isinstance(cheapest, Infeasible) or not cheapest.confirmation.reached or cheapest.usd_per_month > limit:
+        same = self.within(replace(self._posed, problem=replace(self.problem, pools=pools)), self._setting)
+        fleet = same.confirmed(seconds)
+        holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month <= limit
+        return fleet if isinstance(fleet, Confirmed) and holds else None
+
+    def cheaper_than(self, found: Confirmed, limit: float, seconds: float) -> Confirmed | None:
+        """The cheapest confirmed fleet below a cost; None where there is none.
+
+        Args:
+            found: a fleet of another question, for its replay.
+            limit: USD a month.
+            seconds: time limit of each optimum.
+        """
+        if not self.problem.pools or min(map(lower_bound, scopes(self.problem))) > limit:
             return None
-        return _preferred(other.simplest_within(cheapest, limit, seconds), found)
+        dearest = found.as_if_at(limit)
+        fleet = self.confirmed(seconds, dearest)
+        holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and not fleet.is_limit
+        return fleet if isinstance(fleet, Confirmed) and holds else None
 
     def _of_rank(self, rank: int) -> "Confirmer":
         """The same for the precisions up to a rank alone, whose layouts are no pools where others outdo them."""
@@ -260,7 +287,7 @@ class Confirmer:
             if known is not None and best is known and not _promises_more(bound, known):
                 return known
             if best is not None and self._suffices(best, bound):
-                return best if best is known else bounded(best, bound)
+                return bounded(best, bound)
             if bound.confirmation.reached:
                 return bound
             closest = closer(closest, bound)
@@ -293,6 +320,8 @@ class Confirmer:
         """
         if not worthwhile(best.usd_per_month, bound):
             return True
+        if best.is_limit:
+            return False
         most = bound.usd_per_month * (1 + self._posed.problem.limits.simplicity)
         return not self._effort.in_full and _is_simplest(best) and best.usd_per_month <= most
 
@@ -323,15 +352,19 @@ class Confirmer:
     def _raised_together(
         self, bound: Confirmed, best: Confirmed | None, closest: Confirmed, seconds: float
     ) -> Confirmed:
-        """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection."""
+        """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection.
+
+        Of a rung only where no kind holds by itself: mixes near the best fleet are looked for in any case.
+        """
         seen = {self.kind_of(one.pool.key) for one in bound.solution.allocations} | self._brackets.keys()
         pools = tuple(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
         fewer = replace(self._posed, problem=replace(self._posed.problem, pools=pools))
         least = dict.fromkeys(seen, 1.0) | {kind: one.least for kind, one in self._brackets.items()}
-        found, _ = self._bisected(fewer, least, None, seconds, usd_of(best))
-        best = cheaper(best, found)
-        if isinstance(found, Confirmed):
-            closest = closer(closest, found)
+        if self._effort.in_full or best is None:
+            found, _ = self._bisected(fewer, least, None, seconds, usd_of(best))
+            best = cheaper(best, found)
+            if isinstance(found, Confirmed):
+                closest = closer(closest, found)
         if best is None:
             return bounded(closest, bound)
         best = bounded(best, bound)

@@ -26,10 +26,18 @@ class Confirmed:
     cheapest: "Confirmed | None" = None
     """The cheapest fleet where this is a simpler one; None where it is this one."""
 
+    is_limit: bool = False
+    """Whether its cost is what others have to be below, not what it costs itself."""
+
     @property
     def usd_per_month(self) -> float:
         """What it costs."""
         return self.solution.objective_usd_per_month
+
+    def as_if_at(self, usd_per_month: float) -> "Confirmed":
+        """The fleet at another cost: what a cheaper one has to cost less than."""
+        solution = replace(self.solution, objective_usd_per_month=usd_per_month, bound_usd_per_month=usd_per_month)
+        return replace(self, solution=solution, is_limit=True)
 
     def planned_rates(self) -> Mapping[str, float]:
         """Requests per second that one instance of each group is planned to carry, by the group's name."""
