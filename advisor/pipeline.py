@@ -20,18 +20,17 @@ from typing import TYPE_CHECKING
 from advisor.candidates import Matches, Rejection, match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer, Purchase
-from advisor.demand.busy_interval import interval_note
-from advisor.demand.counted import demand_from_counts
-from advisor.demand.declared import demand_from_busy
+from advisor.demand.busy import Busy, demand_from_busy
+from advisor.demand.services import Wanted, demand_of_views
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.models import Model, find_model
+from advisor.models.catalog import model_names
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.stage import (
     Served,
     busy_second_or_reason,
-    requests_per_busy_second,
     serve,
 )
 from advisor.plan.build import build_plan
@@ -52,7 +51,6 @@ from advisor.workload.values import DeclaredDemand, PrometheusDemand, SampleDema
 
 if TYPE_CHECKING:
     from advisor.plan.explain.why import Judged
-    from advisor.samples.summary import BusyProfile
 
 CountProgress = Callable[[int], None]
 
@@ -270,7 +268,7 @@ def measure_demand(
 
 def with_measured_cache(workload: Workload, demand: Demand) -> Workload:
     """The workload with the prefix-cache hit ratio that was measured with its demand, where none is stated."""
-    if isinstance(workload.demand, PrometheusDemand) and not workload.demand.cache_is_stated:
+    if isinstance(workload.demand, PrometheusDemand | SampleDemand) and not workload.demand.cache_is_stated:
         return replace(workload, prefix_cache_hit_ratio=demand.tokens.prefix_cache_hit_ratio)
     return workload
 
@@ -286,68 +284,96 @@ def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
 def _demand_of_samples(
     sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
-    from advisor.samples.need.fleet import fleet_of, read_frame, saturation_profile
+    from advisor.demand.sampled import views_of_rows
+    from advisor.samples.need.fleet import fleet_beside, read_frame, saturation_profile
+    from advisor.samples.store import read_engines
     from advisor.samples.summary import busy_profile
+    from advisor.samples.within import Within
 
-    frame = read_frame(sampled.path)
-    fleet = fleet_of(frame, sampled.path)
-    counted = fleet.served
+    recorded = sampled.recorded
+    within = Within(sampled.hosts, sampled.window_days, recorded.from_seconds, recorded.until_seconds)
+    engines = within.engines(read_engines(sampled.path).table)
+    asked = _asked_of("samples", str(sampled.path), sampled, model)
+    counted = demand_of_views(views_of_rows(engines), asked, "counters of the serving engines")
+    try:
+        frame = within.frame(read_frame(sampled.path))
+    except InputError:
+        if counted is None:
+            raise
+        return counted  # only engines were watched
+    notes = fleet_beside(frame, engines).notes()
     if counted is not None:
-        demand = demand_from_counts(
-            counted.requests_per_minute,
-            counted.start_seconds,
-            counted.tokens_per_request,
-            counted.resets,
-            sampled.requests_per_day,
-        )
-        return replace(demand, notes=(*demand.notes, *fleet.notes()))
-    lengths = (sampled.input_tokens, sampled.output_tokens)
-    profile = busy_profile(frame)
-    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
-    if isinstance(serves, InputError) and sampled.requests_per_day is None:
-        raise serves
-    demand = _demand_of_busy(sampled, profile, None if isinstance(serves, InputError) else serves.saturated, lengths)
-    saturated = saturation_profile(frame).busy_accelerators
-    interval = interval_note(profile.busy_accelerators, saturated, serves, sampled.requests_per_day)
-    return replace(demand, notes=(*demand.notes, interval, *fleet.notes()))
-
-
-def _demand_of_busy(
-    sampled: SampleDemand, profile: "BusyProfile", capacity: float | None, lengths: tuple[float, float]
-) -> Demand:  # fmt: skip
-    return demand_from_busy(
-        profile.busy_accelerators,
-        profile.window_seconds,
-        sampled.requests_per_day,
-        capacity,
-        lengths,
-        float(profile.window_start_seconds[0]),
+        return counted.with_notes(*notes)
+    lengths = _stated_lengths(sampled, "samples", str(sampled.path))
+    busy, saturated = busy_profile(frame), saturation_profile(frame).busy_accelerators
+    observed = Busy(
+        busy.busy_accelerators,
+        saturated,
+        busy.present_accelerators,
+        busy.window_seconds,
+        float(busy.window_start_seconds[0]),
     )
+    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
+    return demand_from_busy(observed, serves, sampled.requests_per_day, lengths).with_notes(*notes)
 
 
 def _demand_of_server(
     watched: PrometheusDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
-    from advisor.demand.monitored import Monitored, busy_demand, engine_demand, token_demand
+    from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
     from advisor.samples.exporters import near_miss_words
     from advisor.samples.query.prometheus import Access
 
     access = Access.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file)
-    server = Monitored.last_days(access, watched.window_days, watched.selector, watched.metrics_file)
-    counted = engine_demand(server, model.name, model.max_context_tokens)
+    recorded = watched.recorded
+    server = Monitored.between(
+        access,
+        watched.window_days,
+        recorded.from_seconds,
+        recorded.until_seconds,
+        watched.selector,
+        watched.metrics_file,
+    )
+    counted = engine_demand(server, _asked_of("prometheus", watched.url, watched, model))
     if counted is not None:
         return counted
-    if watched.input_tokens is None or watched.output_tokens is None:
-        add = "add input_tokens and output_tokens under demand.prometheus, or scrape an engine of docs/metrics.md"
+    alike = near_miss_words(server.questions.table, server.names)
+    lengths = _stated_lengths(watched, "prometheus", watched.url, alike)
+    observed = busy_over_time(server)
+    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
+    demand = demand_from_busy(observed, serves, watched.requests_per_day, lengths)
+    demand = replace(demand, source=f"accelerators at {server.source}")
+    return demand.with_notes(*server.notes, *server.questions.api.warnings)
+
+
+def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, model: Model) -> Wanted:
+    """Whose demand is asked for, and what the workload states of it."""
+    return Wanted(
+        model=model.name,
+        where=where,
+        field=f"demand.{kind}",
+        served_as=source.recorded.served_as,
+        known_models=model_names(),
+        context_tokens=model.max_context_tokens,
+        input_tokens=source.input_tokens,
+        output_tokens=source.output_tokens,
+        requests_per_day=source.requests_per_day,
+    )
+
+
+def _stated_lengths(
+    source: SampleDemand | PrometheusDemand, kind: str, where: str, alike: str = ""
+) -> tuple[float, float]:  # fmt: skip
+    """Token lengths of a request, where nothing counts them; names that look alike go into the hint.
+
+    Raises:
+        InputError: they are not stated.
+    """
+    if source.input_tokens is None or source.output_tokens is None:
+        add = f"add input_tokens and output_tokens under demand.{kind}, or watch an engine of docs/metrics.md too"
         raise InputError(
             "no serving engine counts requests and tokens there, and the workload states no token lengths",
-            where=watched.url,
-            hint="; ".join(filter(None, (add, near_miss_words(server.questions.table, server.names)))),
+            where=where,
+            hint="; ".join(filter(None, (add, alike))),
         )
-    lengths = (watched.input_tokens, watched.output_tokens)
-    if (counted := token_demand(server, lengths)) is not None:
-        return counted
-    capacity = None
-    if watched.requests_per_day is None:
-        capacity = requests_per_busy_second(workload, model, catalog, lengths, performance)
-    return busy_demand(server, watched.requests_per_day, capacity, lengths)
+    return source.input_tokens, source.output_tokens

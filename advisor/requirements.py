@@ -16,7 +16,7 @@ from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR
 from advisor.workload.holds import check_holds, check_known, unsold_holds
 from advisor.workload.scope import in_scope, scope_notes
-from advisor.workload.values import WIDE_PRECISIONS, Deployment, PrometheusDemand, Workload
+from advisor.workload.values import WIDE_PRECISIONS, Deployment, PrometheusDemand, SampleDemand, Workload
 
 GENERATING_TASKS = ("llm", "vlm")
 CONTEXT_MARGIN = 2.0
@@ -86,7 +86,7 @@ def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:
     ratio = demand.tokens.prefix_cache_hit_ratio
     if not ratio:
         return ()
-    is_measured = isinstance(workload.demand, PrometheusDemand) and not workload.demand.cache_is_stated
+    is_measured = isinstance(workload.demand, PrometheusDemand | SampleDemand) and not workload.demand.cache_is_stated
     how = "measured on today's; state prefix_cache_hit_ratio for another routing or size" if is_measured else "stated"
     return (f"{ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as {how}",)
 

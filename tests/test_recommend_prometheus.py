@@ -96,10 +96,26 @@ def test_busy_accelerators_make_a_plan_too(tmp_path, run_advisor, prometheus_url
     plan = json.loads(done.stdout)
     assert plan["demand"]["requests_per_second"]["mean"] == pytest.approx(100_000 / 86_400, rel=1e-5)
     assert "accelerators at" in plan["demand"]["source"]
+    interval = plan["demand"]["interval"]
+    assert interval["mean_low"] == interval["mean_high"] == plan["demand"]["requests_per_second"]["mean"]
+    assert interval["peak_low"] < plan["demand"]["requests_per_second"]["peak"] <= interval["peak_high"]
+    assert plan["fleet"]["proven"] is False
     done = run_advisor(
         "recommend", workload(tmp_path, WORKLOAD + CURRENT + lengths.replace("requests_per_day: 100000, ", "")), *server
     )
     assert "upper bound" in done.stdout
+    assert "demand not measured, " in " ".join(done.stdout.split())
+
+
+def test_a_server_that_holds_another_model_makes_no_plan(tmp_path, run_advisor, engines_url):
+    """A workload for Qwen against a server that holds Llama alone: exit 1, the rate of what is there, and a remedy."""
+    text = WORKLOAD.replace("meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen2.5-7B-Instruct")
+    done = run_advisor("recommend", workload(tmp_path, text), "--prometheus", engines_url, "--window", "3h")
+    assert done.returncode == 1
+    assert (
+        "no engine there serves Qwen/Qwen2.5-7B-Instruct: they serve meta-llama/Llama-3.1-8B-Instruct (4" in done.stderr
+    )
+    assert "hint: " in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,30 @@ class DemandProfile:
     """By hour of the day, UTC; only hours with requests, and none where too little of a day was seen."""
 
 
+@dataclass(frozen=True, slots=True)
+class DemandInterval:
+    """Requests per second, from the least to the most that the evidence allows."""
+
+    mean_low: float
+    mean_high: float
+    peak_low: float
+    """In the busiest minute."""
+    peak_high: float
+    contradiction: str = ""
+    """Why a stated volume cannot be true of the samples; empty when it can."""
+
+    def times(self, factor: float) -> "DemandInterval":
+        """The same of so many times the demand."""
+        mean_low, mean_high = self.mean_low * factor, self.mean_high * factor
+        return DemandInterval(mean_low, mean_high, self.peak_low * factor, self.peak_high * factor, self.contradiction)
+
+    def words(self) -> str:
+        """Such as ``1 to 20 requests/s on average and 2 to 30 in the busiest minute``."""
+        same = self.mean_low == self.mean_high
+        mean = f"{self.mean_low:.3g}" if same else f"{self.mean_low:.3g} to {self.mean_high:.3g}"
+        return f"{mean} requests/s on average and {self.peak_low:.3g} to {self.peak_high:.3g} in the busiest minute"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Demand:
     """What has to be served."""
@@ -108,6 +132,8 @@ class Demand:
     """What a reader must know before trusting it."""
     profile: DemandProfile | None = None
     """None for declared demand."""
+    interval: DemandInterval | None = None
+    """What it may be instead, where it was not counted: told from accelerators alone; None: counted or declared."""
 
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""

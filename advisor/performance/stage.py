@@ -208,13 +208,6 @@ def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
     return max(min(default_max_sequences(candidate.accelerator, candidate.engine), held), 1)
 
 
-def requests_per_busy_second(
-    workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
-) -> float:  # fmt: skip
-    """Most requests per second that one fully busy accelerator can have served; see :func:`busy_second`."""
-    return busy_second(workload, model, catalog, lengths, performance).saturated
-
-
 def busy_second(
     workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
 ) -> BusySecond:  # fmt: skip

@@ -1,7 +1,7 @@
 """What was planned → the plan as it is written."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from advisor import __version__
@@ -137,6 +137,7 @@ def demand_document(demand: Demand) -> dict[str, Any]:
         "source": demand.source,
         "requests": demand.requests,
         "window_seconds": demand.window_seconds,
+        "interval": None if demand.interval is None else asdict(demand.interval),
     }
 
 

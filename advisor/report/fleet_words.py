@@ -106,6 +106,8 @@ def proof_words(fleet: Fleet) -> str:
     if fleet.cheapest is not None:
         less = usd(fleet.cheapest.usd_per_month_more)
         return f"preferred within limits.simplicity of the cheapest, which costs {less} less"
+    if not fleet.proven and not fleet.gap_ratio:
+        return "no cheaper fleet that carries the planned rates exists, but these rest on accelerators alone"
     if not fleet.proven:
         return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:

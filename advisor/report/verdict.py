@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+from advisor.demand.values import DemandInterval
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup
 from advisor.plan.problem.values import Constraint
 from advisor.plan.values import CurrentCost, Plan
@@ -46,7 +47,13 @@ def headline(plan: Plan) -> str:
             return f"{why}{floor_words(plan.rejected)}"
         return conflict_words(plan.conflict)
     total = usd(fleet.cost.total_usd_per_month)
-    return f"Run {short_words(fleet.groups)}: {total} a month{_saved(plan)}; risk: {risk_word(plan)}"
+    return f"Run {short_words(fleet.groups)}: {total} a month{_saved(plan)}{_unmeasured(plan)}; risk: {risk_word(plan)}"
+
+
+def _unmeasured(plan: Plan) -> str:
+    """What the demand may be, where it was told from accelerators alone."""
+    interval = plan.demand.get("interval")
+    return f"; demand not measured, {DemandInterval(**interval).words()}" if interval else ""
 
 
 def _nothing_words(plan: Plan) -> str:
@@ -68,11 +75,12 @@ def _saved(plan: Plan) -> str:
 
 
 def risk_word(plan: Plan) -> str:
-    """The worst risk that applies: replay, prediction, price, commitment, failure, spot or none."""
+    """The worst risk that applies: demand, replay, prediction, price, commitment, failure, spot or none."""
     fleet = plan.fleet
     if fleet is None:
         return "none"
     applies = {
+        "demand": plan.demand.get("interval") is not None,
         "replay": fleet.confirmed is None or _falls_short(plan, fleet),
         "prediction": any(group.evidence == "roofline" for group in fleet.groups),
         "price": bool(fleet.doubtful_prices),

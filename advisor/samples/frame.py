@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,6 +79,21 @@ class SampleFrame:
         """The rows of one accelerator."""
         first, last = np.searchsorted(self.accelerator, [accelerator, accelerator + 1])
         return slice(int(first), int(last))
+
+    def where(self, is_kept: Booleans) -> "SampleFrame":
+        """Some of the rows, and the accelerators that have any of them."""
+        numbers, accelerator = np.unique(self.accelerator[is_kept], return_inverse=True)
+        return replace(
+            self,
+            accelerators=tuple(self.accelerators[number] for number in numbers.tolist()),
+            accelerator=accelerator,
+            timestamp_us=self.timestamp_us[is_kept],
+            interval_seconds=self.interval_seconds[is_kept],
+            missed_ticks=self.missed_ticks[is_kept],
+            lost_ticks=self.lost_ticks[is_kept],
+            gap_reason_code=self.gap_reason_code[is_kept],
+            columns={name: values[is_kept] for name, values in self.columns.items()},
+        )
 
     @property
     def end_seconds(self) -> Floats:

@@ -84,12 +84,14 @@ ENGINE_METRICS = (
     _engine("kv_cache_used_ratio", Kind.GAUGE, "ratio", 0.005, "share of the KV cache that requests occupy"),
     _engine("prompt_tokens", Kind.COUNTER, "tokens", 0, "tokens of prompts"),
     _engine("generated_tokens", Kind.COUNTER, "tokens", 0, "tokens of answers"),
-    _engine("requests_finished", Kind.COUNTER, "requests", 0, "requests that were answered"),
+    _engine("requests_finished", Kind.COUNTER, "requests", 0, "requests that ended, answered or not"),
     _engine("preemptions", Kind.COUNTER, "preemptions", 0, "requests put back for want of KV cache"),
     _engine("prefix_cache_queries", Kind.COUNTER, "tokens", 0, "prompt tokens looked up in the prefix cache"),
     _engine("prefix_cache_hits", Kind.COUNTER, "tokens", 0, "prompt tokens found in the prefix cache"),
     _engine("ttft_seconds", Kind.HISTOGRAM, "seconds", 0, "time to first token"),
     _engine("tpot_seconds", Kind.HISTOGRAM, "seconds", 0, "time per output token after the first"),
+    _engine("prompt_length_tokens", Kind.HISTOGRAM, "tokens", 0, "tokens of a request's prompt"),
+    _engine("answer_length_tokens", Kind.HISTOGRAM, "tokens", 0, "tokens of a request's answer"),
     _engine("e2e_seconds", Kind.HISTOGRAM, "seconds", 0, "from the request to its last token"),
 )
 METRICS = {metric.name: metric for metric in (*ACCELERATOR_METRICS, *ENGINE_METRICS)}

@@ -15,6 +15,7 @@ from advisor.workload.planning_fields import (
     read_scaling,
 )
 from advisor.workload.prometheus_fields import completed, read_prometheus
+from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
 from advisor.workload.values import (
     PRECISIONS,
     DeclaredDemand,
@@ -43,7 +44,7 @@ _RATE = "requests_per_second"
 _USERS = "concurrent_users"
 _DECLARED_OPTIONAL = (_RATE, "peak_requests_per_second", _USERS, "think_time")
 _DECLARED_KEYS = (*_DECLARED_OPTIONAL, "input_tokens", "output_tokens")
-_SAMPLE_KEYS = ("path", "requests_per_day", "input_tokens", "output_tokens")
+_SAMPLE_KEYS = ("path", "hosts", *RECORDED_KEYS)
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase")
 _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
@@ -145,7 +146,7 @@ def _demand(field: Field) -> DemandSource:
     if kind == "declared":
         return _declared(source)
     if kind == "samples":
-        return _samples(source)
+        return _samples(source, cache_is_stated=_HIT_RATIO in _beside(field))
     if kind == "prometheus":
         return read_prometheus(source, cache_is_stated=_HIT_RATIO in _beside(field))
     return TraceDemand(_relative(source))
@@ -193,7 +194,7 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
     if isinstance(known, SampleDemand | DeclaredDemand):
         given = replace(given, input_tokens=known.input_tokens, output_tokens=known.output_tokens)
     if isinstance(known, SampleDemand):
-        given = replace(given, requests_per_day=known.requests_per_day)
+        given = replace(given, requests_per_day=known.requests_per_day, recorded=known.recorded)
     return replace(given, cache_is_stated=is_stated)
 
 
@@ -215,14 +216,13 @@ def _declared(field: Field) -> DeclaredDemand:
     )
 
 
-def _samples(field: Field) -> SampleDemand:
-    fields = field.all_of(_SAMPLE_KEYS, optional=("requests_per_day",))
-    volume = fields.get("requests_per_day")
+def _samples(field: Field, *, cache_is_stated: bool) -> SampleDemand:
+    fields = field.all_of(_SAMPLE_KEYS, optional=_SAMPLE_KEYS[1:])
     return SampleDemand(
         path=_relative(fields["path"]),
-        requests_per_day=volume.number(0, exclusive=True) if volume else None,
-        input_tokens=fields["input_tokens"].number(1, maximum=_MOST_TOKENS),
-        output_tokens=fields["output_tokens"].number(1, maximum=_MOST_TOKENS),
+        hosts=fields["hosts"].texts() if "hosts" in fields else (),
+        window_days=fields["window"].days() if "window" in fields else None,
+        **read_recorded(fields, cache_is_stated=cache_is_stated),
     )
 
 

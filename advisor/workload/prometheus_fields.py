@@ -4,13 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor.errors import InputError
+from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
 from advisor.workload.values import PrometheusDemand
 from advisor.yaml_fields import Field
 
-_KEYS = (
-    "url", "window", "selector", "requests_per_day", "input_tokens", "output_tokens", "token_file", "ca_file",
-    "metrics",
-)  # fmt: skip
+_KEYS = ("url", "selector", "token_file", "ca_file", "metrics", *RECORDED_KEYS)
 
 
 def read_prometheus(field: Field, *, cache_is_stated: bool) -> PrometheusDemand:
@@ -24,10 +22,7 @@ def read_prometheus(field: Field, *, cache_is_stated: bool) -> PrometheusDemand:
         url=_address(fields["url"]),
         window_days=fields["window"].days() if "window" in fields else PrometheusDemand("").window_days,
         selector=fields["selector"].text() if "selector" in fields else "",
-        requests_per_day=_positive(fields.get("requests_per_day")),
-        input_tokens=_tokens(fields.get("input_tokens")),
-        output_tokens=_tokens(fields.get("output_tokens")),
-        cache_is_stated=cache_is_stated,
+        **read_recorded(fields, cache_is_stated=cache_is_stated),
         token_file=_file(fields.get("token_file")),
         ca_file=_file(fields.get("ca_file")),
         metrics_file=_file(fields.get("metrics")),
@@ -55,14 +50,6 @@ def _address(field: Field) -> str:
         return shown_url(field.text())
     except InputError as error:
         field.fail(error.message, error.hint)
-
-
-def _positive(field: Field | None) -> float | None:
-    return field.number(0, exclusive=True) if field else None
-
-
-def _tokens(field: Field | None) -> float | None:
-    return field.number(1) if field else None
 
 
 def _file(field: Field | None) -> Path | None:

@@ -173,14 +173,34 @@ class TraceDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """Which of what was recorded counts, where the source holds more than this workload's."""
+
+    served_as: str | None = None
+    """Name under which the engines serve the model; None: one of the model's own names."""
+    from_seconds: float | None = None
+    """Since 1970; None: the window before the end."""
+    until_seconds: float | None = None
+    """Since 1970; None: the last sample, or now."""
+
+
+@dataclass(frozen=True, slots=True)
 class SampleDemand:
-    """Demand from accelerator samples of the current deployment."""
+    """Demand from what agents sampled of the current deployment."""
 
     path: Path
-    requests_per_day: float | None
-    """Known volume; None: an upper bound is estimated from how busy the accelerators were."""
-    input_tokens: float
-    output_tokens: float
+    requests_per_day: float | None = None
+    """Known volume, where only accelerators were sampled; None: an upper bound is estimated from how busy they were."""
+    input_tokens: float | None = None
+    """Of a request, where no serving engine counts them; None: not stated."""
+    output_tokens: float | None = None
+    hosts: tuple[str, ...] = ()
+    """Names or patterns (``gpu-*``); empty: every host."""
+    window_days: float | None = None
+    """How far back from the last sample; None: everything."""
+    recorded: Recorded = Recorded()
+    cache_is_stated: bool = False
+    """Whether the workload states a prefix-cache hit ratio, which then counts instead of the measured one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,16 +214,16 @@ class PrometheusDemand:
     selector: str = ""
     """Label matchers that series have to meet, such as ``namespace="chat"``."""
     requests_per_day: float | None = None
-    """Known volume, where only accelerators are seen; None: an upper bound is estimated from how busy they were."""
+    """As in :class:`SampleDemand`."""
     input_tokens: float | None = None
-    """Of a request, where no serving engine counts them; None: not stated."""
     output_tokens: float | None = None
     cache_is_stated: bool = False
-    """Whether the workload states a prefix-cache hit ratio, which then counts instead of the measured one."""
+    """As in :class:`SampleDemand`."""
     token_file: Path | None = field(default=None, compare=False)
     ca_file: Path | None = field(default=None, compare=False)
     metrics_file: Path | None = field(default=None, compare=False)
     """Further names of metrics (docs/metrics.md); None: those that the program knows."""
+    recorded: Recorded = Recorded()
 
 
 DemandSource = DeclaredDemand | TraceDemand | SampleDemand | PrometheusDemand

@@ -5,11 +5,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from advisor.demand.busy_interval import BusySecond, demand_interval, interval_note
-from advisor.errors import InputError
+from advisor.demand.busy_interval import BusySecond, demand_interval
 from advisor.samples.need.saturation import saturation
 
-DAY = 86_400
 SERVES = BusySecond(alone=0.5, saturated=10.0)
 windows = st.lists(st.floats(0, 8), min_size=1, max_size=30).map(np.array)
 ratios = st.lists(st.none() | st.floats(0, 1), min_size=8, max_size=8).map(
@@ -22,10 +20,16 @@ def test_without_a_volume_the_bounds_are_one_at_a_time_and_saturated():
     busy = np.array([1.0, 3.0, np.nan])
     found = demand_interval(busy, busy, SERVES)
     assert (found.mean_low, found.mean_high, found.peak_low, found.peak_high) == (1.0, 20.0, 1.5, 30.0)
-    assert found.words() == (
-        "the samples allow 1 to 20 on average and 1.5 to 30 requests/s in the busiest minute: "
-        "a busy accelerator serves one request at a time, or all that it can hold"
-    )
+    assert found.words() == "1 to 20 requests/s on average and 1.5 to 30 in the busiest minute"
+
+
+def test_twice_the_demand_has_twice_the_interval():
+    """Every edge grows alike, and what contradicts a volume still does."""
+    busy = np.array([1.0, 3.0])
+    found = demand_interval(busy, busy, SERVES, 30.0)
+    twice = found.times(2.0)
+    assert (twice.mean_low, twice.mean_high, twice.peak_low, twice.peak_high) == (2.0, 40.0, 3.0, 60.0)
+    assert twice.contradiction == found.contradiction
 
 
 def test_profiling_signals_narrow_the_upper_edge_alone():
@@ -36,26 +40,13 @@ def test_profiling_signals_narrow_the_upper_edge_alone():
     assert (narrow.mean_low, narrow.peak_low) == (wide.mean_low, wide.peak_low)
 
 
-def test_a_stated_volume_leaves_only_its_division_open():
-    """A mean of 4 requests/s over one and three busy accelerators: the busiest window had 4 to 7.5."""
-    busy = np.array([1.0, 3.0])
-    found = demand_interval(busy, busy, SERVES, 4.0 * DAY)
-    assert (found.mean_low, found.mean_high) == (4.0, 4.0)
-    assert found.peak_low == pytest.approx(4.0)
-    assert found.peak_high == pytest.approx(8.0 - 0.5)
-
-
 @pytest.mark.parametrize(("mean", "words"), [(30.0, "above what"), (0.5, "below what")])
 def test_a_volume_that_the_samples_exclude_is_named(mean, words):
     """More than saturated accelerators serve, or less than one request at a time, is said with both numbers."""
     busy = np.array([1.0, 3.0])
-    assert words in demand_interval(busy, busy, SERVES, mean * DAY).words()
-
-
-def test_without_a_deployment_the_note_says_why_there_is_no_interval():
-    """What an accelerator serves is not known where the workload does not say what runs today."""
-    note = interval_note(np.array([1.0]), np.array([1.0]), InputError("no current deployment is named"), 100.0)
-    assert note == "how far the busiest minute may be off is not known: no current deployment is named"
+    found = demand_interval(busy, busy, SERVES, mean)
+    assert words in found.contradiction
+    assert not demand_interval(busy, busy, SERVES, 4.0).contradiction
 
 
 @given(busy=windows, more=st.lists(st.floats(0, 8), min_size=30, max_size=30))
@@ -69,16 +60,14 @@ def test_busier_accelerators_never_had_less_demand(busy, more):
 
 @given(busy=windows, share=st.floats(0, 1), division=st.lists(st.floats(0, 1), min_size=30, max_size=30))
 def test_whatever_was_served_lies_within_the_interval(busy, share, division):
-    """Any rates between the edges of each window have a mean and a peak within the bounds, stated volume or not."""
+    """Any rates between the edges of each window have a mean and a peak within the bounds, and contradict nothing."""
     assume(busy.max() > 1e-3)
     low, high = busy * SERVES.alone, busy * SERVES.saturated
     rates = low + (high - low) * share * np.array(division[: busy.size])
-    for volume in (None, float(rates.mean()) * DAY):
-        found = demand_interval(busy, busy, SERVES, volume)
-        assert not found.contradiction or rates.mean() == pytest.approx(low.mean())
-        if not found.contradiction:
-            assert found.mean_low * (1 - 1e-9) <= rates.mean() <= found.mean_high * (1 + 1e-9)
-            assert found.peak_low * (1 - 1e-6) <= rates.max() <= found.peak_high * (1 + 1e-9) + 1e-9
+    found = demand_interval(busy, busy, SERVES, float(rates.mean()))
+    assert not found.contradiction or rates.mean() == pytest.approx(low.mean())
+    assert found.mean_low * (1 - 1e-9) <= rates.mean() <= found.mean_high * (1 + 1e-9)
+    assert found.peak_low * (1 - 1e-6) <= rates.max() <= found.peak_high * (1 + 1e-9) + 1e-9
 
 
 @given(busy=ratios, sm=ratios, dram=ratios, tensor=ratios, extra=st.floats(0, 1), which=st.integers(0, 3))

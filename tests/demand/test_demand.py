@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.demand.declared import declared_demand, demand_from_busy
+from advisor.demand.busy import Busy, demand_from_busy
+from advisor.demand.busy_interval import BusySecond
+from advisor.demand.declared import declared_demand
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.tally import RequestTally, token_bin
 from advisor.demand.trace import read_trace, tally_trace
@@ -219,28 +221,81 @@ def test_declared_demand_is_one_size():
     assert demand.requests is None
 
 
-def test_busy_accelerators_give_the_shape_and_the_volume_gives_the_level():
-    """A known daily volume is spread over the day as the accelerators were busy; unknown minutes are left out."""
-    demand = demand_from_busy(np.array([1.0, 3.0, np.nan]), 60, 86_400, None, (100, 10))
+def seen(busy, present=4.0, saturated=None, start=None):
+    """Accelerators that were so busy in each minute."""
+    busy = np.array(busy)
+    narrowed = busy if saturated is None else np.array(saturated)
+    return Busy(busy, narrowed, np.full(busy.shape, present), 60.0, start)
+
+
+NOBODY_KNOWS = InputError("no current deployment is named")
+SERVES = BusySecond(alone=0.5, saturated=4.0)
+
+
+def test_a_volume_gives_the_level_and_comparable_services_the_busiest_minute():
+    """The mean is as stated, hours keep the shape, and the busiest minute has the range of burst statistics."""
+    busy = np.repeat([1.0, 2.0, 4.0, 2.0, 1.0, 1.0], 60)
+    demand = demand_from_busy(seen(busy), NOBODY_KNOWS, 86_400, (100, 10))
 
     assert demand.requests_per_second.mean == pytest.approx(1.0)
-    assert demand.requests_per_second.peak == pytest.approx(1.5)
+    interval = demand.interval
+    assert (interval.mean_low, interval.mean_high) == (1.0, 1.0)
+    assert interval.peak_low == pytest.approx(4 / busy.mean())
+    assert interval.peak_low < demand.requests_per_second.peak < interval.peak_high
+    hours = demand.profile.requests_per_minute.reshape(6, 60).mean(axis=1)
+    assert hours[2] > 4 * hours[0], "busy saturates: twice as busy is more than twice the load"
+    assert hours[1] > 2 * hours[0]
+    assert any("of comparable services half stay within" in note for note in demand.notes)
+
+
+def test_saturated_accelerators_hide_the_busiest_minute():
+    """All busy at all times: no shape is left, and the busiest minute is still that of comparable services."""
+    demand = demand_from_busy(seen(np.full(24 * 60, 4.0)), NOBODY_KNOWS, 10 * 86_400, (100, 10))
+    assert demand.requests_per_second.peak / demand.requests_per_second.mean > 2.5
+    assert demand.interval.peak_low == pytest.approx(10.0)
+    assert demand.interval.peak_high > 60
+    np.testing.assert_allclose(demand.profile.requests_per_minute.reshape(24, 60).mean(axis=1), 600.0)
+
+
+def test_profiling_signals_are_the_shape_where_they_are_known():
+    """Always busy, but with half the SM activity in the second hour: half the load."""
+    busy, saturated = np.full(120, 4.0), np.repeat([2.0, 1.0], 60)
+    demand = demand_from_busy(seen(busy, saturated=saturated), NOBODY_KNOWS, 86_400, (100, 10))
+    hours = demand.profile.requests_per_minute.reshape(2, 60).mean(axis=1)
+    assert hours[0] == pytest.approx(2 * hours[1])
+
+
+def test_a_volume_that_the_accelerators_cannot_have_served_is_said():
+    """Both numbers, and what to check."""
+    demand = demand_from_busy(seen([1.0, 1.0]), SERVES, 30 * 86_400, (100, 10))
+    assert any("above what the busy accelerators can have served" in note for note in demand.notes)
+
+
+def test_unknown_minutes_are_left_out():
+    """They stay unknown, and their share is said."""
+    demand = demand_from_busy(seen([1.0, 3.0, np.nan]), NOBODY_KNOWS, 86_400, (100, 10))
+    assert np.isnan(demand.profile.requests_per_minute[2])
     assert any("only 67% of the minutes" in note for note in demand.notes)
 
 
 def test_without_a_volume_busy_is_an_upper_bound():
-    """With nothing but utilisation, a busy accelerator counts as a saturated one, and that is said."""
-    demand = demand_from_busy(np.array([0.5, 2.0]), 60, None, 4.0, (100, 10))
+    """With nothing but utilisation, a busy accelerator counts as a saturated one, and that is said with its interval."""
+    demand = demand_from_busy(seen([0.5, 2.0]), SERVES, None, (100, 10))
 
     assert demand.requests_per_second.peak == 8.0
+    interval = demand.interval
+    assert (interval.mean_low, interval.mean_high, interval.peak_low, interval.peak_high) == (0.625, 5.0, 1.0, 8.0)
     assert any("upper bound" in note for note in demand.notes)
+    assert any("0.625 to 5 requests/s on average and 1 to 8 in the busiest minute" in note for note in demand.notes)
+    with pytest.raises(InputError, match="no current deployment"):
+        demand_from_busy(seen([0.5, 2.0]), NOBODY_KNOWS, None, (100, 10))
 
 
 @pytest.mark.parametrize("busy", [[0.0, 0.0], [np.nan], []])
 def test_nothing_busy_is_no_demand(busy):
     """Idle or unobserved accelerators are no demand of zero: it is said that nothing is known."""
     with pytest.raises(InputError, match="no busy accelerator"):
-        demand_from_busy(np.array(busy), 60, 100, None, (1, 1))
+        demand_from_busy(seen(busy), SERVES, 100, (1, 1))
 
 
 def test_the_published_example_is_what_its_trace_says():

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.demand import bursts
+from advisor.demand.busy import Busy, demand_from_busy
+from advisor.demand.busy_interval import BusySecond
 from advisor.demand.clock import UNDATED
-from advisor.demand.declared import demand_from_busy
 from advisor.demand.gaps import without_gaps
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.tally import RequestTally
@@ -203,7 +204,8 @@ def test_a_spoiled_profile_is_refused(tmp_path, changes, expected):
 def test_samples_have_a_profile_with_unknown_minutes_kept_unknown():
     """Busy windows become requests per minute from their own start; a minute nobody observed stays unknown."""
     busy = np.array([1.0, np.nan, 3.0])
-    profile = demand_from_busy(busy, 60, None, 4.0, (100, 10), MONDAY_2026).profile
+    seen = Busy(busy, busy, np.full(3, 4.0), 60.0, MONDAY_2026)
+    profile = demand_from_busy(seen, BusySecond(0.5, 4.0), None, (100, 10)).profile
 
     assert profile.start_seconds == MONDAY_2026
     assert np.array_equal(profile.requests_per_minute, [240.0, np.nan, 720.0], equal_nan=True)

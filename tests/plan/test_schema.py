@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from advisor.demand.values import Backtest
+from advisor.demand.values import Backtest, DemandInterval
 from advisor.plan.document import SCHEMA_PATH
 from advisor.plan.fleet import chosen, scaling_values
 from advisor.plan.values import CurrentCost, Option, OptionCost, Plan, Predicted, Rung
@@ -16,6 +16,7 @@ VALUES = {
     "confirmation": chosen.Confirmation,
     "conflict": chosen.Conflict,
     "constraint_use": chosen.ConstraintUse,
+    "demand_interval": DemandInterval,
     "fleet": chosen.Fleet,
     "fleet_cost": chosen.FleetCost,
     "fleet_group": chosen.FleetGroup,

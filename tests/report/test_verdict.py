@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from advisor.plan.fleet.chosen import Failure, Spare
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import CurrentCost
+from advisor.report.fleet_words import proof_words
 from advisor.report.table import plan_markdown, plan_table
 from advisor.report.verdict import headline, risk_word, verdict_lines
 from report.plans import (
@@ -59,6 +60,18 @@ def test_the_verdict_comes_before_the_ladder_and_the_ladder_before_the_options()
 
     assert text.startswith("Run ")
     assert text.index("Replay:") < text.index("ladder:") < text.index("options,") < text.index("--verbose shows")
+
+
+def test_demand_told_from_accelerators_stands_in_the_first_line():
+    """Its interval and its risk; and nothing is proven of a plan that rests on it."""
+    plan = spot_plan()
+    interval = {"mean_low": 2.57, "mean_high": 2.57, "peak_low": 3.0, "peak_high": 19.0, "contradiction": ""}
+    told = replace(plan, demand={**plan.demand, "interval": interval})
+    assert headline(told).endswith(
+        "; demand not measured, 2.57 requests/s on average and 3 to 19 in the busiest minute; risk: demand"
+    )
+    unproven = replace(plan.fleet, proven=False, gap_ratio=0.0, cheapest=None)
+    assert proof_words(unproven).endswith("rest on accelerators alone")
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import measure_demand
 from advisor.workload.document import read_workload
+from advisor.workload.values import Recorded
 from samples.building import sample, write
 from samples.engine_building import engine_rows
 
@@ -28,7 +30,7 @@ def need(*arguments):
     return subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=60)
 
 
-def served_store(directory):
+def served_store(directory, model="a-model"):
     """Ten minutes of an accelerator with time to spare, whose engine uses a fifth of its KV cache."""
     memory = {"memory_used_bytes": 36 * GIB, "memory_total_bytes": 40 * GIB}
     write(directory, [sample(15 * row, busy_ratio=0.4, **memory) for row in range(1, MINUTES * 4 + 1)], 15)
@@ -37,7 +39,7 @@ def served_store(directory):
                     "requests_waiting": 0.0, "requests_finished": 30.0 * row, "prompt_tokens": 21_000.0 * row,
                     "generated_tokens": 3_000.0 * row})
         for row in range(1, MINUTES * 4 + 1)
-    ])  # fmt: skip
+    ], model=model)  # fmt: skip
 
 
 def test_the_need_is_a_number_where_the_model_is_stated(tmp_path):
@@ -94,18 +96,58 @@ def test_a_plan_takes_its_demand_from_the_engines_counters(tmp_path):
 
 
 def test_without_engines_a_plan_says_how_wide_the_demand_may_be(tmp_path):
-    """Busy accelerators alone give the upper bound that is planned for, and the interval in the notes."""
+    """Busy accelerators alone give the upper bound that is planned for, and the interval beside it."""
     shutil.copytree(ROOT / "examples/gpu-samples/samples", tmp_path, dirs_exist_ok=True)
     demand = demand_of(tmp_path, requests_per_day=None)
-    (note,) = [note for note in demand.notes if note.startswith("the samples allow")]
-    assert f"{demand.requests_per_second.mean:.3g} on average" in note
-    assert f"{demand.requests_per_second.peak:.3g} requests/s in the busiest minute" in note
+    rate, interval = demand.requests_per_second, demand.interval
+    assert (interval.mean_high, interval.peak_high) == pytest.approx((rate.mean, rate.peak))
+    assert 0 < interval.mean_low < interval.mean_high
+    assert any(note.startswith(f"accelerators alone allow {interval.words()}") for note in demand.notes)
 
 
-def test_a_volume_without_a_deployment_has_no_interval_and_says_why():
-    """The stated volume is planned for; what an accelerator serves is unknown without `current`."""
+def test_a_volume_without_a_deployment_needs_none():
+    """The stated volume is planned for; the busiest minute has the range of comparable services."""
     workload = read_workload(ROOT / "examples/gpu-samples/workload.yaml")
     workload = replace(workload, current=None)
     demand = measure_demand(workload, find_model(workload.model_reference), load_catalog(), shipped_model())
-    assert demand.requests_per_second.mean == pytest.approx(400_000 / 86_400)
-    assert any(note.startswith("how far the busiest minute may be off is not known") for note in demand.notes)
+    rate, interval = demand.requests_per_second, demand.interval
+    assert rate.mean == pytest.approx(400_000 / 86_400)
+    assert interval.mean_low == interval.mean_high == pytest.approx(rate.mean)
+    assert rate.mean < interval.peak_low < rate.peak < interval.peak_high
+
+
+def test_hosts_and_times_narrow_what_counts(tmp_path):
+    """One host of two, and a part of the time; what leaves nothing names the hosts that are there."""
+    served_store(tmp_path)
+    demand = demand_of(tmp_path, hosts=("host-*",))
+    assert demand.requests_per_second.mean == pytest.approx(2.0)
+    half = demand_of(tmp_path, recorded=Recorded(until_seconds=demand.profile.start_seconds + 120))
+    assert len(half.profile.requests_per_minute) < len(demand.profile.requests_per_minute)
+    with pytest.raises(InputError, match="no sample of those hosts in that time") as caught:
+        demand_of(tmp_path, hosts=("other",))
+    assert "host-a" in caught.value.hint
+
+
+def test_engines_alone_make_a_plan(tmp_path):
+    """Where only engines were watched, no accelerator is missed and no length has to be stated."""
+    served_store(tmp_path)
+    accelerators = [path for path in tmp_path.rglob("*.parquet") if not path.name.startswith("engines-")]
+    assert accelerators
+    for path in accelerators:
+        path.unlink()
+    demand = demand_of(tmp_path, input_tokens=None, output_tokens=None)
+    assert demand.requests_per_second.mean == pytest.approx(2.0)
+
+
+def test_another_models_engines_make_no_plan(tmp_path, run_advisor):
+    """A workload for one model over engines that serve another: exit 1, the rates of what is there, and a remedy."""
+    served_store(tmp_path / "samples", model="Qwen/Qwen3-32B")
+    workload = tmp_path / "chat.yaml"
+    text = (ROOT / "examples/gpu-samples/workload.yaml").read_text()
+    workload.write_text(text.replace("path: samples,", "path: samples, model: meta-llama/Llama-3.1-8B-Instruct,"))
+    done = run_advisor("recommend", workload)
+    assert done.returncode == 1
+    assert "they serve Qwen/Qwen3-32B (2 requests/s)" in done.stderr
+    assert (
+        "hint: if one of them is this workload's model, write its name as `model` under demand.samples" in done.stderr
+    )

@@ -1,42 +1,23 @@
 """How many accelerators were busy over time, as exporters of any kind saw it."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from advisor.demand.declared import demand_from_busy
+from advisor.demand.busy import Busy
 from advisor.demand.monitored.presence import LEAST_COVERAGE, expected_over_time
 from advisor.demand.monitored.server import Floats, Monitored
-from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.samples.exporters import Name, near_miss_words
+from advisor.samples.need.saturation import saturation
 from advisor.samples.query.prometheus.timing import rhythm
 
-
-def busy_demand(
-    server: Monitored,
-    requests_per_day: float | None,
-    requests_per_busy_second: float | None,
-    tokens: tuple[float, float],
-) -> Demand:
-    """Demand whose shape is that of how busy the accelerators were.
-
-    See :func:`advisor.demand.declared.demand_from_busy`.
-
-    Raises:
-        InputError: nothing was observed, or nothing was ever busy.
-    """
-    busy, step_seconds = busy_over_time(server)
-    start_seconds = server.window.end_us / 1e6 - len(busy) * step_seconds
-    demand = demand_from_busy(busy, step_seconds, requests_per_day, requests_per_busy_second, tokens, start_seconds)
-    notes = (*demand.notes, *server.notes, *server.questions.api.warnings)
-    return replace(demand, source=f"accelerators at {server.source}", notes=notes)
+_ACTIVITY = ("sm_active_ratio", "dram_active_ratio", "tensor_active_ratio")
 
 
-def busy_over_time(server: Monitored) -> tuple[Floats, float]:
-    """Busy accelerators in each step, NaN where too few of them were observed; and the length of a step in seconds.
+def busy_over_time(server: Monitored) -> Busy:
+    """Busy accelerators in each step, NaN where too few of them were observed.
 
-    What is missing of a step that counts is taken to be as busy as the rest.
+    What is missing of a step that counts is taken to be as busy as the rest. Profiling signals narrow what was
+    saturated, on the mean of all accelerators.
 
     Raises:
         InputError: it cannot be asked, or no series says how busy an accelerator is.
@@ -55,7 +36,7 @@ def busy_over_time(server: Monitored) -> tuple[Floats, float]:
     )
 
 
-def _busy(server: Monitored, name: Name) -> tuple[Floats, float] | None:
+def _busy(server: Monitored, name: Name) -> Busy | None:
     selector = server.questions.select(name)
     found = rhythm(server.questions.api, selector, server.window)
     if found is None:
@@ -63,12 +44,29 @@ def _busy(server: Monitored, name: Name) -> tuple[Floats, float] | None:
     step_us = server.step_us(found.interval_us)
     row, labels = f"{selector}[{step_us // 1000}ms]", name.exporter.identity
     by = ", ".join(dict.fromkeys(labels))
-    mean = server.over_time(f"sum(max by ({by}) (avg_over_time({row})))", step_us)
     present = server.over_time(f"count(count by ({by}) (last_over_time({row})))", step_us)
     samples = server.over_time(f"sum(max by ({by}) (count_over_time({row})))", step_us)
     expected = np.maximum(expected_over_time(server, selector, labels, step_us), np.nan_to_num(present))
     rows_each = step_us / (round(name.exporter.row_seconds * 1e6) if name.exporter.row_seconds else found.interval_us)
     with np.errstate(invalid="ignore", divide="ignore"):
         coverage = np.nan_to_num(samples / (expected * rows_each))
-        busy = mean * name.scale * expected / np.nan_to_num(present)
-    return np.where(coverage >= LEAST_COVERAGE, busy, np.nan), step_us / 1e6
+    share = np.where(coverage >= LEAST_COVERAGE, _share(server, name, step_us), np.nan)
+    signals = [_signal(server, metric, name, step_us) for metric in _ACTIVITY]
+    start_seconds = server.window.end_us / 1e6 - len(share) * step_us / 1e6
+    saturated = saturation(share, *signals) * expected
+    return Busy(share * expected, saturated, expected, step_us / 1e6, start_seconds)
+
+
+def _share(server: Monitored, name: Name, step_us: int) -> Floats:
+    """Mean of a metric over the accelerators that have it, in each step."""
+    row = f"{server.questions.select(name)}[{step_us // 1000}ms]"
+    by = ", ".join(dict.fromkeys(name.exporter.identity))
+    return server.over_time(f"avg(max by ({by}) (avg_over_time({row})))", step_us) * name.scale
+
+
+def _signal(server: Monitored, metric: str, beside: Name, step_us: int) -> Floats:
+    """A profiling signal of the same exporter; NaN where there is none, or it stands at 0 throughout."""
+    named = server.questions.table.names[metric]
+    names = [name for name in named if name.exporter == beside.exporter and name.name in server.names]
+    values = _share(server, names[0], step_us) if names else np.full(server.steps(step_us), np.nan)
+    return values if np.nansum(values) > 0 else np.full_like(values, np.nan)

@@ -1,188 +1,211 @@
-"""Demand from the counters and histograms of serving engines."""
+"""Serving engines as a Prometheus-compatible server scraped them, for one grouping and one demand with agents' rows."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
-from advisor.demand.clock import on_the_calendar
 from advisor.demand.monitored.engines import Engine, engines_of
-from advisor.demand.monitored.lengths import Lengths, histogram_lengths, joint, one_length
-from advisor.demand.monitored.presence import expected_over_time, is_observed
-from advisor.demand.monitored.server import Floats, Monitored
-from advisor.demand.tally import arrival_rate, profile_notes
-from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
-from advisor.errors import InputError
+from advisor.demand.monitored.server import Floats, Labels, Monitored
+from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, Wanted, demand_of_views
+from advisor.demand.services.views import CLOCK_SKEW_SECONDS
+from advisor.demand.values import Demand
 from advisor.samples.exporters import Name
-from advisor.samples.query.prometheus.api import quoted
 from advisor.samples.query.prometheus.timing import rhythm
-from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
-_MINUTE_US = 60_000_000
-_BY_MEANS = "only mean token lengths are known, so every request is taken to be as long: a spread needs more"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Arrivals:
-    """Requests over time."""
-
-    per_minute: Floats
-    """Shape ``(minutes,)``; NaN: nobody knows."""
-    step_minutes: int
-    total: float
-    """Requests in the minutes that are known."""
-
-    @property
-    def known_seconds(self) -> float:
-        return float(np.count_nonzero(~np.isnan(self.per_minute))) * SECONDS_PER_MINUTE
+T = TypeVar("T")
+_ADDRESSES = ("instance", "exported_instance", "pod")
+_MOST_READINGS = 4e6
+_MOST_WITH_TIMES = 100
+"""Engines for which the very moment of each scrape is asked for; of more, single late scrapes do not matter."""
 
 
-def engine_demand(server: Monitored, model: str, context_tokens: int | None = None) -> Demand | None:
+def engine_demand(server: Monitored, asked: Wanted) -> Demand | None:
     """Demand as serving engines counted it; None where no engine's counters are there.
 
     Args:
         server: where to ask, and over which time.
-        model: name of the model in question, by which an engine that serves several is told apart.
-        context_tokens: no request is longer than this; None: unknown.
+        asked: whose demand, and what the workload states of it.
 
     Raises:
-        InputError: it cannot be asked, several models are served and none is named, or nothing was served.
+        InputError: it cannot be asked, the engines serve other models, or nothing was served.
     """
-    idle = []
-    for engine in engines_of(server.questions.table):
-        requests = server.first(engine.requests)
-        if requests is None:
+    engines = engines_of(server.questions.table)
+    by_kind = _by_kind(server, engines) or _by_kind(server, [engine.by_tokens() for engine in engines])
+    views = [view for group in by_kind.values() for view in group]
+    demand = demand_of_views(views, asked, f"{' and '.join(by_kind)} metrics at {server.source}")
+    return None if demand is None else demand.with_notes(*server.questions.api.warnings)
+
+
+def _by_kind(server: Monitored, engines: Sequence[Engine]) -> dict[str, list[EngineView]]:
+    """Engines whose counter is there, by kind; gateways, which count the same again, where there are no others."""
+    views: dict[str, list[EngineView]] = {}
+    for engine in engines:
+        counter = server.first(engine.requests)
+        if counter is None or (views and engine.exporter.is_gateway):
             continue
-        narrowed = _of_one_model(server, engine, requests, model)
-        arrivals = _arrivals(narrowed, engine, requests)
-        if arrivals is not None and arrivals.total > 0:
-            return _demand(narrowed, engine, arrivals, context_tokens)
-        idle.append(engine.name)
-    if idle:
-        raise InputError(
-            f"{', '.join(idle)} counted no request there in {server.window.seconds / SECONDS_PER_HOUR:.3g} h",
-            where=server.questions.api.access.url,
-            hint="look further back, or check the selector",
+        if group := _views(server, engine, counter):
+            views[engine.exporter.name] = group
+    return views
+
+
+def _views(server: Monitored, engine: Engine, requests: Name) -> list[EngineView]:
+    """All engines of one kind, each as often as it was scraped."""
+    interval = rhythm(server.questions.api, server.questions.select(requests), server.window)
+    if interval is None:
+        return []
+    if server.steps(server.step_us(interval.interval_us)) < 1:
+        return []
+    step_us = _query_step_us(server, engine, requests, interval.interval_us)
+    readings = _Counters(server.from_a_step_before(step_us), engine, step_us).readings(requests)
+    names = {
+        "requests": requests,
+        "prompt_tokens": server.first(engine.prompt_tokens),
+        "answer_tokens": server.first(engine.answer_tokens),
+        "cache_hits": server.first(engine.cache_hits),
+        "cache_queries": server.first(engine.cache_queries),
+    }
+    grown = {what: _grown(server, engine, name) for what, name in names.items() if name is not None}
+    prompts, answers = (_histograms(server, engine, names) for names in (engine.prompt_lengths, engine.answer_lengths))
+    late_seconds = 0.0 if len(readings) <= _MOST_WITH_TIMES else step_us / 1e6
+    return [
+        replace(
+            _view(server, engine, labels, read),
+            grown=Grown(**{what: _of(values, labels) for what, values in grown.items()}),
+            prompts=_of(prompts, labels),
+            answers=_of(answers, labels),
+            late_seconds=late_seconds,
         )
-    return None
+        for labels, read in readings.items()
+    ]
 
 
-def _of_one_model(server: Monitored, engine: Engine, requests: Name, model: str) -> Monitored:
-    """The server with a matcher for the one model that is in question."""
-    if not engine.model:
-        return server
-    window, api = server.window, server.questions.api
-    names = api.label_values(engine.model, window.start_us, window.end_us, server.questions.select(requests))
-    served = sorted(name for name in names if name)
-    if len(served) <= 1:
-        return server
-    wanted = [name for name in served if name.lower() == model.lower() or name.lower() == model.lower().split("/")[-1]]
-    if len(wanted) != 1:
-        raise InputError(
-            f"{engine.name} serves {len(served)} models there: {', '.join(served[:5])}",
-            where=api.access.url,
-            hint=f"say which one is meant with a selector, such as {engine.model}={quoted(served[0])}",
-        )
-    return server.matching(f"{engine.model}={quoted(wanted[0])}")
+def _query_step_us(server: Monitored, engine: Engine, requests: Name, interval_us: int) -> int:
+    """Every scrape of a fleet whose readings fit in memory; of a larger one the last of each minute."""
+    minutes_us = server.step_us(interval_us)
+    last = engine.summed(f"last_over_time({server.questions.select(requests)}{server.whole})")
+    alive = server.at_the_end(f"count({last})")
+    values = sum(alive.values()) * server.steps(interval_us)
+    return interval_us if interval_us < minutes_us and values <= _MOST_READINGS else minutes_us
 
 
-def _arrivals(server: Monitored, engine: Engine, requests: Name) -> _Arrivals | None:
-    """Requests in each minute; None where the counter has too few samples that match."""
-    selector = server.questions.select(requests)
-    found = rhythm(server.questions.api, selector, server.window)
-    if found is None:
-        return None
-    step_us = server.step_us(found.interval_us)
-    if server.steps(step_us) < 1:
-        return None
-    step = f"[{step_us // 1000}ms]"
-    # rate, not increase: VictoriaMetrics' increase puts all that came while a replica was not scraped into one step.
-    counted = server.over_time(f"sum(rate({selector}{step}))", step_us) * (step_us / 1e6)
-    by = ", ".join(engine.replica)
-    present = server.over_time(f"count(count by ({by}) (last_over_time({selector}{step})))", step_us)
-    observed = is_observed(present, expected_over_time(server, selector, engine.replica, step_us))
-    minutes = step_us // _MINUTE_US
-    known = np.where(observed, counted, np.nan)
-    return _Arrivals(np.repeat(known / minutes, minutes), minutes, float(np.nansum(known)))
-
-
-def _demand(server: Monitored, engine: Engine, arrivals: _Arrivals, context_tokens: int | None) -> Demand:
-    prompts = _lengths(server, engine.prompt_lengths, engine.prompt_tokens, engine.requests)
-    answers = _lengths(server, engine.answer_lengths, engine.answer_tokens, engine.requests)
-    if prompts is None or answers is None:
-        raise InputError(
-            f"{engine.name} counts requests there, but not their tokens",
-            where=server.questions.api.access.url,
-            hint="state input_tokens and output_tokens under demand.prometheus, or plan from a trace",
-        )
-    start_seconds = (server.window.end_us // 1_000_000) - len(arrivals.per_minute) * SECONDS_PER_MINUTE
-    profile = DemandProfile(on_the_calendar(float(start_seconds)), arrivals.per_minute)
-    longest = float(prompts.high[-1] + answers.high[-1])
-    tokens = joint(prompts, answers).with_hits(_hit_ratio(server, engine))
-    return Demand(
-        requests_per_second=arrival_rate(arrivals.per_minute, arrivals.total / arrivals.known_seconds),
-        input_tokens=_rounded(prompts.quantiles()),
-        output_tokens=_rounded(answers.quantiles()),
-        tokens=tokens,
-        longest_request_tokens=min(longest, float(context_tokens)) if context_tokens else longest,
-        source=f"{engine.name} metrics at {server.source}",
-        requests=round(arrivals.total),
-        window_seconds=arrivals.known_seconds,
-        notes=(*_notes(engine, arrivals, prompts, answers), *profile_notes(profile), *server.questions.api.warnings),
-        profile=profile,
+def _view(server: Monitored, engine: Engine, key: Labels, readings: Readings) -> EngineView:
+    """Who was read by whom; nothing of lengths yet."""
+    labels, exporter = dict(key), engine.exporter
+    host = _first(labels, exporter.host) if exporter.is_agent else ""
+    shown = server.questions.table.exporters.get(labels.get("engine", ""), exporter) if exporter.is_agent else exporter
+    return EngineView(
+        engine=shown.name,
+        model=_first(labels, engine.models) or None,
+        rank=_first(labels, exporter.index) or "0",
+        host=host,
+        address=_address(labels) or exporter.name,
+        observer=f"read on {host}" if host else f"job {labels['job']}" if "job" in labels else "",
+        readings=readings,
+        grown=Grown(),
+        skew_seconds=CLOCK_SKEW_SECONDS if host else 0.0,
+        is_gateway=shown.is_gateway,
+        counts_requests=engine.counts_requests,
     )
 
 
-def _lengths(
-    server: Monitored, histograms: Sequence[Name], counters: Sequence[Name], requests: Sequence[Name]
-) -> Lengths | None:  # fmt: skip
-    """From a histogram where there is one, else the mean by counters."""
-    histogram = server.first(histograms)
-    if histogram is not None and (found := histogram_lengths(server, histogram)) is not None:
-        return found
-    tokens, count = server.first(counters), server.first(requests)
-    mean = _ratio(server, tokens, count) if tokens and count else None
-    return one_length(max(mean, 1.0)) if mean else None
+def _address(labels: Mapping[str, str]) -> str:
+    """Of the metrics page: what an agent was given, else the target (an operator's ``endpoint`` is its port)."""
+    given = labels.get("endpoint", "")
+    return given if "://" in given else _first(labels, _ADDRESSES)
 
 
-def _hit_ratio(server: Monitored, engine: Engine) -> float:
-    """Share of the prompts' tokens that were found in the prefix cache; 0 where nobody counted."""
-    hits, queries = server.first(engine.cache_hits), server.first(engine.cache_queries)
-    ratio = _ratio(server, hits, queries) if hits and queries else None
-    return min(max(ratio, 0.0), 0.999) if ratio else 0.0
+def _first(labels: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((labels[name] for name in names if labels.get(name)), "")
 
 
-def _ratio(server: Monitored, above: Name, below: Name) -> float | None:
-    """Growth of one counter over that of another in the window; None where the other did not grow."""
-    window = f"[{(server.window.end_us - server.window.start_us) // 1000}ms]"
-    grown = [
-        server.questions.api.instant(f"sum(increase({server.questions.select(name)}{window}))", server.window.end_us)
-        for name in (above, below)
-    ]
-    if not all(grown) or grown[1][0].value <= 0:
-        return None
-    return grown[0][0].value / grown[1][0].value
+class _Counters:
+    """Counters of every engine in every step of a window."""
+
+    def __init__(self, server: Monitored, engine: Engine, step_us: int) -> None:
+        self._server, self._engine, self._step_us = server, engine, step_us
+        self._ends = (server.window.end_us - np.arange(server.steps(step_us))[::-1] * step_us) / 1e6
+
+    def readings(self, requests: Name) -> dict[Labels, Readings]:
+        """The last reading in each step, and before a restart the greatest one."""
+        counted = self._ask(f"last_over_time({{}}[{self._range}])", requests)
+        tokens = [self._server.first(names) for names in (self._engine.prompt_tokens, self._engine.answer_tokens)]
+        read = [self._ask(f"last_over_time({{}}[{self._range}])", name) for name in tokens if name]
+        times = self._times(requests) if len(counted) <= _MOST_WITH_TIMES else {}
+        is_reset = any(np.any(np.diff(values[~np.isnan(values)]) < 0) for values in counted.values())
+        greatest = self._ask(f"max_over_time({{}}[{self._range}])", requests) if is_reset else {}
+        unknown = np.full(self._ends.size, np.nan)
+        found = {}
+        for labels, values in counted.items():
+            both = [sums for one in read if (sums := _of(one, labels)) is not None]
+            spent = both[0] + both[1] if len(both) == len(tokens) else unknown
+            seconds = np.fmin(_or(_of(times, labels), self._ends), self._ends)
+            found[labels] = _readings(seconds, values, spent, _or(_of(greatest, labels), unknown))
+        return {labels: readings for labels, readings in found.items() if readings.seconds.size > 1}
+
+    @property
+    def _range(self) -> str:
+        return f"{self._step_us // 1000}ms"
+
+    def _ask(self, function: str, name: Name) -> dict[Labels, Floats]:
+        selected = function.format(self._server.questions.select(name))
+        return self._server.by_labels(self._engine.summed(selected), self._step_us)
+
+    def _times(self, name: Name) -> dict[Labels, Floats]:
+        """When each was last scraped."""
+        selected = f"timestamp({self._server.questions.select(name)})"
+        return self._server.by_labels(self._engine.greatest(selected), self._step_us)
 
 
-def _notes(engine: Engine, arrivals: _Arrivals, prompts: Lengths, answers: Lengths) -> list[str]:
-    notes = []
-    if len(prompts.share) == 1 and len(answers.share) == 1:
-        notes.append(_BY_MEANS)
-    else:
-        notes.append(
-            f"token lengths are those of {engine.name}'s histogram buckets, the longest a bucket's end; how prompt and "
-            "answer lengths go together is not recorded, so they are taken as independent"
+def _or(values: Floats | None, others: Floats) -> Floats:
+    return others if values is None else np.where(np.isnan(values), others, values)
+
+
+def _readings(seconds: Floats, requests: Floats, tokens: Floats, greatest: Floats) -> Readings:
+    """Readings in order of time, each once; before a step down the greatest value of that step, half a step earlier."""
+    known = np.flatnonzero(~np.isnan(requests))
+    known = known[np.append(True, np.diff(seconds[known]) > 0)]
+    seconds, requests, tokens, greatest = (values[known] for values in (seconds, requests, tokens, greatest))
+    at = np.flatnonzero(np.diff(requests) < 0) + 1
+    at = at[greatest[at] >= requests[at - 1]]
+    between = (seconds[at] + np.maximum(seconds[at - 1], seconds[at] - 60.0)) / 2
+    unread = np.full(at.size, np.nan) if not np.isnan(tokens).all() else tokens[at]
+    return Readings(
+        np.insert(seconds, at, between), np.insert(requests, at, greatest[at]), np.insert(tokens, at, unread)
+    )
+
+
+def _of(values: Mapping[Labels, T], labels: Labels) -> T | None:
+    """Of one engine, whose series may have a label less or more from metric to metric."""
+    if labels in values:
+        return values[labels]
+    mine = dict(labels)
+    alike = (key for key in values if all(mine.get(name, value) == value for name, value in key))
+    key = next(alike, None)
+    return None if key is None else values[key]
+
+
+def _grown(server: Monitored, engine: Engine, name: Name) -> dict[Labels, float]:
+    """Growth of each engine's counter over the window."""
+    return server.at_the_end(engine.summed(f"increase({server.questions.select(name)}{server.whole})"))
+
+
+def _histograms(server: Monitored, engine: Engine, names: Sequence[Name]) -> dict[Labels, LengthCounts]:
+    """Each engine's histogram over the window; empty where the server has none."""
+    name = next((name for name in names if f"{name}_bucket" in server.names), None)
+    if name is None:
+        return {}
+    tokens = _grown(server, engine, name.part("sum"))
+    buckets: dict[Labels, dict[float, float]] = {}
+    for labels, value in _grown(server, engine, name.part("bucket")).items():
+        bound = dict(labels).get("le", "").replace("Inf", "inf")
+        if bound:
+            buckets.setdefault(tuple(one for one in labels if one[0] != "le"), {})[float(bound)] = value
+    return {
+        labels: LengthCounts(
+            np.array(sorted(counts)), np.array([counts[bound] for bound in sorted(counts)]), tokens[labels]
         )
-    if arrivals.step_minutes > 1:
-        notes.append(f"requests are counted every {arrivals.step_minutes} minutes: busier single minutes are unseen")
-    if arrivals.known_seconds < SECONDS_PER_DAY:
-        hours = arrivals.known_seconds / SECONDS_PER_HOUR
-        notes.append(f"the demand was observed for {hours:.1f} h: busier hours of the day or week are unseen")
-    share = np.count_nonzero(~np.isnan(arrivals.per_minute)) / len(arrivals.per_minute)
-    if share < 1:
-        notes.append(f"{share:.0%} of the minutes were observed; at the others not every replica was scraped: unknown")
-    return notes
-
-
-def _rounded(tokens: TokenQuantiles) -> TokenQuantiles:
-    return TokenQuantiles(*(round(each, 3) for each in (tokens.mean, tokens.p50, tokens.p95, tokens.p99, tokens.max)))
+        for labels, counts in buckets.items()
+        if labels in tokens and np.inf in counts
+    }

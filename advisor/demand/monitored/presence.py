@@ -1,7 +1,6 @@
 """Which part of a time was observed: what nobody scraped is unknown, never idle."""
 
 import numpy as np
-import numpy.typing as npt
 
 from advisor.demand.monitored.server import Floats, Monitored
 
@@ -32,9 +31,3 @@ def expected_over_time(server: Monitored, selector: str, labels: tuple[str, ...]
         known = coarse_ends[~np.isnan(values)]
         expected += (ends > known[0]) & (ends <= known[-1] - coarse_us)
     return expected
-
-
-def is_observed(present: Floats, expected: Floats) -> npt.NDArray[np.bool_]:
-    """Steps in which enough of those that were there were seen."""
-    known = np.nan_to_num(present)
-    return (known > 0) & (known >= LEAST_COVERAGE * expected)

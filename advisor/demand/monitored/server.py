@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from advisor.errors import InputError
 from advisor.samples.exporters import Name, table_with
 from advisor.samples.query.prometheus.access import Access
 from advisor.samples.query.prometheus.api import MOST_POINTS, PrometheusApi, TooMuchError
@@ -16,10 +17,13 @@ from advisor.samples.query.values import Window
 from advisor.units import SECONDS_PER_DAY
 
 Floats = npt.NDArray[np.float64]
+Labels = tuple[tuple[str, str], ...]
+"""Names and values, in the order of the names."""
 _MINUTE_US = 60_000_000
-_SCRAPES_A_STEP = 4
-"""A counter's increase is told from this many samples or more."""
 _FEWEST_POINTS = 30
+_FIRST_POINTS = 240
+_MOST_VALUES = 400_000
+"""Values of one answer: as many series as it may have, in so much fewer steps."""
 
 
 @dataclass(slots=True)
@@ -51,16 +55,26 @@ class Monitored:
         return cls(questions, whole, questions.names(whole))
 
     @classmethod
-    def last_days(
-        cls, access: Access, days: float, selector: str = "", metrics: Path | None = None
-    ) -> "Monitored":  # fmt: skip
-        """A server in the days up to now.
+    def between(
+        cls,
+        access: Access,
+        days: float,
+        from_seconds: float | None,
+        until_seconds: float | None,
+        selector: str = "",
+        metrics: Path | None = None,
+    ) -> "Monitored":
+        """A server from one time to another; without them in the days up to the end, which is now.
 
         Raises:
-            InputError: it cannot be asked.
+            InputError: it cannot be asked, or the time lies ahead.
         """
-        now_us = time.time_ns() // 1000
-        return cls.at(access, Window(now_us - round(days * SECONDS_PER_DAY * 1e6), now_us), selector, metrics)
+        end_us = time.time_ns() // 1000 if until_seconds is None else round(until_seconds * 1e6)
+        back_us = end_us - round(days * SECONDS_PER_DAY * 1e6)
+        start_us = back_us if from_seconds is None else round(from_seconds * 1e6)
+        if end_us - start_us < _MINUTE_US:
+            raise InputError("the window ends before it begins", where=access.url, hint="check `from` and `until`")
+        return cls.at(access, Window(start_us, end_us), selector, metrics)
 
     @property
     def source(self) -> str:
@@ -73,16 +87,13 @@ class Monitored:
         """The first of some names that the window has samples of; of a histogram as soon as it has buckets."""
         return next((name for name in names if not self.names.isdisjoint({name.name, f"{name}_bucket"})), None)
 
-    def matching(self, *parts: str) -> "Monitored":
-        """The same with more matchers."""
-        matchers = ", ".join(part for part in (self.questions.selector, *parts) if part)
-        narrowed = replace(self.questions, selector=matchers)
-        return Monitored(narrowed, self.window, self.names, self.notes)
+    def from_a_step_before(self, step_us: int) -> "Monitored":
+        """The same with one more step in front, whose end is where the window begins."""
+        return replace(self, window=Window(self.window.start_us - step_us, self.window.end_us))
 
     def step_us(self, interval_us: int) -> int:
-        """Whole minutes in which a counter has enough samples to tell its increase."""
-        minutes = -(-max(interval_us * _SCRAPES_A_STEP, _MINUTE_US) // _MINUTE_US)
-        return minutes * _MINUTE_US
+        """Whole minutes, each with a scrape at least; a scrape every 60 s may be a second late."""
+        return max(-(-(interval_us - _MINUTE_US // 20) // _MINUTE_US), 1) * _MINUTE_US
 
     def over_time(self, query: str, step_us: int) -> Floats:
         """A query without labels in each step of the window; NaN where it has no answer."""
@@ -92,12 +103,21 @@ class Monitored:
         """Whole steps in the window."""
         return (self.window.end_us - self.window.start_us) // step_us
 
-    def by_labels(self, query: str, step_us: int) -> dict[tuple[tuple[str, str], ...], Floats]:
-        """The same for each set of labels; of a step speaks the moment of its end."""
+    @property
+    def whole(self) -> str:
+        """The window as a range of a selector."""
+        return f"[{(self.window.end_us - self.window.start_us) // 1000}ms]"
+
+    def at_the_end(self, query: str) -> dict[Labels, float]:
+        """A query at the end of the window, by labels."""
+        return {_key(one.labels): one.value for one in self.questions.api.instant(query, self.window.end_us)}
+
+    def by_labels(self, query: str, step_us: int) -> dict[Labels, Floats]:
+        """A query in each step for each set of labels; of a step speaks the moment of its end."""
         count = self.steps(step_us)
         first_us = self.window.end_us - (count - 1) * step_us
-        answers: dict[tuple[tuple[str, str], ...], Floats] = {}
-        at, piece = 0, MOST_POINTS - 1000
+        answers: dict[Labels, Floats] = {}
+        at, piece = 0, _FIRST_POINTS
         while at < count:
             some = min(piece, count - at)
             start_us = first_us + at * step_us
@@ -113,8 +133,9 @@ class Monitored:
                 for seconds, value in one.points:
                     values[round((seconds * 1e6 - first_us) / step_us)] = value
             at += some
+            piece = min(max(_MOST_VALUES // max(len(series), 1), _FEWEST_POINTS), 2 * piece, MOST_POINTS - 1000)
         return answers
 
 
-def _key(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _key(labels: Mapping[str, str]) -> Labels:
     return tuple(sorted((name, value) for name, value in labels.items() if value))

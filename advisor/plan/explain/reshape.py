@@ -44,7 +44,8 @@ def scaled(demand: Demand, factor: float) -> Demand:
     profile = demand.profile
     if profile is not None:
         profile = replace(profile, requests_per_minute=profile.requests_per_minute * factor)
-    return replace(demand, requests_per_second=rate, profile=profile)
+    interval = None if demand.interval is None else demand.interval.times(factor)
+    return replace(demand, requests_per_second=rate, profile=profile, interval=interval)
 
 
 def with_token_lengths(demand: Demand, input_factor: float = 1.0, output_factor: float = 1.0) -> Demand:

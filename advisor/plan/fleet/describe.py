@@ -71,7 +71,7 @@ def fleet_of(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
         bucket_max_input_tokens=posed.bucket_edges,
         cost=_with_standing(cost_of(posed, solution, setting, expected), standing),
         constraints=tuple(uses(problem, solution)),
-        proven=solution.proven,
+        proven=solution.proven and setting.requirements.demand.interval is None,
         gap_ratio=solution.gap_ratio,
         bound_usd_per_month=solution.bound_usd_per_month,
         pools_considered=len(posed.pool_set.pools),

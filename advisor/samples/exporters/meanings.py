@@ -8,8 +8,6 @@ from advisor.units import BYTES_PER_GB, BYTES_PER_GIB, BYTES_PER_KIB, BYTES_PER_
 _READ_ONLY = (
     Metric("memory_free_bytes", Kind.GAUGE, Scope.ACCELERATOR, "bytes", 0, "memory not in use; totals are made of it"),
     Metric("requests_arrived", Kind.COUNTER, Scope.ENGINE, "requests", 0, "requests that came"),
-    Metric("prompt_length_tokens", Kind.HISTOGRAM, Scope.ENGINE, "tokens", 0, "tokens of each prompt"),
-    Metric("answer_length_tokens", Kind.HISTOGRAM, Scope.ENGINE, "tokens", 0, "tokens of each answer"),
     Metric("kv_cache_used_blocks", Kind.GAUGE, Scope.ENGINE, "blocks", 0, "blocks of the KV cache in use"),
     Metric("kv_cache_blocks", Kind.GAUGE, Scope.ENGINE, "blocks", 0, "blocks of the KV cache"),
 )

@@ -78,6 +78,16 @@ class Exporter:
         return self.shows in _SERVING
 
     @property
+    def is_gateway(self) -> bool:
+        """Whether it stands before engines and counts what they count too."""
+        return self.shows is Shows.GATEWAY
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether the agent shows what it read itself."""
+        return self.key in _OWN
+
+    @property
     def identity(self) -> tuple[str, ...]:
         """Every label that tells series of different accelerators apart, or names them."""
         return (*self.host, *self.index, *self.uuid, *self.mig, *self.product)

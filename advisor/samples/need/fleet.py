@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from advisor.samples.frame import Floats, SampleFrame
 from advisor.samples.need.advice import words
@@ -14,7 +15,6 @@ from advisor.samples.need.engine_rows import rows_of_engines
 from advisor.samples.need.memory import Fixed
 from advisor.samples.need.rows import NEED_COLUMNS, grids, rows_of_samples, timelines
 from advisor.samples.need.saturation import saturation
-from advisor.samples.need.served import Served, served
 from advisor.samples.need.timeline import Timeline
 from advisor.samples.store import read_engines, read_samples
 from advisor.samples.summary import BusyProfile, busy_profile
@@ -29,11 +29,6 @@ class Fleet:
     accelerators: Sequence[Timeline]
     engines: Sequence[Timeline]
     needs: Sequence[AcceleratorNeed]
-
-    @property
-    def served(self) -> Served | None:
-        """What the engines counted."""
-        return served(self.engines)
 
     def notes(self) -> tuple[str, ...]:
         """Verdicts and KV use in sentences for the notes of a plan."""
@@ -51,8 +46,13 @@ def read_frame(directory: Path, progress: Callable[[int], None] | None = None) -
 
 def fleet_of(frame: SampleFrame, directory: Path, fixed: Fixed | None = None) -> Fleet:
     """Join the accelerators of a frame with the engines that were recorded beside them."""
+    return fleet_beside(frame, read_engines(directory).table, fixed)
+
+
+def fleet_beside(frame: SampleFrame, engines_table: pa.Table, fixed: Fixed | None = None) -> Fleet:
+    """Join the accelerators of a frame with rows of engines."""
     rows = rows_of_samples(frame)
-    beside = rows_of_engines(read_engines(directory).table)
+    beside = rows_of_engines(engines_table)
     grid_of = grids([rows, beside])
     accelerators, engines = timelines(rows, grid_of), timelines(beside, grid_of)
     return Fleet(accelerators, engines, tuple(assess(accelerators, engines, fixed)))

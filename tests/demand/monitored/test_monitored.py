@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from advisor.demand.monitored import Monitored, busy_demand, engine_demand
+from advisor.demand.busy import demand_from_busy
+from advisor.demand.busy_interval import BusySecond
+from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
+from advisor.demand.services import Wanted
 from advisor.errors import InputError
 from advisor.samples.query.prometheus import Access
 from advisor.samples.query.values import Window
@@ -28,6 +31,11 @@ def monitored(url: str, tag: str) -> Monitored:
     return Monitored.at(Access.of(url, environment={}), WINDOW, f'fleet="{tag}"')
 
 
+def asked(model: str = MODEL, **more) -> Wanted:
+    """Demand of a model."""
+    return Wanted(model, "the server", "demand.prometheus", **more)
+
+
 def test_requests_and_lengths_of_two_replicas(server_url):
     """Rates are the sum of the replicas', resets are no requests, lengths and cache hits are those that were counted."""
     first, second = counter(rates(2.0), STEP_S), counter(rates(3.0), STEP_S, reset_at=700)
@@ -35,12 +43,12 @@ def test_requests_and_lengths_of_two_replicas(server_url):
         *vllm_series({"instance": "a:8000", "fleet": "two"}, TIMES_MS, first),
         *vllm_series({"instance": "b:8000", "fleet": "two"}, TIMES_MS, second),
     ])  # fmt: skip
-    demand = engine_demand(monitored(server_url, "two"), MODEL, 131_072)
+    demand = engine_demand(monitored(server_url, "two"), asked(context_tokens=131_072))
 
     assert demand.requests_per_second.mean == pytest.approx(rates(5.0).mean(), rel=0.02)
     assert demand.requests_per_second.peak == pytest.approx(7.5, rel=0.03)
     assert demand.requests == pytest.approx(5.0 * HOURS * 3600, rel=0.1)
-    assert len(demand.profile.requests_per_minute) == HOURS * 60
+    assert len(demand.profile.requests_per_minute) == HOURS * 60 - 1, "the last minute's end was not scraped yet"
     assert demand.profile.start_seconds == WINDOW.start_us / 1e6
     assert demand.input_tokens.mean == pytest.approx(700, rel=1e-3)
     assert demand.output_tokens.mean == pytest.approx(50, rel=1e-3)
@@ -54,7 +62,7 @@ def test_requests_and_lengths_of_two_replicas(server_url):
 
 def test_what_nobody_scraped_is_unknown(server_url):
     """An hour in which one of two replicas was not scraped is unknown, not quieter; one that left for good is gone."""
-    up, half = counter(rates(2.0), STEP_S), counter(rates(2.0), STEP_S)
+    up, half = counter(rates(2.0), STEP_S), 900 + counter(rates(2.1), STEP_S)
     minutes = (TIMES_MS * 1000 - WINDOW.start_us) / 60e6
     seen = (minutes < 120) | (minutes > 180)
     series = vllm_series({"instance": "a:8000", "fleet": "holes"}, TIMES_MS, up)
@@ -62,7 +70,7 @@ def test_what_nobody_scraped_is_unknown(server_url):
     early = minutes < 60
     series += vllm_series({"instance": "c:8000", "fleet": "holes"}, TIMES_MS[early], half[early])
     write(server_url, series)
-    demand = engine_demand(monitored(server_url, "holes"), MODEL)
+    demand = engine_demand(monitored(server_url, "holes"), asked())
 
     unknown = np.flatnonzero(np.isnan(demand.profile.requests_per_minute))
     assert 50 <= len(unknown) <= 75
@@ -73,17 +81,21 @@ def test_what_nobody_scraped_is_unknown(server_url):
 
 
 def test_several_models_have_to_be_told_apart(server_url):
-    """The model of the workload is taken where it is among them; else the error names them and the matcher."""
+    """The model of the workload is taken where it is among them; else the error names them and their rates."""
     grown = counter(rates(1.0), STEP_S)
     write(server_url, [
         *vllm_series({"instance": "a:8000", "fleet": "models"}, TIMES_MS, grown),
         *vllm_series({"instance": "b:8000", "fleet": "models", "model_name": "qwen"}, TIMES_MS, grown * 9),
     ])  # fmt: skip
     server = monitored(server_url, "models")
-    assert engine_demand(server, MODEL).requests_per_second.mean == pytest.approx(1.0, rel=0.1)
-    with pytest.raises(InputError, match=r"serves 2 models there: .*qwen") as caught:
-        engine_demand(server, "mistral")
-    assert 'model_name="' in caught.value.hint
+    demand = engine_demand(server, asked())
+    assert demand.requests_per_second.mean == pytest.approx(1.0, rel=0.1)
+    assert any(note.startswith("other models are served there and not counted: qwen (9") for note in demand.notes)
+    with pytest.raises(InputError, match=r"no engine there serves mistral: they serve qwen \(9") as caught:
+        engine_demand(server, asked("mistral"))
+    assert "`model` under demand.prometheus" in caught.value.hint
+    named = engine_demand(server, asked("mistral", served_as="qwen"))
+    assert named.requests_per_second.mean == pytest.approx(9.0, rel=0.1)
 
 
 def test_an_engine_without_requests(victoria_metrics_url):
@@ -91,7 +103,7 @@ def test_an_engine_without_requests(victoria_metrics_url):
     series = vllm_series({"instance": "a:8000", "fleet": "idle"}, TIMES_MS, np.full(len(TIMES_MS), 1000.0))
     write(victoria_metrics_url, series)
     with pytest.raises(InputError, match=r"vLLM counted no request there in 6 h") as caught:
-        engine_demand(monitored(victoria_metrics_url, "idle"), MODEL)
+        engine_demand(monitored(victoria_metrics_url, "idle"), asked())
     assert "selector" in caught.value.hint
 
 
@@ -106,19 +118,32 @@ def test_busy_accelerators_where_no_engine_is_scraped(server_url):
         for gpu in range(2)
     ])  # fmt: skip
     server = monitored(server_url, "busy")
-    assert engine_demand(server, MODEL) is None
-    demand = busy_demand(server, None, 4.0, (800, 200))
+    assert engine_demand(server, asked()) is None
+    demand = demand_from_busy(busy_over_time(server), BusySecond(0.5, 4.0), None, (800, 200))
 
     assert demand.requests_per_second.mean == pytest.approx(0.8 * 4.0, rel=1e-6)
     known = ~np.isnan(demand.profile.requests_per_minute)
     assert 27 <= np.count_nonzero(~known) <= 33
-    assert "busy accelerators are DCGM_FI_DEV_GPU_UTIL of dcgm-exporter" in demand.notes
+    assert demand.interval.mean_low == pytest.approx(0.8 * 0.5, rel=1e-6)
+    assert "busy accelerators are DCGM_FI_DEV_GPU_UTIL of dcgm-exporter" in server.notes
+
+
+def test_profiling_signals_of_a_server_narrow_what_was_saturated(server_url):
+    """Always busy, and SM active at 0.4 of the 0.8 that a saturated accelerator has: half of it at most."""
+    flat = np.ones(len(TIMES_MS))
+    write(server_url, [
+        ({"__name__": name, **dcgm_labels("signals", 0, 0)}, points(TIMES_MS * 1000, flat * value))
+        for name, value in (("DCGM_FI_DEV_GPU_UTIL", 100.0), ("DCGM_FI_PROF_SM_ACTIVE", 0.4))
+    ])  # fmt: skip
+    seen = busy_over_time(monitored(server_url, "signals"))
+    np.testing.assert_allclose(seen.busy[1:-1], 1.0)
+    np.testing.assert_allclose(seen.saturated[1:-1], 0.5)
 
 
 def test_a_server_that_knows_neither(server_url):
     """The error says what would have been taken."""
     with pytest.raises(InputError, match="no series says how busy") as caught:
-        busy_demand(monitored(server_url, "nothing"), None, 1.0, (1, 1))
+        busy_over_time(monitored(server_url, "nothing"))
     assert "vLLM" in caught.value.hint
 
 
@@ -133,7 +158,7 @@ def test_more_minutes_than_a_range_query_may_give(server_url):
         ({"__name__": name, **labels}, points(times_ms * 1000, grown * scale))
         for name, scale in zip(names, (1, 500, 100), strict=True)
     ])  # fmt: skip
-    demand = engine_demand(Monitored.at(Access.of(server_url, environment={}), window, 'fleet="long"'), "m")
+    demand = engine_demand(Monitored.at(Access.of(server_url, environment={}), window, 'fleet="long"'), asked("m"))
 
     assert len(demand.profile.requests_per_minute) == 9 * 24 * 60
     np.testing.assert_allclose(demand.profile.requests_per_minute, 60, rtol=1e-9)
@@ -158,7 +183,7 @@ def test_other_engines_counters(victoria_metrics_url, engine, series, hit_ratio)
     write(victoria_metrics_url, [
         ({"__name__": name, **labels}, points(TIMES_MS * 1000, grown * scale)) for name, scale in series.items()
     ])  # fmt: skip
-    demand = engine_demand(monitored(victoria_metrics_url, tag), MODEL)
+    demand = engine_demand(monitored(victoria_metrics_url, tag), asked())
     assert demand.source.startswith(f"{engine} metrics at")
     assert demand.requests_per_second.mean == pytest.approx(1.0, rel=0.1)
     assert (demand.input_tokens.mean, demand.output_tokens.mean) == pytest.approx((700, 50), rel=1e-3)

@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from advisor.demand.monitored import Monitored, engine_demand
+from advisor.demand.services import Wanted
 from advisor.errors import InputError
 from advisor.samples.exporters import shipped, table_with
 from advisor.samples.exporters.table import FILE_VARIABLE
@@ -46,6 +49,31 @@ def test_names_of_ones_own_on_a_server(server_url, tmp_path):
     assert {one.accelerator for one in found} == {Accelerator("node-z", 3, None, "S-9", None)}
     assert [one.mean for one in found] == pytest.approx([0.42, 100 * MIB])
     assert "busy_ratio is my_gpu_load of ours" in asked.notes()
+
+
+def test_demand_by_names_of_ones_own(victoria_metrics_url, tmp_path):
+    """A workload's file of names and its window count together: requests and tokens of an engine that nobody knows."""
+    path = mapping(
+        tmp_path,
+        "requests_finished,shop_requests_total,requests,shop,model",
+        "prompt_tokens,shop_read_total,tokens,shop,model",
+        "generated_tokens,shop_written_total,tokens,shop,model",
+        header="metric,name,unit,exporter,product",
+    )
+    end_us = times(WINDOW, 15)
+    labels = {"instance": "10.0.0.1:80", "model": "llama", "fleet": "own-engine"}
+    write(victoria_metrics_url, [
+        ({"__name__": f"shop_{name}_total", **labels}, points(end_us, np.arange(len(end_us)) * each))
+        for name, each in (("requests", 15.0), ("read", 9000.0), ("written", 1500.0))
+    ])  # fmt: skip
+    access = Access.of(victoria_metrics_url, environment={})
+    until = END_US / 1e6
+    server = Monitored.between(access, 14, until - 1800, until, 'fleet="own-engine"', path)
+    demand = engine_demand(server, Wanted("llama", "the server", "demand.prometheus"))
+    assert demand.source.startswith("shop metrics at")
+    assert len(demand.profile.requests_per_minute) == pytest.approx(30, abs=1)
+    assert demand.requests_per_second.mean == pytest.approx(1.0, rel=1e-6)
+    assert (demand.input_tokens.mean, demand.output_tokens.mean) == pytest.approx((600, 100), rel=1e-6)
 
 
 def test_the_command_line_takes_the_file(victoria_metrics_url, tmp_path, run_advisor):

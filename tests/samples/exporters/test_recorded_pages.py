@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from advisor.demand.monitored import Monitored, busy_demand, engine_demand, token_demand
+from advisor.demand.busy import demand_from_busy
+from advisor.demand.busy_interval import BusySecond
+from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
+from advisor.demand.services import Wanted
 from advisor.errors import InputError
 from advisor.samples.exporters import shipped
 from advisor.samples.exporters.likeness import near_misses
@@ -17,6 +20,8 @@ from samples.query.remote_writing import write
 
 __all__ = ["prometheus_url", "server_url", "victoria_metrics_url"]
 WINDOW = Window(END_US - 2 * 3_600_000_000, END_US)
+ASKED = Wanted("llama", "the server", "demand.prometheus")
+STATED = Wanted("llama", "the server", "demand.prometheus", input_tokens=700.0, output_tokens=100.0)
 BUSY = {"busy_ratio": 0.42}
 FOUR_OF_24 = {"memory_used_bytes": 4e9, "memory_total_bytes": 24e9}
 
@@ -130,7 +135,7 @@ def test_names_whose_colon_was_replaced(name):
 def test_demand_of_engines(server_url, engine, hits, has_spread):
     """Requests, lengths and cache hits are those of the page, wherever an engine counts them."""
     access, selector = served(server_url, ENGINES[engine], f"demand-{engine}", grows=True)
-    demand = engine_demand(Monitored.at(access, WINDOW, selector), "llama")
+    demand = engine_demand(Monitored.at(access, WINDOW, selector), ASKED)
     assert demand.source.startswith(f"{shipped().exporters[engine].name} metrics at")
     assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
     assert (demand.input_tokens.mean, demand.output_tokens.mean) == pytest.approx((700, 100), rel=1e-3)
@@ -142,18 +147,47 @@ def test_a_gateway_before_an_engine_counts_nothing_twice(victoria_metrics_url):
     """Where engines are scraped, what stands before them is left out: both count the same requests."""
     page = ENGINES["litellm"] + ENGINES["dynamo"] + ENGINES["ray_vllm"]
     access, selector = served(victoria_metrics_url, page, "both-count", grows=True)
-    demand = engine_demand(Monitored.at(access, WINDOW, selector), "llama")
+    demand = engine_demand(Monitored.at(access, WINDOW, selector), ASKED)
     assert demand.source.startswith("vLLM on Ray metrics at")
     assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
+
+
+def test_a_gateway_that_an_agent_shows_counts_nothing_twice(victoria_metrics_url):
+    """Series of an agent that reads a gateway and the engine behind it: the engine's requests count."""
+    page = "".join(
+        f'advisor_engine_{name}_total{{host="h",engine="{engine}",endpoint="http://{engine}/metrics",model="llama",rank="0"}} {value}\n'
+        for engine, requests in (("dynamo", 240), ("trtllm", 200))
+        for name, value in (
+            ("requests_finished", requests),
+            ("prompt_tokens", 700 * requests),
+            ("generated_tokens", 100 * requests),
+        )
+    )
+    access, selector = served(victoria_metrics_url, page, "agent-both", grows=True)
+    demand = engine_demand(Monitored.at(access, WINDOW, selector), ASKED)
+    assert demand.requests_per_second.mean == pytest.approx(200 / 7275, rel=0.02)
+
+
+def test_a_gateway_that_serves_hosted_models_too(victoria_metrics_url):
+    """Requests for other models are not the workload's, whoever asked for them; without its model the rates are named."""
+    hosted = ENGINES["litellm"].replace('requested_model="llama"', 'requested_model="gpt-5"')
+    elsewhere = ENGINES["litellm"].replace('"u"', '"v"').replace('"hosted_vllm/llama"', '"other/llama"')
+    page = ENGINES["litellm"] + hosted + elsewhere
+    access, selector = served(victoria_metrics_url, page, "hosted", grows=True)
+    server = Monitored.at(access, WINDOW, selector)
+    demand = engine_demand(server, ASKED)
+    assert demand.requests_per_second.mean == pytest.approx(480 / 7275, rel=0.02)
+    assert (demand.input_tokens.mean, demand.output_tokens.mean) == pytest.approx((700, 100), rel=1e-3)
+    assert any("not counted: gpt-5 (0.03" in note for note in demand.notes)
+    with pytest.raises(InputError, match=r"no engine there serves qwen: they serve llama \(0.06.*, gpt-5 \(0.03"):
+        engine_demand(server, Wanted("qwen", "the server", "demand.prometheus"))
 
 
 def test_names_that_could_be_anybodys(victoria_metrics_url):
     """Names without a prefix are NVIDIA NIM's only where its sign is; a shop that counts tokens is no engine."""
     page = 'prompt_tokens_total{shop="a"} 9\nrequest_success_total{shop="a"} 9\nnum_requests_running{shop="a"} 1\n'
     access, selector = served(victoria_metrics_url, page, "a-shop", grows=True)
-    server = Monitored.at(access, WINDOW, selector)
-    assert engine_demand(server, "llama") is None
-    assert token_demand(server, (700.0, 100.0)) is None
+    assert engine_demand(Monitored.at(access, WINDOW, selector), STATED) is None
     table = shipped()
     assert not any(PageReader(one, table.of(one)).speaks(page) for one in table.engines())
 
@@ -162,8 +196,8 @@ def test_tokens_without_requests(server_url):
     """llama.cpp counts tokens alone: with stated lengths they are requests, and the notes say so."""
     access, selector = served(server_url, ENGINES["llamacpp"], "tokens-only", grows=True)
     server = Monitored.at(access, WINDOW, selector)
-    assert engine_demand(server, "llama") is None
-    demand = token_demand(server, (700.0, 100.0))
+    assert engine_demand(server, ASKED) is None
+    demand = engine_demand(server, STATED)
     assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
     assert (demand.input_tokens.mean, demand.output_tokens.mean) == (700, 100)
     assert any("llama.cpp counts tokens and no requests" in note for note in demand.notes)
@@ -175,15 +209,19 @@ def test_requests_without_tokens(victoria_metrics_url, engine):
     page = ENGINES.get(engine) or 'nv_inference_request_success{model="llama",version="1"} 240\n'
     access, selector = served(victoria_metrics_url, page, f"requests-{engine}", grows=True)
     with pytest.raises(InputError, match="counts requests there, but not their tokens"):
-        engine_demand(Monitored.at(access, WINDOW, selector), "llama")
+        engine_demand(Monitored.at(access, WINDOW, selector), ASKED)
+    demand = engine_demand(Monitored.at(access, WINDOW, selector), STATED)
+    assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
+    assert (demand.input_tokens.mean, demand.output_tokens.mean) == pytest.approx((700, 100), rel=1e-3)
 
 
 def test_busy_accelerators_of_any_exporter(victoria_metrics_url):
     """The shape of the demand is told from any exporter that says how busy accelerators are."""
     access, selector = served(victoria_metrics_url, ACCELERATORS["gaudi"], "busy-gaudi", grows=False)
-    demand = busy_demand(Monitored.at(access, WINDOW, selector), None, 2.0, (800, 200))
+    server = Monitored.at(access, WINDOW, selector)
+    demand = demand_from_busy(busy_over_time(server), BusySecond(0.5, 2.0), None, (800, 200))
     assert demand.requests_per_second.mean == pytest.approx(0.84, rel=1e-6)
-    assert "busy accelerators are habanalabs_utilization of Intel Gaudi metric exporter" in demand.notes
+    assert "busy accelerators are habanalabs_utilization of Intel Gaudi metric exporter" in server.notes
 
 
 def test_what_a_known_exporter_also_shows_is_no_near_miss():
@@ -197,7 +235,7 @@ def test_names_that_look_alike_are_named(victoria_metrics_url):
     page = "my_gpu_utilization 42\nkserve_vllm:num_requests_running 3\nnode_cpu_seconds_total 9\nup 1\n"
     access, selector = served(victoria_metrics_url, page, "alike", grows=False)
     with pytest.raises(InputError) as caught:
-        busy_demand(Monitored.at(access, WINDOW, selector), None, 1.0, (1, 1))
+        busy_over_time(Monitored.at(access, WINDOW, selector))
     assert "look alike: kserve_vllm:num_requests_running, my_gpu_utilization; map them" in caught.value.hint
     with pytest.raises(InputError, match="no metric that is known here"):
         PrometheusBackend(access, selector).window()

@@ -98,7 +98,6 @@ def test_a_directory_is_judged_as_a_whole(tmp_path):
     (one,) = fleet.needs
     assert one.verdict.code is Code.WITHIN_LIMITS
     assert (one.memory.low_bytes, one.memory.high_bytes) == (9 * GIB, 36 * GIB)
-    assert fleet.served.tokens_per_request == (400, 100)
     assert fleet.notes() == (
         "what limits the accelerators now: 1 within limits",
         "KV cache in use now: 25% at p95, 25% at most",

@@ -134,8 +134,8 @@ TGI_PAGE = "".join(
         histogram("tgi_request_duration", 'le_unused="x"', (0.5, 1.0, 2.0), 6, 7.5).replace('le_unused="x",', "").replace('{le_unused="x"}', ""),
         histogram("tgi_batch_inference_duration", 'method="prefill"', (0.1, 1.0), 4, 1.0),
         histogram("tgi_batch_inference_duration", 'method="decode"', (0.01, 0.02), 4, 0.05),
-        "tgi_request_input_length_sum 51200\ntgi_request_input_length_count 500\n",
-        "tgi_request_generated_tokens_sum 25600\ntgi_request_generated_tokens_count 500\n",
+        histogram("tgi_request_input_length", 'le_unused="x"', (100.0,), 500, 51200).replace('le_unused="x",', "").replace('{le_unused="x"}', ""),
+        histogram("tgi_request_generated_tokens", 'le_unused="x"', (100.0,), 500, 25600).replace('le_unused="x",', "").replace('{le_unused="x"}', ""),
     ]
 )  # fmt: skip
 

@@ -45,7 +45,8 @@ def test_vllm():
         "generated_tokens": 65432, "requests_finished": 48, "preemptions": 5, "prefix_cache_queries": 100000,
         "prefix_cache_hits": 60000,
     }  # fmt: skip
-    assert set(engine.buckets) == {"ttft_seconds", "tpot_seconds", "e2e_seconds"}
+    lengths = {"prompt_length_tokens", "answer_length_tokens"}
+    assert set(engine.buckets) == {"ttft_seconds", "tpot_seconds", "e2e_seconds"} | lengths
     ttft = engine.buckets["ttft_seconds"]
     assert ttft.bounds == (*VLLM_LATENCY_BOUNDS, math.inf)
     assert (ttft.counts[0], ttft.counts[-1], ttft.total) == (2, 40, 12.5)
@@ -105,6 +106,8 @@ def test_tgi():
     assert engine.buckets == {
         "tpot_seconds": Buckets((0.01, 0.02, math.inf), (2, 4, 4), 0.05),
         "e2e_seconds": Buckets((0.5, 1.0, 2.0, math.inf), (2, 4, 6, 6), 7.5),
+        "prompt_length_tokens": Buckets((100.0, math.inf), (2, 500), 51200),
+        "answer_length_tokens": Buckets((100.0, math.inf), (2, 500), 25600),
     }
 
 

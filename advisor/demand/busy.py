@@ -1,0 +1,165 @@
+"""Demand from accelerators alone: weak evidence, so every number has an interval, and it stands in the headline."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.demand.busy_interval import BusySecond, demand_interval
+from advisor.demand.clock import on_the_calendar
+from advisor.demand.declared import one_size_demand
+from advisor.demand.values import ArrivalRate, Demand, DemandInterval, DemandProfile
+from advisor.errors import InputError
+from advisor.units import MINUTES_PER_HOUR, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+
+Floats = npt.NDArray[np.float64]
+
+_HOURS = (1, 6, 24, 72, 168, 336)
+_TYPICAL = (1.5, 1.9, 2.9, 4.0, 4.7, 5.8)
+_BURSTY = (3.6, 4.9, 6.7, 13.0, 22.0, 22.0)
+"""Busiest minute ÷ mean within so many hours: the median service, and what three of four services stay within.
+
+From the ServeGen language clients (Alibaba, Apache-2.0) of at least 1 request/s and the two Azure LLM traces of 2023
+(CC-BY-4.0), each service weighing alike; ``tests/benchmarks/bench_bursts.py`` makes the table.
+"""
+_MOST_BUSY = 0.99
+"""Share of a minute; what is busier says only that at least so much was served."""
+_SHAPED = 0.9
+"""Share of the minutes in which profiling signals have to be known to give the shape."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Busy:
+    """How busy the accelerators were over time; arrays of shape ``(windows,)``, NaN where unknown."""
+
+    busy: Floats
+    """Busy accelerators."""
+    saturated: Floats
+    """The same, narrowed by SM, DRAM and tensor activity where those are known."""
+    present: Floats
+    """Accelerators that were there."""
+    window_seconds: float
+    """Whole minutes."""
+    start_seconds: float | None
+    """Of the first window, since 1970; None: unknown."""
+
+
+def demand_from_busy(
+    seen: Busy, serves: BusySecond | InputError, requests_per_day: float | None, tokens: tuple[float, float]
+) -> Demand:  # fmt: skip
+    """Demand whose shape over time is that of how busy the accelerators were, with what it may be at least and at most.
+
+    Without a volume the level is what saturated accelerators serve: an upper bound, since an accelerator counts as busy
+    while any kernel runs. With a volume the mean is known, and the busiest minute is not: busy says which minutes had
+    more requests, and where it saturates not how many. It is taken to be that of the median of comparable services.
+
+    Args:
+        seen: how busy they were.
+        serves: what a busy second of the current deployment can have served, or why that is not known.
+        requests_per_day: known volume, or None.
+        tokens: (prompt tokens, generated tokens) of a request.
+
+    Raises:
+        InputError: nothing was observed or ever busy, or neither volume nor deployment is known.
+    """
+    known = seen.busy[np.isfinite(seen.busy)]
+    if not known.size or known.max() <= 0:
+        raise InputError(
+            "the samples show no busy accelerator in any whole minute",
+            hint="sample while traffic is served: `advisor agent run` for at least some minutes",
+        )
+    if requests_per_day is None:
+        if isinstance(serves, InputError):
+            raise serves
+        return _bounded(seen, serves, tokens)
+    return _of_volume(seen, serves, requests_per_day, tokens)
+
+
+def _bounded(seen: Busy, serves: BusySecond, tokens: tuple[float, float]) -> Demand:
+    """Level unknown: what the accelerators serve when saturated is planned for."""
+    interval = demand_interval(seen.busy, seen.saturated, serves)
+    bound = "request rates are an upper bound: a busy accelerator is taken to be saturated"
+    remedy = "state requests_per_day, watch the engines, or give a trace, for less"
+    why = "a busy accelerator serves one request at a time, or all that it can hold"
+    notes = (f"{bound}; {remedy}", f"accelerators alone allow {interval.words()}: {why}")
+    return _demand(seen, seen.busy * serves.saturated, tokens, interval, notes)
+
+
+def _of_volume(
+    seen: Busy, serves: BusySecond | InputError, requests_per_day: float, tokens: tuple[float, float]
+) -> Demand:  # fmt: skip
+    mean = requests_per_day / SECONDS_PER_DAY
+    shape = _load_shape(seen)
+    hours = np.count_nonzero(~np.isnan(shape)) * seen.window_seconds / SECONDS_PER_HOUR
+    seen_ratio = float(np.nanmax(seen.busy) / np.nanmean(seen.busy))
+    shape_ratio = float(np.nanmax(shape) / np.nanmean(shape))
+    typical, bursty = (float(np.interp(np.log(max(hours, 1)), np.log(_HOURS), table)) for table in (_TYPICAL, _BURSTY))
+    typical, bursty = (_with_chance(ratio, mean, hours) for ratio in (typical, bursty))
+    peak_ratio = max(typical, shape_ratio)
+    interval = DemandInterval(mean, mean, mean * seen_ratio, mean * max(bursty, peak_ratio))
+    busier = "which minutes were busier is what the accelerators show, scaled to the stated volume"
+    services = f"of comparable services half stay within {typical:.2g}, three of four within {bursty:.2g}"
+    busiest = f"the busiest is taken to be {peak_ratio:.2g} × the mean ({services})"
+    notes = [f"{busier}; {busiest}, and accelerators alone allow {interval.words()}"]
+    if isinstance(serves, BusySecond):
+        notes += [words] if (words := demand_interval(seen.busy, seen.saturated, serves, mean).contradiction) else []
+    rates = _with_bursts(shape / np.nanmean(shape), seen.window_seconds, peak_ratio) * mean
+    minutes = replace(seen, window_seconds=SECONDS_PER_MINUTE)
+    return _demand(minutes, rates, tokens, interval, tuple(notes))
+
+
+def _load_shape(seen: Busy) -> Floats:
+    """What the load was proportional to in each window.
+
+    An accelerator that serves any number of requests at once is busy for 1 - exp(-load) of the time when they arrive at
+    random (M/G/∞), so that busy grows ever more slowly than load; profiling signals grow with it.
+    """
+    shaped = ~np.isnan(seen.saturated)
+    if np.count_nonzero(shaped) >= _SHAPED * seen.busy.size and np.nansum(seen.saturated) < np.nansum(seen.busy):
+        return np.where(shaped, seen.saturated, np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.clip(seen.busy / np.maximum(seen.present, seen.busy), 0.0, _MOST_BUSY)
+    return np.asarray(-np.log1p(-np.where(seen.busy == 0, 0.0, share)) * np.maximum(seen.present, seen.busy))
+
+
+def _with_chance(ratio: float, mean: float, hours: float) -> float:
+    """Busiest minute ÷ mean with what chance adds where a minute holds few requests: √(2 ln n ÷ requests in it)."""
+    in_it = ratio * mean * SECONDS_PER_MINUTE
+    return ratio * (1 + float(np.sqrt(2 * np.log(max(hours, 1) * MINUTES_PER_HOUR) / in_it)))
+
+
+def _with_bursts(shape: Floats, window_seconds: float, peak_ratio: float) -> Floats:
+    """Minutes of a shape with mean 1, one in each hour raised so far that the busiest has the given ratio to the mean.
+
+    The others of its hour are lowered by as much, so that every hour keeps its mean.
+    """
+    minutes = np.repeat(shape, round(window_seconds / SECONDS_PER_MINUTE))
+    factor = peak_ratio / float(np.nanmax(minutes))
+    for first in range(0, minutes.size, MINUTES_PER_HOUR):
+        hour = minutes[first : first + MINUTES_PER_HOUR]
+        total = float(np.nansum(hour))
+        if np.count_nonzero(~np.isnan(hour)) < 2 or total <= 0:
+            continue
+        busiest = int(np.nanargmax(hour))
+        raised = min(hour[busiest] * factor, total)
+        rest = total - float(hour[busiest])
+        hour *= (total - raised) / rest if rest > 0 else 1.0
+        hour[busiest] = raised if rest > 0 else total
+    return np.asarray(minutes)
+
+
+def _demand(
+    seen: Busy, rates: Floats, tokens: tuple[float, float], interval: DemandInterval, notes: tuple[str, ...]
+) -> Demand:  # fmt: skip
+    """Demand of known rates in each window."""
+    known = rates[np.isfinite(rates)]
+    p50, p95, p99 = np.percentile(known, [50, 95, 99])
+    rate = ArrivalRate(float(known.mean()), float(p50), float(p95), float(p99), float(known.max()))
+    coverage = known.size / rates.size
+    if coverage < 0.95:
+        notes = (*notes, f"only {coverage:.0%} of the minutes were observed; the others are unknown, not idle")
+    per_minute = np.repeat(rates, round(seen.window_seconds / SECONDS_PER_MINUTE)) * SECONDS_PER_MINUTE
+    profile = DemandProfile(on_the_calendar(seen.start_seconds or 0.0), per_minute)
+    observed = float(known.size * seen.window_seconds)
+    demand = one_size_demand(rate, tokens, "accelerator samples", notes, observed, profile)
+    return replace(demand, interval=interval)

@@ -1,0 +1,318 @@
+"""Demand of the engines that serve one model: selected by the model's name, each counted once."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.demand.clock import on_the_calendar
+from advisor.demand.services.lengths import LengthCounts, Lengths, added, joint, lengths_of, one_length
+from advisor.demand.services.names import is_alias, matching, served_key
+from advisor.demand.services.readings import Floats
+from advisor.demand.services.replicas import (
+    Minutes,
+    Replica,
+    begun,
+    minutes_of,
+    replicas_of,
+    restarts,
+)
+from advisor.demand.services.twins import distinct
+from advisor.demand.services.views import EngineView, Grown, total
+from advisor.demand.tally import arrival_rate
+from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
+from advisor.errors import InputError
+from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+
+_SHOWN = 5
+_SHARP_SECONDS = 20.0
+"""Readings that are no further apart show single minutes as they were."""
+_MOST_HIT = 0.999
+_BY_MEANS = "only mean token lengths are known, so every request is taken to be as long: a spread needs more"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whose demand is asked for, and what the workload states of it."""
+
+    model: str
+    """Of the workload."""
+    where: str
+    """The source, for messages."""
+    field: str
+    """Where the workload names the source, such as ``demand.samples``."""
+    served_as: str | None = None
+    """Name under which the engines serve it; None: one of the model's own."""
+    known_models: tuple[str, ...] = ()
+    """Names of models, by which a name that belongs to another model is told from an alias."""
+    context_tokens: int | None = None
+    """No request is longer; None: unknown."""
+    input_tokens: float | None = None
+    """Stated, for engines that do not count them."""
+    output_tokens: float | None = None
+    requests_per_day: float | None = None
+    """Stated volume, which counters make unneeded."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Service:
+    """The replicas of one model, each once."""
+
+    replicas: Sequence[Replica]
+    twins: Sequence[tuple[Replica, Replica]]
+    minutes: Minutes | None
+    """What was counted over long gaps left unknown."""
+    level: Minutes | None
+    """The same with that laid evenly over the gaps."""
+
+    @property
+    def views(self) -> list[EngineView]:
+        """Of each replica that is counted."""
+        return list({id(one.view): one.view for one in self.replicas}.values())
+
+    @property
+    def mean(self) -> float | None:
+        """Requests per second; None: unknown."""
+        for minutes in (self.level, self.minutes):
+            if minutes is not None and not np.isnan(minutes.requests).all():
+                return float(np.nanmean(minutes.requests)) / minutes.step_seconds
+        return None
+
+
+def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> Demand | None:
+    """Demand as serving engines counted it; None where no engine was seen.
+
+    Args:
+        views: what was read of the engines, of every model and by every observer.
+        asked: whose demand, and what is stated of it.
+        source: where they were read, in words.
+
+    Raises:
+        InputError: the engines serve other models, counted no request, or not the lengths of requests.
+    """
+    counted, notes = _in_requests(views, asked)
+    if not counted:
+        return None
+    by_name = _by_name(_counted_once(counted))
+    own, told = _own_names(by_name, asked)
+    notes += told
+    service = _service([view for name in own for view in by_name[name]])
+    if not service.mean:
+        raise _nothing_counted(service, asked)
+    notes += _other_notes({name: group for name, group in by_name.items() if name not in own})
+    return _demand(service, asked, source, notes)
+
+
+def _in_requests(views: Sequence[EngineView], asked: Wanted) -> tuple[Sequence[EngineView], list[str]]:
+    """Engines that count requests; where none does and lengths are stated, tokens of answers over the length of one."""
+    counting = [view for view in views if view.counts_requests]
+    if counting or not views or asked.input_tokens is None or asked.output_tokens is None:
+        return counting, []
+    names = " and ".join(sorted({view.engine for view in views}))
+    note = f"{names} counts tokens and no requests: requests are tokens of answers ÷ the stated {asked.output_tokens:g}"
+    return [view.in_requests(asked.output_tokens) for view in views], [note]
+
+
+def _counted_once(views: Sequence[EngineView]) -> Sequence[EngineView]:
+    """The engines; where none was seen, what stands before them, of one kind."""
+    engines = [view for view in views if not view.is_gateway]
+    return engines or [view for view in views if view.engine == views[0].engine]
+
+
+def _by_name(views: Iterable[EngineView]) -> dict[str, list[EngineView]]:
+    """Views by the model's name as the engine says it; "" where it does not."""
+    groups: dict[str, list[EngineView]] = {}
+    for view in views:
+        groups.setdefault(view.model or "", []).append(view)
+    return groups
+
+
+def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tuple[tuple[str, ...], list[str]]:
+    """Served names that are the workload's model, and what to know of the choice."""
+    wanted, served = asked.served_as or asked.model, sorted(name for name in by_name if name)
+    own = matching(wanted, served)
+    if own:
+        renamed = [name for name in own if served_key(name) != served_key(wanted)]
+        return own, [f"{' and '.join(renamed)} is taken for {wanted}"] if renamed else []
+    if not served:
+        return ("",), [f"the engines do not name the model that they serve: it is taken to be {asked.model}"]
+    if asked.served_as is None and len(served) == 1 and is_alias(served[0], asked.known_models):
+        told = f"write model: {served[0]} under {asked.field} if it is, or a selector if it is not"
+        return (served[0],), [f"the engines call their model {served[0]}: it is taken to be {asked.model}; {told}"]
+    told = f"if one of them is this workload's model, write its name as `model` under {asked.field}"
+    raise InputError(
+        f"no engine there serves {wanted}: they serve {_rates_words(by_name)}",
+        where=asked.where,
+        hint=f"{told}; else plan for theirs",
+    )
+
+
+def _other_notes(others: Mapping[str, Sequence[EngineView]]) -> list[str]:
+    return [f"other models are served there and not counted: {_rates_words(others)}"] if others else []
+
+
+def _rates_words(by_name: Mapping[str, Sequence[EngineView]]) -> str:
+    """Such as ``Qwen/Qwen3-32B (10 requests/s)``, the busiest first; names that mean one model together."""
+    by_key: dict[str, list[str]] = {}
+    for name in sorted(by_name):
+        by_key.setdefault(served_key(name), []).append(name)
+    groups = [(_service([view for name in names for view in by_name[name]]).mean, names) for names in by_key.values()]
+    groups.sort(key=lambda group: -(group[0] or 0.0))
+    shown = [
+        f"{' and '.join(name or 'an unnamed one' for name in names)} ({_rate_words(mean)})" for mean, names in groups
+    ]
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more
+
+
+def _rate_words(mean: float | None) -> str:
+    return "rate unknown" if mean is None else f"{mean:.3g} requests/s"
+
+
+def _service(views: Sequence[EngineView]) -> _Service:
+    """Replicas of one model, each counted once whoever read it."""
+    kept, twins = distinct([replica for view in views for replica in replicas_of(view)])
+    replicas = begun(kept)
+    level = minutes_of(replicas, np.inf)
+    if level is not None and np.isnan(level.requests).all():
+        level = minutes_of(replicas, np.inf, with_starts=True)
+    return _Service(replicas, twins, minutes_of(replicas), level)
+
+
+def _nothing_counted(service: _Service, asked: Wanted) -> InputError:
+    names = ", ".join(sorted({view.engine for view in service.views}))
+    seconds = [second for one in service.replicas for second in (one.readings.seconds[0], one.readings.seconds[-1])]
+    hours = (max(seconds) - min(seconds)) / SECONDS_PER_HOUR
+    return InputError(
+        f"{names} counted no request there in {hours:.3g} h",
+        where=asked.where,
+        hint="look further back, or check the selector and the hosts",
+    )
+
+
+def _demand(service: _Service, asked: Wanted, source: str, notes: list[str]) -> Demand:
+    minutes = _known(service)
+    steps = round(minutes.step_seconds / SECONDS_PER_MINUTE)
+    per_minute = np.repeat(minutes.requests / steps, steps)
+    grown = total([view.grown for view in service.views])
+    prompts = _lengths(
+        [view.prompts for view in service.views], grown.prompt_tokens, grown.requests, asked.input_tokens
+    )
+    answers = _lengths(
+        [view.answers for view in service.views], grown.answer_tokens, grown.requests, asked.output_tokens
+    )
+    if prompts is None or answers is None:
+        raise InputError(
+            f"{', '.join(sorted({view.engine for view in service.views}))} counts requests there, but not their tokens",
+            where=asked.where,
+            hint=f"state input_tokens and output_tokens under {asked.field}, or plan from a trace",
+        )
+    known_seconds = float(np.count_nonzero(~np.isnan(per_minute))) * SECONDS_PER_MINUTE
+    profile = DemandProfile(on_the_calendar(minutes.start_seconds), per_minute)
+    longest = float(prompts.high[-1] + answers.high[-1])
+    mean = service.mean or 0.0
+    return Demand(
+        requests_per_second=arrival_rate(per_minute, mean),
+        input_tokens=_rounded(prompts.quantiles()),
+        output_tokens=_rounded(answers.quantiles()),
+        tokens=joint(prompts, answers).with_hits(_hit_ratio(grown)),
+        longest_request_tokens=min(longest, float(asked.context_tokens)) if asked.context_tokens else longest,
+        source=source,
+        requests=round(mean * known_seconds),
+        window_seconds=known_seconds,
+        notes=(
+            *notes,
+            *_service_notes(service, steps),
+            *_length_notes(prompts, answers),
+            *_time_notes(per_minute, known_seconds),
+            *_volume_notes(asked, mean),
+        ),
+        profile=profile,
+    )
+
+
+def _known(service: _Service) -> Minutes:
+    """The minutes as observed, or with gaps filled evenly where no minute is known without."""
+    for minutes in (service.minutes, service.level):
+        if minutes is not None and not np.isnan(minutes.requests).all():
+            return minutes
+    raise InputError(
+        "the engines' counters cover no whole minute", hint="sample for some minutes while traffic is served"
+    )
+
+
+def _lengths(
+    counted: Sequence[LengthCounts | None], tokens: float | None, requests: float | None, stated: float | None
+) -> Lengths | None:  # fmt: skip
+    """From the histograms where there are any, else the mean by counters, else as stated."""
+    whole = added([one for one in counted if one is not None])
+    lengths = lengths_of(whole) if whole is not None else None
+    if lengths is not None:
+        return lengths
+    if tokens and requests:
+        return one_length(max(tokens / requests, 1.0))
+    return None if stated is None else one_length(stated)
+
+
+def _hit_ratio(grown: Grown) -> float:
+    """Share of the prompts' tokens that were found in the prefix cache; 0 where nobody counted."""
+    if not grown.cache_queries or grown.cache_hits is None:
+        return 0.0
+    return min(max(grown.cache_hits / grown.cache_queries, 0.0), _MOST_HIT)
+
+
+def _service_notes(service: _Service, steps: int) -> Iterator[str]:
+    if service.twins:
+        shown = [f"{_place(twin.view)} is {_place(kept.view)}" for twin, kept in service.twins[:_SHOWN]]
+        more = f" and {len(service.twins) - _SHOWN} more" if len(service.twins) > _SHOWN else ""
+        yield f"engines that several observers read, by the same counters, count once: {', '.join(shown)}{more}"
+    taking_turns: dict[str, int] = {}
+    for one in service.replicas:
+        if one.takes_turns:
+            taking_turns[_place(one.view)] = taking_turns.get(_place(one.view), 0) + 1
+    for place, count in taking_turns.items():
+        yield (
+            f"the counters at {place} jump back and forth: {count} replicas answer there in turn, and are counted as "
+            "such, each between its own readings; scrape every replica at an address of its own"
+        )
+    anew = sum(restarts(one) for one in service.replicas)
+    if anew:
+        yield f"engines were restarted {anew} times: what they counted just before is lost"
+    apart = max((one.readings.interval_seconds for one in service.replicas if not one.takes_turns), default=0.0)
+    if steps > 1:
+        yield f"requests are counted every {steps} minutes: busier single minutes are unseen"
+    elif apart > _SHARP_SECONDS:
+        yield f"engines were read every {apart:.3g} s: in traffic that comes in bursts the busiest minute is blurred"
+
+
+def _place(view: EngineView) -> str:
+    return f"{view.address} ({view.observer})" if view.observer else view.address
+
+
+def _length_notes(prompts: Lengths, answers: Lengths) -> Iterator[str]:
+    if len(prompts.share) == 1 and len(answers.share) == 1:
+        yield _BY_MEANS
+        return
+    yield (
+        "token lengths are those of the engines' histogram buckets, the longest a bucket's end; how prompt and answer "
+        "lengths go together is not recorded, so they are taken as independent"
+    )
+
+
+def _time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
+    if known_seconds < SECONDS_PER_DAY:
+        hours = known_seconds / SECONDS_PER_HOUR
+        yield f"the demand was observed for {hours:.1f} h: busier hours of the day or week are unseen"
+    share = np.count_nonzero(~np.isnan(per_minute)) / len(per_minute)
+    if share < 1:
+        yield f"{share:.0%} of the minutes were observed; at the others not every replica was read: unknown, not idle"
+
+
+def _volume_notes(asked: Wanted, mean: float) -> Iterator[str]:
+    if asked.requests_per_day is not None:
+        counted = mean * SECONDS_PER_DAY
+        yield f"requests_per_day ({asked.requests_per_day:,.0f}) is not used: the engines counted {counted:,.0f} a day"
+
+
+def _rounded(tokens: TokenQuantiles) -> TokenQuantiles:
+    return TokenQuantiles(*(round(each, 3) for each in (tokens.mean, tokens.p50, tokens.p95, tokens.p99, tokens.max)))

@@ -1,0 +1,152 @@
+"""Counter readings of serving engines: restarts, and addresses that answer for several replicas in turn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.intp]
+Booleans = npt.NDArray[np.bool_]
+
+_LAGS = 8
+"""A reading is compared with so many before it: replicas that answer in turn come back within them."""
+_USUAL = 0.99
+_MARGIN = 5.0
+"""What a counter may grow by, in multiples of its 99th percentile."""
+_FEWEST_READINGS = 3
+_LEAST_SHARE = 0.02
+"""A replica that gave fewer of an address's readings is none, but readings in the wrong order."""
+_MOST_CHAINS = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """Cumulative counters in order of time; arrays of shape ``(readings,)``."""
+
+    seconds: Floats
+    """Since 1970, each later than the one before."""
+    requests: Floats
+    """Requests that ended since the process started."""
+    tokens: Floats
+    """Tokens of prompts and answers; NaN where they were not read."""
+
+    def at(self, positions: Integers) -> "Readings":
+        """Some of them."""
+        return Readings(self.seconds[positions], self.requests[positions], self.tokens[positions])
+
+    @property
+    def signal(self) -> Floats:
+        """The counter that tells processes apart best: tokens, else requests."""
+        return self.requests if np.isnan(self.tokens).any() else self.tokens
+
+    @property
+    def interval_seconds(self) -> float:
+        """Usual distance of two readings; 0 where there is one alone."""
+        return float(np.median(np.diff(self.seconds))) if self.seconds.size > 1 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How much a counter may plausibly grow."""
+
+    per_second: float
+    at_once: float
+
+    def after(self, seconds: Floats) -> Floats:
+        """In so many seconds."""
+        return np.maximum(self.per_second * seconds, self.at_once)
+
+
+def allowance(seconds: Floats, signal: Floats) -> Allowance:
+    """Five times the 99th percentile of growth, each reading against the nearest lower of the eight before it.
+
+    A single process continues from the reading before; replicas that answer in turn each continue from their own.
+    """
+    grown, elapsed = np.full((2, signal.size), np.inf)
+    for lag in range(1, min(_LAGS, signal.size - 1) + 1):
+        change = signal[lag:] - signal[:-lag]
+        is_nearer = (change >= 0) & (change < grown[lag:])
+        grown[lag:][is_nearer] = change[is_nearer]
+        elapsed[lag:][is_nearer] = (seconds[lag:] - seconds[:-lag])[is_nearer]
+    grows = np.isfinite(grown) & (grown > 0)
+    if not grows.any():
+        return Allowance(0.0, 0.0)
+    rates = grown[grows] / elapsed[grows]
+    return Allowance(_MARGIN * float(np.quantile(rates, _USUAL)), _MARGIN * float(np.quantile(grown[grows], _USUAL)))
+
+
+def growth(readings: Readings, *, takes_turns: bool = False) -> tuple[Floats, Booleans]:
+    """What the requests grew by from each reading to the next, and where the process was started anew between them.
+
+    After a start the new value was counted since; what was counted between the last reading and the end is lost. Where
+    replicas take turns, a step down to more than a process can have counted is no start, but a reading of another one,
+    and goes in as it is: sums stay right.
+    """
+    change, elapsed = np.diff(readings.requests), np.diff(readings.seconds)
+    is_start = change < 0
+    if takes_turns:
+        is_start &= readings.requests[1:] <= allowance(readings.seconds, readings.requests).after(elapsed)
+    return np.where(is_start, readings.requests[1:], change), is_start
+
+
+def replicas_at(readings: Readings) -> list[Integers]:
+    """Positions of the readings of each replica that answers at one address; one where counters never jump back.
+
+    A step down to what a process can have counted since the last reading is a restart of it. Any other step down shows
+    the counter of another replica; each reading then belongs to the replica that it continues most closely.
+    """
+    seconds, signal = readings.seconds, readings.signal
+    whole = [np.arange(seconds.size)]
+    may_grow = allowance(seconds, signal)
+    jumps = (np.diff(signal) < 0) & (signal[1:] > may_grow.after(np.diff(seconds)))
+    if not jumps.any():
+        return whole
+    chains = _chains(seconds, signal, may_grow)
+    fewest = max(_FEWEST_READINGS, _LEAST_SHARE * seconds.size)
+    return _without_sequels([np.array(chain) for chain in chains if len(chain) >= fewest]) or whole
+
+
+def _chains(seconds: Floats, signal: Floats, may_grow: Allowance) -> list[list[int]]:
+    """Readings by the replica that each continues."""
+    chains: list[list[int]] = []
+    ended: list[list[int]] = []
+    for reading in range(seconds.size):
+        chain = _continued(chains, reading, seconds, signal, may_grow)
+        if chain is None:
+            chains.append([reading])
+            continue
+        chain.append(reading)
+        if chain is not chains[-1]:
+            chains.remove(chain)
+            chains.append(chain)
+        if len(chains) > _MOST_CHAINS:
+            ended.append(chains.pop(0))
+    return sorted(ended + chains)
+
+
+def _continued(
+    chains: Sequence[list[int]], reading: int, seconds: Floats, signal: Floats, may_grow: Allowance
+) -> list[int] | None:  # fmt: skip
+    """The replica that a reading is of, the one last read being the last of them; None: one not seen before."""
+    if not chains:
+        return None
+    last = np.array([chain[-1] for chain in chains])
+    change, allowed = signal[reading] - signal[last], may_grow.after(seconds[reading] - seconds[last])
+    fits = np.flatnonzero((change >= 0) & (change <= allowed))
+    if fits.size:
+        return chains[int(fits[np.argmin(change[fits])])]
+    return chains[-1] if bool(signal[reading] <= allowed[-1]) else None
+
+
+def _without_sequels(chains: Sequence[Integers]) -> list[Integers]:
+    """Chains that begin after all others ended go on where those were: a restart, no second replica."""
+    joined: list[Integers] = []
+    for chain in chains:
+        if joined and chain[0] > max(other[-1] for other in joined):
+            longest = max(range(len(joined)), key=lambda number: int(joined[number][-1]))
+            joined[longest] = np.concatenate((joined[longest], chain))
+        else:
+            joined.append(chain)
+    return joined

@@ -1,0 +1,136 @@
+"""How far the demand of each path is off a simulated fleet's truth: rows, a scraping server, a listener, accelerators.
+
+    python tests/benchmarks/bench_demand_paths.py
+
+Four hours of two models on five engines; log-normal lengths, 29 % cache hits, aborts, two restarts, clocks off by up to
+two minutes, one engine read by three agents, one replica scraped by two jobs, scrapes that are lost.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from advisor.demand.busy import Busy, demand_from_busy
+from advisor.demand.monitored import Monitored, engine_demand
+from advisor.demand.sampled import views_of_rows
+from advisor.demand.services import Wanted, demand_of_views
+from advisor.errors import InputError
+from advisor.samples.query.prometheus import Access
+from advisor.samples.query.values import Window
+from advisor.samples.store import read_engines
+from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, listened, processes, record, scraped
+from demand.test_busy_fleets import busy_share
+from samples.query.remote_writing import write
+from services.victoria_metrics import running_victoria_metrics
+
+SECONDS = 4 * 3600
+DRAWS = 5
+RESTARTS = {1: (4000, 9001)}
+SECONDS_ALONE = 4.0
+
+
+def main():
+    """Print the table."""
+    print("| arrivals | path | mean | busiest minute | p50 / p95 of prompts | p50 / p95 of answers | cache hits |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as scratch, running_victoria_metrics(Path(scratch)) as url:
+        for name, burstiness in (("Poisson", 0.0), ("bursty", 0.6)):
+            errors = {}
+            for draw in range(DRAWS):
+                for path, found in _errors(url, burstiness, draw).items():
+                    errors.setdefault(path, []).append(found)
+            for path, found in errors.items():
+                print(f"| {name} | {path} | {' | '.join(_worst(each) for each in zip(*found, strict=True))} |")
+
+
+def _errors(url, burstiness, draw):
+    """Relative errors of each path for one draw of a fleet."""
+    load = Load(requests_per_second=2.5, burstiness=burstiness)
+    llama = processes(load, 3, SECONDS, seed=10 + draw, restarts=RESTARTS, before=(500, 800, 100))
+    qwen = processes(Load(QWEN, 1.0, 1500, 300), 2, SECONDS, seed=90 + draw, before=(100, 900))
+    truth = Truth.of(llama, SECONDS)
+    engines = [*llama, *qwen]
+    found = {"agents' rows": _rows(llama, engines)}
+    for path, interval in (("server, scraped every 15 s", 15), ("server, every 30 s", 30), ("server, every 60 s", 60)):
+        tag = f"{path}-{burstiness}-{draw}".replace(" ", "-")
+        series = []
+        for number, engine in enumerate(engines):
+            labels = {"job": "vllm", "instance": f"10.0.0.{number}:8000", "fleet": tag}
+            series += scraped(
+                lambda _, e=engine: e, SECONDS, **labels, phase=2 + 2.6 * number, interval=interval, missed=(70,)
+            )
+        series += scraped(
+            lambda _: llama[0], SECONDS, job="pods", instance="llama-0:8000", fleet=tag, phase=9.5, interval=30
+        )
+        found[path] = _scraped(url, tag, series)
+    tag = f"listener-{burstiness}-{draw}"
+    series = []
+    for number, engine in enumerate(engines):
+        series += listened(engine, SECONDS, host=f"gpu-{number}", fleet=tag, phase=3.0 + number)
+    found["agents' listener, scraped"] = _scraped(url, tag, series)
+    errors = {path: _off(demand, truth) for path, demand in found.items()}
+    return {**errors, "accelerators alone, volume stated": _accelerators(llama, truth)}
+
+
+def _rows(llama, engines):
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        for number, engine in enumerate(engines):
+            record(directory, f"gpu-{number}", lambda _, e=engine: e, "http://127.0.0.1:8000/metrics", SECONDS)
+        for host, skew in (("cpu-0", 120), ("cpu-1", -45)):
+            record(directory, host, lambda _: llama[0], "http://llama-0:8000/metrics", SECONDS, skew=skew)
+        views = views_of_rows(read_engines(directory).table)
+    return demand_of_views(views, Wanted(LLAMA, "rows", "demand.samples"), "rows")
+
+
+def _scraped(url, tag, series):
+    write(url, series)
+    window = Window(START * 1_000_000, (START + SECONDS) * 1_000_000)
+    server = Monitored.at(Access.of(url, environment={}), window, f'fleet="{tag}"')
+    return engine_demand(server, Wanted(LLAMA, url, "demand.prometheus"))
+
+
+def _accelerators(engines, truth):
+    """Each engine on an accelerator of its own that is busy while any request runs; the volume is known."""
+    minutes = SECONDS // 60
+    chance = np.random.default_rng(1)
+    busy = sum(
+        busy_share(
+            one.ends - START, one.ends - START + SECONDS_ALONE * chance.lognormal(0, 0.5, one.ends.size), minutes
+        )
+        for one in engines
+    )
+    seen = Busy(busy, busy, np.full(minutes, float(len(engines))), 60.0, float(START))
+    demand = demand_from_busy(seen, InputError("not described"), truth.mean * 86_400, (500, 150))
+    interval = demand.interval
+    held = "held" if interval.peak_low <= truth.peak <= interval.peak_high else "missed"
+    return (0.0, demand.requests_per_second.peak / truth.peak - 1, f"interval {held}", "stated", "")
+
+
+def _off(demand, truth):
+    rate = demand.requests_per_second
+    lengths = ((demand.input_tokens, truth.prompts), (demand.output_tokens, truth.answers))
+    p50s, p95s = (
+        [getattr(told, f"p{level}") / np.quantile(real, level / 100) - 1 for told, real in lengths]
+        for level in (50, 95)
+    )
+    hits = f"{100 * (demand.tokens.prefix_cache_hit_ratio - HITS):+.2f}"
+    return (rate.mean / truth.mean - 1, rate.peak / truth.peak - 1, (p50s[0], p95s[0]), (p50s[1], p95s[1]), hits)
+
+
+def _worst(values):
+    """The worst of several errors."""
+    if isinstance(values[0], tuple):
+        return " / ".join(_worst(each) for each in zip(*values, strict=True))
+    if isinstance(values[0], str):
+        numbers = [value for value in values if value[:1] in "+-" and value]
+        return f"{max(map(float, numbers), key=abs):+.2f} points" if numbers else ", ".join(dict.fromkeys(values))
+    return f"{max(values, key=abs):+.1%}"
+
+
+if __name__ == "__main__":
+    main()

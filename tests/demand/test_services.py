@@ -1,0 +1,271 @@
+"""Engines of one service: names, gaps, restarts, replicas that come and go, lengths that are stated or counted."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, Wanted, demand_of_views
+from advisor.demand.services.lengths import added, lengths_of
+from advisor.demand.services.names import is_alias, matching, served_key
+from advisor.errors import InputError
+
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+QWEN = "Qwen/Qwen3-32B"
+START = 1_772_409_600
+
+
+def view(
+    counter, *, model=LLAMA, address="http://a:8000/metrics", host="", first=0, step=15, rank="0", tokens=(500, 100)
+):
+    """An engine whose counter of requests stood so at each reading; NaN: not read."""
+    counter = np.array(counter, dtype=float)
+    known = ~np.isnan(counter)
+    seconds = START + first + step * np.arange(counter.size)[known]
+    requests = counter[known]
+    change = np.diff(requests)
+    grown = float(np.where(change >= 0, change, requests[1:]).sum())
+    prompt, answer = tokens or (None, None)
+    counted = Grown(grown, *((None, None) if tokens is None else (grown * prompt, grown * answer)))
+    spent = np.full(requests.size, np.nan) if tokens is None else requests * (prompt + answer)
+    return EngineView("vllm", model, rank, host, address, "", Readings(seconds.astype(float), requests, spent), counted)
+
+
+def demand(*views, **asked):
+    """Of the workload's model."""
+    wanted = Wanted(
+        **{"model": LLAMA, "where": "here", "field": "demand.samples", "known_models": (LLAMA, QWEN), **asked}
+    )
+    return demand_of_views(views, wanted, "test")
+
+
+def steady(per_reading=4, readings=121, begin=0):
+    """A counter that grows evenly."""
+    return begin + per_reading * np.arange(readings, dtype=float)
+
+
+def test_a_short_gap_loses_no_request():
+    """What came while an engine was not read for three minutes is laid evenly over them."""
+    gappy = steady()
+    gappy[40:52] = np.nan
+    whole, found = demand(view(steady())), demand(view(gappy))
+    np.testing.assert_allclose(found.profile.requests_per_minute, whole.profile.requests_per_minute)
+    assert found.requests_per_second.mean == pytest.approx(4 / 15)
+
+
+def test_a_long_gap_counts_in_the_mean_and_leaves_its_minutes_unknown():
+    """Half an hour without readings, in which twice as much came: the mean holds it, no minute of it is known."""
+    counter = np.concatenate((steady(4, 121), 480 + 8 * np.arange(1, 121), 1440 + 4 * np.arange(1, 121)))
+    counter[121:240] = np.nan
+    found = demand(view(counter))
+    assert found.requests_per_second.mean == pytest.approx((480 + 960 + 480) / (360 * 15))
+    assert np.count_nonzero(np.isnan(found.profile.requests_per_minute)) == pytest.approx(30, abs=2)
+    assert any("not every replica was read: unknown, not idle" in note for note in found.notes)
+
+
+def test_a_restart_is_no_growth_and_is_said():
+    """After 240 requests the engine starts anew: what it counts from then on goes on."""
+    counter = np.concatenate((steady(4, 61, begin=9000), steady(4, 60, begin=2)))
+    found = demand(view(counter))
+    assert found.requests_per_second.mean == pytest.approx(4 / 15, rel=0.01)
+    assert any("restarted 1 times" in note for note in found.notes)
+
+
+def test_a_replica_that_was_down_is_not_unknown():
+    """Two replicas, one of which is away for half an hour and begins at nothing: the other's minutes are all there is."""
+    counter = np.concatenate((steady(4, 61), np.full(120, np.nan), steady(4, 60)))
+    found = demand(view(counter), view(steady(4, 241, begin=7), address="http://b:8000/metrics", tokens=(400, 90)))
+    per_minute = found.profile.requests_per_minute
+    assert not np.isnan(per_minute).any()
+    np.testing.assert_allclose(per_minute[20:40], 16)
+    np.testing.assert_allclose(per_minute[-10:], 32)
+
+
+def test_a_replica_that_comes_later_leaves_earlier_minutes_known():
+    """It began at nothing: what it had counted at its first reading is its own."""
+    late = view(steady(8, 60, begin=8), address="http://b:8000/metrics", first=15 * 61, tokens=(400, 90))
+    per_minute = demand(view(steady(4, 121)), late).profile.requests_per_minute
+    np.testing.assert_allclose(per_minute[:15], 16)
+    np.testing.assert_allclose(per_minute[-13:], 48)
+
+
+def test_ranks_of_one_endpoint_add_up_although_they_are_alike():
+    """Data-parallel ranks are engines of their own."""
+    found = demand(view(steady()), view(steady(), rank="1"))
+    assert found.requests_per_second.mean == pytest.approx(8 / 15)
+
+
+def test_local_addresses_of_two_hosts_are_two_engines():
+    """The same loopback address on two hosts names two engines, however alike they are."""
+    local = "http://127.0.0.1:8000/metrics"
+    found = demand(view(steady(), address=local, host="a"), view(steady(), address=local, host="b"))
+    assert found.requests_per_second.mean == pytest.approx(8 / 15)
+
+
+def test_an_observer_that_saw_the_other_half_completes_the_first():
+    """Two observers of one engine, of which each was away for a while: together they saw all of it."""
+    whole = steady(4, 400)
+    first, second = whole.copy(), whole.copy()
+    first[300:], second[:100] = np.nan, np.nan
+    found = demand(view(first), view(second, address="http://b:8000/metrics"))
+    assert len(found.profile.requests_per_minute) == 99
+    np.testing.assert_allclose(found.profile.requests_per_minute, 16)
+
+
+def read_by(times, lengths, address, *, first=3.0, interval=15.0, ahead=0.0, skew=0.0):
+    """An engine that ended requests of those lengths at those times, as an observer reads it."""
+    at = np.arange(first, times[-1], interval)
+    counted = np.searchsorted(times, at).astype(float)
+    tokens = np.concatenate(([0.0], np.cumsum(lengths)))[counted.astype(int)]
+    readings = Readings(START + at + ahead, counted, tokens)
+    grown = Grown(counted[-1] - counted[0], 700.0, 80.0)
+    return EngineView("vllm", LLAMA, "0", address, address, "", readings, grown, skew_seconds=skew)
+
+
+@pytest.mark.parametrize("skew", [0.0, 150.0])
+@pytest.mark.parametrize(("rate", "minutes"), [(0.2, 30), (1.0, 10), (5.0, 30)])
+def test_twins_are_told_from_engines_that_share_a_load_evenly(rate, minutes, skew):
+    """A strict round robin gives two engines equal counts from the start; their tokens drift apart, one engine's do not."""
+    for seed in range(5):
+        chance = np.random.default_rng(seed)
+        times = np.sort(60.0 * minutes * chance.random(chance.poisson(2 * rate * 60 * minutes)))
+        lengths = np.round(900 * chance.lognormal(-0.4, 0.9, times.size))
+        first = read_by(times[::2], lengths[::2], "a", skew=skew)
+        second = read_by(times[1::2], lengths[1::2], "b", first=7.0, ahead=0.7 * skew, skew=skew)
+        again = read_by(times[::2], lengths[::2], "c", first=9.0, interval=30.0, ahead=-0.6 * skew, skew=skew)
+        found = demand(first, second, again)
+        assert found.requests_per_second.mean == pytest.approx(2 * rate, rel=0.15)
+        assert any("count once" in note for note in found.notes)
+
+
+def test_a_restart_into_a_backlog_is_a_restart():
+    """An engine that ends more requests right after it started than ever before was still started anew."""
+    counter = np.concatenate((steady(4, 121, begin=9000), 300 + steady(4, 120)))
+    found = demand(view(counter))
+    assert found.requests_per_second.mean == pytest.approx(4 / 15)
+    assert np.count_nonzero(np.isnan(found.profile.requests_per_minute)) == 1
+    assert not any("jump back" in note for note in found.notes)
+
+
+def test_an_engine_that_starts_all_the_time():
+    """Where every minute has a restart, what was counted since each is a lower bound, and better than nothing."""
+    counter = np.tile([0.0, 4.0, 8.0], 40)
+    found = demand(view(counter))
+    assert found.requests_per_second.mean == pytest.approx(8 / 45, rel=0.1)
+    assert any("restarted 39 times" in note for note in found.notes)
+
+
+def test_lengths_are_stated_where_no_engine_counts_them():
+    """And without them the error says so."""
+    found = demand(view(steady(), tokens=None), input_tokens=700, output_tokens=80)
+    assert (found.input_tokens.mean, found.output_tokens.mean) == (700, 80)
+    with pytest.raises(InputError, match="counts requests there, but not their tokens") as caught:
+        demand(view(steady(), tokens=None))
+    assert "state input_tokens" in caught.value.hint
+
+
+def test_idle_engines_are_named():
+    """No request, no demand: nothing is made up. Without engines there is nothing to say."""
+    assert demand() is None
+    with pytest.raises(InputError, match=r"vllm counted no request there in 0.5 h"):
+        demand(view(np.full(121, 1000.0)))
+
+
+def test_a_stated_volume_is_held_against_what_was_counted():
+    """It is not used, and both numbers are said."""
+    found = demand(view(steady()), requests_per_day=1e6)
+    assert any("requests_per_day (1,000,000) is not used: the engines counted 23,040 a day" in n for n in found.notes)
+
+
+def test_an_alias_alone_is_taken_and_said():
+    """``chat`` may be any model; with others beside it nobody knows, and another model's name is refused."""
+    found = demand(view(steady(), model="chat"))
+    assert any("the engines call their model chat: it is taken to be" in note for note in found.notes)
+    with pytest.raises(InputError, match=r"no engine there serves .*: they serve .*chat"):
+        demand(view(steady(), model="chat"), view(steady(2), model="rerank", address="http://b:1/metrics"))
+    named = demand(
+        view(steady(), model="chat"), view(steady(2), model="rerank", address="http://b:1/metrics"), served_as="chat"
+    )
+    assert any("rerank (0.133 requests/s)" in note for note in named.notes)
+    with pytest.raises(InputError, match=r"they serve Qwen/Qwen3-32B \(0.267 requests/s\)"):
+        demand(view(steady(), model=QWEN))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b-instruct", "/models/Llama-3.1-8B-Instruct/",
+        "meta-llama/Meta-Llama-3.1-8B-Instruct", "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic",
+        "/root/.cache/huggingface/hub/models--meta-llama--Llama-3.1-8B-Instruct/snapshots/0e9e39f249a16976918f6564b8830bc894c89659",
+        "llama_3_1_8b_instruct", "neuralmagic/Meta-Llama-3.1-8B-Instruct-quantized.w4a16", "Llama 3.1 8B Instruct",
+        "hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4", "C:\\models\\Llama-3.1-8B-Instruct",
+    ],
+)  # fmt: skip
+def test_names_of_one_model(name):
+    """Repository, path, cache folder, case, marks and storage precision do not make another model."""
+    assert matching(LLAMA, [QWEN, name]) == (name,)
+
+
+@pytest.mark.parametrize(
+    "name", ["meta-llama/Llama-3.1-70B-Instruct", "meta-llama/Llama-3-8B-Instruct", "Qwen/Qwen3-8B", "chat", "main"]
+)
+def test_names_of_other_models(name):
+    """Size and version do."""
+    assert matching(LLAMA, [name]) == ()
+
+
+def test_the_tuned_model_goes_before_its_base():
+    """Both run alike; where both are served the workload's own is meant."""
+    base = "meta-llama/Llama-3.1-8B"
+    assert matching(LLAMA, [base]) == (base,)
+    assert matching(LLAMA, [base, LLAMA]) == (LLAMA,)
+    assert served_key(base) != served_key(LLAMA)
+
+
+def test_aliases():
+    """A name that says nothing of a model; families, sizes and owners say something."""
+    assert [is_alias(name, (LLAMA, QWEN)) for name in ("chat", "prod-llm-v2", "default")] == [True] * 3
+    assert [is_alias(name, (LLAMA, QWEN)) for name in ("qwen", "my-13b", "acme/thing", "llama3")] == [False] * 4
+
+
+def histogram(lengths, bounds=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)):
+    """Buckets of requests with those lengths."""
+    bounds = np.array([*bounds, np.inf], dtype=float)
+    return LengthCounts(
+        bounds, np.array([(lengths <= bound).sum() for bound in bounds], dtype=float), float(lengths.sum())
+    )
+
+
+@pytest.mark.parametrize("sigma", [0.4, 0.8, 1.2])
+@pytest.mark.parametrize("median", [30, 140, 700])
+def test_quantiles_of_log_normal_lengths(median, sigma):
+    """Buckets of 1, 2 and 5 tell p50 and p95 to a twentieth, and the mean exactly."""
+    lengths = np.maximum(np.round(median * np.exp(sigma * np.random.default_rng(1).standard_normal(50_000))), 1)
+    found = lengths_of(histogram(lengths))
+    told = found.quantiles()
+    assert told.p50 == pytest.approx(np.quantile(lengths, 0.5), rel=0.05)
+    assert told.p95 == pytest.approx(np.quantile(lengths, 0.95), rel=0.05)
+    assert float(found.tokens @ found.share) == pytest.approx(lengths.mean(), rel=1e-6)
+    assert told.max >= min(lengths.max(), 20_000)
+
+
+@given(st.lists(st.integers(1, 60_000), min_size=1, max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_any_histogram_has_shares_that_add_up(lengths):
+    """Bins ascend and hold all requests, whatever the buckets hold."""
+    lengths = np.array(lengths, dtype=float)
+    found = lengths_of(histogram(lengths))
+    assert found.share.sum() == pytest.approx(1)
+    assert (found.share >= 0).all()
+    assert (np.diff(found.low) > 0).all()
+    assert (found.high > found.low).all()
+    told = found.quantiles()
+    assert told.p50 <= told.p95 <= told.p99 <= told.max * (1 + 1e-9)
+
+
+def test_histograms_with_other_bounds_add_up():
+    """Two releases with other buckets: all requests and tokens of both."""
+    lengths = np.arange(1.0, 1001.0)
+    both = added([histogram(lengths), histogram(lengths, (16, 64, 256, 1024))])
+    assert (both.requests, both.tokens) == (2000, 2 * lengths.sum())
+    assert (np.diff(both.counts) >= 0).all()
