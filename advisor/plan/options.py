@@ -76,6 +76,12 @@ class Ranking:
     singles: tuple[Single, ...]
     rejections: tuple[Rejection, ...]
 
+    @property
+    def cheapest_confirmed(self) -> Confirmed | None:
+        """The cheapest of those whose replay holds; None where none does."""
+        confirmed = (one.confirmed for one in self.singles if one.confirmed is not None)
+        return min(confirmed, key=lambda one: one.usd_per_month, default=None)
+
     def first(self, most: int | None) -> "Ranking":
         """The cheapest of them; all without a number."""
         return Ranking(self.singles[:most], self.rejections)

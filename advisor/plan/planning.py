@@ -120,32 +120,30 @@ def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
     if not market.posed.problem.pools:
         return None
     ranking = rank(market.posed, market.confirmer, market.setting, 0.0, Asked().replayed)
-    confirmed = (one.confirmed for one in ranking.singles if one.confirmed is not None)
-    known = min(confirmed, key=lambda one: one.usd_per_month, default=None)
-    found = market.confirmer.confirmed(known=known)
+    found = market.confirmer.confirmed(known=ranking.cheapest_confirmed)
     return market.confirmer.simplest(found) if isinstance(found, Confirmed) else found
 
 
 def _chosen(market: Market, asked: Asked) -> _Chosen:
     """The simplest of the cheapest fleets that their replays confirm, options among them."""
-    setting, posed = market.setting, market.posed
-    found = market.confirmer.confirmed() if posed.problem.pools else None
+    setting, posed, confirmer = market.setting, market.posed, market.confirmer
+    every = posed
+    if asked.every_variant and posed.problem.pools:
+        every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
+
+    def ranked(limit_usd: float) -> Ranking:
+        return rank(every, confirmer, setting, limit_usd, asked.replayed, every_variant=asked.every_variant)
+
+    ranking = ranked(0.0)
+    found = confirmer.confirmed(known=ranking.cheapest_confirmed, refined=True) if posed.problem.pools else None
     if found is not None:
-        found = with_confirmed_budget(found, posed, setting, market.confirmer)
+        found = with_confirmed_budget(found, posed, setting, confirmer)
     if not isinstance(found, Confirmed):
         return _Chosen(found, posed, Ranking((), rank_rejections(posed)))
-    every = posed
-    if asked.every_variant:
-        every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
-    ranking = rank(
-        every,
-        market.confirmer,
-        setting,
-        found.usd_per_month - A_CENT,
-        asked.replayed,
-        every_variant=asked.every_variant,
-    )
-    best = market.confirmer.simplest(_cheaper(found, ranking))
+    limit_usd = found.usd_per_month - A_CENT
+    if any(one.confirmed is None and one.usd_per_month < limit_usd for one in ranking.singles):
+        ranking = ranked(limit_usd)
+    best = confirmer.simplest(_cheaper(found, ranking))
     return _Chosen(best, every, ranking.with_fleet(best))
 
 

@@ -107,7 +107,7 @@ class Confirmer:
         return self._with_headroom(posed, {kind: one.held for kind, one in self._brackets.items()})
 
     def confirmed(
-        self, seconds: float = DEFAULT_SECONDS, known: Confirmed | None = None
+        self, seconds: float = DEFAULT_SECONDS, known: Confirmed | None = None, *, refined: bool = False
     ) -> Confirmed | Infeasible:  # fmt: skip
         """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
 
@@ -115,11 +115,12 @@ class Confirmer:
             seconds: time limit of each optimum.
             known: a confirmed fleet of a part of the question, which is the answer where none is found that is cheaper
                 by 1 %, or the bound is no lower by that than it was for the part.
+            refined: whether cheaper fleets are looked for near a known one too, where that is what is found.
         """
         found = self._search(seconds, known)
         if isinstance(found, Infeasible):
             return found
-        if known is not None and found.solution.allocations is known.solution.allocations:
+        if not refined and known is not None and found.solution.allocations is known.solution.allocations:
             return known
         found = self._held_to_the_closed_form(found, seconds)
         if found.confirmation.reached:
@@ -132,7 +133,7 @@ class Confirmer:
         self._trials.without_estimates()
         for kept in (self._brackets, self._failing, self._known, self._found_alone):
             kept.clear()
-        return self.confirmed(seconds, known)
+        return self.confirmed(seconds, known, refined=refined)
 
     def simplest(self, found: Confirmed, seconds: float = DEFAULT_SECONDS) -> Confirmed:
         """The fleet to prefer of all that cost no more than ``limits.simplicity`` above the cheapest confirmed one.
