@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import obligation_of
+from advisor.plan.options import rank
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import Supply, why_no_commitment
 from advisor.plan.problem.values import Allocation, Infeasible, Paid
@@ -125,7 +126,7 @@ class Ladder:
         setting = replace(
             self._setting,
             requirements=replace(self._setting.requirements, workload=workload),
-            effort=replace(self._setting.effort, holds_up_to=False, in_full=False),
+            effort=replace(self._setting.effort, holds_up_to=False, in_full=False, options=1),
         )
         posed = pose(setting, narrowed(self._supply, workload), self._week)
         if not posed.problem.pools:
@@ -134,7 +135,9 @@ class Ladder:
         known = None if below is None else below.found
         if known is not None and lossier_only:
             known = known.as_if_at(known.usd_per_month / (1 + workload.limits.simplicity))
-        found = confirmer.confirmed(known=known)
+        single = rank(posed, confirmer, setting, 0.0, 1).cheapest_confirmed
+        is_better = single is not None and (known is None or single.usd_per_month < known.usd_per_month)
+        found = confirmer.confirmed(known=single if is_better else known, refined=is_better)
         if isinstance(found, Infeasible):
             limits = " and ".join(constraint.value for constraint in found.conflict)
             return f"no fleet keeps to {limits or 'the demand'} with what this rung allows"
