@@ -109,7 +109,7 @@ def test_it_needs_leave_to_stop_and_to_be_paid_as_used(changes):
 def test_every_service_is_an_option_or_rejected(rate):
     """Whether a service wins or loses, it is ranked at the fleet's own cost, or rejected with its reason."""
     asked = workload(
-        providers=("gcp",), regions=("us-central1",), purchase=(Purchase.ON_DEMAND,), slo=PATIENT,
+        providers=("gcp",), regions=("us-central1",), purchase=(Purchase.ON_DEMAND,), slo=PATIENT, precisions=("bf16",),
         demand=DeclaredDemand(rate, 2 * rate, 800, 200), scaling=Scaling(scale_to_zero=True),
     )  # fmt: skip
     plan = plan_for(asked, CATALOG)
