@@ -298,6 +298,7 @@ def options_of(
     ranking: Ranking, posed: Posed, setting: Setting, expected: Forecast, fleet: Fleet
 ) -> tuple[Option, ...]:  # fmt: skip
     """The ranked options as values of a plan."""
+    posed = _with_sources(posed, ranking)
     candidates = [posed.pool_set.sources[one.pool.key].served.candidate for one in ranking.singles]
     loads = [_load_of_replica(posed, one.solution.allocations[0], 1.0) for one in ranking.singles]
     latencies = latencies_at_load(candidates, loads, setting.requirements, setting.model)
@@ -309,6 +310,17 @@ def options_of(
         why_not = _why_not(single, fleet)
         found.append(replace(option, rank=number, confirmed=confirmation, not_recommended=why_not))
     return tuple(found)
+
+
+def _with_sources(posed: Posed, ranking: Ranking) -> Posed:
+    """The question with the pools of confirmed options too: a preferred precision may be one that others outdo."""
+    known = posed.pool_set.sources
+    beside = {
+        one.pool.key: one.confirmed.posed.pool_set.sources[one.pool.key]
+        for one in ranking.singles
+        if one.confirmed is not None and one.pool.key not in known
+    }
+    return replace(posed, pool_set=replace(posed.pool_set, sources={**known, **beside})) if beside else posed
 
 
 def recommended(found: Confirmed, setting: Setting, fleet: Fleet, options: Sequence[Option]) -> Option:
