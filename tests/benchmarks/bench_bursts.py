@@ -20,6 +20,9 @@ LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 def main():
     """Print quantiles for each length of window."""
+    if len(sys.argv) < 2:
+        print("give the directory of the traces")
+        return
     directory = Path(sys.argv[1])
     chance = np.random.default_rng(0)
     services = [drawn(path, chance) for path in sorted(directory.glob("servegen/language/*/*-trace.csv"))]
