@@ -79,8 +79,8 @@ class Ranking:
     @property
     def cheapest_confirmed(self) -> Confirmed | None:
         """The cheapest of those whose replay holds; None where none does."""
-        confirmed = (one.confirmed for one in self.singles if one.confirmed is not None)
-        return min(confirmed, key=lambda one: one.usd_per_month, default=None)
+        confirmed = (single.confirmed for single in self.singles if single.confirmed is not None)
+        return min(confirmed, key=lambda fleet: fleet.usd_per_month, default=None)
 
     def first(self, most: int | None) -> "Ranking":
         """The cheapest of them; all without a number."""
@@ -316,9 +316,9 @@ def _with_sources(posed: Posed, ranking: Ranking) -> Posed:
     """The question with the pools of confirmed options too: a preferred precision may be one that others outdo."""
     known = posed.pool_set.sources
     beside = {
-        one.pool.key: one.confirmed.posed.pool_set.sources[one.pool.key]
-        for one in ranking.singles
-        if one.confirmed is not None and one.pool.key not in known
+        single.pool.key: single.confirmed.posed.pool_set.sources[single.pool.key]
+        for single in ranking.singles
+        if single.confirmed is not None and single.pool.key not in known
     }
     return replace(posed, pool_set=replace(posed.pool_set, sources={**known, **beside})) if beside else posed
 

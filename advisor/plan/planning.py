@@ -141,7 +141,7 @@ def _chosen(market: Market, asked: Asked) -> _Chosen:
     if not isinstance(found, Confirmed):
         return _Chosen(found, posed, Ranking((), rank_rejections(posed)))
     limit_usd = found.usd_per_month - A_CENT
-    if any(one.confirmed is None and one.usd_per_month < limit_usd for one in ranking.singles):
+    if any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles):
         ranking = ranked(limit_usd)
     best = confirmer.simplest(_cheaper(found, ranking))
     return _Chosen(best, every, ranking.with_fleet(best))

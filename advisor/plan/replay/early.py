@@ -102,7 +102,7 @@ class EarlyEnd:
 
 
 def _keep_every(count: int, served: int | None) -> int:
-    """Of so many replicas one is simulated, so that about so many requests are: a power of two."""
+    """Replicas of which one is simulated, so that about so many requests are: a power of two."""
     return 1 if served is None else 1 << int(math.log2(max(count / served, 1)))
 
 

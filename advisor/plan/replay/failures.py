@@ -1,4 +1,4 @@
-"""What a failure leaves of a fleet, as the closed form counts it."""
+"""Instances that a failure leaves, as the closed form counts them."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What a replay makes of a fleet: the sample of the week, what may fail, and how far it holds."""
+"""Trials of fleets by replay: the sample of the week, what may fail, and how far a fleet holds."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -330,7 +330,7 @@ class _Small:
     groups: Sequence[ReplayGroup]
     routes: tuple[Route, ...]
     share: float
-    """Of the rehearsal's requests, that keeps them so."""
+    """Share of the rehearsal's requests that keeps them so."""
 
 
 def _scaled(

@@ -64,7 +64,7 @@ class _Items:
     kinds: Codes
     """Only what is of the same kind may stand in."""
     special: Codes
-    """Of what runs today, is owned or is paid for by the second, which only its like can replace; 0 for all else."""
+    """Name of what runs today, is owned or paid for by the second, which only its like can replace; 0 for all else."""
 
     def take(self, index: Positions) -> "_Items":
         return _Items(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
@@ -206,18 +206,18 @@ def _dominated(items: _Items, others: _Items, problem: Problem) -> Flags:
     in_place = any_place | (items.regions[item] == others.regions[other])
     same_supply = items.supplies[item] == others.supplies[other]
     spread = alike & (others.zones[other] >= items.zones[item])
-    found = np.zeros(items.usd.size, dtype=np.bool_)
-    found[item[in_place & (steady | (spread & same_supply))]] = True
+    dominated = np.zeros(items.usd.size, dtype=np.bool_)
+    dominated[item[in_place & (steady | (spread & same_supply))]] = True
     could = steady | spread
-    found |= _have_several(found.size, pairs.take(could & ~in_place), others.regions)
-    found |= on_spot & _have_several(found.size, pairs.take(could & in_place), others.supplies)
-    left = affordable.take((on_spot & ~found)[affordable.item])
+    dominated |= _have_several(dominated.size, pairs.take(could & ~in_place), others.regions)
+    dominated |= on_spot & _have_several(dominated.size, pairs.take(could & in_place), others.supplies)
+    left = affordable.take((on_spot & ~dominated)[affordable.item])
     twice = replace(left, count=2 * left.count)
     two = twice.take(_could_stand_in(items, others, twice, problem))
     near = any_place | (items.regions[two.item] == others.regions[two.other])
     alike = items.paid[two.item] == others.paid[two.other]
-    found[two.item[alike & near & (others.zones[two.other] > 1)]] = True
-    return found
+    dominated[two.item[alike & near & (others.zones[two.other] > 1)]] = True
+    return dominated
 
 
 def _affordable(items: _Items, others: _Items) -> _Pairs:
