@@ -62,7 +62,8 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
     @click.option(
         "--engine", "engines", multiple=True, metavar="URL", help="Metrics page of a serving engine, repeatable."
     )
-    @click.option("--outlet", "outlets", multiple=True, metavar="COMMAND", help="Gets every record, repeatable.")
+    @click.option("--page", metavar="ADDRESS:PORT", help="Show the newest rows there, to a collector on the host.")
+    @click.option("--page-tls", nargs=3, metavar="CERTIFICATE KEY CLIENT_AUTHORITY", help="PEM files on the host.")
     @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help=f"{LABEL_HELP.capitalize()}.")
     @click.option("--keep-days", type=click.IntRange(1), metavar="DAYS", help="Days that are kept; default: all.")
     @wraps(command)
@@ -73,14 +74,22 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
         directory: str,
         interval: timedelta,
         engines: Sequence[str],
-        outlets: Sequence[str],
+        page: str | None,
+        page_tls: Sequence[str] | None,
         labels: Sequence[str],
         keep_days: int | None,
         host: str | None = None,
         **options: object,
     ) -> None:
         agent = AgentRun(
-            directory, format_duration(interval), tuple(engines), tuple(outlets), host, tuple(labels), keep_days
+            directory,
+            format_duration(interval),
+            tuple(engines),
+            page,
+            tuple(page_tls or ()),
+            host,
+            tuple(labels),
+            keep_days,
         )
         _deliver(command(agent, **options), output, dry_run=dry_run, force=force)
 
@@ -183,7 +192,7 @@ def container(agent: AgentRun, base_image: str) -> Mapping[str, str]:
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--force", is_flag=True, help="Replace files that were changed.")
 def alerts(output: Path | None, dry_run: bool, force: bool) -> None:
-    """Prometheus rules for agents that are gone, lose rows, cannot write or fall behind."""
+    """Prometheus rules for agents that are gone, lose rows, cannot write or miss readings."""
     _deliver(alert_files(), output, dry_run=dry_run, force=force)
 
 

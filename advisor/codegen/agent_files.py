@@ -9,6 +9,7 @@ from advisor.codegen.quoting import image_reference, ip_network, label_key
 from advisor.codegen.templates import fill
 from advisor.errors import InputError
 from advisor.samples.agent.labels import parse_labels
+from advisor.samples.agent.page_server import PageAddress
 from advisor.samples.bounded_http import parse_address
 
 UNIT = "advisor-agent"
@@ -48,8 +49,10 @@ class AgentRun:
     interval: str = "1s"
     engines: tuple[str, ...] = ()
     """Addresses of metrics pages."""
-    outlets: tuple[str, ...] = ()
-    """Command lines that get every record."""
+    page: str | None = None
+    """Address and port where the newest rows are shown."""
+    page_tls: tuple[str, ...] = ()
+    """Files of certificate, key and client authority, where it runs."""
     host: str | None = None
     """Name to record; None: that of the machine."""
     labels: tuple[str, ...] = ()
@@ -63,7 +66,8 @@ class AgentRun:
             f"--output={self.directory}",
             f"--interval={self.interval}",
             *(f"--engine={engine}" for engine in self.engines),
-            *(f"--outlet={outlet}" for outlet in self.outlets),
+            *([f"--page={self.page}"] if self.page is not None else []),
+            *(["--page-tls", *self.page_tls] if self.page_tls else []),
             *(f"--label={label}" for label in self.labels),
             *([f"--keep-days={self.keep_days}"] if self.keep_days is not None else []),
             *([f"--host={self.host}"] if self.host is not None else []),
@@ -224,6 +228,10 @@ def alert_files() -> Mapping[str, str]:
 def _checked(run: AgentRun) -> AgentRun:
     _absolute(run.directory, "--directory")
     parse_labels(run.labels)
+    if run.page is not None:
+        PageAddress.parse(run.page, run.page_tls)
+    for path in run.page_tls:
+        _absolute(path, "--page-tls")
     for engine in run.engines:
         if parse_address(engine, "/metrics").authorization is not None:
             raise InputError("a password in this file could be read by others", where="--engine", hint="leave it out")

@@ -1,4 +1,4 @@
-"""How far the demand of each path is off a simulated fleet's truth: rows, a scraping server, a listener, accelerators.
+"""How far the demand of each path is off a simulated fleet's truth: rows, a scraping server, a scraped page of agents, accelerators.
 
     python tests/benchmarks/bench_demand_paths.py
 
@@ -67,11 +67,11 @@ def _errors(url, burstiness, draw):
             lambda _: llama[0], SECONDS, job="pods", instance="llama-0:8000", fleet=tag, phase=9.5, interval=30
         )
         found[path] = _scraped(url, tag, series)
-    tag = f"listener-{burstiness}-{draw}"
+    tag = f"page-{burstiness}-{draw}"
     series = []
     for number, engine in enumerate(engines):
         series += listened(engine, SECONDS, host=f"gpu-{number}", fleet=tag, phase=3.0 + number)
-    found["agents' listener, scraped"] = _scraped(url, tag, series)
+    found["agents' page, scraped"] = _scraped(url, tag, series)
     errors = {path: _off(demand, truth) for path, demand in found.items()}
     return {**errors, "accelerators alone, volume stated": _accelerators(llama, truth)}
 

@@ -33,7 +33,7 @@ ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(
     ANALYZE is None, reason="no systemd-analyze on this machine (apt-get install systemd)"
 )
-RUN = AgentRun(engines=("http://127.0.0.1:8000",), outlets=("/usr/bin/tee /dev/null",), host="node-1")
+RUN = AgentRun(engines=("http://127.0.0.1:8000",), page="127.0.0.1:9464", host="node-1")
 PLAIN = AgentRun()
 HOSTILE = [
     'quote" --output=/etc', "back\\", "back\\\\", "line\nUser=root", "cr\rUser=root", "%h%n%%", "$HOME ${HOME} $$", "$(NODE_NAME)",
@@ -123,11 +123,27 @@ def test_the_unit_runs_the_agent():
     """The command line of the unit is the agent with what was asked for."""
     assert command_of(unit_of()) == [
         DEFAULT_PROGRAM, "run", f"--output={DEFAULT_DIRECTORY}", "--interval=1s",
-        "--engine=http://127.0.0.1:8000", "--outlet=/usr/bin/tee /dev/null", "--host=node-1", "--quiet",
+        "--engine=http://127.0.0.1:8000", "--page=127.0.0.1:9464", "--host=node-1", "--quiet",
     ]  # fmt: skip
     assert command_of(unit_of(program="/opt/advisor/bin/advisor"))[:3] == ["/opt/advisor/bin/advisor", "agent", "run"]
     kept = command_of(unit_of(replace(RUN, labels=("team=search",), keep_days=30)))
     assert {"--label=team=search", "--keep-days=30"} < set(kept)
+    secured = command_of(unit_of(replace(RUN, page="0.0.0.0:9464", page_tls=("/c", "/k", "/ca"))))
+    assert secured[-6:-2] == ["--page-tls", "/c", "/k", "/ca"]
+
+
+@pytest.mark.parametrize(
+    ("page", "files", "words"),
+    [
+        ("0.0.0.0:9464", (), "anyone there could read the metrics"),
+        ("here", (), "no address to listen on"),
+        ("127.0.0.1:9464", ("cert.pem", "/k", "/ca"), "no absolute path"),
+    ],
+)
+def test_a_page_that_the_agent_would_refuse(page, files, words):
+    """A page that anybody could read, or that cannot be, is refused before a host has it."""
+    with pytest.raises(InputError, match=words):
+        unit_of(replace(RUN, page=page, page_tls=files))
 
 
 def test_the_unit_works_on_a_host_that_it_was_not_made_on():
@@ -196,7 +212,7 @@ def test_hostile_names_are_valid_for_systemd(verified, text):
         with pytest.raises(InputError, match="NUL"):
             unit_of(replace(RUN, host=text))
     else:
-        assert verified(run=replace(RUN, host=text, outlets=(text,))) <= 2.0
+        assert verified(run=replace(RUN, host=text)) <= 2.0
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -214,13 +230,15 @@ def test_hostile_names_stay_values_of_a_unit(text):
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40))
 def test_any_name_stays_a_value(text):
     """Any text at all comes back as it was from unit, manifest and Containerfile, whose structure stays."""
-    unit = unit_of(replace(RUN, outlets=(text,)))
-    assert command_of(unit)[-3] == f"--outlet={text}"
-    (container,) = manifest_of(AgentRun(outlets=(text,)))["spec"]["template"]["spec"]["containers"]
-    assert container["args"][2].replace("$$", "$") == f"--outlet={text}"
-    assert re.sub(r"\$\$", "", container["args"][2]).count("$") == 0
-    lines = container_files(replace(RUN, outlets=(text,)), DEFAULT_BASE_IMAGE)["Containerfile"].splitlines()
-    assert json.loads(lines[-1].removeprefix("CMD "))[3] == f"--outlet={text}"
+    unit = unit_of(replace(RUN, host=text))
+    assert command_of(unit)[-2] == f"--host={text}"
+    named = text or "advisor-agent-engines"
+    engines = manifest_of(replace(RUN, host=text), accelerators=False, claim="samples")
+    (container,) = engines["spec"]["template"]["spec"]["containers"]
+    assert container["args"][-2].replace("$$", "$") == f"--host={named}"
+    assert re.sub(r"\$\$", "", container["args"][-2]).count("$") == 0
+    lines = container_files(replace(RUN, host=text), DEFAULT_BASE_IMAGE)["Containerfile"].splitlines()
+    assert json.loads(lines[-1].removeprefix("CMD "))[-2] == f"--host={text}"
     assert len(lines) == len(container_files(RUN, DEFAULT_BASE_IMAGE)["Containerfile"].splitlines())
 
 
@@ -336,7 +354,7 @@ def test_the_alerts_are_rules_that_fire(tmp_path):
 
 
 def test_the_alerts_ask_for_series_that_there_are():
-    """Every series that a rule names is one that the listener shows; every alert has a severity and says what to do."""
+    """Every series that a rule names is one that the page shows; every alert has a severity and says what to do."""
     (group,) = yaml.safe_load(alert_files()["advisor-agent-alerts.yaml"])["groups"]
     shown = {f"{family.name}_total" if family.kind is Kind.COUNTER else family.name for family in FAMILIES.values()}
     for rule in group["rules"]:

@@ -193,7 +193,7 @@ def reader_of(kind):
 
 
 def listened(engine, seconds, *, host, phase=3.0, interval=15, **labels):
-    """Series of a server that scrapes an agent's listener, which shows the last row of the engine on its host."""
+    """Series of a server that scrapes an agent's page, which shows the last row of the engine on its host."""
     reader = reader_of("vllm")
     series = {}
     for second in np.arange(START + phase, START + seconds, interval):

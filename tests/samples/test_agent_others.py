@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from advisor.samples.agent.clock import ClockWatch, clocks, stop_signals
 from advisor.samples.agent.compaction import EVERY_SECONDS, Compaction
 from advisor.samples.agent.kept import Asked, Patience
-from advisor.samples.agent.outlets import Outlet
 from advisor.samples.agent.processes import Process, in_words
 from advisor.samples.agent.settings import Settings
 
@@ -49,49 +48,6 @@ def test_the_end_of_a_process_in_words(code, words):
 def test_a_signal_without_a_name_is_a_number():
     """Real-time signals have none."""
     assert in_words(-40) == "was killed by signal 40"
-
-
-def test_a_slow_outlet_never_holds_anything_up():
-    """Frames that do not fit are dropped and counted; the program gets whole frames in order, and nothing waits for it."""
-    frames = [bytes([65 + at % 26]) * 9_999 + b"\n" for at in range(100)]
-    outlet = Outlet(python("import sys, time; time.sleep(0.5); sys.stdin.buffer.read()"), lambda _: None)
-    outlet.tend(0.0)
-    outlet.feed(frames)
-    assert outlet.fed + outlet.dropped == 100
-    assert 0 < outlet.fed < 100
-    outlet.close()
-
-
-def test_an_outlet_gets_whole_frames(tmp_path):
-    """What was cut by a full pipe goes on where it stopped, before anything else."""
-    copy = tmp_path / "copy"
-    code = f"import sys, time; time.sleep(0.3); open({str(copy)!r}, 'wb').write(sys.stdin.buffer.read())"
-    outlet = Outlet(python(code), lambda _: None)
-    outlet.tend(0.0)
-    for at in range(60):
-        outlet.feed([bytes([65 + at % 26]) * 4_999 + b"\n"])
-        time.sleep(0.01)
-    assert outlet.dropped
-    time.sleep(0.2)
-    outlet.close()
-    wait_for(lambda: copy.exists() and copy.stat().st_size)
-    lines = copy.read_bytes().split(b"\n")[:-1]
-    assert len(lines) == outlet.fed
-    assert all(len(line) == 4_999 and len(set(line)) == 1 for line in lines)
-
-
-def test_an_outlet_that_ends_is_started_again_after_a_pause():
-    """It is said, and the pause doubles."""
-    said = []
-    outlet = Outlet(python("pass"), said.append)
-    for now in (0.0, 10.0, 20.0):
-        outlet.tend(now)
-        assert outlet.process_id is not None
-        wait_for(lambda now=now: outlet.tend(now) or outlet.process_id is None)
-        outlet.feed([b"frame"])
-    assert outlet.starts == 3
-    assert [words.rsplit(" in ", 1)[1] for words in said] == ["1 s", "2 s", "4 s"]
-    assert outlet.dropped == 3
 
 
 def test_compaction_runs_every_hour_one_at_a_time(tmp_path):
@@ -169,7 +125,7 @@ def test_a_signal_to_stop_wakes_who_waits():
 
 SETTINGS = Settings(
     output="a dir", host="höst", sources=(Asked("nvml"), Asked("engines", ("http://a/metrics", "http://b"))),
-    interval_us=500_000, duration_us=7, quiet=True, outlets=(("/bin/tee", "x"),), compact=False,
+    interval_us=500_000, duration_us=7, quiet=True, page="127.0.0.1:1", page_tls=("a", "b", "c"), compact=False,
     patience=Patience(1.0, 2.0), sink="a:B", keep_days=30, labels=(("team", "search"),),
 )  # fmt: skip
 

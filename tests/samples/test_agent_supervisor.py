@@ -312,13 +312,3 @@ def test_a_disk_that_takes_nothing_to_the_end_is_an_error(fake_host):
     said = agent.wait()
     assert agent.process.returncode == 1
     assert re.search(r"error: \d+ rows and gaps could not be written to ", said.splitlines()[-1])
-
-
-def test_an_outlet_gets_every_record(fake_host, eventually):
-    """What is kept goes to an outlet's standard input too, and its input ends with the agent."""
-    copy = fake_host.folder / "copy"
-    outlet = (sys.executable, "-c", f"import sys; open({str(copy)!r}, 'wb').write(sys.stdin.buffer.read())")
-    agent = fake_host.start_agent("gpus,2", duration_us=SECOND_US, outlets=(outlet,))
-    agent.wait()
-    eventually(lambda: copy.exists() and copy.read_text())
-    assert copy.read_text() == (fake_host.samples / "records.jsonl").read_text()

@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ from advisor.errors import AdvisorError
 from advisor.samples.agent.clock import stop_signals
 from advisor.samples.agent.keeping import Sink
 from advisor.samples.agent.settings import Settings
-from advisor.samples.agent.supervisor import Frame, Supervisor
+from advisor.samples.agent.supervisor import Supervisor
 
 _EXIT_MEND = 1
 _EXIT_BUG = 3
@@ -30,7 +30,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with stop_signals() as stop:
             sink = open_sink(settings)
-            supervisor = Supervisor(settings, sink, stop, report, _frame(settings))
+            supervisor = Supervisor(settings, sink, stop, report)
+            if settings.page is not None:
+                _show_page(settings, supervisor, report)
             supervisor.run()
     except AdvisorError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -65,12 +67,13 @@ def open_sink(settings: Settings) -> Sink:
     return cast("Sink", kind(Path(settings.output), settings.host))
 
 
-def _frame(settings: Settings) -> Frame | None:
-    """How outlets get records; loaded only where there are any."""
-    if not settings.outlets:
-        return None
-    module_name, _ = settings.sink.split(":")
-    return cast("Frame", importlib.import_module(module_name).frame_bytes)
+def _show_page(settings: Settings, supervisor: Supervisor, report: Callable[[str], None]) -> None:
+    """Show what the supervisor keeps; its modules are loaded only where it is asked for."""
+    latest = importlib.import_module("advisor.samples.agent.latest").Latest(settings.labels)
+    server = importlib.import_module("advisor.samples.agent.page_server")
+    address = server.PageAddress.parse(settings.page, settings.page_tls)
+    report(f"showing the newest rows at {server.PageServer(address, latest.page).url}")
+    supervisor.watch(latest)
 
 
 if __name__ == "__main__":

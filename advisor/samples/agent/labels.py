@@ -1,4 +1,4 @@
-"""Static labels of a host, such as ``team=search``: in every file, and on every series that leaves the host."""
+"""Static labels of a host, such as ``team=search``: in every file, and on every series of its page."""
 
 import re
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ Label = tuple[str, str]
 HELP = "kept in every file of rows and on every series, such as team=search; repeatable"
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OURS = {
-    "accelerator", "endpoint", "engine", "host", "le", "mig", "model", "outlet", "product", "rank", "reason", "source",
-    "url", "uuid", "version",
+    "accelerator", "endpoint", "engine", "host", "instance", "job", "le", "mig", "model", "product", "rank", "reason",
+    "source", "uuid", "version",
 }  # fmt: skip
-"""Labels that say what a series is of."""
+"""Labels that say what a series is of, and those of who scrapes it."""
 _LONGEST_VALUE = 256
 
 

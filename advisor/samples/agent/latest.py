@@ -1,4 +1,4 @@
-"""What is known at the moment: the newest row of each target, as an OpenMetrics page.
+"""The newest row of each target and the state of the agent, as an OpenMetrics page.
 
 A target with a gap, or without a row for a minute, is not on the page: a monitor that reads it sees the value end, and
 not the old one for ever.
@@ -7,11 +7,12 @@ not the old one for ever.
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from advisor.samples.agent.labels import with_labels
+from advisor.samples.agent.labels import Label, with_labels
 from advisor.samples.agent.series import Family, Labels, Point, covers, number_text, points_of
-from advisor.samples.agent.signals import NO_SIGNALS, Signals
+from advisor.samples.agent.signals import signals_of
 from advisor.samples.metrics import Kind
 from advisor.samples.rows import Gap, Record, Row, Target
 
@@ -33,9 +34,11 @@ _MISSED = Family(
 class Latest:
     """The newest rows; written by one thread, read by another."""
 
-    def __init__(self, signals: Signals = NO_SIGNALS) -> None:
-        """Nothing is known yet. *signals* are what the agent says of itself."""
-        self._signals = signals
+    def __init__(self, labels: tuple[Label, ...] = ()) -> None:
+        """Nothing is known yet. *labels* are static, of the host."""
+        self._static = labels
+        self.status: Mapping[str, Any] | None = None
+        """What the agent last wrote as its status."""
         self._lock = threading.Lock()
         self._rows: dict[Target, Row] = {}
         self._newest_us: dict[tuple[str, str], int] = {}
@@ -86,11 +89,13 @@ class Latest:
             labels = with_labels(self._labels(host, name), (("reason", reason),))
             yield Point(_MISSED, f"{_MISSED.name}_total", labels, missed)
         for row in self._rows.values():
-            yield from points_of(row, self._signals.labels)
-        yield from self._signals.points()
+            yield from points_of(row, self._static)
+        if self.status is not None:
+            for point in signals_of(self.status):
+                yield Point(point.family, point.name, with_labels(point.labels, self._static), point.value)
 
     def _labels(self, host: str, source: str) -> Labels:
-        return with_labels((("host", host), ("source", source)), self._signals.labels)
+        return with_labels((("host", host), ("source", source)), self._static)
 
 
 def _render(points: Iterator[Point]) -> bytes:

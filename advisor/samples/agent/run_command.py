@@ -2,8 +2,6 @@
 
 import argparse
 import os
-import shlex
-import shutil
 import signal
 import socket
 import sys
@@ -16,11 +14,10 @@ from advisor.errors import InputError
 from advisor.samples.agent.clock import STOP_SIGNALS
 from advisor.samples.agent.kept import Asked
 from advisor.samples.agent.labels import HELP as LABEL_HELP
-from advisor.samples.agent.labels import Label, parse_labels
-from advisor.samples.agent.outlets import OUTLETS
+from advisor.samples.agent.labels import parse_labels
+from advisor.samples.agent.page_server import DEFAULT_ADDRESS, PageAddress
 from advisor.samples.agent.processes import bare_interpreter
 from advisor.samples.agent.settings import Settings
-from advisor.samples.agent.status_files import runtime_status_path, status_path
 from advisor.samples.sources.detect import detect
 from advisor.samples.sources.table import SOURCES
 
@@ -47,7 +44,8 @@ def main(arguments: Sequence[str], program: str) -> int:
 
 def _settings(arguments: Sequence[str], program: str) -> Settings:
     given = _parser(program).parse_args(arguments)
-    labels = parse_labels(given.labels)
+    if given.page is not None:
+        PageAddress.parse(given.page, given.page_tls)
     return Settings(
         output=str(given.output),
         host=given.host,
@@ -55,9 +53,10 @@ def _settings(arguments: Sequence[str], program: str) -> Settings:
         interval_us=_microseconds(given.interval),
         duration_us=None if given.duration is None else _microseconds(given.duration),
         quiet=given.quiet,
-        outlets=tuple(outlet_command(text, given.output, given.host, labels) for text in given.outlets),
+        page=given.page,
+        page_tls=tuple(given.page_tls),
         keep_days=given.keep_days,
-        labels=labels,
+        labels=parse_labels(given.labels),
     )
 
 
@@ -88,29 +87,6 @@ def asked_sources(sources: Sequence[str], engines: Sequence[str]) -> tuple[Asked
     return tuple(Asked(name, tuple(dict.fromkeys(urls))) for name, urls in addresses.items())
 
 
-def outlet_command(text: str, output: Path, host: str, labels: Sequence[Label]) -> tuple[str, ...]:
-    """Command of an outlet as the system starts it: one of ours, told what this run knows, or a program by its path.
-
-    Raises:
-        InputError: there is no such program.
-    """
-    word, *arguments = shlex.split(text) or [""]
-    if word in OUTLETS:
-        status = runtime_status_path(host) or status_path(output, host)
-        told = [f"--status={status}", *(f"--label={name}={value}" for name, value in labels)]
-        if word == "remote-write":
-            told += [f"--directory={output}", f"--host={host}"]
-        return tuple(bare_interpreter(OUTLETS[word], *told, *arguments))
-    path = shutil.which(word)
-    if path is None:
-        raise InputError(
-            f"no program {word!r}",
-            where="--outlet",
-            hint=f"write {' or '.join(OUTLETS)} with its options, or a command such as '/usr/bin/tee out'",
-        )
-    return (path, *arguments)
-
-
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
@@ -132,8 +108,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="metrics page of a serving engine, repeatable",
     )  # fmt: skip
     add(
-        "--outlet", action="append", default=[], dest="outlets", metavar="COMMAND",
-        help=f"gets every record, repeatable: {', '.join(OUTLETS)} with options, or a program",
+        "--page", nargs="?", const=DEFAULT_ADDRESS, metavar="ADDRESS:PORT",
+        help=f"show the newest rows to a Prometheus or collector on this machine; alone: {DEFAULT_ADDRESS}",
+    )  # fmt: skip
+    add(
+        "--page-tls", nargs=3, default=(), metavar=("CERTIFICATE", "KEY", "CLIENT_AUTHORITY"),
+        help="PEM files: show the page over TLS, to clients with a certificate of that authority",
     )  # fmt: skip
     add("--label", action="append", default=[], dest="labels", metavar="NAME=VALUE", help=LABEL_HELP)
     add("--keep-days", type=_days, metavar="DAYS", help="whole days before today that are kept; default: all")

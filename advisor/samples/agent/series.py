@@ -1,4 +1,4 @@
-"""A row as time series: the names and labels that the listener shows and remote write sends.
+"""A row as time series, with the names and labels of the page.
 
 Of a gauge three series, its mean under the plain name and the extremes as ``…_min`` and ``…_max``; of a counter one,
 ``…_total``; of an engine's histogram its buckets, sum and count. What a row does not know is left out.

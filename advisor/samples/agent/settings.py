@@ -21,8 +21,10 @@ class Settings:
     duration_us: int | None = None
     """None: until told to stop."""
     quiet: bool = False
-    outlets: tuple[tuple[str, ...], ...] = ()
-    """Commands that get every record on their standard input."""
+    page: str | None = None
+    """Address and port where the newest rows are shown; None: nowhere."""
+    page_tls: tuple[str, ...] = ()
+    """Files of certificate, key and client authority; empty: plain HTTP."""
     compact: bool = True
     """Whether rows become Parquet every hour, and at the end."""
     keep_days: int | None = None
@@ -46,7 +48,7 @@ class Settings:
             **{
                 **given,
                 "sources": tuple(sources),
-                "outlets": tuple(tuple(command) for command in given["outlets"]),
+                "page_tls": tuple(given["page_tls"]),
                 "labels": tuple((name, value) for name, value in given["labels"]),
                 "patience": Patience(**given["patience"]),
             }

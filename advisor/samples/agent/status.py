@@ -26,7 +26,6 @@ a full disk cannot hide itself.
 
 - ``spool``: ``records`` written, ``waiting`` in memory, ``lost_rows`` (each is part of a gap), ``trouble`` or null
 - ``compaction``: null, or ``pid``, ``runs``, ``trouble``
-- ``outlets``: a list of ``command``, ``pid``, ``restarts``, ``fed``, ``dropped``
 """
 
 import json
@@ -41,11 +40,8 @@ from advisor import __version__
 from advisor.samples.agent.compaction import Compaction
 from advisor.samples.agent.keeping import Keeper
 from advisor.samples.agent.kept import KeptSource, in_words
-from advisor.samples.agent.outlets import Outlet
 from advisor.samples.agent.settings import Settings
-from advisor.samples.agent.status_files import ISO, STATUS_NAME, runtime_status_path, status_path
-
-SCHEMA = "advisor.agent.status/v1"
+from advisor.samples.agent.status_files import ISO, SCHEMA, STATUS_NAME, runtime_status_path, status_path
 
 
 class StatusFile:
@@ -67,14 +63,9 @@ class StatusFile:
         }
 
     def write(
-        self,
-        state: str,
-        sources: Sequence[KeptSource],
-        keeper: Keeper,
-        outlets: Sequence[Outlet],
-        compaction: Compaction | None,
-    ) -> None:
-        """Replace it; a disk that takes nothing leaves the old one there."""
+        self, state: str, sources: Sequence[KeptSource], keeper: Keeper, compaction: Compaction | None
+    ) -> dict[str, Any]:
+        """Replace it, and return what is in it; a disk that takes nothing leaves the old one there."""
         content = {
             **self._fixed,
             "state": state,
@@ -87,11 +78,11 @@ class StatusFile:
                 "trouble": keeper.trouble,
             },
             "compaction": _of_compaction(compaction),
-            "outlets": [_of_outlet(outlet) for outlet in outlets],
         }
         for path in self._paths:
             with suppress(OSError):  # the spool speaks of it, on the same disk
                 _replace(path, json.dumps(content))
+        return content
 
 
 def iso(seconds: float) -> str:
@@ -143,13 +134,3 @@ def _of_compaction(compaction: Compaction | None) -> dict[str, Any] | None:
     if compaction is None:
         return None
     return {"pid": compaction.process_id, "runs": compaction.runs, "trouble": compaction.trouble}
-
-
-def _of_outlet(outlet: Outlet) -> dict[str, Any]:
-    return {
-        "command": list(outlet.command),
-        "pid": outlet.process_id,
-        "restarts": max(outlet.starts - 1, 0),
-        "fed": outlet.fed,
-        "dropped": outlet.dropped,
-    }

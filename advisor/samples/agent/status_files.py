@@ -10,6 +10,7 @@ from typing import Any
 
 from advisor.samples.places import host_folder, spool_folder
 
+SCHEMA = "advisor.agent.status/v1"
 ISO = "%Y-%m-%dT%H:%M:%SZ"
 STALE_SECONDS = 60.0
 """A running agent writes its status with each row, every fifteen seconds."""

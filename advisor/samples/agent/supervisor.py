@@ -5,14 +5,14 @@ It loads no vendor's library and waits for nothing but all of them at once.
 
 import select
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from advisor.errors import InputError
 from advisor.samples.agent.clock import ClockWatch, StopSignal, clocks
 from advisor.samples.agent.compaction import Compaction, can_compact, compaction_command
 from advisor.samples.agent.keeping import Keeper, Sink
 from advisor.samples.agent.kept import KeptSource
-from advisor.samples.agent.outlets import Outlet
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.status import StatusFile
 from advisor.samples.rows import Record
@@ -29,13 +29,22 @@ _ENDING_SECONDS = 3.0
 _LATE_US = 5_000_000
 
 Report = Callable[[str], None]
-Frame = Callable[[Record], bytes]
+
+
+class Watcher(Protocol):
+    """Something that follows a run: the page."""
+
+    status: Mapping[str, Any] | None
+
+    def take(self, record: Record) -> None:
+        """Take note of a row or gap."""
+        ...
 
 
 class Supervisor:
     """A run of the agent."""
 
-    def __init__(self, settings: Settings, sink: Sink, stop: StopSignal, report: Report, frame: Frame | None) -> None:
+    def __init__(self, settings: Settings, sink: Sink, stop: StopSignal, report: Report) -> None:
         """Prepare; nothing is started yet.
 
         Args:
@@ -43,18 +52,16 @@ class Supervisor:
             sink: where records go.
             stop: the word to end.
             report: told what a person would like to know.
-            frame: how outlets get records; None: there are no outlets.
         """
         self._settings = settings
         self._stop = stop
         self._report = report
-        self._frame = frame
+        self._watcher: Watcher | None = None
         self._sources = [
             KeptSource(asked, settings.host, settings.interval_us, settings.patience, report)
             for asked in settings.sources
         ]
         self._keeper = Keeper(sink, settings.interval_us, report)
-        self._outlets = [Outlet(command, report) for command in settings.outlets] if frame else []
         self._compaction: Compaction | None = None
         self._status = StatusFile(settings)
         self._watch = ClockWatch(*clocks())
@@ -75,6 +82,10 @@ class Supervisor:
     def unwritten(self) -> int:
         """Records that could not be written to the end."""
         return self._keeper.waiting
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell it of every record and status from now on."""
+        self._watcher = watcher
 
     def run(self) -> None:
         """Until told to stop, or the duration is over; everything is flushed then.
@@ -169,20 +180,14 @@ class Supervisor:
             records += source.tend(now, now_us)
         if records:
             self._keep(records)
-        self._tend_others(now)
-
-    def _tend_others(self, now: float) -> None:
-        for outlet in self._outlets:
-            outlet.tend(now)
         if self._compaction is not None:
             self._compaction.tend(now)
 
     def _keep(self, records: Sequence[Record]) -> None:
         self._keeper.take(records)
-        if self._frame is not None and self._outlets:
-            frames = [self._frame(record) for record in records]
-            for outlet in self._outlets:
-                outlet.feed(frames)
+        if self._watcher is not None:
+            for record in records:
+                self._watcher.take(record)
         self._write_status("running")
 
     def _finish(self) -> None:
@@ -203,9 +208,7 @@ class Supervisor:
         return any(source.process_id is not None and source.state != "silent" for source in self._sources)
 
     def _end(self) -> None:
-        """Outlets hear the end; what was written becomes Parquet."""
-        for outlet in self._outlets:
-            outlet.close()
+        """What was written becomes Parquet."""
         left = [
             process for source in self._sources for process in (source.process_id, source.left_behind_id) if process
         ]
@@ -217,7 +220,9 @@ class Supervisor:
         self._write_status("stopped")
 
     def _write_status(self, state: str) -> None:
-        self._status.write(state, self._sources, self._keeper, self._outlets, self._compaction)
+        status = self._status.write(state, self._sources, self._keeper, self._compaction)
+        if self._watcher is not None:
+            self._watcher.status = status
 
 
 def _nothing_to_read(failures: Sequence[tuple[str, str]]) -> InputError:

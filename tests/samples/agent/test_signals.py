@@ -1,7 +1,6 @@
-"""What an agent says of itself: status in memory, series on the listener's page and in what is sent."""
+"""State of an agent: its status in memory, and series on its page."""
 
 import json
-from contextlib import closing
 
 import pytest
 
@@ -9,16 +8,10 @@ from advisor.errors import InputError
 from advisor.samples.agent.alive import why_not
 from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.latest import Latest
-from advisor.samples.agent.outbox.backlog import Backlog
-from advisor.samples.agent.outbox.courier import Courier
-from advisor.samples.agent.outbox.destination import Credentials, Destination
-from advisor.samples.agent.signals import FAMILIES, Signals
+from advisor.samples.agent.signals import FAMILIES, signals_of
 from advisor.samples.agent.status_files import read_object, runtime_status_path, written_seconds
-from advisor.samples.bounded_http import parse_address
 from advisor.samples.places import spool_folder
-from samples.agent.test_outbox_encoding import decode
 from samples.records import row
-from services.scripted import always, answer, scripted
 
 
 @pytest.fixture
@@ -31,11 +24,6 @@ def ended_agent(fake_host, monkeypatch):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return runtime_status_path("node-1")
-
-
-def values(signals):
-    """Value by name of the series."""
-    return {point.name: point.value for point in signals.points()}
 
 
 def test_the_status_is_in_memory_and_beside_the_spool(ended_agent, fake_host):
@@ -53,58 +41,20 @@ def test_a_full_disk_does_not_hide_itself(ended_agent, fake_host):
     ended_agent.write_text(json.dumps(fresh))
     shown = json.loads(fake_host.advisor("", "agent", "status", fake_host.samples, "--format", "json").stdout)
     assert [entry["spool"]["trouble"] for entry in shown] == ["disk full"]
-    known = values(Signals(ended_agent))
-    assert (known["advisor_agent_spool_failing"], known["advisor_agent_lost_rows_total"]) == (1, 3)
+    values = {point.name: point.value for point in signals_of(fresh)}
+    assert (values["advisor_agent_spool_failing"], values["advisor_agent_lost_rows_total"]) == (1, 3)
 
 
-def test_every_series_has_host_and_labels(ended_agent):
-    """Build, losses, spool and sources are series of the host, with its static labels."""
-    points = list(Signals(ended_agent, (("team", "search"),)).points())
-    assert all({"host", "team"} <= {name for name, _ in point.labels} for point in points)
-    known = {point.name for point in points}
-    assert {"advisor_agent_build_info", "advisor_agent_lost_rows_total", "advisor_agent_spool_bytes"} <= known
-    assert {point.family for point in points} <= set(FAMILIES.values())
-
-
-def test_the_listener_shows_them(ended_agent):
-    """The page has the series of the agent beside those of its rows, all with the static labels."""
-    latest = Latest(Signals(ended_agent, (("team", "search"),)))
+def test_the_page_shows_them(ended_agent):
+    """Build, losses, spool and sources are beside the rows as series of the host, with its static labels."""
+    latest = Latest((("team", "search"),))
     latest.take(row(0))
-    page = latest.page(row(0).end_us).decode()
-    assert 'advisor_agent_build_info{host="node-1",team="search",version=' in page
-    assert all('team="search"' in line for line in page.splitlines() if not line.startswith("#"))
-
-
-def test_what_waits_for_a_server_is_known(ended_agent, fake_host):
-    """The backlog of a remote write is a series with its address, as large as its files."""
-    backlog = Backlog(spool_folder(fake_host.samples, "node-1") / "remote-write-0123", "http://p/api/v1/write")
-    backlog.append([row(0)])
-    backlog.save()
-    known = values(Signals(ended_agent))
-    assert known["advisor_agent_remote_write_backlog_bytes"] == backlog.size_bytes > 0
-    assert known["advisor_agent_remote_write_failing"] == 0
-    backlog.close()
-
-
-def test_remote_write_sends_them(ended_agent, tmp_path):
-    """In a request of their own beside the first rows, and not again a moment later; rows have the static labels too."""
-    with scripted(always(answer("", "204 No Content"))) as server:
-        address = parse_address(server.url, "/api/v1/write")
-        destination, backlog = Destination(address, Credentials()), Backlog(tmp_path / "backlog", address.shown)
-        with closing(Courier(destination, backlog, print, Signals(ended_agent, (("team", "search"),)))) as courier:
-            courier.send_live([row(0)])
-            courier.send_live([row(1)])
-        sent = [decode(request.partition(b"\r\n\r\n")[2]) for request in server.requests]
-    names = [{dict(labels)["__name__"] for labels, _ in series} for series in sent]
-    assert [f"{FAMILIES['lost_rows'].name}_total" in each for each in names] == [False, True, False]
-    assert all(dict(labels)["team"] == "search" for series in sent for labels, _ in series)
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"host": "a"}', '{"spool": 1, "compaction": null}'])
-def test_a_status_that_cannot_be_understood_gives_nothing(tmp_path, content):
-    """A damaged file, or one of another version, ends the series; it breaks nothing."""
-    (tmp_path / "status.json").write_text(content)
-    assert list(Signals(tmp_path / "status.json").points()) == []
+    latest.status = read_object(ended_agent)
+    lines = [line for line in latest.page(row(0).end_us).decode().splitlines() if not line.startswith("#")]
+    assert all('team="search"' in line and 'host="' in line for line in lines)
+    assert any(line.startswith('advisor_agent_build_info{host="node-1",team="search",version=') for line in lines)
+    shown = {line.partition("{")[0].removesuffix("_total") for line in lines}
+    assert {family.name for family in FAMILIES.values()} <= shown
 
 
 def test_alive_and_ready(ended_agent):
