@@ -169,7 +169,7 @@ def report(shares: list[float], memory: list[dict[str, float]], seconds: float) 
     print(
         f"baseline          {bare:.3%} of a core, a bare interpreter that wakes up at 1 Hz: {agent / bare:.1f} × that"
     )
-    for name, each in zip(("supervisor", "nvml", "engines", "bare interpreter"), memory, strict=True):
+    for name, each in zip(("supervisor with engines", "nvml", "bare interpreter"), memory, strict=True):
         print(f"memory            {each['RSS']:.1f} MiB RSS, {each['PSS']:.1f} MiB PSS: {name}")
     print(
         f"memory            {sum(each['RSS'] for each in memory[:-1]):.1f} MiB RSS, "

@@ -1,23 +1,26 @@
 """A source that is kept going, in a time that the test tells."""
 
 import time
+from pathlib import Path
 
 from advisor.samples.agent.kept import Asked, KeptSource, Patience, in_words
-from advisor.samples.rows import Gap, Target
+from advisor.samples.rows import Gap, Row, Target
+from samples.sources.engines.exhibits import vllm_page
+from services.scripted import always, answer, scripted
 
 SECOND = 1_000_000
 MIDNIGHT = 1_791_936_000 * SECOND
 
 
-def kept(said, name="nonsense"):
+def kept(said, name="nonsense", *addresses):
     """A source that cannot be opened: there is none of that name."""
-    return KeptSource(Asked(name), "host", SECOND, Patience(), said.append)
+    return KeptSource(Asked(name, addresses), "host", SECOND, Patience(), said.append)
 
 
 def until_it_ends(source, now):
-    """Let its process, which is real, come to its end at a time that stands still."""
+    """Let its process or thread, which is real, come to its end at a time that stands still."""
     until = time.monotonic() + 20
-    while source.process_id is not None:
+    while source.is_running:
         assert time.monotonic() < until
         source.hear(now, MIDNIGHT)
         source.tend(now, MIDNIGHT)
@@ -55,6 +58,40 @@ def test_what_a_source_said_when_it_gave_up_is_the_reason_of_its_gaps():
     assert source.gap_ticks == {"'nonsense' is no source": 15}
     assert said == ["'nonsense' is no source; recorded as a gap until it answers"]
     source.stop()
+
+
+def test_engines_are_read_in_a_thread():
+    """It has no process; it gives up, is started again and ends like one, and leaves no file descriptor behind."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    said = []
+    source = kept(said, "engines", "ftp://a")
+    source.begin(MIDNIGHT)
+    for now in (0.0, 1.0):
+        source.tend(now, MIDNIGHT)
+        assert (source.is_running, source.process_id) == (True, None)
+        until_it_ends(source, now)
+    assert said == ["this address is no http or https URL; recorded as a gap until it answers"]
+    source.stop()
+    source.tend(1000.0, MIDNIGHT)
+    assert source.starts == 2
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_thread_that_is_stopped_ends():
+    """Told to stop, it finishes the reading under way; what was read counts."""
+    with scripted(always(answer(vllm_page("llama")))) as engine:
+        source = KeptSource(Asked("engines", (engine.url,)), "host", SECOND // 10, Patience(), print)
+        source.tend(0.0, MIDNIGHT)
+        until = time.monotonic() + 20
+        while source.last_tick_us is None:
+            assert time.monotonic() < until
+            source.hear(0.0, MIDNIGHT)
+            time.sleep(0.01)
+        source.stop()
+        until_it_ends(source, 0.0)
+    assert source.state == "ended"
+    rows = [record for record in source.finish(0.0, 0) if isinstance(record, Row)]
+    assert [row.target.name for row in rows] == ["llama"]
 
 
 def test_a_source_that_is_over_is_not_started_again():

@@ -13,6 +13,8 @@ import pytest
 from advisor.samples.agent.kept import Asked
 from advisor.samples.agent.settings import Settings
 from samples.conftest import is_child
+from samples.sources.engines.exhibits import vllm_page
+from services.scripted import always, answer, scripted
 
 GPU_LOST, VERSION_MISMATCH = 15, 18
 SECOND_US = 1_000_000
@@ -281,6 +283,16 @@ def test_one_source_that_cannot_be_opened_leaves_the_other(fake_host, eventually
     assert {row["target"]["source"] for row in fake_host.records("row")} == {"nvml"}
     gaps = [gap for gap in fake_host.records("gap") if gap["target"]["source"] == "neuron"]
     assert {gap["reason"] for gap in gaps} == {"no program neuron-monitor on this host"}
+
+
+def test_only_what_has_a_driver_has_a_process(fake_host, eventually):
+    """Accelerators are read by a process, engines by the agent itself; both are recorded, and it ends in order."""
+    with scripted(always(answer(vllm_page("llama")))) as engine:
+        agent = fake_host.start_agent("gpus,1", sources=(Asked("nvml"), Asked("engines", (engine.url,))))
+        eventually(lambda: {row["target"]["source"] for row in fake_host.records("row")} == {"nvml", "vllm"})
+        assert len(agent.children) == 1
+        assert [source["pid"] is None for source in fake_host.status()["sources"]] == [False, True]
+        agent.stop()
 
 
 def test_a_slow_driver_is_read_less_and_says_so(fake_host):

@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from advisor.errors import AdvisorError
 from advisor.samples.agent.clock import stop_signals
@@ -19,8 +19,6 @@ _EXIT_BUG = 3
 def main(arguments: Sequence[str]) -> int:
     """Run what the settings say; the exit status."""
     settings = Settings.from_argument(arguments[0])
-    # The digests of the spool are built in; without this, hashlib loads OpenSSL beside them: 5 MiB.
-    cast("dict[str, Any]", sys.modules)["_hashlib"] = None
 
     def report(text: str) -> None:
         if not settings.quiet:

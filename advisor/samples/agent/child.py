@@ -121,12 +121,23 @@ def main(arguments: Sequence[str]) -> int:
     name, host, interval_us, *addresses = arguments
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    say = _speaking()
+    return read_source(name, host, int(interval_us), addresses, _speaking(), _stopped_within)
+
+
+def read_source(
+    name: str,
+    host: str,
+    interval_us: int,
+    addresses: Sequence[str],
+    say: Callable[[bytes], None],
+    wait: Callable[[float], bool],
+) -> int:
+    """Read one source until told to stop; the exit status. See :class:`Ticking` for *say* and *wait*."""
     try:
         source = open_source(name, host, addresses)
         say(message(Word.READY, source.describe()))
         try:
-            Ticking(source, Pace(int(interval_us)), say, _stopped_within, _now_us).run()
+            Ticking(source, Pace(interval_us), say, wait, _now_us).run()
         finally:
             source.close()
     except AdvisorError as error:

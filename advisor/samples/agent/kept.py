@@ -1,4 +1,4 @@
-"""A source in a process of its own, kept going.
+"""A source in a process of its own, or in a thread where it has no driver, kept going.
 
 - It ends: another one is started, after a pause that doubles from one second to a minute.
 - It is silent for too long: it hangs in a driver. Nobody kills it, because a driver that is killed in the middle of
@@ -10,12 +10,16 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from advisor.samples.agent.aggregate import Heard, SourceRows
 from advisor.samples.agent.processes import Process, bare_interpreter
 from advisor.samples.agent.protocol import BEAT_SECONDS, Listener, ProtocolError, Reader, Word
 from advisor.samples.rows import Gap, Record, Target
+from advisor.samples.sources.table import WITHOUT_DRIVER
+
+if TYPE_CHECKING:
+    from advisor.samples.agent.source_thread import SourceThread
 
 NOT_RUNNING = "the agent did not run at this time"
 _PIECE = 1 << 16
@@ -50,7 +54,7 @@ class Asked:
 class _Running:
     """The process that reads now."""
 
-    process: Process
+    process: "Process | SourceThread"
     started_at: float
     heard_at: float
     is_open: bool = False
@@ -81,12 +85,12 @@ class KeptSource:
         self._is_over = False
         self._until_us: int | None = None
         self._silent_targets: list[Target] = []
-        self._command = bare_interpreter("advisor.samples.agent.child", name, host, str(interval_us), *asked.addresses)
+        self._asked = asked
         self._nobody = Target(host, name, None)
         self._interval_us = interval_us
         self._patience = patience
         self._running: _Running | None = None
-        self._left_behind: Process | None = None
+        self._left_behind: Process | SourceThread | None = None
         self._rows: SourceRows | None = None
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._start_at = 0.0
@@ -113,8 +117,13 @@ class KeptSource:
         return None if self._running is None else self._running.process.read_end
 
     @property
+    def is_running(self) -> bool:
+        """Whether somebody reads it now, hanging or not."""
+        return self._running is not None
+
+    @property
     def process_id(self) -> int | None:
-        """Its process now."""
+        """Its process now; None where it has none, or is read in a thread."""
         return None if self._running is None else self._running.process.pid
 
     @property
@@ -228,13 +237,23 @@ class KeptSource:
         if now < self._start_at or self._is_over:
             return
         try:
-            self._running = _Running(Process(self._command, listens=True, speaks=True), now, now)
+            self._running = _Running(self._process(), now, now)
         except OSError as error:
             self._says(f"{self.name} cannot be started: {error.strerror}")
             self._pause(now)
             return
         self.state = "starting"
         self.starts += 1
+
+    def _process(self) -> "Process | SourceThread":
+        """What reads the source: a process, since its driver may hang or crash; a thread where it has none."""
+        host, name, interval_us, addresses = self._nobody.host, self.name, self._interval_us, self._asked.addresses
+        if name in WITHOUT_DRIVER:
+            from advisor.samples.agent.source_thread import SourceThread  # noqa: PLC0415 - others need no threads
+
+            return SourceThread(name, host, interval_us, addresses)
+        command = bare_interpreter("advisor.samples.agent.child", name, host, str(interval_us), *addresses)
+        return Process(command, listens=True, speaks=True)
 
     def _has_ended(self, running: _Running, how: str, now: float) -> None:
         """Say why, and start another one after a pause."""

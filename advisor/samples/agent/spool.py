@@ -12,32 +12,17 @@ import errno
 import fcntl
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.errors import InputError
-from advisor.samples.agent.frames import FrameReader, definitions, frame_bytes, read_frames, record_frame
+from advisor.samples.agent.record_lines import line_of, read_lines
 from advisor.samples.places import SEGMENT_SUFFIX, US_PER_SECOND, spool_folder
 from advisor.samples.rows import Record
 
-__all__ = [
-    "Segment",
-    "SpoolFullError",
-    "SpoolWriter",
-    "claimed",
-    "frame_bytes",
-    "read_frames",
-    "read_segment",
-    "segments",
-    "sync_folder",
-]
-
 _US_PER_HOUR = 3600 * US_PER_SECOND
-_REPEAT_EVERY = 64
-"""Rows of a target after which its definition is written again: a damaged one costs no rows."""
 _MODE = 0o640
 _DIGIT = "[0-9]"
 
@@ -52,7 +37,7 @@ class Segment:
 
     records: tuple[Record, ...]
     skipped_bytes: int
-    """Bytes that belong to no whole frame: a torn tail, damage."""
+    """Bytes that belong to no whole line: a torn tail, damage."""
 
 
 class SpoolWriter:
@@ -70,7 +55,6 @@ class SpoolWriter:
         self._file: int | None = None
         self._hour = 0
         self._size = 0
-        self._uses: Counter[bytes] = Counter()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             probe = self._folder / f".{self._stem}.probe"
@@ -122,7 +106,6 @@ class SpoolWriter:
         self.close()
         file = self._create(time.strftime("%Y%m%dT%H", time.gmtime(hour * _US_PER_HOUR // US_PER_SECOND)))
         self._file, self._hour, self._size = file, hour, 0
-        self._uses.clear()
         return file
 
     def _create(self, hour: str) -> int:
@@ -138,7 +121,7 @@ class SpoolWriter:
                 return file
 
     def _write(self, file: int, records: Sequence[Record]) -> None:
-        content = memoryview(b"".join(self._frames(records)))
+        content = memoryview(line_of(records))
         written = 0
         try:
             while written < len(content):
@@ -149,16 +132,6 @@ class SpoolWriter:
             self._abandon()
             raise self._full(error) from error
         self._size += written
-
-    def _frames(self, records: Sequence[Record]) -> Iterator[bytes]:
-        """Frames of records, with their definitions before the first two of them and now and then after."""
-        for record in records:
-            for digest, frame in definitions(record):
-                uses = self._uses[digest]
-                if uses < 2 or uses % _REPEAT_EVERY == 0:
-                    yield frame
-                self._uses[digest] += 1
-            yield record_frame(record)
 
     def _abandon(self) -> None:
         """Close the segment; the lock goes with it."""
@@ -187,10 +160,15 @@ def read_segment(path: Path) -> Segment:
     Raises:
         OSError: the file cannot be read at all.
     """
+    records: list[Record] = []
+    skipped_bytes = 0
     with path.open("rb") as stream:
-        reader: FrameReader = read_frames(stream)
-        records = tuple(reader)
-    return Segment(records, reader.skipped_bytes)
+        for read in read_lines(stream):
+            if isinstance(read, int):
+                skipped_bytes += read
+            else:
+                records += read
+    return Segment(tuple(records), skipped_bytes)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ a full disk cannot hide itself.
 
   - ``name``
   - ``state``: ``starting``, ``running``, ``silent`` (it hangs), ``waiting`` (for its next start), ``ending``, ``ended``
-  - ``pid``, ``left_behind_pid`` (a process that hangs and was replaced): or null
+  - ``pid`` (where it has a process of its own), ``left_behind_pid`` (a process that hangs and was replaced): or null
   - ``describes``: what it sees, with the driver's version; or null
   - ``targets``: a list of ``index``, ``mig_index``, ``uuid``, ``name``, ``endpoint``
   - ``silent_targets``: those that do not answer, in words

@@ -205,7 +205,7 @@ class Supervisor:
             self._keep(records)
 
     def _is_anyone_left(self) -> bool:
-        return any(source.process_id is not None and source.state != "silent" for source in self._sources)
+        return any(source.is_running and source.state != "silent" for source in self._sources)
 
     def _end(self) -> None:
         """What was written becomes Parquet."""

@@ -17,6 +17,9 @@ SOURCES: Mapping[str, str] = {
 }
 """``module:class`` of each; a class takes the name of the host and, where a source has any, a list of addresses."""
 
+WITHOUT_DRIVER = frozenset({"engines"})
+"""Sources that load no vendor's library: nothing of theirs can hang or crash a process."""
+
 
 def open_source(name: str, host: str, addresses: Sequence[str] = ()) -> Source:
     """Import a source and open it.

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from advisor.atomic_files import write_bytes
 from advisor.errors import AdvisorError, InputError
-from advisor.samples.agent.frames import MAGIC
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
 from advisor.samples.agent.status_files import read_object, status_path
 from advisor.samples.frame import SkippedFile, UnreadableError
@@ -137,7 +136,7 @@ class _HostStore:
     def take_segment(self, path: Path) -> None:
         """Turn a segment that nobody writes into files, then remove it."""
         with claimed(path) as is_mine:
-            if not is_mine or _is_of_another_version(path):
+            if not is_mine:
                 return
             segment = read_segment(path)
             if segment.skipped_bytes:
@@ -248,13 +247,6 @@ def _only_one(folder: Path) -> Iterator[bool]:
         yield True
     finally:
         os.close(file)
-
-
-def _is_of_another_version(path: Path) -> bool:
-    """Whether a later agent wrote it in a format that is not known here."""
-    with path.open("rb") as stream:
-        begin = stream.read(len(MAGIC))
-    return begin[:-1] == MAGIC[:-1] and begin != MAGIC
 
 
 def _by_day(records: Sequence[Record]) -> list[tuple[date, list[Record]]]:

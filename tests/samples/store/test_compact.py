@@ -207,16 +207,6 @@ def test_a_damaged_file_is_named_and_never_removed(tmp_path):
     assert any(damaged.name in note and "cut short or damaged" in note for note in backend.notes())
 
 
-def test_a_segment_of_a_later_version_is_kept(tmp_path):
-    """What a later agent wrote in a format that is not known here is left for one that knows it."""
-    spool(tmp_path, [row(1)])
-    (segment,) = segments(tmp_path)
-    later = segment.with_name(segment.name.replace("-000000", "-000001"))
-    later.write_bytes(b"ASF2" + bytes(40))
-    assert compact(tmp_path, "host-a", now=DAY).segments == 1
-    assert segments(tmp_path) == [later]
-
-
 def test_a_torn_tail_is_reported_and_the_rest_kept(tmp_path):
     """A segment whose last frame was cut by a crash becomes a file of the rows before it, and the loss is named."""
     spool(tmp_path, [row(1), row(2), row(3)])
