@@ -1,11 +1,12 @@
-"""HTTP/1.1 to one server, bounded in time and size, over one connection that is kept.
+"""HTTP/1.1 from one server, bounded in time and size, over one connection that is kept.
 
 Standard library only and without ``http.client``, whose header parser alone takes more memory than the agent has to
 spare. A server that drips, never ends, sends too much or closes early costs one exchange and no more than its limits.
 """
 
 import binascii
-import ipaddress
+import io
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -19,11 +20,17 @@ from advisor.units import BYTES_PER_MIB
 if TYPE_CHECKING:
     import ssl
 
+    from _typeshed import WriteableBuffer
+
+    _Reader = io.BufferedReader["_Stream"]
+
 _HEAD_BYTES = 16 * 1024
 _CHUNK_LINE_BYTES = 256
-_RECEIVE_BYTES = 64 * 1024
+_PIECE_BYTES = 64 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NO_BODY = (204, 304)
+_HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{1,16}")
+_CUT = "the server closed the connection in the middle of its answer"
 
 
 class ExchangeError(Exception):
@@ -105,48 +112,30 @@ def parse_address(url: str, default_path: str) -> Address:
     )
 
 
-def basic_authorization(user: str, password: str) -> str:
-    """Value of the ``Authorization`` header for a user and a password."""
-    encoded = binascii.b2a_base64(f"{user}:{password}".encode(), newline=False)
-    return f"Basic {encoded.decode()}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only be this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Connection:
     """One server; not for use by two threads at once."""
 
-    def __init__(self, address: Address, limits: Limits, tls: "ssl.SSLContext | None" = None) -> None:
-        """Prepare; the first exchange connects. *tls* is for https; None: the system's certificates."""
+    def __init__(self, address: Address, limits: Limits) -> None:
+        """Prepare; the first question connects."""
         self._address = address
         self._limits = limits
-        self._tls = tls
-        self._socket: socket.socket | None = None
-        self._received = b""
-        self._deadline = 0.0
+        self._tls: ssl.SSLContext | None = None
+        self._stream: _Stream | None = None
 
-    def exchange(self, method: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+    def get(self, headers: Mapping[str, str]) -> Answer:
         """Ask once; redirects are not followed.
 
         Raises:
             ExchangeError: there is no whole answer within the limits.
         """
-        self._deadline = time.monotonic() + self._limits.total_seconds
-        request = self._request(method, headers, body)
+        deadline = time.monotonic() + self._limits.total_seconds
         try:
-            if self._socket is not None:
+            if self._stream is not None:
                 try:
-                    return self._ask(request)
+                    return self._ask(self._stream, headers, deadline)
                 except _ClosedError:
                     self.close()
-            self._connect()
-            return self._ask(request)
+            return self._ask(self._connect(deadline), headers, deadline)
         except TimeoutError:
             self.close()
             raise ExchangeError(f"no whole answer within {self._limits.total_seconds:g} s") from None
@@ -158,31 +147,22 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Let go of the connection; the next exchange opens a new one."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        self._received = b""
+        """Let go of the connection; the next question opens a new one."""
+        if self._stream is not None:
+            self._stream.connection.close()
+        self._stream = None
 
-    def _request(self, method: str, headers: Mapping[str, str], body: bytes) -> bytes:
-        lines = [f"{method} {self._address.path} HTTP/1.1", f"Host: {self._address.authority}"]
-        if self._address.authorization is not None:
-            lines.append(f"Authorization: {self._address.authorization}")
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        if body:
-            lines.append(f"Content-Length: {len(body)}")
-        return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
-
-    def _connect(self) -> None:
-        seconds = min(self._limits.connect_seconds, self._left())
+    def _connect(self, deadline: float) -> "_Stream":
         try:
-            plain = socket.create_connection((self._address.host, self._address.port), seconds)
+            seconds = min(self._limits.connect_seconds, _left(deadline))
+            connection = socket.create_connection((self._address.host, self._address.port), seconds)
         except TimeoutError:
             raise ExchangeError(f"no connection within {self._limits.connect_seconds:g} s") from None
-        self._socket = plain
+        self._stream = _Stream(connection)
         if self._address.scheme == "https":
-            plain.settimeout(self._left())
-            self._socket = self._context().wrap_socket(plain, server_hostname=self._address.host)
+            connection.settimeout(_left(deadline))
+            self._stream.connection = self._context().wrap_socket(connection, server_hostname=self._address.host)
+        return self._stream
 
     def _context(self) -> "ssl.SSLContext":
         if self._tls is None:
@@ -191,131 +171,137 @@ class Connection:
             self._tls = ssl.create_default_context()
         return self._tls
 
-    def _ask(self, request: bytes) -> Answer:
+    def _ask(self, stream: "_Stream", headers: Mapping[str, str], deadline: float) -> Answer:
+        stream.deadline = deadline
+        reader = io.BufferedReader(stream, _PIECE_BYTES)
         try:
-            self._send(request)
-            status, headers = self._head()
-        except (ConnectionError, _ClosedError):
-            if self._received:
-                raise
+            stream.send(self._request(headers))
+            status, answered = _head(reader)
+            while 100 <= status < 200:
+                status, answered = _head(reader)
+        except ConnectionError:
             raise _ClosedError("the server closed the connection without an answer") from None
-        body = b"" if status in _NO_BODY else self._body(headers)
-        if headers.get("connection", "").lower() == "close" or not _has_length(headers):
+        body = b"" if status in _NO_BODY else _body(reader, answered, self._limits.body_bytes)
+        reader.detach()
+        if answered.get("connection", "").lower() == "close" or not _has_length(answered):
             self.close()
-        return Answer(status, headers, body)
+        return Answer(status, answered, body)
 
-    def _send(self, request: bytes) -> None:
-        view = memoryview(request)
-        while view:
-            self._open().settimeout(self._left())
-            view = view[self._open().send(view) :]
+    def _request(self, headers: Mapping[str, str]) -> bytes:
+        lines = [f"GET {self._address.path} HTTP/1.1", f"Host: {self._address.authority}"]
+        if self._address.authorization is not None:
+            lines.append(f"Authorization: {self._address.authorization}")
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
-    def _head(self) -> tuple[int, dict[str, str]]:
-        status, headers = self._one_head()
-        while 100 <= status < 200:
-            status, headers = self._one_head()
-        return status, headers
 
-    def _one_head(self) -> tuple[int, dict[str, str]]:
-        while b"\r\n\r\n" not in self._received:
-            if len(self._received) > _HEAD_BYTES:
-                raise ExchangeError(f"more than {_HEAD_BYTES // 1024} KiB of headers")
-            self._more()
-        head, _, self._received = self._received.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        version, _, rest = first.partition(" ")
-        if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
-            raise ExchangeError("it does not speak HTTP/1.1")
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        if version == "HTTP/1.0":
-            headers.setdefault("connection", "close")
-        return int(rest[:3]), headers
+class _Stream(io.RawIOBase):
+    """What a server sends, up to a deadline of the monotonic clock."""
 
-    def _body(self, headers: Mapping[str, str]) -> bytes:
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            return self._chunks()
-        length = headers.get("content-length")
-        if length is None:
-            return self._until_closed()
-        if not length.isdigit():
-            raise ExchangeError("its Content-Length is no number")
-        self._check_size(int(length))
-        return self._exactly(int(length))
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.deadline = 0.0
 
-    def _chunks(self) -> bytes:
-        parts: list[bytes] = []
-        total = 0
-        while size := self._chunk_size():
-            total += size
-            self._check_size(total)
-            parts.append(self._exactly(size + 2)[:size])
-        while self._line():
-            pass
-        return b"".join(parts)
+    def readable(self) -> bool:
+        return True
 
-    def _chunk_size(self) -> int:
-        try:
-            return int(self._line().partition(b";")[0], 16)
-        except ValueError:
-            raise ExchangeError("its chunked body is malformed") from None
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        self.connection.settimeout(_left(self.deadline))
+        return self.connection.recv_into(buffer)
 
-    def _line(self) -> bytes:
-        while b"\r\n" not in self._received:
-            if len(self._received) > _CHUNK_LINE_BYTES:
-                raise ExchangeError("its chunked body is malformed")
-            self._more()
-        line, _, self._received = self._received.partition(b"\r\n")
-        return line
+    def send(self, request: bytes) -> None:
+        """Send all of it by the deadline."""
+        self.connection.settimeout(_left(self.deadline))
+        self.connection.sendall(request)
 
-    def _exactly(self, size: int) -> bytes:
-        parts, missing = [self._received], size - len(self._received)
-        while missing > 0:
-            parts.append(self._receive())
-            missing -= len(parts[-1])
-        whole = b"".join(parts)
-        self._received = whole[size:]
-        return whole[:size]
 
-    def _until_closed(self) -> bytes:
-        parts, total = [self._received], len(self._received)
-        self._received = b""
-        while part := self._receive_or_end():
-            parts.append(part)
-            total += len(part)
-            self._check_size(total)
-        return b"".join(parts)
+def _left(deadline: float) -> float:
+    """Seconds until a deadline, more than none."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
-    def _check_size(self, size: int) -> None:
-        if size > self._limits.body_bytes:
-            raise ExchangeError(f"an answer of more than {self._limits.body_bytes / BYTES_PER_MIB:g} MiB")
 
-    def _more(self) -> None:
-        self._received += self._receive()
+def _head(reader: "_Reader") -> tuple[int, dict[str, str]]:
+    """Status and headers."""
+    size, lines = 0, list[str]()
+    while not lines or lines[-1]:
+        line = reader.readline(_HEAD_BYTES)
+        size += len(line)
+        if not line:
+            raise _ClosedError("the server closed the connection without an answer")
+        if size > _HEAD_BYTES:
+            raise ExchangeError(f"more than {_HEAD_BYTES // 1024} KiB of headers")
+        lines.append(line.decode("latin-1").strip())
+    version, _, rest = lines[0].partition(" ")
+    if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
+        raise ExchangeError("it does not speak HTTP/1.1")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:-1])}
+    if version == "HTTP/1.0":
+        headers.setdefault("connection", "close")
+    return int(rest[:3]), headers
 
-    def _receive(self) -> bytes:
-        part = self._receive_or_end()
-        if not part:
-            raise _ClosedError("the server closed the connection in the middle of its answer")
-        return part
 
-    def _receive_or_end(self) -> bytes:
-        self._open().settimeout(self._left())
-        return self._open().recv(_RECEIVE_BYTES)
+def _body(reader: "_Reader", headers: Mapping[str, str], most: int) -> bytes:
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        return _chunks(reader, most)
+    length = headers.get("content-length")
+    if length is None:
+        body = reader.read(most + 1)
+        _check_size(len(body), most)
+        return body
+    if not length.isdigit():
+        raise ExchangeError("its Content-Length is no number")
+    _check_size(int(length), most)
+    return _exactly(reader, int(length))
 
-    def _open(self) -> socket.socket:
-        if self._socket is None:
-            raise _ClosedError("the connection is closed")
-        return self._socket
 
-    def _left(self) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
+def _chunks(reader: "_Reader", most: int) -> bytes:
+    body = bytearray()
+    while size := _chunk_size(reader):
+        _check_size(len(body) + size, most)
+        body += _exactly(reader, size)
+        _line(reader)
+    while _line(reader):
+        """Fields after the last chunk say nothing."""
+    return bytes(body)
+
+
+def _chunk_size(reader: "_Reader") -> int:
+    digits = _line(reader).partition(b";")[0].strip()
+    if not _HEXADECIMAL.fullmatch(digits):
+        raise ExchangeError("its chunked body is malformed")
+    return int(digits, 16)
+
+
+def _line(reader: "_Reader") -> bytes:
+    """A line of a chunked body."""
+    line = reader.readline(_CHUNK_LINE_BYTES)
+    if not line:
+        raise ExchangeError(_CUT)
+    if not line.endswith(b"\n"):
+        raise ExchangeError("its chunked body is malformed")
+    return line.rstrip(b"\r\n")
+
+
+def _exactly(reader: "_Reader", size: int) -> bytes:
+    body = reader.read(size)
+    if len(body) < size:
+        raise ExchangeError(_CUT)
+    return body
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise ExchangeError(f"an answer of more than {most / BYTES_PER_MIB:g} MiB")
 
 
 def _authorization(user: str | None, password: str | None) -> str | None:
-    return None if user is None else basic_authorization(unquote(user), unquote(password or ""))
+    if user is None:
+        return None
+    encoded = binascii.b2a_base64(f"{unquote(user)}:{unquote(password or '')}".encode(), newline=False)
+    return f"Basic {encoded.decode()}"
 
 
 def _has_length(headers: Mapping[str, str]) -> bool:

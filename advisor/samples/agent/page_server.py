@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from advisor.errors import InputError
-from advisor.samples.bounded_http import is_loopback
 
 if TYPE_CHECKING:
     import ssl
@@ -83,15 +82,14 @@ class PageAddress:
             InputError: it is neither, or it can be reached from other machines without a certificate.
         """
         host, _, port = text.rpartition(":")
-        tls = TlsFiles(*tls_files) if tls_files else None
         try:
-            host = str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]")))
-            address = cls(host, int(port), tls)
+            place = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
+            address = cls(str(place), int(port), TlsFiles(*tls_files) if tls_files else None)
         except ValueError:
-            address = None
-        if address is None or not 0 <= address.port < 1 << 16:
+            place, address = ipaddress.IPv4Address(0), cls("", -1)
+        if not 0 <= address.port < 1 << 16:
             raise InputError(f"'{text}' is no address to listen on", where="--page", hint=f"such as {DEFAULT_ADDRESS}")
-        if tls is None and not is_loopback(host):
+        if address.tls is None and not place.is_loopback:
             raise InputError(
                 f"{host} can be reached from other machines, and anyone there could read the metrics",
                 where="--page",
