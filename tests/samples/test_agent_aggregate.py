@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.samples.agent.aggregate import ROW_US, Heard, SourceRows, row_end
+from advisor.samples.agent.aggregate import ROW_US, SourceRows, row_end
 from advisor.samples.metrics import METRICS, Kind, rounded
-from advisor.samples.rows import Gap, Row, Target
+from advisor.samples.rows import Gap, Missed, Reading, Row, Target
 
 SECOND = 1_000_000
 MIDNIGHT = 1_791_936_000 * SECOND
@@ -25,7 +25,7 @@ def rows(start_us=MIDNIGHT, interval_us=SECOND):
 
 def heard(target=ONE, **values):
     """A reading."""
-    return Heard(target, values or {"busy_ratio": 0.5})
+    return Reading(target, values or {"busy_ratio": 0.5})
 
 
 def take_seconds(source, first, last, **values):
@@ -100,7 +100,7 @@ def test_an_accelerator_that_is_lost_has_one_gap_a_row():
     source = rows()
     records = []
     for at in range(1, 31):
-        lost = Heard(TWO, {}, missed="GPU is lost") if at > 5 else heard(TWO)
+        lost = Missed(TWO, "GPU is lost") if at > 5 else heard(TWO)
         records += source.take(MIDNIGHT + at * SECOND, [heard(), lost], "why")
     of_two = [record for record in records if record.target == TWO]
     assert [(type(record), record.missed_ticks) for record in of_two] == [(Row, 10), (Gap, 10), (Gap, 15)]
@@ -141,7 +141,7 @@ def test_an_instance_that_takes_the_place_of_another_has_a_row_of_its_own():
     assert {(row.target.uuid, row.stats["busy_ratio"].n) for row in records} == {("MIG-a", 7), ("MIG-b", 8)}
     unknown = Target("host", "nvml", 0)
     source = rows()
-    source.take(MIDNIGHT + SECOND, [Heard(unknown, {}, missed="GPU is lost")], "why")
+    source.take(MIDNIGHT + SECOND, [Missed(unknown, "GPU is lost")], "why")
     records = source.take(MIDNIGHT + 2 * SECOND, [heard()], "why") + source.close()
     assert {record.target for record in records} <= {ONE, unknown}
     assert [record.missed_ticks for record in records if isinstance(record, Row)] == [1]
@@ -175,7 +175,7 @@ def test_every_tick_is_read_or_missed_once(interval_us, start, happenings):
             records += source.miss(tick, "silent")
             continue
         tick += interval_us * (what if isinstance(what, int) else 1)
-        each = Heard(ONE, {}, missed="GPU is lost") if what == "lost" else heard()
+        each = Missed(ONE, "GPU is lost") if what == "lost" else heard()
         records += source.take(tick, [each], "why")
     records += source.close()
     read = sum(record.stats["busy_ratio"].n for record in records if isinstance(record, Row))

@@ -6,29 +6,16 @@ of them that fall into its own fifteen seconds, so that the two are never to be 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import fsum, nan
 
 from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind, Metric, rounded
-from advisor.samples.rows import Buckets, Gap, Record, Row, Stats, Target
+from advisor.samples.rows import Buckets, Gap, Missed, Reading, Record, Row, Stats, Target
 
 ROW_US = ROW_SECONDS * 1_000_000
 _LONGEST_NOTE = 400
 """Characters: a driver that fails in ever new words does not fill the disk."""
 
 Place = tuple[object, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What one target gave at one tick."""
-
-    target: Target
-    values: Mapping[str, float]
-    buckets: Mapping[str, Buckets] = field(default_factory=dict)
-    note: str | None = None
-    missed: str | None = None
-    """Why there are no values."""
 
 
 class SourceRows:
@@ -60,12 +47,12 @@ class SourceRows:
         """The last tick at or before a moment."""
         return moment_us - moment_us % self._interval_us
 
-    def take(self, tick_us: int, heard: Sequence[Heard], why_missed: str) -> list[Record]:
+    def take(self, tick_us: int, read: Sequence[Reading | Missed], why_missed: str) -> list[Record]:
         """Take the readings of a tick, and say what they complete.
 
         Args:
             tick_us: when they were taken.
-            heard: all targets that the source has.
+            read: of each target that the source has.
             why_missed: reason of the ticks since the last one, if there are any.
         """
         records: list[Record] = []
@@ -74,9 +61,9 @@ class SourceRows:
                 return []  # its time is accounted for
             records += self._set_back(tick_us)
         records += self.miss(tick_us - self._interval_us, why_missed)
-        if heard:
-            self._meet(heard)
-        for each in heard:
+        if read:
+            self._meet(read)
+        for each in read:
             self._open[_place(each.target)].take(tick_us, self._interval_us, each)
         return records + self._advance(tick_us)
 
@@ -121,10 +108,10 @@ class SourceRows:
         self.row_end_us = row_end(tick_us)
         return records
 
-    def _meet(self, heard: Sequence[Heard]) -> None:
+    def _meet(self, read: Sequence[Reading | Missed]) -> None:
         """Open rows for new targets; what is not spoken of any more ends with this row."""
         rows = {}
-        for each in heard:
+        for each in read:
             place = _place(each.target)
             row = self._open.pop(place, None)
             if row is not None and not _may_be_one(row.target, each.target):
@@ -150,21 +137,21 @@ class _OpenRow:
         self._notes: dict[str, None] = {}
         self._gaps: list[Gap] = []
 
-    def take(self, tick_us: int, interval_us: int, heard: Heard) -> None:
-        """Take what was heard at a tick."""
-        if heard.missed is not None:
-            self._miss(tick_us, interval_us, heard.missed)
+    def take(self, tick_us: int, interval_us: int, read: Reading | Missed) -> None:
+        """Take what was read at a tick."""
+        if isinstance(read, Missed):
+            self._miss(tick_us, interval_us, read.reason)
             return
         values = self._values
-        for name, value in heard.values.items():
+        for name, value in read.values.items():
             if name in values:
                 values[name].append(value)
             else:
                 values[name] = [value]
-        if heard.buckets:
-            self._buckets = {**self._buckets, **heard.buckets}
-        if heard.note:
-            self._notes[heard.note] = None
+        if read.buckets:
+            self._buckets = {**self._buckets, **read.buckets}
+        if read.note:
+            self._notes[read.note] = None
 
     def records(self, end_us: int) -> list[Record]:
         """The row, if there was a reading, and the gaps."""

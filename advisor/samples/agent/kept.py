@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from advisor.samples.agent.aggregate import Heard, SourceRows
+from advisor.samples.agent.aggregate import SourceRows
 from advisor.samples.agent.processes import Process, bare_interpreter
 from advisor.samples.agent.protocol import BEAT_SECONDS, Listener, ProtocolError, Reader, Word
-from advisor.samples.rows import Gap, Record, Target
+from advisor.samples.rows import Gap, Missed, Reading, Record, Target
 from advisor.samples.sources.table import WITHOUT_DRIVER
 
 if TYPE_CHECKING:
@@ -299,23 +299,26 @@ class KeptSource:
         self.state = "running"
         return []
 
-    def _tick(self, tick_us: int, heard: Sequence[Heard], skipped: str | None) -> list[Record]:
+    def _tick(self, tick_us: int, read: Sequence[Reading | Missed], skipped: str | None) -> list[Record]:
         """Readings."""
         self.state = "running"
         if self._rows is None or (self._until_us is not None and tick_us > self._until_us):
             return []
         self.last_tick_us = tick_us
-        records = self._rows.take(tick_us, heard, self._trouble or self._passing_trouble or skipped or NOT_RUNNING)
+        records = self._rows.take(tick_us, read, self._trouble or self._passing_trouble or skipped or NOT_RUNNING)
         if self._trouble:
             self._report(f"{self.name} answers again")
         self._trouble = self._passing_trouble = None
-        if self._silent_targets or any(each.missed for each in heard):
-            self._announce(heard)
+        if self._silent_targets or any(isinstance(each, Missed) for each in read):
+            self._announce(read)
         return records
 
-    def _announce(self, heard: Sequence[Heard]) -> None:
+    def _announce(self, read: Sequence[Reading | Missed]) -> None:
         """Say once that a target stopped answering, and once that it answers again."""
-        reasons = {replace(each.target, uuid=None, name=None): each.missed for each in heard}
+        reasons = {
+            replace(each.target, uuid=None, name=None): each.reason if isinstance(each, Missed) else None
+            for each in read
+        }
         for place, reason in reasons.items():
             if reason and place not in self._silent_targets:
                 self._report(f"{in_words(place)} does not answer ({reason}); recorded as a gap, the others go on")

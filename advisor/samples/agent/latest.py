@@ -6,7 +6,7 @@ not the old one for ever.
 
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,16 +18,10 @@ from advisor.samples.rows import Gap, Record, Row, Target
 
 STALE_SECONDS = 60
 """A row that ended longer ago than that says nothing about now."""
-MOST_REASONS = 50
-"""Different reasons of gaps that are told apart for each source."""
-_OTHER = "other reasons"
 _US_PER_SECOND = 1_000_000
 _UP = Family("advisor_agent_up", Kind.GAUGE, "", "whether a source has a fresh row of any target")
 _AGE = Family(
     "advisor_agent_newest_row_timestamp_seconds", Kind.GAUGE, "seconds", "end of the newest row of a source, since 1970"
-)
-_MISSED = Family(
-    "advisor_agent_missed_ticks", Kind.COUNTER, "", "readings that gaps stand for since the agent started, by reason"
 )
 
 
@@ -43,8 +37,6 @@ class Latest:
         self._rows: dict[Target, Row] = {}
         self._newest_us: dict[tuple[str, str], int] = {}
         """By host and source."""
-        self._missed: Counter[tuple[str, str, str]] = Counter()
-        """By host, source and reason."""
 
     def take(self, record: Record) -> None:
         """Remember a row, or forget what a gap covers."""
@@ -67,11 +59,7 @@ class Latest:
         self._newest_us[source] = max(row.end_us, self._newest_us.get(source, 0))
 
     def _take_gap(self, gap: Gap) -> None:
-        source = (gap.target.host, gap.target.source)
-        reasons = sum(1 for host, name, _ in self._missed if (host, name) == source)
-        known = (*source, gap.reason) in self._missed or reasons < MOST_REASONS
-        self._missed[(*source, gap.reason if known else _OTHER)] += gap.missed_ticks
-        self._newest_us.setdefault(source, 0)
+        self._newest_us.setdefault((gap.target.host, gap.target.source), 0)
         for target in [t for t, row in self._rows.items() if covers(gap.target, t) and row.end_us <= gap.end_us]:
             del self._rows[target]
 
@@ -85,9 +73,6 @@ class Latest:
             yield Point(_UP, _UP.name, labels, float(source in fresh))
             if newest_us:
                 yield Point(_AGE, _AGE.name, labels, newest_us / _US_PER_SECOND)
-        for (host, name, reason), missed in sorted(self._missed.items()):
-            labels = with_labels(self._labels(host, name), (("reason", reason),))
-            yield Point(_MISSED, f"{_MISSED.name}_total", labels, missed)
         for row in self._rows.values():
             yield from points_of(row, self._static)
         if self.status is not None:

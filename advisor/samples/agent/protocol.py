@@ -12,7 +12,6 @@ from enum import IntEnum
 from math import inf
 from typing import Any
 
-from advisor.samples.agent.aggregate import Heard
 from advisor.samples.rows import Buckets, Missed, Reading, Target
 
 BEAT_SECONDS = 5.0
@@ -103,7 +102,7 @@ class Listener:
         """Remember who is meant from now on."""
         self._targets = [Target(*target) for target in targets]
 
-    def heard(self, entries: Sequence[Sequence[Any]]) -> list[Heard]:
+    def heard(self, entries: Sequence[Sequence[Any]]) -> list[Reading | Missed]:
         """What each target gave, in order."""
         return [_heard(target, entry) for target, entry in zip(self._targets, entries, strict=True)]
 
@@ -124,12 +123,12 @@ def _entry(each: Reading | Missed) -> tuple[object, ...]:
     return (values, each.note, {name: (kept.bounds, kept.counts, kept.total) for name, kept in each.buckets.items()})
 
 
-def _heard(target: Target, entry: Sequence[Any]) -> Heard:
+def _heard(target: Target, entry: Sequence[Any]) -> Reading | Missed:
     if len(entry) == 1:
-        return Heard(target, {}, missed=str(entry[0]))
+        return Missed(target, str(entry[0]))
     values, note, *buckets = entry
     known = {name: Buckets(*kept) for name, kept in buckets[0].items()} if buckets else {}
-    return Heard(target, values, known, note)
+    return Reading(target, values, known, note)
 
 
 def _decoded(content: bytes) -> tuple[Word, Sequence[Any]]:

@@ -23,6 +23,7 @@ FAMILIES: Mapping[str, Family] = {
         ("spool_failing", _G, "", "whether rows cannot be written now"),
         ("spool_bytes", _G, "bytes", "rows on disk that are not Parquet yet"),
         ("compaction_failing", _G, "", "whether the last compaction failed"),
+        ("missed_ticks", _C, "", "readings that gaps stand for since the agent started, by reason"),
         ("source_failing", _G, "", "whether a source is not read now"),
         ("source_hanging", _G, "", "whether a source hangs in its driver"),
         ("source_restarts", _C, "", "times that a source was started again"),
@@ -42,6 +43,8 @@ def signals_of(status: Mapping[str, Any]) -> Iterator[Point]:
     yield _point("compaction_failing", bool(compaction.get("trouble")), host=host)
     for source in status["sources"]:
         who = {"host": host, "source": source["name"]}
+        for reason, ticks in source["gap_ticks"].items():
+            yield _point("missed_ticks", ticks, reason=reason, **who)
         yield _point("source_failing", source["state"] != "running", **who)
         yield _point("source_hanging", source["left_behind_pid"] is not None or source["state"] == "silent", **who)
         yield _point("source_restarts", source["restarts"], **who)

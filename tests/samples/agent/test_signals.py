@@ -49,10 +49,15 @@ def test_the_page_shows_them(ended_agent):
     """Build, losses, spool and sources are beside the rows as series of the host, with its static labels."""
     latest = Latest((("team", "search"),))
     latest.take(row(0))
-    latest.status = read_object(ended_agent)
+    status = read_object(ended_agent)
+    latest.status = {**status, "sources": [{**status["sources"][0], "gap_ticks": {"GPU is lost": 30}}]}
     lines = [line for line in latest.page(row(0).end_us).decode().splitlines() if not line.startswith("#")]
     assert all('team="search"' in line and 'host="' in line for line in lines)
     assert any(line.startswith('advisor_agent_build_info{host="node-1",team="search",version=') for line in lines)
+    assert any(
+        'missed_ticks_total{host="node-1",reason="GPU is lost",source="nvml",team="search"} 30.0' in line
+        for line in lines
+    )
     shown = {line.partition("{")[0].removesuffix("_total") for line in lines}
     assert {family.name for family in FAMILIES.values()} <= shown
 
