@@ -27,9 +27,10 @@ _DRIVER_GONE = frozenset(
         pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
     }
 )
+NO_LIBRARY = "no NVIDIA driver library (libnvidia-ml.so.1) on this host"
 _OPENING = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
-        "no NVIDIA driver library (libnvidia-ml.so.1) on this host",
+        NO_LIBRARY,
         "install the NVIDIA driver; in a container, start it with GPU access (docker run --gpus all)",
     ),
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
@@ -42,7 +43,7 @@ _OPENING = {
     ),
     pynvml.NVML_ERROR_NO_PERMISSION: (
         "no permission to talk to the NVIDIA driver",
-        "give this user access to /dev/nvidiactl and /dev/nvidia0 (often the group video or render)",
+        "give this user access to /dev/nvidiactl and /dev/nvidia0 (a group, or DeviceAllow=char-nvidia rw of the unit)",
     ),
 }
 
