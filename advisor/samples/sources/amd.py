@@ -10,6 +10,7 @@ from typing import Any
 
 from advisor.errors import InputError
 from advisor.samples.rows import Missed, Reading, Target
+from advisor.samples.sources import counted
 
 _HINT = "install the amdsmi package of the ROCm that is on this host, and see that amd-smi list works"
 _PERCENT = 100.0
@@ -46,8 +47,7 @@ class AmdSource:
 
     def describe(self) -> str:
         """Such as ``8 × AMD Instinct MI300X``."""
-        names = [target.name or "AMD accelerator" for _, target in self._devices]
-        return ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
+        return counted([target.name or "AMD accelerator" for _, target in self._devices])
 
     def close(self) -> None:
         """Let go of the library."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from advisor.errors import InputError
 from advisor.samples.rows import Missed, Reading, Target
+from advisor.samples.sources import counted
 from advisor.samples.sources.tools import ReportingTool
 from advisor.units import BYTES_PER_GIB, BYTES_PER_MIB
 
@@ -67,8 +68,7 @@ class GaudiSource:
 
     def describe(self) -> str:
         """Such as ``8 × HL-225``."""
-        names = [target.name or "Gaudi" for target in self._seen]
-        return ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
+        return counted([target.name or "Gaudi" for target in self._seen])
 
     def close(self) -> None:
         """End the tool."""

@@ -8,6 +8,7 @@ import pynvml
 
 from advisor.errors import InputError
 from advisor.samples.rows import Missed, Reading
+from advisor.samples.sources import counted
 from advisor.samples.sources.nvml import counters
 from advisor.samples.sources.nvml.device import Device
 from advisor.samples.sources.nvml.events import XidErrors
@@ -85,12 +86,10 @@ class NvmlSource:
 
     def describe(self) -> str:
         """Such as ``8 × NVIDIA A100-SXM4-40GB, driver 570.133.20``."""
-        names: dict[str, int] = {}
-        for place in self._places:
-            for device in place.devices():
-                name = device.name or "accelerator that does not answer"
-                names[name] = names.get(name, 0) + 1
-        return ", ".join([*(f"{count} × {name}" for name, count in names.items()), f"driver {self._driver}"])
+        names = [
+            device.name or "accelerator that does not answer" for place in self._places for device in place.devices()
+        ]
+        return f"{counted(names)}, driver {self._driver}"
 
     def close(self) -> None:
         """Let go of the library."""
@@ -146,12 +145,6 @@ class _Place:
         """
         self.whole = Device(index)
         self._instances: list[Device] = []
-        try:
-            self.whole.open()
-        except pynvml.NVMLError as error:
-            if concerns_driver(error):
-                raise
-            self.whole.handle = None
         self.look_for_instances()
 
     def devices(self) -> list[Device]:
@@ -159,14 +152,14 @@ class _Place:
         return self._instances or [self.whole]
 
     def look_for_instances(self) -> None:
-        """Take note of a new division; instances that are still there keep what they remember.
+        """Take note of a new division, if it answers; instances that are still there keep what they remember.
 
         Raises:
             pynvml.NVMLError: the driver is gone.
         """
-        if self.whole.handle is None and not self._find_again():
-            return
         try:
+            if self.whole.handle is None:
+                self.whole.open()
             found = self.whole.mig_instances()
         except pynvml.NVMLError as error:
             if concerns_driver(error):
@@ -174,16 +167,6 @@ class _Place:
             return
         known = {(device.mig_index, device.uuid): device for device in self._instances}
         self._instances = [known.get((device.mig_index, device.uuid), device) for device in found]
-
-    def _find_again(self) -> bool:
-        """Look the accelerator up, where only its instances were read or none of it answered."""
-        try:
-            self.whole.open()
-        except pynvml.NVMLError as error:
-            if concerns_driver(error):
-                raise
-            return False
-        return True
 
 
 def _read_counters(device: Device, extra: Sequence[counters.ReadCounter]) -> tuple[dict[str, float], list[str]]:
