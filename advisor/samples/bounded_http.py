@@ -122,8 +122,8 @@ class Connection:
         self._tls: ssl.SSLContext | None = None
         self._stream: _Stream | None = None
 
-    def get(self, headers: Mapping[str, str]) -> Answer:
-        """Ask once; redirects are not followed.
+    def exchange(self, method: str, headers: Mapping[str, str]) -> Answer:
+        """Ask once, without a body; redirects are not followed. The method may be sent twice: it must not matter.
 
         Raises:
             ExchangeError: there is no whole answer within the limits.
@@ -132,10 +132,10 @@ class Connection:
         try:
             if self._stream is not None:
                 try:
-                    return self._ask(self._stream, headers, deadline)
+                    return self._ask(self._stream, self._request(method, headers), deadline)
                 except _ClosedError:
                     self.close()
-            return self._ask(self._connect(deadline), headers, deadline)
+            return self._ask(self._connect(deadline), self._request(method, headers), deadline)
         except TimeoutError:
             self.close()
             raise ExchangeError(f"no whole answer within {self._limits.total_seconds:g} s") from None
@@ -171,11 +171,11 @@ class Connection:
             self._tls = ssl.create_default_context()
         return self._tls
 
-    def _ask(self, stream: "_Stream", headers: Mapping[str, str], deadline: float) -> Answer:
+    def _ask(self, stream: "_Stream", request: bytes, deadline: float) -> Answer:
         stream.deadline = deadline
         reader = io.BufferedReader(stream, _PIECE_BYTES)
         try:
-            stream.send(self._request(headers))
+            stream.send(request)
             status, answered = _head(reader)
             while 100 <= status < 200:
                 status, answered = _head(reader)
@@ -187,8 +187,8 @@ class Connection:
             self.close()
         return Answer(status, answered, body)
 
-    def _request(self, headers: Mapping[str, str]) -> bytes:
-        lines = [f"GET {self._address.path} HTTP/1.1", f"Host: {self._address.authority}"]
+    def _request(self, method: str, headers: Mapping[str, str]) -> bytes:
+        lines = [f"{method} {self._address.path} HTTP/1.1", f"Host: {self._address.authority}"]
         if self._address.authorization is not None:
             lines.append(f"Authorization: {self._address.authorization}")
         lines += [f"{name}: {value}" for name, value in headers.items()]

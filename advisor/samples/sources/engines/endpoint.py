@@ -96,7 +96,7 @@ class Endpoint:
     def _fetch(self) -> Page | str:
         """The page, or why there is none. Nothing a server sends may end the thread."""
         try:
-            answer = self._connection.get(_HEADERS)
+            answer = self._connection.exchange("GET", _HEADERS)
             return self._understand(answer)
         except ExchangeError as error:
             return str(error)
