@@ -1,15 +1,18 @@
-"""What the agent costs its host: ``PYTHONPATH=tests python tests/benchmarks/bench_agent.py [SECONDS]``.
+"""What the agent costs its host: ``PYTHONPATH=tests python tests/benchmarks/bench_agent.py [SECONDS] [--page]``.
 
 Eight accelerators with every counter (those of Hopper included) and two serving engines once a second, on the fake driver,
 whose calls take no time: this is the cost of the agent and the binding, not of a real driver. All processes of the agent are counted. The
-baseline of the same run is a bare interpreter that wakes up once a second and does nothing.
+baseline of the same run is a bare interpreter that wakes up once a second and does nothing. With ``--page`` the agent
+shows its page, which is scraped every 15 s.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +27,7 @@ from advisor.samples.rows import Gap, Row
 from fakenvml.build import build_library, compiler
 from samples.sources.engines.exhibits import vllm_page
 from services.scripted import always, answer, scripted
+from services.server import free_port
 
 GPUS = 8
 ENGINES = 2
@@ -42,6 +46,7 @@ series,*,util_gpu,0:20;7:90;9:40
 series,*,xid,5:79
 """
 SETTLING_SECONDS = 2.5
+SCRAPE_SECONDS = 15
 BARE_LOOP = "import time\nwhile True: time.sleep(1.0 - time.time() % 1.0)"
 KIB_PER_MIB = 1024
 CALLS = """
@@ -93,10 +98,20 @@ def measured(processes: list[int], seconds: float) -> tuple[float, list[dict[str
     return share, [memory_mib(process) for process in processes]
 
 
-def agent_command(output: Path, engines: Sequence[str]) -> list[str]:
+def agent_command(output: Path, engines: Sequence[str], page: str | None) -> list[str]:
     """The agent, as `advisor agent run` starts it, without compaction."""
-    settings = Settings(str(output), "bench", (Asked("nvml"), Asked("engines", tuple(engines))), compact=False)
+    sources = (Asked("nvml"), Asked("engines", tuple(engines)))
+    settings = Settings(str(output), "bench", sources, compact=False, page=page)
     return bare_interpreter("advisor.samples.agent.__main__", settings.as_argument())
+
+
+def scrape(address: str) -> None:
+    """Read the page every 15 s, for ever."""
+    while True:
+        time.sleep(SCRAPE_SECONDS)
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as reply:
+            size = len(reply.read())
+        print(f"page              {size / 1024:.0f} KiB")
 
 
 def report_kept(output: Path) -> None:
@@ -118,10 +133,10 @@ def main() -> None:
     if compiler() is None:
         print("skipped: no C compiler (cc) to build the fake NVIDIA driver with")
         return
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 12.0
+    seconds = float(next((word for word in sys.argv[1:] if word != "--page"), 12.0))
+    shown_at = f"127.0.0.1:{free_port()}" if "--page" in sys.argv else None
     with tempfile.TemporaryDirectory() as name, ExitStack() as servers:
-        page = always(answer(vllm_page("llama")))
-        engines = [servers.enter_context(scripted(page)).url for _ in range(ENGINES)]
+        engines = [servers.enter_context(scripted(always(answer(vllm_page("llama"))))).url for _ in range(ENGINES)]
         folder = Path(name)
         build_library(folder)
         (folder / "scenario.csv").write_text(SCENARIO)
@@ -129,17 +144,18 @@ def main() -> None:
             **os.environ, "LD_LIBRARY_PATH": name, "FAKE_NVML_SCENARIO": str(folder / "scenario.csv"),
             "PYTHONPATH": str(Path(__file__).parents[1]),
         }  # fmt: skip
-        command = agent_command(folder / "samples", engines)
+        command = agent_command(folder / "samples", engines, shown_at)
         agent = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         bare = subprocess.Popen([sys.executable, "-I", "-S", "-c", BARE_LOOP])
         time.sleep(SETTLING_SECONDS)
         processes = family(agent.pid)
+        if shown_at is not None:
+            threading.Thread(target=scrape, args=(shown_at,), daemon=True).start()
         start_up = sum(map(cpu_seconds, processes))
         share, memory = measured_with_baseline(processes, bare.pid, seconds)
-        agent.terminate()
-        bare.terminate()
-        agent.wait()
-        bare.wait()
+        for process in (agent, bare):
+            process.terminate()
+            process.wait()
         print(f"start-up          {start_up:.2f} s of processor time")
         report(share, memory, seconds)
         report_kept(folder / "samples")
