@@ -108,7 +108,7 @@ def rounded(value: float, resolution: float) -> float:
 
 
 def exposition_name(metric: Metric, statistic: str = "mean") -> str:
-    """Name in OpenMetrics and remote write, such as ``advisor_accelerator_busy_ratio`` and ``…_busy_ratio_max``."""
+    """Name on the agent's page, such as ``advisor_accelerator_busy_ratio`` and ``…_busy_ratio_max``."""
     base = f"advisor_{metric.scope}_{metric.name}"
     if metric.kind is Kind.COUNTER:
         return f"{base}_total"

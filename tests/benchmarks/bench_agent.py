@@ -142,7 +142,7 @@ def main() -> None:
         (folder / "scenario.csv").write_text(SCENARIO)
         environment = {
             **os.environ, "LD_LIBRARY_PATH": name, "FAKE_NVML_SCENARIO": str(folder / "scenario.csv"),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[1:3])),
         }  # fmt: skip
         command = agent_command(folder / "samples", engines, shown_at)
         agent = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)

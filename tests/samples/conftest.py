@@ -119,7 +119,7 @@ class FakeHost:
             **os.environ,
             "LD_LIBRARY_PATH": str(self.library(hidden)),
             "FAKE_NVML_SCENARIO": str(path),
-            "PYTHONPATH": str(TESTS),
+            "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}",
         }
 
     def play(self, scenario: str, *arguments: object, hidden: tuple[str, ...] = ()) -> Played:

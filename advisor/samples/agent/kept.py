@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.samples.agent.aggregate import SourceRows
 from advisor.samples.agent.processes import Process, bare_interpreter
-from advisor.samples.agent.protocol import BEAT_SECONDS, Listener, ProtocolError, Reader, Word
+from advisor.samples.agent.protocol import BEAT_SECONDS, ProtocolError, Reader, Word
 from advisor.samples.rows import Gap, Missed, Reading, Record, Target
 from advisor.samples.sources.table import WITHOUT_DRIVER
 
@@ -62,7 +62,6 @@ class _Running:
     failure: str | None = None
     """What it said when it gave up."""
     reader: Reader = field(default_factory=Reader)
-    listener: Listener = field(default_factory=Listener)
 
 
 class KeptSource:
@@ -285,12 +284,10 @@ class KeptSource:
         """Act on one message."""
         if word is Word.READY:
             self.description = str(items[0])
-        if word is Word.TARGETS:
-            running.listener.meet(items[0])
         if word is Word.TICK:
-            tick_us, cost_us, step_us, skipped, entries = items
+            tick_us, cost_us, step_us, skipped, read = items
             self.cost_us, self.step_us = cost_us, step_us
-            return self._tick(tick_us, running.listener.heard(entries), skipped)
+            return self._tick(tick_us, read, skipped)
         if word is Word.FAILED:
             running.failure = str(items[0])
             self.failure = (str(items[0]), str(items[1]))

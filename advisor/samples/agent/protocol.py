@@ -47,14 +47,15 @@ def message(word: Word, *items: object) -> bytes:
 
 
 class Reader:
-    """Puts messages together from the pieces that a pipe gives."""
+    """Puts messages together from the pieces that a pipe gives, and readings from messages."""
 
     def __init__(self) -> None:
-        """Nothing read yet."""
+        """Nothing read yet, and nobody is known."""
         self._rest = b""
+        self._targets: list[Target] = []
 
     def feed(self, piece: bytes) -> Iterator[tuple[Word, Sequence[Any]]]:
-        """The messages that a piece completes.
+        """The messages that a piece completes, but for those that only name targets; a tick ends with its readings.
 
         Raises:
             ProtocolError: this is no message.
@@ -67,8 +68,14 @@ class Reader:
             if len(data) - at < _LENGTH.size + length:
                 break
             at += _LENGTH.size
-            yield _decoded(data[at : at + length])
+            word, items = _decoded(data[at : at + length])
             at += length
+            if word is Word.TARGETS:
+                self._targets = [Target(*target) for target in items[0]]
+                continue
+            if word is Word.TICK:
+                items[4] = [_heard(target, entry) for target, entry in zip(self._targets, items[4], strict=True)]
+            yield word, items
         self._rest = data[at:]
 
 
@@ -89,22 +96,6 @@ class Speaker:
             self._targets = targets
             said = message(Word.TARGETS, [_plain(target) for target in targets])
         return said + message(Word.TICK, tick_us, cost_us, step_us, skipped, [_entry(each) for each in read])
-
-
-class Listener:
-    """Turns what a source said back into readings."""
-
-    def __init__(self) -> None:
-        """Nobody is known yet."""
-        self._targets: list[Target] = []
-
-    def meet(self, targets: Sequence[Sequence[Any]]) -> None:
-        """Remember who is meant from now on."""
-        self._targets = [Target(*target) for target in targets]
-
-    def heard(self, entries: Sequence[Sequence[Any]]) -> list[Reading | Missed]:
-        """What each target gave, in order."""
-        return [_heard(target, entry) for target, entry in zip(self._targets, entries, strict=True)]
 
 
 def _plain(target: Target) -> tuple[object, ...]:
@@ -131,7 +122,7 @@ def _heard(target: Target, entry: Sequence[Any]) -> Reading | Missed:
     return Reading(target, values, known, note)
 
 
-def _decoded(content: bytes) -> tuple[Word, Sequence[Any]]:
+def _decoded(content: bytes) -> tuple[Word, list[Any]]:
     try:
         word, *items = marshal.loads(content)  # noqa: S302 - written by this very program, see above
         return Word(word), items

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.samples.agent.processes import Process, bare_interpreter
-from advisor.samples.agent.protocol import Listener, Reader, Word
+from advisor.samples.agent.protocol import Reader, Word
 from advisor.samples.rows import Missed, Reading
 
 LIMIT_SECONDS = 10.0
@@ -46,7 +46,7 @@ def look(source: str, limit_seconds: float = LIMIT_SECONDS) -> Seen:
 
 def _heard(process: Process, deadline: float) -> Seen | None:
     """What it says; None where it ends before, or time is over."""
-    reader, listener, describes, readings = Reader(), Listener(), "", 0
+    reader, describes, readings = Reader(), "", 0
     while piece := _piece(process, deadline):
         for word, items in reader.feed(piece):
             match word:
@@ -54,10 +54,8 @@ def _heard(process: Process, deadline: float) -> Seen | None:
                     describes = str(items[0])
                 case Word.FAILED:
                     return Seen(trouble=str(items[0]), mend=str(items[1]))
-                case Word.TARGETS:
-                    listener.meet(items[0])
                 case Word.TICK if (readings := readings + 1) == _READINGS:
-                    return Seen(describes, listener.heard(items[4]))
+                    return Seen(describes, items[4])
     return None
 
 

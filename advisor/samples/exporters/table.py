@@ -286,7 +286,7 @@ def _exporter(row: _Row, key: str, shows: Shows) -> Exporter:
 
 
 def _own(exporter: Exporter) -> list[Name]:
-    """Names under which the agent's own outlets give its metrics."""
+    """Names under which the agent's own page gives its metrics."""
     return [
         Name(
             exposition_name(metric),
