@@ -126,7 +126,7 @@ def _of_source(source: KeptSource) -> dict[str, Any]:
         "restarts": max(source.starts - 1, 0),
         "trouble": source.trouble,
         "rows": source.rows_made,
-        "gap_ticks": source.gap_ticks,
+        "gap_ticks": dict(source.gap_ticks),
     }
 
 
