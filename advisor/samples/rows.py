@@ -79,7 +79,7 @@ class Missed:
 
 
 class Source(Protocol):
-    """Something that reads all targets of one kind at once; lives in a child process of its own."""
+    """Something that reads all targets of one kind at once; lives in a process or thread of its own."""
 
     def read(self) -> Sequence[Reading | Missed]:
         """One reading or miss of each target, now.

@@ -2,9 +2,8 @@
 
 import json
 import os
-import time
-from calendar import timegm
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,6 @@ def read_object(path: Path) -> Mapping[str, Any]:
 def written_seconds(status: Mapping[str, Any]) -> float:
     """When a status was written, in seconds since 1970; 0 where it does not say."""
     try:
-        return float(timegm(time.strptime(str(status.get("written")), ISO)))
+        return datetime.fromisoformat(str(status.get("written"))).timestamp()
     except ValueError:
         return 0.0

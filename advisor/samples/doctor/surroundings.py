@@ -15,7 +15,7 @@ from advisor.samples.sources.engines import EngineSource
 from advisor.units import BYTES_PER_GIB, bytes_to_gib
 
 LOW_DISK_BYTES = BYTES_PER_GIB
-"""A host with eight accelerators writes tens of MB a day; with less than that something else fills the disk."""
+"""A host with eight accelerators writes about 10 MB a day; with less than that something else fills the disk."""
 _ENGINE_LIMITS = Limits(connect_seconds=2.0, total_seconds=5.0)
 _TIME_ERROR = 5
 _TIMEX_BYTES = 512
