@@ -34,7 +34,7 @@ _CUT = "the server closed the connection in the middle of its answer"
 
 
 class ExchangeError(Exception):
-    """There is no usable answer; the words say why and hold no credentials."""
+    """No usable answer; the words say why and hold no credentials."""
 
 
 class _ClosedError(ExchangeError):
@@ -43,17 +43,17 @@ class _ClosedError(ExchangeError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one exchange may take."""
+    """Bounds of one exchange."""
 
     connect_seconds: float = 0.5
     total_seconds: float = 0.8
-    """From the first step to the last byte, connecting included."""
+    """Time to the last byte, connecting included."""
     body_bytes: int = 4 * BYTES_PER_MIB
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where something is served."""
+    """Address of a server and a page of it."""
 
     scheme: str
     host: str
@@ -74,11 +74,11 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered."""
+    """Answer of a server."""
 
     status: int
     headers: Mapping[str, str]
-    """By name in lower case."""
+    """Values by name in lower case."""
     body: bytes
 
 
@@ -196,7 +196,7 @@ class Connection:
 
 
 class _Stream(io.RawIOBase):
-    """What a server sends, up to a deadline of the monotonic clock."""
+    """Bytes that a server sends, up to a deadline of the monotonic clock."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -309,7 +309,7 @@ def _has_length(headers: Mapping[str, str]) -> bool:
 
 
 def _without_credentials(url: str) -> str:
-    """What can be shown of something that is no URL."""
+    """Text that is no URL, without what may be credentials."""
     scheme, separator, rest = url.rpartition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}".partition("?")[0]
 

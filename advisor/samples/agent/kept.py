@@ -34,10 +34,10 @@ _HEALTHY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a source may be silent, in seconds."""
+    """Limits of a source's silence, in seconds."""
 
     opening: float = 60.0
-    """Until it has opened its driver, which takes seconds for each accelerator that was not in use."""
+    """Limit while it opens its driver, which takes seconds for each accelerator that was not in use."""
     reading: float = 10.0
 
 
@@ -47,7 +47,7 @@ class Asked:
 
     source: str
     addresses: tuple[str, ...] = ()
-    """Of serving engines: where their metrics are."""
+    """Metrics pages of serving engines."""
 
 
 @dataclass(slots=True)
@@ -58,9 +58,9 @@ class _Running:
     started_at: float
     heard_at: float
     is_open: bool = False
-    """Whether it has opened its driver."""
+    """True once the driver is open."""
     failure: str | None = None
-    """What it said when it gave up."""
+    """Last words of a process that gave up."""
     reader: Reader = field(default_factory=Reader)
 
 
@@ -94,11 +94,11 @@ class KeptSource:
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._start_at = 0.0
         self._trouble: str | None = None
-        """Why ticks are missed now."""
+        """Reason of the ticks that are missed now."""
         self._passing_trouble: str | None = None
-        """Why ticks before the next one are missed."""
+        """Reason of missed ticks up to the next reading."""
         self.failure: tuple[str, str] | None = None
-        """What the last one said that could not open anything, and how to mend it; None: the last one could."""
+        """Reason and remedy of the last failure to open the source; None: it is open."""
         self.state = "waiting"
         self.description: str | None = None
         self.starts = 0
@@ -112,17 +112,17 @@ class KeptSource:
 
     @property
     def pipe(self) -> int | None:
-        """What to listen to."""
+        """File descriptor to wait for."""
         return None if self._running is None else self._running.process.read_end
 
     @property
     def is_running(self) -> bool:
-        """Whether somebody reads it now, hanging or not."""
+        """True while a process or thread reads it, hanging or not."""
         return self._running is not None
 
     @property
     def process_id(self) -> int | None:
-        """Its process now; None where it has none, or is read in a thread."""
+        """Number of its process; None where it has none, or is read in a thread."""
         return None if self._running is None else self._running.process.pid
 
     @property
@@ -132,17 +132,17 @@ class KeptSource:
 
     @property
     def has_opened(self) -> bool:
-        """Whether it ever saw anything."""
+        """True once it was opened."""
         return self.description is not None
 
     @property
     def targets(self) -> list[Target]:
-        """What it last spoke of."""
+        """Targets of the last reading."""
         return [] if self._rows is None else self._rows.targets
 
     @property
     def silent_targets(self) -> list[Target]:
-        """Which of them did not answer the last time."""
+        """Targets that did not answer the last time."""
         return self._silent_targets
 
     @property
@@ -152,7 +152,7 @@ class KeptSource:
 
     @property
     def trouble(self) -> str | None:
-        """Why it does not answer."""
+        """Reason why it does not answer."""
         return self._trouble
 
     def begin(self, now_us: int) -> None:
@@ -245,7 +245,7 @@ class KeptSource:
         self.starts += 1
 
     def _process(self) -> "Process | SourceThread":
-        """What reads the source: a process, since its driver may hang or crash; a thread where it has none."""
+        """Process that reads the source, since its driver may hang or crash; a thread where it has none."""
         host, name, interval_us, addresses = self._nobody.host, self.name, self._interval_us, self._asked.addresses
         if name in WITHOUT_DRIVER:
             from advisor.samples.agent.source_thread import SourceThread  # noqa: PLC0415 - others need no threads
@@ -272,7 +272,7 @@ class KeptSource:
         self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
 
     def _is_silent(self, running: _Running, now: float) -> None:
-        """It hangs: replace it, unless one was left behind already."""
+        """Replace a process that hangs, unless one was left behind already."""
         self._says(f"{self.name} does not answer")
         self.state = "silent"
         if self._left_behind is None:
@@ -324,13 +324,13 @@ class KeptSource:
         self._silent_targets = [place for place, reason in reasons.items() if reason]
 
     def _says(self, trouble: str) -> None:
-        """Why nothing is read now: said once."""
+        """Report a reason once."""
         if trouble != self._trouble and self._rows is not None:
             self._report(f"{trouble}; recorded as a gap until it answers")
         self._trouble = trouble
 
     def _account(self, now: float, now_us: int) -> list[Record]:
-        """At the end of a row, what a silent source did not read of it."""
+        """Gaps of a silent source at the end of a row."""
         rows = self._rows
         if rows is None or (self.state == "running" and self._is_heard(now)):
             return []
@@ -341,7 +341,7 @@ class KeptSource:
         return self._running is not None and now - self._running.heard_at < BEAT_SECONDS
 
     def _why(self, now: float) -> str:
-        """Why ticks up to now are missed."""
+        """Reason of the ticks missed up to now."""
         silent = None if self._is_heard(now) or self._running is None else f"{self.name} does not answer"
         return self._trouble or self._passing_trouble or silent or NOT_RUNNING
 

@@ -29,14 +29,14 @@ class Latest:
     """The newest rows; written by one thread, read by another."""
 
     def __init__(self, labels: tuple[Label, ...] = ()) -> None:
-        """Nothing is known yet. *labels* are static, of the host."""
+        """Begin without rows. *labels*: static labels of the host."""
         self._static = labels
         self.status: Mapping[str, Any] | None = None
-        """What the agent last wrote as its status."""
+        """Newest status of the agent; None before the first."""
         self._lock = threading.Lock()
         self._rows: dict[Target, Row] = {}
         self._newest_us: dict[tuple[str, str], int] = {}
-        """By host and source."""
+        """End of the newest row by host and source."""
 
     def take(self, record: Record) -> None:
         """Remember a row, or forget what a gap covers."""
@@ -52,8 +52,8 @@ class Latest:
             return _render(self._points(time.time_ns() // 1000 if now_us is None else now_us))
 
     def _take_row(self, row: Row) -> None:
-        known = self._rows.get(row.target)
-        if known is None or known.end_us <= row.end_us:
+        before = self._rows.get(row.target)
+        if before is None or before.end_us <= row.end_us:
             self._rows[row.target] = row
         source = (row.target.host, row.target.source)
         self._newest_us[source] = max(row.end_us, self._newest_us.get(source, 0))

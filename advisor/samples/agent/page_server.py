@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_ADDRESS = "127.0.0.1:9464"
 MOST_CONNECTIONS = 16
 SECONDS = 5.0
-"""Each of: for the TLS handshake and the whole request, for the answer, for the client to close."""
+"""Limit of three steps each: TLS handshake and whole request, answer, closing by the client."""
 PAGE_SECONDS = 1.0
 """A page is made anew at most once in that time."""
 _REQUEST_BYTES = 8 * 1024
@@ -37,10 +37,10 @@ class TlsFiles:
     """PEM files of a TLS server that asks its clients for certificates; replaced files are used at once."""
 
     certificate: str
-    """With its chain."""
+    """Certificate of the server with its chain."""
     key: str
     client_authority: str
-    """Whose certificates clients must have."""
+    """Authority that must have signed the clients' certificates."""
 
     def context(self) -> "ssl.SSLContext":
         """TLS 1.2 or newer.
@@ -67,7 +67,7 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class PageAddress:
-    """Where the page is shown, and to whom."""
+    """Address of the page and conditions for its clients."""
 
     host: str
     port: int
@@ -118,14 +118,14 @@ class PageServer:
         self._page, self._page_at = b"", -PAGE_SECONDS
         self._context = address.tls.context() if address.tls else None
         self._connections: dict[socket.socket, None] = {}
-        """In the order in which they came."""
+        """Open connections, oldest first."""
         self._listener = _listen(address)
         self._is_closed = False
         threading.Thread(target=self._accept, name="page", daemon=True).start()
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Address of the page."""
         host, port = self._listener.getsockname()[:2]
         return f"{'https' if self._context else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/metrics"
 
@@ -195,7 +195,7 @@ class PageServer:
 
 
 def _request_on(connection: socket.socket, deadline: float) -> bytes:
-    """What came up to the empty line that ends a request, and perhaps more; less where the client ended it."""
+    """Bytes up to the empty line that ends a request, perhaps more; fewer where the client closed."""
     received = b""
     while _END not in received and len(received) <= _REQUEST_BYTES:
         connection.settimeout(max(deadline - time.monotonic(), 0.001))

@@ -1,4 +1,4 @@
-"""What the process of a source says to the supervisor: messages on a pipe, each its length and its content.
+"""Messages of a source to the supervisor on a pipe, each its length and its content.
 
 The targets are described once and then go by their number, so that a tick is small. Both ends are the same version of
 the same program on the same machine, which is what lets the content be the interpreter's own serialisation (marshal):
@@ -31,13 +31,13 @@ class Word(IntEnum):
     TICK = 3
     """Tick in µs, cost in µs, µs between two ticks, why ticks before it were skipped, what was read."""
     BEAT = 4
-    """Nothing to say, and alive."""
+    """Sign of life."""
     FAILED = 5
     """Message and hint: the end."""
 
 
 class ProtocolError(Exception):
-    """What came through the pipe is no message."""
+    """Bytes that are no message."""
 
 
 def message(word: Word, *items: object) -> bytes:
@@ -50,7 +50,7 @@ class Reader:
     """Puts messages together from the pieces that a pipe gives, and readings from messages."""
 
     def __init__(self) -> None:
-        """Nothing read yet, and nobody is known."""
+        """Begin without bytes and targets."""
         self._rest = b""
         self._targets: list[Target] = []
 

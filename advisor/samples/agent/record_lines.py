@@ -40,7 +40,7 @@ def read_lines(stream: BinaryIO) -> Iterator[Sequence[Record] | int]:
 
 
 def _content_of(line: bytes) -> bytes:
-    """What was compressed; ValueError: not all of it is there."""
+    """Decompressed content; ValueError: the line is cut short, or far too long."""
     decompress = decompressobj()
     content = decompress.decompress(a2b_base64(line), MOST_BYTES)
     if not decompress.eof:

@@ -1,4 +1,4 @@
-"""What a run is asked to do, as one argument from the command line to the bare interpreter that runs it."""
+"""Settings of a run, as one argument from the command line to the bare interpreter that runs it."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -10,7 +10,7 @@ from advisor.samples.agent.labels import Label
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that a run needs to know."""
+    """Settings of a run."""
 
     output: str
     """Directory of samples."""
@@ -41,7 +41,7 @@ class Settings:
 
     @classmethod
     def from_argument(cls, argument: str) -> "Settings":
-        """What :meth:`as_argument` gave."""
+        """Settings from :meth:`as_argument`."""
         given: dict[str, Any] = json.loads(argument)
         sources = (Asked(asked["source"], tuple(asked["addresses"])) for asked in given["sources"])
         return cls(

@@ -11,7 +11,7 @@ class SourceThread:
     """A thread that was started, with the end of its pipe."""
 
     pid = None
-    """It is of this process."""
+    """No process of its own."""
 
     def __init__(self, name: str, host: str, interval_us: int, addresses: Sequence[str]) -> None:
         """Start it.
@@ -29,15 +29,15 @@ class SourceThread:
         self._thread.start()
 
     def ended(self) -> str | None:
-        """That it ended, in words; None while it runs."""
+        """Return "ended", or None while the thread runs."""
         return None if self._thread.is_alive() else "ended"
 
     def end_input(self) -> None:
-        """Let it hear that it is to end."""
+        """Tell the thread to end."""
         self._stop.set()
 
     def close(self) -> None:
-        """Let go of the pipe, and let it hear that it is to end."""
+        """Close the pipe and tell the thread to end."""
         self.end_input()
         if self.read_end is not None:
             os.close(self.read_end)

@@ -33,7 +33,7 @@ class SpoolFullError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What is in one file of the spool."""
+    """Content of one file of the spool."""
 
     records: tuple[Record, ...]
     skipped_bytes: int

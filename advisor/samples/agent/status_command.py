@@ -63,7 +63,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _status_files(directory: Path) -> list[Path]:
-    """Of each host that writes to a directory; the one in memory where this machine has one that is newer."""
+    """Status file of each host that writes to a directory: the newer of disk and memory."""
     files = {path.parent.name: path for path in directory.glob(f"{SPOOL}/{RUNTIME_PATTERN}")}
     for path in runtime_folder().glob(RUNTIME_PATTERN):
         status, on_disk = read_object(path), files.get(path.parent.name)
@@ -84,7 +84,7 @@ def _entry(path: Path) -> dict[str, Any]:
 
 
 def _is_running(status: Mapping[str, Any]) -> bool | None:
-    """Whether the process is there; None for another machine's, whose processes cannot be seen."""
+    """True while the process runs; None for another machine's, whose processes cannot be seen."""
     if status["state"] == "stopped":
         return False
     if status["host"] != socket.gethostname():

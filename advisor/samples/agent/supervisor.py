@@ -25,7 +25,7 @@ _QUICK_TURN_SECONDS = 0.05
 _STARTING_SECONDS = 15.0
 """A source that has not opened its driver by then is begun without it."""
 _ENDING_SECONDS = 3.0
-"""What a source gets for its last reading."""
+"""Time that a source has for its last reading."""
 _LATE_US = 5_000_000
 
 Report = Callable[[str], None]
@@ -88,7 +88,7 @@ class Supervisor:
         self._watcher = watcher
 
     def run(self) -> None:
-        """Until told to stop, or the duration is over; everything is flushed then.
+        """Run until told to stop, or the duration is over; then flush everything.
 
         Raises:
             InputError: not one source can be read.
@@ -155,7 +155,7 @@ class Supervisor:
         return _TURN_SECONDS if is_steady else _ALERT_TURN_SECONDS
 
     def _is_over(self, end_us: int) -> bool:
-        """Whether the last tick was read by all that can read it."""
+        """True once all sources that can have read the last tick."""
         now_us = _now_us()
         if now_us < end_us:
             return False
@@ -208,7 +208,7 @@ class Supervisor:
         return any(source.is_running and source.state != "silent" for source in self._sources)
 
     def _end(self) -> None:
-        """What was written becomes Parquet."""
+        """Compact once more and say goodbye."""
         left = [
             process for source in self._sources for process in (source.process_id, source.left_behind_id) if process
         ]
@@ -226,7 +226,7 @@ class Supervisor:
 
 
 def _nothing_to_read(failures: Sequence[tuple[str, str]]) -> InputError:
-    """Why no source can be read, and how to mend each."""
+    """Error with the reason and remedy of each source."""
     return InputError("; ".join(said for said, _ in failures), hint="; ".join(hint for _, hint in failures if hint))
 
 

@@ -123,9 +123,9 @@ def tpu(machine: Machine) -> Finding:
 
 
 def _by_program(subject: str, *, is_here: bool, program: str, folder: str, mend: str) -> Finding:
-    found = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), folder]))
-    if found is not None:
-        return Finding(subject, State.OK, f"{program} at {found}")
+    path = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), folder]))
+    if path is not None:
+        return Finding(subject, State.OK, f"{program} at {path}")
     if not is_here:
         return Finding(subject, State.ABSENT, f"no such accelerator, and no {program}")
     return Finding(subject, State.BROKEN, "an accelerator", (Trouble(f"the program {program} is absent", mend),))

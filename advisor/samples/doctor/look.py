@@ -20,15 +20,15 @@ _POLL_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a source gave."""
+    """Result of a look."""
 
     describes: str = ""
-    """What it sees; "" where it could not be opened."""
+    """Description of what the source sees; "" where it could not be opened."""
     read: Sequence[Reading | Missed] = ()
     trouble: str = ""
-    """Why it could not be opened or read; "" where it could."""
+    """Reason why the source could not be opened or read; "" where it could."""
     mend: str = ""
-    """What the source says about that; "" where it says nothing, because it hangs or ended."""
+    """Remedy that the source gives; "" where it hangs or ended."""
 
 
 def look(source: str, limit_seconds: float = LIMIT_SECONDS) -> Seen:
@@ -45,7 +45,7 @@ def look(source: str, limit_seconds: float = LIMIT_SECONDS) -> Seen:
 
 
 def _heard(process: Process, deadline: float) -> Seen | None:
-    """What it says; None where it ends before, or time is over."""
+    """Result of the last reading, or the failure; None where the process ends before, or time is over."""
     reader, describes, readings = Reader(), "", 0
     while piece := _piece(process, deadline):
         for word, items in reader.feed(piece):
@@ -60,7 +60,7 @@ def _heard(process: Process, deadline: float) -> Seen | None:
 
 
 def _piece(process: Process, deadline: float) -> bytes:
-    """The next that it says; nothing where it ends, or time is over."""
+    """Next bytes of the pipe; none where the process ends, or time is over."""
     descriptor, left = process.read_end, deadline - time.monotonic()
     if descriptor is None or left <= 0 or not select.select([descriptor], [], [], left)[0]:
         return b""
@@ -68,7 +68,7 @@ def _piece(process: Process, deadline: float) -> bytes:
 
 
 def _how(process: Process, deadline: float) -> str | None:
-    """How it ended; None where it hangs."""
+    """End of the process in words; None where it hangs."""
     while (how := process.ended()) is None and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     return how and f"its process {how}"

@@ -1,4 +1,4 @@
-"""What else the agent needs: engines that answer, a directory to write to, room in it, and the right time."""
+"""Findings on engines that answer, a directory to write to, room in it, and the right time."""
 
 import ctypes
 import os
@@ -99,8 +99,8 @@ def _engine(endpoint: str) -> Finding:
 
 
 def _engine_troubles(readings: Sequence[Reading]) -> list[Trouble]:
-    known = {name for reading in readings for name in (*reading.values, *reading.buckets)}
-    missing = [metric.meaning for metric in ENGINE_METRICS if metric.name not in known]
+    shown = {name for reading in readings for name in (*reading.values, *reading.buckets)}
+    missing = [metric.meaning for metric in ENGINE_METRICS if metric.name not in shown]
     troubles = [Trouble(note, "") for note in dict.fromkeys(reading.note for reading in readings) if note]
     if missing:
         mend = "it may show them after the first requests; else this version of the engine does not have them"
