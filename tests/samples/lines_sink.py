@@ -20,7 +20,7 @@ class LinesSink:
 
     def append(self, records: Sequence[Record]) -> None:
         """Write them."""
-        self._stream.write(b"".join(frame_bytes(record) for record in records))
+        self._stream.write(b"".join(_line(record) for record in records))
 
     def sync(self) -> None:
         """Make sure that they are there."""
@@ -52,7 +52,7 @@ class FullSink(LinesSink):
         raise InputError(f"no space left for {len(records)} records")
 
 
-def frame_bytes(record: Record) -> bytes:
+def _line(record: Record) -> bytes:
     """One record as a line."""
     kind = "gap" if isinstance(record, Gap) else "row"
     return json.dumps({"kind": kind, **asdict(record)}).encode() + b"\n"
