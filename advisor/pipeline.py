@@ -47,7 +47,14 @@ from advisor.requirements import Requirements, check_names
 from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.document import read_workload
 from advisor.workload.negotiated import holdings_of, with_holdings
-from advisor.workload.values import DeclaredDemand, PrometheusDemand, SampleDemand, TraceDemand, Workload
+from advisor.workload.values import (
+    CloudWatchDemand,
+    DeclaredDemand,
+    PrometheusDemand,
+    SampleDemand,
+    TraceDemand,
+    Workload,
+)
 
 if TYPE_CHECKING:
     from advisor.plan.explain.why import Judged
@@ -264,6 +271,8 @@ def measure_demand(
             return _demand_of_samples(sampled, workload, model, catalog, performance)
         case PrometheusDemand() as watched:
             return _demand_of_server(watched, workload, model, catalog, performance)
+        case CloudWatchDemand() as watched:
+            return _demand_of_cloudwatch(watched, workload, model, catalog, performance)
 
 
 def with_measured_cache(workload: Workload, demand: Demand) -> Workload:
@@ -346,6 +355,26 @@ def _demand_of_server(
     return demand.with_notes(*server.notes, *server.questions.api.warnings)
 
 
+def _demand_of_cloudwatch(
+    watched: CloudWatchDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
+) -> Demand:  # fmt: skip
+    from advisor.demand.monitored.cloudwatch import CloudWatched, busy_in_cloudwatch, endpoint_demand
+    from advisor.samples.query.cloudwatch import CloudWatchApi
+
+    where, recorded = f"cloudwatch {watched.region}", watched.recorded
+    lengths = _stated_lengths(watched, "cloudwatch", where)
+    api = CloudWatchApi.of(watched.region, watched.profile, where)
+    whole = CloudWatched.between(api, watched.window_days, recorded.from_seconds, recorded.until_seconds)
+    asked = replace(whole, endpoint=watched.endpoint, component=recorded.served_as, hosts=watched.hosts)
+    counted = endpoint_demand(asked, lengths)
+    if counted is not None:
+        return counted
+    observed = busy_in_cloudwatch(asked)
+    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
+    demand = demand_from_busy(observed, serves, watched.requests_per_day, lengths)
+    return replace(demand, source=f"accelerators in {where}").with_notes(*api.messages)
+
+
 def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, model: Model) -> Wanted:
     """Whose demand is asked for, and what the workload states of it."""
     return Wanted(
@@ -362,7 +391,7 @@ def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, mo
 
 
 def _stated_lengths(
-    source: SampleDemand | PrometheusDemand, kind: str, where: str, alike: str = ""
+    source: SampleDemand | PrometheusDemand | CloudWatchDemand, kind: str, where: str, alike: str = ""
 ) -> tuple[float, float]:  # fmt: skip
     """Token lengths of a request, where nothing counts them; names that look alike go into the hint.
 

@@ -18,6 +18,7 @@ from advisor.workload.prometheus_fields import completed, read_prometheus
 from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
 from advisor.workload.values import (
     PRECISIONS,
+    CloudWatchDemand,
     DeclaredDemand,
     DemandSource,
     Deployment,
@@ -37,7 +38,7 @@ _KEYS = (
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
 _WITHIN = "within_ratio"
-_DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "prometheus")
+_DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "prometheus", "cloudwatch")
 _HIT_RATIO = "prefix_cache_hit_ratio"
 _BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon")
 _RATE = "requests_per_second"
@@ -45,6 +46,7 @@ _USERS = "concurrent_users"
 _DECLARED_OPTIONAL = (_RATE, "peak_requests_per_second", _USERS, "think_time")
 _DECLARED_KEYS = (*_DECLARED_OPTIONAL, "input_tokens", "output_tokens")
 _SAMPLE_KEYS = ("path", "hosts", *RECORDED_KEYS)
+_CLOUDWATCH_KEYS = ("region", "profile", "endpoint", "hosts", *RECORDED_KEYS)
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase")
 _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
@@ -149,6 +151,8 @@ def _demand(field: Field) -> DemandSource:
         return _samples(source, cache_is_stated=_HIT_RATIO in _beside(field))
     if kind == "prometheus":
         return read_prometheus(source, cache_is_stated=_HIT_RATIO in _beside(field))
+    if kind == "cloudwatch":
+        return _cloudwatch(source, cache_is_stated=_HIT_RATIO in _beside(field))
     return TraceDemand(_relative(source))
 
 
@@ -191,9 +195,9 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
     if "prometheus" in stated:
         return completed(given, read_prometheus(stated["prometheus"], cache_is_stated=is_stated))
     known = _demand(field) if stated else None
-    if isinstance(known, SampleDemand | DeclaredDemand):
+    if isinstance(known, SampleDemand | DeclaredDemand | CloudWatchDemand):
         given = replace(given, input_tokens=known.input_tokens, output_tokens=known.output_tokens)
-    if isinstance(known, SampleDemand):
+    if isinstance(known, SampleDemand | CloudWatchDemand):
         given = replace(given, requests_per_day=known.requests_per_day, recorded=known.recorded)
     return replace(given, cache_is_stated=is_stated)
 
@@ -222,6 +226,20 @@ def _samples(field: Field, *, cache_is_stated: bool) -> SampleDemand:
         path=_relative(fields["path"]),
         hosts=fields["hosts"].texts() if "hosts" in fields else (),
         window_days=fields["window"].days() if "window" in fields else None,
+        **read_recorded(fields, cache_is_stated=cache_is_stated),
+    )
+
+
+def _cloudwatch(field: Field, *, cache_is_stated: bool) -> CloudWatchDemand:
+    fields = field.all_of(_CLOUDWATCH_KEYS, optional=_CLOUDWATCH_KEYS[1:])
+    if "endpoint" in fields and "hosts" in fields:
+        fields["hosts"].fail("an endpoint's instances are no hosts of CloudWatch's", "keep either endpoint or hosts")
+    return CloudWatchDemand(
+        region=fields["region"].text(),
+        profile=fields["profile"].text() if "profile" in fields else None,
+        endpoint=fields["endpoint"].text() if "endpoint" in fields else None,
+        hosts=fields["hosts"].texts() if "hosts" in fields else (),
+        window_days=fields["window"].days() if "window" in fields else CloudWatchDemand("").window_days,
         **read_recorded(fields, cache_is_stated=cache_is_stated),
     )
 

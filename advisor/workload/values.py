@@ -226,7 +226,30 @@ class PrometheusDemand:
     recorded: Recorded = Recorded()
 
 
-DemandSource = DeclaredDemand | TraceDemand | SampleDemand | PrometheusDemand
+@dataclass(frozen=True, slots=True)
+class CloudWatchDemand:
+    """Demand from what CloudWatch saw of the current deployment; CloudWatch counts no tokens and no cache hits."""
+
+    region: str
+    profile: str | None = None
+    """Of AWS's configuration files; None: the default."""
+    endpoint: str | None = None
+    """Name of a SageMaker endpoint; None: the only one, or accelerators."""
+    hosts: tuple[str, ...] = ()
+    """Names or patterns (``i-0abc*``) of hosts whose accelerators count; empty: every host."""
+    window_days: float = 14.0
+    """How far back to look."""
+    requests_per_day: float | None = None
+    """As in :class:`SampleDemand`."""
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    recorded: Recorded = Recorded()
+    """``served_as`` is the name of an inference component."""
+    cache_is_stated: bool = False
+    """As in :class:`SampleDemand`."""
+
+
+DemandSource = DeclaredDemand | TraceDemand | SampleDemand | PrometheusDemand | CloudWatchDemand
 
 
 @dataclass(frozen=True, slots=True)
