@@ -26,6 +26,7 @@ from advisor.codegen.agent_files import (
 from advisor.durations import format_duration
 from advisor.errors import InputError
 from advisor.samples.agent.labels import HELP as LABEL_HELP
+from advisor.samples.agent.upload_policy import HELP as UPLOAD_HELP
 
 _NONE = "none"
 _LONGEST_FIRST_LINE = 256
@@ -65,6 +66,7 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
     @click.option("--outlet", "outlets", multiple=True, metavar="COMMAND", help="Gets every record, repeatable.")
     @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help=f"{LABEL_HELP.capitalize()}.")
     @click.option("--keep-days", type=click.IntRange(1), metavar="DAYS", help="Days that are kept; default: all.")
+    @click.option("--upload", metavar="URL", help=f"W{UPLOAD_HELP[1:]}.")
     @wraps(command)
     def run(
         output: Path | None,
@@ -76,11 +78,19 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
         outlets: Sequence[str],
         labels: Sequence[str],
         keep_days: int | None,
+        upload: str | None,
         host: str | None = None,
         **options: object,
     ) -> None:
         agent = AgentRun(
-            directory, format_duration(interval), tuple(engines), tuple(outlets), host, tuple(labels), keep_days
+            directory,
+            format_duration(interval),
+            tuple(engines),
+            tuple(outlets),
+            host,
+            tuple(labels),
+            keep_days,
+            upload,
         )
         _deliver(command(agent, **options), output, dry_run=dry_run, force=force)
 
