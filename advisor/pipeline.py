@@ -268,7 +268,8 @@ def measure_demand(
         case TraceDemand(path):
             return _demand_of_trace(path, progress)
         case SampleDemand() as sampled:
-            return _demand_of_samples(sampled, workload, model, catalog, performance)
+            measured = _demand_of_samples(sampled, workload, model, catalog, performance)
+            return measured.with_notes(*_fleet_notes(sampled, workload))
         case PrometheusDemand() as watched:
             return _demand_of_server(watched, workload, model, catalog, performance)
         case CloudWatchDemand() as watched:
@@ -324,6 +325,21 @@ def _demand_of_samples(
     )
     serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
     return demand_from_busy(observed, serves, sampled.requests_per_day, lengths).with_notes(*notes)
+
+
+def _fleet_notes(sampled: SampleDemand, workload: Workload) -> Sequence[str]:
+    """What the hosts of the samples are, where the workload says nothing or something else of it."""
+    from advisor.samples.store.hosts import running_fleet
+
+    fleet, current = running_fleet(sampled.path, sampled.hosts), workload.current
+    if not fleet.machines or fleet.unknown:
+        return ()
+    words = " and ".join(str(machines) for machines in fleet.machines)
+    if current is None:
+        return (f"the sampled hosts are {words}: with `current: samples` the plan is compared with them",)
+    stated = (current.provider, current.region, current.instance_type, current.count)
+    sampled_kinds = [(one.provider, one.region, one.instance_type, one.count) for one in fleet.machines]
+    return () if sampled_kinds == [stated] else (f"`current` is not what the sampled hosts are: {words}",)
 
 
 def _demand_of_server(

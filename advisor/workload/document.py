@@ -48,6 +48,7 @@ _DECLARED_KEYS = (*_DECLARED_OPTIONAL, "input_tokens", "output_tokens")
 _SAMPLE_KEYS = ("path", "hosts", *RECORDED_KEYS)
 _CLOUDWATCH_KEYS = ("region", "profile", "endpoint", "hosts", *RECORDED_KEYS)
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase")
+_OF_SAMPLES = "samples"
 _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
@@ -86,13 +87,14 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
             root.fail(f"the key '{required}' is missing", f"add a line '{required}: …'")
     if len(fields["name"].text()) > _MAX_NAME_LENGTH:
         fields["name"].fail("the name is too long", f"use at most {_MAX_NAME_LENGTH} characters")
-    current = _current(fields["current"]) if "current" in fields else None
+    demand = _instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"])
+    current = _current(fields["current"], demand) if "current" in fields else None
     return Workload(
         name=fields["name"].text(),
         model=fields["model"].text(),
         precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else ("bf16",),
         slo=_slo(fields.get("slo")),
-        demand=_instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"]),
+        demand=demand,
         providers=_providers(fields, current),
         regions=fields["regions"].texts() if "regions" in fields else (),
         purchase=_purchases(fields.get("purchase")),
@@ -244,7 +246,33 @@ def _cloudwatch(field: Field, *, cache_is_stated: bool) -> CloudWatchDemand:
     )
 
 
-def _current(field: Field) -> Deployment:
+def _current_of_samples(field: Field, demand: DemandSource) -> Deployment:
+    """What the hosts of the samples say that they are.
+
+    Raises:
+        InputError: they are not sampled, are of several kinds, or do not say.
+    """
+    from advisor.samples.store.hosts import running_fleet  # noqa: PLC0415 - few workloads ask, and it loads pyarrow
+
+    field.choice((_OF_SAMPLES,))
+    if not isinstance(demand, SampleDemand):
+        field.fail(
+            "only hosts that are sampled say what runs today", "take the demand from samples, or write `current` out"
+        )
+    fleet = running_fleet(demand.path, demand.hosts)
+    if fleet.unknown or not fleet.machines:
+        field.fail("not all hosts say what they are", fleet.unknown_words() or "no host has samples there")
+    if len(fleet.machines) > 1:
+        kinds = " and ".join(str(machines) for machines in fleet.machines)
+        field.fail(f"the hosts are of several kinds: {kinds}", "choose one kind with `hosts` under demand.samples")
+    (machines,) = fleet.machines
+    purchase = Purchase(machines.purchase) if machines.purchase in _PURCHASES else Purchase.ON_DEMAND
+    return Deployment(machines.provider, machines.region, machines.instance_type, machines.count, purchase)
+
+
+def _current(field: Field, demand: DemandSource) -> Deployment:
+    if field.is_single:
+        return _current_of_samples(field, demand)
     fields = field.all_of(_CURRENT_KEYS, optional=("purchase",))
     purchase = fields["purchase"].choice(_PURCHASES) if "purchase" in fields else Purchase.ON_DEMAND
     return Deployment(

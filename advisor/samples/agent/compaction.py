@@ -17,11 +17,11 @@ _POLL_SECONDS = 0.05
 
 
 def compaction_command(directory: str, host: str, keep_days: int | None, upload: str | None) -> list[str]:
-    """The program that does it; without pyarrow one that only removes what is too old."""
+    """The program that does it; without pyarrow one that only keeps facts and removes what is too old."""
     module = "advisor.samples.store.compact" if can_compact() else "advisor.samples.agent.tidy"
     bound = [] if keep_days is None else [f"--keep-days={keep_days}"]
     bound += [] if upload is None or not can_compact() else [f"--upload={upload}"]
-    return bare_interpreter(module, directory, f"--host={host}", *bound)
+    return bare_interpreter(module, directory, f"--host={host}", "--here", *bound)
 
 
 def can_compact() -> bool:

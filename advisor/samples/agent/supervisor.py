@@ -116,11 +116,9 @@ class Supervisor:
         self._write_status("running")
         return True
 
-    def _compaction_here(self) -> Compaction | None:
+    def _compaction_here(self) -> Compaction:
         if not can_compact():
             self._report("rows stay in the spool: pyarrow, which turns them into Parquet, is not installed here")
-            if self._settings.keep_days is None:
-                return None
         settings = self._settings
         command = compaction_command(settings.output, settings.host, settings.keep_days, settings.upload)
         return Compaction(command, self._report, time.monotonic())

@@ -17,6 +17,7 @@ from advisor.errors import InputError
 HELP = "where finished days go: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
 _OPTIONS = {"s3": ("region", "endpoint"), "gs": ("endpoint",), "az": ("account",)}
 """Schemes, and what may stand behind the question mark."""
+SCHEMES = tuple(_OPTIONS)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 _PREFIX = re.compile(r"[A-Za-z0-9!_.*'()=/+@,-]*")
 _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))

@@ -21,7 +21,7 @@ _REMEDIES = (
       "SIGNATURE_DOES_NOT_MATCH", "SignatureDoesNotMatch", "UNRECOGNIZED_CLIENT"), _STALE),
     (("ACCESS_DENIED", "AccessDenied", "PERMISSION_DENIED", "Permission denied", "HTTP status 403",
       "AuthorizationFailure", "AuthorizationPermissionMismatch"), _POLICY),
-    (("NO_SUCH_BUCKET", "NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"),
+    (("NO_SUCH_BUCKET", "NoSuchBucket", "Status(NOT_FOUND", "ContainerNotFound", "The specified bucket does not exist"),
      "check the name; the bucket has to exist before"),
     (("HTTP status 301", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint"),
      "the bucket is in another region: write {url}?region=REGION"),
@@ -44,7 +44,7 @@ class Bucket:
             pauses: seconds between tries.
         """
         self.url = url
-        self._filesystem = filesystem
+        self.filesystem = filesystem
         self._pauses = pauses
 
     @classmethod
@@ -70,7 +70,7 @@ class Bucket:
         from pyarrow.fs import FileSelector  # noqa: PLC0415 - loaded with the file system
 
         selector = FileSelector(self._path(folder), allow_not_found=True)
-        listed = self._tried(lambda: self._filesystem.get_file_info(selector))
+        listed = self._tried(lambda: self.filesystem.get_file_info(selector))
         return {f"{folder}/{file.base_name}": file.size for file in listed if file.is_file}
 
     def digest_of(self, name: str) -> str:
@@ -83,16 +83,16 @@ class Bucket:
 
     def remove(self, name: str) -> None:
         """Remove a file that is there."""
-        self._tried(lambda: self._filesystem.delete_file(self._path(name)))
+        self._tried(lambda: self.filesystem.delete_file(self._path(name)))
 
     def _write(self, name: str, path: Path) -> None:
-        with self._filesystem.open_output_stream(self._path(name), buffer_size=0) as stream:
+        with self.filesystem.open_output_stream(self._path(name), buffer_size=0) as stream:
             for chunk in _chunks(path):
                 stream.write(chunk)
 
     def _read_digest(self, name: str) -> str:
         digest = hashlib.sha256()
-        with self._filesystem.open_input_stream(self._path(name)) as stream:
+        with self.filesystem.open_input_stream(self._path(name)) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 digest.update(chunk)
         return digest.hexdigest()
@@ -117,7 +117,8 @@ class Bucket:
 
     @staticmethod
     def _refused(url: BucketUrl, error: Exception) -> InputError:
-        return InputError(str(error).partition(" (Request ID")[0], where=str(url), hint=_remedy(url, error))
+        said = (str(error) or type(error).__name__).splitlines()[0].partition(" (Request ID")[0]
+        return InputError(said, where=str(url), hint=_remedy(url, error))
 
 
 def digest_of_file(path: Path) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from advisor.atomic_files import write_bytes
 from advisor.errors import AdvisorError, InputError
 from advisor.samples.agent.frames import MAGIC
+from advisor.samples.agent.host_facts import keep_facts, read_facts
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
 from advisor.samples.agent.status_files import read_object, status_path
 from advisor.samples.agent.upload_policy import HELP, BucketUrl, parse_bucket_url
@@ -39,8 +40,9 @@ from advisor.samples.places import (
     spool_folder,
 )
 from advisor.samples.rows import Record
+from advisor.samples.store.columns import HOST_KEY, LABELS_KEY
 from advisor.samples.store.histograms import encode_histograms
-from advisor.samples.store.row_files import content_digest, encode_table, read_labels, read_table
+from advisor.samples.store.row_files import content_digest, encode_table, read_named, read_table
 from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
 from advisor.samples.store.upload import Uploaded, Uploads
 
@@ -134,6 +136,8 @@ class _HostStore:
         self._done = done
         self._labels = read_object(status_path(directory, host)).get("labels") or {}
         """Static labels that the agent has now."""
+        self._facts = read_facts(directory, host)
+        """What the host is now."""
 
     def days(self) -> list[date]:
         """Dates of which there is something, oldest first."""
@@ -164,7 +168,7 @@ class _HostStore:
                 self._done.skipped.append(SkippedFile(path, reason))
             for day, records in _by_day(segment.records):
                 for scope, table in tables_of(records).items():
-                    content = encode_table(merged([table], scope), self._labels)
+                    content = encode_table(merged([table], scope), self._labels, self._facts)
                     self._write(day, f"{_NAMES[scope]}-{path.stem}.parquet", content)
             path.unlink()
             self._done.segments += 1
@@ -212,16 +216,17 @@ class _HostStore:
         if len(paths) == 1 and paths[0].name.startswith(f"{_NAMES[scope]}-{_DAY}-"):
             return paths[0].name
         read = {}
-        labels: dict[str, str] = {}
+        labels, facts = dict[str, str](), dict[str, str]()
         for path in paths:
             try:
                 read[path] = read_table(path, columns_of_scope(scope))
-                labels |= read_labels(path)
+                labels |= read_named(path, LABELS_KEY)
+                facts |= read_named(path, HOST_KEY)
             except UnreadableError as error:
                 self._done.skipped.append(SkippedFile(path, str(error)))
         if not read:
             return None
-        content = encode_table(merged(list(read.values()), scope), labels)
+        content = encode_table(merged(list(read.values()), scope), labels, facts)
         name = f"{_NAMES[scope]}-{_DAY}-{content_digest(content)}.parquet"
         self._write(day, name, content)
         for path in read:
@@ -332,8 +337,11 @@ def main(arguments: Sequence[str], program: str = "python -m advisor.samples.sto
     parser.add_argument("--keep-days", type=int)
     parser.add_argument("--max-bytes", type=int)
     parser.add_argument("--upload", metavar="URL", help=HELP)
+    parser.add_argument("--here", action="store_true", help="this machine is the host: keep what it is, too")
     given = parser.parse_args(arguments)
     try:
+        if given.here:
+            keep_facts(given.directory, given.host)
         url = None if given.upload is None else parse_bucket_url(given.upload)
         done = compact(given.directory, given.host, given.keep_days, given.max_bytes, upload=url)
     except AdvisorError as error:
