@@ -349,7 +349,8 @@ def _demand_of_server(
     from advisor.samples.exporters import near_miss_words
     from advisor.samples.query.prometheus import Access
 
-    access = Access.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file)
+    sigv4 = None if watched.sigv4 is None else (watched.sigv4.region, watched.sigv4.profile)
+    access = Access.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file, sigv4=sigv4)
     recorded = watched.recorded
     server = Monitored.between(
         access,

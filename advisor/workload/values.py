@@ -204,6 +204,16 @@ class SampleDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class SigV4:
+    """How requests to a server are signed with AWS's credentials."""
+
+    region: str | None = None
+    """None: that of the server's address."""
+    profile: str | None = None
+    """Of AWS's configuration files; None: the default."""
+
+
+@dataclass(frozen=True, slots=True)
 class PrometheusDemand:
     """Demand from what a Prometheus-compatible server saw of the current deployment."""
 
@@ -223,6 +233,8 @@ class PrometheusDemand:
     ca_file: Path | None = field(default=None, compare=False)
     metrics_file: Path | None = field(default=None, compare=False)
     """Further names of metrics (docs/metrics.md); None: those that the program knows."""
+    sigv4: SigV4 | None = None
+    """None: only requests to Amazon's managed service are signed."""
     recorded: Recorded = Recorded()
 
 
