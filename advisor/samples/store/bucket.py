@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ _REMEDIES = (
      "check the name; the bucket has to exist before"),
     (("HTTP status 301", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint"),
      "the bucket is in another region: write {url}?region=REGION"),
+    (("REQUEST_TIME_TOO_SKEWED", "RequestTimeTooSkewed"), "set this host's clock"),
     (("UNAUTHENTICATED", "Could not create a OAuth2", "default credentials"),
      "give this host an identity of the provider, or credentials in its environment"),
 )  # fmt: skip
@@ -35,17 +36,17 @@ _LATER = "check endpoint and network; the next compaction goes on where this one
 class Bucket:
     """A place for files in a bucket."""
 
-    def __init__(self, url: BucketUrl, filesystem: Any, pauses: tuple[float, ...] = _PAUSES_SECONDS) -> None:  # noqa: ANN401 - pyarrow's
+    def __init__(self, url: BucketUrl, filesystem: Any, pauses: Sequence[float] | None = None) -> None:  # noqa: ANN401 - pyarrow's
         """Nothing is asked yet.
 
         Args:
             url: where.
             filesystem: a ``pyarrow.fs.FileSystem``.
-            pauses: seconds between tries.
+            pauses: seconds between tries; None: 1, 4 and 16.
         """
         self.url = url
         self.filesystem = filesystem
-        self._pauses = pauses
+        self._pauses = _PAUSES_SECONDS if pauses is None else pauses
 
     @classmethod
     def at(cls, url: BucketUrl) -> "Bucket":
