@@ -31,6 +31,9 @@ _DELAY_SECONDS = 5 * SECONDS_PER_MINUTE
 _LEAST_SECONDS = 2 * SECONDS_PER_MINUTE
 _SHOWN = 5
 _AT_ONCE = 50
+_MANY = 200
+"""Accelerators."""
+_PERIOD_OF_MANY = 300
 _PERCENT = 100.0
 _US_PER_SECOND = MICROSECONDS_PER_MS * 1000.0
 
@@ -133,14 +136,16 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
     """Busy accelerators in each period as the CloudWatch agent or Container Insights saw them, NaN where unknown.
 
     A period counts where nine of ten of the accelerators that were there have a point: each is there from its first
-    to its last point. What is missing of it is taken to be as busy as the rest.
+    to its last point. What is missing of it is taken to be as busy as the rest. Periods are those that CloudWatch
+    keeps, and five minutes at least of more than 200 accelerators: their points are tens of millions in two weeks.
 
     Raises:
         InputError: it cannot be asked, or no accelerator of the hosts has a point.
     """
     backend = CloudWatchBackend(watched.api)
     series = [one for one in backend.series("busy_ratio") if _is_meant(one.accelerator.host, watched.hosts)]
-    period = watched.api.period_since(watched.start_seconds)
+    shortest = _PERIOD_OF_MANY if len(series) > _MANY else SECONDS_PER_MINUTE
+    period = max(watched.api.period_since(watched.start_seconds), shortest)
     span = Span(int(watched.start_seconds) // period * period, int(watched.end_seconds) // period * period, period)
     busy, known, present = np.zeros((3, span.periods))
     for first in range(0, len(series), _AT_ONCE):

@@ -148,6 +148,23 @@ def test_accelerators_alone_are_an_interval(asked):
     assert demand.interval.mean_low < demand.interval.mean_high
 
 
+def test_a_large_fleet_is_asked_for_five_minutes_at_a_time(asked):
+    """Means of five minutes, with a fifth of the points."""
+    starts = np.arange((NOW - 3600) // 300 * 300, NOW, 60.0)
+    with cloudwatch(NOW) as server:
+        for number in range(201):
+            place = dims(InstanceId=f"i-{number}", index="0", name="Tesla T4", arch="Turing")
+            server.observed.append(("CWAgent", "nvidia_smi_utilization_gpu", place, starts, np.full(len(starts), 40.0)))
+        seen = busy_in_cloudwatch(asked(server, 1 / 24))
+        assert {
+            asked["MetricDataQueries"][0]["MetricStat"]["Period"]
+            for name, asked in server.requests
+            if name == "GetMetricData"
+        } == {300}
+    assert seen.window_seconds == 300
+    assert np.nanmax(seen.busy) == pytest.approx(201 * 0.4)
+
+
 @pytest.mark.parametrize(
     ("code", "remedy"),
     [("ExpiredTokenException", "renew the credentials"), ("AccessDenied", "allow cloudwatch:ListMetrics")],
