@@ -331,7 +331,7 @@ def _fleet_notes(sampled: SampleDemand, workload: Workload) -> Sequence[str]:
     """What the hosts of the samples are, where the workload says nothing or something else of it."""
     from advisor.samples.store.hosts import running_fleet
 
-    fleet, current = running_fleet(sampled.path, sampled.hosts), workload.current
+    fleet, current = running_fleet([sampled.path], sampled.hosts), workload.current
     if not fleet.machines or fleet.unknown:
         return ()
     words = " and ".join(str(machines) for machines in fleet.machines)

@@ -83,7 +83,7 @@ def _fleet_notes(place: str) -> Iterator[str]:
     """What the hosts of a directory or bucket are, as a workload file has it."""
     from advisor.samples.store.hosts import running_fleet  # noqa: PLC0415 - it loads pyarrow
 
-    fleet = running_fleet(place)
+    fleet = running_fleet([place])
     for machines in fleet.machines:
         yield f"these hosts run now: current: {machines}"
     for line in fleet.engines:

@@ -259,7 +259,7 @@ def _current_of_samples(field: Field, demand: DemandSource) -> Deployment:
         field.fail(
             "only hosts that are sampled say what runs today", "take the demand from samples, or write `current` out"
         )
-    fleet = running_fleet(demand.path, demand.hosts)
+    fleet = running_fleet([demand.path], demand.hosts)
     if fleet.unknown or not fleet.machines:
         field.fail("not all hosts say what they are", fleet.unknown_words() or "no host has samples there")
     if len(fleet.machines) > 1:

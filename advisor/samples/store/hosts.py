@@ -72,14 +72,14 @@ class RunningFleet:
         return f"no metadata service says what {', '.join(self.unknown[:_SHOWN])}{more} are: {remedy}"
 
 
-def running_fleet(place: Path | str, patterns: Sequence[str] = ()) -> RunningFleet:
+def running_fleet(places: Sequence[Path | str], patterns: Sequence[str] = ()) -> RunningFleet:
     """The hosts that ran at the end of the samples, by what they are.
 
     Args:
-        place: a directory of samples or the address of a bucket; anything else has no hosts.
+        places: directories of samples and addresses of buckets; anything else has no hosts.
         patterns: names or patterns of hosts; empty: all.
     """
-    hosts = [host for host in hosts_of(place) if not patterns or any(fnmatchcase(host.name, one) for one in patterns)]
+    hosts = [host for host in hosts_of(places) if not patterns or any(fnmatchcase(host.name, one) for one in patterns)]
     newest = max((host.last_seconds for host in hosts), default=0.0)
     running = [host for host in hosts if host.last_seconds >= newest - _TOGETHER_SECONDS]
     kinds = [_kind(host.facts) for host in running]
@@ -98,10 +98,10 @@ def _kind(facts: Mapping[str, str]) -> tuple[str, str, str, str] | None:
     return provider, region, instance_type, facts.get(PURCHASE, ON_DEMAND)
 
 
-def hosts_of(place: Path | str) -> list[Host]:
-    """Every host of a store, in the order of their names."""
+def hosts_of(places: Sequence[Path | str]) -> list[Host]:
+    """Every host of some stores, in the order of their names."""
     hosts: dict[str, Host] = {}
-    for host in (*_in_files(place), *_in_spool(place)):
+    for host in (host for place in places for host in (*_in_files(place), *_in_spool(place))):
         before = hosts.get(host.name)
         if before is None or host.last_seconds >= before.last_seconds:
             hosts[host.name] = host

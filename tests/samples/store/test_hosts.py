@@ -9,10 +9,12 @@ from advisor import pipeline
 from advisor.errors import InputError
 from advisor.samples.agent.host_facts import keep_facts
 from advisor.samples.agent.status_files import status_path
+from advisor.samples.agent.upload_policy import parse_bucket_url
 from advisor.samples.store.compact import compact
 from advisor.samples.store.hosts import hosts_of, running_fleet
 from advisor.workload.document import read_workload
 from samples.records import DAY, row, spool
+from samples.store.s3_server import client, s3_server
 
 G6E = {"provider": "aws", "region": "us-east-1", "instance_type": "g6e.xlarge", "purchase": "spot", "image": "ami-1"}
 G5 = {**G6E, "instance_type": "g5.xlarge"}
@@ -42,7 +44,7 @@ def test_facts_are_in_every_file_and_labels_go_first(tmp_path):
     compact(tmp_path, "a", now=DAY + timedelta(days=1))
     status_path(tmp_path, "a").unlink()
     (tmp_path / "spool" / "host=a" / "host.json").unlink()
-    (known,) = hosts_of(tmp_path)
+    (known,) = hosts_of([tmp_path])
     assert known.facts == {**G6E, "purchase": "on_demand", "team": "chat"}
     assert known.last_seconds == DAY.timestamp() + 15_000
 
@@ -53,17 +55,35 @@ def test_the_fleet_is_what_runs_at_the_end(tmp_path):
     for name in ("a", "b"):
         host(tmp_path, name, G6E, day=3)
     host(tmp_path, "c", {**G5, "engines": "vllm --tp 2"}, day=3, number=990)
-    fleet = running_fleet(tmp_path)
+    fleet = running_fleet([tmp_path])
     assert [str(machines) for machines in fleet.machines] == [
         "{provider: aws, region: us-east-1, instance_type: g6e.xlarge, count: 2, purchase: spot}",
         "{provider: aws, region: us-east-1, instance_type: g5.xlarge, count: 1, purchase: spot}",
     ]
     assert fleet.engines == ["vllm --tp 2"]
-    assert running_fleet(tmp_path, ["a"]).machines[0].count == 1
+    assert running_fleet([tmp_path], ["a"]).machines[0].count == 1
     host(tmp_path, "silent", {}, day=3)
-    assert "silent" in running_fleet(tmp_path).unknown_words()
-    assert running_fleet(tmp_path / "nothing").machines == []
-    assert running_fleet("prometheus://x").machines == []
+    assert "silent" in running_fleet([tmp_path]).unknown_words()
+    assert running_fleet([tmp_path / "nothing"]).machines == []
+    assert running_fleet(["prometheus://x"]).machines == []
+
+
+def test_a_bucket_says_it_too(tmp_path, monkeypatch):
+    """Footers of uploaded files are enough, beside a directory of other hosts."""
+    pytest.importorskip("moto", reason="moto is not installed (pip install 'advisor[test]')")
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ):
+        monkeypatch.setenv(name, value)
+    with s3_server() as url:
+        client(url).create_bucket(Bucket="telemetry")
+        host(tmp_path / "sent", "a", G6E)
+        bucket = f"s3://telemetry/fleet?endpoint={url}"
+        compact(tmp_path / "sent", "a", now=DAY + timedelta(days=1), upload=parse_bucket_url(bucket))
+        host(tmp_path / "here", "b", G6E)
+        assert [machines.count for machines in running_fleet([bucket, tmp_path / "here"]).machines] == [2]
 
 
 def test_a_workload_takes_current_from_them(tmp_path):
