@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from advisor.errors import InputError
 from advisor.samples.query.prometheus.access import Access
@@ -82,7 +82,7 @@ class PrometheusApi:
             InputError: it cannot be reached, or refuses.
         """
         asked = {"start": _seconds(start_us), "end": _seconds(end_us), **({"match[]": match} if match else {})}
-        data = self._ask(f"/api/v1/label/{label}/values?{urlencode(asked)}", None)
+        data = self._ask(f"/api/v1/label/{label}/values?{urlencode(asked, quote_via=quote)}", None)
         if not isinstance(data, list):
             raise _strange(self.access.url, "the values of a label are no list")
         return [str(value) for value in data]
