@@ -338,7 +338,9 @@ def _fleet_notes(sampled: SampleDemand, workload: Workload) -> Sequence[str]:
     if current is None:
         return (f"the sampled hosts are {words}: with `current: samples` the plan is compared with them",)
     stated = (current.provider, current.region, current.instance_type, current.count)
-    sampled_kinds = [(one.provider, one.region, one.instance_type, one.count) for one in fleet.machines]
+    sampled_kinds = [
+        (machines.provider, machines.region, machines.instance_type, machines.count) for machines in fleet.machines
+    ]
     return () if sampled_kinds == [stated] else (f"`current` is not what the sampled hosts are: {words}",)
 
 

@@ -143,15 +143,17 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
         InputError: it cannot be asked, or no accelerator of the hosts has a point.
     """
     backend = CloudWatchBackend(watched.api)
-    series = [one for one in backend.series("busy_ratio") if _is_meant(one.accelerator.host, watched.hosts)]
+    series = [each for each in backend.series("busy_ratio") if _is_meant(each.accelerator.host, watched.hosts)]
     shortest = _PERIOD_OF_MANY if len(series) > _MANY else SECONDS_PER_MINUTE
     period = max(watched.api.period_since(watched.start_seconds), shortest)
     span = Span(int(watched.start_seconds) // period * period, int(watched.end_seconds) // period * period, period)
     busy, known, present = np.zeros((3, span.periods))
     for first in range(0, len(series), _AT_ONCE):
         some = series[first : first + _AT_ONCE]
-        for one, points in zip(some, watched.api.points([(one.metric, "Average") for one in some], span), strict=True):
-            values = span.values(points) * one.name.scale
+        for each, points in zip(
+            some, watched.api.points([(each.metric, "Average") for each in some], span), strict=True
+        ):
+            values = span.values(points) * each.name.scale
             at = np.flatnonzero(~np.isnan(values))
             if at.size:
                 busy += np.nan_to_num(values)
@@ -169,7 +171,7 @@ def _is_meant(host: str, patterns: Sequence[str]) -> bool:
 
 
 def _no_accelerator(watched: CloudWatched, backend: CloudWatchBackend) -> InputError:
-    hosts = sorted({one.accelerator.host for one in backend.series("busy_ratio")})
+    hosts = sorted({each.accelerator.host for each in backend.series("busy_ratio")})
     there = f"hosts there: {_shown(hosts)}" if hosts else "let the CloudWatch agent or Container Insights read the GPUs"
     return InputError(
         "no SageMaker endpoint counts requests there, and no metric says how busy an accelerator of these hosts was",
@@ -205,7 +207,7 @@ def _only(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> tuple[
     """
     if watched.hosts or not by_endpoint:
         return [], ()
-    hosts = {one.accelerator.host for one in CloudWatchBackend(watched.api).series("busy_ratio")}
+    hosts = {each.accelerator.host for each in CloudWatchBackend(watched.api).series("busy_ratio")}
     if len(by_endpoint) == 1 and not hosts:
         (name, metrics) = by_endpoint.popitem()
         return metrics, (f"{name} is the only endpoint there", *_component_notes(watched))
@@ -307,11 +309,13 @@ def _latency_notes(watched: CloudWatched, invocations: Sequence[Metric], mean_ra
     statistics = ("Sum", "SampleCount", "p95")
     span = _hours(watched)
     points = watched.api.points([(metric, which) for metric in latency for which in statistics], span)
-    total, count = (sum(float(one.values.sum()) for one in points[at::3]) for at in range(2))
+    total, count = (sum(float(statistic.values.sum()) for statistic in points[at::3]) for at in range(2))
     if not count:
         return []
     seconds = total / count / _US_PER_SECOND
-    slowest = max((float(one.values.max(initial=0.0)) for one in points[2::3]), default=0.0) / _US_PER_SECOND
+    slowest = (
+        max((float(statistic.values.max(initial=0.0)) for statistic in points[2::3]), default=0.0) / _US_PER_SECOND
+    )
     spread = f"ModelLatency; 95% within {slowest:.3g} s in the slowest hour"
     in_flight = f"{seconds * mean_rate:.3g} are in flight on average"
     return [f"today requests take {seconds:.3g} s on average ({spread}), so {in_flight}"]
@@ -323,7 +327,7 @@ def _busy_notes(watched: CloudWatched, invocations: Sequence[Metric]) -> list[st
     for name, what in (("GPUUtilization", "busy"), ("GPUMemoryUtilization", "full")):
         series = _of_endpoints(watched, _INSTANCES, name, invocations)
         points = watched.api.points([(metric, "Average") for metric in series], _hours(watched))
-        values = np.concatenate([np.empty(0), *(one.values for one in points)])
+        values = np.concatenate([np.empty(0), *(averages.values for averages in points)])
         if values.size:
             words.append(f"{values.mean() / _PERCENT:.2g} accelerators {what} ({name})")
     return [f"an instance of the endpoint has {' and '.join(words)} on average"] if words else []

@@ -79,7 +79,11 @@ def running_fleet(places: Sequence[Path | str], patterns: Sequence[str] = ()) ->
         places: directories of samples and addresses of buckets; anything else has no hosts.
         patterns: names or patterns of hosts; empty: all.
     """
-    hosts = [host for host in hosts_of(places) if not patterns or any(fnmatchcase(host.name, one) for one in patterns)]
+    hosts = [
+        host
+        for host in hosts_of(places)
+        if not patterns or any(fnmatchcase(host.name, pattern) for pattern in patterns)
+    ]
     newest = max((host.last_seconds for host in hosts), default=0.0)
     running = [host for host in hosts if host.last_seconds >= newest - _TOGETHER_SECONDS]
     kinds = [_kind(host.facts) for host in running]
@@ -87,7 +91,7 @@ def running_fleet(places: Sequence[Path | str], patterns: Sequence[str] = ()) ->
     machines = [Machines(*kind, count) for kind, count in counts.items()]
     unknown = sorted(host.name for host, kind in zip(running, kinds, strict=True) if kind is None)
     engines = {line for host in running for line in host.facts.get(ENGINE_LINES, "").split("; ") if line}
-    return RunningFleet(sorted(machines, key=lambda one: (-one.count, one)), unknown, sorted(engines))
+    return RunningFleet(sorted(machines, key=lambda kind: (-kind.count, kind)), unknown, sorted(engines))
 
 
 def _kind(facts: Mapping[str, str]) -> tuple[str, str, str, str] | None:

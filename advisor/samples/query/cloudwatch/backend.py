@@ -71,7 +71,7 @@ class CloudWatchBackend:
 
     def accelerators(self, window: Window) -> Sequence[Accelerator]:  # noqa: ARG002 - CloudWatch lists without a time
         """Accelerators that CloudWatch lists: those with points in the last two weeks."""
-        return sorted({one.accelerator for metric in self._names for one in self.series(metric)}, key=_order)
+        return sorted({series.accelerator for metric in self._names for series in self.series(metric)}, key=_order)
 
     def metrics(self, window: Window) -> Sequence[str]:  # noqa: ARG002 - as above
         """Metrics that CloudWatch lists."""
@@ -79,7 +79,7 @@ class CloudWatchBackend:
 
     def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
         """One metric of one accelerator."""
-        series = [one for one in self.series(metric) if one.accelerator == accelerator]
+        series = [listed for listed in self.series(metric) if listed.accelerator == accelerator]
         return self._summaries(series, metric, window).get(accelerator)
 
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
@@ -88,7 +88,9 @@ class CloudWatchBackend:
         for first in range(0, len(accelerators), _AT_ONCE):
             some = accelerators[first : first + _AT_ONCE]
             answers = [
-                self._summaries([one for one in self.series(metric) if one.accelerator in some], metric, window)
+                self._summaries(
+                    [listed for listed in self.series(metric) if listed.accelerator in some], metric, window
+                )
                 for metric in metrics
             ]
             for accelerator in some:
@@ -115,13 +117,13 @@ class CloudWatchBackend:
     ) -> dict[Accelerator, Summary]:  # fmt: skip
         period = self._period(window)
         answers = {}
-        queries = [(one.metric, which) for one in series for which in _STATISTICS]
+        queries = [(each.metric, which) for each in series for which in _STATISTICS]
         points = self._api.points(queries, _span(window, period))
-        for one, means, maxima in zip(series, points[::2], points[1::2], strict=True):
-            summary = _summary(one, metric, (means, maxima), window, period)
+        for each, means, maxima in zip(series, points[::2], points[1::2], strict=True):
+            summary = _summary(each, metric, (means, maxima), window, period)
             if summary is not None:
-                self._notes[f"{metric} is {one.name.name} of {one.name.exporter.name}"] = None
-                answers[one.accelerator] = summary
+                self._notes[f"{metric} is {each.name.name} of {each.name.exporter.name}"] = None
+                answers[each.accelerator] = summary
         return answers
 
     def _period(self, window: Window) -> int:
@@ -138,7 +140,7 @@ def _summary(
     series: AcceleratorSeries, metric: str, points: tuple[Points, Points], window: Window, period: int
 ) -> Summary | None:  # fmt: skip
     """Of the periods that end in the window; None: there are none."""
-    means, maxima = (_inside(one, window, period) * series.name.scale for one in points)
+    means, maxima = (_inside(statistic, window, period) * series.name.scale for statistic in points)
     if not means.size:
         return None
     p50, p95 = np.quantile(means, (0.5, 0.95))
