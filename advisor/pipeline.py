@@ -47,7 +47,14 @@ from advisor.requirements import Requirements, check_names
 from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.document import read_workload
 from advisor.workload.negotiated import holdings_of, with_holdings
-from advisor.workload.values import DeclaredDemand, PrometheusDemand, SampleDemand, TraceDemand, Workload
+from advisor.workload.values import (
+    CloudWatchDemand,
+    DeclaredDemand,
+    PrometheusDemand,
+    SampleDemand,
+    TraceDemand,
+    Workload,
+)
 
 if TYPE_CHECKING:
     from advisor.plan.explain.why import Judged
@@ -261,9 +268,12 @@ def measure_demand(
         case TraceDemand(path):
             return _demand_of_trace(path, progress)
         case SampleDemand() as sampled:
-            return _demand_of_samples(sampled, workload, model, catalog, performance)
+            measured = _demand_of_samples(sampled, workload, model, catalog, performance)
+            return measured.with_notes(*_fleet_notes(sampled, workload))
         case PrometheusDemand() as watched:
             return _demand_of_server(watched, workload, model, catalog, performance)
+        case CloudWatchDemand() as watched:
+            return _demand_of_cloudwatch(watched, workload, model, catalog, performance)
 
 
 def with_measured_cache(workload: Workload, demand: Demand) -> Workload:
@@ -317,6 +327,23 @@ def _demand_of_samples(
     return demand_from_busy(observed, serves, sampled.requests_per_day, lengths).with_notes(*notes)
 
 
+def _fleet_notes(sampled: SampleDemand, workload: Workload) -> Sequence[str]:
+    """What the hosts of the samples are, where the workload says nothing or something else of it."""
+    from advisor.samples.store.hosts import running_fleet
+
+    fleet, current = running_fleet([sampled.path], sampled.hosts), workload.current
+    if not fleet.machines or fleet.unknown:
+        return ()
+    words = " and ".join(str(machines) for machines in fleet.machines)
+    if current is None:
+        return (f"the sampled hosts are {words}: with `current: samples` the plan is compared with them",)
+    stated = (current.provider, current.region, current.instance_type, current.count)
+    sampled_kinds = [
+        (machines.provider, machines.region, machines.instance_type, machines.count) for machines in fleet.machines
+    ]
+    return () if sampled_kinds == [stated] else (f"`current` is not what the sampled hosts are: {words}",)
+
+
 def _demand_of_server(
     watched: PrometheusDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
@@ -324,7 +351,8 @@ def _demand_of_server(
     from advisor.samples.exporters import near_miss_words
     from advisor.samples.query.prometheus import Access
 
-    access = Access.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file)
+    sigv4 = None if watched.sigv4 is None else (watched.sigv4.region, watched.sigv4.profile)
+    access = Access.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file, sigv4=sigv4)
     recorded = watched.recorded
     server = Monitored.between(
         access,
@@ -346,6 +374,26 @@ def _demand_of_server(
     return demand.with_notes(*server.notes, *server.questions.api.warnings)
 
 
+def _demand_of_cloudwatch(
+    watched: CloudWatchDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
+) -> Demand:  # fmt: skip
+    from advisor.demand.monitored.cloudwatch import CloudWatched, busy_in_cloudwatch, endpoint_demand
+    from advisor.samples.query.cloudwatch import CloudWatchApi
+
+    where, recorded = f"cloudwatch {watched.region}", watched.recorded
+    lengths = _stated_lengths(watched, "cloudwatch", where)
+    api = CloudWatchApi.of(watched.region, watched.profile, where)
+    whole = CloudWatched.between(api, watched.window_days, recorded.from_seconds, recorded.until_seconds)
+    asked = replace(whole, endpoint=watched.endpoint, component=recorded.served_as, hosts=watched.hosts)
+    counted = endpoint_demand(asked, lengths)
+    if counted is not None:
+        return counted
+    observed = busy_in_cloudwatch(asked)
+    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
+    demand = demand_from_busy(observed, serves, watched.requests_per_day, lengths)
+    return replace(demand, source=f"accelerators in {where}").with_notes(*api.messages)
+
+
 def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, model: Model) -> Wanted:
     """Whose demand is asked for, and what the workload states of it."""
     return Wanted(
@@ -362,7 +410,7 @@ def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, mo
 
 
 def _stated_lengths(
-    source: SampleDemand | PrometheusDemand, kind: str, where: str, alike: str = ""
+    source: SampleDemand | PrometheusDemand | CloudWatchDemand, kind: str, where: str, alike: str = ""
 ) -> tuple[float, float]:  # fmt: skip
     """Token lengths of a request, where nothing counts them; names that look alike go into the hint.
 

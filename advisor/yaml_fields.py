@@ -48,6 +48,11 @@ class Field:
         """Line in the file, from 1."""
         return int(self.node.start_mark.line) + 1
 
+    @property
+    def is_single(self) -> bool:
+        """Whether it is a single value, no mapping and no list."""
+        return isinstance(self.node, yaml.ScalarNode)
+
     def fail(self, message: str, hint: str = "") -> NoReturn:
         """Raise an InputError that names file, line and field."""
         place = f"{self.path}:{self.line}"

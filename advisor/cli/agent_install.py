@@ -26,6 +26,7 @@ from advisor.codegen.agent_files import (
 from advisor.durations import format_duration
 from advisor.errors import InputError
 from advisor.samples.agent.labels import HELP as LABEL_HELP
+from advisor.samples.agent.upload_policy import HELP as UPLOAD_HELP
 
 _NONE = "none"
 _LONGEST_FIRST_LINE = 256
@@ -66,6 +67,7 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
     @click.option("--page-tls", nargs=3, metavar="CERTIFICATE KEY CLIENT_AUTHORITY", help="PEM files on the host.")
     @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help=f"{LABEL_HELP.capitalize()}.")
     @click.option("--keep-days", type=click.IntRange(1), metavar="DAYS", help="Days that are kept; default: all.")
+    @click.option("--upload", metavar="URL", help=f"W{UPLOAD_HELP[1:]}.")
     @wraps(command)
     def run(
         output: Path | None,
@@ -78,6 +80,7 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
         page_tls: Sequence[str] | None,
         labels: Sequence[str],
         keep_days: int | None,
+        upload: str | None,
         host: str | None = None,
         **options: object,
     ) -> None:
@@ -90,6 +93,7 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
             host,
             tuple(labels),
             keep_days,
+            upload,
         )
         _deliver(command(agent, **options), output, dry_run=dry_run, force=force)
 

@@ -74,9 +74,22 @@ def summary(
 
     backend = open_backend(place, exact=exact, metrics=metrics_file)
     text, notes = render_summary(backend, place, window, output_format)
-    for note in notes:
+    for note in (*notes, *_fleet_notes(place)):
         click.echo(f"note: {note}", err=True)
     deliver(text, output)
+
+
+def _fleet_notes(place: str) -> Iterator[str]:
+    """What the hosts of a directory or bucket are, as a workload file has it."""
+    from advisor.samples.store.hosts import running_fleet  # noqa: PLC0415 - it loads pyarrow
+
+    fleet = running_fleet([place])
+    for machines in fleet.machines:
+        yield f"these hosts run now: current: {machines}"
+    for line in fleet.engines:
+        yield f"engine there: {line}"
+    if fleet.unknown:
+        yield fleet.unknown_words()
 
 
 def render_summary(

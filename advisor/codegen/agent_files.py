@@ -10,6 +10,7 @@ from advisor.codegen.templates import fill
 from advisor.errors import InputError
 from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.page_server import PageAddress
+from advisor.samples.agent.upload_policy import parse_bucket_url
 from advisor.samples.bounded_http import parse_address
 
 UNIT = "advisor-agent"
@@ -59,6 +60,8 @@ class AgentRun:
     """Static labels, as ``NAME=VALUE``."""
     keep_days: int | None = None
     """Whole days before today that are kept; None: all."""
+    upload: str | None = None
+    """Bucket that finished days go to; None: nowhere."""
 
     def arguments(self) -> tuple[str, ...]:
         """Of ``advisor agent run``."""
@@ -70,6 +73,7 @@ class AgentRun:
             *(["--page-tls", *self.page_tls] if self.page_tls else []),
             *(f"--label={label}" for label in self.labels),
             *([f"--keep-days={self.keep_days}"] if self.keep_days is not None else []),
+            *([f"--upload={self.upload}"] if self.upload is not None else []),
             *([f"--host={self.host}"] if self.host is not None else []),
             "--quiet",
         )
@@ -116,6 +120,12 @@ def systemd_files(
             f"without a user the agent can only write to {DEFAULT_DIRECTORY}",
             where=run.directory,
             hint="name a user that owns the directory: --user NAME",
+        )
+    if run.upload is not None and not networks:
+        raise InputError(
+            "the unit reaches this host alone, and the bucket is elsewhere",
+            where="--upload",
+            hint="name what it may reach: --network 0.0.0.0/0, or the network of a private endpoint",
         )
     if user is not None and (not _USER.fullmatch(user) or user == "root"):
         raise InputError(f"'{user}' is no name of an unprivileged user", where="--user")
@@ -232,6 +242,8 @@ def _checked(run: AgentRun) -> AgentRun:
         PageAddress.parse(run.page, run.page_tls)
     for path in run.page_tls:
         _absolute(path, "--page-tls")
+    if run.upload is not None:
+        parse_bucket_url(run.upload)
     for engine in run.engines:
         if parse_address(engine, "/metrics").authorization is not None:
             raise InputError("a password in this file could be read by others", where="--engine", hint="leave it out")

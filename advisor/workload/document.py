@@ -18,6 +18,7 @@ from advisor.workload.prometheus_fields import completed, read_prometheus
 from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
 from advisor.workload.values import (
     PRECISIONS,
+    CloudWatchDemand,
     DeclaredDemand,
     DemandSource,
     Deployment,
@@ -37,7 +38,7 @@ _KEYS = (
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
 _WITHIN = "within_ratio"
-_DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "prometheus")
+_DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "prometheus", "cloudwatch")
 _HIT_RATIO = "prefix_cache_hit_ratio"
 _BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon")
 _RATE = "requests_per_second"
@@ -45,7 +46,9 @@ _USERS = "concurrent_users"
 _DECLARED_OPTIONAL = (_RATE, "peak_requests_per_second", _USERS, "think_time")
 _DECLARED_KEYS = (*_DECLARED_OPTIONAL, "input_tokens", "output_tokens")
 _SAMPLE_KEYS = ("path", "hosts", *RECORDED_KEYS)
+_CLOUDWATCH_KEYS = ("region", "profile", "endpoint", "hosts", *RECORDED_KEYS)
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase")
+_OF_SAMPLES = "samples"
 _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
@@ -84,13 +87,14 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
             root.fail(f"the key '{required}' is missing", f"add a line '{required}: …'")
     if len(fields["name"].text()) > _MAX_NAME_LENGTH:
         fields["name"].fail("the name is too long", f"use at most {_MAX_NAME_LENGTH} characters")
-    current = _current(fields["current"]) if "current" in fields else None
+    demand = _instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"])
+    current = _current(fields["current"], demand) if "current" in fields else None
     return Workload(
         name=fields["name"].text(),
         model=fields["model"].text(),
         precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else ("bf16",),
         slo=_slo(fields.get("slo")),
-        demand=_instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"]),
+        demand=demand,
         providers=_providers(fields, current),
         regions=fields["regions"].texts() if "regions" in fields else (),
         purchase=_purchases(fields.get("purchase")),
@@ -149,6 +153,8 @@ def _demand(field: Field) -> DemandSource:
         return _samples(source, cache_is_stated=_HIT_RATIO in _beside(field))
     if kind == "prometheus":
         return read_prometheus(source, cache_is_stated=_HIT_RATIO in _beside(field))
+    if kind == "cloudwatch":
+        return _cloudwatch(source, cache_is_stated=_HIT_RATIO in _beside(field))
     return TraceDemand(_relative(source))
 
 
@@ -191,9 +197,9 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
     if "prometheus" in stated:
         return completed(given, read_prometheus(stated["prometheus"], cache_is_stated=is_stated))
     known = _demand(field) if stated else None
-    if isinstance(known, SampleDemand | DeclaredDemand):
+    if isinstance(known, SampleDemand | DeclaredDemand | CloudWatchDemand):
         given = replace(given, input_tokens=known.input_tokens, output_tokens=known.output_tokens)
-    if isinstance(known, SampleDemand):
+    if isinstance(known, SampleDemand | CloudWatchDemand):
         given = replace(given, requests_per_day=known.requests_per_day, recorded=known.recorded)
     return replace(given, cache_is_stated=is_stated)
 
@@ -226,7 +232,47 @@ def _samples(field: Field, *, cache_is_stated: bool) -> SampleDemand:
     )
 
 
-def _current(field: Field) -> Deployment:
+def _cloudwatch(field: Field, *, cache_is_stated: bool) -> CloudWatchDemand:
+    fields = field.all_of(_CLOUDWATCH_KEYS, optional=_CLOUDWATCH_KEYS[1:])
+    if "endpoint" in fields and "hosts" in fields:
+        fields["hosts"].fail("an endpoint's instances are no hosts of CloudWatch's", "keep either endpoint or hosts")
+    return CloudWatchDemand(
+        region=fields["region"].text(),
+        profile=fields["profile"].text() if "profile" in fields else None,
+        endpoint=fields["endpoint"].text() if "endpoint" in fields else None,
+        hosts=fields["hosts"].texts() if "hosts" in fields else (),
+        window_days=fields["window"].days() if "window" in fields else CloudWatchDemand("").window_days,
+        **read_recorded(fields, cache_is_stated=cache_is_stated),
+    )
+
+
+def _current_of_samples(field: Field, demand: DemandSource) -> Deployment:
+    """What the hosts of the samples say that they are.
+
+    Raises:
+        InputError: they are not sampled, are of several kinds, or do not say.
+    """
+    from advisor.samples.store.hosts import running_fleet  # noqa: PLC0415 - few workloads ask, and it loads pyarrow
+
+    field.choice((_OF_SAMPLES,))
+    if not isinstance(demand, SampleDemand):
+        field.fail(
+            "only hosts that are sampled say what runs today", "take the demand from samples, or write `current` out"
+        )
+    fleet = running_fleet([demand.path], demand.hosts)
+    if fleet.unknown or not fleet.machines:
+        field.fail("not all hosts say what they are", fleet.unknown_words() or "no host has samples there")
+    if len(fleet.machines) > 1:
+        kinds = " and ".join(str(machines) for machines in fleet.machines)
+        field.fail(f"the hosts are of several kinds: {kinds}", "choose one kind with `hosts` under demand.samples")
+    (machines,) = fleet.machines
+    purchase = Purchase(machines.purchase) if machines.purchase in _PURCHASES else Purchase.ON_DEMAND
+    return Deployment(machines.provider, machines.region, machines.instance_type, machines.count, purchase)
+
+
+def _current(field: Field, demand: DemandSource) -> Deployment:
+    if field.is_single:
+        return _current_of_samples(field, demand)
     fields = field.all_of(_CURRENT_KEYS, optional=("purchase",))
     purchase = fields["purchase"].choice(_PURCHASES) if "purchase" in fields else Purchase.ON_DEMAND
     return Deployment(

@@ -1,14 +1,16 @@
 """``demand.prometheus`` of a workload file."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
-from advisor.workload.values import PrometheusDemand
+from advisor.workload.values import PrometheusDemand, SigV4
 from advisor.yaml_fields import Field
 
-_KEYS = ("url", "selector", "token_file", "ca_file", "metrics", *RECORDED_KEYS)
+_KEYS = ("url", "selector", "token_file", "ca_file", "metrics", "sigv4", *RECORDED_KEYS)
+_SIGV4_KEYS = ("region", "profile")
 
 
 def read_prometheus(field: Field, *, cache_is_stated: bool) -> PrometheusDemand:
@@ -26,6 +28,7 @@ def read_prometheus(field: Field, *, cache_is_stated: bool) -> PrometheusDemand:
         token_file=_file(fields.get("token_file")),
         ca_file=_file(fields.get("ca_file")),
         metrics_file=_file(fields.get("metrics")),
+        sigv4=_sigv4(fields),
     )
 
 
@@ -40,7 +43,17 @@ def completed(given: PrometheusDemand, stated: PrometheusDemand) -> PrometheusDe
         token_file=given.token_file or stated.token_file,
         ca_file=given.ca_file or stated.ca_file,
         metrics_file=given.metrics_file or stated.metrics_file,
+        sigv4=given.sigv4 or stated.sigv4,
     )
+
+
+def _sigv4(fields: Mapping[str, Field]) -> SigV4 | None:
+    if "sigv4" not in fields:
+        return None
+    if "token_file" in fields:
+        fields["sigv4"].fail("requests cannot be signed and carry a token too", "keep either sigv4 or token_file")
+    stated = {key: field.text() for key, field in fields["sigv4"].mapping(_SIGV4_KEYS).items()}
+    return SigV4(stated.get("region"), stated.get("profile"))
 
 
 def _address(field: Field) -> str:

@@ -1,4 +1,4 @@
-"""What ``demand.samples`` and ``demand.prometheus`` say alike: which samples count, and what is stated."""
+"""What ``samples``, ``prometheus`` and ``cloudwatch`` under demand say alike: which samples count, what is stated."""
 
 import datetime as dt
 from collections.abc import Mapping

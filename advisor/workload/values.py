@@ -204,6 +204,16 @@ class SampleDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class SigV4:
+    """How requests to a server are signed with AWS's credentials."""
+
+    region: str | None = None
+    """None: that of the server's address."""
+    profile: str | None = None
+    """Of AWS's configuration files; None: the default."""
+
+
+@dataclass(frozen=True, slots=True)
 class PrometheusDemand:
     """Demand from what a Prometheus-compatible server saw of the current deployment."""
 
@@ -223,10 +233,35 @@ class PrometheusDemand:
     ca_file: Path | None = field(default=None, compare=False)
     metrics_file: Path | None = field(default=None, compare=False)
     """Further names of metrics (docs/metrics.md); None: those that the program knows."""
+    sigv4: SigV4 | None = None
+    """None: only requests to Amazon's managed service are signed."""
     recorded: Recorded = Recorded()
 
 
-DemandSource = DeclaredDemand | TraceDemand | SampleDemand | PrometheusDemand
+@dataclass(frozen=True, slots=True)
+class CloudWatchDemand:
+    """Demand from what CloudWatch saw of the current deployment; CloudWatch counts no tokens and no cache hits."""
+
+    region: str
+    profile: str | None = None
+    """Of AWS's configuration files; None: the default."""
+    endpoint: str | None = None
+    """Name of a SageMaker endpoint; None: the only one, or accelerators."""
+    hosts: tuple[str, ...] = ()
+    """Names or patterns (``i-0abc*``) of hosts whose accelerators count; empty: every host."""
+    window_days: float = 14.0
+    """How far back to look."""
+    requests_per_day: float | None = None
+    """As in :class:`SampleDemand`."""
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    recorded: Recorded = Recorded()
+    """``served_as`` is the name of an inference component."""
+    cache_is_stated: bool = False
+    """As in :class:`SampleDemand`."""
+
+
+DemandSource = DeclaredDemand | TraceDemand | SampleDemand | PrometheusDemand | CloudWatchDemand
 
 
 @dataclass(frozen=True, slots=True)

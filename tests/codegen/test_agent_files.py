@@ -146,6 +146,16 @@ def test_a_page_that_the_agent_would_refuse(page, files, words):
         unit_of(replace(RUN, page=page, page_tls=files))
 
 
+def test_a_unit_that_uploads_may_reach_what_it_is_told():
+    """A unit that could not reach the bucket is refused, as an address that is none."""
+    sends = replace(RUN, upload="s3://telemetry/fleet")
+    with pytest.raises(InputError, match="elsewhere"):
+        unit_of(sends)
+    assert "--upload=s3://telemetry/fleet" in command_of(unit_of(sends, networks=("0.0.0.0/0",)))
+    with pytest.raises(InputError, match="no address of a bucket"):
+        unit_of(replace(RUN, upload="s3:/x\nUser=root"), networks=("0.0.0.0/0",))
+
+
 def test_the_unit_works_on_a_host_that_it_was_not_made_on():
     """It waits for the mount of its directory, says what program is missing, and makes a user's directory."""
     lines = unit_of(AgentRun(directory="/srv/gpu samples"), user="gpu").splitlines()

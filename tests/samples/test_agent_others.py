@@ -74,7 +74,7 @@ def test_a_compaction_that_fails_is_said_and_tried_again():
     compaction = Compaction(python("import sys; sys.exit('the disk is odd')"), said.append, 0.0)
     compaction.tend(EVERY_SECONDS)
     wait_for(lambda: compaction.tend(EVERY_SECONDS) or compaction.process_id is None)
-    assert said == ["compaction ended with exit 1: the disk is odd; rows stay in the spool, tried again in 5 minutes"]
+    assert said == ["compaction ended with exit 1: the disk is odd; rows stay here, tried again in 5 minutes"]
     compaction.tend(EVERY_SECONDS + 299)
     assert compaction.process_id is None
     compaction.tend(EVERY_SECONDS + 300)

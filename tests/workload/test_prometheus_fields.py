@@ -7,7 +7,7 @@ import pytest
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.workload.document import read_workload
-from advisor.workload.values import DemandSource, PrometheusDemand
+from advisor.workload.values import DemandSource, PrometheusDemand, SigV4
 
 HEAD = "name: chat\nmodel: meta-llama/Llama-3.1-8B-Instruct\n"
 GIVEN = PrometheusDemand("https://given", 7.0, 'a="b"', token_file=Path("token"))
@@ -79,3 +79,16 @@ def test_a_plan_keeps_the_source_without_its_files():
     document = to_plain(GIVEN)
     assert not {"token_file", "ca_file"} & document.keys()
     assert from_plain(DemandSource, document) == GIVEN
+
+
+def test_requests_may_be_signed(tmp_path):
+    """With a region or the server's own, and never beside a token."""
+    source = "demand: {prometheus: {url: 'https://a', sigv4: {region: us-east-1, profile: ops}}}\n"
+    assert read(tmp_path, source).demand.sigv4 == SigV4("us-east-1", "ops")
+    workload = read(tmp_path, source, GIVEN)
+    assert workload.demand.sigv4 == SigV4("us-east-1", "ops")
+    assert from_plain(DemandSource, to_plain(workload.demand)).sigv4 == workload.demand.sigv4
+    with pytest.raises(InputError, match="carry a token"):
+        read(tmp_path, source.replace("sigv4", "token_file: t, sigv4"))
+    with pytest.raises(InputError, match="unknown key 'regoin'"):
+        read(tmp_path, source.replace("region", "regoin"))

@@ -30,7 +30,10 @@ COMMANDS: Mapping[str, Command] = {
     "status": Command("advisor.samples.agent.status_command", "Say what the agents of a directory are doing."),
     "doctor": Command("advisor.samples.doctor.command", "Say what can be read here, what cannot, and how to mend it."),
     "alive": Command("advisor.samples.agent.alive", "Exit 0 while the agent runs: for probes."),
-    "compact": Command("advisor.samples.store.compact", "Turn rows of the spool into Parquet."),
+    "compact": Command(
+        "advisor.samples.store.compact", "Turn rows of the spool into Parquet, and upload finished days."
+    ),
+    "upload-policy": Command("advisor.samples.agent.upload_policy", "Print the permissions that an upload needs."),
 }
 
 
@@ -69,7 +72,7 @@ def program(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    commands = "\n".join(f"  {name:<9} {command.summary}" for name, command in COMMANDS.items())
+    commands = "\n".join(f"  {name:<13} {command.summary}" for name, command in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         usage="%(prog)s COMMAND [OPTION …]",

@@ -16,11 +16,12 @@ _NICENESS_AT_END = 5
 _POLL_SECONDS = 0.05
 
 
-def compaction_command(directory: str, host: str, keep_days: int | None) -> list[str]:
-    """The program that does it; without pyarrow one that only removes what is too old."""
+def compaction_command(directory: str, host: str, keep_days: int | None, upload: str | None) -> list[str]:
+    """The program that does it; without pyarrow one that only keeps facts and removes what is too old."""
     module = "advisor.samples.store.compact" if can_compact() else "advisor.samples.agent.tidy"
     bound = [] if keep_days is None else [f"--keep-days={keep_days}"]
-    return bare_interpreter(module, directory, f"--host={host}", *bound)
+    bound += [] if upload is None or not can_compact() else [f"--upload={upload}"]
+    return bare_interpreter(module, directory, f"--host={host}", "--here", *bound)
 
 
 def can_compact() -> bool:
@@ -103,5 +104,5 @@ class Compaction:
         last_words = self._said.decode(errors="replace").strip().splitlines()
         self.trouble = f"{how}: {last_words[-1]}" if last_words else how
         later = "" if self._is_last else f", tried again in {_AFTER_FAILURE_SECONDS / 60:.0f} minutes"
-        self._report(f"compaction {self.trouble}; rows stay in the spool{later}")
+        self._report(f"compaction {self.trouble}; rows stay here{later}")
         self._due_at = now + _AFTER_FAILURE_SECONDS

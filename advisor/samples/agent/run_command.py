@@ -12,12 +12,14 @@ from pathlib import Path
 from advisor.durations import LONGEST, parse_duration_between
 from advisor.errors import InputError
 from advisor.samples.agent.clock import STOP_SIGNALS
+from advisor.samples.agent.compaction import can_compact
 from advisor.samples.agent.kept import Asked
 from advisor.samples.agent.labels import HELP as LABEL_HELP
 from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.page_server import DEFAULT_ADDRESS, PageAddress
 from advisor.samples.agent.processes import bare_interpreter
 from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.upload_policy import HELP, parse_bucket_url
 from advisor.samples.sources.detect import detect
 from advisor.samples.sources.table import SOURCES
 
@@ -56,6 +58,7 @@ def _settings(arguments: Sequence[str], program: str) -> Settings:
         page=given.page,
         page_tls=tuple(given.page_tls),
         keep_days=given.keep_days,
+        upload=_upload(given.upload),
         labels=parse_labels(given.labels),
     )
 
@@ -117,8 +120,27 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--label", action="append", default=[], dest="labels", metavar="NAME=VALUE", help=LABEL_HELP)
     add("--keep-days", type=_days, metavar="DAYS", help="whole days before today that are kept; default: all")
+    add("--upload", metavar="URL", help=HELP)
     add("--quiet", action="store_true", help="say nothing but errors")
     return parser
+
+
+def _upload(url: str | None) -> str | None:
+    """The bucket itself, where it can be used.
+
+    Raises:
+        InputError: it is none, or pyarrow, which the upload needs, is not installed.
+    """
+    if url is None:
+        return None
+    parse_bucket_url(url)
+    if not can_compact():
+        raise InputError(
+            "uploading needs pyarrow, which is not installed here",
+            where="--upload",
+            hint="pip install 'inference-advisor-agent[parquet]'",
+        )
+    return url
 
 
 def _interval(text: str) -> timedelta:

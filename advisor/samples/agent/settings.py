@@ -29,6 +29,8 @@ class Settings:
     """Whether rows become Parquet every hour, and at the end."""
     keep_days: int | None = None
     """Whole days before today that are kept; None: all."""
+    upload: str | None = None
+    """Bucket that finished days go to; None: nowhere."""
     labels: tuple[Label, ...] = ()
     """Static labels of this host."""
     patience: Patience = field(default_factory=Patience)

@@ -127,12 +127,11 @@ class Supervisor:
         self._write_status("running")
         return True
 
-    def _compaction_here(self) -> Compaction | None:
+    def _compaction_here(self) -> Compaction:
         if not can_compact():
             self._report("rows stay in the spool: pyarrow, which turns them into Parquet, is not installed here")
-            if self._settings.keep_days is None:
-                return None
-        command = compaction_command(self._settings.output, self._settings.host, self._settings.keep_days)
+        settings = self._settings
+        command = compaction_command(settings.output, settings.host, settings.keep_days, settings.upload)
         return Compaction(command, self._report, time.monotonic())
 
     def _go_on(self) -> None:

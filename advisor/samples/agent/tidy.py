@@ -1,6 +1,7 @@
-"""``python -m advisor.samples.agent.tidy DIR --host HOST --keep-days N``: remove old segments of the spool.
+"""``python -m advisor.samples.agent.tidy DIR --host HOST [--keep-days N]``: facts of this host, and no old segments.
 
-It stands in for compaction where pyarrow is not installed, so that a disk does not fill with rows that nobody fetches.
+It stands in for compaction where pyarrow is not installed: it keeps what the host is, and removes old segments of the
+spool, so that a disk does not fill with rows that nobody fetches.
 """
 
 import argparse
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from advisor.errors import InputError
+from advisor.samples.agent.host_facts import keep_facts
 from advisor.samples.agent.spool import claimed, segments
 
 
@@ -31,10 +34,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m advisor.samples.agent.tidy", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--host", required=True)
-    parser.add_argument("--keep-days", type=int, required=True)
+    parser.add_argument("--keep-days", type=int)
+    parser.add_argument("--here", action="store_true", help="this machine is the host: keep what it is")
     given = parser.parse_args(arguments)
     try:
-        tidy(given.directory, given.host, given.keep_days, datetime.now(UTC).date())
+        if given.here:
+            keep_facts(given.directory, given.host)
+        if given.keep_days is not None:
+            tidy(given.directory, given.host, given.keep_days, datetime.now(UTC).date())
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
     except OSError as error:
         sys.stderr.write(f"error: cannot remove old segments: {error.strerror}\n")
         return 1

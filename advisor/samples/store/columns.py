@@ -14,6 +14,7 @@ HISTOGRAM_SCHEMA = "advisor.histograms/v1"
 SCHEMA_KEY = b"advisor.samples.schema"
 INTERVAL_KEY = b"advisor.samples.interval_seconds"
 LABELS_KEY = b"advisor.samples.labels"
+HOST_KEY = b"advisor.samples.host"
 """Static labels of the host, as a JSON object; absent without any."""
 
 TEXT = pa.dictionary(pa.int32(), pa.string())

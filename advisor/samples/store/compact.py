@@ -1,7 +1,7 @@
-"""Compaction of one host: ``python -m advisor.samples.store.compact DIR --host HOST [--keep-days N] [--max-bytes N]``.
+"""Compaction of one host: ``advisor agent compact DIR --host HOST [--keep-days N] [--max-bytes N] [--upload URL]``.
 
 A short-lived process beside the agent. It turns the segments that nobody writes any more into a file each, the files of
-a finished day into one, counts the day's values, and removes the oldest days as it is told to.
+a finished day into one, counts the day's values, uploads finished days, and removes the oldest as it is told to.
 
 Killed at any moment it loses and doubles nothing: every file appears whole or not at all, what it was made of goes only
 after it is on disk, and a row that is found twice counts once. A day's file carries a digest of its content in its name
@@ -22,8 +22,10 @@ from pathlib import Path
 
 from advisor.atomic_files import write_bytes
 from advisor.errors import AdvisorError, InputError
+from advisor.samples.agent.host_facts import keep_facts, read_facts
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
 from advisor.samples.agent.status_files import read_object, status_path
+from advisor.samples.agent.upload_policy import HELP, BucketUrl, parse_bucket_url
 from advisor.samples.frame import SkippedFile, UnreadableError
 from advisor.samples.metrics import Scope
 from advisor.samples.places import (
@@ -37,9 +39,11 @@ from advisor.samples.places import (
     spool_folder,
 )
 from advisor.samples.rows import Record
+from advisor.samples.store.columns import HOST_KEY, LABELS_KEY
 from advisor.samples.store.histograms import encode_histograms
-from advisor.samples.store.row_files import content_digest, encode_table, read_labels, read_table
+from advisor.samples.store.row_files import content_digest, encode_table, read_named, read_table
 from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
+from advisor.samples.store.upload import Uploaded, Uploads
 
 _NAMES = {Scope.ACCELERATOR: ROWS, Scope.ENGINE: ENGINES}
 _DAY = "day"
@@ -57,6 +61,12 @@ class Compacted:
     """Days whose files became one."""
     removed: list[date] = field(default_factory=list)
     """Days that were removed to keep the bounds."""
+    held: set[date] = field(default_factory=set)
+    """Days that the bounds would remove, and that are not uploaded yet."""
+    uploaded: Uploaded | None = None
+    """None: nothing was to be uploaded."""
+    trouble: AdvisorError | None = None
+    """Why not all was uploaded."""
     skipped: list[SkippedFile] = field(default_factory=list)
     """What could not be read, whole or in part."""
     total_bytes: int = 0
@@ -66,11 +76,18 @@ class Compacted:
         """In a line."""
         parts = [f"{self.rows:,} rows of {self.segments} segments", f"{len(self.days)} days merged"]
         parts += [f"removed {day}" for day in self.removed]
+        parts += [] if self.uploaded is None else [str(self.uploaded)]
+        parts += [f"{len(self.held)} days kept until they are uploaded"] if self.held else []
         return ", ".join([*parts, f"{self.total_bytes / 1e6:.1f} MB in all"])
 
 
 def compact(
-    directory: Path, host: str, keep_days: int | None = None, max_bytes: int | None = None, now: datetime | None = None
+    directory: Path,
+    host: str,
+    keep_days: int | None = None,
+    max_bytes: int | None = None,
+    now: datetime | None = None,
+    upload: BucketUrl | None = None,
 ) -> Compacted | None:
     """Compact what the agents of a host wrote.
 
@@ -80,6 +97,7 @@ def compact(
         keep_days: whole days before today that are kept; None: all.
         max_bytes: what the host's files may take; the oldest days go first, today's never. None: any.
         now: the time, by which a day is finished; None: the clock's.
+        upload: where finished days go; no bound removes a day that is not verified there. None: nowhere.
 
     Returns:
         What was done; None when another process compacts this host now.
@@ -92,14 +110,16 @@ def compact(
     with _only_one(spool_folder(directory, host)) as is_mine:
         if not is_mine:
             return None
-        store = _HostStore(directory, host, done)
+        uploads = None if upload is None else Uploads(directory, host, upload)
+        store = _HostStore(directory, host, done, uploads)
         store.remove_unfinished()
         store.remove_days(today, keep_days, max_bytes)
         for path in segments(directory, host):
             store.take_segment(path)
-        for day in store.days():
-            if day < today:
-                store.merge_day(day)
+        finished = [day for day in store.days() if day < today]
+        for day in finished:
+            store.merge_day(day)
+        store.upload(finished)
         store.remove_days(today, keep_days, max_bytes)
         done.total_bytes = store.total_bytes()
     return done
@@ -108,12 +128,15 @@ def compact(
 class _HostStore:
     """The files of one host."""
 
-    def __init__(self, directory: Path, host: str, done: Compacted) -> None:
+    def __init__(self, directory: Path, host: str, done: Compacted, uploads: Uploads | None = None) -> None:
+        self._uploads = uploads
         self._directory = directory
         self._host = host
         self._done = done
         self._labels = read_object(status_path(directory, host)).get("labels") or {}
         """Static labels that the agent has now."""
+        self._facts = read_facts(directory, host)
+        """What the host is now."""
 
     def days(self) -> list[date]:
         """Dates of which there is something, oldest first."""
@@ -144,7 +167,7 @@ class _HostStore:
                 self._done.skipped.append(SkippedFile(path, reason))
             for day, records in _by_day(segment.records):
                 for scope, table in tables_of(records).items():
-                    content = encode_table(merged([table], scope), self._labels)
+                    content = encode_table(merged([table], scope), self._labels, self._facts)
                     self._write(day, f"{_NAMES[scope]}-{path.stem}.parquet", content)
             path.unlink()
             self._done.segments += 1
@@ -157,15 +180,34 @@ class _HostStore:
         if name is not None:
             self._count(day, name)
 
+    def upload(self, days: list[date]) -> None:
+        """Upload what is missing of finished days; trouble is kept for the end."""
+        if self._uploads is None:
+            return
+        try:
+            self._done.uploaded = self._uploads.send(days)
+        except AdvisorError as error:
+            self._done.trouble = error
+
     def remove_days(self, today: date, keep_days: int | None, max_bytes: int | None) -> None:
-        """Remove what is too old, then the oldest days until the rest is small enough."""
+        """Remove what is too old, then the oldest days until the rest is small enough; never what is to be uploaded."""
+        self._done.held = set()
         days = [day for day in self.days() if day < today]
         if keep_days is not None:
             for day in [day for day in days if day < today - timedelta(days=keep_days)]:
-                self._remove_day(day)
+                self._remove_if_safe(day)
                 days.remove(day)
         while max_bytes is not None and days and self.total_bytes() > max_bytes:
-            self._remove_day(days.pop(0))
+            self._remove_if_safe(days.pop(0))
+
+    def _remove_if_safe(self, day: date) -> None:
+        if self._uploads is None:
+            self._remove_day(day)
+        elif self._uploads.is_safe(day):
+            self._uploads.forget(day)
+            self._remove_day(day)
+        else:
+            self._done.held.add(day)
 
     def _merge_files(self, day: date, scope: Scope) -> str | None:
         """Name of the one file that all readable files of a day became; None when there is none."""
@@ -173,21 +215,22 @@ class _HostStore:
         if len(paths) == 1 and paths[0].name.startswith(f"{_NAMES[scope]}-{_DAY}-"):
             return paths[0].name
         read = {}
-        labels: dict[str, str] = {}
+        labels, facts = dict[str, str](), dict[str, str]()
         for path in paths:
             try:
                 read[path] = read_table(path, columns_of_scope(scope))
-                labels |= read_labels(path)
+                labels |= read_named(path, LABELS_KEY)
+                facts |= read_named(path, HOST_KEY)
             except UnreadableError as error:
                 self._done.skipped.append(SkippedFile(path, str(error)))
         if not read:
             return None
-        content = encode_table(merged(list(read.values()), scope), labels)
+        content = encode_table(merged(list(read.values()), scope), labels, facts)
         name = f"{_NAMES[scope]}-{_DAY}-{content_digest(content)}.parquet"
         self._write(day, name, content)
         for path in read:
             if path.name != name:
-                path.unlink(missing_ok=True)
+                self._replace(path)
         if day not in self._done.days:
             self._done.days.append(day)
         return name
@@ -198,13 +241,19 @@ class _HostStore:
         name = rows_name.replace(ROWS, HISTOGRAMS, 1)
         for path in folder.glob(f"{HISTOGRAMS}-*.parquet"):
             if path.name != name:
-                path.unlink(missing_ok=True)
+                self._replace(path)
         if (folder / name).exists():
             return
         with contextlib.suppress(UnreadableError):
             content = encode_histograms(read_table(folder / rows_name, columns_of_scope(Scope.ACCELERATOR)))
             if content is not None:
                 self._write(day, name, content)
+
+    def _replace(self, path: Path) -> None:
+        """Remove a file of which another one has everything."""
+        if self._uploads is not None:
+            self._uploads.replaced(path)
+        path.unlink(missing_ok=True)
 
     def _write(self, day: date, name: str, content: bytes) -> None:
         """Bring a file of a day to disk, and its name too."""
@@ -279,9 +328,14 @@ def main(arguments: Sequence[str], program: str = "python -m advisor.samples.sto
     parser.add_argument("--host", required=True)
     parser.add_argument("--keep-days", type=int)
     parser.add_argument("--max-bytes", type=int)
+    parser.add_argument("--upload", metavar="URL", help=HELP)
+    parser.add_argument("--here", action="store_true", help="this machine is the host: keep what it is, too")
     given = parser.parse_args(arguments)
     try:
-        done = compact(given.directory, given.host, given.keep_days, given.max_bytes)
+        if given.here:
+            keep_facts(given.directory, given.host)
+        url = None if given.upload is None else parse_bucket_url(given.upload)
+        done = compact(given.directory, given.host, given.keep_days, given.max_bytes, upload=url)
     except AdvisorError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
@@ -291,6 +345,9 @@ def main(arguments: Sequence[str], program: str = "python -m advisor.samples.sto
     for file in done.skipped:
         sys.stderr.write(f"{file.path}: {file.reason}\n")
     sys.stderr.write(f"{done}\n")
+    if done.trouble is not None:
+        sys.stderr.write(f"error: {done.trouble}\n")
+        return done.trouble.exit_code
     return 0
 
 

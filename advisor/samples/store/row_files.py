@@ -21,6 +21,7 @@ from advisor.samples.store.columns import (
     ACCELERATOR_COLUMNS,
     ACCELERATOR_KEYS,
     ENGINE_COLUMNS,
+    HOST_KEY,
     INTERVAL_KEY,
     LABELS_KEY,
     SCHEMA_KEY,
@@ -38,12 +39,15 @@ _US_PER_SECOND = 1_000_000
 _DIGEST_BYTES = 8
 
 
-def encode_table(table: pa.Table, labels: Mapping[str, str] | None = None) -> bytes:
-    """A table of rows as the content of a file, with static labels; the same of both gives the same bytes."""
+def encode_table(
+    table: pa.Table, labels: Mapping[str, str] | None = None, facts: Mapping[str, str] | None = None
+) -> bytes:
+    """A table of rows as the content of a file, with labels and facts of the host; the same gives the same bytes."""
     plain = [field.name for field in table.schema if _is_plain(field)]
     coded = [field.name for field in table.schema if not _is_plain(field) and not pa.types.is_list(field.type)]
     encodings = {name: _encoding_of(table.schema.field(name).type) for name in plain}
-    named = {LABELS_KEY: json.dumps(labels, sort_keys=True).encode()} if labels else {}
+    known = {LABELS_KEY: labels, HOST_KEY: facts}
+    named = {key: json.dumps(values, sort_keys=True).encode() for key, values in known.items() if values}
     return encode_parquet(table, coded, encodings, {**METADATA, **named})
 
 
@@ -91,14 +95,14 @@ def read_table(path: Path, columns: pa.Schema) -> pa.Table:
         raise _damaged(error) from error
 
 
-def read_labels(path: Path) -> dict[str, str]:
-    """Static labels of the host that a file of rows is of; none where it has none.
+def read_named(path: Path, key: bytes) -> dict[str, str]:
+    """Static labels (``LABELS_KEY``) or facts (``HOST_KEY``) of the host that a file of rows is of; empty without.
 
     Raises:
         UnreadableError: it was cut short or damaged.
     """
-    labels = json.loads((_metadata_of(path).metadata or {}).get(LABELS_KEY, b"{}"))
-    return {str(name): str(value) for name, value in labels.items()}
+    named = json.loads((_metadata_of(path).metadata or {}).get(key, b"{}"))
+    return {str(name): str(value) for name, value in named.items()}
 
 
 def decode(path: Path, columns: Sequence[str]) -> FileRows:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from samples.query.stub import Request, stub
 
 RETENTION_DAYS = {60: 15, 300: 63, 3600: 455}
@@ -17,10 +19,14 @@ class CloudWatch:
     now: float
     metrics: list = field(default_factory=list)
     """Namespace, name, dimensions, starts of periods in seconds, averages, maxima."""
+    observed: list = field(default_factory=list)
+    """Namespace, name, dimensions, times and values of single observations, from which any statistic follows."""
     page_metrics: int = 500
     page_points: int = 100_800
     throttled: int = 0
     """Requests to refuse at first."""
+    refuses: str = ""
+    """Error code of every answer."""
     requests: list = field(default_factory=list)
     url: str = ""
 
@@ -37,6 +43,8 @@ def cloudwatch(now: float, **options) -> Iterator[CloudWatch]:
         if kept.throttled:
             kept.throttled -= 1
             return _answer(400, {"__type": "ThrottlingException", "message": "Rate exceeded"})
+        if kept.refuses:
+            return _answer(400, {"__type": kept.refuses, "message": "no"})
         if operation == "ListMetrics":
             return _answer(200, _list(kept, asked))
         if operation == "GetMetricData":
@@ -51,8 +59,9 @@ def cloudwatch(now: float, **options) -> Iterator[CloudWatch]:
 def _list(kept, asked):
     found = [
         {"Namespace": space, "MetricName": name, "Dimensions": dimensions}
-        for space, name, dimensions, *_ in kept.metrics
+        for space, name, dimensions, *_ in (*kept.metrics, *kept.observed)
         if (space, name) == (asked["Namespace"], asked["MetricName"])
+        and all(wanted in dimensions for wanted in asked.get("Dimensions", ()))
     ]
     return _page(found, asked, kept.page_metrics, "Metrics")
 
@@ -72,6 +81,9 @@ def _data(kept, asked):
                 here = (starts >= start) & (starts < end)
                 values = {"Average": averages, "Maximum": maxima}[stat["Stat"]][here]
                 results += [(query["Id"], at, value) for at, value in zip(starts[here], values, strict=True)]
+        for space, name, dimensions, times, values in kept.observed:
+            if wanted == (space, name, dimensions):
+                results += [(query["Id"], *point) for point in _statistics(times, values, stat, start, end)]
     assert sum((end - start) // query["MetricStat"]["Period"] for query in queries) <= 100_800
     page = _page(results, asked, kept.page_points, "points")
     by_id = {query["Id"]: ([], []) for query in queries}
@@ -84,6 +96,19 @@ def _data(kept, asked):
         for name, (times, values) in by_id.items()
     ]
     return {**page, "Messages": []}
+
+
+def _statistics(times, values, stat, start, end):
+    """Start and value of each period that has an observation."""
+    period = stat["Period"]
+    inside = (times >= start) & (times < end)
+    starts = times[inside] // period * period
+    for at in np.unique(starts):
+        here = values[inside][starts == at]
+        yield at, {
+            "Sum": here.sum(), "SampleCount": len(here), "Average": here.mean(), "Maximum": here.max(),
+            "p95": np.quantile(here, 0.95),
+        }[stat["Stat"]]  # fmt: skip
 
 
 def _page(entries, asked, size, name):

@@ -43,6 +43,9 @@ def stub(answer: Callable[[Request], Answer]) -> Iterator[Stub]:
         def do_POST(self):
             self._answer("POST")
 
+        def do_PUT(self):
+            self._answer("PUT")
+
         def _answer(self, method):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             parts = urlsplit(self.path)

@@ -28,8 +28,7 @@ def backend_of(monkeypatch):
 
     def make(server) -> CloudWatchBackend:
         monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", server.url)
-        backend = CloudWatchBackend.at("cloudwatch://us-east-1")
-        return CloudWatchBackend(backend._client, lambda: NOW)
+        return CloudWatchBackend.at("cloudwatch://us-east-1", lambda: NOW)
 
     return make
 
@@ -134,7 +133,7 @@ def test_refusals_are_said_with_what_to_do(backend_of, monkeypatch):
     with cloudwatch(NOW) as server:
         backend = backend_of(server)
         with pytest.raises(InputError, match="AccessDenied") as caught:
-            backend._call("list_dashboards")
+            backend._api.call("list_dashboards")
         assert "cloudwatch:GetMetricData" in caught.value.hint
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         with pytest.raises(InputError, match="credentials") as caught:

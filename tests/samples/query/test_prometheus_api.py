@@ -49,8 +49,8 @@ def test_limits_of_servers_are_told_from_other_refusals(status, body, words):
     ("status", "content", "words", "hint"),
     [
         (400, b'{"status":"error","errorType":"bad_data","error":"parse error: unexpected character"}', "parse error", "selector"),
-        (401, b"no", "does not let us in", "--prometheus-token-file"),
-        (403, b"no", "does not let us in", "--prometheus-token-file"),
+        (401, b"no", "authentication failed", "--token-file"),
+        (403, b"no", "authentication failed", "--token-file"),
         (404, b"404 page not found", "404 page not found", "/select/0/prometheus"),
         (200, b"<html>welcome</html>", "<html>welcome</html>", "/prometheus"),
         (200, b'{"status":"success","data":{"result":[{"metric":{},"value":[]}]}}', "does not answer as Prometheus", "HTTP API"),

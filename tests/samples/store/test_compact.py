@@ -22,8 +22,9 @@ from advisor.samples.agent.tidy import tidy
 from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.query.values import Window
 from advisor.samples.store import read_engines, read_samples
+from advisor.samples.store.columns import LABELS_KEY
 from advisor.samples.store.compact import compact
-from advisor.samples.store.row_files import read_labels
+from advisor.samples.store.row_files import read_named
 from samples.records import DAY, ENGINE_ROW, gap, row, spool, target, us
 
 MOMENTS = int(os.environ.get("COMPACTION_KILL_MOMENTS", "12"))
@@ -314,9 +315,9 @@ def test_labels_of_the_host_are_in_every_file(tmp_path):
         status_path(tmp_path, "host-a").write_text(json.dumps({"labels": labels}))
         compact(tmp_path, "host-a", now=DAY)
     hours = sorted(tmp_path.rglob("*.parquet"), key=lambda path: path.name)
-    assert [read_labels(path) for path in hours] == 2 * [{"team": "chat", "env": "test"}, {"team": "search"}]
+    assert [read_named(path, LABELS_KEY) for path in hours] == 2 * [{"team": "chat", "env": "test"}, {"team": "search"}]
     compact(tmp_path, "host-a", now=TOMORROW)
-    days = {path.name.split("-day-")[0]: read_labels(path) for path in tmp_path.rglob("*-day-*.parquet")}
+    days = {path.name.split("-day-")[0]: read_named(path, LABELS_KEY) for path in tmp_path.rglob("*-day-*.parquet")}
     assert days["rows"] == days["engines"] == {"team": "search", "env": "test"}
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from advisor.errors import InputError
+from advisor.samples.query.prometheus.sigv4 import Signer, workspace_region
 
 TOKEN_VARIABLE = "ADVISOR_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
 USER_VARIABLE = "ADVISOR_PROMETHEUS_USER"
 PASSWORD_VARIABLE = "ADVISOR_PROMETHEUS_PASSWORD"  # noqa: S105 - the name of a variable
+SIGV4_VARIABLE = "ADVISOR_PROMETHEUS_SIGV4"
 TENANT_VARIABLE = "ADVISOR_PROMETHEUS_TENANT"
 _HOW = f"write it to a file and name that, or set {TOKEN_VARIABLE}"
 _LONGEST_TOKEN = 65_536
@@ -29,6 +31,8 @@ class Access:
     """None: plain HTTP."""
     timeout_seconds: float = 120.0
     """Longest wait for one answer."""
+    signer: Signer | None = field(default=None, repr=False)
+    """Signs every request; None: nothing does."""
     max_answer_bytes: int = 256 * 2**20
     """A longer answer is refused rather than held in memory."""
 
@@ -39,6 +43,7 @@ class Access:
         *,
         token_file: Path | None = None,
         ca_file: Path | None = None,
+        sigv4: tuple[str | None, str | None] | None = None,
         environment: Mapping[str, str] | None = None,
         timeout_seconds: float = 120.0,
     ) -> "Access":
@@ -48,12 +53,14 @@ class Access:
             url: its address, without user and password: they would stand in files, histories and lists of processes.
             token_file: holds a bearer token.
             ca_file: PEM file of the authority that signed its certificate, besides those that the system trusts.
+            sigv4: region (None: that of the address) and profile (None: the default) to sign requests with; None: only
+                requests to managed workspaces are signed, and those of whom the environment names a region.
             environment: variables that may hold a token, a user, a password and a tenant; those of this process
                 without.
             timeout_seconds: longest wait for one answer.
 
         Raises:
-            InputError: the address or a file is none.
+            InputError: the address or a file is none, or there is nothing to sign with.
         """
         parts = _split(url)
         variables = os.environ if environment is None else environment
@@ -62,7 +69,8 @@ class Access:
             headers["X-Scope-OrgID"] = _one_line(tenant, TENANT_VARIABLE)
         shown = _shown(parts)
         tls = _tls_context(ca_file, shown) if parts.scheme == "https" else None
-        return cls(shown, headers, tls, timeout_seconds)
+        signer = _signer(shown, sigv4, variables, is_known="Authorization" in headers)
+        return cls(shown, headers, tls, timeout_seconds, signer)
 
 
 def shown_url(url: str) -> str:
@@ -112,6 +120,20 @@ def _authorization(token_file: Path | None, variables: Mapping[str, str]) -> dic
     if not user:
         return {}
     return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+
+
+def _signer(
+    url: str, stated: tuple[str | None, str | None] | None, variables: Mapping[str, str], *, is_known: bool
+) -> Signer | None:  # fmt: skip
+    """What signs requests to a server, where it is asked for or known to need it and nobody said who asks."""
+    if stated is not None and is_known:
+        raise InputError(
+            "requests cannot be signed and carry a token too", where=url, hint="leave the token, the user or sigv4 out"
+        )
+    if stated is None and not is_known:
+        region = variables.get(SIGV4_VARIABLE) or workspace_region(url)
+        stated = (region, None) if region else None
+    return None if stated is None else Signer.of(url, *stated)
 
 
 def _read_token(path: Path) -> str:

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from advisor.errors import InputError
 from advisor.samples.query.prometheus.access import Access
+from advisor.samples.query.prometheus.sigv4 import refusal_of
 
 MOST_POINTS = 11_000
 """Points of one series that a range query may give."""
@@ -81,7 +82,7 @@ class PrometheusApi:
             InputError: it cannot be reached, or refuses.
         """
         asked = {"start": _seconds(start_us), "end": _seconds(end_us), **({"match[]": match} if match else {})}
-        data = self._ask(f"/api/v1/label/{label}/values?{urlencode(asked)}", None)
+        data = self._ask(f"/api/v1/label/{label}/values?{urlencode(asked, quote_via=quote)}", None)
         if not isinstance(data, list):
             raise _strange(self.access.url, "the values of a label are no list")
         return [str(value) for value in data]
@@ -96,14 +97,16 @@ class PrometheusApi:
 
     def _send(self, path: str, form: Mapping[str, str] | None) -> tuple[int, float | None, bytes]:
         """Status, how long the server asks to wait, and answer."""
-        url = self.access.url
+        url, method = self.access.url, "GET" if form is None else "POST"
         body = None if form is None else urlencode(form)
         content = {} if form is None else {"Content-Type": "application/x-www-form-urlencoded"}
         self.requests += 1
         try:
             with closing(self._connection()) as connection:
                 headers = {"Accept": "application/json", "Connection": "close", **content, **self.access.headers}
-                connection.request("GET" if form is None else "POST", urlsplit(url).path + path, body, headers)
+                if self.access.signer is not None:
+                    headers |= self.access.signer.headers(method, url + path, body, content)
+                connection.request(method, urlsplit(url).path + path, body, headers)
                 with connection.getresponse() as response:
                     wait = response.getheader("Retry-After", "")
                     return response.status, float(wait) if wait.isdecimal() else None, self._read(response)
@@ -112,7 +115,7 @@ class PrometheusApi:
                 f"no answer within {self.access.timeout_seconds:g} s", where=url, hint="ask for a shorter window"
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            hint = "check address and port, and that it can be reached from here; for https, name its --prometheus-ca"
+            hint = "check address and port, and that it can be reached from here; for https, name its --ca-file"
             raise InputError(f"cannot be reached: {error}", where=url, hint=hint) from error
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -142,11 +145,7 @@ class PrometheusApi:
     def _data(self, status: int, body: bytes) -> Any:  # noqa: ANN401 - JSON
         document = _json(body)
         if status in {401, 403}:
-            raise InputError(
-                f"it does not let us in (HTTP {status})",
-                where=self.access.url,
-                hint="give a token: --prometheus-token-file, or ADVISOR_PROMETHEUS_TOKEN",
-            )
+            raise self._not_let_in(status, document)
         if status != 200 or not isinstance(document, dict) or document.get("status") != "success":
             raise self._refusal(status, document, body)
         for words in (*document.get("warnings", ()), *document.get("infos", ())):
@@ -154,6 +153,16 @@ class PrometheusApi:
         if document.get("isPartial"):
             self.warnings["the server answered from a part of its storage only"] = None
         return document.get("data")
+
+    def _not_let_in(self, status: int, document: Any) -> InputError:  # noqa: ANN401 - JSON
+        """Authentication failed, or was not tried."""
+        message, signer = f"authentication failed (HTTP {status})", self.access.signer
+        if signer is None:
+            hint = "give a token: --token-file, or ADVISOR_PROMETHEUS_TOKEN"
+            return InputError(message, where=self.access.url, hint=hint)
+        said = _shortened(str(document.get("message", ""))) if isinstance(document, dict) else ""
+        words = f"{message}: {said}" if said else message
+        return InputError(words, where=self.access.url, hint=refusal_of(said, signer.region))
 
     def _refusal(self, status: int, document: Any, body: bytes) -> InputError:  # noqa: ANN401 - JSON
         said = document.get("error") if isinstance(document, dict) else None

@@ -1,0 +1,350 @@
+"""Demand as CloudWatch saw it: requests of a SageMaker endpoint, or how busy accelerators were.
+
+Sources of names, units and dimensions of SageMaker's metrics:
+https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from advisor.demand.busy import Busy
+from advisor.demand.clock import iso_minute
+from advisor.demand.declared import one_size_demand
+from advisor.demand.monitored.presence import LEAST_COVERAGE
+from advisor.demand.tally import arrival_rate
+from advisor.demand.values import Demand, DemandProfile, Floats
+from advisor.errors import InputError
+from advisor.samples.query.cloudwatch import CloudWatchApi, CloudWatchBackend, Metric, Span
+from advisor.units import MICROSECONDS_PER_MS, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+
+_REQUESTS = "AWS/SageMaker"
+_INSTANCES = "/aws/sagemaker/Endpoints"
+_ENDPOINT = "EndpointName"
+_COMPONENT = "InferenceComponentName"
+_OF_AN_ENDPOINT = {_ENDPOINT, "VariantName"}
+"""Dimensions of the whole of a variant; series with more of them count parts of the same once more."""
+_DELAY_SECONDS = 5 * SECONDS_PER_MINUTE
+"""How long CloudWatch may take to have all points of a minute."""
+_LEAST_SECONDS = 2 * SECONDS_PER_MINUTE
+_SHOWN = 5
+_AT_ONCE = 50
+_MANY = 200
+"""Accelerators."""
+_PERIOD_OF_MANY = 300
+_PERCENT = 100.0
+_US_PER_SECOND = MICROSECONDS_PER_MS * 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class CloudWatched:
+    """What is asked of CloudWatch, over which time."""
+
+    api: CloudWatchApi
+    start_seconds: float
+    end_seconds: float
+    """Since 1970."""
+    endpoint: str | None = None
+    """Name of a SageMaker endpoint."""
+    component: str | None = None
+    """Name of the inference component that serves the model, where an endpoint serves several."""
+    hosts: Sequence[str] = ()
+    """Names or patterns of hosts whose accelerators count; empty: all."""
+
+    @classmethod
+    def between(
+        cls, api: CloudWatchApi, days: float, from_seconds: float | None, until_seconds: float | None
+    ) -> "CloudWatched":  # fmt: skip
+        """All that CloudWatch has from one time to another; without them in the days up to now.
+
+        Raises:
+            InputError: the time lies ahead, or is shorter than two minutes.
+        """
+        now = api.now_seconds() - _DELAY_SECONDS
+        end = now if until_seconds is None else min(until_seconds, now)
+        start = end - days * SECONDS_PER_DAY if from_seconds is None else from_seconds
+        if end - start < _LEAST_SECONDS:
+            raise InputError(
+                "the window ends before it begins", where=f"cloudwatch {api.region}", hint="check `from` and `until`"
+            )
+        return cls(api, start, end)
+
+    @property
+    def where(self) -> str:
+        """The source, for messages."""
+        return f"cloudwatch {self.api.region}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counted:
+    """Requests by the minute."""
+
+    start_seconds: float
+    per_minute: Floats
+    """Shape ``(minutes,)``, NaN where unknown; the first and the last are known."""
+
+    @property
+    def mean(self) -> float:
+        """Requests per second."""
+        return float(np.nanmean(self.per_minute)) / SECONDS_PER_MINUTE
+
+
+def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Demand | None:
+    """Demand as a SageMaker endpoint counted it, all requests of one size; None: the hosts' accelerators are asked for.
+
+    A minute without a count had no request if the endpoint's instances reported in it, and is unknown otherwise.
+
+    Args:
+        watched: where to ask, for what, and over which time.
+        tokens: (prompt tokens, generated tokens) of a request, which CloudWatch does not count.
+
+    Raises:
+        InputError: it cannot be asked, has no such endpoint or several, or counted nothing.
+    """
+    invocations, notes = _invocations(watched)
+    if not invocations:
+        return None
+    presence = _of_endpoints(watched, _INSTANCES, "CPUUtilization", invocations)
+    counted = _counted(watched, invocations, presence)
+    if counted is None or counted.mean <= 0:
+        raise InputError(
+            f"{_words(invocations)} counted no request in {_length_words(watched)}",
+            where=watched.where,
+            hint="look further back with `window`; CloudWatch keeps minutes for 15 days",
+        )
+    if not presence:
+        notes = (*notes, "no instance of it reports: minutes without a count are taken to have had no request")
+    rate = arrival_rate(counted.per_minute, counted.mean)
+    known_seconds = float(np.count_nonzero(~np.isnan(counted.per_minute))) * SECONDS_PER_MINUTE
+    every = (
+        *notes,
+        "CloudWatch counts no tokens: every request is taken to have the stated lengths, and a spread needs more",
+        *_time_notes(watched, counted, known_seconds),
+        *_latency_notes(watched, invocations, counted.mean),
+        *_busy_notes(watched, invocations),
+        *watched.api.messages,
+    )
+    source = f"Invocations of {_words(invocations)} in {watched.where}, {_length_words(watched)}"
+    profile = DemandProfile(counted.start_seconds, counted.per_minute)
+    demand = one_size_demand(rate, tokens, source, every, known_seconds, profile)
+    return replace(demand, requests=round(counted.mean * known_seconds))
+
+
+def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
+    """Busy accelerators in each period as the CloudWatch agent or Container Insights saw them, NaN where unknown.
+
+    A period counts where nine of ten of the accelerators that were there have a point: each is there from its first
+    to its last point. What is missing of it is taken to be as busy as the rest. Periods are those that CloudWatch
+    keeps, and five minutes at least of more than 200 accelerators: their points are tens of millions in two weeks.
+
+    Raises:
+        InputError: it cannot be asked, or no accelerator of the hosts has a point.
+    """
+    backend = CloudWatchBackend(watched.api)
+    series = [each for each in backend.series("busy_ratio") if _is_meant(each.accelerator.host, watched.hosts)]
+    shortest = _PERIOD_OF_MANY if len(series) > _MANY else SECONDS_PER_MINUTE
+    period = max(watched.api.period_since(watched.start_seconds), shortest)
+    span = Span(int(watched.start_seconds) // period * period, int(watched.end_seconds) // period * period, period)
+    busy, known, present = np.zeros((3, span.periods))
+    for first in range(0, len(series), _AT_ONCE):
+        some = series[first : first + _AT_ONCE]
+        for each, points in zip(
+            some, watched.api.points([(each.metric, "Average") for each in some], span), strict=True
+        ):
+            values = span.values(points) * each.name.scale
+            at = np.flatnonzero(~np.isnan(values))
+            if at.size:
+                busy += np.nan_to_num(values)
+                known += ~np.isnan(values)
+                present[at[0] : at[-1] + 1] += 1
+    if not known.any():
+        raise _no_accelerator(watched, backend)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(known >= LEAST_COVERAGE * np.maximum(present, 1), busy / known, np.nan)
+    return Busy(share * present, share * present, present, float(period), float(span.start))
+
+
+def _is_meant(host: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(host, pattern) for pattern in patterns)
+
+
+def _no_accelerator(watched: CloudWatched, backend: CloudWatchBackend) -> InputError:
+    hosts = sorted({each.accelerator.host for each in backend.series("busy_ratio")})
+    there = f"hosts there: {_shown(hosts)}" if hosts else "let the CloudWatch agent or Container Insights read the GPUs"
+    return InputError(
+        "no SageMaker endpoint counts requests there, and no metric says how busy an accelerator of these hosts was",
+        where=watched.where,
+        hint=f"check region, window and hosts; {there}",
+    )
+
+
+def _invocations(watched: CloudWatched) -> tuple[list[Metric], tuple[str, ...]]:
+    """Series that count the requests, and what to know of the choice; none where accelerators are asked for."""
+    if watched.component is not None:
+        series = list(watched.api.metrics(_REQUESTS, "Invocations", **{_COMPONENT: watched.component}))
+        fewest = min((len(metric.dimensions) for metric in series), default=0)
+        if not series:
+            raise _missing(watched, "inference component", watched.component, _named(watched, _COMPONENT))
+        return [metric for metric in series if len(metric.dimensions) == fewest], ()
+    every = _exactly(watched.api.metrics(_REQUESTS, "Invocations"), _OF_AN_ENDPOINT)
+    by_endpoint: dict[str, list[Metric]] = {}
+    for metric in every:
+        by_endpoint.setdefault(dict(metric.dimensions)[_ENDPOINT], []).append(metric)
+    if watched.endpoint is None:
+        return _only(watched, by_endpoint)
+    if watched.endpoint not in by_endpoint:
+        raise _missing(watched, "endpoint", watched.endpoint, by_endpoint)
+    return by_endpoint[watched.endpoint], _component_notes(watched)
+
+
+def _only(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> tuple[list[Metric], tuple[str, ...]]:
+    """The only endpoint, unless hosts are asked for.
+
+    Raises:
+        InputError: there is more than one thing that it may be.
+    """
+    if watched.hosts or not by_endpoint:
+        return [], ()
+    hosts = {each.accelerator.host for each in CloudWatchBackend(watched.api).series("busy_ratio")}
+    if len(by_endpoint) == 1 and not hosts:
+        (name, metrics) = by_endpoint.popitem()
+        return metrics, (f"{name} is the only endpoint there", *_component_notes(watched))
+    beside = f", and accelerators of {len(hosts)} hosts" if hosts else ""
+    raise InputError(
+        f"CloudWatch counts requests of {_rates_words(watched, by_endpoint)}{beside}, and the workload names none",
+        where=watched.where,
+        hint="write `endpoint` (or `hosts`) under demand.cloudwatch",
+    )
+
+
+def _rates_words(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> str:
+    """Such as ``chat (3 requests/s) and search (1 requests/s)``."""
+    words = []
+    for name, metrics in sorted(by_endpoint.items())[:_SHOWN]:
+        counted = _counted(watched, metrics, _of_endpoints(watched, _INSTANCES, "CPUUtilization", metrics))
+        words.append(f"{name} ({'rate unknown' if counted is None else f'{counted.mean:.3g} requests/s'})")
+    more = f" and {len(by_endpoint) - _SHOWN} more" if len(by_endpoint) > _SHOWN else ""
+    return ", ".join(words) + more
+
+
+def _missing(watched: CloudWatched, kind: str, name: str, there: Collection[str]) -> InputError:
+    listed = f"there: {_shown(sorted(there))}" if there else f"no {kind} there counts requests; check the region"
+    return InputError(f"no {kind} {name} counted requests in the last two weeks", where=watched.where, hint=listed)
+
+
+def _named(watched: CloudWatched, dimension: str) -> set[str]:
+    """Values of a dimension of the series that count requests."""
+    listed = watched.api.metrics(_REQUESTS, "Invocations")
+    return {value for metric in listed if (value := dict(metric.dimensions).get(dimension))}
+
+
+def _component_notes(watched: CloudWatched) -> tuple[str, ...]:
+    """A warning where requests may be of several models."""
+    components = sorted(_named(watched, _COMPONENT))
+    if not components:
+        return ()
+    remedy = "write the component of this workload's as `model` under demand.cloudwatch"
+    return (f"inference components are there ({_shown(components)}): if the endpoint serves several models, {remedy}",)
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def _exactly(metrics: Iterable[Metric], dimensions: set[str]) -> list[Metric]:
+    return [metric for metric in metrics if dict(metric.dimensions).keys() == dimensions]
+
+
+def _of_endpoints(watched: CloudWatched, namespace: str, name: str, like: Sequence[Metric]) -> list[Metric]:
+    """Another metric of the endpoints that some series are of."""
+    endpoints = {dict(metric.dimensions).get(_ENDPOINT) or watched.endpoint for metric in like}
+    series = (watched.api.metrics(namespace, name, **{_ENDPOINT: endpoint}) for endpoint in endpoints if endpoint)
+    return [metric for listed in series for metric in _exactly(listed, _OF_AN_ENDPOINT)]
+
+
+def _counted(watched: CloudWatched, invocations: Sequence[Metric], presence: Sequence[Metric]) -> _Counted | None:
+    """Requests by the minute, from the first to the last known one; None: none is known."""
+    spans = watched.api.spans(watched.start_seconds, watched.end_seconds)
+    parts = [_minutes(watched.api, invocations, presence, span) for span in spans]
+    minutes = np.concatenate(parts) if parts else np.empty(0)
+    known = np.flatnonzero(~np.isnan(minutes))
+    if not known.size:
+        return None
+    inside = minutes[known[0] : known[-1] + 1]
+    if not presence:
+        inside = np.nan_to_num(inside)
+    return _Counted(float(spans[0].start + known[0] * SECONDS_PER_MINUTE), inside)
+
+
+def _minutes(api: CloudWatchApi, invocations: Sequence[Metric], presence: Sequence[Metric], span: Span) -> Floats:
+    """Requests by the minute; 0 where only instances reported, NaN where nothing did."""
+    queries = [(metric, "Sum") for metric in invocations] + [(metric, "SampleCount") for metric in presence]
+    values = np.array([span.values(points) for points in api.points(queries, span)])
+    is_known = ~np.isnan(values).all(axis=0)
+    counts = np.where(is_known, np.nansum(values[: len(invocations)], axis=0), np.nan)
+    minutes = span.period // SECONDS_PER_MINUTE
+    return np.repeat(counts / minutes, minutes)
+
+
+def _time_notes(watched: CloudWatched, counted: _Counted, known_seconds: float) -> list[str]:
+    notes = []
+    if known_seconds < SECONDS_PER_DAY:
+        hours = known_seconds / SECONDS_PER_HOUR
+        notes.append(f"the demand was observed for {hours:.1f} h: busier hours of the day or week are unseen")
+    share = known_seconds / (len(counted.per_minute) * SECONDS_PER_MINUTE)
+    if share < 1:
+        notes.append(f"{share:.0%} of the minutes were observed; the others are unknown, not idle")
+    coarse = [span for span in watched.api.spans(counted.start_seconds, watched.end_seconds) if span.period > 60]
+    if coarse:
+        day = iso_minute(coarse[-1].end)
+        notes.append(f"before {day} CloudWatch keeps five minutes or hours: busier single minutes are unseen")
+    return notes
+
+
+def _latency_notes(watched: CloudWatched, invocations: Sequence[Metric], mean_rate: float) -> list[str]:
+    """How long requests took at the endpoint, and how many were in flight by Little's law."""
+    latency = [replace(metric, name="ModelLatency") for metric in invocations]
+    statistics = ("Sum", "SampleCount", "p95")
+    span = _hours(watched)
+    points = watched.api.points([(metric, which) for metric in latency for which in statistics], span)
+    total, count = (sum(float(statistic.values.sum()) for statistic in points[at::3]) for at in range(2))
+    if not count:
+        return []
+    seconds = total / count / _US_PER_SECOND
+    slowest = (
+        max((float(statistic.values.max(initial=0.0)) for statistic in points[2::3]), default=0.0) / _US_PER_SECOND
+    )
+    spread = f"ModelLatency; 95% within {slowest:.3g} s in the slowest hour"
+    in_flight = f"{seconds * mean_rate:.3g} are in flight on average"
+    return [f"today requests take {seconds:.3g} s on average ({spread}), so {in_flight}"]
+
+
+def _busy_notes(watched: CloudWatched, invocations: Sequence[Metric]) -> list[str]:
+    """How busy the accelerators of an instance were; SageMaker sums them up to 100 % × their number."""
+    words = []
+    for name, what in (("GPUUtilization", "busy"), ("GPUMemoryUtilization", "full")):
+        series = _of_endpoints(watched, _INSTANCES, name, invocations)
+        points = watched.api.points([(metric, "Average") for metric in series], _hours(watched))
+        values = np.concatenate([np.empty(0), *(averages.values for averages in points)])
+        if values.size:
+            words.append(f"{values.mean() / _PERCENT:.2g} accelerators {what} ({name})")
+    return [f"an instance of the endpoint has {' and '.join(words)} on average"] if words else []
+
+
+def _hours(watched: CloudWatched) -> Span:
+    start = int(watched.start_seconds) // SECONDS_PER_HOUR * SECONDS_PER_HOUR
+    return Span(start, -(-int(watched.end_seconds) // SECONDS_PER_HOUR) * SECONDS_PER_HOUR, SECONDS_PER_HOUR)
+
+
+def _words(invocations: Sequence[Metric]) -> str:
+    """The endpoint or component, in words."""
+    dimensions = dict(invocations[0].dimensions)
+    component = dimensions.get(_COMPONENT)
+    return f"the inference component {component}" if component else f"the endpoint {dimensions.get(_ENDPOINT)}"
+
+
+def _length_words(watched: CloudWatched) -> str:
+    hours = (watched.end_seconds - watched.start_seconds) / SECONDS_PER_HOUR
+    return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} h"

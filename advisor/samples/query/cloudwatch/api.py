@@ -1,0 +1,222 @@
+"""CloudWatch's ListMetrics and GetMetricData, asked within their limits."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.errors import InputError
+from advisor.samples.query.aws_access import aws_session, refusal_hint, unreached_hint
+from advisor.units import SECONDS_PER_DAY
+
+Floats = npt.NDArray[np.float64]
+MOST_QUERIES = 500
+MOST_POINTS = 100_800
+RETENTION = ((60, 15), (300, 63), (3600, 455))
+"""Period in seconds, and for how many days CloudWatch keeps points that close together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One series of CloudWatch."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...]
+    """Names and values, as listed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """Statistics of periods; arrays of shape ``(periods,)``, in order of time, without periods that have none."""
+
+    seconds: Floats
+    """Start of each, since 1970."""
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Whole periods, in seconds since 1970."""
+
+    start: int
+    end: int
+    period: int
+
+    @property
+    def periods(self) -> int:
+        """How many."""
+        return max((self.end - self.start) // self.period, 0)
+
+    def values(self, points: Points) -> Floats:
+        """Values by period, NaN where there is none: shape ``(periods,)``."""
+        at = np.rint((points.seconds - self.start) / self.period).astype(np.int64)
+        inside = (at >= 0) & (at < self.periods)
+        values = np.full(self.periods, np.nan)
+        values[at[inside]] = points.values[inside]
+        return values
+
+
+class CloudWatchApi:
+    """CloudWatch of one region."""
+
+    def __init__(self, client: Any, session: Any, now_seconds: Callable[[], float] = time.time) -> None:  # noqa: ANN401 - boto3's
+        """Nothing is asked yet.
+
+        Args:
+            client: boto3's client of CloudWatch.
+            session: the boto3 session that it is of.
+            now_seconds: the time, on which depends how close together points are kept.
+        """
+        self._client = client
+        self._session = session
+        self.now_seconds = now_seconds
+        self.messages: dict[str, None] = {}
+        """What CloudWatch said beside its answers."""
+
+    @classmethod
+    def of(cls, region: str | None, profile: str | None, where: str) -> "CloudWatchApi":
+        """CloudWatch with the credentials of AWS's own tools; throttled requests are sent again, ever more slowly.
+
+        Raises:
+            InputError: boto3 is not installed, or knows no such region or profile.
+        """
+        session = aws_session(region, profile, where)
+        from botocore.config import Config  # noqa: PLC0415 - optional
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - optional
+
+        retries = {"mode": "adaptive", "total_max_attempts": 10}
+        config = Config(retries=retries, connect_timeout=10, read_timeout=60, user_agent_extra="advisor")
+        try:
+            return cls(session.client("cloudwatch", config=config), session)
+        except (BotoCoreError, ValueError) as error:
+            raise InputError(str(error), where=where, hint="give a region, such as us-east-1") from error
+
+    @property
+    def region(self) -> str:
+        """Such as ``us-east-1``."""
+        return str(self._client.meta.region_name)
+
+    def metrics(self, namespace: str, name: str, **dimensions: str) -> Iterator[Metric]:
+        """Series with these dimensions, among others, that have points in the last two weeks."""
+        wanted = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+        token: dict[str, str] = {}
+        while True:
+            page = self.call("list_metrics", Namespace=namespace, MetricName=name, Dimensions=wanted, **token)
+            for listed in page.get("Metrics", ()):
+                pairs = tuple((pair["Name"], pair["Value"]) for pair in listed.get("Dimensions", ()))
+                if dimensions.items() <= dict(pairs).items():
+                    yield Metric(namespace, name, pairs)
+            if not page.get("NextToken"):
+                return
+            token = {"NextToken": page["NextToken"]}
+
+    def points(self, queries: Sequence[tuple[Metric, str]], span: Span) -> list[Points]:
+        """Points of each series and statistic, in as many requests as the limits ask for."""
+        at_once = min(MOST_QUERIES, max(1, MOST_POINTS // max(1, span.periods)))
+        answers: list[Points] = []
+        for first in range(0, len(queries), at_once):
+            some = [
+                _query(number, *query, span.period) for number, query in enumerate(queries[first : first + at_once])
+            ]
+            seconds: list[list[float]] = [[] for _ in some]
+            values: list[list[float]] = [[] for _ in some]
+            for result in self._results(some, span):
+                number = int(result["Id"].removeprefix("q"))
+                seconds[number] += [moment.timestamp() for moment in result.get("Timestamps", ())]
+                values[number] += [float(value) for value in result.get("Values", ())]
+            answers += [Points(np.array(at), np.array(read)) for at, read in zip(seconds, values, strict=True)]
+        return answers
+
+    def spans(self, start_seconds: float, end_seconds: float) -> list[Span]:
+        """A time in parts, oldest first, each of the shortest periods for which points are kept.
+
+        Raises:
+            InputError: it begins before anything that is kept.
+        """
+        now = self.now_seconds()
+        self.period_since(start_seconds)
+        coarsest = RETENTION[-1][0]
+        spans, end = [], int(end_seconds)
+        for period, days in RETENTION:
+            oldest = -int(-(now - days * SECONDS_PER_DAY) // coarsest) * coarsest
+            start = max(int(start_seconds) // period * period, oldest)
+            if end // period * period > start:
+                spans.append(Span(start, end // period * period, period))
+                end = start
+        return spans[::-1]
+
+    def period_since(self, start_seconds: float) -> int:
+        """Seconds of the shortest periods for which points are kept from then on.
+
+        Raises:
+            InputError: nothing is kept for so long.
+        """
+        days = (self.now_seconds() - start_seconds) / SECONDS_PER_DAY
+        for seconds, kept_days in RETENTION:
+            if days <= kept_days:
+                return seconds
+        raise InputError(
+            f"the window begins {days:.0f} days ago, and CloudWatch keeps nothing for longer than {RETENTION[-1][1]}",
+            where="cloudwatch",
+            hint="ask for a later window",
+        )
+
+    def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:  # noqa: ANN401 - boto3's
+        """CloudWatch's answer.
+
+        Raises:
+            InputError: it refuses, or cannot be reached.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - optional
+
+        where = f"cloudwatch {self.region}"
+        try:
+            answer: Mapping[str, Any] = getattr(self._client, operation)(**arguments)
+        except ClientError as error:
+            said = error.response.get("Error", {})
+            code = said.get("Code", "refused")
+            raise InputError(
+                f"{code}: {said.get('Message', error)}",
+                where=where,
+                hint=refusal_hint(code, "cloudwatch:ListMetrics and cloudwatch:GetMetricData"),
+            ) from error
+        except BotoCoreError as error:
+            hint = unreached_hint(self._session, "cloudwatch", self.region)
+            raise InputError(str(error), where=where, hint=hint) from error
+        return answer
+
+    def _results(self, queries: Sequence[Mapping[str, Any]], span: Span) -> Iterator[Mapping[str, Any]]:
+        asked = {
+            "MetricDataQueries": queries,
+            "StartTime": datetime.fromtimestamp(span.start, UTC),
+            "EndTime": datetime.fromtimestamp(span.end, UTC),
+            "ScanBy": "TimestampAscending",
+            "MaxDatapoints": MOST_POINTS,
+        }
+        token: dict[str, str] = {}
+        while True:
+            page = self.call("get_metric_data", **asked, **token)
+            for message in page.get("Messages", ()):
+                self.messages[f"CloudWatch says: {message.get('Value', '')}"] = None
+            for result in page.get("MetricDataResults", ()):
+                if result.get("StatusCode") in {"InternalError", "Forbidden"}:
+                    self.messages[f"CloudWatch left a metric out: {result['StatusCode']}"] = None
+                yield result
+            if not page.get("NextToken"):
+                return
+            token = {"NextToken": page["NextToken"]}
+
+
+def _query(number: int, metric: Metric, statistic: str, period: int) -> dict[str, Any]:
+    dimensions = [{"Name": name, "Value": value} for name, value in metric.dimensions]
+    named = {"Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": dimensions}
+    return {
+        "Id": f"q{number}",
+        "MetricStat": {"Metric": named, "Period": period, "Stat": statistic},
+        "ReturnData": True,
+    }

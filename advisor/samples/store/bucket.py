@@ -1,0 +1,191 @@
+"""A bucket of S3, Google Cloud Storage or Azure, through the file systems that pyarrow brings along."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from advisor.errors import InputError
+from advisor.samples.agent.upload_policy import BucketUrl
+
+T = TypeVar("T")
+_CHUNK_BYTES = 1 << 20
+_PAUSES_SECONDS = (1.0, 4.0, 16.0)
+_LONGEST_WAIT_SECONDS = 20.0
+_STALE = "the credentials are not accepted: renew them, and check them with `aws sts get-caller-identity`"
+_POLICY = "allow to this host what `inference-advisor-agent upload-policy {url}` prints"
+_REMEDIES = (
+    (("EXPIRED_TOKEN", "ExpiredToken", "INVALID_ACCESS_KEY_ID", "InvalidAccessKeyId", "INVALID_CLIENT_TOKEN_ID",
+      "SIGNATURE_DOES_NOT_MATCH", "SignatureDoesNotMatch", "UNRECOGNIZED_CLIENT"), _STALE),
+    (("ACCESS_DENIED", "AccessDenied", "PERMISSION_DENIED", "Permission denied", "HTTP status 403",
+      "AuthorizationFailure", "AuthorizationPermissionMismatch"), _POLICY),
+    (("NO_SUCH_BUCKET", "NoSuchBucket", "Status(NOT_FOUND", "ContainerNotFound", "The specified bucket does not exist"),
+     "check the name; the bucket has to exist before"),
+    (("HTTP status 301", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint"),
+     "the bucket is in another region: write {url}?region=REGION"),
+    (("REQUEST_TIME_TOO_SKEWED", "RequestTimeTooSkewed"), "set this host's clock"),
+    (("UNAUTHENTICATED", "Could not create a OAuth2", "default credentials"),
+     "give this host an identity of the provider, or credentials in its environment"),
+)  # fmt: skip
+"""What errors say, and what mends them; the first that fits. Anything else may pass and is tried again."""
+_LATER = "check endpoint and network; the next compaction goes on where this one stopped"
+
+
+class Bucket:
+    """A place for files in a bucket."""
+
+    def __init__(self, url: BucketUrl, filesystem: Any, pauses: Sequence[float] | None = None) -> None:  # noqa: ANN401 - pyarrow's
+        """Nothing is asked yet.
+
+        Args:
+            url: where.
+            filesystem: a ``pyarrow.fs.FileSystem``.
+            pauses: seconds between tries; None: 1, 4 and 16.
+        """
+        self.url = url
+        self.filesystem = filesystem
+        self._pauses = _PAUSES_SECONDS if pauses is None else pauses
+
+    @classmethod
+    def at(cls, url: BucketUrl) -> "Bucket":
+        """The bucket of an address, with the credentials that the provider's own tools would use.
+
+        Raises:
+            InputError: pyarrow was built without this provider, or its region cannot be found out.
+        """
+        try:
+            return cls(url, _OPENERS[url.scheme](url))
+        except ImportError as error:
+            raise InputError(
+                f"pyarrow was built without {url.scheme}://",
+                where=str(url),
+                hint="install pyarrow 16 or later from PyPI",
+            ) from error
+        except (OSError, ValueError) as error:
+            raise cls._refused(url, error) from error
+
+    def bytes_below(self, folder: str) -> dict[str, int]:
+        """Sizes of the files in a folder there, by name; a folder that is not there has none."""
+        from pyarrow.fs import FileSelector  # noqa: PLC0415 - loaded with the file system
+
+        selector = FileSelector(self._path(folder), allow_not_found=True)
+        listed = self._tried(lambda: self.filesystem.get_file_info(selector))
+        return {f"{folder}/{file.base_name}": file.size for file in listed if file.is_file}
+
+    def digest_of(self, name: str) -> str:
+        """SHA-256 of a file there, read back whole."""
+        return self._tried(lambda: self._read_digest(name))
+
+    def put(self, name: str, path: Path) -> None:
+        """Bring a file there; it appears whole or not at all."""
+        self._tried(lambda: self._write(name, path))
+
+    def remove(self, name: str) -> None:
+        """Remove a file that is there."""
+        self._tried(lambda: self.filesystem.delete_file(self._path(name)))
+
+    def _write(self, name: str, path: Path) -> None:
+        with self.filesystem.open_output_stream(self._path(name), buffer_size=0) as stream:
+            for chunk in _chunks(path):
+                stream.write(chunk)
+
+    def _read_digest(self, name: str) -> str:
+        digest = hashlib.sha256()
+        with self.filesystem.open_input_stream(self._path(name)) as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def _path(self, name: str) -> str:
+        return f"{self.url.root}/{name}"
+
+    def _tried(self, action: Callable[[], T]) -> T:
+        """What an action gives, tried again while it fails by what may pass.
+
+        Raises:
+            InputError: it is refused, or still fails.
+        """
+        for pause in (*self._pauses, None):
+            try:
+                return action()
+            except OSError as error:
+                if pause is None or _remedy(self.url, error) != _LATER:
+                    raise self._refused(self.url, error) from error
+                time.sleep(pause)
+        raise AssertionError
+
+    @staticmethod
+    def _refused(url: BucketUrl, error: Exception) -> InputError:
+        said = (str(error) or type(error).__name__).splitlines()[0].partition(" (Request ID")[0]
+        return InputError(said, where=str(url), hint=_remedy(url, error))
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of a file here."""
+    digest = hashlib.sha256()
+    for chunk in _chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _remedy(url: BucketUrl, error: Exception) -> str:
+    said = str(error)
+    hint = next((hint for words, hint in _REMEDIES if any(word in said for word in words)), _LATER)
+    return hint.format(url=url)
+
+
+def _s3(url: BucketUrl) -> Any:  # noqa: ANN401 - pyarrow's
+    from pyarrow.fs import S3FileSystem, resolve_s3_region  # noqa: PLC0415 - only a bucket of S3 needs it
+
+    endpoint = (
+        url.options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    )
+    region = url.options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    scheme, _, address = (endpoint or "").rpartition("://")
+    return S3FileSystem(
+        region=region or ("us-east-1" if endpoint else resolve_s3_region(url.bucket)),
+        endpoint_override=address.rstrip("/") or None,
+        scheme=scheme or "https",
+        connect_timeout=_LONGEST_WAIT_SECONDS,
+        request_timeout=_LONGEST_WAIT_SECONDS,
+        background_writes=False,
+    )
+
+
+def _gs(url: BucketUrl) -> Any:  # noqa: ANN401 - pyarrow's
+    from datetime import timedelta  # noqa: PLC0415
+
+    from pyarrow.fs import GcsFileSystem  # noqa: PLC0415 - only a bucket of Google's needs it
+
+    endpoint = url.options.get("endpoint")
+    scheme, _, address = (endpoint or "").rpartition("://")
+    return GcsFileSystem(
+        anonymous=endpoint is not None and not os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"),
+        endpoint_override=address or None,
+        scheme=scheme or "https",
+        retry_time_limit=timedelta(seconds=_LONGEST_WAIT_SECONDS),
+    )
+
+
+def _az(url: BucketUrl) -> Any:  # noqa: ANN401 - pyarrow's
+    from pyarrow.fs import AzureFileSystem  # noqa: PLC0415 - only a container of Azure needs it
+
+    account = url.options.get("account") or os.environ.get("AZURE_STORAGE_ACCOUNT", "")
+    if not account:
+        raise InputError(
+            "the storage account is not known",
+            where=str(url),
+            hint=f"write {url}?account=NAME, or set AZURE_STORAGE_ACCOUNT",
+        )
+    return AzureFileSystem(account_name=account, account_key=os.environ.get("AZURE_STORAGE_KEY"))
+
+
+_OPENERS: dict[str, Callable[[BucketUrl], Any]] = {"s3": _s3, "gs": _gs, "az": _az}
