@@ -219,7 +219,7 @@ def _declared(field: Field) -> DeclaredDemand:
 def _samples(field: Field, *, cache_is_stated: bool) -> SampleDemand:
     fields = field.all_of(_SAMPLE_KEYS, optional=_SAMPLE_KEYS[1:])
     return SampleDemand(
-        path=_relative(fields["path"]),
+        places=_places(fields["path"]),
         hosts=fields["hosts"].texts() if "hosts" in fields else (),
         window_days=fields["window"].days() if "window" in fields else None,
         **read_recorded(fields, cache_is_stated=cache_is_stated),
@@ -242,6 +242,11 @@ def _purchases(field: Field | None) -> tuple[Purchase, ...]:
     if field is None:
         return (Purchase.ON_DEMAND,)
     return tuple(Purchase(name) for name in field.choices(_PURCHASES))
+
+
+def _places(field: Field) -> tuple[str, ...]:
+    """Directories of samples, relative to the file, and addresses in object storage."""
+    return tuple(place.text() if "://" in place.text() else str(_relative(place)) for place in field.items())
 
 
 def _relative(field: Field) -> Path:

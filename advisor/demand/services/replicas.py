@@ -58,7 +58,8 @@ def replicas_of(view: EngineView) -> list[Replica]:
     """The replicas that answer at an engine's address: one, or as many as its counters jump between."""
     chains = replicas_at(view.readings)
     if len(chains) == 1:
-        return [Replica(view, view.readings.at(chains[0]), takes_turns=False)]
+        is_whole = chains[0].size == view.readings.seconds.size
+        return [Replica(view, view.readings if is_whole else view.readings.at(chains[0]), takes_turns=False)]
     return [Replica(view, _told_apart(view.readings.at(chain)), takes_turns=True) for chain in chains]
 
 
@@ -154,4 +155,5 @@ def _with_start(replica: Replica) -> Replica:
         return replica
     before = (readings.seconds[0] - interval, 0.0, 0.0 if np.isfinite(readings.tokens[0]) else np.nan)
     columns = (readings.seconds, readings.requests, readings.tokens)
-    return replace(replica, readings=Readings(*(np.append(at, rest) for at, rest in zip(before, columns, strict=True))))
+    seconds, requests, tokens = (np.append(at, rest) for at, rest in zip(before, columns, strict=True))
+    return replace(replica, readings=Readings(seconds, requests, tokens, readings.is_thinned))

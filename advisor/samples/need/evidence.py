@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from advisor.samples.need.bounds import Bounds, quantile_bounds, share_bounds
-from advisor.samples.need.counters import growth, steps_by_row
+from advisor.samples.need.bounds import Bounds, share_bounds
+from advisor.samples.need.counters import steps_by_row
 from advisor.samples.need.limits import KV_FULL, QUEUE
-from advisor.samples.need.timeline import Timeline
+from advisor.samples.query.counts import Counted
+from advisor.samples.query.timeline import Timeline
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,7 +62,7 @@ class Evidence:
         )
 
 
-def gather(accelerator: Timeline, engines: Sequence[Timeline]) -> Evidence:
+def gather(accelerator: Counted, engines: Sequence[Timeline]) -> Evidence:
     """The numbers of one accelerator, with those engines of its host that may run on it."""
     return Evidence(
         busy=_p95(accelerator, "busy_ratio"),
@@ -101,10 +102,12 @@ def _indicator(values: Floats, limit: float) -> Floats:
     return np.where(np.isnan(values), np.nan, (values >= limit).astype(np.float64))
 
 
-def _p95(timeline: Timeline, metric: str) -> Bounds | None:
-    if not timeline.knows(metric):
+def _p95(accelerator: Counted, metric: str) -> Bounds | None:
+    found = accelerator.gauges.get(metric)
+    if found is None:
         return None
-    return quantile_bounds(np.clip(timeline.mean(metric), 0.0, 1.0), 0.95, metric)
+    low, value, high = found.share_p95
+    return Bounds(value, low, high, min(found.rows / accelerator.grid.rows, 1.0), metric)
 
 
 def _running(engines: Sequence[Timeline]) -> Bounds | None:
@@ -116,25 +119,20 @@ def _running(engines: Sequence[Timeline]) -> Bounds | None:
     return share_bounds(np.where(unknown, np.nan, (ran == 1).any(axis=0).astype(np.float64)), "requests_running")
 
 
-def _throttled(timeline: Timeline, cause: str) -> Bounds | None:
-    """Share of time with lowered clocks: exact from a counter of seconds, else the mean of what each row said."""
-    counter = timeline.mean(f"{cause}_seconds")
-    if not np.isnan(counter).all():
-        grown = growth(counter)
-        low = min(grown.total / timeline.grid.seconds, 1.0)
-        high = min(low + 1.0 - grown.coverage_ratio, 1.0)
-        observed = grown.coverage_ratio
-        value = min(low / observed, 1.0) if observed else None
-        return Bounds(value, low, high, observed, f"{cause}_seconds")
-    ratio = timeline.mean(f"{cause}_ratio")
-    if np.isnan(ratio).all():
+def _throttled(accelerator: Counted, cause: str) -> Bounds | None:
+    """Share of time with lowered clocks, exact from a counter of seconds."""
+    grown = accelerator.counters.get(f"{cause}_seconds")
+    if grown is None:
         return None
-    return share_bounds(np.clip(ratio, 0.0, 1.0), f"{cause}_ratio")
+    observed = min(grown.known_rows / accelerator.grid.rows, 1.0)
+    low = min(grown.total / accelerator.grid.seconds, 1.0)
+    high = min(low + 1.0 - observed, 1.0)
+    return Bounds(min(low / observed, 1.0) if observed else None, low, high, observed, f"{cause}_seconds")
 
 
-def _rate(timeline: Timeline, counter: str) -> float | None:
+def _rate(accelerator: Counted, counter: str) -> float | None:
     """Mean growth per second of the rows that the counter speaks of, the first of which only begins it."""
-    grown = growth(timeline.mean(counter))
-    if grown.known_rows < 2:
+    grown = accelerator.counters.get(counter)
+    if grown is None or grown.known_rows < 2:
         return None
-    return grown.total / ((grown.known_rows - 1) * timeline.grid.row_seconds)
+    return grown.total / ((grown.known_rows - 1) * accelerator.grid.row_seconds)

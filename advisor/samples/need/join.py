@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from advisor.samples.need.memory import holds_an_engine
-from advisor.samples.need.timeline import Timeline
+from advisor.samples.query.counts import Counted
+from advisor.samples.query.timeline import Timeline
 
 
-def join(accelerators: Sequence[Timeline], engines: Sequence[Timeline]) -> Mapping[int, Sequence[Timeline]]:
+def join(accelerators: Sequence[Counted], engines: Sequence[Timeline]) -> Mapping[int, Sequence[Timeline]]:
     """Engines that may run on each accelerator of one host, by its position.
 
     An engine's metrics do not name its accelerators, so the samples decide as far as they can:

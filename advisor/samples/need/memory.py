@@ -8,7 +8,8 @@ import numpy as np
 from advisor.samples.need.bounds import quantile_bounds, share_bounds
 from advisor.samples.need.evidence import kv_full_and_queue, tells_kv_use
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME
-from advisor.samples.need.timeline import Timeline
+from advisor.samples.query.counts import Counted
+from advisor.samples.query.timeline import Timeline
 
 KV = "kv_cache_used_ratio"
 
@@ -59,7 +60,7 @@ class MemoryNeed:
         return self.kv is None
 
 
-def memory_need(accelerator: Timeline, engines: Sequence[Timeline], fixed: Fixed | None = None) -> MemoryNeed | None:
+def memory_need(accelerator: Counted, engines: Sequence[Timeline], fixed: Fixed | None = None) -> MemoryNeed | None:
     """The need of one accelerator; None where it never said how much memory it held.
 
     An engine preallocates: held = fixed + pool, with fixed = weights, workspace and runtime, and pool = the KV cache.
@@ -101,7 +102,7 @@ def need_of(held: float, total: float | None, kv: KvUse | None, fixed: Fixed | N
     )
 
 
-def holds_an_engine(accelerator: Timeline) -> bool:
+def holds_an_engine(accelerator: Counted) -> bool:
     """Whether so much memory was held that an engine may be on it; so it is where nothing is known of its memory."""
     held = _greatest(accelerator, "memory_used_bytes")
     return held is None or held >= ENGINE_HOLDS.value
@@ -129,6 +130,6 @@ def _is_exceeded(engine: Timeline) -> bool:
     return time.value is not None and time.value >= FULL_TIME.value
 
 
-def _greatest(timeline: Timeline, metric: str) -> float | None:
-    values = timeline.greatest(metric)
-    return None if np.isnan(values).all() else float(np.nanmax(values))
+def _greatest(accelerator: Counted, metric: str) -> float | None:
+    found = accelerator.gauges.get(metric)
+    return None if found is None else found.max

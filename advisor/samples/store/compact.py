@@ -25,7 +25,6 @@ from advisor.errors import AdvisorError, InputError
 from advisor.samples.agent.frames import MAGIC
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
 from advisor.samples.agent.status_files import read_object, status_path
-from advisor.samples.frame import SkippedFile, UnreadableError
 from advisor.samples.metrics import Scope
 from advisor.samples.places import (
     ENGINES,
@@ -38,9 +37,10 @@ from advisor.samples.places import (
     spool_folder,
 )
 from advisor.samples.rows import Record
-from advisor.samples.store.histograms import encode_histograms
+from advisor.samples.store.day_counts import count_rows, encode_counts
 from advisor.samples.store.row_files import content_digest, encode_table, read_labels, read_table
 from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
+from advisor.samples.store.unreadable import SkippedFile, UnreadableError
 
 _NAMES = {Scope.ACCELERATOR: ROWS, Scope.ENGINE: ENGINES}
 _DAY = "day"
@@ -203,9 +203,9 @@ class _HostStore:
         if (folder / name).exists():
             return
         with contextlib.suppress(UnreadableError):
-            content = encode_histograms(read_table(folder / rows_name, columns_of_scope(Scope.ACCELERATOR)))
-            if content is not None:
-                self._write(day, name, content)
+            counts = count_rows(read_table(folder / rows_name, columns_of_scope(Scope.ACCELERATOR)))
+            if counts.num_rows:
+                self._write(day, name, encode_counts(counts))
 
     def _write(self, day: date, name: str, content: bytes) -> None:
         """Bring a file of a day to disk, and its name too."""
