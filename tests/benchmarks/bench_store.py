@@ -28,7 +28,7 @@ from advisor.samples.places import US_PER_DAY, US_PER_SECOND, day_folder, day_of
 from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.rows import Row, Stats, Target
 from advisor.samples.store.columns import ACCELERATOR_COLUMNS, TEXT
-from advisor.samples.store.day_counts import count_rows, encode_counts, steps_of, values_of
+from advisor.samples.store.day_counts import steps_of, values_of
 from advisor.samples.store.row_files import content_digest, encode_table
 
 HOSTS, ACCELERATORS, DAYS = 1_000, 8, 14

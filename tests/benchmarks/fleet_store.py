@@ -7,6 +7,7 @@ of bytes of the same length.
 
 import io
 from pathlib import Path
+from statistics import NormalDist
 
 import bench_store
 import numpy as np
@@ -25,7 +26,9 @@ VARIANTS = 4
 ENGINES = 2
 MODELS = ("meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-32B")
 LENGTH_BOUNDS = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, np.inf])
-SECONDS_BOUNDS = np.array([0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, np.inf])
+SECONDS_BOUNDS = np.array(
+    [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, np.inf]
+)
 MEDIANS = {"prompt_length_tokens": 500.0, "answer_length_tokens": 150.0, "ttft_seconds": 0.2, "tpot_seconds": 0.03}
 SIGMA = 0.9
 HITS = 0.29
@@ -65,9 +68,14 @@ def _encoded(table: pa.Table, metadata: dict[bytes, bytes]) -> bytes:
     with pq.ParquetWriter(
         stream,
         table.schema.remove_metadata(),
-        compression={f"{name}.list.element" if name in lists else name: "none" if name in text else "zstd" for name in table.column_names},
+        compression={
+            f"{name}.list.element" if name in lists else name: "none" if name in text else "zstd"
+            for name in table.column_names
+        },
         use_dictionary=[name for name in table.column_names if name not in lists and name not in plain],
-        column_encoding={name: _encoding_of(table.schema.field(name).type) for name in plain if name in table.column_names},
+        column_encoding={
+            name: _encoding_of(table.schema.field(name).type) for name in plain if name in table.column_names
+        },
         write_statistics=["timestamp"] if "timestamp" in table.column_names else False,
         store_schema=False,
     ) as writer:
@@ -115,14 +123,19 @@ def _engine(variant: int, number: int, day: int, before: float) -> tuple[pa.Tabl
         if metric.kind is Kind.HISTOGRAM and metric.name in MEDIANS:
             columns |= _histogram(metric.name, finished, means[metric.name])
     model = MODELS[variant % 2]
-    texts = {"host": host_name(variant), "engine": "vllm", "endpoint": f"http://127.0.0.1:{8000 + number}/metrics", "model": model}
-    return pa.Table.from_arrays([_column(field, columns, texts) for field in ENGINE_COLUMNS], schema=ENGINE_COLUMNS), float(finished[-1])
+    texts = {
+        "host": host_name(variant),
+        "engine": "vllm",
+        "endpoint": f"http://127.0.0.1:{8000 + number}/metrics",
+        "model": model,
+    }
+    return pa.Table.from_arrays(
+        [_column(field, columns, texts) for field in ENGINE_COLUMNS], schema=ENGINE_COLUMNS
+    ), float(finished[-1])
 
 
 def _histogram(name: str, finished: np.ndarray, mean: float) -> dict[str, object]:
     bounds = LENGTH_BOUNDS if name.endswith("tokens") else SECONDS_BOUNDS
-    from statistics import NormalDist
-
     normal = NormalDist(np.log(MEDIANS[name]), SIGMA)
     shares = np.array([1.0 if np.isinf(bound) else normal.cdf(float(np.log(bound))) for bound in bounds])
     offsets = pa.array(np.arange(ROWS_PER_DAY + 1) * bounds.size, pa.int32())

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from samples.building import sample, write
 
 from advisor.errors import InputError
 from advisor.pipeline import plan_for
@@ -14,7 +15,6 @@ from advisor.plan.replay.confirm import Confirmer
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, SampleDemand, Slo
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
-from samples.building import sample, write
 
 
 def plan_with(*offers, **changes):

@@ -16,12 +16,13 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from samples.tick_values import AcceleratorSample
+from samples.tick_writing import SampleWriter
+
 from advisor.samples.rows import Reading
 from advisor.samples.sources.nvml import NvmlSource
 from fakenvml.build import build_library
 from samples.playing import START_US, VirtualTime, ticks
-from samples.tick_values import AcceleratorSample
-from samples.tick_writing import SampleWriter
 
 HOST = "inference-1"
 GPUS = 8

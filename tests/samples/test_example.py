@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from advisor.samples.summary import busy_profile, summarise
 
 from advisor.samples.store import read_samples
-from advisor.samples.summary import busy_profile, summarise
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/gpu-samples/samples"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from samples.building import sample, write
 
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
@@ -16,7 +17,6 @@ from advisor.performance.model import shipped_model
 from advisor.pipeline import measure_demand
 from advisor.workload.document import read_workload
 from advisor.workload.values import Recorded
-from samples.building import sample, write
 from samples.engine_building import engine_rows
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-
 from samples.building import gap, sample, write
+
 from samples.records import ENGINE_ROW, spool
 
 GIB = 1024**3

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from advisor.samples.summary import busy_profile, summarise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from samples.building import MIDNIGHT, gap, sample, write
 
 from advisor.errors import InputError
 from advisor.samples.store import read_samples
-from advisor.samples.summary import busy_profile, summarise
-from samples.building import MIDNIGHT, gap, sample, write
 
 ratios = st.none() | st.floats(0, 1)
 

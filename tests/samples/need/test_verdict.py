@@ -198,10 +198,9 @@ def test_an_engine_that_never_answered_leaves_open_only_what_hangs_on_it():
 
 def test_link_rates_are_the_growth_of_their_counters_over_time():
     """Three rows of 15 MB each are a megabyte a second; gaps and resets are left out, and no verdict is made of it."""
-    here = accelerator(simulated("WITHIN"))
     counter = np.full(120, np.nan)
     counter[:4] = [0.0, 15e6, 30e6, 45e6]
-    linked = replace(here, means={**here.means, "nvlink_sent_bytes": counter})
+    linked = accelerator(simulated("WITHIN"), nvlink_sent_bytes=counter)
     assert gather(linked, []).bytes_per_second == {"nvlink_sent_bytes": pytest.approx(1e6)}
 
 

@@ -41,7 +41,7 @@ def test_a_server_knows_the_need_of_an_engine(server_url, name, code):
     write(server_url, [*exported(accelerator(seconds), gpu, fleet), *exported(serving(seconds), engine, fleet)])
     backend = PrometheusBackend(Access.of(server_url, environment={}), f'fleet="{fleet}"')
     window = Window(END_US - 1800 * 1_000_000, END_US)
-    (one,) = assess_summaries(list(backend.summaries(METRICS_NEEDED, window)), FIXED)
+    (one,) = assess_summaries(list(backend.summaries(METRICS_NEEDED, window)))
     assert one.verdict.code is code
     assert one.engines == 1
     expected = 18 + 54 * float(serving(seconds).greatest("kv_cache_used_ratio").max())
