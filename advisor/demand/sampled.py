@@ -106,10 +106,9 @@ def _counted(rows: EngineRows) -> _Counted | None:
     """None where neither requests nor tokens of answers were counted."""
     finished = ~np.isnan(rows.columns["requests_finished"])
     counter = "requests_finished" if finished.any() else "generated_tokens"
-    rows = rows.where(~np.isnan(rows.columns[counter]))
+    rows = rows.where(~np.isnan(rows.columns[counter]) & (np.diff(rows.end_us, prepend=-1) > 0))
     if not rows.end_us.size:
         return None
-    rows = rows.where(np.diff(rows.end_us, prepend=-1) > 0)
     tokens = rows.columns["prompt_tokens"] + rows.columns["generated_tokens"]
     readings = Readings(rows.end_us / _US, rows.columns[counter], tokens)
     return _Counted(rows, counter, readings, _lives(readings))

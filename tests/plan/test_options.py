@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from samples.records import row, store
 
 from advisor.errors import InputError
 from advisor.pipeline import plan_for
@@ -15,6 +14,7 @@ from advisor.plan.replay.confirm import Confirmer
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, SampleDemand, Slo
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
+from samples.records import row, store
 
 
 def plan_with(*offers, **changes):

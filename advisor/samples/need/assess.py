@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from advisor.samples.need.advice import advise
+from advisor.samples.need.engines import Engines
 from advisor.samples.need.evidence import Evidence, gather
 from advisor.samples.need.join import join
 from advisor.samples.need.memory import Fixed, MemoryNeed, memory_need, need_of
@@ -13,8 +12,6 @@ from advisor.samples.need.verdict import Verdict, judge
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.grid import Who
 from advisor.samples.query.timeline import Timeline
-
-WAITING = "requests_waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +62,16 @@ def assess(
             yield _assess_one(here[position], on_it, fixed)
 
 
-def _assess_one(accelerator: Counted, engines: Sequence[Timeline], fixed: Fixed | None) -> AcceleratorNeed:
+def _assess_one(accelerator: Counted, engines: Engines, fixed: Fixed | None) -> AcceleratorNeed:
     evidence = gather(accelerator, engines)
     verdict = judge(evidence)
     memory = memory_need(accelerator, engines, fixed)
-    queues = [waiting for engine in engines if (waiting := _p95(engine, WAITING)) is not None]
     return AcceleratorNeed(
         who=accelerator.who,
         verdict=verdict,
         memory=memory,
         evidence=evidence,
-        queue_p95=max(queues, default=None),
+        queue_p95=engines.queue_p95,
         engines=len(engines),
         advice=advise(verdict, memory),
     )
-
-
-def _p95(timeline: Timeline, metric: str) -> float | None:
-    known = timeline.mean(metric)
-    known = known[~np.isnan(known)]
-    return float(np.quantile(known, 0.95)) if known.size else None

@@ -3,16 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
-from advisor.samples.need.bounds import Bounds, share_bounds
-from advisor.samples.need.counters import steps_by_row
-from advisor.samples.need.limits import KV_FULL, QUEUE
+from advisor.samples.need.bounds import Bounds
+from advisor.samples.need.engines import Engines
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.timeline import Timeline
-
-Floats = npt.NDArray[np.float64]
 
 THROTTLES = ("power_throttled", "thermal_throttled", "hardware_throttled")
 RATES = ("nvlink_sent_bytes", "nvlink_received_bytes", "pcie_sent_bytes", "pcie_received_bytes")
@@ -64,42 +58,17 @@ class Evidence:
 
 def gather(accelerator: Counted, engines: Sequence[Timeline]) -> Evidence:
     """The numbers of one accelerator, with those engines of its host that may run on it."""
+    on_it = Engines.of(engines)
     return Evidence(
         busy=_p95(accelerator, "busy_ratio"),
         sm_active=_p95(accelerator, "sm_active_ratio"),
         tensor_active=_p95(accelerator, "tensor_active_ratio"),
         dram_active=_p95(accelerator, "dram_active_ratio"),
-        running=_running(engines),
+        running=on_it.running,
         throttled={cause: found for cause in THROTTLES if (found := _throttled(accelerator, cause)) is not None},
-        kv_full_and_queue=tuple(
-            share_bounds(kv_full_and_queue(engine), "kv_cache_used_ratio") for engine in engines if tells_kv_use(engine)
-        ),
+        kv_full_and_queue=on_it.full_and_queue,
         bytes_per_second={name: rate for name in RATES if (rate := _rate(accelerator, name)) is not None},
     )
-
-
-def kv_full_and_queue(engine: Timeline) -> Floats:
-    """1 in rows in which the KV cache was full while requests queued or were put back, 0 in others, NaN if unknown.
-
-    Full: its highest reading reaches :data:`~advisor.samples.need.limits.KV_FULL`. Shape ``(rows,)``.
-    """
-    full = _indicator(engine.greatest("kv_cache_used_ratio"), KV_FULL.value)
-    queue = _indicator(engine.mean("requests_waiting"), QUEUE.value)
-    put_back = _indicator(steps_by_row(engine.mean("preemptions")), 1.0)
-    if not engine.knows("preemptions"):
-        put_back = np.zeros_like(queue)
-    pressed = np.where((queue == 1) | (put_back == 1), 1.0, queue + put_back)
-    return np.where((full == 0) | (pressed == 0), 0.0, full * pressed)
-
-
-def tells_kv_use(engine: Timeline) -> bool:
-    """Whether the engine publishes its KV use; held to do so while nothing at all is known of it."""
-    return engine.knows("kv_cache_used_ratio") or not any(engine.knows(metric) for metric in engine.means)
-
-
-def _indicator(values: Floats, limit: float) -> Floats:
-    """1 from the limit on, 0 below, NaN where unknown."""
-    return np.where(np.isnan(values), np.nan, (values >= limit).astype(np.float64))
 
 
 def _p95(accelerator: Counted, metric: str) -> Bounds | None:
@@ -108,15 +77,6 @@ def _p95(accelerator: Counted, metric: str) -> Bounds | None:
         return None
     low, value, high = found.share_p95
     return Bounds(value, low, high, min(found.rows / accelerator.grid.rows, 1.0), metric)
-
-
-def _running(engines: Sequence[Timeline]) -> Bounds | None:
-    """Share of rows in which any of the engines had a request."""
-    if not any(engine.knows("requests_running") for engine in engines):
-        return None
-    ran = np.array([_indicator(engine.greatest("requests_running"), 1.0) for engine in engines])
-    unknown = np.isnan(ran).any(axis=0) & ~(ran == 1).any(axis=0)
-    return share_bounds(np.where(unknown, np.nan, (ran == 1).any(axis=0).astype(np.float64)), "requests_running")
 
 
 def _throttled(accelerator: Counted, cause: str) -> Bounds | None:

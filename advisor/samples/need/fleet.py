@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from advisor.samples.metrics import Scope
 from advisor.samples.need.advice import words
 from advisor.samples.need.assess import AcceleratorNeed, assess
+from advisor.samples.need.engines import KV
 from advisor.samples.need.join import join
 from advisor.samples.query.counts import Counted, place_order
 from advisor.samples.query.engines import NEED_COLUMNS
@@ -86,8 +87,8 @@ def _of_hosts(hosts: HostReader) -> tuple[list[tuple[Counted, AcceleratorNeed]],
 
 
 def _drawn_of_hosts(hosts: HostReader, chosen: set[Who]) -> Mapping[Who, Drawn]:
-    found = survey(hosts, ("kv_cache_used_ratio",))
-    engines = [one.on(found.grids[one.key.host]) for one in found.engines]
+    found = survey(hosts, (KV,))
+    engines = [one.on(found.grids[one.key.host], (KV,)) for one in found.engines]
     rows = pa.concat_tables(hosts.rows_by_day(Scope.ACCELERATOR, _CHART_COLUMNS)).unify_dictionaries().combine_chunks()
     drawn = {}
     for host in found.grids:

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.samples.metrics import ENGINE_METRICS
 from advisor.samples.need.advice import advise
-from advisor.samples.need.assess import WAITING, AcceleratorNeed
+from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.bounds import Bounds
+from advisor.samples.need.engines import KV, WAITING, KvUse
 from advisor.samples.need.evidence import Evidence
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME, KV_FULL, QUEUE
-from advisor.samples.need.memory import KV, KvUse, MemoryNeed, need_of
+from advisor.samples.need.memory import MemoryNeed, need_of
 from advisor.samples.need.verdict import judge
 from advisor.samples.query.grid import Who
 from advisor.samples.query.values import Accelerator, Summary

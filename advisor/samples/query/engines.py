@@ -54,13 +54,15 @@ class EngineRows:
 
     def where(self, is_kept: Booleans) -> "EngineRows":
         """Some of the rows."""
+        if is_kept.all():
+            return self
         columns = {name: values[is_kept] for name, values in self.columns.items()}
         return EngineRows(self.key, self.end_us[is_kept], self.is_gap[is_kept], columns)
 
-    def on(self, grid: Grid) -> Timeline:
-        """The same on the rows of its host."""
-        key = self.key
-        return timeline(Who(key.host, key.rank or 0, None, key.endpoint, key.model), grid, self.end_us, self.columns)
+    def on(self, grid: Grid, columns: Sequence[str] = NEED_COLUMNS) -> Timeline:
+        """Some of its columns on the rows of its host."""
+        key, some = self.key, {name: self.columns[name] for name in columns}
+        return timeline(Who(key.host, key.rank or 0, None, key.endpoint, key.model), grid, self.end_us, some)
 
 
 def engine_rows(tables: Iterable[pa.Table], columns: Sequence[str]) -> list[EngineRows]:

@@ -73,6 +73,8 @@ def target_codes(table: pa.Table, names: Sequence[str]) -> npt.NDArray[np.int64]
     combined = np.zeros(table.num_rows, dtype=np.int64)
     for name in names:
         codes = _ordered_codes(table[name].combine_chunks())
+        if codes.size and codes.min() == codes.max():
+            continue  # it tells no rows apart
         combined = np.unique(combined * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)[1]
     return combined
 

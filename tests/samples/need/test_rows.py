@@ -76,7 +76,7 @@ def test_engines_are_read_from_beside_the_accelerators(tmp_path):
     engine_rows(tmp_path, [(45, {**values, "requests_finished": 25.0})], name="engines-b")
     (rows,) = engines_of(tmp_path)
     assert rows.end_us.tolist() == [us(1), us(2), us(3)]
-    engine = rows.on(Grid.over(us(0), us(3)))
+    engine = rows.on(Grid.over(us(0), us(3)), COLUMNS)
     np.testing.assert_allclose(engine.mean("kv_cache_used_ratio"), [0.4, np.nan, 0.4])
     np.testing.assert_allclose(engine.greatest("kv_cache_used_ratio"), [0.6, np.nan, 0.6])
     np.testing.assert_allclose(engine.mean("requests_finished"), [10, np.nan, 25])
