@@ -9,7 +9,7 @@ import pyarrow as pa
 from advisor.samples.metrics import ACCELERATOR_METRICS, ENGINE_METRICS, Kind, Metric
 
 SCHEMA_V2 = "advisor.samples/v2"
-HISTOGRAM_SCHEMA = "advisor.histograms/v1"
+HISTOGRAM_SCHEMA = "advisor.histograms/v2"
 SCHEMA_KEY = b"advisor.samples.schema"
 INTERVAL_KEY = b"advisor.samples.interval_seconds"
 LABELS_KEY = b"advisor.samples.labels"

@@ -67,7 +67,7 @@ def content_digest(content: bytes) -> str:
 
 
 def read_table(path: Path, columns: pa.Schema, schema: str = SCHEMA_V2) -> pa.Table:
-    """A file with the given columns; those that it lacks, as older agents may have written it, are null.
+    """A file with the given columns; those that a file of rows lacks, as older agents may have written it, are null.
 
     Raises:
         UnreadableError: it was cut short or damaged, or the agent did not write it.
@@ -79,7 +79,7 @@ def read_table(path: Path, columns: pa.Schema, schema: str = SCHEMA_V2) -> pa.Ta
         there = set(metadata.schema.to_arrow_schema().names)
         texts = [field.name for field in columns if field.type.equals(TEXT) and field.name in there]
         with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts, page_checksum_verification=True) as file:
-            return _fitted(file, there, columns)
+            return _fitted(file, there, columns, _NEEDED if schema == SCHEMA_V2 else columns.names)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -135,9 +135,9 @@ def _check_schema(metadata: pq.FileMetaData, wanted: str) -> None:
         raise UnreadableError(f"written as {schema} by another version of the agent; this one reads {wanted}")
 
 
-def _fitted(file: pq.ParquetFile, there: set[str], columns: pa.Schema) -> pa.Table:
+def _fitted(file: pq.ParquetFile, there: set[str], columns: pa.Schema, needed: Sequence[str]) -> pa.Table:
     """Read what is there, and add what is not as nulls."""
-    if missing := [name for name in _NEEDED if name in columns.names and name not in there]:
+    if missing := [name for name in needed if name not in there]:
         raise UnreadableError(f"it has no column {missing[0]}")
     table = file.read(columns=[name for name in columns.names if name in there], use_threads=False)
     arrays = [
