@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from advisor.demand.monitored import Monitored, engine_demand
-from advisor.demand.sampled import views_of_rows
+from advisor.demand.sampled import views_of_store
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
 from advisor.samples.query.prometheus import Access
 from advisor.samples.query.values import Window
-from advisor.samples.store import read_engines
+from advisor.samples.store.reading import Store
 from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, processes, record, scraped
 from samples.exporters.recorded import ENGINES, samples
 from samples.query.conftest import prometheus_url, server_url, victoria_metrics_url
@@ -55,7 +55,7 @@ def recorded(fleet, tmp_path_factory):
 def of_rows(directory, model=LLAMA):
     """Demand from the rows of a directory."""
     wanted = Wanted(model, str(directory), "demand.samples", known_models=(LLAMA, QWEN))
-    return demand_of_views(views_of_rows(read_engines(directory).table), wanted, "rows")
+    return demand_of_views(views_of_store(Store([str(directory)])), wanted, "rows")
 
 
 def of_server(url, tag, model=LLAMA):
@@ -199,7 +199,7 @@ def of_pages(directory, kinds, **asked):
             kind=kind,
         )
     wanted = Wanted("llama", str(directory), "demand.samples", **asked)
-    return demand_of_views(views_of_rows(read_engines(directory).table), wanted, "rows")
+    return demand_of_views(views_of_store(Store([str(directory)])), wanted, "rows")
 
 
 @pytest.mark.parametrize("kinds", [("dynamo", "trtllm"), ("dynamo",)], ids=["beside an engine", "alone"])

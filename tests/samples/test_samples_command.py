@@ -144,7 +144,7 @@ def test_without_unicode_the_chart_is_ascii(tmp_path):
     """Where the output knows only ASCII, so does the chart, and nothing fails on it."""
     small_store(tmp_path)
     lines = show(tmp_path, encoding="ascii").stdout.splitlines()
-    assert "host-a #0  peak *  90%" in lines
+    assert "host-a #0  peak ...*......  90%" in lines
     assert "_ 0%  # 100%  blank: not observed" in lines
 
 
