@@ -45,14 +45,14 @@ def views_of_store(store: Store, window: Window | None = None, hosts: Sequence[s
     return kept(store.answers(asked, _views_of_hosts, hosts)) if asked is not None else []
 
 
-def kept(groups: Iterable[Sequence[EngineView]]) -> list[EngineView]:
-    """Views of all hosts; of a fleet that has more than four million readings with fewer of them."""
+def kept(groups: Iterable[Sequence[EngineView]], most: int = _MOST_READINGS) -> list[EngineView]:
+    """Views of all hosts; of a fleet that has more readings than *most* with fewer of them."""
     views: list[EngineView] = []
     readings, is_large = 0, False
     for group in groups:
         views += [one.thinned() for one in group] if is_large else group
         readings += sum(one.readings.seconds.size for one in group)
-        if readings > _MOST_READINGS and not is_large:
+        if readings > most and not is_large:
             views, is_large = [one.thinned() for one in views], True
     return views
 
