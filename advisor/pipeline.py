@@ -296,7 +296,7 @@ def _demand_of_samples(
     fleet = read_fleet(store, within)
     asked = _asked_of("samples", store.where, sampled, model)
     counted = demand_of_views(fleet.views, asked, "counters of the serving engines")
-    notes = (*notes_on(fleet.needs), *(f"left out: {note}" for note in store.notes()))
+    notes = (*notes_on(fleet.needs), *(f"samples left out: {note}" for note in store.notes()))
     if counted is not None:
         return counted.with_notes(*notes)
     lengths = _stated_lengths(sampled, "samples", store.where)

@@ -5,7 +5,7 @@ interpolated linearly (type 7 of Hyndman and Fan).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class Counted:
     gauges: Mapping[str, Distribution]
     """By metric; one that was never known is left out."""
     counters: Mapping[str, Growth]
-    span: tuple[int, int] = field(default=(0, 0))
+    span: tuple[int, int]
     """From when to when anything is said of it, µs since 1970."""
 
 

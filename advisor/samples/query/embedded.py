@@ -68,7 +68,7 @@ class EmbeddedBackend:
 
     def notes(self) -> Sequence[str]:
         """Files that were left out so far, and why."""
-        return [f"{note}; it was left out" for note in self._store.notes()]
+        return self._store.notes()
 
     def _answers(self, window: Window) -> list[_Answer]:
         """Everything that there is in a window, read once: a few numbers of each accelerator and metric."""

@@ -5,11 +5,11 @@ a machine without a network needs nothing more than one with it.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Protocol
@@ -37,7 +37,6 @@ class StoredFile:
     """Path or address."""
     parts: tuple[str, ...]
     """Below the directory."""
-    size_bytes: int
 
     @property
     def name(self) -> str:
@@ -126,14 +125,7 @@ class _LocalFolder:
         with _readable(str(host)), os.scandir(host) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 parts = (host.parent.name, host.name, entry.name)
-                yield StoredFile(self, entry.path, parts, _size_bytes(entry))
-
-
-def _size_bytes(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_size
-    except FileNotFoundError:
-        return 0
+                yield StoredFile(self, entry.path, parts)
 
 
 def _subfolders(path: Path, prefixes: tuple[str, ...]) -> list[Path]:
@@ -141,26 +133,32 @@ def _subfolders(path: Path, prefixes: tuple[str, ...]) -> list[Path]:
         return [path / entry.name for entry in entries if entry.name.startswith(prefixes) and entry.is_dir()]
 
 
-@dataclass(frozen=True, slots=True)
 class _RemoteFolder:
     """A prefix in object storage."""
 
-    place: str
-    connect: Callable[[], tuple[Any, str]]
-    """The file system and the path in it."""
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    @cached_property
+    def _connection(self) -> tuple[Any, str]:
+        """The file system, with credentials and region of the environment, and the path in it."""
+        if self._place.startswith("az://"):
+            return _azure(self._place)
+        system, root = pafs.FileSystem.from_uri(self._place)
+        return system, root
 
     def files(self) -> Iterator[StoredFile]:
-        with _readable(self.place):
-            system, root = self.connect()
+        with _readable(self._place):
+            system, root = self._connection
             found = [info for info in system.get_file_info(pafs.FileSelector(root, recursive=True)) if info.is_file]
         for info in sorted(found, key=lambda info: info.path):
             parts = tuple(info.path.removeprefix(root).strip("/").split("/"))
             if len(parts) == 3:
-                yield StoredFile(self, f"{self.place}/{'/'.join(parts)}", parts, info.size)
+                yield StoredFile(self, f"{self._place}/{'/'.join(parts)}", parts)
 
     def open(self, file: StoredFile) -> Any:  # noqa: ANN401 - Arrow has no types
         with _readable(file.where):
-            system, root = self.connect()
+            system, root = self._connection
             return system.open_input_file("/".join((root, *file.parts)))
 
     def local(self, file: StoredFile) -> None:  # noqa: ARG002 - none is here
@@ -222,17 +220,7 @@ def _remote(place: str) -> Folder:
             where=place,
             hint=f"give a directory, or an address that begins with {', '.join(SCHEMES)}",
         )
-    if place.startswith("az://"):
-        return _RemoteFolder(place, partial(_azure, place))
-    return _RemoteFolder(place, partial(_by_address, place))
-
-
-def _by_address(place: str) -> tuple[Any, str]:
-    """S3 or Google Cloud Storage, with credentials and region of the environment."""
-    known = _SYSTEMS.get(place)
-    if known is None:
-        known = _SYSTEMS[place] = pafs.FileSystem.from_uri(place)
-    return known
+    return _RemoteFolder(place)
 
 
 def _azure(place: str) -> tuple[Any, str]:
@@ -242,16 +230,4 @@ def _azure(place: str) -> tuple[Any, str]:
         raise InputError(
             "the storage account is not named", where=place, hint=f"set {_AZURE_ACCOUNT}; `az login` gives the rest"
         )
-    known = _SYSTEMS.get(place)
-    if known is None:
-        known = _SYSTEMS[place] = (pafs.AzureFileSystem(account_name=account), place.removeprefix("az://"))
-    return known
-
-
-_SYSTEMS: dict[str, tuple[Any, str]] = {}
-"""Connections by address."""
-
-
-def total_bytes(files: Iterable[StoredFile]) -> int:
-    """What files take together."""
-    return sum(file.size_bytes for file in files)
+    return pafs.AzureFileSystem(account_name=account), place.removeprefix("az://")

@@ -77,10 +77,7 @@ class Store:
 
     def window(self) -> Window | None:
         """From the first to the last row that there is; None where there is none."""
-        days = sorted({day for host in self._hosts.values() for day in host.days})
-        first = next((min(starts) for day in days if (starts := [one.start_us for one in self._ranges(day)])), None)
-        last = next((max(ends) for day in reversed(days) if (ends := [one.end_us for one in self._ranges(day)])), None)
-        return None if first is None or last is None else Window(first, last)
+        return self._listed_anew(self._window)
 
     def answers(
         self,
@@ -99,7 +96,8 @@ class Store:
             progress: told how many groups were asked.
             among: hosts, of which each group that is asked has at least one; None: every group is.
         """
-        groups = [group for group in self._groups(window, hosts) if among is None or not among.isdisjoint(group)]
+        every = self._listed_anew(lambda: self._groups(window, hosts))
+        groups = [group for group in every if among is None or not among.isdisjoint(group)]
         with ThreadPoolExecutor(_THREADS) as workers:
             asked: deque[Future[_Answer]] = deque()
             for done, group in enumerate(groups, start=1):
@@ -112,12 +110,18 @@ class Store:
                 yield asked.popleft().result()
 
     def _answer(self, group: Sequence[str], window: Window, ask: Callable[["HostReader"], _Answer]) -> _Answer:
+        return self._listed_anew(lambda: ask(self._reader(group, window)))
+
+    def _reader(self, group: Sequence[str], window: Window) -> "HostReader":
+        return HostReader(self, [self._hosts[host] for host in group if host in self._hosts], window)
+
+    def _listed_anew(self, ask: Callable[[], _Answer]) -> _Answer:
         """An answer, from a new list of files where a compaction removed what was listed."""
         try:
-            return ask(HostReader(self, [self._hosts[host] for host in group], window))
+            return ask()
         except FileNotFoundError:
-            listed = read_inventory(self._folders)
-            return ask(HostReader(self, [listed[host] for host in group if host in listed], window))
+            self._hosts = read_inventory(self._folders)
+            return ask()
 
     def _groups(self, window: Window, patterns: Sequence[str]) -> list[list[str]]:
         """Hosts with something in the window; together those that had the same accelerators one after the other."""
@@ -135,10 +139,13 @@ class Store:
     def _uuids(self, hosts: Sequence[str], window: Window) -> Iterator[tuple[str, str]]:
         """Hosts and the UUIDs that they have had in a window."""
         for host in hosts:
-            for counts in HostReader(self, [self._hosts[host]], window).counts_by_day():
-                yield from (
-                    (host, uuid) for uuid in counts["accelerator_uuid"].unique().to_pylist() if uuid is not None
-                )
+            yield from ((host, uuid) for uuid in self._reader([host], window).uuids())
+
+    def _window(self) -> Window | None:
+        days = sorted({day for host in self._hosts.values() for day in host.days})
+        first = next((min(starts) for day in days if (starts := [one.start_us for one in self._ranges(day)])), None)
+        last = next((max(ends) for day in reversed(days) if (ends := [one.end_us for one in self._ranges(day)])), None)
+        return None if first is None or last is None else Window(first, last)
 
     def _ranges(self, day: date) -> Iterator[Window]:
         """Begin and end of what there is of a day, of as few files as show that nothing is earlier or later."""
@@ -160,8 +167,8 @@ class Store:
                 with file.folder.open(file) as stream:
                     found = time_range_us(stream)
             except FileNotFoundError:
-                continue
-            except UnreadableError as error:
+                raise
+            except (OSError, UnreadableError) as error:
                 self.note(file.where, str(error))
                 continue
             if found is not None:
@@ -173,7 +180,13 @@ class Store:
 
     def segment(self, path: Path) -> Sequence[Record]:
         """Rows and gaps of a segment of the spool; damage in it is skipped with a word."""
-        segment = read_segment(path)
+        try:
+            segment = read_segment(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self.note(str(path), f"cannot be read: {error.strerror}")
+            return ()
         if segment.skipped_bytes:
             self.note(str(path), f"{segment.skipped_bytes} bytes of it are damaged or unfinished; the rest was read")
         return segment.records
@@ -206,6 +219,19 @@ class HostReader:
                     counts = self._count_now(host, day, files, paths)
                 if counts is not None:
                     yield counts
+
+    def uuids(self) -> set[str]:
+        """Of the accelerators, from columns alone."""
+        days = list(self._days())
+        counted = [self._counted(day, files) for _, day, files in days]
+        ready = [file for file in counted if file is not None]
+        column = pa.schema([day_counts.COLUMNS.field("accelerator_uuid")])
+        with _fetched(ready) as paths:
+            tables = [self._table(file, paths, column, HISTOGRAM_SCHEMA) for file in ready]
+        others = {day for (_, day, _), file in zip(days, counted, strict=True) if file is None}
+        tables += self.rows_by_day(Scope.ACCELERATOR, (), others)
+        columns = [table["accelerator_uuid"] for table in tables if table is not None]
+        return {uuid for column in columns for uuid in column.unique().to_pylist() if uuid is not None}
 
     def rows_by_day(
         self, scope: Scope, columns: Sequence[str], days: Collection[date] | None = None

@@ -175,7 +175,7 @@ def accelerator(seconds, index=0, gaps=(), without=(), mig_index=None, host="hos
         [_column(table.get(field.name), field, is_known.sum()) for field in ACCELERATOR_COLUMNS], ACCELERATOR_COLUMNS
     )
     if not rows.num_rows:
-        return Counted(Who(host, index, mig_index), grid, 0, {}, {}, {})
+        return Counted(Who(host, index, mig_index), grid, 0, {}, {}, {}, (0, 0))
     (one,) = Counts([count_rows(rows)]).accelerators({host: grid})
     return one
 

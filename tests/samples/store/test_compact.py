@@ -20,9 +20,11 @@ from advisor.samples.agent.spool import SpoolWriter, segments
 from advisor.samples.agent.status_files import status_path
 from advisor.samples.agent.tidy import tidy
 from advisor.samples.metrics import Scope
+from advisor.samples.need.fleet import Fleet
 from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.query.values import Window
 from advisor.samples.store.compact import compact
+from advisor.samples.store.reading import Store
 from advisor.samples.store.row_files import read_labels
 from samples.records import DAY, ENGINE_ROW, gap, read_back, row, spool, target, us
 
@@ -345,3 +347,27 @@ def test_old_segments_go_where_nothing_compacts(tmp_path):
     assert [path.name[:8] for path in removed] == ["20261014", "20261015"]
     assert [path.name[:8] for path in segments(tmp_path)] == ["20261014", "20261016", "20261017"]
     writer.close()
+
+
+def test_a_compaction_between_listing_and_reading_loses_nothing(tmp_path):
+    """Segments that became files, and files that became a day, after a reader had listed them: each row once."""
+    spool(tmp_path, [row(number) for number in (1, 241)])
+    for now in (DAY, TOMORROW):
+        reader = Store([str(tmp_path)])
+        compact(tmp_path, "host-a", now=now)
+        (one,) = Fleet.of(reader, reader.days()).accelerators
+        assert one.rows == 2
+        reader = Store([str(tmp_path)])
+        assert reader.window() == Window(us(0), us(241))
+
+
+def test_hosts_that_shared_an_accelerator_are_read_together(tmp_path):
+    """Of three hosts on different days two had the same accelerator: it is one, whether its days are counted or not."""
+    for name, uuid, day in (("old", "GPU-1", 0), ("new", "GPU-1", 1), ("other", "GPU-2", 1)):
+        spool(tmp_path, [row(number, day=day, of=target(host=name, uuid=uuid)) for number in (1, 2)], name)
+    for now in (None, DAY + timedelta(days=3)):
+        for name in ("old", "new", "other") if now else ():
+            compact(tmp_path, name, now=now)
+        reader = Store([str(tmp_path)])
+        found = Fleet.of(reader, reader.days()).accelerators
+        assert [(one.who.host, one.who.uuid, one.rows) for one in found] == [("new", "GPU-1", 4), ("other", "GPU-2", 2)]
