@@ -137,30 +137,13 @@ class Counts:
         return [dict(sorted(each.items(), key=lambda entry: -entry[1])) for each in found]
 
     def _growth(self, is_wanted: Booleans) -> Iterator[tuple[int, Growth]]:
-        """Growth of one counter, over the nights between the days too."""
-        at = np.flatnonzero(is_wanted)
-        at = at[np.lexsort((self._first[at], self._owner[at]))]
-        column = {
-            name: self._table[name].to_numpy()[at]
-            for name in ("first_value", "last_value", "grown", "resets", "reset_us")
-        }
-        owner, first, last = self._owner[at], self._first[at], self._last[at]
-        grown, is_reset = step(column["last_value"][:-1], column["first_value"][1:])
-        is_next = owner[:-1] == owner[1:]
-        between = np.where(is_next, grown, 0.0)
-        hidden = np.where(is_next & is_reset, first[1:] - last[:-1], 0)
-        total = np.bincount(owner, column["grown"], self._owners)
-        total += np.bincount(owner[1:], between, self._owners)
-        resets = np.bincount(owner, column["resets"], self._owners)
-        resets += np.bincount(owner[1:], is_next & is_reset, self._owners)
-        reset_us = np.bincount(owner, column["reset_us"], self._owners)
-        reset_us += np.bincount(owner[1:], hidden, self._owners)
-        readings = np.bincount(owner, self._rows[at], self._owners)
-        there, begins = np.unique(owner, return_index=True)
-        ends = np.append(begins[1:], owner.size) - 1
-        for number, begin, end in zip(there.tolist(), begins.tolist(), ends.tolist(), strict=True):
-            known = round((last[end] - first[begin] - reset_us[number]) / _ROW_US) + 1
-            yield number, Growth(float(total[number]), int(resets[number]), known, int(readings[number]))
+        """Growth of one counter for each accelerator that has it."""
+        rows = np.flatnonzero(is_wanted)
+        rows = rows[np.lexsort((self._first[rows], self._owner[rows]))]
+        there, begins = np.unique(self._owner[rows], return_index=True)
+        for number, part in zip(there.tolist(), np.split(rows, begins[1:]), strict=True):
+            columns = {name: self._table[name].to_numpy()[part] for name in _COUNTER_COLUMNS}
+            yield number, _added(columns, int(self._rows[part].sum()))
 
     def _distributions(
         self, is_wanted: Booleans, resolution: float, grid_rows: Integers
@@ -175,26 +158,37 @@ class Counts:
         cells = np.repeat(owner, lengths) * distinct.size + rank
         table = np.bincount(cells, counts, self._owners * distinct.size).reshape(self._owners, distinct.size)
         values = values_of(distinct.astype(np.int64), resolution)
-        shares = np.clip(values, 0.0, 1.0)
         for number in np.unique(owner).tolist():
-            ascending = _Ascending(values, np.cumsum(table[number]))
-            in_shares = _Ascending(shares, ascending.upto)
-            unknown = max(int(grid_rows[number]) - ascending.rows, 0)
-            yield (
-                number,
-                Distribution(
-                    p50=ascending.quantile(0.5),
-                    p95=ascending.quantile(0.95),
-                    max=float(greatest[number]),
-                    mean=float(table[number] @ values) / ascending.rows,
-                    rows=ascending.rows,
-                    share_p95=(
-                        in_shares.quantile(0.95, below=unknown),
-                        in_shares.quantile(0.95),
-                        in_shares.quantile(0.95, above=unknown),
-                    ),
-                ),
-            )
+            yield number, _distribution(values, table[number], float(greatest[number]), int(grid_rows[number]))
+
+
+def _added(days: Mapping[str, npt.NDArray[Any]], readings: int) -> Growth:
+    """Growth of one counter over several days in order of time, and over the nights between them."""
+    first_us, last_us = days["first_us"], days["last_us"]
+    overnight, is_reset = step(days["last_value"][:-1], days["first_value"][1:])
+    hidden_us = days["reset_us"].sum() + (first_us[1:] - last_us[:-1])[is_reset].sum()
+    return Growth(
+        total=float(days["grown"].sum() + overnight.sum()),
+        resets=int(days["resets"].sum() + is_reset.sum()),
+        known_rows=round((last_us[-1] - first_us[0] - hidden_us) / _ROW_US) + 1,
+        readings=readings,
+    )
+
+
+def _distribution(values: Floats, counts: Floats, greatest: float, grid_rows: int) -> Distribution:
+    ascending = _Ascending(values, np.cumsum(counts))
+    shares = _Ascending(np.clip(values, 0.0, 1.0), ascending.upto)
+    unknown = max(grid_rows - ascending.rows, 0)
+    return Distribution(
+        p50=ascending.quantile(0.5),
+        p95=ascending.quantile(0.95),
+        max=greatest,
+        mean=float(counts @ values) / ascending.rows,
+        rows=ascending.rows,
+        share_p95=(
+            shares.quantile(0.95, below=unknown), shares.quantile(0.95), shares.quantile(0.95, above=unknown),
+        ),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
