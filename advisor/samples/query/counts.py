@@ -25,6 +25,7 @@ Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
 _ROW_US = ROW_SECONDS * US_PER_SECOND
+_COUNTER_COLUMNS = ("first_us", "last_us", "first_value", "last_value", "grown", "resets", "reset_us")
 
 
 @dataclass(frozen=True, slots=True)
