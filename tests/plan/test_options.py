@@ -14,7 +14,8 @@ from advisor.plan.replay.confirm import Confirmer
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, SampleDemand, Slo
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
-from samples.records import row, store
+from samples.records import row
+from samples.stores import store
 
 
 def plan_with(*offers, **changes):

@@ -3,16 +3,9 @@
 import math
 from datetime import UTC, datetime
 
-import pyarrow as pa
-
 from advisor.samples.agent.spool import SpoolWriter
-from advisor.samples.metrics import METRICS, Kind, Scope, rounded
-from advisor.samples.need.fleet import Fleet
-from advisor.samples.places import day_folder, day_of
+from advisor.samples.metrics import METRICS, Kind, rounded
 from advisor.samples.rows import Buckets, Gap, Row, Stats, Target
-from advisor.samples.store.reading import Store
-from advisor.samples.store.row_files import encode_table
-from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
 
 DAY = datetime(2026, 10, 14, tzinfo=UTC)
 ROW_US = 15_000_000
@@ -67,37 +60,3 @@ ENGINE_ROW = Row(
     {"requests_running": stats("requests_running", 3)},
     {"ttft_seconds": Buckets((0.1, 1.0, math.inf), (1.0, 5.0, 6.0), 2.5)},
 )
-
-
-def store(directory, records, name="0"):
-    """Files of some records by host and date, as compaction writes an hour's."""
-    by_place = {}
-    for record in records:
-        by_place.setdefault((record.target.host, day_of(record.end_us)), []).append(record)
-    for (host, day), some in by_place.items():
-        folder = day_folder(directory, day, host)
-        folder.mkdir(parents=True, exist_ok=True)
-        for scope, table in tables_of(some).items():
-            kind = "rows" if scope == "accelerator" else "engines"
-            number = len(list(folder.glob(f"{kind}-*")))
-            (folder / f"{kind}-{name}-{number}.parquet").write_bytes(encode_table(merged([table], scope)))
-
-
-def read_back(directory, columns=(), scope=Scope.ACCELERATOR):
-    """All rows and gaps of a store as a reader gets them, by host and date, and what was left out."""
-    reader = Store([str(directory)])
-    window = reader.days()
-    tables = [columns_of_scope(scope).empty_table()]
-    if window is not None:
-        tables += [
-            table
-            for group in reader.answers(window, lambda hosts: list(hosts.rows_by_day(scope, columns)))
-            for table in group
-        ]
-    return pa.concat_tables(tables, promote_options="default"), reader.notes()
-
-
-def fleet_of(directory):
-    """Accelerators of a directory, counted, and what each needs."""
-    reader = Store([str(directory)])
-    return Fleet.of(reader, reader.days())

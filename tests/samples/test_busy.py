@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.samples.busy import busy_profile
 from advisor.samples.need.limits import DRAM, SM_EFFECTIVE, TENSOR
-from samples.records import DAY, fleet_of, gap, row, spool, store
+from samples.records import DAY, gap, row, spool
+from samples.stores import fleet_of, store
 
 MIDNIGHT = DAY.timestamp()
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from advisor.samples.busy import busy_profile
-from samples.records import fleet_of
+from samples.stores import fleet_of
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/gpu-samples/samples"

@@ -17,7 +17,8 @@ from advisor.pipeline import measure_demand
 from advisor.workload.document import read_workload
 from advisor.workload.values import Recorded
 from samples.engine_building import engine_rows
-from samples.records import row, store
+from samples.records import row
+from samples.stores import store
 
 ROOT = Path(__file__).parents[2]
 GIB = 1024**3

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from samples.records import DAY, ENGINE_ROW, gap, row, spool, store
+from samples.records import DAY, ENGINE_ROW, gap, row, spool
+from samples.stores import store
 
 GIB = 1024**3
 TABLE = """\

@@ -12,7 +12,8 @@ from advisor.samples.query.engines import engine_rows as rows_by_engine
 from advisor.samples.query.grid import Grid
 from advisor.samples.store.reading import Store
 from samples.engine_building import engine_rows
-from samples.records import DAY, ENGINE_ROW, fleet_of, gap, read_back, row, spool, store, target, us
+from samples.records import DAY, ENGINE_ROW, gap, row, spool, target, us
+from samples.stores import fleet_of, read_back, store
 
 GIB = 1024**3
 COLUMNS = ("kv_cache_used_ratio", "kv_cache_used_ratio_max", "requests_finished")

@@ -14,7 +14,7 @@ from advisor.samples.store.row_files import encode_table
 from advisor.samples.store.row_tables import tables_of
 from samples.need import simulate
 from samples.need.simulate import GIB, ROW_SECONDS, START_US, accelerator, run, serving
-from samples.records import fleet_of
+from samples.stores import fleet_of
 
 FIXED = Fixed(17 * GIB, 19 * GIB)
 GPU = Target("host-a", "nvml", 0, None, "GPU-0", "NVIDIA H100 80GB HBM3")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.query.values import Window
 from advisor.samples.store.compact import compact
-from samples.records import DAY, gap, read_back, row, spool, us
+from samples.records import DAY, gap, row, spool, us
+from samples.stores import read_back
 
 METRIC_NAMES = ("busy_ratio", "memory_used_bytes", "power_watts", "sm_active_ratio")
 LATER = DAY + timedelta(days=5)

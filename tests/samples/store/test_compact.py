@@ -26,7 +26,8 @@ from advisor.samples.query.values import Window
 from advisor.samples.store.compact import compact
 from advisor.samples.store.reading import Store
 from advisor.samples.store.row_files import read_labels
-from samples.records import DAY, ENGINE_ROW, gap, read_back, row, spool, target, us
+from samples.records import DAY, ENGINE_ROW, gap, row, spool, target, us
+from samples.stores import read_back
 
 MOMENTS = int(os.environ.get("COMPACTION_KILL_MOMENTS", "12"))
 """Random moments at which a compaction is killed."""

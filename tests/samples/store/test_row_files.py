@@ -18,7 +18,8 @@ from advisor.samples.store.compact import compact
 from advisor.samples.store.day_counts import times_of
 from advisor.samples.store.row_files import encode_table
 from advisor.samples.store.row_tables import tables_of
-from samples.records import DAY, gap, read_back, row, spool, target, us
+from samples.records import DAY, gap, row, spool, target, us
+from samples.stores import read_back
 
 FULL = {metric.name: 0.25 if metric.unit == "ratio" else 1048576.0 * 15 for metric in ACCELERATOR_METRICS}
 TOMORROW = DAY + timedelta(days=1)
