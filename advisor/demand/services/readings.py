@@ -114,8 +114,11 @@ def replicas_at(readings: Readings) -> list[Integers]:
     """
     seconds, signal = readings.seconds, readings.signal
     whole = [np.arange(seconds.size)]
+    falls = np.diff(signal) < 0
+    if not falls.any():
+        return whole
     may_grow = allowance(seconds, signal)
-    jumps = (np.diff(signal) < 0) & (signal[1:] > may_grow.after(np.diff(seconds)))
+    jumps = falls & (signal[1:] > may_grow.after(np.diff(seconds)))
     if not jumps.any():
         return whole
     chains = _chains(seconds, signal, may_grow)

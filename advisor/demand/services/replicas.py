@@ -126,8 +126,10 @@ def _laid(replica: Replica, marks: Floats, spread_seconds: float, *, with_starts
     seconds, elapsed = replica.readings.seconds, np.diff(replica.readings.seconds)
     grown, is_start = replica.growth()
     is_long = elapsed > max(SPREAD_SECONDS, 2 * replica.readings.interval_seconds)
-    usual = allowance(seconds, replica.readings.requests).after(np.full(grown.size, SPREAD_SECONDS))
-    was_down = is_start & is_long & (grown <= usual)
+    was_down = is_start & is_long
+    if was_down.any():
+        usual = allowance(seconds, replica.readings.requests).after(np.full(grown.size, SPREAD_SECONDS))
+        was_down &= grown <= usual
     is_known = ~(is_start & (is_long | (not with_starts)))
     if np.isfinite(spread_seconds) and not replica.takes_turns:
         is_known &= ~is_long
