@@ -1,7 +1,7 @@
 """Rows of serving engines, one engine after the other."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,13 +12,11 @@ import pyarrow as pa
 from advisor.samples.metrics import ENGINE_METRICS, Kind
 from advisor.samples.query.grid import Grid, Who
 from advisor.samples.query.timeline import Timeline, timeline
-from advisor.samples.store.row_tables import target_codes
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
-_IDENTITY = ("engine", "host", "endpoint", "rank", "model")
 NEED_COLUMNS = (
     "requests_waiting", "requests_running", "requests_running_max", "kv_cache_used_ratio", "kv_cache_used_ratio_max",
     "preemptions",
@@ -72,49 +70,58 @@ def engine_rows(tables: Iterable[pa.Table], columns: Sequence[str]) -> list[Engi
         tables: of each host and date in order of time, with the keys of engines' rows and *columns*.
         columns: what is wanted of them.
     """
-    parts = list(tables)
-    if not parts:
-        return []
-    table = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
-    codes = target_codes(table, _IDENTITY)
+    parts: dict[EngineKey, list[EngineRows]] = {}
+    for table in tables:
+        for part in _runs(table, columns):
+            parts.setdefault(part.key, []).append(part)
+    return _named([_joined(parts[key]) for key in sorted(parts, key=_order)])
+
+
+def _runs(table: pa.Table, columns: Sequence[str]) -> Iterator[EngineRows]:
+    """Rows of one engine after the other, as they lie in a table."""
+    table = table.combine_chunks()
+    codes = np.array([_codes(table[name].combine_chunks()) for name in EngineKey._fields])
+    edges = np.flatnonzero(np.append(np.append(True, (np.diff(codes) != 0).any(axis=0)), True))
     end_us = table["timestamp"].cast(pa.int64()).to_numpy()
-    order = np.lexsort((end_us, codes))
-    edges = np.append(np.flatnonzero(np.diff(codes[order], prepend=-1)), order.size)
     is_gap = table["gap_reason"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
     values = {name: table[name].cast(pa.float64()).to_numpy() for name in columns}
-    found = []
     for begin, end in pairwise(edges.tolist()):
-        rows = order[begin:end]
-        key = EngineKey(*(table[name][int(rows[0])].as_py() for name in _IDENTITY))
-        found.append(EngineRows(key, end_us[rows], is_gap[rows], {name: each[rows] for name, each in values.items()}))
-    return _named(found)
+        key = EngineKey(*(table[name][begin].as_py() for name in EngineKey._fields))
+        some = {name: column[begin:end] for name, column in values.items()}
+        yield EngineRows(key, end_us[begin:end], is_gap[begin:end], some)
+
+
+def _codes(column: pa.Array) -> Integers:
+    """A number for each value of a column; -1 for null."""
+    numbers = column.indices if pa.types.is_dictionary(column.type) else column
+    codes: Integers = numbers.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes
+
+
+def _order(key: EngineKey) -> tuple[str, str, str, int, str]:
+    return key.engine, key.host, key.endpoint or "", -1 if key.rank is None else key.rank, key.model or ""
 
 
 def _named(engines: Sequence[EngineRows]) -> list[EngineRows]:
     """Engines with what was recorded before they answered, and so named no model, where they have only one."""
-    models: dict[EngineKey, list[EngineRows]] = {}
+    places: dict[EngineKey, list[EngineRows]] = {}
     for one in engines:
-        if one.key.model is not None:
-            models.setdefault(one.key._replace(model=None), []).append(one)
+        places.setdefault(one.key._replace(model=None), []).append(one)
     found = []
-    for one in engines:
-        same = models.get(one.key._replace(model=None), [])
-        if one.key.model is None and len(same) == 1:
-            continue
-        nameless = [other for other in engines if other.key == one.key._replace(model=None) and other is not one]
-        found.append(_joined(one, nameless[0]) if nameless and len(same) == 1 else one)
+    for group in places.values():
+        named = [one for one in group if one.key.model is not None]
+        found += [_joined([named[0], *(one for one in group if one is not named[0])])] if len(named) == 1 else group
     return found
 
 
-def _joined(one: EngineRows, other: EngineRows) -> EngineRows:
-    end_us = np.concatenate((one.end_us, other.end_us))
+def _joined(parts: Sequence[EngineRows]) -> EngineRows:
+    """All rows of an engine in order of time, under the key of the first part."""
+    if len(parts) == 1:
+        return parts[0]
+    end_us = np.concatenate([part.end_us for part in parts])
+    is_gap = np.concatenate([part.is_gap for part in parts])
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    if (np.diff(end_us) >= 0).all():
+        return EngineRows(parts[0].key, end_us, is_gap, columns)
     order = np.argsort(end_us, kind="stable")
-    whole = replace(
-        one,
-        end_us=end_us,
-        is_gap=np.concatenate((one.is_gap, other.is_gap)),
-        columns={name: np.concatenate((values, other.columns[name])) for name, values in one.columns.items()},
-    )
-    return EngineRows(
-        whole.key, end_us[order], whole.is_gap[order], {name: values[order] for name, values in whole.columns.items()}
-    )
+    return EngineRows(parts[0].key, end_us[order], is_gap[order], {name: each[order] for name, each in columns.items()})
