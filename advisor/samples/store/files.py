@@ -92,7 +92,7 @@ def at_hand(files: Sequence[StoredFile]) -> Iterator[dict[StoredFile, Path]]:
 
 def _copy(file: StoredFile, path: Path) -> Path | None:
     try:
-        with file.folder.open(file) as source, path.open("wb") as target:
+        with _readable(file.where), file.folder.open(file) as source, path.open("wb") as target:
             while piece := source.read(_COPY_BYTES):
                 target.write(piece)
     except FileNotFoundError:
@@ -122,15 +122,21 @@ class _LocalFolder:
         return Path(file.where)
 
     def _files_of(self, host: Path) -> Iterator[StoredFile]:
-        with _readable(str(host)), os.scandir(host) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                parts = (host.parent.name, host.name, entry.name)
-                yield StoredFile(self, entry.path, parts)
+        for name in sorted(entry.name for entry in _entries(host)):
+            yield StoredFile(self, str(host / name), (host.parent.name, host.name, name))
 
 
 def _subfolders(path: Path, prefixes: tuple[str, ...]) -> list[Path]:
-    with _readable(str(path)), os.scandir(path) as entries:
-        return [path / entry.name for entry in entries if entry.name.startswith(prefixes) and entry.is_dir()]
+    return [path / entry.name for entry in _entries(path) if entry.name.startswith(prefixes) and entry.is_dir()]
+
+
+def _entries(path: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing where it was removed meanwhile."""
+    try:
+        with _readable(str(path)), os.scandir(path) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
 
 
 class _RemoteFolder:
@@ -148,9 +154,12 @@ class _RemoteFolder:
         return system, root
 
     def files(self) -> Iterator[StoredFile]:
-        with _readable(self._place):
-            system, root = self._connection
-            found = [info for info in system.get_file_info(pafs.FileSelector(root, recursive=True)) if info.is_file]
+        try:
+            with _readable(self._place):
+                system, root = self._connection
+                found = [info for info in system.get_file_info(pafs.FileSelector(root, recursive=True)) if info.is_file]
+        except FileNotFoundError as error:
+            raise _unreadable(self._place, error) from error
         for info in sorted(found, key=lambda info: info.path):
             parts = tuple(info.path.removeprefix(root).strip("/").split("/"))
             if len(parts) == 3:
@@ -170,11 +179,9 @@ def _readable(where: str) -> Iterator[None]:
     """Errors of file systems as errors that a user can mend; that a file is gone meanwhile goes through."""
     try:
         yield
-    except InputError:
+    except (InputError, FileNotFoundError):
         raise
     except (OSError, pa.ArrowException) as error:
-        if "://" not in where and isinstance(error, FileNotFoundError):
-            raise
         raise _unreadable(where, error) from error
 
 

@@ -57,6 +57,16 @@ def test_a_bucket_is_read_as_a_directory_is(bucket):
     assert not any(path.exists() for path in copies)
 
 
+def test_a_file_that_is_gone_from_a_bucket_is_listed_anew(bucket):
+    """What a compaction replaced in the bucket after it was listed is read from what took its place."""
+    spool(bucket / "fleet", [row(number) for number in (1, 241)])
+    compact(bucket / "fleet", "host-a", now=DAY)
+    store = Store(["s3://samples/fleet"])
+    compact(bucket / "fleet", "host-a", now=DAY + timedelta(days=1))
+    (one,) = Fleet.of(store, store.days()).accelerators
+    assert one.rows == 2
+
+
 @pytest.mark.parametrize(
     ("place", "problem", "remedy"),
     [
