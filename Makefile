@@ -53,8 +53,8 @@ golden: $(READY) ## Write the golden files anew; read the difference before you 
 tools: ## Install the tools that check generated code (Terraform core, linters) into .verify.
 	bash tests/iac/install_tools.sh
 
-services: $(READY) ## Install the servers and engines that samples are tested against (Debian packages as root).
-	bash tests/services/install.sh $(BIN)/python
+services: ## Install the servers that samples are tested against (Debian packages, as root).
+	bash tests/services/install.sh
 
 clean: ## Remove what the other targets made.
 	rm -rf $(VENV) .verify build dist

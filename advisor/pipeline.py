@@ -44,6 +44,7 @@ from advisor.plan.solve.stage import Effort, Setting
 from advisor.plan.solve.standing import running_of, standing_of
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
+from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.document import read_workload
 from advisor.workload.negotiated import holdings_of, with_holdings
@@ -294,35 +295,23 @@ def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
 def _demand_of_samples(
     sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
-    from advisor.demand.sampled import views_of_rows
-    from advisor.samples.need.fleet import fleet_beside, read_frame, saturation_profile
-    from advisor.samples.store import read_engines
-    from advisor.samples.summary import busy_profile
-    from advisor.samples.within import Within
+    from advisor.demand.recorded import Within, read_fleet
+    from advisor.samples.busy import busy_profile
+    from advisor.samples.need.fleet import notes_on
+    from advisor.samples.store.reading import Store
 
+    store = Store(sampled.places)
     recorded = sampled.recorded
     within = Within(sampled.hosts, sampled.window_days, recorded.from_seconds, recorded.until_seconds)
-    engines = within.engines(read_engines(sampled.path).table)
-    asked = _asked_of("samples", str(sampled.path), sampled, model)
-    counted = demand_of_views(views_of_rows(engines), asked, "counters of the serving engines")
-    try:
-        frame = within.frame(read_frame(sampled.path))
-    except InputError:
-        if counted is None:
-            raise
-        return counted  # only engines were watched
-    notes = fleet_beside(frame, engines).notes()
+    fleet = read_fleet(store, within)
+    asked = _asked_of("samples", store.where, sampled, model)
+    counted = demand_of_views(fleet.views, asked, "counters of the serving engines")
+    notes = (*notes_on(fleet.needs), *(f"samples left out: {note}" for note in store.notes()))
     if counted is not None:
         return counted.with_notes(*notes)
-    lengths = _stated_lengths(sampled, "samples", str(sampled.path))
-    busy, saturated = busy_profile(frame), saturation_profile(frame).busy_accelerators
-    observed = Busy(
-        busy.busy_accelerators,
-        saturated,
-        busy.present_accelerators,
-        busy.window_seconds,
-        float(busy.window_start_seconds[0]),
-    )
+    lengths = _stated_lengths(sampled, "samples", store.where)
+    busy = busy_profile(store, fleet.window, fleet.accelerators, sampled.hosts)
+    observed = Busy(busy.busy, busy.saturated, busy.present, SECONDS_PER_MINUTE, busy.start_seconds)
     serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
     return demand_from_busy(observed, serves, sampled.requests_per_day, lengths).with_notes(*notes)
 
@@ -331,7 +320,7 @@ def _fleet_notes(sampled: SampleDemand, workload: Workload) -> Sequence[str]:
     """What the hosts of the samples are, where the workload says nothing or something else of it."""
     from advisor.samples.store.hosts import running_fleet
 
-    fleet, current = running_fleet([sampled.path], sampled.hosts), workload.current
+    fleet, current = running_fleet(sampled.places, sampled.hosts), workload.current
     if not fleet.machines or fleet.unknown:
         return ()
     words = " and ".join(str(machines) for machines in fleet.machines)

@@ -14,8 +14,8 @@ from advisor.report.samples_chart.page import render_page
 from advisor.report.samples_chart.png import render_png
 from advisor.report.samples_chart.svg import POINTS, render_svg
 from advisor.report.samples_chart.terminal import marks_for, render_terminal, room
-from advisor.samples.need.fleet import Fleet
-from advisor.samples.need.join import join
+from advisor.samples.need.fleet import SIGNALS, Fleet
+from advisor.samples.query.counts import Counted
 
 CHARTS = (".html", ".svg", ".png")
 _MOST_PANELS = 64
@@ -57,18 +57,16 @@ def terminal_chart(fleet: Fleet) -> str:
 
 def _chosen(fleet: Fleet, points: int, most: int) -> tuple[Sequence[Curve], Sequence[str]]:
     """Curves of the accelerators with the highest peaks, in their own order, and what was left out."""
-    curves = []
-    for host in dict.fromkeys(one.who.host for one in fleet.accelerators):
-        here = [one for one in fleet.accelerators if one.who.host == host]
-        engines = join(here, [one for one in fleet.engines if one.who.host == host])
-        curves += [(one, engines[position]) for position, one in enumerate(here)]
-    drawn = [curve(one, on_it, need, points) for (one, on_it), need in zip(curves, fleet.needs, strict=True)]
-    if len(drawn) <= most:
-        return drawn, ()
-    kept = set(sorted(range(len(drawn)), key=lambda at: -_peak(drawn[at]))[:most])
-    note = f"{len(drawn) - most:,} of {len(drawn):,} accelerators are not drawn: those with the lowest peaks"
-    return [one for at, one in enumerate(drawn) if at in kept], (note,)
+    pairs = list(zip(fleet.accelerators, fleet.needs, strict=True))
+    kept = sorted(sorted(range(len(pairs)), key=lambda at: -_peak(pairs[at][0]))[:most])
+    drawn = fleet.drawn([pairs[at][0] for at in kept])
+    curves = [curve(one.timeline, one.engines, pairs[at][1], points) for at, one in zip(kept, drawn, strict=True)]
+    if len(pairs) <= most:
+        return curves, ()
+    left = len(pairs) - most
+    return curves, (f"{left:,} of {len(pairs):,} accelerators are not drawn: those with the lowest peaks",)
 
 
-def _peak(one: Curve) -> float:
-    return -1.0 if one.is_empty else float(one.peak[one.peak == one.peak].max())
+def _peak(one: Counted) -> float:
+    """The highest reading of the signal that is drawn; -1 without one."""
+    return next((one.gauges[signal].max for signal in SIGNALS if signal in one.gauges), -1.0)

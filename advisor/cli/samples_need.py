@@ -29,7 +29,7 @@ from typing import Any
 import click
 
 from advisor.cli.output import deliver, format_option, output_option
-from advisor.cli.samples_read import read_directory
+from advisor.cli.samples_read import fleet_at, places_argument
 from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
 from advisor.report.samples_words import percent, verdict_words
@@ -37,10 +37,9 @@ from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.need.advice import grouped
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.bounds import Bounds
-from advisor.samples.need.fleet import fleet_of
 from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
 from advisor.samples.need.memory import Fixed, MemoryNeed
-from advisor.samples.store import OnlyEnginesError
+from advisor.samples.query.open import is_store, open_backend
 from advisor.units import bytes_to_gib, gib_to_bytes
 
 _HEADERS = (
@@ -50,7 +49,7 @@ _HEADERS = (
 
 
 @click.command()
-@click.argument("place")
+@places_argument
 @window_option
 @metrics_option
 @click.option("--model", help="What the engines serve: a catalogued name, or the path of a config.json.")
@@ -62,7 +61,7 @@ _HEADERS = (
 @format_option
 @output_option
 def need(
-    place: str,
+    places: tuple[str, ...],
     window: timedelta | None,
     metrics_file: Path | None,
     model: str | None,
@@ -74,15 +73,17 @@ def need(
 ) -> None:
     """What each accelerator needs, and what limits it.
 
-    PLACE is a directory of samples, or the URL of what keeps them. A URL, and a directory with --window, are answered
-    from summaries: what happened at the same time is then unknown. With --model the memory that an engine takes besides
-    its KV cache is known, and the need is a number; without, it is an interval.
+    PLACE is a directory of samples, on this machine or in object storage (s3://, gs://, az://); there may be several.
+    Or it is the URL of what keeps them, which answers with summaries: what happened at the same time is then unknown.
+    With --model the memory that an engine takes besides its KV cache is known, and the need is a number; without, it is
+    an interval.
     """
-    found = _assess(place, window, metrics_file, None)
+    found = _assess(places, window, metrics_file)
     if model is not None:
         sizes = [one.memory.total_bytes for one in found if one.memory is not None and one.memory.total_bytes]
         size = memory_gib or bytes_to_gib(max(sizes, default=gib_to_bytes(80)))
-        found = _assess(place, window, metrics_file, fixed_of(model, precision, accelerators, size))
+        fixed = fixed_of(model, precision, accelerators, size)
+        found = [one.besides(fixed) for one in found]
     deliver(_rendered(found, output_format), output)
 
 
@@ -108,30 +109,17 @@ def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: fl
     return Fixed(gib_to_bytes(low), gib_to_bytes(high))
 
 
-def _assess(
-    place: str, window: timedelta | None, metrics: Path | None, fixed: Fixed | None
-) -> Sequence[AcceleratorNeed]:  # fmt: skip
-    """From the rows of a directory, or from the summaries of an address."""
-    if "://" not in place and window is None:
-        return _assess_rows(place, fixed)
-    from advisor.samples.query.open import open_backend  # noqa: PLC0415 - each reader loads what it needs
-
-    backend = open_backend(place, metrics=metrics)
-    asked = window_of(backend, place, window)
+def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | None) -> Sequence[AcceleratorNeed]:
+    """From the rows of directories, or from the summaries of a server."""
+    if all(map(is_store, places)):
+        return fleet_at(places, window).needs
+    backend = open_backend(places, metrics=metrics)
+    asked = window_of(backend, places[0], window)
     known = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
-    found = tuple(assess_summaries(list(summaries(backend, asked, known)), fixed))
+    found = tuple(assess_summaries(list(summaries(backend, asked, known))))
     for note in backend.notes():
         click.echo(f"note: {note}", err=True)
     return found
-
-
-def _assess_rows(place: str, fixed: Fixed | None) -> Sequence[AcceleratorNeed]:
-    """Of a directory, from its rows; of none where only engines were watched."""
-    try:
-        return fleet_of(read_directory(place), Path(place), fixed).needs
-    except OnlyEnginesError as alone:
-        click.echo(f"note: {alone.message}; `advisor samples summary` shows engines", err=True)
-        return ()
 
 
 def _rendered(found: Sequence[AcceleratorNeed], output_format: str) -> str:

@@ -1,29 +1,50 @@
-"""Where samples are, as a command line names it."""
+"""A store of samples, as a command line names it."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from datetime import timedelta
 
 import click
 
 from advisor.cli.progress import Progress
 from advisor.errors import InputError
-from advisor.samples.frame import SampleFrame
-from advisor.samples.need.fleet import read_frame
+from advisor.samples.need.fleet import Fleet
+from advisor.samples.query.open import is_store
+from advisor.samples.query.values import Window
+from advisor.samples.store.reading import Store, no_rows
+
+places_argument = click.argument("places", metavar="PLACE...", nargs=-1, required=True)
 
 
-def read_directory(place: str) -> SampleFrame:
-    """All samples of a directory; files that are left out are named on stderr.
+def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
+    """Accelerators of directories and what each needs; files that are left out are named on stderr.
+
+    Args:
+        places: directories, or addresses in object storage.
+        span: so long before the newest row; None: all there is.
 
     Raises:
-        InputError: it is an address, no directory, or there are no samples in it.
+        InputError: one of them is another kind of address, or there are no samples in them.
     """
-    if "://" in place:
+    if not all(map(is_store, places)):
         raise InputError(
-            "rows are needed for this, and an address answers with summaries",
-            where=place,
-            hint="`advisor samples summary` and `advisor samples need` take an address",
+            "rows are needed for this, and a server answers with summaries",
+            where=", ".join(places),
+            hint="`advisor samples summary` and `advisor samples need` take the address of a server",
         )
-    with Progress("files read") as progress:
-        frame = read_frame(Path(place), progress)
-    for file in frame.skipped:
-        click.echo(f"skipped {file.path}: {file.reason}", err=True)
-    return frame
+    store = Store(places)
+    with Progress("hosts read") as progress:
+        fleet = Fleet.of(store, _window(store, span), progress.watch)
+    for note in store.notes():
+        click.echo(f"skipped {note}", err=True)
+    if not fleet.accelerators:
+        if not fleet.engines:
+            raise no_rows(store)
+        click.echo("note: serving engines were watched here, and no accelerators", err=True)
+    return fleet
+
+
+def _window(store: Store, span: timedelta | None) -> Window:
+    whole = store.days() if span is None else store.window()
+    if whole is None:
+        raise no_rows(store)
+    return whole.newest(None if span is None else span.total_seconds())

@@ -31,15 +31,14 @@ from advisor.cli.output import deliver, format_option, output_option
 from advisor.cli.samples_chart import CHARTS, terminal_chart, write_chart
 from advisor.cli.samples_need import advice_lines, place_of
 from advisor.cli.samples_need import entry as need_entry
-from advisor.cli.samples_read import read_directory
+from advisor.cli.samples_read import fleet_at, places_argument
 from advisor.cli.samples_summary import render_summary
 from advisor.report.samples_words import need_words, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.need.assess import AcceleratorNeed
-from advisor.samples.need.fleet import Fleet, fleet_of
+from advisor.samples.need.fleet import Fleet
+from advisor.samples.query.counts import Counted, Distribution
 from advisor.samples.query.open import open_backend
-from advisor.samples.store import OnlyEnginesError
-from advisor.samples.summary import AcceleratorSummary, MetricSummary, summarise
 from advisor.units import SECONDS_PER_HOUR, bytes_to_gib
 
 _HEADERS = (
@@ -55,45 +54,35 @@ _JOULES_PER_KWH = SECONDS_PER_HOUR * 1000
 
 
 @click.command()
-@click.argument("place", metavar="DIRECTORY")
+@places_argument
 @format_option
 @output_option
-def show(place: str, output_format: str, output: Path | None) -> None:
+def show(places: tuple[str, ...], output_format: str, output: Path | None) -> None:
     """Peak against average, need and chart.
 
-    Of each accelerator, from what `advisor agent run --output DIRECTORY` wrote. With -o FILE.html, .svg or .png it is
-    drawn into that file (PNG: pip install 'advisor[charts]').
+    Of each accelerator, from what `advisor agent run --output PLACE` wrote: directories, or copies of them in object
+    storage (s3://, gs://, az://). With -o FILE.html, .svg or .png it is drawn into that file (PNG: pip install
+    'advisor[charts]').
     """
-    try:
-        frame = read_directory(place)
-    except OnlyEnginesError as alone:
-        if output is not None and output.suffix.lower() in CHARTS:
-            raise
-        deliver(_engines_alone(place, alone, output_format), output)
-        return
-    fleet = fleet_of(frame, Path(place))
+    fleet = fleet_at(places)
     if output is not None and output.suffix.lower() in CHARTS:
         write_chart(fleet, output)
         return
-    summaries = summarise(frame)
     if output_format == "json":
-        text = json.dumps(_all_entries(summaries, fleet.needs), indent=2, ensure_ascii=False)
+        text = f"{json.dumps(_all_entries(fleet), indent=2, ensure_ascii=False)}\n"
+    elif fleet.accelerators:
+        text = f"{_tables(fleet, output_format)}\n"
     else:
-        text = _tables(summaries, fleet, output_format)
-    deliver(f"{text}\n", output)
+        text = render_summary(open_backend(places), ", ".join(places), None, output_format)[0]
+    deliver(text, output)
 
 
-def _engines_alone(place: str, alone: OnlyEnginesError, output_format: str) -> str:
-    """What there is of engines where no accelerator was watched; in JSON, which is of accelerators, nothing."""
-    click.echo(f"note: {alone.message}", err=True)
-    return "[]\n" if output_format == "json" else render_summary(open_backend(place), place, None, output_format)[0]
-
-
-def _tables(summaries: Sequence[AcceleratorSummary], fleet: Fleet, output_format: str) -> str:
+def _tables(fleet: Fleet, output_format: str) -> str:
     """Peak against average, what is needed, and how it went over time; Markdown has no room for the last."""
     render = render_markdown_table if output_format == "markdown" else render_table
+    rows = [_row(one) for one in fleet.accelerators]
     parts = [
-        "\n".join([render(_HEADERS, [_row(one) for one in summaries]), "", _MEANING, *_gap_lines(summaries)]),
+        "\n".join([render(_HEADERS, rows), "", _MEANING, *_gap_lines(fleet.accelerators)]),
         render(_NEED_HEADERS, [_need_row(one) for one in fleet.needs]),
         "\n".join(advice_lines(fleet.needs)),
         "" if output_format == "markdown" else terminal_chart(fleet),
@@ -105,12 +94,12 @@ def _need_row(one: AcceleratorNeed) -> list[str]:
     return [one.who.host, place_of(one), verdict_words(one.verdict), need_words(one.memory)]
 
 
-def _all_entries(summaries: Sequence[AcceleratorSummary], needs: Sequence[AcceleratorNeed]) -> list[dict[str, Any]]:
-    """Objects of all accelerators; summaries and needs are of the same accelerators in the same order."""
+def _all_entries(fleet: Fleet) -> list[dict[str, Any]]:
+    """Objects of all accelerators."""
     return [
         {**entry, **_need_entry(need)}
-        for summary, need in zip(summaries, needs, strict=True)
-        for entry in _entries(summary)
+        for counted, need in zip(fleet.accelerators, fleet.needs, strict=True)
+        for entry in _entries(counted)
     ]
 
 
@@ -119,44 +108,57 @@ def _need_entry(one: AcceleratorNeed) -> dict[str, Any]:
     return {name: numbers[name] for name in ("verdict", "need_gib", "need_low_gib", "need_high_gib")}
 
 
-def _entries(summary: AcceleratorSummary) -> list[dict[str, Any]]:
+def _entries(one: Counted) -> list[dict[str, Any]]:
     """JSON objects of one accelerator."""
-    return [_entry(summary, name, metric) for name, metric in summary.metrics.items()] or [_entry(summary, None, None)]
+    return [_entry(one, name, gauge) for name, gauge in one.gauges.items()] or [_entry(one, None, None)]
 
 
-def _entry(summary: AcceleratorSummary, name: str | None, metric: MetricSummary | None) -> dict[str, Any]:
+def _entry(one: Counted, name: str | None, gauge: Distribution | None) -> dict[str, Any]:
     return {
-        **summary.key._asdict(),
+        "host": one.who.host,
+        "accelerator_index": one.who.index,
+        "mig_index": one.who.mig_index,
+        "accelerator_uuid": one.who.uuid,
+        "accelerator": one.who.product,
         "metric": name,
-        "p50": metric and metric.p50,
-        "p95": metric and metric.p95,
-        "max": metric and metric.max,
-        "mean": metric and metric.mean,
-        "peak_to_mean": metric and metric.peak_to_mean,
-        "coverage_ratio": metric.coverage_ratio if metric else summary.coverage_ratio,
-        "samples": summary.samples,
-        "missed_ticks": summary.missed_ticks,
-        "energy_joules": summary.energy_joules,
+        "p50": gauge and gauge.p50,
+        "p95": gauge and gauge.p95,
+        "max": gauge and gauge.max,
+        "mean": gauge and gauge.mean,
+        "peak_to_mean": gauge and _peak_to_mean(gauge),
+        "coverage_ratio": (gauge.rows if gauge else one.rows) / one.grid.rows,
+        "samples": one.rows,
+        "missed_ticks": sum(one.missed.values()),
+        "energy_joules": _energy_joules(one),
     }
 
 
-def _row(summary: AcceleratorSummary) -> list[str]:
-    key = summary.key
-    place = str(key.accelerator_index) if key.mig_index is None else f"{key.accelerator_index}.{key.mig_index}"
-    memory = summary.metrics.get("memory_used_bytes")
-    total = summary.metrics.get("memory_total_bytes")
-    busy = summary.metrics.get("busy_ratio")
+def _peak_to_mean(gauge: Distribution) -> float | None:
+    """How uneven it is; 1 is flat. None where the mean is 0."""
+    return gauge.max / gauge.mean if gauge.mean else None
+
+
+def _energy_joules(one: Counted) -> float | None:
+    """Used between the first and the last sample; None without a counter, or with a single reading of it."""
+    counter = one.counters.get("energy_joules")
+    return counter.total if counter is not None and counter.readings > 1 else None
+
+
+def _row(one: Counted) -> list[str]:
+    who = one.who
+    memory, total, busy = (one.gauges.get(name) for name in ("memory_used_bytes", "memory_total_bytes", "busy_ratio"))
+    ratio, energy = busy and _peak_to_mean(busy), _energy_joules(one)
     return [
-        key.host,
-        place,
-        key.accelerator or "unknown",
-        f"{summary.coverage_ratio:.1%}",
+        who.host,
+        str(who.index) if who.mig_index is None else f"{who.index}.{who.mig_index}",
+        who.product or "unknown",
+        f"{one.rows / one.grid.rows:.1%}",
         *((_gib(memory.mean), _gib(memory.max)) if memory else ("-", "-")),
         _gib(total.max) if total else "-",
         *(f"{value:.1%}" for value in ((busy.mean, busy.p50, busy.p95, busy.max) if busy else ())),
         *([] if busy else ["-"] * 4),
-        f"{busy.peak_to_mean:.1f}" if busy and busy.peak_to_mean is not None else "-",
-        "-" if summary.energy_joules is None else f"{summary.energy_joules / _JOULES_PER_KWH:,.3f}",
+        "-" if ratio is None else f"{ratio:.1f}",
+        "-" if energy is None else f"{energy / _JOULES_PER_KWH:,.3f}",
     ]
 
 
@@ -164,10 +166,10 @@ def _gib(size_bytes: float) -> str:
     return f"{bytes_to_gib(size_bytes):.1f}"
 
 
-def _gap_lines(summaries: Sequence[AcceleratorSummary]) -> list[str]:
+def _gap_lines(accelerators: Sequence[Counted]) -> list[str]:
     """What was missed, by accelerator and reason."""
     return [
-        f"{summary.key.host} #{summary.key.accelerator_index}: {missed:,} readings missed ({reason})"
-        for summary in summaries
-        for reason, missed in summary.gap_reasons.items()
+        f"{one.who.host} #{one.who.index}: {missed:,} readings missed ({reason})"
+        for one in accelerators
+        for reason, missed in one.missed.items()
     ]

@@ -27,6 +27,7 @@ import click
 from advisor.cli.durations import duration_between
 from advisor.cli.output import deliver, format_option, output_option
 from advisor.cli.progress import Progress
+from advisor.cli.samples_read import places_argument
 from advisor.durations import LONGEST
 from advisor.errors import InputError
 from advisor.report.text_table import render_markdown_table, render_table
@@ -35,7 +36,6 @@ from advisor.samples.query.values import QueryBackend, Summary, Window
 from advisor.units import bytes_to_gib
 
 _HEADERS = ("host", "#", "metric", "unit", "p50", "p95", "max", "mean", "max ÷ mean", "coverage")
-_US_PER_SECOND = 1_000_000
 window_option = click.option(
     "--window",
     type=duration_between(timedelta(seconds=15), LONGEST),
@@ -52,38 +52,36 @@ metrics_option = click.option(
 
 
 @click.command()
-@click.argument("place")
+@places_argument
 @window_option
 @metrics_option
-@click.option("--exact", is_flag=True, help="From the rows themselves, even where daily summaries would do.")
 @format_option
 @output_option
 def summary(
-    place: str,
+    places: tuple[str, ...],
     window: timedelta | None,
     metrics_file: Path | None,
-    exact: bool,
     output_format: str,
     output: Path | None,
 ) -> None:
     """Quantiles, peak and mean of each metric.
 
-    PLACE is a directory of samples, or the URL of what keeps them.
+    PLACE is a directory of samples, on this machine or in object storage (s3://, gs://, az://); there may be several.
+    Or it is the URL of what keeps them.
     """
     from advisor.samples.query.open import open_backend  # noqa: PLC0415 - each reader loads what it needs
 
-    backend = open_backend(place, exact=exact, metrics=metrics_file)
-    text, notes = render_summary(backend, place, window, output_format)
-    for note in (*notes, *_fleet_notes(place)):
+    text, notes = render_summary(open_backend(places, metrics=metrics_file), ", ".join(places), window, output_format)
+    for note in (*notes, *_fleet_notes(places)):
         click.echo(f"note: {note}", err=True)
     deliver(text, output)
 
 
-def _fleet_notes(place: str) -> Iterator[str]:
-    """What the hosts of a directory or bucket are, as a workload file has it."""
+def _fleet_notes(places: Sequence[str]) -> Iterator[str]:
+    """What the hosts of directories or buckets are, as a workload file has it."""
     from advisor.samples.store.hosts import running_fleet  # noqa: PLC0415 - it loads pyarrow
 
-    fleet = running_fleet([place])
+    fleet = running_fleet(places)
     for machines in fleet.machines:
         yield f"these hosts run now: current: {machines}"
     for line in fleet.engines:
@@ -114,9 +112,7 @@ def window_of(backend: QueryBackend, place: str, span: timedelta | None) -> Wind
     whole = backend.window()
     if whole is None:
         raise InputError("no samples here", where=place, hint="collect some: `advisor agent run --output DIR`")
-    if span is None:
-        return whole
-    return Window(max(whole.start_us, whole.end_us - int(span.total_seconds() * _US_PER_SECOND)), whole.end_us)
+    return whole.newest(None if span is None else span.total_seconds())
 
 
 def summaries(backend: QueryBackend, window: Window, metrics: Sequence[str]) -> Iterator[Summary]:

@@ -1,81 +1,72 @@
 """Serving engines as the rows of agents hold them, for :func:`advisor.demand.services.demand_of_views`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings
-from advisor.demand.services.readings import Floats, Integers, growth, replicas_at
+from advisor.demand.services.readings import Booleans, Integers, growth, replicas_at
 from advisor.demand.services.views import CLOCK_SKEW_SECONDS
 from advisor.samples.exporters import shipped
-from advisor.samples.frame import Booleans
-from advisor.samples.store.row_tables import target_codes
+from advisor.samples.metrics import Scope
+from advisor.samples.places import day_of
+from advisor.samples.query.engines import EngineKey, EngineRows, engine_rows
+from advisor.samples.query.values import Window
+from advisor.samples.store.reading import HostReader, Store
 
-_IDENTITY = ("engine", "host", "endpoint", "rank", "model")
 _COUNTERS = {
     "prompt_tokens": "prompt_tokens",
     "answer_tokens": "generated_tokens",
     "cache_hits": "prefix_cache_hits",
     "cache_queries": "prefix_cache_queries",
 }
+_LENGTHS = ("prompt_length_tokens", "answer_length_tokens")
+DEMAND_COLUMNS = (
+    "requests_finished", *_COUNTERS.values(), *(f"{name}_sum" for name in _LENGTHS),
+)  # fmt: skip
+"""What is read of engines for demand, besides the histograms of a few rows."""
+_MOST_READINGS = 4_000_000
+"""Readings that are kept as they are; of a larger fleet the last of each minute are, where nothing happened in it."""
 _US = 1e6
 
 
-def views_of_rows(table: pa.Table) -> list[EngineView]:
+def views_of_store(store: Store, window: Window | None = None, hosts: Sequence[str] = ()) -> list[EngineView]:
     """Each model on each rank of each endpoint that each host's agent read.
 
     Args:
-        table: rows of engines, as :func:`advisor.samples.store.read_engines` gives them.
+        store: where their rows are.
+        window: over what time; None: all of it.
+        hosts: names or patterns; none: all.
     """
-    read = table.filter(pc.or_(table["requests_finished"].is_valid(), table["generated_tokens"].is_valid()))
-    if not read.num_rows:
-        return []
-    target = target_codes(read, _IDENTITY)
-    seconds = read["timestamp"].cast(pa.int64()).to_numpy() / _US
-    order = np.lexsort((seconds, target))
-    edges = np.append(np.flatnonzero(np.diff(target[order], prepend=-1)), order.size)
-    return [_view(read.take(pa.array(order[begin:end]))) for begin, end in pairwise(edges.tolist())]
+    asked = window or store.days()
+    return kept(store.answers(asked, _views_of_hosts, hosts)) if asked is not None else []
 
 
-def _view(rows: pa.Table) -> EngineView:
-    engine, host, endpoint, rank, model = (rows[name][0].as_py() for name in _IDENTITY)
-    counts_requests = rows["requests_finished"].null_count < rows.num_rows
-    counter = "requests_finished" if counts_requests else "generated_tokens"
-    rows = rows.filter(rows[counter].is_valid())
-    seconds = rows["timestamp"].cast(pa.int64()).to_numpy() / _US
-    is_new = np.append(True, np.diff(seconds) > 0)
-    rows = rows.filter(pa.array(is_new))
-    requests = _column(rows, counter)
-    tokens = _column(rows, "prompt_tokens") + _column(rows, "generated_tokens")
-    readings = Readings(seconds[is_new], requests, tokens)
-    lives = _lives(readings)
-    exporter = shipped().exporters.get(engine)
-    grown = {ours: _grown(_column(rows, theirs), lives) for ours, theirs in _COUNTERS.items()}
-    return EngineView(
-        engine=exporter.name if exporter else engine,
-        model=model,
-        rank=str(max(rank or 0, 0)),
-        host=host,
-        address=endpoint,
-        observer=f"read on {host}",
-        readings=readings,
-        grown=Grown(requests=_grown(requests, lives), **grown),
-        prompts=_lengths(rows, "prompt_length_tokens", lives),
-        answers=_lengths(rows, "answer_length_tokens", lives),
-        skew_seconds=CLOCK_SKEW_SECONDS,
-        is_gateway=exporter is not None and exporter.is_gateway,
-        counts_requests=counts_requests,
-    )
+def kept(groups: Iterable[Sequence[EngineView]], most: int = _MOST_READINGS) -> list[EngineView]:
+    """Views of all hosts; of a fleet that has more readings than *most* with fewer of them."""
+    views: list[EngineView] = []
+    readings, is_large = 0, False
+    for group in groups:
+        views += [one.thinned() for one in group] if is_large else group
+        readings += sum(one.readings.seconds.size for one in group)
+        if readings > most and not is_large:
+            views, is_large = [one.thinned() for one in views], True
+    return views
 
 
-def _column(rows: pa.Table, name: str) -> Floats:
-    """A counter; NaN where it was not read."""
-    values: Floats = rows[name].cast(pa.float64()).to_numpy()
-    return values
+def views_of_engines(engines: Sequence[EngineRows], hosts: HostReader) -> list[EngineView]:
+    """Engines of some hosts, whose rows have DEMAND_COLUMNS; histograms are read where a process began or ended."""
+    counted = [found for one in engines if (found := _counted(one)) is not None]
+    ends = [(one.rows.key, int(one.rows.end_us[row])) for one in counted for row in one.ends()]
+    histograms = _Histograms.read(hosts, ends)
+    return [_view(one, histograms) for one in counted]
+
+
+def _views_of_hosts(hosts: HostReader) -> list[EngineView]:
+    return views_of_engines(engine_rows(hosts.rows_by_day(Scope.ENGINE, DEMAND_COLUMNS), DEMAND_COLUMNS), hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +82,38 @@ class _Life:
         return _Life(self.rows[is_read[self.rows]], self.is_first)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counted:
+    """Rows of an engine in which its requests were counted, and its processes in them."""
+
+    rows: EngineRows
+    counter: str
+    readings: Readings
+    lives: Sequence[_Life]
+
+    def with_values(self, column: str) -> list[_Life]:
+        """Processes with a reading of a column, and the rows that have one."""
+        is_read = ~np.isnan(self.rows.columns[column])
+        return [known for life in self.lives if (known := life.with_values(is_read)).rows.size]
+
+    def ends(self) -> set[int]:
+        """Rows whose histograms say what the processes counted."""
+        known = [life for name in _LENGTHS for life in self.with_values(f"{name}_sum")]
+        return {int(life.rows[at]) for life in known for at in (0, -1)}
+
+
+def _counted(rows: EngineRows) -> _Counted | None:
+    """None where neither requests nor tokens of answers were counted."""
+    finished = ~np.isnan(rows.columns["requests_finished"])
+    counter = "requests_finished" if finished.any() else "generated_tokens"
+    rows = rows.where(~np.isnan(rows.columns[counter]) & (np.diff(rows.end_us, prepend=-1) > 0))
+    if not rows.end_us.size:
+        return None
+    tokens = rows.columns["prompt_tokens"] + rows.columns["generated_tokens"]
+    readings = Readings(rows.end_us / _US, rows.columns[counter], tokens)
+    return _Counted(rows, counter, readings, _lives(readings))
+
+
 def _lives(readings: Readings) -> list[_Life]:
     """Rows between restarts, for each replica that answers at the address."""
     lives = []
@@ -102,25 +125,79 @@ def _lives(readings: Readings) -> list[_Life]:
     return lives
 
 
-def _grown(counter: Floats, lives: Sequence[_Life]) -> float | None:
-    """Growth over all lives; None where it was never read."""
-    known = [life for each in lives if (life := each.with_values(~np.isnan(counter))).rows.size]
-    if not known:
-        return None
-    return float(sum(counter[life.rows[-1]] - (counter[life.rows[0]] if life.is_first else 0.0) for life in known))
+def _view(counted: _Counted, histograms: "_Histograms") -> EngineView:
+    key = counted.rows.key
+    exporter = shipped().exporters.get(key.engine)
+    grown = {ours: _grown(counted, theirs) for ours, theirs in _COUNTERS.items()}
+    prompts, answers = (_lengths(counted, name, histograms) for name in _LENGTHS)
+    return EngineView(
+        engine=exporter.name if exporter else key.engine,
+        model=key.model,
+        rank=str(max(key.rank or 0, 0)),
+        host=key.host,
+        address=key.endpoint,
+        observer=f"read on {key.host}",
+        readings=counted.readings,
+        grown=Grown(requests=_grown(counted, counted.counter), **grown),
+        prompts=prompts,
+        answers=answers,
+        skew_seconds=CLOCK_SKEW_SECONDS,
+        is_gateway=exporter is not None and exporter.is_gateway,
+        counts_requests=counted.counter == "requests_finished",
+    )
 
 
-def _lengths(rows: pa.Table, metric: str, lives: Sequence[_Life]) -> LengthCounts | None:
-    """What a histogram grew by over all lives; None where it was never read."""
-    is_read = rows[f"{metric}_counts"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
-    known = [life for each in lives if (life := each.with_values(is_read)).rows.size]
+def _grown(counted: _Counted, column: str) -> float | None:
+    """Growth over all processes; None where it was never read."""
+    known, values = counted.with_values(column), counted.rows.columns[column]
     if not known:
         return None
+    return float(sum(values[life.rows[-1]] - (values[life.rows[0]] if life.is_first else 0.0) for life in known))
+
+
+def _lengths(counted: _Counted, name: str, histograms: "_Histograms") -> LengthCounts | None:
+    """What a histogram grew by over all processes; None where it was never read."""
+    known = counted.with_values(f"{name}_sum")
     ends = [(int(life.rows[-1]), 1.0) for life in known]
     ends += [(int(life.rows[0]), -1.0) for life in known if life.is_first]
-    columns = rows.select([f"{metric}_{part}" for part in ("bounds", "counts", "sum")])
-    read = [(columns.slice(row, 1).to_pylist()[0], sign) for row, sign in ends]
-    bounds = np.array(read[0][0][f"{metric}_bounds"])
-    same = [(row, sign) for row, sign in read if len(row[f"{metric}_bounds"]) == bounds.size]
-    counts = sum((sign * np.array(row[f"{metric}_counts"]) for row, sign in same), np.zeros(bounds.size))
-    return LengthCounts(bounds, counts, sum(sign * row[f"{metric}_sum"] for row, sign in same))
+    rows = counted.rows
+    read = [(histograms.at(rows.key, int(rows.end_us[row]), name), sign) for row, sign in ends]
+    there = [(histogram, sign) for histogram, sign in read if histogram is not None]
+    if not there:
+        return None
+    bounds = there[0][0].bounds
+    same = [(histogram, sign) for histogram, sign in there if histogram.bounds.size == bounds.size]
+    counts = sum((sign * histogram.counts for histogram, sign in same), np.zeros(bounds.size))
+    return LengthCounts(bounds, counts, sum(sign * histogram.tokens for histogram, sign in same))
+
+
+@dataclass(frozen=True, slots=True)
+class _Histograms:
+    """Histograms of lengths of a few rows."""
+
+    rows: Mapping[tuple[EngineKey, int], Mapping[str, LengthCounts]]
+
+    @classmethod
+    def read(cls, hosts: HostReader, wanted: Sequence[tuple[EngineKey, int]]) -> "_Histograms":
+        """Those of the rows of engines that end at some times, from the files of those dates alone."""
+        columns = [f"{name}_{part}" for name in _LENGTHS for part in ("bounds", "counts", "sum")]
+        ends = pa.array(sorted({end_us for _, end_us in wanted}), pa.int64())
+        found: dict[tuple[EngineKey, int], Mapping[str, LengthCounts]] = {}
+        for table in hosts.rows_by_day(Scope.ENGINE, columns, {day_of(end_us) for _, end_us in wanted}):
+            some = table.filter(pc.is_in(table["timestamp"].cast(pa.int64()), ends))
+            some = some.set_column(0, "timestamp", some["timestamp"].cast(pa.int64()))
+            for row in some.to_pylist():
+                key = EngineKey(*(row[name] for name in EngineKey._fields))
+                found[key, row["timestamp"]] = dict(_read_row(row))
+        return cls(found)
+
+    def at(self, key: EngineKey, end_us: int, name: str) -> LengthCounts | None:
+        """One of them."""
+        return self.rows.get((key, end_us), {}).get(name)
+
+
+def _read_row(row: Mapping[str, object]) -> Iterator[tuple[str, LengthCounts]]:
+    for name in _LENGTHS:
+        bounds, counts, total = (row[f"{name}_{part}"] for part in ("bounds", "counts", "sum"))
+        if bounds and counts and isinstance(total, float):
+            yield name, LengthCounts(np.array(bounds), np.array(counts), total)

@@ -12,7 +12,14 @@ from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.requirements import Requirements, require
-from advisor.workload.values import CloudWatchDemand, DeclaredDemand, DemandSource, PrometheusDemand, Workload
+from advisor.workload.values import (
+    CloudWatchDemand,
+    DeclaredDemand,
+    DemandSource,
+    PrometheusDemand,
+    SampleDemand,
+    Workload,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,8 +71,13 @@ def read_question(document: Mapping[str, Any] | None, where: str = "plan") -> Qu
 
 def _told_from(folder: Path, source: DemandSource) -> DemandSource:
     """A source of demand whose path is told from the workload file."""
-    if isinstance(source, DeclaredDemand | PrometheusDemand | CloudWatchDemand) or not source.path.is_relative_to(
-        folder
-    ):
+    if isinstance(source, DeclaredDemand | PrometheusDemand | CloudWatchDemand):
         return source
-    return replace(source, path=source.path.relative_to(folder))
+    if isinstance(source, SampleDemand):
+        return replace(source, places=tuple(_told_place(folder, place) for place in source.places))
+    return replace(source, path=Path(_told_place(folder, str(source.path))))
+
+
+def _told_place(folder: Path, place: str) -> str:
+    path = Path(place)
+    return str(path.relative_to(folder)) if "://" not in place and path.is_relative_to(folder) else place

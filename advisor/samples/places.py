@@ -5,14 +5,13 @@
     DIR/spool/host=<host>/20261014T08-3f9c…-000000.spool      rows as the agent wrote them, until they are compacted
     DIR/date=2026-10-14/host=<host>/rows-….parquet            accelerators
     DIR/date=2026-10-14/host=<host>/engines-….parquet         serving engines
-    DIR/date=2026-10-14/host=<host>/histograms-….parquet      counts of every value of a finished day
-    DIR/date=2026-10-14/host=<host>/part-….parquet            accelerators, as agents before rows of 15 s wrote them
+    DIR/date=2026-10-14/host=<host>/histograms-….parquet      counts of all that accelerators said on a finished day
 
 Standard library only: the agent imports this on inference hosts.
 """
 
 from datetime import UTC, date, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import quote, unquote
 
 US_PER_SECOND = 1_000_000
@@ -22,7 +21,6 @@ SEGMENT_SUFFIX = ".spool"
 ROWS = "rows"
 ENGINES = "engines"
 HISTOGRAMS = "histograms"
-TICKS = "part"
 """What names of files begin with, by what is in them."""
 
 
@@ -31,7 +29,7 @@ def host_folder(host: str) -> str:
     return f"host={quote(host, safe='') if host.strip('.') else quote(host).replace('.', '%2E')}"
 
 
-def host_of(folder: Path) -> str:
+def host_of(folder: PurePath) -> str:
     """The host whose folder it is."""
     return unquote(folder.name.removeprefix("host="))
 
@@ -51,7 +49,7 @@ def day_of(end_us: int) -> date:
     return datetime.fromtimestamp((end_us - 1) // US_PER_SECOND, tz=UTC).date()
 
 
-def day_of_folder(folder: Path) -> date | None:
+def day_of_folder(folder: PurePath) -> date | None:
     """The date that a folder is of; None when it is none of ours."""
     try:
         return date.fromisoformat(folder.name.removeprefix("date="))

@@ -225,7 +225,7 @@ def _declared(field: Field) -> DeclaredDemand:
 def _samples(field: Field, *, cache_is_stated: bool) -> SampleDemand:
     fields = field.all_of(_SAMPLE_KEYS, optional=_SAMPLE_KEYS[1:])
     return SampleDemand(
-        path=_relative(fields["path"]),
+        places=_places(fields["path"]),
         hosts=fields["hosts"].texts() if "hosts" in fields else (),
         window_days=fields["window"].days() if "window" in fields else None,
         **read_recorded(fields, cache_is_stated=cache_is_stated),
@@ -259,7 +259,7 @@ def _current_of_samples(field: Field, demand: DemandSource) -> Deployment:
         field.fail(
             "only hosts that are sampled say what runs today", "take the demand from samples, or write `current` out"
         )
-    fleet = running_fleet([demand.path], demand.hosts)
+    fleet = running_fleet(demand.places, demand.hosts)
     if fleet.unknown or not fleet.machines:
         field.fail("not all hosts say what they are", fleet.unknown_words() or "no host has samples there")
     if len(fleet.machines) > 1:
@@ -288,6 +288,11 @@ def _purchases(field: Field | None) -> tuple[Purchase, ...]:
     if field is None:
         return (Purchase.ON_DEMAND,)
     return tuple(Purchase(name) for name in field.choices(_PURCHASES))
+
+
+def _places(field: Field) -> tuple[str, ...]:
+    """Directories of samples, relative to the file, and addresses in object storage."""
+    return tuple(place.text() if "://" in place.text() else str(_relative(place)) for place in field.items())
 
 
 def _relative(field: Field) -> Path:

@@ -188,7 +188,8 @@ class Recorded:
 class SampleDemand:
     """Demand from what agents sampled of the current deployment."""
 
-    path: Path
+    places: tuple[str, ...]
+    """Directories, and addresses in object storage."""
     requests_per_day: float | None = None
     """Known volume, where only accelerators were sampled; None: an upper bound is estimated from how busy they were."""
     input_tokens: float | None = None

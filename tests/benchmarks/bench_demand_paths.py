@@ -16,12 +16,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from advisor.demand.busy import Busy, demand_from_busy
 from advisor.demand.monitored import Monitored, engine_demand
-from advisor.demand.sampled import views_of_rows
+from advisor.demand.sampled import views_of_store
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
 from advisor.samples.query.prometheus import Access
 from advisor.samples.query.values import Window
-from advisor.samples.store import read_engines
+from advisor.samples.store.reading import Store
 from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, listened, processes, record, scraped
 from demand.test_busy_fleets import busy_share
 from samples.query.remote_writing import write
@@ -83,7 +83,7 @@ def _rows(llama, engines):
             record(directory, f"gpu-{number}", lambda _, e=engine: e, "http://127.0.0.1:8000/metrics", SECONDS)
         for host, skew in (("cpu-0", 120), ("cpu-1", -45)):
             record(directory, host, lambda _: llama[0], "http://llama-0:8000/metrics", SECONDS, skew=skew)
-        views = views_of_rows(read_engines(directory).table)
+        views = views_of_store(Store([str(directory)]))
     return demand_of_views(views, Wanted(LLAMA, "rows", "demand.samples"), "rows")
 
 

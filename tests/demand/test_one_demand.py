@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from advisor.demand.monitored import Monitored, engine_demand
-from advisor.demand.sampled import views_of_rows
+from advisor.demand.sampled import kept, views_of_store
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
 from advisor.samples.query.prometheus import Access
 from advisor.samples.query.values import Window
-from advisor.samples.store import read_engines
+from advisor.samples.store.reading import Store
 from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, processes, record, scraped
 from samples.exporters.recorded import ENGINES, samples
 from samples.query.conftest import prometheus_url, server_url, victoria_metrics_url
@@ -55,7 +55,7 @@ def recorded(fleet, tmp_path_factory):
 def of_rows(directory, model=LLAMA):
     """Demand from the rows of a directory."""
     wanted = Wanted(model, str(directory), "demand.samples", known_models=(LLAMA, QWEN))
-    return demand_of_views(views_of_rows(read_engines(directory).table), wanted, "rows")
+    return demand_of_views(views_of_store(Store([str(directory)])), wanted, "rows")
 
 
 def of_server(url, tag, model=LLAMA):
@@ -98,6 +98,25 @@ def test_agents_rows_tell_the_truth(recorded, fleet):
     assert any("count once" in note and "read on cpu-0" in note and "read on cpu-1" in note for note in demand.notes)
     assert any(note.startswith("other models") and "Qwen/Qwen3-32B (1" in note for note in demand.notes)
     assert any("restarted 2 times" in note for note in demand.notes)
+
+
+def test_a_large_fleet_keeps_fewer_readings_and_the_same_demand(recorded, fleet):
+    """The last reading of each minute, with those beside restarts: every minute as before, and engines still told apart."""
+    whole = views_of_store(Store([str(recorded)]))
+    few = [view.thinned() for view in whole]
+    wanted = Wanted(LLAMA, "here", "demand.samples", known_models=(LLAMA, QWEN))
+    assert sum(view.readings.seconds.size for view in few) < 0.27 * sum(view.readings.seconds.size for view in whole)
+    before, after = demand_of_views(whole, wanted, "rows"), demand_of_views(few, wanted, "rows")
+    assert_true(after, fleet.truth)
+    np.testing.assert_allclose(after.profile.requests_per_minute, before.profile.requests_per_minute, atol=0.5)
+    assert [note.partition(":")[0] for note in after.notes] == [note.partition(":")[0] for note in before.notes]
+
+
+def test_views_are_thinned_once_there_are_many(recorded):
+    """From so many readings on, those that came before are thinned too."""
+    groups = [[view] for view in views_of_store(Store([str(recorded)]))]
+    assert all(view.readings.is_thinned for view in kept(groups, 2 * groups[0][0].readings.seconds.size))
+    assert not any(view.readings.is_thinned for view in kept(groups))
 
 
 def test_a_scraping_server_tells_the_truth(server_url, fleet):
@@ -199,7 +218,7 @@ def of_pages(directory, kinds, **asked):
             kind=kind,
         )
     wanted = Wanted("llama", str(directory), "demand.samples", **asked)
-    return demand_of_views(views_of_rows(read_engines(directory).table), wanted, "rows")
+    return demand_of_views(views_of_store(Store([str(directory)])), wanted, "rows")
 
 
 @pytest.mark.parametrize("kinds", [("dynamo", "trtllm"), ("dynamo",)], ids=["beside an engine", "alone"])

@@ -14,7 +14,8 @@ from advisor.plan.replay.confirm import Confirmer
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, SampleDemand, Slo
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
-from samples.building import sample, write
+from samples.records import row
+from samples.stores import store
 
 
 def plan_with(*offers, **changes):
@@ -111,8 +112,8 @@ def test_a_target_below_the_floor_rejects_with_both_latencies():
 
 def test_samples_without_a_volume_bound_the_demand(tmp_path):
     """With nothing but utilisation the capacity of the current machines turns busy time into requests."""
-    write(tmp_path, [sample(second, busy_ratio=0.5) for second in range(1, 181)])
-    demand = SampleDemand(tmp_path, None, 800, 200)
+    store(tmp_path, [row(number, busy_ratio=0.5) for number in range(1, 13)])
+    demand = SampleDemand((str(tmp_path),), None, 800, 200)
     today = Deployment("aws", "us-east-1", "p4d.24xlarge", 1, Purchase.ON_DEMAND)
     offers = (offer("g6e.xlarge", on_demand=2.0), offer("p4d.24xlarge", on_demand=20.0))
     plan = plan_with(*offers, demand=demand, current=today)

@@ -16,7 +16,7 @@ from advisor.report.samples_chart.svg import gaps, render_svg
 from advisor.report.samples_chart.terminal import ASCII, BLOCKS, marks_for, render_terminal, room, spark
 from advisor.samples.need.assess import assess
 from samples.need import simulate
-from samples.need.simulate import accelerator, run, serving
+from samples.need.simulate import accelerator, drawn, run, serving
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '</title><script>alert(1)</script>" onload="x & $a_b$'
@@ -29,7 +29,7 @@ def curves(host="host-a", points=40, missing=(10, 11, 12, 13, 14, 15)):
     here = accelerator(seconds, host=host, gaps=missing)
     engine = serving(seconds, host=host, gaps=missing)
     (need,) = assess([here], [engine])
-    return [curve(here, [engine], need, points)]
+    return [curve(drawn(seconds, host=host, gaps=missing), [engine], need, points)]
 
 
 def test_a_gap_breaks_every_line_and_is_shaded():
@@ -51,9 +51,9 @@ def test_gaps_are_the_runs_of_unknown_points(known):
 def test_an_accelerator_that_says_nothing_is_all_gap():
     """A MIG instance without signals is drawn as not observed, never as idle."""
     seconds = run(simulate.WITHIN, 900)
-    silent = accelerator(seconds, without=("busy_ratio", "sm_active_ratio"), mig_index=1)
-    (need,) = assess([silent], [])
-    one = curve(silent, [], need, 40)
+    silent = {"without": ("busy_ratio", "sm_active_ratio"), "mig_index": 1}
+    (need,) = assess([accelerator(seconds, **silent)], [])
+    one = curve(drawn(seconds, **silent), [], need, 40)
     assert one.is_empty
     root = ET.fromstring(render_svg([one]))
     assert root.findall(f".//{SVG}path") == []
@@ -106,8 +106,8 @@ def test_marks_are_those_that_the_terminal_can_show(encoding, marks):
 def test_lines_fit_the_terminal(width, host):
     """No line is longer than the terminal is wide, however long the name of the host, and none is broken by it."""
     seconds = short()
-    here = accelerator(seconds, host=host)
-    (need,) = assess([here], [])
+    (need,) = assess([accelerator(seconds, host=host)], [])
+    here = drawn(seconds, host=host)
     for marks in (BLOCKS, ASCII):
         text = render_terminal([curve(here, [], need, room([need], width))], width, marks)
         lines = text.split("\n")

@@ -5,7 +5,7 @@ import datetime as dt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from samples.building import MIDNIGHT
+from samples.records import DAY as MIDNIGHT
 
 METADATA = {"advisor.samples.schema": "advisor.samples/v2", "advisor.samples.interval_seconds": "15.0"}
 
@@ -28,7 +28,7 @@ def engine_rows(
             "model": model, "rank": rank, "missed_ticks": 0, "gap_reason": None, "read_errors": None,
         }  # fmt: skip
         table.append({**row, **(values if isinstance(values, dict) else {"gap_reason": values, "missed_ticks": 15})})
-    folder = directory / "date=2026-03-01" / f"host={host}"
+    folder = directory / f"date={MIDNIGHT:%Y-%m-%d}" / f"host={host}"
     folder.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(name for row in table for name in row))
     columns = pa.table({column: [row.get(column) for row in table] for column in names})

@@ -1,32 +1,30 @@
 """Records the store of ``examples/gpu-samples``: a synthetic day of one host, through the real agent.
 
 ``PYTHONPATH=tests python tests/samples/record_example.py DIRECTORY``; the same day every time. The scenario is played by
-the fake driver of ``tests/fakenvml`` and read by the unmodified binding and the agent's own source, in virtual time. The
-store is of schema v1, a row for each reading, which stays readable.
+the fake driver of ``tests/fakenvml`` and read by the unmodified binding and the agent's own source, in virtual time, every
+fifteen seconds.
 """
 
 import ctypes
 import math
 import os
 import random
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from advisor.samples.rows import Reading
+from advisor.samples.agent.spool import SpoolWriter
+from advisor.samples.metrics import ROW_SECONDS
 from advisor.samples.sources.nvml import NvmlSource
+from advisor.samples.store.compact import compact
 from fakenvml.build import build_library
-from samples.playing import START_US, VirtualTime, ticks
-from samples.tick_values import AcceleratorSample
-from samples.tick_writing import SampleWriter
+from samples.playing import START_US, VirtualTime, records_of, ticks
 
 HOST = "inference-1"
 GPUS = 8
 MINUTES = 24 * 60
-INTERVAL = timedelta(minutes=1)
 MEMORY_TOTAL_BYTES = 42_949_672_960
 MEMORY_RESERVED_BYTES = 545_259_520
 MEMORY_USED_BYTES = 38_654_705_664
@@ -35,10 +33,6 @@ IDLE_WATTS, BUSY_WATTS = 56, 310
 PEAKS = ((10.5, 1.6, 0.42), (15.0, 1.9, 0.50), (20.5, 1.2, 0.25))
 """Hour, width in hours and height of the busy times of the day."""
 NIGHT = 0.04
-THROTTLED = {
-    "power_throttled_seconds": "power_throttled_ratio",
-    "thermal_throttled_seconds": "thermal_throttled_ratio",
-}
 BURSTS_PER_DAY = 9
 
 
@@ -87,36 +81,9 @@ def scenario() -> str:
     return "\n".join(lines)
 
 
-def samples(played: Iterator) -> Iterator[AcceleratorSample]:
-    """Readings as schema v1 has them: throttled time as a share of the time since the reading before."""
-    names = {each.name for each in fields(AcceleratorSample)}
-    before: dict[int, Reading] = {}
-    for tick_us, readings in played:
-        for reading in readings:
-            index = reading.target.index
-            yield AcceleratorSample(
-                timestamp=datetime.fromtimestamp(tick_us / 1e6, UTC),
-                host=HOST,
-                accelerator_index=index,
-                mig_index=None,
-                accelerator_uuid=reading.target.uuid,
-                accelerator=reading.target.name,
-                **{name: value for name, value in reading.values.items() if name in names},
-                **throttled_ratios(reading, before.get(index)),
-            )
-            before[index] = reading
-
-
-def throttled_ratios(reading: Reading, before: Reading | None) -> dict[str, float]:
-    """Share of the interval in which the power limit, and heat, lowered the clocks; nothing for the first reading."""
-    if before is None:
-        return {}
-    grown = {name: reading.values[name] - before.values[name] for name in THROTTLED}
-    return {THROTTLED[name]: seconds / INTERVAL.total_seconds() for name, seconds in grown.items()}
-
-
 def main() -> None:
-    """Record the day; one file for every six hours, because a file a minute is for agents that can crash."""
+    """Record the day as an agent and its compaction leave it."""
+    directory = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "scenario.csv").write_text(scenario())
@@ -124,12 +91,14 @@ def main() -> None:
         ctypes.CDLL(str(build_library(folder)))  # the binding then finds it by its name
         time = VirtualTime(folder / "clock")
         source = NvmlSource(HOST, time.seconds)
-        started = datetime.fromtimestamp(START_US / 1e6, UTC)
-        writer = SampleWriter(Path(sys.argv[1]), HOST, INTERVAL, started, timedelta(hours=6))
-        for sample in samples(ticks(source, time, 60.0 * MINUTES, INTERVAL.total_seconds())):
-            writer.append([sample])
-        writer.flush()
+        played = ticks(source, time, 60.0 * MINUTES, ROW_SECONDS)
+        writer = SpoolWriter(directory, HOST)
+        for record in records_of(played, ROW_SECONDS * 1_000_000):
+            writer.append([record])
+        writer.close()
         source.close()
+    compact(directory, HOST, now=datetime.fromtimestamp(START_US / 1e6, UTC) + timedelta(days=2))
+    shutil.rmtree(directory / "spool")
 
 
 if __name__ == "__main__":

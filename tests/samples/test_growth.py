@@ -1,38 +1,26 @@
-"""Growth of counters over gaps, resets and wraps."""
+"""Growth of counters over gaps and resets: in an array, and added up from the counts of parts of it."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.samples.growth import growth
+from advisor.samples.growth import steps
+from advisor.samples.query.counts import Counts
+from advisor.samples.query.grid import Grid
+from advisor.samples.store.day_counts import count_rows
+from advisor.samples.store.row_tables import tables_of
+from samples.records import row, us
 
-steps = st.lists(st.integers(0, 2**20), min_size=2, max_size=30)
-
-
-@given(steps, st.data())
-def test_gaps_lose_nothing(steps, data):
-    """Whichever readings between the first and the last are missing, growth is the same."""
-    counter = np.cumsum(steps).astype(float)
-    sparse = counter.copy()
-    sparse[data.draw(st.lists(st.integers(1, len(steps) - 1), max_size=5))[:-1]] = np.nan
-    sparse[-1] = counter[-1]
-    assert growth(sparse) == counter[-1] - counter[0]
-
-
-@given(st.lists(st.integers(0, 2**30), min_size=2, max_size=30))
-def test_a_counter_that_wraps_goes_on(steps):
-    """A counter of 32 bits that starts from 0 again has grown as one that does not."""
-    whole = np.cumsum(steps)
-    assert growth((whole % 2**32).astype(float), modulus=2**32) == whole[-1] - whole[0]
+GRID = {"host-a": Grid.over(us(0), us(60))}
 
 
 @pytest.mark.parametrize(
     ("counter", "expected"),
     [
-        ([], None),
-        ([5.0], None),
-        ([np.nan, 5.0, np.nan], None),
+        ([5.0], 0.0),
         ([5.0, 5.0], 0.0),
         ([100.0, 150.0, 10.0, 30.0], 80.0),
         ([100.0, 150.0, 149.0, 160.0], 61.0),
@@ -40,5 +28,40 @@ def test_a_counter_that_wraps_goes_on(steps):
     ],
 )
 def test_resets_and_small_steps_back(counter, expected):
-    """A reset counts what came after it; a small step back is no growth; one value or none says nothing."""
-    assert growth(np.array(counter)) == expected
+    """A reset counts what came after it; a small step back is no growth; one value says nothing."""
+    assert steps(np.array(counter))[0].sum() == expected
+
+
+def grown(parts):
+    """Growth of a counter whose readings were counted in parts."""
+    tables = [count_rows(next(iter(tables_of(rows).values()))) for rows in parts if rows]
+    (one,) = Counts(tables).accelerators(GRID)
+    return one.counters["energy_joules"]
+
+
+@given(
+    counter=st.lists(st.integers(0, 1000), min_size=1, max_size=40),
+    lost=st.sets(st.integers(1, 38)),
+    cuts=st.sets(st.integers(1, 39), max_size=4),
+)
+def test_parts_add_up_to_the_whole(counter, lost, cuts):
+    """Wherever a day ends, and whatever rows are lost: growth, resets and known rows are those of one piece."""
+    rows = [row(number, energy_joules=float(value)) for number, value in enumerate(counter, start=1)]
+    read = [one for number, one in enumerate(rows) if number not in lost]
+    edges = [0, *sorted(cuts), len(rows)]
+    parts = [[one for one in rows[first:last] if one in read] for first, last in pairwise(edges)]
+    assert grown(parts) == grown([read])
+    values = np.array([one.stats["energy_joules"].last for one in read])
+    assert grown(parts).total == steps(values)[0].sum()
+    assert grown(parts).resets == steps(values)[1].sum()
+
+
+@given(
+    parts=st.lists(st.lists(st.integers(0, 50), min_size=1, max_size=10), min_size=1, max_size=5),
+    lost=st.sets(st.integers(1, 49)),
+)
+def test_a_reset_never_counts_more_than_there_was(parts, lost):
+    """Restarts in any number, seen through any gaps, give at most what was truly counted."""
+    counter = np.concatenate([np.cumsum(part) for part in parts]).astype(float)
+    read = counter[[number for number in range(counter.size) if number not in lost]]
+    assert steps(read)[0].sum() <= sum(map(sum, parts))

@@ -16,8 +16,9 @@ from advisor.performance.model import shipped_model
 from advisor.pipeline import measure_demand
 from advisor.workload.document import read_workload
 from advisor.workload.values import Recorded
-from samples.building import sample, write
 from samples.engine_building import engine_rows
+from samples.records import row
+from samples.stores import store
 
 ROOT = Path(__file__).parents[2]
 GIB = 1024**3
@@ -33,7 +34,7 @@ def need(*arguments):
 def served_store(directory, model="a-model"):
     """Ten minutes of an accelerator with time to spare, whose engine uses a fifth of its KV cache."""
     memory = {"memory_used_bytes": 36 * GIB, "memory_total_bytes": 40 * GIB}
-    write(directory, [sample(15 * row, busy_ratio=0.4, **memory) for row in range(1, MINUTES * 4 + 1)], 15)
+    store(directory, [row(number, busy_ratio=0.4, **memory) for number in range(1, MINUTES * 4 + 1)])
     engine_rows(directory, [
         (15 * row, {"kv_cache_used_ratio": 0.1, "kv_cache_used_ratio_max": 0.2, "requests_running": 2.0,
                     "requests_waiting": 0.0, "requests_finished": 30.0 * row, "prompt_tokens": 21_000.0 * row,
@@ -80,7 +81,7 @@ def test_an_unknown_model_is_named(tmp_path):
 def demand_of(directory, **changes):
     """The demand of the example's workload over other samples."""
     workload = read_workload(ROOT / "examples/gpu-samples/workload.yaml")
-    workload = replace(workload, demand=replace(workload.demand, path=directory, **changes))
+    workload = replace(workload, demand=replace(workload.demand, places=(str(directory),), **changes))
     return measure_demand(workload, find_model(workload.model_reference), load_catalog(), shipped_model())
 
 

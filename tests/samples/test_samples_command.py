@@ -7,37 +7,37 @@ import sys
 
 import pytest
 
-from samples.building import gap, sample, write
-from samples.records import ENGINE_ROW, spool
+from samples.records import DAY, ENGINE_ROW, gap, row, spool
+from samples.stores import store
 
 GIB = 1024**3
 TABLE = """\
-host    #  accelerator            coverage  memory mean GiB  peak GiB  total GiB  busy mean  busy p50  busy p95  \
-busy peak  peak ÷ mean    kWh
-------  -  ---------------------  --------  ---------------  --------  ---------  ---------  --------  --------  \
+host    #  accelerator  coverage  memory mean GiB  peak GiB  total GiB  busy mean  busy p50  busy p95  busy \
+peak  peak ÷ mean    kWh
+------  -  -----------  --------  ---------------  --------  ---------  ---------  --------  --------  \
 ---------  -----------  -----
-host-a  0  NVIDIA A100-SXM4-40GB    100.0%             36.0      36.0       40.0      18.0%     10.0%     54.0%  \
-    90.0%          5.0  0.900
-host-a  1  NVIDIA A100-SXM4-40GB     50.0%                -         -          -          -         -         -  \
-        -            -      -
+host-a  0  NVIDIA H100    100.0%             36.0      36.0       40.0      18.0%     10.0%     54.0%      \
+90.0%          5.0  0.900
+host-a  1  NVIDIA H100     50.0%                -         -          -          -         -         -          \
+-            -      -
 
-Memory used is what the engine reserved, not what the model needs; busy is the share of time in which any kernel ran, \
-not how much of the accelerator it used. Peaks are the highest single reading; - is unknown.
-host-a #1: 5 readings missed (GPU is lost)
+Memory used is what the engine reserved, not what the model needs; busy is the share of time in which any \
+kernel ran, not how much of the accelerator it used. Peaks are the highest single reading; - is unknown.
+host-a #1: 75 readings missed (GPU is lost)
 
 host    #  verdict        memory
 ------  -  -------------  ---------------------------
 host-a  0  within limits  36.0 GiB held, need unknown
 host-a  1  unknown        unknown
 
-- host-a #0: nothing is at its limit: it has room for more load; the memory it holds is no need: no engine's metrics \
-are known
+- host-a #0: nothing is at its limit: it has room for more load; the memory it holds is no need: no engine's \
+metrics are known
 - host-a #1: what limits it is unknown for want of busy_ratio, kv_cache_used_ratio, tensor_active_ratio, \
 dram_active_ratio, sm_active_ratio
 
-host-a #0  peak ▇  90%
-     busy  mean ▂  18%
-                10-14 00:00 10-14 00:00 UTC
+host-a #0  peak ▂▂▂▇▂▂▂▂▂▂  90%
+     busy  mean ▂▂▂▇▂▂▂▂▂▂  18%
+                10-14 00:00 10-14 00:02 UTC
 ▁ 0%  █ 100%  '·' not observed
 """
 
@@ -55,11 +55,11 @@ def small_store(directory):
     """One accelerator with a peak, and one that is lost half of the time."""
     memory = {"memory_total_bytes": 40 * GIB, "memory_used_bytes": 36 * GIB}
     rows = [
-        sample(second, busy_ratio=0.9 if second == 4 else 0.1, energy_joules=360_000.0 * second, **memory)
-        for second in range(1, 11)
+        row(number, busy_ratio=0.9 if number == 4 else 0.1, energy_joules=360_000.0 * number, **memory)
+        for number in range(1, 11)
     ]
-    write(directory, rows)
-    write(directory, [sample(second, 1, busy_ratio=None) if second < 6 else gap(second, 1) for second in range(1, 11)])
+    store(directory, rows)
+    store(directory, [*(row(number, 1, uncorrected_ecc_errors=0) for number in range(1, 6)), gap(5, 10, 1)])
 
 
 def test_the_table_shows_peak_against_average(tmp_path):
@@ -80,24 +80,25 @@ def test_the_json_has_one_object_for_each_metric(tmp_path):
     }  # fmt: skip
     assert by_metric[0, "busy_ratio"] == pytest.approx({
         "host": "host-a", "accelerator_index": 0, "mig_index": None, "accelerator_uuid": "GPU-host-a-0",
-        "accelerator": "NVIDIA A100-SXM4-40GB", "metric": "busy_ratio", "p50": 0.1, "p95": 0.54, "max": 0.9,
+        "accelerator": "NVIDIA H100", "metric": "busy_ratio", "p50": 0.1, "p95": 0.54, "max": 0.9,
         "mean": 0.18, "peak_to_mean": 5.0, "coverage_ratio": 1.0, "samples": 10, "missed_ticks": 0,
         "energy_joules": 3_240_000.0, "verdict": "within_limits", "need_gib": None, "need_low_gib": None,
         "need_high_gib": 36.0,
     })  # fmt: skip
     assert by_metric[1, None]["coverage_ratio"] == 0.5
     assert by_metric[1, None]["max"] is None
-    assert by_metric[1, None]["missed_ticks"] == 5
+    assert by_metric[1, None]["missed_ticks"] == 75
 
 
 def test_skipped_files_are_named_on_stderr(tmp_path):
     """A damaged file does not spoil the result, and is not passed over in silence."""
     small_store(tmp_path)
-    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
+    broken = tmp_path / f"date={DAY:%Y-%m-%d}" / "host=host-a" / "rows-broken.parquet"
+    broken.write_bytes(b"PAR1 and no more")
     result = show(tmp_path, "--format", "json")
     assert result.returncode == 0
     assert json.loads(result.stdout)
-    assert f"skipped {tmp_path / 'broken.parquet'}: cut short or damaged" in result.stderr
+    assert f"skipped {broken}: cut short or damaged" in result.stderr
 
 
 def test_a_result_can_go_to_a_file(tmp_path):
@@ -144,7 +145,7 @@ def test_without_unicode_the_chart_is_ascii(tmp_path):
     """Where the output knows only ASCII, so does the chart, and nothing fails on it."""
     small_store(tmp_path)
     lines = show(tmp_path, encoding="ascii").stdout.splitlines()
-    assert "host-a #0  peak *  90%" in lines
+    assert "host-a #0  peak ...*......  90%" in lines
     assert "_ 0%  # 100%  blank: not observed" in lines
 
 

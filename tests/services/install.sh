@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Installs the servers and engines that samples are tested against: Debian's Prometheus, VictoriaMetrics, systemd and
-# openssl (as root), and Spark and ClickHouse into an environment (1 GB; a minute on two cores).
+# Installs the servers that samples are tested against, as root: Debian's Prometheus, VictoriaMetrics, systemd and
+# openssl.
 # What cannot be installed here is named, and the tests that need it are skipped.
 #
-#   bash tests/services/install.sh .venv/bin/python
+#   bash tests/services/install.sh
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
 
-python=${1:-.venv/bin/python}
 missing=()
 
 # debian PACKAGE PROGRAM: the package, unless its program is there; servers are not started (RUNLEVEL=1), or stopped
@@ -24,8 +23,6 @@ debian prometheus prometheus || missing+=("Prometheus")
 debian victoria-metrics victoria-metrics || missing+=("VictoriaMetrics")
 debian systemd systemd-analyze || missing+=("systemd-analyze")
 debian openssl openssl || missing+=("openssl")
-"$python" -m pip install --quiet --disable-pip-version-check --editable '.[engines]' || missing+=("Spark and ClickHouse")
-command -v java >/dev/null || missing+=("Java")
 
 for one in "${missing[@]}"; do
   echo "not installed: $one; the tests that need it are skipped" >&2

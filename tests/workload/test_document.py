@@ -93,7 +93,7 @@ def test_samples_are_a_source(tmp_path):
         "declared: {requests_per_second: 12,", "samples: {path: day, requests_per_day: 1e5,"
     )  # fmt: skip
 
-    assert read(tmp_path, text).demand == SampleDemand(tmp_path / "day", 100_000, 800, 200)
+    assert read(tmp_path, text).demand == SampleDemand((str(tmp_path / "day"),), 100_000, 800, 200)
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,8 @@ def _service_notes(service: _Service, steps: int) -> Iterator[str]:
     anew = sum(restarts(one) for one in service.replicas)
     if anew:
         yield f"engines were restarted {anew} times: what they counted just before is lost"
-    apart = max((one.readings.interval_seconds for one in service.replicas if not one.takes_turns), default=0.0)
+    blurred = [one.readings for one in service.replicas if not (one.takes_turns or one.readings.is_thinned)]
+    apart = max((readings.interval_seconds for readings in blurred), default=0.0)
     if steps > 1:
         yield f"requests are counted every {steps} minutes: busier single minutes are unseen"
     elif apart > _SHARP_SECONDS:

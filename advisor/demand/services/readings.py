@@ -1,10 +1,12 @@
 """Counter readings of serving engines: restarts, and addresses that answer for several replicas in turn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+
+from advisor.units import SECONDS_PER_MINUTE
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]
@@ -31,10 +33,23 @@ class Readings:
     """Requests that ended since the process started."""
     tokens: Floats
     """Tokens of prompts and answers; NaN where they were not read."""
+    is_thinned: bool = False
+    """Whether readings within minutes were left out, the minutes being as sharp as before."""
 
     def at(self, positions: Integers) -> "Readings":
         """Some of them."""
-        return Readings(self.seconds[positions], self.requests[positions], self.tokens[positions])
+        return Readings(self.seconds[positions], self.requests[positions], self.tokens[positions], self.is_thinned)
+
+    def thinned(self) -> "Readings":
+        """The last of each minute, with those at whose side a counter fell or nothing was read for a minute."""
+        is_kept = np.append(np.diff(np.ceil(self.seconds / SECONDS_PER_MINUTE)) > 0, True)
+        is_edge = (
+            (np.diff(self.seconds) > SECONDS_PER_MINUTE) | (np.diff(self.signal) < 0) | (np.diff(self.requests) < 0)
+        )
+        is_kept[:-1] |= is_edge
+        is_kept[1:] |= is_edge
+        is_kept[0] = True
+        return replace(self.at(np.flatnonzero(is_kept)), is_thinned=True)
 
     @property
     def signal(self) -> Floats:
@@ -99,8 +114,11 @@ def replicas_at(readings: Readings) -> list[Integers]:
     """
     seconds, signal = readings.seconds, readings.signal
     whole = [np.arange(seconds.size)]
+    falls = np.diff(signal) < 0
+    if not falls.any():
+        return whole
     may_grow = allowance(seconds, signal)
-    jumps = (np.diff(signal) < 0) & (signal[1:] > may_grow.after(np.diff(seconds)))
+    jumps = falls & (signal[1:] > may_grow.after(np.diff(seconds)))
     if not jumps.any():
         return whole
     chains = _chains(seconds, signal, may_grow)

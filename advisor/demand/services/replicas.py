@@ -58,7 +58,8 @@ def replicas_of(view: EngineView) -> list[Replica]:
     """The replicas that answer at an engine's address: one, or as many as its counters jump between."""
     chains = replicas_at(view.readings)
     if len(chains) == 1:
-        return [Replica(view, view.readings.at(chains[0]), takes_turns=False)]
+        is_whole = chains[0].size == view.readings.seconds.size
+        return [Replica(view, view.readings if is_whole else view.readings.at(chains[0]), takes_turns=False)]
     return [Replica(view, _told_apart(view.readings.at(chain)), takes_turns=True) for chain in chains]
 
 
@@ -125,8 +126,10 @@ def _laid(replica: Replica, marks: Floats, spread_seconds: float, *, with_starts
     seconds, elapsed = replica.readings.seconds, np.diff(replica.readings.seconds)
     grown, is_start = replica.growth()
     is_long = elapsed > max(SPREAD_SECONDS, 2 * replica.readings.interval_seconds)
-    usual = allowance(seconds, replica.readings.requests).after(np.full(grown.size, SPREAD_SECONDS))
-    was_down = is_start & is_long & (grown <= usual)
+    was_down = is_start & is_long
+    if was_down.any():
+        usual = allowance(seconds, replica.readings.requests).after(np.full(grown.size, SPREAD_SECONDS))
+        was_down &= grown <= usual
     is_known = ~(is_start & (is_long | (not with_starts)))
     if np.isfinite(spread_seconds) and not replica.takes_turns:
         is_known &= ~is_long
@@ -154,4 +157,5 @@ def _with_start(replica: Replica) -> Replica:
         return replica
     before = (readings.seconds[0] - interval, 0.0, 0.0 if np.isfinite(readings.tokens[0]) else np.nan)
     columns = (readings.seconds, readings.requests, readings.tokens)
-    return replace(replica, readings=Readings(*(np.append(at, rest) for at, rest in zip(before, columns, strict=True))))
+    seconds, requests, tokens = (np.append(at, rest) for at, rest in zip(before, columns, strict=True))
+    return replace(replica, readings=Readings(seconds, requests, tokens, readings.is_thinned))

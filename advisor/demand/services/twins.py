@@ -58,9 +58,11 @@ class _Coarse:
         """Which of the others' counters stand where that replica's do."""
         value = self.value[place]
         for number, other in enumerate(others):
+            if not self._may_be_one(place, other):
+                continue
             both = ~np.isnan(value) & ~np.isnan(self.value[other])
             within = (self.low[other] <= value) & (value <= self.high[other]) & both
-            if self._may_be_one(place, other) and within.sum() >= _COARSE_AGREES * both.sum():
+            if within.sum() >= _COARSE_AGREES * both.sum():
                 yield number
 
     def _may_be_one(self, place: int, other: int) -> bool:
@@ -187,4 +189,5 @@ def _completed(kept: Replica, twin: Replica, shift: float) -> Replica:
     extra = more.at(missing)
     order = np.argsort(np.concatenate((mine.seconds, extra.seconds)), kind="stable")
     columns = ((mine.seconds, extra.seconds), (mine.requests, extra.requests), (mine.tokens, extra.tokens))
-    return replace(kept, readings=Readings(*(np.concatenate(pair)[order] for pair in columns)))
+    seconds, requests, tokens = (np.concatenate(pair)[order] for pair in columns)
+    return replace(kept, readings=Readings(seconds, requests, tokens, mine.is_thinned))

@@ -57,6 +57,10 @@ class EngineView:
         grown = None if self.grown.requests is None else self.grown.requests / answer_tokens
         return replace(self, readings=readings, grown=Grown(requests=grown), counts_requests=True)
 
+    def thinned(self) -> "EngineView":
+        """The same with fewer readings; see :meth:`Readings.thinned`."""
+        return replace(self, readings=self.readings.thinned())
+
     @property
     def is_local(self) -> bool:
         """Whether its address names the observer's own host."""

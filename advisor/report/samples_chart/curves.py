@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.samples.need.assess import AcceleratorNeed
-from advisor.samples.need.timeline import Timeline
+from advisor.samples.query.timeline import Timeline
 
 Floats = npt.NDArray[np.float64]
 _LEAST_KNOWN = 0.5

@@ -1,18 +1,17 @@
 """The need and the verdict of every accelerator of some hosts."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from advisor.samples.need.advice import advise
+from advisor.samples.need.engines import Engines
 from advisor.samples.need.evidence import Evidence, gather
 from advisor.samples.need.join import join
-from advisor.samples.need.memory import Fixed, MemoryNeed, memory_need
-from advisor.samples.need.timeline import Timeline, Who
+from advisor.samples.need.memory import Fixed, MemoryNeed, memory_need, need_of
 from advisor.samples.need.verdict import Verdict, judge
-
-WAITING = "requests_waiting"
+from advisor.samples.query.counts import Counted
+from advisor.samples.query.grid import Who
+from advisor.samples.query.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,16 @@ class AcceleratorNeed:
         bounds = getattr(self.evidence, name)
         return None if bounds is None else bounds.value
 
+    def besides(self, fixed: Fixed) -> "AcceleratorNeed":
+        """The same where it is known what engines hold besides their KV pool."""
+        if self.memory is None:
+            return self
+        memory = need_of(self.memory.held_bytes, self.memory.total_bytes, self.memory.kv, fixed)
+        return replace(self, memory=memory, advice=advise(self.verdict, memory))
+
 
 def assess(
-    accelerators: Sequence[Timeline], engines: Sequence[Timeline], fixed: Fixed | None = None
+    accelerators: Sequence[Counted], engines: Sequence[Timeline], fixed: Fixed | None = None
 ) -> Iterator[AcceleratorNeed]:  # fmt: skip
     """Each accelerator with the engines of its host.
 
@@ -56,23 +62,16 @@ def assess(
             yield _assess_one(here[position], on_it, fixed)
 
 
-def _assess_one(accelerator: Timeline, engines: Sequence[Timeline], fixed: Fixed | None) -> AcceleratorNeed:
+def _assess_one(accelerator: Counted, engines: Engines, fixed: Fixed | None) -> AcceleratorNeed:
     evidence = gather(accelerator, engines)
     verdict = judge(evidence)
     memory = memory_need(accelerator, engines, fixed)
-    queues = [waiting for engine in engines if (waiting := _p95(engine, WAITING)) is not None]
     return AcceleratorNeed(
         who=accelerator.who,
         verdict=verdict,
         memory=memory,
         evidence=evidence,
-        queue_p95=max(queues, default=None),
+        queue_p95=engines.queue_p95,
         engines=len(engines),
         advice=advise(verdict, memory),
     )
-
-
-def _p95(timeline: Timeline, metric: str) -> float | None:
-    known = timeline.mean(metric)
-    known = known[~np.isnan(known)]
-    return float(np.quantile(known, 0.95)) if known.size else None

@@ -3,15 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
-from advisor.samples.need.bounds import Bounds, quantile_bounds, share_bounds
-from advisor.samples.need.counters import growth, steps_by_row
-from advisor.samples.need.limits import KV_FULL, QUEUE
-from advisor.samples.need.timeline import Timeline
-
-Floats = npt.NDArray[np.float64]
+from advisor.samples.need.bounds import Bounds
+from advisor.samples.need.engines import Engines
+from advisor.samples.query.counts import Counted
+from advisor.samples.query.timeline import Timeline
 
 THROTTLES = ("power_throttled", "thermal_throttled", "hardware_throttled")
 RATES = ("nvlink_sent_bytes", "nvlink_received_bytes", "pcie_sent_bytes", "pcie_received_bytes")
@@ -61,80 +56,43 @@ class Evidence:
         )
 
 
-def gather(accelerator: Timeline, engines: Sequence[Timeline]) -> Evidence:
+def gather(accelerator: Counted, engines: Sequence[Timeline]) -> Evidence:
     """The numbers of one accelerator, with those engines of its host that may run on it."""
+    on_it = Engines.of(engines)
     return Evidence(
         busy=_p95(accelerator, "busy_ratio"),
         sm_active=_p95(accelerator, "sm_active_ratio"),
         tensor_active=_p95(accelerator, "tensor_active_ratio"),
         dram_active=_p95(accelerator, "dram_active_ratio"),
-        running=_running(engines),
+        running=on_it.running,
         throttled={cause: found for cause in THROTTLES if (found := _throttled(accelerator, cause)) is not None},
-        kv_full_and_queue=tuple(
-            share_bounds(kv_full_and_queue(engine), "kv_cache_used_ratio") for engine in engines if tells_kv_use(engine)
-        ),
+        kv_full_and_queue=on_it.full_and_queue,
         bytes_per_second={name: rate for name in RATES if (rate := _rate(accelerator, name)) is not None},
     )
 
 
-def kv_full_and_queue(engine: Timeline) -> Floats:
-    """1 in rows in which the KV cache was full while requests queued or were put back, 0 in others, NaN if unknown.
-
-    Full: its highest reading reaches :data:`~advisor.samples.need.limits.KV_FULL`. Shape ``(rows,)``.
-    """
-    full = _indicator(engine.greatest("kv_cache_used_ratio"), KV_FULL.value)
-    queue = _indicator(engine.mean("requests_waiting"), QUEUE.value)
-    put_back = _indicator(steps_by_row(engine.mean("preemptions")), 1.0)
-    if not engine.knows("preemptions"):
-        put_back = np.zeros_like(queue)
-    pressed = np.where((queue == 1) | (put_back == 1), 1.0, queue + put_back)
-    return np.where((full == 0) | (pressed == 0), 0.0, full * pressed)
-
-
-def tells_kv_use(engine: Timeline) -> bool:
-    """Whether the engine publishes its KV use; held to do so while nothing at all is known of it."""
-    return engine.knows("kv_cache_used_ratio") or not any(engine.knows(metric) for metric in engine.means)
-
-
-def _indicator(values: Floats, limit: float) -> Floats:
-    """1 from the limit on, 0 below, NaN where unknown."""
-    return np.where(np.isnan(values), np.nan, (values >= limit).astype(np.float64))
-
-
-def _p95(timeline: Timeline, metric: str) -> Bounds | None:
-    if not timeline.knows(metric):
+def _p95(accelerator: Counted, metric: str) -> Bounds | None:
+    found = accelerator.gauges.get(metric)
+    if found is None:
         return None
-    return quantile_bounds(np.clip(timeline.mean(metric), 0.0, 1.0), 0.95, metric)
+    low, value, high = found.share_p95
+    return Bounds(value, low, high, min(found.rows / accelerator.grid.rows, 1.0), metric)
 
 
-def _running(engines: Sequence[Timeline]) -> Bounds | None:
-    """Share of rows in which any of the engines had a request."""
-    if not any(engine.knows("requests_running") for engine in engines):
+def _throttled(accelerator: Counted, cause: str) -> Bounds | None:
+    """Share of time with lowered clocks, exact from a counter of seconds."""
+    grown = accelerator.counters.get(f"{cause}_seconds")
+    if grown is None:
         return None
-    ran = np.array([_indicator(engine.greatest("requests_running"), 1.0) for engine in engines])
-    unknown = np.isnan(ran).any(axis=0) & ~(ran == 1).any(axis=0)
-    return share_bounds(np.where(unknown, np.nan, (ran == 1).any(axis=0).astype(np.float64)), "requests_running")
+    observed = min(grown.known_rows / accelerator.grid.rows, 1.0)
+    low = min(grown.total / accelerator.grid.seconds, 1.0)
+    high = min(low + 1.0 - observed, 1.0)
+    return Bounds(min(low / observed, 1.0) if observed else None, low, high, observed, f"{cause}_seconds")
 
 
-def _throttled(timeline: Timeline, cause: str) -> Bounds | None:
-    """Share of time with lowered clocks: exact from a counter of seconds, else the mean of what each row said."""
-    counter = timeline.mean(f"{cause}_seconds")
-    if not np.isnan(counter).all():
-        grown = growth(counter)
-        low = min(grown.total / timeline.grid.seconds, 1.0)
-        high = min(low + 1.0 - grown.coverage_ratio, 1.0)
-        observed = grown.coverage_ratio
-        value = min(low / observed, 1.0) if observed else None
-        return Bounds(value, low, high, observed, f"{cause}_seconds")
-    ratio = timeline.mean(f"{cause}_ratio")
-    if np.isnan(ratio).all():
-        return None
-    return share_bounds(np.clip(ratio, 0.0, 1.0), f"{cause}_ratio")
-
-
-def _rate(timeline: Timeline, counter: str) -> float | None:
+def _rate(accelerator: Counted, counter: str) -> float | None:
     """Mean growth per second of the rows that the counter speaks of, the first of which only begins it."""
-    grown = growth(timeline.mean(counter))
-    if grown.known_rows < 2:
+    grown = accelerator.counters.get(counter)
+    if grown is None or grown.known_rows < 2:
         return None
-    return grown.total / ((grown.known_rows - 1) * timeline.grid.row_seconds)
+    return grown.total / ((grown.known_rows - 1) * accelerator.grid.row_seconds)

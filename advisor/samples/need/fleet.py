@@ -1,69 +1,117 @@
-"""A directory of samples as a whole: its accelerators' need, how busy they were, and what the engines served."""
+"""A store of samples as a whole: its accelerators' need, host by host, and the rows of some of them for a chart."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from advisor.samples.frame import Floats, SampleFrame
+from advisor.samples.metrics import Scope
 from advisor.samples.need.advice import words
 from advisor.samples.need.assess import AcceleratorNeed, assess
-from advisor.samples.need.engine_rows import rows_of_engines
-from advisor.samples.need.memory import Fixed
-from advisor.samples.need.rows import NEED_COLUMNS, grids, rows_of_samples, timelines
-from advisor.samples.need.saturation import saturation
-from advisor.samples.need.timeline import Timeline
-from advisor.samples.store import read_engines, read_samples
-from advisor.samples.summary import BusyProfile, busy_profile
+from advisor.samples.need.engines import KV
+from advisor.samples.need.join import join
+from advisor.samples.query.counts import Counted, place_order
+from advisor.samples.query.engines import NEED_COLUMNS
+from advisor.samples.query.grid import Who
+from advisor.samples.query.survey import Survey, survey
+from advisor.samples.query.timeline import Timeline, timeline
+from advisor.samples.query.values import Window
+from advisor.samples.store.reading import HostReader, Progress, Store
 
-_ACTIVITY = ("sm_active_ratio", "dram_active_ratio", "tensor_active_ratio")
+SIGNALS = ("busy_ratio", "sm_active_ratio")
+"""What shows how much of an accelerator was used over time: the first of them that it has."""
+_CHART_COLUMNS = tuple(name for signal in SIGNALS for name in (signal, f"{signal}_max"))
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Rows of one accelerator for a chart."""
+
+    timeline: Timeline
+    engines: Sequence[Timeline]
+    """Those that may be on it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fleet:
-    """All accelerators and engines of a directory over its time."""
+    """All accelerators of a store over a window, in order of host, index and MIG instance."""
 
-    accelerators: Sequence[Timeline]
-    engines: Sequence[Timeline]
+    store: Store
+    window: Window
+    accelerators: Sequence[Counted]
     needs: Sequence[AcceleratorNeed]
+    """Of the same."""
+    engines: int
+    """Serving engines that were watched."""
 
-    def notes(self) -> tuple[str, ...]:
-        """Verdicts and KV use in sentences for the notes of a plan."""
-        return (f"what limits the accelerators now: {_verdict_words(self.needs)}", *_kv_words(self.needs))
+    @classmethod
+    def of(cls, store: Store, window: Window, progress: Progress | None = None) -> "Fleet":
+        """Read it, in memory that does not grow with the rows."""
+        found: list[tuple[Counted, AcceleratorNeed]] = []
+        engines = 0
+        for pairs, watched in store.answers(window, _of_hosts, progress=progress):
+            found += pairs
+            engines += watched
+        found.sort(key=lambda pair: place_order(pair[0].who))
+        return cls(store, window, [counted for counted, _ in found], [need for _, need in found], engines)
 
-
-def read_frame(directory: Path, progress: Callable[[int], None] | None = None) -> SampleFrame:
-    """Samples of a directory, with the columns that the need takes; see :func:`advisor.samples.store.read_samples`.
-
-    Raises:
-        InputError: there are none.
-    """
-    return read_samples(directory, NEED_COLUMNS, progress)
-
-
-def fleet_of(frame: SampleFrame, directory: Path, fixed: Fixed | None = None) -> Fleet:
-    """Join the accelerators of a frame with the engines that were recorded beside them."""
-    return fleet_beside(frame, read_engines(directory).table, fixed)
-
-
-def fleet_beside(frame: SampleFrame, engines_table: pa.Table, fixed: Fixed | None = None) -> Fleet:
-    """Join the accelerators of a frame with rows of engines."""
-    rows = rows_of_samples(frame)
-    beside = rows_of_engines(engines_table)
-    grid_of = grids([rows, beside])
-    accelerators, engines = timelines(rows, grid_of), timelines(beside, grid_of)
-    return Fleet(accelerators, engines, tuple(assess(accelerators, engines, fixed)))
+    def drawn(self, chosen: Sequence[Counted]) -> Iterator[Drawn]:
+        """Rows of some accelerators, in their order."""
+        hosts = {counted.who.host for counted in chosen}
+        ask = partial(_drawn_of_hosts, chosen={counted.who for counted in chosen})
+        found = [pair for pairs in self.store.answers(self.window, ask, among=hosts) for pair in pairs.items()]
+        rows = dict(found)
+        return (rows[counted.who] for counted in chosen)
 
 
-def saturation_profile(frame: SampleFrame) -> BusyProfile:
-    """As :func:`~advisor.samples.summary.busy_profile`, with busy narrowed by profiling signals where known."""
-    unknown = np.full(frame.timestamp_us.size, np.nan)
-    activity: list[Floats] = [frame.columns.get(name, unknown) for name in _ACTIVITY]
-    narrowed = saturation(frame.columns["busy_ratio"], *activity)
-    return busy_profile(replace(frame, columns={"busy_ratio": narrowed}))
+def needs_of(found: Survey) -> list[tuple[Counted, AcceleratorNeed]]:
+    """Accelerators of a survey, and what each of them needs; its engines have to be read with NEED_COLUMNS."""
+    engines = [one.on(found.grids[one.key.host]) for one in found.engines] if found.accelerators else []
+    return list(zip(found.accelerators, assess(found.accelerators, engines), strict=True))
+
+
+def notes_on(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:
+    """Verdicts and KV use in sentences for the notes of a plan; none without accelerators."""
+    if not needs:
+        return ()
+    return (f"what limits the accelerators now: {_verdict_words(needs)}", *_kv_words(needs))
+
+
+def _of_hosts(hosts: HostReader) -> tuple[list[tuple[Counted, AcceleratorNeed]], int]:
+    found = survey(hosts, NEED_COLUMNS)
+    return needs_of(found), len(found.engines)
+
+
+def _drawn_of_hosts(hosts: HostReader, chosen: set[Who]) -> Mapping[Who, Drawn]:
+    found = survey(hosts, (KV,))
+    engines = [one.on(found.grids[one.key.host], (KV,)) for one in found.engines]
+    rows = pa.concat_tables(hosts.rows_by_day(Scope.ACCELERATOR, _CHART_COLUMNS)).unify_dictionaries().combine_chunks()
+    drawn = {}
+    for host in found.grids:
+        here = [one for one in found.accelerators if one.who.host == host]
+        joined = join(here, [one for one in engines if one.who.host == host])
+        for position, one in enumerate(here):
+            if one.who in chosen:
+                drawn[one.who] = Drawn(_timeline_of(one, rows), joined[position])
+    return drawn
+
+
+def _timeline_of(counted: Counted, rows: pa.Table) -> Timeline:
+    who = counted.who
+    if who.uuid is not None:
+        mine = pc.equal(rows["accelerator_uuid"], who.uuid)
+    else:
+        mine = pc.and_(pc.equal(rows["accelerator_index"], who.index), pc.equal(rows["host"], who.host))
+        mig = rows["mig_index"]
+        mine = pc.and_(mine, pc.is_null(mig) if who.mig_index is None else pc.equal(mig, who.mig_index))
+    table = rows.filter(mine)
+    columns = {name: table[name].to_numpy() for name in _CHART_COLUMNS}
+    known = {name: values for name, values in columns.items() if not np.isnan(values).all()}
+    return timeline(who, counted.grid, table["timestamp"].cast(pa.int64()).to_numpy(), known)
 
 
 def _kv_words(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.samples.metrics import ENGINE_METRICS
 from advisor.samples.need.advice import advise
-from advisor.samples.need.assess import WAITING, AcceleratorNeed
+from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.bounds import Bounds
+from advisor.samples.need.engines import KV, WAITING, KvUse
 from advisor.samples.need.evidence import Evidence
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME, KV_FULL, QUEUE
-from advisor.samples.need.memory import KV, Fixed, KvUse, MemoryNeed, need_of
-from advisor.samples.need.timeline import Who
+from advisor.samples.need.memory import MemoryNeed, need_of
 from advisor.samples.need.verdict import judge
+from advisor.samples.query.grid import Who
 from advisor.samples.query.values import Accelerator, Summary
 
 _ENGINE = frozenset(metric.name for metric in ENGINE_METRICS)
@@ -21,7 +22,7 @@ METRICS_NEEDED = (
 Metrics = Mapping[str, Summary]
 
 
-def assess_summaries(summaries: Sequence[Summary], fixed: Fixed | None = None) -> Iterator[AcceleratorNeed]:
+def assess_summaries(summaries: Sequence[Summary]) -> Iterator[AcceleratorNeed]:
     """Each accelerator of some summaries, with the engines of its host.
 
     What gaps leave open cannot be told from a quantile: from nine tenths of coverage on, the rest is taken to be like
@@ -39,14 +40,14 @@ def assess_summaries(summaries: Sequence[Summary], fixed: Fixed | None = None) -
         held = accelerators[who].get("memory_used_bytes")
         has_none = is_divided or (held is not None and held.max < ENGINE_HOLDS.value)
         on_it = [] if has_none else [found for engine, found in engines.items() if engine.host == who.host]
-        yield _assess_one(who, accelerators[who], on_it, fixed)
+        yield _assess_one(who, accelerators[who], on_it)
 
 
 def _place(who: Accelerator) -> tuple[str, int, int]:
     return who.host, who.index, -1 if who.mig_index is None else who.mig_index
 
 
-def _assess_one(who: Accelerator, known: Metrics, engines: Sequence[Metrics], fixed: Fixed | None) -> AcceleratorNeed:
+def _assess_one(who: Accelerator, known: Metrics, engines: Sequence[Metrics]) -> AcceleratorNeed:
     evidence = Evidence(
         busy=_p95(known, "busy_ratio"),
         sm_active=_p95(known, "sm_active_ratio"),
@@ -57,7 +58,7 @@ def _assess_one(who: Accelerator, known: Metrics, engines: Sequence[Metrics], fi
         kv_full_and_queue=tuple(_full_and_queue(engine) for engine in engines if KV in engine),
     )
     verdict = judge(evidence)
-    memory = _memory(known, [engine for engine in engines if KV in engine], fixed)
+    memory = _memory(known, [engine for engine in engines if KV in engine])
     return AcceleratorNeed(
         who=Who(who.host, who.index, who.mig_index, who.uuid, who.product),
         verdict=verdict,
@@ -85,7 +86,7 @@ def _full_and_queue(engine: Metrics) -> Bounds:
     return Bounds(FULL_TIME.value if kv.p95 >= KV_FULL.value else 0.0, 0.0, 1.0, coverage, KV)
 
 
-def _memory(known: Metrics, engines: Sequence[Metrics], fixed: Fixed | None) -> MemoryNeed | None:
+def _memory(known: Metrics, engines: Sequence[Metrics]) -> MemoryNeed | None:
     held, total = known.get("memory_used_bytes"), known.get("memory_total_bytes")
     if held is None:
         return None
@@ -97,4 +98,4 @@ def _memory(known: Metrics, engines: Sequence[Metrics], fixed: Fixed | None) -> 
         lowest = min(use.p95 for use in uses) if coverage >= COVERAGE.value else 0.0
         highest = 1.0 if is_exceeded else max(min(use.max, 1.0) for use in uses)
         kv = KvUse(lowest, max(use.p95 for use in uses), highest, coverage, is_exceeded)
-    return need_of(held.max, total.max if total else None, kv, fixed)
+    return need_of(held.max, total.max if total else None, kv, None)

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from advisor.samples.need.engines import Engines
 from advisor.samples.need.memory import holds_an_engine
-from advisor.samples.need.timeline import Timeline
+from advisor.samples.query.counts import Counted
+from advisor.samples.query.timeline import Timeline
 
 
-def join(accelerators: Sequence[Timeline], engines: Sequence[Timeline]) -> Mapping[int, Sequence[Timeline]]:
+def join(accelerators: Sequence[Counted], engines: Sequence[Timeline]) -> Mapping[int, Engines]:
     """Engines that may run on each accelerator of one host, by its position.
 
     An engine's metrics do not name its accelerators, so the samples decide as far as they can:
@@ -26,15 +28,17 @@ def join(accelerators: Sequence[Timeline], engines: Sequence[Timeline]) -> Mappi
         for position, one in enumerate(accelerators)
         if holds_an_engine(one) and not (one.who.mig_index is None and one.who.index in divided)
     ]
-    found: dict[int, Sequence[Timeline]] = dict.fromkeys(range(len(accelerators)), ())
-    for place, position in enumerate(able):
-        found[position] = _engines_at(place, len(able), engines)
+    found = dict.fromkeys(range(len(accelerators)), Engines())
+    for position, on_it in zip(able, _in_order(len(able), engines), strict=True):
+        found[position] = on_it
     return found
 
 
-def _engines_at(place: int, accelerators: int, engines: Sequence[Timeline]) -> Sequence[Timeline]:
+def _in_order(accelerators: int, engines: Sequence[Timeline]) -> list[Engines]:
+    """Engines of each of so many accelerators."""
     ranks = [engine.who.index for engine in engines]
     is_one_endpoint = len({engine.who.uuid for engine in engines}) == 1
     if len(engines) > 1 and is_one_endpoint and ranks == list(range(len(ranks))) and accelerators % len(ranks) == 0:
-        return engines[place * len(ranks) // accelerators :][:1]
-    return engines
+        alone = [Engines([engine]) for engine in engines]
+        return [alone[place * len(ranks) // accelerators] for place in range(accelerators)]
+    return [Engines(engines)] * accelerators

@@ -3,14 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from advisor.samples.need.bounds import quantile_bounds, share_bounds
-from advisor.samples.need.evidence import kv_full_and_queue, tells_kv_use
-from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME
-from advisor.samples.need.timeline import Timeline
-
-KV = "kv_cache_used_ratio"
+from advisor.samples.need.engines import Engines, KvUse
+from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS
+from advisor.samples.query.counts import Counted
+from advisor.samples.query.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +15,6 @@ class Fixed:
 
     low_bytes: float
     high_bytes: float
-
-
-@dataclass(frozen=True, slots=True)
-class KvUse:
-    """Use of the KV pool, as a share of it."""
-
-    p95_low: float
-    """The least of the engines that may be on the accelerator, with gaps taken as unused."""
-    p95: float
-    """The greatest of them, over what was observed."""
-    max: float
-    """The same: the highest reading; 1 where it was full while requests queued."""
-    coverage_ratio: float
-    """The least of them."""
-    is_exceeded: bool
-    """It was full while requests queued: more would have been used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +39,7 @@ class MemoryNeed:
         return self.kv is None
 
 
-def memory_need(accelerator: Timeline, engines: Sequence[Timeline], fixed: Fixed | None = None) -> MemoryNeed | None:
+def memory_need(accelerator: Counted, engines: Sequence[Timeline], fixed: Fixed | None = None) -> MemoryNeed | None:
     """The need of one accelerator; None where it never said how much memory it held.
 
     An engine preallocates: held = fixed + pool, with fixed = weights, workspace and runtime, and pool = the KV cache.
@@ -81,7 +61,7 @@ def memory_need(accelerator: Timeline, engines: Sequence[Timeline], fixed: Fixed
     if held is None:
         return None
     total = _greatest(accelerator, "memory_total_bytes")
-    return need_of(held, total, kv_use(engines), fixed)
+    return need_of(held, total, Engines.of(engines).kv, fixed)
 
 
 def need_of(held: float, total: float | None, kv: KvUse | None, fixed: Fixed | None) -> MemoryNeed:
@@ -101,34 +81,12 @@ def need_of(held: float, total: float | None, kv: KvUse | None, fixed: Fixed | N
     )
 
 
-def holds_an_engine(accelerator: Timeline) -> bool:
+def holds_an_engine(accelerator: Counted) -> bool:
     """Whether so much memory was held that an engine may be on it; so it is where nothing is known of its memory."""
     held = _greatest(accelerator, "memory_used_bytes")
     return held is None or held >= ENGINE_HOLDS.value
 
 
-def kv_use(engines: Sequence[Timeline]) -> KvUse | None:
-    """Use of the KV pool over those engines; None where none of them says."""
-    able = [engine for engine in engines if tells_kv_use(engine)]
-    if not any(engine.knows(KV) for engine in able):
-        return None
-    p95s = [quantile_bounds(np.clip(engine.mean(KV), 0.0, 1.0), 0.95, KV) for engine in able]
-    is_exceeded = any(_is_exceeded(engine) for engine in able)
-    highest = max(min(float(np.nanmax(engine.greatest(KV))), 1.0) for engine in able if engine.knows(KV))
-    return KvUse(
-        p95_low=min(bounds.low for bounds in p95s),
-        p95=max(bounds.value for bounds in p95s if bounds.value is not None),
-        max=1.0 if is_exceeded else highest,
-        coverage_ratio=min(bounds.coverage_ratio for bounds in p95s),
-        is_exceeded=is_exceeded,
-    )
-
-
-def _is_exceeded(engine: Timeline) -> bool:
-    time = share_bounds(kv_full_and_queue(engine), KV)
-    return time.value is not None and time.value >= FULL_TIME.value
-
-
-def _greatest(timeline: Timeline, metric: str) -> float | None:
-    values = timeline.greatest(metric)
-    return None if np.isnan(values).all() else float(np.nanmax(values))
+def _greatest(accelerator: Counted, metric: str) -> float | None:
+    found = accelerator.gauges.get(metric)
+    return None if found is None else found.max

@@ -1,10 +1,10 @@
-"""Counts of values, added up: from the counts of parts to quantiles of the whole, exactly.
+"""Counts of days, added up: from the counts of parts to quantiles and growth of the whole, exactly.
 
 The p-quantile of N known rows lies at h = p × (N - 1) in ascending order, counted from 0; between two rows it is
 interpolated linearly (type 7 of Hyndman and Fan).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,220 +13,247 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from advisor.samples.metrics import METRICS
-from advisor.samples.store.histograms import steps_of, values_of
+from advisor.samples.growth import step
+from advisor.samples.metrics import ACCELERATOR_METRICS, ROW_SECONDS, Kind
+from advisor.samples.places import US_PER_SECOND
+from advisor.samples.query.grid import Grid, Who
+from advisor.samples.store.day_counts import MISSED, PRESENT, TARGET, values_of
+from advisor.samples.store.row_tables import target_codes
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 
-_MOST_CELLS = 4_000_000
-"""Cells of the table of counts that is held at once (8 bytes each)."""
-_LONGEST_RANGE = 4_000_000
-_QUANTILES = (0.5, 0.95)
-
-
-_PLACE = pa.schema(
-    {
-        "host": pa.string(),
-        "accelerator_index": pa.int32(),
-        "mig_index": pa.int32(),
-        "accelerator_uuid": pa.string(),
-        "accelerator": pa.string(),
-    }
-)
-_LABEL = dict(zip(("host", "index", "mig", "uuid", "product"), _PLACE.names, strict=True))
-_COMMON = pa.schema(
-    {
-        "identity": pa.string(),
-        "metric": pa.string(),
-        "last_us": pa.int64(),
-        "seconds": pa.float64(),
-        "maximum": pa.float64(),
-    }
-)
-
-
-class DamagedError(Exception):
-    """Counts contradict each other: a file of them is damaged."""
+_ROW_US = ROW_SECONDS * US_PER_SECOND
+_COUNTER_COLUMNS = ("first_us", "last_us", "first_value", "last_value", "grown", "resets", "reset_us")
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """One metric of one accelerator."""
+    """Known rows of a gauge."""
 
-    owner: int
     p50: float
     p95: float
     max: float
     mean: float
     rows: int
-    seconds: float
-    """That the rows speak of."""
+    share_p95: tuple[float, float, float]
+    """p95 of the rows as shares (0 to 1): with every unknown row of the grid at 0, of the known rows, and with every
+    unknown row at 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a counter grew by between its known readings."""
+
+    total: float
+    """Over all of them; a lower bound where there were resets."""
+    resets: int
+    """Times that it started anew (the engine or the driver was restarted)."""
+    known_rows: int
+    """Rows that a step without a reset speaks of, and the first reading's own, before which nothing is known."""
+    readings: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """One accelerator over the sampled time of its host."""
+
+    who: Who
+    grid: Grid
+    """Of its host."""
+    rows: int
+    """That it was read in."""
+    missed: Mapping[str, int]
+    """Ticks without a reading, by reason."""
+    gauges: Mapping[str, Distribution]
+    """By metric; one that was never known is left out."""
+    counters: Mapping[str, Growth]
+    span: tuple[int, int]
+    """From when to when anything is said of it, µs since 1970."""
 
 
 class Counts:
-    """Counts of many accelerators and metrics, from several tables.
-
-    A row of a table is one metric of one accelerator in one part of the time, with lists of values and of the rows that
-    have each; values are in multiples of the column ``resolution`` where it is not null.
-    """
+    """Counts of some accelerators over several days."""
 
     def __init__(self, tables: Sequence[pa.Table]) -> None:
-        """Bring the owners of all tables together."""
-        self._tables = tables
-        common = pa.concat_tables([table.select(_COMMON.names).cast(_COMMON) for table in tables])
-        coded = common["identity"].combine_chunks().dictionary_encode()
-        self._owner: Integers = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        self._owners = len(coded.dictionary)
-        self._metric = common["metric"]
-        self._maximum = common["maximum"].to_numpy()
-        self._seconds = common["seconds"].to_numpy()
-        order = np.lexsort((common["last_us"].to_numpy(), self._owner))
-        newest = pa.array(order[np.flatnonzero(np.diff(self._owner[order], append=self._owners))])
-        places = pa.concat_tables([table.select(_PLACE.names).cast(_PLACE) for table in tables])
-        self._labels: list[dict[str, Any]] = places.take(newest).to_pylist()
+        """Bring the rows of each accelerator together, wherever it was."""
+        table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+        self._table = table
+        self._metric = table["metric"].combine_chunks()
+        self._first, self._last = (table[name].fill_null(0).to_numpy() for name in ("first_us", "last_us"))
+        self._rows = table["rows"].to_numpy()
+        self._owner, self._who = _owners(table, self._last)
+        present = self._is(PRESENT)
+        self._owners = len(self._who)
+        self._spans = np.array([np.full(self._owners, np.iinfo(np.int64).max), np.zeros(self._owners)], dtype=np.int64)
+        np.minimum.at(self._spans[0], self._owner[present], self._first[present])
+        np.maximum.at(self._spans[1], self._owner[present], self._last[present])
 
-    def label(self, owner: int) -> dict[str, Any]:
-        """Host, index, mig, uuid and product of an owner, as last seen."""
-        return {name: self._labels[owner][column] for name, column in _LABEL.items()}
+    def spans(self) -> Iterator[tuple[str, int, int]]:
+        """Host of each accelerator, and from when to when anything is said of it."""
+        for who, first, last in zip(self._who, *self._spans.tolist(), strict=True):
+            yield who.host, first, last
 
-    def distributions(self, metric: str) -> Iterator[Distribution]:
-        """Distribution of one metric for each owner that has it.
+    def accelerators(self, grids: Mapping[str, Grid]) -> list[Counted]:
+        """Every accelerator, in order of host, index and MIG instance.
 
-        Raises:
-            DamagedError: lists and sums of a table contradict each other.
+        Args:
+            grids: of each host.
         """
-        is_wanted = pc.equal(self._metric, metric).to_numpy(zero_copy_only=False)
-        if not is_wanted.any():
-            return
-        greatest = np.full(self._owners, -np.inf)
-        np.maximum.at(greatest, self._owner[is_wanted], self._maximum[is_wanted])
-        seconds = np.zeros(self._owners)
-        np.add.at(seconds, self._owner[is_wanted], self._seconds[is_wanted])
-        owner, values, counts = self._entries(is_wanted, METRICS[metric].resolution)
-        distinct, rank = _ranked(values, METRICS[metric].resolution)
-        block = max(_MOST_CELLS // len(distinct), 1)
-        for first in range(0, self._owners, block):
-            last = min(first + block, self._owners)
-            inside = slice(None) if last - first == self._owners else (owner >= first) & (owner < last)
-            cells = (owner[inside] - first) * len(distinct) + rank[inside]
-            summed = np.bincount(cells, counts[inside], (last - first) * len(distinct))
-            table = np.asarray(summed, dtype=np.float64).reshape(-1, len(distinct))
-            yield from _of_table(table, distinct, greatest[first:last], seconds[first:last], first)
+        rows = np.array([grids[who.host].rows for who in self._who])
+        gauges: list[dict[str, Distribution]] = [{} for _ in self._who]
+        counters: list[dict[str, Growth]] = [{} for _ in self._who]
+        for metric in ACCELERATOR_METRICS:
+            is_wanted = self._is(metric.name)
+            if not is_wanted.any():
+                continue
+            if metric.kind is Kind.GAUGE:
+                for owner, distribution in self._distributions(is_wanted, metric.resolution, rows):
+                    gauges[owner][metric.name] = distribution
+            else:
+                for owner, growth in self._growth(is_wanted):
+                    counters[owner][metric.name] = growth
+        present = self._is(PRESENT)
+        read = np.bincount(self._owner[present], self._rows[present], self._owners).astype(np.int64).tolist()
+        missed = self._missed()
+        spans = list(zip(*self._spans.tolist(), strict=True))
+        found = [
+            Counted(who, grids[who.host], read[owner], missed[owner], gauges[owner], counters[owner], spans[owner])
+            for owner, who in enumerate(self._who)
+        ]
+        return sorted(found, key=lambda counted: place_order(counted.who))
 
-    def _entries(
-        self, is_wanted: npt.NDArray[np.bool_], resolution: float
-    ) -> tuple[Integers, Integers | Floats, Integers]:  # fmt: skip
-        """Owner, value and count of each entry of some rows' lists; whole numbers are multiples of *resolution*."""
-        parts = []
-        start = 0
-        for table in self._tables:
-            mine = is_wanted[start : start + table.num_rows]
-            rows = table.select(["n", "mean_sum", "resolution", "values", "counts"]).filter(pa.array(mine))
-            lengths = pc.list_value_length(rows["values"]).to_numpy()
-            owner = np.repeat(self._owner[start : start + table.num_rows][mine], lengths)
-            parts.append((owner, _steps_or_values(rows, lengths, resolution), _checked_counts(rows, lengths)))
-            start += table.num_rows
-        if any(values.dtype == np.float64 for _, values, _ in parts):
-            parts = [(owner, _as_values(values, resolution), counts) for owner, values, counts in parts]
-        owners, values, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return owners, values, counts
+    def _is(self, metric: str) -> Booleans:
+        return np.asarray(pc.equal(self._metric, metric).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
+    def _missed(self) -> list[dict[str, int]]:
+        """Ticks by reason, the most frequent first."""
+        found: list[dict[str, int]] = [{} for _ in self._who]
+        is_missed = self._is(MISSED)
+        reasons = self._table["reason"].filter(pa.array(is_missed)).to_pylist()
+        owners, ticks = self._owner[is_missed].tolist(), self._rows[is_missed].tolist()
+        for owner, reason, missed in zip(owners, reasons, ticks, strict=True):
+            found[owner][reason] = found[owner].get(reason, 0) + missed
+        return [dict(sorted(each.items(), key=lambda entry: -entry[1])) for each in found]
 
-def _steps_or_values(rows: pa.Table, lengths: Integers, resolution: float) -> Integers | Floats:
-    """Values as multiples of a resolution where they are that, else as they are; proved against their sum."""
-    entries = _flat(rows["values"])
-    counts = _flat(rows["counts"])
-    if len(entries) != len(counts):
-        raise DamagedError("lists of values and counts differ in length")
-    scales = np.unique(rows["resolution"].to_numpy())
-    if len(scales) == 1 and scales[0] == resolution:
-        _prove(values_of(_sums(entries.astype(np.int64) * counts, lengths), resolution), rows["mean_sum"].to_numpy())
-        return entries
-    values = entries.astype(np.float64)
-    scale = np.repeat(rows["resolution"].to_numpy(), lengths)
-    for one in scales[~np.isnan(scales)]:
-        values[scale == one] = values_of(entries[scale == one], float(one))
-    _prove(_sums(values * counts, lengths), rows["mean_sum"].to_numpy())
-    steps = steps_of(values, resolution)
-    return steps if np.array_equal(values_of(steps, resolution), values) else values
+    def _growth(self, is_wanted: Booleans) -> Iterator[tuple[int, Growth]]:
+        """Growth of one counter for each accelerator that has it."""
+        rows = np.flatnonzero(is_wanted)
+        rows = rows[np.lexsort((self._first[rows], self._owner[rows]))]
+        there, begins = np.unique(self._owner[rows], return_index=True)
+        for number, part in zip(there.tolist(), np.split(rows, begins[1:]), strict=True):
+            columns = {name: self._table[name].to_numpy()[part] for name in _COUNTER_COLUMNS}
+            yield number, _added(columns, int(self._rows[part].sum()))
 
-
-def _checked_counts(rows: pa.Table, lengths: Integers) -> Integers:
-    """Counts, proved against the number of rows."""
-    counts = _flat(rows["counts"])
-    _prove(_sums(counts.astype(np.int64), lengths), rows["n"].to_numpy())
-    return counts
-
-
-def _sums(entries: npt.NDArray[Any], lengths: Integers) -> npt.NDArray[Any]:
-    """Sum of each list."""
-    if not lengths.all():
-        raise DamagedError("a list of values is empty")
-    starts = np.cumsum(lengths) - lengths
-    return np.add.reduceat(entries, starts) if len(starts) else np.empty(0)
+    def _distributions(
+        self, is_wanted: Booleans, resolution: float, grid_rows: Integers
+    ) -> Iterator[tuple[int, Distribution]]:  # fmt: skip
+        """Distribution of one gauge for each accelerator that has it."""
+        part = self._table.filter(pa.array(is_wanted))
+        owner, greatest = self._owner[is_wanted], np.full(self._owners, -np.inf)
+        np.maximum.at(greatest, owner, part["max"].to_numpy())
+        lengths = pc.list_value_length(part["steps"]).to_numpy()
+        multiples, counts = (part[name].combine_chunks().flatten().to_numpy() for name in ("steps", "counts"))
+        distinct, rank = np.unique(multiples, return_inverse=True)
+        cells = np.repeat(owner, lengths) * distinct.size + rank
+        table = np.bincount(cells, counts, self._owners * distinct.size).reshape(self._owners, distinct.size)
+        values = values_of(distinct.astype(np.int64), resolution)
+        for number in np.unique(owner).tolist():
+            yield number, _distribution(values, table[number], float(greatest[number]), int(grid_rows[number]))
 
 
-def _prove(found: npt.NDArray[Any], stated: npt.NDArray[Any]) -> None:
-    if not np.allclose(found, stated, rtol=1e-9, atol=1e-9):
-        raise DamagedError("counts do not add up to the number and the sum of the rows")
+def _added(days: Mapping[str, npt.NDArray[Any]], readings: int) -> Growth:
+    """Growth of one counter over several days in order of time, and over the nights between them."""
+    first_us, last_us = days["first_us"], days["last_us"]
+    overnight, is_reset = step(days["last_value"][:-1], days["first_value"][1:])
+    hidden_us = days["reset_us"].sum() + (first_us[1:] - last_us[:-1])[is_reset].sum()
+    return Growth(
+        total=float(days["grown"].sum() + overnight.sum()),
+        resets=int(days["resets"].sum() + is_reset.sum()),
+        known_rows=round((last_us[-1] - first_us[0] - hidden_us) / _ROW_US) + 1,
+        readings=readings,
+    )
 
 
-def _as_values(steps: Integers | Floats, resolution: float) -> Floats:
-    return steps.astype(np.float64) if steps.dtype == np.float64 else values_of(steps.astype(np.int64), resolution)
+def _distribution(values: Floats, counts: Floats, greatest: float, grid_rows: int) -> Distribution:
+    ascending = _Ascending(values, np.cumsum(counts))
+    shares = _Ascending(np.clip(values, 0.0, 1.0), ascending.upto)
+    unknown = max(grid_rows - ascending.rows, 0)
+    return Distribution(
+        p50=ascending.quantile(0.5),
+        p95=ascending.quantile(0.95),
+        max=greatest,
+        mean=float(counts @ values) / ascending.rows,
+        rows=ascending.rows,
+        share_p95=(
+            shares.quantile(0.95, below=unknown), shares.quantile(0.95), shares.quantile(0.95, above=unknown),
+        ),
+    )  # fmt: skip
 
 
-def _flat(lists: pa.ChunkedArray) -> npt.NDArray[Any]:
-    chunks = [chunk.flatten().to_numpy() for chunk in lists.chunks]
-    return np.concatenate(chunks) if chunks else np.empty(0, np.int32)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ascending:
+    """Rows in order of their values."""
+
+    values: Floats
+    """Distinct, ascending."""
+    upto: Floats
+    """Rows of at most each."""
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return int(self.upto[-1])
+
+    def quantile(self, share: float, below: int = 0, above: int = 0) -> float:
+        """A quantile, of them and of as many rows of 0 below them and of 1 above."""
+        at = share * (self.rows + below + above - 1)
+        low, high = self._at(int(at) - below), self._at(min(int(at) + 1, self.rows + below + above - 1) - below)
+        return low + (at - int(at)) * (high - low)
+
+    def _at(self, position: int) -> float:
+        if position < 0:
+            return 0.0
+        if position >= self.rows:
+            return 1.0
+        return float(self.values[np.searchsorted(self.upto, position, "right")])
 
 
-def _ranked(values: Integers | Floats, resolution: float) -> tuple[Floats, Integers]:
-    """Distinct values in ascending order, and the place of each among them; whole numbers are multiples."""
-    if values.dtype != np.float64:
-        least = int(values.min())
-        span = int(values.max()) - least + 1
-        if span <= _LONGEST_RANGE:
-            is_there = np.zeros(span, dtype=bool)
-            is_there[values - least] = True
-            distinct = np.flatnonzero(is_there) + least
-            return values_of(distinct, resolution), (np.cumsum(is_there) - 1)[values - least]
-    distinct_values, rank = np.unique(_as_values(values, resolution), return_inverse=True)
-    return distinct_values, rank
+def place_order(who: Who) -> tuple[str, int, int, str]:
+    """Sorting key: host, index, MIG instance."""
+    return who.host, who.index, -1 if who.mig_index is None else who.mig_index, who.uuid or ""
 
 
-def _of_table(
-    table: Floats, values: Floats, greatest: Floats, seconds: Floats, first: int
-) -> Iterator[Distribution]:  # fmt: skip
-    """Of counts by owner and value: each owner's distribution; one without rows is left out."""
-    below = np.cumsum(table, axis=1)
-    known = np.flatnonzero(below[:, -1])
-    below = below[known]
-    rows = below[:, -1]
-    p50, p95 = (_quantile(below, rows, values, share) for share in _QUANTILES)
-    means = (table[known] @ values) / rows
-    for number, owner in enumerate(known.tolist()):
-        yield Distribution(
-            owner=first + owner,
-            p50=float(p50[number]),
-            p95=float(p95[number]),
-            max=float(greatest[owner]),
-            mean=float(means[number]),
-            rows=int(rows[number]),
-            seconds=float(seconds[owner]),
-        )
+def _owners(table: pa.Table, last_us: Integers) -> tuple[Integers, list[Who]]:
+    """Which accelerator each row is of, and who they are, as last seen.
+
+    One accelerator is one UUID, even when it moves to another place or host. Rows from before it answered for the first
+    time have none: they belong to the accelerator of their place when there was only one.
+    """
+    codes = target_codes(table, TARGET)
+    firsts = np.unique(codes, return_index=True)[1]
+    distinct = [tuple(entry.values()) for entry in table.select(TARGET).take(pa.array(firsts)).to_pylist()]
+    newest = np.zeros(len(distinct), dtype=np.int64)
+    np.maximum.at(newest, codes, last_us)
+    identities = _identities(distinct)
+    latest: dict[Any, tuple[bool, int, int]] = {}
+    for position, identity in enumerate(identities):
+        seen = (distinct[position][3] is not None, int(newest[position]), position)
+        latest[identity] = max(seen, latest.get(identity, seen))
+    owner = {identity: position for position, identity in enumerate(latest)}
+    who = [Who(*distinct[position]) for _, _, position in latest.values()]
+    return np.array([owner[identity] for identity in identities], dtype=np.int64)[codes], who
 
 
-def _quantile(below: Floats, rows: Floats, values: Floats, share: float) -> Floats:
-    at = share * (rows - 1)
-    lower = np.floor(at)
-    low = values[_value_at(below, lower)]
-    high = values[_value_at(below, np.minimum(lower + 1, rows - 1))]
-    result: Floats = low + (at - lower) * (high - low)
-    return result
-
-
-def _value_at(below: Floats, position: Floats) -> Integers:
-    """Which value the row at a position has, when all are in order."""
-    places: Integers = (below > position[:, None]).argmax(axis=1)
-    return places
+def _identities(places: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """What makes each place the same accelerator as another."""
+    uuids_at: dict[tuple[Any, ...], set[str]] = {}
+    for place in places:
+        if place[3] is not None:
+            uuids_at.setdefault(place[:3], set()).add(place[3])
+    found = []
+    for place in places:
+        here = uuids_at.get(place[:3], set())
+        found.append(next(iter(here)) if place[3] is None and len(here) == 1 else place[3] or place[:3])
+    return found

@@ -25,6 +25,12 @@ class Window:
         """Its length."""
         return (self.end_us - self.start_us) / 1_000_000
 
+    def newest(self, seconds: float | None) -> "Window":
+        """The last so many seconds of it; None: all of it."""
+        if seconds is None:
+            return self
+        return Window(max(self.start_us, self.end_us - int(seconds * 1_000_000)), self.end_us)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Accelerator:

@@ -1,16 +1,15 @@
-"""Columns of the files: what the two schemas have, with their types.
+"""Columns of the files, with their types.
 
-Schema ``advisor.samples/v2`` has rows of fifteen seconds; ``advisor.samples/v1`` had one row for each reading. Of a
-gauge ``g`` a file of v2 has ``g`` (the mean), ``g_min``, ``g_max``, ``g_last`` and ``g_n``; of a counter the last.
+A row is fifteen seconds. Of a gauge ``g`` a file has ``g`` (the mean), ``g_min``, ``g_max``, ``g_last`` and ``g_n``; of
+a counter the last.
 """
 
 import pyarrow as pa
 
 from advisor.samples.metrics import ACCELERATOR_METRICS, ENGINE_METRICS, Kind, Metric
 
-SCHEMA_V1 = "advisor.samples/v1"
 SCHEMA_V2 = "advisor.samples/v2"
-HISTOGRAM_SCHEMA = "advisor.histograms/v1"
+HISTOGRAM_SCHEMA = "advisor.histograms/v2"
 SCHEMA_KEY = b"advisor.samples.schema"
 INTERVAL_KEY = b"advisor.samples.interval_seconds"
 LABELS_KEY = b"advisor.samples.labels"
@@ -46,7 +45,7 @@ ENGINE_KEYS: dict[str, pa.DataType] = {
 
 
 def columns_of(metric: Metric) -> dict[str, pa.DataType]:
-    """Columns of one metric in a file of v2."""
+    """Columns of one metric in a file."""
     name = metric.name
     if metric.kind is Kind.COUNTER:
         return {name: pa.int64() if metric.unit in _WHOLE_UNITS else pa.float64()}

@@ -26,7 +26,6 @@ from advisor.samples.agent.host_facts import keep_facts, read_facts
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
 from advisor.samples.agent.status_files import read_object, status_path
 from advisor.samples.agent.upload_policy import HELP, BucketUrl, parse_bucket_url
-from advisor.samples.frame import SkippedFile, UnreadableError
 from advisor.samples.metrics import Scope
 from advisor.samples.places import (
     ENGINES,
@@ -40,9 +39,10 @@ from advisor.samples.places import (
 )
 from advisor.samples.rows import Record
 from advisor.samples.store.columns import HOST_KEY, LABELS_KEY
-from advisor.samples.store.histograms import encode_histograms
+from advisor.samples.store.day_counts import count_rows, encode_counts
 from advisor.samples.store.row_files import content_digest, encode_table, read_named, read_table
 from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
+from advisor.samples.store.unreadable import SkippedFile, UnreadableError
 from advisor.samples.store.upload import Uploaded, Uploads
 
 _NAMES = {Scope.ACCELERATOR: ROWS, Scope.ENGINE: ENGINES}
@@ -245,9 +245,9 @@ class _HostStore:
         if (folder / name).exists():
             return
         with contextlib.suppress(UnreadableError):
-            content = encode_histograms(read_table(folder / rows_name, columns_of_scope(Scope.ACCELERATOR)))
-            if content is not None:
-                self._write(day, name, content)
+            counts = count_rows(read_table(folder / rows_name, columns_of_scope(Scope.ACCELERATOR)))
+            if counts.num_rows:
+                self._write(day, name, encode_counts(counts))
 
     def _replace(self, path: Path) -> None:
         """Remove a file of which another one has everything."""

@@ -1,182 +1,360 @@
-"""All samples below a directory as one frame: files of both schemas, and what is still in the spool."""
+"""A store as its readers see it: host after host, in bounded memory, whatever is damaged left out with a word.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+Hosts that had the same accelerators one after the other (a renamed host, a machine that was replaced) are one group. A
+finished day is read from its one file; what is not finished, or lies in several places, is merged first, each row once.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
 from advisor.errors import InputError
-from advisor.samples.agent.spool import read_segment, segments
-from advisor.samples.frame import FileRows, SampleFrame, SkippedFile, UnreadableError, build_frame
-from advisor.samples.metrics import Scope
-from advisor.samples.places import ENGINES, HISTOGRAMS
+from advisor.samples.agent.spool import read_segment
+from advisor.samples.metrics import ROW_SECONDS, Scope
+from advisor.samples.places import US_PER_DAY, US_PER_SECOND, day_of, start_us
+from advisor.samples.query.values import Window
 from advisor.samples.rows import Record
-from advisor.samples.store.columns import ENGINE_COLUMNS
-from advisor.samples.store.row_files import decode, frame_rows, read_table
-from advisor.samples.store.row_tables import merged, tables_of
-from advisor.samples.store.tick_files import VALUE_COLUMNS
+from advisor.samples.store import day_counts
+from advisor.samples.store.columns import HISTOGRAM_SCHEMA
+from advisor.samples.store.files import StoredFile, at_hand, folders_of
+from advisor.samples.store.inventory import DayFiles, HostFiles, is_whole, read_inventory
+from advisor.samples.store.row_files import read_table, time_range_us
+from advisor.samples.store.row_tables import columns_of_scope, keys_of_scope, merged, tables_of
+from advisor.samples.store.unreadable import UnreadableError
 
-Progress = Callable[[int], None]
-
-
-class OnlyEnginesError(InputError):
-    """A directory has rows of serving engines, and none of accelerators."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EngineRows:
-    """Rows and gaps of serving engines."""
-
-    table: pa.Table
-    """Columns as in the files, sorted by engine, endpoint, model, rank and time, each row once."""
-    skipped: tuple[SkippedFile, ...]
+_THREADS = 2
+Paths = Mapping[StoredFile, Path]
+_Answer = TypeVar("_Answer")
+Progress = Callable[[str, int, int], None]
+"""Called with what is counted, how many are done, and how many there are."""
+_ROW_US = ROW_SECONDS * US_PER_SECOND
+_UNFINISHED = "unfinished: it is being written now, or its writer was killed"
 
 
-def read_samples(
-    directory: Path, columns: Sequence[str] = VALUE_COLUMNS, progress: Progress | None = None
-) -> SampleFrame:
-    """All samples below a directory, by accelerator and time, each reading once.
+class Store:
+    """Directories of samples, of this machine or of object storage."""
 
-    Args:
-        directory: what ``advisor agent run --output`` wrote to.
-        columns: the values that are wanted; fewer are quicker.
-        progress: called with the number of files looked at so far.
+    def __init__(self, places: Sequence[str]) -> None:
+        """List the names of the files; none is opened yet.
 
-    Returns:
-        The samples, with the files that could not be read and why.
+        Args:
+            places: paths of what ``advisor agent run --output`` writes to, or addresses of copies of it.
 
-    Raises:
-        InputError: there is no such directory, or not one sample in it.
-    """
-    _check_directory(directory)
-    found = _Found(directory, progress)
-    rows = [decoded for path in found.files(_is_of_accelerators) if (decoded := found.take(path, columns)) is not None]
-    spooled = tables_of(found.spooled())
-    if Scope.ACCELERATOR in spooled:
-        rows.append(frame_rows(spooled[Scope.ACCELERATOR], columns))
-    if not any(file.table.num_rows for file in rows):
-        has_engines = Scope.ENGINE in spooled or next(found.files(_is_of_engines), None) is not None
-        raise _only_engines(directory) if has_engines else _nothing_read(directory, found.skipped)
-    return build_frame(rows, columns, tuple(found.skipped))
+        Raises:
+            InputError: there is no such directory, or it may not be read.
+        """
+        self.where = ", ".join(places)
+        self._folders = folders_of(places)
+        self._hosts = read_inventory(self._folders)
+        self._notes: dict[str, None] = {}
 
+    @property
+    def hosts(self) -> list[str]:
+        """Names of the hosts that there is anything of."""
+        return list(self._hosts)
 
-def read_engines(directory: Path, progress: Progress | None = None) -> EngineRows:
-    """All rows of serving engines below a directory.
+    def notes(self) -> list[str]:
+        """Files that were left out so far, and why."""
+        return sorted(self._notes)
 
-    Args:
-        directory: what ``advisor agent run --output`` wrote to.
-        progress: called with the number of files looked at so far.
+    def note(self, where: str, reason: str) -> None:
+        """Remember what was left out."""
+        self._notes[f"{where}: {reason}"] = None
 
-    Returns:
-        The rows, none when no engine was watched, with the files that could not be read and why.
+    def days(self) -> Window | None:
+        """From the midnight before the first to that after the last day of which there is a file; None without any."""
+        days = [day for host in self._hosts.values() for day in host.days]
+        return Window(start_us(min(days)), start_us(max(days)) + US_PER_DAY) if days else None
 
-    Raises:
-        InputError: there is no such directory.
-    """
-    _check_directory(directory)
-    found = _Found(directory, progress)
-    tables = [ENGINE_COLUMNS.empty_table()]
-    tables += [table for path in found.files(_is_of_engines) if (table := found.take_engines(path)) is not None]
-    spooled = tables_of(found.spooled())
-    if Scope.ENGINE in spooled:
-        tables.append(spooled[Scope.ENGINE])
-    return EngineRows(merged(tables, Scope.ENGINE), tuple(found.skipped))
+    def window(self) -> Window | None:
+        """From the first to the last row that there is; None where there is none."""
+        return self._listed_anew(self._window)
 
+    def answers(
+        self,
+        window: Window,
+        ask: Callable[["HostReader"], _Answer],
+        hosts: Sequence[str] = (),
+        progress: Progress | None = None,
+        among: AbstractSet[str] | None = None,
+    ) -> Iterator[_Answer]:
+        """What is said of each group of hosts, in order, some asked at once.
 
-class _Found:
-    """What is being read, what was skipped of it, and how far it is."""
+        Args:
+            window: over what time.
+            ask: reads what it needs of one group; runs in a thread.
+            hosts: names or patterns; none: all.
+            progress: told how many groups were asked.
+            among: hosts, of which each group that is asked has at least one; None: every group is.
+        """
+        every = self._listed_anew(lambda: self._groups(window, hosts))
+        groups = [group for group in every if among is None or not among.isdisjoint(group)]
+        with ThreadPoolExecutor(_THREADS) as workers:
+            asked: deque[Future[_Answer]] = deque()
+            for done, group in enumerate(groups, start=1):
+                asked.append(workers.submit(self._answer, group, window, ask))
+                if len(asked) > _THREADS:
+                    yield asked.popleft().result()
+                if progress is not None:
+                    progress("hosts read", done, len(groups))
+            while asked:
+                yield asked.popleft().result()
 
-    def __init__(self, directory: Path, progress: Progress | None) -> None:
-        self._directory = directory
-        self._progress = progress
-        self._looked_at = 0
-        self.skipped: list[SkippedFile] = []
+    def _answer(self, group: Sequence[str], window: Window, ask: Callable[["HostReader"], _Answer]) -> _Answer:
+        return self._listed_anew(lambda: ask(self._reader(group, window)))
 
-    def files(self, is_wanted: Callable[[str], bool]) -> Iterator[Path]:
-        """Parquet files in a fixed order; what was to become one is skipped with a word."""
-        for path in sorted(path for path in self._directory.rglob("*.parquet*") if path.is_file()):
-            if not is_wanted(path.name):
-                continue
-            self._count()
-            if path.name.startswith("."):
-                self.skipped.append(SkippedFile(path, "unfinished: it is being written now, or its writer was killed"))
-            else:
-                yield path
+    def _reader(self, group: Sequence[str], window: Window) -> "HostReader":
+        return HostReader(self, [self._hosts[host] for host in group if host in self._hosts], window)
 
-    def take(self, path: Path, columns: Sequence[str]) -> FileRows | None:
-        """Rows of a file of accelerators."""
+    def _listed_anew(self, ask: Callable[[], _Answer]) -> _Answer:
+        """An answer, from a new list of files where a compaction removed what was listed."""
         try:
-            return decode(path, columns)
-        except UnreadableError as error:
-            self.skipped.append(SkippedFile(path, str(error)))
-            return None
+            return ask()
+        except FileNotFoundError:
+            self._hosts = read_inventory(self._folders)
+            return ask()
 
-    def take_engines(self, path: Path) -> pa.Table | None:
-        """Rows of a file of engines."""
-        try:
-            return read_table(path, ENGINE_COLUMNS)
-        except UnreadableError as error:
-            self.skipped.append(SkippedFile(path, str(error)))
-            return None
+    def _groups(self, window: Window, patterns: Sequence[str]) -> list[list[str]]:
+        """Hosts with something in the window; together those that had the same accelerators one after the other."""
+        meant = {name: host for name, host in self._hosts.items() if _is_meant(name, patterns)}
+        days = {
+            name: {day for day, _ in host.days_within(window.start_us, window.end_us)} for name, host in meant.items()
+        }
+        every_day = set().union(*days.values())
+        whole = [[host] for host, some in days.items() if some == every_day and some]
+        partial = [host for host, some in days.items() if some and some != every_day]
+        if len(partial) > 1:
+            return sorted([*whole, *_joined(partial, self._uuids(partial, window))])
+        return sorted([*whole, *([host] for host in partial)])
 
-    def spooled(self) -> Iterator[Record]:
-        """What no compaction has turned into files yet; damage in it is skipped with a word."""
-        for path in segments(self._directory):
-            self._count()
+    def _uuids(self, hosts: Sequence[str], window: Window) -> Iterator[tuple[str, str]]:
+        """Hosts and the UUIDs that they have had in a window."""
+        for host in hosts:
+            yield from ((host, uuid) for uuid in self._reader([host], window).uuids())
+
+    def _window(self) -> Window | None:
+        days = sorted({day for host in self._hosts.values() for day in host.days})
+        first = next((min(starts) for day in days if (starts := [one.start_us for one in self._ranges(day)])), None)
+        last = next((max(ends) for day in reversed(days) if (ends := [one.end_us for one in self._ranges(day)])), None)
+        return None if first is None or last is None else Window(first, last)
+
+    def _ranges(self, day: date) -> Iterator[Window]:
+        """Begin and end of what there is of a day, of as few files as show that nothing is earlier or later."""
+        begins, ends = False, False
+        for host in self._hosts.values():
+            files = host.days.get(day, DayFiles())
+            for found in self._ranges_of(files):
+                yield found
+                begins, ends = (
+                    begins or found.start_us <= start_us(day),
+                    ends or found.end_us >= start_us(day) + US_PER_DAY,
+                )
+                if begins and ends:
+                    return
+
+    def _ranges_of(self, files: DayFiles) -> Iterator[Window]:
+        for file in (*files.rows.values(), *files.engines.values()):
             try:
-                segment = read_segment(path)
-            except OSError as error:  # a compaction was quicker, or it may not be read
-                self.skipped.append(SkippedFile(path, f"cannot be read: {error.strerror}"))
+                with file.folder.open(file) as stream:
+                    found = time_range_us(stream)
+            except FileNotFoundError:
+                raise
+            except (OSError, UnreadableError) as error:
+                self.note(file.where, str(error))
                 continue
-            if segment.skipped_bytes:
-                reason = f"{segment.skipped_bytes} bytes of it are damaged or unfinished; the rest was read"
-                self.skipped.append(SkippedFile(path, reason))
-            yield from segment.records
+            if found is not None:
+                yield Window(*found)
+        with at_hand(list(files.spool.values())) as paths:
+            ends = [record.end_us for path in paths.values() for record in self.segment(path)]
+        if ends:
+            yield Window(min(ends) - _ROW_US, max(ends))
 
-    def _count(self) -> None:
-        self._looked_at += 1
-        if self._progress:
-            self._progress(self._looked_at)
-
-
-def _is_of_engines(name: str) -> bool:
-    return name.lstrip(".").startswith(f"{ENGINES}-")
-
-
-def _is_of_accelerators(name: str) -> bool:
-    """Whether a file may hold rows of accelerators, whoever wrote it."""
-    return not name.lstrip(".").startswith((f"{ENGINES}-", f"{HISTOGRAMS}-"))
-
-
-def _check_directory(directory: Path) -> None:
-    if not directory.is_dir():
-        raise InputError(
-            "no such directory" if not directory.exists() else "not a directory",
-            where=str(directory),
-            hint="give the directory that `advisor agent run --output` writes to",
-        )
+    def segment(self, path: Path) -> Sequence[Record]:
+        """Rows and gaps of a segment of the spool; damage in it is skipped with a word."""
+        try:
+            segment = read_segment(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self.note(str(path), f"cannot be read: {error.strerror}")
+            return ()
+        if segment.skipped_bytes:
+            self.note(str(path), f"{segment.skipped_bytes} bytes of it are damaged or unfinished; the rest was read")
+        return segment.records
 
 
-def _only_engines(directory: Path) -> OnlyEnginesError:
-    return OnlyEnginesError(
-        "serving engines were watched here, and no accelerators",
-        where=str(directory),
-        hint="`advisor samples summary` shows engines",
-    )
+@dataclass(slots=True)
+class HostReader:
+    """Hosts that are read together, over a window."""
+
+    _store: Store
+    _files: Sequence[HostFiles]
+    window: Window
+    _spooled: dict[tuple[str, date], Mapping[Scope, pa.Table]] = field(default_factory=dict)
+
+    @property
+    def hosts(self) -> list[str]:
+        """Their names."""
+        return [files.host for files in self._files]
+
+    def counts_by_day(self) -> Iterator[pa.Table]:
+        """Counts of the accelerators' rows, of each host and date: as compaction made them, else made now."""
+        days = list(self._days())
+        counted = {(host, day): self._counted(day, files) for host, day, files in days}
+        wanted = [counted[host, day] or file for host, day, files in days for file in files.rows.values()]
+        with _fetched([file for file in dict.fromkeys(wanted) if file is not None]) as paths:
+            for host, day, files in days:
+                ready = counted[host, day]
+                counts = None if ready is None else self._table(ready, paths, day_counts.COLUMNS, HISTOGRAM_SCHEMA)
+                if counts is None:
+                    counts = self._count_now(host, day, files, paths)
+                if counts is not None:
+                    yield counts
+
+    def uuids(self) -> set[str]:
+        """Of the accelerators, from columns alone."""
+        days = list(self._days())
+        counted = [self._counted(day, files) for _, day, files in days]
+        ready = [file for file in counted if file is not None]
+        column = pa.schema([day_counts.COLUMNS.field("accelerator_uuid")])
+        with _fetched(ready) as paths:
+            tables = [self._table(file, paths, column, HISTOGRAM_SCHEMA) for file in ready]
+        others = {day for (_, day, _), file in zip(days, counted, strict=True) if file is None}
+        tables += self.rows_by_day(Scope.ACCELERATOR, (), others)
+        columns = [table["accelerator_uuid"] for table in tables if table is not None]
+        return {uuid for column in columns for uuid in column.unique().to_pylist() if uuid is not None}
+
+    def rows_by_day(
+        self, scope: Scope, columns: Sequence[str], days: Collection[date] | None = None
+    ) -> Iterator[pa.Table]:
+        """Rows of each host and date, by target and time, each once.
+
+        Args:
+            scope: of accelerators, or of engines.
+            columns: what is wanted besides the keys.
+            days: of these dates alone; None: of all.
+        """
+        some = [(host, day, files) for host, day, files in self._days() if days is None or day in days]
+        with _fetched([file for _, _, files in some for file in _of_scope(files, scope)]) as paths:
+            for host, day, files in some:
+                rows = self._day_rows(host, day, files, scope, columns, paths)
+                if rows.num_rows:
+                    yield rows
+
+    def _days(self) -> Iterator[tuple[str, date, DayFiles]]:
+        for files in self._files:
+            for day, found in files.days_within(self.window.start_us, self.window.end_us):
+                yield files.host, day, found
+
+    def _counted(self, day: date, files: DayFiles) -> StoredFile | None:
+        """Counts that say all that is known of a day in the window."""
+        return files.counted if is_whole(day, self.window.start_us, self.window.end_us) else None
+
+    def _count_now(self, host: str, day: date, files: DayFiles, paths: Paths) -> pa.Table | None:
+        rows = files.rows.values()
+        with _fetched([file for file in rows if file not in paths]) as more:
+            table = self._day_rows(host, day, files, Scope.ACCELERATOR, day_counts.COUNTED_COLUMNS, {**paths, **more})
+        return day_counts.count_rows(table) if table.num_rows else None
+
+    def _day_rows(
+        self, host: str, day: date, files: DayFiles, scope: Scope, columns: Sequence[str], paths: Paths
+    ) -> pa.Table:  # fmt: skip
+        for unfinished in files.unfinished.values():
+            self._store.note(unfinished.where, _UNFINISHED)
+        schema = _schema(scope, columns)
+        stored = [self._table(file, paths, schema) for file in _of_scope(files, scope)]
+        tables = [table for table in stored if table is not None]
+        spooled = self._spool(host, day, files).get(scope)
+        if spooled is not None:
+            tables.append(spooled.select(schema.names))
+        if len(tables) != 1 or spooled is not None:
+            tables = [merged(tables, scope) if tables else schema.empty_table()]
+        return self._inside(tables[0], day)
+
+    def _spool(self, host: str, day: date, files: DayFiles) -> Mapping[Scope, pa.Table]:
+        """What is still in the spool of a day."""
+        if (host, day) not in self._spooled:
+            with _fetched(list(files.spool.values())) as paths:
+                records = [record for path in paths.values() for record in self._store.segment(path)]
+            self._spooled[host, day] = tables_of(record for record in records if day_of(record.end_us) == day)
+        return self._spooled[host, day]
+
+    def _table(self, file: StoredFile, paths: Paths, columns: pa.Schema, *schema: str) -> pa.Table | None:
+        """Content of a file; None where it cannot be used, which is noted."""
+        try:
+            return read_table(paths[file], columns, *schema)
+        except UnreadableError as error:
+            self._store.note(file.where, str(error))
+            return None
+
+    def _inside(self, rows: pa.Table, day: date) -> pa.Table:
+        if is_whole(day, self.window.start_us, self.window.end_us):
+            return rows
+        end_us = rows["timestamp"].cast(pa.int64()).to_numpy()
+        return rows.filter(pa.array((end_us > self.window.start_us) & (end_us <= self.window.end_us)))
 
 
-def _nothing_read(directory: Path, skipped: Sequence[SkippedFile]) -> InputError:
-    """Why there are no samples, by way of the first file if there is any."""
-    if not skipped:
+@contextmanager
+def _fetched(files: Sequence[StoredFile]) -> Iterator[Paths]:
+    """Paths of files.
+
+    Raises:
+        FileNotFoundError: a compaction removed one of them.
+    """
+    with at_hand(files) as paths:
+        for file in files:
+            if file not in paths:
+                raise FileNotFoundError(file.where)
+        yield paths
+
+
+def _of_scope(files: DayFiles, scope: Scope) -> list[StoredFile]:
+    return list((files.rows if scope is Scope.ACCELERATOR else files.engines).values())
+
+
+def no_rows(store: Store) -> InputError:
+    """Why there is nothing in a store: no file, or none that can be read."""
+    notes = store.notes()
+    if not notes:
         return InputError(
             "no samples here",
-            where=str(directory),
+            where=store.where,
             hint="collect some on an inference host: `advisor agent run --output DIR`",
         )
-    first = skipped[0]
     return InputError(
-        f"none of {len(skipped)} files can be read; {first.path.relative_to(directory)}: {first.reason}",
-        where=str(directory),
+        f"none of {len(notes)} files can be read; {notes[0]}",
+        where=store.where,
         hint="give the directory that `advisor agent run --output` writes to",
     )
+
+
+def _is_meant(host: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(host, pattern) for pattern in patterns)
+
+
+def _schema(scope: Scope, columns: Sequence[str]) -> pa.Schema:
+    keys, known = keys_of_scope(scope), columns_of_scope(scope)
+    return pa.schema([known.field(name) for name in dict.fromkeys((*keys, *columns))])
+
+
+def _joined(hosts: Iterable[str], uuids: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Hosts in groups that share a UUID."""
+    group_of = {host: [host] for host in hosts}
+    first_with: dict[str, str] = {}
+    for host, uuid in uuids:
+        other = first_with.setdefault(uuid, host)
+        mine, theirs = group_of[host], group_of[other]
+        if mine is not theirs:
+            theirs += mine
+            for moved in mine:
+                group_of[moved] = theirs
+    return [sorted(group) for group in {id(group): group for group in group_of.values()}.values()]

@@ -1,4 +1,4 @@
-"""Files of rows (schema v2): written in one step, read with every page's checksum proved.
+"""Files of rows and of counts: written in one step, read with every page's checksum proved.
 
 Gauges are coded by dictionary: rounded to their resolution they have few values. Counters are coded by their
 differences where they are whole numbers.
@@ -9,34 +9,27 @@ import json
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import BinaryIO
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from advisor.samples.frame import FileRows, UnreadableError
-from advisor.samples.metrics import METRICS, ROW_SECONDS
+from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind
 from advisor.samples.store.columns import (
-    ACCELERATOR_COLUMNS,
-    ACCELERATOR_KEYS,
     ENGINE_COLUMNS,
     HOST_KEY,
-    INTERVAL_KEY,
     LABELS_KEY,
     SCHEMA_KEY,
-    SCHEMA_V1,
     SCHEMA_V2,
-    STATISTICS,
     TEXT,
 )
 from advisor.samples.store.row_tables import METADATA
-from advisor.samples.store.tick_files import VALUE_COLUMNS as TICK_COLUMNS
-from advisor.samples.store.tick_files import decode as decode_ticks
+from advisor.samples.store.unreadable import UnreadableError
 
 _COMPRESSION_LEVEL = 9
 _US_PER_SECOND = 1_000_000
 _DIGEST_BYTES = 8
+_NEEDED = ("timestamp", "host", "missed_ticks", "gap_reason")
 
 
 def encode_table(
@@ -77,22 +70,40 @@ def content_digest(content: bytes) -> str:
     return blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
 
 
-def read_table(path: Path, columns: pa.Schema) -> pa.Table:
-    """A file of v2 with the given columns; those that it lacks, as older agents may have written it, are null.
+def read_table(path: Path, columns: pa.Schema, schema: str = SCHEMA_V2) -> pa.Table:
+    """A file with the given columns; those that a file of rows lacks, as older agents may have written it, are null.
 
     Raises:
         UnreadableError: it was cut short or damaged, or the agent did not write it.
+        FileNotFoundError: a compaction was quicker.
     """
     metadata = _metadata_of(path)
-    if _schema_of(metadata) != SCHEMA_V2:
-        raise UnreadableError(f"not written as {SCHEMA_V2}")
+    _check_schema(metadata, schema)
     try:
         there = set(metadata.schema.to_arrow_schema().names)
         texts = [field.name for field in columns if field.type.equals(TEXT) and field.name in there]
         with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts, page_checksum_verification=True) as file:
-            return _fitted(file, there, columns)
+            return _fitted(file, there, columns, _NEEDED if schema == SCHEMA_V2 else columns.names)
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(error) from error
+
+
+def time_range_us(stream: BinaryIO) -> tuple[int, int] | None:
+    """Begin of the first row in a file and end of the last; None where it has no rows.
+
+    Raises:
+        UnreadableError: it was cut short, or the agent did not write it.
+    """
+    metadata = _metadata_of(stream)
+    _check_schema(metadata, SCHEMA_V2)
+    columns = [metadata.row_group(number).column(0) for number in range(metadata.num_row_groups)]
+    known = [column.statistics for column in columns if column.is_stats_set and column.statistics.has_min_max]
+    if not known:
+        return None
+    first, last = min(int(one.min_raw) for one in known), max(int(one.max_raw) for one in known)
+    return first - ROW_SECONDS * _US_PER_SECOND, last
 
 
 def read_named(path: Path, key: bytes) -> dict[str, str]:
@@ -105,59 +116,11 @@ def read_named(path: Path, key: bytes) -> dict[str, str]:
     return {str(name): str(value) for name, value in named.items()}
 
 
-def decode(path: Path, columns: Sequence[str]) -> FileRows:
-    """Keys and values of a file of accelerators, of v1 or v2, as a frame takes them.
-
-    Raises:
-        UnreadableError: it was cut short or damaged, or the agent did not write it.
-    """
-    if _schema_of(_metadata_of(path)) == SCHEMA_V2:
-        return frame_rows(read_table(path, _wanted_columns(columns)), columns)
-    return _tick_rows(path, columns)
-
-
-def frame_rows(table: pa.Table, columns: Sequence[str]) -> FileRows:
-    """Rows of v2 as a frame takes them: missed ticks only of gaps, and an interval for each row."""
-    table = table.filter(table["accelerator_index"].is_valid())
-    end = table["timestamp"].cast(pa.int64()).to_numpy()
-    is_gap = table["gap_reason"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
-    ticks = table["missed_ticks"].fill_null(0).to_numpy()
-    start = table["gap_start"].cast(pa.int64()).fill_null(0).to_numpy()
-    seconds = np.where(is_gap & (start > 0), (end - start) / _US_PER_SECOND / np.maximum(ticks, 1), float(ROW_SECONDS))
-    kept = table.select([name for name in ACCELERATOR_KEYS if name not in ("source", "gap_start", "read_errors")])
-    missed = kept.schema.get_field_index("missed_ticks")
-    kept = kept.set_column(missed, "missed_ticks", pa.array(np.where(is_gap, np.maximum(ticks, 1), 0), pa.int32()))
-    for name in columns:
-        values = table[name].cast(pa.float64()) if name in table.column_names else pa.nulls(len(end), pa.float64())
-        kept = kept.append_column(name, values)
-    return FileRows(kept, np.where(seconds > 0, seconds, float(ROW_SECONDS)), np.where(is_gap, 0, ticks))
-
-
-def _tick_rows(path: Path, columns: Sequence[str]) -> FileRows:
-    """Rows of v1: a row is one reading, so it is its own least, greatest and last."""
-    read = {name: _reading_column(name) for name in columns}
-    rows = decode_ticks(path, sorted({name for name in read.values() if name is not None}))
-    table = rows.table.select([name for name in rows.table.column_names if name not in TICK_COLUMNS])
-    for name, source in read.items():
-        values = pa.nulls(table.num_rows, pa.float64()) if source is None else rows.table[source].cast(pa.float64())
-        if name.endswith("_n") and source is not None:
-            values = pc.if_else(values.is_valid(), 1.0, None)
-        table = table.append_column(name, values)
-    return FileRows(table, rows.interval_seconds, rows.lost_ticks)
-
-
-def _reading_column(name: str) -> str | None:
-    """Column of v1 that has a value of v2; None where v1 has none."""
-    for end in ("", *(f"_{statistic}" for statistic in (*STATISTICS, "n"))):
-        base = name.removesuffix(end) if end else name
-        if base in TICK_COLUMNS and (not end or name.endswith(end)):
-            return base
-    return None
-
-
-def _metadata_of(path: Path) -> pq.FileMetaData:
+def _metadata_of(source: Path | BinaryIO) -> pq.FileMetaData:
     try:
-        return pq.read_metadata(path)
+        return pq.read_metadata(source)
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(error) from error
 
@@ -166,21 +129,19 @@ def _damaged(error: Exception) -> UnreadableError:
     return UnreadableError(f"cut short or damaged ({str(error).splitlines()[0].rstrip('. ')})")
 
 
-def _schema_of(metadata: pq.FileMetaData) -> str:
-    """Version of the schema of a file, if it is one of ours and of a version that is understood here."""
+def _check_schema(metadata: pq.FileMetaData, wanted: str) -> None:
+    """Refuse what is none of ours, or of another version."""
     named: dict[bytes, bytes] = metadata.metadata or {}
-    if SCHEMA_KEY not in named or INTERVAL_KEY not in named:
+    if SCHEMA_KEY not in named:
         raise UnreadableError("not written by `advisor agent run`")
     schema = named[SCHEMA_KEY].decode(errors="replace")
-    if schema not in (SCHEMA_V1, SCHEMA_V2):
-        known = f"{SCHEMA_V1} and {SCHEMA_V2}"
-        raise UnreadableError(f"written as {schema} by another version of the agent; this one reads {known}")
-    return schema
+    if schema != wanted:
+        raise UnreadableError(f"written as {schema} by another version of the agent; this one reads {wanted}")
 
 
-def _fitted(file: pq.ParquetFile, there: set[str], columns: pa.Schema) -> pa.Table:
+def _fitted(file: pq.ParquetFile, there: set[str], columns: pa.Schema, needed: Sequence[str]) -> pa.Table:
     """Read what is there, and add what is not as nulls."""
-    if missing := [name for name in ("timestamp", "host", "missed_ticks", "gap_reason") if name not in there]:
+    if missing := [name for name in needed if name not in there]:
         raise UnreadableError(f"it has no column {missing[0]}")
     table = file.read(columns=[name for name in columns.names if name in there], use_threads=False)
     arrays = [
@@ -190,19 +151,13 @@ def _fitted(file: pq.ParquetFile, there: set[str], columns: pa.Schema) -> pa.Tab
     return pa.Table.from_arrays(arrays, schema=columns)
 
 
-def _wanted_columns(columns: Sequence[str]) -> pa.Schema:
-    """Keys, and those of the columns that v2 has."""
-    names = [name for name in columns if name in ACCELERATOR_COLUMNS.names and name not in ACCELERATOR_KEYS]
-    return pa.schema([ACCELERATOR_COLUMNS.field(name) for name in (*ACCELERATOR_KEYS, *names)])
-
-
 def _is_plain(field: pa.Field) -> bool:
     """Whether a dictionary would not help: times, counters and sums."""
     if field.name in ("timestamp", "gap_start"):
         return True
     metric = METRICS.get(field.name)
     is_sum = field.name.endswith("_sum") and field.name in ENGINE_COLUMNS.names
-    return is_sum or (metric is not None and metric.kind == "counter")
+    return is_sum or (metric is not None and metric.kind is Kind.COUNTER)
 
 
 def _encoding_of(kind: pa.DataType) -> str:

@@ -13,7 +13,9 @@ from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind, Scope, rounded
 from advisor.samples.rows import Gap, Record, Row, Stats, Target
 from advisor.samples.store.columns import (
     ACCELERATOR_COLUMNS,
+    ACCELERATOR_KEYS,
     ENGINE_COLUMNS,
+    ENGINE_KEYS,
     INTERVAL_KEY,
     SCHEMA_KEY,
     SCHEMA_V2,
@@ -34,6 +36,12 @@ def tables_of(records: Iterable[Record]) -> dict[Scope, pa.Table]:
 def columns_of_scope(scope: Scope) -> pa.Schema:
     """Columns of a file of accelerators or of engines."""
     return ACCELERATOR_COLUMNS if scope is Scope.ACCELERATOR else ENGINE_COLUMNS
+
+
+def keys_of_scope(scope: Scope) -> tuple[str, ...]:
+    """Columns that say of what and when a row is, and what is missing of it."""
+    keys = ACCELERATOR_KEYS if scope is Scope.ACCELERATOR else ENGINE_KEYS
+    return tuple(name for name in keys if name not in ("source", "read_errors"))
 
 
 def merged(tables: Sequence[pa.Table], scope: Scope) -> pa.Table:
@@ -65,6 +73,8 @@ def target_codes(table: pa.Table, names: Sequence[str]) -> npt.NDArray[np.int64]
     combined = np.zeros(table.num_rows, dtype=np.int64)
     for name in names:
         codes = _ordered_codes(table[name].combine_chunks())
+        if codes.size and codes.min() == codes.max():
+            continue  # it tells no rows apart
         combined = np.unique(combined * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)[1]
     return combined
 

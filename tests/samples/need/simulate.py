@@ -8,8 +8,13 @@ what limits it is known by construction, and verdicts can be held to it.
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 
-from advisor.samples.need.timeline import Grid, Timeline, Who
+from advisor.samples.query.counts import Counted, Counts
+from advisor.samples.query.grid import Grid, Who
+from advisor.samples.query.timeline import timeline
+from advisor.samples.store.columns import ACCELERATOR_COLUMNS
+from advisor.samples.store.day_counts import count_rows
 
 GIB = 1024.0**3
 ROW_SECONDS = 15
@@ -134,29 +139,68 @@ def alternate(first, second, period=120):
     )
 
 
-def timeline(signals, who, gaps=()):
-    """Rows of fifteen seconds, as the agent keeps them; the rows in ``gaps`` were not read."""
+def rows_of(signals, gaps=()):
+    """Rows of fifteen seconds by column, as the agent keeps them, rounded; the rows in ``gaps`` were not read."""
     rows = len(next(iter(signals.values()))) // ROW_SECONDS
-    means, maxima = {}, {}
+    columns = {}
     for name, values in signals.items():
         by_row = values[: rows * ROW_SECONDS].reshape(rows, ROW_SECONDS)
-        means[name] = by_row[:, -1].copy() if name in _COUNTERS else by_row.mean(axis=1)
-        means[name][list(gaps)] = np.nan
-        if name not in _COUNTERS:
-            maxima[name] = by_row.max(axis=1)
-            maxima[name][list(gaps)] = np.nan
-    return Timeline(who, Grid(START_US, ROW_SECONDS * 1_000_000, rows), means, maxima)
+        if name in _COUNTERS:
+            columns[name] = by_row[:, -1].copy()
+        else:
+            columns[name], columns[f"{name}_max"] = by_row.mean(axis=1), by_row.max(axis=1)
+    for values in columns.values():
+        values[list(gaps)] = np.nan
+    return columns
 
 
-def accelerator(seconds, index=0, gaps=(), without=(), mig_index=None, host="host-a"):
-    """The accelerator's rows, leaving out what its driver does not say."""
+def times(columns):
+    """Ends of the rows, and the grid that they fill."""
+    rows = len(next(iter(columns.values())))
+    ends = START_US + np.arange(1, rows + 1) * ROW_SECONDS * 1_000_000
+    return ends, Grid(START_US, ROW_SECONDS * 1_000_000, rows)
+
+
+def accelerator(seconds, index=0, gaps=(), without=(), mig_index=None, host="host-a", **more):
+    """The accelerator, counted, leaving out what its driver does not say; with columns of rows in ``more``."""
     signals = {name: values for name, values in seconds.accelerator.items() if name not in without}
-    return timeline(signals, Who(host, index, mig_index, f"GPU-{index}-{mig_index}", "NVIDIA H100 80GB HBM3"), gaps)
+    columns = {**rows_of(signals, gaps), **more}
+    ends, grid = times(columns)
+    is_known = ~np.isnan(np.array(list(columns.values()))).all(axis=0)
+    table = {"timestamp": pa.array(ends[is_known], pa.timestamp("us", tz="UTC")), "accelerator_index": index}
+    table |= {"host": host, "accelerator_uuid": f"GPU-{index}-{mig_index}", "accelerator": "NVIDIA H100 80GB HBM3"}
+    table |= {name: pa.array(values[is_known], from_pandas=True) for name, values in columns.items()}
+    table |= {"mig_index": mig_index, "missed_ticks": 0}
+    rows = pa.table(
+        [_column(table.get(field.name), field, is_known.sum()) for field in ACCELERATOR_COLUMNS], ACCELERATOR_COLUMNS
+    )
+    if not rows.num_rows:
+        return Counted(Who(host, index, mig_index), grid, 0, {}, {}, {}, (0, 0))
+    (one,) = Counts([count_rows(rows)]).accelerators({host: grid})
+    return one
+
+
+def _column(value, field, rows):
+    if isinstance(value, pa.Array):
+        return value.cast(field.type)
+    filled = pa.array([value] * rows, pa.string() if isinstance(value, str) else field.type)
+    return filled.dictionary_encode().cast(field.type) if isinstance(value, str) else filled
+
+
+def drawn(seconds, index=0, gaps=(), without=(), mig_index=None, host="host-a"):
+    """The rows of the accelerator as a chart takes them."""
+    columns = rows_of({name: values for name, values in seconds.accelerator.items() if name not in without}, gaps)
+    ends, grid = times(columns)
+    return timeline(
+        Who(host, index, mig_index, f"GPU-{index}-{mig_index}", "NVIDIA H100 80GB HBM3"), grid, ends, columns
+    )
 
 
 def serving(seconds, rank=0, gaps=(), endpoint="http://localhost:8000/metrics", host="host-a"):
     """The engine's rows."""
-    return timeline(seconds.engine, Who(host, rank, None, endpoint, "a-model"), gaps)
+    columns = rows_of(seconds.engine, gaps)
+    ends, grid = times(columns)
+    return timeline(Who(host, rank, None, endpoint, "a-model"), grid, ends, columns)
 
 
 def _rate(counter):

@@ -8,13 +8,13 @@ import pytest
 
 from advisor.samples.metrics import METRICS, Kind
 from advisor.samples.need.assess import assess
-from advisor.samples.need.fleet import fleet_of, read_frame
 from advisor.samples.need.memory import Fixed
 from advisor.samples.rows import Gap, Row, Stats, Target
 from advisor.samples.store.row_files import encode_table
 from advisor.samples.store.row_tables import tables_of
 from samples.need import simulate
 from samples.need.simulate import GIB, ROW_SECONDS, START_US, accelerator, run, serving
+from samples.stores import fleet_of
 
 FIXED = Fixed(17 * GIB, 19 * GIB)
 GPU = Target("host-a", "nvml", 0, None, "GPU-0", "NVIDIA H100 80GB HBM3")
@@ -63,7 +63,7 @@ def test_stored_rows_lead_to_the_verdict_and_need_of_the_signals(tmp_path, name,
     """Through Parquet and back: the same verdict, and the same memory to the rounding of a row."""
     seconds = simulated(name)
     store(tmp_path, seconds, gaps)
-    (stored,) = fleet_of(read_frame(tmp_path), tmp_path, FIXED).needs
+    (stored,) = (one.besides(FIXED) for one in fleet_of(tmp_path).needs)
     (direct,) = assess([accelerator(seconds, gaps=gaps)], [serving(seconds, gaps=gaps)], FIXED)
     assert stored.verdict.code is direct.verdict.code
     assert stored.memory.need_bytes == pytest.approx(direct.memory.need_bytes, rel=0.02)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.samples.need.assess import assess
-from advisor.samples.need.evidence import gather, kv_full_and_queue
+from advisor.samples.need.engines import kv_full_and_queue
+from advisor.samples.need.evidence import gather
 from advisor.samples.need.limits import LIMITS
 from advisor.samples.need.verdict import _QUESTIONS, Code, judge
 from samples.need import simulate
@@ -198,10 +199,9 @@ def test_an_engine_that_never_answered_leaves_open_only_what_hangs_on_it():
 
 def test_link_rates_are_the_growth_of_their_counters_over_time():
     """Three rows of 15 MB each are a megabyte a second; gaps and resets are left out, and no verdict is made of it."""
-    here = accelerator(simulated("WITHIN"))
     counter = np.full(120, np.nan)
     counter[:4] = [0.0, 15e6, 30e6, 45e6]
-    linked = replace(here, means={**here.means, "nvlink_sent_bytes": counter})
+    linked = accelerator(simulated("WITHIN"), nvlink_sent_bytes=counter)
     assert gather(linked, []).bytes_per_second == {"nvlink_sent_bytes": pytest.approx(1e6)}
 
 

@@ -9,7 +9,7 @@ from advisor.samples.need.verdict import Code
 from advisor.samples.query.prometheus import Access, PrometheusBackend
 from advisor.samples.query.values import Window
 from samples.need import simulate
-from samples.need.simulate import GIB, accelerator, run, serving
+from samples.need.simulate import GIB, drawn, run, serving
 from samples.query.fleets import END_US
 from samples.query.remote_writing import write
 
@@ -38,10 +38,11 @@ def test_a_server_knows_the_need_of_an_engine(server_url, name, code):
     gpu = {"host": "host-a", "index": "0", "uuid": "GPU-0", "accelerator": "NVIDIA H100 80GB HBM3", "source": "nvml"}
     engine = {"host": "host-a", "rank": "0", "endpoint": "http://localhost:8000/metrics", "model": "a-model"}
     fleet = f"need-{name.lower()}"
-    write(server_url, [*exported(accelerator(seconds), gpu, fleet), *exported(serving(seconds), engine, fleet)])
+    write(server_url, [*exported(drawn(seconds), gpu, fleet), *exported(serving(seconds), engine, fleet)])
     backend = PrometheusBackend(Access.of(server_url, environment={}), f'fleet="{fleet}"')
     window = Window(END_US - 1800 * 1_000_000, END_US)
-    (one,) = assess_summaries(list(backend.summaries(METRICS_NEEDED, window)), FIXED)
+    (one,) = assess_summaries(list(backend.summaries(METRICS_NEEDED, window)))
+    one = one.besides(FIXED)
     assert one.verdict.code is code
     assert one.engines == 1
     expected = 18 + 54 * float(serving(seconds).greatest("kv_cache_used_ratio").max())

@@ -19,13 +19,16 @@ from advisor.errors import InputError
 from advisor.samples.agent.spool import SpoolWriter, segments
 from advisor.samples.agent.status_files import status_path
 from advisor.samples.agent.tidy import tidy
+from advisor.samples.metrics import Scope
+from advisor.samples.need.fleet import Fleet
 from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.query.values import Window
-from advisor.samples.store import read_engines, read_samples
 from advisor.samples.store.columns import LABELS_KEY
 from advisor.samples.store.compact import compact
+from advisor.samples.store.reading import Store
 from advisor.samples.store.row_files import read_named
 from samples.records import DAY, ENGINE_ROW, gap, row, spool, target, us
+from samples.stores import read_back
 
 MOMENTS = int(os.environ.get("COMPACTION_KILL_MOMENTS", "12"))
 """Random moments at which a compaction is killed."""
@@ -40,7 +43,7 @@ def files(directory, kind="*"):
 
 def ends(directory):
     """Ends of all rows and gaps that are read."""
-    return read_samples(directory).timestamp_us.tolist()
+    return read_back(directory)[0]["timestamp"].cast("int64").to_pylist()
 
 
 def test_closed_segments_become_files_and_the_open_one_stays(tmp_path):
@@ -70,7 +73,8 @@ def test_a_finished_day_becomes_one_file_with_its_counts(tmp_path):
     (counts,) = tmp_path.rglob("histograms-*.parquet")
     assert counts.name == day.name.replace("rows", "histograms")
     assert pq.read_metadata(day).metadata[b"advisor.samples.schema"] == b"advisor.samples/v2"
-    (entry,) = pq.ParquetFile(counts).read().to_pylist()
+    present, entry = pq.ParquetFile(counts).read().to_pylist()
+    assert (present["metric"], present["rows"]) == ("rows", 3)
     assert (entry["metric"], entry["rows"], entry["steps"], entry["counts"]) == ("busy_ratio", 3, [100], [3])
 
 
@@ -89,9 +93,9 @@ def test_rows_that_come_late_join_their_day(tmp_path):
     spool(tmp_path, [row(1, busy_ratio=0.25)])
     compact(tmp_path, "host-a", now=TOMORROW)
     spool(tmp_path, [row(2, busy_ratio=0.75)])
-    (before,) = EmbeddedBackend(tmp_path).summaries(["busy_ratio"], THE_DAY)
+    (before,) = EmbeddedBackend([str(tmp_path)]).summaries(["busy_ratio"], THE_DAY)
     compact(tmp_path, "host-a", now=TOMORROW)
-    (after,) = EmbeddedBackend(tmp_path).summaries(["busy_ratio"], THE_DAY)
+    (after,) = EmbeddedBackend([str(tmp_path)]).summaries(["busy_ratio"], THE_DAY)
     assert before.p95 == pytest.approx(after.p95, rel=1e-12)
     assert (before.rows, after.rows, after.p50) == (2, 2, 0.5)
     assert len(files(tmp_path)) == 2
@@ -103,10 +107,10 @@ def test_a_row_counts_once_however_often_it_is_there(tmp_path):
     spool(tmp_path, [row(2), gap(2, 4)])
     for _ in range(2):
         assert ends(tmp_path) == [us(1), us(2), us(3), us(4)]
-        (summary,) = EmbeddedBackend(tmp_path, exact=True).summaries(["busy_ratio"], THE_DAY)
+        (summary,) = EmbeddedBackend([str(tmp_path)]).summaries(["busy_ratio"], THE_DAY)
         assert summary.rows == 3
         compact(tmp_path, "host-a", now=TOMORROW)
-    (summary,) = EmbeddedBackend(tmp_path).summaries(["busy_ratio"], THE_DAY)
+    (summary,) = EmbeddedBackend([str(tmp_path)]).summaries(["busy_ratio"], THE_DAY)
     assert summary.rows == 3
 
 
@@ -123,7 +127,7 @@ def test_what_a_killed_compaction_left_in_two_places_counts_once(tmp_path):
     compact(tmp_path, "host-a", now=DAY)
     assert len(files(tmp_path)) == 1
     assert not unfinished.exists()
-    assert read_samples(tmp_path).skipped == ()
+    assert read_back(tmp_path)[1] == []
 
 
 def test_kill_9_at_random_moments_loses_and_doubles_nothing(tmp_path):
@@ -147,7 +151,7 @@ def test_kill_9_at_random_moments_loses_and_doubles_nothing(tmp_path):
     )
     assert ends(tmp_path) == sorted(set(expected))
     values = np.array([(end - us(0)) // 15_000_000 % 100 / 100 for end in sorted(set(expected))])
-    (counted,) = EmbeddedBackend(tmp_path).summaries(["busy_ratio"], THE_DAY)
+    (counted,) = EmbeddedBackend([str(tmp_path)]).summaries(["busy_ratio"], THE_DAY)
     assert counted.rows == len(values)
     assert (counted.p50, counted.p95) == pytest.approx(np.quantile(values, (0.5, 0.95)), abs=1e-9)
 
@@ -189,7 +193,7 @@ def test_another_hosts_days_are_left_alone(tmp_path):
         spool(tmp_path, [row(1, host=host)], host)
         compact(tmp_path, host, now=TOMORROW)
     compact(tmp_path, "host-a", keep_days=0, now=DAY + timedelta(days=9))
-    assert [key.host for key in read_samples(tmp_path).accelerators] == ["host-b"]
+    assert set(read_back(tmp_path)[0]["host"].to_pylist()) == {"host-b"}
 
 
 def test_a_damaged_file_is_named_and_never_removed(tmp_path):
@@ -202,7 +206,7 @@ def test_a_damaged_file_is_named_and_never_removed(tmp_path):
     assert [file.path for file in done.skipped] == [damaged]
     assert damaged.exists()
     assert ends(tmp_path) == [us(241)]
-    backend = EmbeddedBackend(tmp_path)
+    backend = EmbeddedBackend([str(tmp_path)])
     (summary,) = backend.summaries(["busy_ratio"], THE_DAY)
     assert summary.rows == 1
     assert any(damaged.name in note and "cut short or damaged" in note for note in backend.notes())
@@ -248,12 +252,13 @@ def test_engines_have_files_of_their_own(tmp_path):
     """Rows of engines are kept with their histograms, read as a table, and asked like accelerators."""
     spool(tmp_path, [ENGINE_ROW, row(1), gap(1, 2, of=ENGINE_ROW.target)])
     for _ in range(2):
-        rows = read_engines(tmp_path).table.to_pylist()
+        columns = ("requests_running", "ttft_seconds_counts")
+        rows = read_back(tmp_path, columns, Scope.ENGINE)[0].to_pylist()
         assert [entry["gap_reason"] for entry in rows] == [None, "GPU is lost"]
         assert rows[0]["requests_running"] == 3.0
         assert rows[0]["ttft_seconds_counts"] == [1.0, 5.0, 6.0]
         assert rows[0]["model"] == "meta-llama/Llama-3.1-8B"
-        backend = EmbeddedBackend(tmp_path)
+        backend = EmbeddedBackend([str(tmp_path)])
         (summary,) = backend.summaries(["requests_running"], THE_DAY)
         assert (summary.accelerator.uuid, summary.p50) == (ENGINE_ROW.target.endpoint, 3.0)
         assert "requests_running" in backend.metrics(THE_DAY)
@@ -266,7 +271,10 @@ def test_an_accelerator_divided_anew_is_other_accelerators(tmp_path):
     whole, half = target(0, uuid="GPU-1"), target(0, uuid="MIG-1", mig_index=0)
     spool(tmp_path, [row(1, of=whole), row(2, of=half), row(3, of=half)])
     for _ in range(2):
-        found = {one.accelerator.uuid: one.rows for one in EmbeddedBackend(tmp_path).summaries(["busy_ratio"], THE_DAY)}
+        found = {
+            one.accelerator.uuid: one.rows
+            for one in EmbeddedBackend([str(tmp_path)]).summaries(["busy_ratio"], THE_DAY)
+        }
         assert found == {"GPU-1": 1, "MIG-1": 2}
         compact(tmp_path, "host-a", now=TOMORROW)
 
@@ -277,7 +285,7 @@ def test_a_host_that_was_renamed_keeps_its_accelerators(tmp_path):
     spool(tmp_path, [row(1, day=1, of=target(0, "new", "GPU-1"))], "new")
     window = Window(us(0), us(0, 2))
     for _ in range(2):
-        backend = EmbeddedBackend(tmp_path)
+        backend = EmbeddedBackend([str(tmp_path)])
         (summary,) = backend.summaries(["busy_ratio"], window)
         assert (summary.accelerator.host, summary.rows) == ("new", 2)
         assert [one.host for one in backend.accelerators(window)] == ["new"]
@@ -298,9 +306,9 @@ def test_the_command_says_what_it_did(tmp_path):
 def test_a_reader_is_not_confused_by_a_compaction(tmp_path):
     """What was listed before a compaction moved it is found where it is now, each row once."""
     spool(tmp_path, [row(number) for number in (1, 241, 481)])
-    before_all = EmbeddedBackend(tmp_path)
+    before_all = EmbeddedBackend([str(tmp_path)])
     compact(tmp_path, "host-a", now=DAY)
-    before_merging = EmbeddedBackend(tmp_path)
+    before_merging = EmbeddedBackend([str(tmp_path)])
     compact(tmp_path, "host-a", now=TOMORROW)
     for backend in (before_all, before_merging):
         (summary,) = backend.summaries(["busy_ratio"], THE_DAY)
@@ -331,3 +339,27 @@ def test_old_segments_go_where_nothing_compacts(tmp_path):
     assert [path.name[:8] for path in removed] == ["20261014", "20261015"]
     assert [path.name[:8] for path in segments(tmp_path)] == ["20261014", "20261016", "20261017"]
     writer.close()
+
+
+def test_a_compaction_between_listing_and_reading_loses_nothing(tmp_path):
+    """Segments that became files, and files that became a day, after a reader had listed them: each row once."""
+    spool(tmp_path, [row(number) for number in (1, 241)])
+    for now in (DAY, TOMORROW):
+        reader = Store([str(tmp_path)])
+        compact(tmp_path, "host-a", now=now)
+        (one,) = Fleet.of(reader, reader.days()).accelerators
+        assert one.rows == 2
+        reader = Store([str(tmp_path)])
+        assert reader.window() == Window(us(0), us(241))
+
+
+def test_hosts_that_shared_an_accelerator_are_read_together(tmp_path):
+    """Of three hosts on different days two had the same accelerator: it is one, whether its days are counted or not."""
+    for name, uuid, day in (("old", "GPU-1", 0), ("new", "GPU-1", 1), ("other", "GPU-2", 1)):
+        spool(tmp_path, [row(number, day=day, of=target(host=name, uuid=uuid)) for number in (1, 2)], name)
+    for now in (None, DAY + timedelta(days=3)):
+        for name in ("old", "new", "other") if now else ():
+            compact(tmp_path, name, now=now)
+        reader = Store([str(tmp_path)])
+        found = Fleet.of(reader, reader.days()).accelerators
+        assert [(one.who.host, one.who.uuid, one.rows) for one in found] == [("new", "GPU-1", 4), ("other", "GPU-2", 2)]

@@ -15,13 +15,14 @@ import pytest
 from advisor.errors import InputError
 from advisor.samples.agent.upload_policy import main as print_policy
 from advisor.samples.agent.upload_policy import parse_bucket_url, policy_of
+from advisor.samples.metrics import Scope
 from advisor.samples.places import day_folder, spool_folder
-from advisor.samples.store import read_engines, read_samples
 from advisor.samples.store.bucket import Bucket
 from advisor.samples.store.compact import compact
 from advisor.samples.store.upload import Uploads
 from samples.query.stub import stub
 from samples.records import DAY, ENGINE_ROW, row, spool
+from samples.stores import read_back
 
 pytest.importorskip("moto", reason="moto is not installed (pip install 'advisor[test]')")
 pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'advisor[aws]')")
@@ -95,8 +96,8 @@ def test_a_finished_day_is_uploaded_once_and_reads_like_the_one_here(tmp_path, b
     for name, content in contents(bucket, server).items():
         (fetched / name).parent.mkdir(parents=True, exist_ok=True)
         (fetched / name).write_bytes(content)
-    assert read_samples(fetched).timestamp_us.tolist() == read_samples(tmp_path).timestamp_us.tolist()
-    assert read_engines(fetched).table.equals(read_engines(tmp_path).table)
+    for scope in (Scope.ACCELERATOR, Scope.ENGINE):
+        assert read_back(fetched, scope=scope)[0].equals(read_back(tmp_path, scope=scope)[0])
 
 
 def test_today_stays_until_it_is_over(tmp_path, bucket, server):
@@ -246,7 +247,7 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path, bucket, server):
     spool(tmp_path, [row(number, day=day) for day in range(DAYS) for number in range(1, 4)])
     compact(tmp_path, "host-a", now=LATER)
     expected = local(tmp_path)
-    ends = read_samples(tmp_path).timestamp_us.tolist()
+    ends = read_back(tmp_path)[0]["timestamp"].to_pylist()
     command = [
         sys.executable, "-m", "advisor.samples.store.compact", tmp_path, "--host=host-a", "--keep-days=1",
         f"--upload={bucket}?endpoint={server}",

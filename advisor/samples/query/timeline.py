@@ -6,44 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from advisor.samples.query.grid import Grid, Who
+
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Rows of even length, from ``start_us`` on."""
-
-    start_us: int
-    row_us: int
-    rows: int
-
-    @property
-    def row_seconds(self) -> float:
-        """Length of a row."""
-        return self.row_us / 1e6
-
-    @property
-    def seconds(self) -> float:
-        """Length of all of them."""
-        return self.rows * self.row_seconds
-
-    @property
-    def start_seconds(self) -> float:
-        """Begin of the first row, seconds since 1970 UTC."""
-        return self.start_us / 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """What a timeline is of."""
-
-    host: str
-    index: int
-    mig_index: int | None = None
-    uuid: str | None = None
-    """Of an engine: its endpoint."""
-    product: str | None = None
-    """Of an engine: its model."""
+_MAXIMUM = "_max"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,3 +38,24 @@ class Timeline:
     def knows(self, metric: str) -> bool:
         """Whether the metric has any value."""
         return bool((~np.isnan(self.mean(metric))).any())
+
+
+def timeline(who: Who, grid: Grid, end_us: npt.NDArray[np.int64], columns: Mapping[str, Floats]) -> Timeline:
+    """Rows on a grid; where two of them fall into one row of it, as around a gap, the known value counts.
+
+    Args:
+        who: what they are of.
+        grid: of its host.
+        end_us: end of each row, µs since 1970.
+        columns: values by column, the greatest of a row under ``<metric>_max``.
+    """
+    slot = np.clip(-(-(end_us - grid.start_us) // grid.row_us) - 1, 0, grid.rows - 1)
+    means: dict[str, Floats] = {}
+    maxima: dict[str, Floats] = {}
+    for name, values in columns.items():
+        known = ~np.isnan(values)
+        laid = np.full(grid.rows, np.nan)
+        laid[slot[known]] = values[known]
+        metric = name.removesuffix(_MAXIMUM)
+        (means if metric == name else maxima)[metric] = laid
+    return Timeline(who, grid, means, maxima)

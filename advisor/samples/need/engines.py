@@ -1,0 +1,103 @@
+"""What the engines that may be on an accelerator say of it; the same for every accelerator that they may be on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from advisor.samples.growth import Floats
+from advisor.samples.need.bounds import Bounds, quantile_bounds, share_bounds
+from advisor.samples.need.counters import steps_by_row
+from advisor.samples.need.limits import FULL_TIME, KV_FULL, QUEUE
+from advisor.samples.query.timeline import Timeline
+
+KV = "kv_cache_used_ratio"
+WAITING = "requests_waiting"
+RUNNING = "requests_running"
+
+
+@dataclass(frozen=True, slots=True)
+class KvUse:
+    """Use of the KV pool, as a share of it."""
+
+    p95_low: float
+    """The least of the engines that may be on the accelerator, with gaps taken as unused."""
+    p95: float
+    """The greatest of them, over what was observed."""
+    max: float
+    """The same: the highest reading; 1 where it was full while requests queued."""
+    coverage_ratio: float
+    """The least of them."""
+    is_exceeded: bool
+    """It was full while requests queued: more would have been used."""
+
+
+class Engines(tuple[Timeline, ...]):  # noqa: SLOT001 - what is worked out once is kept in its __dict__
+    """Engines of a host, with what they say worked out once."""
+
+    @classmethod
+    def of(cls, engines: Sequence[Timeline]) -> "Engines":
+        """The engines themselves where they are such already."""
+        return engines if isinstance(engines, Engines) else cls(engines)
+
+    @cached_property
+    def full_and_queue(self) -> tuple[Bounds, ...]:
+        """Share of rows in which the KV cache was full while requests queued, of each engine that tells."""
+        return tuple(share_bounds(kv_full_and_queue(engine), KV) for engine in self if _tells_kv_use(engine))
+
+    @cached_property
+    def running(self) -> Bounds | None:
+        """Share of rows in which any of the engines had a request."""
+        if not any(engine.knows(RUNNING) for engine in self):
+            return None
+        ran = np.array([_indicator(engine.greatest(RUNNING), 1.0) for engine in self])
+        unknown = np.isnan(ran).any(axis=0) & ~(ran == 1).any(axis=0)
+        return share_bounds(np.where(unknown, np.nan, (ran == 1).any(axis=0).astype(np.float64)), RUNNING)
+
+    @cached_property
+    def kv(self) -> KvUse | None:
+        """Use of the KV pool over the engines; None where none of them says."""
+        able = [engine for engine in self if _tells_kv_use(engine)]
+        if not any(engine.knows(KV) for engine in able):
+            return None
+        p95s = [quantile_bounds(np.clip(engine.mean(KV), 0.0, 1.0), 0.95, KV) for engine in able]
+        is_exceeded = any(time.value is not None and time.value >= FULL_TIME.value for time in self.full_and_queue)
+        highest = max(min(float(np.nanmax(engine.greatest(KV))), 1.0) for engine in able if engine.knows(KV))
+        return KvUse(
+            p95_low=min(bounds.low for bounds in p95s),
+            p95=max(bounds.value for bounds in p95s if bounds.value is not None),
+            max=1.0 if is_exceeded else highest,
+            coverage_ratio=min(bounds.coverage_ratio for bounds in p95s),
+            is_exceeded=is_exceeded,
+        )
+
+    @cached_property
+    def queue_p95(self) -> float | None:
+        """Requests waiting; the longest queue of them."""
+        known = [waiting[~np.isnan(waiting)] for engine in self for waiting in (engine.mean(WAITING),)]
+        return max((float(np.quantile(waiting, 0.95)) for waiting in known if waiting.size), default=None)
+
+
+def kv_full_and_queue(engine: Timeline) -> Floats:
+    """1 in rows in which the KV cache was full while requests queued or were put back, 0 in others, NaN if unknown.
+
+    Full: its highest reading reaches :data:`~advisor.samples.need.limits.KV_FULL`. Shape ``(rows,)``.
+    """
+    full = _indicator(engine.greatest(KV), KV_FULL.value)
+    queue = _indicator(engine.mean(WAITING), QUEUE.value)
+    put_back = _indicator(steps_by_row(engine.mean("preemptions")), 1.0)
+    if not engine.knows("preemptions"):
+        put_back = np.zeros_like(queue)
+    pressed = np.where((queue == 1) | (put_back == 1), 1.0, queue + put_back)
+    return np.where((full == 0) | (pressed == 0), 0.0, full * pressed)
+
+
+def _tells_kv_use(engine: Timeline) -> bool:
+    """Whether the engine publishes its KV use; held to do so while nothing at all is known of it."""
+    return engine.knows(KV) or not any(engine.knows(metric) for metric in engine.means)
+
+
+def _indicator(values: Floats, limit: float) -> Floats:
+    """1 from the limit on, 0 below, NaN where unknown."""
+    return np.where(np.isnan(values), np.nan, (values >= limit).astype(np.float64))

@@ -1,0 +1,46 @@
+"""All that is asked of a group of hosts: their accelerators, counted, and the rows of their engines."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from advisor.samples.metrics import ROW_SECONDS, Scope
+from advisor.samples.places import US_PER_SECOND
+from advisor.samples.query.counts import Counted, Counts
+from advisor.samples.query.engines import EngineRows, engine_rows
+from advisor.samples.query.grid import Grid
+from advisor.samples.store.reading import HostReader
+
+_ROW_US = ROW_SECONDS * US_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """A group of hosts over a window."""
+
+    accelerators: Sequence[Counted]
+    """In order of host, index and MIG instance."""
+    engines: Sequence[EngineRows]
+    grids: Mapping[str, Grid]
+    """Of each host, over all that was recorded of it, gaps included."""
+
+
+def survey(hosts: HostReader, engine_columns: Sequence[str]) -> Survey:
+    """Read a group of hosts.
+
+    Args:
+        hosts: what is read.
+        engine_columns: columns of engines' rows that are wanted.
+    """
+    engines = engine_rows(hosts.rows_by_day(Scope.ENGINE, engine_columns), engine_columns)
+    tables = list(hosts.counts_by_day())
+    counts = Counts(tables) if tables else None
+    spans: dict[str, tuple[int, int]] = {}
+    found = [(one.key.host, int(one.end_us[0]) - _ROW_US, int(one.end_us[-1])) for one in engines]
+    for host, first, last in (*found, *(counts.spans() if counts else ())):
+        before = spans.get(host, (first, last))
+        spans[host] = (min(first, before[0]), max(last, before[1]))
+    window = hosts.window
+    grids = {
+        host: Grid.over(max(first, window.start_us), min(last, window.end_us)) for host, (first, last) in spans.items()
+    }
+    return Survey(counts.accelerators(grids) if counts else (), engines, grids)
