@@ -126,7 +126,7 @@ class Ladder:
         setting = replace(
             self._setting,
             requirements=replace(self._setting.requirements, workload=workload),
-            effort=replace(self._setting.effort, holds_up_to=False, in_full=False, options=1),
+            effort=replace(self._setting.effort, holds_up_to=False, in_full=False, every_kind=False, options=1),
         )
         posed = pose(setting, narrowed(self._supply, workload), self._week)
         if not posed.problem.pools:

@@ -8,7 +8,7 @@ from advisor.report.text_table import escape_markdown, render_markdown_table, re
 from advisor.report.words import usd
 from advisor.units import ratio_words
 
-_HEADERS = ("workload", "fleet", "USD/month", "within SLO", "proven")
+_HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
 _MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
 _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
@@ -86,7 +86,7 @@ def _cells(row: WorkloadRow, machines: Sequence[SharedMachine]) -> tuple[str, ..
         fleet,
         f"{row.usd_per_month or 0.0:,.2f}" if at is None else "shared",
         _kept(row),
-        "yes" if row.proven else f"gap {row.gap_ratio or 0.0:.2%}",
+        f"{row.gap_ratio or 0.0:.2%}",
     )
 
 

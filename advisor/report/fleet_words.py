@@ -106,23 +106,21 @@ def proof_words(fleet: Fleet) -> str:
     if fleet.cheapest is not None:
         less = usd(fleet.cheapest.usd_per_month_more)
         return f"preferred within limits.simplicity of the cheapest, which costs {less} less"
-    if not fleet.proven and not fleet.gap_ratio:
-        return "no cheaper fleet that carries the planned rates exists, but these rest on accelerators alone"
-    if not fleet.proven:
-        return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
+    if fleet.confirmed is not None and not fleet.confirmed.reached:
+        return "no fleet that was tried keeps the SLO"
+    if fleet.proven:
+        return "no cheaper fleet keeps the SLO (proven)"
+    if fleet.gap_ratio:
+        return f"no cheaper one of one type was confirmed; a mix up to {fleet.gap_ratio:.1%} cheaper is not ruled out"
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
-        return "no cheaper fleet that carries the planned rates exists (proven)"
-    return (
-        "the cheapest found that its replay confirms"
-        if fleet.confirmed.reached
-        else "no fleet that was tried keeps the SLO"
-    )
+        return "no cheaper fleet carries the planned rates"
+    return "the cheapest found that its replay confirms"
 
 
 def _search_words(fleet: Fleet) -> str:
     """What was searched, and how far."""
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
-    if fleet.proven:
+    if not fleet.gap_ratio:
         return pools
     least = usd(fleet.bound_usd_per_month)
     return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica"

@@ -64,10 +64,12 @@ def close_call_words(plan: Plan) -> Iterator[str]:
         return
     rival = plan.options[found.rival_rank - 1]
     measured = plan.options[found.rank - 1] if found.rank else plan.recommended
+    most, least = usd(found.recommended_usd_per_month_high), usd(found.rival_usd_per_month_low)
+    is_sure = most == usd(plan.recommended.cost.total_usd_per_month)
     yield (
-        f"Close: the recommendation may cost up to {usd(found.recommended_usd_per_month_high)} a month and "
-        f"#{rival.rank} ({_told(rival)}) as little as {usd(found.rival_usd_per_month_low)}; {found.hours:g} h of load "
-        f"on one {measured.instance_type} ({_told(measured)}; {usd(found.usd)}), then `advisor calibrate`, would tell."
+        f"Close: #{rival.rank} ({_told(rival)}) may cost as little as {least} a month, and the recommendation "
+        f"{most}{'' if is_sure else ' at most'}; {found.hours:g} h of load on one "
+        f"{measured.instance_type} ({_told(measured)}; {usd(found.usd)}), then `advisor calibrate`, would tell."
     )
 
 

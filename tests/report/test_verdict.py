@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from advisor.plan.fleet.chosen import Failure, Spare
 from advisor.plan.token_apis import TokenApi
-from advisor.plan.values import CurrentCost
+from advisor.plan.values import CurrentCost, MeasureFirst
 from advisor.report.fleet_words import proof_words
+from advisor.report.plan_words import close_call_words
 from advisor.report.table import plan_markdown, plan_table
 from advisor.report.verdict import headline, risk_word, verdict_lines
 from report.plans import (
@@ -63,7 +64,7 @@ def test_the_verdict_comes_before_the_ladder_and_the_ladder_before_the_options()
 
 
 def test_demand_told_from_accelerators_stands_in_the_first_line():
-    """Its interval and its risk; and nothing is proven of a plan that rests on it."""
+    """Its interval and its risk; and of a plan that rests on it no more is said than what carries the planned rates."""
     plan = spot_plan()
     interval = {"mean_low": 2.57, "mean_high": 2.57, "peak_low": 3.0, "peak_high": 19.0, "contradiction": ""}
     told = replace(plan, demand={**plan.demand, "interval": interval})
@@ -71,7 +72,7 @@ def test_demand_told_from_accelerators_stands_in_the_first_line():
         "; demand not measured, 2.57 requests/s on average and 3 to 19 in the busiest minute; risk: demand"
     )
     unproven = replace(plan.fleet, proven=False, gap_ratio=0.0, cheapest=None)
-    assert proof_words(unproven).endswith("rest on accelerators alone")
+    assert proof_words(unproven) == "no cheaper fleet carries the planned rates"
 
 
 @pytest.mark.parametrize(
@@ -279,3 +280,16 @@ def test_no_line_is_wider_than_the_terminal(instance_type, region, name, width, 
 
     for line in plan_table(plan, width=width, verbose=verbose).splitlines():
         assert len(line) <= width or len(line.removeprefix("  - ").split()) == 1, line
+
+
+@pytest.mark.parametrize(("high_ratio", "words"), [(1.0, "$1,234.50;"), (1.5, "$1,851.75 at most;")])
+def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
+    """A recommendation whose rate is measured costs what it costs."""
+    plan = spot_plan()
+    cost = replace(plan.recommended.cost, total_usd_per_month=1234.5)
+    close = MeasureFirst(1, 1, 2.0, 1, round(1234.5 * high_ratio, 2), 1000.0)
+    plan = replace(plan, recommended=replace(plan.recommended, cost=cost), measure_first=close)
+
+    (text,) = close_call_words(plan)
+    assert "may cost as little as $1,000.00 a month" in text
+    assert f"the recommendation {words}" in text

@@ -232,10 +232,11 @@ class Fleet:
     cost: FleetCost
     constraints: tuple[ConstraintUse, ...]
     proven: bool
-    """Whether no cheaper fleet exists that carries the planned rates, as the closed form and the replays have them."""
+    """Whether no fleet is cheaper that a replay could confirm."""
     gap_ratio: float
-    """How much cheaper one could be at most."""
+    """How much cheaper one that carries the planned rates could be at most."""
     bound_usd_per_month: float
+    """No fleet that carries the planned rates costs less."""
     pools_considered: int
     """Types × regions × layouts that could serve, before those that others beat were left out."""
     static_peak: StaticPeak | None

@@ -15,13 +15,14 @@ from typing import TypeGuard
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import asks_for_what_is_left
-from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, content
+from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, Problem, content
 from advisor.plan.replay.confirmed import (
     Confirmed,
     bounded,
     cheaper,
     closer,
     held_to,
+    unproven,
     usd_of,
     worst_share,
 )
@@ -34,7 +35,7 @@ from advisor.plan.replay.headroom import (
     narrowed,
     worthwhile,
 )
-from advisor.plan.replay.nearby import cheapest_nearby, has_room, with_fewer
+from advisor.plan.replay.nearby import LEAST_HEADROOM, cheapest_nearby, has_room, headroom_below, with_fewer
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import as_optimum, optimise
@@ -126,6 +127,7 @@ class Confirmer:
         if found.confirmation.reached:
             found = self._nearby(found)
             found = self._with_fewer(self._posed, found, seconds) if self._is_allowed(found) else found
+            found = self._of_any_kind(found, seconds) if self._effort.every_kind else unproven(found)
             found = self._in_preferred_precision(found, seconds)
         in_full = self._in_full(found)
         if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
@@ -305,13 +307,17 @@ class Confirmer:
         The lower end of a bracket says what a kind carries where it carries least. In other hours, for other places, or
         after a failure it may carry more, so where there are several a bound takes every kind as the closed form does.
         """
-        problem = self._posed.problem
-        is_one_row = len(problem.hours) == 1 and problem.all_alike and not asks_for_what_is_left(problem)
-        if is_one_row or all(one.least <= 1 for one in self._brackets.values()):
+        if self._is_one_row or all(one.least <= 1 for one in self._brackets.values()):
             return found
         plain = self._solve(self._posed, seconds)
         least = plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0
         return held_to(found, least)
+
+    @property
+    def _is_one_row(self) -> bool:
+        """Whether all that is asked of a fleet's rates is that they carry one rate."""
+        problem = self._posed.problem
+        return len(problem.hours) == 1 and problem.all_alike and not asks_for_what_is_left(problem)
 
     def _suffices(self, best: Confirmed, bound: Confirmed) -> bool:
         """Whether nothing is worth looking for below a fleet: nothing much cheaper, or nothing that would be preferred.
@@ -397,8 +403,53 @@ class Confirmer:
         pools = tuple(pool for pool in posed.problem.pools if self.kind_of(pool.key) in kinds)
         of_kinds = replace(posed, problem=replace(posed.problem, pools=pools))
         return with_fewer(
-            best, lambda headroom: self._optimum(of_kinds, dict.fromkeys(kinds, headroom), seconds), self._in_full
+            best,
+            lambda headroom: self._optimum(of_kinds, dict.fromkeys(kinds, headroom), seconds),
+            self._in_full,
+            best.confirmation.headroom_factor,
         )
+
+    def _of_any_kind(self, best: Confirmed, seconds: float) -> Confirmed:
+        """A fleet of one kind that costs less than a confirmed one and holds, whatever the closed form has it carry.
+
+        Each kind is tried with as many instances as cost less.
+        """
+        most = dict[Kind, float]()
+        for kind, pool in self._cheapest_of_kinds().items():
+            only = replace(self._posed, problem=replace(self._posed.problem, pools=(pool,)))
+            ends = headroom_below(only.problem, best.usd_per_month - HALF_A_CENT)
+            if ends is None:
+                continue
+            below, most[kind] = ends
+            fleet = self._optimum(only, {kind: below}, seconds)
+            if isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month < best.usd_per_month:
+                best = bounded(self._with_fewer(only, fleet, seconds), best)
+                return self._of_any_kind(best, seconds)
+        return self._judged(best, most, seconds)
+
+    def _judged(self, best: Confirmed, most: Mapping[Kind, float], seconds: float) -> Confirmed:
+        """A fleet that is proven only where no mix costs less of what each kind may carry as far as replays have shown.
+
+        Args:
+            best: the cheapest fleet found.
+            most: headroom of each kind alone with which it costs as much; others would cost more even at an eighth.
+            seconds: time limit of the optimum.
+        """
+        if not best.solution.proven or not self._is_one_row:
+            return unproven(best)
+        least = {kind: most.get(kind, LEAST_HEADROOM) for kind in self._cheapest_of_kinds()}
+        mix = self._solve(self._with_headroom(self._posed, least), seconds)
+        is_cheapest = isinstance(mix, FleetSolution) and mix.bound_usd_per_month >= best.usd_per_month - HALF_A_CENT
+        return best if is_cheapest else unproven(best)
+
+    def _cheapest_of_kinds(self) -> Mapping[Kind, Pool]:
+        """The cheapest pool of each kind, those first that would cost least."""
+        problem = self._posed.problem
+        priced = [(cheapest_alone(replace(problem, pools=(pool,))), pool.key, pool) for pool in problem.pools]
+        first: dict[Kind, Pool] = {}
+        for _, key, pool in sorted(priced, key=lambda entry: entry[:2]):
+            first.setdefault(self.kind_of(key), pool)
+        return first
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
         """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.
