@@ -64,6 +64,15 @@ def test_the_total_is_the_sum_of_its_parts():
     assert cost.disks_usd_per_month > 0
 
 
+def test_transfer_at_an_unknown_price_costs_what_the_dearest_known_does():
+    """It is never free, and the plan says what is counted."""
+    asked = workload(providers=("aws",), regions=("eu-central-2",))
+    plan = plan_for(asked, catalog_of(offer("g6e.xlarge", "eu-central-2", on_demand=1.86)))
+
+    assert plan.fleet.cost.transfer_usd_per_month > 0
+    assert any(note.startswith("what data transfer from aws/eu-central-2 costs is not known") for note in plan.notes)
+
+
 def test_stated_growth_of_declared_demand_is_planned_for():
     """The peak grows to nine tenths of the horizon, the mean to half of it, and a note says so."""
     still = workload(horizon_days=365.0)
