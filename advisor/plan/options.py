@@ -86,6 +86,18 @@ class Ranking:
         """The cheapest of them; all without a number."""
         return Ranking(self.singles[:most], self.rejections)
 
+    def within(self, budget_usd: float, posed: Posed) -> "Ranking":
+        """The options within a budget; the others are rejected."""
+        kept = tuple(single for single in self.singles if single.usd_per_month <= budget_usd + A_CENT)
+        beyond = (
+            _rejection(
+                posed, one.pool, one.tariff, Missed(Constraint.BUDGET, one.usd_per_month, budget_usd, "USD/month")
+            )
+            for one in self.singles
+            if one not in kept
+        )
+        return Ranking(kept, (*self.rejections, *beyond))
+
     def with_fleet(self, found: Confirmed) -> "Ranking":
         """The same with a confirmed fleet of one type and way of paying, which is an option, at what it costs."""
         first, *others = found.solution.allocations

@@ -1,5 +1,6 @@
 """One planner: fleet, options, rungs and today's fleet come from one formulation, one set of rates and one replay."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,7 @@ from advisor.plan.options import Ranking, options_of, rank, rank_rejections, rec
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.pools import Supply, check_purchase
 from advisor.plan.problem.values import Infeasible
-from advisor.plan.remedies import purchase_remedies, with_confirmed_budget
+from advisor.plan.remedies import held_to_limits, purchase_remedies, with_confirmed_budget
 from advisor.plan.replay.confirm import Confirmed, Confirmer
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
@@ -125,25 +126,48 @@ def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
 
 
 def _chosen(market: Market, asked: Asked) -> _Chosen:
-    """The simplest of the cheapest fleets that their replays confirm, options among them."""
+    """The simplest of the cheapest fleets that their replays confirm, options among them.
+
+    A budget has no part in the search: what is cheapest without one is within it, or nothing is that was found.
+    """
+    budget = market.posed.problem.limits.max_usd_per_month
+    if budget is None:
+        return _chosen_below(market, asked, math.inf)
+    limits = replace(market.posed.problem.limits, max_usd_per_month=None)
+    posed = held_to_limits(market.posed, limits)
+    chosen = _chosen_below(
+        replace(market, posed=posed, confirmer=market.confirmer.within(posed, market.setting)), asked, budget
+    )
+    found = chosen.found
+    if isinstance(found, Confirmed) and found.confirmation.reached and found.usd_per_month <= budget + A_CENT:
+        held = replace(found, posed=held_to_limits(found.posed, market.posed.problem.limits))
+        return replace(chosen, found=held, ranking=chosen.ranking.within(budget, market.posed))
+    limited = market.confirmer.confirmed(refined=True) if posed.problem.pools else None
+    if limited is None:
+        return chosen
+    found = with_confirmed_budget(limited, found, market.posed)
+    return _Chosen(found, market.posed, Ranking((), rank_rejections(market.posed)))
+
+
+def _chosen_below(market: Market, asked: Asked, most_usd: float) -> _Chosen:
+    """The same without a budget, but that a simpler fleet costs no more than an amount."""
     setting, posed, confirmer = market.setting, market.posed, market.confirmer
     every = posed
     if asked.every_variant and posed.problem.pools:
         every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
+        every = held_to_limits(every, posed.problem.limits)
 
     def ranked(limit_usd: float) -> Ranking:
         return rank(every, confirmer, setting, limit_usd, asked.replayed, every_variant=asked.every_variant)
 
     ranking = ranked(0.0)
     found = confirmer.confirmed(known=ranking.cheapest_confirmed, refined=True) if posed.problem.pools else None
-    if found is not None:
-        found = with_confirmed_budget(found, posed, setting, confirmer)
     if not isinstance(found, Confirmed):
         return _Chosen(found, posed, Ranking((), rank_rejections(posed)))
     limit_usd = found.usd_per_month - A_CENT
     if any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles):
         ranking = ranked(limit_usd)
-    best = confirmer.simplest(_cheaper(found, ranking))
+    best = confirmer.simplest(_cheaper(found, ranking), most_usd=most_usd)
     return _Chosen(best, every, ranking.with_fleet(best))
 
 

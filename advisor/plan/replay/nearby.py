@@ -80,22 +80,22 @@ def with_fewer(
     return best
 
 
-def headroom_below(problem: Problem, limit_usd: float) -> tuple[float, float] | None:
-    """Headroom with which the cheapest fleet of one pool costs just less than a limit, and the next one that does not.
+def headroom_below(problem: Problem, limit_usd: float) -> tuple[float, float]:
+    """Headroom with which one pool, paid for in one way, costs just less than a limit, and one with which none does.
 
     Args:
-        problem: with one pool.
+        problem: with pools of one kind.
         limit_usd: USD a month.
 
     Returns:
-        Both from an eighth on; None where no fleet costs less.
+        Both from an eighth on; 0 and an eighth where no fleet costs less.
     """
 
     def costs_less(headroom: float) -> bool:
         return usd_with(problem, headroom) < limit_usd
 
     if not costs_less(LEAST_HEADROOM):
-        return None
+        return 0.0, LEAST_HEADROOM
     below, above = LEAST_HEADROOM, LEAST_HEADROOM
     while below == above and above < MOST_HEADROOM:
         above *= 2
@@ -107,9 +107,14 @@ def headroom_below(problem: Problem, limit_usd: float) -> tuple[float, float] | 
 
 
 def usd_with(problem: Problem, headroom: float) -> float:
-    """What the cheapest fleet of one pool under one tariff costs a month with a headroom; infinite without any."""
+    """What the cheapest fleet of one pool, paid for in one way, costs a month with a headroom; infinite without any."""
+    fleet = cheapest_single(with_headroom(problem, headroom))
+    return math.inf if fleet is None else fleet.objective_usd_per_month
+
+
+def with_headroom(problem: Problem, headroom: float) -> Problem:
+    """The problem with every pool taken to sustain so many times less."""
     pools = tuple(
         replace(pool, mix_rates=pool.mix_rates / headroom, rates=pool.rates / headroom) for pool in problem.pools
     )
-    fleet = cheapest_single(replace(problem, pools=pools))
-    return math.inf if fleet is None else fleet.objective_usd_per_month
+    return replace(problem, pools=pools)
