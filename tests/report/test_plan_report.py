@@ -240,7 +240,7 @@ def test_headroom_takes_the_proof_back(plan):
     text = full(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed)))
 
     assert "the cheapest found that its replay confirms" in text
-    assert "replicas are planned at 1/1.21 of their predicted rate" in text
+    assert "replicas are planned at 1/1.21 of the rate that bursts leave" in text
     assert "proven" not in text
 
 
