@@ -133,7 +133,8 @@ class Precisions:
         """The weights that an engine loads for a model in a precision; None where the user has to name a repository.
 
         Published ones in 16 bit and more; else those that are stored in the precision and that the engine reads
-        (TensorRT-LLM: of NVIDIA Model Optimizer); without any, vLLM and SGLang quantise published ones to FP8.
+        (TensorRT-LLM: of NVIDIA Model Optimizer); without any, vLLM and SGLang quantise published ones to FP8, unless
+        their name says that they are FP8 already.
 
         Args:
             model: name on the hub, known or not.
@@ -150,10 +151,7 @@ class Precisions:
         readable = next((one for one in stored if _reads(engine, one.format)), None)
         if readable is not None:
             return LoadedWeights(readable.repository, readable.scheme)
-        if is_hub_id and self.is_made_while_loading(precision, engine):
-            made = next((one.scheme for one in own if one.made_while_loading), _QUANTISED_ON_LOAD)
-            return LoadedWeights(model, made, made_while_loading=True)
-        return None
+        return _quantised(model, own) if is_hub_id and self.is_made_while_loading(precision, engine) else None
 
     def is_made_while_loading(self, precision: str, engine: str) -> bool:
         """Whether an engine makes the precision of 16-bit weights while it loads them."""
@@ -299,6 +297,14 @@ class Precisions:
             precision: {model: _usual(scores) for model, scores in models.items()}
             for precision, models in found.items()
         }
+
+
+def _quantised(model: str, own: Iterable[KnownCheckpoint]) -> LoadedWeights:
+    """Weights that the engine makes FP8 of while it loads them, or that are FP8 already by their name."""
+    if _ON_LOAD in model.casefold():
+        return LoadedWeights(model, "")
+    scheme = next((one.scheme for one in own if one.made_while_loading), _QUANTISED_ON_LOAD)
+    return LoadedWeights(model, scheme, made_while_loading=True)
 
 
 def _reads(engine: str, stored_format: str) -> bool:

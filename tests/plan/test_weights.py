@@ -49,10 +49,11 @@ def test_weights_that_an_engine_quantises_are_the_published_ones(model):
     assert weights_of(CATALOG, model, "fp8", "vLLM-Gaudi").repository == ""
 
 
-def test_a_stored_checkpoint_as_the_model_is_loaded_as_it_is():
-    """Its own repository in its own precision; no engine quantises it again."""
-    loaded = weights_of(CATALOG, LLAMA_FP8, "fp8", "vLLM").loaded
-    assert (loaded.repository, loaded.made_while_loading) == (LLAMA_FP8, False)
+@pytest.mark.parametrize("model", [LLAMA_FP8, f"{TUNED}-FP8"])
+def test_a_stored_checkpoint_as_the_model_is_loaded_as_it_is(model):
+    """Its own repository in its own precision, listed or named so; no engine quantises it again."""
+    loaded = weights_of(CATALOG, model, "fp8", "vLLM").loaded
+    assert (loaded.repository, loaded.made_while_loading) == (model, False)
 
 
 def test_an_engine_that_quantises_nothing_needs_a_checkpoint_that_it_reads():
