@@ -208,6 +208,10 @@ class PlanningTables:
         """The weights that an engine loads for a model in a precision; None where the user has to name a repository."""
         return self._precisions.loaded(model, precision, engine)
 
+    def is_made_while_loading(self, precision: str, engine: str) -> bool:
+        """Whether an engine makes the precision of 16-bit weights while it loads them."""
+        return self._precisions.is_made_while_loading(precision, engine)
+
     def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
         """What a model's scores lose in a precision, or those of the nearest size of its family; None if unknown."""
         return self._precisions.quality_loss(model, precision, scheme)

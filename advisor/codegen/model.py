@@ -105,6 +105,8 @@ class Checkpoint:
     """Hub name; None when only the user can name the checkpoint."""
     needed: str
     """What the checkpoint has to be, in words."""
+    made_while_loading: bool = False
+    """The engine quantises it to the planned precision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -345,7 +345,14 @@ def recommended(found: Confirmed, setting: Setting, fleet: Fleet, options: Seque
     (latency,) = latencies_at_load([candidate], [load], setting.requirements, setting.model)
     option = _option(posed, main, setting, latency, fleet.cost)
     same = next((one.rank for one in options if _alike(one, option)), 0) if len(fleet.groups) == 1 else 0
-    return replace(option, rank=same, confirmed=fleet.confirmed, groups=len(fleet.groups))
+    planned = found.planned_rates()[name_of(main)]
+    return replace(
+        option,
+        rank=same,
+        confirmed=fleet.confirmed,
+        groups=len(fleet.groups),
+        planned_requests_per_second_per_instance=planned,
+    )
 
 
 def _load_of_replica(posed: Posed, allocation: Allocation, share: float) -> float:

@@ -55,7 +55,8 @@ def detail_sections(fleet: Fleet) -> list[Section]:
             rows=tuple(_bucket_rows(fleet)),
         ),
         Section(
-            "what a failure leaves in the busiest hours",
+            "what a failure leaves in the busiest hours"
+            + (", of prompts of all lengths alike" if fleet.bucket_max_input_tokens else ""),
             headers=("failure", "left of the planned rate"),
             rows=tuple((part_words(fleet, one.of), whole_percent(one.left_ratio)) for one in fleet.failures),
         ),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
-from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetGroup
 from advisor.plan.problem.values import Paid
 from advisor.plan.solve.standing import by_stand, running_of
 from advisor.plan.values import Plan
@@ -149,12 +149,20 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     margin = "" if found.reached or short else ", with less margin than is wanted for requests unlike these"
     latencies = (("TTFT", found.ttft_p95_ms), ("TPOT", found.tpot_p95_ms))
     p95s = "".join(f", {name} p95 {milliseconds(value)}" for name, value in latencies if value is not None)
-    headroom = found.headroom_factor
-    room = f"; replicas are planned at 1/{headroom:.3g} of their predicted rate" if headroom > 1 else ""
     return (
         f"{verdict}: {ratio_words(found.within_slo_ratio)} of {found.requests:,} requests within the SLO "
-        f"({ratio_words(within_ratio)} asked{margin}){p95s}; {found.arrivals}{room}"
+        f"({ratio_words(within_ratio)} asked{margin}){p95s}; {found.arrivals}{_headroom_words(fleet, found)}"
     )
+
+
+def _headroom_words(fleet: Fleet, found: Confirmation) -> str:
+    """How much of the rate after bursts the replays leave the kind of replicas that is late most; "" for all of it."""
+    factor = found.headroom_factor
+    if factor == 1:
+        return ""
+    ratio = f"1/{factor:.3g} of" if factor > 1 else f"{1 / factor:.3g} ×"
+    more = " or more" if len(fleet.groups) > 1 else ""
+    return f"; replicas are planned at {ratio} the rate that bursts leave{more}"
 
 
 def holds_words(fleet: Fleet) -> Iterator[str]:
@@ -225,12 +233,20 @@ def _unfilled(group: FleetGroup) -> str:
 
 
 def rate_words(fleet: Fleet) -> str:
-    """What each replica carries, how far that may be off, and what it rests on."""
+    """Planned rate of each replica, the predicted one, how far that may be off, and what it rests on."""
     told = ", ".join(
-        f"{letter} {_interval(group.requests_per_second_per_replica)} requests/s ({group.evidence})"
+        f"{letter} {_planned(group)}{_interval(group.requests_per_second_per_replica)} ({group.evidence})"
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
     )
-    return f"a replica sustains within the SLO: {told}"
+    of_all = " and of prompts of all lengths" if fleet.bucket_max_input_tokens else ""
+    kinds = f"planned after bursts and replays, predicted without{of_all}"
+    return f"requests/s of a replica within the SLO, {kinds}: {told}"
+
+
+def _planned(group: FleetGroup) -> str:
+    """Planned rate of a replica; "" of plans that do not say it."""
+    planned = group.planned_requests_per_second_per_instance
+    return "" if planned is None else f"planned {planned / group.replicas_per_instance:.3g}, predicted "
 
 
 def _interval(rate: Interval) -> str:

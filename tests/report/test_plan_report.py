@@ -14,7 +14,7 @@ from advisor.pipeline import measure_demand, plan_for, plan_question
 from advisor.plan.fleet.chosen import ConstraintUse, Failure, HoldsUpTo
 from advisor.plan.question import Question
 from advisor.plan.solve.standing import running_of
-from advisor.report.fleet_words import change_words, fleet_lines
+from advisor.report.fleet_words import change_words, confirmation_words, fleet_lines
 from advisor.report.limits_words import relaxation_words, use_words
 from advisor.report.scaling_words import size_lines
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
@@ -240,8 +240,31 @@ def test_headroom_takes_the_proof_back(plan):
     text = full(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed, proven=False)))
 
     assert "the cheapest found that its replay confirms" in text
-    assert "replicas are planned at 1/1.21 of their predicted rate" in text
+    assert "replicas are planned at 1/1.21 of the rate that bursts leave" in text
     assert "proven" not in text
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"),
+    [(1.21, "; replicas are planned at 1/1.21 of the rate that bursts leave"),
+     (0.8, "; replicas are planned at 1.25 × the rate that bursts leave"), (1.0, "")],
+)  # fmt: skip
+def test_what_replays_leave_of_a_rate_is_said_in_both_directions(plan, factor, told):
+    """Less than the closed form says, or more; nothing where it is what the closed form says."""
+    confirmed = replace(plan.fleet.confirmed, headroom_factor=factor)
+    words = confirmation_words(replace(plan.fleet, groups=plan.fleet.groups[:1], confirmed=confirmed), 0.99)
+
+    assert words.endswith(f"{confirmed.arrivals}{told}")
+
+
+def test_a_replica_has_one_planned_rate(plan):
+    """The table, the capacity and the prediction name the same; what is predicted is called so."""
+    text = " ".join(full(plan).split())
+    for group in plan.fleet.groups:
+        planned = f"{group.planned_requests_per_second_per_instance:.3g}"
+        assert group.replicas_per_instance == 1
+        assert f"{group.instances[-1]} × {planned}" in text
+        assert f"planned {planned}, predicted {group.requests_per_second_per_replica.value:.3g} (" in text
 
 
 def test_fewer_and_more_instances_are_options_of_the_plan(plan):

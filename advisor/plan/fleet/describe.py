@@ -137,6 +137,7 @@ def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[st
         "memory_utilization": setting.requirements.workload.limits.memory_utilization,
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,
+        "loading_gib": candidate.memory.loading_gib,
         "weights": weights.repository,
         "weights_scheme": weights.scheme,
         "weights_quality_ratio": weights.quality_ratio,

@@ -29,6 +29,7 @@ from advisor.workload.values import (
     Slo,
 )
 from builders import catalog_of, offer, workload
+from plan.fleet.catalogued import example
 
 MONDAY = 1_699_833_600.0
 ON_DEMAND = (Purchase.ON_DEMAND,)
@@ -366,6 +367,26 @@ def test_routing_by_prompt_length_never_costs_more():
     routed = plan_for(replace(asked, routing=Routing.BY_PROMPT_LENGTH), catalog).fleet
 
     assert routed.cost.total_usd_per_month <= weighted.cost.total_usd_per_month
+
+
+@pytest.mark.slow
+def test_no_group_is_sent_more_prompts_than_it_is_planned_to_carry():
+    """Short prompts kept to a small type are planned at their own rate; the recommendation says what the fleet says."""
+    catalog = catalog_of(
+        offer("g6.xlarge", on_demand=0.8), offer("g6e.xlarge", on_demand=1.86), offer("p5.4xlarge", on_demand=6.9)
+    )
+    asked = example("code", routing=Routing.BY_PROMPT_LENGTH, providers=("aws",), regions=())
+
+    plan = plan_for(asked, catalog)
+
+    groups, peak = plan.fleet.groups, plan.fleet.hour_classes[-1].planned_requests_per_second
+    assert len({one.bucket_shares for one in groups}) > 1
+    for one in groups:
+        received = one.request_shares[-1] * peak / one.instances[-1]
+        assert received <= one.planned_requests_per_second_per_instance
+    main = max(groups, key=lambda one: one.request_shares[-1])
+    planned = plan.recommended.planned_requests_per_second_per_instance
+    assert planned == main.planned_requests_per_second_per_instance
 
 
 @pytest.mark.parametrize("change", [0.95, 1.05])
