@@ -11,6 +11,7 @@ from advisor.plan.doubts import doubtful_prices
 from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import planning_day
+from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
 from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
 from advisor.plan.problem.hours import Week, week_of
@@ -168,7 +169,8 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     if choice.fleet is not None and isinstance(found, Confirmed):
         options = options_of(ranking.first(setting.effort.options), every, setting, market.expected, choice.fleet)
         doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(setting)))
-        fleet = replace(choice.fleet, doubtful_prices=doubts)
+        spare = tuple(judged_spare(found, choice.fleet.spare, market.confirmer.replayed))
+        fleet = replace(choice.fleet, doubtful_prices=doubts, spare=spare)
         choice = replace(choice, fleet=fleet)
         best = recommended(found, setting, fleet, options)
     current, ladder, as_stated = _against_today(market, found, choice.fleet, asked)

@@ -24,7 +24,7 @@ from advisor.plan.fleet.chosen import (
 )
 from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
-from advisor.plan.problem.formulas import Part, hours_per_month, left_without, mix_rate
+from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Paid, Problem
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.trials import name_of
@@ -259,8 +259,8 @@ def _regret(problem: Problem, allocations: Sequence[Allocation]) -> float:
 def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
     """What is left of the planned rate when a part fails, in the hours that it hits hardest."""
     for part, words in _PARTS.items():
-        left = left_without(problem, solution.allocations, part)
-        yield from (Failure(words.format(name), max(ratio, 0.0)) for name, ratio in left.items())
+        for name, (ratio, hour_class) in worst_without(problem, solution.allocations, part).items():
+            yield Failure(words.format(name), max(ratio, 0.0), hour_class)
 
 
 def _static_peak(found: Confirmed, setting: Setting, expected: Forecast) -> StaticPeak | None:
