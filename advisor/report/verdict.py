@@ -277,7 +277,8 @@ def _today_words(plan: Plan) -> Iterator[str]:
         return
     verb = "keeps" if current.instances == 1 else "keep"
     kept = f"{ratio_words(current.within_slo_ratio)} within the SLO{current.precision and f' in {current.precision}'}"
-    yield f"Today: {running} {verb} {kept}; {_needed(current)}."
+    code = current.not_generated and f"; no code is generated for it: {current.not_generated}"
+    yield f"Today: {running} {verb} {kept}; {_needed(current)}{code}."
 
 
 def _needed(current: CurrentCost) -> str:

@@ -261,6 +261,10 @@ def test_zones_that_no_source_lists_are_not_claimed():
             {"within_slo_ratio": 0.1, "not_judged": "no number of them keeps the SLO"},
             "no number of them keeps the SLO.",
         ),
+        (
+            {"within_slo_ratio": 0.71, "instances_needed": 6, "not_generated": "it needs the GRID driver"},
+            "keep 71% within the SLO; 6 are needed; no code is generated for it: it needs the GRID driver.",
+        ),
         ({"not_judged": "too little memory"}, "not judged: too little memory."),
     ],
 )
@@ -284,6 +288,27 @@ def test_the_rungs_beside_the_recommendation_are_named():
     )
     plan = make_plan(make_fleet(make_group()), ladder=ladder)
     assert lines_of(plan)["Ladder"] == "Ladder: no rung above (up to any cloud) saves more."
+
+
+def test_the_cheapest_rung_is_named_beside_the_next_one():
+    """A reader sees how far down it goes, not only the next step."""
+    ladder = (
+        make_rung("precision", make_group(3), beyond_stated=True),
+        make_rung("any_cloud", make_group(1), beyond_stated=True),
+    )
+    told = lines_of(make_plan(make_fleet(make_group()), ladder=ladder))["Ladder"]
+
+    assert told == "Ladder: the rung above (precision) costs $4,099.59; the cheapest (any cloud) $1,382.53."
+
+
+def test_a_rung_named_after_spot_says_where_it_has_none():
+    """Spot that is not sold, or costs no less, leaves the fleet of the rung before, and the row says so."""
+    group = make_group()
+    ladder = (make_rung("same_cloud", group, recommended=True), make_rung("spot", group))
+    text = plan_table(make_plan(make_fleet(group), ladder=ladder))
+
+    assert "the same as same cloud, nothing on spot" in text
+    assert "nothing on spot" not in plan_table(spot_plan(), width=None)
 
 
 @pytest.mark.parametrize(

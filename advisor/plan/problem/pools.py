@@ -30,7 +30,9 @@ from advisor.units import (
     HOURS_PER_DAY,
     HOURS_PER_MONTH,
     MINUTES_PER_HOUR,
+    SECONDS_PER_DAY,
     WATTS_PER_KW,
+    span_words,
 )
 from advisor.workload.values import Limits, QuotaLimit
 
@@ -352,7 +354,8 @@ def why_no_commitment(requirements: Requirements) -> str:
         return "scale_to_zero never ends in a commitment"
     if days >= HISTORY_DAYS or workload.limits.commit_without_history:
         return ""
-    return f"{HISTORY_DAYS} days of history for a commitment, and the demand has {days:.3g}"
+    known = span_words(days * SECONDS_PER_DAY) if days else "none"
+    return f"not possible: a commitment takes {HISTORY_DAYS} days of history, {known} of them known"
 
 
 def check_purchase(requirements: Requirements) -> None:
