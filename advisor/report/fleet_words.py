@@ -40,7 +40,7 @@ def forecast_words(fleet: Fleet) -> str:
     interval = f" ({low:.3g} at the lower edge of the {found.interval_level:.0%} interval)" if low < planned else ""
     return (
         f"forecast: {_FORECASTS.get(found.method, found.method)}; for {found.horizon_days:g} days, planned for "
-        f"{planned:.3g} requests/s in the busiest minute{interval}"
+        f"{planned:.3g} requests/s in the busiest minute expected{interval}"
     )
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from advisor.demand.values import DemandInterval
-from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, Spare
+from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
@@ -129,6 +129,8 @@ def verdict_lines(plan: Plan) -> Iterator[str]:
     yield from neighbour_words(plan)
     yield from _token_words(plan)
     yield from close_call_words(plan)
+    if fleet is not None:
+        yield from _first_words(fleet)
 
 
 def _wanted(plan: Plan) -> float:
@@ -310,3 +312,15 @@ def _break_even_words(fleet: Fleet, requests_per_second: float) -> str:
     if is_beyond(fleet, requests_per_second):
         return never_words(fleet, requests_per_second)
     return f"the fleet costs less from {requests_per_second:.3g} requests/s on average"
+
+
+def _first_words(fleet: Fleet) -> Iterator[str]:
+    """Quotas to raise before anything starts, where the account is not known to have enough."""
+    short = [need for need in fleet.quotas if need.account_limit is None or need.account_limit < need.needed]
+    if short:
+        told = [f"{_quota(need)} in {need.region} to {need.needed:,g} {need.unit}" for need in short]
+        yield f"First: raise the quota {' and '.join(told)}, and more while instances are replaced."
+
+
+def _quota(need: QuotaNeed) -> str:
+    return need.name if need.name == need.code else f"{need.name} ({need.code})"

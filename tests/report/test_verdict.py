@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.values import Backtest
-from advisor.plan.fleet.chosen import DoubtfulPrice, Failure, ForecastUsed, PlannedHours, Spare
+from advisor.plan.fleet.chosen import DoubtfulPrice, Failure, ForecastUsed, PlannedHours, QuotaNeed, Spare
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import CurrentCost
 from advisor.report.fleet_words import proof_words
@@ -245,6 +245,21 @@ def test_a_price_in_doubt_that_does_not_decide_is_told_too():
     )
 
 
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (None, "First: raise the quota G and VT (L-DB2E81BA) in us-east-1 to 624 vCPUs, and more while instances are replaced."),
+        (623.0, "First: raise the quota G and VT (L-DB2E81BA) in us-east-1 to 624 vCPUs, and more while instances are replaced."),
+        (624.0, None),
+    ],
+)  # fmt: skip
+def test_the_verdict_ends_with_the_quotas_to_raise(limit, told):
+    """What has to be done first, unless the account is known to have enough."""
+    need = QuotaNeed("aws", "us-east-1", "L-DB2E81BA", "G and VT", "vCPUs", 624.0, limit)
+
+    assert lines_of(make_plan(make_fleet(make_group(), quotas=(need,)))).get("First") == told
+
+
 def test_zones_that_no_source_lists_are_not_claimed():
     """An assumed zone is said to be one; a verified one is not mentioned."""
     assert "g6e.xlarge is sold in 3 zones of us-east-1" in lines_of(spot_plan())["Zones"]
@@ -387,7 +402,7 @@ NAME = st.text(st.characters(categories=("L", "N"), include_characters="-._/ "),
 @settings(max_examples=60)
 @given(NAME, NAME, NAME, st.integers(40, 120), st.booleans())
 def test_no_line_is_wider_than_the_terminal(instance_type, region, name, width, verbose):
-    """Whatever things are called: only words that hold no space stand beyond the width, alone on their line."""
+    """Whatever things are called: only words that hold no space, with their count, stand beyond the width, alone."""
     group = make_group(3, instance_type=instance_type, region=region, zones_verified=False)
     second = make_group(1, instance_type=f"{instance_type}2", purchase="spot", region=region)
     fleet = make_fleet(
@@ -398,4 +413,5 @@ def test_no_line_is_wider_than_the_terminal(instance_type, region, name, width, 
     plan = make_plan(fleet, option, ladder=rungs, name=name, model=instance_type, notes=(name,))
 
     for line in plan_table(plan, width=width, verbose=verbose).splitlines():
-        assert len(line) <= width or len(line.removeprefix("  - ").split()) == 1, line
+        words = line.removeprefix("  - ").replace(" × ", "×").split()
+        assert len(line) <= width or len(words) == 1, line

@@ -293,7 +293,7 @@ class _Case:
         return tuple(one for one in ranges if one is not None)
 
     def obstacles(self) -> tuple[Obstacle, ...]:
-        """Why no fleet of the type serves the demand; a price that is unknown elsewhere is no reason where it is sold."""
+        """Why no fleet of the type serves the demand; a price unknown elsewhere is no reason where it is sold."""
         market = self.judged.market
         own = _only(market.posed, [pool for pool in market.posed.problem.pools if self.is_meant(pool)])
         rejections = [
@@ -314,9 +314,10 @@ def _replay_obstacle(refused: Confirmed, workload: Workload) -> Obstacle:
     """That the replay of the fleet that comes closest finds too few requests within the SLO."""
     fleet, share = _contender(refused), worst_share(refused)
     several = f" on {fleet.tensor_parallel} accelerators" if fleet.tensor_parallel > 1 else ""
+    kept, asked = ratio_words(share), ratio_words(workload.slo.within_ratio)
     message = (
-        f"{fleet.instances} × {fleet.instance_type} {fleet.precision}{several}, the fleet that comes closest: its replay "
-        f"finds {ratio_words(share)} of the requests within the SLO, {ratio_words(workload.slo.within_ratio)} are asked"
+        f"{fleet.instances} × {fleet.instance_type} {fleet.precision}{several}, the closest of all fleets: its replay "
+        f"finds {kept} of the requests within the SLO, {asked} are asked"
     )
     return Obstacle("replay", 1, workload.slo.within_ratio, share, "share of requests", message, "")
 

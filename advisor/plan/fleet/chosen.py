@@ -200,6 +200,21 @@ class Cheapest:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaNeed:
+    """What the busiest hours' instances take of a quota of the account in a region."""
+
+    provider: str
+    region: str
+    code: str
+    """As the provider names it."""
+    name: str
+    unit: str
+    needed: float
+    account_limit: float | None
+    """As the last refresh found it; None: never asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class DoubtfulPrice:
     """A price that is not listed, or old."""
 
@@ -259,6 +274,7 @@ class Fleet:
     cheapest: Cheapest | None = None
     """None: the recommended fleet is the cheapest."""
     doubtful_prices: tuple[DoubtfulPrice, ...] = ()
+    quotas: tuple[QuotaNeed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
