@@ -75,10 +75,10 @@ def _saved(plan: Plan) -> str:
     if plan.savings is None:
         return ""
     ratio = plan.savings.ratio
-    if abs(ratio) < _SAME:
-        return ", as much as today"
     kept = None if plan.current is None else plan.current.within_slo_ratio
     misses = ", which misses the SLO" if kept is not None and kept < _wanted(plan) else ""
+    if abs(ratio) < _SAME:
+        return f", as much as today{misses}"
     return f", {abs(ratio):.0%} {'less' if ratio > 0 else 'more'} than today{misses}"
 
 

@@ -66,6 +66,15 @@ def test_the_first_line_says_what_to_run():
     assert f"**{expected}**" in plan_markdown(spot_plan())
 
 
+@pytest.mark.parametrize(("usd", "compared"), [(12_330.84, "56% less than"), (5_458.12, "as much as")])
+def test_what_runs_today_is_said_to_miss_the_slo_whatever_it_costs(usd, compared):
+    """Dearer than the fleet, or as dear: a reader has to know that it does not serve."""
+    today = CurrentCost("aws", "us-east-1", "g5.12xlarge", "on_demand", 4, 22.69, usd, 0.79, 9)
+    plan = with_today(make_plan(make_fleet(make_group())), today)
+
+    assert f", {compared} today, which misses the SLO;" in headline(plan)
+
+
 def test_the_verdict_comes_before_the_ladder_and_the_ladder_before_the_options():
     """A reader who stops early has read the most important part."""
     text = plan_table(spot_plan())
