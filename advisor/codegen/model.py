@@ -81,6 +81,8 @@ class Quota:
     """As the provider's quota service names it."""
     name: str
     unit: str = "vCPUs"
+    needed: str = ""
+    """How much of it, region by region, in words; "" where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

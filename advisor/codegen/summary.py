@@ -57,7 +57,7 @@ def summary_of(plan: Plan, choice: "Choice", quotas: "Sequence[Quota]") -> Summa
         prediction=tuple(_prediction(plan.workload["slo"], option) if option else _confirmation(of_fleet)),
         cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet)),
         not_included=of_fleet.cost.leaves_out if of_fleet else option.cost.leaves_out if option else "",
-        quotas=tuple(dict.fromkeys(quotas)),
+        quotas=tuple(quotas),
         commitments=tuple(_commitments(choice.members)),
         cautions=tuple(_cautions(plan, choice)),
     )

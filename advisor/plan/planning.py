@@ -1,7 +1,7 @@
 """One planner: fleet, options, rungs and today's fleet come from one formulation, one set of rates and one replay."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from advisor.candidates import Rejection
@@ -12,11 +12,12 @@ from advisor.plan.doubts import doubtful_prices
 from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import planning_day
+from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
 from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.pools import Supply, check_purchase
-from advisor.plan.problem.values import Infeasible
+from advisor.plan.problem.values import Infeasible, Paid
 from advisor.plan.remedies import held_to_limits, purchase_remedies, with_confirmed_budget
 from advisor.plan.replay.confirm import Confirmed, Confirmer
 from advisor.plan.rungs import RungScope
@@ -192,11 +193,38 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     if choice.fleet is not None and isinstance(found, Confirmed):
         options = options_of(ranking.first(setting.effort.options), every, setting, market.expected, choice.fleet)
         doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(setting)))
-        fleet = replace(choice.fleet, doubtful_prices=doubts)
-        choice = replace(choice, fleet=fleet)
+        spare = tuple(judged_spare(found, choice.fleet.spare, market.confirmer.replayed))
+        fleet = replace(choice.fleet, doubtful_prices=doubts, spare=spare)
+        choice = replace(choice, fleet=fleet, notes=(*choice.notes, *zero_notes(posed, fleet)))
         best = recommended(found, setting, fleet, options)
     current, ladder, as_stated = _against_today(market, found, choice.fleet, asked)
     return Planned(choice, best, options, ladder, as_stated, current, (*choice.rejections, *ranking.rejections))
+
+
+def zero_notes(posed: Posed, fleet: Fleet) -> Iterator[str]:
+    """Whether a fleet uses ``scaling.scale_to_zero``, where that is allowed, and why it does not."""
+    if not posed.problem.scaling.scale_to_zero:
+        return
+    services = dict.fromkeys(group.instance_type for group in fleet.groups if group.purchase == Paid.SERVERLESS)
+    stopped = sum(
+        hour.hours_per_week
+        for at, hour in enumerate(fleet.hour_classes)
+        if not any(group.instances[at] for group in fleet.groups)
+    )
+    if services:
+        yield f"scale_to_zero is used: no container of {' and '.join(services)} has to run between requests"
+    elif stopped:
+        yield f"scale_to_zero is used: nothing runs in {stopped} hours a week, in which no request is expected"
+    else:
+        why = _why_no_service(posed)
+        yield f"scale_to_zero is not used: requests are expected in every hour of the week, and {why}"
+
+
+def _why_no_service(posed: Posed) -> str:
+    if any(tariff.paid is Paid.SERVERLESS for pool in posed.problem.pools for tariff in pool.tariffs):
+        return "services that stop between requests cost no less"
+    refused = next((one.message for one in posed.pool_set.rejections if one.code == "cold_start"), "")
+    return f"no service that stops between requests can serve this{refused and f' ({refused})'}"
 
 
 def _as_shown(ranking: Ranking, confirmer: Confirmer) -> Ranking:

@@ -8,7 +8,7 @@ from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetGroup
 from advisor.plan.problem.values import Paid
 from advisor.plan.solve.standing import by_stand, running_of
 from advisor.plan.values import Plan
-from advisor.report.fleet_tables import letters
+from advisor.report.fleet_tables import capacity_requests_per_second, letters
 from advisor.report.limits_words import use_words
 from advisor.report.words import count_words, hardware_words, paid_words, usd
 from advisor.units import HOURS_PER_DAY, milliseconds, ratio_words, times_words
@@ -40,7 +40,7 @@ def forecast_words(fleet: Fleet) -> str:
     interval = f" ({low:.3g} at the lower edge of the {found.interval_level:.0%} interval)" if low < planned else ""
     return (
         f"forecast: {_FORECASTS.get(found.method, found.method)}; for {found.horizon_days:g} days, planned for "
-        f"{planned:.3g} requests/s in the busiest minute{interval}"
+        f"{planned:.3g} requests/s in the busiest minute expected{interval}"
     )
 
 
@@ -175,15 +175,13 @@ def holds_words(fleet: Fleet) -> Iterator[str]:
 
 def _capacity_words(fleet: Fleet) -> Iterator[str]:
     """Planned rates summed over the busiest hours' instances against the rate that they have to carry."""
-    planned = [group.planned_requests_per_second_per_instance for group in fleet.groups]
-    known = [rate for rate in planned if rate is not None]
-    if len(known) < len(planned):
+    total = capacity_requests_per_second(fleet)
+    if total is None:
         return
     terms = [
-        f"{letter} {group.instances[-1]} × {rate:.3g}"
-        for letter, group, rate in zip(letters(fleet), fleet.groups, known, strict=True)
+        f"{letter} {group.instances[-1]} × {group.planned_requests_per_second_per_instance:.3g}"
+        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
     ]
-    total = sum(group.instances[-1] * rate for group, rate in zip(fleet.groups, known, strict=True))
     needed = fleet.hour_classes[-1].planned_requests_per_second
     yield f"capacity in the busiest hours: {' + '.join(terms)} = {total:.3g} requests/s for {needed:.3g} planned"
 

@@ -31,6 +31,7 @@ from advisor.units import (
     HOURS_PER_MONTH,
     MINUTES_PER_HOUR,
     WATTS_PER_KW,
+    span_words,
 )
 from advisor.workload.values import Limits, QuotaLimit
 
@@ -347,12 +348,13 @@ def may_commit(requirements: Requirements) -> bool:
 
 def why_no_commitment(requirements: Requirements) -> str:
     """Why nothing new may be committed; "" where it may."""
-    workload, days = requirements.workload, _days_of_history(requirements)
+    workload, seconds = requirements.workload, requirements.demand.window_seconds
     if workload.scaling.scale_to_zero:
         return "scale_to_zero never ends in a commitment"
-    if days >= HISTORY_DAYS or workload.limits.commit_without_history:
+    if _days_of_history(requirements) >= HISTORY_DAYS or workload.limits.commit_without_history:
         return ""
-    return f"{HISTORY_DAYS} days of history for a commitment, and the demand has {days:.3g}"
+    known = "none" if seconds is None else span_words(seconds)
+    return f"not possible: a commitment takes {HISTORY_DAYS} days of history, {known} of them known"
 
 
 def check_purchase(requirements: Requirements) -> None:

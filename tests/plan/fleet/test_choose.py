@@ -250,6 +250,16 @@ def test_a_quota_that_is_too_small_is_named_with_what_it_would_have_to_be():
     assert plan_for(replace(asked, limits=Limits(quotas=(enough,))), catalog).fleet is not None
 
 
+def test_quotas_that_a_fleet_takes_are_counted():
+    """Four processors for each g6e.xlarge of the busiest hours, under the code that the provider knows them by."""
+    plan = plan_for(workload(purchase=ON_DEMAND), catalog_of(offer("g6e.xlarge", on_demand=1.86)))
+    (need,) = plan.fleet.quotas
+
+    assert (need.region, need.code, need.unit) == ("us-east-1", "L-DB2E81BA", "vCPUs")
+    assert need.needed == 4 * max(plan.fleet.groups[0].instances)
+    assert need.account_limit is None
+
+
 def test_requests_stay_where_they_may_be_processed():
     """Regions outside the residency are rejected with the country, however cheap they are."""
     catalog = catalog_of(
@@ -310,11 +320,26 @@ def test_containers_of_a_service_have_no_load_balancer():
         demand=DeclaredDemand(1 / 3600, 2 / 3600, 800, 200), scaling=Scaling(scale_to_zero=True),
     )  # fmt: skip
 
-    fleet = plan_for(asked, load_catalog()).fleet
+    plan = plan_for(asked, load_catalog())
+    fleet = plan.fleet
 
     assert {group.purchase for group in fleet.groups} == {"serverless"}
+    assert any(note.startswith("scale_to_zero is used: no container of ") for note in plan.notes)
     assert [one.item for one in fleet.standing] == ["log_ingest"]
     assert (fleet.cost.disks_usd_per_month, fleet.cost.starts_usd_per_month) == (0, 0)
+
+
+@pytest.mark.parametrize(("allowed", "told"), [(True, True), (False, False)])
+def test_a_fleet_that_never_stops_says_why(allowed, told):
+    """Where zero is allowed and a machine runs at all hours, a note gives the reason; otherwise none is due."""
+    asked = workload(purchase=ON_DEMAND, scaling=Scaling(scale_to_zero=allowed))
+    notes = plan_for(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86))).notes
+
+    expected = (
+        "scale_to_zero is not used: requests are expected in every hour of the week, and no service that stops between "
+        "requests can serve this"
+    )
+    assert (expected in notes) == told
 
 
 def test_a_place_that_nobody_knows_is_refused():
