@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.constraints import uses
+from advisor.plan.problem.formulas import requests_per_month
 from advisor.plan.problem.values import Infeasible
 from advisor.plan.solve.neighbours import cheaper_neighbours, keeps_to_all, topped_up
 from advisor.plan.solve.optimise import optimise
@@ -27,7 +28,7 @@ few = settings(max_examples=25, deadline=None, suppress_health_check=list(Health
 def test_neighbours_are_cheaper_and_keep_to_every_limit(family, data):
     """Of a fleet with room, for half as many requests again: an independent check prices each of them the same.
 
-    No more than that where transfer costs differ: neighbours are loaded by capacity.
+    Other loads may be needed, or be cheaper, where transfer costs differ: neighbours are loaded by capacity.
     """
     problem = data.draw(problems(LIMITS[family], places=(1,), buckets=(0,)))
     fleet = optimise(limited(scaled(problem, 1.5), max_usd_per_month=None, max_kw=None))
@@ -39,9 +40,9 @@ def test_neighbours_are_cheaper_and_keep_to_every_limit(family, data):
         assert all(one.used >= one.limit - 1e-6 for one in uses(problem, found) if one.name in FLOORS)
         cost = cost_of(problem, counts_of(problem, found))
         assert cost is not None
-        transfer = {one.pool.usd_per_request for one in found.allocations}
-        assert cost <= found.objective_usd_per_month + CENTS
-        assert len(transfer) > 1 or math.isclose(cost, found.objective_usd_per_month, abs_tol=CENTS)
+        transfer = [one.pool.usd_per_request for one in found.allocations]
+        other_loads = (max(transfer) - min(transfer)) * sum(map(requests_per_month, problem.hours))
+        assert math.isclose(cost, found.objective_usd_per_month, abs_tol=CENTS + other_loads)
         assert cost < fleet.objective_usd_per_month
 
 
