@@ -71,6 +71,8 @@ class Candidate:
             precision=self.precision,
             engine=self.engine,
             checkpoint_gib=self.memory.checkpoint_gib,
+            loading_gib=self.memory.loading_gib,
+            accelerator_gib=self.accelerator.memory_gib,
         )
 
 
@@ -253,6 +255,7 @@ def _judge_one(
             context_tokens=requirements.context_tokens,
             concurrency=1,
             memory_utilization=requirements.workload.limits.memory_utilization,
+            made_while_loading=_is_made_while_loading(requirements.model, engine, catalog),
             accelerator=seat.accelerator.name,
         ),
     )
@@ -274,6 +277,16 @@ def _judge_one(
         partition=seat.partition,
         max_sequences=memory.max_concurrency if is_contiguous else None,
     )
+
+
+def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog) -> bool:
+    """Whether the engine quantises published weights; also those that only the user can name."""
+    if model.checkpoint.precision == engine.precision:
+        return False
+    weights = catalog.loaded_weights(model.name, engine.precision, engine.engine)
+    if weights is not None:
+        return weights.made_while_loading
+    return catalog.is_made_while_loading(engine.precision, engine.engine)
 
 
 def _memory_shortfall(memory: MemoryFit, context_tokens: int, *, is_contiguous: bool) -> Shortfall:

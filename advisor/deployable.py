@@ -1,7 +1,7 @@
 """Whether generated code can start what is planned; the plan and the generator both ask here.
 
-Facts are ``machine_support.csv`` and ``deployment_limits.csv``. Providers that no code is generated for are not judged:
-a workload names them, and their machines are started by hand.
+Facts are ``machine_support.csv`` and ``deployment_limits.csv``. Of providers that no code is generated for, only the
+memory that loading takes is judged: a workload names them, and their machines are started by hand.
 """
 
 import math
@@ -60,6 +60,10 @@ class Setup:
     engine: str
     """As engine_support.csv names it; "" for an image of the user's own."""
     checkpoint_gib: float
+    loading_gib: float | None = None
+    """Most that one accelerator holds while weights are loaded; None: not known."""
+    accelerator_gib: float | None = None
+    """Memory of one accelerator, or of the share or slice that a rank has of it; None: not known."""
 
 
 def machine_shortfall(machine: InstanceType, catalog: Catalog) -> Shortfall | None:
@@ -76,9 +80,13 @@ def machine_shortfall(machine: InstanceType, catalog: Catalog) -> Shortfall | No
 
 
 def shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
-    """Why a machine cannot be deployed so, whatever is paid for it; None where it can."""
-    if setup.provider not in catalog.deployment.providers:
-        return None
+    """Why a machine cannot be deployed so, whatever is paid for it; None where it can.
+
+    Weights have to fit while they are loaded on machines of every provider.
+    """
+    unloadable = _accelerator_memory(setup)
+    if unloadable is not None or setup.provider not in catalog.deployment.providers:
+        return unloadable
     checks = (_ungenerated, _partitioned, _too_many_replicas, _other_precision, _without_image, _host_memory, _in_time)
     return next((found for check in checks if (found := check(setup, catalog)) is not None), None)
 
@@ -112,6 +120,18 @@ def start_seconds(checkpoint_gib: float, *, compiles: bool) -> float:
 def _allowed(setup: Setup, catalog: Catalog) -> str:
     refused = catalog.deployment.purchases(setup.provider, setup.instance_type)
     return " or ".join(one for one in ("on_demand", "spot") if one not in refused)
+
+
+def _accelerator_memory(setup: Setup) -> Shortfall | None:
+    """An accelerator holds what the engine keeps there while it quantises weights."""
+    needed, available = setup.loading_gib, setup.accelerator_gib
+    if needed is None or available is None or needed <= available:
+        return None
+    reason = (
+        f"making {setup.precision} of 16-bit weights while loading takes {needed:.2f} GiB of each accelerator, "
+        f"which has {available:.2f} GiB; a checkpoint stored in {setup.precision} would fit, and none is known"
+    )
+    return Shortfall("loading_memory", "GiB", needed, available, reason)
 
 
 def _ungenerated(setup: Setup, catalog: Catalog) -> Shortfall | None:

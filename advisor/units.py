@@ -53,6 +53,14 @@ def times_words(ratio: float) -> str:
     return f"{math.floor(ratio * 100 + 1e-9) / 100:g}"
 
 
+def span_words(seconds: float) -> str:
+    """``57 minutes``, ``1 hour`` or ``3 days``: whole ones of the largest unit that there is one of, rounded down."""
+    units = ((SECONDS_PER_DAY, "day"), (SECONDS_PER_HOUR, "hour"), (SECONDS_PER_MINUTE, "minute"), (1, "second"))
+    size, name = next((unit for unit in units if seconds >= unit[0]), units[-1])
+    count = int(seconds // size)
+    return f"{count} {name}{'' if count == 1 else 's'}"
+
+
 def milliseconds(value_ms: float) -> str:
     """``35 ms`` or ``1.2 s``: three significant digits."""
     return f"{value_ms:.3g} ms" if value_ms < _SHOWN_AS_A_SECOND_MS else f"{value_ms / MS_PER_SECOND:.3g} s"

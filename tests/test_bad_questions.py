@@ -64,7 +64,7 @@ REFUSED = {
     ),
     "commitments without history": (
         {"purchase": ["commitment"]}, 1,
-        ["purchase", "14 days of history for a commitment, and the demand has 0", "limits.commit_without_history: true"],
+        ["purchase", "a commitment takes 14 days of history, none of them known", "limits.commit_without_history: true"],
     ),
     "a budget below every fleet": (
         {"limits": {"max_usd_per_month": 10}}, 4, ["raise limits.max_usd_per_month from 10 to"],

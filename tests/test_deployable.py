@@ -9,6 +9,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.deployment import GENERATED
 from advisor.catalog.values import Purchase, Support
 from advisor.codegen import Wanted, generate
+from advisor.codegen.model import Engine
 from advisor.codegen.platforms import aws, azure, gcp
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
@@ -16,7 +17,7 @@ from advisor.codegen.targets import TARGETS, target_of
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
 from advisor.demand.declared import declared_demand
 from advisor.deployable import Setup, deployable, machine_shortfall, purchase_shortfall, shortfall, start_seconds
-from advisor.errors import InputError
+from advisor.errors import InputError, NotDeployable
 from advisor.models import find_model
 from advisor.pipeline import plan_for
 from advisor.plan.serverless import ServerlessOffer, serverless_offers
@@ -32,7 +33,7 @@ SMALL, LARGE = "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.3-70B-Ins
 PRECISIONS = ("bf16", "fp16", "fp8", "int8", "int4", "mxfp4")
 SERVING = (Support.NATIVE, Support.SUPPORTED, Support.EMULATED)
 FIRST_SLICES = tuple({found[0].name for name in CATALOG.accelerators if (found := CATALOG.partitions(name))})
-CODES = {"contiguous_kv", "host_memory", "no_image", "no_machine", "not_generated", "preview"}
+CODES = {"contiguous_kv", "host_memory", "loading_memory", "no_image", "no_machine", "not_generated", "preview"}
 MACHINES = [one for one in CATALOG.instance_types.values() if one.provider in FACTS.providers]
 ACCELERATORS = sorted({one.accelerator for one in MACHINES})
 REGIONS = {(one.provider, one.instance_type): one.region for one in CATALOG.offers}
@@ -80,6 +81,7 @@ def plan_of(candidate, purchase, region):
         engine_version=candidate.engine_version,
         weights_gib=candidate.memory.weights_gib,
         checkpoint_gib=candidate.memory.checkpoint_gib,
+        loading_gib=candidate.memory.loading_gib,
         purchase=purchase,
         instances=2,
     )
@@ -177,7 +179,7 @@ def test_what_is_deployable_is_written(accelerator, provider, instance_type, ten
     (candidate,) = [one for one in found if getattr(one, "tensor_parallel", None) == tensor_parallel]
     generated = generate(plan_of(candidate, "on_demand", REGIONS[provider, instance_type]))
     assert generated.targets == (target,)
-    assert generated.warnings == ()
+    assert [one for one in generated.warnings if not one.startswith("the weights come from")] == []
 
 
 def rejections(provider, instance_type, model=SMALL, **changes):
@@ -222,6 +224,54 @@ def test_the_host_has_to_hold_what_compiling_takes(instance_type, available):
     assert needed == pytest.approx(3 + 2 * 14.96, rel=0.01)
     small = "meta-llama/Llama-3.2-3B-Instruct"
     assert rejections("aws", instance_type, small, precisions=("bf16",), context_tokens=2048) == []
+
+
+MISTRAL = "mistralai/Mistral-Small-24B-Instruct-2501"
+TUNED = "organisation/Mistral-Small-24B-Instruct-2501"
+
+
+def on_l40s(model, engine):
+    """The only outcome for FP8 on one L40S."""
+    machine = CATALOG.instance_type("aws", "g6e.xlarge")
+    (found,) = judge(machine, requirements(model, precisions=("fp8",), engines=(engine,)), CATALOG)
+    return found
+
+
+def test_an_accelerator_has_to_hold_what_loading_takes():
+    """43.9 GiB in 16 bit beside the driver do not fit 44.5 GiB, where SGLang holds them all before it quantises them."""
+    found = on_l40s(TUNED, "SGLang")
+    assert (found.code, found.available, found.unit) == ("loading_memory", 44.53, "GiB")
+    assert found.needed == pytest.approx(43.91 + 0.52 + 0.4, abs=0.02)
+    assert "44.83 GiB of each accelerator, which has 44.53 GiB" in found.message
+
+
+@pytest.mark.parametrize(("model", "engine"), [(TUNED, "vLLM"), (MISTRAL, "SGLang"), (MISTRAL, "vLLM")])
+def test_weights_that_are_quantised_by_layer_or_stored_load(model, engine):
+    """VLLM quantises each layer as it is read; a stored checkpoint takes no more than it serves in."""
+    found = on_l40s(model, engine)
+    assert found.memory.loading_gib < 25
+    assert found.memory.checkpoint_gib == pytest.approx(43.91 if model == TUNED else 23.21, abs=0.01)
+
+
+def test_the_plan_and_its_code_take_the_stored_checkpoint():
+    """Repository, size and start are those of the FP8 checkpoint; the engine is not told to quantise it."""
+    work = workload(model=MISTRAL, precisions=("fp8",), purchase=(Purchase.ON_DEMAND,))
+    plan = plan_for(work, catalog_of(offer("g6e.xlarge", on_demand=1.9)))
+    (group,) = plan.fleet.groups
+    assert group.weights == "RedHatAI/Mistral-Small-24B-Instruct-2501-FP8-dynamic"
+    assert group.checkpoint_gib == pytest.approx(23.21, abs=0.01)
+    code = "".join(generate(plan).files.values())
+    assert group.weights in code
+    assert "--quantization" not in code
+
+
+def test_code_for_another_engine_is_refused_where_its_weights_cannot_load():
+    """Planned for vLLM, which quantises by layer; SGLang would hold 61 GiB in 16 bit."""
+    work = workload(model="organisation/Qwen3-32B", precisions=("fp8",), slo=Slo(tpot_p95_ms=100))
+    plan = plan_for(work, catalog_of(offer("g6e.xlarge", on_demand=1.9)))
+    assert generate(plan).targets == ("ec2",)
+    with pytest.raises(NotDeployable, match=r"61\.02 GiB of each accelerator, which has 44\.53"):
+        generate(plan, wanted=Wanted(engine=Engine.SGLANG))
 
 
 def test_slices_are_rejected_by_the_machine_and_precision():

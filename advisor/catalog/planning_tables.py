@@ -104,9 +104,24 @@ class PlanningTables:
         """Carbon of a region's power by location; None where unknown."""
         return self._grids.get((provider, region))
 
-    def egress_usd_per_gb(self, provider: str, region: str) -> DataPrice | None:
-        """Price of data from a region to the internet; None where unknown."""
-        return self._egress.get((provider, region, "internet"))
+    def egress_usd_per_gb(self, provider: str, region: str) -> DataPrice:
+        """Price of data from a region to the internet.
+
+        Where it is not known, that of the provider's dearest region, and of all providers' where none is known, as a
+        derived one.
+        """
+        known = self._egress.get((provider, region, "internet"))
+        return known or self._dearest_egress.get(provider) or self._dearest_egress[""]
+
+    @cached_property
+    def _dearest_egress(self) -> dict[str, DataPrice]:
+        dearest: dict[str, DataPrice] = {}
+        for (provider, _, target), price in self._egress.items():
+            for owner in (provider, "") if target == "internet" else ():
+                if owner not in dearest or price.usd_per_gb > dearest[owner].usd_per_gb:
+                    derived = replace(price.provenance, quality=Quality.DERIVED)
+                    dearest[owner] = replace(price, provenance=derived)
+        return dearest
 
     def transfer_usd_per_gb(self, provider: str, from_region: str, to_region: str) -> DataPrice | None:
         """Price of data from a region to another one of its provider; None where unknown, and within a region."""
@@ -192,6 +207,10 @@ class PlanningTables:
     def loaded_weights(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
         """The weights that an engine loads for a model in a precision; None where the user has to name a repository."""
         return self._precisions.loaded(model, precision, engine)
+
+    def is_made_while_loading(self, precision: str, engine: str) -> bool:
+        """Whether an engine makes the precision of 16-bit weights while it loads them."""
+        return self._precisions.is_made_while_loading(precision, engine)
 
     def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
         """What a model's scores lose in a precision, or those of the nearest size of its family; None if unknown."""

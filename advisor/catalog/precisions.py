@@ -18,6 +18,8 @@ _WIDE = ("fp32", *_SIXTEEN_BIT)
 _QUANTISED_WHILE_LOADING = ("llm", "vlm", "embedding")
 """Tasks of models that vLLM and SGLang serve."""
 _ON_LOAD = "fp8"
+_QUANTISING_ENGINES = ("vLLM", "SGLang")
+"""Engines of engine_support.csv that quantise while loading; plugins for other chips read stored weights only."""
 _QUANTISED_ON_LOAD = "FP8 dynamic, quantised by the engine while loading"
 _TENSORRT = "tensorrt"
 _TENSORRT_FORMATS = ("", "modelopt")
@@ -63,7 +65,7 @@ class LoadedWeights:
     scheme: str
     """How they were quantised, or are while they are loaded; "" for published weights."""
     made_while_loading: bool = False
-    """The engine casts or quantises the published weights."""
+    """The engine quantises the published weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,9 @@ class Precisions:
     def loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
         """The weights that an engine loads for a model in a precision; None where the user has to name a repository.
 
-        vLLM and SGLang cast published weights, and quantise them to FP8, while they load; TensorRT-LLM quantises none,
-        and reads checkpoints of NVIDIA Model Optimizer.
+        Published ones in 16 bit and more; else those that are stored in the precision and that the engine reads
+        (TensorRT-LLM: of NVIDIA Model Optimizer); without any, vLLM and SGLang quantise published ones to FP8, unless
+        their name says that they are FP8 already.
 
         Args:
             model: name on the hub, known or not.
@@ -139,18 +142,20 @@ class Precisions:
             engine: as engine_support.csv names it; "" for an image of the user's own, which is given the model itself.
         """
         is_hub_id = len(model) <= _LONGEST_HUB_ID and _HUB_ID.fullmatch(model) is not None
-        is_tensorrt = engine.casefold().startswith(_TENSORRT)
         own = [one for one in self.checkpoints(model, precision) if one.is_of(model)]
-        published = [one for one in own if not one.format and not one.made_while_loading]
-        quantises = precision not in _WIDE and bool(engine) and not published
-        if not quantises and is_hub_id:
+        is_published = any(not one.format and not one.made_while_loading for one in own)
+        if is_hub_id and (is_published or precision in _WIDE or not engine):
             return LoadedWeights(model, "")
-        if precision == _ON_LOAD and is_hub_id and not is_tensorrt:
-            made = next((one.scheme for one in own if one.made_while_loading), _QUANTISED_ON_LOAD)
-            return LoadedWeights(model, made, made_while_loading=True)
-        stored = (one for one in own if not one.made_while_loading)
-        readable = (one for one in stored if not is_tensorrt or one.format in _TENSORRT_FORMATS)
-        return next((LoadedWeights(one.repository, one.scheme) for one in readable), None)
+        named = self._by_repository.get((model.casefold(), precision))
+        stored = (one for one in (named, *own) if one is not None and not one.made_while_loading)
+        readable = next((one for one in stored if _reads(engine, one.format)), None)
+        if readable is not None:
+            return LoadedWeights(readable.repository, readable.scheme)
+        return _quantised(model, own) if is_hub_id and self.is_made_while_loading(precision, engine) else None
+
+    def is_made_while_loading(self, precision: str, engine: str) -> bool:
+        """Whether an engine makes the precision of 16-bit weights while it loads them."""
+        return precision == _ON_LOAD and engine in _QUANTISING_ENGINES
 
     def known(self, model: str) -> tuple[str, ...]:
         """Precisions that there are weights for, or that an engine makes while loading, the widest first."""
@@ -261,6 +266,12 @@ class Precisions:
         return {key: tuple(checkpoints) for key, checkpoints in listed.items()}
 
     @cached_property
+    def _by_repository(self) -> Mapping[tuple[str, str], KnownCheckpoint]:
+        """Stored weights by their own repository and precision."""
+        every = (checkpoint for listed in self._listed.values() for checkpoint in listed)
+        return {(checkpoint.repository.casefold(), checkpoint.precision): checkpoint for checkpoint in every}
+
+    @cached_property
     def _loading(self) -> Mapping[str, tuple[tuple[str, Provenance], ...]]:
         """Scheme and origin by precision that engines make of published weights."""
         made: dict[str, list[tuple[str, Provenance]]] = {}
@@ -286,6 +297,18 @@ class Precisions:
             precision: {model: _usual(scores) for model, scores in models.items()}
             for precision, models in found.items()
         }
+
+
+def _quantised(model: str, own: Iterable[KnownCheckpoint]) -> LoadedWeights:
+    """Weights that the engine makes FP8 of while it loads them, or that are FP8 already by their name."""
+    if _ON_LOAD in model.casefold():
+        return LoadedWeights(model, "")
+    scheme = next((one.scheme for one in own if one.made_while_loading), _QUANTISED_ON_LOAD)
+    return LoadedWeights(model, scheme, made_while_loading=True)
+
+
+def _reads(engine: str, stored_format: str) -> bool:
+    return not engine.casefold().startswith(_TENSORRT) or stored_format in _TENSORRT_FORMATS
 
 
 def _usual(scores: list[_Score]) -> tuple[_Score, ...]:

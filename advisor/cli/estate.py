@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import make_directory, write_text
+from advisor.cli.output import report_width
 from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.errors import InputError, NothingFeasible
@@ -23,7 +24,7 @@ ESTATE_FILE = "estate.json"
 
 def recommend_estate(
     directory: Path, output_format: str, output: Path | None, calibration: Path | None, spread: Spread,
-    max_price_age: int | None = None,
+    max_price_age: int | None = None, *, wide: bool = False,
 ) -> None:  # fmt: skip
     """Plan a directory, show the estate, and write its plans.
 
@@ -43,8 +44,9 @@ def recommend_estate(
     if output is None and output_format == "json":
         click.echo(estate_to_json(estate, planned.plans), nl=False)
     else:
-        render = estate_markdown if output_format == "markdown" else estate_table
-        click.echo(render(estate), nl=False)
+        is_markdown = output_format == "markdown"
+        width = report_width(None, wide=wide)
+        click.echo(estate_markdown(estate) if is_markdown else estate_table(estate, width), nl=False)
     _complain(estate, directory)
 
 

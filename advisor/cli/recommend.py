@@ -148,7 +148,8 @@ def command(
         from advisor.cli.estate import recommend_estate  # noqa: PLC0415 - most runs plan one workload
 
         _refuse_beside_directory(every_variant or listed_only, (terraform_dir, previous, prometheus, lock, *compare))
-        recommend_estate(workload, output_format, output, calibration, Spread(jobs, backend, scheduler), max_price_age)
+        spread = Spread(jobs, backend, scheduler)
+        recommend_estate(workload, output_format, output, calibration, spread, max_price_age, wide=wide)
         return
     if output is not None and output.is_dir():
         raise click.UsageError(f"--output {output} is a directory, and a workload file gives one plan")

@@ -19,6 +19,8 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
     Raises:
         NotDeployable: the message says what is missing, with the numbers compared.
     """
+    catalog = load_catalog()
+    accelerator = catalog.accelerators.get(serves.accelerator)
     setup = Setup(
         provider=serves.provider,
         instance_type=serves.instance_type,
@@ -28,8 +30,10 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
         precision=serves.precision,
         engine=engine,
         checkpoint_gib=checkpoint_gib(serves),
+        loading_gib=_loading_gib(serves, engine),
+        accelerator_gib=None if accelerator is None else accelerator.memory_gib,
     )
-    found = deployable(setup, serves.purchase, serves.region, load_catalog())
+    found = deployable(setup, serves.purchase, serves.region, catalog)
     if found is not None:
         raise NotDeployable(f"{serves.instance_type}: {found.reason}", hint=HINT)
 
@@ -39,6 +43,15 @@ def checkpoint_gib(serves: Serves) -> float:
     if serves.checkpoint_gib is not None:
         return serves.checkpoint_gib
     return serves.weights_gib * (2 if serves.precision == "fp8" else 1)
+
+
+def _loading_gib(serves: Serves, engine: str) -> float | None:
+    """As planned; of another engine that quantises while loading, each accelerator's share of what is downloaded."""
+    if engine == serves.engine:
+        return serves.loading_gib
+    if serves.checkpoint_gib is None or not load_catalog().is_made_while_loading(serves.precision, engine):
+        return None
+    return serves.checkpoint_gib / (serves.tensor_parallel * serves.pipeline_parallel)
 
 
 def family_of(provider: str, instance_type: str) -> str:

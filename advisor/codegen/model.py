@@ -81,6 +81,8 @@ class Quota:
     """As the provider's quota service names it."""
     name: str
     unit: str = "vCPUs"
+    needed: str = ""
+    """How much of it, region by region, in words; "" where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class Checkpoint:
     """Hub name; None when only the user can name the checkpoint."""
     needed: str
     """What the checkpoint has to be, in words."""
+    made_while_loading: bool = False
+    """The engine quantises it to the planned precision."""
 
 
 @dataclass(frozen=True, slots=True)

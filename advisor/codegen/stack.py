@@ -24,6 +24,7 @@ from advisor.codegen.model import (
     Wanted,
 )
 from advisor.codegen.platforms import platform_of
+from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.quoting import slug
 from advisor.codegen.selection import Choice, Member
 from advisor.codegen.serving import container_of
@@ -128,7 +129,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     has_gpu = any(group.has_gpu for group in groups)
     version = plan.provenance.advisor_version
     slowest_start = max(group.start_seconds for group in groups)
-    summary = summary_of(plan, choice, [platform.quota for platform in platforms])
+    counted = [(member, platform.quota) for member, platform in zip(choice.members, platforms, strict=True)]
+    summary = summary_of(plan, choice, quotas_needed(counted, most_instances))
     of_images = [container.image_caution for container in containers]
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),

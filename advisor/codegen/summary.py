@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from advisor.deployable import service_of
-from advisor.plan.fleet.chosen import Fleet, FleetCost
+from advisor.plan.fleet.chosen import Fleet, FleetCost, FleetGroup
 from advisor.plan.problem.values import Paid
 from advisor.plan.values import Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH, ratio_words
@@ -57,7 +57,7 @@ def summary_of(plan: Plan, choice: "Choice", quotas: "Sequence[Quota]") -> Summa
         prediction=tuple(_prediction(plan.workload["slo"], option) if option else _confirmation(of_fleet)),
         cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet)),
         not_included=of_fleet.cost.leaves_out if of_fleet else option.cost.leaves_out if option else "",
-        quotas=tuple(dict.fromkeys(quotas)),
+        quotas=tuple(quotas),
         commitments=tuple(_commitments(choice.members)),
         cautions=tuple(_cautions(plan, choice)),
     )
@@ -110,15 +110,22 @@ def _prediction(slo: Mapping[str, Any], option: Option) -> Iterator[Row]:
     yield Row("Time per output token after the first, p95", _latency(predicted.tpot_p95_ms, slo.get("tpot_p95_ms")))
     yield Row("Whole answer, p95", _latency(predicted.e2e_p95_ms, slo.get("e2e_p95_ms")))
     rate = predicted.requests_per_second_per_replica
-    yield Row("Requests per second that one replica sustains", _interval(rate, ""))
+    yield Row("Requests per second of one replica", _rate(option, rate))
     yield Row("Evidence", option.evidence)
+
+
+def _rate(serves: Option | FleetGroup, predicted: Interval) -> str:
+    """What a replica is planned to carry after bursts and replays, and what is predicted without."""
+    planned = serves.planned_requests_per_second_per_instance
+    told = f"{_interval(predicted, '')} predicted"
+    return told if planned is None else f"{_figure(planned / serves.replicas_per_instance)} planned; {told}"
 
 
 def _confirmation(fleet: Fleet | None) -> Iterator[Row]:
     if fleet is None:
         return
     for group in fleet.groups:
-        rate = _interval(group.requests_per_second_per_replica, "")
+        rate = _rate(group, group.requests_per_second_per_replica)
         yield Row(f"Requests per second of one replica, {group.instance_type}", f"{rate}; {group.evidence}")
     replay = fleet.confirmed
     if replay is not None:

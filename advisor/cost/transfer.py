@@ -23,8 +23,3 @@ def egress_gb(output_tokens: float, *, streamed: bool = True) -> float:
 def request_gb(input_tokens: float) -> float:
     """GB of one prompt on the wire: ``(headers and JSON + tokens × bytes per token) ÷ 10⁹``."""
     return (BYTES_PER_ANSWER + input_tokens * BYTES_PER_TEXT_TOKEN) / BYTES_PER_GB
-
-
-def egress_usd_per_request(output_tokens: float, usd_per_gb: float | None, *, streamed: bool = True) -> float | None:
-    """Price of one answer's way to the user at the region's first paid tier; None when that is unknown."""
-    return None if usd_per_gb is None else egress_gb(output_tokens, streamed=streamed) * usd_per_gb

@@ -197,14 +197,16 @@ def _choose(trials: Mapping[str, Trial], names: list[str]) -> tuple[str, list[st
     errors = {name: round(trial.wape(), 4) for name, trial in trials.items()}
     eligible = [name for name in names if name != LAST and errors[name] <= errors[NAIVE]]
     best = min(eligible, key=lambda name: (losses[name], eligible.index(name)))
-    words = {name: f"{name} lost {losses[name]:.1%} (erred by {errors[name]:.1%})" for name in names}
-    origins = len(trials[best].predicted)
-    test = f"in a back-test from {origins} {'day' if origins == 1 else 'days'} on, of a week at most"
-    if losses[best] >= BEATS * losses[NAIVE]:
-        verdict = f"no method beats {NAIVE} by {1 - BEATS:.0%}, so that baseline is used"
-        return NAIVE, [f"{verdict}: {test}, {words[NAIVE]}, {words[LAST]}"]
-    verdict = "beats both naive baselines" if losses[best] < losses[LAST] else f"beats {NAIVE}, not the {LAST}"
-    return best, [f"{best} {verdict}: {test}, {words[best]}, {words[NAIVE]}, {words[LAST]}"]
+    chosen = best if losses[best] < BEATS * losses[NAIVE] else NAIVE
+    origins = len(trials[chosen].predicted)
+    test = f"in a back-test from {origins} {'day' if origins == 1 else 'days'} on, up to a week ahead,"
+    off = {name: f"{errors[name]:.1%} and {losses[name]:.1%}" for name in names}
+    why = f"the forecast is by {chosen}"
+    if chosen == NAIVE:
+        why += f" (each hour as it last came), since no method that can plan a week does {1 - BEATS:.0%} better"
+    told = f"{why}; {test} its hourly rates were off by {errors[chosen]:.1%}, its intervals by {losses[chosen]:.1%}"
+    rivals = [] if chosen == NAIVE else [f"those of {NAIVE} by {off[NAIVE]}"]
+    return chosen, ["; ".join([told, *rivals, f"{LAST}, which cannot plan a week, by {off[LAST]}"])]
 
 
 def _backtest(name: str, trial: Trial, *, chosen: bool) -> Backtest:

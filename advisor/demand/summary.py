@@ -11,7 +11,7 @@ from advisor.demand.clock import MONDAY_SECONDS, iso_minute
 from advisor.demand.tally import RequestTally, arrival_rate, profile_notes
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
-from advisor.units import HOURS_PER_DAY, SECONDS_PER_HOUR
+from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, span_words
 
 SCHEMA = "advisor.demand/v1"
 
@@ -153,9 +153,9 @@ def _tokens_by_hour(cells_by_hour: dict[str, list[int]], cells: Floats) -> dict[
 
 def _notes(document: dict[str, Any], path: Path) -> tuple[str, ...]:
     notes = [str(document["attribution"])] if document.get("attribution") else []
-    hours = float(document["window_seconds"]) / SECONDS_PER_HOUR
-    if hours < HOURS_PER_DAY:
-        notes.append(f"{path.name} covers {hours:.1f} h: busier hours of the day or week are unseen")
+    seconds = float(document["window_seconds"])
+    if seconds < SECONDS_PER_DAY:
+        notes.append(f"{path.name} covers {span_words(seconds)}: busier hours of the day or week are unseen")
     return tuple(notes)
 
 

@@ -10,7 +10,7 @@ from advisor.demand.clock import UNDATED, is_dated, on_the_calendar
 from advisor.demand.gaps import gap_note, without_gaps
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
-from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
 
 Integers = npt.NDArray[np.int64]
 
@@ -157,8 +157,7 @@ class RequestTally:
             )
         if window_seconds < SECONDS_PER_DAY:
             notes.append(
-                f"the demand was observed for {window_seconds / SECONDS_PER_HOUR:.1f} h: busier hours of the day or "
-                "week are unseen"
+                f"the demand was observed for {span_words(window_seconds)}: busier hours of the day or week are unseen"
             )
         if empty := int(self.output_counts[0]):
             notes.append(f"{empty:,} requests generated no token (failed or cancelled); they are counted")

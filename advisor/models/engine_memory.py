@@ -63,6 +63,8 @@ class EngineMemory:
     graph_layer_gib: float
     graph_expert_layer_gib: float
     """More for a layer with experts."""
+    quantises_by_layer: bool
+    """16-bit weights are quantised layer by layer as they are read; otherwise once all are on the accelerator."""
     runs: int
     """Start-up logs that the constants were fitted on."""
     overhead_low: float
@@ -197,6 +199,7 @@ def engine_of(row: Row) -> EngineMemory:
         expert_multiple=int(row["expert_multiple"]),
         hybrid_tokens_per_request=row["hybrid_tokens_per_request"] == "yes",
         recurrent_states=int(row["recurrent_states"]),
+        quantises_by_layer=row["quantises_by_layer"] == "yes",
         runs=int(row["runs"]),
         **{name: float(row[name]) for name in FITTED},
         overhead_low=float(row["overhead_low"]),

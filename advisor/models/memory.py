@@ -25,8 +25,8 @@ from advisor.models.kv_cache import (
     kv_elements_per_token,
 )
 from advisor.models.model import Model
-from advisor.models.precision import kv_bytes_per_element
-from advisor.models.weights import Split, rank_weight_bytes, replica_weight_bytes, weight_bytes
+from advisor.models.precision import is_wide, kv_bytes_per_element
+from advisor.models.weights import Split, loading_bytes, rank_weight_bytes, replica_weight_bytes, weight_bytes
 from advisor.units import BYTES_PER_GIB
 
 _UNSTATED_CONTEXT = 2048
@@ -50,6 +50,8 @@ class FitRequest:
     """Prompt and answer of one request; None: the longest the model takes."""
     concurrency: int = 1
     memory_utilization: float = 0.90
+    made_while_loading: bool = False
+    """The engine quantises published weights while it loads them; otherwise they are stored in their precision."""
     accelerator: str = ""
     """Name of the accelerator; engines plan smaller steps on some. Empty: decided by its memory."""
 
@@ -64,7 +66,9 @@ class MemoryFit:
     weights_gib: float
     """As loaded: parts that every rank holds are counted as often."""
     checkpoint_gib: float
-    """On disk: FP8 is made while 16 bits are loaded, unless there is a checkpoint of it; all else is as served."""
+    """What is downloaded: published weights where the engine quantises or casts them, else as served."""
+    loading_gib: float
+    """Most that the fullest accelerator holds while weights are loaded, driver and libraries included."""
     workspace_gib: float
     runtime_gib: float
     kv_cache_gib_available: float
@@ -159,7 +163,8 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
         parameters_total=model.parameters_total,
         parameters_active=model.parameters_active,
         weights_gib=replica_weight_bytes(model, request.precision, split) / BYTES_PER_GIB,
-        checkpoint_gib=_checkpoint_bytes(model, request.precision) / BYTES_PER_GIB,
+        checkpoint_gib=_checkpoint_bytes(model, request) / BYTES_PER_GIB,
+        loading_gib=_loading_gib(model, request, split, replica.engine) + budget.runtime_gib,
         workspace_gib=budget.workspace_gib * ranks,
         runtime_gib=budget.runtime_gib * ranks,
         kv_cache_gib_available=max(budget.cache_gib, 0.0) * ranks,
@@ -172,9 +177,17 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
     )
 
 
-def _checkpoint_bytes(model: Model, precision: str) -> float:
-    made_while_loading = precision == "fp8" and model.checkpoint.precision != "fp8"
-    return weight_bytes(model, "bf16" if made_while_loading else precision)
+def _checkpoint_bytes(model: Model, request: FitRequest) -> float:
+    published = model.checkpoint.precision
+    is_published = request.made_while_loading or (is_wide(request.precision) and is_wide(published))
+    return weight_bytes(model, published if is_published else request.precision)
+
+
+def _loading_gib(model: Model, request: FitRequest, split: Split, engine: EngineMemory) -> float:
+    """Weights on the fullest accelerator while they are loaded."""
+    if request.made_while_loading:
+        return loading_bytes(model, request.precision, split, by_layer=engine.quantises_by_layer) / BYTES_PER_GIB
+    return rank_weight_bytes(model, request.precision, split) / BYTES_PER_GIB
 
 
 def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None = None) -> MemoryRange:

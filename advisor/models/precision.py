@@ -64,6 +64,11 @@ def parse_precision(text: str) -> str:
     return found
 
 
+def is_wide(precision: str) -> bool:
+    """Whether weights have 16 bits or more: what engines cast and quantise while they load."""
+    return BITS_PER_WEIGHT[precision] >= SIXTEEN_BIT
+
+
 def kv_bytes_per_element(kv_precision: str, weight_precision: str, checkpoint_kv_precision: str) -> float:
     """Bytes of one element of the KV cache.
 

@@ -15,6 +15,8 @@ from advisor.models.precision import BITS_PER_WEIGHT, SIXTEEN_BIT
 _PADDED_HIDDEN = 256
 """MXFP4 kernels want experts whose sides are multiples of this, and of ``Split.expert_multiple`` on each rank:
 gpt-oss loads 7 to 14 % larger than it is stored."""
+_WIDE = "bf16"
+"""What engines quantise from, whatever wider type the weights are published in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,17 @@ def replica_weight_bytes(model: Model, precision: str, split: Split) -> float:
     second_table = (0 if around.head else around.embeddings) * (split.pipeline_parallel > 1)
     tables = model.rotary.elements * (split.pipeline_parallel - 1) * ranks
     return whole_stage * ranks + (second_table + tables) * width
+
+
+def loading_bytes(model: Model, precision: str, split: Split, *, by_layer: bool) -> float:
+    """Most bytes that the fullest accelerator holds while the engine quantises 16-bit weights.
+
+    Layer by layer: ``weights as served + largest layer in 16 bit``. Otherwise all of them stand there in 16 bit first:
+    ``weights in 16 bit + largest layer as served``.
+    """
+    kept, passing = (precision, _WIDE) if by_layer else (_WIDE, precision)
+    largest = max((_rank_layer_bytes(layer, model, passing, split) for layer, _ in model.layers), default=0.0)
+    return rank_weight_bytes(model, kept, split) + largest
 
 
 def _rank_layer_bytes(layer: Layer, model: Model, precision: str, split: Split) -> float:

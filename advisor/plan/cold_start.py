@@ -81,14 +81,14 @@ class ColdStart:
 def cold_start(candidate: Candidate, facts: Facts, source: WeightSource = WeightSource.HUB) -> ColdStart:
     """Cold start of a candidate: ``launch + image + weights + engine``, from the catalog's table of the same name."""
     machine, vendor = candidate.instance_type, candidate.accelerator.vendor
-    weights_gib = candidate.memory.weights_gib
+    weights_gib, stored_gib = candidate.memory.weights_gib, candidate.memory.checkpoint_gib
     network = (machine.network_gbit_per_second or math.inf) / BITS_PER_BYTE
     launch = _range(facts[_launch(machine, vendor)])
     size = _range(facts[_image(vendor)])
     image = _seconds(size, facts["pull"], min(network, DISK_GB_PER_SECOND))
-    weights = _weights(weights_gib, candidate.tensor_parallel, network, facts, source)
+    weights = _weights(stored_gib, candidate.tensor_parallel, network, facts, source)
     engine = _engine(weights_gib, vendor, facts, cached=False)
-    kept = _weights(weights_gib, candidate.tensor_parallel, network, facts, WeightSource.VOLUME)
+    kept = _weights(stored_gib, candidate.tensor_parallel, network, facts, WeightSource.VOLUME)
     resumed = (_range(facts["launch_vm"]), _fastest(kept, weights), _engine(weights_gib, vendor, facts, cached=True))
     return ColdStart(launch, image, weights, engine, _sum(launch, image, weights, engine), _sum(*resumed))
 
@@ -112,10 +112,13 @@ def _launch(machine: InstanceType, vendor: str) -> str:
 
 
 def _weights(
-    weights_gib: float, tensor_parallel: int, network_gb_per_second: float, facts: Facts, source: WeightSource
+    stored_gib: float, tensor_parallel: int, network_gb_per_second: float, facts: Facts, source: WeightSource
 ) -> Interval:
-    """``weights ÷ min(source, network, disk)``; from a hub ``+ weights ÷ (rate to one accelerator × accelerators)``."""
-    size = Interval(weights_gib, weights_gib, weights_gib)
+    """``stored ÷ min(source, network, disk)``; from a hub ``+ stored ÷ (rate to one accelerator × accelerators)``.
+
+    What is stored is read, in 16 bit where the engine quantises it.
+    """
+    size = Interval(stored_gib, stored_gib, stored_gib)
     network, disk = (gb * BYTES_PER_GB / BYTES_PER_GIB for gb in (network_gb_per_second, DISK_GB_PER_SECOND))
     match source:
         case WeightSource.HUB:

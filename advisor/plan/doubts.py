@@ -1,4 +1,4 @@
-"""Prices that decide a plan and cannot be relied on: derived, recalled or old; and what listed prices would give."""
+"""Prices that cannot be relied on: derived, recalled or old; which decide a plan, and what listed ones would give."""
 
 import datetime as dt
 import math
@@ -20,9 +20,10 @@ _OF_PURCHASE = {
 
 
 def doubtful_prices(fleet: Fleet, options: Sequence[Option], today: dt.date) -> Iterator[DoubtfulPrice]:
-    """Prices of a fleet that decide: at the upper end of their intervals an option on listed prices is cheaper.
+    """Prices of a fleet that are derived, recalled or old.
 
-    A price that can only have fallen since decides nothing: the fleet is the cheapest all the more.
+    They decide where, at the upper end of their intervals, an option on listed prices is cheaper. A price that can only
+    have fallen since decides nothing: the fleet is the cheapest all the more.
 
     Args:
         fleet: the recommended one.
@@ -30,26 +31,24 @@ def doubtful_prices(fleet: Fleet, options: Sequence[Option], today: dt.date) -> 
         today: the day that ages are counted to.
     """
     doubted = [
-        (group, found)
+        (group, group_trust)
         for group in fleet.groups
-        if (found := _trust_of_group(group, today)) is not None and found.high_ratio > 1
-    ]
-    if not doubted:
-        return
+        if (group_trust := _trust_of_group(group, today)) is not None
+    ]  # fmt: skip
     rival = next((option for option in options if _is_listed(option, today)), None)
     dearest = fleet.cost.total_usd_per_month + math.fsum(
-        group.compute_usd_per_month * (found.high_ratio - 1) for group, found in doubted
+        group.compute_usd_per_month * (group_trust.high_ratio - 1) for group, group_trust in doubted
     )
-    if rival is not None and dearest <= rival.cost.total_usd_per_month:
-        return
-    for group, found in doubted:
+    overtaken = rival is None or dearest > rival.cost.total_usd_per_month
+    for group, group_trust in doubted:
         yield DoubtfulPrice(
             group=group.name,
-            reason=found.reason,
-            low_ratio=found.low_ratio,
-            high_ratio=found.high_ratio,
+            reason=group_trust.reason,
+            low_ratio=group_trust.low_ratio,
+            high_ratio=group_trust.high_ratio,
             runner_up=() if rival is None else (_words(rival),),
             runner_up_usd_per_month=None if rival is None else rival.cost.total_usd_per_month,
+            decides=overtaken and group_trust.high_ratio > 1,
         )
 
 

@@ -4,11 +4,13 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from advisor.candidates import Rejection, judge
+from advisor.deployable import NOT_GENERATED
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import obligation_of
 from advisor.plan.options import rank
 from advisor.plan.problem.hours import Week
-from advisor.plan.problem.pools import Supply, why_no_commitment
+from advisor.plan.problem.pools import Supply
 from advisor.plan.problem.values import Allocation, Infeasible, Paid
 from advisor.plan.replay.confirm import Confirmed, Confirmer
 from advisor.plan.rungs import RungScope, Step
@@ -105,15 +107,15 @@ class Ladder:
 
     def _beyond(self, scopes: Sequence[RungScope], stated: _Reached | None) -> dict[Step, _Answer]:
         """The rungs that allow more than is stated, from the last on: a fleet that the one before allows is its too."""
-        answers: dict[Step, _Answer] = {}
+        answers: dict[Step, _Answer] = {scope.step: scope.why_none for scope in scopes}
+        allowed = [(scope, scope.workload) for scope in scopes if scope.workload is not None]
         answer: _Answer = ""
-        for scope in reversed(scopes):
-            workload = scope.workload
-            if workload is not None and not (isinstance(answer, _Reached) and _allows(workload, answer.found)):
+        for scope, workload in reversed(allowed):
+            if not (isinstance(answer, _Reached) and _allows(workload, answer.found)):
                 answer = _cheaper(self._solved(workload, stated, lossier_only=scope.lossier_only), stated)
             answers[scope.step] = answer
         below = stated
-        for scope in scopes:
+        for scope, _ in allowed:
             answers[scope.step] = answer = _cheaper(answers[scope.step], below)
             below = answer if isinstance(answer, _Reached) else below
         return answers
@@ -126,11 +128,11 @@ class Ladder:
         setting = replace(
             self._setting,
             requirements=replace(self._setting.requirements, workload=workload),
-            effort=replace(self._setting.effort, holds_up_to=False, in_full=False, options=1),
+            effort=replace(self._setting.effort, holds_up_to=False, in_full=False, every_kind=False, options=1),
         )
         posed = pose(setting, narrowed(self._supply, workload), self._week)
         if not posed.problem.pools:
-            return _why_no_pool(posed)
+            return _why_no_pool(posed, setting)
         confirmer = self._confirmer.within(posed, setting)
         known = None if below is None else below.found
         if known is not None and lossier_only:
@@ -151,9 +153,8 @@ class Ladder:
     def _described(self, scope: RungScope, answer: _Answer, current: CurrentCost | None) -> Rung:
         if not isinstance(answer, _Reached):
             return replace(_none(scope), why_none=answer)
-        found, requirements, usd = answer.found, answer.setting.requirements, answer.usd_per_month
+        found, usd = answer.found, answer.usd_per_month
         words = _Words(found, self._setting)
-        history = why_no_commitment(requirements) if scope.step is Step.COMMIT else ""
         evidence = {found.posed.pool_set.sources[one.pool.key].served.evidence.value for one in _used(found)}
         return Rung(
             rung=scope.step.value,
@@ -161,7 +162,7 @@ class Ladder:
             saving_ratio=None if current is None else 1 - usd / current.total_usd_per_month,
             groups=tuple(_groups(found, self._setting)),
             risks=tuple(words.risks()),
-            requires=(*words.requires(), *([history] if history else ())),
+            requires=tuple(words.requires()),
             evidence=max(evidence, key=_EVIDENCE.index),
             within_slo_ratio=found.confirmation.within_slo_ratio,
             beyond_stated=scope.beyond_stated,
@@ -219,9 +220,11 @@ def _as_is(current: CurrentCost | None, scope: RungScope) -> Rung:
     if why:
         return replace(_none(scope), why_none=why, within_slo_ratio=kept)
     spare = current.instances - (needed or 0)
-    risks = (f"{spare} more than the demand takes",) if spare else ()
+    risks = [f"{spare} more than the demand takes"] if spare else []
+    if current.not_generated:
+        risks.append(f"no code is generated for it: {current.not_generated}")
     return replace(
-        _none(scope), total_usd_per_month=current.total_usd_per_month, saving_ratio=0.0, risks=risks,
+        _none(scope), total_usd_per_month=current.total_usd_per_month, saving_ratio=0.0, risks=tuple(risks),
         within_slo_ratio=kept,
     )  # fmt: skip
 
@@ -274,10 +277,17 @@ def _marked(rungs: Sequence[Rung], fleet: Fleet) -> Iterator[Rung]:
         yield replace(rung, recommended=is_it)
 
 
-def _why_no_pool(posed: Posed) -> str:
+def _why_no_pool(posed: Posed, setting: Setting) -> str:
+    """Why nothing that a rung allows can be bought, deployed, or serves."""
     if posed.pool_set.rejections:
         return posed.pool_set.rejections[0].message
-    return "nothing that it allows holds the model within the SLO"
+    machines = [setting.catalog.instance_types[key] for key in posed.supply.offers]
+    outcomes = [outcome for one in machines for outcome in judge(one, setting.requirements, setting.catalog)]
+    rejections = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
+    if not rejections or len(rejections) < len(outcomes):
+        return "nothing that it allows keeps the SLO"
+    nearest = next((one for one in rejections if one.code == NOT_GENERATED), rejections[0])
+    return f"nothing that it allows can be deployed: {nearest.message}"
 
 
 def _used(found: Confirmed) -> tuple[Allocation, ...]:

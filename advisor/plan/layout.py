@@ -32,6 +32,8 @@ class Layout:
     """Weights of one replica as loaded."""
     checkpoint_gib: float | None = None
     """What is downloaded and kept on disk; None: the plan is of a version that did not say it."""
+    loading_gib: float | None = None
+    """Most that one accelerator holds while weights are loaded; None: the plan is of a version that did not say it."""
     weights: str = ""
     """Repository on the hub that its engine loads; "" where the user has to name one, or the plan is an older one."""
     weights_scheme: str = ""

@@ -86,6 +86,18 @@ class Ranking:
         """The cheapest of them; all without a number."""
         return Ranking(self.singles[:most], self.rejections)
 
+    def within(self, budget_usd: float, posed: Posed) -> "Ranking":
+        """The options within a budget; the others are rejected."""
+        kept = tuple(single for single in self.singles if single.usd_per_month <= budget_usd + A_CENT)
+        beyond = (
+            _rejection(
+                posed, one.pool, one.tariff, Missed(Constraint.BUDGET, one.usd_per_month, budget_usd, "USD/month")
+            )
+            for one in self.singles
+            if one not in kept
+        )
+        return Ranking(kept, (*self.rejections, *beyond))
+
     def with_fleet(self, found: Confirmed) -> "Ranking":
         """The same with a confirmed fleet of one type and way of paying, which is an option, at what it costs."""
         first, *others = found.solution.allocations
@@ -333,7 +345,14 @@ def recommended(found: Confirmed, setting: Setting, fleet: Fleet, options: Seque
     (latency,) = latencies_at_load([candidate], [load], setting.requirements, setting.model)
     option = _option(posed, main, setting, latency, fleet.cost)
     same = next((one.rank for one in options if _alike(one, option)), 0) if len(fleet.groups) == 1 else 0
-    return replace(option, rank=same, confirmed=fleet.confirmed, groups=len(fleet.groups))
+    planned = found.planned_rates()[name_of(main)]
+    return replace(
+        option,
+        rank=same,
+        confirmed=fleet.confirmed,
+        groups=len(fleet.groups),
+        planned_requests_per_second_per_instance=planned,
+    )
 
 
 def _load_of_replica(posed: Posed, allocation: Allocation, share: float) -> float:

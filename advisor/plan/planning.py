@@ -1,6 +1,7 @@
 """One planner: fleet, options, rungs and today's fleet come from one formulation, one set of rates and one replay."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from advisor.candidates import Rejection
@@ -11,12 +12,13 @@ from advisor.plan.doubts import doubtful_prices
 from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import planning_day
+from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
 from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.pools import Supply, check_purchase
-from advisor.plan.problem.values import Infeasible
-from advisor.plan.remedies import purchase_remedies, with_confirmed_budget
+from advisor.plan.problem.values import Infeasible, Paid
+from advisor.plan.remedies import held_to_limits, purchase_remedies, with_confirmed_budget
 from advisor.plan.replay.confirm import Confirmed, Confirmer
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
@@ -125,25 +127,48 @@ def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
 
 
 def _chosen(market: Market, asked: Asked) -> _Chosen:
-    """The simplest of the cheapest fleets that their replays confirm, options among them."""
+    """The simplest of the cheapest fleets that their replays confirm, options among them.
+
+    A budget has no part in the search: what is cheapest without one is within it, or nothing is that was found.
+    """
+    budget = market.posed.problem.limits.max_usd_per_month
+    if budget is None:
+        return _chosen_below(market, asked, math.inf)
+    limits = replace(market.posed.problem.limits, max_usd_per_month=None)
+    posed = held_to_limits(market.posed, limits)
+    chosen = _chosen_below(
+        replace(market, posed=posed, confirmer=market.confirmer.within(posed, market.setting)), asked, budget
+    )
+    found = chosen.found
+    if isinstance(found, Confirmed) and found.confirmation.reached and found.usd_per_month <= budget + A_CENT:
+        held = replace(found, posed=held_to_limits(found.posed, market.posed.problem.limits))
+        return replace(chosen, found=held, ranking=chosen.ranking.within(budget, market.posed))
+    limited = market.confirmer.confirmed(refined=True) if posed.problem.pools else None
+    if limited is None:
+        return chosen
+    found = with_confirmed_budget(limited, found, market.posed)
+    return _Chosen(found, market.posed, Ranking((), rank_rejections(market.posed)))
+
+
+def _chosen_below(market: Market, asked: Asked, most_usd: float) -> _Chosen:
+    """The same without a budget, but that a simpler fleet costs no more than an amount."""
     setting, posed, confirmer = market.setting, market.posed, market.confirmer
     every = posed
     if asked.every_variant and posed.problem.pools:
         every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
+        every = held_to_limits(every, posed.problem.limits)
 
     def ranked(limit_usd: float) -> Ranking:
         return rank(every, confirmer, setting, limit_usd, asked.replayed, every_variant=asked.every_variant)
 
     ranking = ranked(0.0)
     found = confirmer.confirmed(known=ranking.cheapest_confirmed, refined=True) if posed.problem.pools else None
-    if found is not None:
-        found = with_confirmed_budget(found, posed, setting, confirmer)
     if not isinstance(found, Confirmed):
         return _Chosen(found, posed, Ranking((), rank_rejections(posed)))
     limit_usd = found.usd_per_month - A_CENT
     if any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles):
         ranking = ranked(limit_usd)
-    best = confirmer.simplest(_cheaper(found, ranking))
+    best = confirmer.simplest(_cheaper(found, ranking), most_usd=most_usd)
     return _Chosen(best, every, ranking.with_fleet(best))
 
 
@@ -168,11 +193,38 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     if choice.fleet is not None and isinstance(found, Confirmed):
         options = options_of(ranking.first(setting.effort.options), every, setting, market.expected, choice.fleet)
         doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(setting)))
-        fleet = replace(choice.fleet, doubtful_prices=doubts)
-        choice = replace(choice, fleet=fleet)
+        spare = tuple(judged_spare(found, choice.fleet.spare, market.confirmer.replayed))
+        fleet = replace(choice.fleet, doubtful_prices=doubts, spare=spare)
+        choice = replace(choice, fleet=fleet, notes=(*choice.notes, *zero_notes(posed, fleet)))
         best = recommended(found, setting, fleet, options)
     current, ladder, as_stated = _against_today(market, found, choice.fleet, asked)
     return Planned(choice, best, options, ladder, as_stated, current, (*choice.rejections, *ranking.rejections))
+
+
+def zero_notes(posed: Posed, fleet: Fleet) -> Iterator[str]:
+    """Whether a fleet uses ``scaling.scale_to_zero``, where that is allowed, and why it does not."""
+    if not posed.problem.scaling.scale_to_zero:
+        return
+    services = dict.fromkeys(group.instance_type for group in fleet.groups if group.purchase == Paid.SERVERLESS)
+    stopped = sum(
+        hour.hours_per_week
+        for at, hour in enumerate(fleet.hour_classes)
+        if not any(group.instances[at] for group in fleet.groups)
+    )
+    if services:
+        yield f"scale_to_zero is used: no container of {' and '.join(services)} has to run between requests"
+    elif stopped:
+        yield f"scale_to_zero is used: nothing runs in {stopped} hours a week, in which no request is expected"
+    else:
+        why = _why_no_service(posed)
+        yield f"scale_to_zero is not used: requests are expected in every hour of the week, and {why}"
+
+
+def _why_no_service(posed: Posed) -> str:
+    if any(tariff.paid is Paid.SERVERLESS for pool in posed.problem.pools for tariff in pool.tariffs):
+        return "services that stop between requests cost no less"
+    refused = next((one.message for one in posed.pool_set.rejections if one.code == "cold_start"), "")
+    return f"no service that stops between requests can serve this{refused and f' ({refused})'}"
 
 
 def _as_shown(ranking: Ranking, confirmer: Confirmer) -> Ranking:

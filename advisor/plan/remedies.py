@@ -17,31 +17,34 @@ _WANTS_ON_DEMAND = {Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE}
 
 
 def with_confirmed_budget(
-    found: Confirmed | Infeasible, posed: Posed, setting: Setting, confirmer: Confirmer
-) -> Confirmed | Infeasible:
+    found: Confirmed | Infeasible, unlimited: Confirmed | Infeasible | None, posed: Posed
+) -> Confirmed | Infeasible:  # fmt: skip
     """A refusal whose budget is what the cheapest confirmed fleet costs, where the budget is what has to give.
 
-    A fleet within the budget that its replay refuses is a refusal too, where a dearer one is confirmed. Neighbours of a
-    confirmed fleet may be within the budget where it is not: then they are the answer.
+    A fleet within the budget that its replay refuses is a refusal too, where a dearer one is confirmed.
+
+    Args:
+        found: what was found within the budget.
+        unlimited: what was found without it.
+        posed: the question.
     """
     stated = posed.problem.limits.max_usd_per_month
     if stated is None or not _may_be_the_budget(found):
         return found
-    limits = posed.problem.limits
-    unlimited = _held_to(posed, replace(limits, max_usd_per_month=None))
-    other = confirmer.within(unlimited, setting).confirmed()
-    if not isinstance(other, Confirmed) or not other.confirmation.reached:
+    if not isinstance(unlimited, Confirmed) or not unlimited.confirmation.reached:
         return found
-    if other.usd_per_month <= stated:
-        return replace(other, posed=_held_to(other.posed, limits))
-    budget = Relaxation(Constraint.BUDGET, "", stated, other.usd_per_month, "USD/month")
+    cheapest = unlimited.cheapest or unlimited
+    if cheapest.usd_per_month <= stated:
+        return replace(cheapest, posed=held_to_limits(cheapest.posed, posed.problem.limits))
+    budget = Relaxation(Constraint.BUDGET, "", stated, cheapest.usd_per_month, "USD/month")
     if isinstance(found, Confirmed):
         return Infeasible((Constraint.BUDGET,), (budget,))
     others = [one for one in found.relaxations if one.constraint is not Constraint.BUDGET]
     return replace(found, relaxations=tuple(sorted((budget, *others), key=relative_change)))
 
 
-def _held_to(posed: Posed, limits: Limits) -> Posed:
+def held_to_limits(posed: Posed, limits: Limits) -> Posed:
+    """The question under other limits."""
     return replace(posed, problem=replace(posed.problem, limits=limits))
 
 
@@ -61,7 +64,9 @@ def purchase_remedies(
     workload = replace(workload, purchase=(*workload.purchase, Purchase.ON_DEMAND))
     other = replace(setting, requirements=replace(setting.requirements, workload=workload))
     posed = pose(other, narrowed(supply, workload), week)
-    fleet = with_confirmed_budget(confirmer.within(posed, other).confirmed(), posed, other, confirmer)
+    free = held_to_limits(posed, replace(posed.problem.limits, max_usd_per_month=None))
+    limited, unlimited = (confirmer.within(one, other).confirmed() for one in (posed, free))
+    fleet = with_confirmed_budget(limited, unlimited, posed)
     if isinstance(fleet, Confirmed):
         if fleet.confirmation.reached:
             yield f"add on_demand to purchase: from {fleet.usd_per_month:,.2f} USD/month"

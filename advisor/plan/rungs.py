@@ -149,15 +149,14 @@ class _Scopes:
     def rungs(self) -> tuple[RungScope, ...]:
         """Every rung."""
         stays = {step: self._why_not_today(step) for step in _TODAY}
-        if stays[Step.SAME_CLOUD]:
-            stays[Step.COMMIT] = self._why_no_commitment
+        stays[Step.COMMIT] = self._why_no_commitment
         found = [RungScope(Step.AS_IS, None, stays[Step.AS_IS])]
         beyond = False
         base = self._base(stays[Step.SAME_CLOUD])
         for step in list(Step)[1:-1]:
             base = self._allowing(step, base)
             if stays.get(step):
-                found.append(RungScope(step, None, stays[step]))
+                found.append(RungScope(step, None, stays[step], beyond))
                 continue
             asked = self._resized(base) if step is Step.RESIZE else base
             beyond = beyond or not _is_within(asked, self._stated)

@@ -1,11 +1,13 @@
 """What runs today, priced and judged as a fleet would be: by the same formulation, the same replay."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from advisor.candidates import Candidate, Rejection, judge, judge_hardware
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.cost import hourly_to_monthly
 from advisor.errors import InputError
+from advisor.performance.stage import serve
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import Supply
@@ -14,7 +16,7 @@ from advisor.plan.replay.confirm import Confirmed, Confirmer
 from advisor.plan.rungs import excluded_today
 from advisor.plan.solve.alone import whole_shares
 from advisor.plan.solve.optimise import objective_usd_per_month
-from advisor.plan.solve.stage import Posed, Setting, narrowed, pose
+from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.values import CurrentCost
 from advisor.requirements import Requirements
 from advisor.workload.values import Deployment
@@ -60,13 +62,15 @@ def judged_today(
     """
     if why := excluded_today(setting.requirements.workload, setting.catalog):
         return replace(priced, not_judged=why)
-    every = [
-        _posed(current, precision, setting, supply, week) for precision in setting.requirements.workload.precisions
-    ]
-    posed = next((one for one in every if one.problem.pools), every[0])
+    posed = _first_posed(current, setting, supply, week)
     if not posed.problem.pools:
-        reasons = [rejection.message for one in every for rejection in one.pool_set.rejections]
-        return replace(priced, not_judged=(reasons or [_cannot(current, setting)])[0])
+        hardware = _by_hardware(current, setting)
+        priced = replace(priced, not_generated=hardware.not_generated)
+        posed = _first_posed(current, setting, hardware.supply, week)
+        if not posed.problem.pools:
+            rejections = posed.pool_set.rejections
+            return replace(priced, not_judged=rejections[0].message if rejections else hardware.why_not)
+    confirmer = confirmer.within(posed, setting)
     pool = max(posed.problem.pools, key=lambda one: mix_rate(posed.problem, one))
     allocation = Allocation(pool, pool.tariffs[0], (current.count,) * len(posed.problem.hours))
     shares = whole_shares(posed.problem, pool)
@@ -85,7 +89,21 @@ def judged_today(
     return replace(judged, not_judged=f"no number of {current.instance_type} keeps the SLO and the limits")
 
 
-def _posed(current: Deployment, precision: str, setting: Setting, supply: Supply, week: Week) -> Posed:
+def _first_posed(current: Deployment, setting: Setting, supply: Supply, week: Week) -> Posed:
+    """The question in the first of the workload's precisions that today's machine serves, or in the first of all."""
+    every = [
+        _posed(_as_today(current, precision, setting), supply, week)
+        for precision in setting.requirements.workload.precisions
+    ]
+    return next((posed for posed in every if posed.problem.pools), every[0])
+
+
+def _posed(own: Setting, supply: Supply, week: Week) -> Posed:
+    return pose(own, narrowed(supply, own.requirements.workload), week)
+
+
+def _as_today(current: Deployment, precision: str, setting: Setting) -> Setting:
+    """The setting with a workload that allows what runs today alone."""
     stated = setting.requirements.workload
     workload = replace(
         stated,
@@ -97,10 +115,34 @@ def _posed(current: Deployment, precision: str, setting: Setting, supply: Supply
         purchase=(current.purchase,),
         listed_only=False,
     )
-    own = replace(setting, requirements=replace(setting.requirements, workload=workload))
-    return pose(own, narrowed(supply, workload), week)
+    return replace(setting, requirements=replace(setting.requirements, workload=workload))
 
 
-def _cannot(current: Deployment, setting: Setting) -> str:
-    precisions = ", ".join(setting.requirements.workload.precisions)
-    return f"{current.instance_type} cannot serve the model in {precisions} within the targets"
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hardware:
+    """Today's machine as it serves uncut, whatever started it."""
+
+    supply: Supply
+    not_generated: str
+    """Why no code is generated for it; "" where it is."""
+    why_not: str
+    """Why it serves the model in none of the workload's precisions, where that is so."""
+
+
+def _by_hardware(current: Deployment, setting: Setting) -> _Hardware:
+    requirements, catalog = setting.requirements, setting.catalog
+    machine = catalog.instance_type(current.provider, current.instance_type)
+    outcomes = list(judge_hardware(machine, requirements, catalog))
+    candidates = [one for one in outcomes if isinstance(one, Candidate) and not one.partition]
+    served, too_slow = serve(candidates, requirements, setting.model)
+    refused = [one.message for one in judge(machine, requirements, catalog) if isinstance(one, Rejection)]
+    misses = [one.message for one in (*too_slow, *outcomes) if isinstance(one, Rejection)]
+    offers = catalog.offers_in((current.provider,), (current.region,))
+    own = tuple(offer for offer in offers if offer.instance_type == current.instance_type)
+    return _Hardware(
+        supply=supply_of(setting, served, {(current.provider, current.instance_type): own}),
+        not_generated=next((message for message in refused if message not in misses), "").removeprefix(
+            f"{machine.name}: "
+        ),
+        why_not=next(iter(misses), f"{current.instance_type} is not known to serve the model"),
+    )

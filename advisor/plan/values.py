@@ -102,6 +102,8 @@ class CurrentCost:
     """Why there is no judgement, or why no number of instances would do; "" where there is one."""
     precision: str = ""
     """That it is judged in: the first of the workload's that it can serve."""
+    not_generated: str = ""
+    """Why no code is generated for it, so that no fleet of a plan can be made of it; "" where it is."""
 
 
 @dataclass(frozen=True, slots=True)

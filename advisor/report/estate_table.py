@@ -4,20 +4,31 @@ from collections.abc import Callable, Sequence
 
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
-from advisor.report.text_table import escape_markdown, render_markdown_table, render_table
+from advisor.report.fitted_table import Column, fit_table, wrap
+from advisor.report.text_table import escape_markdown, render_markdown_table
 from advisor.report.words import usd
 from advisor.units import ratio_words
 
-_HEADERS = ("workload", "fleet", "USD/month", "within SLO", "proven")
+_HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
 _MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
 _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
+_SAVED = "saves USD/month"
+"""Against what each workload states to run today."""
+_SENTENCES = {"fleet": 24, "workloads on each accelerator": 24, "shared machine": 20, "commit to": 16}
+"""Columns that wrap, and the characters that they keep."""
 Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
-def estate_table(estate: Estate) -> str:
-    """Workloads, shared machines, commitments and limits as tables, then the sums."""
-    return "\n\n".join([*_blocks(estate, render_table), "\n".join(totals(estate))]) + "\n"
+def estate_table(estate: Estate, width: int | None = None) -> str:
+    """Workloads, shared machines, commitments and limits as tables, then the sums, in lines of so many characters."""
+
+    def fitted(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+        columns = [Column(header, prose=_SENTENCES.get(header, 0)) for header in headers]
+        return fit_table(columns, rows, width)[0]
+
+    sums = [line for total in totals(estate) for line in wrap(total, width, rest="  ")]
+    return "\n\n".join([*_blocks(estate, fitted), "\n".join(sums)]) + "\n"
 
 
 def estate_markdown(estate: Estate) -> str:
@@ -56,7 +67,7 @@ def obstacles(estate: Estate) -> list[str]:
 
 def _blocks(estate: Estate, render: Render) -> list[str]:
     tables = (
-        (_HEADERS, [_cells(one, estate.shared_machines) for one in estate.workloads]),
+        ((*_HEADERS, _SAVED), [_cells(one, estate.shared_machines) for one in estate.workloads]),
         (_MACHINE_HEADERS, [_machine_cells(at, one) for at, one in enumerate(estate.shared_machines, start=1)]),
         (
             _COMMITMENT_HEADERS,
@@ -78,7 +89,7 @@ def _blocks(estate: Estate, render: Render) -> list[str]:
 
 def _cells(row: WorkloadRow, machines: Sequence[SharedMachine]) -> tuple[str, ...]:
     if row.status != PLANNED:
-        return row.file, row.status, "–", "–", "–"
+        return row.file, row.status, "–", "–", "–", "–"
     at = row.shared_machine
     fleet = row.fleet if at is None else f"on shared machine {at + 1}, {machines[at].instance_type}"
     return (
@@ -86,7 +97,8 @@ def _cells(row: WorkloadRow, machines: Sequence[SharedMachine]) -> tuple[str, ..
         fleet,
         f"{row.usd_per_month or 0.0:,.2f}" if at is None else "shared",
         _kept(row),
-        "yes" if row.proven else f"gap {row.gap_ratio or 0.0:.2%}",
+        f"{row.gap_ratio or 0.0:.2%}",
+        "–" if row.saved_usd_per_month is None else f"{row.saved_usd_per_month:,.2f}",
     )
 
 

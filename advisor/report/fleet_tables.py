@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from string import ascii_uppercase
 
+from advisor.demand.forecast import DAYS
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import count_words, hardware_words, paid_words, whole_percent
+from advisor.units import HOURS_PER_DAY
 
 _GROUP_COLUMNS = (
     Column(""),
@@ -55,9 +57,13 @@ def detail_sections(fleet: Fleet) -> list[Section]:
             rows=tuple(_bucket_rows(fleet)),
         ),
         Section(
-            "what a failure leaves in the busiest hours",
-            headers=("failure", "left of the planned rate"),
-            rows=tuple((part_words(fleet, one.of), whole_percent(one.left_ratio)) for one in fleet.failures),
+            "what a failure leaves of the planned rate, in the hours that it hits hardest"
+            + (", of prompts of all lengths alike" if fleet.bucket_max_input_tokens else ""),
+            headers=("failure", "left", "when"),
+            rows=tuple(
+                (part_words(fleet, one.of), whole_percent(one.left_ratio), hour_words(fleet, one.hour_class))
+                for one in fleet.failures
+            ),
         ),
     ]
     return [table for table in tables if table.rows]
@@ -76,6 +82,26 @@ def part_words(fleet: Fleet, part: str) -> str:
         return part
     several = len({group.region for group in fleet.groups}) > 1
     return f"{_MACHINE}{own.instance_type}{f' in {own.region}' if several else ''}"
+
+
+def hour_words(fleet: Fleet, hour_class: int | None) -> str:
+    """``in 32 hours a week (first: Mon 07:00 UTC)``."""
+    if hour_class is None:
+        return "in the hours that it hits hardest"
+    if len(fleet.hour_classes) == 1:
+        return "at all hours"
+    day, hour = divmod(fleet.schedule.index(hour_class), HOURS_PER_DAY)
+    hours = fleet.hour_classes[hour_class].hours_per_week
+    return f"in {hours} hours a week (first: {DAYS[day][:3]} {hour:02d}:00 UTC)"
+
+
+def capacity_requests_per_second(fleet: Fleet) -> float | None:
+    """What the busiest hours' instances are planned to carry together; None where a plan does not say."""
+    planned = [group.planned_requests_per_second_per_instance for group in fleet.groups]
+    known = [rate for rate in planned if rate is not None]
+    if len(known) < len(planned):
+        return None
+    return sum(group.instances[-1] * rate for group, rate in zip(fleet.groups, known, strict=True))
 
 
 def _group_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:

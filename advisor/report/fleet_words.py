@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
-from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetGroup
 from advisor.plan.problem.values import Paid
 from advisor.plan.solve.standing import by_stand, running_of
 from advisor.plan.values import Plan
-from advisor.report.fleet_tables import letters
+from advisor.report.fleet_tables import capacity_requests_per_second, letters
 from advisor.report.limits_words import use_words
 from advisor.report.words import count_words, hardware_words, paid_words, usd
 from advisor.units import HOURS_PER_DAY, milliseconds, ratio_words, times_words
@@ -40,7 +40,7 @@ def forecast_words(fleet: Fleet) -> str:
     interval = f" ({low:.3g} at the lower edge of the {found.interval_level:.0%} interval)" if low < planned else ""
     return (
         f"forecast: {_FORECASTS.get(found.method, found.method)}; for {found.horizon_days:g} days, planned for "
-        f"{planned:.3g} requests/s in the busiest minute{interval}"
+        f"{planned:.3g} requests/s in the busiest minute expected{interval}"
     )
 
 
@@ -106,23 +106,21 @@ def proof_words(fleet: Fleet) -> str:
     if fleet.cheapest is not None:
         less = usd(fleet.cheapest.usd_per_month_more)
         return f"preferred within limits.simplicity of the cheapest, which costs {less} less"
-    if not fleet.proven and not fleet.gap_ratio:
-        return "no cheaper fleet that carries the planned rates exists, but these rest on accelerators alone"
-    if not fleet.proven:
-        return f"a fleet that is up to {fleet.gap_ratio:.1%} cheaper may exist"
+    if fleet.confirmed is not None and not fleet.confirmed.reached:
+        return "no fleet that was tried keeps the SLO"
+    if fleet.proven:
+        return "no cheaper fleet keeps the SLO (proven)"
+    if fleet.gap_ratio:
+        return f"no cheaper one of one type was confirmed; a mix up to {fleet.gap_ratio:.1%} cheaper is not ruled out"
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
-        return "no cheaper fleet that carries the planned rates exists (proven)"
-    return (
-        "the cheapest found that its replay confirms"
-        if fleet.confirmed.reached
-        else "no fleet that was tried keeps the SLO"
-    )
+        return "no cheaper fleet carries the planned rates"
+    return "the cheapest found that its replay confirms"
 
 
 def _search_words(fleet: Fleet) -> str:
     """What was searched, and how far."""
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
-    if fleet.proven:
+    if not fleet.gap_ratio:
         return pools
     least = usd(fleet.bound_usd_per_month)
     return f"{pools}; nothing below {least} carries the planned rates, by replays of each kind of replica"
@@ -151,12 +149,20 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     margin = "" if found.reached or short else ", with less margin than is wanted for requests unlike these"
     latencies = (("TTFT", found.ttft_p95_ms), ("TPOT", found.tpot_p95_ms))
     p95s = "".join(f", {name} p95 {milliseconds(value)}" for name, value in latencies if value is not None)
-    headroom = found.headroom_factor
-    room = f"; replicas are planned at 1/{headroom:.3g} of their predicted rate" if headroom > 1 else ""
     return (
         f"{verdict}: {ratio_words(found.within_slo_ratio)} of {found.requests:,} requests within the SLO "
-        f"({ratio_words(within_ratio)} asked{margin}){p95s}; {found.arrivals}{room}"
+        f"({ratio_words(within_ratio)} asked{margin}){p95s}; {found.arrivals}{_headroom_words(fleet, found)}"
     )
+
+
+def _headroom_words(fleet: Fleet, found: Confirmation) -> str:
+    """How much of the rate after bursts the replays leave the kind of replicas that is late most; "" for all of it."""
+    factor = found.headroom_factor
+    if factor == 1:
+        return ""
+    ratio = f"1/{factor:.3g} of" if factor > 1 else f"{1 / factor:.3g} ×"
+    more = " or more" if len(fleet.groups) > 1 else ""
+    return f"; replicas are planned at {ratio} the rate that bursts leave{more}"
 
 
 def holds_words(fleet: Fleet) -> Iterator[str]:
@@ -169,15 +175,13 @@ def holds_words(fleet: Fleet) -> Iterator[str]:
 
 def _capacity_words(fleet: Fleet) -> Iterator[str]:
     """Planned rates summed over the busiest hours' instances against the rate that they have to carry."""
-    planned = [group.planned_requests_per_second_per_instance for group in fleet.groups]
-    known = [rate for rate in planned if rate is not None]
-    if len(known) < len(planned):
+    total = capacity_requests_per_second(fleet)
+    if total is None:
         return
     terms = [
-        f"{letter} {group.instances[-1]} × {rate:.3g}"
-        for letter, group, rate in zip(letters(fleet), fleet.groups, known, strict=True)
+        f"{letter} {group.instances[-1]} × {group.planned_requests_per_second_per_instance:.3g}"
+        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
     ]
-    total = sum(group.instances[-1] * rate for group, rate in zip(fleet.groups, known, strict=True))
     needed = fleet.hour_classes[-1].planned_requests_per_second
     yield f"capacity in the busiest hours: {' + '.join(terms)} = {total:.3g} requests/s for {needed:.3g} planned"
 
@@ -227,12 +231,20 @@ def _unfilled(group: FleetGroup) -> str:
 
 
 def rate_words(fleet: Fleet) -> str:
-    """What each replica carries, how far that may be off, and what it rests on."""
+    """Planned rate of each replica, the predicted one, how far that may be off, and what it rests on."""
     told = ", ".join(
-        f"{letter} {_interval(group.requests_per_second_per_replica)} requests/s ({group.evidence})"
+        f"{letter} {_planned(group)}{_interval(group.requests_per_second_per_replica)} ({group.evidence})"
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
     )
-    return f"a replica sustains within the SLO: {told}"
+    of_all = " and of prompts of all lengths" if fleet.bucket_max_input_tokens else ""
+    kinds = f"planned after bursts and replays, predicted without{of_all}"
+    return f"requests/s of a replica within the SLO, {kinds}: {told}"
+
+
+def _planned(group: FleetGroup) -> str:
+    """Planned rate of a replica; "" of plans that do not say it."""
+    planned = group.planned_requests_per_second_per_instance
+    return "" if planned is None else f"planned {planned / group.replicas_per_instance:.3g}, predicted "
 
 
 def _interval(rate: Interval) -> str:

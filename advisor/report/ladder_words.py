@@ -20,6 +20,7 @@ _COLUMNS = (
 _TODAY = "as_is"
 _A_CENT = 0.01
 _STATED = "as_stated"
+_SPOT = "spot"
 
 
 def ladder_section(plan: Plan, *, verbose: bool = False) -> Section:
@@ -66,7 +67,7 @@ def _same_fleet(rung: Rung, before: Rung | None) -> bool:
 
 
 def neighbour_words(plan: Plan) -> Iterator[str]:
-    """The nearest rung that allows less and costs more, and the nearest that allows more and costs less."""
+    """The nearest rung that allows less and costs more, the nearest that allows more and costs less, the cheapest."""
     if plan.fleet is None or not plan.ladder:
         return
     total = plan.fleet.cost.total_usd_per_month
@@ -77,7 +78,10 @@ def neighbour_words(plan: Plan) -> Iterator[str]:
     if below is not None:
         told.append(f"the rung below ({rung_words(below)}) costs {usd(_usd(below, 0.0))}")
     if above is not None:
-        told.append(f"the rung above ({rung_words(above)}) costs {usd(_usd(above, 0.0))}")
+        told.append(f"the rung above ({rung_words(above)}) costs {usd(_usd(above, total))}")
+        cheapest = min(higher, key=lambda rung: _usd(rung, total))
+        if _usd(cheapest, total) < _usd(above, total) - _A_CENT:
+            told.append(f"the cheapest ({rung_words(cheapest)}) {usd(_usd(cheapest, total))}")
     elif higher:
         told.append(f"no rung above (up to {rung_words(higher[-1])}) saves more")
     if told:
@@ -122,6 +126,8 @@ def _told(rung: Rung, before: Rung | None, current: CurrentCost | None) -> str:
     fleet = short_words(rung.groups, with_precision=True) if rung.groups else _today(current)
     if before is not None and _same_fleet(rung, before):
         fleet = "the same as stated" if before.rung == _STATED else f"the same as {rung_words(before)}"
+    if rung.rung == _SPOT and rung.groups and not any(group.purchase == _SPOT for group in rung.groups):
+        fleet += ", nothing on spot"
     takes = _new("takes", rung.requires, before.requires if before else ())
     risks = _new("risks", rung.risks, before.risks if before else ())
     return f"{fleet}{takes}{risks}"

@@ -10,21 +10,24 @@ from advisor.report.words import slo_words, usd
 
 def question_words(plan: Plan) -> str:
     """What was asked, in a line."""
+    return f"{plan.workload['name']}: {plan.workload['model']}, {_rate_words(plan)}; {slo_words(plan.workload['slo'])}"
+
+
+def _rate_words(plan: Plan) -> str:
+    """Mean and busiest minute as they were seen or stated; the forecast has a busiest minute of its own."""
     rate = plan.demand["requests_per_second"]
-    return (
-        f"{plan.workload['name']}: {plan.workload['model']}, {rate['mean']:.3g} requests/s on average, "
-        f"{rate['peak']:.3g} in the busiest minute; {slo_words(plan.workload['slo'])}"
-    )
+    origin = " stated" if plan.demand.get("window_seconds") is None else " seen"
+    origin = "" if plan.demand.get("interval") else origin
+    return f"{rate['mean']:.3g} requests/s on average, {rate['peak']:.3g} in the busiest minute{origin}"
 
 
 def question_lines(plan: Plan) -> list[str]:
     """Workload, demand, SLO, and the catalog and predictions that the answer rests on."""
-    rate = plan.demand["requests_per_second"]
     tokens_in, tokens_out = plan.demand["input_tokens"], plan.demand["output_tokens"]
     return [
         f"model: {plan.workload['model']}",
         (
-            f"demand: {rate['mean']:.3g} requests/s on average, {rate['peak']:.3g} in the busiest minute; "
+            f"demand: {_rate_words(plan)}; "
             f"{tokens_in['mean']:,.0f} tokens in (p95 {tokens_in['p95']:,.0f}), "
             f"{tokens_out['mean']:,.0f} out (p95 {tokens_out['p95']:,.0f}); {plan.demand['source']}"
         ),
@@ -64,10 +67,12 @@ def close_call_words(plan: Plan) -> Iterator[str]:
         return
     rival = plan.options[found.rival_rank - 1]
     measured = plan.options[found.rank - 1] if found.rank else plan.recommended
+    most, least = usd(found.recommended_usd_per_month_high), usd(found.rival_usd_per_month_low)
+    is_sure = most == usd(plan.recommended.cost.total_usd_per_month)
     yield (
-        f"Close: the recommendation may cost up to {usd(found.recommended_usd_per_month_high)} a month and "
-        f"#{rival.rank} ({_told(rival)}) as little as {usd(found.rival_usd_per_month_low)}; {found.hours:g} h of load "
-        f"on one {measured.instance_type} ({_told(measured)}; {usd(found.usd)}), then `advisor calibrate`, would tell."
+        f"Close: #{rival.rank} ({_told(rival)}) may cost as little as {least} a month, and the recommendation "
+        f"{most}{'' if is_sure else ' at most'}; {found.hours:g} h of load on one "
+        f"{measured.instance_type} ({_told(measured)}; {usd(found.usd)}), then `advisor calibrate`, would tell."
     )
 
 

@@ -42,5 +42,5 @@ def escape_markdown(text: str) -> str:
 
 def is_number(cell: str) -> bool:
     """Whether a cell reads as a quantity: ``12``, ``$1,234.50``, ``35 ms``, ``-``."""
-    first = cell.strip().lstrip("$-+~<>≤≥")
+    first = cell.strip().lstrip("$-–+~<>≤≥")
     return not first or first[0].isdigit()

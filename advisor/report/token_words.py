@@ -1,8 +1,10 @@
 """Monthly cost of the same requests at services that sell tokens, compared with the fleet."""
 
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import Plan
 from advisor.report.fitted_table import Column
+from advisor.report.fleet_tables import capacity_requests_per_second
 from advisor.report.sections import Section
 from advisor.report.words import usd
 
@@ -28,7 +30,22 @@ def token_section(plan: Plan) -> Section:
         lines.append("other weights answer otherwise: their quality is not compared")
     if plan.fleet is not None:
         lines.append(_break_even_words(plan, shown[0]))
-    return Section("the same requests by the token, for comparison", tuple(lines), _HEADERS, tuple(map(_cells, shown)))
+    rows = tuple(_cells(one, plan.fleet) for one in shown)
+    return Section("the same requests by the token, for comparison", tuple(lines), _HEADERS, rows)
+
+
+def is_beyond(fleet: Fleet, requests_per_second: float) -> bool:
+    """Whether a fleet of this size is not planned to carry so much."""
+    capacity = capacity_requests_per_second(fleet)
+    return capacity is not None and requests_per_second > capacity
+
+
+def never_words(fleet: Fleet, requests_per_second: float) -> str:
+    """That a fleet never costs less than a service at its size, and from which rate it would."""
+    return (
+        f"the fleet never costs less at this size: it would from {requests_per_second:.3g} requests/s on average, and "
+        f"carries {capacity_requests_per_second(fleet):.3g}"
+    )
 
 
 def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:
@@ -37,14 +54,15 @@ def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:
     fleet = usd(plan.fleet.cost.total_usd_per_month) if plan.fleet else ""
     if rate <= mean:
         return f"at {fleet} the fleet costs less than each of them, and would from {rate:.3g} requests/s on average"
+    if plan.fleet and is_beyond(plan.fleet, rate):
+        return f"against {cheapest.name} {never_words(plan.fleet, rate)}"
     return (
         f"the fleet at {fleet} would have to carry {rate:.3g} requests/s on average to cost less than {cheapest.name}; "
         f"{mean:.3g} are expected"
     )
 
 
-def _cells(api: TokenApi) -> tuple[str, ...]:
-    rate = api.break_even_requests_per_second
+def _cells(api: TokenApi, fleet: Fleet | None) -> tuple[str, ...]:
     return (
         api.provider,
         api.api_model,
@@ -52,5 +70,11 @@ def _cells(api: TokenApi) -> tuple[str, ...]:
         f"{api.total_usd_per_month:,.2f}",
         f"{api.input_usd_per_million:g}",
         f"{api.output_usd_per_million:g}",
-        "" if rate is None else f"{rate:.3g} requests/s",
+        _cheaper_from(api.break_even_requests_per_second, fleet),
     )
+
+
+def _cheaper_from(requests_per_second: float | None, fleet: Fleet | None) -> str:
+    if requests_per_second is None or fleet is None:
+        return ""
+    return "never at this size" if is_beyond(fleet, requests_per_second) else f"{requests_per_second:.3g} requests/s"

@@ -4,14 +4,15 @@ import math
 from collections.abc import Iterator
 
 from advisor.demand.values import DemandInterval
-from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup
+from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint
 from advisor.plan.values import CurrentCost, Plan
-from advisor.report.fleet_tables import names_of, part_words
+from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.plan_words import close_call_words
+from advisor.report.token_words import is_beyond, never_words
 from advisor.report.words import (
     count_words,
     floor_words,
@@ -20,11 +21,15 @@ from advisor.report.words import (
     usd,
     whole_percent,
 )
-from advisor.units import milliseconds, ratio_words
+from advisor.units import SECONDS_PER_DAY, milliseconds, ratio_words, span_words
 
+_ROUNDING = 1e-4
+"""Rates that are nearer to what was planned than this are as planned."""
 _NOTHING = "Nothing in the catalog serves this workload within its limits."
 _OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}
 """Constraints that a latency target below every candidate's may be behind."""
+_MOST_ERROR = 0.5
+"""Error of the hourly rates in the forecast's back-test, from which on it is a risk."""
 _SAME = 0.005
 """Savings below this are none."""
 _WHY_SPARE = {
@@ -34,6 +39,7 @@ _WHY_SPARE = {
     "min_replicas": "for limits.min_replicas",
     "zones": "for limits.zones",
     "max_changed_instances": "since no more of what runs may change (limits.max_changed_instances)",
+    "none": "which no limit asks for",
     "whole instances": "since instances come whole",
 }
 
@@ -47,7 +53,9 @@ def headline(plan: Plan) -> str:
             return f"{why}{floor_words(plan.rejected)}"
         return conflict_words(plan.conflict)
     total = usd(fleet.cost.total_usd_per_month)
-    return f"Run {short_words(fleet.groups)}: {total} a month{_saved(plan)}{_unmeasured(plan)}; risk: {risk_word(plan)}"
+    return (
+        f"Run {short_words(fleet.groups)}: {total} a month{_saved(plan)}{_unmeasured(plan)}; risk: {risk_words(plan)}"
+    )
 
 
 def _unmeasured(plan: Plan) -> str:
@@ -67,28 +75,42 @@ def _saved(plan: Plan) -> str:
     if plan.savings is None:
         return ""
     ratio = plan.savings.ratio
-    if abs(ratio) < _SAME:
-        return ", as much as today"
     kept = None if plan.current is None else plan.current.within_slo_ratio
     misses = ", which misses the SLO" if kept is not None and kept < _wanted(plan) else ""
+    if abs(ratio) < _SAME:
+        return f", as much as today{misses}"
     return f", {abs(ratio):.0%} {'less' if ratio > 0 else 'more'} than today{misses}"
 
 
-def risk_word(plan: Plan) -> str:
-    """The worst risk that applies: demand, replay, prediction, price, commitment, failure, spot or none."""
+def risk_words(plan: Plan) -> str:
+    """Every risk that applies, the gravest first: ``57 minutes of history, price, spot``; or ``none``.
+
+    Demand, replay, history, forecast, prediction, price, commitment, failure, spot.
+    """
     fleet = plan.fleet
     if fleet is None:
         return "none"
     applies = {
         "demand": plan.demand.get("interval") is not None,
         "replay": fleet.confirmed is None or _falls_short(plan, fleet),
+        **dict.fromkeys(_history_risks(plan, fleet), True),
         "prediction": any(group.evidence == "roofline" for group in fleet.groups),
         "price": bool(fleet.doubtful_prices),
         "commitment": fleet.cost.obligation_usd > 0,
         "failure": any(failure.left_ratio <= 0 for failure in fleet.failures),
         "spot": any(group.purchase == "spot" for group in fleet.groups),
     }
-    return next((word for word, holds in applies.items() if holds), "none")
+    return ", ".join(words for words, holds in applies.items() if holds) or "none"
+
+
+def _history_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    """History of less than a day, and a forecast whose back-test was far off."""
+    seconds = plan.demand.get("window_seconds")
+    if seconds is not None and seconds < SECONDS_PER_DAY:
+        yield f"{span_words(seconds)} of history"
+    error = max((test.wape for test in fleet.forecast.backtest if test.chosen), default=0.0)
+    if error > _MOST_ERROR:
+        yield f"forecast off by {error:.0%}"
 
 
 def verdict_lines(plan: Plan) -> Iterator[str]:
@@ -107,6 +129,8 @@ def verdict_lines(plan: Plan) -> Iterator[str]:
     yield from neighbour_words(plan)
     yield from _token_words(plan)
     yield from close_call_words(plan)
+    if fleet is not None:
+        yield from _first_words(fleet)
 
 
 def _wanted(plan: Plan) -> float:
@@ -148,15 +172,16 @@ def _obligation_words(fleet: Fleet) -> Iterator[str]:
 
 def _price_words(fleet: Fleet) -> Iterator[str]:
     names, prices = names_of(fleet), {group.name: group.instance_usd_per_hour for group in fleet.groups}
-    by_rival: dict[str, list[str]] = {}
+    by_rival: dict[tuple[bool, str], list[str]] = {}
     for doubt in fleet.doubtful_prices:
         told = names.get(doubt.group, doubt.group)
         if doubt.group in prices:
             told += f" at ${prices[doubt.group]:,.4g} an hour{_range(doubt, prices[doubt.group])}"
-        by_rival.setdefault(_runner_up(doubt), []).append(f"{told} ({doubt.reason})")
-    for rival, doubted in by_rival.items():
-        verb = "decides and is" if len(doubted) == 1 else "decide and are"
-        yield f"Price: {' and '.join(doubted)} {verb} in doubt; {rival}."
+        by_rival.setdefault((doubt.decides, _runner_up(doubt)), []).append(f"{told} ({doubt.reason})")
+    for (decides, rival), doubted in by_rival.items():
+        single = len(doubted) == 1
+        verb = f"{('decides and ' if single else 'decide and ') * decides}{'is' if single else 'are'} in doubt"
+        yield f"Price: {' and '.join(doubted)} {verb}; {rival}."
 
 
 def _range(doubt: DoubtfulPrice, usd_per_hour: float) -> str:
@@ -166,6 +191,8 @@ def _range(doubt: DoubtfulPrice, usd_per_hour: float) -> str:
 
 
 def _runner_up(doubt: DoubtfulPrice) -> str:
+    if not doubt.decides:
+        return "the fleet is the cheapest all the same"
     if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
         return "no option rests on listed prices alone"
     return f"on listed prices alone: {' + '.join(doubt.runner_up)} at {usd(doubt.runner_up_usd_per_month)}"
@@ -176,19 +203,27 @@ def _spare_words(fleet: Fleet) -> Iterator[str]:
     names, by_reason = names_of(fleet), dict[str, list[str]]()
     for spare in fleet.spare:
         of = f" of {count_words(counts[spare.group][-1:])}" if spare.group in counts else ""
-        told = f"{spare.instances}{of} × {names.get(spare.group, spare.group)}"
-        by_reason.setdefault(_WHY_SPARE.get(spare.why, spare.why), []).append(told)
+        cost = "" if spare.usd_per_month is None else f" ({usd(spare.usd_per_month)} a month)"
+        told = f"{spare.instances}{of} × {names.get(spare.group, spare.group)}{cost}"
+        by_reason.setdefault(_why_spare(spare), []).append(told)
     for why, instances in by_reason.items():
         yield f"Spare: {' and '.join(instances)} beyond the load of the busiest hours, {why}."
+
+
+def _why_spare(spare: Spare) -> str:
+    if spare.without_within_slo_ratio is not None:
+        kept = ratio_words(spare.without_within_slo_ratio)
+        return f"for the bursts of its replay: without it {kept} would be within the SLO where that is worst"
+    return _WHY_SPARE.get(spare.why, spare.why)
 
 
 def _failure_words(fleet: Fleet) -> Iterator[str]:
     """The failure that leaves least, where it leaves less than the load."""
     worst = min(fleet.failures, key=lambda failure: failure.left_ratio, default=None)
-    if worst is None or worst.left_ratio >= 1:
+    if worst is None or worst.left_ratio >= 1 - _ROUNDING:
         return
     left = f"{whole_percent(worst.left_ratio)} of the planned rate" if worst.left_ratio > 0 else "nothing"
-    yield f"Failure: without {part_words(fleet, worst.of)} {left} is left in the busiest hours."
+    yield f"Failure: without {part_words(fleet, worst.of)} {left} is left {hour_words(fleet, worst.hour_class)}."
 
 
 def _cheapest_words(fleet: Fleet) -> Iterator[str]:
@@ -244,7 +279,8 @@ def _today_words(plan: Plan) -> Iterator[str]:
         return
     verb = "keeps" if current.instances == 1 else "keep"
     kept = f"{ratio_words(current.within_slo_ratio)} within the SLO{current.precision and f' in {current.precision}'}"
-    yield f"Today: {running} {verb} {kept}; {_needed(current)}."
+    code = current.not_generated and f"; no code is generated for it: {current.not_generated}"
+    yield f"Today: {running} {verb} {kept}; {_needed(current)}{code}."
 
 
 def _needed(current: CurrentCost) -> str:
@@ -265,8 +301,26 @@ def _token_words(plan: Plan) -> Iterator[str]:
     if cheapest is None or cheapest.total_usd_per_month >= plan.fleet.cost.total_usd_per_month:
         return
     rate = cheapest.break_even_requests_per_second
-    more = "" if rate is None else f"; the fleet costs less from {rate:.3g} requests/s on average"
+    more = "" if rate is None else f"; {_break_even_words(plan.fleet, rate)}"
     yield (
         f"By the token: {cheapest.name} asks {usd(cheapest.total_usd_per_month)} for the same weights, without a "
         f"latency target{more}."
     )
+
+
+def _break_even_words(fleet: Fleet, requests_per_second: float) -> str:
+    if is_beyond(fleet, requests_per_second):
+        return never_words(fleet, requests_per_second)
+    return f"the fleet costs less from {requests_per_second:.3g} requests/s on average"
+
+
+def _first_words(fleet: Fleet) -> Iterator[str]:
+    """Quotas to raise before anything starts, where the account is not known to have enough."""
+    short = [need for need in fleet.quotas if need.account_limit is None or need.account_limit < need.needed]
+    if short:
+        told = [f"{_quota(need)} in {need.region} to {need.needed:,g} {need.unit}" for need in short]
+        yield f"First: raise the quota {' and '.join(told)}, and more while instances are replaced."
+
+
+def _quota(need: QuotaNeed) -> str:
+    return need.name if need.name == need.code else f"{need.name} ({need.code})"

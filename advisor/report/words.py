@@ -21,6 +21,7 @@ CODE_WORDS = {
     "cold_start": "cold start too slow",
     "commitment_low_band": "commitment above the forecast's low edge",
     "contiguous_kv": "too little memory for a contiguous KV cache",
+    "loading_memory": "too little accelerator memory to quantise while loading",
     "demand": "demand not carried alone",
     "engine_excluded": "engine left out by the workload",
     "host_memory": "too little host memory",

@@ -1,8 +1,11 @@
 """What a person reads before applying: the plan's own figures."""
 
+import math
+
 import pytest
 
 from advisor.codegen import generate
+from advisor.codegen.generate import Language
 from codegen.plans import make_option, make_plan
 
 
@@ -13,3 +16,13 @@ def test_readme_says_what_the_plan_says(part):
     """Price, prediction with its interval, evidence and the quota to ask for stand in the README."""
     files = generate(make_plan(make_option(evidence="calibrated"))).files
     assert part in files["README.md"].replace("\\", "")
+
+
+@pytest.mark.parametrize("language", Language)
+def test_readme_says_how_much_of_a_quota_is_needed(language):
+    """The most instances that the group may have, a replacement included, times the processors of each: 4 of g6.xlarge."""
+    option = make_option()
+    readme = generate(make_plan(option), language).files["README.md"]
+    most = option.instances + max(1, math.ceil(option.instances / 4))
+
+    assert f"{most * 4} in us-east-1 ({most} × 4), with those that a replacement starts" in readme.replace("\\", "")

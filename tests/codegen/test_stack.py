@@ -73,15 +73,25 @@ def test_more_weights_never_get_less_room_or_time(instances, weights_gib, precis
         ("fp32", {"--dtype=float32"}),
         ("bf16", {"--dtype=bfloat16"}),
         ("fp16", {"--dtype=half"}),
-        ("fp8", {"--dtype=bfloat16", "--quantization=fp8"}),
+        ("fp8", {"--dtype=auto"}),
         ("int4", {"--dtype=auto"}),
     ],
 )
-def test_precision_becomes_arguments(precision, expected):
-    """Each precision is asked for in vLLM's words; a quantised checkpoint names its own scheme."""
-    arguments = container(precision=precision).arguments
+@pytest.mark.parametrize("engine", ["vLLM", "SGLang"])
+def test_precision_becomes_arguments(precision, expected, engine):
+    """Each precision is asked for in the engine's words; a quantised checkpoint names its own scheme."""
+    arguments = container(precision=precision, engine=engine, engine_version="").arguments
     assert expected <= set(arguments)
-    assert ("--quantization=fp8" in arguments) == (precision == "fp8")
+    assert "--quantization=fp8" not in arguments
+
+
+@pytest.mark.parametrize("engine", ["vLLM", "SGLang"])
+def test_fp8_of_weights_that_nobody_stored_is_made_while_loading(engine):
+    """The engine is told to quantise the tuned model itself."""
+    option = make_option(precision="fp8", engine=engine, engine_version="")
+    (backend,) = stack_of(make_plan(option, model="organisation/Llama-3.1-8B-Instruct")).backends
+    assert backend.container.checkpoint.model_id == "organisation/Llama-3.1-8B-Instruct"
+    assert {"--dtype=bfloat16", "--quantization=fp8"} <= set(backend.container.arguments)
 
 
 def test_replicas_of_an_instance_share_a_port():
@@ -176,7 +186,8 @@ def test_what_cannot_run_is_refused_with_a_reason_and_a_way_out(changes, reason)
     ("model", "precision", "expected"),
     [
         ("meta-llama/Llama-3.1-8B-Instruct", "bf16", "meta-llama/Llama-3.1-8B-Instruct"),
-        ("meta-llama/Llama-3.1-8B-Instruct", "fp8", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "fp8", "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"),
+        ("meta-llama/Llama-3.1-8B", "fp8", "meta-llama/Llama-3.1-8B"),
         ("meta-llama/Llama-3.1-8B-Instruct", "int4", "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"),
         ("meta-llama/Llama-3.1-8B", "int4", None),
         ("organisation/Llama-3.1-8B-Instruct", "int4", None),

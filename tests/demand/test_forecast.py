@@ -44,7 +44,7 @@ def test_four_repeating_weeks_are_forecast_exactly():
     assert found.mean == pytest.approx(office_week(7))
     assert found.low == pytest.approx(found.high)
     assert found.method == NAIVE
-    assert any("no method beats" in note for note in found.notes)
+    assert any("no method that can plan a week does 2% better" in note for note in found.notes)
 
 
 def test_the_week_begins_on_monday_wherever_the_history_begins():
@@ -71,7 +71,7 @@ def test_noise_gives_an_interval_that_covers_what_comes():
 
 
 def test_the_back_test_prints_the_naive_baselines_and_marks_the_choice():
-    """With noise a mean over weeks beats last week's value; the notes say so and exactly one method is chosen."""
+    """With noise a mean over weeks beats last week's value; the note gives its error beside theirs and exactly one method is chosen."""
     found = forecast(profile_of(noisy(office_week(28), seed=1)))
     rows = {row.method: row for row in found.backtest}
 
@@ -81,7 +81,9 @@ def test_the_back_test_prints_the_naive_baselines_and_marks_the_choice():
     assert 0.7 <= rows[found.method].p90_coverage_ratio <= 1
     assert 0 <= rows[found.method].hours_short_ratio <= 0.3
     assert rows[found.method].pinball < rows[NAIVE].pinball
-    assert any("beats both naive baselines" in note for note in found.notes)
+    (note,) = (note for note in found.notes if note.startswith(f"the forecast is by {found.method};"))
+    errors = [f"{rows[name].wape:.1%}" for name in (found.method, NAIVE, LAST)]
+    assert [note.index(error) for error in errors] == sorted(note.index(error) for error in errors)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -142,6 +142,47 @@ def test_eight_bit_weights_leave_more_for_the_cache(name: str, request: FitReque
 
 
 @pytest.mark.parametrize(
+    ("engine", "version", "loading_gib"),
+    [
+        ("vLLM", "0.19.0", 23.21 + 1.04 + 0.26),
+        ("vLLM", "0.11.0", 43.91 + 0.52 + 0.13),
+        ("SGLang", "0.5.9", 43.91 + 0.52 + 0.4),
+    ],
+)
+def test_weights_that_are_quantised_while_loading_take_more_than_they_serve_in(engine, version, loading_gib):
+    """Mistral Small: 23.2 GiB and one of 40 layers in 16 bit, or 43.9 GiB and one layer in 8 bit; beside the driver."""
+    model = find_model("mistralai/Mistral-Small-24B-Instruct-2501")
+    request = replace(H100, precision="fp8", engine=engine, engine_version=version)
+    made = fit_memory(model, replace(request, made_while_loading=True))
+    stored = fit_memory(model, request)
+
+    assert made.loading_gib == pytest.approx(loading_gib, abs=0.02)
+    assert made.checkpoint_gib == pytest.approx(43.91, abs=0.01)
+    assert stored.loading_gib == pytest.approx(23.21 + stored.runtime_gib, abs=0.01)
+    assert stored.checkpoint_gib == pytest.approx(23.21, abs=0.01)
+    assert made.weights_gib == stored.weights_gib
+
+
+def test_a_cast_downloads_the_published_weights():
+    """Weights of 32 bit come over the network in 32 bit, whatever they are served in."""
+    model = find_model("Qwen/Qwen3-8B")
+    wide = replace(model, checkpoint=replace(model.checkpoint, precision="fp32"))
+
+    assert fit_memory(wide, H100).checkpoint_gib == pytest.approx(2 * fit_memory(model, H100).checkpoint_gib)
+
+
+@given(st.sampled_from(NAMES), requests)
+def test_loading_takes_no_less_than_serving(name: str, request: FitRequest):
+    """Quantising while loading never takes less than stored weights, nor less on fewer accelerators."""
+    model, request = find_model(name), replace(request, precision="fp8")
+    stored, made = (fit_memory(model, replace(request, made_while_loading=made)).loading_gib for made in (False, True))
+    alone = fit_memory(model, replace(request, made_while_loading=True, tensor_parallel=1)).loading_gib
+
+    assert stored < made
+    assert request.tensor_parallel == 1 or made - alone <= fit_memory(model, request).runtime_gib
+
+
+@pytest.mark.parametrize(
     ("text", "version"),
     [("0.14.0rc2.dev160+g5ef69782b", (0, 14)), ("0.11.0 (doc example image)", (0, 11)), ("", (9999, 0))],
 )

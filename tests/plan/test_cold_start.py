@@ -45,7 +45,7 @@ BASE = candidate()
 
 def with_weights(gib: float) -> Candidate:
     """The base candidate with other weights."""
-    return replace(BASE, memory=replace(BASE.memory, weights_gib=gib))
+    return replace(BASE, memory=replace(BASE.memory, weights_gib=gib, checkpoint_gib=gib))
 
 
 def with_network(gbit_per_second: float | None) -> Candidate:
@@ -65,6 +65,14 @@ def test_the_stages_by_hand():
     assert found.total_s.value == pytest.approx(120 + 173.9 + 42.1 + 59.05, abs=0.2)
     assert found.lead_hours == found.total_s.high / 3600
     assert found.reactive_delay_s == found.total_s.high + METRIC_DELAY_S
+
+
+def test_what_is_downloaded_takes_the_time_not_what_is_served():
+    """FP8 made of a 16-bit checkpoint: 15 GiB come over the network, and the engine starts with 8."""
+    made = replace(BASE, memory=replace(BASE.memory, weights_gib=8, checkpoint_gib=15))
+
+    assert cold_start(made, FACTS).weights_s == cold_start(with_weights(15), FACTS).weights_s
+    assert cold_start(made, FACTS).engine_s == cold_start(with_weights(8), FACTS).engine_s
 
 
 def test_a_70b_model_from_storage_takes_what_is_reported_of_it():

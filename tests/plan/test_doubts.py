@@ -1,4 +1,4 @@
-"""Prices that decide a plan and cannot be relied on."""
+"""Prices of a plan that cannot be relied on, and which of them decide."""
 
 import datetime as dt
 
@@ -38,26 +38,30 @@ def test_a_price_that_decides_names_the_runner_up():
     assert "g6e.2xlarge" in doubt.runner_up[0]
     assert doubt.runner_up_usd_per_month >= plan.fleet.cost.total_usd_per_month
     assert doubt.low_ratio <= 1 <= doubt.high_ratio
+    assert doubt.decides
 
 
 def test_a_price_that_may_only_have_fallen_decides_nothing():
-    """List prices of a year ago are not higher today: the fleet stays the cheapest, and nothing has to be said."""
-    assert planned(sold("g6e.xlarge", 1.0, OLD), sold("g6e.2xlarge", 1.2)).fleet.doubtful_prices == ()
-    assert planned(sold("g6e.xlarge", 1.0, OLD)).fleet.doubtful_prices == ()
+    """List prices of a year ago are in doubt, but not higher today: the fleet stays the cheapest."""
+    for others in ((sold("g6e.2xlarge", 1.2),), ()):
+        (doubt,) = planned(sold("g6e.xlarge", 1.0, OLD), *others).fleet.doubtful_prices
+        assert (doubt.decides, doubt.high_ratio) == (False, 1.0)
+        assert "older than 90 days" in doubt.reason
 
 
 def test_an_old_price_that_cannot_rise_over_the_runner_up_does_not_decide():
-    """Where the dearest that it may be today is still the cheapest, the price decides nothing."""
+    """Where the dearest that it may be today is still the cheapest, the price is in doubt and decides nothing."""
     plan = planned(sold("g6e.xlarge", 0.5, RECALLED), sold("p5.48xlarge", 55.0))
 
     assert plan.fleet.groups[0].instance_type == "g6e.xlarge"
-    assert plan.fleet.doubtful_prices == ()
+    assert [doubt.decides for doubt in plan.fleet.doubtful_prices] == [False]
 
 
 def test_without_an_option_on_listed_prices_every_doubt_decides():
     """Nothing to compare with: the doubt is told, and that there is no runner-up."""
     (doubt,) = planned(sold("g6e.xlarge", 1.86, RECALLED)).fleet.doubtful_prices
 
+    assert doubt.decides
     assert doubt.runner_up == ()
     assert doubt.runner_up_usd_per_month is None
 

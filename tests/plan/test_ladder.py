@@ -221,7 +221,7 @@ def test_a_rung_says_what_it_takes_and_risks(plan):
         assert any("interrupted" in risk for risk in by_name["spot"].risks)
     for rung in plan.ladder:
         for group in rung.groups:
-            assert group.weights == "meta-llama/Llama-3.1-8B-Instruct" or group.precision in ("int8", "int4", "nvfp4")
+            assert (group.weights == "meta-llama/Llama-3.1-8B-Instruct") == (group.precision in ("bf16", "fp16"))
             if group.accelerator != "A10G":
                 assert any(group.accelerator in text for text in rung.requires)
             if group.precision != "bf16":
@@ -267,7 +267,7 @@ def test_the_recommendation_stands_where_its_allowances_put_it(changes):
     assert plan.as_stated.total_usd_per_month == total
     assert all(rung.total_usd_per_month >= total - 0.01 for rung in less)
     assert more
-    assert all(rung.total_usd_per_month <= total + 0.01 for rung in more)
+    assert all(rung.total_usd_per_month <= total + 0.01 for rung in more if not rung.why_none)
     rows = [row[1] for row in ladder_section(plan).rows]
     assert rows.index("as stated") == len(plan.ladder) - len(more)
     assert [row[1] for row in ladder_section(plan).rows if row[0] == "→"] == ["as stated"]
@@ -330,7 +330,7 @@ def test_without_anything_running_no_rung_keeps_it():
 
     assert [rung.rung for rung in plan.ladder[:3]] == ["as_is", "resize", "same_cloud"]
     assert {rung.why_none for rung in plan.ladder[:3]} == {"no `current` is stated"}
-    assert "14 days of history" in plan.ladder[3].why_none
+    assert plan.ladder[3].why_none == "not possible: a commitment takes 14 days of history, none of them known"
     assert {rung.saving_ratio for rung in plan.ladder[3:]} == {None}
 
 

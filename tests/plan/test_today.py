@@ -85,3 +85,25 @@ def test_it_is_judged_in_the_precision_that_the_ladder_begins_with():
 
     assert plan.current.precision == "bf16"
     assert plan.current.instances_needed == sum(group.instances for group in resize.groups)
+
+
+def test_a_machine_that_no_code_is_generated_for_is_judged_all_the_same():
+    """It runs and serves, whatever started it: its share and need are known, and why no plan can be made of it."""
+    sold = [
+        offer(name, "westeurope", usd, provider="azure")
+        for name, usd in (("Standard_NV36ads_A10_v5", 1.0), ("Standard_NC24ads_A100_v4", 4.0))
+    ]
+    today = Deployment("azure", "westeurope", "Standard_NV36ads_A10_v5", 4, Purchase.ON_DEMAND)
+    work = workload(
+        current=today, providers=("azure",), regions=(), precisions=("fp8",), demand=DeclaredDemand(1, 1, 800, 200)
+    )  # fmt: skip
+    plan = plan_for(work, catalog_of(*sold))
+    by_name = {rung.rung: rung for rung in plan.ladder}
+
+    assert {group.instance_type for group in plan.fleet.groups} == {"Standard_NC24ads_A100_v4"}
+    assert (plan.current.within_slo_ratio, plan.current.instances_needed) == (1.0, 2)
+    assert plan.current.not_generated.startswith("it needs the GRID driver")
+    assert by_name["resize"].why_none == (
+        "nothing that it allows can be deployed: Standard_NV36ads_A10_v5: " + plan.current.not_generated
+    )
+    assert by_name["as_is"].risks[-1] == f"no code is generated for it: {plan.current.not_generated}"

@@ -5,17 +5,18 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.codegen.engines.checkpoints import checkpoint_of
-from advisor.codegen.model import Engine
 from advisor.pipeline import plan_for
 from advisor.plan.weights import weights_of
 from builders import catalog_of, offer, workload
 
 CATALOG = load_catalog()
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
-ENGINES = {"vLLM": Engine.VLLM, "SGLang": Engine.SGLANG, "TensorRT-LLM": Engine.TENSORRT_LLM, "vLLM-TPU": Engine.VLLM}
+LLAMA_FP8 = "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"
+TUNED = "organisation/tuned-8b"
+ENGINES = ("vLLM", "SGLang", "TensorRT-LLM", "vLLM-TPU", "vLLM-Gaudi")
 MODELS = (
     LLAMA, "meta-llama/Llama-3.1-8B", "Qwen/Qwen3-32B", "openai/gpt-oss-120b", "deepseek-ai/DeepSeek-V3.1",
-    "organisation/tuned-8b", "./config.json",
+    TUNED, "./config.json", "RedHatAI/Qwen3-32B-FP8-dynamic",
 )  # fmt: skip
 
 
@@ -25,16 +26,34 @@ def test_the_weights_of_a_plan_are_those_of_its_code(model, engine):
     """In every precision: the same repository, or none where the user has to name one."""
     for precision in ("bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4"):
         named = weights_of(CATALOG, model, precision, engine).repository or None
-        assert named == checkpoint_of(model, precision, ENGINES[engine]).model_id, precision
+        assert named == checkpoint_of(model, precision, engine).model_id, precision
 
 
-def test_weights_that_an_engine_quantises_are_the_published_ones():
-    """VLLM makes FP8 while it loads: no catalogued checkpoint is named, and the quality is that of such weights."""
-    weights = weights_of(CATALOG, LLAMA, "fp8", "vLLM")
+@pytest.mark.parametrize("engine", ["vLLM", "SGLang", "vLLM-TPU"])
+def test_stored_weights_are_preferred(engine):
+    """A catalogued FP8 checkpoint of the very model is named, with the quality that was measured of such weights."""
+    weights = weights_of(CATALOG, LLAMA, "fp8", engine)
 
-    assert weights.repository == LLAMA
-    assert weights.words.startswith(f"fp8 weights: made by vLLM while it loads {LLAMA}; keeps 99.")
+    assert weights.repository == LLAMA_FP8
+    assert weights.words.startswith(f"fp8 weights: {LLAMA_FP8}; keeps 99.")
     assert set(weights.loss.schemes) == {"FP8 dynamic"}
+
+
+@pytest.mark.parametrize("model", [TUNED, "meta-llama/Llama-3.1-8B"])
+def test_weights_that_an_engine_quantises_are_the_published_ones(model):
+    """VLLM makes FP8 while it loads where nobody is known to have stored it; plugins for other chips do not."""
+    weights = weights_of(CATALOG, model, "fp8", "vLLM")
+
+    assert weights.repository == model
+    assert weights.words.startswith(f"fp8 weights: made by vLLM while it loads {model}; ")
+    assert weights_of(CATALOG, model, "fp8", "vLLM-Gaudi").repository == ""
+
+
+@pytest.mark.parametrize("model", [LLAMA_FP8, f"{TUNED}-FP8"])
+def test_a_stored_checkpoint_as_the_model_is_loaded_as_it_is(model):
+    """Its own repository in its own precision, listed or named so; no engine quantises it again."""
+    loaded = weights_of(CATALOG, model, "fp8", "vLLM").loaded
+    assert (loaded.repository, loaded.made_while_loading) == (model, False)
 
 
 def test_an_engine_that_quantises_nothing_needs_a_checkpoint_that_it_reads():
@@ -57,6 +76,6 @@ def test_plan_and_ladder_name_the_weights_that_are_deployed():
     plan = plan_for(work, catalog_of(offer("g6e.xlarge", on_demand=1.9)))
     told = {(one.weights, one.weights_scheme) for one in (*plan.fleet.groups, *plan.options, plan.recommended)}
 
-    assert told == {(LLAMA, "FP8 dynamic, quantised by vLLM or SGLang while loading")}
-    assert {one.weights for rung in plan.ladder for one in rung.groups} == {LLAMA}
+    assert told == {(LLAMA_FP8, "FP8 dynamic")}
+    assert {one.weights for rung in plan.ladder for one in rung.groups} == {LLAMA_FP8}
     assert 0.99 < plan.fleet.groups[0].weights_quality_ratio < 1

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.declared import declared_demand
+from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
@@ -15,6 +17,7 @@ from advisor.plan.explain.reshape import scaled
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.explain.why import why
 from advisor.plan.question import Question
+from advisor.report.explain_plan import why_section
 from advisor.workload.values import Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
@@ -161,6 +164,24 @@ def test_an_unknown_price_has_a_break_even_all_the_same():
 
     assert found.price.today_usd_per_hour is None
     assert "g5.12xlarge" in winners(question, CATALOG, f"price.g5.12xlarge={found.price.usd_per_hour * 0.95:.4f}")
+
+
+def test_a_type_that_its_replay_refuses_is_told_so():
+    """Long prompts, 3 % of all, miss the target on it though 95 % are in time; a price unknown elsewhere is no reason."""
+    question = asked(rate=2.0, slo=Slo(ttft_p95_ms=600.0))
+    tokens = TokenHistogram(np.array([800.0, 6000.0]), np.array([200.0, 200.0]), np.array([0.97, 0.03]))
+    mixed = replace(question, demand=replace(question.demand, tokens=tokens, longest_request_tokens=6200.0))
+    slow = (offer("g5.xlarge", on_demand=1.0), offer("g5.xlarge", region="us-west-2", on_demand=None))
+    found = explained("g5.xlarge", mixed, catalog_of(*slow, offer("p5.48xlarge", on_demand=55.0)))
+    replay, *others = found.obstacles
+
+    assert not found.wins
+    assert (replay.code, replay.needed) == ("replay", 0.99)
+    assert 0.95 < replay.available < 0.99
+    assert "are asked" in replay.message
+    assert "price_unknown" not in {one.code for one in others}
+    assert why_section(found).title == "g5.xlarge cannot serve this as it is asked"
+    assert found.targets[0].looser_ms > 600
 
 
 def test_a_region_is_a_competitor_of_its_own():

@@ -112,6 +112,16 @@ def test_a_tighter_limit_never_costs_less(limit, sold, demand):
         assert tighter >= WITHIN * looser, costs
 
 
+@few
+@given(sold=offers, demand=demands)
+def test_a_budget_of_what_a_fleet_costs_changes_nothing(sold, demand):
+    """Also where replicas carry more than the closed form says."""
+    asked = {"purchase": (ON_DEMAND, SPOT)}
+    cost = usd(sold, demand, **asked)
+    if math.isfinite(cost):
+        assert usd(sold, demand, limits=replace(LOOSE, max_usd_per_month=cost + 0.01), **asked) == cost
+
+
 @pytest.mark.parametrize("allowance", WIDER)
 @few
 @given(sold=offers, demand=demands)

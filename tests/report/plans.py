@@ -240,8 +240,8 @@ def spot_plan() -> Plan:
         spot,
         spare=(Spare(spot.name, 1, "spot_reroute"),),
         failures=(
-            Failure(f"one instance of {pool_of(spot)}", 0.88),
-            Failure("spot of aws/us-east-1/L40S in one zone", 0.59),
+            Failure(f"one instance of {pool_of(spot)}", 0.88, 0),
+            Failure("spot of aws/us-east-1/L40S in one zone", 0.59, 0),
         ),
         cost=make_cost(spot.compute_usd_per_month, interruptions_usd_per_month=4.2),
     )
@@ -299,7 +299,8 @@ def mixed_plan() -> Plan:
         schedule=((0,) * 12 + (1,) * 12) * 7,
         cost=cost,
         spare=(Spare(busy.name, 1, "survive: instance"),),
-        failures=(Failure(f"one instance of {pool_of(base)}", 1.17), Failure(f"one instance of {pool_of(busy)}", 1.17)),
+        failures=(Failure(f"one instance of {pool_of(base)}", 1.17, 0),
+                  Failure(f"one instance of {pool_of(busy)}", 1.17, 1)),
         cheapest=Cheapest(("2 × g6e.xlarge committed for 1 year", "1 × inf2.8xlarge spot"), 3650.0, 111.6, 2),
         doubtful_prices=(DoubtfulPrice(busy.name, "derived, 499 days old", 0.62, 1.4,
                                        ("5 × g6e.xlarge on demand",), 6817.45),),

@@ -14,7 +14,7 @@ from advisor.pipeline import measure_demand, plan_for, plan_question
 from advisor.plan.fleet.chosen import ConstraintUse, Failure, HoldsUpTo
 from advisor.plan.question import Question
 from advisor.plan.solve.standing import running_of
-from advisor.report.fleet_words import change_words, fleet_lines
+from advisor.report.fleet_words import change_words, confirmation_words, fleet_lines
 from advisor.report.limits_words import relaxation_words, use_words
 from advisor.report.scaling_words import size_lines
 from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
@@ -61,7 +61,7 @@ def test_the_fleet_comes_first_with_its_total(plan, render):
     assert re.search(rf"Run \d+ × .*: {re.escape(total)}.*; risk: ", text)
     assert (
         text.index("Run ")
-        < text.index("no cheaper fleet that carries the planned rates exists (proven)")
+        < text.index("no cheaper fleet carries the planned rates")
         < text.index("options, fleets of one type")
     )
     for group in plan.fleet.groups:
@@ -99,7 +99,7 @@ def test_what_holds_is_rounded_down_everywhere(plan, ratio, percent, times):
     text = full(replace(plan, fleet=fleet))
 
     assert f"survive (without one machine) {percent} of 100%" in text
-    assert re.search(rf"one zone of x +{percent}\n", text)
+    assert re.search(rf"one zone of x +{percent} ", text)
     assert f"holds up to {times} × the busiest minute and {times} × its burstiness" in text
 
 
@@ -172,7 +172,7 @@ def test_an_unproven_fleet_says_how_much_cheaper_another_may_be(plan):
     fleet = replace(plan.fleet, proven=False, gap_ratio=0.031, bound_usd_per_month=1234.5)
     text = full(replace(plan, fleet=fleet))
 
-    assert "a fleet that is up to 3.1% cheaper may exist" in text
+    assert "a mix up to 3.1% cheaper is not ruled out" in text
     assert "nothing below $1,234.50 carries the planned rates" in text
     assert "proven" not in text
 
@@ -237,11 +237,34 @@ def test_what_changes_against_a_previous_plan_is_said(plan):
 def test_headroom_takes_the_proof_back(plan):
     """Where a replay asked for headroom, the fleet is the cheapest that was confirmed, and no more is claimed."""
     confirmed = replace(plan.fleet.confirmed, headroom_factor=1.21)
-    text = full(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed)))
+    text = full(replace(plan, fleet=replace(plan.fleet, confirmed=confirmed, proven=False)))
 
     assert "the cheapest found that its replay confirms" in text
-    assert "replicas are planned at 1/1.21 of their predicted rate" in text
+    assert "replicas are planned at 1/1.21 of the rate that bursts leave" in text
     assert "proven" not in text
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"),
+    [(1.21, "; replicas are planned at 1/1.21 of the rate that bursts leave"),
+     (0.8, "; replicas are planned at 1.25 × the rate that bursts leave"), (1.0, "")],
+)  # fmt: skip
+def test_what_replays_leave_of_a_rate_is_said_in_both_directions(plan, factor, told):
+    """Less than the closed form says, or more; nothing where it is what the closed form says."""
+    confirmed = replace(plan.fleet.confirmed, headroom_factor=factor)
+    words = confirmation_words(replace(plan.fleet, groups=plan.fleet.groups[:1], confirmed=confirmed), 0.99)
+
+    assert words.endswith(f"{confirmed.arrivals}{told}")
+
+
+def test_a_replica_has_one_planned_rate(plan):
+    """The table, the capacity and the prediction name the same; what is predicted is called so."""
+    text = " ".join(full(plan).split())
+    for group in plan.fleet.groups:
+        planned = f"{group.planned_requests_per_second_per_instance:.3g}"
+        assert group.replicas_per_instance == 1
+        assert f"{group.instances[-1]} × {planned}" in text
+        assert f"planned {planned}, predicted {group.requests_per_second_per_replica.value:.3g} (" in text
 
 
 def test_fewer_and_more_instances_are_options_of_the_plan(plan):

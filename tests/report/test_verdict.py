@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.fleet.chosen import Failure, Spare
+from advisor.demand.values import Backtest
+from advisor.plan.fleet.chosen import DoubtfulPrice, Failure, ForecastUsed, PlannedHours, QuotaNeed, Spare
 from advisor.plan.token_apis import TokenApi
-from advisor.plan.values import CurrentCost
+from advisor.plan.values import CurrentCost, MeasureFirst
 from advisor.report.fleet_words import proof_words
+from advisor.report.plan_words import close_call_words
 from advisor.report.table import plan_markdown, plan_table
-from advisor.report.verdict import headline, risk_word, verdict_lines
+from advisor.report.verdict import headline, risk_words, verdict_lines
 from report.plans import (
     make_fleet,
     make_group,
@@ -28,6 +30,17 @@ from report.plans import (
 
 GOLDEN = Path(__file__).parent / "golden"
 SHAPES = {"spot": spot_plan, "mixed": mixed_plan, "infeasible": no_plan}
+
+
+def over(plan, seconds):
+    """A plan whose demand was observed for so many seconds; None: declared."""
+    return replace(plan, demand={**plan.demand, "window_seconds": seconds})
+
+
+def forecast_off_by(error):
+    """A forecast with such an error in its back-test, beside a worse one that was not chosen."""
+    tests = (Backtest("level", error, 0.2, 0.9, 0.1, chosen=True), Backtest("last", 9.0, 0.2, 0.9, 0.1, chosen=False))
+    return ForecastUsed("level", 0.8, 30.0, tests)
 
 
 def lines_of(plan):
@@ -46,12 +59,21 @@ def test_the_first_line_says_what_to_run():
     """Fleet, USD a month, saving and risk stand in the first line of text and in bold in Markdown."""
     expected = (
         "Run 4 × g6e.xlarge spot (aws us-east-1): $2,197.06 a month, 87% less than today, "
-        "which misses the SLO; risk: spot"
+        "which misses the SLO; risk: 57 minutes of history, spot"
     )
 
     assert headline(spot_plan()) == expected
     assert plan_table(spot_plan(), width=None).splitlines()[0] == expected
     assert f"**{expected}**" in plan_markdown(spot_plan())
+
+
+@pytest.mark.parametrize(("usd", "compared"), [(12_330.84, "56% less than"), (5_458.12, "as much as")])
+def test_what_runs_today_is_said_to_miss_the_slo_whatever_it_costs(usd, compared):
+    """Dearer than the fleet, or as dear: a reader has to know that it does not serve."""
+    today = CurrentCost("aws", "us-east-1", "g5.12xlarge", "on_demand", 4, 22.69, usd, 0.79, 9)
+    plan = with_today(make_plan(make_fleet(make_group())), today)
+
+    assert f", {compared} today, which misses the SLO;" in headline(plan)
 
 
 def test_the_verdict_comes_before_the_ladder_and_the_ladder_before_the_options():
@@ -63,15 +85,16 @@ def test_the_verdict_comes_before_the_ladder_and_the_ladder_before_the_options()
 
 
 def test_demand_told_from_accelerators_stands_in_the_first_line():
-    """Its interval and its risk; and nothing is proven of a plan that rests on it."""
+    """Its interval and its risk; and of a plan that rests on it no more is said than what carries the planned rates."""
     plan = spot_plan()
     interval = {"mean_low": 2.57, "mean_high": 2.57, "peak_low": 3.0, "peak_high": 19.0, "contradiction": ""}
     told = replace(plan, demand={**plan.demand, "interval": interval})
     assert headline(told).endswith(
-        "; demand not measured, 2.57 requests/s on average and 3 to 19 in the busiest minute; risk: demand"
+        "; demand not measured, 2.57 requests/s on average and 3 to 19 in the busiest minute; "
+        "risk: demand, 57 minutes of history, spot"
     )
     unproven = replace(plan.fleet, proven=False, gap_ratio=0.0, cheapest=None)
-    assert proof_words(unproven).endswith("rest on accelerators alone")
+    assert proof_words(unproven) == "no cheaper fleet carries the planned rates"
 
 
 @pytest.mark.parametrize(
@@ -79,17 +102,35 @@ def test_demand_told_from_accelerators_stands_in_the_first_line():
     [
         (make_fleet(make_group()), "none"),
         (make_fleet(make_group(purchase="spot")), "spot"),
-        (mixed_plan().fleet, "price"),
-        (replace(mixed_plan().fleet, doubtful_prices=()), "commitment"),
+        (mixed_plan().fleet, "price, commitment, spot"),
+        (replace(mixed_plan().fleet, doubtful_prices=()), "commitment, spot"),
         (replace(make_fleet(make_group()), failures=(Failure("one instance of it", 0.0),)), "failure"),
-        (make_fleet(make_group(purchase="spot", evidence="roofline")), "prediction"),
-        (make_fleet(make_group(evidence="roofline"), confirmed=None), "replay"),
+        (make_fleet(make_group(purchase="spot", evidence="roofline")), "prediction, spot"),
+        (make_fleet(make_group(evidence="roofline"), confirmed=None), "replay, prediction"),
+        (make_fleet(make_group(), forecast=forecast_off_by(0.65)), "forecast off by 65%"),
+        (make_fleet(make_group(), forecast=forecast_off_by(0.49)), "none"),
     ],
-    ids=["none", "spot", "price", "commitment", "failure", "prediction", "replay"],
+    ids=["none", "spot", "price", "commitment", "failure", "prediction", "replay", "forecast", "good forecast"],
 )
-def test_the_risk_is_the_worst_that_applies(fleet, risk):
-    """A replay that falls short outweighs predictions, those prices, those commitments, those failures, and those spot."""
-    assert risk_word(make_plan(fleet)) == risk
+def test_every_risk_that_applies_is_named(fleet, risk):
+    """A replay that falls short comes before predictions, those before prices, commitments, failures and spot."""
+    assert risk_words(over(make_plan(fleet), 7 * 86_400)) == risk
+
+
+@pytest.mark.parametrize(
+    ("seconds", "risk"),
+    [
+        (60.0, "1 minute of history"),
+        (3435.0, "57 minutes of history"),
+        (7200.0, "2 hours of history"),
+        (86_399.0, "23 hours of history"),
+        (86_400.0, "none"),
+        (None, "none"),
+    ],
+)
+def test_less_than_a_day_of_history_is_a_risk(seconds, risk):
+    """How much there is stands in the first line; declared demand has no history that could be short."""
+    assert headline(over(make_plan(make_fleet(make_group())), seconds)).endswith(f"; risk: {risk}")
 
 
 def test_a_replay_that_falls_short_is_said_first():
@@ -100,7 +141,7 @@ def test_a_replay_that_falls_short_is_said_first():
     assert next(verdict_lines(short)) == (
         "Do not rely on it: its replay finds 97.31% of the requests within the SLO, 99% are asked."
     )
-    assert headline(short).endswith("risk: replay")
+    assert headline(short).endswith("risk: replay, 57 minutes of history, spot")
 
 
 def test_what_does_not_matter_is_not_said():
@@ -133,6 +174,38 @@ def test_spares_of_one_rule_stand_in_one_line():
     told = [line for line in verdict_lines(plan) if line.startswith("Spare")]
     assert len(told) == 1
     assert "1 of 4 × g6e.xlarge on demand and 2 of 2 × g7e.2xlarge on demand" in told[0]
+
+
+def test_a_spare_says_what_it_costs_and_what_its_replay_finds_without_it():
+    """The part that a limit keeps and the part that only the replay asks for stand in a line each."""
+    group = make_group()
+    spare = (Spare(group.name, 1, "survive: instance", 1319.89), Spare(group.name, 1, "replay", 1319.89, 0.98884))
+    told = [line for line in verdict_lines(make_plan(make_fleet(group, spare=spare))) if line.startswith("Spare")]
+
+    assert told == [
+        (
+            "Spare: 1 of 4 × g6e.xlarge on demand ($1,319.89 a month) beyond the load of the busiest hours, so that any one "
+            "instance may fail (limits.survive)."
+        ),
+        (
+            "Spare: 1 of 4 × g6e.xlarge on demand ($1,319.89 a month) beyond the load of the busiest hours, for the bursts of "
+            "its replay: without it 98.88% would be within the SLO where that is worst."
+        ),
+    ]
+
+
+def test_a_failure_names_the_hours_that_it_hits():
+    """Quiet hours with few instances can be hit harder than the busiest ones; all that is planned is enough."""
+    group = make_group((1, 3))
+    schedule = ((1,) * 6 + (0,) * 12 + (1,) * 6) * 7
+    hours = (PlannedHours(84, 1.0, 2.0, 1.0), PlannedHours(84, 4.0, 8.0, 4.0))
+    fleet = make_fleet(group, hour_classes=hours, schedule=schedule)
+    quiet, rounded = Failure("one zone of us-east-1", 0.4, 0), Failure("one zone of us-east-1", 0.99999, 1)
+
+    assert lines_of(make_plan(replace(fleet, failures=(quiet,))))["Failure"] == (
+        "Failure: without one zone of us-east-1 40% of the planned rate is left in 84 hours a week (first: Mon 06:00 UTC)."
+    )
+    assert "Failure" not in lines_of(make_plan(replace(fleet, failures=(rounded,))))
 
 
 def test_only_the_worst_failure_is_in_the_verdict():
@@ -169,6 +242,34 @@ def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():
     assert "5 × g6e.xlarge on demand at $6,817.45" in told
 
 
+def test_a_price_in_doubt_that_does_not_decide_is_told_too():
+    """An old list price is a risk of the first line, and the fleet is said to be the cheapest all the same."""
+    group = make_group()
+    doubt = DoubtfulPrice(group.name, "of 2026-06-18, older than 90 days", 0.81, 1.0, (), None, decides=False)
+    plan = over(make_plan(make_fleet(group, doubtful_prices=(doubt,))), None)
+
+    assert headline(plan).endswith("; risk: price")
+    assert lines_of(plan)["Price"] == (
+        "Price: g6e.xlarge on demand at $1.861 an hour, today $1.507 to $1.861 (of 2026-06-18, older than 90 days) is in "
+        "doubt; the fleet is the cheapest all the same."
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (None, "First: raise the quota G and VT (L-DB2E81BA) in us-east-1 to 624 vCPUs, and more while instances are replaced."),
+        (623.0, "First: raise the quota G and VT (L-DB2E81BA) in us-east-1 to 624 vCPUs, and more while instances are replaced."),
+        (624.0, None),
+    ],
+)  # fmt: skip
+def test_the_verdict_ends_with_the_quotas_to_raise(limit, told):
+    """What has to be done first, unless the account is known to have enough."""
+    need = QuotaNeed("aws", "us-east-1", "L-DB2E81BA", "G and VT", "vCPUs", 624.0, limit)
+
+    assert lines_of(make_plan(make_fleet(make_group(), quotas=(need,)))).get("First") == told
+
+
 def test_zones_that_no_source_lists_are_not_claimed():
     """An assumed zone is said to be one; a verified one is not mentioned."""
     assert "g6e.xlarge is sold in 3 zones of us-east-1" in lines_of(spot_plan())["Zones"]
@@ -184,6 +285,10 @@ def test_zones_that_no_source_lists_are_not_claimed():
         (
             {"within_slo_ratio": 0.1, "not_judged": "no number of them keeps the SLO"},
             "no number of them keeps the SLO.",
+        ),
+        (
+            {"within_slo_ratio": 0.71, "instances_needed": 6, "not_generated": "it needs the GRID driver"},
+            "keep 71% within the SLO; 6 are needed; no code is generated for it: it needs the GRID driver.",
         ),
         ({"not_judged": "too little memory"}, "not judged: too little memory."),
     ],
@@ -208,6 +313,46 @@ def test_the_rungs_beside_the_recommendation_are_named():
     )
     plan = make_plan(make_fleet(make_group()), ladder=ladder)
     assert lines_of(plan)["Ladder"] == "Ladder: no rung above (up to any cloud) saves more."
+
+
+def test_the_cheapest_rung_is_named_beside_the_next_one():
+    """A reader sees how far down it goes, not only the next step."""
+    ladder = (
+        make_rung("precision", make_group(3), beyond_stated=True),
+        make_rung("any_cloud", make_group(1), beyond_stated=True),
+    )
+    told = lines_of(make_plan(make_fleet(make_group()), ladder=ladder))["Ladder"]
+
+    assert told == "Ladder: the rung above (precision) costs $4,099.59; the cheapest (any cloud) $1,382.53."
+
+
+def test_a_rung_named_after_spot_says_where_it_has_none():
+    """Spot that is not sold, or costs no less, leaves the fleet of the rung before, and the row says so."""
+    group = make_group()
+    ladder = (make_rung("same_cloud", group, recommended=True), make_rung("spot", group))
+    text = plan_table(make_plan(make_fleet(group), ladder=ladder))
+
+    assert "the same as same cloud, nothing on spot" in text
+    assert "nothing on spot" not in plan_table(spot_plan(), width=None)
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (9.2, "; the fleet costs less from 9.2 requests/s on average."),
+        (
+            147.0,
+            "; the fleet never costs less at this size: it would from 147 requests/s on average, and carries 11.4.",
+        ),
+    ],
+)
+def test_a_break_even_beyond_what_the_fleet_carries_is_never_reached(rate, words):
+    """Four instances of 2.86 requests/s carry 11.4: more would take, and cost, another fleet."""
+    service = TokenApi("d", "q", 612.4, 0.1, 0.1, "list", "2026-11", break_even_requests_per_second=rate)
+    plan = make_plan(make_fleet(make_group()), token_apis=(service,))
+
+    assert lines_of(plan)["By the token"].endswith(words)
+    assert ("never at this size" in plan_table(plan, width=None, verbose=True)) == (rate > 11.4)
 
 
 @pytest.mark.parametrize(("usd", "told"), [(612.4, True), (99_999.0, False)])
@@ -267,7 +412,7 @@ NAME = st.text(st.characters(categories=("L", "N"), include_characters="-._/ "),
 @settings(max_examples=60)
 @given(NAME, NAME, NAME, st.integers(40, 120), st.booleans())
 def test_no_line_is_wider_than_the_terminal(instance_type, region, name, width, verbose):
-    """Whatever things are called: only words that hold no space stand beyond the width, alone on their line."""
+    """Whatever things are called: only words that hold no space, with their count, stand beyond the width, alone."""
     group = make_group(3, instance_type=instance_type, region=region, zones_verified=False)
     second = make_group(1, instance_type=f"{instance_type}2", purchase="spot", region=region)
     fleet = make_fleet(
@@ -278,4 +423,18 @@ def test_no_line_is_wider_than_the_terminal(instance_type, region, name, width, 
     plan = make_plan(fleet, option, ladder=rungs, name=name, model=instance_type, notes=(name,))
 
     for line in plan_table(plan, width=width, verbose=verbose).splitlines():
-        assert len(line) <= width or len(line.removeprefix("  - ").split()) == 1, line
+        words = line.removeprefix("  - ").replace(" × ", "×").split()
+        assert len(line) <= width or len(words) == 1, line
+
+
+@pytest.mark.parametrize(("high_ratio", "words"), [(1.0, "$1,234.50;"), (1.5, "$1,851.75 at most;")])
+def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
+    """A recommendation whose rate is measured costs what it costs."""
+    plan = spot_plan()
+    cost = replace(plan.recommended.cost, total_usd_per_month=1234.5)
+    close = MeasureFirst(1, 1, 2.0, 1, round(1234.5 * high_ratio, 2), 1000.0)
+    plan = replace(plan, recommended=replace(plan.recommended, cost=cost), measure_first=close)
+
+    (text,) = close_call_words(plan)
+    assert "may cost as little as $1,000.00 a month" in text
+    assert f"the recommendation {words}" in text

@@ -18,7 +18,7 @@ def container(request: Request) -> Container:
     return Container(
         engine=Engine.CUSTOM,
         image=request.image,
-        checkpoint=checkpoint_of(request.model, request.serves.precision, Engine.CUSTOM),
+        checkpoint=checkpoint_of(request.model, request.serves.precision, engine=""),
         entrypoint="",
         command=(),
         model_option="",

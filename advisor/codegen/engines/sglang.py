@@ -4,17 +4,16 @@ Options: ``sglang.launch_server`` of 0.5.9 and 0.5.23, read from the wheels (tes
 lmsysorg/sglang, tags seen in November 2026.
 """
 
-from advisor.codegen.engines.checkpoints import checkpoint_of
+from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, version_key
 from advisor.codegen.engines.support import computes_in_half, support_of
-from advisor.codegen.model import Container, Engine, Runtime, Serves
+from advisor.codegen.model import Checkpoint, Container, Engine, Runtime, Serves
 
 NAME = "SGLang"
 _REPOSITORY = "lmsysorg/sglang"
 _DEFAULT_VERSION = "0.5.9"
 _FIRST_WITH_TLS = "0.5.10"
-_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "half"}
 _OUTSIDE_SHARE = 0.05
 """The planned share of memory holds activations and CUDA graphs too, which SGLang takes from what its share leaves.
 Less this much, 0.9 gives 0.85, near SGLang's own rule (server_args.py of 0.5.9: 0.84 for 24 GB, 0.83 for 80 GB)."""
@@ -30,15 +29,16 @@ def container(request: Request) -> Container:
     if request.platform.runtime not in (Runtime.CUDA, Runtime.ROCM):
         raise refusal(serves, f"SGLang has no image for {request.platform.runtime.value}", "--engine vllm has one")
     half = computes_in_half(support_of(NAME, request))
+    checkpoint = checkpoint_of(request.model, serves.precision, NAME)
     has_tls = version_key(request.version or _DEFAULT_VERSION) >= version_key(_FIRST_WITH_TLS)
     return Container(
         engine=Engine.SGLANG,
         image=request.image or _image(request),
-        checkpoint=checkpoint_of(request.model, serves.precision, Engine.SGLANG),
+        checkpoint=checkpoint,
         entrypoint="python3",
         command=("-m", "sglang.launch_server"),
         model_option="--model-path=",
-        arguments=(*_arguments(serves, half=half), *_sharing_arguments(serves)),
+        arguments=(*_arguments(serves, checkpoint, half=half), *_sharing_arguments(serves)),
         sharing_arguments=_sharing_arguments(serves),
         tls_options=("--ssl-keyfile=", "--ssl-certfile=") if has_tls else None,
         device_arguments=device_arguments(serves, request.platform),
@@ -53,11 +53,11 @@ def _image(request: Request) -> str:
     return f"{_REPOSITORY}:{tag}"
 
 
-def _arguments(serves: Serves, *, half: bool) -> list[str]:
+def _arguments(serves: Serves, checkpoint: Checkpoint, *, half: bool) -> list[str]:
     arguments = [
         # It listens on the loopback interface alone otherwise.
         "--host=0.0.0.0",
-        *_precision_arguments(serves.precision, half=half),
+        *precision_arguments(serves.precision, checkpoint, half=half),
         f"--tp-size={serves.tensor_parallel}",
         f"--context-length={serves.context_tokens}",
         f"--max-running-requests={serves.max_concurrency}",
@@ -72,11 +72,3 @@ def _arguments(serves: Serves, *, half: bool) -> list[str]:
 
 def _sharing_arguments(serves: Serves) -> tuple[str, ...]:
     return () if serves.replicas_per_instance == 1 else (f"--dp-size={serves.replicas_per_instance}",)
-
-
-def _precision_arguments(precision: str, *, half: bool) -> list[str]:
-    if precision in _DTYPES:
-        return [f"--dtype={_DTYPES[precision]}"]
-    if precision == "fp8":
-        return [f"--dtype={'half' if half else 'bfloat16'}", "--quantization=fp8"]
-    return ["--dtype=auto"]

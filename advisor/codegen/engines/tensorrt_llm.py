@@ -29,7 +29,7 @@ def container(request: Request) -> Container:
     return Container(
         engine=Engine.TENSORRT_LLM,
         image=request.image or f"{_REPOSITORY}:{request.version or _DEFAULT_VERSION}",
-        checkpoint=checkpoint_of(request.model, serves.precision, Engine.TENSORRT_LLM),
+        checkpoint=checkpoint_of(request.model, serves.precision, NAME),
         entrypoint="trtllm-serve",
         command=("serve",),
         model_option="",

@@ -5,13 +5,12 @@ the public registries and release notes, read in November 2026; a tag is only a 
 image by digest.
 """
 
-from advisor.codegen.engines.checkpoints import checkpoint_of
+from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, version_key
 from advisor.codegen.engines.support import computes_in_half, support_of
-from advisor.codegen.model import Container, Engine, Runtime, Serves
+from advisor.codegen.model import Checkpoint, Container, Engine, Runtime, Serves
 
-_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "half"}
 _NEURON_REPOSITORY = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx"
 _NXDI_IMAGE = f"{_NEURON_REPOSITORY}:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
 _PLUGIN_IMAGE = f"{_NEURON_REPOSITORY}:0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04"
@@ -40,15 +39,16 @@ def container(request: Request) -> Container:
     if platform.runtime is Runtime.NEURON and serves.pipeline_parallel > 1:
         raise refusal(serves, "pipeline parallelism is not available on Neuron")
     half = computes_in_half(support_of(catalog_name(request), request))
+    checkpoint = checkpoint_of(request.model, serves.precision, catalog_name(request))
     return Container(
         engine=Engine.VLLM,
         image=request.image or _image(request),
         image_caution="" if request.image else _image_caution(request),
-        checkpoint=checkpoint_of(request.model, serves.precision),
+        checkpoint=checkpoint,
         entrypoint="vllm",
         command=("serve",),
         model_option="",
-        arguments=(*_arguments(request, half=half), *_sharing_arguments(serves)),
+        arguments=(*_arguments(request, checkpoint, half=half), *_sharing_arguments(serves)),
         sharing_arguments=_sharing_arguments(serves),
         device_arguments=device_arguments(serves, platform),
         shares_port=serves.replicas_per_instance > 1,
@@ -97,10 +97,10 @@ def _image_caution(request: Request) -> str:
     )
 
 
-def _arguments(request: Request, *, half: bool) -> list[str]:
+def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[str]:
     serves, platform = request.serves, request.platform
     arguments = [
-        *_precision_arguments(serves.precision, half=half),
+        *precision_arguments(serves.precision, checkpoint, half=half),
         f"--tensor-parallel-size={serves.tensor_parallel * platform.cores_per_accelerator}",
         f"--max-model-len={serves.context_tokens}",
         f"--max-num-seqs={serves.max_concurrency}",
@@ -108,15 +108,6 @@ def _arguments(request: Request, *, half: bool) -> list[str]:
     if platform.runtime is not Runtime.NEURON:
         arguments += _memory_arguments(serves)
     return arguments
-
-
-def _precision_arguments(precision: str, *, half: bool) -> list[str]:
-    if precision in _DTYPES:
-        return [f"--dtype={_DTYPES[precision]}"]
-    if precision == "fp8":
-        return [f"--dtype={'half' if half else 'bfloat16'}", "--quantization=fp8"]
-    # A quantised checkpoint says itself how it is quantised.
-    return ["--dtype=auto"]
 
 
 def _memory_arguments(serves: Serves) -> list[str]:

@@ -22,7 +22,7 @@ from advisor.demand.services.views import EngineView, Grown, total
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
 from advisor.errors import InputError
-from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
 
 _SHOWN = 5
 _SHARP_SECONDS = 20.0
@@ -302,8 +302,7 @@ def _length_notes(prompts: Lengths, answers: Lengths) -> Iterator[str]:
 
 def _time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
     if known_seconds < SECONDS_PER_DAY:
-        hours = known_seconds / SECONDS_PER_HOUR
-        yield f"the demand was observed for {hours:.1f} h: busier hours of the day or week are unseen"
+        yield f"the demand was observed for {span_words(known_seconds)}: busier hours of the day or week are unseen"
     share = np.count_nonzero(~np.isnan(per_minute)) / len(per_minute)
     if share < 1:
         yield f"{share:.0%} of the minutes were observed; at the others not every replica was read: unknown, not idle"

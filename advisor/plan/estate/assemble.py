@@ -53,16 +53,22 @@ def workload_row(file: str, plan: Plan) -> WorkloadRow:
             PriceDate(group.provider, group.instance_type, group.region, group.price_as_of)
             for group in (fleet.groups if fleet else ())
         ),
+        saved_usd_per_month=plan.savings.usd_per_month if plan.savings else None,
     )
 
 
 def _fleet_words(plan: Plan) -> str:
     groups = plan.fleet.groups if plan.fleet else ()
     words = [
-        f"{max(group.instances)} × {group.instance_type} {group.region} {group.purchase.replace('_', ' ')}"
+        f"{_counts(group.instances)} × {group.instance_type} {group.region} {group.purchase.replace('_', ' ')}"
         for group in groups
     ]
     return " + ".join(words)
+
+
+def _counts(instances: Sequence[int]) -> str:
+    """``4``, or ``2…4`` where the number follows the hours."""
+    return "…".join(dict.fromkeys((str(min(instances)), str(max(instances)))))
 
 
 def _obstacle(plan: Plan) -> str:

@@ -152,12 +152,12 @@ def _seat(search: SeatSearch, one: Served, offer: Offer, usd_per_hour: float, ne
 
 
 def _memory_gib(one: Served, busy: float, resident_tokens: float) -> float:
-    """Weights, workspace, runtime, and the KV cache of what runs at the load."""
+    """Weights, workspace, runtime, and the KV cache of what runs at the load; no less than loading takes."""
     memory = one.candidate.memory
     running = one.mean_concurrency * busy
     tokens = (running + IN_FLIGHT_DEVIATIONS * math.sqrt(running) + 1) * resident_tokens
     cache = memory.kv_cache_gib_available * min(tokens / max(memory.kv_cache_tokens, 1.0), 1.0)
-    return memory.weights_gib + memory.workspace_gib + memory.runtime_gib + cache
+    return max(memory.weights_gib + memory.workspace_gib + memory.runtime_gib + cache, memory.loading_gib)
 
 
 def _quotas(search: SeatSearch, machine: InstanceType, offer: Offer) -> Iterator[tuple[str, float]]:

@@ -36,7 +36,7 @@ class WorkloadRow:
     status: str
     """planned; infeasible: no fleet keeps its limits; failed: the file has to be mended."""
     fleet: str
-    """Most instances of each group, in words."""
+    """Instances of each group over the hours, in words."""
     usd_per_month: float | None
     """Of a fleet of its own."""
     within_slo_ratio: float | None
@@ -50,6 +50,8 @@ class WorkloadRow:
     """What stands against a fleet; "" for nothing."""
     prices: tuple[PriceDate, ...] = ()
     """Of each group of the fleet."""
+    saved_usd_per_month: float | None = None
+    """Cost of what runs today less that of the fleet; None where nothing is stated to run, or there is no fleet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -96,7 +96,8 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
 def _change(question: Question, key: str, value: str) -> tuple[Question, Change]:
     setting = _known().get(key)
     if setting is None:
-        raise InputError(f"unknown key '{key}'", hint=suggestion(key, [*_known(), f"{_PRICE}INSTANCE_TYPE"]))
+        hint = suggestion(key, [*_known(), f"{_PRICE}INSTANCE_TYPE"]) or _all_known()
+        raise InputError(f"unknown key '{key}'", hint=hint)
     changed = setting.change(question, value)
     return changed, Change(key, setting.show(question), setting.show(changed))
 
@@ -127,6 +128,13 @@ def _known() -> dict[str, _Setting]:
             if one.name != "quotas"
         }
     )
+
+
+def _all_known() -> str:
+    """Every key, those of a part of the workload file by the part."""
+    single = [key for key in _known() if key.partition(".")[0] not in _PARTS]
+    parts = [f"{part}.KEY" for part in _PARTS]
+    return f"known: {', '.join((*single, *parts, f'{_PRICE}INSTANCE_TYPE'))}; each KEY is in docs/workload.md"
 
 
 def _change_slo(name: str, question: Question, value: str) -> Question:

@@ -21,10 +21,13 @@ from advisor.plan.options import rank_rejections
 from advisor.plan.planning import Market, likely_fleet, recommended_fleet
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
 from advisor.plan.replay.confirm import Confirmed
+from advisor.plan.replay.confirmed import worst_share
 from advisor.plan.solve.optimise import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import preference, simplest
 from advisor.plan.solve.stage import Posed
+from advisor.units import ratio_words
+from advisor.workload.values import Workload
 
 PRICE_UNKNOWN = "price_unknown"
 _SUPPOSED_USD = "1"
@@ -195,6 +198,8 @@ class _Case:
         self._under, self._catalog, self._type, self._region = under, catalog, instance_type, region
         self.judged = under({}, catalog, 1.0)
         self._wins_now = False
+        self._refused: Confirmed | None = None
+        """The fleet of the type that comes closest, where its replay refuses every one."""
 
     def fleets(self) -> _Fleets:
         """The fleets that are compared."""
@@ -234,7 +239,10 @@ class _Case:
         market = self.judged.market
         confirmer = market.confirmer.within(only, market.setting)
         found = confirmer.confirmed()
-        if not isinstance(found, Confirmed) or not found.confirmation.reached:
+        if not isinstance(found, Confirmed):
+            return None
+        if not found.confirmation.reached:
+            self._refused = found if own else self._refused
             return None
         return confirmer.simplest(found)
 
@@ -266,6 +274,8 @@ class _Case:
         if not any(self.is_meant(pool) for pool in market.posed.problem.pools):
             return False
         posed = self.judged.market.confirmer.with_known_headroom(market.posed)
+        if not any(self.is_meant(pool) for pool in posed.problem.pools):
+            posed = market.posed  # its replays failed whatever the headroom, under the targets that are stated
         likely = cheapest(posed.problem)
         uses = isinstance(likely, FleetSolution) and self.uses(simplest(posed.problem, likely))
         if uses == self._wins_now:
@@ -283,7 +293,7 @@ class _Case:
         return tuple(one for one in ranges if one is not None)
 
     def obstacles(self) -> tuple[Obstacle, ...]:
-        """Why no fleet of the type serves the demand."""
+        """Why no fleet of the type serves the demand; a price unknown elsewhere is no reason where it is sold."""
         market = self.judged.market
         own = _only(market.posed, [pool for pool in market.posed.problem.pools if self.is_meant(pool)])
         rejections = [
@@ -292,7 +302,24 @@ class _Case:
             *market.posed.pool_set.rejections,
             *rank_rejections(own),
         ]
-        return obstacles_of(rejections, market.setting.requirements, self._catalog, (self._type, self._region))
+        place = (self._type, self._region)
+        obstacles = obstacles_of(rejections, market.setting.requirements, self._catalog, place)
+        if own.problem.pools:
+            obstacles = tuple(one for one in obstacles if one.code != PRICE_UNKNOWN)
+        refused = () if self._refused is None else (_replay_obstacle(self._refused, self.judged.market.workload),)
+        return (*refused, *obstacles)
+
+
+def _replay_obstacle(refused: Confirmed, workload: Workload) -> Obstacle:
+    """That the replay of the fleet that comes closest finds too few requests within the SLO."""
+    fleet, share = _contender(refused), worst_share(refused)
+    several = f" on {fleet.tensor_parallel} accelerators" if fleet.tensor_parallel > 1 else ""
+    kept, asked = ratio_words(share), ratio_words(workload.slo.within_ratio)
+    message = (
+        f"{fleet.instances} × {fleet.instance_type} {fleet.precision}{several}, the closest of all fleets: its replay "
+        f"finds {kept} of the requests within the SLO, {asked} are asked"
+    )
+    return Obstacle("replay", 1, workload.slo.within_ratio, share, "share of requests", message, "")
 
 
 def _only(posed: Posed, pools: Sequence[Pool]) -> Posed:

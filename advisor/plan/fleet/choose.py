@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.candidates import Rejection
-from advisor.catalog.values import Purchase
+from advisor.catalog.values import Purchase, Quality
 from advisor.demand.forecast import flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
@@ -49,7 +49,7 @@ def choice_of(found: Confirmed | Infeasible | None, posed: Posed, setting: Setti
         limits = setting.requirements.workload.limits
         return Choice(None, conflict_of(found, limits), posed.pool_set.rejections, notes)
     fleet = fleet_of(found, setting, expected)
-    notes = (*notes, *_limit_notes(fleet.groups, setting))
+    notes = (*notes, *_limit_notes(fleet.groups, setting), *_transfer_notes(fleet.groups, setting))
     return Choice(fleet, None, posed.pool_set.rejections, notes)
 
 
@@ -129,6 +129,17 @@ def _limit_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[str
             )
 
 
+def _transfer_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[str]:
+    """Regions of the fleet whose price of data transfer is not known."""
+    for provider, region in dict.fromkeys((group.provider, group.region) for group in groups):
+        price = setting.catalog.egress_usd_per_gb(provider, region)
+        if price.provenance.quality is Quality.DERIVED:
+            yield (
+                f"what data transfer from {provider}/{region} costs is not known: {price.usd_per_gb:g} USD/GB is "
+                "counted, as in the dearest region that is known"
+            )
+
+
 def _boots(tariff: Tariff) -> bool:
     return tariff.paid not in (Paid.SERVERLESS, Paid.MANAGED)
 
@@ -143,7 +154,5 @@ def _supply_notes(posed: Posed, requirements: Requirements) -> Iterator[str]:
             yield f"no {listed}price for {purchase.value.replace('_', ' ')} is known for anything that could serve"
     if requirements.workload.listed_only and not paid:
         yield "prices that are not listed, or are old, are left out (listed_only): without it more can serve"
-    if any(pool.usd_per_request == 0 for pool in posed.problem.pools):
-        yield "data transfer is left out for regions whose price for it is not known"
     if any(tariff.disk_usd_per_hour == 0 for pool in posed.problem.pools for tariff in pool.tariffs if _boots(tariff)):
         yield "disks and downloads are left out for providers whose prices for them are not known"

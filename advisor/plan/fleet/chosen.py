@@ -165,17 +165,23 @@ class Spare:
     instances: int
     """In the busiest hours."""
     why: str
-    """The rule that keeps them: survive, spot_reroute, min_replicas, zones, max_changed_instances, whole instances."""
+    """The rule that keeps them: survive, spot_reroute, min_replicas, zones, max_changed_instances; replay; or none."""
+    usd_per_month: float | None = None
+    """What they cost in compute; None: the plan is of a version that did not say."""
+    without_within_slo_ratio: float | None = None
+    """Of ``replay``: least share of the requests that a replay without them finds within the SLO."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a failure leaves in the busiest hours."""
+    """What a failure leaves in the hours that it hits hardest."""
 
     of: str
     """The part that fails: one instance of a group, one zone of a region, one spot supply."""
     left_ratio: float
     """Rate that the rest sustains ÷ planned rate."""
+    hour_class: int | None = None
+    """The hours that it hits hardest; None: the plan is of a version that did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +200,23 @@ class Cheapest:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaNeed:
+    """What the busiest hours' instances take of a quota of the account in a region."""
+
+    provider: str
+    region: str
+    code: str
+    """As the provider names it."""
+    name: str
+    unit: str
+    needed: float
+    account_limit: float | None
+    """As the last refresh found it; None: never asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class DoubtfulPrice:
-    """A price that decides and is not listed, or old."""
+    """A price that is not listed, or old."""
 
     group: str
     reason: str
@@ -205,6 +226,8 @@ class DoubtfulPrice:
     runner_up: tuple[str, ...]
     """Fleet on listed prices alone, in words; empty where there is none."""
     runner_up_usd_per_month: float | None
+    decides: bool = True
+    """Whether the fleet may not be the cheapest at the upper end of what the price may be today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +255,11 @@ class Fleet:
     cost: FleetCost
     constraints: tuple[ConstraintUse, ...]
     proven: bool
-    """Whether no cheaper fleet exists that carries the planned rates, as the closed form and the replays have them."""
+    """Whether no fleet is cheaper that a replay could confirm."""
     gap_ratio: float
-    """How much cheaper one could be at most."""
+    """How much cheaper one that carries the planned rates could be at most."""
     bound_usd_per_month: float
+    """No fleet that carries the planned rates costs less."""
     pools_considered: int
     """Types × regions × layouts that could serve, before those that others beat were left out."""
     static_peak: StaticPeak | None
@@ -251,6 +275,7 @@ class Fleet:
     cheapest: Cheapest | None = None
     """None: the recommended fleet is the cheapest."""
     doubtful_prices: tuple[DoubtfulPrice, ...] = ()
+    quotas: tuple[QuotaNeed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

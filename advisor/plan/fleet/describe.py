@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from advisor.catalog import Catalog
 from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.compute import hourly_to_monthly
@@ -20,11 +21,12 @@ from advisor.plan.fleet.chosen import (
     FleetGroup,
     ForecastUsed,
     PlannedHours,
+    QuotaNeed,
     StaticPeak,
 )
 from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
-from advisor.plan.problem.formulas import Part, hours_per_month, left_without, mix_rate
+from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Paid, Problem
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.trials import name_of
@@ -84,7 +86,25 @@ def fleet_of(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
         cheapest=_cheapest(found),
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),
+        quotas=tuple(_quotas(groups, setting.catalog)),
     )
+
+
+def _quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[QuotaNeed]:
+    """What is taken of each known quota, one region after the other."""
+    needs: dict[tuple[str, str, str], QuotaNeed] = {}
+    for group in groups:
+        machine, market = catalog.instance_types.get((group.provider, group.instance_type)), Paid(group.purchase).market
+        quota = catalog.quota(machine, Purchase(market)) if machine and market else None
+        units = catalog.quota_use(machine) if machine else None
+        if quota is None or units is None:
+            continue
+        key = (group.provider, group.region, quota.code)
+        known, unit = catalog.account_limits.get(key), "vCPUs" if quota.unit == "vcpu" else "accelerators"
+        limit = None if known is None else known.limit
+        before = needs.get(key) or QuotaNeed(*key, quota.name, unit, 0.0, limit)
+        needs[key] = replace(before, needed=before.needed + max(group.instances) * units)
+    yield from needs.values()
 
 
 def _cheapest(found: Confirmed) -> Cheapest | None:
@@ -137,6 +157,7 @@ def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[st
         "memory_utilization": setting.requirements.workload.limits.memory_utilization,
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,
+        "loading_gib": candidate.memory.loading_gib,
         "weights": weights.repository,
         "weights_scheme": weights.scheme,
         "weights_quality_ratio": weights.quality_ratio,
@@ -259,8 +280,8 @@ def _regret(problem: Problem, allocations: Sequence[Allocation]) -> float:
 def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
     """What is left of the planned rate when a part fails, in the hours that it hits hardest."""
     for part, words in _PARTS.items():
-        left = left_without(problem, solution.allocations, part)
-        yield from (Failure(words.format(name), max(ratio, 0.0)) for name, ratio in left.items())
+        for name, (ratio, hour_class) in worst_without(problem, solution.allocations, part).items():
+            yield Failure(words.format(name), max(ratio, 0.0), hour_class)
 
 
 def _static_peak(found: Confirmed, setting: Setting, expected: Forecast) -> StaticPeak | None:

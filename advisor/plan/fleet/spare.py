@@ -1,20 +1,26 @@
-"""Instances that the load of the busiest hours does not need, and the limit that keeps them."""
+"""Instances that the planned load of the busiest hours does not need, what keeps them, and what they cost."""
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from advisor.plan.fleet.chosen import Spare
+from advisor.plan.fleet.chosen import Confirmation, Spare
 from advisor.plan.problem.constraints import NEARLY, failures, uses
 from advisor.plan.problem.formulas import shares_without
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Paid, Problem
+from advisor.plan.replay.confirmed import Confirmed, worst_share
 from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.even import can_carry
+from advisor.plan.solve.optimise import allocation_usd_per_month
 from advisor.plan.solve.shares import planned_rates
+from advisor.plan.solve.stage import Posed
 
-_WHOLE = "whole instances"
-"""Reason of spare that no limit keeps."""
+Replayed = Callable[[Posed, FleetSolution], Confirmation]
+"""What a replay makes of a fleet."""
+
+NO_RULE, REPLAY = "none", "replay"
+"""Reasons of spare that no limit keeps: none that is known, or its replay."""
 _COUNTED = (Constraint.MIN_REPLICAS, Constraint.ZONES)
 """Limits that ask for so many, whatever they carry."""
 
@@ -31,7 +37,20 @@ def spare_of(problem: Problem, solution: FleetSolution) -> Iterator[Spare]:
         needed = bisect_left(range(most), x=True, key=lambda count: _carries(problem, _with(left, at, count), rates))
         left = _with(left, at, needed)
         if needed < most:
-            yield Spare(name_of(left[at]), most - needed, _why(problem, solution, at, most - needed))
+            yield from _by_reason(problem, solution, at, most - needed)
+
+
+def judged_spare(found: Confirmed, spare: Iterable[Spare], replayed: Replayed) -> Iterator[Spare]:
+    """Spare, with what a replay makes of the fleet without that which no limit keeps."""
+    names = [name_of(one) for one in found.solution.allocations]
+    for one in spare:
+        if one.why != NO_RULE:
+            yield one
+            continue
+        fewer = without(found.solution, names.index(one.group), one.instances)
+        confirmation = replayed(found.posed, fewer)
+        share = worst_share(replace(found, confirmation=confirmation))
+        yield one if confirmation.reached else replace(one, why=REPLAY, without_within_slo_ratio=share)
 
 
 def _order(allocation: Allocation, rates: Mapping[str, float]) -> tuple[float, str]:
@@ -54,17 +73,31 @@ def _carries(problem: Problem, allocations: Sequence[Allocation], rates: Mapping
     return enough and (problem.all_alike or can_carry(problem, allocations))
 
 
-def _why(problem: Problem, solution: FleetSolution, at: int, spare: int) -> str:
-    """The limit that is broken first as spare instances of a group go, one after the other."""
-    most = solution.allocations[at].instances[-1]
+def _by_reason(problem: Problem, solution: FleetSolution, at: int, spare: int) -> Iterator[Spare]:
+    """Spare of a group: what no limit keeps, and what the limit does that is broken first as more of it goes."""
+    allocation = solution.allocations[at]
+    _most, name = allocation.instances[-1], name_of(allocation)
 
     def broken(gone: int) -> list[str]:
-        fewer = tuple(_with(solution.allocations, at, most - gone))
-        return list(_broken(problem, replace(solution, allocations=fewer)))
+        return list(_broken(problem, without(solution, at, gone)))
+
+    def usd(gone: int) -> float:
+        fewer = without(solution, at, gone).allocations[at]
+        return allocation_usd_per_month(problem, allocation) - allocation_usd_per_month(problem, fewer)
 
     gone = range(1, spare + 1)
-    first = bisect_left(gone, x=True, key=lambda count: bool(broken(count)))
-    return broken(gone[first])[0] if first < spare else _WHOLE
+    free = bisect_left(gone, x=True, key=lambda count: bool(broken(count)))
+    if free < spare:
+        usd_per_month = round(usd(spare) - usd(free), 2)
+        yield Spare(name, spare - free, broken(gone[free])[0], usd_per_month)
+    if free:
+        yield Spare(name, free, NO_RULE, round(usd(free), 2))
+
+
+def without(solution: FleetSolution, at: int, gone: int) -> FleetSolution:
+    """A fleet without so many of a group's instances in the busiest hours, and no more than that in others."""
+    most = solution.allocations[at].instances[-1] - gone
+    return replace(solution, allocations=tuple(_with(solution.allocations, at, most)))
 
 
 def _broken(problem: Problem, solution: FleetSolution) -> Iterator[str]:

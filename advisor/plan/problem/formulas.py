@@ -143,12 +143,17 @@ def mix_rate(problem: Problem, pool: Pool) -> float:
 
 def left_without(problem: Problem, allocations: Sequence[Allocation], part: Part) -> Mapping[str, float]:
     """What the others sustain without each such part ÷ planned rate, in the hours that its loss hits hardest."""
-    left: dict[str, float] = {}
+    return {name: ratio for name, (ratio, _) in worst_without(problem, allocations, part).items()}
+
+
+def worst_without(problem: Problem, allocations: Sequence[Allocation], part: Part) -> Mapping[str, tuple[float, int]]:
+    """The same, each with the hour class that its loss hits hardest."""
+    left: dict[str, tuple[float, int]] = {}
     for at, hour in enumerate(problem.hours):
         if hour.planned_rate > 0:
             whole = sum(allocation.instances[at] * mix_rate(problem, allocation.pool) for allocation in allocations)
             for name, rate in lost_with(problem, allocations, part, at).items():
-                left[name] = min(left.get(name, math.inf), (whole - rate) / hour.planned_rate)
+                left[name] = min(left.get(name, (math.inf, at)), ((whole - rate) / hour.planned_rate, at))
     return left
 
 

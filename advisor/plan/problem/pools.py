@@ -14,7 +14,7 @@ from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_gib
-from advisor.cost.transfer import egress_usd_per_request
+from advisor.cost.transfer import egress_gb
 from advisor.demand.values import TokenHistogram
 from advisor.deployable import purchase_shortfall
 from advisor.errors import InputError
@@ -31,6 +31,7 @@ from advisor.units import (
     HOURS_PER_MONTH,
     MINUTES_PER_HOUR,
     WATTS_PER_KW,
+    span_words,
 )
 from advisor.workload.values import Limits, QuotaLimit
 
@@ -206,12 +207,12 @@ class _OfferFacts:
         return self._tariffs[key]
 
     def egress_usd_per_request(self, offer: Offer) -> float:
-        """Data transfer of one answer; 0 where its price is not known, which the plan's notes say."""
+        """Data transfer of one answer."""
         key = (offer.provider, offer.region)
         if key not in self._egress:
             price = self._supply.catalog.egress_usd_per_gb(*key)
             tokens = self._supply.requirements.demand.output_tokens.mean
-            self._egress[key] = egress_usd_per_request(tokens, price.usd_per_gb if price else None) or 0.0
+            self._egress[key] = egress_gb(tokens) * price.usd_per_gb
         return self._egress[key]
 
 
@@ -347,12 +348,13 @@ def may_commit(requirements: Requirements) -> bool:
 
 def why_no_commitment(requirements: Requirements) -> str:
     """Why nothing new may be committed; "" where it may."""
-    workload, days = requirements.workload, _days_of_history(requirements)
+    workload, seconds = requirements.workload, requirements.demand.window_seconds
     if workload.scaling.scale_to_zero:
         return "scale_to_zero never ends in a commitment"
-    if days >= HISTORY_DAYS or workload.limits.commit_without_history:
+    if _days_of_history(requirements) >= HISTORY_DAYS or workload.limits.commit_without_history:
         return ""
-    return f"{HISTORY_DAYS} days of history for a commitment, and the demand has {days:.3g}"
+    known = "none" if seconds is None else span_words(seconds)
+    return f"not possible: a commitment takes {HISTORY_DAYS} days of history, {known} of them known"
 
 
 def check_purchase(requirements: Requirements) -> None:

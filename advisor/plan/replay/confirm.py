@@ -8,25 +8,28 @@ confirmed fleet costs; where its own replay holds it is the answer, and proven.
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import asks_for_what_is_left
-from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, content
+from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, Problem, content
 from advisor.plan.replay.confirmed import (
     Confirmed,
     bounded,
     cheaper,
     closer,
     held_to,
+    unproven,
     usd_of,
     worst_share,
 )
 from advisor.plan.replay.headroom import (
     MOST_HEADROOM,
+    TOLERANCE,
+    WORTH_RATIO,
     Bracket,
     Kind,
     bracket_of,
@@ -34,11 +37,18 @@ from advisor.plan.replay.headroom import (
     narrowed,
     worthwhile,
 )
-from advisor.plan.replay.nearby import cheapest_nearby, has_room, with_fewer
+from advisor.plan.replay.nearby import (
+    LEAST_HEADROOM,
+    cheapest_nearby,
+    has_room,
+    headroom_below,
+    with_fewer,
+    with_headroom,
+)
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import as_optimum, optimise
-from advisor.plan.solve.scopes import cheapest, cheapest_alone, lower_bound, scopes
+from advisor.plan.solve.scopes import cheapest, cheapest_alone, cheapest_single, lower_bound, scopes
 from advisor.plan.solve.simple import complexity, loss_rank, simplest
 from advisor.plan.solve.solver import DEFAULT_SECONDS, HALF_A_CENT
 from advisor.plan.solve.stage import Posed, Setting, in_precisions, pose
@@ -48,6 +58,8 @@ __all__ = ["Confirmed", "Confirmer", "Kind"]
 
 CAREFUL = 1.2
 """By how much the closed form may ask for more than a replay confirms."""
+MIXED_KINDS = 6
+"""Kinds that are mixed with each other beyond what the closed form has them carry."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
 
@@ -117,16 +129,16 @@ class Confirmer:
                 by 1 %, or the bound is no lower by that than it was for the part.
             refined: whether cheaper fleets are looked for near a known one too, where that is what is found.
         """
+        if known is not None and refined and self._effort.every_kind and self._is_allowed(known):
+            known = self._of_any_kind(known, seconds)
         found = self._search(seconds, known)
+        if self._effort.every_kind and (isinstance(found, Infeasible) or not found.confirmation.reached):
+            found = self._of_any_kind(None, seconds) or found
         if isinstance(found, Infeasible):
             return found
         if not refined and known is not None and found.solution.allocations is known.solution.allocations:
             return known
-        found = self._held_to_the_closed_form(found, seconds)
-        if found.confirmation.reached:
-            found = self._nearby(found)
-            found = self._with_fewer(self._posed, found, seconds) if self._is_allowed(found) else found
-            found = self._in_preferred_precision(found, seconds)
+        found = self._refined(found, seconds)
         in_full = self._in_full(found)
         if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
             return in_full
@@ -135,7 +147,21 @@ class Confirmer:
             kept.clear()
         return self.confirmed(seconds, known, refined=refined)
 
-    def simplest(self, found: Confirmed, seconds: float = DEFAULT_SECONDS) -> Confirmed:
+    def _refined(self, found: Confirmed, seconds: float) -> Confirmed:
+        """What the search found with a bound that holds, or the cheapest fleet near it and below the closed form."""
+        if self._effort.in_full:
+            found = self._held_to_the_closed_form(found, seconds)
+        if not found.confirmation.reached:
+            return found
+        found = self._nearby(found)
+        found = self._with_fewer(self._posed, found, seconds) if self._is_allowed(found) else found
+        any_kind = self._of_any_kind(found, seconds) if self._effort.every_kind else None
+        found = unproven(found) if any_kind is None else held_to(any_kind, found.solution.bound_usd_per_month)
+        return self._in_preferred_precision(found, seconds)
+
+    def simplest(
+        self, found: Confirmed, seconds: float = DEFAULT_SECONDS, most_usd: float = math.inf
+    ) -> Confirmed:  # fmt: skip
         """The fleet to prefer of all that cost no more than ``limits.simplicity`` above the cheapest confirmed one.
 
         One with the published weights comes first, then one in the precision that the workload names next; of those in
@@ -144,11 +170,12 @@ class Confirmer:
         Args:
             found: the cheapest one; the answer where none is preferred to it.
             seconds: time limit of each optimum.
+            most_usd: USD a month that it may cost in any case.
         """
         simplicity = self._posed.problem.limits.simplicity
         if not found.confirmation.reached or not simplicity:
             return found
-        limit = found.usd_per_month * (1 + simplicity)
+        limit = max(min(found.usd_per_month * (1 + simplicity), most_usd), found.usd_per_month)
         kept, rank = None, loss_rank(found.solution)
         while rank and (less := self._within_rank(found, rank - 1, limit, seconds)) is not None:
             kept, rank = less, loss_rank(less.solution)
@@ -305,13 +332,17 @@ class Confirmer:
         The lower end of a bracket says what a kind carries where it carries least. In other hours, for other places, or
         after a failure it may carry more, so where there are several a bound takes every kind as the closed form does.
         """
-        problem = self._posed.problem
-        is_one_row = len(problem.hours) == 1 and problem.all_alike and not asks_for_what_is_left(problem)
-        if is_one_row or all(one.least <= 1 for one in self._brackets.values()):
+        if self._is_one_row or all(one.least <= 1 for one in self._brackets.values()):
             return found
         plain = self._solve(self._posed, seconds)
         least = plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0
         return held_to(found, least)
+
+    @property
+    def _is_one_row(self) -> bool:
+        """Whether all that is asked of a fleet's rates is that they carry one rate."""
+        problem = self._posed.problem
+        return len(problem.hours) == 1 and problem.all_alike and not asks_for_what_is_left(problem)
 
     def _suffices(self, best: Confirmed, bound: Confirmed) -> bool:
         """Whether nothing is worth looking for below a fleet: nothing much cheaper, or nothing that would be preferred.
@@ -395,10 +426,103 @@ class Confirmer:
         if max(best.confirmation.headroom_factor, *needed, 1.0) > 1:
             return best
         pools = tuple(pool for pool in posed.problem.pools if self.kind_of(pool.key) in kinds)
-        of_kinds = replace(posed, problem=replace(posed.problem, pools=pools))
+        return self._fewest(replace(posed, problem=replace(posed.problem, pools=pools)), best, seconds)
+
+    def _fewest(self, posed: Posed, best: Confirmed, seconds: float) -> Confirmed:
+        """The fleet of a question whose kinds all need as little headroom as a replay confirms, from one that holds."""
+        kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
         return with_fewer(
-            best, lambda headroom: self._optimum(of_kinds, dict.fromkeys(kinds, headroom), seconds), self._in_full
+            best,
+            lambda headroom: self._optimum(posed, dict.fromkeys(kinds, headroom), seconds),
+            self._in_full,
+            best.confirmation.headroom_factor,
         )
+
+    def _of_any_kind(self, best: Confirmed | None, seconds: float) -> Confirmed | None:
+        """A fleet that costs less than a confirmed one and holds, whatever the closed form has its replicas carry.
+
+        Each kind is tried by itself with as many instances as cost less, then a mix of what each was not seen to fail
+        to carry.
+
+        Args:
+            best: a confirmed fleet; None: anything that holds will do.
+            seconds: time limit of each optimum.
+        """
+        most = dict[Kind, float]()
+        limit = math.inf if best is None else self._below(best)
+        for kind, pools in self._pools_of_kinds().items():
+            of_kind = replace(self._posed.problem, pools=pools)
+            below, above = headroom_below(of_kind, limit)
+            most[kind] = above if below else math.inf
+            single = cheapest_single(with_headroom(of_kind, below)) if below else None
+            tried = [(single.allocations[0].pool.key, below)] if single is not None else []
+            if len(pools[0].tariffs) > 1 and asks_for_what_is_left(of_kind):
+                tried.append((pools[0].key, self._below_in_a_mix(kind, pools[0], limit, seconds)))
+            for key, headroom in dict.fromkeys(tried):
+                only = self._of_pools(pool for pool in pools if pool.key == key)
+                fleet = self._optimum(only, {kind: headroom}, seconds) if headroom else None
+                if isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month < limit:
+                    return self._of_any_kind(self._fewest(only, fleet, seconds), seconds)
+        return None if best is None else self._of_a_mix(best, most, seconds)
+
+    def _of_pools(self, pools: Iterable[Pool]) -> Posed:
+        """The question with some of its pools."""
+        return replace(self._posed, problem=replace(self._posed.problem, pools=tuple(pools)))
+
+    def _below(self, best: Confirmed) -> float:
+        """What a fleet has to cost less than to be worth looking for: no less where the best one may be proven."""
+        may_be_proven = best.solution.proven and self._is_one_row
+        return best.usd_per_month - HALF_A_CENT if may_be_proven else best.usd_per_month * (1 - WORTH_RATIO)
+
+    def _of_a_mix(self, best: Confirmed, most: Mapping[Kind, float], seconds: float) -> Confirmed:
+        """A cheaper mix that holds, each kind carrying about as little more than seen to fail as lets it hold.
+
+        Args:
+            best: the cheapest fleet so far; proven where there is no such mix, held by its replay or not.
+            most: headroom of each kind alone with which it costs about as much as that; infinite where any does.
+            seconds: time limit of each optimum.
+        """
+        pools = [pool for pools in self._pools_of_kinds().values() for pool in pools[:1]]
+        able = tuple(pool for pool in pools if math.isfinite(most[self.kind_of(pool.key)]))[:MIXED_KINDS]
+        posed = self._of_pools(able)
+        mix = self._optimum(posed, most, seconds, best) if able else best
+        if isinstance(mix, Infeasible) or mix is best:
+            return best if self._is_one_row and self._is_least(best, most, seconds) else unproven(best)
+        if not worthwhile(best.usd_per_month, mix):
+            return unproven(best)
+        found, _ = self._bisected(posed, most, None, seconds, best.usd_per_month)
+        cheaper_mix = cheaper(best, found) or best
+        return unproven(best) if cheaper_mix is best else self._of_any_kind(cheaper_mix, seconds) or best
+
+    def _below_in_a_mix(self, kind: Kind, pool: Pool, limit_usd: float, seconds: float) -> float:
+        """Headroom with which a pool paid for in several ways costs less than a limit, to 2 %; 0 without any."""
+        only, below = self._of_pools([pool]), 0.0
+        headroom, above = LEAST_HEADROOM, MOST_HEADROOM
+        while above > below * TOLERANCE:
+            fleet = self._solve(self._with_headroom(only, {kind: headroom}), seconds)
+            usd = fleet.objective_usd_per_month if isinstance(fleet, FleetSolution) else math.inf
+            if usd < limit_usd:
+                below, headroom = headroom, min(headroom * max(limit_usd / usd, TOLERANCE), math.sqrt(headroom * above))
+            elif below:
+                headroom, above = math.sqrt(below * headroom), headroom
+            else:
+                break
+        return below
+
+    def _is_least(self, best: Confirmed, most: Mapping[Kind, float], seconds: float) -> bool:
+        """Whether no mix is cheaper in which kinds that cost more by themselves carry eight times as much."""
+        least = {kind: headroom if math.isfinite(headroom) else LEAST_HEADROOM for kind, headroom in most.items()}
+        solution = self._solve(self._with_headroom(self._posed, least), seconds, best)
+        return isinstance(solution, FleetSolution) and solution.allocations is best.solution.allocations
+
+    def _pools_of_kinds(self) -> Mapping[Kind, tuple[Pool, ...]]:
+        """The cheapest pool of each kind and instance type, those kinds first that would cost least."""
+        problem = self._posed.problem
+        priced = [(cheapest_alone(replace(problem, pools=(pool,))), pool.key, pool) for pool in problem.pools]
+        pools: dict[Kind, dict[str, Pool]] = {}
+        for _, key, pool in sorted(priced, key=lambda entry: entry[:2]):
+            pools.setdefault(self.kind_of(key), {}).setdefault(pool.instance_type, pool)
+        return {kind: tuple(by_type.values()) for kind, by_type in pools.items()}
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
         """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.
@@ -562,7 +686,9 @@ def _is_simplest(found: Confirmed) -> bool:
 
 
 def _preferred(best: Confirmed, cheapest: Confirmed) -> Confirmed:
-    """A fleet that is recommended in place of the cheapest one."""
+    """A fleet that is recommended in place of the cheapest one, which it is itself where it costs no more."""
+    if best.usd_per_month <= cheapest.usd_per_month:
+        return bounded(unproven(best), cheapest)
     kept = replace(best.solution, proven=False, bound_usd_per_month=cheapest.solution.bound_usd_per_month)
     return replace(best, solution=kept, cheapest=cheapest)
 

@@ -90,6 +90,11 @@ def held_to(found: Confirmed, least_usd_per_month: float) -> Confirmed:
     return _with_bound(found, least, may_be_proven=found.solution.proven)
 
 
+def unproven(found: Confirmed) -> Confirmed:
+    """A fleet below which a replay may confirm one that carries less than the planned rates."""
+    return replace(found, solution=replace(found.solution, proven=False))
+
+
 def _with_bound(found: Confirmed, bound_usd_per_month: float, *, may_be_proven: bool) -> Confirmed:
     least = min(bound_usd_per_month, found.usd_per_month)
     proven = may_be_proven and found.usd_per_month <= least + HALF_A_CENT

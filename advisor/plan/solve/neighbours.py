@@ -10,7 +10,8 @@ import numpy as np
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Pool, Problem, Tariff
-from advisor.plan.solve.optimise import fleet_if_any, objective_usd_per_month
+from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.program import FleetProgram
 from advisor.units import HOURS_PER_MONTH
 
 MOST = 10
@@ -206,18 +207,16 @@ def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSoluti
 
 
 def keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
-    """Whether every limit allows a fleet of so many instances at most; they are quotas of a smaller problem."""
-    most: dict[tuple[str, str], float] = {}
+    """Whether every limit allows just these instances."""
+    counts = {(group.pool.key, group.tariff): group.instances for group in fleet.allocations}
+    pools = tuple({group.pool.key: group.pool for group in fleet.allocations}.values())
+    running: dict[str, int] = {}
     for group in fleet.allocations:
-        key = (f"most of {group.pool.key}", group.tariff.paid.market)
-        most[key] = most.get(key, 0.0) + max(group.instances)
-    used = {group.pool.key: group.pool for group in fleet.allocations}
-    pools = tuple(
-        replace(
-            pool, quotas={**pool.quotas, **{(f"most of {pool.key}", market): 1.0 for market in ("on_demand", "spot")}}
-        )
-        for pool in used.values()
-    )
-    limits = {key: 0.0 for pool in pools for key in pool.quotas if key not in problem.quota_limits}
-    capped = replace(problem, pools=pools, quota_limits={**problem.quota_limits, **limits, **most})
-    return fleet_if_any(capped) is not None
+        running[group.pool.stand] = running.get(group.pool.stand, 0) + max(group.instances)
+    program = FleetProgram(replace(problem, pools=pools, running=running)).build()
+    none = (0,) * len(problem.hours)
+    for g, pool in enumerate(pools):
+        for t, tariff in enumerate(pool.tariffs):
+            for h, count in enumerate(counts.get((pool.key, tariff), none)):
+                program.program.row("given", program.instances(g, t, h), lower=count, upper=count)
+    return program.program.solve().found

@@ -68,21 +68,34 @@ def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Fl
 
 
 def planned_rates(problem: Problem, solution: FleetSolution) -> Mapping[str, float]:
-    """Requests per second that an instance of each pool is planned to carry, of the requests that it is sent.
+    """Requests per second that an instance of each pool is planned to carry, of those that its :func:`weights` send it.
 
-    What all instances of the busiest hours carry together is no less than the planned rate.
+    At the rate of the mix as far as it receives prompts of all lengths alike, at that of each length beyond, and no
+    less than it receives in the busiest hours: together the instances there carry no less than the planned rate.
     """
-    return {pool.key: _planned_rate(problem, solution, pool) for pool in _pools(solution)}
+    if _alike(problem, solution):
+        return {pool.key: mix_rate(problem, pool) for pool in _pools(solution)}
+    of_target, counts, target_of = weights(problem, solution), _instances(solution), targets(solution)
+    up = {
+        target: sum(counts[key][-1] for key in counts if target_of[key] == target) for target in of_target
+    }  # fmt: skip
+    return {
+        pool.key: _planned_rate(problem, pool, of_target[target_of[pool.key]], up[target_of[pool.key]])
+        for pool in _pools(solution)
+    }
 
 
-def _planned_rate(problem: Problem, solution: FleetSolution, pool: Pool) -> float:
-    usual, share = mix_rate(problem, pool), solution.shares.get(pool.key)
-    if share is None or not share[-1].any() or _alike(problem, solution):
-        return usual
-    buckets = problem.parts
-    requests = share[-1] * problem.place_shares[:, None] * buckets
-    rates = np.maximum(pool.rates, pool.mix_rates[:, None]) if pool.rates.size else pool.mix_rates[:, None]
-    return float(requests.sum() / _ratio(requests, rates + np.zeros_like(requests)).sum())
+def _planned_rate(problem: Problem, pool: Pool, share: Floats, instances: float) -> float:
+    """The same of a pool whose target receives a share of each place's bucket with so many instances."""
+    requests = share * problem.place_shares[:, None] * problem.parts
+    mixed = np.where(pool.mix_rates > 0, share.min(axis=1), 0.0)
+    busy = _ratio(mixed * problem.place_shares, pool.mix_rates).sum()
+    if pool.rates.size:
+        busy += _ratio(requests * _ratio(share - mixed[:, None], share), pool.rates).sum()
+    if not busy > 0:
+        return mix_rate(problem, pool)
+    received = problem.hours[-1].planned_rate * requests.sum() / instances
+    return float(max(requests.sum() / busy, received))
 
 
 def group_part(solution: FleetSolution, allocation: Allocation) -> Floats:

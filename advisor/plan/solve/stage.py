@@ -66,6 +66,8 @@ class Effort:
 
     Otherwise it is replayed until it is clear that it holds, and the simplest one is enough where it is preferred.
     """
+    every_kind: bool = True
+    """Whether fleets of each kind of replica are looked for with fewer instances than the closed form asks for."""
     options: int | None = None
     """Options that are looked for, the cheapest; None: all."""
 

@@ -25,6 +25,7 @@ ACCELERATORS = {
     Runtime.TPU: ("TPU-v5e", "TPU-v6e"),
 }
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+MODEL_FP8 = "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"
 IMAGE = "registry.example.com/server@sha256:" + "a" * 64
 VERSIONS = {
     "vllm-0.19.1": (Engine.VLLM, "vLLM", "0.19.1"),
@@ -41,10 +42,10 @@ def platform(runtime=Runtime.CUDA, cores=1):
     return Platform(runtime, "x86_64", "image", Quota("L-1", "instances"), cores)
 
 
-def container(engine=None, *, runtime=Runtime.CUDA, cores=1, image="", planned="vLLM", **changes):
+def container(engine=None, *, model=MODEL, runtime=Runtime.CUDA, cores=1, image="", planned="vLLM", **changes):
     """The container of one option that was planned for the engine *planned*, with *changes* to it."""
     changes["engine"] = planned
-    return container_of(make_option(**changes), MODEL, platform(runtime, cores), Wanted(engine=engine, image=image))
+    return container_of(make_option(**changes), model, platform(runtime, cores), Wanted(engine=engine, image=image))
 
 
 def value_of(arguments, option):
@@ -210,10 +211,10 @@ def test_tensorrt_cuts_prompts_longer_than_a_step():
 
 
 def test_tensorrt_needs_a_quantised_checkpoint():
-    """It quantises nothing while it loads: for fp8 it takes NVIDIA's checkpoint, where vLLM takes the model itself."""
+    """It reads no other than NVIDIA's checkpoint, where vLLM takes the one that is preferred."""
     changes = {"accelerator": "H100-SXM", "precision": "fp8"}
     assert container(Engine.TENSORRT_LLM, **changes).checkpoint.model_id == "nvidia/Llama-3.1-8B-Instruct-FP8"
-    assert container(Engine.VLLM, **changes).checkpoint.model_id == MODEL
+    assert container(Engine.VLLM, **changes).checkpoint.model_id == MODEL_FP8
 
 
 def test_tensorrt_reads_no_checkpoint_of_another_format():
@@ -226,8 +227,9 @@ def test_tensorrt_reads_no_checkpoint_of_another_format():
 
 
 def test_turing_widens_fp8_to_half():
-    """T4 has no bf16: fp8 weights are computed in fp16."""
-    made = container(accelerator="T4", precision="fp8")
+    """T4 has no bf16: fp8 weights are computed in fp16, stored ones and those made while loading."""
+    assert "--dtype=half" in container(accelerator="T4", precision="fp8").arguments
+    made = container(accelerator="T4", precision="fp8", model="organisation/Llama-3.1-8B-Instruct")
     assert {"--dtype=half", "--quantization=fp8"} <= set(made.arguments)
 
 

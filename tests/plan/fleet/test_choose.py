@@ -29,6 +29,7 @@ from advisor.workload.values import (
     Slo,
 )
 from builders import catalog_of, offer, workload
+from plan.fleet.catalogued import example
 
 MONDAY = 1_699_833_600.0
 ON_DEMAND = (Purchase.ON_DEMAND,)
@@ -62,6 +63,15 @@ def test_the_total_is_the_sum_of_its_parts():
     assert cost.interruptions_usd_per_month > 0
     assert cost.transfer_usd_per_month > 0
     assert cost.disks_usd_per_month > 0
+
+
+def test_transfer_at_an_unknown_price_costs_what_the_dearest_known_does():
+    """It is never free, and the plan says what is counted."""
+    asked = workload(providers=("aws",), regions=("eu-central-2",))
+    plan = plan_for(asked, catalog_of(offer("g6e.xlarge", "eu-central-2", on_demand=1.86)))
+
+    assert plan.fleet.cost.transfer_usd_per_month > 0
+    assert any(note.startswith("what data transfer from aws/eu-central-2 costs is not known") for note in plan.notes)
 
 
 def test_stated_growth_of_declared_demand_is_planned_for():
@@ -143,11 +153,10 @@ def test_standing_charges_stand_beside_the_total():
     assert "not in the total, same for every fleet: load balancer in us-east-1" in " ".join(fleet_lines(fleet, 0.99))
 
 
-def test_the_fleet_is_proven_and_confirmed():
-    """The optimum is proven, and the replay finds enough of the requests within the SLO."""
+def test_the_fleet_is_confirmed_and_nothing_cheaper_carries_the_planned_rates():
+    """There is no gap, and the replay finds enough of the requests within the SLO."""
     fleet = plan_for(workload(), catalog_of(offer("g6e.xlarge", on_demand=1.86))).fleet
 
-    assert fleet.proven
     assert fleet.gap_ratio == 0
     assert fleet.confirmed.reached
     assert fleet.confirmed.within_slo_ratio >= 0.99
@@ -241,6 +250,16 @@ def test_a_quota_that_is_too_small_is_named_with_what_it_would_have_to_be():
     assert plan_for(replace(asked, limits=Limits(quotas=(enough,))), catalog).fleet is not None
 
 
+def test_quotas_that_a_fleet_takes_are_counted():
+    """Four processors for each g6e.xlarge of the busiest hours, under the code that the provider knows them by."""
+    plan = plan_for(workload(purchase=ON_DEMAND), catalog_of(offer("g6e.xlarge", on_demand=1.86)))
+    (need,) = plan.fleet.quotas
+
+    assert (need.region, need.code, need.unit) == ("us-east-1", "L-DB2E81BA", "vCPUs")
+    assert need.needed == 4 * max(plan.fleet.groups[0].instances)
+    assert need.account_limit is None
+
+
 def test_requests_stay_where_they_may_be_processed():
     """Regions outside the residency are rejected with the country, however cheap they are."""
     catalog = catalog_of(
@@ -301,11 +320,26 @@ def test_containers_of_a_service_have_no_load_balancer():
         demand=DeclaredDemand(1 / 3600, 2 / 3600, 800, 200), scaling=Scaling(scale_to_zero=True),
     )  # fmt: skip
 
-    fleet = plan_for(asked, load_catalog()).fleet
+    plan = plan_for(asked, load_catalog())
+    fleet = plan.fleet
 
     assert {group.purchase for group in fleet.groups} == {"serverless"}
+    assert any(note.startswith("scale_to_zero is used: no container of ") for note in plan.notes)
     assert [one.item for one in fleet.standing] == ["log_ingest"]
     assert (fleet.cost.disks_usd_per_month, fleet.cost.starts_usd_per_month) == (0, 0)
+
+
+@pytest.mark.parametrize(("allowed", "told"), [(True, True), (False, False)])
+def test_a_fleet_that_never_stops_says_why(allowed, told):
+    """Where zero is allowed and a machine runs at all hours, a note gives the reason; otherwise none is due."""
+    asked = workload(purchase=ON_DEMAND, scaling=Scaling(scale_to_zero=allowed))
+    notes = plan_for(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86))).notes
+
+    expected = (
+        "scale_to_zero is not used: requests are expected in every hour of the week, and no service that stops between "
+        "requests can serve this"
+    )
+    assert (expected in notes) == told
 
 
 def test_a_place_that_nobody_knows_is_refused():
@@ -358,6 +392,26 @@ def test_routing_by_prompt_length_never_costs_more():
     routed = plan_for(replace(asked, routing=Routing.BY_PROMPT_LENGTH), catalog).fleet
 
     assert routed.cost.total_usd_per_month <= weighted.cost.total_usd_per_month
+
+
+@pytest.mark.slow
+def test_no_group_is_sent_more_prompts_than_it_is_planned_to_carry():
+    """Short prompts kept to a small type are planned at their own rate; the recommendation says what the fleet says."""
+    catalog = catalog_of(
+        offer("g6.xlarge", on_demand=0.8), offer("g6e.xlarge", on_demand=1.86), offer("p5.4xlarge", on_demand=6.9)
+    )
+    asked = example("code", routing=Routing.BY_PROMPT_LENGTH, providers=("aws",), regions=())
+
+    plan = plan_for(asked, catalog)
+
+    groups, peak = plan.fleet.groups, plan.fleet.hour_classes[-1].planned_requests_per_second
+    assert len({one.bucket_shares for one in groups}) > 1
+    for one in groups:
+        received = one.request_shares[-1] * peak / one.instances[-1]
+        assert received <= one.planned_requests_per_second_per_instance
+    main = max(groups, key=lambda one: one.request_shares[-1])
+    planned = plan.recommended.planned_requests_per_second_per_instance
+    assert planned == main.planned_requests_per_second_per_instance
 
 
 @pytest.mark.parametrize("change", [0.95, 1.05])

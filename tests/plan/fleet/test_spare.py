@@ -1,14 +1,19 @@
 """Spare: what is named may go while the busiest hours are carried, nothing beside it may, and its limit is the reason."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 
-from advisor.plan.fleet.spare import spare_of
+from advisor.plan.fleet.chosen import Confirmation
+from advisor.plan.fleet.spare import judged_spare, spare_of
 from advisor.plan.problem.values import FleetSolution, Paid, Tariff
+from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.optimise import optimise
+from advisor.plan.solve.stage import Posed
 from advisor.workload.values import Limits, Survive
 from plan.fleet.exhaustive import cost_of, counts_of
 from plan.fleet.problems import everything, pool_of, problem_of, problems
@@ -49,16 +54,20 @@ def test_spare_may_go_and_nothing_more(problem):
     solution = optimise(problem)
     if not isinstance(solution, FleetSolution):
         return
-    gone = {one.group: one.instances for one in spare_of(problem, solution)}
+    gone = Counter[str]()
+    for one in spare_of(problem, solution):
+        gone[one.group] += one.instances
 
     assert carries(problem, without(solution, gone))
     for one in without(solution, gone).allocations:
         if one.instances[-1] and problem.all_alike:
-            more = gone | {name_of(one): gone.get(name_of(one), 0) + 1}
+            more = gone + Counter({name_of(one): 1})
             assert not carries(problem, without(solution, more)), name_of(one)
-    for spare in spare_of(problem, solution):
-        left = counts_of(problem, without(solution, {spare.group: spare.instances}))
-        assert spare.why == "whole instances" or cost_of(problem, left) is None
+    spares = list(spare_of(problem, solution))
+    for spare in spares:
+        every = sum(one.instances for one in spares if one.group == spare.group)
+        left = counts_of(problem, without(solution, {spare.group: every}))
+        assert spare.why == "none" or cost_of(problem, left) is None
 
 
 def test_what_carries_the_base_on_demand_is_not_spare():
@@ -95,3 +104,34 @@ def test_what_may_not_be_stopped_is_kept_for_the_limit_of_changes():
     (spare,) = spare_of(problem, optimise(problem))
 
     assert (spare.instances, spare.why) == (2, "max_changed_instances")
+
+
+def confirmation_of(share):
+    """A replay that finds such a share within the SLO, of which 99 % is asked."""
+    return Confirmation(100, 1.0, 1.0, 1.0, 1.0, 1.0, share >= 0.99, "", without_one_within_slo_ratio=share)
+
+
+@pytest.mark.parametrize(
+    ("share", "rest"), [(0.9, ("replay", 0.9)), (0.995, ("none", None))], ids=["its replay", "nothing that is known"]
+)
+def test_what_no_limit_keeps_is_told_apart_and_replayed(share, rest):
+    """Four run where two carry the load and one may fail: one is for that, and a replay says whether the last is needed."""
+    problem = problem_of(pool_of("x", 1.0), planned=(2.0,), limits=Limits(survive=Survive.INSTANCE))
+    (allocation,) = optimise(problem).allocations
+    solution = replace(optimise(problem), allocations=(replace(allocation, instances=(4,)),))
+    found = Confirmed(solution, Posed(problem, None, None, None, (), None), confirmation_of(1.0))
+    replayed = []
+
+    def replay(_, fewer):
+        replayed.append(fewer.allocations[0].instances)
+        return confirmation_of(share)
+
+    spare = list(judged_spare(found, spare_of(problem, solution), replay))
+
+    assert allocation.instances == (3,)
+    assert [(one.instances, one.why, one.without_within_slo_ratio) for one in spare] == [
+        (1, "survive: instance", None),
+        (1, *rest),
+    ]
+    assert {one.usd_per_month for one in spare} == {730.0}
+    assert replayed == [(3,)]

@@ -377,3 +377,13 @@ def test_published_weights_are_preferred_to_a_lower_precision_that_saves_little(
         assert found.cheapest is cheapest
         assert cheapest.usd_per_month < found.usd_per_month <= 2 * cheapest.usd_per_month
         assert not found.solution.proven
+
+
+def test_one_machine_that_nothing_undercuts_is_proven():
+    """No machine is cheaper than it, so no fleet is."""
+    found, posed, _ = confirmed_of(0.2, Dispersion())
+    cheapest = min(tariff.all_usd_per_hour for pool in posed.problem.pools for tariff in pool.tariffs)
+
+    assert [one.instances for one in found.solution.allocations] == [(1,)]
+    assert found.solution.allocations[0].tariff.all_usd_per_hour == cheapest
+    assert found.solution.proven

@@ -139,6 +139,45 @@ def test_even_shares_cost_no_more_transfer(problem):
     assert all(share.min() >= 0 for share in of_target.values())
 
 
+def test_a_pool_of_all_prompts_is_planned_at_the_rate_of_their_mix():
+    """5.5 of each length alone, 3 of the mix: with one kind of instance the router can keep no length to itself."""
+    alone = pool_of("n", (3.0,), rates=((5.5, 5.5),))
+    problem = problem_of(alone, planned=(8.0,), buckets=(0.5, 0.5))
+    fleet = fleet_of((alone, (3,)), shares={"n": np.ones((1, 1, 2))})
+
+    assert planned_rates(problem, fleet) == {"n": pytest.approx(3.0)}
+
+
+def test_a_pool_of_short_prompts_is_planned_at_their_rate():
+    """Each carries its own length alone; no instance is planned at less than the router sends it."""
+    short, long = pool_of("s", (0.1,), rates=((4.0, 0.0),)), pool_of("l", (2.0,), rates=((2.0, 3.0),))
+    problem = problem_of(short, long, planned=(6.0,), buckets=(0.5, 0.5))
+    fleet = fleet_of((short, (1,)), (long, (2,)), shares={})
+
+    rates, sent = planned_rates(problem, fleet), weights(problem, fleet)
+
+    assert rates["s"] == pytest.approx(4.0)
+    received = {key: 6.0 * (share @ problem.bucket_shares).item() for key, share in sent.items()}
+    assert received["s"] <= rates["s"] * (1 + 1e-6)
+    assert received["l"] <= 2 * rates["l"] * (1 + 1e-6)
+
+
+@few
+@given(problems(places=(1, 2), buckets=(0, 2)))
+def test_no_instance_is_sent_more_than_it_is_planned_to_carry(problem):
+    """In the busiest hours of any fleet; together the instances carry the planned rate."""
+    fleet = optimise(limited(problem))
+    if isinstance(fleet, Infeasible) or problem.hours[-1].planned_rate == 0:
+        return
+    rates, sent = planned_rates(problem, fleet), request_shares(problem, fleet)
+    counts = {key: sum(one.instances[-1] for one in fleet.allocations if one.pool.key == key) for key in sent}
+    for key, share in sent.items():
+        received = problem.hours[-1].planned_rate * float(share[-1] @ problem.parts)
+        assert received <= counts[key] * rates[key] * (1 + 1e-6) + 1e-6
+
+    assert sum(counts[key] * rates[key] for key in sent) >= problem.hours[-1].planned_rate * (1 - 1e-6)
+
+
 def test_what_instances_are_planned_to_carry_covers_the_planned_rate():
     """The sum over running instances is no less than the busiest minute."""
     near, far = pool_of("n", (4.0, 2.0), stand="a/n/t"), pool_of("f", (2.0, 4.0), stand="a/f/t")

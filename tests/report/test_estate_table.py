@@ -1,0 +1,43 @@
+"""The estate for a terminal: within its width, with the span of each fleet and what it saves."""
+
+from dataclasses import replace
+
+from advisor.plan.estate.assemble import workload_row
+from advisor.plan.estate.values import Estate, EstateTotals, Together
+from advisor.report.estate_table import estate_table
+from report.plans import mixed_plan, no_plan, spot_plan
+
+
+def estate_of(*rows) -> Estate:
+    """An estate of workloads that share nothing."""
+    provenance = mixed_plan().provenance
+    return Estate(rows, EstateTotals(2, 2, 0, 0, 0.0, 0.0, 0.0, 5958.66), (), Together((), 0.0), (), (), (), provenance)
+
+
+ROWS = tuple(
+    workload_row(f"team/{plan.workload['name']}.yaml", plan) for plan in (mixed_plan(), spot_plan(), no_plan())
+)
+
+
+def test_a_fleet_that_follows_the_hours_shows_its_span():
+    """Two committed at all hours, and none to three on spot."""
+    assert ROWS[0].fleet == "2 × g6e.xlarge us-east-1 commitment + 0…3 × g6e.2xlarge us-east-1 spot"
+
+
+def test_what_is_saved_stands_in_its_row():
+    """Against what runs today; a workload that states nothing has no number."""
+    savings = [row.saved_usd_per_month for row in ROWS]
+    text = estate_table(estate_of(*ROWS))
+
+    assert savings == [None, spot_plan().savings.usd_per_month, None]
+    assert f"{savings[1]:,.2f}" in text
+    assert "saves USD/month" in text
+
+
+def test_the_estate_keeps_to_the_width_of_the_terminal():
+    """Fleets and sums wrap, and nothing of a fleet is lost."""
+    long = replace(ROWS[0], fleet=" + ".join([ROWS[0].fleet] * 4))
+    text = estate_table(estate_of(*ROWS, long), 80)
+
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("g6e.2xlarge") == 5
