@@ -97,8 +97,8 @@ def test_host_serves_as_planned_and_then_is_watched(script, tmp_path):
     served = host.served()
     assert "--gpus=all" in served
     words = served[served.index("--entrypoint=vllm") + 1 :]
-    assert words[:3] == ["vllm/vllm-openai:v0.30.0", "serve", "meta-llama/Llama-3.1-8B-Instruct"]
-    assert {"--quantization=fp8", "--port=8443", "--ssl-keyfile=/etc/inference/key.pem"} <= {
+    assert words[:3] == ["vllm/vllm-openai:v0.30.0", "serve", "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"]
+    assert {"--port=8443", "--ssl-keyfile=/etc/inference/key.pem"} <= {
         word.replace(str(host.root), "") for word in words
     }
     settings = json.loads((host.root / "etc/google-cloud-ops-agent/config.yaml").read_text())

@@ -107,8 +107,8 @@ def test_service_runs_the_planned_container(name, boot):
     assert served[0] == "serve"
     if name == "h100-tp8":
         assert "--gpus=all" in command
-        assert served[1] == "meta-llama/Llama-3.1-405B-Instruct"
-        assert {"--tensor-parallel-size=8", "--quantization=fp8", "--kv-cache-dtype=fp8"} <= set(served)
+        assert served[1] == "meta-llama/Meta-Llama-3.1-405B-Instruct-FP8"
+        assert {"--tensor-parallel-size=8", "--kv-cache-dtype=fp8"} <= set(served)
     else:
         assert "--device=/dev/neuron0" in command
         assert "--tensor-parallel-size=2" in served

@@ -92,9 +92,8 @@ def fleet_of(planned=2.0, low=1.0):
 def test_an_estate_commits_where_a_fleet_may(days, limits, purchase, counted):
     """History, terms and ways of paying count as in a fleet of one workload; what is not on demand stays as it is."""
     profile = SimpleNamespace(requests_per_minute=np.ones(days * 1440)) if days else None
-    stated = SimpleNamespace(
-        workload=workload(limits=limits, purchase=purchase), demand=SimpleNamespace(profile=profile)
-    )  # fmt: skip
+    demand = SimpleNamespace(profile=profile, window_seconds=days * 86_400.0 if days else None)
+    stated = SimpleNamespace(workload=workload(limits=limits, purchase=purchase), demand=demand)
 
     found = hourly_uses(fleet_of(), stated)
 
