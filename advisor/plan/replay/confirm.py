@@ -58,7 +58,9 @@ __all__ = ["Confirmed", "Confirmer", "Kind"]
 
 CAREFUL = 1.2
 """By how much the closed form may ask for more than a replay confirms."""
-MIXED_KINDS = 6
+MIXES_TRIED = 5
+"""Headroom of a mix is looked for in so many steps."""
+MIXED_KINDS = 4
 """Kinds that are mixed with each other beyond what the closed form has them carry."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
@@ -130,7 +132,7 @@ class Confirmer:
             refined: whether cheaper fleets are looked for near a known one too, where that is what is found.
         """
         if known is not None and refined and self._effort.every_kind and self._is_allowed(known):
-            known = self._of_any_kind(known, seconds)
+            known = self._of_any_kind(known, seconds, mixed=False)
         found = self._search(seconds, known)
         if self._effort.every_kind and (isinstance(found, Infeasible) or not found.confirmation.reached):
             found = self._of_any_kind(None, seconds) or found
@@ -438,7 +440,7 @@ class Confirmer:
             best.confirmation.headroom_factor,
         )
 
-    def _of_any_kind(self, best: Confirmed | None, seconds: float) -> Confirmed | None:
+    def _of_any_kind(self, best: Confirmed | None, seconds: float, *, mixed: bool = True) -> Confirmed | None:
         """A fleet that costs less than a confirmed one and holds, whatever the closed form has its replicas carry.
 
         Each kind is tried by itself with as many instances as cost less, then a mix of what each was not seen to fail
@@ -447,6 +449,7 @@ class Confirmer:
         Args:
             best: a confirmed fleet; None: anything that holds will do.
             seconds: time limit of each optimum.
+            mixed: whether mixes are tried.
         """
         most = dict[Kind, float]()
         limit = math.inf if best is None else self._below(best)
@@ -462,8 +465,8 @@ class Confirmer:
                 only = self._of_pools(pool for pool in pools if pool.key == key)
                 fleet = self._optimum(only, {kind: headroom}, seconds) if headroom else None
                 if isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month < limit:
-                    return self._of_any_kind(self._fewest(only, fleet, seconds), seconds)
-        return None if best is None else self._of_a_mix(best, most, seconds)
+                    return self._of_any_kind(self._fewest(only, fleet, seconds), seconds, mixed=mixed)
+        return self._of_a_mix(best, most, seconds) if best is not None and mixed else best
 
     def _of_pools(self, pools: Iterable[Pool]) -> Posed:
         """The question with some of its pools."""
@@ -475,7 +478,7 @@ class Confirmer:
         return best.usd_per_month - HALF_A_CENT if may_be_proven else best.usd_per_month * (1 - WORTH_RATIO)
 
     def _of_a_mix(self, best: Confirmed, most: Mapping[Kind, float], seconds: float) -> Confirmed:
-        """A cheaper mix that holds, each kind carrying about as little more than seen to fail as lets it hold.
+        """A cheaper mix that holds, each kind carrying as little more than it was seen to fail to carry as costs less.
 
         Args:
             best: the cheapest fleet so far; proven where there is no such mix, held by its replay or not.
@@ -488,11 +491,24 @@ class Confirmer:
         mix = self._optimum(posed, most, seconds, best) if able else best
         if isinstance(mix, Infeasible) or mix is best:
             return best if self._is_one_row and self._is_least(best, most, seconds) else unproven(best)
-        if not worthwhile(best.usd_per_month, mix):
-            return unproven(best)
-        found, _ = self._bisected(posed, most, None, seconds, best.usd_per_month)
-        cheaper_mix = cheaper(best, found) or best
-        return unproven(best) if cheaper_mix is best else self._of_any_kind(cheaper_mix, seconds) or best
+        found = self._mix_below(best, posed, most, mix, seconds)
+        return unproven(best) if found is None else self._of_any_kind(found, seconds) or best
+
+    def _mix_below(
+        self, best: Confirmed, posed: Posed, most: Mapping[Kind, float], mix: Confirmed, seconds: float
+    ) -> Confirmed | None:
+        """A mix that holds and costs less than a fleet, of a few with more headroom; None where none of them is."""
+        limit = self._below(best)
+        failed, dear = 1.0, limit / mix.usd_per_month * TOLERANCE
+        for _ in range(MIXES_TRIED):
+            if mix.confirmation.reached or dear <= failed * TOLERANCE:
+                break
+            factor = math.sqrt(failed * dear)
+            other = self._optimum(posed, {kind: one * factor for kind, one in most.items()}, seconds, best)
+            is_cheaper = isinstance(other, Confirmed) and other.usd_per_month < limit
+            failed, dear = (factor, dear) if is_cheaper else (failed, factor)
+            mix = other if isinstance(other, Confirmed) and is_cheaper else mix
+        return mix if mix.confirmation.reached and mix.usd_per_month < limit else None
 
     def _below_in_a_mix(self, kind: Kind, pool: Pool, limit_usd: float, seconds: float) -> float:
         """Headroom with which a pool paid for in several ways costs less than a limit, to 2 %; 0 without any."""
