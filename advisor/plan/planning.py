@@ -146,8 +146,12 @@ def _chosen(market: Market, asked: Asked) -> _Chosen:
     limited = market.confirmer.confirmed(refined=True) if posed.problem.pools else None
     if limited is None:
         return chosen
-    found = with_confirmed_budget(limited, found, market.posed)
-    return _Chosen(found, market.posed, Ranking((), rank_rejections(market.posed)))
+    refused = with_confirmed_budget(limited, found, market.posed)
+    if isinstance(found, Confirmed):
+        rejections = chosen.ranking.within(budget, market.posed).rejections
+    else:
+        rejections = rank_rejections(market.posed)
+    return _Chosen(refused, market.posed, Ranking((), tuple(rejections)))
 
 
 def _chosen_below(market: Market, asked: Asked, most_usd: float) -> _Chosen:
