@@ -3,19 +3,19 @@
 A kind of replica has a *headroom*: by how much less it is taken to sustain than the closed form says. By bisection over
 replays of the cheapest fleet of that kind alone it lies in a bracket: the largest headroom that was seen to fail, and
 the smallest that was seen to hold. The optimum with every kind at the lower end of its bracket is a bound on what any
-confirmed fleet costs; where its own replay holds it is the answer, and proven.
+fleet that carries the planned rates costs; where its own replay holds it is the answer, unless one below them holds too.
 """
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.problem.constraints import most_headroom
-from advisor.plan.problem.formulas import asks_for_what_is_left
-from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, Problem, content
+from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, content
+from advisor.plan.replay.below import BelowClosedForm, is_one_row
 from advisor.plan.replay.confirmed import (
     Confirmed,
     bounded,
@@ -28,8 +28,6 @@ from advisor.plan.replay.confirmed import (
 )
 from advisor.plan.replay.headroom import (
     MOST_HEADROOM,
-    TOLERANCE,
-    WORTH_RATIO,
     Bracket,
     Kind,
     bracket_of,
@@ -38,17 +36,14 @@ from advisor.plan.replay.headroom import (
     worthwhile,
 )
 from advisor.plan.replay.nearby import (
-    LEAST_HEADROOM,
     cheapest_nearby,
     has_room,
-    headroom_below,
     with_fewer,
-    with_headroom,
 )
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import as_optimum, optimise
-from advisor.plan.solve.scopes import cheapest, cheapest_alone, cheapest_single, lower_bound, scopes
+from advisor.plan.solve.scopes import cheapest, cheapest_alone, lower_bound, scopes
 from advisor.plan.solve.simple import complexity, loss_rank, simplest
 from advisor.plan.solve.solver import DEFAULT_SECONDS, HALF_A_CENT
 from advisor.plan.solve.stage import Posed, Setting, in_precisions, pose
@@ -58,10 +53,6 @@ __all__ = ["Confirmed", "Confirmer", "Kind"]
 
 CAREFUL = 1.2
 """By how much the closed form may ask for more than a replay confirms."""
-MIXES_TRIED = 5
-"""Headroom of a mix is looked for in so many steps."""
-MIXED_KINDS = 4
-"""Kinds that are mixed with each other beyond what the closed form has them carry."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
 
@@ -132,10 +123,10 @@ class Confirmer:
             refined: whether cheaper fleets are looked for near a known one too, where that is what is found.
         """
         if known is not None and refined and self._effort.every_kind and self._is_allowed(known):
-            known = self._of_any_kind(known, seconds, mixed=False)
+            known = self._below_closed_form(seconds).found(known, mixed=False)
         found = self._search(seconds, known)
         if self._effort.every_kind and (isinstance(found, Infeasible) or not found.confirmation.reached):
-            found = self._of_any_kind(None, seconds) or found
+            found = self._below_closed_form(seconds).found(None) or found
         if isinstance(found, Infeasible):
             return found
         if not refined and known is not None and found.solution.allocations is known.solution.allocations:
@@ -157,8 +148,8 @@ class Confirmer:
             return found
         found = self._nearby(found)
         found = self._with_fewer(self._posed, found, seconds) if self._is_allowed(found) else found
-        any_kind = self._of_any_kind(found, seconds) if self._effort.every_kind else None
-        found = unproven(found) if any_kind is None else held_to(any_kind, found.solution.bound_usd_per_month)
+        below = self._below_closed_form(seconds).found(found) if self._effort.every_kind else None
+        found = unproven(found) if below is None else held_to(below, found.solution.bound_usd_per_month)
         return self._in_preferred_precision(found, seconds)
 
     def simplest(
@@ -334,17 +325,11 @@ class Confirmer:
         The lower end of a bracket says what a kind carries where it carries least. In other hours, for other places, or
         after a failure it may carry more, so where there are several a bound takes every kind as the closed form does.
         """
-        if self._is_one_row or all(one.least <= 1 for one in self._brackets.values()):
+        if is_one_row(self._posed.problem) or all(one.least <= 1 for one in self._brackets.values()):
             return found
         plain = self._solve(self._posed, seconds)
         least = plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0
         return held_to(found, least)
-
-    @property
-    def _is_one_row(self) -> bool:
-        """Whether all that is asked of a fleet's rates is that they carry one rate."""
-        problem = self._posed.problem
-        return len(problem.hours) == 1 and problem.all_alike and not asks_for_what_is_left(problem)
 
     def _suffices(self, best: Confirmed, bound: Confirmed) -> bool:
         """Whether nothing is worth looking for below a fleet: nothing much cheaper, or nothing that would be preferred.
@@ -440,105 +425,15 @@ class Confirmer:
             best.confirmation.headroom_factor,
         )
 
-    def _of_any_kind(self, best: Confirmed | None, seconds: float, *, mixed: bool = True) -> Confirmed | None:
-        """A fleet that costs less than a confirmed one and holds, whatever the closed form has its replicas carry.
-
-        Each kind is tried by itself with as many instances as cost less, then a mix of what each was not seen to fail
-        to carry.
-
-        Args:
-            best: a confirmed fleet; None: anything that holds will do.
-            seconds: time limit of each optimum.
-            mixed: whether mixes are tried.
-        """
-        most = dict[Kind, float]()
-        limit = math.inf if best is None else self._below(best)
-        for kind, pools in self._pools_of_kinds().items():
-            of_kind = replace(self._posed.problem, pools=pools)
-            below, above = headroom_below(of_kind, limit)
-            most[kind] = above if below else math.inf
-            single = cheapest_single(with_headroom(of_kind, below)) if below else None
-            tried = [(single.allocations[0].pool.key, below)] if single is not None else []
-            if len(pools[0].tariffs) > 1 and asks_for_what_is_left(of_kind):
-                tried.append((pools[0].key, self._below_in_a_mix(kind, pools[0], limit, seconds)))
-            for key, headroom in dict.fromkeys(tried):
-                only = self._of_pools(pool for pool in pools if pool.key == key)
-                fleet = self._optimum(only, {kind: headroom}, seconds) if headroom else None
-                if isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month < limit:
-                    return self._of_any_kind(self._fewest(only, fleet, seconds), seconds, mixed=mixed)
-        return self._of_a_mix(best, most, seconds) if best is not None and mixed else best
-
-    def _of_pools(self, pools: Iterable[Pool]) -> Posed:
-        """The question with some of its pools."""
-        return replace(self._posed, problem=replace(self._posed.problem, pools=tuple(pools)))
-
-    def _below(self, best: Confirmed) -> float:
-        """What a fleet has to cost less than to be worth looking for: no less where the best one may be proven."""
-        may_be_proven = best.solution.proven and self._is_one_row
-        return best.usd_per_month - HALF_A_CENT if may_be_proven else best.usd_per_month * (1 - WORTH_RATIO)
-
-    def _of_a_mix(self, best: Confirmed, most: Mapping[Kind, float], seconds: float) -> Confirmed:
-        """A cheaper mix that holds, each kind carrying as little more than it was seen to fail to carry as costs less.
-
-        Args:
-            best: the cheapest fleet so far; proven where there is no such mix, held by its replay or not.
-            most: headroom of each kind alone with which it costs about as much as that; infinite where any does.
-            seconds: time limit of each optimum.
-        """
-        pools = [pool for pools in self._pools_of_kinds().values() for pool in pools[:1]]
-        able = tuple(pool for pool in pools if math.isfinite(most[self.kind_of(pool.key)]))[:MIXED_KINDS]
-        posed = self._of_pools(able)
-        mix = self._optimum(posed, most, seconds, best) if able else best
-        if isinstance(mix, Infeasible) or mix is best:
-            return best if self._is_one_row and self._is_least(best, most, seconds) else unproven(best)
-        found = self._mix_below(best, posed, most, mix, seconds)
-        return unproven(best) if found is None else self._of_any_kind(found, seconds) or best
-
-    def _mix_below(
-        self, best: Confirmed, posed: Posed, most: Mapping[Kind, float], mix: Confirmed, seconds: float
-    ) -> Confirmed | None:
-        """A mix that holds and costs less than a fleet, of a few with more headroom; None where none of them is."""
-        limit = self._below(best)
-        failed, dear = 1.0, limit / mix.usd_per_month * TOLERANCE
-        for _ in range(MIXES_TRIED):
-            if mix.confirmation.reached or dear <= failed * TOLERANCE:
-                break
-            factor = math.sqrt(failed * dear)
-            other = self._optimum(posed, {kind: one * factor for kind, one in most.items()}, seconds, best)
-            is_cheaper = isinstance(other, Confirmed) and other.usd_per_month < limit
-            failed, dear = (factor, dear) if is_cheaper else (failed, factor)
-            mix = other if isinstance(other, Confirmed) and is_cheaper else mix
-        return mix if mix.confirmation.reached and mix.usd_per_month < limit else None
-
-    def _below_in_a_mix(self, kind: Kind, pool: Pool, limit_usd: float, seconds: float) -> float:
-        """Headroom with which a pool paid for in several ways costs less than a limit, to 2 %; 0 without any."""
-        only, below = self._of_pools([pool]), 0.0
-        headroom, above = LEAST_HEADROOM, MOST_HEADROOM
-        while above > below * TOLERANCE:
-            fleet = self._solve(self._with_headroom(only, {kind: headroom}), seconds)
-            usd = fleet.objective_usd_per_month if isinstance(fleet, FleetSolution) else math.inf
-            if usd < limit_usd:
-                below, headroom = headroom, min(headroom * max(limit_usd / usd, TOLERANCE), math.sqrt(headroom * above))
-            elif below:
-                headroom, above = math.sqrt(below * headroom), headroom
-            else:
-                break
-        return below
-
-    def _is_least(self, best: Confirmed, most: Mapping[Kind, float], seconds: float) -> bool:
-        """Whether no mix is cheaper in which kinds that cost more by themselves carry eight times as much."""
-        least = {kind: headroom if math.isfinite(headroom) else LEAST_HEADROOM for kind, headroom in most.items()}
-        solution = self._solve(self._with_headroom(self._posed, least), seconds, best)
-        return isinstance(solution, FleetSolution) and solution.allocations is best.solution.allocations
-
-    def _pools_of_kinds(self) -> Mapping[Kind, tuple[Pool, ...]]:
-        """The cheapest pool of each kind and instance type, those kinds first that would cost least."""
-        problem = self._posed.problem
-        priced = [(cheapest_alone(replace(problem, pools=(pool,))), pool.key, pool) for pool in problem.pools]
-        pools: dict[Kind, dict[str, Pool]] = {}
-        for _, key, pool in sorted(priced, key=lambda entry: entry[:2]):
-            pools.setdefault(self.kind_of(key), {}).setdefault(pool.instance_type, pool)
-        return {kind: tuple(by_type.values()) for kind, by_type in pools.items()}
+    def _below_closed_form(self, seconds: float) -> BelowClosedForm:
+        """The search among fleets that carry less than the planned rates."""
+        return BelowClosedForm(
+            posed=self._posed,
+            kind_of=self.kind_of,
+            optimum=lambda posed, headroom, best: self._optimum(posed, headroom, seconds, best),
+            solved=lambda headroom, posed, best: self._solve(self._with_headroom(posed, headroom), seconds, best),
+            fewest=lambda posed, best: self._fewest(posed, best, seconds),
+        )
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
         """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.

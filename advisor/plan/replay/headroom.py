@@ -10,6 +10,8 @@ from advisor.plan.replay.confirmed import Confirmed, same
 GROWTH = 1.5
 """Steps in which a headroom that holds is looked for, before the bisection."""
 MOST_HEADROOM = 16.0
+LEAST_HEADROOM = 0.125
+"""No replica is taken to carry more than eight times what the closed form says."""
 TOLERANCE = 1.02
 """Width of a bracket at which the bisection stops."""
 WORTH_RATIO = 0.01

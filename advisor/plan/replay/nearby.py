@@ -1,19 +1,13 @@
 """Cheaper fleets than a confirmed one: its neighbours, and fewer instances than the closed form asks for."""
 
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from advisor.plan.problem.formulas import asks_for_what_is_left
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem
 from advisor.plan.replay.confirmed import Confirmed, bounded, instances_of
-from advisor.plan.replay.headroom import EXACT, MOST_HEADROOM, TOLERANCE, Bracket, narrowed, worthwhile
+from advisor.plan.replay.headroom import LEAST_HEADROOM, TOLERANCE, Bracket, narrowed, worthwhile
 from advisor.plan.solve.neighbours import cheaper_neighbours, keeps_to_all, parts_of, topped_up
-from advisor.plan.solve.scopes import cheapest_single
 from advisor.plan.solve.solver import HALF_A_CENT
-
-LEAST_HEADROOM = 0.125
-"""No replica is taken to carry more than eight times what the closed form says."""
 
 
 def has_room(best: Confirmed) -> bool:
@@ -78,43 +72,3 @@ def with_fewer(
         if fleet.confirmation.reached and (whole := in_full(fleet)).confirmation.reached:
             return bounded(whole, best)
     return best
-
-
-def headroom_below(problem: Problem, limit_usd: float) -> tuple[float, float]:
-    """Headroom with which one pool, paid for in one way, costs just less than a limit, and one with which none does.
-
-    Args:
-        problem: with pools of one kind.
-        limit_usd: USD a month.
-
-    Returns:
-        Both from an eighth on; 0 and an eighth where no fleet costs less.
-    """
-
-    def costs_less(headroom: float) -> bool:
-        return usd_with(problem, headroom) < limit_usd
-
-    if not costs_less(LEAST_HEADROOM):
-        return 0.0, LEAST_HEADROOM
-    below, above = LEAST_HEADROOM, LEAST_HEADROOM
-    while below == above and above < MOST_HEADROOM:
-        above *= 2
-        below = above if costs_less(above) else below
-    while above > below * EXACT:
-        middle = math.sqrt(below * above)
-        below, above = (middle, above) if costs_less(middle) else (below, middle)
-    return below, above
-
-
-def usd_with(problem: Problem, headroom: float) -> float:
-    """What the cheapest fleet of one pool, paid for in one way, costs a month with a headroom; infinite without any."""
-    fleet = cheapest_single(with_headroom(problem, headroom))
-    return math.inf if fleet is None else fleet.objective_usd_per_month
-
-
-def with_headroom(problem: Problem, headroom: float) -> Problem:
-    """The problem with every pool taken to sustain so many times less."""
-    pools = tuple(
-        replace(pool, mix_rates=pool.mix_rates / headroom, rates=pool.rates / headroom) for pool in problem.pools
-    )
-    return replace(problem, pools=pools)
