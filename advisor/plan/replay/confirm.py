@@ -3,7 +3,8 @@
 A kind of replica has a *headroom*: by how much less it is taken to sustain than the closed form says. By bisection over
 replays of the cheapest fleet of that kind alone it lies in a bracket: the largest headroom that was seen to fail, and
 the smallest that was seen to hold. The optimum with every kind at the lower end of its bracket is a bound on what any
-fleet that carries the planned rates costs; where its own replay holds it is the answer, unless one below them holds too.
+fleet that carries the planned rates costs; where its own replay holds it is the answer, unless a cheaper one holds that
+carries less by the closed form.
 """
 
 import copy
