@@ -445,7 +445,7 @@ class Confirmer:
         plain = tuple(replace(one, pool=usual[one.pool.key]) for one in solution.allocations)
         room = most_headroom(self._posed.problem, replace(solution, allocations=plain))
         kinds = {self.kind_of(one.pool.key) for one in solution.allocations}
-        headroom = dict.fromkeys(kinds, max(room, 1.0))
+        headroom = dict.fromkeys(kinds, room)
         posed = self._with_headroom(self._posed, headroom)
         pools = {pool.key: pool for pool in posed.problem.pools}
         allocations = tuple(replace(one, pool=pools[one.pool.key]) for one in solution.allocations)
