@@ -170,7 +170,9 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> _Chosen:
     if not isinstance(found, Confirmed):
         return _Chosen(found, posed, Ranking((), rank_rejections(posed)))
     limit_usd = found.usd_per_month - A_CENT
-    if any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles):
+    if confirmer.is_exact or any(
+        single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles
+    ):
         ranking = ranked(limit_usd)
     best = confirmer.simplest(_cheaper(found, ranking), most_usd=most_usd)
     return _Chosen(best, every, ranking.with_fleet(best))

@@ -207,7 +207,9 @@ def test_spare_failures_and_obligation_follow_from_the_groups(workload):
 
     spare = math.fsum(one.instances * rates[one.group] for one in fleet.spare)
     assert whole - spare >= planned_rate * (1 - ROUNDED)
-    left, gone = whole - spare - planned_rate, {one.group: one.instances for one in fleet.spare}
+    left, gone = whole - spare - planned_rate, Counter[str]()
+    for one in fleet.spare:
+        gone[one.group] += one.instances
     kept = [name for name, one in groups.items() if one.instances[-1] > gone.get(name, 0)]
     steady = math.fsum(
         rates[name] * (one.instances[-1] - gone.get(name, 0)) for name, one in groups.items() if one.purchase != "spot"

@@ -139,7 +139,19 @@ class Confirmer:
         self._trials.without_estimates()
         for kept in (self._brackets, self._failing, self._known, self._found_alone):
             kept.clear()
-        return self.confirmed(seconds, known, refined=refined)
+        return self.confirmed(seconds, self._still_holding(known), refined=refined)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every replay is whole from here on: an estimate was wrong."""
+        return self._trials.is_exact
+
+    def _still_holding(self, known: Confirmed | None) -> Confirmed | None:
+        """A known fleet that holds in a whole replay too; one of which only the cost counts as it is."""
+        if known is None or known.is_limit:
+            return known
+        whole = self._in_full(known)
+        return whole if whole.confirmation.reached else None
 
     def _refined(self, found: Confirmed, seconds: float) -> Confirmed:
         """What the search found with a bound that holds, or the cheapest fleet near it and below the closed form."""
