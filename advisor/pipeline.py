@@ -36,7 +36,7 @@ from advisor.performance.stage import (
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
-from advisor.plan.planning import Asked, market_of, plan_fleet
+from advisor.plan.planning import Asked, market_of, plan_routed
 from advisor.plan.problem.values import Problem
 from advisor.plan.question import Question, requirements_of
 from advisor.plan.rungs import RungScope, rungs_of, widest
@@ -52,6 +52,7 @@ from advisor.workload.values import (
     CloudWatchDemand,
     DeclaredDemand,
     PrometheusDemand,
+    Routing,
     SampleDemand,
     TraceDemand,
     Workload,
@@ -200,8 +201,7 @@ def answer(
     every = in_reach(match(wide, catalog), wide.workload, catalog) if asked.rungs else own
     served, too_slow = serve(every.candidates, wide, model)
     offers = offers_in(every.offers, regions) if regions else every.offers
-    market = market_of(setting, wide, served, offers)
-    planned = plan_fleet(market, asked)
+    market, planned = plan_routed(setting, wide, served, offers, asked)
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if brief and planned.options:
         rejections = []
@@ -222,6 +222,13 @@ def market_for(question: Question, catalog: Catalog, model: PerformanceModel) ->
     matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
     return Judged(market_of(setting, requirements, served, matches.offers), matches, tuple(too_slow))
+
+
+def routed_as(plan: Plan, question: Question) -> Question:
+    """The question as its plan answers it: without routing by prompt length where that saves nothing."""
+    if plan.fleet is None or plan.fleet.bucket_max_input_tokens:
+        return question
+    return replace(question, workload=replace(question.workload, routing=Routing.WEIGHTED))
 
 
 def under_targets(question: Question, targets_ms: Mapping[str, float]) -> Question:

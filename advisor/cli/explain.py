@@ -12,7 +12,7 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, read_text, report_width
 from advisor.cli.price_age import tell_age, warn_of_layers
 from advisor.performance.model import PerformanceModel, load_model
-from advisor.pipeline import market_for, plan_question, under_targets
+from advisor.pipeline import market_for, plan_question, routed_as, under_targets
 from advisor.plan.document import plain, plan_from_json
 from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.pareto import TARGETS, Front, pareto_front
@@ -104,11 +104,13 @@ def _warn_of_other_facts(plan: Plan, catalog: Catalog, model: PerformanceModel) 
 
 
 def _explain(read: Plan, question: Question, catalog: Catalog, model: PerformanceModel, asked: _Asked) -> _Explanation:
-    difference = None
+    difference, plan = None, read
     if asked.changes is not None:
         before = plan_question(question, catalog, model=model)
         question, catalog, changes = what_if(question, catalog, asked.changes)
-        difference = compare(changes, before, plan_question(question, catalog, model=model))
+        plan = plan_question(question, catalog, model=model)
+        difference = compare(changes, before, plan)
+    question = routed_as(plan, question)
 
     def under(targets_ms: Mapping[str, float], sold: Catalog = catalog, demand_factor: float = 1.0) -> Judged:
         other = under_targets(question, targets_ms)

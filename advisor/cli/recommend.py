@@ -19,8 +19,9 @@ from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan, Rejection
 from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words
+from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.price_age import check_age, oldest_price, prices_used
-from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
+from advisor.report.table import plan_markdown, plan_table
 from advisor.workload.values import PrometheusDemand
 
 _SEVERAL = "none of them alone would help: relax several together, or allow more providers, regions or accelerators"

@@ -25,9 +25,10 @@ from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.today import judged_today, priced_today
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements
-from advisor.workload.values import Workload
+from advisor.workload.values import Routing, Workload
 
 A_CENT = 0.01
+ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every length go anywhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,43 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
         best = recommended(found, setting, fleet, options)
     current, ladder, as_stated = _against_today(market, found, choice.fleet, asked)
     return Planned(choice, best, options, ladder, as_stated, current, (*choice.rejections, *ranking.rejections))
+
+
+def plan_routed(
+    setting: Setting, wide: Requirements, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]],
+    asked: Asked,
+) -> tuple[Market, Planned]:  # fmt: skip
+    """The answer with its market; see :func:`market_of`.
+
+    Where prompts are told apart by their length, the same question is answered without that too, which routing by
+    length allows: its answer is taken where it costs less.
+
+    Raises:
+        InputError: as :func:`market_of` and :func:`plan_fleet`.
+    """
+    market = market_of(setting, wide, served, offers)
+    planned = plan_fleet(market, asked)
+    if not market.posed.bucket_edges:
+        return market, planned
+    own = replace(setting, requirements=_anywhere(setting.requirements))
+    plain = market_of(own, _anywhere(wide), served, offers)
+    other = plan_fleet(plain, asked)
+    if _order(other) >= _order(planned):
+        return market, planned
+    return plain, replace(other, choice=replace(other.choice, notes=(*other.choice.notes, ANYWHERE_NOTE)))
+
+
+def _anywhere(requirements: Requirements) -> Requirements:
+    """The same with requests of every length sent anywhere."""
+    return replace(requirements, workload=replace(requirements.workload, routing=Routing.WEIGHTED))
+
+
+def _order(planned: Planned) -> tuple[bool, float]:
+    """Answers that hold first, then by cost, to the cent."""
+    fleet = planned.choice.fleet
+    if fleet is None:
+        return True, math.inf
+    return fleet.confirmed is None or not fleet.confirmed.reached, round(fleet.cost.total_usd_per_month, 2)
 
 
 def zero_notes(posed: Posed, fleet: Fleet) -> Iterator[str]:

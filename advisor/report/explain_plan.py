@@ -16,6 +16,7 @@ from advisor.report.sections import Section
 from advisor.report.words import SOLD_UNPRICED, hardware_words, purchase_words, usd
 from advisor.units import milliseconds
 
+A_CENT = 0.01
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95"}
 _FRONT_COLUMNS = (
     Column(""),
@@ -101,8 +102,7 @@ def why_section(found: Why) -> Section:
     """What would have to change for an instance type to win, or to lose."""
     place = f" in {found.region}" if found.region else ""
     name = f"{found.instance_type}{place}"
-    verb = "it takes" if found.wins and not _is_part(found) else "alone it would take"
-    lines = [f"{verb} {_contender_words(found.contender)}"] if found.contender else []
+    lines = list(_own_words(found))
     if found.rival is not None:
         lines.append(f"the cheapest of all others is {_contender_words(found.rival)}")
     if found.price is not None:
@@ -120,17 +120,25 @@ def why_section(found: Why) -> Section:
     return Section(f"{name} {_verdict(found)}", tuple(lines))
 
 
+def _own_words(found: Why) -> Iterator[str]:
+    """What it is part of, and what it would take alone."""
+    if _is_part(found) and found.recommended_usd_per_month is not None:
+        yield f"the recommended fleet costs {usd(found.recommended_usd_per_month)} a month"
+    if found.contender is not None:
+        verb = "it takes" if found.wins and not _is_part(found) else "alone it would take"
+        yield f"{verb} {_contender_words(found.contender)}"
+
+
 def _is_part(found: Why) -> bool:
-    """Whether the recommended fleet has it beside others, which without it would cost less than it alone."""
-    ours, theirs = found.contender, found.rival
-    if not found.wins or ours is None or theirs is None:
-        return False
-    return ours.total_usd_per_month > theirs.total_usd_per_month
+    """Whether the recommended fleet has it beside others, for less than it alone would cost."""
+    ours, total = found.contender, found.recommended_usd_per_month
+    return found.wins and (ours is None or total is None or ours.total_usd_per_month > total + A_CENT)
 
 
 def _verdict(found: Why) -> str:
     if _is_part(found):
-        return "is part of the recommended fleet, and alone it would cost more"
+        alone = "alone it would cost more" if found.contender else "alone it cannot serve this"
+        return f"is part of the recommended fleet, and {alone}"
     if found.wins:
         return "wins"
     if found.contender is None and any(obstacle.code == "price_unknown" for obstacle in found.obstacles):
@@ -174,6 +182,8 @@ def _target_words(one: TargetChange, *, wins: bool) -> str:
 def _load_words(ranges: Sequence[LoadRange], *, wins: bool) -> str:
     if not ranges:
         return "load: it wins at no demand from 1/16 to 16 times today's"
+    if wins and (ranges[0].low_factor, ranges[0].high_factor) == (1.0, 1.0):
+        return "load: it wins at today's demand, and no longer at a tenth less or more"
     spans = " and ".join(_span(one) for one in ranges)
     return f"load: it {'wins' if wins else 'would win'} at {spans} times today's demand"
 

@@ -6,6 +6,8 @@ from advisor.report.sections import Section
 from advisor.report.words import hardware_words, paid_words
 from advisor.units import milliseconds, ratio_words
 
+SHOWN_OPTIONS = 5
+"""Rows of the table where nobody says how many."""
 OPTION_COLUMNS = (
     Column("#"),
     Column("provider", importance=5),

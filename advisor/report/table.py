@@ -8,7 +8,7 @@ from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import fleet_lines
 from advisor.report.ladder_words import ladder_section
 from advisor.report.limits_words import relaxation_words
-from advisor.report.option_words import option_section
+from advisor.report.option_words import SHOWN_OPTIONS, option_section
 from advisor.report.plan_words import evidence_lines, question_lines, question_words
 from advisor.report.scaling_words import scaling_lines, size_lines
 from advisor.report.sections import Section, bullets, markdown_list, sections_markdown, sections_text
@@ -17,7 +17,6 @@ from advisor.report.token_words import token_section
 from advisor.report.verdict import headline, verdict_lines
 from advisor.report.words import rejection_counts, savings_words
 
-SHOWN_OPTIONS = 5
 WIDTH = 80
 """Characters of a line where the terminal does not say."""
 _MISS_COLUMNS = (Column("instance type"), Column("precision", importance=1), Column("why not", prose=40))
@@ -32,7 +31,7 @@ def plan_table(plan: Plan, shown: int = SHOWN_OPTIONS, *, width: int | None = WI
         width: characters of a line; None: no limit.
         verbose: every section, not only those that a decision needs.
     """
-    verdict = [*wrap(headline(plan), width, rest="    "), *bullets(list(verdict_lines(plan)), width)]
+    verdict = [*wrap(headline(plan), width, rest="    "), *bullets(list(verdict_lines(plan, shown)), width)]
     blocks = ["\n".join(verdict), "\n".join(wrap(question_words(plan), width, rest="    "))]
     blocks.append(sections_text(_sections(plan, shown, verbose=verbose), width, whole=verbose).strip("\n"))
     if not verbose:
@@ -43,7 +42,7 @@ def plan_table(plan: Plan, shown: int = SHOWN_OPTIONS, *, width: int | None = WI
 def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = False) -> str:
     """The same as Markdown, for a pull request or a wiki page; lines are not wrapped."""
     blocks = [f"## {escape_markdown(plan.workload['name'])}", f"**{escape_markdown(headline(plan))}**"]
-    blocks += [markdown_list(list(verdict_lines(plan))), escape_markdown(question_words(plan))]
+    blocks += [markdown_list(list(verdict_lines(plan, shown))), escape_markdown(question_words(plan))]
     blocks.append(sections_markdown(_sections(plan, shown, verbose=verbose), level=3))
     blocks += [] if verbose else [escape_markdown(_more_words(plan))]
     return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"

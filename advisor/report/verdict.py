@@ -11,6 +11,7 @@ from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
+from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words
 from advisor.report.token_words import is_beyond, never_words
 from advisor.report.words import (
@@ -113,8 +114,13 @@ def _history_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
         yield f"forecast off by {error:.0%}"
 
 
-def verdict_lines(plan: Plan) -> Iterator[str]:
-    """What to know before acting on the first line, the gravest first."""
+def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
+    """What to know before acting on the first line, the gravest first.
+
+    Args:
+        plan: the plan.
+        shown: how many options are listed below, whose numbers a reader can look up.
+    """
     fleet = plan.fleet
     if fleet is not None:
         yield _replay_words(plan, fleet)
@@ -128,7 +134,7 @@ def verdict_lines(plan: Plan) -> Iterator[str]:
     yield from _today_words(plan)
     yield from neighbour_words(plan)
     yield from _token_words(plan)
-    yield from close_call_words(plan)
+    yield from close_call_words(plan, shown)
     if fleet is not None:
         yield from _first_words(fleet)
 

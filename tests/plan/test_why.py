@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
@@ -15,9 +16,10 @@ from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets
 from advisor.plan.explain.reshape import scaled
 from advisor.plan.explain.whatif import what_if
-from advisor.plan.explain.why import why
+from advisor.plan.explain.why import LoadRange, why
 from advisor.plan.question import Question
 from advisor.report.explain_plan import why_section
+from advisor.report.words import usd
 from advisor.workload.values import Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
@@ -68,8 +70,37 @@ def test_below_the_price_named_it_wins(usd, rate):
 
     assert found.price.ratio == pytest.approx(found.price.usd_per_hour / usd)
     assert "g5.xlarge" in winners(question, catalog, f"price.g5.xlarge={found.price.usd_per_hour * 0.95:.4f}")
-    if not found.wins:
+    if found.wins:
+        assert found.price.ratio >= 1
+    else:
         assert found.contender.total_usd_per_month >= found.rival.total_usd_per_month * 0.98
+
+
+@pytest.mark.parametrize("instance_type", ["p5.4xlarge", "g6.xlarge"])
+def test_a_part_of_the_recommended_fleet_is_held_against_that_fleet(instance_type):
+    """Two types together cost less than either alone: the price named is what the mix can bear, today's at least."""
+    catalog = catalog_of(offer("g6.xlarge", on_demand=0.63), offer("p5.4xlarge", on_demand=5.56))
+    question = asked(17.8, purchase=(Purchase.ON_DEMAND,))
+    fleet = plan_question(question, catalog).fleet
+    found = explained(instance_type, question, catalog)
+    section = why_section(found)
+    total = fleet.cost.total_usd_per_month
+
+    assert {group.instance_type for group in fleet.groups} == {"p5.4xlarge", "g6.xlarge"}
+    assert found.wins
+    assert found.recommended_usd_per_month == pytest.approx(total)
+    assert found.contender.total_usd_per_month > total
+    assert found.price.usd_per_hour >= found.price.today_usd_per_hour
+    assert section.title.endswith("is part of the recommended fleet, and alone it would cost more")
+    assert section.lines[0] == f"the recommended fleet costs {usd(total)} a month"
+
+
+def test_a_win_at_todays_demand_alone_is_said_in_words():
+    """No range from 1 to 1."""
+    found = replace(explained("g6e.xlarge"), load=(LoadRange(1.0, 1.0),))
+
+    assert found.wins
+    assert why_section(found).lines[-1] == "load: it wins at today's demand, and no longer at a tenth less or more"
 
 
 def test_a_tighter_target_turns_to_the_fast_one():

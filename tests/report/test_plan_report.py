@@ -16,8 +16,9 @@ from advisor.plan.question import Question
 from advisor.plan.solve.standing import running_of
 from advisor.report.fleet_words import change_words, confirmation_words, fleet_lines
 from advisor.report.limits_words import relaxation_words, use_words
+from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.scaling_words import size_lines
-from advisor.report.table import SHOWN_OPTIONS, plan_markdown, plan_table
+from advisor.report.table import plan_markdown, plan_table
 from advisor.units import ratio_words
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Routing, Survive
 from builders import catalog_of, offer, workload

@@ -14,6 +14,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
+from advisor.plan.explain.break_even import price_up_to
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
 from advisor.plan.explain.reshape import with_price
 from advisor.plan.explain.turning import Outcome, first_turn, lost_after
@@ -24,7 +25,7 @@ from advisor.plan.replay.confirm import Confirmed
 from advisor.plan.replay.confirmed import worst_share
 from advisor.plan.solve.optimise import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
-from advisor.plan.solve.simple import preference, simplest
+from advisor.plan.solve.simple import simplest
 from advisor.plan.solve.stage import Posed
 from advisor.units import ratio_words
 from advisor.workload.values import Workload
@@ -59,7 +60,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """The price up to which it wins, all else equal; ``limits.simplicity`` above a less simple rival."""
+    """The price up to which it wins, all else equal; today's at least where it wins today."""
 
     usd_per_hour: float
     today_usd_per_hour: float | None
@@ -99,6 +100,8 @@ class Why:
     """The cheapest fleet of that type alone, or the recommended one; None where it cannot serve the demand."""
     rival: Contender | None
     """The cheapest fleet without it."""
+    recommended_usd_per_month: float | None
+    """Of the recommended fleet; None where there is none."""
     price: PriceChange | None
     targets: tuple[TargetChange, ...]
     load: tuple[LoadRange, ...]
@@ -144,6 +147,7 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
         wins=fleets.wins,
         contender=_contender(fleets.ours) if fleets.ours else None,
         rival=_contender(fleets.theirs) if fleets.theirs else None,
+        recommended_usd_per_month=fleets.recommended.usd_per_month if fleets.recommended else None,
         price=price,
         targets=tuple(case.target(name, wins=fleets.wins) for name in _TARGETS if case.stated(name) is not None),
         load=case.load(wins=fleets.wins) if fleets.ours else (),
@@ -216,7 +220,14 @@ class _Case:
         fleet = fleets.recommended if fleets.wins else fleets.ours
         if fleet is None or fleets.theirs is None:
             return None
-        return _price(fleet, fleets.theirs, [one for one in fleet.solution.allocations if self.is_meant(one.pool)])
+        ratio = price_up_to(fleet, fleets.theirs, self.is_meant, wins=fleets.wins)
+        if ratio is None:
+            return None
+        main = _main([one for one in fleet.solution.allocations if self.is_meant(one.pool)], fleet.posed.problem)
+        today = main.tariff.usd_per_hour
+        usd_per_hour = math.floor(ratio * today * 10**_PRICE_PLACES) / 10**_PRICE_PLACES
+        usd_per_hour = max(usd_per_hour, today) if fleets.wins else usd_per_hour
+        return PriceChange(usd_per_hour, today, usd_per_hour / today, main.instances[-1])
 
     def is_meant(self, pool: Pool) -> bool:
         """Whether a pool is of the type, in the region if one is named."""
@@ -345,28 +356,6 @@ def _contender(found: Confirmed) -> Contender:
 
 def _main(allocations: Sequence[Allocation], problem: Problem) -> Allocation:
     return max(allocations, key=lambda one: (allocation_usd_per_month(problem, one), one.pool.key))
-
-
-def _price(fleet: Confirmed, theirs: Confirmed, own: Sequence[Allocation]) -> PriceChange | None:
-    """The price of the type up to which a fleet that uses it is recommended: ``1 + difference ÷ compute``."""
-    problem = fleet.posed.problem
-    wanted = theirs.usd_per_month * _leeway(fleet.solution, theirs.solution, problem.limits.simplicity)
-    compute = math.fsum(allocation_usd_per_month(problem, one) for one in own)
-    if compute <= 0:
-        return None
-    ratio = 1 + (wanted - fleet.usd_per_month) / compute
-    main = _main(own, problem)
-    today = main.tariff.usd_per_hour
-    usd_per_hour = math.floor(max(ratio, 0.0) * today * 10**_PRICE_PLACES) / 10**_PRICE_PLACES
-    return PriceChange(usd_per_hour, today, usd_per_hour / today, main.instances[-1])
-
-
-def _leeway(fleet: FleetSolution, rival: FleetSolution, simplicity: float) -> float:
-    """What a fleet may cost and still be recommended ÷ what its rival costs."""
-    own, other = map(preference, (fleet, rival))
-    if own == other:
-        return 1.0
-    return 1 + simplicity if own < other else 1 / (1 + simplicity)
 
 
 def _range(wins_at: Outcome, steps: Sequence[float]) -> LoadRange | None:

@@ -13,8 +13,10 @@ from advisor.cost.services import BYTES_PER_LOG_LINE
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.pipeline import measure_demand, plan_for, plan_question
-from advisor.plan.question import Question, requirements_of
+from advisor.performance.model import shipped_model
+from advisor.pipeline import market_for, measure_demand, plan_for, plan_question, routed_as
+from advisor.plan.planning import ANYWHERE_NOTE, Asked, plan_fleet
+from advisor.plan.question import Question, read_question, requirements_of
 from advisor.plan.solve.standing import running_of, standing_of
 from advisor.report.fleet_words import fleet_lines
 from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
@@ -402,9 +404,12 @@ def test_no_group_is_sent_more_prompts_than_it_is_planned_to_carry():
     )
     asked = example("code", routing=Routing.BY_PROMPT_LENGTH, providers=("aws",), regions=())
 
-    plan = plan_for(asked, catalog)
+    served = find_model(asked.model_reference)
+    question = Question(asked, served, measure_demand(asked, served, None, None))
+    plan = plan_fleet(market_for(question, catalog, shipped_model()).market, Asked())
 
-    groups, peak = plan.fleet.groups, plan.fleet.hour_classes[-1].planned_requests_per_second
+    fleet = plan.choice.fleet
+    groups, peak = fleet.groups, fleet.hour_classes[-1].planned_requests_per_second
     assert len({one.bucket_shares for one in groups}) > 1
     for one in groups:
         received = one.request_shares[-1] * peak / one.instances[-1]
@@ -463,3 +468,17 @@ def test_a_demand_without_a_request_is_refused():
     profile = DemandProfile(MONDAY, np.zeros(2880))
     with pytest.raises(InputError, match="0 requests in its 2,880 minutes"):
         plan_of(asked, load_catalog(), profile)
+
+
+def test_prompts_go_anywhere_where_routing_them_by_length_costs_more():
+    """A fleet for each length is dearer here: it is the weighted one that is planned, explained and generated."""
+    weighted = example("code", regions=("us-east-1",), providers=("aws",))
+    by_length = plan_for(replace(weighted, routing=Routing.BY_PROMPT_LENGTH), load_catalog())
+    plain = plan_for(weighted, load_catalog())
+
+    assert by_length.fleet.cost.total_usd_per_month <= plain.fleet.cost.total_usd_per_month
+    assert by_length.fleet.groups == plain.fleet.groups
+    assert by_length.fleet.bucket_max_input_tokens == ()
+    assert ANYWHERE_NOTE in by_length.notes
+    assert ANYWHERE_NOTE not in plain.notes
+    assert routed_as(by_length, read_question(by_length.question, "plan")).workload.routing is Routing.WEIGHTED

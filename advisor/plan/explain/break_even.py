@@ -1,0 +1,68 @@
+"""The price of an instance type up to which a fleet that uses it is recommended, all else equal."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from advisor.plan.problem.values import Pool
+from advisor.plan.replay.confirmed import Confirmed
+from advisor.plan.solve.optimise import allocation_usd_per_month
+from advisor.plan.solve.simple import preference
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """USD a month that a fleet costs as the price of a type changes, all else equal."""
+
+    usd: float
+    """At today's price."""
+    of_type_usd: float = 0.0
+    """Of that the compute of the type, which changes with its price."""
+
+    def times(self, factor: float) -> "_Line":
+        """So many times it."""
+        return _Line(self.usd * factor, self.of_type_usd * factor)
+
+    def ratio_below(self, other: "_Line") -> float:
+        """The ratio to today's price from which on it is above another line; infinite where that rises as fast."""
+        steeper = self.of_type_usd - other.of_type_usd
+        return 1 + (other.usd - self.usd) / steeper if steeper > 0 else math.inf
+
+
+def price_up_to(fleet: Confirmed, theirs: Confirmed, is_meant: Callable[[Pool], bool], *, wins: bool) -> float | None:
+    """The price of a type ÷ today's up to which a fleet that uses it is recommended; None where it costs nothing.
+
+    What is recommended today is so up to today's price at least: as long as it is within ``limits.simplicity`` of the
+    cheapest fleet that uses the type, and its rival is not, or is not preferred to it.
+
+    Args:
+        fleet: the recommended fleet where the type wins, else the cheapest of the type alone.
+        theirs: the fleet to prefer of all others.
+        is_meant: whether a pool is of the type.
+        wins: whether the fleet is the recommended one.
+    """
+    own = _line(fleet, is_meant)
+    if own.of_type_usd <= 0:
+        return None
+    most = 1 + fleet.posed.problem.limits.simplicity
+    ratio = own.ratio_below(_Line(_most_usd(fleet, theirs, most)))
+    if not wins:
+        return max(ratio, 0.0)
+    least = _line(fleet.cheapest or fleet, is_meant)
+    if least.of_type_usd > 0:
+        ratio = max(ratio, least.ratio_below(_Line(theirs.usd_per_month / most)))
+    return max(min(ratio, own.ratio_below(least.times(most))), 1.0)
+
+
+def _line(fleet: Confirmed, is_meant: Callable[[Pool], bool]) -> _Line:
+    of_type = (one for one in fleet.solution.allocations if is_meant(one.pool))
+    problem = fleet.posed.problem
+    return _Line(fleet.usd_per_month, math.fsum(allocation_usd_per_month(problem, one) for one in of_type))
+
+
+def _most_usd(fleet: Confirmed, rival: Confirmed, most: float) -> float:
+    """What a fleet may cost and still be recommended beside a rival, and so many times the cheapest of its kind."""
+    own, other = preference(fleet.solution), preference(rival.solution)
+    if own < other:
+        return (rival.cheapest or rival).usd_per_month * most
+    return rival.usd_per_month if own == other else rival.usd_per_month / most
