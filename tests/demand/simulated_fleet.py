@@ -194,16 +194,17 @@ def reader_of(kind):
     return PageReader(exporter, shipped().of(exporter))
 
 
-def page_scraped(engine, seconds, *, host, phase=3.0, interval=15, **labels):
-    """Series of a server that scrapes the page of an agent that reads the engine on its host."""
+def page_scraped(engine, seconds, *, host, phase=3.0, interval=15, skew=0, **labels):
+    """Series of a server that scrapes the page of an agent whose clock is so many seconds ahead."""
     reader, latest = reader_of("vllm"), Latest()
     series = {}
     for second in np.arange(START + phase, START + seconds, interval):
-        (values,) = reader.read(engine.page(second // ROW * ROW)).engines
+        row_end = (second + skew) // ROW * ROW
+        (values,) = reader.read(engine.page(row_end - skew)).engines
         target = Target(host, "vllm", values.rank, name=values.model, endpoint="http://127.0.0.1:8000/metrics")
         stats = {metric: Stats(value, value, value, value, 15) for metric, value in values.values.items()}
-        latest.take(Row(target, int(second // ROW * ROW) * 1_000_000, stats, values.buckets))
-        for line in latest.page(int(second * 1e6)).decode().splitlines():
+        latest.take(Row(target, int(row_end) * 1_000_000, stats, values.buckets))
+        for line in latest.page(int((second + skew) * 1e6)).decode().splitlines():
             if not line.startswith("#"):
                 name, _, value = line.rpartition(" ")
                 series.setdefault(name, []).append((int(second * 1000), float(value)))
