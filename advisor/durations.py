@@ -26,15 +26,16 @@ def parse_duration(text: str) -> timedelta:
     return span
 
 
-def parse_duration_between(text: str, shortest: timedelta, longest: timedelta) -> timedelta:
+def parse_duration_between(text: str, shortest: timedelta, longest: timedelta, why: str = "") -> timedelta:
     """A span within bounds, both included.
 
     Raises:
-        ValueError: it is no span, or outside of them; the message says what is allowed.
+        ValueError: it is no span, or outside of them; the message says what is allowed, and *why* where that is given.
     """
     span = parse_duration(text)
     if not shortest <= span <= longest:
-        raise ValueError(f"{text} is not between {format_duration(shortest)} and {format_duration(longest)}")
+        bounds = f"{format_duration(shortest)} and {format_duration(longest)}"
+        raise ValueError(f"{text} is not between {bounds}{why and f': {why}'}")
     return span
 
 

@@ -26,12 +26,12 @@ from advisor.codegen.agent_files import (
 from advisor.durations import format_duration
 from advisor.errors import InputError
 from advisor.samples.agent.labels import HELP as LABEL_HELP
+from advisor.samples.agent.settings import INTERVALS
 from advisor.samples.agent.upload_policy import HELP as UPLOAD_HELP
 
 _NONE = "none"
 _LONGEST_FIRST_LINE = 256
 """Bytes of a script's first line that the kernel looks at."""
-_INTERVALS = duration_between(timedelta(milliseconds=100), timedelta(hours=1))
 
 
 @click.group(name="install")
@@ -58,7 +58,12 @@ def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., No
         help="Where the agent keeps samples.",
     )
     @click.option(
-        "--interval", type=_INTERVALS, default="1s", show_default=True, metavar="SPAN", help="Between readings."
+        "--interval",
+        type=duration_between(*INTERVALS),
+        default="1s",
+        show_default=True,
+        metavar="SPAN",
+        help="Between readings.",
     )
     @click.option(
         "--engine", "engines", multiple=True, metavar="URL", help="Metrics page of a serving engine, repeatable."

@@ -1,5 +1,6 @@
 """Demand from accelerators alone: weak evidence, so every number has an interval, and it stands in the headline."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,10 +78,13 @@ def demand_from_busy(
 
 def _bounded(seen: Busy, serves: BusySecond, tokens: tuple[float, float]) -> Demand:
     """Level unknown: what the accelerators serve when saturated is planned for."""
-    interval = demand_interval(seen.busy, seen.saturated, serves)
+    served = demand_interval(seen.busy, seen.saturated, serves)
+    interval = _with_waiting(served, seen)
     bound = "request rates are an upper bound: a busy accelerator is taken to be saturated"
     remedy = "state requests_per_day, watch the engines, or give a trace, for less"
     why = "a busy accelerator serves one request at a time, or all that it can hold"
+    if interval != served:
+        why += "; where all were busy requests may have waited, and three of four services stay within the upper edge"
     notes = (f"{bound}; {remedy}", f"accelerators alone allow {interval.words()}: {why}")
     return _demand(seen, seen.busy * serves.saturated, tokens, interval, notes)
 
@@ -90,11 +94,9 @@ def _of_volume(
 ) -> Demand:  # fmt: skip
     mean = requests_per_day / SECONDS_PER_DAY
     shape = _load_shape(seen)
-    hours = np.count_nonzero(~np.isnan(shape)) * seen.window_seconds / SECONDS_PER_HOUR
     seen_ratio = float(np.nanmax(seen.busy) / np.nanmean(seen.busy))
     shape_ratio = float(np.nanmax(shape) / np.nanmean(shape))
-    typical, bursty = (float(np.interp(np.log(max(hours, 1)), np.log(_HOURS), table)) for table in (_TYPICAL, _BURSTY))
-    typical, bursty = (_with_chance(ratio, mean, hours) for ratio in (typical, bursty))
+    typical, bursty = (_burst_ratio(table, mean, _hours(shape, seen)) for table in (_TYPICAL, _BURSTY))
     peak_ratio = max(typical, shape_ratio)
     interval = DemandInterval(mean, mean, mean * seen_ratio, mean * max(bursty, peak_ratio))
     busier = "which minutes were busier is what the accelerators show, scaled to the stated volume"
@@ -108,6 +110,28 @@ def _of_volume(
     return _demand(minutes, rates, tokens, interval, tuple(notes))
 
 
+def _with_waiting(interval: DemandInterval, seen: Busy) -> DemandInterval:
+    """What was asked in the busiest minute, where that was more than could be served.
+
+    In a window in which every accelerator was busy requests may have waited: what was served is no upper bound of what
+    came. Of comparable services three of four stay within the ratio of the busiest minute to the mean.
+    """
+    if np.nanmax(_share_of_present(seen, np.fmin(seen.saturated, seen.busy))) < _MOST_BUSY:
+        return interval
+    most = interval.mean_high * _burst_ratio(_BURSTY, interval.mean_high, _hours(seen.busy, seen))
+    return replace(interval, peak_high=max(interval.peak_high, most))
+
+
+def _share_of_present(seen: Busy, busy: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(busy / np.maximum(seen.present, busy))
+
+
+def _hours(values: Floats, seen: Busy) -> float:
+    """How long is known."""
+    return float(np.count_nonzero(~np.isnan(values)) * seen.window_seconds / SECONDS_PER_HOUR)
+
+
 def _load_shape(seen: Busy) -> Floats:
     """What the load was proportional to in each window.
 
@@ -117,13 +141,16 @@ def _load_shape(seen: Busy) -> Floats:
     shaped = ~np.isnan(seen.saturated)
     if np.count_nonzero(shaped) >= _SHAPED * seen.busy.size and np.nansum(seen.saturated) < np.nansum(seen.busy):
         return np.where(shaped, seen.saturated, np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.clip(seen.busy / np.maximum(seen.present, seen.busy), 0.0, _MOST_BUSY)
+    share = np.clip(_share_of_present(seen, seen.busy), 0.0, _MOST_BUSY)
     return np.asarray(-np.log1p(-np.where(seen.busy == 0, 0.0, share)) * np.maximum(seen.present, seen.busy))
 
 
-def _with_chance(ratio: float, mean: float, hours: float) -> float:
-    """Busiest minute ÷ mean with what chance adds where a minute holds few requests: √(2 ln n ÷ requests in it)."""
+def _burst_ratio(table: Sequence[float], mean: float, hours: float) -> float:
+    """Busiest minute ÷ mean of services within some hours.
+
+    Chance adds √(2 ln n ÷ requests in it) where a minute holds few requests, for n minutes.
+    """
+    ratio = float(np.interp(np.log(max(hours, 1)), np.log(_HOURS), table))
     in_it = ratio * mean * SECONDS_PER_MINUTE
     return ratio * (1 + float(np.sqrt(2 * np.log(max(hours, 1) * MINUTES_PER_HOUR) / in_it)))
 

@@ -56,6 +56,13 @@ def test_a_mistake_is_an_error_and_no_traceback(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interval_that_leaves_rows_empty_is_wrong_usage():
+    """Readings further apart than rows are refused before they are installed, with the reason."""
+    result = advisor("systemd", "--interval", "30s")
+    assert result.returncode == 2
+    assert "30s is not between 100ms and 15s: every row of 15s needs a reading" in " ".join(result.stderr.split())
+
+
 def test_a_program_that_the_unit_cannot_reach_is_warned_of(tmp_path):
     """A program whose interpreter lies in a folder that the unit hides is named, with that folder."""
     folder = tmp_path / "bin"

@@ -4,15 +4,14 @@ Requests arrive at random or in bursts, with log-normal lengths; some are aborte
 text that vLLM shows, so that the agent's own reader and a real server read the same.
 """
 
-import datetime as dt
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from advisor.samples.agent.series import points_of
+from advisor.samples.agent.latest import Latest
 from advisor.samples.exporters import shipped
 from advisor.samples.metrics import METRICS, Kind, Scope
-from advisor.samples.places import day_folder
+from advisor.samples.places import day_folder, day_of
 from advisor.samples.rows import Row, Stats, Target
 from advisor.samples.sources.engines.exposition import read_labels
 from advisor.samples.sources.engines.pages import PageReader
@@ -141,7 +140,7 @@ class Truth:
                    np.concatenate([one.prompts for one in engines]), np.concatenate([one.answers for one in engines]))  # fmt: skip
 
 
-def record(directory, host, engine_at, endpoint, seconds, *, skew=0, name="engines-a", kind="vllm"):
+def record(directory, host, engine_at, endpoint, seconds, *, skew=0, name="engines-a", kind="vllm", start=START):
     """Rows of an agent that reads one endpoint, whichever engine answers there at each time.
 
     Args:
@@ -153,27 +152,30 @@ def record(directory, host, engine_at, endpoint, seconds, *, skew=0, name="engin
         skew: seconds by which its clock is ahead.
         name: of the file.
         kind: of the engine.
+        start: when it begins, since 1970.
     """
     reader = reader_of(kind)
-    rows = []
-    for second in range(START, START + seconds + 1, ROW):
+    days = {}
+    for second in range(start, start + seconds + 1, ROW):
         for values in reader.read(engine_at(second).page(second)).engines:
             target = Target(host, kind, values.rank, name=values.model, endpoint=endpoint)
             stats = {metric: Stats(value, value, value, value, 15) for metric, value in values.values.items()}
             assert set(stats) <= {one for one, metric in METRICS.items() if metric.kind is not Kind.HISTOGRAM}
-            rows.append(Row(target, (second + skew) // ROW * ROW * 1_000_000, stats, values.buckets))
-    table = tables_of(rows)[Scope.ENGINE]
-    folder = day_folder(directory, dt.datetime.fromtimestamp(START, dt.UTC).date(), host)
-    folder.mkdir(parents=True, exist_ok=True)
+            row = Row(target, (second + skew) // ROW * ROW * 1_000_000, stats, values.buckets)
+            days.setdefault(day_of(row.end_us), []).append(row)
     metadata = {SCHEMA_KEY: SCHEMA_V2.encode(), INTERVAL_KEY: b"15.0"}
     texts = ["host", "engine", "endpoint", "model", "gap_reason", "read_errors"]
-    (folder / f"{name}.parquet").write_bytes(encode_parquet(table, texts, {}, metadata))
+    for day, rows in days.items():
+        folder = day_folder(directory, day, host)
+        folder.mkdir(parents=True, exist_ok=True)
+        content = encode_parquet(tables_of(rows)[Scope.ENGINE], texts, {}, metadata)
+        (folder / f"{name}.parquet").write_bytes(content)
 
 
-def scraped(engine_at, seconds, *, job, instance, phase=4.0, interval=15, missed=(), **labels):
+def scraped(engine_at, seconds, *, job, instance, phase=4.0, interval=15, missed=(), start=START, **labels):
     """Series of a server that scrapes one address."""
     series = {}
-    for number, second in enumerate(np.arange(START + phase, START + seconds, interval)):
+    for number, second in enumerate(np.arange(start + phase, start + seconds, interval)):
         if number in missed:
             continue
         for line in engine_at(second).page(second).splitlines():
@@ -192,15 +194,19 @@ def reader_of(kind):
     return PageReader(exporter, shipped().of(exporter))
 
 
-def listened(engine, seconds, *, host, phase=3.0, interval=15, **labels):
-    """Series of a server that scrapes an agent's page, which shows the last row of the engine on its host."""
-    reader = reader_of("vllm")
+def page_scraped(engine, seconds, *, host, phase=3.0, interval=15, skew=0, **labels):
+    """Series of a server that scrapes the page of an agent whose clock is so many seconds ahead."""
+    reader, latest = reader_of("vllm"), Latest()
     series = {}
     for second in np.arange(START + phase, START + seconds, interval):
-        (values,) = reader.read(engine.page(second // ROW * ROW)).engines
+        row_end = (second + skew) // ROW * ROW
+        (values,) = reader.read(engine.page(row_end - skew)).engines
         target = Target(host, "vllm", values.rank, name=values.model, endpoint="http://127.0.0.1:8000/metrics")
         stats = {metric: Stats(value, value, value, value, 15) for metric, value in values.values.items()}
-        for point in points_of(Row(target, int(second) * 1_000_000, stats, values.buckets)):
-            series.setdefault((point.name, point.labels), []).append((int(second * 1000), point.value))
-    more = {"job": "advisor-agent", "instance": f"{host}:9400", **labels}
-    return [({"__name__": name, **dict(known), **more}, points) for (name, known), points in series.items()]
+        latest.take(Row(target, int(row_end) * 1_000_000, stats, values.buckets))
+        for line in latest.page(int((second + skew) * 1e6)).decode().splitlines():
+            if not line.startswith("#"):
+                name, _, value = line.rpartition(" ")
+                series.setdefault(name, []).append((int(second * 1000), float(value)))
+    more = {"job": "advisor-agent", "instance": f"{host}:9464", **labels}
+    return [(_labels(text, **more), points) for text, points in series.items()]

@@ -257,6 +257,18 @@ def test_saturated_accelerators_hide_the_busiest_minute():
     np.testing.assert_allclose(demand.profile.requests_per_minute.reshape(24, 60).mean(axis=1), 600.0)
 
 
+def test_where_all_were_busy_more_may_have_been_asked_than_was_served():
+    """One minute with all four busy: its upper edge is that of services; with profiling signals it is what was served."""
+    busy = np.where(np.arange(24 * 60) == 700, 4.0, 2.0)
+    whole = demand_from_busy(seen(busy), SERVES, None, (100, 10))
+    assert whole.interval.peak_high == pytest.approx(6.7 * 8.0, rel=0.1)
+    assert any("where all were busy requests may have waited" in note for note in whole.notes)
+    for known in (seen(np.minimum(busy, 3.9)), seen(busy, saturated=busy / 2)):
+        served = demand_from_busy(known, SERVES, None, (100, 10))
+        assert served.interval.peak_high == pytest.approx(4.0 * np.nanmax(known.saturated))
+        assert not any("waited" in note for note in served.notes)
+
+
 def test_profiling_signals_are_the_shape_where_they_are_known():
     """Always busy, but with half the SM activity in the second hour: half the load."""
     busy, saturated = np.full(120, 4.0), np.repeat([2.0, 1.0], 60)

@@ -12,7 +12,7 @@ from advisor.errors import InputError
 from advisor.samples.query.prometheus import Access
 from advisor.samples.query.values import Window
 from advisor.samples.store.reading import Store
-from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, processes, record, scraped
+from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, page_scraped, processes, record, scraped
 from samples.exporters.recorded import ENGINES, samples
 from samples.query.conftest import prometheus_url, server_url, victoria_metrics_url
 from samples.query.remote_writing import write
@@ -129,6 +129,17 @@ def test_a_scraping_server_tells_the_truth(server_url, fleet):
     assert any("Qwen/Qwen3-32B (1" in note for note in demand.notes)
     with pytest.raises(InputError, match=r"no engine there serves mistralai/Mistral-7B-v0.3: they serve .*Llama.*Qwen"):
         of_server(server_url, tag, "mistralai/Mistral-7B-v0.3")
+
+
+def test_agents_pages_that_a_server_scrapes_tell_the_truth(victoria_metrics_url, fleet):
+    """What an agent shows of its engine is its last row: up to fifteen seconds old, and the same counters."""
+    tag = f"pages-{fleet.truth.mean:.6f}"
+    for number, engine in enumerate((*fleet.llama, *fleet.qwen)):
+        write(
+            victoria_metrics_url,
+            page_scraped(engine, SECONDS, host=f"gpu-{number}", fleet=tag, phase=3.0 + number),
+        )
+    assert_true(of_server(victoria_metrics_url, tag), fleet.truth)
 
 
 def test_both_give_the_same(recorded, victoria_metrics_url, fleet):

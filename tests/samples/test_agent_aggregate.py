@@ -147,16 +147,16 @@ def test_an_instance_that_takes_the_place_of_another_has_a_row_of_its_own():
     assert [record.missed_ticks for record in records if isinstance(record, Row)] == [1]
 
 
-def test_an_interval_longer_than_a_row_leaves_no_gaps():
-    """At one reading a minute each reading is a row of its own, and the fifteen seconds between are nobody's."""
-    source = rows(interval_us=60 * SECOND)
-    records = [record for at in (60, 120, 180) for record in source.take(MIDNIGHT + at * SECOND, [heard()], "why")]
+def test_every_row_has_a_reading_at_the_longest_interval():
+    """At one reading every fifteen seconds each is a row of its own, without a gap."""
+    source = rows(interval_us=15 * SECOND)
+    records = [record for at in (15, 30, 45) for record in source.take(MIDNIGHT + at * SECOND, [heard()], "why")]
     assert [(row.end_us - MIDNIGHT, row.missed_ticks) for row in records] == [
-        (60 * SECOND, 0), (120 * SECOND, 0), (180 * SECOND, 0),
+        (15 * SECOND, 0), (30 * SECOND, 0), (45 * SECOND, 0),
     ]  # fmt: skip
 
 
-INTERVALS = st.sampled_from([100_000, 200_000, 500_000, SECOND, 2 * SECOND, 7 * SECOND, 60 * SECOND])
+INTERVALS = st.sampled_from([100_000, 200_000, 500_000, SECOND, 2 * SECOND, 7 * SECOND, 15 * SECOND])
 HAPPENINGS = st.lists(
     st.one_of(st.just("read"), st.just("lost"), st.integers(1, 400), st.tuples(st.just("silent"), st.integers(1, 400))),
     max_size=60,

@@ -10,7 +10,6 @@ from advisor.samples.agent.aggregate import ROW_US
 from advisor.samples.agent.keeping import Keeper
 from advisor.samples.rows import Gap, Row, Stats, Target
 
-SECOND = 1_000_000
 TARGETS = [Target("host", "nvml", index) for index in range(2)]
 
 
@@ -45,7 +44,7 @@ def row(target, number):
 def test_what_is_taken_is_synced():
     """Every record is on the disk when the call returns."""
     disk, said = Disk(), []
-    keeper = Keeper(disk, SECOND, said.append)
+    keeper = Keeper(disk, said.append)
     keeper.take([row(TARGETS[0], 1)])
     assert (disk.synced, keeper.waiting, keeper.written, said) == (1, 0, 1, [])
 
@@ -53,7 +52,7 @@ def test_what_is_taken_is_synced():
 def test_a_full_disk_is_said_once_and_loses_nothing_at_first():
     """Records wait in memory and are written, in order, as soon as there is room."""
     disk, said = Disk(), []
-    keeper = Keeper(disk, SECOND, said.append)
+    keeper = Keeper(disk, said.append)
     disk.error = OSError(errno.ENOSPC, "No space left on device")
     for number in range(1, 4):
         keeper.take([row(TARGETS[0], number)])
@@ -69,7 +68,7 @@ def test_a_full_disk_is_said_once_and_loses_nothing_at_first():
 def test_what_does_not_fit_into_memory_becomes_one_gap_for_each_target(full, most):
     """After any time without room, each tick of each target is on the disk once: in a row, or in a gap that says why."""
     disk = Disk()
-    keeper = Keeper(disk, SECOND, lambda _: None, most)
+    keeper = Keeper(disk, lambda _: None, most)
     disk.error = InputError("no space left")
     for number in range(1, full + 1):
         keeper.take([row(target, number) for target in TARGETS])
@@ -92,7 +91,7 @@ def test_what_does_not_fit_into_memory_becomes_one_gap_for_each_target(full, mos
 def test_a_disk_that_is_full_to_the_end_leaves_records_waiting():
     """The end raises nothing; what is left can be counted, and is said by the agent."""
     disk = Disk()
-    keeper = Keeper(disk, SECOND, lambda _: None)
+    keeper = Keeper(disk, lambda _: None)
     disk.error = InputError("no space left")
     keeper.take([row(TARGETS[0], 1)])
     keeper.close()

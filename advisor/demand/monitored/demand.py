@@ -19,6 +19,8 @@ _ADDRESSES = ("instance", "exported_instance", "pod")
 _MOST_READINGS = 4e6
 _MOST_WITH_TIMES = 100
 """Engines for which the very moment of each scrape is asked for; of more, single late scrapes do not matter."""
+_SHOWN_SECONDS = 1.0
+"""From the end of a row until it is on an agent's page, at most."""
 
 
 def engine_demand(server: Monitored, asked: Wanted) -> Demand | None:
@@ -140,9 +142,14 @@ class _Counters:
         for labels, values in counted.items():
             both = [sums for one in read if (sums := _of(one, labels)) is not None]
             spent = both[0] + both[1] if len(both) == len(tokens) else unknown
-            seconds = np.fmin(_or(_of(times, labels), self._ends), self._ends)
+            seconds = self._read_at(np.fmin(_or(_of(times, labels), self._ends), self._ends))
             found[labels] = _readings(seconds, values, spent, _or(_of(greatest, labels), unknown))
         return {labels: readings for labels, readings in found.items() if readings.seconds.size > 1}
+
+    def _read_at(self, scraped: Floats) -> Floats:
+        """When what was scraped was read: the page of an agent shows the last row that ended."""
+        row_seconds = self._engine.exporter.row_seconds
+        return scraped if row_seconds is None else (scraped - _SHOWN_SECONDS) // row_seconds * row_seconds
 
     @property
     def _range(self) -> str:

@@ -40,17 +40,15 @@ class Sink(Protocol):
 class Keeper:
     """Gives records to the sink, now or as soon as it takes them."""
 
-    def __init__(self, sink: Sink, interval_us: int, report: Callable[[str], None], most: int = MOST_WAITING) -> None:
+    def __init__(self, sink: Sink, report: Callable[[str], None], most: int = MOST_WAITING) -> None:
         """Nothing is waiting yet.
 
         Args:
             sink: where records go.
-            interval_us: time from tick to tick, for counting the ticks of rows that are given up.
             report: told when writing fails, and when it goes on.
             most: records that wait at most.
         """
         self._sink = sink
-        self._interval_us = interval_us
         self._report = report
         self._most = most
         self._waiting: list[Record] = []
@@ -103,7 +101,7 @@ class Keeper:
     def _give_up(self, record: Record) -> None:
         """Remember the time of a record that is not kept."""
         self.lost_rows += not isinstance(record, Gap)
-        start_us, ticks = _extent(record, self._interval_us)
+        start_us, ticks = _extent(record)
         before = self._given_up.get(record.target)
         if before is not None:
             start_us, ticks = min(start_us, before.start_us), ticks + before.missed_ticks
@@ -111,9 +109,9 @@ class Keeper:
         self._given_up[record.target] = Gap(record.target, start_us, record.end_us, ticks, reason)
 
 
-def _extent(record: Record, interval_us: int) -> tuple[int, int]:
+def _extent(record: Record) -> tuple[int, int]:
     """Start and ticks of a record."""
     if isinstance(record, Gap):
         return record.start_us, record.missed_ticks
     ticks = max((stats.n for stats in record.stats.values()), default=1)
-    return record.end_us - max(ROW_US, interval_us), ticks
+    return record.end_us - ROW_US, ticks

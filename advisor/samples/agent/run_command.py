@@ -18,14 +18,11 @@ from advisor.samples.agent.labels import HELP as LABEL_HELP
 from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.page_server import DEFAULT_ADDRESS, PageAddress
 from advisor.samples.agent.processes import bare_interpreter
-from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.settings import INTERVALS, Settings
 from advisor.samples.agent.upload_policy import HELP, parse_bucket_url
 from advisor.samples.sources.detect import detect
 from advisor.samples.sources.table import SOURCES
 
-_SHORTEST_INTERVAL = timedelta(milliseconds=100)
-"""Drivers renew their counters about six times a second."""
-_LONGEST_INTERVAL = timedelta(hours=1)
 _AUTO = "auto"
 
 
@@ -99,7 +96,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--output", type=Path, default=Path("samples"), metavar="DIR", help="where to write; hosts may share one")
-    add("--interval", type=_interval, default=timedelta(seconds=1), metavar="SPAN", help="between readings: 500ms, 1s")
+    add("--interval", type=_interval, default=timedelta(seconds=1), metavar="SPAN", help="between readings, up to 15s")
     add("--duration", type=_whole_span, metavar="SPAN", help="stop after it, such as 10m; default: run until stopped")
     add("--host", default=socket.gethostname(), metavar="NAME", help="name to record; default: that of this host")
     add(
@@ -144,16 +141,16 @@ def _upload(url: str | None) -> str | None:
 
 
 def _interval(text: str) -> timedelta:
-    return _span(text, _SHORTEST_INTERVAL, _LONGEST_INTERVAL)
+    return _span(text, *INTERVALS)
 
 
 def _whole_span(text: str) -> timedelta:
-    return _span(text, _SHORTEST_INTERVAL, LONGEST)
+    return _span(text, INTERVALS[0], LONGEST)
 
 
-def _span(text: str, shortest: timedelta, longest: timedelta) -> timedelta:
+def _span(text: str, shortest: timedelta, longest: timedelta, why: str = "") -> timedelta:
     try:
-        return parse_duration_between(text, shortest, longest)
+        return parse_duration_between(text, shortest, longest, why)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -2,10 +2,19 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from advisor.samples.agent.kept import Asked, Patience
 from advisor.samples.agent.labels import Label
+from advisor.samples.metrics import ROW_SECONDS
+
+INTERVALS = (
+    timedelta(milliseconds=100),
+    timedelta(seconds=ROW_SECONDS),
+    f"every row of {ROW_SECONDS}s needs a reading, else demand and need are unknown for lack of rows",
+)
+"""Shortest and longest time between readings, and why: drivers renew their counters about six times a second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Supervisor:
             KeptSource(asked, settings.host, settings.interval_us, settings.patience, report)
             for asked in settings.sources
         ]
-        self._keeper = Keeper(sink, settings.interval_us, report)
+        self._keeper = Keeper(sink, report)
         self._compaction: Compaction | None = None
         self._status = StatusFile(settings)
         self._watch = ClockWatch(*clocks())

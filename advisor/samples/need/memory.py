@@ -33,11 +33,6 @@ class MemoryNeed:
     kv: KvUse | None
     """None: no engine's metrics are known, and what is held is an upper bound and no need."""
 
-    @property
-    def is_upper_bound_only(self) -> bool:
-        """Nothing is known but what was held."""
-        return self.kv is None
-
 
 def memory_need(accelerator: Counted, engines: Sequence[Timeline], fixed: Fixed | None = None) -> MemoryNeed | None:
     """The need of one accelerator; None where it never said how much memory it held.

@@ -65,6 +65,3 @@ def _schema(keys: dict[str, pa.DataType], metrics: tuple[Metric, ...]) -> pa.Sch
 
 ACCELERATOR_COLUMNS = _schema(ACCELERATOR_KEYS, ACCELERATOR_METRICS)
 ENGINE_COLUMNS = _schema(ENGINE_KEYS, ENGINE_METRICS)
-GAUGES = tuple(metric.name for metric in ACCELERATOR_METRICS if metric.kind is Kind.GAUGE)
-COUNTERS = tuple(metric.name for metric in ACCELERATOR_METRICS if metric.kind is Kind.COUNTER)
-ENGINE_GAUGES = tuple(metric.name for metric in ENGINE_METRICS if metric.kind is Kind.GAUGE)

@@ -59,5 +59,5 @@ def test_a_host_without_an_engine_has_an_upper_bound_only():
     """Engines of another host say nothing of this one."""
     seconds = simulated("BANDWIDTH")
     here, there = from_summaries(drawn(seconds, host="a"), drawn(seconds, host="b"), serving(seconds, host="b"))
-    assert here.memory.is_upper_bound_only
-    assert not there.memory.is_upper_bound_only
+    assert here.memory.kv is None
+    assert there.memory.kv is not None

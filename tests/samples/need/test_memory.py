@@ -59,7 +59,7 @@ def test_what_is_not_known_of_the_engine_widens_the_interval():
 def test_without_engine_metrics_memory_used_is_an_upper_bound_and_no_need():
     """An accelerator alone says what was held; the interval reaches from nothing to that."""
     need = memory_need(with_kv([0.5])[0], [], FIXED)
-    assert need.is_upper_bound_only
+    assert need.kv is None
     assert need.need_bytes is None
     assert (need.low_bytes, need.high_bytes) == (0, 72 * GIB)
 
