@@ -68,3 +68,8 @@ ENGINE_HOLDS = Limit(
     "engine_memory", 1024.0**3, "bytes", "an accelerator that never held this much has no engine on it",
     "chosen here: a CUDA context alone takes about half of it",
 )  # fmt: skip
+
+LIMITS = (
+    COVERAGE, IDLE, KV_FULL, QUEUE, FULL_TIME, THROTTLED, TENSOR, DRAM, BUSY, SM_INEFFECTIVE, SM_EFFECTIVE, WORKING,
+    ENGINE_HOLDS,
+)  # fmt: skip
