@@ -91,10 +91,10 @@ class Ranking:
         kept = tuple(single for single in self.singles if single.usd_per_month <= budget_usd + A_CENT)
         beyond = (
             _rejection(
-                posed, one.pool, one.tariff, Missed(Constraint.BUDGET, one.usd_per_month, budget_usd, "USD/month")
+                posed, dear.pool, dear.tariff, Missed(Constraint.BUDGET, dear.usd_per_month, budget_usd, "USD/month")
             )
-            for one in self.singles
-            if one not in kept
+            for dear in self.singles
+            if dear not in kept
         )
         return Ranking(kept, (*self.rejections, *beyond))
 
@@ -199,7 +199,8 @@ def _least_counts(problem: Problem, pool: Pool) -> Floats:
 def _rejection(posed: Posed, pool: Pool, tariff: Tariff, missed: Missed) -> Rejection:
     source = posed.pool_set.sources[pool.key]
     unit = "" if missed.unit.startswith("share") else f" {missed.unit}"
-    needed, available = (f"{one:,.6g}{unit}" for one in (missed.needed, missed.available))
+    digits = ",.2f" if missed.unit.startswith("USD") else ",.6g"
+    needed, available = (f"{number:{digits}}{unit}" for number in (missed.needed, missed.available))
     alone_so, limit = f"alone {_BOUGHT.get(tariff.paid, tariff.paid.value)}", SET_BY[missed.constraint]
     reason = f"{alone_so} it takes {needed}, and {limit} allows {available}"
     if missed.constraint in _FLOORS:

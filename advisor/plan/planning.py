@@ -137,9 +137,9 @@ def _chosen(market: Market, asked: Asked) -> _Chosen:
         return _chosen_below(market, asked, math.inf)
     limits = replace(market.posed.problem.limits, max_usd_per_month=None)
     posed = held_to_limits(market.posed, limits)
-    chosen = _chosen_below(
-        replace(market, posed=posed, confirmer=market.confirmer.within(posed, market.setting)), asked, budget
-    )
+    confirmer = market.confirmer.within(posed, market.setting)
+    chosen = _chosen_below(replace(market, posed=posed, confirmer=confirmer), asked, budget)
+    market.confirmer.learn(confirmer)
     found = chosen.found
     if isinstance(found, Confirmed) and found.confirmation.reached and found.usd_per_month <= budget + A_CENT:
         held = replace(found, posed=held_to_limits(found.posed, market.posed.problem.limits))

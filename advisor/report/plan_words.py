@@ -67,7 +67,7 @@ def close_call_words(plan: Plan, shown: int) -> Iterator[str]:
         return
     rival = plan.options[found.rival_rank - 1]
     measured = plan.options[found.rank - 1] if found.rank else plan.recommended
-    named = f"#{rival.rank}" if rival.rank <= shown else f"{rival.instances} × {rival.instance_type} in {rival.region}"
+    named = f"#{rival.rank}" if rival.rank <= shown else f"{rival.instance_type} in {rival.region}"
     most, least = usd(found.recommended_usd_per_month_high), usd(found.rival_usd_per_month_low)
     is_sure = most == usd(plan.recommended.cost.total_usd_per_month)
     yield (

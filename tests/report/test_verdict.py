@@ -440,13 +440,13 @@ def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
     assert f"the recommendation {words}" in text
 
 
-def test_a_close_call_names_the_fleet_of_an_option_that_is_not_listed():
+def test_a_close_call_names_the_machine_of_an_option_that_is_not_listed():
     """A number is one that the reader finds in the table; a rival beyond its rows is told by what it runs."""
     plan = spot_plan()
     plan = replace(plan, measure_first=MeasureFirst(1, 3, 2.0, 1, 3000.0, 1000.0))
     rival = plan.options[2]
-    fleet = f"{rival.instances} × {rival.instance_type} in {rival.region} ("
+    machine = f"{rival.instance_type} in {rival.region} ("
 
     assert f"Close: #{rival.rank} (" in plan_table(plan, 3, width=None)
-    assert f"Close: {fleet}" in plan_table(plan, 2, width=None)
-    assert f"Close: {fleet}" in plan_markdown(plan, 2)
+    assert f"Close: {machine}" in plan_table(plan, 2, width=None)
+    assert f"Close: {machine}" in plan_markdown(plan, 2)

@@ -34,7 +34,7 @@ class BelowClosedForm:
     fewest: Callable[[Posed, Confirmed], Confirmed]
     """The fleet of a question with as little headroom as holds, from one that holds."""
 
-    def found(self, best: Confirmed | None, *, mixed: bool = True) -> Confirmed | None:
+    def cheaper(self, best: Confirmed | None, *, mixed: bool = True) -> Confirmed | None:
         """A fleet that costs less than a confirmed one and holds.
 
         Each kind is tried by itself with as many instances as cost less, then a mix of what each was not seen to fail
@@ -54,7 +54,7 @@ class BelowClosedForm:
                 only = self._of_pools(pool for pool in pools if pool.key == key)
                 fleet = self.optimum(only, {kind: headroom}, None) if headroom else None
                 if isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month < limit:
-                    return self.found(self.fewest(only, fleet), mixed=mixed)
+                    return self.cheaper(self.fewest(only, fleet), mixed=mixed)
         return self._of_a_mix(best, most) if best is not None and mixed else best
 
     def _tried(self, of_kind: Problem, kind: Kind, below: float, limit_usd: float) -> dict[tuple[str, float], None]:
@@ -87,8 +87,8 @@ class BelowClosedForm:
         mix = self.optimum(posed, most, best) if able else best
         if isinstance(mix, Infeasible) or mix is best:
             return best if is_one_row(self.posed.problem) and self._is_least(best, most) else unproven(best)
-        cheaper = self._mix_below(best, posed, most, mix)
-        return unproven(best) if cheaper is None else self.found(cheaper) or best
+        held = self._mix_below(best, posed, most, mix)
+        return unproven(best) if held is None else self.cheaper(held) or best
 
     def _mix_below(self, best: Confirmed, posed: Posed, most: Headroom, mix: Confirmed) -> Confirmed | None:
         """A mix that holds and costs less than a fleet, of a few with more headroom; None where none of them is."""

@@ -107,6 +107,11 @@ class Confirmer:
         }
         return other
 
+    def learn(self, other: "Confirmer") -> None:
+        """Keep what another question about the same demand has shown of replicas."""
+        self._brackets |= other._brackets  # noqa: SLF001 - of its own class
+        self._sources |= other._sources  # noqa: SLF001 - as above
+
     def with_known_headroom(self, posed: Posed) -> Posed:
         """A question with what replays have shown so far of each kind of replica."""
         self._sources |= posed.pool_set.sources
@@ -124,10 +129,10 @@ class Confirmer:
             refined: whether cheaper fleets are looked for near a known one too, where that is what is found.
         """
         if known is not None and refined and self._effort.every_kind and self._is_allowed(known):
-            known = self._below_closed_form(seconds).found(known, mixed=False)
+            known = self._below_closed_form(seconds).cheaper(known, mixed=False)
         found = self._search(seconds, known)
         if self._effort.every_kind and (isinstance(found, Infeasible) or not found.confirmation.reached):
-            found = self._below_closed_form(seconds).found(None) or found
+            found = self._below_closed_form(seconds).cheaper(None) or found
         if isinstance(found, Infeasible):
             return found
         if not refined and known is not None and found.solution.allocations is known.solution.allocations:
@@ -161,7 +166,7 @@ class Confirmer:
             return found
         found = self._nearby(found)
         found = self._with_fewer(self._posed, found, seconds) if self._is_allowed(found) else found
-        below = self._below_closed_form(seconds).found(found) if self._effort.every_kind else None
+        below = self._below_closed_form(seconds).cheaper(found) if self._effort.every_kind else None
         found = unproven(found) if below is None else held_to(below, found.solution.bound_usd_per_month)
         return self._in_preferred_precision(found, seconds)
 
