@@ -2,7 +2,8 @@
 
 An address changes when a resource becomes one for each group, region or backend, and when a group gets another key,
 such as after a change of its instance type. Both are read off the code itself, as it was generated last and as it is
-now. A resource whose name holds its key would be replaced after a move, so it is not moved.
+now. A resource whose name holds its key would be replaced after a move, so it is moved only where its successor is made
+first.
 """
 
 import re
@@ -17,8 +18,9 @@ from advisor.codegen.templates import fill
 FILE = "moved.tf"
 _SAME_KEYS = re.compile(r"^\{\s*for (\w+), \w+ in local\.(\w+) : \1 => ")
 _MATTERS = re.compile(r"^(resource|locals) ", re.MULTILINE)
-_PLACE = ("region", "zone", "zones", "location", "spot")
+_PLACE = ("region", "zone", "zones", "location")
 """What a group cannot change and stay the same group."""
+_PURCHASE = ("spot",)
 _TYPE = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
 _NAMING = ("name", "name_prefix", "alarm_name", "scheduled_action_name")
 
@@ -116,7 +118,7 @@ def _renamed(former: Mapping[str, Any], now: Mapping[str, Any]) -> Mapping[str, 
     gone = [key for key in former if key not in now]
     come = [key for key in now if key not in former]
     pairs: dict[str, str] = {}
-    for fields in ((*_PLACE, *_TYPE), _PLACE):
+    for fields in ((*_PLACE, *_PURCHASE, *_TYPE), (*_PLACE, *_PURCHASE), _PLACE):
         left = [key for key in gone if key not in pairs]
         free = [key for key in come if key not in pairs.values()]
         for key in left:
@@ -132,14 +134,14 @@ def _fields(entry: Any, names: Iterable[str]) -> list[Any]:  # noqa: ANN401 - a 
 
 
 def _would_be_replaced(document: Document, block: Block) -> bool:
-    """Its name holds its key, and Terraform is not told to leave the name as it is."""
-    ignored = "".join(
-        document.source(one.attributes["ignore_changes"].value)
-        for one in block.of("lifecycle")
-        if "ignore_changes" in one.attributes
-    )
-    kept = re.findall(r"\w+", ignored)
-    return any(
+    """Its name holds its key, and Terraform neither leaves the name as it is nor makes the successor first."""
+    lifecycle = {
+        attribute: document.source(settings.attributes[attribute].value)
+        for settings in block.of("lifecycle")
+        for attribute in settings.attributes
+    }
+    kept = re.findall(r"\w+", lifecycle.get("ignore_changes", ""))
+    return lifecycle.get("create_before_destroy") != "true" and any(
         naming in block.attributes
         and naming not in kept
         and "each.key" in document.source(block.attributes[naming].value)

@@ -1,8 +1,10 @@
 """Checks that the real provider, or AWS behind it, makes in code and that no schema holds."""
 
+import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -17,15 +19,37 @@ _LONGEST_NAMES = {
     ("aws_security_group", "name_prefix"): 100,
 }
 
-
-_FORCING = ("name", "name_prefix", "alarm_name", "region")
-"""Arguments of AWS resources that the provider cannot change in place."""
+_FORCE_NEW = Path(__file__).parent / "schemas" / "force_new.csv"
 
 
 def forcing_replacement(resource_type: str, prior: dict[str, Any], planned: dict[str, Any]) -> Iterator[str]:
-    """The arguments whose change makes the provider replace a resource."""
-    if resource_type.startswith("aws_"):
-        yield from (name for name in _FORCING if prior.get(name) is not None and planned.get(name) != prior[name])
+    """The top-level arguments whose change makes the provider replace a resource that exists."""
+    if not prior:
+        return
+    if resource_type.startswith("aws_") and planned.get("region") != prior.get("region"):
+        yield "region"
+    for argument in _force_new().get(resource_type, ()):
+        steps = argument.split(".")
+        if _values(prior, steps) != _values(planned, steps):
+            yield steps[0]
+
+
+@cache
+def _force_new() -> Mapping[str, Sequence[str]]:
+    """Arguments that a provider's source marks with ForceNew, of each type of resource."""
+    arguments: dict[str, list[str]] = {}
+    for row in csv.DictReader(_FORCE_NEW.read_text(encoding="utf-8").splitlines()):
+        arguments.setdefault(row["resource_type"], []).append(row["argument"])
+    return arguments
+
+
+def _values(value: Any, steps: Sequence[str]) -> Any:
+    """What lies at the end of *steps*; a list for each block on the way that may repeat."""
+    if isinstance(value, list | tuple):
+        return [_values(block, steps) for block in value]
+    if not steps or not isinstance(value, dict):
+        return value
+    return _values(value.get(steps[0]), steps[1:])
 
 
 def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[str, str]]:

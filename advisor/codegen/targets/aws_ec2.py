@@ -190,6 +190,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "max_instances": group.max_instances,
         **_scaling(stack, group),
         "start_seconds": group.start_seconds,
+        "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS),
         "root_volume_gib": group.root_volume_gib,
         "ami_parameter": group.platform.machine_image,
     }
@@ -199,7 +200,7 @@ def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     """What a group needs to scale."""
     if stack.scaling is Scaling.STATIC:
         return {}
-    warm = {"warm_pool": _is_warmed(stack, group), "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS)}
+    warm = {"warm_pool": _is_warmed(stack, group)}
     if stack.scaling is Scaling.SCHEDULED:
         return warm | {"schedule": _schedule(group)}
     is_alone = [one.backend for one in stack.groups].count(group.backend) == 1

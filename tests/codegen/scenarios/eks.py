@@ -11,7 +11,7 @@ from advisor.plan.values import Plan
 from codegen.plans import HOSTILE, Make, Scenario, make_cost, make_fleet_plan, make_group, make_option, make_plan
 
 
-def _variables(*regions: str, is_karpenter: bool = False) -> Mapping[str, Any]:
+def variables(*regions: str, is_karpenter: bool = False) -> Mapping[str, Any]:
     clusters = {}
     for region in regions or ("us-east-1",):
         clusters[region] = {"name": f"inference-{region}"}
@@ -22,11 +22,11 @@ def _variables(*regions: str, is_karpenter: bool = False) -> Mapping[str, Any]:
 
 
 def _managed(plan: Plan, *regions: str, rank: int | None = None) -> Scenario:
-    return Scenario(plan, Wanted(target="eks", rank=rank), _variables(*regions))
+    return Scenario(plan, Wanted(target="eks", rank=rank), variables(*regions))
 
 
 def _karpenter(plan: Plan, *regions: str) -> Scenario:
-    return Scenario(plan, Wanted(target="eks-karpenter"), _variables(*regions, is_karpenter=True))
+    return Scenario(plan, Wanted(target="eks-karpenter"), variables(*regions, is_karpenter=True))
 
 
 def l4_spot() -> Scenario:

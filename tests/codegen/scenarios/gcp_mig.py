@@ -10,7 +10,7 @@ from advisor.plan.values import Option
 from codegen.plans import HOSTILE, Make, Scenario, make_cost, make_fleet_plan, make_group, make_option, make_plan
 
 
-def _variables(*regions: str, **changes: Any) -> Mapping[str, Any]:
+def variables(*regions: str, **changes: Any) -> Mapping[str, Any]:
     networks = {
         region: {
             "subnetwork": f"projects/net/regions/{region}/subnetworks/inference",
@@ -39,7 +39,7 @@ def _option(**changes: Any) -> Option:
 
 
 def _alone(option: Option, *, variables: Mapping[str, Any] = _PACKAGE, **changes: Any) -> Scenario:
-    return Scenario(make_plan(option, **changes), Wanted(rank=option.rank), _variables(option.region, **variables))
+    return Scenario(make_plan(option, **changes), Wanted(rank=option.rank), variables(option.region, **variables))
 
 
 def l4_spot() -> Scenario:
@@ -48,7 +48,7 @@ def l4_spot() -> Scenario:
         instance_type="g2-standard-8", purchase="spot", precision="fp8", weights_gib=8.1, usd_per_hour=0.34
     )
     larger = dataclasses.replace(chosen, rank=2, instance_type="g2-standard-12", cost=make_cost(0.4, 2))
-    return Scenario(make_plan(chosen, larger), Wanted(rank=1), _variables("us-central1", **_PACKAGE))
+    return Scenario(make_plan(chosen, larger), Wanted(rank=1), variables("us-central1", **_PACKAGE))
 
 
 def a100_tp8() -> Scenario:
@@ -142,14 +142,14 @@ def two_regions() -> Scenario:
         instance_usd_per_hour=3.67,
     )
     plan = make_fleet_plan(spot, steady, far, policy=Policy.STATIC)
-    return Scenario(plan, variables=_variables("us-central1", "europe-west4", **_PACKAGE))
+    return Scenario(plan, variables=variables("us-central1", "europe-west4", **_PACKAGE))
 
 
 def scheduled() -> Scenario:
     """By the clock, between three and six instances; one group never changes."""
     busy = make_group(**_place("us-central1", "g2-standard-8"), purchase="spot", instances=(1, 4))
     steady = make_group(**_place("us-central1", "g2-standard-8"), instances=(2, 2))
-    return Scenario(make_fleet_plan(busy, steady), variables=_variables("us-central1", **_PACKAGE))
+    return Scenario(make_fleet_plan(busy, steady), variables=variables("us-central1", **_PACKAGE))
 
 
 def reactive() -> Scenario:
@@ -162,7 +162,7 @@ def reactive() -> Scenario:
         instance_usd_per_hour=4.5,
     )
     plan = make_fleet_plan(small, large, policy=Policy.REACTIVE)
-    return Scenario(plan, variables=_variables("us-central1", **_PACKAGE))
+    return Scenario(plan, variables=variables("us-central1", **_PACKAGE))
 
 
 def hostile() -> Scenario:
@@ -203,7 +203,7 @@ def tpu_v5p_scheduled() -> Scenario:
     """Four larger chips, by the clock."""
     place = _place("us-east5", "ct5p-hightpu-4t", accelerator="TPU-v5p")
     group = make_group(**place, accelerator_count=4.0, tensor_parallel=4, instances=(1, 2), instance_usd_per_hour=16.8)
-    return Scenario(make_fleet_plan(group), variables=_variables("us-east5"))
+    return Scenario(make_fleet_plan(group), variables=variables("us-east5"))
 
 
 def gpu_and_tpu() -> Scenario:
@@ -216,7 +216,7 @@ def gpu_and_tpu() -> Scenario:
         instance_usd_per_hour=2.7,
     )
     plan = make_fleet_plan(gpus, tpus, policy=Policy.STATIC)
-    return Scenario(plan, variables=_variables("us-central1", "us-east5", **_PACKAGE))
+    return Scenario(plan, variables=variables("us-central1", "us-east5", **_PACKAGE))
 
 
 SCENARIOS: Mapping[str, Make] = {
