@@ -12,6 +12,7 @@ from codegen.plans import HOSTILE, Make, Scenario, make_cost, make_fleet_plan, m
 
 
 def variables(*regions: str, is_karpenter: bool = False) -> Mapping[str, Any]:
+    """What a user fills in for a root in *regions*."""
     clusters = {}
     for region in regions or ("us-east-1",):
         clusters[region] = {"name": f"inference-{region}"}

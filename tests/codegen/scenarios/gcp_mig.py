@@ -11,6 +11,7 @@ from codegen.plans import HOSTILE, Make, Scenario, make_cost, make_fleet_plan, m
 
 
 def variables(*regions: str, **changes: Any) -> Mapping[str, Any]:
+    """What a user fills in for a root in *regions*."""
     networks = {
         region: {
             "subnetwork": f"projects/net/regions/{region}/subnetworks/inference",
