@@ -1,6 +1,5 @@
 """Blocks that keep what runs when an address changes."""
 
-import pytest
 
 from advisor.codegen import Generated
 from advisor.codegen.moved import with_moves
