@@ -38,7 +38,7 @@ def container(request: Request) -> Container:
         entrypoint="python3",
         command=("-m", "sglang.launch_server"),
         model_option="--model-path=",
-        arguments=(*_arguments(serves, checkpoint, half=half), *_sharing_arguments(serves)),
+        arguments=(*_arguments(request, checkpoint, half=half), *_sharing_arguments(serves)),
         sharing_arguments=_sharing_arguments(serves),
         tls_options=("--ssl-keyfile=", "--ssl-certfile=") if has_tls else None,
         device_arguments=device_arguments(serves, request.platform),
@@ -53,8 +53,11 @@ def _image(request: Request) -> str:
     return f"{_REPOSITORY}:{tag}"
 
 
-def _arguments(serves: Serves, checkpoint: Checkpoint, *, half: bool) -> list[str]:
+def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[str]:
+    serves = request.serves
     arguments = [
+        # Backends with other weights answer to the same name.
+        f"--served-model-name={request.model}",
         # It listens on the loopback interface alone otherwise.
         "--host=0.0.0.0",
         *precision_arguments(serves.precision, checkpoint, half=half),

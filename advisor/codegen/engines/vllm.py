@@ -100,6 +100,8 @@ def _image_caution(request: Request) -> str:
 def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[str]:
     serves, platform = request.serves, request.platform
     arguments = [
+        # Backends with other weights answer to the same name.
+        f"--served-model-name={request.model}",
         *precision_arguments(serves.precision, checkpoint, half=half),
         f"--tensor-parallel-size={serves.tensor_parallel * platform.cores_per_accelerator}",
         f"--max-model-len={serves.context_tokens}",

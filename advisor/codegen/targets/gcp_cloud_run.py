@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Language, Quota, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Quota, Scaling, Stack
 from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
@@ -66,8 +66,6 @@ _REGISTRY = "docker.io/"
 """What an image without a registry means."""
 # Cloud Run pulls from Docker Hub and from Google's registries only.
 _PULLED = re.compile(r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io|docker\.io)/.+")
-_NAME_OPTIONS = {Engine.VLLM: "--served-model-name=", Engine.SGLANG: "--served-model-name="}
-"""How clients go on calling a model that is served from a folder."""
 _UTILIZATION_METRICS = {
     "gpu_idle": ("container/gpu/utilizations", "ALIGN_PERCENTILE_50", "REDUCE_MEAN"),
     "gpu_memory": ("container/gpu/memory_utilizations", "ALIGN_PERCENTILE_99", "REDUCE_MAX"),
@@ -243,7 +241,6 @@ def _backend(backend: Backend) -> Mapping[str, object]:
         "entrypoint": [container.entrypoint] if container.entrypoint else [],
         "command": list(container.command),
         "model_option": container.model_option,
-        "name_option": _NAME_OPTIONS.get(container.engine, ""),
         "revision_option": container.revision_option,
         "arguments": _arguments(container),
         "model_environment": container.model_environment,

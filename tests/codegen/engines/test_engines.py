@@ -65,6 +65,15 @@ LAYOUTS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize("planned", ["vLLM", "SGLang"])
+@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+def test_other_weights_answer_to_the_name_of_the_planned_model(planned, precision):
+    """Clients call one name, whichever backend gets the request."""
+    served = container(planned=planned, precision=precision)
+    assert (served.checkpoint.model_id == MODEL) == (precision == "bf16")
+    assert value_of(served.arguments, "--served-model-name") == MODEL
+
+
 @pytest.mark.parametrize("release", VERSIONS)
 @given(layout=LAYOUTS)
 def test_release_knows_every_option(release, layout):
