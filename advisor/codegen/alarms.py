@@ -52,6 +52,8 @@ class Alarm:
     """The metric is divided by this one, in percent."""
     needs_gpu: bool = False
     """Only groups with NVIDIA accelerators publish it."""
+    needs_agent: bool = False
+    """Only hosts that the advisor agent was installed on publish it."""
     pattern: str = ""
     """Text that a line of the kernel log holds."""
     period_seconds: int = _PERIOD_SECONDS
@@ -238,5 +240,6 @@ def _silent_agent(starting: int) -> Alarm:
         threshold=1,
         periods=starting,
         needs_gpu=True,
+        needs_agent=True,
         missing=Missing.RINGS,
     )

@@ -40,6 +40,7 @@ from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive
 
+_EXAMPLE_HASH = "0" * 64
 _LONGEST_NAME = 24
 """A load balancer's name may have 32 characters, and a suffix has to fit."""
 _MILLE = 1000
@@ -153,7 +154,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
 
 
 def _agent(version: str) -> Agent:
-    return Agent(example_package=f"https://artifacts.example.com/advisor-{version}-py3-none-any.whl")
+    wheel = f"inference_advisor_agent-{version}-py3-none-any.whl"
+    return Agent(example_package=f"https://artifacts.example.com/{wheel}#sha256={_EXAMPLE_HASH}")
 
 
 def _check_names(member: Member) -> None:

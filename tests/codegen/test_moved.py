@@ -1,6 +1,5 @@
 """Blocks that keep what runs when an address changes."""
 
-
 from advisor.codegen import Generated
 from advisor.codegen.moved import with_moves
 from advisor.codegen.writing import last_generated, write_files

@@ -31,7 +31,8 @@ def prepare(url: str) -> dict[str, object]:
     }
     return {
         "networks": {REGION: network},
-        "advisor_package": "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl",
+        "agent_package": "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256="
+        + "0" * 64,
         "deletion_protection": False,
         "alert_emails": ["oncall@example.com"],
     }

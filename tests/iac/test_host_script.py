@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from codegen.scenarios import SCENARIOS
+from codegen.scenarios.ec2 import AGENT
 from iac import harness
 from iac.modules import user_data
 
@@ -144,5 +145,15 @@ def test_agents_are_set_up_after_serving(boot):
     assert settings["aggregation_dimensions"] == [["AutoScalingGroupName"]]
     assert settings["append_dimensions"]["AutoScalingGroupName"] == "${aws:AutoScalingGroupName}"
     assert "utilization_gpu" in settings["metrics_collected"]["nvidia_gpu"]["measurement"]
-    assert any(command[-1] == "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl" for command in commands)
-    assert "advisor agent run --output" in (host.root / "etc/systemd/system/advisor-agent.service").read_text()
+    assert any(command[-1] == AGENT["agent_package"] for command in commands)
+    unit = (host.root / "etc/systemd/system/advisor-agent.service").read_text()
+    assert "inference-advisor-agent run --output" in unit
+
+
+def test_no_agent_is_installed_without_its_address(boot):
+    """It is optional: the host gets no packages, no service, and no process to look for."""
+    host, commands = boot("l4-spot", agent_package=None)
+    assert not any("pip" in word for command in commands for word in command)
+    assert not (host.root / "etc/systemd/system/advisor-agent.service").exists()
+    settings = json.loads((host.root / "etc/inference/cloudwatch-agent.json").read_text())["metrics"]
+    assert "procstat" not in settings["metrics_collected"]

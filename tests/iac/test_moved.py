@@ -22,9 +22,9 @@ def write(directory, **changes):
 @pytest.fixture
 def applied(tmp_path, simulated_clouds):
     """A root that was applied with g6.xlarge."""
-    package = "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"
+    package = "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=" + "0" * 64
     write(tmp_path)
-    (tmp_path / "terraform.tfvars.json").write_text(json.dumps(variables("us-east-1", advisor_package=package)))
+    (tmp_path / "terraform.tfvars.json").write_text(json.dumps(variables("us-east-1", agent_package=package)))
     terraform = harness.Terraform(tmp_path, simulated_clouds)
     terraform.init()
     terraform.plan()

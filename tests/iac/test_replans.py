@@ -52,7 +52,9 @@ def _google(**changes: Any) -> FleetGroup:
     return make_group(**(where | changes))
 
 
-PACKAGE = {"advisor_package": "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"}
+PACKAGE = {
+    "agent_package": "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=" + "0" * 64
+}
 PLACES = {
     "aws-ec2": Place(
         make_group, {"instance_type": "g5.xlarge", "accelerator": "A10G"}, ec2.variables("us-east-1", **PACKAGE)

@@ -41,7 +41,7 @@ def test_root_passes_its_own_tests(name, start):
         ({"networks": {"us-east-1": NETWORK | {"private_subnet_ids": []}}}, "zones as the plan spreads over: 2 in"),
         ({"networks": {"us-east-1": NETWORK | {"vpc_id": "subnet-1"}}}, "an id such as vpc-0123456789abcdef0"),
         ({"ami_ids": {"nowhere": "ami-1"}}, "for groups of the plan: us-east-1-g6-xlarge-fp8-tp1-spot."),
-        ({"advisor_package": "advisor"}, "must be the https:// address of a wheel"),
+        ({"agent_package": "advisor"}, "must be the https:// address of a wheel with its hash"),
     ],
     ids=["no network", "no certificate", "no subnet", "no vpc", "no such group", "no wheel"],
 )

@@ -136,13 +136,14 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
         "period_seconds": alarm.period_seconds,
         "missing": alarm.missing.value,
         "needs_gpu": alarm.needs_gpu,
+        "needs_agent": alarm.needs_agent,
         "pattern": alarm.quoted_pattern if alarm.pattern else "",
     }
 
 
 def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
     """Examples of the settings that have no default, and of who is told."""
-    agent = {} if stack.agent is None else {"advisor_package": stack.agent.example_package}
+    agent = {} if stack.agent is None else {"agent_package": stack.agent.example_package}
     models = {"model_ids": known["example_models"]} if known["example_models"] else {}
     return {"networks": known["networks"], **agent, **models, "alert_emails": ["oncall@example.com"]}
 

@@ -123,7 +123,7 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
 
 def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
     """Examples of the settings that have no default, and of who is told."""
-    agent = {} if stack.agent is None else {"advisor_package": stack.agent.example_package}
+    agent = {} if stack.agent is None else {"agent_package": stack.agent.example_package}
     models = {"model_ids": known["example_models"]} if known["example_models"] else {}
     return {
         "locations": known["locations"],

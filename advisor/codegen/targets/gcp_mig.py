@@ -110,7 +110,7 @@ def _python_group(group: Mapping[str, Any]) -> Mapping[str, object]:
 def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
     """Examples of the settings that have no default, and of who is told."""
     given = {
-        "advisor_package": stack.agent.example_package if stack.agent is not None else "",
+        "agent_package": stack.agent.example_package if stack.agent is not None else "",
         "model_ids": known["example_models"],
         "reservations": known["example_reservations"],
     }

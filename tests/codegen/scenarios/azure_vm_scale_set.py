@@ -25,7 +25,8 @@ def variables(*regions: str, **more: Any) -> Mapping[str, Any]:
         "certificate_secret_id": f"{_VAULT}/inference-certificate",
         "hf_token_secret_id": f"{_VAULT}/hub-token",
         "admin_ssh_public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE operations",
-        "advisor_package": "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl",
+        "agent_package": "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256="
+        + "0" * 64,
         "alert_emails": ["oncall@example.com"],
         "private_dns_zone_id": f"{network}/privateDnsZones/inference.example.com",
     } | more
@@ -113,7 +114,7 @@ def mi300x() -> Scenario:
         region="francecentral",
     )
     scenario = _alone(option)
-    filled = {name: value for name, value in scenario.variables.items() if name != "advisor_package"}
+    filled = {name: value for name, value in scenario.variables.items() if name != "agent_package"}
     return dataclasses.replace(scenario, variables=filled)
 
 

@@ -31,7 +31,9 @@ def _network(number: int, region: str) -> Mapping[str, Any]:
 
 
 PARTITIONS = {"us-gov-west-1": "aws-us-gov", "cn-north-1": "aws-cn"}
-AGENT = {"advisor_package": "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"}
+AGENT = {
+    "agent_package": "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=" + "0" * 64
+}
 
 
 OWN_IMAGE = "registry.example.com/vllm-arm64@sha256:" + "c" * 64

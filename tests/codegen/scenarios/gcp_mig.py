@@ -32,15 +32,17 @@ def variables(*regions: str, **changes: Any) -> Mapping[str, Any]:
     }
 
 
-_PACKAGE = {"advisor_package": "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"}
+_PACKAGE = {
+    "agent_package": "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=" + "0" * 64
+}
 
 
 def _option(**changes: Any) -> Option:
     return make_option(**({"provider": "gcp", "region": "us-central1"} | changes))
 
 
-def _alone(option: Option, *, variables: Mapping[str, Any] = _PACKAGE, **changes: Any) -> Scenario:
-    return Scenario(make_plan(option, **changes), Wanted(rank=option.rank), variables(option.region, **variables))
+def _alone(option: Option, *, filled: Mapping[str, Any] = _PACKAGE, **changes: Any) -> Scenario:
+    return Scenario(make_plan(option, **changes), Wanted(rank=option.rank), variables(option.region, **filled))
 
 
 def l4_spot() -> Scenario:
@@ -100,7 +102,7 @@ def h200_reserved() -> Scenario:
     )
     reserved = {"us-east5-a3-ultragpu-8g-bf16-tp-242cf5": "projects/my-project/reservations/h200"}
     variables = {"reservations": reserved}
-    return _alone(option, variables=_PACKAGE | variables, model="meta-llama/Llama-3.3-70B-Instruct", zones=1)
+    return _alone(option, filled=_PACKAGE | variables, model="meta-llama/Llama-3.3-70B-Instruct", zones=1)
 
 
 def t4_attached() -> Scenario:
@@ -126,7 +128,7 @@ def rtx_pro_6000() -> Scenario:
         usd_per_hour=4.5,
     )
     models = {"model_ids": {"us-central1-1xrtx-pro-6000-nvfp-eacea5": "organisation/llama-3.3-70b-nvfp4"}}
-    return _alone(option, variables=_PACKAGE | models, model="meta-llama/Llama-3.3-70B-Instruct")
+    return _alone(option, filled=_PACKAGE | models, model="meta-llama/Llama-3.3-70B-Instruct")
 
 
 def two_regions() -> Scenario:
@@ -172,7 +174,7 @@ def hostile() -> Scenario:
     cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
     models = {"model_ids": {"us-central1-1x-resource-null-re-591352": "organisation/model"}}
     hostile_option = dataclasses.replace(option, cost=cost)
-    return _alone(hostile_option, variables=_PACKAGE | models, name=HOSTILE, model=HOSTILE)
+    return _alone(hostile_option, filled=_PACKAGE | models, name=HOSTILE, model=HOSTILE)
 
 
 def _place(region: str, instance_type: str, accelerator: str = "L4") -> dict[str, Any]:
@@ -192,12 +194,12 @@ def _tpu(instance_type: str, chips: int, **changes: Any) -> Option:
 def tpu_v6e() -> Scenario:
     """Four chips of a host for one replica."""
     option = _tpu("ct6e-standard-4t", 4, usd_per_hour=10.8, weights_gib=65.7, instances=2)
-    return _alone(option, variables={}, model="Qwen/Qwen3-32B", zones=1)
+    return _alone(option, filled={}, model="Qwen/Qwen3-32B", zones=1)
 
 
 def tpu_v6e_spot() -> Scenario:
     """One chip, as spot."""
-    return _alone(_tpu("ct6e-standard-1t", 1, purchase="spot", usd_per_hour=1.0, instances=4), variables={})
+    return _alone(_tpu("ct6e-standard-1t", 1, purchase="spot", usd_per_hour=1.0, instances=4), filled={})
 
 
 def tpu_v5p_scheduled() -> Scenario:
