@@ -21,6 +21,7 @@ from advisor.tables import Record, read_records
 
 Place = tuple[str, str, str]
 """Provider, region and instance type."""
+_ZONE_LOW, _ZONE_HIGH = "spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour"
 
 
 class Sources:
@@ -183,8 +184,19 @@ def _offer(provider: str, row: Record, sources: Sources) -> Offer:
         region=row.text("region"),
         instance_type=row.text("instance_type"),
         on_demand=_price(row, sources, "on_demand_"),
-        spot=_price(row, sources, "spot_"),
+        spot=_with_zones(_price(row, sources, "spot_"), row),
+        withdrawn=row.text("on_demand_quality") == Quality.WITHDRAWN,
     )
+
+
+def _with_zones(spot: Price | None, row: Record) -> Price | None:
+    """A spot price with its range over the zones of the region; tables of older versions have no such columns."""
+    if spot is None or not row.cells.get(_ZONE_LOW):
+        return spot
+    low, high = row.number(_ZONE_LOW), row.number(_ZONE_HIGH)
+    if not 0 < low <= spot.usd_per_hour <= high:
+        row.fail(_ZONE_LOW, f"{low:g} to {high:g} by zone does not hold the median of {spot.usd_per_hour:g}")
+    return replace(spot, zones_usd_per_hour=(low, high))
 
 
 def _price(row: Record, sources: Sources, prefix: str) -> Price | None:

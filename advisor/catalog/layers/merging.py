@@ -27,7 +27,8 @@ from advisor.tables import read_rows
 
 PRICE_COLUMNS = (
     "instance_type", "region", "on_demand_usd_per_hour", "on_demand_source", "on_demand_as_of", "on_demand_quality",
-    "spot_usd_per_hour", "spot_source", "spot_as_of", "spot_quality",
+    "spot_usd_per_hour", "spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour", "spot_source", "spot_as_of",
+    "spot_quality",
 )  # fmt: skip
 COMMITMENT_COLUMNS = (
     "provider", "families", "region", "instrument", "term_years", "payment", "discount_ratio", "source", "as_of",
@@ -165,22 +166,33 @@ def _price_rows(
         region, name = place
         old = before.get(place)
         read = found.covers(region, "prices")
-        if read and found.tells_absence and place not in sold:
+        cells = {"instance_type": name, "region": region}
+        if old is not None and place not in sold and (old.withdrawn or (read and found.tells_absence)):
+            yield cells | _on_demand_cells(None, old.on_demand, read_on, sources, Quality.WITHDRAWN)
             continue
         reads_spot = found.covers(region, "spot") or (read and found.provider != "aws")
-        kept_price = old.on_demand if old and (place not in sold or not read) else None
+        keeps = old is not None and not old.withdrawn and (place not in sold or not read)
+        kept_price = old.on_demand if old and keeps else None
         kept_spot = old.spot if old and not (reads_spot and (found.tells_absence or place in sold)) else None
-        cells = {"instance_type": name, "region": region}
         cells |= _on_demand_cells(listed.get(place), kept_price, read_on, sources)
-        yield cells | _cells_of_price("spot", spot.get(place), kept_spot, sources)
+        spot_row = spot.get(place)
+        yield cells | _cells_of_price("spot", spot_row, kept_spot, sources) | _zone_cells(spot_row, kept_spot)
 
 
-def _on_demand_cells(row: PriceRow | None, kept: Price | None, read_on: str, sources: _Titles) -> dict[str, Any]:
+def _on_demand_cells(
+    row: PriceRow | None, kept: Price | None, read_on: str, sources: _Titles, quality: Quality | None = None
+) -> dict[str, Any]:
+    """A price, of another quality where one is given; without a price who says that it is sold, or is not any more."""
     cells = _cells_of_price("on_demand", row, kept, sources)
-    if cells:
-        return cells
-    # Sold, price unknown: the row says who says that it is sold.
-    return {"on_demand_source": sources.refreshed, "on_demand_as_of": read_on, "on_demand_quality": "unpriced"}
+    if not cells:
+        cells = {"on_demand_source": sources.refreshed, "on_demand_as_of": read_on, "on_demand_quality": "unpriced"}
+    return cells | ({"on_demand_quality": quality.value} if quality else {})
+
+
+def _zone_cells(row: PriceRow | None, kept: Price | None) -> dict[str, float]:
+    """Range of a spot price over zones, where it is known of the price that counts."""
+    zones = row.zones_usd_per_hour if row is not None else kept.zones_usd_per_hour if kept is not None else None
+    return {} if zones is None else {"spot_zone_low_usd_per_hour": zones[0], "spot_zone_high_usd_per_hour": zones[1]}
 
 
 def _cells_of_price(prefix: str, row: PriceRow | None, kept: Price | None, sources: _Titles) -> dict[str, Any]:
