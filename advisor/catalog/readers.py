@@ -86,10 +86,8 @@ def read_price_table(
         sources: titles of what it names.
         managed: what services that run endpoints ask for the same machines.
     """
-    offers = (_offer(provider, row, sources) for row in read_records(path))
-    if not any(owner == provider for owner, _, _ in managed):
-        return tuple(offers)
-    return tuple(replace(offer, managed=_managed_of(offer, managed)) for offer in offers)
+    own = {place: service for place, service in managed.items() if place[0] == provider}
+    return tuple(_offer(provider, row, sources, own) for row in read_records(path))
 
 
 def read_managed(path: Path, sources: Sources) -> dict[Place, Managed]:
@@ -102,9 +100,8 @@ def read_managed(path: Path, sources: Sources) -> dict[Place, Managed]:
     }
 
 
-def _managed_of(offer: Offer, managed: Mapping[Place, Managed]) -> Managed | None:
-    places = ((offer.provider, region, offer.instance_type) for region in (offer.region, ""))
-    return next((managed[place] for place in places if place in managed), None)
+def _managed_of(provider: str, region: str, name: str, managed: Mapping[Place, Managed]) -> Managed | None:
+    return managed.get((provider, region, name)) or managed.get((provider, "", name))
 
 
 def read_regions(directory: Path, sources: Sources) -> dict[tuple[str, str], Region]:
@@ -178,13 +175,15 @@ def _instance_type(row: Record, sources: Sources) -> InstanceType:
     )
 
 
-def _offer(provider: str, row: Record, sources: Sources) -> Offer:
+def _offer(provider: str, row: Record, sources: Sources, managed: Mapping[Place, Managed]) -> Offer:
+    region, name = row.text("region"), row.text("instance_type")
     return Offer(
         provider=provider,
-        region=row.text("region"),
-        instance_type=row.text("instance_type"),
+        region=region,
+        instance_type=name,
         on_demand=_price(row, sources, "on_demand_"),
         spot=_with_zones(_price(row, sources, "spot_"), row),
+        managed=_managed_of(provider, region, name, managed) if managed else None,
         withdrawn=row.text("on_demand_quality") == Quality.WITHDRAWN,
     )
 

@@ -161,7 +161,7 @@ def _price_rows(
     before: Mapping[Place, Offer], found: Found, read_on: str, sources: _Titles
 ) -> Iterator[Mapping[str, Any]]:
     listed, spot = found.prices(Purchase.ON_DEMAND), found.prices(Purchase.SPOT)
-    sold = {(row.region, row.instance_type) for row in found.rows if isinstance(row, Sold)} | set(listed) | set(spot)
+    sold = _sold_places(before, found)
     for place in sorted({*before, *sold}, key=lambda one: (one[1], one[0])):
         region, name = place
         old = before.get(place)
@@ -177,6 +177,18 @@ def _price_rows(
         cells |= _on_demand_cells(listed.get(place), kept_price, read_on, sources)
         spot_row = spot.get(place)
         yield cells | _cells_of_price("spot", spot_row, kept_spot, sources) | _zone_cells(spot_row, kept_spot)
+
+
+def _sold_places(before: Mapping[Place, Offer], found: Found) -> set[Place]:
+    """Places that sell: that offer it or price it on spot, and those of a price list where nothing better was read.
+
+    A price list alone brings nothing back that was withdrawn.
+    """
+    rows = [row for row in found.rows if isinstance(row, Sold)]
+    offered = {(row.region, row.instance_type) for row in rows if row.offered} | set(found.prices(Purchase.SPOT))
+    named = {(row.region, row.instance_type) for row in rows} | set(found.prices(Purchase.ON_DEMAND))
+    withdrawn = {place for place, offer in before.items() if offer.withdrawn}
+    return offered | {place for place in named - withdrawn if not found.covers(place[0], "sold")}
 
 
 def _on_demand_cells(

@@ -78,6 +78,11 @@ class Overlay:
     """By provider, region and instance type."""
     content_hash: str = ""
 
+    @property
+    def has_prices(self) -> bool:
+        """It states a discount or a price of a private offer."""
+        return bool(self.discounts or self.private_offers)
+
     def expired(self, today: dt.date) -> tuple[str, ...]:
         """Entries whose day is over, in words; they count no more."""
         entries: list[Discount | PrivateOffer] = [*self.discounts, *self.private_offers]

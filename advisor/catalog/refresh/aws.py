@@ -317,7 +317,7 @@ def product_rows(product: Mapping[str, Any], region: str, known: Collection[str]
     accelerated = name in known or attributes.get("instanceFamily") in ACCELERATED_FAMILIES
     if not accelerated or attributes.get("regionCode") != region:
         return
-    yield Sold(region, name)
+    yield Sold(region, name, offered=False)
     yield from _by_the_hour(product, region, name, Purchase.ON_DEMAND)
     for term in product["terms"].get("Reserved", {}).values():
         yield from _reserved(term, region, name)

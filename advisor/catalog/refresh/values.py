@@ -17,6 +17,8 @@ class Sold:
     kind: ClassVar[str] = "sold"
     region: str
     instance_type: str
+    offered: bool = True
+    """The region offers it; False: a price list names it, as AWS's does long after the region ceased to."""
 
 
 @dataclass(frozen=True, slots=True)

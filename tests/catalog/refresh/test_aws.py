@@ -307,6 +307,20 @@ def test_a_price_of_zero_is_held_up(paid, cloud, known, root, manner):
     assert known().content_hash == before.content_hash
 
 
+def test_a_price_list_alone_sells_nothing(cloud, known, root, manner):
+    """AWS prices p3 long after regions ceased to offer it: what EC2's own list lacks is withdrawn, and stays so."""
+    place = ("us-east-1", "p3.2xlarge")
+    cloud.account.prices[place] = 3.06
+    cloud.account.unoffered = (place,)
+    for parts in (aws.PARTS, ("prices",)):
+        catalog = known()
+        asked = question(cloud.url, catalog, ("us-east-1",), parts)
+        assert refresh(asked, catalog, root, accepting(manner, *FAMILIES)).reason == ""
+        offer = offers(known())[place]
+        assert offer.withdrawn
+        assert offer.on_demand.provenance.quality is Quality.WITHDRAWN
+
+
 def test_spot_by_zone_survives_a_refresh_without_spot(cloud, known, root, manner):
     """The second refresh does not ask for spot: price and range stay; a withdrawn type that is sold again is not so."""
     for parts in (aws.PARTS, ("prices", "sold")):
