@@ -117,13 +117,15 @@ def match(requirements: Requirements, catalog: Catalog) -> Matches:
     """Judge every instance type of the chosen providers."""
     workload = requirements.workload
     offers = _offers_in_scope(requirements, catalog)
+    every = catalog.offers_in(workload.providers, workload.regions, withdrawn=True)
+    withdrawn = {(offer.provider, offer.instance_type) for offer in every if offer.withdrawn}
     found: list[Candidate] = []
     rejected: list[Rejection] = []
     for (provider, name), instance_type in catalog.instance_types.items():
         if not allows(workload, instance_type):
             continue
         if (provider, name) not in offers:
-            rejected.append(_not_sold(instance_type, workload.regions))
+            rejected.append(_not_sold(instance_type, workload.regions, was_sold=(provider, name) in withdrawn))
             continue
         for outcome in judge(instance_type, requirements, catalog):
             if isinstance(outcome, Candidate):
@@ -346,10 +348,11 @@ def _offers_in_scope(requirements: Requirements, catalog: Catalog) -> dict[tuple
     }
 
 
-def _not_sold(instance_type: InstanceType, regions: tuple[str, ...]) -> Rejection:
+def _not_sold(instance_type: InstanceType, regions: tuple[str, ...], *, was_sold: bool) -> Rejection:
     wanted = ", ".join(regions) if len(regions) <= _REGIONS_NAMED else f"any of {len(regions)} regions"
     wanted = wanted or "any region"
-    return reject(instance_type, Shortfall("not_sold", "regions", wanted, 0, f"not known to be sold in {wanted}"))
+    reason = f"not sold in {wanted} any more" if was_sold else f"not known to be sold in {wanted}"
+    return reject(instance_type, Shortfall("not_sold", "regions", wanted, 0, reason))
 
 
 def reject(

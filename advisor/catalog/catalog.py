@@ -38,7 +38,7 @@ class Catalog(PlanningTables):
 
     @cached_property
     def offers(self) -> tuple[Offer, ...]:
-        """Every machine in every region that sells it, priced or not."""
+        """Every machine in every region that sells it, priced or not, and those that were withdrawn."""
         return readers.read_offers(self.directory, self._sources)
 
     @cached_property
@@ -89,15 +89,29 @@ class Catalog(PlanningTables):
             raise InputError(f"unknown instance type of {provider}: '{name}'", hint=suggestion(name, known))
         return found
 
-    def offers_in(self, providers: Collection[str] = (), regions: Collection[str] = ()) -> tuple[Offer, ...]:
-        """Offers of these providers in these regions; an empty collection means all of them."""
+    def offers_in(
+        self, providers: Collection[str] = (), regions: Collection[str] = (), *, withdrawn: bool = False
+    ) -> tuple[Offer, ...]:
+        """Offers of these providers in these regions; an empty collection means all of them.
+
+        Args:
+            providers: names.
+            regions: as the providers spell them.
+            withdrawn: also what is not sold there any more.
+        """
         wanted_providers, wanted_regions = set(providers), set(regions)
         return tuple(
             offer
             for offer in self.offers
             if (not wanted_providers or offer.provider in wanted_providers)
             and (not wanted_regions or offer.region in wanted_regions)
+            and (withdrawn or not offer.withdrawn)
         )
+
+    def offer(self, provider: str, region: str, instance_type: str) -> Offer | None:
+        """The offer of one place, withdrawn or not; None where the type was never known to be sold there."""
+        place = (provider, region, instance_type)
+        return next((one for one in self.offers if (one.provider, one.region, one.instance_type) == place), None)
 
     def price(self, offer: Offer, purchase: Purchase) -> Price | None:
         """What an offer costs when paid for in this way; None when that is unknown."""

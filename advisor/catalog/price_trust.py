@@ -23,7 +23,7 @@ recalled          Azure's reservations against its savings    55 1.06, 1.30, 1.3
 List prices only fell: P4d and P4de by a third, P5 by 44 %, P5en by a quarter (June 2025); on Azure H200 by 28 %,
 MI300X by 46 %, RTX PRO 6000 by 19 %. Derived prices have the bounds of list prices: the rules of Google and of prices
 after a cut could not be checked. Recalled ones have the wider of both sides. Spot outside AWS was not measured and
-has the bounds of AWS.
+has the bounds of AWS. Zones of one region differ too: see :attr:`advisor.catalog.values.Price.zones_usd_per_hour`.
 """
 
 import datetime as dt
@@ -39,10 +39,13 @@ _WITHIN_A_YEAR = (0.81, 1.00)
 _OLDER = (0.69, 1.00)
 _RECALLED = (0.69, 1.30)
 _SPOT = (0.36, 2.04)
+_SAME_RATIO = 0.05
+"""Prices of zones that differ from their median by no more are one price."""
 _UNFOUNDED = {
     Quality.DERIVED: ("derived from other prices", _WITHIN_A_YEAR),
     Quality.RECALLED: ("recalled, no source was read", _RECALLED),
     Quality.STALE: ("changed since it was listed", _RECALLED),
+    Quality.WITHDRAWN: ("not sold any more", _RECALLED),
 }
 
 
@@ -53,17 +56,23 @@ class PriceTrust:
     listed: bool
     """It may decide by itself: it stands in a source, and that source is not old."""
     low_ratio: float
-    """Today's price is at least this × the price, in 19 of 20 cases; 1 where it is listed."""
+    """Today's price is at least this × the price, in 19 of 20 cases; 1 where it is certain."""
     high_ratio: float
-    """Today's price is at most this × the price, in 19 of 20 cases; 1 where it is listed."""
+    """Today's price is at most this × the price, in 19 of 20 cases; 1 where it is certain."""
     reason: str
-    """Why it is not listed; "" where it is."""
+    """Why it is not certain; "" where it is."""
+
+    @property
+    def certain(self) -> bool:
+        """It is listed, and one price holds in the whole region."""
+        return not self.reason
 
 
 def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
     """How far a price can be relied on.
 
-    A price under a commitment is always on demand less a discount, so that being derived is no doubt: judge its
+    Where the prices of zones are known, the bounds of a spot price hold all of them, however new they are. A price
+    under a commitment is always on demand less a discount, so that being derived is no doubt: judge its
     on-demand price as well.
 
     Args:
@@ -72,15 +81,25 @@ def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
         today: the day of the plan, so that it can be made again.
     """
     doubts = list(_doubts(price, purchase, today))
-    if not doubts:
-        return PriceTrust(listed=True, low_ratio=1.0, high_ratio=1.0, reason="")
-    bounds = [_SPOT] if purchase is Purchase.SPOT else [ratios for _, ratios in doubts]
+    bounds = [_SPOT] if doubts and purchase is Purchase.SPOT else [ratios for _, ratios in doubts]
+    words = [reason for reason, _ in doubts]
+    if (zones := _apart(price)) is not None:
+        bounds.append((zones[0] / price.usd_per_hour, zones[1] / price.usd_per_hour))
+        words.append(f"${zones[0]:,.4g} to ${zones[1]:,.4g} by zone")
     return PriceTrust(
-        listed=False,
-        low_ratio=min(low for low, _ in bounds),
-        high_ratio=max(high for _, high in bounds),
-        reason="; ".join(words for words, _ in doubts),
+        listed=not doubts,
+        low_ratio=min((low for low, _ in bounds), default=1.0),
+        high_ratio=max((high for _, high in bounds), default=1.0),
+        reason="; ".join(words),
     )
+
+
+def _apart(price: Price) -> tuple[float, float] | None:
+    """Lowest and highest price over zones, where one of them differs from the price by more than a rounding."""
+    zones = price.zones_usd_per_hour
+    if zones is None or all(abs(usd / price.usd_per_hour - 1) <= _SAME_RATIO for usd in zones):
+        return None
+    return zones
 
 
 def _doubts(price: Price, purchase: Purchase, today: dt.date) -> Iterator[tuple[str, tuple[float, float]]]:

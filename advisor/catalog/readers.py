@@ -21,6 +21,7 @@ from advisor.tables import Record, read_records
 
 Place = tuple[str, str, str]
 """Provider, region and instance type."""
+_ZONE_LOW, _ZONE_HIGH = "spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour"
 
 
 class Sources:
@@ -85,10 +86,8 @@ def read_price_table(
         sources: titles of what it names.
         managed: what services that run endpoints ask for the same machines.
     """
-    offers = (_offer(provider, row, sources) for row in read_records(path))
-    if not any(owner == provider for owner, _, _ in managed):
-        return tuple(offers)
-    return tuple(replace(offer, managed=_managed_of(offer, managed)) for offer in offers)
+    own = {place: service for place, service in managed.items() if place[0] == provider}
+    return tuple(_offer(provider, row, sources, own) for row in read_records(path))
 
 
 def read_managed(path: Path, sources: Sources) -> dict[Place, Managed]:
@@ -101,9 +100,8 @@ def read_managed(path: Path, sources: Sources) -> dict[Place, Managed]:
     }
 
 
-def _managed_of(offer: Offer, managed: Mapping[Place, Managed]) -> Managed | None:
-    places = ((offer.provider, region, offer.instance_type) for region in (offer.region, ""))
-    return next((managed[place] for place in places if place in managed), None)
+def _managed_of(provider: str, region: str, name: str, managed: Mapping[Place, Managed]) -> Managed | None:
+    return managed.get((provider, region, name)) or managed.get((provider, "", name))
 
 
 def read_regions(directory: Path, sources: Sources) -> dict[tuple[str, str], Region]:
@@ -177,14 +175,27 @@ def _instance_type(row: Record, sources: Sources) -> InstanceType:
     )
 
 
-def _offer(provider: str, row: Record, sources: Sources) -> Offer:
+def _offer(provider: str, row: Record, sources: Sources, managed: Mapping[Place, Managed]) -> Offer:
+    region, name = row.text("region"), row.text("instance_type")
     return Offer(
         provider=provider,
-        region=row.text("region"),
-        instance_type=row.text("instance_type"),
+        region=region,
+        instance_type=name,
         on_demand=_price(row, sources, "on_demand_"),
-        spot=_price(row, sources, "spot_"),
+        spot=_with_zones(_price(row, sources, "spot_"), row),
+        managed=_managed_of(provider, region, name, managed) if managed else None,
+        withdrawn=row.text("on_demand_quality") == Quality.WITHDRAWN,
     )
+
+
+def _with_zones(spot: Price | None, row: Record) -> Price | None:
+    """A spot price with its range over the zones of the region; tables of older versions have no such columns."""
+    if spot is None or not row.cells.get(_ZONE_LOW):
+        return spot
+    low, high = row.number(_ZONE_LOW), row.number(_ZONE_HIGH)
+    if not 0 < low <= spot.usd_per_hour <= high:
+        row.fail(_ZONE_LOW, f"{low:g} to {high:g} by zone does not hold the median of {spot.usd_per_hour:g}")
+    return replace(spot, zones_usd_per_hour=(low, high))
 
 
 def _price(row: Record, sources: Sources, prefix: str) -> Price | None:

@@ -19,6 +19,8 @@ class Quality(StrEnum):
     """Gathered by volunteers."""
     UNPRICED = "unpriced"
     """Sold there, price unknown."""
+    WITHDRAWN = "withdrawn"
+    """The last price of what is not sold there any more."""
 
 
 class Purchase(StrEnum):
@@ -128,6 +130,8 @@ class Price:
 
     usd_per_hour: float
     provenance: Provenance
+    zones_usd_per_hour: tuple[float, float] | None = None
+    """Spot: in the cheapest and in the dearest zone of the region, where they are known; the price is their median."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,8 @@ class Offer:
     spot: Price | None
     managed: Managed | None = None
     """None: no such service is known for it."""
+    withdrawn: bool = False
+    """It was sold there and is not any more: what runs there is priced, nothing new is planned."""
 
     @property
     def managed_price(self) -> Price | None:

@@ -11,7 +11,7 @@ import click
 
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
-from advisor.catalog.values import Accelerator, Offer
+from advisor.catalog.values import Accelerator, Offer, Price, Quality
 from advisor.cli.catalog_import import command as import_command
 from advisor.cli.catalog_lock import lock_command
 from advisor.cli.catalog_refresh import command as refresh_command
@@ -29,9 +29,12 @@ Entry = Mapping[str, Cell]
 
 _OFFER_KEYS = (
     "provider", "region", "instance_type", "accelerator", "accelerator_count", "accelerator_memory_gib",
-    "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of",
+    "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of", "quality",
 )  # fmt: skip
-_ZONE_KEYS = ("zones", "zone_names", "zones_verified", "zones_source", "zones_as_of")
+_ZONE_KEYS = (
+    "zones", "zone_names", "zones_verified", "zones_source", "zones_as_of", "spot_zone_low_usd_per_hour",
+    "spot_zone_high_usd_per_hour",
+)  # fmt: skip
 _PRICE = "usd_per_hour"
 _EMPTY = {"json": "null", "csv": "empty"}
 _format_option = click.option(
@@ -73,7 +76,9 @@ command.add_command(show_command)
 @click.option(
     "--accelerator", "accelerators", multiple=True, help="For example L4; A100 lists every variant. (repeatable)"
 )
-@click.option("--zones", "with_zones", is_flag=True, help="Say in how many availability zones each type is sold.")
+@click.option(
+    "--zones", "with_zones", is_flag=True, help="Say in how many zones each type is sold, and what spot costs by zone."
+)
 @_format_option
 @output_option
 def list_offers(
@@ -238,7 +243,7 @@ def select(catalog: Catalog, filters: Filters) -> list[Offer]:
     }
     return [
         offer
-        for offer in catalog.offers_in(providers, filters.regions)
+        for offer in catalog.offers_in(providers, filters.regions, withdrawn=True)
         if (not filters.instance_types or offer.instance_type in filters.instance_types)
         and (not accelerators or _accelerator_of(catalog, offer) in accelerators)
     ]
@@ -268,13 +273,24 @@ def _offer_entry(catalog: Catalog, offer: Offer) -> Entry:
         offer.spot.usd_per_hour if offer.spot else None,
         price.provenance.source if price else None,
         price.provenance.as_of if price else None,
+        _quality(offer, price).value,
     )
     return dict(zip(_OFFER_KEYS, values, strict=True))
 
 
+def _quality(offer: Offer, price: Price | None) -> Quality:
+    """How well the price is founded, or why there is none."""
+    if offer.withdrawn:
+        return Quality.WITHDRAWN
+    return Quality.UNPRICED if price is None else price.provenance.quality
+
+
 def _zone_entry(catalog: Catalog, offer: Offer) -> Entry:
+    if offer.withdrawn:
+        return dict(zip(_ZONE_KEYS, (0, "", False, *[None] * 4), strict=True))
     supply = catalog.zones(offer.provider, offer.region, offer.instance_type)
-    values = (supply.count, ";".join(supply.names), supply.verified, supply.source, supply.as_of or None)
+    low, high = (offer.spot.zones_usd_per_hour if offer.spot else None) or (None, None)
+    values = (supply.count, ";".join(supply.names), supply.verified, supply.source, supply.as_of or None, low, high)
     return dict(zip(_ZONE_KEYS, values, strict=True))
 
 
@@ -319,8 +335,7 @@ def _offer_tables(entries: Sequence[Entry], offers: Sequence[Offer]) -> str:
     by_provider: dict[str, list[list[str]]] = {}
     for entry in entries:
         row = [_show(entry[key]) for key in ("region", "instance_type", "accelerator_count", "accelerator")]
-        row += [SOLD_UNPRICED] if _is_unpriced(entry) else [_show_price(entry["on_demand_usd_per_hour"])]
-        row += [_show_price(entry["spot_usd_per_hour"])]
+        row += [_on_demand_words(entry), _show_price(entry["spot_usd_per_hour"])]
         by_provider.setdefault(str(entry["provider"]), []).append(row)
     tables = [f"{provider}\n{_offer_table(rows)}\n" for provider, rows in by_provider.items()]
     return "\n".join([*tables, _summary(offers, sum(map(_is_unpriced, entries)))])
@@ -331,9 +346,9 @@ def _zone_tables(entries: Sequence[Entry]) -> str:
     by_provider: dict[str, list[list[str]]] = {}
     for entry in entries:
         row = [_show(entry[key]) for key in ("region", "instance_type", "zones")]
-        row += ["yes" if entry["zones_verified"] else "no", _show(entry["zones_as_of"])]
+        row += ["yes" if entry["zones_verified"] else "no", _show(entry["zones_as_of"]), _spot_range(entry)]
         by_provider.setdefault(str(entry["provider"]), []).append(row)
-    headers = ("region", "instance type", "zones", "verified", "as of")
+    headers = ("region", "instance type", "zones", "verified", "as of", "spot USD/h")
     tables = [f"{provider}\n{render_table(headers, rows)}\n" for provider, rows in by_provider.items()]
     verified = sum(bool(entry["zones_verified"]) for entry in entries)
     count = f"{len(entries):,} offer{'' if len(entries) == 1 else 's'}"
@@ -357,8 +372,23 @@ def _cell(entry: Entry, key: str) -> str:
     return SOLD_UNPRICED if key == _PRICE and entry[key] is None else _show(entry[key])
 
 
+def _on_demand_words(entry: Entry) -> str:
+    """The price, or the word for what has none; the last one of what is not sold any more stands in JSON and CSV."""
+    if entry["quality"] == Quality.WITHDRAWN:
+        return Quality.WITHDRAWN.value
+    return SOLD_UNPRICED if _is_unpriced(entry) else _show_price(entry["on_demand_usd_per_hour"])
+
+
+def _spot_range(entry: Entry) -> str:
+    """Spot in the cheapest and in the dearest zone, where prices of zones are known."""
+    low, high = entry["spot_zone_low_usd_per_hour"], entry["spot_zone_high_usd_per_hour"]
+    if low is None or low == high:
+        return _show_price(entry["spot_usd_per_hour"])
+    return f"{_show_price(low)} to {_show_price(high)}"
+
+
 def _is_unpriced(entry: Entry) -> bool:
-    return entry["on_demand_usd_per_hour"] is None and entry["spot_usd_per_hour"] is None
+    return entry["quality"] == Quality.UNPRICED
 
 
 def _unpriced_words(count: int) -> str:
@@ -370,6 +400,8 @@ def _summary(offers: Sequence[Offer], unpriced: int) -> str:
     dates = [price.provenance.as_of for price in prices]
     age = f"prices from {min(dates)} to {max(dates)}" if dates else "no price is known"
     rest = f"; {_unpriced_words(unpriced)}" if unpriced else ""
+    gone = sum(offer.withdrawn for offer in offers)
+    rest += f"; {gone:,} not sold any more" if gone else ""
     return f"{len(offers):,} offer{'' if len(offers) == 1 else 's'}; {age}{rest}\n"
 
 

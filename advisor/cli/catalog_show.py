@@ -11,7 +11,7 @@ import click
 from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capacity_blocks, offers_of_snapshot
 from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.loading import user_catalog
-from advisor.catalog.values import InstanceType, Offer, Price, Purchase
+from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import InputError
@@ -50,7 +50,9 @@ def command(
                 f"{instance_type} is not sold in {region}", where="--region", hint=suggestion(region, known)
             )
     rows = [row for row in every if not regions or row["region"] in regions]
-    zones = [_zones_entry(catalog, machine, region) for region in known if not regions or region in regions]
+    gone = {offer.region for offer in _by_region(catalog.offers, machine).values() if offer.withdrawn}
+    shown = [region for region in known if region not in gone and (not regions or region in regions)]
+    zones = [_zones_entry(catalog, machine, region) for region in shown]
     extra = _of_the_account(catalog, machine, regions)
     if output_format == "json":
         document = {"provider": machine.provider, "instance_type": machine.name, "prices": rows, "zones": zones} | extra
@@ -130,6 +132,7 @@ def _of_region(
         if offer is None or (layer == "negotiated" and winner != layer):
             continue
         price = _price(offer, purchase)
+        zones = None if price is None else price.zones_usd_per_hour
         if price is None and (purchase is Purchase.SPOT or (purchase is Purchase.MANAGED and not offer.managed)):
             continue
         yield {
@@ -140,8 +143,16 @@ def _of_region(
             "usd_per_hour": None if price is None else price.usd_per_hour,
             "source": None if price is None else price.provenance.source,
             "as_of": None if price is None else price.provenance.as_of,
-            "quality": "unpriced" if price is None else price.provenance.quality.value,
+            "quality": _quality(offer, price),
+            "zone_low_usd_per_hour": None if zones is None else zones[0],
+            "zone_high_usd_per_hour": None if zones is None else zones[1],
         }
+
+
+def _quality(offer: Offer, price: Price | None) -> str:
+    if price is not None:
+        return price.provenance.quality.value
+    return (Quality.WITHDRAWN if offer.withdrawn else Quality.UNPRICED).value
 
 
 def _price(offer: Offer | None, purchase: Purchase) -> Price | None:
@@ -184,16 +195,28 @@ def _table(
             row["layer"],
             "←" if row["counts"] else "",
             "unknown" if row["usd_per_hour"] is None else f"{row['usd_per_hour']:.5g}",
+            _by_zone(row),
+            row["quality"],
             row["as_of"] or "-",
-            row["source"] or SOLD_UNPRICED,
+            row["source"] or ("-" if row["quality"] == Quality.WITHDRAWN else SOLD_UNPRICED),
         )
         for row in rows
     ]
-    lines = [head, render_table(("region", "paid", "layer", "counts", "USD/h", "as of", "source"), cells)]
-    lines += ["", _zones_table(zones)]
+    headers = ("region", "paid", "layer", "counts", "USD/h", "by zone", "quality", "as of", "source")
+    lines = [head, render_table(headers, cells)]
+    if any(row["quality"] == Quality.WITHDRAWN for row in rows):
+        lines.append("withdrawn: not sold there any more; its last price is for what runs there still")
+    lines += ["", _zones_table(zones)] if zones else []
     lines += [_block_words(block) for block in extra["capacity_blocks"]]
     lines += [_limit_words(limit) for limit in extra["account_limits"]]
     return "\n".join(lines) + "\n"
+
+
+def _by_zone(row: Mapping[str, Any]) -> str:
+    low, high = row["zone_low_usd_per_hour"], row["zone_high_usd_per_hour"]
+    if low is None or low == high:
+        return "-" if low is None else "one price"
+    return f"{low:.5g} to {high:.5g}"
 
 
 def _block_words(block: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ import datetime as dt
 import math
 from collections.abc import Iterator, Sequence
 
+from advisor.catalog.catalog import Catalog
 from advisor.catalog.price_trust import PriceTrust, trust
 from advisor.catalog.values import Price, Provenance, Purchase, Quality
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup
@@ -19,8 +20,10 @@ _OF_PURCHASE = {
 }
 
 
-def doubtful_prices(fleet: Fleet, options: Sequence[Option], today: dt.date) -> Iterator[DoubtfulPrice]:
-    """Prices of a fleet that are derived, recalled or old.
+def doubtful_prices(
+    fleet: Fleet, options: Sequence[Option], today: dt.date, catalog: Catalog
+) -> Iterator[DoubtfulPrice]:
+    """Prices of a fleet that are derived, recalled or old, and spot prices that differ from zone to zone.
 
     They decide where, at the upper end of their intervals, an option on listed prices is cheaper. A price that can only
     have fallen since decides nothing: the fleet is the cheapest all the more.
@@ -29,13 +32,14 @@ def doubtful_prices(fleet: Fleet, options: Sequence[Option], today: dt.date) -> 
         fleet: the recommended one.
         options: fleets of one type, the cheapest first.
         today: the day that ages are counted to.
+        catalog: what the prices are from.
     """
     doubted = [
         (group, group_trust)
         for group in fleet.groups
-        if (group_trust := _trust_of_group(group, today)) is not None
+        if (group_trust := _trust_of_group(group, today, catalog)) is not None
     ]  # fmt: skip
-    rival = next((option for option in options if _is_listed(option, today)), None)
+    rival = next((option for option in options if _is_certain(option, today, catalog)), None)
     dearest = fleet.cost.total_usd_per_month + math.fsum(
         group.compute_usd_per_month * (group_trust.high_ratio - 1) for group, group_trust in doubted
     )
@@ -52,25 +56,31 @@ def doubtful_prices(fleet: Fleet, options: Sequence[Option], today: dt.date) -> 
         )
 
 
-def _trust_of_group(group: FleetGroup, today: dt.date) -> PriceTrust | None:
+def _trust_of_group(group: FleetGroup, today: dt.date, catalog: Catalog) -> PriceTrust | None:
     """How far a group's price can be relied on; None where it can, or where nothing is paid."""
     purchase = _OF_PURCHASE.get(Paid(group.purchase))
     if purchase is None:
         return None
-    origin = (group.price_source, group.price_as_of, group.price_quality)
-    found = _trust(group.instance_usd_per_hour, origin, purchase, today)
-    return None if found.listed else found
+    origin = Provenance(group.price_source, group.price_as_of, Quality(group.price_quality))
+    price = Price(group.instance_usd_per_hour, origin, _by_zone(group, purchase, catalog))
+    found = trust(price, purchase, today)
+    return None if found.certain else found
 
 
-def _is_listed(option: Option, today: dt.date) -> bool:
+def _is_certain(option: Option, today: dt.date, catalog: Catalog) -> bool:
     cost, purchase = option.cost, _OF_PURCHASE.get(Paid(option.purchase))
-    origin = (cost.price_source, cost.price_as_of, cost.price_quality)
-    return purchase is not None and _trust(cost.instance_usd_per_hour, origin, purchase, today).listed
+    if purchase is None:
+        return False
+    origin = Provenance(cost.price_source, cost.price_as_of, Quality(cost.price_quality))
+    price = Price(cost.instance_usd_per_hour, origin, _by_zone(option, purchase, catalog))
+    return trust(price, purchase, today).certain
 
 
-def _trust(usd_per_hour: float, origin: tuple[str, str, str], purchase: Purchase, today: dt.date) -> PriceTrust:
-    source, as_of, quality = origin
-    return trust(Price(usd_per_hour, Provenance(source, as_of, Quality(quality))), purchase, today)
+def _by_zone(bought: FleetGroup | Option, purchase: Purchase, catalog: Catalog) -> tuple[float, float] | None:
+    """What zones of the region ask where that is known: a plan keeps the median alone."""
+    offer = catalog.offer(bought.provider, bought.region, bought.instance_type)
+    spot = offer.spot if offer is not None and purchase is Purchase.SPOT else None
+    return None if spot is None else spot.zones_usd_per_hour
 
 
 def _words(option: Option) -> str:

@@ -4,7 +4,7 @@ A plan can be made again from it years later, and :mod:`advisor.report.drift` co
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -171,6 +171,7 @@ def _document(lock: Lock) -> dict[str, Any]:
                 "managed": one.managed and {"service": one.managed.service, "price": _price_cells(one.managed.price)},
                 "commitments": [_commitment_cells(price) for price in prices],
             }
+            | ({"withdrawn": True} if one.withdrawn else {})
             | ({"zones": asdict(lock.zones[place_of(one)])} if place_of(one) in lock.zones else {})
             for one, prices in lock.commitments.items()
         ],
@@ -186,7 +187,7 @@ def _price_cells(price: Price | None) -> dict[str, Any] | None:
         "source": origin.source,
         "as_of": origin.as_of,
         "quality": origin.quality.value,
-    }
+    } | ({"zones_usd_per_hour": list(price.zones_usd_per_hour)} if price.zones_usd_per_hour else {})
 
 
 def _commitment_cells(price: CommitmentPrice) -> dict[str, Any]:
@@ -212,6 +213,7 @@ def _offer(cells: Mapping[str, Any]) -> tuple[Offer, tuple[CommitmentPrice, ...]
         on_demand=_price(cells["on_demand"]),
         spot=_price(cells["spot"]),
         managed=Managed(managed["service"], _price(managed["price"])) if managed else None,
+        withdrawn=bool(cells.get("withdrawn")),
     )
     return offer, tuple(_commitment(one, cells["provider"]) for one in cells["commitments"])
 
@@ -238,7 +240,15 @@ def _price(cells: Mapping[str, Any] | None) -> Price | None:
     usd = float(cells["usd_per_hour"])
     if not usd > 0:
         raise ValueError(usd)
-    return Price(usd, Provenance(cells["source"], cells["as_of"], Quality(cells["quality"])))
+    origin = Provenance(cells["source"], cells["as_of"], Quality(cells["quality"]))
+    return Price(usd, origin, _range(cells["zones_usd_per_hour"]) if "zones_usd_per_hour" in cells else None)
+
+
+def _range(cells: Sequence[Any]) -> tuple[float, float]:
+    low, high = map(float, cells)
+    if not 0 < low <= high:
+        raise ValueError(cells)
+    return low, high
 
 
 def _place(cells: Mapping[str, Any]) -> Place:

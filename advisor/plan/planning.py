@@ -199,7 +199,7 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     best: Option | None = None
     if choice.fleet is not None and isinstance(found, Confirmed):
         options = options_of(ranking.first(setting.effort.options), every, setting, market.expected, choice.fleet)
-        doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(setting)))
+        doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(setting), setting.catalog))
         spare = tuple(judged_spare(found, choice.fleet.spare, market.confirmer.replayed))
         fleet = replace(choice.fleet, doubtful_prices=doubts, spare=spare)
         choice = replace(choice, fleet=fleet, notes=(*choice.notes, *zero_notes(posed, fleet)))

@@ -31,8 +31,7 @@ def priced_today(requirements: Requirements, catalog: Catalog) -> CurrentCost | 
     current = requirements.workload.current
     if current is None:
         return None
-    offers = catalog.offers_in((current.provider,), (current.region,))
-    offer = next((offer for offer in offers if offer.instance_type == current.instance_type), None)
+    offer = catalog.offer(current.provider, current.region, current.instance_type)
     price = catalog.price(offer, Purchase(current.purchase)) if offer else None
     if price is None:
         kind = current.purchase.value.replace("_", " ")
@@ -137,12 +136,12 @@ def _by_hardware(current: Deployment, setting: Setting) -> _Hardware:
     served, too_slow = serve(candidates, requirements, setting.model)
     refused = [one.message for one in judge(machine, requirements, catalog) if isinstance(one, Rejection)]
     misses = [one.message for one in (*too_slow, *outcomes) if isinstance(one, Rejection)]
-    offers = catalog.offers_in((current.provider,), (current.region,))
-    own = tuple(offer for offer in offers if offer.instance_type == current.instance_type)
+    offer = catalog.offer(current.provider, current.region, current.instance_type)
+    own = () if offer is None else (offer,)
+    withdrawn = f"it is not sold in {current.region} any more" if offer is not None and offer.withdrawn else ""
+    unwritten = next((message for message in refused if message not in misses), "")
     return _Hardware(
         supply=supply_of(setting, served, {(current.provider, current.instance_type): own}),
-        not_generated=next((message for message in refused if message not in misses), "").removeprefix(
-            f"{machine.name}: "
-        ),
+        not_generated=withdrawn or unwritten.removeprefix(f"{machine.name}: "),
         why_not=next(iter(misses), f"{current.instance_type} is not known to serve the model"),
     )

@@ -99,7 +99,7 @@ def _check_sold(key: str, scope: Workload, workload: Workload, catalog: Catalog)
             where=workload.where(key),
             hint="change accelerators, instance_types or exclude so that they have a machine in common",
         )
-    sold = _offers_by_name(key, catalog.offers, catalog)
+    sold = _offers_by_name(key, catalog.offers_in(), catalog)
     places = sorted({f"{offer.provider} {offer.region}" for name in names for offer in sold.get(name, ())})
     shown = f"{', '.join(places[:_PLACES_SHOWN])}{' and others' if len(places) > _PLACES_SHOWN else ''}"
     total = sum(len(sold.get(name, ())) for name in names)

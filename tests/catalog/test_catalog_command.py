@@ -13,7 +13,7 @@ from advisor.errors import InputError
 
 KEYS = [
     "provider", "region", "instance_type", "accelerator", "accelerator_count", "accelerator_memory_gib",
-    "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of",
+    "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of", "quality",
 ]  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def listed(*arguments):
 
 
 def test_json_has_exactly_the_promised_keys():
-    """Other programs read these ten keys, in this order, for every offer."""
+    """Other programs read these eleven keys, in this order, for every offer."""
     entries = listed()
     assert len(entries) == len(load_catalog().offers)
     assert {tuple(entry) for entry in entries} == {tuple(KEYS)}
@@ -53,6 +53,7 @@ def test_one_offer_with_its_price_and_where_it_comes_from():
             "spot_usd_per_hour": 0.3821,
             "source": "karpenter-provider-aws pricing @6fc13b52 (AWS price list)",
             "as_of": "2026-07-20",
+            "quality": "listed",
         }
     ]
 
@@ -61,8 +62,8 @@ def test_source_and_date_are_those_of_spot_where_only_spot_is_known():
     """A type without on-demand price still says where its spot price comes from."""
     (entry,) = listed("--instance-type", "p5e.48xlarge", "--region", "us-west-2")
     assert entry["on_demand_usd_per_hour"] is None
-    assert entry["spot_usd_per_hour"] == 19.5387
-    assert "median over zones" in entry["source"]
+    assert entry["spot_usd_per_hour"] == 17.7513
+    assert "skypilot-catalog v9" in entry["source"]
 
 
 def test_what_is_unknown_is_null():
@@ -70,7 +71,8 @@ def test_what_is_unknown_is_null():
     entries = listed("--provider", "gcp", "--instance-type", "a4-highgpu-8g")
     assert entries
     for entry in entries:
-        assert {entry[key] for key in KEYS[6:]} == {None}
+        assert {entry[key] for key in KEYS[6:-1]} == {None}
+        assert entry["quality"] == "unpriced"
 
 
 @pytest.mark.parametrize(
@@ -150,12 +152,39 @@ def test_zones_are_listed_with_whether_they_are_verified():
     assert (entry["zones"], entry["zone_names"], entry["zones_verified"]) == (1, "us-central1-b", True)
     assert entry["zones_as_of"] == "2025"
     lines = run(*arguments).stdout.splitlines()
-    assert lines[1].split() == ["region", "instance", "type", "zones", "verified", "as", "of"]
-    assert lines[3].split() == ["us-central1", "ct6e-standard-8t", "1", "yes", "2025"]
+    assert lines[1].split() == ["region", "instance", "type", "zones", "verified", "as", "of", "spot", "USD/h"]
+    assert lines[3].split() == ["us-central1", "ct6e-standard-8t", "1", "yes", "2025", "4.3537"]
     whole = run("list", "--zones").stdout.splitlines()
     assert max(map(len, whole)) <= 100
-    assert whole[-1] == "3,153 offers; zones of 1,365 verified, of the others those of the region"
-    assert run("list", "--zones", "--format", "csv").stdout.splitlines()[0].endswith(",zones_source,zones_as_of")
+    assert whole[-1] == "3,232 offers; zones of 1,635 verified, of the others those of the region"
+    header = run("list", "--zones", "--format", "csv").stdout.splitlines()[0]
+    assert header.endswith(",zones_source,zones_as_of,spot_zone_low_usd_per_hour,spot_zone_high_usd_per_hour")
+
+
+def test_spot_is_listed_by_zone():
+    """Lowest and highest price over the zones of a region, as words and as keys; the price is their median."""
+    arguments = ("list", "--zones", "--region", "us-east-1", "--instance-type", "g6f.xlarge")
+    (entry,) = json.loads(run(*arguments, "--format", "json").stdout)
+    low, high = entry["spot_zone_low_usd_per_hour"], entry["spot_zone_high_usd_per_hour"]
+    assert (low, high) == (0.086, 0.0964)
+    assert low < entry["spot_usd_per_hour"] < high
+    assert "0.086 to 0.0964" in run(*arguments).stdout
+    assert "0.086 to 0.0964" in run("show", "g6f.xlarge", "--region", "us-east-1").stdout
+
+
+def test_what_was_withdrawn_is_shown_with_its_word():
+    """The last price stays for programs, the table says why nobody can buy it, and no zone sells it."""
+    arguments = ("list", "--instance-type", "dl1.24xlarge", "--region", "us-east-1")
+    (entry,) = json.loads(run(*arguments, "--zones", "--format", "json").stdout)
+    assert (entry["on_demand_usd_per_hour"], entry["quality"], entry["zones"]) == (13.10904, "withdrawn", 0)
+    lines = run(*arguments).stdout.splitlines()
+    assert lines[3].split()[-2:] == ["withdrawn", "-"]
+    assert lines[-1].endswith("; 1 not sold any more")
+    shown = run("show", "dl1.24xlarge").stdout
+    assert "withdrawn: not sold there any more; its last price is for what runs there still" in shown
+    unpriced = run("show", "inf1.xlarge", "--region", "ap-northeast-3").stdout
+    assert "withdrawn" in unpriced
+    assert "sold, price unknown" not in unpriced
 
 
 def test_a_type_is_shown_with_its_zones():

@@ -24,11 +24,12 @@ SOLD_UNPRICED = {
         "g6.16xlarge": 2, "g6.24xlarge": 2, "g6.2xlarge": 2, "g6.48xlarge": 2, "g6.4xlarge": 2, "g6.8xlarge": 2,
         "g6.xlarge": 1, "g6e.12xlarge": 4, "g6e.16xlarge": 4, "g6e.24xlarge": 4, "g6e.2xlarge": 4, "g6e.48xlarge": 4,
         "g6e.4xlarge": 4, "g6e.8xlarge": 4, "g6e.xlarge": 4, "g6f.2xlarge": 1, "g6f.4xlarge": 1, "g6f.large": 10,
-        "g6f.xlarge": 1, "g7.12xlarge": 1, "g7.24xlarge": 1, "g7.2xlarge": 1, "g7.48xlarge": 1, "g7.4xlarge": 1,
-        "g7.8xlarge": 1, "g7e.12xlarge": 7, "g7e.24xlarge": 7, "g7e.2xlarge": 7, "g7e.48xlarge": 7, "g7e.4xlarge": 7,
-        "g7e.8xlarge": 7, "gr6f.4xlarge": 10, "inf1.24xlarge": 3, "inf1.2xlarge": 4, "inf1.6xlarge": 3,
-        "inf1.xlarge": 3, "inf2.xlarge": 1, "p3.16xlarge": 2, "p3.2xlarge": 2, "p3.8xlarge": 2, "p4d.24xlarge": 1,
-        "p5.4xlarge": 1, "p6-b200.48xlarge": 1,
+        "g6f.xlarge": 1, "g7.12xlarge": 3, "g7.24xlarge": 3, "g7.2xlarge": 3, "g7.48xlarge": 3, "g7.4xlarge": 3,
+        "g7.8xlarge": 3, "g7e.12xlarge": 6, "g7e.24xlarge": 6, "g7e.2xlarge": 6, "g7e.48xlarge": 6, "g7e.4xlarge": 6,
+        "g7e.8xlarge": 6, "gr6f.4xlarge": 10, "inf1.24xlarge": 2, "inf1.2xlarge": 2, "inf1.6xlarge": 2,
+        "inf1.xlarge": 2, "inf2.xlarge": 1, "p3.16xlarge": 2, "p3.2xlarge": 2, "p3.8xlarge": 2, "p4d.24xlarge": 1,
+        "p5.4xlarge": 2, "p5e.48xlarge": 2, "p6-b200.48xlarge": 4, "p6-b300.48xlarge": 5, "trn1.32xlarge": 3,
+        "trn2.3xlarge": 3, "trn2.48xlarge": 1, "trn2u.48xlarge": 1,
     },
     "gcp": {
         "a3-edgegpu-8g": 15, "a3-edgegpu-8g-nolssd": 15, "a3-highgpu-1g": 2, "a3-highgpu-2g": 2, "a3-highgpu-4g": 2,
@@ -36,10 +37,10 @@ SOLD_UNPRICED = {
         "a4x-highgpu-4g": 4, "a4x-maxgpu-4g-metal": 3, "ct5l-hightpu-1t": 2, "ct5l-hightpu-4t": 2,
         "ct5l-hightpu-8t": 2, "ct6e-standard-1t": 2, "ct6e-standard-4t": 2, "ct6e-standard-8t": 2,
         "g4-standard-12": 13, "g4-standard-192": 1, "g4-standard-24": 13, "g4-standard-384": 2, "g4-standard-48": 1,
-        "g4-standard-6": 13, "g4-standard-96": 1,
+        "g4-standard-6": 13, "g4-standard-96": 1, "tpu7x-standard-1t": 3, "tpu7x-standard-4t": 3,
     },
 }  # fmt: skip
-"""Provider → type → regions that were known to sell it, when no source had a price, on 2026-11-24."""
+"""Provider → type → regions that were known to sell it, when no source had a price, on 2026-11-28."""
 NAMED = (
     ("aws", "g7e.2xlarge"),
     ("aws", "g6f.large"),
@@ -86,14 +87,14 @@ def test_every_machine_on_sale_has_a_count_or_a_reason():
 
 
 def test_what_is_sold_at_an_unknown_price_is_an_unpriced_offer():
-    """Each of the 325 pairs of type and region is in the price files, without a price, and says so by its quality."""
+    """Each of the 351 pairs of type and region is in the price files, without a price, and says so by its quality."""
     for provider, expected in SOLD_UNPRICED.items():
         rows = list(read_rows(CATALOG.directory / "prices" / f"{provider}.csv"))
         empty = [row for row in rows if not row["on_demand_usd_per_hour"] and not row["spot_usd_per_hour"]]
-        assert {row["on_demand_quality"] for row in empty} == {"unpriced"}
-        assert Counter(row["instance_type"] for row in empty) == expected
-    assert sum(sum(types.values()) for types in SOLD_UNPRICED.values()) == 325
-    unpriced = [one for one in CATALOG.offers if one.provider in CLOUDS and one.on_demand is None and one.spot is None]
+        assert {row["on_demand_quality"] for row in empty} <= {"unpriced", "withdrawn"}
+        assert Counter(row["instance_type"] for row in empty if row["on_demand_quality"] == "unpriced") == expected
+    assert sum(sum(types.values()) for types in SOLD_UNPRICED.values()) == 351
+    unpriced = [one for one in CATALOG.offers_in(CLOUDS) if one.on_demand is None and one.spot is None]
     assert Counter(one.provider for one in unpriced) == {
         provider: sum(types.values()) for provider, types in SOLD_UNPRICED.items()
     }
@@ -116,7 +117,7 @@ def test_list_says_in_words_what_is_sold_at_an_unknown_price(provider, name):
 def test_show_says_in_words_what_is_sold_at_an_unknown_price(provider, name):
     """The layers of the type too."""
     arguments = ("show", name, "--provider", provider, "--region", place(provider, name))
-    assert re.search(r" unknown +- +sold, price unknown$", run(*arguments).stdout, re.MULTILINE)
+    assert re.search(r" unknown +- +unpriced +- +sold, price unknown$", run(*arguments).stdout, re.MULTILINE)
     rows = json.loads(run(*arguments, "--format", "json").stdout)["prices"]
     (row,) = (row for row in rows if row["purchase"] == "on_demand")
     assert (row["usd_per_hour"], row["quality"]) == (None, "unpriced")

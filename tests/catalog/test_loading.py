@@ -79,7 +79,7 @@ def test_a_missing_column_is_named(copy):
 def test_a_row_with_a_cell_too_many_is_named(copy):
     """Cells and header must agree in number."""
     line = damage(copy, "prices/ibm.csv", "eu-de", "eu-de,eu-de")
-    with pytest.raises(InputError, match="11 cells where the header has 10") as caught:
+    with pytest.raises(InputError, match="13 cells where the header has 12") as caught:
         read_all(copy)
     assert caught.value.where.endswith(f"ibm.csv:{line}")
 
@@ -203,11 +203,13 @@ def test_an_unknown_machine_brings_the_nearest_names():
     st.lists(st.sampled_from(sorted({region for _, region in SHIPPED.regions})), max_size=4),
 )
 def test_a_filter_keeps_exactly_what_it_names(providers, regions):
-    """Every offer is kept if and only if provider and region are named, where any are."""
+    """Every offer that is sold is kept if and only if provider and region are named, where any are."""
     kept = set(map(id, SHIPPED.offers_in(providers, regions)))
+    every = set(map(id, SHIPPED.offers_in(providers, regions, withdrawn=True)))
     for offer in SHIPPED.offers:
         wanted = (not providers or offer.provider in providers) and (not regions or offer.region in regions)
-        assert (id(offer) in kept) == wanted
+        assert (id(offer) in every) == wanted
+        assert (id(offer) in kept) == (wanted and not offer.withdrawn)
 
 
 def test_prices_by_way_of_paying():

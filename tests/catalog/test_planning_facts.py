@@ -166,16 +166,15 @@ def test_the_limit_that_counts_a_machine(provider, instance_type, purchase, code
 
 
 def test_machines_without_a_known_limit_are_these():
-    """Holes are holes: newer Azure sizes, TPUs but v6e and Google's newest GPUs have no limit that anyone prints."""
+    """Holes are holes: TPUs but v6e and Google's newest GPUs have no limit that anyone prints."""
     without = {
         (machine.provider, family_of(machine.provider, machine.name))
         for machine in CATALOG.instance_types.values()
         if machine.provider in CLOUDS and CATALOG.quota(machine, Purchase.ON_DEMAND) is None
     }
     assert without == {
-        *(("azure", f"NC{size}_xl_RTXPRO6000BSE_v6") for size in ("ds", "lds")),
         *(("gcp", f"attach:{part}") for part in ("P100", "P4", "T4", "V100")),
-        *(("gcp", family) for family in ("a3-edgegpu", "a4x-maxgpu")),
+        *(("gcp", family) for family in ("a3-edgegpu", "a4x-maxgpu", "tpu7x-standard")),
         *(("gcp", f"{generation}-hightpu") for generation in ("ct5l", "ct5lp", "ct5p")),
     }
     assert CATALOG.quota(CATALOG.instance_type("aws", "p6-b200.48xlarge"), Purchase.SPOT) is None

@@ -79,6 +79,23 @@ def test_bounds_are_those_that_were_measured():
     assert bounds("2026-11-24", quality=Quality.RECALLED) == (0.69, 1.3)
     assert bounds("2025-06-28", Purchase.SPOT, Quality.DERIVED) == (0.36, 2.04)
     assert bounds("2026-08-06", Purchase.SPOT) == (0.36, 2.04)
+    assert bounds("2026-11-24", quality=Quality.WITHDRAWN) == (0.69, 1.3)
+
+
+def test_bounds_of_spot_hold_what_every_zone_asks():
+    """A price of today is listed, and not certain where zones differ; that of last year has the wider of both."""
+
+    def judged(as_of, low, high):
+        return trust(Price(1.0, Provenance("a list", as_of, Quality.LISTED), (low, high)), Purchase.SPOT, TODAY)
+
+    new = judged("2026-11-27", 0.8, 3.0)
+    assert (new.listed, new.certain, new.low_ratio, new.high_ratio) == (True, False, 0.8, 3.0)
+    assert new.reason == "$0.8 to $3 by zone"
+    alike = judged("2026-11-27", 0.97, 1.04)
+    assert (alike.listed, alike.certain, alike.low_ratio, alike.high_ratio) == (True, True, 1.0, 1.0)
+    old = judged("2026-03", 0.8, 3.0)
+    assert (old.listed, old.low_ratio, old.high_ratio) == (False, 0.36, 3.0)
+    assert old.reason == "of 2026-03, older than 30 days; $0.8 to $3 by zone"
 
 
 def test_reasons_are_said_in_words():

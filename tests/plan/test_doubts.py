@@ -66,6 +66,21 @@ def test_without_an_option_on_listed_prices_every_doubt_decides():
     assert doubt.runner_up_usd_per_month is None
 
 
+def test_spot_that_differs_from_zone_to_zone_is_in_doubt():
+    """The median is planned with; the dearest zone decides where it costs more than what is certain."""
+    doubts = []
+    for high in (0.32, 2.0):
+        spot = Price(0.3, LISTED, (0.2, high))
+        offer = Offer("aws", "us-east-1", "g6e.xlarge", None, spot)
+        work = workload(purchase=(Purchase.ON_DEMAND, Purchase.SPOT), as_of=TODAY)
+        plan = plan_for(work, catalog_of(offer, sold("g6e.2xlarge", 0.8)))
+        assert {group.instance_usd_per_hour for group in plan.fleet.groups} == {0.3}
+        doubts += plan.fleet.doubtful_prices
+    assert [doubt.reason for doubt in doubts] == ["$0.2 to $0.32 by zone", "$0.2 to $2 by zone"]
+    assert [round(doubt.high_ratio, 2) for doubt in doubts] == [1.07, 6.67]
+    assert [doubt.decides for doubt in doubts] == [False, True]
+
+
 def test_listed_only_plans_without_them():
     """With ``listed_only`` what is in doubt is not sold, and its rejection says why."""
     plan = planned(sold("g6e.xlarge", 0.5, OLD), sold("g5.xlarge", 1.0), listed_only=True)

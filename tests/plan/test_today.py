@@ -87,6 +87,21 @@ def test_it_is_judged_in_the_precision_that_the_ladder_begins_with():
     assert plan.current.instances_needed == sum(group.instances for group in resize.groups)
 
 
+def test_what_was_withdrawn_is_priced_and_judged_and_never_planned():
+    """It runs there still: its cost and need are known, and the fleet, though dearer, is of what is sold."""
+    gone = replace(offer("g6e.xlarge", on_demand=0.5), withdrawn=True)
+    work = workload(current=TODAY, precisions=("fp8",), demand=DeclaredDemand(5, 8, 800, 200))
+    plan = plan_for(work, catalog_of(gone, offer("g6.xlarge", on_demand=0.8)))
+
+    assert {group.instance_type for group in plan.fleet.groups} == {"g6.xlarge"}
+    assert plan.current.usd_per_hour == 1.0
+    assert plan.current.within_slo_ratio == pytest.approx(1.0, abs=0.01)
+    assert plan.current.instances_needed
+    assert plan.current.not_generated == "it is not sold in us-east-1 any more"
+    messages = [one.message for one in plan.rejected if one.instance_type == "g6e.xlarge"]
+    assert messages == ["g6e.xlarge: not sold in any region any more"]
+
+
 def test_a_machine_that_no_code_is_generated_for_is_judged_all_the_same():
     """It runs and serves, whatever started it: its share and need are known, and why no plan can be made of it."""
     sold = [

@@ -59,7 +59,8 @@ def changes(before: Iterable[Offer], after: Iterable[Offer]) -> tuple[Change, ..
 
 
 def _by_place(offers: Iterable[Offer]) -> Mapping[tuple[str, str, str], Offer]:
-    return {(offer.provider, offer.region, offer.instance_type): offer for offer in offers}
+    """What is sold, by place: an offer that was withdrawn is gone."""
+    return {(offer.provider, offer.region, offer.instance_type): offer for offer in offers if not offer.withdrawn}
 
 
 def _of(old: Offer | None, new: Offer | None, known_types: set[tuple[str, str]]) -> Iterator[Change]:

@@ -22,11 +22,14 @@ def better(ours: Price | None, theirs: Price | None) -> Price | None:
 
 
 def with_imported(listed: Sequence[Offer], imported: Iterable[Offer]) -> Iterator[Offer]:
-    """Offers with the better founded of both prices, and those that only the import has."""
+    """Offers with the better founded of both prices, and those that only the import has.
+
+    What a provider does not list any more stays withdrawn.
+    """
     theirs = {_place(offer): offer for offer in imported}
     for offer in listed:
         other = theirs.pop(_place(offer), None)
-        if other is None:
+        if other is None or offer.withdrawn:
             yield offer
         else:
             yield replace(

@@ -48,7 +48,10 @@ class LayeredCatalog(Catalog):
     @cached_property
     def offers(self) -> tuple[Offer, ...]:
         """Every machine in every region that sells it, at what this customer pays."""
-        return tuple(self.overlay.priced(offer, self.today) for offer in self.listed_offers)
+        overlay = self.overlay
+        if not overlay.has_prices:
+            return self.listed_offers
+        return tuple(overlay.priced(offer, self.today) for offer in self.listed_offers)
 
     @cached_property
     def _shipped(self) -> Catalog:

@@ -27,7 +27,8 @@ from advisor.tables import read_rows
 
 PRICE_COLUMNS = (
     "instance_type", "region", "on_demand_usd_per_hour", "on_demand_source", "on_demand_as_of", "on_demand_quality",
-    "spot_usd_per_hour", "spot_source", "spot_as_of", "spot_quality",
+    "spot_usd_per_hour", "spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour", "spot_source", "spot_as_of",
+    "spot_quality",
 )  # fmt: skip
 COMMITMENT_COLUMNS = (
     "provider", "families", "region", "instrument", "term_years", "payment", "discount_ratio", "source", "as_of",
@@ -160,27 +161,50 @@ def _price_rows(
     before: Mapping[Place, Offer], found: Found, read_on: str, sources: _Titles
 ) -> Iterator[Mapping[str, Any]]:
     listed, spot = found.prices(Purchase.ON_DEMAND), found.prices(Purchase.SPOT)
-    sold = {(row.region, row.instance_type) for row in found.rows if isinstance(row, Sold)} | set(listed) | set(spot)
+    sold = _sold_places(before, found)
     for place in sorted({*before, *sold}, key=lambda one: (one[1], one[0])):
         region, name = place
         old = before.get(place)
         read = found.covers(region, "prices")
-        if read and found.tells_absence and place not in sold:
+        cells = {"instance_type": name, "region": region}
+        if old is not None and place not in sold and (old.withdrawn or (read and found.tells_absence)):
+            yield cells | _on_demand_cells(None, old.on_demand, read_on, sources, Quality.WITHDRAWN)
             continue
         reads_spot = found.covers(region, "spot") or (read and found.provider != "aws")
-        kept_price = old.on_demand if old and (place not in sold or not read) else None
+        keeps = old is not None and not old.withdrawn and (place not in sold or not read)
+        kept_price = old.on_demand if old and keeps else None
         kept_spot = old.spot if old and not (reads_spot and (found.tells_absence or place in sold)) else None
-        cells = {"instance_type": name, "region": region}
         cells |= _on_demand_cells(listed.get(place), kept_price, read_on, sources)
-        yield cells | _cells_of_price("spot", spot.get(place), kept_spot, sources)
+        spot_row = spot.get(place)
+        yield cells | _cells_of_price("spot", spot_row, kept_spot, sources) | _zone_cells(spot_row, kept_spot)
 
 
-def _on_demand_cells(row: PriceRow | None, kept: Price | None, read_on: str, sources: _Titles) -> dict[str, Any]:
+def _sold_places(before: Mapping[Place, Offer], found: Found) -> set[Place]:
+    """Places that sell: that offer it or price it on spot, and those of a price list where nothing better was read.
+
+    A price list alone brings nothing back that was withdrawn.
+    """
+    rows = [row for row in found.rows if isinstance(row, Sold)]
+    offered = {(row.region, row.instance_type) for row in rows if row.offered} | set(found.prices(Purchase.SPOT))
+    named = {(row.region, row.instance_type) for row in rows} | set(found.prices(Purchase.ON_DEMAND))
+    withdrawn = {place for place, offer in before.items() if offer.withdrawn}
+    return offered | {place for place in named - withdrawn if not found.covers(place[0], "sold")}
+
+
+def _on_demand_cells(
+    row: PriceRow | None, kept: Price | None, read_on: str, sources: _Titles, quality: Quality | None = None
+) -> dict[str, Any]:
+    """A price, of another quality where one is given; without a price who says that it is sold, or is not any more."""
     cells = _cells_of_price("on_demand", row, kept, sources)
-    if cells:
-        return cells
-    # Sold, price unknown: the row says who says that it is sold.
-    return {"on_demand_source": sources.refreshed, "on_demand_as_of": read_on, "on_demand_quality": "unpriced"}
+    if not cells:
+        cells = {"on_demand_source": sources.refreshed, "on_demand_as_of": read_on, "on_demand_quality": "unpriced"}
+    return cells | ({"on_demand_quality": quality.value} if quality else {})
+
+
+def _zone_cells(row: PriceRow | None, kept: Price | None) -> dict[str, float]:
+    """Range of a spot price over zones, where it is known of the price that counts."""
+    zones = row.zones_usd_per_hour if row is not None else kept.zones_usd_per_hour if kept is not None else None
+    return {} if zones is None else {"spot_zone_low_usd_per_hour": zones[0], "spot_zone_high_usd_per_hour": zones[1]}
 
 
 def _cells_of_price(prefix: str, row: PriceRow | None, kept: Price | None, sources: _Titles) -> dict[str, Any]:

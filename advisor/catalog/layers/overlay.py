@@ -78,6 +78,11 @@ class Overlay:
     """By provider, region and instance type."""
     content_hash: str = ""
 
+    @property
+    def has_prices(self) -> bool:
+        """It states a discount or a price of a private offer."""
+        return bool(self.discounts or self.private_offers)
+
     def expired(self, today: dt.date) -> tuple[str, ...]:
         """Entries whose day is over, in words; they count no more."""
         entries: list[Discount | PrivateOffer] = [*self.discounts, *self.private_offers]
@@ -88,9 +93,11 @@ class Overlay:
         )
 
     def priced(self, offer: Offer, today: dt.date) -> Offer:
-        """The offer at the prices that hold on a day."""
+        """The offer at the prices that hold on a day; what is offered to this customer alone is not withdrawn."""
+        own = {_key(one)[:3] for one in self.private_offers if _holds(one.until, today)} if offer.withdrawn else set()
         return replace(
             offer,
+            withdrawn=offer.withdrawn and (offer.provider, offer.region, offer.instance_type) not in own,
             on_demand=self._price(offer, Purchase.ON_DEMAND, offer.on_demand, today),
             spot=self._price(offer, Purchase.SPOT, offer.spot, today),
             managed=self._managed(offer, today),
@@ -113,7 +120,9 @@ class Overlay:
         best = max(discounts, key=lambda one: one.discount_ratio)
         words = f"{100 * best.discount_ratio:g}% off {listed.provenance.source}"
         provenance = _provenance(words, best.note, listed.provenance.as_of, listed.provenance.quality)
-        return Price(listed.usd_per_hour * (1 - best.discount_ratio), provenance)
+        paid_ratio, zones = 1 - best.discount_ratio, listed.zones_usd_per_hour
+        by_zone = None if zones is None else (zones[0] * paid_ratio, zones[1] * paid_ratio)
+        return Price(listed.usd_per_hour * paid_ratio, provenance, by_zone)
 
 
 def _key(private: PrivateOffer) -> tuple[str, str, str, Purchase]:

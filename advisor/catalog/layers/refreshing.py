@@ -103,4 +103,6 @@ def refresh(
 
 
 def _listed(catalog: LayeredCatalog, provider: str) -> dict[tuple[str, str], Offer]:
-    return dict(offers_of(catalog.as_listed(), provider))
+    """What is known to be sold."""
+    offers = offers_of(catalog.as_listed(), provider)
+    return {place: offer for place, offer in offers.items() if not offer.withdrawn}

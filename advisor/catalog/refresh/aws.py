@@ -199,7 +199,10 @@ class _Asker:
             yield from page["InstanceTypeOfferings"]
 
     def spot(self, region: str) -> Iterator[Row]:
-        """The median over the zones of today's spot price: one zone may have no spare capacity at its price."""
+        """Today's spot price, the median over the availability zones of the region, with the lowest and the highest.
+
+        One zone may have no spare capacity at its price. Local and Wavelength zones are left out, as in :meth:`zones`.
+        """
         now = self._now()
         zones: dict[str, dict[str, tuple[dt.datetime, float]]] = {}
         pages = self._client("ec2", region).get_paginator("describe_spot_price_history")
@@ -207,13 +210,14 @@ class _Asker:
             for entry in page["SpotPriceHistory"]:
                 of_type = zones.setdefault(entry["InstanceType"], {})
                 at, price = entry["Timestamp"], float(entry["SpotPrice"])
-                zone = entry.get("AvailabilityZone") or entry.get("AvailabilityZoneId") or ""
-                if zone not in of_type or of_type[zone][0] < at:
+                zone = entry.get("AvailabilityZoneId") or entry.get("AvailabilityZone") or ""
+                if _is_ordinary(zone, region) and (zone not in of_type or of_type[zone][0] < at):
                     of_type[zone] = (at, price)
-        for name, prices in zones.items():
-            yield PriceRow(
-                region, name, "spot", statistics.median(price for _, price in prices.values()), f"{now:%Y-%m-%d}"
-            )
+        for name, latest in zones.items():
+            prices = [price for _, price in latest.values()]
+            if prices:
+                by_zone = min(prices), max(prices)
+                yield PriceRow(region, name, "spot", statistics.median(prices), f"{now:%Y-%m-%d}", by_zone)
 
     def savings_plans(self, region: str) -> Iterator[Row]:
         """Rates of both kinds of plan that cover EC2; the call has no paginator."""
@@ -313,7 +317,7 @@ def product_rows(product: Mapping[str, Any], region: str, known: Collection[str]
     accelerated = name in known or attributes.get("instanceFamily") in ACCELERATED_FAMILIES
     if not accelerated or attributes.get("regionCode") != region:
         return
-    yield Sold(region, name)
+    yield Sold(region, name, offered=False)
     yield from _by_the_hour(product, region, name, Purchase.ON_DEMAND)
     for term in product["terms"].get("Reserved", {}).values():
         yield from _reserved(term, region, name)
@@ -392,6 +396,11 @@ def _accelerators(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     gpus = described.get("GpuInfo", {}).get("Gpus") or []
     others = described.get("InferenceAcceleratorInfo", {}).get("Accelerators") or []
     return [*neuron, *gpus, *others]
+
+
+def _is_ordinary(zone: str, region: str) -> bool:
+    """An availability zone by its id or its name (the region and a letter), and no local or Wavelength zone."""
+    return bool(_ZONE_ID.fullmatch(zone)) or re.fullmatch(rf"{re.escape(region)}[a-z]", zone) is not None
 
 
 def _series(name: str) -> str:

@@ -108,7 +108,7 @@ def rows_of(text: Iterable[str], region: str, known: Collection[str]) -> Iterato
             reserved.setdefault((cells[columns["SKU"]], cells[columns["OfferTermCode"]]), []).append(cells)
         elif cells[columns["Unit"]] == "Hrs":
             price, date = float(cells[columns["PricePerUnit"]]), cells[columns["EffectiveDate"]]
-            yield Sold(region, cells[name_at])
+            yield Sold(region, cells[name_at], offered=False)
             yield PriceRow(region, cells[name_at], "on_demand", price, date)
     for parts in reserved.values():
         yield from _reserved(parts, columns, region)

@@ -94,15 +94,9 @@ def violations(
 
 def _not_positive(found: Found) -> Iterator[Violation]:
     for row in found.rows:
-        if isinstance(row, PriceRow) and not row.usd_per_hour > 0:
-            yield Violation(
-                Guard.NO_PRICE,
-                found.provider,
-                row.region,
-                f"{row.instance_type} {row.purchase}",
-                row.usd_per_hour,
-                None,
-            )
+        if isinstance(row, PriceRow) and not row.lowest_usd_per_hour > 0:
+            what = f"{row.instance_type} {row.purchase}"
+            yield Violation(Guard.NO_PRICE, found.provider, row.region, what, row.lowest_usd_per_hour, None)
         if isinstance(row, ServerlessRow) and not row.usd_per_hour > 0:
             what = f"{row.service} {row.accelerator}"
             yield Violation(Guard.NO_PRICE, found.provider, row.region, what, row.usd_per_hour, None)
@@ -131,32 +125,31 @@ def _within(now: float, before: float, bound: float) -> bool:
 
 
 def _above(found: Found) -> Iterator[Violation]:
-    """Spot and commitments that cost more than paying by the hour."""
+    """Spot, in its dearest zone, and commitments that cost more than paying by the hour."""
     by_the_hour = found.prices(Purchase.ON_DEMAND)
-    dearer: list[tuple[Guard, PriceRow | CommittedRow, str]] = [
-        (Guard.SPOT_ABOVE_ON_DEMAND, row, row.instance_type) for row in found.prices(Purchase.SPOT).values()
+    dearer: list[tuple[Guard, PriceRow | CommittedRow, str, float]] = [
+        (Guard.SPOT_ABOVE_ON_DEMAND, row, row.instance_type, row.highest_usd_per_hour)
+        for row in found.prices(Purchase.SPOT).values()
     ]
     dearer += [
-        (Guard.COMMITMENT_ABOVE_ON_DEMAND, row, _commitment_words(row))
+        (Guard.COMMITMENT_ABOVE_ON_DEMAND, row, _commitment_words(row), row.usd_per_hour)
         for row in found.rows
         if isinstance(row, CommittedRow)
     ]
-    for guard, row, what in dearer:
+    for guard, row, what, usd_per_hour in dearer:
         listed = by_the_hour.get((row.region, row.instance_type))
-        if listed is not None and row.usd_per_hour > listed.usd_per_hour * (1 + _SPOT_TOLERANCE):
-            yield Violation(guard, found.provider, row.region, what, row.usd_per_hour, listed.usd_per_hour)
+        if listed is not None and usd_per_hour > listed.usd_per_hour * (1 + _SPOT_TOLERANCE):
+            yield Violation(guard, found.provider, row.region, what, usd_per_hour, listed.usd_per_hour)
 
 
 def _too_low(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
-    """Spot prices that cannot be, whether one was known before or not."""
+    """Spot prices, in their cheapest zone, that cannot be, whether one was known before or not."""
     by_the_hour = found.prices(Purchase.ON_DEMAND)
     for place, row in found.prices(Purchase.SPOT).items():
-        known = before.get(place)
+        known, low = before.get(place), row.lowest_usd_per_hour
         listed = by_the_hour.get(place) or (known.on_demand if known else None)
-        if listed is not None and 0 < row.usd_per_hour < listed.usd_per_hour * _LEAST_SPOT_RATIO:
-            yield Violation(
-                Guard.SPOT_TOO_LOW, found.provider, row.region, row.instance_type, row.usd_per_hour, listed.usd_per_hour
-            )
+        if listed is not None and 0 < low < listed.usd_per_hour * _LEAST_SPOT_RATIO:
+            yield Violation(Guard.SPOT_TOO_LOW, found.provider, row.region, row.instance_type, low, listed.usd_per_hour)
 
 
 def _commitment_words(row: CommittedRow) -> str:

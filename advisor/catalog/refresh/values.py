@@ -17,6 +17,8 @@ class Sold:
     kind: ClassVar[str] = "sold"
     region: str
     instance_type: str
+    offered: bool = True
+    """The region offers it; False: a price list names it, as AWS's does long after the region ceased to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,18 @@ class PriceRow:
     usd_per_hour: float
     as_of: str
     """ISO date: when the price became effective or, where that is not said, when it was read."""
+    zones_usd_per_hour: tuple[float, float] | None = None
+    """Spot: in the cheapest and in the dearest zone of the region; None where it is not asked by zone."""
+
+    @property
+    def lowest_usd_per_hour(self) -> float:
+        """The price, or that of the cheapest zone."""
+        return self.usd_per_hour if self.zones_usd_per_hour is None else self.zones_usd_per_hour[0]
+
+    @property
+    def highest_usd_per_hour(self) -> float:
+        """The price, or that of the dearest zone."""
+        return self.usd_per_hour if self.zones_usd_per_hour is None else self.zones_usd_per_hour[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +149,9 @@ def row_from_json(document: Mapping[str, Any]) -> Row:
     Raises:
         ValueError, KeyError, TypeError: it is none.
     """
-    fields = dict(document)
-    return _KINDS[fields.pop("kind")](**fields)
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+    kind = str(fields.pop("kind"))
+    return _KINDS[kind](**fields)
 
 
 @dataclass(frozen=True, slots=True)

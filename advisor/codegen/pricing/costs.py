@@ -142,14 +142,10 @@ def _component(use: Use, catalog: Catalog) -> Component:
 
 
 def _machine_price(use: Use, catalog: Catalog) -> Price | None:
-    offer = next((one for one in catalog.offers if (one.provider, one.region, one.instance_type) == _sold(use)), None)
+    offer = catalog.offer(use.provider, use.region or "", use.what or "")
     if offer is None or use.purchase is None:
         return None
     return catalog.price(offer, use.purchase)
-
-
-def _sold(use: Use) -> tuple[str, str | None, str | None]:
-    return use.provider, use.region, use.what
 
 
 def _service_price(use: Use, catalog: Catalog) -> Price | None:

@@ -266,6 +266,8 @@ class Aws:
     """(region, type) → what SageMaker asks for it."""
     zones: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     """(region, type) → ids of zones that offer it."""
+    unoffered: tuple[tuple[str, str], ...] = ()
+    """Priced (region, type) that no region offers any more."""
     page: int = 2
 
     def __call__(self, asked: Asked) -> Reply:
@@ -313,7 +315,8 @@ class Aws:
     def _describeinstancetypeofferings(self, asked: Asked) -> Reply:
         region, kind = self._region(asked), asked.form["LocationType"]
         assert kind in {"region", "availability-zone-id"}
-        offered = [(name, region) for where, name in sorted(self.prices) if where == region]
+        priced = sorted(set(self.prices) - set(self.unoffered))
+        offered = [(name, region) for where, name in priced if where == region]
         if kind != "region":
             known = {(where, name): zones for (where, name), zones in self.zones.items() if where == region}
             offered = [(name, zone) for (_, name), zones in sorted(known.items()) for zone in zones]

@@ -10,7 +10,7 @@ from advisor.catalog.layers.snapshot import Snapshot, current
 from advisor.catalog.refresh import aws
 from advisor.catalog.refresh.guards import Guard
 from advisor.catalog.refresh.values import Question
-from advisor.catalog.values import Purchase
+from advisor.catalog.values import Purchase, Quality
 from advisor.pipeline import plan_for
 from advisor.tables import read_rows
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit
@@ -25,6 +25,9 @@ PRICES = {
     ("us-west-2", "g6.xlarge"): 0.8048,
 }
 SPOT = {("us-east-1", "g6.xlarge"): {"us-east-1a": 0.30, "us-east-1b": 0.40, "us-east-1c": 0.80}}
+"""By name of the availability zone."""
+LOCAL = {("us-east-1", "p5.48xlarge"): {"us-east-1-atl-2a": 9.0, "us-east-1-wl1-bos-wlz-1": 9.0}}
+"""A local and a Wavelength zone."""
 RESERVED = {"g6.xlarge": ((1, "standard", "All Upfront", 4467.6, 0.0), (3, "convertible", "No Upfront", 0.0, 0.42))}
 
 
@@ -38,7 +41,7 @@ def question(url, known, regions=("us-east-1", "us-west-2"), parts=aws.PARTS):
 @pytest.fixture
 def cloud():
     """An account on loopback."""
-    made = Aws(dict(PRICES), SPOT, RESERVED, new_types=("g6.24xlarge", "g99.12xlarge"))
+    made = Aws(dict(PRICES), SPOT | LOCAL, RESERVED, new_types=("g6.24xlarge", "g99.12xlarge"))
     with serving(Cloud(made)) as running:
         running.account = made
         yield running
@@ -71,9 +74,15 @@ def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known
     assert listed.on_demand.usd_per_hour == 0.85
     assert listed.on_demand.provenance.as_of == "2026-11-01"
     assert listed.spot.usd_per_hour == 0.40, "the median of the zones"
+    assert listed.spot.zones_usd_per_hour == (0.30, 0.80)
+    assert found["us-east-1", "p5.48xlarge"].spot is None, "sold on spot in no availability zone"
     elsewhere = {place for place in offers(before) if place[0] not in ("us-east-1", "us-west-2")}
     assert {place: found[place] for place in elsewhere} == {place: offers(before)[place] for place in elsewhere}
-    assert ("us-east-1", "g5.xlarge") not in found, "what the region no longer sells is gone"
+    gone = found["us-east-1", "g5.xlarge"]
+    assert gone.withdrawn, "what the region no longer sells"
+    assert gone.on_demand.usd_per_hour == 1.006
+    assert (gone.on_demand.provenance.quality, gone.spot) == (Quality.WITHDRAWN, None)
+    assert gone not in catalog.offers_in()
     rates = {
         (one.commitment.instrument.split()[0], one.commitment.term_years, one.commitment.payment): one.usd_per_hour
         for one in catalog.commitments(listed)
@@ -106,7 +115,7 @@ def test_capacity_blocks_and_limits_are_kept(cloud, known, root, manner, run_adv
     shown = run_advisor("catalog", "show", "p5.48xlarge", "--region", "us-east-1").stdout
     assert "capacity block in us-east-1a from 2026-12-01: 24 h at $31.45 an hour" in shown
     assert [line.split()[3:6] for line in shown.splitlines() if " on demand " in line] == [
-        ["shipped", "55.04", "2026-07-20"],
+        ["shipped", "55.04", "-"],
         ["refreshed", "←", "55.04"],
     ]
     shown = run_advisor("catalog", "show", "g6.xlarge", "--region", "us-east-1").stdout
@@ -296,3 +305,34 @@ def test_a_price_of_zero_is_held_up(paid, cloud, known, root, manner):
     held = refresh(question(cloud.url, before, ("us-east-1",)), before, root, accepting(manner, *FAMILIES)).held
     assert {one.what for one in held if one.guard is Guard.NO_PRICE} >= {f"g6.xlarge {NAMES[paid]}"}
     assert known().content_hash == before.content_hash
+
+
+def test_a_price_list_alone_sells_nothing(cloud, known, root, manner):
+    """AWS prices p3 long after regions ceased to offer it: what EC2's own list lacks is withdrawn, and stays so."""
+    place = ("us-east-1", "p3.2xlarge")
+    cloud.account.prices[place] = 3.06
+    cloud.account.unoffered = (place,)
+    for parts in (aws.PARTS, ("prices",)):
+        catalog = known()
+        asked = question(cloud.url, catalog, ("us-east-1",), parts)
+        assert refresh(asked, catalog, root, accepting(manner, *FAMILIES)).reason == ""
+        offer = offers(known())[place]
+        assert offer.withdrawn
+        assert offer.on_demand.provenance.quality is Quality.WITHDRAWN
+
+
+def test_spot_by_zone_survives_a_refresh_without_spot(cloud, known, root, manner):
+    """The second refresh does not ask for spot: price and range stay; a withdrawn type that is sold again is not so."""
+    for parts in (aws.PARTS, ("prices", "sold")):
+        catalog = known()
+        asked = question(cloud.url, catalog, ("us-east-1",), parts)
+        assert refresh(asked, catalog, root, accepting(manner, *FAMILIES)).reason == ""
+        spot = offers(known())["us-east-1", "g6.xlarge"].spot
+        assert (spot.usd_per_hour, spot.zones_usd_per_hour) == (0.40, (0.30, 0.80))
+    cloud.account.prices["us-east-1", "g5.xlarge"] = 1.1
+    catalog = known()
+    asked = question(cloud.url, catalog, ("us-east-1",), ("prices", "sold"))
+    assert refresh(asked, catalog, root, accepting(manner, *FAMILIES, "moved:g5")).reason == ""
+    again = offers(known())["us-east-1", "g5.xlarge"]
+    assert not again.withdrawn
+    assert (again.on_demand.usd_per_hour, again.on_demand.provenance.quality) == (1.1, Quality.LISTED)

@@ -64,6 +64,29 @@ def test_each_guard_holds_up_its_row(row, expected):
     assert expected in guards(*rows, row)
 
 
+@pytest.mark.parametrize(
+    ("zones", "expected"),
+    [
+        ((0.0, 0.40), (Guard.NO_PRICE, "g6.xlarge spot")),
+        ((0.30, 0.86), (Guard.SPOT_ABOVE_ON_DEMAND, "g6.xlarge")),
+        ((0.01, 0.40), (Guard.SPOT_TOO_LOW, "g6.xlarge")),
+    ],
+)
+def test_one_wrong_zone_holds_up_a_spot_price(zones, expected):
+    """A median that looks sound hides no zone that cannot be."""
+    row = PriceRow(REGION, "g6.xlarge", "spot", 0.31, DAY, zones)
+    assert guards(*SOUND, row) == [expected]
+
+
+def test_a_family_that_was_withdrawn_before_is_not_missed():
+    """What no region sold before is not gone, and an offer that is withdrawn is a change like one that is no more."""
+    p3 = dataclasses.replace(offer("p3.2xlarge", 3.06), withdrawn=True)
+    (gone,) = changes([offer("p3.2xlarge", 3.06)], [p3])
+    assert gone.kind is Kind.GONE
+    assert changes([p3], [p3]) == ()
+    assert changes([p3], [offer("p3.2xlarge", 3.06)])[0].kind is Kind.NEW_TYPE
+
+
 def test_a_commitment_that_costs_more_than_by_the_hour_is_held_up():
     """A rate of a term above the list price is no rate."""
     row = CommittedRow(REGION, "g6.xlarge", "Savings", 1, "no_upfront", 0.9, DAY)

@@ -54,7 +54,7 @@ def test_public_file_gives_linux_prices_and_terms_by_the_hour():
     text = price_file(ON_DEMAND, *(ON_DEMAND | other for other in others), cpu, TERM, UPFRONT)
     rows = list(rows_of(io.StringIO(text), "us-east-1", ()))
     assert rows[:2] == [
-        Sold("us-east-1", "g6.xlarge"),
+        Sold("us-east-1", "g6.xlarge", offered=False),
         PriceRow("us-east-1", "g6.xlarge", "on_demand", 0.8048, "2026-11-01"),
     ]
     (term,) = rows[2:]
