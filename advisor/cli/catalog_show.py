@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from advisor.catalog.cpu import CpuInstance
 from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capacity_blocks, offers_of_snapshot
 from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.loading import user_catalog
@@ -20,6 +21,7 @@ from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
 
 _LAYERS = ("shipped", "refreshed", "imported", "negotiated")
+Machine = InstanceType | CpuInstance
 
 
 @click.command("show")
@@ -53,40 +55,49 @@ def command(
     zones = [_zones_entry(catalog, machine, region) for region in known if not regions or region in regions]
     extra = _of_the_account(catalog, machine, regions)
     if output_format == "json":
-        document = {"provider": machine.provider, "instance_type": machine.name, "prices": rows, "zones": zones} | extra
+        names = {"provider": machine.provider, "instance_type": machine.name} | _processor_entry(machine)
+        document = names | {"prices": rows, "zones": zones} | extra
         deliver(json.dumps(document, indent=2, ensure_ascii=False) + "\n", output)
     else:
         deliver(_table(machine, rows, zones, extra), output)
 
 
-def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> InstanceType:
+def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> Machine:
     if provider is not None and provider not in catalog.providers:
         raise InputError(
             f"unknown provider: '{provider}'", where="--provider", hint=suggestion(provider, catalog.providers)
         )
-    found = [
-        one for (owner, known), one in catalog.instance_types.items() if known == name and provider in (None, owner)
-    ]
+    found = _called(catalog.instance_types, name, provider) or _called(catalog.cpu_instances, name, provider)
     if not found:
-        known = sorted({known for owner, known in catalog.instance_types if provider in (None, owner)})
+        every = [*catalog.instance_types, *catalog.cpu_instances]
+        known = sorted({known for owner, known in every if provider in (None, owner)})
         whose = f" of {provider}" if provider else ""
-        hint = suggestion(name, known) or "`advisor catalog list` names all"
+        hint = suggestion(name, known) or "`advisor catalog list` and `advisor catalog list --cpu` name all"
         raise InputError(f"unknown instance type{whose}: '{name}'", hint=hint)
     if len(found) > 1:
         raise InputError(f"{name} is sold by {', '.join(one.provider for one in found)}", hint="choose with --provider")
     return found[0]
 
 
-def _rows(catalog: LayeredCatalog, machine: InstanceType) -> Iterator[dict[str, Any]]:
+def _called(machines: Mapping[tuple[str, str], Machine], name: str, provider: str | None) -> list[Machine]:
+    return [one for (owner, known), one in machines.items() if known == name and provider in (None, owner)]
+
+
+def _rows(catalog: LayeredCatalog, machine: Machine) -> Iterator[dict[str, Any]]:
     """One row for each region, way of paying and layer."""
-    layers = {
-        "shipped": _by_region(catalog.shipped_offers, machine),
-        "refreshed": _by_region(_offers(catalog.snapshots, machine), machine),
-        "imported": _by_region(_offers(catalog.imported, machine), machine),
-        "negotiated": _by_region(catalog.offers, machine),
-    }
-    listed = _by_region(catalog.listed_offers, machine)
-    own = _by_region(catalog.as_listed().offers, machine)
+    if isinstance(machine, CpuInstance):
+        listed = own = _by_region(catalog.as_listed().cpu_offers(machine.provider), machine)
+        layers = {"shipped": listed, "refreshed": {}, "imported": {}}
+        layers["negotiated"] = _by_region(catalog.cpu_offers(machine.provider), machine)
+    else:
+        layers = {
+            "shipped": _by_region(catalog.shipped_offers, machine),
+            "refreshed": _by_region(_offers(catalog.snapshots, machine), machine),
+            "imported": _by_region(_offers(catalog.imported, machine), machine),
+            "negotiated": _by_region(catalog.offers, machine),
+        }
+        listed = _by_region(catalog.listed_offers, machine)
+        own = _by_region(catalog.as_listed().offers, machine)
     for region in sorted({region for offers in layers.values() for region in offers}):
         for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
             counts = _price(layers["negotiated"].get(region), purchase)
@@ -97,7 +108,7 @@ def _rows(catalog: LayeredCatalog, machine: InstanceType) -> Iterator[dict[str, 
             yield from _of_region(layers, winner, region, purchase)
 
 
-def _zones_entry(catalog: LayeredCatalog, machine: InstanceType, region: str) -> dict[str, Any]:
+def _zones_entry(catalog: LayeredCatalog, machine: Machine, region: str) -> dict[str, Any]:
     return {"region": region} | asdict(catalog.zones(machine.provider, region, machine.name))
 
 
@@ -118,7 +129,7 @@ def _zones_table(zones: Sequence[Mapping[str, Any]]) -> str:
     return render_table(("region", "zones", "names", "verified", "as of", "source"), cells) + note
 
 
-def _offers(snapshots: Sequence[Snapshot], machine: InstanceType) -> list[Offer]:
+def _offers(snapshots: Sequence[Snapshot], machine: Machine) -> list[Offer]:
     return [offer for one in snapshots if one.provider == machine.provider for offer in offers_of_snapshot(one)]
 
 
@@ -148,16 +159,18 @@ def _price(offer: Offer | None, purchase: Purchase) -> Price | None:
     return None if offer is None else offer.price(purchase)
 
 
-def _by_region(offers: Sequence[Offer], machine: InstanceType) -> Mapping[str, Offer]:
+def _by_region(offers: Sequence[Offer], machine: Machine) -> Mapping[str, Offer]:
     return {one.region: one for one in offers if (one.provider, one.instance_type) == (machine.provider, machine.name)}
 
 
 def _of_the_account(
-    catalog: LayeredCatalog, machine: InstanceType, regions: Sequence[str]
+    catalog: LayeredCatalog, machine: Machine, regions: Sequence[str]
 ) -> dict[str, list[Mapping[str, str]]]:
     """Capacity blocks, and the limits that the account has for the type."""
     blocks: list[Mapping[str, str]] = []
     limits: list[Mapping[str, str]] = []
+    if isinstance(machine, CpuInstance):
+        return {}
     codes = {quota.code for purchase in Purchase if (quota := catalog.quota(machine, purchase)) is not None}
     for snapshot in catalog.snapshots:
         if snapshot.provider == machine.provider:
@@ -170,13 +183,11 @@ def _of_the_account(
 
 
 def _table(
-    machine: InstanceType,
+    machine: Machine,
     rows: Sequence[Mapping[str, Any]],
     zones: Sequence[Mapping[str, Any]],
     extra: Mapping[str, list[Mapping[str, str]]],
 ) -> str:
-    count = "?" if machine.accelerator_count is None else f"{machine.accelerator_count:g}"
-    head = f"{machine.provider} {machine.name}: {count} × {machine.accelerator}"
     cells = [
         (
             row["region"],
@@ -189,11 +200,37 @@ def _table(
         )
         for row in rows
     ]
-    lines = [head, render_table(("region", "paid", "layer", "counts", "USD/h", "as of", "source"), cells)]
+    lines = [*_head(machine), render_table(("region", "paid", "layer", "counts", "USD/h", "as of", "source"), cells)]
     lines += ["", _zones_table(zones)]
-    lines += [_block_words(block) for block in extra["capacity_blocks"]]
-    lines += [_limit_words(limit) for limit in extra["account_limits"]]
+    lines += [_block_words(block) for block in extra.get("capacity_blocks", ())]
+    lines += [_limit_words(limit) for limit in extra.get("account_limits", ())]
     return "\n".join(lines) + "\n"
+
+
+def _head(machine: Machine) -> Iterator[str]:
+    name = f"{machine.provider} {machine.name}"
+    if isinstance(machine, CpuInstance):
+        processor = machine.processor
+        cores = "" if machine.cores is None else f" ({machine.cores} cores)"
+        yield f"{name}: {machine.vcpus} vCPUs{cores}, {machine.memory_gib:g} GiB, {processor.name}"
+        yield f"flags: {', '.join(processor.flags)} ({processor.provenance.quality}, {processor.provenance.as_of})"
+    else:
+        count = "?" if machine.accelerator_count is None else f"{machine.accelerator_count:g}"
+        yield f"{name}: {count} × {machine.accelerator}"
+
+
+def _processor_entry(machine: Machine) -> dict[str, Any]:
+    """What is known of a machine without an accelerator."""
+    if not isinstance(machine, CpuInstance):
+        return {}
+    return {
+        "vcpus": machine.vcpus,
+        "cores": machine.cores,
+        "sockets": machine.sockets,
+        "memory_gib": machine.memory_gib,
+        "processor": machine.processor.name,
+        "cpu_flags": ";".join(machine.processor.flags),
+    }
 
 
 def _block_words(block: Mapping[str, str]) -> str:

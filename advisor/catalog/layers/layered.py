@@ -50,6 +50,10 @@ class LayeredCatalog(Catalog):
         """Every machine in every region that sells it, at what this customer pays."""
         return tuple(self.overlay.priced(offer, self.today) for offer in self.listed_offers)
 
+    def cpu_offers(self, provider: str) -> tuple[Offer, ...]:
+        """Machines without an accelerator at what this customer pays; no refresh reads them."""
+        return tuple(self.overlay.priced(offer, self.today) for offer in super().cpu_offers(provider))
+
     @cached_property
     def _shipped(self) -> Catalog:
         """The lowest layer alone."""
