@@ -63,7 +63,7 @@ class PriceTrust:
 def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
     """How far a price can be relied on.
 
-    A price under a commitment is always on demand less a discount, so that being derived is no doubt: judge its
+    A price under a commitment may be on demand less a discount, so that being derived is no doubt: judge its
     on-demand price as well.
 
     Args:

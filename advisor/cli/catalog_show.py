@@ -13,6 +13,7 @@ from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capac
 from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
+from advisor.cli.catalog_terms import term_entries, term_lines
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import InputError
@@ -33,7 +34,7 @@ Machine = InstanceType | CpuInstance
 def command(
     instance_type: str, provider: str | None, regions: tuple[str, ...], output_format: str, output: Path | None
 ) -> None:
-    """Show what each layer of the catalog says of TYPE and which one counts, and the zones that sell it.
+    """Show what each layer of the catalog says of TYPE and which one counts, its zones, commitments and reservations.
 
     The layers are what came with the program, what `advisor catalog refresh` read on this machine, what
     `advisor catalog import-gpuhunt` added, and what the overlay file ($XDG_CONFIG_HOME/advisor/catalog.yaml) says was
@@ -53,13 +54,14 @@ def command(
             )
     rows = [row for row in every if not regions or row["region"] in regions]
     zones = [_zones_entry(catalog, machine, region) for region in known if not regions or region in regions]
+    offers = [one for one in _current(catalog, machine) if not regions or one.region in regions]
     extra = _of_the_account(catalog, machine, regions)
     if output_format == "json":
         names = {"provider": machine.provider, "instance_type": machine.name} | _processor_entry(machine)
-        document = names | {"prices": rows, "zones": zones} | extra
+        document = names | {"prices": rows, "zones": zones} | term_entries(catalog, offers) | extra
         deliver(json.dumps(document, indent=2, ensure_ascii=False) + "\n", output)
     else:
-        deliver(_table(machine, rows, zones, extra), output)
+        deliver(_table(machine, rows, zones, [*term_lines(catalog, offers), *_account_lines(extra)]), output)
 
 
 def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> Machine:
@@ -88,13 +90,13 @@ def _rows(catalog: LayeredCatalog, machine: Machine) -> Iterator[dict[str, Any]]
     if isinstance(machine, CpuInstance):
         listed = own = _by_region(catalog.as_listed().cpu_offers(machine.provider), machine)
         layers = {"shipped": listed, "refreshed": {}, "imported": {}}
-        layers["negotiated"] = _by_region(catalog.cpu_offers(machine.provider), machine)
+        layers["negotiated"] = _by_region(_current(catalog, machine), machine)
     else:
         layers = {
             "shipped": _by_region(catalog.shipped_offers, machine),
             "refreshed": _by_region(_offers(catalog.snapshots, machine), machine),
             "imported": _by_region(_offers(catalog.imported, machine), machine),
-            "negotiated": _by_region(catalog.offers, machine),
+            "negotiated": _by_region(_current(catalog, machine), machine),
         }
         listed = _by_region(catalog.listed_offers, machine)
         own = _by_region(catalog.as_listed().offers, machine)
@@ -106,6 +108,13 @@ def _rows(catalog: LayeredCatalog, machine: Machine) -> Iterator[dict[str, Any]]
             winner = "refreshed" if layers["refreshed"] else "shipped"
             winner = "negotiated" if not is_listed else winner if is_own and region in own else "imported"
             yield from _of_region(layers, winner, region, purchase)
+
+
+def _current(catalog: LayeredCatalog, machine: Machine) -> list[Offer]:
+    """The machine in each region that sells it, at the prices that count."""
+    is_cpu = isinstance(machine, CpuInstance)
+    offers = catalog.cpu_offers(machine.provider) if is_cpu else catalog.offers
+    return list(_by_region(offers, machine).values())
 
 
 def _zones_entry(catalog: LayeredCatalog, machine: Machine, region: str) -> dict[str, Any]:
@@ -183,10 +192,7 @@ def _of_the_account(
 
 
 def _table(
-    machine: Machine,
-    rows: Sequence[Mapping[str, Any]],
-    zones: Sequence[Mapping[str, Any]],
-    extra: Mapping[str, list[Mapping[str, str]]],
+    machine: Machine, rows: Sequence[Mapping[str, Any]], zones: Sequence[Mapping[str, Any]], more: Sequence[str]
 ) -> str:
     cells = [
         (
@@ -201,10 +207,12 @@ def _table(
         for row in rows
     ]
     lines = [*_head(machine), render_table(("region", "paid", "layer", "counts", "USD/h", "as of", "source"), cells)]
-    lines += ["", _zones_table(zones)]
-    lines += [_block_words(block) for block in extra.get("capacity_blocks", ())]
-    lines += [_limit_words(limit) for limit in extra.get("account_limits", ())]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", _zones_table(zones), *more]) + "\n"
+
+
+def _account_lines(extra: Mapping[str, list[Mapping[str, str]]]) -> Iterator[str]:
+    yield from map(_block_words, extra.get("capacity_blocks", ()))
+    yield from map(_limit_words, extra.get("account_limits", ()))
 
 
 def _head(machine: Machine) -> Iterator[str]:

@@ -154,6 +154,8 @@ def test_every_offer_has_a_machine_and_a_region():
         ("cpu_processors_cc_by_sa.csv", ["provider", "instance_types"]),
         *((f"prices/{provider}.csv", ["instance_type", "region"]) for provider in CATALOG.providers),
         *((f"cpu_prices/{provider}.csv", ["instance_type", "region"]) for provider in CLOUDS),
+        *((f"committed_prices/{provider}.csv", ["instance_type", "region", "instrument"]) for provider in CLOUDS),
+        ("reservations.csv", ["provider", "instrument", "families", "region"]),
     ],
 )
 def test_tables_are_sorted(name, key):

@@ -10,7 +10,7 @@ from advisor.catalog.layers.snapshot import Snapshot, current
 from advisor.catalog.refresh import aws
 from advisor.catalog.refresh.guards import Guard
 from advisor.catalog.refresh.values import Question
-from advisor.catalog.values import Purchase
+from advisor.catalog.values import Purchase, Quality
 from advisor.pipeline import plan_for
 from advisor.tables import read_rows
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit
@@ -78,6 +78,7 @@ def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known
         (one.commitment.instrument.split()[0], one.commitment.term_years, one.commitment.payment): one.usd_per_hour
         for one in catalog.commitments(listed)
     }
+    assert {one.provenance.quality for one in catalog.commitments(listed)} == {Quality.LISTED}, "as sold, not computed"
     assert rates["Standard", 1, "all_upfront"] == pytest.approx(4467.6 / 8760, rel=1e-3)
     assert rates["Convertible", 3, "no_upfront"] == pytest.approx(0.42, rel=1e-3)
     assert rates["Convertible", 1, "no_upfront"] == pytest.approx(0.85 * 0.72, rel=1e-3)
@@ -133,7 +134,7 @@ def test_what_is_not_asked_again_stays(cloud, known, root, manner):
     """After a refresh of one region without plans, limits and blocks those of the first refresh still hold."""
     catalog = known()
     refresh(question(cloud.url, catalog), catalog, root, accepting(manner, *FAMILIES))
-    names = ("commitments.csv", "quotas.csv", "capacity_blocks.csv")
+    names = ("committed_prices.csv", "quotas.csv", "capacity_blocks.csv")
     first = {name: read_rows(current(root, "aws").directory / name) for name in names}
     assert all(first.values())
     catalog = known()
