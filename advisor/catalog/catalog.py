@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog import readers
+from advisor.catalog.cpu import CpuInstance, read_cpu_instances
 from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
 from advisor.catalog.partitions import Partition, read_partitions
 from advisor.catalog.planning import CommitmentPrice
@@ -112,6 +113,16 @@ class Catalog(PlanningTables):
         """The offer of one place, withdrawn or not; None where the type was never known to be sold there."""
         place = (provider, region, instance_type)
         return next((one for one in self.offers if (one.provider, one.region, one.instance_type) == place), None)
+
+    @cached_property
+    def cpu_instances(self) -> Mapping[tuple[str, str], CpuInstance]:
+        """Machines without an accelerator by (provider, name): no plan is made with them."""
+        return read_cpu_instances(self.directory, self._sources)
+
+    def cpu_offers(self, provider: str) -> tuple[Offer, ...]:
+        """Machines of a provider without an accelerator in each region that sells them; none where it has no table."""
+        path = self.directory / "cpu_prices" / f"{provider}.csv"
+        return readers.read_price_table(path, provider, self._sources, {}) if path.is_file() else ()
 
     def price(self, offer: Offer, purchase: Purchase) -> Price | None:
         """What an offer costs when paid for in this way; None when that is unknown."""

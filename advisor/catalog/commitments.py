@@ -8,22 +8,35 @@ from advisor.catalog.values import Offer, Price, Provenance, Quality
 _WEAKEST_FIRST = (Quality.STALE, Quality.RECALLED, Quality.COMMUNITY)
 
 
-def commitment_prices(offer: Offer, covering: Iterable[Commitment]) -> tuple[CommitmentPrice, ...]:
+def commitment_prices(
+    offer: Offer, covering: Iterable[Commitment], listed: Iterable[CommitmentPrice] = ()
+) -> tuple[CommitmentPrice, ...]:
     """Price under each commitment that covers the offer, cheapest first; none where the on-demand price is unknown.
 
-    A discount that was read in the offer's own region counts before one that holds anywhere.
+    A discount that was read in the offer's own region counts before one that holds anywhere, and a listed price before
+    both: on demand may have changed since the discount was read. What saves nothing any more is left out.
+
+    Args:
+        offer: on demand.
+        covering: discounts of its family.
+        listed: prices of its type in its region, as sold.
     """
     if offer.on_demand is None:
         return ()
     usable = sorted((each for each in covering if each.region in {"", offer.region}), key=lambda each: each.region)
-    by_instrument = {(each.instrument, each.term_years, each.payment): each for each in usable}
-    prices = (_price(offer.on_demand, commitment) for commitment in by_instrument.values())
-    return tuple(sorted(prices, key=lambda price: (price.usd_per_hour, price.commitment.term_years)))
+    prices = {_sold_as(each): _price(offer.on_demand, each, each.discount_ratio or 0.0) for each in usable}
+    prices |= {_sold_as(each.commitment): each for each in listed}
+    saving = (price for price in prices.values() if price.usd_per_hour < offer.on_demand.usd_per_hour)
+    return tuple(sorted(saving, key=lambda price: (price.usd_per_hour, price.commitment.term_years)))
 
 
-def _price(on_demand: Price, commitment: Commitment) -> CommitmentPrice:
+def _sold_as(commitment: Commitment) -> tuple[str, int, str]:
+    return commitment.instrument, commitment.term_years, commitment.payment
+
+
+def _price(on_demand: Price, commitment: Commitment, discount_ratio: float) -> CommitmentPrice:
     """On-demand price × (1 - discount), founded no better than the weaker of the two."""
     used = {on_demand.provenance.quality, commitment.provenance.quality}
     quality = next((quality for quality in _WEAKEST_FIRST if quality in used), Quality.DERIVED)
     provenance = Provenance(commitment.provenance.source, commitment.provenance.as_of, quality)
-    return CommitmentPrice(commitment, on_demand.usd_per_hour * (1 - commitment.discount_ratio), provenance)
+    return CommitmentPrice(commitment, on_demand.usd_per_hour * (1 - discount_ratio), provenance)

@@ -20,8 +20,8 @@ class Commitment:
     term_years: int
     payment: str
     """When it is paid: no_upfront is by the hour."""
-    discount_ratio: float
-    """Share of the on-demand price that is saved."""
+    discount_ratio: float | None
+    """Share of the on-demand price that is saved; None where the price itself is listed."""
     provenance: Provenance
 
 
@@ -32,7 +32,34 @@ class CommitmentPrice:
     commitment: Commitment
     usd_per_hour: float
     provenance: Provenance
-    """Of the discount; derived at best, since the price is computed."""
+    """Of the listed price, or of the discount: a price computed with it is derived at best."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Capacity or a discount that is sold by other terms than by the hour for one or three years. None is unknown.
+
+    No plan buys one: what it is sold for does not fit a fleet that runs for months, or its price is not known by type.
+    """
+
+    provider: str
+    families: tuple[str, ...]
+    """Families of instance types."""
+    region: str
+    """Where the price was read; "" where the terms hold wherever no region has its own."""
+    instrument: str
+    least_days: int
+    most_days: int | None
+    """None: without an end."""
+    days_ahead: int | None
+    """How long before its start it can be bought."""
+    payment: str
+    """upfront, or hourly."""
+    usd_per_hour: float | None
+    """Of one instance."""
+    terms: str
+    """What else a buyer must know."""
+    provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True)

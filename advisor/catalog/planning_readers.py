@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+from advisor.catalog.families import family_of
 from advisor.catalog.planning import (
     Commitment,
+    CommitmentPrice,
     DataPrice,
     Fact,
     Grid,
     Latency,
     Place,
     Quota,
+    Reservation,
     Serverless,
     ServicePrice,
     SpotRisk,
@@ -20,6 +23,8 @@ from advisor.catalog.values import Purchase, Quality
 from advisor.tables import Record, read_records
 from advisor.units import BYTES_PER_GB, BYTES_PER_GIB
 
+Pair = tuple[str, str]
+"""Region and instance type."""
 Triple = tuple[str, str, str]
 """Provider, region and what else tells rows apart."""
 
@@ -38,6 +43,52 @@ def read_commitments(directory: Path, sources: Sources) -> tuple[Commitment, ...
             provenance=sources.of(row),
         )
         for row in read_records(directory / "commitments.csv")
+    )
+
+
+def read_committed_prices(path: Path, provider: str, sources: Sources) -> dict[Pair, list[CommitmentPrice]]:
+    """Listed prices of one provider's commitments, by region and instance type."""
+    found: dict[Pair, list[CommitmentPrice]] = {}
+    for row in read_records(path):
+        price = _committed_price(row, provider, sources)
+        found.setdefault((price.commitment.region, row.text("instance_type")), []).append(price)
+    return found
+
+
+def _committed_price(row: Record, provider: str, sources: Sources) -> CommitmentPrice:
+    usd_per_hour, provenance = row.number("usd_per_hour"), sources.of(row)
+    if usd_per_hour <= 0:
+        row.fail("usd_per_hour", f"a price of {usd_per_hour:g}: leave the row out when it is unknown")
+    commitment = Commitment(
+        provider=provider,
+        families=(family_of(provider, row.text("instance_type")),),
+        region=row.text("region"),
+        instrument=row.text("instrument"),
+        term_years=int(row.number("term_years")),
+        payment=row.text("payment"),
+        discount_ratio=None,
+        provenance=provenance,
+    )
+    return CommitmentPrice(commitment, usd_per_hour, provenance)
+
+
+def read_reservations(directory: Path, sources: Sources) -> tuple[Reservation, ...]:
+    """Capacity and discounts that are sold by other terms than hourly commitments, in the order of the file."""
+    return tuple(
+        Reservation(
+            provider=row.text("provider"),
+            families=_list(row, "families"),
+            region=row.optional_text("region"),
+            instrument=row.text("instrument"),
+            least_days=int(row.number("least_days")),
+            most_days=row.optional_integer("most_days"),
+            days_ahead=row.optional_integer("days_ahead"),
+            payment=row.text("payment"),
+            usd_per_hour=row.optional_number("usd_per_hour"),
+            terms=row.text("terms"),
+            provenance=sources.of(row),
+        )
+        for row in read_records(directory / "reservations.csv")
     )
 
 

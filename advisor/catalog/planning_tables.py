@@ -1,6 +1,6 @@
 """The tables of the catalog that plans ask for and single recommendations do not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from advisor.catalog.planning import (
     Latency,
     Place,
     Quota,
+    Reservation,
     Serverless,
     ServicePrice,
     SpotRisk,
@@ -46,8 +47,34 @@ class PlanningTables:
         known = self._commitment_prices
         if offer not in known:
             family = family_of(offer.provider, offer.instance_type)
-            known[offer] = commitment_prices(offer, self._commitments.get((offer.provider, family), ()))
+            covering = self._commitments.get((offer.provider, family), ())
+            known[offer] = commitment_prices(offer, covering, self._listed_commitments(offer))
         return known[offer]
+
+    def reservations(self, offer: Offer) -> tuple[Reservation, ...]:
+        """Other terms by which an offer's time is sold; no plan buys them.
+
+        Of an instrument those of the offer's own region hold, and others where it has none.
+        """
+        family = family_of(offer.provider, offer.instance_type)
+        covering = [
+            each
+            for each in self._reservations
+            if each.provider == offer.provider and family in each.families and each.region in {"", offer.region}
+        ]
+        own = {each.instrument for each in covering if each.region}
+        return tuple(each for each in covering if each.region or each.instrument not in own)
+
+    def _listed_commitments(self, offer: Offer) -> Sequence[CommitmentPrice]:
+        """Prices of commitments as they are listed for a type in a region."""
+        known = self._committed_prices
+        if offer.provider not in known:
+            known[offer.provider] = self._read_committed_prices(offer.provider)
+        return known[offer.provider].get((offer.region, offer.instance_type), ())
+
+    def _read_committed_prices(self, provider: str) -> Mapping[planning_readers.Pair, Sequence[CommitmentPrice]]:
+        path = self.directory / "committed_prices" / f"{provider}.csv"
+        return planning_readers.read_committed_prices(path, provider, self._sources) if path.is_file() else {}
 
     def spot_risk(self, offer: Offer) -> SpotRisk | None:
         """How often spot instances like this were interrupted; None where nobody publishes it."""
@@ -243,6 +270,15 @@ class PlanningTables:
     @cached_property
     def _commitment_prices(self) -> dict[Offer, tuple[CommitmentPrice, ...]]:
         return {}
+
+    @cached_property
+    def _committed_prices(self) -> dict[str, Mapping[planning_readers.Pair, Sequence[CommitmentPrice]]]:
+        """Listed prices of the providers that were asked for."""
+        return {}
+
+    @cached_property
+    def _reservations(self) -> tuple[Reservation, ...]:
+        return planning_readers.read_reservations(self.directory, self._sources)
 
     @cached_property
     def _spot_risks(self) -> dict[planning_readers.Triple, SpotRisk]:

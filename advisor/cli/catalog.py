@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ _ZONE_KEYS = (
     "zones", "zone_names", "zones_verified", "zones_source", "zones_as_of", "spot_zone_low_usd_per_hour",
     "spot_zone_high_usd_per_hour",
 )  # fmt: skip
+_CPU_KEYS = ("vcpus", "memory_gib", "cpu_flags")
 _PRICE = "usd_per_hour"
 _EMPTY = {"json": "null", "csv": "empty"}
 _format_option = click.option(
@@ -55,6 +56,8 @@ class Filters:
     regions: tuple[str, ...]
     instance_types: tuple[str, ...]
     accelerators: tuple[str, ...]
+    cpu: bool = False
+    """Machines without an accelerator instead of those with one."""
 
 
 @click.group()
@@ -76,6 +79,7 @@ command.add_command(show_command)
 @click.option(
     "--accelerator", "accelerators", multiple=True, help="For example L4; A100 lists every variant. (repeatable)"
 )
+@click.option("--cpu", "cpu", is_flag=True, help="List machines without an accelerator, with their processors.")
 @click.option(
     "--zones", "with_zones", is_flag=True, help="Say in how many zones each type is sold, and what spot costs by zone."
 )
@@ -86,6 +90,7 @@ def list_offers(
     regions: tuple[str, ...],
     instance_types: tuple[str, ...],
     accelerators: tuple[str, ...],
+    cpu: bool,
     with_zones: bool,
     output_format: str,
     output: Path | None,
@@ -93,16 +98,17 @@ def list_offers(
     """List instance types by region with their prices in USD per hour, or with the zones that sell them."""
     warn_of_layers()
     catalog = load_catalog()
-    offers = select(catalog, Filters(providers, regions, instance_types, accelerators))
+    offers = select(catalog, Filters(providers, regions, instance_types, accelerators, cpu))
     if not offers:
         click.echo("note: nothing in the catalog is sold that way", err=True)
-    entries = [_offer_entry(catalog, offer) for offer in offers]
-    keys: tuple[str, ...] = _OFFER_KEYS
+    describe, table = (_cpu_entry, _cpu_table) if cpu else (_offer_entry, _offer_table)
+    entries = [describe(catalog, offer) for offer in offers]
+    keys: tuple[str, ...] = _OFFER_KEYS + (_CPU_KEYS if cpu else ())
     if with_zones:
         entries = [{**entry, **_zone_entry(catalog, offer)} for entry, offer in zip(entries, offers, strict=True)]
         keys += _ZONE_KEYS
     if output_format == "table":
-        deliver(_zone_tables(entries) if with_zones else _offer_tables(entries, offers), output)
+        deliver(_zone_tables(entries) if with_zones else _offer_tables(entries, offers, table), output)
         return
     unpriced = sum(map(_is_unpriced, entries))
     if unpriced:
@@ -231,22 +237,41 @@ def select(catalog: Catalog, filters: Filters) -> list[Offer]:
     Raises:
         InputError: a filter names something that the catalog does not know, with the nearest names.
     """
-    _check_known("--provider", "provider", filters.providers, catalog.providers)
-    providers = filters.providers or catalog.providers
+    machines = catalog.cpu_instances if filters.cpu else catalog.instance_types
+    sellers = tuple(dict.fromkeys(provider for provider, _ in machines))
+    _check_known("--provider", "provider", filters.providers, sellers)
+    providers = filters.providers or sellers
     owners = ", ".join(filters.providers) or "any provider"
     regions = sorted({region for provider in providers for region in catalog.regions_of(provider)})
     _check_known("--region", f"region of {owners}", filters.regions, regions)
-    types = [name for provider, name in catalog.instance_types if provider in providers]
-    _check_known("--instance-type", f"instance type of {owners}", filters.instance_types, types)
+    _check_types(catalog, filters, owners, [name for provider, name in machines if provider in providers])
     accelerators = {
         accelerator.name for name in filters.accelerators for accelerator in catalog.accelerator_variants(name)
     }
     return [
         offer
-        for offer in catalog.offers_in(providers, filters.regions, withdrawn=True)
+        for offer in _sold(catalog, providers, filters)
         if (not filters.instance_types or offer.instance_type in filters.instance_types)
-        and (not accelerators or _accelerator_of(catalog, offer) in accelerators)
+        and (not accelerators or _accelerator_of(catalog, offer, cpu=filters.cpu) in accelerators)
     ]
+
+
+def _sold(catalog: Catalog, providers: Sequence[str], filters: Filters) -> Sequence[Offer]:
+    """Offers of the regions that are asked for, by provider."""
+    if not filters.cpu:
+        return catalog.offers_in(providers, filters.regions, withdrawn=True)
+    offers = (offer for provider in sorted(set(providers)) for offer in catalog.cpu_offers(provider))
+    return [offer for offer in offers if not filters.regions or offer.region in filters.regions]
+
+
+def _check_types(catalog: Catalog, filters: Filters, owners: str, known: Sequence[str]) -> None:
+    """Refuse unknown types; one of the other kind with the words that list it."""
+    others = catalog.instance_types if filters.cpu else catalog.cpu_instances
+    for name in filters.instance_types:
+        if name not in known and any(name == other for _, other in others):
+            kind, remedy = ("an", "leave --cpu out") if filters.cpu else ("no", "add --cpu")
+            raise InputError(f"{name} has {kind} accelerator", where="--instance-type", hint=f"{remedy} to list it")
+    _check_known("--instance-type", f"instance type of {owners}", filters.instance_types, known)
 
 
 def _check_known(option: str, what: str, given: Sequence[str], known: Sequence[str]) -> None:
@@ -255,20 +280,35 @@ def _check_known(option: str, what: str, given: Sequence[str], known: Sequence[s
             raise InputError(f"unknown {what}: '{name}'", where=option, hint=suggestion(name, known))
 
 
-def _accelerator_of(catalog: Catalog, offer: Offer) -> str:
+def _accelerator_of(catalog: Catalog, offer: Offer, *, cpu: bool) -> str:
+    if cpu:
+        return catalog.cpu_instances[offer.provider, offer.instance_type].processor.accelerator
     return catalog.instance_type(offer.provider, offer.instance_type).accelerator
 
 
 def _offer_entry(catalog: Catalog, offer: Offer) -> Entry:
     machine = catalog.instance_type(offer.provider, offer.instance_type)
+    return _entry(offer, machine.accelerator, machine.accelerator_count, machine.accelerator_memory_gib)
+
+
+def _cpu_entry(catalog: Catalog, offer: Offer) -> Entry:
+    """The entry of a machine without an accelerator: its sockets stand where others have accelerators."""
+    machine = catalog.cpu_instances[offer.provider, offer.instance_type]
+    processor = machine.processor
+    values: tuple[Cell, ...] = (machine.vcpus, _whole(machine.memory_gib), ";".join(processor.flags))
+    entry = _entry(offer, processor.accelerator or processor.name, machine.sockets, None)
+    return {**entry, **dict(zip(_CPU_KEYS, values, strict=True))}
+
+
+def _entry(offer: Offer, accelerator: str, count: float | None, memory_gib: float | None) -> Entry:
     price = offer.on_demand or offer.spot
     values: tuple[Cell, ...] = (
         offer.provider,
         offer.region,
         offer.instance_type,
-        machine.accelerator,
-        _whole(machine.accelerator_count),
-        _whole(machine.accelerator_memory_gib),
+        accelerator,
+        _whole(count),
+        _whole(memory_gib),
         offer.on_demand.usd_per_hour if offer.on_demand else None,
         offer.spot.usd_per_hour if offer.spot else None,
         price.provenance.source if price else None,
@@ -330,15 +370,17 @@ def _serialise(entries: Sequence[Entry], keys: Sequence[str], output_format: str
     return stream.getvalue()
 
 
-def _offer_tables(entries: Sequence[Entry], offers: Sequence[Offer]) -> str:
+def _offer_tables(entries: Sequence[Entry], offers: Sequence[Offer], table: Callable[[Sequence[Entry]], str]) -> str:
     """One table for each provider, and a last line on how many there are and how old their prices are."""
-    by_provider: dict[str, list[list[str]]] = {}
-    for entry in entries:
-        row = [_show(entry[key]) for key in ("region", "instance_type", "accelerator_count", "accelerator")]
-        row += [_on_demand_words(entry), _show_price(entry["spot_usd_per_hour"])]
-        by_provider.setdefault(str(entry["provider"]), []).append(row)
-    tables = [f"{provider}\n{_offer_table(rows)}\n" for provider, rows in by_provider.items()]
+    tables = [f"{provider}\n{table(rows)}\n" for provider, rows in _by_provider(entries).items()]
     return "\n".join([*tables, _summary(offers, sum(map(_is_unpriced, entries)))])
+
+
+def _by_provider(entries: Sequence[Entry]) -> Mapping[str, list[Entry]]:
+    grouped: dict[str, list[Entry]] = {}
+    for entry in entries:
+        grouped.setdefault(str(entry["provider"]), []).append(entry)
+    return grouped
 
 
 def _zone_tables(entries: Sequence[Entry]) -> str:
@@ -355,10 +397,33 @@ def _zone_tables(entries: Sequence[Entry]) -> str:
     return "\n".join([*tables, f"{count}; zones of {verified:,} verified, of the others those of the region\n"])
 
 
-def _offer_table(rows: Sequence[Sequence[str]]) -> str:
+def _offer_table(entries: Sequence[Entry]) -> str:
+    columns = ("region", "instance_type", "accelerator_count", "accelerator")
+    rows = [[*(_show(entry[key]) for key in columns), *_price_cells(entry)] for entry in entries]
+    return _price_table(("region", "instance type", "count", "accelerator"), rows)
+
+
+def _cpu_table(entries: Sequence[Entry]) -> str:
+    columns = ("region", "instance_type", "vcpus", "memory_gib")
+    rows = [
+        [*(_show(entry[key]) for key in columns), _short_flags(str(entry["cpu_flags"])), *_price_cells(entry)]
+        for entry in entries
+    ]
+    return _price_table(("region", "instance type", "vCPUs", "GiB", "flags"), rows)
+
+
+def _short_flags(flags: str) -> str:
+    """Sets of instructions without the types that they are for."""
+    return " ".join(dict.fromkeys(flag.partition("_")[0] for flag in flags.split(";")))
+
+
+def _price_cells(entry: Entry) -> tuple[str, str]:
+    return _on_demand_words(entry), _show_price(entry["spot_usd_per_hour"])
+
+
+def _price_table(headers: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
     """The rows of one provider; prices stay aligned to the right where there are words among them."""
-    headers = ("region", "instance type", "count", "accelerator", "USD/h", "spot")
-    return render_table(headers, _right(rows, headers.index("USD/h")))
+    return render_table((*headers, "USD/h", "spot"), _right(rows, len(headers)))
 
 
 def _right(rows: Sequence[Sequence[str]], at: int) -> list[list[str]]:

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from advisor.catalog.cpu import CpuInstance
 from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capacity_blocks, offers_of_snapshot
 from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
+from advisor.cli.catalog_terms import term_entries, term_lines
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import InputError
@@ -20,6 +22,7 @@ from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
 
 _LAYERS = ("shipped", "refreshed", "imported", "negotiated")
+Machine = InstanceType | CpuInstance
 
 
 @click.command("show")
@@ -31,7 +34,7 @@ _LAYERS = ("shipped", "refreshed", "imported", "negotiated")
 def command(
     instance_type: str, provider: str | None, regions: tuple[str, ...], output_format: str, output: Path | None
 ) -> None:
-    """Show what each layer of the catalog says of TYPE and which one counts, and the zones that sell it.
+    """Show what each layer of the catalog says of TYPE and which one counts, its zones, commitments and reservations.
 
     The layers are what came with the program, what `advisor catalog refresh` read on this machine, what
     `advisor catalog import-gpuhunt` added, and what the overlay file ($XDG_CONFIG_HOME/advisor/catalog.yaml) says was
@@ -50,45 +53,54 @@ def command(
                 f"{instance_type} is not sold in {region}", where="--region", hint=suggestion(region, known)
             )
     rows = [row for row in every if not regions or row["region"] in regions]
-    gone = {offer.region for offer in _by_region(catalog.offers, machine).values() if offer.withdrawn}
-    shown = [region for region in known if region not in gone and (not regions or region in regions)]
-    zones = [_zones_entry(catalog, machine, region) for region in shown]
+    offers = [one for one in _current(catalog, machine) if not regions or one.region in regions]
+    sold = {offer.region for offer in offers if not offer.withdrawn}
+    zones = [_zones_entry(catalog, machine, region) for region in known if region in sold]
     extra = _of_the_account(catalog, machine, regions)
     if output_format == "json":
-        document = {"provider": machine.provider, "instance_type": machine.name, "prices": rows, "zones": zones} | extra
+        names = {"provider": machine.provider, "instance_type": machine.name} | _processor_entry(machine)
+        document = names | {"prices": rows, "zones": zones} | term_entries(catalog, offers) | extra
         deliver(json.dumps(document, indent=2, ensure_ascii=False) + "\n", output)
     else:
-        deliver(_table(machine, rows, zones, extra), output)
+        deliver(_table(machine, rows, zones, [*term_lines(catalog, offers), *_account_lines(extra)]), output)
 
 
-def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> InstanceType:
+def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> Machine:
     if provider is not None and provider not in catalog.providers:
         raise InputError(
             f"unknown provider: '{provider}'", where="--provider", hint=suggestion(provider, catalog.providers)
         )
-    found = [
-        one for (owner, known), one in catalog.instance_types.items() if known == name and provider in (None, owner)
-    ]
+    found = _called(catalog.instance_types, name, provider) or _called(catalog.cpu_instances, name, provider)
     if not found:
-        known = sorted({known for owner, known in catalog.instance_types if provider in (None, owner)})
+        every = [*catalog.instance_types, *catalog.cpu_instances]
+        known = sorted({known for owner, known in every if provider in (None, owner)})
         whose = f" of {provider}" if provider else ""
-        hint = suggestion(name, known) or "`advisor catalog list` names all"
+        hint = suggestion(name, known) or "`advisor catalog list` and `advisor catalog list --cpu` name all"
         raise InputError(f"unknown instance type{whose}: '{name}'", hint=hint)
     if len(found) > 1:
         raise InputError(f"{name} is sold by {', '.join(one.provider for one in found)}", hint="choose with --provider")
     return found[0]
 
 
-def _rows(catalog: LayeredCatalog, machine: InstanceType) -> Iterator[dict[str, Any]]:
+def _called(machines: Mapping[tuple[str, str], Machine], name: str, provider: str | None) -> list[Machine]:
+    return [one for (owner, known), one in machines.items() if known == name and provider in (None, owner)]
+
+
+def _rows(catalog: LayeredCatalog, machine: Machine) -> Iterator[dict[str, Any]]:
     """One row for each region, way of paying and layer."""
-    layers = {
-        "shipped": _by_region(catalog.shipped_offers, machine),
-        "refreshed": _by_region(_offers(catalog.snapshots, machine), machine),
-        "imported": _by_region(_offers(catalog.imported, machine), machine),
-        "negotiated": _by_region(catalog.offers, machine),
-    }
-    listed = _by_region(catalog.listed_offers, machine)
-    own = _by_region(catalog.as_listed().offers, machine)
+    if isinstance(machine, CpuInstance):
+        listed = own = _by_region(catalog.as_listed().cpu_offers(machine.provider), machine)
+        layers = {"shipped": listed, "refreshed": {}, "imported": {}}
+        layers["negotiated"] = _by_region(_current(catalog, machine), machine)
+    else:
+        layers = {
+            "shipped": _by_region(catalog.shipped_offers, machine),
+            "refreshed": _by_region(_offers(catalog.snapshots, machine), machine),
+            "imported": _by_region(_offers(catalog.imported, machine), machine),
+            "negotiated": _by_region(_current(catalog, machine), machine),
+        }
+        listed = _by_region(catalog.listed_offers, machine)
+        own = _by_region(catalog.as_listed().offers, machine)
     for region in sorted({region for offers in layers.values() for region in offers}):
         for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
             counts = _price(layers["negotiated"].get(region), purchase)
@@ -99,7 +111,14 @@ def _rows(catalog: LayeredCatalog, machine: InstanceType) -> Iterator[dict[str, 
             yield from _of_region(layers, winner, region, purchase)
 
 
-def _zones_entry(catalog: LayeredCatalog, machine: InstanceType, region: str) -> dict[str, Any]:
+def _current(catalog: LayeredCatalog, machine: Machine) -> list[Offer]:
+    """The machine in each region that sells it, at the prices that count."""
+    is_cpu = isinstance(machine, CpuInstance)
+    offers = catalog.cpu_offers(machine.provider) if is_cpu else catalog.offers
+    return list(_by_region(offers, machine).values())
+
+
+def _zones_entry(catalog: LayeredCatalog, machine: Machine, region: str) -> dict[str, Any]:
     return {"region": region} | asdict(catalog.zones(machine.provider, region, machine.name))
 
 
@@ -120,7 +139,7 @@ def _zones_table(zones: Sequence[Mapping[str, Any]]) -> str:
     return render_table(("region", "zones", "names", "verified", "as of", "source"), cells) + note
 
 
-def _offers(snapshots: Sequence[Snapshot], machine: InstanceType) -> list[Offer]:
+def _offers(snapshots: Sequence[Snapshot], machine: Machine) -> list[Offer]:
     return [offer for one in snapshots if one.provider == machine.provider for offer in offers_of_snapshot(one)]
 
 
@@ -159,16 +178,18 @@ def _price(offer: Offer | None, purchase: Purchase) -> Price | None:
     return None if offer is None else offer.price(purchase)
 
 
-def _by_region(offers: Sequence[Offer], machine: InstanceType) -> Mapping[str, Offer]:
+def _by_region(offers: Sequence[Offer], machine: Machine) -> Mapping[str, Offer]:
     return {one.region: one for one in offers if (one.provider, one.instance_type) == (machine.provider, machine.name)}
 
 
 def _of_the_account(
-    catalog: LayeredCatalog, machine: InstanceType, regions: Sequence[str]
+    catalog: LayeredCatalog, machine: Machine, regions: Sequence[str]
 ) -> dict[str, list[Mapping[str, str]]]:
     """Capacity blocks, and the limits that the account has for the type."""
     blocks: list[Mapping[str, str]] = []
     limits: list[Mapping[str, str]] = []
+    if isinstance(machine, CpuInstance):
+        return {}
     codes = {quota.code for purchase in Purchase if (quota := catalog.quota(machine, purchase)) is not None}
     for snapshot in catalog.snapshots:
         if snapshot.provider == machine.provider:
@@ -181,13 +202,8 @@ def _of_the_account(
 
 
 def _table(
-    machine: InstanceType,
-    rows: Sequence[Mapping[str, Any]],
-    zones: Sequence[Mapping[str, Any]],
-    extra: Mapping[str, list[Mapping[str, str]]],
+    machine: Machine, rows: Sequence[Mapping[str, Any]], zones: Sequence[Mapping[str, Any]], more: Sequence[str]
 ) -> str:
-    count = "?" if machine.accelerator_count is None else f"{machine.accelerator_count:g}"
-    head = f"{machine.provider} {machine.name}: {count} × {machine.accelerator}"
     cells = [
         (
             row["region"],
@@ -203,13 +219,42 @@ def _table(
         for row in rows
     ]
     headers = ("region", "paid", "layer", "counts", "USD/h", "by zone", "quality", "as of", "source")
-    lines = [head, render_table(headers, cells)]
+    lines = [*_head(machine), render_table(headers, cells)]
     if any(row["quality"] == Quality.WITHDRAWN for row in rows):
         lines.append("withdrawn: not sold there any more; its last price is for what runs there still")
     lines += ["", _zones_table(zones)] if zones else []
-    lines += [_block_words(block) for block in extra["capacity_blocks"]]
-    lines += [_limit_words(limit) for limit in extra["account_limits"]]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *more]) + "\n"
+
+
+def _account_lines(extra: Mapping[str, list[Mapping[str, str]]]) -> Iterator[str]:
+    yield from map(_block_words, extra.get("capacity_blocks", ()))
+    yield from map(_limit_words, extra.get("account_limits", ()))
+
+
+def _head(machine: Machine) -> Iterator[str]:
+    name = f"{machine.provider} {machine.name}"
+    if isinstance(machine, CpuInstance):
+        processor = machine.processor
+        cores = "" if machine.cores is None else f" ({machine.cores} cores)"
+        yield f"{name}: {machine.vcpus} vCPUs{cores}, {machine.memory_gib:g} GiB, {processor.name}"
+        yield f"flags: {', '.join(processor.flags)} ({processor.provenance.quality}, {processor.provenance.as_of})"
+    else:
+        count = "?" if machine.accelerator_count is None else f"{machine.accelerator_count:g}"
+        yield f"{name}: {count} × {machine.accelerator}"
+
+
+def _processor_entry(machine: Machine) -> dict[str, Any]:
+    """What is known of a machine without an accelerator."""
+    if not isinstance(machine, CpuInstance):
+        return {}
+    return {
+        "vcpus": machine.vcpus,
+        "cores": machine.cores,
+        "sockets": machine.sockets,
+        "memory_gib": machine.memory_gib,
+        "processor": machine.processor.name,
+        "cpu_flags": ";".join(machine.processor.flags),
+    }
 
 
 def _by_zone(row: Mapping[str, Any]) -> str:

@@ -220,9 +220,10 @@ def _offer(cells: Mapping[str, Any]) -> tuple[Offer, tuple[CommitmentPrice, ...]
 
 def _commitment(cells: Mapping[str, Any], provider: str) -> CommitmentPrice:
     origin = Provenance(cells["source"], cells["as_of"], Quality(cells["quality"]))
+    ratio = cells["discount_ratio"]
     commitment = Commitment(
         provider, tuple(cells["families"]), cells["region"], cells["instrument"], int(cells["term_years"]),
-        cells["payment"], float(cells["discount_ratio"]), origin,
+        cells["payment"], None if ratio is None else float(ratio), origin,
     )  # fmt: skip
     return CommitmentPrice(commitment, float(cells["usd_per_hour"]), origin)
 

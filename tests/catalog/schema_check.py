@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -88,7 +89,7 @@ def _table_violations(
         yield f"{file}: columns {list(rows[0])}"
         return
     keys = [tuple(row[column.name] for column in columns if "key" in column.type.split()) for row in rows]
-    yield from (f"{file}: {key} occurs twice" for key in {key for key in keys if keys.count(key) > 1})
+    yield from (f"{file}: {key} occurs twice" for key, count in Counter(keys).items() if count > 1)
     for line, row in enumerate(rows, start=2):
         for column in columns:
             problem = column.problem(row[column.name], references)

@@ -254,3 +254,21 @@ def test_services_are_listed_by_place(run_advisor):
     assert known["aws", "cluster"]["region"] == ""
     assert "did you mean gcp?" in run_advisor("catalog", "services", "--provider", "gpc").stderr
     assert "us-east-1" in run_advisor("catalog", "services", "--region", "us-eest-1").stderr
+
+
+def test_a_type_is_shown_with_what_it_costs_for_a_term():
+    """Commitments by region with what they save, then what no plan takes, with its terms; the same for programs."""
+    lines = run("show", "Standard_NC24ads_A100_v4", "--region", "westeurope").stdout.splitlines()
+    plan = next(line for line in lines if "Savings plan for compute" in line)
+    assert "3.9747" in plan
+    assert plan.split()[-1] == "(listed)"
+    assert " 17% " in plan
+    text = run("show", "p5e.48xlarge", "--region", "us-west-2").stdout
+    assert "EC2 Capacity Block: 1 to 182 days, bought up to 56 days ahead, paid upfront, $39.8 an hour;" in text
+    assert text.index("also sold, never taken by a plan:") < text.index("EC2 Capacity Block:")
+    document = json.loads(run("show", "p5e.48xlarge", "--region", "us-west-2", "--format", "json").stdout)
+    assert document["commitments"] == []
+    block = next(one for one in document["reservations"] if one["instrument"] == "EC2 Capacity Block")
+    assert (block["least_days"], block["most_days"], block["usd_per_hour"]) == (1, 182, 39.8)
+    arm = json.loads(run("show", "m8g.4xlarge", "--region", "us-east-1", "--format", "json").stdout)
+    assert {(one["term_years"], one["quality"]) for one in arm["commitments"]} == {(1, "derived"), (3, "derived")}

@@ -1,6 +1,7 @@
 """Commitments, spot risk, quotas, carbon, cold starts, transfer and serverless: figures that a plan is made of."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
+from advisor.catalog.catalog import Catalog
 from advisor.catalog.families import family_of
 from advisor.catalog.values import Purchase, Quality
 from advisor.errors import InputError
@@ -16,6 +18,7 @@ from advisor.tables import read_rows
 CATALOG = load_catalog()
 OFFERS = {(offer.provider, offer.instance_type, offer.region): offer for offer in CATALOG.offers}
 CLOUDS = ("aws", "gcp", "azure")
+P5E = ("aws", "p5e.48xlarge", "us-west-2")
 
 
 @pytest.mark.parametrize(
@@ -38,49 +41,108 @@ def test_the_family_of_a_type(provider, instance_type, family):
     assert family_of(provider, instance_type) == family
 
 
-@pytest.mark.parametrize("table", ["commitments.csv", "quotas.csv"])
+@pytest.mark.parametrize("table", ["commitments.csv", "quotas.csv", "reservations.csv"])
 def test_every_family_of_a_planning_table_is_sold(table):
     """No row speaks of a family that no instance type belongs to."""
-    known = {
-        (machine.provider, family_of(machine.provider, machine.name)) for machine in CATALOG.instance_types.values()
-    }
+    machines = [*CATALOG.instance_types, *CATALOG.cpu_instances]
+    known = {(provider, family_of(provider, name)) for provider, name in machines}
     for row in read_rows(CATALOG.directory / table):
         for family in row["families"].split(";"):
             assert family == "*" or (row["provider"], family) in known, row
 
 
 def test_prices_under_commitments():
-    """A g6.xlarge at 0.8048 USD/h costs 65.1 % of it for a year and 45.9 % for three, and the flexible kind more."""
+    """A g6.xlarge at 0.8048 USD/h costs as listed for three years and for one, and the flexible kind more."""
     found = CATALOG.commitments(OFFERS["aws", "g6.xlarge", "us-east-1"])
     rows = [(each.commitment.instrument.split()[0], each.commitment.term_years, each.usd_per_hour) for each in found]
     assert rows == [
-        ("Standard", 3, pytest.approx(0.8048 * 0.459)),
-        ("Convertible", 3, pytest.approx(0.8048 * 0.574)),
-        ("Standard", 1, pytest.approx(0.8048 * 0.651)),
-        ("Convertible", 1, pytest.approx(0.8048 * 0.814)),
-    ]
-    assert {each.provenance.quality for each in found} == {Quality.DERIVED}
+        ("Standard", 3, 0.3694), ("Convertible", 3, 0.46175), ("Standard", 1, 0.52392), ("Convertible", 1, 0.65491),
+    ]  # fmt: skip
+    assert {(each.provenance.quality, each.provenance.as_of) for each in found} == {(Quality.LISTED, "2025-04-04")}
+
+
+def test_a_listed_price_counts_before_a_discount():
+    """Of one instrument the price of the region; of another one that has none, on demand less the discount."""
+    offer = OFFERS["azure", "Standard_NC24ads_A100_v4", "westeurope"]
+    rows = {(each.commitment.instrument, each.commitment.term_years): each for each in CATALOG.commitments(offer)}
+    plan = rows["Savings plan for compute", 1]
+    assert (plan.usd_per_hour, plan.provenance.quality) == (3.97471, Quality.LISTED)
+    assert plan.commitment.discount_ratio is None
+    reserved = rows["Reserved VM Instance", 1]
+    assert (reserved.usd_per_hour, reserved.provenance.quality) == (pytest.approx(4.775 * 0.64), Quality.RECALLED)
+    moved = replace(offer, on_demand=replace(offer.on_demand, usd_per_hour=4.2))
+    again = {(each.commitment.instrument, each.commitment.term_years): each for each in CATALOG.commitments(moved)}
+    assert again["Savings plan for compute", 1].usd_per_hour == 3.97471, "a listed price does not follow on demand"
+    assert again["Reserved VM Instance", 1].usd_per_hour == pytest.approx(4.2 * 0.64)
+
+
+def test_a_commitment_that_saves_nothing_any_more_is_left_out():
+    """On demand fell under the price of a plan that was listed before: it is no commitment to enter."""
+    offer = OFFERS["azure", "Standard_NC24ads_A100_v4", "westeurope"]
+    cheap = replace(offer, on_demand=replace(offer.on_demand, usd_per_hour=3.9))
+    assert "Savings plan for compute" not in {each.commitment.instrument for each in CATALOG.commitments(cheap)}
 
 
 def test_a_discount_that_differs_by_region_is_never_overstated():
-    """Where a region's own discount is not known, the least of all regions holds: g4dn 29.6 % rather than 37 %."""
-    home, abroad = (
-        max(
-            each.commitment.discount_ratio
-            for each in CATALOG.commitments(OFFERS["aws", "g4dn.xlarge", region])
-            if each.commitment.term_years == 1
-        )
-        for region in ("us-east-1", "eu-central-1")
-    )
-    assert (home, abroad) == (0.37, 0.296)
+    """Where nothing is listed, the least discount of all regions holds: g4dn 29.6 % rather than 37 %."""
+    known = OFFERS["aws", "g4dn.xlarge", "us-east-1"]
+    elsewhere = replace(known, region="xx-nowhere-1")
+    for offer, saved in ((known, 0.37), (elsewhere, 0.296)):
+        year = min(each.usd_per_hour for each in CATALOG.commitments(offer) if each.commitment.term_years == 1)
+        assert 1 - year / offer.on_demand.usd_per_hour == pytest.approx(saved, abs=0.001)
 
 
-def test_discounts_from_before_a_price_cut_stay_stale():
-    """Of p4d, p4de and p5 only discounts of before June 2025 are known, and their prices say so."""
+def test_discounts_from_before_a_price_cut_are_gone():
+    """What P4 and P5 cost under a commitment since June 2025 is not known, and no older figure stands in for it."""
     for offer in CATALOG.offers_in(["aws"]):
-        stale = family_of("aws", offer.instance_type) in {"p4d", "p4de", "p5"}
-        for each in CATALOG.commitments(offer):
-            assert (each.provenance.quality is Quality.STALE) == stale, offer
+        if family_of("aws", offer.instance_type) in {"p4d", "p4de", "p5", "p5en"}:
+            assert CATALOG.commitments(offer) == ()
+    assert not [row for row in read_rows(CATALOG.directory / "commitments.csv") if row["quality"] == "stale"]
+
+
+@pytest.mark.parametrize("provider", ["aws", "azure", "gcp"])
+def test_listed_prices_of_commitments_are_of_offers_and_save(provider):
+    """Each is of a pair that is sold, below on demand, and by the year what the region's price file says."""
+    rows = list(read_rows(CATALOG.directory / "committed_prices" / f"{provider}.csv"))
+    assert len(rows) == {"aws": 2908, "azure": 129, "gcp": 724}[provider]
+    for row in rows:
+        offer = OFFERS[provider, row["instance_type"], row["region"]]
+        assert row["payment"] == "no_upfront"
+        saves = float(row["usd_per_hour"]) < offer.on_demand.usd_per_hour
+        assert saves == (row["instrument"] in {each.commitment.instrument for each in CATALOG.commitments(offer)})
+
+
+def test_machines_without_an_accelerator_have_commitments_too():
+    """Discounts of AWS and Azure by family, of Google by resource and flexible, none of them on accelerators alone."""
+    offers = {
+        (one.instance_type, one.region): one for name in ("aws", "gcp", "azure") for one in CATALOG.cpu_offers(name)
+    }
+    found = CATALOG.commitments(offers["n4-standard-8", "us-central1"])
+    assert [(each.commitment.instrument.split()[0], each.commitment.term_years) for each in found] == [
+        ("Committed", 3), ("Flexible", 3), ("Committed", 1), ("Flexible", 1),
+    ]  # fmt: skip
+    assert len(CATALOG.commitments(offers["m8g.4xlarge", "us-east-1"])) == 4
+    assert len(CATALOG.commitments(offers["Standard_D4s_v5", "westeurope"])) == 1
+    flexible = {"Flexible committed use discount"}
+    assert not any(
+        flexible & {each.commitment.instrument for each in CATALOG.commitments(one)} for one in CATALOG.offers
+    )
+
+
+def test_reservations_are_facts_that_no_price_comes_from():
+    """A capacity block has its terms and price by region, and a type that is sold so alone has no commitment."""
+    home, west = (
+        {one.instrument: one for one in CATALOG.reservations(replace(OFFERS[P5E], region=region))}
+        for region in ("us-west-2", "us-west-1")
+    )
+    block = home["EC2 Capacity Block"]
+    assert (block.least_days, block.most_days, block.days_ahead, block.payment) == (1, 182, 56, "upfront")
+    assert (block.usd_per_hour, west["EC2 Capacity Block"].usd_per_hour) == (39.8, 49.75)
+    assert CATALOG.commitments(OFFERS[P5E]) == ()
+    assert CATALOG.price(OFFERS[P5E], Purchase.COMMITMENT) is None
+    calendar = CATALOG.reservations(OFFERS["gcp", "a3-highgpu-8g", "us-central1"])
+    assert [(one.instrument, one.most_days) for one in calendar] == [("Future reservation in calendar mode", 90)]
+    assert CATALOG.reservations(OFFERS["azure", "Standard_NC24ads_A100_v4", "westeurope"]) == ()
 
 
 def test_recalled_discounts_do_not_pass_for_derived():
@@ -104,7 +166,7 @@ def test_a_commitment_never_costs_more_than_on_demand(offer):
     for (instrument, term_years), usd_per_hour in by_instrument.items():
         assert 0 < usd_per_hour < offer.on_demand.usd_per_hour
         if term_years == 1:
-            assert by_instrument[instrument, 3] < usd_per_hour
+            assert by_instrument.get((instrument, 3), 0) < usd_per_hour
     cheapest = CATALOG.price(offer, Purchase.COMMITMENT)
     current = [each.usd_per_hour for each in found if each.provenance.quality is not Quality.STALE]
     assert (cheapest.usd_per_hour if cheapest else None) == next(iter(current), None)
@@ -209,6 +271,7 @@ def test_no_region_is_free_of_carbon():
     assert holes == {
         *(("aws", region) for region in ("ap-southeast-5", "ap-southeast-7", "ca-west-1")),
         *(("azure", region) for region in ("jioindiacentral", "malaysiawest", "norwayeast", "norwaywest")),
+        *(("azure", "swedensouth"), ("gcp", "asia-southeast3")),
     }
 
 
@@ -300,10 +363,26 @@ def test_a_bad_cell_of_a_planning_table_is_named(tmp_path, name, old, new, colum
     assert caught.value.where == f"{copy / name}:{line}: {column}"
 
 
-def test_a_commitment_whose_discount_has_changed_since_is_no_price():
+def test_a_commitment_whose_discount_has_changed_since_is_no_price(tmp_path):
     """A stale commitment is kept as a fact, but nothing is sized, priced or recommended by it."""
-    stale = OFFERS["aws", "p5.4xlarge", "us-east-1"]
+    copy = tmp_path / "catalog"
+    shutil.copytree(CATALOG.directory, copy, ignore=shutil.ignore_patterns("cpu_*", "committed_prices"))
+    path = copy / "commitments.csv"
+    path.write_text(
+        path.read_text().replace("aws-reserved-ec2shop,2025-04-04,listed", "aws-reserved-ec2shop,2025-04-04,stale")
+    )
+    catalog, offer = Catalog(copy), OFFERS["aws", "g6.xlarge", "us-east-1"]
+    assert {each.provenance.quality for each in catalog.commitments(offer)} == {Quality.STALE}
+    assert catalog.current_commitments(offer) == ()
+    assert catalog.price(offer, Purchase.COMMITMENT) is None
 
-    assert CATALOG.commitments(stale)
-    assert CATALOG.current_commitments(stale) == ()
-    assert CATALOG.price(stale, Purchase.COMMITMENT) is None
+
+def test_a_committed_price_of_nothing_is_a_wrong_table(tmp_path):
+    """Nothing is free: the error names file, row and column."""
+    copy = tmp_path / "catalog"
+    shutil.copytree(CATALOG.directory, copy, ignore=shutil.ignore_patterns("cpu_*"))
+    path = copy / "committed_prices" / "azure.csv"
+    path.write_text(path.read_text().replace(",3.97471,", ",0,", 1))
+    with pytest.raises(InputError, match="leave the row out when it is unknown") as caught:
+        Catalog(copy).commitments(OFFERS["azure", "Standard_NC24ads_A100_v4", "westeurope"])
+    assert caught.value.where.endswith(": usd_per_hour")

@@ -13,6 +13,7 @@ from catalog.schema_check import described, read_schema, tables, violations
 
 CATALOG = load_catalog()
 DIRECTORY = CATALOG.directory
+CLOUDS = ("aws", "azure", "gcp")
 PRICES = {(offer.provider, offer.instance_type, offer.region): offer for offer in CATALOG.offers}
 
 
@@ -148,7 +149,14 @@ def test_every_offer_has_a_machine_and_a_region():
         ("checkpoints.csv", ["model", "precision", "rank"]),
         ("quality_loss.csv", ["model", "precision", "scheme", "benchmark"]),
         ("token_prices.csv", ["model", "provider", "api_model"]),
+        ("cpu_instances.csv", ["provider", "name"]),
+        ("cpu_instances_cc_by_sa.csv", ["provider", "name"]),
+        ("cpu_processors.csv", ["provider", "instance_types"]),
+        ("cpu_processors_cc_by_sa.csv", ["provider", "instance_types"]),
         *((f"prices/{provider}.csv", ["instance_type", "region"]) for provider in CATALOG.providers),
+        *((f"cpu_prices/{provider}.csv", ["instance_type", "region"]) for provider in CLOUDS),
+        *((f"committed_prices/{provider}.csv", ["instance_type", "region", "instrument"]) for provider in CLOUDS),
+        ("reservations.csv", ["provider", "instrument", "families", "region"]),
     ],
 )
 def test_tables_are_sorted(name, key):

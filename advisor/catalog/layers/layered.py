@@ -5,7 +5,7 @@ Where those know no price, or none that is well founded, what was imported from 
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,8 @@ from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.imported import with_imported
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
-from advisor.catalog.planning import AccountLimit, Commitment, Serverless
-from advisor.catalog.values import InstanceType, Offer
+from advisor.catalog.planning import AccountLimit, Commitment, CommitmentPrice, Serverless
+from advisor.catalog.values import InstanceType, Offer, Price
 from advisor.catalog.zones import Zones, read_zones
 from advisor.tables import read_rows
 
@@ -52,6 +52,10 @@ class LayeredCatalog(Catalog):
         if not overlay.has_prices:
             return self.listed_offers
         return tuple(overlay.priced(offer, self.today) for offer in self.listed_offers)
+
+    def cpu_offers(self, provider: str) -> tuple[Offer, ...]:
+        """Machines without an accelerator at what this customer pays; no refresh reads them."""
+        return tuple(self.overlay.priced(offer, self.today) for offer in super().cpu_offers(provider))
 
     @cached_property
     def _shipped(self) -> Catalog:
@@ -146,15 +150,36 @@ class LayeredCatalog(Catalog):
 
     @cached_property
     def _commitments(self) -> dict[tuple[str, str], list[Commitment]]:
-        """A refreshed discount takes the place of shipped ones for the same family."""
+        """Discounts: a refreshed one, as older versions wrote them, takes the place of shipped ones for its family."""
         newer: dict[tuple[str, str], list[Commitment]] = {}
         for snapshot in self.snapshots:
+            if not (snapshot.directory / "commitments.csv").is_file():
+                continue
             sources = readers.Sources(snapshot.directory)
             for commitment in planning_readers.read_commitments(snapshot.directory, sources):
                 for family in commitment.families:
                     newer.setdefault((commitment.provider, family), []).append(commitment)
         shipped = dict(self._shipped._commitments)  # noqa: SLF001 - the layer below of the same class
         return shipped | {key: [*shipped.get(key, ()), *rows] for key, rows in newer.items()}
+
+    def _listed_commitments(self, offer: Offer) -> Sequence[CommitmentPrice]:
+        """Listed prices less what was negotiated for the family: a discount holds under a commitment too."""
+        return [
+            replace(each, usd_per_hour=price.usd_per_hour, provenance=price.provenance)
+            for each in super()._listed_commitments(offer)
+            for price in (self.overlay.discounted(offer, Price(each.usd_per_hour, each.provenance), self.today),)
+        ]
+
+    def _read_committed_prices(self, provider: str) -> Mapping[planning_readers.Pair, Sequence[CommitmentPrice]]:
+        """Prices of commitments; a refreshed one counts before a shipped one of the same kind."""
+        prices = dict(super()._read_committed_prices(provider))
+        for snapshot in self.snapshots:
+            path = snapshot.directory / "committed_prices.csv"
+            if snapshot.provider == provider and path.is_file():
+                sources = readers.Sources(snapshot.directory)
+                newer = planning_readers.read_committed_prices(path, provider, sources)
+                prices |= {place: [*prices.get(place, ()), *rows] for place, rows in newer.items()}
+        return prices
 
 
 def _without(service: Serverless, read: Collection[tuple[str, str, str, str]]) -> Serverless | None:

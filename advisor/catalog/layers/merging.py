@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.families import family_of
 from advisor.catalog.layers.snapshot import table_text
 from advisor.catalog.refresh.values import (
     SAME_MEMORY_RATIO,
@@ -30,9 +29,8 @@ PRICE_COLUMNS = (
     "spot_usd_per_hour", "spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour", "spot_source", "spot_as_of",
     "spot_quality",
 )  # fmt: skip
-COMMITMENT_COLUMNS = (
-    "provider", "families", "region", "instrument", "term_years", "payment", "discount_ratio", "source", "as_of",
-    "quality",
+COMMITTED_COLUMNS = (
+    "instance_type", "region", "instrument", "term_years", "payment", "usd_per_hour", "source", "as_of", "quality",
 )  # fmt: skip
 INSTANCE_COLUMNS = (
     "provider", "name", "accelerator", "accelerator_count", "accelerator_memory_gib", "vcpus", "memory_gib",
@@ -63,7 +61,6 @@ _ZONES: Mapping[str, str] = {
 }
 SAGEMAKER = "SageMaker real-time"
 """The one service whose prices for machines are asked for."""
-_SAME_DISCOUNT = 0.005
 _SHARES = (1 / 2, 1 / 4, 1 / 8)
 Place = tuple[str, str]
 
@@ -84,17 +81,17 @@ def tables_after(catalog: Catalog, found: Found, read_on: str, before: Path | No
     """
     sources = _Titles(_REFRESHED.get(found.provider, f"{found.provider}, asked directly"))
     prices = list(_price_rows(offers_of(catalog, found.provider), found, read_on, sources))
-    commitments = [*_commitment_rows(catalog, found, sources)]
-    commitments += _kept_commitments(before, found, commitments, sources)
     machines, unknown = _machine_rows(catalog, found, read_on, sources)
     known = {name for owner, name in catalog.instance_types if owner == found.provider} | {
         row["name"] for row in machines
     }
+    committed = [*_committed_rows(found, known, sources)]
+    committed += _kept_committed(before, found, committed, sources)
     return {
         "prices.csv": table_text(PRICE_COLUMNS, [row for row in prices if row["instance_type"] in known]),
         "managed.csv": table_text(MANAGED_COLUMNS, list(_managed_rows(catalog, found, read_on, sources))),
         "serverless.csv": table_text(SERVERLESS_COLUMNS, list(_serverless_rows(catalog, found, before, sources))),
-        "commitments.csv": table_text(COMMITMENT_COLUMNS, sorted(commitments, key=_commitment_key)),
+        "committed_prices.csv": table_text(COMMITTED_COLUMNS, sorted(committed, key=_committed_key)),
         "instances.csv": table_text(INSTANCE_COLUMNS, machines),
         "capacity_blocks.csv": table_text(
             BLOCK_COLUMNS, list(_read_or_kept("capacity_blocks", BlockRow, found, before))
@@ -129,18 +126,18 @@ def _read_or_kept(
     yield from (asdict(row) for row in found.rows if isinstance(row, kind) and found.covers(row.region, part))
 
 
-def _kept_commitments(
+def _kept_committed(
     before: Path | None, found: Found, read: Sequence[Mapping[str, Any]], sources: _Titles
 ) -> Iterator[Mapping[str, Any]]:
-    """Discounts of the snapshot before that were not read again, where not everything was read that has any."""
+    """Prices of the snapshot before that were not read again, where not everything was read that has any."""
     parts = ("prices", "savings_plans") if found.provider == "aws" else ("prices",)
-    newer = {_commitment_key(row) for row in read}
+    newer = {_committed_key(row) for row in read}
 
     def stays(row: Mapping[str, str]) -> bool:
         complete = all(found.covers(row["region"], part) for part in parts)
-        return not complete and _commitment_key(row) not in newer
+        return not complete and _committed_key(row) not in newer
 
-    yield from _kept("commitments.csv", before, sources, stays)
+    yield from _kept("committed_prices.csv", before, sources, stays)
 
 
 def _kept(
@@ -153,8 +150,8 @@ def _kept(
     yield from ({**row, "source": sources.of(titles[row["source"]])} for row in read_rows(before / table) if stays(row))
 
 
-def _commitment_key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in COMMITMENT_COLUMNS[1:6])
+def _committed_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in COMMITTED_COLUMNS[:5])
 
 
 def _price_rows(
@@ -275,32 +272,15 @@ def _zone_rows(
         yield dict(zip(ZONE_COLUMNS, (*place, source, read_on, Quality.LISTED.value), strict=True))
 
 
-def _commitment_rows(catalog: Catalog, found: Found, sources: _Titles) -> Iterator[Mapping[str, Any]]:
-    """Discounts by family and region: the smallest one of its types, so that no type is promised more than it gets."""
-    listed = found.prices(Purchase.ON_DEMAND)
-    before = offers_of(catalog, found.provider)
-    ratios: dict[tuple[str, str, str, int, str], list[tuple[float, str]]] = {}
-    for row in found.rows:
-        if not isinstance(row, CommittedRow):
-            continue
-        place = (row.region, row.instance_type)
-        old = before.get(place)
-        usd = (
-            listed[place].usd_per_hour
-            if place in listed
-            else old.on_demand.usd_per_hour
-            if old and old.on_demand
-            else None
-        )
-        if usd is not None:
-            family = family_of(found.provider, row.instance_type)
-            key = (family, row.region, row.instrument, row.term_years, row.payment)
-            ratios.setdefault(key, []).append((1 - row.usd_per_hour / usd, row.as_of))
-    for (family, region, instrument, years, payment), seen in sorted(ratios.items()):
-        values = (found.provider, family, region, instrument, years, payment, round(min(seen)[0], 4), sources.refreshed)
-        quality = Quality.LISTED if max(seen)[0] - min(seen)[0] < _SAME_DISCOUNT else Quality.DERIVED
-        cells = (*values, min(date for _, date in seen), quality.value)
-        yield dict(zip(COMMITMENT_COLUMNS, cells, strict=True))
+def _committed_rows(found: Found, known: Collection[str], sources: _Titles) -> Iterator[Mapping[str, Any]]:
+    """Prices of commitments to known types; the dearest of several under one name."""
+    rows = [row for row in found.rows if isinstance(row, CommittedRow) and row.instance_type in known]
+    prices: dict[tuple[str, str, str, int, str], CommittedRow] = {}
+    for row in sorted(rows, key=lambda row: row.usd_per_hour):
+        prices[row.instance_type, row.region, row.instrument, row.term_years, row.payment] = row
+    for key, row in prices.items():
+        cells = (*key, row.usd_per_hour, sources.refreshed, row.as_of, Quality.LISTED.value)
+        yield dict(zip(COMMITTED_COLUMNS, cells, strict=True))
 
 
 def _machine_rows(

@@ -114,8 +114,19 @@ class Overlay:
         for private in self.private_offers:
             if _holds(private.until, today) and key == _key(private):
                 return Price(private.usd_per_hour, _provenance("private offer", private.note, today, Quality.LISTED))
+        return None if listed is None else self.discounted(offer, listed, today, purchase)
+
+    def discounted(self, offer: Offer, listed: Price, today: dt.date, purchase: Purchase = Purchase.ON_DEMAND) -> Price:
+        """A list price of an offer less the largest discount on that way of paying.
+
+        Args:
+            offer: what it is the price of.
+            listed: on demand, on spot, at a service, or under a commitment.
+            today: the day that the discount must hold on.
+            purchase: what the discount must cover; a commitment has the discounts of on demand.
+        """
         discounts = [one for one in self.discounts if _holds(one.until, today) and one.covers(offer, purchase)]
-        if listed is None or not discounts:
+        if not discounts:
             return listed
         best = max(discounts, key=lambda one: one.discount_ratio)
         words = f"{100 * best.discount_ratio:g}% off {listed.provenance.source}"

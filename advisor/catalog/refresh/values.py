@@ -55,7 +55,7 @@ class CommittedRow:
     region: str
     instance_type: str
     instrument: str
-    """What it is bought as, in the words of ``commitments.csv``."""
+    """What it is bought as, in the words of ``committed_prices``."""
     term_years: int
     payment: str
     """no_upfront, partial_upfront or all_upfront."""

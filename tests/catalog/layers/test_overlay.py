@@ -36,6 +36,12 @@ def catalog(tmp_path):
     return make
 
 
+def offer_of(catalog):
+    """The g6.xlarge of us-east-1."""
+    place = ("aws", "us-east-1", "g6.xlarge")
+    return next(one for one in catalog.offers if (one.provider, one.region, one.instance_type) == place)
+
+
 def on_demand(catalog, name="g6.xlarge", region="us-east-1"):
     """The price that counts."""
     return next(one for one in catalog.offers if (one.region, one.instance_type) == (region, name)).on_demand
@@ -53,6 +59,18 @@ def test_a_discount_is_off_the_list_price_of_its_families(catalog):
     assert on_demand(made, "g5.xlarge") == on_demand(listed, "g5.xlarge")
     assert on_demand(made, region="us-west-2") == on_demand(listed, region="us-west-2")
     assert made.content_hash != listed.content_hash
+
+
+def test_a_discount_holds_under_a_listed_commitment_too(catalog):
+    """A tenth off a family is off the listed prices of its commitments; a private price by the hour is not."""
+    private = "private_offers:\n- {provider: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: 0.6}\n"
+    discount = "discounts:\n- {provider: aws, families: [g6], discount_ratio: 0.1, note: EDP 7}\n"
+    before, after, beside = (
+        made.commitments(offer_of(made)) for made in (catalog(text) for text in ("", discount, private))
+    )
+    assert [each.usd_per_hour for each in after] == [pytest.approx(0.9 * each.usd_per_hour) for each in before]
+    assert all("10% off" in each.provenance.source for each in after)
+    assert list(beside) == [each for each in before if each.usd_per_hour < 0.6]
 
 
 def test_a_discounted_price_is_founded_as_well_as_its_list_price(catalog):

@@ -87,6 +87,7 @@ def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known
         (one.commitment.instrument.split()[0], one.commitment.term_years, one.commitment.payment): one.usd_per_hour
         for one in catalog.commitments(listed)
     }
+    assert {one.provenance.quality for one in catalog.commitments(listed)} == {Quality.LISTED}, "as sold, not computed"
     assert rates["Standard", 1, "all_upfront"] == pytest.approx(4467.6 / 8760, rel=1e-3)
     assert rates["Convertible", 3, "no_upfront"] == pytest.approx(0.42, rel=1e-3)
     assert rates["Convertible", 1, "no_upfront"] == pytest.approx(0.85 * 0.72, rel=1e-3)
@@ -142,7 +143,7 @@ def test_what_is_not_asked_again_stays(cloud, known, root, manner):
     """After a refresh of one region without plans, limits and blocks those of the first refresh still hold."""
     catalog = known()
     refresh(question(cloud.url, catalog), catalog, root, accepting(manner, *FAMILIES))
-    names = ("commitments.csv", "quotas.csv", "capacity_blocks.csv")
+    names = ("committed_prices.csv", "quotas.csv", "capacity_blocks.csv")
     first = {name: read_rows(current(root, "aws").directory / name) for name in names}
     assert all(first.values())
     catalog = known()
