@@ -5,7 +5,7 @@ Where those know no price, or none that is well founded, what was imported from 
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -104,7 +104,16 @@ class LayeredCatalog(Catalog):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user has to know of the layers."""
-        return (*self.problems, *self.overlay.expired(self.today))
+        return (*self.problems, *self.overlay.expired(self.today), *self._release_warnings())
+
+    def _release_warnings(self) -> Iterator[str]:
+        """One line where releases are older than engines take to bring out a new one, and one for unreadable ones."""
+        old = self.releases.old(self.releases.by_engine, self.today)
+        if old:
+            names = " and ".join(f"{engine} ({day}, {(self.today - day).days} days old)" for engine, day in old)
+            yield f"newer releases may exist than the newest known of {names}: run `advisor catalog refresh engines`"
+        if self.releases.unreadable:
+            yield f"releases left out: {'; '.join(self.releases.unreadable)}"
 
     @cached_property
     def account_limits(self) -> Mapping[planning_readers.Triple, AccountLimit]:
