@@ -47,6 +47,10 @@ class Releases:
         """Day of the newest known release, pre-releases too; None of an engine whose releases are not listed."""
         return max((release.released for release in self.of(engine)), default=None)
 
+    def read_on(self, engine: str) -> str:
+        """ISO date on which the index was read; "" of an engine whose releases are not listed."""
+        return max((release.provenance.as_of for release in self.of(engine)), default="")
+
     def old(self, engines: Iterable[str], today: dt.date) -> tuple[tuple[str, dt.date], ...]:
         """Engines whose newest known release is older than :data:`OLD_DAYS`, each with its day."""
         days = ((engine, self.newest_day(engine)) for engine in dict.fromkeys(engines))

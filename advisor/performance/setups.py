@@ -141,7 +141,7 @@ def _engine(
     setup: Setup, accelerator: Accelerator, model: Model, catalog: Catalog
 ) -> EngineSupport | Abstention | None:  # fmt: skip
     """The catalog's row for the engine, or its preferred one; None for an engine that it does not list."""
-    precision = _stated_precision(setup, model, accelerator)
+    precision = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
     rows = catalog.engine_support_at(accelerator.name, precision, setup.engine_version)
     if setup.engine:
         wanted = engine_class(setup.engine)
@@ -156,15 +156,6 @@ def _engine(
     return Abstention(f"{rows[0].engine} does not serve {precision} on {accelerator.name}: {rows[0].detail}")
 
 
-def _stated_precision(setup: Setup, model: Model, accelerator: Accelerator) -> str:
-    """Precision of the weights: of the checkpoint where none is stated; ``fp4`` is mxfp4 on AMD, nvfp4 elsewhere."""
-    if not setup.precision:
-        return model.checkpoint.precision
-    stated = parse_precision(setup.precision)
-    is_plain = "nv" not in setup.precision.lower()
-    return "mxfp4" if stated == "nvfp4" and is_plain and accelerator.vendor == "amd" else stated
-
-
 def _precisions(
     setup: Setup, model: Model, accelerator: Accelerator, engine: EngineSupport | None
 ) -> _Precisions | Abstention:  # fmt: skip
@@ -172,7 +163,7 @@ def _precisions(
 
     AWS's compiler casts the products of fp32 models to bf16, which Inferentia1 has no alternative to.
     """
-    weights = _stated_precision(setup, model, accelerator)
+    weights = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
     cache = parse_kv_precision(setup.kv_precision)
     if cache == "auto" and weights in EIGHT_BIT_CACHE:
         cache = "fp8"
