@@ -5,13 +5,13 @@ whether generated code can start it (:mod:`advisor.deployable`); prices come lat
 plays its part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from advisor.catalog import Catalog
 from advisor.catalog.partitions import Partition, share_of, slice_of
-from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Support
 from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall, machine_shortfall, shortfall
 from advisor.models import FitRequest, MemoryFit, Model, fit_memory
 from advisor.requirements import Requirements
@@ -318,11 +318,7 @@ def _engine(
     rows = catalog.engine_support(accelerator.name, precision)
     serving = serving_engines(rows)
     if not serving:
-        known = rows[0] if rows else None
-        detail = known.detail if known and known.detail else "no engine of the catalog serves it"
-        support = known.support.value if known else "no"
-        unserved = Shortfall("precision_unsupported", "support", precision, support, f"{accelerator.name}: {detail}")
-        return reject(instance_type, unserved, precision)
+        return reject(instance_type, _unserved(rows, accelerator, precision), precision)
     allowed = [row for row in serving if allows_engine(workload, row.engine)]
     if not allowed:
         needed = ", ".join(workload.engines) or f"other than {', '.join(workload.exclude.engines)}"
@@ -335,6 +331,19 @@ def _engine(
             return row
     reason = f"{allowed[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
     return reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
+
+
+def _unserved(rows: Sequence[EngineSupport], accelerator: Accelerator, precision: str) -> Shortfall:
+    """Why no engine is known to serve a precision: all refuse it, or nobody says of one of them."""
+    untested = next((row for row in rows if row.support is Support.UNTESTED), None)
+    if rows and untested is None:
+        detail = rows[0].detail or "no engine of the catalog serves it"
+        return Shortfall(
+            "precision_unsupported", "support", precision, rows[0].support.value, f"{accelerator.name}: {detail}"
+        )
+    engine = f"{untested.engine} {untested.engine_version}".strip() if untested else "an engine of the catalog"
+    reason = f"{accelerator.name}: no document or measurement says whether {engine} serves it"
+    return Shortfall("precision_untested", "support", precision, Support.UNTESTED.value, reason)
 
 
 def _offers_in_scope(requirements: Requirements, catalog: Catalog) -> dict[tuple[str, str], tuple[Offer, ...]]:

@@ -25,9 +25,8 @@ def catalog_of(*offers: Offer) -> Catalog:
     catalog.__dict__["accelerators"] = load_catalog().accelerators
     catalog.__dict__["instance_types"] = load_catalog().instance_types
     catalog.__dict__["regions"] = load_catalog().regions
-    catalog.__dict__["_engine_support"] = (
-        load_catalog().__dict__.get("_engine_support") or load_catalog()._engine_support
-    )
+    for name in ("_engine_support", "releases", "deployment"):
+        catalog.__dict__[name] = getattr(load_catalog(), name)
     return catalog
 
 

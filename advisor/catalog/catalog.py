@@ -3,9 +3,12 @@
 import copy
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
+
+from packaging.version import Version
 
 from advisor.catalog import readers
 from advisor.catalog.cpu import CpuInstance, read_cpu_instances
@@ -13,6 +16,7 @@ from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
 from advisor.catalog.partitions import Partition, read_partitions
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.planning_tables import PlanningTables
+from advisor.catalog.releases import Releases, at_version, planned, read_releases, version_of
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Quality
 from advisor.catalog.zones import Zones, ZoneSupply, read_zones, supply_of
 from advisor.errors import InputError
@@ -177,13 +181,67 @@ class Catalog(PlanningTables):
         return tuple(sorted(name for owner, name in self.regions if owner == provider))
 
     def engine_support(self, accelerator: str, precision: str) -> tuple[EngineSupport, ...]:
-        """What each engine does with a precision on an accelerator, the preferred engine first."""
-        return self._engine_support.get((self.accelerator(accelerator).name, precision), ())
+        """What each engine does with a precision on an accelerator, the preferred engine first.
+
+        Each in its newest release that serves it, within :meth:`plannable_releases`.
+        """
+        key = self.accelerator(accelerator).name, precision
+        if key not in self._planned_support:
+            rows = self._support_by_engine(*key)
+            self._planned_support[key] = tuple(self._planned(engine, key[0], ranges) for engine, ranges in rows.items())
+        return self._planned_support[key]
+
+    def engine_support_at(self, accelerator: str, precision: str, version: str) -> tuple[EngineSupport, ...]:
+        """What that release of each engine does; what a plan takes where the version is none by PEP 440."""
+        asked = version_of(version)
+        if asked is None:
+            return self.engine_support(accelerator, precision)
+        rows = self._support_by_engine(self.accelerator(accelerator).name, precision).values()
+        known = (at_version(ranges, asked) for ranges in rows)
+        return tuple(replace(row, engine_version=version) for row in known if row is not None)
+
+    def plannable_releases(self, engine: str, vendor: str) -> tuple[Version, ...]:
+        """Final releases that a plan may take, oldest first: their options were read, and they have an image.
+
+        Empty for engines whose releases are not listed.
+
+        Args:
+            engine: as ``engine_support.csv`` names it.
+            vendor: of the accelerators, as ``accelerators.csv`` names it.
+        """
+        oldest, newest = (
+            next(map(version_of, self.deployment.words(engine, limit)), None)
+            for limit in ("oldest_release", f"newest_image_{vendor}")
+        )
+        return tuple(
+            release.version
+            for release in self.releases.of(engine)
+            if release.is_final
+            and (oldest is None or oldest <= release.version)
+            and (newest is None or release.version <= newest)
+        )
+
+    @cached_property
+    def releases(self) -> Releases:
+        """Releases of engines."""
+        return read_releases(self.directory / "engine_releases.csv", self._sources)
 
     @property
     def engines(self) -> tuple[str, ...]:
         """Serving engines that the catalog knows, sorted."""
         return tuple(sorted({row.engine for rows in self._engine_support.values() for row in rows}))
+
+    def _support_by_engine(self, accelerator: str, precision: str) -> dict[str, tuple[EngineSupport, ...]]:
+        """Rows of each engine, the preferred engine first; those of the accelerator, else of its architecture."""
+        grouped: dict[str, tuple[EngineSupport, ...]] = {}
+        for hardware in (self.accelerators[accelerator].architecture, accelerator):
+            rows = self._engine_support.get((hardware, precision), ())
+            grouped |= {engine: tuple(ranges) for engine, ranges in groupby(rows, key=lambda row: row.engine)}
+        return dict(sorted(grouped.items(), key=lambda item: _preference(item[0])))
+
+    def _planned(self, engine: str, accelerator: str, rows: tuple[EngineSupport, ...]) -> EngineSupport:
+        fixed = "".join(self.deployment.words(engine, "release"))
+        return planned(rows, self.plannable_releases(engine, self.accelerators[accelerator].vendor), fixed)
 
     def partitions(self, accelerator: str) -> tuple[Partition, ...]:
         """Profiles that an accelerator can be cut into, the least memory first; none where it cannot."""
@@ -257,10 +315,16 @@ class Catalog(PlanningTables):
 
     @cached_property
     def _engine_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:
+        """Rows by hardware and precision, those of one engine together."""
         grouped: dict[tuple[str, str], list[EngineSupport]] = {}
         for row in readers.read_engine_support(self.directory, self._sources):
-            grouped.setdefault((row.accelerator, row.precision), []).append(row)
-        return {key: tuple(sorted(rows, key=_preference)) for key, rows in grouped.items()}
+            grouped.setdefault((row.hardware, row.precision), []).append(row)
+        return {key: tuple(sorted(rows, key=lambda row: row.engine)) for key, rows in grouped.items()}
+
+    @cached_property
+    def _planned_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:
+        """What was asked for so far, by accelerator and precision."""
+        return {}
 
     @cached_property
     def _engine_models(self) -> tuple[frozenset[str], dict[tuple[str, str, str], str]]:
@@ -275,6 +339,6 @@ class Catalog(PlanningTables):
         return frozenset(engine for engine, _, _ in rows), rows
 
 
-def _preference(row: EngineSupport) -> int:
-    known = row.engine in _ENGINE_PREFERENCE
-    return _ENGINE_PREFERENCE.index(row.engine) if known else len(_ENGINE_PREFERENCE)
+def _preference(engine: str) -> int:
+    known = engine in _ENGINE_PREFERENCE
+    return _ENGINE_PREFERENCE.index(engine) if known else len(_ENGINE_PREFERENCE)

@@ -1,10 +1,11 @@
 """Which catalog a command works with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.layered import LayeredCatalog, layered
-from advisor.catalog.layers.places import imported_dir, overlay_path, refreshed_dir
+from advisor.catalog.layers.places import engines_dir, imported_dir, overlay_path, refreshed_dir
 from advisor.catalog.layers.snapshot import current_names
 from advisor.data_files import data_dir
 from advisor.errors import InputError
@@ -32,8 +33,12 @@ def user_catalog() -> LayeredCatalog:
     shipped, refreshed, imported = data_dir("instance_catalog"), refreshed_dir(), imported_dir()
     overlay = overlay_path()
     stamp = (overlay.stat().st_mtime_ns, overlay.stat().st_size) if overlay.is_file() else None
-    key = (shipped, refreshed, overlay, current_names(refreshed), current_names(imported), stamp)
+    engines = engines_dir()
+    key = (
+        shipped, refreshed, overlay, current_names(refreshed), current_names(imported), current_names(engines), stamp,
+    )  # fmt: skip
     if key not in _loaded:
         _loaded.clear()
-        _loaded[key] = layered(shipped, refreshed, overlay, imported=imported)
+        catalog = layered(shipped, refreshed, overlay, imported=imported)
+        _loaded[key] = replace(catalog, engines_root=engines)
     return _loaded[key]

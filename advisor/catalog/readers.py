@@ -7,6 +7,7 @@ from pathlib import Path
 from advisor.catalog.values import (
     Accelerator,
     EngineSupport,
+    Evidence,
     InstanceType,
     Managed,
     Offer,
@@ -111,17 +112,19 @@ def read_regions(directory: Path, sources: Sources) -> dict[tuple[str, str], Reg
 
 
 def read_engine_support(directory: Path, sources: Sources) -> Iterator[EngineSupport]:
-    """Which engine serves which precision on which accelerator."""
+    """Which engine serves which precision on which hardware, in the order of the table."""
     for row in read_records(directory / "engine_support.csv"):
         yield EngineSupport(
             engine=row.text("engine"),
-            engine_version=row.text("engine_version"),
-            accelerator=row.text("accelerator"),
+            hardware=row.text("hardware"),
             precision=row.text("precision"),
             support=row.choice("support", Support),
             compute_precision=row.optional_text("compute_precision"),
             detail=row.optional_text("detail"),
             provenance=sources.of(row),
+            evidence=row.choice("evidence", Evidence),
+            from_version=row.optional_text("from_version"),
+            until_version=row.optional_text("until_version"),
         )
 
 

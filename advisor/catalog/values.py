@@ -44,7 +44,18 @@ class Support(StrEnum):
     EMULATED = "emulated"
     """Weights are stored so, the arithmetic runs in 16 bit: saves memory, not FLOPs."""
     UNTESTED = "untested"
+    """Nobody says: not planned, and no refusal either."""
     NO = "no"
+
+
+class Evidence(StrEnum):
+    """What says that an engine serves a precision on an accelerator, or that it does not."""
+
+    DOCUMENTED = "documented"
+    MEASURED = "measured"
+    """A published run shows what no document says, or what one denies."""
+    UNTESTED = "untested"
+    """Neither: known without a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +188,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class EngineSupport:
-    """Whether an engine serves one precision on one accelerator, and how."""
+    """Whether releases of an engine serve one precision on some hardware, and how."""
 
     engine: str
-    engine_version: str
-    accelerator: str
+    hardware: str
+    """An architecture or an accelerator."""
     precision: str
     """One of the model precisions: fp32, bf16, fp16, fp8, int8, int4, nvfp4, mxfp4."""
     support: Support
@@ -189,3 +200,15 @@ class EngineSupport:
     """Precision of the arithmetic: ``bf16`` or ``fp16`` where weights are widened in the kernel."""
     detail: str
     provenance: Provenance
+    evidence: Evidence
+    from_version: str = ""
+    """First release it holds for; "": every one before ``until_version``."""
+    until_version: str = ""
+    """First release it holds for no more; "": every one since."""
+    engine_version: str = ""
+    """Release that a plan takes; "" where none is known."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is known to run."""
+        return self.support in (Support.NATIVE, Support.SUPPORTED, Support.EMULATED)

@@ -19,10 +19,12 @@ from advisor.catalog.layers.refreshing import Manner, Refreshed, refresh
 from advisor.catalog.layers.snapshot import Damaged, current, forget, previous, providers
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.refresh import aws, aws_public, azure, azure_zones, gcp, gcp_zones
+from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
 from advisor.catalog.refresh.values import Question
+from advisor.cli import catalog_engines
 from advisor.cli.output import deliver, output_option, read_text, table_or_json_option
 from advisor.cli.progress import Progress
 from advisor.errors import AdvisorError, InputError
@@ -85,10 +87,20 @@ def command(
 ) -> None:
     """Ask PROVIDER (aws, gcp, azure, all, or one that a package brings) for today's prices.
 
+    PROVIDER `engines` asks a package index for the releases of vLLM, SGLang and TensorRT-LLM.
+
     What is read is kept as it comes, so that a run that was cut off goes on where it was. It takes the place of the
     old prices only when it is whole and sound: nothing free, no price moved too far, no spot above on demand, no
     family gone. `advisor catalog show TYPE` tells which price counts.
     """
+    if ENGINES in names:
+        catalog_engines.check_alone(names)
+        if is_forgotten:
+            catalog_engines.forget_releases()
+        else:
+            manner = Manner(frozenset(confirmed), max_move, dry_run, jobs)
+            catalog_engines.refresh(manner, endpoint_url, output_format, output)
+        return
     if print_policy:
         if set(names) - {"aws", "all"}:
             raise click.UsageError("--print-policy is for aws; no other provider asks for a policy")
@@ -122,6 +134,10 @@ def command(
 @output_option
 def diff(names: tuple[str, ...], shipped: bool, output_format: str, output: Path | None) -> None:
     """What the last refresh changed: new types, price moves, offers that are gone."""
+    if ENGINES in names:
+        catalog_engines.check_alone(names)
+        catalog_engines.diff(shipped=shipped, output_format=output_format, output=output)
+        return
     root = refreshed_dir()
     wanted = names if names and "all" not in names else providers(root)
     if not wanted:

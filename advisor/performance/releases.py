@@ -1,4 +1,8 @@
-"""When a version of an engine came out: what the learned residual knows of versions, too many to learn singly."""
+"""When a version of an engine came out: what the learned residual knows of versions, too many to learn singly.
+
+The dates are those that the residual was fitted with. A release that is newer than what was measured has the date of
+the newest measured one: nothing was learned of it.
+"""
 
 import re
 from datetime import date
@@ -19,7 +23,7 @@ Version = tuple[int, ...]
 def release_year(engine: str, version: str) -> float | None:
     """Year, with its fraction, in which a version came out; None where the version is not stated or not known.
 
-    A version between two known ones has the date of the older.
+    A version between two known ones has the date of the older, one after all of them that of the newest.
     """
     known = _releases().get(engine_class(engine), ())
     if not known or not version:
@@ -39,7 +43,7 @@ def _numbers(version: str) -> Version | None:
 def _releases() -> dict[str, tuple[tuple[Version, float], ...]]:
     """Known versions of each engine class, oldest first."""
     found: dict[str, list[tuple[Version, float]]] = {}
-    for row in read_records(data_dir("instance_catalog") / "engine_releases.csv"):
+    for row in read_records(data_dir("instance_catalog") / "calibration" / "engine_dates.csv"):
         numbers, day = _numbers(row.text("version")), date.fromisoformat(row.text("released"))
         if numbers is None:
             row.fail("version", "this is no version")

@@ -142,7 +142,7 @@ def _engine(
 ) -> EngineSupport | Abstention | None:  # fmt: skip
     """The catalog's row for the engine, or its preferred one; None for an engine that it does not list."""
     precision = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
-    rows = catalog.engine_support(accelerator.name, precision)
+    rows = catalog.engine_support_at(accelerator.name, precision, setup.engine_version)
     if setup.engine:
         wanted = engine_class(setup.engine)
         rows = tuple(row for row in rows if engine_class(row.engine) == wanted and wanted)

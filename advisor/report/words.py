@@ -43,6 +43,7 @@ CODE_WORDS = {
     "parallelism": "attention heads not divisible by TP",
     "power_unknown": "power unknown",
     "precision_unsupported": "precision not supported",
+    "precision_untested": "precision untested",
     "prediction_abstained": "no prediction possible",
     "preview": "preview only",
     "price_unknown": "price unknown",

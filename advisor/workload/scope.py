@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from advisor.catalog import Catalog
-from advisor.catalog.values import EngineSupport, InstanceType, Support
+from advisor.catalog.values import EngineSupport, InstanceType
 from advisor.errors import InputError
 from advisor.names import normalised
 from advisor.workload.values import Workload
 
-_SERVES = (Support.NATIVE, Support.SUPPORTED, Support.EMULATED)
 HELD = ("providers", "regions", "accelerators", "instance_types", "engines")
 """Keys that name what a plan may use; ``exclude`` has the same ones."""
 
@@ -75,7 +74,7 @@ def accelerator_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]
 
 def serving_engines(rows: Iterable[EngineSupport]) -> list[EngineSupport]:
     """The engines that serve a precision on an accelerator."""
-    return [row for row in rows if row.support in _SERVES]
+    return [row for row in rows if row.serves]
 
 
 def engine_names(rows: Iterable[EngineSupport]) -> tuple[str, ...]:

@@ -25,6 +25,15 @@ def test_later_versions_are_younger():
     assert years == sorted(years)
 
 
+@pytest.mark.parametrize(
+    ("engine", "newer", "measured"),
+    [("vLLM", "0.33.0", "0.19"), ("SGLang", "0.5.23", "0.5.9"), ("TensorRT-LLM", "1.4.0rc1", "1.3")],
+)
+def test_a_release_after_the_newest_measured_one_is_predicted_as_that_one(engine, newer, measured):
+    """Nothing was learned of it, so that no trend of older releases is drawn on."""
+    assert release_year(engine, newer) == release_year(engine, measured)
+
+
 def test_a_nightly_is_as_young_as_the_newest():
     """What has no number comes from the main branch."""
     assert release_year("SGLang", "nightly-dev-20260402") == release_year("SGLang", "0.5.9")

@@ -5,17 +5,19 @@ Where those know no price, or none that is well founded, what was imported from 
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog import planning_readers, readers
 from advisor.catalog.catalog import Catalog
+from advisor.catalog.layers.engine_releases import RELEASES, releases_of
 from advisor.catalog.layers.imported import with_imported
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
 from advisor.catalog.planning import AccountLimit, Commitment, CommitmentPrice, Serverless
+from advisor.catalog.releases import Releases
 from advisor.catalog.values import InstanceType, Offer, Price
 from advisor.catalog.zones import Zones, read_zones
 from advisor.tables import read_rows
@@ -35,6 +37,8 @@ class LayeredCatalog(Catalog):
     today: dt.date = field(default_factory=lambda: dt.datetime.now(dt.UTC).date())
     problems: tuple[str, ...] = ()
     """Layers that cannot be used, in words."""
+    engines_root: Path | None = None
+    """Where refreshed releases of engines lie; None: those that came with the program."""
 
     @cached_property
     def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
@@ -79,6 +83,25 @@ class LayeredCatalog(Catalog):
         return tuple(sorted(with_imported((*shipped, *newer), imported), key=lambda one: one.provider))
 
     @cached_property
+    def _engines(self) -> Snapshot | Damaged | None:
+        """The releases of the last refresh."""
+        return None if self.engines_root is None else current(self.engines_root, RELEASES)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """Releases of each engine as the index was read last: by a refresh, or for what came with the program."""
+        shipped = self._shipped.releases
+        if not isinstance(self._engines, Snapshot):
+            return shipped
+        refreshed = releases_of(self._engines)
+        newer = {
+            engine: rows
+            for engine, rows in refreshed.by_engine.items()
+            if refreshed.read_on(engine) >= shipped.read_on(engine)
+        }
+        return Releases({**shipped.by_engine, **newer}, (*shipped.unreadable, *refreshed.unreadable))
+
+    @cached_property
     def overlay(self) -> Overlay:
         """What was negotiated; empty where there is no file.
 
@@ -99,6 +122,8 @@ class LayeredCatalog(Catalog):
         base = self._shipped.content_hash
         marks = [f"{one.provider}:{one.content_hash}" for one in self.snapshots]
         marks += [f"gpuhunt:{one.provider}:{one.content_hash}" for one in self.imported]
+        if isinstance(self._engines, Snapshot):
+            marks.append(f"engines:{self._engines.content_hash}")
         if self.overlay.content_hash:
             marks.append(f"overlay:{self.overlay.content_hash}")
         return hashlib.sha256("\n".join([base, *marks]).encode()).hexdigest() if marks else base
@@ -111,7 +136,18 @@ class LayeredCatalog(Catalog):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user has to know of the layers."""
-        return (*self.problems, *self.overlay.expired(self.today))
+        return (*self.problems, *self.overlay.expired(self.today), *self._release_warnings())
+
+    def _release_warnings(self) -> Iterator[str]:
+        """One line where releases are older than engines take to bring out a new one, and one for unreadable ones."""
+        if isinstance(self._engines, Damaged):
+            yield f"the refreshed releases are not used: {self._engines.reason}; run `advisor catalog refresh engines`"
+        old = self.releases.old(self.releases.by_engine, self.today)
+        if old:
+            names = " and ".join(f"{engine} ({day}, {(self.today - day).days} days old)" for engine, day in old)
+            yield f"newer releases may exist than the newest known of {names}: run `advisor catalog refresh engines`"
+        if self.releases.unreadable:
+            yield f"releases left out: {'; '.join(self.releases.unreadable)}"
 
     @cached_property
     def account_limits(self) -> Mapping[planning_readers.Triple, AccountLimit]:

@@ -14,6 +14,11 @@ def imported_dir() -> Path:
     return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "gpuhunt"
 
 
+def engines_dir() -> Path:
+    """Snapshots of engine releases: ``$XDG_CACHE_HOME/advisor/engines``."""
+    return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "engines"
+
+
 def overlay_path() -> Path:
     """What the user knows better than any price list: ``$XDG_CONFIG_HOME/advisor/catalog.yaml``."""
     return _base("XDG_CONFIG_HOME", ".config") / "advisor" / "catalog.yaml"

@@ -132,9 +132,56 @@ class ZoneRow:
     """As in ``zones.csv``; "" where the region sells the type without a choice of zone."""
 
 
-Row = Sold | PriceRow | CommittedRow | ServerlessRow | MachineRow | BlockRow | QuotaRow | ZoneRow
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """A release of an engine."""
+
+    kind: ClassVar[str] = "release"
+    engine: str
+    """As ``engine_support.csv`` names it."""
+    version: str
+    """By PEP 440."""
+    released: str
+    """ISO date of its first upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRow:
+    """A release that is left out."""
+
+    kind: ClassVar[str] = "skipped"
+    engine: str
+    version: str
+    """As the index writes it."""
+    reason: str
+
+
+Row = (
+    Sold
+    | PriceRow
+    | CommittedRow
+    | ServerlessRow
+    | MachineRow
+    | BlockRow
+    | QuotaRow
+    | ZoneRow
+    | ReleaseRow
+    | SkippedRow
+)
 _KINDS: Mapping[str, Callable[..., Row]] = {
-    kind.kind: kind for kind in (Sold, PriceRow, CommittedRow, ServerlessRow, MachineRow, BlockRow, QuotaRow, ZoneRow)
+    kind.kind: kind
+    for kind in (
+        Sold,
+        PriceRow,
+        CommittedRow,
+        ServerlessRow,
+        MachineRow,
+        BlockRow,
+        QuotaRow,
+        ZoneRow,
+        ReleaseRow,
+        SkippedRow,
+    )
 }
 
 
@@ -163,7 +210,8 @@ class Task:
     region: str
     """"" where it is asked once for all regions."""
     part: str
-    """prices, managed, serverless, sold, zones, machines, spot, savings_plans, capacity_blocks or quotas."""
+    """prices, managed, serverless, sold, zones, machines, spot, savings_plans, capacity_blocks, quotas, or the releases
+    of an engine."""
     read: Callable[[], Iterable[Row]]
     """Raises :class:`Denied` or :class:`Unreachable`."""
 

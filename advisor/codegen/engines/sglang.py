@@ -7,12 +7,11 @@ lmsysorg/sglang, tags seen in November 2026.
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, version_key
-from advisor.codegen.engines.support import computes_in_half, support_of
+from advisor.codegen.engines.support import computes_in_half, release_of, support_of
 from advisor.codegen.model import Checkpoint, Container, Engine, Runtime, Serves
 
 NAME = "SGLang"
 _REPOSITORY = "lmsysorg/sglang"
-_DEFAULT_VERSION = "0.5.9"
 _FIRST_WITH_TLS = "0.5.10"
 _OUTSIDE_SHARE = 0.05
 """The planned share of memory holds activations and CUDA graphs too, which SGLang takes from what its share leaves.
@@ -30,7 +29,7 @@ def container(request: Request) -> Container:
         raise refusal(serves, f"SGLang has no image for {request.platform.runtime.value}", "--engine vllm has one")
     half = computes_in_half(support_of(NAME, request))
     checkpoint = checkpoint_of(request.model, serves.precision, NAME)
-    has_tls = version_key(request.version or _DEFAULT_VERSION) >= version_key(_FIRST_WITH_TLS)
+    has_tls = version_key(release_of(NAME, request)) >= version_key(_FIRST_WITH_TLS)
     return Container(
         engine=Engine.SGLANG,
         image=request.image or _image(request),
@@ -47,7 +46,7 @@ def container(request: Request) -> Container:
 
 
 def _image(request: Request) -> str:
-    tag = f"v{request.version or _DEFAULT_VERSION}"
+    tag = f"v{release_of(NAME, request)}"
     if request.platform.runtime is Runtime.ROCM:
         tag += "-rocm720-mi35x" if request.serves.accelerator.startswith("MI35") else "-rocm720-mi30x"
     return f"{_REPOSITORY}:{tag}"

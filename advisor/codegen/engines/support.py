@@ -3,8 +3,10 @@
 from advisor.catalog import load_catalog
 from advisor.catalog.values import EngineSupport, Support
 from advisor.codegen.engines.request import Request, refusal
+from advisor.codegen.model import Runtime
 
 _HALF = "fp16"
+_VENDORS = {Runtime.CUDA: "nvidia", Runtime.ROCM: "amd"}
 
 
 def support_of(engine: str, request: Request) -> EngineSupport | None:
@@ -17,7 +19,7 @@ def support_of(engine: str, request: Request) -> EngineSupport | None:
     catalog = load_catalog()
     if serves.accelerator not in catalog.accelerators:
         return None
-    rows = catalog.engine_support(serves.accelerator, serves.precision)
+    rows = catalog.engine_support_at(serves.accelerator, serves.precision, request.version)
     row = next((one for one in rows if one.engine == engine), None)
     if row is not None and row.support is Support.NO:
         reason = f": {row.detail}" if row.detail else ""
@@ -25,6 +27,14 @@ def support_of(engine: str, request: Request) -> EngineSupport | None:
             serves, f"{engine} {row.engine_version} does not serve {serves.precision} on {serves.accelerator}{reason}"
         )
     return row
+
+
+def release_of(engine: str, request: Request) -> str:
+    """The planned release, else the newest whose image is known; "" for runtimes whose releases are not listed."""
+    vendor = _VENDORS.get(request.platform.runtime)
+    if request.version or vendor is None:
+        return request.version
+    return str(load_catalog().plannable_releases(engine, vendor)[-1])
 
 
 def computes_in_half(row: EngineSupport | None) -> bool:

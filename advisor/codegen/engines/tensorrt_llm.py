@@ -1,18 +1,17 @@
 """TensorRT-LLM behind ``trtllm-serve``, with its PyTorch backend.
 
 Options: tensorrt_llm/commands/serve.py of NVIDIA/TensorRT-LLM (tests/codegen/data/engine_options). Image: the NGC
-release that was seen in use in August 2026. The server speaks plain HTTP.
+release of the same number. The server speaks plain HTTP.
 """
 
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal
-from advisor.codegen.engines.support import memory_gib, support_of
+from advisor.codegen.engines.support import memory_gib, release_of, support_of
 from advisor.codegen.model import Container, Engine, Runtime, Serves
 
 NAME = "TensorRT-LLM"
 _REPOSITORY = "nvcr.io/nvidia/tensorrt-llm/release"
-_DEFAULT_VERSION = "1.2.1"
 _STEP_TOKENS = 8192
 """Default of ``--max_num_tokens``: a longer prompt is served in chunks or not at all."""
 
@@ -28,7 +27,7 @@ def container(request: Request) -> Container:
     serves = request.serves
     return Container(
         engine=Engine.TENSORRT_LLM,
-        image=request.image or f"{_REPOSITORY}:{request.version or _DEFAULT_VERSION}",
+        image=request.image or f"{_REPOSITORY}:{release_of(NAME, request)}",
         checkpoint=checkpoint_of(request.model, serves.precision, NAME),
         entrypoint="trtllm-serve",
         command=("serve",),

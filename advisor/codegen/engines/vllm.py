@@ -8,7 +8,7 @@ image by digest.
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, version_key
-from advisor.codegen.engines.support import computes_in_half, support_of
+from advisor.codegen.engines.support import computes_in_half, release_of, support_of
 from advisor.codegen.model import Checkpoint, Container, Engine, Runtime, Serves
 
 _NEURON_REPOSITORY = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx"
@@ -16,11 +16,12 @@ _NXDI_IMAGE = f"{_NEURON_REPOSITORY}:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
 _PLUGIN_IMAGE = f"{_NEURON_REPOSITORY}:0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04"
 _GAUDI_IMAGE = "vault.habana.ai/gaudi-docker/1.24.1/ubuntu24.04/habanalabs/vllm-0.26.0-ptupstream-2.11.0:latest"
 _REPOSITORIES = {
-    Runtime.CUDA: ("vllm/vllm-openai", "0.30.0"),
-    Runtime.ROCM: ("vllm/vllm-openai-rocm", "0.30.0"),
-    Runtime.TPU: ("vllm/vllm-tpu", "0.27.0"),
+    Runtime.CUDA: "vllm/vllm-openai",
+    Runtime.ROCM: "vllm/vllm-openai-rocm",
+    Runtime.TPU: "vllm/vllm-tpu",
 }
-"""Repository, and the version where the plan names none."""
+_TPU_DEFAULT = "0.27.0"
+"""Where the plan names no version."""
 _TPU_RELEASES = (
     "0.11.1", "0.12.0", "0.18.0", "0.19.0", "0.21.0", "0.22.0", "0.25.0", "0.26.0", "0.27.0", "0.29.0",
 )  # fmt: skip
@@ -73,10 +74,9 @@ def _image(request: Request) -> str:
         return _PLUGIN_IMAGE if _is_plugin(request) else _NXDI_IMAGE
     if runtime is Runtime.GAUDI:
         return _GAUDI_IMAGE
-    repository, version = _REPOSITORIES[runtime]
-    if runtime is Runtime.TPU and request.version:
-        return f"{repository}:v{_tpu_release(request.version)}"
-    return f"{repository}:v{request.version or version}"
+    if runtime is Runtime.TPU:
+        return f"{_REPOSITORIES[runtime]}:v{_tpu_release(request.version or _TPU_DEFAULT)}"
+    return f"{_REPOSITORIES[runtime]}:v{release_of(catalog_name(request), request)}"
 
 
 def _tpu_release(version: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.candidates import Rejection
-from advisor.catalog.values import Purchase, Quality
+from advisor.catalog.values import Evidence, Purchase, Quality
 from advisor.demand.forecast import flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
@@ -50,6 +50,7 @@ def choice_of(found: Confirmed | Infeasible | None, posed: Posed, setting: Setti
         return Choice(None, conflict_of(found, limits), posed.pool_set.rejections, notes)
     fleet = fleet_of(found, setting, expected)
     notes = (*notes, *_limit_notes(fleet.groups, setting), *_transfer_notes(fleet.groups, setting))
+    notes = (*notes, *_engine_notes(fleet.groups, setting))
     return Choice(fleet, None, posed.pool_set.rejections, notes)
 
 
@@ -137,6 +138,18 @@ def _transfer_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[
             yield (
                 f"what data transfer from {provider}/{region} costs is not known: {price.usd_per_gb:g} USD/GB is "
                 "counted, as in the dearest region that is known"
+            )
+
+
+def _engine_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[str]:
+    """Engines of the fleet that no document and no measurement says to serve its precision there."""
+    for accelerator, precision, engine in dict.fromkeys((one.accelerator, one.precision, one.engine) for one in groups):
+        rows = setting.catalog.engine_support(accelerator, precision) if accelerator else ()
+        row = next((row for row in rows if row.engine == engine), None)
+        if row is not None and row.evidence is Evidence.UNTESTED:
+            yield (
+                f"that {engine} {row.engine_version} serves {precision} on {accelerator} is recalled: no document and "
+                "no measurement says so; try it before relying on it"
             )
 
 

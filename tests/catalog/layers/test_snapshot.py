@@ -62,7 +62,7 @@ def test_damage_is_noticed_and_the_shipped_prices_hold(damage, tmp_path):
     assert isinstance(current(tmp_path, "aws"), Damaged)
     catalog = layered(data_dir("instance_catalog"), tmp_path, None)
     assert catalog.offers == catalog.shipped_offers
-    (warning,) = catalog.warnings
+    warning = catalog.warnings[0]
     assert "run `advisor catalog refresh aws`" in warning
 
 
