@@ -269,3 +269,18 @@ def test_histograms_with_other_bounds_add_up():
     both = added([histogram(lengths), histogram(lengths, (16, 64, 256, 1024))])
     assert (both.requests, both.tokens) == (2000, 2 * lengths.sum())
     assert (np.diff(both.counts) >= 0).all()
+
+
+def test_names_of_one_model_are_counted_together():
+    """A model that was renamed half way, or runs in two precisions: all its requests, unless one name is asked for."""
+    renamed = "meta-llama/Meta-Llama-3.1-8B-Instruct"
+    before = view(steady(4, 121), model=renamed)
+    after = view(steady(4, 121), first=121 * 15)
+    found = demand(before, after)
+    assert found.requests_per_second.mean == pytest.approx(4 / 15, rel=0.02)
+    assert found.window_seconds == pytest.approx(3600, rel=0.02)
+    assert any("names of one model and counted together" in note for note in found.notes)
+    assert not any("other models" in note for note in found.notes)
+    alone = demand(before, after, served_as=renamed)
+    assert alone.window_seconds == pytest.approx(1800, rel=0.04)
+    assert any("other models are served there" in note for note in alone.notes)
