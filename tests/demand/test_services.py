@@ -15,6 +15,11 @@ QWEN = "Qwen/Qwen3-32B"
 START = 1_772_409_600
 
 
+def readings(seconds, requests, tokens, in_flight=None):
+    """What was read; None: requests in flight were not."""
+    return Readings(seconds, requests, tokens, np.full(seconds.size, np.nan) if in_flight is None else in_flight)
+
+
 def view(
     counter, *, model=LLAMA, address="http://a:8000/metrics", host="", first=0, step=15, rank="0", tokens=(500, 100)
 ):
@@ -28,7 +33,7 @@ def view(
     prompt, answer = tokens or (None, None)
     counted = Grown(grown, *((None, None) if tokens is None else (grown * prompt, grown * answer)))
     spent = np.full(requests.size, np.nan) if tokens is None else requests * (prompt + answer)
-    return EngineView("vllm", model, rank, host, address, "", Readings(seconds.astype(float), requests, spent), counted)
+    return EngineView("vllm", model, rank, host, address, "", readings(seconds.astype(float), requests, spent), counted)
 
 
 def demand(*views, **asked):
@@ -117,9 +122,9 @@ def read_by(times, lengths, address, *, first=3.0, interval=15.0, ahead=0.0, ske
     at = np.arange(first, times[-1], interval)
     counted = np.searchsorted(times, at).astype(float)
     tokens = np.concatenate(([0.0], np.cumsum(lengths)))[counted.astype(int)]
-    readings = Readings(START + at + ahead, counted, tokens)
+    read = readings(START + at + ahead, counted, tokens)
     grown = Grown(counted[-1] - counted[0], 700.0, 80.0)
-    return EngineView("vllm", LLAMA, "0", address, address, "", readings, grown, skew_seconds=skew)
+    return EngineView("vllm", LLAMA, "0", address, address, "", read, grown, skew_seconds=skew)
 
 
 @pytest.mark.parametrize("skew", [0.0, 150.0])
@@ -284,3 +289,33 @@ def test_names_of_one_model_are_counted_together():
     alone = demand(before, after, served_as=renamed)
     assert alone.window_seconds == pytest.approx(1800, rel=0.04)
     assert any("other models are served there" in note for note in alone.notes)
+
+
+def of_a_queue(arrives, ends, lost=()):
+    """An engine that answers requests which arrive and end then; some leave without being counted."""
+    at = np.arange(0.0, 7200.0, 15.0)
+    counted = np.searchsorted(np.sort(np.delete(ends, lost)), at, side="right").astype(float)
+    left = np.searchsorted(np.sort(ends), at, side="right")
+    in_flight = np.searchsorted(np.sort(arrives), at, side="right") - left.astype(float)
+    read = readings(START + at, counted, 600 * counted, in_flight)
+    return EngineView("vllm", LLAMA, "0", "a", "a", "", read, Grown(counted[-1], 500 * counted[-1], 100 * counted[-1]))
+
+
+def test_requests_count_when_they_arrive():
+    """A burst that is answered one minute later, and slowly: its minute is the one in which it came."""
+    chance = np.random.default_rng(3)
+    burst = 3600 + 60 * chance.random(300)
+    arrives = np.concatenate((7000 * chance.random(1000), burst))
+    ends = np.concatenate((arrives[:1000] + 40, burst + 60 + 300 * chance.random(300)))
+    per_minute = demand(of_a_queue(arrives, ends)).profile.requests_per_minute
+    np.testing.assert_allclose(per_minute, np.histogram(arrives, 60 * np.arange(0, 120))[0], atol=1)
+
+
+def test_requests_that_leave_uncounted_do_not_add_up():
+    """Clients that give up: what an engine never counted is never in the sum for long."""
+    chance = np.random.default_rng(4)
+    arrives = np.sort(7000 * chance.random(2000))
+    lost = np.arange(0, 2000, 10)
+    found = demand(of_a_queue(arrives, arrives + 30, lost))
+    assert found.requests_per_second.mean == pytest.approx(1800 / 7185, rel=0.03)
+    assert found.profile.requests_per_minute.min() >= 0

@@ -155,7 +155,6 @@ def _with_start(replica: Replica) -> Replica:
     usual = allowance(readings.seconds, readings.requests).after(np.array([interval]))
     if replica.takes_turns or not interval or readings.requests[0] > usual[0]:
         return replica
-    before = (readings.seconds[0] - interval, 0.0, 0.0 if np.isfinite(readings.tokens[0]) else np.nan)
-    columns = (readings.seconds, readings.requests, readings.tokens)
-    seconds, requests, tokens = (np.append(at, rest) for at, rest in zip(before, columns, strict=True))
-    return replace(replica, readings=Readings(seconds, requests, tokens, readings.is_thinned))
+    first = readings.at(np.array([0]))
+    start = Readings(first.seconds - interval, 0.0 * first.requests, 0.0 * first.tokens, 0.0 * first.in_flight)
+    return replace(replica, readings=readings.with_more(start))

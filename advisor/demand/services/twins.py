@@ -186,8 +186,4 @@ def _completed(kept: Replica, twin: Replica, shift: float) -> Replica:
     missing = np.flatnonzero((more.seconds - before > distance) & (following - more.seconds > distance))
     if not missing.size:
         return kept
-    extra = more.at(missing)
-    order = np.argsort(np.concatenate((mine.seconds, extra.seconds)), kind="stable")
-    columns = ((mine.seconds, extra.seconds), (mine.requests, extra.requests), (mine.tokens, extra.tokens))
-    seconds, requests, tokens = (np.concatenate(pair)[order] for pair in columns)
-    return replace(kept, readings=Readings(seconds, requests, tokens, mine.is_thinned))
+    return replace(kept, readings=mine.with_more(more.at(missing)))
