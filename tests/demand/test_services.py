@@ -1,5 +1,7 @@
 """Engines of one service: names, gaps, restarts, replicas that come and go, lengths that are stated or counted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -105,6 +107,34 @@ def test_local_addresses_of_two_hosts_are_two_engines():
     local = "http://127.0.0.1:8000/metrics"
     found = demand(view(steady(), address=local, host="a"), view(steady(), address=local, host="b"))
     assert found.requests_per_second.mean == pytest.approx(8 / 15)
+
+
+def on_loopback(host, times, lengths, **read):
+    """A view of an engine on the loopback of a host."""
+    local = read_by(times, lengths, "http://127.0.0.1:8000/metrics", skew=150.0, **read)
+    return replace(local, host=host, observer=f"read on {host}")
+
+
+def test_two_agents_on_one_machine_under_two_names():
+    """A pod's name and the node's: their loopback is one engine where counters are, and lengths of requests tell."""
+    chance = np.random.default_rng(2)
+    times = np.sort(3600 * chance.random(3000))
+    lengths = np.round(900 * chance.lognormal(-0.4, 0.9, times.size))
+    once = on_loopback("node-1", times, lengths)
+    found = demand(once, on_loopback("agent-x7", times, lengths, first=3.4))
+    assert found.requests_per_second.mean == pytest.approx(3000 / 3600, rel=0.02)
+    assert any("count once: http://127.0.0.1:8000/metrics (read on agent-x7) is" in note for note in found.notes)
+    other = np.random.default_rng(5).permutation(lengths)
+    found = demand(once, on_loopback("node-2", times, other, first=3.4))
+    assert found.requests_per_second.mean == pytest.approx(6000 / 3600, rel=0.02)
+    assert not any("count once" in note for note in found.notes)
+
+
+def test_probes_of_one_length_on_every_host_are_engines_of_their_own():
+    """Nothing but the same probe at the same times: the counters of two hosts are alike, and say nothing."""
+    times, lengths = 10.0 + np.arange(0.0, 3600.0, 20.0), np.full(180, 12.0)
+    found = demand(on_loopback("node-1", times, lengths), on_loopback("node-2", times, lengths))
+    assert found.requests_per_second.mean == pytest.approx(2 / 20, rel=0.02)
 
 
 def test_an_observer_that_saw_the_other_half_completes_the_first():

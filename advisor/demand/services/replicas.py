@@ -38,11 +38,6 @@ class Replica:
         """Requests from each reading to the next, and where it was started anew between them."""
         return growth(self.readings, takes_turns=self.takes_turns)
 
-    @property
-    def slack_seconds(self) -> float:
-        """How far two observers' readings of it may lie apart."""
-        return max(self.readings.interval_seconds, 1.0) + self.view.skew_seconds
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Minutes:
