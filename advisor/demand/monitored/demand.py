@@ -211,7 +211,7 @@ def _of(values: Mapping[Labels, T], labels: Labels) -> T | None:
 
 def _grown(server: Monitored, engine: Engine, name: Name) -> dict[Labels, float]:
     """Growth of each engine's counter over the window."""
-    return server.at_the_end(engine.summed(f"increase({server.questions.select(name)}{server.whole})"))
+    return server.growth(lambda window: engine.summed(f"increase({server.questions.select(name)}{window})"))
 
 
 def _histograms(server: Monitored, engine: Engine, names: Sequence[Name]) -> dict[Labels, LengthCounts]:
