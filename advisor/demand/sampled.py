@@ -24,8 +24,9 @@ _COUNTERS = {
     "cache_queries": "prefix_cache_queries",
 }
 _LENGTHS = ("prompt_length_tokens", "answer_length_tokens")
+_IN_FLIGHT = ("requests_running_last", "requests_waiting_last")
 DEMAND_COLUMNS = (
-    "requests_finished", *_COUNTERS.values(), *(f"{name}_sum" for name in _LENGTHS),
+    "requests_finished", *_COUNTERS.values(), *(f"{name}_sum" for name in _LENGTHS), *_IN_FLIGHT,
 )  # fmt: skip
 """What is read of engines for demand, besides the histograms of a few rows."""
 _MOST_READINGS = 4_000_000
@@ -110,7 +111,9 @@ def _counted(rows: EngineRows) -> _Counted | None:
     if not rows.end_us.size:
         return None
     tokens = rows.columns["prompt_tokens"] + rows.columns["generated_tokens"]
-    readings = Readings(rows.end_us / _US, rows.columns[counter], tokens)
+    running, waiting = (rows.columns[name] for name in _IN_FLIGHT)
+    in_flight = running + np.nan_to_num(waiting) if counter == "requests_finished" else np.full_like(running, np.nan)
+    readings = Readings(rows.end_us / _US, rows.columns[counter], tokens, in_flight)
     return _Counted(rows, counter, readings, _lives(readings))
 
 

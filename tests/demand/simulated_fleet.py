@@ -42,6 +42,8 @@ class Load:
     burstiness: float = 0.0
     """Coefficient of variation of the rate over stretches of 30 s."""
     aborted: float = 0.03
+    seconds_per_token: float = 0.0
+    """How long each token of an answer takes."""
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Process:
     """One engine: requests in order of the time they end at, and when it restarts."""
 
     model: str
+    arrivals: np.ndarray
     ends: np.ndarray
     prompts: np.ndarray
     answers: np.ndarray
@@ -77,6 +80,7 @@ class Process:
         head = {name: 0.0 if since is not None else values[self.before] for name, values in self.sums.items()}
         at = {name: values[until] - values[first] + head[name] for name, values in self.sums.items()}
         who = f'engine="{engine}",model_name="{self.model}"'
+        running = np.searchsorted(np.sort(self.arrivals), second, side="right") - until
         lines = [
             f'vllm:request_success_total{{finished_reason="stop",{who}}} {at["requests"] - at["aborted"]}',
             f'vllm:request_success_total{{finished_reason="abort",{who}}} {at["aborted"]}',
@@ -84,7 +88,8 @@ class Process:
             f'vllm:generation_tokens_total{{{who}}} {at["answer"]}',
             f'vllm:prefix_cache_queries_total{{{who}}} {at["prompt"]}',
             f'vllm:prefix_cache_hits_total{{{who}}} {at["hits"]}',
-            f'vllm:num_requests_running{{{who}}} 3',
+            f'vllm:num_requests_running{{{who}}} {running}',
+            f'vllm:num_requests_waiting{{{who}}} 0',
         ]  # fmt: skip
         for name, what in (("prompt", "prompt"), ("answer", "generation")):
             base = f"vllm:request_{what}_tokens"
@@ -97,16 +102,19 @@ class Process:
 def processes(load, count, seconds, seed=1, restarts=(), before=()):
     """The engines of one service, among which its requests are divided at random."""
     chance = np.random.default_rng(seed)
-    ends = START + np.sort(arrivals(load, seconds, chance))
-    lengths = [np.maximum(np.round(median * np.exp(load.sigma * chance.standard_normal(ends.size))), 1)
+    begins = START + np.sort(arrivals(load, seconds, chance))
+    lengths = [np.maximum(np.round(median * np.exp(load.sigma * chance.standard_normal(begins.size))), 1)
                for median in (load.prompt_median, load.answer_median)]  # fmt: skip
     lengths = [np.minimum(values, 50_000) for values in lengths]
-    aborted = chance.random(ends.size) < load.aborted
-    of = chance.integers(0, count, ends.size)
+    aborted = chance.random(begins.size) < load.aborted
+    of = chance.integers(0, count, begins.size)
+    ends = begins + load.seconds_per_token * lengths[1]
+    order = np.argsort(ends, kind="stable")
+    mine = [order[of[order] == number] for number in range(count)]
     return [
-        Process(load.model, ends[of == n], lengths[0][of == n], lengths[1][of == n], aborted[of == n],
-                tuple(START + at for at in dict(restarts).get(n, ())), dict(enumerate(before)).get(n, 0))
-        for n in range(count)
+        Process(load.model, begins[of_it], ends[of_it], lengths[0][of_it], lengths[1][of_it], aborted[of_it],
+                tuple(START + at for at in dict(restarts).get(number, ())), dict(enumerate(before)).get(number, 0))
+        for number, of_it in enumerate(mine)
     ]  # fmt: skip
 
 
@@ -134,9 +142,9 @@ class Truth:
     @classmethod
     def of(cls, engines, seconds):
         """Of the engines of a service."""
-        ends = np.concatenate([one.ends for one in engines])
-        per_minute = np.bincount(((ends - START) // 60).astype(int), minlength=seconds // 60)
-        return cls(ends.size / seconds, per_minute.max() / 60,
+        begins = np.concatenate([one.arrivals for one in engines])
+        per_minute = np.bincount(((begins - START) // 60).astype(int), minlength=seconds // 60)
+        return cls(begins.size / seconds, per_minute.max() / 60,
                    np.concatenate([one.prompts for one in engines]), np.concatenate([one.answers for one in engines]))  # fmt: skip
 
 

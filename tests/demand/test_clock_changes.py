@@ -39,7 +39,7 @@ def engine(day):
         [first + hour * HOUR + (np.arange(60 * (hour + 1)) + 0.5) / (hour + 1) * 60 for hour in range(30)]
     )
     lengths = np.full(ends.size, 100.0)
-    return Process(LLAMA, ends, lengths, lengths, np.zeros(ends.size, bool))
+    return Process(LLAMA, ends, ends, lengths, lengths, np.zeros(ends.size, bool))
 
 
 def asked(folder, source, begin, end):

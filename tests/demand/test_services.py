@@ -1,5 +1,7 @@
 """Engines of one service: names, gaps, restarts, replicas that come and go, lengths that are stated or counted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,11 @@ QWEN = "Qwen/Qwen3-32B"
 START = 1_772_409_600
 
 
+def readings(seconds, requests, tokens, in_flight=None):
+    """What was read; None: requests in flight were not."""
+    return Readings(seconds, requests, tokens, np.full(seconds.size, np.nan) if in_flight is None else in_flight)
+
+
 def view(
     counter, *, model=LLAMA, address="http://a:8000/metrics", host="", first=0, step=15, rank="0", tokens=(500, 100)
 ):
@@ -28,7 +35,7 @@ def view(
     prompt, answer = tokens or (None, None)
     counted = Grown(grown, *((None, None) if tokens is None else (grown * prompt, grown * answer)))
     spent = np.full(requests.size, np.nan) if tokens is None else requests * (prompt + answer)
-    return EngineView("vllm", model, rank, host, address, "", Readings(seconds.astype(float), requests, spent), counted)
+    return EngineView("vllm", model, rank, host, address, "", readings(seconds.astype(float), requests, spent), counted)
 
 
 def demand(*views, **asked):
@@ -102,6 +109,34 @@ def test_local_addresses_of_two_hosts_are_two_engines():
     assert found.requests_per_second.mean == pytest.approx(8 / 15)
 
 
+def on_loopback(host, times, lengths, **read):
+    """A view of an engine on the loopback of a host."""
+    local = read_by(times, lengths, "http://127.0.0.1:8000/metrics", skew=150.0, **read)
+    return replace(local, host=host, observer=f"read on {host}")
+
+
+def test_two_agents_on_one_machine_under_two_names():
+    """A pod's name and the node's: their loopback is one engine where counters are, and lengths of requests tell."""
+    chance = np.random.default_rng(2)
+    times = np.sort(3600 * chance.random(3000))
+    lengths = np.round(900 * chance.lognormal(-0.4, 0.9, times.size))
+    once = on_loopback("node-1", times, lengths)
+    found = demand(once, on_loopback("agent-x7", times, lengths, first=3.4))
+    assert found.requests_per_second.mean == pytest.approx(3000 / 3600, rel=0.02)
+    assert any("count once: http://127.0.0.1:8000/metrics (read on agent-x7) is" in note for note in found.notes)
+    other = np.random.default_rng(5).permutation(lengths)
+    found = demand(once, on_loopback("node-2", times, other, first=3.4))
+    assert found.requests_per_second.mean == pytest.approx(6000 / 3600, rel=0.02)
+    assert not any("count once" in note for note in found.notes)
+
+
+def test_probes_of_one_length_on_every_host_are_engines_of_their_own():
+    """Nothing but the same probe at the same times: the counters of two hosts are alike, and say nothing."""
+    times, lengths = 10.0 + np.arange(0.0, 3600.0, 20.0), np.full(180, 12.0)
+    found = demand(on_loopback("node-1", times, lengths), on_loopback("node-2", times, lengths))
+    assert found.requests_per_second.mean == pytest.approx(2 / 20, rel=0.02)
+
+
 def test_an_observer_that_saw_the_other_half_completes_the_first():
     """Two observers of one engine, of which each was away for a while: together they saw all of it."""
     whole = steady(4, 400)
@@ -117,9 +152,9 @@ def read_by(times, lengths, address, *, first=3.0, interval=15.0, ahead=0.0, ske
     at = np.arange(first, times[-1], interval)
     counted = np.searchsorted(times, at).astype(float)
     tokens = np.concatenate(([0.0], np.cumsum(lengths)))[counted.astype(int)]
-    readings = Readings(START + at + ahead, counted, tokens)
+    read = readings(START + at + ahead, counted, tokens)
     grown = Grown(counted[-1] - counted[0], 700.0, 80.0)
-    return EngineView("vllm", LLAMA, "0", address, address, "", readings, grown, skew_seconds=skew)
+    return EngineView("vllm", LLAMA, "0", address, address, "", read, grown, skew_seconds=skew)
 
 
 @pytest.mark.parametrize("skew", [0.0, 150.0])
@@ -269,3 +304,48 @@ def test_histograms_with_other_bounds_add_up():
     both = added([histogram(lengths), histogram(lengths, (16, 64, 256, 1024))])
     assert (both.requests, both.tokens) == (2000, 2 * lengths.sum())
     assert (np.diff(both.counts) >= 0).all()
+
+
+def test_names_of_one_model_are_counted_together():
+    """A model that was renamed half way, or runs in two precisions: all its requests, unless one name is asked for."""
+    renamed = "meta-llama/Meta-Llama-3.1-8B-Instruct"
+    before = view(steady(4, 121), model=renamed)
+    after = view(steady(4, 121), first=121 * 15)
+    found = demand(before, after)
+    assert found.requests_per_second.mean == pytest.approx(4 / 15, rel=0.02)
+    assert found.window_seconds == pytest.approx(3600, rel=0.02)
+    assert any("names of one model and counted together" in note for note in found.notes)
+    assert not any("other models" in note for note in found.notes)
+    alone = demand(before, after, served_as=renamed)
+    assert alone.window_seconds == pytest.approx(1800, rel=0.04)
+    assert any("other models are served there" in note for note in alone.notes)
+
+
+def of_a_queue(arrives, ends, lost=()):
+    """An engine that answers requests which arrive and end then; some leave without being counted."""
+    at = np.arange(0.0, 7200.0, 15.0)
+    counted = np.searchsorted(np.sort(np.delete(ends, lost)), at, side="right").astype(float)
+    left = np.searchsorted(np.sort(ends), at, side="right")
+    in_flight = np.searchsorted(np.sort(arrives), at, side="right") - left.astype(float)
+    read = readings(START + at, counted, 600 * counted, in_flight)
+    return EngineView("vllm", LLAMA, "0", "a", "a", "", read, Grown(counted[-1], 500 * counted[-1], 100 * counted[-1]))
+
+
+def test_requests_count_when_they_arrive():
+    """A burst that is answered one minute later, and slowly: its minute is the one in which it came."""
+    chance = np.random.default_rng(3)
+    burst = 3600 + 60 * chance.random(300)
+    arrives = np.concatenate((7000 * chance.random(1000), burst))
+    ends = np.concatenate((arrives[:1000] + 40, burst + 60 + 300 * chance.random(300)))
+    per_minute = demand(of_a_queue(arrives, ends)).profile.requests_per_minute
+    np.testing.assert_allclose(per_minute, np.histogram(arrives, 60 * np.arange(0, 120))[0], atol=1)
+
+
+def test_requests_that_leave_uncounted_do_not_add_up():
+    """Clients that give up: what an engine never counted is never in the sum for long."""
+    chance = np.random.default_rng(4)
+    arrives = np.sort(7000 * chance.random(2000))
+    lost = np.arange(0, 2000, 10)
+    found = demand(of_a_queue(arrives, arrives + 30, lost))
+    assert found.requests_per_second.mean == pytest.approx(1800 / 7185, rel=0.03)
+    assert found.profile.requests_per_minute.min() >= 0

@@ -131,9 +131,10 @@ class _Counters:
 
     def readings(self, requests: Name) -> dict[Labels, Readings]:
         """The last reading in each step, and before a restart the greatest one."""
-        counted = self._ask(f"last_over_time({{}}[{self._range}])", requests)
+        counted = self._last(requests)
         tokens = [self._server.first(names) for names in (self._engine.prompt_tokens, self._engine.answer_tokens)]
-        read = [self._ask(f"last_over_time({{}}[{self._range}])", name) for name in tokens if name]
+        read = [self._last(name) for name in tokens if name]
+        in_flight = self._in_flight(requests)
         times = self._times(requests) if len(counted) <= _MOST_WITH_TIMES else {}
         is_reset = any(np.any(np.diff(values[~np.isnan(values)]) < 0) for values in counted.values())
         greatest = self._ask(f"max_over_time({{}}[{self._range}])", requests) if is_reset else {}
@@ -143,8 +144,20 @@ class _Counters:
             both = [sums for one in read if (sums := _of(one, labels)) is not None]
             spent = both[0] + both[1] if len(both) == len(tokens) else unknown
             seconds = self._read_at(np.fmin(_or(_of(times, labels), self._ends), self._ends))
-            found[labels] = _readings(seconds, values, spent, _or(_of(greatest, labels), unknown))
+            readings = Readings(seconds, values, spent, _or(_of(in_flight, labels), unknown))
+            found[labels] = _in_order(readings, _or(_of(greatest, labels), unknown))
         return {labels: readings for labels, readings in found.items() if readings.seconds.size > 1}
+
+    def _in_flight(self, requests: Name) -> dict[Labels, Floats]:
+        """Requests that run or wait, where requests are counted when they end; empty where nobody says what runs."""
+        names = [self._server.first(names) for names in self._engine.in_flight]
+        if requests.metric.name != "requests_finished" or not names or names[0] is None:
+            return {}
+        running, *waiting = (self._last(name) for name in names if name)
+        return {
+            labels: sum((np.nan_to_num(_or(_of(each, labels), 0 * values)) for each in waiting), values)
+            for labels, values in running.items()
+        }
 
     def _read_at(self, scraped: Floats) -> Floats:
         """When what was scraped was read: the page of an agent shows the last row that ended."""
@@ -154,6 +167,10 @@ class _Counters:
     @property
     def _range(self) -> str:
         return f"{self._step_us // 1000}ms"
+
+    def _last(self, name: Name) -> dict[Labels, Floats]:
+        """The last value in each step."""
+        return self._ask(f"last_over_time({{}}[{self._range}])", name)
 
     def _ask(self, function: str, name: Name) -> dict[Labels, Floats]:
         selected = function.format(self._server.questions.select(name))
@@ -169,18 +186,17 @@ def _or(values: Floats | None, others: Floats) -> Floats:
     return others if values is None else np.where(np.isnan(values), others, values)
 
 
-def _readings(seconds: Floats, requests: Floats, tokens: Floats, greatest: Floats) -> Readings:
+def _in_order(readings: Readings, greatest: Floats) -> Readings:
     """Readings in order of time, each once; before a step down the greatest value of that step, half a step earlier."""
-    known = np.flatnonzero(~np.isnan(requests))
-    known = known[np.append(True, np.diff(seconds[known]) > 0)]
-    seconds, requests, tokens, greatest = (values[known] for values in (seconds, requests, tokens, greatest))
+    known = np.flatnonzero(~np.isnan(readings.requests))
+    known = known[np.append(True, np.diff(readings.seconds[known]) > 0)]
+    readings, greatest = readings.at(known), greatest[known]
+    seconds, requests = readings.seconds, readings.requests
     at = np.flatnonzero(np.diff(requests) < 0) + 1
     at = at[greatest[at] >= requests[at - 1]]
     between = (seconds[at] + np.maximum(seconds[at - 1], seconds[at] - 60.0)) / 2
-    unread = np.full(at.size, np.nan) if not np.isnan(tokens).all() else tokens[at]
-    return Readings(
-        np.insert(seconds, at, between), np.insert(requests, at, greatest[at]), np.insert(tokens, at, unread)
-    )
+    unread = np.full(at.size, np.nan)
+    return readings.with_more(Readings(between, greatest[at], unread, unread))
 
 
 def _of(values: Mapping[Labels, T], labels: Labels) -> T | None:
@@ -195,7 +211,7 @@ def _of(values: Mapping[Labels, T], labels: Labels) -> T | None:
 
 def _grown(server: Monitored, engine: Engine, name: Name) -> dict[Labels, float]:
     """Growth of each engine's counter over the window."""
-    return server.at_the_end(engine.summed(f"increase({server.questions.select(name)}{server.whole})"))
+    return server.growth(lambda window: engine.summed(f"increase({server.questions.select(name)}{window})"))
 
 
 def _histograms(server: Monitored, engine: Engine, names: Sequence[Name]) -> dict[Labels, LengthCounts]:

@@ -1,8 +1,10 @@
 """Names of the counters and histograms that demand is made of, by serving engine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from advisor.samples.exporters import Exporter, Name, NameTable
+from advisor.samples.metrics import exposition_name
 
 _PARTS = ("finished_reason", "finish_reason", "reason", "status", "code", "err", "method")
 """Labels that divide the requests of one engine."""
@@ -26,12 +28,14 @@ class Engine:
     cache_hits: tuple[Name, ...]
     """Counters of prompt tokens found in the prefix cache, and, as many, of those looked up in it."""
     cache_queries: tuple[Name, ...]
+    in_flight: tuple[tuple[Name, ...], ...] = ()
+    """Requests that run, and requests that wait."""
     counts_requests: bool = True
     """Else tokens of answers stand in the place of requests."""
 
     def by_tokens(self) -> "Engine":
         """The same where tokens of answers are all that is counted."""
-        return replace(self, requests=self.answer_tokens, counts_requests=False)
+        return replace(self, requests=self.answer_tokens, in_flight=(), counts_requests=False)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -76,4 +80,12 @@ def _engine(table: NameTable, exporter: Exporter) -> Engine:
         answer_tokens=named("generated_tokens"),
         cache_hits=named("prefix_cache_hits"),
         cache_queries=named("prefix_cache_queries"),
+        in_flight=tuple(_last(named(metric)) for metric in ("requests_running", "requests_waiting")),
+    )
+
+
+def _last(names: Sequence[Name]) -> tuple[Name, ...]:
+    """Names of gauges; of the agent's own those of the last reading, since counters are as it was."""
+    return tuple(
+        replace(name, name=exposition_name(name.metric, "last")) if name.exporter.is_agent else name for name in names
     )

@@ -1,7 +1,7 @@
 """A server, a window and what series have to match; values over time in as many questions as its limits ask for."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 Labels = tuple[tuple[str, str], ...]
 """Names and values, in the order of the names."""
 _MINUTE_US = 60_000_000
+_LEAST_PART_US = 5 * _MINUTE_US
 _FEWEST_POINTS = 30
 _FIRST_POINTS = 240
 _MOST_VALUES = 400_000
@@ -108,6 +109,31 @@ class Monitored:
         """The window as a range of a selector."""
         return f"[{(self.window.end_us - self.window.start_us) // 1000}ms]"
 
+    def growth(self, query: Callable[[str], str]) -> dict[Labels, float]:
+        """What counters grew by over the window, by labels; over parts of it where that is too much to ask at once.
+
+        Args:
+            query: makes a query of the range of a selector, such as ``[60000ms]``.
+
+        Raises:
+            InputError: it cannot be asked, or even five minutes are too much.
+        """
+        return self._growth(query, self.window)
+
+    def _growth(self, query: Callable[[str], str], window: Window) -> dict[Labels, float]:
+        try:
+            answer = self.questions.api.instant(
+                query(f"[{(window.end_us - window.start_us) // 1000}ms]"), window.end_us
+            )
+        except TooMuchError:
+            middle_us = (window.start_us + window.end_us) // 2 // _MINUTE_US * _MINUTE_US
+            if middle_us - window.start_us < _LEAST_PART_US:
+                raise
+            halves = (Window(window.start_us, middle_us), Window(middle_us, window.end_us))
+            first, second = (self._growth(query, half) for half in halves)
+            return {labels: first.get(labels, 0.0) + second.get(labels, 0.0) for labels in (first | second)}
+        return {_key(one.labels): one.value for one in answer}
+
     def at_the_end(self, query: str) -> dict[Labels, float]:
         """A query at the end of the window, by labels."""
         return {_key(one.labels): one.value for one in self.questions.api.instant(query, self.window.end_us)}
@@ -117,23 +143,23 @@ class Monitored:
         count = self.steps(step_us)
         first_us = self.window.end_us - (count - 1) * step_us
         answers: dict[Labels, Floats] = {}
-        at, piece = 0, _FIRST_POINTS
+        at, piece, most = 0, _FIRST_POINTS, MOST_POINTS - 1000
         while at < count:
             some = min(piece, count - at)
             start_us = first_us + at * step_us
             try:
                 series = self.questions.api.over_range(query, start_us, start_us + (some - 1) * step_us, step_us)
             except TooMuchError:
-                if some <= _FEWEST_POINTS:
+                if some == 1:
                     raise
-                piece = some // 2
+                piece = most = some // 2
                 continue
             for one in series:
                 values = answers.setdefault(_key(one.labels), np.full(count, np.nan))
                 for seconds, value in one.points:
                     values[round((seconds * 1e6 - first_us) / step_us)] = value
             at += some
-            piece = min(max(_MOST_VALUES // max(len(series), 1), _FEWEST_POINTS), 2 * piece, MOST_POINTS - 1000)
+            piece = min(max(_MOST_VALUES // max(len(series), 1), _FEWEST_POINTS), 2 * piece, most)
         return answers
 
 

@@ -130,10 +130,9 @@ def _by_name(views: Iterable[EngineView]) -> dict[str, list[EngineView]]:
 def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tuple[tuple[str, ...], list[str]]:
     """Served names that are the workload's model, and what to know of the choice."""
     wanted, served = asked.served_as or asked.model, sorted(name for name in by_name if name)
-    own = matching(wanted, served)
+    own = matching(wanted, served, is_stated=asked.served_as is not None)
     if own:
-        renamed = [name for name in own if served_key(name) != served_key(wanted)]
-        return own, [f"{' and '.join(renamed)} is taken for {wanted}"] if renamed else []
+        return own, list(_name_notes(own, wanted, asked.field))
     if not served:
         return ("",), [f"the engines do not name the model that they serve: it is taken to be {asked.model}"]
     if asked.served_as is None and len(served) == 1 and is_alias(served[0], asked.known_models):
@@ -145,6 +144,17 @@ def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tu
         where=asked.where,
         hint=f"{told}; else plan for theirs",
     )
+
+
+def _name_notes(own: Sequence[str], wanted: str, field: str) -> Iterator[str]:
+    renamed = [name for name in own if served_key(name) != served_key(wanted)]
+    if renamed:
+        yield f"{' and '.join(renamed)} is taken for {wanted}"
+    if len(own) > 1:
+        yield (
+            f"{', '.join(own[:-1])} and {own[-1]} are names of one model and counted together; "
+            f"write one of them as `model` under {field} to count it alone"
+        )
 
 
 def _other_notes(others: Mapping[str, Sequence[EngineView]]) -> list[str]:

@@ -1,6 +1,6 @@
 """Counter readings of serving engines: restarts, and addresses that answer for several replicas in turn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,12 +33,24 @@ class Readings:
     """Requests that ended since the process started."""
     tokens: Floats
     """Tokens of prompts and answers; NaN where they were not read."""
+    in_flight: Floats
+    """Requests that run or wait; NaN where they were not read."""
     is_thinned: bool = False
     """Whether readings within minutes were left out, the minutes being as sharp as before."""
 
     def at(self, positions: Integers) -> "Readings":
         """Some of them."""
-        return Readings(self.seconds[positions], self.requests[positions], self.tokens[positions], self.is_thinned)
+        return self._each(lambda name: np.asarray(getattr(self, name)[positions]))
+
+    def with_more(self, more: "Readings") -> "Readings":
+        """Together with others, in order of time."""
+        order = np.argsort(np.concatenate((self.seconds, more.seconds)), kind="stable")
+        return self._each(lambda name: np.concatenate((getattr(self, name), getattr(more, name)))[order])
+
+    def _each(self, column: Callable[[str], Floats]) -> "Readings":
+        """Readings of other columns, by their names."""
+        columns = column("seconds"), column("requests"), column("tokens"), column("in_flight")
+        return Readings(*columns, is_thinned=self.is_thinned)
 
     def thinned(self) -> "Readings":
         """The last of each minute, with those at whose side a counter fell or nothing was read for a minute."""
@@ -55,6 +67,14 @@ class Readings:
     def signal(self) -> Floats:
         """The counter that tells processes apart best: tokens, else requests."""
         return self.requests if np.isnan(self.tokens).any() else self.tokens
+
+    @property
+    def arrived(self) -> Floats:
+        """Requests that came since the process started: those that ended and, where that was read, those in flight."""
+        is_read = np.isfinite(self.in_flight)
+        if not is_read.any():
+            return self.requests
+        return self.requests + np.interp(self.seconds, self.seconds[is_read], self.in_flight[is_read])
 
     @property
     def interval_seconds(self) -> float:
@@ -93,17 +113,22 @@ def allowance(seconds: Floats, signal: Floats) -> Allowance:
 
 
 def growth(readings: Readings, *, takes_turns: bool = False) -> tuple[Floats, Booleans]:
-    """What the requests grew by from each reading to the next, and where the process was started anew between them.
+    """Requests that came from each reading to the next, and where the process was started anew between them.
 
-    After a start the new value was counted since; what was counted between the last reading and the end is lost. Where
-    replicas take turns, a step down to more than a process can have counted is no start, but a reading of another one,
-    and goes in as it is: sums stay right.
+    After a start the new value was counted since; what was counted between the last reading and the end is lost.
+    Requests that left without being counted go off those that came next. Where replicas take turns, requests count when
+    they end, and a step down to more than a process can have counted is no start, but a reading of another one, and
+    goes in as it is: sums stay right.
     """
-    change, elapsed = np.diff(readings.requests), np.diff(readings.seconds)
+    change = np.diff(readings.requests)
     is_start = change < 0
     if takes_turns:
-        is_start &= readings.requests[1:] <= allowance(readings.seconds, readings.requests).after(elapsed)
-    return np.where(is_start, readings.requests[1:], change), is_start
+        may_grow = allowance(readings.seconds, readings.requests)
+        is_start &= readings.requests[1:] <= may_grow.after(np.diff(readings.seconds))
+        return np.where(is_start, readings.requests[1:], change), is_start
+    arrived = readings.arrived
+    total = np.append(0.0, np.cumsum(np.where(is_start, arrived[1:], np.diff(arrived))))
+    return np.diff(np.maximum.accumulate(total)), is_start
 
 
 def replicas_at(readings: Readings) -> list[Integers]:

@@ -38,11 +38,6 @@ class Replica:
         """Requests from each reading to the next, and where it was started anew between them."""
         return growth(self.readings, takes_turns=self.takes_turns)
 
-    @property
-    def slack_seconds(self) -> float:
-        """How far two observers' readings of it may lie apart."""
-        return max(self.readings.interval_seconds, 1.0) + self.view.skew_seconds
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Minutes:
@@ -155,7 +150,6 @@ def _with_start(replica: Replica) -> Replica:
     usual = allowance(readings.seconds, readings.requests).after(np.array([interval]))
     if replica.takes_turns or not interval or readings.requests[0] > usual[0]:
         return replica
-    before = (readings.seconds[0] - interval, 0.0, 0.0 if np.isfinite(readings.tokens[0]) else np.nan)
-    columns = (readings.seconds, readings.requests, readings.tokens)
-    seconds, requests, tokens = (np.append(at, rest) for at, rest in zip(before, columns, strict=True))
-    return replace(replica, readings=Readings(seconds, requests, tokens, readings.is_thinned))
+    first = readings.at(np.array([0]))
+    start = Readings(first.seconds - interval, 0.0 * first.requests, 0.0 * first.tokens, 0.0 * first.in_flight)
+    return replace(replica, readings=readings.with_more(start))

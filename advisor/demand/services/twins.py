@@ -7,6 +7,7 @@ import numpy as np
 
 from advisor.demand.services.readings import Booleans, Floats, Readings
 from advisor.demand.services.replicas import Replica
+from advisor.demand.services.views import EngineView
 
 _COMPARED = 300
 """Readings of one replica that are held against another's."""
@@ -17,6 +18,10 @@ _SHIFT_SECONDS = 5.0
 _COARSE = 64
 _COARSE_AGREES = 0.8
 _FEWEST = 3
+_TELLING = 10
+"""Readings in which requests came."""
+_VARIES = 0.02
+"""Standard deviation of a request's tokens from reading to reading, over their mean."""
 
 
 def distinct(replicas: Sequence[Replica]) -> tuple[list[Replica], list[tuple[Replica, Replica]]]:
@@ -49,28 +54,39 @@ class _Coarse:
         begin = min((one.readings.seconds[0] for one in replicas), default=0.0)
         end = max((one.readings.seconds[-1] for one in replicas), default=0.0)
         moments = np.linspace(begin, end, _COARSE)
-        self.low, self.high, self.value = (
-            np.array([_requests_at(one, moments, sign * 2 * one.slack_seconds) for one in replicas])
-            for sign in (-1, 1, 0)
-        )
+        self.value = np.array([_requests_at(one, moments, 0.0) for one in replicas])
+        self.within = [
+            tuple(np.array([_requests_at(one, moments, sign * 2 * slack(one)) for one in replicas]) for sign in (-1, 1))
+            for slack in (_interval, _slack)
+        ]
 
     def alike(self, place: int, others: Sequence[int]) -> Iterator[int]:
         """Which of the others' counters stand where that replica's do."""
-        value = self.value[place]
-        for number, other in enumerate(others):
-            if not self._may_be_one(place, other):
-                continue
-            both = ~np.isnan(value) & ~np.isnan(self.value[other])
-            within = (self.low[other] <= value) & (value <= self.high[other]) & both
-            if within.sum() >= _COARSE_AGREES * both.sum():
+        theirs = np.array(others, dtype=np.intp)
+        value, both = self.value[place], ~np.isnan(self.value[place]) & ~np.isnan(self.value[theirs])
+        near, far = (
+            ((low[theirs] <= value) & (value <= high[theirs]) & both).sum(axis=1) >= _COARSE_AGREES * both.sum(axis=1)
+            for low, high in self.within
+        )
+        mine = self.views[place]
+        for number in np.flatnonzero(far).tolist():
+            other = self.views[others[number]]
+            if mine is not other and mine.rank == other.rank and (near[number] or not _on_one_machine(mine, other)):
                 yield number
 
-    def _may_be_one(self, place: int, other: int) -> bool:
-        """Different ranks are different engines, and so are replicas of one address, and local ones of two hosts."""
-        mine, theirs = self.views[place], self.views[other]
-        if mine is theirs or mine.rank != theirs.rank:
-            return False
-        return not (mine.is_local and theirs.is_local) or mine.host == theirs.host
+
+def _on_one_machine(mine: EngineView, other: EngineView) -> bool:
+    """Whether two hosts' loopback addresses can be one engine only if both names are of one machine, with one clock."""
+    return mine.is_local and other.is_local and mine.host != other.host
+
+
+def _interval(replica: Replica) -> float:
+    return max(replica.readings.interval_seconds, 1.0)
+
+
+def _slack(replica: Replica) -> float:
+    """Seconds that two observers' readings may lie apart."""
+    return _interval(replica) + replica.view.skew_seconds
 
 
 def _requests_at(replica: Replica, moments: Floats, later_seconds: float) -> Floats:
@@ -94,10 +110,15 @@ def _agreement(replica: Replica, other: Replica) -> float | None:
 
     At one shift of the clocks each reading has to lie between what the other counted before and after it, and half of
     them close to the line between the two; requests and tokens alike. Two engines with the same load drift apart by
-    the square root of their requests.
+    the square root of their requests. Engines on the loopback of two hosts are one only where tokens tell: probes of
+    one length give the engines of all hosts the same counters.
     """
     mine, theirs = replica.readings, other.readings
     reach = replica.view.skew_seconds + other.view.skew_seconds
+    if _on_one_machine(replica.view, other.view):
+        if not _lengths_differ(mine):
+            return None
+        reach = 0.0
     is_inside = (mine.seconds >= theirs.seconds[0] - reach) & (mine.seconds <= theirs.seconds[-1] + reach)
     inside = np.flatnonzero(is_inside)
     if inside.size < _FEWEST:
@@ -113,6 +134,14 @@ def _agreement(replica: Replica, other: Replica) -> float | None:
             return None
         shift = min(agreeing, key=_off).shift
     return shift if _is_close(_Pair(some, theirs, shift), _CLOSE * width + late) else None
+
+
+def _lengths_differ(readings: Readings) -> bool:
+    """Whether requests have tokens of their own, so that no two engines count alike."""
+    requests, tokens = np.diff(readings.requests), np.diff(readings.tokens)
+    some = (requests > 0) & (tokens > 0)
+    each = tokens[some] / requests[some]
+    return each.size >= _TELLING and float(np.std(each)) > _VARIES * float(np.mean(each))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,8 +215,4 @@ def _completed(kept: Replica, twin: Replica, shift: float) -> Replica:
     missing = np.flatnonzero((more.seconds - before > distance) & (following - more.seconds > distance))
     if not missing.size:
         return kept
-    extra = more.at(missing)
-    order = np.argsort(np.concatenate((mine.seconds, extra.seconds)), kind="stable")
-    columns = ((mine.seconds, extra.seconds), (mine.requests, extra.requests), (mine.tokens, extra.tokens))
-    seconds, requests, tokens = (np.concatenate(pair)[order] for pair in columns)
-    return replace(kept, readings=Readings(seconds, requests, tokens, mine.is_thinned))
+    return replace(kept, readings=mine.with_more(more.at(missing)))

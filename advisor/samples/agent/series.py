@@ -1,6 +1,7 @@
 """A row as time series, with the names and labels of the page.
 
-Of a gauge three series, its mean under the plain name and the extremes as ``…_min`` and ``…_max``; of a counter one,
+Of a gauge three series, its mean under the plain name and the extremes as ``…_min`` and ``…_max``; of requests that run
+or wait the last reading too, ``…_last``, which goes with the counters; of a counter one,
 ``…_total``; of an engine's histogram its buckets, sum and count. What a row does not know is left out.
 """
 
@@ -85,6 +86,8 @@ def _stats_points(metric: Metric, stats: Stats, labels: Labels) -> Iterator[Poin
         values = {"mean": stats.last}
     else:
         values = {"mean": stats.mean, "min": stats.least, "max": stats.greatest}
+        if metric.unit == "requests":
+            values["last"] = stats.last
     for statistic, value in values.items():
         if math.isfinite(value):
             yield Point(family_of(metric, statistic), exposition_name(metric, statistic), labels, value)

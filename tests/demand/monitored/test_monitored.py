@@ -1,5 +1,8 @@
 """Demand from real servers that were sent what engines and exporters show."""
 
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
 import numpy as np
 import pytest
 
@@ -13,6 +16,7 @@ from advisor.samples.query.values import Window
 from demand.monitored.serving import counter, vllm_series
 from samples.query.fleets import END_US, dcgm_labels, points
 from samples.query.remote_writing import write
+from samples.query.stub import stub
 
 STEP_S = 15
 HOURS = 6
@@ -78,6 +82,46 @@ def test_what_nobody_scraped_is_unknown(server_url):
     assert unknown.max() <= 185
     assert any("of the minutes were observed" in note for note in demand.notes)
     assert np.nanmax(demand.profile.requests_per_minute) < 3 * 2.0 * 1.6 * 60, "an hour of requests is no busy minute"
+
+
+def through(url, limit):
+    """Answers of a server as a proxy hands them on that cuts what is longer than so many bytes."""
+
+    def answer(request):
+        form = urlencode(request.form).encode() if request.method == "POST" else None
+        path = request.path if form else f"{request.path}?{urlencode(request.form)}"
+        with urlopen(Request(url + path, form), timeout=30) as response:
+            content = response.read()
+        is_whole_window = f"[{HOURS * 3_600_000}ms]" in request.form.get("query", "")
+        if is_whole_window and "increase" in request.form["query"]:
+            return 422, {}, b'{"status":"error","error":"query processing would load too many samples"}'
+        return 200, {}, content[:limit]
+
+    return answer
+
+
+def test_a_proxy_that_cuts_long_answers(victoria_metrics_url):
+    """What comes in pieces, of time or of growth, adds up to what one answer says."""
+    write(
+        victoria_metrics_url, vllm_series({"instance": "a:8000", "fleet": "cut"}, TIMES_MS, counter(rates(2.0), STEP_S))
+    )
+    whole = engine_demand(monitored(victoria_metrics_url, "cut"), asked())
+    with stub(through(victoria_metrics_url, 4_000)) as proxy:
+        demand = engine_demand(monitored(proxy.url, "cut"), asked())
+    np.testing.assert_array_equal(demand.profile.requests_per_minute, whole.profile.requests_per_minute)
+    assert demand.input_tokens.mean == pytest.approx(whole.input_tokens.mean, rel=1e-3)
+    with stub(through(victoria_metrics_url, 300)) as proxy, pytest.raises(InputError, match="the answer was cut off"):
+        engine_demand(monitored(proxy.url, "cut"), asked())
+
+
+def test_samples_that_are_stored_twice(victoria_metrics_url):
+    """What a sender sent again, for want of an answer, is stored again: each scrape still counts once."""
+    series = vllm_series({"instance": "a:8000", "fleet": "twice"}, TIMES_MS, counter(rates(2.0), STEP_S))
+    for _ in range(2):
+        write(victoria_metrics_url, series)
+    demand = engine_demand(monitored(victoria_metrics_url, "twice"), asked())
+    assert demand.requests_per_second.mean == pytest.approx(rates(2.0).mean(), rel=0.02)
+    assert demand.requests_per_second.peak == pytest.approx(3.0, rel=0.03)
 
 
 def test_several_models_have_to_be_told_apart(server_url):

@@ -71,6 +71,7 @@ def test_a_row_of_an_engine():
     assert [line for line in lines if line.startswith("advisor_engine")] == [
         f'advisor_engine_generated_tokens_total{{{who},model="llama",rank="0"}} 900.0',
         f'advisor_engine_requests_running{{{who},model="llama",rank="0"}} 2.5',
+        f'advisor_engine_requests_running_last{{{who},model="llama",rank="0"}} 4.0',
         f'advisor_engine_requests_running_max{{{who},model="llama",rank="0"}} 4.0',
         f'advisor_engine_requests_running_min{{{who},model="llama",rank="0"}} 1.0',
         f'advisor_engine_ttft_seconds_bucket{{{who},le="0.1",model="llama",rank="0"}} 3.0',

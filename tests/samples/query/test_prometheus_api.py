@@ -80,6 +80,27 @@ def test_a_busy_server_is_asked_again():
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("status", [413, 502, 504])
+def test_a_proxy_that_gives_up_is_asked_for_less(status):
+    """What a proxy says of long answers in words of its own is a limit; of short ones it is still said."""
+    with (
+        stub(lambda _: (status, {"Retry-After": "0"}, b"<html>Bad Gateway</html>")) as server,
+        pytest.raises(TooMuchError, match=f"HTTP {status}: <html>Bad Gateway"),
+    ):
+        api(server).instant("up", WINDOW.end_us)
+
+
+def test_an_answer_that_is_cut_off_is_told_from_nonsense():
+    """Half of an answer, whether its length says so or not, asks for less, and says what may have cut it."""
+    body = success([{"metric": {}, "value": [1, "7"]}])[2]
+    for headers in ({}, {"Transfer-Encoding": "chunked"}):
+        content = f"{len(body):x}\r\n".encode() + body[:20] if headers else body[:20]
+        with stub(lambda _, answer=(200, headers, content): answer) as server:
+            with pytest.raises(TooMuchError, match="the answer was cut off") as caught:
+                api(server).instant("up", WINDOW.end_us)
+            assert "without the proxy" in caught.value.hint
+
+
 def test_partial_answers_are_said():
     """Thanos and Mimir answer from what they reach and warn; a VictoriaMetrics cluster says that it is partial."""
     answers = [

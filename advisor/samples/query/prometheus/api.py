@@ -3,6 +3,7 @@
 import http.client
 import json
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -19,6 +20,9 @@ MOST_POINTS = 11_000
 _ATTEMPTS = 3
 _LONGEST_PAUSE_SECONDS = 10.0
 _BUSY = (429, 502, 503, 504)
+_TOO_MUCH = (413, 502, 504)
+"""What proxies say of answers that are too long, or take too long."""
+_SUCCESS = re.compile(rb'\s*\{\s*"status"\s*:\s*"success"')
 _TOO_MUCH_WORDS = (
     "too many samples", "max samples", "maxsamples", "max-samples", "maxuniquetimeseries", "maxmemoryperquery", "limit",
     "timed out", "timeout", "exceeds", "exceeded", "too many series", "too many chunks", "max-series", "max-chunks",
@@ -114,6 +118,8 @@ class PrometheusApi:
             raise TooMuchError(
                 f"no answer within {self.access.timeout_seconds:g} s", where=url, hint="ask for a shorter window"
             ) from error
+        except http.client.IncompleteRead as error:
+            raise self._cut("no end") from error
         except (OSError, http.client.HTTPException) as error:
             hint = "check address and port, and that it can be reached from here; for https, name its --ca-file"
             raise InputError(f"cannot be reached: {error}", where=url, hint=hint) from error
@@ -142,8 +148,17 @@ class PrometheusApi:
                 raise TimeoutError
         return b"".join(chunks)
 
+    def _cut(self, length: str) -> TooMuchError:
+        return TooMuchError(
+            f"the answer was cut off ({length}): a proxy before the server may limit how long answers are",
+            where=self.access.url,
+            hint="narrow it with a selector, ask for a shorter window, or ask the server without the proxy",
+        )
+
     def _data(self, status: int, body: bytes) -> Any:  # noqa: ANN401 - JSON
         document = _json(body)
+        if document is None and _SUCCESS.match(body):
+            raise self._cut(f"{len(body):,} bytes came")
         if status in {401, 403}:
             raise self._not_let_in(status, document)
         if status != 200 or not isinstance(document, dict) or document.get("status") != "success":
@@ -168,7 +183,7 @@ class PrometheusApi:
         said = document.get("error") if isinstance(document, dict) else None
         words = _shortened(str(said or body.decode(errors="replace").strip() or "nothing"))
         message = f"it answered HTTP {status}: {words}"
-        if _is_too_much(body) and status not in {400, 404}:
+        if status in _TOO_MUCH or (_is_too_much(body) and status not in {400, 404}):
             return TooMuchError(
                 message,
                 where=self.access.url,
@@ -176,6 +191,9 @@ class PrometheusApi:
             )
         if isinstance(document, dict):
             return InputError(message, where=self.access.url, hint="mend the selector, or ask whoever runs the server")
+        if status >= 500:
+            hint = "the server, or a proxy before it, fails: try again later, or ask whoever runs it"
+            return InputError(message, where=self.access.url, hint=hint)
         return InputError(
             message,
             where=self.access.url,
