@@ -59,6 +59,13 @@ def test_a_password_is_in_no_list_of_processes(fake_host, eventually):
     assert not any(secret in said + kept for secret in ("s3cret", "t0ken"))
 
 
+def test_a_machine_without_a_name_is_warned_of(fake_host):
+    """Engines of two machines that are both called localhost would count as one."""
+    done = run(fake_host, "", "--duration", "300ms", "--interval", "100ms", "--host", "localhost.localdomain")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: every machine without a name is localhost.localdomain")
+
+
 @pytest.mark.parametrize("host", ["", "a\nb", b"x\xff", "y" * 65, "\x1b[31m"])
 def test_a_name_that_nobody_could_read_is_refused(fake_host, host):
     """A host's name is in every row and on every line that is logged."""

@@ -26,6 +26,8 @@ def main(arguments: Sequence[str]) -> int:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
+    if settings.host.partition(".")[0] == "localhost":
+        report(f"warning: every machine without a name is {settings.host}, and their rows are mixed: --host NAME")
     try:
         with stop_signals() as stop:
             sink = open_sink(settings)
