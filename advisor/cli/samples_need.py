@@ -39,7 +39,8 @@ from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.bounds import Bounds
 from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
 from advisor.samples.need.memory import Fixed, MemoryNeed
-from advisor.samples.query.open import is_store, open_backend
+from advisor.samples.query.open import open_backend
+from advisor.samples.store.files import is_store
 from advisor.units import bytes_to_gib, gib_to_bytes
 
 _HEADERS = (

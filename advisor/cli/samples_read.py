@@ -8,8 +8,8 @@ import click
 from advisor.cli.progress import Progress
 from advisor.errors import InputError
 from advisor.samples.need.fleet import Fleet
-from advisor.samples.query.open import is_store
 from advisor.samples.query.values import Window
+from advisor.samples.store.files import is_store
 from advisor.samples.store.reading import Store, no_rows
 
 places_argument = click.argument("places", metavar="PLACE...", nargs=-1, required=True)

@@ -12,6 +12,7 @@ from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.page_server import PageAddress
 from advisor.samples.agent.upload_policy import parse_bucket_url
 from advisor.samples.bounded_http import parse_address
+from advisor.samples.places import checked_host
 
 UNIT = "advisor-agent"
 HOME = "/opt/advisor-agent"
@@ -238,6 +239,8 @@ def alert_files() -> Mapping[str, str]:
 def _checked(run: AgentRun) -> AgentRun:
     _absolute(run.directory, "--directory")
     parse_labels(run.labels)
+    if run.host is not None:
+        checked_host(run.host)
     if run.page is not None:
         PageAddress.parse(run.page, run.page_tls)
     for path in run.page_tls:
@@ -247,9 +250,6 @@ def _checked(run: AgentRun) -> AgentRun:
     for engine in run.engines:
         if parse_address(engine, "/metrics").authorization is not None:
             raise InputError("a password in this file could be read by others", where="--engine", hint="leave it out")
-    for text in run.arguments():
-        if "\0" in text:
-            raise InputError("a command line cannot hold a NUL", where=text.partition("=")[0])
     return run
 
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 ROW_SECONDS = 15
 """Readings of so long become one row, at whole multiples of it since 1970 in UTC."""
+MOST_VALUE = 9.2e18
+"""Largest magnitude of a reading in any unit, which 64 bits hold; a number beyond it is no measurement."""
 
 
 class Kind(StrEnum):
@@ -102,7 +104,7 @@ def rounded(value: float, resolution: float) -> float:
     if not resolution:
         return value
     if resolution >= 1:
-        return round(value / resolution) * resolution
+        return float(round(value / resolution) * resolution)
     per_unit = round(1 / resolution)
     return round(value * per_unit) / per_unit
 

@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path, PurePath
 from urllib.parse import quote, unquote
 
+from advisor.errors import InputError
+
 US_PER_SECOND = 1_000_000
 US_PER_DAY = 86_400 * US_PER_SECOND
 SPOOL = "spool"
@@ -22,6 +24,23 @@ ROWS = "rows"
 ENGINES = "engines"
 HISTOGRAMS = "histograms"
 """What names of files begin with, by what is in them."""
+_LONGEST_HOST = 64
+"""Characters, as Linux allows; each may take nine in the name of a folder."""
+
+
+def checked_host(host: str) -> str:
+    """*host* itself.
+
+    Raises:
+        InputError: it is no name to record.
+    """
+    if not 0 < len(host) <= _LONGEST_HOST or not host.isprintable():
+        raise InputError(
+            f"{host!r} is no name of a host",
+            where="--host",
+            hint=f"give 1 to {_LONGEST_HOST} letters, digits and signs that can be printed",
+        )
+    return host
 
 
 def host_folder(host: str) -> str:

@@ -1,5 +1,6 @@
 """`advisor agent run` as a program: started, stopped, killed, on a fake driver, down to the spool."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ from advisor.samples.agent.kept import Asked
 from advisor.samples.agent.run_command import asked_sources
 from advisor.samples.agent.spool import read_segment, segments
 from advisor.samples.rows import Row
+from samples.sources.engines.exhibits import vllm_page
+from services.scripted import always, answer, scripted
 
 
 def records(host, kind=object):
@@ -39,6 +42,36 @@ def test_quiet_says_nothing_but_errors(fake_host):
     """With --quiet a good run has no output at all."""
     result = run(fake_host, "", "--duration", "300ms", "--interval", "100ms", "--quiet")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_a_password_is_in_no_list_of_processes(fake_host, eventually):
+    """The agent that runs shows others neither an engine's password nor its query, and keeps neither."""
+    with scripted(always(answer(vllm_page()))) as engine:
+        url = f"http://bob:s3cret@127.0.0.1:{engine.port}/metrics?token=t0ken"
+        process = fake_host.start_advisor("", "agent", "run", "--engine", url, "--output", fake_host.samples)
+        said = process.stderr.readline() + eventually(lambda: Path(f"/proc/{process.pid}/cmdline").read_text())
+        eventually(lambda: engine.requests)
+        process.send_signal(signal.SIGTERM)
+        said += process.communicate(timeout=120)[1]
+    kept = "".join(path.read_text(errors="replace") for path in fake_host.samples.rglob("*") if path.is_file())
+    assert engine.requests[0].startswith(b"GET /metrics?token=t0ken HTTP/1.1")
+    assert b"Authorization: Basic" in engine.requests[0]
+    assert not any(secret in said + kept for secret in ("s3cret", "t0ken"))
+
+
+def test_a_machine_without_a_name_is_warned_of(fake_host):
+    """Engines of two machines that are both called localhost would count as one."""
+    done = run(fake_host, "", "--duration", "300ms", "--interval", "100ms", "--host", "localhost.localdomain")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: every machine without a name is localhost.localdomain")
+
+
+@pytest.mark.parametrize("host", ["", "a\nb", b"x\xff", "y" * 65, "\x1b[31m"])
+def test_a_name_that_nobody_could_read_is_refused(fake_host, host):
+    """A host's name is in every row and on every line that is logged."""
+    done = run(fake_host, "", "--duration", "300ms", "--host", os.fsdecode(host))
+    assert (done.returncode, "is no name of a host" in done.stderr) == (1, True)
+    assert not fake_host.samples.exists()
 
 
 @pytest.mark.slow  # up to the end of a row

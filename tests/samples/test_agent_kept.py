@@ -70,7 +70,7 @@ def test_engines_are_read_in_a_thread():
         source.tend(now, MIDNIGHT)
         assert (source.is_running, source.process_id) == (True, None)
         until_it_ends(source, now)
-    assert said == ["this address is no http or https URL; recorded as a gap until it answers"]
+    assert said == ["ftp://a: this address is no http or https URL; recorded as a gap until it answers"]
     source.stop()
     source.tend(1000.0, MIDNIGHT)
     assert source.starts == 2

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.samples.agent import compaction as agent_compaction
 from advisor.samples.agent.clock import ClockWatch, clocks, stop_signals
 from advisor.samples.agent.compaction import EVERY_SECONDS, Compaction
 from advisor.samples.agent.kept import Asked, Patience
@@ -80,6 +81,31 @@ def test_a_compaction_that_fails_is_said_and_tried_again():
     compaction.tend(EVERY_SECONDS + 300)
     assert compaction.process_id is not None
     wait_for(lambda: compaction.tend(EVERY_SECONDS) or compaction.process_id is None)
+
+
+def test_a_compaction_that_never_ends_is_ended():
+    """One that hangs with a bucket makes room for the next, which removes old days again."""
+    said = []
+    compaction = Compaction(python("import time; time.sleep(60)"), said.append, 0.0)
+    compaction.tend(EVERY_SECONDS)
+    for hours in (4, 5.1, 5.2):
+        compaction.tend(hours * EVERY_SECONDS)
+    wait_for(lambda: compaction.tend(5.2 * EVERY_SECONDS) or compaction.process_id is None)
+    assert said == ["compaction was ended after 4 hours; rows stay here, tried again in 5 minutes"]
+    assert compaction.runs == 1
+
+
+def test_the_end_does_not_wait_for_ever(monkeypatch, tmp_path):
+    """A bucket that does not answer leaves the last compaction to end by itself; it is told that it is the last."""
+    monkeypatch.setattr(agent_compaction, "_LAST_SECONDS", 0.2)
+    said, told = [], tmp_path / "told"
+    code = f"import sys, time; open({str(told)!r}, 'w').write(' '.join(sys.argv[1:])); time.sleep(3)"
+    compaction = Compaction(python(code), said.append, 0.0, ("--today",))
+    compaction.finish(lambda: False)
+    assert compaction.process_id is not None
+    assert said == ["the last compaction takes long and is left to end by itself"]
+    wait_for(told.exists)
+    assert told.read_text() == "--today"
 
 
 def test_the_last_compaction_is_waited_for(tmp_path):

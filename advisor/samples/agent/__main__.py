@@ -1,6 +1,7 @@
-"""``python -m advisor.samples.agent SETTINGS``: a run of the agent; ``advisor agent run`` turns into it."""
+"""``python -m advisor.samples.agent [SETTINGS]``: a run of the agent; ``advisor agent run`` turns into it."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import cast
 from advisor.errors import AdvisorError
 from advisor.samples.agent.clock import stop_signals
 from advisor.samples.agent.keeping import Sink
-from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.settings import VARIABLE, Settings
 from advisor.samples.agent.supervisor import Supervisor
 
 _EXIT_MEND = 1
@@ -17,14 +18,16 @@ _EXIT_BUG = 3
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what the settings say; the exit status."""
-    settings = Settings.from_argument(arguments[0])
+    """Run what the settings say, given as an argument or in the environment; the exit status."""
+    settings = Settings.from_argument(arguments[0] if arguments else os.environ.pop(VARIABLE))
 
     def report(text: str) -> None:
         if not settings.quiet:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
+    if settings.host.partition(".")[0] == "localhost":
+        report(f"warning: every machine without a name is {settings.host}, and their rows are mixed: --host NAME")
     try:
         with stop_signals() as stop:
             sink = open_sink(settings)

@@ -141,7 +141,7 @@ def read_source(
         finally:
             source.close()
     except AdvisorError as error:
-        return _give_up(say, str(error.message), error.hint)
+        return _give_up(say, f"{error.where}: {error.message}" if error.where else error.message, error.hint)
     except BrokenPipeError:
         return 0  # the supervisor is gone
     except Exception as error:  # noqa: BLE001 - whatever a vendor's code raises: the supervisor is told, and goes on

@@ -31,7 +31,8 @@ _BOOT = "boot"
 _METADATA_ADDRESS = "http://169.254.169.254"
 _VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 _LIMITS = Limits(connect_seconds=0.5, total_seconds=1.0, body_bytes=256 * 1024)
-_VALUE = re.compile(r"[\w./:@+ -]{1,256}")
+_VALUE = re.compile(r"(?!.*://[^/]*@)[\w./:@+ -]{1,256}")
+"""Plain text, and no address with a password in it."""
 _AWS_PURCHASES = {"on-demand": ON_DEMAND, "spot": SPOT}
 _ENGINE = re.compile(r"\b(vllm|sglang|text-generation-launcher|tritonserver|trtllm-serve|llama-server)\b")
 _FLAGS = {

@@ -19,6 +19,8 @@ from advisor.samples.rows import Gap, Record, Row, Target
 STALE_SECONDS = 60
 """A row that ended longer ago than that says nothing about now."""
 _US_PER_SECOND = 1_000_000
+_MOST_ROWS = 2048
+"""Rows remembered at most, whatever names targets have while nobody looks at the page."""
 _UP = Family("advisor_agent_up", Kind.GAUGE, "", "whether a source has a fresh row of any target")
 _AGE = Family(
     "advisor_agent_newest_row_timestamp_seconds", Kind.GAUGE, "seconds", "end of the newest row of a source, since 1970"
@@ -52,11 +54,10 @@ class Latest:
             return _render(self._points(time.time_ns() // 1000 if now_us is None else now_us))
 
     def _take_row(self, row: Row) -> None:
-        before = self._rows.get(row.target)
-        if before is None or before.end_us <= row.end_us:
-            self._rows[row.target] = row
-        source = (row.target.host, row.target.source)
-        self._newest_us[source] = max(row.end_us, self._newest_us.get(source, 0))
+        self._rows[row.target] = row  # the newest to arrive, also after the clock was set back
+        if len(self._rows) > _MOST_ROWS:
+            del self._rows[next(iter(self._rows))]
+        self._newest_us[row.target.host, row.target.source] = row.end_us
 
     def _take_gap(self, gap: Gap) -> None:
         self._newest_us.setdefault((gap.target.host, gap.target.source), 0)
@@ -64,8 +65,8 @@ class Latest:
             del self._rows[target]
 
     def _points(self, now_us: int) -> Iterator[Point]:
-        oldest_us = now_us - STALE_SECONDS * _US_PER_SECOND
-        for target in [target for target, row in self._rows.items() if row.end_us < oldest_us]:
+        stale_us = STALE_SECONDS * _US_PER_SECOND
+        for target in [target for target, row in self._rows.items() if abs(now_us - row.end_us) > stale_us]:
             del self._rows[target]
         fresh = {(target.host, target.source) for target in self._rows}
         for source, newest_us in sorted(self._newest_us.items()):

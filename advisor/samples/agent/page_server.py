@@ -1,7 +1,8 @@
 """``--page``: one OpenMetrics page at ``GET /metrics``, for a Prometheus, a vmagent or a collector on the same machine.
 
-Beyond the loopback it answers only clients with a certificate of a named authority. Each connection has one request, a
-few seconds and a thread; when there are too many, the oldest makes room.
+Beyond the loopback it answers only clients with a certificate of a named authority. On the loopback it answers only
+requests for an address or ``localhost``: a browser that a foreign name led here (DNS rebinding) gets nothing. Each
+connection has one request, a few seconds and a thread; when there are too many, the oldest makes room.
 """
 
 import ipaddress
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from advisor.errors import InputError
 
@@ -29,7 +31,8 @@ _REQUEST_BYTES = 8 * 1024
 _CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _END = b"\r\n\r\n"
 _REQUEST = re.compile(rb"([A-Z]{1,16}) (/[\x21-\x7e]*) HTTP/1\.[01]\r\n")
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
+_HOST = re.compile(rb"\r\nhost:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 421: "Misdirected Request"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,8 @@ class PageServer:
         match = _REQUEST.match(request)
         if match is None or len(request) > _REQUEST_BYTES or not request.endswith(_END):
             return _response(400)
+        if self._context is None and not _is_for_loopback(request):
+            return _response(421)
         if match[2].partition(b"?")[0] != b"/metrics":
             return _response(404)
         return _response(200, self._current_page(), _CONTENT_TYPE) if match[1] == b"GET" else _response(405)
@@ -204,6 +209,16 @@ def _request_on(connection: socket.socket, deadline: float) -> bytes:
             break
         received += part
     return received
+
+
+def _is_for_loopback(request: bytes) -> bool:
+    """Whether a request names an address or ``localhost``, or nothing: no name that somebody else's DNS answers for."""
+    names = _HOST.findall(request)
+    try:
+        host = urlsplit(f"//{names[0].decode('latin-1').strip()}").hostname if names else None
+        return len(names) <= 1 and (host in (None, "localhost") or bool(ipaddress.ip_address(host or "")))
+    except ValueError:
+        return False
 
 
 def _response(status: int, body: bytes | None = None, content_type: str = "text/plain; charset=utf-8") -> bytes:

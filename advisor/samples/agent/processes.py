@@ -94,6 +94,10 @@ class Process:
             os.close(self.read_end)
         self.read_end = None
 
+    def ask_to_end(self) -> None:
+        """Send it SIGTERM."""
+        os.kill(self.pid, signal.SIGTERM)
+
     def be_nice(self, niceness: int) -> None:
         """Let everything else on this machine go before it, the more the nicer: 19 is the most."""
         os.setpriority(os.PRIO_PROCESS, self.pid, niceness)

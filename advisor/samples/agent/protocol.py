@@ -9,9 +9,9 @@ import marshal
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from math import inf
 from typing import Any
 
+from advisor.samples.metrics import MOST_VALUE
 from advisor.samples.rows import Buckets, Missed, Reading, Target
 
 BEAT_SECONDS = 5.0
@@ -105,10 +105,10 @@ def _plain(target: Target) -> tuple[object, ...]:
 
 
 def _entry(each: Reading | Missed) -> tuple[object, ...]:
-    """A reading or a miss in plain values; a number that is none is left out."""
+    """A reading or a miss in plain values; a number that is no measurement is left out."""
     if isinstance(each, Missed):
         return (each.reason,)
-    values = {name: value for name, value in each.values.items() if -inf < value < inf}
+    values = {name: value for name, value in each.values.items() if abs(value) <= MOST_VALUE}
     if not each.buckets:
         return (values, each.note)
     return (values, each.note, {name: (kept.bounds, kept.counts, kept.total) for name, kept in each.buckets.items()})

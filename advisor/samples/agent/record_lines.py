@@ -15,12 +15,15 @@ from typing import Any, BinaryIO
 from zlib import compress, decompressobj
 from zlib import error as zlib_error
 
+from advisor.samples.metrics import MOST_VALUE
 from advisor.samples.rows import Buckets, Gap, Record, Row, Stats, Target
 
 MOST_BYTES = 16 << 20
 """A line of more than that, compressed or not, is none of ours."""
-_MOST_US = 2**62
+_MOST_US = 2**57
+"""Year 6536: dates end soon after."""
 _MOST_TICKS = 2**31 - 1
+_MOST_READINGS = 2**15 - 1
 _LEVEL = 1
 
 
@@ -56,7 +59,7 @@ def _fields_of(record: Record) -> dict[str, Any]:
             target.host, target.source, target.index, target.mig_index, target.uuid, target.name, target.endpoint
         ],
         "end_us": record.end_us,
-        "missed_ticks": record.missed_ticks,
+        "missed_ticks": min(record.missed_ticks, _MOST_TICKS),  # a clock may be set forward by decades
     }  # fmt: skip
     if isinstance(record, Gap):
         return {**fields, "start_us": record.start_us, "reason": record.reason}
@@ -78,24 +81,34 @@ def _record_of(fields: Mapping[str, Any]) -> Record:
         ValueError, TypeError, KeyError, ArithmeticError: these are not its fields.
     """
     host, source, index, mig_index, *texts = fields["target"]
-    uuid, name, endpoint = (None if text is None else str(text) for text in texts)
-    target = Target(str(host), str(source), _integer(index), _integer(mig_index), uuid, name, endpoint)
+    uuid, name, endpoint = map(_text_or_none, texts)
+    target = Target(_text(host), _text(source), _integer(index), _integer(mig_index), uuid, name, endpoint)
     end_us, missed_ticks = _whole(fields["end_us"]), _whole(fields["missed_ticks"], _MOST_TICKS)
     if "reason" in fields:
-        return Gap(target, _whole(fields["start_us"]), end_us, missed_ticks, str(fields["reason"]))
+        return Gap(target, _whole(fields["start_us"]), end_us, missed_ticks, _text(fields["reason"]))
     stats = {str(name): _stats_of(*kept) for name, kept in fields["stats"].items()}
     buckets = {
         str(name): Buckets(tuple(map(float, bounds)), tuple(map(float, counts)), float(total))
         for name, (bounds, counts, total) in fields["buckets"].items()
     }
-    note = fields["note"]
-    return Row(target, end_us, stats, buckets, missed_ticks, None if note is None else str(note))
+    return Row(target, end_us, stats, buckets, missed_ticks, _text_or_none(fields["note"]))
 
 
 def _stats_of(*kept: float) -> Stats:
     *values, readings = kept
     least, mean, greatest, last = map(float, (nan, nan, nan, *values) if len(values) == 1 else values)
-    return Stats(least, mean, greatest, last, _whole(readings, _MOST_TICKS))
+    if max(abs(value) for value in values) > MOST_VALUE:
+        raise ValueError("out of bounds")
+    return Stats(least, mean, greatest, last, _whole(readings, _MOST_READINGS))
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _text(value: object) -> str:
+    """Text that UTF-8 can hold: JSON can name half a surrogate pair."""
+    return str(value).encode(errors="replace").decode()
 
 
 def _integer(number: float | None) -> int | None:

@@ -18,8 +18,9 @@ from advisor.samples.agent.labels import HELP as LABEL_HELP
 from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.page_server import DEFAULT_ADDRESS, PageAddress
 from advisor.samples.agent.processes import bare_interpreter
-from advisor.samples.agent.settings import INTERVALS, Settings
+from advisor.samples.agent.settings import INTERVALS, VARIABLE, Settings
 from advisor.samples.agent.upload_policy import HELP, parse_bucket_url
+from advisor.samples.places import checked_host
 from advisor.samples.sources.detect import detect
 from advisor.samples.sources.table import SOURCES
 
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str], program: str) -> int:
     Raises:
         InputError: there is nothing to read, or a value cannot be used.
     """
-    command = bare_interpreter("advisor.samples.agent.__main__", _settings(arguments, program).as_argument())
+    os.environ[VARIABLE] = _settings(arguments, program).as_argument()
+    command = bare_interpreter("advisor.samples.agent.__main__")
     sys.stdout.flush()
     sys.stderr.flush()
     # A signal to stop that comes while the interpreter starts waits until the agent can end in order.
@@ -47,7 +49,7 @@ def _settings(arguments: Sequence[str], program: str) -> Settings:
         PageAddress.parse(given.page, given.page_tls)
     return Settings(
         output=str(given.output),
-        host=given.host,
+        host=checked_host(given.host),
         sources=asked_sources(given.sources or [_AUTO], given.engines),
         interval_us=_microseconds(given.interval),
         duration_us=None if given.duration is None else _microseconds(given.duration),

@@ -1,4 +1,7 @@
-"""Settings of a run, as one argument from the command line to the bare interpreter that runs it."""
+"""Settings of a run, from the command line to the bare interpreter that runs it.
+
+They go through the environment, which other users of the machine cannot see: an engine's address may hold a password.
+"""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -15,6 +18,8 @@ INTERVALS = (
     f"every row of {ROW_SECONDS}s needs a reading, else demand and need are unknown for lack of rows",
 )
 """Shortest and longest time between readings, and why: drivers renew their counters about six times a second."""
+VARIABLE = "ADVISOR_AGENT_SETTINGS"
+"""Environment variable that the command line leaves the settings in."""
 
 
 @dataclass(frozen=True, slots=True)

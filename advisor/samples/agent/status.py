@@ -93,8 +93,10 @@ def iso(seconds: float) -> str:
 def _replace(path: Path, text: str) -> None:
     beside = path.with_name(f".{STATUS_NAME}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
+    beside.unlink(missing_ok=True)
     try:
-        beside.write_text(text)
+        with beside.open("x", encoding="utf-8") as stream:  # never through a link that somebody put there
+            stream.write(text)
         beside.replace(path)
     except OSError:
         beside.unlink(missing_ok=True)

@@ -29,6 +29,8 @@ from advisor.samples.agent.status_files import (
 )
 from advisor.samples.places import SPOOL
 
+_WORDS = "words"
+
 
 def main(arguments: Sequence[str], program: str) -> int:
     """Print it; the exit status: 1 where one of them is not running, or its state cannot be read.
@@ -44,10 +46,11 @@ def main(arguments: Sequence[str], program: str) -> int:
             where=str(given.directory),
             hint="start one: advisor agent run --output DIR",
         )
+    words = [line for entry in entries for line in entry.pop(_WORDS)]
     if given.format == "json":
         sys.stdout.write(f"{json.dumps(entries, indent=2, ensure_ascii=False)}\n")
     else:
-        sys.stdout.writelines(f"{_printable(line)}\n" for entry in entries for line in _lines(entry))
+        sys.stdout.writelines(f"{_printable(line)}\n" for line in words)
     return int(any("trouble" in entry or entry["is_running"] is False for entry in entries))
 
 
@@ -76,11 +79,16 @@ def _status_files(directory: Path) -> list[Path]:
 def _entry(path: Path) -> dict[str, Any]:
     """A status file, and what can be seen beside it."""
     status = read_object(path)
-    if status.get("schema") != SCHEMA:
-        trouble = "it cannot be read, is damaged, or is of another version of the agent"
-        return {"file": str(path), "trouble": trouble, "age_seconds": None, "is_running": None}
-    age_seconds = time.time() - written_seconds(status)
-    return {**status, "file": str(path), "age_seconds": age_seconds, "is_running": _is_running(status)}
+    try:
+        if status["schema"] == SCHEMA:
+            age_seconds = time.time() - written_seconds(status)
+            entry = {**status, "file": str(path), "age_seconds": age_seconds, "is_running": _is_running(status)}
+            return {**entry, _WORDS: list(_lines(entry))}
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError):
+        """It has the schema and not what belongs to it."""
+    trouble = "it cannot be read, is damaged, or is of another version of the agent"
+    words = [f"{path}: {trouble}"]
+    return {"file": str(path), "trouble": trouble, "age_seconds": None, "is_running": None, _WORDS: words}
 
 
 def _is_running(status: Mapping[str, Any]) -> bool | None:
@@ -100,9 +108,6 @@ def _is_running(status: Mapping[str, Any]) -> bool | None:
 
 def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
     """A host's status for a person."""
-    if "trouble" in entry:
-        yield f"{entry['file']}: {entry['trouble']}"
-        return
     yield (
         f"{entry['host']}: {_state_words(entry)}, started {entry['started']}, pid {entry['pid']}, "
         f"version {entry['version']}"

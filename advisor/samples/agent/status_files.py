@@ -40,7 +40,7 @@ def read_object(path: Path) -> Mapping[str, Any]:
     """The JSON object in a file; empty where it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -132,7 +132,8 @@ class Supervisor:
             self._report("rows stay in the spool: pyarrow, which turns them into Parquet, is not installed here")
         settings = self._settings
         command = compaction_command(settings.output, settings.host, settings.keep_days, settings.upload)
-        return Compaction(command, self._report, time.monotonic())
+        at_end = () if settings.upload is None else ("--today",)
+        return Compaction(command, self._report, time.monotonic(), at_end)
 
     def _go_on(self) -> None:
         """Turn until the end."""

@@ -96,9 +96,9 @@ def _s3_policy(url: BucketUrl) -> dict[str, Any]:
     partition = next((name for prefix, name in _PARTITIONS if region.startswith(prefix)), "aws")
     bucket = f"arn:{partition}:s3:::{url.bucket}"
     below = f"{url.prefix}/*" if url.prefix else "*"
-    listing: dict[str, Any] = {
-        "Sid": "List", "Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": bucket,
-    }  # fmt: skip
+    listing: dict[str, Any] = {"Sid": "List", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket}
+    if url.prefix:
+        listing["Condition"] = {"StringLike": {"s3:prefix": below}}
     return {
         "Version": "2012-10-17",
         "Statement": [

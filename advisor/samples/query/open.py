@@ -5,17 +5,12 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.samples.query.values import QueryBackend
-from advisor.samples.store.files import SCHEMES
+from advisor.samples.store.files import SCHEMES, is_store
 
 _HINT = (
     "give directories that `advisor agent run --output` writes to, or addresses of copies of them "
     f"({'…, '.join(SCHEMES)}…); or else one address of a Prometheus-compatible server (https://…), or cloudwatch://REGION"
 )
-
-
-def is_store(place: str) -> bool:
-    """Whether a place holds files of agents, on this machine or in object storage."""
-    return "://" not in place or place.startswith(SCHEMES)
 
 
 def open_backend(places: Sequence[str], *, metrics: Path | None = None) -> QueryBackend:

@@ -14,23 +14,29 @@ T = TypeVar("T")
 _CHUNK_BYTES = 1 << 20
 _PAUSES_SECONDS = (1.0, 4.0, 16.0)
 _LONGEST_WAIT_SECONDS = 20.0
-_STALE = "the credentials are not accepted: renew them, and check them with `aws sts get-caller-identity`"
-_POLICY = "allow to this host what `inference-advisor-agent upload-policy {url}` prints"
-_REMEDIES = (
+_PROBLEMS = (
     (("EXPIRED_TOKEN", "ExpiredToken", "INVALID_ACCESS_KEY_ID", "InvalidAccessKeyId", "INVALID_CLIENT_TOKEN_ID",
-      "SIGNATURE_DOES_NOT_MATCH", "SignatureDoesNotMatch", "UNRECOGNIZED_CLIENT"), _STALE),
-    (("ACCESS_DENIED", "AccessDenied", "PERMISSION_DENIED", "Permission denied", "HTTP status 403",
-      "AuthorizationFailure", "AuthorizationPermissionMismatch"), _POLICY),
-    (("NO_SUCH_BUCKET", "NoSuchBucket", "Status(NOT_FOUND", "ContainerNotFound", "The specified bucket does not exist"),
-     "check the name; the bucket has to exist before"),
+      "SIGNATURE_DOES_NOT_MATCH", "SignatureDoesNotMatch", "UNRECOGNIZED_CLIENT", "UNAUTHENTICATED",
+      "Could not create a OAuth2", "default credentials"),
+     "the credentials are not accepted",
+     "renew them, or give this host an identity of the provider (`aws sts get-caller-identity` shows whose they are)"),
+    (("ACCESS_DENIED", "AccessDenied", "PERMISSION_DENIED", "Permission denied", "Forbidden", "HTTP status 403",
+      "AuthorizationFailure", "AuthorizationPermissionMismatch"),
+     "it is not permitted",
+     ("to read, allow listing and reading (s3:ListBucket and s3:GetObject, Storage Object Viewer, Storage Blob Data "
+      "Reader); to upload, what `inference-advisor-agent upload-policy {url}` prints")),
+    (("NO_SUCH_BUCKET", "NoSuchBucket", "NOT_FOUND", "ContainerNotFound", "does not exist"),
+     "there is no such bucket or prefix",
+     "check the name, and the region of a new bucket; it has to exist before"),
     (("HTTP status 301", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint"),
-     "the bucket is in another region: write {url}?region=REGION"),
-    (("REQUEST_TIME_TOO_SKEWED", "RequestTimeTooSkewed"), "set this host's clock"),
-    (("UNAUTHENTICATED", "Could not create a OAuth2", "default credentials"),
-     "give this host an identity of the provider, or credentials in its environment"),
+     "it is in another region", "the bucket is in another region: write {url}?region=REGION"),
+    (("REQUEST_TIME_TOO_SKEWED", "RequestTimeTooSkewed"), "the clocks differ", "set this host's clock"),
 )  # fmt: skip
-"""What errors say, and what mends them; the first that fits. Anything else may pass and is tried again."""
-_LATER = "check endpoint and network; the next compaction goes on where this one stopped"
+"""What errors say, what it means, and what mends it; the first that fits. Anything else may pass and is tried again."""
+_PASSING = (
+    "it does not answer as it should",
+    "check endpoint and network; the next compaction goes on where this one stopped",
+)
 
 
 class Bucket:
@@ -66,6 +72,30 @@ class Bucket:
         except (OSError, ValueError) as error:
             raise cls._refused(url, error) from error
 
+    def names(self) -> list[str]:
+        """Names of all files there, in order.
+
+        Raises:
+            InputError: there is no such bucket or prefix, or it may not be listed.
+        """
+        from pyarrow.fs import FileSelector  # noqa: PLC0415 - loaded with the file system
+
+        selector = FileSelector(self.url.root, recursive=True)
+        try:
+            listed = self._tried(lambda: self.filesystem.get_file_info(selector))
+        except FileNotFoundError as error:
+            raise self._refused(self.url, error) from error
+        return sorted(file.path.removeprefix(self.url.root).strip("/") for file in listed if file.is_file)
+
+    def open(self, name: str) -> Any:  # noqa: ANN401 - pyarrow's
+        """A file there, for reading at any position.
+
+        Raises:
+            FileNotFoundError: it is gone.
+            InputError: it may not be read.
+        """
+        return self._tried(lambda: self.filesystem.open_input_file(self._path(name)))
+
     def bytes_below(self, folder: str) -> dict[str, int]:
         """Sizes of the files in a folder there, by name; a folder that is not there has none."""
         from pyarrow.fs import FileSelector  # noqa: PLC0415 - loaded with the file system
@@ -75,8 +105,11 @@ class Bucket:
         return {f"{folder}/{file.base_name}": file.size for file in listed if file.is_file}
 
     def digest_of(self, name: str) -> str:
-        """SHA-256 of a file there, read back whole."""
-        return self._tried(lambda: self._read_digest(name))
+        """SHA-256 of a file there, read back whole; "" where there is none."""
+        try:
+            return self._tried(lambda: self._read_digest(name))
+        except FileNotFoundError:
+            return ""
 
     def put(self, name: str, path: Path) -> None:
         """Bring a file there; it appears whole or not at all."""
@@ -105,13 +138,16 @@ class Bucket:
         """What an action gives, tried again while it fails by what may pass.
 
         Raises:
+            FileNotFoundError: there is no such file.
             InputError: it is refused, or still fails.
         """
         for pause in (*self._pauses, None):
             try:
                 return action()
+            except FileNotFoundError:
+                raise
             except OSError as error:
-                if pause is None or _remedy(self.url, error) != _LATER:
+                if pause is None or _problem(error) is not _PASSING:
                     raise self._refused(self.url, error) from error
                 time.sleep(pause)
         raise AssertionError
@@ -119,7 +155,8 @@ class Bucket:
     @staticmethod
     def _refused(url: BucketUrl, error: Exception) -> InputError:
         said = (str(error) or type(error).__name__).splitlines()[0].partition(" (Request ID")[0]
-        return InputError(said, where=str(url), hint=_remedy(url, error))
+        problem, hint = _problem(error)
+        return InputError(f"{problem} ({said})", where=str(url), hint=hint.format(url=url))
 
 
 def digest_of_file(path: Path) -> str:
@@ -136,10 +173,12 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _remedy(url: BucketUrl, error: Exception) -> str:
+def _problem(error: Exception) -> tuple[str, str]:
+    """What an error means, and what mends it."""
     said = str(error)
-    hint = next((hint for words, hint in _REMEDIES if any(word in said for word in words)), _LATER)
-    return hint.format(url=url)
+    return next(
+        ((problem, hint) for marks, problem, hint in _PROBLEMS if any(mark in said for mark in marks)), _PASSING
+    )
 
 
 def _s3(url: BucketUrl) -> Any:  # noqa: ANN401 - pyarrow's

@@ -1,4 +1,4 @@
-"""Compaction of one host: ``advisor agent compact DIR --host HOST [--keep-days N] [--max-bytes N] [--upload URL]``.
+"""Compaction of one host: ``advisor agent compact DIR --host HOST``, with bounds and an upload.
 
 A short-lived process beside the agent. It turns the segments that nobody writes any more into a file each, the files of
 a finished day into one, counts the day's values, uploads finished days, and removes the oldest as it is told to.
@@ -31,6 +31,7 @@ from advisor.samples.places import (
     ENGINES,
     HISTOGRAMS,
     ROWS,
+    checked_host,
     day_folder,
     day_of,
     day_of_folder,
@@ -125,6 +126,16 @@ def compact(
     return done
 
 
+def upload_today(directory: Path, host: str, url: BucketUrl, now: datetime | None = None) -> Uploaded | None:
+    """Upload what there is of today, too: for a host that may not be there tomorrow. See :func:`compact`.
+
+    Raises:
+        InputError: the bucket refuses, or cannot be reached.
+    """
+    with _only_one(spool_folder(directory, host)) as is_mine:
+        return Uploads(directory, host, url).send([(now or datetime.now(UTC)).date()]) if is_mine else None
+
+
 class _HostStore:
     """The files of one host."""
 
@@ -133,16 +144,17 @@ class _HostStore:
         self._directory = directory
         self._host = host
         self._done = done
-        self._labels = read_object(status_path(directory, host)).get("labels") or {}
+        labels = read_object(status_path(directory, host)).get("labels")
+        self._labels = {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
         """Static labels that the agent has now."""
         self._facts = read_facts(directory, host)
         """What the host is now."""
 
     def days(self) -> list[date]:
-        """Dates of which there is something, oldest first."""
-        name = host_folder(self._host)
-        found = (day_of_folder(path.parent) for path in self._directory.glob(f"date=*/{name}"))
-        return sorted(day for day in found if day is not None)
+        """Dates of which there are files, oldest first; a link is none of ours."""
+        files = self._directory.glob(f"date=*/{host_folder(self._host)}/*.parquet")
+        days = (day_of_folder(folder.parent) for folder in {path.parent for path in files} if not folder.is_symlink())
+        return sorted(day for day in days if day is not None)
 
     def total_bytes(self) -> int:
         """What all files of the host take."""
@@ -269,9 +281,11 @@ class _HostStore:
     def _remove_day(self, day: date) -> None:
         """Remove all files of a day, counts before what they count."""
         folder = self._folder(day)
-        for path in sorted(folder.iterdir(), key=lambda path: (not path.name.startswith(HISTOGRAMS), path.name)):
+        for path in sorted(
+            folder.glob("*.parquet"), key=lambda path: (not path.name.startswith(HISTOGRAMS), path.name)
+        ):
             path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # another host has files of that date
+        with contextlib.suppress(OSError):  # another host has files of that date, or somebody else put something here
             folder.rmdir()
             folder.parent.rmdir()
         self._done.removed.append(day)
@@ -329,16 +343,23 @@ def main(arguments: Sequence[str], program: str = "python -m advisor.samples.sto
     parser.add_argument("--keep-days", type=int)
     parser.add_argument("--max-bytes", type=int)
     parser.add_argument("--upload", metavar="URL", help=HELP)
+    parser.add_argument("--today", action="store_true", help="upload what there is of today, too")
     parser.add_argument("--here", action="store_true", help="this machine is the host: keep what it is, too")
     given = parser.parse_args(arguments)
     try:
+        checked_host(given.host)
         if given.here:
             keep_facts(given.directory, given.host)
         url = None if given.upload is None else parse_bucket_url(given.upload)
         done = compact(given.directory, given.host, given.keep_days, given.max_bytes, upload=url)
+        if done is not None and url is not None and given.today and done.trouble is None:
+            upload_today(given.directory, given.host, url)
     except AdvisorError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"error: {_cannot_write(Path(error.filename or given.directory), error)}\n")
+        return 1
     if done is None:
         sys.stderr.write(f"another compaction of {given.host} is at work\n")
         return 0

@@ -1,4 +1,4 @@
-"""Files of stores: directories of this machine, and of object storage through Arrow's own file systems.
+"""Files of stores: directories of this machine, and prefixes of buckets.
 
 Files of object storage are copied here for as long as they are read, so that whatever reads them knows paths alone, and
 a machine without a network needs nothing more than one with it.
@@ -14,14 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Protocol
 
-import pyarrow as pa
-import pyarrow.fs as pafs
-
 from advisor.errors import InputError
+from advisor.samples.agent.upload_policy import SCHEMES as BUCKET_SCHEMES
+from advisor.samples.agent.upload_policy import parse_bucket_url
 from advisor.samples.places import SPOOL
+from advisor.samples.store.bucket import Bucket
 
-SCHEMES = ("s3://", "gs://", "az://")
-_AZURE_ACCOUNT = "AZURE_STORAGE_ACCOUNT"
+SCHEMES = tuple(f"{scheme}://" for scheme in BUCKET_SCHEMES)
 _COPIES = 8
 """Files that are copied at once."""
 _COPY_BYTES = 1 << 20
@@ -92,11 +91,17 @@ def at_hand(files: Sequence[StoredFile]) -> Iterator[dict[StoredFile, Path]]:
 
 def _copy(file: StoredFile, path: Path) -> Path | None:
     try:
-        with _readable(file.where), file.folder.open(file) as source, path.open("wb") as target:
+        with file.folder.open(file) as source, path.open("wb") as target:
             while piece := source.read(_COPY_BYTES):
                 target.write(piece)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise InputError(
+            f"cannot be copied: {error}",
+            where=file.where,
+            hint="check the network, and the room in the temporary folder",
+        ) from error
     return path
 
 
@@ -133,94 +138,45 @@ def _subfolders(path: Path, prefixes: tuple[str, ...]) -> list[Path]:
 def _entries(path: Path) -> list[os.DirEntry[str]]:
     """What is in a folder; nothing where it was removed meanwhile."""
     try:
-        with _readable(str(path)), os.scandir(path) as entries:
+        with os.scandir(path) as entries:
             return list(entries)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror}", where=str(path), hint="give this user permission to read it"
+        ) from error
 
 
+@dataclass(frozen=True)
 class _RemoteFolder:
     """A prefix in object storage."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    place: str
 
     @cached_property
-    def _connection(self) -> tuple[Any, str]:
-        """The file system, with credentials and region of the environment, and the path in it."""
-        if self._place.startswith("az://"):
-            return _azure(self._place)
-        system, root = pafs.FileSystem.from_uri(self._place)
-        return system, root
+    def _bucket(self) -> Bucket:
+        return Bucket.at(parse_bucket_url(self.place, "samples"))
 
     def files(self) -> Iterator[StoredFile]:
-        try:
-            with _readable(self._place):
-                system, root = self._connection
-                found = [info for info in system.get_file_info(pafs.FileSelector(root, recursive=True)) if info.is_file]
-        except FileNotFoundError as error:
-            raise _unreadable(self._place, error) from error
-        for info in sorted(found, key=lambda info: info.path):
-            parts = tuple(info.path.removeprefix(root).strip("/").split("/"))
+        for name in self._bucket.names():
+            parts = tuple(name.split("/"))
             if len(parts) == 3:
-                yield StoredFile(self, f"{self._place}/{'/'.join(parts)}", parts)
+                yield StoredFile(self, f"{self._bucket.url}/{name}", parts)
 
     def open(self, file: StoredFile) -> Any:  # noqa: ANN401 - Arrow has no types
-        with _readable(file.where):
-            system, root = self._connection
-            return system.open_input_file("/".join((root, *file.parts)))
+        return self._bucket.open("/".join(file.parts))
 
     def local(self, file: StoredFile) -> None:  # noqa: ARG002 - none is here
         return None
 
 
-@contextmanager
-def _readable(where: str) -> Iterator[None]:
-    """Errors of file systems as errors that a user can mend; that a file is gone meanwhile goes through."""
-    try:
-        yield
-    except (InputError, FileNotFoundError):
-        raise
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(where, error) from error
-
-
-def _unreadable(where: str, error: Exception) -> InputError:
-    said = str(error).splitlines()[0]
-    problem, hint = next(
-        ((problem, hint) for marks, problem, hint in _PROBLEMS if any(mark in said for mark in marks)),
-        ("cannot be read", "check the address, the credentials in the environment and the network"),
-    )
-    return InputError(f"{problem} ({said})", where=where, hint=hint)
-
-
-_PROBLEMS = (
-    (
-        ("NO_SUCH_BUCKET", "NoSuchBucket", "does not exist", "NOT_FOUND", "Path does not exist", "No such file"),
-        "there is no such bucket or prefix",
-        "check the name, and the region (AWS_REGION) where the bucket is new",
-    ),
-    (
-        ("ACCESS_DENIED", "AccessDenied", "Forbidden", "403", "Permission denied", "AuthorizationPermission"),
-        "reading is not permitted",
-        (
-            "grant list and read (s3:ListBucket, s3:GetObject; Storage Object Viewer; Storage Blob Data Reader; on a "
-            "disk, the permissions of the directory), or give other credentials in the environment"
-        ),
-    ),
-    (
-        ("credential", "Credential", "UNAUTHENTICATED", "InvalidAccessKeyId", "SignatureDoesNotMatch", "metadata"),
-        "the credentials are not accepted",
-        (
-            "set those of the provider's own tools: AWS_PROFILE or AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, "
-            "`az login`"
-        ),
-    ),
-)
+def is_store(place: str) -> bool:
+    """Whether a place holds files of agents, on this machine or in object storage."""
+    return "://" not in place or place.startswith(SCHEMES)
 
 
 def _remote(place: str) -> Folder:
-    place = place.rstrip("/")
     if not place.startswith(SCHEMES):
         raise InputError(
             "no reader knows this kind of address",
@@ -228,13 +184,3 @@ def _remote(place: str) -> Folder:
             hint=f"give a directory, or an address that begins with {', '.join(SCHEMES)}",
         )
     return _RemoteFolder(place)
-
-
-def _azure(place: str) -> tuple[Any, str]:
-    """Blobs of a storage account; ``az://container/prefix``, with the account's name from the environment."""
-    account = os.environ.get(_AZURE_ACCOUNT)
-    if not account:
-        raise InputError(
-            "the storage account is not named", where=place, hint=f"set {_AZURE_ACCOUNT}; `az login` gives the rest"
-        )
-    return pafs.AzureFileSystem(account_name=account), place.removeprefix("az://")

@@ -1,22 +1,20 @@
 """The hosts of a store, with what they said of themselves; read from footers, a few for each host."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
-from typing import Any
-
-import pyarrow.fs
-import pyarrow.parquet as pq
+from pathlib import Path
 
 from advisor.samples.agent.host_facts import ENGINES as ENGINE_LINES
 from advisor.samples.agent.host_facts import INSTANCE_TYPE, ON_DEMAND, PROVIDER, PURCHASE, REGION, read_facts
 from advisor.samples.agent.status_files import RUNTIME_PATTERN, read_object, written_seconds
-from advisor.samples.places import ENGINES, ROWS, SPOOL, day_of_folder, host_of
+from advisor.samples.places import SPOOL, US_PER_SECOND, host_of
 from advisor.samples.store.columns import HOST_KEY, LABELS_KEY
+from advisor.samples.store.files import folders_of, is_store
+from advisor.samples.store.inventory import DayFiles, read_inventory
+from advisor.samples.store.row_files import read_named, time_range_us
+from advisor.samples.store.unreadable import UnreadableError
 
-_US = 1e6
 _TOGETHER_SECONDS = 2 * 3600.0
 """Hosts whose last rows are no further apart ran at the same time."""
 _SHOWN = 3
@@ -105,71 +103,38 @@ def _kind(facts: Mapping[str, str]) -> tuple[str, str, str, str] | None:
 def hosts_of(places: Sequence[Path | str]) -> list[Host]:
     """Every host of some stores, in the order of their names."""
     hosts: dict[str, Host] = {}
-    for host in (host for place in places for host in (*_in_files(place), *_in_spool(place))):
+    stores = [place for place in map(str, places) if is_store(place) and ("://" in place or Path(place).is_dir())]
+    for host in (host for place in stores for host in (*_in_files(place), *_in_spool(place))):
         before = hosts.get(host.name)
         if before is None or host.last_seconds >= before.last_seconds:
             hosts[host.name] = host
     return [hosts[name] for name in sorted(hosts)]
 
 
-def _in_files(place: Path | str) -> Iterator[Host]:
+def _in_files(place: str) -> Iterator[Host]:
     """From the files of each host's last day."""
-    opened = _opened(place)
-    if opened is None:
-        return
-    filesystem, root = opened
-    days: dict[str, dict[str, list[str]]] = {}
-    selector = pyarrow.fs.FileSelector(root, recursive=True, allow_not_found=True)
-    for file in filesystem.get_file_info(selector):
-        path = PurePosixPath(file.path)
-        is_ours = path.name.startswith((f"{ROWS}-", f"{ENGINES}-")) and path.suffix == ".parquet"
-        if is_ours and day_of_folder(Path(path.parent.parent)) is not None:
-            days.setdefault(host_of(Path(path.parent)), {}).setdefault(path.parent.parent.name, []).append(file.path)
-    for name, by_day in days.items():
-        if (host := _of_files(filesystem, name, by_day[max(by_day)])) is not None:
+    for name, files in read_inventory(folders_of([place])).items():
+        days = [day for day, found in files.days.items() if found.rows or found.engines]
+        if days and (host := _of_files(name, files.days[max(days)])) is not None:
             yield host
 
 
-def _opened(place: Path | str) -> tuple[Any, str] | None:
-    """File system and folder of a place."""
-    if "://" in str(place):
-        from advisor.samples.agent.upload_policy import SCHEMES, parse_bucket_url  # noqa: PLC0415 - rare
-        from advisor.samples.store.bucket import Bucket  # noqa: PLC0415 - rare
-
-        if str(place).partition("://")[0] not in SCHEMES:
-            return None
-        url = parse_bucket_url(str(place), "samples")
-        return Bucket.at(url).filesystem, url.root
-    return (pyarrow.fs.LocalFileSystem(), str(place)) if Path(place).is_dir() else None
-
-
-def _of_files(filesystem: Any, name: str, paths: Sequence[str]) -> Host | None:  # noqa: ANN401 - pyarrow's
+def _of_files(name: str, files: DayFiles) -> Host | None:
     """A host by its files; None where none can be read."""
     last, facts = 0.0, dict[str, str]()
-    for path in sorted(paths):
+    for file in sorted((*files.rows.values(), *files.engines.values()), key=lambda file: file.name):
         try:
-            footer = pq.read_metadata(path, filesystem=filesystem)
-            metadata = footer.metadata or {}
-            facts |= json.loads(metadata.get(HOST_KEY, b"{}")) | json.loads(metadata.get(LABELS_KEY, b"{}"))
-        except (OSError, ValueError):
+            with file.folder.open(file) as stream:
+                rows, said = time_range_us(stream), read_named(stream, HOST_KEY) | read_named(stream, LABELS_KEY)
+        except (OSError, UnreadableError):
             continue  # named where rows are read
-        last = max(last, _last_seconds(footer))
+        last = max(last, rows[1] / US_PER_SECOND if rows else 0.0)
+        facts |= said
     return Host(name, last, facts) if last else None
 
 
-def _last_seconds(footer: Any) -> float:  # noqa: ANN401 - pyarrow's
-    """End of the last row of a file by its statistics; 0 where it has none."""
-    column = next((at for at in range(footer.num_columns) if footer.schema.column(at).path == "timestamp"), None)
-    if column is None:
-        return 0.0
-    groups = [footer.row_group(at).column(column).statistics for at in range(footer.num_row_groups)]
-    return max((group.max.timestamp() for group in groups if group is not None and group.has_min_max), default=0.0)
-
-
-def _in_spool(place: Path | str) -> Iterator[Host]:
+def _in_spool(place: str) -> Iterator[Host]:
     """From what agents say beside their spool."""
-    if "://" in str(place):
-        return
     for path in (Path(place) / SPOOL).glob(RUNTIME_PATTERN):
         status, name = read_object(path), host_of(path.parent)
         labels = {str(key): str(value) for key, value in (status.get("labels") or {}).items()}

@@ -106,13 +106,13 @@ def time_range_us(stream: BinaryIO) -> tuple[int, int] | None:
     return first - ROW_SECONDS * _US_PER_SECOND, last
 
 
-def read_named(path: Path, key: bytes) -> dict[str, str]:
+def read_named(source: Path | BinaryIO, key: bytes) -> dict[str, str]:
     """Static labels (``LABELS_KEY``) or facts (``HOST_KEY``) of the host that a file of rows is of; empty without.
 
     Raises:
         UnreadableError: it was cut short or damaged.
     """
-    named = json.loads((_metadata_of(path).metadata or {}).get(key, b"{}"))
+    named = json.loads((_metadata_of(source).metadata or {}).get(key, b"{}"))
     return {str(name): str(value) for name, value in named.items()}
 
 

@@ -97,14 +97,14 @@ def test_engines_are_kept_without_secrets(tmp_path):
     """Only flags that say how an engine runs are kept, of engines alone."""
     for number, words in enumerate((
         ("/usr/bin/python3", "/usr/bin/vllm", "serve", "meta-llama/Llama-3.1-8B-Instruct", "--api-key", "s3cret", "--tensor-parallel-size", "2", "--dtype=bfloat16", "--enable-prefix-caching", "--port", "8000"),
-        ("python3", "-m", "sglang.launch_server", "--model-path", "Qwen/Qwen3-32B", "--tp", "4", "--hf-token=s3cret"),
+        ("python3", "-m", "sglang.launch_server", "--model-path", "Qwen/Qwen3-32B", "--tp", "4", "--hf-token=s3cret", "--served-model-name", "https://me:s3cret@hub/x"),
         ("python3", "train.py", "--model", "x", "--dtype", "s3cret"),
     )):  # fmt: skip
         folder = tmp_path / str(100 + number)
         folder.mkdir()
         (folder / "cmdline").write_bytes("\0".join(words).encode() + b"\0")
     assert facts_here("http://127.0.0.1:1", tmp_path) == {
-        "engines": "sglang --model-path Qwen/Qwen3-32B --tp 4; "
+        "engines": "sglang --model-path Qwen/Qwen3-32B --tp 4 --served-model-name; "
         "vllm meta-llama/Llama-3.1-8B-Instruct --tensor-parallel-size 2 --dtype bfloat16 --enable-prefix-caching"
     }
 

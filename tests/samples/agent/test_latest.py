@@ -128,10 +128,20 @@ def test_a_row_of_a_minute_ago_says_nothing_about_now():
     ]
 
 
-def test_rows_that_arrive_late_do_not_replace_newer_ones():
-    """A row of before is not shown over a newer one."""
-    lines = samples(page_after(gpu_row(busy=0.75), gpu_row(END_US - ROW_US, busy=0.5)))
-    assert any(line.startswith("advisor_accelerator_busy_ratio{") and line.endswith(" 0.75") for line in lines)
+def test_a_clock_that_was_set_back_does_not_freeze_the_page():
+    """The newest row to arrive is shown, though the one before it is of a later time."""
+    hour_us = 240 * ROW_US
+    lines = samples(page_after(gpu_row(busy=0.75), gpu_row(END_US - hour_us, busy=0.5), now_us=END_US - hour_us))
+    assert any(line.startswith("advisor_accelerator_busy_ratio{") and line.endswith(" 0.5") for line in lines)
+    only_old = samples(page_after(gpu_row(busy=0.75), now_us=END_US - hour_us))
+    assert 'advisor_agent_up{host="node-1",source="nvml"} 0.0' in only_old
+    assert not any(line.startswith("advisor_accelerator_") for line in only_old)
+
+
+def test_names_that_change_do_not_fill_the_memory():
+    """Rows of ever new targets are bounded while nobody looks at the page."""
+    page = page_after(*(gpu_row(target=replace(GPU, uuid=f"GPU-{number}")) for number in range(3000)))
+    assert sum(line.startswith("advisor_accelerator_busy_ratio{") for line in samples(page)) == 2048
 
 
 def test_nothing_from_outside_can_change_the_page():

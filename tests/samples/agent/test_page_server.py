@@ -108,10 +108,25 @@ def test_everything_else_is_refused(request_, status):
 def test_a_request_in_pieces():
     """A request that arrives in pieces is answered once it is whole."""
     with serving() as port, socket.create_connection(("127.0.0.1", port), 10) as connection:
-        for piece in (b"GET /met", b"rics HTTP/1.1\r\n", b"Host: x\r\n\r", b"\n"):
+        for piece in (b"GET /met", b"rics HTTP/1.1\r\n", b"Host: localhost\r\n\r", b"\n"):
             connection.sendall(piece)
             time.sleep(0.02)
         assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9464", 200), ("[::1]:9464", 200), ("LOCALHOST", 200), ("evil.example:9464", 421),
+        ("127.0.0.1.evil.example", 421), ("[::1", 421), ("localhost\r\nHost: evil.example", 421),
+    ],
+)  # fmt: skip
+def test_a_name_that_was_led_to_the_loopback_gets_nothing(host, status):
+    """A page in a browser cannot read the metrics through a name of its own that resolves to this machine."""
+    with serving() as port:
+        answer = raw(port, f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert (b"advisor_agent_up" in answer) == (status == 200)
 
 
 @pytest.mark.usefixtures("quick")

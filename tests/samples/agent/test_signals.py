@@ -1,14 +1,19 @@
 """State of an agent: its status in memory, and series on its page."""
 
 import json
+import os
+import socket
 
 import pytest
 
 from advisor.errors import InputError
 from advisor.samples.agent.alive import why_not
+from advisor.samples.agent.keeping import Keeper
 from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.latest import Latest
+from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.signals import FAMILIES, signals_of
+from advisor.samples.agent.status import StatusFile
 from advisor.samples.agent.status_files import read_object, runtime_status_path, written_seconds
 from advisor.samples.places import spool_folder
 from samples.records import row
@@ -43,6 +48,35 @@ def test_a_full_disk_does_not_hide_itself(ended_agent, fake_host):
     assert [entry["spool"]["trouble"] for entry in shown] == ["disk full"]
     values = {point.name: point.value for point in signals_of(fresh)}
     assert (values["advisor_agent_spool_failing"], values["advisor_agent_lost_rows_total"]) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "change", [{"sources": 3}, {"sources": [{}]}, {"pid": "1"}, {"spool": None}, {"labels": ["x"]}]
+)
+def test_a_status_that_makes_no_sense_is_damaged(ended_agent, fake_host, change):
+    """Whatever stands in a file beside the spool, `status` says so and shows the others."""
+    path = spool_folder(fake_host.samples, "node-1") / "status.json"
+    ended_agent.unlink()
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "state": "running", "host": socket.gethostname(), **change})
+    )
+    done = fake_host.advisor("", "agent", "status", fake_host.samples)
+    path.unlink()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "is damaged" in done.stdout
+
+
+def test_a_status_is_never_written_through_a_link(fake_host, tmp_path):
+    """Somebody who may write beside the spool cannot make the agent overwrite another file."""
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    status = StatusFile(Settings(str(fake_host.samples), "node-1", ()))
+    path = spool_folder(fake_host.samples, "node-1") / f".status.json.{os.getpid()}"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(target)
+    status.write("running", [], Keeper(None, print), None)
+    assert target.read_text() == "precious"
+    assert fake_host.status("node-1")["state"] == "running"
 
 
 def test_the_page_shows_them(ended_agent):

@@ -26,7 +26,9 @@ from advisor.samples.agent.spool import (
     segments,
 )
 from advisor.samples.metrics import ACCELERATOR_METRICS
+from advisor.samples.places import spool_folder
 from advisor.samples.rows import Buckets, Gap, Row, Target
+from advisor.samples.store.compact import compact
 from samples.records import row, spool, stats, us
 
 WRITER = Path(__file__).with_name("spool_writer.py")
@@ -43,12 +45,12 @@ targets = st.builds(
 )  # fmt: skip
 buckets = st.builds(Buckets, st.tuples(numbers, numbers), st.tuples(numbers, numbers), numbers)
 rows = st.builds(
-    Row, target=targets, end_us=st.integers(0, 2**60),
+    Row, target=targets, end_us=st.integers(0, 2**57),
     stats=st.dictionaries(st.sampled_from(sorted(FULL)), st.sampled_from(list(FULL.values())), max_size=4),
     buckets=st.dictionaries(st.sampled_from(["ttft_seconds", "tpot_seconds"]), buckets),
     missed_ticks=st.integers(0, 15), note=st.none() | texts.filter(bool),
 )  # fmt: skip
-gaps = st.builds(Gap, targets, st.integers(0, 2**60), st.integers(0, 2**60), st.integers(1, 2**31 - 1), texts)
+gaps = st.builds(Gap, targets, st.integers(0, 2**57), st.integers(0, 2**57), st.integers(1, 2**31 - 1), texts)
 records = st.lists(rows | gaps, max_size=6)
 
 
@@ -121,7 +123,8 @@ GOOD = {"target": WHO, "end_us": 15, "missed_ticks": 0, "stats": {}, "buckets": 
     [
         {"end_us": "soon"}, {"end_us": 2**70}, {"end_us": float("inf")}, {"missed_ticks": -1}, {"target": ["host-a"]}, {"target": None},
         {"stats": {"busy_ratio": ["a", 1]}}, {"stats": {"busy_ratio": [1, 2, 3]}}, {"stats": []}, {"note": None, "buckets": {"a": [1, 2, 3]}},
-        {"reason": "x"}, {"target": [*WHO[:2], "first", *WHO[3:]]},
+        {"reason": "x"}, {"target": [*WHO[:2], "first", *WHO[3:]]}, {"end_us": 2**60}, {"stats": {"busy_ratio": [1e300, 1]}},
+        {"stats": {"busy_ratio": [0.5, 40_000]}},
     ],
 )  # fmt: skip
 def test_what_is_whole_and_makes_no_sense_is_skipped(changes):
@@ -135,6 +138,28 @@ def test_what_is_whole_and_makes_no_sense_is_skipped(changes):
     assert read(line([GOOD]) + bad)[1] == len(bad)
     deep = b2a_base64(zlib.compress(b"[" * 200_000))
     assert read(deep) == ([], len(deep))
+
+
+def test_what_is_read_can_be_made_a_file(tmp_path):
+    """Whatever another program wrote as rows, it does not keep a compaction from those beside it."""
+    strange = {**GOOD, "target": ["host-a", "nvml", 0, None, "\ud800", "H100", None], "note": "\udfff"}
+    folder = spool_folder(tmp_path, "host-a")
+    folder.mkdir(parents=True)
+    lines = [
+        strange,
+        {**GOOD, "end_us": 2**57},
+        {**GOOD, "stats": {"energy_joules": [1e18, 1], "power_watts": [1e18, 9]}},
+    ]
+    content = b"".join(b2a_base64(zlib.compress(json.dumps([line]).encode())) for line in lines)
+    (folder / "20261014T00-0123456789ab-000000.spool").write_bytes(content)
+    done = compact(tmp_path, "host-a")
+    assert (done.rows, done.skipped, segments(tmp_path)) == (3, [], [])
+
+
+def test_a_clock_that_was_set_forward_by_decades_costs_no_row():
+    """A gap of more ticks than a file can count is kept with as many as it can."""
+    (records,) = read_lines(io.BytesIO(line_of([Gap(ENGINE, 0, 2**56, 2**40, "set"), Row(ENGINE, 15, {})])))
+    assert [record.missed_ticks for record in records] == [2**31 - 1, 0]
 
 
 def test_a_line_that_grows_without_end_is_nothing():

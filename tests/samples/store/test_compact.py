@@ -21,6 +21,7 @@ from advisor.samples.agent.status_files import status_path
 from advisor.samples.agent.tidy import tidy
 from advisor.samples.metrics import Scope
 from advisor.samples.need.fleet import Fleet
+from advisor.samples.places import day_folder, spool_folder
 from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.query.values import Window
 from advisor.samples.store.columns import LABELS_KEY
@@ -194,6 +195,40 @@ def test_another_hosts_days_are_left_alone(tmp_path):
         compact(tmp_path, host, now=TOMORROW)
     compact(tmp_path, "host-a", keep_days=0, now=DAY + timedelta(days=9))
     assert set(read_back(tmp_path)[0]["host"].to_pylist()) == {"host-b"}
+
+
+def test_nothing_but_our_files_is_removed(tmp_path):
+    """A link in place of a day, and what others put into one, stay; the rest of the day goes."""
+    spool(tmp_path, [row(1)])
+    compact(tmp_path, "host-a", now=TOMORROW)
+    folder = day_folder(tmp_path, DAY.date(), "host-a")
+    (folder / "notes").mkdir()
+    (folder / "mine.txt").write_text("mine")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "rows-day-1.parquet").write_text("another's")
+    link = day_folder(tmp_path, DAY.date() - timedelta(days=1), "host-a")
+    link.parent.mkdir()
+    link.symlink_to(elsewhere)
+    done = compact(tmp_path, "host-a", keep_days=1, now=DAY + timedelta(days=9))
+    assert done.removed == [DAY.date()]
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.txt", "notes"]
+    assert (elsewhere / "rows-day-1.parquet").exists()
+
+
+def test_trouble_with_a_file_is_no_traceback(tmp_path):
+    """A day that this user may not change ends the command with a word and a hint."""
+    spool(tmp_path, [row(1)])
+    (spool_folder(tmp_path, "host-a") / "uploads.json").mkdir()
+    code = (
+        "import sys; from pathlib import Path; from advisor.samples.store import compact;"
+        "compact._folder_bytes = lambda folder: Path('/proc/1/none').stat(); sys.exit(compact.main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path, "--host", "host-a"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "/proc/1/none: cannot write here: No such file" in done.stderr
 
 
 def test_a_damaged_file_is_named_and_never_removed(tmp_path):

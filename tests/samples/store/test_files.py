@@ -70,10 +70,10 @@ def test_a_file_that_is_gone_from_a_bucket_is_listed_anew(bucket):
 @pytest.mark.parametrize(
     ("place", "problem", "remedy"),
     [
-        ("s3://closed/fleet", "reading is not permitted", "s3:ListBucket"),
+        ("s3://closed/fleet", "it is not permitted", "s3:ListBucket"),
         ("s3://absent/fleet", "there is no such bucket", "check the name"),
         ("s3://samples/other", "there is no such bucket or prefix", "check the name"),
-        ("az://container/fleet", "the storage account is not named", "AZURE_STORAGE_ACCOUNT"),
+        ("az://container/fleet", "the storage account is not known", "AZURE_STORAGE_ACCOUNT"),
         ("ftp://host/fleet", "no reader knows this kind of address", "s3://"),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_directory_without_permission_says_so(tmp_path):
     folder = next(tmp_path.glob("date=*/host=host-a"))
     folder.chmod(0)
     try:
-        with pytest.raises(InputError, match="reading is not permitted") as caught:
+        with pytest.raises(InputError, match="Permission denied") as caught:
             Store([str(tmp_path)])
     finally:
         folder.chmod(0o755)
@@ -114,5 +114,5 @@ def test_commands_take_buckets_and_directories_together(bucket, tmp_path):
     assert [f'"host": "{host}"' in done.stdout for host in ("host-a", "host-b")] == [True, True]
     refused = subprocess.run([*command, "s3://closed/fleet"], capture_output=True, text=True, check=False, cwd=root)
     assert refused.returncode == 1
-    assert "reading is not permitted" in refused.stderr
+    assert "it is not permitted" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -18,7 +18,7 @@ from advisor.samples.agent.upload_policy import parse_bucket_url, policy_of
 from advisor.samples.metrics import Scope
 from advisor.samples.places import day_folder, spool_folder
 from advisor.samples.store.bucket import Bucket
-from advisor.samples.store.compact import compact
+from advisor.samples.store.compact import compact, upload_today
 from advisor.samples.store.upload import Uploads
 from samples.query.stub import stub
 from samples.records import DAY, ENGINE_ROW, row, spool
@@ -105,6 +105,17 @@ def test_today_stays_until_it_is_over(tmp_path, bucket, server):
     spool(tmp_path, [row(1)])
     assert compact(tmp_path, "host-a", now=DAY, upload=bucket).uploaded.files == 0
     assert contents(bucket, server) == {}
+
+
+def test_a_host_that_ends_leaves_today_in_the_bucket(tmp_path, bucket, server):
+    """What there is of the day goes there when the agent stops; where the host comes back, the whole day replaces it."""
+    spool(tmp_path, [row(1)])
+    compact(tmp_path, "host-a", now=DAY, upload=bucket)
+    assert (upload_today(tmp_path, "host-a", bucket, DAY).files, contents(bucket, server)) == (1, local(tmp_path))
+    spool(tmp_path, [row(241)])
+    done = compact(tmp_path, "host-a", now=TOMORROW, upload=bucket)
+    assert done.uploaded.replaced == 1
+    assert contents(bucket, server) == local(tmp_path)
 
 
 def test_late_rows_replace_the_day_in_the_bucket(tmp_path, bucket, server):
@@ -323,6 +334,8 @@ def test_each_provider_has_its_permissions():
     """No wildcard beyond the prefix, and the partition of the region."""
     china = json.loads(policy_of(parse_bucket_url("s3://bkt/a/?region=cn-north-1")))
     assert china["Statement"][1]["Resource"] == "arn:aws-cn:s3:::bkt/a/*"
+    assert china["Statement"][0]["Condition"] == {"StringLike": {"s3:prefix": "a/*"}}
+    assert "Condition" not in json.loads(policy_of(parse_bucket_url("s3://bkt")))["Statement"][0]
     assert "roles/storage.objectUser" in policy_of(parse_bucket_url("gs://bkt/a"))
     assert "storageAccounts/acme/blobServices/default/containers/bkt" in policy_of(
         parse_bucket_url("az://bkt?account=acme")

@@ -10,7 +10,7 @@ from advisor.samples.bounded_http import Address, Answer, Connection, ExchangeEr
 from advisor.samples.exporters import NameTable, near_miss_words
 from advisor.samples.exporters.likeness import names_on_page
 from advisor.samples.rows import Missed, Reading, Target
-from advisor.samples.sources.engines.pages import EngineValues, Page, PageReader
+from advisor.samples.sources.engines.pages import MOST_TARGETS, EngineValues, Page, PageReader
 
 UNKNOWN_ENGINE = "engines"
 """Source of an endpoint that has not answered yet."""
@@ -19,6 +19,11 @@ GONE = "its page does not name this model and rank any more"
 _READ, _END = "read", "end"
 _REMEMBERED_READS = 900
 """A model that the page has not named for so many readings is forgotten: it was unloaded."""
+_MOST_ABSENT = 4 * MOST_TARGETS
+"""Models and ranks remembered at most: a gateway may show whatever its users ask for, other names each time."""
+_MOST_STRANGE = 1000
+_ALIKE_SECONDS = 60.0
+"""Time from one comparison of unknown names with known ones to the next."""
 _HEADERS = {
     "Accept": "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4",
     "Accept-Encoding": "identity",
@@ -47,8 +52,9 @@ class Endpoint:
         self._asked: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Page | str] = queue.SimpleQueue()
         self._engine = UNKNOWN_ENGINE
-        self._strange: set[str] = set()
+        self._strange: list[str] = []
         """Names of the last page that no reader knew."""
+        self._compared_at = -_ALIKE_SECONDS
         self._reason = NO_ENGINE
         self._pending = False
         threading.Thread(target=self._serve, name=f"engine {address.shown}", daemon=True).start()
@@ -116,7 +122,15 @@ class Endpoint:
             if reader.speaks(text):
                 self._engine = reader.engine
                 return reader.read(text)
-        if (names := names_on_page(text)) != self._strange:
+        return self._why_unknown(text)
+
+    def _why_unknown(self, text: str) -> str:
+        """Reason for a page that no reader knows, with names that look alike; compared once a minute at most."""
+        now = time.monotonic()
+        if now - self._compared_at < _ALIKE_SECONDS:
+            return self._reason
+        self._compared_at = now
+        if (names := sorted(names_on_page(text))[:_MOST_STRANGE]) != self._strange:
             alike = near_miss_words(self._table, names)
             self._strange, self._reason = names, f"{NO_ENGINE}; {alike}" if alike else NO_ENGINE
         return self._reason
@@ -127,7 +141,10 @@ class Endpoint:
         named = dict.fromkeys(reading.target for reading in readings)
         for target in [*self._absent, *named]:
             self._absent[target] = 0 if target in named else self._absent[target] + 1
-        self._absent = {target: reads for target, reads in self._absent.items() if reads <= _REMEMBERED_READS}
+        remembered = [(target, reads) for target, reads in self._absent.items() if reads <= _REMEMBERED_READS]
+        if len(remembered) > _MOST_ABSENT:
+            remembered = sorted(remembered, key=lambda entry: entry[1])[:_MOST_ABSENT]
+        self._absent = dict(remembered)
         readings += [Missed(target, GONE) for target in self._absent if target not in named]
         return readings or [Missed(self._unknown, NO_ENGINE)]
 

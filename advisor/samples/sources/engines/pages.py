@@ -14,13 +14,16 @@ from itertools import pairwise
 
 from advisor.samples.exporters import Exporter, Name
 from advisor.samples.exporters.meanings import QUOTIENTS
-from advisor.samples.metrics import METRICS, Kind
+from advisor.samples.metrics import METRICS, MOST_VALUE, Kind
 from advisor.samples.rows import Buckets
 from advisor.samples.sources.engines.exposition import line_pattern, read_labels, read_number
 
 MOST_TARGETS = 64
 """Models × ranks of one page; what is beyond is left out and said."""
 _MOST_REMEMBERED = 8192
+_MOST_SERIES = 2 * _MOST_REMEMBERED
+_LONGEST_LABELS = 2048
+"""Characters of a series' labels; a longer line counts as malformed."""
 _UNNAMED = -1
 """Rank of a series that does not name it."""
 _LONGEST_RANK = 6
@@ -118,7 +121,9 @@ class PageReader:
         self._numbers.clear()
 
     def _learn(self, name: str, text: str) -> Sequence[int] | None:
-        """Slots of a series; None where its labels are malformed."""
+        """Slots of a series; None where its labels are malformed or too long, or the page has too many series."""
+        if len(text) > _LONGEST_LABELS or len(self._known) >= _MOST_SERIES:
+            return None
         labels = read_labels(text)
         numbers = None if labels is None else self._slots_of(name, dict(labels))
         self._known[name, text] = numbers
@@ -176,7 +181,7 @@ class PageReader:
                 continue
             if name.metric.kind is Kind.HISTOGRAM:
                 _add_histogram(name, found[number], buckets, remarks)
-            elif math.isfinite(value := found[number]["", 0.0]):
+            elif 0 <= (value := found[number]["", 0.0]) <= MOST_VALUE:
                 values[metric] = value * name.scale
         return EngineValues(target[0], target[1], _with_quotients(values), buckets)
 
@@ -215,8 +220,8 @@ def _add_histogram(name: Name, parts: _Parts, buckets: dict[str, Buckets], remar
     if bounds and not math.isinf(bounds[-1]) and ("_count", 0.0) in parts:
         bounds, counts = [*bounds, math.inf], [*counts, parts["_count", 0.0]]
     total = parts.get(("_sum", 0.0), math.nan)
-    rising = all(math.isfinite(n) for n in counts) and all(a <= b for a, b in pairwise(counts))
-    if not counts or not math.isinf(bounds[-1]) or not rising or not math.isfinite(total):
+    rising = all(low <= high for low, high in pairwise((0.0, *counts, MOST_VALUE)))
+    if not counts or not math.isinf(bounds[-1]) or not rising or not abs(total) <= MOST_VALUE:
         remarks.append(f"histogram {name.name} is not whole")
         return
     scaled = tuple(bound * name.scale for bound in bounds)

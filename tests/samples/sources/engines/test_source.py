@@ -1,6 +1,7 @@
 """Engines that are asked over the loopback: good ones, slow ones and hostile ones."""
 
 import contextlib
+import itertools
 import time
 
 import pytest
@@ -227,6 +228,38 @@ def test_a_model_that_the_page_stops_naming_is_missed():
         read, missed = source.read()
     assert isinstance(read, Reading)
     assert missed == Missed(second.target, GONE)
+
+
+def test_a_page_that_names_other_models_each_time_is_bounded():
+    """A gateway that shows whatever model its users ask for does not fill the memory with models that are gone."""
+    asked = itertools.count()
+
+    def script(connection, _):
+        lines = (f'vllm:num_requests_running{{model_name="{next(asked)}"}} 1\n' for _ in range(60))
+        connection.sendall(answer("".join(lines)))
+        return True
+
+    with scripted(script) as server, reading(server.url) as source:
+        counts = [len(source.read()) for _ in range(12)]
+    assert counts[1] == 120
+    assert max(counts) <= 4 * 64 + 60
+
+
+def test_unknown_pages_are_compared_with_known_names_once_a_minute():
+    """A page of ever new names costs the host no more than one that stays the same."""
+    asked = itertools.count()
+
+    def script(connection, _):
+        start = next(asked) * 9000
+        connection.sendall(answer("".join(f"acme_llm_kv_{start + n} 1\n" for n in range(9000))))
+        return True
+
+    with scripted(script) as server, reading(server.url) as source:
+        begun = time.process_time()
+        reasons = {missed.reason for _ in range(8) for missed in source.read()}
+    assert time.process_time() - begun < 2
+    assert len(reasons) == 1
+    assert "acme_llm_kv_0" in reasons.pop()
 
 
 def test_malformed_lines_are_noted():
