@@ -67,6 +67,9 @@ class Ladder:
             current: what runs today, judged.
             fleet: the same as values of a plan.
         """
+        if current is not None:
+            order = self._setting.requirements.workload.precisions
+            scopes = [scope.with_precision(current.precision, order) for scope in scopes]
         stated = _Reached(recommended, self._setting)
         known = stated if recommended.confirmation.reached else None
         answers = {

@@ -68,6 +68,13 @@ class RungScope:
     where: str = ""
     """Where its regions are, in words."""
 
+    def with_precision(self, name: str, order: Sequence[str]) -> "RungScope":
+        """The same with a precision more, that of today's machines; names as the workload orders them."""
+        if self.workload is None or name not in order or name in self.workload.precisions:
+            return self
+        named = tuple(one for one in order if one == name or one in self.workload.precisions)
+        return replace(self, workload=replace(self.workload, precisions=named))
+
 
 def rungs_of(requirements: Requirements, catalog: Catalog) -> tuple[RungScope, ...]:
     """The rungs in their order; each allows all that the one before allows.

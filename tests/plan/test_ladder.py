@@ -210,6 +210,27 @@ def test_every_rung_is_there_and_costs_never_rise(plan):
     assert len(totals) >= 6
 
 
+def test_rungs_allow_the_precision_that_todays_machines_are_judged_in():
+    """Qwen3-32B in BF16 fits no A100 of 40 GB: today's are judged in FP8, and the next rung is no dearer than they are."""
+    today = Deployment("gcp", "us-central1", "a2-highgpu-1g", 4, Purchase.ON_DEMAND)
+    sold = [
+        offer("a2-highgpu-1g", "us-central1", 3.7, None, "gcp"),
+        offer("a2-highgpu-2g", "us-central1", 20.0, None, "gcp"),
+    ]  # fmt: skip
+    plan = plan_for(
+        asked(
+            model="Qwen/Qwen3-32B", precisions=("bf16", "fp8"), providers=("gcp",), regions=("us-central1",),
+            current=today, demand=DeclaredDemand(0.4, 0.8, 800, 200),
+        ),
+        catalog_of(*sold),
+    )  # fmt: skip
+    as_is, resize = plan.ladder[:2]
+
+    assert plan.current.precision == "fp8"
+    assert {group.precision for group in resize.groups} == {"fp8"}
+    assert resize.total_usd_per_month <= as_is.total_usd_per_month
+
+
 def test_a_rung_says_what_it_takes_and_risks(plan):
     """Another cloud needs an account, another accelerator its image, spot is interrupted."""
     by_name = {rung.rung: rung for rung in plan.ladder}
