@@ -73,6 +73,23 @@ def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
         yield _ceiling(
             Constraint.MAX_REPLICAS, limits.max_replicas, min(replicas[busiest], limits.max_replicas), "replicas"
         )
+    yield from _chosen_caps(problem, solution)
+    yield from _reserves(problem, solution)
+    yield from _physical(problem, solution)
+    yield from _quotas(problem, solution)
+    yield from _owned(problem, solution)
+
+
+def caps(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
+    """The stated limits that more or dearer instances break, but the one on replicas."""
+    yield from _chosen_caps(problem, solution)
+    yield from _physical(problem, solution)
+    yield from _quotas(problem, solution)
+
+
+def _chosen_caps(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
+    """Types, cost and changes."""
+    limits = problem.limits
     if limits.max_instance_types is not None:
         types = {one.pool.instance_type for one in solution.allocations}
         yield _ceiling(Constraint.MAX_INSTANCE_TYPES, limits.max_instance_types, len(types), "types")
@@ -80,12 +97,8 @@ def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
         used = solution.objective_usd_per_month
         yield _ceiling(Constraint.BUDGET, limits.max_usd_per_month, used, "USD/month")
     if limits.max_changed_instances is not None:
-        changed = _changed(problem, solution, busiest)
+        changed = _changed(problem, solution)
         yield _ceiling(Constraint.MAX_CHANGED_INSTANCES, limits.max_changed_instances, changed, "instances")
-    yield from _reserves(problem, solution)
-    yield from _physical(problem, solution, busiest)
-    yield from _quotas(problem, solution)
-    yield from _owned(problem, solution)
 
 
 def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
@@ -106,10 +119,10 @@ def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintU
         yield _floor(Constraint.ON_DEMAND_BASE, ratio, base, "share of requests")
 
 
-def _physical(problem: Problem, solution: FleetSolution, busiest: int) -> Iterator[ConstraintUse]:
+def _physical(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     limits = problem.limits
     if limits.max_kw is not None:
-        kw = sum(one.instances[busiest] * (one.pool.kw or 0.0) for one in solution.allocations)
+        kw = sum(one.instances[-1] * (one.pool.kw or 0.0) for one in solution.allocations)
         yield _ceiling(Constraint.POWER, limits.max_kw, kw, "kW")
     if limits.max_kg_co2e_per_month is not None:
         kg = sum(
@@ -144,12 +157,12 @@ def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]
         yield _ceiling(Constraint.OWNED, count, used, "instances", stand)
 
 
-def _changed(problem: Problem, solution: FleetSolution, busiest: int) -> float:
+def _changed(problem: Problem, solution: FleetSolution) -> float:
     now = running_as_ordered(problem)
     planned: dict[Ordered, int] = {}
     for one in solution.allocations:
         key = ordered_as(problem, one.pool, one.tariff)
-        planned[key] = planned.get(key, 0) + one.instances[busiest]
+        planned[key] = planned.get(key, 0) + one.instances[-1]
     return sum(abs(planned.get(key, 0) - now.get(key, 0)) for key in planned.keys() | now.keys())
 
 

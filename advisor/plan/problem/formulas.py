@@ -62,6 +62,17 @@ _NEVER_STARTED = (Paid.COMMITMENT, Paid.OWNED, Paid.SERVERLESS)
 _ROUNDING = 1e-9
 
 
+def part_name(pool: Pool, part: Part) -> str:
+    """Name of what instances of a pool fail with."""
+    match part:
+        case Part.MACHINE:
+            return pool.key
+        case Part.ZONE:
+            return pool.region
+        case Part.SUPPLY:
+            return pool.spot_supply
+
+
 def lost_with(problem: Problem, allocations: Iterable[Allocation], part: Part, at: int) -> Mapping[str, float]:
     """Requests per second that the loss of each such part takes in hour class *at*, by its name."""
     running: dict[str, tuple[Pool, int]] = {}
@@ -71,7 +82,7 @@ def lost_with(problem: Problem, allocations: Iterable[Allocation], part: Part, a
             running[one.pool.key] = one.pool, before + one.instances[at]
     lost: dict[str, float] = {}
     for pool, count in running.values():
-        name = {Part.MACHINE: pool.key, Part.ZONE: pool.region, Part.SUPPLY: pool.spot_supply}[part]
+        name = part_name(pool, part)
         instances = 1 if part is Part.MACHINE else lost_in_zone(count, pool.zones)
         lost[name] = lost.get(name, 0.0) + instances * mix_rate(problem, pool)
     return lost

@@ -8,7 +8,7 @@ from advisor.plan.problem.formulas import asks_for_what_is_left
 from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, Problem
 from advisor.plan.replay.confirmed import Confirmed, unproven
 from advisor.plan.replay.headroom import EXACT, LEAST_HEADROOM, MOST_HEADROOM, TOLERANCE, WORTH_RATIO, Kind
-from advisor.plan.solve.scopes import cheapest_alone, cheapest_single
+from advisor.plan.solve.scopes import cheapest_alone, cheapest_single, is_any_single_below
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Posed
 
@@ -152,7 +152,7 @@ def headroom_below(problem: Problem, limit_usd: float) -> tuple[float, float]:
     """
 
     def costs_less(headroom: float) -> bool:
-        return usd_with(problem, headroom) < limit_usd
+        return is_any_single_below(with_headroom(problem, headroom), limit_usd)
 
     if not costs_less(LEAST_HEADROOM):
         return 0.0, LEAST_HEADROOM
@@ -164,12 +164,6 @@ def headroom_below(problem: Problem, limit_usd: float) -> tuple[float, float]:
         middle = math.sqrt(below * above)
         below, above = (middle, above) if costs_less(middle) else (below, middle)
     return below, above
-
-
-def usd_with(problem: Problem, headroom: float) -> float:
-    """What the cheapest fleet of one pool, paid for in one way, costs a month with a headroom; infinite without any."""
-    fleet = cheapest_single(with_headroom(problem, headroom))
-    return math.inf if fleet is None else fleet.objective_usd_per_month
 
 
 def with_headroom(problem: Problem, headroom: float) -> Problem:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.plan.problem.constraints import uses
+from advisor.plan.problem.constraints import caps
 from advisor.plan.problem.formulas import (
     Part,
     hours_per_month,
@@ -25,10 +25,6 @@ from advisor.plan.solve.program import ALMOST_ONE
 from advisor.units import HOURS_PER_MONTH
 
 ROUNDING = 1e-6
-_CEILINGS = frozenset({
-    Constraint.BUDGET, Constraint.QUOTA, Constraint.CARBON, Constraint.POWER, Constraint.MAX_CHANGED_INSTANCES,
-    Constraint.MAX_INSTANCE_TYPES,
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +149,9 @@ def _used_long_enough(problem: Problem, pool: Pool, tariff: Tariff, committed: i
 
 def _beyond(problem: Problem, solution: FleetSolution) -> Missed | None:
     """The first cap that a fleet is beyond."""
-    for use in uses(problem, solution):
+    for use in caps(problem, solution):
         name = Constraint(use.name)
         idle = name is Constraint.MAX_CHANGED_INSTANCES and not problem.running
-        if name in _CEILINGS and not idle and use.used > use.limit + ROUNDING:
-            return Missed(Constraint(use.name), use.used, use.limit, use.unit)
+        if not idle and use.used > use.limit + ROUNDING:
+            return Missed(name, use.used, use.limit, use.unit)
     return None

@@ -67,7 +67,7 @@ class Draft:
 
     def _instances(self) -> None:
         for g, pool in enumerate(self.problem.pools):
-            most = self._most_instances(pool)
+            most = most_instances(self.problem, pool)
             for t, tariff in enumerate(pool.tariffs):
                 if tariff.paid.always:
                     self._fixed_instances(g, t, tariff, most)
@@ -91,17 +91,6 @@ class Draft:
             self.hourly[g, t, h] = variable
             runs = costs[h : h + 1] if tariff.paid is Paid.SERVERLESS else costs[h:]
             self.program.add_cost(variable, sum(runs))
-
-    def _most_instances(self, pool: Pool) -> int:
-        """No fleet needs more of a pool: enough for everything without one machine, or one zone, and the floors."""
-        limits = self.problem.limits
-        slowest = min([rate for rate in (*pool.mix_rates, *pool.rates.ravel()) if rate > 0], default=INFINITY)
-        whole = math.ceil(max(hour.planned_rate for hour in self.problem.hours) / slowest)
-        floors = max(limits.zones, limits.min_replicas, self.problem.running.get(pool.stand, 0))
-        if not self.problem.all_alike:
-            return 2 * whole + floors + 1
-        spread = -(-whole * pool.zones // (pool.zones - 1)) if pool.zones > 1 else 0
-        return max(whole + 1, spread, floors)
 
     def _shares(self) -> None:
         for g, pool in enumerate(self.problem.pools):
@@ -191,7 +180,7 @@ class Draft:
 
     def _most_of(self, g: int) -> int:
         pool = self.problem.pools[g]
-        return self._most_instances(pool) * len(pool.tariffs)
+        return most_instances(self.problem, pool) * len(pool.tariffs)
 
     def _at_most(self, constraint: Constraint, terms: Terms, limit: float, unit: str, detail: str = "") -> None:
         self.program.row(constraint, terms + self._slack(constraint, limit, unit, detail, 1.0), upper=limit)
@@ -224,3 +213,15 @@ class Draft:
                 if pool.rates[p, b] > 0:
                     terms.append((self.bucket[g, h, p, b], total * share * part / pool.rates[p, b]))
         return terms
+
+
+def most_instances(problem: Problem, pool: Pool) -> int:
+    """No fleet needs more of a pool: enough for everything without one machine, or one zone, and the floors."""
+    limits = problem.limits
+    slowest = min([rate for rate in (*pool.mix_rates, *pool.rates.ravel()) if rate > 0], default=INFINITY)
+    whole = math.ceil(max(hour.planned_rate for hour in problem.hours) / slowest)
+    floors = max(limits.zones, limits.min_replicas, problem.running.get(pool.stand, 0))
+    if not problem.all_alike:
+        return 2 * whole + floors + 1
+    spread = -(-whole * pool.zones // (pool.zones - 1)) if pool.zones > 1 else 0
+    return max(whole + 1, spread, floors)

@@ -1,7 +1,7 @@
 """One region, or one cloud: the parts of a problem in which a fleet may be, and the cheapest fleet of them all."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +16,9 @@ from advisor.plan.problem.formulas import (
 )
 from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Paid, Pool, Problem
 from advisor.plan.solve.alone import alone
+from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.optimise import A_CENT, explain_conflict, fleet_if_any, improved, optimise, relative_change
+from advisor.plan.solve.optimise import A_CENT, explain_conflict, fleet_if_any, improved, relative_change
 from advisor.plan.solve.solver import DEFAULT_SECONDS
 
 ROUNDING = 1e-9
@@ -62,13 +63,15 @@ def cheapest(
         known: a fleet that is the answer where none is cheaper.
     """
     parts = scopes(problem)
+    if len(parts) == 1 and is_countable(parts[0]):
+        return _cheaper(known, counted(parts[0])) or explain_conflict(parts[0])
     single = cheapest_single(problem)
     if single is not None and known is None and [len(pool.tariffs) for pool in problem.pools] == [1]:
         return single
-    best = min((one for one in (known, single) if one is not None), key=_usd, default=None)
+    best = _cheaper(known, single)
     if len(parts) == 1:
         part = without_dominated(parts[0])
-        return optimise(part, seconds) if best is None else improved(best, part, seconds)
+        return _improved(best, part, seconds) or explain_conflict(part)
     singles = [cheapest_alone(part) for part in parts]
     first = singles.index(min(singles))
     bounded = sorted((-math.inf if at == first else lower_bound(part), at) for at, part in enumerate(parts))
@@ -76,26 +79,44 @@ def cheapest(
     for bound, at in bounded:
         if best is not None and bound > best.objective_usd_per_month + A_CENT:
             break
-        part = without_dominated(parts[at])
-        if best is not None:
-            best = improved(best, part, seconds)
-            continue
-        best = fleet_if_any(part, seconds)
+        part = parts[at] if is_countable(parts[at]) else without_dominated(parts[at])
+        best = _improved(best, part, seconds)
         if best is None:
             without.append(part)
     return best or min((explain_conflict(part) for part in without[:EXPLAINED]), key=_distance)
 
 
+def _improved(best: FleetSolution | None, part: Problem, seconds: float) -> FleetSolution | None:
+    """The best fleet so far, or a cheaper one of a scope; None where there is neither."""
+    if is_countable(part):
+        return _cheaper(best, counted(part))
+    return fleet_if_any(part, seconds) if best is None else improved(best, part, seconds)
+
+
+def _cheaper(known: FleetSolution | None, other: FleetSolution | None) -> FleetSolution | None:
+    """The cheaper of two fleets, the first of equals."""
+    return min((one for one in (known, other) if one is not None), key=_usd, default=None)
+
+
 def cheapest_single(problem: Problem) -> FleetSolution | None:
     """The cheapest fleet of one pool paid for in one way, of the pools that promise most; None where none is one."""
+    return min(_singles(problem), key=_usd, default=None)
+
+
+def is_any_single_below(problem: Problem, usd_per_month: float) -> bool:
+    """Whether one of the same fleets costs less than an amount."""
+    return any(fleet.objective_usd_per_month < usd_per_month for fleet in _singles(problem, usd_per_month))
+
+
+def _singles(problem: Problem, most_usd: float = math.inf) -> Iterator[FleetSolution]:
+    """Fleets of each pool that promises much, in each way of paying; without those that are bound to cost too much."""
     able, usd = _each_alone(problem)
-    fleets = [
-        alone(problem, able[at], tariff)
-        for at in np.argsort(usd, kind="stable")[:PROMISING].tolist()
-        for tariff in able[at].tariffs
-        if tariff.paid not in (Paid.OWNED, Paid.SERVERLESS)
-    ]
-    return min((one for one in fleets if isinstance(one, FleetSolution)), key=_usd, default=None)
+    for at in np.argsort(usd, kind="stable")[:PROMISING].tolist():
+        for tariff in able[at].tariffs if usd[at] <= most_usd + A_CENT else ():
+            if tariff.paid not in (Paid.OWNED, Paid.SERVERLESS):
+                fleet = alone(problem, able[at], tariff)
+                if isinstance(fleet, FleetSolution):
+                    yield fleet
 
 
 def _usd(fleet: FleetSolution) -> float:
