@@ -20,7 +20,7 @@ CATALOG = load_catalog()
 CLOUDS = ("aws", "azure", "gcp")
 KEYS = [
     "provider", "region", "instance_type", "accelerator", "accelerator_count", "accelerator_memory_gib",
-    "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of", "vcpus", "memory_gib", "cpu_flags",
+    "on_demand_usd_per_hour", "spot_usd_per_hour", "source", "as_of", "quality", "vcpus", "memory_gib", "cpu_flags",
 ]  # fmt: skip
 
 

@@ -83,6 +83,19 @@ def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known
     assert gone.on_demand.usd_per_hour == 1.006
     assert (gone.on_demand.provenance.quality, gone.spot) == (Quality.WITHDRAWN, None)
     assert gone not in catalog.offers_in()
+    new = catalog.instance_type("aws", "g99.12xlarge")
+    assert (new.accelerator, new.accelerator_count, new.vcpus, new.memory_gib) == ("L4", 4, 48, 192)
+    assert found["us-east-1", "g99.12xlarge"].on_demand is None, "sold, price unknown"
+    assert catalog.price(found["us-east-1", "g99.12xlarge"], Purchase.ON_DEMAND) is None
+    assert catalog.content_hash != before.content_hash
+
+
+def test_commitments_count_as_the_account_buys_them(cloud, known, root, manner):
+    """Rates of offerings are taken as they are listed."""
+    before = known()
+    refresh(question(cloud.url, before), before, root, accepting(manner, *FAMILIES))
+    catalog = known()
+    listed = offers(catalog)["us-east-1", "g6.xlarge"]
     rates = {
         (one.commitment.instrument.split()[0], one.commitment.term_years, one.commitment.payment): one.usd_per_hour
         for one in catalog.commitments(listed)
@@ -91,11 +104,6 @@ def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known
     assert rates["Standard", 1, "all_upfront"] == pytest.approx(4467.6 / 8760, rel=1e-3)
     assert rates["Convertible", 3, "no_upfront"] == pytest.approx(0.42, rel=1e-3)
     assert rates["Convertible", 1, "no_upfront"] == pytest.approx(0.85 * 0.72, rel=1e-3)
-    new = catalog.instance_type("aws", "g99.12xlarge")
-    assert (new.accelerator, new.accelerator_count, new.vcpus, new.memory_gib) == ("L4", 4, 48, 192)
-    assert found["us-east-1", "g99.12xlarge"].on_demand is None, "sold, price unknown"
-    assert catalog.price(found["us-east-1", "g99.12xlarge"], Purchase.ON_DEMAND) is None
-    assert catalog.content_hash != before.content_hash
 
 
 def test_a_second_refresh_keeps_the_new_types_of_the_first(cloud, known, root, manner):
