@@ -14,6 +14,7 @@ from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.values import Accelerator, Offer
 from advisor.cli.catalog_import import command as import_command
 from advisor.cli.catalog_lock import lock_command
+from advisor.cli.catalog_publish import publish_command, update_command
 from advisor.cli.catalog_refresh import command as refresh_command
 from advisor.cli.catalog_refresh import diff
 from advisor.cli.catalog_show import command as show_command
@@ -61,6 +62,8 @@ def command() -> None:
 
 command.add_command(refresh_command)
 command.add_command(diff)
+command.add_command(update_command)
+command.add_command(publish_command)
 command.add_command(import_command)
 command.add_command(lock_command)
 command.add_command(show_command)

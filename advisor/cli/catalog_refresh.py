@@ -14,7 +14,7 @@ import click
 
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
-from advisor.catalog.layers.places import refreshed_dir
+from advisor.catalog.layers.places import published_dir, refreshed_dir
 from advisor.catalog.layers.refreshing import Manner, Refreshed, refresh
 from advisor.catalog.layers.snapshot import Damaged, current, forget, previous, providers
 from advisor.catalog.loading import user_catalog
@@ -115,28 +115,45 @@ def command(
     _check(results, not_asked)
 
 
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Snapshots that `diff` can tell the changes of."""
+
+    name: str
+    done: str
+    command: str
+    """``{}`` is the provider."""
+    root: Callable[[], Path]
+
+
+_REFRESHED = _Layer("refreshed", "refreshed", "refresh {}", refreshed_dir)
+_UPDATED = _Layer("published", "updated", "update URL", published_dir)
+
+
 @click.command("diff")
 @click.argument("names", metavar="[PROVIDER…]", nargs=-1)
-@click.option("--shipped", is_flag=True, help="Compare with what came with the program, not with the refresh before.")
+@click.option("--shipped", is_flag=True, help="Compare with what came with the program, not with what was before.")
+@click.option("--published", is_flag=True, help="What the last `advisor catalog update` changed.")
 @table_or_json_option
 @output_option
-def diff(names: tuple[str, ...], shipped: bool, output_format: str, output: Path | None) -> None:
-    """What the last refresh changed: new types, price moves, offers that are gone."""
-    root = refreshed_dir()
+def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: str, output: Path | None) -> None:
+    """What the last refresh changed, or the last update: new types, price moves, offers that are gone."""
+    layer = _UPDATED if published else _REFRESHED
+    root = layer.root()
     wanted = names if names and "all" not in names else providers(root)
     if not wanted:
-        raise InputError("nothing was refreshed yet", hint="run `advisor catalog refresh all`")
+        raise InputError(f"nothing was {layer.done} yet", hint=f"run `advisor catalog {layer.command.format('all')}`")
     found: list[Change] = []
     for name in wanted:
         now = current(root, name)
         if isinstance(now, Damaged):
             raise InputError(
-                f"the refreshed prices of {name} are not used: {now.reason}",
-                hint=f"run `advisor catalog refresh {name}`",
+                f"the {layer.name} prices of {name} are not used: {now.reason}",
+                hint=f"run `advisor catalog {layer.command.format(name)}`",
             )
         if now is None:
             _wanted((name,))
-            raise InputError(f"{name} was not refreshed", hint=f"run `advisor catalog refresh {name}`")
+            raise InputError(f"{name} was not {layer.done}", hint=f"run `advisor catalog {layer.command.format(name)}`")
         before = None if shipped else previous(root, name)
         old = offers_of_snapshot(before) if before else _shipped(name)
         found.extend(changes(old, offers_of_snapshot(now)))
@@ -327,18 +344,22 @@ def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Qu
 def _remedy(failed: Sequence[Refreshed]) -> str:
     """What to do; where there is more than one thing, it stands beside the parts that are missing."""
     held = sorted({(one.guard.value, one.key) for refreshed in failed for one in refreshed.held})
-    free = any(guard == Guard.NO_PRICE for guard, _ in held)
     remedies = sorted({gap.remedy for one in failed for gap in one.found.gaps if gap.remedy})
     parts = []
-    if free:
-        parts.append("a price of 0 or less cannot be accepted: ask the provider, or run the command again later")
-    elif held:
-        parts.append(f"if these rows are right, run again with {' '.join(_confirmations(held))}")
+    if held:
+        parts.append(acceptance(held))
     elif remedies:
         parts.append(remedies[0] if len(remedies) == 1 else "see above what would mend each part")
     if any(one.found.complete for one in failed):
         parts.append("what was read is kept for six hours")
     return "; ".join(parts)
+
+
+def acceptance(held: Sequence[tuple[str, str]]) -> str:
+    """How to accept rows that are held up, by guard and key, where anything can."""
+    if any(guard == Guard.NO_PRICE for guard, _ in held):
+        return "a price of 0 or less cannot be accepted: ask the provider, or run the command again later"
+    return f"if these rows are right, run again with {' '.join(_confirmations(held))}"
 
 
 def _confirmations(held: Sequence[tuple[str, str]]) -> Iterator[str]:

@@ -9,6 +9,11 @@ def refreshed_dir() -> Path:
     return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "catalog"
 
 
+def published_dir() -> Path:
+    """Snapshots that others published: ``$XDG_CACHE_HOME/advisor/published``."""
+    return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "published"
+
+
 def imported_dir() -> Path:
     """Snapshots of what was imported from gpuhunt: ``$XDG_CACHE_HOME/advisor/gpuhunt``."""
     return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "gpuhunt"
@@ -17,6 +22,11 @@ def imported_dir() -> Path:
 def overlay_path() -> Path:
     """What the user knows better than any price list: ``$XDG_CONFIG_HOME/advisor/catalog.yaml``."""
     return _base("XDG_CONFIG_HOME", ".config") / "advisor" / "catalog.yaml"
+
+
+def allowed_signers_path() -> Path:
+    """Keys whose signatures a published catalog must bear: ``$XDG_CONFIG_HOME/advisor/allowed_signers``."""
+    return _base("XDG_CONFIG_HOME", ".config") / "advisor" / "allowed_signers"
 
 
 def _base(variable: str, below_home: str) -> Path:

@@ -39,28 +39,44 @@ class Client:
             Denied: the service does not let this caller ask.
             Unreachable: no answer or no JSON object, after every retry.
         """
-        import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
-
         address = f"{url}?{urlencode(parameters)}" if parameters else url
         host = urlsplit(url).netloc
+        status, content = self._answer(address, self._headers, None)
+        _check(host, status, content, remedy)
         try:
-            answer = self._pool.request("GET", address, headers=self._headers)
-        except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"{host}: {short_words(error)}", "check the network and run the command again") from error
-        if answer.status in _DENIED:
-            said = f"{host} answered {answer.status}: {_message(answer.data)}"
-            raise Denied(said, remedy or "check whether a proxy or a firewall answers in place of the service")
-        if answer.status != 200:
-            later = answer.status in _PASSING or not remedy
-            said = f"{host} answered {answer.status}: {_message(answer.data)}"
-            raise Unreachable(said, "run the command again later" if later else remedy)
-        try:
-            document = json.loads(answer.data)
+            document = json.loads(content)
         except ValueError as error:
             raise Unreachable(f"{host} answered what is no JSON: {error}", "run the command again") from error
         if not isinstance(document, dict):
             raise Unreachable(f"{host} answered no JSON object", "run the command again")
         return document
+
+    def download(self, url: str, most_bytes: int) -> bytes:
+        """The content at *url* as it is stored, up to one byte more than *most_bytes*.
+
+        Raises:
+            Denied, Unreachable: as of :meth:`get`.
+        """
+        status, content = self._answer(url, {"Accept-Encoding": "identity"}, most_bytes + 1)
+        _check(urlsplit(url).netloc, status, content, "check the address")
+        return content
+
+    def _answer(self, address: str, headers: Mapping[str, str], most_bytes: int | None) -> tuple[int, bytes]:
+        """Status and body, or its first bytes, nothing unpacked that could grow."""
+        import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
+
+        whole = most_bytes is None
+        try:
+            answer = self._pool.request("GET", address, headers=headers, preload_content=whole, decode_content=whole)
+            if whole:
+                return answer.status, answer.data
+            try:
+                return answer.status, answer.read(most_bytes, decode_content=False)
+            finally:
+                answer.close()
+        except urllib3.exceptions.HTTPError as error:
+            said = f"{urlsplit(address).netloc}: {short_words(error)}"
+            raise Unreachable(said, "check the network and run the command again") from error
 
     @property
     def _headers(self) -> Mapping[str, str]:
@@ -83,6 +99,16 @@ class Client:
         )
         timeout = urllib3.Timeout(connect=min(10.0, self.timeout_seconds), read=self.timeout_seconds)
         return urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16)
+
+
+def _check(host: str, status: int, content: bytes, remedy: str) -> None:
+    """Raise where an answer is no success."""
+    said = f"{host} answered {status}: {_message(content)}"
+    if status in _DENIED:
+        raise Denied(said, remedy or "check whether a proxy or a firewall answers in place of the service")
+    if status != 200:
+        later = status in _PASSING or not remedy
+        raise Unreachable(said, "run the command again later" if later else remedy)
 
 
 def pages(
