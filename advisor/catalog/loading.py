@@ -4,7 +4,7 @@ from pathlib import Path
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.layered import LayeredCatalog, layered
-from advisor.catalog.layers.places import imported_dir, overlay_path, published_dir, refreshed_dir
+from advisor.catalog.layers.places import imported_dirs, overlay_path, published_dir, refreshed_dir
 from advisor.catalog.layers.snapshot import current_names
 from advisor.data_files import data_dir
 from advisor.errors import InputError
@@ -30,8 +30,8 @@ def load_catalog(directory: Path | None = None) -> Catalog:
 def user_catalog() -> LayeredCatalog:
     """The catalog of this user with all its layers."""
     shipped, overlay = data_dir("instance_catalog"), overlay_path()
-    refreshed, imported, published = refreshed_dir(), imported_dir(), published_dir()
-    names = tuple(map(current_names, (refreshed, imported, published)))
+    refreshed, imported, published = refreshed_dir(), imported_dirs(), published_dir()
+    names = tuple(map(current_names, (refreshed, *imported, published)))
     stamp = (overlay.stat().st_mtime_ns, overlay.stat().st_size) if overlay.is_file() else None
     key = (shipped, refreshed, overlay, names, stamp)
     if key not in _loaded:

@@ -12,7 +12,7 @@ import click
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.values import Accelerator, Offer
-from advisor.cli.catalog_import import command as import_command
+from advisor.cli.catalog_import import gpuhunt_command, skypilot_command
 from advisor.cli.catalog_lock import lock_command
 from advisor.cli.catalog_publish import publish_command, update_command
 from advisor.cli.catalog_refresh import command as refresh_command
@@ -64,7 +64,8 @@ command.add_command(refresh_command)
 command.add_command(diff)
 command.add_command(update_command)
 command.add_command(publish_command)
-command.add_command(import_command)
+command.add_command(gpuhunt_command)
+command.add_command(skypilot_command)
 command.add_command(lock_command)
 command.add_command(show_command)
 

@@ -5,7 +5,7 @@ Where those know no price, or none that is well founded, what was imported from 
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -74,10 +74,10 @@ class LayeredCatalog(Catalog):
         replaced = {one.provider: one for one in self._newer}
         shipped = [offer for offer in self.shipped_offers if offer.provider not in replaced]
         newer = [offer for snapshot in replaced.values() for offer in offers_of_snapshot(snapshot)]
-        imported = [offer for snapshot in self.imported for offer in offers_of_snapshot(snapshot)]
-        if not newer and not imported:
-            return tuple(shipped)
-        return tuple(sorted(with_imported((*shipped, *newer), imported), key=lambda one: one.provider))
+        offers: Sequence[Offer] = (*shipped, *newer)
+        for snapshot in self.imported:
+            offers = tuple(with_imported(offers, offers_of_snapshot(snapshot)))
+        return tuple(sorted(offers, key=lambda one: one.provider) if newer or self.imported else offers)
 
     @cached_property
     def overlay(self) -> Overlay:
@@ -100,7 +100,7 @@ class LayeredCatalog(Catalog):
         base = self._shipped.content_hash
         marks = [f"published:{one.provider}:{one.content_hash}" for one in self.published]
         marks += [f"{one.provider}:{one.content_hash}" for one in self.snapshots]
-        marks += [f"gpuhunt:{one.provider}:{one.content_hash}" for one in self.imported]
+        marks += [f"{program_of(one)}:{one.provider}:{one.content_hash}" for one in self.imported]
         if self.overlay.content_hash:
             marks.append(f"overlay:{self.overlay.content_hash}")
         return hashlib.sha256("\n".join([base, *marks]).encode()).hexdigest() if marks else base
@@ -191,6 +191,11 @@ def offers_of_snapshot(snapshot: Snapshot) -> tuple[Offer, ...]:
     return readers.read_price_table(snapshot.directory / "prices.csv", snapshot.provider, sources, managed)
 
 
+def program_of(imported: Snapshot) -> str:
+    """The program that a snapshot was imported from."""
+    return imported.directory.parent.parent.name
+
+
 def capacity_blocks(snapshot: Snapshot, instance_type: str) -> tuple[Mapping[str, str], ...]:
     """Capacity blocks of a type that could be bought on the day of the refresh."""
     rows = read_rows(snapshot.directory / "capacity_blocks.csv")
@@ -221,13 +226,13 @@ def layered(
     refreshed: Path,
     overlay: Path | None,
     today: dt.date | None = None,
-    imported: Path | None = None,
+    imported: Sequence[Path] = (),
     published: Path | None = None,
 ) -> LayeredCatalog:
     """The catalog of all layers; damaged and outdated snapshots are left out and named in its warnings."""
     problems: list[str] = []
     snapshots = _snapshots(refreshed, _REFRESHED, problems)
-    others = _snapshots(imported, _IMPORTED, problems)
+    others = tuple(one for root in imported for one in _snapshots(root, _IMPORTED, problems))
     taken = _snapshots(published, _PUBLISHED, problems)
     new_enough = tuple(one for one in taken if one.read_on >= newest_shipped(shipped, one.provider))
     problems += [

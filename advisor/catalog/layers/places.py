@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+GPUHUNT, SKYPILOT = "gpuhunt", "skypilot"
+PROGRAMS = (GPUHUNT, SKYPILOT)
+"""Programs whose lists can be imported."""
+
 
 def refreshed_dir() -> Path:
     """Snapshots of refreshes: ``$XDG_CACHE_HOME/advisor/catalog``."""
@@ -14,9 +18,14 @@ def published_dir() -> Path:
     return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "published"
 
 
-def imported_dir() -> Path:
-    """Snapshots of what was imported from gpuhunt: ``$XDG_CACHE_HOME/advisor/gpuhunt``."""
-    return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "gpuhunt"
+def imported_dir(program: str = GPUHUNT) -> Path:
+    """Snapshots of what was imported from another program: ``$XDG_CACHE_HOME/advisor/<program>``."""
+    return _base("XDG_CACHE_HOME", ".cache") / "advisor" / program
+
+
+def imported_dirs() -> tuple[Path, ...]:
+    """Those of every program."""
+    return tuple(map(imported_dir, PROGRAMS))
 
 
 def overlay_path() -> Path:
