@@ -12,6 +12,7 @@ import click
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.values import Accelerator, Offer
+from advisor.cli.catalog_audit import command as audit_command
 from advisor.cli.catalog_import import gpuhunt_command, skypilot_command
 from advisor.cli.catalog_lock import lock_command
 from advisor.cli.catalog_publish import publish_command, update_command
@@ -66,6 +67,7 @@ command.add_command(update_command)
 command.add_command(publish_command)
 command.add_command(gpuhunt_command)
 command.add_command(skypilot_command)
+command.add_command(audit_command)
 command.add_command(lock_command)
 command.add_command(show_command)
 

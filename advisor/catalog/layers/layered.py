@@ -63,6 +63,16 @@ class LayeredCatalog(Catalog):
         """The lowest layer."""
         return readers.read_offers(self.directory, self._sources)
 
+    @cached_property
+    def layers(self) -> Mapping[str, tuple[Offer, ...]]:
+        """What each layer lists, the lowest first; imports stand under the name of their program."""
+        found: dict[str, list[Offer]] = {"shipped": list(self.shipped_offers)}
+        for name, snapshots in (("published", self.published), ("refreshed", self.snapshots)):
+            found[name] = [offer for snapshot in snapshots for offer in offers_of_snapshot(snapshot)]
+        for snapshot in self.imported:
+            found.setdefault(program_of(snapshot), []).extend(offers_of_snapshot(snapshot))
+        return {name: tuple(offers) for name, offers in found.items() if offers}
+
     @property
     def _newer(self) -> tuple[Snapshot, ...]:
         """Layers over the shipped one, lowest first."""
