@@ -14,20 +14,23 @@ import click
 
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
+from advisor.catalog.layers.merging import REFRESHED
 from advisor.catalog.layers.places import published_dir, refreshed_dir
 from advisor.catalog.layers.refreshing import Manner, Refreshed, refresh
-from advisor.catalog.layers.snapshot import Damaged, current, forget, previous, providers
+from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, forget, previous, providers
 from advisor.catalog.loading import user_catalog
-from advisor.catalog.refresh import aws, aws_public, azure, azure_zones, gcp, gcp_zones
+from advisor.catalog.refresh import aws, aws_public, azure, azure_zones, gcp, gcp_public, gcp_zones
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
-from advisor.catalog.refresh.values import Question
+from advisor.catalog.refresh.values import Question, Task
+from advisor.catalog.values import InstanceType
 from advisor.cli.output import deliver, output_option, read_text, table_or_json_option
 from advisor.cli.progress import Progress
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
 from advisor.report.refresh_words import change_words, changes_json, refresh_json, refresh_words
+from advisor.tables import read_rows
 
 _MOST_CONFIRMED = 6
 
@@ -42,7 +45,11 @@ class NotPublished(AdvisorError):  # noqa: N818 - an outcome
 @click.option("--public", is_flag=True, help="aws: read the public price files; needs no account, tells no spot price.")
 @click.option("--profile", help="aws: named profile of the credentials.")
 @click.option("--endpoint-url", help="Ask this address instead of the provider's.")
-@click.option("--gcp-api-key-file", type=click.Path(path_type=Path), help="gcp: file that holds an API key.")
+@click.option(
+    "--gcp-api-key-file",
+    type=click.Path(path_type=Path),
+    help="gcp: file that holds an API key; without it a public list.",
+)
 @click.option("--gcp-project", help="gcp: project to ask for the zones of machine types; needs --gcp-token-file.")
 @click.option("--gcp-token-file", type=click.Path(path_type=Path), help="gcp: file that holds an access token.")
 @click.option("--azure-subscription", help="azure: subscription to ask for zones of sizes; needs --azure-token-file.")
@@ -320,21 +327,35 @@ def _origin(url: str) -> str:
 def _ask_gcp(
     catalog: LayeredCatalog, wanted: Sequence[str], key_file: Path | None, account: _Account, endpoint_url: str | None
 ) -> Question:
-    if key_file is None:
-        raise InputError(
-            "the Cloud Billing Catalog asks for an API key",
-            where="--gcp-api-key-file",
-            hint="make one in the console for the Cloud Billing API, put it into a file, and name the file",
-        )
     if wanted:
         click.echo("note: Google has one price list for all regions, so all of them are read", err=True)
-    key = read_text(key_file, "API key").strip()
     machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == "gcp"]
-    tasks = [*gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL)]
+    tasks = [*_gcp_prices(catalog, machines, key_file, endpoint_url)]
     if (asked := account.client()) is not None:
         tasks += gcp_zones.tasks(machines, gcp_zones.Project(*asked, endpoint_url or gcp_zones.URL))
     asker = f"{endpoint_url or ''} {account.name or ''}".strip()
-    return Question("gcp", tuple(tasks), tells_absence=False, asker=asker)
+    origin = gcp_public.ORIGIN if key_file is None else None
+    asker += "" if key_file else " public"
+    return Question("gcp", tuple(tasks), tells_absence=False, asker=asker, origin=origin)
+
+
+def _gcp_prices(
+    catalog: LayeredCatalog, machines: Sequence[InstanceType], key_file: Path | None, endpoint_url: str | None
+) -> Iterator[Task]:
+    """What asks for prices: Google with a key, else those who published what it answered."""
+    if key_file is not None:
+        key = read_text(key_file, "API key").strip()
+        return gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL)
+    click.echo("note: Google asks for a key (--gcp-api-key-file); without one a public list of sums is read", err=True)
+    offers = catalog.as_listed().offers_in(("gcp",))
+    asked = [one.read_on for one in catalog.snapshots if one.provider == "gcp" and not _is_public(one)]
+    return gcp_public.tasks(offers, max(asked, default=""), Client(), endpoint_url or gcp_public.URL)
+
+
+def _is_public(snapshot: Snapshot) -> bool:
+    """The last refresh read the public list, not Google."""
+    sources = {row["source_id"]: row["title"] for row in read_rows(snapshot.directory / "sources.csv")}
+    return sources.get(REFRESHED) == gcp_public.ORIGIN.title
 
 
 def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Question:

@@ -15,6 +15,7 @@ from advisor.catalog.refresh.values import (
     CommittedRow,
     Found,
     MachineRow,
+    Origin,
     PriceRow,
     QuotaRow,
     ServerlessRow,
@@ -50,6 +51,8 @@ QUOTA_COLUMNS = ("region", "code", "limit", "as_of")
 ZONE_COLUMNS = ("provider", "region", "instance_types", "zones", "source", "as_of", "quality")
 UNKNOWN_COLUMNS = ("instance_type", "accelerator")
 SOURCE_COLUMNS = ("source_id", "title", "licence", "note")
+REFRESHED = "refreshed"
+"""Identifier of the source that a refresh asked."""
 _REFRESHED: Mapping[str, str] = {
     "aws": "AWS price list and EC2 interfaces, asked directly",
     "azure": "Azure Retail Prices, asked directly",
@@ -81,7 +84,8 @@ def tables_after(catalog: Catalog, found: Found, read_on: str, before: Path | No
         read_on: ISO date of the refresh.
         before: directory of the snapshot that holds, for what no other layer has.
     """
-    sources = _Titles(_REFRESHED.get(found.provider, f"{found.provider}, asked directly"))
+    asked = Origin(_REFRESHED.get(found.provider, f"{found.provider}, asked directly"), Quality.LISTED)
+    sources = _Titles(found.origin or asked)
     prices = list(_price_rows(offers_of(catalog, found.provider), found, read_on, sources))
     commitments = [*_commitment_rows(catalog, found, sources)]
     commitments += _kept_commitments(before, found, commitments, sources)
@@ -108,9 +112,10 @@ def tables_after(catalog: Catalog, found: Found, read_on: str, before: Path | No
 class _Titles:
     """Identifiers of sources: the refreshed one, and those that older prices keep."""
 
-    def __init__(self, refreshed: str) -> None:
-        self._known = {refreshed: "refreshed"}
-        self.refreshed = "refreshed"
+    def __init__(self, refreshed: Origin) -> None:
+        self._known = {refreshed.title: REFRESHED}
+        self.refreshed = REFRESHED
+        self.quality = refreshed.quality
 
     def of(self, title: str) -> str:
         return self._known.setdefault(title, f"kept-{len(self._known)}")
@@ -185,7 +190,7 @@ def _on_demand_cells(row: PriceRow | None, kept: Price | None, read_on: str, sou
 
 def _cells_of_price(prefix: str, row: PriceRow | None, kept: Price | None, sources: _Titles) -> dict[str, Any]:
     if row is not None:
-        values = (row.usd_per_hour, sources.refreshed, row.as_of, Quality.LISTED.value)
+        values = (row.usd_per_hour, sources.refreshed, row.as_of, sources.quality.value)
     elif kept is not None:
         origin = kept.provenance
         values = (kept.usd_per_hour, sources.of(origin.source), origin.as_of, origin.quality.value)
@@ -274,7 +279,7 @@ def _commitment_rows(catalog: Catalog, found: Found, sources: _Titles) -> Iterat
             ratios.setdefault(key, []).append((1 - row.usd_per_hour / usd, row.as_of))
     for (family, region, instrument, years, payment), seen in sorted(ratios.items()):
         values = (found.provider, family, region, instrument, years, payment, round(min(seen)[0], 4), sources.refreshed)
-        quality = Quality.LISTED if max(seen)[0] - min(seen)[0] < _SAME_DISCOUNT else Quality.DERIVED
+        quality = sources.quality if max(seen)[0] - min(seen)[0] < _SAME_DISCOUNT else Quality.DERIVED
         cells = (*values, min(date for _, date in seen), quality.value)
         yield dict(zip(COMMITMENT_COLUMNS, cells, strict=True))
 

@@ -17,6 +17,7 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 _DENIED = (401, 403)
 _LONGEST_WAIT_SECONDS = 120.0
 _MOST_PAGES = 20_000
+_BOUNDED_TRIES = 3
 _SHOWN = 200
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 
@@ -62,21 +63,22 @@ class Client:
         return content
 
     def _answer(self, address: str, headers: Mapping[str, str], most_bytes: int | None) -> tuple[int, bytes]:
-        """Status and body, or its first bytes, nothing unpacked that could grow."""
+        """Status and body; of a bounded one the first bytes, nothing unpacked that could grow."""
         import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
-        whole = most_bytes is None
-        try:
-            answer = self._pool.request("GET", address, headers=headers, preload_content=whole, decode_content=whole)
-            if whole:
-                return answer.status, answer.data
+        for tries_left in reversed(range(_BOUNDED_TRIES)):
             try:
-                return answer.status, answer.read(most_bytes, decode_content=False)
-            finally:
-                answer.close()
-        except urllib3.exceptions.HTTPError as error:
-            said = f"{urlsplit(address).netloc}: {short_words(error)}"
-            raise Unreachable(said, "check the network and run the command again") from error
+                if most_bytes is None:
+                    whole = self._pool.request("GET", address, headers=headers)
+                    return whole.status, whole.data
+                answer = self._pool.request("GET", address, headers=headers, preload_content=False)
+                return answer.status, _first_bytes(answer, most_bytes)
+            except urllib3.exceptions.HTTPError as error:
+                broke_off = most_bytes is not None and isinstance(error, urllib3.exceptions.ProtocolError)
+                if not (broke_off and tries_left):
+                    said = f"{urlsplit(address).netloc}: {short_words(error)}"
+                    raise Unreachable(said, "check the network and run the command again") from error
+        raise AssertionError  # the last try returns or raises
 
     @property
     def _headers(self) -> Mapping[str, str]:
@@ -99,6 +101,24 @@ class Client:
         )
         timeout = urllib3.Timeout(connect=min(10.0, self.timeout_seconds), read=self.timeout_seconds)
         return urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16)
+
+
+def _first_bytes(answer: "urllib3.BaseHTTPResponse", most_bytes: int) -> bytes:
+    """The first bytes of an answer as they were sent.
+
+    Raises:
+        urllib3.exceptions.ProtocolError: it breaks off.
+    """
+    content = bytearray()
+    try:
+        while len(content) < most_bytes:
+            chunk = answer.read(most_bytes - len(content), decode_content=False)
+            if not chunk:
+                break
+            content += chunk
+    finally:
+        answer.close()
+    return bytes(content)
 
 
 def _check(host: str, status: int, content: bytes, remedy: str) -> None:
