@@ -82,7 +82,7 @@ class LayeredCatalog(Catalog):
     def listed_offers(self) -> tuple[Offer, ...]:
         """List prices: refreshed ones where there are any, and imported ones where they are as well founded."""
         replaced = {one.provider: one for one in self._newer}
-        shipped = [offer for offer in self.shipped_offers if offer.provider not in replaced]
+        shipped = readers.read_offers(self.directory, self._sources, replaced) if replaced else self.shipped_offers
         newer = [offer for snapshot in replaced.values() for offer in offers_of_snapshot(snapshot)]
         offers: Sequence[Offer] = (*shipped, *newer)
         for snapshot in self.imported:

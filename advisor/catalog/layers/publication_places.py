@@ -1,5 +1,6 @@
 """Places that a published catalog is read from: a directory, a zip file, a web server. Each reads up to a bound."""
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from advisor.catalog.refresh.values import Denied
 from advisor.errors import InputError
 
 _SCHEMES = ("https", "http")
+ZIP = ".zip"
+"""End of the name of a publication in one file."""
+_MOST_ARCHIVE_BYTES = 48_000_000
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WANTED = "give the address of a published catalog, or a directory or zip file that `advisor catalog publish` wrote"
 
@@ -63,9 +67,11 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A zip file of this machine."""
+    """A zip file: of this machine, or one that was downloaded."""
 
-    path: Path
+    name: str
+    """Path or URL."""
+    content: Path | io.BytesIO
 
     def read(self, name: str, most_bytes: int) -> bytes:
         """The unpacked content of a member; see :class:`Place`."""
@@ -78,18 +84,18 @@ class Archive:
 
     def words(self, name: str) -> str:
         """The zip file and the member."""
-        return f"{self.path}:{name}"
+        return f"{self.name}:{name}"
 
     @contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with zipfile.ZipFile(self.content) as archive:
                 yield archive
         except OSError as error:
-            raise InputError(f"cannot read it: {error.strerror}", where=str(self.path), hint=_WANTED) from error
+            raise InputError(f"cannot read it: {error.strerror}", where=self.name, hint=_WANTED) from error
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise InputError(
-                f"this is no zip file, or a damaged one: {error}", where=str(self.path), hint=_WANTED
+                f"this is no zip file, or a damaged one: {error}", where=self.name, hint=_WANTED
             ) from error
 
 
@@ -103,11 +109,7 @@ class Web:
 
     def read(self, name: str, most_bytes: int) -> bytes:
         """The content of a file; see :class:`Place`."""
-        try:
-            content = self.client.download(self.words(name), most_bytes)
-        except Denied as error:
-            raise InputError(error.reason, where=self.words(name), hint=error.remedy) from error
-        return _bounded(content, most_bytes, self.words(name))
+        return _downloaded(self.words(name), self.client, most_bytes)
 
     def words(self, name: str) -> str:
         """The address of a file."""
@@ -118,7 +120,7 @@ def place_of(location: str, client: Client | None = None, *, is_signed: bool = F
     """The place of a URL or a path.
 
     Args:
-        location: a URL with ``https``, or a path.
+        location: a URL with ``https``, or a path; one that ends in ``.zip`` is a publication in one file.
         client: how web servers are asked.
         is_signed: a signature is checked, so that plain ``http`` may be used.
 
@@ -128,16 +130,28 @@ def place_of(location: str, client: Client | None = None, *, is_signed: bool = F
     scheme, host = urlsplit(location).scheme, urlsplit(location).hostname
     if "://" not in location:
         path = Path(location)
-        return Directory(path) if path.is_dir() else Archive(path)
+        return Directory(path) if path.is_dir() else Archive(location, path)
     if scheme not in _SCHEMES:
-        raise InputError(f"'{scheme}' is no way to read a published catalog", where=location, hint=_WANTED)
+        hint = "give the https address of the bucket, or copy it here and give the directory"
+        raise InputError(f"a published catalog is not read by '{scheme}'", where=location, hint=hint)
     if scheme == "http" and host not in _LOOPBACK and not is_signed:
         raise InputError(
             "whatever comes by http can be changed on the way",
             where=location,
             hint="use https, or check a signature with --allowed-signers FILE",
         )
-    return Web(location.rstrip("/"), client or Client())
+    asked = client or Client()
+    if urlsplit(location).path.endswith(ZIP):
+        return Archive(location, io.BytesIO(_downloaded(location, asked, _MOST_ARCHIVE_BYTES)))
+    return Web(location.rstrip("/"), asked)
+
+
+def _downloaded(url: str, client: Client, most_bytes: int) -> bytes:
+    try:
+        content = client.download(url, most_bytes)
+    except Denied as error:
+        raise InputError(error.reason, where=url, hint=error.remedy) from error
+    return _bounded(content, most_bytes, url)
 
 
 def _bounded(content: bytes, most_bytes: int, where: str) -> bytes:

@@ -23,13 +23,13 @@ from advisor.catalog.layers.publication import (
     PublishedTables,
     digest_of,
 )
+from advisor.catalog.layers.publication_places import ZIP
 from advisor.catalog.layers.signatures import sign
 from advisor.catalog.layers.snapshot import table_text
 from advisor.catalog.price_trust import first_day
 from advisor.errors import InputError
 from advisor.tables import Row, read_rows
 
-_ZIP = ".zip"
 _KEPT = 2
 """Publications that stay in a directory: the new one, and the one that a reader may have begun with."""
 
@@ -78,7 +78,7 @@ def publish(providers: Sequence[PublishedTables], target: Path, now: dt.datetime
         InputError: it cannot be written or signed; what was published before then still holds.
     """
     files = dict(_files(providers, now, key))
-    if target.suffix == _ZIP:
+    if target.suffix == ZIP:
         write_bytes(target, _zipped(files))
     else:
         _write(files, target)

@@ -120,7 +120,7 @@ def refused(site, words, reader, *options, hint=""):
     assert load_catalog().content_hash == before
 
 
-@pytest.mark.parametrize("form", ["directory", "zip", "web"])
+@pytest.mark.parametrize("form", ["directory", "zip", "web", "zip on the web"])
 def test_what_one_user_publishes_another_takes(form, site, tmp_path):
     """The price counts above what came with the program; hash, show, diff and a way back know the layer."""
     before = load_catalog().content_hash
@@ -130,6 +130,10 @@ def test_what_one_user_publishes_another_takes(form, site, tmp_path):
     elif form == "zip":
         publish([of_aws()], tmp_path / "catalog.zip", NOW)
         said = run("update", tmp_path / "catalog.zip").stdout
+    elif form == "zip on the web":
+        publish([of_aws()], site / "catalog.zip", NOW)
+        with serving(web_of(site)) as cloud:
+            said = run("update", f"{cloud.url}/catalog.zip").stdout
     else:
         said = run("update", site).stdout
     assert f"published prices of {NEW_DAY} count from now on" in said
@@ -429,7 +433,7 @@ def test_a_way_that_broke_off_goes_on_where_it_was(site, reader):
 def test_what_is_no_address_is_refused(tmp_path, reader):
     """Plain http could be changed on the way; other schemes are not read; nothing is there."""
     refused("http://catalog.example/x", "changed on the way", reader, hint="https")
-    refused("ftp://catalog.example/x", "no way to read", reader)
+    refused("s3://catalog/x", "not read by 's3'", reader, hint="https address")
     refused(tmp_path / "absent", "cannot read it", reader)
     assert CliRunner().invoke(command, ["update"]).exit_code == 2
 
