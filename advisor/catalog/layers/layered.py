@@ -165,6 +165,8 @@ class LayeredCatalog(Catalog):
         """A refreshed discount takes the place of shipped ones for the same family."""
         newer: dict[tuple[str, str], list[Commitment]] = {}
         for snapshot in self._newer:
+            if not (snapshot.directory / "commitments.csv").is_file():
+                continue
             sources = readers.Sources(snapshot.directory)
             for commitment in planning_readers.read_commitments(snapshot.directory, sources):
                 for family in commitment.families:

@@ -28,9 +28,10 @@ VERSION = "version"
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.sig"
 TABLES = (
-    "prices.csv", "managed.csv", "serverless.csv", "commitments.csv", "instances.csv", "zones.csv", "sources.csv",
+    "prices.csv", "managed.csv", "serverless.csv", "commitments.csv", "committed_prices.csv", "instances.csv",
+    "zones.csv", "sources.csv",
 )  # fmt: skip
-"""What is published of a provider: no limits of an account, no capacity blocks, nothing that was negotiated."""
+"""What is published of a provider, where there is any: no limits of an account, no capacity blocks."""
 _NAME = re.compile(r"[0-9TZ]{8,20}-[0-9a-f]{16}")
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _SCHEMA = re.compile(r"advisor\.catalog-published/v(\d{1,6})")

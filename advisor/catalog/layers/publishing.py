@@ -12,7 +12,7 @@ from pathlib import Path
 from advisor import __version__
 from advisor.atomic_files import make_directory, write_bytes
 from advisor.catalog.layers.layered import LayeredCatalog, newest_shipped
-from advisor.catalog.layers.merging import PRICE_COLUMNS, SOURCE_COLUMNS
+from advisor.catalog.layers.merging import SOURCE_COLUMNS
 from advisor.catalog.layers.publication import (
     MANIFEST,
     SCHEMA,
@@ -61,6 +61,8 @@ def tables_to_publish(catalog: LayeredCatalog, provider: str) -> PublishedTables
         sources = layers[-1:] if name in ("prices.csv", "managed.csv") else layers
         rows = [row for layer in sources for row in titles.renamed(layer, name)]
         header = dict.fromkeys(column for row in rows for column in row) or _header(catalog.directory / name)
+        if not header:
+            continue
         tables[name] = table_text(list(header), list(_KEYED[name](rows)) if name in _KEYED else rows)
     tables["sources.csv"] = table_text(SOURCE_COLUMNS, titles.rows())
     snapshots = [one for one in (*catalog.published, *catalog.snapshots) if one.provider == provider]
@@ -95,11 +97,9 @@ class _LayerFiles:
     is_shipped: bool
 
     def rows(self, table: str) -> Iterator[Row]:
-        """Rows of the provider."""
-        if self.is_shipped and table == "prices.csv":
-            yield from read_rows(self.directory / "prices" / f"{self.provider}.csv")
-            return
-        path = self.directory / table
+        """Rows of the provider; of tables that come with the program some have a file for each."""
+        folder = self.directory / table.removesuffix(".csv")
+        path = folder / f"{self.provider}.csv" if self.is_shipped and folder.is_dir() else self.directory / table
         rows = read_rows(path) if path.is_file() else ()  # snapshots of older versions lack some
         yield from (row for row in rows if row.get("provider", self.provider) == self.provider)
 
@@ -144,8 +144,8 @@ def _layers(catalog: LayeredCatalog, provider: str) -> list[_LayerFiles]:
 
 
 def _header(path: Path) -> list[str]:
-    """Columns of a table of the program; those of prices where a provider has none."""
-    return path.read_text(encoding="utf-8").partition("\n")[0].split(",") if path.is_file() else list(PRICE_COLUMNS)
+    """Columns of a table of the program; none of one that it does not have."""
+    return path.read_text(encoding="utf-8").partition("\n")[0].split(",") if path.is_file() else []
 
 
 def _first_of_each(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
@@ -166,7 +166,14 @@ def _by_region(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
     yield from known.values()
 
 
-_KEYED = {"instances.csv": _first_of_each, "serverless.csv": _by_region}
+def _last_of_each(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
+    """Prices under commitments as the highest layer has them."""
+    known = {tuple(row[column] for column in _COMMITMENT): row for row in rows}
+    yield from known.values()
+
+
+_COMMITMENT = ("instance_type", "region", "instrument", "term_years", "payment")
+_KEYED = {"committed_prices.csv": _last_of_each, "instances.csv": _first_of_each, "serverless.csv": _by_region}
 
 
 def _files(providers: Sequence[PublishedTables], now: dt.datetime, key: Path | None) -> Iterator[tuple[str, bytes]]:

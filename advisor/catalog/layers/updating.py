@@ -12,7 +12,7 @@ from advisor.catalog.layers.merging import offers_of
 from advisor.catalog.layers.publication import PublishedTables
 from advisor.catalog.layers.snapshot import Snapshot, current, discard, stage, table_text, take
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
-from advisor.catalog.refresh.values import Found, PriceRow, Row, ServerlessRow, Sold
+from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Row, ServerlessRow, Sold
 from advisor.catalog.values import Purchase
 from advisor.catalog.zones import read_zones
 from advisor.errors import InputError
@@ -159,29 +159,53 @@ def _known_tables(
 
     types |= {record.text("name") for record in keep("instances.csv", unknown_accelerator)}
     keep("prices.csv", unknown_place)
+    keep("committed_prices.csv", unknown_place)
     keep("serverless.csv", unknown_accelerator)
     return replace(published, tables=tables), left_out
 
 
 def _rows(directory: Path) -> Iterator[Row]:
     """Prices as they stand, so that guards see what no catalog would hold."""
-    for record in read_records(directory / "prices.csv"):
-        place = record.text("region"), record.text("instance_type")
-        yield Sold(*place)
-        for prefix, purchase in _PRICED:
-            usd_per_hour = record.optional_number(f"{prefix}usd_per_hour")
-            if usd_per_hour is not None:
-                yield PriceRow(*place, purchase.value, usd_per_hour, record.text(f"{prefix}as_of"))
-    for record in _records(directory / "managed.csv"):
-        usd_per_hour = record.optional_number("usd_per_hour")
-        if usd_per_hour is not None and record.optional_text("region"):
-            place = record.text("region"), record.text("instance_type")
-            yield PriceRow(*place, Purchase.MANAGED.value, usd_per_hour, record.text("as_of"))
-    for record in _records(directory / "serverless.csv"):
-        usd_per_hour = record.optional_number("usd_per_hour")
+    for table, rows_of in _ROWS_OF.items():
+        for record in _records(directory / table):
+            yield from rows_of(record)
+
+
+def _price_rows(record: Record) -> Iterator[Row]:
+    place = record.text("region"), record.text("instance_type")
+    yield Sold(*place)
+    for prefix, purchase in _PRICED:
+        usd_per_hour = record.optional_number(f"{prefix}usd_per_hour")
         if usd_per_hour is not None:
-            place = record.optional_text("regions"), record.text("service")
-            yield ServerlessRow(*place, record.text("accelerator"), usd_per_hour, 0.0, 0.0, record.text("as_of"))
+            yield PriceRow(*place, purchase.value, usd_per_hour, record.text(f"{prefix}as_of"))
+
+
+def _managed_rows(record: Record) -> Iterator[Row]:
+    usd_per_hour, region = record.optional_number("usd_per_hour"), record.optional_text("region")
+    if usd_per_hour is not None and region:
+        place = region, record.text("instance_type")
+        yield PriceRow(*place, Purchase.MANAGED.value, usd_per_hour, record.text("as_of"))
+
+
+def _serverless_rows(record: Record) -> Iterator[Row]:
+    usd_per_hour = record.optional_number("usd_per_hour")
+    if usd_per_hour is not None:
+        place = record.optional_text("regions"), record.text("service")
+        yield ServerlessRow(*place, record.text("accelerator"), usd_per_hour, 0.0, 0.0, record.text("as_of"))
+
+
+def _committed_rows(record: Record) -> Iterator[Row]:
+    years, payment = int(record.number("term_years")), record.text("payment")
+    commitment = (record.text("instrument"), years, payment, record.number("usd_per_hour"), record.text("as_of"))
+    yield CommittedRow(record.text("region"), record.text("instance_type"), *commitment)
+
+
+_ROWS_OF: Mapping[str, Callable[[Record], Iterator[Row]]] = {
+    "prices.csv": _price_rows,
+    "managed.csv": _managed_rows,
+    "serverless.csv": _serverless_rows,
+    "committed_prices.csv": _committed_rows,
+}
 
 
 def _records(path: Path) -> Iterator[Record]:
@@ -201,10 +225,14 @@ def _check_tables(directory: Path, provider: str) -> None:
             if record.text("provider") != provider:
                 record.fail("provider", f"'{record.text('provider')}' in the tables of {provider}")
     readers.read_instance_types(directory, sources)
-    for record in _records(directory / "commitments.csv"):
+    discounts = list(_records(directory / "commitments.csv"))
+    for record in discounts:
         if not 0 <= record.number("discount_ratio") < 1:
             record.fail("discount_ratio", f"a discount of {record.number('discount_ratio'):g}")
-    planning_readers.read_commitments(directory, sources)
+    if discounts:
+        planning_readers.read_commitments(directory, sources)
+    for record in _records(directory / "committed_prices.csv"):
+        sources.of(record)
     planning_readers.read_serverless(directory, sources)
     read_zones(directory / "zones.csv", sources)
 
