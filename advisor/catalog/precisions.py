@@ -12,7 +12,7 @@ from advisor.catalog.values import Provenance, Quality
 from advisor.names import architecture_key
 from advisor.tables import Record, Row, read_records, read_rows
 
-_ORDER = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
+PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 _SIXTEEN_BIT = ("bf16", "fp16")
 _WIDE = ("fp32", *_SIXTEEN_BIT)
 _QUANTISED_WHILE_LOADING = ("llm", "vlm", "embedding")
@@ -159,7 +159,7 @@ class Precisions:
 
     def known(self, model: str) -> tuple[str, ...]:
         """Precisions that there are weights for, or that an engine makes while loading, the widest first."""
-        return tuple(precision for precision in _ORDER if self.checkpoints(model, precision))
+        return tuple(precision for precision in PRECISIONS if self.checkpoints(model, precision))
 
     def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
         """What a model loses in a precision, measured on it or on the nearest size of its family; None if unknown.

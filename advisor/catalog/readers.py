@@ -1,6 +1,6 @@
 """The catalog's tables as values: one function for each table, one row for each value."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,9 +69,9 @@ def read_instance_types(directory: Path, sources: Sources) -> dict[tuple[str, st
     return {(machine.provider, machine.name): machine for machine in found}
 
 
-def read_offers(directory: Path, sources: Sources) -> tuple[Offer, ...]:
-    """What is sold where, in the order of the files: one file for each provider."""
-    paths = sorted((directory / "prices").glob("*.csv"))
+def read_offers(directory: Path, sources: Sources, without: Collection[str] = ()) -> tuple[Offer, ...]:
+    """What is sold where, in the order of the files: one file for each provider, but for those in *without*."""
+    paths = [path for path in sorted((directory / "prices").glob("*.csv")) if path.stem not in without]
     managed = read_managed(directory / "managed.csv", sources)
     return tuple(offer for path in paths for offer in read_price_table(path, path.stem, sources, managed))
 

@@ -12,8 +12,10 @@ import click
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.values import Accelerator, Offer, Price, Quality
-from advisor.cli.catalog_import import command as import_command
+from advisor.cli.catalog_audit import command as audit_command
+from advisor.cli.catalog_import import gpuhunt_command, skypilot_command
 from advisor.cli.catalog_lock import lock_command
+from advisor.cli.catalog_publish import publish_command, update_command
 from advisor.cli.catalog_refresh import command as refresh_command
 from advisor.cli.catalog_refresh import diff
 from advisor.cli.catalog_show import command as show_command
@@ -67,7 +69,11 @@ def command() -> None:
 
 command.add_command(refresh_command)
 command.add_command(diff)
-command.add_command(import_command)
+command.add_command(update_command)
+command.add_command(publish_command)
+command.add_command(gpuhunt_command)
+command.add_command(skypilot_command)
+command.add_command(audit_command)
 command.add_command(lock_command)
 command.add_command(show_command)
 

@@ -14,22 +14,25 @@ import click
 
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
-from advisor.catalog.layers.places import refreshed_dir
+from advisor.catalog.layers.merging import REFRESHED
+from advisor.catalog.layers.places import published_dir, refreshed_dir
 from advisor.catalog.layers.refreshing import Manner, Refreshed, refresh
-from advisor.catalog.layers.snapshot import Damaged, current, forget, previous, providers
+from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, forget, previous, providers
 from advisor.catalog.loading import user_catalog
-from advisor.catalog.refresh import aws, aws_public, azure, azure_zones, gcp, gcp_zones
+from advisor.catalog.refresh import aws, aws_public, azure, azure_zones, gcp, gcp_public, gcp_zones
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
-from advisor.catalog.refresh.values import Question
+from advisor.catalog.refresh.values import Question, Task
+from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
 from advisor.cli.output import deliver, output_option, read_text, table_or_json_option
 from advisor.cli.progress import Progress
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
 from advisor.report.refresh_words import change_words, changes_json, refresh_json, refresh_words
+from advisor.tables import read_rows
 
 _MOST_CONFIRMED = 6
 
@@ -44,7 +47,11 @@ class NotPublished(AdvisorError):  # noqa: N818 - an outcome
 @click.option("--public", is_flag=True, help="aws: read the public price files; needs no account, tells no spot price.")
 @click.option("--profile", help="aws: named profile of the credentials.")
 @click.option("--endpoint-url", help="Ask this address instead of the provider's.")
-@click.option("--gcp-api-key-file", type=click.Path(path_type=Path), help="gcp: file that holds an API key.")
+@click.option(
+    "--gcp-api-key-file",
+    type=click.Path(path_type=Path),
+    help="gcp: file that holds an API key; without it a public list.",
+)
 @click.option("--gcp-project", help="gcp: project to ask for the zones of machine types; needs --gcp-token-file.")
 @click.option("--gcp-token-file", type=click.Path(path_type=Path), help="gcp: file that holds an access token.")
 @click.option("--azure-subscription", help="azure: subscription to ask for zones of sizes; needs --azure-token-file.")
@@ -127,32 +134,49 @@ def command(
     _check(results, not_asked)
 
 
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Snapshots that `diff` can tell the changes of."""
+
+    name: str
+    done: str
+    command: str
+    """``{}`` is the provider."""
+    root: Callable[[], Path]
+
+
+_REFRESHED = _Layer("refreshed", "refreshed", "refresh {}", refreshed_dir)
+_UPDATED = _Layer("published", "updated", "update URL", published_dir)
+
+
 @click.command("diff")
 @click.argument("names", metavar="[PROVIDER…]", nargs=-1)
-@click.option("--shipped", is_flag=True, help="Compare with what came with the program, not with the refresh before.")
+@click.option("--shipped", is_flag=True, help="Compare with what came with the program, not with what was before.")
+@click.option("--published", is_flag=True, help="What the last `advisor catalog update` changed.")
 @table_or_json_option
 @output_option
-def diff(names: tuple[str, ...], shipped: bool, output_format: str, output: Path | None) -> None:
-    """What the last refresh changed: new types, price moves, offers that are gone."""
+def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: str, output: Path | None) -> None:
+    """What the last refresh changed, or the last update: new types, price moves, offers that are gone."""
     if ENGINES in names:
         catalog_engines.check_alone(names)
         catalog_engines.diff(shipped=shipped, output_format=output_format, output=output)
         return
-    root = refreshed_dir()
+    layer = _UPDATED if published else _REFRESHED
+    root = layer.root()
     wanted = names if names and "all" not in names else providers(root)
     if not wanted:
-        raise InputError("nothing was refreshed yet", hint="run `advisor catalog refresh all`")
+        raise InputError(f"nothing was {layer.done} yet", hint=f"run `advisor catalog {layer.command.format('all')}`")
     found: list[Change] = []
     for name in wanted:
         now = current(root, name)
         if isinstance(now, Damaged):
             raise InputError(
-                f"the refreshed prices of {name} are not used: {now.reason}",
-                hint=f"run `advisor catalog refresh {name}`",
+                f"the {layer.name} prices of {name} are not used: {now.reason}",
+                hint=f"run `advisor catalog {layer.command.format(name)}`",
             )
         if now is None:
             _wanted((name,))
-            raise InputError(f"{name} was not refreshed", hint=f"run `advisor catalog refresh {name}`")
+            raise InputError(f"{name} was not {layer.done}", hint=f"run `advisor catalog {layer.command.format(name)}`")
         before = None if shipped else previous(root, name)
         old = offers_of_snapshot(before) if before else _shipped(name)
         found.extend(changes(old, offers_of_snapshot(now)))
@@ -319,21 +343,35 @@ def _origin(url: str) -> str:
 def _ask_gcp(
     catalog: LayeredCatalog, wanted: Sequence[str], key_file: Path | None, account: _Account, endpoint_url: str | None
 ) -> Question:
-    if key_file is None:
-        raise InputError(
-            "the Cloud Billing Catalog asks for an API key",
-            where="--gcp-api-key-file",
-            hint="make one in the console for the Cloud Billing API, put it into a file, and name the file",
-        )
     if wanted:
         click.echo("note: Google has one price list for all regions, so all of them are read", err=True)
-    key = read_text(key_file, "API key").strip()
     machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == "gcp"]
-    tasks = [*gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL)]
+    tasks = [*_gcp_prices(catalog, machines, key_file, endpoint_url)]
     if (asked := account.client()) is not None:
         tasks += gcp_zones.tasks(machines, gcp_zones.Project(*asked, endpoint_url or gcp_zones.URL))
     asker = f"{endpoint_url or ''} {account.name or ''}".strip()
-    return Question("gcp", tuple(tasks), tells_absence=False, asker=asker)
+    origin = gcp_public.ORIGIN if key_file is None else None
+    asker += "" if key_file else " public"
+    return Question("gcp", tuple(tasks), tells_absence=False, asker=asker, origin=origin)
+
+
+def _gcp_prices(
+    catalog: LayeredCatalog, machines: Sequence[InstanceType], key_file: Path | None, endpoint_url: str | None
+) -> Iterator[Task]:
+    """What asks for prices: Google with a key, else those who published what it answered."""
+    if key_file is not None:
+        key = read_text(key_file, "API key").strip()
+        return gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL)
+    click.echo("note: Google asks for a key (--gcp-api-key-file); without one a public list of sums is read", err=True)
+    offers = catalog.as_listed().offers_in(("gcp",))
+    asked = [one.read_on for one in catalog.snapshots if one.provider == "gcp" and not _is_public(one)]
+    return gcp_public.tasks(offers, max(asked, default=""), Client(), endpoint_url or gcp_public.URL)
+
+
+def _is_public(snapshot: Snapshot) -> bool:
+    """The last refresh read the public list, not Google."""
+    sources = {row["source_id"]: row["title"] for row in read_rows(snapshot.directory / "sources.csv")}
+    return sources.get(REFRESHED) == gcp_public.ORIGIN.title
 
 
 def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Question:
@@ -343,18 +381,22 @@ def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Qu
 def _remedy(failed: Sequence[Refreshed]) -> str:
     """What to do; where there is more than one thing, it stands beside the parts that are missing."""
     held = sorted({(one.guard.value, one.key) for refreshed in failed for one in refreshed.held})
-    free = any(guard == Guard.NO_PRICE for guard, _ in held)
     remedies = sorted({gap.remedy for one in failed for gap in one.found.gaps if gap.remedy})
     parts = []
-    if free:
-        parts.append("a price of 0 or less cannot be accepted: ask the provider, or run the command again later")
-    elif held:
-        parts.append(f"if these rows are right, run again with {' '.join(_confirmations(held))}")
+    if held:
+        parts.append(acceptance(held))
     elif remedies:
         parts.append(remedies[0] if len(remedies) == 1 else "see above what would mend each part")
     if any(one.found.complete for one in failed):
         parts.append("what was read is kept for six hours")
     return "; ".join(parts)
+
+
+def acceptance(held: Sequence[tuple[str, str]]) -> str:
+    """How to accept rows that are held up, by guard and key, where anything can."""
+    if any(guard == Guard.NO_PRICE for guard, _ in held):
+        return "a price of 0 or less cannot be accepted: ask the provider, or run the command again later"
+    return f"if these rows are right, run again with {' '.join(_confirmations(held))}"
 
 
 def _confirmations(held: Sequence[tuple[str, str]]) -> Iterator[str]:

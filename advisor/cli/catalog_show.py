@@ -21,7 +21,7 @@ from advisor.names import suggestion
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
 
-_LAYERS = ("shipped", "refreshed", "imported", "negotiated")
+_LAYERS = ("shipped", "published", "refreshed", "imported", "negotiated")
 Machine = InstanceType | CpuInstance
 
 
@@ -36,9 +36,9 @@ def command(
 ) -> None:
     """Show what each layer of the catalog says of TYPE and which one counts, its zones, commitments and reservations.
 
-    The layers are what came with the program, what `advisor catalog refresh` read on this machine, what
-    `advisor catalog import-gpuhunt` added, and what the overlay file ($XDG_CONFIG_HOME/advisor/catalog.yaml) says was
-    negotiated.
+    The layers are what came with the program, what `advisor catalog update` took of what others published, what
+    `advisor catalog refresh` read on this machine, what an import added, and what the overlay file
+    ($XDG_CONFIG_HOME/advisor/catalog.yaml) says was negotiated.
     """
     catalog = user_catalog()
     warn_of_layers()
@@ -90,11 +90,12 @@ def _rows(catalog: LayeredCatalog, machine: Machine) -> Iterator[dict[str, Any]]
     """One row for each region, way of paying and layer."""
     if isinstance(machine, CpuInstance):
         listed = own = _by_region(catalog.as_listed().cpu_offers(machine.provider), machine)
-        layers = {"shipped": listed, "refreshed": {}, "imported": {}}
+        layers = {"shipped": listed, "published": {}, "refreshed": {}, "imported": {}}
         layers["negotiated"] = _by_region(_current(catalog, machine), machine)
     else:
         layers = {
             "shipped": _by_region(catalog.shipped_offers, machine),
+            "published": _by_region(_offers(catalog.published, machine), machine),
             "refreshed": _by_region(_offers(catalog.snapshots, machine), machine),
             "imported": _by_region(_offers(catalog.imported, machine), machine),
             "negotiated": _by_region(_current(catalog, machine), machine),
@@ -106,7 +107,7 @@ def _rows(catalog: LayeredCatalog, machine: Machine) -> Iterator[dict[str, Any]]
             counts = _price(layers["negotiated"].get(region), purchase)
             is_listed = counts == _price(listed.get(region), purchase)
             is_own = counts == _price(own.get(region), purchase)
-            winner = "refreshed" if layers["refreshed"] else "shipped"
+            winner = next(name for name in ("refreshed", "published", "shipped") if layers[name] or name == "shipped")
             winner = "negotiated" if not is_listed else winner if is_own and region in own else "imported"
             yield from _of_region(layers, winner, region, purchase)
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from advisor.catalog.imports.gpuhunt_rows import Reason, counted
+from advisor.catalog.imports.listing import Reason
+from advisor.catalog.imports.rows import counted
 from advisor.catalog.layers.importing import Beside, Imported
 from advisor.catalog.refresh.values import Sold
 from advisor.report.words import purchase_words
@@ -20,20 +21,21 @@ _REASON_WORDS = {
     Reason.NO_ACCELERATOR: "no accelerator",
     Reason.IMPLAUSIBLE: "price that cannot be",
     Reason.UNREADABLE: "not readable",
+    Reason.PART: "price of a machine without all that it is charged for",
 }
 _NOT_NAMED = (Reason.NO_ACCELERATOR,)
 """Reasons whose rows are counted and not named."""
 
 
-def imports_words(results: Sequence[Imported], unread: Sequence[str]) -> str:
+def imports_words(program: str, results: Sequence[Imported], unread: Sequence[str]) -> str:
     """What was read, what counts, where ours stays, and what is left out."""
-    blocks = ["\n".join(_lines(result)) for result in results]
+    blocks = ["\n".join(_lines(program, result)) for result in results]
     if unread:
-        blocks.append(f"gpuhunt gave nothing of {', '.join(unread)}")
+        blocks.append(f"{program} gave nothing of {', '.join(unread)}")
     return "\n".join(blocks) + "\n"
 
 
-def _lines(result: Imported) -> Iterator[str]:
+def _lines(program: str, result: Imported) -> Iterator[str]:
     mapped = result.mapped
     yield f"{mapped.provider}: {_rows(mapped.read)} of {mapped.source}"
     theirs = [one for one in result.beside if one.counts]
@@ -43,7 +45,7 @@ def _lines(result: Imported) -> Iterator[str]:
         yield f"  prices that count {when}: {len(theirs):,}, {new:,} of them where none was known"
     ours = [one for one in result.beside if not one.counts]
     if ours:
-        different = [_beside_words(one) for one in ours if one.differs]
+        different = [_beside_words(program, one) for one in ours if one.differs]
         examples = f": {_named(different)}" if different else ""
         yield f"  prices of ours that are better founded, and stay: {len(ours):,}"
         yield f"  of these, other by more than a tenth: {len(different):,}{examples}"
@@ -63,10 +65,10 @@ def _unpriced(result: Imported) -> int:
     return sum(isinstance(row, Sold) for row in result.mapped.rows)
 
 
-def _beside_words(one: Beside) -> str:
+def _beside_words(program: str, one: Beside) -> str:
     ours = one.ours.usd_per_hour if one.ours else 0.0
     where = f"{one.instance_type} {one.region} {purchase_words(one.purchase.value)}"
-    return f"{where} ${ours:.5g}, gpuhunt ${one.theirs.usd_per_hour:.5g}"
+    return f"{where} ${ours:.5g}, {program} ${one.theirs.usd_per_hour:.5g}"
 
 
 def _named(names: Sequence[str]) -> str:
@@ -75,13 +77,13 @@ def _named(names: Sequence[str]) -> str:
     return f"{'; '.join(names[:_MOST_NAMED])}{more}"
 
 
-def imports_json(results: Sequence[Imported], unread: Sequence[str]) -> str:
+def imports_json(program: str, results: Sequence[Imported], unread: Sequence[str]) -> str:
     """The same with every name."""
-    document = {"imports": [_entry(one) for one in results], "not_given": list(unread)}
+    document = {"imports": [_entry(program, one) for one in results], "not_given": list(unread)}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _entry(result: Imported) -> dict[str, Any]:
+def _entry(program: str, result: Imported) -> dict[str, Any]:
     mapped = result.mapped
     return {
         "provider": mapped.provider,
@@ -103,7 +105,7 @@ def _entry(result: Imported) -> dict[str, Any]:
                 "purchase": one.purchase.value,
                 "counts": one.counts,
                 "ours_usd_per_hour": one.ours.usd_per_hour if one.ours else None,
-                "gpuhunt_usd_per_hour": one.theirs.usd_per_hour,
+                f"{program}_usd_per_hour": one.theirs.usd_per_hour,
             }
             for one in result.beside
             if one.differs

@@ -8,7 +8,7 @@ from typing import Any
 
 from advisor.catalog.layers.changes import Change, Kind
 from advisor.catalog.layers.refreshing import Refreshed
-from advisor.catalog.refresh.values import Gap
+from advisor.catalog.refresh.values import Found, Gap
 from advisor.report.text_table import render_table
 
 _MOST_LISTED = 40
@@ -30,7 +30,7 @@ def refresh_words(result: Refreshed) -> str:
     """What was read, what is missing or held up, and what changed."""
     rows = Counter(row.kind for row in result.found.rows)
     counts = ", ".join(_counted(number, kind) for kind, number in sorted(rows.items())) or "nothing"
-    lines = [f"{result.provider}: read {counts}", *_missing(result.found.gaps)]
+    lines = [f"{result.provider}: read {counts}", *_origin(result.found), *_missing(result.found.gaps)]
     lines += [f"  held up: {violation}" for violation in result.held[:_MOST_LISTED]]
     if len(result.held) > _MOST_LISTED:
         lines.append(f"  and {len(result.held) - _MOST_LISTED} more")
@@ -43,6 +43,11 @@ def refresh_words(result: Refreshed) -> str:
     elif result.is_sound:
         lines.append(f"{result.provider}: this was a dry run, so the old prices hold")
     return "\n".join(lines) + "\n"
+
+
+def _origin(found: Found) -> Iterator[str]:
+    if found.origin is not None:
+        yield f"  not from {found.provider} itself, so the prices are {found.origin.quality}: {found.origin.title}"
 
 
 def _counted(number: int, kind: str) -> str:
@@ -105,6 +110,7 @@ def refresh_json(results: Sequence[Refreshed]) -> str:
             "published": one.snapshot is not None,
             "reason": one.reason,
             "read_on": one.snapshot.read_on if one.snapshot else None,
+            "origin": asdict(one.found.origin) if one.found.origin else None,
             "rows": dict(sorted(Counter(row.kind for row in one.found.rows).items())),
             "missing": [asdict(gap) for gap in one.found.gaps],
             "held": [{"confirm": held.key} | asdict(held) for held in one.held],

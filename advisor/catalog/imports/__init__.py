@@ -7,3 +7,9 @@ PROVIDERS: Mapping[str, str] = {
     "runpod": "runpod", "verda": "verda",
 }  # fmt: skip
 """gpuhunt's name → ours."""
+
+SKYPILOT_PROVIDERS: Mapping[str, str] = {
+    "aws": "aws", "azure": "azure", "gcp": "gcp", "do": "digitalocean", "hyperstack": "hyperstack", "ibm": "ibm",
+    "lambda": "lambda", "nebius": "nebius", "oci": "oracle", "verda": "verda",
+}  # fmt: skip
+"""SkyPilot's name → ours."""

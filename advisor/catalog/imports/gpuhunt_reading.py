@@ -18,6 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from advisor.catalog.imports import PROVIDERS
+from advisor.catalog.imports.listing import Item, LeftOut, Listing, Reason
 from advisor.errors import InputError
 
 EXTRA = "pip install 'advisor[gpuhunt]'"
@@ -28,24 +30,6 @@ _READS = ("aws", "azure", "verda", "gcp", "lambdalabs", "nebius", "oci", "runpod
 _VERSION = re.compile(r"(20\d{2})(\d{2})(\d{2})(-\w+)?")
 _LARGEST_FILE_BYTES = 1_000_000_000
 _WANTED = "a catalog.zip of gpuhunt, a file such as aws.csv, or a directory of them"
-
-Item = Any
-"""A ``gpuhunt.CatalogItem``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What gpuhunt lists of one provider."""
-
-    provider: str
-    """As gpuhunt names it."""
-    items: tuple[Item, ...]
-    as_of: str
-    """ISO date of the catalog."""
-    source: str
-    """Title of the source."""
-    unreadable: tuple[str, ...]
-    """Rows that the package could not read, in its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +82,7 @@ def read_published(providers: Sequence[str]) -> tuple[tuple[Listing, ...], tuple
     for name, one in known.items():
         as_of = _date_in(str(one.version)) or f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
         unreadable = tuple(text for text in words if f"row in {name} catalog" in text)
-        listings.append(Listing(name, tuple(one.items), as_of, _title(as_of), unreadable))
+        listings.append(_listing(name, one.items, as_of, unreadable))
     return tuple(listings), tuple(sorted(set(providers) - set(known)))
 
 
@@ -155,7 +139,27 @@ def _read(gpuhunt: Any, file: _File, as_of: str) -> Listing:  # noqa: ANN401 - a
     if not items:
         reason = words[0] if words else "it has no row"
         raise InputError(f"this is no catalog of gpuhunt: {reason}", where=f"{file.provider}.csv")
-    return Listing(file.provider, tuple(items), as_of, _title(as_of), tuple(words))
+    return _listing(file.provider, items, as_of, words)
+
+
+def _listing(name: str, items: Sequence[Any], as_of: str, unreadable: Sequence[str]) -> Listing:
+    left_out = tuple(LeftOut(Reason.UNREADABLE, words) for words in unreadable)
+    return Listing(PROVIDERS.get(name, ""), name, tuple(map(_item, items)), as_of, _title(as_of), left_out)
+
+
+def _item(item: Any) -> Item:  # noqa: ANN401 - a ``gpuhunt.CatalogItem``
+    return Item(
+        instance_name=str(item.instance_name),
+        location=item.location,
+        usd_per_hour=float(item.price),
+        is_spot=item.spot,
+        accelerator_name=item.gpu_name,
+        accelerator_count=item.gpu_count or 0,
+        accelerator_memory_gb=item.gpu_memory,
+        vcpus=item.cpu,
+        is_arm=item.cpu_arch.value == "arm",
+        flags=tuple(item.flags),
+    )
 
 
 @contextmanager

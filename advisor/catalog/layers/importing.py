@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.imports.gpuhunt_rows import LeftOut, Mapped, Reason
+from advisor.catalog.imports.listing import LeftOut, Reason
+from advisor.catalog.imports.rows import Mapped
 from advisor.catalog.layers.imported import better
 from advisor.catalog.layers.merging import INSTANCE_COLUMNS, PRICE_COLUMNS, SOURCE_COLUMNS, offers_of
 from advisor.catalog.layers.snapshot import stage, table_text, take
@@ -17,6 +18,7 @@ from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 _SOURCE = "imported"
 _IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW)
 _DIFFERS_RATIO = 0.10
+_ZONES = ("spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def _tables(found: Found, mapped: Mapped) -> Mapping[str, str]:
         {"instance_type": name, "region": region}
         | _cells("on_demand", listed.get((region, name)), mapped)
         | _cells("spot", spot.get((region, name)), mapped)
+        | _zone_cells(spot.get((region, name)), mapped)
         for region, name in sorted(places, key=lambda one: (one[1], one[0]))
     ]
     machines = {row.instance_type: row for row in found.rows if isinstance(row, MachineRow)}
@@ -113,10 +116,15 @@ def _tables(found: Found, mapped: Mapped) -> Mapping[str, str]:
     ]
     source = {"source_id": _SOURCE, "title": mapped.source}
     return {
-        "prices.csv": table_text(PRICE_COLUMNS, prices),
+        "prices.csv": table_text(tuple(dict.fromkeys((*PRICE_COLUMNS, *_ZONES))), prices),
         "instances.csv": table_text(INSTANCE_COLUMNS, instances),
         "sources.csv": table_text(SOURCE_COLUMNS, [source]),
     }
+
+
+def _zone_cells(row: PriceRow | None, mapped: Mapped) -> dict[str, Any]:
+    zones = None if row is None else mapped.spot_zones.get((row.region, row.instance_type))
+    return {} if zones is None else dict(zip(_ZONES, zones, strict=True))
 
 
 def _cells(prefix: str, row: PriceRow | None, mapped: Mapped) -> dict[str, Any]:

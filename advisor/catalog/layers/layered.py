@@ -1,4 +1,4 @@
-"""The catalog as its user sees it: what was shipped, over it what was refreshed, over that what was negotiated.
+"""The catalog as its user sees it: shipped, over it what others published, what was refreshed, what was negotiated.
 
 Where those know no price, or none that is well founded, what was imported from another program's list counts.
 """
@@ -31,6 +31,9 @@ class LayeredCatalog(Catalog):
     """Facts of one directory of tables, with newer ones in their place."""
 
     snapshots: tuple[Snapshot, ...] = ()
+    """What was refreshed on this machine."""
+    published: tuple[Snapshot, ...] = ()
+    """What others refreshed and published."""
     imported: tuple[Snapshot, ...] = ()
     """What another program lists of a provider."""
     overlay_file: Path | None = None
@@ -44,7 +47,7 @@ class LayeredCatalog(Catalog):
     def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
         """Machines by (provider, name): refreshes add those that are new, and so do imports."""
         found = dict(readers.read_instance_types(self.directory, self._sources))
-        for snapshot in (*self.snapshots, *self.imported):
+        for snapshot in (*self.snapshots, *self.published, *self.imported):
             added = readers.read_instance_types(snapshot.directory, readers.Sources(snapshot.directory))
             found = {**added, **found}
         return found
@@ -72,15 +75,30 @@ class LayeredCatalog(Catalog):
         return readers.read_offers(self.directory, self._sources)
 
     @cached_property
+    def layers(self) -> Mapping[str, tuple[Offer, ...]]:
+        """What each layer lists, the lowest first; imports stand under the name of their program."""
+        found: dict[str, list[Offer]] = {"shipped": list(self.shipped_offers)}
+        for name, snapshots in (("published", self.published), ("refreshed", self.snapshots)):
+            found[name] = [offer for snapshot in snapshots for offer in offers_of_snapshot(snapshot)]
+        for snapshot in self.imported:
+            found.setdefault(program_of(snapshot), []).extend(offers_of_snapshot(snapshot))
+        return {name: tuple(offers) for name, offers in found.items() if offers}
+
+    @property
+    def _newer(self) -> tuple[Snapshot, ...]:
+        """Layers over the shipped one, lowest first."""
+        return (*self.published, *self.snapshots)
+
+    @cached_property
     def listed_offers(self) -> tuple[Offer, ...]:
         """List prices: refreshed ones where there are any, and imported ones where they are as well founded."""
-        refreshed = {one.provider for one in self.snapshots}
-        shipped = [offer for offer in self.shipped_offers if offer.provider not in refreshed]
-        newer = [offer for snapshot in self.snapshots for offer in offers_of_snapshot(snapshot)]
-        imported = [offer for snapshot in self.imported for offer in offers_of_snapshot(snapshot)]
-        if not newer and not imported:
-            return tuple(shipped)
-        return tuple(sorted(with_imported((*shipped, *newer), imported), key=lambda one: one.provider))
+        replaced = {one.provider: one for one in self._newer}
+        shipped = readers.read_offers(self.directory, self._sources, replaced) if replaced else self.shipped_offers
+        newer = [offer for snapshot in replaced.values() for offer in offers_of_snapshot(snapshot)]
+        offers: Sequence[Offer] = (*shipped, *newer)
+        for snapshot in self.imported:
+            offers = tuple(with_imported(offers, offers_of_snapshot(snapshot)))
+        return tuple(sorted(offers, key=lambda one: one.provider) if newer or self.imported else offers)
 
     @cached_property
     def _engines(self) -> Snapshot | Damaged | None:
@@ -120,8 +138,9 @@ class LayeredCatalog(Catalog):
     def content_hash(self) -> str:
         """SHA-256 over all layers; that of the shipped tables where there is no other layer."""
         base = self._shipped.content_hash
-        marks = [f"{one.provider}:{one.content_hash}" for one in self.snapshots]
-        marks += [f"gpuhunt:{one.provider}:{one.content_hash}" for one in self.imported]
+        marks = [f"published:{one.provider}:{one.content_hash}" for one in self.published]
+        marks += [f"{one.provider}:{one.content_hash}" for one in self.snapshots]
+        marks += [f"{program_of(one)}:{one.provider}:{one.content_hash}" for one in self.imported]
         if isinstance(self._engines, Snapshot):
             marks.append(f"engines:{self._engines.content_hash}")
         if self.overlay.content_hash:
@@ -161,21 +180,21 @@ class LayeredCatalog(Catalog):
     @cached_property
     def serverless(self) -> tuple[Serverless, ...]:
         """A refreshed price takes the place of the shipped one for the same region."""
-        newer = [
-            one
-            for snapshot in self.snapshots
-            if (snapshot.directory / "serverless.csv").is_file()  # older versions wrote none
-            for one in planning_readers.read_serverless(snapshot.directory, readers.Sources(snapshot.directory))
-        ]
-        read = {(one.provider, one.service, one.accelerator, region) for one in newer for region in one.regions}
-        kept = (_without(one, read) for one in self._shipped.serverless)
-        return (*(one for one in kept if one is not None), *newer)
+        services = self._shipped.serverless
+        for layer in (self.published, self.snapshots):
+            newer = [one for snapshot in layer for one in _serverless_of(snapshot)]
+            read = {
+                (one.provider, one.service, one.accelerator, region) for one in newer for region in _regions_of(one)
+            }
+            kept = (_without(one, read) for one in services)
+            services = (*(one for one in kept if one is not None), *newer)
+        return services
 
     @cached_property
     def _zone_table(self) -> Zones:
         """A type has the zones that the overlay states, else those that a refresh listed, else those of the table."""
         zones = {place: dict(supplies) for place, supplies in self._shipped._zone_table.items()}  # noqa: SLF001 - as below
-        for snapshot in self.snapshots:
+        for snapshot in self._newer:
             path = snapshot.directory / "zones.csv"
             newer = read_zones(path, readers.Sources(snapshot.directory)) if path.is_file() else {}  # older: none
             for place, supplies in newer.items():
@@ -188,7 +207,7 @@ class LayeredCatalog(Catalog):
     def _commitments(self) -> dict[tuple[str, str], list[Commitment]]:
         """Discounts: a refreshed one, as older versions wrote them, takes the place of shipped ones for its family."""
         newer: dict[tuple[str, str], list[Commitment]] = {}
-        for snapshot in self.snapshots:
+        for snapshot in self._newer:
             if not (snapshot.directory / "commitments.csv").is_file():
                 continue
             sources = readers.Sources(snapshot.directory)
@@ -209,7 +228,7 @@ class LayeredCatalog(Catalog):
     def _read_committed_prices(self, provider: str) -> Mapping[planning_readers.Pair, Sequence[CommitmentPrice]]:
         """Prices of commitments; a refreshed one counts before a shipped one of the same kind."""
         prices = dict(super()._read_committed_prices(provider))
-        for snapshot in self.snapshots:
+        for snapshot in self._newer:
             path = snapshot.directory / "committed_prices.csv"
             if snapshot.provider == provider and path.is_file():
                 sources = readers.Sources(snapshot.directory)
@@ -218,11 +237,22 @@ class LayeredCatalog(Catalog):
         return prices
 
 
+def _serverless_of(snapshot: Snapshot) -> tuple[Serverless, ...]:
+    if not (snapshot.directory / "serverless.csv").is_file():  # older versions wrote none
+        return ()
+    return planning_readers.read_serverless(snapshot.directory, readers.Sources(snapshot.directory))
+
+
+def _regions_of(service: Serverless) -> tuple[str, ...]:
+    """Its regions; "" alone where it has one price for all."""
+    return service.regions or ("",)
+
+
 def _without(service: Serverless, read: Collection[tuple[str, str, str, str]]) -> Serverless | None:
     """What is left of a row where some of its regions have a newer one; None where all have."""
     key = (service.provider, service.service, service.accelerator)
-    left = tuple(region for region in service.regions if (*key, region) not in read)
-    if left == service.regions:
+    left = tuple(region for region in _regions_of(service) if (*key, region) not in read)
+    if left == _regions_of(service):
         return service
     return replace(service, regions=left) if left else None
 
@@ -233,6 +263,11 @@ def offers_of_snapshot(snapshot: Snapshot) -> tuple[Offer, ...]:
     path = snapshot.directory / "managed.csv"
     managed = readers.read_managed(path, sources) if path.is_file() else {}  # older versions wrote none
     return readers.read_price_table(snapshot.directory / "prices.csv", snapshot.provider, sources, managed)
+
+
+def program_of(imported: Snapshot) -> str:
+    """The program that a snapshot was imported from."""
+    return imported.directory.parent.parent.name
 
 
 def capacity_blocks(snapshot: Snapshot, instance_type: str) -> tuple[Mapping[str, str], ...]:
@@ -246,29 +281,58 @@ def account_limits(snapshot: Snapshot) -> tuple[Mapping[str, str], ...]:
     return tuple(read_rows(snapshot.directory / "quotas.csv"))
 
 
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A kind of snapshots, and how to make a damaged one anew."""
+
+    name: str
+    remedy: str
+    """``{}`` is the provider."""
+
+
+_REFRESHED = _Layer("refreshed", "run `advisor catalog refresh {}`")
+_PUBLISHED = _Layer("published", "run `advisor catalog update` again")
+_IMPORTED = _Layer("imported", "run `advisor catalog import-gpuhunt` or `import-skypilot` again")
+
+
 def layered(
-    shipped: Path, refreshed: Path, overlay: Path | None, today: dt.date | None = None, imported: Path | None = None
+    shipped: Path,
+    refreshed: Path,
+    overlay: Path | None,
+    today: dt.date | None = None,
+    imported: Sequence[Path] = (),
+    published: Path | None = None,
 ) -> LayeredCatalog:
-    """The catalog of all layers; damaged snapshots are left out and named in its warnings."""
-    snapshots, damaged = _snapshots(refreshed)
-    others, damaged_others = _snapshots(imported)
-    problems = [
-        f"the refreshed prices of {one.provider} are not used: {one.reason}; "
-        f"run `advisor catalog refresh {one.provider}`"
-        for one in damaged
-    ]
+    """The catalog of all layers; damaged and outdated snapshots are left out and named in its warnings."""
+    problems: list[str] = []
+    snapshots = _snapshots(refreshed, _REFRESHED, problems)
+    others = tuple(one for root in imported for one in _snapshots(root, _IMPORTED, problems))
+    taken = _snapshots(published, _PUBLISHED, problems)
+    new_enough = tuple(one for one in taken if one.read_on >= newest_shipped(shipped, one.provider))
     problems += [
-        f"the imported prices of {one.provider} are not used: {one.reason}; run `advisor catalog import-gpuhunt` again"
-        for one in damaged_others
+        f"the published prices of {one.provider} ({one.read_on}) are not used: those that came with the program are "
+        "newer; run `advisor catalog update`"
+        for one in taken
+        if one not in new_enough
     ]
     day = today or dt.datetime.now(dt.UTC).date()
-    return LayeredCatalog(shipped, snapshots, others, overlay, day, tuple(problems))
+    return LayeredCatalog(shipped, snapshots, new_enough, others, overlay, day, tuple(problems))
 
 
-def _snapshots(root: Path | None) -> tuple[tuple[Snapshot, ...], tuple[Damaged, ...]]:
-    """Those that hold, and those that are damaged."""
+def newest_shipped(shipped: Path, provider: str) -> str:
+    """Date of the newest price of a provider in the shipped tables; "" where they have none."""
+    path = shipped / "prices" / f"{provider}.csv"
+    rows = read_rows(path) if path.is_file() else ()
+    dates = (row[column] for row in rows for column in ("on_demand_as_of", "spot_as_of"))
+    return max(dates, default="")
+
+
+def _snapshots(root: Path | None, layer: _Layer, problems: list[str]) -> tuple[Snapshot, ...]:
+    """Those that hold; damaged ones are added to the problems."""
     found = [] if root is None else [current(root, provider) for provider in providers(root)]
-    return (
-        tuple(one for one in found if isinstance(one, Snapshot)),
-        tuple(one for one in found if isinstance(one, Damaged)),
-    )
+    problems += [
+        f"the {layer.name} prices of {one.provider} are not used: {one.reason}; {layer.remedy.format(one.provider)}"
+        for one in found
+        if isinstance(one, Damaged)
+    ]
+    return tuple(one for one in found if isinstance(one, Snapshot))

@@ -14,6 +14,7 @@ from advisor.catalog.refresh.values import (
     CommittedRow,
     Found,
     MachineRow,
+    Origin,
     PriceRow,
     QuotaRow,
     ServerlessRow,
@@ -49,6 +50,8 @@ QUOTA_COLUMNS = ("region", "code", "limit", "as_of")
 ZONE_COLUMNS = ("provider", "region", "instance_types", "zones", "source", "as_of", "quality")
 UNKNOWN_COLUMNS = ("instance_type", "accelerator")
 SOURCE_COLUMNS = ("source_id", "title", "licence", "note")
+REFRESHED = "refreshed"
+"""Identifier of the source that a refresh asked."""
 _REFRESHED: Mapping[str, str] = {
     "aws": "AWS price list and EC2 interfaces, asked directly",
     "azure": "Azure Retail Prices, asked directly",
@@ -79,7 +82,8 @@ def tables_after(catalog: Catalog, found: Found, read_on: str, before: Path | No
         read_on: ISO date of the refresh.
         before: directory of the snapshot that holds, for what no other layer has.
     """
-    sources = _Titles(_REFRESHED.get(found.provider, f"{found.provider}, asked directly"))
+    asked = Origin(_REFRESHED.get(found.provider, f"{found.provider}, asked directly"), Quality.LISTED)
+    sources = _Titles(found.origin or asked)
     prices = list(_price_rows(offers_of(catalog, found.provider), found, read_on, sources))
     machines, unknown = _machine_rows(catalog, found, read_on, sources)
     known = {name for owner, name in catalog.instance_types if owner == found.provider} | {
@@ -106,9 +110,10 @@ def tables_after(catalog: Catalog, found: Found, read_on: str, before: Path | No
 class _Titles:
     """Identifiers of sources: the refreshed one, and those that older prices keep."""
 
-    def __init__(self, refreshed: str) -> None:
-        self._known = {refreshed: "refreshed"}
-        self.refreshed = "refreshed"
+    def __init__(self, refreshed: Origin) -> None:
+        self._known = {refreshed.title: REFRESHED}
+        self.refreshed = REFRESHED
+        self.quality = refreshed.quality
 
     def of(self, title: str) -> str:
         return self._known.setdefault(title, f"kept-{len(self._known)}")
@@ -206,7 +211,7 @@ def _zone_cells(row: PriceRow | None, kept: Price | None) -> dict[str, float]:
 
 def _cells_of_price(prefix: str, row: PriceRow | None, kept: Price | None, sources: _Titles) -> dict[str, Any]:
     if row is not None:
-        values = (row.usd_per_hour, sources.refreshed, row.as_of, Quality.LISTED.value)
+        values = (row.usd_per_hour, sources.refreshed, row.as_of, sources.quality.value)
     elif kept is not None:
         origin = kept.provenance
         values = (kept.usd_per_hour, sources.of(origin.source), origin.as_of, origin.quality.value)
@@ -279,7 +284,7 @@ def _committed_rows(found: Found, known: Collection[str], sources: _Titles) -> I
     for row in sorted(rows, key=lambda row: row.usd_per_hour):
         prices[row.instance_type, row.region, row.instrument, row.term_years, row.payment] = row
     for key, row in prices.items():
-        cells = (*key, row.usd_per_hour, sources.refreshed, row.as_of, Quality.LISTED.value)
+        cells = (*key, row.usd_per_hour, sources.refreshed, row.as_of, sources.quality.value)
         yield dict(zip(COMMITTED_COLUMNS, cells, strict=True))
 
 

@@ -3,15 +3,29 @@
 import os
 from pathlib import Path
 
+GPUHUNT, SKYPILOT = "gpuhunt", "skypilot"
+PROGRAMS = (GPUHUNT, SKYPILOT)
+"""Programs whose lists can be imported."""
+
 
 def refreshed_dir() -> Path:
     """Snapshots of refreshes: ``$XDG_CACHE_HOME/advisor/catalog``."""
     return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "catalog"
 
 
-def imported_dir() -> Path:
-    """Snapshots of what was imported from gpuhunt: ``$XDG_CACHE_HOME/advisor/gpuhunt``."""
-    return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "gpuhunt"
+def published_dir() -> Path:
+    """Snapshots that others published: ``$XDG_CACHE_HOME/advisor/published``."""
+    return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "published"
+
+
+def imported_dir(program: str = GPUHUNT) -> Path:
+    """Snapshots of what was imported from another program: ``$XDG_CACHE_HOME/advisor/<program>``."""
+    return _base("XDG_CACHE_HOME", ".cache") / "advisor" / program
+
+
+def imported_dirs() -> tuple[Path, ...]:
+    """Those of every program."""
+    return tuple(map(imported_dir, PROGRAMS))
 
 
 def engines_dir() -> Path:
@@ -22,6 +36,11 @@ def engines_dir() -> Path:
 def overlay_path() -> Path:
     """What the user knows better than any price list: ``$XDG_CONFIG_HOME/advisor/catalog.yaml``."""
     return _base("XDG_CONFIG_HOME", ".config") / "advisor" / "catalog.yaml"
+
+
+def allowed_signers_path() -> Path:
+    """Keys whose signatures a published catalog must bear: ``$XDG_CONFIG_HOME/advisor/allowed_signers``."""
+    return _base("XDG_CONFIG_HOME", ".config") / "advisor" / "allowed_signers"
 
 
 def _base(variable: str, below_home: str) -> Path:

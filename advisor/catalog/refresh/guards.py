@@ -12,6 +12,8 @@ MOST_MOVED_RATIO = 0.30
 """A price that moves by more is confirmed by a person. The largest cut of a list price in the facts is 44 percent."""
 MOST_SPOT_MOVED_RATIO = 5.0
 """Spot moves freely: only a jump to more than six times is held up."""
+MOST_LOST_RATIO = 0.10
+"""Of the prices of a whole provider: a list that has lost more of them is taken to be cut off."""
 _SPOT_TOLERANCE = 1e-6
 _LEAST_SPOT_RATIO = 0.05
 """Of the on-demand price: 0.09 is the least in the facts; simulated clouds say 0.00001 for everything."""
@@ -31,6 +33,8 @@ class Guard(StrEnum):
     """Less than a twentieth of on demand."""
     COMMITMENT_ABOVE_ON_DEMAND = "commitment_above_on_demand"
     FAMILY_GONE = "family_gone"
+    COVERAGE_DROPPED = "coverage_dropped"
+    """A tenth fewer offers with a price, where the whole provider was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +52,34 @@ class Violation:
     @property
     def key(self) -> str:
         """What it is confirmed by: the guard and the family."""
+        if self.guard is Guard.COVERAGE_DROPPED:
+            return self.guard.value
         return f"{self.guard.value}:{family_of(self.provider, self.what.partition(' ')[0])}"
 
     def __str__(self) -> str:
         """One line for people."""
         what = self.what.replace(" on_demand", " on demand")
         where = f"{what} in {self.region}" if self.region else what
+        now, before = self.now or 0.0, self.before or 0.0
         match self.guard:
             case Guard.NO_PRICE:
-                return f"{where}: a price of {self.now:g}"
+                said = f"a price of {now:g}"
             case Guard.MOVED:
-                ratio = (self.now or 0) / self.before - 1 if self.before else 0
-                return f"{where}: ${self.before:g} → ${self.now:g} an hour ({ratio:+.0%})"
-            case Guard.SPOT_ABOVE_ON_DEMAND:
-                return f"{where}: spot ${self.now:g} above on demand ${self.before:g}"
-            case Guard.SPOT_TOO_LOW:
-                return f"{where}: spot ${self.now:g} below a twentieth of on demand ${self.before:g}"
-            case Guard.COMMITMENT_ABOVE_ON_DEMAND:
-                return f"{where}: ${self.now:g} an hour above on demand ${self.before:g}"
+                said = f"${before:g} → ${now:g} an hour ({now / before - 1 if before else 0:+.0%})"
             case Guard.FAMILY_GONE:
-                return f"{where}: sold in {self.before:g} regions before, in none now"
+                said = f"sold in {before:g} regions before, in none now"
+            case Guard.COVERAGE_DROPPED:
+                said = f"{now:,.0f} now, {before:,.0f} before"
+            case _:
+                said = _BESIDE_ON_DEMAND[self.guard].format(now=now, before=before)
+        return f"{where}: {said}"
+
+
+_BESIDE_ON_DEMAND: Mapping[Guard, str] = {
+    Guard.SPOT_ABOVE_ON_DEMAND: "spot ${now:g} above on demand ${before:g}",
+    Guard.SPOT_TOO_LOW: "spot ${now:g} below a twentieth of on demand ${before:g}",
+    Guard.COMMITMENT_ABOVE_ON_DEMAND: "${now:g} an hour above on demand ${before:g}",
+}
 
 
 def violations(
@@ -83,7 +95,7 @@ def violations(
     """
     everything = (
         *_not_positive(found), *_moved(found, before, most_moved), *_above(found), *_too_low(found, before),
-        *_families_gone(found, before),
+        *_families_gone(found, before), *_coverage_dropped(found, before),
     )  # fmt: skip
     accepted = set(confirmed)
     held = [one for one in everything if one.key not in accepted and one.guard.value not in accepted]
@@ -179,3 +191,15 @@ def _families_gone(found: Found, before: Mapping[Place, Offer]) -> Iterator[Viol
     for family, places in regions.items():
         if family not in here and family not in elsewhere:
             yield Violation(Guard.FAMILY_GONE, found.provider, "", family, None, float(len(places)))
+
+
+def _coverage_dropped(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
+    """Fewer prices in all, where every region was read to its end."""
+    if not found.tells_absence or ("", "prices") not in found.complete:
+        return
+    for purchase, words in ((Purchase.ON_DEMAND, "on demand"), (Purchase.SPOT, "spot")):
+        known = sum(offer.price(purchase) is not None for offer in before.values())
+        now = len(found.prices(purchase))
+        if now < known * (1 - MOST_LOST_RATIO):
+            what = f"offers with a price {words}"
+            yield Violation(Guard.COVERAGE_DROPPED, found.provider, "", what, float(now), float(known))

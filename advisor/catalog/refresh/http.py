@@ -17,6 +17,7 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 _DENIED = (401, 403)
 _LONGEST_WAIT_SECONDS = 120.0
 _MOST_PAGES = 20_000
+_BOUNDED_TRIES = 3
 _SHOWN = 200
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 
@@ -39,28 +40,45 @@ class Client:
             Denied: the service does not let this caller ask.
             Unreachable: no answer or no JSON object, after every retry.
         """
-        import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
-
         address = f"{url}?{urlencode(parameters)}" if parameters else url
         host = urlsplit(url).netloc
+        status, content = self._answer(address, self._headers, None)
+        _check(host, status, content, remedy)
         try:
-            answer = self._pool.request("GET", address, headers=self._headers)
-        except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"{host}: {short_words(error)}", "check the network and run the command again") from error
-        if answer.status in _DENIED:
-            said = f"{host} answered {answer.status}: {_message(answer.data)}"
-            raise Denied(said, remedy or "check whether a proxy or a firewall answers in place of the service")
-        if answer.status != 200:
-            later = answer.status in _PASSING or not remedy
-            said = f"{host} answered {answer.status}: {_message(answer.data)}"
-            raise Unreachable(said, "run the command again later" if later else remedy)
-        try:
-            document = json.loads(answer.data)
+            document = json.loads(content)
         except ValueError as error:
             raise Unreachable(f"{host} answered what is no JSON: {error}", "run the command again") from error
         if not isinstance(document, dict):
             raise Unreachable(f"{host} answered no JSON object", "run the command again")
         return document
+
+    def download(self, url: str, most_bytes: int) -> bytes:
+        """The content at *url* as it is stored, up to one byte more than *most_bytes*.
+
+        Raises:
+            Denied, Unreachable: as of :meth:`get`.
+        """
+        status, content = self._answer(url, {"Accept-Encoding": "identity"}, most_bytes + 1)
+        _check(urlsplit(url).netloc, status, content, "check the address")
+        return content
+
+    def _answer(self, address: str, headers: Mapping[str, str], most_bytes: int | None) -> tuple[int, bytes]:
+        """Status and body; of a bounded one the first bytes, nothing unpacked that could grow."""
+        import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
+
+        for tries_left in reversed(range(_BOUNDED_TRIES)):
+            try:
+                if most_bytes is None:
+                    whole = self._pool.request("GET", address, headers=headers)
+                    return whole.status, whole.data
+                answer = self._pool.request("GET", address, headers=headers, preload_content=False)
+                return answer.status, _first_bytes(answer, most_bytes)
+            except urllib3.exceptions.HTTPError as error:
+                broke_off = most_bytes is not None and isinstance(error, urllib3.exceptions.ProtocolError)
+                if not (broke_off and tries_left):
+                    said = f"{urlsplit(address).netloc}: {short_words(error)}"
+                    raise Unreachable(said, "check the network and run the command again") from error
+        raise AssertionError  # the last try returns or raises
 
     @property
     def _headers(self) -> Mapping[str, str]:
@@ -83,6 +101,34 @@ class Client:
         )
         timeout = urllib3.Timeout(connect=min(10.0, self.timeout_seconds), read=self.timeout_seconds)
         return urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16)
+
+
+def _first_bytes(answer: "urllib3.BaseHTTPResponse", most_bytes: int) -> bytes:
+    """The first bytes of an answer as they were sent.
+
+    Raises:
+        urllib3.exceptions.ProtocolError: it breaks off.
+    """
+    content = bytearray()
+    try:
+        while len(content) < most_bytes:
+            chunk = answer.read(most_bytes - len(content), decode_content=False)
+            if not chunk:
+                break
+            content += chunk
+    finally:
+        answer.close()
+    return bytes(content)
+
+
+def _check(host: str, status: int, content: bytes, remedy: str) -> None:
+    """Raise where an answer is no success."""
+    said = f"{host} answered {status}: {_message(content)}"
+    if status in _DENIED:
+        raise Denied(said, remedy or "check whether a proxy or a firewall answers in place of the service")
+    if status != 200:
+        later = status in _PASSING or not remedy
+        raise Unreachable(said, "run the command again later" if later else remedy)
 
 
 def pages(

@@ -116,7 +116,7 @@ def run_tasks(
         pool.shutdown(wait=True, cancel_futures=True)
     ordered = tuple(sorted(set(rows), key=repr))
     known_gaps = tuple(sorted(gaps, key=lambda gap: (gap.part, gap.region)))
-    return Found(question.provider, ordered, frozenset(complete), known_gaps, question.tells_absence)
+    return Found(question.provider, ordered, frozenset(complete), known_gaps, question.tells_absence, question.origin)
 
 
 def _run(task: Task, journal: Journal, clock: Callable[[], dt.datetime]) -> tuple[Row, ...] | Gap:

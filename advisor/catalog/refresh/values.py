@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from advisor.catalog.values import Purchase
+from advisor.catalog.values import Purchase, Quality
 
 SAME_MEMORY_RATIO = 0.12
 """Marketed and seen memory of one accelerator differ by so much at most."""
@@ -217,6 +217,14 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Who answers where it is not the provider itself, and how well founded that is."""
+
+    title: str
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """Everything that is asked of a provider."""
 
@@ -226,6 +234,8 @@ class Question:
     """A type that is not in the answer is not sold; False where the answer does not price every type."""
     asker: str = ""
     """Account and address that are asked: what one of them answered is not kept for another."""
+    origin: Origin | None = None
+    """None: the provider itself, whose prices are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +262,8 @@ class Found:
     gaps: tuple[Gap, ...]
     tells_absence: bool = True
     """A type that is not in the answer is not sold; False where the answer does not price every type."""
+    origin: Origin | None = None
+    """None: the provider itself, whose prices are listed."""
 
     @property
     def failed(self) -> tuple[Gap, ...]:

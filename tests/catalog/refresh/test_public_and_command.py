@@ -227,17 +227,19 @@ def test_a_package_brings_a_provider(monkeypatch):
 
 
 def test_one_provider_that_cannot_be_asked_does_not_stop_the_others(monkeypatch):
-    """No key for Google: Azure, which asks for none, is refreshed; the exit code and the hint tell of Google."""
+    """No credentials for AWS: Azure, which asks for none, is refreshed; the exit code and the hint tell of AWS."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
     items = {"eastus": [azure_item("Standard_NC4as_T4_v3", "eastus", 0.53)]}
     with serving(Cloud(azure_pages(items))) as cloud:
         monkeypatch.setattr("advisor.catalog.refresh.azure.URL", f"{cloud.url}/api/retail/prices")
         result = CliRunner().invoke(
             command,
-            ("refresh", "gcp", "azure", "--region", "us-central1", "--region", "eastus", "--confirm", "family_gone"),
+            ("refresh", "aws", "azure", "--region", "us-east-1", "--region", "eastus", "--confirm", "family_gone"),
         )
     assert "azure: prices of" in result.stdout
-    assert str(result.exception).startswith("gcp: the Cloud Billing Catalog asks for an API key; their old prices hold")
-    assert "gcp: make one in the console" in result.exception.hint
+    assert str(result.exception).startswith("aws: there are no AWS credentials; their old prices hold")
+    assert "aws: log in" in result.exception.hint
 
 
 def test_a_dead_network_is_not_asked_for_every_region():

@@ -1,14 +1,12 @@
-"""Rows of gpuhunt as rows of ours: providers, regions, types and accelerators under our names, or left out by name."""
+"""Rows of another program as rows of ours: regions, types and accelerators under our names, or left out by name."""
 
 import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.imports import PROVIDERS
-from advisor.catalog.imports.gpuhunt_reading import Item, Listing
+from advisor.catalog.imports.listing import Item, LeftOut, Listing, Reason
 from advisor.catalog.refresh.values import SAME_MEMORY_RATIO, MachineRow, PriceRow, Row, Sold
 from advisor.catalog.values import Accelerator, Purchase
 from advisor.errors import InputError
@@ -22,35 +20,6 @@ _ZONE = re.compile(r"-[a-z]$")
 _FORMS = ("sxm", "pcie", "nvl")
 
 
-class Reason(StrEnum):
-    """Why a row is left out."""
-
-    PROVIDER = "provider"
-    """The catalog does not know the provider."""
-    REGION = "region"
-    ACCELERATOR = "accelerator"
-    """The catalog does not know it, or several of that name."""
-    TYPE = "type"
-    """A type that is not made up here, such as one more machine to attach accelerators to."""
-    CONTRADICTION = "contradiction"
-    """It has another number of accelerators in the catalog."""
-    OTHERWISE_PAID = "otherwise_paid"
-    NO_ACCELERATOR = "no_accelerator"
-    IMPLAUSIBLE = "implausible"
-    """Spot above on demand, or of nearly nothing."""
-    UNREADABLE = "unreadable"
-    """The package could not read it."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A row that is not taken."""
-
-    reason: Reason
-    what: str
-    """What the catalog does not know, or where it contradicts."""
-
-
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """A listing in our words."""
@@ -58,26 +27,33 @@ class Mapped:
     provider: str
     rows: tuple[Row, ...]
     left_out: tuple[LeftOut, ...]
-    """One for each row of gpuhunt."""
+    """One for each row of the program."""
     read: int
-    """Rows of gpuhunt in all."""
+    """Rows of the program in all."""
     as_of: str
     source: str
+    spot_zones: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    """Lowest and highest spot price of the zones by region and type, where the program lists them."""
 
 
 def mapped(listing: Listing, catalog: Catalog) -> Mapped:
     """The rows of a listing that the catalog can take; each of the others with its reason."""
-    provider = PROVIDERS.get(listing.provider, "")
-    unreadable = [LeftOut(Reason.UNREADABLE, words) for words in listing.unreadable]
-    count = len(listing.items) + len(unreadable)
-    if not provider:
-        unknown = (LeftOut(Reason.PROVIDER, listing.provider),) * count
-        return Mapped(listing.provider, (), unknown, count, listing.as_of, listing.source)
-    mapper = _Mapper(catalog, provider, listing.as_of)
-    found = [mapper.row_of(item) for item in listing.items]
-    rows = [row for rows in found if not isinstance(rows, LeftOut) for row in rows]
-    left_out = [*unreadable, *(one for one in found if isinstance(one, LeftOut))]
-    return Mapped(provider, tuple(dict.fromkeys(rows)), tuple(left_out), count, listing.as_of, listing.source)
+    count = len(listing.items) + len(listing.left_out)
+    if not listing.provider:
+        unknown = (LeftOut(Reason.PROVIDER, listing.named),) * count
+        return Mapped(listing.named, (), unknown, count, listing.as_of, listing.source)
+    mapper = _Mapper(catalog, listing.provider, listing.as_of)
+    found = [(item, mapper.row_of(item)) for item in listing.items]
+    rows = tuple(dict.fromkeys(row for _, rows in found if not isinstance(rows, LeftOut) for row in rows))
+    left_out = (*listing.left_out, *(one for _, one in found if isinstance(one, LeftOut)))
+    zones = {
+        (row.region, row.instance_type): item.zones_usd_per_hour
+        for item, rows in found
+        if not isinstance(rows, LeftOut) and item.is_spot and item.zones_usd_per_hour is not None
+        for row in rows
+        if isinstance(row, PriceRow)
+    }
+    return Mapped(listing.provider, rows, left_out, count, listing.as_of, listing.source, zones)
 
 
 class _Mapper:
@@ -91,11 +67,11 @@ class _Mapper:
         self._sold = frozenset(machine.accelerator for machine in types)
 
     def row_of(self, item: Item) -> tuple[Row, ...] | LeftOut:
-        """The rows that one row of gpuhunt comes to."""
+        """The rows that one row of the program comes to."""
         name, region = self._type_of(item), self._region_of(item.location)
         if set(item.flags) & set(_OTHERWISE_PAID):
             return LeftOut(Reason.OTHERWISE_PAID, f"{name}: {' '.join(item.flags)}")
-        if name not in self._types and not item.gpu_count:
+        if name not in self._types and not item.accelerator_count:
             return LeftOut(Reason.NO_ACCELERATOR, name)
         if region not in self._regions:
             return LeftOut(Reason.REGION, item.location)
@@ -103,21 +79,21 @@ class _Mapper:
         if isinstance(machine, LeftOut):
             return machine
         known = () if machine is None else (machine,)
-        if not (math.isfinite(item.price) and item.price > 0):
+        if not (math.isfinite(item.usd_per_hour) and item.usd_per_hour > 0):
             # Sold, price unknown; where a price is known already this says nothing against it.
             return (*known, Sold(region, name))
-        purchase = Purchase.SPOT if item.spot else Purchase.ON_DEMAND
-        return (*known, PriceRow(region, name, purchase.value, float(item.price), self._as_of))
+        purchase = Purchase.SPOT if item.is_spot else Purchase.ON_DEMAND
+        return (*known, PriceRow(region, name, purchase.value, item.usd_per_hour, self._as_of))
 
     def _type_of(self, item: Item) -> str:
-        name = str(item.instance_name)
+        name = item.instance_name
         match self._provider:
             case "nebius":
                 return name.replace(" ", "_")
             case "runpod":
-                return f"{name} {item.gpu_count}x"
-            case "gcp" if name.startswith("n1-") and item.gpu_count:
-                return f"{name}+{item.gpu_count}x{item.gpu_name}"
+                return f"{name} {item.accelerator_count:g}x"
+            case "gcp" if name.startswith("n1-") and "+" not in name and item.accelerator_count:
+                return f"{name}+{item.accelerator_count:g}x{item.accelerator_name}"
         return name
 
     def _region_of(self, location: str) -> str:
@@ -130,35 +106,36 @@ class _Mapper:
         known = self._types.get(name)
         if known is not None:
             whole = known.accelerator_count or 0
-            if whole >= 1 and item.gpu_count and item.gpu_count != whole:
-                words = f"{name}: {item.gpu_count} × {item.gpu_name}, in the catalog {whole:g}"
+            if whole >= 1 and item.accelerator_count and item.accelerator_count != whole:
+                words = f"{name}: {item.accelerator_count:g} × {item.accelerator_name}, in the catalog {whole:g}"
                 return LeftOut(Reason.CONTRADICTION, words)
             return None
         if "+" in name:
             return LeftOut(Reason.TYPE, name)
         accelerator = self._accelerator_of(item)
         if accelerator is None:
-            memory = "" if item.gpu_memory is None else f" of {item.gpu_memory:g} GB"
-            return LeftOut(Reason.ACCELERATOR, f"{item.gpu_name}{memory} ({name})")
+            memory = "" if item.accelerator_memory_gb is None else f" of {item.accelerator_memory_gb:g} GB"
+            return LeftOut(Reason.ACCELERATOR, f"{item.accelerator_name}{memory} ({name})")
         return MachineRow(
             instance_type=name,
             accelerator=accelerator.name,
-            accelerator_count=item.gpu_count,
-            accelerator_memory_gib=item.gpu_memory,
-            vcpus=item.cpu,
+            accelerator_count=item.accelerator_count,
+            accelerator_memory_gib=item.accelerator_memory_gb,
+            vcpus=item.vcpus,
             memory_gib=None,  # gpuhunt has GB of some providers and GiB of others
             network_gbit_per_second=None,
             local_nvme_gb=None,
-            cpu_architecture="arm64" if item.cpu_arch.value == "arm" else "x86_64",
+            cpu_architecture="arm64" if item.is_arm else "x86_64",
         )
 
     def _accelerator_of(self, item: Item) -> Accelerator | None:
         """The one accelerator that it can be: by its name and memory, the name of the type, what the provider sells."""
-        if not item.gpu_name or not item.gpu_memory:
+        memory = item.accelerator_memory_gb
+        if not item.accelerator_name or not memory:
             return None
         stated = self._catalog.known_accelerator(item.instance_name)
-        named = [stated] if stated else list(self._named(item.gpu_name))
-        fitting = [one for one in named if math.isclose(one.memory_gib, item.gpu_memory, rel_tol=SAME_MEMORY_RATIO)]
+        named = [stated] if stated else list(self._named(item.accelerator_name))
+        fitting = [one for one in named if math.isclose(one.memory_gib, memory, rel_tol=SAME_MEMORY_RATIO)]
         form = next((one for one in _FORMS if one in normalised(item.instance_name)), None)
         if form is not None and len(fitting) > 1:
             fitting = [one for one in fitting if form in normalised(one.name)]

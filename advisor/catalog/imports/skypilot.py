@@ -1,0 +1,251 @@
+"""Catalogs of SkyPilot: one CSV table for each provider, ``<provider>/vms.csv``, with a row for each zone.
+
+Facts: the columns of skypilot-catalog v5 to v9, read in November 2026. A price of 0 and, of TPUs, one of exactly 700
+stand for a price that is not known. Google's machines are listed without their accelerators, which have rows without a
+machine; both are added up where nothing else is charged, and else left out.
+"""
+
+import ast
+import csv
+import datetime as dt
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from urllib.parse import urlsplit
+
+from advisor.catalog.catalog import Catalog
+from advisor.catalog.imports import SKYPILOT_PROVIDERS
+from advisor.catalog.imports.listing import Item, LeftOut, Listing, Reason
+from advisor.catalog.refresh.http import Client
+from advisor.catalog.refresh.values import Denied
+from advisor.catalog.values import InstanceType
+from advisor.errors import InputError
+from advisor.units import BYTES_PER_GIB, BYTES_PER_MIB
+
+_COLUMNS = ("InstanceType", "AcceleratorName", "AcceleratorCount", "Price", "Region")
+_TABLE = "vms"
+_LARGEST_BYTES = 64_000_000
+_PLACEHOLDER_USD = 700.0
+_WANTED = "give a table of SkyPilot's catalog such as catalogs/v8/aws/vms.csv, or a directory of them"
+_UNKNOWN = math.nan
+_ATTACHED = "+"
+_TPU_TYPES = (("tpu-v6e-", "ct6e-"), ("tpu-v5litepod-", "ct5lp-"))
+"""Slices whose name counts chips → machines of so many chips."""
+_GOOGLE_NAMES: Mapping[str, str] = {
+    "A100-40GB-SXM": "A100", "A100-80GB-SXM": "A100-80GB", "L4": "L4", "T4": "T4", "V100-16GB": "V100", "P100": "P100",
+    "P4": "P4",
+}  # fmt: skip
+"""Accelerator → its name in Google's table. H100, H200 and B200 have machines under a wrong SKU there."""
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One ``vms.csv``."""
+
+    named: str
+    text: str
+    as_of: str
+    where: str
+
+
+def read_tables(locations: Sequence[str], catalog: Catalog, as_of: str | None = None) -> tuple[Listing, ...]:
+    """What tables of SkyPilot list.
+
+    Args:
+        locations: paths of tables, directories of them, or URLs of tables.
+        catalog: types and accelerators that Google's parts are added up for.
+        as_of: ISO date of the prices; without it that of each file. A URL has none.
+
+    Raises:
+        InputError: one cannot be read, or is no such table.
+    """
+    tables = [table for location in locations for table in _tables_at(location, as_of)]
+    if not tables:
+        raise InputError("there is no table of SkyPilot", where=locations[0], hint=_WANTED)
+    return tuple(_listing(table, catalog) for table in tables)
+
+
+def _tables_at(location: str, as_of: str | None) -> Iterator[_Table]:
+    if "://" in location:
+        yield _downloaded(location, as_of)
+        return
+    path = Path(location)
+    try:
+        paths = sorted(path.rglob(f"{_TABLE}.csv")) if path.is_dir() else [path]
+        for table in paths:
+            changed = dt.datetime.fromtimestamp(table.stat().st_mtime, dt.UTC)
+            yield _table(str(table), table.read_bytes(), as_of or f"{changed:%Y-%m-%d}")
+    except OSError as error:
+        raise InputError(f"cannot read it: {error.strerror}", where=location, hint=_WANTED) from error
+
+
+def _downloaded(url: str, as_of: str | None) -> _Table:
+    if as_of is None:
+        raise InputError("nothing says of when these prices are", where=url, hint="state it with --as-of")
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise InputError("this is no address of a table", where=url, hint=_WANTED)
+    try:
+        content = Client().download(url, _LARGEST_BYTES)
+    except Denied as error:
+        raise InputError(error.reason, where=url, hint=error.remedy) from error
+    return _table(url, content, as_of)
+
+
+def _table(where: str, content: bytes, as_of: str) -> _Table:
+    if len(content) > _LARGEST_BYTES:
+        raise InputError("it is larger than any catalog", where=where, hint=_WANTED)
+    *_, folder, name = ("", *Path(where).parts)
+    stem = name.removesuffix(".csv")
+    try:
+        return _Table(folder if stem == _TABLE else stem, content.decode("utf-8-sig"), as_of, where)
+    except UnicodeDecodeError as error:
+        raise InputError("this is no text in UTF-8", where=where, hint=_WANTED) from error
+
+
+def _listing(table: _Table, catalog: Catalog) -> Listing:
+    rows = list(_rows(table))
+    provider = SKYPILOT_PROVIDERS.get(table.named, "")
+    left_out: list[LeftOut] = []
+    if provider == "gcp":
+        machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == provider]
+        rows, left_out = _google(rows, machines)
+    items = tuple(item for place in _by_place(rows).values() for item in _items(place))
+    source = f"SkyPilot catalog of {table.named}, {table.as_of}"
+    return Listing(provider, table.named, items, table.as_of, source, tuple(left_out))
+
+
+def _rows(table: _Table) -> Iterator[Row]:
+    try:
+        reader = csv.DictReader(io.StringIO(table.text))
+        missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(f"there is no column {', '.join(missing)}", where=table.where, hint=_WANTED)
+        for row in reader:
+            if None in row or None in row.values():
+                words = "another number of cells than the header"
+                raise InputError(words, where=f"{table.where}:{reader.line_num}", hint="fetch it again")
+            yield row
+    except csv.Error as error:
+        raise InputError(f"this is no CSV table: {error}", where=table.where, hint=_WANTED) from error
+
+
+def _by_place(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Rows of the zones of a region that sell a type."""
+    places: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        places.setdefault((row["InstanceType"] or row["AcceleratorName"], row["Region"]), []).append(row)
+    return places
+
+
+def _items(zones: Sequence[Row]) -> Iterator[Item]:
+    """On demand at the dearest price of the zones, spot at their median."""
+    listed = [usd for row in zones if (usd := _usd(row, "Price")) is not None]
+    spot = [usd for row in zones if (usd := _usd(row, "SpotPrice")) is not None]
+    yield _item(zones[0], max(listed, default=_UNKNOWN))
+    if spot:
+        by_zone = (min(spot), max(spot)) if zones[0].get("AvailabilityZone") else None
+        yield _item(zones[0], median(spot), by_zone, is_spot=True)
+
+
+def _item(row: Row, usd: float, by_zone: tuple[float, float] | None = None, *, is_spot: bool = False) -> Item:
+    return Item(
+        instance_name=row["InstanceType"] or row["AcceleratorName"],
+        location=row["Region"],
+        usd_per_hour=usd,
+        is_spot=is_spot,
+        accelerator_name=row["AcceleratorName"] or None,
+        accelerator_count=_number(row, "AcceleratorCount") or 0.0,
+        accelerator_memory_gb=_memory_gb(row.get("GpuInfo", "")),
+        vcpus=None if (vcpus := _number(row, "vCPUs")) is None else int(vcpus),
+        is_arm=row.get("Arch", "").startswith("arm"),
+        zones_usd_per_hour=by_zone,
+    )
+
+
+def _usd(row: Row, column: str) -> float | None:
+    """A price; None for those that stand for an unknown one."""
+    usd = _number(row, column)
+    is_placeholder = usd == _PLACEHOLDER_USD and row["AcceleratorName"].startswith("tpu-")
+    return None if usd is None or usd <= 0 or is_placeholder else usd
+
+
+def _number(row: Row, column: str) -> float | None:
+    with suppress(ValueError):
+        number = float(row.get(column) or "nan")
+        return number if math.isfinite(number) else None
+    return None
+
+
+def _memory_gb(info: str) -> float | None:
+    """Memory of one accelerator; None where the table says none or 0."""
+    with suppress(ValueError, SyntaxError, TypeError, KeyError, IndexError, MemoryError, RecursionError):
+        size_mib = float(ast.literal_eval(info)["Gpus"][0]["MemoryInfo"]["SizeInMiB"])
+        return size_mib * BYTES_PER_MIB / BYTES_PER_GIB if size_mib > 0 else None
+    return None
+
+
+def _google(rows: Sequence[Row], machines: Sequence[InstanceType]) -> tuple[list[Row], list[LeftOut]]:
+    """Whole machines of Google's table, and what is only a part of one."""
+    hosts = [row for row in rows if row["InstanceType"]]
+    parts = [row for row in rows if not row["InstanceType"]]
+    slices = [(row, _slice_type(row["AcceleratorName"], machines)) for row in parts]
+    whole: list[Row] = [
+        {**row, "InstanceType": machine.name, "AcceleratorCount": f"{machine.accelerator_count}"}
+        for row, machine in slices
+        if machine is not None
+    ]
+    alone = {_accelerator_key(row): row for row, machine in slices if machine is None}
+    whole += (row for machine in machines for row in _machine_rows(machine, hosts, alone))
+    summed = {row["InstanceType"] for row in whole}
+    accelerated = {machine.name for machine in machines}
+    left_out = [LeftOut(Reason.PART, f"{row['AcceleratorName']} alone") for row, machine in slices if machine is None]
+    left_out += (
+        LeftOut(Reason.PART if row["InstanceType"] in accelerated else Reason.NO_ACCELERATOR, row["InstanceType"])
+        for row in hosts
+        if row["InstanceType"] not in summed
+    )
+    return whole, left_out
+
+
+def _accelerator_key(row: Row) -> tuple[str, float, str]:
+    return row["AcceleratorName"], _number(row, "AcceleratorCount") or 0.0, row.get("AvailabilityZone", "")
+
+
+def _machine_rows(
+    machine: InstanceType, hosts: Iterable[Row], alone: Mapping[tuple[str, float, str], Row]
+) -> Iterator[Row]:
+    """A machine with its accelerators in each zone that lists both; none where disks are charged besides."""
+    name, count = _GOOGLE_NAMES.get(machine.accelerator), machine.accelerator_count
+    if name is None or count is None or machine.local_nvme_gb:
+        return
+    base = machine.name.partition(_ATTACHED)[0]
+    for host in hosts:
+        accelerators = alone.get((name, count, host.get("AvailabilityZone", "")))
+        if host["InstanceType"] == base and accelerators is not None:
+            yield _sum(machine, host, accelerators)
+
+
+def _slice_type(name: str, machines: Sequence[InstanceType]) -> InstanceType | None:
+    """The machine that a slice of a TPU is: as many chips of its generation; None for slices of several machines."""
+    for start, types in _TPU_TYPES:
+        chips = name.removeprefix(start)
+        if chips != name and chips.isdigit():
+            fitting = (one for one in machines if one.name.startswith(types) and one.accelerator_count == int(chips))
+            return next(fitting, None)
+    return None
+
+
+def _sum(machine: InstanceType, host: Row, accelerator: Row) -> Row:
+    """One row for a machine and its accelerators; a price is unknown where that of a part is."""
+    prices = {column: (_usd(host, column), _usd(accelerator, column)) for column in ("Price", "SpotPrice")}
+    sums = {name: "" if None in parts else f"{sum(filter(None, parts)):.6f}" for name, parts in prices.items()}
+    return {
+        **host, **sums, "InstanceType": machine.name, "AcceleratorName": accelerator["AcceleratorName"],
+        "AcceleratorCount": accelerator["AcceleratorCount"], "GpuInfo": "",
+    }  # fmt: skip

@@ -1,0 +1,250 @@
+"""A published catalog taken in: what it would change, what speaks against it, and the layer that it becomes."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from advisor.catalog import planning_readers, readers
+from advisor.catalog.layers.changes import Change, changes
+from advisor.catalog.layers.layered import LayeredCatalog, newest_shipped, offers_of_snapshot
+from advisor.catalog.layers.merging import offers_of
+from advisor.catalog.layers.publication import PublishedTables
+from advisor.catalog.layers.snapshot import Snapshot, current, discard, stage, table_text, take
+from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
+from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Row, ServerlessRow, Sold
+from advisor.catalog.values import Purchase
+from advisor.catalog.zones import read_zones
+from advisor.errors import InputError
+from advisor.tables import Record, read_records
+
+_ASK = "ask who publishes it; nothing was taken"
+_PRICED = (("on_demand_", Purchase.ON_DEMAND), ("spot_", Purchase.SPOT))
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What a published catalog came to for one provider."""
+
+    provider: str
+    read_on: str
+    held: tuple[Violation, ...]
+    """Rows that keep it from being taken."""
+    changes: tuple[Change, ...]
+    """Against what was shipped or published before."""
+    left_out: Mapping[str, int]
+    """What this version of the program does not know → rows that name it."""
+    is_taken: bool
+    hidden_by: str
+    """Date of the refresh of this machine that goes before it; "" where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A provider's tables that were read and compared, and are not taken yet."""
+
+    published: PublishedTables
+    held: tuple[Violation, ...]
+    changes: tuple[Change, ...]
+    left_out: Mapping[str, int]
+
+
+def update(
+    published: Sequence[PublishedTables],
+    catalog: LayeredCatalog,
+    root: Path,
+    *,
+    confirmed: frozenset[str] = frozenset(),
+    most_moved: float = MOST_MOVED_RATIO,
+    dry_run: bool = False,
+) -> tuple[Updated, ...]:
+    """Take a published catalog as the layer between what was shipped and what was refreshed: all of it, or nothing.
+
+    Args:
+        published: what was read, verified.
+        catalog: what is known now.
+        root: directory of the published snapshots.
+        confirmed: keys of violations that a person accepts.
+        most_moved: largest move of an on-demand price that needs nobody, as a share of it.
+        dry_run: compare only.
+
+    Raises:
+        InputError: it is older than what is there, a table is wrong, or it cannot be written.
+    """
+    below = replace(catalog.as_listed(), snapshots=())
+    for one in published:
+        _check_age(one, catalog, root)
+    read = tuple(_candidate(one, below, confirmed, most_moved) for one in published)
+    sound = not dry_run and not any(one.held for one in read)
+    if sound:
+        _take(root, [one.published for one in read])
+    refreshed = {one.provider: one.read_on for one in catalog.snapshots}
+    return tuple(
+        Updated(
+            one.published.provider, one.published.read_on, one.held, one.changes, one.left_out, sound,
+            refreshed.get(one.published.provider, ""),
+        )
+        for one in read
+    )  # fmt: skip
+
+
+def _check_age(published: PublishedTables, catalog: LayeredCatalog, root: Path) -> None:
+    """Refuse what is older than the layers that it would replace."""
+    before = current(root, published.provider)
+    known = {"was published before": before.read_on if isinstance(before, Snapshot) else ""}
+    known["came with the program"] = newest_shipped(catalog.directory, published.provider)
+    for words, day in known.items():
+        if published.read_on < day:
+            raise InputError(
+                f"its prices of {published.provider} are of {published.read_on}, older than what {words} ({day})",
+                hint="name a newer one, or leave this provider out; nothing was taken",
+            )
+
+
+def _candidate(
+    published: PublishedTables, below: LayeredCatalog, confirmed: frozenset[str], most_moved: float
+) -> _Candidate:
+    """What a provider's tables say, read from a directory that nothing else reads."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        for name, text in published.tables.items():
+            (directory / name).write_text(text, encoding="utf-8", newline="")
+        try:
+            known, left_out = _known_tables(published, directory, below)
+            for name, text in known.tables.items():
+                (directory / name).write_text(text, encoding="utf-8", newline="")
+            before = offers_of(below, published.provider)
+            found = Found(published.provider, tuple(_rows(directory)), frozenset({("", "prices")}), ())
+            held = violations(found, before, confirmed, most_moved)
+            if any(one.guard is Guard.NO_PRICE for one in held):
+                return _Candidate(known, held, (), left_out)
+            _check_tables(directory, published.provider)
+            offers = offers_of_snapshot(Snapshot(published.provider, directory, published.read_on, (), ""))
+            return _Candidate(known, held, changes(before.values(), offers), left_out)
+        except InputError as error:
+            where = error.where.replace(f"{directory}/", f"{published.provider}/")
+            raise InputError(error.message, where=where, hint=_ASK) from error
+
+
+def _known_tables(
+    published: PublishedTables, directory: Path, below: LayeredCatalog
+) -> tuple[PublishedTables, Mapping[str, int]]:
+    """Tables without rows of accelerators, types and regions that this version of the program does not know."""
+    left_out: dict[str, int] = {}
+    types = {name for owner, name in below.instance_types if owner == published.provider}
+    tables = dict(published.tables)
+
+    def keep(table: str, is_known: Callable[[Record], str]) -> list[Record]:
+        records = list(read_records(directory / table)) if table in tables else []
+        kept = []
+        for record in records:
+            unknown = is_known(record)
+            if unknown:
+                left_out[unknown] = left_out.get(unknown, 0) + 1
+            else:
+                kept.append(record)
+        if len(kept) < len(records):
+            tables[table] = table_text(list(records[0].cells), [record.cells for record in kept])
+        return kept
+
+    def unknown_accelerator(record: Record) -> str:
+        name = record.text("accelerator")
+        return "" if name in below.accelerators else f"accelerator {name}"
+
+    def unknown_place(record: Record) -> str:
+        name, region = record.text("instance_type"), record.text("region")
+        if name not in types:
+            return f"type {name}"
+        return "" if (published.provider, region) in below.regions else f"region {region}"
+
+    types |= {record.text("name") for record in keep("instances.csv", unknown_accelerator)}
+    keep("prices.csv", unknown_place)
+    keep("committed_prices.csv", unknown_place)
+    keep("serverless.csv", unknown_accelerator)
+    return replace(published, tables=tables), left_out
+
+
+def _rows(directory: Path) -> Iterator[Row]:
+    """Prices as they stand, so that guards see what no catalog would hold."""
+    for table, rows_of in _ROWS_OF.items():
+        for record in _records(directory / table):
+            yield from rows_of(record)
+
+
+def _price_rows(record: Record) -> Iterator[Row]:
+    place = record.text("region"), record.text("instance_type")
+    yield Sold(*place)
+    for prefix, purchase in _PRICED:
+        usd_per_hour = record.optional_number(f"{prefix}usd_per_hour")
+        if usd_per_hour is not None:
+            yield PriceRow(*place, purchase.value, usd_per_hour, record.text(f"{prefix}as_of"))
+
+
+def _managed_rows(record: Record) -> Iterator[Row]:
+    usd_per_hour, region = record.optional_number("usd_per_hour"), record.optional_text("region")
+    if usd_per_hour is not None and region:
+        place = region, record.text("instance_type")
+        yield PriceRow(*place, Purchase.MANAGED.value, usd_per_hour, record.text("as_of"))
+
+
+def _serverless_rows(record: Record) -> Iterator[Row]:
+    usd_per_hour = record.optional_number("usd_per_hour")
+    if usd_per_hour is not None:
+        place = record.optional_text("regions"), record.text("service")
+        yield ServerlessRow(*place, record.text("accelerator"), usd_per_hour, 0.0, 0.0, record.text("as_of"))
+
+
+def _committed_rows(record: Record) -> Iterator[Row]:
+    years, payment = int(record.number("term_years")), record.text("payment")
+    commitment = (record.text("instrument"), years, payment, record.number("usd_per_hour"), record.text("as_of"))
+    yield CommittedRow(record.text("region"), record.text("instance_type"), *commitment)
+
+
+_ROWS_OF: Mapping[str, Callable[[Record], Iterator[Row]]] = {
+    "prices.csv": _price_rows,
+    "managed.csv": _managed_rows,
+    "serverless.csv": _serverless_rows,
+    "committed_prices.csv": _committed_rows,
+}
+
+
+def _records(path: Path) -> Iterator[Record]:
+    if path.is_file():
+        yield from read_records(path)
+
+
+def _check_tables(directory: Path, provider: str) -> None:
+    """Read every table as the catalog will.
+
+    Raises:
+        InputError: a row is wrong.
+    """
+    sources = readers.Sources(directory)
+    for name in ("instances.csv", "commitments.csv", "managed.csv", "serverless.csv"):
+        for record in _records(directory / name):
+            if record.text("provider") != provider:
+                record.fail("provider", f"'{record.text('provider')}' in the tables of {provider}")
+    readers.read_instance_types(directory, sources)
+    discounts = list(_records(directory / "commitments.csv"))
+    for record in discounts:
+        if not 0 <= record.number("discount_ratio") < 1:
+            record.fail("discount_ratio", f"a discount of {record.number('discount_ratio'):g}")
+    if discounts:
+        planning_readers.read_commitments(directory, sources)
+    for record in _records(directory / "committed_prices.csv"):
+        sources.of(record)
+    planning_readers.read_serverless(directory, sources)
+    read_zones(directory / "zones.csv", sources)
+
+
+def _take(root: Path, published: Sequence[PublishedTables]) -> None:
+    """Write every provider beside what holds, then take them one after the other."""
+    staged: list[Snapshot] = []
+    try:
+        staged += (stage(root, one.provider, one.tables, one.read_on, one.gaps) for one in published)
+        for one in staged:
+            take(root, one)
+    except InputError:
+        for one in staged:
+            discard(root, one)
+        raise
