@@ -58,6 +58,8 @@ def read_all(directory):
         ("regions.csv", "39.04", "north", "latitude", "'north' is no number"),
         ("engine_support.csv", ",native,", ",perhaps,", "support", "'perhaps' is none of native"),
         ("accelerator_aliases.csv", "NVIDIA L4,L4", "NVIDIA L4,L5", "accelerator", "'L5' is not in accelerators.csv"),
+        ("prices/aws.csv", ",0.086,0.0964,", ",0.0964,0.086,", "spot_zone_low_usd_per_hour", "does not hold the median"),
+        ("prices/aws.csv", ",0.086,0.0964,", ",0.086,,", "spot_zone_high_usd_per_hour", "the cell is empty"),
     ],
 )  # fmt: skip
 def test_a_bad_cell_is_named_by_file_row_and_column(copy, name, old, new, column, message):

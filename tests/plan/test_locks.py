@@ -162,6 +162,21 @@ def test_a_lock_keeps_the_zones_of_its_offers(locked):
     assert load_catalog().zones(*place) == lock.zones[place], "the catalog itself stays as it is"
 
 
+def test_a_lock_keeps_spot_by_zone_and_what_was_withdrawn(locked, tmp_path):
+    """Offers come back as they were written; a range of zones that cannot be is refused."""
+    lock, now = read_lock(locked / "catalog.lock.json"), load_catalog()
+    offers = [now.offer("aws", "us-east-1", name) for name in ("g6f.xlarge", "dl1.24xlarge", "g6.xlarge")]
+    path = tmp_path / "a.lock.json"
+    path.write_text(lock_text(replace(lock, commitments=dict.fromkeys(offers, ()), zones={})))
+    assert list(read_lock(path).offers) == offers
+    document = json.loads(path.read_text())
+    del document["digest"]
+    document["offers"][0]["spot"]["zones_usd_per_hour"] = [0.2, 0.1]
+    path.write_text(json.dumps(document | {"digest": digest(document)}))
+    with pytest.raises(InputError, match="no lock of the catalog"):
+        read_lock(path)
+
+
 def test_a_lock_without_zones_is_read_and_has_those_of_the_catalog(locked, tmp_path):
     """Versions that did not choose zones wrote none."""
     document = json.loads((locked / "catalog.lock.json").read_text())

@@ -125,6 +125,26 @@ def test_a_private_offer_is_the_price_itself(catalog):
     assert on_demand(made).provenance.source == "private offer"
 
 
+def test_a_discount_on_spot_is_off_every_zone(catalog):
+    """The range over zones shrinks with the median, so that it still holds it."""
+    made = catalog("discounts:\n- {provider: aws, families: [g6f], purchase: [spot], discount_ratio: 0.5}\n")
+    spot = made.offer("aws", "us-east-1", "g6f.xlarge").spot
+    listed = layered(data_dir("instance_catalog"), data_dir("none"), None, TODAY)
+    was = listed.offer("aws", "us-east-1", "g6f.xlarge").spot
+    assert spot.usd_per_hour == pytest.approx(was.usd_per_hour / 2)
+    assert spot.zones_usd_per_hour == pytest.approx([usd / 2 for usd in was.zones_usd_per_hour])
+
+
+def test_what_is_offered_to_one_customer_is_not_withdrawn(catalog):
+    """A private offer says that the region sells the type to its customer; a discount on a last price does not."""
+    place = ("aws", "ap-southeast-1", "p4d.24xlarge")
+    offered = (
+        "private_offers:\n- {provider: aws, region: ap-southeast-1, instance_type: p4d.24xlarge, usd_per_hour: 20}\n"
+    )
+    assert not catalog(offered).offer(*place).withdrawn
+    assert catalog("discounts:\n- {provider: aws, families: ['*'], discount_ratio: 0.5}\n").offer(*place).withdrawn
+
+
 def test_expired_entries_count_no_more_and_are_said(catalog):
     """The day itself still counts."""
     made = catalog("discounts:\n- {provider: aws, families: [g6], discount_ratio: 0.12, until: 2026-11-25}\n")
