@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings
-from advisor.demand.services.readings import Booleans, Integers, growth, replicas_at
+from advisor.demand.services.readings import Life, ends_of, lives_of
 from advisor.demand.services.views import CLOCK_SKEW_SECONDS
 from advisor.samples.exporters import shipped
 from advisor.samples.metrics import Scope
@@ -70,19 +70,6 @@ def _views_of_hosts(hosts: HostReader) -> list[EngineView]:
     return views_of_engines(engine_rows(hosts.rows_by_day(Scope.ENGINE, DEMAND_COLUMNS), DEMAND_COLUMNS), hosts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Life:
-    """Rows of one process."""
-
-    rows: Integers
-    is_first: bool
-    """Whether it may have counted before the first of them; else it began at nothing."""
-
-    def with_values(self, is_read: Booleans) -> "_Life":
-        """Its rows with a reading."""
-        return _Life(self.rows[is_read[self.rows]], self.is_first)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Counted:
     """Rows of an engine in which its requests were counted, and its processes in them."""
@@ -90,9 +77,9 @@ class _Counted:
     rows: EngineRows
     counter: str
     readings: Readings
-    lives: Sequence[_Life]
+    lives: Sequence[Life]
 
-    def with_values(self, column: str) -> list[_Life]:
+    def with_values(self, column: str) -> list[Life]:
         """Processes with a reading of a column, and the rows that have one."""
         is_read = ~np.isnan(self.rows.columns[column])
         return [known for life in self.lives if (known := life.with_values(is_read)).rows.size]
@@ -100,7 +87,7 @@ class _Counted:
     def ends(self) -> set[int]:
         """Rows whose histograms say what the processes counted."""
         known = [life for name in _LENGTHS for life in self.with_values(f"{name}_sum")]
-        return {int(life.rows[at]) for life in known for at in (0, -1)}
+        return {row for row, _ in ends_of(known)}
 
 
 def _counted(rows: EngineRows) -> _Counted | None:
@@ -114,18 +101,7 @@ def _counted(rows: EngineRows) -> _Counted | None:
     running, waiting = (rows.columns[name] for name in _IN_FLIGHT)
     in_flight = running + np.nan_to_num(waiting) if counter == "requests_finished" else np.full_like(running, np.nan)
     readings = Readings(rows.end_us / _US, rows.columns[counter], tokens, in_flight)
-    return _Counted(rows, counter, readings, _lives(readings))
-
-
-def _lives(readings: Readings) -> list[_Life]:
-    """Rows between restarts, for each replica that answers at the address."""
-    lives = []
-    chains = replicas_at(readings)
-    for chain in chains:
-        is_start = growth(readings.at(chain), takes_turns=len(chains) > 1)[1]
-        parts = np.split(chain, np.flatnonzero(is_start) + 1)
-        lives += [_Life(part, is_first=not number) for number, part in enumerate(parts)]
-    return lives
+    return _Counted(rows, counter, readings, lives_of(readings))
 
 
 def _view(counted: _Counted, histograms: "_Histograms") -> EngineView:
@@ -155,16 +131,14 @@ def _grown(counted: _Counted, column: str) -> float | None:
     known, values = counted.with_values(column), counted.rows.columns[column]
     if not known:
         return None
-    return float(sum(values[life.rows[-1]] - (values[life.rows[0]] if life.is_first else 0.0) for life in known))
+    return float(sum(sign * values[row] for row, sign in ends_of(known)))
 
 
 def _lengths(counted: _Counted, name: str, histograms: "_Histograms") -> LengthCounts | None:
     """What a histogram grew by over all processes; None where it was never read."""
     known = counted.with_values(f"{name}_sum")
-    ends = [(int(life.rows[-1]), 1.0) for life in known]
-    ends += [(int(life.rows[0]), -1.0) for life in known if life.is_first]
     rows = counted.rows
-    read = [(histograms.at(rows.key, int(rows.end_us[row]), name), sign) for row, sign in ends]
+    read = [(histograms.at(rows.key, int(rows.end_us[row]), name), sign) for row, sign in ends_of(known)]
     there = [(histogram, sign) for histogram, sign in read if histogram is not None]
     if not there:
         return None

@@ -306,6 +306,18 @@ def test_histograms_with_other_bounds_add_up():
     assert (np.diff(both.counts) >= 0).all()
 
 
+def test_few_unknown_minutes_are_counted_and_one_observer_is_named_once():
+    """No share that rounds to all of them; and a pair of servers that scrape alike is no engine that is itself."""
+    gap = steady(4, 4 * 1500)
+    gap[2000:2024] = np.nan
+    found = demand(view(gap), view(gap))
+    per_minute = found.profile.requests_per_minute
+    unknown = np.count_nonzero(np.isnan(per_minute))
+    assert 0 < unknown < 8
+    assert any(f"all but {unknown} of {len(per_minute):,} minutes were observed" in note for note in found.notes)
+    assert any("count once: http://a:8000/metrics, twice" in note for note in found.notes)
+
+
 def test_names_of_one_model_are_counted_together():
     """A model that was renamed half way, or runs in two precisions: all its requests, unless one name is asked for."""
     renamed = "meta-llama/Meta-Llama-3.1-8B-Instruct"

@@ -1,7 +1,7 @@
 """Serving engines as a Prometheus-compatible server scraped them, for one grouping and one demand with agents' rows."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -9,12 +9,16 @@ import numpy as np
 from advisor.demand.monitored.engines import Engine, engines_of
 from advisor.demand.monitored.server import Floats, Labels, Monitored
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, Wanted, demand_of_views
+from advisor.demand.services.readings import ends_of, lives_of, replicas_at
 from advisor.demand.services.views import CLOCK_SKEW_SECONDS
 from advisor.demand.values import Demand
 from advisor.samples.exporters import Name
+from advisor.samples.query.prometheus.api import quoted
 from advisor.samples.query.prometheus.timing import rhythm
 
 T = TypeVar("T")
+Growth = Callable[[Name], Mapping[Labels, float]]
+"""What a counter grew by, by engine."""
 _ADDRESSES = ("instance", "exported_instance", "pod")
 _MOST_READINGS = 4e6
 _MOST_WITH_TIMES = 100
@@ -61,33 +65,74 @@ def _views(server: Monitored, engine: Engine, requests: Name) -> list[EngineView
         return []
     step_us = _query_step_us(server, engine, requests, interval.interval_us)
     readings = _Counters(server.from_a_step_before(step_us), engine, step_us).readings(requests)
-    names = {
-        "requests": requests,
-        "prompt_tokens": server.first(engine.prompt_tokens),
-        "answer_tokens": server.first(engine.answer_tokens),
-        "cache_hits": server.first(engine.cache_hits),
-        "cache_queries": server.first(engine.cache_queries),
-    }
-    grown = {what: _grown(server, engine, name) for what, name in names.items() if name is not None}
-    prompts, answers = (_histograms(server, engine, names) for names in (engine.prompt_lengths, engine.answer_lengths))
+    everywhere = _Counted.read(server, engine, requests, lambda name: _grown(server, engine, name))
     late_seconds = 0.0 if len(readings) <= _MOST_WITH_TIMES else step_us / 1e6
-    return [
-        replace(
-            _view(server, engine, labels, read),
-            grown=Grown(**{what: _of(values, labels) for what, values in grown.items()}),
-            prompts=_of(prompts, labels),
-            answers=_of(answers, labels),
-            late_seconds=late_seconds,
-        )
-        for labels, read in readings.items()
-    ]
+    views = []
+    for labels, read in readings.items():
+        counted = everywhere
+        if len(replicas_at(read)) > 1:
+            in_turn = _InTurn(server, engine, labels, read, step_us)
+            counted = _Counted.read(server, engine, requests, in_turn.grown)
+        views.append(replace(counted.of(_view(server, engine, labels, read), labels), late_seconds=late_seconds))
+    return views
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What the counters and histograms of engines grew by over the window."""
+
+    grown: Mapping[str, Mapping[Labels, float]]
+    """By field of :class:`Grown`."""
+    prompts: Mapping[Labels, LengthCounts]
+    answers: Mapping[Labels, LengthCounts]
+
+    @classmethod
+    def read(cls, server: Monitored, engine: Engine, requests: Name, growth: Growth) -> "_Counted":
+        """Of the engines that *growth* tells of."""
+        names = {
+            "requests": requests,
+            "prompt_tokens": server.first(engine.prompt_tokens),
+            "answer_tokens": server.first(engine.answer_tokens),
+            "cache_hits": server.first(engine.cache_hits),
+            "cache_queries": server.first(engine.cache_queries),
+        }
+        grown = {what: growth(name) for what, name in names.items() if name is not None}
+        lengths = (_histograms(server, names, growth) for names in (engine.prompt_lengths, engine.answer_lengths))
+        return cls(grown, *lengths)
+
+    def of(self, view: EngineView, labels: Labels) -> EngineView:
+        """A view with what its engine counted."""
+        grown = Grown(**{what: _of(values, labels) for what, values in self.grown.items()})
+        return replace(view, grown=grown, prompts=_of(self.prompts, labels), answers=_of(self.answers, labels))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _InTurn:
+    """An address at which several replicas answer: what each counted between its own first and last reading."""
+
+    server: Monitored
+    engine: Engine
+    labels: Labels
+    readings: Readings
+    step_us: int
+
+    def grown(self, name: Name) -> dict[Labels, float]:
+        """Growth of a counter over all of them; nothing is known of it between readings of different ones."""
+        here = [f"{label}={quoted(value)}" for label, value in self.labels if label in (*_ADDRESSES, "job")]
+        selected = f"last_over_time({self.server.questions.select(name, *here)}[{self.step_us // 1000}ms])"
+        total: dict[Labels, float] = {}
+        for row, sign in ends_of(lives_of(self.readings)):
+            read_us = round(self.readings.seconds[row] * 1000) * 1000
+            for labels, value in self.server.at_moment(self.engine.summed(selected), read_us).items():
+                total[labels] = total.get(labels, 0.0) + sign * value
+        return total
 
 
 def _query_step_us(server: Monitored, engine: Engine, requests: Name, interval_us: int) -> int:
     """Every scrape of a fleet whose readings fit in memory; of a larger one the last of each minute."""
     minutes_us = server.step_us(interval_us)
     last = engine.summed(f"last_over_time({server.questions.select(requests)}{server.whole})")
-    alive = server.at_the_end(f"count({last})")
+    alive = server.at_moment(f"count({last})", server.window.end_us)
     values = sum(alive.values()) * server.steps(interval_us)
     return interval_us if interval_us < minutes_us and values <= _MOST_READINGS else minutes_us
 
@@ -214,14 +259,14 @@ def _grown(server: Monitored, engine: Engine, name: Name) -> dict[Labels, float]
     return server.growth(lambda window: engine.summed(f"increase({server.questions.select(name)}{window})"))
 
 
-def _histograms(server: Monitored, engine: Engine, names: Sequence[Name]) -> dict[Labels, LengthCounts]:
+def _histograms(server: Monitored, names: Sequence[Name], growth: Growth) -> dict[Labels, LengthCounts]:
     """Each engine's histogram over the window; empty where the server has none."""
     name = next((name for name in names if f"{name}_bucket" in server.names), None)
     if name is None:
         return {}
-    tokens = _grown(server, engine, name.part("sum"))
+    tokens = growth(name.part("sum"))
     buckets: dict[Labels, dict[float, float]] = {}
-    for labels, value in _grown(server, engine, name.part("bucket")).items():
+    for labels, value in growth(name.part("bucket")).items():
         bound = dict(labels).get("le", "").replace("Inf", "inf")
         if bound:
             buckets.setdefault(tuple(one for one in labels if one[0] != "le"), {})[float(bound)] = value

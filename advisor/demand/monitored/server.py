@@ -122,9 +122,7 @@ class Monitored:
 
     def _growth(self, query: Callable[[str], str], window: Window) -> dict[Labels, float]:
         try:
-            answer = self.questions.api.instant(
-                query(f"[{(window.end_us - window.start_us) // 1000}ms]"), window.end_us
-            )
+            return self.at_moment(query(f"[{(window.end_us - window.start_us) // 1000}ms]"), window.end_us)
         except TooMuchError:
             middle_us = (window.start_us + window.end_us) // 2 // _MINUTE_US * _MINUTE_US
             if middle_us - window.start_us < _LEAST_PART_US:
@@ -132,11 +130,10 @@ class Monitored:
             halves = (Window(window.start_us, middle_us), Window(middle_us, window.end_us))
             first, second = (self._growth(query, half) for half in halves)
             return {labels: first.get(labels, 0.0) + second.get(labels, 0.0) for labels in (first | second)}
-        return {_key(one.labels): one.value for one in answer}
 
-    def at_the_end(self, query: str) -> dict[Labels, float]:
-        """A query at the end of the window, by labels."""
-        return {_key(one.labels): one.value for one in self.questions.api.instant(query, self.window.end_us)}
+    def at_moment(self, query: str, moment_us: int) -> dict[Labels, float]:
+        """A query at a moment, µs since 1970, by labels."""
+        return {_key(one.labels): one.value for one in self.questions.api.instant(query, moment_us)}
 
     def by_labels(self, query: str, step_us: int) -> dict[Labels, Floats]:
         """A query in each step for each set of labels; of a step speaks the moment of its end."""

@@ -10,6 +10,7 @@ from advisor.demand.services.lengths import LengthCounts, Lengths, added, joint,
 from advisor.demand.services.names import is_alias, matching, served_key
 from advisor.demand.services.readings import Floats
 from advisor.demand.services.replicas import (
+    SPREAD_SECONDS,
     Minutes,
     Replica,
     begun,
@@ -28,6 +29,8 @@ _SHOWN = 5
 _SHARP_SECONDS = 20.0
 """Readings that are no further apart show single minutes as they were."""
 _MOST_HIT = 0.999
+_FEW = 0.005
+"""Share of the minutes below which their number says more."""
 _BY_MEANS = "only mean token lengths are known, so every request is taken to be as long: a spread needs more"
 
 
@@ -273,18 +276,10 @@ def _hit_ratio(grown: Grown) -> float:
 
 def _service_notes(service: _Service, steps: int) -> Iterator[str]:
     if service.twins:
-        shown = [f"{_place(twin.view)} is {_place(kept.view)}" for twin, kept in service.twins[:_SHOWN]]
+        shown = [_twin_words(twin.view, kept.view) for twin, kept in service.twins[:_SHOWN]]
         more = f" and {len(service.twins) - _SHOWN} more" if len(service.twins) > _SHOWN else ""
         yield f"engines that several observers read, by the same counters, count once: {', '.join(shown)}{more}"
-    taking_turns: dict[str, int] = {}
-    for one in service.replicas:
-        if one.takes_turns:
-            taking_turns[_place(one.view)] = taking_turns.get(_place(one.view), 0) + 1
-    for place, count in taking_turns.items():
-        yield (
-            f"the counters at {place} jump back and forth: {count} replicas answer there in turn, and are counted as "
-            "such, each between its own readings; scrape every replica at an address of its own"
-        )
+    yield from _turn_notes([one for one in service.replicas if one.takes_turns])
     anew = sum(restarts(one) for one in service.replicas)
     if anew:
         yield f"engines were restarted {anew} times: what they counted just before is lost"
@@ -294,6 +289,26 @@ def _service_notes(service: _Service, steps: int) -> Iterator[str]:
         yield f"requests are counted every {steps} minutes: busier single minutes are unseen"
     elif apart > _SHARP_SECONDS:
         yield f"engines were read every {apart:.3g} s: in traffic that comes in bursts the busiest minute is blurred"
+
+
+def _turn_notes(replicas: Sequence[Replica]) -> Iterator[str]:
+    by_place: dict[str, list[float]] = {}
+    for one in replicas:
+        by_place.setdefault(_place(one.view), []).append(one.readings.interval_seconds)
+    for place, apart_seconds in by_place.items():
+        yield (
+            f"the counters at {place} jump back and forth: {len(apart_seconds)} replicas answer there in turn, and are "
+            "counted as such, each between its own readings; scrape every replica at an address of its own"
+        )
+        if max(apart_seconds) >= SPREAD_SECONDS:
+            yield (
+                f"the counters at {place} are so alike that {span_words(max(apart_seconds))} pass until it is clear "
+                "whose a reading is: busier minutes within are unseen"
+            )
+
+
+def _twin_words(twin: EngineView, kept: EngineView) -> str:
+    return f"{_place(twin)} is {_place(kept)}" if _place(twin) != _place(kept) else f"{_place(twin)}, twice"
 
 
 def _place(view: EngineView) -> str:
@@ -313,9 +328,11 @@ def _length_notes(prompts: Lengths, answers: Lengths) -> Iterator[str]:
 def _time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
     if known_seconds < SECONDS_PER_DAY:
         yield f"the demand was observed for {span_words(known_seconds)}: busier hours of the day or week are unseen"
-    share = np.count_nonzero(~np.isnan(per_minute)) / len(per_minute)
-    if share < 1:
-        yield f"{share:.0%} of the minutes were observed; at the others not every replica was read: unknown, not idle"
+    unknown, every = np.count_nonzero(np.isnan(per_minute)), len(per_minute)
+    if unknown:
+        most = f"all but {unknown:,} of {every:,} minutes" if unknown <= _FEW * every else ""
+        known = most or f"{1 - unknown / every:.0%} of the minutes"
+        yield f"{known} were observed; at the others not every replica was read: unknown, not idle"
 
 
 def _volume_notes(asked: Wanted, mean: float) -> Iterator[str]:

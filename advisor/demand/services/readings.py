@@ -193,3 +193,34 @@ def _without_sequels(chains: Sequence[Integers]) -> list[Integers]:
         else:
             joined.append(chain)
     return joined
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Readings of one process."""
+
+    rows: Integers
+    """Their positions."""
+    is_first: bool
+    """Whether it may have counted before the first of them; else it began at nothing."""
+
+    def with_values(self, is_read: Booleans) -> "Life":
+        """Those at which something was read."""
+        return Life(self.rows[is_read[self.rows]], self.is_first)
+
+
+def lives_of(readings: Readings) -> list[Life]:
+    """Readings between restarts, for each replica that answers at the address."""
+    lives = []
+    chains = replicas_at(readings)
+    for chain in chains:
+        is_start = growth(readings.at(chain), takes_turns=len(chains) > 1)[1]
+        parts = np.split(chain, np.flatnonzero(is_start) + 1)
+        lives += [Life(part, is_first=not number) for number, part in enumerate(parts)]
+    return lives
+
+
+def ends_of(lives: Sequence[Life]) -> list[tuple[int, float]]:
+    """Positions whose values, each times 1 or -1, add up to what all processes counted."""
+    ends = [(int(life.rows[-1]), 1.0) for life in lives]
+    return ends + [(int(life.rows[0]), -1.0) for life in lives if life.is_first]

@@ -13,6 +13,8 @@ SPREAD_SECONDS = 300.0
 """What an engine counted between two readings no further apart is laid evenly over the time between them."""
 _LEAST_COVERAGE = 0.9
 """Share of the replicas' time in a step that has to be known."""
+_MISTAKEN = 0.05
+"""Share of a growth that another replica's reading may make."""
 _FINE = 2
 """Readings in a step from which on its ends are interpolated."""
 
@@ -55,16 +57,32 @@ def replicas_of(view: EngineView) -> list[Replica]:
     if len(chains) == 1:
         is_whole = chains[0].size == view.readings.seconds.size
         return [Replica(view, view.readings if is_whole else view.readings.at(chains[0]), takes_turns=False)]
-    return [Replica(view, _told_apart(view.readings.at(chain)), takes_turns=True) for chain in chains]
+    readings = [view.readings.at(chain) for chain in chains]
+    apart_seconds = max(_open_seconds(each) for each in readings)
+    return [Replica(view, _every(each, apart_seconds), takes_turns=True) for each in readings]
 
 
-def _told_apart(readings: Readings) -> Readings:
-    """One reading in five minutes where counters of replicas cross: whose a reading is stays open until they part."""
+def _open_seconds(readings: Readings) -> float:
+    """How far apart to take readings of a replica whose counters cross those of others; 0: each as it is.
+
+    Whose a reading is stays open until counters part: as long as the counter takes to grow by twenty times what it was
+    ever mistaken by, and five minutes at least.
+    """
     grown, is_start = growth(readings, takes_turns=True)
-    if np.all(is_start | (grown >= 0)):
+    mistaken = -float(np.where(is_start, 0.0, grown).min(initial=0.0))
+    whole = float(grown.sum())
+    if not mistaken or whole <= 0:
+        return 0.0
+    return max(SPREAD_SECONDS, mistaken / (_MISTAKEN * whole) * float(np.ptp(readings.seconds)))
+
+
+def _every(readings: Readings, seconds: float) -> Readings:
+    """The first reading and the last in each stretch of so long; all of them where it is 0."""
+    if not seconds:
         return readings
-    number = np.floor(readings.seconds / SPREAD_SECONDS)
-    return readings.at(np.flatnonzero(np.append(np.diff(number) > 0, True)))
+    is_kept = np.append(np.diff(np.floor(readings.seconds / seconds)) > 0, True)
+    is_kept[0] = True
+    return readings.at(np.flatnonzero(is_kept))
 
 
 def minutes_of(
