@@ -26,3 +26,21 @@ def step(before: Floats, after: Floats) -> tuple[Floats, Booleans]:
     change = after - before
     is_reset = after < before / 2
     return np.where(change >= 0, change, np.where(is_reset, after, 0.0)), is_reset
+
+
+def steps_by_row(counter: Floats) -> Floats:
+    """Growth within each row, shape ``(rows,)``; NaN where gaps or resets do not say.
+
+    A step over a gap belongs to several rows: 0 in each where nothing was counted, else unknown in each.
+
+    Args:
+        counter: last reading of each row, NaN where it was not read.
+    """
+    at = np.flatnonzero(~np.isnan(counter))
+    grown, is_reset = steps(counter[at])
+    lengths = np.diff(at)
+    is_known = ~is_reset & ((grown == 0) | (lengths == 1))
+    laid = np.full(counter.size, np.nan)
+    if at.size:
+        laid[at[0] + 1 : at[-1] + 1] = np.repeat(np.where(is_known, grown, np.nan), lengths)
+    return laid

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import pytest
 from advisor.samples.agent.kept import Asked, Patience
 from advisor.samples.agent.processes import bare_interpreter
 from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.spool import read_segment, segments
 from advisor.samples.agent.status_files import status_path
+from advisor.samples.rows import Gap
 from fakenvml.build import build_library, compiler
 
 TESTS = Path(__file__).parents[1]
@@ -139,13 +141,13 @@ class FakeHost:
     def start_agent(
         self, scenario: str, *, host: str = "host-a", stopped_clock: bool = False, **settings: Any
     ) -> Agent:
-        """Start an agent that keeps its records as lines, ten ticks a second unless something else is said."""
+        """Start an agent that keeps its records in the spool, ten ticks a second unless something else is said."""
         environment = self.environment(scenario)
         if stopped_clock:
             environment["FAKE_NVML_CLOCK"] = str(self.set_time(0.0))
         given = {
             "sources": (Asked("nvml"),), "interval_us": 100_000, "compact": False, "patience": IMPATIENT,
-            "sink": "samples.lines_sink:LinesSink", **settings,
+            **settings,
         }  # fmt: skip
         asked = Settings(output=str(self.samples), host=host, **given)
         before, sys.path[:] = list(sys.path), [*sys.path, str(TESTS)]
@@ -175,10 +177,7 @@ class FakeHost:
 
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         """What agents have kept so far; of one kind, ``row`` or ``gap``."""
-        path = self.samples / "records.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        found = [json.loads(line) for line in lines]
-        return [record for record in found if kind in (None, record["kind"])]
+        return [record for record in kept_records(self.samples) if kind in (None, record["kind"])]
 
     def status(self, host: str = "host-a") -> dict[str, Any]:
         """What an agent says about itself; empty before it does."""
@@ -203,6 +202,12 @@ class FakeHost:
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         self.started.append(process)
         return process
+
+
+def kept_records(directory: Path) -> list[dict[str, Any]]:
+    """Rows and gaps in the spool of a directory, each with its kind."""
+    records = [record for path in segments(directory) for record in read_segment(path).records]
+    return [{"kind": "gap" if isinstance(record, Gap) else "row", **asdict(record)} for record in records]
 
 
 def is_child(number: int) -> bool:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from advisor.errors import AdvisorError
 from advisor.samples.agent.aggregate import SourceRows
-from advisor.samples.agent.protocol import Reader, Speaker
+from advisor.samples.agent.protocol import Reader, Word, message
+from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.rows import Missed, Reading, Record, Source, Target
 from advisor.samples.sources.nvml import NvmlSource
-from samples.lines_sink import LinesSink
 
 START_US = 1_791_936_000_000_000
 """2026-10-14, midnight in UTC."""
@@ -85,9 +85,9 @@ def ticks(
 def records_of(played: Iterator[tuple[int, Sequence[Reading | Missed]]], interval_us: int) -> Iterator[Record]:
     """Rows and gaps, through the messages that a process would send."""
     rows = SourceRows(Target("host-a", "nvml", None), interval_us, START_US)
-    speaker, reader = Speaker(), Reader()
+    reader = Reader()
     for tick_us, read in played:
-        for _, items in reader.feed(speaker.tick(tick_us, 0, interval_us, None, read)):
+        for _, items in reader.feed(message(Word.TICK, tick_us, 0, interval_us, None, read)):
             yield from rows.take(tick_us, items[4], "the agent did not run at this time")
     yield from rows.close()
 
@@ -119,9 +119,9 @@ def main() -> int:
         )
         played = ticks(source, time, given.seconds, given.interval)
         if given.records:
-            sink = LinesSink(given.records, "host-a")
-            for record in records_of(played, round(given.interval * US)):
-                sink.append([record])
+            spool = SpoolWriter(given.records, "host-a")
+            spool.append(list(records_of(played, round(given.interval * US))))
+            spool.close()
         else:
             for tick_us, read in played:
                 sys.stdout.writelines(f"{as_line(tick_us, each)}\n" for each in read)

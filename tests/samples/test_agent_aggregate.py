@@ -1,5 +1,6 @@
 """Readings on their way into rows: every tick is accounted for, and nothing that is unknown becomes a number."""
 
+import math
 from itertools import pairwise
 from math import isnan
 
@@ -58,10 +59,19 @@ def test_a_row_has_least_mean_greatest_and_last():
     assert all(map(isnan, (energy.least, energy.mean, energy.greatest)))
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300])
+def test_a_number_that_is_no_measurement_is_not_known(value):
+    """A source that computes NaN or infinity, or is told nonsense, knows nothing: no row has it."""
+    source = rows()
+    source.take(MIDNIGHT + SECOND, [heard(busy_ratio=value, sm_clock_mhz=1410)], "why")
+    (row,) = source.close()
+    assert set(row.stats) == {"sm_clock_mhz"}
+
+
 def test_a_counter_that_starts_anew_is_kept_as_read():
     """After a reset or a wrap the last value is the small one: who takes differences sees what happened."""
     source = rows()
-    for at, joules in enumerate([2.0**64, 5.0], 1):
+    for at, joules in enumerate([2.0**62, 5.0], 1):
         source.take(MIDNIGHT + at * SECOND, [heard(energy_joules=joules)], "why")
     (row,) = source.close()
     assert (row.stats["energy_joules"].last, row.stats["energy_joules"].n) == (5.0, 2)

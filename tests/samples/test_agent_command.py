@@ -144,7 +144,7 @@ def test_what_the_host_has_is_found_by_itself(fake_host, monkeypatch):
 
 def test_sources_can_be_named():
     """Each name counts once, engines take any number of addresses, and what is none is refused with the choice."""
-    asked = asked_sources(["nvml", "engines=http://a/metrics", "nvml"], ["http://b", "http://a/metrics"])
+    asked = asked_sources(["nvml", "nvml"], ["http://a/metrics", "http://b", "http://a/metrics"])
     assert asked == (Asked("nvml"), Asked("engines", ("http://a/metrics", "http://b")))
     with pytest.raises(InputError, match="'gpu' is no source"):
         asked_sources(["gpu"], [])

@@ -152,7 +152,7 @@ def test_a_signal_to_stop_wakes_who_waits():
 SETTINGS = Settings(
     output="a dir", host="höst", sources=(Asked("nvml"), Asked("engines", ("http://a/metrics", "http://b"))),
     interval_us=500_000, duration_us=7, quiet=True, page="127.0.0.1:1", page_tls=("a", "b", "c"), compact=False,
-    patience=Patience(1.0, 2.0), sink="a:B", keep_days=30, labels=(("team", "search"),),
+    patience=Patience(1.0, 2.0), keep_days=30, labels=(("team", "search"),),
 )  # fmt: skip
 
 

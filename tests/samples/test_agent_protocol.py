@@ -1,12 +1,12 @@
 """What the process of a source says reaches the supervisor whole, in whatever pieces."""
 
-from math import inf, nan
+from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.samples.agent.protocol import ProtocolError, Reader, Speaker, Word, message
+from advisor.samples.agent.protocol import ProtocolError, Reader, Word, message
 from advisor.samples.rows import Buckets, Missed, Reading, Target
 
 TEXT = st.one_of(st.none(), st.text(max_size=20))
@@ -29,36 +29,11 @@ def in_pieces(content, size):
 @given(ticks=st.lists(READ, max_size=4), size=st.integers(1, 4096))
 def test_readings_arrive_as_they_were_taken(ticks, size):
     """Targets, values, histograms, notes and misses of every tick are the same at the other end."""
-    speaker, reader = Speaker(), Reader()
-    said = b"".join(speaker.tick(at, 7, 1_000_000, None, read) for at, read in enumerate(ticks))
+    reader = Reader()
+    said = b"".join(message(Word.TICK, at, 7, 1_000_000, None, read) for at, read in enumerate(ticks))
     heard = [items for piece in in_pieces(said, size) for _, items in reader.feed(piece)]
     assert [items[0] for items in heard] == list(range(len(ticks)))
     assert [items[4] for items in heard] == ticks
-
-
-def test_targets_are_described_once():
-    """A second tick of the same targets is only numbers: a fraction of the first."""
-    speaker = Speaker()
-    read = [
-        Reading(Target("host", "nvml", index, uuid=f"GPU-{index}", name="H100"), {"busy_ratio": 0.5})
-        for index in range(8)
-    ]
-    first, second = (len(speaker.tick(at, 7, 1_000_000, None, read)) for at in (1, 2))
-    assert second < first / 2
-
-
-def test_a_number_that_is_none_is_left_out():
-    """A source that computes NaN or infinity knows nothing: no such value travels."""
-    speaker, reader = Speaker(), Reader()
-    values = {
-        "busy_ratio": nan,
-        "power_watts": inf,
-        "sm_clock_mhz": -inf,
-        "energy_joules": 1e300,
-        "temperature_celsius": 40,
-    }
-    ((_, items),) = reader.feed(speaker.tick(1, 7, 1, None, [Reading(Target("host", "nvml", 0), values)]))
-    assert items[4][0].values == {"temperature_celsius": 40}
 
 
 @pytest.mark.parametrize("junk", [b"\xff\xff\xff\xff", b"\x02\x00\x00\x00zz", message(Word.BEAT)[:4] + b"N" * 99])

@@ -1,12 +1,12 @@
 """The NVML source: the unmodified binding against a driver library that plays scenarios."""
 
 import ast
-import json
 from pathlib import Path
 
 import pytest
 
 import advisor
+from samples.conftest import kept_records
 
 GPU_LOST, RESET_REQUIRED, UNINITIALIZED, DRIVER_NOT_LOADED, NOT_SUPPORTED = 15, 16, 1, 9, 3
 VERSION_MISMATCH, UNKNOWN_ERROR = 18, 999
@@ -122,7 +122,7 @@ def test_an_hour_of_rows(fake_host, tmp_path):
     """In an hour eight accelerators have 240 rows of fifteen readings each; one lost for ten minutes has gaps instead."""
     played = fake_host.play(f"gpus,8\nfault,2,*,{GPU_LOST},600,1200", "--seconds", 3600, "--records", tmp_path / "kept")
     assert played.process.returncode == 0, played.process.stderr
-    records = [json.loads(line) for line in (tmp_path / "kept/records.jsonl").read_text().splitlines()]
+    records = kept_records(tmp_path / "kept")
     for index in range(8):
         of_one = [record for record in records if record["target"]["index"] == index]
         rows = [record for record in of_one if record["kind"] == "row"]

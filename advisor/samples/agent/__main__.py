@@ -5,12 +5,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
 
 from advisor.errors import AdvisorError
 from advisor.samples.agent.clock import stop_signals
-from advisor.samples.agent.keeping import Sink
 from advisor.samples.agent.settings import VARIABLE, Settings
+from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.agent.supervisor import Supervisor
 
 _EXIT_MEND = 1
@@ -30,8 +29,8 @@ def main(arguments: Sequence[str]) -> int:
         report(f"warning: every machine without a name is {settings.host}, and their rows are mixed: --host NAME")
     try:
         with stop_signals() as stop:
-            sink = open_sink(settings)
-            supervisor = Supervisor(settings, sink, stop, report)
+            spool = SpoolWriter(Path(settings.output), settings.host)
+            supervisor = Supervisor(settings, spool, stop, report)
             if settings.page is not None:
                 _show_page(settings, supervisor, report)
             supervisor.run()
@@ -55,17 +54,6 @@ def _trace(error: Exception) -> str:
         places.append(f"{Path(step.tb_frame.f_code.co_filename).name}:{step.tb_lineno}")
         step = step.tb_next
     return f"  hint: please report it with these places: {' '.join(places)}\n"
-
-
-def open_sink(settings: Settings) -> Sink:
-    """What keeps the records.
-
-    Raises:
-        InputError: the directory cannot be written to.
-    """
-    module_name, class_name = settings.sink.split(":")
-    kind = getattr(importlib.import_module(module_name), class_name)
-    return cast("Sink", kind(Path(settings.output), settings.host))
 
 
 def _show_page(settings: Settings, supervisor: Supervisor, report: Callable[[str], None]) -> None:

@@ -8,7 +8,7 @@ of them that fall into its own fifteen seconds, so that the two are never to be 
 from collections.abc import Mapping, Sequence
 from math import fsum, nan
 
-from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind, Metric, rounded
+from advisor.samples.metrics import METRICS, MOST_VALUE, ROW_SECONDS, Kind, Metric, rounded
 from advisor.samples.rows import Buckets, Gap, Missed, Reading, Record, Row, Stats, Target
 
 ROW_US = ROW_SECONDS * 1_000_000
@@ -138,16 +138,14 @@ class _OpenRow:
         self._gaps: list[Gap] = []
 
     def take(self, tick_us: int, interval_us: int, read: Reading | Missed) -> None:
-        """Take what was read at a tick."""
+        """Take what was read at a tick; a number that is no measurement is not known."""
         if isinstance(read, Missed):
             self._miss(tick_us, interval_us, read.reason)
             return
         values = self._values
         for name, value in read.values.items():
-            if name in values:
-                values[name].append(value)
-            else:
-                values[name] = [value]
+            if abs(value) <= MOST_VALUE:
+                values.setdefault(name, []).append(value)
         if read.buckets:
             self._buckets = {**self._buckets, **read.buckets}
         if read.note:

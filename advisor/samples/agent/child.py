@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from advisor.errors import AdvisorError
-from advisor.samples.agent.protocol import BEAT_SECONDS, Speaker, Word, message
+from advisor.samples.agent.protocol import BEAT_SECONDS, Word, message
 from advisor.samples.rows import Missed, Reading, Source
 from advisor.samples.sources.table import open_source
 
@@ -75,7 +75,6 @@ class Ticking:
         self._say = say
         self._wait = wait
         self._now_us = now_us
-        self._speaker = Speaker()
 
     def run(self) -> None:
         """Until told to stop.
@@ -92,7 +91,7 @@ class Ticking:
             started_ns = time.monotonic_ns()
             read: Sequence[Reading | Missed] = self._source.read()
             cost_us = (time.monotonic_ns() - started_ns) // 1000
-            self._say(self._speaker.tick(tick_us, cost_us, self._pace.step_us, skipped, read))
+            self._say(message(Word.TICK, tick_us, cost_us, self._pace.step_us, skipped, read))
             self._pace.took(cost_us)
             last_us = tick_us
 

@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, Command] = {
     "doctor": Command("advisor.samples.doctor.command", "Say what can be read here, what cannot, and how to mend it."),
     "alive": Command("advisor.samples.agent.alive", "Exit 0 while the agent runs: for probes."),
     "compact": Command(
-        "advisor.samples.store.compact", "Turn rows of the spool into Parquet, and upload finished days."
+        "advisor.samples.agent.compact_command", "Turn rows of the spool into Parquet, and upload finished days."
     ),
     "upload-policy": Command("advisor.samples.agent.upload_policy", "Print the permissions that an upload needs."),
 }

@@ -21,10 +21,10 @@ _LAST_SECONDS = 40.0
 
 
 def compaction_command(directory: str, host: str, keep_days: int | None, upload: str | None) -> list[str]:
-    """The program that does it; without pyarrow one that only keeps facts and removes what is too old."""
-    module = "advisor.samples.store.compact" if can_compact() else "advisor.samples.agent.tidy"
+    """The program that does it."""
     bound = [] if keep_days is None else [f"--keep-days={keep_days}"]
-    bound += [] if upload is None or not can_compact() else [f"--upload={upload}"]
+    bound += [] if upload is None else [f"--upload={upload}"]
+    module = "advisor.samples.agent.compact_command"
     return bare_interpreter(module, directory, f"--host={host}", "--here", *bound)
 
 

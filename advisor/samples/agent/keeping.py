@@ -6,49 +6,28 @@ target, written with the reason as soon as there is room again. Sampling goes on
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 from advisor.errors import AdvisorError
 from advisor.samples.agent.aggregate import ROW_US
+from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.rows import Gap, Record, Target
 
 MOST_WAITING = 1024
 """Records: four minutes of sixteen accelerators and more."""
 
 
-class Sink(Protocol):
-    """Where records are kept."""
-
-    def append(self, records: Sequence[Record]) -> None:
-        """Take records: all or none.
-
-        Raises:
-            AdvisorError: they cannot be written now.
-            OSError: the same.
-        """
-        ...
-
-    def sync(self) -> None:
-        """Make sure that what was taken is on the disk."""
-        ...
-
-    def close(self) -> None:
-        """The end."""
-        ...
-
-
 class Keeper:
-    """Gives records to the sink, now or as soon as it takes them."""
+    """Gives records to the spool, now or as soon as it takes them."""
 
-    def __init__(self, sink: Sink, report: Callable[[str], None], most: int = MOST_WAITING) -> None:
+    def __init__(self, spool: SpoolWriter, report: Callable[[str], None], most: int = MOST_WAITING) -> None:
         """Nothing is waiting yet.
 
         Args:
-            sink: where records go.
+            spool: where records go.
             report: told when writing fails, and when it goes on.
             most: records that wait at most.
         """
-        self._sink = sink
+        self._spool = spool
         self._report = report
         self._most = most
         self._waiting: list[Record] = []
@@ -70,8 +49,8 @@ class Keeper:
             return
         batch = [*self._given_up.values(), *self._waiting]
         try:
-            self._sink.append(batch)
-            self._sink.sync()
+            self._spool.append(batch)
+            self._spool.sync()
         except (AdvisorError, OSError) as error:
             self._not_written(error)
             return
@@ -85,7 +64,7 @@ class Keeper:
         """Write what can be written, and let go."""
         self.take([])
         with suppress(AdvisorError, OSError):  # said already: nothing was written since
-            self._sink.close()
+            self._spool.close()
 
     def _not_written(self, error: Exception) -> None:
         """Say so once, and make room."""

@@ -68,18 +68,15 @@ def asked_sources(sources: Sequence[str], engines: Sequence[str]) -> tuple[Asked
     Raises:
         InputError: there is no such source, or this host has none.
     """
-    addresses: dict[str, list[str]] = {}
-    for text in sources:
-        name, _, address = text.partition("=")
-        for each in detect() if name == _AUTO else [name]:
-            addresses.setdefault(each, []).extend([address] if address else [])
-    for url in engines:
-        addresses.setdefault("engines", []).append(url)
+    names = [name for text in sources for name in (detect() if text == _AUTO else [text])]
+    addresses: dict[str, list[str]] = {name: [] for name in names}
+    if engines:
+        addresses["engines"] = list(engines)
     for name in addresses:
         if name not in SOURCES:
             raise InputError(f"{name!r} is no source", where="--source", hint=f"one of {_AUTO}, {', '.join(SOURCES)}")
-    if "engines" in addresses and not addresses["engines"]:
-        raise InputError("the source engines needs an address", where="--source", hint="write engines=URL")
+    if "engines" in addresses and not engines:
+        raise InputError("the source engines needs an address", where="--source", hint="name it: --engine URL")
     if not addresses:
         raise InputError(
             "no driver of an accelerator on this host (NVIDIA: libnvidia-ml.so.1)",
@@ -102,8 +99,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--duration", type=_whole_span, metavar="SPAN", help="stop after it, such as 10m; default: run until stopped")
     add("--host", default=socket.gethostname(), metavar="NAME", help="name to record; default: that of this host")
     add(
-        "--source", action="append", default=[], dest="sources", metavar="NAME[=ADDRESS]",
-        help=f"what to read, repeatable: {_AUTO} (default: what this host has), {', '.join(SOURCES)}; engines=URL",
+        "--source", action="append", default=[], dest="sources", metavar="NAME",
+        help=f"what to read, repeatable: {_AUTO} (default: what this host has), {', '.join(SOURCES)}",
     )  # fmt: skip
     add(
         "--engine", action="append", default=[], dest="engines", metavar="URL",

@@ -48,8 +48,6 @@ class Settings:
     labels: tuple[Label, ...] = ()
     """Static labels of this host."""
     patience: Patience = field(default_factory=Patience)
-    sink: str = "advisor.samples.agent.spool:SpoolWriter"
-    """``module:class`` of what keeps records; takes the directory and the host."""
 
     def as_argument(self) -> str:
         """All of it in one string."""

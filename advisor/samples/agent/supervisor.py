@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from advisor.errors import InputError
 from advisor.samples.agent.clock import ClockWatch, StopSignal, clocks
 from advisor.samples.agent.compaction import Compaction, can_compact, compaction_command
-from advisor.samples.agent.keeping import Keeper, Sink
+from advisor.samples.agent.keeping import Keeper
 from advisor.samples.agent.kept import KeptSource
 from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.agent.status import StatusFile
 from advisor.samples.rows import Record
 
@@ -44,12 +45,12 @@ class Watcher(Protocol):
 class Supervisor:
     """A run of the agent."""
 
-    def __init__(self, settings: Settings, sink: Sink, stop: StopSignal, report: Report) -> None:
+    def __init__(self, settings: Settings, spool: SpoolWriter, stop: StopSignal, report: Report) -> None:
         """Prepare; nothing is started yet.
 
         Args:
             settings: what is asked.
-            sink: where records go.
+            spool: where records go.
             stop: the word to end.
             report: told what a person would like to know.
         """
@@ -61,7 +62,7 @@ class Supervisor:
             KeptSource(asked, settings.host, settings.interval_us, settings.patience, report)
             for asked in settings.sources
         ]
-        self._keeper = Keeper(sink, report)
+        self._keeper = Keeper(spool, report)
         self._compaction: Compaction | None = None
         self._status = StatusFile(settings)
         self._watch = ClockWatch(*clocks())

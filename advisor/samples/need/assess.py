@@ -63,15 +63,13 @@ def assess(
 
 
 def _assess_one(accelerator: Counted, engines: Engines, fixed: Fixed | None) -> AcceleratorNeed:
-    evidence = gather(accelerator, engines)
-    verdict = judge(evidence)
     memory = memory_need(accelerator, engines, fixed)
-    return AcceleratorNeed(
-        who=accelerator.who,
-        verdict=verdict,
-        memory=memory,
-        evidence=evidence,
-        queue_p95=engines.queue_p95,
-        engines=len(engines),
-        advice=advise(verdict, memory),
-    )
+    return need_from(accelerator.who, gather(accelerator, engines), memory, engines.queue_p95, len(engines))
+
+
+def need_from(
+    who: Who, evidence: Evidence, memory: MemoryNeed | None, queue_p95: float | None, engines: int
+) -> AcceleratorNeed:
+    """The need of an accelerator, judged by its evidence."""
+    verdict = judge(evidence)
+    return AcceleratorNeed(who, verdict, memory, evidence, queue_p95, engines, advise(verdict, memory))

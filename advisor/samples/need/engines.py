@@ -6,9 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from advisor.samples.growth import Floats
+from advisor.samples.growth import Floats, steps_by_row
 from advisor.samples.need.bounds import Bounds, quantile_bounds, share_bounds
-from advisor.samples.need.counters import steps_by_row
 from advisor.samples.need.limits import FULL_TIME, KV_FULL, QUEUE
 from advisor.samples.query.timeline import Timeline
 

@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.samples.metrics import ENGINE_METRICS
-from advisor.samples.need.advice import advise
-from advisor.samples.need.assess import AcceleratorNeed
+from advisor.samples.need.assess import AcceleratorNeed, need_from
 from advisor.samples.need.bounds import Bounds
 from advisor.samples.need.engines import KV, WAITING, KvUse
 from advisor.samples.need.evidence import Evidence
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME, KV_FULL, QUEUE
 from advisor.samples.need.memory import MemoryNeed, need_of
-from advisor.samples.need.verdict import judge
 from advisor.samples.query.grid import Who
 from advisor.samples.query.values import Accelerator, Summary
 
@@ -57,16 +55,13 @@ def _assess_one(who: Accelerator, known: Metrics, engines: Sequence[Metrics]) ->
         throttled={},
         kv_full_and_queue=tuple(_full_and_queue(engine) for engine in engines if KV in engine),
     )
-    verdict = judge(evidence)
-    memory = _memory(known, [engine for engine in engines if KV in engine])
-    return AcceleratorNeed(
-        who=Who(who.host, who.index, who.mig_index, who.uuid, who.product),
-        verdict=verdict,
-        memory=memory,
-        evidence=evidence,
-        queue_p95=max((engine[WAITING].p95 for engine in engines if WAITING in engine), default=None),
-        engines=len(engines),
-        advice=advise(verdict, memory),
+    serving = [engine for engine in engines if KV in engine]
+    return need_from(
+        Who(who.host, who.index, who.mig_index, who.uuid, who.product),
+        evidence,
+        _memory(known, serving),
+        max((engine[WAITING].p95 for engine in engines if WAITING in engine), default=None),
+        len(engines),
     )
 
 

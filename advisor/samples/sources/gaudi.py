@@ -44,12 +44,7 @@ class GaudiSource:
         self._host = host
         self._clock = clock
         self._seen: dict[Target, tuple[float, Mapping[str, float]]] = {}
-        self._tool = ReportingTool(_COMMAND, _HINT)
-        try:
-            self._take_first(self._tool.first_lines())
-        except InputError:
-            self.close()
-            raise
+        self._tool = ReportingTool(_COMMAND, _HINT, self._take_first)
 
     def read(self) -> Sequence[Reading | Missed]:
         """One reading of each accelerator, or a miss of one that is not reported any more.

@@ -5,7 +5,6 @@ running program is idle as a whole. So the tool is documented, and it is the one
 """
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,17 +38,10 @@ class NeuronSource:
         self._clock = clock
         self._report: Json = {}
         self._at = 0.0
-        self._config = _write_config()
-        try:
-            self._tool = ReportingTool(("neuron-monitor", "-c", self._config), _HINT)
-        except InputError:
-            os.unlink(self._config)  # noqa: PTH108 - no other use of a path here
-            raise
-        try:
-            self._take_first(self._tool.first_lines())
-        except InputError:
-            self.close()
-            raise
+        with tempfile.NamedTemporaryFile("w", prefix="advisor-neuron-", suffix=".json") as config:
+            json.dump(_CONFIG, config)
+            config.flush()  # the tool reads it before its first report
+            self._tool = ReportingTool(("neuron-monitor", "-c", config.name), _HINT, self._take_first)
 
     def read(self) -> Sequence[Reading | Missed]:
         """One reading of each device, or a miss when there is no new report.
@@ -69,7 +61,6 @@ class NeuronSource:
     def close(self) -> None:
         """End the tool."""
         self._tool.close()
-        os.unlink(self._config)  # noqa: PTH108 - no other use of a path here
 
     def _targets(self) -> list[Target]:
         name = _name(self._report)
@@ -143,10 +134,3 @@ def _at(found: Any, *path: str) -> Any:  # noqa: ANN401 - whatever the tool wrot
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
     return found
-
-
-def _write_config() -> str:
-    descriptor, path = tempfile.mkstemp(prefix="advisor-neuron-", suffix=".json")
-    with os.fdopen(descriptor, "w") as stream:
-        json.dump(_CONFIG, stream)
-    return path

@@ -5,7 +5,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from advisor.errors import InputError
@@ -21,15 +21,16 @@ _END_SECONDS = 5.0
 class ReportingTool:
     """A tool that was started, and the lines it has said so far."""
 
-    def __init__(self, command: Sequence[str], hint: str) -> None:
-        """Start it.
+    def __init__(self, command: Sequence[str], hint: str, take: Callable[[Sequence[str]], None]) -> None:
+        """Start it and take its first report.
 
         Args:
             command: its name, and arguments.
             hint: what to do where it is missing or does not work.
+            take: takes the first lines; raises an InputError where they show no accelerator, which ends the tool.
 
         Raises:
-            InputError: it is not installed, or cannot be started.
+            InputError: it is not installed, cannot be started, ends, says nothing, or shows no accelerator.
         """
         self.name = command[0]
         self._hint = hint
@@ -44,13 +45,14 @@ class ReportingTool:
             raise InputError(f"{self.name} cannot be started: {error.strerror}", hint=hint) from error
         self._rest = b""
         os.set_blocking(self._descriptor, False)
+        try:
+            take(self._first_lines())
+        except InputError:
+            self.close()
+            raise
 
-    def first_lines(self) -> list[str]:
-        """Wait for the first report, which may have several lines.
-
-        Raises:
-            InputError: it ended, or says nothing.
-        """
+    def _first_lines(self) -> list[str]:
+        """Wait for the first report, which may have several lines."""
         until = time.monotonic() + _FIRST_LINE_SECONDS
         while (left := until - time.monotonic()) > 0:
             select.select([self._descriptor], [], [], left)

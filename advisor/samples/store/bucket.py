@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -120,16 +121,12 @@ class Bucket:
         self._tried(lambda: self.filesystem.delete_file(self._path(name)))
 
     def _write(self, name: str, path: Path) -> None:
-        with self.filesystem.open_output_stream(self._path(name), buffer_size=0) as stream:
-            for chunk in _chunks(path):
-                stream.write(chunk)
+        with path.open("rb") as source, self.filesystem.open_output_stream(self._path(name), buffer_size=0) as stream:
+            shutil.copyfileobj(source, stream, _CHUNK_BYTES)
 
     def _read_digest(self, name: str) -> str:
-        digest = hashlib.sha256()
         with self.filesystem.open_input_stream(self._path(name)) as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                digest.update(chunk)
-        return digest.hexdigest()
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def _path(self, name: str) -> str:
         return f"{self.url.root}/{name}"
@@ -157,20 +154,6 @@ class Bucket:
         said = (str(error) or type(error).__name__).splitlines()[0].partition(" (Request ID")[0]
         problem, hint = _problem(error)
         return InputError(f"{problem} ({said})", where=str(url), hint=hint.format(url=url))
-
-
-def digest_of_file(path: Path) -> str:
-    """SHA-256 of a file here."""
-    digest = hashlib.sha256()
-    for chunk in _chunks(path):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            yield chunk
 
 
 def _problem(error: Exception) -> tuple[str, str]:

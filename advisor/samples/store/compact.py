@@ -1,6 +1,6 @@
-"""Compaction of one host: ``advisor agent compact DIR --host HOST``, with bounds and an upload.
+"""Compaction of one host, in a short-lived process (:mod:`advisor.samples.agent.compact_command`).
 
-A short-lived process beside the agent. It turns the segments that nobody writes any more into a file each, the files of
+It turns the segments that nobody writes any more into a file each, the files of
 a finished day into one, counts the day's values, uploads finished days, and removes the oldest as it is told to.
 
 Killed at any moment it loses and doubles nothing: every file appears whole or not at all, what it was made of goes only
@@ -8,11 +8,9 @@ after it is on disk, and a row that is found twice counts once. A day's file car
 and its histograms carry the same one, so that counts are never taken for rows that they were not made from.
 """
 
-import argparse
 import contextlib
 import fcntl
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,16 +20,15 @@ from pathlib import Path
 
 from advisor.atomic_files import write_bytes
 from advisor.errors import AdvisorError, InputError
-from advisor.samples.agent.host_facts import keep_facts, read_facts
+from advisor.samples.agent.host_facts import read_facts
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
 from advisor.samples.agent.status_files import read_object, status_path
-from advisor.samples.agent.upload_policy import HELP, BucketUrl, parse_bucket_url
+from advisor.samples.agent.upload_policy import BucketUrl
 from advisor.samples.metrics import Scope
 from advisor.samples.places import (
     ENGINES,
     HISTOGRAMS,
     ROWS,
-    checked_host,
     day_folder,
     day_of,
     day_of_folder,
@@ -41,13 +38,20 @@ from advisor.samples.places import (
 from advisor.samples.rows import Record
 from advisor.samples.store.columns import HOST_KEY, LABELS_KEY
 from advisor.samples.store.day_counts import count_rows, encode_counts
-from advisor.samples.store.row_files import content_digest, encode_table, read_named, read_table
+from advisor.samples.store.row_files import UnreadableError, content_digest, encode_table, read_named, read_table
 from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
-from advisor.samples.store.unreadable import SkippedFile, UnreadableError
 from advisor.samples.store.upload import Uploaded, Uploads
 
 _NAMES = {Scope.ACCELERATOR: ROWS, Scope.ENGINE: ENGINES}
 _DAY = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedFile:
+    """A file that could not be read, whole or in part."""
+
+    path: Path
+    reason: str
 
 
 @dataclass(slots=True)
@@ -333,44 +337,3 @@ def _cannot_write(folder: Path, error: OSError) -> InputError:
         where=str(folder),
         hint="make space, or give a directory that you may write to; nothing is lost, the spool keeps what is there",
     )
-
-
-def main(arguments: Sequence[str], program: str = "python -m advisor.samples.store.compact") -> int:
-    """Compact what the arguments say; what was done goes to stderr."""
-    parser = argparse.ArgumentParser(prog=program, description="Compact what the agents of a host wrote.")
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--host", required=True)
-    parser.add_argument("--keep-days", type=int)
-    parser.add_argument("--max-bytes", type=int)
-    parser.add_argument("--upload", metavar="URL", help=HELP)
-    parser.add_argument("--today", action="store_true", help="upload what there is of today, too")
-    parser.add_argument("--here", action="store_true", help="this machine is the host: keep what it is, too")
-    given = parser.parse_args(arguments)
-    try:
-        checked_host(given.host)
-        if given.here:
-            keep_facts(given.directory, given.host)
-        url = None if given.upload is None else parse_bucket_url(given.upload)
-        done = compact(given.directory, given.host, given.keep_days, given.max_bytes, upload=url)
-        if done is not None and url is not None and given.today and done.trouble is None:
-            upload_today(given.directory, given.host, url)
-    except AdvisorError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except OSError as error:
-        sys.stderr.write(f"error: {_cannot_write(Path(error.filename or given.directory), error)}\n")
-        return 1
-    if done is None:
-        sys.stderr.write(f"another compaction of {given.host} is at work\n")
-        return 0
-    for file in done.skipped:
-        sys.stderr.write(f"{file.path}: {file.reason}\n")
-    sys.stderr.write(f"{done}\n")
-    if done.trouble is not None:
-        sys.stderr.write(f"error: {done.trouble}\n")
-        return done.trouble.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

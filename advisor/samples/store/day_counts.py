@@ -24,7 +24,7 @@ from advisor.samples.metrics import ACCELERATOR_METRICS, METRICS, ROW_SECONDS, K
 from advisor.samples.places import US_PER_SECOND
 from advisor.samples.store.columns import HISTOGRAM_SCHEMA, SCHEMA_KEY, TEXT
 from advisor.samples.store.row_files import encode_parquet
-from advisor.samples.store.row_tables import target_codes
+from advisor.samples.store.row_tables import target_codes, typed_array
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -84,7 +84,7 @@ def count_rows(rows: pa.Table) -> pa.Table:
         said = [_present(end_us[group], start_us[group], read.size), *_missed(rows, group[is_gap[group]])]
         said += _values({name: values[read] for name, values in columns.items()}, end_us[read])
         entries += [{**place, **entry} for entry in said]
-    arrays = [_array([entry.get(field.name) for entry in entries], field.type) for field in COLUMNS]
+    arrays = [typed_array([entry.get(field.name) for entry in entries], field.type) for field in COLUMNS]
     return pa.Table.from_arrays(arrays, schema=COLUMNS)
 
 
@@ -113,12 +113,6 @@ def values_of(multiples: Integers, resolution: float) -> Floats:
     """The doubles that :func:`advisor.samples.metrics.rounded` gives, from multiples of the resolution."""
     values = multiples * resolution if resolution >= 1 else multiples / round(1 / resolution)
     return np.asarray(values, dtype=np.float64)
-
-
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    if kind.equals(TEXT):
-        return pa.array(values, type=pa.string()).dictionary_encode().cast(TEXT)
-    return pa.array(values, type=kind)
 
 
 def _present(end_us: Integers, start_us: Integers, rows: int) -> dict[str, Any]:

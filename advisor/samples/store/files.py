@@ -5,6 +5,7 @@ a machine without a network needs nothing more than one with it.
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -92,8 +93,7 @@ def at_hand(files: Sequence[StoredFile]) -> Iterator[dict[StoredFile, Path]]:
 def _copy(file: StoredFile, path: Path) -> Path | None:
     try:
         with file.folder.open(file) as source, path.open("wb") as target:
-            while piece := source.read(_COPY_BYTES):
-                target.write(piece)
+            shutil.copyfileobj(source, target, _COPY_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

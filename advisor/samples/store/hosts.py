@@ -12,8 +12,7 @@ from advisor.samples.places import SPOOL, US_PER_SECOND, host_of
 from advisor.samples.store.columns import HOST_KEY, LABELS_KEY
 from advisor.samples.store.files import folders_of, is_store
 from advisor.samples.store.inventory import DayFiles, read_inventory
-from advisor.samples.store.row_files import read_named, time_range_us
-from advisor.samples.store.unreadable import UnreadableError
+from advisor.samples.store.row_files import UnreadableError, read_named, time_range_us
 
 _TOGETHER_SECONDS = 2 * 3600.0
 """Hosts whose last rows are no further apart ran at the same time."""

@@ -24,12 +24,15 @@ from advisor.samples.store.columns import (
     TEXT,
 )
 from advisor.samples.store.row_tables import METADATA
-from advisor.samples.store.unreadable import UnreadableError
 
 _COMPRESSION_LEVEL = 9
 _US_PER_SECOND = 1_000_000
 _DIGEST_BYTES = 8
 _NEEDED = ("timestamp", "host", "missed_ticks", "gap_reason")
+
+
+class UnreadableError(Exception):
+    """A file is no (whole) file of samples; the message says why."""
 
 
 def encode_table(

@@ -91,11 +91,12 @@ def _ordered_codes(column: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def _table(entries: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.Table:
-    arrays = [_array([entry.get(field.name) for entry in entries], field.type) for field in columns]
+    arrays = [typed_array([entry.get(field.name) for entry in entries], field.type) for field in columns]
     return pa.Table.from_arrays(arrays, schema=columns)
 
 
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+def typed_array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Values as a column of a type."""
     if kind.equals(TEXT):
         return pa.array(values, type=pa.string()).dictionary_encode().cast(TEXT)
     return pa.array(values, type=kind)

@@ -7,6 +7,7 @@ Names of days' files carry a digest of their content, so hosts and repeated uplo
 one name.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +17,7 @@ from advisor.atomic_files import write_bytes
 from advisor.errors import InputError
 from advisor.samples.agent.upload_policy import BucketUrl
 from advisor.samples.places import HISTOGRAMS, day_folder, spool_folder
-from advisor.samples.store.bucket import Bucket, digest_of_file
+from advisor.samples.store.bucket import Bucket
 
 _LIST = "uploads.json"
 _VERIFIED = "verified"
@@ -106,7 +107,8 @@ class Uploads:
 
     def _send(self, bucket: Bucket, name: str, path: Path, uploaded: Uploaded, *, is_there: bool) -> None:
         """Bring one file there and read it back; one of its size that is there is read back first."""
-        size, digest = path.stat().st_size, digest_of_file(path)
+        with path.open("rb") as stream:
+            size, digest = path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest()
         if is_there and bucket.digest_of(name) == digest:
             uploaded.already += 1
         else:

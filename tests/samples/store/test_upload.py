@@ -242,7 +242,7 @@ def test_hosts_upload_side_by_side(tmp_path, bucket, server):
     """Several at once into one prefix, from one shared directory."""
     for host in ("a", "b", "c"):
         spool(tmp_path, [row(1, host=host), row(2, host=host)], host)
-    module = [sys.executable, "-m", "advisor.samples.store.compact", tmp_path]
+    module = [sys.executable, "-m", "advisor.samples.agent.compact_command", tmp_path]
     url = f"--upload={bucket}?endpoint={server}"
     running = [
         subprocess.Popen([*module, f"--host={host}", url], stderr=subprocess.PIPE, text=True) for host in "abcab"
@@ -260,7 +260,7 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path, bucket, server):
     expected = local(tmp_path)
     ends = read_back(tmp_path)[0]["timestamp"].to_pylist()
     command = [
-        sys.executable, "-m", "advisor.samples.store.compact", tmp_path, "--host=host-a", "--keep-days=1",
+        sys.executable, "-m", "advisor.samples.agent.compact_command", tmp_path, "--host=host-a", "--keep-days=1",
         f"--upload={bucket}?endpoint={server}",
     ]  # fmt: skip
     chance, killed = random.Random(7), 0
