@@ -236,9 +236,14 @@ def content(problem: Problem) -> tuple[object, ...]:
         (pool.key, pool.tariffs, pool.mix_rates.tobytes(), pool.rates.tobytes(), pool.lead_hours, pool.start_usd)
         for pool in problem.pools
     )
-    held_to = (problem.limits, problem.scaling, problem.max_regions, problem.mix_providers, problem.low_band)
+    return pools, *constraints_of(problem)
+
+
+def constraints_of(problem: Problem) -> tuple[object, ...]:
+    """What fleets of a problem are held to, whichever pools they are chosen from."""
+    limits = (problem.limits, problem.scaling, problem.max_regions, problem.mix_providers, problem.low_band)
     stated = (tuple(sorted(problem.quota_limits.items())), tuple(sorted(problem.running.items())))
-    return pools, held_to, stated, tuple(hour.planned_rate for hour in problem.hours)
+    return limits, stated, tuple(hour.planned_rate for hour in problem.hours)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,11 +1,12 @@
 """Fleets that hold although the closed form has them carry less than the planned rates: of every kind, then mixes."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from advisor.plan.problem.formulas import asks_for_what_is_left
-from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, Problem
+from advisor.plan.problem.formulas import asks_for_what_is_left, mix_rate
+from advisor.plan.problem.values import FleetSolution, Infeasible, Paid, Pool, Problem, constraints_of
 from advisor.plan.replay.confirmed import Confirmed, unproven
 from advisor.plan.replay.headroom import EXACT, LEAST_HEADROOM, MOST_HEADROOM, TOLERANCE, WORTH_RATIO, Kind
 from advisor.plan.solve.scopes import cheapest_alone, cheapest_single, is_any_single_below
@@ -16,6 +17,13 @@ MIXES_TRIED = 5
 """Headroom of a mix is looked for in so many steps."""
 MIXED_KINDS = 4
 """Kinds that are mixed with each other."""
+
+FINE = 1.005
+"""Width of a bracket of the headroom of a mix."""
+MIXES_ALIKE = 8
+"""Kinds of which a mix is looked for that all carry as much beyond the closed form."""
+LEAST_OF_A_MIX = 0.75
+"""A mix that carries less of what the best fleet does is not looked for."""
 
 Headroom = Mapping[Kind, float]
 
@@ -33,62 +41,106 @@ class BelowClosedForm:
     """The same without its replay."""
     fewest: Callable[[Posed, Confirmed], Confirmed]
     """The fleet of a question with as little headroom as holds, from one that holds."""
+    refused: dict[tuple[object, ...], float]
+    """USD a month below which no fleet of a kind holds, by its pools, of this and other questions."""
 
     def cheaper(self, best: Confirmed | None, *, mixed: bool = True) -> Confirmed | None:
         """A fleet that costs less than a confirmed one and holds.
 
-        Each kind is tried by itself with as many instances as cost less, then a mix of what each was not seen to fail
-        to carry.
+        Each kind is tried by itself with as many instances as cost less, then mixes: of kinds that all carry as much
+        beyond the closed form, and of what each was not seen to fail to carry.
 
         Args:
-            best: a confirmed fleet; None: anything that holds will do.
+            best: a confirmed fleet; proven where there is no cheaper mix, held by its replay or not. None: anything
+                that holds will do.
             mixed: whether mixes are tried.
         """
-        most = dict[Kind, float]()
-        limit = math.inf if best is None else self._limit(best)
-        for kind, pools in self._pools_of_kinds().items():
-            of_kind = replace(self.posed.problem, pools=pools)
-            below, above = headroom_below(of_kind, limit)
-            most[kind] = above if below else math.inf
-            for key, headroom in self._tried(of_kind, kind, below, limit):
-                only = self._of_pools(pool for pool in pools if pool.key == key)
-                fleet = self.optimum(only, {kind: headroom}, None) if headroom else None
-                if isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month < limit:
-                    return self.cheaper(self.fewest(only, fleet), mixed=mixed)
-        return self._of_a_mix(best, most) if best is not None and mixed else best
+        of_kinds = self._pools_of_kinds(self.posed.problem)
+        for pools in of_kinds:
+            best = self._of_one_kind(pools, best)
+        while best is not None and mixed:
+            mix = self._of_kinds_alike(best) or self._of_a_mix(best, of_kinds)
+            if mix is None:
+                return best if self._is_least(best, of_kinds) else unproven(best)
+            best = mix
+        return best
 
-    def _tried(self, of_kind: Problem, kind: Kind, below: float, limit_usd: float) -> dict[tuple[str, float], None]:
-        """Pools of a kind with the headroom with which they cost just less than a limit."""
-        single, first = (cheapest_single(with_headroom(of_kind, below)) if below else None), of_kind.pools[0]
-        tried = [(single.allocations[0].pool.key, below)] if single is not None else []
-        if len(first.tariffs) > 1 and asks_for_what_is_left(of_kind):
-            tried.append((first.key, self._below_in_a_mix(kind, first, limit_usd)))
-        return dict.fromkeys(tried)
+    def _of_one_kind(self, pools: tuple[Pool, ...], best: Confirmed | None) -> Confirmed | None:
+        """A cheaper fleet of one kind, or the given one; what was refused before is not tried again."""
+        limit, of_kind = self._limit(best), replace(self.posed.problem, pools=pools)
+        key = (constraints_of(of_kind), *((pool.key, pool.tariffs) for pool in pools))
+        if limit <= self.refused.get(key, 0.0):
+            return best
+        for tried, headroom in self._tried(of_kind, limit):
+            fleet = self._below(self._of_pools(tried), headroom, limit)
+            if fleet is not None:
+                return self._of_one_kind(pools, fleet)
+        self.refused[key] = limit
+        return best
+
+    def _of_kinds_alike(self, best: Confirmed) -> Confirmed | None:
+        """A cheaper mix that holds in which all kinds carry as little more than the closed form says as costs less."""
+        least = best.confirmation.headroom_factor * LEAST_OF_A_MIX
+        limit, pools = self._limit(best), self._near(best)
+        return self._below(self._of_pools(pools), self._below_in_a_mix(pools, least, limit), limit)
+
+    def _below(self, posed: Posed, headroom: float, limit_usd: float) -> Confirmed | None:
+        """The fleet with a headroom, the same for all kinds, with as few instances as hold.
+
+        None where it does not hold, or costs no less than a limit.
+        """
+        kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
+        fleet = self.optimum(posed, dict.fromkeys(kinds, headroom), None) if headroom else None
+        if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or fleet.usd_per_month >= limit_usd:
+            return None
+        return self.fewest(posed, fleet)
+
+    def _near(self, best: Confirmed) -> tuple[Pool, ...]:
+        """Pools of the fleet's kinds, and of those that promise most in its regions."""
+        regions = {group.pool.region for group in best.solution.allocations}
+        problem = self.posed.problem
+        near = replace(problem, pools=tuple(pool for pool in problem.pools if pool.region in regions))
+        own = {self.kind_of(group.pool.key) for group in best.solution.allocations}
+        of_kinds = sorted(self._pools_of_kinds(near), key=lambda pools: self.kind_of(pools[0].key) not in own)
+        return tuple(
+            pool for pools in of_kinds[:MIXES_ALIKE] for pool in cheapest_by_payment(replace(problem, pools=pools))
+        )
+
+    def _tried(self, of_kind: Problem, limit_usd: float) -> Iterator[tuple[tuple[Pool, ...], float]]:
+        """Pools of a kind with the headroom with which they cost just less than a limit: one pool, then several."""
+        below, _ = headroom_below(of_kind, limit_usd)
+        single = cheapest_single(with_headroom(of_kind, below)) if below else None
+        if single is not None:
+            key = single.allocations[0].pool.key
+            yield tuple(pool for pool in of_kind.pools if pool.key == key), below
+        several = cheapest_by_payment(of_kind)
+        if sum(len(pool.tariffs) for pool in several) > 1 and may_mix_payments(of_kind):
+            yield several, self._below_in_a_mix(several, below, limit_usd)
 
     def _of_pools(self, pools: Iterable[Pool]) -> Posed:
         """The question with some of its pools."""
         return replace(self.posed, problem=replace(self.posed.problem, pools=tuple(pools)))
 
-    def _limit(self, best: Confirmed) -> float:
+    def _limit(self, best: Confirmed | None) -> float:
         """What a fleet has to cost less than to be worth looking for: no less where the best one may be proven."""
+        if best is None:
+            return math.inf
         may_be_proven = best.solution.proven and is_one_row(self.posed.problem)
         return best.usd_per_month - HALF_A_CENT if may_be_proven else best.usd_per_month * (1 - WORTH_RATIO)
 
-    def _of_a_mix(self, best: Confirmed, most: Headroom) -> Confirmed:
-        """A cheaper mix that holds, each kind carrying as little more than it was seen to fail to carry as costs less.
-
-        Args:
-            best: the cheapest fleet so far; proven where there is no such mix, held by its replay or not.
-            most: headroom of each kind alone with which it costs about as much as that; infinite where any does.
-        """
-        pools = [pool for pools in self._pools_of_kinds().values() for pool in pools[:1]]
-        able = tuple(pool for pool in pools if math.isfinite(most[self.kind_of(pool.key)]))[:MIXED_KINDS]
-        posed = self._of_pools(able)
+    def _of_a_mix(self, best: Confirmed, of_kinds: Sequence[tuple[Pool, ...]]) -> Confirmed | None:
+        """A cheaper mix that holds, in which each kind carries little more than it was seen to fail to carry alone."""
+        headroom = ((pools[0], self._above(pools, self._limit(best))) for pools in of_kinds)
+        able = list(itertools.islice(((pool, above) for pool, above in headroom if math.isfinite(above)), MIXED_KINDS))
+        posed = self._of_pools(pool for pool, _ in able)
+        most = {self.kind_of(pool.key): above for pool, above in able}
         mix = self.optimum(posed, most, best) if able else best
-        if isinstance(mix, Infeasible) or mix is best:
-            return best if is_one_row(self.posed.problem) and self._is_least(best, most) else unproven(best)
-        held = self._mix_below(best, posed, most, mix)
-        return unproven(best) if held is None else self.cheaper(held) or best
+        return None if isinstance(mix, Infeasible) or mix is best else self._mix_below(best, posed, most, mix)
+
+    def _above(self, pools: tuple[Pool, ...], limit_usd: float) -> float:
+        """Headroom with which pools of one kind cost about as much as a limit; infinite where they always cost more."""
+        below, above = headroom_below(replace(self.posed.problem, pools=pools), limit_usd)
+        return above if below else math.inf
 
     def _mix_below(self, best: Confirmed, posed: Posed, most: Headroom, mix: Confirmed) -> Confirmed | None:
         """A mix that holds and costs less than a fleet, of a few with more headroom; None where none of them is."""
@@ -104,12 +156,19 @@ class BelowClosedForm:
             mix = other if isinstance(other, Confirmed) and is_cheaper else mix
         return mix if mix.confirmation.reached and mix.usd_per_month < limit else None
 
-    def _below_in_a_mix(self, kind: Kind, pool: Pool, limit_usd: float) -> float:
-        """Headroom with which a pool paid for in several ways costs less than a limit, to 2 %; 0 without any."""
-        only, below = self._of_pools([pool]), 0.0
-        headroom, above = LEAST_HEADROOM, MOST_HEADROOM
-        while above > below * TOLERANCE:
-            fleet = self.solved({kind: headroom}, only, None)
+    def _below_in_a_mix(self, pools: tuple[Pool, ...], least: float, limit_usd: float) -> float:
+        """Headroom with which a mix costs less than a limit, to 0.5 %; 0 without any.
+
+        Args:
+            pools: what is mixed.
+            least: headroom to begin with.
+            limit_usd: USD a month.
+        """
+        kinds = {self.kind_of(pool.key) for pool in pools}
+        only, below = self._of_pools(pools), 0.0
+        headroom, above = max(least, LEAST_HEADROOM), MOST_HEADROOM
+        while above > below * FINE:
+            fleet = self.solved(dict.fromkeys(kinds, headroom), only, None)
             usd = fleet.objective_usd_per_month if isinstance(fleet, FleetSolution) else math.inf
             if usd < limit_usd:
                 below, headroom = headroom, min(headroom * max(limit_usd / usd, TOLERANCE), math.sqrt(headroom * above))
@@ -119,20 +178,43 @@ class BelowClosedForm:
                 break
         return below
 
-    def _is_least(self, best: Confirmed, most: Headroom) -> bool:
+    def _is_least(self, best: Confirmed, of_kinds: Sequence[tuple[Pool, ...]]) -> bool:
         """Whether no mix is cheaper in which kinds that cost more by themselves carry eight times as much."""
-        least = {kind: headroom if math.isfinite(headroom) else LEAST_HEADROOM for kind, headroom in most.items()}
+        if not best.solution.proven or not is_one_row(self.posed.problem):
+            return False
+        limit = self._limit(best)
+        least = {
+            self.kind_of(pools[0].key): above if math.isfinite(above := self._above(pools, limit)) else LEAST_HEADROOM
+            for pools in of_kinds
+        }
         solution = self.solved(least, self.posed, best)
         return isinstance(solution, FleetSolution) and solution.allocations is best.solution.allocations
 
-    def _pools_of_kinds(self) -> Mapping[Kind, tuple[Pool, ...]]:
+    def _pools_of_kinds(self, problem: Problem) -> list[tuple[Pool, ...]]:
         """The cheapest pool of each kind and instance type, those kinds first that would cost least."""
-        problem = self.posed.problem
         priced = [(cheapest_alone(replace(problem, pools=(pool,))), pool.key, pool) for pool in problem.pools]
         pools: dict[Kind, dict[str, Pool]] = {}
         for _, key, pool in sorted(priced, key=lambda entry: entry[:2]):
             pools.setdefault(self.kind_of(key), {}).setdefault(pool.instance_type, pool)
-        return {kind: tuple(by_type.values()) for kind, by_type in pools.items()}
+        return [tuple(by_type.values()) for by_type in pools.values()]
+
+
+def may_mix_payments(problem: Problem) -> bool:
+    """Whether a fleet paid for in several ways can be cheaper than in each: after failures, or by the hour."""
+    return asks_for_what_is_left(problem) or len(problem.hours) > 1
+
+
+def cheapest_by_payment(problem: Problem) -> tuple[Pool, ...]:
+    """The first pool of a problem, and for each way of paying the cheapest one in its region for what it carries."""
+    first = problem.pools[0]
+    cheapest: dict[Paid, tuple[float, Pool]] = {}
+    for pool in problem.pools:
+        rate = mix_rate(problem, pool)
+        for tariff in pool.tariffs if pool.region == first.region and rate > 0 else ():
+            usd = tariff.all_usd_per_hour / rate
+            if usd < cheapest.get(tariff.paid, (math.inf, pool))[0]:
+                cheapest[tariff.paid] = usd, pool
+    return tuple({pool.key: pool for pool in (first, *(pool for _, pool in cheapest.values()))}.values())
 
 
 def is_one_row(problem: Problem) -> bool:

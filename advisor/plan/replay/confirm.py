@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.problem.constraints import most_headroom
-from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, content
+from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, constraints_of, content
 from advisor.plan.replay.below import BelowClosedForm, is_one_row
 from advisor.plan.replay.confirmed import (
     Confirmed,
@@ -23,6 +23,7 @@ from advisor.plan.replay.confirmed import (
     cheaper,
     closer,
     held_to,
+    instances_of,
     unproven,
     usd_of,
     worst_share,
@@ -92,6 +93,10 @@ class Confirmer:
         self._known: dict[tuple[object, ...], Confirmed | Infeasible] = {}
         self._solved: dict[tuple[object, ...], FleetSolution | Infeasible] = {}
         self._found_alone: dict[tuple[object, ...], _Alone] = {}
+        self._holding: dict[tuple[object, ...], Confirmed] = {}
+        """Every fleet of any question that a replay confirms."""
+        self._refused: dict[tuple[object, ...], float] = {}
+        """USD a month below which no fleet of a kind holds that carries less than the planned rates."""
 
     def within(self, posed: Posed, setting: Setting) -> "Confirmer":
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
@@ -142,7 +147,7 @@ class Confirmer:
         if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
             return in_full
         self._trials.without_estimates()
-        for kept in (self._brackets, self._failing, self._known, self._found_alone):
+        for kept in (self._brackets, self._failing, self._known, self._found_alone, self._holding, self._refused):
             kept.clear()
         return self.confirmed(seconds, self._still_holding(known), refined=refined)
 
@@ -252,15 +257,24 @@ class Confirmer:
         headroom = {kind: one.held for kind, one in self._brackets.items()}
         posed = self._with_headroom(self._posed, headroom)
         solution = simplest(posed.problem, found.solution, most_usd=limit)
-        others = [one.found for one in self._found_alone.values() if self._is_allowed(one.found)]
         if solution.allocations != found.solution.allocations:
-            others.append(self._confirmed(posed, solution, headroom))
-        holding = [one for one in others if one.confirmation.reached and one.usd_per_month <= limit]
-        best = min((found, *holding), key=lambda one: complexity(one.solution))
-        if best is found:
-            return found
-        best = self._in_full(self._in_preferred_precision(best, seconds))
-        return _preferred(best, found) if best.confirmation.reached else found
+            self._confirmed(posed, solution, headroom)
+        simpler = [
+            fleet
+            for fleet in self._holding.values()
+            if fleet.usd_per_month <= limit
+            and complexity(fleet.solution) < complexity(found.solution)
+            and self._keeps_to_limits(fleet)
+        ]
+        for fleet in sorted(simpler, key=lambda fleet: complexity(fleet.solution)):
+            best = self._in_full(self._in_preferred_precision(fleet, seconds))
+            if best.confirmation.reached:
+                return _preferred(best, found)
+        return found
+
+    def _keeps_to_limits(self, found: Confirmed) -> bool:
+        """Whether a confirmed fleet of any question is one of this question too: in its pools, and under its limits."""
+        return self._is_allowed(found) and constraints_of(found.posed.problem) == constraints_of(self.problem)
 
     def _is_allowed(self, found: Confirmed | Infeasible) -> TypeGuard[Confirmed]:
         """Whether a fleet of another question is one of this question too."""
@@ -451,6 +465,7 @@ class Confirmer:
             optimum=lambda posed, headroom, best: self._optimum(posed, headroom, seconds, best),
             solved=lambda headroom, posed, best: self._solve(self._with_headroom(posed, headroom), seconds, best),
             fewest=lambda posed, best: self._fewest(posed, best, seconds),
+            refused=self._refused,
         )
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
@@ -547,7 +562,10 @@ class Confirmer:
     def _confirmed(self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float]) -> Confirmed:
         factor = max(headroom.get(self.kind_of(one.pool.key), 1.0) for one in solution.allocations)
         trial = self._trials.of(posed, solution, parts=factor < 1)
-        return Confirmed(solution, posed, self._confirmation(trial, factor))
+        fleet = Confirmed(solution, posed, self._confirmation(trial, factor))
+        if fleet.confirmation.reached:
+            self._holding[constraints_of(posed.problem), instances_of(solution)] = fleet
+        return fleet
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
         rehearsal = self._trials.rehearsal
