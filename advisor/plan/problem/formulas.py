@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -145,7 +146,13 @@ def mix_rate(problem: Problem, pool: Pool) -> float:
     """Requests per second of one instance over the places that it can serve, in their proportion."""
     if pool.mix_rates.size == 1:
         return float(pool.mix_rates[0])
-    places = zip(problem.place_shares.tolist(), pool.mix_rates.tolist(), strict=True)
+    return _rate_over_places(problem.place_shares.tobytes(), pool.mix_rates.tobytes())
+
+
+@lru_cache(maxsize=100_000)
+def _rate_over_places(place_shares: bytes, mix_rates: bytes) -> float:
+    """The same from the shares and rates of places as bytes, which tell pools apart in less time than the sum takes."""
+    places = zip(np.frombuffer(place_shares).tolist(), np.frombuffer(mix_rates).tolist(), strict=True)
     served = [(share, rate) for share, rate in places if rate > 0]
     if not served:
         return 0.0

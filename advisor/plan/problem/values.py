@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -175,6 +176,11 @@ class Pool:
     of the workload; 0: not among them."""
 
     @property
+    def serves_all_places(self) -> bool:
+        """Whether it is near enough to all users."""
+        return all(rate > 0 for rate in self.mix_rates.tolist())
+
+    @property
     def region(self) -> str:
         """Provider and region."""
         return "/".join(self.stand.split("/")[:2])
@@ -216,8 +222,8 @@ class Problem:
 
     def __post_init__(self) -> None:
         """Count the starts."""
-        upward = np.triu(self.transitions, 1)
-        object.__setattr__(self, "starts_per_week", tuple((upward.sum(axis=0) - upward.sum(axis=1)).tolist()))
+        starts = _starts_per_week(self.transitions.tobytes(), len(self.transitions))
+        object.__setattr__(self, "starts_per_week", starts)
 
     @property
     def all_alike(self) -> bool:
@@ -228,6 +234,13 @@ class Problem:
     def parts(self) -> Floats:
         """Share of each bucket; one part where requests are not told apart by length."""
         return self.bucket_shares if len(self.bucket_shares) else np.ones(1)
+
+
+@lru_cache
+def _starts_per_week(transitions: bytes, classes: int) -> tuple[float, ...]:
+    """Starts of each class, from how often an hour of one class is followed by one of another."""
+    upward = np.triu(np.frombuffer(transitions).reshape(classes, classes), 1)
+    return tuple((upward.sum(axis=0) - upward.sum(axis=1)).tolist())
 
 
 def content(problem: Problem) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from advisor.plan.problem.formulas import asks_for_what_is_left, mix_rate
 from advisor.plan.problem.values import FleetSolution, Infeasible, Paid, Pool, Problem, constraints_of
 from advisor.plan.replay.confirmed import Confirmed, unproven
 from advisor.plan.replay.headroom import EXACT, LEAST_HEADROOM, MOST_HEADROOM, TOLERANCE, WORTH_RATIO, Kind
-from advisor.plan.solve.scopes import cheapest_alone, cheapest_single, is_any_single_below
+from advisor.plan.solve.scopes import cheapest_single, is_any_single_below, usd_alone
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Posed
 
@@ -192,10 +192,10 @@ class BelowClosedForm:
 
     def _pools_of_kinds(self, problem: Problem) -> list[tuple[Pool, ...]]:
         """The cheapest pool of each kind and instance type, those kinds first that would cost least."""
-        priced = [(cheapest_alone(replace(problem, pools=(pool,))), pool.key, pool) for pool in problem.pools]
+        usd = usd_alone(problem)
         pools: dict[Kind, dict[str, Pool]] = {}
-        for _, key, pool in sorted(priced, key=lambda entry: entry[:2]):
-            pools.setdefault(self.kind_of(key), {}).setdefault(pool.instance_type, pool)
+        for pool in sorted(problem.pools, key=lambda pool: (usd[pool.key], pool.key)):
+            pools.setdefault(self.kind_of(pool.key), {}).setdefault(pool.instance_type, pool)
         return [tuple(by_type.values()) for by_type in pools.values()]
 
 

@@ -30,6 +30,7 @@ from advisor.plan.replay.confirmed import (
 )
 from advisor.plan.replay.headroom import (
     MOST_HEADROOM,
+    WORTH_RATIO,
     Bracket,
     Kind,
     bracket_of,
@@ -45,7 +46,7 @@ from advisor.plan.replay.nearby import (
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import as_optimum, optimise
-from advisor.plan.solve.scopes import cheapest, cheapest_alone, lower_bound, scopes
+from advisor.plan.solve.scopes import cheapest, lower_bound, scopes, usd_alone, without_dominated_anywhere
 from advisor.plan.solve.simple import complexity, loss_rank, simplest
 from advisor.plan.solve.solver import DEFAULT_SECONDS, HALF_A_CENT
 from advisor.plan.solve.stage import Posed, Setting, in_precisions, pose
@@ -330,14 +331,15 @@ class Confirmer:
     def _search(self, seconds: float, known: Confirmed | None) -> Confirmed | Infeasible:
         """Optima at the lower ends of the brackets, each replayed, until one holds or none can be cheaper."""
         best = known
+        worth = None if known is None else _worth_less_than(known)
         closest: Confirmed | None = None
         tested: list[Kind] = []
         while True:
             least = {kind: one.least for kind, one in self._brackets.items()}
-            bound = self._optimum(self._posed, least, seconds, known)
+            bound = self._optimum(self._posed, least, seconds, worth if best is known else known)
             if isinstance(bound, Infeasible):
                 return best or closest or bound
-            if known is not None and best is known and not _promises_more(bound, known):
+            if known is not None and bound is worth:
                 return known
             if best is not None and self._suffices(best, bound):
                 return bounded(best, bound)
@@ -385,8 +387,9 @@ class Confirmer:
     def _bracketed(self, kind: Kind, best: Confirmed | None, seconds: float) -> Confirmed | Infeasible:
         """Find the bracket of a kind by its cheapest pool at the planned load, below the cost of the best fleet."""
         problem = self._posed.problem
-        pools = [pool for pool in problem.pools if self.kind_of(pool.key) == kind]
-        first = min(pools, key=lambda pool: cheapest_alone(replace(problem, pools=(pool,))))
+        pools = tuple(pool for pool in problem.pools if self.kind_of(pool.key) == kind)
+        usd = usd_alone(replace(problem, pools=pools))
+        first = min(pools, key=lambda pool: usd[pool.key])
         key = (first.key, first.tariffs, problem.limits, *sorted(problem.running.items()))
         known = self._found_alone.get(key)
         if known is None or not known.settles(usd_of(best)):
@@ -425,9 +428,9 @@ class Confirmer:
 
     def _cheap_kinds(self, best: Confirmed) -> list[Kind]:
         """Kinds not tried by themselves whose cheapest pool would cost less than a fleet, the cheapest first."""
-        problem, prices = self._posed.problem, dict[Kind, float]()
-        for pool in problem.pools:
-            kind, usd = self.kind_of(pool.key), cheapest_alone(replace(problem, pools=(pool,)))
+        prices = dict[Kind, float]()
+        for key, usd in usd_alone(self._posed.problem).items():
+            kind = self.kind_of(key)
             if kind not in self._brackets and usd < min(prices.get(kind, math.inf), best.usd_per_month):
                 prices[kind] = usd
         return sorted(prices, key=lambda kind: (prices[kind], kind))[:CHEAP_KINDS]
@@ -450,9 +453,10 @@ class Confirmer:
     def _fewest(self, posed: Posed, best: Confirmed, seconds: float) -> Confirmed:
         """The fleet of a question whose kinds all need as little headroom as a replay confirms, from one that holds."""
         kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
+        few = replace(posed, problem=without_dominated_anywhere(posed.problem))
         return with_fewer(
             best,
-            lambda headroom: self._optimum(posed, dict.fromkeys(kinds, headroom), seconds),
+            lambda headroom: self._optimum(few, dict.fromkeys(kinds, headroom), seconds),
             self._in_full,
             best.confirmation.headroom_factor,
         )
@@ -640,6 +644,6 @@ def _preferred(best: Confirmed, cheapest: Confirmed) -> Confirmed:
     return replace(best, solution=kept, cheapest=cheapest)
 
 
-def _promises_more(bound: Confirmed, known: Confirmed) -> bool:
-    """Whether a bound leaves more to be found than was left where a fleet comes from."""
-    return bound is not known and worthwhile(min(known.usd_per_month, known.solution.bound_usd_per_month), bound)
+def _worth_less_than(known: Confirmed) -> Confirmed:
+    """A fleet at the cost that others have to be below, to leave more to be found than was left where it comes from."""
+    return known.as_if_at((1 - WORTH_RATIO) * min(known.usd_per_month, known.solution.bound_usd_per_month))

@@ -91,7 +91,7 @@ def whole_shares(problem: Problem, pool: Pool) -> Mapping[str, Floats]:
 def load_of(problem: Problem, pool: Pool, rate: float) -> float:
     """Instances of a pool that a rate of all requests keeps busy; infinite where some users are too far."""
     if not len(problem.bucket_shares):
-        return rate / mix_rate(problem, pool) if (pool.mix_rates > 0).all() else math.inf
+        return rate / mix_rate(problem, pool) if pool.serves_all_places else math.inf
     with np.errstate(divide="ignore"):
         mixed: Floats = 1 / pool.mix_rates
         apart: Floats = (problem.bucket_shares / pool.rates).sum(axis=1)

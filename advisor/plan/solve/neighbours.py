@@ -112,7 +112,7 @@ def _simple(problem: Problem) -> bool:
 
 def _is_able(problem: Problem, fleet: FleetSolution) -> bool:
     """Whether a fleet carries all users' load, also after what may fail, with no more types than are allowed."""
-    if not all((group.pool.mix_rates > 0).all() for group in fleet.allocations):
+    if not all(group.pool.serves_all_places for group in fleet.allocations):
         return False
     types = {group.pool.instance_type for group in fleet.allocations}
     most = problem.limits.max_instance_types
@@ -178,7 +178,7 @@ def _others(problem: Problem, group: Allocation) -> Iterator[_Way]:
 def _sold(problem: Problem, paid: Paid) -> Iterator[_Way]:
     """What serves and is paid for in one way."""
     for pool in problem.pools:
-        if (pool.mix_rates > 0).all():
+        if pool.serves_all_places:
             yield from (_Way(pool, tariff) for tariff in pool.tariffs if tariff.paid is paid)
 
 

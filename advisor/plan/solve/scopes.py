@@ -1,7 +1,7 @@
 """One region, or one cloud: the parts of a problem in which a fleet may be, and the cheapest fleet of them all."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +47,15 @@ def split(problem: Problem, key: Callable[[Pool], str]) -> tuple[Problem, ...]:
     for pool in problem.pools:
         groups.setdefault(key(pool), []).append(pool)
     return tuple(replace(problem, pools=tuple(pools)) for pools in groups.values())
+
+
+def without_dominated_anywhere(problem: Problem) -> Problem:
+    """The problem without the pools that no cheapest fleet of any scope needs.
+
+    The same pools are dominated where all sustain so many times more or less.
+    """
+    parts = map(without_dominated, scopes(problem))
+    return replace(problem, pools=tuple(pool for part in parts for pool in part.pools))
 
 
 def cheapest(
@@ -128,15 +137,23 @@ def cheapest_alone(problem: Problem) -> float:
     return float(_each_alone(problem)[1].min(initial=math.inf))
 
 
+def usd_alone(problem: Problem) -> Mapping[str, float]:
+    """The same of each pool, by its key; infinite for those that do not serve everything."""
+    able, usd = _each_alone(problem)
+    return dict.fromkeys((pool.key for pool in problem.pools), math.inf) | dict(
+        zip((pool.key for pool in able), usd.tolist(), strict=True)
+    )
+
+
 def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
     """Pools that could serve everything, and about what each would cost a month, bought in its cheapest way."""
-    able = [pool for pool in problem.pools if pool.tariffs and (pool.mix_rates > 0).all()]
+    able = [pool for pool in problem.pools if pool.tariffs and pool.serves_all_places]
     if not able:
         return [], np.zeros(0)
     rates = np.array([mix_rate(problem, pool) for pool in able])
     usd_per_hour = np.array([min(one.all_usd_per_hour for one in pool.tariffs) for pool in able])
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
-    usd: Floats = usd_per_hour * (least_instances(problem, _planned(problem), rates) @ hours)
+    usd: Floats = usd_per_hour * (least_instances(problem, _planned(problem), rates) * hours).sum(axis=1)
     return able, usd
 
 
@@ -165,10 +182,13 @@ def lower_bound(problem: Problem) -> float:
     several that are so together, as many as failures ask for and at least one in each zone; and all answers over the
     cheapest way to the users. Capacity that is owned costs its disks.
     """
-    tariffs = [(pool, tariff) for pool in problem.pools for tariff in pool.tariffs]
-    work = _work(problem)
-    fastest = np.array([max(pool.mix_rates.max(), (pool.rates * work).max(initial=0.0)) for pool, _ in tariffs])
-    usd = np.array([tariff.all_usd_per_hour * min((1.0, *tariff.active_ratios)) for _, tariff in tariffs])
+    pools = problem.pools
+    mixed, apart = np.array([pool.mix_rates for pool in pools]), np.array([pool.rates for pool in pools])
+    of_pool = np.maximum(mixed.max(axis=1), (apart * _work(problem)).max(axis=(1, 2), initial=0.0))
+    fastest = np.repeat(of_pool, [len(pool.tariffs) for pool in pools])
+    usd = np.array(
+        [one.all_usd_per_hour * min((1.0, *one.active_ratios)) for pool in pools for one in pool.tariffs]
+    )  # fmt: skip
     if not fastest.any():
         return 0.0
     least = least_instances(problem, _planned(problem), fastest.max(keepdims=True))[0]
@@ -177,7 +197,7 @@ def lower_bound(problem: Problem) -> float:
         hours_per_month(hour) * _usd_per_hour(float(rates[at]), float(least[at]), usd, fastest)
         for at, hour in enumerate(problem.hours)
     )
-    return compute + min(pool.usd_per_request for pool in problem.pools) * sum(map(requests_per_month, problem.hours))
+    return compute + min(pool.usd_per_request for pool in pools) * sum(map(requests_per_month, problem.hours))
 
 
 def _work(problem: Problem) -> Floats:
@@ -186,7 +206,9 @@ def _work(problem: Problem) -> Floats:
     As the cheapest pool that serves them all has it; a bound holds with any, and is close with one that is true.
     """
     able = [
-        one for one in problem.pools if one.tariffs and one.rates.size and min(one.mix_rates.max(), one.rates.min()) > 0
+        pool
+        for pool in problem.pools
+        if pool.tariffs and pool.rates.size and max(pool.mix_rates.tolist()) > 0 and pool.rates.all()
     ]
     if not able:
         return np.ones_like(problem.bucket_shares)
