@@ -162,11 +162,12 @@ def test_sockets_are_unknown_where_cores_are():
     assert CpuInstance("aws", "x", 8, 8, 16.0, "arm64", unknown, machine.provenance).sockets is None
 
 
-def test_a_discount_on_everything_holds_for_them_too(tmp_path):
-    """What was negotiated for all families of a provider is off their list price."""
+@pytest.mark.parametrize("family", ["'*'", "m8i"])
+def test_a_negotiated_discount_holds_for_them_too(tmp_path, family):
+    """What was negotiated for their family, or for all of a provider, is off their list price."""
     overlay = tmp_path / "catalog.yaml"
     overlay.write_text(
-        "version: advisor.overlay/v1\ndiscounts:\n- {provider: aws, families: ['*'], discount_ratio: 0.5}\n"
+        f"version: advisor.overlay/v1\ndiscounts:\n- {{provider: aws, families: [{family}], discount_ratio: 0.5}}\n"
     )
     place = ("us-east-1", "m8i.4xlarge")
     prices = [

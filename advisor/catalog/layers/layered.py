@@ -128,7 +128,8 @@ class LayeredCatalog(Catalog):
         """
         if self.overlay_path is None or not self.overlay_path.is_file():
             return Overlay()
-        return read_overlay(self.overlay_path, self.instance_types.keys(), self.regions.keys())
+        machines = [*self.instance_types, *self.cpu_instances]
+        return read_overlay(self.overlay_path, machines, self.regions.keys())
 
     def as_listed(self) -> "LayeredCatalog":
         """The same catalog at list prices: nothing that was negotiated or imported may enter a refresh."""
