@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen import generate
-from advisor.codegen.model import Wanted
+from advisor.codegen.model import Language, Wanted
 from advisor.codegen.selection import choose
 from advisor.codegen.serving import checkpoint_of
 from advisor.codegen.stack import stacks_of
@@ -114,7 +114,7 @@ def test_neuron_counts_cores():
     ("changes", "tag"),
     [
         ({"engine_version": "0.31.1"}, "vllm-openai:v0.31.1"),
-        ({"engine_version": "0.31"}, "vllm-openai:v0.30.0"),
+        ({"engine_version": "0.31"}, "vllm-openai:v0.33.0"),
         ({"instance_type": "inf2.8xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
         ({"instance_type": "trn2.48xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
         ({"instance_type": "trn2.48xlarge", "engine": "vLLM-Neuron"}, ":0.24.0"),
@@ -253,3 +253,14 @@ def test_alarms_on_missing_hosts_need_someone():
     assert gpu == {"unhealthy_hosts", "metrics_silent"}
     model = stack(instance_type="inf2.8xlarge", accelerator="Inferentia2")
     assert {alarm.name for alarm in model.alarms if alarm.needs_someone} == gpu | {"no_requests"}
+
+
+def test_pulumi_projects_are_named_after_the_workload():
+    """Two workloads in one organisation are two projects: neither proposes to delete what the other made."""
+    names = set()
+    for workload in ("support-chat", "search"):
+        files = generate(make_plan(make_option(), name=workload), Language.PYTHON).files
+        project = files["Pulumi.yaml"].split("\nname: ")[1].splitlines()[0]
+        assert f"\n  {project}:networks:" in files["Pulumi.production.yaml"]
+        names.add(project)
+    assert names == {"support-chat-aws", "search-aws"}
