@@ -22,7 +22,10 @@ STAND_INS = {
     "openssl": RECORDER,
     "dpkg": RECORDER + "echo amd64\n",
     "python3": RECORDER,
+    "gpg": RECORDER + 'echo "[GNUPG:] VALIDSIG $SIGNED_BY 2026-11-01 0"\n',
 }
+KEY_OF_AWS = "937616F3450B7D806CBD9725D58167303B789C72"
+"""Fingerprint of the key that signs the CloudWatch agent (CloudWatch user guide, "Verify the signature")."""
 HOST_PATHS = re.compile(r"(?<![\w.])/(etc|run|opt|var|usr/local|tmp)/")
 HOSTILE_ARGUMENT = "--chat-template=$(touch pwned) `touch pwned` '\"; touch pwned #"
 
@@ -34,6 +37,7 @@ class Host:
         """Lay out the folders and the programs."""
         self.root = root
         self.record = root / "record"
+        self.signed_by = KEY_OF_AWS
         for folder in ("etc/systemd/system", "run", "opt/aws/amazon-cloudwatch-agent/bin", "usr/local/sbin", "bin"):
             (root / folder).mkdir(parents=True)
         for name, text in STAND_INS.items():
@@ -44,17 +48,26 @@ class Host:
         (self.root / path).write_text(text)
         (self.root / path).chmod(0o755)
 
-    def run(self, script: str) -> list[list[str]]:
-        """Run a script; the commands that it gave, as words."""
+    def try_to_run(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a script, to its end or to its first failure."""
         self.record.write_bytes(b"")
         moved = HOST_PATHS.sub(rf"{self.root}/\1/", script)
         environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "RECORD": str(self.record)}
-        ran = subprocess.run(
+        environment["SIGNED_BY"] = self.signed_by
+        return subprocess.run(
             ["bash", "-c", moved], env=environment, cwd=self.root, text=True, capture_output=True, check=False
         )
-        assert ran.returncode == 0, ran.stderr
+
+    def commands(self) -> list[list[str]]:
+        """The commands that the last script gave, as words."""
         lines = self.record.read_bytes().decode().split("\0\n")
         return [line.split("\0") for line in lines if line]
+
+    def run(self, script: str) -> list[list[str]]:
+        """Run a script that succeeds; the commands that it gave, as words."""
+        ran = self.try_to_run(script)
+        assert ran.returncode == 0, ran.stderr
+        return self.commands()
 
 
 @pytest.fixture
@@ -148,6 +161,20 @@ def test_agents_are_set_up_after_serving(boot):
     assert any(command[-1] == AGENT["agent_package"] for command in commands)
     unit = (host.root / "etc/systemd/system/advisor-agent.service").read_text()
     assert "inference-advisor-agent run --output" in unit
+
+
+@pytest.mark.parametrize("signed_by", [KEY_OF_AWS, "0" * 40])
+def test_a_metrics_agent_that_aws_did_not_sign_is_not_installed(start, tmp_path, signed_by):
+    """An image without the agent gets it from the region's bucket, with the signature of AWS's key only."""
+    script = user_data(start("l4-spot", filled=True).plan())
+    host = Host(tmp_path / "host")
+    host.signed_by = signed_by
+    (host.root / "opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl").unlink()
+    host.try_to_run(script)
+    commands = host.commands()
+    bucket = "https://amazoncloudwatch-agent-us-east-1.s3.us-east-1.amazonaws.com"
+    assert f"{bucket}/ubuntu/amd64/latest/amazon-cloudwatch-agent.deb.sig" in {command[-1] for command in commands}
+    assert any(command[:2] == ["dpkg", "--install"] for command in commands) == (signed_by == KEY_OF_AWS)
 
 
 def test_no_agent_is_installed_without_its_address(boot):
