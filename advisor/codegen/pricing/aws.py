@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import Rules, Use, first_known, text, whole
+from advisor.codegen.pricing.uses import HELD, Rules, Use, first_known, text, whole
 
 _TEMPLATE = "aws_launch_template"
 _MARKETS: Mapping[Any, Purchase | None] = {
@@ -23,17 +24,36 @@ _CAPACITY: Mapping[Any, Purchase | None] = {
 }
 
 
+_DEDICATED = "hardware of one's own has a price of its own"
+_TENANCIES = ("dedicated", "host")
+
+
 def _instance(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    return (_use(resource, resource.values.get("instance_type"), _market(resource), 1),)
+    use = _use(resource, resource.values.get("instance_type"), _market(resource), 1)
+    return (replace(use, unpriced=_DEDICATED if resource.values.get("tenancy") in _TENANCIES else ""),)
+
+
+def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    number = whole(resource.values.get("instance_count"))
+    use = _use(resource, resource.values.get("instance_type"), Purchase.ON_DEMAND, number)
+    return (replace(use, unpriced=HELD),)
 
 
 def _group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
+    template = everything.linked(resource, _argument(resource), _TEMPLATE)
+    is_dedicated = template is not None and template.first("placement", "tenancy") in _TENANCIES
+    uses = _of_group(resource, template)
+    return tuple(replace(use, unpriced=_DEDICATED) for use in uses) if is_dedicated else uses
+
+
+def _argument(resource: Resource) -> str:
+    return "mixed_instances_policy" if resource.blocks("mixed_instances_policy") else "launch_template"
+
+
+def _of_group(resource: Resource, template: Resource | None) -> tuple[Use, ...]:
     number = first_known(resource.values.get("desired_capacity"), resource.values.get("min_size"))
-    mixed = resource.blocks("mixed_instances_policy")
-    argument = "mixed_instances_policy" if mixed else "launch_template"
-    template = everything.linked(resource, argument, _TEMPLATE)
     of_template = template.values.get("instance_type") if template else None
-    if not mixed:
+    if not resource.blocks("mixed_instances_policy"):
         return (_use(resource, of_template, _market(template) if template else Purchase.ON_DEMAND, number),)
     overrides = resource.blocks("mixed_instances_policy", "launch_template", "override")
     kind = next((one["instance_type"] for one in overrides if one.get("instance_type")), of_template)
@@ -93,6 +113,7 @@ def _region(resource: Resource) -> str | None:
 RULES: Rules = {
     "aws_instance": _instance,
     "aws_autoscaling_group": _group,
+    "aws_ec2_capacity_reservation": _reservation,
     "aws_eks_node_group": _node_group,
     "aws_sagemaker_endpoint_configuration": _endpoint,
 }

@@ -1,14 +1,17 @@
 """What Microsoft charges for: virtual machines, scale sets, AKS node pools, Container Apps with a GPU."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import Rules, Use, first_known, text
+from advisor.codegen.pricing.uses import HELD, Rules, Use, first_known, text
 
 _CLUSTER = "azurerm_kubernetes_cluster"
 _ENVIRONMENT = "azurerm_container_app_environment"
+_WITH_GPU = "Standard_N"
+_LOW_PRIORITY = "low priority has a price of its own"
 _PROFILES = {"A100": "A100-80GB-PCIe", "T4": "T4"}
 """What the name of a workload profile with a GPU holds → the accelerator."""
 
@@ -31,9 +34,29 @@ def _node_pool(resource: Resource, everything: Resources) -> tuple[Use, ...]:
 
 
 def _cluster(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    """The pool of the system; of machines without an accelerator where its price is known."""
     pool: Mapping[str, Any] = next(iter(resource.blocks("default_node_pool")), {})
     number = first_known(pool.get("node_count"), pool.get("min_count"))
-    return (_use(resource, pool.get("vm_size"), pool, number, _location(resource)),)
+    use = _use(resource, pool.get("vm_size"), pool, number, _location(resource))
+    return (replace(use, is_accelerated=(use.what or "").startswith(_WITH_GPU)),)
+
+
+def _learning_cluster(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    """Compute of Azure Machine Learning costs what its virtual machines do; low priority has a price of its own."""
+    number = first_known(resource.first("scale_settings", "min_node_count"))
+    use = _use(resource, resource.values.get("vm_size"), {}, number or None, _location(resource))
+    is_low = resource.values.get("vm_priority") == "LowPriority"
+    return (replace(use, remark="" if number else "by use", unpriced=_LOW_PRIORITY if is_low else ""),)
+
+
+def _learning_instance(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    return (_use(resource, resource.values.get("virtual_machine_size"), {}, 1, _location(resource)),)
+
+
+def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    sku = next(iter(resource.blocks("sku")), {})
+    use = _use(resource, sku.get("name"), {}, first_known(sku.get("capacity")), _location(resource))
+    return (replace(use, unpriced=HELD),)
 
 
 def _container_app(resource: Resource, everything: Resources) -> tuple[Use, ...]:
@@ -66,5 +89,8 @@ RULES: Rules = {
     "azurerm_orchestrated_virtual_machine_scale_set": _scale_set,
     _CLUSTER: _cluster,
     "azurerm_kubernetes_cluster_node_pool": _node_pool,
+    "azurerm_capacity_reservation": _reservation,
     "azurerm_container_app": _container_app,
+    "azurerm_machine_learning_compute_cluster": _learning_cluster,
+    "azurerm_machine_learning_compute_instance": _learning_instance,
 }

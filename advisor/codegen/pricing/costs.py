@@ -35,6 +35,7 @@ _FREE = (
 )
 """Types, or how they begin, that nobody charges for."""
 _HOURS = Decimal(HOURS_PER_MONTH)
+NOT_FOUND = "price not found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,9 @@ def breakdown_of(resources: Resources, catalog: Catalog) -> Breakdown:
     costs, free, unsupported = [], Counter[str](), Counter[str]()
     for resource in resources.all:
         rule = RULES.get(resource.kind)
-        uses = rule(resource, resources) if rule else ()
-        if uses:
-            costs.append(cost_of(resource, uses, catalog))
+        cost = cost_of(resource, rule(resource, resources) if rule else (), catalog)
+        if cost.components:
+            costs.append(cost)
         else:
             (free if resource.kind.startswith(_FREE) else unsupported)[resource.kind] += 1
     return Breakdown(tuple(costs), free, unsupported)
@@ -128,11 +129,12 @@ def breakdown_of(resources: Resources, catalog: Catalog) -> Breakdown:
 
 def cost_of(resource: Resource, uses: Iterable[Use], catalog: Catalog) -> Cost:
     """What a resource costs that uses this."""
-    return Cost(resource, tuple(_component(use, catalog) for use in uses))
+    components = ((use, _component(use, catalog)) for use in uses)
+    return Cost(resource, tuple(one for use, one in components if use.is_accelerated or one.usd_per_hour is not None))
 
 
 def _component(use: Use, catalog: Catalog) -> Component:
-    price = _service_price(use, catalog) if use.service else _machine_price(use, catalog)
+    price = None if use.unpriced else _service_price(use, catalog) if use.service else _machine_price(use, catalog)
     number = None if use.number is None else Decimal(str(use.number))
     name = _name(use, found=price is not None)
     if price is None:
@@ -142,7 +144,11 @@ def _component(use: Use, catalog: Catalog) -> Component:
 
 
 def _machine_price(use: Use, catalog: Catalog) -> Price | None:
-    offer = catalog.offer(use.provider, use.region or "", use.what or "")
+    place = (use.provider, use.region or "", use.what or "")
+    offer = catalog.offer(*place)
+    if offer is None and (use.provider, use.what) in catalog.cpu_instances:
+        offers = catalog.cpu_offers(use.provider)
+        offer = next((one for one in offers if (one.provider, one.region, one.instance_type) == place), None)
     if offer is None or use.purchase is None:
         return None
     return catalog.price(offer, use.purchase)
@@ -152,7 +158,8 @@ def _service_price(use: Use, catalog: Catalog) -> Price | None:
     wanted = (use.provider, use.service, use.what)
     for one in catalog.serverless:
         here = (one.provider, one.service, one.accelerator) == wanted and use.region in one.regions
-        if here and one.usd_per_hour is not None:
+        is_size = use.size in (None, (one.vcpus, one.memory_gib))
+        if here and is_size and one.usd_per_hour is not None:
             return Price(one.usd_per_hour, one.provenance)
     return None
 
@@ -161,8 +168,9 @@ def _name(use: Use, *, found: bool) -> str:
     words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot", Purchase.MANAGED: "SageMaker real-time"}
     kind = "Container usage" if use.service else "Instance usage"
     bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity"
-    parts = [bought, use.what or "unknown type", use.region or "unknown region", use.remark]
-    return f"{kind} ({', '.join(part for part in parts if part)}){'' if found else ': price not found'}"
+    size = "{:g} vCPUs and {:g} GiB".format(*use.size) if use.size else ""
+    parts = [bought, use.what or "unknown type", use.region or "unknown region", size, use.remark]
+    return f"{kind} ({', '.join(part for part in parts if part)}){'' if found else f': {use.unpriced or NOT_FOUND}'}"
 
 
 def counted(kinds: Iterable[str]) -> Mapping[str, int]:

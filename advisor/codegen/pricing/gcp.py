@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import Rules, Use, first_known, text, whole
+from advisor.codegen.pricing.uses import HELD, Rules, Use, first_known, text, whole
 
 _TEMPLATES = ("google_compute_instance_template", "google_compute_region_instance_template")
 _AUTOSCALERS = ("google_compute_autoscaler", "google_compute_region_autoscaler")
@@ -15,6 +16,7 @@ _ATTACHED = {"nvidia-tesla-t4": "T4", "nvidia-tesla-v100": "V100", "nvidia-tesla
 _RUN = {"nvidia-l4": "L4", "nvidia-rtx-pro-6000": "RTX-PRO-6000"}
 _TPU = re.compile(r"(?P<kind>v5litepod|v5e|v6e|v5p)-(?P<size>\d+)")
 _TPU_MACHINES = {"v5litepod": "ct5lp-hightpu-{}t", "v5e": "ct5lp-hightpu-{}t", "v6e": "ct6e-standard-{}t"}
+_MIB_PER_GIB = 1024
 _ZONE = re.compile(r"(?P<region>[a-z]+-[a-z]+\d+)-[a-z]$")
 
 
@@ -58,7 +60,44 @@ def _run(resource: Resource, _all: Resources) -> tuple[Use, ...]:
         return ()
     redundant = resource.first("template", "gpu_zonal_redundancy_disabled") is False
     least = first_known(resource.first("template", "scaling", "min_instance_count"), 0)
-    return (container(_region(resource), accelerator, least, redundant=redundant),)
+    use = container(_region(resource), accelerator, least, redundant=redundant)
+    return (replace(use, size=_size(resource)),)
+
+
+def _size(resource: Resource) -> tuple[float, float] | None:
+    """Processors and GiB of the containers of one instance; None where one has no limits."""
+    limits = [
+        Resource("", "", "", one).first("resources", "limits") for one in resource.blocks("template", "containers")
+    ]
+    sizes = [(_number(one.get("cpu")), _gib(one.get("memory"))) for one in limits if isinstance(one, dict)]
+    known = [(cpu, gib) for cpu, gib in sizes if cpu is not None and gib is not None]
+    if not known or len(known) < len(limits):
+        return None
+    return sum(cpu for cpu, _ in known), sum(gib for _, gib in known)
+
+
+def _number(quantity: object) -> float | None:
+    """Processors as Kubernetes writes them: ``8``, ``8000m``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(m?)", str(quantity))
+    return float(found[1]) / (1000 if found[2] else 1) if found else None
+
+
+def _gib(quantity: object) -> float | None:
+    """Memory as Kubernetes writes it: ``32Gi``, ``32768Mi``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(Gi|Mi)", str(quantity))
+    return float(found[1]) / (_MIB_PER_GIB if found[2] == "Mi" else 1) if found else None
+
+
+def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    machine = Resource("", "", "", next(iter(resource.blocks("specific_reservation", "instance_properties")), {}))
+    kind = text(machine.values.get("machine_type"))
+    attached = [
+        {"type": one.get("accelerator_type"), "count": one.get("accelerator_count")}
+        for one in machine.blocks("guest_accelerators")
+    ]
+    what = with_attached(kind, attached) if kind else None
+    number = whole(resource.first("specific_reservation", "count"))
+    return (replace(_machine(resource, what, Purchase.ON_DEMAND, number), unpriced=HELD),)
 
 
 def container(region: str | None, accelerator: str, least: float | None, *, redundant: bool) -> Use:
@@ -136,6 +175,7 @@ def region_of(place: str | None) -> str | None:
 
 RULES: Rules = {
     "google_compute_instance": _instance,
+    "google_compute_reservation": _reservation,
     "google_compute_instance_group_manager": _group,
     "google_compute_region_instance_group_manager": _group,
     "google_container_node_pool": _node_pool,

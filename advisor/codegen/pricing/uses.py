@@ -22,8 +22,16 @@ class Use:
     service: str = ""
     """A service without machines, as the catalog names it."""
     remark: str = ""
+    size: tuple[float, float] | None = None
+    """Processors and GiB of a container; None: those that the catalog has the price of."""
+    unpriced: str = ""
+    """Why the catalog cannot have its price; "": it may have one."""
+    is_accelerated: bool = True
+    """False: a machine for what runs beside the model, left out where its price is not known."""
 
 
+HELD = "paid for whether it is used or not, and counted with the instances that run in it"
+"""Why a reservation of capacity has no price of its own here."""
 Rule = Callable[[Resource, Resources], tuple[Use, ...]]
 Rules = Mapping[str, Rule]
 

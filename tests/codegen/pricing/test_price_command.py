@@ -205,6 +205,34 @@ def test_what_is_not_priced_is_counted(priced):
     assert summary["totalDetectedResources"] == 4
 
 
+def test_machines_of_the_system_count_where_they_are_priced(priced):
+    """A cluster's own pool has no accelerator: its price is known, or it is none of ours."""
+
+    def cluster(size):
+        pool = {"default_node_pool": [{"vm_size": size, "node_count": 3}], "location": "eastus"}
+        return priced(plan(resource("azurerm_kubernetes_cluster", pool)))["projects"][0]["breakdown"]["resources"]
+
+    ((system,),) = [cluster("Standard_D4s_v5")]
+    assert float(system["hourlyCost"]) > 0
+    assert cluster("Standard_X1_v99") == []
+
+
+def test_containers_of_another_size_have_no_price(priced):
+    """Cloud Run's L4 is priced with 4 processors and 16 GiB."""
+
+    def run(cpu, memory):
+        container = {"resources": [{"limits": {"cpu": cpu, "memory": memory, "nvidia.com/gpu": "1"}}]}
+        template = {"containers": [container], "node_selector": [{"accelerator": "nvidia-l4"}],
+                    "gpu_zonal_redundancy_disabled": True, "scaling": [{"min_instance_count": 1}]}  # fmt: skip
+        values = {"location": "us-central1", "template": [template]}
+        return priced(plan(resource("google_cloud_run_v2_service", values)))["projects"][0]["breakdown"]["resources"]
+
+    assert run("4", "16Gi")[0]["hourlyCost"] is not None
+    ((larger,),) = [run("8", "32Gi")]
+    assert larger["hourlyCost"] is None
+    assert "8 vCPUs and 32 GiB" in larger["costComponents"][0]["name"]
+
+
 def test_spot_and_on_demand_have_their_own_prices(priced):
     """A mixed group is two components."""
     policy = {

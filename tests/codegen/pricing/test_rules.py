@@ -281,6 +281,54 @@ def test_cloud_run():
 
 
 @pytest.mark.parametrize(
+    ("limits", "size"),
+    [
+        ({"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": "1"}, (8, 32)),
+        ({"cpu": "4000m", "memory": "16384Mi"}, (4, 16)),
+        ({"cpu": "4", "memory": "16G"}, None),
+        (None, None),
+    ],
+)
+def test_cloud_run_says_how_large_its_containers_are(limits, size):
+    """A GPU is priced with the processors and memory beside it."""
+    template = {"node_selector": [{"accelerator": "nvidia-l4"}], "containers": [{"resources": [{"limits": limits}]}]}
+    document = plan(resource("google_cloud_run_v2_service", {"location": "us-central1", "template": [template]}))
+    (one,) = RULES["google_cloud_run_v2_service"](planned(document).all[0], planned(document))
+    assert one.size == size
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "what", "number", "words"),
+    [
+        ("aws_instance", {"instance_type": "g6.xlarge", "tenancy": "dedicated"}, "g6.xlarge", 1, "hardware of one's own"),
+        ("aws_ec2_capacity_reservation", {"instance_type": "p5.48xlarge", "instance_count": 2}, "p5.48xlarge", 2, "paid for whether"),
+        ("google_compute_reservation", {"zone": "us-central1-a", "specific_reservation": [{"count": 3, "instance_properties": [{"machine_type": "n1-standard-8", "guest_accelerators": [{"accelerator_type": "nvidia-tesla-t4", "accelerator_count": 1}]}]}]}, "n1-standard-8+1xT4", 3, "paid for whether"),
+        ("azurerm_capacity_reservation", {"sku": [{"name": "Standard_NC24ads_A100_v4", "capacity": 2}]}, "Standard_NC24ads_A100_v4", 2, "paid for whether"),
+        ("azurerm_machine_learning_compute_cluster", {"location": "eastus", "vm_size": "Standard_NC24ads_A100_v4", "vm_priority": "LowPriority", "scale_settings": [{"min_node_count": 1}]}, "Standard_NC24ads_A100_v4", 1, "low priority"),
+        ("azurerm_machine_learning_compute_cluster", {"location": "eastus", "vm_size": "Standard_NC24ads_A100_v4", "vm_priority": "Dedicated", "scale_settings": [{"min_node_count": 2}]}, "Standard_NC24ads_A100_v4", 2, ""),
+        ("azurerm_machine_learning_compute_instance", {"location": "eastus", "virtual_machine_size": "Standard_NC24ads_A100_v4"}, "Standard_NC24ads_A100_v4", 1, ""),
+    ],
+)  # fmt: skip
+def test_what_has_a_price_of_its_own_says_why(kind, values, what, number, words):
+    """Never the price of something alike."""
+    resources = planned(plan(resource(kind, values)))
+    (one,) = RULES[kind](resources.all[0], resources)
+    assert (one.what, one.number) == (what, number)
+    assert one.unpriced.startswith(words)
+    assert bool(one.unpriced) == bool(words)
+
+
+def test_a_group_on_dedicated_hardware_has_no_shared_price():
+    """The tenancy stands in the launch template."""
+    template = {"instance_type": "g6.xlarge", "placement": [{"tenancy": "dedicated"}]}
+    resources = planned(
+        plan(resource("aws_launch_template", template), resource("aws_autoscaling_group", {"desired_capacity": 2}))
+    )
+    group = next(one for one in resources.all if one.kind == "aws_autoscaling_group")
+    assert [bool(use.unpriced) for use in RULES["aws_autoscaling_group"](group, resources)] == [True]
+
+
+@pytest.mark.parametrize(
     ("accelerator", "expected"),
     [
         ("v5litepod-8", ("ct5lp-hightpu-8t", 1)),
