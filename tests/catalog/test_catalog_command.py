@@ -50,7 +50,7 @@ def test_one_offer_with_its_price_and_where_it_comes_from():
             "accelerator_count": 1,
             "accelerator_memory_gib": 22.35,
             "on_demand_usd_per_hour": 0.8048,
-            "spot_usd_per_hour": 0.3821,
+            "spot_usd_per_hour": 0.3618,
             "source": "karpenter-provider-aws pricing @6fc13b52 (AWS price list)",
             "as_of": "2026-07-20",
             "quality": "listed",

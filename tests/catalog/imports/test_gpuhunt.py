@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
-from advisor.catalog.layers.imported import better
-from advisor.catalog.values import Price, Provenance, Quality
+from advisor.catalog.layers.imported import better, with_imported
+from advisor.catalog.values import Offer, Price, Provenance, Quality
 from advisor.cli.catalog import command
 from advisor.errors import AdvisorError
 from catalog.refresh.clouds import Cloud, Reply, serving
@@ -370,3 +370,11 @@ def test_the_better_founded_price_counts(quality, as_of, is_ours):
     assert better(ours, theirs) is (ours if is_ours else theirs)
     assert better(None, theirs) is theirs
     assert better(ours, None) is ours
+
+
+def test_an_import_brings_nothing_back_that_was_withdrawn():
+    """What a provider does not list any more stays so, whatever another program still prices there."""
+    place = ("aws", "us-east-1", "p3.2xlarge")
+    gone = Offer(*place, priced(3.06, Quality.WITHDRAWN, "2025"), None, withdrawn=True)
+    theirs = Offer(*place, priced(3.06, Quality.COMMUNITY, DAY), priced(1.0, Quality.COMMUNITY, DAY))
+    assert list(with_imported([gone], [theirs])) == [gone]

@@ -253,6 +253,11 @@ def xml_error(code: str, message: str, status: int = 400) -> Reply:
     return Reply(f"<Response>{inside}</Response>".encode(), status, "text/xml;charset=UTF-8")
 
 
+def by_id(zone: str) -> bool:
+    """A zone that is named by its id, which is the same in every account."""
+    return "-az" in zone
+
+
 @dataclass
 class Aws:
     """An account that sells a few types in each region."""
@@ -333,7 +338,7 @@ class Aws:
         items = "".join(
             f"<item><instanceType>{name}</instanceType><productDescription>Linux/UNIX</productDescription>"
             f"<spotPrice>{price}</spotPrice><timestamp>2026-11-26T01:00:00.000Z</timestamp>"
-            f"<availabilityZone>{zone}</availabilityZone></item>"
+            f"<availabilityZone{'Id' * by_id(zone)}>{zone}</availabilityZone{'Id' * by_id(zone)}></item>"
             for (where, name), zones in self.spot.items()
             if where == region
             for zone, price in zones.items()

@@ -26,6 +26,8 @@ PRICES = {
 }
 SPOT = {("us-east-1", "g6.xlarge"): {"us-east-1a": 0.30, "us-east-1b": 0.40, "us-east-1c": 0.80}}
 """By name of the availability zone."""
+SPOT_BY_ID = {("us-west-2", "g6.xlarge"): {"usw2-az1": 0.30, "usw2-az2": 0.34, "usw2-lax1-az1": 0.20}}
+"""By its id; the last is a local zone."""
 LOCAL = {("us-east-1", "p5.48xlarge"): {"us-east-1-atl-2a": 9.0, "us-east-1-wl1-bos-wlz-1": 9.0}}
 """A local and a Wavelength zone."""
 RESERVED = {"g6.xlarge": ((1, "standard", "All Upfront", 4467.6, 0.0), (3, "convertible", "No Upfront", 0.0, 0.42))}
@@ -41,7 +43,7 @@ def question(url, known, regions=("us-east-1", "us-west-2"), parts=aws.PARTS):
 @pytest.fixture
 def cloud():
     """An account on loopback."""
-    made = Aws(dict(PRICES), SPOT | LOCAL, RESERVED, new_types=("g6.24xlarge", "g99.12xlarge"))
+    made = Aws(dict(PRICES), SPOT | SPOT_BY_ID | LOCAL, RESERVED, new_types=("g6.24xlarge", "g99.12xlarge"))
     with serving(Cloud(made)) as running:
         running.account = made
         yield running
@@ -74,8 +76,6 @@ def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known
     assert listed.on_demand.usd_per_hour == 0.85
     assert listed.on_demand.provenance.as_of == "2026-11-01"
     assert listed.spot.usd_per_hour == 0.40, "the median of the zones"
-    assert listed.spot.zones_usd_per_hour == (0.30, 0.80)
-    assert found["us-east-1", "p5.48xlarge"].spot is None, "sold on spot in no availability zone"
     elsewhere = {place for place in offers(before) if place[0] not in ("us-east-1", "us-west-2")}
     assert {place: found[place] for place in elsewhere} == {place: offers(before)[place] for place in elsewhere}
     gone = found["us-east-1", "g5.xlarge"]
@@ -104,6 +104,18 @@ def test_commitments_count_as_the_account_buys_them(cloud, known, root, manner):
     assert rates["Standard", 1, "all_upfront"] == pytest.approx(4467.6 / 8760, rel=1e-3)
     assert rates["Convertible", 3, "no_upfront"] == pytest.approx(0.42, rel=1e-3)
     assert rates["Convertible", 1, "no_upfront"] == pytest.approx(0.85 * 0.72, rel=1e-3)
+
+
+def test_spot_is_read_by_availability_zone(cloud, known, root, manner):
+    """Median, lowest and highest over the zones, by id or by name; local and Wavelength zones are none of them."""
+    catalog = known()
+    asked = question(cloud.url, catalog, parts=("prices", "sold", "spot"))
+    assert refresh(asked, catalog, root, accepting(manner, *FAMILIES)).reason == ""
+    found = offers(known())
+    assert found["us-east-1", "g6.xlarge"].spot.zones_usd_per_hour == (0.30, 0.80)
+    assert found["us-west-2", "g6.xlarge"].spot.zones_usd_per_hour == (0.30, 0.34)
+    assert found["us-west-2", "g6.xlarge"].spot.usd_per_hour == pytest.approx(0.32)
+    assert found["us-east-1", "p5.48xlarge"].spot is None, "in no availability zone"
 
 
 def test_a_second_refresh_keeps_the_new_types_of_the_first(cloud, known, root, manner):
