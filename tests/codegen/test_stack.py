@@ -114,7 +114,7 @@ def test_neuron_counts_cores():
     ("changes", "tag"),
     [
         ({"engine_version": "0.31.1"}, "vllm-openai:v0.31.1"),
-        ({"engine_version": "0.31"}, "vllm-openai:v0.30.0"),
+        ({"engine_version": "0.31"}, "vllm-openai:v0.33.0"),
         ({"instance_type": "inf2.8xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
         ({"instance_type": "trn2.48xlarge", "engine": "vLLM-NxDI"}, ":0.16.0-neuronx"),
         ({"instance_type": "trn2.48xlarge", "engine": "vLLM-Neuron"}, ":0.24.0"),
