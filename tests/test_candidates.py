@@ -77,6 +77,15 @@ def test_what_no_engine_serves_is_rejected(instance_type, precision, code):
     assert rejection.needed == precision
 
 
+def test_what_nobody_says_is_no_refusal():
+    """An untested precision has a code and words of its own, with the engine and its release."""
+    (rejection,) = outcomes("inf2.8xlarge", precisions=("int4",))
+    assert (rejection.code, rejection.available) == ("precision_untested", "untested")
+    assert rejection.message.endswith(
+        "Inferentia2: no document or measurement says whether vLLM-NxDI 0.5 (vLLM 0.16) serves it"
+    )
+
+
 def test_an_engine_for_other_chips_must_list_the_model():
     """What the Neuron engine does not list is not taken to work there."""
     found = outcomes("inf2.48xlarge", "openai/gpt-oss-20b", precisions=("bf16",))

@@ -16,7 +16,7 @@ from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
 from advisor.catalog.partitions import Partition, read_partitions
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.planning_tables import PlanningTables
-from advisor.catalog.releases import Releases, at_version, planned, read_releases, version_of
+from advisor.catalog.releases import Releases, at_version, planned, read_releases, version_of, within
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Quality
 from advisor.catalog.zones import Zones, ZoneSupply, read_zones, supply_of
 from advisor.errors import InputError
@@ -209,17 +209,11 @@ class Catalog(PlanningTables):
             engine: as ``engine_support.csv`` names it.
             vendor: of the accelerators, as ``accelerators.csv`` names it.
         """
-        oldest, newest = (
-            next(map(version_of, self.deployment.words(engine, limit)), None)
-            for limit in ("oldest_release", f"newest_image_{vendor}")
-        )
-        return tuple(
-            release.version
-            for release in self.releases.of(engine)
-            if release.is_final
-            and (oldest is None or oldest <= release.version)
-            and (newest is None or release.version <= newest)
-        )
+        key = engine, vendor
+        if key not in self._plannable:
+            limits = (self.deployment.words(engine, limit) for limit in ("oldest_release", f"newest_image_{vendor}"))
+            self._plannable[key] = within(self.releases.of(engine), *("".join(words) for words in limits))
+        return self._plannable[key]
 
     @cached_property
     def releases(self) -> Releases:
@@ -320,6 +314,11 @@ class Catalog(PlanningTables):
         for row in readers.read_engine_support(self.directory, self._sources):
             grouped.setdefault((row.hardware, row.precision), []).append(row)
         return {key: tuple(sorted(rows, key=lambda row: row.engine)) for key, rows in grouped.items()}
+
+    @cached_property
+    def _plannable(self) -> dict[tuple[str, str], tuple[Version, ...]]:
+        """What was asked for so far, by engine and vendor."""
+        return {}
 
     @cached_property
     def _planned_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:

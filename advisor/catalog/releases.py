@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -57,6 +58,7 @@ class Releases:
         return tuple((engine, day) for engine, day in days if day is not None and (today - day).days > OLD_DAYS)
 
 
+@lru_cache(maxsize=4096)
 def version_of(text: str) -> Version | None:
     """The version by PEP 440; None where the text is none."""
     try:
@@ -86,6 +88,13 @@ def read_releases(path: Path, sources: Sources) -> Releases:
         found.setdefault(release.engine, []).append(release)
     by_engine = {engine: tuple(sorted(rows, key=lambda one: one.version)) for engine, rows in found.items()}
     return Releases(by_engine, tuple(unreadable))
+
+
+def within(releases: Iterable[Release], oldest: str, newest: str) -> tuple[Version, ...]:
+    """Final releases between two versions, both included and either "" for no bound, oldest first."""
+    since, until = version_of(oldest), version_of(newest)
+    final = (release.version for release in releases if release.is_final)
+    return tuple(one for one in final if (since is None or since <= one) and (until is None or one <= until))
 
 
 def at_version(rows: Sequence[EngineSupport], version: Version) -> EngineSupport | None:

@@ -76,6 +76,15 @@ def test_transfer_at_an_unknown_price_costs_what_the_dearest_known_does():
     assert any(note.startswith("what data transfer from aws/eu-central-2 costs is not known") for note in plan.notes)
 
 
+@pytest.mark.parametrize(("precision", "told"), [("fp32", True), ("bf16", False)])
+def test_an_engine_that_nobody_documents_or_measured_is_told(precision, told):
+    """A plan takes what is recalled, and says so; of what a document says there is no word."""
+    plan = plan_for(workload(precisions=(precision,)), catalog_of(offer("g6e.xlarge", on_demand=1.86)))
+    assert plan.fleet is not None
+    expected = f"that vLLM 0.33.0 serves {precision} on L40S is recalled: "
+    assert any(note.startswith(expected) for note in plan.notes) == told
+
+
 def test_stated_growth_of_declared_demand_is_planned_for():
     """The peak grows to nine tenths of the horizon, the mean to half of it, and a note says so."""
     still = workload(horizon_days=365.0)
