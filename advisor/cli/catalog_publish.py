@@ -1,6 +1,7 @@
 """``advisor catalog publish`` and ``update``: a catalog for others, and one that others made."""
 
 import datetime as dt
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -109,7 +110,8 @@ def update_command(
     deliver(words, output)
     _check(results)
     if not dry_run:
-        write_text(root / _ORIGIN, f"{_absolute(origin)}\n")
+        with suppress(InputError):  # the prices are taken; the next time an address has to be given
+            write_text(root / _ORIGIN, f"{_absolute(origin)}\n")
 
 
 def _read(origin: str, names: tuple[str, ...], allowed_signers: Path | None, root: Path) -> Publication:

@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import io
 import json
+import os
 import shutil
 import subprocess
 import zipfile
@@ -282,6 +283,7 @@ def test_what_is_cut_off_or_changed_is_refused(site, reader):
         (lambda it: it.update(schema="else"), "no published catalog", "nothing was taken"),
         (lambda it: it.update(providers={}), "names no provider", "nothing was taken"),
         (lambda it: it.update(providers={"../../etc": {}}), "is no provider", "nothing was taken"),
+        (lambda it: it.update(made_at="\x1b[2J"), "made_at is missing or malformed", ""),
         (lambda it: it["providers"]["aws"].update(read_on="soon"), "read_on is missing or malformed", ""),
         (lambda it: it["providers"]["aws"].update(tables=[]), "no tables", ""),
         (lambda it: it["providers"]["aws"]["tables"]["prices.csv"].update(bytes=10**12), "more than", ""),
@@ -289,7 +291,7 @@ def test_what_is_cut_off_or_changed_is_refused(site, reader):
         (lambda it: it["providers"]["aws"]["tables"]["prices.csv"].update(bytes=20), "more than 20 bytes", ""),
         (lambda it: it["providers"]["aws"]["tables"]["prices.csv"].update(sha256="0" * 64), "another checksum", ""),
     ],
-    ids=["newer schema", "other schema", "empty", "traversal", "date", "tables", "huge", "negative", "longer", "hash"],
+    ids=["newer schema", "other schema", "empty", "traversal", "time", "date", "tables", "huge", "negative", "longer", "hash"],
 )  # fmt: skip
 def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader):
     """With what is wrong, where, and what to do."""
@@ -310,9 +312,10 @@ def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader)
         (lambda: of_aws(lambda row: row | {"discount_ratio": "1.5"}, "commitments.csv"), "a discount of 1.5", ""),
         (lambda: of_aws(lambda row: row | {"provider": "gcp"}, "instances.csv"), "'gcp' in the tables of aws", ""),
         (lambda: of_aws(lambda row: row | {"source": "nobody"}, "zones.csv"), "not in sources.csv", ""),
+        (lambda: of_aws(lambda row: row | {"title": "\x1b]0;x\x07"}, "sources.csv"), "control characters", ""),
         (lambda: of_aws(lambda _row: {"x": "1"}, "prices.csv"), "there is no column", ""),
     ],
-    ids=["zero", "below zero", "moved", "nan", "words", "coverage", "older", "discount", "owner", "source", "columns"],
+    ids=["zero", "below zero", "moved", "nan", "words", "coverage", "older", "discount", "owner", "source", "terminal", "columns"],
 )  # fmt: skip
 def test_prices_that_cannot_be_are_refused(published, words, hint, tmp_path, reader):
     """The guards of a refresh hold for what others publish, and no row is taken that the catalog could not read."""
@@ -388,6 +391,54 @@ def test_all_providers_or_none(tmp_path, reader):
     assert price() == 0.9
     with pytest.raises(AdvisorError, match="nothing of oracle"):
         run("update", tmp_path / "site", "--provider", "oracle")
+
+
+def two(price, day):
+    """Two small providers, in which one price each is another."""
+    changed = []
+    for provider in ("lambda", "nebius"):
+        tables = tables_to_publish(load_catalog(), provider)
+        tables = edited(
+            tables, "prices.csv", lambda row: row | {"on_demand_as_of": day, "on_demand_usd_per_hour": price}
+        )
+        changed.append(PublishedTables(provider, day, (), tables.tables))
+    return changed
+
+
+def test_a_disk_that_fills_up_once_leaves_both_providers_as_they_were(tmp_path, monkeypatch, reader):
+    """At every write in turn: nothing of the new prices counts until all of them do."""
+    options = ("--confirm", "moved", "--confirm", "spot_above_on_demand", "--confirm", "spot_too_low")
+    publish(two("5", "2027-02-03"), tmp_path / "old", NOW)
+    publish(two("6", "2027-02-04"), tmp_path / "new", NOW)
+    run("update", tmp_path / "old", *options)
+    before, fsync, refused_at = load_catalog().content_hash, os.fsync, []
+    shutil.copytree(reader, tmp_path / "kept")
+    for failing in range(200):
+        left = [failing]
+
+        def full(descriptor, left=left):
+            left[0] -= 1
+            if left[0] == -1:
+                raise OSError(28, "No space left on device")
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", full)
+        result = CliRunner().invoke(command, ["update", str(tmp_path / "new"), *options])
+        monkeypatch.setattr(os, "fsync", fsync)
+        prices = {one.on_demand.usd_per_hour for one in load_catalog().offers if one.provider in ("lambda", "nebius")}
+        if result.exception is None:  # making a rename durable may fail
+            assert prices == {6.0}
+            shutil.rmtree(reader)
+            shutil.copytree(tmp_path / "kept", reader)
+        elif reader.joinpath("lambda").is_dir() and prices == {5.0}:
+            refused_at.append(failing)
+            assert load_catalog().content_hash == before
+        else:
+            assert prices == {6.0}, "only what comes after the last provider may fail now"
+            break
+        if left[0] >= 0:
+            break
+    assert len(refused_at) > 10
 
 
 def test_what_this_version_does_not_know_is_left_out_and_said(tmp_path):
