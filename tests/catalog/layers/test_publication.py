@@ -1,5 +1,6 @@
 """A published catalog: written by one user, taken by another; what is not whole, true or newer is refused."""
 
+import contextlib
 import csv
 import datetime as dt
 import io
@@ -11,16 +12,18 @@ import zipfile
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.layered import layered
-from advisor.catalog.layers.publication import PublishedTables, digest_of
+from advisor.catalog.layers.publication import PublishedTables, digest_of, read_publication
 from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import stage, take
 from advisor.catalog.loading import user_catalog
 from advisor.cli.catalog import command
 from advisor.data_files import data_dir
-from advisor.errors import AdvisorError
+from advisor.errors import AdvisorError, InputError
 from catalog.refresh.clouds import Cloud, Reply, serving
 
 NEW_DAY = "2027-02-03"
@@ -575,3 +578,48 @@ def test_a_dry_run_takes_nothing(site, reader):
     assert "moved" in run("update", site, "--dry-run").stdout
     assert price() == 0.8048
     assert not reader.exists() or files(reader) == []
+
+
+class Files:
+    """A place in memory."""
+
+    def __init__(self, content):
+        """Take the files by name."""
+        self.content = content
+
+    def read(self, name, most_bytes):
+        """The content, up to one byte more than the bound."""
+        if name not in self.content:
+            raise InputError("cannot read it: No such file", where=name)
+        return self.content[name][: most_bytes + 1]
+
+    def words(self, name):
+        """The name."""
+        return name
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The files of a small publication."""
+    site = tmp_path_factory.mktemp("small")
+    publish([tables_to_publish(load_catalog(), "lambda")], site, NOW)
+    return {name: (site / name).read_bytes() for name in files(site)}
+
+
+@given(data=st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_other_byte_is_refused_or_says_the_same(small, data):
+    """Cut off, longer, or with one byte changed: nothing but what was published is ever read."""
+    whole = read_publication(Files(small))
+    name = data.draw(st.sampled_from(sorted(small)))
+    content = small[name]
+    at = data.draw(st.integers(0, len(content) - 1))
+    match data.draw(st.sampled_from(["cut", "longer", "changed"])):
+        case "cut":
+            content = content[:at]
+        case "longer":
+            content = content[:at] + data.draw(st.binary(min_size=1, max_size=8)) + content[at:]
+        case "changed":
+            content = content[:at] + bytes([content[at] ^ data.draw(st.integers(1, 255))]) + content[at + 1 :]
+    with contextlib.suppress(InputError):
+        assert read_publication(Files({**small, name: content})) == whole
