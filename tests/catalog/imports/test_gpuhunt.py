@@ -13,6 +13,7 @@ from advisor.catalog.layers.imported import better
 from advisor.catalog.values import Price, Provenance, Quality
 from advisor.cli.catalog import command
 from advisor.errors import AdvisorError
+from catalog.imports.importing import left_out, offer, run
 from catalog.refresh.clouds import Cloud, Reply, serving
 
 HEADER = (
@@ -61,15 +62,6 @@ def write(gpuhunt, tmp_path):
     return write
 
 
-def run(*arguments):
-    """Result of the command; an error of ours is raised as the program's boundary would see it."""
-    result = CliRunner().invoke(command, list(map(str, arguments)))
-    if isinstance(result.exception, AdvisorError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result
-
-
 def imported(*arguments):
     """What the import says as JSON, by provider."""
     document = json.loads(run("import-gpuhunt", *arguments, "--format", "json").stdout)
@@ -80,22 +72,6 @@ def import_of(*arguments):
     """The same where there is one provider."""
     (entry,) = imported(*arguments).values()
     return entry
-
-
-def left_out(entry):
-    """Reason → rows and names."""
-    return {one["reason"]: (one["rows"], one["names"]) for one in entry["left_out"]}
-
-
-def offer(provider, region, name):
-    """An offer of the user's catalog."""
-    found = [
-        one
-        for one in load_catalog().offers
-        if (one.provider, one.region, one.instance_type) == (provider, region, name)
-    ]
-    assert len(found) == 1
-    return found[0]
 
 
 @pytest.fixture
