@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.imported import better
-from advisor.catalog.values import Price, Provenance, Quality
+from advisor.catalog.values import Price, Provenance, Purchase, Quality
 from advisor.cli.catalog import command
 from advisor.errors import AdvisorError
 from catalog.imports.importing import left_out, offer, run
@@ -343,6 +343,21 @@ def priced(usd, quality, as_of):
 def test_the_better_founded_price_counts(quality, as_of, is_ours):
     """Listed and derived prices of ours stay, whatever their age; of two that volunteers gathered the newer one counts."""
     ours, theirs = priced(1.0, quality, as_of), priced(2.0, Quality.COMMUNITY, DAY)
-    assert better(ours, theirs) is (ours if is_ours else theirs)
-    assert better(None, theirs) is theirs
-    assert better(ours, None) is ours
+    assert better(ours, theirs, Purchase.ON_DEMAND) is (ours if is_ours else theirs)
+    assert better(None, theirs, Purchase.ON_DEMAND) is theirs
+    assert better(ours, None, Purchase.SPOT) is ours
+
+
+@pytest.mark.parametrize(
+    ("quality", "as_of", "is_ours"),
+    [
+        (Quality.LISTED, "2026-10-21", True),
+        (Quality.DERIVED, "2026-10-20", False),
+        (Quality.LISTED, "2025", False),
+        (Quality.LISTED, "", True),
+    ],
+)
+def test_an_old_spot_price_gives_way_to_one_that_is_a_month_newer(quality, as_of, is_ours):
+    """Spot moves: after thirty days it may not decide by itself; without a date nothing says that it is older."""
+    ours, theirs = priced(1.0, quality, as_of), priced(2.0, Quality.COMMUNITY, DAY)
+    assert better(ours, theirs, Purchase.SPOT) is (ours if is_ours else theirs)
