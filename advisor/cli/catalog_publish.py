@@ -1,6 +1,7 @@
 """``advisor catalog publish`` and ``update``: a catalog for others, and one that others made."""
 
 import datetime as dt
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -13,8 +14,7 @@ from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import forget, providers
 from advisor.catalog.layers.updating import Updated, update
 from advisor.catalog.loading import user_catalog
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO
-from advisor.cli.catalog_refresh import NotPublished, acceptance
+from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import InputError
 from advisor.report.update_words import update_json, update_words
@@ -61,16 +61,8 @@ def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None)
     type=click.Path(path_type=Path),
     help="Who may sign it (ssh-keygen(1)); default: $XDG_CONFIG_HOME/advisor/allowed_signers where there is one.",
 )
-@click.option(
-    "--confirm", "confirmed", multiple=True, metavar="KEY", help="Accept rows that are held up: moved:g6. (repeatable)"
-)
-@click.option(
-    "--max-move",
-    type=click.FloatRange(min=0, min_open=True),
-    default=MOST_MOVED_RATIO,
-    show_default=True,
-    help="Largest move of a price that nobody has to confirm, as a share of it.",
-)
+@confirm_option
+@max_move_option
 @click.option("--dry-run", is_flag=True, help="Read and compare, and keep the old prices.")
 @click.option("--forget", "is_forgotten", is_flag=True, help="Drop what was published.")
 @table_or_json_option
@@ -109,7 +101,8 @@ def update_command(
     deliver(words, output)
     _check(results)
     if not dry_run:
-        write_text(root / _ORIGIN, f"{_absolute(origin)}\n")
+        with suppress(InputError):  # the prices are taken; the next time an address has to be given
+            write_text(root / _ORIGIN, f"{_absolute(origin)}\n")
 
 
 def _read(origin: str, names: tuple[str, ...], allowed_signers: Path | None, root: Path) -> Publication:

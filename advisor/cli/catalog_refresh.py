@@ -35,6 +35,16 @@ from advisor.report.refresh_words import change_words, changes_json, refresh_jso
 from advisor.tables import read_rows
 
 _MOST_CONFIRMED = 6
+confirm_option = click.option(
+    "--confirm", "confirmed", multiple=True, metavar="KEY", help="Accept rows that are held up: moved:g6. (repeatable)"
+)
+max_move_option = click.option(
+    "--max-move",
+    type=click.FloatRange(min=0, min_open=True),
+    default=MOST_MOVED_RATIO,
+    show_default=True,
+    help="Largest move of a price that nobody has to confirm, as a share of it.",
+)
 
 
 class NotPublished(AdvisorError):  # noqa: N818 - an outcome
@@ -56,16 +66,8 @@ class NotPublished(AdvisorError):  # noqa: N818 - an outcome
 @click.option("--gcp-token-file", type=click.Path(path_type=Path), help="gcp: file that holds an access token.")
 @click.option("--azure-subscription", help="azure: subscription to ask for zones of sizes; needs --azure-token-file.")
 @click.option("--azure-token-file", type=click.Path(path_type=Path), help="azure: file that holds an access token.")
-@click.option(
-    "--confirm", "confirmed", multiple=True, metavar="KEY", help="Accept rows that are held up: moved:g6. (repeatable)"
-)
-@click.option(
-    "--max-move",
-    type=click.FloatRange(min=0, min_open=True),
-    default=MOST_MOVED_RATIO,
-    show_default=True,
-    help="Largest move of a price that nobody has to confirm, as a share of it.",
-)
+@confirm_option
+@max_move_option
 @click.option("--jobs", type=click.IntRange(min=1, max=64), default=8, show_default=True, help="Questions at a time.")
 @click.option("--dry-run", is_flag=True, help="Ask and compare, and keep the old prices.")
 @click.option("--forget", "is_forgotten", is_flag=True, help="Go back to the prices that came with the program.")

@@ -34,7 +34,7 @@ class Beside:
     @property
     def counts(self) -> bool:
         """The price of the list is the one that counts."""
-        return better(self.ours, self.theirs) is self.theirs
+        return better(self.ours, self.theirs, self.purchase) is self.theirs
 
     @property
     def differs(self) -> bool:

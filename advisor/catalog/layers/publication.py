@@ -36,6 +36,9 @@ _NAME = re.compile(r"[0-9TZ]{8,20}-[0-9a-f]{16}")
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _SCHEMA = re.compile(r"advisor\.catalog-published/v(\d{1,6})")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that could steer the terminal on which a table is shown."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MOST_VERSION_BYTES = 4_096
 _MOST_MANIFEST_BYTES = 256_000
@@ -117,12 +120,12 @@ def read_publication(
         PublishedTables(
             provider,
             _text(place, path, entry, "read_on", _DAY),
-            tuple(str(gap) for gap in entry.get("gaps", ())),
+            tuple(_CONTROL.sub(" ", str(gap)) for gap in entry.get("gaps", ())),
             {one.name: _table(place, f"{name}/{provider}/{one.name}", one, kept) for one in stated[provider]},
         )
         for provider, entry in sorted(chosen.items())
     )
-    made_at = str(manifest.get("made_at", ""))
+    made_at = _text(place, path, manifest, "made_at", _TIME)
     return Publication(name, made_at, signer, manifest.get("is_signed") is True, read)
 
 
@@ -169,6 +172,8 @@ def _table(place: Place, path: str, stated: _Stated, kept: Path | None) -> str:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise _damaged(place, path, "it is no UTF-8 text") from error
+    if _CONTROL.search(text):
+        raise _damaged(place, path, "it has control characters, which no table has")
     if known is not None:
         make_directory(known.parent)
         write_bytes(known, content)

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, newest_shipped, offers_of_snapshot
 from advisor.catalog.layers.merging import offers_of
 from advisor.catalog.layers.publication import PublishedTables
-from advisor.catalog.layers.snapshot import Snapshot, current, discard, stage, table_text, take
+from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, discard, forget, stage, table_text, take
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Row, ServerlessRow, Sold
 from advisor.catalog.values import Purchase
@@ -238,13 +239,25 @@ def _check_tables(directory: Path, provider: str) -> None:
 
 
 def _take(root: Path, published: Sequence[PublishedTables]) -> None:
-    """Write every provider beside what holds, then take them one after the other."""
+    """Write every provider beside what holds, then take them one after the other; go back where one cannot be."""
     staged: list[Snapshot] = []
+    replaced: list[tuple[str, Snapshot | Damaged | None]] = []
     try:
         staged += (stage(root, one.provider, one.tables, one.read_on, one.gaps) for one in published)
         for one in staged:
+            replaced.append((one.provider, current(root, one.provider)))
             take(root, one)
     except InputError:
+        for provider, before in replaced:
+            _go_back(root, provider, before)
         for one in staged:
             discard(root, one)
         raise
+
+
+def _go_back(root: Path, provider: str, before: Snapshot | Damaged | None) -> None:
+    with suppress(InputError):
+        if isinstance(before, Snapshot):
+            take(root, before)
+        else:
+            forget(root, provider)

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.imported import better, with_imported
-from advisor.catalog.values import Offer, Price, Provenance, Quality
+from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.cli.catalog import command
 from advisor.errors import AdvisorError
+from catalog.imports.importing import left_out, offer, run
 from catalog.refresh.clouds import Cloud, Reply, serving
 
 HEADER = (
@@ -61,15 +62,6 @@ def write(gpuhunt, tmp_path):
     return write
 
 
-def run(*arguments):
-    """Result of the command; an error of ours is raised as the program's boundary would see it."""
-    result = CliRunner().invoke(command, list(map(str, arguments)))
-    if isinstance(result.exception, AdvisorError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result
-
-
 def imported(*arguments):
     """What the import says as JSON, by provider."""
     document = json.loads(run("import-gpuhunt", *arguments, "--format", "json").stdout)
@@ -80,22 +72,6 @@ def import_of(*arguments):
     """The same where there is one provider."""
     (entry,) = imported(*arguments).values()
     return entry
-
-
-def left_out(entry):
-    """Reason → rows and names."""
-    return {one["reason"]: (one["rows"], one["names"]) for one in entry["left_out"]}
-
-
-def offer(provider, region, name):
-    """An offer of the user's catalog."""
-    found = [
-        one
-        for one in load_catalog().offers
-        if (one.provider, one.region, one.instance_type) == (provider, region, name)
-    ]
-    assert len(found) == 1
-    return found[0]
 
 
 @pytest.fixture
@@ -367,9 +343,24 @@ def priced(usd, quality, as_of):
 def test_the_better_founded_price_counts(quality, as_of, is_ours):
     """Listed and derived prices of ours stay, whatever their age; of two that volunteers gathered the newer one counts."""
     ours, theirs = priced(1.0, quality, as_of), priced(2.0, Quality.COMMUNITY, DAY)
-    assert better(ours, theirs) is (ours if is_ours else theirs)
-    assert better(None, theirs) is theirs
-    assert better(ours, None) is ours
+    assert better(ours, theirs, Purchase.ON_DEMAND) is (ours if is_ours else theirs)
+    assert better(None, theirs, Purchase.ON_DEMAND) is theirs
+    assert better(ours, None, Purchase.SPOT) is ours
+
+
+@pytest.mark.parametrize(
+    ("quality", "as_of", "is_ours"),
+    [
+        (Quality.LISTED, "2026-10-21", True),
+        (Quality.DERIVED, "2026-10-20", False),
+        (Quality.LISTED, "2025", False),
+        (Quality.LISTED, "", True),
+    ],
+)
+def test_an_old_spot_price_gives_way_to_one_that_is_a_month_newer(quality, as_of, is_ours):
+    """Spot moves: after thirty days it may not decide by itself; without a date nothing says that it is older."""
+    ours, theirs = priced(1.0, quality, as_of), priced(2.0, Quality.COMMUNITY, DAY)
+    assert better(ours, theirs, Purchase.SPOT) is (ours if is_ours else theirs)
 
 
 def test_an_import_brings_nothing_back_that_was_withdrawn():

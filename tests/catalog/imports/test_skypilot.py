@@ -4,13 +4,12 @@ import csv
 import json
 
 import pytest
-from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.places import SKYPILOT, imported_dir
 from advisor.catalog.values import Quality
-from advisor.cli.catalog import command
 from advisor.errors import AdvisorError
+from catalog.imports.importing import left_out, offer, run
 from catalog.refresh.clouds import Cloud, Reply, serving
 
 AWS = (
@@ -41,34 +40,10 @@ def write(tmp_path):
     return write
 
 
-def run(*arguments):
-    """Result of the command; an error of ours is raised as the program's boundary would see it."""
-    result = CliRunner().invoke(command, list(map(str, arguments)))
-    if isinstance(result.exception, AdvisorError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result
-
-
 def import_of(*arguments):
     """What the import of one provider says as JSON."""
     (entry,) = json.loads(run("import-skypilot", *arguments, "--as-of", DAY, "--format", "json").stdout)["imports"]
     return entry
-
-
-def left_out(entry):
-    """Reason → rows and names."""
-    return {one["reason"]: (one["rows"], one["names"]) for one in entry["left_out"]}
-
-
-def offer(provider, region, name):
-    """An offer of the user's catalog."""
-    (found,) = [
-        one
-        for one in load_catalog().offers
-        if (one.provider, one.region, one.instance_type) == (provider, region, name)
-    ]
-    return found
 
 
 def unpriced(provider, name=""):

@@ -1,25 +1,29 @@
 """A published catalog: written by one user, taken by another; what is not whole, true or newer is refused."""
 
+import contextlib
 import csv
 import datetime as dt
 import io
 import json
+import os
 import shutil
 import subprocess
 import zipfile
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.layered import layered
-from advisor.catalog.layers.publication import PublishedTables, digest_of
+from advisor.catalog.layers.publication import PublishedTables, digest_of, read_publication
 from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import stage, take
 from advisor.catalog.loading import user_catalog
 from advisor.cli.catalog import command
 from advisor.data_files import data_dir
-from advisor.errors import AdvisorError
+from advisor.errors import AdvisorError, InputError
 from catalog.refresh.clouds import Cloud, Reply, serving
 
 NEW_DAY = "2027-02-03"
@@ -282,6 +286,7 @@ def test_what_is_cut_off_or_changed_is_refused(site, reader):
         (lambda it: it.update(schema="else"), "no published catalog", "nothing was taken"),
         (lambda it: it.update(providers={}), "names no provider", "nothing was taken"),
         (lambda it: it.update(providers={"../../etc": {}}), "is no provider", "nothing was taken"),
+        (lambda it: it.update(made_at="\x1b[2J"), "made_at is missing or malformed", ""),
         (lambda it: it["providers"]["aws"].update(read_on="soon"), "read_on is missing or malformed", ""),
         (lambda it: it["providers"]["aws"].update(tables=[]), "no tables", ""),
         (lambda it: it["providers"]["aws"]["tables"]["prices.csv"].update(bytes=10**12), "more than", ""),
@@ -289,7 +294,7 @@ def test_what_is_cut_off_or_changed_is_refused(site, reader):
         (lambda it: it["providers"]["aws"]["tables"]["prices.csv"].update(bytes=20), "more than 20 bytes", ""),
         (lambda it: it["providers"]["aws"]["tables"]["prices.csv"].update(sha256="0" * 64), "another checksum", ""),
     ],
-    ids=["newer schema", "other schema", "empty", "traversal", "date", "tables", "huge", "negative", "longer", "hash"],
+    ids=["newer schema", "other schema", "empty", "traversal", "time", "date", "tables", "huge", "negative", "longer", "hash"],
 )  # fmt: skip
 def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader):
     """With what is wrong, where, and what to do."""
@@ -310,9 +315,10 @@ def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader)
         (lambda: of_aws(lambda row: row | {"discount_ratio": "1.5"}, "commitments.csv"), "a discount of 1.5", ""),
         (lambda: of_aws(lambda row: row | {"provider": "gcp"}, "instances.csv"), "'gcp' in the tables of aws", ""),
         (lambda: of_aws(lambda row: row | {"source": "nobody"}, "zones.csv"), "not in sources.csv", ""),
+        (lambda: of_aws(lambda row: row | {"title": "\x1b]0;x\x07"}, "sources.csv"), "control characters", ""),
         (lambda: of_aws(lambda _row: {"x": "1"}, "prices.csv"), "there is no column", ""),
     ],
-    ids=["zero", "below zero", "moved", "nan", "words", "coverage", "older", "discount", "owner", "source", "columns"],
+    ids=["zero", "below zero", "moved", "nan", "words", "coverage", "older", "discount", "owner", "source", "terminal", "columns"],
 )  # fmt: skip
 def test_prices_that_cannot_be_are_refused(published, words, hint, tmp_path, reader):
     """The guards of a refresh hold for what others publish, and no row is taken that the catalog could not read."""
@@ -388,6 +394,54 @@ def test_all_providers_or_none(tmp_path, reader):
     assert price() == 0.9
     with pytest.raises(AdvisorError, match="nothing of oracle"):
         run("update", tmp_path / "site", "--provider", "oracle")
+
+
+def two(price, day):
+    """Two small providers, in which one price each is another."""
+    changed = []
+    for provider in ("lambda", "nebius"):
+        tables = tables_to_publish(load_catalog(), provider)
+        tables = edited(
+            tables, "prices.csv", lambda row: row | {"on_demand_as_of": day, "on_demand_usd_per_hour": price}
+        )
+        changed.append(PublishedTables(provider, day, (), tables.tables))
+    return changed
+
+
+def test_a_disk_that_fills_up_once_leaves_both_providers_as_they_were(tmp_path, monkeypatch, reader):
+    """At every write in turn: nothing of the new prices counts until all of them do."""
+    options = ("--confirm", "moved", "--confirm", "spot_above_on_demand", "--confirm", "spot_too_low")
+    publish(two("5", "2027-02-03"), tmp_path / "old", NOW)
+    publish(two("6", "2027-02-04"), tmp_path / "new", NOW)
+    run("update", tmp_path / "old", *options)
+    before, fsync, refused_at = load_catalog().content_hash, os.fsync, []
+    shutil.copytree(reader, tmp_path / "kept")
+    for failing in range(200):
+        left = [failing]
+
+        def full(descriptor, left=left):
+            left[0] -= 1
+            if left[0] == -1:
+                raise OSError(28, "No space left on device")
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", full)
+        result = CliRunner().invoke(command, ["update", str(tmp_path / "new"), *options])
+        monkeypatch.setattr(os, "fsync", fsync)
+        prices = {one.on_demand.usd_per_hour for one in load_catalog().offers if one.provider in ("lambda", "nebius")}
+        if result.exception is None:  # making a rename durable may fail
+            assert prices == {6.0}
+            shutil.rmtree(reader)
+            shutil.copytree(tmp_path / "kept", reader)
+        elif reader.joinpath("lambda").is_dir() and prices == {5.0}:
+            refused_at.append(failing)
+            assert load_catalog().content_hash == before
+        else:
+            assert prices == {6.0}, "only what comes after the last provider may fail now"
+            break
+        if left[0] >= 0:
+            break
+    assert len(refused_at) > 10
 
 
 def test_what_this_version_does_not_know_is_left_out_and_said(tmp_path):
@@ -524,3 +578,48 @@ def test_a_dry_run_takes_nothing(site, reader):
     assert "moved" in run("update", site, "--dry-run").stdout
     assert price() == 0.8048
     assert not reader.exists() or files(reader) == []
+
+
+class Files:
+    """A place in memory."""
+
+    def __init__(self, content):
+        """Take the files by name."""
+        self.content = content
+
+    def read(self, name, most_bytes):
+        """The content, up to one byte more than the bound."""
+        if name not in self.content:
+            raise InputError("cannot read it: No such file", where=name)
+        return self.content[name][: most_bytes + 1]
+
+    def words(self, name):
+        """The name."""
+        return name
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The files of a small publication."""
+    site = tmp_path_factory.mktemp("small")
+    publish([tables_to_publish(load_catalog(), "lambda")], site, NOW)
+    return {name: (site / name).read_bytes() for name in files(site)}
+
+
+@given(data=st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_other_byte_is_refused_or_says_the_same(small, data):
+    """Cut off, longer, or with one byte changed: nothing but what was published is ever read."""
+    whole = read_publication(Files(small))
+    name = data.draw(st.sampled_from(sorted(small)))
+    content = small[name]
+    at = data.draw(st.integers(0, len(content) - 1))
+    match data.draw(st.sampled_from(["cut", "longer", "changed"])):
+        case "cut":
+            content = content[:at]
+        case "longer":
+            content = content[:at] + data.draw(st.binary(min_size=1, max_size=8)) + content[at:]
+        case "changed":
+            content = content[:at] + bytes([content[at] ^ data.draw(st.integers(1, 255))]) + content[at + 1 :]
+    with contextlib.suppress(InputError):
+        assert read_publication(Files({**small, name: content})) == whole
