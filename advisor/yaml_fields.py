@@ -12,7 +12,7 @@ import yaml
 
 from advisor.errors import InputError
 from advisor.names import suggestion
-from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ _MS_PER_UNIT = {
 }
 _DAYS_PER_UNIT = {"d": 1.0, "w": 7.0, "y": 365.0}
 _DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|w|y)")
+_HOURS = re.compile(r"(\d+(?:\.\d+)?)\s*h")
 _TRUTH = {"true": True, "false": False}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)")
 _KIND = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
@@ -161,6 +162,11 @@ class Field:
         if match is None or float(match[1]) == 0:
             self.fail(f"'{text}' is no number of days", "write a number above 0 with its unit, such as 30d, 12w or 1y")
         return float(match[1]) * _DAYS_PER_UNIT[match[2]]
+
+    def window_days(self) -> float:
+        """A positive time in hours, or as :meth:`days` takes it, in days."""
+        hours = _HOURS.fullmatch(self.text())
+        return float(hours[1]) / HOURS_PER_DAY if hours and float(hours[1]) else self.days()
 
     def date(self) -> dt.date:
         """A day: 2027-03-31."""

@@ -31,11 +31,11 @@ from advisor.cli.samples_read import places_argument
 from advisor.durations import LONGEST
 from advisor.errors import InputError
 from advisor.report.text_table import render_markdown_table, render_table
-from advisor.samples.metrics import METRICS, Kind
+from advisor.samples.metrics import METRICS, Kind, Scope
 from advisor.samples.query.values import QueryBackend, Summary, Window
 from advisor.units import bytes_to_gib
 
-_HEADERS = ("host", "#", "metric", "unit", "p50", "p95", "max", "mean", "max ÷ mean", "coverage")
+_HEADERS = ("host", "#", "of", "metric", "unit", "p50", "p95", "max", "mean", "max ÷ mean", "coverage")
 window_option = click.option(
     "--window",
     type=duration_between(timedelta(seconds=15), LONGEST),
@@ -142,6 +142,14 @@ def _entry(one: Summary) -> dict[str, Any]:
     }
 
 
+def _of_words(one: Summary) -> str:
+    """Name of an accelerator; of an engine its model and address."""
+    who = one.accelerator
+    if one.metric not in METRICS or METRICS[one.metric].scope is Scope.ACCELERATOR or not who.uuid:
+        return who.product or "-"
+    return f"{who.product or 'engine'} at {who.uuid.partition('://')[2].removesuffix('/metrics') or who.uuid}"
+
+
 def _row(one: Summary) -> Sequence[str]:
     """One line of the table; bytes as GiB."""
     who = one.accelerator
@@ -152,6 +160,7 @@ def _row(one: Summary) -> Sequence[str]:
     return [
         who.host,
         str(who.index) if who.mig_index is None else f"{who.index}.{who.mig_index}",
+        _of_words(one),
         one.metric,
         unit,
         *(f"{number:,.4g}" for number in numbers),

@@ -231,7 +231,7 @@ def busy_second(
         raise InputError(
             "the samples give no request rate, and no current deployment says what the accelerators can do",
             where=workload.where("demand"),
-            hint="add requests_per_day under demand.samples, or describe `current`",
+            hint="add requests_per_day under the source of the demand, or describe `current`",
         )
     demand = declared_demand(1.0, 1.0, *lengths).with_prefix_cache(workload.prefix_cache_hit_ratio)
     requirements = require(workload, model, demand, catalog)
@@ -242,7 +242,7 @@ def busy_second(
         raise InputError(
             f"{current.instance_type} cannot hold {model.name} in {', '.join(workload.precisions)}",
             where=workload.where("current.instance_type"),
-            hint="add the precision that it serves today, or add requests_per_day under demand.samples",
+            hint="add the precision that it serves today, or add requests_per_day under the source of the demand",
         )
     groups = _Groups.for_each([deployment_of(candidate, model) for candidate in able], performance)
     tokens = requirements.demand.tokens

@@ -227,7 +227,7 @@ def _samples(field: Field, *, cache_is_stated: bool) -> SampleDemand:
     return SampleDemand(
         places=_places(fields["path"]),
         hosts=fields["hosts"].texts() if "hosts" in fields else (),
-        window_days=fields["window"].days() if "window" in fields else None,
+        window_days=fields["window"].window_days() if "window" in fields else None,
         **read_recorded(fields, cache_is_stated=cache_is_stated),
     )
 
@@ -241,7 +241,7 @@ def _cloudwatch(field: Field, *, cache_is_stated: bool) -> CloudWatchDemand:
         profile=fields["profile"].text() if "profile" in fields else None,
         endpoint=fields["endpoint"].text() if "endpoint" in fields else None,
         hosts=fields["hosts"].texts() if "hosts" in fields else (),
-        window_days=fields["window"].days() if "window" in fields else CloudWatchDemand("").window_days,
+        window_days=fields["window"].window_days() if "window" in fields else CloudWatchDemand("").window_days,
         **read_recorded(fields, cache_is_stated=cache_is_stated),
     )
 

@@ -22,7 +22,7 @@ def read_prometheus(field: Field, *, cache_is_stated: bool) -> PrometheusDemand:
     fields = field.all_of(_KEYS, optional=_KEYS[1:])
     return PrometheusDemand(
         url=_address(fields["url"]),
-        window_days=fields["window"].days() if "window" in fields else PrometheusDemand("").window_days,
+        window_days=fields["window"].window_days() if "window" in fields else PrometheusDemand("").window_days,
         selector=fields["selector"].text() if "selector" in fields else "",
         **read_recorded(fields, cache_is_stated=cache_is_stated),
         token_file=_file(fields.get("token_file")),

@@ -61,10 +61,13 @@ def test_a_window_ends_with_the_newest_sample():
 def test_the_table_lines_up_and_the_notes_are_given():
     """A row for each accelerator and metric, MIG instances by both numbers, and the notes of the backend."""
     text, notes = render_summary(backend(notes=["names were inferred"]), "samples", None, "table")
-    assert text.splitlines()[0].split()[:4] == ["host", "#", "metric", "unit"]
-    assert any(line.startswith("host-a  1.2  memory_used_bytes") and "50.0%" in line for line in text.splitlines())
+    assert text.splitlines()[0].split()[:5] == ["host", "#", "of", "metric", "unit"]
+    assert any(
+        line.startswith("host-a  1.2") and "memory_used_bytes" in line and "50.0%" in line for line in text.splitlines()
+    )
+    assert any("a-model at localhost:8000 " in line and "kv_cache_used_ratio" in line for line in text.splitlines())
     assert notes == ("names were inferred",)
-    assert render_summary(backend(), "samples", None, "markdown")[0].startswith("| host | # | metric |")
+    assert render_summary(backend(), "samples", None, "markdown")[0].startswith("| host | # | of | metric |")
 
 
 def test_nothing_to_summarise_is_an_error_that_says_what_to_do():

@@ -51,6 +51,13 @@ def test_hosts_and_window_of_samples(tmp_path):
 
 
 @pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize(("window", "days"), [("6h", 0.25), ("1.5h", 0.0625), ("2w", 14.0)])
+def test_a_window_may_be_hours(tmp_path, kind, window, days):
+    """As on the command line."""
+    assert demand(tmp_path, kind, f", window: {window}").window_days == days
+
+
+@pytest.mark.parametrize("kind", SOURCES)
 @pytest.mark.parametrize(
     ("keys", "words"),
     [

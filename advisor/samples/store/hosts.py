@@ -1,5 +1,6 @@
 """The hosts of a store, with what they said of themselves; read from footers, a few for each host."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,6 +14,7 @@ from advisor.samples.store.columns import HOST_KEY, LABELS_KEY
 from advisor.samples.store.files import folders_of, is_store
 from advisor.samples.store.inventory import DayFiles, read_inventory
 from advisor.samples.store.row_files import UnreadableError, read_named, time_range_us
+from advisor.units import SECONDS_PER_DAY
 
 _TOGETHER_SECONDS = 2 * 3600.0
 """Hosts whose last rows are no further apart ran at the same time."""
@@ -81,6 +83,7 @@ def running_fleet(places: Sequence[Path | str], patterns: Sequence[str] = ()) ->
         for host in hosts_of(places)
         if not patterns or any(fnmatchcase(host.name, pattern) for pattern in patterns)
     ]
+    hosts = _of_now(hosts) or hosts
     newest = max((host.last_seconds for host in hosts), default=0.0)
     running = [host for host in hosts if host.last_seconds >= newest - _TOGETHER_SECONDS]
     kinds = [_kind(host.facts) for host in running]
@@ -89,6 +92,12 @@ def running_fleet(places: Sequence[Path | str], patterns: Sequence[str] = ()) ->
     unknown = sorted(host.name for host, kind in zip(running, kinds, strict=True) if kind is None)
     engines = {line for host in running for line in host.facts.get(ENGINE_LINES, "").split("; ") if line}
     return RunningFleet(sorted(machines, key=lambda kind: (-kind.count, kind)), unknown, sorted(engines))
+
+
+def _of_now(hosts: Sequence[Host]) -> list[Host]:
+    """Hosts without those whose clock is more than a day ahead."""
+    latest_seconds = time.time() + SECONDS_PER_DAY
+    return [host for host in hosts if host.last_seconds <= latest_seconds]
 
 
 def _kind(facts: Mapping[str, str]) -> tuple[str, str, str, str] | None:

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +36,8 @@ _Answer = TypeVar("_Answer")
 Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and how many there are."""
 _ROW_US = ROW_SECONDS * US_PER_SECOND
+_AHEAD = timedelta(days=1)
+"""Dates that clocks elsewhere may have already."""
 _UNFINISHED = "unfinished: it is being written now, or its writer was killed"
 
 
@@ -53,8 +55,8 @@ class Store:
         """
         self.where = ", ".join(places)
         self._folders = folders_of(places)
-        self._hosts = read_inventory(self._folders)
         self._notes: dict[str, None] = {}
+        self._hosts = self._inventory()
 
     @property
     def hosts(self) -> list[str]:
@@ -119,8 +121,22 @@ class Store:
         try:
             return ask()
         except FileNotFoundError:
-            self._hosts = read_inventory(self._folders)
+            self._hosts = self._inventory()
             return ask()
+
+    def _inventory(self) -> dict[str, HostFiles]:
+        """Files by host, without those of dates to come; with them where there are no others: our clock may be off."""
+        hosts = read_inventory(self._folders)
+        latest = datetime.now(UTC).date() + _AHEAD
+        if all(day > latest for host in hosts.values() for day in host.days):
+            return hosts
+        for host in hosts.values():
+            ahead = sorted(day for day in host.days if day > latest)
+            if ahead:
+                self.note(f"host {host.host}", f"rows from {ahead[0]} on lie in the future: its clock is wrong")
+            for day in ahead:
+                del host.days[day]
+        return {name: host for name, host in hosts.items() if host.days}
 
     def _groups(self, window: Window, patterns: Sequence[str]) -> list[list[str]]:
         """Hosts with something in the window; together those that had the same accelerators one after the other."""

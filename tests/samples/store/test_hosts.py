@@ -11,7 +11,8 @@ from advisor.samples.agent.host_facts import keep_facts
 from advisor.samples.agent.status_files import status_path
 from advisor.samples.agent.upload_policy import parse_bucket_url
 from advisor.samples.store.compact import compact
-from advisor.samples.store.hosts import hosts_of, running_fleet
+from advisor.samples.store.hosts import Machines, hosts_of, running_fleet
+from advisor.samples.store.reading import Store
 from advisor.workload.document import read_workload
 from samples.records import DAY, row, spool
 from samples.store.s3_server import client, s3_server
@@ -66,6 +67,24 @@ def test_the_fleet_is_what_runs_at_the_end(tmp_path):
     assert "silent" in running_fleet([tmp_path]).unknown_words()
     assert running_fleet([tmp_path / "nothing"]).machines == []
     assert running_fleet(["prometheus://x"]).machines == []
+
+
+def test_a_host_whose_clock_is_years_ahead_is_not_the_only_one_that_runs(tmp_path):
+    """It is left out of what runs, and of what is read, and named; where there are no others, it may be ours that is off."""
+    years = 365 * 30
+    host(tmp_path, "ahead", G5, day=years)
+    assert [str(kind) for kind in running_fleet([tmp_path]).machines] == [
+        str(Machines("aws", "us-east-1", "g5.xlarge", "spot", 1))
+    ]
+    assert Store([str(tmp_path)]).hosts == ["ahead"]
+    host(tmp_path, "now", G6E)
+    assert [kind.instance_type for kind in running_fleet([tmp_path]).machines] == ["g6e.xlarge"]
+    store = Store([str(tmp_path)])
+    assert store.hosts == ["now"]
+    assert store.window().end_us == (DAY.timestamp() + 15_000) * 1e6
+    assert any(
+        "host ahead: rows from 2056-10-06 on lie in the future: its clock is wrong" in each for each in store.notes()
+    )
 
 
 def test_a_bucket_says_it_too(tmp_path, monkeypatch):

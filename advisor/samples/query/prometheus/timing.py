@@ -1,7 +1,7 @@
 """When a server's samples were taken: their edges, their distance, and whether they only repeat."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from statistics import median
@@ -16,6 +16,9 @@ _RAW_US = (600_000_000, 7_200_000_000)
 LOOK_BACK_US = 93 * 86_400_000_000
 """No first sample is looked for further back."""
 _FEWEST_RUNS = 4
+_ALMOST_ALL = 0.9
+_JITTER = 0.1
+"""Of a scrape interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +114,23 @@ def _rhythm(series: Sequence[Series]) -> Rhythm | None:
 
 
 def _usual(distances: Sequence[float]) -> float:
-    """The most frequent distance, to a tenth of a second, and of several the least: missed scrapes only lengthen it."""
+    """The distance of which nearly all are multiples, as missed scrapes make them; else the most frequent one.
+
+    To a tenth of a second, and of several most frequent ones the least.
+    """
     counts = Counter(round(distance, 1) for distance in distances)
+    steps = [step for step in counts if _multiples(step, counts) >= _ALMOST_ALL * len(distances)]
     most = max(counts.values())
-    usual = min(distance for distance, count in counts.items() if count == most)
+    usual = max(steps) if steps else min(distance for distance, count in counts.items() if count == most)
     return median(distance for distance in distances if round(distance, 1) == usual)
+
+
+def _multiples(step: float, counts: Mapping[float, int]) -> int:
+    """How many distances are whole multiples of one."""
+    if not step:
+        return 0
+    times = {distance: max(round(distance / step), 1) for distance in counts}
+    return sum(count for distance, count in counts.items() if abs(distance - times[distance] * step) <= _JITTER * step)
 
 
 def _without_jitter(seconds: float) -> int:
