@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from advisor.samples.metrics import ENGINE_METRICS, Kind
-from advisor.samples.query.grid import Grid, Who
+from advisor.samples.query.grid import Grid
 from advisor.samples.query.timeline import Timeline, timeline
+from advisor.samples.query.values import Accelerator
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -60,7 +61,7 @@ class EngineRows:
     def on(self, grid: Grid, columns: Sequence[str] = NEED_COLUMNS) -> Timeline:
         """Some of its columns on the rows of its host."""
         key, some = self.key, {name: self.columns[name] for name in columns}
-        return timeline(Who(key.host, key.rank or 0, None, key.endpoint, key.model), grid, self.end_us, some)
+        return timeline(Accelerator(key.host, key.rank or 0, None, key.endpoint, key.model), grid, self.end_us, some)
 
 
 def engine_rows(tables: Iterable[pa.Table], columns: Sequence[str]) -> list[EngineRows]:
