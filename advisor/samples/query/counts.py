@@ -13,19 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from advisor.samples.growth import step
-from advisor.samples.metrics import ACCELERATOR_METRICS, ROW_SECONDS, Kind
-from advisor.samples.places import US_PER_SECOND
+from advisor.samples.growth import Booleans, Floats, Integers, step
+from advisor.samples.metrics import ACCELERATOR_METRICS, Kind
+from advisor.samples.places import ROW_US
 from advisor.samples.query.grid import Grid
 from advisor.samples.query.values import Accelerator
 from advisor.samples.store.day_counts import MISSED, PRESENT, TARGET, values_of
 from advisor.samples.store.row_tables import target_codes
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
-
-_ROW_US = ROW_SECONDS * US_PER_SECOND
 _COUNTER_COLUMNS = ("first_us", "last_us", "first_value", "last_value", "grown", "resets", "reset_us")
 
 
@@ -172,7 +167,7 @@ def _added(days: Mapping[str, npt.NDArray[Any]], readings: int) -> Growth:
     return Growth(
         total=float(days["grown"].sum() + overnight.sum()),
         resets=int(days["resets"].sum() + is_reset.sum()),
-        known_rows=round((last_us[-1] - first_us[0] - hidden_us) / _ROW_US) + 1,
+        known_rows=round((last_us[-1] - first_us[0] - hidden_us) / ROW_US) + 1,
         readings=readings,
     )
 

@@ -6,17 +6,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from advisor.samples.growth import Booleans, Floats, Integers
 from advisor.samples.metrics import ENGINE_METRICS, Kind
 from advisor.samples.query.grid import Grid
 from advisor.samples.query.timeline import Timeline, timeline
 from advisor.samples.query.values import Accelerator
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
 
 NEED_COLUMNS = (
     "requests_waiting", "requests_running", "requests_running_max", "kv_cache_used_ratio", "kv_cache_used_ratio_max",

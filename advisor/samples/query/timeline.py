@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from advisor.samples.growth import Floats
 from advisor.samples.query.grid import Grid
 from advisor.samples.query.values import Accelerator
 
-Floats = npt.NDArray[np.float64]
 _MAXIMUM = "_max"
 
 
