@@ -43,7 +43,6 @@ from advisor.samples.agent.kept import KeptSource, in_words
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.status_files import ISO, SCHEMA, STATUS_NAME, runtime_status_path, status_path
 
-
 _OF_TARGET = ("index", "mig_index", "uuid", "name", "endpoint")
 
 
