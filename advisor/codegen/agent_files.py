@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 from advisor.codegen.quoting import image_reference, ip_network, label_key
 from advisor.codegen.templates import fill
@@ -122,11 +124,13 @@ def systemd_files(
             where=run.directory,
             hint="name a user that owns the directory: --user NAME",
         )
-    if run.upload is not None and not networks:
+    arguments = _checked(run).arguments()
+    if not networks and (elsewhere := _elsewhere(run)) is not None:
+        option, what = elsewhere
         raise InputError(
-            "the unit reaches this host alone, and the bucket is elsewhere",
-            where="--upload",
-            hint="name what it may reach: --network 0.0.0.0/0, or the network of a private endpoint",
+            f"the unit reaches this host alone, and {what} is elsewhere",
+            where=option,
+            hint="name what it may reach: --network 10.0.0.0/8, or 0.0.0.0/0",
         )
     if user is not None and (not _USER.fullmatch(user) or user == "root"):
         raise InputError(f"'{user}' is no name of an unprivileged user", where="--user")
@@ -134,7 +138,7 @@ def systemd_files(
     known = {
         "unit": UNIT,
         "program": _reachable(_absolute(program, "--program"), "--program"),
-        "command": (program, *words, *_checked(run).arguments()),
+        "command": (program, *words, *arguments),
         "make_directory": ("/bin/sh", "-c", _MAKE_DIRECTORY, "sh", run.directory, user or ""),
         "user": user,
         "directory": _reachable(run.directory, "--directory"),
@@ -143,6 +147,25 @@ def systemd_files(
         "networks": _checked_networks(networks),
     }
     return {f"{UNIT}.service": fill(_FOLDER, "systemd.service.j2", known)}
+
+
+def _elsewhere(run: AgentRun) -> tuple[str, str] | None:
+    """The first option that needs another machine, and what is there; None: this host is enough."""
+    if run.upload is not None:
+        return "--upload", "the bucket"
+    if run.page is not None and not _is_here(run.page):
+        return "--page", "who reads the page"
+    engine = next((engine for engine in run.engines if not _is_here(parse_address(engine, "/metrics").authority)), None)
+    return None if engine is None else ("--engine", parse_address(engine, "/metrics").shown)
+
+
+def _is_here(authority: str) -> bool:
+    """Whether a host, perhaps with a port, is the loopback."""
+    try:
+        host = urlsplit(f"//{authority}").hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
@@ -222,6 +245,7 @@ def container_files(run: AgentRun, base_image: str) -> Mapping[str, str]:
         "uid": CONTAINER_UID,
         "make_directory": ("install", "--directory", f"--owner={CONTAINER_UID}", "--mode=0750", run.directory),
         "base_image": _image(base_image, "--base-image"),
+        "has_parquet": run.upload is not None,
         "entry_point": (DEFAULT_PROGRAM, "run"),
         "home": HOME,
         "runtime": RUNTIME_DIRECTORY,

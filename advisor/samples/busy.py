@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from advisor.errors import InputError
+from advisor.samples.growth import Floats
 from advisor.samples.metrics import ROW_SECONDS, Scope
 from advisor.samples.need.saturation import saturation
 from advisor.samples.places import US_PER_SECOND
@@ -18,8 +19,6 @@ from advisor.samples.query.counts import Counted
 from advisor.samples.query.values import Window
 from advisor.samples.store.reading import HostReader, Progress, Store
 from advisor.units import SECONDS_PER_MINUTE
-
-Floats = npt.NDArray[np.float64]
 
 LEAST_COVERAGE = 0.9
 """Share of a minute, over all accelerators, that has to be observed for it to count."""

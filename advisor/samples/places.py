@@ -15,9 +15,11 @@ from pathlib import Path, PurePath
 from urllib.parse import quote, unquote
 
 from advisor.errors import InputError
+from advisor.samples.metrics import ROW_SECONDS
 
 US_PER_SECOND = 1_000_000
 US_PER_DAY = 86_400 * US_PER_SECOND
+ROW_US = ROW_SECONDS * US_PER_SECOND
 SPOOL = "spool"
 SEGMENT_SUFFIX = ".spool"
 ROWS = "rows"

@@ -137,7 +137,9 @@ def test_the_unit_runs_the_agent():
     assert command_of(unit_of(program="/opt/advisor/bin/advisor"))[:3] == ["/opt/advisor/bin/advisor", "agent", "run"]
     kept = command_of(unit_of(replace(RUN, labels=("team=search",), keep_days=30)))
     assert {"--label=team=search", "--keep-days=30"} < set(kept)
-    secured = command_of(unit_of(replace(RUN, page="0.0.0.0:9464", page_tls=("/c", "/k", "/ca"))))
+    secured = command_of(
+        unit_of(replace(RUN, page="0.0.0.0:9464", page_tls=("/c", "/k", "/ca")), networks=("10.0.0.0/8",))
+    )
     assert secured[-6:-2] == ["--page-tls", "/c", "/k", "/ca"]
 
 
@@ -163,6 +165,22 @@ def test_a_unit_that_uploads_may_reach_what_it_is_told():
     assert "--upload=s3://telemetry/fleet" in command_of(unit_of(sends, networks=("0.0.0.0/0",)))
     with pytest.raises(InputError, match="no address of a bucket"):
         unit_of(replace(RUN, upload="s3:/x\nUser=root"), networks=("0.0.0.0/0",))
+
+
+@pytest.mark.parametrize(
+    ("run", "option"),
+    [
+        (AgentRun(engines=("http://[::1]:1", "http://10.0.0.5:8000")), "--engine"),
+        (AgentRun(engines=("http://vllm:8000",)), "--engine"),
+        (AgentRun(page="0.0.0.0:9464", page_tls=("/a", "/b", "/c")), "--page"),
+    ],
+)
+def test_a_unit_says_what_it_could_not_reach(run, option):
+    """An engine or a reader of the page on another machine needs its network named: the unit would be silent there."""
+    with pytest.raises(InputError, match="elsewhere") as caught:
+        unit_of(run)
+    assert caught.value.where == option
+    assert "IPAddressAllow=10.0.0.0/8" in unit_of(run, networks=("10.0.0.0/8",)).splitlines()
 
 
 def test_the_unit_works_on_a_host_that_it_was_not_made_on():
@@ -394,6 +412,9 @@ def test_the_container():
     entry = next(json.loads(value) for name, value in instructions if name == "ENTRYPOINT")
     assert entry == [DEFAULT_PROGRAM, "run"]
     assert "--no-index" in text
+    assert "[parquet]" not in text
+    sends = container_files(AgentRun(upload="s3://telemetry/fleet"), DEFAULT_BASE_IMAGE)["Containerfile"]
+    assert sends.count("'inference-advisor-agent[parquet]'") == 2, "an upload needs it, in the wheels and in the image"
     assert not re.search("password|token|secret", text, re.IGNORECASE)
 
 

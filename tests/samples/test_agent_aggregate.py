@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.samples.agent.aggregate import ROW_US, SourceRows, row_end
+from advisor.samples.agent.aggregate import SourceRows, row_end
 from advisor.samples.metrics import METRICS, Kind, rounded
+from advisor.samples.places import ROW_US
 from advisor.samples.rows import Gap, Missed, Reading, Row, Target
 
 SECOND = 1_000_000

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.samples.agent.aggregate import ROW_US
 from advisor.samples.agent.keeping import Keeper
+from advisor.samples.places import ROW_US
 from advisor.samples.rows import Gap, Row, Stats, Target
 
 TARGETS = [Target("host", "nvml", index) for index in range(2)]

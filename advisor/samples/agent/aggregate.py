@@ -8,10 +8,10 @@ of them that fall into its own fifteen seconds, so that the two are never to be 
 from collections.abc import Mapping, Sequence
 from math import fsum, nan
 
-from advisor.samples.metrics import METRICS, MOST_VALUE, ROW_SECONDS, Kind, Metric, rounded
+from advisor.samples.metrics import METRICS, MOST_VALUE, Kind, Metric, rounded
+from advisor.samples.places import ROW_US
 from advisor.samples.rows import Buckets, Gap, Missed, Reading, Record, Row, Stats, Target
 
-ROW_US = ROW_SECONDS * 1_000_000
 _LONGEST_NOTE = 400
 """Characters: a driver that fails in ever new words does not fill the disk."""
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from advisor.errors import AdvisorError
-from advisor.samples.agent.aggregate import ROW_US
 from advisor.samples.agent.spool import SpoolWriter
+from advisor.samples.places import ROW_US
 from advisor.samples.rows import Gap, Record, Target
 
 MOST_WAITING = 1024

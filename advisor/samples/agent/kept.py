@@ -83,7 +83,8 @@ class KeptSource:
         self._report = report
         self._is_over = False
         self._until_us: int | None = None
-        self._silent_targets: list[Target] = []
+        self.silent_targets: list[Target] = []
+        """Targets that did not answer the last time."""
         self._asked = asked
         self._nobody = Target(host, name, None)
         self._interval_us = interval_us
@@ -93,8 +94,8 @@ class KeptSource:
         self._rows: SourceRows | None = None
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._start_at = 0.0
-        self._trouble: str | None = None
-        """Reason of the ticks that are missed now."""
+        self.trouble: str | None = None
+        """Reason why it does not answer, and of the ticks that are missed now."""
         self._passing_trouble: str | None = None
         """Reason of missed ticks up to the next reading."""
         self.failure: tuple[str, str] | None = None
@@ -141,19 +142,9 @@ class KeptSource:
         return [] if self._rows is None else self._rows.targets
 
     @property
-    def silent_targets(self) -> list[Target]:
-        """Targets that did not answer the last time."""
-        return self._silent_targets
-
-    @property
     def accounted_us(self) -> int:
         """The last tick that is read or known to be missed."""
         return 0 if self._rows is None else self._rows.accounted_us
-
-    @property
-    def trouble(self) -> str | None:
-        """Reason why it does not answer."""
-        return self._trouble
 
     def begin(self, now_us: int) -> None:
         """Account for every tick from now on, if it was not begun already."""
@@ -302,11 +293,11 @@ class KeptSource:
         if self._rows is None or (self._until_us is not None and tick_us > self._until_us):
             return []
         self.last_tick_us = tick_us
-        records = self._rows.take(tick_us, read, self._trouble or self._passing_trouble or skipped or NOT_RUNNING)
-        if self._trouble:
+        records = self._rows.take(tick_us, read, self.trouble or self._passing_trouble or skipped or NOT_RUNNING)
+        if self.trouble:
             self._report(f"{self.name} answers again")
-        self._trouble = self._passing_trouble = None
-        if self._silent_targets or any(isinstance(each, Missed) for each in read):
+        self.trouble = self._passing_trouble = None
+        if self.silent_targets or any(isinstance(each, Missed) for each in read):
             self._announce(read)
         return records
 
@@ -317,17 +308,17 @@ class KeptSource:
             for each in read
         }
         for place, reason in reasons.items():
-            if reason and place not in self._silent_targets:
+            if reason and place not in self.silent_targets:
                 self._report(f"{in_words(place)} does not answer ({reason}); recorded as a gap, the others go on")
-            elif not reason and place in self._silent_targets:
+            elif not reason and place in self.silent_targets:
                 self._report(f"{in_words(place)} answers again")
-        self._silent_targets = [place for place, reason in reasons.items() if reason]
+        self.silent_targets = [place for place, reason in reasons.items() if reason]
 
     def _says(self, trouble: str) -> None:
         """Report a reason once."""
-        if trouble != self._trouble and self._rows is not None:
+        if trouble != self.trouble and self._rows is not None:
             self._report(f"{trouble}; recorded as a gap until it answers")
-        self._trouble = trouble
+        self.trouble = trouble
 
     def _account(self, now: float, now_us: int) -> list[Record]:
         """Gaps of a silent source at the end of a row."""
@@ -343,7 +334,7 @@ class KeptSource:
     def _why(self, now: float) -> str:
         """Reason of the ticks missed up to now."""
         silent = None if self._is_heard(now) or self._running is None else f"{self.name} does not answer"
-        return self._trouble or self._passing_trouble or silent or NOT_RUNNING
+        return self.trouble or self._passing_trouble or silent or NOT_RUNNING
 
     def _counted(self, records: list[Record]) -> list[Record]:
         for record in records:

@@ -14,11 +14,11 @@ from advisor.samples.agent.labels import Label, with_labels
 from advisor.samples.agent.series import Family, Labels, Point, covers, number_text, points_of
 from advisor.samples.agent.signals import signals_of
 from advisor.samples.metrics import Kind
+from advisor.samples.places import US_PER_SECOND
 from advisor.samples.rows import Gap, Record, Row, Target
 
 STALE_SECONDS = 60
 """A row that ended longer ago than that says nothing about now."""
-_US_PER_SECOND = 1_000_000
 _MOST_ROWS = 2048
 """Rows remembered at most, whatever names targets have while nobody looks at the page."""
 _UP = Family("advisor_agent_up", Kind.GAUGE, "", "whether a source has a fresh row of any target")
@@ -65,7 +65,7 @@ class Latest:
             del self._rows[target]
 
     def _points(self, now_us: int) -> Iterator[Point]:
-        stale_us = STALE_SECONDS * _US_PER_SECOND
+        stale_us = STALE_SECONDS * US_PER_SECOND
         for target in [target for target, row in self._rows.items() if abs(now_us - row.end_us) > stale_us]:
             del self._rows[target]
         fresh = {(target.host, target.source) for target in self._rows}
@@ -73,7 +73,7 @@ class Latest:
             labels = self._labels(*source)
             yield Point(_UP, _UP.name, labels, float(source in fresh))
             if newest_us:
-                yield Point(_AGE, _AGE.name, labels, newest_us / _US_PER_SECOND)
+                yield Point(_AGE, _AGE.name, labels, newest_us / US_PER_SECOND)
         for row in self._rows.values():
             yield from points_of(row, self._static)
         if self.status is not None:

@@ -43,6 +43,8 @@ from advisor.samples.agent.kept import KeptSource, in_words
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.status_files import ISO, SCHEMA, STATUS_NAME, runtime_status_path, status_path
 
+_OF_TARGET = ("index", "mig_index", "uuid", "name", "endpoint")
+
 
 class StatusFile:
     """Writes it, so that a reader sees one state or the next."""
@@ -111,13 +113,7 @@ def _of_source(source: KeptSource) -> dict[str, Any]:
         "left_behind_pid": source.left_behind_id,
         "describes": source.description,
         "targets": [
-            {
-                "index": target.index,
-                "mig_index": target.mig_index,
-                "uuid": target.uuid,
-                "name": target.name,
-                "endpoint": target.endpoint,
-            }
+            {name: getattr(target, name) for name in _OF_TARGET}
             for target in source.targets
             if target.index is not None
         ],

@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from advisor.samples.doctor.accelerators import accelerator_findings
@@ -65,15 +66,7 @@ def _nothing_to_read(sources: Sequence[Finding]) -> list[Finding]:
 
 
 def _as_json(findings: Sequence[Finding]) -> str:
-    entries = [
-        {
-            "subject": finding.subject,
-            "state": finding.state,
-            "sees": finding.sees,
-            "troubles": [{"what": trouble.what, "mend": trouble.mend} for trouble in finding.troubles],
-        }
-        for finding in findings
-    ]
+    entries = [asdict(finding) for finding in findings]
     return json.dumps({"schema": SCHEMA, "findings": entries}, indent=2, ensure_ascii=False)
 
 

@@ -10,15 +10,15 @@ from advisor.samples.need.join import join
 from advisor.samples.need.memory import Fixed, MemoryNeed, memory_need, need_of
 from advisor.samples.need.verdict import Verdict, judge
 from advisor.samples.query.counts import Counted
-from advisor.samples.query.grid import Who
 from advisor.samples.query.timeline import Timeline
+from advisor.samples.query.values import Accelerator
 
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorNeed:
     """What one accelerator needs, and what limits it."""
 
-    who: Who
+    who: Accelerator
     verdict: Verdict
     memory: MemoryNeed | None
     """None: it never said how much memory it held."""
@@ -68,7 +68,7 @@ def _assess_one(accelerator: Counted, engines: Engines, fixed: Fixed | None) -> 
 
 
 def need_from(
-    who: Who, evidence: Evidence, memory: MemoryNeed | None, queue_p95: float | None, engines: int
+    who: Accelerator, evidence: Evidence, memory: MemoryNeed | None, queue_p95: float | None, engines: int
 ) -> AcceleratorNeed:
     """The need of an accelerator, judged by its evidence."""
     verdict = judge(evidence)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from advisor.samples.growth import Floats
 from advisor.samples.need.limits import COVERAGE, Limit
 
-Floats = npt.NDArray[np.float64]
 Truth = bool | None
 """None: the samples do not say."""
 

@@ -14,12 +14,11 @@ from advisor.samples.need.advice import words
 from advisor.samples.need.assess import AcceleratorNeed, assess
 from advisor.samples.need.engines import KV
 from advisor.samples.need.join import join
-from advisor.samples.query.counts import Counted, place_order
+from advisor.samples.query.counts import Counted
 from advisor.samples.query.engines import NEED_COLUMNS
-from advisor.samples.query.grid import Who
 from advisor.samples.query.survey import Survey, survey
 from advisor.samples.query.timeline import Timeline, timeline
-from advisor.samples.query.values import Window
+from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.store.reading import HostReader, Progress, Store
 
 SIGNALS = ("busy_ratio", "sm_active_ratio")
@@ -56,7 +55,7 @@ class Fleet:
         for pairs, watched in store.answers(window, _of_hosts, progress=progress):
             found += pairs
             engines += watched
-        found.sort(key=lambda pair: place_order(pair[0].who))
+        found.sort(key=lambda pair: pair[0].who.place)
         return cls(store, window, [counted for counted, _ in found], [need for _, need in found], engines)
 
     def drawn(self, chosen: Sequence[Counted]) -> Iterator[Drawn]:
@@ -86,7 +85,7 @@ def _of_hosts(hosts: HostReader) -> tuple[list[tuple[Counted, AcceleratorNeed]],
     return needs_of(found), len(found.engines)
 
 
-def _drawn_of_hosts(hosts: HostReader, chosen: set[Who]) -> Mapping[Who, Drawn]:
+def _drawn_of_hosts(hosts: HostReader, chosen: set[Accelerator]) -> Mapping[Accelerator, Drawn]:
     found = survey(hosts, (KV,))
     engines = [one.on(found.grids[one.key.host], (KV,)) for one in found.engines]
     rows = pa.concat_tables(hosts.rows_by_day(Scope.ACCELERATOR, _CHART_COLUMNS)).unify_dictionaries().combine_chunks()

@@ -9,7 +9,6 @@ from advisor.samples.need.engines import KV, WAITING, KvUse
 from advisor.samples.need.evidence import Evidence
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME, KV_FULL, QUEUE
 from advisor.samples.need.memory import MemoryNeed, need_of
-from advisor.samples.query.grid import Who
 from advisor.samples.query.values import Accelerator, Summary
 
 _ENGINE = frozenset(metric.name for metric in ENGINE_METRICS)
@@ -33,16 +32,12 @@ def assess_summaries(summaries: Sequence[Summary]) -> Iterator[AcceleratorNeed]:
         side = engines if one.metric in _ENGINE else accelerators
         side.setdefault(one.accelerator, {})[one.metric] = one
     divided = {(one.host, one.index) for one in accelerators if one.mig_index is not None}
-    for who in sorted(accelerators, key=_place):
+    for who in sorted(accelerators, key=lambda accelerator: accelerator.place):
         is_divided = who.mig_index is None and (who.host, who.index) in divided
         held = accelerators[who].get("memory_used_bytes")
         has_none = is_divided or (held is not None and held.max < ENGINE_HOLDS.value)
         on_it = [] if has_none else [found for engine, found in engines.items() if engine.host == who.host]
         yield _assess_one(who, accelerators[who], on_it)
-
-
-def _place(who: Accelerator) -> tuple[str, int, int]:
-    return who.host, who.index, -1 if who.mig_index is None else who.mig_index
 
 
 def _assess_one(who: Accelerator, known: Metrics, engines: Sequence[Metrics]) -> AcceleratorNeed:
@@ -57,7 +52,7 @@ def _assess_one(who: Accelerator, known: Metrics, engines: Sequence[Metrics]) ->
     )
     serving = [engine for engine in engines if KV in engine]
     return need_from(
-        Who(who.host, who.index, who.mig_index, who.uuid, who.product),
+        who,
         evidence,
         _memory(known, serving),
         max((engine[WAITING].p95 for engine in engines if WAITING in engine), default=None),

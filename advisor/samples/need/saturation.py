@@ -1,11 +1,9 @@
 """Share of its capacity that an accelerator can have used, by what is known of its activity."""
 
 import numpy as np
-import numpy.typing as npt
 
+from advisor.samples.growth import Floats
 from advisor.samples.need.limits import DRAM, SM_EFFECTIVE, TENSOR
-
-Floats = npt.NDArray[np.float64]
 
 
 def saturation(busy: Floats, sm_active: Floats, dram_active: Floats, tensor_active: Floats) -> Floats:

@@ -13,18 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from advisor.samples.growth import step
-from advisor.samples.metrics import ACCELERATOR_METRICS, ROW_SECONDS, Kind
-from advisor.samples.places import US_PER_SECOND
-from advisor.samples.query.grid import Grid, Who
+from advisor.samples.growth import Booleans, Floats, Integers, step
+from advisor.samples.metrics import ACCELERATOR_METRICS, Kind
+from advisor.samples.places import ROW_US
+from advisor.samples.query.grid import Grid
+from advisor.samples.query.values import Accelerator
 from advisor.samples.store.day_counts import MISSED, PRESENT, TARGET, values_of
 from advisor.samples.store.row_tables import target_codes
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
-
-_ROW_US = ROW_SECONDS * US_PER_SECOND
 _COUNTER_COLUMNS = ("first_us", "last_us", "first_value", "last_value", "grown", "resets", "reset_us")
 
 
@@ -59,7 +55,7 @@ class Growth:
 class Counted:
     """One accelerator over the sampled time of its host."""
 
-    who: Who
+    who: Accelerator
     grid: Grid
     """Of its host."""
     rows: int
@@ -122,7 +118,7 @@ class Counts:
             Counted(who, grids[who.host], read[owner], missed[owner], gauges[owner], counters[owner], spans[owner])
             for owner, who in enumerate(self._who)
         ]
-        return sorted(found, key=lambda counted: place_order(counted.who))
+        return sorted(found, key=lambda counted: counted.who.place)
 
     def _is(self, metric: str) -> Booleans:
         return np.asarray(pc.equal(self._metric, metric).to_numpy(zero_copy_only=False), dtype=np.bool_)
@@ -171,7 +167,7 @@ def _added(days: Mapping[str, npt.NDArray[Any]], readings: int) -> Growth:
     return Growth(
         total=float(days["grown"].sum() + overnight.sum()),
         resets=int(days["resets"].sum() + is_reset.sum()),
-        known_rows=round((last_us[-1] - first_us[0] - hidden_us) / _ROW_US) + 1,
+        known_rows=round((last_us[-1] - first_us[0] - hidden_us) / ROW_US) + 1,
         readings=readings,
     )
 
@@ -220,12 +216,7 @@ class _Ascending:
         return float(self.values[np.searchsorted(self.upto, position, "right")])
 
 
-def place_order(who: Who) -> tuple[str, int, int, str]:
-    """Sorting key: host, index, MIG instance."""
-    return who.host, who.index, -1 if who.mig_index is None else who.mig_index, who.uuid or ""
-
-
-def _owners(table: pa.Table, last_us: Integers) -> tuple[Integers, list[Who]]:
+def _owners(table: pa.Table, last_us: Integers) -> tuple[Integers, list[Accelerator]]:
     """Which accelerator each row is of, and who they are, as last seen.
 
     One accelerator is one UUID, even when it moves to another place or host. Rows from before it answered for the first
@@ -242,7 +233,7 @@ def _owners(table: pa.Table, last_us: Integers) -> tuple[Integers, list[Who]]:
         seen = (distinct[position][3] is not None, int(newest[position]), position)
         latest[identity] = max(seen, latest.get(identity, seen))
     owner = {identity: position for position, identity in enumerate(latest)}
-    who = [Who(*distinct[position]) for _, _, position in latest.values()]
+    who = [Accelerator(*distinct[position]) for _, _, position in latest.values()]
     return np.array([owner[identity] for identity in identities], dtype=np.int64)[codes], who
 
 

@@ -74,7 +74,7 @@ class EmbeddedBackend:
         """Everything that there is in a window, read once: a few numbers of each accelerator and metric."""
         if self._asked is None or self._asked[0] != window:
             answers = [answer for group in self._store.answers(window, _of_hosts) for answer in group]
-            self._asked = (window, sorted(answers, key=lambda answer: _order(answer[0])))
+            self._asked = (window, sorted(answers, key=lambda answer: answer[0].place))
         return self._asked[1]
 
 
@@ -85,7 +85,7 @@ def _of_hosts(hosts: HostReader) -> list[_Answer]:
 
 
 def _of_accelerator(one: Counted, window: Window) -> _Answer:
-    who = Accelerator(one.who.host, one.who.index, one.who.mig_index, one.who.uuid, one.who.product)
+    who = one.who
     known = [(name, one.gauges[name]) for name in _GAUGES if name in one.gauges]
     return who, [
         Summary(who, name, gauge.p50, gauge.p95, gauge.max, gauge.mean, _coverage(gauge.rows, window), gauge.rows)
@@ -110,9 +110,3 @@ def _of_engine(one: EngineRows, window: Window) -> _Answer:
 
 def _coverage(rows: int, window: Window) -> float:
     return min(rows * ROW_SECONDS / window.seconds, 1.0)
-
-
-def _order(accelerator: Accelerator) -> tuple[str, int, int, str, str]:
-    """Sorting key: host, index, MIG instance."""
-    mig_index = -1 if accelerator.mig_index is None else accelerator.mig_index
-    return accelerator.host, accelerator.index, mig_index, accelerator.uuid or "", accelerator.product or ""

@@ -6,16 +6,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from advisor.samples.growth import Booleans, Floats, Integers
 from advisor.samples.metrics import ENGINE_METRICS, Kind
-from advisor.samples.query.grid import Grid, Who
+from advisor.samples.query.grid import Grid
 from advisor.samples.query.timeline import Timeline, timeline
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
+from advisor.samples.query.values import Accelerator
 
 NEED_COLUMNS = (
     "requests_waiting", "requests_running", "requests_running_max", "kv_cache_used_ratio", "kv_cache_used_ratio_max",
@@ -60,7 +57,7 @@ class EngineRows:
     def on(self, grid: Grid, columns: Sequence[str] = NEED_COLUMNS) -> Timeline:
         """Some of its columns on the rows of its host."""
         key, some = self.key, {name: self.columns[name] for name in columns}
-        return timeline(Who(key.host, key.rank or 0, None, key.endpoint, key.model), grid, self.end_us, some)
+        return timeline(Accelerator(key.host, key.rank or 0, None, key.endpoint, key.model), grid, self.end_us, some)
 
 
 def engine_rows(tables: Iterable[pa.Table], columns: Sequence[str]) -> list[EngineRows]:

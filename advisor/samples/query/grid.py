@@ -1,4 +1,4 @@
-"""Who was sampled, and the even rows of time in which."""
+"""Accelerator was sampled, and the even rows of time in which."""
 
 from dataclasses import dataclass
 
@@ -34,16 +34,3 @@ class Grid:
     def start_seconds(self) -> float:
         """Begin of the first row, seconds since 1970 UTC."""
         return self.start_us / 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """An accelerator or an engine."""
-
-    host: str
-    index: int
-    mig_index: int | None = None
-    uuid: str | None = None
-    """Of an engine: its endpoint."""
-    product: str | None = None
-    """Of an engine: its model."""

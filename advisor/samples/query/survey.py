@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.samples.metrics import ROW_SECONDS, Scope
-from advisor.samples.places import US_PER_SECOND
+from advisor.samples.metrics import Scope
+from advisor.samples.places import ROW_US
 from advisor.samples.query.counts import Counted, Counts
 from advisor.samples.query.engines import EngineRows, engine_rows
 from advisor.samples.query.grid import Grid
 from advisor.samples.store.reading import HostReader
-
-_ROW_US = ROW_SECONDS * US_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +33,7 @@ def survey(hosts: HostReader, engine_columns: Sequence[str]) -> Survey:
     tables = list(hosts.counts_by_day())
     counts = Counts(tables) if tables else None
     spans: dict[str, tuple[int, int]] = {}
-    found = [(one.key.host, int(one.end_us[0]) - _ROW_US, int(one.end_us[-1])) for one in engines]
+    found = [(one.key.host, int(one.end_us[0]) - ROW_US, int(one.end_us[-1])) for one in engines]
     for host, first, last in (*found, *(counts.spans() if counts else ())):
         before = spans.get(host, (first, last))
         spans[host] = (min(first, before[0]), max(last, before[1]))

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from advisor.samples.query.grid import Grid, Who
+from advisor.samples.growth import Floats
+from advisor.samples.query.grid import Grid
+from advisor.samples.query.values import Accelerator
 
-Floats = npt.NDArray[np.float64]
 _MAXIMUM = "_max"
 
 
@@ -16,7 +17,7 @@ _MAXIMUM = "_max"
 class Timeline:
     """One accelerator or engine over a grid; every array has shape ``(rows,)``."""
 
-    who: Who
+    who: Accelerator
     grid: Grid
     means: Mapping[str, Floats]
     """Row means of gauges, and last readings of counters, by metric."""
@@ -40,7 +41,7 @@ class Timeline:
         return bool((~np.isnan(self.mean(metric))).any())
 
 
-def timeline(who: Who, grid: Grid, end_us: npt.NDArray[np.int64], columns: Mapping[str, Floats]) -> Timeline:
+def timeline(who: Accelerator, grid: Grid, end_us: npt.NDArray[np.int64], columns: Mapping[str, Floats]) -> Timeline:
     """Rows on a grid; where two of them fall into one row of it, as around a gap, the known value counts.
 
     Args:

@@ -42,6 +42,12 @@ class Accelerator:
     uuid: str | None = None
     product: str | None = None
 
+    @property
+    def place(self) -> tuple[str, int, int, str, str]:
+        """Sorting key: host, index, MIG instance."""
+        mig_index = -1 if self.mig_index is None else self.mig_index
+        return self.host, self.index, mig_index, self.uuid or "", self.product or ""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:

@@ -19,15 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from advisor.samples.growth import steps
-from advisor.samples.metrics import ACCELERATOR_METRICS, METRICS, ROW_SECONDS, Kind, Metric
-from advisor.samples.places import US_PER_SECOND
+from advisor.samples.growth import Floats, Integers, steps
+from advisor.samples.metrics import ACCELERATOR_METRICS, METRICS, Kind, Metric
+from advisor.samples.places import ROW_US
 from advisor.samples.store.columns import HISTOGRAM_SCHEMA, SCHEMA_KEY, TEXT
 from advisor.samples.store.row_files import encode_parquet
 from advisor.samples.store.row_tables import target_codes, typed_array
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 PRESENT = "rows"
 MISSED = "missed"
@@ -58,7 +55,6 @@ COLUMNS = pa.schema(
     }
 )
 _TEXTS = [field.name for field in COLUMNS if field.type.equals(TEXT)]
-_ROW_US = ROW_SECONDS * US_PER_SECOND
 _GAUGES = tuple(metric for metric in ACCELERATOR_METRICS if metric.kind is Kind.GAUGE)
 _COUNTERS = tuple(metric.name for metric in ACCELERATOR_METRICS if metric.kind is Kind.COUNTER)
 COUNTED_COLUMNS = (*_COUNTERS, *(name for metric in _GAUGES for name in (metric.name, f"{metric.name}_max")))
@@ -98,7 +94,7 @@ def times_of(rows: pa.Table) -> tuple[Integers, Integers, npt.NDArray[np.bool_]]
     end_us = rows["timestamp"].cast(pa.int64()).to_numpy()
     is_gap = rows["gap_reason"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
     gap_start = rows["gap_start"].cast(pa.int64()).fill_null(0).to_numpy()
-    start_us = np.where(is_gap & (gap_start > 0), np.minimum(gap_start, end_us), end_us - _ROW_US)
+    start_us = np.where(is_gap & (gap_start > 0), np.minimum(gap_start, end_us), end_us - ROW_US)
     return end_us, start_us, is_gap
 
 

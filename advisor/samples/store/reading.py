@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from advisor.errors import InputError
 from advisor.samples.agent.spool import read_segment
-from advisor.samples.metrics import ROW_SECONDS, Scope
-from advisor.samples.places import US_PER_DAY, US_PER_SECOND, day_of, start_us
+from advisor.samples.metrics import Scope
+from advisor.samples.places import ROW_US, US_PER_DAY, day_of, start_us
 from advisor.samples.query.values import Window
 from advisor.samples.rows import Record
 from advisor.samples.store import day_counts
@@ -35,7 +35,6 @@ Paths = Mapping[StoredFile, Path]
 _Answer = TypeVar("_Answer")
 Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and how many there are."""
-_ROW_US = ROW_SECONDS * US_PER_SECOND
 _AHEAD = timedelta(days=1)
 """Dates that clocks elsewhere may have already."""
 _UNFINISHED = "unfinished: it is being written now, or its writer was killed"
@@ -191,7 +190,7 @@ class Store:
         with at_hand(list(files.spool.values())) as paths:
             ends = [record.end_us for path in paths.values() for record in self.segment(path)]
         if ends:
-            yield Window(min(ends) - _ROW_US, max(ends))
+            yield Window(min(ends) - ROW_US, max(ends))
 
     def segment(self, path: Path) -> Sequence[Record]:
         """Rows and gaps of a segment of the spool; damage in it is skipped with a word."""

@@ -14,7 +14,8 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind
+from advisor.samples.metrics import METRICS, Kind
+from advisor.samples.places import ROW_US
 from advisor.samples.store.columns import (
     ENGINE_COLUMNS,
     HOST_KEY,
@@ -26,7 +27,6 @@ from advisor.samples.store.columns import (
 from advisor.samples.store.row_tables import METADATA
 
 _COMPRESSION_LEVEL = 9
-_US_PER_SECOND = 1_000_000
 _DIGEST_BYTES = 8
 _NEEDED = ("timestamp", "host", "missed_ticks", "gap_reason")
 
@@ -106,7 +106,7 @@ def time_range_us(stream: BinaryIO) -> tuple[int, int] | None:
     if not known:
         return None
     first, last = min(int(one.min_raw) for one in known), max(int(one.max_raw) for one in known)
-    return first - ROW_SECONDS * _US_PER_SECOND, last
+    return first - ROW_US, last
 
 
 def read_named(source: Path | BinaryIO, key: bytes) -> dict[str, str]:

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from advisor.samples.query.counts import Counted, Counts
-from advisor.samples.query.grid import Grid, Who
+from advisor.samples.query.grid import Grid
 from advisor.samples.query.timeline import timeline
+from advisor.samples.query.values import Accelerator
 from advisor.samples.store.columns import ACCELERATOR_COLUMNS
 from advisor.samples.store.day_counts import count_rows
 
@@ -175,7 +176,7 @@ def accelerator(seconds, index=0, gaps=(), without=(), mig_index=None, host="hos
         [_column(table.get(field.name), field, is_known.sum()) for field in ACCELERATOR_COLUMNS], ACCELERATOR_COLUMNS
     )
     if not rows.num_rows:
-        return Counted(Who(host, index, mig_index), grid, 0, {}, {}, {}, (0, 0))
+        return Counted(Accelerator(host, index, mig_index), grid, 0, {}, {}, {}, (0, 0))
     (one,) = Counts([count_rows(rows)]).accelerators({host: grid})
     return one
 
@@ -192,7 +193,7 @@ def drawn(seconds, index=0, gaps=(), without=(), mig_index=None, host="host-a"):
     columns = rows_of({name: values for name, values in seconds.accelerator.items() if name not in without}, gaps)
     ends, grid = times(columns)
     return timeline(
-        Who(host, index, mig_index, f"GPU-{index}-{mig_index}", "NVIDIA H100 80GB HBM3"), grid, ends, columns
+        Accelerator(host, index, mig_index, f"GPU-{index}-{mig_index}", "NVIDIA H100 80GB HBM3"), grid, ends, columns
     )
 
 
@@ -200,7 +201,7 @@ def serving(seconds, rank=0, gaps=(), endpoint="http://localhost:8000/metrics", 
     """The engine's rows."""
     columns = rows_of(seconds.engine, gaps)
     ends, grid = times(columns)
-    return timeline(Who(host, rank, None, endpoint, "a-model"), grid, ends, columns)
+    return timeline(Accelerator(host, rank, None, endpoint, "a-model"), grid, ends, columns)
 
 
 def _rate(counter):

@@ -71,7 +71,8 @@ class CloudWatchBackend:
 
     def accelerators(self, window: Window) -> Sequence[Accelerator]:  # noqa: ARG002 - CloudWatch lists without a time
         """Accelerators that CloudWatch lists: those with points in the last two weeks."""
-        return sorted({series.accelerator for metric in self._names for series in self.series(metric)}, key=_order)
+        found = {series.accelerator for metric in self._names for series in self.series(metric)}
+        return sorted(found, key=lambda accelerator: accelerator.place)
 
     def metrics(self, window: Window) -> Sequence[str]:  # noqa: ARG002 - as above
         """Metrics that CloudWatch lists."""
@@ -173,7 +174,3 @@ def _accelerator(name: Name, dimensions: Mapping[str, str]) -> Accelerator | Non
     if not host or not digits.isdecimal():
         return None
     return Accelerator(host, int(digits), None, None, product or None)
-
-
-def _order(accelerator: Accelerator) -> tuple[str, int, str]:
-    return accelerator.host, accelerator.index, accelerator.product or ""

@@ -100,13 +100,7 @@ def put_together(sources: Iterable[Source], infos: Mapping[str, Mapping[str, str
     for source in sources:
         by_identity[identity_of(source.exporter, source.labels)].append(source)
     found = [Found(_accelerator(each, infos), identity, tuple(each)) for identity, each in by_identity.items()]
-    return sorted(_numbered(found), key=lambda one: place(one.accelerator))
-
-
-def place(accelerator: Accelerator) -> tuple[str, int, int, str, str]:
-    """Sorting key: host, index, MIG instance."""
-    mig = -1 if accelerator.mig_index is None else accelerator.mig_index
-    return accelerator.host, accelerator.index, mig, accelerator.uuid or "", accelerator.product or ""
+    return sorted(_numbered(found), key=lambda one: one.accelerator.place)
 
 
 def matcher(label: str, values: Iterable[str]) -> str:
@@ -139,7 +133,7 @@ def _numbered(found: Sequence[Found]) -> list[Found]:
     for one in found:
         taken[one.accelerator.host].add(one.accelerator.index)
     numbered = []
-    for one in sorted(found, key=lambda each: place(each.accelerator)):
+    for one in sorted(found, key=lambda each: each.accelerator.place):
         accelerator = one.accelerator
         if accelerator.index == _UNKNOWN_INDEX:
             used = taken[accelerator.host]
