@@ -4,10 +4,11 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from advisor.plan.problem.formulas import asks_for_what_is_left, mix_rate
 from advisor.plan.problem.values import FleetSolution, Infeasible, Paid, Pool, Problem, constraints_of
-from advisor.plan.replay.confirmed import Confirmed, unproven
+from advisor.plan.replay.confirmed import Confirmed, unproven, worst_share
 from advisor.plan.replay.headroom import EXACT, LEAST_HEADROOM, MOST_HEADROOM, TOLERANCE, WORTH_RATIO, Kind
 from advisor.plan.solve.scopes import cheapest_single, is_any_single_below, usd_alone
 from advisor.plan.solve.solver import HALF_A_CENT
@@ -22,6 +23,8 @@ FINE = 1.005
 """Width of a bracket of the headroom of a mix."""
 MIXES_ALIKE = 8
 """Kinds of which a mix is looked for that all carry as much beyond the closed form."""
+NEAR_MISS = 0.9
+"""Share of the requests within the SLO from which on a fleet on spot may fail for its interruption alone."""
 LEAST_OF_A_MIX = 0.75
 """A mix that carries less of what the best fleet does is not looked for."""
 
@@ -71,10 +74,16 @@ class BelowClosedForm:
         key = (constraints_of(of_kind), *((pool.key, pool.tariffs) for pool in pools))
         if limit <= self.refused.get(key, 0.0):
             return best
-        for tried, headroom in self._tried(of_kind, limit):
-            fleet = self._below(self._of_pools(tried), headroom, limit)
-            if fleet is not None:
-                return self._of_one_kind(pools, fleet)
+        closest = 0.0
+        for ways in (self._tried, self._not_on_spot):
+            for tried, headroom in ways(of_kind, limit):
+                posed = self._of_pools(tried)
+                fleet = self._alike(posed, headroom)
+                if _holds_below(fleet, limit):
+                    return self._of_one_kind(pools, self.fewest(posed, fleet))
+                closest = max(closest, worst_share(fleet) if fleet else 0.0)
+            if closest < NEAR_MISS:
+                break
         self.refused[key] = limit
         return best
 
@@ -82,18 +91,15 @@ class BelowClosedForm:
         """A cheaper mix that holds in which all kinds carry as little more than the closed form says as costs less."""
         least = best.confirmation.headroom_factor * LEAST_OF_A_MIX
         limit, pools = self._limit(best), self._near(best)
-        return self._below(self._of_pools(pools), self._below_in_a_mix(pools, least, limit), limit)
+        posed = self._of_pools(pools)
+        fleet = self._alike(posed, self._below_in_a_mix(pools, least, limit))
+        return self.fewest(posed, fleet) if _holds_below(fleet, limit) else None
 
-    def _below(self, posed: Posed, headroom: float, limit_usd: float) -> Confirmed | None:
-        """The fleet with a headroom, the same for all kinds, with as few instances as hold.
-
-        None where it does not hold, or costs no less than a limit.
-        """
+    def _alike(self, posed: Posed, headroom: float) -> Confirmed | None:
+        """The cheapest fleet with a headroom, the same for all kinds; None where there is none."""
         kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
         fleet = self.optimum(posed, dict.fromkeys(kinds, headroom), None) if headroom else None
-        if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached or fleet.usd_per_month >= limit_usd:
-            return None
-        return self.fewest(posed, fleet)
+        return fleet if isinstance(fleet, Confirmed) else None
 
     def _near(self, best: Confirmed) -> tuple[Pool, ...]:
         """Pools of the fleet's kinds, and of those that promise most in its regions."""
@@ -109,13 +115,29 @@ class BelowClosedForm:
     def _tried(self, of_kind: Problem, limit_usd: float) -> Iterator[tuple[tuple[Pool, ...], float]]:
         """Pools of a kind with the headroom with which they cost just less than a limit: one pool, then several."""
         below, _ = headroom_below(of_kind, limit_usd)
-        single = cheapest_single(with_headroom(of_kind, below)) if below else None
-        if single is not None:
-            key = single.allocations[0].pool.key
-            yield tuple(pool for pool in of_kind.pools if pool.key == key), below
+        yield from self._single(of_kind, below)
         several = cheapest_by_payment(of_kind)
-        if sum(len(pool.tariffs) for pool in several) > 1 and may_mix_payments(of_kind):
+        payments = {tariff.paid for pool in several for tariff in pool.tariffs}
+        if len(payments) > 1 and (asks_for_what_is_left(of_kind) or len(of_kind.hours) > 1):
             yield several, self._below_in_a_mix(several, below, limit_usd)
+
+    def _not_on_spot(self, of_kind: Problem, limit_usd: float) -> Iterator[tuple[tuple[Pool, ...], float]]:
+        """The same in each way of paying that nothing interrupts: one on demand may hold where two on spot miss."""
+        every = {tariff.paid: None for pool in of_kind.pools for tariff in pool.tariffs}
+        for paid in (paid for paid in every if paid is not Paid.SPOT):
+            only = tuple(
+                replace(pool, tariffs=tuple(tariff for tariff in pool.tariffs if tariff.paid is paid))
+                for pool in of_kind.pools
+            )
+            paid_so = replace(of_kind, pools=only)
+            yield from self._single(paid_so, headroom_below(paid_so, limit_usd)[0])
+
+    def _single(self, of_kind: Problem, headroom: float) -> Iterator[tuple[tuple[Pool, ...], float]]:
+        """The pool of which a fleet with a headroom is the cheapest; nothing where there is none."""
+        fleet = cheapest_single(with_headroom(of_kind, headroom)) if headroom else None
+        if fleet is not None:
+            key = fleet.allocations[0].pool.key
+            yield tuple(pool for pool in of_kind.pools if pool.key == key), headroom
 
     def _of_pools(self, pools: Iterable[Pool]) -> Posed:
         """The question with some of its pools."""
@@ -199,9 +221,9 @@ class BelowClosedForm:
         return [tuple(by_type.values()) for by_type in pools.values()]
 
 
-def may_mix_payments(problem: Problem) -> bool:
-    """Whether a fleet paid for in several ways can be cheaper than in each: after failures, or by the hour."""
-    return asks_for_what_is_left(problem) or len(problem.hours) > 1
+def _holds_below(fleet: Confirmed | None, limit_usd: float) -> TypeGuard[Confirmed]:
+    """Whether a replay confirms a fleet that costs less than a limit."""
+    return fleet is not None and fleet.confirmation.reached and fleet.usd_per_month < limit_usd
 
 
 def cheapest_by_payment(problem: Problem) -> tuple[Pool, ...]:
