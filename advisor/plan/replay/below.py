@@ -27,10 +27,12 @@ class BelowClosedForm:
     posed: Posed
     kind_of: Callable[[str], Kind]
     """Of a pool, by its key."""
-    optimum: Callable[[Posed, Headroom, Confirmed | None], Confirmed | Infeasible]
-    """The cheapest fleet with some headroom, replayed; the given one where none is cheaper."""
+    optimum: Callable[[Posed, Headroom], Confirmed | Infeasible]
+    """The cheapest fleet with some headroom, replayed."""
+    mix: Callable[[Posed, Headroom, Confirmed], Confirmed | Infeasible]
+    """About the cheapest fleet with some headroom, replayed; the given one where none is cheaper."""
     solved: Callable[[Headroom, Posed, Confirmed | None], FleetSolution | Infeasible]
-    """The same without its replay."""
+    """The cheapest fleet with some headroom; the given one where none is cheaper."""
     fewest: Callable[[Posed, Confirmed], Confirmed]
     """The fleet of a question with as little headroom as holds, from one that holds."""
 
@@ -52,7 +54,7 @@ class BelowClosedForm:
             most[kind] = above if below else math.inf
             for key, headroom in self._tried(of_kind, kind, below, limit):
                 only = self._of_pools(pool for pool in pools if pool.key == key)
-                fleet = self.optimum(only, {kind: headroom}, None) if headroom else None
+                fleet = self.optimum(only, {kind: headroom}) if headroom else None
                 if isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month < limit:
                     return self.cheaper(self.fewest(only, fleet), mixed=mixed)
         return self._of_a_mix(best, most) if best is not None and mixed else best
@@ -84,25 +86,25 @@ class BelowClosedForm:
         pools = [pool for pools in self._pools_of_kinds().values() for pool in pools[:1]]
         able = tuple(pool for pool in pools if math.isfinite(most[self.kind_of(pool.key)]))[:MIXED_KINDS]
         posed = self._of_pools(able)
-        mix = self.optimum(posed, most, best) if able else best
-        if isinstance(mix, Infeasible) or mix is best:
+        worth = best.as_if_at(self._limit(best))
+        mix = self.mix(posed, most, worth) if able else worth
+        if isinstance(mix, Infeasible) or mix is worth:
             return best if is_one_row(self.posed.problem) and self._is_least(best, most) else unproven(best)
-        held = self._mix_below(best, posed, most, mix)
+        held = self._mix_below(worth, posed, most, mix)
         return unproven(best) if held is None else self.cheaper(held) or best
 
-    def _mix_below(self, best: Confirmed, posed: Posed, most: Headroom, mix: Confirmed) -> Confirmed | None:
-        """A mix that holds and costs less than a fleet, of a few with more headroom; None where none of them is."""
-        limit = self._limit(best)
-        failed, dear = 1.0, limit / mix.usd_per_month * TOLERANCE
+    def _mix_below(self, worth: Confirmed, posed: Posed, most: Headroom, mix: Confirmed) -> Confirmed | None:
+        """A mix that holds and costs less than a limit, of a few with more headroom; None where none of them is."""
+        failed, dear = 1.0, worth.usd_per_month / mix.usd_per_month * TOLERANCE
         for _ in range(MIXES_TRIED):
             if mix.confirmation.reached or dear <= failed * TOLERANCE:
                 break
             factor = math.sqrt(failed * dear)
-            other = self.optimum(posed, {kind: headroom * factor for kind, headroom in most.items()}, best)
-            is_cheaper = isinstance(other, Confirmed) and other.usd_per_month < limit
+            other = self.mix(posed, {kind: headroom * factor for kind, headroom in most.items()}, worth)
+            is_cheaper = isinstance(other, Confirmed) and other is not worth
             failed, dear = (factor, dear) if is_cheaper else (failed, factor)
             mix = other if isinstance(other, Confirmed) and is_cheaper else mix
-        return mix if mix.confirmation.reached and mix.usd_per_month < limit else None
+        return mix if mix.confirmation.reached else None
 
     def _below_in_a_mix(self, kind: Kind, pool: Pool, limit_usd: float) -> float:
         """Headroom with which a pool paid for in several ways costs less than a limit, to 2 %; 0 without any."""
