@@ -185,8 +185,12 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     Raises:
         InputError: the price of the current deployment is not known.
     """
+    return _compared(market, asked, _chosen(market, asked))
+
+
+def _compared(market: Market, asked: Asked, chosen: _Chosen) -> Planned:
+    """A chosen fleet in full, with its options, today's fleet and the ladder."""
     setting, posed = market.setting, market.posed
-    chosen = _chosen(market, asked)
     found, ranking, every = chosen.found, chosen.ranking, chosen.every
     if isinstance(found, Confirmed):
         found = market.confirmer.with_limits(found)
@@ -221,28 +225,36 @@ def plan_routed(
         InputError: as :func:`market_of` and :func:`plan_fleet`.
     """
     market = market_of(setting, wide, served, offers)
-    planned = plan_fleet(market, asked)
+    chosen = _chosen(market, asked)
     if not market.posed.bucket_edges:
-        return market, planned
-    own = replace(setting, requirements=_anywhere(setting.requirements))
-    plain = market_of(own, _anywhere(wide), served, offers)
-    other = plan_fleet(plain, asked)
-    if _order(other) >= _order(planned):
-        return market, planned
-    return plain, replace(other, choice=replace(other.choice, notes=(*other.choice.notes, ANYWHERE_NOTE)))
+        return market, _compared(market, asked, chosen)
+    plain = _anywhere(market)
+    other = _chosen(plain, asked)
+    if _order(other) >= _order(chosen):
+        return market, _compared(market, asked, chosen)
+    planned = _compared(plain, asked, other)
+    return plain, replace(planned, choice=replace(planned.choice, notes=(*planned.choice.notes, ANYWHERE_NOTE)))
 
 
-def _anywhere(requirements: Requirements) -> Requirements:
-    """The same with requests of every length sent anywhere."""
+def _anywhere(market: Market) -> Market:
+    """The same question with requests of every length sent anywhere."""
+    own, wide = map(_weighted, (market.setting.requirements, market.supply.requirements))
+    setting = replace(market.setting, requirements=own)
+    supply = replace(market.supply, requirements=wide, buckets=(), rates=market.supply.rates.of_the_mix())
+    posed = pose(setting, narrowed(supply, own.workload), market.week)
+    return replace(market, setting=setting, supply=supply, posed=posed, confirmer=Confirmer(posed, setting))
+
+
+def _weighted(requirements: Requirements) -> Requirements:
     return replace(requirements, workload=replace(requirements.workload, routing=Routing.WEIGHTED))
 
 
-def _order(planned: Planned) -> tuple[bool, float]:
-    """Answers that hold first, then by cost, to the cent."""
-    fleet = planned.choice.fleet
-    if fleet is None:
+def _order(chosen: _Chosen) -> tuple[bool, float]:
+    """Fleets that hold first, then by cost, to the cent."""
+    found = chosen.found
+    if not isinstance(found, Confirmed):
         return True, math.inf
-    return fleet.confirmed is None or not fleet.confirmed.reached, round(fleet.cost.total_usd_per_month, 2)
+    return not found.confirmation.reached, round(found.usd_per_month, 2)
 
 
 def zero_notes(posed: Posed, fleet: Fleet) -> Iterator[str]:

@@ -62,6 +62,10 @@ class RateTable:
         mix = {ms: rates[list(at)] for ms, rates in self.mix.items()}
         return RateTable(mix, {ms: rates[:, list(at)] for ms, rates in self.buckets.items()})
 
+    def of_the_mix(self) -> "RateTable":
+        """The same where requests are not told apart."""
+        return RateTable(self.mix, {ms: rates[:0] for ms, rates in self.buckets.items()})
+
     def cases(self) -> Floats:
         """Every level and kind of requests: (cases, candidates)."""
         if not self.mix:

@@ -38,10 +38,12 @@ class BelowClosedForm:
     posed: Posed
     kind_of: Callable[[str], Kind]
     """Of a pool, by its key."""
-    optimum: Callable[[Posed, Headroom, Confirmed | None], Confirmed | Infeasible]
-    """The cheapest fleet with some headroom, replayed; the given one where none is cheaper."""
+    optimum: Callable[[Posed, Headroom], Confirmed | Infeasible]
+    """The cheapest fleet with some headroom, replayed."""
+    mix: Callable[[Posed, Headroom, Confirmed], Confirmed | Infeasible]
+    """About the cheapest fleet with some headroom, replayed; the given one where none is cheaper."""
     solved: Callable[[Headroom, Posed, Confirmed | None], FleetSolution | Infeasible]
-    """The same without its replay."""
+    """The cheapest fleet with some headroom; the given one where none is cheaper."""
     fewest: Callable[[Posed, Confirmed], Confirmed]
     """The fleet of a question with as little headroom as holds, from one that holds."""
     refused: dict[tuple[object, ...], float]
@@ -98,7 +100,7 @@ class BelowClosedForm:
     def _alike(self, posed: Posed, headroom: float) -> Confirmed | None:
         """The cheapest fleet with a headroom, the same for all kinds; None where there is none."""
         kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
-        fleet = self.optimum(posed, dict.fromkeys(kinds, headroom), None) if headroom else None
+        fleet = self.optimum(posed, dict.fromkeys(kinds, headroom)) if headroom else None
         return fleet if isinstance(fleet, Confirmed) else None
 
     def _near(self, best: Confirmed) -> tuple[Pool, ...]:
@@ -152,31 +154,32 @@ class BelowClosedForm:
 
     def _of_a_mix(self, best: Confirmed, of_kinds: Sequence[tuple[Pool, ...]]) -> Confirmed | None:
         """A cheaper mix that holds, in which each kind carries little more than it was seen to fail to carry alone."""
-        headroom = ((pools[0], self._above(pools, self._limit(best))) for pools in of_kinds)
+        limit = self._limit(best)
+        headroom = ((pools[0], self._above(pools, limit)) for pools in of_kinds)
         able = list(itertools.islice(((pool, above) for pool, above in headroom if math.isfinite(above)), MIXED_KINDS))
         posed = self._of_pools(pool for pool, _ in able)
         most = {self.kind_of(pool.key): above for pool, above in able}
-        mix = self.optimum(posed, most, best) if able else best
-        return None if isinstance(mix, Infeasible) or mix is best else self._mix_below(best, posed, most, mix)
+        worth = best.as_if_at(limit)
+        mix = self.mix(posed, most, worth) if able else worth
+        return None if isinstance(mix, Infeasible) or mix is worth else self._mix_below(worth, posed, most, mix)
 
     def _above(self, pools: tuple[Pool, ...], limit_usd: float) -> float:
         """Headroom with which pools of one kind cost about as much as a limit; infinite where they always cost more."""
         below, above = headroom_below(replace(self.posed.problem, pools=pools), limit_usd)
         return above if below else math.inf
 
-    def _mix_below(self, best: Confirmed, posed: Posed, most: Headroom, mix: Confirmed) -> Confirmed | None:
-        """A mix that holds and costs less than a fleet, of a few with more headroom; None where none of them is."""
-        limit = self._limit(best)
-        failed, dear = 1.0, limit / mix.usd_per_month * TOLERANCE
+    def _mix_below(self, worth: Confirmed, posed: Posed, most: Headroom, mix: Confirmed) -> Confirmed | None:
+        """A mix that holds and costs less than a limit, of a few with more headroom; None where none of them is."""
+        failed, dear = 1.0, worth.usd_per_month / mix.usd_per_month * TOLERANCE
         for _ in range(MIXES_TRIED):
             if mix.confirmation.reached or dear <= failed * TOLERANCE:
                 break
             factor = math.sqrt(failed * dear)
-            other = self.optimum(posed, {kind: headroom * factor for kind, headroom in most.items()}, best)
-            is_cheaper = isinstance(other, Confirmed) and other.usd_per_month < limit
+            other = self.mix(posed, {kind: headroom * factor for kind, headroom in most.items()}, worth)
+            is_cheaper = isinstance(other, Confirmed) and other is not worth
             failed, dear = (factor, dear) if is_cheaper else (failed, factor)
             mix = other if isinstance(other, Confirmed) and is_cheaper else mix
-        return mix if mix.confirmation.reached and mix.usd_per_month < limit else None
+        return mix if mix.confirmation.reached else None
 
     def _below_in_a_mix(self, pools: tuple[Pool, ...], least: float, limit_usd: float) -> float:
         """Headroom with which a mix costs less than a limit, to 0.5 %; 0 without any.

@@ -466,7 +466,8 @@ class Confirmer:
         return BelowClosedForm(
             posed=self._posed,
             kind_of=self.kind_of,
-            optimum=lambda posed, headroom, best: self._optimum(posed, headroom, seconds, best),
+            mix=lambda posed, headroom, best: self._optimum(posed, headroom, seconds, best, roughly=True),
+            optimum=lambda posed, headroom: self._optimum(posed, headroom, seconds),
             solved=lambda headroom, posed, best: self._solve(self._with_headroom(posed, headroom), seconds, best),
             fewest=lambda posed, best: self._fewest(posed, best, seconds),
             refused=self._refused,
@@ -534,7 +535,13 @@ class Confirmer:
         return found if isinstance(found, Infeasible) else Infeasible((), ())
 
     def _optimum(
-        self, posed: Posed, headroom: Mapping[Kind, float], seconds: float, known: Confirmed | None = None
+        self,
+        posed: Posed,
+        headroom: Mapping[Kind, float],
+        seconds: float,
+        known: Confirmed | None = None,
+        *,
+        roughly: bool = False,
     ) -> Confirmed | Infeasible:
         """The cheapest fleet with some headroom, replayed; a mix that fails is tried once more with other weights.
 
@@ -542,7 +549,7 @@ class Confirmer:
         A known fleet where none is cheaper.
         """
         roomier = self._with_headroom(posed, headroom)
-        solution = self._solve(roomier, seconds, known)
+        solution = self._solve(roomier, seconds, known, roughly=roughly)
         if isinstance(solution, Infeasible):
             return solution
         if known is not None and solution.allocations is known.solution.allocations:
@@ -555,12 +562,13 @@ class Confirmer:
         return other if other.confirmation.reached else found
 
     def _solve(
-        self, posed: Posed, seconds: float, known: Confirmed | None = None
+        self, posed: Posed, seconds: float, known: Confirmed | None = None, *, roughly: bool = False
     ) -> FleetSolution | Infeasible:  # fmt: skip
         """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
-        key = (usd_of(known), *content(posed.problem))
+        key = (roughly, usd_of(known), *content(posed.problem))
         if key not in self._solved:
-            self._solved[key] = cheapest(posed.problem, seconds, None if known is None else as_optimum(known.solution))
+            limit = None if known is None else as_optimum(known.solution)
+            self._solved[key] = cheapest(posed.problem, seconds, limit, roughly=roughly)
         return self._solved[key]
 
     def _confirmed(self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float]) -> Confirmed:

@@ -82,9 +82,14 @@ def as_optimum(fleet: FleetSolution) -> FleetSolution:
     return replace(fleet, proven=True, bound_usd_per_month=fleet.objective_usd_per_month)
 
 
-def improved(known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution:
-    """The cheapest fleet of a problem if it is cheaper than a known one, else the known one; proven if both are."""
-    program, solution = _solved(problem, seconds, known.objective_usd_per_month)
+def improved(
+    known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SECONDS, *, roughly: bool = False
+) -> FleetSolution:  # fmt: skip
+    """The cheapest fleet of a problem if it is cheaper than a known one, else the known one; proven if both are.
+
+    Roughly: a fleet that costs little more than the cheapest will do.
+    """
+    program, solution = _solved(problem, seconds, known.objective_usd_per_month, roughly=roughly)
     if solution.outcome is Outcome.INFEASIBLE:
         return known
     bound = min(known.bound_usd_per_month, solution.bound)
@@ -103,24 +108,26 @@ def within(problem: Problem, most_usd: float, seconds: float = DEFAULT_SECONDS) 
     return fleet if fleet is not None and fleet.objective_usd_per_month <= most_usd + A_CENT else None
 
 
-def _solved(problem: Problem, seconds: float, known_usd: float = INFINITY) -> tuple[FleetProgram, Solution]:
+def _solved(
+    problem: Problem, seconds: float, known_usd: float = INFINITY, *, roughly: bool = False
+) -> tuple[FleetProgram, Solution]:
     """The cheapest fleet below a cost, first without the rows of failures that it most often keeps to anyway."""
     program = FleetProgram(problem, relaxed=True).build()
-    solution = _below(program, seconds, known_usd)
+    solution = _below(program, seconds, known_usd, roughly=roughly)
     if (
         program.incomplete
         and solution.found
         and not _withstands(problem, tuple(_allocations(problem, program, solution.values)))
     ):
         program = FleetProgram(problem).build()
-        solution = _below(program, seconds, known_usd)
+        solution = _below(program, seconds, known_usd, roughly=roughly)
     return program, solution
 
 
-def _below(program: FleetProgram, seconds: float, known_usd: float) -> Solution:
+def _below(program: FleetProgram, seconds: float, known_usd: float, *, roughly: bool) -> Solution:
     if known_usd < INFINITY and not exclude_dearer(program.program, known_usd):
         return NOTHING_CHEAPER
-    return program.program.solve(seconds, below=known_usd + A_CENT)
+    return program.program.solve(seconds, below=known_usd + A_CENT, roughly=roughly)
 
 
 def _withstands(problem: Problem, allocations: tuple[Allocation, ...]) -> bool:

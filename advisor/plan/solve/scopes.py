@@ -59,7 +59,7 @@ def without_dominated_anywhere(problem: Problem) -> Problem:
 
 
 def cheapest(
-    problem: Problem, seconds: float = DEFAULT_SECONDS, known: FleetSolution | None = None
+    problem: Problem, seconds: float = DEFAULT_SECONDS, known: FleetSolution | None = None, *, roughly: bool = False
 ) -> FleetSolution | Infeasible:
     """The cheapest fleet of all scopes, or why none of them has one.
 
@@ -70,6 +70,7 @@ def cheapest(
         problem: with all scopes.
         seconds: time limit of each.
         known: a fleet that is the answer where none is cheaper.
+        roughly: whether a fleet that costs little more than the cheapest will do.
     """
     parts = scopes(problem)
     if len(parts) == 1 and is_countable(parts[0]):
@@ -80,7 +81,7 @@ def cheapest(
     best = _cheaper(known, single)
     if len(parts) == 1:
         part = without_dominated(parts[0])
-        return _improved(best, part, seconds) or explain_conflict(part)
+        return _improved(best, part, seconds, roughly=roughly) or explain_conflict(part)
     singles = [cheapest_alone(part) for part in parts]
     first = singles.index(min(singles))
     bounded = sorted((-math.inf if at == first else lower_bound(part), at) for at, part in enumerate(parts))
@@ -89,17 +90,17 @@ def cheapest(
         if best is not None and bound > best.objective_usd_per_month + A_CENT:
             break
         part = parts[at] if is_countable(parts[at]) else without_dominated(parts[at])
-        best = _improved(best, part, seconds)
+        best = _improved(best, part, seconds, roughly=roughly)
         if best is None:
             without.append(part)
     return best or min((explain_conflict(part) for part in without[:EXPLAINED]), key=_distance)
 
 
-def _improved(best: FleetSolution | None, part: Problem, seconds: float) -> FleetSolution | None:
+def _improved(best: FleetSolution | None, part: Problem, seconds: float, *, roughly: bool) -> FleetSolution | None:
     """The best fleet so far, or a cheaper one of a scope; None where there is neither."""
     if is_countable(part):
         return _cheaper(best, counted(part))
-    return fleet_if_any(part, seconds) if best is None else improved(best, part, seconds)
+    return fleet_if_any(part, seconds) if best is None else improved(best, part, seconds, roughly=roughly)
 
 
 def _cheaper(known: FleetSolution | None, other: FleetSolution | None) -> FleetSolution | None:

@@ -13,6 +13,10 @@ Floats = npt.NDArray[np.float64]
 INFINITY = float("inf")
 DEFAULT_SECONDS = 20.0
 """Time after which the best fleet found is reported with its gap."""
+NODES_PER_SECOND = 250
+"""Branches that a second of the time stands for: they end a search at the same point on any machine."""
+SLOWEST = 3.0
+"""A machine that takes so many times as long is waited for."""
 INTEGER_TOLERANCE = 1e-7
 FEASIBLE = 1e-7
 HALF_A_CENT = 0.005
@@ -30,6 +34,8 @@ OPTIONS = {
     "mip_feasibility_tolerance": INTEGER_TOLERANCE,
     "primal_feasibility_tolerance": FEASIBLE,
 }
+ROUGHLY = {"mip_rel_gap": 0.01, "mip_max_nodes": 1_000}
+"""Where a fleet is looked for that may be of use, but not the cheapest of them."""
 FOUND = 2
 """The solver's word for a solution that keeps to everything."""
 
@@ -39,7 +45,7 @@ class Outcome(StrEnum):
 
     OPTIMAL = "optimal"
     STOPPED = "stopped"
-    """The time ran out with a solution whose gap is not closed."""
+    """There is a solution whose gap is not closed: the time ran out, or it is close enough."""
     INFEASIBLE = "infeasible"
     UNSOLVED = "unsolved"
     """The time ran out before any solution was found."""
@@ -106,29 +112,33 @@ class Program:
         return len(self.row_names) - 1
 
     def solve(
-        self, seconds: float = DEFAULT_SECONDS, *, whole: bool = True, below: float = INFINITY
+        self, seconds: float = DEFAULT_SECONDS, *, whole: bool = True, below: float = INFINITY, roughly: bool = False
     ) -> Solution:  # fmt: skip
         """The cheapest solution, or the best that was found in the time.
 
-        The same program gives the same solution: one thread, a fixed seed, no stop on a gap above half a cent.
+        The same program gives the same solution: one thread, a fixed seed, no stop on a gap above half a cent, and a
+        limit on branches that is reached before that on time on any but a slow machine.
 
         Args:
             seconds: time limit.
             whole: whether integers have to be whole numbers; without, the linear relaxation is solved.
             below: nothing above it is of interest.
+            roughly: whether one within 1 % of the cheapest will do, or the best of so many branches.
         """
         from highspy import HighsModelStatus  # noqa: PLC0415 - only plans load the solver
         from highspy._core import _Highs  # noqa: PLC0415 - the class around it prints a banner as it starts
 
         solver = _Highs()
-        for option, value in {**OPTIONS, "time_limit": seconds, "objective_bound": below}.items():
+        ends = {"time_limit": SLOWEST * seconds, "mip_max_nodes": int(NODES_PER_SECOND * seconds)}
+        chosen = {**ends, "objective_bound": below, **(ROUGHLY if roughly else {})}
+        for option, value in {**OPTIONS, **chosen}.items():
             solver.setOptionValue(option, value)
         solver.passModel(self._model(whole=whole))
         solver.run()
         status, info = solver.getModelStatus(), solver.getInfo()
         found = solver.getSolution()
         values, reduced = np.array(found.col_value), np.array(found.col_dual)
-        if status == HighsModelStatus.kOptimal:
+        if status == HighsModelStatus.kOptimal and not (roughly and _has_gap(info)):
             objective = info.objective_function_value
             return Solution(Outcome.OPTIMAL, values, objective, objective, reduced)
         if status in (HighsModelStatus.kInfeasible, HighsModelStatus.kUnboundedOrInfeasible):
@@ -153,3 +163,8 @@ class Program:
         if whole:
             model.integrality_ = [kinds[integer] for integer in self.integers]
         return model
+
+
+def _has_gap(info: Any) -> bool:  # noqa: ANN401 - the solver is imported where it is used
+    """Whether cheaper solutions are not excluded."""
+    return bool(info.objective_function_value - info.mip_dual_bound > HALF_A_CENT)
