@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, Rule
 from advisor.codegen.hcl import Attribute, Block, Document, references
+from advisor.codegen.hcl.expressions import elements, key_of, unwrap
 from advisor.errors import InputError
 
 _STEP = re.compile(r'\.?(?P<name>[A-Za-z_][\w-]*)(?:\[(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<number>\d+))\])?')
+_MAPS = ("eks_managed_node_groups", "self_managed_node_groups", "node_groups", "node_pools")
+"""Arguments of public modules that hold a group of machines under each key."""
 _HINT = "such as aws_launch_template.gpu, module.x.aws_autoscaling_group.gpu or 'aws_instance.gpu[\"a\"]'"
 
 
@@ -22,13 +25,15 @@ class Resource:
     block: Block
     key: str | None
     rule: Rule
+    inside: tuple[str, str] | None = None
+    """Argument of a module's call that is a map, and the key of the entry to edit; None: the arguments of the call."""
 
 
 def resources_at(root: Module, address: str) -> tuple[Resource, ...]:
     """The block at an address, and those that belong to it."""
     module, rest, call_key = _descend(root, _steps(address), address)
-    if len(rest) == 1:
-        return (_call(module, rest[0][1], call_key),)
+    if rest[0][0] == "module":
+        return (_call(module, rest, call_key),)
     block_address, key = ".".join(name for name, _ in rest), rest[-1][1]
     found = module.find(block_address) if len(rest) == 2 else None
     rule = RULES.get(rest[0][0])
@@ -66,19 +71,46 @@ def _descend(
         name, key = steps[1]
         inner = module.inner(name, key)
         if inner is None or len(steps) == 2:
-            return module, [(name, name)], key
+            return module, [("module", name), *steps[2:]], key
         module, steps = inner, steps[2:]
     if len(steps) != 2:
         raise InputError(f"{address!r} is no address of a resource", hint=_HINT)
     return module, steps, key
 
 
-def _call(module: Module, name: str | None, key: str | None) -> Resource:
-    """A call of a module from elsewhere: its own arguments are edited."""
+def _call(module: Module, steps: list[tuple[str, str | None]], key: str | None) -> Resource:
+    """A call of a module from elsewhere: its own arguments are edited, or those of an entry of one that is a map."""
+    name = steps[0][1]
     found = module.find(f"module.{name}")
     if found is None:
         raise InputError(f"there is no module {name!r}", where=str(module.directory))
-    return Resource(module, *found, key, Rule(CALL_ARGUMENTS))
+    _, block = found
+    return Resource(module, *found, key, Rule(CALL_ARGUMENTS), _entry(block, steps[1:]))
+
+
+def _entry(block: Block, steps: list[tuple[str, str | None]]) -> tuple[str, str] | None:
+    """The entry that an address names, such as ``eks_managed_node_groups["gpu"]``, or the only one there is."""
+    for argument, key in steps:
+        if argument in block.attributes and key is not None:
+            return argument, key
+    if any(name in block.attributes for name in CALL_ARGUMENTS):
+        return None
+    entries = [
+        (argument, key)
+        for argument in _MAPS
+        if argument in block.attributes
+        for key in _keys(block.attributes[argument])
+    ]
+    if len(entries) > 1:
+        names = ", ".join(f"'{block.address}.{argument}[\"{key}\"]'" for argument, key in entries)
+        raise InputError(f"{block.address} has several groups", hint=f"name one: {names}")
+    return entries[0] if entries else None
+
+
+def _keys(attribute: Attribute) -> list[str]:
+    """Keys of a map that is written out."""
+    node = unwrap(attribute.value.node)
+    return [key for one in elements(node) if (key := key_of(one))] if node.data == "object" else []
 
 
 def _near(module: Module, typed: str) -> str:

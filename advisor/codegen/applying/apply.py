@@ -1,6 +1,7 @@
 """Edits of a user's Terraform: instance types and counts at an address, and nothing else."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from advisor.atomic_files import write_text
 from advisor.codegen.applying.addresses import Resource, everything_in, resources_at
 from advisor.codegen.applying.project import Module, open_project
 from advisor.codegen.applying.resolving import Place, Scope, Unresolved, resolve
-from advisor.codegen.applying.rules import PROVIDERS, Figure, Rule
+from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, Figure, Rule
 from advisor.codegen.applying.targets import Target
 from advisor.codegen.hcl import Attribute, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string
@@ -52,6 +53,7 @@ def apply_to(directory: Path, address: str, target: Target) -> Application:
         InputError: there is no such address, nothing at it can be edited, or it belongs to another cloud.
     """
     resources = resources_at(open_project(directory), address)
+    _check_purchase(resources, target, address)
     edits: dict[tuple[str, int], Edit] = {}
     notes: list[str] = []
     unchanged = 0
@@ -82,24 +84,47 @@ def write_application(application: Application) -> None:
 
 def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit | str | None]]:
     """Each argument of the rule that is there, with its edit, the reason why not, or None where it is as planned."""
-    seen: set[str] = set()
+    if resource.inside:
+        yield from _inside(resource, target, *resource.inside)
+        return
+    seen = Counter[str]()
     for path, attribute in everything_in(resource.block):
         figure = resource.rule.arguments.get(path)
         if figure is None:
             continue
         name = f"{resource.block.address}: {path}"
-        if path in seen:
-            yield name, f"{resource.document.place(attribute.start)} is one of several; only the first is edited"
-            continue
-        seen.add(path)
-        yield name, _edit(resource, attribute, name, _wanted(figure, target, resource.rule))
+        before = seen[path]
+        seen[path] += 1
+        wanted = _wanted(figure, target, resource.rule)
+        if figure is Figure.EACH_TYPE and isinstance(wanted, list) and before < len(wanted):
+            yield name, _edit(resource, attribute, name, wanted[before])
+        elif before:
+            place = resource.document.place(attribute.start)
+            yield name, f"{place} is one of several, and the plan has nothing for it: remove it"
+        else:
+            yield name, _edit(resource, attribute, name, wanted)
+
+
+def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iterator[tuple[str, Edit | str | None]]:
+    """The arguments of one entry of a map that a module is called with."""
+    attribute = resource.block.attributes[argument]
+    for name, figure in resource.rule.arguments.items():
+        found = resolve(resource.document, attribute.value.node, _scope(resource), (key, name))
+        if isinstance(found, Place):
+            label = f'{resource.block.address}: {argument}["{key}"].{name}'
+            yield label, _edit_at(resource, found, label, _wanted(figure, target, resource.rule))
+
+
+def _scope(resource: Resource) -> Scope:
+    return Scope(resource.module, resource.block, resource.key)
 
 
 def _edit(resource: Resource, attribute: Attribute, name: str, wanted: str | int | list[str]) -> Edit | str | None:
-    scope = Scope(resource.module, resource.block, resource.key)
-    found = resolve(resource.document, attribute.value.node, scope)
-    if isinstance(found, Unresolved):
-        return found.reason
+    found = resolve(resource.document, attribute.value.node, _scope(resource))
+    return found.reason if isinstance(found, Unresolved) else _edit_at(resource, found, name, wanted)
+
+
+def _edit_at(resource: Resource, found: Place, name: str, wanted: str | int | list[str]) -> Edit | str | None:
     if not Path(resource.module.root / found.document.path).is_relative_to(resource.module.root):
         return f"{found.document.path} is outside of the directory"
     wanted = _as_written(wanted, found.value)
@@ -110,9 +135,11 @@ def _edit(resource: Resource, attribute: Attribute, name: str, wanted: str | int
 
 def _wanted(figure: Figure, target: Target, rule: Rule) -> str | int | list[str]:
     planned = f"{rule.type_prefix}{target.instance_type.partition('+')[0]}"
+    types = [planned, *target.interchangeable_types] if target.is_spot else [planned]
     figures: Mapping[Figure, str | int | list[str]] = {
         Figure.TYPE: planned,
-        Figure.TYPES: [planned, *target.interchangeable_types] if target.is_spot else [planned],
+        Figure.TYPES: types,
+        Figure.EACH_TYPE: types,
         Figure.INSTANCES: target.instances,
         Figure.MIN: target.min_instances,
         Figure.MAX: target.max_instances,
@@ -143,6 +170,46 @@ def _check_provider(resource: Resource, target: Target) -> None:
             f"{resource.block.address} is of {provider}, the plan's group {target.key} is on {target.provider}",
             hint="name a group of that cloud with --group, or another address",
         )
+
+
+def _check_purchase(resources: Sequence[Resource], target: Target, address: str) -> None:
+    """Refuse numbers of instances that are bought otherwise than the plan buys them."""
+    said = [_is_spot(resource) for resource in resources]
+    buys_spot = True if True in said else None if None in said else False
+    if buys_spot is None or buys_spot == target.is_spot:
+        return
+    ways = ("on demand", "as spot")
+    raise InputError(
+        f"{address} buys instances {ways[buys_spot]}, and the plan buys {target.key} {ways[target.is_spot]}: "
+        "its numbers would not hold",
+        hint="change how they are bought first, or name another group of the plan with --group",
+    )
+
+
+def _is_spot(resource: Resource) -> bool | None:
+    """Whether a block buys spot; None where it does not say, or where no literal decides it."""
+    if resource.block.kind == "module":
+        return _says_spot(resource)
+    for path, attribute in everything_in(resource.block):
+        if path in resource.rule.spot:
+            found = resolve(resource.document, attribute.value.node, _scope(resource))
+            if isinstance(found, Unresolved):
+                return None
+            if str(found.value) == str(resource.rule.spot[path]):
+                return True
+    return False
+
+
+def _says_spot(resource: Resource) -> bool | None:
+    """Of a module's call, which has defaults that are not known here."""
+    argument, key = resource.inside or ("", "")
+    for name, spot in CALL_SPOT.items():
+        attribute = resource.block.attributes.get(argument or name)
+        path = (key, name) if argument else ()
+        found = resolve(resource.document, attribute.value.node, _scope(resource), path) if attribute else None
+        if isinstance(found, Place):
+            return str(found.value) == str(spot)
+    return None
 
 
 def _shared(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
@@ -176,7 +243,7 @@ def _users(module: Module, steps: tuple[str, ...], own: set[str]) -> list[str]:
 
 def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     """What the plan asks for that is not an instance type or a count."""
-    if target.is_spot:
+    if target.is_spot and any(_is_spot(resource) is not True for resource in resources):
         yield f"the plan buys {target.key} as spot: how instances are bought is not edited"
     if "+" in target.instance_type:
         kind, _, accelerators = target.instance_type.partition("+")

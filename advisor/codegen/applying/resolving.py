@@ -53,9 +53,11 @@ class _Question:
     through: tuple[str, ...] = ()
 
 
-def resolve(document: Document, node: Any, scope: Scope) -> Place | Unresolved:  # noqa: ANN401 - a syntax tree
-    """Where the value of an expression is written as a literal."""
-    return _resolve(_Question(document, node, scope))
+def resolve(
+    document: Document, node: Any, scope: Scope, path: tuple[str, ...] = ()  # noqa: ANN401 - a syntax tree
+) -> Place | Unresolved:  # fmt: skip
+    """Where the value of an expression, or what lies at a path in it, is written as a literal."""
+    return _resolve(_Question(document, node, scope, path))
 
 
 def _resolve(question: _Question) -> Place | Unresolved:

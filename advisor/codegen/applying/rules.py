@@ -11,6 +11,8 @@ class Figure(StrEnum):
     TYPE = "type"
     TYPES = "types"
     """A list: the planned type, then those that serve alike."""
+    EACH_TYPE = "each_type"
+    """Of several blocks: the planned type in the first, then those that serve alike."""
     INSTANCES = "instances"
     MIN = "min"
     MAX = "max"
@@ -27,9 +29,14 @@ class Rule:
     type_prefix: str = ""
     per_zone: bool = False
     """Counts may be for each zone."""
+    spot: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """Path of an argument → what it says where instances are bought as spot."""
 
 
 _GROUP_SIZES = {"min_size": Figure.MIN, "max_size": Figure.MAX, "desired_capacity": Figure.INSTANCES}
+_DISTRIBUTION = "mixed_instances_policy.instances_distribution"
+_GOOGLE_SPOT: Mapping[str, object] = {"scheduling.provisioning_model": "SPOT", "scheduling.preemptible": True}
+_AZURE_SPOT: Mapping[str, object] = {"priority": "Spot"}
 _OVERRIDE = "mixed_instances_policy.launch_template.override.instance_type"
 _TEMPLATES = {"google_compute_instance_template", "google_compute_region_instance_template"}
 _MANAGERS = {"google_compute_instance_group_manager", "google_compute_region_instance_group_manager"}
@@ -40,16 +47,27 @@ _SCALE_SETS = {
 }
 
 RULES: Mapping[str, Rule] = {
-    "aws_launch_template": Rule({"instance_type": Figure.TYPE}, {"aws_autoscaling_group": "launch_template"}),
-    "aws_autoscaling_group": Rule({**_GROUP_SIZES, _OVERRIDE: Figure.TYPE}, {"aws_launch_template": "launch_template"}),
-    "aws_instance": Rule({"instance_type": Figure.TYPE, "count": Figure.INSTANCES}),
+    "aws_launch_template": Rule(
+        {"instance_type": Figure.TYPE},
+        {"aws_autoscaling_group": "launch_template"},
+        spot={"instance_market_options.market_type": "spot"},
+    ),
+    "aws_autoscaling_group": Rule(
+        {**_GROUP_SIZES, _OVERRIDE: Figure.EACH_TYPE},
+        {"aws_launch_template": "launch_template"},
+        spot={f"{_DISTRIBUTION}.on_demand_percentage_above_base_capacity": 0},
+    ),
+    "aws_instance": Rule(
+        {"instance_type": Figure.TYPE, "count": Figure.INSTANCES}, spot={"instance_market_options.market_type": "spot"}
+    ),
     "aws_eks_node_group": Rule(
         {
             "instance_types": Figure.TYPES,
             "scaling_config.desired_size": Figure.INSTANCES,
             "scaling_config.min_size": Figure.MIN,
             "scaling_config.max_size": Figure.MAX,
-        }
+        },
+        spot={"capacity_type": "SPOT"},
     ),
     "aws_sagemaker_endpoint_configuration": Rule(
         {
@@ -58,8 +76,11 @@ RULES: Mapping[str, Rule] = {
         },
         type_prefix="ml.",
     ),
-    "google_compute_instance": Rule({"machine_type": Figure.TYPE, "count": Figure.INSTANCES}),
-    **{name: Rule({"machine_type": Figure.TYPE}, dict.fromkeys(_MANAGERS, "instance_template")) for name in _TEMPLATES},
+    "google_compute_instance": Rule({"machine_type": Figure.TYPE, "count": Figure.INSTANCES}, spot=_GOOGLE_SPOT),
+    **{
+        name: Rule({"machine_type": Figure.TYPE}, dict.fromkeys(_MANAGERS, "instance_template"), spot=_GOOGLE_SPOT)
+        for name in _TEMPLATES
+    },
     **{
         name: Rule(
             {"target_size": Figure.INSTANCES},
@@ -85,9 +106,10 @@ RULES: Mapping[str, Rule] = {
             "autoscaling.total_max_node_count": Figure.MAX,
         },
         per_zone=True,
+        spot={"node_config.spot": True, "node_config.preemptible": True},
     ),
     **{
-        name: Rule(arguments, {"azurerm_monitor_autoscale_setting": "target_resource_id"})
+        name: Rule(arguments, {"azurerm_monitor_autoscale_setting": "target_resource_id"}, spot=_AZURE_SPOT)
         for name, arguments in _SCALE_SETS.items()
     },
     "azurerm_monitor_autoscale_setting": Rule(
@@ -98,14 +120,15 @@ RULES: Mapping[str, Rule] = {
         },
         dict.fromkeys(_SCALE_SETS, "target_resource_id"),
     ),
-    "azurerm_linux_virtual_machine": Rule({"size": Figure.TYPE, "count": Figure.INSTANCES}),
+    "azurerm_linux_virtual_machine": Rule({"size": Figure.TYPE, "count": Figure.INSTANCES}, spot=_AZURE_SPOT),
     "azurerm_kubernetes_cluster_node_pool": Rule(
         {
             "vm_size": Figure.TYPE,
             "node_count": Figure.INSTANCES,
             "min_count": Figure.MIN,
             "max_count": Figure.MAX,
-        }
+        },
+        spot=_AZURE_SPOT,
     ),
 }
 
@@ -129,6 +152,9 @@ CALL_ARGUMENTS: Mapping[str, Figure] = {
     "max_replicas": Figure.MAX,
 }
 """Arguments of a module from elsewhere, by the names that public modules give them."""
+
+CALL_SPOT: Mapping[str, object] = {"capacity_type": "SPOT", "priority": "Spot", "spot": True}
+"""The same of how instances are bought."""
 
 PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
 """First word of a resource type → provider of the catalog."""

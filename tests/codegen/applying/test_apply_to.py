@@ -1,5 +1,6 @@
 """`advisor apply-to` edits the literals that decide instance types and counts, and no other byte."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from advisor.codegen.applying import apply_to, targets_of, write_application
 from advisor.codegen.hcl import read_hcl
 from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
-from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+from codegen.plans import make_cost, make_fleet_plan, make_group, make_option, make_plan
 
 PLAIN = """# The fleet of the chat team.
 resource "aws_launch_template" "gpu" {
@@ -124,6 +125,87 @@ def test_call_of_a_module_from_elsewhere_is_edited_by_its_arguments(tmp_path):
     text = (tmp_path / "main.tf").read_text()
     assert 'instance_type = "g6e.xlarge"\n  min_size      = 3\n  max_size      = 4\n' in text
     assert 'version       = "9.2.1"' in text
+
+
+NODE_GROUPS = """module "eks" {
+  source = "terraform-aws-modules/eks/aws"
+  eks_managed_node_groups = {
+    system = { instance_types = ["m7i.large"], min_size = 2 }
+    gpu = {
+      instance_types = ["g5.xlarge"] # one type
+      min_size       = 1
+      max_size       = 9
+      desired_size   = 1
+    }
+  }
+}
+"""
+
+
+def test_an_entry_of_a_map_that_a_module_takes_is_edited(tmp_path):
+    """Node groups of the public EKS module are named by their key; the others stay."""
+    write(tmp_path, main=NODE_GROUPS)
+    with pytest.raises(InputError) as several:
+        apply_to(tmp_path, "module.eks", target())
+    assert 'eks_managed_node_groups["gpu"]' in str(several.value.hint)
+    write_application(apply_to(tmp_path, 'module.eks.eks_managed_node_groups["gpu"]', target()))
+    text = (tmp_path / "main.tf").read_text()
+    assert 'instance_types = ["g6e.xlarge"] # one type' in text
+    assert "min_size       = 3\n      max_size       = 4\n      desired_size   = 3" in text
+    assert 'system = { instance_types = ["m7i.large"], min_size = 2 }' in text
+
+
+MIXED = """resource "aws_autoscaling_group" "gpu" {
+  min_size = 1
+  mixed_instances_policy {
+    instances_distribution {
+      on_demand_percentage_above_base_capacity = 0
+    }
+    launch_template {
+      launch_template_specification { launch_template_id = "lt-1" }
+      override { instance_type = "g5.xlarge" }
+      override { instance_type = "g5.2xlarge" }
+      override { instance_type = "g5.4xlarge" }
+    }
+  }
+}
+"""
+
+
+def test_each_override_takes_a_type_that_serves_alike(tmp_path):
+    """The planned type first; what the plan has no type for is named, to be removed."""
+    chosen = make_option(purchase="spot")
+    alike = dataclasses.replace(chosen, rank=2, instance_type="g6.2xlarge", cost=make_cost(0.402, 2))
+    (wanted,) = targets_of(make_plan(chosen, alike), 1)
+    write(tmp_path, main=MIXED)
+    application = apply_to(tmp_path, "aws_autoscaling_group.gpu", wanted)
+    write_application(application)
+    text = (tmp_path / "main.tf").read_text()
+    assert re.findall(r'override \{ instance_type = "([\w.]+)"', text) == ["g6.xlarge", "g6.2xlarge", "g5.4xlarge"]
+    assert any("the plan has nothing for it: remove it" in note for note in application.notes)
+    assert not any("how instances are bought is not edited" in note for note in application.notes)
+
+
+SPOT_NODES = """resource "aws_eks_node_group" "gpu" {
+  capacity_type  = "SPOT"
+  instance_types = ["g5.xlarge"]
+  scaling_config {
+    min_size = 1
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "purchase"),
+    [(PLAIN, "aws_launch_template.gpu", "spot"), (SPOT_NODES, "aws_eks_node_group.gpu", "on_demand")],
+)
+def test_numbers_of_another_way_of_paying_are_refused(text, address, purchase, tmp_path):
+    """Spot counts hold a spare for interruptions, and on demand ones do not."""
+    write(tmp_path, main=text)
+    with pytest.raises(InputError, match="its numbers would not hold"):
+        apply_to(tmp_path, address, target(purchase=purchase))
+    assert (tmp_path / "main.tf").read_text() == text
 
 
 RESOURCES = {
@@ -335,10 +417,15 @@ def test_several_groups_are_named_and_one_is_chosen(tmp_path):
     assert isinstance(several.exception, InputError)
     assert "us-east-1-g6-xlarge-bf16-tp1-spot: 4 × g6.xlarge spot in us-east-1" in str(several.exception)
     one = run(
-        tmp_path, "--address", "aws_launch_template.gpu", "--plan", plan, "--group", "us-east-1-g6-xlarge-bf16-tp1-spot"
+        tmp_path,
+        "--address",
+        "aws_launch_template.gpu",
+        "--plan",
+        plan,
+        "--group",
+        "us-east-1-g6-xlarge-bf16-tp1-on-demand",
     )
     assert "min_size         = 2" in one.stdout
-    assert "as spot: how instances are bought is not edited" in one.stderr
 
 
 def test_mistakes_on_the_command_line_are_explained(tmp_path):
