@@ -101,7 +101,7 @@ def test_no_price_is_a_placeholder():
 def test_spot_is_the_median_of_its_zones_and_at_most_on_demand():
     """Lowest ≤ median ≤ highest, and no zone asks more than paying by the hour."""
     ranges = [offer for offer in CATALOG.offers if offer.spot and offer.spot.zones_usd_per_hour]
-    assert len(ranges) == 299
+    assert len(ranges) == 391
     assert {offer.provider for offer in ranges} == {"aws"}
     for offer in ranges:
         low, high = offer.spot.zones_usd_per_hour

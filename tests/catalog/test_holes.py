@@ -19,9 +19,9 @@ PART_NOTES = {row["name"]: row["notes"] for row in read_rows(CATALOG.directory /
 SOLD_UNPRICED = {
     "aws": {
         "g4dn.12xlarge": 2, "g4dn.16xlarge": 2, "g4dn.2xlarge": 2, "g4dn.4xlarge": 2, "g4dn.8xlarge": 2,
-        "g4dn.metal": 2, "g4dn.xlarge": 2, "g5.12xlarge": 5, "g5.16xlarge": 4, "g5.24xlarge": 5, "g5.2xlarge": 5,
+        "g4dn.metal": 2, "g4dn.xlarge": 2, "g5.12xlarge": 5, "g5.16xlarge": 4, "g5.24xlarge": 4, "g5.2xlarge": 4,
         "g5.48xlarge": 5, "g5.4xlarge": 5, "g5.8xlarge": 5, "g5.xlarge": 4, "g5g.metal": 1, "g6.12xlarge": 1,
-        "g6.16xlarge": 1, "g6.24xlarge": 2, "g6.2xlarge": 2, "g6.48xlarge": 2, "g6.4xlarge": 2, "g6.8xlarge": 1,
+        "g6.16xlarge": 1, "g6.24xlarge": 1, "g6.2xlarge": 1, "g6.48xlarge": 1, "g6.4xlarge": 1, "g6.8xlarge": 1,
         "g6.xlarge": 1, "g6e.12xlarge": 2, "g6e.16xlarge": 2, "g6e.24xlarge": 2, "g6e.2xlarge": 2, "g6e.48xlarge": 2,
         "g6e.4xlarge": 2, "g6e.8xlarge": 2, "g6e.xlarge": 2, "g6f.2xlarge": 1, "g6f.4xlarge": 1, "g6f.large": 10,
         "g6f.xlarge": 1, "g7.12xlarge": 3, "g7.24xlarge": 3, "g7.2xlarge": 3, "g7.48xlarge": 3, "g7.4xlarge": 3,
@@ -87,13 +87,13 @@ def test_every_machine_on_sale_has_a_count_or_a_reason():
 
 
 def test_what_is_sold_at_an_unknown_price_is_an_unpriced_offer():
-    """Each of the 330 pairs of type and region is in the price files, without a price, and says so by its quality."""
+    """Each of the 324 pairs of type and region is in the price files, without a price, and says so by its quality."""
     for provider, expected in SOLD_UNPRICED.items():
         rows = list(read_rows(CATALOG.directory / "prices" / f"{provider}.csv"))
         empty = [row for row in rows if not row["on_demand_usd_per_hour"] and not row["spot_usd_per_hour"]]
         assert {row["on_demand_quality"] for row in empty} <= {"unpriced", "withdrawn"}
         assert Counter(row["instance_type"] for row in empty if row["on_demand_quality"] == "unpriced") == expected
-    assert sum(sum(types.values()) for types in SOLD_UNPRICED.values()) == 330
+    assert sum(sum(types.values()) for types in SOLD_UNPRICED.values()) == 324
     unpriced = [one for one in CATALOG.offers_in(CLOUDS) if one.on_demand is None and one.spot is None]
     assert Counter(one.provider for one in unpriced) == {
         provider: sum(types.values()) for provider, types in SOLD_UNPRICED.items()

@@ -99,7 +99,7 @@ def test_a_missing_price_is_empty_and_marked():
 @pytest.mark.parametrize(
     ("provider", "priced", "unpriced"),
     [
-        ("aws", 919, 195),
+        ("aws", 925, 189),
         ("azure", 1085, 0),
         ("gcp", 634, 135),
         ("nebius", 23, 0),
