@@ -40,7 +40,7 @@ def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None)
     nothing of the account that asked. Others take it with `advisor catalog update URL`.
     """
     catalog = user_catalog()
-    newer = {one.provider for one in (*catalog.published, *catalog.snapshots)}
+    newer = {snapshot.provider for snapshot in (*catalog.published, *catalog.snapshots)}
     wanted = tuple(dict.fromkeys(names)) or tuple(sorted(newer))
     if not wanted:
         raise InputError(
@@ -48,7 +48,7 @@ def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None)
         )
     tables = [tables_to_publish(catalog, name) for name in wanted]
     done = publish(tables, output, dt.datetime.now(dt.UTC), sign_key)
-    whose = ", ".join(f"{one.provider} ({one.read_on})" for one in done.providers)
+    whose = ", ".join(f"{tables.provider} ({tables.read_on})" for tables in done.providers)
     signed = "" if sign_key is None else ", signed"
     click.echo(f"{output}: {done.name}, prices of {whose}, {done.size_bytes:,} bytes{signed}")
 
@@ -118,7 +118,7 @@ def _read(origin: str, names: tuple[str, ...], allowed_signers: Path | None, roo
 
 def _check(results: tuple[Updated, ...]) -> None:
     """Refuse to call it done where rows are held up."""
-    held = sorted({(one.guard.value, one.key) for result in results for one in result.held})
+    held = sorted({(violation.guard.value, violation.key) for result in results for violation in result.held})
     if held:
         rows = sum(len(result.held) for result in results)
         raise NotPublished(
@@ -139,9 +139,9 @@ def _absolute(origin: str) -> str:
 
 def _forget() -> None:
     root = published_dir()
-    known = providers(root)
-    for name in known:
+    dropped = providers(root)
+    for name in dropped:
         forget(root, name)
         click.echo(f"{name}: what was published is dropped")
-    if not known:
+    if not dropped:
         click.echo("nothing was updated")
