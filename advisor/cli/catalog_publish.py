@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import write_text
-from advisor.catalog.layers.places import allowed_signers_path, published_dir
+from advisor.catalog.layers.places import allowed_signers_path, published_dir, published_origin
 from advisor.catalog.layers.publication import Publication, forget_kept, read_publication
 from advisor.catalog.layers.publication_places import place_of
 from advisor.catalog.layers.publishing import publish, tables_to_publish
@@ -19,7 +19,6 @@ from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import InputError
 from advisor.report.update_words import update_json, update_words
 
-_ORIGIN = "origin"
 _KEPT = "unfinished"
 
 
@@ -88,7 +87,7 @@ def update_command(
         _forget()
         return
     root = published_dir()
-    origin = location or _origin(root)
+    origin = location or _origin()
     publication = _read(origin, names, allowed_signers, root)
     try:
         results = update(
@@ -102,7 +101,7 @@ def update_command(
     _check(results)
     if not dry_run:
         with suppress(InputError):  # the prices are taken; the next time an address has to be given
-            write_text(root / _ORIGIN, f"{_absolute(origin)}\n")
+            write_text(published_origin(), f"{_absolute(origin)}\n")
 
 
 def _read(origin: str, names: tuple[str, ...], allowed_signers: Path | None, root: Path) -> Publication:
@@ -126,9 +125,9 @@ def _check(results: tuple[Updated, ...]) -> None:
         )
 
 
-def _origin(root: Path) -> str:
+def _origin() -> str:
     try:
-        return (root / _ORIGIN).read_text(encoding="utf-8").strip()
+        return published_origin().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise click.UsageError("give the URL or FILE of a published catalog") from None
 
