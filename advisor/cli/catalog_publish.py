@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import write_text
-from advisor.catalog.layers.places import allowed_signers_path, published_dir
+from advisor.catalog.layers.places import allowed_signers_path, published_dir, published_origin
 from advisor.catalog.layers.publication import Publication, forget_kept, read_publication
 from advisor.catalog.layers.publication_places import place_of
 from advisor.catalog.layers.publishing import publish, tables_to_publish
@@ -19,7 +19,6 @@ from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import InputError
 from advisor.report.update_words import update_json, update_words
 
-_ORIGIN = "origin"
 _KEPT = "unfinished"
 
 
@@ -40,7 +39,7 @@ def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None)
     nothing of the account that asked. Others take it with `advisor catalog update URL`.
     """
     catalog = user_catalog()
-    newer = {one.provider for one in (*catalog.published, *catalog.snapshots)}
+    newer = {snapshot.provider for snapshot in (*catalog.published, *catalog.snapshots)}
     wanted = tuple(dict.fromkeys(names)) or tuple(sorted(newer))
     if not wanted:
         raise InputError(
@@ -48,7 +47,7 @@ def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None)
         )
     tables = [tables_to_publish(catalog, name) for name in wanted]
     done = publish(tables, output, dt.datetime.now(dt.UTC), sign_key)
-    whose = ", ".join(f"{one.provider} ({one.read_on})" for one in done.providers)
+    whose = ", ".join(f"{tables.provider} ({tables.read_on})" for tables in done.providers)
     signed = "" if sign_key is None else ", signed"
     click.echo(f"{output}: {done.name}, prices of {whose}, {done.size_bytes:,} bytes{signed}")
 
@@ -88,7 +87,7 @@ def update_command(
         _forget()
         return
     root = published_dir()
-    origin = location or _origin(root)
+    origin = location or _origin()
     publication = _read(origin, names, allowed_signers, root)
     try:
         results = update(
@@ -102,7 +101,7 @@ def update_command(
     _check(results)
     if not dry_run:
         with suppress(InputError):  # the prices are taken; the next time an address has to be given
-            write_text(root / _ORIGIN, f"{_absolute(origin)}\n")
+            write_text(published_origin(), f"{_absolute(origin)}\n")
 
 
 def _read(origin: str, names: tuple[str, ...], allowed_signers: Path | None, root: Path) -> Publication:
@@ -118,7 +117,7 @@ def _read(origin: str, names: tuple[str, ...], allowed_signers: Path | None, roo
 
 def _check(results: tuple[Updated, ...]) -> None:
     """Refuse to call it done where rows are held up."""
-    held = sorted({(one.guard.value, one.key) for result in results for one in result.held})
+    held = sorted({(violation.guard.value, violation.key) for result in results for violation in result.held})
     if held:
         rows = sum(len(result.held) for result in results)
         raise NotPublished(
@@ -126,9 +125,9 @@ def _check(results: tuple[Updated, ...]) -> None:
         )
 
 
-def _origin(root: Path) -> str:
+def _origin() -> str:
     try:
-        return (root / _ORIGIN).read_text(encoding="utf-8").strip()
+        return published_origin().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise click.UsageError("give the URL or FILE of a published catalog") from None
 
@@ -139,9 +138,9 @@ def _absolute(origin: str) -> str:
 
 def _forget() -> None:
     root = published_dir()
-    known = providers(root)
-    for name in known:
+    dropped = providers(root)
+    for name in dropped:
         forget(root, name)
         click.echo(f"{name}: what was published is dropped")
-    if not known:
+    if not dropped:
         click.echo("nothing was updated")

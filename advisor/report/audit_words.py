@@ -26,9 +26,9 @@ def audit_words(audit: CatalogAudit) -> str:
         f"catalog {audit.content_hash[:12]} on {audit.today}; offers by layer: {layers}",
         _titled(
             "Coverage: pairs of type and region (--format json has every provider)",
-            render_table(_COVERAGE, [_coverage(one) for one in rows]),
+            render_table(_COVERAGE, [_coverage(figures) for figures in rows]),
         ),
-        _titled("Age: share of the pairs", render_table(_AGE, [_ages(one) for one in rows])),
+        _titled("Age: share of the pairs", render_table(_AGE, [_ages(figures) for figures in rows])),
         _titled("Quality of prices on demand", render_table(*quality)),
         _titled("Quality of spot prices", render_table(*spot_quality)),
         _titled("Holes", "\n".join(_holes(audit.providers))),
@@ -43,8 +43,8 @@ def audit_markdown(audit: CatalogAudit) -> str:
     """The block of docs/catalog.md: the clouds, and all other providers together."""
     rows = _with_others(audit.providers)
     tables = (
-        (_COVERAGE, [_coverage(one) for one in rows]),
-        (_AGE, [_ages(one) for one in rows]),
+        (_COVERAGE, [_coverage(figures) for figures in rows]),
+        (_AGE, [_ages(figures) for figures in rows]),
         _quality_table(rows, spot=False),
     )
     words = [f"On {audit.today} (`advisor catalog audit --on {audit.today}`; ages count to that day):"]
@@ -59,21 +59,27 @@ def audit_json(audit: CatalogAudit) -> str:
         "today": audit.today.isoformat(),
         "catalog_hash": audit.content_hash,
         "layers": dict(audit.layers),
-        "providers": [asdict(one) for one in audit.providers],
-        "contradictions": [asdict(one) for one in audit.contradictions],
-        "disagreements": [_disagreement_entry(one) for one in audit.disagreements],
+        "providers": [asdict(figures) for figures in audit.providers],
+        "contradictions": [asdict(contradiction) for contradiction in audit.contradictions],
+        "disagreements": [_disagreement_entry(disagreement) for disagreement in audit.disagreements],
         "problems": list(audit.problems),
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _disagreement_entry(one: Disagreement) -> Mapping[str, object]:
+def _disagreement_entry(row: Disagreement) -> Mapping[str, object]:
     return {
-        "provider": one.provider, "region": one.region, "instance_type": one.instance_type,
-        "purchase": one.purchase.value, "layer": one.layer, "usd_per_hour": one.theirs.usd_per_hour,
-        "as_of": one.theirs.provenance.as_of, "counting_usd_per_hour": one.counts.usd_per_hour,
-        "counting_as_of": one.counts.provenance.as_of, "ratio": round(one.ratio, 4),
-    }  # fmt: skip
+        "provider": row.provider,
+        "region": row.region,
+        "instance_type": row.instance_type,
+        "purchase": row.purchase.value,
+        "layer": row.layer,
+        "usd_per_hour": row.theirs.usd_per_hour,
+        "as_of": row.theirs.provenance.as_of,
+        "counting_usd_per_hour": row.counts.usd_per_hour,
+        "counting_as_of": row.counts.provenance.as_of,
+        "ratio": round(row.ratio, 4),
+    }
 
 
 def _titled(title: str, text: str) -> str:
@@ -82,15 +88,15 @@ def _titled(title: str, text: str) -> str:
 
 def _with_others(providers: Sequence[ProviderAudit]) -> list[ProviderAudit]:
     """The clouds, and the sum of all others."""
-    clouds = [one for one in providers if one.provider in CLOUDS]
-    rest = [one for one in providers if one.provider not in CLOUDS]
+    clouds = [figures for figures in providers if figures.provider in CLOUDS]
+    rest = [figures for figures in providers if figures.provider not in CLOUDS]
     return [*clouds, _sum(rest)] if rest else clouds
 
 
 def _sum(providers: Sequence[ProviderAudit]) -> ProviderAudit:
     summed: dict[str, object] = {"provider": f"{len(providers)} {_OTHERS}"}
     for field in fields(ProviderAudit)[1:]:
-        values = [getattr(one, field.name) for one in providers]
+        values = [getattr(figures, field.name) for figures in providers]
         if isinstance(values[0], int):
             summed[field.name] = sum(values)
         elif isinstance(values[0], Mapping):
@@ -101,14 +107,20 @@ def _sum(providers: Sequence[ProviderAudit]) -> ProviderAudit:
     return ProviderAudit(**summed)  # type: ignore[arg-type] # each field summed by its kind
 
 
-def _coverage(one: ProviderAudit) -> list[str]:
-    counts = (one.on_demand, one.spot, one.committed, one.zones)
-    return [one.provider, str(one.types), str(one.regions), str(one.offers), *(_share(n, one.offers) for n in counts)]
+def _coverage(figures: ProviderAudit) -> list[str]:
+    counts = (figures.on_demand, figures.spot, figures.committed, figures.zones)
+    return [
+        figures.provider,
+        str(figures.types),
+        str(figures.regions),
+        str(figures.offers),
+        *(_share(n, figures.offers) for n in counts),
+    ]
 
 
-def _ages(one: ProviderAudit) -> list[str]:
-    counts = (*(one.current[days] for days in AGES_DAYS), *(one.current_spot[days] for days in AGES_DAYS))
-    return [one.provider, *(_share(n, one.offers) for n in counts)]
+def _ages(figures: ProviderAudit) -> list[str]:
+    counts = (*(figures.current[days] for days in AGES_DAYS), *(figures.current_spot[days] for days in AGES_DAYS))
+    return [figures.provider, *(_share(n, figures.offers) for n in counts)]
 
 
 def _share(part: int, whole: int) -> str:
@@ -116,25 +128,26 @@ def _share(part: int, whole: int) -> str:
 
 
 def _quality_table(rows: Sequence[ProviderAudit], *, spot: bool) -> tuple[tuple[str, ...], list[list[str]]]:
-    found = [one.spot_quality if spot else one.quality for one in rows]
-    names = tuple(dict.fromkeys(name for counts in found for name in counts))
+    qualities = [figures.spot_quality if spot else figures.quality for figures in rows]
+    names = tuple(dict.fromkeys(name for counts in qualities for name in counts))
     cells = [
-        [one.provider, *(str(counts.get(name, 0)) for name in names)] for one, counts in zip(rows, found, strict=True)
+        [figures.provider, *(str(counts.get(name, 0)) for name in names)]
+        for figures, counts in zip(rows, qualities, strict=True)
     ]
     return ("provider", *names), cells
 
 
 def _holes(providers: Sequence[ProviderAudit], *, named: bool = True) -> Iterator[str]:
     """What is missing, by kind, over all providers."""
-    pairs = sum(sum(one.unpriced.values()) for one in providers)
-    types = [f"{one.provider} {name}" for one in providers for name in one.unpriced]
+    pairs = sum(sum(figures.unpriced.values()) for figures in providers)
+    types = [f"{figures.provider} {name}" for figures in providers for name in figures.unpriced]
     yield f"pairs sold at no known price: {pairs:,}, of {len(types):,} types{_named(types, named=named)}"
     for words, field in (
         ("types that no region is known to sell", "sold_nowhere"),
         ("types of which nothing says whether code is generated", "without_code"),
         ("types on whose accelerator no engine is known to serve", "without_engine"),
     ):
-        names = [f"{one.provider} {name}" for one in providers for name in getattr(one, field)]
+        names = [f"{figures.provider} {name}" for figures in providers for name in getattr(figures, field)]
         yield f"{words}: {len(names):,}{_named(names, named=named)}"
 
 
@@ -145,26 +158,27 @@ def _named(names: Sequence[str], *, named: bool) -> str:
     return f": {', '.join(names[:_MOST_LISTED])}{more}"
 
 
-def _contradictions(found: Sequence[Contradiction]) -> Iterator[str]:
-    if not found:
+def _contradictions(rows: Sequence[Contradiction]) -> Iterator[str]:
+    if not rows:
         yield "none"
-    for one in found[:_MOST_LISTED]:
-        yield f"{one.provider} {one.instance_type}: {one.counts} counts, {one.layer} says {one.theirs}"
-    if len(found) > _MOST_LISTED:
-        yield f"and {len(found) - _MOST_LISTED:,} more; --format json has all"
+    for row in rows[:_MOST_LISTED]:
+        yield f"{row.provider} {row.instance_type}: {row.counts} counts, {row.layer} says {row.theirs}"
+    if len(rows) > _MOST_LISTED:
+        yield f"and {len(rows) - _MOST_LISTED:,} more; --format json has all"
 
 
-def _disagreements(found: Sequence[Disagreement]) -> str:
-    if not found:
+def _disagreements(rows: Sequence[Disagreement]) -> str:
+    """A table of the largest differences, and how many rows each layer has."""
+    if not rows:
         return "none"
-    worst = sorted(found, key=lambda one: -abs(one.ratio))[:_MOST_LISTED]
-    rows = [
+    worst = sorted(rows, key=lambda row: -abs(row.ratio))[:_MOST_LISTED]
+    cells = [
         (
-            one.provider, one.instance_type, one.region, purchase_words(one.purchase.value),
-            f"{one.counts.usd_per_hour:.5g}", one.layer, f"{one.theirs.usd_per_hour:.5g}", f"{one.ratio:+.0%}",
+            row.provider, row.instance_type, row.region, purchase_words(row.purchase.value),
+            f"{row.counts.usd_per_hour:.5g}", row.layer, f"{row.theirs.usd_per_hour:.5g}", f"{row.ratio:+.0%}",
         )
-        for one in worst
+        for row in worst
     ]  # fmt: skip
-    counts = ", ".join(f"{layer} {count:,}" for layer, count in Counter(one.layer for one in found).items())
-    table = render_table(("provider", "type", "region", "paid", "counts", "layer", "says", ""), rows)
+    counts = ", ".join(f"{layer} {count:,}" for layer, count in Counter(row.layer for row in rows).items())
+    table = render_table(("provider", "type", "region", "paid", "counts", "layer", "says", ""), cells)
     return f"{table}\nrows by layer: {counts}"

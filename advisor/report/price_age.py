@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from advisor.catalog.imports import PROVIDERS
+from advisor.catalog.layers.places import published_dir
+from advisor.catalog.layers.snapshot import providers
 from advisor.catalog.price_trust import MOST_DAYS, first_day
 from advisor.errors import InputError
 
@@ -65,6 +67,8 @@ def refresh_hint(provider: str) -> str:
     """How to come by today's price of a provider."""
     from advisor.catalog.refresh.providers import BUILT_IN, plugin_names  # noqa: PLC0415 - most plans need no hint
 
+    if provider in providers(published_dir()):
+        return "`advisor catalog update` takes newer ones once they are published"
     if provider in (*BUILT_IN, *plugin_names()):
         return f"`advisor catalog refresh {provider}` asks for today's"
     if provider in PROVIDERS.values():

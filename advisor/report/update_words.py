@@ -15,7 +15,7 @@ _MOST_NAMED = 6
 def update_words(publication: Publication, results: Sequence[Updated], where: str) -> str:
     """What was published, what is held up or not known here, and what changed."""
     head = f"{where}: made {publication.made_at}, {_signature_words(publication)}"
-    return "\n".join([head, *(line for one in results for line in _lines(one))]) + "\n"
+    return "\n".join([head, *(line for result in results for line in _lines(result))]) + "\n"
 
 
 def _signature_words(publication: Publication) -> str:
@@ -25,7 +25,7 @@ def _signature_words(publication: Publication) -> str:
 
 
 def _lines(result: Updated) -> Iterator[str]:
-    yield from (f"  held up: {one}" for one in result.held[:_MOST_LISTED])
+    yield from (f"  held up: {violation}" for violation in result.held[:_MOST_LISTED])
     if len(result.held) > _MOST_LISTED:
         yield f"  and {len(result.held) - _MOST_LISTED:,} more"
     if result.left_out:
@@ -57,15 +57,15 @@ def update_json(publication: Publication, results: Sequence[Updated]) -> str:
         "signer": publication.signer,
         "providers": [
             {
-                "provider": one.provider,
-                "read_on": one.read_on,
-                "taken": one.is_taken,
-                "hidden_by_refresh_of": one.hidden_by or None,
-                "held": [{"confirm": held.key} | asdict(held) for held in one.held],
-                "left_out": dict(one.left_out),
-                "changes": [asdict(change) | {"moved_ratio": change.moved_ratio} for change in one.changes],
+                "provider": result.provider,
+                "read_on": result.read_on,
+                "taken": result.is_taken,
+                "hidden_by_refresh_of": result.hidden_by or None,
+                "held": [{"confirm": held.key} | asdict(held) for held in result.held],
+                "left_out": dict(result.left_out),
+                "changes": [asdict(change) | {"moved_ratio": change.moved_ratio} for change in result.changes],
             }
-            for one in results
+            for result in results
         ],
     }
     return json.dumps(document, indent=2) + "\n"

@@ -236,7 +236,11 @@ def _slice_type(name: str, machines: Sequence[InstanceType]) -> InstanceType | N
     for start, types in _TPU_TYPES:
         chips = name.removeprefix(start)
         if chips != name and chips.isdigit():
-            fitting = (one for one in machines if one.name.startswith(types) and one.accelerator_count == int(chips))
+            fitting = (
+                machine
+                for machine in machines
+                if machine.name.startswith(types) and machine.accelerator_count == int(chips)
+            )
             return next(fitting, None)
     return None
 

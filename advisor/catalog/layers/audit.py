@@ -108,19 +108,19 @@ class CatalogAudit:
     @property
     def problems(self) -> tuple[str, ...]:
         """What keeps a strict audit from passing, in words."""
-        found = [*self.warnings]
-        for one in self.providers:
-            current = one.current[AGES_DAYS[0]]
-            if one.provider in CLOUDS and current < LEAST_CURRENT_RATIO * one.offers:
-                found.append(
-                    f"{one.provider}: {current:,} of {one.offers:,} pairs have a listed price of the last "
+        problems = [*self.warnings]
+        for figures in self.providers:
+            current = figures.current[AGES_DAYS[0]]
+            if figures.provider in CLOUDS and current < LEAST_CURRENT_RATIO * figures.offers:
+                problems.append(
+                    f"{figures.provider}: {current:,} of {figures.offers:,} pairs have a listed price of the last "
                     f"{AGES_DAYS[0]} days; {LEAST_CURRENT_RATIO:.0%} are wanted"
                 )
         if self.contradictions:
-            found.append(f"types of which two layers say different hardware: {len(self.contradictions):,}")
+            problems.append(f"types of which two layers say different hardware: {len(self.contradictions):,}")
         if self.disagreements:
-            found.append(f"prices that a layer disagrees with by more than 5 %: {len(self.disagreements):,}")
-        return tuple(found)
+            problems.append(f"prices that a layer disagrees with by more than 5 %: {len(self.disagreements):,}")
+        return tuple(problems)
 
 
 def audit(catalog: LayeredCatalog, today: dt.date) -> CatalogAudit:
@@ -132,7 +132,7 @@ def audit(catalog: LayeredCatalog, today: dt.date) -> CatalogAudit:
     """
     listed = replace(catalog, overlay_file=None)
     offers = listed.offers_in()
-    owners = dict.fromkeys((*listed.providers, *(one.provider for one in offers)))
+    owners = dict.fromkeys((*listed.providers, *(offer.provider for offer in offers)))
     return CatalogAudit(
         today=today,
         content_hash=catalog.content_hash,
@@ -159,7 +159,7 @@ def _provider(catalog: LayeredCatalog, provider: str, every: Sequence[Offer], to
         on_demand=len(on_demand),
         spot=len(spot),
         committed=sum(bool(catalog.current_commitments(offer)) for offer in offers),
-        zones=sum(catalog.zones(provider, one.region, one.instance_type).verified for one in offers),
+        zones=sum(catalog.zones(provider, offer.region, offer.instance_type).verified for offer in offers),
         current={days: _current(on_demand, days, today) for days in AGES_DAYS},
         current_spot={days: _current(spot, days, today) for days in AGES_DAYS},
         quality=_qualities(on_demand, len(offers)),
@@ -167,13 +167,15 @@ def _provider(catalog: LayeredCatalog, provider: str, every: Sequence[Offer], to
         unpriced=dict(sorted(unpriced.items())),
         sold_nowhere=tuple(sorted(machine.name for machine in machines if machine.name not in sold)),
         without_code=tuple(sorted(name for name in sold if _says_nothing(catalog, provider, name))),
-        without_engine=tuple(sorted(one.name for one in machines if one.name in sold and not _serves(catalog, one))),
+        without_engine=tuple(
+            sorted(machine.name for machine in machines if machine.name in sold and not _serves(catalog, machine))
+        ),
     )
 
 
 def _current(prices: Sequence[Price], days: int, today: dt.date) -> int:
     """Prices that are listed and of the last *days*."""
-    dates = (first_day(one.provenance.as_of) for one in prices if one.provenance.quality is Quality.LISTED)
+    dates = (first_day(price.provenance.as_of) for price in prices if price.provenance.quality is Quality.LISTED)
     return sum(day is not None and (today - day).days <= days for day in dates)
 
 
@@ -190,8 +192,8 @@ def _says_nothing(catalog: LayeredCatalog, provider: str, name: str) -> bool:
 
 def _serves(catalog: LayeredCatalog, machine: InstanceType) -> bool:
     """Any engine is known to serve any precision on its accelerator."""
-    known = (row for precision in PRECISIONS for row in catalog.engine_support(machine.accelerator, precision))
-    return any(row.support not in _NOT_SERVED for row in known)
+    support = (row for precision in PRECISIONS for row in catalog.engine_support(machine.accelerator, precision))
+    return any(row.support not in _NOT_SERVED for row in support)
 
 
 def _disagreements(catalog: LayeredCatalog, offers: Sequence[Offer]) -> Iterator[Disagreement]:

@@ -18,6 +18,11 @@ def published_dir() -> Path:
     return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "published"
 
 
+def published_origin() -> Path:
+    """File that says where the last published catalog came from; there is none before the first."""
+    return published_dir() / "origin"
+
+
 def imported_dir(program: str = GPUHUNT) -> Path:
     """Snapshots of what was imported from another program: ``$XDG_CACHE_HOME/advisor/<program>``."""
     return _base("XDG_CACHE_HOME", ".cache") / "advisor" / program

@@ -11,6 +11,7 @@
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -77,11 +78,37 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class _Stated:
-    """What a manifest says of a table."""
+    """A table as a manifest describes it."""
 
     name: str
     size_bytes: int
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A JSON object of a publication, with its place for messages."""
+
+    place: Place
+    path: str
+    fields: Mapping[str, Any]
+
+    def text(self, key: str, form: "re.Pattern[str]") -> str:
+        """The text of a field in a given form."""
+        value = self.fields.get(key)
+        if not isinstance(value, str) or not form.fullmatch(value):
+            raise self.damaged(f"{key} is missing or malformed")
+        return value
+
+    def within(self, fields: object, words: str) -> "_Document":
+        """An object inside this one."""
+        if not isinstance(fields, dict):
+            raise self.damaged(words)
+        return _Document(self.place, self.path, fields)
+
+    def damaged(self, words: str) -> InputError:
+        """The error that it is not as it should be."""
+        return _damaged(self.place, self.path, words)
 
 
 def read_publication(
@@ -98,49 +125,59 @@ def read_publication(
     Raises:
         InputError: it cannot be read, is damaged, too large, of a newer schema, or not signed by who may.
     """
-    pointer = _object(place, VERSION, place.read(VERSION, _MOST_VERSION_BYTES))
-    _check_schema(place, VERSION, pointer)
-    name = _text(place, VERSION, pointer, "name", _NAME)
+    pointer = _document(place, VERSION, place.read(VERSION, _MOST_VERSION_BYTES))
+    name = pointer.text("name", _NAME)
     path = f"{name}/{MANIFEST}"
     content = place.read(path, _MOST_MANIFEST_BYTES)
-    _check_hash(place, path, content, _text(place, VERSION, pointer, "manifest_sha256", _HASH))
-    manifest = _object(place, path, content)
-    _check_schema(place, path, manifest)
+    _check_hash(place, path, content, pointer.text("manifest_sha256", _HASH))
+    manifest = _document(place, path, content)
     signer = None if allowed_signers is None else _signer(place, name, content, allowed_signers)
-    entries = _providers(place, path, manifest)
-    unknown = sorted(set(wanted) - set(entries))
-    if unknown:
-        hint = f"it has {', '.join(sorted(entries))}"
-        raise InputError(f"it has nothing of {', '.join(unknown)}", where=place.words(path), hint=hint)
-    chosen = {provider: entry for provider, entry in entries.items() if not wanted or provider in wanted}
-    stated = {provider: tuple(_stated_tables(place, path, entry)) for provider, entry in chosen.items()}
-    if sum(one.size_bytes for tables in stated.values() for one in tables) > MOST_BYTES:
+    entries = _entries(manifest, wanted)
+    tables = {provider: tuple(_stated_tables(entry)) for provider, entry in entries.items()}
+    if sum(table.size_bytes for stated in tables.values() for table in stated) > MOST_BYTES:
         raise TooLarge(place.words(path), MOST_BYTES)
-    read = tuple(
+    providers = tuple(
         PublishedTables(
             provider,
-            _text(place, path, entry, "read_on", _DAY),
-            tuple(_CONTROL.sub(" ", str(gap)) for gap in entry.get("gaps", ())),
-            {one.name: _table(place, f"{name}/{provider}/{one.name}", one, kept) for one in stated[provider]},
+            entry.text("read_on", _DAY),
+            tuple(_CONTROL.sub(" ", str(gap)) for gap in entry.fields.get("gaps", ())),
+            {table.name: _table(place, f"{name}/{provider}/{table.name}", table, kept) for table in tables[provider]},
         )
-        for provider, entry in sorted(chosen.items())
+        for provider, entry in entries.items()
     )
-    made_at = _text(place, path, manifest, "made_at", _TIME)
-    return Publication(name, made_at, signer, manifest.get("is_signed") is True, read)
+    return Publication(
+        name, manifest.text("made_at", _TIME), signer, manifest.fields.get("is_signed") is True, providers
+    )  # fmt: skip
 
 
 def forget_kept(kept: Path) -> None:
     """Remove what a run that broke off left behind; that this fails harms nobody."""
-    for path in kept.glob("*") if kept.is_dir() else ():
-        with suppress(OSError):
-            path.unlink()
-    with suppress(OSError):
-        kept.rmdir()
+    shutil.rmtree(kept, ignore_errors=True)
 
 
 def digest_of(content: bytes) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _document(place: Place, path: str, content: bytes) -> _Document:
+    """The JSON object of a file, of a schema that this version reads."""
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(place, path, "this is no JSON, or it is cut off") from error
+    document = _Document(place, path, {}).within(fields, "this is no JSON object")
+    stated = str(document.fields.get("schema"))
+    schema = _SCHEMA.fullmatch(stated)
+    if schema is None:
+        raise document.damaged(f"this is no published catalog: its schema is {stated[:60]!r}")
+    if int(schema[1]) > SCHEMA_NUMBER:
+        raise InputError(
+            f"it is of schema {schema[1]}, and this version of the program reads {SCHEMA_NUMBER}",
+            where=place.words(path),
+            hint="install a newer version of advisor; nothing was taken",
+        )
+    return document
 
 
 def _signer(place: Place, name: str, content: bytes, allowed: Path) -> str:
@@ -154,87 +191,70 @@ def _signer(place: Place, name: str, content: bytes, allowed: Path) -> str:
     return signer_of(content, signature, allowed, place.words(f"{name}/{MANIFEST}"))
 
 
+def _entries(manifest: _Document, wanted: Collection[str]) -> dict[str, _Document]:
+    """What a manifest says of each provider that is wanted, by name."""
+    stated = manifest.within(manifest.fields.get("providers") or None, "it names no provider").fields
+    for provider in stated:
+        if not _PROVIDER.fullmatch(provider):
+            raise manifest.damaged(f"'{provider}' is no provider")
+    missing = sorted(set(wanted) - set(stated))
+    if missing:
+        where, hint = manifest.place.words(manifest.path), f"it has {', '.join(sorted(stated))}"
+        raise InputError(f"it has nothing of {', '.join(missing)}", where=where, hint=hint)
+    return {
+        provider: manifest.within(fields, f"'{provider}' is no provider")
+        for provider, fields in sorted(stated.items())
+        if not wanted or provider in wanted
+    }
+
+
+def _stated_tables(entry: _Document) -> Iterator[_Stated]:
+    """Tables that this version of the program knows; a newer one may publish more."""
+    tables = entry.within(entry.fields.get("tables"), "a provider has no tables").fields
+    if not {"prices.csv", "sources.csv"} <= tables.keys():
+        raise entry.damaged("a provider has no tables")
+    for name in TABLES:
+        if name in tables:
+            table = entry.within(tables[name], f"the size of {name} is missing")
+            yield _Stated(name, _size_bytes(table, name), table.text("sha256", _HASH))
+
+
+def _size_bytes(table: _Document, name: str) -> int:
+    size = table.fields.get("bytes")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise table.damaged(f"the size of {name} is missing")
+    if size > MOST_TABLE_BYTES:
+        raise TooLarge(f"{table.place.words(table.path)}: {name}", MOST_TABLE_BYTES)
+    return size
+
+
 def _table(place: Place, path: str, stated: _Stated, kept: Path | None) -> str:
     """The text of a table, from a run that broke off where it was read then."""
-    known = None if kept is None else kept / stated.digest
-    if known is not None:
-        with suppress(OSError):
-            content = known.read_bytes()
-            if digest_of(content) == stated.digest:
-                return content.decode()
-    content = place.read(path, stated.size_bytes)
-    if len(content) < stated.size_bytes:
-        raise InputError(
-            f"it is cut off: {len(content):,} of {stated.size_bytes:,} bytes", where=place.words(path), hint=_ASK
-        )
-    _check_hash(place, path, content, stated.digest)
+    content = _kept_content(stated, kept)
+    if content is None:
+        content = place.read(path, stated.size_bytes)
+        if len(content) < stated.size_bytes:
+            raise _damaged(place, path, f"it is cut off: {len(content):,} of {stated.size_bytes:,} bytes")
+        _check_hash(place, path, content, stated.digest)
+        if kept is not None:
+            make_directory(kept)
+            write_bytes(kept / stated.digest, content)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise _damaged(place, path, "it is no UTF-8 text") from error
     if _CONTROL.search(text):
         raise _damaged(place, path, "it has control characters, which no table has")
-    if known is not None:
-        make_directory(known.parent)
-        write_bytes(known, content)
     return text
 
 
-def _providers(place: Place, path: str, manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    entries = manifest.get("providers")
-    if not isinstance(entries, dict) or not entries:
-        raise _damaged(place, path, "it names no provider")
-    for provider, entry in entries.items():
-        if not _PROVIDER.fullmatch(provider) or not isinstance(entry, dict):
-            raise _damaged(place, path, f"'{provider}' is no provider")
-    return entries
-
-
-def _stated_tables(place: Place, path: str, entry: Mapping[str, Any]) -> Iterator[_Stated]:
-    """Tables that this version of the program knows; a newer one may publish more."""
-    tables = entry.get("tables")
-    if not isinstance(tables, dict) or not {"prices.csv", "sources.csv"} <= tables.keys():
-        raise _damaged(place, path, "a provider has no tables")
-    for name in TABLES:
-        stated = tables.get(name)
-        if stated is None:
-            continue
-        size = stated.get("bytes") if isinstance(stated, dict) else None
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise _damaged(place, path, f"the size of {name} is missing")
-        if size > MOST_TABLE_BYTES:
-            raise TooLarge(f"{place.words(path)}: {name}", MOST_TABLE_BYTES)
-        yield _Stated(name, size, _text(place, path, stated, "sha256", _HASH))
-
-
-def _object(place: Place, path: str, content: bytes) -> Mapping[str, Any]:
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(place, path, "this is no JSON, or it is cut off") from error
-    if not isinstance(document, dict):
-        raise _damaged(place, path, "this is no JSON object")
-    return document
-
-
-def _text(place: Place, path: str, document: Mapping[str, Any], key: str, form: "re.Pattern[str]") -> str:
-    value = document.get(key)
-    if not isinstance(value, str) or not form.fullmatch(value):
-        raise _damaged(place, path, f"{key} is missing or malformed")
-    return value
-
-
-def _check_schema(place: Place, path: str, document: Mapping[str, Any]) -> None:
-    stated = str(document.get("schema"))
-    found = _SCHEMA.fullmatch(stated)
-    if found is None:
-        raise _damaged(place, path, f"this is no published catalog: its schema is {stated[:60]!r}")
-    if int(found[1]) > SCHEMA_NUMBER:
-        raise InputError(
-            f"it is of schema {found[1]}, and this version of the program reads {SCHEMA_NUMBER}",
-            where=place.words(path),
-            hint="install a newer version of advisor; nothing was taken",
-        )
+def _kept_content(stated: _Stated, kept: Path | None) -> bytes | None:
+    """A table that an earlier run read to its end; None where none did."""
+    if kept is not None:
+        with suppress(OSError):
+            content = (kept / stated.digest).read_bytes()
+            return content if digest_of(content) == stated.digest else None
+    return None
 
 
 def _check_hash(place: Place, path: str, content: bytes, digest: str) -> None:
@@ -242,5 +262,5 @@ def _check_hash(place: Place, path: str, content: bytes, digest: str) -> None:
         raise _damaged(place, path, "it has another checksum than is stated: it is damaged, cut off or changed")
 
 
-def _damaged(place: Place, path: str, message: str) -> InputError:
-    return InputError(message, where=place.words(path), hint=_ASK)
+def _damaged(place: Place, path: str, words: str) -> InputError:
+    return InputError(words, where=place.words(path), hint=_ASK)

@@ -25,7 +25,7 @@ from advisor.catalog.layers.publication import (
 )
 from advisor.catalog.layers.publication_places import ZIP
 from advisor.catalog.layers.signatures import sign
-from advisor.catalog.layers.snapshot import table_text
+from advisor.catalog.layers.snapshot import Snapshot, table_text
 from advisor.catalog.price_trust import first_day
 from advisor.errors import InputError
 from advisor.tables import Row, read_rows
@@ -65,7 +65,7 @@ def tables_to_publish(catalog: LayeredCatalog, provider: str) -> PublishedTables
             continue
         tables[name] = table_text(list(header), list(_KEYED[name](rows)) if name in _KEYED else rows)
     tables["sources.csv"] = table_text(SOURCE_COLUMNS, titles.rows())
-    snapshots = [one for one in (*catalog.published, *catalog.snapshots) if one.provider == provider]
+    snapshots = _snapshots(catalog, provider)
     shipped_on = first_day(newest_shipped(catalog.directory, provider)) or catalog.today
     read_on = snapshots[-1].read_on if snapshots else shipped_on.isoformat()
     # The reason of a gap may name the account that asked.
@@ -139,8 +139,13 @@ def _layers(catalog: LayeredCatalog, provider: str) -> list[_LayerFiles]:
     """The lowest first."""
     is_shipped = (catalog.directory / "prices" / f"{provider}.csv").is_file()
     shipped = [_LayerFiles(catalog.directory, provider, is_shipped=True)] if is_shipped else []
-    newer = [one for one in (*catalog.published, *catalog.snapshots) if one.provider == provider]
-    return [*shipped, *(_LayerFiles(one.directory, provider, is_shipped=False) for one in newer)]
+    newer = _snapshots(catalog, provider)
+    return [*shipped, *(_LayerFiles(snapshot.directory, provider, is_shipped=False) for snapshot in newer)]
+
+
+def _snapshots(catalog: LayeredCatalog, provider: str) -> list[Snapshot]:
+    """What was published and refreshed of a provider, the lowest layer first."""
+    return [snapshot for snapshot in (*catalog.published, *catalog.snapshots) if snapshot.provider == provider]
 
 
 def _header(path: Path) -> list[str]:
@@ -179,17 +184,7 @@ _KEYED = {"committed_prices.csv": _last_of_each, "instances.csv": _first_of_each
 def _files(providers: Sequence[PublishedTables], now: dt.datetime, key: Path | None) -> Iterator[tuple[str, bytes]]:
     """Files by relative name, in the order in which they are written."""
     made_at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-    entries = {
-        one.provider: {
-            "read_on": one.read_on,
-            "gaps": list(one.gaps),
-            "tables": {
-                name: {"sha256": digest_of(text.encode()), "bytes": len(text.encode())}
-                for name, text in one.tables.items()
-            },
-        }
-        for one in providers
-    }
+    entries = {published.provider: _entry(published) for published in providers}
     manifest = {
         "schema": f"{SCHEMA}{SCHEMA_NUMBER}",
         "made_at": made_at,
@@ -199,14 +194,21 @@ def _files(providers: Sequence[PublishedTables], now: dt.datetime, key: Path | N
     }
     content = _json(manifest)
     name = f"{now:%Y%m%dT%H%M%SZ}-{digest_of(content)[:16]}"
-    for one in providers:
-        for table, text in one.tables.items():
-            yield f"{name}/{one.provider}/{table}", text.encode()
+    for published in providers:
+        for table, text in published.tables.items():
+            yield f"{name}/{published.provider}/{table}", text.encode()
     if key is not None:
         yield f"{name}/{SIGNATURE}", sign(content, key)
     yield f"{name}/{MANIFEST}", content
     pointer = {"schema": f"{SCHEMA}{SCHEMA_NUMBER}", "name": name, "manifest_sha256": digest_of(content)}
     yield VERSION, _json(pointer)
+
+
+def _entry(published: PublishedTables) -> Mapping[str, object]:
+    """What the manifest says of a provider."""
+    contents = {name: text.encode() for name, text in published.tables.items()}
+    stated = {name: {"sha256": digest_of(content), "bytes": len(content)} for name, content in contents.items()}
+    return {"read_on": published.read_on, "gaps": list(published.gaps), "tables": stated}
 
 
 def _json(document: Mapping[str, object]) -> bytes:

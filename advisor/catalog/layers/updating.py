@@ -1,6 +1,7 @@
 """A published catalog taken in: what it would change, what speaks against it, and the layer that it becomes."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -73,28 +74,35 @@ def update(
         InputError: it is older than what is there, a table is wrong, or it cannot be written.
     """
     below = replace(catalog.as_listed(), snapshots=())
-    for one in published:
-        _check_age(one, catalog, root)
-    read = tuple(_candidate(one, below, confirmed, most_moved) for one in published)
-    sound = not dry_run and not any(one.held for one in read)
-    if sound:
-        _take(root, [one.published for one in read])
-    refreshed = {one.provider: one.read_on for one in catalog.snapshots}
-    return tuple(
-        Updated(
-            one.published.provider, one.published.read_on, one.held, one.changes, one.left_out, sound,
-            refreshed.get(one.published.provider, ""),
-        )
-        for one in read
-    )  # fmt: skip
+    for tables in published:
+        _check_age(tables, catalog, root)
+    candidates = tuple(_candidate(tables, below, confirmed, most_moved) for tables in published)
+    is_sound = not dry_run and not any(candidate.held for candidate in candidates)
+    if is_sound:
+        _take(root, [candidate.published for candidate in candidates])
+    refreshed = {snapshot.provider: snapshot.read_on for snapshot in catalog.snapshots}
+    return tuple(_updated(candidate, refreshed, is_taken=is_sound) for candidate in candidates)
+
+
+def _updated(candidate: _Candidate, refreshed: Mapping[str, str], *, is_taken: bool) -> Updated:
+    tables = candidate.published
+    return Updated(
+        provider=tables.provider,
+        read_on=tables.read_on,
+        held=candidate.held,
+        changes=candidate.changes,
+        left_out=candidate.left_out,
+        is_taken=is_taken,
+        hidden_by=refreshed.get(tables.provider, ""),
+    )
 
 
 def _check_age(published: PublishedTables, catalog: LayeredCatalog, root: Path) -> None:
     """Refuse what is older than the layers that it would replace."""
     before = current(root, published.provider)
-    known = {"was published before": before.read_on if isinstance(before, Snapshot) else ""}
-    known["came with the program"] = newest_shipped(catalog.directory, published.provider)
-    for words, day in known.items():
+    layers = {"was published before": before.read_on if isinstance(before, Snapshot) else ""}
+    layers["came with the program"] = newest_shipped(catalog.directory, published.provider)
+    for words, day in layers.items():
         if published.read_on < day:
             raise InputError(
                 f"its prices of {published.provider} are of {published.read_on}, older than what {words} ({day})",
@@ -115,9 +123,9 @@ def _candidate(
             for name, text in known.tables.items():
                 (directory / name).write_text(text, encoding="utf-8", newline="")
             before = offers_of(below, published.provider)
-            found = Found(published.provider, tuple(_rows(directory)), frozenset({("", "prices")}), ())
-            held = violations(found, before, confirmed, most_moved)
-            if any(one.guard is Guard.NO_PRICE for one in held):
+            rows = Found(published.provider, tuple(_rows(directory)), frozenset({("", "prices")}), ())
+            held = violations(rows, before, confirmed, most_moved)
+            if any(violation.guard is Guard.NO_PRICE for violation in held):
                 return _Candidate(known, held, (), left_out)
             _check_tables(directory, published.provider)
             offers = offers_of_snapshot(Snapshot(published.provider, directory, published.read_on, (), ""))
@@ -131,38 +139,40 @@ def _known_tables(
     published: PublishedTables, directory: Path, below: LayeredCatalog
 ) -> tuple[PublishedTables, Mapping[str, int]]:
     """Tables without rows of accelerators, types and regions that this version of the program does not know."""
-    left_out: dict[str, int] = {}
+    unknown: Counter[str] = Counter()
     types = {name for owner, name in below.instance_types if owner == published.provider}
-    tables = dict(published.tables)
 
-    def keep(table: str, is_known: Callable[[Record], str]) -> list[Record]:
-        records = list(read_records(directory / table)) if table in tables else []
-        kept = []
-        for record in records:
-            unknown = is_known(record)
-            if unknown:
-                left_out[unknown] = left_out.get(unknown, 0) + 1
-            else:
-                kept.append(record)
-        if len(kept) < len(records):
-            tables[table] = table_text(list(records[0].cells), [record.cells for record in kept])
-        return kept
-
-    def unknown_accelerator(record: Record) -> str:
+    def of_accelerator(record: Record) -> str:
         name = record.text("accelerator")
         return "" if name in below.accelerators else f"accelerator {name}"
 
-    def unknown_place(record: Record) -> str:
+    def of_place(record: Record) -> str:
         name, region = record.text("instance_type"), record.text("region")
         if name not in types:
             return f"type {name}"
         return "" if (published.provider, region) in below.regions else f"region {region}"
 
-    types |= {record.text("name") for record in keep("instances.csv", unknown_accelerator)}
-    keep("prices.csv", unknown_place)
-    keep("committed_prices.csv", unknown_place)
-    keep("serverless.csv", unknown_accelerator)
-    return replace(published, tables=tables), left_out
+    machines = _without_unknown(directory / "instances.csv", of_accelerator, unknown)
+    types |= {record.text("name") for record in machines}
+    kept = {"instances.csv": machines}
+    kept |= {
+        name: _without_unknown(directory / name, of_place, unknown) for name in ("prices.csv", "committed_prices.csv")
+    }
+    kept["serverless.csv"] = _without_unknown(directory / "serverless.csv", of_accelerator, unknown)
+    texts = {name: _text(published.tables[name], records) for name, records in kept.items() if name in published.tables}
+    return replace(published, tables={**published.tables, **(texts if unknown else {})}), dict(unknown)
+
+
+def _without_unknown(path: Path, words_of: Callable[[Record], str], unknown: Counter[str]) -> list[Record]:
+    """Rows of a table of which everything is known; the others are counted by what is not."""
+    records = [(record, words_of(record)) for record in _records(path)]
+    unknown.update(words for _, words in records if words)
+    return [record for record, words in records if not words]
+
+
+def _text(whole: str, records: Sequence[Record]) -> str:
+    """A table with fewer rows."""
+    return table_text(whole.partition("\n")[0].split(","), [record.cells for record in records])
 
 
 def _rows(directory: Path) -> Iterator[Row]:
@@ -243,15 +253,15 @@ def _take(root: Path, published: Sequence[PublishedTables]) -> None:
     staged: list[Snapshot] = []
     replaced: list[tuple[str, Snapshot | Damaged | None]] = []
     try:
-        staged += (stage(root, one.provider, one.tables, one.read_on, one.gaps) for one in published)
-        for one in staged:
-            replaced.append((one.provider, current(root, one.provider)))
-            take(root, one)
+        staged += (stage(root, tables.provider, tables.tables, tables.read_on, tables.gaps) for tables in published)
+        for snapshot in staged:
+            replaced.append((snapshot.provider, current(root, snapshot.provider)))
+            take(root, snapshot)
     except InputError:
         for provider, before in replaced:
             _go_back(root, provider, before)
-        for one in staged:
-            discard(root, one)
+        for snapshot in staged:
+            discard(root, snapshot)
         raise
 
 

@@ -24,6 +24,7 @@ from advisor.catalog.loading import user_catalog
 from advisor.cli.catalog import command
 from advisor.data_files import data_dir
 from advisor.errors import AdvisorError, InputError
+from advisor.report.price_age import refresh_hint
 from catalog.refresh.clouds import Cloud, Reply, serving
 
 NEW_DAY = "2027-02-03"
@@ -571,6 +572,14 @@ def test_a_damaged_layer_is_named_and_what_was_shipped_counts(site, reader):
     assert price() == 0.8048
     (warning,) = [one for one in user_catalog().warnings if "published" in one]
     assert "run `advisor catalog update` again" in warning
+
+
+def test_old_prices_are_renewed_the_way_they_came(site):
+    """Who takes published prices is told to update, of other providers to refresh."""
+    assert "catalog refresh aws" in refresh_hint("aws")
+    run("update", site)
+    assert "catalog update" in refresh_hint("aws")
+    assert "catalog refresh gcp" in refresh_hint("gcp")
 
 
 def test_a_dry_run_takes_nothing(site, reader):
