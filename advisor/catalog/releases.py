@@ -28,8 +28,8 @@ class Release:
 
     @property
     def is_final(self) -> bool:
-        """No pre-release: one that a plan may take."""
-        return not self.version.is_prerelease
+        """One that a plan may take: no pre-release, and no build of somebody's own (``0.33.0+rocm``)."""
+        return not (self.version.is_prerelease or self.version.local or self.version.epoch)
 
 
 @dataclass(frozen=True, slots=True)

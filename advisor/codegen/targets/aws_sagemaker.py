@@ -173,13 +173,20 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         },
         "serves_where": "on a SageMaker real-time endpoint in each region; each group is a production variant",
         "is_priced": _is_priced(stack),
-        "cautions": stack.summary.cautions if _is_priced(stack) else (_PRICES, *stack.summary.cautions),
+        "cautions": tuple(_cautions(stack)),
         "quotas": [
             Quota(f"{ml_type(name)} for endpoint usage", "SageMaker", "instances") for name in sorted(_types(stack))
         ],
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
     }
+
+
+def _cautions(stack: Stack) -> Iterator[str]:
+    if not _is_priced(stack):
+        yield _PRICES
+    yield from dict.fromkeys(filter(None, map(images.caution, stack.backends)))
+    yield from stack.summary.cautions
 
 
 def _is_priced(stack: Stack) -> bool:

@@ -89,11 +89,28 @@ def image(backend: Backend) -> str:
     return f"{registry}/{repository}:server-sagemaker-cuda-{_tag(backend)}"
 
 
+def caution(backend: Backend) -> str:
+    """That the image holds another release of vLLM than the planned one; "" where it does not."""
+    planned = _planned_vllm(backend)
+    if not planned or planned in _VLLM_TAGS or _ECR.fullmatch(backend.container.image):
+        return ""
+    held = next(release for release, tag in _VLLM_TAGS.items() if tag == _NEWEST_VLLM_TAG)
+    return (
+        f"No image for SageMaker is known that holds vLLM {planned}: this code takes "
+        f"{_NEWEST_VLLM_TAG}, which holds {held}. Measure it, or name another image."
+    )
+
+
+def _planned_vllm(backend: Backend) -> str:
+    """Major and minor version of vLLM in the plan; "" of another engine."""
+    planned = re.search(r":v(\d+\.\d+)", backend.container.image)
+    return planned[1] if planned and backend.container.engine is Engine.VLLM else ""
+
+
 def _tag(backend: Backend) -> str:
     if backend.container.engine is Engine.SGLANG:
         return _SGLANG_TAG
-    planned = re.search(r":v(\d+\.\d+)", backend.container.image)
-    return _VLLM_TAGS.get(planned[1] if planned else "", _NEWEST_VLLM_TAG)
+    return _VLLM_TAGS.get(_planned_vllm(backend), _NEWEST_VLLM_TAG)
 
 
 def host_image(backend: Backend) -> str:

@@ -112,9 +112,10 @@ def test_a_dry_run_changes_nothing():
     assert user_catalog().releases.by_engine == SHIPPED.by_engine
 
 
-def test_pre_releases_are_known_and_never_planned():
-    """They tell that upstream was read."""
-    with index(with_new("0.34.0rc1")) as cloud:
+@pytest.mark.parametrize("version", ["0.34.0rc1", "0.34.0.dev3", "0.34.0+ours", "1!0.1.0"])
+def test_pre_releases_and_builds_of_others_are_known_and_never_planned(version):
+    """They tell that upstream was read; none of them has an image."""
+    with index(with_new(version)) as cloud:
         refresh(cloud)
     catalog = user_catalog()
     assert catalog.releases.newest_day("vLLM") == TODAY

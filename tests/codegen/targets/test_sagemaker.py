@@ -110,6 +110,14 @@ def test_image_is_the_regions_and_the_releases(region, version, image):
     assert images.image(alone(region=region, engine_version=version).backends[0]) == image
 
 
+@pytest.mark.parametrize(("version", "told"), [("0.33.0", True), ("0.30.0", False), ("0.19.1", False)])
+def test_an_image_of_another_release_is_told(version, told):
+    """The code says which release it takes where none of the planned one is known."""
+    said = images.caution(alone(engine_version=version).backends[0])
+    assert bool(said) == told
+    assert not told or "holds vLLM 0.33: this code takes v2.5, which holds 0.30" in said
+
+
 def test_old_images_get_an_old_driver():
     """CUDA 12.9 runs on driver 550, CUDA 13 needs 580."""
     assert images.host_image(alone(engine_version="0.19.1").backends[0]).endswith("gpu-3-1")
