@@ -319,6 +319,33 @@ def test_few_unknown_minutes_are_counted_and_one_observer_is_named_once():
     assert any("count once: http://a:8000/metrics, twice" in note for note in found.notes)
 
 
+def bursty_fleet(seed, replicas, interval):
+    """Busiest minute of a bursty service, and views of its engines, read so often at moments of their own."""
+    chance = np.random.default_rng(seed)
+    stretches = np.repeat(np.arange(480), chance.poisson(90 * chance.gamma(2.8, 1 / 2.8, 480)))
+    times = np.sort(30 * (stretches + chance.random(stretches.size)))
+    served_by = chance.integers(0, replicas, times.size)
+    lengths = np.full(times.size, 600.0)
+    views = [
+        read_by(times[served_by == k], lengths[served_by == k], f"r{k}", first=interval * chance.random(), interval=interval)
+        for k in range(replicas)
+    ]  # fmt: skip
+    return np.bincount((times // 60).astype(int)).max() / 60, views
+
+
+@pytest.mark.parametrize("interval", [30.0, 60.0])
+def test_how_much_busier_a_blurred_minute_may_have_been(interval):
+    """What the note says holds the truth in four of five fleets that are read every half minute or minute."""
+    held = 0
+    for seed in range(20):
+        peak, views = bursty_fleet(seed, 1 + seed % 4, interval)
+        found = demand(*views)
+        (told,) = [note for note in found.notes if "the busiest minute is blurred" in note]
+        more = int(re.search(r"may have been up to (\d+)% busier", told)[1])
+        held += peak <= found.requests_per_second.peak * (1 + (more + 0.5) / 100)
+    assert held >= 16
+
+
 def with_clock_ahead(times, seconds, host):
     """What the agent of a host records of requests, whose clock is so far ahead: rows end at its whole 15 s."""
     row_ends = np.arange(np.ceil((START + seconds) / 15) * 15, START + seconds + times[-1], 15.0)
