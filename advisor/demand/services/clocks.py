@@ -13,7 +13,7 @@ _MOST_STEPS = 20_000
 _FEWEST_STEPS = 40
 _SLOW_STEPS = 41
 """What changes over ten minutes is the same at every shift."""
-_SURE = 6.0
+_SURE = 10.0
 """Standard errors by which a shift has to agree better than none."""
 _BEYOND_STEPS = 2
 """So that a shift as far as clocks may be apart has neighbours."""
