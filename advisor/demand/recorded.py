@@ -8,6 +8,7 @@ from advisor.demand.services import EngineView
 from advisor.errors import InputError
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.fleet import needs_of
+from advisor.samples.places import day_of
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.engines import NEED_COLUMNS
 from advisor.samples.query.survey import survey
@@ -74,7 +75,7 @@ def read_fleet(store: Store, within: Within) -> RecordedFleet:
 
     views = kept(views_beside(group) for group in store.answers(window, _of_hosts, within.hosts))
     if not accelerators and not views:
-        raise no_rows(store) if within == Within() else _empty(store.hosts)
+        raise no_rows(store) if within == Within() else _empty(store)
     return RecordedFleet(window, accelerators, needs, views)
 
 
@@ -86,10 +87,12 @@ def _of_hosts(hosts: HostReader) -> _Group:
     return needs_of(found), views_of_engines(found.engines, hosts)
 
 
-def _empty(hosts: Sequence[str]) -> InputError:
+def _empty(store: Store) -> InputError:
+    hosts, days = store.hosts, store.days()
     named = ", ".join(hosts[:_SHOWN]) + (f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else "")
+    time = f", {day_of(days.start_us + 1)} to {day_of(days.end_us)}" if days else ""
     return InputError(
         "no sample of those hosts in that time",
         where="demand.samples",
-        hint=f"check hosts, window, from and until; hosts there: {named}",
+        hint=f"check hosts, window, from and until; hosts there: {named}{time}",
     )

@@ -1,5 +1,6 @@
 """Engines of one service: names, gaps, restarts, replicas that come and go, lengths that are stated or counted."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -316,6 +317,64 @@ def test_few_unknown_minutes_are_counted_and_one_observer_is_named_once():
     assert 0 < unknown < 8
     assert any(f"all but {unknown} of {len(per_minute):,} minutes were observed" in note for note in found.notes)
     assert any("count once: http://a:8000/metrics, twice" in note for note in found.notes)
+
+
+def bursty_fleet(seed, replicas, interval):
+    """Busiest minute of a bursty service, and views of its engines, read so often at moments of their own."""
+    chance = np.random.default_rng(seed)
+    stretches = np.repeat(np.arange(480), chance.poisson(90 * chance.gamma(2.8, 1 / 2.8, 480)))
+    times = np.sort(30 * (stretches + chance.random(stretches.size)))
+    served_by = chance.integers(0, replicas, times.size)
+    lengths = np.full(times.size, 600.0)
+    views = [
+        read_by(times[served_by == k], lengths[served_by == k], f"r{k}", first=interval * chance.random(), interval=interval)
+        for k in range(replicas)
+    ]  # fmt: skip
+    return np.bincount((times // 60).astype(int)).max() / 60, views
+
+
+@pytest.mark.parametrize("interval", [30.0, 60.0])
+def test_how_much_busier_a_blurred_minute_may_have_been(interval):
+    """What the note says holds the truth in four of five fleets that are read every half minute or minute."""
+    held = 0
+    for seed in range(20):
+        peak, views = bursty_fleet(seed, 1 + seed % 4, interval)
+        found = demand(*views)
+        (told,) = [note for note in found.notes if "the busiest minute is blurred" in note]
+        more = int(re.search(r"may have been up to (\d+)% busier", told)[1])
+        held += peak <= found.requests_per_second.peak * (1 + (more + 0.5) / 100)
+    assert held >= 16
+
+
+def with_clock_ahead(times, seconds, host):
+    """What the agent of a host records of requests, whose clock is so far ahead: rows end at its whole 15 s."""
+    row_ends = np.arange(np.ceil((START + seconds) / 15) * 15, START + seconds + times[-1], 15.0)
+    counted = np.searchsorted(times, row_ends - seconds - START).astype(float)
+    read = readings(row_ends, counted, 600 * counted)
+    local = "http://127.0.0.1:8000/metrics"
+    return EngineView("vllm", LLAMA, "0", host, local, "", read, Grown(counted[-1], 1e6, 1e5), skew_seconds=150.0)
+
+
+@pytest.mark.parametrize("burstiness", [0.0, 0.3, 0.8])
+def test_clocks_that_are_apart_do_not_blur_bursts(burstiness):
+    """Bursts tell how far each host's clock is off most others', to a few seconds; without bursts nothing is blurred."""
+    chance = np.random.default_rng(7)
+    rate = 3.0 * chance.gamma(1 / burstiness**2, burstiness**2, 480) if burstiness else np.full(480, 3.0)
+    stretches = np.repeat(np.arange(480), chance.poisson(30 * rate))
+    times = np.sort(30 * (stretches + chance.random(stretches.size)))
+    host_of = chance.integers(0, 4, times.size)
+    ahead = dict(zip("abcd", (0.0, 0.0, 110.0, -38.0), strict=True))
+    views = [with_clock_ahead(times[host_of == k], seconds, host) for k, (host, seconds) in enumerate(ahead.items())]
+    found = demand(*views)
+    peak = np.bincount((times // 60).astype(int)).max() / 60
+    assert found.requests_per_second.peak == pytest.approx(peak, rel=0.06)
+    told = [note for note in found.notes if note.startswith("clocks of hosts are apart")]
+    assert bool(told) is (burstiness > 0)
+    for note in told:
+        shifts = re.findall(r"(\w) is (\d+) s (ahead|behind)", note)
+        assert {host: float(by) * (1 if way == "ahead" else -1) for host, by, way in shifts} == pytest.approx(
+            {"c": 110.0, "d": -38.0}, abs=8.0
+        )
 
 
 def test_names_of_one_model_are_counted_together():

@@ -68,21 +68,33 @@ class Monitored:
         """A server from one time to another; without them in the days up to the end, which is now.
 
         Raises:
-            InputError: it cannot be asked, or the time lies ahead.
+            InputError: it cannot be asked, has nothing in that time, or the time lies ahead.
         """
         end_us = time.time_ns() // 1000 if until_seconds is None else round(until_seconds * 1e6)
         back_us = end_us - round(days * SECONDS_PER_DAY * 1e6)
         start_us = back_us if from_seconds is None else round(from_seconds * 1e6)
         if end_us - start_us < _MINUTE_US:
             raise InputError("the window ends before it begins", where=access.url, hint="check `from` and `until`")
-        return cls.at(access, Window(start_us, end_us), selector, metrics)
+        server = cls.at(access, Window(start_us, end_us), selector, metrics)
+        if not server.names:
+            matching = " that the selector matches" if selector else ""
+            raise InputError(
+                f"no series{matching} has a sample in {server.length}",
+                where=access.url,
+                hint="check the selector, the window and the tenant",
+            )
+        return server
 
     @property
     def source(self) -> str:
         """Where demand comes from, in words."""
+        return f"{self.questions.api.access.url}, {self.length}"
+
+    @property
+    def length(self) -> str:
+        """Of the window, in words."""
         hours = self.window.seconds / 3600
-        length = f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} h"
-        return f"{self.questions.api.access.url}, {length}"
+        return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} h"
 
     def first(self, names: Sequence[Name]) -> Name | None:
         """The first of some names that the window has samples of; of a histogram as soon as it has buckets."""

@@ -1,7 +1,8 @@
 """Engines that several observers read: told by their counters, and counted once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -54,18 +55,19 @@ class _Coarse:
         begin = min((one.readings.seconds[0] for one in replicas), default=0.0)
         end = max((one.readings.seconds[-1] for one in replicas), default=0.0)
         moments = np.linspace(begin, end, _COARSE)
-        self.value = np.array([_requests_at(one, moments, 0.0) for one in replicas])
+        self.value = _counters_at(replicas, moments, lambda _: 0.0)
         self.within = [
-            tuple(np.array([_requests_at(one, moments, sign * 2 * slack(one)) for one in replicas]) for sign in (-1, 1))
-            for slack in (_interval, _slack)
+            tuple(_counters_at(replicas, moments, partial(_off_by, reach, sign)) for sign in (-2, 2))
+            for reach in (_interval, _slack)
         ]
 
     def alike(self, place: int, others: Sequence[int]) -> Iterator[int]:
-        """Which of the others' counters stand where that replica's do."""
+        """Which of the others' counters stand where that replica's do; one that was not read stands anywhere."""
         theirs = np.array(others, dtype=np.intp)
-        value, both = self.value[place], ~np.isnan(self.value[place]) & ~np.isnan(self.value[theirs])
+        value, both = self.value[place], ~np.isnan(self.value[place][0]) & ~np.isnan(self.value[theirs][:, 0])
         near, far = (
-            ((low[theirs] <= value) & (value <= high[theirs]) & both).sum(axis=1) >= _COARSE_AGREES * both.sum(axis=1)
+            (~((low[theirs] > value) | (value > high[theirs])).any(axis=1) & both).sum(axis=1)
+            >= _COARSE_AGREES * both.sum(axis=1)
             for low, high in self.within
         )
         mine = self.views[place]
@@ -89,10 +91,24 @@ def _slack(replica: Replica) -> float:
     return _interval(replica) + replica.view.skew_seconds
 
 
-def _requests_at(replica: Replica, moments: Floats, later_seconds: float) -> Floats:
-    """Requests so much later than moments between its first and last reading; NaN outside."""
+def _off_by(reach: Callable[[Replica], float], times: float, replica: Replica) -> float:
+    return times * reach(replica)
+
+
+def _counters_at(replicas: Sequence[Replica], moments: Floats, later: Callable[[Replica], float]) -> Floats:
+    """Requests and tokens so much later than moments between first and last reading; NaN outside, and where not read.
+
+    Shape ``(replicas, 2, moments)``.
+    """
+    return np.array([
+        [_at(one, counter, moments, later(one)) for counter in (one.readings.requests, one.readings.tokens)]
+        for one in replicas
+    ])  # fmt: skip
+
+
+def _at(replica: Replica, counter: Floats, moments: Floats, later_seconds: float) -> Floats:
     seconds = replica.readings.seconds
-    values = np.interp(moments + later_seconds, seconds, replica.readings.requests)
+    values = np.interp(moments + later_seconds, seconds, counter)
     return np.where((moments >= seconds[0]) & (moments <= seconds[-1]), values, np.nan)
 
 

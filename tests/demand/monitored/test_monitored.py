@@ -114,6 +114,14 @@ def test_a_proxy_that_cuts_long_answers(victoria_metrics_url):
         engine_demand(monitored(proxy.url, "cut"), asked())
 
 
+def test_nothing_that_matches_is_told_from_nothing_that_serves(victoria_metrics_url):
+    """A slip in the selector is said as such, not as a want of token lengths."""
+    access = Access.of(victoria_metrics_url, environment={})
+    with pytest.raises(InputError, match=r"no series that the selector matches has a sample in 1 h") as caught:
+        Monitored.between(access, 14, END_US / 1e6 - 3600, END_US / 1e6, 'fleet="nowhere"')
+    assert "check the selector" in caught.value.hint
+
+
 def test_samples_that_are_stored_twice(victoria_metrics_url):
     """What a sender sent again, for want of an answer, is stored again: each scrape still counts once."""
     series = vllm_series({"instance": "a:8000", "fleet": "twice"}, TIMES_MS, counter(rates(2.0), STEP_S))
