@@ -262,6 +262,15 @@ def test_unknown_pages_are_compared_with_known_names_once_a_minute():
     assert "acme_llm_kv_0" in reasons.pop()
 
 
+def test_a_reason_is_no_longer_than_people_read():
+    """Names that a page makes up do not fill logs, gaps and the page of the agent."""
+    text = "".join(f"acme_llm_kv_{'x' * 20_000}_{n} 1\n" for n in range(9)) + "acme_llm_kv_cache 1\n"
+    reason = reason_of(always(answer(text)))
+    assert reason.startswith(NO_ENGINE)
+    assert "acme_llm_kv_cache" in reason
+    assert len(reason) < 1000
+
+
 def test_malformed_lines_are_noted():
     """A reading says how many lines of its page could not be read."""
     page = vllm_page() + "vllm:num_requests_running oops\nvllm:num_requests_waiting oops\n"
