@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 16 * 1024
 _CHUNK_LINE_BYTES = 256
+_LENGTH_DIGITS = 16
 _PIECE_BYTES = 64 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NO_BODY = (204, 304)
@@ -235,7 +236,7 @@ def _head(reader: "_Reader") -> tuple[int, dict[str, str]]:
             raise ExchangeError(f"more than {_HEAD_BYTES // 1024} KiB of headers")
         lines.append(line.decode("latin-1").strip())
     version, _, rest = lines[0].partition(" ")
-    if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
+    if not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
         raise ExchangeError("it does not speak HTTP/1.1")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:-1])}
     if version == "HTTP/1.0":
@@ -251,7 +252,7 @@ def _body(reader: "_Reader", headers: Mapping[str, str], most: int) -> bytes:
         body = reader.read(most + 1)
         _check_size(len(body), most)
         return body
-    if not length.isdigit():
+    if not length.isdecimal() or len(length) > _LENGTH_DIGITS:
         raise ExchangeError("its Content-Length is no number")
     _check_size(int(length), most)
     return _exactly(reader, int(length))

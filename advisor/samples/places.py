@@ -26,8 +26,8 @@ ROWS = "rows"
 ENGINES = "engines"
 HISTOGRAMS = "histograms"
 """What names of files begin with, by what is in them."""
-_LONGEST_HOST = 64
-"""Characters, as Linux allows; each may take nine in the name of a folder."""
+_LONGEST_FOLDER = 255
+"""Bytes of a name, as file systems allow: enough for every name of a node."""
 
 
 def checked_host(host: str) -> str:
@@ -36,11 +36,11 @@ def checked_host(host: str) -> str:
     Raises:
         InputError: it is no name to record.
     """
-    if not 0 < len(host) <= _LONGEST_HOST or not host.isprintable():
+    if not host or not host.isprintable() or len(host_folder(host)) > _LONGEST_FOLDER:
         raise InputError(
             f"{host!r} is no name of a host",
             where="--host",
-            hint=f"give 1 to {_LONGEST_HOST} letters, digits and signs that can be printed",
+            hint="give letters, digits and signs that can be printed, few enough for the name of a folder",
         )
     return host
 

@@ -126,7 +126,7 @@ def _agents(fleet, engines, pages):
     agents = [
         subprocess.Popen(
             [sys.executable, "-m", "advisor", "agent", "run", "--output", fleet.folder, "--host", host, "--quiet",
-             "--source", f"engines={engine}", f"--page=127.0.0.1:{page}"],
+             "--source", "engines", "--engine", engine, f"--page=127.0.0.1:{page}"],
             env=environment, cwd=REPOSITORY,
         )
         for (host, engine), page in zip(asked, pages, strict=True)

@@ -41,7 +41,7 @@ HOSTILE = [
     "'; ExecStart=/bin/sh", "# comment", "a: b", "- x", "!!python/object", "\U0001f600", "{{ unit }}",
 ]  # fmt: skip
 UNPRINTABLE = [
-    "", "line\nUser=root", "cr\rUser=root", "tab\there", "\u2028User=root", "\x00nul", "\x1b[31m", "\ud800", "x" * 65,
+    "", "line\nUser=root", "cr\rUser=root", "tab\there", "\u2028User=root", "\x00nul", "\x1b[31m", "\ud800", "x" * 251,
 ]  # fmt: skip
 
 

@@ -69,6 +69,15 @@ def test_a_number_that_is_no_measurement_is_not_known(value):
     assert set(row.stats) == {"sm_clock_mhz"}
 
 
+def test_a_driver_that_talks_without_end_is_cut_short():
+    """The reason of a gap stays one that a person reads."""
+    source = rows()
+    source.take(MIDNIGHT + SECOND, [Missed(ONE, "why " * 10_000)], "why")
+    (gap,) = source.close()
+    assert gap.reason.startswith("why why")
+    assert len(gap.reason) == 400
+
+
 def test_a_counter_that_starts_anew_is_kept_as_read():
     """After a reset or a wrap the last value is the small one: who takes differences sees what happened."""
     source = rows()

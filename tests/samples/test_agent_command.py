@@ -11,6 +11,7 @@ from advisor.errors import InputError
 from advisor.samples.agent.kept import Asked
 from advisor.samples.agent.run_command import asked_sources
 from advisor.samples.agent.spool import read_segment, segments
+from advisor.samples.places import checked_host
 from advisor.samples.rows import Row
 from samples.sources.engines.exhibits import vllm_page
 from services.scripted import always, answer, scripted
@@ -59,6 +60,12 @@ def test_a_password_is_in_no_list_of_processes(fake_host, eventually):
     assert not any(secret in said + kept for secret in ("s3cret", "t0ken"))
 
 
+def test_names_of_nodes_are_names_of_hosts():
+    """A node of a cluster may be called by 250 characters, and anything that can be printed is kept."""
+    for name in ("ip-10-0-0-1.us-west-2.compute.internal", "n" * 250, "host with spaces", "größe"):
+        assert checked_host(name) == name
+
+
 def test_a_machine_without_a_name_is_warned_of(fake_host):
     """Engines of two machines that are both called localhost would count as one."""
     done = run(fake_host, "", "--duration", "300ms", "--interval", "100ms", "--host", "localhost.localdomain")
@@ -66,7 +73,7 @@ def test_a_machine_without_a_name_is_warned_of(fake_host):
     assert done.stderr.startswith("warning: every machine without a name is localhost.localdomain")
 
 
-@pytest.mark.parametrize("host", ["", "a\nb", b"x\xff", "y" * 65, "\x1b[31m"])
+@pytest.mark.parametrize("host", ["", "a\nb", b"x\xff", "y" * 251, "\x1b[31m"])
 def test_a_name_that_nobody_could_read_is_refused(fake_host, host):
     """A host's name is in every row and on every line that is logged."""
     done = run(fake_host, "", "--duration", "300ms", "--host", os.fsdecode(host))

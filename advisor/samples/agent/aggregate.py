@@ -163,6 +163,7 @@ class _OpenRow:
     def _miss(self, tick_us: int, interval_us: int, reason: str) -> None:
         """One gap for each run of ticks that were missed for the same reason."""
         self.missed_ticks += 1
+        reason = reason[:_LONGEST_NOTE]
         start_us, ticks = tick_us - interval_us, 1
         if self._gaps and (self._gaps[-1].end_us, self._gaps[-1].reason) == (start_us, reason):
             last = self._gaps.pop()

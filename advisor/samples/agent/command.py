@@ -45,12 +45,12 @@ def run(name: str, arguments: Sequence[str], program: str) -> int:
     """
     try:
         module = importlib.import_module(COMMANDS[name].module)
+        return cast("int", module.main(arguments, f"{program} {name}"))
     except ImportError as error:
         raise AdvisorError(
             f"{name} needs the Python package {error.name}, which is not installed here",
             hint=f"pip install '{PROGRAM}[parquet]'",
         ) from error
-    return cast("int", module.main(arguments, f"{program} {name}"))
 
 
 def program(arguments: Sequence[str]) -> int:

@@ -69,13 +69,13 @@ def _compact(given: argparse.Namespace) -> int:
     if done is None:
         sys.stderr.write(f"another compaction of {given.host} is at work\n")
         return 0
+    if given.today and url is not None and done.trouble is None:
+        upload_today(given.directory, given.host, url)  # before a word: who started this may be gone already
     for file in done.skipped:
         sys.stderr.write(f"{file.path}: {file.reason}\n")
     sys.stderr.write(f"{done}\n")
     if done.trouble is not None:
         raise done.trouble
-    if given.today and url is not None:
-        upload_today(given.directory, given.host, url)
     return 0
 
 

@@ -97,7 +97,7 @@ def _record_of(fields: Mapping[str, Any]) -> Record:
 def _stats_of(*kept: float) -> Stats:
     *values, readings = kept
     least, mean, greatest, last = map(float, (nan, nan, nan, *values) if len(values) == 1 else values)
-    if max(abs(value) for value in values) > MOST_VALUE:
+    if any(abs(value) > MOST_VALUE for value in values):
         raise ValueError("out of bounds")
     return Stats(least, mean, greatest, last, _whole(readings, _MOST_READINGS))
 

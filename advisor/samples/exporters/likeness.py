@@ -13,7 +13,8 @@ _EVERYBODYS = frozenset({"total", "seconds", "bytes", "ratio", "metric", "curren
 _TELLING = frozenset(
     {"gpu", "vllm", "sglang", "dcgm", "hpu", "npu", "tpu", "neuron", "llm", "accelerator", "kv", "token", "tokens"}
 )
-_ON_A_PAGE = re.compile(r"^[a-zA-Z_:][\w:]*", re.MULTILINE | re.ASCII)
+_ON_A_PAGE = re.compile(r"^[a-zA-Z_:][\w:]{0,199}(?![\w:])", re.MULTILINE | re.ASCII)
+"""Longer ones are nobody's."""
 
 
 def near_misses(table: NameTable, present: Iterable[str]) -> list[str]:

@@ -26,7 +26,7 @@ _PROBLEMS = (
      "it is not permitted",
      ("to read, allow listing and reading (s3:ListBucket and s3:GetObject, Storage Object Viewer, Storage Blob Data "
       "Reader); to upload, what `inference-advisor-agent upload-policy {url}` prints")),
-    (("NO_SUCH_BUCKET", "NoSuchBucket", "NOT_FOUND", "ContainerNotFound", "does not exist"),
+    (("NO_SUCH_BUCKET", "NoSuchBucket", "NOT_FOUND", "ContainerNotFound", "does not exist", "No such file"),
      "there is no such bucket or prefix",
      "check the name, and the region of a new bucket; it has to exist before"),
     (("HTTP status 301", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint"),
@@ -82,10 +82,7 @@ class Bucket:
         from pyarrow.fs import FileSelector  # noqa: PLC0415 - loaded with the file system
 
         selector = FileSelector(self.url.root, recursive=True)
-        try:
-            listed = self._tried(lambda: self.filesystem.get_file_info(selector))
-        except FileNotFoundError as error:
-            raise self._refused(self.url, error) from error
+        listed = self._tried(lambda: self.filesystem.get_file_info(selector))
         return sorted(file.path.removeprefix(self.url.root).strip("/") for file in listed if file.is_file)
 
     def open(self, name: str) -> Any:  # noqa: ANN401 - pyarrow's
@@ -95,7 +92,7 @@ class Bucket:
             FileNotFoundError: it is gone.
             InputError: it may not be read.
         """
-        return self._tried(lambda: self.filesystem.open_input_file(self._path(name)))
+        return self._tried(lambda: self.filesystem.open_input_file(self._path(name)), may_miss=True)
 
     def bytes_below(self, folder: str) -> dict[str, int]:
         """Sizes of the files in a folder there, by name; a folder that is not there has none."""
@@ -108,7 +105,7 @@ class Bucket:
     def digest_of(self, name: str) -> str:
         """SHA-256 of a file there, read back whole; "" where there is none."""
         try:
-            return self._tried(lambda: self._read_digest(name))
+            return self._tried(lambda: self._read_digest(name), may_miss=True)
         except FileNotFoundError:
             return ""
 
@@ -131,19 +128,19 @@ class Bucket:
     def _path(self, name: str) -> str:
         return f"{self.url.root}/{name}"
 
-    def _tried(self, action: Callable[[], T]) -> T:
+    def _tried(self, action: Callable[[], T], *, may_miss: bool = False) -> T:
         """What an action gives, tried again while it fails by what may pass.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: there is no such file, which may be.
             InputError: it is refused, or still fails.
         """
         for pause in (*self._pauses, None):
             try:
                 return action()
-            except FileNotFoundError:
-                raise
             except OSError as error:
+                if may_miss and isinstance(error, FileNotFoundError):
+                    raise
                 if pause is None or _problem(error) is not _PASSING:
                     raise self._refused(self.url, error) from error
                 time.sleep(pause)

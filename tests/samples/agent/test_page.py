@@ -56,7 +56,7 @@ def page(tmp_path_factory):
     with scripted(always(answer(vllm_page("llama")))) as engine:
         agent = subprocess.Popen(
             [sys.executable, "-m", "advisor", "agent", "run", "--output", samples, "--host", "node-1", "--label", "team=search",
-             "--source", f"engines={engine.url}", f"--page=127.0.0.1:{port}", "--quiet"],
+             "--source", "engines", "--engine", engine.url, f"--page=127.0.0.1:{port}", "--quiet"],
         )  # fmt: skip
         try:
             wait_for(lambda: TOKENS in text_at(f"http://127.0.0.1:{port}/metrics"))

@@ -123,7 +123,7 @@ GOOD = {"target": WHO, "end_us": 15, "missed_ticks": 0, "stats": {}, "buckets": 
     [
         {"end_us": "soon"}, {"end_us": 2**70}, {"end_us": float("inf")}, {"missed_ticks": -1}, {"target": ["host-a"]}, {"target": None},
         {"stats": {"busy_ratio": ["a", 1]}}, {"stats": {"busy_ratio": [1, 2, 3]}}, {"stats": []}, {"note": None, "buckets": {"a": [1, 2, 3]}},
-        {"reason": "x"}, {"target": [*WHO[:2], "first", *WHO[3:]]}, {"end_us": 2**60}, {"stats": {"busy_ratio": [1e300, 1]}},
+        {"reason": "x"}, {"target": [*WHO[:2], "first", *WHO[3:]]}, {"end_us": 2**60}, {"stats": {"busy_ratio": [1e300, 1]}}, {"stats": {"busy_ratio": [float("nan"), 1e300, 1, 1, 1]}},
         {"stats": {"busy_ratio": [0.5, 40_000]}},
     ],
 )  # fmt: skip

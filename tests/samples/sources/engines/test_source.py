@@ -12,6 +12,7 @@ from advisor.samples.metrics import Scope
 from advisor.samples.rows import Missed, Reading, Target
 from advisor.samples.sources.engines import EngineSource
 from advisor.samples.sources.engines.endpoint import GONE, NO_ENGINE
+from advisor.samples.sources.engines.pages import PageReader
 from samples.sources.engines.exhibits import MODEL, SGLANG_PAGE, triton_page, vllm_page
 from services.scripted import always, answer, scripted
 from services.server import free_port
@@ -158,6 +159,9 @@ LARGE = "an answer of more than 0.25 MiB"
         (always(answer("")), NO_ENGINE),
         (always(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), "it does not speak HTTP/1.1"),
         (always(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"), "its Content-Length is no number"),
+        (always(b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n"), "its Content-Length is no number"),
+        (always(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"), "its Content-Length is no number"),
+        (always(b"HTTP/1.1 \xb2\xb2\xb2 OK\r\n\r\n"), "it does not speak HTTP/1.1"),
         (always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n"), "its chunked body is malformed"),
         (always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 400), "its chunked body is malformed"),
         (always(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", keep=False),
@@ -166,7 +170,7 @@ LARGE = "an answer of more than 0.25 MiB"
         (always(answer("vllm:num_requests_running nothing\n")), NO_ENGINE),
     ],
     ids=["drip", "silent", "endless", "endless chunks", "100 MB", "endless headers", "redirect", "error", "unauthorised",
-         "gzip", "another page", "empty", "no HTTP", "bad length", "bad chunk", "long chunk line", "cut", "closed",
+         "gzip", "another page", "empty", "no HTTP", "bad length", "odd digits", "long length", "odd status", "bad chunk", "long chunk line", "cut", "closed",
          "only malformed"],
 )  # fmt: skip
 def test_a_bad_endpoint_is_missed_with_a_reason(script, reason):
@@ -260,6 +264,25 @@ def test_unknown_pages_are_compared_with_known_names_once_a_minute():
     assert time.process_time() - begun < 2
     assert len(reasons) == 1
     assert "acme_llm_kv_0" in reasons.pop()
+
+
+def test_nothing_in_a_page_ends_its_thread(monkeypatch):
+    """A page that our own code fails on is a miss; the next one is read."""
+    with scripted(always(answer(vllm_page()))) as server, reading(server.url) as source:
+        with monkeypatch.context() as broken:
+            broken.setattr(PageReader, "read", lambda *_: {}["key"])
+            (missed,) = source.read()
+        assert missed.reason == "its answer cannot be read (KeyError)"
+        assert isinstance(source.read()[0], Reading)
+
+
+def test_a_reason_is_no_longer_than_people_read():
+    """Names that a page makes up do not fill logs, gaps and the page of the agent."""
+    text = "".join(f"acme_llm_kv_{'x' * 20_000}_{n} 1\n" for n in range(9)) + "acme_llm_kv_cache 1\n"
+    reason = reason_of(always(answer(text)))
+    assert reason.startswith(NO_ENGINE)
+    assert "acme_llm_kv_cache" in reason
+    assert len(reason) < 1000
 
 
 def test_malformed_lines_are_noted():
