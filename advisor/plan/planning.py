@@ -240,7 +240,8 @@ def _anywhere(market: Market) -> Market:
     """The same question with requests of every length sent anywhere."""
     own, wide = map(_weighted, (market.setting.requirements, market.supply.requirements))
     setting = replace(market.setting, requirements=own)
-    supply = replace(market.supply, requirements=wide, buckets=(), rates=market.supply.rates.of_the_mix())
+    rates = market.supply.rates.of_the_mix()
+    supply = replace(market.supply, requirements=wide, buckets=(), rates=rates, made={})
     posed = pose(setting, narrowed(supply, own.workload), market.week)
     return replace(market, setting=setting, supply=supply, posed=posed, confirmer=Confirmer(posed, setting))
 

@@ -3,7 +3,7 @@
 import datetime as dt
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from advisor.units import (
     WATTS_PER_KW,
     span_words,
 )
-from advisor.workload.values import Limits, QuotaLimit
+from advisor.workload.values import Limits, QuotaLimit, Scaling
 
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
@@ -89,6 +89,8 @@ class Supply:
     running: Mapping[str, int]
     buckets: tuple[tuple[float, TokenHistogram], ...] = ()
     """Share and lengths of each prompt-length bucket; empty where requests are not told apart."""
+    made: "dict[_Terms, dict[_Sold, _Made]]" = field(default_factory=dict)
+    """Pools that were made before, by what is allowed: of the same rates and places, and so of every part of them."""
 
     def take(
         self,
@@ -140,21 +142,53 @@ def pools_of(supply: Supply) -> PoolSet:
     sources: dict[str, PoolSource] = {}
     pools: list[Pool] = []
     rejected: dict[Rejection, None] = {}
-    places = _OfferFacts(supply)
+    places, made = _OfferFacts(supply), supply.made.setdefault(_terms(supply.requirements), {})
     for at, served in enumerate(supply.served):
-        machine = served.candidate.instance_type
+        machine, cold = served.candidate.instance_type, supply.cold_starts[at]
+        rank = supply.requirements.loss_rank(served.candidate.precision)
         for offer in supply.offers[machine.provider, machine.name]:
-            tariffs, refused = _payable(supply, served.candidate, offer, places.tariffs(offer))
-            rejected.update(dict.fromkeys(refused))
-            if refused and not tariffs:
-                continue
-            outcome = _pool(supply, places, at, offer, tariffs)
-            if isinstance(outcome, Rejection):
-                rejected[outcome] = None
-                continue
-            pools.append(outcome)
-            sources[outcome.key] = PoolSource(served, offer, supply.cold_starts[at])
+            sold = (id(served), id(offer), rank, cold is None)
+            if sold not in made:
+                made[sold] = _made(supply, places, at, offer)
+            rejected.update(dict.fromkeys(made[sold].rejections))
+            pool = made[sold].pool
+            if pool is not None:
+                pools.append(pool)
+                sources[pool.key] = PoolSource(served, offer, cold)
     return PoolSet(tuple(pools), sources, tuple(rejected))
+
+
+_Terms = tuple[tuple[Purchase, ...], Limits, Scaling, bool, dt.date | None]
+"""What of a workload pools depend on, beside the precisions that lose quality."""
+_Sold = tuple[int, int, int, bool]
+"""Identities of a served candidate and an offer, rank of the loss of quality, and whether starts count for nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """What came of a served candidate at an offer."""
+
+    served: Served
+    offer: Offer
+    """Both are kept, so that nothing else has their identities."""
+    pool: Pool | None
+    rejections: tuple[Rejection, ...]
+
+
+def _terms(requirements: Requirements) -> _Terms:
+    workload = requirements.workload
+    return tuple(workload.purchase), workload.limits, workload.scaling, workload.listed_only, workload.as_of
+
+
+def _made(supply: Supply, places: "_OfferFacts", at: int, offer: Offer) -> _Made:
+    served = supply.served[at]
+    tariffs, refused = _payable(supply, served.candidate, offer, places.tariffs(offer))
+    if refused and not tariffs:
+        return _Made(served, offer, None, refused)
+    outcome = _pool(supply, places, at, offer, tariffs)
+    if isinstance(outcome, Rejection):
+        return _Made(served, offer, None, (*refused, outcome))
+    return _Made(served, offer, outcome, refused)
 
 
 def in_zones(found: PoolSet, limits: Limits, most_regions: int | None) -> PoolSet:
