@@ -188,7 +188,14 @@ def _price_rows(record: Record) -> Iterator[Row]:
     for prefix, purchase in _PRICED:
         usd_per_hour = record.optional_number(f"{prefix}usd_per_hour")
         if usd_per_hour is not None:
-            yield PriceRow(*place, purchase.value, usd_per_hour, record.text(f"{prefix}as_of"))
+            zones = _zones(record) if purchase is Purchase.SPOT else None
+            yield PriceRow(*place, purchase.value, usd_per_hour, record.text(f"{prefix}as_of"), zones)
+
+
+def _zones(record: Record) -> tuple[float, float] | None:
+    """Spot in the cheapest and in the dearest zone; None where it is not known by zone."""
+    low, high = (record.optional_number(f"spot_zone_{end}_usd_per_hour") for end in ("low", "high"))
+    return None if low is None or high is None else (low, high)
 
 
 def _managed_rows(record: Record) -> Iterator[Row]:
