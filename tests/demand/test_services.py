@@ -76,7 +76,7 @@ def test_a_restart_is_no_growth_and_is_said():
     counter = np.concatenate((steady(4, 61, begin=9000), steady(4, 60, begin=2)))
     found = demand(view(counter))
     assert found.requests_per_second.mean == pytest.approx(4 / 15, rel=0.01)
-    assert any("restarted 1 times" in note for note in found.notes)
+    assert any("restarted once" in note for note in found.notes)
 
 
 def test_a_replica_that_was_down_is_not_unknown():
@@ -223,8 +223,12 @@ def test_an_alias_alone_is_taken_and_said():
         view(steady(), model="chat"), view(steady(2), model="rerank", address="http://b:1/metrics"), served_as="chat"
     )
     assert any("rerank (0.133 requests/s)" in note for note in named.notes)
-    with pytest.raises(InputError, match=r"they serve Qwen/Qwen3-32B \(0.267 requests/s\)"):
+    with pytest.raises(InputError, match=r"they serve Qwen/Qwen3-32B \(0.267 requests/s\)") as refused:
         demand(view(steady(), model=QWEN))
+    assert "unnamed" not in refused.value.hint
+    with pytest.raises(InputError, match=r"an unnamed one \(0.133 requests/s\)") as refused:
+        demand(view(steady(), model=QWEN), view(steady(2), model=None, address="http://b:1/metrics"))
+    assert "if it is the unnamed one, leave the others out" in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,8 @@ def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tu
         told = f"write model: {served[0]} under {asked.field} if it is, or a selector if it is not"
         return (served[0],), [f"the engines call their model {served[0]}: it is taken to be {asked.model}; {told}"]
     told = f"if one of them is this workload's model, write its name as `model` under {asked.field}"
+    if "" in by_name:
+        told += "; if it is the unnamed one, leave the others out by `selector` or `hosts`"
     raise InputError(
         f"no engine there serves {wanted}: they serve {_rates_words(by_name)}",
         where=asked.where,
@@ -288,7 +290,8 @@ def _service_notes(service: _Service) -> Iterator[str]:
     yield from _turn_notes([one for one in service.replicas if one.takes_turns])
     anew = sum(restarts(one) for one in service.replicas)
     if anew:
-        yield f"engines were restarted {anew} times: what they counted just before is lost"
+        often = "once" if anew == 1 else f"{anew} times"
+        yield f"engines were restarted {often}: what they counted just before is lost"
 
 
 def _blur_notes(service: _Service, per_minute: Floats, steps: int) -> Iterator[str]:
