@@ -315,6 +315,17 @@ def test_the_manifest_takes_no_accelerator_away():
     assert daemon_set["spec"]["selector"]["matchLabels"] == labels
 
 
+def test_a_manifest_that_uploads_says_what_it_takes():
+    """The identity is the service account's, and the image has to bring what writes Parquet."""
+    sends, keeps = (
+        next(iter(kubernetes_files(AgentRun(upload=upload), Pods("registry.example/advisor:1")).values()))
+        for upload in ("s3://telemetry/fleet", None)
+    )
+    assert "the extra `parquet`" in sends
+    assert "the extra `parquet`" not in keeps
+    assert "--upload=s3://telemetry/fleet" in yaml.safe_dump(list(yaml.safe_load_all(sends)))
+
+
 def test_every_mount_has_its_volume():
     """The volumes of a pod are those that its container mounts."""
     for claim in (None, "samples"):
