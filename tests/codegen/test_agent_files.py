@@ -188,6 +188,7 @@ def test_the_unit_works_on_a_host_that_it_was_not_made_on():
     lines = unit_of(AgentRun(directory="/srv/gpu samples"), user="gpu").splitlines()
     assert 'RequiresMountsFor="/srv/gpu samples"' in lines
     assert f"AssertFileIsExecutable={DEFAULT_PROGRAM}" in lines
+    assert "EnvironmentFile=-/etc/advisor-agent.env" in lines
     assert "RuntimeDirectory=advisor-agent" in lines
     assert "StateDirectory=advisor-agent" not in lines
     (made,) = [line for line in lines if line.startswith("ExecStartPre=+")]
