@@ -188,6 +188,7 @@ def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
         "image": _image(pods.image, "--image"),
         "program": _absolute(pods.program, "--program"),
         "claim": pods.claim,
+        "uploads": run.upload is not None,
         "accelerators": pods.accelerators,
         "runtime_class": pods.runtime_class if pods.accelerators else None,
         "node_selector": pods.node_selector if pods.accelerators else (),

@@ -188,6 +188,7 @@ def test_the_unit_works_on_a_host_that_it_was_not_made_on():
     lines = unit_of(AgentRun(directory="/srv/gpu samples"), user="gpu").splitlines()
     assert 'RequiresMountsFor="/srv/gpu samples"' in lines
     assert f"AssertFileIsExecutable={DEFAULT_PROGRAM}" in lines
+    assert "EnvironmentFile=-/etc/advisor-agent.env" in lines
     assert "RuntimeDirectory=advisor-agent" in lines
     assert "StateDirectory=advisor-agent" not in lines
     (made,) = [line for line in lines if line.startswith("ExecStartPre=+")]
@@ -313,6 +314,17 @@ def test_the_manifest_takes_no_accelerator_away():
     assert pod["tolerations"] == [{"operator": "Exists", "effect": "NoSchedule"}], "nodes reserved for a team, or spot"
     labels = daemon_set["spec"]["template"]["metadata"]["labels"]
     assert daemon_set["spec"]["selector"]["matchLabels"] == labels
+
+
+def test_a_manifest_that_uploads_says_what_it_takes():
+    """The identity is the service account's, and the image has to bring what writes Parquet."""
+    sends, keeps = (
+        next(iter(kubernetes_files(AgentRun(upload=upload), Pods("registry.example/advisor:1")).values()))
+        for upload in ("s3://telemetry/fleet", None)
+    )
+    assert "the extra `parquet`" in sends
+    assert "the extra `parquet`" not in keeps
+    assert "--upload=s3://telemetry/fleet" in yaml.safe_dump(list(yaml.safe_load_all(sends)))
 
 
 def test_every_mount_has_its_volume():
