@@ -15,15 +15,15 @@ locals {
   backends = {
     us-central1-1xl4-bf16-tp1-vllm = {
       weight          = 1000
-      image           = "docker.io/vllm/vllm-openai:v0.30.0"
+      image           = "docker.io/vllm/vllm-openai:v0.33.0"
       model           = null
       checkpoint      = "the hub name of the planned model"
       entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
-      name_option     = "--served-model-name="
       revision_option = "--revision="
       arguments = [
+        "--served-model-name=\"}\nresource \"null_resource\" \"x\" {} $${file(\"/etc/passwd\")} %%{ if true }`rm -rf /`$(id) | # \\ 'EOF' \u202e\u0000",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",

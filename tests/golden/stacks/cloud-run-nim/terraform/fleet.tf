@@ -21,7 +21,6 @@ locals {
       entrypoint        = []
       command           = []
       model_option      = ""
-      name_option       = ""
       revision_option   = ""
       arguments         = []
       model_environment = "NIM_MODEL_PATH"

@@ -13,7 +13,7 @@ locals {
   models   = { for key, backend in local.backends : key => try(var.model_ids[key], backend.model) }
   services = { for key, group in local.groups : key => "${var.name}-${group.service}" }
 
-  # Weights in a mounted bucket are found by their path, and go on being called by their name.
+  # Weights in a mounted bucket are found by their path.
   is_mounted = { for key, group in local.groups : key => contains(keys(var.weights_buckets), group.region) }
   weights = {
     for key, group in local.groups : key => local.is_mounted[key] ? "/weights/${local.models[group.backend]}" : "${local.backends[group.backend].model_prefix}${local.models[group.backend]}"
@@ -23,7 +23,6 @@ locals {
     for key, group in local.groups : key => concat(
       local.backends[group.backend].command,
       local.backends[group.backend].model_environment == "" ? ["${local.backends[group.backend].model_option}${local.weights[key]}"] : [],
-      local.is_mounted[key] && local.backends[group.backend].name_option != "" ? ["${local.backends[group.backend].name_option}${local.models[group.backend]}"] : [],
       local.backends[group.backend].arguments,
       contains(keys(var.model_revisions), group.backend) && !local.is_mounted[key] && local.backends[group.backend].revision_option != "" ? ["${local.backends[group.backend].revision_option}${var.model_revisions[group.backend]}"] : [],
       var.extra_serving_arguments,

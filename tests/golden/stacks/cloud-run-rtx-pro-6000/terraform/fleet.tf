@@ -21,9 +21,9 @@ locals {
       entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
-      name_option     = "--served-model-name="
       revision_option = "--revision="
       arguments = [
+        "--served-model-name=Qwen/Qwen3-32B",
         "--dtype=auto",
         "--tensor-parallel-size=1",
         "--max-model-len=32768",

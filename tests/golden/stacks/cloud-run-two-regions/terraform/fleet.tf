@@ -24,9 +24,9 @@ locals {
       entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
-      name_option     = "--served-model-name="
       revision_option = "--revision="
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",
@@ -48,9 +48,9 @@ locals {
       entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
-      name_option     = "--served-model-name="
       revision_option = "--revision="
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=auto",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",
@@ -72,9 +72,9 @@ locals {
       entrypoint      = ["vllm"]
       command         = ["serve"]
       model_option    = ""
-      name_option     = "--served-model-name="
       revision_option = "--revision="
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",

@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",
@@ -56,7 +57,6 @@ locals {
       min_instances  = 2
       max_instances  = 5
       warm_pool      = true
-      ready_seconds  = 720
       schedule = {
         "0648-12345" = {
           recurrence = "48 6 * * 1,2,3,4,5"
@@ -68,6 +68,7 @@ locals {
         }
       }
       start_seconds   = 720
+      ready_seconds   = 720
       root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

@@ -32,7 +32,8 @@ resource "aws_launch_template" "this" {
     log_group           = aws_cloudwatch_log_group.serving[each.value.region].name
     hf_token_secret_arn = var.hf_token_secret_arn == null ? "" : var.hf_token_secret_arn
     cloudwatch_agent    = jsonencode(local.cloudwatch_agents[each.key])
-    advisor_package     = each.value.gpu ? "'${replace(var.advisor_package, "'", "'\\''")}'" : ""
+    agent_package       = each.value.gpu && var.agent_package != null ? "'${var.agent_package}'" : ""
+    ready_url           = "${lower(local.backends[each.value.backend].protocol)}://127.0.0.1:${local.host_port}${local.backends[each.value.backend].health_path}"
     words               = join("\n  ", local.shell_words[each.value.backend])
   }))
 
@@ -111,7 +112,7 @@ resource "aws_autoscaling_group" "this" {
   target_group_arns         = [aws_lb_target_group.this[each.value.backend].arn]
   health_check_type         = "ELB"
   health_check_grace_period = each.value.start_seconds
-  default_instance_warmup   = each.value.start_seconds
+  default_instance_warmup   = 60 # in service, a model answers already
   wait_for_capacity_timeout = "0"
 
   launch_template {
@@ -165,4 +166,17 @@ resource "aws_autoscaling_group" "this" {
     aws_iam_role_policy_attachment.session_manager,
     aws_vpc_security_group_egress_rule.host,
   ]
+}
+
+# An instance is in service once its model answers; until then it counts for nothing. A resource of its own: the provider
+# replaces a group whose initial hooks change.
+resource "aws_autoscaling_lifecycle_hook" "ready" {
+  for_each = local.groups
+
+  region                 = each.value.region
+  name                   = "ready"
+  autoscaling_group_name = aws_autoscaling_group.this[each.key].name
+  lifecycle_transition   = "autoscaling:EC2_INSTANCE_LAUNCHING"
+  heartbeat_timeout      = each.value.ready_seconds
+  default_result         = "ABANDON"
 }

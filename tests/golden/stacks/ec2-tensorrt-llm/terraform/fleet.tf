@@ -54,6 +54,7 @@ locals {
       min_instances   = 2
       max_instances   = 3
       start_seconds   = 2220
+      ready_seconds   = 2220
       root_volume_gib = 308
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

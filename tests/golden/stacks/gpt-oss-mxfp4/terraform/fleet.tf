@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=openai/gpt-oss-120b",
         "--dtype=auto",
         "--tensor-parallel-size=4",
         "--max-model-len=8192",
@@ -56,6 +57,7 @@ locals {
       min_instances   = 2
       max_instances   = 3
       start_seconds   = 1560
+      ready_seconds   = 1560
       root_volume_gib = 236
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

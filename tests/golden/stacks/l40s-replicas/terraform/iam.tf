@@ -37,6 +37,12 @@ data "aws_iam_policy_document" "host" {
     resources = [for group in aws_cloudwatch_log_group.serving : "${group.arn}:*"]
   }
 
+  statement {
+    sid       = "SayReady"
+    actions   = ["autoscaling:CompleteLifecycleAction"]
+    resources = ["arn:${data.aws_partition.current.partition}:autoscaling:*:${data.aws_caller_identity.current.account_id}:autoScalingGroup:*:autoScalingGroupName/${var.name}-*"]
+  }
+
   dynamic "statement" {
     for_each = var.hf_token_secret_arn == null ? [] : [var.hf_token_secret_arn]
 

@@ -16,7 +16,7 @@ resource "google_compute_region_instance_template" "this" {
       hf_token_secret = var.hf_token_secret == null ? "" : var.hf_token_secret
       ops_agent       = jsonencode(local.ops_agents[each.key])
       words           = join("\n  ", local.shell_words[each.value.backend])
-      advisor_package = "'${replace(var.advisor_package, "'", "'\\''")}'"
+      agent_package   = var.agent_package == null ? "" : "'${var.agent_package}'"
     })
   }
 
@@ -147,4 +147,8 @@ resource "google_compute_region_instance_group_manager" "this" {
     google_project_iam_member.host,
     google_secret_manager_secret_iam_member.host,
   ]
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }

@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.3-70B-Instruct",
         "--dtype=auto",
         "--tensor-parallel-size=2",
         "--max-model-len=8192",

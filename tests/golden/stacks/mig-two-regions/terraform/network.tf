@@ -125,6 +125,10 @@ resource "google_compute_region_backend_service" "this" {
     enable      = true
     sample_rate = 1
   }
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "google_compute_region_url_map" "this" {

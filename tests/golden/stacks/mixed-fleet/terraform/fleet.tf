@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",
@@ -52,6 +53,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",
@@ -82,6 +84,7 @@ locals {
       min_instances   = 2
       max_instances   = 3
       start_seconds   = 720
+      ready_seconds   = 720
       root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -95,6 +98,7 @@ locals {
       min_instances   = 3
       max_instances   = 4
       start_seconds   = 720
+      ready_seconds   = 720
       root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -108,6 +112,7 @@ locals {
       min_instances   = 1
       max_instances   = 2
       start_seconds   = 720
+      ready_seconds   = 720
       root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

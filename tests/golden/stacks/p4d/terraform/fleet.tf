@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.3-70B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=4",
         "--max-model-len=8192",
@@ -57,6 +58,7 @@ locals {
       min_instances   = 2
       max_instances   = 3
       start_seconds   = 2220
+      ready_seconds   = 2220
       root_volume_gib = 308
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

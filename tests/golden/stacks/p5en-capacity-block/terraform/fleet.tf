@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=deepseek-ai/DeepSeek-R1",
         "--dtype=auto",
         "--tensor-parallel-size=8",
         "--max-model-len=65536",
@@ -56,6 +57,7 @@ locals {
       min_instances   = 1
       max_instances   = 2
       start_seconds   = 13500
+      ready_seconds   = 7200
       root_volume_gib = 1652
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

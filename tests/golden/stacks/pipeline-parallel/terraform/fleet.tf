@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=Qwen/Qwen2.5-32B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=2",
         "--max-model-len=8192",
@@ -57,6 +58,7 @@ locals {
       min_instances   = 2
       max_instances   = 3
       start_seconds   = 1560
+      ready_seconds   = 1560
       root_volume_gib = 236
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

@@ -30,6 +30,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",
@@ -56,6 +57,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",
@@ -86,10 +88,10 @@ locals {
       min_instances        = 2
       max_instances        = 5
       warm_pool            = true
-      ready_seconds        = 720
       requests_per_minute  = 72
       launch_ahead_seconds = null
       start_seconds        = 720
+      ready_seconds        = 720
       root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -103,10 +105,10 @@ locals {
       min_instances        = 1
       max_instances        = 3
       warm_pool            = false
-      ready_seconds        = 720
       requests_per_minute  = 72
       launch_ahead_seconds = null
       start_seconds        = 720
+      ready_seconds        = 720
       root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -120,10 +122,10 @@ locals {
       min_instances        = 1
       max_instances        = 7
       warm_pool            = false
-      ready_seconds        = 720
       requests_per_minute  = 72
       launch_ahead_seconds = 720
       start_seconds        = 720
+      ready_seconds        = 720
       root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

@@ -32,6 +32,7 @@ locals {
         SM_VLLM_KV_CACHE_DTYPE         = "auto"
         SM_VLLM_MAX_MODEL_LEN          = "8192"
         SM_VLLM_MAX_NUM_SEQS           = "32"
+        SM_VLLM_SERVED_MODEL_NAME      = "meta-llama/Llama-3.1-8B-Instruct"
         SM_VLLM_TENSOR_PARALLEL_SIZE   = "1"
       }
     }

@@ -32,6 +32,7 @@ locals {
         SM_SGLANG_KV_CACHE_DTYPE       = "fp8_e4m3"
         SM_SGLANG_MAX_RUNNING_REQUESTS = "32"
         SM_SGLANG_MEM_FRACTION_STATIC  = "0.85"
+        SM_SGLANG_SERVED_MODEL_NAME    = "Qwen/Qwen2.5-72B-Instruct"
         SM_SGLANG_TP_SIZE              = "8"
       }
     }

@@ -32,7 +32,7 @@ resource "aws_launch_template" "this" {
     log_group           = aws_cloudwatch_log_group.serving[each.value.region].name
     hf_token_secret_arn = var.hf_token_secret_arn == null ? "" : var.hf_token_secret_arn
     cloudwatch_agent    = jsonencode(local.cloudwatch_agents[each.key])
-    advisor_package     = each.value.gpu ? "'${replace(var.advisor_package, "'", "'\\''")}'" : ""
+    agent_package       = each.value.gpu && var.agent_package != null ? "'${var.agent_package}'" : ""
     ready_url           = "${lower(local.backends[each.value.backend].protocol)}://127.0.0.1:${local.host_port}${local.backends[each.value.backend].health_path}"
     words               = join("\n  ", local.shell_words[each.value.backend])
   }))
@@ -180,14 +180,6 @@ resource "aws_autoscaling_group" "this" {
     }
   }
 
-  # An instance is in service once its model answers; until then it counts for nothing.
-  initial_lifecycle_hook {
-    name                 = "ready"
-    lifecycle_transition = "autoscaling:EC2_INSTANCE_LAUNCHING"
-    heartbeat_timeout    = each.value.ready_seconds
-    default_result       = "ABANDON"
-  }
-
   # A replacement starts before an old instance stops, except in a capacity block, which has no room for both. EC2 Auto
   # Scaling cannot roll back a group whose machine image is a parameter.
   instance_refresh {
@@ -222,4 +214,17 @@ resource "aws_autoscaling_group" "this" {
     aws_iam_role_policy_attachment.session_manager,
     aws_vpc_security_group_egress_rule.host,
   ]
+}
+
+# An instance is in service once its model answers; until then it counts for nothing. A resource of its own: the provider
+# replaces a group whose initial hooks change.
+resource "aws_autoscaling_lifecycle_hook" "ready" {
+  for_each = local.groups
+
+  region                 = each.value.region
+  name                   = "ready"
+  autoscaling_group_name = aws_autoscaling_group.this[each.key].name
+  lifecycle_transition   = "autoscaling:EC2_INSTANCE_LAUNCHING"
+  heartbeat_timeout      = each.value.ready_seconds
+  default_result         = "ABANDON"
 }

@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",
@@ -52,6 +53,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",
@@ -82,7 +84,6 @@ locals {
       min_instances  = 2
       max_instances  = 3
       warm_pool      = false
-      ready_seconds  = 720
       schedule = {
         daily = {
           recurrence = "0 0 * * *"
@@ -90,6 +91,7 @@ locals {
         }
       }
       start_seconds   = 720
+      ready_seconds   = 720
       root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -103,7 +105,6 @@ locals {
       min_instances  = 2
       max_instances  = 5
       warm_pool      = true
-      ready_seconds  = 720
       schedule = {
         "0648-12345" = {
           recurrence = "48 6 * * 1,2,3,4,5"
@@ -115,6 +116,7 @@ locals {
         }
       }
       start_seconds   = 720
+      ready_seconds   = 720
       root_volume_gib = 164
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }

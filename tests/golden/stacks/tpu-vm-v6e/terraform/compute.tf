@@ -146,4 +146,8 @@ resource "google_compute_region_instance_group_manager" "this" {
     google_project_iam_member.host,
     google_secret_manager_secret_iam_member.host,
   ]
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }

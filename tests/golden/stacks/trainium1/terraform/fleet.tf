@@ -26,6 +26,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.3-70B-Instruct",
         "--dtype=bfloat16",
         "--tensor-parallel-size=32",
         "--max-model-len=8192",
@@ -71,6 +72,7 @@ locals {
       min_instances   = 2
       max_instances   = 3
       start_seconds   = 4020
+      ready_seconds   = 4020
       root_volume_gib = 308
       ami_parameter   = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }

@@ -24,8 +24,8 @@ locals {
             nvidia_gpu = {
               measurement = ["utilization_gpu", "memory_used", "memory_total", "temperature_gpu", "power_draw"]
             }
-            procstat = [{ pattern = "advisor agent run", measurement = ["pid_count"] }]
-          } : plugin => settings if group.gpu || contains(["mem", "disk"], plugin)
+            procstat = [{ pattern = "inference-advisor-agent run", measurement = ["pid_count"] }]
+          } : plugin => settings if contains(["mem", "disk"], plugin) || group.gpu && (plugin != "procstat" || var.agent_package != null)
         }
       }
       logs = {
@@ -260,7 +260,7 @@ resource "aws_cloudwatch_metric_alarm" "host_memory" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "agent_silent" {
-  for_each = local.gpu_groups
+  for_each = { for key, group in local.gpu_groups : key => group if var.agent_package != null }
 
   region              = each.value.region
   alarm_name          = "${var.name}-${each.key}-agent-silent"

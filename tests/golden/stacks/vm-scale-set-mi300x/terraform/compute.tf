@@ -154,7 +154,8 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   }
 
   lifecycle {
-    ignore_changes = [instances] # the autoscale setting decides
+    create_before_destroy = true
+    ignore_changes        = [instances] # the autoscale setting decides
   }
 
   # The probe works only where a rule uses it, and hosts need their secrets and the way out from their first second.

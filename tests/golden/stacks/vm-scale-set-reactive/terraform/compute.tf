@@ -65,7 +65,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
     program  = file("${path.module}/host.py")
     settings = jsonencode(local.host_settings[each.key])
 
-    advisor_package = var.advisor_package
+    agent_package = var.agent_package == null ? "" : var.agent_package
   }))
 
   admin_ssh_key {
@@ -156,7 +156,8 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   }
 
   lifecycle {
-    ignore_changes = [instances] # the autoscale setting decides
+    create_before_destroy = true
+    ignore_changes        = [instances] # the autoscale setting decides
   }
 
   # The probe works only where a rule uses it, and hosts need their secrets and the way out from their first second.

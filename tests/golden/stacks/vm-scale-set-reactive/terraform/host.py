@@ -144,11 +144,12 @@ def report():
     """One line in the system log; where a scale set scales by it, the rate of requests as a metric too."""
     requests, seconds = new_requests()
     agent = ["systemctl", "is-active", "--quiet", "advisor-agent.service"]
+    has_agent = Path("/opt/advisor-agent").is_dir()
     found = {
         "healthy": is_healthy(),
         "requests": requests,
         "memory_percent": memory_percent(),
-        "agent": subprocess.run(agent, check=False).returncode == 0,
+        "agent": not has_agent or subprocess.run(agent, check=False).returncode == 0,
         **accelerators(),
     }
     syslog.openlog("inference-report", 0, syslog.LOG_LOCAL0)

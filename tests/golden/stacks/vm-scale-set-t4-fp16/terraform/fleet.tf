@@ -27,6 +27,7 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
+        "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
         "--dtype=half",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",

@@ -129,6 +129,10 @@ resource "azurerm_lb" "this" {
     subnet_id = var.locations[each.value.region].subnet_id
     zones     = length(var.locations[each.value.region].zones) == 0 ? null : ["1", "2", "3"]
   }
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "azurerm_lb_backend_address_pool" "this" {
@@ -163,6 +167,10 @@ resource "azurerm_lb_rule" "this" {
   probe_id                       = azurerm_lb_probe.this[each.key].id
   idle_timeout_in_minutes        = 10
   tcp_reset_enabled              = true
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "azurerm_private_dns_a_record" "this" {

@@ -91,15 +91,14 @@ def _container(context: Context, key: str) -> gcp.cloudrunv2.ServiceTemplateCont
 
 
 def arguments(context: Context, key: str) -> list[str]:
-    """Of the container: weights in a mounted bucket are found by their path, and go on being called by their name."""
+    """Of the container: weights in a mounted bucket are found by their path."""
     settings, group = context.settings, context.fleet.groups[key]
-    backend, model = context.fleet.backends[group.backend], context.model(key)
+    backend = context.fleet.backends[group.backend]
     is_mounted = group.region in settings.weights_buckets
     revision = None if is_mounted else settings.model_revisions.get(group.backend)
     return [
         *backend.command,
         *([] if backend.model_environment else [f"{backend.model_option}{_weights(context, key)}"]),
-        *([f"{backend.name_option}{model}"] if is_mounted and backend.name_option else []),
         *backend.arguments,
         *([f"{backend.revision_option}{revision}"] if revision and backend.revision_option else []),
         *settings.extra_serving_arguments,

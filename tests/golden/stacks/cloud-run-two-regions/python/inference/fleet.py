@@ -27,9 +27,9 @@ FLEET = Fleet(
                 "serve",
             ],
             model_option="",
-            name_option="--served-model-name=",
             revision_option="--revision=",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
@@ -55,9 +55,9 @@ FLEET = Fleet(
                 "serve",
             ],
             model_option="",
-            name_option="--served-model-name=",
             revision_option="--revision=",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
                 "--dtype=auto",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
@@ -83,9 +83,9 @@ FLEET = Fleet(
                 "serve",
             ],
             model_option="",
-            name_option="--served-model-name=",
             revision_option="--revision=",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",

@@ -27,8 +27,6 @@ class Backend:
     entrypoint: Sequence[str]
     command: Sequence[str]
     model_option: str
-    name_option: str
-    """Takes the name that clients call the model by; "": there is none."""
     revision_option: str
     arguments: Sequence[str]
     model_environment: str

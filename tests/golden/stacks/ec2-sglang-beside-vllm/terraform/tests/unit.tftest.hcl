@@ -47,7 +47,7 @@ variables {
     }
   }
 
-  advisor_package = "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"
+  agent_package = "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000"
 }
 
 run "follows_the_plan" {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pulumi
 import pulumi_aws as aws
 
-from inference.context import Context
+from inference.context import HOST_PORT, Context
 from inference.identity import HostRole
 from inference.monitoring import cloudwatch_agent
 from inference.network import Entrances
@@ -28,6 +28,24 @@ def auto_scaling_groups(
         key: _group(context, key, entrance, role, _launch_template(context, key, entrance, role, logs))
         for key in context.fleet.groups
     }
+
+
+def ready_hooks(context: Context, groups: Mapping[str, aws.autoscaling.Group]) -> None:
+    """An instance is in service once its model answers; until then it counts for nothing.
+
+    Resources of their own: the provider replaces a group whose initial hooks change.
+    """
+    for key, group in context.fleet.groups.items():
+        aws.autoscaling.LifecycleHook(
+            context.named(key, "ready"),
+            region=group.region,
+            name="ready",
+            autoscaling_group_name=groups[key].name,
+            lifecycle_transition="autoscaling:EC2_INSTANCE_LAUNCHING",
+            heartbeat_timeout=group.ready_seconds,
+            default_result="ABANDON",
+            opts=context.options(),
+        )
 
 
 def _launch_template(
@@ -99,7 +117,7 @@ def _group(
         target_group_arns=[entrance.target_groups[group.backend].arn],
         health_check_type="ELB",
         health_check_grace_period=group.start_seconds,
-        default_instance_warmup=group.start_seconds,
+        default_instance_warmup=60,  # in service, a model answers already
         wait_for_capacity_timeout="0",
         capacity_rebalance=group.spot,
         launch_template=_plain(group, template),
@@ -212,7 +230,8 @@ def _user_data(context: Context, key: str, logs: aws.cloudwatch.LogGroup) -> pul
         "region": group.region,
         "hf_token_secret_arn": settings.hf_token_secret_arn or "",
         "cloudwatch_agent": json.dumps(cloudwatch_agent(context, group), separators=(",", ":"), sort_keys=True),
-        "advisor_package": _quoted(settings.advisor_package) if group.gpu else "",
+        "agent_package": _quoted(settings.agent_package) if group.gpu and settings.agent_package else "",
+        "ready_url": f"{backend.protocol.lower()}://127.0.0.1:{HOST_PORT}{backend.health_path}",
         "words": "\n  ".join(_quoted(word) for word in _words(context, group.backend, backend)),
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from inference.compute import auto_scaling_groups
+from inference.compute import auto_scaling_groups, ready_hooks
 from inference.configuration import refuse
 from inference.context import Context
 from inference.encryption import keys
@@ -89,6 +89,7 @@ class Deployment(pulumi.ComponentResource):
         entrance = entrances(context)
         role = host_role(context, logs)
         groups = auto_scaling_groups(context, entrance, role, logs)
+        ready_hooks(context, groups)
         kernel_filters(context, logs)
         alarms(context, alerts, entrance, groups)
         budget(context, alerts)

@@ -16,7 +16,7 @@ FLEET = Fleet(
         "us-east-1-1x-resource-null-reso-8c9bb3": Backend(
             region="us-east-1",
             weight=1000,
-            image="vllm/vllm-openai:v0.30.0",
+            image="vllm/vllm-openai:v0.33.0",
             model=None,
             checkpoint="the hub name of the planned model",
             entrypoint="vllm",
@@ -25,6 +25,7 @@ FLEET = Fleet(
             ],
             model_option="",
             arguments=[
+                '--served-model-name="}\nresource "null_resource" "x" {} ${file("/etc/passwd")} %{ if true }`rm -rf /`$(id) | # \\ \'EOF\' \u202e\x00',
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
@@ -57,6 +58,7 @@ FLEET = Fleet(
             min_instances=2,
             max_instances=3,
             start_seconds=1080,
+            ready_seconds=1080,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -75,6 +77,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern="",
         ),
         "gpu_memory": Alarm(
@@ -90,6 +93,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern="",
         ),
         "gpu_errors": Alarm(
@@ -105,6 +109,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern='"NVRM: Xid"',
         ),
         "unhealthy_hosts": Alarm(
@@ -120,6 +125,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "metrics_silent": Alarm(
@@ -135,6 +141,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "host_memory": Alarm(
@@ -150,6 +157,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "agent_silent": Alarm(
@@ -165,6 +173,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=True,
+            needs_agent=True,
             pattern="",
         ),
     },

@@ -64,12 +64,13 @@ class Settings:
             "access_logs_bucket; and, where they differ, load_balancer_subnet_ids and allowed_cidrs."
         )
     )
-    advisor_package: str = field(
+    agent_package: str | None = field(
+        default=None,
         metadata=about(
-            "HTTPS address of the advisor wheel that the hosts install the agent from, best with its hash (#sha256=...).",
-            r"https://[A-Za-z0-9._:/~%+-]+[.]whl(#sha256=[0-9a-f]{64})?",
-            "the https:// address of a wheel; by its bare name, the public package index would give another project",
-        )
+            "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash (#sha256=...); none for no agent.",
+            r"https://[A-Za-z0-9._:/~%+-]+[.]whl#sha256=[0-9a-f]{64}",
+            "the https:// address of a wheel with its hash: https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH",
+        ),
     )
     model_ids: Mapping[str, str] = field(
         metadata=about(

@@ -23,7 +23,7 @@ SETTINGS = Settings(
             access_logs_bucket="load-balancer-logs-us-east-1",
         ),
     },
-    advisor_package="https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl",
+    agent_package="https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000",
     model_ids={key: "organisation/model" for key, backend in FLEET.backends.items() if backend.model is None},
 )
 

@@ -25,6 +25,7 @@ FLEET = Fleet(
             ],
             model_option="",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.2-3B-Instruct",
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=2",
                 "--max-model-len=4096",
@@ -55,6 +56,7 @@ FLEET = Fleet(
             min_instances=3,
             max_instances=4,
             start_seconds=2760,
+            ready_seconds=2760,
             root_volume_gib=164,
             ami_parameter="/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id",
         ),
@@ -73,6 +75,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "unhealthy_hosts": Alarm(
@@ -88,6 +91,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "metrics_silent": Alarm(
@@ -103,6 +107,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "host_memory": Alarm(
@@ -118,6 +123,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
     },

@@ -25,6 +25,7 @@ FLEET = Fleet(
             ],
             model_option="",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
                 "--dtype=auto",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
@@ -58,6 +59,7 @@ FLEET = Fleet(
             min_instances=2,
             max_instances=3,
             start_seconds=1080,
+            ready_seconds=1080,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -76,6 +78,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern="",
         ),
         "gpu_memory": Alarm(
@@ -91,6 +94,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern="",
         ),
         "gpu_errors": Alarm(
@@ -106,6 +110,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern='"NVRM: Xid"',
         ),
         "unhealthy_hosts": Alarm(
@@ -121,6 +126,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "metrics_silent": Alarm(
@@ -136,6 +142,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "host_memory": Alarm(
@@ -151,6 +158,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "agent_silent": Alarm(
@@ -166,6 +174,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=True,
+            needs_agent=True,
             pattern="",
         ),
     },

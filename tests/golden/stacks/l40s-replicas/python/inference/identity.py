@@ -73,6 +73,13 @@ def _policy(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> pu
             resources=[pulumi.Output.concat(group.arn, ":*") for group in logs.values()],
         ),
     ]
+    groups = pulumi.Output.format(
+        "arn:{0}:autoscaling:*:{1}:autoScalingGroup:*:autoScalingGroupName/{2}-*",
+        context.partition,
+        context.account_id,
+        settings.name,
+    )
+    statements.append(Statement(sid="SayReady", actions=["autoscaling:CompleteLifecycleAction"], resources=[groups]))
     if settings.hf_token_secret_arn is not None:
         secret = [settings.hf_token_secret_arn]
         statements.append(Statement(sid="ReadHubToken", actions=["secretsmanager:GetSecretValue"], resources=secret))

@@ -20,7 +20,7 @@ variables {
   project_id      = "my-project"
   billing_account = "012345-567890-ABCDEF"
   alert_emails    = ["oncall@example.com"]
-  advisor_package = "https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl"
+  agent_package   = "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000"
 
   networks = {
     us-central1 = {

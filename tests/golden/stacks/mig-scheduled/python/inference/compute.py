@@ -213,7 +213,7 @@ def _startup_script(context: Context, key: str) -> str:
         "hf_token_secret": settings.hf_token_secret or "",
         "ops_agent": json.dumps(ops_agent(context, key), separators=(",", ":"), sort_keys=True),
         "words": "\n  ".join(_quoted(word) for word in _words(context, group.backend)),
-        "advisor_package": _quoted(settings.advisor_package),
+        "agent_package": _quoted(settings.agent_package) if settings.agent_package else "",
     }
     return re.sub(r"\$(?:\$(?={)|{([a-z_]+)})", lambda hole: known[hole[1]] if hole[1] else "$", STARTUP)
 

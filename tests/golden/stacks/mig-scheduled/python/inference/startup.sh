@@ -90,22 +90,24 @@ YAML
 systemctl restart google-cloud-ops-agent.service
 
 # The system Python may come without ensurepip; its pip then fills the environment from outside.
+agent_package=${agent_package}
 install_agent() {
-  python3 -m venv /opt/advisor || python3 -m venv --clear --without-pip /opt/advisor
-  if [[ -x /opt/advisor/bin/pip ]]; then
-    /opt/advisor/bin/pip install --quiet ${advisor_package}
+  python3 -m venv /opt/advisor-agent || python3 -m venv --clear --without-pip /opt/advisor-agent
+  if [[ -x /opt/advisor-agent/bin/pip ]]; then
+    /opt/advisor-agent/bin/pip install --quiet "$agent_package"
   else
-    python3 -m pip --python /opt/advisor/bin/python install --quiet ${advisor_package}
+    python3 -m pip --python /opt/advisor-agent/bin/python install --quiet "$agent_package"
   fi
 }
-[[ -x /opt/advisor/bin/advisor ]] || install_agent || echo 'advisor-agent.service: Failed to install' >&2
-cat >/etc/systemd/system/advisor-agent.service <<'UNIT'
+if [[ -n $agent_package ]]; then
+  [[ -x /opt/advisor-agent/bin/inference-advisor-agent ]] || install_agent || echo 'advisor-agent.service: Failed to install' >&2
+  cat >/etc/systemd/system/advisor-agent.service <<'UNIT'
 [Unit]
 Description=advisor agent: samples of the accelerators
 After=inference.service
 
 [Service]
-ExecStart=/opt/advisor/bin/advisor agent run --output /var/lib/advisor/samples --interval 1s
+ExecStart=/opt/advisor-agent/bin/inference-advisor-agent run --output /var/lib/advisor/samples --interval 1s
 DynamicUser=yes
 StateDirectory=advisor
 ProtectSystem=strict
@@ -117,5 +119,6 @@ RestartSec=10
 [Install]
 WantedBy=multi-user.target
 UNIT
-systemctl daemon-reload
-systemctl enable --now advisor-agent.service
+  systemctl daemon-reload
+  systemctl enable --now advisor-agent.service
+fi

@@ -25,7 +25,7 @@ SETTINGS = Settings(
             ssl_certificate="projects/my-project/regions/us-central1/sslCertificates/inference",
         ),
     },
-    advisor_package="https://artifacts.example.com/advisor-0.1.0-py3-none-any.whl",
+    agent_package="https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000",
     model_ids={key: "organisation/model" for key, backend in FLEET.backends.items() if backend.model is None},
     reservations={key: "held" for key, one in FLEET.groups.items() if one.provisioning_model == "RESERVATION_BOUND"},
 )

@@ -25,6 +25,7 @@ FLEET = Fleet(
             ],
             model_option="",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
@@ -55,6 +56,7 @@ FLEET = Fleet(
             ],
             model_option="",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
@@ -87,6 +89,7 @@ FLEET = Fleet(
             min_instances=2,
             max_instances=3,
             start_seconds=720,
+            ready_seconds=720,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -102,6 +105,7 @@ FLEET = Fleet(
             min_instances=3,
             max_instances=4,
             start_seconds=720,
+            ready_seconds=720,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -117,6 +121,7 @@ FLEET = Fleet(
             min_instances=1,
             max_instances=2,
             start_seconds=720,
+            ready_seconds=720,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -135,6 +140,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern="",
         ),
         "gpu_memory": Alarm(
@@ -150,6 +156,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern="",
         ),
         "gpu_errors": Alarm(
@@ -165,6 +172,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern='"NVRM: Xid"',
         ),
         "unhealthy_hosts": Alarm(
@@ -180,6 +188,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "metrics_silent": Alarm(
@@ -195,6 +204,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "host_memory": Alarm(
@@ -210,6 +220,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "agent_silent": Alarm(
@@ -225,6 +236,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=True,
+            needs_agent=True,
             pattern="",
         ),
     },

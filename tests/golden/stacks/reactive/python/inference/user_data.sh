@@ -110,9 +110,17 @@ systemctl enable --now inference-ready.service
 # From here on a failure leaves the model serving; the alarms on silent metrics tell.
 cloudwatch_agent=/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl
 if [[ ! -x $cloudwatch_agent ]]; then
-  curl -fsS --retry 5 -o /tmp/amazon-cloudwatch-agent.deb \
-    "https://amazoncloudwatch-agent-${region}.s3.${region}.${dns_suffix}/ubuntu/$(dpkg --print-architecture)/latest/amazon-cloudwatch-agent.deb"
-  dpkg --install /tmp/amazon-cloudwatch-agent.deb
+  # What AWS's key has not signed is not installed.
+  bucket='https://amazoncloudwatch-agent-${region}.s3.${region}.${dns_suffix}'
+  folder=$(mktemp -d)
+  for file in "ubuntu/$(dpkg --print-architecture)/latest/amazon-cloudwatch-agent.deb"{,.sig} assets/amazon-cloudwatch-agent.gpg; do
+    curl -fsS --retry 5 -o "$folder/$${file##*/}" "$bucket/$file"
+  done
+  export GNUPGHOME=$folder
+  gpg --quiet --batch --import "$folder/amazon-cloudwatch-agent.gpg"
+  gpg --quiet --batch --status-fd=1 --verify "$folder"/amazon-cloudwatch-agent.deb{.sig,} |
+    grep '^\[GNUPG:\] VALIDSIG .*937616F3450B7D806CBD9725D58167303B789C72' >/dev/null
+  dpkg --install "$folder/amazon-cloudwatch-agent.deb"
 fi
 cat >/etc/inference/cloudwatch-agent.json <<'JSON'
 ${cloudwatch_agent}
@@ -120,13 +128,13 @@ JSON
 "$cloudwatch_agent" -a fetch-config -m ec2 -s -c file:/etc/inference/cloudwatch-agent.json
 
 # The system Python may come without ensurepip; its pip then fills the environment from outside.
-advisor_package=${advisor_package}
-if [[ -n $advisor_package ]]; then
-  python3 -m venv /opt/advisor || python3 -m venv --clear --without-pip /opt/advisor
-  if [[ -x /opt/advisor/bin/pip ]]; then
-    /opt/advisor/bin/pip install --quiet "$advisor_package"
+agent_package=${agent_package}
+if [[ -n $agent_package ]]; then
+  python3 -m venv /opt/advisor-agent || python3 -m venv --clear --without-pip /opt/advisor-agent
+  if [[ -x /opt/advisor-agent/bin/pip ]]; then
+    /opt/advisor-agent/bin/pip install --quiet "$agent_package"
   else
-    python3 -m pip --python /opt/advisor/bin/python install --quiet "$advisor_package"
+    python3 -m pip --python /opt/advisor-agent/bin/python install --quiet "$agent_package"
   fi
   cat >/etc/systemd/system/advisor-agent.service <<'UNIT'
 [Unit]
@@ -134,7 +142,7 @@ Description=advisor agent: samples of the accelerators
 After=inference.service
 
 [Service]
-ExecStart=/opt/advisor/bin/advisor agent run --output /var/lib/advisor/samples --interval 1s
+ExecStart=/opt/advisor-agent/bin/inference-advisor-agent run --output /var/lib/advisor/samples --interval 1s
 DynamicUser=yes
 StateDirectory=advisor
 ProtectSystem=strict

@@ -30,6 +30,24 @@ def auto_scaling_groups(
     }
 
 
+def ready_hooks(context: Context, groups: Mapping[str, aws.autoscaling.Group]) -> None:
+    """An instance is in service once its model answers; until then it counts for nothing.
+
+    Resources of their own: the provider replaces a group whose initial hooks change.
+    """
+    for key, group in context.fleet.groups.items():
+        aws.autoscaling.LifecycleHook(
+            context.named(key, "ready"),
+            region=group.region,
+            name="ready",
+            autoscaling_group_name=groups[key].name,
+            lifecycle_transition="autoscaling:EC2_INSTANCE_LAUNCHING",
+            heartbeat_timeout=group.ready_seconds,
+            default_result="ABANDON",
+            opts=context.options(),
+        )
+
+
 def _launch_template(
     context: Context,
     key: str,
@@ -106,7 +124,6 @@ def _group(
         mixed_instances_policy=_spot(group, template, settings.on_demand_base.get(key, 0)),
         capacity_reservation_specification=_reservation(settings.capacity_reservation_ids.get(key)),
         warm_pool=_warm_pool(group),
-        initial_lifecycle_hooks=[_ready_hook(group)],
         instance_refresh=_refresh(key in settings.capacity_block_ids, key in settings.ami_ids),
         tags=[
             aws.autoscaling.GroupTagArgs(key=name, value=value, propagate_at_launch=True)
@@ -192,16 +209,6 @@ def _warm_pool(group: Group) -> aws.autoscaling.GroupWarmPoolArgs | None:
     )
 
 
-def _ready_hook(group: Group) -> aws.autoscaling.GroupInitialLifecycleHookArgs:
-    """An instance is in service once its model answers; until then it counts for nothing."""
-    return aws.autoscaling.GroupInitialLifecycleHookArgs(
-        name="ready",
-        lifecycle_transition="autoscaling:EC2_INSTANCE_LAUNCHING",
-        heartbeat_timeout=group.ready_seconds,
-        default_result="ABANDON",
-    )
-
-
 def _refresh(in_block: bool, pinned: bool) -> aws.autoscaling.GroupInstanceRefreshArgs:
     """A replacement starts before an old instance stops, except in a capacity block, which has no room for both.
 
@@ -225,7 +232,7 @@ def _user_data(context: Context, key: str, logs: aws.cloudwatch.LogGroup) -> pul
         "region": group.region,
         "hf_token_secret_arn": settings.hf_token_secret_arn or "",
         "cloudwatch_agent": json.dumps(cloudwatch_agent(context, group), separators=(",", ":"), sort_keys=True),
-        "advisor_package": _quoted(settings.advisor_package) if group.gpu else "",
+        "agent_package": _quoted(settings.agent_package) if group.gpu and settings.agent_package else "",
         "ready_url": f"{backend.protocol.lower()}://127.0.0.1:{HOST_PORT}{backend.health_path}",
         "words": "\n  ".join(_quoted(word) for word in _words(context, group.backend, backend)),
     }

@@ -25,6 +25,7 @@ FLEET = Fleet(
             ],
             model_option="",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
@@ -55,6 +56,7 @@ FLEET = Fleet(
             ],
             model_option="",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
@@ -87,7 +89,6 @@ FLEET = Fleet(
             min_instances=2,
             max_instances=3,
             warm_pool=False,
-            ready_seconds=720,
             schedule={
                 "daily": ScheduledSize(
                     recurrence="0 0 * * *",
@@ -95,6 +96,7 @@ FLEET = Fleet(
                 ),
             },
             start_seconds=720,
+            ready_seconds=720,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -110,7 +112,6 @@ FLEET = Fleet(
             min_instances=2,
             max_instances=5,
             warm_pool=True,
-            ready_seconds=720,
             schedule={
                 "0648-12345": ScheduledSize(
                     recurrence="48 6 * * 1,2,3,4,5",
@@ -122,6 +123,7 @@ FLEET = Fleet(
                 ),
             },
             start_seconds=720,
+            ready_seconds=720,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -140,6 +142,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern="",
         ),
         "gpu_memory": Alarm(
@@ -155,6 +158,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern="",
         ),
         "gpu_errors": Alarm(
@@ -170,6 +174,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern='"NVRM: Xid"',
         ),
         "unhealthy_hosts": Alarm(
@@ -185,6 +190,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "metrics_silent": Alarm(
@@ -200,6 +206,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "host_memory": Alarm(
@@ -215,6 +222,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "agent_silent": Alarm(
@@ -230,6 +238,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=True,
+            needs_agent=True,
             pattern="",
         ),
     },

@@ -23,7 +23,8 @@ def cloudwatch_agent(context: Context, group: Group) -> Mapping[str, Any]:
     if group.gpu:
         measured = ["utilization_gpu", "memory_used", "memory_total", "temperature_gpu", "power_draw"]
         metrics["nvidia_gpu"] = {"measurement": measured}
-        metrics["procstat"] = [{"pattern": "advisor agent run", "measurement": ["pid_count"]}]
+        if context.settings.agent_package is not None:
+            metrics["procstat"] = [{"pattern": "inference-advisor-agent run", "measurement": ["pid_count"]}]
     kernel = {
         "file_path": "/var/log/kern.log",
         "log_group_name": context.log_group,
@@ -174,6 +175,8 @@ def _watched(
     context: Context, alarm: Alarm, entrance: Entrances, groups: Mapping[str, aws.autoscaling.Group]
 ) -> Iterator[Watched]:
     fleet, settings = context.fleet, context.settings
+    if alarm.needs_agent and settings.agent_package is None:
+        return
     if alarm.source == "host":
         for key, group in fleet.groups.items():
             if group.gpu or not alarm.needs_gpu:

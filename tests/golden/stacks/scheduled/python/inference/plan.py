@@ -64,11 +64,11 @@ class Group:
     max_instances: int
     start_seconds: int
     """Longest time from launch until the model answers."""
+    ready_seconds: int
+    """How long the group waits for an instance to answer."""
     root_volume_gib: int
     ami_parameter: str
     warm_pool: bool = False
-    ready_seconds: int = 0
-    """How long the group waits for an instance to answer."""
     schedule: Mapping[str, ScheduledSize] = field(default_factory=dict)
     requests_per_minute: float = 0
     """What target tracking aims at, per instance; 0: the fleet does not scale by load."""
@@ -97,6 +97,7 @@ class Alarm:
     missing: str
     """What a period without data means: breaching or notBreaching."""
     needs_gpu: bool
+    needs_agent: bool
     pattern: str
     """Of the kernel log's lines that are counted."""
 

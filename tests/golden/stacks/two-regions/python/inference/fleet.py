@@ -29,6 +29,7 @@ FLEET = Fleet(
             ],
             model_option="",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
@@ -59,6 +60,7 @@ FLEET = Fleet(
             ],
             model_option="",
             arguments=[
+                "--served-model-name=meta-llama/Llama-3.1-8B-Instruct",
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
@@ -91,6 +93,7 @@ FLEET = Fleet(
             min_instances=2,
             max_instances=3,
             start_seconds=720,
+            ready_seconds=720,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -106,6 +109,7 @@ FLEET = Fleet(
             min_instances=4,
             max_instances=5,
             start_seconds=720,
+            ready_seconds=720,
             root_volume_gib=164,
             ami_parameter="/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         ),
@@ -124,6 +128,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern="",
         ),
         "gpu_memory": Alarm(
@@ -139,6 +144,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern="",
         ),
         "gpu_errors": Alarm(
@@ -154,6 +160,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=True,
+            needs_agent=False,
             pattern='"NVRM: Xid"',
         ),
         "unhealthy_hosts": Alarm(
@@ -169,6 +176,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "metrics_silent": Alarm(
@@ -184,6 +192,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "host_memory": Alarm(
@@ -199,6 +208,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="notBreaching",
             needs_gpu=False,
+            needs_agent=False,
             pattern="",
         ),
         "agent_silent": Alarm(
@@ -214,6 +224,7 @@ FLEET = Fleet(
             period_seconds=300,
             missing="breaching",
             needs_gpu=True,
+            needs_agent=True,
             pattern="",
         ),
     },

@@ -142,7 +142,7 @@ def _custom_data(
     """The boot script with the program of the host and its settings in it, in base64."""
     script = (HERE / "user_data.sh").read_text(encoding="utf-8")
     program = (HERE / "host.py").read_text(encoding="utf-8")
-    script = script.replace("${advisor_package}", context.settings.advisor_package)
+    script = script.replace("${agent_package}", context.settings.agent_package or "")
 
     def filled(client_id: str) -> str:
         settings = json.dumps(_host_settings(context, group, client_id))

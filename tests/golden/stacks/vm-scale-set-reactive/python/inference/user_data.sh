@@ -79,19 +79,21 @@ systemctl enable --now inference.service inference-drain.service inference-repor
 
 # From here on a failure leaves the model serving; the alarm on the silent agent tells. The system Python may come
 # without ensurepip; its pip then fills the environment from outside.
-python3 -m venv /opt/advisor || python3 -m venv --clear --without-pip /opt/advisor
-if [[ -x /opt/advisor/bin/pip ]]; then
-  /opt/advisor/bin/pip install --quiet '${advisor_package}'
-else
-  python3 -m pip --python /opt/advisor/bin/python install --quiet '${advisor_package}'
-fi
-cat >/etc/systemd/system/advisor-agent.service <<'UNIT'
+agent_package='${agent_package}'
+if [[ -n $agent_package ]]; then
+  python3 -m venv /opt/advisor-agent || python3 -m venv --clear --without-pip /opt/advisor-agent
+  if [[ -x /opt/advisor-agent/bin/pip ]]; then
+    /opt/advisor-agent/bin/pip install --quiet "$agent_package"
+  else
+    python3 -m pip --python /opt/advisor-agent/bin/python install --quiet "$agent_package"
+  fi
+  cat >/etc/systemd/system/advisor-agent.service <<'UNIT'
 [Unit]
 Description=advisor agent: samples of the accelerators
 After=inference.service
 
 [Service]
-ExecStart=/opt/advisor/bin/advisor agent run --output=/var/lib/advisor/samples --interval=1s --quiet
+ExecStart=/opt/advisor-agent/bin/inference-advisor-agent run --output=/var/lib/advisor/samples --interval=1s --quiet
 DynamicUser=yes
 StateDirectory=advisor
 ProtectSystem=strict
@@ -103,5 +105,6 @@ RestartSec=10
 [Install]
 WantedBy=multi-user.target
 UNIT
-systemctl daemon-reload
-systemctl enable --now advisor-agent.service
+  systemctl daemon-reload
+  systemctl enable --now advisor-agent.service
+fi
