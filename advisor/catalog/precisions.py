@@ -111,6 +111,8 @@ class Precisions:
         """Remember where the tables are."""
         self._directory = directory
         self._sources = sources
+        self._loaded: dict[tuple[str, str, str], LoadedWeights | None] = {}
+        """By model, precision and engine: each is asked for once for every layout."""
 
     def checkpoints(self, model: str, precision: str) -> tuple[KnownCheckpoint, ...]:
         """Repositories with a model's weights in a precision, the preferred one first.
@@ -141,6 +143,12 @@ class Precisions:
             precision: what they are served in.
             engine: as engine_support.csv names it; "" for an image of the user's own, which is given the model itself.
         """
+        key = (model, precision, engine)
+        if key not in self._loaded:
+            self._loaded[key] = self._weights_loaded(model, precision, engine)
+        return self._loaded[key]
+
+    def _weights_loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
         is_hub_id = len(model) <= _LONGEST_HUB_ID and _HUB_ID.fullmatch(model) is not None
         own = [one for one in self.checkpoints(model, precision) if one.is_of(model)]
         is_published = any(not one.format and not one.made_while_loading for one in own)

@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
-
 from advisor.errors import InputError
 from advisor.plan.digests import digest
 from advisor.plan.plain_values import from_plain, to_plain
@@ -109,6 +107,8 @@ def _other_schema(found: object) -> str:
 
 @cache
 def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the draft
+    import jsonschema_rs  # noqa: PLC0415 - only plans that are read take its time to load
+
     return jsonschema_rs.validator_for(json.loads(SCHEMA_PATH.read_text(encoding="utf-8")))
 
 

@@ -1,8 +1,9 @@
 """Time of a plan from a cold start, against a Python process that imports numpy in the same run; prints, asserts nothing.
 
 ``python tests/benchmarks/bench_planner_time.py [RUNS]``. Seconds are medians: those of the clock, and those of the
-processor, which say more on a busy machine. Bytecode is compiled once before, as an installation does. Then one process
-solves the pools of every region, and the same in 4 and 16 times as many regions: seconds of the processor.
+processor, which say more on a busy machine. Bytecode is compiled once before, as an installation does, that of what reads
+samples too. Then one process solves the pools of every region, and the same in 4 and 16 times as many regions: seconds of
+the processor.
 """
 
 import os
@@ -74,7 +75,8 @@ def cold(runs: int, folder: Path) -> None:
         path = folder / f"{number}.yaml"
         path.write_text(HEAD % (ROOT / "examples/chat/demand.json") + rest)
         files[name] = (asked, path)
-    seconds([*recommend, str(files["one region, examples/chat"][1])], 1, environment)
+    for name in ("chat", "gpu-samples"):
+        seconds([*recommend, str(files[f"one region, examples/{name}"][1])], 1, environment)
     unit = seconds([sys.executable, "-c", "import numpy"], max(runs, 5), environment)
     print(f"{'python with numpy imported':38s} {unit[0]:6.2f} s  {unit[1]:6.2f} s of the processor", flush=True)
     for name, (asked, path) in files.items():

@@ -52,12 +52,12 @@ class EarlyEnd:
         self._allowed_ratio = cutoff.most_late / count
         strata: dict[tuple[int, float], int] = {}
         self._stratum = [strata.setdefault((one.group, one.start), len(strata)) for one in sessions]
-        self._sent, self._served = np.zeros(len(strata)), np.zeros(len(strata))
-        self._late = np.zeros((2, len(strata)))
+        self._sent, self._served, self._late = np.zeros((3, 2, len(strata)))
         for at, parts in enumerate(members):
-            self._sent[self._stratum[at]] += sum(part.size for part in parts)
+            for part in parts:
+                self._sent[:, self._stratum[at]] += self._counts(part)
         self._judged = np.array([count, min(cutoff.busiest or count, count)], dtype=np.float64)
-        self._nowhere = count - float(self._sent.sum())
+        self._nowhere = count - float(self._sent[0].sum())
         at_last = _keep_every(count, cutoff.most_served)
         at_first = at_last if cutoff.first_served is None else max(_keep_every(count, cutoff.first_served), at_last)
         every = _stages(sessions, self._stratum, members, at_first)
@@ -66,16 +66,21 @@ class EarlyEnd:
         self.is_whole = at_last == 1
         """Whether the stages together are all sessions."""
 
-    def add(self, at: int, served: int, late: Indices) -> None:
+    def add(self, at: int, served: Indices, late: Indices) -> None:
         """Count the requests of one session and those of them that are late."""
-        stratum = self._stratum[at]
-        self._served[stratum] += served
-        self._late[0, stratum] += late.size
-        self._late[1, stratum] += late.size if self._first is None else np.count_nonzero(late < self._first)
+        self._served[:, self._stratum[at]] += self._counts(served)
+        self._late[:, self._stratum[at]] += self._counts(late)
 
-    def is_too_late(self) -> bool:
-        """Whether more are late already than are allowed."""
-        return bool((self._late.sum(axis=1) + self._nowhere > self._allowed_ratio * self._judged).any())
+    def _counts(self, requests: Indices) -> tuple[int, int]:
+        """How many requests these are, and how many of those that are judged by themselves."""
+        return requests.size, requests.size if self._first is None else int(np.count_nonzero(requests < self._first))
+
+    def is_too_late(self, more: Indices | None = None) -> bool:
+        """Whether more are late already than are allowed, with those of a session that is not counted yet."""
+        late = self._late.sum(axis=1) + self._nowhere
+        if more is not None:
+            late += self._counts(more)
+        return bool((late > self._allowed_ratio * self._judged).any())
 
     def is_clear(self) -> bool:
         """Whether the rest would not change the answer."""

@@ -7,6 +7,7 @@ the batch is the same and grows by B tokens a step: k steps take k (base + slope
 so that they are taken at once. Completions wait in a heap, by the number of the step that brings the last token.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from math import ceil, inf, sqrt
@@ -27,6 +28,7 @@ class Timeline:
     first_s: Floats
     """End of the step that brought the first token; its reader sees it later by the lag."""
     last_s: Floats
+    """0 while the last token is to come."""
     lag_s: Floats
     preemptions: int
 
@@ -40,10 +42,19 @@ def serve(times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Inte
         prompts: tokens, at least 1.
         answers: tokens, at least 1; with the prompt no more than context and cache hold.
     """
+    (timeline,) = serve_in_parts(times, arrivals_s, prompts, answers, ())
+    return timeline
+
+
+def serve_in_parts(
+    times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
+) -> Iterator[Timeline]:
+    """What became of the requests once so many of them were begun, and at the end; see :func:`serve`."""
     replica = _Replica(times, arrivals_s, prompts, answers)
-    replica.run()
-    lag = np.asarray(times.lag_s)[np.asarray(replica.beside, dtype=np.intp)]
-    return Timeline(np.asarray(replica.first), np.asarray(replica.last), lag, replica.preemptions)
+    for begun in (*parts, replica.count + 1):
+        replica.run(begun)
+        lag = np.asarray(times.lag_s)[np.asarray(replica.beside, dtype=np.intp)]
+        yield Timeline(np.asarray(replica.first), np.asarray(replica.last), lag, replica.preemptions)
 
 
 class _Replica:
@@ -77,8 +88,8 @@ class _Replica:
         self.ends: list[int] = []
         """Heap of step of the last token × requests + request, of the running ones."""
 
-    def run(self) -> None:  # noqa: C901, PLR0912, PLR0915 - calls and attributes would cost as much as the work
-        """Until every request has its last token.
+    def run(self, begun: int) -> None:  # noqa: C901, PLR0912, PLR0915 - calls and attributes cost as much as the work
+        """Until so many requests are begun, or every one has its last token.
 
         What almost every step does is written out here, on local names: prompts that nothing was computed of yet, and
         stretches of decodes. Only steps that go on with a prompt or compute one again are taken elsewhere.
@@ -88,8 +99,8 @@ class _Replica:
         base_s, per_token_s, learned = times.base_s, times.per_token_s, times.learned
         prompt_s, alone_s, begin_s, cached_token_s = times.prompt_s, times.alone_s, times.begin_s, times.cached_token_s
         limit, most, count = times.kv_tokens, times.max_sequences, self.count
-        now, step, head, cached, batch = 0.0, 0, 0, 0, 0
-        while True:
+        now, step, head, cached, batch = self.now, self.step, self.head, self.cached, len(ends)
+        while head < begun:
             if cached + self.reserved > limit:
                 self.cached, self.step = cached, step
                 self._preempt()
@@ -105,7 +116,7 @@ class _Replica:
                 budget = left = budgets[batch]
                 room = limit - cached - batch
                 stop = head + most - batch
-                begun, seconds = head, 0.0
+                before, seconds = head, 0.0
                 while head < stop and arrivals[head] <= now:
                     goal = prompts[head]
                     if goal >= room:
@@ -124,7 +135,7 @@ class _Replica:
                     head += 1
                     if not left:
                         break
-                if head == begun:
+                if head == before:
                     until = inf
                 else:
                     if batch:
@@ -140,7 +151,7 @@ class _Replica:
                         last[one] = now
                         cached -= totals[one]
                         batch -= 1
-                    for one in range(begun, head if self.partial is None else head - 1):
+                    for one in range(before, head if self.partial is None else head - 1):
                         first[one] = now
                         beside[one] = running
                         to_come = totals[one] - prompts[one] - 1
@@ -179,7 +190,8 @@ class _Replica:
             elif until < inf:
                 now = until
             else:
-                return
+                break
+        self.now, self.step, self.head, self.cached = now, step, head, cached
 
     def _complete(self) -> None:
         """Let go of the requests whose last token this step brought."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
 from advisor.plan.replay.early import EarlyEnd, Estimate
-from advisor.plan.replay.engine import serve
+from advisor.plan.replay.engine import serve_in_parts
 from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
 from advisor.plan.replay.sessions import Session, Window, sessions_of
@@ -24,6 +24,12 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 CountProgress = Callable[[int], None]
+IsEnough = Callable[[Indices], bool]
+"""Whether what became of some requests is all that has to be known."""
+PARTS = (8, 3)
+"""Shares of a replica's requests, as divisors, after which it is asked whether too many are late."""
+LEAST_IN_PARTS = 1_000
+"""Fewer are simulated before the question is answered."""
 MIN_WINDOW_SECONDS = 1.0
 
 
@@ -143,12 +149,16 @@ class _Fleet:
 
     def _serve_until_clear(self, cutoff: Cutoff) -> Estimate | None:
         end = EarlyEnd(cutoff, self._sessions, self._members, self._requests.seconds.size)
+
+        def is_too_late(members: Indices) -> bool:
+            return end.is_too_late(self._late(members, cutoff.slo))
+
         for number, stage in enumerate(end.stages, start=1):
             for index in stage:
-                members = self._serve_members(index)
+                members = self._serve_members(index, None if cutoff.is_share_asked else is_too_late)
                 if not members.size:
                     continue
-                end.add(index, members.size, self._late(members, cutoff.slo))
+                end.add(index, members, self._late(members, cutoff.slo))
                 if end.is_too_late():
                     return end.estimate()
             if number < len(end.stages) and end.is_clear():
@@ -167,30 +177,33 @@ class _Fleet:
         late: Indices = here[~kept]
         return late
 
-    def _serve_members(self, index: int) -> Indices:
-        """Simulate one session; its requests."""
+    def _serve_members(self, index: int, is_enough: IsEnough | None = None) -> Indices:
+        """Simulate one session; its requests, those that are answered where it is not simulated to the end."""
         parts, self._members[index] = self._members[index], []
         if not parts:
             return np.zeros(0, dtype=np.intp)
         members = np.concatenate(parts)
-        self._serve(self._sessions[index], members)
-        return members
+        return self._serve(self._sessions[index], members[np.argsort(self._arrival[members], kind="stable")], is_enough)
 
-    def _serve(self, session: Session, members: Indices) -> None:
-        """One session."""
+    def _serve(self, session: Session, members: Indices, is_enough: IsEnough | None) -> Indices:
+        """The same of the requests of one session in the order of their arrival there."""
         steps = self._groups[session.group].steps
-        members = members[np.argsort(self._arrival[members], kind="stable")]
         begin = float(self._arrival[members[0]])
         arrival = self._arrival[members] - begin
         prompts = np.maximum(self._requests.input_tokens[members], 1)
-        timeline = serve(steps, arrival, prompts, np.maximum(self._requests.output_tokens[members], 1))
+        answers = np.maximum(self._requests.output_tokens[members], 1)
+        in_parts = is_enough is not None and members.size >= LEAST_IN_PARTS and not session.interrupted
+        counts = [members.size // part for part in PARTS] if in_parts else []
+        for number, timeline in enumerate(serve_in_parts(steps, arrival, prompts, answers, counts)):
+            done = (timeline.last_s > 0) & (timeline.last_s <= (session.end - begin if session.interrupted else np.inf))
+            kept = members[done]
+            first = steps.ttft_factor * (timeline.first_s + timeline.lag_s - arrival)
+            self._ttft[kept] = first[done] + self._arrival[kept] - self._requests.seconds[kept]
+            self._decode[kept] = (timeline.last_s - timeline.first_s)[done]
+            self._group[kept] = session.group
+            if is_enough is not None and number < len(counts) and is_enough(kept):
+                return kept
         self._preemptions[session.group] += timeline.preemptions
-        done = timeline.last_s <= (session.end - begin if session.interrupted else np.inf)
-        kept = members[done]
-        first = steps.ttft_factor * (timeline.first_s + timeline.lag_s - arrival)
-        self._ttft[kept] = first[done] + self._arrival[kept] - self._requests.seconds[kept]
-        self._decode[kept] = (timeline.last_s - timeline.first_s)[done]
-        self._group[kept] = session.group
         key = (session.group, session.run)
         busy_until = begin + float(timeline.last_s[done].max(initial=-np.inf))
         self._busy[key] = max(self._busy.get(key, -np.inf), busy_until)
@@ -199,6 +212,7 @@ class _Fleet:
             self._arrival[lost] = session.end
             self._cut[lost] = True
             self._send(lost, session.end)
+        return members
 
     def report(self, window: Window, early: Estimate | None) -> Served:
         """What came of each request and of each group."""

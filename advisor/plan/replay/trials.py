@@ -171,7 +171,8 @@ class Trials:
             )  # fmt: skip
             requests = _thinned(self._from_places(made_up), small.share)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
-            cutoff = Cutoff(self._slo, most_late, self._most_served, None if self.is_exact else FIRST_SERVED)
+            first = None if self.is_exact else FIRST_SERVED
+            cutoff = Cutoff(self._slo, most_late, self._most_served, first, is_share_asked=False)
             served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
             outcome = served.outcome
             if served.early is not None:
@@ -243,7 +244,7 @@ class Trials:
         most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
         count = int(np.searchsorted(requests.seconds, until, side="right"))
         first = None if whole or self.is_exact else FIRST_SERVED
-        cutoff = Cutoff(self._slo, most_late, self._most_served, first, count)
+        cutoff = Cutoff(self._slo, most_late, self._most_served, first, count, is_share_asked=whole)
         served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
         outcome, early = served.outcome, served.early
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0

@@ -75,6 +75,8 @@ class Cutoff:
     twice as many, and so on. None: as many as at most."""
     busiest: int | None = None
     """So many of the first requests are judged by themselves as well. None: none."""
+    is_share_asked: bool = True
+    """Whether shares are of interest too: without, a replica's requests are not simulated on once too many are late."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,30 @@ def test_what_is_clear_early_is_what_the_whole_shows(instances, seconds, ttft_ms
             assert early.share == pytest.approx(share, abs=0.01)
 
 
+@given(instances=st.integers(1, 4), seconds=st.floats(100, 4000), ttft_ms=st.floats(50, 2000))
+@settings(max_examples=30, deadline=None)
+def test_a_replica_is_not_served_on_once_too_many_are_late(instances, seconds, ttft_ms):
+    """Whether a fleet holds is the same, whatever is left out of what it does."""
+    cutoff = Cutoff(Slo(ttft_p95_ms=ttft_ms), ALLOWED, busiest=COUNT // 2)
+    whole = simulate(fleet(instances), load(seconds), cutoff=cutoff)
+    brief = simulate(fleet(instances), load(seconds), cutoff=replace(cutoff, is_share_asked=False))
+
+    assert (brief.early is None) == (whole.early is None)
+    assert (brief.outcome.group >= 0).sum() <= (whole.outcome.group >= 0).sum()
+    if brief.early is not None:
+        assert not brief.early.holds
+
+
+def test_an_overload_is_seen_in_a_part_of_the_requests():
+    """One replica is told by its first requests."""
+    brief = Cutoff(Slo(ttft_p95_ms=100), ALLOWED, is_share_asked=False)
+    served = simulate(fleet(1), load(50), cutoff=brief)
+
+    assert served.early is not None
+    assert served.early.share < 0.9
+    assert (served.outcome.group >= 0).sum() < COUNT / 2
+
+
 def test_a_fleet_that_clearly_holds_is_simulated_in_part():
     """No more than a quarter of the replicas, each with its requests."""
     served = simulate(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.replay.engine import serve
+from advisor.plan.replay.engine import serve, serve_in_parts
 from plan.replay.reference import make_steps, serve_plainly
 
 REPLICAS = {
@@ -37,6 +37,22 @@ def test_events_give_what_steps_give(times, trace):
     assert fast.last_s == pytest.approx(last, abs=1e-9)
     assert fast.lag_s == pytest.approx(np.array(times.lag_s)[beside])
     assert fast.preemptions == preemptions
+
+
+@pytest.mark.parametrize("times", REPLICAS.values(), ids=REPLICAS)
+@given(trace=traces, begun=st.integers(1, 25))
+@settings(max_examples=30, deadline=None)
+def test_a_stop_on_the_way_changes_nothing(times, trace, begun):
+    """What is known when some requests are begun stays so, and all ends as it would have without a stop."""
+    gaps, prompts, answers = zip(*trace, strict=True)
+    arrays = (np.cumsum(np.add(gaps, 1e-5)), np.array(prompts, dtype=np.int32), np.array(answers, dtype=np.int32))
+    early, late = serve_in_parts(times, *arrays, (begun,))
+    whole = serve(times, *arrays)
+    known = early.last_s > 0
+    assert (early.last_s[known] == late.last_s[known]).all()
+    assert (early.first_s[known] == late.first_s[known]).all()
+    assert late.last_s == pytest.approx(whole.last_s)
+    assert late.preemptions == whole.preemptions
 
 
 def test_a_full_cache_preempts_and_every_request_is_still_answered():
