@@ -61,6 +61,12 @@ LOWEST = 1e-4
 MAX_DOUBLINGS = 60
 
 
+SLOW_WHEN_FULL = 0.25
+"""Share of requests that may be slower per token than their target while a replica runs as many as it may."""
+LEAST_AT_ONCE = 8
+"""Requests at a time below which no target lowers the limit: beyond its plan a replica would serve next to nothing."""
+
+
 Share = Callable[[Service, State, Floats], Floats]
 """Share of requests beyond a limit in seconds."""
 
@@ -140,6 +146,32 @@ def rates_at_slo(
     service = replace(service, largest_batch=_fastest_batch(service, service.largest_batch))
     feasible, low, _ = _largest_batch(service, slo)
     return np.where(feasible, state_at(service, low).rate, 0.0)
+
+
+def most_at_once(packed: Packed, tokens: TokenHistogram, tpot_p95_ms: float, learned: Learned | None = None) -> Floats:
+    """Requests that each deployment may run at a time: more would keep few of them within the time per token.
+
+    The largest whole number with which no more than a quarter are slower while so many run all the time. Then a burst
+    waits for its first token, which it may do for a moment, in place of making every answer slow.
+
+    Args:
+        packed: the deployments.
+        tokens: lengths of the requests.
+        tpot_p95_ms: target for the time per output token.
+        learned: what measurements say beyond the physics.
+
+    Returns:
+        From 8 to what the engine runs at most.
+    """
+    service = offer(packed, tokens, learned)
+    high = np.asarray(packed.replicas.max_sequences, dtype=np.float64) + 1
+    low, limit = np.minimum(LEAST_AT_ONCE, high - 1), np.full_like(high, tpot_p95_ms / MS_PER_SECOND)
+    while (high - low > 1).any():
+        middle = np.floor((low + high) / 2)
+        full = replace(state_at(service, middle), high_batch=middle)
+        good = slow_share(service, full, limit) <= SLOW_WHEN_FULL
+        low, high = np.where(good, middle, low), np.where(good, high, np.maximum(middle, low + 1))
+    return low
 
 
 def _largest_batch(service: Service, slo: Targets) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:

@@ -22,7 +22,7 @@ from advisor.performance.physics import Floats
 from advisor.performance.points import length_points
 from advisor.performance.queueing import offer, state_at
 from advisor.performance.regimes import Load
-from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate, rates_at_slo
+from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate, most_at_once, rates_at_slo
 from advisor.performance.values import Deployment, Evidence, Interval, Scenario
 from advisor.requirements import Requirements, require
 from advisor.units import MS_PER_SECOND, gib_to_bytes, milliseconds
@@ -45,7 +45,8 @@ class Served:
     candidate: Candidate
     requests_per_second_per_replica: Interval
     max_concurrency: int
-    """Requests that one replica runs at a time: as the engine allows and the KV cache holds at their mean length."""
+    """Requests that one replica runs at a time: as the engine allows, the KV cache holds at their mean length, and the
+    target for the time per token leaves."""
     evidence: Evidence
     mean_concurrency: float = 0.0
     """Requests that it runs on average at that rate."""
@@ -78,7 +79,9 @@ def serve(
     resident_tokens = length_points(requirements.demand.tokens).resident_tokens
     groups = _Groups.of(known, requirements.model, model)
     tokens = requirements.demand.tokens
-    capacity = capacity_at_slo(groups.packed, tokens, slo, model.open_loop(groups.packed, tokens))
+    learned = model.open_loop(groups.packed, tokens)
+    capacity = capacity_at_slo(groups.packed, tokens, slo, learned)
+    most = None if slo.tpot_p95_ms is None else most_at_once(groups.packed, tokens, slo.tpot_p95_ms, learned)
     rates = _settled(capacity.requests_per_second)
     evidence = _evidence(groups, tokens, capacity.concurrency)
     low, high = groups.grounds.spread(_LIKE, Quantity.THROUGHPUT, evidence)
@@ -86,6 +89,7 @@ def serve(
         rate = float(rates[group])
         if rate > 0:
             running = max_concurrency(candidate, resident_tokens)
+            running = running if most is None else min(running, int(most[group]))
             interval = Interval(rate, rate * float(low[group]), rate * float(high[group]))
             mean = float(capacity.concurrency[group])
             served.append(Served(candidate, interval, running, CLASSES[evidence[group]], mean))

@@ -337,7 +337,7 @@ class _Words:
             self._precisions = stated.precisions[:1]
 
     def risks(self) -> Iterator[str]:
-        """Interruptions, obligations and weak evidence."""
+        """Interruptions, weak evidence, answers of several precisions and obligations."""
         for allocation in _used(self._found):
             source = self._found.posed.pool_set.sources[allocation.pool.key]
             if allocation.tariff.paid is Paid.SPOT:
@@ -346,6 +346,9 @@ class _Words:
                 yield f"spot {source.offer.instance_type}: an instance is interrupted every {days:,.0f} days"
             if source.served.evidence.value == "roofline":
                 yield f"{source.offer.instance_type}: predicted from its data sheet alone"
+        precisions = dict.fromkeys(group.precision for group in _groups(self._found, self._setting))
+        if len(precisions) > 1:
+            yield f"{' and '.join(precisions)} side by side: equal prompts may be answered differently"
         usd, until = obligation_of(_used(self._found), self._setting)
         if until is not None:
             yield f"obliges to ${usd:,.0f} until {until}"

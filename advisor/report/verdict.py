@@ -253,10 +253,14 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _weight_words(fleet: Fleet) -> Iterator[str]:
-    """Weights other than the published ones, and how much quality they keep."""
+    """Weights other than the published ones, how much quality they keep, and whether several serve side by side."""
     lossy = dict.fromkeys(_weights(group) for group in fleet.groups if group.weights_scheme)
     if lossy:
         yield f"Weights: {'; '.join(lossy)}."
+    precisions = dict.fromkeys(group.precision for group in fleet.groups)
+    if len(precisions) > 1:
+        named = " and ".join(precisions)
+        yield f"Answers: {named} replicas serve side by side; equal prompts may get different ones (`precisions`)."
 
 
 def _weights(group: FleetGroup) -> str:

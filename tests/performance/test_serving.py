@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 from advisor.demand.values import TokenHistogram
 from advisor.performance.physics import decode_step_seconds, marginal_prefill_seconds, prompt_tokens_per_step
 from advisor.performance.points import length_points
-from advisor.performance.queueing import Learned
+from advisor.performance.queueing import Learned, offer, slow_share, state_at
 from advisor.performance.residual import NODES
-from advisor.performance.serving import capacity_at_slo, latency_at_rate
+from advisor.performance.serving import (
+    LEAST_AT_ONCE,
+    SLOW_WHEN_FULL,
+    capacity_at_slo,
+    latency_at_rate,
+    most_at_once,
+)
 from advisor.performance.speculation import head_draft
 from advisor.workload.values import Slo
 from performance.deployment_builders import GIB, make_accelerator, make_deployment, make_shape, pack
@@ -81,6 +87,39 @@ def test_a_looser_slo_never_lowers_the_capacity(deployment, tokens, slo, looser)
     base = capacity(deployment, tokens, slo)
     assert capacity(deployment, tokens, relaxed) >= base * (1 - TOLERANCE)
     assert capacity(deployment, tokens, Slo()) >= base * (1 - TOLERANCE)
+
+
+def at_once(deployment, tokens, tpot_ms):
+    """Requests that one deployment may run at a time."""
+    return float(most_at_once(pack([deployment]), tokens, tpot_ms)[0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    deployment=deployments, tokens=st.sampled_from((CHAT, CODE, FLAT)), target=st.floats(5, 200), looser=st.floats(1, 4)
+)
+def test_a_looser_time_per_token_never_allows_fewer_at_a_time(deployment, tokens, target, looser):
+    """Nor does the size of the cache change their number."""
+    fewer, more = (at_once(deployment, tokens, target * factor) for factor in (1, looser))
+    larger = replace(deployment, kv_cache_bytes=deployment.kv_cache_bytes * 2)
+
+    assert LEAST_AT_ONCE <= fewer <= more <= pack([deployment]).replicas.max_sequences[0]
+    assert at_once(larger, tokens, target) == fewer
+
+
+def test_one_more_at_a_time_would_make_too_many_slow():
+    """A replica that an engine keeps full of 256 is too slow per token; at its limit it is not, at one more it is."""
+    deployment = make_deployment(kv_cache_bytes=60 * GIB)
+    packed, target = pack([deployment]), 30.0
+    limit = at_once(deployment, FLAT, target)
+    service = offer(packed, FLAT)
+    shares = [
+        slow_share(service, replace(state_at(service, batch), high_batch=batch), np.array([target / 1000]))[0]
+        for batch in (np.array([limit]), np.array([limit + 1]))
+    ]
+
+    assert LEAST_AT_ONCE < limit < packed.replicas.max_sequences[0]
+    assert shares[0] <= SLOW_WHEN_FULL < shares[1]
 
 
 @given(deployment=deployments, tokens=histograms, slo=slos, more=st.floats(1.0, 4.0), what=st.sampled_from("bfmxl"))

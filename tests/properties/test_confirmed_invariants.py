@@ -61,6 +61,7 @@ TIGHTER = {
     "max_instance_types": [{"max_instance_types": count} for count in (2, 1)],
     "max_replicas": [{"max_replicas": count} for count in (20, 4)],
     "max_usd_per_month": [{"max_usd_per_month": usd} for usd in (20_000.0, 4_000.0)],
+    "memory_utilization": [{"memory_utilization": share} for share in (0.8, 0.65)],
     "max_kw": [{"max_kw": kw} for kw in (3.0, 0.6)],
     "commitment_years": [{"commitment_years": (1,)}],
     "commit_without_history": [{"commit_without_history": False}],
@@ -72,6 +73,7 @@ WIDER = {
                  {"purchase": (ON_DEMAND, SPOT, COMMITMENT)}],
     "precisions": [{"precisions": ("bf16",)}, {"precisions": ("bf16", "fp8")}, {"precisions": ("bf16", "fp8", "int4")}],
     "regions": [{"regions": ("us-east-1",)}, {"regions": ("us-east-1", "us-west-2")}],
+    "accelerators": [{"accelerators": ("L4",)}, {"accelerators": ("L4", "A10G")}, {"accelerators": ()}],
     "instance_types": [{"instance_types": TYPES[2:3]}, {"instance_types": TYPES[:4]}, {"instance_types": ()}],
 }  # fmt: skip
 
@@ -110,6 +112,17 @@ def test_a_tighter_limit_never_costs_less(limit, sold, demand):
 
     for looser, tighter in pairwise(costs):
         assert tighter >= WITHIN * looser, costs
+
+
+@few
+@given(sold=offers, demand=demands, tpot_ms=st.sampled_from((25, 35, 45)))
+def test_more_memory_never_costs_more_however_tight_the_time_per_token(sold, demand, tpot_ms):
+    """A larger cache does not make a replica run more requests at a time than keep it."""
+    slo = Slo(ttft_p95_ms=4000, tpot_p95_ms=tpot_ms)
+    costs = [usd(sold, demand, slo=slo, limits=replace(LOOSE, memory_utilization=share)) for share in (0.9, 0.8, 0.65)]
+
+    for more, less in pairwise(costs):
+        assert less >= WITHIN * more, costs
 
 
 @few

@@ -450,3 +450,16 @@ def test_a_close_call_names_the_machine_of_an_option_that_is_not_listed():
     assert f"Close: #{rival.rank} (" in plan_table(plan, 3, width=None)
     assert f"Close: {machine}" in plan_table(plan, 2, width=None)
     assert f"Close: {machine}" in plan_markdown(plan, 2)
+
+
+def test_two_precisions_behind_one_service_are_remarked_on():
+    """Answers may differ from replica to replica; of one precision nothing is said."""
+    mixed = make_fleet(make_group(precision="bf16"), make_group(precision="fp8"))
+    lines = {
+        precisions: [line for line in verdict_lines(make_plan(fleet=fleet)) if line.startswith("Answers:")]
+        for precisions, fleet in (("two", mixed), ("one", make_fleet(make_group(), make_group(purchase="spot"))))
+    }
+
+    assert lines["one"] == []
+    (line,) = lines["two"]
+    assert "bf16 and fp8 replicas serve side by side" in line

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
@@ -10,6 +10,7 @@ from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import deployment_of
 from advisor.performance.steps import step_times
+from advisor.performance.values import Deployment
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.question import read_question, requirements_of
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
@@ -69,7 +70,7 @@ def _fleet_group(
     return ReplayGroup(
         name=group.name,
         steps=step_times(
-            deployment_of(candidate, requirements.model), model, requirements.demand.tokens, group.context_tokens
+            _deployment(group, candidate, requirements), model, requirements.demand.tokens, group.context_tokens
         ),
         instances_by_hour=tuple(group.instances[at] for at in fleet.schedule),
         usd_per_hour=group.instance_usd_per_hour,
@@ -127,9 +128,14 @@ def _candidate(option: Option | FleetGroup, requirements: Requirements, catalog:
     raise InputError(f"the catalog no longer has {named}", where=where, hint=_AGAIN)
 
 
+def _deployment(layout: Option | FleetGroup, candidate: Candidate, requirements: Requirements) -> Deployment:
+    """The replica with as many requests at a time as the plan lets it run."""
+    return replace(deployment_of(candidate, requirements.model), max_sequences=layout.max_concurrency)
+
+
 def _group(option: Option, candidate: Candidate, requirements: Requirements, model: PerformanceModel) -> ReplayGroup:
     """As many instances in every hour; whole instances are filled with replicas, as far as the plan allows."""
-    deployment = deployment_of(candidate, requirements.model)
+    deployment = _deployment(option, candidate, requirements)
     return ReplayGroup(
         name=f"{option.instance_type} {option.purchase}",
         steps=step_times(deployment, model, requirements.demand.tokens, option.context_tokens),

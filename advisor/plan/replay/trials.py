@@ -309,7 +309,10 @@ class Trials:
     def _steps_of(self, source: PoolSource) -> StepTimes:
         key = deployment_key(source.served.candidate)
         if key not in self._steps:
-            deployment = deployment_of(source.served.candidate, self._requirements.model)
+            deployment = replace(
+                deployment_of(source.served.candidate, self._requirements.model),
+                max_sequences=source.served.max_concurrency,
+            )
             tokens = self._requirements.demand.tokens
             self._steps[key] = step_times(deployment, self._model, tokens, self._requirements.context_tokens)
         return self._steps[key]
