@@ -3,7 +3,8 @@
     python tests/benchmarks/bench_demand_paths.py
 
 Four hours of two models on five engines; log-normal lengths, 29 % cache hits, aborts, two restarts, clocks off by up to
-two minutes, one engine read by three agents, one replica scraped by two jobs, scrapes that are lost.
+two minutes, one engine read by three agents, one replica scraped by two jobs, scrapes that are lost. Slow: answers of
+half a minute in the median, and bursts.
 """
 
 import sys
@@ -33,15 +34,20 @@ SKEWS = (0, 113, -47, 0, 0)
 """Seconds by which the clock of each host is ahead, whose agents' pages are scraped."""
 RESTARTS = {1: (4000, 9001)}
 SECONDS_ALONE = 4.0
+LOADS = {
+    "Poisson": Load(requests_per_second=2.5),
+    "bursty": Load(requests_per_second=2.5, burstiness=0.6),
+    "slow": Load(requests_per_second=2.5, burstiness=0.6, seconds_per_token=0.2),
+}
 
 
 def main():
     """Print the table."""
     errors = {}
     with tempfile.TemporaryDirectory() as scratch, running_victoria_metrics(Path(scratch)) as url:
-        for name, burstiness in (("Poisson", 0.0), ("bursty", 0.6)):
+        for name, load in LOADS.items():
             for draw in range(DRAWS):
-                for path, found in _errors(url, burstiness, draw).items():
+                for path, found in _errors(url, name, load, draw).items():
                     errors.setdefault((name, path), []).append(found)
     print_table(errors)
 
@@ -54,16 +60,15 @@ def print_table(errors):
         print(f"| {name} | {path} | {' | '.join(_worst(each) for each in zip(*found, strict=True))} |")
 
 
-def _errors(url, burstiness, draw):
+def _errors(url, name, load, draw):
     """Relative errors of each path for one draw of a fleet."""
-    load = Load(requests_per_second=2.5, burstiness=burstiness)
     llama = processes(load, 3, SECONDS, seed=10 + draw, restarts=RESTARTS, before=(500, 800, 100))
     qwen = processes(Load(QWEN, 1.0, 1500, 300), 2, SECONDS, seed=90 + draw, before=(100, 900))
     truth = Truth.of(llama, SECONDS)
     engines = [*llama, *qwen]
     found = {"agents' rows": _rows(llama, engines)}
     for path, interval in (("server, scraped every 15 s", 15), ("server, every 30 s", 30), ("server, every 60 s", 60)):
-        tag = f"{path}-{burstiness}-{draw}".replace(" ", "-")
+        tag = f"{path}-{name}-{draw}".replace(" ", "-")
         series = []
         for number, engine in enumerate(engines):
             labels = {"job": "vllm", "instance": f"10.0.0.{number}:8000", "fleet": tag}
@@ -74,7 +79,7 @@ def _errors(url, burstiness, draw):
             lambda _: llama[0], SECONDS, job="pods", instance="llama-0:8000", fleet=tag, phase=9.5, interval=30
         )
         found[path] = _scraped(url, tag, series)
-    tag = f"page-{burstiness}-{draw}"
+    tag = f"page-{name}-{draw}"
     series = []
     for number, engine in enumerate(engines):
         series += page_scraped(
@@ -89,7 +94,8 @@ def _rows(llama, engines):
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         for number, engine in enumerate(engines):
-            record(directory, f"gpu-{number}", lambda _, e=engine: e, "http://127.0.0.1:8000/metrics", SECONDS)
+            at = {"endpoint": "http://127.0.0.1:8000/metrics", "seconds": SECONDS, "skew": SKEWS[number]}
+            record(directory, f"gpu-{number}", lambda _, e=engine: e, **at)
         for host, skew in (("cpu-0", 120), ("cpu-1", -45)):
             record(directory, host, lambda _: llama[0], "http://llama-0:8000/metrics", SECONDS, skew=skew)
         views = views_of_store(Store([str(directory)]))

@@ -48,10 +48,11 @@ class Load:
 
 @dataclass
 class Process:
-    """One engine: requests in order of the time they end at, and when it restarts."""
+    """One engine: requests in order of the time they end at, and when it restarts; those in flight then never end."""
 
     model: str
     arrivals: np.ndarray
+    """In order; of those that never end too."""
     ends: np.ndarray
     prompts: np.ndarray
     answers: np.ndarray
@@ -80,7 +81,8 @@ class Process:
         head = {name: 0.0 if since is not None else values[self.before] for name, values in self.sums.items()}
         at = {name: values[until] - values[first] + head[name] for name, values in self.sums.items()}
         who = f'engine="{engine}",model_name="{self.model}"'
-        running = np.searchsorted(np.sort(self.arrivals), second, side="right") - until
+        came = np.searchsorted(self.arrivals, [since or 0.0, second], side="right")
+        running = np.diff(came)[0] - (until - first)
         lines = [
             f'vllm:request_success_total{{finished_reason="stop",{who}}} {at["requests"] - at["aborted"]}',
             f'vllm:request_success_total{{finished_reason="abort",{who}}} {at["aborted"]}',
@@ -110,12 +112,14 @@ def processes(load, count, seconds, seed=1, restarts=(), before=()):
     of = chance.integers(0, count, begins.size)
     ends = begins + load.seconds_per_token * lengths[1]
     order = np.argsort(ends, kind="stable")
-    mine = [order[of[order] == number] for number in range(count)]
-    return [
-        Process(load.model, begins[of_it], ends[of_it], lengths[0][of_it], lengths[1][of_it], aborted[of_it],
-                tuple(START + at for at in dict(restarts).get(number, ())), dict(enumerate(before)).get(number, 0))
-        for number, of_it in enumerate(mine)
-    ]  # fmt: skip
+    engines = []
+    for number in range(count):
+        anew = tuple(START + at for at in dict(restarts).get(number, ()))
+        is_lost = np.any([(begins < at) & (ends > at) for at in anew], axis=0) if anew else np.zeros(ends.size, bool)
+        ended = order[(of[order] == number) & ~is_lost[order]]
+        engines.append(Process(load.model, begins[of == number], ends[ended], lengths[0][ended], lengths[1][ended],
+                               aborted[ended], anew, dict(enumerate(before)).get(number, 0)))  # fmt: skip
+    return engines
 
 
 def arrivals(load, seconds, chance):

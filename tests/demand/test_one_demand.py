@@ -158,7 +158,7 @@ def test_both_give_the_same(recorded, victoria_metrics_url, fleet):
 def test_requests_count_when_they_come_on_every_path(tmp_path, victoria_metrics_url, seconds_per_token):
     """Answers that take three seconds or a minute: the busiest minute is the one in which most were asked."""
     load = Load(requests_per_second=3.0, burstiness=0.8, seconds_per_token=seconds_per_token, aborted=0.0)
-    engines = processes(load, 2, SECONDS, seed=8)
+    engines = processes(load, 2, SECONDS, seed=8, restarts={1: (4000,)})
     series = []
     for number, engine in enumerate(engines):
         record(tmp_path, f"gpu-{number}", lambda _, engine=engine: engine, "http://127.0.0.1:8000/metrics", SECONDS)

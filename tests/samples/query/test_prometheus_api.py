@@ -101,6 +101,17 @@ def test_an_answer_that_is_cut_off_is_told_from_nonsense():
             assert "without the proxy" in caught.value.hint
 
 
+def test_values_that_are_not_told_by_time_are_asked_for_without_it():
+    """Prometheus 2.53 leaves samples that came out of order out of a label's values in a time, though queries see them."""
+
+    def answer(request):
+        return as_json({"status": "success", "data": [] if "start" in request.form else ["node-1"]})
+
+    with stub(answer) as server:
+        assert api(server).label_values("Hostname", 0, WINDOW.end_us, '{fleet="a"}') == ["node-1"]
+        assert api(server).label_values("Hostname", 0, WINDOW.end_us) == []
+
+
 def test_partial_answers_are_said():
     """Thanos and Mimir answer from what they reach and warn; a VictoriaMetrics cluster says that it is partial."""
     answers = [

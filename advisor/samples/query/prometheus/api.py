@@ -82,10 +82,18 @@ class PrometheusApi:
     def label_values(self, label: str, start_us: int, end_us: int, match: str = "") -> list[str]:
         """Values of a label in a time, of all series or of those that a selector matches.
 
+        Where none matches in that time, those that match at any: Prometheus 2.53 leaves samples out here that came out
+        of order, once newer ones were written to its disk, and answers queries for them.
+
         Raises:
             InputError: it cannot be reached, or refuses.
         """
-        asked = {"start": _seconds(start_us), "end": _seconds(end_us), **({"match[]": match} if match else {})}
+        times = {"start": _seconds(start_us), "end": _seconds(end_us)}
+        if not match:
+            return self._label_values(label, times)
+        return self._label_values(label, {**times, "match[]": match}) or self._label_values(label, {"match[]": match})
+
+    def _label_values(self, label: str, asked: Mapping[str, str]) -> list[str]:
         data = self._ask(f"/api/v1/label/{label}/values?{urlencode(asked, quote_via=quote)}", None)
         if not isinstance(data, list):
             raise _strange(self.access.url, "the values of a label are no list")
