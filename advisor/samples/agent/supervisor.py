@@ -5,8 +5,8 @@ It loads no vendor's library and waits for nothing but all of them at once.
 
 import select
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from advisor.errors import InputError
 from advisor.samples.agent.clock import ClockWatch, StopSignal, clocks
@@ -17,6 +17,9 @@ from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.agent.status import StatusFile
 from advisor.samples.rows import Record
+
+if TYPE_CHECKING:
+    from advisor.samples.agent.latest import Latest
 
 _TURN_SECONDS = 1.5
 """Longest wait of the loop: more than the usual interval, so that it is the sources that wake it."""
@@ -30,16 +33,6 @@ _ENDING_SECONDS = 3.0
 _LATE_US = 5_000_000
 
 Report = Callable[[str], None]
-
-
-class Watcher(Protocol):
-    """Something that follows a run: the page."""
-
-    status: Mapping[str, Any] | None
-
-    def take(self, record: Record) -> None:
-        """Take note of a row or gap."""
-        ...
 
 
 class Supervisor:
@@ -57,7 +50,7 @@ class Supervisor:
         self._settings = settings
         self._stop = stop
         self._report = report
-        self._watcher: Watcher | None = None
+        self._watcher: Latest | None = None
         self._sources = [
             KeptSource(asked, settings.host, settings.interval_us, settings.patience, report)
             for asked in settings.sources
@@ -84,7 +77,7 @@ class Supervisor:
         """Records that could not be written to the end."""
         return self._keeper.waiting
 
-    def watch(self, watcher: Watcher) -> None:
+    def watch(self, watcher: "Latest") -> None:
         """Tell it of every record and status from now on."""
         self._watcher = watcher
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from advisor.errors import InputError
 from advisor.samples.agent.upload_policy import SCHEMES as BUCKET_SCHEMES
@@ -44,27 +44,7 @@ class StoredFile:
         return self.parts[-1]
 
 
-class Folder(Protocol):
-    """A directory that agents write to, or its copy in object storage."""
-
-    def files(self) -> Iterator[StoredFile]:
-        """Files of the spool first, then those of each date.
-
-        Raises:
-            InputError: there is no such directory, or it may not be read.
-        """
-        ...
-
-    def open(self, file: StoredFile) -> BinaryIO | Any:  # noqa: ANN401 - Arrow has no types
-        """One of them for reading at any position."""
-        ...
-
-    def local(self, file: StoredFile) -> Path | None:
-        """Its path on this machine; None where it has to be copied."""
-        ...
-
-
-def folders_of(places: Sequence[str]) -> list[Folder]:
+def folders_of(places: Sequence[str]) -> "list[Folder]":
     """Folders by their paths and addresses.
 
     Raises:
@@ -107,11 +87,16 @@ def _copy(file: StoredFile, path: Path) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class _LocalFolder:
-    """A directory of this machine."""
+    """A directory of this machine that agents write to."""
 
     path: Path
 
     def files(self) -> Iterator[StoredFile]:
+        """Files of the spool first, then those of each date.
+
+        Raises:
+            InputError: there is no such directory, or it may not be read.
+        """
         if not self.path.is_dir():
             problem = "not a directory" if self.path.exists() else "no such directory"
             raise InputError(problem, where=str(self.path), hint=_AGENT_HINT)
@@ -121,9 +106,11 @@ class _LocalFolder:
                 yield from self._files_of(host)
 
     def open(self, file: StoredFile) -> BinaryIO:
+        """One of them for reading at any position."""
         return Path(file.where).open("rb")
 
-    def local(self, file: StoredFile) -> Path:
+    def local(self, file: StoredFile) -> Path | None:
+        """Its path on this machine; None where it has to be copied."""
         return Path(file.where)
 
     def _files_of(self, host: Path) -> Iterator[StoredFile]:
@@ -150,7 +137,7 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
 
 @dataclass(frozen=True)
 class _RemoteFolder:
-    """A prefix in object storage."""
+    """A copy of one in object storage, with the same methods."""
 
     place: str
 
@@ -169,6 +156,9 @@ class _RemoteFolder:
 
     def local(self, file: StoredFile) -> None:  # noqa: ARG002 - none is here
         return None
+
+
+Folder = _LocalFolder | _RemoteFolder
 
 
 def is_store(place: str) -> bool:
