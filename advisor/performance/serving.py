@@ -63,7 +63,7 @@ MAX_DOUBLINGS = 60
 
 SLOW_WHEN_FULL = 0.25
 """Share of requests that may be slower per token than their target while a replica runs as many as it may."""
-LEAST_AT_ONCE = 8
+LEAST_AT_ONCE = 4
 """Requests at a time below which no target lowers the limit: beyond its plan a replica would serve next to nothing."""
 
 
@@ -161,7 +161,7 @@ def most_at_once(packed: Packed, tokens: TokenHistogram, tpot_p95_ms: float, lea
         learned: what measurements say beyond the physics.
 
     Returns:
-        From 8 to what the engine runs at most.
+        From 4 to what the engine runs at most.
     """
     service = offer(packed, tokens, learned)
     high = np.asarray(packed.replicas.max_sequences, dtype=np.float64) + 1
