@@ -63,7 +63,7 @@ MAX_DOUBLINGS = 60
 
 SLOW_WHEN_FULL = 0.25
 """Share of requests that may be slower per token than their target while a replica runs as many as it may."""
-LEAST_AT_ONCE = 4
+LEAST_AT_ONCE = 8
 """Requests at a time below which no target lowers the limit: beyond its plan a replica would serve next to nothing."""
 
 

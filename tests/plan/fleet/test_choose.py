@@ -481,7 +481,7 @@ def test_a_demand_without_a_request_is_refused():
 
 def test_prompts_go_anywhere_where_routing_them_by_length_costs_more():
     """A fleet for each length is dearer here: it is the weighted one that is planned, explained and generated."""
-    weighted = example("code", regions=("us-east-1",), providers=("aws",))
+    weighted = example("code", regions=("us-east-1",), providers=("aws",), accelerators=("L40S",))
     by_length = plan_for(replace(weighted, routing=Routing.BY_PROMPT_LENGTH), load_catalog())
     plain = plan_for(weighted, load_catalog())
 
