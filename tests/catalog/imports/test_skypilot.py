@@ -147,6 +147,17 @@ def test_slices_of_tpus_are_machines_and_700_is_no_price(write):
     assert left_out(entry)["part"] == (1, ["tpu-v6e-256 alone"])
 
 
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "g6.$(reboot)", "g6.\u202eegral", "@SUM(1)"])
+def test_a_name_that_a_spreadsheet_or_shell_acts_on_is_no_type(write, name):
+    """New types are taken by a name that a provider could give."""
+    info = "\"{'Gpus': [{'Name': 'L4', 'Manufacturer': 'NVIDIA', 'Count': 1.0, 'MemoryInfo': {'SizeInMiB': 22888}}]}\""
+    rows = [f"{new},L4,1,4,16,{info},1.0,0.3,us-east-1,us-east-1a,x86_64" for new in ("g99.xlarge", name)]
+    entry = import_of(write("aws", AWS, *rows))
+    assert offer("aws", "us-east-1", "g99.xlarge").on_demand.usd_per_hour == 1.0
+    assert left_out(entry)["type"] == (2, [name])
+    assert name not in {one.instance_type for one in load_catalog().offers}
+
+
 def test_other_providers_and_unknown_ones(write):
     """Nebius by its own names; a type that is new is described by its accelerator and memory; others are named."""
     write("nebius", PLAIN, "gpu-h200-sxm_8gpu-128vcpu-1600gb,H200,8,128,1600,28.00,eu-north1,,11.60")
