@@ -42,6 +42,13 @@ def test_the_page_shows_what_the_program_counts():
     assert block == audit_markdown(shipped_audit(day)), "write it anew: python tests/catalog/audit_page.py"
 
 
+def test_old_releases_of_engines_are_a_problem_of_the_day_that_is_asked_for():
+    """Not of the day on which the audit runs."""
+    assert not any("releases" in problem for problem in shipped_audit(TODAY).problems)
+    (problem,) = [problem for problem in shipped_audit(dt.date(2027, 3, 1)).problems if "releases" in problem]
+    assert "vLLM (2026-11-02, 119 days old)" in problem
+
+
 def test_figures_are_those_of_the_offers():
     """Each count is what a loop over the offers finds."""
     result = shipped_audit(TODAY)
