@@ -29,7 +29,7 @@ from advisor.catalog.price_trust import first_day
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Row, ServerlessRow, Sold
 from advisor.catalog.values import Purchase
-from advisor.catalog.zones import read_zones
+from advisor.catalog.zones import SEPARATOR, read_zones, zone_fault
 from advisor.errors import InputError
 from advisor.names import is_type_name
 from advisor.tables import Record, read_records
@@ -313,7 +313,16 @@ def _check_tables(directory: Path, provider: str) -> None:
     for record in _records(directory / "committed_prices.csv"):
         sources.of(record)
     planning_readers.read_serverless(directory, sources)
+    _check_zones(directory / "zones.csv", provider)
     read_zones(directory / "zones.csv", sources)
+
+
+def _check_zones(path: Path, provider: str) -> None:
+    for record in _records(path):
+        names = filter(None, record.optional_text("zones").split(SEPARATOR))
+        fault = next(filter(None, (zone_fault(provider, record.text("region"), name) for name in names)), "")
+        if fault:
+            record.fail("zones", fault)
 
 
 def _take(root: Path, published: Sequence[PublishedTables]) -> None:

@@ -327,6 +327,7 @@ def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader)
         (lambda: of_aws(lambda row: row | {"discount_ratio": "1.5"}, "commitments.csv"), "a discount of 1.5", ""),
         (lambda: of_aws(lambda row: row | {"provider": "gcp"}, "instances.csv"), "'gcp' in the tables of aws", ""),
         (lambda: of_aws(lambda row: row | {"source": "nobody"}, "zones.csv"), "not in sources.csv", ""),
+        (lambda: of_aws(lambda row: row | {"zones": "us-east-1a"}, "zones.csv"), "names differ by account", ""),
         (lambda: of_aws(lambda row: row | {"title": "\x1b]0;x\x07"}, "sources.csv"), "control characters", ""),
         (lambda: of_aws(lambda row: row | {"title": "\u202egnp.exe"}, "sources.csv"), "control characters", ""),
         (lambda: of_aws(lambda row: row | {"title": "=cmd|x"}, "sources.csv"), "as a formula does", ""),
@@ -338,7 +339,7 @@ def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader)
         (lambda: of_aws(lambda _row: {"x": "1"}, "prices.csv"), "there is no column", ""),
     ],
     ids=[
-        "zero", "below zero", "moved", "nan", "words", "coverage", "older", "discount", "owner", "source", "terminal",
+        "zero", "below zero", "moved", "nan", "words", "coverage", "older", "discount", "owner", "source", "zone name", "terminal",
         "order of letters", "formula", "lines", "shell", "no date", "future", "twice", "columns",
     ],
 )  # fmt: skip
@@ -496,8 +497,9 @@ def test_two_updates_at_once_leave_a_whole_layer(tmp_path):
     for number, site in enumerate(sites):
         publish([of_aws(at(0.9 + number / 100))], site, NOW)
     published = [read_publication(place_of(str(site))).providers for site in sites]
+    catalog = layered(data_dir("instance_catalog"), tmp_path / "none", None, NOW.date())
     with ThreadPoolExecutor(len(sites)) as pool:
-        for results in pool.map(lambda tables: update(tables, user_catalog(), published_dir()), published * 2):
+        for results in pool.map(lambda tables: update(tables, catalog, published_dir()), published * 2):
             assert all(result.is_taken for result in results)
     assert isinstance(current(published_dir(), "aws"), Snapshot)
     assert price() in {0.9, 0.91, 0.92, 0.93}
