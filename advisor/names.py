@@ -1,11 +1,25 @@
 """Names as people type them, and the nearest known ones for an error message."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 _IGNORED = str.maketrans("", "", "-_ \t")
 _SHORT_LIST = 20
 _SHOWN = 6
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""Characters that steer a terminal, or show text in another order than it has."""
+_TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+:/()-]{0,99}")
+
+
+def printable(text: str) -> str:
+    """Text of others with "?" for what could steer the terminal that it is shown on; lines and tabs stay."""
+    return _UNPRINTABLE.sub("?", text)
+
+
+def is_type_name(name: str) -> bool:
+    """Whether a provider could call a machine so: nothing that a shell, a spreadsheet or a terminal acts on."""
+    return _TYPE_NAME.fullmatch(name) is not None
 
 
 def normalised(name: str) -> str:

@@ -5,6 +5,7 @@ the name that EC2 takes (``us-east-1a``). Azure numbers zones anew for each subs
 counted, and Google's AI zones only where no ordinary zone sells the type: both depend on an ordinary zone.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,17 @@ _LEAST_ZONES: Mapping[str, tuple[int, str]] = {
     "gcp": (3, "Google Cloud: each region has at least three zones"),
 }
 """Zones of a region of which nothing else is known, and who promises them. Azure has regions without zones."""
+_DIRECTIONS = {
+    "north": "n", "south": "s", "east": "e", "west": "w", "central": "c", "northeast": "ne", "northwest": "nw",
+    "southeast": "se", "southwest": "sw", "gov": "g",
+}  # fmt: skip
+_ZONE_FORMS: Mapping[str, tuple[str, str]] = {
+    "aws": (r"{prefix}-(?:[a-z0-9]+-)?az\d+", "zones of AWS go by id, such as {prefix}-az1: names differ by account"),
+    "gcp": (r"{region}-[a-z0-9]+", "zones of Google begin with the region, such as {region}-a"),
+    "azure": (r"[1-9]", "zones of Azure are numbers, such as 1"),
+}
+"""Form of a zone's name by provider, and the words that say so."""
+_PLAIN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _NOT_KNOWN = (1, "no availability zone is known")
 
 
@@ -52,6 +64,20 @@ def read_zones(path: Path, sources: Sources) -> Zones:
         types = row.text("instance_types").split(SEPARATOR)
         zones.setdefault((row.text("provider"), row.text("region")), {}).update(dict.fromkeys(types, supply))
     return zones
+
+
+def zone_fault(provider: str, region: str, zone: str) -> str:
+    """What is wrong with the name of a zone, in words; "" where it is one of the region's form."""
+    form, words = _ZONE_FORMS.get(provider, (_PLAIN, "a zone has letters, digits, dots and hyphens"))
+    prefix = _id_prefix(region)
+    if re.fullmatch(form.format(prefix=re.escape(prefix), region=re.escape(region)), zone):
+        return ""
+    return f"{zone!r} is no zone of {region}: {words.format(prefix=prefix, region=region)}"
+
+
+def _id_prefix(region: str) -> str:
+    """What the ids of AWS's zones of a region begin with: use1 for us-east-1."""
+    return "".join(_DIRECTIONS.get(part, part) for part in region.split("-"))
 
 
 def listed_zones(names: Iterable[str], source: str, as_of: str) -> ZoneSupply:

@@ -12,6 +12,7 @@ import click
 
 from advisor import __version__
 from advisor.errors import AdvisorError
+from advisor.names import printable
 
 COMMANDS = {
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
@@ -76,7 +77,7 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.exceptions.Abort):
         sys.exit(EXIT_INTERRUPTED)
     except AdvisorError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(printable(f"error: {error}"), err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()

@@ -27,7 +27,8 @@ def command(day: datetime | None, strict: bool, output_format: str, output: Path
     """Audit the catalog as it counts for you, at list prices: coverage, age, quality, holes, contradictions.
 
     A problem is a cloud of whose pairs less than 95 % have a listed price of the last 180 days, a type of which layers
-    say different hardware, a price that a layer disagrees with by more than 5 %, and a layer that cannot be used.
+    say different hardware, a price that a layer disagrees with by more than 5 %, a layer that cannot be used, and an
+    engine whose newest known release is older than 60 days.
     """
     result = audit(user_catalog(), (day or datetime.now(UTC)).date())
     deliver(_WORDS[output_format](result), output)

@@ -1,7 +1,7 @@
 """``advisor catalog import-gpuhunt`` and ``import-skypilot``: prices that others list, where ours are no better."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -91,7 +91,11 @@ def skypilot_command(
 
 
 def _day(as_of: datetime | None) -> str | None:
-    return None if as_of is None else f"{as_of:%Y-%m-%d}"
+    if as_of is None:
+        return None
+    if as_of.date() > (datetime.now(UTC) + timedelta(days=1)).date():
+        raise click.BadParameter(f"{as_of:%Y-%m-%d} is a day to come", param_hint="'--as-of'")
+    return f"{as_of:%Y-%m-%d}"
 
 
 def _import(

@@ -99,4 +99,5 @@ def age_words(as_of: str, today: dt.date) -> str:
     if day is None:
         return "of unknown date"
     bound = "" if as_of.count("-") == 2 else "up to "
-    return f"{bound}{max(0, (today - day).days)} days old ({as_of})"
+    days = max(0, (today - day).days)
+    return f"{bound}{days} day{'' if days == 1 else 's'} old ({as_of})"

@@ -46,7 +46,8 @@ def _lines(result: Updated) -> Iterator[str]:
 def _named(left_out: Mapping[str, int]) -> str:
     names = list(left_out)
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-    return f"{sum(left_out.values()):,} rows of {', '.join(names[:_MOST_NAMED])}{more}"
+    rows = sum(left_out.values())
+    return f"{rows:,} row{'' if rows == 1 else 's'} of {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def update_json(publication: Publication, results: Sequence[Updated]) -> str:

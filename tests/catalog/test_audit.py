@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
-from advisor.catalog.layers.audit import audit
+from advisor.catalog.layers.audit import CLOUDS, audit
 from advisor.catalog.layers.layered import layered, offers_of_snapshot
 from advisor.catalog.layers.publishing import tables_to_publish
 from advisor.catalog.layers.snapshot import stage, take
@@ -18,7 +18,7 @@ from advisor.catalog.values import Purchase, Quality
 from advisor.cli.catalog import command
 from advisor.data_files import data_dir
 from advisor.report.audit_words import audit_markdown
-from catalog.audit_page import shipped_audit, shown
+from catalog.audit_page import PAGE, shipped_audit, shown
 
 TODAY = dt.date(2026, 11, 28)
 
@@ -40,6 +40,35 @@ def test_the_page_shows_what_the_program_counts():
     """Any change of the tables changes the page, whatever day it is."""
     block, day = shown()
     assert block == audit_markdown(shipped_audit(day)), "write it anew: python tests/catalog/audit_page.py"
+
+
+def test_the_page_counts_as_its_sentences_say():
+    """Figures beside the generated block: prices under commitments, spot without a band, ages of prices."""
+    page = PAGE.read_text()
+    catalog = load_catalog()
+    offers = catalog.offers_in(CLOUDS)
+    committed = [
+        row["quality"]
+        for path in (catalog.directory / "committed_prices").glob("*.csv")
+        for row in csv.DictReader(io.StringIO(path.read_text()))
+    ]
+    assert f"{committed.count('listed'):,} prices are listed, no upfront" in page
+    without_band = sum(
+        offer.spot is not None and catalog.spot_risk(offer) is None for offer in offers if offer.provider == "aws"
+    )
+    assert f"{without_band} AWS offers have a spot price and no band" in page
+    result = shipped_audit(TODAY)
+    figures = [provider(result, name) for name in CLOUDS]
+    recent, priced = sum(one.current[180] for one in figures), sum(one.on_demand for one in figures)
+    assert f"{recent:,} of {priced:,} on-demand prices of the three clouds are listed" in page
+    assert f"{sum(sum(one.unpriced.values()) for one in result.providers):,} pairs\nof type and region are sold" in page
+
+
+def test_old_releases_of_engines_are_a_problem_of_the_day_that_is_asked_for():
+    """Not of the day on which the audit runs."""
+    assert not any("releases" in problem for problem in shipped_audit(TODAY).problems)
+    (problem,) = [problem for problem in shipped_audit(dt.date(2027, 3, 1)).problems if "releases" in problem]
+    assert "vLLM (2026-11-02, 119 days old)" in problem
 
 
 def test_figures_are_those_of_the_offers():

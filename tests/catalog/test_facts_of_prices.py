@@ -90,6 +90,34 @@ def test_memory_heavy_sizes_cost_more_than_their_light_twins():
             assert heavy == pytest.approx(1.16 * light, rel=1e-3)
 
 
+@pytest.mark.parametrize("size", ["NC144", "NC288"])
+@pytest.mark.parametrize("region", ["northeurope", "swedencentral", "westeurope"])
+def test_memory_heavy_sizes_cost_more_on_spot_and_under_savings_plans_too(size, region):
+    """Azure's list prints the price of the light twin for NC288ds in every way of paying."""
+    heavy, light = (PLACES["azure", region, f"Standard_{size}{kind}_xl_RTXPRO6000BSE_v6"] for kind in ("ds", "lds"))
+    assert heavy.spot.usd_per_hour == pytest.approx(1.16 * light.spot.usd_per_hour, rel=1e-3)
+    ours, theirs = (
+        next(entry.usd_per_hour for entry in CATALOG.commitments(offer) if "avings" in entry.commitment.instrument)
+        for offer in (heavy, light)
+    )
+    assert ours == pytest.approx(1.16 * theirs, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("region", "usd_per_hour"), [("ap-northeast-1", 4.87752), ("ap-northeast-2", 4.13478), ("eu-south-2", 3.54384)]
+)
+def test_an_unpriced_row_does_not_hide_an_older_price(region, usd_per_hour):
+    """G7e was known to be sold there in August 2026, and is listed with prices of March."""
+    price = PLACES["aws", region, "g7e.2xlarge"].on_demand
+    assert (price.usd_per_hour, price.provenance.quality) == (usd_per_hour, Quality.LISTED)
+
+
+def test_few_offers_of_aws_have_a_spot_price_alone():
+    """P5e is sold in blocks of capacity, and no list of Osaka has on demand of G6e."""
+    alone = [offer for offer in CATALOG.offers_in(["aws"]) if offer.spot and not offer.on_demand]
+    assert Counter(offer.instance_type.partition(".")[0] for offer in alone) == {"g6e": 8, "p5e": 5}
+
+
 def test_no_price_is_a_placeholder():
     """Neither 0 nor 700 stands for what is not known, in any zone either."""
     for offer in CATALOG.offers:

@@ -12,7 +12,7 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.layers.merging import tables_after
 from advisor.catalog.readers import Sources
 from advisor.catalog.refresh.values import Found, ZoneRow
-from advisor.catalog.zones import read_zones, supply_of
+from advisor.catalog.zones import read_zones, supply_of, zone_fault
 from advisor.tables import read_rows
 
 CATALOG = load_catalog()
@@ -217,3 +217,22 @@ def test_a_snapshot_keeps_every_zone_that_was_read(rows):
         for zone in supply.names
     }
     assert read == {(row.region, row.instance_type, row.zone) for row in rows}
+
+
+def test_every_listed_zone_has_the_form_of_its_region():
+    """AWS's are ids of the region, whatever an account calls them; Google's begin with the region."""
+    for row in ROWS:
+        for zone in filter(None, row["zones"].split(";")):
+            assert zone_fault(row["provider"], row["region"], zone) == ""
+
+
+@pytest.mark.parametrize(
+    ("provider", "region", "zone"),
+    [
+        ("aws", "us-east-1", "us-east-1a"), ("aws", "us-east-1", "usw2-az1"), ("gcp", "us-central1", "us-east1-b"),
+        ("azure", "eastus", "eastus-1"), ("nebius", "eu-north1", "$(x)"), ("lambda", "us-east-1", "a\nb"),
+    ],
+)  # fmt: skip
+def test_what_is_no_zone_of_a_region_is_told(provider, region, zone):
+    """The name that an account has for a zone, a zone elsewhere, and what is no name."""
+    assert f"{zone!r} is no zone of {region}" in zone_fault(provider, region, zone)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cli.output import report_width
+from advisor.cli.output import deliver, report_width
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,12 @@ def test_a_report_is_as_wide_as_the_terminal(monkeypatch, columns, output, wide,
     monkeypatch.setattr("shutil.get_terminal_size", lambda fallback: os.terminal_size((columns or fallback[0], 24)))
 
     assert report_width(output, wide=wide) == expected
+
+
+@pytest.mark.parametrize(("is_terminal", "shown"), [(True, "g6?[2J\tL4\n"), (False, "g6\x1b[2J\tL4\n")])
+def test_nothing_steers_the_terminal(monkeypatch, capsys, is_terminal, shown):
+    """Names of others are shown without what a terminal acts on; a file has them as they are."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
+    monkeypatch.setattr("click.echo", lambda text, **_: sys.stdout.write(text))
+    deliver("g6\x1b[2J\tL4\n", None)
+    assert capsys.readouterr().out == shown

@@ -10,7 +10,7 @@ from advisor.catalog.imports.listing import Item, LeftOut, Listing, Reason
 from advisor.catalog.refresh.values import SAME_MEMORY_RATIO, MachineRow, PriceRow, Row, Sold
 from advisor.catalog.values import Accelerator, Purchase
 from advisor.errors import InputError
-from advisor.names import normalised
+from advisor.names import is_type_name, normalised
 
 _NOWHERE = "global"
 """Region of providers of which the catalog knows no region."""
@@ -110,7 +110,7 @@ class _Mapper:
                 words = f"{name}: {item.accelerator_count:g} × {item.accelerator_name}, in the catalog {whole:g}"
                 return LeftOut(Reason.CONTRADICTION, words)
             return None
-        if "+" in name:
+        if "+" in name or not is_type_name(name):
             return LeftOut(Reason.TYPE, name)
         accelerator = self._accelerator_of(item)
         if accelerator is None:

@@ -103,7 +103,7 @@ class CatalogAudit:
     contradictions: tuple[Contradiction, ...]
     disagreements: tuple[Disagreement, ...]
     warnings: tuple[str, ...]
-    """Layers that do not count, in words."""
+    """Layers that do not count, what has expired, and engines whose newest known release is old, in words."""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ def audit(catalog: LayeredCatalog, today: dt.date) -> CatalogAudit:
         providers=tuple(_provider(listed, owner, offers, today) for owner in sorted(owners)),
         contradictions=tuple(_contradictions(listed)),
         disagreements=tuple(_disagreements(listed, offers)),
-        warnings=catalog.warnings,
+        warnings=replace(catalog, today=today).warnings,
     )
 
 

@@ -10,7 +10,7 @@ from advisor.catalog.imports.listing import LeftOut, Reason
 from advisor.catalog.imports.rows import Mapped
 from advisor.catalog.layers.imported import better
 from advisor.catalog.layers.merging import INSTANCE_COLUMNS, PRICE_COLUMNS, SOURCE_COLUMNS, offers_of
-from advisor.catalog.layers.snapshot import stage, table_text, take
+from advisor.catalog.layers.snapshot import sole_writer, stage, table_text, take
 from advisor.catalog.refresh.guards import Guard, violations
 from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
@@ -77,7 +77,8 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
     beside = tuple(_beside(sound, before, mapped))
     is_kept = bool(rows) and not dry_run
     if is_kept:
-        take(root, stage(root, mapped.provider, _tables(sound, mapped), mapped.as_of, ()))
+        with sole_writer(root):
+            take(root, stage(root, mapped.provider, _tables(sound, mapped), mapped.as_of, ()))
     return Imported(mapped, left_out, beside, is_kept)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from advisor.catalog.families import family_of
 from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality
-from advisor.catalog.zones import ZoneSupply, listed_zones
+from advisor.catalog.zones import ZoneSupply, listed_zones, zone_fault
 from advisor.names import suggestion
 from advisor.yaml_fields import Field, read_document
 
@@ -239,7 +239,11 @@ def _zones(item: Field, known: Names) -> tuple[tuple[str, str, str], ZoneSupply]
     fields = item.all_of(_ZONES_KEYS)
     provider = known.provider(fields["provider"])
     place = (provider, known.region(provider, fields["region"]), known.instance_type(provider, fields["instance_type"]))
-    return place, listed_zones(fields["zones"].texts(), "overlay file", "")
+    names = fields["zones"].texts()
+    fault = next(filter(None, (zone_fault(*place[:2], name) for name in names)), "")
+    if fault:
+        fields["zones"].fail(fault)
+    return place, listed_zones(names, "overlay file", "")
 
 
 def _until(fields: Mapping[str, Field]) -> dt.date | None:

@@ -8,6 +8,7 @@
     <name>/<provider>/<table>.csv  tables in the form of ``instance_catalog/``
 """
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -22,6 +23,7 @@ from advisor.atomic_files import make_directory, write_bytes
 from advisor.catalog.layers.publication_places import Place, TooLarge
 from advisor.catalog.layers.signatures import signer_of
 from advisor.errors import InputError
+from advisor.names import printable
 
 SCHEMA = "advisor.catalog-published/v"
 SCHEMA_NUMBER = 1
@@ -33,13 +35,12 @@ TABLES = (
     "zones.csv", "sources.csv",
 )  # fmt: skip
 """What is published of a provider, where there is any: no limits of an account, no capacity blocks."""
+COMMITTED_KEY = ("instance_type", "region", "instrument", "term_years", "payment")
+"""Columns that tell one price under a commitment from another."""
 _NAME = re.compile(r"[0-9TZ]{8,20}-[0-9a-f]{16}")
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _SCHEMA = re.compile(r"advisor\.catalog-published/v(\d{1,6})")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Characters that could steer the terminal on which a table is shown."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MOST_VERSION_BYTES = 4_096
 _MOST_MANIFEST_BYTES = 256_000
@@ -100,6 +101,19 @@ class _Document:
             raise self.damaged(f"{key} is missing or malformed")
         return value
 
+    def day(self, key: str) -> str:
+        """The ISO date of a field."""
+        with suppress(ValueError):
+            return dt.date.fromisoformat(str(self.fields.get(key))).isoformat()
+        raise self.damaged(f"{key} is missing or malformed")
+
+    def lines(self, key: str) -> tuple[str, ...]:
+        """The texts of a list, each on one line."""
+        values = self.fields.get(key)
+        if not isinstance(values, list):
+            raise self.damaged(f"{key} is missing or malformed")
+        return tuple(" ".join(printable(str(value)).split()) for value in values)
+
     def within(self, fields: object, words: str) -> "_Document":
         """An object inside this one."""
         if not isinstance(fields, dict):
@@ -139,8 +153,8 @@ def read_publication(
     providers = tuple(
         PublishedTables(
             provider,
-            entry.text("read_on", _DAY),
-            tuple(_CONTROL.sub(" ", str(gap)) for gap in entry.fields.get("gaps", ())),
+            entry.day("read_on"),
+            entry.lines("gaps"),
             {table.name: _table(place, f"{name}/{provider}/{table.name}", table, kept) for table in tables[provider]},
         )
         for provider, entry in entries.items()
@@ -237,15 +251,21 @@ def _table(place: Place, path: str, stated: _Stated, kept: Path | None) -> str:
             raise _damaged(place, path, f"it is cut off: {len(content):,} of {stated.size_bytes:,} bytes")
         _check_hash(place, path, content, stated.digest)
         if kept is not None:
-            make_directory(kept)
-            write_bytes(kept / stated.digest, content)
+            _keep(kept / stated.digest, content)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise _damaged(place, path, "it is no UTF-8 text") from error
-    if _CONTROL.search(text):
+    if printable(text) != text:
         raise _damaged(place, path, "it has control characters, which no table has")
     return text
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Keep a table for a run that goes on; that this fails, or another run clears it away, harms nobody."""
+    with suppress(InputError):
+        make_directory(path.parent)
+        write_bytes(path, content)
 
 
 def _kept_content(stated: _Stated, kept: Path | None) -> bytes | None:

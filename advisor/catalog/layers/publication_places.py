@@ -129,8 +129,7 @@ def place_of(location: str, client: Client | None = None, *, is_signed: bool = F
     """
     scheme, host = urlsplit(location).scheme, urlsplit(location).hostname
     if "://" not in location:
-        path = Path(location)
-        return Directory(path) if path.is_dir() else Archive(location, path)
+        return _local(Path(location), location)
     if scheme not in _SCHEMES:
         hint = "give the https address of the bucket, or copy it here and give the directory"
         raise InputError(f"a published catalog is not read by '{scheme}'", where=location, hint=hint)
@@ -144,6 +143,17 @@ def place_of(location: str, client: Client | None = None, *, is_signed: bool = F
     if urlsplit(location).path.endswith(ZIP):
         return Archive(location, io.BytesIO(_downloaded(location, asked, _MOST_ARCHIVE_BYTES)))
     return Web(location.rstrip("/"), asked)
+
+
+def _local(path: Path, location: str) -> Place:
+    """A directory or a zip file of this machine; devices and pipes never end, and are no file."""
+    if path.is_dir():
+        return Directory(path)
+    if path.exists() and not path.is_file():
+        raise InputError("this is neither a directory nor a zip file", where=location, hint=_WANTED)
+    if path.is_file() and path.stat().st_size > _MOST_ARCHIVE_BYTES:
+        raise TooLarge(location, _MOST_ARCHIVE_BYTES)
+    return Archive(location, path)
 
 
 def _downloaded(url: str, client: Client, most_bytes: int) -> bytes:

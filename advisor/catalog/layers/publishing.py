@@ -14,6 +14,7 @@ from advisor.atomic_files import make_directory, write_bytes
 from advisor.catalog.layers.layered import LayeredCatalog, newest_shipped
 from advisor.catalog.layers.merging import SOURCE_COLUMNS
 from advisor.catalog.layers.publication import (
+    COMMITTED_KEY,
     MANIFEST,
     SCHEMA,
     SCHEMA_NUMBER,
@@ -173,11 +174,10 @@ def _by_region(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
 
 def _last_of_each(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
     """Prices under commitments as the highest layer has them."""
-    known = {tuple(row[column] for column in _COMMITMENT): row for row in rows}
+    known = {tuple(row[column] for column in COMMITTED_KEY): row for row in rows}
     yield from known.values()
 
 
-_COMMITMENT = ("instance_type", "region", "instrument", "term_years", "payment")
 _KEYED = {"committed_prices.csv": _last_of_each, "instances.csv": _first_of_each, "serverless.csv": _by_region}
 
 

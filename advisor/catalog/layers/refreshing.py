@@ -8,7 +8,7 @@ from pathlib import Path
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
 from advisor.catalog.layers.merging import offers_of, tables_after
-from advisor.catalog.layers.snapshot import Snapshot, current, discard, stage, take
+from advisor.catalog.layers.snapshot import Snapshot, current, discard, sole_writer, stage, take
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.journal import Journal, Progress, run_tasks
 from advisor.catalog.refresh.values import Found, Question
@@ -89,17 +89,18 @@ def refresh(
         return nothing  # no table holds such a price, so there is nothing to compare
     today = f"{manner.clock():%Y-%m-%d}"
     gaps = [f"{gap.part} {gap.region}: {gap.reason}".strip() for gap in found.gaps]
-    holds = current(root, provider)
-    kept = holds.directory if isinstance(holds, Snapshot) else None
-    staged = stage(root, provider, tables_after(catalog.as_listed(), found, today, kept), today, gaps)
-    differences = changes(before.values(), offers_of_snapshot(staged))
-    unknown = tuple(line.split(",")[0] for line in (staged.directory / "unknown_types.csv").read_text().split()[1:])
-    if held or manner.dry_run:
-        discard(root, staged)
-        return Refreshed(provider, found, held, differences, None, unknown)
-    take(root, staged)
-    journal.clear()
-    return Refreshed(provider, found, held, differences, staged, unknown)
+    with sole_writer(root):
+        holds = current(root, provider)
+        kept = holds.directory if isinstance(holds, Snapshot) else None
+        staged = stage(root, provider, tables_after(catalog.as_listed(), found, today, kept), today, gaps)
+        differences = changes(before.values(), offers_of_snapshot(staged))
+        unknown = tuple(line.split(",")[0] for line in (staged.directory / "unknown_types.csv").read_text().split()[1:])
+        if held or manner.dry_run:
+            discard(root, staged)
+            return Refreshed(provider, found, held, differences, None, unknown)
+        take(root, staged)
+        journal.clear()
+        return Refreshed(provider, found, held, differences, staged, unknown)
 
 
 def _listed(catalog: LayeredCatalog, provider: str) -> dict[tuple[str, str], Offer]:

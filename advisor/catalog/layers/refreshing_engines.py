@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advisor.catalog.layers.engine_releases import RELEASES, TABLE, ReleaseChange, release_changes, releases_of
 from advisor.catalog.layers.refreshing import Manner
-from advisor.catalog.layers.snapshot import Snapshot, discard, stage, table_text, take
+from advisor.catalog.layers.snapshot import Snapshot, discard, sole_writer, stage, table_text, take
 from advisor.catalog.refresh.engines import HeldReleases, ReleaseGuard, held_releases
 from advisor.catalog.refresh.journal import Journal, Progress, run_tasks
 from advisor.catalog.refresh.values import Found, Question, ReleaseRow, SkippedRow
@@ -75,14 +75,15 @@ def refresh_engines(
     if found.failed or not found.complete or any(one.guard is ReleaseGuard.FUTURE for one in held):
         return RefreshedEngines(found, held, (), None)
     gaps = [f"{gap.part}: {gap.reason}" for gap in found.gaps]
-    staged = stage(root, RELEASES, _tables(found, before, now.date(), question.asker), f"{now:%Y-%m-%d}", gaps)
-    changes = release_changes(before, releases_of(staged))
-    if held or manner.dry_run:
-        discard(root, staged)
-        return RefreshedEngines(found, held, changes, None)
-    take(root, staged)
-    journal.clear()
-    return RefreshedEngines(found, held, changes, staged)
+    with sole_writer(root):
+        staged = stage(root, RELEASES, _tables(found, before, now.date(), question.asker), f"{now:%Y-%m-%d}", gaps)
+        changes = release_changes(before, releases_of(staged))
+        if held or manner.dry_run:
+            discard(root, staged)
+            return RefreshedEngines(found, held, changes, None)
+        take(root, staged)
+        journal.clear()
+        return RefreshedEngines(found, held, changes, staged)
 
 
 def _tables(found: Found, before: Releases, today: dt.date, asker: str) -> dict[str, str]:

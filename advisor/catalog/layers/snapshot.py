@@ -10,13 +10,14 @@ Whatever happens while one is written, ``current`` names a whole snapshot: the o
 """
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from advisor.errors import InputError
 SCHEMA = "advisor.catalog-snapshot/v1"
 _CURRENT = "current"
 _MANIFEST = "manifest.json"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,26 @@ def table_text(header: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows({key: "" if row.get(key) is None else row[key] for key in header} for row in rows)
     return stream.getvalue()
+
+
+@contextmanager
+def sole_writer(root: Path) -> Iterator[None]:
+    """Wait until no other run writes snapshots below *root*; the lock ends with the process, however that ends.
+
+    Raises:
+        InputError: the directory cannot be written to.
+    """
+    make_directory(root)
+    try:
+        descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise InputError(f"cannot write: {error.strerror or error}", where=str(root / _LOCK)) from error
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def stage(root: Path, provider: str, tables: Mapping[str, str], read_on: str, gaps: Sequence[str]) -> Snapshot:

@@ -1,5 +1,7 @@
 """A published catalog taken in: what it would change, what speaks against it, and the layer that it becomes."""
 
+import datetime as dt
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,16 +13,32 @@ from advisor.catalog import planning_readers, readers
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, newest_shipped, offers_of_snapshot
 from advisor.catalog.layers.merging import offers_of
-from advisor.catalog.layers.publication import PublishedTables
-from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, discard, forget, stage, table_text, take
+from advisor.catalog.layers.publication import COMMITTED_KEY, PublishedTables
+from advisor.catalog.layers.snapshot import (
+    Damaged,
+    Snapshot,
+    current,
+    discard,
+    forget,
+    sole_writer,
+    stage,
+    table_text,
+    take,
+)
+from advisor.catalog.price_trust import first_day
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Row, ServerlessRow, Sold
 from advisor.catalog.values import Purchase
-from advisor.catalog.zones import read_zones
+from advisor.catalog.zones import SEPARATOR, read_zones, zone_fault
 from advisor.errors import InputError
+from advisor.names import is_type_name
 from advisor.tables import Record, read_records
 
 _ASK = "ask who publishes it; nothing was taken"
+_AHEAD = dt.timedelta(days=1)
+"""The publisher may be in a time zone where it is tomorrow."""
+_FORMULA = re.compile(r"[=+@]|-(?![\d.])")
+_UNIQUE = {"prices.csv": ("instance_type", "region"), "committed_prices.csv": COMMITTED_KEY, "instances.csv": ("name",)}
 _PRICED = (("on_demand_", Purchase.ON_DEMAND), ("spot_", Purchase.SPOT))
 
 
@@ -74,12 +92,13 @@ def update(
         InputError: it is older than what is there, a table is wrong, or it cannot be written.
     """
     below = replace(catalog.as_listed(), snapshots=())
-    for tables in published:
-        _check_age(tables, catalog, root)
+    _check_ages(published, catalog, root)
     candidates = tuple(_candidate(tables, below, confirmed, most_moved) for tables in published)
     is_sound = not dry_run and not any(candidate.held for candidate in candidates)
     if is_sound:
-        _take(root, [candidate.published for candidate in candidates])
+        with sole_writer(root):
+            _check_ages(published, catalog, root)  # another run may have taken a newer one since
+            _take(root, [candidate.published for candidate in candidates])
     refreshed = {snapshot.provider: snapshot.read_on for snapshot in catalog.snapshots}
     return tuple(_updated(candidate, refreshed, is_taken=is_sound) for candidate in candidates)
 
@@ -97,8 +116,18 @@ def _updated(candidate: _Candidate, refreshed: Mapping[str, str], *, is_taken: b
     )
 
 
+def _check_ages(published: Sequence[PublishedTables], catalog: LayeredCatalog, root: Path) -> None:
+    for tables in published:
+        _check_age(tables, catalog, root)
+
+
 def _check_age(published: PublishedTables, catalog: LayeredCatalog, root: Path) -> None:
-    """Refuse what is older than the layers that it would replace."""
+    """Refuse what is of days to come, or older than the layers that it would replace."""
+    if published.read_on > (catalog.today + _AHEAD).isoformat():
+        raise InputError(
+            f"its prices of {published.provider} are of {published.read_on}, a day to come",
+            hint="look at the clock of this machine, or ask who publishes it; nothing was taken",
+        )
     before = current(root, published.provider)
     layers = {"was published before": before.read_on if isinstance(before, Snapshot) else ""}
     layers["came with the program"] = newest_shipped(catalog.directory, published.provider)
@@ -119,6 +148,8 @@ def _candidate(
         for name, text in published.tables.items():
             (directory / name).write_text(text, encoding="utf-8", newline="")
         try:
+            for name in published.tables:
+                _check_cells(directory / name, below.today)
             known, left_out = _known_tables(published, directory, below)
             for name, text in known.tables.items():
                 (directory / name).write_text(text, encoding="utf-8", newline="")
@@ -231,6 +262,36 @@ def _records(path: Path) -> Iterator[Record]:
         yield from read_records(path)
 
 
+def _check_cells(path: Path, today: dt.date) -> None:
+    """Refuse cells that no table has: lines, formulas, days to come, and rows that say something twice.
+
+    Raises:
+        InputError: there is such a cell.
+    """
+    key = _UNIQUE.get(path.name, ())
+    rows: set[tuple[str, ...]] = set()
+    for record in _records(path):
+        for column, cell in record.cells.items():
+            _check_cell(record, column, cell, today)
+        place = tuple(map(record.text, key))
+        if place in rows:
+            record.fail(key[0], f"a second row of {', '.join(place)}")
+        rows |= {place} if key else set()
+        if path.name == "instances.csv" and not is_type_name(record.text("name")):
+            record.fail("name", f"'{record.text('name')}' is no name of an instance type")
+
+
+def _check_cell(record: Record, column: str, cell: str, today: dt.date) -> None:
+    if "\n" in cell or _FORMULA.match(cell):
+        record.fail(column, f"{cell!r} has more than one line, or begins as a formula does")
+    if cell and (column == "as_of" or column.endswith("_as_of")):
+        day = first_day(cell)
+        if day is None:
+            record.fail(column, f"'{cell}' is no date")
+        if day > today + _AHEAD:
+            record.fail(column, f"'{cell}' is a day to come")
+
+
 def _check_tables(directory: Path, provider: str) -> None:
     """Read every table as the catalog will.
 
@@ -252,7 +313,16 @@ def _check_tables(directory: Path, provider: str) -> None:
     for record in _records(directory / "committed_prices.csv"):
         sources.of(record)
     planning_readers.read_serverless(directory, sources)
+    _check_zones(directory / "zones.csv", provider)
     read_zones(directory / "zones.csv", sources)
+
+
+def _check_zones(path: Path, provider: str) -> None:
+    for record in _records(path):
+        names = filter(None, record.optional_text("zones").split(SEPARATOR))
+        fault = next(filter(None, (zone_fault(provider, record.text("region"), name) for name in names)), "")
+        if fault:
+            record.fail("zones", fault)
 
 
 def _take(root: Path, published: Sequence[PublishedTables]) -> None:

@@ -24,6 +24,7 @@ MOST_GONE_RATIO = 0.1
 """Of the known releases: withdrawing some is usual, losing more is an answer cut short."""
 MOST_MOVED_DAYS = 3
 """The first file of a release may be replaced by one of the next days."""
+_LONGEST_VERSION = 32
 _AHEAD = dt.timedelta(days=1)
 """The index may be in a time zone where it is tomorrow."""
 
@@ -85,6 +86,8 @@ def rows_of(document: Mapping[str, Any], engine: str) -> Iterator[Row]:
         version, days = version_of(str(text)), _days(files)
         if version is None:
             yield SkippedRow(engine, str(text), "no version by PEP 440")
+        elif len(text) > _LONGEST_VERSION:
+            yield SkippedRow(engine, text[:_LONGEST_VERSION], f"longer than {_LONGEST_VERSION} characters")
         elif not days:
             yield SkippedRow(engine, str(text), "withdrawn, or without a dated file")
         else:

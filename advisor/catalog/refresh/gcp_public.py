@@ -27,6 +27,8 @@ ORIGIN = Origin(
 _INSTRUMENT = "Committed use discount"
 _TERMS = (("month_1y", 1), ("month_3y", 3))
 _MOST_BYTES = 48_000_000
+_AHEAD = dt.timedelta(days=1)
+"""The clock of this machine may be late."""
 _LEAST_DISCOUNT_RATIO = 0.01
 """Types without a commitment have the monthly price in its place."""
 _REMEDY = "use a key: --gcp-api-key-file FILE"
@@ -52,9 +54,14 @@ def _read(offers: Iterable[Offer], refreshed_on: str, client: Client, url: str) 
     as_of, machines = _date(document), document.get("compute", {}).get("instance")
     if not isinstance(machines, dict) or not machines:
         raise Unreachable("the public list names no machine", _REMEDY)
+    if as_of > f"{dt.datetime.now(dt.UTC) + _AHEAD:%Y-%m-%d}":
+        raise Unreachable(f"the public list is of {as_of}, a day to come", _REMEDY)
     if as_of <= refreshed_on:
         raise Unreachable(f"the public list is of {as_of}, and prices of {refreshed_on} are there already", _REMEDY)
-    yield from rows_of(offers, machines, as_of)
+    rows = tuple(rows_of(offers, machines, as_of))
+    if not rows:
+        raise Unreachable(f"no price of the public list ({as_of}) is newer than what is known", _REMEDY)
+    yield from rows
 
 
 def _parsed(content: bytes) -> Mapping[str, Any]:

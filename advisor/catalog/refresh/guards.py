@@ -67,7 +67,7 @@ class Violation:
             case Guard.MOVED:
                 said = f"${before:g} → ${now:g} an hour ({now / before - 1 if before else 0:+.0%})"
             case Guard.FAMILY_GONE:
-                said = f"sold in {before:g} regions before, in none now"
+                said = f"sold in {before:g} region{'' if before == 1 else 's'} before, in none now"
             case Guard.COVERAGE_DROPPED:
                 said = f"{now:,.0f} now, {before:,.0f} before"
             case _:
@@ -150,7 +150,7 @@ def _above(found: Found) -> Iterator[Violation]:
     ]
     for guard, row, what, usd_per_hour in dearer:
         listed = by_the_hour.get((row.region, row.instance_type))
-        if listed is not None and usd_per_hour > listed.usd_per_hour * (1 + _SPOT_TOLERANCE):
+        if listed is not None and 0 < listed.usd_per_hour * (1 + _SPOT_TOLERANCE) < usd_per_hour:
             yield Violation(guard, found.provider, row.region, what, usd_per_hour, listed.usd_per_hour)
 
 

@@ -4,10 +4,12 @@ import csv
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.places import SKYPILOT, imported_dir
 from advisor.catalog.values import Quality
+from advisor.cli.catalog import command
 from advisor.errors import AdvisorError
 from catalog.imports.importing import left_out, offer, run
 from catalog.refresh.clouds import Cloud, Reply, serving
@@ -145,6 +147,25 @@ def test_slices_of_tpus_are_machines_and_700_is_no_price(write):
     assert rows["ct6e-standard-8t", "us-east5"]["spot_usd_per_hour"] == ""
     assert rows["ct6e-standard-4t", "us-east5"]["on_demand_quality"] == "unpriced"
     assert left_out(entry)["part"] == (1, ["tpu-v6e-256 alone"])
+
+
+def test_prices_of_days_to_come_are_refused(write):
+    """They would never grow old."""
+    path = write("aws", AWS, "g6.2xlarge,L4,1,8,32,,0.9,0.3,us-east-1,us-east-1a,x86_64")
+    result = CliRunner().invoke(command, ["import-skypilot", str(path), "--as-of", "2999-01-01"])
+    assert result.exit_code == 2
+    assert "2999-01-01 is a day to come" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "g6.$(reboot)", "g6.\u202eegral", "@SUM(1)"])
+def test_a_name_that_a_spreadsheet_or_shell_acts_on_is_no_type(write, name):
+    """New types are taken by a name that a provider could give."""
+    info = "\"{'Gpus': [{'Name': 'L4', 'Manufacturer': 'NVIDIA', 'Count': 1.0, 'MemoryInfo': {'SizeInMiB': 22888}}]}\""
+    rows = [f"{new},L4,1,4,16,{info},1.0,0.3,us-east-1,us-east-1a,x86_64" for new in ("g99.xlarge", name)]
+    entry = import_of(write("aws", AWS, *rows))
+    assert offer("aws", "us-east-1", "g99.xlarge").on_demand.usd_per_hour == 1.0
+    assert left_out(entry)["type"] == (2, [name])
+    assert name not in {one.instance_type for one in load_catalog().offers}
 
 
 def test_other_providers_and_unknown_ones(write):

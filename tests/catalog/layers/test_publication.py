@@ -9,17 +9,23 @@ import os
 import shutil
 import subprocess
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.catalog import load_catalog
+from advisor.catalog import load_catalog, loading
+from advisor.catalog.layers import updating
 from advisor.catalog.layers.layered import layered
+from advisor.catalog.layers.places import published_dir
 from advisor.catalog.layers.publication import PublishedTables, digest_of, read_publication
+from advisor.catalog.layers.publication_places import place_of
 from advisor.catalog.layers.publishing import publish, tables_to_publish
-from advisor.catalog.layers.snapshot import stage, take
+from advisor.catalog.layers.snapshot import Snapshot, current, stage, take
+from advisor.catalog.layers.updating import update
 from advisor.catalog.loading import user_catalog
 from advisor.cli.catalog import command
 from advisor.data_files import data_dir
@@ -33,7 +39,9 @@ NOW = dt.datetime(2027, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
 
 @pytest.fixture(autouse=True)
 def reader(monkeypatch, tmp_path):
-    """The user who takes what others publish; answers with the directory of the layer."""
+    """The user who takes what others publish, on the day on which they do; answers with the directory of the layer."""
+    monkeypatch.setattr(loading, "layered", partial(layered, today=NOW.date()))
+    monkeypatch.setattr(loading, "_loaded", {})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return tmp_path / "cache/advisor/published"
@@ -289,13 +297,16 @@ def test_what_is_cut_off_or_changed_is_refused(site, reader):
         (lambda it: it.update(providers={"../../etc": {}}), "is no provider", "nothing was taken"),
         (lambda it: it.update(made_at="\x1b[2J"), "made_at is missing or malformed", ""),
         (lambda it: it["providers"]["aws"].update(read_on="soon"), "read_on is missing or malformed", ""),
+        (lambda it: it["providers"]["aws"].update(read_on="2027-13-45"), "read_on is missing or malformed", ""),
+        (lambda it: it["providers"]["aws"].update(read_on="2099-01-01"), "a day to come", "clock"),
+        (lambda it: it["providers"]["aws"].update(gaps=None), "gaps is missing or malformed", ""),
         (lambda it: it["providers"]["aws"].update(tables=[]), "no tables", ""),
         (lambda it: it["providers"]["aws"]["tables"]["prices.csv"].update(bytes=10**12), "more than", ""),
         (lambda it: it["providers"]["aws"]["tables"]["prices.csv"].update(bytes=-1), "size of prices.csv", ""),
         (lambda it: it["providers"]["aws"]["tables"]["prices.csv"].update(bytes=20), "more than 20 bytes", ""),
         (lambda it: it["providers"]["aws"]["tables"]["prices.csv"].update(sha256="0" * 64), "another checksum", ""),
     ],
-    ids=["newer schema", "other schema", "empty", "traversal", "time", "date", "tables", "huge", "negative", "longer", "hash"],
+    ids=["newer schema", "other schema", "empty", "traversal", "time", "words", "date", "future", "gaps", "tables", "huge", "negative", "longer", "hash"],
 )  # fmt: skip
 def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader):
     """With what is wrong, where, and what to do."""
@@ -306,8 +317,8 @@ def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader)
 @pytest.mark.parametrize(
     ("published", "words", "hint"),
     [
-        (lambda: of_aws(at(0)), "rows are held up", "cannot be accepted"),
-        (lambda: of_aws(at(-1)), "rows are held up", "cannot be accepted"),
+        (lambda: of_aws(at(0)), "1 row is held up", "cannot be accepted"),
+        (lambda: of_aws(at(-1)), "1 row is held up", "cannot be accepted"),
         (lambda: of_aws(at(2.0)), "1 row is held up", "--confirm moved:g6"),
         (lambda: of_aws(at("nan")), "no finite number", "nothing was taken"),
         (lambda: of_aws(at("dear")), "is no number", "nothing was taken"),
@@ -316,10 +327,21 @@ def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader)
         (lambda: of_aws(lambda row: row | {"discount_ratio": "1.5"}, "commitments.csv"), "a discount of 1.5", ""),
         (lambda: of_aws(lambda row: row | {"provider": "gcp"}, "instances.csv"), "'gcp' in the tables of aws", ""),
         (lambda: of_aws(lambda row: row | {"source": "nobody"}, "zones.csv"), "not in sources.csv", ""),
+        (lambda: of_aws(lambda row: row | {"zones": "us-east-1a"}, "zones.csv"), "names differ by account", ""),
         (lambda: of_aws(lambda row: row | {"title": "\x1b]0;x\x07"}, "sources.csv"), "control characters", ""),
+        (lambda: of_aws(lambda row: row | {"title": "\u202egnp.exe"}, "sources.csv"), "control characters", ""),
+        (lambda: of_aws(lambda row: row | {"title": "=cmd|x"}, "sources.csv"), "as a formula does", ""),
+        (lambda: of_aws(lambda row: row | {"region": "us\ntaken"}), "more than one line", ""),
+        (lambda: of_aws(lambda row: row | {"name": "g6.$(reboot)"}, "instances.csv"), "no name of an instance", ""),
+        (lambda: of_aws(lambda row: row | {"on_demand_as_of": "2026-99-99"}), "is no date", ""),
+        (lambda: of_aws(lambda row: row | {"on_demand_as_of": "2099-01-01"}), "a day to come", ""),
+        (lambda: of_aws(lambda row: row | {"region": "us-east-1"}), "a second row of", ""),
         (lambda: of_aws(lambda _row: {"x": "1"}, "prices.csv"), "there is no column", ""),
     ],
-    ids=["zero", "below zero", "moved", "nan", "words", "coverage", "older", "discount", "owner", "source", "terminal", "columns"],
+    ids=[
+        "zero", "below zero", "moved", "nan", "words", "coverage", "older", "discount", "owner", "source", "zone name", "terminal",
+        "order of letters", "formula", "lines", "shell", "no date", "future", "twice", "columns",
+    ],
 )  # fmt: skip
 def test_prices_that_cannot_be_are_refused(published, words, hint, tmp_path, reader):
     """The guards of a refresh hold for what others publish, and no row is taken that the catalog could not read."""
@@ -350,7 +372,7 @@ def test_prices_under_commitments_are_guarded_too(tmp_path, reader):
         assert result.exception.exit_code == 1
         assert not reader.exists() or files(reader) == []
     publish([committed("0.5")], tmp_path / "site", NOW)
-    assert "1 rows of type x9.big" in run("update", tmp_path / "site").stdout
+    assert "1 row of type x9.big" in run("update", tmp_path / "site").stdout
     run("publish", "aws", "-o", tmp_path / "again")
     (table,) = [one for one in files(tmp_path / "again") if one.endswith("committed_prices.csv")]
     assert "g6.xlarge,us-east-1,Savings Plan,1,no_upfront,0.5" in (tmp_path / "again" / table).read_text()
@@ -462,6 +484,41 @@ def test_what_this_version_does_not_know_is_left_out_and_said(tmp_path):
     assert "this version of the program does not know them" in said
     assert "accelerator L5" in said
     assert not any(one.region == "moon-1" for one in load_catalog().offers)
+
+
+def test_what_never_ends_is_no_file(reader):
+    """A device is read neither as a directory nor as a zip file."""
+    refused("/dev/zero", "neither a directory nor a zip file", reader)
+
+
+def test_two_updates_at_once_leave_a_whole_layer(tmp_path):
+    """Each removes older snapshots: none of them may be the one that the other is about to take."""
+    sites = [tmp_path / f"site-{number}" for number in range(4)]
+    for number, site in enumerate(sites):
+        publish([of_aws(at(0.9 + number / 100))], site, NOW)
+    published = [read_publication(place_of(str(site))).providers for site in sites]
+    catalog = layered(data_dir("instance_catalog"), tmp_path / "none", None, NOW.date())
+    with ThreadPoolExecutor(len(sites)) as pool:
+        for results in pool.map(lambda tables: update(tables, catalog, published_dir()), published * 2):
+            assert all(result.is_taken for result in results)
+    assert isinstance(current(published_dir(), "aws"), Snapshot)
+    assert price() in {0.9, 0.91, 0.92, 0.93}
+
+
+def test_an_older_one_that_comes_last_is_refused(tmp_path, monkeypatch, reader):
+    """Another run may take a newer one between the first look at the dates and the last."""
+    publish([of_aws(day="2027-02-02")], tmp_path / "old", NOW)
+
+    @contextlib.contextmanager
+    def after_another(root):
+        tables = of_aws()
+        take(root, stage(root, "aws", tables.tables, tables.read_on, ()))
+        yield
+
+    monkeypatch.setattr(updating, "sole_writer", after_another)
+    with pytest.raises(InputError, match="older than what was published before"):
+        run("update", tmp_path / "old")
+    assert current(reader, "aws").read_on == NEW_DAY
 
 
 def test_a_zip_that_unpacks_to_more_than_it_states_is_not_unpacked(tmp_path, reader):

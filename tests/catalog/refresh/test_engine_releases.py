@@ -132,6 +132,15 @@ def test_broken_and_withdrawn_releases_are_left_out_and_said():
     assert user_catalog().releases.of("vLLM")[-1].version == Version("0.33.0")
 
 
+def test_an_overlong_version_is_left_out():
+    """A number of sixty digits is newer than all others, and no release of anything."""
+    rows = list(rows_of({"releases": {"0.34.0": [file(TODAY)], "9" * 60: [file(TODAY)]}}, "vLLM"))
+    assert rows == [
+        ReleaseRow("vLLM", "0.34.0", TODAY.isoformat()),
+        SkippedRow("vLLM", "9" * 32, "longer than 32 characters"),
+    ]
+
+
 def test_a_release_is_of_the_day_of_its_first_file_that_was_kept():
     """Wheels for other platforms follow; a file without a date says nothing."""
     files = [file("2026-11-20"), file("2026-11-18"), file("2026-11-01", yanked=True), {"upload_time": "soon"}, "?"]
