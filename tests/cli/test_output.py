@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from advisor.cli.output import deliver, report_width
+from advisor.names import printable
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,8 @@ def test_nothing_steers_the_terminal(monkeypatch, capsys, is_terminal, shown):
     monkeypatch.setattr("click.echo", lambda text, **_: sys.stdout.write(text))
     deliver("g6\x1b[2J\tL4\n", None)
     assert capsys.readouterr().out == shown
+
+
+def test_bold_is_all_that_text_may_do_to_a_terminal():
+    """What would move the cursor, clear the screen or turn text around becomes a question mark."""
+    assert printable("\x1b[1mpeak\x1b[0m \x1b[2J\u202eexe") == "\x1b[1mpeak\x1b[0m ?[2J?exe"

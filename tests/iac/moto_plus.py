@@ -11,7 +11,7 @@ import sys
 # NOTE: read when moto is imported; without it the managed policy for Session Manager does not exist.
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 
-from moto.autoscaling.models import FakeAutoScalingGroup
+from moto.autoscaling.models import FakeAutoScalingGroup, LifecycleHook
 from moto.budgets.responses import BudgetsResponse
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.server import main
@@ -84,7 +84,17 @@ def update_keeping_the_policy(group: FakeAutoScalingGroup, *arguments, mixed_ins
     _update_group(group, *arguments, mixed_instances_policy=policy, **named)
 
 
+_make_hook = LifecycleHook.__init__
+
+
+def make_hook_that_tells_nobody(hook: LifecycleHook, *arguments, **named) -> None:
+    """Leave out the queue and the role that moto gives every hook."""
+    _make_hook(hook, *arguments, **named)
+    hook.role_arn = hook.notification_target_arn = ""
+
+
 FakeAutoScalingGroup.update = update_keeping_the_policy
+LifecycleHook.__init__ = make_hook_that_tells_nobody
 BudgetsResponse.describe_subscribers_for_notification = describe_subscribers
 BudgetsResponse.list_tags_for_resource = lambda _response: json.dumps({"ResourceTags": []})
 SimpleSystemManagerBackend.__init__ = make_backend_with_images
