@@ -619,9 +619,10 @@ class Confirmer:
                 continue
             again = self._confirmed(roomier, solution, headroom)
             if again.confirmation.reached:
-                proof = found.solution
-                kept = replace(solution, proven=proof.proven, bound_usd_per_month=proof.bound_usd_per_month)
-                return replace(again, solution=kept)
+                proof, usd = found.solution, solution.objective_usd_per_month
+                proven = proof.proven and proof.bound_usd_per_month <= usd + HALF_A_CENT
+                bound = min(proof.bound_usd_per_month, usd)
+                return replace(again, solution=replace(solution, proven=proven, bound_usd_per_month=bound))
         return found
 
     def _with_headroom(self, posed: Posed, headroom: Mapping[Kind, float]) -> Posed:
