@@ -1,8 +1,6 @@
 """``advisor recommend``: a workload file in, a ranked recommendation out."""
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,7 +155,7 @@ def command(
     if output is not None and output.is_dir():
         raise click.UsageError(f"--output {output} is a directory, and a workload file gives one plan")
     running = plan_from_json(read_text(previous, "plan"), str(previous)) if previous else None
-    with Progress("requests read") as progress, _without_collection():
+    with Progress("requests read") as progress:
         plan = recommend(
             workload,
             every_variant=every_variant,
@@ -175,18 +173,6 @@ def command(
         raise _nothing_feasible(plan, workload)
     if terraform_dir is not None:
         _write_terraform(plan, terraform_dir)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """No search for cycles of objects: a plan leaves hardly any, and makes so many objects that it takes time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _refuse_beside_directory(any_flag: bool, given: Sequence[object]) -> None:
