@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from advisor.catalog.values import Purchase, Quality
 
@@ -168,21 +168,7 @@ Row = (
     | ReleaseRow
     | SkippedRow
 )
-_KINDS: Mapping[str, Callable[..., Row]] = {
-    kind.kind: kind
-    for kind in (
-        Sold,
-        PriceRow,
-        CommittedRow,
-        ServerlessRow,
-        MachineRow,
-        BlockRow,
-        QuotaRow,
-        ZoneRow,
-        ReleaseRow,
-        SkippedRow,
-    )
-}
+_KINDS: Mapping[str, Callable[..., Row]] = {row.kind: row for row in get_args(Row)}
 
 
 def row_to_json(row: Row) -> dict[str, Any]:

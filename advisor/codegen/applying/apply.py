@@ -59,13 +59,13 @@ def apply_to(directory: Path, address: str, target: Target) -> Application:
     unchanged = 0
     for resource in resources:
         _check_provider(resource, target)
-        for name, found in _arguments(resource, target):
-            if isinstance(found, str):
-                notes.append(f"not changed: {name}: {found}")
-            elif found is None:
+        for name, change in _arguments(resource, target):
+            if isinstance(change, str):
+                notes.append(f"not changed: {name}: {change}")
+            elif change is None:
                 unchanged += 1
             else:
-                edits[found.place.document.path, found.place.start] = found
+                edits[change.place.document.path, change.place.start] = change
     if not edits and not unchanged:
         raise InputError(
             f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or ["it holds no instance type or count"]),
@@ -109,10 +109,10 @@ def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iter
     """The arguments of one entry of a map that a module is called with."""
     attribute = resource.block.attributes[argument]
     for name, figure in resource.rule.arguments.items():
-        found = resolve(resource.document, attribute.value.node, _scope(resource), (key, name))
-        if isinstance(found, Place):
+        place = resolve(resource.document, attribute.value.node, _scope(resource), (key, name))
+        if isinstance(place, Place):
             label = f'{resource.block.address}: {argument}["{key}"].{name}'
-            yield label, _edit_at(resource, found, label, _wanted(figure, target, resource.rule))
+            yield label, _edit_at(resource, place, label, _wanted(figure, target, resource.rule))
 
 
 def _scope(resource: Resource) -> Scope:
@@ -120,17 +120,17 @@ def _scope(resource: Resource) -> Scope:
 
 
 def _edit(resource: Resource, attribute: Attribute, name: str, wanted: str | int | list[str]) -> Edit | str | None:
-    found = resolve(resource.document, attribute.value.node, _scope(resource))
-    return found.reason if isinstance(found, Unresolved) else _edit_at(resource, found, name, wanted)
+    place = resolve(resource.document, attribute.value.node, _scope(resource))
+    return place.reason if isinstance(place, Unresolved) else _edit_at(resource, place, name, wanted)
 
 
-def _edit_at(resource: Resource, found: Place, name: str, wanted: str | int | list[str]) -> Edit | str | None:
-    if not Path(resource.module.root / found.document.path).is_relative_to(resource.module.root):
-        return f"{found.document.path} is outside of the directory"
-    wanted = _as_written(wanted, found.value)
-    if str(found.value) == str(wanted):
+def _edit_at(resource: Resource, place: Place, name: str, wanted: str | int | list[str]) -> Edit | str | None:
+    if not Path(resource.module.root / place.document.path).is_relative_to(resource.module.root):
+        return f"{place.document.path} is outside of the directory"
+    wanted = _as_written(wanted, place.value)
+    if str(place.value) == str(wanted):
         return None
-    return Edit(found, _literal(wanted, found.value), name)
+    return Edit(place, _literal(wanted, place.value), name)
 
 
 def _wanted(figure: Figure, target: Target, rule: Rule) -> str | int | list[str]:
@@ -192,10 +192,10 @@ def _is_spot(resource: Resource) -> bool | None:
         return _says_spot(resource)
     for path, attribute in everything_in(resource.block):
         if path in resource.rule.spot:
-            found = resolve(resource.document, attribute.value.node, _scope(resource))
-            if isinstance(found, Unresolved):
+            place = resolve(resource.document, attribute.value.node, _scope(resource))
+            if isinstance(place, Unresolved):
                 return None
-            if str(found.value) == str(resource.rule.spot[path]):
+            if str(place.value) == str(resource.rule.spot[path]):
                 return True
     return False
 
@@ -206,9 +206,9 @@ def _says_spot(resource: Resource) -> bool | None:
     for name, spot in CALL_SPOT.items():
         attribute = resource.block.attributes.get(argument or name)
         path = (key, name) if argument else ()
-        found = resolve(resource.document, attribute.value.node, _scope(resource), path) if attribute else None
-        if isinstance(found, Place):
-            return str(found.value) == str(spot)
+        place = resolve(resource.document, attribute.value.node, _scope(resource), path) if attribute else None
+        if isinstance(place, Place):
+            return str(place.value) == str(spot)
     return None
 
 
@@ -236,7 +236,7 @@ def _users(module: Module, steps: tuple[str, ...], own: set[str]) -> list[str]:
             for document, block in module.blocks()
             if block.kind in ("resource", "data", "module", "output") and block.address not in own
             for _, attribute in everything_in(block)
-            if any(found[:2] == steps for found in references(attribute.value.node))
+            if any(reference[:2] == steps for reference in references(attribute.value.node))
         }
     )
 

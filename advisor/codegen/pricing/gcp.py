@@ -67,9 +67,10 @@ def _run(resource: Resource, _all: Resources) -> tuple[Use, ...]:
 def _size(resource: Resource) -> tuple[float, float] | None:
     """Processors and GiB of the containers of one instance; None where one has no limits."""
     limits = [
-        Resource("", "", "", one).first("resources", "limits") for one in resource.blocks("template", "containers")
+        Resource("", "", "", container).first("resources", "limits")
+        for container in resource.blocks("template", "containers")
     ]
-    sizes = [(_number(one.get("cpu")), _gib(one.get("memory"))) for one in limits if isinstance(one, dict)]
+    sizes = [(_number(limit.get("cpu")), _gib(limit.get("memory"))) for limit in limits if isinstance(limit, dict)]
     known = [(cpu, gib) for cpu, gib in sizes if cpu is not None and gib is not None]
     if not known or len(known) < len(limits):
         return None
@@ -78,22 +79,22 @@ def _size(resource: Resource) -> tuple[float, float] | None:
 
 def _number(quantity: object) -> float | None:
     """Processors as Kubernetes writes them: ``8``, ``8000m``."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(m?)", str(quantity))
-    return float(found[1]) / (1000 if found[2] else 1) if found else None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(m?)", str(quantity))
+    return float(match[1]) / (1000 if match[2] else 1) if match else None
 
 
 def _gib(quantity: object) -> float | None:
     """Memory as Kubernetes writes it: ``32Gi``, ``32768Mi``."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(Gi|Mi)", str(quantity))
-    return float(found[1]) / (_MIB_PER_GIB if found[2] == "Mi" else 1) if found else None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(Gi|Mi)", str(quantity))
+    return float(match[1]) / (_MIB_PER_GIB if match[2] == "Mi" else 1) if match else None
 
 
 def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     machine = Resource("", "", "", next(iter(resource.blocks("specific_reservation", "instance_properties")), {}))
     kind = text(machine.values.get("machine_type"))
     attached = [
-        {"type": one.get("accelerator_type"), "count": one.get("accelerator_count")}
-        for one in machine.blocks("guest_accelerators")
+        {"type": block.get("accelerator_type"), "count": block.get("accelerator_count")}
+        for block in machine.blocks("guest_accelerators")
     ]
     what = with_attached(kind, attached) if kind else None
     number = whole(resource.first("specific_reservation", "count"))
