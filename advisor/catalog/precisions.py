@@ -34,6 +34,11 @@ _BILLIONS = re.compile(r"(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z])")
 _WORST_FIRST = (Quality.RECALLED, Quality.COMMUNITY, Quality.STALE, Quality.DERIVED)
 
 
+def is_hub_id(model: str) -> bool:
+    """Whether a model is called as hubs call it, ``organisation/model``, and by no file."""
+    return len(model) <= _LONGEST_HUB_ID and _HUB_ID.fullmatch(model) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class KnownCheckpoint:
     """A repository with the weights of a model in one precision."""
@@ -149,17 +154,16 @@ class Precisions:
         return self._loaded[key]
 
     def _weights_loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
-        is_hub_id = len(model) <= _LONGEST_HUB_ID and _HUB_ID.fullmatch(model) is not None
         own = [one for one in self.checkpoints(model, precision) if one.is_of(model)]
         is_published = any(not one.format and not one.made_while_loading for one in own)
-        if is_hub_id and (is_published or precision in _WIDE or not engine):
+        if is_hub_id(model) and (is_published or precision in _WIDE or not engine):
             return LoadedWeights(model, "")
         named = self._by_repository.get((model.casefold(), precision))
         stored = (one for one in (named, *own) if one is not None and not one.made_while_loading)
         readable = next((one for one in stored if _reads(engine, one.format)), None)
         if readable is not None:
             return LoadedWeights(readable.repository, readable.scheme)
-        return _quantised(model, own) if is_hub_id and self.is_made_while_loading(precision, engine) else None
+        return _quantised(model, own) if is_hub_id(model) and self.is_made_while_loading(precision, engine) else None
 
     def is_made_while_loading(self, precision: str, engine: str) -> bool:
         """Whether an engine makes the precision of 16-bit weights while it loads them."""

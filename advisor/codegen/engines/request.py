@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.model import Platform, Serves
 from advisor.errors import InputError
 
@@ -20,6 +21,11 @@ class Request:
     """Image that the user wants; "": that of the engine."""
     version: str
     """Of the engine as planned, such as 0.30.0; "" where the plan names none that is exact."""
+
+
+def served_name(request: Request) -> tuple[str, ...]:
+    """How vLLM and SGLang call the model, whichever weights a backend loads; none for a model in a file."""
+    return (f"--served-model-name={request.model}",) if is_hub_id(request.model) else ()
 
 
 def exact_version(text: str) -> str:

@@ -6,7 +6,7 @@ lmsysorg/sglang, tags seen in November 2026.
 
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.request import Request, refusal, version_key
+from advisor.codegen.engines.request import Request, refusal, served_name, version_key
 from advisor.codegen.engines.support import computes_in_half, release_of, support_of
 from advisor.codegen.model import Checkpoint, Container, Engine, Runtime, Serves
 
@@ -55,8 +55,7 @@ def _image(request: Request) -> str:
 def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[str]:
     serves = request.serves
     arguments = [
-        # Backends with other weights answer to the same name.
-        f"--served-model-name={request.model}",
+        *served_name(request),
         # It listens on the loopback interface alone otherwise.
         "--host=0.0.0.0",
         *precision_arguments(serves.precision, checkpoint, half=half),

@@ -7,7 +7,7 @@ image by digest.
 
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.request import Request, refusal, version_key
+from advisor.codegen.engines.request import Request, refusal, served_name, version_key
 from advisor.codegen.engines.support import computes_in_half, release_of, support_of
 from advisor.codegen.model import Checkpoint, Container, Engine, Runtime, Serves
 
@@ -100,8 +100,7 @@ def _image_caution(request: Request) -> str:
 def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[str]:
     serves, platform = request.serves, request.platform
     arguments = [
-        # Backends with other weights answer to the same name.
-        f"--served-model-name={request.model}",
+        *served_name(request),
         *precision_arguments(serves.precision, checkpoint, half=half),
         f"--tensor-parallel-size={serves.tensor_parallel * platform.cores_per_accelerator}",
         f"--max-model-len={serves.context_tokens}",

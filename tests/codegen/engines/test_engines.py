@@ -74,6 +74,12 @@ def test_other_weights_answer_to_the_name_of_the_planned_model(planned, precisio
     assert value_of(served.arguments, "--served-model-name") == MODEL
 
 
+@pytest.mark.parametrize("model", ["./config.json", "./%{.json"])
+def test_a_model_that_only_a_file_names_is_called_by_no_path(model):
+    """Where the weights are is the user's to say, and so is their name."""
+    assert value_of(container(model=model).arguments, "--served-model-name") is None
+
+
 @pytest.mark.parametrize("release", VERSIONS)
 @given(layout=LAYOUTS)
 def test_release_knows_every_option(release, layout):

@@ -26,7 +26,6 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
-        "--served-model-name=\"}\nresource \"null_resource\" \"x\" {} $${file(\"/etc/passwd\")} %%{ if true }`rm -rf /`$(id) | # \\ 'EOF' \u202e\u0000",
         "--dtype=bfloat16",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",

