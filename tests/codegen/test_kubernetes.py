@@ -284,7 +284,7 @@ def _last(cron, moment):
 
 def test_hostile_texts_stay_values():
     """Quotes, line ends and variables of a plan change neither the objects nor their keys."""
-    plain = objects_of(make_plan(make_option(engine_version="0.30.0")))
+    plain = objects_of(make_plan(make_option(engine_version="0.30.0"), model="./config.json"))
     option = make_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
     hostile = objects_of(make_plan(option, name=HOSTILE, model=HOSTILE))
     assert sorted(kind for kind, _ in hostile) == sorted(kind for kind, _ in plain)
