@@ -82,10 +82,21 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except (OSError, MemoryError) as error:
+        click.echo(printable(f"error: {_of_machine(error)}"), err=True)
+        sys.exit(AdvisorError.exit_code)
     except Exception as error:  # noqa: BLE001 - the one boundary: everything else is our bug
         click.echo(_bug_report(error), err=True)
         sys.exit(EXIT_BUG)
     sys.exit(0)
+
+
+def _of_machine(error: OSError | MemoryError) -> str:
+    """What the machine lacks, such as room on a disk or for a process."""
+    if isinstance(error, MemoryError):
+        return "not enough memory\n  hint: give a smaller input, or run it where there is more"
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}\n  hint: see that the disk has room and that the place may be used"
 
 
 def _bug_report(error: Exception) -> str:

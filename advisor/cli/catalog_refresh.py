@@ -27,10 +27,11 @@ from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
 from advisor.catalog.refresh.values import Question, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
-from advisor.cli.output import deliver, output_option, read_text, table_or_json_option
+from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.progress import Progress
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
+from advisor.reading import read_text
 from advisor.report.refresh_words import change_words, changes_json, refresh_json, refresh_words
 from advisor.tables import read_rows
 

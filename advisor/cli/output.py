@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from advisor.atomic_files import write_text
+from advisor.atomic_files import write_output
 from advisor.errors import InputError
 from advisor.names import printable
 
@@ -66,7 +66,7 @@ def deliver(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(printable(text) if sys.stdout.isatty() else text, nl=False)
         return
-    write_text(output, text)
+    write_output(output, text.encode())
     click.echo(f"wrote {output}", err=True)
 
 
@@ -78,20 +78,6 @@ def report_width(output: Path | None, *, wide: bool) -> int | None:
         return PLAIN_WIDTH
     columns = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
     return min(max(columns, _NARROWEST), _WIDEST)
-
-
-def read_text(path: Path, what: str) -> str:
-    """The text of a file the user named.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read the {what}: {error.strerror}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"the {what} is no UTF-8 text", where=str(path)) from error
 
 
 def check_unedited(text: str, where: str, *, force: bool) -> None:

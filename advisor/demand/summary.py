@@ -11,6 +11,7 @@ from advisor.demand.clock import MONDAY_SECONDS, iso_minute
 from advisor.demand.tally import RequestTally, arrival_rate, profile_notes
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
+from advisor.reading import read_json
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, span_words
 
 SCHEMA = "advisor.demand/v1"
@@ -76,15 +77,7 @@ def read_summary(path: Path) -> Demand:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"it is no JSON ({error})"
-        raise InputError(
-            f"cannot read the demand summary: {reason}",
-            where=str(path),
-            hint="make one with `advisor demand summarise TRACE -o FILE`",
-        ) from error
+    document = read_json(path, "demand summary", "make one with `advisor demand summarise TRACE -o FILE`")
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InputError(f"the schema is not {SCHEMA}", where=str(path), hint="make it with `advisor demand summarise`")
     return document
