@@ -9,6 +9,7 @@ from advisor.catalog.values import Purchase
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
 from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
+from advisor.codegen.pricing.plan_schema import misshapen
 from advisor.codegen.pricing.resources import Resource, planned, prior
 from advisor.codegen.pricing.uses import Use, first_known, text
 from advisor.codegen.writing.record import read_record
@@ -85,6 +86,8 @@ def _document(path: Path, content: str) -> Mapping[str, Any]:
         )
     if not isinstance(document, dict) or not isinstance(document.get("planned_values", document.get("values")), dict):
         raise InputError("this is no plan of Terraform", where=str(path), hint=_HOW)
+    if wrong := misshapen(document):
+        raise InputError(f"this is no plan of Terraform: {wrong}", where=str(path), hint=_HOW)
     return document
 
 
