@@ -44,7 +44,7 @@ def _escaped(reader, document, directory) -> str:
     try:
         reader.read(document, directory)
     except AdvisorError as error:
-        assert error.message
+        return "" if str(error).strip() else "an error without words"
     except Exception as error:  # noqa: BLE001 - this is what is looked for
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {str(error)[:80]} ({place.filename}:{place.lineno})"

@@ -29,7 +29,7 @@ _CONFIGURED = {
     },
 }
 _STATE = {"type": "object", "properties": {"root_module": {"$ref": "#/$defs/module"}}}
-SCHEMA: Mapping[str, Any] = {
+SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
     "properties": {
