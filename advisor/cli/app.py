@@ -12,7 +12,7 @@ import click
 
 from advisor import __version__
 from advisor.errors import AdvisorError
-from advisor.names import printable
+from advisor.names import printable, without_credentials
 
 COMMANDS = {
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
@@ -106,8 +106,6 @@ def _bug_report(error: Exception) -> str:
         f"command: {' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}"
     )
     with tempfile.NamedTemporaryFile("w", prefix="advisor-bug-", suffix=".txt", delete=False) as stream:
-        stream.write(report)
-    return (
-        f"error: this is a bug in advisor ({type(error).__name__}: {error})\n"
-        f"  hint: please report it with the file {Path(stream.name)}"
-    )
+        stream.write(without_credentials(report))
+    said = printable(without_credentials(f"{type(error).__name__}: {error}"))
+    return f"error: this is a bug in advisor ({said})\n  hint: please report it with the file {Path(stream.name)}"

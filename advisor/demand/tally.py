@@ -85,7 +85,7 @@ class RequestTally:
         self.requests += len(seconds)
 
     def _compare_with_row_above(self, rows: Floats) -> None:
-        """Count rows, shape (3, n), that are earlier than the one above or equal it; that may be in an earlier batch."""
+        """Count rows, shape (3, n), that are earlier than the row above, in this batch or the last, or equal it."""
         steps = np.diff(np.concatenate((self.last_row, rows), axis=1), axis=1)
         self.out_of_order += int(np.count_nonzero(steps[0] < 0))
         self.repeated += int(np.count_nonzero((steps == 0).all(axis=0)))
