@@ -11,8 +11,9 @@ from typing import NoReturn
 import click
 
 from advisor import __version__
+from advisor.cli.terminal import guard_terminals
 from advisor.errors import AdvisorError
-from advisor.names import printable, without_credentials
+from advisor.names import without_credentials
 
 COMMANDS = {
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
@@ -67,6 +68,7 @@ def advisor() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the documented code; no traceback reaches the user."""
+    guard_terminals()
     try:
         advisor(prog_name="advisor", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -77,13 +79,13 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.exceptions.Abort):
         sys.exit(EXIT_INTERRUPTED)
     except AdvisorError as error:
-        click.echo(printable(f"error: {error}"), err=True)
+        click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
     except (OSError, MemoryError) as error:
-        click.echo(printable(f"error: {_of_machine(error)}"), err=True)
+        click.echo(f"error: {_of_machine(error)}", err=True)
         sys.exit(AdvisorError.exit_code)
     except Exception as error:  # noqa: BLE001 - the one boundary: everything else is our bug
         click.echo(_bug_report(error), err=True)
@@ -107,5 +109,5 @@ def _bug_report(error: Exception) -> str:
     )
     with tempfile.NamedTemporaryFile("w", prefix="advisor-bug-", suffix=".txt", delete=False) as stream:
         stream.write(without_credentials(report))
-    said = printable(without_credentials(f"{type(error).__name__}: {error}"))
+    said = without_credentials(f"{type(error).__name__}: {error}")
     return f"error: this is a bug in advisor ({said})\n  hint: please report it with the file {Path(stream.name)}"

@@ -10,7 +10,6 @@ import click
 
 from advisor.atomic_files import write_output
 from advisor.errors import InputError
-from advisor.names import printable
 
 PLAIN_WIDTH = 80
 """Characters of a line where no terminal says how wide it is."""
@@ -64,7 +63,7 @@ def options_given(options: Mapping[str, str | None], batch: Path | None, require
 def deliver(text: str, output: Path | None) -> None:
     """Print *text*, or write it to *output* and say so on stderr."""
     if output is None:
-        click.echo(printable(text) if sys.stdout.isatty() else text, nl=False)
+        click.echo(text, nl=False)
         return
     write_output(output, text.encode())
     click.echo(f"wrote {output}", err=True)
