@@ -30,6 +30,7 @@ COLUMNS = {
 Block = tuple[npt.NDArray[np.float64], Integers, Integers]
 
 _BLOCK_BYTES = 8 << 20
+_LONGEST_HEADER = 1 << 20
 _NULLS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "inf", "-inf"]
 
 
@@ -84,9 +85,11 @@ def read_blocks(path: Path) -> Iterator[Block]:
 
 def _column_names(path: Path) -> list[str]:
     """Header names of time, input and output tokens in this file."""
+    if path.exists() and not path.is_file():
+        raise InputError("a trace is read more than once: this is no file", where=str(path), hint="give a CSV file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            header = next(csv.reader(stream), [])
+            header = next(csv.reader([stream.readline(_LONGEST_HEADER)]), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise InputError(f"cannot read the trace: {reason}", where=str(path), hint="give a CSV file") from error
