@@ -43,15 +43,16 @@ def read_bytes(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYT
 
 
 def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTES) -> str:
-    """Text of a file in UTF-8, without a byte order mark; see :func:`read_bytes`.
+    """Text of a file in UTF-8, without a byte order mark, its lines ended by line feeds; see :func:`read_bytes`.
 
     Raises:
         InputError: as of :func:`read_bytes`, or it is no UTF-8.
     """
     try:
-        return read_bytes(path, what, hint, most_bytes).decode("utf-8-sig")
+        text = read_bytes(path, what, hint, most_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"the {what} is not UTF-8 text", where=str(path), hint=hint) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path, what: str, hint: str = "") -> Any:  # noqa: ANN401 - any JSON value

@@ -39,13 +39,13 @@ def damaged_text(text: str, chance: random.Random) -> str:
 
 def damaged_cells(text: str, chance: random.Random) -> str:
     """A table of comma-separated values with a cell, a row or the header changed."""
-    rows = [line.split(",") for line in text.splitlines()]
+    rows = [line.split(",") for line in text.splitlines() if line]
     for _ in range(chance.randint(1, 3)):
         row = chance.choice(rows)
         row[chance.randrange(len(row))] = str(chance.choice((*VALUES, *PIECES)))
         if chance.random() < 1 / 4:
             rows.insert(chance.randint(0, len(rows)), list(chance.choice(rows)))
-        if chance.random() < 1 / 6:
+        if len(row) > 1 and chance.random() < 1 / 6:
             row.pop()
     return "\n".join(",".join(row) for row in rows if row) + "\n"
 

@@ -15,10 +15,10 @@ def documents(text: str, path: Path) -> Iterator[tuple[str, object]]:
     """
     try:
         whole = json_of(text, str(path), allows_nan=True)
-    except InputError:
+    except InputError as error:
         first_line = text.strip().partition("\n")[0]
         if not first_line.endswith(("}", "]")):
-            raise
+            raise InputError(f"neither JSON nor JSON lines: {error.message}", where=str(path)) from error
         yield from _lines(text, path)
         return
     if isinstance(whole, list):
@@ -57,4 +57,7 @@ def _lines(text: str, path: Path) -> Iterator[tuple[str, object]]:
     for line, content in enumerate(text.splitlines(), start=1):
         if content.strip():
             where = f"{path}:{line}"
-            yield where, json_of(content, where, "give JSON or JSON lines", allows_nan=True)
+            try:
+                yield where, json_of(content, where, allows_nan=True)
+            except InputError as error:
+                raise InputError(f"neither JSON nor JSON lines: {error.message}", where=where) from error
