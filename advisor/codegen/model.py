@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.summary import Summary
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
 
@@ -289,6 +288,33 @@ class Budget:
     usd_per_month: float
     margin_ratio: float = 0.25
     """Disks, load balancer and data transfer are not in the plan's total."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table: what, and its value."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the reader of the generated code wants to know of the plan."""
+
+    workload: str
+    model: str
+    headlines: tuple[str, ...]
+    """One for each group of equal instances."""
+    demand: tuple[Row, ...]
+    prediction: tuple[Row, ...]
+    cost: tuple[Row, ...]
+    not_included: str
+    quotas: tuple[Quota, ...]
+    commitments: tuple[str, ...]
+    """What the plan buys ahead, in words; code does not buy it."""
+    cautions: tuple[str, ...]
+    """What the reader has to know before merging."""
 
 
 @dataclass(frozen=True, slots=True)
