@@ -49,6 +49,17 @@ class Scaling(StrEnum):
     REACTIVE = "reactive"
 
 
+class Stage(StrEnum):
+    """How far a cut-over is, from groups that retire to what replaces them."""
+
+    PREPARE = "prepare"
+    """Both run, and the requests go where they went before."""
+    SHIFT = "shift"
+    """Both run, and the requests go where the plan sends them."""
+    FINISH = "finish"
+    """What retires is left out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the user asks of the code beyond the plan; the defaults take what the plan recommends."""
@@ -186,7 +197,7 @@ class ComputeGroup:
     backend: str
     """Key of the :class:`Backend` that its instances answer for."""
     weight: int
-    """Per mille of all requests of the stack in the busiest hours; at least 1, and 1000 together."""
+    """Per mille of all requests of the stack in the busiest hours, 1000 together; 0 in a cut-over alone."""
     zones: int
     """Fewest zones that its instances are spread over."""
     zone_names: tuple[str, ...]
@@ -223,6 +234,8 @@ class ComputeGroup:
     """From the order until the model answers, at the upper edge: what the plan orders ahead by, where it does."""
     usd_per_hour: float
     """Of one instance."""
+    usd_per_month: float
+    """Of its instances in the hours of the week, at :attr:`usd_per_hour`."""
     replicas_per_instance: int
     accelerators_per_replica: int
     checkpoint_gib: int
@@ -318,6 +331,20 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class CutOver:
+    """Groups that run beside what replaces them."""
+
+    stage: Stage
+    retiring: tuple[ComputeGroup, ...]
+    new: tuple[ComputeGroup, ...]
+    usd_per_month: float
+    """Compute beyond the plan, while both run."""
+    check: str
+    """Command that shows whether the instances of the first new group serve; of the first one that retires in the
+    stage ``shift``, so that the way back stays open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """Everything of one cloud that a generator renders."""
 
@@ -340,6 +367,8 @@ class Stack:
     metrics_namespace: str
     tags: Mapping[str, str]
     summary: Summary
+    cut_over: CutOver | None = None
+    """None: nothing retires."""
 
     @property
     def has_gpu(self) -> bool:

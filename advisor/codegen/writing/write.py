@@ -10,7 +10,7 @@ from pathlib import Path
 from advisor import __version__
 from advisor.codegen.generate import Generated
 from advisor.codegen.moved import with_moves
-from advisor.codegen.writing import places
+from advisor.codegen.writing import places, rollouts
 from advisor.codegen.writing.decisions import Refusal, Versions, decide
 from advisor.codegen.writing.disk import carry_out, keep_copy, put, tidy
 from advisor.codegen.writing.record import (
@@ -76,7 +76,8 @@ def _with_moves(generated: Generated, directory: Path, record: Record) -> Genera
     """The code, with what tells Terraform that an address changed since the last run."""
     if not any(path.endswith(".tf") for path in generated.files):
         return generated
-    return replace(generated, files=with_moves(generated.files, _last(directory, record), generated.roots))
+    last = _last(directory, record)
+    return replace(generated, files=with_moves(generated.files, last, generated.roots, generated.renamed))
 
 
 def _report(generated: Generated, directory: Path, record: Record, manner: Manner) -> WriteReport:
@@ -156,6 +157,8 @@ def _write(generated: Generated, report: WriteReport, record: Record) -> None:
             if change.overrules:
                 keep_copy(directory, change)
             carry_out(directory, change)
+        if generated.rollouts:
+            put(directory, rollouts.PATH, _rollouts_after(generated, directory, after).encode())
         put(directory, f"{FOLDER}/{MANIFEST}", after.text.encode())
         tidy(directory, after)
     except OSError as error:
@@ -191,6 +194,12 @@ def _record_after(generated: Generated, report: WriteReport, record: Record) -> 
         "roots": sorted({*generated.roots, *left.values()}),
     }
     return Record(files | {path: record.files[path] for path in left}, {}, about)
+
+
+def _rollouts_after(generated: Generated, directory: Path, after: Record) -> str:
+    """Of the roots that the code has, and of those that are left."""
+    last = {root: rollout for root, rollout in rollouts.read_rollouts(directory).items() if root in after.roots}
+    return rollouts.rollouts_text({**last, **generated.rollouts})
 
 
 @contextmanager
