@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from advisor.codegen.cut_over import Former, Rollout
 from advisor.codegen.model import Stage
@@ -59,11 +60,16 @@ def read_rollouts(directory: Path) -> Mapping[str, Rollout]:
     if content is None:
         return {}
     try:
-        document = json.loads(content)
-        roots = document["roots"] if document["schema"] == _SCHEMA else None
-        return {str(root): from_plain(Rollout, rollout) for root, rollout in roots.items()}
+        return {str(root): from_plain(Rollout, plain) for root, plain in _roots(json.loads(content)).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(_DAMAGED, where=str(path), hint=_HINT) from error
+
+
+def _roots(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    if document["schema"] != _SCHEMA:
+        raise ValueError(document["schema"])
+    roots: Mapping[str, Any] = document["roots"]
+    return roots
 
 
 def rollouts_text(rollouts: Mapping[str, Rollout]) -> str:
