@@ -3,10 +3,11 @@
 Its base is the text as it was generated last, mine is what lies on disk, theirs is what is generated now.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from advisor.codegen.writing.merging import Conflict, Piece, has_markers, merge
+from advisor.codegen.writing.entries import merge_entries
+from advisor.codegen.writing.merging import Conflict, Piece, has_markers
 from advisor.codegen.writing.report import Action, Change, Manner, Prefer
 
 _DELETED = "you deleted it; --force writes it again"
@@ -28,6 +29,8 @@ class Versions:
     theirs: bytes | None
     was_generated: bool
     """An earlier run wrote it, though its text of that time may be lost."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Old key → new key of groups and backends that go on under another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +71,16 @@ def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, mann
         return Refusal(file.path, _BASE_LOST if file.was_generated else _NOT_GENERATED)
     if has_markers(mine):
         return Refusal(file.path, _UNRESOLVED)
-    pieces = merge(base, mine, theirs)
-    conflicts = tuple(piece for piece in pieces if isinstance(piece, Conflict))
+    merged = merge_entries(file.path, base, mine, theirs, file.renamed)
+    conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
     if conflicts and manner.conflicts is None:
-        return Refusal(file.path, _MEET, conflicts)
-    after = b"".join(_resolved(piece, manner.conflicts) for piece in pieces)
+        return Refusal(file.path, merged.reason or _MEET, conflicts)
+    after = b"".join(_resolved(piece, manner.conflicts) for piece in merged.pieces)
     if after == mine:
         return Change(file.path, Action.KEPT, mine, mine, _YOURS)
-    overrules = bool(conflicts) and manner.conflicts is Prefer.THEIRS
-    return Change(file.path, Action.MERGED, mine, after, _said(conflicts, manner.conflicts), overrules)
+    overrules = (bool(conflicts) and manner.conflicts is Prefer.THEIRS) or bool(merged.notes)
+    note = "; ".join((_said(conflicts, manner.conflicts), *merged.notes))
+    return Change(file.path, Action.MERGED, mine, after, note, overrules)
 
 
 def _resolved(piece: Piece, prefer: Prefer | None) -> bytes:

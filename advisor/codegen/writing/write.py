@@ -103,6 +103,7 @@ def _versions(generated: Generated, directory: Path, record: Record, path: str) 
         mine=mine,
         theirs=None if theirs is None else theirs.encode(),
         was_generated=record.base_of(path, _digest(mine)) is not None,
+        renamed=generated.renamed.get(_root_of(path, generated.roots) or "", {}),
     )
 
 
