@@ -4,9 +4,9 @@ Its base is the text as it was generated last, mine is what lies on disk, theirs
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from advisor.codegen.writing.entries import merge_entries
+from advisor.codegen.writing.entries import merge_entries, with_other_keys
 from advisor.codegen.writing.merging import Conflict, Piece, has_markers
 from advisor.codegen.writing.report import Action, Change, Manner, Prefer
 
@@ -64,6 +64,17 @@ def decide(file: Versions, manner: Manner) -> Change | Refusal:
     if manner.force:
         return Change(file.path, Action.REPLACED, file.mine, theirs, overrules=True)
     return _edited(file, file.mine, theirs, base, manner)
+
+
+def decide_renamed(file: Versions, path: str, manner: Manner) -> tuple[Change | Refusal, ...]:
+    """What happens to a file that *path* follows under another name: edits go with it, and so does a deletion."""
+    base, mine = (None if text is None else with_other_keys(text, file.renamed) for text in (file.base, file.mine))
+    decided = decide(replace(file, base=base, mine=mine), manner)
+    if isinstance(decided, Refusal):
+        return (decided,)
+    old = Change(file.path, Action.REMOVED if file.mine is not None else Action.KEPT, file.mine, None)
+    action = Action.CREATED if decided.action in (Action.REPLACED, Action.UNCHANGED) else decided.action
+    return old, replace(decided, path=path, action=action, before=None, overrules=False)
 
 
 def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, manner: Manner) -> Change | Refusal:

@@ -72,21 +72,18 @@ def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, renamed: M
         renamed: old key → new key of entries that go on under another one.
     """
     indent = _INDENT.get(PurePosixPath(path).name)
-    texts = [None if indent is None else _keyed(text, indent) for text in (base, mine, theirs)]
-    last, own, new = texts
+    base, mine = (with_other_keys(text, renamed) for text in (base, mine))
+    last, own, new = (None if indent is None else _keyed(text, indent) for text in (base, mine, theirs))
     if last is None or own is None or new is None:
         return Merged(merge(base, mine, theirs))
-    went_on = {
-        _other_key(key, old, now): key
-        for key in last.entries
-        for old, now in renamed.items()
-        if key.endswith(b"/" + old.encode()) and key not in new.entries and _other_key(key, old, now) in new.entries
-    }
-    return _merged(last, own, new.renamed(went_on), {old: now for now, old in went_on.items()})
+    return _merged(last, own, new, {now: old for old, now in renamed.items()})
 
 
-def _other_key(key: bytes, old: str, now: str) -> bytes:
-    return key.removesuffix(old.encode()) + now.encode()
+def with_other_keys(text: bytes, renamed: Mapping[str, str]) -> bytes:
+    """*text* with new keys in the place of old ones."""
+    for old, now in renamed.items():
+        text = re.sub(rb"(?<![\w-])%b(?![\w-])" % re.escape(old.encode()), now.encode(), text)
+    return text
 
 
 def _keyed(text: bytes, indent: int) -> _Keyed | None:
@@ -111,7 +108,7 @@ def _keyed(text: bytes, indent: int) -> _Keyed | None:
     return None if key or text.count(_MARK) else _Keyed(lines, entries)
 
 
-def _merged(base: _Keyed, mine: _Keyed, theirs: _Keyed, went_on: Mapping[bytes, bytes]) -> Merged:
+def _merged(base: _Keyed, mine: _Keyed, theirs: _Keyed, former_keys: Mapping[str, str]) -> Merged:
     edited = [key for key, entry in mine.entries.items() if base.entries.get(key, entry) != entry]
     new = {key: _new_beside(key, base, theirs) for key in edited}
     homeless = [key for key in edited if key not in theirs.entries and new[key]]
@@ -121,7 +118,7 @@ def _merged(base: _Keyed, mine: _Keyed, theirs: _Keyed, went_on: Mapping[bytes, 
     pieces = merge(*(b"".join(side.lines) for side in marked))
     expanded = (one for piece in pieces for one in _expanded(piece, base, mine, theirs))
     reasons = [f"your edits lie in {_said(key)}, in place of which there is {_all(new[key])}" for key in homeless]
-    return Merged(tuple(expanded), tuple(_notes(edited, new, theirs, went_on)), "; ".join(reasons))
+    return Merged(tuple(expanded), tuple(_notes(edited, new, theirs, former_keys)), "; ".join(reasons))
 
 
 def _edited(keys: list[bytes]) -> Mapping[bytes, bytes]:
@@ -161,11 +158,12 @@ def _sides(conflict: Conflict) -> tuple[bytes, bytes, bytes]:
 
 
 def _notes(
-    edited: list[bytes], new: Mapping[bytes, list[bytes]], theirs: _Keyed, went_on: Mapping[bytes, bytes]
+    edited: list[bytes], new: Mapping[bytes, list[bytes]], theirs: _Keyed, former_keys: Mapping[str, str]
 ) -> Iterator[str]:
     for key in edited:
-        if key in went_on:
-            yield f"those of {_said(key)} go on in {_said(went_on[key])}"
+        of_map, _, name = key.decode().partition("/")
+        if name in former_keys:
+            yield f"those of {of_map}.{former_keys[name]} go on in {_said(key)}"
         elif key not in theirs.entries and not new[key]:
             yield f"those of {_said(key)} went with it"
         elif key in theirs.entries and new[key]:

@@ -5,13 +5,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from advisor import __version__
 from advisor.codegen.generate import Generated
 from advisor.codegen.moved import with_moves
 from advisor.codegen.writing import places, rollouts
-from advisor.codegen.writing.decisions import Refusal, Versions, decide
+from advisor.codegen.writing.decisions import Refusal, Versions, decide, decide_renamed
 from advisor.codegen.writing.disk import carry_out, keep_copy, put, tidy
 from advisor.codegen.writing.record import (
     FOLDER,
@@ -84,7 +84,13 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Manne
     paths = sorted({*generated.files, *record.paths})
     places.check_places(directory, [*paths, f"{FOLDER}/{MANIFEST}"])
     left = _of_left_roots(generated, record)
-    decided = [decide(_versions(generated, directory, record, path), manner) for path in paths if path not in left]
+    former_paths = _former_paths(generated, record)
+    decided = [
+        decided_change
+        for path in paths
+        if path not in left and path not in former_paths.values()
+        for decided_change in _decisions(path, former_paths.get(path), directory, generated, record, manner)
+    ]
     refusals = [one for one in decided if isinstance(one, Refusal)]
     if refusals:
         refuse(directory, refusals)
@@ -92,6 +98,29 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Manne
     places.check_writable(directory, [one.path for one in changes if one.is_written])
     folders = sorted({folder for path, folder in left.items() if (directory / path).is_file()})
     return WriteReport(directory, tuple(changes), tuple(_told(folder) for folder in folders))
+
+
+def _former_paths(generated: Generated, record: Record) -> Mapping[str, str]:
+    """New path → old path, of files that are named after a group or backend that goes on under another key."""
+    pairs = [pair for renamed in generated.renamed.values() for pair in renamed.items()]
+    paths = {
+        str(PurePosixPath(path).with_name(PurePosixPath(path).name.replace(old, new))): path
+        for path in record.files
+        for old, new in pairs
+        if path not in generated.files
+    }
+    return {new: old for new, old in paths.items() if new in generated.files and new not in record.files}
+
+
+def _decisions(
+    path: str, former: str | None, directory: Path, generated: Generated, record: Record, manner: Manner
+) -> tuple[Change | Refusal, ...]:
+    """What happens to a file, and to the one that it follows under another name."""
+    file = _versions(generated, directory, record, path)
+    if former is None or file.mine is not None:
+        return (decide(file, manner),)
+    last = _versions(generated, directory, record, former)
+    return decide_renamed(replace(last, theirs=file.theirs), path, manner)
 
 
 def _versions(generated: Generated, directory: Path, record: Record, path: str) -> Versions:

@@ -121,7 +121,7 @@ def test_an_edited_entry_is_merged_shown_or_listed(base, mine, theirs):
 def test_any_text_is_merged(base, mine, theirs):
     """What is laid out otherwise is merged by lines."""
     for path in ("fleet.tf", "inference/fleet.py", "main.tf"):
-        assert merge_entries(path, base, base, theirs, {}).pieces == ((theirs,) if theirs else ())
+        assert whole(merge_entries(path, base, base, theirs, {})) == theirs
         merge_entries(path, base, mine, theirs, {})
 
 
@@ -132,9 +132,9 @@ def plan_of(*groups):
     return make_fleet_plan(*(make_group(**fact) for fact in facts), policy=Policy.STATIC)
 
 
-def run(directory, language, plan, stage=None, **manner):
+def run(directory, language, plan, stage=None, target="", **manner):
     """What ``advisor generate`` does."""
-    generated = generate(plan, language, Wanted(), former=read_former(directory, stage))
+    generated = generate(plan, language, Wanted(target=target), former=read_former(directory, stage))
     return write_files(generated, directory, Manner(**manner))
 
 
@@ -185,3 +185,24 @@ def test_without_a_record_two_new_backends_are_a_conflict(tmp_path):
     assert FLAG in refused.value.message
     run(tmp_path, Language.TERRAFORM, plan_of(A10G, L40S), conflicts=Prefer.THEIRS)
     assert FLAG not in (tmp_path / "fleet.tf").read_text()
+
+
+def test_a_file_named_after_a_backend_takes_its_edits_along(tmp_path):
+    """A manifest of a backend that goes on under another key; deleted, it stays deleted."""
+    for name, change in (("edited", "edit"), ("deleted", "delete")):
+        folder = tmp_path / name
+        manifests = folder / "kubernetes/us-east-1"
+        former = manifests / "us-east-1-1xl4-bf16-tp1-vllm.yaml"
+        run(folder, Language.TERRAFORM, plan_of({}), target="eks")
+        if change == "edit":
+            former.write_text(former.read_text() + "# mine\n")
+        else:
+            former.unlink()
+        run(folder, Language.TERRAFORM, plan_of(A10G), target="eks")
+        now = manifests / "us-east-1-1xa10g-bf16-tp1-vllm.yaml"
+        assert not former.exists()
+        assert now.exists() == (change == "edit")
+        assert change == "delete" or now.read_text().endswith("# mine\n")
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        run(folder, Language.TERRAFORM, plan_of(A10G), target="eks")
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
