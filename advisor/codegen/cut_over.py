@@ -103,6 +103,17 @@ class Rollout:
         known = {*(group.key for group in self.before.groups), *self.renamed.values()}
         return tuple(group for group in self.planned.groups if group.key not in known)
 
+    @property
+    def successors(self) -> Mapping[str, str]:
+        """Key of a retiring group or backend → key of the one new group or backend that takes its place."""
+        if self.before is None:
+            return {}
+        retiring, new = replace(self.before, groups=self.retiring), replace(self.planned, groups=self.new)
+        here = renamed(_traits(retiring), _traits(new))
+        anywhere = renamed(_by_type(retiring, here), _by_type(new, here.values()))
+        groups = {**here, **anywhere}
+        return {**groups, **_backend_pairs(retiring, new, groups)}
+
 
 @dataclass(frozen=True, slots=True)
 class Former:
@@ -165,6 +176,11 @@ def _begun(last: Rollout, planned: Deployed) -> Rollout:
 def _renamed(former: Deployed, now: Deployed) -> Mapping[str, str]:
     """Old key → new key, of groups, and of backends that the same groups answer for."""
     groups = renamed(_traits(former), _traits(now)) if now.target in _CHANGED_IN_PLACE else {}
+    return {**groups, **_backend_pairs(former, now, groups)}
+
+
+def _backend_pairs(former: Deployed, now: Deployed, groups: Mapping[str, str]) -> Mapping[str, str]:
+    """Old key → new key of backends that the same groups answer for, and no other."""
     answering = {group.key: group.backend for group in now.groups}
     successors: dict[str, set[str]] = {}
     predecessors: dict[str, set[str]] = {}
@@ -174,12 +190,11 @@ def _renamed(former: Deployed, now: Deployed) -> Mapping[str, str]:
             successors.setdefault(group.backend, set()).add(backend)
             predecessors.setdefault(backend, set()).add(group.backend)
     kept = {backend.key for backend in former.backends} & {backend.key for backend in now.backends}
-    backends = {
+    return {
         old: new
         for old, (new, *others) in ((old, sorted(after)) for old, after in successors.items())
         if not others and len(predecessors[new]) == 1 and not {old, new} & kept
     }
-    return {**groups, **backends}
 
 
 def _traits(deployed: Deployed) -> Mapping[str, Traits]:
@@ -193,6 +208,12 @@ def _traits(deployed: Deployed) -> Mapping[str, Traits]:
         )
         for group in deployed.groups
     }
+
+
+def _by_type(deployed: Deployed, settled: Iterable[str]) -> Mapping[str, Traits]:
+    """The traits with the type first, of groups that are not settled."""
+    traits = {key: (kind, spot, place) for key, (place, spot, kind) in _traits(deployed).items()}
+    return {key: traits[key] for key in traits.keys() - set(settled)}
 
 
 def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:

@@ -45,6 +45,8 @@ class Generated:
     """Root → what its code holds, for the next run."""
     renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Root → old key → new key of what goes on under another one, for roots whose last rollout is known."""
+    successors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Root → key of what retires → key of what takes its place."""
     notes: tuple[str, ...] = ()
     """What retires, what that costs, and the next command."""
 
@@ -100,6 +102,7 @@ def generate(
         ),
         rollouts=rollouts,
         renamed={root: rollout.renamed for root, rollout in rollouts.items() if root in former.rollouts},
+        successors={root: rollout.successors for root, rollout in rollouts.items()},
         notes=tuple(note for stack in stacks for note in notes_of(stack)) or _nothing_retires(former, rollouts),
     )
 

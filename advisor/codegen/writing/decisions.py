@@ -6,7 +6,7 @@ Its base is the text as it was generated last, mine is what lies on disk, theirs
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from advisor.codegen.writing.entries import merge_entries, with_other_keys
+from advisor.codegen.writing.entries import Keys, merge_entries, with_other_keys
 from advisor.codegen.writing.merging import Conflict, Piece, has_markers
 from advisor.codegen.writing.report import Action, Change, Manner, Prefer
 
@@ -31,6 +31,8 @@ class Versions:
     """An earlier run wrote it, though its text of that time may be lost."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Old key → new key of groups and backends that go on under another one."""
+    successors: Mapping[str, str] = field(default_factory=dict)
+    """Key of what retires → key of what takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,25 @@ def decide_renamed(file: Versions, path: str, manner: Manner) -> tuple[Change | 
     return old, replace(decided, path=path, action=action, before=None, overrules=False)
 
 
+def decide_copied(file: Versions, path: str, manner: Manner) -> Change:
+    """What becomes of a new file that takes the place of another, which stays: it is given the edits of that one."""
+    base, mine = (None if text is None else with_other_keys(text, file.successors) for text in (file.base, file.mine))
+    if mine is None or base is None or file.theirs is None or mine == base or manner.force:
+        return Change(path, Action.CREATED, None, file.theirs)
+    decided = decide(replace(file, base=base, mine=mine), replace(manner, conflicts=None))
+    if isinstance(decided, Refusal):
+        return Change(
+            path, Action.CREATED, None, file.theirs, f"your edits of {file.path} do not fit, and are not in it"
+        )
+    return Change(path, Action.MERGED, None, decided.after, f"with your edits of {file.path}")
+
+
 def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, manner: Manner) -> Change | Refusal:
     if base is None:
         return Refusal(file.path, _BASE_LOST if file.was_generated else _NOT_GENERATED)
     if has_markers(mine):
         return Refusal(file.path, _UNRESOLVED)
-    merged = merge_entries(file.path, base, mine, theirs, file.renamed)
+    merged = merge_entries(file.path, base, mine, theirs, Keys(file.renamed, file.successors))
     conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
     if conflicts and manner.conflicts is None:
         return Refusal(file.path, merged.reason or _MEET, conflicts)

@@ -5,8 +5,8 @@ entry looks most like it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from advisor.codegen.writing.merging import Conflict, Lines, Piece, lines_of, merge
@@ -17,6 +17,16 @@ _OPENING = re.compile(rb'( *)"?([\w.-]+)"?(?: = |: |=)[\w.]*[({]\r?\n?')
 _CLOSING = re.compile(rb"( *)[)}],?\r?\n?")
 _MARK = b"\0"
 _EDITED = b" edited"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys that changed with the plan."""
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Old key → new key of entries that go on under another one."""
+    successors: Mapping[str, str] = field(default_factory=dict)
+    """Key of an entry that stays for a while → key of the new one that takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ def _key(line: bytes) -> bytes:
     return line[1:-1].removesuffix(_EDITED)
 
 
-def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, renamed: Mapping[str, str]) -> Merged:
+def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, keys: Keys) -> Merged:
     """Merge one file.
 
     Args:
@@ -69,14 +79,16 @@ def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, renamed: M
         base: as it was generated last.
         mine: as it lies on disk.
         theirs: as it is generated now.
-        renamed: old key → new key of entries that go on under another one.
+        keys: those that changed.
     """
     indent = _INDENT.get(PurePosixPath(path).name)
-    base, mine = (with_other_keys(text, renamed) for text in (base, mine))
+    base, mine = (with_other_keys(text, keys.renamed) for text in (base, mine))
     last, own, new = (None if indent is None else _keyed(text, indent) for text in (base, mine, theirs))
     if last is None or own is None or new is None:
         return Merged(merge(base, mine, theirs))
-    return _merged(last, own, new, {now: old for old, now in renamed.items()})
+    given = dict(_given(last, own, new, keys.successors))
+    merged = _merged(last, own, replace(new, entries={**new.entries, **given}), given)
+    return replace(merged, notes=(*_carried(last, own, keys, given), *merged.notes))
 
 
 def with_other_keys(text: bytes, renamed: Mapping[str, str]) -> bytes:
@@ -108,9 +120,9 @@ def _keyed(text: bytes, indent: int) -> _Keyed | None:
     return None if key or text.count(_MARK) else _Keyed(lines, entries)
 
 
-def _merged(base: _Keyed, mine: _Keyed, theirs: _Keyed, former_keys: Mapping[str, str]) -> Merged:
+def _merged(base: _Keyed, mine: _Keyed, theirs: _Keyed, given: Container[bytes]) -> Merged:
     edited = [key for key, entry in mine.entries.items() if base.entries.get(key, entry) != entry]
-    new = {key: _new_beside(key, base, theirs) for key in edited}
+    new = {key: [one for one in _new_beside(key, base, theirs) if one not in given] for key in edited}
     homeless = [key for key in edited if key not in theirs.entries and new[key]]
     deleted = [key for key in base.entries.keys() & theirs.entries.keys() if key not in mine.entries]
     changed = [key for key in deleted if base.entries[key] != theirs.entries[key]]
@@ -118,7 +130,7 @@ def _merged(base: _Keyed, mine: _Keyed, theirs: _Keyed, former_keys: Mapping[str
     pieces = merge(*(b"".join(side.lines) for side in marked))
     expanded = (one for piece in pieces for one in _expanded(piece, base, mine, theirs))
     reasons = [f"your edits lie in {_said(key)}, in place of which there is {_all(new[key])}" for key in homeless]
-    return Merged(tuple(expanded), tuple(_notes(edited, new, theirs, former_keys)), "; ".join(reasons))
+    return Merged(tuple(expanded), tuple(_notes(edited, new, theirs)), "; ".join(reasons))
 
 
 def _edited(keys: list[bytes]) -> Mapping[bytes, bytes]:
@@ -157,14 +169,35 @@ def _sides(conflict: Conflict) -> tuple[bytes, bytes, bytes]:
     return conflict.base, conflict.mine, conflict.theirs
 
 
-def _notes(
-    edited: list[bytes], new: Mapping[bytes, list[bytes]], theirs: _Keyed, former_keys: Mapping[str, str]
-) -> Iterator[str]:
-    for key in edited:
+def _given(base: _Keyed, mine: _Keyed, theirs: _Keyed, successors: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
+    """New entries with the edits of those whose place they take, where these fit."""
+    for key, own in mine.entries.items():
         of_map, _, name = key.decode().partition("/")
-        if name in former_keys:
-            yield f"those of {of_map}.{former_keys[name]} go on in {_said(key)}"
-        elif key not in theirs.entries and not new[key]:
+        other = f"{of_map}/{successors.get(name, name)}".encode()
+        if base.entries.get(key, own) == own or other in base.entries or other not in theirs.entries:
+            continue
+        last, edited = (with_other_keys(text, successors) for text in (base.entries[key], own))
+        parts = merge(last, edited, theirs.entries[other])
+        if all(isinstance(part, bytes) for part in parts):
+            yield other, b"".join(part for part in parts if isinstance(part, bytes))
+
+
+def _carried(base: _Keyed, mine: _Keyed, keys: Keys, given: Container[bytes]) -> Iterator[str]:
+    former = {now: old for old, now in keys.renamed.items()}
+    for key, own in mine.entries.items():
+        of_map, _, name = key.decode().partition("/")
+        if base.entries.get(key, own) == own:
+            continue
+        if name in former:
+            yield f"those of {of_map}.{former[name]} go on in {_said(key)}"
+        other = f"{of_map}/{keys.successors.get(name, name)}".encode()
+        if other in given:
+            yield f"those of {_said(key)} are in {_said(other)} too"
+
+
+def _notes(edited: list[bytes], new: Mapping[bytes, list[bytes]], theirs: _Keyed) -> Iterator[str]:
+    for key in edited:
+        if key not in theirs.entries and not new[key]:
             yield f"those of {_said(key)} went with it"
         elif key in theirs.entries and new[key]:
             yield f"those of {_said(key)} are not in {_all(new[key])}"

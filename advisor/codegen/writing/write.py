@@ -11,7 +11,7 @@ from advisor import __version__
 from advisor.codegen.generate import Generated
 from advisor.codegen.moved import with_moves
 from advisor.codegen.writing import places, rollouts
-from advisor.codegen.writing.decisions import Refusal, Versions, decide, decide_renamed
+from advisor.codegen.writing.decisions import Refusal, Versions, decide, decide_copied, decide_renamed
 from advisor.codegen.writing.disk import carry_out, keep_copy, put, tidy
 from advisor.codegen.writing.record import (
     FOLDER,
@@ -84,11 +84,12 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Manne
     paths = sorted({*generated.files, *record.paths})
     places.check_places(directory, [*paths, f"{FOLDER}/{MANIFEST}"])
     left = _of_left_roots(generated, record)
-    former_paths = _former_paths(generated, record)
+    renamed_paths = _other_paths(generated, record, generated.renamed)
+    former_paths = {**_other_paths(generated, record, generated.successors), **renamed_paths}
     decided = [
         decided_change
         for path in paths
-        if path not in left and path not in former_paths.values()
+        if path not in left and path not in renamed_paths.values()
         for decided_change in _decisions(path, former_paths.get(path), directory, generated, record, manner)
     ]
     refusals = [one for one in decided if isinstance(one, Refusal)]
@@ -100,14 +101,14 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Manne
     return WriteReport(directory, tuple(changes), tuple(_told(folder) for folder in folders))
 
 
-def _former_paths(generated: Generated, record: Record) -> Mapping[str, str]:
-    """New path → old path, of files that are named after a group or backend that goes on under another key."""
-    pairs = [pair for renamed in generated.renamed.values() for pair in renamed.items()]
+def _other_paths(generated: Generated, record: Record, keys: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    """Path of a new file → path of the one of the last run that is named after the old key of the same thing."""
+    pairs = [pair for renamed in keys.values() for pair in renamed.items()]
     paths = {
         str(PurePosixPath(path).with_name(PurePosixPath(path).name.replace(old, new))): path
         for path in record.files
         for old, new in pairs
-        if path not in generated.files
+        if old in PurePosixPath(path).name
     }
     return {new: old for new, old in paths.items() if new in generated.files and new not in record.files}
 
@@ -120,6 +121,8 @@ def _decisions(
     if former is None or file.mine is not None:
         return (decide(file, manner),)
     last = _versions(generated, directory, record, former)
+    if last.theirs is not None:
+        return (decide_copied(replace(last, theirs=file.theirs), path, manner),)
     return decide_renamed(replace(last, theirs=file.theirs), path, manner)
 
 
@@ -133,6 +136,7 @@ def _versions(generated: Generated, directory: Path, record: Record, path: str) 
         theirs=None if theirs is None else theirs.encode(),
         was_generated=record.base_of(path, _digest(mine)) is not None,
         renamed=generated.renamed.get(_root_of(path, generated.roots) or "", {}),
+        successors=generated.successors.get(_root_of(path, generated.roots) or "", {}),
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen import Language, Manner, Prefer, Stage, Wanted, generate, read_former, write_files
-from advisor.codegen.writing.entries import merge_entries
+from advisor.codegen.writing.entries import Keys, merge_entries
 from advisor.codegen.writing.merging import Conflict
 from advisor.errors import InputError
 from advisor.plan.fleet.scaling_values import Policy
@@ -36,7 +36,7 @@ def text_of(**maps):
 def merged(base, mine, theirs, **renamed):
     """The merge of three versions of a map of backends."""
     texts = (text_of(backends=entries) for entries in (base, mine, theirs))
-    return merge_entries("fleet.tf", *texts, renamed)
+    return merge_entries("fleet.tf", *texts, Keys(renamed))
 
 
 def whole(result):
@@ -61,7 +61,7 @@ def test_one_successor_is_carried_on_and_said():
     """The edit goes on under the other key."""
     result = merged({"k": ["a", "b"]}, {"k": ["a", "b", "flag"]}, {"m": ["x", "b"], "n": ["y"]}, k="m")
     assert whole(result) == text_of(backends={"m": ["x", "b", "flag"], "n": ["y"]})
-    assert result.notes == ("those of backends.k go on in backends.m",)
+    assert result.notes == ("those of backends.k go on in backends.m", "those of backends.m are not in backends.n")
 
 
 def test_an_entry_that_stays_keeps_its_edit():
@@ -84,7 +84,7 @@ def test_conflicts_say_where_they_are():
     (conflict,) = (piece for piece in merged(base, mine, theirs).pieces if isinstance(piece, Conflict))
     assert text_of(backends=mine).split(b"\n")[conflict.line - 1].strip() == b"4"
     texts = [text_of(backends=base) + last for last in (b"x\n", b"y\n", b"z\n")]
-    (conflict,) = (one for one in merge_entries("fleet.tf", *texts, {}).pieces if isinstance(one, Conflict))
+    (conflict,) = (one for one in merge_entries("fleet.tf", *texts, Keys()).pieces if isinstance(one, Conflict))
     assert texts[1].split(b"\n")[conflict.line - 1] == b"y"
 
 
@@ -121,8 +121,8 @@ def test_an_edited_entry_is_merged_shown_or_listed(base, mine, theirs):
 def test_any_text_is_merged(base, mine, theirs):
     """What is laid out otherwise is merged by lines."""
     for path in ("fleet.tf", "inference/fleet.py", "main.tf"):
-        assert whole(merge_entries(path, base, base, theirs, {})) == theirs
-        merge_entries(path, base, mine, theirs, {})
+        assert whole(merge_entries(path, base, base, theirs, Keys())) == theirs
+        merge_entries(path, base, mine, theirs, Keys())
 
 
 def plan_of(*groups):
@@ -138,11 +138,13 @@ def run(directory, language, plan, stage=None, target="", **manner):
     return write_files(generated, directory, Manner(**manner))
 
 
-def add_flag(path):
+def add_flag(path, beside='"--dtype=bfloat16",'):
     """A user's flag in the only backend."""
     text = path.read_text()
-    assert text.count('"--dtype=bfloat16",') == 1
-    path.write_text(re.sub(r'( +)("--dtype=bfloat16",)', rf'\1\2\n\1"{FLAG}",', text))
+    assert text.count(beside) == 1
+    path.write_text(
+        re.sub(f"( +){beside}", lambda line: f"{line[0]}\n{line[0].replace('--dtype=bfloat16', FLAG)}", text)
+    )
 
 
 @LANGUAGES
@@ -206,3 +208,32 @@ def test_a_file_named_after_a_backend_takes_its_edits_along(tmp_path):
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         run(folder, Language.TERRAFORM, plan_of(A10G), target="eks")
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@LANGUAGES
+def test_the_one_successor_of_what_retires_is_given_its_edits(language, tmp_path):
+    """Another region: both backends have the flag, which is said."""
+    run(tmp_path, language, plan_of({}))
+    path = tmp_path / FILES[language]
+    add_flag(path)
+    (change,) = run(tmp_path, language, plan_of({"region": "eu-west-1"})).edited
+    assert "us-east-1-1xl4-bf16-tp1-vllm are in backends.eu-west-1-1xl4-bf16-tp1-vllm too" in change.note
+    assert path.read_text().count(FLAG) == 2
+    run(tmp_path, language, plan_of({"region": "eu-west-1"}), Stage.SHIFT)
+    run(tmp_path, language, plan_of({"region": "eu-west-1"}), Stage.FINISH)
+    assert path.read_text().count(FLAG) == 1
+
+
+def test_the_manifest_of_the_one_successor_is_given_the_edits(tmp_path):
+    """A node pool of GKE with another type is another one, and so are the pods on it."""
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
+    run(tmp_path, Language.TERRAFORM, plan_of(google), target="gke")
+    manifests = tmp_path / "kubernetes/us-central1"
+    add_flag(manifests / "us-central1-1xl4-bf16-tp1-vllm.yaml", '- "--dtype=bfloat16"')
+    rtx = {**google, "instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"}
+    report = run(tmp_path, Language.TERRAFORM, plan_of(rtx), target="gke")
+    notes = {change.path: change.note for change in report.changes if change.note}
+    new = "kubernetes/us-central1/us-central1-1xrtx-pro-6000-bf16-806e0c.yaml"
+    assert notes[new] == "with your edits of kubernetes/us-central1/us-central1-1xl4-bf16-tp1-vllm.yaml"
+    assert (tmp_path / new).read_text().count(FLAG) == 1
+    assert FLAG in (manifests / "us-central1-1xl4-bf16-tp1-vllm.yaml").read_text()
