@@ -9,7 +9,7 @@ from advisor.codegen.availability import check_available
 from advisor.codegen.check import check_files
 from advisor.codegen.cut_over import Former, Rollout, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
-from advisor.codegen.model import Language, Stack, Wanted
+from advisor.codegen.model import ComputeGroup, Language, Stack, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
 from advisor.codegen.stack import stacks_of
@@ -47,6 +47,8 @@ class Generated:
     """Root → old key → new key of what goes on under another one, for roots whose last rollout is known."""
     successors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Root → key of what retires → key of what takes its place."""
+    left_out: frozenset[str] = frozenset()
+    """Keys of groups, and of their backends, that retired and are no longer part of the code."""
     notes: tuple[str, ...] = ()
     """What retires, what that costs, and the next command."""
 
@@ -87,6 +89,7 @@ def generate(
     roots = _roots(planned)
     rollouts = {root: rollout_of(stack, root, former) for root, stack in zip(roots, planned, strict=True)}
     stacks = tuple(_staged(stack, rollouts[root]) for root, stack in zip(roots, planned, strict=True))
+    gone = [group for root, rollout in rollouts.items() for group in left_out(former.rollouts.get(root), rollout)]
     files = _joined(_rendered(stacks, language))
     check_files(files)
     return Generated(
@@ -103,7 +106,8 @@ def generate(
         rollouts=rollouts,
         renamed={root: rollout.renamed for root, rollout in rollouts.items() if root in former.rollouts},
         successors={root: rollout.successors for root, rollout in rollouts.items()},
-        notes=tuple(note for stack in stacks for note in notes_of(stack)) or _nothing_retires(former, rollouts),
+        left_out=frozenset(key for group in gone for key in (group.key, group.backend)),
+        notes=tuple(note for stack in stacks for note in notes_of(stack)) or _nothing_retires(former, gone),
     )
 
 
@@ -148,9 +152,8 @@ def _former_warnings(former: Former, roots: Sequence[str], plan_digest: str) -> 
     return (_UNKNOWN_FORMER,)
 
 
-def _nothing_retires(former: Former, rollouts: Mapping[str, Rollout]) -> tuple[str, ...]:
+def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str, ...]:
     """What a stage that was asked for comes to where every group is part of the plan."""
-    gone = [group for root, rollout in rollouts.items() for group in left_out(former.rollouts.get(root), rollout)]
     if gone:
         return (f"cut-over finished: the next apply removes {words(gone)}",)
     return () if former.stage is None else (f"nothing retires: --cut-over {former.stage} changes nothing",)

@@ -33,6 +33,8 @@ class Versions:
     """Old key → new key of groups and backends that go on under another one."""
     successors: Mapping[str, str] = field(default_factory=dict)
     """Key of what retires → key of what takes its place."""
+    retired: bool = False
+    """It is named after a backend that retired and is left out now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Refusal:
 _NOT_GENERATED = "was not generated, and the code needs a file of that name"
 _BASE_LOST = "was edited, and its text as it was generated last is not known"
 _NO_LONGER = "was edited, and is no longer part of the code"
+_RETIRED = "with your edits: what it is named after retired; a copy is under .advisor/replaced"
 _UNRESOLVED = "still holds conflict markers: resolve them first"
 _MEET = "your edits and the new code change the same lines"
 
@@ -138,6 +141,8 @@ def _no_longer_generated(file: Versions, manner: Manner) -> Change | Refusal:
         return Change(file.path, Action.REMOVED, file.mine, None)
     if manner.force or manner.conflicts is Prefer.THEIRS:
         return Change(file.path, Action.REMOVED, file.mine, None, overrules=True)
+    if file.retired:
+        return Change(file.path, Action.REMOVED, file.mine, None, _RETIRED, overrules=True)
     if manner.conflicts is not None:
         return Change(file.path, Action.KEPT, file.mine, file.mine, "yours now: it is no longer part of the code")
     return Refusal(file.path, _NO_LONGER)

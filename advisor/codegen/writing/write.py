@@ -136,6 +136,7 @@ def _versions(generated: Generated, directory: Path, record: Record, path: str) 
         theirs=None if theirs is None else theirs.encode(),
         was_generated=record.base_of(path, _digest(mine)) is not None,
         renamed=generated.renamed.get(_root_of(path, generated.roots) or "", {}),
+        retired=any(key in PurePosixPath(path).name for key in generated.left_out),
         successors=generated.successors.get(_root_of(path, generated.roots) or "", {}),
     )
 
