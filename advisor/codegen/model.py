@@ -385,6 +385,11 @@ class Stack:
         """The longest start of any group."""
         return max(group.start_seconds for group in self.groups)
 
+    def share_of(self, part: Backend | ComputeGroup) -> int:
+        """Its weight among its like in the region; 1 where the region has none: whoever still calls it is answered."""
+        parts: tuple[Backend | ComputeGroup, ...] = self.backends if isinstance(part, Backend) else self.groups
+        return part.weight if any(one.weight for one in parts if one.region == part.region) else 1
+
     def backend_of(self, group: ComputeGroup) -> Backend:
         """What *group* answers for."""
         return next(one for one in self.backends if one.key == group.backend)

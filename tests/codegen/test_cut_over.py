@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -339,3 +340,17 @@ def test_a_single_type_is_cut_over_too(tmp_path):
     run(tmp_path, make_plan(make_option()))
     run(tmp_path, make_plan(make_option(region="eu-west-1")))
     assert weights(tmp_path) == {"us-east-1": 1000, "eu-west-1": 0}
+
+
+@pytest.mark.parametrize("stage", [Stage.PREPARE, Stage.SHIFT])
+@pytest.mark.parametrize("target", ["ec2", "sagemaker", "eks"])
+def test_a_region_without_requests_answers_those_who_still_call_it(target, stage, tmp_path):
+    """Names in caches lead there for a while: its load balancer, endpoint or route has weights above 0."""
+    run(tmp_path, plan_of({}), target=target)
+    generated, _ = run(tmp_path, plan_of({"region": "eu-west-1"}), stage, target=target)
+    routes = [text for path, text in generated.files.items() if path.endswith("route.yaml")]
+    kinds = {"ec2": "backends", "sagemaker": "groups"}
+    shares = [int(share) for text in routes for share in re.findall(r"weight: (\d+)", text)]
+    shares = shares or list(weights(tmp_path, kinds[target]).values())
+    assert sorted(shares) == [1, 1000]
+    assert sorted(weights(tmp_path).values()) == [0, 1000]

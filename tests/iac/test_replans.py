@@ -197,6 +197,8 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
         names = {part for group in rollout.retiring for part in (group.key, group.backend, group.region)}
         planned = stack.terraform.plan()
         kept = [address for address in destroyed_first(planned) if not any(f'["{name}"]' in address for name in names)]
-        removed = {change["index"] for change in planned["resource_changes"] if "delete" in change["change"]["actions"]}
+        removed = {
+            change.get("index") for change in planned["resource_changes"] if "delete" in change["change"]["actions"]
+        }
         assert kept == []
         assert removed & names
