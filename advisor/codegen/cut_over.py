@@ -122,7 +122,9 @@ class Former:
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     """By root; "": the directory itself."""
     targets: Mapping[str, str] = field(default_factory=dict)
-    """Root → target, also of roots without a rollout."""
+    """Root → target, where it is known."""
+    roots: tuple[str, ...] = ()
+    """All of the last run, also those without a rollout."""
     plan_digest: str = ""
     """Of the plan that was generated last; "": not known."""
     stage: Stage | None = None

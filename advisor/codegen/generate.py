@@ -146,7 +146,7 @@ def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
 
 def _former_warnings(former: Former, roots: Sequence[str], plan_digest: str) -> tuple[str, ...]:
     """Roots of another plan whose groups are not known, so that none is kept beside the new ones."""
-    unknown = [root for root in roots if root in former.targets and root not in former.rollouts]
+    unknown = [root for root in roots if root in former.roots and root not in former.rollouts]
     if not unknown or former.plan_digest == plan_digest:
         return ()
     return (_UNKNOWN_FORMER,)

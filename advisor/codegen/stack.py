@@ -47,6 +47,10 @@ _MILLE = 1000
 _LONGEST_KEY = 38
 """With the name and a hyphen within the 63 characters of a host name."""
 _HASH_DIGITS = 6
+_CUT = (
+    "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the account "
+    "that starts alike would have the same name: set name for one of them."
+)
 _HEADROOM = 0.25
 """Instances above the plan, as a share of it, that a rolling replacement may start."""
 _COMPILED = (Runtime.NEURON, Runtime.TPU)
@@ -132,9 +136,10 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     slowest_start = max(group.start_seconds for group in groups)
     provider = choice.members[0].serves.provider
     summary = summary_of(plan, choice, quotas_needed(provider, groups))
-    of_images = [container.image_caution for container in containers]
+    name = slug(str(plan.workload["name"]), _LONGEST_NAME, "inference")
+    cautions = [_caution_of_name(str(plan.workload["name"]), name), *(one.image_caution for one in containers)]
     return Stack(
-        name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
+        name=name,
         provider=provider,
         target=wanted.target,
         advisor_version=version,
@@ -149,8 +154,14 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         budget=Budget(_usd_per_month(plan, choice)),
         metrics_namespace="Inference/Hosts",
         tags={"ManagedBy": "advisor", "Project": "inference"},
-        summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_images)))),
+        summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, cautions)))),
     )
+
+
+def _caution_of_name(workload: str, name: str) -> str:
+    """What to know of a name that is cut; "" for one that is not."""
+    whole = slug(workload, 10 * _LONGEST_NAME, "inference")
+    return "" if whole == name else _CUT.format(name=name)
 
 
 def _agent(version: str) -> Agent:

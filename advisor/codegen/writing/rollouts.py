@@ -32,12 +32,14 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
     Raises:
         InputError: what they left is damaged, or of another version.
     """
-    about = read_record(directory).about
+    record = read_record(directory)
+    about = record.about
     rollouts = read_rollouts(directory)
     alone = dict(zip(about.get("roots", ()), about.get("targets", ()), strict=False)) if _is_alone(about) else {}
     return Former(
         rollouts=rollouts,
         targets=alone | {root: rollout.planned.target for root, rollout in rollouts.items()},
+        roots=record.roots,
         plan_digest=str(about.get("plan", "")),
         stage=stage,
         force=force,
