@@ -48,8 +48,8 @@ _LONGEST_KEY = 38
 """With the name and a hyphen within the 63 characters of a host name."""
 _HASH_DIGITS = 6
 _CUT = (
-    "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the account "
-    "that starts alike would have the same name: set name for one of them."
+    "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the "
+    "account that starts alike would have the same name: set name for one of them."
 )
 _HEADROOM = 0.25
 """Instances above the plan, as a share of it, that a rolling replacement may start."""
