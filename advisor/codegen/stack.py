@@ -75,10 +75,19 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
     plan_digest = _digest(plan, choice)
     parts = _parts(choice.members, wanted)
     stacks = tuple(
-        _stack(plan, replace(choice, members=members), wanted, plan_digest) for _, members in sorted(parts.items())
+        _cautioned(_stack(plan, replace(choice, members=members), wanted, plan_digest))
+        for _, members in sorted(parts.items())
     )
     _check_image(stacks, wanted)
     return _with_names(stacks, [service for _, service in sorted(parts)])
+
+
+def _cautioned(stack: Stack) -> Stack:
+    """With a caution where the workload's name is cut."""
+    if slug(stack.summary.workload, 10 * _LONGEST_NAME, "inference") == stack.name:
+        return stack
+    caution = _CUT.format(name=stack.name)
+    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)))
 
 
 def _parts(members: Sequence[Member], wanted: Wanted) -> Mapping[tuple[str, str], tuple[Member, ...]]:
@@ -134,13 +143,11 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     has_gpu = any(group.has_gpu for group in groups)
     version = plan.provenance.advisor_version
     slowest_start = max(group.start_seconds for group in groups)
-    provider = choice.members[0].serves.provider
-    summary = summary_of(plan, choice, quotas_needed(provider, groups))
-    name = slug(str(plan.workload["name"]), _LONGEST_NAME, "inference")
-    cautions = [_caution_of_name(str(plan.workload["name"]), name), *(one.image_caution for one in containers)]
+    summary = summary_of(plan, choice, quotas_needed(choice.members[0].serves.provider, groups))
+    of_images = [container.image_caution for container in containers]
     return Stack(
-        name=name,
-        provider=provider,
+        name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
+        provider=choice.members[0].serves.provider,
         target=wanted.target,
         advisor_version=version,
         plan_digest=plan_digest,
@@ -154,14 +161,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         budget=Budget(_usd_per_month(plan, choice)),
         metrics_namespace="Inference/Hosts",
         tags={"ManagedBy": "advisor", "Project": "inference"},
-        summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, cautions)))),
+        summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_images)))),
     )
-
-
-def _caution_of_name(workload: str, name: str) -> str:
-    """What to know of a name that is cut; "" for one that is not."""
-    whole = slug(workload, 10 * _LONGEST_NAME, "inference")
-    return "" if whole == name else _CUT.format(name=name)
 
 
 def _agent(version: str) -> Agent:
