@@ -276,7 +276,7 @@ def test_groups_that_vanish_are_cut_over_in_stages(advisor, write_plan, tmp_path
     """The run says what retires and what comes next; the last stage waits for the one before it."""
     write_plan(make_option())
     advisor("terraform", "plan.json", "--into", "infra")
-    write_plan(make_option(region="eu-west-1"))
+    write_plan(make_option(region="us-west-2"))
     code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--dry-run")
     assert (code, "retires: 2 × g6.xlarge in us-east-1" in err) == (0, True)
     code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--cut-over", "finish")

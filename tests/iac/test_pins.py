@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from iac import harness, parity
 from iac.modules import needs, of_today
 from iac.test_replans import ANOTHER_TYPE, PLACES, plan_of
 
+_GZIP = b"\x1f\x8b"
 FLAG = "--enable-chunked-prefill"
 DIGEST = "@sha256:" + "ab" * 32
 REVISION = "8afb486c1db24fe5011ec46dfbe5b5dccdb575c2"
@@ -47,7 +49,8 @@ def texts(value: Any) -> Iterator[str]:
     elif isinstance(value, str):
         yield value
         with suppress(binascii.Error, UnicodeDecodeError):
-            yield base64.b64decode(value, validate=True).decode()
+            content = base64.b64decode(value, validate=True)
+            yield (gzip.decompress(content) if content.startswith(_GZIP) else content).decode()
 
 
 def missing(value: Any, target: str) -> list[str]:
