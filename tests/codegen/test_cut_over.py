@@ -5,14 +5,17 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen import Language, Manner, Stage, Wanted, generate, read_former, write_files
-from advisor.codegen.cut_over import Former, Rollout, joint
+from advisor.codegen.cut_over import Former, Rollout, joint, left_out, rollout_of
 from advisor.codegen.hcl import literal, read_hcl
+from advisor.codegen.selection import of_fleet
+from advisor.codegen.stack import stacks_of
 from advisor.errors import InputError
 from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.plain_values import from_plain, to_plain
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 from iac.modules import of_today
@@ -284,27 +287,25 @@ PARTS = st.lists(
 KINDS = {"g6": {}, "g5": A10G, "g6e": L40S}
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(PARTS, st.sampled_from([None, *Stage])), min_size=2, max_size=4))
 def test_no_sequence_of_plans_loses_a_request_or_a_group(steps):
     """Weights add up in every stage; a group goes only where it gets no request, or goes on under another key."""
-    rollouts: dict[str, Rollout] = {}
+    last = None
     for parts, stage in steps:
         plan = plan_of(*({"region": region, **KINDS[kind]} for region, kind in parts))
-        last = rollouts.get("")
+        (stack,) = stacks_of(plan, of_fleet(plan.fleet), Wanted(target="ec2"))
+        former = Former({} if last is None else {"": last}, stage=stage)
         try:
-            generated = generate(plan, former=Former(rollouts, stage=stage))
+            rollout = rollout_of(stack, "", former)
         except InputError:
             continue
-        rollouts = dict(generated.rollouts)
-        runs = joint(rollouts[""])
-        for share in (runs.groups, runs.backends, runs.regions):
-            assert sum(one.weight for one in share) == 1000
+        runs = joint(rollout)
+        for parts_with_weights in (runs.groups, runs.backends, runs.regions):
+            assert sum(part.weight for part in parts_with_weights) == 1000
         assert {group.backend for group in runs.groups} == {backend.key for backend in runs.backends}
-        pairs = generated.renamed.get("", {})
-        if last is not None:
-            gone = [one for one in joint(last).groups if one.key not in {group.key for group in runs.groups}]
-            assert all(group.weight == 0 or group.key in pairs for group in gone)
+        assert all(group.weight == 0 for group in left_out(last, rollout))
+        assert from_plain(Rollout, to_plain(rollout)) == rollout
+        last = rollout
 
 
 def _before(planned):
@@ -320,7 +321,7 @@ def _before(planned):
 
 
 @pytest.mark.parametrize("stage", [Stage.PREPARE, Stage.SHIFT])
-@pytest.mark.parametrize("name", of_today(list(SCENARIOS)))
+@pytest.mark.parametrize("name", of_today(list(SCENARIOS), shares=20))
 def test_every_target_takes_groups_without_requests(name, stage):
     """The code passes its own check in each language."""
     scenario = SCENARIOS[name]()

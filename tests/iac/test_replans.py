@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from advisor.codegen import Generated, Stage, Wanted, generate, read_former, write_files
+from advisor.codegen import Generated, Language, Stage, Wanted, generate, read_former, write_files
 from advisor.codegen.cut_over import joint
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
@@ -26,8 +26,8 @@ from codegen.scenarios import (
     gke,
     sagemaker,
 )
-from iac import harness
-from iac.modules import of_today
+from iac import harness, parity
+from iac.modules import needs, of_today
 
 SERVING = frozenset(
     {
@@ -202,3 +202,23 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
         }
         assert kept == []
         assert removed & names
+
+
+@pytest.mark.parametrize("target", of_today(list(PLACES)))
+def test_both_languages_describe_the_same_cut_over(target, stack_of, tmp_path):
+    """The program has what the root has while groups retire and get no requests."""
+    needs("pulumi")
+    stack, program, jobs = stack_of(target), tmp_path / "program", tmp_path / "jobs.json"
+    wanted = Wanted(target=stack.place.target)
+    for shape in ("static", ANOTHER_REGION):
+        former = read_former(program, None if shape == "static" else Stage.SHIFT)
+        generated = generate(plan_of(stack.place, shape), Language.PYTHON, wanted, former=former)
+        write_files(generated, program)
+        stack.generate(shape, former.stage)
+    configuration = json.loads((tmp_path / "terraform.tfvars.json").read_text())
+    job = {"program": str(program), "configuration": configuration, "answers": parity.ANSWERS}
+    jobs.write_text(json.dumps([job]))
+    (evaluated,) = harness.in_environment("pulumi", "run_pulumi.py", str(jobs)).ok().json
+    assert evaluated.get("error") is None, evaluated["error"]
+    assert evaluated["tests"] == "passed", evaluated["tests"]
+    assert parity.differences(stack.terraform.plan(), evaluated) == []
