@@ -39,6 +39,13 @@ _OPTIONS = (
         type=click.Choice(["write", "mine", "theirs"]),
         help="Where your edits and the new code change the same lines: write both between markers, or take one side.",
     ),
+    click.option(
+        "--cut-over",
+        "stage",
+        type=click.Choice(["prepare", "shift", "finish"]),
+        help="Where groups vanish from the plan: run both, with requests to the old ones (prepare, the default) or to "
+        "the new ones (shift); leave the old ones out (finish).",
+    ),
     click.option("--dry-run", is_flag=True, help="Print what would be written as a patch, and write nothing."),
     click.option("--force", is_flag=True, help="Write every file as it is generated, over edits and files of others."),
 )
@@ -98,6 +105,8 @@ def _generate(language: "Language", asked: dict[str, Any]) -> None:
     generated = _code(language, asked)
     for warning in generated.warnings:
         click.echo(f"warning: {warning}", err=True)
+    for note in generated.notes:
+        click.echo(note, err=True)
     prefer = Prefer(asked["conflicts"]) if asked["conflicts"] else None
     shown = write_files(generated, directory, Manner(prefer, force=asked["force"], dry_run=True))
     click.echo(shown.patch() if asked["dry_run"] else shown.patch(shown.edited), nl=False)
@@ -120,7 +129,7 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
 
 def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
-    from advisor.codegen import Engine, Wanted, generate  # noqa: PLC0415
+    from advisor.codegen import Engine, Stage, Wanted, generate, read_former  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
 
     plan = asked["plan"]
@@ -133,4 +142,6 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])
-    return generate(document, language, wanted, load_catalog())
+    stage = Stage(asked["stage"]) if asked["stage"] else None
+    former = read_former(asked["directory"], stage, force=asked["force"])
+    return generate(document, language, wanted, load_catalog(), former)

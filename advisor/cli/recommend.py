@@ -192,11 +192,13 @@ def _check_prices(plan: Plan, max_price_age: int | None) -> None:
 
 
 def _write_terraform(plan: Plan, directory: Path) -> None:
-    from advisor.codegen import generate, write_files  # noqa: PLC0415 - templates load only when code is asked for
+    from advisor.codegen import generate, read_former, write_files  # noqa: PLC0415 - templates load only for code
 
-    generated = generate(plan)
+    generated = generate(plan, former=read_former(directory))
     for warning in generated.warnings:
         click.echo(f"warning: {warning}", err=True)
+    for note in generated.notes:
+        click.echo(note, err=True)
     report = write_files(generated, directory)
     click.echo(report.summary, err=True)
 

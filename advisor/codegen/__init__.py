@@ -2,13 +2,26 @@
 
 ::
 
-    plan ─▶ selection.choose ─▶ stack.stacks_of ─▶ Stack ─▶ targets ─▶ {path: text} ─▶ writing.write_files
+    plan ─▶ selection.choose ─▶ stack.stacks_of ─▶ cut_over.staged ─▶ targets ─▶ {path: text} ─▶ writing.write_files
 
-``stack`` decides and computes, the templates only print, and ``quoting`` stands between the two.
+``stack`` decides and computes, ``cut_over`` keeps what retires beside it, the templates only print, and ``quoting``
+stands between the two.
 """
 
 from advisor.codegen.generate import Generated, generate
-from advisor.codegen.model import Engine, Language, Wanted
-from advisor.codegen.writing import Manner, Prefer, WriteReport, write_files
+from advisor.codegen.model import Engine, Language, Stage, Wanted
+from advisor.codegen.writing import Manner, Prefer, WriteReport, read_former, write_files
 
-__all__ = ["Engine", "Generated", "Language", "Manner", "Prefer", "Wanted", "WriteReport", "generate", "write_files"]
+__all__ = [
+    "Engine",
+    "Generated",
+    "Language",
+    "Manner",
+    "Prefer",
+    "Stage",
+    "Wanted",
+    "WriteReport",
+    "generate",
+    "read_former",
+    "write_files",
+]

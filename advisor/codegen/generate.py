@@ -1,13 +1,15 @@
-"""The stages in order: plan → choice → stacks → code → check."""
+"""The stages in order: plan → choice → stacks → cut-over from what runs → code → check."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from advisor.catalog import Catalog
 from advisor.codegen.availability import check_available
 from advisor.codegen.check import check_files
-from advisor.codegen.model import Language, Stack, Wanted
+from advisor.codegen.cut_over import Former, Rollout, left_out, rollout_of, staged, words
+from advisor.codegen.cut_over_words import notes_of
+from advisor.codegen.model import ComputeGroup, Language, Stack, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
 from advisor.codegen.stack import stacks_of
@@ -15,6 +17,16 @@ from advisor.codegen.targets import target_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.values import Plan
+
+_BOTH_DO_NOT_FIT = (
+    "finish the cut-over under way first (--cut-over shift, apply, --cut-over finish), plan with fewer kinds of "
+    "machines, or generate into another directory; --cut-over finish --force replaces all in one apply"
+)
+
+_UNKNOWN_FORMER = (
+    "an older version generated what runs here: groups that the plan no longer has go in the same apply that makes the "
+    "new ones; to cut over in stages, generate the former plan once more first"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,16 @@ class Generated:
     plan_digest: str
     warnings: tuple[str, ...]
     """For people, before they merge."""
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    """Root → what its code holds, for the next run."""
+    renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Root → old key → new key of what goes on under another one, for roots whose last rollout is known."""
+    successors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Root → key of what retires → key of what takes its place."""
+    left_out: frozenset[str] = frozenset()
+    """Keys of groups, and of their backends, that retired and are no longer part of the code."""
+    notes: tuple[str, ...] = ()
+    """What retires, what that costs, and the next command."""
 
 
 def generate(
@@ -36,6 +58,7 @@ def generate(
     language: Language = Language.TERRAFORM,
     wanted: Wanted | None = None,
     catalog: Catalog | None = None,
+    former: Former | None = None,
 ) -> Generated:
     """The code that deploys *plan*.
 
@@ -44,13 +67,15 @@ def generate(
         language: what the code is written in.
         wanted: what the user asks of it beyond the plan.
         catalog: which regions have which types; None: that is not checked.
+        former: what earlier runs left in the directory that the code is for; None: it is for an empty one.
 
     Raises:
-        InputError: nothing that this program writes can serve the plan as it is wanted; the message says why.
+        InputError: nothing that this program writes can serve the plan as it is wanted, or replace what runs without
+            an outage; the message says why.
         NotDeployable: no generated code can start what is planned.
         UnsoundCode: the code does not pass its own check.
     """
-    wanted = wanted or Wanted()
+    wanted, former = wanted or Wanted(), former or Former()
     check_wanted(wanted)
     # A plan in memory and a plan from a file give the same bytes.
     plan = plan_from_json(plan_to_json(plan))
@@ -60,17 +85,41 @@ def generate(
         return found, () if catalog is None else check_available(found, catalog)
 
     choice = choose(plan, wanted, reason_against(lambda one: _rendered(stacks_for(one)[0], language)))
-    stacks, unknown = stacks_for(choice)
-    rendered = _rendered(stacks, language)
-    files = _joined(rendered)
+    planned, unknown = stacks_for(choice)
+    roots = _roots(planned)
+    rollouts = {root: rollout_of(stack, root, former) for root, stack in zip(roots, planned, strict=True)}
+    stacks = tuple(_staged(stack, rollouts[root]) for root, stack in zip(roots, planned, strict=True))
+    gone = [group for root, rollout in rollouts.items() for group in left_out(former.rollouts.get(root), rollout)]
+    files = _joined(_rendered(stacks, language))
     check_files(files)
     return Generated(
         files=files,
-        roots=("",) if len(rendered) == 1 else tuple(sorted(rendered)),
+        roots=tuple(sorted(roots)),
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
-        warnings=(*_engine_warnings(choice, wanted), *_weights_warnings(stacks), *unknown),
+        warnings=(
+            *_engine_warnings(choice, wanted),
+            *_weights_warnings(planned),
+            *_former_warnings(former, roots, planned[0].plan_digest),
+            *unknown,
+        ),
+        rollouts=rollouts,
+        renamed={root: rollout.renamed for root, rollout in rollouts.items() if root in former.rollouts},
+        successors={root: rollout.successors for root, rollout in rollouts.items()},
+        left_out=frozenset(key for group in gone for key in (group.key, group.backend)),
+        notes=tuple(note for stack in stacks for note in notes_of(stack)) or _nothing_retires(former, gone),
     )
+
+
+def _staged(stack: Stack, rollout: Rollout) -> Stack:
+    """The stack with what retires beside it, where its target takes both."""
+    both = staged(stack, rollout)
+    try:
+        target_of(both)
+    except InputError as error:
+        kinds = f"{len(both.groups)} groups run until the cut-over is finished, of which {len(rollout.retiring)} retire"
+        raise InputError(f"{error.message} ({kinds})", where=error.where, hint=_BOTH_DO_NOT_FIT) from error
+    return both
 
 
 def _engine_warnings(choice: Choice, wanted: Wanted) -> tuple[str, ...]:
@@ -95,6 +144,21 @@ def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
     )
 
 
+def _former_warnings(former: Former, roots: Sequence[str], plan_digest: str) -> tuple[str, ...]:
+    """Roots of another plan whose groups are not known, so that none is kept beside the new ones."""
+    unknown = [root for root in roots if root in former.roots and root not in former.rollouts]
+    if not unknown or former.plan_digest == plan_digest:
+        return ()
+    return (_UNKNOWN_FORMER,)
+
+
+def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str, ...]:
+    """What a stage that was asked for comes to where every group is part of the plan."""
+    if gone:
+        return (f"cut-over finished: the next apply removes {words(gone)}",)
+    return () if former.stage is None else (f"nothing retires: --cut-over {former.stage} changes nothing",)
+
+
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
     return tuple(replace(stack, target=target_of(stack).name) for stack in stacks_of(plan, choice, wanted))
 
@@ -102,7 +166,7 @@ def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Mapping[str, str]]:
     """Name of the root → files."""
     rendered = {}
-    for stack, name in zip(stacks, _root_names(stacks), strict=True):
+    for stack, name in zip(stacks, _roots(stacks), strict=True):
         target = target_of(stack)
         render = target.renderers.get(language)
         if render is None:
@@ -114,13 +178,17 @@ def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Map
     return rendered
 
 
-def _root_names(stacks: tuple[Stack, ...]) -> list[str]:
-    """The clouds, with the target where a cloud has several."""
+def _roots(stacks: tuple[Stack, ...]) -> list[str]:
+    """Folder of each root: the directory itself for one; else the cloud, with the target where a cloud has several."""
+    if len(stacks) == 1:
+        return [""]
     counts = Counter(stack.provider for stack in stacks)
     return [f"{one.provider}-{one.target}" if counts[one.provider] > 1 else one.provider for one in stacks]
 
 
 def _joined(rendered: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
-    if len(rendered) == 1:
-        return next(iter(rendered.values()))
-    return {f"{root}/{path}": text for root, files in sorted(rendered.items()) for path, text in files.items()}
+    return {
+        f"{root}/{path}".removeprefix("/"): text
+        for root, files in sorted(rendered.items())
+        for path, text in files.items()
+    }

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.summary import Summary
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
 
@@ -48,6 +47,17 @@ class Scaling(StrEnum):
     STATIC = "static"
     SCHEDULED = "scheduled"
     REACTIVE = "reactive"
+
+
+class Stage(StrEnum):
+    """How far a cut-over is, from groups that retire to what replaces them."""
+
+    PREPARE = "prepare"
+    """Both run, and the requests go where they went before."""
+    SHIFT = "shift"
+    """Both run, and the requests go where the plan sends them."""
+    FINISH = "finish"
+    """What retires is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +197,7 @@ class ComputeGroup:
     backend: str
     """Key of the :class:`Backend` that its instances answer for."""
     weight: int
-    """Per mille of all requests of the stack in the busiest hours; at least 1, and 1000 together."""
+    """Per mille of all requests of the stack in the busiest hours, 1000 together; 0 in a cut-over alone."""
     zones: int
     """Fewest zones that its instances are spread over."""
     zone_names: tuple[str, ...]
@@ -224,6 +234,8 @@ class ComputeGroup:
     """From the order until the model answers, at the upper edge: what the plan orders ahead by, where it does."""
     usd_per_hour: float
     """Of one instance."""
+    usd_per_month: float
+    """Of its instances in the hours of the week, at :attr:`usd_per_hour`."""
     replicas_per_instance: int
     accelerators_per_replica: int
     checkpoint_gib: int
@@ -292,6 +304,47 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table: what, and its value."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the reader of the generated code wants to know of the plan."""
+
+    workload: str
+    model: str
+    headlines: tuple[str, ...]
+    """One for each group of equal instances."""
+    demand: tuple[Row, ...]
+    prediction: tuple[Row, ...]
+    cost: tuple[Row, ...]
+    not_included: str
+    quotas: tuple[Quota, ...]
+    commitments: tuple[str, ...]
+    """What the plan buys ahead, in words; code does not buy it."""
+    cautions: tuple[str, ...]
+    """What the reader has to know before merging."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutOver:
+    """Groups that run beside what replaces them."""
+
+    stage: Stage
+    retiring: tuple[ComputeGroup, ...]
+    new: tuple[ComputeGroup, ...]
+    usd_per_month: float
+    """Compute beyond the plan, while both run."""
+    check: str
+    """Command that shows whether the instances of the first new group serve; of the first one that retires in the
+    stage ``shift``, so that the way back stays open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """Everything of one cloud that a generator renders."""
 
@@ -314,6 +367,8 @@ class Stack:
     metrics_namespace: str
     tags: Mapping[str, str]
     summary: Summary
+    cut_over: CutOver | None = None
+    """None: nothing retires."""
 
     @property
     def has_gpu(self) -> bool:
@@ -329,6 +384,11 @@ class Stack:
     def start_seconds(self) -> int:
         """The longest start of any group."""
         return max(group.start_seconds for group in self.groups)
+
+    def share_of(self, part: Backend | ComputeGroup) -> int:
+        """Its weight among its like in the region; 1 where the region has none: whoever still calls it is answered."""
+        parts: tuple[Backend | ComputeGroup, ...] = self.backends if isinstance(part, Backend) else self.groups
+        return part.weight if any(one.weight for one in parts if one.region == part.region) else 1
 
     def backend_of(self, group: ComputeGroup) -> Backend:
         """What *group* answers for."""

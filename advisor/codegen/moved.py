@@ -13,13 +13,13 @@ from typing import Any
 
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
 from advisor.codegen.quoting import Quoted, hcl_string, name
+from advisor.codegen.renaming import Traits, renamed
 from advisor.codegen.templates import fill
 
 FILE = "moved.tf"
 _SAME_KEYS = re.compile(r"^\{\s*for (\w+), \w+ in local\.(\w+) : \1 => ")
 _MATTERS = re.compile(r"^(resource|locals) ", re.MULTILINE)
 _PLACE = ("region", "zone", "zones", "location")
-"""What a group cannot change and stay the same group."""
 _PURCHASE = ("spot",)
 _TYPE = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
 _NAMING = ("name", "name_prefix", "alarm_name", "scheduled_action_name")
@@ -53,9 +53,26 @@ class _Root:
         return (base, self.maps[base]) if base in self.maps else None
 
 
-def with_moves(files: Mapping[str, str], former: Mapping[str, str], roots: Iterable[str]) -> Mapping[str, str]:
-    """The files of the code, with a ``moved.tf`` in each root where something moved since *former*, or before that."""
-    moved = {f"{root}/{FILE}".removeprefix("/"): _moved(_of(files, root), _of(former, root)) for root in roots}
+def with_moves(
+    files: Mapping[str, str],
+    former: Mapping[str, str],
+    roots: Iterable[str],
+    renamed_in: Mapping[str, Mapping[str, str]] | None = None,
+) -> Mapping[str, str]:
+    """The files of the code, with a ``moved.tf`` in each root where something moved since *former*, or before that.
+
+    Args:
+        files: relative path → text, as generated now.
+        former: as generated last.
+        roots: folders that hold a root.
+        renamed_in: root → old key → new key of what goes on under another one; of roots that are missing, it is read
+            off the code.
+    """
+    pairs = renamed_in or {}
+    moved = {
+        f"{root}/{FILE}".removeprefix("/"): _moved(_of(files, root), _of(former, root), pairs.get(root))
+        for root in roots
+    }
     return dict(files) | {path: text for path, text in moved.items() if text}
 
 
@@ -65,13 +82,13 @@ def _of(files: Mapping[str, str], root: str) -> Mapping[str, str]:
     return {path: text for path, text in own.items() if path.endswith(".tf") and "/" not in path}
 
 
-def _moved(files: Mapping[str, str], former: Mapping[str, str]) -> str:
+def _moved(files: Mapping[str, str], former: Mapping[str, str], pairs: Mapping[str, str] | None) -> str:
     """The text of ``moved.tf``; empty where there is nothing to move."""
     before = {path: text for path, text in former.items() if path != FILE}
     if not files or not before or files == before:
         return former.get(FILE, "")
     now = _root(files)
-    found = list(_moves(_root(before), now))
+    found = list(_moves(_root(before), now, pairs))
     alive = set(_addresses(now))
     targets = {move.new for move in found}
     written = [one for one in _written(former.get(FILE, "")) if one.old not in alive and one.new not in targets]
@@ -98,8 +115,8 @@ def _root(files: Mapping[str, str]) -> _Root:
     return _Root(maps, same_keys, resources)
 
 
-def _moves(former: _Root, now: _Root) -> Iterator[Move]:
-    renamed = {local: _renamed(former.maps.get(local, {}), entries) for local, entries in now.maps.items()}
+def _moves(former: _Root, now: _Root, pairs: Mapping[str, str] | None) -> Iterator[Move]:
+    other_keys = {local: _other_keys(former.maps.get(local, {}), entries, pairs) for local, entries in now.maps.items()}
     for labels, (document, block) in now.resources.items():
         known = now.keys_of(block)
         if labels not in former.resources or known is None or _would_be_replaced(document, block):
@@ -110,27 +127,30 @@ def _moves(former: _Root, now: _Root) -> Iterator[Move]:
             if len(entries) == 1:
                 yield Move(_address(labels), _address(labels, next(iter(entries))))
         elif former.keys_of(old) is not None:
-            yield from (Move(_address(labels, one), _address(labels, other)) for one, other in renamed[local].items())
+            yield from (
+                Move(_address(labels, one), _address(labels, other)) for one, other in other_keys[local].items()
+            )
 
 
-def _renamed(former: Mapping[str, Any], now: Mapping[str, Any]) -> Mapping[str, str]:
+def _other_keys(
+    former: Mapping[str, Any], now: Mapping[str, Any], pairs: Mapping[str, str] | None
+) -> Mapping[str, str]:
     """Old key → new key of the entries that are the same thing under another name."""
-    gone = [key for key in former if key not in now]
-    come = [key for key in now if key not in former]
-    pairs: dict[str, str] = {}
-    for fields in ((*_PLACE, *_PURCHASE, *_TYPE), (*_PLACE, *_PURCHASE), _PLACE):
-        left = [key for key in gone if key not in pairs]
-        free = [key for key in come if key not in pairs.values()]
-        for key in left:
-            alike = [one for one in free if _fields(now[one], fields) == _fields(former[key], fields)]
-            rivals = [one for one in left if _fields(former[one], fields) == _fields(former[key], fields)]
-            if len(alike) == len(rivals) == 1:
-                pairs[key] = alike[0]
-    return pairs
+    if pairs is None:
+        return renamed(_traits(former), _traits(now))
+    gone, come = former.keys() - now.keys(), now.keys() - former.keys()
+    return {old: new for old, new in pairs.items() if old in gone and new in come}
+
+
+def _traits(entries: Mapping[str, Any]) -> Mapping[str, Traits]:
+    return {
+        key: (_fields(entry, _PLACE), _fields(entry, _PURCHASE), _fields(entry, _TYPE))
+        for key, entry in entries.items()
+    }
 
 
 def _fields(entry: Any, names: Iterable[str]) -> list[Any]:  # noqa: ANN401 - a value of the code
-    return [entry.get(one) for one in names] if isinstance(entry, dict) else [entry]
+    return [entry.get(field) for field in names] if isinstance(entry, dict) else [entry]
 
 
 def _would_be_replaced(document: Document, block: Block) -> bool:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.declaration import Declaration
 from advisor.codegen.model import Stack
 from advisor.codegen.python_declarations import outputs_of, settings_of
@@ -51,7 +52,7 @@ def render_terraform(
     inputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "variable")
     outputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "output")
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | {"inputs": inputs, "outputs": outputs})
-    return dict(sorted((files | dict(readme)).items()))
+    return _with_readme(files, readme["README.md"], stack)
 
 
 def render_pulumi(
@@ -70,7 +71,11 @@ def render_pulumi(
     files = dict(render(folder, _PULUMI_PROJECT | dict(templates), stack, known))
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files)}
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | declared)
-    return dict(sorted((files | dict(readme)).items()))
+    return _with_readme(files, readme["README.md"], stack)
+
+
+def _with_readme(files: Mapping[str, str], readme: str, stack: Stack) -> Mapping[str, str]:
+    return dict(sorted((dict(files) | {"README.md": with_section(readme, stack)}).items()))
 
 
 def declarations(text: str, kind: str) -> tuple[Declaration, ...]:

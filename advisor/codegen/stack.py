@@ -47,6 +47,10 @@ _MILLE = 1000
 _LONGEST_KEY = 38
 """With the name and a hyphen within the 63 characters of a host name."""
 _HASH_DIGITS = 6
+_CUT = (
+    "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the "
+    "account that starts alike would have the same name: set name for one of them."
+)
 _HEADROOM = 0.25
 """Instances above the plan, as a share of it, that a rolling replacement may start."""
 _COMPILED = (Runtime.NEURON, Runtime.TPU)
@@ -71,10 +75,19 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
     plan_digest = _digest(plan, choice)
     parts = _parts(choice.members, wanted)
     stacks = tuple(
-        _stack(plan, replace(choice, members=members), wanted, plan_digest) for _, members in sorted(parts.items())
+        _cautioned(_stack(plan, replace(choice, members=members), wanted, plan_digest))
+        for _, members in sorted(parts.items())
     )
     _check_image(stacks, wanted)
     return _with_names(stacks, [service for _, service in sorted(parts)])
+
+
+def _cautioned(stack: Stack) -> Stack:
+    """With a caution where the workload's name is cut."""
+    if slug(stack.summary.workload, 10 * _LONGEST_NAME, "inference") == stack.name:
+        return stack
+    caution = _CUT.format(name=stack.name)
+    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)))
 
 
 def _parts(members: Sequence[Member], wanted: Wanted) -> Mapping[tuple[str, str], tuple[Member, ...]]:
@@ -130,8 +143,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     has_gpu = any(group.has_gpu for group in groups)
     version = plan.provenance.advisor_version
     slowest_start = max(group.start_seconds for group in groups)
-    counted = [(member, platform.quota) for member, platform in zip(choice.members, platforms, strict=True)]
-    summary = summary_of(plan, choice, quotas_needed(counted, most_instances))
+    summary = summary_of(plan, choice, quotas_needed(choice.members[0].serves.provider, groups))
     of_images = [container.image_caution for container in containers]
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
@@ -178,8 +190,12 @@ def _usd_per_month(plan: Plan, choice: Choice) -> float:
         return choice.option.cost.total_usd_per_month
     if plan.fleet is not None and len({(one.provider, service_of(one.purchase)) for one in plan.fleet.groups}) == 1:
         return plan.fleet.cost.total_usd_per_month
-    weekly = sum(sum(one.hours) * one.usd_per_hour for one in choice.members)
-    return round(weekly * HOURS_PER_MONTH / len(choice.members[0].hours), 2)
+    return round(sum(_monthly(member) for member in choice.members), 2)
+
+
+def _monthly(member: Member) -> float:
+    """USD a month of the instances in the hours of the week."""
+    return sum(member.hours) * member.usd_per_hour * HOURS_PER_MONTH / len(member.hours)
 
 
 def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str], scaling: Scaling) -> ComputeGroup:
@@ -212,6 +228,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         root_volume_gib=root_volume_gib(on_disk_gib),
         start_seconds=_round_up(_start_seconds(member, platform, on_disk_gib), 60),
         usd_per_hour=member.usd_per_hour,
+        usd_per_month=_monthly(member),
         replicas_per_instance=serves.replicas_per_instance,
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
         checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),

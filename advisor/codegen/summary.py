@@ -1,51 +1,21 @@
 """Why the deployment is what it is, in words and numbers: the rows of the generated README."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from advisor.codegen.model import Quota, Row, Summary
+from advisor.codegen.selection import Choice, Member
 from advisor.deployable import service_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost, FleetGroup
 from advisor.plan.problem.values import Paid
 from advisor.plan.values import Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH, ratio_words
 
-if TYPE_CHECKING:
-    from advisor.codegen.model import Quota
-    from advisor.codegen.selection import Choice, Member
-
 _UNKNOWN = "unknown"
 _WHOLE_ABOVE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of a table: what, and its value."""
-
-    label: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What the reader of the generated code wants to know of the plan."""
-
-    workload: str
-    model: str
-    headlines: tuple[str, ...]
-    """One for each group of equal instances."""
-    demand: tuple[Row, ...]
-    prediction: tuple[Row, ...]
-    cost: tuple[Row, ...]
-    not_included: str
-    quotas: "tuple[Quota, ...]"
-    commitments: tuple[str, ...]
-    """What the plan buys ahead, in words; code does not buy it."""
-    cautions: tuple[str, ...]
-    """What the reader has to know before merging."""
-
-
-def summary_of(plan: Plan, choice: "Choice", quotas: "Sequence[Quota]") -> Summary:
+def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
     """The rows for what was chosen."""
     option, fleet = choice.option, plan.fleet
     of_fleet = fleet if option is None else None
@@ -69,7 +39,7 @@ def usd(amount: float) -> str:
     return f"{sign}${abs(amount):,.2f}"
 
 
-def _headline(member: "Member") -> str:
+def _headline(member: Member) -> str:
     one = member.serves
     split = f"tensor parallel {one.tensor_parallel}"
     if one.pipeline_parallel > 1:
@@ -84,7 +54,7 @@ def _headline(member: "Member") -> str:
     return f"{count} × {machine} in {one.region}{_zones(member)}: {each} an instance, {split}, {weights}"
 
 
-def _zones(member: "Member") -> str:
+def _zones(member: Member) -> str:
     """Over how many zones the instances spread, and which sell the type; "" where the plan does not say so."""
     serves = member.serves
     if service_of(serves.purchase) or not serves.zone_names:
@@ -198,7 +168,7 @@ def _price(source: str, as_of: str, quality: str) -> str:
     return f"{source}, {as_of or _UNKNOWN} ({quality})"
 
 
-def _commitments(members: "Sequence[Member]") -> Iterator[str]:
+def _commitments(members: Sequence[Member]) -> Iterator[str]:
     for member in members:
         if member.committed_instances:
             what = " and ".join(dict.fromkeys(member.commitments))
@@ -206,7 +176,7 @@ def _commitments(members: "Sequence[Member]") -> Iterator[str]:
             yield f"{what} for {member.committed_instances} × {one.instance_type} in {one.region}"
 
 
-def _cautions(plan: Plan, choice: "Choice") -> Iterator[str]:
+def _cautions(plan: Plan, choice: Choice) -> Iterator[str]:
     fleet, option = plan.fleet, choice.option
     if option is None and fleet is not None:
         providers = {group.provider for group in fleet.groups}

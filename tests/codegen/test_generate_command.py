@@ -270,3 +270,34 @@ def test_edited_plan_is_refused_until_it_is_forced(advisor, write_plan, tmp_path
     assert code == 0
     assert "warning: plan.json: the plan was edited" in err
     assert '"5 g6.xlarge' in (tmp_path / "infra/fleet.yaml").read_text()
+
+
+def test_groups_that_vanish_are_cut_over_in_stages(advisor, write_plan, tmp_path):
+    """The run says what retires and what comes next; the last stage waits for the one before it."""
+    write_plan(make_option())
+    advisor("terraform", "plan.json", "--into", "infra")
+    write_plan(make_option(region="us-west-2"))
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--dry-run")
+    assert (code, "retires: 2 × g6.xlarge in us-east-1" in err) == (0, True)
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--cut-over", "finish")
+    assert code == 1
+    assert "--cut-over finish: 2 × g6.xlarge in us-east-1: requests still go there, the stage is prepare" in err
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--cut-over", "shift")
+    assert code == 0
+    assert "2 × g6.xlarge in us-east-1 (us-east-1-g6-xlarge-bf16-tp1-on-demand), 0 % of the requests" in err
+    assert "next: apply; when all is well" in err
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--cut-over", "finish")
+    assert (code, err) == (0, "cut-over finished: the next apply removes 2 × g6.xlarge in us-east-1\n")
+    assert (tmp_path / "infra/fleet.yaml").read_text().count("g6.xlarge") == 1
+
+
+def test_another_workload_is_refused_with_both_names(advisor, write_plan):
+    """One directory is one state: nothing is written over it unseen."""
+    write_plan(make_option())
+    advisor("terraform", "plan.json", "--into", "infra")
+    write_plan(make_option(), name="search")
+    code, _, err = advisor("terraform", "plan.json", "--into", "infra")
+    assert code == 1
+    assert "'support-chat'" in err
+    assert "'search'" in err
+    assert "hint: generate into another directory" in err

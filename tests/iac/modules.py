@@ -15,12 +15,12 @@ from iac import harness
 _SHARES = 10
 
 
-def of_today(names: Sequence[str]) -> list[str]:
-    """Those that this run tries: the first, and another tenth every day; all with ADVISOR_EVERY_STACK=1."""
+def of_today(names: Sequence[str], shares: int = _SHARES) -> list[str]:
+    """Those that this run tries: the first, and another tenth (or less) every day; all with ADVISOR_EVERY_STACK=1."""
     if os.environ.get("ADVISOR_EVERY_STACK") == "1":
         return list(names)
     day = dt.datetime.now(dt.UTC).toordinal()
-    return [name for place, name in enumerate(names) if place == 0 or place % _SHARES == day % _SHARES]
+    return [name for place, name in enumerate(names) if place == 0 or place % shares == day % shares]
 
 
 def needs(environment: str) -> None:

@@ -4,17 +4,30 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 
-from advisor.codegen import Wanted, generate, write_files
+from advisor.codegen import Generated, Language, Stage, Wanted, generate, read_former, write_files
+from advisor.codegen.cut_over import joint
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.values import Plan
 from codegen.plans import make_fleet_plan, make_group
-from codegen.scenarios import azure_vm_scale_set, ec2, eks, gcp_mig
-from iac import harness
-from iac.modules import of_today
+from codegen.scenarios import (
+    azure_aks,
+    azure_container_apps,
+    azure_vm_scale_set,
+    cloud_run,
+    ec2,
+    eks,
+    gcp_mig,
+    gke,
+    sagemaker,
+)
+from iac import harness, parity
+from iac.modules import needs, of_today
 
 SERVING = frozenset(
     {
@@ -24,14 +37,20 @@ SERVING = frozenset(
         "aws_lb",
         "aws_lb_listener",
         "aws_lb_target_group",
+        "aws_sagemaker_endpoint",
+        "azurerm_container_app",
+        "azurerm_container_app_environment",
+        "azurerm_kubernetes_cluster_node_pool",
         "azurerm_lb",
         "azurerm_lb_backend_address_pool",
         "azurerm_lb_rule",
         "azurerm_linux_virtual_machine_scale_set",
+        "google_cloud_run_v2_service",
         "google_compute_forwarding_rule",
         "google_compute_region_backend_service",
         "google_compute_region_instance_group_manager",
         "google_compute_region_url_map",
+        "google_container_node_pool",
     }
 )
 """Types of resources that requests go through, or that hold what answers them."""
@@ -43,8 +62,10 @@ class Place:
 
     group: Callable[..., FleetGroup]
     another_type: Mapping[str, Any]
-    variables: Mapping[str, Any]
-    target: str | None = None
+    another_region: str
+    variables: Callable[..., Mapping[str, Any]]
+    """What a user fills in, by regions."""
+    target: str = ""
 
 
 def _google(**changes: Any) -> FleetGroup:
@@ -55,25 +76,25 @@ def _google(**changes: Any) -> FleetGroup:
 PACKAGE = {
     "agent_package": "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=" + "0" * 64
 }
+A10G = {"instance_type": "g5.xlarge", "accelerator": "A10G"}
+RTX = {"instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"}
+T4 = {"instance_type": "Standard_NC4as_T4_v3", "accelerator": "T4", "precision": "fp16", "kv_precision": "fp16"}
+AZURE_GROUP = azure_vm_scale_set.azure_group
 PLACES = {
-    "aws-ec2": Place(
-        make_group, {"instance_type": "g5.xlarge", "accelerator": "A10G"}, ec2.variables("us-east-1", **PACKAGE)
-    ),
-    "gcp-mig": Place(
-        _google,
-        {"instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"},
-        gcp_mig.variables("us-central1", **PACKAGE),
-    ),
-    "azure-vm-scale-set": Place(
-        azure_vm_scale_set.azure_group,
-        {"instance_type": "Standard_NC4as_T4_v3", "accelerator": "T4", "precision": "fp16", "kv_precision": "fp16"},
-        azure_vm_scale_set.variables(),
-    ),
-    "eks": Place(
-        make_group, {"instance_type": "g5.xlarge", "accelerator": "A10G"}, eks.variables("us-east-1"), target="eks"
-    ),
+    "aws-ec2": Place(make_group, A10G, "eu-west-1", partial(ec2.variables, **PACKAGE)),
+    "gcp-mig": Place(_google, RTX, "europe-west4", partial(gcp_mig.variables, **PACKAGE)),
+    "azure-vm-scale-set": Place(AZURE_GROUP, T4, "swedencentral", azure_vm_scale_set.variables),
+    "eks": Place(make_group, A10G, "eu-west-1", eks.variables, target="eks"),
+    "sagemaker": Place(make_group, A10G, "eu-west-1", sagemaker.variables, target="sagemaker"),
+    "gke": Place(_google, RTX, "europe-west4", gke.variables, target="gke"),
+    "cloud-run": Place(_google, RTX, "europe-west4", cloud_run.variables, target="cloud-run"),
+    "aks": Place(AZURE_GROUP, T4, "swedencentral", azure_aks.variables, target="aks"),
+    "container-apps": Place(AZURE_GROUP, T4, "swedencentral", azure_container_apps.filled, target="container-apps"),
 }
 STEADY = {"instances": (3, 3)}
+TWO_KINDS = "two kinds"
+ANOTHER_REGION = "another region"
+ANOTHER_TYPE = "another type"
 SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     "static": (STEADY, Policy.STATIC),
     "scheduled": ({}, Policy.SCHEDULED),
@@ -81,16 +102,26 @@ SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     "more instances": ({"instances": (5, 5)}, Policy.STATIC),
     "spot": ({**STEADY, "purchase": "spot"}, Policy.STATIC),
     "another engine": ({**STEADY, "engine": "SGLang", "engine_version": "0.5.9"}, Policy.STATIC),
+    ANOTHER_TYPE: (STEADY, Policy.STATIC),
+    ANOTHER_REGION: (STEADY, Policy.STATIC),
+    TWO_KINDS: (STEADY, Policy.STATIC),
 }
-ONE_ENGINE = {"gcp-mig", "azure-vm-scale-set"}
-"""Targets that serve with vLLM alone."""
+IMPOSSIBLE = {
+    ("gcp-mig", "another engine"): "serves with vLLM alone",
+    ("azure-vm-scale-set", "another engine"): "serves with vLLM alone",
+    ("sagemaker", "another engine"): "has SGLang for newer accelerators alone",
+    ("sagemaker", "spot"): "has no spot",
+    ("cloud-run", "spot"): "has no spot",
+    ("container-apps", "spot"): "has no spot",
+}
 
 
 def neighbours() -> Iterator[tuple[str, str, str]]:
     """Target, shape before and shape after, each pair in both directions."""
-    pairs = [("static", shape) for shape in SHAPES if shape != "static"] + [("scheduled", "reactive")]
+    pairs = [("static", shape) for shape in SHAPES if shape != "static"]
+    pairs += [("scheduled", "reactive"), (TWO_KINDS, ANOTHER_REGION)]
     for target, (before, after) in itertools.product(PLACES, pairs):
-        if after != "another engine" or target not in ONE_ENGINE:
+        if not IMPOSSIBLE.keys() & {(target, before), (target, after)}:
             yield target, before, after
             yield target, after, before
 
@@ -105,6 +136,19 @@ def destroyed_first(planned: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+def plan_of(place: Place, shape: str) -> Plan:
+    """The plan of a shape, whose groups share the requests."""
+    changes, policy = SHAPES[shape]
+    more = {
+        ANOTHER_TYPE: [place.another_type],
+        ANOTHER_REGION: [{"region": place.another_region}],
+        TWO_KINDS: [{}, place.another_type],
+    }.get(shape, [{}])
+    share = 1 / len(more)
+    groups = [place.group(**{"request_shares": (share, share), **changes, **facts}) for facts in more]
+    return make_fleet_plan(*groups, policy=policy)
+
+
 class Stack:
     """A root directory that is generated and applied again and again."""
 
@@ -113,17 +157,22 @@ class Stack:
         self.place = place
         self.terraform = harness.Terraform(directory, simulated_clouds)
 
-    def generate(self, changes: Mapping[str, Any], policy: Policy) -> None:
-        """Write the code of a plan over what is there."""
-        plan = make_fleet_plan(self.place.group(**changes), policy=policy)
+    def generate(self, shape: str, stage: Stage | None = None) -> Generated:
+        """Write the code of a shape over what is there."""
         directory = self.terraform.directory
-        write_files(generate(plan, wanted=Wanted(target=self.place.target)), directory)
-        (directory / "terraform.tfvars.json").write_text(json.dumps(self.place.variables))
+        wanted = Wanted(target=self.place.target)
+        generated = generate(plan_of(self.place, shape), wanted=wanted, former=read_former(directory, stage))
+        write_files(generated, directory)
+        regions = [region.name for region in joint(generated.rollouts[""]).regions]
+        (directory / "terraform.tfvars.json").write_text(json.dumps(self.place.variables(*regions)))
         self.terraform.init()
+        return generated
 
-    def apply(self) -> None:
-        """Apply what was planned last."""
+    def apply(self) -> Mapping[str, Any]:
+        """Plan and apply; what was planned."""
+        planned = self.terraform.plan()
         self.terraform("apply", "-no-color", "-input=false", "plan.bin").ok()
+        return planned
 
 
 @pytest.fixture
@@ -132,24 +181,44 @@ def stack_of(tmp_path, simulated_clouds) -> Callable[[str], Stack]:
     return lambda target: Stack(PLACES[target], tmp_path, simulated_clouds)
 
 
-@pytest.mark.parametrize("pair", of_today([" | ".join(pair) for pair in neighbours()]))
+@pytest.mark.parametrize("pair", of_today([" | ".join(pair) for pair in neighbours()], shares=40))
 def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
-    """Policies, counts, engines and ways of paying change while the service goes on."""
+    """Policies, counts, engines, types, kinds, regions and ways of paying change while the service goes on."""
     target, before, after = pair.split(" | ")
     stack = stack_of(target)
-    stack.generate(*SHAPES[before])
-    stack.terraform.plan()
+    stack.generate(before)
     stack.apply()
-    stack.generate(*SHAPES[after])
-    assert destroyed_first(stack.terraform.plan()) == []
+    rollout = stack.generate(after).rollouts[""]
+    assert destroyed_first(stack.apply()) == []
+    if rollout.retiring:
+        stack.generate(after, Stage.SHIFT)
+        assert destroyed_first(stack.apply()) == []
+        stack.generate(after, Stage.FINISH)
+        names = {part for group in rollout.retiring for part in (group.key, group.backend, group.region)}
+        planned = stack.terraform.plan()
+        kept = [address for address in destroyed_first(planned) if not any(f'["{name}"]' in address for name in names)]
+        removed = {
+            change.get("index") for change in planned["resource_changes"] if "delete" in change["change"]["actions"]
+        }
+        assert kept == []
+        assert removed & names
 
 
 @pytest.mark.parametrize("target", of_today(list(PLACES)))
-def test_another_type_destroys_nothing_that_serves(stack_of, target):
-    """Another machine takes over in place, or starts before the former one goes."""
-    stack = stack_of(target)
-    stack.generate(STEADY, Policy.STATIC)
-    stack.terraform.plan()
-    stack.apply()
-    stack.generate({**STEADY, **stack.place.another_type}, Policy.STATIC)
-    assert destroyed_first(stack.terraform.plan()) == []
+def test_both_languages_describe_the_same_cut_over(target, stack_of, tmp_path):
+    """The program has what the root has while groups retire and get no requests."""
+    needs("pulumi")
+    stack, program, jobs = stack_of(target), tmp_path / "program", tmp_path / "jobs.json"
+    wanted = Wanted(target=stack.place.target)
+    for shape in ("static", ANOTHER_REGION):
+        former = read_former(program, None if shape == "static" else Stage.SHIFT)
+        generated = generate(plan_of(stack.place, shape), Language.PYTHON, wanted, former=former)
+        write_files(generated, program)
+        stack.generate(shape, former.stage)
+    configuration = json.loads((tmp_path / "terraform.tfvars.json").read_text())
+    job = {"program": str(program), "configuration": configuration, "answers": parity.ANSWERS}
+    jobs.write_text(json.dumps([job]))
+    (evaluated,) = harness.in_environment("pulumi", "run_pulumi.py", str(jobs)).ok().json
+    assert evaluated.get("error") is None, evaluated["error"]
+    assert evaluated["tests"] == "passed", evaluated["tests"]
+    assert parity.differences(stack.terraform.plan(), evaluated) == []

@@ -232,6 +232,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
             serving_arguments(container, stack.load_balancer.host_port, _KEY, _CERTIFICATE),
             _docker_arguments(stack, container),
         ),
+        "weight": stack.share_of(backend),
         **_model_variable(stack, container),
         "protocol": "HTTP" if container.tls_options is None else "HTTPS",
         "min_instances": sum(group.min_instances for group in of_backend),

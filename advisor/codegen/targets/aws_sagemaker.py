@@ -206,7 +206,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "accelerators": int(group.accelerator_count),
         "gpu": group.has_gpu,
         "instances": group.instances,
-        "weight": group.weight,
+        "weight": stack.share_of(group),
         **_scaling(stack, group),
         "start_seconds": group.start_seconds,
         "volume_gib": None if has_own_disk(group.instance_type) else group.root_volume_gib,

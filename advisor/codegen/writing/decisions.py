@@ -3,10 +3,11 @@
 Its base is the text as it was generated last, mine is what lies on disk, theirs is what is generated now.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-from advisor.codegen.writing.merging import Conflict, Piece, has_markers, merge
+from advisor.codegen.writing.entries import Keys, merge_entries, with_other_keys
+from advisor.codegen.writing.merging import Conflict, Piece, has_markers
 from advisor.codegen.writing.report import Action, Change, Manner, Prefer
 
 _DELETED = "you deleted it; --force writes it again"
@@ -28,6 +29,12 @@ class Versions:
     theirs: bytes | None
     was_generated: bool
     """An earlier run wrote it, though its text of that time may be lost."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Old key → new key of groups and backends that go on under another one."""
+    successors: Mapping[str, str] = field(default_factory=dict)
+    """Key of what retires → key of what takes its place."""
+    retired: bool = False
+    """It is named after a backend that retired and is left out now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Refusal:
 _NOT_GENERATED = "was not generated, and the code needs a file of that name"
 _BASE_LOST = "was edited, and its text as it was generated last is not known"
 _NO_LONGER = "was edited, and is no longer part of the code"
+_RETIRED = "with your edits: what it is named after retired; a copy is under .advisor/replaced"
 _UNRESOLVED = "still holds conflict markers: resolve them first"
 _MEET = "your edits and the new code change the same lines"
 
@@ -63,20 +71,45 @@ def decide(file: Versions, manner: Manner) -> Change | Refusal:
     return _edited(file, file.mine, theirs, base, manner)
 
 
+def decide_renamed(file: Versions, path: str, manner: Manner) -> tuple[Change | Refusal, ...]:
+    """What happens to a file that *path* follows under another name: edits go with it, and so does a deletion."""
+    base, mine = (None if text is None else with_other_keys(text, file.renamed) for text in (file.base, file.mine))
+    decided = decide(replace(file, base=base, mine=mine), manner)
+    if isinstance(decided, Refusal):
+        return (decided,)
+    old = Change(file.path, Action.REMOVED if file.mine is not None else Action.KEPT, file.mine, None)
+    action = Action.CREATED if decided.action in (Action.REPLACED, Action.UNCHANGED) else decided.action
+    return old, replace(decided, path=path, action=action, before=None, overrules=False)
+
+
+def decide_copied(file: Versions, path: str, manner: Manner) -> Change:
+    """What becomes of a new file that takes the place of another, which stays: it is given the edits of that one."""
+    base, mine = (None if text is None else with_other_keys(text, file.successors) for text in (file.base, file.mine))
+    if mine is None or base is None or file.theirs is None or mine == base or manner.force:
+        return Change(path, Action.CREATED, None, file.theirs)
+    decided = decide(replace(file, base=base, mine=mine), replace(manner, conflicts=None))
+    if isinstance(decided, Refusal):
+        return Change(
+            path, Action.CREATED, None, file.theirs, f"your edits of {file.path} do not fit, and are not in it"
+        )
+    return Change(path, Action.MERGED, None, decided.after, f"with your edits of {file.path}")
+
+
 def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, manner: Manner) -> Change | Refusal:
     if base is None:
         return Refusal(file.path, _BASE_LOST if file.was_generated else _NOT_GENERATED)
     if has_markers(mine):
         return Refusal(file.path, _UNRESOLVED)
-    pieces = merge(base, mine, theirs)
-    conflicts = tuple(piece for piece in pieces if isinstance(piece, Conflict))
+    merged = merge_entries(file.path, base, mine, theirs, Keys(file.renamed, file.successors))
+    conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
     if conflicts and manner.conflicts is None:
-        return Refusal(file.path, _MEET, conflicts)
-    after = b"".join(_resolved(piece, manner.conflicts) for piece in pieces)
+        return Refusal(file.path, merged.reason or _MEET, conflicts)
+    after = b"".join(_resolved(piece, manner.conflicts) for piece in merged.pieces)
     if after == mine:
         return Change(file.path, Action.KEPT, mine, mine, _YOURS)
-    overrules = bool(conflicts) and manner.conflicts is Prefer.THEIRS
-    return Change(file.path, Action.MERGED, mine, after, _said(conflicts, manner.conflicts), overrules)
+    overrules = (bool(conflicts) and manner.conflicts is Prefer.THEIRS) or bool(merged.notes)
+    note = "; ".join((_said(conflicts, manner.conflicts), *merged.notes))
+    return Change(file.path, Action.MERGED, mine, after, note, overrules)
 
 
 def _resolved(piece: Piece, prefer: Prefer | None) -> bytes:
@@ -108,6 +141,8 @@ def _no_longer_generated(file: Versions, manner: Manner) -> Change | Refusal:
         return Change(file.path, Action.REMOVED, file.mine, None)
     if manner.force or manner.conflicts is Prefer.THEIRS:
         return Change(file.path, Action.REMOVED, file.mine, None, overrules=True)
+    if file.retired:
+        return Change(file.path, Action.REMOVED, file.mine, None, _RETIRED, overrules=True)
     if manner.conflicts is not None:
         return Change(file.path, Action.KEPT, file.mine, file.mine, "yours now: it is no longer part of the code")
     return Refusal(file.path, _NO_LONGER)

@@ -13,7 +13,7 @@ from advisor.errors import InputError
 _SCRATCH = f"{FOLDER}/scratch"
 _REPLACED = f"{FOLDER}/replaced"
 _HOUSEKEEPING = {
-    f"{FOLDER}/.gitattributes": b"base/* -text linguist-generated\nmanifest.json linguist-generated\n",
+    f"{FOLDER}/.gitattributes": b"base/* -text linguist-generated\n*.json linguist-generated\n",
     f"{FOLDER}/.gitignore": b"replaced/\nscratch/\n",
 }
 

@@ -3,6 +3,7 @@
 ::
 
     .advisor/manifest.json    generator, plan, targets, roots, and the digest of each file as it was generated
+    .advisor/stacks.json      what the roots deploy, and what retires, as data
     .advisor/base/DIGEST      that text, the base of a three-way merge; no extension, so that no tool reads it as code
     .advisor/replaced/        what a person had written and was overwritten on demand; not for version control
 

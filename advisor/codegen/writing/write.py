@@ -5,13 +5,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from advisor import __version__
 from advisor.codegen.generate import Generated
 from advisor.codegen.moved import with_moves
-from advisor.codegen.writing import places
-from advisor.codegen.writing.decisions import Refusal, Versions, decide
+from advisor.codegen.writing import places, rollouts
+from advisor.codegen.writing.decisions import Refusal, Versions, decide, decide_copied, decide_renamed
 from advisor.codegen.writing.disk import carry_out, keep_copy, put, tidy
 from advisor.codegen.writing.record import (
     FOLDER,
@@ -76,14 +76,22 @@ def _with_moves(generated: Generated, directory: Path, record: Record) -> Genera
     """The code, with what tells Terraform that an address changed since the last run."""
     if not any(path.endswith(".tf") for path in generated.files):
         return generated
-    return replace(generated, files=with_moves(generated.files, _last(directory, record), generated.roots))
+    last = _last(directory, record)
+    return replace(generated, files=with_moves(generated.files, last, generated.roots, generated.renamed))
 
 
 def _report(generated: Generated, directory: Path, record: Record, manner: Manner) -> WriteReport:
     paths = sorted({*generated.files, *record.paths})
     places.check_places(directory, [*paths, f"{FOLDER}/{MANIFEST}"])
     left = _of_left_roots(generated, record)
-    decided = [decide(_versions(generated, directory, record, path), manner) for path in paths if path not in left]
+    renamed_paths = _other_paths(generated, record, generated.renamed)
+    former_paths = {**_other_paths(generated, record, generated.successors), **renamed_paths}
+    decided = [
+        decided_change
+        for path in paths
+        if path not in left and path not in renamed_paths.values()
+        for decided_change in _decisions(path, former_paths.get(path), directory, generated, record, manner)
+    ]
     refusals = [one for one in decided if isinstance(one, Refusal)]
     if refusals:
         refuse(directory, refusals)
@@ -91,6 +99,31 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Manne
     places.check_writable(directory, [one.path for one in changes if one.is_written])
     folders = sorted({folder for path, folder in left.items() if (directory / path).is_file()})
     return WriteReport(directory, tuple(changes), tuple(_told(folder) for folder in folders))
+
+
+def _other_paths(generated: Generated, record: Record, keys: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    """Path of a new file → path of the one of the last run that is named after the old key of the same thing."""
+    pairs = [pair for renamed in keys.values() for pair in renamed.items()]
+    paths = {
+        str(PurePosixPath(path).with_name(PurePosixPath(path).name.replace(old, new))): path
+        for path in record.files
+        for old, new in pairs
+        if old in PurePosixPath(path).name
+    }
+    return {new: old for new, old in paths.items() if new in generated.files and new not in record.files}
+
+
+def _decisions(
+    path: str, former: str | None, directory: Path, generated: Generated, record: Record, manner: Manner
+) -> tuple[Change | Refusal, ...]:
+    """What happens to a file, and to the one that it follows under another name."""
+    file = _versions(generated, directory, record, path)
+    if former is None or file.mine is not None:
+        return (decide(file, manner),)
+    last = _versions(generated, directory, record, former)
+    if last.theirs is not None:
+        return (decide_copied(replace(last, theirs=file.theirs), path, manner),)
+    return decide_renamed(replace(last, theirs=file.theirs), path, manner)
 
 
 def _versions(generated: Generated, directory: Path, record: Record, path: str) -> Versions:
@@ -102,6 +135,9 @@ def _versions(generated: Generated, directory: Path, record: Record, path: str) 
         mine=mine,
         theirs=None if theirs is None else theirs.encode(),
         was_generated=record.base_of(path, _digest(mine)) is not None,
+        renamed=generated.renamed.get(_root_of(path, generated.roots) or "", {}),
+        retired=any(key in PurePosixPath(path).name for key in generated.left_out),
+        successors=generated.successors.get(_root_of(path, generated.roots) or "", {}),
     )
 
 
@@ -156,6 +192,8 @@ def _write(generated: Generated, report: WriteReport, record: Record) -> None:
             if change.overrules:
                 keep_copy(directory, change)
             carry_out(directory, change)
+        if generated.rollouts:
+            put(directory, rollouts.PATH, _rollouts_after(generated, directory, after).encode())
         put(directory, f"{FOLDER}/{MANIFEST}", after.text.encode())
         tidy(directory, after)
     except OSError as error:
@@ -191,6 +229,12 @@ def _record_after(generated: Generated, report: WriteReport, record: Record) -> 
         "roots": sorted({*generated.roots, *left.values()}),
     }
     return Record(files | {path: record.files[path] for path in left}, {}, about)
+
+
+def _rollouts_after(generated: Generated, directory: Path, after: Record) -> str:
+    """Of the roots that the code has, and of those that are left."""
+    last = {root: rollout for root, rollout in rollouts.read_rollouts(directory).items() if root in after.roots}
+    return rollouts.rollouts_text({**last, **generated.rollouts})
 
 
 @contextmanager

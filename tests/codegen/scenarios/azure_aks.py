@@ -10,9 +10,10 @@ from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_plan
 from codegen.scenarios.azure_vm_scale_set import SUBSCRIPTION, azure_group, azure_option
 
 
-def _aks(plan: Plan, *regions: str, rank: int | None = None) -> Scenario:
+def variables(*regions: str) -> Mapping[str, Any]:
+    """What a user fills in for a stack in *regions*."""
     operations = f"{SUBSCRIPTION}/resourceGroups/operations/providers"
-    clusters: Mapping[str, Any] = {
+    clusters = {
         region: {
             "id": f"{operations}/Microsoft.ContainerService/managedClusters/inference",
             "zones": ["1", "2", "3"],
@@ -20,8 +21,11 @@ def _aks(plan: Plan, *regions: str, rank: int | None = None) -> Scenario:
         }
         for region in regions or ("eastus",)
     }
-    variables = {"clusters": clusters, "alert_emails": ["oncall@example.com"]}
-    return Scenario(plan, Wanted(target="aks", rank=rank), variables)
+    return {"clusters": clusters, "alert_emails": ["oncall@example.com"]}
+
+
+def _aks(plan: Plan, *regions: str, rank: int | None = None) -> Scenario:
+    return Scenario(plan, Wanted(target="aks", rank=rank), variables(*regions))
 
 
 def a100_spot() -> Scenario:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from advisor.codegen import Wanted
 from advisor.plan.values import Plan
@@ -11,10 +12,15 @@ from codegen.scenarios.azure_vm_scale_set import azure_group, azure_option, vari
 _FILLED = ("locations", "hf_token_secret_id", "alert_emails")
 
 
+def filled(*regions: str) -> Mapping[str, Any]:
+    """What a user fills in for a stack in *regions*."""
+    shared = {name: value for name, value in variables(*regions).items() if name in _FILLED}
+    places = {region: {"subnet_id": place["subnet_id"]} for region, place in shared["locations"].items()}
+    return shared | {"locations": places}
+
+
 def _apps(plan: Plan, *regions: str, rank: int | None = None) -> Scenario:
-    filled = {name: value for name, value in variables(*regions).items() if name in _FILLED}
-    filled["locations"] = {region: {"subnet_id": place["subnet_id"]} for region, place in filled["locations"].items()}
-    return Scenario(plan, Wanted(target="container-apps", rank=rank), filled)
+    return Scenario(plan, Wanted(target="container-apps", rank=rank), filled(*regions))
 
 
 def t4_replicas() -> Scenario:

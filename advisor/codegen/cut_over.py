@@ -1,0 +1,380 @@
+"""Cut-over in stages: groups that a plan no longer has run on beside what replaces them, until that serves.
+
+::
+
+    prepare   both run; requests go where they went before, none to what is new
+    shift     both run; requests go where the plan sends them, none to what retires (the way back: prepare)
+    finish    what retires is left out
+
+A group retires when its key is gone and no group of the new plan is the same thing. What was generated last is kept
+beside the code as a :class:`Rollout` for each root; the same plan gives the same rollout.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from advisor.codegen.alarms import Alarm
+from advisor.codegen.model import (
+    Agent,
+    Backend,
+    ComputeGroup,
+    CutOver,
+    Region,
+    Scaling,
+    Stack,
+    Stage,
+)
+from advisor.codegen.quotas import quotas_needed
+from advisor.codegen.renaming import Traits, renamed
+from advisor.errors import InputError
+from advisor.units import HOURS_PER_MONTH
+
+_CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker", "mig", "tpu-vm", "vm-scale-set")
+"""Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
+Elsewhere the key is the name of what runs, and another type is another thing."""
+_INSTANCES_AND_SECONDS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
+_PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
+_GOOGLE_HOSTS = "gcloud compute backend-services get-health {name}-{backend} --region {region}"
+_CHECKS: Mapping[str, str] = {
+    "ec2": "aws autoscaling describe-auto-scaling-groups --region {region} --filters Name=tag:Group,Values={key} "
+    + _INSTANCES_AND_SECONDS,
+    "sagemaker": "aws sagemaker describe-endpoint --region {region} --endpoint-name {name} "
+    "--query 'ProductionVariants[].[VariantName,CurrentInstanceCount,DesiredInstanceCount]'",
+    "eks": _PODS,
+    "eks-karpenter": _PODS,
+    "gke": _PODS,
+    "aks": _PODS,
+    "mig": _GOOGLE_HOSTS,
+    "tpu-vm": _GOOGLE_HOSTS,
+    "vm-scale-set": "az vmss get-instance-view --instance-id '*' --query '[].vmHealth.status.code' "
+    "--ids $(az vmss list --query \"[?tags.Group=='{key}'].id\" --output tsv)",
+    "cloud-run": "gcloud run services list --region {region}",
+    "container-apps": "az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
+}
+"""Target → command that shows whether the instances of a group serve."""
+_Part = TypeVar("_Part", Backend, Region)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What a root deploys, as far as a later run has to know it."""
+
+    name: str
+    workload: str
+    provider: str
+    target: str
+    scaling: Scaling
+    groups: tuple[ComputeGroup, ...]
+    backends: tuple[Backend, ...]
+    regions: tuple[Region, ...]
+    alarms: tuple[Alarm, ...]
+    agent: Agent | None
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Of groups and backends."""
+        return frozenset((*(group.key for group in self.groups), *(backend.key for backend in self.backends)))
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What the code of a root holds: the plan, and what a cut-over keeps beside it."""
+
+    planned: Deployed
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Old key → new key of groups and backends that go on under another one."""
+    before: Deployed | None = None
+    """As it served before the cut-over; None: nothing retires."""
+    stage: Stage | None = None
+
+    @property
+    def retiring(self) -> tuple[ComputeGroup, ...]:
+        """Groups of before that go on under no key."""
+        kept = {*(group.key for group in self.planned.groups), *self.renamed}
+        return () if self.before is None else tuple(one for one in self.before.groups if one.key not in kept)
+
+    @property
+    def new(self) -> tuple[ComputeGroup, ...]:
+        """Groups of the plan that were nothing before."""
+        if self.before is None:
+            return ()
+        known = {*(group.key for group in self.before.groups), *self.renamed.values()}
+        return tuple(group for group in self.planned.groups if group.key not in known)
+
+    @property
+    def successors(self) -> Mapping[str, str]:
+        """Key of a retiring group or backend → key of the one new group or backend that takes its place."""
+        if self.before is None:
+            return {}
+        retiring, new = replace(self.before, groups=self.retiring), replace(self.planned, groups=self.new)
+        here = renamed(_traits(retiring), _traits(new))
+        anywhere = renamed(_by_type(retiring, here), _by_type(new, here.values()))
+        groups = {**here, **anywhere}
+        return {**groups, **_backend_pairs(retiring, new, groups)}
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What earlier runs left in a directory, and how this run goes on from it."""
+
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    """By root; "": the directory itself."""
+    targets: Mapping[str, str] = field(default_factory=dict)
+    """Root → target, where it is known."""
+    roots: tuple[str, ...] = ()
+    """All of the last run, also those without a rollout."""
+    plan_digest: str = ""
+    """Of the plan that was generated last; "": not known."""
+    stage: Stage | None = None
+    """None: the stage that was reached, or the first one."""
+    force: bool = False
+    """Go on where that destroys what runs."""
+
+
+def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
+    """What the code of *root* is to hold.
+
+    Raises:
+        InputError: the root deploys another workload, or to another target, or the cut-over is not so far yet.
+    """
+    last, planned = former.rollouts.get(root), _deployed(stack)
+    is_other = _is_another(root, last, planned, former)
+    if last is None or is_other:
+        return Rollout(planned)
+    rollout = _continued(last, planned) if last.before and last.planned.keys == planned.keys else _begun(last, planned)
+    if not rollout.retiring:
+        return Rollout(planned, rollout.renamed)
+    if former.stage is Stage.FINISH:
+        if not (former.force or _may_finish(rollout)):
+            raise InputError(
+                f"{words(rollout.retiring)}: requests still go there, the stage is {rollout.stage}",
+                where="--cut-over finish",
+                hint="run with --cut-over shift and apply first; --force removes in one apply what retires, and makes "
+                "what is new",
+            )
+        return Rollout(planned, rollout.renamed)
+    return replace(rollout, stage=former.stage or rollout.stage)
+
+
+def _may_finish(rollout: Rollout) -> bool:
+    """The requests go where the plan sends them; or did before, as where a former plan is generated again."""
+    retiring = {group.key for group in rollout.retiring}
+    weights = [group.weight for group in joint(rollout).groups if group.key in retiring]
+    return rollout.stage is Stage.SHIFT or not (rollout.new or any(weights))
+
+
+def _continued(last: Rollout, planned: Deployed) -> Rollout:
+    return replace(last, planned=planned)
+
+
+def _begun(last: Rollout, planned: Deployed) -> Rollout:
+    """Another plan: what retired already goes on retiring."""
+    pairs = _renamed(last.planned, planned)
+    return Rollout(planned, pairs, joint(last), Stage.PREPARE)
+
+
+def _renamed(former: Deployed, now: Deployed) -> Mapping[str, str]:
+    """Old key → new key, of groups, and of backends that the same groups answer for."""
+    groups = renamed(_traits(former), _traits(now)) if now.target in _CHANGED_IN_PLACE else {}
+    return {**groups, **_backend_pairs(former, now, groups)}
+
+
+def _backend_pairs(former: Deployed, now: Deployed, groups: Mapping[str, str]) -> Mapping[str, str]:
+    """Old key → new key of backends that the same groups answer for, and no other."""
+    answering = {group.key: group.backend for group in now.groups}
+    successors: dict[str, set[str]] = {}
+    predecessors: dict[str, set[str]] = {}
+    for group in former.groups:
+        backend = answering.get(groups.get(group.key, group.key))
+        if backend is not None:
+            successors.setdefault(group.backend, set()).add(backend)
+            predecessors.setdefault(backend, set()).add(group.backend)
+    kept = {backend.key for backend in former.backends} & {backend.key for backend in now.backends}
+    return {
+        old: new
+        for old, (new, *others) in ((old, sorted(after)) for old, after in successors.items())
+        if not others and len(predecessors[new]) == 1 and not {old, new} & kept
+    }
+
+
+def _traits(deployed: Deployed) -> Mapping[str, Traits]:
+    """Google's groups keep the zones that they were made with."""
+    is_zonal = deployed.provider == "gcp"
+    return {
+        group.key: (
+            (group.region, group.zone_names if is_zonal and group.zones_verified else ()),
+            group.is_spot,
+            group.instance_type,
+        )
+        for group in deployed.groups
+    }
+
+
+def _by_type(deployed: Deployed, settled: Iterable[str]) -> Mapping[str, Traits]:
+    """The traits with the type first, of groups that are not settled."""
+    traits = {key: (kind, spot, place) for key, (place, spot, kind) in _traits(deployed).items()}
+    return {key: traits[key] for key in traits.keys() - set(settled)}
+
+
+def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:
+    """The root deploys something that cannot become what is planned, and *force* goes on all the same.
+
+    Raises:
+        InputError: it does, and nothing forces it.
+    """
+    target = former.targets.get(root, planned.target)
+    if target != planned.target:
+        what = f"the code here deploys to {target}, and the plan is generated for {planned.target}"
+    elif last is not None and last.planned.workload != planned.workload:
+        what = f"the code here serves {last.planned.workload!r}, and the plan is for {planned.workload!r}"
+    else:
+        return False
+    if not former.force:
+        raise InputError(
+            f"{what}: with one state, an apply would destroy what runs at once",
+            where=root,
+            hint="generate into another directory, move the requests there, destroy from here; or go on with --force",
+        )
+    return True
+
+
+def joint(rollout: Rollout) -> Deployed:
+    """What runs in the stage of a rollout: the plan, and what retires beside it."""
+    planned, before = rollout.planned, rollout.before
+    if before is None or not rollout.retiring:
+        return planned
+    retiring = tuple(_held_still(group, before, planned) for group in rollout.retiring)
+    former = {rollout.renamed.get(group.key, group.key): group for group in before.groups}
+    kept = tuple(_wide_enough(group, former.get(group.key)) for group in planned.groups)
+    groups = _weighted((*kept, *retiring), rollout, former)
+    backends = {backend.key: backend for backend in (*before.backends, *planned.backends)}
+    regions = {region.name: region for region in before.regions}
+    merged = {region.name: _wider(region, regions.get(region.name)) for region in planned.regions}
+    return replace(
+        planned,
+        groups=groups,
+        backends=_shares(backends, groups, lambda group: group.backend),
+        regions=_shares({**regions, **merged}, groups, lambda group: group.region),
+        alarms=_alarms(planned.alarms, before.alarms),
+        agent=planned.agent or before.agent,
+    )
+
+
+def _weighted(
+    groups: Iterable[ComputeGroup], rollout: Rollout, former: Mapping[str, ComputeGroup]
+) -> tuple[ComputeGroup, ...]:
+    shifted = {group.key: group.weight for group in rollout.planned.groups}
+    weights = shifted if rollout.stage is Stage.SHIFT else {key: group.weight for key, group in former.items()}
+    return tuple(sorted((replace(one, weight=weights.get(one.key, 0)) for one in groups), key=lambda one: one.key))
+
+
+def _shares(
+    parts: Mapping[str, _Part], groups: Sequence[ComputeGroup], part_of: Callable[[ComputeGroup], str]
+) -> tuple[_Part, ...]:
+    """Those of *parts* that groups are in, with the weights of these groups."""
+    weights: dict[str, int] = {}
+    for group in groups:
+        weights[part_of(group)] = weights.get(part_of(group), 0) + group.weight
+    return tuple(replace(parts[key], weight=weight) for key, weight in sorted(weights.items()))
+
+
+def _held_still(group: ComputeGroup, before: Deployed, planned: Deployed) -> ComputeGroup:
+    """A retiring group under the scaling of another plan keeps the instances of its busiest hours."""
+    same = before.scaling is planned.scaling or group.is_serverless
+    return group if same else _of_size(group, group.instances)
+
+
+def _wide_enough(group: ComputeGroup, former: ComputeGroup | None) -> ComputeGroup:
+    """A group that goes on has, until the cut-over is finished, enough instances for what it answered before."""
+    if former is None or group.is_serverless or _size(group) == _size(former):
+        return group
+    carried = former.instances * former.requests_per_second_per_instance
+    least = math.ceil(round(carried / group.requests_per_second_per_instance, 6))
+    return group if group.min_instances >= least else _of_size(group, max(group.instances, least))
+
+
+def _size(group: ComputeGroup) -> tuple[object, ...]:
+    return (group.instance_type, group.instances, group.min_instances, group.schedule)
+
+
+def _of_size(group: ComputeGroup, instances: int) -> ComputeGroup:
+    """So many instances at all hours."""
+    return replace(
+        group,
+        instances=instances,
+        min_instances=instances,
+        max_instances=instances + group.max_instances - group.instances,
+        schedule=(),
+        usd_per_month=instances * group.usd_per_hour * HOURS_PER_MONTH,
+    )
+
+
+def _wider(region: Region, former: Region | None) -> Region:
+    if former is None:
+        return region
+    return replace(region, subnets=max(region.subnets, former.subnets), zones=max(region.zones, former.zones))
+
+
+def _alarms(planned: Sequence[Alarm], before: Sequence[Alarm]) -> tuple[Alarm, ...]:
+    """One of each name, at numbers that are wrong for neither."""
+    former = {alarm.name: alarm for alarm in before}
+    now = {alarm.name: alarm for alarm in planned}
+    return tuple(_wider_alarm(alarm, former.get(alarm.name, alarm)) for alarm in (former | now).values())
+
+
+def _wider_alarm(alarm: Alarm, former: Alarm) -> Alarm:
+    threshold = (min if alarm.below else max)(alarm.threshold, former.threshold)
+    described = alarm if threshold == alarm.threshold else former
+    return replace(described, threshold=threshold, periods=max(alarm.periods, former.periods))
+
+
+def staged(stack: Stack, rollout: Rollout) -> Stack:
+    """The stack in the stage of its rollout."""
+    if rollout.stage is None:
+        return stack
+    runs = joint(rollout)
+    beyond = sum(group.usd_per_month for group in runs.groups) - sum(group.usd_per_month for group in stack.groups)
+    checked = (*rollout.new, *stack.groups)[0]
+    command = _CHECKS[stack.target].format(
+        name=stack.name, region=checked.region, key=checked.key, backend=checked.backend
+    )
+    return replace(
+        stack,
+        groups=runs.groups,
+        backends=runs.backends,
+        regions=runs.regions,
+        alarms=runs.alarms,
+        agent=runs.agent,
+        budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
+        summary=replace(stack.summary, quotas=quotas_needed(stack.provider, runs.groups)),
+        cut_over=CutOver(rollout.stage, rollout.retiring, rollout.new, round(beyond, 2), command),
+    )
+
+
+def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]:
+    """Groups of the last run that the code no longer has, under no key."""
+    runs = {group.key for group in joint(rollout).groups}
+    former = () if last is None else joint(last).groups
+    return tuple(group for group in former if group.key not in runs and group.key not in rollout.renamed)
+
+
+def _deployed(stack: Stack) -> Deployed:
+    return Deployed(
+        name=stack.name,
+        workload=stack.summary.workload,
+        provider=stack.provider,
+        target=stack.target,
+        scaling=stack.scaling,
+        groups=stack.groups,
+        backends=stack.backends,
+        regions=stack.regions,
+        alarms=stack.alarms,
+        agent=stack.agent,
+    )
+
+
+def words(groups: Sequence[ComputeGroup]) -> str:
+    """Groups as people say them."""
+    return " and ".join(f"{group.instances} × {group.instance_type} in {group.region}" for group in groups)

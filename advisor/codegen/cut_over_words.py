@@ -1,0 +1,61 @@
+"""A cut-over in words: what the run says, and the section of the generated README."""
+
+from collections.abc import Iterator, Mapping
+
+from advisor.codegen.model import ComputeGroup, CutOver, Stack, Stage
+from advisor.codegen.summary import usd
+from advisor.codegen.templates import fill
+
+_TITLE = "\n## "
+_NEXT: Mapping[Stage, str] = {
+    Stage.PREPARE: "apply, see that the new ones serve, then generate again with --cut-over shift and apply",
+    Stage.SHIFT: "apply; when all is well for as long as you want, generate again with --cut-over finish and apply",
+}
+_BACK: Mapping[Stage, str] = {
+    Stage.PREPARE: "generate the former plan again with --cut-over finish and apply: no request goes to what is new",
+    Stage.SHIFT: "generate again with --cut-over prepare and apply: what retires still runs at its full size",
+}
+
+
+def notes_of(stack: Stack) -> Iterator[str]:
+    """Lines for people who run the command; none where nothing retires."""
+    cut_over = stack.cut_over
+    if cut_over is None:
+        return
+    yield f"cut-over, stage {cut_over.stage}: groups that the plan no longer has run on beside it"
+    yield from (f"  retires: {described(group, stack)}" for group in cut_over.retiring)
+    yield from (f"  new: {described(group, stack)}" for group in cut_over.new)
+    yield f"  cost: {usd(cut_over.usd_per_month)} a month of compute beyond the plan, while both run"
+    yield f"  next: {_NEXT[cut_over.stage]}"
+    yield f"  way back: {_BACK[cut_over.stage]}"
+
+
+def described(group: ComputeGroup, stack: Stack) -> str:
+    """A group with its share of the requests in the stage of the stack."""
+    weight = next(one.weight for one in stack.groups if one.key == group.key)
+    paid = "spot " if group.is_spot else ""
+    machines = f"{group.instances} × {paid}{group.instance_type} in {group.region}"
+    return f"{machines} ({group.key}), {weight / 10:g} % of the requests"
+
+
+def with_section(readme: str, stack: Stack) -> str:
+    """The README with the section about a cut-over as its first; as it is where there is none."""
+    if stack.cut_over is None:
+        return readme
+    before, title, after = readme.partition(_TITLE)
+    return f"{before}\n{_section(stack, stack.cut_over)}{title}{after}"
+
+
+def _section(stack: Stack, cut_over: CutOver) -> str:
+    return fill(
+        "shared",
+        "cut_over.md.j2",
+        {
+            "cut_over": cut_over,
+            "retiring": [described(group, stack) for group in cut_over.retiring],
+            "new": [described(group, stack) for group in cut_over.new],
+            "cost": usd(cut_over.usd_per_month),
+            "next": _NEXT[cut_over.stage],
+            "back": _BACK[cut_over.stage],
+        },
+    )

@@ -1,0 +1,85 @@
+"""What the roots of a directory deploy, kept as data in ``.advisor/stacks.json`` for the next run."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from advisor.codegen.cut_over import Former, Rollout
+from advisor.codegen.model import Stage
+from advisor.codegen.writing.places import read_bytes
+from advisor.codegen.writing.record import FOLDER, read_record
+from advisor.errors import InputError
+from advisor.plan.plain_values import from_plain, to_plain
+
+PATH = f"{FOLDER}/stacks.json"
+_SCHEMA = "advisor.stacks/v1"
+_DAMAGED = "the record of what runs is damaged, or of another version"
+_HINT = (
+    "restore it from version control, or use the version of advisor that wrote it; once it is deleted, groups that a "
+    "plan no longer has go in the same apply that makes the new ones"
+)
+
+
+def read_former(directory: Path, stage: Stage | None = None, *, force: bool = False) -> Former:
+    """What earlier runs left in a directory.
+
+    Args:
+        directory: it need not exist.
+        stage: which a cut-over is to be in; None: the one that it reached.
+        force: go on where that destroys what runs.
+
+    Raises:
+        InputError: what they left is damaged, or of another version.
+    """
+    record = read_record(directory)
+    about = record.about
+    rollouts = read_rollouts(directory)
+    alone = dict(zip(about.get("roots", ()), about.get("targets", ()), strict=False)) if _is_alone(about) else {}
+    return Former(
+        rollouts=rollouts,
+        targets=alone | {root: rollout.planned.target for root, rollout in rollouts.items()},
+        roots=record.roots,
+        plan_digest=str(about.get("plan", "")),
+        stage=stage,
+        force=force,
+    )
+
+
+def _is_alone(about: Mapping[str, object]) -> bool:
+    """One root, whose target is therefore known."""
+    return about.get("roots") == [""]
+
+
+def read_rollouts(directory: Path) -> Mapping[str, Rollout]:
+    """Root → what its code holds; empty where no run left it.
+
+    Raises:
+        InputError: the file is damaged, or of another version.
+    """
+    path = directory / PATH
+    content = read_bytes(path)
+    if content is None:
+        return {}
+    try:
+        return {str(root): from_plain(Rollout, plain) for root, plain in _roots(json.loads(content)).items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(_DAMAGED, where=str(path), hint=_HINT) from error
+
+
+def _roots(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    if document["schema"] != _SCHEMA:
+        raise ValueError(document["schema"])
+    roots: Mapping[str, Any] = document["roots"]
+    return roots
+
+
+def rollouts_text(rollouts: Mapping[str, Rollout]) -> str:
+    """As it is written: the same rollouts give the same bytes."""
+    roots = {root: _plain(rollout) for root, rollout in sorted(rollouts.items())}
+    return json.dumps({"schema": _SCHEMA, "roots": roots}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _plain(rollout: Rollout) -> object:
+    """Keys that changed matter as long as something retires."""
+    return to_plain(rollout if rollout.before else Rollout(rollout.planned))

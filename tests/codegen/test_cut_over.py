@@ -1,0 +1,357 @@
+"""Plans that leave groups out: what runs goes on beside what replaces it, stage by stage."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.codegen import Language, Manner, Stage, Wanted, generate, read_former, write_files
+from advisor.codegen.cut_over import Former, Rollout, joint, left_out, rollout_of
+from advisor.codegen.hcl import literal, read_hcl
+from advisor.codegen.selection import of_fleet
+from advisor.codegen.stack import stacks_of
+from advisor.errors import InputError
+from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.plain_values import from_plain, to_plain
+from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+from codegen.scenarios import SCENARIOS
+from iac.modules import of_today
+
+NEAR, FAR = "us-east-1-g6-xlarge-bf16-tp1-on-demand", "eu-west-1-g6-xlarge-bf16-tp1-on-demand"
+A10G = {"instance_type": "g5.xlarge", "accelerator": "A10G"}
+L40S = {"instance_type": "g6e.xlarge", "accelerator": "L40S"}
+
+
+def plan_of(*groups, policy=Policy.STATIC, **changes):
+    """A plan whose groups have three instances each; a group is what differs from a g6.xlarge in us-east-1."""
+    share = round(1 / len(groups), 3)
+    facts = [{"instances": (3, 3), "request_shares": (share, share)} | group for group in groups]
+    return make_fleet_plan(*(make_group(**fact) for fact in facts), policy=policy, **changes)
+
+
+def run(directory, plan, stage=None, *, force=False, language=Language.TERRAFORM, target=""):
+    """What ``advisor generate`` does."""
+    former = read_former(directory, stage, force=force)
+    generated = generate(plan, language, Wanted(target=target), former=former)
+    return generated, write_files(generated, directory, Manner(force=force))
+
+
+def fleet(directory):
+    """The maps of fleet.tf."""
+    document = read_hcl((directory / "fleet.tf").read_text(), "fleet.tf")
+    (block,) = document.body.of("locals")
+    return {name: literal(attribute.value.node) for name, attribute in block.attributes.items()}
+
+
+def weights(directory, part="regions"):
+    """Key → weight."""
+    return {key: entry["weight"] for key, entry in fleet(directory)[part].items()}
+
+
+def bytes_of(directory):
+    """Every file with its content and the time it was written at."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.rglob("*") if path.is_file()}
+
+
+def test_another_region_is_cut_over_in_stages(tmp_path):
+    """Both run; the requests stay, go over, come back, go over again; then the former region is left out."""
+    run(tmp_path, plan_of({}))
+    moved = plan_of({"region": "eu-west-1"})
+    seen = []
+    for stage in (None, Stage.SHIFT, Stage.PREPARE, Stage.SHIFT, Stage.FINISH):
+        run(tmp_path, moved, stage)
+        seen.append(weights(tmp_path))
+    near, far = {"us-east-1": 1000, "eu-west-1": 0}, {"us-east-1": 0, "eu-west-1": 1000}
+    assert seen == [near, far, near, far, {"eu-west-1": 1000}]
+    assert set(fleet(tmp_path)["groups"]) == {FAR}
+    assert not (tmp_path / "moved.tf").exists()
+
+
+@pytest.mark.parametrize("stage", [Stage.PREPARE, Stage.SHIFT])
+def test_the_same_plan_stays_in_its_stage(stage, tmp_path):
+    """A second run touches no file."""
+    run(tmp_path, plan_of({}))
+    run(tmp_path, plan_of({"region": "eu-west-1"}), stage)
+    before = bytes_of(tmp_path)
+    run(tmp_path, plan_of({"region": "eu-west-1"}))
+    assert bytes_of(tmp_path) == before
+
+
+def test_new_numbers_of_the_same_groups_stay_in_the_stage(tmp_path):
+    """More instances are no other cut-over."""
+    run(tmp_path, plan_of({}))
+    run(tmp_path, plan_of({"region": "eu-west-1"}), Stage.SHIFT)
+    run(tmp_path, plan_of({"region": "eu-west-1", "instances": (5, 5)}))
+    assert weights(tmp_path) == {"us-east-1": 0, "eu-west-1": 1000}
+    assert {key: group["instances"] for key, group in fleet(tmp_path)["groups"].items()} == {NEAR: 3, FAR: 5}
+
+
+def test_finish_waits_for_the_shift(tmp_path):
+    """Refused while requests go to what retires, unless it is forced."""
+    run(tmp_path, plan_of({}))
+    moved = plan_of({"region": "eu-west-1"})
+    for _ in range(2):
+        with pytest.raises(
+            InputError, match=r"3 × g6.xlarge in us-east-1: requests still go there.*prepare"
+        ) as refused:
+            run(tmp_path, moved, Stage.FINISH)
+        assert "--cut-over shift" in refused.value.hint
+        run(tmp_path, moved)
+    generated, _ = run(tmp_path, moved, Stage.FINISH, force=True)
+    assert weights(tmp_path) == {"eu-west-1": 1000}
+    assert generated.notes == ("cut-over finished: the next apply removes 3 × g6.xlarge in us-east-1",)
+
+
+def test_the_former_plan_again_may_be_finished_at_once(tmp_path):
+    """The way back before any request went over."""
+    run(tmp_path, plan_of({}))
+    first = (tmp_path / "fleet.tf").read_bytes()
+    run(tmp_path, plan_of({"region": "eu-west-1"}))
+    run(tmp_path, plan_of({}), Stage.FINISH)
+    assert (tmp_path / "fleet.tf").read_bytes() == first
+
+
+def test_where_nothing_retires_nothing_differs(tmp_path):
+    """The code is that of an empty directory, and a stage that is asked for is only answered."""
+    run(tmp_path, plan_of({}))
+    grown = plan_of({}, A10G)
+    generated, _ = run(tmp_path, grown, Stage.SHIFT)
+    assert generated.files == generate(grown).files
+    assert generated.notes == ("nothing retires: --cut-over shift changes nothing",)
+
+
+def test_another_type_in_the_same_place_is_no_cut_over_where_it_is_changed_in_place(tmp_path):
+    """EC2 refreshes the instances of the group; the name of a node pool of GKE is its key, and a new pool is another."""
+    run(tmp_path / "ec2", plan_of({}))
+    run(tmp_path / "ec2", plan_of(A10G))
+    assert len(fleet(tmp_path / "ec2")["groups"]) == 1
+    assert "moved {" in (tmp_path / "ec2/moved.tf").read_text()
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
+    run(tmp_path / "gke", plan_of(google), target="gke")
+    run(tmp_path / "gke", plan_of({**google, "instance_type": "g2-standard-8"}), target="gke")
+    assert len(fleet(tmp_path / "gke")["groups"]) == 2
+    assert not (tmp_path / "gke/moved.tf").exists()
+
+
+def test_fewer_kinds_keep_the_size_of_what_goes_on(tmp_path):
+    """What stays is as large as before and as planned until the other kind is gone."""
+    run(tmp_path, plan_of({"instances": (6, 6)}, A10G))
+    fewer = plan_of({"instances": (4, 4)})
+    for stage in (Stage.PREPARE, Stage.SHIFT):
+        run(tmp_path, fewer, stage)
+        assert fleet(tmp_path)["groups"][NEAR]["instances"] == 6
+    run(tmp_path, fewer, Stage.FINISH)
+    assert fleet(tmp_path)["groups"][NEAR]["instances"] == 4
+    run(tmp_path, plan_of({"instances": (7, 7)}, A10G))
+    run(tmp_path, plan_of({"instances": (9, 9)}))
+    assert fleet(tmp_path)["groups"][NEAR]["instances"] == 9
+
+
+def test_a_third_plan_adds_up(tmp_path):
+    """What retires already goes on retiring, and is never moved."""
+    run(tmp_path, plan_of({}))
+    run(tmp_path, plan_of({"region": "eu-west-1"}), Stage.SHIFT)
+    run(tmp_path, plan_of({"region": "ap-south-1"}))
+    assert weights(tmp_path) == {"us-east-1": 0, "eu-west-1": 1000, "ap-south-1": 0}
+    run(tmp_path, plan_of({"region": "ap-south-1"}), Stage.SHIFT)
+    assert weights(tmp_path) == {"us-east-1": 0, "eu-west-1": 0, "ap-south-1": 1000}
+    run(tmp_path, plan_of({"region": "ap-south-1"}), Stage.FINISH)
+    assert weights(tmp_path) == {"ap-south-1": 1000}
+
+
+def test_a_group_with_another_type_keeps_its_requests_while_another_retires(tmp_path):
+    """Moved in the code, and the weight with it; what retires is not taken for it."""
+    run(tmp_path, plan_of({}, {**A10G, "region": "eu-west-1"}))
+    run(tmp_path, plan_of(L40S))
+    groups = fleet(tmp_path)["groups"]
+    assert {group["region"] for group in groups.values()} == {"us-east-1", "eu-west-1"}
+    assert weights(tmp_path) == {"us-east-1": 500, "eu-west-1": 500}
+    moved = (tmp_path / "moved.tf").read_text()
+    assert f'from = aws_autoscaling_group.this["{NEAR}"]' in moved
+    assert "eu-west-1" not in moved
+    run(tmp_path, plan_of(L40S), Stage.SHIFT)
+    assert weights(tmp_path) == {"us-east-1": 1000, "eu-west-1": 0}
+
+
+def test_more_backends_than_a_load_balancer_takes_are_refused(tmp_path):
+    """With both numbers and what to do."""
+    one = [{"instance_type": name, "accelerator": gpu} for name, gpu in (("g6.xlarge", "L4"), ("g5.xlarge", "A10G"))]
+    more = [{**fact, "precision": precision} for fact in one for precision in ("fp8", "bf16")]
+    run(tmp_path, plan_of(*more))
+    other = [{**L40S, "precision": precision} for precision in ("fp8", "bf16")]
+    with pytest.raises(
+        InputError, match=r"6 kinds of instances in us-east-1.* over 5 \(6 groups run.*4 retire"
+    ) as refused:
+        run(tmp_path, plan_of(*other))
+    assert "fewer kinds" in refused.value.hint
+
+
+def test_the_run_and_the_readme_say_what_goes_on(tmp_path):
+    """What retires, the cost, how to see that the new ones serve, the next command and the way back."""
+    for language, folder in ((Language.TERRAFORM, tmp_path / "a"), (Language.PYTHON, tmp_path / "b")):
+        run(folder, plan_of({}), language=language)
+        assert "## Cut-over" not in (folder / "README.md").read_text()
+        generated, _ = run(folder, plan_of({"region": "eu-west-1"}), language=language)
+        readme = (folder / "README.md").read_text()
+        section = readme.partition("## Cut-over")[2].partition("\n## ")[0]
+        assert f"3 × g6.xlarge in us-east-1 ({NEAR}), 100 % of the requests" in "\n".join(generated.notes)
+        for text in ("1,762.51 a month", "--cut-over shift", "describe-auto-scaling-groups --region eu-west-1"):
+            assert text in section.replace("\\", "")
+
+
+def test_budget_quotas_and_alarms_hold_for_both(tmp_path):
+    """Of instances without a GPU the plan alone has no alarm on GPUs; what retires keeps its own."""
+    run(tmp_path, plan_of({}))
+    neuron = {
+        "instance_type": "inf2.8xlarge",
+        "accelerator": "Inferentia2",
+        "engine": "vLLM-Neuron",
+        "region": "us-west-2",
+    }
+    planned = generate(plan_of(neuron))
+    run(tmp_path, plan_of(neuron))
+    facts = fleet(tmp_path)
+    alone = float(planned.files["fleet.tf"].partition("planned_usd_per_month = ")[2].split("\n")[0])
+    assert facts["planned_usd_per_month"] == pytest.approx(alone + 1762.51, abs=0.01)
+    assert "gpu_idle" not in planned.files["fleet.tf"]
+    assert {"gpu_idle", "no_requests"} <= set(facts["alarms"])
+    readme = (tmp_path / "README.md").read_text()
+    assert "16 in us-east-1" in readme
+    assert "in us-west-2" in readme
+
+
+def test_code_of_an_older_version_is_not_known(tmp_path):
+    """Nothing can be kept, which is said."""
+    run(tmp_path, plan_of({}))
+    (tmp_path / ".advisor/stacks.json").unlink()
+    generated, _ = run(tmp_path, plan_of({"region": "eu-west-1"}))
+    assert any("generate the former plan once more first" in warning for warning in generated.warnings)
+    assert weights(tmp_path) == {"eu-west-1": 1000}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": "advisor.stacks/v9", "roots": {}}', '{"schema": 1}'])
+def test_a_damaged_record_is_named(text, tmp_path):
+    """With the file and what to do; nothing is written."""
+    run(tmp_path, plan_of({}))
+    (tmp_path / ".advisor/stacks.json").write_text(text)
+    with pytest.raises(InputError, match="damaged, or of another version") as refused:
+        run(tmp_path, plan_of({}))
+    assert refused.value.where.endswith("stacks.json")
+    assert "version control" in refused.value.hint
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_one_state_is_not_given_to_another_target(is_recorded, tmp_path):
+    """EC2 to EKS, or to another cloud, would destroy everything that runs in one apply."""
+    run(tmp_path, plan_of({}))
+    if not is_recorded:
+        (tmp_path / ".advisor/stacks.json").unlink()
+    google = plan_of({"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8"})
+    for plan, target, name in ((plan_of({}), "eks", "eks"), (google, "", "mig")):
+        with pytest.raises(InputError, match=f"deploys to ec2, and the plan is generated for {name}") as refused:
+            run(tmp_path, plan, target=target)
+        assert "another directory" in refused.value.hint
+    run(tmp_path, plan_of({}), target="eks", force=True)
+    assert "aws_eks_node_group" in (tmp_path / "compute.tf").read_text()
+
+
+def test_one_state_is_not_given_to_another_workload(tmp_path):
+    """Both names are said."""
+    run(tmp_path, plan_of({}))
+    with pytest.raises(InputError, match="'support-chat', and the plan is for 'search'"):
+        run(tmp_path, plan_of({}, name="search"))
+    run(tmp_path, plan_of({}, name="search"), force=True)
+    assert "search" in (tmp_path / "variables.tf").read_text()
+
+
+def test_roots_that_are_left_stay_known(tmp_path):
+    """One root becomes a folder for each cloud, and is one again: what ran in it is still known."""
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8"}
+    run(tmp_path, plan_of({}))
+    run(tmp_path, plan_of({}, google))
+    kept = json.loads((tmp_path / ".advisor/stacks.json").read_text())["roots"]
+    assert set(kept) == {"", "aws", "gcp"}
+    run(tmp_path, plan_of({"region": "eu-west-1"}))
+    assert weights(tmp_path) == {"us-east-1": 1000, "eu-west-1": 0}
+
+
+PARTS = st.lists(
+    st.sampled_from([(region, kind) for region in ("us-east-1", "eu-west-1") for kind in ("g6", "g5", "g6e")]),
+    min_size=1,
+    max_size=2,
+    unique=True,
+)
+KINDS = {"g6": {}, "g5": A10G, "g6e": L40S}
+
+
+@given(st.lists(st.tuples(PARTS, st.sampled_from([None, *Stage])), min_size=2, max_size=4))
+def test_no_sequence_of_plans_loses_a_request_or_a_group(steps):
+    """Weights add up in every stage; a group goes only where it gets no request, or goes on under another key."""
+    last = None
+    for parts, stage in steps:
+        plan = plan_of(*({"region": region, **KINDS[kind]} for region, kind in parts))
+        (stack,) = stacks_of(plan, of_fleet(plan.fleet), Wanted(target="ec2"))
+        former = Former({} if last is None else {"": last}, stage=stage)
+        try:
+            rollout = rollout_of(stack, "", former)
+        except InputError:
+            continue
+        runs = joint(rollout)
+        for parts_with_weights in (runs.groups, runs.backends, runs.regions):
+            assert sum(part.weight for part in parts_with_weights) == 1000
+        assert {group.backend for group in runs.groups} == {backend.key for backend in runs.backends}
+        assert all(group.weight == 0 for group in left_out(last, rollout))
+        assert from_plain(Rollout, to_plain(rollout)) == rollout
+        last = rollout
+
+
+def _before(planned):
+    """The same groups under other names, in the same places."""
+    return dataclasses.replace(
+        planned,
+        groups=tuple(
+            dataclasses.replace(group, key=f"former-{group.key}"[:38], backend=f"former-{group.backend}"[:38])
+            for group in planned.groups
+        ),
+        backends=tuple(dataclasses.replace(one, key=f"former-{one.key}"[:38]) for one in planned.backends),
+    )
+
+
+@pytest.mark.parametrize("stage", [Stage.PREPARE, Stage.SHIFT])
+@pytest.mark.parametrize("name", of_today(list(SCENARIOS), shares=20))
+def test_every_target_takes_groups_without_requests(name, stage):
+    """The code passes its own check in each language."""
+    scenario = SCENARIOS[name]()
+    for language in scenario.languages:
+        planned = {
+            root: one.planned for root, one in generate(scenario.plan, language, scenario.wanted).rollouts.items()
+        }
+        former = Former({root: Rollout(one, {}, _before(one), stage) for root, one in planned.items()})
+        generated = generate(scenario.plan, language, scenario.wanted, former=former)
+        assert all(f"stage {stage}" in generated.notes[0] for _ in planned)
+        for one in planned.values():
+            assert all(any(group.key in text for text in generated.files.values()) for group in _before(one).groups)
+
+
+def test_a_single_type_is_cut_over_too(tmp_path):
+    """Options by rank go the same way as fleets."""
+    run(tmp_path, make_plan(make_option()))
+    run(tmp_path, make_plan(make_option(region="eu-west-1")))
+    assert weights(tmp_path) == {"us-east-1": 1000, "eu-west-1": 0}
+
+
+@pytest.mark.parametrize("stage", [Stage.PREPARE, Stage.SHIFT])
+@pytest.mark.parametrize("target", ["ec2", "sagemaker", "eks"])
+def test_a_region_without_requests_answers_those_who_still_call_it(target, stage, tmp_path):
+    """Names in caches lead there for a while: its load balancer, endpoint or route has weights above 0."""
+    run(tmp_path, plan_of({}), target=target)
+    generated, _ = run(tmp_path, plan_of({"region": "eu-west-1"}), stage, target=target)
+    routes = [text for path, text in generated.files.items() if path.endswith("route.yaml")]
+    kinds = {"ec2": "backends", "sagemaker": "groups"}
+    shares = [int(share) for text in routes for share in re.findall(r"weight: (\d+)", text)]
+    shares = shares or list(weights(tmp_path, kinds[target]).values())
+    assert sorted(shares) == [1, 1000]
+    assert sorted(weights(tmp_path).values()) == [0, 1000]

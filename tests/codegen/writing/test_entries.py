@@ -1,0 +1,239 @@
+"""Edits inside entries whose keys follow the plan: carried on, shown, or listed; never put into half of the successors."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.codegen import Language, Manner, Prefer, Stage, Wanted, generate, read_former, write_files
+from advisor.codegen.writing.entries import Keys, merge_entries
+from advisor.codegen.writing.merging import Conflict
+from advisor.errors import InputError
+from advisor.plan.fleet.scaling_values import Policy
+from codegen.plans import make_fleet_plan, make_group
+
+A10G = {"instance_type": "g5.xlarge", "accelerator": "A10G"}
+L40S = {"instance_type": "g6e.xlarge", "accelerator": "L40S"}
+FLAG = "--enable-prefix-caching"
+FILES = {Language.TERRAFORM: "fleet.tf", Language.PYTHON: "inference/fleet.py"}
+LANGUAGES = pytest.mark.parametrize("language", Language)
+
+
+def text_of(**maps):
+    """A fleet.tf of maps: key → lines of the entry."""
+    parts = []
+    for name, entries in maps.items():
+        inner = [
+            line
+            for key, lines in entries.items()
+            for line in (f"    {key} = {{", *(f"      {one}" for one in lines), "    }")
+        ]
+        parts.append("\n".join((f"  {name} = {{", *inner, "  }", "")))
+    return ("locals {\n" + "\n".join(parts) + "}\n").encode()
+
+
+def merged(base, mine, theirs, **renamed):
+    """The merge of three versions of a map of backends."""
+    texts = (text_of(backends=entries) for entries in (base, mine, theirs))
+    return merge_entries("fleet.tf", *texts, Keys(renamed))
+
+
+def whole(result):
+    """The text; None where there is a conflict."""
+    conflicts = any(isinstance(piece, Conflict) for piece in result.pieces)
+    return None if conflicts else b"".join(result.pieces)
+
+
+def test_two_successors_are_a_conflict():
+    """By lines the flag would go into the one that looks more like it; both are shown, and named."""
+    base, mine = {"k": ["a", "b", "c"]}, {"k": ["a", "flag", "b", "c"]}
+    result = merged(base, mine, {"m": ["a", "b", "c"], "n": ["a", "b", "d"]})
+    assert result.reason == "your edits lie in backends.k, in place of which there is backends.m and backends.n"
+    (conflict,) = (piece for piece in result.pieces if isinstance(piece, Conflict))
+    assert b"flag" in conflict.mine
+    assert b"m = {" in conflict.theirs
+    assert b"n = {" in conflict.theirs
+    assert conflict.line == 3
+
+
+def test_one_successor_is_carried_on_and_said():
+    """The edit goes on under the other key."""
+    result = merged({"k": ["a", "b"]}, {"k": ["a", "b", "flag"]}, {"m": ["x", "b"], "n": ["y"]}, k="m")
+    assert whole(result) == text_of(backends={"m": ["x", "b", "flag"], "n": ["y"]})
+    assert result.notes == ("those of backends.k go on in backends.m", "those of backends.m are not in backends.n")
+
+
+def test_an_entry_that_stays_keeps_its_edit():
+    """New entries beside it are named: the edit is not in them."""
+    result = merged({"k": ["a"]}, {"k": ["a", "flag"]}, {"a": ["a"], "k": ["a"]})
+    assert whole(result) == text_of(backends={"a": ["a"], "k": ["a", "flag"]})
+    assert result.notes == ("those of backends.k are not in backends.a",)
+
+
+def test_an_entry_that_goes_alone_takes_its_edit_along():
+    """Listed; the run keeps a copy of what it overrules."""
+    result = merged({"k": ["a"], "m": ["a"]}, {"k": ["a", "flag"], "m": ["a"]}, {"m": ["a"]})
+    assert whole(result) == text_of(backends={"m": ["a"]})
+    assert result.notes == ("those of backends.k went with it",)
+
+
+def test_conflicts_say_where_they_are():
+    """Inside an entry and after entries, lines count in the user's text."""
+    base, mine, theirs = ({"a": ["1", "2"], "k": ["1", "2", three]} for three in ("3", "4", "5"))
+    (conflict,) = (piece for piece in merged(base, mine, theirs).pieces if isinstance(piece, Conflict))
+    assert text_of(backends=mine).split(b"\n")[conflict.line - 1].strip() == b"4"
+    texts = [text_of(backends=base) + last for last in (b"x\n", b"y\n", b"z\n")]
+    (conflict,) = (one for one in merge_entries("fleet.tf", *texts, Keys()).pieces if isinstance(one, Conflict))
+    assert texts[1].split(b"\n")[conflict.line - 1] == b"y"
+
+
+def test_a_deleted_entry_that_changed_is_a_conflict():
+    """Unchanged, it stays deleted."""
+    assert whole(merged({"a": ["1"], "k": ["1"]}, {"a": ["1"]}, {"a": ["1"], "k": ["2"]})) is None
+    kept = whole(merged({"a": ["1"], "k": ["1"]}, {"a": ["1"]}, {"a": ["2"], "k": ["1"]}))
+    assert kept == text_of(backends={"a": ["2"]})
+
+
+ENTRIES = st.dictionaries(st.sampled_from("abcd"), st.lists(st.sampled_from("xyz"), max_size=3), max_size=4)
+
+
+@given(ENTRIES, ENTRIES)
+def test_a_side_that_did_nothing_changes_nothing(base, other):
+    """One side alone gives that side."""
+    assert whole(merged(base, other, base)) == text_of(backends=other)
+    assert whole(merged(base, base, other)) == text_of(backends=other)
+    assert whole(merged(base, other, other)) == text_of(backends=other)
+
+
+@given(ENTRIES, ENTRIES, ENTRIES)
+def test_an_edited_entry_is_merged_shown_or_listed(base, mine, theirs):
+    """Lines that the user added to an entry are in that entry, in a conflict, or named in a note."""
+    mine = {key: [*lines, "flag"] if key in base else lines for key, lines in mine.items()}
+    result = merged(base, mine, theirs)
+    text = whole(result)
+    for key in mine.keys() & base.keys():
+        is_there = text is not None and re.search(rf"    {key} = {{\n(      \w+\n)*      flag\n", text.decode())
+        assert text is None or is_there or any(f"backends.{key} went" in note for note in result.notes)
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=40))
+def test_any_text_is_merged(base, mine, theirs):
+    """What is laid out otherwise is merged by lines."""
+    for path in ("fleet.tf", "inference/fleet.py", "main.tf"):
+        assert whole(merge_entries(path, base, base, theirs, Keys())) == theirs
+        merge_entries(path, base, mine, theirs, Keys())
+
+
+def plan_of(*groups):
+    """Three instances in each group."""
+    share = 1 / len(groups)
+    facts = [{"instances": (3, 3), "request_shares": (share, share)} | group for group in groups]
+    return make_fleet_plan(*(make_group(**fact) for fact in facts), policy=Policy.STATIC)
+
+
+def run(directory, language, plan, stage=None, target="", **manner):
+    """What ``advisor generate`` does."""
+    generated = generate(plan, language, Wanted(target=target), former=read_former(directory, stage))
+    return write_files(generated, directory, Manner(**manner))
+
+
+def add_flag(path, beside='"--dtype=bfloat16",'):
+    """A user's flag in the only backend."""
+    text = path.read_text()
+    assert text.count(beside) == 1
+    path.write_text(
+        re.sub(f"( +){beside}", lambda line: f"{line[0]}\n{line[0].replace('--dtype=bfloat16', FLAG)}", text)
+    )
+
+
+@LANGUAGES
+def test_a_flag_in_generated_code_survives_another_type(language, tmp_path):
+    """The backend has another key, and is the same one."""
+    run(tmp_path, language, plan_of({}))
+    path = tmp_path / FILES[language]
+    add_flag(path)
+    report = run(tmp_path, language, plan_of(A10G))
+    (change,) = report.edited
+    assert "go on in backends.us-east-1-1xa10g-bf16-tp1-vllm" in change.note
+    assert path.read_text().count(FLAG) == 1
+
+
+@LANGUAGES
+def test_a_flag_is_never_in_one_of_two_new_backends(language, tmp_path):
+    """What retires keeps it, the run says that the new ones lack it, and that it went in the end."""
+    run(tmp_path, language, plan_of({}))
+    path = tmp_path / FILES[language]
+    add_flag(path)
+    two = plan_of(A10G, L40S)
+    (change,) = run(tmp_path, language, two).edited
+    assert "those of backends.us-east-1-1xl4-bf16-tp1-vllm are not in" in change.note
+    assert all(f"us-east-1-1x{name}-bf16-tp1-vllm" in change.note for name in ("a10g", "l40s"))
+    assert path.read_text().count(FLAG) == 1
+    run(tmp_path, language, two, Stage.SHIFT)
+    (change,) = run(tmp_path, language, two, Stage.FINISH).edited
+    assert "went with it" in change.note
+    assert FLAG not in path.read_text()
+    assert any(FLAG in copy.read_text() for copy in (tmp_path / ".advisor/replaced").rglob("fleet*"))
+
+
+def test_without_a_record_two_new_backends_are_a_conflict(tmp_path):
+    """Nothing is written, both sides are shown, and a side can be taken."""
+    run(tmp_path, Language.TERRAFORM, plan_of({}))
+    add_flag(tmp_path / "fleet.tf")
+    (tmp_path / ".advisor/stacks.json").unlink()
+    with pytest.raises(InputError, match="in place of which there is") as refused:
+        run(tmp_path, Language.TERRAFORM, plan_of(A10G, L40S))
+    assert FLAG in refused.value.message
+    run(tmp_path, Language.TERRAFORM, plan_of(A10G, L40S), conflicts=Prefer.THEIRS)
+    assert FLAG not in (tmp_path / "fleet.tf").read_text()
+
+
+def test_a_file_named_after_a_backend_takes_its_edits_along(tmp_path):
+    """A manifest of a backend that goes on under another key; deleted, it stays deleted."""
+    for name, change in (("edited", "edit"), ("deleted", "delete")):
+        folder = tmp_path / name
+        manifests = folder / "kubernetes/us-east-1"
+        former = manifests / "us-east-1-1xl4-bf16-tp1-vllm.yaml"
+        run(folder, Language.TERRAFORM, plan_of({}), target="eks")
+        if change == "edit":
+            former.write_text(former.read_text() + "# mine\n")
+        else:
+            former.unlink()
+        run(folder, Language.TERRAFORM, plan_of(A10G), target="eks")
+        now = manifests / "us-east-1-1xa10g-bf16-tp1-vllm.yaml"
+        assert not former.exists()
+        assert now.exists() == (change == "edit")
+        assert change == "delete" or now.read_text().endswith("# mine\n")
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        run(folder, Language.TERRAFORM, plan_of(A10G), target="eks")
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@LANGUAGES
+def test_the_one_successor_of_what_retires_is_given_its_edits(language, tmp_path):
+    """Another region: both backends have the flag, which is said."""
+    run(tmp_path, language, plan_of({}))
+    path = tmp_path / FILES[language]
+    add_flag(path)
+    (change,) = run(tmp_path, language, plan_of({"region": "eu-west-1"})).edited
+    assert "us-east-1-1xl4-bf16-tp1-vllm are in backends.eu-west-1-1xl4-bf16-tp1-vllm too" in change.note
+    assert path.read_text().count(FLAG) == 2
+    run(tmp_path, language, plan_of({"region": "eu-west-1"}), Stage.SHIFT)
+    run(tmp_path, language, plan_of({"region": "eu-west-1"}), Stage.FINISH)
+    assert path.read_text().count(FLAG) == 1
+
+
+def test_the_manifest_of_the_one_successor_is_given_the_edits(tmp_path):
+    """A node pool of GKE with another type is another one, and so are the pods on it."""
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
+    run(tmp_path, Language.TERRAFORM, plan_of(google), target="gke")
+    manifests = tmp_path / "kubernetes/us-central1"
+    add_flag(manifests / "us-central1-1xl4-bf16-tp1-vllm.yaml", '- "--dtype=bfloat16"')
+    rtx = {**google, "instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"}
+    report = run(tmp_path, Language.TERRAFORM, plan_of(rtx), target="gke")
+    notes = {change.path: change.note for change in report.changes if change.note}
+    new = "kubernetes/us-central1/us-central1-1xrtx-pro-6000-bf16-806e0c.yaml"
+    assert notes[new] == "with your edits of kubernetes/us-central1/us-central1-1xl4-bf16-tp1-vllm.yaml"
+    assert (tmp_path / new).read_text().count(FLAG) == 1
+    assert FLAG in (manifests / "us-central1-1xl4-bf16-tp1-vllm.yaml").read_text()
