@@ -29,6 +29,13 @@ _OPTIONS = (
         "--target", default="", metavar="TARGET", help="Where containers run, such as ec2 or eks; default: by the plan."
     ),
     click.option(
+        "--form",
+        type=click.Choice(["manifests", "inference-pool", "kserve", "production-stack", "llm-d", "dynamo"]),
+        default="manifests",
+        show_default=True,
+        help="What the Kubernetes objects of eks, gke and aks are written for.",
+    ),
+    click.option(
         "--engine",
         type=click.Choice(["vllm", "sglang", "tensorrt-llm", "custom"]),
         help="Serve with this engine instead of the planned one.",
@@ -120,7 +127,7 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
 
 def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
-    from advisor.codegen import Engine, Wanted, generate  # noqa: PLC0415
+    from advisor.codegen import Engine, Form, Wanted, generate  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
 
     plan = asked["plan"]
@@ -130,6 +137,7 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
         rank=asked["rank"],
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
+        form=Form(asked["form"]),
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])

@@ -8,7 +8,18 @@
 """
 
 from advisor.codegen.generate import Generated, generate
-from advisor.codegen.model import Engine, Language, Wanted
+from advisor.codegen.model import Engine, Form, Language, Wanted
 from advisor.codegen.writing import Manner, Prefer, WriteReport, write_files
 
-__all__ = ["Engine", "Generated", "Language", "Manner", "Prefer", "Wanted", "WriteReport", "generate", "write_files"]
+__all__ = [
+    "Engine",
+    "Form",
+    "Generated",
+    "Language",
+    "Manner",
+    "Prefer",
+    "Wanted",
+    "WriteReport",
+    "generate",
+    "write_files",
+]

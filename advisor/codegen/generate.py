@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from advisor.catalog import Catalog
 from advisor.codegen.availability import check_available
 from advisor.codegen.check import check_files
+from advisor.codegen.forms import adapted
 from advisor.codegen.model import Language, Stack, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
@@ -96,7 +97,14 @@ def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
 
 
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    return tuple(replace(stack, target=target_of(stack).name) for stack in stacks_of(plan, choice, wanted))
+    return tuple(_with_target(stack, wanted) for stack in stacks_of(plan, choice, wanted))
+
+
+def _with_target(stack: Stack, wanted: Wanted) -> Stack:
+    """The stack as its target and form run it."""
+    target = target_of(stack)
+    formed = replace(stack, target=target.name, form=wanted.form)
+    return adapted(formed, is_cluster=target.is_cluster, image=wanted.image)
 
 
 def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Mapping[str, str]]:

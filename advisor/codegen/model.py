@@ -50,6 +50,19 @@ class Scaling(StrEnum):
     REACTIVE = "reactive"
 
 
+class Form(StrEnum):
+    """What the folder ``kubernetes/`` of a cluster's code is written for."""
+
+    MANIFESTS = "manifests"
+    """Deployments and Services, as a kustomization."""
+    INFERENCE_POOL = "inference-pool"
+    """The manifests, with an InferencePool of the Gateway API for each backend."""
+    KSERVE = "kserve"
+    PRODUCTION_STACK = "production-stack"
+    LLM_D = "llm-d"
+    DYNAMO = "dynamo"
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the user asks of the code beyond the plan; the defaults take what the plan recommends."""
@@ -62,11 +75,13 @@ class Wanted:
     """Another engine than the one that was planned."""
     image: str = ""
     """Container image in place of the default one."""
+    form: Form = Form.MANIFESTS
+    """For targets on clusters."""
 
     @property
     def is_as_planned(self) -> bool:
-        """Whether target, engine and image are those of the plan."""
-        return not (self.target or self.engine or self.image)
+        """Whether target, engine, image and form are those of the plan."""
+        return not (self.target or self.engine or self.image or self.form is not Form.MANIFESTS)
 
 
 Serves = Option | FleetGroup
@@ -314,6 +329,7 @@ class Stack:
     metrics_namespace: str
     tags: Mapping[str, str]
     summary: Summary
+    form: Form = Form.MANIFESTS
 
     @property
     def has_gpu(self) -> bool:

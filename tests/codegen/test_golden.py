@@ -7,6 +7,7 @@ import pytest
 
 from advisor.codegen import Language, generate
 from advisor.plan.document import plan_from_json, plan_to_json
+from codegen.forms import FORMS
 from codegen.scenarios import SCENARIOS
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "stacks"
@@ -46,6 +47,18 @@ def test_code_equals_the_golden_one(name, language, golden):
     for path, text in files.items():
         golden(directory / path, text)
     assert sorted(files) == sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_form_equals_the_golden_one(name, golden):
+    """Each form gives the objects and values that were read and accepted; nodes and identities are those of its scenario."""
+    scenario = FORMS[name]()
+    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    directory = GOLDEN.parent / "forms" / name
+    own = {path: text for path, text in files.items() if path.startswith("kubernetes/")}
+    for path, text in own.items():
+        golden(directory / path, text)
+    assert sorted(own) == sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
