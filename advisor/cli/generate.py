@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,11 @@ _OPTIONS = (
         help="Serve with this engine instead of the planned one.",
     ),
     click.option("--image", default="", metavar="IMAGE", help="Container image in place of the engine's own."),
+    click.option(
+        "--resolve-digests",
+        is_flag=True,
+        help="Ask registries for the digests of the images, and take the images by them; later runs keep them.",
+    ),
     click.option(
         "--conflicts",
         type=click.Choice(["write", "mine", "theirs"]),
@@ -128,6 +134,8 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
 def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
     from advisor.codegen import Engine, Form, Wanted, generate  # noqa: PLC0415
+    from advisor.codegen.pins import kept_in  # noqa: PLC0415
+    from advisor.codegen.registries import resolve  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
 
     plan = asked["plan"]
@@ -138,7 +146,12 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
         form=Form(asked["form"]),
+        digests={} if asked["resolve_digests"] else kept_in(asked["directory"]),
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])
+    generated = generate(document, language, wanted, load_catalog())
+    if not asked["resolve_digests"]:
+        return generated
+    wanted = replace(wanted, digests=resolve(generated.images))
     return generate(document, language, wanted, load_catalog())

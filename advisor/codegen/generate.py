@@ -9,6 +9,7 @@ from advisor.codegen.availability import check_available
 from advisor.codegen.check import check_files
 from advisor.codegen.forms import adapted
 from advisor.codegen.model import Language, Stack, Wanted
+from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
 from advisor.codegen.stack import stacks_of
@@ -30,6 +31,8 @@ class Generated:
     plan_digest: str
     warnings: tuple[str, ...]
     """For people, before they merge."""
+    images: tuple[str, ...] = ()
+    """Those that a tag names, without their digests."""
 
 
 def generate(
@@ -63,13 +66,15 @@ def generate(
     choice = choose(plan, wanted, reason_against(lambda one: _rendered(stacks_for(one)[0], language)))
     stacks, unknown = stacks_for(choice)
     rendered = _rendered(stacks, language)
-    files = _joined(rendered)
+    images = images_of(_unpinned(plan, choice, wanted))
+    files = {**_joined(rendered), **written(images, wanted.digests)}
     check_files(files)
     return Generated(
         files=files,
         roots=("",) if len(rendered) == 1 else tuple(sorted(rendered)),
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
+        images=images,
         warnings=(*_engine_warnings(choice, wanted), *_weights_warnings(stacks), *unknown),
     )
 
@@ -97,6 +102,10 @@ def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
 
 
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
+    return tuple(pinned(stack, wanted.digests) for stack in _unpinned(plan, choice, wanted))
+
+
+def _unpinned(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
     return tuple(_with_target(stack, wanted) for stack in stacks_of(plan, choice, wanted))
 
 

@@ -77,6 +77,8 @@ class Wanted:
     """Container image in place of the default one."""
     form: Form = Form.MANIFESTS
     """For targets on clusters."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Image with its tag → digest that the code takes it by."""
 
     @property
     def is_as_planned(self) -> bool:
