@@ -169,6 +169,10 @@ class Container:
     """Before the model in that variable, such as ``hf://``."""
     port_environment: str = ""
     """Variable that takes the port; "": :attr:`port_option` does."""
+    compiled_environment: str = ""
+    """Variable that takes the folder of what the engine compiles before it serves; "": it has none."""
+    compiled_folder: str = ""
+    """That folder, below the cache of the container: another for other weights, images and arguments."""
 
 
 @dataclass(frozen=True, slots=True)
