@@ -10,7 +10,7 @@ PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses $
 DEMO := build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check bench bench-today golden tools services clean
+.PHONY: help demo test test-fast fuzz check bench bench-today golden tools services clean
 
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -33,6 +33,9 @@ test: $(READY) ## Run every test that this machine has the tools for.
 
 test-fast: $(READY) ## Run the tests that take less than ten seconds each.
 	$(PYTEST) -m 'not slow'
+
+fuzz: $(READY) ## Give every reader 1,000 damaged documents, others than last time.
+	ADVISOR_ATTACK_TRIES=1000 ADVISOR_ATTACK_SEED=$$(date +%s) $(PYTEST) tests/attack
 
 check: $(READY) ## Lint, types and the import contract.
 	$(BIN)/ruff format --check .

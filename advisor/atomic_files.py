@@ -6,6 +6,8 @@ from pathlib import Path
 
 from advisor.errors import InputError
 
+_WRITABLE = "give a path in a directory that exists, that you may write to, and that has space left"
+
 
 def make_directory(directory: Path) -> None:
     """Make a directory with its parents.
@@ -52,8 +54,27 @@ def write_bytes(path: Path, content: bytes, scratch: Path | None = None) -> None
         raise InputError(
             f"cannot write: {error.strerror or error}",
             where=str(path),
-            hint="give a path in a directory that exists, that you may write to, and that has space left",
+            hint=_WRITABLE,
         ) from error
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write *content* where a person wants it: a file in one step, behind links; a device or a pipe as it is.
+
+    Raises:
+        InputError: it cannot be written; a file is then as it was.
+    """
+    try:
+        place = path.resolve()
+        is_file = place.is_file() or not place.exists()
+        if not is_file:
+            with place.open("wb") as stream:
+                stream.write(content)
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "its links lead in a circle"
+        raise InputError(f"cannot write: {reason or error}", where=str(path), hint=_WRITABLE) from error
+    if is_file:
+        write_bytes(place, content)
 
 
 def _mode_of(path: Path) -> int:

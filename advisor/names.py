@@ -11,12 +11,18 @@ _UNPRINTABLE = re.compile(
     r"\x1b(?!\[[01]m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 )
 """Characters that steer a terminal, but for bold on and off, or show text in another order than it has."""
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
 _TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+:/()-]{0,99}")
 
 
 def printable(text: str) -> str:
     """Text of others with "?" for what could steer the terminal that it is shown on; lines and tabs stay."""
     return _UNPRINTABLE.sub("?", text)
+
+
+def without_credentials(text: str) -> str:
+    """Text with the user names and passwords of its addresses taken out."""
+    return _CREDENTIALS.sub("", text)
 
 
 def is_type_name(name: str) -> bool:

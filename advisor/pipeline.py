@@ -292,11 +292,24 @@ def with_measured_cache(workload: Workload, demand: Demand) -> Workload:
 
 
 def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
-    if path.suffix == ".json":
-        return read_summary(path)
-    from advisor.demand.trace import read_trace
+    """Demand of a trace, or of its summary.
 
-    return read_trace(path, progress)
+    Raises:
+        InputError: it cannot be read, or no request of it generated a token.
+    """
+    if path.suffix == ".json":
+        demand = read_summary(path)
+    else:
+        from advisor.demand.trace import read_trace
+
+        demand = read_trace(path, progress)
+    if demand.output_tokens.max == 0:
+        raise InputError(
+            "no request generated a token, and plans are made for models that answer token by token",
+            where=str(path),
+            hint="check the column output_tokens",
+        )
+    return demand
 
 
 def _demand_of_samples(

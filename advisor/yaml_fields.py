@@ -12,10 +12,13 @@ import yaml
 
 from advisor.errors import InputError
 from advisor.names import suggestion
-from advisor.units import HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.reading import read_text
+from advisor.units import BYTES_PER_MIB, HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 T = TypeVar("T")
 
+_MOST_YAML_BYTES = BYTES_PER_MIB
+"""Largest YAML file that is read."""
 MOST = 10**9
 """Largest count that is read."""
 SHARES_TOLERANCE = 0.005
@@ -215,17 +218,15 @@ def read_document(path: Path, what: str = "workload", hint: str = "see examples/
         hint: where to find a good one.
 
     Raises:
-        InputError: the file is missing, unreadable, empty or no YAML.
+        InputError: the file is missing, unreadable, larger than 1 MiB, empty or no YAML.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"cannot read the {what}: {reason}", where=str(path), hint=f"give a {what}.yaml") from error
+    text = read_text(path, what, f"give a {what}.yaml", _MOST_YAML_BYTES)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise _syntax_error(path, error) from error
+    except RecursionError:
+        raise InputError("not YAML that can be read: it nests too deeply", where=str(path), hint=hint) from None
     if root is None:
         raise InputError(f"the {what} is empty", where=str(path), hint=hint)
     return Field(root, "", path)

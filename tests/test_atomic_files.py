@@ -2,12 +2,14 @@
 
 import os
 import resource
+import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.atomic_files import write_bytes, write_text
+from advisor.atomic_files import write_bytes, write_output, write_text
 from advisor.errors import InputError
 
 
@@ -62,3 +64,34 @@ def test_a_missing_directory_is_said(tmp_path):
 
     assert "no/file" in str(caught.value)
     assert "hint" in str(caught.value)
+
+
+def test_results_go_where_a_link_leads(tmp_path):
+    """A link stays a link, and its target is replaced in one step; of a circle it is said."""
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "circle").symlink_to("circle")
+
+    write_output(tmp_path / "link", b"new")
+
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"
+    with pytest.raises(InputError, match="cannot write"):
+        write_output(tmp_path / "circle", b"new")
+
+
+def test_devices_and_pipes_stay_what_they_are(tmp_path):
+    """Nothing is renamed over them."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    seen = []
+    reading = threading.Thread(target=lambda: seen.append(pipe.read_bytes()))
+    reading.start()
+
+    write_output(pipe, b"new")
+    write_output(Path("/dev/null"), b"new")
+    reading.join(10)
+
+    assert seen == [b"new"]
+    assert pipe.is_fifo()
+    assert Path("/dev/null").is_char_device()

@@ -11,8 +11,9 @@ from typing import NoReturn
 import click
 
 from advisor import __version__
+from advisor.cli.terminal import guard_terminals
 from advisor.errors import AdvisorError
-from advisor.names import printable
+from advisor.names import without_credentials
 
 COMMANDS = {
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
@@ -67,6 +68,7 @@ def advisor() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the documented code; no traceback reaches the user."""
+    guard_terminals()
     try:
         advisor(prog_name="advisor", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -77,15 +79,26 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.exceptions.Abort):
         sys.exit(EXIT_INTERRUPTED)
     except AdvisorError as error:
-        click.echo(printable(f"error: {error}"), err=True)
+        click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except (OSError, MemoryError) as error:
+        click.echo(f"error: {_of_machine(error)}", err=True)
+        sys.exit(AdvisorError.exit_code)
     except Exception as error:  # noqa: BLE001 - the one boundary: everything else is our bug
         click.echo(_bug_report(error), err=True)
         sys.exit(EXIT_BUG)
     sys.exit(0)
+
+
+def _of_machine(error: OSError | MemoryError) -> str:
+    """What the machine lacks, such as room on a disk or for a process."""
+    if isinstance(error, MemoryError):
+        return "not enough memory\n  hint: give a smaller input, or run it where there is more"
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}\n  hint: see that the disk has room and that the place may be used"
 
 
 def _bug_report(error: Exception) -> str:
@@ -95,8 +108,6 @@ def _bug_report(error: Exception) -> str:
         f"command: {' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}"
     )
     with tempfile.NamedTemporaryFile("w", prefix="advisor-bug-", suffix=".txt", delete=False) as stream:
-        stream.write(report)
-    return (
-        f"error: this is a bug in advisor ({type(error).__name__}: {error})\n"
-        f"  hint: please report it with the file {Path(stream.name)}"
-    )
+        stream.write(without_credentials(report))
+    said = without_credentials(f"{type(error).__name__}: {error}")
+    return f"error: this is a bug in advisor ({said})\n  hint: please report it with the file {Path(stream.name)}"

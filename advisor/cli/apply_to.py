@@ -1,6 +1,5 @@
 """``advisor apply-to``: the plan's instance types and counts in Terraform that somebody else wrote."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ import click
 
 from advisor.cli.output import check_unedited
 from advisor.errors import InputError
+from advisor.reading import read_text
 
 if TYPE_CHECKING:
     from advisor.codegen.applying import Application, Target
@@ -53,16 +53,8 @@ def command(
 
 
 def _read(path: Path) -> str:
-    try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"cannot read: {error.strerror}",
-            where=str(path),
-            hint="name the plan with --plan; make one with `advisor recommend WORKLOAD --format json -o plan.json`",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError("not a text file", where=str(path)) from error
+    hint = "name the plan with --plan; make one with `advisor recommend WORKLOAD --format json -o plan.json`"
+    return read_text(path, "plan", hint)
 
 
 def _pick(targets: "tuple[Target, ...]", address: str, key: str | None) -> "Target":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from advisor.atomic_files import write_text
+from advisor.atomic_files import write_output
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
 from advisor.errors import InputError
@@ -117,7 +117,7 @@ def _calibrate(
     if not own.size:
         raise InputError("no measurement is left to learn from", hint="the reasons are listed above")
     if export:
-        write_text(export, write_own_csv(measurements))
+        write_output(export, write_own_csv(measurements).encode())
     published, _ = observe(load_measurements().measurements, catalog)
     learned = learn(own, published, shipped())
     write_files(own_files(learned.calibration, own, data_dir("instance_catalog")), output)

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.output import read_text
 from advisor.plan.digests import digest
 from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, write_lock
+from advisor.reading import read_text
 
 
 @click.command("lock")

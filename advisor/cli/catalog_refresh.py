@@ -27,10 +27,11 @@ from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
 from advisor.catalog.refresh.values import Question, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
-from advisor.cli.output import deliver, output_option, read_text, table_or_json_option
+from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.progress import Progress
 from advisor.errors import AdvisorError, InputError
-from advisor.names import suggestion
+from advisor.names import suggestion, without_credentials
+from advisor.reading import read_text
 from advisor.report.refresh_words import change_words, changes_json, refresh_json, refresh_words
 from advisor.tables import read_rows
 
@@ -51,12 +52,19 @@ class NotPublished(AdvisorError):  # noqa: N818 - an outcome
     """A refresh that was not taken; the old prices hold."""
 
 
+def _without_password(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
+    """Refuse an address with a password: it names the service in messages and in what is kept."""
+    if url is not None and without_credentials(url) != url:
+        raise click.BadParameter("give it without a user name and password; a proxy in front of it can add them")
+    return url
+
+
 @click.command("refresh")
 @click.argument("names", metavar="PROVIDER…", nargs=-1)
 @click.option("--region", "regions", multiple=True, help="Only this region; default: all that are known. (repeatable)")
 @click.option("--public", is_flag=True, help="aws: read the public price files; needs no account, tells no spot price.")
 @click.option("--profile", help="aws: named profile of the credentials.")
-@click.option("--endpoint-url", help="Ask this address instead of the provider's.")
+@click.option("--endpoint-url", callback=_without_password, help="Ask this address instead of the provider's.")
 @click.option(
     "--gcp-api-key-file",
     type=click.Path(path_type=Path),

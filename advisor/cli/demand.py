@@ -39,6 +39,8 @@ def summarise(trace: Path, source: str, attribution: str, output: Path | None) -
 
     with Progress("requests read") as progress:
         tally = tally_trace(trace, progress)
+    for note in tally.notes():
+        click.echo(f"note: {note}", err=True)
     deliver(summary_json(tally, source or f"trace {trace.name}", attribution), output)
 
 

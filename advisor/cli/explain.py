@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from advisor.catalog import Catalog, load_catalog
-from advisor.cli.output import calibration_option, deliver, format_option, output_option, read_text, report_width
+from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
 from advisor.cli.price_age import tell_age, warn_of_layers
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import market_for, plan_question, routed_as, under_targets
@@ -21,6 +21,7 @@ from advisor.plan.explain.whatif import WhatIf, compare, what_if
 from advisor.plan.explain.why import Judged, Why, why
 from advisor.plan.question import Question, read_question
 from advisor.plan.values import Plan
+from advisor.reading import read_text
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
 from advisor.report.price_age import oldest_price
 from advisor.report.sections import Section, sections_markdown, sections_text

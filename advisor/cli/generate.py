@@ -1,6 +1,5 @@
 """``advisor generate``: infrastructure code for a plan."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli.output import check_unedited, read_text
+from advisor.cli.output import check_unedited
+from advisor.reading import read_text
 
 if TYPE_CHECKING:
     from advisor.codegen import Generated, Language, WriteReport
@@ -139,7 +139,7 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
 
     plan = asked["plan"]
-    text = sys.stdin.read() if str(plan) == "-" else read_text(plan, "plan")
+    text = read_text(plan, "plan")
     wanted = Wanted(
         target=asked["target"],
         rank=asked["rank"],

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from advisor.atomic_files import write_text
+from advisor.atomic_files import write_output
 from advisor.errors import InputError
-from advisor.names import printable
 
 PLAIN_WIDTH = 80
 """Characters of a line where no terminal says how wide it is."""
@@ -64,9 +63,9 @@ def options_given(options: Mapping[str, str | None], batch: Path | None, require
 def deliver(text: str, output: Path | None) -> None:
     """Print *text*, or write it to *output* and say so on stderr."""
     if output is None:
-        click.echo(printable(text) if sys.stdout.isatty() else text, nl=False)
+        click.echo(text, nl=False)
         return
-    write_text(output, text)
+    write_output(output, text.encode())
     click.echo(f"wrote {output}", err=True)
 
 
@@ -78,20 +77,6 @@ def report_width(output: Path | None, *, wide: bool) -> int | None:
         return PLAIN_WIDTH
     columns = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
     return min(max(columns, _NARROWEST), _WIDEST)
-
-
-def read_text(path: Path, what: str) -> str:
-    """The text of a file the user named.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read the {what}: {error.strerror}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"the {what} is no UTF-8 text", where=str(path)) from error
 
 
 def check_unedited(text: str, where: str, *, force: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.output import calibration_option, deliver, options_given, output_option, read_text
+from advisor.cli.output import calibration_option, deliver, options_given, output_option
 from advisor.cli.predict_explain import explain_text, explain_values
 from advisor.cli.predict_rows import (
     INPUT_COLUMNS,
@@ -24,6 +24,7 @@ from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.performance.questions import QUANTITIES, SCENARIOS
 from advisor.performance.setup_cells import COUNT_COLUMNS, REQUIRED_COLUMNS
+from advisor.reading import read_text
 
 _WHOLE_FROM = 1000
 """From here on a number is shown without decimals."""

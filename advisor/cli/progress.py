@@ -42,7 +42,7 @@ class Progress:
         if now - self._started < _QUIET_SECONDS or now - self._drawn < _EVERY_SECONDS or not sys.stderr.isatty():
             return
         self._drawn = now
-        click.echo(f"\r{text}\033[K", err=True, nl=False)
+        click.echo(f"\r{text}\033[K", sys.__stderr__, nl=False)
 
     def __enter__(self) -> Self:
         """Start counting."""
@@ -53,4 +53,4 @@ class Progress:
     ) -> None:  # fmt: skip
         """Wipe the line."""
         if self._drawn:
-            click.echo("\r\033[K", err=True, nl=False)
+            click.echo("\r\033[K", sys.__stderr__, nl=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.durations import duration_between
-from advisor.cli.output import calibration_option, deliver, format_option, read_text, report_width
+from advisor.cli.output import calibration_option, deliver, format_option, report_width
 from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.errors import NothingFeasible
@@ -17,6 +17,7 @@ from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.spread import BACKENDS, Spread
 from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan, Rejection
+from advisor.reading import read_text
 from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.option_words import SHOWN_OPTIONS

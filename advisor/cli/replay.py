@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import calibration_option, deliver, output_option, read_text, table_or_json_option
+from advisor.cli.output import calibration_option, deliver, output_option, table_or_json_option
 from advisor.cli.progress import Progress
+from advisor.reading import read_text
 
 
 @click.command(name="replay")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from advisor.atomic_files import write_bytes
+from advisor.atomic_files import write_output
 from advisor.report.samples_chart.curves import Curve, curve
 from advisor.report.samples_chart.page import render_page
 from advisor.report.samples_chart.png import render_png
@@ -39,7 +39,7 @@ def write_chart(fleet: Fleet, output: Path) -> None:
             content = render_svg(curves).encode()
         case _:
             content = render_page(curves, notes).encode()
-    write_bytes(output, content)
+    write_output(output, content)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     click.echo(f"wrote {output}", err=True)

@@ -17,6 +17,24 @@ UNDATED = (
 )
 
 
+_TICKS_PER_SECOND = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+_FIRST_TRACE_SECONDS = 631_152_000.0
+"""1990: no trace of requests is older."""
+LAST_SECONDS = 4_102_444_800.0
+"""2100: a later time is a mistake in its unit."""
+
+
+def ticks_per_second(number: float) -> tuple[float, str]:
+    """Ticks of a clock that shows *number*, and their name: the unit in which it is a date from 1990 to 2100.
+
+    A number that is a date in no unit counts seconds since something else.
+    """
+    for name, ticks in _TICKS_PER_SECOND.items():
+        if _FIRST_TRACE_SECONDS <= number / ticks < LAST_SECONDS:
+            return ticks, name
+    return 1.0, "seconds"
+
+
 def is_dated(seconds: float) -> bool:
     """Whether a time is a date; before 1971 it counts the seconds since something else."""
     return seconds >= _FIRST_DATE_SECONDS

@@ -11,9 +11,11 @@ from advisor.demand.clock import MONDAY_SECONDS, iso_minute
 from advisor.demand.tally import RequestTally, arrival_rate, profile_notes
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
-from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, span_words
+from advisor.reading import read_json
+from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_MINUTE, span_words
 
 SCHEMA = "advisor.demand/v1"
+_MOST_DISPERSION = 1_000_000
 
 
 def summary_json(tally: RequestTally, source: str, attribution: str) -> str:
@@ -27,7 +29,7 @@ def summary_json(tally: RequestTally, source: str, attribution: str) -> str:
     demand = tally.demand(source)
     tokens, profile = demand.tokens, tally.profile()
     cells = zip(tokens.input_tokens, tokens.output_tokens, tokens.probability, strict=True)
-    document = {
+    document: dict[str, Any] = {
         "schema": SCHEMA,
         "source": source,
         "attribution": attribution,
@@ -51,6 +53,8 @@ def summary_json(tally: RequestTally, source: str, attribution: str) -> str:
             for inputs, outputs, share in cells
         ],
     }
+    if notes := tally.notes():
+        document["notes"] = list(notes)
     if profile.tokens_by_hour:
         used = tally.cell_counts[:, tally.cell_counts.any(axis=0)]
         document["token_cells_by_hour"] = {str(hour): used[hour].tolist() for hour in profile.tokens_by_hour}
@@ -76,15 +80,7 @@ def read_summary(path: Path) -> Demand:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"it is no JSON ({error})"
-        raise InputError(
-            f"cannot read the demand summary: {reason}",
-            where=str(path),
-            hint="make one with `advisor demand summarise TRACE -o FILE`",
-        ) from error
+    document = read_json(path, "demand summary", "make one with `advisor demand summarise TRACE -o FILE`")
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InputError(f"the schema is not {SCHEMA}", where=str(path), hint="make it with `advisor demand summarise`")
     return document
@@ -101,8 +97,8 @@ def _demand(document: dict[str, Any], path: Path) -> Demand:
     mean = document["requests"] / float(document["window_seconds"])
     return Demand(
         requests_per_second=arrival_rate(profile.requests_per_minute, mean),
-        input_tokens=TokenQuantiles(**document["input_tokens"]),
-        output_tokens=TokenQuantiles(**document["output_tokens"]),
+        input_tokens=_read_quantiles(document, "input_tokens"),
+        output_tokens=_read_quantiles(document, "output_tokens"),
         tokens=TokenHistogram(cells[:, 0], cells[:, 1], cells[:, 2] / cells[:, 2].sum()),
         longest_request_tokens=float(document["longest_request_tokens"]),
         source=str(document["source"]),
@@ -119,13 +115,49 @@ def _profile(document: dict[str, Any], cells: Floats) -> DemandProfile:
     known = counts[~np.isnan(counts)]
     if not (len(known) and np.isfinite(known).all() and (known >= 0).all() and known.sum() == document["requests"]):
         raise ValueError("requests_per_minute does not add up to requests")
+    _check_window(float(document["window_seconds"]), len(known))
     start = document.get("start")
     return DemandProfile(
         start_seconds=_seconds(start) if start else MONDAY_SECONDS,
         requests_per_minute=counts,
-        dispersion=Dispersion(**document.get("dispersion", {})),
+        dispersion=_read_dispersion(document.get("dispersion", {})),
         tokens_by_hour=_tokens_by_hour(document.get("token_cells_by_hour", {}), cells),
     )
+
+
+def _check_window(window_seconds: float, known_minutes: int) -> None:
+    """Refuse a window that the minutes do not span: the first and the last are cut off by its edges.
+
+    Raises:
+        ValueError: with the window and the number of minutes.
+    """
+    least, most = (known_minutes - 2) * SECONDS_PER_MINUTE, known_minutes * SECONDS_PER_MINUTE
+    if not (window_seconds > 0 and least - 1 <= window_seconds <= most + 1):
+        raise ValueError(f"window_seconds ({window_seconds:g}) is not the span of {known_minutes} requests_per_minute")
+
+
+def _read_quantiles(document: dict[str, Any], name: str) -> TokenQuantiles:
+    """Quantiles in their order.
+
+    Raises:
+        ValueError: one is larger than a later one, or the mean lies outside them.
+    """
+    quantiles = TokenQuantiles(**document[name])
+    in_order = 0 <= quantiles.p50 <= quantiles.p95 <= quantiles.p99 <= quantiles.max
+    if not (in_order and 0 <= quantiles.mean <= quantiles.max):
+        raise ValueError(f"{name} is not in order: {document[name]}")
+    return quantiles
+
+
+def _read_dispersion(fields: dict[str, Any]) -> Dispersion:
+    """Burstiness by window; None where it is unknown.
+
+    Raises:
+        ValueError: a variance cannot be negative.
+    """
+    if any(ratio is not None and not 0 <= ratio < _MOST_DISPERSION for ratio in fields.values()):
+        raise ValueError(f"dispersion must be from 0 to {_MOST_DISPERSION:,}: {fields}")
+    return Dispersion(**fields)
 
 
 def _seconds(start: str) -> float:
@@ -153,6 +185,7 @@ def _tokens_by_hour(cells_by_hour: dict[str, list[int]], cells: Floats) -> dict[
 
 def _notes(document: dict[str, Any], path: Path) -> tuple[str, ...]:
     notes = [str(document["attribution"])] if document.get("attribution") else []
+    notes += map(str, document.get("notes", ()))
     seconds = float(document["window_seconds"])
     if seconds < SECONDS_PER_DAY:
         notes.append(f"{path.name} covers {span_words(seconds)}: busier hours of the day or week are unseen")

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.bursts import SecondCounts
-from advisor.demand.clock import UNDATED, is_dated, on_the_calendar
+from advisor.demand.clock import LAST_SECONDS, UNDATED, is_dated, on_the_calendar
 from advisor.demand.gaps import gap_note, without_gaps
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
@@ -20,6 +20,7 @@ MAX_MINUTES = 3 * 366 * 24 * 60
 """Three years of minutes: a longer span is a mistake in the clock."""
 LEAST_SECONDS_BY_HOUR = 6 * SECONDS_PER_HOUR
 """A shorter trace says nothing of how lengths change over the day."""
+_MANY_REPEATED = 0.2
 _BINS_PER_OCTAVE = 2
 _N_BINS = int(np.log2(MAX_TOKENS)) * _BINS_PER_OCTAVE + 3
 _N_CELLS = _N_BINS * _N_BINS
@@ -54,6 +55,11 @@ class RequestTally:
     last_seconds: float = float("-inf")
     out_of_order: int = 0
     longest_request_tokens: int = 0
+    repeated: int = 0
+    """Rows that say what the row before them says."""
+    last_row: Floats = field(default_factory=lambda: np.empty((3, 0)))
+    time_unit: str = ""
+    """Of times that are numbers; "" where they are not."""
 
     def add(self, seconds: npt.NDArray[np.float64], input_tokens: Integers, output_tokens: Integers) -> None:
         """Count a batch of requests.
@@ -65,8 +71,7 @@ class RequestTally:
         """
         if not len(seconds):
             return
-        before = np.concatenate([[self.last_seconds], seconds[:-1]])
-        self.out_of_order += int(np.count_nonzero(seconds < before))
+        self._compare_with_row_above(np.stack((seconds, input_tokens, output_tokens)))
         self._count_arrivals(seconds)
         self.input_counts = _add_counts(self.input_counts, input_tokens)
         self.output_counts = _add_counts(self.output_counts, output_tokens)
@@ -79,6 +84,13 @@ class RequestTally:
         self.longest_request_tokens = max(self.longest_request_tokens, int((input_tokens + output_tokens).max()))
         self.requests += len(seconds)
 
+    def _compare_with_row_above(self, rows: Floats) -> None:
+        """Count rows, shape (3, n), that are earlier than the row above, in this batch or the last, or equal it."""
+        steps = np.diff(np.concatenate((self.last_row, rows), axis=1), axis=1)
+        self.out_of_order += int(np.count_nonzero(steps[0] < 0))
+        self.repeated += int(np.count_nonzero((steps == 0).all(axis=0)))
+        self.last_row = rows[:, -1:]
+
     def _count_arrivals(self, seconds: npt.NDArray[np.float64]) -> None:
         self.first_seconds = min(self.first_seconds, float(seconds.min()))
         self.last_seconds = max(self.last_seconds, float(seconds.max()))
@@ -86,6 +98,11 @@ class RequestTally:
             raise InputError(
                 f"the arrival times span {(self.last_seconds - self.first_seconds) / 86_400:.0f} days",
                 hint="check the clock and the unit of the timestamps: seconds or ISO 8601",
+            )
+        if self.last_seconds >= LAST_SECONDS:
+            raise InputError(
+                f"an arrival time is {self.last_seconds:.0f} seconds after 1970, which is after 2100",
+                hint="give times in one unit, from seconds to nanoseconds since 1970, or in ISO 8601",
             )
         whole, counts = np.unique(np.floor(seconds).astype(np.int64), return_counts=True)
         self.per_second.add(whole, counts)
@@ -121,7 +138,7 @@ class RequestTally:
             source=source,
             requests=self.requests,
             window_seconds=window_seconds,
-            notes=(*self._notes(window_seconds), *profile_notes(profile)),
+            notes=(*self.notes(), *_window_notes(window_seconds), *profile_notes(profile)),
             profile=profile,
         )
 
@@ -149,19 +166,29 @@ class RequestTally:
         inputs, outputs = self.cell_tokens[:, used] / self.cell_counts[:, used].sum(axis=0)
         return TokenHistogram(input_tokens=inputs, output_tokens=outputs, probability=counts[used] / counts.sum())
 
-    def _notes(self, window_seconds: float) -> tuple[str, ...]:
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about the rows."""
         notes = []
         if self.out_of_order:
             notes.append(
                 f"{self.out_of_order:,} requests arrive before the row above them; rates are counted by their own time"
             )
-        if window_seconds < SECONDS_PER_DAY:
+        if self.time_unit not in ("", "seconds"):
+            notes.append(f"arrival times are read as {self.time_unit} since 1970")
+        if self.repeated > _MANY_REPEATED * self.requests:
             notes.append(
-                f"the demand was observed for {span_words(window_seconds)}: busier hours of the day or week are unseen"
+                f"{self.repeated:,} of {self.requests:,} rows repeat the row above them in time and lengths: "
+                "if a join or a second export made them, the true rate is lower"
             )
         if empty := int(self.output_counts[0]):
             notes.append(f"{empty:,} requests generated no token (failed or cancelled); they are counted")
         return tuple(notes)
+
+
+def _window_notes(window_seconds: float) -> tuple[str, ...]:
+    if window_seconds >= SECONDS_PER_DAY:
+        return ()
+    return (f"the demand was observed for {span_words(window_seconds)}: busier hours of the day or week are unseen",)
 
 
 def profile_notes(profile: DemandProfile) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from advisor.demand.clock import ticks_per_second
 from advisor.demand.tally import MAX_TOKENS, Integers, RequestTally
 from advisor.demand.values import Demand
 from advisor.errors import InputError
@@ -29,6 +30,7 @@ COLUMNS = {
 Block = tuple[npt.NDArray[np.float64], Integers, Integers]
 
 _BLOCK_BYTES = 8 << 20
+_LONGEST_HEADER = 1 << 20
 _NULLS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "inf", "-inf"]
 
 
@@ -41,14 +43,14 @@ def tally_trace(path: Path, progress: Callable[[int], None] | None = None) -> Re
     """Count the requests of a trace.
 
     Args:
-        path: CSV with a header; times are ISO 8601 or seconds.
+        path: CSV with a header; times are ISO 8601, seconds, or milli-, micro- or nanoseconds since 1970.
         progress: called with the number of requests read so far, after every block.
 
     Raises:
         InputError: file missing or empty, a column missing, or a cell that is no time or no token count, with its
             line number.
     """
-    tally = RequestTally()
+    tally = RequestTally(time_unit=_time_unit(path)[1])
     try:
         for block in read_blocks(path):
             tally.add(*block)
@@ -67,13 +69,14 @@ def read_blocks(path: Path) -> Iterator[Block]:
         InputError: see :func:`tally_trace`.
     """
     names = _column_names(path)
+    ticks, _ = _time_unit(path)
     rows = 0
     try:
         with pa_csv.open_csv(path, **_options(path, names)) as reader:
             for batch in reader:
                 _check_cells(batch, path, names, rows)
                 rows += batch.num_rows
-                yield _seconds(batch.column(0)), _integers(batch.column(1)), _integers(batch.column(2))
+                yield _seconds(batch.column(0), ticks), _integers(batch.column(1)), _integers(batch.column(2))
     except pa.ArrowInvalid as error:
         raise _first_bad_line(path, names) or InputError(f"not a readable CSV: {error}", where=str(path)) from error
     if not rows:
@@ -82,9 +85,11 @@ def read_blocks(path: Path) -> Iterator[Block]:
 
 def _column_names(path: Path) -> list[str]:
     """Header names of time, input and output tokens in this file."""
+    if path.exists() and not path.is_file():
+        raise InputError("a trace is read more than once: this is no file", where=str(path), hint="give a CSV file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            header = next(csv.reader(stream), [])
+            header = next(csv.reader([stream.readline(_LONGEST_HEADER)]), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise InputError(f"cannot read the trace: {reason}", where=str(path), hint="give a CSV file") from error
@@ -119,12 +124,25 @@ def _options(path: Path, names: list[str]) -> dict[str, Any]:
 
 def _time_type(path: Path, name: str) -> Any:  # noqa: ANN401 - pyarrow carries no types
     """Type of the time column, judged by its first cell: seconds, or ISO 8601 with or without a zone."""
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        cell = str(next(csv.DictReader(stream), {}).get(name) or "")
+    cell = _first_cell(path, name)
     if _is_number(cell):
         return pa.float64()
     has_zone = cell.endswith("Z") or "+" in cell or cell.count("-") > 2
     return pa.timestamp("ns", tz="UTC") if has_zone else pa.timestamp("ns")
+
+
+def _time_unit(path: Path) -> tuple[float, str]:
+    """Ticks a second of the times of a trace, and their name, judged by the first; "" where times are ISO 8601."""
+    cell = _first_cell(path, _column_names(path)[0])
+    return ticks_per_second(float(cell)) if _is_number(cell) else (1.0, "")
+
+
+def _first_cell(path: Path, name: str) -> str:
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        try:
+            return str(next(csv.DictReader(stream), {}).get(name) or "").strip()
+        except csv.Error as error:
+            raise InputError(f"not a readable CSV: {error}", where=str(path)) from error
 
 
 def _check_cells(batch: Any, path: Path, names: list[str], rows_before: int) -> None:  # noqa: ANN401 - as above
@@ -146,11 +164,11 @@ def _check_cells(batch: Any, path: Path, names: list[str], rows_before: int) -> 
             )
 
 
-def _seconds(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:  # noqa: ANN401 - as above
+def _seconds(column: Any, ticks: float) -> np.ndarray[Any, np.dtype[np.float64]]:  # noqa: ANN401 - as above
     if pa.types.is_timestamp(column.type):
         nanoseconds = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
         return np.asarray(nanoseconds / 1e9, dtype=np.float64)
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64) / ticks
 
 
 def _integers(column: Any) -> np.ndarray[Any, np.dtype[np.int64]]:  # noqa: ANN401 - as above

@@ -4,7 +4,6 @@ Which builder reads it is decided by ``model_type``. Models that see or hear kee
 ``text_config``; their towers are counted by :mod:`advisor.models.towers`.
 """
 
-import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +17,7 @@ from advisor.models.encoders import ENCODER_TYPES, read_encoder
 from advisor.models.model import Model
 from advisor.models.towers import tower_parameters
 from advisor.models.traits import SAME_AS, TRAITS
+from advisor.reading import read_json
 
 _TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config")
 
@@ -29,12 +29,7 @@ def read_config_file(path: Path) -> Model:
         InputError: it cannot be read, is no JSON object, or describes an architecture that is not known.
     """
     file = path / "config.json" if path.is_dir() else path
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", where=str(file)) from error
-    except ValueError as error:
-        raise InputError(f"not valid JSON: {error}", where=str(file)) from error
+    values = read_json(file, "model's configuration", "give the config.json of a model, or its directory")
     if not isinstance(values, dict):
         raise InputError("a JSON object is expected", where=str(file))
     values = _with_quantiser_notes(values, file.with_name("hf_quant_config.json"))
@@ -66,10 +61,10 @@ def _with_quantiser_notes(values: dict[str, Any], notes: Path) -> dict[str, Any]
     """NVIDIA's quantiser writes what it did into a file of its own beside the configuration."""
     if "quantization_config" in values or not notes.is_file():
         return values
-    try:
-        return {**values, "quantization_config": json.loads(notes.read_text(encoding="utf-8"))["quantization"]}
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot read what was quantised: {error}", where=str(notes)) from error
+    quantised = read_json(notes, "quantiser's notes")
+    if not isinstance(quantised, dict) or "quantization" not in quantised:
+        raise InputError("there is no field 'quantization'", where=str(notes))
+    return {**values, "quantization_config": quantised["quantization"]}
 
 
 def _text_fields(outer: ConfigFields) -> ConfigFields:

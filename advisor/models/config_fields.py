@@ -5,6 +5,11 @@ from typing import Any
 
 from advisor.errors import InputError
 
+MOST = 10**9
+"""Largest size that a field may state: a hundred times the longest context and the largest vocabulary of 2026."""
+MOST_LAYERS = 10_000
+_SHOWN = 60
+
 
 class ConfigFields:
     """The fields of a configuration.
@@ -27,20 +32,17 @@ class ConfigFields:
         """Whether a field of one of these names holds a value."""
         return self._find(names) is not None
 
-    def integer(self, *names: str) -> int:
-        """A whole number that has to be there and to be positive."""
+    def integer(self, *names: str, most: int = MOST) -> int:
+        """A whole number from 1 to *most* that has to be there."""
         value = self._find(names)
         if value is None:
             raise self.missing(names)
-        number = self._as_integer(names, value)
-        if number <= 0:
-            raise InputError(f"field {names[0]!r} must be positive, not {value!r}", where=self.where)
-        return number
+        return self._within(names, value, 1, most)
 
-    def integer_or(self, default: int, *names: str) -> int:
-        """A whole number, or *default* where the field is absent or null."""
+    def integer_or(self, default: int, *names: str, least: int = 0) -> int:
+        """A whole number of at least *least*, or *default* where the field is absent or null."""
         value = self._find(names)
-        return default if value is None else self._as_integer(names, value)
+        return default if value is None else self._within(names, value, least, MOST)
 
     def flag(self, name: str, *, default: bool) -> bool:
         """A boolean, or *default* where the field is absent or null."""
@@ -69,10 +71,23 @@ class ConfigFields:
     def _find(self, names: tuple[str, ...]) -> object:
         return next((self.values[name] for name in names if self.values.get(name) is not None), None)
 
+    def _within(self, names: tuple[str, ...], value: object, least: int, most: int) -> int:
+        number = self._as_integer(names, value)
+        if not least <= number <= most:
+            shown = repr(value)[:_SHOWN]
+            raise InputError(
+                f"field {names[0]!r} must be from {least:,} to {most:,}, not {shown}",
+                where=self.where,
+                hint="use the config.json of the model's repository unchanged",
+            )
+        return number
+
     def _as_integer(self, names: tuple[str, ...], value: object) -> int:
         """Accept 8, 8.0 and, where one number stands for all layers, [8, 8, 8]."""
         if isinstance(value, list) and value and all(item == value[0] for item in value):
             value = value[0]
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer():
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if isinstance(value, float) and value.is_integer():
             return int(value)
-        raise InputError(f"field {names[0]!r} must be a whole number, not {value!r}", where=self.where)
+        raise InputError(f"field {names[0]!r} must be a whole number, not {repr(value)[:_SHOWN]}", where=self.where)

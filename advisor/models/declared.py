@@ -7,13 +7,14 @@ from advisor.models.config_fields import ConfigFields
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
 from advisor.models.model import Checkpoint, Model, Surroundings
 
+_MOST_PARAMETERS = 10**15
 DECLARED = "declared"
 """In place of a ``model_type``."""
 
 
 def read_declared(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Model:
     """Build a model of which only totals and a few dimensions are known."""
-    total = fields.integer("parameters_total")
+    total = fields.integer("parameters_total", most=_MOST_PARAMETERS)
     hidden, vocab = fields.integer_or(0, "hidden_size"), fields.integer_or(0, "vocab_size")
     count = fields.integer_or(1, "num_hidden_layers")
     tied = fields.flag("tie_word_embeddings", default=True)

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from advisor.models.config_fields import ConfigFields
+from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.feed_forwards import feed_forward_of
 from advisor.models.layer_kinds import LayerKind, layer_kinds
 from advisor.models.layers import FeedForward, Layer, dense
@@ -78,7 +78,7 @@ def _layers(fields: ConfigFields, traits: DecoderTraits, hidden: int) -> tuple[t
 
 def _layer_count(fields: ConfigFields) -> int:
     listed = fields.items("layer_types", "layers_block_type")
-    return fields.integer(*_LAYER_FIELDS) if fields.has(*_LAYER_FIELDS) or not listed else len(listed)
+    return fields.integer(*_LAYER_FIELDS, most=MOST_LAYERS) if fields.has(*_LAYER_FIELDS) or not listed else len(listed)
 
 
 def _layer(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, index: int) -> Layer:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from advisor.models.config_fields import ConfigFields
+from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.layers import AttentionOptions, Heads, Layer, Mixer, MixerKind, attention, dense
 from advisor.models.model import Checkpoint, Model, Surroundings
 
@@ -53,7 +53,7 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
     hidden = fields.integer("hidden_size", "dim", "n_embd")
     heads = fields.integer("num_attention_heads", "n_heads", "n_head")
     inner = fields.integer("intermediate_size", "hidden_dim", "n_inner")
-    count = fields.integer("num_hidden_layers", "n_layers", "n_layer")
+    count = fields.integer("num_hidden_layers", "n_layers", "n_layer", most=MOST_LAYERS)
     layer = Layer(
         mixer=_encoder_attention(hidden, heads, bias=traits.biases),
         feed_forward=dense(hidden, inner, traits.matrices, bias=traits.biases),

@@ -29,7 +29,7 @@ def has_experts(fields: ConfigFields, index: int) -> bool:
     if index in fields.items("mlp_only_layers"):
         return False
     first = fields.integer_or(0, "first_k_dense_replace", "moe_layer_start_index")
-    step = fields.integer_or(1, "decoder_sparse_step", "interleave_moe_layer_step")
+    step = fields.integer_or(1, "decoder_sparse_step", "interleave_moe_layer_step", least=1)
     return index >= first and (index + 1) % step == 0
 
 

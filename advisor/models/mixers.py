@@ -47,7 +47,14 @@ def heads_of(fields: ConfigFields, kind: LayerKind, index: int) -> Heads:
     dim = fields.integer_or(0, f"{own}head_dim", "head_dim", "kv_channels", "attention_head_dim")
     dim = dim or fields.integer("hidden_size", "n_embd", "d_model") // count
     value_dim = fields.integer_or(dim, f"{own}v_head_dim", "v_head_dim")
-    return Heads(count=count, kv_count=_kv_heads(fields, kind, index, count), dim=dim, value_dim=value_dim)
+    kv_count = _kv_heads(fields, kind, index, count)
+    if not 0 < kv_count <= count or count % kv_count:
+        raise InputError(
+            f"{count} attention heads cannot share {kv_count} key-value heads evenly",
+            where=f"{fields.where}: num_key_value_heads",
+            hint="use the config.json of the model's repository unchanged",
+        )
+    return Heads(count=count, kv_count=kv_count, dim=dim, value_dim=value_dim)
 
 
 def _kv_heads(fields: ConfigFields, kind: LayerKind, index: int, heads: int) -> int:

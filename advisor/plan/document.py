@@ -12,6 +12,7 @@ from advisor.errors import InputError
 from advisor.plan.digests import digest
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.plan.values import SCHEMA, Plan
+from advisor.reading import json_of
 
 _DIGEST = "digest"
 """Field that holds the digest of all others, in canonical form."""
@@ -82,12 +83,7 @@ def why_not_as_made(text: str, where: str = "plan") -> str:
 
 
 def _read(text: str, where: str) -> Any:  # noqa: ANN401 - any JSON value
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"not JSON: {error}", where=where, hint="give the output of `advisor recommend --format json`"
-        ) from error
+    return json_of(text, where, "give the output of `advisor recommend --format json`")
 
 
 def _as_read(document: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value

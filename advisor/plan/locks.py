@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from advisor.atomic_files import write_text
+from advisor.atomic_files import write_output
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.loading import load_catalog
 from advisor.catalog.planning import Commitment, CommitmentPrice
@@ -17,6 +17,7 @@ from advisor.catalog.values import Managed, Offer, Price, Provenance, Quality
 from advisor.catalog.zones import ZoneSupply
 from advisor.errors import InputError
 from advisor.plan.digests import digest
+from advisor.reading import read_json
 
 SCHEMA = "advisor.catalog-lock/v1"
 DEFAULT_NAME = "catalog.lock.json"
@@ -114,7 +115,7 @@ def write_lock(lock: Lock, path: Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    write_text(path, lock_text(lock))
+    write_output(path, lock_text(lock).encode())
 
 
 def read_lock(path: Path) -> Lock:
@@ -123,8 +124,8 @@ def read_lock(path: Path) -> Lock:
     Raises:
         InputError: it cannot be read, is of another version, or was edited.
     """
+    document = read_json(path, "lock", _HINT)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
             raise InputError(
                 f"the schema is {document['schema']!r}, and this version reads {SCHEMA}", where=str(path), hint=_HINT
@@ -138,8 +139,6 @@ def read_lock(path: Path) -> Lock:
             frozenset(_place(one) for one in document["offers"] if one["chosen"]),
             {_place(one): _zones(one["zones"]) for one in document["offers"] if "zones" in one},
         )
-    except OSError as error:
-        raise InputError(f"cannot read the lock: {error.strerror}", where=str(path), hint=_HINT) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError("this is no lock of the catalog", where=str(path), hint=_HINT) from error
     if stated != digest(document):

@@ -1,12 +1,14 @@
 """How wide a report is printed."""
 
+import io
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from advisor.cli.output import deliver, report_width
+from advisor.cli.output import report_width
+from advisor.cli.terminal import guard_terminals
 from advisor.names import printable
 
 
@@ -31,12 +33,14 @@ def test_a_report_is_as_wide_as_the_terminal(monkeypatch, columns, output, wide,
 
 
 @pytest.mark.parametrize(("is_terminal", "shown"), [(True, "g6?[2J\tL4\n"), (False, "g6\x1b[2J\tL4\n")])
-def test_nothing_steers_the_terminal(monkeypatch, capsys, is_terminal, shown):
+def test_nothing_steers_the_terminal(monkeypatch, is_terminal, shown):
     """Names of others are shown without what a terminal acts on; a file has them as they are."""
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
-    monkeypatch.setattr("click.echo", lambda text, **_: sys.stdout.write(text))
-    deliver("g6\x1b[2J\tL4\n", None)
-    assert capsys.readouterr().out == shown
+    stream = io.StringIO()
+    stream.isatty = lambda: is_terminal
+    monkeypatch.setattr(sys, "stdout", stream)
+    guard_terminals()
+    sys.stdout.write("g6\x1b[2J\tL4\n")
+    assert stream.getvalue() == shown
 
 
 def test_bold_is_all_that_text_may_do_to_a_terminal():

@@ -183,6 +183,33 @@ def test_every_usual_time_format_is_read(tmp_path, stamp):
     assert read_trace(path).window_seconds == 30
 
 
+@pytest.mark.parametrize(("ticks", "unit"), [(10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")])
+def test_times_since_1970_are_read_in_the_unit_that_dates_them(tmp_path, ticks, unit):
+    """Numbers that are dates in a smaller unit only are counted in it, and the reader is told."""
+    demand = read_trace(
+        write(tmp_path / "t.csv", [f"{1_700_157_600 * ticks + second * ticks},1,2" for second in (1, 31)])
+    )
+
+    assert demand.window_seconds == 30
+    assert any(unit in note for note in demand.notes)
+
+
+def test_a_time_after_2100_is_refused(tmp_path):
+    """Times in two units are a mistake, not a century of demand."""
+    with pytest.raises(InputError, match="2100"):
+        read_trace(write(tmp_path / "t.csv", ["4102444801,1,2", "4102444802,1,2"]))
+
+
+def test_rows_that_are_there_ten_times_are_said(tmp_path):
+    """A join that multiplied the rows is suspected where most of them repeat the one before."""
+    row = "2023-11-16 18:00:{:02d},100,20"
+    repeated = read_trace(write(tmp_path / "a.csv", [row.format(second) for second in (1, 2, 3) for _ in range(10)]))
+    single = read_trace(write(tmp_path / "b.csv", [row.format(second) for second in (1, 2, 3)]))
+
+    assert any("repeat the row above" in note for note in repeated.notes)
+    assert not any("repeat the row above" in note for note in single.notes)
+
+
 def test_progress_is_reported(tmp_path):
     """The caller hears how many requests were read."""
     heard: list[int] = []
@@ -199,7 +226,10 @@ def test_progress_is_reported(tmp_path):
         ({"requests_per_minute": [1, -1]}, "requests_per_minute"),
         ({"token_cells": []}, "token_cells"),
         ({"token_cells": [{"input_tokens": 1}]}, "output_tokens"),
-        ({"window_seconds": 0}, "division"),
+        ({"window_seconds": 0}, "window_seconds"),
+        ({"window_seconds": 700}, "window_seconds"),
+        ({"dispersion": {"one_second": -4, "ten_seconds": 1}}, "dispersion"),
+        ({"input_tokens": {"mean": 5, "p50": 9, "p95": 3, "p99": 9, "max": 9}}, "input_tokens is not in order"),
     ],
 )
 def test_a_spoiled_summary_is_refused(tmp_path, change, expected):

@@ -107,6 +107,8 @@ def _scenario(cell: str, users: float | None) -> Scenario:
 
 def _unusable(one: Measurement, entry: Entry) -> str:
     """Why nothing of the entry can be used, "" where something can."""
+    if min(entry.failed, entry.completed or 0.0) < 0:
+        return f"{entry.completed or 0:,g} requests completed and {entry.failed:,g} failed: a count is not negative"
     ended = entry.failed + (entry.completed or 0.0)
     if entry.failed > MAX_FAILED_SHARE * ended:
         share = f"{entry.failed:,g} of {ended:,g} requests failed ({entry.failed / ended:.0%})"

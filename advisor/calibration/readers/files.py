@@ -24,6 +24,7 @@ from advisor.calibration.readers.vllm_bench import (
 from advisor.calibration.values import LeftOut, Reading
 from advisor.errors import InputError
 from advisor.performance.setup_cells import one_line
+from advisor.reading import read_text
 
 
 class FileFormat(StrEnum):
@@ -121,9 +122,4 @@ def _documents(text: str, path: Path, told: Cells, file_format: FileFormat | Non
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read the measurements: {error.strerror}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise InputError("the measurements are no UTF-8 text", where=str(path)) from error
+    return read_text(path, "measurements")

@@ -1,10 +1,10 @@
 """Fields of JSON documents that other programs wrote: any of them may be absent or of another kind."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from advisor.errors import InputError
+from advisor.reading import json_of
 
 
 def documents(text: str, path: Path) -> Iterator[tuple[str, object]]:
@@ -14,8 +14,11 @@ def documents(text: str, path: Path) -> Iterator[tuple[str, object]]:
         InputError: a line is no JSON.
     """
     try:
-        whole = json.loads(text)
-    except json.JSONDecodeError:
+        whole = json_of(text, str(path), allows_nan=True)
+    except InputError as error:
+        first_line = text.strip().partition("\n")[0]
+        if not first_line.endswith(("}", "]")):
+            raise InputError(f"neither JSON nor JSON lines: {error.message}", where=str(path)) from error
         yield from _lines(text, path)
         return
     if isinstance(whole, list):
@@ -53,7 +56,8 @@ def text_at(document: object, *names: str) -> str:
 def _lines(text: str, path: Path) -> Iterator[tuple[str, object]]:
     for line, content in enumerate(text.splitlines(), start=1):
         if content.strip():
+            where = f"{path}:{line}"
             try:
-                yield f"{path}:{line}", json.loads(content)
-            except json.JSONDecodeError as error:
-                raise InputError(f"neither JSON nor JSON lines: {error.msg}", where=f"{path}:{line}") from error
+                yield where, json_of(content, where, allows_nan=True)
+            except InputError as error:
+                raise InputError(f"neither JSON nor JSON lines: {error.message}", where=where) from error

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from advisor.catalog.refresh.values import Denied, Unreachable
+from advisor.errors import InputError
+from advisor.reading import json_of
+from advisor.units import BYTES_PER_MIB
 
 if TYPE_CHECKING:
     import urllib3
@@ -17,6 +20,9 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 _DENIED = (401, 403)
 _LONGEST_WAIT_SECONDS = 120.0
 _MOST_PAGES = 20_000
+_MOST_BYTES = 64 * BYTES_PER_MIB
+"""Largest answer of a service: pages of price lists have some MiB."""
+_PIECE_BYTES = 64 * 1024
 _BOUNDED_TRIES = 3
 _SHOWN = 200
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
@@ -42,11 +48,13 @@ class Client:
         """
         address = f"{url}?{urlencode(parameters)}" if parameters else url
         host = urlsplit(url).netloc
-        status, content = self._answer(address, self._headers, None)
+        status, content = self._answer(address, self._headers, _MOST_BYTES + 1, unpacked=True)
         _check(host, status, content, remedy)
+        if len(content) > _MOST_BYTES:
+            raise Unreachable(f"{host} answered more than {_MOST_BYTES / BYTES_PER_MIB:g} MiB", "check the address")
         try:
-            document = json.loads(content)
-        except ValueError as error:
+            document = json_of(content.decode(), host)
+        except (InputError, UnicodeDecodeError) as error:
             raise Unreachable(f"{host} answered what is no JSON: {error}", "run the command again") from error
         if not isinstance(document, dict):
             raise Unreachable(f"{host} answered no JSON object", "run the command again")
@@ -58,24 +66,22 @@ class Client:
         Raises:
             Denied, Unreachable: as of :meth:`get`.
         """
-        status, content = self._answer(url, {"Accept-Encoding": "identity"}, most_bytes + 1)
+        status, content = self._answer(url, {"Accept-Encoding": "identity"}, most_bytes + 1, unpacked=False)
         _check(urlsplit(url).netloc, status, content, "check the address")
         return content
 
-    def _answer(self, address: str, headers: Mapping[str, str], most_bytes: int | None) -> tuple[int, bytes]:
-        """Status and body; of a bounded one the first bytes, nothing unpacked that could grow."""
+    def _answer(
+        self, address: str, headers: Mapping[str, str], most_bytes: int, *, unpacked: bool
+    ) -> tuple[int, bytes]:
+        """Status and the first bytes of the body, as it was sent or unpacked."""
         import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
         for tries_left in reversed(range(_BOUNDED_TRIES)):
             try:
-                if most_bytes is None:
-                    whole = self._pool.request("GET", address, headers=headers)
-                    return whole.status, whole.data
                 answer = self._pool.request("GET", address, headers=headers, preload_content=False)
-                return answer.status, _first_bytes(answer, most_bytes)
+                return answer.status, _first_bytes(answer, most_bytes, unpacked=unpacked)
             except urllib3.exceptions.HTTPError as error:
-                broke_off = most_bytes is not None and isinstance(error, urllib3.exceptions.ProtocolError)
-                if not (broke_off and tries_left):
+                if not (isinstance(error, urllib3.exceptions.ProtocolError) and tries_left):
                     said = f"{urlsplit(address).netloc}: {short_words(error)}"
                     raise Unreachable(said, "check the network and run the command again") from error
         raise AssertionError  # the last try returns or raises
@@ -103,8 +109,8 @@ class Client:
         return urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16)
 
 
-def _first_bytes(answer: "urllib3.BaseHTTPResponse", most_bytes: int) -> bytes:
-    """The first bytes of an answer as they were sent.
+def _first_bytes(answer: "urllib3.BaseHTTPResponse", most_bytes: int, *, unpacked: bool) -> bytes:
+    """The first bytes of an answer, as they were sent or unpacked; never more at a time than are wanted.
 
     Raises:
         urllib3.exceptions.ProtocolError: it breaks off.
@@ -112,7 +118,7 @@ def _first_bytes(answer: "urllib3.BaseHTTPResponse", most_bytes: int) -> bytes:
     content = bytearray()
     try:
         while len(content) < most_bytes:
-            chunk = answer.read(most_bytes - len(content), decode_content=False)
+            chunk = answer.read(min(_PIECE_BYTES, most_bytes - len(content)), decode_content=unpacked)
             if not chunk:
                 break
             content += chunk
@@ -177,7 +183,7 @@ def _message(body: bytes) -> str:
         document = json.loads(body)
         error = document.get("error") or document.get("Error") or document
         text = str(error.get("message") or error.get("Message") or error)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         text = body.decode("utf-8", "replace")
     return " ".join(text.split())[:_SHOWN] or "nothing"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.atomic_files import make_directory, write_text
+from advisor.catalog.refresh.http import short_words
 from advisor.catalog.refresh.values import (
     Denied,
     Found,
@@ -26,6 +27,7 @@ from advisor.catalog.refresh.values import (
 _HOPELESS = 8
 """After as many failures and nothing else, the network or the login is what is wrong, and the rest is not asked."""
 _NOT_ASKED = "not asked, since nothing before it could be read"
+_OTHER_SHAPE = "look for a newer version of advisor, and run the command again later"
 Progress = Callable[[int, int, str], None]
 """Called with tasks done, tasks in all, and the name of the one just done."""
 
@@ -127,5 +129,8 @@ def _run(task: Task, journal: Journal, clock: Callable[[], dt.datetime]) -> tupl
         rows = tuple(task.read())
     except Denied as error:
         return Gap(task.region, task.part, error.reason, error.remedy, denied=not isinstance(error, Unreachable))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        reason = f"the answer has another shape than documented ({type(error).__name__}: {short_words(error)})"
+        return Gap(task.region, task.part, reason, _OTHER_SHAPE, denied=False)
     journal.write(task, rows, clock())
     return rows

@@ -1,6 +1,5 @@
 """A user's Terraform project as it lies on disk: the modules an address leads through."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from advisor.codegen.hcl import Attribute, Block, Document, literal, read_hcl
 from advisor.errors import InputError
+from advisor.reading import read_json
 
 _INSTALLED = ".terraform/modules/modules.json"
 
@@ -98,9 +98,9 @@ class Module:
         index = self.root / _INSTALLED
         key = address.replace("module.", "")
         try:
-            modules = json.loads(index.read_text(encoding="utf-8"))["Modules"]
+            modules = read_json(index, "list of modules")["Modules"]
             return next((self.root / one["Dir"] for one in modules if one["Key"] == key), None)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (InputError, KeyError, TypeError):
             return None
 
     def _calls(self) -> str:
@@ -135,7 +135,7 @@ def _read(path: Path, root: Path) -> Document:
 
 def _json_keys(path: Path) -> Mapping[str, object]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(path, "variables")
+    except InputError:
         return {}
     return found if isinstance(found, dict) else {}

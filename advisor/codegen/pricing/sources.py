@@ -1,6 +1,5 @@
 """Where the resources come from: a plan as JSON, or a directory with one, or with code that we generated."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from advisor.catalog.values import Purchase
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
 from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
+from advisor.codegen.pricing.plan_schema import misshapen
 from advisor.codegen.pricing.resources import Resource, planned, prior
 from advisor.codegen.pricing.uses import Use, first_known, text
 from advisor.codegen.writing.record import read_record
 from advisor.errors import InputError
+from advisor.reading import json_of, read_text
 
 _PLANS = ("plan.json", "tfplan.json")
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
@@ -72,19 +73,11 @@ def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", where=str(path), hint=_HOW) from error
-    except UnicodeDecodeError as error:
-        raise InputError("this is no JSON: a plan file of Terraform is binary", where=str(path), hint=_HOW) from error
+    return read_text(path, "plan of Terraform", _HOW)
 
 
 def _document(path: Path, content: str) -> Mapping[str, Any]:
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON: {error}", where=str(path), hint=_HOW) from error
+    document = json_of(content, str(path), _HOW)
     if isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor."):
         raise InputError(
             "this is a plan of advisor, and holds its costs already",
@@ -93,6 +86,8 @@ def _document(path: Path, content: str) -> Mapping[str, Any]:
         )
     if not isinstance(document, dict) or not isinstance(document.get("planned_values", document.get("values")), dict):
         raise InputError("this is no plan of Terraform", where=str(path), hint=_HOW)
+    if wrong := misshapen(document):
+        raise InputError(f"this is no plan of Terraform: {wrong}", where=str(path), hint=_HOW)
     return document
 
 

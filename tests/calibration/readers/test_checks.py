@@ -127,6 +127,6 @@ def test_a_forced_format_must_be_the_files(tmp_path):
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     """Missing, or no text."""
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    for name, words in (("missing.csv", "cannot read"), ("binary.csv", "no UTF-8 text")):
+    for name, words in (("missing.csv", "cannot read"), ("binary.csv", "not UTF-8 text")):
         with pytest.raises(InputError, match=words):
             read_measurements(tmp_path / name)

@@ -310,7 +310,7 @@ def test_generated_fleet_has_a_line_for_each_group(price, tmp_path):
     [
         (None, "cannot read"),
         (b"", "not JSON"),
-        (b"\x50\x4b\x03\x04\xff\xfe", "a plan file of Terraform is binary"),
+        (b"\x50\x4b\x03\x04\xff\xfe", "the plan of Terraform is not UTF-8 text"),
         (b"[]", "no plan of Terraform"),
         (b'{"planned_values": 3}', "no plan of Terraform"),
         (b'{"schema": "advisor.plan/v1"}', "plan of advisor"),

@@ -1,0 +1,133 @@
+"""Files that a person names, read within bounds of size, depth and length; each failure says how to mend it."""
+
+import json
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from advisor.errors import InputError
+from advisor.units import BYTES_PER_MIB
+
+MOST_BYTES = 512 * BYTES_PER_MIB
+"""Largest file that is read into memory: Terraform writes plans of some hundred MiB."""
+MOST_DIGITS = 40
+"""Longest whole number of a JSON text; a float holds 17 digits."""
+_PATIENCE_SECONDS = 3.0
+_PIECE_BYTES = BYTES_PER_MIB
+_STDIN = "-"
+
+
+def read_bytes(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTES) -> bytes:
+    """Content of a file; ``-`` is the standard input.
+
+    Args:
+        path: file, pipe or device.
+        what: noun for messages, such as "plan".
+        hint: remedy where it cannot be read.
+        most_bytes: largest content.
+
+    Raises:
+        InputError: it cannot be read, or is larger.
+    """
+    try:
+        content = _first_bytes(path, what, most_bytes + 1)
+    except OSError as error:
+        raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
+    if len(content) > most_bytes:
+        raise InputError(f"the {what} is larger than {most_bytes / BYTES_PER_MIB:,.0f} MiB", where=str(path), hint=hint)
+    return content
+
+
+def read_text(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTES) -> str:
+    """Text of a file in UTF-8, without a byte order mark, its lines ended by line feeds; see :func:`read_bytes`.
+
+    Raises:
+        InputError: as of :func:`read_bytes`, or it is no UTF-8.
+    """
+    try:
+        text = read_bytes(path, what, hint, most_bytes).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"the {what} is not UTF-8 text", where=str(path), hint=hint) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path, what: str, hint: str = "") -> Any:  # noqa: ANN401 - any JSON value
+    """Value of a JSON file; see :func:`read_text` and :func:`json_of`."""
+    return json_of(read_text(path, what, hint), str(path), hint)
+
+
+def json_of(text: str, where: str, hint: str = "", *, allows_nan: bool = False) -> Any:  # noqa: ANN401 - any JSON value
+    """Value of a JSON text.
+
+    Args:
+        text: the whole text.
+        where: file, for messages.
+        hint: remedy where it is no JSON.
+        allows_nan: NaN and infinity are read; otherwise they are refused, as by the standard.
+
+    Raises:
+        InputError: it is no JSON, nests too deeply, repeats a key, or holds a number of more than 40 digits.
+    """
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=_whole_number,
+            parse_constant=float if allows_nan else _refuse_constant,
+        )
+    except RecursionError:
+        raise InputError("not JSON that can be read: it nests too deeply", where=where, hint=hint) from None
+    except ValueError as error:
+        raise InputError(f"not JSON: {error}", where=where, hint=hint) from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:MOST_DIGITS]!r} is there twice in one object")
+    return fields
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits, and {MOST_DIGITS} are the most")
+    return int(digits)
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _first_bytes(path: Path, what: str, count: int) -> bytes:
+    if str(path) == _STDIN:
+        return sys.stdin.buffer.read(count)
+    content = bytearray()
+    with _word_of_waiting(path, what), path.open("rb") as stream:
+        while piece := stream.read(min(_PIECE_BYTES, count - len(content))):
+            content += piece
+    return bytes(content)
+
+
+def _is_regular(path: Path) -> bool:
+    return stat.S_ISREG(path.stat().st_mode)
+
+
+@contextmanager
+def _word_of_waiting(path: Path, what: str) -> Iterator[None]:
+    """A line on stderr where a pipe keeps silent: nobody waits without knowing what for."""
+    notice = threading.Timer(
+        _PATIENCE_SECONDS, lambda: sys.stderr.write(f"waiting for the {what} from {path}, which is no file\n")
+    )
+    notice.daemon = True
+    if path.exists() and not _is_regular(path):
+        notice.start()
+    try:
+        yield
+    finally:
+        notice.cancel()

@@ -1,0 +1,236 @@
+"""Every reader of what people and other programs write, with a sound document of its own."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+
+from advisor.calibration.readers.files import read_measurements
+from advisor.catalog import load_catalog
+from advisor.catalog.layers.overlay import read_overlay
+from advisor.catalog.refresh import aws, azure, gcp
+from advisor.catalog.refresh.journal import Journal, run_tasks
+from advisor.catalog.refresh.values import Question, Task
+from advisor.cli.fit import _batch as fit_table
+from advisor.cli.predict import predict_table
+from advisor.codegen import generate
+from advisor.codegen.hcl import read_hcl
+from advisor.codegen.pricing.sources import read_project
+from advisor.demand.summary import read_summary
+from advisor.demand.trace import read_trace
+from advisor.models import FitRequest, fit_memory
+from advisor.models.config import read_config_file
+from advisor.plan.digests import digest
+from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
+from advisor.report.table import plan_table
+from advisor.workload.document import read_workload
+from attack.mutations import damaged_cells, damaged_json, damaged_text, damaged_value
+from catalog.refresh.clouds import azure_item, container_item, product, sku
+from codegen.plans import make_fleet_plan, make_group
+from codegen.pricing.plan_documents import configured, plan, resource
+
+ROOT = Path(__file__).resolve().parents[2]
+MEASUREMENTS = ROOT / "tests" / "calibration" / "readers" / "samples"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A way into the product."""
+
+    sound: Callable[[], object]
+    """A document as it should be: a text, or a JSON value."""
+    damage: Callable[[object, Random], object]
+    read: Callable[[object, Path], object]
+    """Reads a document that was damaged, given a scratch directory, as a command does."""
+
+
+def _file(directory: Path, name: str, text: str) -> Path:
+    path = directory / name
+    path.write_text(text, encoding="utf-8", errors="replace")
+    return path
+
+
+def _plan(text: str, _directory: Path) -> None:
+    known = plan_from_json(text)
+    plan_table(known)
+    plan_to_json(known)
+    generate(known, catalog=load_catalog())
+
+
+def _lock(document: object, directory: Path) -> None:
+    """A lock whose digest is right, as of somebody who knows how it is made."""
+    if isinstance(document, dict):
+        rest = {name: value for name, value in document.items() if name != "digest"}
+        document = rest | {"digest": digest(rest)}
+    locked = read_lock(_file(directory, "lock.json", json.dumps(document)))
+    assert locked.newest_as_of >= locked.oldest_as_of
+
+
+def _terraform_plan(text: str, directory: Path) -> None:
+    read_project(_file(directory, "plan.json", text), None, load_catalog())
+
+
+def _model(text: str, directory: Path) -> None:
+    model = read_config_file(_file(directory, "config.json", text))
+    fit_memory(model, FitRequest(79.2, 2, 2, context_tokens=1000))
+
+
+def _rows(rows_of: Callable[[object], Iterable[object]]) -> Callable[[object, Path], None]:
+    """What a price list answers, read by a refresh."""
+
+    def read(document: object, directory: Path) -> None:
+        task = Task("eastus/prices", "eastus", "prices", lambda: tuple(rows_of(document)))
+        run_tasks(Question("azure", (task,)), Journal(directory), lambda: dt.datetime.now(dt.UTC))
+
+    return read
+
+
+@cache
+def _plan_text() -> str:
+    return plan_to_json(make_fleet_plan(make_group()))
+
+
+@cache
+def _lock_document() -> object:
+    catalog = load_catalog()
+    places = frozenset(("aws", name, "us-east-1") for name in ("g6.xlarge", "g5.xlarge"))
+    return json.loads(lock_text(lock_of(catalog, PlanRows("0" * 64, catalog.content_hash, places, places))))
+
+
+def _terraform_text() -> str:
+    document = plan(
+        resource("aws_instance", {"instance_type": "g5.xlarge", "availability_zone": "us-east-1a"}),
+        resource(
+            "aws_autoscaling_group",
+            {"desired_capacity": 3, "launch_template": [{"id": None, "name": "x"}], "min_size": 1, "max_size": 4},
+        ),
+        resource("google_compute_instance", {"machine_type": "g2-standard-8", "zone": "us-central1-a", "guest_accelerator": [{"type": "nvidia-tesla-t4", "count": 1}]}),
+        resource("azurerm_linux_virtual_machine_scale_set", {"sku": "Standard_NC4as_T4_v3", "instances": 2, "location": "eastus"}, index="a"),
+        before=(resource("aws_instance", {"instance_type": "g5.xlarge"}),),
+        configured=(configured("aws_autoscaling_group.this", launch_template=("aws_launch_template.this.id",)),),
+        variables={"region": "us-east-1"},
+    )  # fmt: skip
+    return json.dumps(document)
+
+
+def _config(**changes: object) -> str:
+    document = {
+        "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 8,
+        "num_key_value_heads": 4, "vocab_size": 1000, "max_position_embeddings": 4096, "torch_dtype": "bfloat16",
+        "rope_scaling": {"rope_type": "llama3", "factor": 8.0}, "quantization_config": {"quant_method": "fp8", "bits": 8},
+    }  # fmt: skip
+    return json.dumps(document | changes)
+
+
+def _config_of_experts() -> str:
+    return _config(
+        model_type="qwen3_moe", decoder_sparse_step=1, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=32,
+        mlp_only_layers=[], head_dim=8, sliding_window=128,
+    )  # fmt: skip
+
+
+def _text_of(path: Path) -> Callable[[], str]:
+    return lambda: path.read_text(encoding="utf-8")
+
+
+TOLD = {"accelerator": "H100-SXM", "model": "meta-llama/Llama-3.1-8B-Instruct"}
+"""What the files of some programs leave out."""
+FIT_CASES = "id,model,accelerator,tensor_parallel,context_tokens,concurrency\na,meta-llama/Llama-3.1-8B,H100,1,4096,8\n"
+PREDICTIONS = (
+    "model,accelerator,precision,tensor_parallel,input_tokens,output_tokens,concurrency\n"
+    "meta-llama/Llama-3.1-8B,H100,bf16,1,1000,200,16\n"
+)
+TRACE = "timestamp,input_tokens,output_tokens\n" + "".join(
+    f"{second},{100 + second},{second}\n" for second in range(40)
+)
+OVERLAY = """version: advisor.overlay/v1
+discounts:
+  - {provider: aws, families: [g6], regions: [us-east-1], discount_ratio: 0.12, until: 2030-03-31, note: EDP}
+private_offers:
+  - {provider: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: 0.5, until: 2030-03-31}
+quotas:
+  - {provider: aws, region: us-east-1, code: L-DB2E81BA, limit: 96}
+zones:
+  - {provider: aws, region: us-east-1, instance_type: g6.xlarge, zones: [use1-az1, use1-az2]}
+"""
+HCL = """locals {
+  groups = { a = { region = "us-east-1", spot = true, instances = 3 } }
+}
+resource "aws_instance" "this" {
+  for_each = local.groups
+  instance_type = each.value.instance_types[0]
+}
+"""
+
+
+def _measured(name: str) -> Reader:
+    told = {} if name == "own.csv" else TOLD
+    damage = {".json": damaged_json, ".csv": damaged_cells}.get(Path(name).suffix, damaged_text)
+    return Reader(
+        _text_of(MEASUREMENTS / name),
+        damage,
+        lambda text, directory: read_measurements(_file(directory, name, text), told),
+    )
+
+
+READERS = {
+    "plan": Reader(_plan_text, damaged_json, _plan),
+    "lock": Reader(_lock_document, damaged_value, _lock),
+    "terraform plan": Reader(_terraform_text, damaged_json, _terraform_plan),
+    "demand summary": Reader(
+        _text_of(ROOT / "examples/chat/demand.json"),
+        damaged_json,
+        lambda text, directory: read_summary(_file(directory, "demand.json", text)),
+    ),
+    "workload": Reader(
+        _text_of(ROOT / "examples/chat/workload.yaml"),
+        damaged_text,
+        lambda text, directory: read_workload(_file(directory, "workload.yaml", text)),
+    ),
+    "overlay": Reader(
+        lambda: OVERLAY,
+        damaged_text,
+        lambda text, directory: read_overlay(
+            _file(directory, "overlay.yaml", text), [("aws", "g6.xlarge")], [("aws", "us-east-1")]
+        ),
+    ),
+    "model": Reader(_config, damaged_json, _model),
+    "model of experts": Reader(_config_of_experts, damaged_json, _model),
+    "fit cases": Reader(
+        lambda: FIT_CASES, damaged_cells, lambda text, directory: fit_table(_file(directory, "cases.csv", text))
+    ),
+    "predictions": Reader(lambda: PREDICTIONS, damaged_cells, lambda text, _: predict_table(text, "questions.csv")),
+    "trace": Reader(
+        lambda: TRACE, damaged_cells, lambda text, directory: read_trace(_file(directory, "trace.csv", text))
+    ),
+    "hcl": Reader(lambda: HCL, damaged_text, lambda text, _: read_hcl(text, "main.tf")),
+    "aws price list": Reader(
+        lambda: json.loads(product("g5.xlarge", "eastus", 1.0, reserved=((1, "standard", "No Upfront", 0, 0.6),))),
+        damaged_value,
+        _rows(lambda item: aws.product_rows(item, "eastus", {"g5.xlarge"})),
+    ),
+    "azure price list": Reader(
+        lambda: azure_item("Standard_NC4as_T4_v3", "eastus", 0.55, savingsPlan=[{"unitPrice": 5.1, "term": "3 Years"}]),
+        damaged_value,
+        _rows(lambda item: azure.rows_of(item, "eastus")),
+    ),
+    "azure container prices": Reader(
+        lambda: [container_item("Standard NVIDIA A100 GPU Usage", "eastus", 0.1)],
+        damaged_value,
+        _rows(lambda items: azure.container_rows(items, "eastus")),
+    ),
+    "google price list": Reader(
+        lambda: sku("Nvidia L4 GPU running in Iowa", ["us-central1"], 0.56),
+        damaged_value,
+        _rows(
+            lambda item: gcp.machine_rows(
+                gcp.gathered(gcp.parts_of(item)), tuple(load_catalog().instance_types.values())
+            )
+        ),
+    ),
+    **{f"measurements {name}": _measured(name) for name in sorted(path.name for path in MEASUREMENTS.iterdir())},
+}

@@ -1,0 +1,86 @@
+"""Files that a person names are read within bounds, and every refusal says how to mend it."""
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.errors import InputError
+from advisor.reading import json_of, read_bytes, read_json, read_text
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(values)
+def test_json_is_read_as_it_was_written(value):
+    """Nothing of a sound document is lost."""
+    assert json_of(json.dumps(value), "x.json") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[" * 100_000, "nests too deeply"),
+        ('{"a":' * 100_000, "nests too deeply"),
+        ('{"a": 1, "a": 2}', "'a' is there twice"),
+        ("9" * 400, "400 digits"),
+        ("[NaN]", "NaN is no number"),
+        ("[-Infinity]", "-Infinity is no number"),
+        ("{", "not JSON"),
+    ],
+)
+def test_what_is_no_json_is_refused(text, expected):
+    """The reason is named, with the file and the remedy."""
+    with pytest.raises(InputError, match=expected) as raised:
+        json_of(text, "x.json", "make it again")
+    assert (raised.value.where, raised.value.hint) == ("x.json", "make it again")
+
+
+def test_files_are_no_larger_than_they_may_be(tmp_path):
+    """A device without an end is read up to the bound, and a file is not cut off in silence."""
+    (tmp_path / "f").write_bytes(b"x" * 2_000_000)
+
+    assert len(read_bytes(tmp_path / "f", "plan", most_bytes=2_000_000)) == 2_000_000
+    for path in (tmp_path / "f", Path("/dev/zero")):
+        with pytest.raises(InputError, match="the plan is larger than"):
+            read_bytes(path, "plan", most_bytes=1_999_999)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [(None, "cannot read the plan: No such file"), (b"\xff", "the plan is not UTF-8")]
+)
+def test_files_that_cannot_be_read_are_named(tmp_path, content, expected):
+    """Missing and binary files."""
+    path = tmp_path / "plan.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=expected):
+        read_text(path, "plan")
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path):
+    """As editors on Windows write it."""
+    (tmp_path / "plan.json").write_bytes(b"\xef\xbb\xbf[1]")
+
+    assert read_json(tmp_path / "plan.json", "plan") == [1]
+
+
+def test_a_silent_pipe_is_said(tmp_path, capsys, monkeypatch):
+    """Whoever waits is told for what; what comes in the end is read."""
+    monkeypatch.setattr("advisor.reading._PATIENCE_SECONDS", 0.01)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing = threading.Timer(0.3, lambda: pipe.write_text("[1]"))
+    writing.start()
+
+    assert read_json(pipe, "plan") == [1]
+    writing.join()
+    assert f"waiting for the plan from {pipe}" in capsys.readouterr().err
