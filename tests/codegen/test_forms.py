@@ -14,7 +14,11 @@ from hypothesis import strategies as st
 
 from advisor.cli.app import main
 from advisor.codegen import Engine, Form, Language, Wanted, generate
+from advisor.codegen.forms import adapted, kubernetes_files
 from advisor.codegen.forms.shared import short_name
+from advisor.codegen.kubernetes import ClusterManner
+from advisor.codegen.selection import choose
+from advisor.codegen.stack import stacks_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
 from codegen.forms import FORMS
@@ -290,6 +294,20 @@ def test_what_a_form_cannot_serve_is_refused(scenario, form, reason):
     assert refused.value.where == f"--form {form}"
     assert "manifests" in refused.value.hint
     assert form.value not in refused.value.hint.split(": ")[1].split(", ")
+
+
+def test_a_group_without_requests_is_none_for_an_even_spread():
+    """What stands beside its successor with a weight of 0 would be given requests; weighted forms give it none."""
+    scenario = SCENARIOS["aks-scheduled"]()
+    (stack,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _choice: None), scenario.wanted)
+    idle = dataclasses.replace(stack.groups[0], weight=0)
+    stack = dataclasses.replace(stack, target="aks", groups=(idle, *stack.groups[1:]))
+    for form in (Form.PRODUCTION_STACK, Form.DYNAMO):
+        with pytest.raises(InputError, match="evenly over replicas"):
+            adapted(dataclasses.replace(stack, form=form), is_cluster=True)
+    kept = adapted(dataclasses.replace(stack, form=Form.KSERVE), is_cluster=True)
+    services = of_kind(kubernetes_files(kept, ClusterManner()), "LLMInferenceService")
+    assert {one["spec"]["router"]["route"]["weight"] for one in services} >= {0}
 
 
 def test_an_image_of_one_s_own_has_no_picker():

@@ -55,19 +55,21 @@ def vllm_obstacle(stack: Stack, project: str, runtimes: Sequence[Runtime]) -> st
     return ""
 
 
-def spread_obstacle(stack: Stack, project: str) -> str:
+def spread_obstacle(stack: Stack, router: str) -> str:
     """Why a router that spreads requests evenly over replicas is not what was planned; empty when it is."""
     for region in stack.regions:
         shares = {
             group.key: group.weight / (group.instances * group.replicas_per_instance)
             for group in stack.groups
-            if group.region == region.name and group.instances and group.weight
+            if group.region == region.name and group.instances
         }
-        if shares and max(shares.values()) > _UNEQUAL_RATIO * min(shares.values()):
-            busiest, idlest = max(shares, key=shares.__getitem__), min(shares, key=shares.__getitem__)
+        if not shares:
+            continue
+        busiest, idlest = max(shares, key=shares.__getitem__), min(shares, key=shares.__getitem__)
+        if shares[busiest] > _UNEQUAL_RATIO * shares[idlest]:
             return (
-                f"{project} spreads requests evenly over replicas, and the plan gives one of {busiest} "
-                f"{shares[busiest] / shares[idlest]:.3g} times what one of {idlest} takes"
+                f"{router} spreads requests evenly over replicas, and the plan gives one of {busiest} "
+                f"{shares[busiest]:.3g} of 1000 requests and one of {idlest} {shares[idlest]:.3g}"
             )
     return ""
 
