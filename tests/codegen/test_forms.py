@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from advisor.cli.app import main
 from advisor.codegen import Engine, Form, Language, Wanted, generate
-from advisor.codegen.forms import adapted, kubernetes_files
+from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.forms.shared import short_name
 from advisor.codegen.kubernetes import ClusterManner
 from advisor.codegen.selection import choose
@@ -304,9 +304,9 @@ def test_a_group_without_requests_is_none_for_an_even_spread():
     stack = dataclasses.replace(stack, target="aks", groups=(idle, *stack.groups[1:]))
     for form in (Form.PRODUCTION_STACK, Form.DYNAMO):
         with pytest.raises(InputError, match="evenly over replicas"):
-            adapted(dataclasses.replace(stack, form=form), is_cluster=True)
-    kept = adapted(dataclasses.replace(stack, form=Form.KSERVE), is_cluster=True)
-    services = of_kind(kubernetes_files(kept, ClusterManner()), "LLMInferenceService")
+            kubernetes_files(dataclasses.replace(stack, form=form), ClusterManner())
+    files = kubernetes_files(dataclasses.replace(stack, form=Form.KSERVE), ClusterManner())
+    services = of_kind(files, "LLMInferenceService")
     assert {one["spec"]["router"]["route"]["weight"] for one in services} >= {0}
 
 

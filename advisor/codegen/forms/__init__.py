@@ -40,28 +40,30 @@ def adapted(stack: Stack, *, is_cluster: bool, image: str = "") -> Stack:
         image: the user's own; "": none.
 
     Raises:
-        InputError: the form cannot run the stack; the message says why, and which forms can.
+        InputError: the target has no forms.
     """
-    if stack.form is Form.MANIFESTS:
-        return stack
-    if not is_cluster:
+    if stack.form is not Form.MANIFESTS and not is_cluster:
         raise InputError(
             f"{stack.target} runs no Kubernetes", where=f"--form {stack.form}", hint="take --target eks, gke or aks"
         )
+    return dynamo.with_its_image(stack) if stack.form is Form.DYNAMO and not image else stack
+
+
+def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+    """Path → text of what is applied to the clusters, below ``kubernetes/``, with its README.
+
+    Raises:
+        InputError: the form cannot run the stack; the message says why, and which forms can.
+    """
     obstacle = _obstacle(stack, stack.form)
     if obstacle:
         others = [form.value for form in Form if not _obstacle(stack, form)]
         raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}")
-    return dynamo.with_its_image(stack) if stack.form is Form.DYNAMO and not image else stack
+    return _FILES[stack.form](stack, manner)
 
 
 def _obstacle(stack: Stack, form: Form) -> str:
     return _OBSTACLES[form](stack) if form in _OBSTACLES else ""
-
-
-def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
-    """Path → text of what is applied to the clusters, below ``kubernetes/``, with its README."""
-    return _FILES[stack.form](stack, manner)
 
 
 def workload_name(stack: Stack, group: ComputeGroup) -> str:
