@@ -1,6 +1,6 @@
 """``advisor generate``: infrastructure code for a plan."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,7 +134,6 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
 def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
     from advisor.codegen import Engine, Form, Wanted, generate  # noqa: PLC0415
-    from advisor.codegen.pins import kept_in  # noqa: PLC0415
     from advisor.codegen.registries import resolve  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
 
@@ -146,7 +145,7 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
         form=Form(asked["form"]),
-        digests={} if asked["resolve_digests"] else kept_in(asked["directory"]),
+        digests={} if asked["resolve_digests"] else _digests(asked["directory"]),
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])
@@ -155,3 +154,11 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
         return generated
     wanted = replace(wanted, digests=resolve(generated.images))
     return generate(document, language, wanted, load_catalog())
+
+
+def _digests(directory: Path) -> Mapping[str, str]:
+    """Those that an earlier run kept; a file of the user's own of that name is none of them."""
+    from advisor.codegen.pins import FILE, kept_in  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.writing.record import read_record  # noqa: PLC0415
+
+    return kept_in(directory) if FILE in read_record(directory).paths else {}

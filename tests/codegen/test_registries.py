@@ -245,14 +245,27 @@ def test_nothing_is_half_written(registry, run):
     assert not into.exists()
 
 
-def test_a_damaged_file_is_named(run, tmp_path):
+def test_a_damaged_file_is_named(registry, run):
     """Digests that are none are no reason to go on without them."""
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / FILE).write_text('{"vllm/vllm-openai:v1": "latest"}')
-    code, said, _ = run()
+    image = f"{registry.host}/org/open:1"
+    _, _, into = run("--image", image, "--resolve-digests")
+    (into / FILE).write_text('{"vllm/vllm-openai:v1": "latest"}')
+    code, said, _ = run("--image", image)
     assert code == 1
-    assert str(tmp_path / "code" / FILE) in said
+    assert str(into / FILE) in said
     assert "--resolve-digests" in said
+
+
+def test_a_file_of_the_user_s_own_is_left_alone(registry, run, tmp_path):
+    """It is not read, and not written over."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / FILE).write_text("[1]")
+    code, said, into = run()
+    assert code == 0, said
+    code, said, _ = run("--image", f"{registry.host}/org/open:1", "--resolve-digests")
+    assert code == 1
+    assert FILE in said
+    assert (into / FILE).read_text() == "[1]"
 
 
 def test_every_form_and_language_takes_the_digest():
