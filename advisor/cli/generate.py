@@ -1,6 +1,7 @@
 """``advisor generate``: infrastructure code for a plan."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,23 @@ _OPTIONS = (
         "--target", default="", metavar="TARGET", help="Where containers run, such as ec2 or eks; default: by the plan."
     ),
     click.option(
+        "--form",
+        type=click.Choice(["manifests", "inference-pool", "kserve", "production-stack", "llm-d", "dynamo"]),
+        default="manifests",
+        show_default=True,
+        help="What the Kubernetes objects of eks, gke and aks are written for.",
+    ),
+    click.option(
         "--engine",
         type=click.Choice(["vllm", "sglang", "tensorrt-llm", "custom"]),
         help="Serve with this engine instead of the planned one.",
     ),
     click.option("--image", default="", metavar="IMAGE", help="Container image in place of the engine's own."),
+    click.option(
+        "--resolve-digests",
+        is_flag=True,
+        help="Ask registries for the digests of the images, and take the images by them; later runs keep them.",
+    ),
     click.option(
         "--conflicts",
         type=click.Choice(["write", "mine", "theirs"]),
@@ -129,7 +142,8 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
 
 def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
-    from advisor.codegen import Engine, Stage, Wanted, generate, read_former  # noqa: PLC0415
+    from advisor.codegen import Engine, Form, Stage, Wanted, generate, read_former  # noqa: PLC0415
+    from advisor.codegen.registries import resolve  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
 
     plan = asked["plan"]
@@ -139,9 +153,23 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
         rank=asked["rank"],
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
+        form=Form(asked["form"]),
+        digests={} if asked["resolve_digests"] else _digests(asked["directory"]),
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])
     stage = Stage(asked["stage"]) if asked["stage"] else None
     former = read_former(asked["directory"], stage, force=asked["force"])
+    generated = generate(document, language, wanted, load_catalog(), former)
+    if not asked["resolve_digests"]:
+        return generated
+    wanted = replace(wanted, digests=resolve(generated.images))
     return generate(document, language, wanted, load_catalog(), former)
+
+
+def _digests(directory: Path) -> Mapping[str, str]:
+    """Those that an earlier run kept; a file of the user's own of that name is none of them."""
+    from advisor.codegen.pins import FILE, kept_in  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.writing.record import read_record  # noqa: PLC0415
+
+    return kept_in(directory) if FILE in read_record(directory).paths else {}

@@ -9,11 +9,12 @@ stands between the two.
 """
 
 from advisor.codegen.generate import Generated, generate
-from advisor.codegen.model import Engine, Language, Stage, Wanted
+from advisor.codegen.model import Engine, Form, Language, Stage, Wanted
 from advisor.codegen.writing import Manner, Prefer, WriteReport, read_former, write_files
 
 __all__ = [
     "Engine",
+    "Form",
     "Generated",
     "Language",
     "Manner",

@@ -9,7 +9,9 @@ from advisor.codegen.availability import check_available
 from advisor.codegen.check import check_files
 from advisor.codegen.cut_over import Former, Rollout, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
+from advisor.codegen.forms import adapted
 from advisor.codegen.model import ComputeGroup, Language, Stack, Wanted
+from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
 from advisor.codegen.stack import stacks_of
@@ -51,6 +53,8 @@ class Generated:
     """Keys of groups, and of their backends, that retired and are no longer part of the code."""
     notes: tuple[str, ...] = ()
     """What retires, what that costs, and the next command."""
+    images: tuple[str, ...] = ()
+    """Those that a tag names, without their digests."""
 
 
 def generate(
@@ -90,13 +94,15 @@ def generate(
     rollouts = {root: rollout_of(stack, root, former) for root, stack in zip(roots, planned, strict=True)}
     stacks = tuple(_staged(stack, rollouts[root]) for root, stack in zip(roots, planned, strict=True))
     gone = [group for root, rollout in rollouts.items() for group in left_out(former.rollouts.get(root), rollout)]
-    files = _joined(_rendered(stacks, language))
+    images = images_of(_unpinned(plan, choice, wanted))
+    files = {**_joined(_rendered(stacks, language)), **written(images, wanted.digests)}
     check_files(files)
     return Generated(
         files=files,
         roots=tuple(sorted(roots)),
         targets=tuple(stack.target for stack in stacks),
         plan_digest=stacks[0].plan_digest,
+        images=images,
         warnings=(
             *_engine_warnings(choice, wanted),
             *_weights_warnings(planned),
@@ -160,7 +166,18 @@ def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str,
 
 
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    return tuple(replace(stack, target=target_of(stack).name) for stack in stacks_of(plan, choice, wanted))
+    return tuple(pinned(stack, wanted.digests) for stack in _unpinned(plan, choice, wanted))
+
+
+def _unpinned(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
+    return tuple(_with_target(stack, wanted) for stack in stacks_of(plan, choice, wanted))
+
+
+def _with_target(stack: Stack, wanted: Wanted) -> Stack:
+    """The stack as its target and form run it."""
+    target = target_of(stack)
+    formed = replace(stack, target=target.name, form=wanted.form)
+    return adapted(formed, is_cluster=target.is_cluster, image=wanted.image)
 
 
 def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Mapping[str, str]]:

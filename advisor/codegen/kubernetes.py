@@ -226,7 +226,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         f"{_FOLDER}/README.md": fill(_FOLDER, "README.md.j2", whole),
     }
     for region in stack.regions:
-        served = [_served(stack, one, manner) for one in stack.backends if one.region == region.name]
+        served = served_in(stack, region.name, manner)
         known = whole | {
             "served": served,
             "repositories": sorted({repository(one.backend.container.image) for one in served}),
@@ -250,6 +250,11 @@ def repository(image: str) -> str:
     """The reference of an image without its tag and digest."""
     path, slash, name = image.partition("@")[0].rpartition("/")
     return f"{path}{slash}{name.partition(':')[0]}"
+
+
+def served_in(stack: Stack, region: str, manner: ClusterManner) -> list[Served]:
+    """The backends of a region with their pods, in the order of their keys."""
+    return [_served(stack, one, manner) for one in stack.backends if one.region == region]
 
 
 def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:

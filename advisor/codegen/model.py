@@ -60,6 +60,19 @@ class Stage(StrEnum):
     """What retires is left out."""
 
 
+class Form(StrEnum):
+    """What the folder ``kubernetes/`` of a cluster's code is written for."""
+
+    MANIFESTS = "manifests"
+    """Deployments and Services, as a kustomization."""
+    INFERENCE_POOL = "inference-pool"
+    """The manifests, with an InferencePool of the Gateway API for each backend."""
+    KSERVE = "kserve"
+    PRODUCTION_STACK = "production-stack"
+    LLM_D = "llm-d"
+    DYNAMO = "dynamo"
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the user asks of the code beyond the plan; the defaults take what the plan recommends."""
@@ -72,11 +85,15 @@ class Wanted:
     """Another engine than the one that was planned."""
     image: str = ""
     """Container image in place of the default one."""
+    form: Form = Form.MANIFESTS
+    """For targets on clusters."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Image with its tag → digest that the code takes it by."""
 
     @property
     def is_as_planned(self) -> bool:
-        """Whether target, engine and image are those of the plan."""
-        return not (self.target or self.engine or self.image)
+        """Whether target, engine, image and form are those of the plan."""
+        return not (self.target or self.engine or self.image or self.form is not Form.MANIFESTS)
 
 
 Serves = Option | FleetGroup
@@ -162,6 +179,10 @@ class Container:
     """Before the model in that variable, such as ``hf://``."""
     port_environment: str = ""
     """Variable that takes the port; "": :attr:`port_option` does."""
+    compiled_environment: str = ""
+    """Variable that takes the folder of what the engine compiles before it serves; "": it has none."""
+    compiled_folder: str = ""
+    """That folder, below the cache of the container: another for other weights, images and arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +390,7 @@ class Stack:
     summary: Summary
     cut_over: CutOver | None = None
     """None: nothing retires."""
+    form: Form = Form.MANIFESTS
 
     @property
     def has_gpu(self) -> bool:

@@ -72,7 +72,7 @@ def test_code_is_written_and_a_second_run_is_unchanged(option, advisor, write_pl
 def test_plan_comes_from_standard_input(advisor, write_plan, tmp_path, monkeypatch):
     """A dash is standard input."""
     write_plan(make_option())
-    monkeypatch.setattr(sys, "stdin", io.StringIO((tmp_path / "plan.json").read_text()))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "plan.json").read_bytes())))
     assert advisor("terraform", "-", "--into", "infra")[0] == 0
 
 

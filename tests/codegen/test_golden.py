@@ -1,5 +1,6 @@
 """The generated code is exactly the golden one; ``make golden`` writes it anew, to be read before a commit."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from advisor.codegen import Language, generate
+from advisor.codegen import Form, Language, generate
 from advisor.plan.document import plan_from_json, plan_to_json
+from codegen.forms import FORMS
 from codegen.scenarios import SCENARIOS
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "stacks"
@@ -47,6 +49,21 @@ def test_code_equals_the_golden_one(name, language, golden, request):
     for path, text in kept.items():
         golden(directory / path, text)
     assert sorted(kept) == sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_form_equals_the_golden_one(name, golden, request):
+    """Each form gives the objects and values that were read and accepted; what the manifests have too is left out."""
+    scenario = FORMS[name]()
+    usual = dataclasses.replace(scenario.wanted, form=Form.MANIFESTS)
+    files, others = (generate(scenario.plan, Language.TERRAFORM, one).files for one in (scenario.wanted, usual))
+    directory = GOLDEN.parent / "forms" / name
+    own = {path: text for path, text in files.items() if path.startswith("kubernetes/") and others.get(path) != text}
+    if request.config.getoption("--update-golden"):
+        shutil.rmtree(directory, ignore_errors=True)
+    for path, text in own.items():
+        golden(directory / path, text)
+    assert sorted(own) == sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -102,6 +102,18 @@ def test_neuron_pods_ask_for_chips():
     assert [one["key"] for one in pod["tolerations"]] == ["aws.amazon.com/neuron"]
 
 
+def test_pods_keep_what_neuron_compiles_where_they_may_write():
+    """The root file system is read-only: the folder is on the volume of the cache."""
+    option = make_option(
+        instance_type="inf2.24xlarge", accelerator="Inferentia2", accelerator_count=6.0, tensor_parallel=2,
+        engine="vLLM-NxDI", engine_version="0.16",
+    )  # fmt: skip
+    _, container = pod_of(objects_of(make_plan(option)))
+    (folder,) = [one["value"] for one in container["env"] if one["name"] == "NEURON_COMPILED_ARTIFACTS"]
+    assert folder.startswith("/cache/models/")
+    assert "/cache" in {one["mountPath"] for one in container["volumeMounts"]}
+
+
 def test_pods_ask_for_no_privilege():
     """The pod security standard "restricted" is enforced, and kept to."""
     objects = objects_of(make_plan(make_option()))

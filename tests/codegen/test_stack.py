@@ -13,6 +13,7 @@ from advisor.codegen.serving import checkpoint_of
 from advisor.codegen.stack import stacks_of
 from advisor.errors import InputError
 from codegen.plans import make_cost, make_option, make_plan
+from codegen.scenarios import SCENARIOS
 
 
 def stack_of(plan):
@@ -264,3 +265,12 @@ def test_pulumi_projects_are_named_after_the_workload():
         assert f"\n  {project}:networks:" in files["Pulumi.production.yaml"]
         names.add(project)
     assert names == {"support-chat-aws", "search-aws"}
+
+
+def test_hosts_keep_what_neuron_compiles_on_the_disk_that_outlives_the_container():
+    """The folder lies in the volume that is mounted at /root/.cache, beside the weights that a bucket may bring."""
+    scenario = SCENARIOS["inferentia2"]()
+    files = generate(scenario.plan, wanted=scenario.wanted).files
+    folder = "--env=NEURON_COMPILED_ARTIFACTS=/root/.cache/models/meta-llama/Llama-3.2-3B-Instruct/neuron-"
+    assert folder in files["fleet.tf"]
+    assert any("/var/cache/inference:/root/.cache" in text for text in files.values())

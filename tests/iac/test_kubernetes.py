@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from advisor.codegen import Language, generate
+from codegen.forms import FORMS
 from codegen.scenarios import SCENARIOS
 from iac import harness, kubernetes_tools
 from iac.modules import needs
@@ -64,6 +65,31 @@ def test_google_s_gateway_builds_with_the_rest(root, kubectl):
         assert {one["metadata"]["namespace"] for one in of_kind["HealthCheckPolicy"]} == {"support-chat"}
         (path.parent / "built.yaml").write_text(built)
         kubernetes_tools.validated(path.parent / "built.yaml", VERSIONS[-1]).ok()
+
+
+@pytest.mark.parametrize("name", [name for name in FORMS if name.endswith(("llm-d", "inference-pool", "dynamo"))])
+def test_pods_and_objects_of_other_forms_are_valid(name, kubectl, tmp_path):
+    """What is Kubernetes' own in a form is valid as such: kustomizations, policies, and the pods of other resources."""
+    scenario = FORMS[name]()
+    root = harness.write_module(generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files, tmp_path / name)
+    for path in root.glob("kubernetes/*/kustomization.yaml"):
+        kubernetes_tools.built(kubectl, path.parent).ok()
+    objects = [
+        one
+        for path in root.glob("kubernetes/*/*.yaml")
+        if path.name not in ("kustomization.yaml", "values.yaml", "google-gateway.yaml")
+        for document in yaml.safe_load_all(path.read_text())
+        for one in (document, *_pods_in(document))
+    ]
+    assert {"Pod", "Deployment"} & {one["kind"] for one in objects}
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(objects))
+    kubernetes_tools.validated(tmp_path / "all.yaml", VERSIONS[-1]).ok()
+
+
+def _pods_in(document):
+    """The pods that an object of Dynamo describes in full."""
+    for one in document.get("spec", {}).get("components", ()):
+        yield {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": one["podTemplate"]["spec"]}
 
 
 def test_a_mistake_does_not_pass(tmp_path):

@@ -17,6 +17,8 @@ _SECRETS = {
 }
 _BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _KUBERNETES = "kubernetes/"
+_CHART_VALUES = "values.yaml"
+"""What a Helm chart is given is no object."""
 
 
 def findings_of_files(files: Mapping[str, str]) -> Iterator[Finding]:
@@ -70,7 +72,7 @@ def _yaml(path: str, text: str) -> Iterator[Finding]:
         mark = getattr(error, "problem_mark", None)
         yield Finding(path, mark.line + 1 if mark else 0, "is not valid YAML")
         return
-    if _KUBERNETES in path:
+    if _KUBERNETES in path and not path.endswith(_CHART_VALUES):
         for document in documents:
             yield from _manifest(path, document)
 

@@ -5,12 +5,17 @@ the public registries and release notes, read in November 2026; a tag is only a 
 image by digest.
 """
 
+import hashlib
+from collections.abc import Sequence
+
+from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, served_name, version_key
 from advisor.codegen.engines.support import computes_in_half, release_of, support_of
 from advisor.codegen.model import Checkpoint, Container, Engine, Runtime, Serves
 
+_NXDI = "vLLM-NxDI"
 _NEURON_REPOSITORY = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx"
 _NXDI_IMAGE = f"{_NEURON_REPOSITORY}:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
 _PLUGIN_IMAGE = f"{_NEURON_REPOSITORY}:0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04"
@@ -27,6 +32,9 @@ _TPU_RELEASES = (
 )  # fmt: skip
 """Of the TPU image, which is not made of every release of vLLM: those that public repositories pin, read in November
 2026. Ascending."""
+_COMPILED_ENVIRONMENT = "NEURON_COMPILED_ARTIFACTS"
+"""Of NxD Inference: loaded from there, else compiled and stored there; without it, below the working folder."""
+_HASH_DIGITS = 12
 _CATALOG_NAMES = {Runtime.GAUDI: "vLLM-Gaudi", Runtime.TPU: "vLLM-TPU"}
 
 
@@ -41,19 +49,37 @@ def container(request: Request) -> Container:
         raise refusal(serves, "pipeline parallelism is not available on Neuron")
     half = computes_in_half(support_of(catalog_name(request), request))
     checkpoint = checkpoint_of(request.model, serves.precision, catalog_name(request))
+    image = request.image or _image(request)
+    arguments = _arguments(request, checkpoint, half=half)
+    is_compiled = _is_compiled_ahead(request)
     return Container(
         engine=Engine.VLLM,
-        image=request.image or _image(request),
+        image=image,
         image_caution="" if request.image else _image_caution(request),
         checkpoint=checkpoint,
         entrypoint="vllm",
         command=("serve",),
         model_option="",
-        arguments=(*_arguments(request, checkpoint, half=half), *_sharing_arguments(serves)),
+        arguments=(*arguments, *_sharing_arguments(serves)),
         sharing_arguments=_sharing_arguments(serves),
         device_arguments=device_arguments(serves, platform),
         shares_port=serves.replicas_per_instance > 1,
+        compiled_environment=_COMPILED_ENVIRONMENT if is_compiled else "",
+        compiled_folder=_compiled_folder(checkpoint, image, arguments) if is_compiled else "",
     )
+
+
+def _is_compiled_ahead(request: Request) -> bool:
+    """NxD Inference; the plugin for Trainium2 keeps what it compiles in the cache by itself, by content."""
+    return catalog_name(request) == _NXDI
+
+
+def _compiled_folder(checkpoint: Checkpoint, image: str, arguments: Sequence[str]) -> str:
+    """Beside the weights of the model, where a bucket has both; what is there is loaded whatever the arguments are."""
+    model = checkpoint.model_id or ""
+    content = "\n".join((model, image, *arguments))
+    mark = f"neuron-{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:_HASH_DIGITS]}"
+    return f"models/{model}/{mark}" if is_hub_id(model) else mark
 
 
 def _is_plugin(request: Request) -> bool:
@@ -64,7 +90,7 @@ def _is_plugin(request: Request) -> bool:
 def catalog_name(request: Request) -> str:
     """The plugin that serves on the platform, as engine_support.csv names it."""
     if request.platform.runtime is Runtime.NEURON:
-        return "vLLM-Neuron" if _is_plugin(request) else "vLLM-NxDI"
+        return "vLLM-Neuron" if _is_plugin(request) else _NXDI
     return _CATALOG_NAMES.get(request.platform.runtime, "vLLM")
 
 
@@ -108,6 +134,9 @@ def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[
     ]
     if platform.runtime is not Runtime.NEURON:
         arguments += _memory_arguments(serves)
+    if _is_compiled_ahead(request):
+        # It has one range for each sequence; with prefix caching, the default, it asks for blocks and stops.
+        arguments.append("--no-enable-prefix-caching")
     return arguments
 
 

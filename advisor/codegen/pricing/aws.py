@@ -1,13 +1,14 @@
 """What Amazon charges for: instances, groups of them, EKS node groups, SageMaker endpoints."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import HELD, Rules, Use, first_known, text, whole
+from advisor.codegen.pricing.uses import HELD, NOTEBOOK, Rules, Use, first_known, text, whole
 
 _TEMPLATE = "aws_launch_template"
 _MARKETS: Mapping[Any, Purchase | None] = {
@@ -26,11 +27,23 @@ _CAPACITY: Mapping[Any, Purchase | None] = {
 
 _DEDICATED = "hardware of one's own has a price of its own"
 _TENANCIES = ("dedicated", "host")
+_ACCELERATED = re.compile(r"(g|p|inf|trn|dl)\d")
+"""How types with an accelerator begin."""
 
 
 def _instance(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     use = _use(resource, resource.values.get("instance_type"), _market(resource), 1)
     return (replace(use, unpriced=_DEDICATED if resource.values.get("tenancy") in _TENANCIES else ""),)
+
+
+def _spot_request(resource: Resource, everything: Resources) -> tuple[Use, ...]:
+    return tuple(replace(use, purchase=Purchase.SPOT) for use in _instance(resource, everything))
+
+
+def _notebook(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    kind = _machine(resource.values.get("instance_type"))
+    use = replace(_use(resource, kind, Purchase.MANAGED, 1), unpriced=NOTEBOOK)
+    return (replace(use, is_accelerated=_ACCELERATED.match(kind or "") is not None),)
 
 
 def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
@@ -116,4 +129,6 @@ RULES: Rules = {
     "aws_ec2_capacity_reservation": _reservation,
     "aws_eks_node_group": _node_group,
     "aws_sagemaker_endpoint_configuration": _endpoint,
+    "aws_sagemaker_notebook_instance": _notebook,
+    "aws_spot_instance_request": _spot_request,
 }

@@ -6,11 +6,12 @@ from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import HELD, Rules, Use, first_known, text
+from advisor.codegen.pricing.uses import HELD, Rule, Rules, Use, first_known, text
 
 _CLUSTER = "azurerm_kubernetes_cluster"
 _ENVIRONMENT = "azurerm_container_app_environment"
 _WITH_GPU = "Standard_N"
+_WINDOWS = "a licence of Windows comes on top of the machine's price"
 _LOW_PRIORITY = "low priority has a price of its own"
 _PROFILES = {"A100": "A100-80GB-PCIe", "T4": "T4"}
 """What the name of a workload profile with a GPU holds → the accelerator."""
@@ -24,6 +25,16 @@ def _scale_set(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     kind = resource.values.get("sku") or resource.values.get("sku_name")
     number = first_known(resource.values.get("instances"))
     return (_use(resource, kind, resource.values, number, _location(resource)),)
+
+
+def _windows(rule: Rule) -> Rule:
+    """Machines with Windows, where they have an accelerator."""
+
+    def of_windows(resource: Resource, everything: Resources) -> tuple[Use, ...]:
+        uses = (replace(use, unpriced=_WINDOWS) for use in rule(resource, everything))
+        return tuple(replace(use, is_accelerated=(use.what or "").startswith(_WITH_GPU)) for use in uses)
+
+    return of_windows
 
 
 def _node_pool(resource: Resource, everything: Resources) -> tuple[Use, ...]:
@@ -86,6 +97,8 @@ def _location(resource: Resource) -> str | None:
 RULES: Rules = {
     "azurerm_linux_virtual_machine": _machine,
     "azurerm_linux_virtual_machine_scale_set": _scale_set,
+    "azurerm_windows_virtual_machine": _windows(_machine),
+    "azurerm_windows_virtual_machine_scale_set": _windows(_scale_set),
     "azurerm_orchestrated_virtual_machine_scale_set": _scale_set,
     _CLUSTER: _cluster,
     "azurerm_kubernetes_cluster_node_pool": _node_pool,

@@ -7,7 +7,7 @@ from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import HELD, Rules, Use, first_known, text, whole
+from advisor.codegen.pricing.uses import HELD, NOTEBOOK, Rules, Use, first_known, text, whole
 
 _TEMPLATES = ("google_compute_instance_template", "google_compute_region_instance_template")
 _AUTOSCALERS = ("google_compute_autoscaler", "google_compute_region_autoscaler")
@@ -17,6 +17,8 @@ _RUN = {"nvidia-l4": "L4", "nvidia-rtx-pro-6000": "RTX-PRO-6000"}
 _TPU = re.compile(r"(?P<kind>v5litepod|v5e|v6e|v5p)-(?P<size>\d+)")
 _TPU_MACHINES = {"v5litepod": "ct5lp-hightpu-{}t", "v5e": "ct5lp-hightpu-{}t", "v6e": "ct6e-standard-{}t"}
 _MIB_PER_GIB = 1024
+_ACCELERATED = re.compile(r"(a\d|g\d|ct\d)")
+"""How machine types begin that accelerators belong to."""
 _ZONE = re.compile(r"(?P<region>[a-z]+-[a-z]+\d+)-[a-z]$")
 
 
@@ -101,6 +103,23 @@ def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     return (replace(_machine(resource, what, Purchase.ON_DEMAND, number), unpriced=HELD),)
 
 
+def _workbench(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    setup = _block(resource, "gce_setup")
+    attached = [
+        {"type": _attached(one.get("type")), "count": one.get("core_count")}
+        for one in setup.blocks("accelerator_configs")
+    ]
+    kind = text(setup.values.get("machine_type"))
+    what = with_attached(kind, attached) if kind else None
+    use = replace(_machine(resource, what, Purchase.ON_DEMAND, 1), unpriced=NOTEBOOK)
+    return (replace(use, is_accelerated=bool(attached) or _ACCELERATED.match(kind or "") is not None),)
+
+
+def _attached(kind: object) -> str:
+    """Workbench writes NVIDIA_TESLA_T4 what machines write nvidia-tesla-t4."""
+    return str(kind).lower().replace("_", "-")
+
+
 def container(region: str | None, accelerator: str, least: float | None, *, redundant: bool) -> Use:
     """Containers of Cloud Run: above the fewest it is paid for by use, which no code knows."""
     service = "Cloud Run with zonal redundancy" if redundant else "Cloud Run"
@@ -182,4 +201,5 @@ RULES: Rules = {
     "google_container_node_pool": _node_pool,
     "google_cloud_run_v2_service": _run,
     "google_tpu_v2_vm": _tpu,
+    "google_workbench_instance": _workbench,
 }

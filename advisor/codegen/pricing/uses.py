@@ -32,6 +32,8 @@ class Use:
 
 HELD = "paid for whether it is used or not, and counted with the instances that run in it"
 """Why a reservation of capacity has no price of its own here."""
+NOTEBOOK = "the service of a notebook has a price of its own"
+"""Why a managed notebook has none of the machine that it runs on."""
 Rule = Callable[[Resource, Resources], tuple[Use, ...]]
 Rules = Mapping[str, Rule]
 

@@ -8,7 +8,7 @@ from advisor.codegen.alarms import Alarm
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
+from advisor.codegen.targets.host_backends import backend_facts, container_variables, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/aws-ec2"
@@ -240,7 +240,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
 
 
 def _docker_arguments(stack: Stack, container: Container) -> list[str]:
-    environment = dict(container.environment)
+    environment = dict(container_variables(container))
     if container.port_environment:
         environment[container.port_environment] = str(stack.load_balancer.host_port)
     return [*container.device_arguments, *(f"--env={name}={value}" for name, value in environment.items())]

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from advisor.codegen.forms import kubernetes_files, workload_name
 from advisor.codegen.kubernetes import (
     DEVICES,
     NODE_LABEL,
     ClusterManner,
     fewest_replicas,
-    kubernetes_files,
     node_pool_name,
     node_volume_gib,
     obstacle_to_kubernetes,
@@ -202,6 +202,7 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "min_instances": group.min_instances,
         "instances": group.instances,
         "max_instances": group.max_instances,
+        "workload": workload_name(stack, group),
         "min_replicas": fewest_replicas(stack, group),
         "volume_gib": node_volume_gib(group),
     }
@@ -212,6 +213,7 @@ def _karpenter_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     return {
         "region": group.region,
         "accelerator": DEVICES[group.platform.runtime].resource,
+        "workload": workload_name(stack, group),
         "min_replicas": fewest_replicas(stack, group),
     }
 
@@ -311,6 +313,7 @@ def _example_cluster(stack: Stack, region: Region, *, is_karpenter: bool) -> Map
 
 EKS = Target(
     name="eks",
+    is_cluster=True,
     provider="aws",
     title="EKS managed node groups",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
@@ -318,6 +321,7 @@ EKS = Target(
 )
 EKS_KARPENTER = Target(
     name="eks-karpenter",
+    is_cluster=True,
     provider="aws",
     title="EKS with Karpenter",
     renderers={Language.TERRAFORM: _karpenter_terraform, Language.PYTHON: _karpenter_python},

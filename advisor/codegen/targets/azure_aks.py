@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.kubernetes import (
     DEVICES,
     NODE_LABEL,
     ClusterManner,
     fewest_replicas,
-    kubernetes_files,
     node_pool_name,
     node_volume_gib,
     obstacle_to_kubernetes,
@@ -198,6 +198,7 @@ def _example_cluster(region: str) -> Mapping[str, object]:
 
 AKS = Target(
     name="aks",
+    is_cluster=True,
     provider="azure",
     title="AKS node pools",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},

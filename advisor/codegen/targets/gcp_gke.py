@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
+from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.kubernetes import (
     DEVICES,
     NODE_LABEL,
     ClusterManner,
     fewest_replicas,
-    kubernetes_files,
     node_pool_name,
     node_volume_gib,
     obstacle_to_kubernetes,
@@ -245,6 +245,7 @@ def _example_cluster(stack: Stack, region: Region) -> Mapping[str, object]:
 
 GKE = Target(
     name="gke",
+    is_cluster=True,
     provider="gcp",
     title="GKE node pools",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},

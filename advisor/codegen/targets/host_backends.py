@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from advisor.codegen.model import Backend, Container
 
+_CACHE = "/root/.cache"
+"""Where a container finds the disk of its host that outlives it."""
+
 
 def backend_facts(
     backend: Backend, arguments: Sequence[str], docker_arguments: Sequence[str] | None = None
@@ -16,7 +19,7 @@ def backend_facts(
         docker_arguments: devices and variables of the container, where a target adds to those of the plan.
     """
     container = backend.container
-    variables = [f"--env={name}={value}" for name, value in container.environment.items()]
+    variables = [f"--env={name}={value}" for name, value in container_variables(container).items()]
     return {
         "region": backend.region,
         "weight": backend.weight,
@@ -31,6 +34,13 @@ def backend_facts(
         "docker_arguments": list(docker_arguments or [*container.device_arguments, *variables]),
         "health_path": container.health_path,
     }
+
+
+def container_variables(container: Container) -> Mapping[str, str]:
+    """The variables of a container on a host, whose cache outlives it."""
+    if not container.compiled_environment:
+        return container.environment
+    return {**container.environment, container.compiled_environment: f"{_CACHE}/{container.compiled_folder}"}
 
 
 def serving_arguments(container: Container, host_port: int, key: str, certificate: str) -> tuple[str, ...]:

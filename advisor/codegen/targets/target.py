@@ -28,3 +28,5 @@ class Target:
     """How the code of each language is written."""
     obstacle: Callable[[Stack], str] = nothing_against
     """Why a stack cannot run there; empty when it can."""
+    is_cluster: bool = False
+    """Containers run on Kubernetes, in whichever form is asked for."""

@@ -288,6 +288,32 @@ def test_vllm_is_told_what_the_plan_decides(changes, options):
     assert not any(one.startswith(("--data", "--pipeline")) for one in container().arguments)
 
 
+NXDI = {
+    "runtime": Runtime.NEURON, "cores": 2, "instance_type": "inf2.24xlarge", "accelerator": "Inferentia2", "tensor_parallel": 6,
+    "planned": "vLLM-NxDI",
+}  # fmt: skip
+
+
+def test_nxd_inference_keeps_what_it_compiles():
+    """In a folder of these weights, image and arguments: what lies there is loaded whatever the arguments are."""
+    made, again = container(**NXDI), container(**NXDI)
+    assert made.compiled_environment == "NEURON_COMPILED_ARTIFACTS"
+    assert made.compiled_folder == again.compiled_folder
+    assert made.compiled_folder.startswith(f"models/{made.checkpoint.model_id}/neuron-")
+    folders = {
+        container(**NXDI, **changes).compiled_folder
+        for changes in ({}, {"max_concurrency": 3}, {"context_tokens": 1024})
+    }
+    assert len(folders) == 3
+
+
+def test_nxd_inference_starts_without_prefix_caching():
+    """Its cache has no blocks; GPUs keep the default of the engine."""
+    assert "--no-enable-prefix-caching" in container(**NXDI).arguments
+    assert not any("prefix-caching" in one for one in container().arguments)
+    assert container().compiled_environment == ""
+
+
 def test_neuron_counts_cores_and_chips():
     """Six Inferentia2 chips are twelve cores and six devices; there is no share of memory to set."""
     made = container(

@@ -1,0 +1,76 @@
+"""The folder ``kubernetes/`` in the form that is asked for: manifests, or what another project deploys models with.
+
+One module for each project; all print the values of :mod:`advisor.codegen.kubernetes`, so that no number depends
+on the form.
+"""
+
+from collections.abc import Callable, Mapping
+
+from advisor.codegen import kubernetes
+from advisor.codegen.forms import dynamo, kserve, pools, production_stack
+from advisor.codegen.kubernetes import ClusterManner
+from advisor.codegen.model import ComputeGroup, Form, Stack
+from advisor.errors import InputError
+
+__all__ = ["adapted", "kubernetes_files", "workload_name"]
+
+_FILES: Mapping[Form, Callable[[Stack, ClusterManner], Mapping[str, str]]] = {
+    Form.MANIFESTS: kubernetes.kubernetes_files,
+    Form.INFERENCE_POOL: pools.inference_pool_files,
+    Form.KSERVE: kserve.files,
+    Form.PRODUCTION_STACK: production_stack.files,
+    Form.LLM_D: pools.llm_d_files,
+    Form.DYNAMO: dynamo.files,
+}
+_OBSTACLES: Mapping[Form, Callable[[Stack], str]] = {
+    Form.INFERENCE_POOL: pools.obstacle,
+    Form.KSERVE: kserve.obstacle,
+    Form.PRODUCTION_STACK: production_stack.obstacle,
+    Form.LLM_D: pools.obstacle,
+    Form.DYNAMO: dynamo.obstacle,
+}
+
+
+def adapted(stack: Stack, *, is_cluster: bool, image: str = "") -> Stack:
+    """The stack as its form runs it: with the form's own image, where it has one and the user names none.
+
+    Args:
+        stack: with a target.
+        is_cluster: the target runs Kubernetes.
+        image: the user's own; "": none.
+
+    Raises:
+        InputError: the target has no forms.
+    """
+    if stack.form is not Form.MANIFESTS and not is_cluster:
+        raise InputError(
+            f"{stack.target} runs no Kubernetes", where=f"--form {stack.form}", hint="take --target eks, gke or aks"
+        )
+    return dynamo.with_its_image(stack) if stack.form is Form.DYNAMO and not image else stack
+
+
+def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+    """Path → text of what is applied to the clusters, below ``kubernetes/``, with its README.
+
+    Raises:
+        InputError: the form cannot run the stack; the message says why, and which forms can.
+    """
+    obstacle = _obstacle(stack, stack.form)
+    if obstacle:
+        others = [form.value for form in Form if not _obstacle(stack, form)]
+        raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}")
+    return _FILES[stack.form](stack, manner)
+
+
+def _obstacle(stack: Stack, form: Form) -> str:
+    return _OBSTACLES[form](stack) if form in _OBSTACLES else ""
+
+
+def workload_name(stack: Stack, group: ComputeGroup) -> str:
+    """The Deployment that runs the pods of a group."""
+    names = {
+        Form.KSERVE: kserve.workload_name,
+        Form.PRODUCTION_STACK: production_stack.workload_name,
+        Form.DYNAMO: dynamo.workload_name,
+    }
+    return names[stack.form](stack, group) if stack.form in names else group.key

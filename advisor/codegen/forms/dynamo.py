@@ -1,0 +1,151 @@
+"""NVIDIA Dynamo: one DynamoGraphDeployment for the cluster of each region, aggregated, with a worker for each group.
+
+Sources: the resource ``dynamographdeployments.nvidia.com`` (v1beta1), the guides to health probes and autoscaling and
+the aggregated example of Dynamo 1.4, read in November 2026.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from advisor.codegen.forms.shared import (
+    PROBE_SECONDS,
+    Document,
+    container_security,
+    container_word,
+    disk_volume,
+    dump,
+    environment,
+    hub_token,
+    labels,
+    namespace,
+    placement,
+    pods_in,
+    readme,
+    resources,
+    scaled_object,
+    security,
+    short_name,
+    spread_obstacle,
+    vllm_obstacle,
+)
+from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served
+from advisor.codegen.model import ComputeGroup, Runtime, Stack
+
+VERSION = "1.4.2"
+IMAGE = f"nvcr.io/nvidia/ai-dynamo/vllm-runtime:{VERSION}"
+_LONGEST_COMPONENT = 24
+"""With the name of the deployment and what the operator adds, within 63 characters."""
+_MOST_COMPONENTS = 25
+_SYSTEM_PORT = 9090
+_FRONTENDS = 2
+
+
+def obstacle(stack: Stack) -> str:
+    """Why Dynamo cannot serve the stack; empty when it can."""
+    most = max(sum(group.region == region.name for group in stack.groups) for region in stack.regions)
+    if most >= _MOST_COMPONENTS:
+        return f"Dynamo takes {_MOST_COMPONENTS} components, and a region has {most} groups and a frontend"
+    return vllm_obstacle(stack, "Dynamo", (Runtime.CUDA,)) or spread_obstacle(stack, "the frontend of Dynamo")
+
+
+def with_its_image(stack: Stack) -> Stack:
+    """The stack with Dynamo's image, which holds vLLM: no other speaks with its frontend."""
+    caution = f"{IMAGE} brings a vLLM of its own, and not the planned release: measure it before relying on the plan."
+    backends = tuple(replace(one, container=replace(one.container, image=IMAGE)) for one in stack.backends)
+    summary = replace(stack.summary, cautions=(*stack.summary.cautions, caution))
+    return replace(stack, backends=backends, summary=summary)
+
+
+def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+    """One file of objects for the cluster of each region."""
+    written = {}
+    for region in stack.regions:
+        groups = pods_in(stack, region.name, manner)
+        scaled = [_scaled(stack, pods, pods.scale) for _, pods in groups if pods.scale is not None]
+        objects = dump(namespace(stack), _graph(stack, groups), *scaled)
+        written[f"kubernetes/{region.name}/dynamo.yaml"] = objects
+    return {"kubernetes/README.md": readme(stack), **written}
+
+
+def _graph(stack: Stack, groups: list[tuple[Served, Pods]]) -> Document:
+    return {
+        "apiVersion": "nvidia.com/v1beta1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": stack.name, "namespace": stack.name},
+        "spec": {
+            "backendFramework": "vllm",
+            "components": [_frontend(groups[0][0]), *(_worker(stack, served, pods) for served, pods in groups)],
+        },
+    }
+
+
+def _frontend(served: Served) -> Document:
+    main = {
+        "name": "main",
+        "image": served.backend.container.image,
+        "env": [{"name": "DYN_ROUTER_MODE", "value": "round-robin"}, hub_token()],
+        "securityContext": container_security(),
+    }
+    return {
+        "name": "Frontend",
+        "type": "frontend",
+        "replicas": _FRONTENDS,
+        "podTemplate": {"spec": {"containers": [main]}},
+    }
+
+
+def _worker(stack: Stack, served: Served, pods: Pods) -> Document:
+    return {
+        "name": _name(pods.group),
+        "type": "worker",
+        "replicas": pods.replicas,
+        **({} if pods.scale is None else {"scalingAdapter": {}}),
+        "sharedMemorySize": f"{pods.shared_memory_gib}Gi",
+        "podTemplate": {"metadata": {"labels": labels(stack, served, pods)}, "spec": _pod(stack, served, pods)},
+    }
+
+
+def _pod(stack: Stack, served: Served, pods: Pods) -> Document:
+    model = served.backend.container.checkpoint.model_id or ""
+    main = {
+        "name": "main",
+        "image": served.backend.container.image,
+        "command": ["python3", "-m", "dynamo.vllm"],
+        "args": ["--model", model, *(container_word(one) for one in served.arguments)],
+        "env": [{"name": "HOME", "value": "/cache"}, hub_token(), *environment(served)],
+        "resources": resources(served, pods),
+        "startupProbe": {
+            "httpGet": {"path": "/live", "port": _SYSTEM_PORT},
+            "periodSeconds": PROBE_SECONDS,
+            "failureThreshold": pods.start_probes,
+        },
+        "securityContext": container_security(),
+        "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+    }
+    return {
+        **placement(pods),
+        "terminationGracePeriodSeconds": stack.load_balancer.drain_seconds,
+        "securityContext": security(served),
+        "containers": [main],
+        "volumes": [disk_volume("cache", pods)],
+    }
+
+
+def _name(group: ComputeGroup) -> str:
+    return short_name(group.key, _LONGEST_COMPONENT)
+
+
+def _scaled(stack: Stack, pods: Pods, scale: Scale) -> Document:
+    """The operator gives each component an adapter, which is scaled in its place."""
+    adapter = workload_name(stack, pods.group)
+    target = {
+        "apiVersion": "nvidia.com/v1alpha1",
+        "kind": "DynamoGraphDeploymentScalingAdapter",
+        "name": adapter,
+    }
+    return scaled_object(stack, target, pods, scale, adapter)
+
+
+def workload_name(stack: Stack, group: ComputeGroup) -> str:
+    """The start of what the operator makes for a component."""
+    return f"{stack.name}-{_name(group)}"

@@ -1,0 +1,105 @@
+"""KServe: one LLMInferenceService for each group of nodes, weighted within one routing group.
+
+KServe's own template starts vLLM, fetches the weights and ends TLS; only what the plan decides is laid over it.
+
+Sources: the resource ``llminferenceservices.serving.kserve.io`` and the template ``kserve-config-llm-template`` of
+KServe 0.20, whose shell evaluates the arguments once more.
+"""
+
+import shlex
+from collections.abc import Mapping
+
+from advisor.codegen.forms.shared import (
+    PROBE_SECONDS,
+    Document,
+    container_word,
+    dump,
+    engine_arguments,
+    environment,
+    hub_token,
+    labels,
+    memory_volume,
+    namespace,
+    placement,
+    pods_in,
+    readme,
+    resources,
+    scaled_object,
+    security,
+    vllm_obstacle,
+)
+from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served
+from advisor.codegen.model import ComputeGroup, Runtime, Stack
+
+_CONTAINER = "main"
+_ROOT = {"runAsNonRoot": False, "runAsUser": 0}
+
+
+def obstacle(stack: Stack) -> str:
+    """Why KServe cannot serve the stack; empty when it can."""
+    return vllm_obstacle(stack, "KServe", (Runtime.CUDA, Runtime.ROCM))
+
+
+def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+    """One file of objects for the cluster of each region."""
+    written = {}
+    for region in stack.regions:
+        groups = pods_in(stack, region.name, manner)
+        scaled = [_scaled(stack, pods, pods.scale) for _, pods in groups if pods.scale is not None]
+        services = [_service(stack, served, pods) for served, pods in groups]
+        objects = dump(namespace(stack), *services, *scaled)
+        written[f"kubernetes/{region.name}/llm-inference-services.yaml"] = objects
+    return {"kubernetes/README.md": readme(stack), **written}
+
+
+def _service(stack: Stack, served: Served, pods: Pods) -> Document:
+    count = {"replicas": pods.replicas} if pods.scale is None else {}
+    return {
+        "apiVersion": "serving.kserve.io/v1alpha2",
+        "kind": "LLMInferenceService",
+        "metadata": {"name": pods.group.key, "namespace": stack.name},
+        "spec": {
+            "model": {"uri": f"hf://{served.backend.container.checkpoint.model_id}", "name": stack.summary.model},
+            **count,
+            "labels": labels(stack, served, pods),
+            "router": {
+                "gateway": {},
+                "route": {"group": stack.name, "weight": pods.group.weight},
+                "scheduler": {},
+            },
+            "template": _pod(stack, served, pods),
+        },
+    }
+
+
+def _pod(stack: Stack, served: Served, pods: Pods) -> Document:
+    root = {"securityContext": dict(_ROOT)} if served.device.needs_root else {}
+    return {
+        **placement(pods),
+        "terminationGracePeriodSeconds": stack.load_balancer.drain_seconds,
+        "securityContext": security(served),
+        "initContainers": [{"name": "storage-initializer", "env": [hub_token()]}],
+        "containers": [
+            {
+                "name": _CONTAINER,
+                "image": served.backend.container.image,
+                "args": [container_word(shlex.quote(one)) for one in engine_arguments(served)],
+                "env": environment(served),
+                "resources": resources(served, pods),
+                "startupProbe": {"periodSeconds": PROBE_SECONDS, "failureThreshold": pods.start_probes},
+                **root,
+            }
+        ],
+        "volumes": [memory_volume("dshm", pods)],
+    }
+
+
+def _scaled(stack: Stack, pods: Pods, scale: Scale) -> Document:
+    """KServe leaves the number of a Deployment alone where the service names none."""
+    workload = workload_name(stack, pods.group)
+    return scaled_object(stack, {"name": workload}, pods, scale, workload)
+
+
+def workload_name(_stack: Stack, group: ComputeGroup) -> str:
+    """The Deployment that KServe makes."""
+    return f"{group.key}-kserve"

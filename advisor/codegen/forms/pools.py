@@ -1,0 +1,171 @@
+"""The manifests behind InferencePools of the Gateway API: pods are picked by their load, pools by the plan's shares.
+
+As objects of their own, or as values of llm-d's router, whose chart makes the pool and the endpoint picker.
+
+Sources: the resource ``inferencepools.inference.networking.k8s.io`` of the Gateway API inference extension 1.6; values
+and templates of the chart ``llm-d-router-gateway`` 0.10, whose pods keep to the standard "baseline".
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from advisor.codegen import kubernetes
+from advisor.codegen.forms.shared import PORT, Document, dump, readme
+from advisor.codegen.kubernetes import ClusterManner, Served, served_in
+from advisor.codegen.model import Engine, Stack
+
+ROUTER_VERSION = "v0.10.0"
+_GROUP = "inference.networking.k8s.io"
+_PICKER_PORT = 9002
+_LONGEST_PICKED = 40
+"""Characters of a release that the name of its picker keeps."""
+_TYPES = {Engine.VLLM: "vllm", Engine.SGLANG: "sglang", Engine.TENSORRT_LLM: "trtllm-serve"}
+_RESTRICTED, _BASELINE = (f'pod-security.kubernetes.io/enforce: "{name}"' for name in ("restricted", "baseline"))
+
+
+def obstacle(stack: Stack) -> str:
+    """Why no picker can read the load of the pods; empty when one can."""
+    unknown = [one.container.image for one in stack.backends if one.container.engine not in _TYPES]
+    return f"an endpoint picker cannot read the load of {unknown[0]}" if unknown else ""
+
+
+def inference_pool_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+    """The manifests, with a pool for each backend and a route over the pools."""
+    files = _manifests(stack, manner)
+    for region in stack.regions:
+        served = served_in(stack, region.name, manner)
+        folder = f"kubernetes/{region.name}"
+        files[f"{folder}/inference-pool.yaml"] = dump(*_policies(stack), *(_pool(stack, one) for one in served))
+        google = f"{folder}/google-gateway.yaml"
+        if google in files:
+            files[google] = dump(*_of_pools(files[google]))
+    return files
+
+
+def llm_d_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+    """The manifests, with values of llm-d's router for each backend and a route over its pools."""
+    files = _manifests(stack, manner)
+    for region in stack.regions:
+        folder = f"kubernetes/{region.name}"
+        files[f"{folder}/inference-pool.yaml"] = dump(*_policies(stack))
+        namespace = f"{folder}/namespace.yaml"
+        files[namespace] = files[namespace].replace(_RESTRICTED, _BASELINE)
+        for one in served_in(stack, region.name, manner):
+            values = _router(one, "gke" if manner.has_google_gateways else "none")
+            files[f"{folder}/router/{one.backend.key}.values.yaml"] = dump(values)
+        google = f"{folder}/google-gateway.yaml"
+        if google in files:
+            policies = [one for one in _documents(files[google]) if one["kind"] == "NetworkPolicy"]
+            files[google] = dump(*policies)
+    return files
+
+
+def _manifests(stack: Stack, manner: ClusterManner) -> dict[str, str]:
+    """The usual manifests, whose route leads to pools."""
+    files = dict(kubernetes.kubernetes_files(stack, manner))
+    for region in stack.regions:
+        path = f"kubernetes/{region.name}/route.yaml"
+        files[path] = dump(*(_to_pools(one) for one in _documents(files[path])))
+    releases = {
+        region.name: [one.key for one in stack.backends if one.region == region.name] for region in stack.regions
+    }
+    known = {"releases": releases, "version": ROUTER_VERSION}
+    files["kubernetes/README.md"] += readme(stack, known)
+    return files
+
+
+def _documents(text: str) -> list[Document]:
+    import yaml  # noqa: PLC0415 - only where there is YAML to read
+
+    return [one for one in yaml.safe_load_all(text) if one]
+
+
+def _to_pools(route: Document) -> Document:
+    for rule in route["spec"]["rules"]:
+        rule["backendRefs"] = [
+            {"group": _GROUP, "kind": "InferencePool", "name": one["name"], "weight": one["weight"]}
+            for one in rule["backendRefs"]
+        ]
+    return route
+
+
+def _of_pools(text: str) -> Iterator[Document]:
+    """Policies of Google's Gateways, aimed at the pools."""
+    for one in _documents(text):
+        target = one["spec"].get("targetRef")
+        if target:
+            target |= {"group": _GROUP, "kind": "InferencePool"}
+        config = one["spec"].get("default", {}).get("config")
+        if config:
+            config["httpHealthCheck"] = {"requestPath": config["httpHealthCheck"]["requestPath"], "port": PORT}
+        yield one
+
+
+def _pool(stack: Stack, served: Served) -> Document:
+    name = served.backend.key
+    return {
+        "apiVersion": f"{_GROUP}/v1",
+        "kind": "InferencePool",
+        "metadata": {"name": name, "namespace": stack.name},
+        "spec": {
+            "selector": {"matchLabels": {"inference/backend": name}},
+            "targetPorts": [{"number": PORT}],
+            "endpointPickerRef": {
+                "name": f"{name[:_LONGEST_PICKED]}-epp",
+                "port": {"number": _PICKER_PORT},
+                # Without a picker, pods are taken in turn.
+                "failureMode": "FailOpen",
+            },
+        },
+    }
+
+
+def _router(served: Served, provider: str) -> Document:
+    container = served.backend.container
+    path = served.metrics.path if served.metrics else "/metrics"
+    return {
+        "router": {
+            "modelServers": {
+                "type": _TYPES[container.engine],
+                "targetPorts": [{"number": PORT}],
+                "matchLabels": {"inference/backend": served.backend.key},
+            },
+            "epp": {
+                "image": {"tag": ROUTER_VERSION, "pullPolicy": "IfNotPresent"},
+                "metricsDataSource": {"scheme": "http", "path": path},
+            },
+            "inferencePool": {"create": True, "failureMode": "FailOpen"},
+        },
+        "provider": {"name": provider},
+    }
+
+
+def _policies(stack: Stack) -> Iterable[Document]:
+    """What the network lets through for pickers: requests to them, and their questions to pods and the API server."""
+    metadata = {"namespace": stack.name, "labels": {"app.kubernetes.io/part-of": stack.name}}
+    pickers = {"matchExpressions": [{"key": "inference/backend", "operator": "DoesNotExist"}]}
+    engines = {"matchExpressions": [{"key": "inference/backend", "operator": "Exists"}]}
+    clients = {"namespaceSelector": {"matchLabels": {"inference/client": "true"}}}
+    yield {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "endpoint-pickers", **metadata},
+        "spec": {
+            "podSelector": pickers,
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [clients], "ports": [{"protocol": "TCP", "port": _PICKER_PORT}]}],
+            "egress": [
+                {"to": [{"podSelector": engines}], "ports": [{"protocol": "TCP", "port": PORT}]},
+                {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]},
+            ],
+        },
+    }
+    yield {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "engines", **metadata},
+        "spec": {
+            "podSelector": engines,
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [{"podSelector": pickers}], "ports": [{"protocol": "TCP", "port": PORT}]}],
+        },
+    }

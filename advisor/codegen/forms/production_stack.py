@@ -1,0 +1,133 @@
+"""vLLM production-stack: values of its Helm chart, one for the cluster of each region.
+
+Sources: values, JSON schema and templates of the chart ``vllm-stack`` 0.1.12. The schema takes no list of triggers,
+so that what scales stands among its extra objects; it names pods after release and model, within 63 characters.
+"""
+
+from collections.abc import Mapping
+
+from advisor.codegen.forms.shared import (
+    PORT,
+    PROBE_SECONDS,
+    Document,
+    container_security,
+    container_word,
+    disk_volume,
+    dump,
+    environment,
+    hub_token,
+    labels,
+    memory_volume,
+    pods_in,
+    readme,
+    resources,
+    scaled_object,
+    security,
+    short_name,
+    spread_obstacle,
+    tolerations,
+    vllm_obstacle,
+)
+from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served, repository
+from advisor.codegen.model import ComputeGroup, Runtime, Stack
+
+CHART_VERSION = "0.1.12"
+_LONGEST = 47
+"""Of release and model with a hyphen: ``-engine-service`` follows."""
+_PROJECT = "the router of production-stack"
+
+
+def obstacle(stack: Stack) -> str:
+    """Why the chart cannot serve the stack; empty when it can."""
+    return (
+        vllm_obstacle(stack, "production-stack", (Runtime.CUDA, Runtime.ROCM))
+        or spread_obstacle(stack, _PROJECT)
+        or _user_obstacle(stack)
+    )
+
+
+def _user_obstacle(stack: Stack) -> str:
+    runtimes = {backend.runtime for backend in stack.backends}
+    return "production-stack runs all pods as one user, and AMD devices need root" if len(runtimes) > 1 else ""
+
+
+def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
+    """Values of the chart for each region."""
+    written = {
+        f"kubernetes/{region.name}/values.yaml": dump(_values(stack, pods_in(stack, region.name, manner)))
+        for region in stack.regions
+    }
+    return {"kubernetes/README.md": readme(stack), **written}
+
+
+def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> Document:
+    served, _ = groups[0]
+    scaled = [_scaled(stack, pods, pods.scale) for _, pods in groups if pods.scale is not None]
+    probe = {
+        "periodSeconds": PROBE_SECONDS,
+        "failureThreshold": max(pods.start_probes for _, pods in groups),
+        "httpGet": {"path": served.backend.container.health_path, "port": PORT},
+    }
+    return {
+        "servingEngineSpec": {
+            "enableEngine": True,
+            "containerPort": PORT,
+            "imagePullPolicy": "IfNotPresent",
+            "runtimeClassName": "",
+            "securityContext": security(served),
+            "containerSecurityContext": {
+                "runAsNonRoot": not served.device.needs_root,
+                **container_security(),
+            },
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "startupProbe": probe,
+            "modelSpec": [_model(stack, one, pods) for one, pods in groups],
+        },
+        "routerSpec": {"enableRouter": True, "serviceType": "ClusterIP", "routingLogic": "roundrobin"},
+        **({"extraObjects": scaled} if scaled else {}),
+    }
+
+
+def _model(stack: Stack, served: Served, pods: Pods) -> Document:
+    container = served.backend.container
+    name = repository(container.image)
+    return {
+        "name": _name(stack, pods.group),
+        "repository": name,
+        "tag": container.image.removeprefix(f"{name}:"),
+        "modelURL": container.checkpoint.model_id,
+        "replicaCount": pods.replicas,
+        "resources": resources(served, pods),
+        "nodeSelectorTerms": [
+            {
+                "matchExpressions": [
+                    {"key": key, "operator": "In", "values": [value]} for key, value in pods.node_labels.items()
+                ]
+            }
+        ],
+        "tolerations": tolerations(pods),
+        "podLabels": labels(stack, served, pods),
+        # The chart puts the weights there, and the engines what they compile.
+        "env": [{"name": "HOME", "value": "/tmp"}, hub_token(), *environment(served)],  # noqa: S108 - in a container
+        "extraVolumes": [disk_volume("cache", pods), memory_volume("shared-memory", pods)],
+        "extraVolumeMounts": [
+            {"name": "cache", "mountPath": "/tmp"},  # noqa: S108 - in a container
+            {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - in a container
+        ],
+        # Without a word, the chart switches prefix caching off.
+        "vllmConfig": {"enablePrefixCaching": True, "extraArgs": [container_word(one) for one in served.arguments]},
+    }
+
+
+def _name(stack: Stack, group: ComputeGroup) -> str:
+    return short_name(group.key, _LONGEST - len(stack.name))
+
+
+def _scaled(stack: Stack, pods: Pods, scale: Scale) -> Document:
+    workload = workload_name(stack, pods.group)
+    return scaled_object(stack, {"name": workload}, pods, scale, workload)
+
+
+def workload_name(stack: Stack, group: ComputeGroup) -> str:
+    """The Deployment that the chart makes, in a release of the name of the stack."""
+    return f"{stack.name}-{_name(stack, group)}-deployment-vllm"

@@ -1,0 +1,203 @@
+"""Digests of container images, asked of their registries without a login.
+
+Sources: the OCI distribution specification 1.1 (``HEAD /v2/NAME/manifests/TAG``) and the token authentication of the
+distribution project, which Docker Hub, GitHub, ECR Public, NGC and Artifact Registry speak alike.
+"""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from advisor.errors import AdvisorError, InputError
+
+if TYPE_CHECKING:
+    import urllib3
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DOCKER_HUB = "registry-1.docker.io"
+_DOCKER_HUB_NAMES = ("docker.io", "index.docker.io")
+_LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?")
+_KINDS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+"""Of manifests: an index of all platforms before that of one."""
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+_PASSING = (408, 429, 500, 502, 503, 504)
+_DENIED = (401, 403)
+_LONGEST_WAIT_SECONDS = 30.0
+_GIVE_DIGEST = "name the image with its digest: --image REPOSITORY@sha256:DIGEST, or container_images in the code"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a tag of an image is."""
+
+    registry: str
+    """Host, with its port where it has one."""
+    name: str
+    tag: str
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host: plain HTTP is spoken to this very machine only."""
+        return f"{'http' if _LOOPBACK.fullmatch(self.registry) else 'https'}://{self.registry}"
+
+
+def reference_of(image: str) -> Reference:
+    """Registry, name and tag of an image, as Docker reads them."""
+    host, slash, rest = image.partition("/")
+    if slash and ("." in host or ":" in host or host == "localhost"):
+        registry, path = host, rest
+    else:
+        registry, path = _DOCKER_HUB, image if slash else f"library/{image}"
+    name, _, tag = path.partition(":")
+    return Reference(_DOCKER_HUB if registry in _DOCKER_HUB_NAMES else registry, name, tag or "latest")
+
+
+def resolve(images: Iterable[str], registries: "Registries | None" = None) -> Mapping[str, str]:
+    """The digest of each image, of the index of all its platforms.
+
+    Args:
+        images: references with a tag, such as ``vllm/vllm-openai:v0.30.0``.
+        registries: how they are asked.
+
+    Raises:
+        InputError: there is no such tag, or it is not public; the message says which image and what to do.
+        AdvisorError: a registry does not answer.
+    """
+    asked = registries or Registries()
+    return {image: asked.digest(image) for image in images}
+
+
+@dataclass(frozen=True, eq=False)
+class Registries:
+    """Asks registries; waits as long as they say, up to half a minute a time."""
+
+    tries: int = 5
+    timeout_seconds: float = 20.0
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+
+    def digest(self, image: str) -> str:
+        """The digest of one image.
+
+        Raises:
+            InputError, AdvisorError: as of :func:`resolve`.
+        """
+        reference = reference_of(image)
+        address = f"{reference.origin}/v2/{reference.name}/manifests/{reference.tag}"
+        headers = {"Accept": ", ".join(_KINDS)}
+        answer = self._ask("HEAD", address, headers, image)
+        if answer.status == 401:
+            headers |= self._login(answer.headers.get("WWW-Authenticate", ""), image)
+            answer = self._ask("HEAD", address, headers, image)
+        _check(answer.status, image, reference)
+        digest = answer.headers.get("Docker-Content-Digest", "")
+        return digest if DIGEST.fullmatch(digest) else self._digest_of_content(address, headers, image, reference)
+
+    def _digest_of_content(self, address: str, headers: Mapping[str, str], image: str, reference: Reference) -> str:
+        """For registries that do not name it: a digest is that of the manifest's bytes."""
+        answer = self._ask("GET", address, headers, image)
+        _check(answer.status, image, reference)
+        return f"sha256:{hashlib.sha256(answer.data).hexdigest()}"
+
+    def _login(self, challenge: str, image: str) -> Mapping[str, str]:
+        """The header with a token for anybody, from where the registry says.
+
+        Raises:
+            InputError: it asks for a password.
+        """
+        scheme, _, rest = challenge.partition(" ")
+        asked = dict(_PARAMETER.findall(rest))
+        realm = asked.pop("realm", "")
+        is_safe = realm.startswith("https://") or _LOOPBACK.fullmatch(urlsplit(realm).netloc)
+        if scheme.lower() != "bearer" or not is_safe:
+            raise _private(image, reference_of(image))
+        answer = self._ask("GET", f"{realm}?{urlencode(asked)}", {"Accept": "application/json"}, image)
+        _check(answer.status, image, reference_of(image))
+        try:
+            document = json.loads(answer.data)
+            token = document.get("token") or document["access_token"]
+        except (ValueError, KeyError, AttributeError) as error:
+            raise _silent(image, f"{urlsplit(realm).netloc} answered no token") from error
+        return {"Authorization": f"Bearer {token}"}
+
+    def _ask(self, method: str, address: str, headers: Mapping[str, str], image: str) -> "urllib3.BaseHTTPResponse":
+        """The first answer that is no call to wait, or else the last one.
+
+        Raises:
+            AdvisorError: there is none.
+        """
+        import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
+
+        wait = 1.0
+        for tries_left in reversed(range(self.tries)):
+            try:
+                answer = self._pool(address).request(method, address, headers=dict(headers))
+            except urllib3.exceptions.HTTPError as error:
+                if not tries_left:
+                    reason = getattr(error, "reason", None) or error
+                    raise _silent(image, " ".join(str(reason).split())) from error
+            else:
+                if answer.status not in _PASSING or not tries_left:
+                    return answer
+                said = answer.headers.get("Retry-After", "")
+                wait = float(said) if said.isdecimal() else wait
+            self.sleep(min(wait, _LONGEST_WAIT_SECONDS))
+            wait *= 2
+        raise AssertionError  # the last try returns or raises
+
+    def _pool(self, address: str) -> "urllib3.PoolManager":
+        """The connections that the environment wants: through its proxy, or not."""
+        parts = urlsplit(address)
+        proxy = self._proxies.get(parts.scheme, "")
+        return self._pools[proxy if proxy in self._pools and not proxy_bypass(parts.netloc) else ""]
+
+    @cached_property
+    def _proxies(self) -> Mapping[str, str]:
+        return getproxies()
+
+    @cached_property
+    def _pools(self) -> "Mapping[str, urllib3.PoolManager]":
+        import urllib3  # noqa: PLC0415 - as above
+
+        timeout = urllib3.Timeout(connect=min(10.0, self.timeout_seconds), read=self.timeout_seconds)
+        # Retries are this class's own; a redirect is followed.
+        retries = urllib3.Retry(connect=0, read=0, status=0, redirect=5, respect_retry_after_header=False)
+        proxies = {one for one in self._proxies.values() if one.startswith(("http://", "https://"))}
+        through = {one: urllib3.ProxyManager(one, retries=retries, timeout=timeout) for one in proxies}
+        return {"": urllib3.PoolManager(retries=retries, timeout=timeout), **through}
+
+
+def _check(status: int, image: str, reference: Reference) -> None:
+    if status in _DENIED:
+        raise _private(image, reference)
+    if status == 404:
+        raise InputError(
+            f"{reference.registry} has no {reference.name} with the tag {reference.tag}",
+            where=image,
+            hint="name another image with --image",
+        )
+    if status != 200:
+        raise _silent(image, f"{reference.registry} answered {status}")
+
+
+def _private(image: str, reference: Reference) -> InputError:
+    return InputError(
+        f"{reference.registry} gives it to nobody without a login, or has it not", where=image, hint=_GIVE_DIGEST
+    )
+
+
+def _silent(image: str, reason: str) -> AdvisorError:
+    return AdvisorError(
+        f"its registry gave no digest: {reason}", where=image, hint=f"run the command again later, or {_GIVE_DIGEST}"
+    )

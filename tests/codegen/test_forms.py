@@ -1,0 +1,359 @@
+"""Other forms of the objects of a cluster: valid for their projects' schemas, with the numbers of the manifests."""
+
+import dataclasses
+import gzip
+import json
+import shlex
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.cli.app import main
+from advisor.codegen import Engine, Form, Language, Wanted, generate
+from advisor.codegen.forms import kubernetes_files
+from advisor.codegen.forms.shared import short_name
+from advisor.codegen.kubernetes import ClusterManner
+from advisor.codegen.selection import choose
+from advisor.codegen.stack import stacks_of
+from advisor.errors import InputError
+from advisor.plan.document import plan_to_json
+from codegen.forms import FORMS
+from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+from codegen.scenarios import SCENARIOS
+
+SCHEMAS = Path(__file__).parents[1] / "iac" / "schemas" / "forms"
+FREE = ("containerSecurityContext",)
+"""Of which a chart's schema names a part only, and its templates print all."""
+
+
+def strict(schema, name=""):
+    """A schema in which what it does not name is an error."""
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    tightened = {key: strict(one, key) for key, one in schema.items()}
+    is_open = "additionalProperties" in schema or "x-kubernetes-preserve-unknown-fields" in schema or name in FREE
+    if isinstance(schema.get("properties"), dict) and not is_open:
+        tightened["additionalProperties"] = False
+    if schema.get("x-kubernetes-int-or-string"):
+        tightened = {"type": ["integer", "string"]}
+    return tightened
+
+
+def validator(name):
+    """The check of a form's schema; metadata are free."""
+    path = next(SCHEMAS.glob(f"{name}.json*"))
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return jsonschema_rs.validator_for(strict(json.loads(content)))
+
+
+def mistakes(name, document):
+    """What the schema says of a document."""
+    return [f"{error.instance_path}: {error.message}" for error in validator(name).iter_errors(document)]
+
+
+def files_of(scenario, form=None):
+    """The files below kubernetes/, as text."""
+    wanted = scenario.wanted if form is None else dataclasses.replace(scenario.wanted, form=form)
+    files = generate(scenario.plan, Language.TERRAFORM, wanted).files
+    return {path: text for path, text in files.items() if path.startswith("kubernetes/")}
+
+
+def documents(files):
+    """All documents of all YAML files, with their paths."""
+    return [
+        (path, one)
+        for path, text in files.items()
+        if path.endswith(".yaml")
+        for one in yaml.safe_load_all(text)
+        if one is not None
+    ]
+
+
+def of_kind(files, kind):
+    """Objects of a kind."""
+    return [one for _, one in documents(files) if one.get("kind") == kind]
+
+
+def replicas(files):
+    """Group → pods of it in the busiest hours, or the bounds of its scaling, as the manifests have them."""
+    scaled = {one["metadata"]["name"]: one["spec"] for one in of_kind(files, "ScaledObject")}
+    return {
+        one["metadata"]["name"]: (
+            (one["spec"]["replicas"],) * 2
+            if one["metadata"]["name"] not in scaled
+            else tuple(scaled[one["metadata"]["name"]][bound] for bound in ("minReplicaCount", "maxReplicaCount"))
+        )
+        for one in of_kind(files, "Deployment")
+    }
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_number_is_that_of_the_manifests(name):
+    """Replicas, resources, nodes, images and start probes do not depend on the form."""
+    scenario = FORMS[name]()
+    usual = files_of(scenario, Form.MANIFESTS)
+    found = {pod.group: pod for pod in _pods(files_of(scenario), scenario.wanted.form)}
+    assert set(found) == set(replicas(usual))
+    for deployment in of_kind(usual, "Deployment"):
+        group = deployment["metadata"]["name"]
+        pod = deployment["spec"]["template"]["spec"]
+        container = pod["containers"][0]
+        asked = {key: str(value) for key, value in container["resources"]["requests"].items()}
+        assert found[group].resources == asked
+        assert found[group].nodes == pod["nodeSelector"]
+        assert found[group].taints == {one["key"] for one in pod["tolerations"]}
+        assert found[group].replicas == replicas(usual)[group]
+        assert found[group].start_probes >= container["startupProbe"]["failureThreshold"]
+        own = [one for one in container["args"] if one.startswith("--max")]
+        assert [one for one in found[group].arguments if one.startswith("--max")] == own
+        if scenario.wanted.form is not Form.DYNAMO:
+            assert found[group].image == container["image"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pod:
+    """What a form says of the pods of a group."""
+
+    group: str
+    replicas: tuple[int, int]
+    resources: dict
+    nodes: dict
+    taints: set
+    start_probes: int
+    arguments: list
+    image: str
+
+
+def _pods(files, form):
+    """The pods of a form, by its own structure."""
+    if form is Form.KSERVE:
+        bounds = {one["spec"]["scaleTargetRef"]["name"]: one["spec"] for one in of_kind(files, "ScaledObject")}
+        return [_of_service(one, bounds) for one in of_kind(files, "LLMInferenceService")]
+    if form is Form.PRODUCTION_STACK:
+        return [pod for path, one in documents(files) if path.endswith("/values.yaml") for pod in _of_values(one)]
+    if form is Form.DYNAMO:
+        bounds = {one["spec"]["scaleTargetRef"]["name"]: one["spec"] for one in of_kind(files, "ScaledObject")}
+        return [pod for one in of_kind(files, "DynamoGraphDeployment") for pod in _of_graph(one, bounds)]
+    return [_of_template(one["spec"]["template"], replicas(files)) for one in of_kind(files, "Deployment")]
+
+
+def _pod(group, count, spec, probe=None):
+    (container,) = spec["containers"]
+    return Pod(
+        group,
+        count,
+        {key: str(value) for key, value in container["resources"]["requests"].items()},
+        spec["nodeSelector"],
+        {one["key"] for one in spec["tolerations"]},
+        (probe or container["startupProbe"])["failureThreshold"],
+        container["args"],
+        container["image"],
+    )
+
+
+def _of_template(template, bounds):
+    group = template["metadata"]["labels"]["inference/group"]
+    return _pod(group, bounds[group], template["spec"])
+
+
+def _of_service(service, bounds):
+    spec = service["spec"]
+    scale = bounds.get(f"{service['metadata']['name']}-kserve")
+    count = (scale["minReplicaCount"], scale["maxReplicaCount"]) if scale else (spec["replicas"],) * 2
+    return _pod(spec["labels"]["inference/group"], count, spec["template"])
+
+
+def _of_values(values):
+    engine = values["servingEngineSpec"]
+    bounds = {one["spec"]["scaleTargetRef"]["name"]: one["spec"] for one in values.get("extraObjects", ())}
+    for model in engine["modelSpec"]:
+        scale = bounds.get(f"support-chat-{model['name']}-deployment-vllm")
+        (term,) = model["nodeSelectorTerms"]
+        yield Pod(
+            model["podLabels"]["inference/group"],
+            (scale["minReplicaCount"], scale["maxReplicaCount"]) if scale else (model["replicaCount"],) * 2,
+            model["resources"]["requests"],
+            {one["key"]: one["values"][0] for one in term["matchExpressions"]},
+            {one["key"] for one in model["tolerations"]},
+            engine["startupProbe"]["failureThreshold"],
+            model["vllmConfig"]["extraArgs"],
+            f"{model['repository']}:{model['tag']}",
+        )
+
+
+def _of_graph(graph, bounds):
+    for one in graph["spec"]["components"]:
+        if one["type"] == "worker":
+            scale = bounds.get(f"{graph['metadata']['name']}-{one['name']}")
+            count = (scale["minReplicaCount"], scale["maxReplicaCount"]) if scale else (one["replicas"],) * 2
+            template = one["podTemplate"]
+            yield _pod(template["metadata"]["labels"]["inference/group"], count, template["spec"])
+
+
+@pytest.mark.parametrize(
+    ("scenario", "form", "schema", "kind"),
+    [
+        ("eks-scheduled", Form.KSERVE, "LLMInferenceService", "LLMInferenceService"),
+        ("eks-l4-spot", Form.KSERVE, "LLMInferenceService", "LLMInferenceService"),
+        ("aks-two-regions", Form.KSERVE, "LLMInferenceService", "LLMInferenceService"),
+        ("aks-mi300x", Form.KSERVE, "LLMInferenceService", "LLMInferenceService"),
+        ("gke-scheduled", Form.INFERENCE_POOL, "InferencePool", "InferencePool"),
+        ("eks-l4-spot", Form.DYNAMO, "DynamoGraphDeployment", "DynamoGraphDeployment"),
+        ("aks-scheduled", Form.DYNAMO, "DynamoGraphDeployment", "DynamoGraphDeployment"),
+    ],
+)
+def test_objects_are_valid_for_their_resource(scenario, form, schema, kind):
+    """The schema of the project takes each object, and an unknown field is none that it would drop in silence."""
+    found = of_kind(files_of(SCENARIOS[scenario](), form), kind)
+    assert found
+    for one in found:
+        assert mistakes(schema, one | {"metadata": {}}) == []
+    assert mistakes(schema, found[0] | {"metadata": {}, "spec": found[0]["spec"] | {"unknownField": 1}})
+
+
+@pytest.mark.parametrize(
+    ("scenario", "form", "schema"),
+    [
+        ("aks-scheduled", Form.PRODUCTION_STACK, "vllm-stack"),
+        ("aks-two-regions", Form.PRODUCTION_STACK, "vllm-stack"),
+        ("aks-mi300x", Form.PRODUCTION_STACK, "vllm-stack"),
+        ("gke-scheduled", Form.LLM_D, "llm-d-router-gateway"),
+        ("eks-sglang-replicas", Form.LLM_D, "llm-d-router-gateway"),
+    ],
+)
+def test_values_are_valid_for_their_chart(scenario, form, schema):
+    """The schema of the chart takes the values, and none is one that the chart does not know."""
+    files = files_of(SCENARIOS[scenario](), form)
+    values = [one for path, one in documents(files) if path.endswith("values.yaml")]
+    assert values
+    for one in values:
+        assert mistakes(schema, one) == []
+    section = next(iter(values[0]))
+    assert mistakes(schema, values[0] | {section: values[0][section] | {"unknownValue": 1}})
+
+
+def test_kserve_weights_groups_by_the_plan():
+    """All services are of one routing group, with the plan's per mille; the shell of KServe leaves arguments whole."""
+    files = files_of(FORMS["eks-kserve"]())
+    services = of_kind(files, "LLMInferenceService")
+    routes = [one["spec"]["router"]["route"] for one in services]
+    assert {one["group"] for one in routes} == {"support-chat"}
+    assert sum(one["weight"] for one in routes) == 1000
+    for one in services:
+        arguments = one["spec"]["template"]["containers"][0]["args"]
+        assert [shlex.split(word) for word in arguments] == [[word] for word in arguments]
+        assert not [word for word in arguments if "served-model-name" in word]
+
+
+@pytest.mark.parametrize("form", [Form.INFERENCE_POOL, Form.LLM_D])
+def test_the_route_leads_to_pools_of_the_pods(form):
+    """Each backend of the route is a pool that the pods' labels and the picker's name fit."""
+    files = files_of(SCENARIOS["gke-scheduled"](), form)
+    for route in of_kind(files, "HTTPRoute"):
+        for one in route["spec"]["rules"][0]["backendRefs"]:
+            assert (one["group"], one["kind"]) == ("inference.networking.k8s.io", "InferencePool")
+            assert one["weight"] > 0
+            selected = {"inference/backend": one["name"]}
+            pods = [pod for pod in of_kind(files, "Deployment") if selected.items() <= _labels(pod).items()]
+            assert pods
+    targets = [one["spec"]["targetRef"] for one in of_kind(files, "HealthCheckPolicy")]
+    assert {one["kind"] for one in targets} == ({"InferencePool"} if form is Form.INFERENCE_POOL else set())
+    (enforced,) = {
+        one["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] for one in of_kind(files, "Namespace")
+    }
+    assert enforced == ("baseline" if form is Form.LLM_D else "restricted")
+
+
+def _labels(deployment):
+    return deployment["spec"]["template"]["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "form", "reason"),
+    [
+        ("eks-sglang-replicas", Form.KSERVE, "serves with sglang"),
+        ("eks-sglang-replicas", Form.DYNAMO, "serves with sglang"),
+        ("eks-inferentia2", Form.DYNAMO, "does not support neuron"),
+        ("eks-inferentia2", Form.PRODUCTION_STACK, "does not support neuron"),
+        ("gke-tpu-v6e", Form.KSERVE, "does not support tpu"),
+        ("aks-mi300x", Form.DYNAMO, "does not support rocm"),
+        ("gke-scheduled", Form.PRODUCTION_STACK, "evenly over replicas"),
+        ("eks-hostile-names", Form.KSERVE, "needs the name of a checkpoint"),
+    ],
+)
+def test_what_a_form_cannot_serve_is_refused(scenario, form, reason):
+    """The message has the reason and the forms that work."""
+    with pytest.raises(InputError, match=reason) as refused:
+        files_of(SCENARIOS[scenario](), form)
+    assert refused.value.where == f"--form {form}"
+    assert "manifests" in refused.value.hint
+    assert form.value not in refused.value.hint.split(": ")[1].split(", ")
+
+
+def test_a_group_without_requests_is_none_for_an_even_spread():
+    """What stands beside its successor with a weight of 0 would be given requests; weighted forms give it none."""
+    scenario = SCENARIOS["aks-scheduled"]()
+    (stack,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _choice: None), scenario.wanted)
+    idle = dataclasses.replace(stack.groups[0], weight=0)
+    stack = dataclasses.replace(stack, target="aks", groups=(idle, *stack.groups[1:]))
+    for form in (Form.PRODUCTION_STACK, Form.DYNAMO):
+        with pytest.raises(InputError, match="evenly over replicas"):
+            kubernetes_files(dataclasses.replace(stack, form=form), ClusterManner())
+    files = kubernetes_files(dataclasses.replace(stack, form=Form.KSERVE), ClusterManner())
+    services = of_kind(files, "LLMInferenceService")
+    assert {one["spec"]["router"]["route"]["weight"] for one in services} >= {0}
+
+
+def test_an_image_of_one_s_own_has_no_picker():
+    """What nothing is known of cannot be picked by its load."""
+    wanted = Wanted(target="eks", form=Form.LLM_D, engine=Engine.CUSTOM, image="example.com/engine:1")
+    with pytest.raises(InputError, match="cannot read the load of example"):
+        generate(make_plan(make_option()), Language.TERRAFORM, wanted)
+
+
+def test_hosts_take_no_form():
+    """Targets without a cluster say so."""
+    with pytest.raises(InputError, match="runs no Kubernetes") as refused:
+        generate(make_fleet_plan(make_group()), Language.TERRAFORM, Wanted(form=Form.KSERVE))
+    assert "eks" in refused.value.hint
+
+
+def test_dynamo_says_that_its_vllm_is_another():
+    """The image is Dynamo's unless the user names one; the README of the root carries the caution."""
+    scenario = FORMS["eks-dynamo"]()
+    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    assert "vLLM of its own" in files["README.md"]
+    own = dataclasses.replace(scenario.wanted, image="example.com/dynamo:1")
+    (graph,) = of_kind(generate(scenario.plan, Language.TERRAFORM, own).files, "DynamoGraphDeployment")
+    images = {one["podTemplate"]["spec"]["containers"][0]["image"] for one in graph["spec"]["components"]}
+    assert images == {"example.com/dynamo:1"}
+
+
+def test_the_option_reaches_the_code(tmp_path, monkeypatch):
+    """From the command line to the folder, in both languages; alarms look for what the form runs."""
+    (tmp_path / "plan.json").write_text(plan_to_json(make_fleet_plan(make_group())))
+    for language in ("terraform", "pulumi"):
+        into = tmp_path / language
+        command = ["advisor", "generate", language, str(tmp_path / "plan.json"), "--into", str(into)]
+        monkeypatch.setattr("sys.argv", [*command, "--target", "eks", "--form", "kserve"])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert not stopped.value.code
+        fleet = into / ("fleet.tf" if language == "terraform" else "inference/fleet.py")
+        assert "-on-demand-kserve" in fleet.read_text()
+        assert (into / "kubernetes" / "us-east-1" / "llm-inference-services.yaml").is_file()
+
+
+@given(st.from_regex(r"[a-z][a-z0-9-]{0,60}[a-z0-9]", fullmatch=True), st.integers(12, 40))
+def test_short_names_fit_and_differ(key, longest):
+    """A name is never longer than what is left of 63, and two keys stay two names."""
+    name = short_name(key, longest)
+    assert len(name) <= longest
+    assert name[-1] != "-"
+    assert short_name(f"{key}x", longest) != name

@@ -1,0 +1,294 @@
+"""Digests of images from a registry on this machine that answers as the public ones do, and where they are kept."""
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.cli.app import main
+from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.pins import FILE, kept_in
+from advisor.codegen.registries import Reference, Registries, reference_of, resolve
+from advisor.errors import AdvisorError, InputError
+from advisor.plan.document import plan_to_json
+from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+
+INDEX = json.dumps(
+    {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [
+            {
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": "sha256:" + "1" * 64,
+                "size": 3046,
+                "platform": {"architecture": "amd64", "os": "linux"},
+            }
+        ],
+    }
+).encode()
+"""The index of an image of one platform, as registries send it."""
+DIGEST = f"sha256:{hashlib.sha256(INDEX).hexdigest()}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A registry with ``org/open:1``, ``org/silent:1`` (no digest in the header), ``org/private``, ``org/basic`` and ``org/busy:1``."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self):
+        """As of GET, without the body."""
+        self._answer(with_body=False)
+
+    def do_GET(self):
+        """The token service, or a manifest."""
+        self._answer(with_body=True)
+
+    def _answer(self, *, with_body):
+        state = self.server.state
+        parts = urlsplit(self.path)
+        state["asked"].append((self.command, parts.path))
+        if parts.path == "/token":
+            asked = parse_qs(parts.query)
+            state["scopes"].append((asked["service"][0], asked["scope"][0]))
+            return self._send(200, {}, json.dumps({"token": asked["scope"][0], "expires_in": 300}).encode(), with_body)
+        _, _, organisation, name, _, tag = parts.path.split("/")
+        return self._manifest(f"{organisation}/{name}", tag, with_body)
+
+    def _manifest(self, name, tag, with_body):
+        state = self.server.state
+        if name == "org/busy" and state["busy"]:
+            state["busy"] -= 1
+            return self._send(429, {"Retry-After": "7"}, b'{"errors":[{"code":"TOOMANYREQUESTS"}]}', with_body)
+        if name == "org/basic":
+            return self._send(401, {"WWW-Authenticate": 'Basic realm="registry"'}, b"", with_body)
+        scope = f"repository:{name}:pull"
+        if name == "org/private" or self.headers.get("Authorization") != f"Bearer {scope}":
+            realm = f"http://{self.headers['Host']}/token"
+            challenge = f'Bearer realm="{realm}",service="registry.example.com",scope="{scope}"'
+            return self._send(401, {"WWW-Authenticate": challenge}, b'{"errors":[{"code":"UNAUTHORIZED"}]}', with_body)
+        if tag != "1":
+            return self._send(404, {}, b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}', with_body)
+        assert "application/vnd.oci.image.index.v1+json" in self.headers["Accept"]
+        named = {} if name == "org/silent" else {"Docker-Content-Digest": DIGEST}
+        return self._send(200, {"Content-Type": "application/vnd.oci.image.index.v1+json", **named}, INDEX, with_body)
+
+    def _send(self, status, headers, body, with_body):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, *_arguments):
+        """Be quiet."""
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """The registry: its host, and what it was asked."""
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.state = {"asked": [], "scopes": [], "busy": 0}
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    server.host = f"127.0.0.1:{server.server_address[1]}"
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_digest_is_asked_with_a_token_for_anybody(registry):
+    """Challenge, token of that very scope, and the digest of the index, without its content."""
+    image = f"{registry.host}/org/open:1"
+    assert resolve([image]) == {image: DIGEST}
+    assert registry.state["scopes"] == [("registry.example.com", "repository:org/open:pull")]
+    assert [method for method, path in registry.state["asked"] if path.startswith("/v2/")] == ["HEAD", "HEAD"]
+
+
+def test_digest_that_is_not_named_is_computed(registry):
+    """A digest is the hash of the manifest's bytes."""
+    image = f"{registry.host}/org/silent:1"
+    assert resolve([image]) == {image: DIGEST}
+
+
+def test_a_busy_registry_is_waited_for(registry):
+    """As long as it says, and then asked again."""
+    registry.state["busy"] = 2
+    waits = []
+    image = f"{registry.host}/org/busy:1"
+    assert Registries(sleep=waits.append).digest(image) == DIGEST
+    assert waits == [7.0, 7.0]
+
+
+def test_a_registry_that_stays_busy_is_given_up(registry):
+    """The message says what it answered, for which image, and what else would do."""
+    registry.state["busy"] = 99
+    with pytest.raises(AdvisorError, match="answered 429") as gave_up:
+        Registries(tries=3, sleep=lambda _seconds: None).digest(f"{registry.host}/org/busy:1")
+    assert gave_up.value.where == f"{registry.host}/org/busy:1"
+    assert "@sha256:" in gave_up.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("org/open:2", "no org/open with the tag 2"),
+        ("org/private:1", "without a login"),
+        ("org/basic:1", "without a login"),
+    ],
+)
+def test_what_has_no_public_digest_is_said(registry, name, reason):
+    """A tag that is not there and an image that needs a password: where, what and what to do."""
+    with pytest.raises(InputError, match=reason) as refused:
+        resolve([f"{registry.host}/{name}"])
+    assert refused.value.where == f"{registry.host}/{name}"
+    assert "--image" in refused.value.hint
+
+
+def test_nobody_answers():
+    """A closed port is no answer, after each try."""
+    waits = []
+    with pytest.raises(AdvisorError, match="gave no digest"):
+        Registries(tries=3, sleep=waits.append).digest("127.0.0.1:9/org/open:1")
+    assert waits == [1.0, 2.0]
+
+
+def test_the_proxy_of_the_environment_is_asked(registry, monkeypatch):
+    """Another host than this machine is reached through it."""
+    monkeypatch.setenv("http_proxy", f"http://{registry.host}")
+    monkeypatch.setenv("no_proxy", "")
+    Registries()._pool("http://127.0.0.9/")
+    answer = (
+        Registries()
+        ._pool("http://elsewhere.invalid/")
+        .request("GET", "http://elsewhere.invalid/token?service=a&scope=b")
+    )
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("image", "reference"),
+    [
+        ("vllm/vllm-openai:v0.30.0", Reference("registry-1.docker.io", "vllm/vllm-openai", "v0.30.0")),
+        ("docker.io/vllm/vllm-tpu:v1", Reference("registry-1.docker.io", "vllm/vllm-tpu", "v1")),
+        ("busybox", Reference("registry-1.docker.io", "library/busybox", "latest")),
+        ("nvcr.io/nvidia/x/y:1.2", Reference("nvcr.io", "nvidia/x/y", "1.2")),
+        ("localhost:5000/a/b:c", Reference("localhost:5000", "a/b", "c")),
+    ],
+)
+def test_references_are_read_as_docker_reads_them(image, reference):
+    """Docker Hub is what names no host; plain HTTP is for this machine only."""
+    assert reference_of(image) == reference
+    assert reference.origin.startswith("http://") == (reference.registry == "localhost:5000")
+
+
+@given(
+    st.from_regex(r"[a-z0-9]{1,9}(/[a-z0-9-]{1,9}){1,3}", fullmatch=True),
+    st.from_regex(r"[A-Za-z0-9_.-]{1,9}", fullmatch=True),
+)
+def test_name_and_tag_come_back(name, tag):
+    """Whatever stands before the colon is the name."""
+    reference = reference_of(f"registry.example.com/{name}:{tag}")
+    assert (reference.name, reference.tag) == (name, tag)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs ``advisor generate terraform`` into a folder: exit code and output."""
+    (tmp_path / "plan.json").write_text(plan_to_json(make_plan(make_option())))
+
+    def command(*more):
+        into = tmp_path / "code"
+        monkeypatch.setattr(
+            "sys.argv", ["advisor", "generate", "terraform", str(tmp_path / "plan.json"), "--into", str(into), *more]
+        )
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, "".join(capsys.readouterr()), into
+
+    return command
+
+
+def test_digests_are_written_and_kept(registry, run):
+    """Resolved once, kept without the option, gone with another tag."""
+    image = f"{registry.host}/org/open:1"
+    code, said, into = run("--image", image, "--resolve-digests")
+    assert code == 0, said
+    assert f"{image}@{DIGEST}" in (into / "fleet.tf").read_text()
+    assert json.loads((into / FILE).read_text()) == {image: DIGEST}
+    asked = len(registry.state["asked"])
+    code, said, _ = run("--image", image)
+    assert (code, len(registry.state["asked"])) == (0, asked)
+    assert f"{image}@{DIGEST}" in (into / "fleet.tf").read_text()
+    assert "unchanged" in said or "nothing" in said.lower()
+    code, _, _ = run("--image", f"{registry.host}/org/open:2")
+    assert code == 0
+    assert DIGEST not in (into / "fleet.tf").read_text()
+    assert not (into / FILE).exists()
+
+
+def test_nothing_is_half_written(registry, run):
+    """Where one digest is missing, no file is touched."""
+    code, said, into = run("--image", f"{registry.host}/org/open:2", "--resolve-digests")
+    assert code == 1
+    assert f"{registry.host}/org/open:2: " in said
+    assert not into.exists()
+
+
+def test_a_damaged_file_is_named(registry, run):
+    """Digests that are none are no reason to go on without them."""
+    image = f"{registry.host}/org/open:1"
+    _, _, into = run("--image", image, "--resolve-digests")
+    (into / FILE).write_text('{"vllm/vllm-openai:v1": "latest"}')
+    code, said, _ = run("--image", image)
+    assert code == 1
+    assert str(into / FILE) in said
+    assert "--resolve-digests" in said
+
+
+def test_a_file_of_the_user_s_own_is_left_alone(registry, run, tmp_path):
+    """It is not read, and not written over."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / FILE).write_text("[1]")
+    code, said, into = run()
+    assert code == 0, said
+    code, said, _ = run("--image", f"{registry.host}/org/open:1", "--resolve-digests")
+    assert code == 1
+    assert FILE in said
+    assert (into / FILE).read_text() == "[1]"
+
+
+def test_every_form_and_language_takes_the_digest():
+    """Pods, values of charts, programs and hosts name the same digest; services that take one of tag and digest name that."""
+    plan = make_fleet_plan(make_group())
+    (image,) = generate(plan).images
+    digests = {image: DIGEST}
+    for wanted, language, path in (
+        (Wanted(digests=digests), Language.PYTHON, "inference/fleet.py"),
+        (
+            Wanted(target="eks", digests=digests),
+            Language.TERRAFORM,
+            "kubernetes/us-east-1/us-east-1-1xl4-bf16-tp1-vllm.yaml",
+        ),
+    ):
+        files = generate(plan, language, wanted).files
+        assert f"{image}@{DIGEST}" in files[path]
+        assert json.loads(files[FILE]) == digests
+    run = make_option(provider="gcp", region="us-central1", instance_type="g2-standard-4", usd_per_hour=0.7)
+    files = generate(make_plan(run), wanted=Wanted(target="cloud-run", rank=1, digests=digests)).files
+    assert f"{image.partition(':')[0]}@{DIGEST}" in files["fleet.tf"]
+
+
+def test_no_file_is_no_digest(tmp_path):
+    """A first run keeps nothing."""
+    assert kept_in(tmp_path) == {}
