@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from advisor.codegen.engines.metrics import METRICS, EngineMetrics
 from advisor.codegen.model import Backend, ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
+from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.templates import fill
 from advisor.codegen.timetable import HOURS_PER_WEEK
 
@@ -24,8 +25,8 @@ IGNORED_FINDINGS = ".trivyignore.yaml"
 """Path of the reasons why some findings of Trivy are accepted."""
 
 _FOLDER = "kubernetes"
-_OF_EACH_REGION = ("kustomization.yaml", "namespace.yaml", "pod-monitor.yaml", "route.yaml")
-_GOOGLE_GATEWAY = "google-gateway.yaml"
+_OF_EACH_REGION = ("kustomization.yaml", "namespace.yaml", "pod-monitor.yaml", "prometheus-rule.yaml", "route.yaml")
+_OF_GOOGLE = ("google-gateway.yaml", "google-pod-monitoring.yaml")
 _GOOGLE_RANGES = ("35.191.0.0/16", "130.211.0.0/22")
 """Health checks of Google's load balancers come from there; the requests too where a Gateway is a global one."""
 _PORT = 8000
@@ -61,7 +62,7 @@ class ClusterManner:
     node_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Key of a group → labels that its pods select beside :data:`NODE_LABEL`."""
     has_google_gateways: bool = False
-    """GKE's own Gateways reach and probe the pods by themselves, and need policies of their own."""
+    """GKE's own Gateways and Prometheus reach the pods by themselves, and need objects of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "by_load": stack.scaling is Scaling.REACTIVE,
         "as_root": [one for one in as_root if one],
         "has_google_gateways": manner.has_google_gateways,
+        "alerts": _alerts(stack),
         "port": _PORT,
     }
     files = {
@@ -202,6 +204,8 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         served = [_served(stack, one, manner) for one in stack.backends if one.region == region.name]
         known = whole | {
             "served": served,
+            "rules": rules_of(stack, region.name),
+            "has_metrics": any(one.metrics is not None for one in served),
             "repositories": sorted({repository(one.backend.container.image) for one in served}),
             "google_ranges": _GOOGLE_RANGES,
             "group_label": GROUP_LABEL,
@@ -212,11 +216,16 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
             "grace_seconds": stack.load_balancer.drain_seconds + _GRACE_SECONDS,
         }
         folder = f"{_FOLDER}/{region.name}"
-        for name in (*_OF_EACH_REGION, *((_GOOGLE_GATEWAY,) if manner.has_google_gateways else ())):
+        for name in (*_OF_EACH_REGION, *(_OF_GOOGLE if manner.has_google_gateways else ())):
             files[f"{folder}/{name}"] = fill(_FOLDER, f"{name}.j2", known)
         for one in served:
             files[f"{folder}/{one.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", known | {"one": one})
     return files
+
+
+def _alerts(stack: Stack) -> Mapping[str, str]:
+    """Name and meaning of each Prometheus alert of the stack."""
+    return {rule.name: rule.summary for region in stack.regions for rule in rules_of(stack, region.name)}
 
 
 def repository(image: str) -> str:

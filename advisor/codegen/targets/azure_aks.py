@@ -64,6 +64,14 @@ _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
 _OF_CLUSTER = 'where ClusterId =~ "<cluster>"'
 """A workspace may hold several clusters; the code puts the id of the region's one in place of ``<cluster>``."""
+_READY = (
+    'InsightsMetrics | where Name == "kube_deployment_status_replicas_ready" | extend tags = parse_json(Tags)'
+    ' | where tags["container.azm.ms/clusterId"] =~ "<cluster>" and tags.k8sNamespace == "{namespace}"'
+    " | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m)"
+    " | summarize ready = sum(ready) by TimeGenerated"
+    " | summarize value = coalesce(max(ready), 0.0)"
+)
+"""The most replicas that answered at any time of the window: a pod that still loads its model is none."""
 _PODS = 'KubePodInventory | {of_cluster} and Namespace == "{namespace}"'
 
 
@@ -151,8 +159,8 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     alarms = {
         "unavailable-replicas": query_rule(
             unhealthy,
-            f'{pods} and PodStatus == "Running" | summarize value = dcount(PodUid)',
-            "Fewer replicas run than the plan needs, for longer than one takes to start.",
+            _READY.format(namespace=stack.name),
+            "Fewer replicas answer than the plan needs, for longer than one takes to start.",
         ),
         "metrics-silent": query_rule(
             replace(planned_alarm(stack, "metrics_silent"), per_instance=False, threshold=1),
