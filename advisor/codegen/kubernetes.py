@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from advisor.codegen.engines.metrics import METRICS, EngineMetrics
+from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, weights_files
 from advisor.codegen.model import Backend, ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.templates import fill
@@ -61,6 +62,8 @@ class ClusterManner:
     """Key of the taint on spot nodes; "": none."""
     node_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Key of a group → labels that its pods select beside :data:`NODE_LABEL`."""
+    bucket: Bucket = S3
+    """Where weights may lie in place of the hub."""
     has_google_gateways: bool = False
     """GKE's own Gateways and Prometheus reach the pods by themselves, and need objects of their own."""
 
@@ -142,6 +145,8 @@ class Served:
     """A backend with the pods behind its service."""
 
     backend: Backend
+    model_map: str
+    """Name of the map that holds its model and revision."""
     device: Device
     metrics: EngineMetrics | None
     """None: those of the image are not known."""
@@ -195,8 +200,11 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "has_google_gateways": manner.has_google_gateways,
         "alerts": _alerts(stack),
         "port": _PORT,
+        "bucket": manner.bucket,
+        "user": _UNPRIVILEGED_USER,
     }
     files = {
+        **weights_files(stack, manner.bucket, whole),
         IGNORED_FINDINGS: fill(_FOLDER, "trivyignore.yaml.j2", whole),
         f"{_FOLDER}/README.md": fill(_FOLDER, "README.md.j2", whole),
     }
@@ -204,13 +212,13 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         served = [_served(stack, one, manner) for one in stack.backends if one.region == region.name]
         known = whole | {
             "served": served,
+            "model_maps": {one.model_map: one.backend.container for one in served},
             "rules": rules_of(stack, region.name),
             "has_metrics": any(one.metrics is not None for one in served),
             "repositories": sorted({repository(one.backend.container.image) for one in served}),
             "google_ranges": _GOOGLE_RANGES,
             "group_label": GROUP_LABEL,
             "is_restricted": not any(one.device.needs_root for one in served),
-            "user": _UNPRIVILEGED_USER,
             "scratch_gib": _SCRATCH_GIB,
             "probe_seconds": _PROBE_SECONDS,
             "grace_seconds": stack.load_balancer.drain_seconds + _GRACE_SECONDS,
@@ -238,6 +246,7 @@ def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
     container = backend.container
     return Served(
         backend=backend,
+        model_map=model_map_name(backend),
         device=DEVICES[backend.runtime],
         metrics=METRICS.get(container.engine),
         arguments=tuple(one for one in container.arguments if one not in container.sharing_arguments),

@@ -144,8 +144,10 @@ def test_the_token_is_referred_to_and_never_held():
         "key": "token",
         "optional": True,
     }
-    assert container["args"][:3] == ["serve", "$(MODEL_ID)", "--revision=$(MODEL_REVISION)"]
-    assert set(environment) >= {"MODEL_ID", "MODEL_REVISION"}
+    assert container["args"][:3] == ["serve", "$(MODEL_PREFIX)$(CHECKPOINT)", "--revision=$(MODEL_REVISION)"]
+    keys = {name: environment[name]["valueFrom"]["configMapKeyRef"]["key"] for name in ("CHECKPOINT", "MODEL_REVISION")}
+    assert keys == {"CHECKPOINT": "MODEL_ID", "MODEL_REVISION": "MODEL_REVISION"}
+    assert environment["MODEL_PREFIX"]["value"] == ""
 
 
 def test_a_model_that_only_the_user_can_name_is_asked_for():
@@ -162,7 +164,8 @@ def test_a_model_that_only_the_user_can_name_is_asked_for():
 def test_every_mount_has_its_volume_and_fits():
     """Volumes are those that are mounted, and the pod's disk is what they may take together."""
     pod, container = pod_of(objects_of(make_plan(make_option())))
-    volumes = {one["name"]: one["emptyDir"] for one in pod["volumes"]}
+    volumes = {one["name"]: one["emptyDir"] for one in pod["volumes"] if "emptyDir" in one}
+    assert [one["name"] for one in pod["volumes"] if "configMap" in one] == ["model"]
     assert {one["name"] for one in container["volumeMounts"]} == set(volumes)
     disk = sum(int(one["sizeLimit"].removesuffix("Gi")) for one in volumes.values() if "medium" not in one)
     assert container["resources"]["limits"]["ephemeral-storage"] == f"{disk}Gi"

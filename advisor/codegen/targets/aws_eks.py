@@ -19,6 +19,7 @@ from advisor.codegen.kubernetes import (
     node_volume_gib,
     obstacle_to_kubernetes,
 )
+from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Language, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -40,6 +41,7 @@ _TEMPLATES = {
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
     "versions.tf": "versions.tf.j2",
+    "weights.tf": "weights.tf.j2",
 }
 _NODE_GROUP_TEMPLATES = {"compute.tf": "compute.tf.j2"}
 _PYTHON = "pulumi-python/aws-eks"
@@ -54,6 +56,7 @@ _PYTHON_TEMPLATES = {
     "inference/plan.py": "plan.py.j2",
     "inference/policies.py": "aws_policies.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/weights.py": "weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_NODE_GROUP_TEMPLATES = {"inference/compute.py": "compute.py.j2"}
@@ -151,6 +154,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "alarms": alarms,
         "alarm_values": {one.name: _alarm(one) for one in alarms},
         "period_seconds": _PERIOD_SECONDS,
+        "copy_account": COPY_ACCOUNT,
         "clusters": {one.name: _example_cluster(stack, one, is_karpenter=is_karpenter) for one in stack.regions},
         "block_group": on_demand[0] if on_demand else "",
         "may_be_empty": [group.key for group in stack.groups if fewest_replicas(stack, group) == 0],

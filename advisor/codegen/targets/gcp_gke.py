@@ -19,6 +19,7 @@ from advisor.codegen.kubernetes import (
     node_volume_gib,
     obstacle_to_kubernetes,
 )
+from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Language, Region, Runtime, Scaling, Stack
 from advisor.codegen.prometheus_rules import slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
@@ -42,6 +43,7 @@ _TEMPLATES = {
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
     "versions.tf": "gcp_versions.tf.j2",
+    "weights.tf": "weights.tf.j2",
 }
 _PYTHON = "pulumi-python/gcp-gke"
 _PYTHON_TEMPLATES = {
@@ -54,6 +56,7 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/weights.py": "weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
@@ -141,6 +144,7 @@ def _manner(groups: tuple[GoogleGroup, ...]) -> ClusterManner:
     return ClusterManner(
         spot_taint=_SPOT_TAINT,
         node_labels={one.group.key: _accelerator_labels(one) for one in groups},
+        bucket=GOOGLE_STORAGE,
         has_google_gateways=True,
     )
 

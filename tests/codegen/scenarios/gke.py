@@ -36,8 +36,9 @@ def _alone(option: Option, **changes: Any) -> Scenario:
 
 
 def l4_spot() -> Scenario:
-    """Spot nodes, in any zone that has capacity."""
-    return _alone(make_option(**_google(purchase="spot", precision="fp8", weights_gib=8.1, usd_per_hour=0.28)))
+    """Spot nodes, in any zone that has capacity; weights from a bucket."""
+    scenario = _alone(make_option(**_google(purchase="spot", precision="fp8", weights_gib=8.1, usd_per_hour=0.28)))
+    return dataclasses.replace(scenario, variables={**scenario.variables, "model_source": "gs://weights/llm"})
 
 
 def h100_tp8() -> Scenario:
