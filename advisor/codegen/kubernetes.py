@@ -215,6 +215,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
             "model_maps": {one.model_map: one.backend.container for one in served},
             "rules": rules_of(stack, region.name),
             "has_metrics": any(one.metrics is not None for one in served),
+            "engines": sorted({one.backend.container.engine.value for one in served if not _is_told_by_variables(one)}),
             "repositories": sorted({repository(one.backend.container.image) for one in served}),
             "google_ranges": _GOOGLE_RANGES,
             "group_label": GROUP_LABEL,
@@ -229,6 +230,11 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         for one in served:
             files[f"{folder}/{one.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", known | {"one": one})
     return files
+
+
+def _is_told_by_variables(served: Served) -> bool:
+    """Its image takes no arguments."""
+    return bool(served.backend.container.model_environment)
 
 
 def _alerts(stack: Stack) -> Mapping[str, str]:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from advisor.codegen import Language, generate
+from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.writing import write_files
+from codegen.plans import make_fleet_plan, make_group
 from codegen.scenarios import SCENARIOS
 from iac import harness, kubernetes_tools
 from iac.modules import needs
@@ -227,3 +229,34 @@ def _found_by_trivy(roots, *options):
         if inside == "kubernetes":
             found[name] |= {one["ID"] for one in result.get("Misconfigurations", [])}
     return found
+
+
+def test_pins_outlive_a_change_of_type(kubectl, tmp_path):
+    """Digest, argument, revision and secret that a user set are on every backend after the plan took other accelerators."""
+    wanted = Wanted(target="eks")
+    write_files(generate(make_fleet_plan(make_group()), Language.TERRAFORM, wanted), tmp_path)
+    path = tmp_path / "kubernetes/us-east-1/kustomization.yaml"
+    path.write_text(_pinned(path.read_text()))
+    other = make_group(instance_type="g5.xlarge", accelerator="A10G", request_shares=(0.5, 0.5))
+    third = make_group(instance_type="g6e.xlarge", accelerator="L40S", request_shares=(0.5, 0.5))
+    write_files(generate(make_fleet_plan(other, third), Language.TERRAFORM, wanted), tmp_path)
+    objects = list(yaml.safe_load_all(kubernetes_tools.built(kubectl, path.parent).ok().out))
+    pods = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
+    assert len(pods) == 2
+    for pod in pods:
+        assert pod["containers"][0]["image"] == "vllm/vllm-openai@sha256:" + "a" * 64
+        assert pod["containers"][0]["args"][-1] == "--enable-prefix-caching"
+    (models,) = [one for one in objects if one["kind"] == "ConfigMap"]
+    assert models["data"]["MODEL_REVISION"] == "0123abc"
+    (account,) = [one for one in objects if one["kind"] == "ServiceAccount"]
+    assert account["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def _pinned(text):
+    """The kustomization as a user pins it: the section of pins taken in, and filled."""
+    before, mark, pins = text.partition("# images:\n")
+    section = "".join(f"{line[2:]}\n" for line in (mark + pins).splitlines())
+    for old, new in {"sha256:...": "sha256:" + "a" * 64, "--option=value": "--enable-prefix-caching"}.items():
+        assert old in section
+        section = section.replace(old, new)
+    return before.replace("MODEL_REVISION=main", "MODEL_REVISION=0123abc") + section
