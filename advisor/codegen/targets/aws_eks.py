@@ -28,6 +28,7 @@ from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.cost.services import HOST_GIB
+from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 _TERRAFORM = "terraform/aws-eks"
 _TEMPLATES = {
@@ -71,7 +72,6 @@ _MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": 
 
 _MANNER = ClusterManner()
 _PROVIDER = "aws"
-_BYTES_PER_GIB = 2**30
 _FILE_SYSTEM_SHARE = 0.95
 """Of local disks that a file system leaves for files."""
 _GPU_LABEL = "nvidia.com/gpu.present"
@@ -253,7 +253,7 @@ def local_gib(group: ComputeGroup) -> int:
     types = load_catalog().instance_types
     found = [types.get((_PROVIDER, name)) for name in _instance_types(group)]
     gigabytes = [one.local_nvme_gb or 0 if one else 0 for one in found]
-    holds = int(min(gigabytes) * 1e9 / _BYTES_PER_GIB * _FILE_SYSTEM_SHARE)
+    holds = int(bytes_to_gib(min(gigabytes) * BYTES_PER_GB) * _FILE_SYSTEM_SHARE)
     return holds if holds >= node_volume_gib(group) - HOST_GIB else 0
 
 
