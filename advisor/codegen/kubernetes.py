@@ -7,7 +7,7 @@ the device plugins' resource names; vLLM's image, whose unprivileged user is 200
 Gateways (networking.gke.io/v1), and KServe's issue 5311 on routes that GKE refuses. Read in November 2026.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -45,6 +45,11 @@ _SCHEDULING_SECONDS = 600
 """What a rollout may wait for a node beyond the start of a replica."""
 _GRACE_SECONDS = 30
 """From the signal to the end, after requests have drained."""
+_ENTRANCE = "inference"
+"""Service over every pod of a region."""
+_FEWEST_MEMBERS = 2
+_ALIKE = 1.25
+"""Most that the share of one replica may be of another's for a Service to spread requests over both."""
 _LONGEST_STABILIZATION_SECONDS = 3600
 _KV_CACHE_TARGET = 0.8
 """Share of the KV cache in use that replicas are added at: above it, engines begin to preempt requests."""
@@ -155,6 +160,35 @@ class Served:
     pods: tuple[Pods, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """How the requests of a region find its pods."""
+
+    services: Mapping[str, str]
+    """Name of each Service → path on which its pods are probed."""
+    is_shared: bool
+    """There is a Service over all pods."""
+    shares: Mapping[str, int]
+    """Service → per mille of the plan's requests: what the route spreads."""
+
+
+def entrance_of(served: Sequence[Served]) -> Entrance:
+    """A Service for each backend, and one over all of them where they are probed alike.
+
+    That one takes every request where replicas are planned for like shares: it knows ready pods only. Otherwise the
+    route follows the plan's weights.
+    """
+    services = {one.backend.key: one.backend.container.health_path for one in served}
+    is_shared = len(services) > 1 and len(set(services.values())) == 1
+    by_weight = {one.backend.key: one.backend.weight for one in served}
+    if not is_shared:
+        return Entrance(services, is_shared, by_weight)
+    each = [one.backend.weight / max(1, sum(pods.replicas for pods in one.pods)) for one in served]
+    are_alike = min(each) > 0 and max(each) <= _ALIKE * min(each)
+    shared = {_ENTRANCE: served[0].backend.container.health_path}
+    return Entrance(services | shared, is_shared, {_ENTRANCE: sum(by_weight.values())} if are_alike else by_weight)
+
+
 def obstacle_to_kubernetes(stack: Stack) -> str:
     """Why the stack cannot run on a cluster; empty when it can."""
     if any(group.is_serverless for group in stack.groups):
@@ -199,6 +233,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "as_root": [one for one in as_root if one],
         "has_google_gateways": manner.has_google_gateways,
         "alerts": _alerts(stack),
+        "lonely": _lonely(stack),
         "port": _PORT,
         "bucket": manner.bucket,
         "user": _UNPRIVILEGED_USER,
@@ -209,9 +244,10 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         f"{_FOLDER}/README.md": fill(_FOLDER, "README.md.j2", whole),
     }
     for region in stack.regions:
-        served = [_served(stack, one, manner) for one in stack.backends if one.region == region.name]
+        served = served_in(stack, region.name, manner)
         known = whole | {
             "served": served,
+            "entrance": entrance_of(served),
             "model_maps": {one.model_map: one.backend.container for one in served},
             "rules": rules_of(stack, region.name),
             "has_metrics": any(one.metrics is not None for one in served),
@@ -232,6 +268,14 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     return files
 
 
+def _lonely(stack: Stack) -> Sequence[str]:
+    """Backends with fewer than two replicas in the quietest hours."""
+    replicas: dict[str, int] = {}
+    for group in stack.groups:
+        replicas[group.backend] = replicas.get(group.backend, 0) + fewest_replicas(stack, group)
+    return [key for key, count in sorted(replicas.items()) if count < _FEWEST_MEMBERS]
+
+
 def _is_told_by_variables(served: Served) -> bool:
     """Its image takes no arguments."""
     return bool(served.backend.container.model_environment)
@@ -246,6 +290,11 @@ def repository(image: str) -> str:
     """The reference of an image without its tag and digest."""
     path, slash, name = image.partition("@")[0].rpartition("/")
     return f"{path}{slash}{name.partition(':')[0]}"
+
+
+def served_in(stack: Stack, region: str, manner: ClusterManner) -> list[Served]:
+    """The backends of a region with their pods, in the order of their keys."""
+    return [_served(stack, one, manner) for one in stack.backends if one.region == region]
 
 
 def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
