@@ -172,21 +172,24 @@ class Entrance:
     """Service → per mille of the plan's requests: what the route spreads."""
 
 
-def entrance_of(served: Sequence[Served]) -> Entrance:
+def entrance_of(served: Sequence[Served], shares: Mapping[str, int]) -> Entrance:
     """A Service for each backend, and one over all of them where they are probed alike.
 
     That one takes every request where replicas are planned for like shares: it knows ready pods only. Otherwise the
-    route follows the plan's weights.
+    route follows the shares.
+
+    Args:
+        served: the backends of a region.
+        shares: key of each backend → per mille of all requests.
     """
     services = {one.backend.key: one.backend.container.health_path for one in served}
     is_shared = len(services) > 1 and len(set(services.values())) == 1
-    by_weight = {one.backend.key: one.backend.weight for one in served}
     if not is_shared:
-        return Entrance(services, is_shared, by_weight)
-    each = [one.backend.weight / max(1, sum(pods.replicas for pods in one.pods)) for one in served]
+        return Entrance(services, is_shared, shares)
+    each = [shares[one.backend.key] / max(1, sum(pods.replicas for pods in one.pods)) for one in served]
     are_alike = min(each) > 0 and max(each) <= _ALIKE * min(each)
     shared = {_ENTRANCE: served[0].backend.container.health_path}
-    return Entrance(services | shared, is_shared, {_ENTRANCE: sum(by_weight.values())} if are_alike else by_weight)
+    return Entrance(services | shared, is_shared, {_ENTRANCE: sum(shares.values())} if are_alike else shares)
 
 
 def obstacle_to_kubernetes(stack: Stack) -> str:
@@ -247,7 +250,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         served = served_in(stack, region.name, manner)
         known = whole | {
             "served": served,
-            "entrance": entrance_of(served),
+            "entrance": entrance_of(served, {one.backend.key: one.backend.weight for one in served}),
             "model_maps": {one.model_map: one.backend.container for one in served},
             "rules": rules_of(stack, region.name),
             "has_metrics": any(one.metrics is not None for one in served),

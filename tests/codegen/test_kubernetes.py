@@ -250,10 +250,10 @@ def test_an_entrance_is_shared_only_by_what_is_alike(weights, paths, expected):
     stack = stack_of(make_plan(make_option(instances=2)))
     (one,) = served_in(stack, "us-east-1", PLAIN)
     served = [
-        replace(one, backend=replace(one.backend, key=key, weight=weight, container=replace(one.backend.container, health_path=path)))
-        for key, weight, path in zip("ab", weights, paths, strict=False)
-    ]  # fmt: skip
-    entrance = entrance_of(served)
+        replace(one, backend=replace(one.backend, key=key, container=replace(one.backend.container, health_path=path)))
+        for key, path in zip("ab", paths, strict=False)
+    ]
+    entrance = entrance_of(served, dict(zip("ab", weights, strict=False)))
     assert entrance.shares == expected
     assert entrance.is_shared == (len(served) > 1 and len(set(paths)) == 1)
 
