@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from advisor.codegen.engines.metrics import METRICS, EngineMetrics
-from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, weights_files
+from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
 from advisor.codegen.model import Backend, ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.templates import fill
@@ -239,6 +239,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "lonely": _lonely(stack),
         "port": _PORT,
         "bucket": manner.bucket,
+        "streams": bool(streaming_engines(stack)),
         "user": _UNPRIVILEGED_USER,
     }
     files = {

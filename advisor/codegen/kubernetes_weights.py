@@ -1,13 +1,14 @@
 """Weights from a bucket in place of the hub: kustomize components that a user takes in, and the job that fills it.
 
-Sources: rclone's documentation of its S3, Google Cloud Storage and Azure Blob backends; the guides to EKS Pod Identity,
-Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in November 2026.
+Sources: rclone's documentation of its S3, Google Cloud Storage and Azure Blob backends; vLLM's and SGLang's pages on
+loading from object storage; the guides to EKS Pod Identity, Workload Identity Federation for GKE and Microsoft Entra
+Workload ID. Read in November 2026.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from advisor.codegen.model import Backend, Engine, Stack
+from advisor.codegen.model import Backend, Engine, Runtime, Stack
 from advisor.codegen.quoting import slug
 from advisor.codegen.templates import fill
 
@@ -22,6 +23,9 @@ _TEMPLATES = {
     "copy/copy.sh": "weights/copy.sh.j2",
     "copy/jobs.yaml": "weights/jobs.yaml.j2",
 }
+_STREAM_TEMPLATES = {"stream/kustomization.yaml": "weights/stream.yaml.j2"}
+_STREAMING = (Engine.SGLANG, Engine.VLLM)
+_STREAMED_TO = (Runtime.CUDA, Runtime.ROCM)
 _IMAGE = "rclone/rclone:1.75.1"
 
 
@@ -44,6 +48,8 @@ class Bucket:
     """As rclone calls it."""
     environment: Mapping[str, str]
     """Of rclone."""
+    streamed: str
+    """The example as engines that stream take it."""
     endpoints: tuple[Endpoint, ...] = ()
     """Beside HTTPS; empty: credentials come through HTTPS."""
     has_account: bool = False
@@ -55,6 +61,7 @@ class Bucket:
 S3 = Bucket(
     scheme="s3",
     example="s3://bucket/prefix",
+    streamed="s3://bucket/prefix/",
     backend="s3",
     environment={"RCLONE_S3_PROVIDER": "AWS", "RCLONE_S3_ENV_AUTH": "true", "RCLONE_S3_NO_CHECK_BUCKET": "true"},
     endpoints=(Endpoint("169.254.170.23/32", 80),),
@@ -62,6 +69,7 @@ S3 = Bucket(
 GOOGLE_STORAGE = Bucket(
     scheme="gs",
     example="gs://bucket/prefix",
+    streamed="gs://bucket/prefix/",
     backend="gcs",
     environment={
         "RCLONE_GCS_ENV_AUTH": "true",
@@ -74,6 +82,7 @@ GOOGLE_STORAGE = Bucket(
 AZURE_BLOBS = Bucket(
     scheme="az",
     example="az://account/container/prefix",
+    streamed="az://container/prefix/",
     backend="azureblob",
     environment={"RCLONE_AZUREBLOB_ENV_AUTH": "true", "RCLONE_AZUREBLOB_NO_CHECK_CONTAINER": "true"},
     has_account=True,
@@ -104,8 +113,23 @@ def model_map_name(backend: Backend) -> str:
 
 def weights_files(stack: Stack, bucket: Bucket, known: Mapping[str, object]) -> Mapping[str, str]:
     """The files below ``kubernetes/weights/``; *known* has what the other manifests use too."""
-    names = dict(known) | {"bucket": bucket, "copies": copies_of(stack), "copy_account": COPY_ACCOUNT, "image": _IMAGE}
-    return {f"kubernetes/weights/{path}": fill("kubernetes", template, names) for path, template in _TEMPLATES.items()}
+    names = dict(known) | {
+        "bucket": bucket,
+        "copies": copies_of(stack),
+        "copy_account": COPY_ACCOUNT,
+        "image": _IMAGE,
+        "streaming_engines": streaming_engines(stack),
+    }
+    templates = _TEMPLATES | (_STREAM_TEMPLATES if streaming_engines(stack) else {})
+    return {f"kubernetes/weights/{path}": fill("kubernetes", template, names) for path, template in templates.items()}
+
+
+def streaming_engines(stack: Stack) -> tuple[str, ...]:
+    """Engines of the stack that stream weights from a bucket; empty where one runs on what is not streamed to."""
+    able = [backend for backend in stack.backends if backend.container.engine in _STREAMING]
+    if any(backend.runtime not in _STREAMED_TO for backend in able):
+        return ()
+    return tuple(sorted({backend.container.engine.value for backend in able}))
 
 
 def copies_of(stack: Stack) -> tuple[Copy, ...]:

@@ -100,6 +100,7 @@ def taken_in(path, component):
         ("gke-tpu-v6e", "bucket", "/cache/models/"),
         ("aks-mi300x", "bucket", "/cache/models/"),
         ("eks-graviton", "folder", "/models/"),
+        ("eks-sglang-replicas", "stream", "s3://bucket/prefix/"),
     ],
     indirect=["root"],
 )
@@ -123,7 +124,8 @@ def test_weights_come_from_where_the_component_says(root, component, folder, kub
     for pod in pods:
         (engine,) = pod["containers"]
         words = [_expanded(word, environment_of(engine)) for word in engine["args"]]
-        assert [word for word in words if word.startswith(folder)]
+        assert [word for word in words if folder in word]
+        assert ("--load-format=runai_streamer" in words) == (component == "stream")
         assert [word for word in words if word.startswith("--served-model-name=")]
         assert len(pod.get("initContainers", [])) == (1 if component == "bucket" else 0)
     for pod in (*pods, *jobs):
