@@ -15,6 +15,7 @@ from advisor.codegen.templates import fill
 COPY_ACCOUNT = "copy-weights"
 """Service account of the job that fills the bucket."""
 _LONGEST_NAME = 40
+_UNNAMED = "organisation/model"
 _TEMPLATES = {
     "bucket/kustomization.yaml": "weights/bucket.yaml.j2",
     "bucket/copy.sh": "weights/copy.sh.j2",
@@ -96,6 +97,8 @@ class Copy:
 
     name: str
     model_id: str
+    needed: str
+    """What the user has to name; "": the model is known."""
     image: str
     """Of an engine: it holds the client of the hub."""
     disk_gib: int
@@ -133,12 +136,15 @@ def streaming_engines(stack: Stack) -> tuple[str, ...]:
 
 
 def copies_of(stack: Stack) -> tuple[Copy, ...]:
-    """One for each checkpoint of the stack that is known by name."""
+    """One for each checkpoint of the stack; what an image of the user's own loads is the user's to copy."""
     copies: dict[str, Copy] = {}
     for group in stack.groups:
         container = stack.backend_of(group).container
-        model = container.checkpoint.model_id
-        if model is not None and container.engine is not Engine.CUSTOM:
-            name = slug(f"copy {model}", _LONGEST_NAME, "copy")
-            copies.setdefault(model, Copy(name, model, container.image, group.checkpoint_gib))
-    return tuple(copies[model] for model in sorted(copies))
+        checkpoint = container.checkpoint
+        what = checkpoint.model_id or checkpoint.needed
+        if container.engine is not Engine.CUSTOM:
+            name = slug(f"copy {what}", _LONGEST_NAME, "copy")
+            needed = "" if checkpoint.model_id else checkpoint.needed
+            copy = Copy(name, checkpoint.model_id or _UNNAMED, needed, container.image, group.checkpoint_gib)
+            copies.setdefault(what, copy)
+    return tuple(copies[what] for what in sorted(copies))

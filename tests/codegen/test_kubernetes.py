@@ -164,6 +164,23 @@ def test_a_model_that_only_the_user_can_name_is_asked_for():
     assert "4-bit (AWQ, GPTQ" in text
 
 
+def test_each_checkpoint_is_copied_once():
+    """Groups that load the same share a job; one that only the user can name asks for it."""
+    spot = make_group(purchase="spot", instance_type="g6.2xlarge")
+    jobs = of_kind(objects_of(make_fleet_plan(make_group(), spot)), "Job")
+    assert [copied(job) for job in jobs] == ["meta-llama/Llama-3.1-8B-Instruct"]
+    plan = make_plan(make_option(precision="int4"), model="organisation/tuned-8b")
+    (job,) = of_kind(objects_of(plan), "Job")
+    assert copied(job) == "organisation/model"
+    assert "# Name it: a 4-bit" in kubernetes_files(stack_of(plan), PLAIN)["kubernetes/weights/copy/jobs.yaml"]
+
+
+def copied(job):
+    """The model that a job downloads."""
+    (container,) = job["spec"]["template"]["spec"]["initContainers"]
+    return next(one["value"] for one in container["env"] if one["name"] == "MODEL_ID")
+
+
 def test_every_mount_has_its_volume_and_fits():
     """Volumes are those that are mounted, and the pod's disk is what they may take together."""
     pod, container = pod_of(objects_of(make_plan(make_option())))
