@@ -7,11 +7,14 @@ the device plugins' resource names; vLLM's image, whose unprivileged user is 200
 Gateways (networking.gke.io/v1), and KServe's issue 5311 on routes that GKE refuses. Read in November 2026.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Runtime, Scaling, ScheduledSize, Stack
+from advisor.codegen.engines.metrics import METRICS, EngineMetrics
+from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
+from advisor.codegen.model import Backend, ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
+from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.templates import fill
 from advisor.codegen.timetable import HOURS_PER_WEEK
 
@@ -23,8 +26,8 @@ IGNORED_FINDINGS = ".trivyignore.yaml"
 """Path of the reasons why some findings of Trivy are accepted."""
 
 _FOLDER = "kubernetes"
-_OF_EACH_REGION = ("kustomization.yaml", "namespace.yaml", "pod-monitor.yaml", "route.yaml")
-_GOOGLE_GATEWAY = "google-gateway.yaml"
+_OF_EACH_REGION = ("kustomization.yaml", "namespace.yaml", "pod-monitor.yaml", "prometheus-rule.yaml", "route.yaml")
+_OF_GOOGLE = ("google-gateway.yaml", "google-pod-monitoring.yaml")
 _GOOGLE_RANGES = ("35.191.0.0/16", "130.211.0.0/22")
 """Health checks of Google's load balancers come from there; the requests too where a Gateway is a global one."""
 _PORT = 8000
@@ -42,6 +45,11 @@ _SCHEDULING_SECONDS = 600
 """What a rollout may wait for a node beyond the start of a replica."""
 _GRACE_SECONDS = 30
 """From the signal to the end, after requests have drained."""
+_ENTRANCE = "inference"
+"""Service over every pod of a region."""
+_FEWEST_MEMBERS = 2
+_ALIKE = 1.25
+"""Most that the share of one replica may be of another's for a Service to spread requests over both."""
 _LONGEST_STABILIZATION_SECONDS = 3600
 _KV_CACHE_TARGET = 0.8
 """Share of the KV cache in use that replicas are added at: above it, engines begin to preempt requests."""
@@ -59,8 +67,10 @@ class ClusterManner:
     """Key of the taint on spot nodes; "": none."""
     node_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Key of a group → labels that its pods select beside :data:`NODE_LABEL`."""
+    bucket: Bucket = S3
+    """Where weights may lie in place of the hub."""
     has_google_gateways: bool = False
-    """GKE's own Gateways reach and probe the pods by themselves, and need policies of their own."""
+    """GKE's own Gateways and Prometheus reach the pods by themselves, and need objects of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,34 +89,6 @@ DEVICES: Mapping[Runtime, Device] = {
     Runtime.NEURON: Device("aws.amazon.com/neuron"),
     Runtime.GAUDI: Device("habana.ai/gaudi", "the devices belong to root"),
     Runtime.TPU: Device("google.com/tpu", "the devices belong to root"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class EngineMetrics:
-    """Where an engine tells how busy it is."""
-
-    path: str
-    waiting: str
-    kv_cache_used: str
-    """Share, from 0 to 1."""
-    finished: str
-    """A counter."""
-
-
-_METRICS: Mapping[Engine, EngineMetrics] = {
-    Engine.VLLM: EngineMetrics(
-        "/metrics", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:request_success_total"
-    ),
-    Engine.SGLANG: EngineMetrics(
-        "/metrics", "sglang:num_queue_reqs", "sglang:token_usage", "sglang:num_requests_total"
-    ),
-    Engine.TENSORRT_LLM: EngineMetrics(
-        "/prometheus/metrics",
-        "trtllm_num_requests_waiting",
-        "trtllm_kv_cache_utilization",
-        "trtllm_request_success_total",
-    ),
 }
 
 
@@ -168,6 +150,8 @@ class Served:
     """A backend with the pods behind its service."""
 
     backend: Backend
+    model_map: str
+    """Name of the map that holds its model and revision."""
     device: Device
     metrics: EngineMetrics | None
     """None: those of the image are not known."""
@@ -176,11 +160,43 @@ class Served:
     pods: tuple[Pods, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """How the requests of a region find its pods."""
+
+    services: Mapping[str, str]
+    """Name of each Service → path on which its pods are probed."""
+    is_shared: bool
+    """There is a Service over all pods."""
+    shares: Mapping[str, int]
+    """Service → per mille of the plan's requests: what the route spreads."""
+
+
+def entrance_of(served: Sequence[Served], shares: Mapping[str, int]) -> Entrance:
+    """A Service for each backend, and one over all of them where they are probed alike.
+
+    That one takes every request where replicas are planned for like shares: it knows ready pods only. Otherwise the
+    route follows the shares.
+
+    Args:
+        served: the backends of a region.
+        shares: key of each backend → per mille of all requests.
+    """
+    services = {one.backend.key: one.backend.container.health_path for one in served}
+    is_shared = len(services) > 1 and len(set(services.values())) == 1
+    if not is_shared:
+        return Entrance(services, is_shared, shares)
+    each = [shares[one.backend.key] / max(1, sum(pods.replicas for pods in one.pods)) for one in served]
+    are_alike = min(each) > 0 and max(each) <= _ALIKE * min(each)
+    shared = {_ENTRANCE: served[0].backend.container.health_path}
+    return Entrance(services | shared, is_shared, {_ENTRANCE: sum(shares.values())} if are_alike else shares)
+
+
 def obstacle_to_kubernetes(stack: Stack) -> str:
     """Why the stack cannot run on a cluster; empty when it can."""
     if any(group.is_serverless for group in stack.groups):
         return "serverless capacity has no nodes"
-    unknown = [one.container.image for one in stack.backends if one.container.engine not in _METRICS]
+    unknown = [one.container.image for one in stack.backends if one.container.engine not in METRICS]
     if unknown and stack.scaling is Scaling.REACTIVE:
         return f"replicas cannot be scaled by load: the metrics of {unknown[0]} are not known"
     return ""
@@ -219,9 +235,15 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "by_load": stack.scaling is Scaling.REACTIVE,
         "as_root": [one for one in as_root if one],
         "has_google_gateways": manner.has_google_gateways,
+        "alerts": _alerts(stack),
+        "lonely": _lonely(stack),
         "port": _PORT,
+        "bucket": manner.bucket,
+        "streams": bool(streaming_engines(stack)),
+        "user": _UNPRIVILEGED_USER,
     }
     files = {
+        **weights_files(stack, manner.bucket, whole),
         IGNORED_FINDINGS: fill(_FOLDER, "trivyignore.yaml.j2", whole),
         f"{_FOLDER}/README.md": fill(_FOLDER, "README.md.j2", whole),
     }
@@ -229,21 +251,43 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         served = served_in(stack, region.name, manner)
         known = whole | {
             "served": served,
+            "entrance": entrance_of(served, {one.backend.key: stack.share_of(one.backend) for one in served}),
+            "model_maps": {one.model_map: one.backend.container for one in served},
+            "rules": rules_of(stack, region.name),
+            "has_metrics": any(one.metrics is not None for one in served),
+            "engines": sorted({one.backend.container.engine.value for one in served if not _is_told_by_variables(one)}),
             "repositories": sorted({repository(one.backend.container.image) for one in served}),
             "google_ranges": _GOOGLE_RANGES,
             "group_label": GROUP_LABEL,
             "is_restricted": not any(one.device.needs_root for one in served),
-            "user": _UNPRIVILEGED_USER,
             "scratch_gib": _SCRATCH_GIB,
             "probe_seconds": _PROBE_SECONDS,
             "grace_seconds": stack.load_balancer.drain_seconds + _GRACE_SECONDS,
         }
         folder = f"{_FOLDER}/{region.name}"
-        for name in (*_OF_EACH_REGION, *((_GOOGLE_GATEWAY,) if manner.has_google_gateways else ())):
+        for name in (*_OF_EACH_REGION, *(_OF_GOOGLE if manner.has_google_gateways else ())):
             files[f"{folder}/{name}"] = fill(_FOLDER, f"{name}.j2", known)
         for one in served:
             files[f"{folder}/{one.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", known | {"one": one})
     return files
+
+
+def _lonely(stack: Stack) -> Sequence[str]:
+    """Backends with fewer than two replicas in the quietest hours."""
+    replicas: dict[str, int] = {}
+    for group in stack.groups:
+        replicas[group.backend] = replicas.get(group.backend, 0) + fewest_replicas(stack, group)
+    return [key for key, count in sorted(replicas.items()) if count < _FEWEST_MEMBERS]
+
+
+def _is_told_by_variables(served: Served) -> bool:
+    """Its image takes no arguments."""
+    return bool(served.backend.container.model_environment)
+
+
+def _alerts(stack: Stack) -> Mapping[str, str]:
+    """Name and meaning of each Prometheus alert of the stack."""
+    return {rule.name: rule.summary for region in stack.regions for rule in rules_of(stack, region.name)}
 
 
 def repository(image: str) -> str:
@@ -261,8 +305,9 @@ def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
     container = backend.container
     return Served(
         backend=backend,
+        model_map=model_map_name(backend),
         device=DEVICES[backend.runtime],
-        metrics=_METRICS.get(container.engine),
+        metrics=METRICS.get(container.engine),
         arguments=tuple(one for one in container.arguments if one not in container.sharing_arguments),
         pods=tuple(_pods(stack, group, manner) for group in stack.groups if group.backend == backend.key),
     )
@@ -304,7 +349,7 @@ def _scale(stack: Stack, group: ComputeGroup) -> Scale | None:
 
 
 def _triggers(stack: Stack, group: ComputeGroup) -> tuple[Trigger, ...]:
-    metrics = _METRICS[stack.backend_of(group).container.engine]
+    metrics = METRICS[stack.backend_of(group).container.engine]
     pods = f'{{namespace="{stack.name}",pod=~"{group.key}-.+"}}'
     sustained = group.requests_per_second_per_instance / group.replicas_per_instance
     return (

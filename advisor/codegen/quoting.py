@@ -243,15 +243,22 @@ def kubernetes_argument(text: str) -> Quoted:
     return yaml_string(text.replace("$", "$$"))
 
 
-def kubernetes_variable(name: str, option: str = "") -> Quoted:
+def kubernetes_variable(name: str, option: str = "", before: str = "") -> Quoted:
     """The container argument *option* followed by the value of an environment variable, which Kubernetes puts in.
 
+    Args:
+        name: of the variable.
+        option: text that stands as it is.
+        before: of a variable whose value comes between the two; "": none does.
+
     Raises:
-        ValueError: the variable's name is none.
+        ValueError: a variable's name is none.
     """
-    if _NAME.fullmatch(name) is None:
-        raise ValueError(f"{name!r} is no plain name")
-    return yaml_string(f"{option.replace('$', '$$')}$({name})")
+    names = [one for one in (before, name) if one]
+    for one in names:
+        if _NAME.fullmatch(one) is None:
+            raise ValueError(f"{one!r} is no plain name")
+    return yaml_string(option.replace("$", "$$") + "".join(f"$({one})" for one in names))
 
 
 def label_key(text: str) -> Quoted:

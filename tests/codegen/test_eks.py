@@ -4,9 +4,10 @@ import pytest
 import yaml
 
 from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.targets.aws_eks import EKS, alarms_of_pods, ami_type
+from advisor.codegen.targets.aws_eks import EKS, alarms_of_pods, ami_type, local_gib
 from advisor.plan.fleet.scaling_values import Policy
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 
@@ -81,6 +82,46 @@ def test_pools_buy_what_the_plan_bought():
             {"nvidia.com/gpu": 5},
         ),
     }
+
+
+def groups_of(plan):
+    """The groups of ``fleet.tf`` for managed node groups."""
+    text = generate(plan, Language.TERRAFORM, Wanted(target="eks", rank=1)).files["fleet.tf"]
+    (values,) = read_hcl(text, "fleet.tf").body.blocks
+    return literal(values.attributes["groups"].value.node)
+
+
+def test_spot_groups_take_types_that_are_no_smaller():
+    """Of the types that serve alike, those with the processors and memory of the planned one or more; on demand none."""
+    fields = {"accelerator": "L40S", "usd_per_hour": 0.99}
+    planned, smaller, larger = (
+        make_option(purchase="spot", instance_type=f"g6e.{size}xlarge", rank=rank, **fields)
+        for rank, size in enumerate(("2", "", "4"), start=1)
+    )
+    (group,) = groups_of(make_plan(planned, smaller, larger)).values()
+    assert (group["instance_types"], group["capacity_type"]) == (["g6e.2xlarge", "g6e.4xlarge"], "SPOT")
+    (group,) = groups_of(make_plan(make_option(), make_option(instance_type="g6.2xlarge", rank=2))).values()
+    assert (group["instance_types"], group["capacity_type"]) == (["g6.xlarge"], "ON_DEMAND")
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "accelerator", "weights_gib", "has_local"),
+    [
+        ("g6.xlarge", "L4", 14.96, True),
+        ("g6.xlarge", "L4", 180.0, False),
+        ("p4de.24xlarge", "A100-80GB-SXM", 14.96, True),
+    ],
+)
+def test_weights_lie_on_local_disks_that_hold_them(instance_type, accelerator, weights_gib, has_local):
+    """250 GB hold images and 15 GiB of weights and not 180: then the root volume holds them; EKS and Karpenter agree."""
+    option = make_option(instance_type=instance_type, accelerator=accelerator, weights_gib=weights_gib)
+    (group,) = stack_of(make_plan(option)).groups
+    assert (local_gib(group) > 0) == has_local
+    (planned,) = groups_of(make_plan(option)).values()
+    assert planned["volume_gib"] == (100 if has_local else group.root_volume_gib)
+    (node,) = pools_of(make_plan(option))["EC2NodeClass"].values()
+    assert (node.get("instanceStorePolicy") == "RAID0") == has_local
+    assert node["blockDeviceMappings"][0]["ebs"]["volumeSize"] == f"{planned['volume_gib']}Gi"
 
 
 def test_karpenter_nodes_are_private_and_encrypted():

@@ -1,5 +1,6 @@
 """Manifests: what runs, where, how many, and that no text of a plan changes their structure."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from advisor.codegen.kubernetes import (
     NODE_LABEL,
     ClusterManner,
+    entrance_of,
     kubernetes_files,
     node_volume_gib,
     obstacle_to_kubernetes,
     repository,
+    served_in,
     windows,
 )
 from advisor.codegen.model import Wanted
@@ -156,8 +159,10 @@ def test_the_token_is_referred_to_and_never_held():
         "key": "token",
         "optional": True,
     }
-    assert container["args"][:3] == ["serve", "$(MODEL_ID)", "--revision=$(MODEL_REVISION)"]
-    assert set(environment) >= {"MODEL_ID", "MODEL_REVISION"}
+    assert container["args"][:3] == ["serve", "$(MODEL_PREFIX)$(CHECKPOINT)", "--revision=$(MODEL_REVISION)"]
+    keys = {name: environment[name]["valueFrom"]["configMapKeyRef"]["key"] for name in ("CHECKPOINT", "MODEL_REVISION")}
+    assert keys == {"CHECKPOINT": "MODEL_ID", "MODEL_REVISION": "MODEL_REVISION"}
+    assert environment["MODEL_PREFIX"]["value"] == ""
 
 
 def test_a_model_that_only_the_user_can_name_is_asked_for():
@@ -171,10 +176,28 @@ def test_a_model_that_only_the_user_can_name_is_asked_for():
     assert "4-bit (AWQ, GPTQ" in text
 
 
+def test_each_checkpoint_is_copied_once():
+    """Groups that load the same share a job; one that only the user can name asks for it."""
+    spot = make_group(purchase="spot", instance_type="g6.2xlarge")
+    jobs = of_kind(objects_of(make_fleet_plan(make_group(), spot)), "Job")
+    assert [copied(job) for job in jobs] == ["meta-llama/Llama-3.1-8B-Instruct"]
+    plan = make_plan(make_option(precision="int4"), model="organisation/tuned-8b")
+    (job,) = of_kind(objects_of(plan), "Job")
+    assert copied(job) == "organisation/model"
+    assert "# Name it: a 4-bit" in kubernetes_files(stack_of(plan), PLAIN)["kubernetes/weights/copy/jobs.yaml"]
+
+
+def copied(job):
+    """The model that a job downloads."""
+    (container,) = job["spec"]["template"]["spec"]["initContainers"]
+    return next(one["value"] for one in container["env"] if one["name"] == "MODEL_ID")
+
+
 def test_every_mount_has_its_volume_and_fits():
     """Volumes are those that are mounted, and the pod's disk is what they may take together."""
     pod, container = pod_of(objects_of(make_plan(make_option())))
-    volumes = {one["name"]: one["emptyDir"] for one in pod["volumes"]}
+    volumes = {one["name"]: one["emptyDir"] for one in pod["volumes"] if "emptyDir" in one}
+    assert [one["name"] for one in pod["volumes"] if "configMap" in one] == ["model"]
     assert {one["name"] for one in container["volumeMounts"]} == set(volumes)
     disk = sum(int(one["sizeLimit"].removesuffix("Gi")) for one in volumes.values() if "medium" not in one)
     assert container["resources"]["limits"]["ephemeral-storage"] == f"{disk}Gi"
@@ -223,9 +246,53 @@ def test_requests_follow_the_weights():
     (route,) = of_kind(objects, "HTTPRoute")
     weights = {one["name"]: one["weight"] for one in route["spec"]["rules"][0]["backendRefs"]}
     assert sorted(weights.values()) == [250, 750]
-    assert set(weights) == {one["metadata"]["name"] for one in of_kind(objects, "Service")}
+    assert {*weights, "inference"} == {one["metadata"]["name"] for one in of_kind(objects, "Service")}
     assert route["spec"]["rules"][0]["timeouts"] == {"request": "600s"}
     assert not of_kind(objects, "HealthCheckPolicy")
+
+
+def test_like_replicas_share_one_entrance():
+    """A replica of either kind takes a quarter of its half: one Service over all pods, which knows those that are ready."""
+    kinds = (make_group(request_shares=(0.5, 0.5)), make_group(instance_type="g5.xlarge", accelerator="A10G", request_shares=(0.5, 0.5)))  # fmt: skip
+    objects = objects_of(make_fleet_plan(*kinds))
+    (route,) = of_kind(objects, "HTTPRoute")
+    assert [one["name"] for one in route["spec"]["rules"][0]["backendRefs"]] == ["inference"]
+    selector = objects["Service", "inference"]["spec"]["selector"].items()
+    pods = [one["spec"]["template"]["metadata"]["labels"] for one in of_kind(objects, "Deployment")]
+    assert len(pods) == 2
+    assert all(selector <= labels.items() for labels in pods)
+
+
+@pytest.mark.parametrize(
+    ("weights", "paths", "expected"),
+    [
+        ((500, 500), ("/health", "/health"), {"inference": 1000}),
+        ((550, 450), ("/health", "/health"), {"inference": 1000}),
+        ((600, 400), ("/health", "/health"), {"a": 600, "b": 400}),
+        ((1000, 0), ("/health", "/health"), {"a": 1000, "b": 0}),
+        ((500, 500), ("/health", "/v1/health/ready"), {"a": 500, "b": 500}),
+        ((1000,), ("/health",), {"a": 1000}),
+    ],
+)
+def test_an_entrance_is_shared_only_by_what_is_alike(weights, paths, expected):
+    """Not where replicas are planned for other shares, where one is to get none yet, or where they are probed elsewhere."""
+    stack = stack_of(make_plan(make_option(instances=2)))
+    (one,) = served_in(stack, "us-east-1", PLAIN)
+    served = [
+        replace(one, backend=replace(one.backend, key=key, container=replace(one.backend.container, health_path=path)))
+        for key, path in zip("ab", paths, strict=False)
+    ]
+    entrance = entrance_of(served, dict(zip("ab", weights, strict=False)))
+    assert entrance.shares == expected
+    assert entrance.is_shared == (len(served) > 1 and len(set(paths)) == 1)
+
+
+def test_one_replica_is_told():
+    """A backend that keeps fewer than two in the quietest hours is named where the objects are explained."""
+    text = kubernetes_files(stack_of(make_fleet_plan(make_group(instances=(1, 4)))), PLAIN)["kubernetes/README.md"]
+    assert "Fewer than two replicas" in text
+    text = kubernetes_files(stack_of(make_fleet_plan(make_group(instances=(2, 4)))), PLAIN)["kubernetes/README.md"]
+    assert "Fewer than two replicas" not in text
 
 
 def test_a_schedule_becomes_cron_windows():

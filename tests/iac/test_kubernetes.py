@@ -1,14 +1,17 @@
 """What kubectl, the API's schemas and scanners say of the generated manifests."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from advisor.codegen import Language, generate
+from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.writing import write_files
 from codegen.forms import FORMS
+from codegen.plans import make_fleet_plan, make_group
 from codegen.scenarios import SCENARIOS
 from iac import harness, kubernetes_tools
 from iac.modules import needs
@@ -92,6 +95,102 @@ def _pods_in(document):
         yield {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": one["podTemplate"]["spec"]}
 
 
+def environment_of(container):
+    """Variable → its value as Kubernetes makes it of those before it; what comes from a map or secret is its key."""
+    values = {}
+    for one in container["env"]:
+        text = one.get("value", f"<{one.get('valueFrom', {})}>")
+        values[one["name"]] = _expanded(text, values)
+    return values
+
+
+def _expanded(text, values):
+    return re.sub(r"\$\((\w+)\)", lambda found: values.get(found[1], found[0]), text)
+
+
+def taken_in(path, component):
+    """The kustomization with a component of kubernetes/weights."""
+    text = path.read_text()
+    assert f"#   - ../weights/{component}\n" in text
+    path.write_text(
+        text.replace("# components:", "components:").replace(
+            f"#   - ../weights/{component}\n", f"  - ../weights/{component}\n"
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("root", "component", "folder"),
+    [
+        ("eks-two-regions", "bucket", "/cache/models/"),
+        ("gke-tpu-v6e", "bucket", "/cache/models/"),
+        ("aks-mi300x", "bucket", "/cache/models/"),
+        ("eks-graviton", "folder", "/models/"),
+        ("eks-sglang-replicas", "stream", "s3://bucket/prefix/"),
+    ],
+    indirect=["root"],
+)
+def test_weights_come_from_where_the_component_says(root, component, folder, kubectl):
+    """Each engine loads the folder in place of the hub's name, and keeps its name for clients; the objects are valid.
+
+    The jobs that fill the bucket build for themselves, as the service account that may write.
+    """
+    copying = kubernetes_tools.built(kubectl, root / "kubernetes/weights/copy").ok().out
+    built = [copying]
+    for path in root.glob("kubernetes/*/kustomization.yaml"):
+        taken_in(path, component)
+        built.append(kubernetes_tools.built(kubectl, path.parent).ok().out)
+    (root / "built.yaml").write_text("---\n".join(built))
+    kubernetes_tools.validated(root / "built.yaml", VERSIONS[-1]).ok()
+    objects = list(yaml.safe_load_all((root / "built.yaml").read_text()))
+    jobs = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Job"]
+    assert {one["serviceAccountName"] for one in jobs} <= {"copy-weights"}
+    pods = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
+    assert pods
+    for pod in pods:
+        (engine,) = pod["containers"]
+        words = [_expanded(word, environment_of(engine)) for word in engine["args"]]
+        assert [word for word in words if folder in word]
+        assert ("--load-format=runai_streamer" in words) == (component == "stream")
+        assert [word for word in words if word.startswith("--served-model-name=")]
+        assert len(pod.get("initContainers", [])) == (1 if component == "bucket" else 0)
+    for pod in (*pods, *jobs):
+        names = {one["name"] for one in pod["volumes"]}
+        for container in (*pod["containers"], *pod.get("initContainers", [])):
+            assert {one["name"] for one in container["volumeMounts"]} <= names
+
+
+@pytest.mark.parametrize(
+    ("root", "source", "remote"),
+    [
+        ("eks-l4-spot", "s3://weights/llm", ":s3:weights/llm/"),
+        ("gke-l4-spot", "gs://weights", ":gcs:weights/"),
+        ("aks-a100-spot", "az://account/models/llm", ":azureblob:models/llm/"),
+    ],
+    indirect=["root"],
+)
+def test_copy_takes_the_model_below_the_prefix(root, source, remote, tmp_path):
+    """What rclone is asked for, with a stand-in of it; the source of another cloud is refused with what to give."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/rclone"
+    program.write_text('#!/bin/sh\necho "$@" "${RCLONE_AZUREBLOB_ACCOUNT:-}"\n')
+    program.chmod(0o755)
+    (tmp_path / "MODEL_ID").write_text("organisation/model")
+    script = (root / "kubernetes/weights/bucket/copy.sh").read_text().replace("/model/MODEL_ID", f"{tmp_path}/MODEL_ID")
+
+    def run(model_source):
+        settings = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "MODEL_SOURCE": model_source}
+        return subprocess.run(["sh", "-c", script], env=settings, text=True, capture_output=True, check=False)
+
+    said = run(source)
+    assert said.returncode == 0, said.stderr
+    assert f"{remote}organisation/model/ /cache/models/organisation/model" in said.stdout
+    assert ("account" in said.stdout) == source.startswith("az")
+    refused = run("hub")
+    assert refused.returncode == 1
+    assert f"give the likes of {source[:5]}" in refused.stderr
+
+
 def test_a_mistake_does_not_pass(tmp_path):
     """The schemas are no rubber stamp: a misspelt property of a pod is an error."""
     needs("kubernetes")
@@ -158,3 +257,34 @@ def _found_by_trivy(roots, *options):
         if inside == "kubernetes":
             found[name] |= {one["ID"] for one in result.get("Misconfigurations", [])}
     return found
+
+
+def test_pins_outlive_a_change_of_type(kubectl, tmp_path):
+    """Digest, argument, revision and secret that a user set are on every backend after the plan took other accelerators."""
+    wanted = Wanted(target="eks")
+    write_files(generate(make_fleet_plan(make_group()), Language.TERRAFORM, wanted), tmp_path)
+    path = tmp_path / "kubernetes/us-east-1/kustomization.yaml"
+    path.write_text(_pinned(path.read_text()))
+    other = make_group(instance_type="g5.xlarge", accelerator="A10G", request_shares=(0.5, 0.5))
+    third = make_group(instance_type="g6e.xlarge", accelerator="L40S", request_shares=(0.5, 0.5))
+    write_files(generate(make_fleet_plan(other, third), Language.TERRAFORM, wanted), tmp_path)
+    objects = list(yaml.safe_load_all(kubernetes_tools.built(kubectl, path.parent).ok().out))
+    pods = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
+    assert len(pods) == 2
+    for pod in pods:
+        assert pod["containers"][0]["image"] == "vllm/vllm-openai@sha256:" + "a" * 64
+        assert pod["containers"][0]["args"][-1] == "--enable-prefix-caching"
+    (models,) = [one for one in objects if one["kind"] == "ConfigMap"]
+    assert models["data"]["MODEL_REVISION"] == "0123abc"
+    (account,) = [one for one in objects if one["kind"] == "ServiceAccount"]
+    assert account["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def _pinned(text):
+    """The kustomization as a user pins it: the section of pins taken in, and filled."""
+    before, mark, pins = text.partition("# images:\n")
+    section = "".join(f"{line[2:]}\n" for line in (mark + pins).splitlines())
+    for old, new in {"sha256:...": "sha256:" + "a" * 64, "--option=value": "--enable-prefix-caching"}.items():
+        assert old in section
+        section = section.replace(old, new)
+    return before.replace("MODEL_REVISION=main", "MODEL_REVISION=0123abc") + section

@@ -83,7 +83,7 @@ def _manifest(path: str, document: object) -> Iterator[Finding]:
         yield Finding(path, 0, "holds a document that is no Kubernetes object")
         return
     missing = [key for key in ("apiVersion", "kind") if not isinstance(document.get(key), str)]
-    if document.get("kind") != "Kustomization" and not (document.get("metadata") or {}).get("name"):
+    if document.get("kind") not in ("Kustomization", "Component") and not (document.get("metadata") or {}).get("name"):
         missing.append("metadata.name")
     if missing:
         yield Finding(path, 0, f"holds a Kubernetes object without {' and '.join(missing)}")

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from advisor.catalog import load_catalog
+from advisor.catalog.values import InstanceType
 from advisor.codegen.forms import kubernetes_files, workload_name
 from advisor.codegen.kubernetes import (
     DEVICES,
@@ -19,11 +21,14 @@ from advisor.codegen.kubernetes import (
     node_volume_gib,
     obstacle_to_kubernetes,
 )
+from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Language, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
+from advisor.cost.services import HOST_GIB
+from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 _TERRAFORM = "terraform/aws-eks"
 _TEMPLATES = {
@@ -40,6 +45,7 @@ _TEMPLATES = {
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
     "versions.tf": "versions.tf.j2",
+    "weights.tf": "weights.tf.j2",
 }
 _NODE_GROUP_TEMPLATES = {"compute.tf": "compute.tf.j2"}
 _PYTHON = "pulumi-python/aws-eks"
@@ -54,6 +60,7 @@ _PYTHON_TEMPLATES = {
     "inference/plan.py": "plan.py.j2",
     "inference/policies.py": "aws_policies.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/weights.py": "weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_NODE_GROUP_TEMPLATES = {"inference/compute.py": "compute.py.j2"}
@@ -64,6 +71,9 @@ _MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": 
 """What EKS makes beside a node group, in those tests."""
 
 _MANNER = ClusterManner()
+_PROVIDER = "aws"
+_FILE_SYSTEM_SHARE = 0.95
+"""Of local disks that a file system leaves for files."""
 _GPU_LABEL = "nvidia.com/gpu.present"
 """What DaemonSets for GPUs select nodes by where no feature discovery runs."""
 _ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
@@ -151,6 +161,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "alarms": alarms,
         "alarm_values": {one.name: _alarm(one) for one in alarms},
         "period_seconds": _PERIOD_SECONDS,
+        "copy_account": COPY_ACCOUNT,
         "clusters": {one.name: _example_cluster(stack, one, is_karpenter=is_karpenter) for one in stack.regions},
         "block_group": on_demand[0] if on_demand else "",
         "may_be_empty": [group.key for group in stack.groups if fewest_replicas(stack, group) == 0],
@@ -204,7 +215,8 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "max_instances": group.max_instances,
         "workload": workload_name(stack, group),
         "min_replicas": fewest_replicas(stack, group),
-        "volume_gib": node_volume_gib(group),
+        "volume_gib": _volume_gib(group),
+        "local_gib": local_gib(group),
     }
 
 
@@ -228,13 +240,42 @@ def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:
         "architecture": _ARCHITECTURES[group.platform.cpu_architecture],
         "accelerator": DEVICES[group.platform.runtime].resource,
         "limit": group.max_instances * _accelerators(group),
-        "volume_gib": node_volume_gib(group),
+        "volume_gib": _volume_gib(group),
+        "has_local_disks": local_gib(group) > 0,
     }
+
+
+def _volume_gib(group: ComputeGroup) -> int:
+    """Root volume of a node; where local disks hold images and weights, it has neither."""
+    return HOST_GIB if local_gib(group) else node_volume_gib(group)
+
+
+def local_gib(group: ComputeGroup) -> int:
+    """What the local NVMe disks of a node hold together; 0 unless every type that may be bought has enough of them."""
+    types = load_catalog().instance_types
+    found = [types.get((_PROVIDER, name)) for name in _instance_types(group)]
+    gigabytes = [one.local_nvme_gb or 0 if one else 0 for one in found]
+    holds = int(bytes_to_gib(min(gigabytes) * BYTES_PER_GB) * _FILE_SYSTEM_SHARE)
+    return holds if holds >= node_volume_gib(group) - HOST_GIB else 0
 
 
 def _instance_types(group: ComputeGroup) -> list[str]:
     """Spot is bought as whichever type is there; on demand, the plan is priced with one."""
-    return [group.instance_type, *(group.interchangeable_types if group.is_spot else ())]
+    return [group.instance_type, *(_roomy_types(group) if group.is_spot else ())]
+
+
+def _roomy_types(group: ComputeGroup) -> list[str]:
+    """Types that serve like the planned one on no less of processors and memory: autoscalers reckon with the first."""
+    types = load_catalog().instance_types
+    planned = types.get((_PROVIDER, group.instance_type))
+    others = [types.get((_PROVIDER, name)) for name in group.interchangeable_types]
+    return [other.name for other in others if other and planned and _is_no_smaller(other, planned)]
+
+
+def _is_no_smaller(other: InstanceType, planned: InstanceType) -> bool:
+    """What is not known of a machine is not taken to be enough."""
+    sizes = ((other.vcpus, planned.vcpus), (other.memory_gib, planned.memory_gib))
+    return all(has is not None and needed is not None and has >= needed for has, needed in sizes)
 
 
 def _labels(stack: Stack, group: ComputeGroup) -> Mapping[str, str]:

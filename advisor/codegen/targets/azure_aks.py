@@ -20,6 +20,7 @@ from advisor.codegen.kubernetes import (
     node_volume_gib,
     obstacle_to_kubernetes,
 )
+from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Language, Runtime, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -41,6 +42,7 @@ _TEMPLATES = {
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
     "versions.tf": "azure_versions.tf.j2",
+    "weights.tf": "weights.tf.j2",
 }
 _PYTHON = "pulumi-python/azure-aks"
 _PYTHON_TEMPLATES = {
@@ -52,6 +54,7 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/weights.py": "weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
@@ -59,11 +62,29 @@ _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/
 """What data sources say in the tests of a program."""
 _SPOT = "kubernetes.azure.com/scalesetpriority"
 """Label and taint that AKS gives spot nodes."""
-_MANNER = ClusterManner(spot_taint=_SPOT)
+_MANNER = ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
+_EXAMPLE_ISSUER = "https://oidc.example.com/"
 _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
 _OF_CLUSTER = 'where ClusterId =~ "<cluster>"'
 """A workspace may hold several clusters; the code puts the id of the region's one in place of ``<cluster>``."""
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+_OTHERS = "".join(f" AND !(ActionMatches{{'{_BLOBS}/{one}'}})" for one in ("write", "add/action", "delete"))
+_PREFIX_CONDITION = (
+    f"((!(ActionMatches{{'{_BLOBS}/read'}} AND NOT SubOperationMatches{{'Blob.List'}}){_OTHERS})",
+    f" OR (@Resource[{_BLOBS}:path] StringStartsWith 'PREFIX'))",
+    f" AND (!(ActionMatches{{'{_BLOBS}/read'}} AND SubOperationMatches{{'Blob.List'}})",
+    f" OR (@Request[{_BLOBS}:prefix] StringStartsWith 'PREFIX'))",
+)
+"""What a role that reads or writes blobs holds for: those below a prefix, and lists of them."""
+_READY = (
+    'InsightsMetrics | where Name == "kube_deployment_status_replicas_ready" | extend tags = parse_json(Tags)'
+    ' | where tags["container.azm.ms/clusterId"] =~ "<cluster>" and tags.k8sNamespace == "{namespace}"'
+    " | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m)"
+    " | summarize ready = sum(ready) by TimeGenerated"
+    " | summarize value = coalesce(max(ready), 0.0)"
+)
+"""The most replicas that answered at any time of the window: a pod that still loads its model is none."""
 _PODS = 'KubePodInventory | {of_cluster} and Namespace == "{namespace}"'
 
 
@@ -106,9 +127,15 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "cautions": stack.summary.cautions,
         "has_rocm": any(group.platform.runtime is Runtime.ROCM for group in stack.groups),
         "regions": regions,
+        "prefix_condition": "".join(_PREFIX_CONDITION),
+        "prefix_condition_lines": _PREFIX_CONDITION,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "alarms": alarms_of_pods(stack),
         "clusters": {region.name: _example_cluster(region.name) for region in stack.regions},
+        "issuing_clusters": {
+            region.name: {**_example_cluster(region.name), "oidc_issuer_url": _EXAMPLE_ISSUER}
+            for region in stack.regions
+        },
         "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
         "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
@@ -151,8 +178,8 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     alarms = {
         "unavailable-replicas": query_rule(
             unhealthy,
-            f'{pods} and PodStatus == "Running" | summarize value = dcount(PodUid)',
-            "Fewer replicas run than the plan needs, for longer than one takes to start.",
+            _READY.format(namespace=stack.name),
+            "Fewer replicas answer than the plan needs, for longer than one takes to start.",
         ),
         "metrics-silent": query_rule(
             replace(planned_alarm(stack, "metrics_silent"), per_instance=False, threshold=1),

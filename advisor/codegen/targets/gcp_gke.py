@@ -1,7 +1,7 @@
 """Node pools for existing GKE clusters, and the Kubernetes objects that run on them.
 
-Sources: Google's guides to GPUs, TPUs and Spot VMs in GKE Standard, to the service account of nodes and to GKE's system
-metrics, read in November 2026.
+Sources: Google's guides to GPUs, TPUs and Spot VMs in GKE Standard, to the service account of nodes, to GKE's system
+metrics and to its kube state metrics, read in November 2026.
 """
 
 import hashlib
@@ -19,7 +19,9 @@ from advisor.codegen.kubernetes import (
     node_volume_gib,
     obstacle_to_kubernetes,
 )
+from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Language, Region, Runtime, Scaling, Stack
+from advisor.codegen.prometheus_rules import slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -41,6 +43,7 @@ _TEMPLATES = {
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
     "versions.tf": "gcp_versions.tf.j2",
+    "weights.tf": "weights.tf.j2",
 }
 _PYTHON = "pulumi-python/gcp-gke"
 _PYTHON_TEMPLATES = {
@@ -53,6 +56,7 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/weights.py": "weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
@@ -76,7 +80,9 @@ _QUERIES = {
 }
 """Alarm → what is compared with its threshold; the words in capitals are filled in by the code."""
 _RESTARTS = f"sum by (cluster_name) (increase(kubernetes_io:container_restart_count{{{_CONTAINERS}}}[900s])) > 2"
-_STARTED = f'(count(kubernetes_io:container_uptime{{{_CONTAINERS},container_name="engine"}}) or vector(0))'
+_OF_PROMETHEUS = 'location=~"LOCATIONS",cluster=~"CLUSTERS",namespace="NAMESPACE"'
+_AVAILABLE = f"(sum(kube_deployment_status_replicas_available{{{_OF_PROMETHEUS}}}) or vector(0))"
+"""Replicas that answer: a pod that still loads its model is none."""
 
 
 def _obstacle(stack: Stack) -> str:
@@ -138,6 +144,7 @@ def _manner(groups: tuple[GoogleGroup, ...]) -> ClusterManner:
     return ClusterManner(
         spot_taint=_SPOT_TAINT,
         node_labels={one.group.key: _accelerator_labels(one) for one in groups},
+        bucket=GOOGLE_STORAGE,
         has_google_gateways=True,
     )
 
@@ -216,19 +223,31 @@ def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     """Alerts on all clusters, by name: a query that has a result while the alert rings."""
     usual = {alarm.name: _query(alarm) for alarm in stack.alarms if alarm.name in _QUERIES}
     unhealthy = next(alarm for alarm in stack.alarms if alarm.name == "unhealthy_hosts")
-    return usual | {
-        "restarts": {
-            "description": "The engines of a cluster were restarted more than twice in 15 minutes.",
-            "query": _RESTARTS,
-            "seconds": 0,
-        },
-        # Against the fewest replicas of each region, which stand beside it.
-        "missing_replicas": {
-            "description": "Fewer replicas run than the plan needs, for longer than one takes to start.",
-            "query": _STARTED,
-            "seconds": unhealthy.periods * unhealthy.period_seconds,
-        },
-    }
+    slo = {alarm.name: entry for alarm in stack.slo_alarms if (entry := _slo_query(stack, alarm))}
+    return (
+        usual
+        | slo
+        | {
+            "restarts": {
+                "description": "The engines of a cluster were restarted more than twice in 15 minutes.",
+                "query": _RESTARTS,
+                "seconds": 0,
+            },
+            # Against the fewest replicas of each region, which stand beside it.
+            "missing_replicas": {
+                "description": "Fewer replicas answer than the plan needs, for longer than one takes to start.",
+                "query": _AVAILABLE,
+                "seconds": unhealthy.periods * unhealthy.period_seconds,
+            },
+        }
+    )
+
+
+def _slo_query(stack: Stack, alarm: Alarm) -> Mapping[str, object]:
+    """*alarm* on every backend whose engine publishes what it asks; empty where none does."""
+    queries = (slo_query(stack, alarm, one, _OF_PROMETHEUS, "cluster") for one in stack.backends)
+    joined = " or ".join(f"({one})" for one in dict.fromkeys(queries) if one)
+    return {"description": alarm.description, "query": joined, "seconds": wait_seconds(alarm)} if joined else {}
 
 
 def _query(alarm: Alarm) -> Mapping[str, object]:

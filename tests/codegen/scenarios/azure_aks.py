@@ -1,5 +1,6 @@
 """Node pools of AKS."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ def variables(*regions: str) -> Mapping[str, Any]:
             "id": f"{operations}/Microsoft.ContainerService/managedClusters/inference",
             "zones": ["1", "2", "3"],
             "log_analytics_workspace_id": f"{operations}/Microsoft.OperationalInsights/workspaces/inference",
+            "oidc_issuer_url": "https://oidc.example.com/",
         }
         for region in regions or ("eastus",)
     }
@@ -29,7 +31,7 @@ def _aks(plan: Plan, *regions: str, rank: int | None = None) -> Scenario:
 
 
 def a100_spot() -> Scenario:
-    """Spot nodes carry a taint of their own."""
+    """Spot nodes carry a taint of their own; weights from a storage account."""
     option = azure_option(
         instance_type="Standard_NC24ads_A100_v4",
         accelerator="A100-80GB-PCIe",
@@ -38,7 +40,12 @@ def a100_spot() -> Scenario:
         purchase="spot",
         usd_per_hour=0.74,
     )
-    return _aks(make_plan(option), rank=1)
+    scenario = _aks(make_plan(option), rank=1)
+    weights = {
+        "model_source": "az://weights/models/llm",
+        "model_storage_account_id": f"{SUBSCRIPTION}/resourceGroups/x/providers/Microsoft.Storage/storageAccounts/weights",
+    }
+    return dataclasses.replace(scenario, variables={**scenario.variables, **weights})
 
 
 def mi300x() -> Scenario:

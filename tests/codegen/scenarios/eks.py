@@ -31,10 +31,11 @@ def _karpenter(plan: Plan, *regions: str) -> Scenario:
 
 
 def l4_spot() -> Scenario:
-    """Spot with a second, equal type in the plan."""
+    """Spot with a second, equal type in the plan; weights from a bucket."""
     chosen = make_option(purchase="spot", precision="fp8", weights_gib=8.1, usd_per_hour=0.3117)
     larger = dataclasses.replace(chosen, rank=2, instance_type="g6.2xlarge", cost=make_cost(0.402, 2))
-    return _managed(make_plan(chosen, larger), rank=1)
+    scenario = _managed(make_plan(chosen, larger), rank=1)
+    return dataclasses.replace(scenario, variables={**scenario.variables, "model_source": "s3://weights/llm"})
 
 
 def h100_tp8() -> Scenario:

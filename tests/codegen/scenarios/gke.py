@@ -36,8 +36,13 @@ def _alone(option: Option, **changes: Any) -> Scenario:
 
 
 def l4_spot() -> Scenario:
-    """Spot nodes, in any zone that has capacity."""
-    return _alone(make_option(**_google(purchase="spot", precision="fp8", weights_gib=8.1, usd_per_hour=0.28)))
+    """Spot nodes, in any zone that has capacity; weights from a bucket, images from a registry of one's own."""
+    scenario = _alone(make_option(**_google(purchase="spot", precision="fp8", weights_gib=8.1, usd_per_hour=0.28)))
+    given = {
+        "model_source": "gs://weights/llm",
+        "image_repositories": ["projects/images/locations/us/repositories/serving"],
+    }
+    return dataclasses.replace(scenario, variables={**scenario.variables, **given})
 
 
 def h100_tp8() -> Scenario:

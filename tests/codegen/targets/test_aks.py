@@ -9,7 +9,7 @@ import yaml
 from advisor.codegen import Language, generate
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.targets.azure_aks import pool_name
+from advisor.codegen.targets.azure_aks import alarms_of_pods, pool_name
 from codegen.scenarios import SCENARIOS
 
 _NAMES = [name for name in SCENARIOS if name.startswith("aks-")]
@@ -35,3 +35,15 @@ def test_deployments_share_no_pool():
     (one,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _: None), scenario.wanted)
     (group,) = one.groups
     assert pool_name(one, group) != pool_name(replace(one, name="search"), group)
+
+
+def test_replicas_that_load_do_not_count():
+    """The alarm reads the replicas that are ready, over a window no shorter than a start takes."""
+    scenario = SCENARIOS["aks-scheduled"]()
+    (stack,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _: None), scenario.wanted)
+    alarm = alarms_of_pods(stack)["unavailable-replicas"]
+    assert "kube_deployment_status_replicas_ready" in alarm["query"]
+    assert "PodStatus" not in alarm["query"]
+    assert (alarm["operator"], alarm["per_instance"]) == ("LessThan", True)
+    minutes = {"PT15M": 15, "PT30M": 30, "PT45M": 45}[alarm["window"]]
+    assert minutes * 60 > stack.start_seconds

@@ -1,0 +1,150 @@
+"""Weights from a bucket in place of the hub: kustomize components that a user takes in, and the job that fills it.
+
+Sources: rclone's documentation of its S3, Google Cloud Storage and Azure Blob backends; vLLM's and SGLang's pages on
+loading from object storage; the guides to EKS Pod Identity, Workload Identity Federation for GKE and Microsoft Entra
+Workload ID. Read in November 2026.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from advisor.codegen.model import Backend, Engine, Runtime, Stack
+from advisor.codegen.quoting import slug
+from advisor.codegen.templates import fill
+
+COPY_ACCOUNT = "copy-weights"
+"""Service account of the job that fills the bucket."""
+_LONGEST_NAME = 40
+_UNNAMED = "organisation/model"
+_TEMPLATES = {
+    "bucket/kustomization.yaml": "weights/bucket.yaml.j2",
+    "bucket/copy.sh": "weights/copy.sh.j2",
+    "folder/kustomization.yaml": "weights/folder.yaml.j2",
+    "copy/kustomization.yaml": "weights/copy.yaml.j2",
+    "copy/copy.sh": "weights/copy.sh.j2",
+    "copy/jobs.yaml": "weights/jobs.yaml.j2",
+}
+_STREAM_TEMPLATES = {"stream/kustomization.yaml": "weights/stream.yaml.j2"}
+_STREAMING = (Engine.SGLANG, Engine.VLLM)
+_STREAMED_TO = (Runtime.CUDA, Runtime.ROCM)
+_IMAGE = "rclone/rclone:1.75.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Address from which pods of a cluster get the credentials of their service account."""
+
+    network: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Object storage of a cloud, as the pods of its clusters reach it."""
+
+    scheme: str
+    """Such as s3: the start of a source."""
+    example: str
+    backend: str
+    """As rclone calls it."""
+    environment: Mapping[str, str]
+    """Of rclone."""
+    streamed: str
+    """The example as engines that stream take it."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """Beside HTTPS; empty: credentials come through HTTPS."""
+    has_account: bool = False
+    """A source starts with the account of the container."""
+    has_client: bool = False
+    """Service accounts name the identity that they have."""
+
+
+S3 = Bucket(
+    scheme="s3",
+    example="s3://bucket/prefix",
+    streamed="s3://bucket/prefix/",
+    backend="s3",
+    environment={"RCLONE_S3_PROVIDER": "AWS", "RCLONE_S3_ENV_AUTH": "true", "RCLONE_S3_NO_CHECK_BUCKET": "true"},
+    endpoints=(Endpoint("169.254.170.23/32", 80),),
+)
+GOOGLE_STORAGE = Bucket(
+    scheme="gs",
+    example="gs://bucket/prefix",
+    streamed="gs://bucket/prefix/",
+    backend="gcs",
+    environment={
+        "RCLONE_GCS_ENV_AUTH": "true",
+        "RCLONE_GCS_BUCKET_POLICY_ONLY": "true",
+        "RCLONE_GCS_NO_CHECK_BUCKET": "true",
+    },
+    # The metadata server of nodes with Dataplane V2, and of the others.
+    endpoints=(Endpoint("169.254.169.254/32", 80), Endpoint("169.254.169.252/32", 988)),
+)
+AZURE_BLOBS = Bucket(
+    scheme="az",
+    example="az://account/container/prefix",
+    streamed="az://container/prefix/",
+    backend="azureblob",
+    environment={"RCLONE_AZUREBLOB_ENV_AUTH": "true", "RCLONE_AZUREBLOB_NO_CHECK_CONTAINER": "true"},
+    has_account=True,
+    has_client=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A job that copies one checkpoint from the hub to the bucket."""
+
+    name: str
+    model_id: str
+    needed: str
+    """What the user has to name; "": the model is known."""
+    image: str
+    """Of an engine: it holds the client of the hub."""
+    disk_gib: int
+
+
+def model_map_name(backend: Backend) -> str:
+    """Name of the map that holds model and revision: backends that load the same with one engine share it.
+
+    It holds no hardware, so that what a user sets there outlives a change of type.
+    """
+    checkpoint = backend.container.checkpoint
+    what = checkpoint.model_id or checkpoint.needed
+    return slug(f"{backend.container.engine.value} {what.rpartition('/')[2]}", _LONGEST_NAME, "model")
+
+
+def weights_files(stack: Stack, bucket: Bucket, known: Mapping[str, object]) -> Mapping[str, str]:
+    """The files below ``kubernetes/weights/``; *known* has what the other manifests use too."""
+    names = dict(known) | {
+        "bucket": bucket,
+        "copies": copies_of(stack),
+        "copy_account": COPY_ACCOUNT,
+        "image": _IMAGE,
+        "streaming_engines": streaming_engines(stack),
+    }
+    templates = _TEMPLATES | (_STREAM_TEMPLATES if streaming_engines(stack) else {})
+    return {f"kubernetes/weights/{path}": fill("kubernetes", template, names) for path, template in templates.items()}
+
+
+def streaming_engines(stack: Stack) -> tuple[str, ...]:
+    """Engines of the stack that stream weights from a bucket; empty where one runs on what is not streamed to."""
+    able = [backend for backend in stack.backends if backend.container.engine in _STREAMING]
+    if any(backend.runtime not in _STREAMED_TO for backend in able):
+        return ()
+    return tuple(sorted({backend.container.engine.value for backend in able}))
+
+
+def copies_of(stack: Stack) -> tuple[Copy, ...]:
+    """One for each checkpoint of the stack; what an image of the user's own loads is the user's to copy."""
+    copies: dict[str, Copy] = {}
+    for group in stack.groups:
+        container = stack.backend_of(group).container
+        checkpoint = container.checkpoint
+        what = checkpoint.model_id or checkpoint.needed
+        if container.engine is not Engine.CUSTOM:
+            name = slug(f"copy {what}", _LONGEST_NAME, "copy")
+            needed = "" if checkpoint.model_id else checkpoint.needed
+            copy = Copy(name, checkpoint.model_id or _UNNAMED, needed, container.image, group.checkpoint_gib)
+            copies.setdefault(what, copy)
+    return tuple(copies[what] for what in sorted(copies))

@@ -1,0 +1,125 @@
+"""The SLO alarms of a stack as Prometheus queries on the engines' own metrics and on those of kube-state-metrics.
+
+Sources: the metrics pages of vLLM (whose HTTP counters are those of prometheus-fastapi-instrumentator) and SGLang; the
+list of pod metrics of kube-state-metrics. Read in November 2026.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from advisor.codegen.alarms import Alarm
+from advisor.codegen.engines.metrics import published
+from advisor.codegen.model import Backend, ComputeGroup, Engine, Stack
+
+_WINDOW_SECONDS = 300
+_ENDED = 'phase=~"Failed|Succeeded"'
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Counter of HTTP answers of an engine."""
+
+    counter: str
+    path_label: str
+    status_label: str
+
+    def selector(self, series: str) -> str:
+        """Matchers of the answers to clients; probes and scrapes are no requests."""
+        return f'{series},{self.path_label}=~"/v1/.+"'
+
+
+_ANSWERS: Mapping[Engine, Answers] = {
+    Engine.VLLM: Answers("http_requests_total", "handler", "status"),
+    Engine.SGLANG: Answers("sglang:http_responses_total", "endpoint", "status_code"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An alert of Prometheus."""
+
+    name: str
+    """In the form of alerts, such as InferenceTtft."""
+    subject: str
+    """Key of the backend or group that it watches."""
+    expression: str
+    wait_seconds: int
+    """How long the expression has a result before the alert rings."""
+    summary: str
+
+
+def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
+    """The alerts on the cluster of a region: each SLO alarm for each backend, and pods that never become ready."""
+    backends = [one for one in stack.backends if one.region == region]
+    groups = [one for one in stack.groups if one.region == region]
+    slo = (
+        Rule(_alert_name(alarm.name), backend.key, query, wait_seconds(alarm), alarm.description)
+        for alarm in stack.slo_alarms
+        for backend in backends
+        if (query := slo_query(stack, alarm, backend, f'namespace="{stack.name}"', "namespace"))
+    )
+    return (*slo, *(_not_ready(stack, group) for group in groups))
+
+
+def wait_seconds(alarm: Alarm) -> int:
+    """Seconds that a query has a result before the alert rings: the alarm's, less the window of the query."""
+    return max(0, alarm.periods * alarm.period_seconds - _WINDOW_SECONDS)
+
+
+def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str) -> str:
+    """A query that has a result while *alarm* is beyond its threshold; "" where the engine publishes nothing for it.
+
+    Args:
+        stack: holds the groups of the backend.
+        alarm: one of the stack's SLO alarms.
+        backend: whose pods are asked.
+        series: matchers that select the cluster and namespace.
+        by: labels by which results stay apart.
+    """
+    groups = [one for one in stack.groups if one.backend == backend.key]
+    of_pods = f'{series},pod=~"({"|".join(one.key for one in groups)})-.+"'
+    metrics, answers = published(backend.container.engine), _ANSWERS.get(backend.container.engine)
+    if alarm.name == "server_errors":
+        return "" if answers is None else _errors(answers, of_pods, by, alarm.threshold)
+    if metrics is None:
+        return ""
+    if alarm.name == "waiting_requests":
+        waiting = f"avg by ({by}) (avg_over_time({metrics.waiting}{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
+        return f"{waiting} > {alarm.threshold_at(_replica_rate(groups)):g}"
+    buckets = f"sum by ({by}, le) (rate({metrics.ttft}_bucket{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
+    return f"histogram_quantile(0.95, {buckets}) > {alarm.ttft_seconds:g}"
+
+
+def _errors(answers: Answers, series: str, by: str, percent: float) -> str:
+    every = answers.selector(series)
+    failed = f'{every},{answers.status_label}=~"5.."'
+    failing, answering = (
+        f"sum by ({by}) (rate({answers.counter}{{{matchers}}}[{_WINDOW_SECONDS}s]))" for matchers in (failed, every)
+    )
+    return f"100 * {failing} / {answering} > {percent:g}"
+
+
+def _replica_rate(groups: list[ComputeGroup]) -> float:
+    """Requests per second that the slowest replica of a backend is planned for."""
+    return min(one.requests_per_second_per_instance / one.replicas_per_instance for one in groups)
+
+
+def _not_ready(stack: Stack, group: ComputeGroup) -> Rule:
+    """The alert on a pod that is not ready for longer than the plan's start time.
+
+    Pods that ended, as those of a spot node that was taken back do, are waited for by nobody.
+    """
+    pods = f'namespace="{stack.name}",pod=~"{group.key}-.+"'
+    unready = f'max by (namespace, pod) (kube_pod_status_ready{{{pods},condition="true"}}) == 0'
+    ended = f"max by (namespace, pod) (kube_pod_status_phase{{{pods},{_ENDED}}}) == 1"
+    return Rule(
+        name=_alert_name("pods_not_ready"),
+        subject=group.key,
+        expression=f"{unready} unless {ended}",
+        wait_seconds=group.start_seconds,
+        summary="A pod is not ready for longer than the plan lets a start take.",
+    )
+
+
+def _alert_name(name: str) -> str:
+    return f"Inference{name.title().replace('_', '')}"
