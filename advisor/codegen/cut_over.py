@@ -167,9 +167,12 @@ def _may_finish(rollout: Rollout) -> bool:
 
 
 def _begun(last: Rollout, planned: Deployed) -> Rollout:
-    """Rollout of another plan: groups that retired already go on retiring."""
-    pairs = _renamed(last.planned, planned)
-    return Rollout(planned, pairs, joint(last), Stage.PREPARE)
+    """Rollout of another plan: groups that retired already go on retiring, unless the plan has them again."""
+    before = joint(last)
+    retired = before.keys - last.planned.keys
+    fresh = replace(planned, groups=tuple(group for group in planned.groups if group.key not in retired))
+    pairs = {old: new for old, new in _renamed(last.planned, fresh).items() if new not in retired}
+    return Rollout(planned, pairs, before, Stage.PREPARE)
 
 
 def _renamed(former: Deployed, now: Deployed) -> Mapping[str, str]:

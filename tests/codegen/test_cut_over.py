@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advisor.codegen import Language, Manner, Stage, Wanted, generate, read_former, write_files
@@ -287,7 +287,12 @@ PARTS = st.lists(
 KINDS = {"g6": {}, "g5": A10G, "g6e": L40S}
 
 
+NEAR_G6, NEAR_G5, NEAR_G6E = (("us-east-1", kind) for kind in ("g6", "g5", "g6e"))
+
+
 @given(st.lists(st.tuples(PARTS, st.sampled_from([None, *Stage])), min_size=2, max_size=4))
+@example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], None), ([NEAR_G6], None)])
+@example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], Stage.SHIFT), ([NEAR_G6], None)])
 def test_no_sequence_of_plans_loses_a_request_or_a_group(steps):
     """Weights add up in every stage; a group goes only where it gets no request, or goes on under another key."""
     last = None
