@@ -11,7 +11,7 @@ beside the code as a :class:`Rollout` for each root; the same plan gives the sam
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -54,6 +54,7 @@ _CHECKS: Mapping[str, str] = {
     "container-apps": "az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
 }
 """Target → command that shows whether the instances of a group serve."""
+_REMOVAL = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
 _Part = TypeVar("_Part", Backend, Region)
 
 
@@ -349,8 +350,20 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         agent=runs.agent,
         budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
         summary=replace(stack.summary, quotas=quotas_needed(stack.provider, runs.groups)),
-        cut_over=CutOver(rollout.stage, rollout.retiring, rollout.new, round(beyond, 2), command),
+        cut_over=CutOver(
+            rollout.stage, rollout.retiring, rollout.new, round(beyond, 2), command, tuple(_removals(stack, rollout))
+        ),
     )
+
+
+def _removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
+    """Commands for the backends that go with their last group; nothing removes objects of clusters by itself."""
+    if _CHECKS[stack.target] != _PODS:
+        return
+    kept = {backend.key for backend in stack.backends}
+    for region, backend in sorted({(group.region, group.backend) for group in rollout.retiring}):
+        if backend not in kept:
+            yield _REMOVAL.format(name=stack.name, region=region, backend=backend)
 
 
 def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]:

@@ -202,6 +202,18 @@ def test_the_run_and_the_readme_say_what_goes_on(tmp_path):
             assert text in section.replace("\\", "")
 
 
+def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
+    """Nothing takes pods away whose manifest is left out: the README says how, once they get no requests."""
+    run(tmp_path, plan_of({}, A10G), target="eks")
+    removal = (
+        "kubectl --namespace support-chat delete --filename kubernetes/us-east-1/us-east-1-1xa10g-bf16-tp1-vllm.yaml"
+    )
+    run(tmp_path, plan_of({}), target="eks")
+    assert removal not in (tmp_path / "README.md").read_text()
+    run(tmp_path, plan_of({}), Stage.SHIFT, target="eks")
+    assert f"before that is generated: `{removal}`\n" in (tmp_path / "README.md").read_text()
+
+
 def test_budget_quotas_and_alarms_hold_for_both(tmp_path):
     """Of instances without a GPU the plan alone has no alarm on GPUs; what retires keeps its own."""
     run(tmp_path, plan_of({}))
