@@ -11,7 +11,7 @@ beside the code as a :class:`Rollout` for each root; the same plan gives the sam
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -34,12 +34,12 @@ from advisor.units import HOURS_PER_MONTH
 _CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker", "mig", "tpu-vm", "vm-scale-set")
 """Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
 Elsewhere the key is the name of what runs, and another type is another thing."""
-_INSTANCES_AND_SECONDS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
+_HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
 _PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
 _GOOGLE_HOSTS = "gcloud compute backend-services get-health {name}-{backend} --region {region}"
 _CHECKS: Mapping[str, str] = {
     "ec2": "aws autoscaling describe-auto-scaling-groups --region {region} --filters Name=tag:Group,Values={key} "
-    + _INSTANCES_AND_SECONDS,
+    + _HOSTS,
     "sagemaker": "aws sagemaker describe-endpoint --region {region} --endpoint-name {name} "
     "--query 'ProductionVariants[].[VariantName,CurrentInstanceCount,DesiredInstanceCount]'",
     "eks": _PODS,
@@ -54,12 +54,13 @@ _CHECKS: Mapping[str, str] = {
     "container-apps": "az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
 }
 """Target → command that shows whether the instances of a group serve."""
+_REMOVAL = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
 _Part = TypeVar("_Part", Backend, Region)
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What a root deploys, as far as a later run has to know it."""
+    """Part of a stack that a later run has to know."""
 
     name: str
     workload: str
@@ -80,13 +81,13 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """What the code of a root holds: the plan, and what a cut-over keeps beside it."""
+    """Content of a root: the plan, and the groups that a cut-over keeps beside it."""
 
     planned: Deployed
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Old key → new key of groups and backends that go on under another one."""
     before: Deployed | None = None
-    """As it served before the cut-over; None: nothing retires."""
+    """State before the cut-over; None: nothing retires."""
     stage: Stage | None = None
 
     @property
@@ -117,7 +118,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """What earlier runs left in a directory, and how this run goes on from it."""
+    """State of a directory as earlier runs left it, and how this run goes on."""
 
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     """By root; "": the directory itself."""
@@ -134,7 +135,7 @@ class Former:
 
 
 def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
-    """What the code of *root* is to hold.
+    """Rollout that the code of *root* is to hold.
 
     Raises:
         InputError: the root deploys another workload, or to another target, or the cut-over is not so far yet.
@@ -143,7 +144,8 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     is_other = _is_another(root, last, planned, former)
     if last is None or is_other:
         return Rollout(planned)
-    rollout = _continued(last, planned) if last.before and last.planned.keys == planned.keys else _begun(last, planned)
+    goes_on = last.before is not None and last.planned.keys == planned.keys
+    rollout = replace(last, planned=planned) if goes_on else _begun(last, planned)
     if not rollout.retiring:
         return Rollout(planned, rollout.renamed)
     if former.stage is Stage.FINISH:
@@ -159,20 +161,19 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
 
 
 def _may_finish(rollout: Rollout) -> bool:
-    """The requests go where the plan sends them; or did before, as where a former plan is generated again."""
+    """Whether requests go where the plan sends them, or did before (a former plan is generated again)."""
     retiring = {group.key for group in rollout.retiring}
     weights = [group.weight for group in joint(rollout).groups if group.key in retiring]
     return rollout.stage is Stage.SHIFT or not (rollout.new or any(weights))
 
 
-def _continued(last: Rollout, planned: Deployed) -> Rollout:
-    return replace(last, planned=planned)
-
-
 def _begun(last: Rollout, planned: Deployed) -> Rollout:
-    """Another plan: what retired already goes on retiring."""
-    pairs = _renamed(last.planned, planned)
-    return Rollout(planned, pairs, joint(last), Stage.PREPARE)
+    """Rollout of another plan: groups that retired already go on retiring, unless the plan has them again."""
+    before = joint(last)
+    retired = before.keys - last.planned.keys
+    fresh = replace(planned, groups=tuple(group for group in planned.groups if group.key not in retired))
+    pairs = {old: new for old, new in _renamed(last.planned, fresh).items() if new not in retired}
+    return Rollout(planned, pairs, before, Stage.PREPARE)
 
 
 def _renamed(former: Deployed, now: Deployed) -> Mapping[str, str]:
@@ -200,7 +201,7 @@ def _backend_pairs(former: Deployed, now: Deployed, groups: Mapping[str, str]) -
 
 
 def _traits(deployed: Deployed) -> Mapping[str, Traits]:
-    """Google's groups keep the zones that they were made with."""
+    """Traits by key; Google's groups keep the zones that they were made with."""
     is_zonal = deployed.provider == "gcp"
     return {
         group.key: (
@@ -213,13 +214,13 @@ def _traits(deployed: Deployed) -> Mapping[str, Traits]:
 
 
 def _by_type(deployed: Deployed, settled: Iterable[str]) -> Mapping[str, Traits]:
-    """The traits with the type first, of groups that are not settled."""
+    """Traits with the type first, of groups that are not settled."""
     traits = {key: (kind, spot, place) for key, (place, spot, kind) in _traits(deployed).items()}
     return {key: traits[key] for key in traits.keys() - set(settled)}
 
 
 def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:
-    """The root deploys something that cannot become what is planned, and *force* goes on all the same.
+    """Whether the root deploys something that cannot become the plan, and *force* goes on all the same.
 
     Raises:
         InputError: it does, and nothing forces it.
@@ -241,7 +242,7 @@ def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Form
 
 
 def joint(rollout: Rollout) -> Deployed:
-    """What runs in the stage of a rollout: the plan, and what retires beside it."""
+    """Groups, backends and regions in the stage of a rollout: those of the plan, and those that retire."""
     planned, before = rollout.planned, rollout.before
     if before is None or not rollout.retiring:
         return planned
@@ -273,7 +274,7 @@ def _weighted(
 def _shares(
     parts: Mapping[str, _Part], groups: Sequence[ComputeGroup], part_of: Callable[[ComputeGroup], str]
 ) -> tuple[_Part, ...]:
-    """Those of *parts* that groups are in, with the weights of these groups."""
+    """Backends or regions that groups are in, with the weights of these groups."""
     weights: dict[str, int] = {}
     for group in groups:
         weights[part_of(group)] = weights.get(part_of(group), 0) + group.weight
@@ -281,13 +282,13 @@ def _shares(
 
 
 def _held_still(group: ComputeGroup, before: Deployed, planned: Deployed) -> ComputeGroup:
-    """A retiring group under the scaling of another plan keeps the instances of its busiest hours."""
+    """Retiring group; under another way of scaling it keeps the instances of its busiest hours."""
     same = before.scaling is planned.scaling or group.is_serverless
     return group if same else _of_size(group, group.instances)
 
 
 def _wide_enough(group: ComputeGroup, former: ComputeGroup | None) -> ComputeGroup:
-    """A group that goes on has, until the cut-over is finished, enough instances for what it answered before."""
+    """Group that goes on, with enough instances for the requests of before until the cut-over is finished."""
     if former is None or group.is_serverless or _size(group) == _size(former):
         return group
     carried = former.instances * former.requests_per_second_per_instance
@@ -300,7 +301,7 @@ def _size(group: ComputeGroup) -> tuple[object, ...]:
 
 
 def _of_size(group: ComputeGroup, instances: int) -> ComputeGroup:
-    """So many instances at all hours."""
+    """Group with so many instances at all hours."""
     return replace(
         group,
         instances=instances,
@@ -318,7 +319,7 @@ def _wider(region: Region, former: Region | None) -> Region:
 
 
 def _alarms(planned: Sequence[Alarm], before: Sequence[Alarm]) -> tuple[Alarm, ...]:
-    """One of each name, at numbers that are wrong for neither."""
+    """Alarms of both, one of each name, at numbers that are wrong for neither."""
     former = {alarm.name: alarm for alarm in before}
     now = {alarm.name: alarm for alarm in planned}
     return tuple(_wider_alarm(alarm, former.get(alarm.name, alarm)) for alarm in (former | now).values())
@@ -331,7 +332,7 @@ def _wider_alarm(alarm: Alarm, former: Alarm) -> Alarm:
 
 
 def staged(stack: Stack, rollout: Rollout) -> Stack:
-    """The stack in the stage of its rollout."""
+    """Stack in the stage of its rollout."""
     if rollout.stage is None:
         return stack
     runs = joint(rollout)
@@ -349,8 +350,20 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         agent=runs.agent,
         budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
         summary=replace(stack.summary, quotas=quotas_needed(stack.provider, runs.groups)),
-        cut_over=CutOver(rollout.stage, rollout.retiring, rollout.new, round(beyond, 2), command),
+        cut_over=CutOver(
+            rollout.stage, rollout.retiring, rollout.new, round(beyond, 2), command, tuple(_removals(stack, rollout))
+        ),
     )
+
+
+def _removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
+    """Commands for the backends that go with their last group; nothing removes objects of clusters by itself."""
+    if _CHECKS[stack.target] != _PODS:
+        return
+    kept = {backend.key for backend in stack.backends}
+    for region, backend in sorted({(group.region, group.backend) for group in rollout.retiring}):
+        if backend not in kept:
+            yield _REMOVAL.format(name=stack.name, region=region, backend=backend)
 
 
 def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]:

@@ -361,8 +361,9 @@ class CutOver:
     usd_per_month: float
     """Compute beyond the plan, while both run."""
     check: str
-    """Command that shows whether the instances of the first new group serve; of the first one that retires in the
-    stage ``shift``, so that the way back stays open."""
+    """Command that shows whether the instances of a group that goes on serve: a new one, where there is one."""
+    removals: tuple[str, ...] = ()
+    """Commands that remove from clusters what is left out at the end, before the nodes go."""
 
 
 @dataclass(frozen=True, slots=True)

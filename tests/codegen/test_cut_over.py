@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advisor.codegen import Language, Manner, Stage, Wanted, generate, read_former, write_files
@@ -202,6 +202,18 @@ def test_the_run_and_the_readme_say_what_goes_on(tmp_path):
             assert text in section.replace("\\", "")
 
 
+def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
+    """Nothing takes pods away whose manifest is left out: the README says how, once they get no requests."""
+    run(tmp_path, plan_of({}, A10G), target="eks")
+    removal = (
+        "kubectl --namespace support-chat delete --filename kubernetes/us-east-1/us-east-1-1xa10g-bf16-tp1-vllm.yaml"
+    )
+    run(tmp_path, plan_of({}), target="eks")
+    assert removal not in (tmp_path / "README.md").read_text()
+    run(tmp_path, plan_of({}), Stage.SHIFT, target="eks")
+    assert f"before that is generated: `{removal}`\n" in (tmp_path / "README.md").read_text()
+
+
 def test_budget_quotas_and_alarms_hold_for_both(tmp_path):
     """Of instances without a GPU the plan alone has no alarm on GPUs; what retires keeps its own."""
     run(tmp_path, plan_of({}))
@@ -287,7 +299,12 @@ PARTS = st.lists(
 KINDS = {"g6": {}, "g5": A10G, "g6e": L40S}
 
 
+NEAR_G6, NEAR_G5, NEAR_G6E = (("us-east-1", kind) for kind in ("g6", "g5", "g6e"))
+
+
 @given(st.lists(st.tuples(PARTS, st.sampled_from([None, *Stage])), min_size=2, max_size=4))
+@example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], None), ([NEAR_G6], None)])
+@example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], Stage.SHIFT), ([NEAR_G6], None)])
 def test_no_sequence_of_plans_loses_a_request_or_a_group(steps):
     """Weights add up in every stage; a group goes only where it gets no request, or goes on under another key."""
     last = None

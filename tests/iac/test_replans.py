@@ -206,7 +206,7 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
 
 @pytest.mark.parametrize("target", of_today(list(PLACES)))
 def test_both_languages_describe_the_same_cut_over(target, stack_of, tmp_path):
-    """The program has what the root has while groups retire and get no requests."""
+    """While groups retire and get no requests, the program has what the root has, and the tests of both pass."""
     needs("pulumi")
     stack, program, jobs = stack_of(target), tmp_path / "program", tmp_path / "jobs.json"
     wanted = Wanted(target=stack.place.target)
@@ -222,3 +222,6 @@ def test_both_languages_describe_the_same_cut_over(target, stack_of, tmp_path):
     assert evaluated.get("error") is None, evaluated["error"]
     assert evaluated["tests"] == "passed", evaluated["tests"]
     assert parity.differences(stack.terraform.plan(), evaluated) == []
+    assert stack.terraform("fmt", "-check", "-recursive", "-diff").ok().out == ""
+    (tmp_path / "terraform.tfvars.json").unlink()
+    stack.terraform("test", "-no-color").ok()
