@@ -67,7 +67,8 @@ def render_pulumi(
         known: at least ``packages`` (requirements of the provider's SDK) and ``configuration`` (setting → example of
             a value, for the stack's configuration file).
     """
-    files = dict(render(folder, _PULUMI_PROJECT | dict(templates), stack, known))
+    provider = {"inference/provider.py": f"{stack.provider}_provider.py.j2"}
+    files = dict(render(folder, _PULUMI_PROJECT | provider | dict(templates), stack, known))
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files)}
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | declared)
     return dict(sorted((files | dict(readme)).items()))
