@@ -80,6 +80,13 @@ def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
     show_default=True,
     help="Language of the program.",
 )
+@click.option(
+    "--standalone/--component",
+    "standalone",
+    default=None,
+    help="Write the whole source of the resources, or a short program that takes them from advisor.pulumi; default: "
+    "the short one, unless the directory holds the source.",
+)
 @_options
 def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options above
     """Write a Pulumi program that deploys PLAN.json (- for standard input).
@@ -88,7 +95,17 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
     """
     from advisor.codegen import Language  # noqa: PLC0415 - help shows without it
 
+    if asked["standalone"] is None:
+        asked["standalone"] = _holds_source(asked["directory"])
     _generate(Language(language), asked)
+
+
+def _holds_source(directory: Path) -> bool:
+    """Whether the whole source of a program lies there: Pulumi would make everything anew for another component."""
+    found = [*directory.glob("inference/deployment.py"), *directory.glob("*/inference/deployment.py")]
+    if found:
+        click.echo(f"note: {directory} holds the whole source, which is written again; --component ends that", err=True)
+    return bool(found)
 
 
 def _generate(language: "Language", asked: dict[str, Any]) -> None:
@@ -130,6 +147,7 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
         rank=asked["rank"],
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
+        as_component=not asked.get("standalone", True),
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])

@@ -62,6 +62,8 @@ class Wanted:
     """Another engine than the one that was planned."""
     image: str = ""
     """Container image in place of the default one."""
+    as_component: bool = False
+    """Of Pulumi programs: a call of ``advisor.pulumi`` with the plan beside it, in place of the whole source."""
 
     @property
     def is_as_planned(self) -> bool:
@@ -292,6 +294,16 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Component:
+    """A Pulumi program that takes its resources from ``advisor.pulumi``."""
+
+    plan: str
+    """The plan as JSON, in ASCII."""
+    choice: Mapping[str, str | int]
+    """Named arguments of ``InferenceFleet.from_plan``: what is taken of the plan."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """Everything of one cloud that a generator renders."""
 
@@ -314,6 +326,8 @@ class Stack:
     metrics_namespace: str
     tags: Mapping[str, str]
     summary: Summary
+    component: Component | None = None
+    """None: the whole source is written."""
 
     @property
     def has_gpu(self) -> bool:

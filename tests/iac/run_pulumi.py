@@ -88,12 +88,13 @@ def own_tests(program: Path) -> str:
     return "passed" if result.wasSuccessful() and result.testsRun else said.getvalue()
 
 
-def in_child(work) -> Any:
-    """The result of *work* in a copy of this process, which has the SDKs loaded."""
+def in_child(directory: Path, work) -> Any:
+    """The result of *work* in a copy of this process, which has the SDKs loaded; run where the engine would run it."""
     with tempfile.TemporaryFile("w+") as answer:
         child = os.fork()
         if child == 0:
             try:
+                os.chdir(directory)
                 json.dump(work(), answer, default=str)
             except BaseException:  # noqa: BLE001 - whatever ends a program is the answer
                 json.dump({"error": traceback.format_exc()}, answer)
@@ -109,9 +110,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     program = Path(job["program"]).resolve()
     sys.path.insert(0, str(program))
     path, sys.path[:] = list(sys.path), [*sys.path, *job.get("path", [])]
-    found = in_child(lambda: evaluate(program, job["configuration"], job.get("answers", {})))
+    found = in_child(program, lambda: evaluate(program, job["configuration"], job.get("answers", {})))
     if (program / "tests").is_dir():
-        found["tests"] = in_child(lambda: own_tests(program))
+        found["tests"] = in_child(program, lambda: own_tests(program))
     sys.path[:] = path[1:]
     return found
 
@@ -120,7 +121,6 @@ def main(jobs: str) -> None:
     """Print what the programs register."""
     for sdk in _SDKS:
         importlib.import_module(sdk)
-    os.chdir(tempfile.gettempdir())
     sys.stdout.write(json.dumps([run(job) for job in json.loads(Path(jobs).read_text())], indent=1))
 
 

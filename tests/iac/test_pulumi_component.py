@@ -1,6 +1,7 @@
 """``advisor.pulumi`` in programs as people write them: outputs as arguments, a provider of the caller, a network made beside."""
 
 import ast
+import dataclasses
 import json
 import re
 import sys
@@ -14,7 +15,8 @@ from codegen.scenarios import SCENARIOS
 from iac import harness, parity
 from iac.modules import needs, of_today
 
-ROOT = Path(__file__).resolve().parents[2]
+PATH = [str(Path(__file__).resolve().parents[2]), *filter(None, sys.path)]
+"""Where advisor and what it needs are: the SDKs of Pulumi have an environment of their own."""
 VAULT = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft"
 KEY = "projects/p/locations/r/keyRings/r/cryptoKeys/k"
 OF_AWS = {"tags": {"Team": "search"}}
@@ -154,7 +156,7 @@ def write(directory, plan, program, values):
         "program": str(directory),
         "configuration": {},
         "answers": parity.ANSWERS,
-        "path": [str(ROOT), *filter(None, sys.path)],
+        "path": PATH,
     }
 
 
@@ -313,3 +315,17 @@ def test_mistakes_are_told_without_a_traceback_of_ours(name, told, users):
     error = users[name]["error"]
     assert error.strip().splitlines()[-1].startswith(("pulumi.errors.RunError", "  "))
     assert told in error
+
+
+def test_generated_programs_pass_their_own_tests(tmp_path):
+    """The short program of each scenario of today, as it is written, with its example values and with none."""
+    jobs = []
+    for name in TODAY:
+        scenario = SCENARIOS[name]()
+        files = generate(scenario.plan, Language.PYTHON, dataclasses.replace(scenario.wanted, as_component=True)).files
+        job = {"program": str(harness.write_module(files, tmp_path / name)), "configuration": dict(scenario.variables)}
+        jobs.append({**job, "answers": parity.ANSWERS, "path": PATH})
+    for found in evaluated(jobs, tmp_path):
+        assert "error" not in found, found["error"]
+        assert found["tests"] == "passed", found["tests"]
+        assert any(one["type"] == "advisor:index:InferenceFleet" for one in found["resources"])
