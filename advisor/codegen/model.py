@@ -63,7 +63,8 @@ class Wanted:
     image: str = ""
     """Container image in place of the default one."""
     as_component: bool = False
-    """Of Pulumi programs: a call of ``advisor.pulumi`` with the plan beside it, in place of the whole source."""
+    """For larger programs: a Terraform module with an example of its call, in place of a root; a Pulumi program that
+    takes its resources from ``advisor.pulumi`` and holds the plan, in place of their whole source."""
 
     @property
     def is_as_planned(self) -> bool:
@@ -295,7 +296,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A Pulumi program that takes its resources from ``advisor.pulumi``."""
+    """Code that is called from a larger program: a Terraform module, or a call of ``advisor.pulumi``."""
 
     plan: str
     """The plan as JSON, in ASCII."""
@@ -327,7 +328,7 @@ class Stack:
     tags: Mapping[str, str]
     summary: Summary
     component: Component | None = None
-    """None: the whole source is written."""
+    """None: a root of its own, with the whole source."""
 
     @property
     def has_gpu(self) -> bool:

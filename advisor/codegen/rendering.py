@@ -37,6 +37,10 @@ _COMPONENT = {
 _SOURCE = re.compile(r"inference/.*|examples/.*|tests/test_stack\.py")
 
 
+_ROOT_ALONE, _MODULE_ALONE = "providers.tf", "examples/complete/main.tf"
+"""A module takes the provider of its caller; a root is called by none."""
+
+
 def render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> Mapping[str, str]:
     """The files of a stack, by path.
 
@@ -53,8 +57,10 @@ def render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mappi
 def render_terraform(
     folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]
 ) -> Mapping[str, str]:
-    """The same for a Terraform root, whose ``README.md`` lists the variables and outputs of the other files."""
-    files = dict(render(folder, templates, stack, known))
+    """The same for a Terraform root or module, whose ``README.md`` lists variables and outputs of the other files."""
+    form = {path: f"{stack.provider}_{path}.j2" for path in ("providers.tf", "versions.tf")}
+    files = dict(render(folder, {**templates, **form}, stack, known))
+    del files[_ROOT_ALONE if stack.component else _MODULE_ALONE]
     inputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "variable")
     outputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "output")
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | {"inputs": inputs, "outputs": outputs})
