@@ -20,7 +20,9 @@ _UNKNOWN_BLOCKS = re.compile(
 )
 _RULE = re.compile(r'resource "aws_vpc_security_group_(ingress|egress)_rule" "(\w+)" \{\n(.*?)\n\}\n', re.DOTALL)
 _TAGS = re.compile(r"\n  tags = local\.tags\n")
-_UNTAGGED = re.compile(r'^resource "aws_(?:budgets_budget|lb_listener|iam_instance_profile)" .*?^\}\n', re.MULTILINE | re.DOTALL)
+_UNTAGGED = re.compile(
+    r'^resource "aws_(?:budgets_budget|lb_listener|iam_instance_profile)" .*?^\}\n', re.MULTILINE | re.DOTALL
+)
 _RENAMED = (
     (re.compile(r"aws_vpc_security_group_(ingress|egress)_rule\.(\w+)"), r"aws_security_group_rule.\2_\1"),
     (re.compile(r"price-capacity-optimized"), "capacity-optimized"),
