@@ -1,5 +1,6 @@
 """The stages in order: plan → choice → stacks → cut-over from what runs → code → check."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from advisor.codegen.check import check_files
 from advisor.codegen.cut_over import Former, Rollout, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
-from advisor.codegen.model import ComputeGroup, Language, Stack, Wanted
+from advisor.codegen.model import Component, ComputeGroup, Language, Stack, Wanted
 from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
@@ -166,7 +167,8 @@ def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str,
 
 
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    return tuple(pinned(stack, wanted.digests) for stack in _unpinned(plan, choice, wanted))
+    stacks = tuple(pinned(stack, wanted.digests) for stack in _unpinned(plan, choice, wanted))
+    return _as_components(stacks, plan, wanted) if wanted.as_component else stacks
 
 
 def _unpinned(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
@@ -178,6 +180,18 @@ def _with_target(stack: Stack, wanted: Wanted) -> Stack:
     target = target_of(stack)
     formed = replace(stack, target=target.name, form=wanted.form)
     return adapted(formed, is_cluster=target.is_cluster, image=wanted.image)
+
+
+def _as_components(stacks: tuple[Stack, ...], plan: Plan, wanted: Wanted) -> tuple[Stack, ...]:
+    """Each with the plan and what it takes of it."""
+    text = json.dumps(json.loads(plan_to_json(plan)), indent=1) + "\n"
+    asked = {"option": wanted.rank, "engine": wanted.engine and wanted.engine.value, "image": wanted.image}
+    found = []
+    for stack, name in zip(stacks, _roots(stacks), strict=True):
+        parts = {"target": wanted.target, "part": name} if len(stacks) > 1 else {"target": stack.target}
+        chosen = {key: value for key, value in {**parts, **asked}.items() if value}
+        found.append(replace(stack, component=Component(text, chosen)))
+    return tuple(found)
 
 
 def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Mapping[str, str]]:

@@ -89,6 +89,9 @@ class Wanted:
     """For targets on clusters."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Image with its tag → digest that the code takes it by."""
+    as_component: bool = False
+    """For larger programs: a Terraform module with an example of its call, in place of a root; a Pulumi program that
+    takes its resources from ``advisor.pulumi`` and holds the plan, in place of their whole source."""
 
     @property
     def is_as_planned(self) -> bool:
@@ -367,6 +370,16 @@ class CutOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Component:
+    """Code that is called from a larger program: a Terraform module, or a call of ``advisor.pulumi``."""
+
+    plan: str
+    """The plan as JSON, in ASCII."""
+    choice: Mapping[str, str | int]
+    """Named arguments of ``InferenceFleet.from_plan``: what is taken of the plan."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """Everything of one cloud that a generator renders."""
 
@@ -397,6 +410,8 @@ class Stack:
     cut_over: CutOver | None = None
     """None: nothing retires."""
     form: Form = Form.MANIFESTS
+    component: Component | None = None
+    """None: a root of its own, with the whole source."""
 
     @property
     def has_gpu(self) -> bool:
