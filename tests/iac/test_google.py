@@ -120,9 +120,26 @@ def test_docker_is_installed_where_the_image_has_none(script, tmp_path):
 def test_hostile_argument_stays_one_word(script, tmp_path):
     """A serving argument full of shell syntax reaches the container as it is, and runs nothing."""
     host = Host(tmp_path / "host")
-    host.run(script("mig-l4-spot", extra_serving_arguments=[HOSTILE_ARGUMENT]))
+    host.run(script("mig-l4-spot", extra_serving_arguments={"*": [HOSTILE_ARGUMENT]}))
     assert host.served()[-1] == HOSTILE_ARGUMENT
     assert not list(host.root.rglob("pwned"))
+
+
+def test_most_exact_pin_wins(script, tmp_path):
+    """Of image, model, commit and arguments: the backend's key before its engine's, and that before all."""
+    backend = "us-central1-1xl4-fp8-tp1-vllm"
+    host = Host(tmp_path / "host")
+    pins = {
+        "container_images": {"*": "all:1", "vllm": "engine:1", "sglang": "other:1"},
+        "model_ids": {"*": "all/model", backend: "exact/model"},
+        "model_revisions": {"*": "main"},
+        "extra_serving_arguments": {"*": ["--all"], "vllm": ["--engine"], backend: ["--exact=1", "--exact=2"]},
+    }
+    host.run(script("mig-l4-spot", **pins))
+    served = host.served()
+    words = served[served.index("--entrypoint=vllm") + 1 :]
+    assert words[:3] == ["engine:1", "serve", "exact/model"]
+    assert words[-3:] == ["--revision=main", "--exact=1", "--exact=2"]
 
 
 def test_token_is_read_at_start_and_kept_in_memory_only(script, tmp_path):

@@ -17,6 +17,7 @@ from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
+from advisor.codegen.targets.gcp_values import pin_key, pins
 from advisor.codegen.targets.target import Files, Target
 from advisor.deployable import CONTAINER_ENGINE_GIB
 
@@ -186,15 +187,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             region.name: f"projects/my-project/regions/{region.name}/subnetworks/inference" for region in stack.regions
         },
         "example_images": {
-            backend.key: f"us-docker.pkg.dev/my-project/copies/{backend.container.image.rpartition('/')[2]}"
+            pin_key(stack, backend): f"us-docker.pkg.dev/my-project/copies/{backend.container.image.rpartition('/')[2]}"
             for backend in stack.backends
             if _PULLED.fullmatch(_image(backend.container.image)) is None
         },
-        "example_models": {
-            backend.key: "organisation/model"
-            for backend in stack.backends
-            if backend.container.checkpoint.model_id is None
-        },
+        **pins(stack),
     }
 
 
@@ -234,6 +231,7 @@ def _limits(size: Size) -> Mapping[str, str]:
 def _backend(backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
+        "engine": container.engine.value,
         "weight": backend.weight,
         "image": _image(container.image),
         "model": container.checkpoint.model_id,

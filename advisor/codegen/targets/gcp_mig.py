@@ -11,7 +11,7 @@ from advisor.codegen.model import Backend, Language, Region, Runtime, Scaling, S
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts
-from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups, refusal_of_hosts
+from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups, pins, refusal_of_hosts
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 
@@ -140,11 +140,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "log_alerts": log_alerts(stack),
         "descriptions": descriptions(stack),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
-        "example_models": {
-            backend.key: "organisation/model"
-            for backend in stack.backends
-            if backend.container.checkpoint.model_id is None
-        },
+        **pins(stack),
         "example_reservations": {one.group.key: "my-reservation" for one in groups if one.needs_reservation},
     }
 

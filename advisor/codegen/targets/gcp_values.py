@@ -7,7 +7,7 @@ provider's reference, read in November 2026.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.model import ComputeGroup, Region, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Engine, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
 
 _LONGEST_WAIT_SECONDS = 3600
@@ -121,6 +121,25 @@ def example_zones(stack: Stack, region: Region) -> list[str]:
     known = [set(group.zone_names) for group in stack.groups if group.region == region.name and group.zone_names]
     names = sorted(set.union(*known)) if known else []
     return names if len(names) >= region.zones else [f"{region.name}-{letter}" for letter in "abcdef"[: region.zones]]
+
+
+def pins(stack: Stack) -> Mapping[str, object]:
+    """What templates say of pins: engines that may be keys, and examples of models that only the user can name."""
+    return {
+        "engines": [engine.value for engine in Engine],
+        "example_models": {
+            pin_key(stack, backend): "organisation/model"
+            for backend in stack.backends
+            if backend.container.checkpoint.model_id is None
+        },
+    }
+
+
+def pin_key(stack: Stack, backend: Backend) -> str:
+    """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
+    container = backend.container
+    alike = [one.container for one in stack.backends if one.container.engine is container.engine]
+    return container.engine.value if all(one.checkpoint == container.checkpoint for one in alike) else backend.key
 
 
 def _provisioning_model(group: ComputeGroup, *, starts_on_demand: bool) -> str:
