@@ -50,6 +50,7 @@ _PYTHON_TEMPLATES = {
     "inference/network.py": "network.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/weights.py": "gcp_weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
@@ -192,6 +193,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             if _PULLED.fullmatch(_image(backend.container.image)) is None
         },
         **pins(stack),
+        "account": "this",
     }
 
 
@@ -282,7 +284,7 @@ def _cautions(stack: Stack) -> Iterator[str]:
             smallest = gpu.sizes[0]
             yield (
                 f"The price is that of {smallest.vcpus} vCPU and {smallest.memory_gib} GiB. Weights from the hub lie "
-                f"in memory and take a larger container ({group.key}): mount them with weights_buckets instead."
+                f"in memory and take a larger container ({group.key}): mount a bucket (model_source) instead."
             )
     if stack.scaling is Scaling.SCHEDULED:
         yield "The plan scales by the clock; Cloud Run has no schedule and follows the requests by itself."

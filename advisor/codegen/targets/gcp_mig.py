@@ -48,6 +48,7 @@ _PYTHON_TEMPLATES = {
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
     "inference/startup.sh": "gcp_startup.sh.j2",
+    "inference/weights.py": "gcp_weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
@@ -141,6 +142,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "descriptions": descriptions(stack),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         **pins(stack),
+        "account": "host",
         "example_reservations": {one.group.key: "my-reservation" for one in groups if one.needs_reservation},
     }
 
@@ -189,7 +191,8 @@ def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
         "provisioning_model": one.provisioning_model,
         "image": one.image,
         "disk_type": one.disk_type,
-        "disk_gib": group.root_volume_gib,
+        "disk_gib": one.boot_disk_gib,
+        "disk_gib_with_weights": group.root_volume_gib,
         "instances": group.instances,
         "min_instances": one.min_instances,
         **_scaling(stack, one),

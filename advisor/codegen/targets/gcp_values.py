@@ -7,8 +7,10 @@ provider's reference, read in November 2026.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from advisor.catalog import load_catalog
 from advisor.codegen.model import Backend, ComputeGroup, Engine, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
+from advisor.cost.services import root_volume_gib
 
 _LONGEST_WAIT_SECONDS = 3600
 """Of auto-healing's initial delay and of the autoscaler's initialisation period."""
@@ -46,6 +48,8 @@ class GoogleGroup:
     attached: int
     """Accelerators to attach to the machine; 0 where its type brings them."""
     disk_type: str
+    boot_disk_gib: int
+    """Without the weights where the machine's own disks hold them."""
     provisioning_model: str
     """STANDARD, SPOT, or RESERVATION_BOUND for what starts from a reservation only."""
     interchangeable_types: tuple[str, ...]
@@ -107,6 +111,7 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
         accelerator_count=int(group.accelerator_count),
         attached=machine.attached,
         disk_type=machine.family.disk_type,
+        boot_disk_gib=_boot_disk_gib(group),
         provisioning_model=_provisioning_model(group, starts_on_demand=machine.family.starts_on_demand),
         interchangeable_types=() if machine.attached else group.interchangeable_types,
         tpu_topology=_TOPOLOGIES.get(accelerator_type, {}).get(group.accelerator_count, ""),
@@ -114,6 +119,13 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
         image=f"projects/{project}/global/images/family/{family}",
         min_instances=min_instances,
     )
+
+
+def _boot_disk_gib(group: ComputeGroup) -> int:
+    """Weights are counted where it is not known that the machine brings disks for them."""
+    machine = load_catalog().instance_types.get(("gcp", group.instance_type))
+    own_gib = (machine.local_nvme_gb or 0) if machine else 0
+    return root_volume_gib(0) if own_gib >= group.checkpoint_gib else group.root_volume_gib
 
 
 def example_zones(stack: Stack, region: Region) -> list[str]:
@@ -124,9 +136,10 @@ def example_zones(stack: Stack, region: Region) -> list[str]:
 
 
 def pins(stack: Stack) -> Mapping[str, object]:
-    """What templates say of pins: engines that may be keys, and examples of models that only the user can name."""
+    """What templates say of pins: engines that may be keys, models, and examples of those that nobody knows yet."""
     return {
         "engines": [engine.value for engine in Engine],
+        "models": sorted({one.container.checkpoint.model_id or "organisation/model" for one in stack.backends}),
         "example_models": {
             pin_key(stack, backend): "organisation/model"
             for backend in stack.backends
