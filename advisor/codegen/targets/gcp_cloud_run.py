@@ -49,6 +49,7 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/network.py": "network.py.j2",
     "inference/plan.py": "plan.py.j2",
+    "inference/registries.py": "gcp_registries.py.j2",
     "inference/settings.py": "settings.py.j2",
     "inference/weights.py": "gcp_weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
