@@ -8,6 +8,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
@@ -62,6 +63,7 @@ _CONTAINER_PORT = 8080
 _LONGEST_SERVICE = 24
 """With the name of the deployment and a hyphen within the 49 characters of a service's name."""
 _HASH_DIGITS = 6
+_MS_PER_SECOND = 1000
 _MOST_CONCURRENT_REQUESTS = 1000
 """Of one container (Cloud Run's limit)."""
 _PROBE_SECONDS = 10
@@ -93,15 +95,15 @@ _UNHEALTHY = _alert(
     condition=" AND metric.labels.is_healthy = false",
 )
 _SERVER_ERRORS = _alert(
-    "More than 5 percent of the requests fail: no container is free, or the engine fails.",
+    "",
     "request_count",
     "ALIGN_RATE",
     "REDUCE_SUM",
     condition=' AND metric.labels.response_code_class = "5xx"',
     is_share=True,
-    threshold=0.05,
-    seconds=300,
 )
+_PENDING = _alert("", "request_latency/pending", "ALIGN_PERCENTILE_95", "REDUCE_MAX")
+"""Milliseconds that requests wait for a container; the engines' own metrics stay within."""
 
 
 def _obstacle(stack: Stack) -> str:
@@ -179,7 +181,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "groups": {group.key: _group(group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: {"weight": region.weight} for region in stack.regions},
-        "alerts": alert_data(_alerts(stack.alarms)),
+        "alerts": alert_data(_alerts(stack.alarms, stack.slo_alarms)),
         "probe_seconds": _PROBE_SECONDS,
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
         "quotas": tuple(dict.fromkeys(_quota(group) for group in stack.groups)),
@@ -291,14 +293,25 @@ def _cautions(stack: Stack) -> Iterator[str]:
         yield "The plan scales by the clock; Cloud Run has no schedule and follows the requests by itself."
 
 
-def _alerts(alarms: Sequence[Alarm]) -> Mapping[str, Alert]:
+def _alerts(alarms: Sequence[Alarm], slo_alarms: Sequence[Alarm]) -> Mapping[str, Alert]:
     """Those on hosts that a container has not (Xid errors, silent agents) are left out."""
     usual = {
         alarm.name: from_alarm(alarm, _of_container(alarm), divisor=100)
         for alarm in alarms
         if alarm.name in _UTILIZATION_METRICS
     }
-    return usual | {"unhealthy": _UNHEALTHY, "server_errors": _SERVER_ERRORS}
+    return usual | {"unhealthy": _UNHEALTHY} | dict(_slo_alerts(slo_alarms))
+
+
+def _slo_alerts(alarms: Sequence[Alarm]) -> Iterator[tuple[str, Alert]]:
+    """TTFT is left out: nobody but the engine knows it, and its metrics stay within the container."""
+    for alarm in alarms:
+        if alarm.name == "server_errors":
+            yield alarm.name, replace(from_alarm(alarm, _SERVER_ERRORS, divisor=100), description=alarm.description)
+        elif alarm.name == "waiting_requests":
+            description = f"One request in 20 waits for a container longer than TTFT may take, {alarm.threshold:g} s."
+            pending = from_alarm(alarm, _PENDING, divisor=1 / _MS_PER_SECOND)
+            yield alarm.name, replace(pending, description=description)
 
 
 def _of_container(alarm: Alarm) -> Alert:
