@@ -6,12 +6,14 @@ provider's reference, read in November 2026.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from advisor.catalog import load_catalog
 from advisor.codegen.model import Backend, ComputeGroup, Engine, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
 from advisor.cost.services import root_volume_gib
 
+_SMALLEST_CAPACITY = 0.1
 _LONGEST_WAIT_SECONDS = 3600
 """Of auto-healing's initial delay and of the autoscaler's initialisation period."""
 _MINUTES_PER_DAY = 24 * 60
@@ -84,16 +86,22 @@ class GoogleGroup:
         return self.group.start_seconds <= _LONGEST_WAIT_SECONDS
 
 
-def google_groups(stack: Stack) -> tuple[GoogleGroup, ...]:
-    """The groups of *stack* in the words of Google Cloud, in their order."""
-    return tuple(_google_group(group, _fewest(stack, group)) for group in stack.groups)
+def google_groups(stack: Stack, *, share_entrance: bool = False) -> tuple[GoogleGroup, ...]:
+    """The groups of *stack* in the words of Google Cloud, in their order.
+
+    Args:
+        stack: with the groups.
+        share_entrance: the backends of a region share a load balancer that sends the empty ones nothing.
+    """
+    return tuple(_google_group(group, _fewest(stack, group, share_entrance=share_entrance)) for group in stack.groups)
 
 
-def _fewest(stack: Stack, group: ComputeGroup) -> int:
-    """Nobody answers a backend's share of the requests while it is empty, and load does not wake an empty group."""
+def _fewest(stack: Stack, group: ComputeGroup, *, share_entrance: bool) -> int:
+    """Nobody answers a share of the requests where all are empty, and load does not wake an empty group."""
     if stack.scaling is Scaling.REACTIVE:
         return max(1, group.min_instances)
-    alike = [one for one in stack.groups if one.backend == group.backend]
+    place = attrgetter("region" if share_entrance else "backend")
+    alike = [one for one in stack.groups if place(one) == place(group)]
     steadiest = min(alike, key=lambda one: (one.is_spot, one.key))
     if group is steadiest and not any(one.min_instances for one in alike):
         return 1
@@ -185,6 +193,19 @@ def _minute(day: int, entry: ScheduledSize) -> int:
 def _window(hour: int, minute: int, lasts_minutes: int, instances: int, weekdays: Iterable[int]) -> Window:
     start = ScheduledSize(hour, minute, tuple(weekdays), instances)
     return Window(f"from-{start.name}-for-{lasts_minutes}m", start.cron, lasts_minutes * 60, instances)
+
+
+def capacities(groups: Iterable[ComputeGroup]) -> Mapping[str, float]:
+    """Share of each group's rate that makes a load balancer spread the requests by the weights, by key.
+
+    A load balancer spreads them in proportion to ``rate × share × healthy instances``. Google takes 0 for none, and
+    0.1 to 1.
+    """
+    per_rate = {one.key: one.weight / (one.requests_per_second_per_instance * max(1, one.instances)) for one in groups}
+    most = max(per_rate.values())
+    if most == 0:
+        return dict.fromkeys(per_rate, 1.0)
+    return {key: max(_SMALLEST_CAPACITY, round(one / most, 3)) if one else 0.0 for key, one in per_rate.items()}
 
 
 def refusal_of_hosts(stack: Stack) -> str:
