@@ -12,6 +12,7 @@ from advisor.catalog import load_catalog
 from advisor.codegen.model import Backend, ComputeGroup, Engine, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
 from advisor.cost.services import root_volume_gib
+from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 _SMALLEST_CAPACITY = 0.1
 _LONGEST_WAIT_SECONDS = 3600
@@ -130,10 +131,12 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
 
 
 def _boot_disk_gib(group: ComputeGroup) -> int:
-    """Weights are counted where it is not known that the machine brings disks for them."""
-    machine = load_catalog().instance_types.get(("gcp", group.instance_type))
-    own_gib = (machine.local_nvme_gb or 0) if machine else 0
-    return root_volume_gib(0) if own_gib >= group.checkpoint_gib else group.root_volume_gib
+    """Disk for system and image, and for the weights unless every type is known to hold them on disks of its own."""
+    machines = load_catalog().instance_types
+    types = (("gcp", name) for name in (group.instance_type, *group.interchangeable_types))
+    own_gb = [machines[one].local_nvme_gb if one in machines else None for one in types]
+    holds = all(gb is not None and bytes_to_gib(gb * BYTES_PER_GB) >= group.checkpoint_gib for gb in own_gb)
+    return root_volume_gib(0) if holds else group.root_volume_gib
 
 
 def example_zones(stack: Stack, region: Region) -> list[str]:
