@@ -88,6 +88,7 @@ def _serve(arguments: Sequence[str], options: dict[str, str]) -> None:
 
         def _answer(self, text: str) -> None:
             self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text.encode())
 
