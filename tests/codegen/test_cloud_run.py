@@ -62,6 +62,15 @@ def test_machines_keep_the_quietest_hours_and_serverless_scales_to_zero():
     assert (group["min_instances"], group["max_instances"]) == (0, 5)
 
 
+def test_alerts_have_the_targets_of_the_workload():
+    """1 percent of failed requests in 15 minutes; p95 of the wait for a container at the target of TTFT, 1 s."""
+    alerts = fleet_of(make_plan(option()))["alerts"]
+    failed, waiting = alerts["server_errors"], alerts["waiting_requests"]
+    assert (failed["share"], failed["threshold"], failed["seconds"]) == (True, 0.01, 900)
+    assert (waiting["aligner"], waiting["threshold"]) == ("ALIGN_PERCENTILE_95", 1000)
+    assert "ttft" not in alerts
+
+
 def test_container_waits_as_long_as_the_plan_says():
     """900 s and 14.96 GiB at 0.1 GiB/s are 1050 s, in minutes 1080: 108 probes of 10 s."""
     assert group_of()["probe_failures"] == 108

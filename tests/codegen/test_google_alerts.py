@@ -39,14 +39,47 @@ def stack():
 )
 def test_idle_is_what_was_not_idle_a_week_before(values, minute, rings, tmp_path):
     """It rings in an hour that had requests a week before, and neither after the first apply nor at night."""
+    query = metric_alerts(stack())["no-requests"]["query"]
+    check(tmp_path, query, {_SERIES: values}, minute, rings)
+
+
+@pytest.mark.parametrize(
+    ("title", "series", "rings"),
+    [
+        ("ttft", {"_bucket": {"1": "0+90x60", "2": "0+100x60", "+Inf": "0+100x60"}}, True),
+        ("ttft", {"_bucket": {"1": "0+99x60", "2": "0+100x60", "+Inf": "0+100x60"}}, False),
+        ("waiting-requests", {"": {"": "90x60"}}, True),
+        ("waiting-requests", {"": {"": "1x60"}}, False),
+        ("server-errors", {"": {"200": "0+98x60", "500": "0+2x60"}}, True),
+        ("server-errors", {"": {"200": "0+100x60"}}, False),
+    ],
+    ids=["slow", "quick", "long queue", "no queue", "failing", "sound"],
+)
+def test_what_clients_were_promised_rings(title, series, rings, tmp_path):
+    """TTFT p95 over 1 s, a queue of more than the planned rate clears in 1 s, and more than 1 percent of 5xx."""
+    alerts = metric_alerts(stack())
+    (name,) = [name for name in alerts if name.endswith(title)]
+    group = f'deployment="chat",group="{name.partition("/")[0]}"'
+    engine = {"ttft": "vllm:time_to_first_token_seconds", "waiting-requests": "vllm:num_requests_waiting"}.get(title)
+    given = {}
+    for suffix, values in series.items():
+        for label, text in values.items():
+            told = f'{{{group},le="{label}"}}' if engine else f',response_code_class="{label}"}}'
+            given[f"{engine}{suffix}{told}" if engine else _SERIES.removesuffix("}") + told] = text
+    check(tmp_path, alerts[name]["query"], given, 30, rings)
+
+
+def check(folder, query, series, minute, rings):
+    """Whether *query* has a result in a *minute* of the *series*, asked of Prometheus."""
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed: make services")
-    query = metric_alerts(stack())["no-requests"]["query"].replace("NAME", "chat")
-    expected = [{"labels": "{}", "value": 0}] if rings else []
-    asked = {"expr": query, "eval_time": f"{minute}m", "exp_samples": expected}
-    test = {"interval": "1m", "input_series": [{"series": _SERIES, "values": values}], "promql_expr_test": [asked]}
-    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"evaluation_interval": "1m", "tests": [test]}))
-    ran = subprocess.run(["promtool", "test", "rules", "test.yaml"], cwd=tmp_path, text=True, capture_output=True, check=False)  # fmt: skip
+    expected = [{"labels": "{}", "value": 1}] if rings else []
+    counted = f"count({query.replace('NAME', 'chat')})"
+    asked = {"expr": counted, "eval_time": f"{minute}m", "exp_samples": expected}
+    given = [{"series": name, "values": values} for name, values in series.items()]
+    test = {"interval": "1m", "input_series": given, "promql_expr_test": [asked]}
+    (folder / "test.yaml").write_text(yaml.safe_dump({"evaluation_interval": "1m", "tests": [test]}))
+    ran = subprocess.run(["promtool", "test", "rules", "test.yaml"], cwd=folder, text=True, capture_output=True, check=False)  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -1,13 +1,17 @@
 """Groups in Google Cloud's words: machines, quotas, ways to buy, and schedules as windows of an autoscaler."""
 
+import dataclasses
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.platforms.gcp import machine_of
 from advisor.codegen.selection import choose, of_fleet
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.targets.gcp_values import google_groups, windows_of
+from advisor.codegen.targets.gcp_values import capacities, google_groups, windows_of
 from advisor.codegen.timetable import scheduled_sizes
 from advisor.errors import InputError
 from codegen.plans import NIGHTS_AND_WEEKENDS, make_fleet_plan, make_group, make_option, make_plan
@@ -80,6 +84,14 @@ def test_machine_that_cannot_serve_is_refused_with_the_reason(instance_type, cha
         platform_of(option(instance_type, **changes))
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "gib"), [("a2-ultragpu-8g", 140), ("a3-ultragpu-8g-nolssd", 188), ("g2-standard-4", 188)]
+)
+def test_boot_disk_holds_no_weights_where_the_machine_has_disks(instance_type, gib):
+    """100 GiB of system, 40 of the image, and 1.2 times the weights in steps of 20 GiB where nothing else holds them."""
+    assert google_group(instance_type, weights_gib=40.0).boot_disk_gib == gib
+
+
 def test_machine_that_starts_from_a_reservation_only_says_so():
     """H200 is sold as spot or by reservation."""
     assert google_group("a3-ultragpu-8g").provisioning_model == "RESERVATION_BOUND"
@@ -133,6 +145,43 @@ def test_share_of_the_requests_finds_someone_at_all_hours():
     plan = make_fleet_plan(make_group(**empty), make_group(**empty, purchase="spot"))
     (stack,) = stacks_of(plan, of_fleet(plan.fleet), Wanted())
     assert {one.provisioning_model: one.min_instances for one in google_groups(stack)} == {"STANDARD": 1, "SPOT": 0}
+
+
+def test_backends_of_one_entrance_may_be_empty_while_another_answers():
+    """A load balancer over all backends of a region sends an empty one nothing: it keeps no instance beyond the plan."""
+    place = {"provider": "gcp", "region": "us-central1"}
+    empty = make_group(**place, instance_type="a2-highgpu-1g", accelerator="A100-40GB-SXM", instances=(0, 2))
+    steady = make_group(**place, instance_type="g2-standard-4", instances=(2, 2))
+    plan = make_fleet_plan(empty, steady)
+    (stack,) = stacks_of(plan, of_fleet(plan.fleet), Wanted())
+    fewest = [
+        {one.machine_type: one.min_instances for one in google_groups(stack, share_entrance=shared)}
+        for shared in (False, True)
+    ]
+    assert fewest == [{"a2-highgpu-1g": 1, "g2-standard-4": 2}, {"a2-highgpu-1g": 0, "g2-standard-4": 2}]
+
+
+@given(st.lists(st.tuples(st.integers(0, 999), st.floats(0.1, 50.0), st.integers(1, 40)), min_size=1, max_size=6))
+def test_capacities_spread_requests_by_the_weights(given_groups):
+    """Rate × capacity × instances is in proportion to the weights, but for what Google's smallest capacity lifts."""
+    base = google_group("g2-standard-4").group
+    groups = [
+        dataclasses.replace(
+            base, key=str(number), weight=weight, requests_per_second_per_instance=rate, instances=count
+        )
+        for number, (weight, rate, count) in enumerate(given_groups)
+    ]
+    shares = capacities(groups)
+    assert all(share == 0 or 0.1 <= share <= 1 for share in shares.values())
+    assert max(shares.values()) == 1
+    if any(one.weight for one in groups):
+        assert {key for key, share in shares.items() if share == 0} == {one.key for one in groups if one.weight == 0}
+    exact = [one for one in groups if shares[one.key] > 0.1]
+    served = [shares[one.key] * one.requests_per_second_per_instance * one.instances for one in exact]
+    weights = [one.weight for one in exact]
+    if sum(weights):
+        for part, weight in zip(served, weights, strict=True):
+            assert part / sum(served) == pytest.approx(weight / sum(weights), rel=0.01)
 
 
 def test_windows_hold_what_the_schedule_orders():

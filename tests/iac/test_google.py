@@ -120,9 +120,26 @@ def test_docker_is_installed_where_the_image_has_none(script, tmp_path):
 def test_hostile_argument_stays_one_word(script, tmp_path):
     """A serving argument full of shell syntax reaches the container as it is, and runs nothing."""
     host = Host(tmp_path / "host")
-    host.run(script("mig-l4-spot", extra_serving_arguments=[HOSTILE_ARGUMENT]))
+    host.run(script("mig-l4-spot", extra_serving_arguments={"*": [HOSTILE_ARGUMENT]}))
     assert host.served()[-1] == HOSTILE_ARGUMENT
     assert not list(host.root.rglob("pwned"))
+
+
+def test_most_exact_pin_wins(script, tmp_path):
+    """Of image, model, commit and arguments: the backend's key before its engine's, and that before all."""
+    backend = "us-central1-1xl4-fp8-tp1-vllm"
+    host = Host(tmp_path / "host")
+    pins = {
+        "container_images": {"*": "all:1", "vllm": "engine:1", "sglang": "other:1"},
+        "model_ids": {"*": "all/model", backend: "exact/model"},
+        "model_revisions": {"*": "main"},
+        "extra_serving_arguments": {"*": ["--all"], "vllm": ["--engine"], backend: ["--exact=1", "--exact=2"]},
+    }
+    host.run(script("mig-l4-spot", **pins))
+    served = host.served()
+    words = served[served.index("--entrypoint=vllm") + 1 :]
+    assert words[:3] == ["engine:1", "serve", "exact/model"]
+    assert words[-3:] == ["--revision=main", "--exact=1", "--exact=2"]
 
 
 def test_token_is_read_at_start_and_kept_in_memory_only(script, tmp_path):
@@ -134,6 +151,45 @@ def test_token_is_read_at_start_and_kept_in_memory_only(script, tmp_path):
     environment = host.root / "run/inference/environment"
     assert environment.read_text() == "HF_TOKEN=hf_secret\n"
     assert environment.stat().st_mode & 0o777 == 0o600
+
+
+def test_host_logs_in_to_the_registry_of_its_image(script, tmp_path):
+    """Artifact Registry takes the host's own identity, NGC the key in the secret; an open registry takes nobody."""
+    host, secret = Host(tmp_path / "host"), "projects/my-project/secrets/ngc"
+    host.run(script("mig-l4-spot", container_images={"*": "nvcr.io/nvidia/vllm:1"}, registry_secret=secret))
+    token = (host.root / "usr/local/sbin/inference-token").read_text().replace(str(host.root), "")
+    logins = {}
+    for registry in ("nvcr.io", "europe-docker.pkg.dev", "vllm"):
+        commands = host.run(token.replace("registry='nvcr.io'", f"registry='{registry}'"))
+        logins[registry] = [command[-1] for command in commands if command[:2] == ["docker", "login"]]
+        assert any(secret in word for command in commands for word in command) == (registry == "nvcr.io")
+    assert logins == {"nvcr.io": ["nvcr.io"], "europe-docker.pkg.dev": ["https://europe-docker.pkg.dev"], "vllm": []}
+
+
+def test_roles_are_on_what_was_given_and_nothing_else(start):
+    """The hosts may read the prefix of the bucket and the repository of the image."""
+    images = {"vllm": "europe-docker.pkg.dev/shared-images/copies/vllm/vllm-openai@sha256:00"}
+    plan = start("mig-l4-spot", filled=True, model_source="gs://weights/models", container_images=images).plan()
+    planned = resources(plan)
+    (repository,) = planned["google_artifact_registry_repository_iam_member"]
+    assert [repository[name] for name in ("project", "location", "repository", "role")] == [
+        "shared-images", "europe", "copies", "roles/artifactregistry.reader",
+    ]  # fmt: skip
+    (bucket,) = planned["google_storage_bucket_iam_member"]
+    (condition,) = bucket["condition"]
+    assert condition["expression"] == (
+        'resource.name.startsWith("projects/_/buckets/weights/objects/models/")'
+        ' || api.getAttribute("storage.googleapis.com/objectListPrefix", "").startsWith("models/")'
+    )
+
+
+def test_source_of_another_form_is_refused(start):
+    """The message names the forms that are taken."""
+    planned = start("mig-l4-spot", filled=True, model_source="gs://weights/'$(id)'")(
+        "plan", "-no-color", "-input=false"
+    )
+    assert planned.code == 1
+    assert "must be hub, gs://BUCKET, gs://BUCKET/PREFIX" in " ".join(planned.err.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
@@ -17,6 +18,7 @@ from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
+from advisor.codegen.targets.gcp_values import pin_key, pins
 from advisor.codegen.targets.target import Files, Target
 from advisor.deployable import CONTAINER_ENGINE_GIB
 
@@ -46,7 +48,9 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/network.py": "network.py.j2",
     "inference/plan.py": "plan.py.j2",
+    "inference/registries.py": "gcp_registries.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/weights.py": "gcp_weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
@@ -57,6 +61,7 @@ _CONTAINER_PORT = 8080
 _LONGEST_SERVICE = 24
 """With the name of the deployment and a hyphen within the 49 characters of a service's name."""
 _HASH_DIGITS = 6
+_MS_PER_SECOND = 1000
 _MOST_CONCURRENT_REQUESTS = 1000
 """Of one container (Cloud Run's limit)."""
 _PROBE_SECONDS = 10
@@ -88,15 +93,15 @@ _UNHEALTHY = _alert(
     condition=" AND metric.labels.is_healthy = false",
 )
 _SERVER_ERRORS = _alert(
-    "More than 5 percent of the requests fail: no container is free, or the engine fails.",
+    "",
     "request_count",
     "ALIGN_RATE",
     "REDUCE_SUM",
     condition=' AND metric.labels.response_code_class = "5xx"',
     is_share=True,
-    threshold=0.05,
-    seconds=300,
 )
+_PENDING = _alert("", "request_latency/pending", "ALIGN_PERCENTILE_95", "REDUCE_MAX")
+"""Milliseconds that requests wait for a container; the engines' own metrics stay within."""
 
 
 def _obstacle(stack: Stack) -> str:
@@ -174,7 +179,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "groups": {group.key: _group(group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: {"weight": region.weight} for region in stack.regions},
-        "alerts": alert_data(_alerts(stack.alarms)),
+        "alerts": alert_data(_alerts(stack.alarms, stack.slo_alarms)),
         "probe_seconds": _PROBE_SECONDS,
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
         "quotas": tuple(dict.fromkeys(_quota(group) for group in stack.groups)),
@@ -184,15 +189,12 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             region.name: f"projects/my-project/regions/{region.name}/subnetworks/inference" for region in stack.regions
         },
         "example_images": {
-            backend.key: f"us-docker.pkg.dev/my-project/copies/{backend.container.image.rpartition('/')[2]}"
+            pin_key(stack, backend): f"us-docker.pkg.dev/my-project/copies/{backend.container.image.rpartition('/')[2]}"
             for backend in stack.backends
             if _PULLED.fullmatch(_image(backend.container.image)) is None
         },
-        "example_models": {
-            backend.key: "organisation/model"
-            for backend in stack.backends
-            if backend.container.checkpoint.model_id is None
-        },
+        **pins(stack),
+        "account": "this",
     }
 
 
@@ -232,6 +234,7 @@ def _limits(size: Size) -> Mapping[str, str]:
 def _backend(backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
+        "engine": container.engine.value,
         "weight": backend.weight,
         "image": _image(container.image),
         "model": container.checkpoint.model_id,
@@ -282,20 +285,31 @@ def _cautions(stack: Stack) -> Iterator[str]:
             smallest = gpu.sizes[0]
             yield (
                 f"The price is that of {smallest.vcpus} vCPU and {smallest.memory_gib} GiB. Weights from the hub lie "
-                f"in memory and take a larger container ({group.key}): mount them with weights_buckets instead."
+                f"in memory and take a larger container ({group.key}): mount a bucket (model_source) instead."
             )
     if stack.scaling is Scaling.SCHEDULED:
         yield "The plan scales by the clock; Cloud Run has no schedule and follows the requests by itself."
 
 
-def _alerts(alarms: Sequence[Alarm]) -> Mapping[str, Alert]:
+def _alerts(alarms: Sequence[Alarm], slo_alarms: Sequence[Alarm]) -> Mapping[str, Alert]:
     """Those on hosts that a container has not (Xid errors, silent agents) are left out."""
     usual = {
         alarm.name: from_alarm(alarm, _of_container(alarm), divisor=100)
         for alarm in alarms
         if alarm.name in _UTILIZATION_METRICS
     }
-    return usual | {"unhealthy": _UNHEALTHY, "server_errors": _SERVER_ERRORS}
+    return usual | {"unhealthy": _UNHEALTHY} | dict(_slo_alerts(slo_alarms))
+
+
+def _slo_alerts(alarms: Sequence[Alarm]) -> Iterator[tuple[str, Alert]]:
+    """TTFT is left out: nobody but the engine knows it, and its metrics stay within the container."""
+    for alarm in alarms:
+        if alarm.name == "server_errors":
+            yield alarm.name, replace(from_alarm(alarm, _SERVER_ERRORS, divisor=100), description=alarm.description)
+        elif alarm.name == "waiting_requests":
+            description = f"One request in 20 waits for a container longer than TTFT may take, {alarm.threshold:g} s."
+            pending = from_alarm(alarm, _PENDING, divisor=1 / _MS_PER_SECOND)
+            yield alarm.name, replace(pending, description=description)
 
 
 def _of_container(alarm: Alarm) -> Alert:

@@ -4,10 +4,11 @@ Sources: Google's lists of Ops Agent and load balancing metrics and its guide to
 November 2026.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.model import Stack
+from advisor.codegen.engines.metrics import EngineMetrics, published
+from advisor.codegen.model import ComputeGroup, Stack
 
 _GPU_MEMORY = "agent_googleapis_com:gpu_memory_bytes_used"
 _QUERIES = {
@@ -28,12 +29,51 @@ _REQUESTS = "loadbalancing_googleapis_com:https_internal_request_count"
 
 
 def metric_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:
-    """Alarms of the whole deployment, by title: a query that has a result while the alarm rings."""
+    """Alarms by title, those on engines by group and title: a query that has a result while the alarm rings."""
+    return {**_host_queries(stack), **dict(_slo_queries(stack))}
+
+
+def _slo_queries(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Alarms on what clients were promised: 5xx of the load balancers, TTFT and queue of each group's engines."""
+    for alarm in stack.slo_alarms:
+        if not alarm.from_engine:
+            yield alarm.title, _query(alarm, _failed_percent(stack, alarm), alarm.threshold)
+            continue
+        for group in stack.groups:
+            metrics = published(stack.backend_of(group).container.engine)
+            if metrics is not None:
+                yield f"{group.key}/{alarm.title}", _of_engine(alarm, group, metrics)
+
+
+def _of_engine(alarm: Alarm, group: ComputeGroup, metrics: EngineMetrics) -> Mapping[str, object]:
+    picked = f'{{deployment="NAME",group="{group.key}"}}'
+    if alarm.ttft_seconds is None:
+        threshold = alarm.threshold_at(group.requests_per_second_per_instance)
+        return _query(alarm, f"avg({metrics.waiting}{picked})", threshold)
+    buckets = f"sum by (le) (rate({metrics.ttft}_bucket{picked}[{alarm.period_seconds}s]))"
+    return _query(alarm, f"histogram_quantile({1 - alarm.threshold / 100:g}, {buckets})", alarm.ttft_seconds)
+
+
+def _failed_percent(stack: Stack, alarm: Alarm) -> str:
+    """Of the requests, answered with 5xx; nothing where there are none."""
+    failed, every = (
+        f"sum(rate({_requests(stack, condition)}[{alarm.period_seconds}s]))"
+        for condition in (',response_code_class="500"', "")
+    )
+    return f"100 * {failed} / {every}"
+
+
+def _query(alarm: Alarm, value: str, threshold: float) -> Mapping[str, object]:
+    sign = "<" if alarm.below else ">"
+    query = f"{value} {sign} {threshold:g}"
+    return {"description": alarm.description, "query": query, "seconds": _seconds(alarm)}
+
+
+def _host_queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     found: dict[str, Mapping[str, object]] = {}
     for alarm in stack.alarms:
         if alarm.name in _QUERIES:
-            query = f"{_QUERIES[alarm.name]} {'<' if alarm.below else '>'} {alarm.threshold:g}"
-            found[alarm.title] = {"description": alarm.description, "query": query, "seconds": _seconds(alarm)}
+            found[alarm.title] = _query(alarm, _QUERIES[alarm.name], alarm.threshold)
         elif alarm.name == "no_requests":
             found[alarm.title] = {"description": _NO_REQUESTS, "query": _no_requests(stack, alarm), "seconds": 0}
     return found
@@ -41,7 +81,8 @@ def metric_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:
 
 def descriptions(stack: Stack) -> Mapping[str, str]:
     """Of every alarm, by title, as it is made here."""
-    return {alarm.title: _NO_REQUESTS if alarm.name == "no_requests" else alarm.description for alarm in stack.alarms}
+    alarms = (*stack.alarms, *stack.slo_alarms)
+    return {alarm.title: _NO_REQUESTS if alarm.name == "no_requests" else alarm.description for alarm in alarms}
 
 
 def _no_requests(stack: Stack, alarm: Alarm) -> str:
@@ -50,10 +91,15 @@ def _no_requests(stack: Stack, alarm: Alarm) -> str:
     Neither the first hours after an apply nor the quiet ones of every week are idleness: there were requests a week
     before. Alerts on queries read up to two years of metrics.
     """
-    entrances = "|".join(region.name for region in stack.regions)
-    picked = f'{_REQUESTS}{{monitored_resource="internal_http_lb_rule",url_map_name=~"NAME-({entrances})"}}'
-    now, before = (f"sum(increase({picked}[{_seconds(alarm)}s]{offset}))" for offset in ("", " offset 1w"))
+    now, before = (f"sum(increase({_requests(stack)}[{_seconds(alarm)}s]{offset}))" for offset in ("", " offset 1w"))
     return f"({now} or vector(0)) < {alarm.threshold:g} and {before} >= {alarm.threshold:g}"
+
+
+def _requests(stack: Stack, condition: str = "") -> str:
+    """Series of the requests of all entrances; *condition* starts with a comma."""
+    entrances = "|".join(region.name for region in stack.regions)
+    picked = f'monitored_resource="internal_http_lb_rule",url_map_name=~"NAME-({entrances})"{condition}'
+    return f"{_REQUESTS}{{{picked}}}"
 
 
 def host_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:

@@ -11,7 +11,14 @@ from advisor.codegen.model import Backend, Language, Region, Runtime, Scaling, S
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts
-from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups, refusal_of_hosts
+from advisor.codegen.targets.gcp_values import (
+    GoogleGroup,
+    capacities,
+    example_zones,
+    google_groups,
+    pins,
+    refusal_of_hosts,
+)
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 
@@ -44,8 +51,10 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/network.py": "network.py.j2",
     "inference/plan.py": "plan.py.j2",
+    "inference/registries.py": "gcp_registries.py.j2",
     "inference/settings.py": "settings.py.j2",
     "inference/startup.sh": "gcp_startup.sh.j2",
+    "inference/weights.py": "gcp_weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
@@ -61,6 +70,9 @@ _ANSWERS = {
 _TARGET_UTILIZATION = 0.8
 """The rest is the room that the plan's headroom of a quarter gives."""
 _STOP_MARGIN_SECONDS = 30
+_SPOT_DRAIN_SECONDS = 20
+_KILL_SECONDS = 5
+"""For a drained container to end by itself."""
 _KEY = "/etc/inference/key.pem"
 _CERTIFICATE = "/etc/inference/certificate.pem"
 _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
@@ -123,26 +135,25 @@ def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, objec
 
 def known_of(stack: Stack) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
-    groups = google_groups(stack)
+    groups = google_groups(stack, share_entrance=True)
     return _facts(stack, groups) | _choices(stack, groups)
 
 
 def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
     """The data of ``fleet.tf``, and what an example fills in."""
+    by_region = [[group for group in stack.groups if group.region == region.name] for region in stack.regions]
+    capacity = {key: share for alike in by_region for key, share in capacities(alike).items()}
     return {
-        "groups": {one.group.key: _group(stack, one) for one in groups},
+        "groups": {one.group.key: _group(stack, one, capacity[one.group.key]) for one in groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
-        "regions": {region.name: {"weight": region.weight, "zones": region.zones} for region in stack.regions},
+        "regions": {region.name: _region(stack, region) for region in stack.regions},
         "metric_alerts": metric_alerts(stack),
         "host_alerts": host_alerts(stack),
         "log_alerts": log_alerts(stack),
         "descriptions": descriptions(stack),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
-        "example_models": {
-            backend.key: "organisation/model"
-            for backend in stack.backends
-            if backend.container.checkpoint.model_id is None
-        },
+        **pins(stack),
+        "account": "host",
         "example_reservations": {one.group.key: "my-reservation" for one in groups if one.needs_reservation},
     }
 
@@ -162,22 +173,37 @@ def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "has_several_regions": len(stack.regions) > 1,
         "target_utilization": _TARGET_UTILIZATION,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
+        "kill_seconds": _KILL_SECONDS,
         "accelerators": {one.group.key: one.accelerator_count * one.group.instances for one in groups},
         "cautions": (*stack.summary.cautions, *_kept(groups)),
         "serves_where": "behind internal HTTPS load balancers, on managed groups of instances",
     }
 
 
+def _region(stack: Stack, region: Region) -> Mapping[str, object]:
+    (health_path,) = _health_paths(stack, region)
+    return {"weight": region.weight, "zones": region.zones, "health_path": health_path}
+
+
+def _health_paths(stack: Stack, region: Region) -> set[str]:
+    return {backend.container.health_path for backend in stack.backends if backend.region == region.name}
+
+
+def _drain(stack: Stack, one: GoogleGroup) -> int:
+    """Time for running requests to end: spot machines have 30 s in all."""
+    return _SPOT_DRAIN_SECONDS if one.group.is_spot else stack.load_balancer.drain_seconds
+
+
 def _kept(groups: tuple[GoogleGroup, ...]) -> Iterator[str]:
     for one in groups:
         if one.min_instances > one.group.min_instances:
             yield (
-                f"The plan empties {one.group.key} in its quietest hours; one instance stays, since a share of the "
-                "requests is sent there at all hours. The costs below do not hold it."
+                f"The plan empties {one.group.key} in its quietest hours; one instance stays, since nobody else in "
+                "its region answers then. The costs below do not hold it."
             )
 
 
-def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
+def _group(stack: Stack, one: GoogleGroup, capacity: float) -> Mapping[str, object]:
     group = one.group
     attached = {"attached": {"type": one.accelerator_type, "count": one.attached}} if one.attached else {}
     flexible = {"other_machine_types": list(one.interchangeable_types)}
@@ -191,11 +217,14 @@ def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
         "provisioning_model": one.provisioning_model,
         "image": one.image,
         "disk_type": one.disk_type,
-        "disk_gib": group.root_volume_gib,
+        "disk_gib": one.boot_disk_gib,
+        "disk_gib_with_weights": group.root_volume_gib,
         "instances": group.instances,
         "min_instances": one.min_instances,
         **_scaling(stack, one),
         "requests_per_second": group.requests_per_second_per_instance,
+        "capacity": capacity,
+        "drain_seconds": _drain(stack, one),
         "start_seconds": group.start_seconds,
         "heals": one.heals,
     }
@@ -240,6 +269,9 @@ def _obstacle(stack: Stack) -> str:
     refusal = refusal_of_hosts(stack)
     if refusal:
         return refusal
+    for region in stack.regions:
+        if len(_health_paths(stack, region)) > 1:
+            return f"engines in {region.name} answer health checks at different paths, and share a load balancer"
     for one in google_groups(stack):
         if one.accelerator_type == _WITHOUT_HOSTS:
             return "Compute Engine starts no TPU v5e: Google offers it in GKE"

@@ -6,10 +6,15 @@ provider's reference, read in November 2026.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
-from advisor.codegen.model import ComputeGroup, Region, Scaling, ScheduledSize, Stack
+from advisor.catalog import load_catalog
+from advisor.codegen.model import Backend, ComputeGroup, Engine, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
+from advisor.cost.services import root_volume_gib
+from advisor.units import BYTES_PER_GB, bytes_to_gib
 
+_SMALLEST_CAPACITY = 0.1
 _LONGEST_WAIT_SECONDS = 3600
 """Of auto-healing's initial delay and of the autoscaler's initialisation period."""
 _MINUTES_PER_DAY = 24 * 60
@@ -46,6 +51,8 @@ class GoogleGroup:
     attached: int
     """Accelerators to attach to the machine; 0 where its type brings them."""
     disk_type: str
+    boot_disk_gib: int
+    """Without the weights where the machine's own disks hold them."""
     provisioning_model: str
     """STANDARD, SPOT, or RESERVATION_BOUND for what starts from a reservation only."""
     interchangeable_types: tuple[str, ...]
@@ -80,16 +87,22 @@ class GoogleGroup:
         return self.group.start_seconds <= _LONGEST_WAIT_SECONDS
 
 
-def google_groups(stack: Stack) -> tuple[GoogleGroup, ...]:
-    """The groups of *stack* in the words of Google Cloud, in their order."""
-    return tuple(_google_group(group, _fewest(stack, group)) for group in stack.groups)
+def google_groups(stack: Stack, *, share_entrance: bool = False) -> tuple[GoogleGroup, ...]:
+    """The groups of *stack* in the words of Google Cloud, in their order.
+
+    Args:
+        stack: with the groups.
+        share_entrance: the backends of a region share a load balancer that sends the empty ones nothing.
+    """
+    return tuple(_google_group(group, _fewest(stack, group, share_entrance=share_entrance)) for group in stack.groups)
 
 
-def _fewest(stack: Stack, group: ComputeGroup) -> int:
-    """Nobody answers a backend's share of the requests while it is empty, and load does not wake an empty group."""
+def _fewest(stack: Stack, group: ComputeGroup, *, share_entrance: bool) -> int:
+    """Nobody answers a share of the requests where all are empty, and load does not wake an empty group."""
     if stack.scaling is Scaling.REACTIVE:
         return max(1, group.min_instances)
-    alike = [one for one in stack.groups if one.backend == group.backend]
+    place = attrgetter("region" if share_entrance else "backend")
+    alike = [one for one in stack.groups if place(one) == place(group)]
     steadiest = min(alike, key=lambda one: (one.is_spot, one.key))
     if group is steadiest and not any(one.min_instances for one in alike):
         return 1
@@ -107,6 +120,7 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
         accelerator_count=int(group.accelerator_count),
         attached=machine.attached,
         disk_type=machine.family.disk_type,
+        boot_disk_gib=_boot_disk_gib(group),
         provisioning_model=_provisioning_model(group, starts_on_demand=machine.family.starts_on_demand),
         interchangeable_types=() if machine.attached else group.interchangeable_types,
         tpu_topology=_TOPOLOGIES.get(accelerator_type, {}).get(group.accelerator_count, ""),
@@ -116,11 +130,40 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
     )
 
 
+def _boot_disk_gib(group: ComputeGroup) -> int:
+    """Disk for system and image, and for the weights unless every type is known to hold them on disks of its own."""
+    machines = load_catalog().instance_types
+    types = (("gcp", name) for name in (group.instance_type, *group.interchangeable_types))
+    own_gb = [machines[one].local_nvme_gb if one in machines else None for one in types]
+    holds = all(gb is not None and bytes_to_gib(gb * BYTES_PER_GB) >= group.checkpoint_gib for gb in own_gb)
+    return root_volume_gib(0) if holds else group.root_volume_gib
+
+
 def example_zones(stack: Stack, region: Region) -> list[str]:
     """Zones of a region that sell what its groups run on; letters of the alphabet where they are not known."""
     known = [set(group.zone_names) for group in stack.groups if group.region == region.name and group.zone_names]
     names = sorted(set.union(*known)) if known else []
     return names if len(names) >= region.zones else [f"{region.name}-{letter}" for letter in "abcdef"[: region.zones]]
+
+
+def pins(stack: Stack) -> Mapping[str, object]:
+    """What templates say of pins: engines that may be keys, models, and examples of those that nobody knows yet."""
+    return {
+        "engines": [engine.value for engine in Engine],
+        "models": sorted({one.container.checkpoint.model_id or "organisation/model" for one in stack.backends}),
+        "example_models": {
+            pin_key(stack, backend): "organisation/model"
+            for backend in stack.backends
+            if backend.container.checkpoint.model_id is None
+        },
+    }
+
+
+def pin_key(stack: Stack, backend: Backend) -> str:
+    """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
+    container = backend.container
+    alike = [one.container for one in stack.backends if one.container.engine is container.engine]
+    return container.engine.value if all(one.checkpoint == container.checkpoint for one in alike) else backend.key
 
 
 def _provisioning_model(group: ComputeGroup, *, starts_on_demand: bool) -> str:
@@ -153,6 +196,19 @@ def _minute(day: int, entry: ScheduledSize) -> int:
 def _window(hour: int, minute: int, lasts_minutes: int, instances: int, weekdays: Iterable[int]) -> Window:
     start = ScheduledSize(hour, minute, tuple(weekdays), instances)
     return Window(f"from-{start.name}-for-{lasts_minutes}m", start.cron, lasts_minutes * 60, instances)
+
+
+def capacities(groups: Iterable[ComputeGroup]) -> Mapping[str, float]:
+    """Share of each group's rate that makes a load balancer spread the requests by the weights, by key.
+
+    A load balancer spreads them in proportion to ``rate × share × healthy instances``. Google takes 0 for none, and
+    0.1 to 1.
+    """
+    per_rate = {one.key: one.weight / (one.requests_per_second_per_instance * max(1, one.instances)) for one in groups}
+    most = max(per_rate.values())
+    if most == 0:
+        return dict.fromkeys(per_rate, 1.0)
+    return {key: max(_SMALLEST_CAPACITY, round(one / most, 3)) if one else 0.0 for key, one in per_rate.items()}
 
 
 def refusal_of_hosts(stack: Stack) -> str:

@@ -22,6 +22,7 @@ def backend_facts(
     variables = [f"--env={name}={value}" for name, value in container_variables(container).items()]
     return {
         "region": backend.region,
+        "engine": container.engine.value,
         "weight": backend.weight,
         "image": container.image,
         "model": container.checkpoint.model_id,
