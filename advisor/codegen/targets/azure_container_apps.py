@@ -17,7 +17,13 @@ from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm
-from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, EXAMPLE_VAULT, example_models, example_subnet
+from advisor.codegen.targets.azure_names import (
+    EXAMPLE_SUBSCRIPTION,
+    EXAMPLE_VAULT,
+    example_models,
+    example_subnet,
+    pins,
+)
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/azure-container-apps"
@@ -143,6 +149,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
         "example_models": example_models(stack),
+        **pins(stack),
     }
 
 
@@ -196,6 +203,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
         "region": backend.region,
+        "engine": container.engine.value,
         "weight": backend.weight,
         "image": container.image,
         "model": container.checkpoint.model_id,

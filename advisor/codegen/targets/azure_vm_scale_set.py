@@ -8,7 +8,13 @@ from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, LoadB
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
-from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, EXAMPLE_VAULT, example_models, example_subnet
+from advisor.codegen.targets.azure_names import (
+    EXAMPLE_SUBSCRIPTION,
+    EXAMPLE_VAULT,
+    example_models,
+    example_subnet,
+    pins,
+)
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 
@@ -163,6 +169,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "example_certificate": f"{EXAMPLE_VAULT}/secrets/inference-certificate",
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
         "example_models": example_models(stack),
+        **pins(stack),
     }
 
 

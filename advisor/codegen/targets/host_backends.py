@@ -19,6 +19,7 @@ def backend_facts(
     variables = [f"--env={name}={value}" for name, value in container.environment.items()]
     return {
         "region": backend.region,
+        "engine": container.engine.value,
         "weight": backend.weight,
         "image": container.image,
         "model": container.checkpoint.model_id,

@@ -151,7 +151,12 @@ def two_regions() -> Scenario:
             instance_usd_per_hour=6.98,
         ),
     )
-    return Scenario(make_fleet_plan(*groups), Wanted(), variables("eastus", "westeurope"))
+    pins = {
+        "container_images": {"vllm": "vllm/vllm-openai@sha256:" + "0" * 64, "*": "organisation/engine:1"},
+        "model_revisions": {"*": "0123abc", "sglang": "4567def"},
+        "extra_serving_arguments": {"*": ["--enable-prefix-caching"]},
+    }
+    return Scenario(make_fleet_plan(*groups), Wanted(), variables("eastus", "westeurope", **pins))
 
 
 def reactive() -> Scenario:
