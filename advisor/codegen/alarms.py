@@ -13,6 +13,15 @@ _REPORTS_PER_PERIOD = 5
 _REPORTS_EXPECTED = 0.8
 _RESERVED_MEMORY_SHARE = 0.7
 """How far into the memory that the engine leaves free an alarm rings."""
+_SLO_PERIODS = 3
+_BEYOND_P95_PERCENT = 5
+"""Share of the requests that a target at the 95th percentile lets pass it."""
+_FAILED_PERCENT = 1
+_MS_PER_SECOND = 1000
+TTFT_OVER_TARGET = "ttft_over_target"
+TTFT_REQUESTS = "ttft_requests"
+REQUESTS_WAITING = "requests_waiting"
+"""Metrics that a host makes of its engine's: requests beyond the target and in all since the last report, and queue."""
 
 
 class Source(StrEnum):
@@ -23,6 +32,8 @@ class Source(StrEnum):
     LOAD_BALANCER = "load_balancer"
     KERNEL_LOG = "kernel_log"
     """Lines of the hosts' kernel log that match a pattern, counted."""
+    ENGINE = "engine"
+    """The engines' own metrics."""
 
 
 class Missing(StrEnum):
@@ -57,6 +68,10 @@ class Alarm:
     pattern: str = ""
     """Text that a line of the kernel log holds."""
     period_seconds: int = _PERIOD_SECONDS
+    per_request_rate: bool = False
+    """The threshold counts for each request per second that an instance is planned for."""
+    ttft_seconds: float | None = None
+    """Time to first token that *metric* counts the requests beyond."""
 
     @property
     def title(self) -> str:
@@ -72,6 +87,15 @@ class Alarm:
     def from_kernel_log(self) -> bool:
         """Counted in the hosts' kernel log."""
         return self.source is Source.KERNEL_LOG
+
+    @property
+    def from_engine(self) -> bool:
+        """The engines publish what it is made of."""
+        return self.source is Source.ENGINE
+
+    def threshold_at(self, requests_per_second: float) -> float:
+        """The threshold for an instance that is planned for so many requests per second; a queue of 1 never rings."""
+        return max(1.0, round(self.threshold * requests_per_second, 1)) if self.per_request_rate else self.threshold
 
     @property
     def quoted_pattern(self) -> str:
@@ -120,6 +144,66 @@ def alarms_of(memory_utilization: float, start_seconds: int, *, has_gpu: bool) -
     if not has_gpu:
         return (_no_requests(), *common)
     return (_idle_gpu(), _gpu_memory(memory_utilization), _gpu_errors(), *common, _silent_agent(starting))
+
+
+def slo_alarms(ttft_p95_ms: float | None) -> tuple[Alarm, ...]:
+    """The alarms ``ttft``, ``waiting_requests`` and ``server_errors`` on what clients were promised.
+
+    Args:
+        ttft_p95_ms: the workload's target of the time to first token; without one nobody can say what is too long,
+            and the first two are left out.
+    """
+    if ttft_p95_ms is None:
+        return (_server_errors(),)
+    return (_ttft(ttft_p95_ms / _MS_PER_SECOND), _waiting_requests(ttft_p95_ms / _MS_PER_SECOND), _server_errors())
+
+
+def _ttft(target_seconds: float) -> Alarm:
+    return Alarm(
+        name="ttft",
+        description=f"TTFT p95 over the target: more than {_BEYOND_P95_PERCENT} percent of the requests take longer "
+        f"than {target_seconds:g} s.",
+        source=Source.ENGINE,
+        metric=TTFT_OVER_TARGET,
+        ratio_of=TTFT_REQUESTS,
+        statistic="Sum",
+        below=False,
+        threshold=_BEYOND_P95_PERCENT,
+        periods=_SLO_PERIODS,
+        missing=Missing.IS_FINE,
+        ttft_seconds=target_seconds,
+    )
+
+
+def _waiting_requests(target_seconds: float) -> Alarm:
+    """Little's law: a queue of rate × time takes that time to empty."""
+    return Alarm(
+        name="waiting_requests",
+        description=f"Queue longer than {target_seconds:g} s at the planned rate: TTFT will pass its target.",
+        source=Source.ENGINE,
+        metric=REQUESTS_WAITING,
+        statistic="Average",
+        below=False,
+        threshold=target_seconds,
+        per_request_rate=True,
+        periods=_SLO_PERIODS,
+        missing=Missing.IS_FINE,
+    )
+
+
+def _server_errors() -> Alarm:
+    return Alarm(
+        name="server_errors",
+        description=f"More than {_FAILED_PERCENT} percent of the requests are answered with 5xx.",
+        source=Source.LOAD_BALANCER,
+        metric="HTTPCode_Target_5XX_Count",
+        ratio_of="RequestCount",
+        statistic="Sum",
+        below=False,
+        threshold=_FAILED_PERCENT,
+        periods=_SLO_PERIODS,
+        missing=Missing.IS_FINE,
+    )
 
 
 def _idle_gpu() -> Alarm:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Runtime, Scaling, ScheduledSize, Stack
+from advisor.codegen.engines.metrics import METRICS, EngineMetrics
+from advisor.codegen.model import Backend, ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
 from advisor.codegen.templates import fill
 from advisor.codegen.timetable import HOURS_PER_WEEK
 
@@ -79,34 +80,6 @@ DEVICES: Mapping[Runtime, Device] = {
     Runtime.NEURON: Device("aws.amazon.com/neuron"),
     Runtime.GAUDI: Device("habana.ai/gaudi", "the devices belong to root"),
     Runtime.TPU: Device("google.com/tpu", "the devices belong to root"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class EngineMetrics:
-    """Where an engine tells how busy it is."""
-
-    path: str
-    waiting: str
-    kv_cache_used: str
-    """Share, from 0 to 1."""
-    finished: str
-    """A counter."""
-
-
-_METRICS: Mapping[Engine, EngineMetrics] = {
-    Engine.VLLM: EngineMetrics(
-        "/metrics", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:request_success_total"
-    ),
-    Engine.SGLANG: EngineMetrics(
-        "/metrics", "sglang:num_queue_reqs", "sglang:token_usage", "sglang:num_requests_total"
-    ),
-    Engine.TENSORRT_LLM: EngineMetrics(
-        "/prometheus/metrics",
-        "trtllm_num_requests_waiting",
-        "trtllm_kv_cache_utilization",
-        "trtllm_request_success_total",
-    ),
 }
 
 
@@ -180,7 +153,7 @@ def obstacle_to_kubernetes(stack: Stack) -> str:
     """Why the stack cannot run on a cluster; empty when it can."""
     if any(group.is_serverless for group in stack.groups):
         return "serverless capacity has no nodes"
-    unknown = [one.container.image for one in stack.backends if one.container.engine not in _METRICS]
+    unknown = [one.container.image for one in stack.backends if one.container.engine not in METRICS]
     if unknown and stack.scaling is Scaling.REACTIVE:
         return f"replicas cannot be scaled by load: the metrics of {unknown[0]} are not known"
     return ""
@@ -257,7 +230,7 @@ def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
     return Served(
         backend=backend,
         device=DEVICES[backend.runtime],
-        metrics=_METRICS.get(container.engine),
+        metrics=METRICS.get(container.engine),
         arguments=tuple(one for one in container.arguments if one not in container.sharing_arguments),
         pods=tuple(_pods(stack, group, manner) for group in stack.groups if group.backend == backend.key),
     )
@@ -299,7 +272,7 @@ def _scale(stack: Stack, group: ComputeGroup) -> Scale | None:
 
 
 def _triggers(stack: Stack, group: ComputeGroup) -> tuple[Trigger, ...]:
-    metrics = _METRICS[stack.backend_of(group).container.engine]
+    metrics = METRICS[stack.backend_of(group).container.engine]
     pods = f'{{namespace="{stack.name}",pod=~"{group.key}-.+"}}'
     sustained = group.requests_per_second_per_instance / group.replicas_per_instance
     return (

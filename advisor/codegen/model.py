@@ -308,6 +308,11 @@ class Stack:
     scaling: Scaling
     load_balancer: LoadBalancer
     alarms: tuple[Alarm, ...]
+    """On hosts and what they cost."""
+    slo_alarms: tuple[Alarm, ...]
+    """``ttft`` and ``waiting_requests``, where the workload has a target for TTFT, and ``server_errors``."""
+    slo_left_out: tuple[str, ...]
+    """Which of them are missing for what, and why."""
     agent: Agent | None
     """None where no group has a GPU that it samples."""
     budget: Budget

@@ -4,11 +4,12 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from advisor.codegen.alarms import alarms_of
+from advisor.codegen.alarms import alarms_of, slo_alarms
 from advisor.codegen.deployability import checkpoint_gib
+from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.model import (
     Agent,
     Backend,
@@ -132,6 +133,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     slowest_start = max(group.start_seconds for group in groups)
     counted = [(member, platform.quota) for member, platform in zip(choice.members, platforms, strict=True)]
     summary = summary_of(plan, choice, quotas_needed(counted, most_instances))
+    backends = _backends(groups, containers, platforms)
+    ttft_p95_ms = plan.workload["slo"].get("ttft_p95_ms")
     of_images = [container.image_caution for container in containers]
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
@@ -140,17 +143,32 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         advisor_version=version,
         plan_digest=plan_digest,
         groups=tuple(sorted(groups, key=lambda one: one.key)),
-        backends=_backends(groups, containers, platforms),
+        backends=backends,
         regions=_regions(plan, groups),
         scaling=scaling,
         load_balancer=LoadBalancer(),
         alarms=alarms_of(max(one.serves.memory_utilization for one in choice.members), slowest_start, has_gpu=has_gpu),
+        slo_alarms=slo_alarms(ttft_p95_ms),
+        slo_left_out=tuple(_slo_left_out(ttft_p95_ms, backends)),
         agent=_agent(version) if has_gpu else None,
         budget=Budget(_usd_per_month(plan, choice)),
         metrics_namespace="Inference/Hosts",
         tags={"ManagedBy": "advisor", "Project": "inference"},
         summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_images)))),
     )
+
+
+def _slo_left_out(ttft_p95_ms: float | None, backends: Sequence[Backend]) -> Iterator[str]:
+    """Why some alarms on the time to first token and on waiting requests are missing."""
+    if ttft_p95_ms is None:
+        yield "no alarms on TTFT and waiting requests, since the workload has no target for TTFT"
+        return
+    for engine in dict.fromkeys(backend.container.engine for backend in backends):
+        if published(engine) is not None:
+            continue
+        switch = METRICS[engine].switched_on_by if engine in METRICS else ""
+        why = f"publishes metrics with {switch} in its options file only" if switch else "has no known metrics"
+        yield f"no alarms on TTFT and waiting requests of {engine.value}, which {why}"
 
 
 def _agent(version: str) -> Agent:

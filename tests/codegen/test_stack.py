@@ -225,6 +225,27 @@ def test_gpu_memory_alarm_rings_beyond_what_the_engine_takes():
     assert alarms["unhealthy_hosts"].periods == 5  # 1080 s are four periods of 300 s, and one more
 
 
+def test_slo_alarms_ring_at_the_targets():
+    """5 % beyond the target is p95 over it; a queue of rate × target takes the target to empty (Little's law)."""
+    target_ms = make_plan(make_option()).workload["slo"]["ttft_p95_ms"]
+    alarms = {alarm.name: alarm for alarm in stack().slo_alarms}
+    assert set(alarms) == {"ttft", "waiting_requests", "server_errors"}
+    assert (alarms["ttft"].threshold, alarms["ttft"].ttft_seconds) == (5, target_ms / 1000)
+    assert alarms["waiting_requests"].threshold_at(20) == 20 * target_ms / 1000
+    assert alarms["waiting_requests"].threshold_at(1e-3) == 1
+    assert stack().slo_left_out == ()
+
+
+def test_slo_alarms_without_target_or_metrics_are_left_out_with_the_reason():
+    """Nobody knows what is too long without a target, and nobody sees an engine that publishes nothing."""
+    plan = make_plan(make_option())
+    workload = {**plan.workload, "slo": {"ttft_p95_ms": None}}
+    without = stack_of(dataclasses.replace(plan, workload=workload))
+    assert [alarm.name for alarm in without.slo_alarms] == ["server_errors"]
+    assert "no target for TTFT" in without.slo_left_out[0]
+    assert "return_perf_metrics" in stack(engine="TensorRT-LLM", engine_version="1.2.0").slo_left_out[0]
+
+
 def test_neuron_alarms_do_without_gpu_metrics():
     """Without NVIDIA metrics idleness is told by requests, and nothing waits for an agent that is not there."""
     model = stack(instance_type="inf2.8xlarge", accelerator="Inferentia2")
