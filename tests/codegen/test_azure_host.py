@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +20,9 @@ SETTINGS = {
     "requests_metric": "vllm:request_success_total",
     "publish_metrics": True,
     "drain_seconds": 2,
+    "weights_gib": 20,
+    "weights": None,
+    "model_folder": None,
     "container_arguments": ["--gpus=all", "image", "serve", "$(touch pwned)"],
 }
 HOST = {
@@ -40,6 +44,8 @@ class Services:
         self.logged: list[str] = []
         self.events: list[dict[str, object]] = []
         self.finished = 10.0
+        self.disks: list[dict[str, object]] = []
+        self.labelled = ""
         self.secret = {"value": "KEY AND CERTIFICATE"}
 
     def fetch(self, url, _headers=None, data=None, **_options):
@@ -58,8 +64,33 @@ class Services:
     def run(self, command, **_options):
         """What a program prints."""
         self.ran.append(command)
-        output = "50, 8000, 16000\n70, 4000, 16000\n" if command[0] == "nvidia-smi" else ""
+        outputs = {
+            "nvidia-smi": "50, 8000, 16000\n70, 4000, 16000\n",
+            "lsblk": json.dumps({"blockdevices": self.disks}),
+            "blkid": self.labelled,
+        }
+        output = outputs.get(command[0], "")
         return SimpleNamespace(returncode=0, stdout=output.encode() if command[0] == "openssl" else output)
+
+
+def moved(text, folder):
+    """The program with its files in *folder*."""
+    return re.sub(r'Path\("/', f'Path("{folder}/', text)
+
+
+def furnish(folder, settings):
+    """What a host has in its file system."""
+    files = {
+        "etc/inference/settings.json": json.dumps(settings),
+        "proc/mounts": "/dev/sda1 / ext4 rw 0 0\nproc /proc proc rw 0 0\n",
+        "proc/meminfo": "MemTotal: 1000 kB\nMemAvailable: 400 kB\n",
+        "opt/advisor-agent/bin/python": "",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    for name in ("run", "var/cache/inference"):
+        (folder / name).mkdir(parents=True)
 
 
 @pytest.fixture
@@ -73,16 +104,15 @@ def host(services, tmp_path, monkeypatch):
     """The program as a namespace, on a host that is a folder."""
     scenario = SCENARIOS["vm-scale-set-reactive"]()
     text = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files["host.py"]
-    (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
+    furnish(tmp_path, SETTINGS)
     program = {"__name__": "host"}
-    moved = text.replace("/etc/inference/settings.json", str(tmp_path / "settings.json"))
-    exec(compile(moved.replace('"/run/inference"', repr(str(tmp_path / "run"))), "host.py", "exec"), program)
+    exec(compile(moved(text, tmp_path), "host.py", "exec"), program)
     program["fetch"] = services.fetch
     monkeypatch.setattr(program["subprocess"], "run", services.run)
     monkeypatch.setattr(program["shutil"], "which", lambda name: name)
     monkeypatch.setattr(program["syslog"], "syslog", lambda _priority, line: services.logged.append(line))
     monkeypatch.setattr(program["time"], "sleep", lambda _seconds: None)
-    return SimpleNamespace(**program, directory=tmp_path / "run")
+    return SimpleNamespace(**program, directory=tmp_path / "run/inference")
 
 
 def test_secrets_are_for_root_only_and_read_with_the_identity_of_the_host(host, services):
@@ -126,6 +156,55 @@ def test_host_that_ends_is_taken_out_before_the_engine_stops(host, services):
     names = [command[0] for command in services.ran]
     assert names == ["iptables", "ss", "systemctl"]
     assert json.loads(services.asked[-1][1]) == {"StartRequests": [{"EventId": "mine"}]}
+
+
+DISKS = [
+    {"path": "/dev/sda", "type": "disk", "model": "Virtual Disk", "fstype": None, "mountpoint": None, "children": [{}]},
+    {"path": "/dev/nvme0n1", "type": "disk", "model": "MSFT NVMe Accelerator v1.0", "fstype": None, "mountpoint": None},
+    {"path": "/dev/nvme1n1", "type": "disk", "model": "Microsoft NVMe Direct Disk", "fstype": None, "mountpoint": None},
+    {"path": "/dev/nvme2n1", "type": "disk", "model": "Microsoft NVMe Direct Disk", "fstype": None, "mountpoint": None},
+    {"path": "/dev/nvme3n1", "type": "disk", "model": None, "fstype": "xfs", "mountpoint": "/data"},
+]
+
+
+def test_weights_lie_on_all_local_disks_together(host, services):
+    """Disks over the network and disks with something on them are left alone."""
+    services.disks = DISKS
+    host.storage()
+    _, _, stripe, fresh, mount = services.ran
+    assert stripe[-2:] == ["/dev/nvme1n1", "/dev/nvme2n1"]
+    assert fresh[0] == "mkfs.ext4"
+    assert fresh[-1] == mount[-2] == "/dev/md/inference"
+
+
+def test_local_disks_are_made_once(host, services):
+    """After a reboot they are mounted as they are."""
+    services.disks, services.labelled = DISKS, "/dev/md127\n"
+    host.storage()
+    assert [command[0] for command in services.ran] == ["blkid", "mount"]
+    assert "/dev/md127" in services.ran[1]
+
+
+@pytest.mark.parametrize(("weights_gib", "mounted"), [(0, True), (1_000_000, False)])
+def test_mounted_disk_is_taken_where_the_weights_fit(weights_gib, mounted, host, services, tmp_path):
+    """The temporary disk that Azure mounts by itself; what is too small is left, and nothing fails without one."""
+    host.SETTINGS["weights_gib"] = weights_gib
+    (tmp_path / "mnt").mkdir()
+    lines = ("/dev/sda1 / ext4 rw", "/dev/sda15 /boot/efi vfat rw", f"/dev/sdb1 {tmp_path}/mnt ext4 rw")
+    (tmp_path / "proc/mounts").write_text("\n".join(lines))
+    host.storage()
+    bound = [command for command in services.ran if command[:2] == ["mount", "--bind"]]
+    assert [command[2] for command in bound] == ([tmp_path / "mnt/inference"] if mounted else [])
+
+
+def test_folder_of_models_is_mounted_where_the_host_has_it(host, monkeypatch, tmp_path):
+    """A folder that is not there is one of the image."""
+    given = []
+    monkeypatch.setattr(host.os, "execvp", lambda _program, words: given.extend(words))
+    for folder in (tmp_path, tmp_path / "nothing"):
+        host.SETTINGS["model_folder"] = str(folder)
+        host.serve()
+    assert [word for word in given if str(tmp_path) in word] == [f"--volume={tmp_path}:{tmp_path}:ro"]
 
 
 def test_container_arguments_stay_words(host, monkeypatch):

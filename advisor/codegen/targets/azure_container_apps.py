@@ -12,7 +12,7 @@ from typing import Any
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.kubernetes import windows
-from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Language, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -23,6 +23,7 @@ from advisor.codegen.targets.azure_names import (
     example_models,
     example_subnet,
     pins,
+    weights,
 )
 from advisor.codegen.targets.target import Files, Target
 
@@ -53,6 +54,7 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/weights.py": "azure_weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
@@ -60,6 +62,8 @@ _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/
 """What data sources say in the tests of a program."""
 _PORT = 8000
 """TLS ends before the container."""
+_STREAMING = [Engine.VLLM.value]
+"""Engines that load weights straight from blobs. A replica has 8 GiB of disk to copy them to, whatever its GPU."""
 _LONGEST_APP_NAME = 32
 _HASH_DIGITS = 6
 _MOST_PROBES = 30
@@ -150,6 +154,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
         "example_models": example_models(stack),
         **pins(stack),
+        **weights(stack),
+        "identity": "app",
+        "streaming_engines": _STREAMING,
     }
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from advisor.catalog import load_catalog
 from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, LoadBalancer, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -14,9 +15,12 @@ from advisor.codegen.targets.azure_names import (
     example_models,
     example_subnet,
     pins,
+    weights,
 )
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
+from advisor.cost.services import HOST_GIB, SERVING_IMAGE_GIB
+from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 _TERRAFORM = "terraform/azure-vm-scale-set"
 _TEMPLATES = {
@@ -51,6 +55,7 @@ _PYTHON_TEMPLATES = {
     "inference/network.py": "network.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/weights.py": "azure_weights.py.j2",
     "inference/user_data.sh": "azure_user_data.sh.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
@@ -170,6 +175,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
         "example_models": example_models(stack),
         **pins(stack),
+        **weights(stack),
+        "identity": "host",
+        "streaming_engines": [],
     }
 
 
@@ -182,12 +190,22 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "backend": group.backend,
         "size": group.instance_type,
         "priority": "Spot" if group.is_spot else "Regular",
-        "os_disk_gib": group.root_volume_gib,
+        "os_disk_gib": _os_disk_gib(group),
+        "weights_gib": group.checkpoint_gib,
         "repair_grace": f"PT{grace}M",
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
         **(_thresholds(group) if stack.scaling is Scaling.REACTIVE else {}),
         "profiles": profiles(group, stack.scaling),
     }
+
+
+def _os_disk_gib(group: ComputeGroup) -> int:
+    """System and serving image; the weights too, unless the size has a local disk that is known to hold them."""
+    machine = load_catalog().instance_types.get(("azure", group.instance_type))
+    local_gb = None if machine is None else machine.local_nvme_gb
+    if local_gb is None or bytes_to_gib(local_gb * BYTES_PER_GB) < group.checkpoint_gib:
+        return group.root_volume_gib
+    return HOST_GIB + SERVING_IMAGE_GIB
 
 
 def _thresholds(group: ComputeGroup) -> Mapping[str, float]:

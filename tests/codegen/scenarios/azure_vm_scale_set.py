@@ -13,6 +13,13 @@ SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
 _VAULT = f"{SUBSCRIPTION}/resourceGroups/secrets/providers/Microsoft.KeyVault/vaults/my-vault/secrets"
 
 
+WEIGHTS = {
+    "model_source": "az://myweights/models/v1",
+    "model_storage_account_id": f"{SUBSCRIPTION}/resourceGroups/data/providers/Microsoft.Storage/storageAccounts/myweights",
+}
+"""Weights in a storage account."""
+
+
 def variables(*regions: str, **more: Any) -> Mapping[str, Any]:
     """What a user fills in for a stack in *regions*."""
     network = f"{SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network"
@@ -162,7 +169,7 @@ def two_regions() -> Scenario:
 def reactive() -> Scenario:
     """Scales by the measured rate of requests."""
     plan = make_fleet_plan(azure_group(), policy=Policy.REACTIVE)
-    return Scenario(plan, Wanted(), variables())
+    return Scenario(plan, Wanted(), variables(**WEIGHTS))
 
 
 def hostile() -> Scenario:
