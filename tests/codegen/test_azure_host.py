@@ -20,6 +20,8 @@ SETTINGS = {
     "requests_metric": "vllm:request_success_total",
     "publish_metrics": True,
     "drain_seconds": 2,
+    "registry_server": None,
+    "registry_secret_url": None,
     "weights_gib": 20,
     "weights": None,
     "model_folder": None,
@@ -46,6 +48,7 @@ class Services:
         self.finished = 10.0
         self.disks: list[dict[str, object]] = []
         self.labelled = ""
+        self.typed = ""
         self.secret = {"value": "KEY AND CERTIFICATE"}
 
     def fetch(self, url, _headers=None, data=None, **_options):
@@ -56,14 +59,17 @@ class Services:
             "instance/compute": json.dumps(HOST),
             "scheduledevents": json.dumps({"Events": self.events}),
             "/secrets/certificate": json.dumps(self.secret),
+            "/secrets/key": json.dumps({"value": "ngc key\n"}),
+            "oauth2/exchange": json.dumps({"refresh_token": "refresh"}),
             "/secrets/token": json.dumps({"value": "hf_token\n"}),
             ":8443/metrics": f'vllm:request_success_total{{model="m",reason="stop"}} {self.finished}\nother 5\n',
         }
         return next((answer for part, answer in answers.items() if part in url), "")
 
-    def run(self, command, **_options):
+    def run(self, command, **options):
         """What a program prints."""
         self.ran.append(command)
+        self.typed = options.get("input", "")
         outputs = {
             "nvidia-smi": "50, 8000, 16000\n70, 4000, 16000\n",
             "lsblk": json.dumps({"blockdevices": self.disks}),
@@ -129,6 +135,26 @@ def test_certificate_in_a_pkcs12_archive_is_unpacked(host, services):
     services.secret = {"value": base64.b64encode(b"archive").decode(), "contentType": "application/x-pkcs12"}
     host.secrets()
     assert services.ran[0][:2] == ["openssl", "pkcs12"]
+
+
+@pytest.mark.parametrize(
+    ("server", "key_url", "user", "password"),
+    [
+        ("mine.azurecr.io", None, "00000000-0000-0000-0000-000000000000", "refresh"),
+        ("nvcr.io", "https://v.vault.azure.net/secrets/key", "$oauthtoken", "ngc key"),
+    ],
+)
+def test_host_signs_in_to_the_registry_of_the_image(server, key_url, user, password, host, services):
+    """As itself, or with a key out of Key Vault; the password is neither an argument nor a file of the disk."""
+    host.SETTINGS |= {"registry_server": server, "registry_secret_url": key_url}
+    host.secrets()
+    assert services.ran == [
+        ["docker", f"--config={host.LOGINS}", "login", f"--username={user}", "--password-stdin", server]
+    ]
+    assert services.typed == password
+    asked = [data for url, data in services.asked if url == f"https://{server}/oauth2/exchange"]
+    assert asked == ([] if key_url else [b"grant_type=access_token&service=mine.azurecr.io&access_token=t"])
+    assert host.LOGINS.parts[-2] == "run"
 
 
 def test_report_holds_what_the_alarms_read(host, services):
@@ -204,7 +230,7 @@ def test_folder_of_models_is_mounted_where_the_host_has_it(host, monkeypatch, tm
     for folder in (tmp_path, tmp_path / "nothing"):
         host.SETTINGS["model_folder"] = str(folder)
         host.serve()
-    assert [word for word in given if str(tmp_path) in word] == [f"--volume={tmp_path}:{tmp_path}:ro"]
+    assert [word for word in given if word.startswith(f"--volume={tmp_path}")] == [f"--volume={tmp_path}:{tmp_path}:ro"]
 
 
 def test_container_arguments_stay_words(host, monkeypatch):
@@ -212,5 +238,5 @@ def test_container_arguments_stay_words(host, monkeypatch):
     given = []
     monkeypatch.setattr(host.os, "execvp", lambda _program, words: given.extend(words))
     host.serve()
-    assert given[:2] == ["docker", "run"]
+    assert given[:3] == ["docker", f"--config={host.LOGINS}", "run"]
     assert given[-1] == "$(touch pwned)"

@@ -38,6 +38,7 @@ _TEMPLATES = {
     "monitoring.tf": "monitoring.tf.j2",
     "outputs.tf": "outputs.tf.j2",
     "providers.tf": "azure_providers.tf.j2",
+    "registries.tf": "azure_registries.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
@@ -54,6 +55,7 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/registries.py": "azure_registries.py.j2",
     "inference/weights.py": "azure_weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from advisor.codegen.model import Engine, Stack
 
 EXAMPLE_SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
+_GROUP = f"{EXAMPLE_SUBSCRIPTION}/resourceGroups/inference"
 EXAMPLE_VAULT = f"{EXAMPLE_SUBSCRIPTION}/resourceGroups/secrets/providers/Microsoft.KeyVault/vaults/my-vault"
 
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
@@ -29,7 +30,7 @@ def example_subnet(region: str) -> str:
 def weights(stack: Stack) -> Mapping[str, object]:
     """What templates say of weights in a storage account."""
     ids = [one.container.checkpoint.model_id or "organisation/model" for one in stack.backends]
-    account = f"{EXAMPLE_SUBSCRIPTION}/resourceGroups/weights/providers/Microsoft.Storage/storageAccounts/myweights"
+    account = f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/myweights"
     return {"models": list(dict.fromkeys(ids)), "example_account": account, "prefix_condition": _PREFIX_CONDITION}
 
 
@@ -42,5 +43,7 @@ def pins(stack: Stack) -> Mapping[str, object]:
     """What templates say of pins: engines that may be their keys, and an image by each engine of the stack."""
     return {
         "engines": [engine.value for engine in Engine],
+        "example_registry": f"{_GROUP}/providers/Microsoft.ContainerRegistry/registries/myregistry",
+        "example_registry_secret": f"{EXAMPLE_VAULT}/secrets/ngc-key",
         "example_images": {one.container.engine.value: one.container.image for one in stack.backends},
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from advisor.codegen import Wanted
 from advisor.plan.values import Plan
 from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_plan
-from codegen.scenarios.azure_vm_scale_set import WEIGHTS, azure_group, azure_option, variables
+from codegen.scenarios.azure_vm_scale_set import NGC, WEIGHTS, azure_group, azure_option, variables
 
 _FILLED = ("locations", "hf_token_secret_id", "alert_emails")
 
@@ -37,7 +37,7 @@ def a100_scheduled() -> Scenario:
     near = azure_group(request_shares=(1.0, 0.7))
     far = azure_group(region="swedencentral", request_shares=(0.0, 0.3), instances=(0, 2))
     scenario = _apps(make_fleet_plan(near, far), "eastus", "swedencentral")
-    return dataclasses.replace(scenario, variables={**scenario.variables, **WEIGHTS})
+    return dataclasses.replace(scenario, variables={**scenario.variables, **WEIGHTS, **NGC})
 
 
 def hostile() -> Scenario:

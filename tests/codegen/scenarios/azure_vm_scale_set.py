@@ -13,6 +13,9 @@ SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
 _VAULT = f"{SUBSCRIPTION}/resourceGroups/secrets/providers/Microsoft.KeyVault/vaults/my-vault/secrets"
 
 
+_REGISTRIES = "Microsoft.ContainerRegistry/registries"
+NGC = {"container_images": {"*": "nvcr.io/nvidia/vllm:26.10"}, "registry_secret_id": f"{_VAULT}/ngc-key"}
+"""An image that a key opens."""
 WEIGHTS = {
     "model_source": "az://myweights/models/v1",
     "model_storage_account_id": f"{SUBSCRIPTION}/resourceGroups/data/providers/Microsoft.Storage/storageAccounts/myweights",
@@ -159,7 +162,10 @@ def two_regions() -> Scenario:
         ),
     )
     pins = {
-        "container_images": {"vllm": "vllm/vllm-openai@sha256:" + "0" * 64, "*": "organisation/engine:1"},
+        "container_images": {"vllm": "myregistry.azurecr.io/vllm@sha256:" + "0" * 64, "*": "organisation/engine:1"},
+        "container_registry_ids": [
+            f"{SUBSCRIPTION}/resourceGroups/images/providers/{_REGISTRIES}/{one}" for one in ("MyRegistry", "other")
+        ],
         "model_revisions": {"*": "0123abc", "sglang": "4567def"},
         "extra_serving_arguments": {"*": ["--enable-prefix-caching"]},
     }
