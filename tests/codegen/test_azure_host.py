@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from email.utils import formatdate
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,16 @@ SETTINGS = {
     "hub_token_url": "https://v.vault.azure.net/secrets/token",
     "port": 8443,
     "health_path": "/health",
-    "requests_metric": "vllm:request_success_total",
+    "metrics": {
+        "path": "/metrics",
+        "finished": "vllm:request_success_total",
+        "running": "vllm:num_requests_running",
+        "waiting": "vllm:num_requests_waiting",
+        "ttft": "vllm:time_to_first_token_seconds",
+        "answers": "http_requests_total",
+    },
+    "ttft_seconds": 0.5,
+    "waiting_limit": 4,
     "publish_metrics": True,
     "drain_seconds": 2,
     "registry_server": None,
@@ -36,6 +46,21 @@ HOST = {
 }
 
 
+def page_of(finished, quick=0, slow=0, failed=0, running=0, waiting=0):
+    """The engine's metrics page; *slow* requests took 0.4 to 0.8 s to their first token."""
+    return f"""# HELP vllm:request_success_total Finished.
+vllm:request_success_total{{model="m",reason="stop"}} {finished}
+vllm:time_to_first_token_seconds_bucket{{le="0.4",model="m {{x}}"}} {quick}
+vllm:time_to_first_token_seconds_bucket{{le="0.8",model="m {{x}}"}} {quick + slow}
+vllm:time_to_first_token_seconds_bucket{{le="+Inf",model="m {{x}}"}} {quick + slow}
+vllm:time_to_first_token_seconds_count{{model="m {{x}}"}} {quick + slow}
+http_requests_total{{handler="/v1/completions",status="2xx"}} {quick + slow}
+http_requests_total{{handler="/v1/completions",status="5xx"}} {failed}
+vllm:num_requests_running{{model="m"}} {running}
+vllm:num_requests_waiting {waiting}
+"""
+
+
 class Services:
     """Plays the metadata service, Key Vault, Azure Monitor, the engine and the programs of a host."""
 
@@ -45,7 +70,7 @@ class Services:
         self.ran: list[list[str]] = []
         self.logged: list[str] = []
         self.events: list[dict[str, object]] = []
-        self.finished = 10.0
+        self.page = page_of(10)
         self.disks: list[dict[str, object]] = []
         self.labelled = ""
         self.typed = ""
@@ -62,7 +87,7 @@ class Services:
             "/secrets/key": json.dumps({"value": "ngc key\n"}),
             "oauth2/exchange": json.dumps({"refresh_token": "refresh"}),
             "/secrets/token": json.dumps({"value": "hf_token\n"}),
-            ":8443/metrics": f'vllm:request_success_total{{model="m",reason="stop"}} {self.finished}\nother 5\n',
+            ":8443/metrics": self.page,
         }
         return next((answer for part, answer in answers.items() if part in url), "")
 
@@ -160,16 +185,29 @@ def test_host_signs_in_to_the_registry_of_the_image(server, key_url, user, passw
 def test_report_holds_what_the_alarms_read(host, services):
     """Means over the accelerators, the fullest memory, and the requests since the last report."""
     host.report()
-    services.finished = 70.0
+    services.page = page_of(70, quick=50, slow=8, failed=2, waiting=6)
     host.report()
     first, second = (json.loads(line) for line in services.logged)
     assert first["gpu_percent"] == 60
     assert first["gpu_memory_percent"] == 50
     assert first["healthy"] is first["agent"] is True
     assert (first["requests"], second["requests"]) == (0, 60)
+    assert (second["ttft_requests"], second["ttft_over_target"]) == (58, 6)  # 3/4 of those between 0.4 and 0.8 s
+    assert (second["answers"], second["server_errors"]) == (60, 2)
+    assert second["waiting_ratio"] == 1.5
     published = [json.loads(data) for url, data in services.asked if "monitoring.azure.com" in url and data]
     assert published[1]["data"]["baseData"]["series"][0]["count"] == 1
     assert any("virtualMachineScaleSets/set/metrics" in url for url, _ in services.asked)
+
+
+def test_engine_that_restarts_counts_from_nothing(host, services):
+    """What it counted before is not taken off, and a page that does not answer is no number."""
+    host.report()
+    services.page = page_of(3, quick=3)
+    host.report()
+    services.page = ""
+    host.report()
+    assert [json.loads(line)["requests"] for line in services.logged] == [0, 3, 0]
 
 
 def test_host_that_ends_is_taken_out_before_the_engine_stops(host, services):
@@ -178,9 +216,10 @@ def test_host_that_ends_is_taken_out_before_the_engine_stops(host, services):
         {"EventId": "other", "EventType": "Terminate", "Resources": ["host-2"]},
         {"EventId": "mine", "EventType": "Preempt", "Resources": ["host-1"]},
     ]
+    host.SETTINGS["drain_seconds"] = 0
     host.drain()
     names = [command[0] for command in services.ran]
-    assert names == ["iptables", "ss", "systemctl"]
+    assert names == ["iptables", "systemctl"]
     assert json.loads(services.asked[-1][1]) == {"StartRequests": [{"EventId": "mine"}]}
 
 
@@ -231,6 +270,25 @@ def test_folder_of_models_is_mounted_where_the_host_has_it(host, monkeypatch, tm
         host.SETTINGS["model_folder"] = str(folder)
         host.serve()
     assert [word for word in given if word.startswith(f"--volume={tmp_path}")] == [f"--volume={tmp_path}:{tmp_path}:ro"]
+
+
+@pytest.mark.parametrize(
+    ("left", "running", "stays"),
+    [(3600, 0, 10), (3600, 1, 120), (28, 1, 25), (28, 0, 10), (2, 1, 0)],
+    ids=["idle", "busy", "busy on spot", "idle on spot", "too late"],
+)
+def test_requests_run_on_as_long_as_azure_gives(left, running, stays, host, services, monkeypatch):
+    """The balancer takes ten seconds to send nothing more; a notice of 28 s leaves 25."""
+    clock = [1000.0]
+    host.SETTINGS["drain_seconds"] = 120
+    monkeypatch.setattr(host.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(host.time, "time", lambda: clock[0])
+    monkeypatch.setattr(host.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    services.page = page_of(1, running=running)
+    before = formatdate(clock[0] + left, usegmt=True)
+    services.events = [{"EventId": "1", "EventType": "Preempt", "Resources": ["host-1"], "NotBefore": before}]
+    host.drain()
+    assert clock[0] - 1000 == stays
 
 
 def test_container_arguments_stay_words(host, monkeypatch):

@@ -79,6 +79,19 @@ _RESTARTS = (
     ' | where Log_s !has "ManuallyStopped" | summarize value = count()'
 )
 """Replicas that scaling or a new revision stops are logged as stopped on purpose."""
+_WAITING = (
+    'ContainerAppConsoleLogs_CL | where ContainerAppName_s == "APP"'
+    " | extend waiting = todouble(extract(@'PATTERN', 1, Log_s)) | where isnotnull(waiting)"
+    " | summarize mean = avg(waiting) by ContainerGroupName_s | summarize value = max(mean) | where isnotnull(value)"
+)
+"""The mean queue of the replica that has the longest one."""
+_LOGGED_QUEUES: Mapping[Engine, str] = {
+    Engine.VLLM: "Waiting: ([0-9]+) req",
+    Engine.SGLANG: "#queue-req: ([0-9]+)",
+}
+"""How engines write their queue into their log every few seconds (vLLM and SGLang, read in November 2026)."""
+_FEWEST_FAILURES = 10
+"""Single failures are no alarm, however few requests there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +132,17 @@ def _terraform(stack: Stack) -> Files:
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
+    groups = {
+        key: {**group, "log_alarms": calls("LogAlarm", group["log_alarms"])} for key, group in known["groups"].items()
+    }
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
         "memory_alarm_percent": known["memory_percent"],
         "replica_alarm_window": known["replica_window"],
-        "restart_query": known["restart_query"],
+        "server_errors": Call("ServerErrors", known["server_errors"]),
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
-        "groups": calls("Group", known["groups"]),
+        "groups": calls("Group", groups),
     }
     models = {"model_ids": known["example_models"]} if known["example_models"] else {}
     more = {
@@ -144,13 +160,13 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     return {
         "serves_where": "on Container Apps with serverless GPUs, reached from inside the network",
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
-        "groups": {group.key: _group(group) for group in stack.groups},
+        "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region.name, region.weight) for region in stack.regions},
         "port": _PORT,
         "memory_percent": planned_alarm(stack, "host_memory").threshold,
         "replica_window": _window(planned_alarm(stack, "unhealthy_hosts")),
-        "restart_query": _RESTARTS,
+        "server_errors": _server_errors(stack),
         "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
         "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
@@ -176,7 +192,39 @@ def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
     }
 
 
-def _group(group: ComputeGroup) -> Mapping[str, object]:
+def _server_errors(stack: Stack) -> Mapping[str, str]:
+    """What the alarm on answers with 5xx says, and over which time it counts."""
+    alarm = planned_alarm(stack, "server_errors")
+    return {"description": alarm.description, "window": _window(alarm)}
+
+
+def _failed_requests(stack: Stack, group: ComputeGroup) -> float:
+    """The share of the alarm in the requests that a group is planned for: a metric alert divides nothing."""
+    alarm = planned_alarm(stack, "server_errors")
+    planned = group.requests_per_second_per_instance * group.instances * alarm.periods * alarm.period_seconds
+    return max(_FEWEST_FAILURES, round(planned * alarm.threshold / 100))
+
+
+def _log_alarms(stack: Stack, group: ComputeGroup) -> Mapping[str, Mapping[str, object]]:
+    """Alarms on what the logs of an app say: restarts, and its queue where the workload has a target of TTFT."""
+    restarts = {
+        "description": "A container ended by itself and was started again: the engine failed, or answered too late.",
+        "query": _RESTARTS.replace("APP", app_name(group)),
+        "threshold": 0,
+    }
+    alarm = next((one for one in stack.slo_alarms if one.per_request_rate), None)
+    pattern = _LOGGED_QUEUES.get(stack.backend_of(group).container.engine)
+    if alarm is None or pattern is None:
+        return {"restarts": restarts}
+    waiting = {
+        "description": alarm.description,
+        "query": _WAITING.replace("APP", app_name(group)).replace("PATTERN", pattern),
+        "threshold": alarm.threshold_at(group.requests_per_second_per_instance / group.replicas_per_instance),
+    }
+    return {"restarts": restarts, alarm.title: waiting}
+
+
+def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     profile, each = _PROFILES[group.accelerator], group.replicas_per_instance
     return {
         "app": app_name(group),
@@ -190,6 +238,8 @@ def _group(group: ComputeGroup) -> Mapping[str, object]:
         "concurrent_requests": f"{max(1, group.concurrent_requests_per_instance // each)}",
         "cooldown_seconds": _cooldown_seconds(group),
         "probe_seconds": math.ceil(group.start_seconds / _MOST_PROBES),
+        "failed_requests": _failed_requests(stack, group),
+        "log_alarms": _log_alarms(stack, group),
         "schedule": {
             f"{number}": {"start": one.start, "end": one.end, "desiredReplicas": f"{one.replicas}"}
             for number, one in enumerate(windows(group.schedule, group.min_instances, each))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.catalog import load_catalog
+from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, LoadBalancer, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -66,11 +67,11 @@ _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/
 """What data sources say in the tests of a program."""
 _TLS_FILE = "/run/inference/tls.pem"
 """Key and certificates in one file, in memory, written at each start."""
-_REQUESTS: Mapping[Engine, str] = {
-    Engine.VLLM: "vllm:request_success_total",
-    Engine.SGLANG: "sglang:num_requests_total",
-}
-"""Counter of finished requests on the engine's metrics page (vLLM and SGLang documentation, November 2026)."""
+_RUNNING: Mapping[Engine, str] = {Engine.VLLM: "vllm:num_requests_running", Engine.SGLANG: "sglang:num_running_reqs"}
+_ANSWERED: Mapping[Engine, str] = {Engine.VLLM: "http_requests_total", Engine.SGLANG: "sglang:http_responses_total"}
+"""Counters of HTTP answers, by status (metrics pages of vLLM and SGLang, November 2026)."""
+_PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
+"""Shortest that a load balancer probes, and the failures after which it sends no new connections."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MOST_PROFILES = 20
 """Of an autoscale setting."""
@@ -92,7 +93,7 @@ def _obstacle(stack: Stack) -> str:
         return f"its load balancer passes connections on, and {plain[0]} has no HTTPS of its own"
     if any(len(group.schedule) >= _MOST_PROFILES for group in stack.groups):
         return f"an autoscale setting takes {_MOST_PROFILES - 1} changes a week, and the schedule has more"
-    if stack.scaling is Scaling.REACTIVE and any(one.container.engine not in _REQUESTS for one in stack.backends):
+    if stack.scaling is Scaling.REACTIVE and any(one.container.engine not in _ANSWERED for one in stack.backends):
         return "the engine does not say how many requests it answers, which a reactive fleet scales by"
     return ""
 
@@ -126,6 +127,7 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
     }
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
+        "ttft_target_seconds": known["ttft_seconds"],
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
         "groups": calls("Group", groups),
@@ -165,7 +167,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(stack.load_balancer, backend) for backend in stack.backends},
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
-        "alarms": {alarm.title: log_alert(alarm) for alarm in stack.alarms},
+        "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
+        "ttft_seconds": next((one.ttft_seconds for one in stack.slo_alarms if one.ttft_seconds), None),
+        "probe_seconds": _PROBE_SECONDS,
+        "probe_threshold": _PROBE_THRESHOLD,
+        "probing_seconds": _PROBE_SECONDS * _PROBE_THRESHOLD,
         "program": PROGRAM,
         "idle_minutes": max(_FEWEST_IDLE_MINUTES, math.ceil(stack.load_balancer.idle_seconds / _SECONDS_PER_MINUTE)),
         "is_reactive": stack.scaling is Scaling.REACTIVE,
@@ -195,6 +201,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "os_disk_gib": _os_disk_gib(group),
         "weights_gib": group.checkpoint_gib,
         "repair_grace": f"PT{grace}M",
+        "waiting_limit": _waiting_limit(stack, group),
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
         **(_thresholds(group) if stack.scaling is Scaling.REACTIVE else {}),
         "profiles": profiles(group, stack.scaling),
@@ -257,7 +264,26 @@ def _profile(
 
 def _backend(load_balancer: LoadBalancer, backend: Backend) -> Mapping[str, object]:
     facts = backend_facts(backend, serving_arguments(backend.container, load_balancer.host_port, _TLS_FILE, _TLS_FILE))
-    return {**facts, "requests_metric": _REQUESTS.get(backend.container.engine, "")}
+    return {**facts, "metrics": _metrics(backend.container.engine)}
+
+
+def _metrics(engine: Engine) -> Mapping[str, str]:
+    """The metrics page of an engine, and what is read of it; engines without HTTPS do not come here."""
+    names = METRICS[engine]
+    return {
+        "path": names.path,
+        "finished": names.finished,
+        "running": _RUNNING[engine],
+        "waiting": names.waiting,
+        "ttft": names.ttft,
+        "answers": _ANSWERED[engine],
+    }
+
+
+def _waiting_limit(stack: Stack, group: ComputeGroup) -> float | None:
+    """Requests in the queue of an instance beyond which the alarm rings; None without a target."""
+    alarm = next((one for one in stack.slo_alarms if one.per_request_rate), None)
+    return None if alarm is None else alarm.threshold_at(group.requests_per_second_per_instance)
 
 
 VM_SCALE_SET = Target(
