@@ -18,6 +18,7 @@ SETTINGS = {
     "hub_token_url": "https://v.vault.azure.net/secrets/token",
     "port": 8443,
     "health_path": "/health",
+    "service": "inference.service",
     "metrics": {
         "path": "/metrics",
         "finished": "vllm:request_success_total",

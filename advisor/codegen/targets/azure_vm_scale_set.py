@@ -1,14 +1,16 @@
 """Virtual machine scale sets, those of each backend behind an internal load balancer of their own."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, LoadBalancer, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.summary import usd
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
 from advisor.codegen.targets.azure_names import (
     EXAMPLE_SUBSCRIPTION,
@@ -21,7 +23,7 @@ from advisor.codegen.targets.azure_names import (
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 from advisor.cost.services import HOST_GIB, SERVING_IMAGE_GIB
-from advisor.units import BYTES_PER_GB, bytes_to_gib
+from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, bytes_to_gib
 
 _TERRAFORM = "terraform/azure-vm-scale-set"
 _TEMPLATES = {
@@ -44,6 +46,11 @@ _TEMPLATES = {
     "variables.tf": "variables.tf.j2",
     "versions.tf": "azure_versions.tf.j2",
 }
+_ENTRANCE_TEMPLATES = {
+    "entrance.cfg.tftpl": "azure_entrance.cfg.j2",
+    "entrance.sh.tftpl": "azure_entrance.sh.j2",
+    "entrance.tf": "entrance.tf.j2",
+}
 _PYTHON = "pulumi-python/azure-vm-scale-set"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
@@ -62,6 +69,11 @@ _PYTHON_TEMPLATES = {
     "inference/user_data.sh": "azure_user_data.sh.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
+_PYTHON_ENTRANCE_TEMPLATES = {
+    "inference/entrance.cfg": "azure_entrance.cfg.j2",
+    "inference/entrance.py": "entrance.py.j2",
+    "inference/entrance.sh": "azure_entrance.sh.j2",
+}
 _PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
 _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
 """What data sources say in the tests of a program."""
@@ -70,6 +82,10 @@ _TLS_FILE = "/run/inference/tls.pem"
 _RUNNING: Mapping[Engine, str] = {Engine.VLLM: "vllm:num_requests_running", Engine.SGLANG: "sglang:num_running_reqs"}
 _ANSWERED: Mapping[Engine, str] = {Engine.VLLM: "http_requests_total", Engine.SGLANG: "sglang:http_responses_total"}
 """Counters of HTTP answers, by status (metrics pages of vLLM and SGLang, November 2026)."""
+_ENTRANCE_SIZE, _ENTRANCE_HOSTS = "Standard_D2as_v5", 2
+_ENTRANCE_HEALTH = "/entrance/health"
+_LARGEST_WEIGHT = 256
+"""Of a server in HAProxy."""
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 """Shortest that a load balancer probes, and the failures after which it sends no new connections."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -99,7 +115,9 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    known = _known(stack)
+    more = _ENTRANCE_TEMPLATES if known["mixed_regions"] else {}
+    return render_terraform(_TERRAFORM, {**_TEMPLATES, **more}, stack, known)
 
 
 def _python(stack: Stack) -> Files:
@@ -112,7 +130,8 @@ def _python(stack: Stack) -> Files:
         "places": places,
         "configuration": _configuration(stack, known),
     }
-    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+    files = _PYTHON_TEMPLATES | (_PYTHON_ENTRANCE_TEMPLATES if known["mixed_regions"] else {})
+    return render_pulumi(_PYTHON, files, stack, {**known, **more})
 
 
 def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
@@ -164,7 +183,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on virtual machine scale sets behind internal load balancers; the engine itself speaks HTTPS",
         "cautions": stack.summary.cautions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
-        "backends": {backend.key: _backend(stack.load_balancer, backend) for backend in stack.backends},
+        "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
+        "mixed_regions": mixed_regions(stack),
+        "entrance_health": _ENTRANCE_HEALTH,
+        "entrance_size": _ENTRANCE_SIZE,
+        "entrance_cost": _entrance_cost(mixed_regions(stack)),
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
@@ -262,9 +285,39 @@ def _profile(
     }
 
 
-def _backend(load_balancer: LoadBalancer, backend: Backend) -> Mapping[str, object]:
-    facts = backend_facts(backend, serving_arguments(backend.container, load_balancer.host_port, _TLS_FILE, _TLS_FILE))
-    return {**facts, "metrics": _metrics(backend.container.engine)}
+def mixed_regions(stack: Stack) -> list[str]:
+    """Regions with several backends, which an entrance of their own stands in front of."""
+    counts = Counter(backend.region for backend in stack.backends)
+    return sorted(region for region, count in counts.items() if count > 1)
+
+
+def _entrance_cost(regions: Sequence[str]) -> str:
+    """What the hosts of all entrances cost, in words; "" without any."""
+    if not regions:
+        return ""
+    offers = [one for one in load_catalog().cpu_offers("azure") if one.instance_type == _ENTRANCE_SIZE]
+    by_region = {offer.region: offer.on_demand for offer in offers}
+    prices = [by_region.get(region) for region in regions]
+    hosts = f"{_ENTRANCE_HOSTS * len(prices)} × {_ENTRANCE_SIZE}"
+    if any(price is None for price in prices):
+        return f"what {hosts} cost (not known)"
+    per_hour = _ENTRANCE_HOSTS * sum(price.usd_per_hour for price in prices if price is not None)
+    return f"{usd(per_hour * HOURS_PER_MONTH)} a month ({hosts})"
+
+
+def entrance_weight(stack: Stack, backend: Backend) -> int:
+    """Weight of a backend among those of its region as HAProxy takes it, 0 to 256; all are equal where all are 0."""
+    largest = max(one.weight for one in stack.backends if one.region == backend.region)
+    if largest == 0:
+        return 1
+    return 0 if backend.weight == 0 else max(1, round(_LARGEST_WEIGHT * backend.weight / largest))
+
+
+def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
+    port = stack.load_balancer.host_port
+    facts = backend_facts(backend, serving_arguments(backend.container, port, _TLS_FILE, _TLS_FILE))
+    more = {"entrance_weight": entrance_weight(stack, backend), "metrics": _metrics(backend.container.engine)}
+    return {**facts, **more}
 
 
 def _metrics(engine: Engine) -> Mapping[str, str]:

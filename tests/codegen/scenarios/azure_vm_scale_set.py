@@ -172,6 +172,17 @@ def two_regions() -> Scenario:
     return Scenario(make_fleet_plan(*groups), Wanted(), variables("eastus", "westeurope", **pins))
 
 
+def mixed() -> Scenario:
+    """Two kinds of machines in one region, behind one endpoint; a second region has one kind."""
+    another = {"instance_type": "Standard_NC40ads_H100_v5", "accelerator": "H100-NVL", "precision": "fp8"}
+    groups = (
+        azure_group(request_shares=(0.6, 0.6)),
+        azure_group(**another, kv_precision="fp8", weights_gib=8.1, request_shares=(0.3, 0.3)),
+        azure_group(region="westeurope", request_shares=(0.1, 0.1)),
+    )
+    return Scenario(make_fleet_plan(*groups), Wanted(), variables("eastus", "westeurope"))
+
+
 def reactive() -> Scenario:
     """Scales by the measured rate of requests."""
     plan = make_fleet_plan(azure_group(), policy=Policy.REACTIVE)
@@ -194,6 +205,7 @@ SCENARIOS: Mapping[str, Make] = {
     "vm-scale-set-mi300x": mi300x,
     "vm-scale-set-int4-replicas": int4_replicas,
     "vm-scale-set-two-regions": two_regions,
+    "vm-scale-set-mixed": mixed,
     "vm-scale-set-reactive": reactive,
     "vm-scale-set-hostile": hostile,
 }

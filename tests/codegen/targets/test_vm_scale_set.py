@@ -1,10 +1,14 @@
 """Virtual machine scale sets: what their hosts are given."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
+from advisor.codegen.targets.azure_vm_scale_set import entrance_weight
 from codegen.plans import make_plan
+from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_option
 
 
@@ -38,3 +42,36 @@ def test_alarms_ring_at_the_targets():
     assert thresholds == {"ttft": 5, "waiting-requests": 1, "server-errors": 1}
     assert "report.ttft_over_target" in fleet["alarms"]["ttft"]["query"]
     assert "where whole > 0" in fleet["alarms"]["server-errors"]["query"]
+
+
+def backends_of(name):
+    """The backends of a scenario's ``fleet.tf``, and its files."""
+    scenario = SCENARIOS[name]()
+    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
+    return literal(values.attributes["backends"].value.node), files
+
+
+def test_backends_of_a_region_share_its_entrance_by_their_weights():
+    """Among those of their region, and 256 for the largest; a backend of its own region has it all."""
+    backends, files = backends_of("vm-scale-set-mixed")
+    weights = {
+        region: sorted(one["entrance_weight"] for one in backends.values() if one["region"] == region)
+        for region in ("eastus", "westeurope")
+    }
+    assert weights == {"eastus": [128, 256], "westeurope": [256]}
+    assert "a month (2 × Standard\\_D2as\\_v5)" in files["README.md"]
+
+
+@pytest.mark.parametrize(("weights", "given"), [((0, 600), [0, 256]), ((0, 0), [1, 1]), ((1, 999), [1, 256])])
+def test_weight_of_nothing_gets_nothing(weights, given):
+    """A backend that is prepared or leaves gets none, unless its whole region is meant to be tried."""
+    backends = [SimpleNamespace(region="eastus", weight=weight) for weight in weights]
+    assert [entrance_weight(SimpleNamespace(backends=backends), one) for one in backends] == given
+
+
+def test_single_backend_costs_no_entrance():
+    """Nor any code of one."""
+    _, files = backends_of("vm-scale-set-two-regions")
+    assert not any("entrance" in path for path in files)
+    assert "entrance_size" not in files["variables.tf"]
