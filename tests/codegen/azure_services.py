@@ -1,4 +1,4 @@
-"""A loopback server that plays what a host of Azure asks: metadata, Key Vault, Blob Storage."""
+"""A loopback server that plays what a host of Azure asks: metadata, Key Vault, Blob Storage, a registry and the engine."""
 
 import json
 import re
@@ -24,7 +24,9 @@ class Services(ThreadingHTTPServer):
         self.cut_at: int | None = None
         """Bytes after which the next file breaks off."""
         self.events: list[dict[str, object]] = []
-        self.approved: list[str] = []
+        self.sent: list[tuple[str, str]] = []
+        """Path and body of what was posted."""
+        self.metrics = ""
 
     @property
     def url(self) -> str:
@@ -39,12 +41,27 @@ class _Answers(BaseHTTPRequestHandler):
         """Answer by the path."""
         parts = urlsplit(self.path)
         self.server.asked.append((unquote(self.path), self.headers.get("Range", "")))
-        if parts.path == "/metadata/identity/oauth2/token":
-            self._say(json.dumps({"access_token": "token"}).encode())
+        answers = {
+            "/metadata/identity/oauth2/token": {"access_token": "token"},
+            "/metadata/instance/compute": {"name": "host-1"},
+            "/metadata/scheduledevents": {"Events": self.server.events},
+            "/secrets/certificate": {"value": "CERTIFICATE"},
+            "/secrets/token": {"value": "hf_token"},
+        }
+        if parts.path in answers:
+            self._say(json.dumps(answers[parts.path]).encode())
+        elif parts.path in ("/metrics", "/health"):
+            self._say(self.server.metrics.encode())
         elif parts.path.startswith("/models"):
             self._blobs(unquote(parts.path.removeprefix("/models")), parse_qs(parts.query, keep_blank_values=True))
         else:
             self.send_error(404)
+
+    def do_POST(self) -> None:
+        """A token for the registry, or nothing."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.sent.append((self.path, body))
+        self._say(b'{"refresh_token": "refresh"}')
 
     def _blobs(self, name: str, query: Mapping[str, list[str]]) -> None:
         if self.headers["Authorization"] != "Bearer token" or "x-ms-version" not in self.headers:

@@ -1,15 +1,21 @@
 """An Azure host as a process of its own, with loopback services in place of Azure's."""
 
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
+import threading
+import time
+from email.utils import formatdate
 
 import pytest
 
 from advisor.codegen import Language, generate
 from codegen.azure_services import CHANGED, serving
 from codegen.scenarios import SCENARIOS
-from codegen.test_azure_host import SETTINGS, furnish, moved
+from codegen.test_azure_host import SETTINGS, furnish, moved, page_of
 
 MODEL = "v1/organisation/model/"
 BLOBS = {
@@ -93,3 +99,92 @@ def test_service_that_refuses_is_named(host, azure):
     assert "/elsewhere?restype=container" in ended.stderr
     assert "404" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+STAND_IN = """#!/bin/sh
+printf '%s' "${{0##*/}}" >>{log}
+for word; do printf ' %s' "$word" >>{log}; done
+case "${{0##*/}} $*" in *--password-stdin*) printf ' <%s' "$(cat)" >>{log} ;; esac
+printf '\\n' >>{log}
+case "${{0##*/}}" in lsblk) echo '{{"blockdevices": []}}' ;; esac
+"""
+PROGRAMS = ("blkid", "docker", "iptables", "lsblk", "mount", "nvidia-smi", "ss", "systemctl")
+
+
+class Machine:
+    """A host that is a folder: the boot script writes into it, its units are run one by one, its programs only write down."""
+
+    def __init__(self, folder, azure) -> None:
+        """Before the first boot."""
+        self.folder, self.log = folder, folder / "log"
+        for name in PROGRAMS:
+            path = folder / "usr/bin" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(STAND_IN.format(log=self.log))
+            path.chmod(0o755)
+        furnish(folder, {})
+        for place in ("etc/systemd/system", "usr/local/sbin"):
+            (folder / place).mkdir(parents=True)
+        self.environment = {**os.environ, "PATH": f"{folder}/usr/bin:{os.environ['PATH']}"}
+        scenario = SCENARIOS["vm-scale-set-reactive"]()
+        files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+        program = moved(files["host.py"], folder).replace("http://169.254.169.254", azure.url)
+        program = program.replace("PROBING_SECONDS = 10", "PROBING_SECONDS = 0").replace("https://", "http://")
+        script = files["user_data.sh.tftpl"].replace("${agent_package}", "")
+        self.script = re.sub(r"(?<![\w\"])/(?=(etc|usr/local|usr/bin/docker|var/cache|opt)\b)", f"{folder}/", script)
+        self.script = self.script.replace(
+            "${program}", program.replace("#!/usr/bin/env python3", f"#!{sys.executable}")
+        )
+
+    def boot(self, settings) -> None:
+        """Run the script of the user data."""
+        script = self.script.replace("${settings}", json.dumps(settings))
+        subprocess.run(["bash", "-c", script], env=self.environment, check=True, capture_output=True, timeout=20)
+
+    def start(self, unit: str) -> None:
+        """Run the commands of a unit, as systemd does; those behind a hyphen may fail."""
+        text = (self.folder / "etc/systemd/system" / unit).read_text()
+        for may_fail, command in re.findall(r"^ExecStart(?:Pre)?=(-?)(.+)$", text, re.MULTILINE):
+            subprocess.run(shlex.split(command), env=self.environment, check=not may_fail, timeout=20)
+
+    def ran(self) -> list[str]:
+        """What was run since this was asked last."""
+        lines = self.log.read_text().splitlines()
+        self.log.unlink()
+        return lines
+
+
+def test_host_comes_up_serves_and_leaves(azure, tmp_path):
+    """Boot, sign in, copy, serve, report; then a notice: no new requests, the last one ends, and Azure may go on."""
+    machine = Machine(tmp_path, azure)
+    address = azure.url.removeprefix("http://")
+    secrets = {"certificate_url": f"{azure.url}/secrets/certificate", "hub_token_url": f"{azure.url}/secrets/token"}
+    source = {"container_url": f"{azure.url}/models", "prefix": MODEL, "model": "organisation/model"}
+    arguments = [f"{address}/vllm:1", "serve", "/root/.cache/weights/organisation/model"]
+    more = {"registry_server": address, "port": azure.server_address[1], "container_arguments": arguments}
+    machine.boot(SETTINGS | secrets | more | {"weights": source, "drain_seconds": 5, "publish_metrics": False})
+    assert machine.ran()[-1].startswith("systemctl enable --now inference.service")
+
+    machine.start("inference.service")
+    disks, _listed, login, _removed, run = machine.ran()
+    assert disks.startswith("blkid")
+    assert login.endswith(f"--password-stdin {address} <refresh")
+    assert run.endswith(" ".join(arguments))
+    weights = tmp_path / "var/cache/inference/weights/organisation/model"
+    assert (weights / "config.json").read_bytes() == b"{}"
+    assert (tmp_path / "run/inference/environment").read_text() == "HF_TOKEN=hf_token\n"
+
+    azure.metrics = page_of(1, running=1)
+    machine.start("inference-report.service")
+    machine.ran()
+    before = formatdate(time.time() + 30, usegmt=True)
+    azure.events = [{"EventId": "1", "EventType": "Preempt", "Resources": ["host-1"], "NotBefore": before}]
+    answered = threading.Timer(1.2, lambda: setattr(azure, "metrics", page_of(2)))
+    answered.start()
+    machine.start("inference-drain.service")
+    assert [line.split()[0] for line in machine.ran()] == ["iptables", "systemctl"]
+    assert azure.metrics == page_of(2)
+    assert azure.sent[-1] == (
+        "/metadata/scheduledevents?api-version=2020-07-01",
+        '{"StartRequests": [{"EventId": "1"}]}',
+    )
