@@ -25,6 +25,7 @@ from advisor.codegen.targets.azure_names import (
     pins,
     weights,
 )
+from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, mixed_regions
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/azure-container-apps"
@@ -44,6 +45,7 @@ _TEMPLATES = {
     "variables.tf": "variables.tf.j2",
     "versions.tf": "azure_versions.tf.j2",
 }
+_ENTRANCE_TEMPLATES = {"entrance.cfg.tftpl": "azure_apps_entrance.cfg.j2", "entrance.tf": "entrance.tf.j2"}
 _PYTHON = "pulumi-python/azure-container-apps"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
@@ -59,6 +61,10 @@ _PYTHON_TEMPLATES = {
     "inference/weights.py": "azure_weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
+_PYTHON_ENTRANCE_TEMPLATES = {
+    "inference/entrance.cfg": "azure_apps_entrance.cfg.j2",
+    "inference/entrance.py": "entrance.py.j2",
+}
 _PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
 _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
 """What data sources say in the tests of a program."""
@@ -66,6 +72,8 @@ _PORT = 8000
 """TLS ends before the container."""
 _STREAMING = [Engine.VLLM.value]
 """Engines that load weights straight from blobs. A replica has 8 GiB of disk to copy them to, whatever its GPU."""
+_ENTRANCE_IMAGE = "haproxy:3.2"
+_ENTRANCE_COMMAND = "printf '%s\\n' \"$CONFIGURATION\" >/tmp/haproxy.cfg && exec haproxy -W -db -f /tmp/haproxy.cfg"
 _LONGEST_APP_NAME = 32
 _HASH_DIGITS = 6
 _MOST_PROBES = 30
@@ -127,11 +135,14 @@ def _refusal(group: ComputeGroup) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    known = _known(stack)
+    more = _ENTRANCE_TEMPLATES if known["mixed_regions"] else {}
+    return render_terraform(_TERRAFORM, {**_TEMPLATES, **more}, stack, known)
 
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
+    files = _PYTHON_TEMPLATES | (_PYTHON_ENTRANCE_TEMPLATES if known["mixed_regions"] else {})
     groups = {
         key: {**group, "log_alarms": calls("LogAlarm", group["log_alarms"])} for key, group in known["groups"].items()
     }
@@ -152,7 +163,7 @@ def _python(stack: Stack) -> Files:
         "places": calls("Location", known["locations"]),
         "configuration": {"locations": known["locations"], **models, "alert_emails": ["oncall@example.com"]},
     }
-    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+    return render_pulumi(_PYTHON, files, stack, {**known, **more})
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -164,6 +175,10 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region.name, region.weight) for region in stack.regions},
         "port": _PORT,
+        "mixed_regions": mixed_regions(stack.groups),
+        "entrance_health": ENTRANCE_HEALTH,
+        "entrance_image": _ENTRANCE_IMAGE,
+        "entrance_command": _ENTRANCE_COMMAND,
         "memory_percent": planned_alarm(stack, "host_memory").threshold,
         "replica_window": _window(planned_alarm(stack, "unhealthy_hosts")),
         "server_errors": _server_errors(stack),
@@ -229,6 +244,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     return {
         "app": app_name(group),
         "region": group.region,
+        "entrance_weight": entrance_weight(stack.groups, group),
         "backend": group.backend,
         "profile": profile.name,
         "cpu": profile.cpu,

@@ -1,7 +1,6 @@
 """Virtual machine scale sets, those of each backend behind an internal load balancer of their own."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from advisor.codegen.targets.azure_names import (
     pins,
     weights,
 )
+from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, mixed_regions
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 from advisor.cost.services import HOST_GIB, SERVING_IMAGE_GIB
@@ -83,9 +83,6 @@ _RUNNING: Mapping[Engine, str] = {Engine.VLLM: "vllm:num_requests_running", Engi
 _ANSWERED: Mapping[Engine, str] = {Engine.VLLM: "http_requests_total", Engine.SGLANG: "sglang:http_responses_total"}
 """Counters of HTTP answers, by status (metrics pages of vLLM and SGLang, November 2026)."""
 _ENTRANCE_SIZE, _ENTRANCE_HOSTS = "Standard_D2as_v5", 2
-_ENTRANCE_HEALTH = "/entrance/health"
-_LARGEST_WEIGHT = 256
-"""Of a server in HAProxy."""
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 """Shortest that a load balancer probes, and the failures after which it sends no new connections."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -184,10 +181,10 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "cautions": stack.summary.cautions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
-        "mixed_regions": mixed_regions(stack),
-        "entrance_health": _ENTRANCE_HEALTH,
+        "mixed_regions": mixed_regions(stack.backends),
+        "entrance_health": ENTRANCE_HEALTH,
         "entrance_size": _ENTRANCE_SIZE,
-        "entrance_cost": _entrance_cost(mixed_regions(stack)),
+        "entrance_cost": _entrance_cost(mixed_regions(stack.backends)),
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
@@ -285,12 +282,6 @@ def _profile(
     }
 
 
-def mixed_regions(stack: Stack) -> list[str]:
-    """Regions with several backends, which an entrance of their own stands in front of."""
-    counts = Counter(backend.region for backend in stack.backends)
-    return sorted(region for region, count in counts.items() if count > 1)
-
-
 def _entrance_cost(regions: Sequence[str]) -> str:
     """What the hosts of all entrances cost, in words; "" without any."""
     if not regions:
@@ -305,18 +296,10 @@ def _entrance_cost(regions: Sequence[str]) -> str:
     return f"{usd(per_hour * HOURS_PER_MONTH)} a month ({hosts})"
 
 
-def entrance_weight(stack: Stack, backend: Backend) -> int:
-    """Weight of a backend among those of its region as HAProxy takes it, 0 to 256; all are equal where all are 0."""
-    largest = max(one.weight for one in stack.backends if one.region == backend.region)
-    if largest == 0:
-        return 1
-    return 0 if backend.weight == 0 else max(1, round(_LARGEST_WEIGHT * backend.weight / largest))
-
-
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     port = stack.load_balancer.host_port
     facts = backend_facts(backend, serving_arguments(backend.container, port, _TLS_FILE, _TLS_FILE))
-    more = {"entrance_weight": entrance_weight(stack, backend), "metrics": _metrics(backend.container.engine)}
+    more = {"entrance_weight": entrance_weight(stack.backends, backend), "metrics": _metrics(backend.container.engine)}
     return {**facts, **more}
 
 

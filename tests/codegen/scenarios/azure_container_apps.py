@@ -40,6 +40,17 @@ def a100_scheduled() -> Scenario:
     return dataclasses.replace(scenario, variables={**scenario.variables, **WEIGHTS, **NGC})
 
 
+def mixed() -> Scenario:
+    """Two kinds of GPUs in one region behind one endpoint, one of them down to nothing at night."""
+    small = {"instance_type": "Standard_NC4as_T4_v3", "accelerator": "T4", "precision": "fp16", "kv_precision": "fp16"}
+    groups = (
+        azure_group(request_shares=(1.0, 0.75)),
+        azure_group(**small, request_shares=(0.0, 0.25), instances=(0, 2)),
+    )
+    scenario = _apps(make_fleet_plan(*groups), "eastus")
+    return dataclasses.replace(scenario, variables={**scenario.variables, "allowed_cidrs": ["10.0.0.0/8"]})
+
+
 def hostile() -> Scenario:
     """Every free text of the plan tries to break out."""
     option = azure_option(engine_version=HOSTILE, kv_precision=HOSTILE)
@@ -51,5 +62,6 @@ def hostile() -> Scenario:
 SCENARIOS: Mapping[str, Make] = {
     "container-apps-t4-replicas": t4_replicas,
     "container-apps-a100-scheduled": a100_scheduled,
+    "container-apps-mixed": mixed,
     "container-apps-hostile": hostile,
 }

@@ -6,7 +6,7 @@ import pytest
 
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
-from advisor.codegen.targets.azure_vm_scale_set import entrance_weight
+from advisor.codegen.targets.entrances import entrance_weight
 from codegen.plans import make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_option
@@ -67,7 +67,7 @@ def test_backends_of_a_region_share_its_entrance_by_their_weights():
 def test_weight_of_nothing_gets_nothing(weights, given):
     """A backend that is prepared or leaves gets none, unless its whole region is meant to be tried."""
     backends = [SimpleNamespace(region="eastus", weight=weight) for weight in weights]
-    assert [entrance_weight(SimpleNamespace(backends=backends), one) for one in backends] == given
+    assert [entrance_weight(backends, one) for one in backends] == given
 
 
 def test_single_backend_costs_no_entrance():
