@@ -273,6 +273,16 @@ def test_folder_of_models_is_mounted_where_the_host_has_it(host, monkeypatch, tm
     assert [word for word in given if word.startswith(f"--volume={tmp_path}")] == [f"--volume={tmp_path}:{tmp_path}:ro"]
 
 
+def test_host_of_the_entrance_leaves_when_no_connection_is_open(host, services):
+    """It has no engine to ask, and its service is another one."""
+    host.SETTINGS |= {"metrics": None, "service": "haproxy.service"}
+    host.drain.__globals__["PROBING_SECONDS"] = 0
+    services.events = [{"EventId": "1", "EventType": "Terminate", "Resources": ["host-1"], "NotBefore": ""}]
+    host.drain()
+    assert [command[0] for command in services.ran] == ["iptables", "ss", "systemctl"]
+    assert services.ran[-1][-1] == "haproxy.service"
+
+
 @pytest.mark.parametrize(
     ("left", "running", "stays"),
     [(3600, 0, 10), (3600, 1, 120), (28, 1, 25), (28, 0, 10), (2, 1, 0)],
