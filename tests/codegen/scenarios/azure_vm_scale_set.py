@@ -186,7 +186,7 @@ def mixed() -> Scenario:
 def reactive() -> Scenario:
     """Scales by the measured rate of requests."""
     plan = make_fleet_plan(azure_group(), policy=Policy.REACTIVE)
-    return Scenario(plan, Wanted(), variables(**WEIGHTS))
+    return Scenario(plan, Wanted(), variables(**WEIGHTS, **NGC))
 
 
 def hostile() -> Scenario:
